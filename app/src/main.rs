@@ -1,0 +1,3 @@
+//! The Beaconry dashboard.
+
+fn main() {}

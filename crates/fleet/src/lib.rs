@@ -1,0 +1,1 @@
+//! What devices mean: conventions turn messages into presence, telemetry and commands.

@@ -1,0 +1,1 @@
+//! For tests: a seeded network, a simulated clock and reference models.

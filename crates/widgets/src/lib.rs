@@ -1,0 +1,1 @@
+//! Custom elements that show a device on any page.

@@ -1,0 +1,3 @@
+//! Every device, live, from one binary.
+
+fn main() {}
