@@ -1,1 +1,46 @@
-//! MQTT.
+//! MQTT 3.1.1 and 5: packets, codec, topics and a sans-IO client.
+//!
+//! Everything that speaks MQTT in Beaconry, in the browser, the broker, the
+//! simulator and the tests, speaks it through this crate.
+//!
+//! **Invariant.** No socket, clock, thread or random source is known here: bytes and
+//! [`Instant`]s come in, bytes and events come out.
+//!
+//! ```
+//! use mqtt::{Connect, Decoder, Packet, ProtocolVersion, encode};
+//! use bytes::{Bytes, BytesMut};
+//!
+//! let mut wire = BytesMut::new();
+//! let connect = Packet::Connect(Connect::new(ProtocolVersion::V5, "weather-01"));
+//! encode(&connect, ProtocolVersion::V5, &mut wire).unwrap();
+//!
+//! // A decoder learns the version from CONNECT, and takes any split of the bytes.
+//! let mut decoder = Decoder::server();
+//! let mut input = wire.freeze();
+//! assert_eq!(decoder.decode(&mut input).unwrap(), Some(connect));
+//! assert_eq!(decoder.decode(&mut input).unwrap(), None);
+//! ```
+#![no_std]
+
+extern crate alloc;
+
+pub mod client;
+mod codec;
+mod error;
+pub mod packet;
+mod reason;
+mod text;
+mod time;
+mod topic;
+
+// pub use codec::{Decoder, encode, encoded_len};
+pub use error::{DecodeError, DecodeErrorKind, EncodeError, ProtocolError};
+pub use packet::{
+    Auth, ConnAck, Connect, Disconnect, Packet, PacketId, PacketType, ProtocolVersion, PubAck,
+    PubComp, PubRec, PubRel, Publish, QoS, RetainHandling, SubAck, Subscribe, Subscription,
+    UnsubAck, Unsubscribe, Will,
+};
+pub use reason::ReasonCode;
+pub use text::{TextError, Utf8String};
+pub use time::Instant;
+pub use topic::{TopicError, TopicFilter, TopicName, topic_matches};

@@ -1,0 +1,157 @@
+//! What can be wrong with bytes, and what to answer.
+
+use crate::reason::ReasonCode;
+use crate::text::TextError;
+use crate::topic::TopicError;
+
+/// Bytes that the standard calls malformed, or a packet that may not stand where it stands.
+///
+/// Incomplete input is no error: the decoder waits for the rest.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} at byte {offset} of the packet")]
+pub struct DecodeError {
+    /// Where in the packet, counted from its first byte (the fixed header's).
+    pub offset: usize,
+    /// What is wrong there.
+    pub kind: DecodeErrorKind,
+}
+
+/// What is wrong with a packet's bytes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeErrorKind {
+    /// Packet type 0, or AUTH in version 3.1.1 (section 2.1.2).
+    #[error("unknown packet type {0}")]
+    UnknownPacketType(u8),
+    /// The fixed header's flags are not the ones that the standard lists `[MQTT-2.1.3-1]`.
+    #[error("reserved flags are {0:#06b}")]
+    ReservedFlags(u8),
+    /// A variable byte integer of five bytes, or one longer than it need be `[MQTT-1.5.5-1]`.
+    #[error("malformed variable byte integer")]
+    VariableByteInteger,
+    /// Larger than the receiver's Maximum Packet Size `[MQTT-3.1.2-24]`.
+    #[error("packet of {size} bytes, where {limit} are allowed")]
+    PacketTooLarge {
+        /// The whole packet, in bytes.
+        size: usize,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// The packet ends before what it must contain.
+    #[error("the packet ends too early")]
+    UnexpectedEnd,
+    /// Bytes are left over after the packet's last field.
+    #[error("{0} bytes too many")]
+    TrailingBytes(usize),
+    /// A string that is no UTF-8 Encoded String.
+    #[error("string {0}")]
+    Text(#[from] TextError),
+    /// A topic name or filter that is none.
+    #[error("topic {0}")]
+    Topic(#[from] TopicError),
+    /// The protocol name is not "MQTT" `[MQTT-3.1.2-1]`.
+    #[error("the protocol name is not \"MQTT\"")]
+    ProtocolName,
+    /// A protocol version other than 4 and 5 `[MQTT-3.1.2-2]`.
+    #[error("protocol version {0} is not supported")]
+    ProtocolVersion(u8),
+    /// A reserved bit is set, or flags that exclude each other are.
+    #[error("invalid flags {0:#010b}")]
+    Flags(u8),
+    /// `QoS` 3.
+    #[error("QoS 3 does not exist")]
+    QoS,
+    /// A packet identifier of zero `[MQTT-2.2.1-3]`.
+    #[error("packet identifier 0")]
+    ZeroPacketId,
+    /// A property that the standard does not know.
+    #[error("unknown property {0:#04x}")]
+    UnknownProperty(u32),
+    /// A property that may not stand in this packet.
+    #[error("property {0:#04x} does not belong in this packet")]
+    MisplacedProperty(u8),
+    /// A property twice that may stand once.
+    #[error("property {0:#04x} stands twice")]
+    DuplicateProperty(u8),
+    /// A property with a value that it may not have.
+    #[error("property {0:#04x} has an invalid value")]
+    PropertyValue(u8),
+    /// A reason or return code that may not stand in this packet.
+    #[error("code {0:#04x} does not belong in this packet")]
+    ReasonCode(u8),
+    /// SUBSCRIBE or UNSUBSCRIBE without a topic filter, or an answer without a code.
+    #[error("the packet's list is empty")]
+    Empty,
+    /// A packet that this side may not be sent, or not before or after CONNECT.
+    #[error("packet type {0} may not stand here")]
+    UnexpectedPacket(u8),
+}
+
+impl DecodeError {
+    /// The reason code to answer with, in CONNACK or DISCONNECT.
+    pub const fn reason_code(&self) -> ReasonCode {
+        match &self.kind {
+            DecodeErrorKind::PacketTooLarge { .. } => ReasonCode::PacketTooLarge,
+            DecodeErrorKind::ProtocolVersion(_) => ReasonCode::UnsupportedProtocolVersion,
+            DecodeErrorKind::DuplicateProperty(_)
+            | DecodeErrorKind::PropertyValue(_)
+            | DecodeErrorKind::Empty
+            | DecodeErrorKind::UnexpectedPacket(_) => ReasonCode::ProtocolError,
+            DecodeErrorKind::UnknownPacketType(_)
+            | DecodeErrorKind::ReservedFlags(_)
+            | DecodeErrorKind::VariableByteInteger
+            | DecodeErrorKind::UnexpectedEnd
+            | DecodeErrorKind::TrailingBytes(_)
+            | DecodeErrorKind::Text(_)
+            | DecodeErrorKind::Topic(_)
+            | DecodeErrorKind::ProtocolName
+            | DecodeErrorKind::Flags(_)
+            | DecodeErrorKind::QoS
+            | DecodeErrorKind::ZeroPacketId
+            | DecodeErrorKind::UnknownProperty(_)
+            | DecodeErrorKind::MisplacedProperty(_)
+            | DecodeErrorKind::ReasonCode(_) => ReasonCode::MalformedPacket,
+        }
+    }
+}
+
+/// The peer broke the protocol: the connection must end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProtocolError {
+    /// Its bytes are no packet.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// Its packet may not be sent in this state.
+    #[error("{what}: {reason_code}")]
+    Violation {
+        /// What to say in DISCONNECT.
+        reason_code: ReasonCode,
+        /// Which rule was broken, for the log, with its id.
+        what: &'static str,
+    },
+}
+
+impl ProtocolError {
+    /// The reason code to answer with.
+    pub const fn reason_code(&self) -> ReasonCode {
+        match self {
+            Self::Decode(error) => error.reason_code(),
+            Self::Violation { reason_code, .. } => *reason_code,
+        }
+    }
+}
+
+/// A packet that cannot be written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EncodeError {
+    /// Its remaining length would be above 268,435,455 bytes.
+    #[error("a packet of {0} bytes is larger than MQTT can carry")]
+    TooLarge(usize),
+    /// Binary data of more than 65,535 bytes (a password, a will's payload, correlation data).
+    #[error("binary data of {0} bytes, where 65,535 are the most")]
+    BinaryTooLong(usize),
+    /// Something the packet needs is not there, or contradicts another part: `QoS` above 0
+    /// without a packet identifier, AUTH in version 3.1.1, an empty subscription list.
+    #[error("{0}")]
+    Invalid(&'static str),
+}

@@ -1,0 +1,71 @@
+//! CONNACK (section 3.2).
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::types::{QoS, UserProperty};
+use crate::reason::ReasonCode;
+use crate::text::Utf8String;
+
+/// The server's answer to CONNECT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnAck {
+    /// Whether the server has a session of this client `[MQTT-3.2.2-2]`.
+    pub session_present: bool,
+    /// Success, or why not. Version 3.1.1 has only six return codes: the encoder writes the
+    /// nearest one, the decoder gives the reason code with the same meaning.
+    pub reason_code: ReasonCode,
+    /// Version 5 only.
+    pub properties: ConnAckProperties,
+}
+
+/// The properties of CONNACK.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConnAckProperties {
+    /// Seconds; absent: as the client asked.
+    pub session_expiry_interval: Option<u32>,
+    /// How many `QoS` 1 and 2 publications the server takes unacknowledged; absent: 65,535.
+    pub receive_maximum: Option<u16>,
+    /// `QoS` 0 or 1; absent: 2.
+    pub maximum_qos: Option<QoS>,
+    /// Whether retained messages are kept; absent: yes.
+    pub retain_available: Option<bool>,
+    /// The largest packet that the server takes, in bytes.
+    pub maximum_packet_size: Option<u32>,
+    /// The client id, where the client gave none.
+    pub assigned_client_identifier: Option<Utf8String>,
+    /// The highest topic alias that the server takes; absent: 0, none.
+    pub topic_alias_maximum: Option<u16>,
+    /// For people who read logs.
+    pub reason_string: Option<Utf8String>,
+    /// Kept in order.
+    pub user_properties: Vec<UserProperty>,
+    /// Absent: yes.
+    pub wildcard_subscription_available: Option<bool>,
+    /// Absent: yes.
+    pub subscription_identifiers_available: Option<bool>,
+    /// Absent: yes.
+    pub shared_subscription_available: Option<bool>,
+    /// Seconds, instead of the client's own keep alive `[MQTT-3.1.2-21]`.
+    pub server_keep_alive: Option<u16>,
+    /// A base for response topics.
+    pub response_information: Option<Utf8String>,
+    /// Another server.
+    pub server_reference: Option<Utf8String>,
+    /// Enhanced authentication.
+    pub authentication_method: Option<Utf8String>,
+    /// Only with a method.
+    pub authentication_data: Option<Bytes>,
+}
+
+impl ConnAck {
+    /// An answer without properties.
+    pub fn new(session_present: bool, reason_code: ReasonCode) -> Self {
+        Self {
+            session_present,
+            reason_code,
+            properties: ConnAckProperties::default(),
+        }
+    }
+}

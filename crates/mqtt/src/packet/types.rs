@@ -1,0 +1,114 @@
+//! What several packets share.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::num::NonZeroU16;
+
+use crate::text::Utf8String;
+
+/// The version of the protocol that a connection speaks.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum ProtocolVersion {
+    /// MQTT 3.1.1, "4" on the wire.
+    V3_1_1 = 4,
+    /// MQTT 5.
+    V5 = 5,
+}
+
+/// How surely a message arrives (section 4.3).
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum QoS {
+    /// Once or never.
+    #[default]
+    AtMostOnce = 0,
+    /// Once or more often.
+    AtLeastOnce = 1,
+    /// Once.
+    ExactlyOnce = 2,
+}
+
+impl QoS {
+    /// The level that is `value` on the wire.
+    pub const fn from_u8(value: u8) -> Option<Self> {
+        match value {
+            0 => Some(Self::AtMostOnce),
+            1 => Some(Self::AtLeastOnce),
+            2 => Some(Self::ExactlyOnce),
+            _ => None,
+        }
+    }
+
+    /// The number on the wire.
+    pub const fn as_u8(self) -> u8 {
+        self as u8
+    }
+}
+
+/// A packet identifier: never zero `[MQTT-2.2.1-3]`.
+pub type PacketId = NonZeroU16;
+
+/// A name and a value that mean something to the application; names may repeat, and order
+/// is kept `[MQTT-3.3.2-18]`.
+pub type UserProperty = (Utf8String, Utf8String);
+
+/// The properties of the packets that only acknowledge.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReasonProperties {
+    /// For people who read logs.
+    pub reason_string: Option<Utf8String>,
+    /// For the application.
+    pub user_properties: Vec<UserProperty>,
+}
+
+/// Which of the fifteen packet types (section 2.1.2).
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+#[allow(missing_docs)] // the names are the standard's and explained at `Packet`
+pub enum PacketType {
+    Connect = 1,
+    ConnAck = 2,
+    Publish = 3,
+    PubAck = 4,
+    PubRec = 5,
+    PubRel = 6,
+    PubComp = 7,
+    Subscribe = 8,
+    SubAck = 9,
+    Unsubscribe = 10,
+    UnsubAck = 11,
+    PingReq = 12,
+    PingResp = 13,
+    Disconnect = 14,
+    Auth = 15,
+}
+
+impl PacketType {
+    /// The standard's own name, in capitals.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "CONNECT",
+            Self::ConnAck => "CONNACK",
+            Self::Publish => "PUBLISH",
+            Self::PubAck => "PUBACK",
+            Self::PubRec => "PUBREC",
+            Self::PubRel => "PUBREL",
+            Self::PubComp => "PUBCOMP",
+            Self::Subscribe => "SUBSCRIBE",
+            Self::SubAck => "SUBACK",
+            Self::Unsubscribe => "UNSUBSCRIBE",
+            Self::UnsubAck => "UNSUBACK",
+            Self::PingReq => "PINGREQ",
+            Self::PingResp => "PINGRESP",
+            Self::Disconnect => "DISCONNECT",
+            Self::Auth => "AUTH",
+        }
+    }
+}
+
+impl fmt::Display for PacketType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

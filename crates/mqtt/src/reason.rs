@@ -1,0 +1,133 @@
+//! The reason codes of MQTT 5 (section 2.4).
+
+use core::fmt;
+
+macro_rules! reason_codes {
+    ($($(#[$doc:meta])* $name:ident = $value:literal, $text:literal;)*) => {
+        /// A reason code: below 0x80 success, from 0x80 on failure.
+        ///
+        /// Which code may stand in which packet is checked by the decoder.
+        #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum ReasonCode { $($(#[$doc])* $name = $value,)* }
+
+        impl ReasonCode {
+            /// The code that is `value` on the wire, if the standard knows one.
+            pub const fn from_u8(value: u8) -> Option<Self> {
+                match value { $($value => Some(Self::$name),)* _ => None }
+            }
+
+            /// The standard's own name, in lower case, for logs and screens.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+reason_codes! {
+    /// Also "normal disconnection" and "granted `QoS` 0".
+    Success = 0x00, "success";
+    /// SUBACK.
+    GrantedQoS1 = 0x01, "granted QoS 1";
+    /// SUBACK.
+    GrantedQoS2 = 0x02, "granted QoS 2";
+    /// DISCONNECT: the will is to be published all the same.
+    DisconnectWithWill = 0x04, "disconnect with will message";
+    /// PUBACK, PUBREC: accepted, and nobody was there to receive it.
+    NoMatchingSubscribers = 0x10, "no matching subscribers";
+    /// UNSUBACK.
+    NoSubscriptionExisted = 0x11, "no subscription existed";
+    /// AUTH.
+    ContinueAuthentication = 0x18, "continue authentication";
+    /// AUTH.
+    ReAuthenticate = 0x19, "re-authenticate";
+    /// The sender will not or cannot say more.
+    UnspecifiedError = 0x80, "unspecified error";
+    /// The bytes do not follow the standard.
+    MalformedPacket = 0x81, "malformed packet";
+    /// The bytes follow the standard, what they do does not.
+    ProtocolError = 0x82, "protocol error";
+    /// Valid, and not accepted by this receiver.
+    ImplementationSpecificError = 0x83, "implementation specific error";
+    /// CONNACK.
+    UnsupportedProtocolVersion = 0x84, "unsupported protocol version";
+    /// CONNACK.
+    ClientIdentifierNotValid = 0x85, "client identifier not valid";
+    /// CONNACK.
+    BadUserNameOrPassword = 0x86, "bad user name or password";
+    /// Not allowed to do this.
+    NotAuthorized = 0x87, "not authorized";
+    /// CONNACK.
+    ServerUnavailable = 0x88, "server unavailable";
+    /// Try again later.
+    ServerBusy = 0x89, "server busy";
+    /// CONNACK: barred by an administrator.
+    Banned = 0x8A, "banned";
+    /// DISCONNECT.
+    ServerShuttingDown = 0x8B, "server shutting down";
+    /// The method is not supported or not the one in use.
+    BadAuthenticationMethod = 0x8C, "bad authentication method";
+    /// Nothing was heard for one and a half times the keep alive.
+    KeepAliveTimeout = 0x8D, "keep alive timeout";
+    /// Another connection with the same client identifier took over.
+    SessionTakenOver = 0x8E, "session taken over";
+    /// The filter is well formed and not accepted.
+    TopicFilterInvalid = 0x8F, "topic filter invalid";
+    /// The name is well formed and not accepted.
+    TopicNameInvalid = 0x90, "topic name invalid";
+    /// PUBACK, PUBREC, SUBACK, UNSUBACK.
+    PacketIdentifierInUse = 0x91, "packet identifier in use";
+    /// PUBREL, PUBCOMP.
+    PacketIdentifierNotFound = 0x92, "packet identifier not found";
+    /// More unacknowledged publications than Receive Maximum.
+    ReceiveMaximumExceeded = 0x93, "receive maximum exceeded";
+    /// Zero, or above Topic Alias Maximum.
+    TopicAliasInvalid = 0x94, "topic alias invalid";
+    /// Larger than Maximum Packet Size.
+    PacketTooLarge = 0x95, "packet too large";
+    /// Publishing too fast.
+    MessageRateTooHigh = 0x96, "message rate too high";
+    /// A limit is reached.
+    QuotaExceeded = 0x97, "quota exceeded";
+    /// Closed by an administrator.
+    AdministrativeAction = 0x98, "administrative action";
+    /// The payload is not of the form that the indicator says.
+    PayloadFormatInvalid = 0x99, "payload format invalid";
+    /// The server keeps no retained messages.
+    RetainNotSupported = 0x9A, "retain not supported";
+    /// Above the server's Maximum `QoS`.
+    QoSNotSupported = 0x9B, "QoS not supported";
+    /// Use another server for a while.
+    UseAnotherServer = 0x9C, "use another server";
+    /// Use another server from now on.
+    ServerMoved = 0x9D, "server moved";
+    /// The server has no shared subscriptions.
+    SharedSubscriptionsNotSupported = 0x9E, "shared subscriptions not supported";
+    /// Connecting too fast.
+    ConnectionRateExceeded = 0x9F, "connection rate exceeded";
+    /// Connected for longer than is allowed.
+    MaximumConnectTime = 0xA0, "maximum connect time";
+    /// The server has no subscription identifiers.
+    SubscriptionIdentifiersNotSupported = 0xA1, "subscription identifiers not supported";
+    /// The server has no wildcard subscriptions.
+    WildcardSubscriptionsNotSupported = 0xA2, "wildcard subscriptions not supported";
+}
+
+impl ReasonCode {
+    /// The byte on the wire.
+    pub const fn as_u8(self) -> u8 {
+        self as u8
+    }
+
+    /// Whether this says that something failed: 0x80 and above.
+    pub const fn is_error(self) -> bool {
+        self.as_u8() >= 0x80
+    }
+}
+
+impl fmt::Display for ReasonCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (0x{:02X})", self.name(), self.as_u8())
+    }
+}

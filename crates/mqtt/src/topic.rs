@@ -1,0 +1,278 @@
+//! Topic names and topic filters (section 4.7).
+
+use core::fmt;
+use core::ops::Deref;
+
+use alloc::string::String;
+use bytes::Bytes;
+
+use crate::text::{TextError, Utf8String};
+
+/// A topic name: what a message is published to. Not empty, no wildcard
+/// `[MQTT-4.7.1-1]` `[MQTT-4.7.3-1]`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicName(Utf8String);
+
+/// A topic filter: what a subscription asks for. `+` fills a whole level, `#` the last
+/// ones `[MQTT-4.7.1-1]` `[MQTT-4.7.1-2]`. It may be a shared one, `$share/{name}/{filter}`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicFilter(Utf8String);
+
+/// Why a text is no topic name or no topic filter.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TopicError {
+    /// No character at all `[MQTT-4.7.3-1]`.
+    #[error("is empty")]
+    Empty,
+    /// `+` or `#` in a topic name `[MQTT-3.3.2-2]`.
+    #[error("name contains a wildcard")]
+    WildcardInName,
+    /// `#` that is not the whole last level `[MQTT-4.7.1-1]`.
+    #[error("filter has a '#' that is not its whole last level")]
+    MultiLevelWildcard,
+    /// `+` that is not a whole level `[MQTT-4.7.1-2]`.
+    #[error("filter has a '+' that is not a whole level")]
+    SingleLevelWildcard,
+    /// `$share` without a proper share name or filter `[MQTT-4.8.2-1]` `[MQTT-4.8.2-2]`.
+    #[error("filter is no well-formed shared subscription")]
+    Share,
+    /// No UTF-8 Encoded String.
+    #[error("is {0}")]
+    Text(#[from] TextError),
+}
+
+impl TopicName {
+    /// The name in `text`, checked.
+    pub fn new(text: Utf8String) -> Result<Self, TopicError> {
+        if text.is_empty() {
+            return Err(TopicError::Empty);
+        }
+        if text.as_bytes().iter().any(|b| matches!(b, b'+' | b'#')) {
+            return Err(TopicError::WildcardInName);
+        }
+        Ok(Self(text))
+    }
+
+    /// The text.
+    pub fn as_text(&self) -> &Utf8String {
+        &self.0
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// A copy that holds on to nothing but its own bytes.
+    #[must_use]
+    pub fn detach(&self) -> Self {
+        Self(self.0.detach())
+    }
+}
+
+impl TopicFilter {
+    /// The filter in `text`, checked.
+    pub fn new(text: Utf8String) -> Result<Self, TopicError> {
+        check_filter(&text)?;
+        Ok(Self(text))
+    }
+
+    /// The text, with `$share/…/` where it is a shared one.
+    pub fn as_text(&self) -> &Utf8String {
+        &self.0
+    }
+
+    /// The text, with `$share/…/` where it is a shared one.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// The share name and the filter proper of a shared subscription.
+    pub fn shared(&self) -> Option<(&str, &str)> {
+        self.as_str().strip_prefix("$share/")?.split_once('/')
+    }
+
+    /// Whether the filter proper has a wildcard.
+    pub fn has_wildcard(&self) -> bool {
+        self.0.as_bytes().iter().any(|b| matches!(b, b'+' | b'#'))
+    }
+
+    /// Whether a message published to `topic` is what this filter (its filter proper, if it
+    /// is a shared one) asks for.
+    pub fn matches(&self, topic: &TopicName) -> bool {
+        let filter = self.shared().map_or(self.as_str(), |(_, filter)| filter);
+        topic_matches(filter, topic.as_str())
+    }
+
+    /// A copy that holds on to nothing but its own bytes.
+    #[must_use]
+    pub fn detach(&self) -> Self {
+        Self(self.0.detach())
+    }
+}
+
+fn check_filter(text: &str) -> Result<(), TopicError> {
+    let proper = match text.strip_prefix("$share/") {
+        None if text == "$share" => return Err(TopicError::Share),
+        None => text,
+        Some(rest) => {
+            let (name, filter) = rest.split_once('/').ok_or(TopicError::Share)?;
+            if name.is_empty() || name.contains(['+', '#']) || filter.is_empty() {
+                return Err(TopicError::Share);
+            }
+            filter
+        }
+    };
+    if proper.is_empty() {
+        return Err(TopicError::Empty);
+    }
+    let mut levels = proper.split('/').peekable();
+    while let Some(level) = levels.next() {
+        if level.contains('#') && (level != "#" || levels.peek().is_some()) {
+            return Err(TopicError::MultiLevelWildcard);
+        }
+        if level.contains('+') && level != "+" {
+            return Err(TopicError::SingleLevelWildcard);
+        }
+    }
+    Ok(())
+}
+
+/// Whether `topic` is what `filter` asks for; both must be well formed, and `filter` the
+/// filter proper, without `$share`.
+///
+/// A filter that starts with a wildcard does not match a topic that starts with `$`
+/// `[MQTT-4.7.2-1]`; `a/#` matches `a` too.
+pub fn topic_matches(filter: &str, topic: &str) -> bool {
+    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
+        return false;
+    }
+    let mut levels = topic.split('/');
+    for wanted in filter.split('/') {
+        if wanted == "#" {
+            return true;
+        }
+        match levels.next() {
+            Some(level) if wanted == "+" || wanted == level => {}
+            Some(_) | None => return false,
+        }
+    }
+    levels.next().is_none()
+}
+
+macro_rules! text_conversions {
+    ($name:ident) => {
+        impl TryFrom<&str> for $name {
+            type Error = TopicError;
+
+            fn try_from(text: &str) -> Result<Self, TopicError> {
+                Self::new(Utf8String::try_from(text)?)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = TopicError;
+
+            fn try_from(text: String) -> Result<Self, TopicError> {
+                Self::new(Utf8String::try_from(text)?)
+            }
+        }
+
+        impl TryFrom<Bytes> for $name {
+            type Error = TopicError;
+
+            fn try_from(text: Bytes) -> Result<Self, TopicError> {
+                Self::new(Utf8String::from_bytes(text)?)
+            }
+        }
+
+        impl Deref for $name {
+            type Target = str;
+
+            fn deref(&self) -> &str {
+                self.as_str()
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(self.as_str(), f)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+text_conversions!(TopicName);
+text_conversions!(TopicFilter);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mqtt_4_7_1_examples_of_the_standard() {
+        let cases = [
+            ("sport/tennis/player1/#", "sport/tennis/player1", true),
+            (
+                "sport/tennis/player1/#",
+                "sport/tennis/player1/ranking",
+                true,
+            ),
+            (
+                "sport/tennis/player1/#",
+                "sport/tennis/player1/score/wimbledon",
+                true,
+            ),
+            ("sport/#", "sport", true),
+            ("#", "a/b/c", true),
+            ("sport/tennis/+", "sport/tennis/player1", true),
+            ("sport/tennis/+", "sport/tennis/player1/ranking", false),
+            ("sport/+", "sport", false),
+            ("sport/+", "sport/", true),
+            ("+/+", "/finance", true),
+            ("/+", "/finance", true),
+            ("+", "/finance", false),
+            ("#", "$SYS/x", false),
+            ("+/monitor/Clients", "$SYS/monitor/Clients", false),
+            ("$SYS/#", "$SYS/x", true),
+            ("$SYS/monitor/+", "$SYS/monitor/Clients", true),
+            ("ACCOUNTS", "Accounts", false),
+        ];
+        for (filter, topic, expected) in cases {
+            let filter = TopicFilter::try_from(filter).unwrap();
+            let topic = TopicName::try_from(topic).unwrap();
+            assert_eq!(filter.matches(&topic), expected, "{filter} {topic}");
+        }
+    }
+
+    #[test]
+    fn mqtt_4_7_1_refuses_misplaced_wildcards() {
+        for (filter, error) in [
+            ("", TopicError::Empty),
+            ("sport/tennis#", TopicError::MultiLevelWildcard),
+            ("sport/tennis/#/ranking", TopicError::MultiLevelWildcard),
+            ("sport+", TopicError::SingleLevelWildcard),
+            ("$share/a", TopicError::Share),
+            ("$share//a", TopicError::Share),
+            ("$share/+/a", TopicError::Share),
+            ("$share/a/", TopicError::Share),
+        ] {
+            assert_eq!(TopicFilter::try_from(filter), Err(error), "{filter}");
+        }
+        assert_eq!(TopicName::try_from("a/+"), Err(TopicError::WildcardInName));
+        assert_eq!(TopicName::try_from(""), Err(TopicError::Empty));
+    }
+
+    #[test]
+    fn mqtt_4_8_2_a_shared_filter_matches_as_its_filter_proper() {
+        let filter = TopicFilter::try_from("$share/g/a/+").unwrap();
+        assert_eq!(filter.shared(), Some(("g", "a/+")));
+        assert!(filter.matches(&TopicName::try_from("a/b").unwrap()));
+    }
+}
