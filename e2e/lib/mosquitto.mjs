@@ -1,0 +1,50 @@
+// Debian's mosquitto clients, as devices and observers that no one here wrote.
+import { Program, run } from './process.mjs';
+
+/// A running mosquitto_sub that is already subscribed. Each message is one JSON line.
+export async function subscribe(server, topics, { version = '5', qos = 2, id, extra = [] } = {}) {
+  const program = new Program('mosquitto_sub', [
+    '-h', server.mqttHost, '-p', String(server.mqttPort), '-V', version, '-q', String(qos), '-d',
+    ...(id ? ['-i', id] : []), ...topics.flatMap((topic) => ['-t', topic]),
+    '-F', 'message %t %q %r %p', ...extra,
+  ]);
+  await program.line(/^Subscribed \(mid/);
+  return {
+    program,
+    messages: () => program.lines.filter((line) => line.startsWith('message ')).map(parse),
+    /// Resolves with the first message that `accept` likes.
+    message(accept, patience) {
+      return program.until('a message', () => this.messages().find(accept), patience);
+    },
+    stop: (signal) => program.stop(signal),
+  };
+}
+
+function parse(line) {
+  const [, topic, qos, retain, payload] = line.match(/^message (\S*) (\d) (\d) (.*)$/s);
+  return { topic, qos: Number(qos), retain: retain === '1', payload };
+}
+
+export function publish(server, topic, payload, { version = '5', qos = 0, retain = false, extra = [] } = {}) {
+  return run('mosquitto_pub', [
+    '-h', server.mqttHost, '-p', String(server.mqttPort), '-V', version, '-q', String(qos),
+    ...(retain ? ['-r'] : []), '-t', topic, '-m', payload, ...extra,
+  ]);
+}
+
+/// A device that holds a connection open with a will: `kill()` makes the will speak.
+export async function connectWithWill(server, id, will, { version = '5', keepAlive = 5, topic = `${id}/none` } = {}) {
+  const program = new Program('mosquitto_sub', [
+    '-h', server.mqttHost, '-p', String(server.mqttPort), '-V', version, '-i', id, '-k', String(keepAlive), '-d',
+    '-t', topic, '--will-topic', will.topic, '--will-payload', will.payload, '--will-qos', String(will.qos ?? 2),
+    ...(will.retain ? ['--will-retain'] : []), '-F', 'message %t %q %r %p', '-q', '2',
+  ]);
+  await program.line(/^Subscribed \(mid/);
+  return {
+    program,
+    message: (accept, patience) => program.until('a message', () => program.lines
+      .filter((line) => line.startsWith('message ')).map(parse).find(accept), patience),
+    kill: () => program.stop('SIGKILL'),
+    stop: () => program.stop('SIGTERM'),
+  };
+}
