@@ -111,8 +111,11 @@ describe('a will speaks for a client that is killed, and not for one that discon
       const observer = await mqttjs.connect(server.ws);
       await observer.subscribe('will/#', 2);
       const will = { topic: `will/m${version}`, payload: 'gone', qos: 2, retain: true };
-      const polite = await mosquitto.connectWithWill(server, `polite-${version}`, { ...will, topic: `will/polite${version}` }, { version });
-      await polite.stop();
+      const polite = await mqttjs.connect(server.tcp, {
+        protocolVersion: version === '5' ? 5 : 4,
+        will: { ...will, topic: `will/polite${version}`, payload: Buffer.from('never') },
+      });
+      await polite.end();
       const device = await mosquitto.connectWithWill(server, `killed-${version}`, will, { version });
       await device.kill();
       const got = await observer.message((m) => m.topic === will.topic);
@@ -121,6 +124,16 @@ describe('a will speaks for a client that is killed, and not for one that discon
       await observer.end();
     });
   }
+
+  test('mosquitto 5 that says "disconnect with will message"', async () => {
+    const observer = await mqttjs.connect(server.tcp, { protocolVersion: 4 });
+    await observer.subscribe('will/said', 1);
+    // Ended by SIGTERM, a mosquitto_sub with a will sends DISCONNECT 0x04.
+    const device = await mosquitto.connectWithWill(server, 'said', { topic: 'will/said', payload: 'on purpose', qos: 1 });
+    await device.stop();
+    await observer.message((m) => m.payload === 'on purpose');
+    await observer.end();
+  });
 
   test('paho over WebSocket', async () => {
     const observer = await mosquitto.subscribe(server, ['will/paho']);

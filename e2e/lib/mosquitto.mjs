@@ -1,9 +1,18 @@
 // Debian's mosquitto clients, as devices and observers that no one here wrote.
+import { spawnSync } from 'node:child_process';
 import { Program, run } from './process.mjs';
+
+// Into a pipe, C programs write whole blocks; stdbuf (coreutils) makes it lines.
+const lineBuffered = spawnSync('stdbuf', ['--version']).error ? [] : ['stdbuf', '-oL'];
+
+function mosquittoSub(args) {
+  const [command, ...rest] = [...lineBuffered, 'mosquitto_sub', ...args];
+  return new Program(command, rest);
+}
 
 /// A running mosquitto_sub that is already subscribed. Each message is one JSON line.
 export async function subscribe(server, topics, { version = '5', qos = 2, id, extra = [] } = {}) {
-  const program = new Program('mosquitto_sub', [
+  const program = mosquittoSub([
     '-h', server.mqttHost, '-p', String(server.mqttPort), '-V', version, '-q', String(qos), '-d',
     ...(id ? ['-i', id] : []), ...topics.flatMap((topic) => ['-t', topic]),
     '-F', 'message %t %q %r %p', ...extra,
@@ -34,7 +43,7 @@ export function publish(server, topic, payload, { version = '5', qos = 0, retain
 
 /// A device that holds a connection open with a will: `kill()` makes the will speak.
 export async function connectWithWill(server, id, will, { version = '5', keepAlive = 5, topic = `${id}/none` } = {}) {
-  const program = new Program('mosquitto_sub', [
+  const program = mosquittoSub([
     '-h', server.mqttHost, '-p', String(server.mqttPort), '-V', version, '-i', id, '-k', String(keepAlive), '-d',
     '-t', topic, '--will-topic', will.topic, '--will-payload', will.payload, '--will-qos', String(will.qos ?? 2),
     ...(will.retain ? ['--will-retain'] : []), '-F', 'message %t %q %r %p', '-q', '2',
