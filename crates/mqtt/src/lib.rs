@@ -34,6 +34,7 @@ mod time;
 mod topic;
 
 // pub use codec::{Decoder, encode, encoded_len};
+pub use client::{Client, ClientOptions, DisconnectCause, Event, State};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError, ProtocolError};
 pub use packet::{
     Auth, ConnAck, Connect, Disconnect, Packet, PacketId, PacketType, ProtocolVersion, PubAck,

@@ -1,0 +1,141 @@
+//! Where a client stands, and why.
+
+use core::fmt;
+
+use crate::error::ProtocolError;
+use crate::packet::ProtocolVersion;
+use crate::reason::ReasonCode;
+use crate::text::Utf8String;
+use crate::time::Instant;
+
+/// Where a client stands: made for a screen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The shell was asked for a transport.
+    Opening {
+        /// Since when.
+        since: Instant,
+        /// How many attempts failed before this one.
+        attempt: u32,
+    },
+    /// The transport is open, CONNECT is sent, CONNACK is awaited.
+    Connecting {
+        /// Since when.
+        since: Instant,
+        /// How many attempts failed before this one.
+        attempt: u32,
+    },
+    /// CONNACK has come.
+    Connected {
+        /// Since when.
+        since: Instant,
+        /// What the connection speaks.
+        version: ProtocolVersion,
+        /// Whether the server still knew the session.
+        session_present: bool,
+    },
+    /// Not connected; the next attempt has its time.
+    Waiting {
+        /// When the next attempt begins.
+        until: Instant,
+        /// How many attempts have failed.
+        attempt: u32,
+        /// Why the last one, or the last connection, ended.
+        why: DisconnectCause,
+    },
+    /// The server wants other credentials; nothing happens before
+    /// [`set_credentials`](super::Client::set_credentials).
+    CredentialsNeeded {
+        /// What the server said.
+        reason_code: ReasonCode,
+    },
+    /// Nothing happens any more by itself.
+    Stopped {
+        /// Why.
+        why: DisconnectCause,
+    },
+}
+
+/// Why a connection, or an attempt to make one, ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DisconnectCause {
+    /// [`disconnect`](super::Client::disconnect) was called.
+    Requested,
+    /// The transport could not be opened.
+    TransportNotOpened,
+    /// The transport was closed without a word.
+    TransportClosed,
+    /// The transport did not open, or CONNACK did not come, within the connect time-out.
+    ConnectTimeout,
+    /// Nothing came back after PINGREQ.
+    PingTimeout,
+    /// More time passed between two calls than the server waits before it gives a client up
+    /// `[MQTT-3.1.2-22]`: the machine slept, or the page was frozen.
+    Slept,
+    /// The server answered CONNECT with a refusal.
+    Refused(ServerReason),
+    /// The server sent DISCONNECT.
+    ByServer(ServerReason),
+    /// The server broke the protocol.
+    Protocol(ProtocolError),
+}
+
+/// What a server says when it refuses or ends a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerReason {
+    /// Why.
+    pub reason_code: ReasonCode,
+    /// In the server's own words.
+    pub reason_string: Option<Utf8String>,
+    /// Another server to use.
+    pub server_reference: Option<Utf8String>,
+}
+
+/// Which timer [`poll_timeout`](super::Client::poll_timeout) speaks of.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// The transport must be open and CONNACK there by then.
+    Connect,
+    /// A PINGREQ is due.
+    KeepAlive,
+    /// The answer to PINGREQ is overdue.
+    PingResponse,
+    /// The next attempt begins.
+    Reconnect,
+}
+
+impl State {
+    /// Whether publications go out at once.
+    pub const fn is_connected(&self) -> bool {
+        matches!(self, Self::Connected { .. })
+    }
+}
+
+impl fmt::Display for DisconnectCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Requested => f.write_str("disconnected on request"),
+            Self::TransportNotOpened => f.write_str("the server cannot be reached"),
+            Self::TransportClosed => f.write_str("the connection was closed"),
+            Self::ConnectTimeout => f.write_str("the server did not answer in time"),
+            Self::PingTimeout => f.write_str("the server does not answer any more"),
+            Self::Slept => f.write_str("this machine was asleep"),
+            Self::Refused(reason) => write!(f, "the server refused: {reason}"),
+            Self::ByServer(reason) => write!(f, "the server disconnected: {reason}"),
+            Self::Protocol(error) => write!(f, "the server broke the protocol: {error}"),
+        }
+    }
+}
+
+impl fmt::Display for ServerReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.reason_code, f)?;
+        if let Some(text) = &self.reason_string {
+            write!(f, ", \"{text}\"")?;
+        }
+        if let Some(server) = &self.server_reference {
+            write!(f, ", use {server}")?;
+        }
+        Ok(())
+    }
+}
