@@ -73,29 +73,63 @@ pub enum DecodeErrorKind {
     /// A property twice that may stand once.
     #[error("property {0:#04x} stands twice")]
     DuplicateProperty(u8),
-    /// A property with a value that it may not have.
+    /// A property with a value that it may not have: zero where zero says nothing, a flag
+    /// other than 0 and 1 `[MQTT-3.3.2-8]`.
     #[error("property {0:#04x} has an invalid value")]
     PropertyValue(u8),
+    /// A property that only the other side may put into this packet `[MQTT-3.3.4-6]`
+    /// `[MQTT-3.14.2-2]`.
+    #[error("property {0:#04x} may not be sent by this side")]
+    MisdirectedProperty(u8),
+    /// A property that must be there is not: authentication data, or AUTH, without a method
+    /// (sections 3.1.2.11.10 and 3.15.2.2.2).
+    #[error("property {0:#04x} is missing")]
+    MissingProperty(u8),
     /// A reason or return code that may not stand in this packet.
     #[error("code {0:#04x} does not belong in this packet")]
     ReasonCode(u8),
     /// SUBSCRIBE or UNSUBSCRIBE without a topic filter, or an answer without a code.
     #[error("the packet's list is empty")]
     Empty,
-    /// A packet that this side may not be sent, or not before or after CONNECT.
+    /// PUBLISH with an empty topic name and no topic alias (section 3.3.2.1).
+    #[error("neither a topic name nor a topic alias")]
+    NoTopic,
+    /// Subscription options that are well formed and forbidden: `QoS` 3, Retain Handling 3,
+    /// No Local on a shared subscription `[MQTT-3.8.3-4]`.
+    #[error("forbidden subscription options {0:#010b}")]
+    SubscriptionOptions(u8),
+    /// CONNACK that refuses, and yet says that a session is present `[MQTT-3.2.2-6]`.
+    #[error("session present in a CONNACK that refuses")]
+    SessionPresent,
+    /// A packet that this side may not be sent, or not before or after CONNECT
+    /// `[MQTT-3.1.0-1]` `[MQTT-3.1.0-2]`.
     #[error("packet type {0} may not stand here")]
     UnexpectedPacket(u8),
 }
 
 impl DecodeError {
     /// The reason code to answer with, in CONNACK or DISCONNECT.
+    ///
+    /// What cannot be parsed is malformed (0x81); what can be parsed and is not allowed is a
+    /// protocol error (0x82), as section 4.13 and the definitions in 1.2 have it.
     pub const fn reason_code(&self) -> ReasonCode {
         match &self.kind {
             DecodeErrorKind::PacketTooLarge { .. } => ReasonCode::PacketTooLarge,
-            DecodeErrorKind::ProtocolVersion(_) => ReasonCode::UnsupportedProtocolVersion,
-            DecodeErrorKind::DuplicateProperty(_)
+            // [MQTT-3.1.2-1] names this code for a foreign protocol name too.
+            DecodeErrorKind::ProtocolName | DecodeErrorKind::ProtocolVersion(_) => {
+                ReasonCode::UnsupportedProtocolVersion
+            }
+            DecodeErrorKind::PropertyValue(TOPIC_ALIAS) => ReasonCode::TopicAliasInvalid,
+            DecodeErrorKind::ZeroPacketId
+            | DecodeErrorKind::DuplicateProperty(_)
             | DecodeErrorKind::PropertyValue(_)
+            | DecodeErrorKind::MisdirectedProperty(_)
+            | DecodeErrorKind::MissingProperty(_)
+            | DecodeErrorKind::ReasonCode(_)
             | DecodeErrorKind::Empty
+            | DecodeErrorKind::NoTopic
+            | DecodeErrorKind::SubscriptionOptions(_)
+            | DecodeErrorKind::SessionPresent
             | DecodeErrorKind::UnexpectedPacket(_) => ReasonCode::ProtocolError,
             DecodeErrorKind::UnknownPacketType(_)
             | DecodeErrorKind::ReservedFlags(_)
@@ -104,16 +138,16 @@ impl DecodeError {
             | DecodeErrorKind::TrailingBytes(_)
             | DecodeErrorKind::Text(_)
             | DecodeErrorKind::Topic(_)
-            | DecodeErrorKind::ProtocolName
             | DecodeErrorKind::Flags(_)
             | DecodeErrorKind::QoS
-            | DecodeErrorKind::ZeroPacketId
             | DecodeErrorKind::UnknownProperty(_)
-            | DecodeErrorKind::MisplacedProperty(_)
-            | DecodeErrorKind::ReasonCode(_) => ReasonCode::MalformedPacket,
+            | DecodeErrorKind::MisplacedProperty(_) => ReasonCode::MalformedPacket,
         }
     }
 }
+
+/// The one property whose bad value has a reason code of its own.
+const TOPIC_ALIAS: u8 = 0x23;
 
 /// The peer broke the protocol: the connection must end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -147,6 +181,15 @@ pub enum EncodeError {
     /// Its remaining length would be above 268,435,455 bytes.
     #[error("a packet of {0} bytes is larger than MQTT can carry")]
     TooLarge(usize),
+    /// It would exceed the peer's Maximum Packet Size, even without its reason string and
+    /// user properties `[MQTT-3.1.2-24]` `[MQTT-3.2.2-15]`.
+    #[error("packet of {size} bytes, where the peer takes {limit}")]
+    AboveLimit {
+        /// The whole packet, in bytes, as small as it can be made.
+        size: usize,
+        /// The peer's limit, in bytes.
+        limit: usize,
+    },
     /// Binary data of more than 65,535 bytes (a password, a will's payload, correlation data).
     #[error("binary data of {0} bytes, where 65,535 are the most")]
     BinaryTooLong(usize),

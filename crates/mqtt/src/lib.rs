@@ -33,8 +33,11 @@ mod text;
 mod time;
 mod topic;
 
-// pub use codec::{Decoder, encode, encoded_len};
 pub use client::{Client, ClientOptions, DisconnectCause, Event, State};
+pub use codec::{
+    Decoder, PublishForm, PublishTemplate, TemplatePatch, TopicForm, encode, encode_within,
+    encoded_len,
+};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError, ProtocolError};
 pub use packet::{
     Auth, ConnAck, Connect, Disconnect, Packet, PacketId, PacketType, ProtocolVersion, PubAck,

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::packet::PacketType;
+
 macro_rules! reason_codes {
     ($($(#[$doc:meta])* $name:ident = $value:literal, $text:literal;)*) => {
         /// A reason code: below 0x80 success, from 0x80 on failure.
@@ -123,6 +125,163 @@ impl ReasonCode {
     /// Whether this says that something failed: 0x80 and above.
     pub const fn is_error(self) -> bool {
         self.as_u8() >= 0x80
+    }
+}
+
+/// Which codes may stand in which packet.
+impl ReasonCode {
+    /// Whether this code may stand in a packet of `packet_type` of version 5: the table of
+    /// section 2.4. Packets without a reason code have none.
+    pub const fn belongs_in(self, packet_type: PacketType) -> bool {
+        match packet_type {
+            PacketType::ConnAck => self.belongs_in_connack(),
+            PacketType::PubAck | PacketType::PubRec => matches!(
+                self,
+                Self::Success
+                    | Self::NoMatchingSubscribers
+                    | Self::UnspecifiedError
+                    | Self::ImplementationSpecificError
+                    | Self::NotAuthorized
+                    | Self::TopicNameInvalid
+                    | Self::PacketIdentifierInUse
+                    | Self::QuotaExceeded
+                    | Self::PayloadFormatInvalid
+            ),
+            PacketType::PubRel | PacketType::PubComp => {
+                matches!(self, Self::Success | Self::PacketIdentifierNotFound)
+            }
+            PacketType::SubAck => matches!(
+                self,
+                Self::Success
+                    | Self::GrantedQoS1
+                    | Self::GrantedQoS2
+                    | Self::UnspecifiedError
+                    | Self::ImplementationSpecificError
+                    | Self::NotAuthorized
+                    | Self::TopicFilterInvalid
+                    | Self::PacketIdentifierInUse
+                    | Self::QuotaExceeded
+                    | Self::SharedSubscriptionsNotSupported
+                    | Self::SubscriptionIdentifiersNotSupported
+                    | Self::WildcardSubscriptionsNotSupported
+            ),
+            PacketType::UnsubAck => matches!(
+                self,
+                Self::Success
+                    | Self::NoSubscriptionExisted
+                    | Self::UnspecifiedError
+                    | Self::ImplementationSpecificError
+                    | Self::NotAuthorized
+                    | Self::TopicFilterInvalid
+                    | Self::PacketIdentifierInUse
+            ),
+            PacketType::Disconnect => self.belongs_in_disconnect(),
+            PacketType::Auth => matches!(
+                self,
+                Self::Success | Self::ContinueAuthentication | Self::ReAuthenticate
+            ),
+            PacketType::Connect
+            | PacketType::Publish
+            | PacketType::Subscribe
+            | PacketType::Unsubscribe
+            | PacketType::PingReq
+            | PacketType::PingResp => false,
+        }
+    }
+
+    /// Section 3.2.2.2.
+    const fn belongs_in_connack(self) -> bool {
+        matches!(
+            self,
+            Self::Success
+                | Self::UnspecifiedError
+                | Self::MalformedPacket
+                | Self::ProtocolError
+                | Self::ImplementationSpecificError
+                | Self::UnsupportedProtocolVersion
+                | Self::ClientIdentifierNotValid
+                | Self::BadUserNameOrPassword
+                | Self::NotAuthorized
+                | Self::ServerUnavailable
+                | Self::ServerBusy
+                | Self::Banned
+                | Self::BadAuthenticationMethod
+                | Self::TopicNameInvalid
+                | Self::PacketTooLarge
+                | Self::QuotaExceeded
+                | Self::PayloadFormatInvalid
+                | Self::RetainNotSupported
+                | Self::QoSNotSupported
+                | Self::UseAnotherServer
+                | Self::ServerMoved
+                | Self::ConnectionRateExceeded
+        )
+    }
+
+    /// Section 3.14.2.1, and 0x8C, which only the table of section 2.4 lists.
+    const fn belongs_in_disconnect(self) -> bool {
+        matches!(
+            self,
+            Self::Success
+                | Self::DisconnectWithWill
+                | Self::UnspecifiedError
+                | Self::MalformedPacket
+                | Self::ProtocolError
+                | Self::ImplementationSpecificError
+                | Self::NotAuthorized
+                | Self::ServerBusy
+                | Self::ServerShuttingDown
+                | Self::BadAuthenticationMethod
+                | Self::KeepAliveTimeout
+                | Self::SessionTakenOver
+                | Self::TopicFilterInvalid
+                | Self::TopicNameInvalid
+                | Self::ReceiveMaximumExceeded
+                | Self::TopicAliasInvalid
+                | Self::PacketTooLarge
+                | Self::MessageRateTooHigh
+                | Self::QuotaExceeded
+                | Self::AdministrativeAction
+                | Self::PayloadFormatInvalid
+                | Self::RetainNotSupported
+                | Self::QoSNotSupported
+                | Self::UseAnotherServer
+                | Self::ServerMoved
+                | Self::SharedSubscriptionsNotSupported
+                | Self::ConnectionRateExceeded
+                | Self::MaximumConnectTime
+                | Self::SubscriptionIdentifiersNotSupported
+                | Self::WildcardSubscriptionsNotSupported
+        )
+    }
+}
+
+/// The return codes of CONNACK in version 3.1.1 (its section 3.2.2.3).
+impl ReasonCode {
+    /// What return code `value` of a 3.1.1 CONNACK means.
+    pub const fn from_return_code(value: u8) -> Option<Self> {
+        match value {
+            0 => Some(Self::Success),
+            1 => Some(Self::UnsupportedProtocolVersion),
+            2 => Some(Self::ClientIdentifierNotValid),
+            3 => Some(Self::ServerUnavailable),
+            4 => Some(Self::BadUserNameOrPassword),
+            5 => Some(Self::NotAuthorized),
+            _ => None,
+        }
+    }
+
+    /// The return code that says most nearly the same in a 3.1.1 CONNACK; what it has no
+    /// word for becomes 3, "server unavailable".
+    pub const fn to_return_code(self) -> u8 {
+        match self {
+            Self::UnsupportedProtocolVersion => 1,
+            Self::ClientIdentifierNotValid => 2,
+            Self::BadUserNameOrPassword | Self::BadAuthenticationMethod => 4,
+            Self::NotAuthorized | Self::Banned => 5,
+            _ if self.is_error() => 3,
+            _ => 0,
+        }
     }
 }
 

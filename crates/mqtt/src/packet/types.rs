@@ -85,6 +85,33 @@ pub enum PacketType {
 }
 
 impl PacketType {
+    /// The type that is `value` in the high half of a packet's first byte.
+    pub const fn from_u8(value: u8) -> Option<Self> {
+        match value {
+            1 => Some(Self::Connect),
+            2 => Some(Self::ConnAck),
+            3 => Some(Self::Publish),
+            4 => Some(Self::PubAck),
+            5 => Some(Self::PubRec),
+            6 => Some(Self::PubRel),
+            7 => Some(Self::PubComp),
+            8 => Some(Self::Subscribe),
+            9 => Some(Self::SubAck),
+            10 => Some(Self::Unsubscribe),
+            11 => Some(Self::UnsubAck),
+            12 => Some(Self::PingReq),
+            13 => Some(Self::PingResp),
+            14 => Some(Self::Disconnect),
+            15 => Some(Self::Auth),
+            _ => None,
+        }
+    }
+
+    /// The number on the wire, 1 to 15.
+    pub const fn as_u8(self) -> u8 {
+        self as u8
+    }
+
     /// The standard's own name, in capitals.
     pub const fn name(self) -> &'static str {
         match self {

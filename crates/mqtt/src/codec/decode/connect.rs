@@ -1,0 +1,145 @@
+//! CONNECT (section 3.1).
+
+use super::Body;
+use crate::codec::properties::{Properties, PropertySet, id};
+use crate::codec::reader::Reader;
+use crate::error::{DecodeError, DecodeErrorKind};
+use crate::packet::{Connect, ConnectProperties, ProtocolVersion, QoS, Will, WillProperties};
+
+const PROTOCOL_NAME: &[u8] = b"\0\x04MQTT";
+
+const RESERVED: u8 = 0x01;
+const CLEAN_START: u8 = 0x02;
+const WILL: u8 = 0x04;
+const WILL_QOS: u8 = 0x18;
+const WILL_RETAIN: u8 = 0x20;
+const PASSWORD: u8 = 0x40;
+const USER_NAME: u8 = 0x80;
+
+/// Protocol name and version, the first two fields: all else depends on them.
+pub(in crate::codec) fn version(reader: &mut Reader) -> Result<ProtocolVersion, DecodeError> {
+    // [MQTT-3.1.2-1]
+    let wrong_name = reader.error(DecodeErrorKind::ProtocolName);
+    let name = reader.binary()?;
+    if name != PROTOCOL_NAME[2..] {
+        return Err(wrong_name);
+    }
+    // [MQTT-3.1.2-2]
+    let offset = reader.offset();
+    match reader.byte()? {
+        4 => Ok(ProtocolVersion::V3_1_1),
+        5 => Ok(ProtocolVersion::V5),
+        other => Err(DecodeError {
+            offset,
+            kind: DecodeErrorKind::ProtocolVersion(other),
+        }),
+    }
+}
+
+impl Body {
+    pub(super) fn connect(&mut self) -> Result<Connect, DecodeError> {
+        let flags = self.connect_flags()?;
+        let keep_alive = self.reader.u16()?;
+        let properties = self.connect_properties()?;
+        // The payload's order is fixed [MQTT-3.1.3-1].
+        let client_id = self.reader.text()?;
+        let will = if flags & WILL == 0 {
+            None
+        } else {
+            Some(self.will(flags)?)
+        };
+        // [MQTT-3.1.2-16] to [MQTT-3.1.2-19]: a field too many is left over at the end.
+        let user_name = if flags & USER_NAME == 0 {
+            None
+        } else {
+            Some(self.reader.text()?)
+        };
+        let password = if flags & PASSWORD == 0 {
+            None
+        } else {
+            Some(self.reader.binary()?)
+        };
+        Ok(Connect {
+            version: self.version,
+            clean_start: flags & CLEAN_START != 0,
+            keep_alive,
+            client_id,
+            will,
+            user_name,
+            password,
+            properties,
+        })
+    }
+
+    fn connect_flags(&mut self) -> Result<u8, DecodeError> {
+        let offset = self.reader.offset();
+        let flags = self.reader.byte()?;
+        let error = |kind| Err(DecodeError { offset, kind });
+        let invalid = error(DecodeErrorKind::Flags(flags));
+        // [MQTT-3.1.2-3]
+        if flags & RESERVED != 0 {
+            return invalid;
+        }
+        // [MQTT-3.1.2-11] [MQTT-3.1.2-13]
+        if flags & WILL == 0 && flags & (WILL_QOS | WILL_RETAIN) != 0 {
+            return invalid;
+        }
+        // [MQTT-3.1.2-12]
+        if flags & WILL_QOS == WILL_QOS {
+            return error(DecodeErrorKind::QoS);
+        }
+        // [MQTT-3.1.2-22] of version 3.1.1; version 5 lifts it.
+        if self.version == ProtocolVersion::V3_1_1 && flags & (USER_NAME | PASSWORD) == PASSWORD {
+            return invalid;
+        }
+        Ok(flags)
+    }
+
+    fn connect_properties(&mut self) -> Result<ConnectProperties, DecodeError> {
+        if self.version == ProtocolVersion::V3_1_1 {
+            return Ok(ConnectProperties::default());
+        }
+        let offset = self.reader.offset();
+        let properties = Properties::read(&mut self.reader, PropertySet::CONNECT)?;
+        if properties.authentication_data.is_some() && properties.authentication_method.is_none() {
+            let kind = DecodeErrorKind::MissingProperty(id::AUTHENTICATION_METHOD);
+            return Err(DecodeError { offset, kind });
+        }
+        Ok(ConnectProperties {
+            session_expiry_interval: properties.session_expiry_interval,
+            receive_maximum: properties.receive_maximum,
+            maximum_packet_size: properties.maximum_packet_size,
+            topic_alias_maximum: properties.topic_alias_maximum,
+            request_response_information: properties.request_response_information,
+            request_problem_information: properties.request_problem_information,
+            user_properties: properties.user_properties,
+            authentication_method: properties.authentication_method,
+            authentication_data: properties.authentication_data,
+        })
+    }
+
+    /// `[MQTT-3.1.2-9]`.
+    fn will(&mut self, flags: u8) -> Result<Will, DecodeError> {
+        let properties = if self.version == ProtocolVersion::V3_1_1 {
+            WillProperties::default()
+        } else {
+            let properties = Properties::read(&mut self.reader, PropertySet::WILL)?;
+            WillProperties {
+                will_delay_interval: properties.will_delay_interval,
+                payload_format_indicator: properties.payload_format_indicator,
+                message_expiry_interval: properties.message_expiry_interval,
+                content_type: properties.content_type,
+                response_topic: properties.response_topic,
+                correlation_data: properties.correlation_data,
+                user_properties: properties.user_properties,
+            }
+        };
+        Ok(Will {
+            topic: self.reader.topic_name()?,
+            payload: self.reader.binary()?,
+            qos: QoS::from_u8((flags & WILL_QOS) >> 3).unwrap_or_default(),
+            retain: flags & WILL_RETAIN != 0,
+            properties,
+        })
+    }
+}

@@ -1,0 +1,90 @@
+//! The variable header and payload of each packet, from bytes (chapter 3).
+
+mod ack;
+mod connack;
+mod connect;
+mod disconnect;
+mod publish;
+mod subscribe;
+
+pub(super) use connect::version as connect_version;
+
+use super::reader::Reader;
+use crate::error::{DecodeError, DecodeErrorKind};
+use crate::packet::{Packet, PacketType, ProtocolVersion, PubAck, PubComp, PubRec, PubRel};
+use crate::reason::ReasonCode;
+
+/// All of a packet but its fixed header.
+pub(super) struct Body {
+    /// Stands behind the fixed header; in CONNECT, behind the protocol version.
+    pub(super) reader: Reader,
+    pub(super) first_byte: u8,
+    pub(super) version: ProtocolVersion,
+    pub(super) from_server: bool,
+}
+
+impl Body {
+    /// The packet, with nothing left over.
+    pub(super) fn decode(mut self, packet_type: PacketType) -> Result<Packet, DecodeError> {
+        let packet = match packet_type {
+            PacketType::Connect => Packet::Connect(self.connect()?),
+            PacketType::ConnAck => Packet::ConnAck(self.connack()?),
+            PacketType::Publish => Packet::Publish(self.publish()?),
+            PacketType::PubAck => {
+                let (packet_id, reason_code, properties) = self.ack(packet_type)?;
+                Packet::PubAck(PubAck {
+                    packet_id,
+                    reason_code,
+                    properties,
+                })
+            }
+            PacketType::PubRec => {
+                let (packet_id, reason_code, properties) = self.ack(packet_type)?;
+                Packet::PubRec(PubRec {
+                    packet_id,
+                    reason_code,
+                    properties,
+                })
+            }
+            PacketType::PubRel => {
+                let (packet_id, reason_code, properties) = self.ack(packet_type)?;
+                Packet::PubRel(PubRel {
+                    packet_id,
+                    reason_code,
+                    properties,
+                })
+            }
+            PacketType::PubComp => {
+                let (packet_id, reason_code, properties) = self.ack(packet_type)?;
+                Packet::PubComp(PubComp {
+                    packet_id,
+                    reason_code,
+                    properties,
+                })
+            }
+            PacketType::Subscribe => Packet::Subscribe(self.subscribe()?),
+            PacketType::SubAck => Packet::SubAck(self.suback()?),
+            PacketType::Unsubscribe => Packet::Unsubscribe(self.unsubscribe()?),
+            PacketType::UnsubAck => Packet::UnsubAck(self.unsuback()?),
+            PacketType::PingReq => Packet::PingReq,
+            PacketType::PingResp => Packet::PingResp,
+            PacketType::Disconnect => Packet::Disconnect(self.disconnect()?),
+            PacketType::Auth => Packet::Auth(self.auth()?),
+        };
+        self.reader.finish()?;
+        Ok(packet)
+    }
+
+    /// A reason code of version 5 that belongs in `packet_type`.
+    fn reason_code(&mut self, packet_type: PacketType) -> Result<ReasonCode, DecodeError> {
+        let offset = self.reader.offset();
+        let value = self.reader.byte()?;
+        match ReasonCode::from_u8(value) {
+            Some(code) if code.belongs_in(packet_type) => Ok(code),
+            Some(_) | None => Err(DecodeError {
+                offset,
+                kind: DecodeErrorKind::ReasonCode(value),
+            }),
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! From a stream of bytes, split anywhere, to packets.
+
+use alloc::vec::Vec;
+
+use bytes::{Buf, Bytes};
+
+use super::decode;
+use super::reader::{Reader, VariableByteInteger};
+use crate::error::{DecodeError, DecodeErrorKind};
+use crate::packet::{Packet, PacketType, ProtocolVersion, QoS};
+
+/// Takes packets off a stream of bytes.
+///
+/// Feed it whatever has arrived, and call [`decode`](Self::decode) until it gives `None`.
+/// A packet that arrived whole is a slice of the input: nothing is copied, and its strings
+/// and payload share the input's memory. Only a packet that arrives in pieces is gathered,
+/// and what is held for it grows with what has arrived, not with what its header claims.
+///
+/// It refuses, besides what is malformed, what this side may not be sent at all: anything
+/// before CONNECT, a second CONNECT, a SUBACK sent to a server. The order of what follows
+/// (CONNACK first, AUTH only where asked for) is for the state machines to watch.
+///
+/// After an error the connection has to end: the decoder drops what it holds, and drops
+/// unread whatever it is fed from then on.
+#[derive(Debug)]
+pub struct Decoder {
+    stage: Stage,
+    max_packet_size: usize,
+    /// The start of a packet whose rest has not arrived; never longer than
+    /// `max_packet_size`, and no memory at all between packets.
+    partial: Vec<u8>,
+}
+
+/// Who the bytes come from, and so which packets may be among them.
+#[derive(Copy, Clone, Debug)]
+enum Stage {
+    /// A client that has sent nothing.
+    AwaitingConnect,
+    /// A client after CONNECT.
+    FromClient(ProtocolVersion),
+    /// A server.
+    FromServer(ProtocolVersion),
+    /// There was an error; the version, if it was known by then.
+    Failed(Option<ProtocolVersion>),
+}
+
+/// A fixed header (section 2.1) that has been found good.
+#[derive(Copy, Clone)]
+struct Header {
+    packet_type: PacketType,
+    first_byte: u8,
+    /// Where the variable header starts: 2 to 5.
+    len: usize,
+    /// The whole packet, in bytes.
+    packet_len: usize,
+    /// `[MQTT-1.5.5-1]`, a rule of version 5 alone.
+    minimal: bool,
+}
+
+/// What is reserved for a packet in pieces before more of it has arrived, in bytes.
+const FIRST_RESERVATION: usize = 4 * 1024;
+
+impl Decoder {
+    /// The largest packet taken where no other limit is set, in bytes: 16 MiB.
+    pub const DEFAULT_MAX_PACKET_SIZE: u32 = 16 * 1024 * 1024;
+
+    /// For what a client sends: learns the version from CONNECT, which must come first and
+    /// only once `[MQTT-3.1.0-1]` `[MQTT-3.1.0-2]`.
+    pub const fn server() -> Self {
+        Self::at(Stage::AwaitingConnect)
+    }
+
+    /// For what a server sends to a client that speaks `version`.
+    pub const fn client(version: ProtocolVersion) -> Self {
+        Self::at(Stage::FromServer(version))
+    }
+
+    const fn at(stage: Stage) -> Self {
+        Self {
+            stage,
+            max_packet_size: Self::DEFAULT_MAX_PACKET_SIZE as usize,
+            partial: Vec::new(),
+        }
+    }
+
+    /// Refuses packets of more than `bytes` from the next one on, fixed header included:
+    /// the Maximum Packet Size that this side has announced.
+    pub const fn set_max_packet_size(&mut self, bytes: u32) {
+        self.max_packet_size = bytes as usize;
+    }
+
+    /// The version spoken, as soon as it is known. It outlives an error, so that a CONNECT
+    /// which says its version and then goes wrong can be answered in that version.
+    pub const fn version(&self) -> Option<ProtocolVersion> {
+        match self.stage {
+            Stage::AwaitingConnect => None,
+            Stage::FromClient(version) | Stage::FromServer(version) => Some(version),
+            Stage::Failed(version) => version,
+        }
+    }
+
+    /// The memory that an unfinished packet takes, in bytes: none between packets, and never
+    /// more than the larger of 4 KiB and twice what has arrived.
+    pub const fn buffered(&self) -> usize {
+        self.partial.capacity()
+    }
+
+    /// Takes the next packet off the front of `input`.
+    ///
+    /// `None` means that all of `input` is used up, and what was incomplete is kept here.
+    pub fn decode(&mut self, input: &mut Bytes) -> Result<Option<Packet>, DecodeError> {
+        if let Stage::Failed(_) = self.stage {
+            input.clear();
+            return Ok(None);
+        }
+        let result = match self.next_frame(input) {
+            Ok(Some((header, frame))) => self.decode_frame(header, frame).map(Some),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        };
+        if result.is_err() {
+            self.stage = Stage::Failed(self.version());
+            self.partial = Vec::new();
+            input.clear();
+        }
+        result
+    }
+
+    /// The next whole packet, if it has arrived.
+    fn next_frame(&mut self, input: &mut Bytes) -> Result<Option<(Header, Bytes)>, DecodeError> {
+        if self.partial.is_empty() {
+            let header = self.header(input)?;
+            if let Some(header) = header
+                && header.packet_len <= input.len()
+            {
+                return Ok(Some((header, input.split_to(header.packet_len))));
+            }
+        }
+        loop {
+            if let Some(header) = self.header(&self.partial)? {
+                self.gather(input, header.packet_len);
+                if self.partial.len() < header.packet_len {
+                    return Ok(None);
+                }
+                let frame = Bytes::from(core::mem::take(&mut self.partial));
+                return Ok(Some((header, frame)));
+            }
+            if !input.has_remaining() {
+                return Ok(None);
+            }
+            self.partial.push(input.get_u8());
+        }
+    }
+
+    /// Moves what is there of a packet of `packet_len` bytes from `input` to `partial`.
+    fn gather(&mut self, input: &mut Bytes, packet_len: usize) {
+        let arrived = self.partial.len();
+        let chunk = input.split_to(input.len().min(packet_len.saturating_sub(arrived)));
+        let needed = arrived + chunk.len();
+        if needed > self.partial.capacity() {
+            let grown = (2 * self.partial.capacity()).max(FIRST_RESERVATION);
+            let capacity = grown.max(needed).min(packet_len);
+            self.partial.reserve_exact(capacity - arrived);
+        }
+        self.partial.extend_from_slice(&chunk);
+    }
+
+    /// The fixed header at the start of `bytes`, if all of it is there. Each byte is judged
+    /// as soon as it is: a packet that is refused is never waited for.
+    fn header(&self, bytes: &[u8]) -> Result<Option<Header>, DecodeError> {
+        let Some((&first_byte, rest)) = bytes.split_first() else {
+            return Ok(None);
+        };
+        let packet_type = self
+            .admit(first_byte)
+            .map_err(|kind| DecodeError { offset: 0, kind })?;
+        let error = |kind| DecodeError { offset: 1, kind };
+        let Some(remaining_length) = VariableByteInteger::parse(rest).map_err(error)? else {
+            return Ok(None);
+        };
+        let minimal = remaining_length.is_minimal();
+        if !minimal && self.version() == Some(ProtocolVersion::V5) {
+            return Err(error(DecodeErrorKind::VariableByteInteger));
+        }
+        let len = 1 + remaining_length.len;
+        let packet_len = len + remaining_length.value as usize;
+        if packet_len > self.max_packet_size {
+            return Err(error(DecodeErrorKind::PacketTooLarge {
+                size: packet_len,
+                limit: self.max_packet_size,
+            }));
+        }
+        Ok(Some(Header {
+            packet_type,
+            first_byte,
+            len,
+            packet_len,
+            minimal,
+        }))
+    }
+
+    /// Whether a packet that starts with `first_byte` may come now.
+    fn admit(&self, first_byte: u8) -> Result<PacketType, DecodeErrorKind> {
+        let number = first_byte >> 4;
+        let unknown = DecodeErrorKind::UnknownPacketType(number);
+        let packet_type = PacketType::from_u8(number).ok_or(unknown.clone())?;
+        if packet_type == PacketType::Auth && self.version() == Some(ProtocolVersion::V3_1_1) {
+            return Err(unknown);
+        }
+        let expected = match self.stage {
+            Stage::AwaitingConnect => packet_type == PacketType::Connect,
+            Stage::FromClient(_) => is_sent_by_client(packet_type),
+            Stage::FromServer(version) => is_sent_by_server(packet_type, version),
+            Stage::Failed(_) => false,
+        };
+        if !expected {
+            return Err(DecodeErrorKind::UnexpectedPacket(number));
+        }
+        check_flags(packet_type, first_byte)?;
+        Ok(packet_type)
+    }
+
+    fn decode_frame(&mut self, header: Header, frame: Bytes) -> Result<Packet, DecodeError> {
+        let mut reader = Reader::new(frame, header.len);
+        let (version, from_server) = match self.stage {
+            Stage::FromClient(version) => (version, false),
+            Stage::FromServer(version) => (version, true),
+            Stage::AwaitingConnect | Stage::Failed(_) => {
+                let version = decode::connect_version(&mut reader)?;
+                self.stage = Stage::FromClient(version);
+                if !header.minimal && version == ProtocolVersion::V5 {
+                    let kind = DecodeErrorKind::VariableByteInteger;
+                    return Err(DecodeError { offset: 1, kind });
+                }
+                (version, false)
+            }
+        };
+        let body = decode::Body {
+            reader,
+            first_byte: header.first_byte,
+            version,
+            from_server,
+        };
+        body.decode(header.packet_type)
+    }
+}
+
+/// The column "direction of flow" of table 2-1. CONNECT is not in it: it comes once.
+const fn is_sent_by_client(packet_type: PacketType) -> bool {
+    match packet_type {
+        PacketType::Publish
+        | PacketType::PubAck
+        | PacketType::PubRec
+        | PacketType::PubRel
+        | PacketType::PubComp
+        | PacketType::Subscribe
+        | PacketType::Unsubscribe
+        | PacketType::PingReq
+        | PacketType::Disconnect
+        | PacketType::Auth => true,
+        PacketType::Connect
+        | PacketType::ConnAck
+        | PacketType::SubAck
+        | PacketType::UnsubAck
+        | PacketType::PingResp => false,
+    }
+}
+
+/// In 3.1.1 a server that has enough of a client just closes the connection.
+const fn is_sent_by_server(packet_type: PacketType, version: ProtocolVersion) -> bool {
+    match packet_type {
+        PacketType::ConnAck
+        | PacketType::Publish
+        | PacketType::PubAck
+        | PacketType::PubRec
+        | PacketType::PubRel
+        | PacketType::PubComp
+        | PacketType::SubAck
+        | PacketType::UnsubAck
+        | PacketType::PingResp => true,
+        PacketType::Disconnect | PacketType::Auth => matches!(version, ProtocolVersion::V5),
+        PacketType::Connect
+        | PacketType::Subscribe
+        | PacketType::Unsubscribe
+        | PacketType::PingReq => false,
+    }
+}
+
+/// Table 2-2 `[MQTT-2.1.3-1]`.
+fn check_flags(packet_type: PacketType, first_byte: u8) -> Result<(), DecodeErrorKind> {
+    let flags = first_byte & 0x0F;
+    match packet_type {
+        PacketType::Publish => match QoS::from_u8(flags >> 1 & 0x03) {
+            // [MQTT-3.3.1-4]
+            None => Err(DecodeErrorKind::QoS),
+            // [MQTT-3.3.1-2]
+            Some(QoS::AtMostOnce) if flags & 0x08 != 0 => Err(DecodeErrorKind::Flags(first_byte)),
+            Some(QoS::AtMostOnce | QoS::AtLeastOnce | QoS::ExactlyOnce) => Ok(()),
+        },
+        // [MQTT-3.6.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1]
+        PacketType::PubRel | PacketType::Subscribe | PacketType::Unsubscribe => {
+            expect_flags(flags, 0x02)
+        }
+        // [MQTT-3.14.1-1] [MQTT-3.15.1-1]
+        PacketType::Connect
+        | PacketType::ConnAck
+        | PacketType::PubAck
+        | PacketType::PubRec
+        | PacketType::PubComp
+        | PacketType::SubAck
+        | PacketType::UnsubAck
+        | PacketType::PingReq
+        | PacketType::PingResp
+        | PacketType::Disconnect
+        | PacketType::Auth => expect_flags(flags, 0x00),
+    }
+}
+
+fn expect_flags(flags: u8, expected: u8) -> Result<(), DecodeErrorKind> {
+    if flags == expected {
+        Ok(())
+    } else {
+        Err(DecodeErrorKind::ReservedFlags(flags))
+    }
+}

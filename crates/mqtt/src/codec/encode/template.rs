@@ -1,0 +1,138 @@
+//! One message for many receivers: encoded once, patched for each.
+
+use bytes::{Bytes, BytesMut};
+
+use super::publish::{Head, PublishForm, first_byte};
+use super::{check_remaining_length, put_fixed_header};
+use crate::codec::sink::{Diagnostics, Sink, variable_byte_integer_len};
+use crate::error::EncodeError;
+use crate::packet::{PacketId, ProtocolVersion, Publish};
+
+/// A PUBLISH in one of its forms (version, `QoS`, retain flag, subscription identifiers,
+/// topic alias), encoded once, for any number of receivers.
+///
+/// Writing it copies bytes and patches what always takes the same room: packet identifier,
+/// DUP flag, message expiry interval. The payload is shared with the [`Publish`] that the
+/// template was made from, so that a template costs the size of its header, and so that a
+/// large payload need not be copied at all: write [`head`](Self::write_head) and
+/// [`payload`](Self::payload) one after the other.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use mqtt::{
+///     PacketId, ProtocolVersion, Publish, PublishForm, PublishTemplate, QoS, TemplatePatch,
+///     TopicName,
+/// };
+///
+/// let mut publish = Publish::new(TopicName::try_from("a/b").unwrap(), "21.5");
+/// publish.qos = QoS::AtLeastOnce;
+/// let form = PublishForm::of(&publish);
+/// let template = PublishTemplate::new(&publish, ProtocolVersion::V3_1_1, &form).unwrap();
+///
+/// let mut out = BytesMut::new();
+/// let packet_id = PacketId::new(7);
+/// template.write(&TemplatePatch { packet_id, ..TemplatePatch::default() }, &mut out);
+/// assert_eq!(&out[..], b"\x32\x0B\x00\x03a/b\x00\x0721.5");
+/// assert_eq!(out.len(), template.encoded_len());
+/// ```
+#[derive(Clone, Debug)]
+pub struct PublishTemplate {
+    /// Fixed and variable header, with packet identifier 0.
+    head: Bytes,
+    payload: Bytes,
+    packet_id_at: Option<usize>,
+    message_expiry_interval_at: Option<usize>,
+}
+
+/// What differs between the receivers of one form of a message.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct TemplatePatch {
+    /// The receiver's own packet identifier; needed with `QoS` 1 and 2 `[MQTT-2.2.1-4]`,
+    /// ignored with 0.
+    pub packet_id: Option<PacketId>,
+    /// Whether this is sent again `[MQTT-3.3.1-3]`; ignored with `QoS` 0 `[MQTT-3.3.1-2]`.
+    pub dup: bool,
+    /// What is left of the message expiry interval, in seconds `[MQTT-3.3.2-6]`, in place of
+    /// what the message was published with; ignored where it was published with none.
+    pub message_expiry_interval: Option<u32>,
+}
+
+impl PublishTemplate {
+    /// Encodes `publish` for `version`, in `form` in place of its own `QoS`, retain flag,
+    /// topic alias and subscription identifiers; its packet identifier and DUP flag do not
+    /// count.
+    pub fn new(
+        publish: &Publish,
+        version: ProtocolVersion,
+        form: &PublishForm<'_>,
+    ) -> Result<Self, EncodeError> {
+        let head = Head::new(publish, version, form)?;
+        let mut count = Sink::counting(Diagnostics::Full);
+        head.put(0, &mut count);
+        let head_len = count.finish()?;
+        let remaining_length = check_remaining_length(head_len + publish.payload.len())?;
+        let fixed_len = 1 + variable_byte_integer_len(remaining_length);
+
+        let mut out = BytesMut::with_capacity(fixed_len + head_len);
+        let first_byte = first_byte(false, form.qos, form.retain);
+        put_fixed_header(first_byte, remaining_length, &mut out);
+        head.put(0, &mut Sink::writing(&mut out, Diagnostics::Full));
+        Ok(Self {
+            head: out.freeze(),
+            payload: publish.payload.clone(),
+            packet_id_at: head.packet_id_at().map(|at| fixed_len + at),
+            message_expiry_interval_at: head.message_expiry_interval_at().map(|at| fixed_len + at),
+        })
+    }
+
+    /// How many bytes [`write`](Self::write) appends: hold it against the receiver's Maximum
+    /// Packet Size `[MQTT-3.1.2-24]`.
+    pub fn encoded_len(&self) -> usize {
+        self.head.len() + self.payload.len()
+    }
+
+    /// Whether the receiver has to acknowledge, and a packet identifier is needed.
+    pub const fn needs_packet_id(&self) -> bool {
+        self.packet_id_at.is_some()
+    }
+
+    /// The message's payload, shared.
+    pub const fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+
+    /// Appends the whole packet for one receiver.
+    pub fn write(&self, patch: &TemplatePatch, out: &mut BytesMut) {
+        out.reserve(self.encoded_len());
+        self.write_head(patch, out);
+        out.extend_from_slice(&self.payload);
+    }
+
+    /// Appends all of the packet but its payload, which has to follow.
+    pub fn write_head(&self, patch: &TemplatePatch, out: &mut BytesMut) {
+        let start = out.len();
+        out.extend_from_slice(&self.head);
+        if let Some(at) = self.packet_id_at {
+            debug_assert!(patch.packet_id.is_some(), "a packet identifier is needed");
+            let packet_id = patch.packet_id.map_or(0, PacketId::get);
+            overwrite(out, start + at, &packet_id.to_be_bytes());
+            if patch.dup {
+                overwrite(out, start, &[self.head[0] | DUP]);
+            }
+        }
+        if let Some(at) = self.message_expiry_interval_at
+            && let Some(seconds) = patch.message_expiry_interval
+        {
+            overwrite(out, start + at, &seconds.to_be_bytes());
+        }
+    }
+}
+
+/// In the first byte of a PUBLISH.
+const DUP: u8 = 0x08;
+
+fn overwrite(out: &mut BytesMut, at: usize, bytes: &[u8]) {
+    if let Some(place) = out.get_mut(at..at + bytes.len()) {
+        place.copy_from_slice(bytes);
+    }
+}
