@@ -1,0 +1,133 @@
+//! The page's monotonic clock, which also runs while the machine sleeps.
+
+use std::cell::Cell;
+
+use mqtt::Instant;
+use web_sys::Performance;
+
+/// Gives [`Instant`]s.
+///
+/// `performance.now()` never goes back, but in several browsers and systems it stands still
+/// while the machine sleeps, so that a connection that died hours ago would look fresh.
+/// `Date.now()` goes on, but people and time servers set it. So the first is read, and where
+/// the second has run ahead of it by more than [`Clock::JUMP_MS`], the difference is added:
+/// the machine slept, or someone set the clock forward, which costs one PINGREQ.
+pub struct Clock {
+    performance: Option<Performance>,
+    hands: Cell<Hands>,
+}
+
+impl Clock {
+    /// How far, in milliseconds, the wall clock must run ahead between two readings to
+    /// count as a sleep.
+    pub const JUMP_MS: f64 = 3_000.0;
+
+    /// Begins at the page's own epoch.
+    pub fn new() -> Self {
+        let performance = web_sys::window().and_then(|window| window.performance());
+        let clock = Self {
+            performance,
+            hands: Cell::default(),
+        };
+        let (steady, wall) = clock.read();
+        clock.hands.set(Hands {
+            steady,
+            wall,
+            slept: 0.0,
+        });
+        clock
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> Instant {
+        self.tick().0
+    }
+
+    /// What time it is, and how many milliseconds were slept since it was last asked.
+    pub(crate) fn tick(&self) -> (Instant, f64) {
+        let (steady, wall) = self.read();
+        let (hands, slept) = self.hands.get().advance(steady, wall);
+        self.hands.set(hands);
+        (hands.instant(), slept)
+    }
+
+    fn read(&self) -> (f64, f64) {
+        let wall = js_sys::Date::now();
+        let steady = self.performance.as_ref().map_or(wall, Performance::now);
+        (steady, wall)
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What was last read, in milliseconds.
+#[derive(Copy, Clone, Debug, Default)]
+struct Hands {
+    steady: f64,
+    wall: f64,
+    slept: f64,
+}
+
+impl Hands {
+    /// The hands at the new readings, and what was slept between.
+    fn advance(self, steady: f64, wall: f64) -> (Self, f64) {
+        let ahead = (wall - self.wall) - (steady - self.steady);
+        let slept = if ahead > Clock::JUMP_MS { ahead } else { 0.0 };
+        let hands = Self {
+            // Without `performance` this is the wall clock, which may go back.
+            steady: steady.max(self.steady),
+            wall,
+            slept: self.slept + slept,
+        };
+        (hands, slept)
+    }
+
+    fn instant(self) -> Instant {
+        let micros = (self.steady + self.slept) * 1_000.0;
+        // Negative and not-a-number become zero; 2^53 microseconds are 285 years.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        Instant::from_micros(micros as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Hands = Hands {
+        steady: 500.0,
+        wall: 1_795_233_600_000.0,
+        slept: 0.0,
+    };
+
+    #[test]
+    fn both_clocks_together_are_no_sleep() {
+        let (hands, slept) = START.advance(1_500.0, START.wall + 1_002.0);
+        assert_eq!(slept.to_bits(), 0.0f64.to_bits());
+        assert_eq!(hands.instant(), Instant::from_millis(1_500));
+    }
+
+    #[test]
+    fn a_clock_that_stood_still_is_moved_on() {
+        let (hands, slept) = START.advance(600.0, START.wall + 3_600_100.0);
+        assert!((slept - 3_600_000.0).abs() < 1.0);
+        assert_eq!(hands.instant(), Instant::from_millis(3_600_600));
+        let (hands, slept) = hands.advance(700.0, START.wall + 3_600_200.0);
+        assert!(slept.abs() < 1.0);
+        assert_eq!(hands.instant(), Instant::from_millis(3_600_700));
+    }
+
+    #[test]
+    fn a_wall_clock_set_back_changes_nothing() {
+        let (hands, slept) = START.advance(1_500.0, START.wall - 86_400_000.0);
+        assert!(slept.abs() < 1.0);
+        assert_eq!(hands.instant(), Instant::from_millis(1_500));
+        // Without `performance` the wall clock is all there is: time then stands still.
+        let (hands, _) = START.advance(100.0, START.wall - 400.0);
+        assert_eq!(hands.instant(), Instant::from_millis(500));
+    }
+}

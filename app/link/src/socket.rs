@@ -1,0 +1,116 @@
+//! One WebSocket, from its opening to its end.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use js_sys::{ArrayBuffer, Uint8Array};
+use wasm_bindgen::JsCast;
+use web_sys::{BinaryType, CloseEvent, MessageEvent, WebSocket};
+
+use crate::address::BrokerUrl;
+use crate::failure::TransportFailure;
+use crate::listener::Listener;
+
+/// The subprotocol that both versions of the standard ask for `[MQTT-6.0.0-3]`.
+const SUBPROTOCOL: &str = "mqtt";
+
+/// What a socket reports. After `Closed` it reports nothing.
+pub(crate) enum SocketEvent {
+    Opened,
+    Bytes(Bytes),
+    Closed(TransportFailure),
+}
+
+/// A WebSocket; dropping it closes it and ends its reports.
+pub(crate) struct Socket {
+    socket: WebSocket,
+    _listeners: [Listener; 3],
+}
+
+impl Socket {
+    /// Begins to open one. `report` is never called from within this call.
+    pub(crate) fn open(
+        url: &BrokerUrl,
+        report: impl Fn(SocketEvent) + Clone + 'static,
+    ) -> Result<Self, TransportFailure> {
+        let socket = WebSocket::new_with_str(url.as_str(), SUBPROTOCOL).map_err(|error| {
+            // A SyntaxError or SecurityError: here the browser does say why.
+            let message = js_sys::Reflect::get(&error, &"message".into()).ok();
+            failure(url, message.and_then(|message| message.as_string()))
+        })?;
+        socket.set_binary_type(BinaryType::Arraybuffer);
+
+        let was_open = Rc::new(Cell::new(false));
+        let (opened, is_open) = (report.clone(), Rc::clone(&was_open));
+        let on_open = Listener::new(&socket, "open", move |_| {
+            is_open.set(true);
+            opened(SocketEvent::Opened);
+        });
+
+        let (incoming, own_url) = (report.clone(), url.clone());
+        let on_message = Listener::new(&socket, "message", move |event| {
+            let Ok(event) = event.dyn_into::<MessageEvent>() else {
+                return;
+            };
+            incoming(match event.data().dyn_into::<ArrayBuffer>() {
+                Ok(buffer) => SocketEvent::Bytes(Uint8Array::new(&buffer).to_vec().into()),
+                // MQTT is binary frames `[MQTT-6.0.0-1]`: whoever sends text speaks
+                // something else.
+                Err(_) => SocketEvent::Closed(TransportFailure {
+                    was_open: true,
+                    ..failure(&own_url, Some("the server sent a text frame".to_owned()))
+                }),
+            });
+        });
+
+        // `error` carries nothing, and `close` always follows it.
+        let url = url.clone();
+        let on_close = Listener::new(&socket, "close", move |event| {
+            let event = event.dyn_into::<CloseEvent>().ok();
+            report(SocketEvent::Closed(TransportFailure {
+                url: url.clone(),
+                was_open: was_open.get(),
+                code: event.as_ref().map_or(1006, CloseEvent::code),
+                reason: event.as_ref().map(CloseEvent::reason).unwrap_or_default(),
+            }));
+        });
+        Ok(Self {
+            socket,
+            _listeners: [on_open, on_message, on_close],
+        })
+    }
+
+    /// Whether it can be written to.
+    pub(crate) fn is_open(&self) -> bool {
+        self.socket.ready_state() == WebSocket::OPEN
+    }
+
+    /// Bytes that were written and have not left the browser.
+    pub(crate) fn buffered(&self) -> u32 {
+        self.socket.buffered_amount()
+    }
+
+    /// Writes one binary frame.
+    pub(crate) fn write(&self, bytes: &[u8]) {
+        // Fails only while connecting, when nothing is written.
+        let _ = self.socket.send_with_u8_array(bytes);
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // The listeners go with it, so that a late `close` of this socket is not taken for
+        // one of the next.
+        let _ = self.socket.close();
+    }
+}
+
+fn failure(url: &BrokerUrl, reason: Option<String>) -> TransportFailure {
+    TransportFailure {
+        url: url.clone(),
+        was_open: false,
+        code: 1006,
+        reason: reason.unwrap_or_default(),
+    }
+}

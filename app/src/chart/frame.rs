@@ -1,0 +1,278 @@
+//! The page's one animation frame loop.
+//!
+//! Whatever draws registers here and says when it has become dirty. One
+//! `requestAnimationFrame` then serves all of them: each dirty drawable that is on screen
+//! is drawn once, however many messages made it dirty.
+//!
+//! **Invariants.**
+//! - At most one frame is requested at a time, and none while nothing is dirty.
+//! - What is off screen stays dirty and is drawn when it comes back, not before.
+//! - A hidden page draws nothing: browsers give it no animation frames.
+//! - [`Phase::State`] comes first, so that what it makes dirty is drawn in the same frame.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::{Rc, Weak};
+
+use wasm_bindgen::JsCast;
+use wasm_bindgen::closure::Closure;
+
+/// When in a frame something is called.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Carries what has arrived into the reactive graph.
+    State,
+    /// Draws.
+    Draw,
+}
+
+/// The loop. Clones are the same loop.
+#[derive(Clone, Default)]
+pub struct FrameLoop(Rc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    schedule: RefCell<Schedule>,
+    calls: RefCell<BTreeMap<Slot, Call>>,
+    callback: RefCell<Option<Closure<dyn FnMut(f64)>>>,
+}
+
+/// Called with the frame's time, in milliseconds as of `performance.now()`.
+type Call = Rc<RefCell<dyn FnMut(f64)>>;
+
+thread_local! {
+    static PAGE: FrameLoop = FrameLoop::default();
+}
+
+impl FrameLoop {
+    /// The page's loop.
+    pub fn page() -> Self {
+        PAGE.with(Clone::clone)
+    }
+
+    /// Has `call` called in the next frame after each [`Drawable::invalidate`]; it counts as
+    /// on screen until it says otherwise.
+    pub fn register(&self, phase: Phase, call: impl FnMut(f64) + 'static) -> Drawable {
+        let slot = self.0.schedule.borrow_mut().add(phase);
+        self.0
+            .calls
+            .borrow_mut()
+            .insert(slot, Rc::new(RefCell::new(call)));
+        Drawable {
+            owner: Rc::downgrade(&self.0),
+            slot,
+        }
+    }
+
+    /// How many are registered.
+    pub fn len(&self) -> usize {
+        self.0.calls.borrow().len()
+    }
+
+    /// Whether none is registered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether a frame has been asked for.
+    pub fn is_running(&self) -> bool {
+        self.0.schedule.borrow().requested
+    }
+}
+
+/// Something registered with the loop, until it is dropped.
+pub struct Drawable {
+    owner: Weak<Inner>,
+    slot: Slot,
+}
+
+impl Drawable {
+    /// Something has changed: call me in the next frame, if I am on screen.
+    pub fn invalidate(&self) {
+        self.update(Schedule::invalidate);
+    }
+
+    /// Tells whether this can be seen.
+    pub fn set_on_screen(&self, on_screen: bool) {
+        self.update(|schedule, slot| schedule.set_on_screen(slot, on_screen));
+    }
+
+    fn update(&self, update: impl FnOnce(&mut Schedule, Slot)) {
+        if let Some(inner) = self.owner.upgrade() {
+            update(&mut inner.schedule.borrow_mut(), self.slot);
+            Inner::request(&inner);
+        }
+    }
+}
+
+impl Drop for Drawable {
+    fn drop(&mut self) {
+        if let Some(inner) = self.owner.upgrade() {
+            inner.schedule.borrow_mut().remove(self.slot);
+            // Dropped after the borrow has ended: the closure may own other drawables.
+            let call = inner.calls.borrow_mut().remove(&self.slot);
+            drop(call);
+        }
+    }
+}
+
+impl Inner {
+    /// Asks the browser for a frame, unless one is asked for already or nothing is due.
+    fn request(this: &Rc<Self>) {
+        if !this.schedule.borrow_mut().take_request() {
+            return;
+        }
+        let mut callback = this.callback.borrow_mut();
+        let callback = callback.get_or_insert_with(|| {
+            let weak = Rc::downgrade(this);
+            Closure::new(move |time| {
+                if let Some(inner) = weak.upgrade() {
+                    Self::frame(&inner, time);
+                }
+            })
+        });
+        if let Some(window) = web_sys::window() {
+            // Fails only in a document that is being taken down.
+            let _ = window.request_animation_frame(callback.as_ref().unchecked_ref());
+        }
+    }
+
+    fn frame(this: &Rc<Self>, time: f64) {
+        for phase in [Phase::State, Phase::Draw] {
+            let due = this.schedule.borrow_mut().take_due(phase);
+            for slot in due {
+                // Looked up one by one: a call may have dropped a later one.
+                let call = this.calls.borrow().get(&slot).cloned();
+                if let Some(call) = call
+                    && let Ok(mut call) = call.try_borrow_mut()
+                {
+                    call(time);
+                }
+            }
+        }
+        this.schedule.borrow_mut().requested = false;
+        Self::request(this);
+    }
+}
+
+/// Orders by phase, then by age.
+type Slot = (Phase, u64);
+
+/// Who is due when: the part of the loop that knows no browser.
+#[derive(Default)]
+struct Schedule {
+    next: u64,
+    states: BTreeMap<Slot, State>,
+    /// Those that are both dirty and on screen.
+    due: BTreeSet<Slot>,
+    requested: bool,
+}
+
+#[derive(Copy, Clone)]
+struct State {
+    on_screen: bool,
+    dirty: bool,
+}
+
+impl Schedule {
+    fn add(&mut self, phase: Phase) -> Slot {
+        self.next += 1;
+        let slot = (phase, self.next);
+        let state = State {
+            on_screen: true,
+            dirty: false,
+        };
+        self.states.insert(slot, state);
+        slot
+    }
+
+    fn remove(&mut self, slot: Slot) {
+        self.states.remove(&slot);
+        self.due.remove(&slot);
+    }
+
+    fn invalidate(&mut self, slot: Slot) {
+        self.change(slot, |state| state.dirty = true);
+    }
+
+    fn set_on_screen(&mut self, slot: Slot, on_screen: bool) {
+        self.change(slot, |state| state.on_screen = on_screen);
+    }
+
+    fn change(&mut self, slot: Slot, change: impl FnOnce(&mut State)) {
+        let Some(state) = self.states.get_mut(&slot) else {
+            return;
+        };
+        change(state);
+        if state.dirty && state.on_screen {
+            self.due.insert(slot);
+        } else {
+            self.due.remove(&slot);
+        }
+    }
+
+    /// True once, when a frame must now be asked for.
+    fn take_request(&mut self) -> bool {
+        let wanted = !self.requested && !self.due.is_empty();
+        self.requested |= wanted;
+        wanted
+    }
+
+    /// What is to be called now in `phase`, in order; it is clean from here on.
+    fn take_due(&mut self, phase: Phase) -> Vec<Slot> {
+        let due: Vec<Slot> = self
+            .due
+            .range((phase, 0)..=(phase, u64::MAX))
+            .copied()
+            .collect();
+        for slot in &due {
+            self.change(*slot, |state| state.dirty = false);
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_asks_for_one_frame_and_calls_each_once() {
+        let mut schedule = Schedule::default();
+        let slot = schedule.add(Phase::Draw);
+        assert!(!schedule.take_request(), "nothing is dirty");
+        for _ in 0..1_000 {
+            schedule.invalidate(slot);
+        }
+        assert!(schedule.take_request());
+        assert!(!schedule.take_request(), "one is on its way");
+        assert_eq!(schedule.take_due(Phase::Draw), [slot]);
+        assert_eq!(schedule.take_due(Phase::Draw), []);
+    }
+
+    #[test]
+    fn what_is_off_screen_waits_and_is_drawn_when_it_comes_back() {
+        let mut schedule = Schedule::default();
+        let slot = schedule.add(Phase::Draw);
+        schedule.set_on_screen(slot, false);
+        schedule.invalidate(slot);
+        assert!(!schedule.take_request());
+        schedule.set_on_screen(slot, true);
+        assert!(schedule.take_request());
+        assert_eq!(schedule.take_due(Phase::Draw), [slot]);
+    }
+
+    #[test]
+    fn state_comes_before_drawing_and_removed_ones_never() {
+        let mut schedule = Schedule::default();
+        let chart = schedule.add(Phase::Draw);
+        let state = schedule.add(Phase::State);
+        let gone = schedule.add(Phase::Draw);
+        schedule.invalidate(chart);
+        schedule.invalidate(state);
+        schedule.invalidate(gone);
+        schedule.remove(gone);
+        assert_eq!(schedule.take_due(Phase::State), [state]);
+        assert_eq!(schedule.take_due(Phase::Draw), [chart]);
+    }
+}

@@ -1,0 +1,3 @@
+//! What draws: one animation frame loop, trend lines, charts.
+
+pub mod frame;

@@ -1,0 +1,10 @@
+//! The Beaconry dashboard: a Leptos page that talks MQTT over a WebSocket.
+//!
+//! Everything of the page is in this library, so that its logic is tested natively and its
+//! browser part in headless Chromium; `main.rs` only mounts it.
+//!
+//! - [`state`]: what the screen shows, and the one connection that feeds it.
+//! - [`chart`]: the frame loop, the trend lines and the charts.
+
+pub mod chart;
+pub mod state;
