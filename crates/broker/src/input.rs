@@ -1,0 +1,82 @@
+//! What the shell tells the broker.
+
+use core::net::SocketAddr;
+
+use bytes::Bytes;
+use mqtt::ReasonCode;
+
+use crate::output::{Lsn, ShardId, ShardMessage};
+
+/// A network connection: a number that the shell gives and never gives again.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Conn(pub u64);
+
+/// Who is at the other end of a connection, as far as the network knows.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address; `None` where there is none (an in-process client, a test).
+    pub address: Option<SocketAddr>,
+    /// How it came.
+    pub transport: Transport,
+}
+
+/// How a client is connected.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// MQTT over TCP.
+    Tcp,
+    /// MQTT over TLS.
+    Tls,
+    /// MQTT over WebSocket.
+    WebSocket,
+    /// MQTT over WebSocket over TLS.
+    SecureWebSocket,
+    /// No network at all.
+    Memory,
+}
+
+impl Peer {
+    /// A peer without a network: simulations, clients in the same process.
+    pub const MEMORY: Self = Self {
+        address: None,
+        transport: Transport::Memory,
+    };
+}
+
+/// What a shell found out about a client's credentials.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It may connect.
+    Accept,
+    /// It may not. The code goes into CONNACK: one of the standard's CONNACK reason codes
+    /// from 0x80 on, as a rule [`ReasonCode::BadUserNameOrPassword`] or
+    /// [`ReasonCode::NotAuthorized`].
+    Refuse(ReasonCode),
+}
+
+/// Something has happened.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A connection is there; its CONNECT is awaited.
+    Opened(Conn, Peer),
+    /// The peer has sent these bytes, in any split.
+    Bytes(Conn, Bytes),
+    /// The connection is gone without the broker's doing. Not needed after
+    /// [`Output::Close`](crate::Output::Close), and harmless there.
+    Closed(Conn),
+    /// What [`Broker::take_writes`](crate::Broker::take_writes) gave has been written to the
+    /// socket: there may be more. Until then the broker bounds what it holds for the
+    /// connection.
+    Drained(Conn),
+    /// The answer to [`Output::Authenticate`](crate::Output::Authenticate).
+    Authenticated(Conn, Decision),
+    /// Everything up to and including this [`Output::Persist`](crate::Output::Persist) is
+    /// durable.
+    Persisted(Lsn),
+    /// Another shard says something.
+    FromShard(ShardId, ShardMessage),
+    /// The time that [`Output::Idle`](crate::Output::Idle) named has come. Harmless if early.
+    Timeout,
+    /// The server ends: clients are told so, and closed.
+    Shutdown,
+}

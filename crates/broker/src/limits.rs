@@ -1,0 +1,93 @@
+//! What bounds the broker's memory, and what happens at each bound.
+
+use core::time::Duration;
+
+/// Every limit of the broker. Reaching one is counted in [`Metrics`](crate::Metrics).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once, before and after CONNECT. One more is closed at once.
+    pub connections: usize,
+    /// Sessions, with and without a connection. A new client above it gets CONNACK
+    /// "quota exceeded".
+    pub sessions: usize,
+    /// How long a connection may take to send its whole CONNECT.
+    pub connect_timeout: Duration,
+    /// Bytes that a client may send behind CONNECT while it waits to be authenticated; more
+    /// of them close the connection.
+    pub early_bytes: usize,
+    /// The largest packet that a client may send, in bytes, told in CONNACK. A larger one
+    /// ends the connection with "packet too large" `[MQTT-3.2.2-15]`.
+    pub maximum_packet_size: u32,
+    /// How many `QoS` 1 and 2 messages a client may have unacknowledged, told in CONNACK
+    /// `[MQTT-3.3.4-7]`. One more ends the connection with "receive maximum exceeded".
+    pub receive_maximum: u16,
+    /// The highest topic alias that a client may use, told in CONNACK `[MQTT-3.3.2-9]`.
+    pub topic_alias_maximum: u16,
+    /// The longest topic name or filter in bytes. A longer name is refused in the
+    /// acknowledgement with "topic name invalid", a longer filter with "topic filter invalid".
+    pub topic_bytes: usize,
+    /// The most levels of a topic name or filter; more are refused like a longer one.
+    pub topic_levels: usize,
+    /// Subscriptions of one client; one more gets SUBACK "quota exceeded".
+    pub subscriptions_per_client: usize,
+    /// `QoS` 1 and 2 messages that are sent to a client and not acknowledged, where its own
+    /// Receive Maximum is not smaller `[MQTT-3.3.4-9]`. The rest waits in its queue.
+    pub inflight_window: u16,
+    /// `QoS` 1 and 2 messages that wait for one client, present or absent.
+    pub queue_messages: usize,
+    /// The same in bytes (topic, payload, properties and what holding them costs).
+    pub queue_bytes: usize,
+    /// The same in bytes over all clients, as if nothing were shared between them.
+    pub all_queues_bytes: usize,
+    /// What happens to a `QoS` 1 or 2 message that its client's queue has no room for.
+    pub queue_full: QueueFull,
+    /// Bytes that wait to be taken for one connection. At the limit `QoS` 0 messages to it are
+    /// dropped and `QoS` 1 and 2 messages stay in its queue. A client that reads nothing and
+    /// still makes the broker answer more than twice as much is closed with "quota exceeded".
+    pub out_buffer_bytes: usize,
+    /// Retained messages. One more is delivered and not kept.
+    pub retained_messages: usize,
+    /// The same in bytes.
+    pub retained_bytes: usize,
+    /// The longest Session Expiry Interval in seconds; a longer one is cut, and told in
+    /// CONNACK. `u32::MAX`: sessions may live for ever.
+    pub session_expiry_interval: u32,
+}
+
+/// What happens to a `QoS` 1 or 2 message that its client's queue has no room for.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum QueueFull {
+    /// It is dropped. If the client is connected, it is too slow and disconnected with
+    /// "quota exceeded": it can come back and read what was kept.
+    Disconnect,
+    /// It is dropped.
+    DropNewest,
+    /// The oldest messages of the queue make room.
+    DropOldest,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 100_000,
+            sessions: 200_000,
+            connect_timeout: Duration::from_secs(10),
+            early_bytes: 64 * 1024,
+            maximum_packet_size: 1024 * 1024,
+            receive_maximum: 256,
+            topic_alias_maximum: 16,
+            topic_bytes: 16 * 1024,
+            topic_levels: 128,
+            subscriptions_per_client: 10_000,
+            inflight_window: 64,
+            queue_messages: 10_000,
+            queue_bytes: 16 * 1024 * 1024,
+            all_queues_bytes: 1024 * 1024 * 1024,
+            queue_full: QueueFull::Disconnect,
+            out_buffer_bytes: 1024 * 1024,
+            retained_messages: 1_000_000,
+            retained_bytes: 1024 * 1024 * 1024,
+            session_expiry_interval: u32::MAX,
+        }
+    }
+}

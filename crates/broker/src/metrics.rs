@@ -1,0 +1,92 @@
+//! What the broker counts.
+
+/// Counters since the start, and gauges of now. Plain numbers: the shell gives them names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metrics {
+    /// Gauge: connections, before and after CONNECT.
+    pub connections: u64,
+    /// Gauge: connections whose CONNECT was accepted.
+    pub clients: u64,
+    /// Gauge: sessions, with and without a connection.
+    pub sessions: u64,
+    /// Gauge: subscriptions of all sessions.
+    pub subscriptions: u64,
+    /// Gauge: retained messages.
+    pub retained_messages: u64,
+    /// Gauge: their bytes, with what holding them costs.
+    pub retained_bytes: u64,
+    /// Gauge: `QoS` 1 and 2 messages that wait to be sent or acknowledged.
+    pub queued_messages: u64,
+    /// Gauge: their bytes, as if nothing were shared between clients.
+    pub queued_bytes: u64,
+
+    /// Connections opened.
+    pub connections_opened: u64,
+    /// CONNECTs accepted.
+    pub connects_accepted: u64,
+    /// CONNECTs refused, for whatever reason.
+    pub connects_refused: u64,
+    /// Sessions that went on at a CONNECT.
+    pub sessions_resumed: u64,
+    /// Sessions that ended because their expiry interval had passed.
+    pub sessions_expired: u64,
+    /// Connections that lost their client to another connection.
+    pub takeovers: u64,
+    /// Connections closed because the peer broke the protocol.
+    pub protocol_errors: u64,
+    /// Connections closed by keep alive.
+    pub keep_alive_timeouts: u64,
+    /// Connections closed because no CONNECT came.
+    pub connect_timeouts: u64,
+
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes handed to the shell for sending.
+    pub bytes_out: u64,
+    /// Packets received.
+    pub packets_in: u64,
+    /// PUBLISH packets received, repetitions of `QoS` 2 included.
+    pub messages_in: u64,
+    /// PUBLISH packets written, retransmissions included.
+    pub messages_out: u64,
+    /// PUBLISH packets received again that were recognised as such `[MQTT-4.3.3-10]`.
+    pub duplicates_in: u64,
+    /// PUBLISH packets written again on a resumed session `[MQTT-4.4.0-1]`.
+    pub retransmissions: u64,
+    /// Wills published.
+    pub wills_published: u64,
+
+    /// Connections closed by [`Limits::connections`](crate::Limits::connections).
+    pub refused_connections_limit: u64,
+    /// CONNECTs refused by [`Limits::sessions`](crate::Limits::sessions).
+    pub refused_sessions_limit: u64,
+    /// Packets that were larger than the client may send.
+    pub refused_packet_too_large: u64,
+    /// Connections closed because the client had too many messages unacknowledged.
+    pub refused_receive_maximum: u64,
+    /// Messages not accepted because of their topic: too long, too deep, or starting with `$`.
+    pub refused_topic_name: u64,
+    /// Subscriptions not accepted because of their filter: too long, too deep, shared.
+    pub refused_topic_filter: u64,
+    /// Subscriptions above [`Limits::subscriptions_per_client`](crate::Limits::subscriptions_per_client).
+    pub refused_subscriptions_limit: u64,
+    /// Retained messages not kept because of a limit.
+    pub refused_retained_limit: u64,
+    /// Connections closed because the client did not read what it made the broker write.
+    pub closed_not_reading: u64,
+    /// Connections closed because the client's queue was full.
+    pub closed_queue_full: u64,
+
+    /// `QoS` 0 messages dropped because their client was absent.
+    pub dropped_absent: u64,
+    /// `QoS` 0 messages dropped because their client reads too slowly.
+    pub dropped_slow: u64,
+    /// `QoS` 1 and 2 messages dropped because a queue was full.
+    pub dropped_queue_full: u64,
+    /// Messages dropped because their expiry interval had passed `[MQTT-3.3.2-5]`.
+    pub dropped_expired: u64,
+    /// Messages dropped because they are larger than their client takes `[MQTT-3.1.2-25]`.
+    pub dropped_too_large: u64,
+    /// `QoS` 1 and 2 messages dropped because their client's session ended.
+    pub dropped_session_ended: u64,
+}
