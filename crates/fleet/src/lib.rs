@@ -1,1 +1,126 @@
 //! What devices mean: conventions turn messages into presence, telemetry and commands.
+//!
+//! A [`Fleet`] is given every message that comes, the observer's own state, and the time; it
+//! says which devices there are, whether they are there, what they measure, and how far the
+//! commands to them have come. It needs no configuration, does no input or output, never panics
+//! on any bytes, and holds bounded memory whatever it is sent.
+//!
+//! ```
+//! use fleet::{Event, Fleet, FleetOptions, Message, PresenceKind, Timestamp};
+//!
+//! let mut fleet = Fleet::new(FleetOptions::default());
+//! let now = Timestamp(1_795_233_600_000);
+//! fleet.handle_message(now, Message::new("beaconry/register/weather-03", b"SIGN_IN"));
+//! fleet.handle_message(now, Message::new(
+//!     "beaconry/data/weather-03",
+//!     br#"{"deviceId":"weather-03","messageType":"DATA","temp":23.6,"lat":48.0,"lng":-88.6}"#,
+//! ));
+//!
+//! let key = fleet.find("weather-03").unwrap();
+//! let device = fleet.device(key).unwrap();
+//! assert_eq!(device.presence().kind(), PresenceKind::Online);
+//! let (_, temp) = device.metric_named("temp").unwrap();
+//! assert_eq!((temp.value().as_number(), temp.unit()), (Some(23.6), Some("°C")));
+//!
+//! assert_eq!(fleet.poll_event(), Some(Event::DeviceAdded(key)));
+//! ```
+//!
+//! # How to drive it
+//!
+//! 1. Subscribe (to `#`, or to what the page needs) **without Retain As Published**, so that
+//!    [`Message::retained`] means "out of the broker's store".
+//! 2. [`Fleet::handle_observer`]`(Connected)` after CONNACK, `(Disconnected)` when the
+//!    connection is gone. A new fleet takes the observer for connected.
+//! 3. [`Fleet::handle_message`] for each PUBLISH.
+//! 4. Sleep until [`Fleet::poll_timeout`], then [`Fleet::handle_timeout`]. Late calls (throttled
+//!    pages, sleeping laptops) are allowed for; read that method.
+//! 5. Once a frame, [`Fleet::poll_event`] until `None`. Per device, everything but samples is
+//!    coalesced; samples wait in a bounded queue that drops the oldest and counts them.
+//! 6. For a button: [`Fleet::command`] with a fresh UUID, publish the [`Outgoing`] at quality of service 2,
+//!    then [`Fleet::note_command_sent`] when it is handed to a live connection,
+//!    [`Fleet::note_command_acked`] at PUBCOMP, [`Fleet::note_command_failed`] if it cannot be
+//!    sent. The answer comes by itself, as [`Event::CommandChanged`].
+//!
+//! `now` is wall-clock time that does not go back (`performance.timeOrigin + performance.now()`
+//! in a page); a clock that is set back stands still here until it has caught up.
+//!
+//! # What devices send
+//!
+//! **Four topics**, under a prefix of any depth: `{prefix}/register/{id}` with `SIGN_IN` or
+//! `SIGN_OUT` (in any case; retained; `SIGN_OUT` is also the will), `{prefix}/data/{id}` with a
+//! JSON object, `{prefix}/cmd/req/{id}` and `{prefix}/cmd/resp/{id}` with JSON objects that carry
+//! the same `uuid`. **Plain topics**: all others, see the table in the module
+//! `conventions::plain`.
+//!
+//! ## How a device announces its commands and units
+//!
+//! A device of the four-topic convention announces them in a **retained** JSON message to
+//! `{prefix}/data/{id}`, sent after each `SIGN_IN`:
+//!
+//! ```json
+//! {"deviceId":"pump-02","messageType":"ANNOUNCE",
+//!  "commands":["PING","SET_INTERVAL","SWITCH_ON"],
+//!  "units":{"flow":"L/min","pressure":"bar"}}
+//! ```
+//!
+//! `commands` are names, or objects with a `command` or `name` member, at most 64 of at most 128
+//! bytes; `units` maps a metric's dotted name to its symbol. Data messages are not retained, so
+//! the announcement is what the broker keeps on that topic. Both members are understood in any
+//! data message and in a JSON registration (`{"messageType":"SIGN_IN","commands":[…]}`) too. The
+//! latest list replaces the earlier ones. `PING` need not be announced.
+//!
+//! ## How a device answers
+//!
+//! `{"deviceId","messageType":"commandResp","commandResult":…,"uuid","command"}`, where
+//! `commandResult` may be any JSON. Failure is said by an `error` member with the reason:
+//! `{…,"commandResult":null,"error":"unknown command"}`; see [`Command::result`].
+//!
+//! # Presence
+//!
+//! - A registration or any fresh message means online. Retained data means nothing for presence.
+//! - Silence of three median intervals, at least 30 s, means stale ([`StaleRule`]).
+//! - A device that signs in and out in a rhythm sleeps between: after two cycles of similar
+//!   length were observed, its signing-out means [`Presence::Sleeping`], and only when it does
+//!   not wake half a cycle after its time it is offline, [`OfflineReason::DidNotWake`].
+//! - While the observer is disconnected, every presence is unknown.
+//!
+//! # Names are foreign text
+//!
+//! Ids, metric names, texts and excerpts are whatever strangers sent: `<script>`, quotes,
+//! right-to-left overrides, 4,000 characters. Show them as text, never as markup, and through
+//! [`Device::display_id`], [`Metric::display_name`] or [`display::shorten`].
+
+#![no_std]
+
+extern crate alloc;
+
+mod command;
+mod conventions;
+mod device;
+pub mod display;
+mod event;
+mod fault;
+mod fleet;
+mod json;
+mod limits;
+mod metric;
+mod number;
+mod options;
+mod payload;
+mod presence;
+mod readings;
+mod rhythm;
+mod time;
+mod units;
+
+pub use command::{Command, CommandError, CommandRequest, CommandState, Outgoing};
+pub use conventions::Convention;
+pub use device::{Device, DeviceKey, Position};
+pub use event::Event;
+pub use fault::{Fault, FaultKind};
+pub use fleet::{Fleet, Message};
+pub use limits::{Limit, LimitCounters};
+pub use metric::{Metric, MetricGroup, MetricKey, Value};
+pub use options::{FleetOptions, ObserverState, PrefixRule, StaleRule};
+pub use presence::{Counts, OfflineReason, Presence, PresenceKind, PresenceSpan};
+pub use time::Timestamp;

@@ -1,0 +1,161 @@
+//! Topics of no particular convention. Which device a message belongs to is told by its topic:
+//!
+//! 1. `presence/{id}` is the presence of `{id}`, which may have several levels.
+//! 2. `sensors/{place}/{quantity}/{unit}` (or `sensor/…`) is the reading `{quantity}` of the
+//!    device `{unit}` under the prefix `sensors/{place}`; when the last level is a unit of
+//!    measurement (`celsius`), it is the reading's unit, and `sensors/{place}` is the device.
+//! 3. A last level `status`, `availability`, `available`, `online`, `connected`, `connection`,
+//!    `presence` or `LWT`, with a payload that says a presence, is the presence of what stands
+//!    before it.
+//! 4. Named values (JSON, `a=1 b=2`) belong to the whole topic, without a last level that only
+//!    says what kind of message it is (`data`, `telemetry`, `state`, `SENSOR`, …); a last level
+//!    that is a quantity (`temperature`) goes before their names.
+//! 5. A single value belongs to what stands before the last level and is called like that level;
+//!    a topic of one level is a device with the metric `value`.
+//!
+//! So `home/kitchen` with JSON, `home/kitchen/temperature` with a number and
+//! `home/kitchen/status` with `online` are one device, `home/kitchen`.
+
+use super::{Claim, Convention, Said, What, presence_word};
+use crate::payload::{Form, Payload};
+use crate::presence::OfflineReason;
+use crate::units;
+
+/// What the message means; every message is a plain one if it is nothing else.
+pub(super) fn read<'a>(topic: &'a str, payload: &Payload<'a>) -> Claim<'a> {
+    let trimmed = topic.trim_matches('/');
+    let topic = if trimmed.is_empty() { topic } else { trimmed };
+    let claim = |prefix, id, what| Claim {
+        convention: Convention::Plain,
+        prefix,
+        id,
+        what,
+    };
+    if payload.form == Form::Empty {
+        return claim("", topic, What::Nothing);
+    }
+    let (stem, last) = topic.rsplit_once('/').unwrap_or(("", topic));
+
+    if let Some(id) = topic.strip_prefix("presence/") {
+        return claim("", id, presence_or_values(payload, "presence"));
+    }
+    if let Some((place, quantity, unit)) = sensor_topic(topic) {
+        return match units::symbol(unit) {
+            Some(symbol) => {
+                let what = What::Values {
+                    stem: quantity,
+                    unit: Some(symbol),
+                };
+                claim("", place, what)
+            }
+            None => claim(
+                place,
+                unit,
+                What::Values {
+                    stem: quantity,
+                    unit: None,
+                },
+            ),
+        };
+    }
+    if !stem.is_empty() && is_one_of(last, PRESENCE_LEVELS) {
+        return claim("", stem, presence_or_values(payload, last));
+    }
+    let named = match payload.form {
+        Form::Json => true,
+        Form::Pairs => !payload.is_nameless_pair(),
+        Form::Empty | Form::Binary | Form::Number | Form::Text => false,
+    };
+    let (id, name) = if stem.is_empty() {
+        (topic, "")
+    } else if !named || units::is_quantity(last) {
+        (stem, last)
+    } else if is_one_of(last, MESSAGE_LEVELS) {
+        (stem, "")
+    } else {
+        (topic, "")
+    };
+    claim(
+        "",
+        id,
+        What::Values {
+            stem: name,
+            unit: None,
+        },
+    )
+}
+
+const PRESENCE_LEVELS: &[&str] = &[
+    "status",
+    "availability",
+    "available",
+    "online",
+    "connected",
+    "connection",
+    "presence",
+    "lwt",
+];
+
+const MESSAGE_LEVELS: &[&str] = &[
+    "data",
+    "telemetry",
+    "tele",
+    "state",
+    "states",
+    "sensor",
+    "sensors",
+    "values",
+    "value",
+    "measurement",
+    "measurements",
+    "reading",
+    "readings",
+    "json",
+    "up",
+    "uplink",
+    "event",
+    "events",
+    "attributes",
+    "info",
+    "report",
+];
+
+fn is_one_of(level: &str, levels: &[&str]) -> bool {
+    levels.iter().any(|known| known.eq_ignore_ascii_case(level))
+}
+
+/// `sensors/{place}`, `{quantity}` and `{unit}` of exactly four levels.
+fn sensor_topic(topic: &str) -> Option<(&str, &str, &str)> {
+    if !topic.starts_with("sensors/") && !topic.starts_with("sensor/") {
+        return None;
+    }
+    let (rest, unit) = topic.rsplit_once('/')?;
+    let (place, quantity) = rest.rsplit_once('/')?;
+    let (_, name) = place.split_once('/')?;
+    let whole = !name.is_empty() && !name.contains('/') && !quantity.is_empty();
+    whole.then_some((place, quantity, unit))
+}
+
+/// A presence if the payload says one, and otherwise values called `name`.
+fn presence_or_values<'a>(payload: &Payload<'a>, name: &'a str) -> What<'a> {
+    if payload.is_json() {
+        return What::PresenceObject {
+            otherwise: Some(name),
+        };
+    }
+    let word = payload.text.trim_matches('"');
+    let said = match word {
+        "1" => Some(Said::Online),
+        "0" => Some(Said::Offline(OfflineReason::SaidSo)),
+        _ if word.eq_ignore_ascii_case("true") => Some(Said::Online),
+        _ if word.eq_ignore_ascii_case("false") => Some(Said::Offline(OfflineReason::SaidSo)),
+        _ => presence_word(word),
+    };
+    match said {
+        Some(said) => What::Presence(said),
+        None => What::Values {
+            stem: name,
+            unit: None,
+        },
+    }
+}

@@ -1,0 +1,283 @@
+//! A device: everything that was learnt about it.
+
+use crate::command::Command;
+use crate::conventions::Convention;
+use crate::event::Dirty;
+use crate::fault::Fault;
+use crate::metric::{self, Metric, MetricGroup, MetricKey};
+use crate::options::FleetOptions;
+use crate::presence::{History, Presence, PresenceSpan};
+use crate::rhythm::{Intervals, Rhythm, wake_grace_ms};
+use crate::time::{Timestamp, millis};
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// A device of one [`crate::Fleet`]: a dense index, stable for the session.
+#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Debug, Hash)]
+pub struct DeviceKey(pub u32);
+
+impl DeviceKey {
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Where a device is.
+#[derive(Copy, Clone, PartialEq, Debug)]
+pub struct Position {
+    /// Degrees north, -90 to 90.
+    pub lat: f64,
+    /// Degrees east, -180 to 180.
+    pub lng: f64,
+    /// When it was there.
+    pub at: Timestamp,
+}
+
+/// A device.
+#[derive(Debug)]
+pub struct Device {
+    pub(crate) prefix: Arc<str>,
+    pub(crate) id: Box<str>,
+    pub(crate) convention: Convention,
+    pub(crate) first_seen: Timestamp,
+    pub(crate) last_seen: Option<Timestamp>,
+    pub(crate) messages: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) out_of_order: u64,
+
+    pub(crate) presence: PresenceSpan,
+    pub(crate) history: History,
+    /// What held before we lost our connection, while presence is unknown.
+    pub(crate) before_outage: Option<PresenceSpan>,
+    pub(crate) intervals: Intervals,
+    pub(crate) rhythm: Rhythm,
+    /// Its silence means something: it has sent values, not only presence.
+    pub(crate) sends_values: bool,
+    pub(crate) stale_after_ms: i64,
+
+    pub(crate) metrics: Vec<Metric>,
+    /// Where the next value's metric is likely to be: messages repeat their order.
+    pub(crate) next_metric: usize,
+    pub(crate) announced_units: Vec<(Box<str>, Box<str>)>,
+    pub(crate) position: Option<Position>,
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) commands: VecDeque<Command>,
+    pub(crate) command_deadline: Option<Timestamp>,
+    pub(crate) known_commands: Vec<Box<str>>,
+
+    /// Fingerprints of the latest messages, to know a repeated one.
+    pub(crate) recent: [u32; 4],
+    pub(crate) recent_next: u8,
+    pub(crate) dirty: Dirty,
+    pub(crate) in_dirty_queue: bool,
+    /// The entry in the fleet's timer heap that counts.
+    pub(crate) scheduled: Option<Timestamp>,
+}
+
+impl Device {
+    /// The id as the device writes it: any text. See [`Device::display_id`].
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The id as it may be shown, at most 40 characters; `(no id)` for an empty one.
+    pub fn display_id(&self) -> String {
+        if self.id.is_empty() {
+            return String::from("(no id)");
+        }
+        crate::display::shorten(&self.id, 40)
+    }
+
+    /// What stands before the id in its topics (`beaconry`, `sensors/floor3`), or nothing.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Prefix and id joined by a slash: unique in the fleet, and what
+    /// [`crate::Fleet::find`] takes.
+    pub fn full_id(&self) -> String {
+        let mut full = String::from(&*self.prefix);
+        if !full.is_empty() {
+            full.push('/');
+        }
+        full.push_str(&self.id);
+        full
+    }
+
+    /// How it speaks.
+    pub const fn convention(&self) -> Convention {
+        self.convention
+    }
+
+    /// Whether it is there. Its `since` reaches back over an interruption of our own
+    /// connection when nothing that was seen contradicts it.
+    pub const fn presence(&self) -> &Presence {
+        &self.presence.presence
+    }
+
+    /// Whether [`Device::presence`]'s `since` is when it began; otherwise it held then already.
+    pub const fn is_since_exact(&self) -> bool {
+        self.presence.exact
+    }
+
+    /// What was seen of its presence, oldest first, the last entry holding now.
+    pub fn history(&self) -> impl DoubleEndedIterator<Item = &PresenceSpan> {
+        self.history.iter()
+    }
+
+    /// When it was first heard of, by a retained message too.
+    pub const fn first_seen(&self) -> Timestamp {
+        self.first_seen
+    }
+
+    /// When it last sent something itself: retained messages and commands to it do not count.
+    pub const fn last_seen(&self) -> Option<Timestamp> {
+        self.last_seen
+    }
+
+    /// How many messages of it came, retained and repeated ones too.
+    pub const fn message_count(&self) -> u64 {
+        self.messages
+    }
+
+    /// How many messages were repetitions and not taken up.
+    pub const fn duplicate_count(&self) -> u64 {
+        self.duplicates
+    }
+
+    /// How many values were older than what was known and not taken up.
+    pub const fn out_of_order_count(&self) -> u64 {
+        self.out_of_order
+    }
+
+    /// The median interval between its messages in milliseconds, once three were seen.
+    pub fn interval_ms(&self) -> Option<i64> {
+        self.intervals.median()
+    }
+
+    /// The length of its cycle of waking and sleeping in milliseconds, once two were seen.
+    pub fn cycle_ms(&self) -> Option<i64> {
+        self.rhythm.period()
+    }
+
+    /// All metrics in the order they were first seen; a [`MetricKey`] is an index into this.
+    pub fn metrics(&self) -> &[Metric] {
+        &self.metrics
+    }
+
+    /// One metric.
+    pub fn metric(&self, key: MetricKey) -> Option<&Metric> {
+        self.metrics.get(usize::from(key.0))
+    }
+
+    /// The metric of this name.
+    pub fn metric_named(&self, name: &str) -> Option<(MetricKey, &Metric)> {
+        let index = self
+            .metrics
+            .iter()
+            .position(|metric| *metric.name == *name)?;
+        let key = MetricKey(u16::try_from(index).ok()?);
+        Some((key, self.metrics.get(index)?))
+    }
+
+    /// Which metrics belong on one chart: those of one unit (°C beside °C), then those of one
+    /// stem (`accel.x`, `accel.y`), then the truth values. Made anew at each call; it changes
+    /// only with [`crate::Event::ShapeChanged`].
+    pub fn groups(&self) -> Vec<MetricGroup> {
+        metric::groups(&self.metrics)
+    }
+
+    /// Where it is.
+    pub const fn position(&self) -> Option<&Position> {
+        self.position.as_ref()
+    }
+
+    /// What is or was wrong with it, one entry a kind, in the order of first occurrence.
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+
+    /// Its commands, newest first.
+    pub fn commands(&self) -> impl Iterator<Item = &Command> {
+        self.commands.iter().rev()
+    }
+
+    /// The command with this uuid.
+    pub fn command(&self, uuid: &str) -> Option<&Command> {
+        self.commands.iter().find(|command| *command.uuid == *uuid)
+    }
+
+    /// Whether commands can be sent to it.
+    pub const fn takes_commands(&self) -> bool {
+        self.convention.has_commands()
+    }
+
+    /// The commands that it is known to understand: `PING` first, which every device of a
+    /// convention with commands does, then those it announced. Nothing when it takes none.
+    pub fn known_commands(&self) -> impl Iterator<Item = &str> {
+        let ping = self.takes_commands().then_some("PING");
+        let announced = self.known_commands.iter().map(AsRef::as_ref);
+        ping.into_iter()
+            .chain(announced.filter(|name| *name != "PING"))
+    }
+
+    /// When its presence must be looked at again.
+    pub(crate) fn presence_deadline(&self, watching_since: Timestamp) -> Option<Timestamp> {
+        match self.presence.presence {
+            Presence::Online { .. } => {
+                let last = self.last_seen.filter(|_| self.sends_values)?;
+                Some(last.max(watching_since).plus_ms(self.stale_after_ms))
+            }
+            Presence::Unknown { .. } => {
+                let was_offline = self.was_offline_before_outage();
+                let told = was_offline || (self.sends_values && self.last_seen.is_some());
+                told.then(|| watching_since.plus_ms(self.stale_after_ms))
+            }
+            Presence::Sleeping { wakes_about, .. } => {
+                let grace = wake_grace_ms(self.rhythm.period());
+                wakes_about.map(|wakes| wakes.max(watching_since).plus_ms(grace))
+            }
+            Presence::Offline { .. } | Presence::Stale { .. } => None,
+        }
+    }
+
+    pub(crate) fn was_offline_before_outage(&self) -> bool {
+        let before = self.before_outage.as_ref();
+        before.is_some_and(|span| matches!(span.presence, Presence::Offline { .. }))
+    }
+
+    /// Learns from the gaps seen so far how long a silence is too long.
+    pub(crate) fn update_staleness(&mut self, options: &FleetOptions) {
+        let rule = &options.stale_after;
+        let (interval, floor) = match self.intervals.median() {
+            Some(median) => (median, rule.at_least),
+            None => (
+                self.intervals.longest(),
+                rule.while_unknown.max(rule.at_least),
+            ),
+        };
+        let patience = interval.saturating_mul(i64::from(rule.intervals));
+        self.stale_after_ms = patience.max(millis(floor));
+    }
+
+    /// Whether this message came already; remembers it.
+    pub(crate) fn is_repetition(&mut self, fingerprint: u32, marked_duplicate: bool) -> bool {
+        if marked_duplicate && self.recent.contains(&fingerprint) {
+            return true;
+        }
+        self.recent[usize::from(self.recent_next)] = fingerprint;
+        self.recent_next = (self.recent_next + 1) % 4;
+        false
+    }
+
+    pub(crate) fn update_command_deadline(&mut self) {
+        let open = self
+            .commands
+            .iter()
+            .filter(|command| command.state.is_open());
+        self.command_deadline = open.filter_map(|command| command.deadline).min();
+    }
+}

@@ -1,0 +1,119 @@
+//! What changed, for a reader who comes once a frame.
+
+use crate::device::DeviceKey;
+use crate::fault::FaultKind;
+use crate::limits::Limit;
+use crate::metric::MetricKey;
+use crate::time::Timestamp;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+
+/// Something changed. Look at the device for what it is now.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Event {
+    /// A device was seen for the first time.
+    DeviceAdded(DeviceKey),
+    /// A device's presence changed; several changes since the last poll are one event.
+    PresenceChanged(DeviceKey),
+    /// A device has new metrics, or units or known commands that it announced: its metric groups
+    /// and buttons may be others now.
+    ShapeChanged(DeviceKey),
+    /// A reading to draw. Of one metric, `at` never goes back.
+    Sample {
+        /// Whose.
+        device: DeviceKey,
+        /// Which.
+        metric: MetricKey,
+        /// When it was measured.
+        at: Timestamp,
+        /// What; finite.
+        value: f64,
+    },
+    /// A metric has a new value that is no sample to draw: a text, or a retained value. Several
+    /// since the last poll are one event.
+    ValuesChanged(DeviceKey),
+    /// A device moved.
+    PositionChanged(DeviceKey),
+    /// A command is new or has come further.
+    CommandChanged {
+        /// To whom.
+        device: DeviceKey,
+        /// Which.
+        uuid: Box<str>,
+    },
+    /// Something is wrong with a device; of one kind, once between two polls.
+    Fault {
+        /// With which.
+        device: DeviceKey,
+        /// What.
+        kind: FaultKind,
+    },
+    /// A limit dropped something; once between two polls.
+    LimitHit(Limit),
+}
+
+/// What changed at a device since it was last polled: one bit each, and one bit a fault kind.
+#[derive(Copy, Clone, Default, Eq, PartialEq, Debug)]
+pub(crate) struct Dirty(pub(crate) u32);
+
+impl Dirty {
+    pub(crate) const ADDED: Self = Self(1);
+    pub(crate) const PRESENCE: Self = Self(1 << 1);
+    pub(crate) const SHAPE: Self = Self(1 << 2);
+    pub(crate) const VALUES: Self = Self(1 << 3);
+    pub(crate) const POSITION: Self = Self(1 << 4);
+    pub(crate) const COMMANDS: Self = Self(1 << 5);
+    const FIRST_FAULT: u32 = 8;
+
+    pub(crate) const fn fault(kind: FaultKind) -> Self {
+        Self(1 << (Self::FIRST_FAULT + kind as u32))
+    }
+
+    pub(crate) const fn is_fault(self, kind: FaultKind) -> bool {
+        self.0 & Self::fault(kind).0 != 0
+    }
+
+    /// Takes `flag` out, if it is in.
+    pub(crate) fn take(&mut self, flag: Self) -> bool {
+        let taken = self.0 & flag.0 != 0;
+        self.0 &= !flag.0;
+        taken
+    }
+
+    pub(crate) const fn any_fault(self) -> bool {
+        self.0 >> Self::FIRST_FAULT != 0
+    }
+}
+
+/// A sample that waits to be polled.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct QueuedSample {
+    pub(crate) device: DeviceKey,
+    pub(crate) metric: MetricKey,
+    pub(crate) at: Timestamp,
+    pub(crate) value: f64,
+}
+
+/// Samples in the order they came; the oldest are dropped at the limit.
+#[derive(Default, Debug)]
+pub(crate) struct SampleQueue {
+    samples: VecDeque<QueuedSample>,
+}
+
+impl SampleQueue {
+    /// `false` when an older sample had to go.
+    pub(crate) fn push(&mut self, sample: QueuedSample, max: usize) -> bool {
+        let full = self.samples.len() >= max;
+        if full {
+            self.samples.pop_front();
+        }
+        if max > 0 {
+            self.samples.push_back(sample);
+        }
+        !full
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<QueuedSample> {
+        self.samples.pop_front()
+    }
+}

@@ -1,0 +1,101 @@
+//! What is wrong with a device, kept where people can see it.
+
+use crate::time::Timestamp;
+use alloc::string::String;
+
+/// What is wrong.
+#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Debug)]
+pub enum FaultKind {
+    /// JSON was expected, and this is not.
+    NotJson,
+    /// Not UTF-8 text.
+    NotText,
+    /// The device's own clock is in the past before 2015 or ahead of ours: arrival time is used.
+    ClockWrong,
+    /// A number that is not finite, or too large for one.
+    NotFinite,
+    /// More values than are read from one message.
+    TooManyValues,
+    /// JSON that is nested too deeply.
+    TooDeep,
+    /// A payload that is too long to be read.
+    PayloadTooLong,
+    /// More metrics than are kept for one device.
+    TooManyMetrics,
+    /// A metric's name that is too long.
+    NameTooLong,
+    /// A latitude beyond 90 or a longitude beyond 180 degrees.
+    PositionOutOfBounds,
+    /// The `deviceId` in the payload is not the one in the topic.
+    IdMismatch,
+    /// A registration that is neither `SIGN_IN` nor `SIGN_OUT`.
+    UnknownPresence,
+}
+
+impl FaultKind {
+    /// What is wrong, for people.
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::NotJson => "payload is not JSON",
+            Self::NotText => "payload is not text",
+            Self::ClockWrong => "the device's clock is wrong, arrival time is shown",
+            Self::NotFinite => "a number is not finite",
+            Self::TooManyValues => "too many values in one message, the rest is not shown",
+            Self::TooDeep => "JSON is nested too deeply, the deep part is not shown",
+            Self::PayloadTooLong => "payload is too long to be read",
+            Self::TooManyMetrics => "too many metrics, further ones are not shown",
+            Self::NameTooLong => "a metric's name is too long, its value is not shown",
+            Self::PositionOutOfBounds => "the position is not on Earth",
+            Self::IdMismatch => "the deviceId in the payload is not the one in the topic",
+            Self::UnknownPresence => "registration is neither SIGN_IN nor SIGN_OUT",
+        }
+    }
+}
+
+/// One kind of fault at one device: when, how often, and what the last one looked like.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Fault {
+    pub(crate) kind: FaultKind,
+    pub(crate) first_at: Timestamp,
+    pub(crate) last_at: Timestamp,
+    pub(crate) count: u64,
+    pub(crate) excerpt: String,
+}
+
+/// Characters of a payload that are kept with a fault.
+const EXCERPT_CHARS: usize = 80;
+
+impl Fault {
+    /// What is wrong.
+    pub const fn kind(&self) -> FaultKind {
+        self.kind
+    }
+
+    /// When it was first seen.
+    pub const fn first_at(&self) -> Timestamp {
+        self.first_at
+    }
+
+    /// When it was last seen.
+    pub const fn last_at(&self) -> Timestamp {
+        self.last_at
+    }
+
+    /// How often it was seen.
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The start of a payload that showed it, at most 80 characters, control characters made
+    /// visible. It is renewed at most once a second, so it may be of an earlier occurrence.
+    pub fn excerpt(&self) -> &str {
+        &self.excerpt
+    }
+}
+
+/// The beginning of a payload as safe text.
+pub(crate) fn excerpt(payload: &[u8]) -> String {
+    // Four bytes a character at most, and one more so that a cut shows.
+    let head = &payload[..payload.len().min(EXCERPT_CHARS * 4 + 4)];
+    crate::display::shorten(&String::from_utf8_lossy(head), EXCERPT_CHARS)
+}

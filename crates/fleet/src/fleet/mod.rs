@@ -1,0 +1,504 @@
+//! The fleet: devices by id, and the way of a message through it.
+
+mod commands;
+mod presence;
+mod timers;
+mod values;
+
+use crate::conventions::{self, Claim, Prefixes, What};
+use crate::device::{Device, DeviceKey};
+use crate::event::{Dirty, Event, SampleQueue};
+use crate::fault::{self, Fault, FaultKind};
+use crate::limits::{Budget, Limit, LimitCounters};
+use crate::options::FleetOptions;
+use crate::payload::Payload;
+use crate::presence::{Counts, History, Presence, PresenceSpan};
+use crate::readings::{Caps, Readings};
+use crate::rhythm::{Intervals, Rhythm};
+use crate::time::Timestamp;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::hash::BuildHasher as _;
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+/// A message as it came.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub struct Message<'a> {
+    /// Where it was published.
+    pub topic: &'a str,
+    /// What was published.
+    pub payload: &'a [u8],
+    /// Whether it came from the broker's store because we subscribed. Subscribe without Retain
+    /// As Published, or else fresh messages carry the flag too and count as old.
+    pub retained: bool,
+    /// The DUP flag: this may be a repetition.
+    pub duplicate: bool,
+    /// MQTT 5 Correlation Data.
+    pub correlation_data: Option<&'a [u8]>,
+}
+
+impl<'a> Message<'a> {
+    /// A fresh message without anything special.
+    pub const fn new(topic: &'a str, payload: &'a [u8]) -> Self {
+        Self {
+            topic,
+            payload,
+            retained: false,
+            duplicate: false,
+            correlation_data: None,
+        }
+    }
+
+    /// The same message, out of the broker's store.
+    #[must_use]
+    pub const fn retained(mut self) -> Self {
+        self.retained = true;
+        self
+    }
+}
+
+/// All devices, and what is known about them. See the crate's head for how it is driven.
+#[derive(Debug)]
+pub struct Fleet {
+    options: FleetOptions,
+    // Boxed, so that growing does not copy a hundred megabytes.
+    #[allow(clippy::vec_box)]
+    devices: Vec<Box<Device>>,
+    /// Devices by prefix and id.
+    by_full_id: HashTable<u32>,
+    /// The first device of each id.
+    by_id: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    prefixes: Prefixes,
+    counts: Counts,
+    limits: LimitCounters,
+    budget: Budget,
+    samples: SampleQueue,
+    dirty: VecDeque<u32>,
+    timers: timers::Timers,
+    /// The latest `now`: time does not go back.
+    now: Timestamp,
+    scratch: Readings,
+}
+
+impl Fleet {
+    /// A fleet without devices, whose observer is connected.
+    pub fn new(options: FleetOptions) -> Self {
+        Self {
+            prefixes: Prefixes::new(&options.prefixes),
+            budget: Budget::new(options.max_bytes),
+            devices: Vec::new(),
+            by_full_id: HashTable::new(),
+            by_id: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            counts: Counts::default(),
+            limits: LimitCounters::default(),
+            samples: SampleQueue::default(),
+            dirty: VecDeque::new(),
+            timers: timers::Timers::default(),
+            now: Timestamp(i64::MIN),
+            scratch: Readings::default(),
+            options,
+        }
+    }
+
+    /// A message came. Any topic and any bytes will do. Topics that begin with `$` are the
+    /// broker's own and are passed over.
+    pub fn handle_message(&mut self, now: Timestamp, message: Message<'_>) {
+        let now = self.advance(now);
+        if message.topic.starts_with('$') {
+            return;
+        }
+        let mut readings = core::mem::take(&mut self.scratch);
+        self.dispatch(now, &message, &mut readings);
+        self.scratch = readings;
+    }
+
+    /// The device.
+    pub fn device(&self, key: DeviceKey) -> Option<&Device> {
+        self.devices.get(key.index()).map(AsRef::as_ref)
+    }
+
+    /// The device of this id, or of this prefix and id joined by a slash. Of several devices of
+    /// one id, the one first seen.
+    pub fn find(&self, id: &str) -> Option<DeviceKey> {
+        let hash = self.hasher.hash_one(id);
+        let by_id = self.by_id.find(hash, |key| {
+            self.devices
+                .get(*key as usize)
+                .is_some_and(|device| *device.id == *id)
+        });
+        by_id.map(|key| DeviceKey(*key)).or_else(|| {
+            let mut slashes = id.bytes().enumerate().filter(|(_, byte)| *byte == b'/');
+            slashes.find_map(|(at, _)| self.lookup(&id[..at], &id[at + 1..]))
+        })
+    }
+
+    /// All devices in the order they were first seen.
+    pub fn devices(&self) -> impl DoubleEndedIterator<Item = (DeviceKey, &Device)> {
+        let devices = self.devices.iter().enumerate();
+        devices.map(|(index, device)| (presence::key_at(index), device.as_ref()))
+    }
+
+    /// How many devices there are.
+    pub fn len(&self) -> usize {
+        self.devices.len()
+    }
+
+    /// Whether there is no device yet.
+    pub fn is_empty(&self) -> bool {
+        self.devices.is_empty()
+    }
+
+    /// How many devices are in each presence; costs nothing.
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// What the limits dropped.
+    pub const fn limits(&self) -> &LimitCounters {
+        &self.limits
+    }
+
+    /// Estimated bytes that the fleet remembers, to be held against the option `max_bytes`.
+    pub const fn memory_used(&self) -> usize {
+        self.budget.used()
+    }
+
+    /// What the fleet was told at the beginning.
+    pub const fn options(&self) -> &FleetOptions {
+        &self.options
+    }
+
+    /// What changed. Poll until `None`, as seldom as once a frame: everything but samples is
+    /// coalesced a device, and samples are dropped at the option `max_queued_samples`, the
+    /// oldest first, so the queue stays bounded however seldom it is polled.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        if let Some(limit) = self.limits.poll() {
+            return Some(Event::LimitHit(limit));
+        }
+        while let Some(&index) = self.dirty.front() {
+            let key = DeviceKey(index);
+            if let Some(device) = self.devices.get_mut(key.index()) {
+                if let Some(event) = next_event(key, device) {
+                    return Some(event);
+                }
+                device.in_dirty_queue = false;
+            }
+            self.dirty.pop_front();
+        }
+        let sample = self.samples.pop()?;
+        Some(Event::Sample {
+            device: sample.device,
+            metric: sample.metric,
+            at: sample.at,
+            value: sample.value,
+        })
+    }
+
+    /// Time goes on, and never back: a wall clock that is set back stands still here until it
+    /// has caught up.
+    fn advance(&mut self, now: Timestamp) -> Timestamp {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    fn dispatch(&mut self, now: Timestamp, message: &Message<'_>, readings: &mut Readings) {
+        let too_long = message.payload.len() > self.options.max_payload_len;
+        let payload = if too_long {
+            Payload::unread()
+        } else {
+            Payload::new(message.payload)
+        };
+        let claim = conventions::read(message.topic, &payload, &self.prefixes);
+        if claim.what == What::Nothing {
+            return;
+        }
+        if claim.what == What::Request && (message.retained || self.key_of(&claim).is_none()) {
+            // A command to nobody makes no device.
+            return;
+        }
+        let Some(key) = self.key_of(&claim).or_else(|| self.add(now, &claim)) else {
+            return;
+        };
+        let fingerprint = self.hasher.hash_one((message.topic, message.payload));
+        // The low half is as good as any.
+        #[allow(clippy::cast_possible_truncation)]
+        let fingerprint = fingerprint as u32;
+        let device = &mut self.devices[key.index()];
+        device.messages += 1;
+        if device.is_repetition(fingerprint, message.duplicate) {
+            device.duplicates += 1;
+            return;
+        }
+        if too_long {
+            self.limits.note(Limit::PayloadLength);
+            self.alive(now, key, message, true);
+            self.fault(now, key, FaultKind::PayloadTooLong, message.payload);
+            return;
+        }
+        self.act(now, key, &claim, &payload, message, readings);
+    }
+
+    fn act(
+        &mut self,
+        now: Timestamp,
+        key: DeviceKey,
+        claim: &Claim<'_>,
+        payload: &Payload<'_>,
+        message: &Message<'_>,
+        readings: &mut Readings,
+    ) {
+        let (stem, unit) = match claim.what {
+            What::Presence(said) => {
+                self.prefixes.learn_from(claim);
+                self.said(now, key, said, message.retained);
+                return;
+            }
+            What::Request => {
+                self.prefixes.learn_from(claim);
+                self.request_seen(now, key, payload.text, message);
+                return;
+            }
+            What::Response => {
+                self.prefixes.learn_from(claim);
+                self.alive(now, key, message, false);
+                self.response(now, key, payload.text, message);
+                return;
+            }
+            What::Unreadable(kind) => {
+                // Even what cannot be read is a sign of life.
+                self.alive(now, key, message, true);
+                self.fault(now, key, kind, message.payload);
+                return;
+            }
+            What::Nothing => return,
+            What::PresenceObject { otherwise } => (otherwise.unwrap_or(""), None),
+            What::Values { stem, unit } => (stem, unit),
+        };
+        let caps = Caps {
+            values: self.options.max_values_per_message,
+            name_len: self.options.max_metric_name_len,
+            text_len: self.options.max_text_len,
+        };
+        readings.begin(stem, caps);
+        let read = payload.read(self.options.max_json_depth, readings);
+        readings.note_limits(&mut self.limits);
+        let written_unit = match read {
+            Ok(written_unit) => written_unit.or(unit),
+            Err(kind) => {
+                self.alive(now, key, message, true);
+                self.fault(now, key, kind, message.payload);
+                return;
+            }
+        };
+        if let What::PresenceObject { otherwise } = claim.what {
+            if let Some(said) = conventions::presence_in(readings) {
+                self.prefixes.learn_from(claim);
+                self.announced(key, readings);
+                self.said(now, key, said, message.retained);
+                return;
+            }
+            if otherwise.is_none() {
+                self.fault(now, key, FaultKind::UnknownPresence, message.payload);
+                return;
+            }
+        }
+        if readings.text("messageType").is_some() {
+            self.prefixes.learn_from(claim);
+        }
+        self.alive(now, key, message, true);
+        self.take_values(now, key, readings, stem, written_unit, message);
+    }
+
+    fn key_of(&self, claim: &Claim<'_>) -> Option<DeviceKey> {
+        self.lookup(claim.prefix, claim.id)
+    }
+
+    fn lookup(&self, prefix: &str, id: &str) -> Option<DeviceKey> {
+        let hash = self.hasher.hash_one((prefix, id));
+        let found = self.by_full_id.find(hash, |key| {
+            self.devices
+                .get(*key as usize)
+                .is_some_and(|device| *device.id == *id && *device.prefix == *prefix)
+        });
+        found.map(|key| DeviceKey(*key))
+    }
+
+    /// A device that was not known.
+    fn add(&mut self, now: Timestamp, claim: &Claim<'_>) -> Option<DeviceKey> {
+        let (prefix, id) = (claim.prefix, claim.id);
+        if id.len() > self.options.max_id_len || prefix.len() > self.options.max_id_len {
+            self.limits.note(Limit::IdLength);
+            return None;
+        }
+        if self.devices.len() >= self.options.max_devices {
+            self.limits.note(Limit::Devices);
+            return None;
+        }
+        let index = u32::try_from(self.devices.len()).ok()?;
+        // Two index entries, one timer, one place in the queue of changes.
+        let overhead = 64 + size_of::<PresenceSpan>();
+        if !self
+            .budget
+            .charge(size_of::<Device>() + overhead + prefix.len() + id.len())
+        {
+            self.limits.note(Limit::Bytes);
+            return None;
+        }
+        // Neighbours mostly share their prefix.
+        let prefix = match self.devices.last() {
+            Some(last) if *last.prefix == *prefix => Arc::clone(&last.prefix),
+            Some(_) | None => Arc::from(prefix),
+        };
+        let presence = PresenceSpan {
+            presence: Presence::Unknown { since: now },
+            exact: false,
+        };
+        let mut device = Device {
+            prefix,
+            id: id.into(),
+            convention: claim.convention,
+            first_seen: now,
+            last_seen: None,
+            messages: 0,
+            duplicates: 0,
+            out_of_order: 0,
+            presence,
+            history: History::new(presence),
+            before_outage: None,
+            intervals: Intervals::default(),
+            rhythm: Rhythm::default(),
+            sends_values: false,
+            stale_after_ms: 0,
+            metrics: Vec::new(),
+            next_metric: 0,
+            announced_units: Vec::new(),
+            position: None,
+            faults: Vec::new(),
+            commands: VecDeque::new(),
+            command_deadline: None,
+            known_commands: Vec::new(),
+            recent: [0; 4],
+            recent_next: 0,
+            dirty: Dirty::default(),
+            in_dirty_queue: false,
+            scheduled: None,
+        };
+        device.update_staleness(&self.options);
+        self.counts.add(presence.presence.kind());
+        self.devices.push(Box::new(device));
+        self.index(index);
+        let key = DeviceKey(index);
+        self.mark(key, Dirty::ADDED);
+        Some(key)
+    }
+
+    /// Enters the device, which is the last one, into both indices.
+    fn index(&mut self, index: u32) {
+        let (devices, hasher) = (&self.devices, &self.hasher);
+        let Some(device) = devices.get(index as usize) else {
+            return;
+        };
+        let full_hash = |key: &u32| match devices.get(*key as usize) {
+            Some(device) => hasher.hash_one((&*device.prefix, &*device.id)),
+            None => 0,
+        };
+        let id_hash = |key: &u32| match devices.get(*key as usize) {
+            Some(device) => hasher.hash_one(&*device.id),
+            None => 0,
+        };
+        self.by_full_id
+            .insert_unique(full_hash(&index), index, full_hash);
+        let same_id = |key: &u32| {
+            devices
+                .get(*key as usize)
+                .is_some_and(|other| other.id == device.id)
+        };
+        let hash = id_hash(&index);
+        if self.by_id.find(hash, same_id).is_none() {
+            self.by_id.insert_unique(hash, index, id_hash);
+        }
+    }
+
+    /// Something changed at a device, to be told at the next poll.
+    fn mark(&mut self, key: DeviceKey, change: Dirty) {
+        if let Some(device) = self.devices.get_mut(key.index()) {
+            device.dirty.0 |= change.0;
+            if !device.in_dirty_queue {
+                device.in_dirty_queue = true;
+                self.dirty.push_back(key.0);
+            }
+        }
+    }
+
+    fn fault(&mut self, now: Timestamp, key: DeviceKey, kind: FaultKind, payload: &[u8]) {
+        const RENEW_EXCERPT_MS: i64 = 1000;
+        let Some(device) = self.devices.get_mut(key.index()) else {
+            return;
+        };
+        if let Some(known) = device.faults.iter_mut().find(|fault| fault.kind == kind) {
+            if now.ms_since(known.last_at) >= RENEW_EXCERPT_MS {
+                known.excerpt = fault::excerpt(payload);
+            }
+            known.count += 1;
+            known.last_at = now;
+        } else {
+            let excerpt = if self.budget.charge(size_of::<Fault>() + 240) {
+                fault::excerpt(payload)
+            } else {
+                self.limits.note(Limit::Bytes);
+                String::new()
+            };
+            device.faults.push(Fault {
+                kind,
+                first_at: now,
+                last_at: now,
+                count: 1,
+                excerpt,
+            });
+        }
+        self.mark(key, Dirty::fault(kind));
+    }
+}
+
+/// The next thing to tell about a device, in a fixed order.
+fn next_event(key: DeviceKey, device: &mut Device) -> Option<Event> {
+    let dirty = &mut device.dirty;
+    if dirty.take(Dirty::ADDED) {
+        return Some(Event::DeviceAdded(key));
+    }
+    if dirty.take(Dirty::PRESENCE) {
+        return Some(Event::PresenceChanged(key));
+    }
+    if dirty.take(Dirty::SHAPE) {
+        return Some(Event::ShapeChanged(key));
+    }
+    if dirty.take(Dirty::VALUES) {
+        return Some(Event::ValuesChanged(key));
+    }
+    if dirty.take(Dirty::POSITION) {
+        return Some(Event::PositionChanged(key));
+    }
+    if dirty.any_fault() {
+        let kinds = device.faults.iter().map(|fault| fault.kind);
+        if let Some(kind) = kinds.into_iter().find(|kind| dirty.is_fault(*kind)) {
+            dirty.take(Dirty::fault(kind));
+            return Some(Event::Fault { device: key, kind });
+        }
+    }
+    let changed = device.commands.iter_mut().find(|command| command.changed);
+    let changed = changed.filter(|_| device.dirty.0 & Dirty::COMMANDS.0 != 0);
+    if let Some(command) = changed {
+        command.changed = false;
+        return Some(Event::CommandChanged {
+            device: key,
+            uuid: command.uuid.clone(),
+        });
+    }
+    device.dirty = Dirty::default();
+    None
+}

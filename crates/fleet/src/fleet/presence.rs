@@ -1,0 +1,201 @@
+//! How messages change a device's presence.
+
+use super::{Fleet, Message};
+use crate::conventions::Said;
+use crate::device::DeviceKey;
+use crate::event::Dirty;
+use crate::options::ObserverState;
+use crate::presence::{OfflineReason, Presence, PresenceKind, PresenceSpan};
+use crate::time::{Timestamp, millis};
+
+impl Fleet {
+    /// We, the observer, are connected and subscribed, or not any more.
+    ///
+    /// While we are not, every device's presence is unknown, and silence means nothing. After we
+    /// are again, each device is what its retained message or its next own message says. One
+    /// that was offline before and of which nothing is heard goes back to offline; any other
+    /// that used to send becomes stale after its usual patience.
+    pub fn handle_observer(&mut self, now: Timestamp, state: ObserverState) {
+        let now = self.advance(now);
+        if self.timers.state() == state {
+            return;
+        }
+        match state {
+            ObserverState::Connected => {
+                self.timers.watch_from(now);
+                let extended = now.plus(self.options.command_timeout);
+                for index in 0..self.devices.len() {
+                    let device = &mut self.devices[index];
+                    for command in &mut device.commands {
+                        if let Some(deadline) = &mut command.deadline {
+                            *deadline = (*deadline).max(extended);
+                        }
+                    }
+                    device.update_command_deadline();
+                    self.reschedule(key_at(index));
+                }
+            }
+            ObserverState::Disconnected => {
+                self.timers.stop();
+                for index in 0..self.devices.len() {
+                    let device = &mut self.devices[index];
+                    device.scheduled = None;
+                    device.intervals.interrupt();
+                    device.rhythm.interrupt();
+                    if device.presence.presence.kind() != PresenceKind::Unknown {
+                        let before = device.presence;
+                        let unknown = Presence::Unknown { since: now };
+                        self.turn(key_at(index), unknown, true);
+                        self.devices[index].before_outage = Some(before);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The device sent something, itself and just now unless it is retained.
+    pub(super) fn alive(
+        &mut self,
+        now: Timestamp,
+        key: DeviceKey,
+        message: &Message<'_>,
+        values: bool,
+    ) {
+        if message.retained {
+            return;
+        }
+        let device = &mut self.devices[key.index()];
+        device.last_seen = Some(now);
+        if values {
+            device.sends_values = true;
+            if device.intervals.note(now) {
+                device.update_staleness(&self.options);
+            }
+        }
+        if device.presence.presence.kind() == PresenceKind::Online {
+            self.reschedule(key);
+        } else if self.timers.state() == ObserverState::Connected {
+            let exact = device.presence.presence.kind() != PresenceKind::Unknown;
+            self.come(now, key, exact);
+        }
+    }
+
+    /// The device, its will or its broker said its presence.
+    pub(super) fn said(&mut self, now: Timestamp, key: DeviceKey, said: Said, retained: bool) {
+        let device = &mut self.devices[key.index()];
+        if !retained {
+            device.last_seen = Some(now);
+        }
+        if self.timers.state() == ObserverState::Disconnected {
+            return;
+        }
+        match said {
+            Said::Online => self.come(now, key, !retained),
+            Said::Offline(reason) => self.leave(now, key, reason, retained),
+            Said::Sleeping => {
+                device.intervals.interrupt();
+                let asleep = Presence::Sleeping {
+                    since: now,
+                    wakes_about: None,
+                };
+                self.turn(key, asleep, !retained);
+                self.reschedule(key);
+            }
+        }
+    }
+
+    fn come(&mut self, now: Timestamp, key: DeviceKey, exact: bool) {
+        let device = &mut self.devices[key.index()];
+        match device.presence.presence {
+            Presence::Offline { .. } | Presence::Sleeping { .. } => device.rhythm.wakes(now),
+            // A signing-in that we saw begins a cycle; a first message somewhere in it does not.
+            Presence::Unknown { .. } if exact => device.rhythm.wakes(now),
+            Presence::Unknown { .. } | Presence::Online { .. } | Presence::Stale { .. } => {}
+        }
+        self.turn(key, Presence::Online { since: now }, exact);
+        self.reschedule(key);
+    }
+
+    fn leave(&mut self, now: Timestamp, key: DeviceKey, reason: OfflineReason, retained: bool) {
+        let max_cycle = millis(self.options.max_cycle);
+        let device = &mut self.devices[key.index()];
+        device.intervals.interrupt();
+        if device.presence.presence.kind() == PresenceKind::Sleeping {
+            // It said so already.
+            return;
+        }
+        let wakes_about = match (reason, retained) {
+            // When it fell asleep was not seen; one cycle from now it must have woken.
+            (OfflineReason::SaidSo, true) => device.rhythm.period().map(|cycle| now.plus_ms(cycle)),
+            (OfflineReason::SaidSo, false) => device.rhythm.sleeps(now, max_cycle),
+            (_, _) => None,
+        };
+        let left = match wakes_about {
+            Some(_) => Presence::Sleeping {
+                since: now,
+                wakes_about,
+            },
+            None => Presence::Offline { since: now, reason },
+        };
+        self.turn(key, left, !retained);
+        self.reschedule(key);
+    }
+
+    /// The device's presence is `to` from now on.
+    pub(super) fn turn(&mut self, key: DeviceKey, to: Presence, exact: bool) {
+        let device = &mut self.devices[key.index()];
+        let from = device.presence;
+        let (old, new) = (from.presence.kind(), to.kind());
+        let span = PresenceSpan {
+            presence: to,
+            exact,
+        };
+        if old == new {
+            // The same, perhaps for another reason: it lasts since it began.
+            let presence = lasting(to, from.presence.since());
+            if presence != from.presence {
+                device.presence.presence = presence;
+                self.mark(key, Dirty::PRESENCE);
+            }
+            return;
+        }
+        // As before our own outage, and nothing seen contradicts that it lasted through it.
+        device.presence = match device.before_outage.take() {
+            Some(before) if before.presence.kind() == new => PresenceSpan {
+                presence: lasting(to, before.presence.since()),
+                exact: before.exact,
+            },
+            Some(_) | None => span,
+        };
+        let before = device.history.len();
+        device.history.push(span);
+        while device.history.len() > self.options.max_presence_history.max(1) {
+            device.history.forget_oldest();
+        }
+        if device.history.len() > before && !self.budget.charge(size_of::<PresenceSpan>()) {
+            device.history.forget_oldest();
+        }
+        for _ in device.history.len()..before {
+            self.budget.refund(size_of::<PresenceSpan>());
+        }
+        self.counts.remove(old);
+        self.counts.add(new);
+        self.mark(key, Dirty::PRESENCE);
+    }
+}
+
+pub(super) fn key_at(index: usize) -> DeviceKey {
+    // Keys are made from u32, so an index always fits.
+    DeviceKey(u32::try_from(index).unwrap_or(u32::MAX))
+}
+
+/// The same presence, since an earlier moment.
+const fn lasting(presence: Presence, since: Timestamp) -> Presence {
+    match presence {
+        Presence::Online { .. } => Presence::Online { since },
+        Presence::Offline { reason, .. } => Presence::Offline { since, reason },
+        Presence::Sleeping { wakes_about, .. } => Presence::Sleeping { since, wakes_about },
+        Presence::Stale { last_seen, .. } => Presence::Stale { since, last_seen },
+        Presence::Unknown { .. } => Presence::Unknown { since },
+    }
+}

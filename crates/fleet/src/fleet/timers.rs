@@ -1,0 +1,231 @@
+//! Silence: what is due when, and how to judge it when we ourselves were away.
+
+use super::Fleet;
+use super::presence::key_at;
+use crate::command::CommandState;
+use crate::device::DeviceKey;
+use crate::event::Dirty;
+use crate::options::ObserverState;
+use crate::presence::{OfflineReason, Presence};
+use crate::time::Timestamp;
+use alloc::collections::BinaryHeap;
+use core::cmp::Reverse;
+
+/// A call this late is on time.
+const PUNCTUAL_MS: i64 = 2000;
+/// A call later than that was not made while messages waited to be handed over: so long they get.
+const SETTLE_MS: i64 = 5000;
+/// A call this late means that the observer slept, and silence before it proves nothing. More
+/// than the minute at which browsers let a hidden page's timers run.
+const SLEPT_MS: i64 = 90_000;
+
+/// When to look at which device.
+///
+/// A device has at most one entry that counts (its `scheduled`); a deadline that moves later is
+/// left alone and looked at again when it comes, so a message costs no heap operation.
+#[derive(Debug)]
+pub(super) struct Timers {
+    heap: BinaryHeap<Reverse<(Timestamp, u32)>>,
+    state: ObserverState,
+    /// Since when silence means something.
+    watching_since: Timestamp,
+    /// Nothing is judged before.
+    hold_until: Option<Timestamp>,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self {
+            heap: BinaryHeap::new(),
+            state: ObserverState::Connected,
+            watching_since: Timestamp(i64::MIN),
+            hold_until: None,
+        }
+    }
+}
+
+impl Timers {
+    pub(super) const fn state(&self) -> ObserverState {
+        self.state
+    }
+
+    pub(super) fn watch_from(&mut self, now: Timestamp) {
+        self.state = ObserverState::Connected;
+        self.watching_since = now;
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.state = ObserverState::Disconnected;
+        self.heap.clear();
+        self.hold_until = None;
+    }
+
+    fn first(&self) -> Option<Timestamp> {
+        self.heap.peek().map(|Reverse((at, _))| *at)
+    }
+}
+
+impl Fleet {
+    /// When [`Fleet::handle_timeout`] wants to be called, if nothing else happens. Nothing while
+    /// the observer is disconnected. Calling earlier does no harm, later is allowed for.
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        let first = self.timers.first()?;
+        Some(self.timers.hold_until.map_or(first, |hold| hold.max(first)))
+    }
+
+    /// Time has passed: judges silence and gives up commands.
+    ///
+    /// It may be called late. Up to 2 s that is punctual. Later, messages may still be waiting
+    /// behind this call, so nothing is judged until 5 s after it. More than 90 s late (a laptop
+    /// woke), the silence was ours: every device gets its whole patience again from now on.
+    /// What is then judged is dated to when it was due, not to when it was noticed.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        let now = self.advance(now);
+        if self.timers.state == ObserverState::Disconnected {
+            return;
+        }
+        let Some(due) = self.poll_timeout().filter(|due| *due <= now) else {
+            return;
+        };
+        let late = now.ms_since(due);
+        let held = self.timers.hold_until.take().is_some();
+        if late > SLEPT_MS {
+            self.watch_anew(now);
+        } else if late > PUNCTUAL_MS && !held {
+            self.timers.hold_until = Some(now.plus_ms(SETTLE_MS));
+            return;
+        }
+        while let Some(Reverse((at, index))) = self.timers.heap.peek().copied()
+            && at <= now
+        {
+            self.timers.heap.pop();
+            let key = DeviceKey(index);
+            let Some(device) = self.devices.get_mut(key.index()) else {
+                continue;
+            };
+            if device.scheduled == Some(at) {
+                device.scheduled = None;
+                self.judge(now, key);
+                self.reschedule(key);
+            }
+        }
+    }
+
+    /// Makes sure that the device is looked at when it is due.
+    pub(super) fn reschedule(&mut self, key: DeviceKey) {
+        if self.timers.state == ObserverState::Disconnected {
+            return;
+        }
+        let Some(device) = self.devices.get_mut(key.index()) else {
+            return;
+        };
+        let presence = device.presence_deadline(self.timers.watching_since);
+        let due = match (presence, device.command_deadline) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        let Some(due) = due else {
+            return;
+        };
+        if device.scheduled.is_none_or(|scheduled| due < scheduled) {
+            device.scheduled = Some(due);
+            self.timers.heap.push(Reverse((due, key.0)));
+            // Entries that were overtaken stay until they are due; too many are swept out.
+            if self.timers.heap.len() > self.devices.len() * 2 + 64 {
+                self.sweep();
+            }
+        }
+    }
+
+    fn sweep(&mut self) {
+        let devices = &self.devices;
+        self.timers.heap.retain(|Reverse((at, index))| {
+            devices
+                .get(*index as usize)
+                .is_some_and(|device| device.scheduled == Some(*at))
+        });
+    }
+
+    /// Silence before `now` proves nothing.
+    fn watch_anew(&mut self, now: Timestamp) {
+        self.timers.watching_since = now;
+        let extended = now.plus(self.options.command_timeout);
+        for index in 0..self.devices.len() {
+            let device = &mut self.devices[index];
+            if device.command_deadline.is_some() {
+                for command in &mut device.commands {
+                    if let Some(deadline) = &mut command.deadline {
+                        *deadline = (*deadline).max(extended);
+                    }
+                }
+                device.update_command_deadline();
+                self.reschedule(key_at(index));
+            }
+        }
+    }
+
+    fn judge(&mut self, now: Timestamp, key: DeviceKey) {
+        self.judge_commands(now, key);
+        let Some(device) = self.devices.get(key.index()) else {
+            return;
+        };
+        let Some(due) = device.presence_deadline(self.timers.watching_since) else {
+            return;
+        };
+        if due > now {
+            return;
+        }
+        let before = device.before_outage;
+        let verdict = match device.presence.presence {
+            Presence::Unknown { .. } if device.was_offline_before_outage() => {
+                before.map(|before| before.presence)
+            }
+            Presence::Online { .. } | Presence::Unknown { .. } => {
+                device.last_seen.map(|last_seen| Presence::Stale {
+                    since: due,
+                    last_seen,
+                })
+            }
+            Presence::Sleeping { .. } => Some(Presence::Offline {
+                since: due,
+                reason: OfflineReason::DidNotWake,
+            }),
+            Presence::Offline { .. } | Presence::Stale { .. } => None,
+        };
+        match verdict {
+            // What the history shows begins when we knew it again.
+            Some(Presence::Offline { reason, .. }) => {
+                self.turn(
+                    key,
+                    Presence::Offline { since: due, reason },
+                    before.is_none(),
+                );
+            }
+            Some(verdict) => self.turn(key, verdict, true),
+            None => {}
+        }
+    }
+
+    fn judge_commands(&mut self, now: Timestamp, key: DeviceKey) {
+        let Some(device) = self.devices.get_mut(key.index()) else {
+            return;
+        };
+        if device
+            .command_deadline
+            .is_none_or(|deadline| deadline > now)
+        {
+            return;
+        }
+        for command in &mut device.commands {
+            if let Some(at) = command.deadline
+                && at <= now
+                && command.state.is_open()
+            {
+                command.state = CommandState::TimedOut { at };
+                command.changed = true;
+            }
+        }
+        device.update_command_deadline();
+        self.mark(key, Dirty::COMMANDS);
+    }
+}

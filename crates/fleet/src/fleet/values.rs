@@ -1,0 +1,485 @@
+//! How values become metrics, samples and positions.
+
+use super::{Fleet, Message};
+use crate::conventions::Convention;
+use crate::device::{Device, DeviceKey, Position};
+use crate::event::{Dirty, QueuedSample};
+use crate::fault::FaultKind;
+use crate::limits::{Budget, Limit};
+use crate::metric::{Metric, MetricKey, Unit, Value};
+use crate::readings::{Readings, Scalar};
+use crate::time::{OwnClock, Timestamp, millis, own_clock_from_number, own_clock_from_text};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+/// Announced commands and the length of a name.
+const MAX_KNOWN_COMMANDS: usize = 64;
+const MAX_COMMAND_NAME: usize = 128;
+const MAX_UNIT: usize = 32;
+
+/// What a value is for, by the name that stands in its payload.
+#[derive(Copy, Clone, Eq, PartialEq)]
+enum Role {
+    Metric,
+    OwnClock,
+    Latitude,
+    Longitude,
+    DeviceId,
+    /// Says something about the message, not about the device.
+    Envelope,
+    Command,
+    Unit,
+}
+
+fn role(name: &str, stem: &str, convention: Convention) -> Role {
+    let own = match name.strip_prefix(stem) {
+        Some(rest) if !stem.is_empty() => rest.strip_prefix('.').unwrap_or(rest),
+        Some(_) | None => name,
+    };
+    match own {
+        "ts" | "timestamp" | "time" | "Time" | "Timestamp" => return Role::OwnClock,
+        "deviceId" if convention == Convention::FourTopics => return Role::DeviceId,
+        "messageType" if convention == Convention::FourTopics => return Role::Envelope,
+        _ => {}
+    }
+    if convention == Convention::FourTopics {
+        if own.starts_with("commands.") {
+            return Role::Command;
+        }
+        if own.starts_with("units.") {
+            return Role::Unit;
+        }
+    }
+    match own.rsplit('.').next() {
+        Some("lat" | "latitude" | "Lat" | "Latitude") => Role::Latitude,
+        Some("lng" | "lon" | "long" | "longitude" | "Lng" | "Lon" | "Longitude") => Role::Longitude,
+        Some(_) | None => Role::Metric,
+    }
+}
+
+/// When a message's values were measured.
+#[derive(Copy, Clone)]
+struct Moment {
+    at: Timestamp,
+    own_clock: bool,
+    retained: bool,
+}
+
+impl Fleet {
+    pub(super) fn take_values(
+        &mut self,
+        now: Timestamp,
+        key: DeviceKey,
+        readings: &Readings,
+        stem: &str,
+        unit: Option<&'static str>,
+        message: &Message<'_>,
+    ) {
+        for (hit, kind) in [
+            (readings.too_many, FaultKind::TooManyValues),
+            (readings.too_deep, FaultKind::TooDeep),
+            (readings.name_too_long, FaultKind::NameTooLong),
+        ] {
+            if hit {
+                self.fault(now, key, kind, message.payload);
+            }
+        }
+        let device = &self.devices[key.index()];
+        let convention = device.convention;
+        let max_ahead = millis(self.options.max_clock_ahead);
+        let mut moment = Moment {
+            at: now,
+            own_clock: false,
+            retained: message.retained,
+        };
+        let (mut lat, mut lng) = (None, None);
+        let (mut clock_wrong, mut id_mismatch, mut announces) = (false, false, false);
+        for (name, value) in readings.iter() {
+            match (role(name, stem, convention), value) {
+                (Role::OwnClock, Scalar::Number(value)) => {
+                    match own_clock_from_number(value, now, max_ahead) {
+                        OwnClock::At(at) => (moment.at, moment.own_clock) = (at, true),
+                        OwnClock::Wrong => clock_wrong = true,
+                        OwnClock::Unusable => {}
+                    }
+                }
+                (Role::OwnClock, Scalar::Text(text)) => {
+                    match own_clock_from_text(text, now, max_ahead) {
+                        OwnClock::At(at) => (moment.at, moment.own_clock) = (at, true),
+                        OwnClock::Wrong => clock_wrong = true,
+                        OwnClock::Unusable => {}
+                    }
+                }
+                (Role::Latitude, Scalar::Number(value)) => lat = lat.or(Some(value)),
+                (Role::Longitude, Scalar::Number(value)) => lng = lng.or(Some(value)),
+                (Role::DeviceId, Scalar::Text(id)) => id_mismatch = *id != *device.id,
+                (Role::Command | Role::Unit, Scalar::Text(_)) => announces = true,
+                (
+                    Role::Metric
+                    | Role::OwnClock
+                    | Role::Latitude
+                    | Role::Longitude
+                    | Role::DeviceId
+                    | Role::Envelope
+                    | Role::Command
+                    | Role::Unit,
+                    Scalar::Number(_) | Scalar::Bool(_) | Scalar::Text(_) | Scalar::Null,
+                ) => {}
+            }
+        }
+        if clock_wrong {
+            self.fault(now, key, FaultKind::ClockWrong, message.payload);
+        }
+        if id_mismatch {
+            self.fault(now, key, FaultKind::IdMismatch, message.payload);
+        }
+        if announces {
+            self.announced(key, readings);
+        }
+        let position = lat.zip(lng);
+        if let Some((lat, lng)) = position {
+            self.move_to(now, key, lat, lng, moment, message);
+        }
+        for (name, value) in readings.iter() {
+            let number = matches!(value, Scalar::Number(_));
+            let is_metric = match role(name, stem, convention) {
+                Role::Metric => true,
+                // A lone latitude is no position.
+                Role::Latitude | Role::Longitude => position.is_none() || !number,
+                // Neither number nor a time.
+                Role::OwnClock => matches!(value, Scalar::Bool(_)),
+                Role::DeviceId | Role::Envelope | Role::Command | Role::Unit => false,
+            };
+            if is_metric {
+                self.take_value(now, key, name, value, unit, moment, message);
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)] // One value with all that is known about it.
+    fn take_value(
+        &mut self,
+        now: Timestamp,
+        key: DeviceKey,
+        name: &str,
+        value: Scalar<'_>,
+        unit: Option<&'static str>,
+        moment: Moment,
+        message: &Message<'_>,
+    ) {
+        match value {
+            Scalar::Number(number) if !number.is_finite() => {
+                self.fault(now, key, FaultKind::NotFinite, message.payload);
+                return;
+            }
+            Scalar::Null => return,
+            Scalar::Number(_) | Scalar::Bool(_) | Scalar::Text(_) => {}
+        }
+        let device = &mut self.devices[key.index()];
+        let index = match find_metric(device, name) {
+            Some(index) => index,
+            None => match self.add_metric(now, key, name, message) {
+                Some(index) => index,
+                None => return,
+            },
+        };
+        let device = &mut self.devices[key.index()];
+        let metric = &mut device.metrics[index];
+        if let Some(unit) = unit
+            && matches!(metric.unit, Unit::Unknown | Unit::Assumed(_))
+        {
+            metric.unit = Unit::Written(unit);
+        }
+        let order = take_up(metric, &mut self.budget, now, value, moment);
+        let sample = match order {
+            Order::Sample(sample) => sample,
+            Order::Shown => {
+                self.mark(key, Dirty::VALUES);
+                return;
+            }
+            Order::Refused => {
+                self.limits.note(Limit::Bytes);
+                return;
+            }
+            Order::Repeated => {
+                device.duplicates += 1;
+                return;
+            }
+            Order::TooLate => {
+                device.out_of_order += 1;
+                return;
+            }
+        };
+        let queued = QueuedSample {
+            device: key,
+            // Metrics are at most u16::MAX, see `add_metric`.
+            metric: MetricKey(u16::try_from(index).unwrap_or(u16::MAX)),
+            at: sample.0,
+            value: sample.1,
+        };
+        if !self.samples.push(queued, self.options.max_queued_samples) {
+            self.limits.note(Limit::QueuedSamples);
+        }
+    }
+
+    fn add_metric(
+        &mut self,
+        now: Timestamp,
+        key: DeviceKey,
+        name: &str,
+        message: &Message<'_>,
+    ) -> Option<usize> {
+        let device = &mut self.devices[key.index()];
+        let max = self
+            .options
+            .max_metrics_per_device
+            .min(usize::from(u16::MAX));
+        if device.metrics.len() >= max {
+            self.limits.note(Limit::Metrics);
+            self.fault(now, key, FaultKind::TooManyMetrics, message.payload);
+            return None;
+        }
+        if !self.budget.charge(size_of::<Metric>() + name.len()) {
+            self.limits.note(Limit::Bytes);
+            return None;
+        }
+        let mut metric = Metric::new(name, now);
+        let announced = device.announced_units.iter();
+        if let Some((_, unit)) = announced.into_iter().find(|(of, _)| **of == *name) {
+            metric.unit = Unit::Announced(unit.clone());
+        }
+        device.metrics.push(metric);
+        let index = device.metrics.len() - 1;
+        device.next_metric = index + 1;
+        self.mark(key, Dirty::SHAPE);
+        Some(index)
+    }
+
+    fn move_to(
+        &mut self,
+        now: Timestamp,
+        key: DeviceKey,
+        lat: f64,
+        lng: f64,
+        moment: Moment,
+        message: &Message<'_>,
+    ) {
+        if !(-90.0..=90.0).contains(&lat) || !(-180.0..=180.0).contains(&lng) {
+            self.fault(now, key, FaultKind::PositionOutOfBounds, message.payload);
+            return;
+        }
+        let device = &mut self.devices[key.index()];
+        let known = device.position;
+        if moment.own_clock && known.is_some_and(|known| moment.at < known.at) {
+            return;
+        }
+        let at = known.map_or(moment.at, |known| known.at.max(moment.at));
+        device.position = Some(Position { lat, lng, at });
+        // To the bit: a device that stands still sends the same digits.
+        let moved = known.is_none_or(|known| {
+            known.lat.to_bits() != lat.to_bits() || known.lng.to_bits() != lng.to_bits()
+        });
+        if moved {
+            self.mark(key, Dirty::POSITION);
+        }
+    }
+
+    /// A message announces the device's commands or units.
+    pub(super) fn announced(&mut self, key: DeviceKey, readings: &Readings) {
+        let device = &mut self.devices[key.index()];
+        if device.convention != Convention::FourTopics {
+            return;
+        }
+        let names = || {
+            let texts = readings.iter().filter_map(|(name, value)| match value {
+                Scalar::Text(text) => Some((name, text)),
+                Scalar::Number(_) | Scalar::Bool(_) | Scalar::Null => None,
+            });
+            let commands = texts.filter(|(name, _)| is_command_name(name));
+            let commands = commands.map(|(_, text)| text);
+            let commands =
+                commands.filter(|text| !text.is_empty() && text.len() <= MAX_COMMAND_NAME);
+            commands.take(MAX_KNOWN_COMMANDS)
+        };
+        let mut changed = false;
+        let cost = |names: &[Box<str>]| names.iter().map(|name| name.len() + 16).sum::<usize>();
+        if names().next().is_some() && !device.known_commands.iter().map(AsRef::as_ref).eq(names())
+        {
+            let announced: Vec<Box<str>> = names().map(Into::into).collect();
+            self.budget.refund(cost(&device.known_commands));
+            if self.budget.charge(cost(&announced)) {
+                device.known_commands = announced;
+                changed = true;
+            } else {
+                device.known_commands.clear();
+                self.limits.note(Limit::Bytes);
+            }
+        }
+        for (name, value) in readings.iter() {
+            let Some(of) = name.strip_prefix("units.") else {
+                continue;
+            };
+            let Scalar::Text(unit) = value else {
+                continue;
+            };
+            if unit.len() > MAX_UNIT {
+                continue;
+            }
+            let known = device
+                .announced_units
+                .iter_mut()
+                .find(|(known, _)| **known == *of);
+            match known {
+                Some((_, known)) if **known == *unit => continue,
+                Some((_, known)) => *known = unit.into(),
+                None => {
+                    let full = device.announced_units.len() >= self.options.max_metrics_per_device;
+                    if full || !self.budget.charge(of.len() + MAX_UNIT + 32) {
+                        self.limits
+                            .note(if full { Limit::Metrics } else { Limit::Bytes });
+                        continue;
+                    }
+                    device.announced_units.push((of.into(), unit.into()));
+                }
+            }
+            if let Some(metric) = device.metrics.iter_mut().find(|metric| *metric.name == *of) {
+                metric.unit = Unit::Announced(unit.into());
+            }
+            changed = true;
+        }
+        if changed {
+            self.mark(key, Dirty::SHAPE);
+        }
+    }
+}
+
+/// `commands.3`, `commands.3.command` or `commands.3.name`.
+fn is_command_name(name: &str) -> bool {
+    let Some(rest) = name.strip_prefix("commands.") else {
+        return false;
+    };
+    let (index, member) = rest.split_once('.').unwrap_or((rest, ""));
+    index.bytes().all(|byte| byte.is_ascii_digit()) && matches!(member, "" | "command" | "name")
+}
+
+/// The metric's place: mostly the one after the last that was found.
+fn find_metric(device: &mut Device, name: &str) -> Option<usize> {
+    let count = device.metrics.len();
+    let likely = if device.next_metric < count {
+        device.next_metric
+    } else {
+        0
+    };
+    let at_likely = device
+        .metrics
+        .get(likely)
+        .is_some_and(|metric| *metric.name == *name);
+    let index = if at_likely {
+        likely
+    } else {
+        device
+            .metrics
+            .iter()
+            .position(|metric| *metric.name == *name)?
+    };
+    device.next_metric = index + 1;
+    Some(index)
+}
+
+/// What becomes of a value.
+enum Order {
+    /// It is the latest, and a point to draw.
+    Sample((Timestamp, f64)),
+    /// It is shown, but no point to draw.
+    Shown,
+    /// There is no memory for it.
+    Refused,
+    /// It was there already.
+    Repeated,
+    /// A later one was there already.
+    TooLate,
+}
+
+/// Takes up a value if it is not older than what is there. The rule, for each metric:
+///
+/// - By the device's own clock, a value older than the last drawn one is not taken up; one of
+///   the same time is a repetition, and when it differs it is shown but not drawn.
+/// - By arrival, values are in the order of arrival, never before the last drawn one.
+/// - A retained value without a clock of its own may be of any age: it is shown, not drawn, and
+///   only when it differs from what is there.
+fn take_up(
+    metric: &mut Metric,
+    budget: &mut Budget,
+    now: Timestamp,
+    value: Scalar<'_>,
+    moment: Moment,
+) -> Order {
+    let same = match (&metric.value, value) {
+        (Value::Number(a), Scalar::Number(b)) => a.to_bits() == b.to_bits(),
+        (Value::Bool(a), Scalar::Bool(b)) => *a == b,
+        (Value::Text(a), Scalar::Text(b)) => **a == *b,
+        (_, Scalar::Number(_) | Scalar::Bool(_) | Scalar::Text(_) | Scalar::Null) => false,
+    };
+    let first = !metric.has_value;
+    let mut at = moment.at;
+    let mut drawn = value_to_draw(value).is_some();
+    if moment.own_clock {
+        match metric.drawn_at {
+            Some(last) if at < last => return Order::TooLate,
+            Some(last) if at == last && same => return Order::Repeated,
+            Some(last) if at == last => drawn = false,
+            Some(_) | None => {}
+        }
+    } else if moment.retained {
+        if same && !first {
+            return Order::Repeated;
+        }
+        drawn = false;
+    } else {
+        at = metric.drawn_at.map_or(at, |last| last.max(at));
+    }
+    if (first || !same) && !store(metric, budget, value) {
+        return Order::Refused;
+    }
+    if !moment.retained {
+        if metric.samples > 0 {
+            metric.note_gap(now);
+        }
+        metric.samples += 1;
+    }
+    metric.has_value = true;
+    metric.at = at;
+    metric.arrived = now;
+    metric.own_clock = moment.own_clock;
+    metric.retained = moment.retained;
+    match value_to_draw(value) {
+        Some(value) if drawn => {
+            metric.drawn_at = Some(at);
+            Order::Sample((at, value))
+        }
+        Some(_) | None => Order::Shown,
+    }
+}
+
+const fn value_to_draw(value: Scalar<'_>) -> Option<f64> {
+    match value {
+        Scalar::Number(value) => Some(value),
+        Scalar::Bool(true) => Some(1.0),
+        Scalar::Bool(false) => Some(0.0),
+        Scalar::Text(_) | Scalar::Null => None,
+    }
+}
+
+fn store(metric: &mut Metric, budget: &mut Budget, value: Scalar<'_>) -> bool {
+    if let Value::Text(text) = &metric.value {
+        budget.refund(text.len());
+    }
+    let (stored, fits) = match value {
+        Scalar::Number(value) => (Value::Number(value), true),
+        Scalar::Bool(value) => (Value::Bool(value), true),
+        Scalar::Text(text) if budget.charge(text.len()) => (Value::Text(text.into()), true),
+        Scalar::Text(_) | Scalar::Null => (Value::Text("".into()), false),
+    };
+    metric.value = stored;
+    fits
+}

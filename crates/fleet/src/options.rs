@@ -1,0 +1,115 @@
+//! What a fleet recognises, how patient it is, and every limit on what it may hold.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// Which topic prefixes belong to the four-topic convention.
+#[derive(Clone, Eq, PartialEq, Debug)]
+pub enum PrefixRule {
+    /// Any prefix of any depth. A prefix counts as the convention's own after the first
+    /// registration, command or typed data message under it; `beaconry` does from the start.
+    /// Under such a prefix, what cannot be read is a fault of its device instead of another
+    /// kind of topic.
+    Any,
+    /// Only these prefixes (without a trailing slash); everything else is a plain topic.
+    Only(Vec<Box<str>>),
+}
+
+/// When a device that should be talking counts as stale.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub struct StaleRule {
+    /// Silence of this many median intervals makes a device stale. Default 3.
+    pub intervals: u32,
+    /// Never stale before this silence. Default 30 s.
+    pub at_least: Duration,
+    /// The least silence while fewer than three intervals have been observed, because a device
+    /// that reports every few minutes looks silent at first. Default 300 s, which is as long as
+    /// a `SIGN_IN` is retained.
+    pub while_unknown: Duration,
+}
+
+impl Default for StaleRule {
+    fn default() -> Self {
+        Self {
+            intervals: 3,
+            at_least: Duration::from_secs(30),
+            while_unknown: Duration::from_mins(5),
+        }
+    }
+}
+
+/// Everything that a [`crate::Fleet`] may be told; `Default` fits the dashboard.
+#[derive(Clone, Eq, PartialEq, Debug)]
+pub struct FleetOptions {
+    /// Which prefixes are of the four-topic convention.
+    pub prefixes: PrefixRule,
+    /// When silence means stale.
+    pub stale_after: StaleRule,
+    /// How long a command may stay unanswered after it was sent; for a sleeping device, after
+    /// it should have woken. Default 30 s.
+    pub command_timeout: Duration,
+    /// How far a device's own clock may be ahead of ours and still be believed. Default 60 s.
+    pub max_clock_ahead: Duration,
+    /// The longest sleep of a duty-cycled device; a longer absence is offline. Default 1 h.
+    pub max_cycle: Duration,
+
+    /// Bytes for everything the fleet remembers, estimated; at the limit nothing new is
+    /// remembered, what is known goes on. Default 256 MiB.
+    pub max_bytes: usize,
+    /// Devices; further ones are ignored. Default 200,000.
+    pub max_devices: usize,
+    /// Metrics of one device; further ones are ignored, with a fault. Default 256.
+    pub max_metrics_per_device: usize,
+    /// Bytes of a device id and of its prefix; longer ones are ignored. Default 8,192.
+    pub max_id_len: usize,
+    /// Bytes of a metric's name; longer ones are ignored, with a fault. Default 8,192.
+    pub max_metric_name_len: usize,
+    /// Bytes of a text value or an answer; longer ones are cut. Default 4,096.
+    pub max_text_len: usize,
+    /// Entries of a device's presence history; the oldest go first. Default 64.
+    pub max_presence_history: usize,
+    /// Commands remembered for a device; the oldest finished ones go first. Default 50.
+    pub max_commands_per_device: usize,
+    /// Values read from one message; the rest is a fault. Default 512.
+    pub max_values_per_message: usize,
+    /// Levels of nested JSON that are read; deeper is a fault. Default 16.
+    pub max_json_depth: usize,
+    /// Bytes of a payload that is read at all; longer is a fault. Default 4 MiB.
+    pub max_payload_len: usize,
+    /// Samples that wait to be polled; the oldest go first. Default 65,536 (1.5 MB).
+    pub max_queued_samples: usize,
+}
+
+impl Default for FleetOptions {
+    fn default() -> Self {
+        Self {
+            prefixes: PrefixRule::Any,
+            stale_after: StaleRule::default(),
+            command_timeout: Duration::from_secs(30),
+            max_clock_ahead: Duration::from_mins(1),
+            max_cycle: Duration::from_hours(1),
+            max_bytes: 256 << 20,
+            max_devices: 200_000,
+            max_metrics_per_device: 256,
+            max_id_len: 8192,
+            max_metric_name_len: 8192,
+            max_text_len: 4096,
+            max_presence_history: 64,
+            max_commands_per_device: 50,
+            max_values_per_message: 512,
+            max_json_depth: 16,
+            max_payload_len: 4 << 20,
+            max_queued_samples: 65_536,
+        }
+    }
+}
+
+/// Whether we, the observer, can see the broker.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub enum ObserverState {
+    /// Connected and subscribed: silence means something.
+    Connected,
+    /// Not connected: nothing can be said about any device.
+    Disconnected,
+}

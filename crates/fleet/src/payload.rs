@@ -1,0 +1,192 @@
+//! What kind of text a payload is, and its values.
+
+use crate::fault::FaultKind;
+use crate::json;
+use crate::number;
+use crate::readings::{ItemValue, Readings};
+use crate::units;
+
+/// What a payload looks like from its first characters: cheap, and enough to choose a
+/// convention.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub(crate) enum Form {
+    /// Nothing: on MQTT, a retained message is being deleted.
+    Empty,
+    /// Not UTF-8, or with control characters that no text has.
+    Binary,
+    /// Begins like a JSON object or array.
+    Json,
+    /// One number, perhaps with a unit behind it.
+    Number,
+    /// `a=1 b=2`.
+    Pairs,
+    /// Any other text.
+    Text,
+}
+
+/// A payload with its form.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Payload<'a> {
+    /// Trimmed text; empty when the payload is not text.
+    pub(crate) text: &'a str,
+    pub(crate) form: Form,
+}
+
+impl<'a> Payload<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        let Ok(text) = core::str::from_utf8(bytes) else {
+            return Self {
+                text: "",
+                form: Form::Binary,
+            };
+        };
+        let text = trim(text);
+        let form = match text.as_bytes().first() {
+            None => Form::Empty,
+            Some(b'{' | b'[') => Form::Json,
+            Some(_) if number_with_unit(text).is_some() => Form::Number,
+            Some(_) if text.len() <= MAX_PLAIN_TEXT && pairs(text).all(|pair| pair.is_some()) => {
+                Form::Pairs
+            }
+            Some(_) if text.bytes().any(is_binary) => Form::Binary,
+            Some(_) => Form::Text,
+        };
+        Self { text, form }
+    }
+
+    /// A payload that is too long to be looked at.
+    pub(crate) const fn unread() -> Self {
+        Self {
+            text: "",
+            form: Form::Binary,
+        }
+    }
+
+    /// Whether the payload holds named values.
+    pub(crate) const fn is_json(&self) -> bool {
+        matches!(self.form, Form::Json)
+    }
+
+    /// Whether the one pair is `value=…`, which names nothing.
+    pub(crate) fn is_nameless_pair(&self) -> bool {
+        let mut pairs = pairs(self.text);
+        matches!(pairs.next(), Some(Some(("value", _)))) && pairs.next().is_none()
+    }
+
+    /// Puts all values into `out`, on which `begin` was called. The unit, where the text has one.
+    pub(crate) fn read(
+        &self,
+        max_depth: usize,
+        out: &mut Readings,
+    ) -> Result<Option<&'static str>, FaultKind> {
+        match self.form {
+            Form::Empty => {}
+            Form::Binary => return Err(FaultKind::NotText),
+            Form::Json => {
+                json::flatten(self.text, max_depth, out).map_err(|_| FaultKind::NotJson)?;
+            }
+            Form::Number => {
+                if let Some((value, unit)) = number_with_unit(self.text) {
+                    bare(out, ItemValue::Number(value));
+                    return Ok(unit);
+                }
+            }
+            Form::Pairs => {
+                for (key, value) in pairs(self.text).flatten() {
+                    let parent = out.enter();
+                    out.path.push_str(key);
+                    let more = match simple(value) {
+                        Some(value) => out.emit(value),
+                        None => out.emit_text(value),
+                    };
+                    out.leave(parent);
+                    if !more {
+                        break;
+                    }
+                }
+            }
+            Form::Text => {
+                if let Some(value) = simple(self.text) {
+                    bare(out, value);
+                } else {
+                    name_bare(out);
+                    out.emit_text(unquote(self.text));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Longer text is not searched for `key=value` pairs.
+const MAX_PLAIN_TEXT: usize = 4096;
+
+/// White space, and the NUL that C programs send with their strings.
+fn trim(text: &str) -> &str {
+    text.trim_matches(|c: char| c == '\0' || c.is_ascii_whitespace())
+}
+
+/// Control characters that are not of a text.
+const fn is_binary(byte: u8) -> bool {
+    matches!(byte, 0..=8 | 14..=26 | 28..=31 | 127)
+}
+
+fn bare(out: &mut Readings, value: ItemValue) {
+    name_bare(out);
+    out.emit(value);
+}
+
+/// A value that neither its topic nor its payload names.
+fn name_bare(out: &mut Readings) {
+    if out.path.is_empty() {
+        out.path.push_str("value");
+    }
+}
+
+fn unquote(text: &str) -> &str {
+    text.strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+        .unwrap_or(text)
+}
+
+/// A number, a truth value, or what stands for no number.
+fn simple(text: &str) -> Option<ItemValue> {
+    if let Some((value, length)) = number::parse_prefix(text.as_bytes())
+        && length == text.len()
+    {
+        return Some(ItemValue::Number(value));
+    }
+    for (word, value) in [
+        ("true", ItemValue::Bool(true)),
+        ("false", ItemValue::Bool(false)),
+        ("null", ItemValue::Null),
+        ("nan", ItemValue::Number(f64::NAN)),
+        ("inf", ItemValue::Number(f64::INFINITY)),
+        ("-inf", ItemValue::Number(-f64::INFINITY)),
+        ("infinity", ItemValue::Number(f64::INFINITY)),
+    ] {
+        if text.eq_ignore_ascii_case(word) {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// `21.5`, `21.5 °C`, `45%`: only units that are known, so that `3 doors` stays text.
+fn number_with_unit(text: &str) -> Option<(f64, Option<&'static str>)> {
+    let (value, length) = number::parse_prefix(text.as_bytes())?;
+    match text[length..].trim_start() {
+        "" => Some((value, None)),
+        rest => units::symbol(rest).map(|unit| (value, Some(unit))),
+    }
+}
+
+/// `key=value` pairs, separated by white space, `,`, `;` or `&`; `None` for a part that is none.
+fn pairs(text: &str) -> impl Iterator<Item = Option<(&str, &str)>> {
+    text.split(|c: char| c.is_ascii_whitespace() || matches!(c, ',' | ';' | '&'))
+        .filter(|part| !part.is_empty())
+        .map(|part| {
+            let (key, value) = part.split_once('=')?;
+            (!key.is_empty() && !value.is_empty()).then_some((key, value))
+        })
+}

@@ -1,0 +1,250 @@
+//! Whether a device is there, since when, and how it came to be so.
+
+use crate::time::Timestamp;
+use alloc::collections::VecDeque;
+
+/// Whether a device is there. Each state carries what is known about it; whether a `since` is
+/// the exact moment or only the latest possible one is in [`PresenceSpan::exact`].
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub enum Presence {
+    /// It said so, or it sends.
+    Online {
+        /// When it came.
+        since: Timestamp,
+    },
+    /// It said so, or its will or its broker did for it.
+    Offline {
+        /// When it left.
+        since: Timestamp,
+        /// Why, as far as anyone can tell.
+        reason: OfflineReason,
+    },
+    /// It comes and goes in a rhythm that was observed, or it said that it sleeps.
+    Sleeping {
+        /// When it fell asleep.
+        since: Timestamp,
+        /// When its rhythm brings it back.
+        wakes_about: Option<Timestamp>,
+    },
+    /// It should have sent by now: nobody said that it left.
+    Stale {
+        /// When its silence became too long.
+        since: Timestamp,
+        /// When it last sent.
+        last_seen: Timestamp,
+    },
+    /// Nobody can tell: we were not connected, or it never spoke while we listened.
+    Unknown {
+        /// Since when nobody can tell.
+        since: Timestamp,
+    },
+}
+
+/// Why a device is offline. Only what can be known is claimed.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub enum OfflineReason {
+    /// Its presence topic says so. The device itself and its will send the same message, and no
+    /// subscriber can tell one from the other.
+    SaidSo,
+    /// Its presence topic says that it was lost (`lost`, `connection lost`): its will.
+    Lost,
+    /// It sleeps in a rhythm and did not wake when it should have.
+    DidNotWake,
+    /// The broker says: the device sent DISCONNECT.
+    Disconnected,
+    /// The broker says: the connection broke.
+    ConnectionLost,
+    /// The broker says: nothing came for one and a half times the keep-alive.
+    KeepAliveTimeout,
+    /// The broker says: another client took its id.
+    TakenOver,
+    /// The broker says: it was put out, by an administrator or for breaking the protocol.
+    PutOut,
+}
+
+impl OfflineReason {
+    /// The reason, for people.
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::SaidSo => "signed out, or its will did",
+            Self::Lost => "lost",
+            Self::DidNotWake => "did not wake up",
+            Self::Disconnected => "disconnected",
+            Self::ConnectionLost => "connection lost",
+            Self::KeepAliveTimeout => "stopped answering",
+            Self::TakenOver => "another client took its id",
+            Self::PutOut => "put out by the broker",
+        }
+    }
+}
+
+/// The five presences without their data: for counting, filtering and colours.
+#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Debug, Hash)]
+pub enum PresenceKind {
+    /// [`Presence::Online`]
+    Online,
+    /// [`Presence::Sleeping`]
+    Sleeping,
+    /// [`Presence::Stale`]
+    Stale,
+    /// [`Presence::Offline`]
+    Offline,
+    /// [`Presence::Unknown`]
+    Unknown,
+}
+
+impl PresenceKind {
+    /// All of them, liveliest first.
+    pub const ALL: [Self; 5] = [
+        Self::Online,
+        Self::Sleeping,
+        Self::Stale,
+        Self::Offline,
+        Self::Unknown,
+    ];
+
+    /// A lower-case word: `online`, `sleeping`, `stale`, `offline`, `unknown`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Sleeping => "sleeping",
+            Self::Stale => "stale",
+            Self::Offline => "offline",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl Presence {
+    /// Which of the five it is.
+    pub const fn kind(&self) -> PresenceKind {
+        match self {
+            Self::Online { .. } => PresenceKind::Online,
+            Self::Offline { .. } => PresenceKind::Offline,
+            Self::Sleeping { .. } => PresenceKind::Sleeping,
+            Self::Stale { .. } => PresenceKind::Stale,
+            Self::Unknown { .. } => PresenceKind::Unknown,
+        }
+    }
+
+    /// Since when.
+    pub const fn since(&self) -> Timestamp {
+        match self {
+            Self::Online { since }
+            | Self::Offline { since, .. }
+            | Self::Sleeping { since, .. }
+            | Self::Stale { since, .. }
+            | Self::Unknown { since } => *since,
+        }
+    }
+}
+
+/// A presence and how well its beginning is known. In a history, it held from
+/// `presence.since()` to the next entry's `since()`.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub struct PresenceSpan {
+    /// What held.
+    pub presence: Presence,
+    /// Whether `since` is when it began; otherwise it held then already (a retained message
+    /// says what is, not since when).
+    pub exact: bool,
+}
+
+/// How many devices are in each presence.
+#[derive(Copy, Clone, Default, Eq, PartialEq, Debug)]
+pub struct Counts {
+    by_kind: [usize; PresenceKind::ALL.len()],
+}
+
+impl Counts {
+    /// Devices of this presence.
+    pub const fn of(&self, kind: PresenceKind) -> usize {
+        self.by_kind[kind as usize]
+    }
+
+    /// Online devices.
+    pub const fn online(&self) -> usize {
+        self.of(PresenceKind::Online)
+    }
+
+    /// Sleeping devices.
+    pub const fn sleeping(&self) -> usize {
+        self.of(PresenceKind::Sleeping)
+    }
+
+    /// Stale devices.
+    pub const fn stale(&self) -> usize {
+        self.of(PresenceKind::Stale)
+    }
+
+    /// Offline devices.
+    pub const fn offline(&self) -> usize {
+        self.of(PresenceKind::Offline)
+    }
+
+    /// Devices of which nobody can tell.
+    pub const fn unknown(&self) -> usize {
+        self.of(PresenceKind::Unknown)
+    }
+
+    /// All devices.
+    pub fn total(&self) -> usize {
+        self.by_kind.iter().sum()
+    }
+
+    pub(crate) fn add(&mut self, kind: PresenceKind) {
+        self.by_kind[kind as usize] += 1;
+    }
+
+    pub(crate) fn remove(&mut self, kind: PresenceKind) {
+        let count = &mut self.by_kind[kind as usize];
+        *count = count.saturating_sub(1);
+    }
+}
+
+/// The latest presences, oldest first, never empty, ordered by `since()`.
+#[derive(Clone, Debug)]
+pub(crate) struct History {
+    spans: VecDeque<PresenceSpan>,
+}
+
+impl History {
+    pub(crate) fn new(first: PresenceSpan) -> Self {
+        Self {
+            spans: VecDeque::from([first]),
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &PresenceSpan> {
+        self.spans.iter()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Something else holds now.
+    pub(crate) fn push(&mut self, span: PresenceSpan) {
+        // What was to hold from a later moment on, or for no time at all, never held.
+        while let Some(last) = self.spans.back()
+            && last.presence.since() >= span.presence.since()
+        {
+            self.spans.pop_back();
+        }
+        // The same kind again is one entry.
+        if self
+            .spans
+            .back()
+            .is_none_or(|last| last.presence.kind() != span.presence.kind())
+        {
+            self.spans.push_back(span);
+        }
+    }
+
+    /// Forgets the oldest entry, but never the only one.
+    pub(crate) fn forget_oldest(&mut self) {
+        if self.spans.len() > 1 {
+            self.spans.pop_front();
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! What one message says, flattened to names and values, in buffers that are reused.
+
+use crate::limits::{Limit, LimitCounters};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// The values of one message. All names lie in one string and all texts in another, so that a
+/// message costs no allocation once the buffers have grown.
+#[derive(Default, Debug)]
+#[allow(clippy::struct_excessive_bools)] // Four independent things that may be left out.
+pub(crate) struct Readings {
+    /// The name being built: members joined by dots.
+    pub(crate) path: String,
+    /// Where strings are unescaped to.
+    pub(crate) texts: String,
+    /// More values than are kept.
+    pub(crate) too_many: bool,
+    /// Nested deeper than is read.
+    pub(crate) too_deep: bool,
+    /// A name longer than is kept.
+    pub(crate) name_too_long: bool,
+    /// A text longer than is kept.
+    pub(crate) text_cut: bool,
+    names: String,
+    items: Vec<Item>,
+    /// The name that the topic gives, before the dot.
+    stem: String,
+    caps: Caps,
+}
+
+/// How much of a message is kept.
+#[derive(Copy, Clone, Default, Debug)]
+pub(crate) struct Caps {
+    pub(crate) values: usize,
+    pub(crate) name_len: usize,
+    pub(crate) text_len: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Item {
+    name: Range<usize>,
+    value: ItemValue,
+}
+
+/// A value as it stands in the message.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum ItemValue {
+    Number(f64),
+    Bool(bool),
+    /// A part of [`Readings::texts`].
+    Text(Range<usize>),
+    Null,
+}
+
+/// One value with its name, borrowed from the readings.
+#[derive(Copy, Clone, PartialEq, Debug)]
+pub(crate) enum Scalar<'a> {
+    Number(f64),
+    Bool(bool),
+    Text(&'a str),
+    Null,
+}
+
+impl Readings {
+    /// Empties the buffers for a message whose topic already names the quantity `stem` (or
+    /// nothing). Buffers that an unusual message has blown up are given back.
+    pub(crate) fn begin(&mut self, stem: &str, caps: Caps) {
+        const KEEP: usize = 64 << 10;
+        for buffer in [
+            &mut self.path,
+            &mut self.texts,
+            &mut self.names,
+            &mut self.stem,
+        ] {
+            buffer.clear();
+            if buffer.capacity() > KEEP {
+                buffer.shrink_to(KEEP);
+            }
+        }
+        self.items.clear();
+        self.stem.push_str(stem);
+        self.path.push_str(stem);
+        self.too_many = false;
+        self.too_deep = false;
+        self.name_too_long = false;
+        self.text_cut = false;
+        self.caps = caps;
+    }
+
+    /// Goes into a member whose name will be appended to `path`; what to give to `leave`.
+    pub(crate) fn enter(&mut self) -> usize {
+        let parent = self.path.len();
+        if parent > 0 {
+            self.path.push('.');
+        }
+        parent
+    }
+
+    /// Goes into an array's element.
+    pub(crate) fn enter_index(&mut self, index: usize) -> usize {
+        let parent = self.enter();
+        push_decimal(&mut self.path, index);
+        parent
+    }
+
+    pub(crate) fn leave(&mut self, parent: usize) {
+        self.path.truncate(parent);
+    }
+
+    pub(crate) fn begin_text(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// The text appended to `texts` since `start`, cut to what is kept.
+    pub(crate) fn end_text(&mut self, start: usize) -> ItemValue {
+        if self.texts.len() - start > self.caps.text_len {
+            self.text_cut = true;
+            let mut end = start + self.caps.text_len;
+            while !self.texts.is_char_boundary(end) {
+                end -= 1;
+            }
+            self.texts.truncate(end);
+            self.texts.push('…');
+        }
+        ItemValue::Text(start..self.texts.len())
+    }
+
+    /// Adds a text value under the present path.
+    pub(crate) fn emit_text(&mut self, text: &str) -> bool {
+        let start = self.begin_text();
+        self.texts.push_str(text);
+        let value = self.end_text(start);
+        self.emit(value)
+    }
+
+    /// Adds a value under the present path; `false` when no more are kept.
+    pub(crate) fn emit(&mut self, value: ItemValue) -> bool {
+        if self.items.len() >= self.caps.values {
+            self.too_many = true;
+            return false;
+        }
+        let length = self.name_len();
+        if length > self.caps.name_len {
+            self.name_too_long = true;
+            return true;
+        }
+        let start = self.names.len();
+        self.names.push_str(&self.path[..length]);
+        self.items.push(Item {
+            name: start..self.names.len(),
+            value,
+        });
+        true
+    }
+
+    /// How much of the path is the name: all, without a last part that only repeats what the
+    /// topic said. On `…/temperature`, `temperature.value` and `temperature.temperature` are
+    /// both `temperature`.
+    fn name_len(&self) -> usize {
+        let stem = self.stem.as_str();
+        let rest = self.path.strip_prefix(stem);
+        match rest.and_then(|rest| rest.strip_prefix('.')) {
+            Some(rest) if !stem.is_empty() && (rest == stem || rest == "value") => stem.len(),
+            Some(_) | None => self.path.len(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub(crate) fn get(&self, index: usize) -> Option<(&str, Scalar<'_>)> {
+        let item = self.items.get(index)?;
+        let value = match &item.value {
+            ItemValue::Number(value) => Scalar::Number(*value),
+            ItemValue::Bool(value) => Scalar::Bool(*value),
+            ItemValue::Text(range) => Scalar::Text(&self.texts[range.clone()]),
+            ItemValue::Null => Scalar::Null,
+        };
+        Some((&self.names[item.name.clone()], value))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, Scalar<'_>)> {
+        (0..self.len()).filter_map(|index| self.get(index))
+    }
+
+    /// The text value called `name`.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.iter().find_map(|(key, value)| match value {
+            Scalar::Text(text) if key == name => Some(text),
+            Scalar::Text(_) | Scalar::Number(_) | Scalar::Bool(_) | Scalar::Null => None,
+        })
+    }
+
+    /// Counts what was left out.
+    pub(crate) fn note_limits(&self, limits: &mut LimitCounters) {
+        for (hit, limit) in [
+            (self.too_many, Limit::ValuesPerMessage),
+            (self.too_deep, Limit::JsonDepth),
+            (self.name_too_long, Limit::MetricNameLength),
+            (self.text_cut, Limit::TextLength),
+        ] {
+            if hit {
+                limits.note(limit);
+            }
+        }
+    }
+}
+
+fn push_decimal(out: &mut String, value: usize) {
+    if value >= 10 {
+        push_decimal(out, value / 10);
+    }
+    out.push(char::from(b'0' + u8::try_from(value % 10).unwrap_or(0)));
+}

@@ -1,0 +1,184 @@
+//! Units and quantities, as far as names and texts tell them.
+
+/// A unit's symbol, from what people write for it.
+pub(crate) fn symbol(text: &str) -> Option<&'static str> {
+    // Longer than any unit that is known.
+    if text.len() > 16 {
+        return None;
+    }
+    // Where case matters (mW and MW), exact comes first.
+    let exact = SYMBOLS.iter().find(|(written, _)| *written == text);
+    let found = exact.or_else(|| {
+        SYMBOLS
+            .iter()
+            .find(|(written, _)| written.len() > 1 && written.eq_ignore_ascii_case(text))
+    });
+    found.map(|(_, symbol)| *symbol)
+}
+
+#[rustfmt::skip]
+const SYMBOLS: &[(&str, &str)] = &[
+    ("°C", "°C"), ("C", "°C"), ("celsius", "°C"), ("degC", "°C"), ("℃", "°C"),
+    ("°F", "°F"), ("F", "°F"), ("fahrenheit", "°F"), ("degF", "°F"),
+    ("K", "K"), ("kelvin", "K"),
+    ("%", "%"), ("percent", "%"), ("pct", "%"), ("%RH", "%"),
+    ("Pa", "Pa"), ("hPa", "hPa"), ("kPa", "kPa"), ("mbar", "hPa"), ("bar", "bar"), ("psi", "psi"),
+    ("mW", "mW"), ("W", "W"), ("watt", "W"), ("watts", "W"), ("kW", "kW"), ("MW", "MW"),
+    ("Wh", "Wh"), ("kWh", "kWh"), ("MWh", "MWh"), ("VA", "VA"), ("var", "var"),
+    ("V", "V"), ("volt", "V"), ("volts", "V"), ("mV", "mV"),
+    ("A", "A"), ("amp", "A"), ("amps", "A"), ("mA", "mA"), ("Hz", "Hz"), ("kHz", "kHz"), ("MHz", "MHz"),
+    ("m/s", "m/s"), ("km/h", "km/h"), ("kmh", "km/h"), ("mph", "mph"), ("rpm", "rpm"),
+    ("mm", "mm"), ("cm", "cm"), ("m", "m"), ("km", "km"),
+    ("l", "L"), ("L", "L"), ("liter", "L"), ("liters", "L"), ("m3", "m³"), ("m³", "m³"),
+    ("L/min", "L/min"), ("lpm", "L/min"), ("m3/h", "m³/h"), ("m³/h", "m³/h"),
+    ("g", "g"), ("kg", "kg"), ("lx", "lx"), ("lux", "lx"), ("ppm", "ppm"), ("ppb", "ppb"),
+    ("µg/m³", "µg/m³"), ("ug/m3", "µg/m³"), ("dB", "dB"), ("dBm", "dBm"), ("dBA", "dBA"),
+    ("ms", "ms"), ("s", "s"), ("sec", "s"), ("min", "min"), ("h", "h"), ("°", "°"), ("deg", "°"),
+    ("W/m2", "W/m²"), ("W/m²", "W/m²"), ("mm/h", "mm/h"), ("pH", "pH"), ("Ω", "Ω"), ("ohm", "Ω"),
+];
+
+/// Words that name a quantity, with the unit it is almost always in. Only temperature, humidity
+/// and battery charge are assumed; a pressure may be in anything.
+#[rustfmt::skip]
+const QUANTITIES: &[(&str, Option<&str>)] = &[
+    ("temperature", Some("°C")), ("temp", Some("°C")), ("dewpoint", Some("°C")),
+    ("humidity", Some("%")), ("hum", Some("%")), ("battery", Some("%")), ("soc", Some("%")),
+    ("pressure", None), ("power", None), ("energy", None), ("voltage", None), ("current", None),
+    ("frequency", None), ("speed", None), ("level", None), ("flow", None), ("co2", Some("ppm")),
+    ("illuminance", None), ("light", None), ("rssi", Some("dBm")), ("weight", None),
+    ("distance", None), ("volume", None), ("rain", None), ("wind", None), ("moisture", None),
+];
+
+fn quantity(word: &str) -> Option<&'static (&'static str, Option<&'static str>)> {
+    QUANTITIES
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(word))
+}
+
+/// Whether a topic's last part is a quantity rather than a thing.
+pub(crate) fn is_quantity(word: &str) -> bool {
+    words(word).any(|word| quantity(word).is_some())
+}
+
+/// The unit that a metric's name tells: a suffix (`power_kw`, `temp_c`) for certain, a quantity
+/// (`temperature.setpoint`) by assumption. `true` when assumed.
+pub(crate) fn of_name(name: &str) -> Option<(&'static str, bool)> {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let mut parts = words(last);
+    // A unit must follow something: `m` alone is no metre.
+    let _quantity = parts.next()?;
+    if let Some(suffix) = parts.last()
+        && let Some(unit) = suffix_unit(suffix)
+    {
+        return Some((unit, false));
+    }
+    let assumed = words(last).find_map(|word| quantity(word)?.1);
+    // `voltage` in `battery_voltage` says more than `battery`: it is no percentage.
+    let contradicted = words(last)
+        .filter_map(quantity)
+        .any(|(_, unit)| unit.is_none());
+    match assumed {
+        Some(unit) if !contradicted => Some((unit, true)),
+        Some(_) | None => None,
+    }
+}
+
+/// Suffixes are lower case by custom, so the short ones are told without regard to case, where
+/// that is safe.
+fn suffix_unit(word: &str) -> Option<&'static str> {
+    const ONE_LETTER: &[(&str, &str)] = &[
+        ("c", "°C"),
+        ("f", "°F"),
+        ("k", "K"),
+        ("w", "W"),
+        ("v", "V"),
+        ("a", "A"),
+        ("s", "s"),
+        ("m", "m"),
+        ("g", "g"),
+        ("l", "L"),
+        ("h", "h"),
+    ];
+    let one = ONE_LETTER
+        .iter()
+        .find(|(letter, _)| letter.eq_ignore_ascii_case(word));
+    one.map(|(_, unit)| *unit).or_else(|| {
+        // Words that are more often something else than a unit.
+        let word_of_another_kind = ["min", "bar", "deg", "amp", "var"].contains(&word);
+        if word_of_another_kind {
+            None
+        } else {
+            symbol(word)
+        }
+    })
+}
+
+/// The words of a name: split at everything that is no letter or digit, and where a capital
+/// follows a small letter.
+pub(crate) fn words(name: &str) -> impl Iterator<Item = &str> {
+    name.split(|c: char| !c.is_alphanumeric() && c != '%' && c != '°')
+        .flat_map(|part| CamelWords { rest: part })
+        .filter(|word| !word.is_empty())
+}
+
+struct CamelWords<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Iterator for CamelWords<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let bytes = self.rest.as_bytes();
+        let boundary = bytes
+            .windows(2)
+            .position(|pair| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase());
+        let (word, rest) = self
+            .rest
+            .split_at(boundary.map_or(bytes.len(), |at| at + 1));
+        self.rest = rest;
+        Some(word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_units() {
+        for (name, unit) in [
+            ("temp", Some(("°C", true))),
+            ("temp_setpoint", Some(("°C", true))),
+            ("DS18B20.Temperature", Some(("°C", true))),
+            ("temp_f", Some(("°F", false))),
+            ("outdoorTemp", Some(("°C", true))),
+            ("power_kw", Some(("kW", false))),
+            ("powerW", Some(("W", false))),
+            ("humidity_pct", Some(("%", false))),
+            ("battery", Some(("%", true))),
+            ("battery_voltage", None),
+            ("batteryVoltage", None),
+            ("pressure", None),
+            ("pressure_hpa", Some(("hPa", false))),
+            ("m", None),
+            ("temp_min", Some(("°C", true))),
+            ("counter", None),
+            ("", None),
+        ] {
+            assert_eq!(of_name(name), unit, "{name}");
+        }
+    }
+
+    #[test]
+    fn case_matters_where_it_must() {
+        assert_eq!(symbol("mW"), Some("mW"));
+        assert_eq!(symbol("MW"), Some("MW"));
+        assert_eq!(symbol("KWH"), Some("kWh"));
+        assert_eq!(symbol("doors"), None);
+        assert_eq!(symbol("x"), None);
+    }
+}
