@@ -1,0 +1,153 @@
+//! From an element's attributes to a broker and topic filters.
+
+use link::{BrokerUrl, PageAddress, UrlError};
+use mqtt::TopicFilter;
+
+/// The prefix of the four-topic convention where the element names none.
+pub(crate) const DEFAULT_PREFIX: &str = "beaconry";
+
+/// Which device, as the attributes say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Source {
+    /// The device's id.
+    pub(crate) device: String,
+    /// The prefix of its topics.
+    pub(crate) prefix: String,
+    /// What its messages may be published to.
+    pub(crate) filters: Vec<TopicFilter>,
+}
+
+/// Why an element can show nothing: said in its place.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum SourceError {
+    /// No `device` attribute, or an empty one.
+    NoDevice,
+    /// A device or prefix that no topic filter can name.
+    NoFilter,
+}
+
+impl SourceError {
+    pub(crate) fn message(&self) -> &'static str {
+        match self {
+            Self::NoDevice => "give the attribute device=\"…\"",
+            Self::NoFilter => "this device id cannot be a topic",
+        }
+    }
+}
+
+impl Source {
+    /// The device's own four topics under `prefix`, those under the id's own prefix if it has
+    /// slashes, and what it publishes under its bare id. Only what one device says is asked
+    /// for: an element must not pull a whole fleet into somebody's page.
+    pub(crate) fn new(device: &str, prefix: Option<&str>) -> Result<Self, SourceError> {
+        let device = device.trim();
+        if device.is_empty() {
+            return Err(SourceError::NoDevice);
+        }
+        let prefix = prefix.unwrap_or(DEFAULT_PREFIX).trim_matches('/');
+        // An id with a wildcard in it would ask for other devices too.
+        if device.contains(['+', '#']) || prefix.contains(['+', '#']) {
+            return Err(SourceError::NoFilter);
+        }
+        let mut topics = four_topics(prefix, device);
+        if let Some((own_prefix, id)) = device.rsplit_once('/') {
+            topics.extend(four_topics(own_prefix, id));
+        }
+        topics.push(format!("presence/{device}"));
+        topics.push(format!("{device}/#"));
+        let filters: Result<Vec<_>, _> = topics.into_iter().map(TopicFilter::try_from).collect();
+        Ok(Self {
+            device: device.to_owned(),
+            prefix: prefix.to_owned(),
+            filters: filters.map_err(|_| SourceError::NoFilter)?,
+        })
+    }
+}
+
+fn four_topics(prefix: &str, id: &str) -> Vec<String> {
+    let slash = if prefix.is_empty() { "" } else { "/" };
+    ["register", "data"]
+        .iter()
+        .map(|kind| format!("{prefix}{slash}{kind}/{id}"))
+        .collect()
+}
+
+/// The broker: `wanted`, or the one that served the script at `module_url`.
+pub(crate) fn broker_url(
+    page: &PageAddress,
+    module_url: &str,
+    wanted: Option<&str>,
+) -> Result<BrokerUrl, UrlError> {
+    if wanted.is_some_and(|wanted| !wanted.trim().is_empty()) {
+        return page.broker_url(wanted);
+    }
+    let (scheme, rest) = module_url.split_once("://").ok_or(UrlError::NoHost)?;
+    let host = rest.split('/').next().unwrap_or_default();
+    let scheme = if scheme == "https" { "wss" } else { "ws" };
+    page.broker_url(Some(&format!("{scheme}://{host}/mqtt")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topics(device: &str, prefix: Option<&str>) -> Vec<String> {
+        let source = Source::new(device, prefix).unwrap();
+        source
+            .filters
+            .iter()
+            .map(|filter| filter.as_str().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn asks_for_one_device_only() {
+        assert_eq!(
+            topics("pump-7", None),
+            [
+                "beaconry/register/pump-7",
+                "beaconry/data/pump-7",
+                "presence/pump-7",
+                "pump-7/#"
+            ]
+        );
+        assert_eq!(
+            topics("pump-7", Some("site/a"))[0],
+            "site/a/register/pump-7"
+        );
+        assert!(topics("site/a/pump-7", None).contains(&"site/a/register/pump-7".to_owned()));
+    }
+
+    #[test]
+    fn refuses_what_would_ask_for_others() {
+        assert_eq!(Source::new(" ", None), Err(SourceError::NoDevice));
+        for (device, prefix) in [("#", None), ("a/+", None), ("a", Some("#")), ("a\0b", None)] {
+            assert_eq!(
+                Source::new(device, prefix),
+                Err(SourceError::NoFilter),
+                "{device}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_broker_is_the_one_that_served_the_script() {
+        let page = PageAddress {
+            secure: false,
+            host: "example.org".to_owned(),
+        };
+        let module = "http://192.168.1.5:8080/embed/snippets/x/element.js";
+        let url = broker_url(&page, module, None).unwrap();
+        assert_eq!(url.as_str(), "ws://192.168.1.5:8080/mqtt");
+        let url = broker_url(&page, module, Some("wss://b.example/mqtt")).unwrap();
+        assert_eq!(url.as_str(), "wss://b.example/mqtt");
+        let secure = PageAddress {
+            secure: true,
+            ..page
+        };
+        assert!(matches!(
+            broker_url(&secure, module, None),
+            Err(UrlError::MixedContent { .. })
+        ));
+    }
+}

@@ -1,0 +1,106 @@
+// The dashboard in real Chromium, with devices that no one here wrote: mosquitto's clients and
+// an MQTT.js program, over TCP.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { launch, openPage } from './lib/browser.mjs';
+import { startDevice } from './lib/device.mjs';
+import * as mosquitto from './lib/mosquitto.mjs';
+import { startProxy } from './lib/proxy.mjs';
+import { startServer } from './lib/server.mjs';
+
+let server;
+let browser;
+before(async () => {
+  server = await startServer();
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  const { code } = await server.stop();
+  assert.equal(code, 0);
+});
+
+const card = (page, id) => page.getByTestId('device-card').filter({ hasText: id });
+
+test('a device signs in and appears, its readings are drawn, a click is answered', async () => {
+  const { page, complaints, close } = await openPage(browser, server.page);
+  await page.getByTestId('connection-state').filter({ hasText: /live/i }).waitFor();
+  const device = await startDevice(server, 'greenhouse-1');
+  await card(page, 'greenhouse-1').waitFor();
+  await card(page, 'greenhouse-1').getByTestId('presence').filter({ hasText: /online/i }).waitFor();
+  for (let n = 0; n < 5; n += 1) await device.send({ temp: 20 + n / 2, humidity: 60 - n, lat: 48.01, lng: -88.6 });
+  await card(page, 'greenhouse-1').getByText('22', { exact: false }).first().waitFor();
+
+  await card(page, 'greenhouse-1').click();
+  await page.getByRole('heading', { name: /greenhouse-1/ }).waitFor();
+  await page.getByTestId('chart').first().locator('canvas').waitFor();
+  await device.send({ temp: 23.5, humidity: 55 });
+  await page.getByText('23.5').first().waitFor();
+  const inked = await page.getByTestId('chart').first().locator('canvas').evaluate((canvas) => {
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    return new Set(Array.from({ length: data.length / 4 }, (_, i) => data.slice(4 * i, 4 * i + 4).join())).size;
+  });
+  assert.ok(inked > 2, `the chart's canvas shows more than a background: ${inked} colours`);
+
+  await page.getByTestId('command-PING').click();
+  const answer = page.getByTestId('command-answer').first();
+  await answer.filter({ hasText: 'PONG' }).waitFor();
+  assert.match(await answer.innerText(), /\d+(\.\d+)?\s*m?s/, 'with its round-trip time');
+  await device.program.line('command PING');
+
+  await device.kill();
+  await page.getByTestId('presence').first().filter({ hasText: /offline/i }).waitFor();
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test('mosquitto_pub and mosquitto_sub are a device too, of version 3.1.1', async () => {
+  const { page, complaints, close } = await openPage(browser, server.page);
+  const id = 'pump-m';
+  const device = await mosquitto.connectWithWill(
+    server, id,
+    { topic: `beaconry/register/${id}`, payload: 'SIGN_OUT', retain: true, qos: 2 },
+    { version: '311', topic: `beaconry/cmd/req/${id}` },
+  );
+  await mosquitto.publish(server, `beaconry/register/${id}`, 'SIGN_IN', { version: '311', qos: 2, retain: true });
+  await mosquitto.publish(server, `beaconry/data/${id}`, JSON.stringify({ deviceId: id, messageType: 'DATA', pressure: 3.25 }), { version: '311', qos: 1 });
+  await card(page, id).getByText('3.25').waitFor();
+  await card(page, id).click();
+  await page.getByTestId('command-PING').click();
+  const request = JSON.parse((await device.message((m) => m.topic === `beaconry/cmd/req/${id}`)).payload);
+  assert.match(request.uuid, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  await mosquitto.publish(server, `beaconry/cmd/resp/${id}`, JSON.stringify({
+    deviceId: id, messageType: 'commandResp', commandResult: 'PONG', uuid: request.uuid, command: request.command,
+  }), { qos: 2 });
+  await page.getByTestId('command-answer').first().filter({ hasText: 'PONG' }).waitFor();
+  await device.kill();
+  await page.getByTestId('presence').first().filter({ hasText: /offline/i }).waitFor();
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test('a cut connection comes back by itself, without a gap or a duplicate at QoS 2', async () => {
+  const proxy = await startProxy(server.httpAddress);
+  const { page, complaints, close } = await openPage(browser, `http://${proxy.address}/`, { expected: [/WebSocket connection/] });
+  const device = await startDevice(server, 'steady-1');
+  await card(page, 'steady-1').click();
+  const state = page.getByTestId('connection-state');
+  const total = 40;
+  for (let n = 1; n <= total; n += 1) {
+    if (n === 10 || n === 25) {
+      proxy.cut();
+      await state.filter({ hasText: /reconnect|connecting|try/i }).waitFor();
+    }
+    if (n === 18 || n === 33) proxy.restore();
+    await device.send({ n });
+  }
+  await state.filter({ hasText: /live/i }).waitFor();
+  await page.getByTestId('raw-message').filter({ hasText: `"n":${total}` }).or(page.getByTestId('raw-message').filter({ hasText: `"n": ${total}` })).first().waitFor();
+  const numbers = (await page.getByTestId('raw-message').allInnerTexts())
+    .map((text) => text.match(/"n":\s*(\d+)/)?.[1]).filter(Boolean).map(Number).sort((a, b) => a - b);
+  assert.deepEqual(numbers, Array.from({ length: total }, (_, i) => i + 1));
+  await device.quit();
+  assert.deepEqual(complaints, []);
+  await close();
+  await proxy.stop();
+});
