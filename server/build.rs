@@ -1,0 +1,299 @@
+//! Puts the dashboard into the binary: every file of `dist/`, in brotli and gzip too, as a table
+//! that src/http/assets.rs includes.
+//!
+//! `BEACONRY_DIST` names another directory. A dashboard that was not built is an empty table, so
+//! that `cargo check` and `cargo test` need no browser tools. What was compressed once is kept by
+//! the hash of its content: a dashboard that did not change costs nothing.
+
+use std::{
+    collections::BTreeSet,
+    env, fmt,
+    fmt::Write as _,
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest as _, Sha256};
+
+fn main() {
+    println!("cargo::rerun-if-env-changed=BEACONRY_DIST");
+    println!("cargo::rerun-if-changed=build.rs");
+    if let Err(error) = run() {
+        println!("cargo::error=the dashboard cannot be put into the binary: {error}");
+    }
+}
+
+fn run() -> io::Result<()> {
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);
+    let dist = env::var_os("BEACONRY_DIST").map_or_else(|| PathBuf::from("../dist"), PathBuf::from);
+    // Cargo cannot watch what is not there: it would run this, and compile the server, every time.
+    fs::create_dir_all(&dist)?;
+    println!("cargo::rerun-if-changed={}", dist.display());
+
+    let mut files = Vec::new();
+    collect(&dist, &mut files)?;
+    files.sort();
+    if files.is_empty() {
+        println!(
+            "cargo::warning=no dashboard in {}: run `cargo xtask build`",
+            dist.display()
+        );
+    }
+
+    let mut table = String::from(
+        "/// Every file of the dashboard, by path.\npub static ASSETS: &[Asset] = &[\n",
+    );
+    let mut hashes = Vec::new();
+    let mut kept = BTreeSet::from([out.join("assets.rs")]);
+    for file in files {
+        let name = relative(&dist, &file);
+        let content = fs::read(&file)?;
+        if name == "index.html" {
+            hashes = inline_scripts(&String::from_utf8_lossy(&content));
+        }
+        let asset = Asset::prepare(&name, &content, &out)?;
+        kept.extend(asset.stored());
+        let _ = write!(table, "{asset}");
+    }
+    table.push_str("];\n\n/// The hashes of index.html's own scripts, for its policy.\n");
+    let _ = writeln!(
+        table,
+        "pub static INLINE_SCRIPT_HASHES: &[&str] = &{hashes:?};"
+    );
+    fs::write(out.join("assets.rs"), table)?;
+    forget_others(&out, &kept)
+}
+
+/// A file and where its bytes, as they are and compressed, are stored for the compiler.
+struct Asset {
+    path: String,
+    content_type: &'static str,
+    hash: String,
+    immutable: bool,
+    identity: PathBuf,
+    brotli: Option<PathBuf>,
+    gzip: Option<PathBuf>,
+}
+
+impl Asset {
+    fn prepare(name: &str, content: &[u8], out: &Path) -> io::Result<Self> {
+        let (content_type, compressible) = kind(name);
+        let hash: String = Sha256::digest(content)
+            .iter()
+            .take(16)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let identity = out.join(format!("{hash}.raw"));
+        if !identity.exists() {
+            write_whole(&identity, content)?;
+        }
+        let compressed = |method: Method| -> io::Result<Option<PathBuf>> {
+            let path = out.join(format!("{hash}.{}", method.ending()));
+            if !path.exists() {
+                write_whole(&path, &method.compress(content)?)?;
+            }
+            let smaller = fs::metadata(&path)?.len() < content.len() as u64;
+            Ok(smaller.then_some(path))
+        };
+        Ok(Self {
+            path: format!("/{name}"),
+            content_type,
+            immutable: named_by_content(name),
+            brotli: if compressible {
+                compressed(Method::Brotli)?
+            } else {
+                None
+            },
+            gzip: if compressible {
+                compressed(Method::Gzip)?
+            } else {
+                None
+            },
+            identity,
+            hash,
+        })
+    }
+
+    fn stored(&self) -> Vec<PathBuf> {
+        ["raw", "br", "gz"]
+            .iter()
+            .map(|ending| self.identity.with_extension(ending))
+            .collect()
+    }
+}
+
+impl fmt::Display for Asset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let include = |path: &PathBuf| format!("include_bytes!({path:?})");
+        let optional = |path: &Option<PathBuf>| {
+            path.as_ref().map_or_else(
+                || "None".to_owned(),
+                |path| format!("Some({})", include(path)),
+            )
+        };
+        writeln!(f, "    Asset {{")?;
+        writeln!(f, "        path: {:?},", self.path)?;
+        writeln!(f, "        content_type: {:?},", self.content_type)?;
+        writeln!(f, "        etag: {:?},", format!("\"{}\"", self.hash))?;
+        writeln!(f, "        immutable: {},", self.immutable)?;
+        writeln!(f, "        identity: {},", include(&self.identity))?;
+        writeln!(f, "        brotli: {},", optional(&self.brotli))?;
+        writeln!(f, "        gzip: {},", optional(&self.gzip))?;
+        writeln!(f, "    }},")
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Method {
+    Brotli,
+    Gzip,
+}
+
+impl Method {
+    fn ending(self) -> &'static str {
+        match self {
+            Self::Brotli => "br",
+            Self::Gzip => "gz",
+        }
+    }
+
+    fn compress(self, content: &[u8]) -> io::Result<Vec<u8>> {
+        // Only what is shipped is worth the seconds that the last percents cost.
+        let release = env::var("PROFILE").is_ok_and(|profile| profile == "release");
+        let mut out = Vec::new();
+        match self {
+            Self::Brotli => {
+                let quality = if release { 11 } else { 4 };
+                let params = brotli::enc::BrotliEncoderParams {
+                    quality,
+                    lgwin: 22,
+                    ..Default::default()
+                };
+                brotli::BrotliCompress(&mut &*content, &mut out, &params)?;
+            }
+            Self::Gzip => {
+                let level = flate2::Compression::new(if release { 9 } else { 4 });
+                let mut encoder = flate2::write::GzEncoder::new(&mut out, level);
+                encoder.write_all(content)?;
+                encoder.finish()?;
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// The media type, and whether compressing is worth trying.
+fn kind(name: &str) -> (&'static str, bool) {
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+    match ending {
+        "html" => ("text/html; charset=utf-8", true),
+        "js" | "mjs" => ("text/javascript; charset=utf-8", true),
+        "css" => ("text/css; charset=utf-8", true),
+        "wasm" => ("application/wasm", true),
+        "json" | "map" => ("application/json", true),
+        "webmanifest" => ("application/manifest+json", true),
+        "svg" => ("image/svg+xml", true),
+        "txt" => ("text/plain; charset=utf-8", true),
+        "ico" => ("image/x-icon", true),
+        "png" => ("image/png", false),
+        "jpg" | "jpeg" => ("image/jpeg", false),
+        "webp" => ("image/webp", false),
+        "woff2" => ("font/woff2", false),
+        _ => ("application/octet-stream", false),
+    }
+}
+
+/// Trunk and xtask write `NAME-HASH.js`, `NAME-HASH_bg.wasm`, `NAME-HASH.css`, with 16 hexadecimal
+/// digits. A hash in the name of a folder says nothing about what is in it.
+fn named_by_content(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let stem = name.split('.').next().unwrap_or(name);
+    let stem = stem.strip_suffix("_bg").unwrap_or(stem);
+    stem.rsplit_once('-')
+        .is_some_and(|(_, hash)| hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+/// `sha256-…` of what stands between the tags of each script that has no `src`.
+fn inline_scripts(html: &str) -> Vec<String> {
+    let mut hashes = Vec::new();
+    let mut rest = html;
+    while let Some((_, after)) = rest.split_once("<script") {
+        let Some((attributes, after)) = after.split_once('>') else {
+            break;
+        };
+        let Some((body, after)) = after.split_once("</script>") else {
+            break;
+        };
+        rest = after;
+        let outside = attributes
+            .split_ascii_whitespace()
+            .any(|attribute| attribute.starts_with("src="));
+        if !outside {
+            hashes.push(format!(
+                "sha256-{}",
+                base64(&Sha256::digest(body.as_bytes()))
+            ));
+        }
+    }
+    hashes
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let word = chunk
+            .iter()
+            .fold(0_usize, |word, byte| word << 8 | usize::from(*byte))
+            << (8 * (3 - chunk.len()));
+        for position in 0..4 {
+            let digit = DIGITS[word >> (18 - 6 * position) & 63];
+            text.push(if position <= chunk.len() {
+                char::from(digit)
+            } else {
+                '='
+            });
+        }
+    }
+    text
+}
+
+fn collect(dir: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let hidden = path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        if hidden {
+            // The stamp of xtask, Trunk's staging folder.
+        } else if path.is_dir() {
+            collect(&path, files)?;
+        } else {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn relative(dist: &Path, file: &Path) -> String {
+    let name = file.strip_prefix(dist).unwrap_or(file);
+    name.to_string_lossy().replace('\\', "/")
+}
+
+/// So that an interrupted build leaves nothing that looks finished.
+fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    let partial = path.with_extension("partial");
+    fs::write(&partial, content)?;
+    fs::rename(partial, path)
+}
+
+fn forget_others(out: &Path, kept: &BTreeSet<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(out)? {
+        let path = entry?.path();
+        if !kept.contains(&path) {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! From sources to the one binary: the dashboard and the widgets into `dist/`, then the server,
+//! whose build script takes `dist/` into itself.
+
+mod fingerprint;
+mod widgets;
+
+use std::{fs, path::Path, process::ExitCode};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    command,
+    step::Step,
+    tools::{self, rust::WasmTools},
+    workspace::{WASM, Workspace},
+};
+
+/// How many devices `cargo xtask serve` simulates, unless its arguments say otherwise.
+const DEMO: &str = "24";
+
+/// Says what `dist/` was made of. Trunk, called by hand, wipes it together with the rest.
+const STAMP: &str = ".beaconry-inputs";
+
+/// Installs what is missing and builds the release binary with everything in it.
+pub(crate) fn everything(workspace: &Workspace) -> Result<()> {
+    page(workspace)?;
+    let mut cargo = command::new("cargo");
+    cargo
+        .args(["build", "--release", "--package", "beaconry"])
+        .current_dir(&workspace.root);
+    Step::new("building the server").run(locked_in_ci(&mut cargo))?;
+    Ok(())
+}
+
+/// Builds everything and becomes the server.
+pub(crate) fn serve(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
+    everything(workspace)?;
+    let args = args.strip_prefix(&["--".to_owned()]).unwrap_or(args);
+    let mut server = command::new(workspace.server());
+    server.arg("serve");
+    if !args
+        .iter()
+        .any(|arg| arg == "--demo" || arg.starts_with("--demo="))
+    {
+        server.args(["--demo", DEMO]);
+    }
+    become_program(server.args(args))
+}
+
+/// Cargo must not change the lock file of a checkout that is only being tested.
+pub(crate) fn locked_in_ci(cargo: &mut std::process::Command) -> &mut std::process::Command {
+    if std::env::var_os("CI").is_some() {
+        cargo.arg("--locked")
+    } else {
+        cargo
+    }
+}
+
+/// Makes `dist/`, when its sources changed since it was made.
+fn page(workspace: &Workspace) -> Result<()> {
+    let tools = tools::rust::ensure(workspace)?;
+    let npm = tools::node::ensure(workspace)?;
+    let dist = workspace.root.join("dist");
+    let inputs = fingerprint::of_page(workspace)?;
+    let made_of = fs::read_to_string(dist.join(STAMP)).unwrap_or_default();
+    if made_of == inputs && dist.join("index.html").is_file() {
+        eprintln!("xtask: the dashboard and the widgets are up to date");
+        return Ok(());
+    }
+    fetch(workspace)?;
+    dashboard(workspace, &tools, &npm)?;
+    widgets::build(workspace, &tools, &dist.join("embed"))?;
+    fs::write(dist.join(STAMP), inputs).context("cannot write into dist")?;
+    Ok(())
+}
+
+/// Downloads the crates; what follows then needs no network.
+fn fetch(workspace: &Workspace) -> Result<()> {
+    let host = command::stdout(
+        command::new("rustc")
+            .arg("-vV")
+            .current_dir(&workspace.root),
+    )?;
+    let host = host
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .context("rustc names no host")?;
+    let mut cargo = command::new("cargo");
+    cargo
+        .args(["fetch", "--target", WASM, "--target", host])
+        .current_dir(&workspace.root);
+    Step::new("fetching the crates").run(locked_in_ci(&mut cargo))?;
+    Ok(())
+}
+
+fn dashboard(workspace: &Workspace, tools: &WasmTools, npm: &Path) -> Result<()> {
+    let mut trunk = command::new("trunk");
+    trunk
+        .env(
+            "PATH",
+            command::path_with(&[&tools.trunk, &tools.bindgen, npm])?,
+        )
+        // Trunk reads NO_COLOR as a boolean and refuses the `1` that everyone sets.
+        .env_remove("NO_COLOR")
+        // Offline, it takes wasm-bindgen and wasm-opt from PATH and never looks elsewhere.
+        .args(["build", "--release", "--offline"])
+        .current_dir(&workspace.root);
+    Step::new("building the dashboard").run(&mut trunk)?;
+    Ok(())
+}
+
+#[cfg(unix)]
+fn become_program(command: &mut std::process::Command) -> Result<ExitCode> {
+    use std::os::unix::process::CommandExt as _;
+
+    // The same process goes on as the server: signals, terminal and exit code are its own.
+    let error = command.exec();
+    Err(error).with_context(|| format!("cannot start `{}`", command::shown(command)))
+}
+
+#[cfg(not(unix))]
+fn become_program(command: &mut std::process::Command) -> Result<ExitCode> {
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start `{}`", command::shown(command)))?;
+    let code = status
+        .code()
+        .and_then(|code| u8::try_from(code).ok())
+        .unwrap_or(1);
+    Ok(ExitCode::from(code))
+}

@@ -1,0 +1,273 @@
+//! `cargo xtask test`: every check and every test, and how many passed.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Result, bail};
+
+use crate::{
+    build::{self, locked_in_ci},
+    command,
+    counts::Counts,
+    step::Step,
+    tools,
+    workspace::{WASM, Workspace},
+};
+
+/// The crates that only make sense in a browser: checked for its target too, and tested in it.
+const BROWSER_CRATES: &[&str] = &["beaconry-app", "beaconry-link", "beaconry-widgets"];
+
+/// How many lines a failed stage shows; all of them are in its log.
+const TAIL: usize = 200;
+
+/// The longest that one end-to-end test may take.
+const E2E_LIMIT_MS: u32 = 180_000;
+
+/// A part of the tests that can be run alone.
+#[derive(Clone, Copy)]
+enum Stage {
+    Fmt,
+    Clippy,
+    Native,
+    Wasm,
+    E2e,
+}
+
+impl Stage {
+    const ALL: [Self; 5] = [Self::Fmt, Self::Clippy, Self::Native, Self::Wasm, Self::E2e];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Fmt => "fmt",
+            Self::Clippy => "clippy",
+            Self::Native => "native",
+            Self::Wasm => "wasm",
+            Self::E2e => "e2e",
+        }
+    }
+
+    fn run(self, workspace: &Workspace) -> Result<Counts> {
+        match self {
+            Self::Fmt => fmt(workspace),
+            Self::Clippy => clippy(workspace),
+            Self::Native => native(workspace),
+            Self::Wasm => wasm(workspace),
+            Self::E2e => end_to_end(workspace),
+        }
+    }
+}
+
+/// Runs the named stages, or all, every one of them even when an earlier one failed; the last line
+/// on stdout is `N passed, N failed`.
+pub(crate) fn run(workspace: &Workspace, names: &[String]) -> Result<ExitCode> {
+    let mut total = Counts::default();
+    let mut summary = Vec::new();
+    for stage in chosen(names)? {
+        let counts = stage.run(workspace).unwrap_or_else(|error| {
+            eprintln!("\nxtask: {} cannot run: {error:#}\n", stage.name());
+            Counts::BROKEN
+        });
+        summary.push(format!(
+            "{:8}{:>6} passed {:>4} failed {:>4} skipped",
+            stage.name(),
+            counts.passed,
+            counts.failed,
+            counts.skipped
+        ));
+        total += counts;
+    }
+    println!("\n{}\n", summary.join("\n"));
+    println!("{} passed, {} failed", total.passed, total.failed);
+    Ok(if total.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn chosen(names: &[String]) -> Result<Vec<Stage>> {
+    if names.is_empty() {
+        return Ok(Stage::ALL.to_vec());
+    }
+    for name in names {
+        if !Stage::ALL.iter().any(|stage| stage.name() == name) {
+            let known = Stage::ALL.map(Stage::name).join(", ");
+            bail!("there is no stage `{name}` of the tests; there are {known}");
+        }
+    }
+    Ok(Stage::ALL
+        .into_iter()
+        .filter(|stage| names.iter().any(|n| n == stage.name()))
+        .collect())
+}
+
+fn fmt(workspace: &Workspace) -> Result<Counts> {
+    let mut cargo = cargo(workspace, &["fmt", "--all", "--check"]);
+    check(workspace, "checking the formatting", "fmt", &mut cargo)
+}
+
+fn clippy(workspace: &Workspace) -> Result<Counts> {
+    let mut native = cargo(workspace, &["clippy", "--workspace", "--all-targets"]);
+    locked_in_ci(&mut native).args(["--", "-D", "warnings"]);
+    let mut counts = check(workspace, "clippy", "clippy", &mut native)?;
+
+    tools::rust::ensure_target(workspace)?;
+    let mut browser = cargo(workspace, &["clippy", "--all-targets", "--target", WASM]);
+    browser.args(packages());
+    locked_in_ci(&mut browser).args(["--", "-D", "warnings"]);
+    counts += check(
+        workspace,
+        "clippy for the browser",
+        "clippy-wasm",
+        &mut browser,
+    )?;
+    Ok(counts)
+}
+
+fn native(workspace: &Workspace) -> Result<Counts> {
+    let mut cargo = cargo(workspace, &["test", "--workspace", "--no-fail-fast"]);
+    rust_tests(
+        workspace,
+        "the native tests",
+        "native",
+        locked_in_ci(&mut cargo),
+    )
+}
+
+/// wasm-bindgen's runner serves each test binary as a page; our script opens it in the browser.
+fn wasm(workspace: &Workspace) -> Result<Counts> {
+    tools::rust::ensure_target(workspace)?;
+    let bindgen = tools::rust::ensure_bindgen(workspace)?;
+    tools::node::ensure(workspace)?;
+    let script = workspace.root.join("xtask/wasm-runner.mjs");
+
+    let mut cargo = cargo(workspace, &["test", "--no-fail-fast", "--target", WASM]);
+    cargo
+        .args(["--lib", "--bins", "--tests"])
+        .args(packages())
+        .env("CHROMIUM", tools::browser::ensure(workspace)?)
+        .env("PATH", command::path_with(&[&bindgen])?)
+        .env("WASM_BINDGEN_USE_BROWSER", "1")
+        .env(
+            "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER",
+            format!("node {}", script.display()),
+        );
+    rust_tests(
+        workspace,
+        "the tests in the browser",
+        "wasm",
+        locked_in_ci(&mut cargo),
+    )
+}
+
+/// The release binary, real MQTT programs of others, and a real browser.
+fn end_to_end(workspace: &Workspace) -> Result<Counts> {
+    build::everything(workspace)?;
+    let npm = tools::node::ensure(workspace)?;
+    let browser = tools::browser::ensure(workspace)?;
+    let peers = tools::peers::ensure(workspace)?;
+    let files = e2e_files(&workspace.root.join("e2e"))?;
+    if files.is_empty() {
+        bail!("there is no *.test.mjs in e2e/");
+    }
+    let mut dirs: Vec<&Path> = vec![&npm];
+    dirs.extend(peers.mosquitto.iter().map(PathBuf::as_path));
+
+    let mut node = command::new("node");
+    node.current_dir(&workspace.root)
+        .env("PATH", command::path_with(&dirs)?)
+        .env("BEACONRY_BIN", workspace.server())
+        .env("CHROMIUM", browser)
+        .env("PYTHON", peers.python)
+        .args(["--test", "--test-reporter=spec"])
+        .arg(format!("--test-timeout={E2E_LIMIT_MS}"))
+        .args(files);
+    let log = log_of(workspace, "e2e");
+    let outcome = Step::new("the end-to-end tests")
+        .log(log.clone())
+        .outcome(&mut node)?;
+    let counts = Counts::of_node(&outcome.lines).checked(outcome.status.success());
+    if counts.failed > 0 {
+        explain(&outcome.tail(TAIL), &log, &node);
+    }
+    Ok(counts)
+}
+
+fn e2e_files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.to_string_lossy().ends_with(".test.mjs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn check(workspace: &Workspace, title: &str, name: &str, cargo: &mut Command) -> Result<Counts> {
+    let log = log_of(workspace, name);
+    let outcome = Step::new(title).log(log.clone()).outcome(cargo)?;
+    if outcome.status.success() {
+        return Ok(Counts::default());
+    }
+    explain(&outcome.tail(TAIL), &log, cargo);
+    Ok(Counts::BROKEN)
+}
+
+fn rust_tests(
+    workspace: &Workspace,
+    title: &str,
+    name: &str,
+    cargo: &mut Command,
+) -> Result<Counts> {
+    let log = log_of(workspace, name);
+    let outcome = Step::new(title).log(log.clone()).outcome(cargo)?;
+    let counts = Counts::of_rust(&outcome.lines).checked(outcome.status.success());
+    if counts.failed > 0 {
+        explain(&outcome.tail(TAIL), &log, cargo);
+    }
+    Ok(counts)
+}
+
+fn explain(tail: &str, log: &Path, command: &Command) {
+    eprintln!(
+        "{tail}\n\nThe whole output is in {}. To run it by hand:",
+        log.display()
+    );
+    eprintln!("  {}\n", command::shown(command));
+}
+
+fn cargo(workspace: &Workspace, args: &[&str]) -> Command {
+    let mut cargo = command::new("cargo");
+    cargo.args(args).current_dir(&workspace.root);
+    cargo
+}
+
+fn packages() -> impl Iterator<Item = &'static str> {
+    BROWSER_CRATES.iter().flat_map(|name| ["--package", name])
+}
+
+fn log_of(workspace: &Workspace, name: &str) -> PathBuf {
+    workspace.scratch().join("logs").join(format!("{name}.log"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_run_in_their_own_order_and_unknown_ones_are_refused() {
+        let names = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect::<Vec<_>>();
+        let picked = chosen(&names(&["e2e", "fmt"])).unwrap();
+        assert_eq!(
+            picked.iter().map(|stage| stage.name()).collect::<Vec<_>>(),
+            ["fmt", "e2e"]
+        );
+        assert_eq!(chosen(&[]).unwrap().len(), Stage::ALL.len());
+        assert!(chosen(&names(&["unit"])).is_err());
+    }
+}

@@ -1,0 +1,166 @@
+//! The MQTT programs of others that the end-to-end tests use as devices and as a second broker.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{Finding, Need, State, apt};
+use crate::{command, step::Step, workspace::Workspace};
+
+const PAHO: (&str, &str) = ("paho-mqtt", "2.1.0");
+
+/// What was found or installed.
+pub(crate) struct Peers {
+    /// The directories of mosquitto and its clients, for `PATH`.
+    pub(crate) mosquitto: Vec<PathBuf>,
+    /// A Python that has paho-mqtt.
+    pub(crate) python: PathBuf,
+}
+
+/// Installs what is missing.
+pub(crate) fn ensure(workspace: &Workspace) -> Result<Peers> {
+    Ok(Peers {
+        mosquitto: ensure_mosquitto(workspace)?,
+        python: ensure_paho(workspace)?,
+    })
+}
+
+fn ensure_mosquitto(workspace: &Workspace) -> Result<Vec<PathBuf>> {
+    if mosquitto("mosquitto").is_none() || mosquitto("mosquitto_pub").is_none() {
+        if !apt::usable() {
+            bail!(
+                "The end-to-end tests need mosquitto and its clients. {}",
+                mosquitto_remedy()
+            );
+        }
+        let _lock = workspace.cache.lock()?;
+        apt::install(&["mosquitto", "mosquitto-clients"])?;
+    }
+    let mut dirs = Vec::new();
+    for name in ["mosquitto", "mosquitto_pub", "mosquitto_sub"] {
+        let path = mosquitto(name).with_context(|| format!("{name} is still not to be found"))?;
+        dirs.extend(path.parent().map(Path::to_path_buf));
+    }
+    Ok(dirs)
+}
+
+/// The broker itself lies in an sbin, which is not on everyone's `PATH`.
+fn mosquitto(name: &str) -> Option<PathBuf> {
+    const PLACES: &[&str] = &[
+        "/usr/sbin",
+        "/usr/local/sbin",
+        "/opt/homebrew/sbin",
+        "/opt/homebrew/bin",
+        r"C:\Program Files\mosquitto",
+    ];
+    let path = env::var_os("PATH").unwrap_or_default();
+    command::find_in(
+        name,
+        env::split_paths(&path).chain(PLACES.iter().map(PathBuf::from)),
+    )
+}
+
+fn mosquitto_remedy() -> &'static str {
+    if cfg!(target_os = "macos") {
+        "Run `brew install mosquitto`."
+    } else if cfg!(windows) {
+        "Run `winget install EclipseFoundation.Mosquitto`."
+    } else if Path::new("/etc/debian_version").exists() {
+        "Run `sudo apt-get install mosquitto mosquitto-clients`."
+    } else {
+        "Install mosquitto with your system's package manager."
+    }
+}
+
+fn ensure_paho(workspace: &Workspace) -> Result<PathBuf> {
+    let (name, version) = PAHO;
+    if workspace.cache.tool(name, version).is_dir() && paho_version(workspace).is_none() {
+        // A virtual environment dies with the Python that made it.
+        workspace.cache.discard(name, version)?;
+    }
+    workspace.cache.ensure(name, version, |dir| {
+        let python = python().context(
+            "The end-to-end tests need Python 3 with its venv module. Install python3 \
+             (Debian: `sudo apt-get install python3-venv`).",
+        )?;
+        let mut venv = command::new(&python);
+        let venv = venv.args(["-m", "venv", "--clear"]).arg(dir);
+        let made = Step::new("making a Python environment").outcome(venv)?;
+        if !made.status.success() {
+            if !apt::usable() {
+                bail!("{}\n\n`{}` failed", made.tail(20), command::shown(venv));
+            }
+            apt::install(&["python3-venv"])?;
+            Step::new("making a Python environment").run(venv)?;
+        }
+        let mut pip = command::new(python_in(dir));
+        pip.args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            &format!("{name}=={version}"),
+        ]);
+        Step::new(format!("installing {name} {version} into it")).run(&mut pip)?;
+        Ok(())
+    })?;
+    let python = python_in(&workspace.cache.tool(name, version));
+    paho_version(workspace)
+        .with_context(|| format!("{} has no working paho-mqtt", python.display()))?;
+    Ok(python)
+}
+
+fn python() -> Option<PathBuf> {
+    ["python3", "python"]
+        .iter()
+        .filter_map(|name| command::find(name))
+        .find(|path| {
+            command::first_line(path, &["--version"]).is_some_and(|v| v.starts_with("Python 3"))
+        })
+}
+
+fn python_in(environment: &Path) -> PathBuf {
+    environment.join(if cfg!(windows) {
+        "Scripts/python.exe"
+    } else {
+        "bin/python"
+    })
+}
+
+fn paho_version(workspace: &Workspace) -> Option<String> {
+    let python = python_in(&workspace.cache.tool(PAHO.0, PAHO.1));
+    command::first_line(
+        python,
+        &["-c", "import paho.mqtt; print(paho.mqtt.__version__)"],
+    )
+}
+
+/// What doctor says.
+pub(crate) fn findings(workspace: &Workspace) -> Vec<Finding> {
+    let apt = apt::usable();
+    let program = |name| match mosquitto(name) {
+        Some(path) => State::found("installed", path),
+        None if apt => State::missing("would run: apt-get install mosquitto mosquitto-clients"),
+        None => State::missing(mosquitto_remedy()),
+    };
+    let paho = match (paho_version(workspace), python()) {
+        (Some(version), _) => {
+            State::found(version, python_in(&workspace.cache.tool(PAHO.0, PAHO.1)))
+        }
+        (None, Some(_)) => State::missing("would make a Python environment in the cache"),
+        (None, None) => State::missing("install Python 3 with its venv module"),
+    };
+    let finding = |name, state| Finding {
+        name,
+        need: Need::Test,
+        state,
+    };
+    vec![
+        finding("mosquitto", program("mosquitto")),
+        finding("mosquitto_pub", program("mosquitto_pub")),
+        finding("paho-mqtt (Python)", paho),
+    ]
+}

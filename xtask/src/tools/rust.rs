@@ -1,0 +1,154 @@
+//! rustup, the wasm32 target, Trunk and wasm-bindgen's command.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use super::{Finding, Need, State};
+use crate::{
+    command,
+    step::Step,
+    workspace::{WASM, Workspace},
+};
+
+const TRUNK: &str = "0.21.14";
+
+/// The directories of Trunk and of wasm-bindgen, for `PATH`.
+pub(crate) struct WasmTools {
+    /// Holds `trunk`.
+    pub(crate) trunk: PathBuf,
+    /// Holds `wasm-bindgen` and `wasm-bindgen-test-runner`.
+    pub(crate) bindgen: PathBuf,
+}
+
+/// Installs what is missing of the target and the tools.
+pub(crate) fn ensure(workspace: &Workspace) -> Result<WasmTools> {
+    ensure_target(workspace)?;
+    Ok(WasmTools {
+        bindgen: ensure_bindgen(workspace)?,
+        trunk: ensure_trunk(workspace)?,
+    })
+}
+
+/// Adds the wasm32 target to the pinned toolchain.
+pub(crate) fn ensure_target(workspace: &Workspace) -> Result<()> {
+    if has_target(workspace) {
+        return Ok(());
+    }
+    let _lock = workspace.cache.lock()?;
+    let mut rustup = command::new("rustup");
+    rustup.args(["target", "add", WASM, "--toolchain", &workspace.toolchain]);
+    Step::new(format!("adding the target {WASM}")).run(&mut rustup)?;
+    Ok(())
+}
+
+/// The directory that holds `wasm-bindgen` of Cargo.lock's version.
+pub(crate) fn ensure_bindgen(workspace: &Workspace) -> Result<PathBuf> {
+    let version = bindgen_version(workspace)?;
+    // Without --locked: its own lock file is allowed to name releases that were withdrawn.
+    install(workspace, "wasm-bindgen-cli", &version, &[])
+}
+
+fn ensure_trunk(workspace: &Workspace) -> Result<PathBuf> {
+    install(workspace, "trunk", TRUNK, &["--locked"])
+}
+
+/// Compiles a program from the registry; a debug build, since these only call others and an
+/// optimised one takes four times as long to build.
+fn install(workspace: &Workspace, name: &str, version: &str, flags: &[&str]) -> Result<PathBuf> {
+    let dir = workspace.cache.ensure(name, version, |dir| {
+        let mut cargo = command::new("cargo");
+        cargo
+            .env("RUSTUP_TOOLCHAIN", &workspace.toolchain)
+            .env("CARGO_PROFILE_DEV_DEBUG", "0")
+            // Neither this workspace's settings nor its user's are meant for foreign programs.
+            .current_dir(workspace.cache.root())
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .env_remove("CARGO_BUILD_TARGET")
+            .env_remove("CARGO_BUILD_TARGET_DIR")
+            .env_remove("CARGO_TARGET_DIR")
+            .args(["install", name, "--version", version, "--debug", "--root"])
+            .arg(dir)
+            .args(flags);
+        let title = format!("installing {name} {version} (once; a few minutes)");
+        Step::new(title).run(&mut cargo)?;
+        Ok(())
+    })?;
+    Ok(dir.join("bin"))
+}
+
+fn bindgen_version(workspace: &Workspace) -> Result<String> {
+    workspace
+        .locked_version("wasm-bindgen")?
+        .context("Cargo.lock names no wasm-bindgen, so no version of its command can be chosen")
+}
+
+fn has_target(workspace: &Workspace) -> bool {
+    let mut rustc = command::new("rustc");
+    rustc
+        .env("RUSTUP_TOOLCHAIN", &workspace.toolchain)
+        .args(["--print", "sysroot"]);
+    command::stdout(&mut rustc).is_ok_and(|sysroot| {
+        Path::new(&sysroot)
+            .join("lib/rustlib")
+            .join(WASM)
+            .join("lib")
+            .is_dir()
+    })
+}
+
+/// What doctor says.
+pub(crate) fn findings(workspace: &Workspace) -> Vec<Finding> {
+    let rustup = match command::first_line("rustup", &["--version"]) {
+        Some(version) => State::found(version, command::find("rustup")),
+        None => State::missing("install rustup: https://rustup.rs"),
+    };
+    let mut rustc = command::new("rustc");
+    rustc
+        .env("RUSTUP_TOOLCHAIN", &workspace.toolchain)
+        .arg("--version");
+    let toolchain = match command::stdout(&mut rustc) {
+        Ok(version) => State::found(version, None),
+        Err(_) => State::missing(format!(
+            "rustup toolchain install {} --profile minimal -c rustfmt -c clippy",
+            workspace.toolchain
+        )),
+    };
+    let target = if has_target(workspace) {
+        State::found("installed", None)
+    } else {
+        let toolchain = &workspace.toolchain;
+        State::missing(format!(
+            "would run: rustup target add {WASM} --toolchain {toolchain}"
+        ))
+    };
+    let bindgen = match bindgen_version(workspace) {
+        Ok(version) => installed(workspace, "wasm-bindgen-cli", "wasm-bindgen", &version),
+        Err(error) => State::missing(error.to_string()),
+    };
+    let finding = |name, need, state| Finding { name, need, state };
+    vec![
+        finding("rustup", Need::Prerequisite, rustup),
+        finding("Rust toolchain", Need::Prerequisite, toolchain),
+        finding("wasm32 target", Need::Build, target),
+        finding(
+            "trunk",
+            Need::Build,
+            installed(workspace, "trunk", "trunk", TRUNK),
+        ),
+        finding("wasm-bindgen", Need::Build, bindgen),
+    ]
+}
+
+fn installed(workspace: &Workspace, name: &str, program: &str, version: &str) -> State {
+    let dir = workspace.cache.tool(name, version).join("bin");
+    let path = command::find_in(program, [dir]);
+    match path
+        .as_ref()
+        .and_then(|path| command::first_line(path, &["--version"]))
+    {
+        Some(version) => State::found(version, path),
+        None => State::missing(format!("would install {name} {version} into the cache")),
+    }
+}
