@@ -15,6 +15,8 @@ use web_sys::Performance;
 pub struct Clock {
     performance: Option<Performance>,
     hands: Cell<Hands>,
+    /// The wall clock at the epoch of the instants, in milliseconds.
+    epoch: f64,
 }
 
 impl Clock {
@@ -25,17 +27,16 @@ impl Clock {
     /// Begins at the page's own epoch.
     pub fn new() -> Self {
         let performance = web_sys::window().and_then(|window| window.performance());
-        let clock = Self {
+        let (steady, wall) = read(performance.as_ref());
+        Self {
             performance,
-            hands: Cell::default(),
-        };
-        let (steady, wall) = clock.read();
-        clock.hands.set(Hands {
-            steady,
-            wall,
-            slept: 0.0,
-        });
-        clock
+            hands: Cell::new(Hands {
+                steady,
+                wall,
+                slept: 0.0,
+            }),
+            epoch: wall - steady,
+        }
     }
 
     /// What time it is.
@@ -45,17 +46,25 @@ impl Clock {
 
     /// What time it is, and how many milliseconds were slept since it was last asked.
     pub(crate) fn tick(&self) -> (Instant, f64) {
-        let (steady, wall) = self.read();
+        let (steady, wall) = read(self.performance.as_ref());
         let (hands, slept) = self.hands.get().advance(steady, wall);
         self.hands.set(hands);
         (hands.instant(), slept)
     }
 
-    fn read(&self) -> (f64, f64) {
-        let wall = js_sys::Date::now();
-        let steady = self.performance.as_ref().map_or(wall, Performance::now);
-        (steady, wall)
+    /// The wall-clock time of `at`, in milliseconds since the Unix epoch. Like the instants
+    /// it never goes back, whatever is done to the machine's clock.
+    pub fn wall_ms(&self, at: Instant) -> f64 {
+        // Exact up to 2^53 microseconds, 285 years.
+        #[allow(clippy::cast_precision_loss)]
+        let since_epoch = at.as_micros() as f64 / 1_000.0;
+        self.epoch + since_epoch
     }
+}
+
+fn read(performance: Option<&Performance>) -> (f64, f64) {
+    let wall = js_sys::Date::now();
+    (performance.map_or(wall, Performance::now), wall)
 }
 
 impl Default for Clock {

@@ -153,6 +153,11 @@ impl Link {
         self.0.clock.now()
     }
 
+    /// The wall-clock time of `at`: see [`Clock::wall_ms`].
+    pub fn wall_ms(&self, at: Instant) -> f64 {
+        self.0.clock.wall_ms(at)
+    }
+
     /// Where it connects to.
     pub fn url(&self) -> &BrokerUrl {
         &self.0.url

@@ -1,3 +1,4 @@
 //! What draws: one animation frame loop, trend lines, charts.
 
 pub mod frame;
+mod uplot;

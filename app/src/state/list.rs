@@ -1,0 +1,200 @@
+//! Which devices the list shows, and in which order.
+
+use std::cmp::Ordering;
+
+use fleet::{DeviceKey, Fleet, PresenceKind};
+
+/// What the list is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    /// Words that must all be in the device's full id or in a metric's name, in any case.
+    pub text: String,
+    /// Only this presence.
+    pub presence: Option<PresenceKind>,
+    /// In which order.
+    pub sort: Sort,
+}
+
+/// The order of the list.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// By id, numbers in it by their size: `pump-2` before `pump-10`.
+    #[default]
+    Name,
+    /// Those that need a look first: stale, offline, unknown, sleeping, online.
+    Trouble,
+    /// What changed its presence last first.
+    Latest,
+}
+
+/// The devices that `query` asks for, in its order. Equal ones are in the order in which
+/// they were first seen.
+pub fn select(fleet: &Fleet, query: &Query) -> Vec<DeviceKey> {
+    let words: Vec<String> = query
+        .text
+        .split_whitespace()
+        .map(str::to_lowercase)
+        .collect();
+    let mut found: Vec<(DeviceKey, &fleet::Device)> = fleet
+        .devices()
+        .filter(|(_, device)| {
+            let kind = device.presence().kind();
+            query.presence.is_none_or(|wanted| wanted == kind)
+        })
+        .filter(|(_, device)| matches(device, &words))
+        .collect();
+    let by_name = |a: &fleet::Device, b: &fleet::Device| {
+        natural(a.id(), b.id()).then_with(|| natural(a.prefix(), b.prefix()))
+    };
+    found.sort_by(|(_, a), (_, b)| match query.sort {
+        Sort::Name => by_name(a, b),
+        Sort::Trouble => urgency(a.presence().kind())
+            .cmp(&urgency(b.presence().kind()))
+            .then_with(|| by_name(a, b)),
+        Sort::Latest => {
+            let (a_since, b_since) = (a.presence().since(), b.presence().since());
+            b_since.cmp(&a_since).then_with(|| by_name(a, b))
+        }
+    });
+    found.into_iter().map(|(key, _)| key).collect()
+}
+
+fn matches(device: &fleet::Device, words: &[String]) -> bool {
+    if words.is_empty() {
+        return true;
+    }
+    let id = device.full_id().to_lowercase();
+    words.iter().all(|word| {
+        id.contains(word.as_str())
+            || device
+                .metrics()
+                .iter()
+                .any(|metric| metric.name().to_lowercase().contains(word.as_str()))
+    })
+}
+
+const fn urgency(kind: PresenceKind) -> u8 {
+    match kind {
+        PresenceKind::Stale => 0,
+        PresenceKind::Offline => 1,
+        PresenceKind::Unknown => 2,
+        PresenceKind::Sleeping => 3,
+        PresenceKind::Online => 4,
+    }
+}
+
+/// Letters without regard to case, digits by the number they make.
+fn natural(a: &str, b: &str) -> Ordering {
+    let (mut left, mut right) = (a, b);
+    loop {
+        let (digits_left, digits_right) = (leading_digits(left), leading_digits(right));
+        if digits_left > 0 && digits_right > 0 {
+            let (x, rest_left) = left.split_at(digits_left);
+            let (y, rest_right) = right.split_at(digits_right);
+            let (x, y) = (x.trim_start_matches('0'), y.trim_start_matches('0'));
+            let order = x.len().cmp(&y.len()).then_with(|| x.cmp(y));
+            if order.is_ne() {
+                return order;
+            }
+            (left, right) = (rest_left, rest_right);
+            continue;
+        }
+        let (mut chars_left, mut chars_right) = (left.chars(), right.chars());
+        match (chars_left.next(), chars_right.next()) {
+            // The same but for case or leading zeros: any order that is always the same.
+            (None, None) => return a.cmp(b),
+            (None, Some(_)) => return Ordering::Less,
+            (Some(_), None) => return Ordering::Greater,
+            (Some(x), Some(y)) => {
+                let order = x.to_lowercase().cmp(y.to_lowercase());
+                if order.is_ne() {
+                    return order;
+                }
+            }
+        }
+        (left, right) = (chars_left.as_str(), chars_right.as_str());
+    }
+}
+
+fn leading_digits(text: &str) -> usize {
+    text.bytes().take_while(u8::is_ascii_digit).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fleet::{FleetOptions, Message, Timestamp};
+
+    fn fleet() -> Fleet {
+        let mut fleet = Fleet::new(FleetOptions::default());
+        for (at, id, said) in [
+            (1, "pump-10", "SIGN_IN"),
+            (2, "pump-2", "SIGN_OUT"),
+            (3, "Freezer", "SIGN_IN"),
+        ] {
+            let topic = format!("beaconry/register/{id}");
+            let message = Message::new(&topic, said.as_bytes());
+            fleet.handle_message(Timestamp(at), message);
+        }
+        let data = Message::new("beaconry/data/Freezer", b"{\"temp\":-18}");
+        fleet.handle_message(Timestamp(4), data);
+        fleet
+    }
+
+    fn ids(query: &Query) -> Vec<String> {
+        let fleet = fleet();
+        let id = |key| fleet.device(key).unwrap().id().to_owned();
+        select(&fleet, query).into_iter().map(id).collect()
+    }
+
+    #[test]
+    fn names_are_in_natural_order() {
+        assert_eq!(ids(&Query::default()), ["Freezer", "pump-2", "pump-10"]);
+        for (a, b) in [
+            ("a", "b"),
+            ("A", "b"),
+            ("a", "B"),
+            ("x2", "x10"),
+            ("x02", "x10"),
+            ("", "a"),
+            ("x9", "x٣"),
+        ] {
+            assert_eq!(natural(a, b), Ordering::Less, "{a} {b}");
+            assert_eq!(natural(b, a), Ordering::Greater, "{b} {a}");
+        }
+        assert_eq!(natural("x01", "x01"), Ordering::Equal);
+    }
+
+    #[test]
+    fn words_are_looked_for_in_ids_and_metrics() {
+        let text = |text: &str| {
+            ids(&Query {
+                text: text.to_owned(),
+                ..Query::default()
+            })
+        };
+        assert_eq!(text("PUMP"), ["pump-2", "pump-10"]);
+        assert_eq!(text("beaconry 10"), ["pump-10"]);
+        assert_eq!(text("TEMP"), ["Freezer"]);
+        assert!(text("pump temp").is_empty());
+    }
+
+    #[test]
+    fn presence_filters_and_sorts() {
+        let offline = Query {
+            presence: Some(PresenceKind::Offline),
+            ..Query::default()
+        };
+        assert_eq!(ids(&offline), ["pump-2"]);
+        let trouble = Query {
+            sort: Sort::Trouble,
+            ..Query::default()
+        };
+        assert_eq!(ids(&trouble), ["pump-2", "Freezer", "pump-10"]);
+        let latest = Query {
+            sort: Sort::Latest,
+            ..Query::default()
+        };
+        assert_eq!(ids(&latest), ["Freezer", "pump-2", "pump-10"]);
+    }
+}

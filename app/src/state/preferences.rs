@@ -1,0 +1,146 @@
+//! What the page remembers of its reader's choices, in the browser's local storage.
+//!
+//! Nothing that identifies anyone, and no password. A browser that keeps nothing (private
+//! windows, blocked storage) only means the defaults.
+
+use web_sys::Storage;
+
+use super::list::Sort;
+
+/// A choice of few, each with a word of its own.
+pub trait Choice: Copy + Default + PartialEq + Send + Sync + 'static {
+    /// The name that it is kept under.
+    const NAME: &'static str;
+    /// All of them, in the order in which they are offered.
+    const ALL: &'static [Self];
+
+    /// The word, which is shown and kept.
+    fn word(self) -> &'static str;
+
+    /// The choice of this word.
+    fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|one| one.word() == word)
+    }
+}
+
+/// How the fleet is laid out.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// Cards.
+    #[default]
+    Grid,
+    /// Rows.
+    List,
+}
+
+/// How much time a chart shows.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum ChartWindow {
+    /// The last minute.
+    Minute,
+    /// The last five minutes.
+    #[default]
+    FiveMinutes,
+    /// The last quarter of an hour.
+    QuarterHour,
+    /// All that is kept.
+    All,
+}
+
+impl ChartWindow {
+    /// Its length in milliseconds; `None` for everything.
+    pub const fn millis(self) -> Option<f64> {
+        match self {
+            Self::Minute => Some(60_000.0),
+            Self::FiveMinutes => Some(300_000.0),
+            Self::QuarterHour => Some(900_000.0),
+            Self::All => None,
+        }
+    }
+}
+
+impl Choice for Layout {
+    const NAME: &'static str = "layout";
+    const ALL: &'static [Self] = &[Self::Grid, Self::List];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Grid => "grid",
+            Self::List => "list",
+        }
+    }
+}
+
+impl Choice for ChartWindow {
+    const NAME: &'static str = "window";
+    const ALL: &'static [Self] = &[
+        Self::Minute,
+        Self::FiveMinutes,
+        Self::QuarterHour,
+        Self::All,
+    ];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Minute => "1 min",
+            Self::FiveMinutes => "5 min",
+            Self::QuarterHour => "15 min",
+            Self::All => "all",
+        }
+    }
+}
+
+impl Choice for Sort {
+    const NAME: &'static str = "sort";
+    const ALL: &'static [Self] = &[Self::Name, Self::Trouble, Self::Latest];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Trouble => "trouble first",
+            Self::Latest => "latest change",
+        }
+    }
+}
+
+/// What was chosen before, or the default.
+pub fn load<T: Choice>() -> T {
+    let word = storage().and_then(|storage| storage.get_item(&key::<T>()).ok().flatten());
+    word.and_then(|word| T::from_word(&word))
+        .unwrap_or_default()
+}
+
+/// Remembers a choice.
+pub fn save<T: Choice>(choice: T) {
+    if let Some(storage) = storage() {
+        // Full or forbidden: then it is not remembered.
+        let _ = storage.set_item(&key::<T>(), choice.word());
+    }
+}
+
+fn key<T: Choice>() -> String {
+    format!("beaconry.{}", T::NAME)
+}
+
+fn storage() -> Option<Storage> {
+    web_sys::window()?.local_storage().ok().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn every_choice_is_found_by_its_word<T: Choice + std::fmt::Debug>() {
+        for choice in T::ALL {
+            assert_eq!(T::from_word(choice.word()), Some(*choice));
+        }
+        assert_eq!(T::from_word("something of an older version"), None);
+    }
+
+    #[test]
+    fn words_and_choices() {
+        every_choice_is_found_by_its_word::<Layout>();
+        every_choice_is_found_by_its_word::<ChartWindow>();
+        every_choice_is_found_by_its_word::<Sort>();
+    }
+}

@@ -1,0 +1,183 @@
+//! Who looks at what: one signal for each device and view that is on screen, and none for
+//! the others.
+//!
+//! **Invariant.** A device that nobody looks at costs the reactive graph nothing, however
+//! often it reports.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use fleet::{Command, DeviceKey};
+use leptos::prelude::{ArcReadSignal, ArcRwSignal, Set, WithUntracked};
+
+use super::core::{Changed, Core};
+use super::messages::RawMessage;
+use super::views::{self, CardView, DeviceView};
+
+/// A view of a device that can be looked at.
+pub(super) trait View: PartialEq + Send + Sync + Sized + 'static {
+    /// What is to be seen now; `None` for a device that is not known.
+    fn look(core: &Core, key: DeviceKey) -> Option<Self>;
+    /// Whether what changed can be seen in it.
+    fn concerns(changed: Changed) -> bool;
+    fn slots(slots: &mut Slots) -> &mut Kind<Self>;
+}
+
+/// The slots of one kind of view.
+pub(super) type Kind<T> = BTreeMap<DeviceKey, Slot<T>>;
+
+/// One signal and how many look at it.
+pub(super) struct Slot<T: 'static> {
+    signal: ArcRwSignal<Option<T>>,
+    users: usize,
+}
+
+/// A device's commands, newest first.
+pub(super) type Commands = Vec<Command>;
+/// A device's raw messages, newest first.
+pub(super) type Messages = Vec<Arc<RawMessage>>;
+
+#[derive(Default)]
+pub(super) struct Slots {
+    cards: Kind<CardView>,
+    devices: Kind<DeviceView>,
+    commands: Kind<Commands>,
+    messages: Kind<Messages>,
+    watchers: BTreeMap<(DeviceKey, u64), Rc<dyn Fn()>>,
+    next_watcher: u64,
+}
+
+/// Something to do once the page's knowledge is not borrowed any more.
+type Update = Box<dyn FnOnce()>;
+
+impl Slots {
+    /// The signal of this view, with one user more.
+    pub(super) fn look<T: View>(
+        &mut self,
+        core: &Core,
+        key: DeviceKey,
+    ) -> ArcReadSignal<Option<T>> {
+        let slot = T::slots(self).entry(key).or_insert_with(|| Slot {
+            signal: ArcRwSignal::new(T::look(core, key)),
+            users: 0,
+        });
+        slot.users += 1;
+        slot.signal.read_only()
+    }
+
+    /// One user less.
+    pub(super) fn look_away<T: View>(&mut self, key: DeviceKey) {
+        let slots = T::slots(self);
+        if let Some(slot) = slots.get_mut(&key) {
+            slot.users -= 1;
+            if slot.users == 0 {
+                slots.remove(&key);
+            }
+        }
+    }
+
+    /// Has `call` called when the device has new readings.
+    pub(super) fn watch(&mut self, key: DeviceKey, call: Rc<dyn Fn()>) -> u64 {
+        self.next_watcher += 1;
+        self.watchers.insert((key, self.next_watcher), call);
+        self.next_watcher
+    }
+
+    pub(super) fn unwatch(&mut self, key: DeviceKey, watcher: u64) {
+        self.watchers.remove(&(key, watcher));
+    }
+
+    /// What is to be told to those who look at this device.
+    pub(super) fn updates(&mut self, core: &Core, key: DeviceKey, changed: Changed) -> Vec<Update> {
+        let mut updates = Vec::new();
+        self.update::<CardView>(core, key, changed, &mut updates);
+        self.update::<DeviceView>(core, key, changed, &mut updates);
+        self.update::<Commands>(core, key, changed, &mut updates);
+        self.update::<Messages>(core, key, changed, &mut updates);
+        if changed.samples {
+            let watchers = self.watchers.range((key, 0)..=(key, u64::MAX));
+            for (_, call) in watchers {
+                let call = Rc::clone(call);
+                updates.push(Box::new(move || call()));
+            }
+        }
+        updates
+    }
+
+    fn update<T: View>(
+        &mut self,
+        core: &Core,
+        key: DeviceKey,
+        changed: Changed,
+        updates: &mut Vec<Update>,
+    ) {
+        if T::concerns(changed)
+            && let Some(slot) = T::slots(self).get(&key)
+        {
+            let view = T::look(core, key);
+            let signal = slot.signal.clone();
+            updates.push(Box::new(move || {
+                if signal.with_untracked(|old| *old != view) {
+                    signal.set(view);
+                }
+            }));
+        }
+    }
+}
+
+impl View for CardView {
+    fn look(core: &Core, key: DeviceKey) -> Option<Self> {
+        Some(Self::new(key, core.fleet().device(key)?))
+    }
+
+    fn concerns(changed: Changed) -> bool {
+        changed.view
+    }
+
+    fn slots(slots: &mut Slots) -> &mut Kind<Self> {
+        &mut slots.cards
+    }
+}
+
+impl View for DeviceView {
+    fn look(core: &Core, key: DeviceKey) -> Option<Self> {
+        Some(Self::new(key, core.fleet().device(key)?))
+    }
+
+    fn concerns(changed: Changed) -> bool {
+        changed.view
+    }
+
+    fn slots(slots: &mut Slots) -> &mut Kind<Self> {
+        &mut slots.devices
+    }
+}
+
+impl View for Commands {
+    fn look(core: &Core, key: DeviceKey) -> Option<Self> {
+        Some(views::commands(core.fleet().device(key)?))
+    }
+
+    fn concerns(changed: Changed) -> bool {
+        changed.commands
+    }
+
+    fn slots(slots: &mut Slots) -> &mut Kind<Self> {
+        &mut slots.commands
+    }
+}
+
+impl View for Messages {
+    fn look(core: &Core, key: DeviceKey) -> Option<Self> {
+        Some(core.messages(key)?.newest_first().cloned().collect())
+    }
+
+    fn concerns(changed: Changed) -> bool {
+        changed.messages
+    }
+
+    fn slots(slots: &mut Slots) -> &mut Kind<Self> {
+        &mut slots.messages
+    }
+}
