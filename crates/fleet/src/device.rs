@@ -96,8 +96,7 @@ impl Device {
         &self.prefix
     }
 
-    /// Prefix and id joined by a slash: unique in the fleet, and what
-    /// [`crate::Fleet::find`] takes.
+    /// Prefix and id joined by a slash, for [`crate::Fleet::find`] and for addresses.
     pub fn full_id(&self) -> String {
         let mut full = String::from(&*self.prefix);
         if !full.is_empty() {

@@ -24,8 +24,8 @@ pub struct StaleRule {
     /// Never stale before this silence. Default 30 s.
     pub at_least: Duration,
     /// The least silence while fewer than three intervals have been observed, because a device
-    /// that reports every few minutes looks silent at first. Default 300 s, which is as long as
-    /// a `SIGN_IN` is retained.
+    /// that reports every few minutes looks silent at first. Default 15 min: three times the
+    /// 300 s at which much firmware reports.
     pub while_unknown: Duration,
 }
 
@@ -34,7 +34,7 @@ impl Default for StaleRule {
         Self {
             intervals: 3,
             at_least: Duration::from_secs(30),
-            while_unknown: Duration::from_mins(5),
+            while_unknown: Duration::from_mins(15),
         }
     }
 }

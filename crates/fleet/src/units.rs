@@ -55,11 +55,6 @@ fn quantity(word: &str) -> Option<&'static (&'static str, Option<&'static str>)>
         .find(|(name, _)| name.eq_ignore_ascii_case(word))
 }
 
-/// Whether a topic's last part is a quantity rather than a thing.
-pub(crate) fn is_quantity(word: &str) -> bool {
-    words(word).any(|word| quantity(word).is_some())
-}
-
 /// The unit that a metric's name tells: a suffix (`power_kw`, `temp_c`) for certain, a quantity
 /// (`temperature.setpoint`) by assumption. `true` when assumed.
 pub(crate) fn of_name(name: &str) -> Option<(&'static str, bool)> {

@@ -68,7 +68,7 @@ pub(super) fn read<'a>(topic: &'a str, payload: &Payload<'a>) -> Claim<'a> {
     };
     let (id, name) = if stem.is_empty() {
         (topic, "")
-    } else if !named || units::is_quantity(last) {
+    } else if !named || is_one_of(last, QUANTITY_LEVELS) {
         (stem, last)
     } else if is_one_of(last, MESSAGE_LEVELS) {
         (stem, "")
@@ -118,6 +118,23 @@ const MESSAGE_LEVELS: &[&str] = &[
     "attributes",
     "info",
     "report",
+];
+
+/// Only what is never the name of a thing: `power` or `light` may be a device.
+const QUANTITY_LEVELS: &[&str] = &[
+    "temperature",
+    "temp",
+    "humidity",
+    "pressure",
+    "voltage",
+    "current",
+    "frequency",
+    "co2",
+    "illuminance",
+    "moisture",
+    "speed",
+    "distance",
+    "weight",
 ];
 
 fn is_one_of(level: &str, levels: &[&str]) -> bool {

@@ -122,18 +122,20 @@ impl Fleet {
         self.devices.get(key.index()).map(AsRef::as_ref)
     }
 
-    /// The device of this id, or of this prefix and id joined by a slash. Of several devices of
-    /// one id, the one first seen.
+    /// The device of this full id ([`Device::full_id`]), or else the first one seen of this id,
+    /// under whatever prefix.
     pub fn find(&self, id: &str) -> Option<DeviceKey> {
-        let hash = self.hasher.hash_one(id);
-        let by_id = self.by_id.find(hash, |key| {
-            self.devices
-                .get(*key as usize)
-                .is_some_and(|device| *device.id == *id)
-        });
-        by_id.map(|key| DeviceKey(*key)).or_else(|| {
-            let mut slashes = id.bytes().enumerate().filter(|(_, byte)| *byte == b'/');
-            slashes.find_map(|(at, _)| self.lookup(&id[..at], &id[at + 1..]))
+        let mut slashes = id.bytes().enumerate().filter(|(_, byte)| *byte == b'/');
+        let by_full_id = self
+            .lookup("", id)
+            .or_else(|| slashes.find_map(|(at, _)| self.lookup(&id[..at], &id[at + 1..])));
+        by_full_id.or_else(|| {
+            let same_id = |key: &u32| {
+                let device = self.devices.get(*key as usize);
+                device.is_some_and(|device| *device.id == *id)
+            };
+            let found = self.by_id.find(self.hasher.hash_one(id), same_id);
+            found.map(|key| DeviceKey(*key))
         })
     }
 

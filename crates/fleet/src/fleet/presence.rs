@@ -120,13 +120,23 @@ impl Fleet {
         let max_cycle = millis(self.options.max_cycle);
         let device = &mut self.devices[key.index()];
         device.intervals.interrupt();
-        if device.presence.presence.kind() == PresenceKind::Sleeping {
-            // It said so already.
+        if let (
+            Presence::Sleeping {
+                wakes_about: Some(_),
+                ..
+            },
+            OfflineReason::SaidSo,
+        ) = (device.presence.presence, reason)
+        {
+            // It said so already: by itself and by its will.
             return;
         }
         let wakes_about = match (reason, retained) {
             // When it fell asleep was not seen; one cycle from now it must have woken.
-            (OfflineReason::SaidSo, true) => device.rhythm.period().map(|cycle| now.plus_ms(cycle)),
+            (OfflineReason::SaidSo, true) => {
+                let cycle = device.rhythm.period().filter(|cycle| *cycle <= max_cycle);
+                cycle.map(|cycle| now.plus_ms(cycle))
+            }
             (OfflineReason::SaidSo, false) => device.rhythm.sleeps(now, max_cycle),
             (_, _) => None,
         };
