@@ -1,46 +1,124 @@
-//! The state machine as a whole.
+//! The state machine as a whole: what comes in, what goes out, and the parts between.
 
 use std::collections::VecDeque;
 
-use bytes::BytesMut;
-use mqtt::Instant;
+use bytes::{Bytes, BytesMut};
+use mqtt::{Instant, Packet};
 
-use crate::input::{Conn, Input};
+use crate::acknowledge::Held;
+use crate::connection::{Connection, Connections, Phase, Slot};
+use crate::input::{Conn, Decision, Input, Peer};
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::options::BrokerOptions;
-use crate::output::{CloseCause, CloseReason, Output};
+use crate::outbox::SpareBuffers;
+use crate::output::{CloseCause, CloseReason, Lsn, Output, Record};
+use crate::retained::Retained;
+use crate::session::Sessions;
+use crate::subscriptions::{Subscriber, Subscriptions};
+use crate::timers::{Timer, Timers};
+use crate::will::DueWill;
 
 /// An MQTT server without its network: one shard.
+///
+/// See the [crate's documentation](crate) for the loop to run it in.
 #[derive(Debug)]
 pub struct Broker {
-    outputs: VecDeque<Output>,
-    metrics: Metrics,
+    pub(crate) options: BrokerOptions,
+    pub(crate) connections: Connections,
+    pub(crate) sessions: Sessions,
+    pub(crate) subscriptions: Subscriptions,
+    pub(crate) retained: Retained,
+    pub(crate) timers: Timers,
+    pub(crate) held: Held,
+    pub(crate) metrics: Metrics,
+    pub(crate) wire: Wire,
+    /// Wills to be published before this input is done with.
+    pub(crate) due_wills: VecDeque<DueWill>,
+    /// Connections to be closed before this input is done with: found while messages were
+    /// handed out, where nothing may be closed.
+    pub(crate) doomed: Vec<(Slot, Conn, CloseCause)>,
+    /// For the matching of topics, kept to spare its allocation.
+    pub(crate) found: Vec<Subscriber>,
+    /// How many client identifiers have been assigned.
+    pub(crate) assigned: u64,
+    is_shut_down: bool,
+}
+
+/// What goes to the shell.
+#[derive(Debug, Default)]
+pub(crate) struct Wire {
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) spare: SpareBuffers,
 }
 
 impl Broker {
     /// A broker that nobody is connected to.
-    pub fn new(_now: Instant, _options: BrokerOptions) -> Self {
+    pub fn new(_now: Instant, mut options: BrokerOptions) -> Self {
+        let limits = &mut options.limits;
+        limits.sessions = limits.sessions.min(Sessions::MAX);
+        let seed = options.seed;
+        let limits = &options.limits;
         Self {
-            outputs: VecDeque::new(),
+            connections: Connections::new(seed),
+            sessions: Sessions::new(seed),
+            subscriptions: Subscriptions::new(seed),
+            retained: Retained::new(seed, limits.retained_messages, limits.retained_bytes),
+            timers: Timers::default(),
+            held: Held::default(),
             metrics: Metrics::default(),
+            wire: Wire::default(),
+            due_wills: VecDeque::new(),
+            doomed: Vec::new(),
+            found: Vec::new(),
+            assigned: 0,
+            is_shut_down: false,
+            options,
         }
     }
 
     /// Takes in what has happened.
-    pub fn handle_input(&mut self, _now: Instant, input: Input) {
-        if let Input::Opened(conn, _) = input {
-            let reason = CloseReason {
-                client_id: None,
-                cause: CloseCause::ShuttingDown,
-            };
-            self.outputs
-                .push_back(Output::Close(conn, Box::new(reason)));
+    pub fn handle_input(&mut self, now: Instant, input: Input) {
+        // Whatever comes finds the state that the time calls for, be the shell's timer late.
+        self.handle_due(now);
+        match input {
+            Input::Opened(conn, peer) => self.opened(now, conn, peer),
+            Input::Bytes(conn, bytes) => self.bytes(now, conn, bytes),
+            Input::Closed(conn) => self.closed(now, conn),
+            Input::Drained(conn) => self.drained(now, conn),
+            Input::Authenticated(conn, decision) => self.authenticated(now, conn, decision),
+            Input::Persisted(lsn) => self.persisted(lsn),
+            Input::FromShard(_, message) => match message {},
+            Input::Timeout => {}
+            Input::Shutdown => self.shut_down(now),
         }
+        self.settle(now);
     }
 
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Output {
-        self.outputs.pop_front().unwrap_or(Output::Idle(None))
+        while let Some(output) = self.wire.outputs.pop_front() {
+            match &output {
+                Output::Write(conn) | Output::Authenticate(conn, _) => {
+                    if self.connections.slot(*conn).is_none() {
+                        continue;
+                    }
+                }
+                Output::Close(conn, _) => {
+                    let Some(slot) = self.connections.slot(*conn) else {
+                        continue;
+                    };
+                    self.connections.remove(slot);
+                    self.metrics.connections = self.connections.len() as u64;
+                }
+                Output::Connected(..)
+                | Output::Persist(..)
+                | Output::ToShard(..)
+                | Output::Idle(_) => {}
+            }
+            return output;
+        }
+        Output::Idle(self.timers.next())
     }
 
     /// Gives all bytes that wait for `conn`. Into an empty `out` they are moved, not copied,
@@ -48,10 +126,295 @@ impl Broker {
     /// been written and cleared. To a filled `out` they are appended.
     ///
     /// Follows [`Output::Write`], and is followed by [`Input::Drained`].
-    pub fn take_writes(&mut self, _conn: Conn, _out: &mut BytesMut) {}
+    pub fn take_writes(&mut self, conn: Conn, out: &mut BytesMut) {
+        let slot = self.connections.slot(conn);
+        if let Some(connection) = slot.and_then(|slot| self.connections.get_mut(slot)) {
+            let len = connection.outbox.take(out, &mut self.wire.spare);
+            self.metrics.bytes_out += len as u64;
+        }
+    }
 
     /// What has been counted.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.options.limits
+    }
+
+    fn opened(&mut self, now: Instant, conn: Conn, peer: Peer) {
+        if self.connections.slot(conn).is_some() {
+            return;
+        }
+        self.metrics.connections_opened += 1;
+        let is_full = self.connections.len() >= self.limits().connections;
+        let connection = Connection::new(now, conn, peer, self.limits().maximum_packet_size);
+        let slot = self.connections.insert(connection);
+        self.metrics.connections = self.connections.len() as u64;
+        if self.is_shut_down {
+            self.close(now, slot, CloseCause::ShuttingDown);
+        } else if is_full {
+            self.metrics.refused_connections_limit += 1;
+            let cause = CloseCause::Limit {
+                reason_code: mqtt::ReasonCode::ServerBusy,
+                what: "as many connections as there may be",
+            };
+            self.close(now, slot, cause);
+        } else {
+            self.set_deadline(slot, Some(now + self.limits().connect_timeout));
+        }
+    }
+
+    fn bytes(&mut self, now: Instant, conn: Conn, bytes: Bytes) {
+        if let Some(slot) = self.connections.slot(conn) {
+            self.metrics.bytes_in += bytes.len() as u64;
+            self.read(now, slot, bytes);
+        }
+    }
+
+    /// Takes in what a client has sent, packet by packet, as far as the connection's phase
+    /// lets it.
+    fn read(&mut self, now: Instant, slot: Slot, mut bytes: Bytes) {
+        while let Some(connection) = self.connections.get_mut(slot) {
+            match &mut connection.phase {
+                Phase::AwaitingConnect | Phase::Connected(_) => {}
+                Phase::Authenticating(waiting) => {
+                    if bytes.is_empty() {
+                        return;
+                    }
+                    waiting.early_bytes += bytes.len();
+                    let has_room = waiting.early_bytes <= self.options.limits.early_bytes;
+                    waiting.early.push(bytes);
+                    if !has_room {
+                        let cause = CloseCause::Refused {
+                            reason_code: mqtt::ReasonCode::QuotaExceeded,
+                            what: "too much sent before CONNACK",
+                        };
+                        self.close(now, slot, cause);
+                    }
+                    return;
+                }
+                Phase::Closing => return,
+            }
+            let handled = match connection.decoder.decode(&mut bytes) {
+                Ok(Some(packet)) => {
+                    connection.last_heard = now;
+                    self.metrics.packets_in += 1;
+                    self.handle_packet(now, slot, packet)
+                }
+                Ok(None) => return,
+                Err(error) => Err(CloseCause::Protocol(error.into())),
+            };
+            if let Err(cause) = handled {
+                self.close(now, slot, cause);
+            }
+            self.settle(now);
+        }
+    }
+
+    /// `[MQTT-3.1.0-1]` and `[MQTT-3.1.0-2]` are held by the decoder: CONNECT comes first,
+    /// and once.
+    fn handle_packet(
+        &mut self,
+        now: Instant,
+        slot: Slot,
+        packet: Packet,
+    ) -> Result<(), CloseCause> {
+        match packet {
+            Packet::Connect(connect) => {
+                let client_id = connect.client_id.clone();
+                if let Err(cause) = self.connect(now, slot, connect) {
+                    self.close_named(now, slot, Some(client_id), cause);
+                }
+                Ok(())
+            }
+            Packet::Publish(publish) => self.publish(now, slot, publish),
+            Packet::PubAck(ack) => self.pub_ack(now, slot, ack.packet_id),
+            Packet::PubRec(ack) => self.pub_rec(now, slot, &ack),
+            Packet::PubRel(ack) => self.pub_rel(slot, ack.packet_id),
+            Packet::PubComp(ack) => self.pub_comp(now, slot, ack.packet_id),
+            Packet::Subscribe(subscribe) => self.subscribe(now, slot, &subscribe),
+            Packet::Unsubscribe(unsubscribe) => {
+                self.unsubscribe(slot, &unsubscribe);
+                Ok(())
+            }
+            // [MQTT-3.12.4-1]
+            Packet::PingReq => {
+                self.send(slot, &Packet::PingResp);
+                Ok(())
+            }
+            Packet::Disconnect(disconnect) => self.disconnect(slot, &disconnect),
+            Packet::Auth(_) => Err(violation(
+                mqtt::ReasonCode::ProtocolError,
+                "AUTH without an authentication method in CONNECT [MQTT-4.12.0-7]",
+            )),
+            Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
+                Err(violation(
+                    mqtt::ReasonCode::ProtocolError,
+                    "a packet that only a server may send",
+                ))
+            }
+        }
+    }
+
+    fn drained(&mut self, now: Instant, conn: Conn) {
+        let Some(slot) = self.connections.slot(conn) else {
+            return;
+        };
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        connection.outbox.drained();
+        if let Phase::Connected(link) = &connection.phase {
+            let session = link.session;
+            self.pump(now, session);
+        }
+        self.announce(slot);
+    }
+
+    fn authenticated(&mut self, now: Instant, conn: Conn, decision: Decision) {
+        let Some(slot) = self.connections.slot(conn) else {
+            return;
+        };
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        if !matches!(connection.phase, Phase::Authenticating(_)) {
+            return;
+        }
+        let phase = core::mem::replace(&mut connection.phase, Phase::AwaitingConnect);
+        let Phase::Authenticating(waiting) = phase else {
+            return;
+        };
+        let client_id = waiting.client_id.text.clone();
+        let admitted = match decision {
+            Decision::Accept => self.admit(now, slot, waiting.connect, waiting.client_id),
+            Decision::Refuse(reason_code) => Err(CloseCause::Refused {
+                reason_code,
+                what: "not authenticated",
+            }),
+        };
+        match admitted {
+            Ok(()) => {
+                for bytes in waiting.early {
+                    self.read(now, slot, bytes);
+                }
+            }
+            // [MQTT-3.1.4-6]: what came behind CONNECT is not looked at.
+            Err(cause) => self.close_named(now, slot, Some(client_id), cause),
+        }
+    }
+
+    fn persisted(&mut self, lsn: Lsn) {
+        self.held.persisted(lsn);
+        while let Some((conn, packet)) = self.held.pop() {
+            if let Some(slot) = self.connections.slot(conn) {
+                if let Some((link, _, _)) = self.connections.linked(slot) {
+                    link.acknowledged(&packet);
+                }
+                self.send(slot, &packet);
+            }
+        }
+    }
+
+    /// Gives `record` to the shell, if records are kept.
+    pub(crate) fn persist(&mut self, record: impl FnOnce() -> Record) {
+        if self.options.durable {
+            let lsn = self.held.next_lsn();
+            let record = Box::new(record());
+            self.wire.outputs.push_back(Output::Persist(lsn, record));
+        }
+    }
+
+    fn shut_down(&mut self, now: Instant) {
+        self.is_shut_down = true;
+        for slot in self.connections.slots() {
+            self.close(now, slot, CloseCause::ShuttingDown);
+        }
+        // The standard leaves it open whether a server that ends publishes wills (section
+        // 3.1.2.5). Nobody is there to hear them.
+        self.due_wills.clear();
+    }
+
+    /// Does what handling an input has left to do.
+    pub(crate) fn settle(&mut self, now: Instant) {
+        loop {
+            if let Some((slot, conn, cause)) = self.doomed.pop() {
+                if self.connections.slot(conn) == Some(slot) {
+                    self.close(now, slot, cause);
+                }
+            } else if let Some(will) = self.due_wills.pop_front() {
+                self.publish_will(now, will);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn handle_due(&mut self, now: Instant) {
+        while let Some(timer) = self.timers.pop_due(now) {
+            match timer {
+                Timer::Connection(slot) => self.connection_due(now, slot),
+                Timer::Will(session) => self.will_due(session),
+                Timer::SessionExpiry(session) => self.session_expired(session),
+                Timer::Retained(node) => {
+                    self.retained.expire(node);
+                    self.retained.count(&mut self.metrics);
+                }
+            }
+            self.settle(now);
+        }
+    }
+
+    /// Nothing has come from a connection for long, perhaps.
+    fn connection_due(&mut self, now: Instant, slot: Slot) {
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        connection.deadline = None;
+        let cause = match &connection.phase {
+            Phase::AwaitingConnect | Phase::Authenticating(_) => CloseCause::ConnectTimeout,
+            Phase::Connected(link) => {
+                let deadline = link
+                    .patience()
+                    .map(|patience| connection.last_heard + patience);
+                if deadline.is_none_or(|deadline| deadline > now) {
+                    self.set_deadline(slot, deadline);
+                    return;
+                }
+                CloseCause::KeepAliveTimeout
+            }
+            Phase::Closing => return,
+        };
+        self.close(now, slot, cause);
+    }
+
+    /// When to look after the connection again.
+    pub(crate) fn set_deadline(&mut self, slot: Slot, at: Option<Instant>) {
+        if let Some(connection) = self.connections.get_mut(slot) {
+            let timer = Timer::Connection(slot);
+            self.timers.set(timer, &mut connection.deadline, at);
+        }
+    }
+
+    /// Tells the shell that there is something for the connection, unless it knows.
+    pub(crate) fn announce(&mut self, slot: Slot) {
+        if let Some(connection) = self.connections.get_mut(slot)
+            && connection.outbox.announce()
+        {
+            self.wire.outputs.push_back(Output::Write(connection.conn));
+        }
+    }
+
+    /// Tells the shell to close.
+    pub(crate) fn output_close(&mut self, conn: Conn, reason: CloseReason) {
+        let output = Output::Close(conn, Box::new(reason));
+        self.wire.outputs.push_back(output);
+    }
+}
+
+/// The client broke the rule that `what` says.
+pub(crate) fn violation(reason_code: mqtt::ReasonCode, what: &'static str) -> CloseCause {
+    CloseCause::Protocol(mqtt::ProtocolError::Violation { reason_code, what })
 }

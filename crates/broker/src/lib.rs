@@ -18,12 +18,29 @@
 //! 4. sleep until something happens or the time that `Idle` named, at which it is
 //!    [`Input::Timeout`].
 
+mod acknowledge;
 mod broker;
+mod close;
+mod connect;
+mod connection;
+mod deliver;
 mod input;
 mod limits;
+mod message;
 mod metrics;
 mod options;
+mod outbox;
+mod outgoing;
 mod output;
+mod receive;
+mod retained;
+mod route;
+mod session;
+mod subscribe;
+mod subscriptions;
+mod timers;
+mod tree;
+mod will;
 
 pub use broker::Broker;
 pub use input::{Conn, Decision, Input, Peer, Transport};

@@ -90,3 +90,11 @@ pub struct Metrics {
     /// `QoS` 1 and 2 messages dropped because their client's session ended.
     pub dropped_session_ended: u64,
 }
+
+impl Metrics {
+    /// A session's (messages, bytes) that wait have changed.
+    pub(crate) fn requeue(&mut self, before: (usize, usize), after: (usize, usize)) {
+        self.queued_messages = self.queued_messages + after.0 as u64 - before.0 as u64;
+        self.queued_bytes = self.queued_bytes + after.1 as u64 - before.1 as u64;
+    }
+}

@@ -29,7 +29,7 @@ pub enum Record {
         /// Who published it.
         client_id: Utf8String,
         /// The message, which holds on to nothing but its own bytes.
-        publish: Publish,
+        publish: Box<Publish>,
     },
     /// The broker has forgotten the packet identifier of an incoming `QoS` 2 message:
     /// PUBCOMP waits for it `[MQTT-4.3.3-11]`.

@@ -1,0 +1,288 @@
+//! The end of a connection, from either side, and of a session.
+
+use mqtt::packet::DisconnectProperties;
+use mqtt::{
+    ConnAck, DecodeErrorKind, Disconnect, Instant, Packet, ProtocolError, ProtocolVersion,
+    ReasonCode, Utf8String,
+};
+
+use crate::broker::{Broker, violation};
+use crate::connection::{Link, Phase, Slot};
+use crate::input::Conn;
+use crate::output::{CloseCause, CloseReason, Output};
+use crate::session::SessionId;
+use crate::timers::Timer;
+use crate::will::DueWill;
+
+impl Broker {
+    /// Ends a connection from this side: says why as far as the standard has words for it,
+    /// and tells the shell.
+    pub(crate) fn close(&mut self, now: Instant, slot: Slot, cause: CloseCause) {
+        self.close_named(now, slot, None, cause);
+    }
+
+    /// The same for a connection that is not yet a client's, but said whose it would be.
+    pub(crate) fn close_named(
+        &mut self,
+        now: Instant,
+        slot: Slot,
+        client_id: Option<Utf8String>,
+        cause: CloseCause,
+    ) {
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        let conn = connection.conn;
+        let last_word = match &connection.phase {
+            Phase::AwaitingConnect | Phase::Authenticating(_) => {
+                refusal(connection.decoder.version(), &cause)
+            }
+            Phase::Connected(link) => farewell(link, &cause),
+            Phase::Closing => return,
+        };
+        if let Some((packet, version, limit)) = last_word {
+            let buffer = connection.outbox.buffer(&mut self.wire.spare);
+            // What does not fit is not said.
+            let _ = mqtt::encode_within(&packet, version, limit, buffer);
+        }
+        if connection.outbox.announce_last() {
+            self.wire.outputs.push_back(Output::Write(conn));
+        }
+        let phase = core::mem::replace(&mut connection.phase, Phase::Closing);
+        self.count(&cause);
+        let client_id = match phase {
+            Phase::AwaitingConnect | Phase::Closing => client_id.filter(|it| !it.is_empty()),
+            Phase::Authenticating(waiting) => Some(waiting.client_id.text.detach()),
+            Phase::Connected(link) => {
+                let is_normal = matches!(cause, CloseCause::Disconnected(ReasonCode::Success));
+                self.detach(now, link.session, is_normal)
+            }
+        };
+        self.set_deadline(slot, None);
+        self.output_close(conn, CloseReason { client_id, cause });
+    }
+
+    /// The connection has ended without our doing: as if the network had failed.
+    pub(crate) fn closed(&mut self, now: Instant, conn: Conn) {
+        let Some(slot) = self.connections.slot(conn) else {
+            return;
+        };
+        self.set_deadline(slot, None);
+        if let Some(connection) = self.connections.get_mut(slot) {
+            let phase = core::mem::replace(&mut connection.phase, Phase::Closing);
+            match phase {
+                Phase::Connected(link) => {
+                    self.detach(now, link.session, false);
+                }
+                Phase::AwaitingConnect | Phase::Authenticating(_) | Phase::Closing => {}
+            }
+        }
+        self.connections.remove(slot);
+        self.metrics.connections = self.connections.len() as u64;
+    }
+
+    /// DISCONNECT from the client (section 3.14).
+    pub(crate) fn disconnect(
+        &mut self,
+        slot: Slot,
+        disconnect: &Disconnect,
+    ) -> Result<(), CloseCause> {
+        let longest = self.limits().session_expiry_interval;
+        if let Some((link, _, _)) = self.connections.linked(slot)
+            && let Some(expiry) = disconnect.properties.session_expiry_interval
+            && let Some(session) = self.sessions.get_mut(link.session)
+        {
+            if session.expiry_interval == 0 && expiry > 0 {
+                return Err(violation(
+                    ReasonCode::ProtocolError,
+                    "a Session Expiry Interval in DISCONNECT after 0 in CONNECT (3.14.2.2.2)",
+                ));
+            }
+            session.expiry_interval = expiry.min(longest);
+        }
+        Err(CloseCause::Disconnected(disconnect.reason_code))
+    }
+
+    /// The session has lost its connection. Gives the client's identifier.
+    fn detach(&mut self, now: Instant, id: SessionId, is_normal: bool) -> Option<Utf8String> {
+        self.metrics.clients -= 1;
+        let session = self.sessions.get_mut(id)?;
+        session.slot = None;
+        let client_id = session.client_id.clone();
+        if is_normal {
+            // [MQTT-3.14.4-3]
+            session.will = None;
+        }
+        if session.expiry_interval == 0 {
+            self.end_session(id);
+            return Some(client_id);
+        }
+        if let Some(outgoing) = &mut session.outgoing {
+            let before = (outgoing.messages(), outgoing.bytes());
+            self.metrics.dropped_absent += outgoing.detach() as u64;
+            let after = (outgoing.messages(), outgoing.bytes());
+            self.metrics.requeue(before, after);
+            if after.0 == 0 {
+                session.outgoing = None;
+            }
+        }
+        let expires = (session.expiry_interval != u32::MAX)
+            .then(|| now + core::time::Duration::from_secs(session.expiry_interval.into()));
+        self.timers
+            .set(Timer::SessionExpiry(id), &mut session.expires_at, expires);
+        self.schedule_will(now, id);
+        Some(client_id)
+    }
+
+    /// The session is over `[MQTT-4.1.0-2]`. Its will is published, if it has one.
+    pub(crate) fn end_session(&mut self, id: SessionId) {
+        let Some(mut session) = self.sessions.remove(id) else {
+            return;
+        };
+        self.timers.set(Timer::Will(id), &mut session.will_at, None);
+        self.timers
+            .set(Timer::SessionExpiry(id), &mut session.expires_at, None);
+        for node in &session.subscriptions {
+            self.subscriptions.remove(*node, id);
+        }
+        self.metrics.subscriptions -= session.subscriptions.len() as u64;
+        if let Some(outgoing) = &session.outgoing {
+            self.metrics.dropped_session_ended += outgoing.messages() as u64;
+            let before = (outgoing.messages(), outgoing.bytes());
+            self.metrics.requeue(before, (0, 0));
+        }
+        if let Some(will) = session.will.take() {
+            self.due_wills.push_back(DueWill {
+                will,
+                publisher: session.client_id,
+                session: None,
+            });
+        }
+        self.metrics.sessions = self.sessions.len() as u64;
+    }
+
+    /// The session has been without a connection for as long as it may.
+    pub(crate) fn session_expired(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.expires_at = None;
+            self.metrics.sessions_expired += 1;
+            self.end_session(id);
+        }
+    }
+
+    /// Sends a packet that is no message. What is larger than the client takes cannot be
+    /// said to it, and ends the connection `[MQTT-3.1.2-24]`.
+    pub(crate) fn send(&mut self, slot: Slot, packet: &Packet) {
+        let most = 2 * self.limits().out_buffer_bytes;
+        let Some((link, outbox, conn)) = self.connections.linked(slot) else {
+            return;
+        };
+        let buffer = outbox.buffer(&mut self.wire.spare);
+        let written = mqtt::encode_within(packet, link.version, link.maximum_packet_size, buffer);
+        if outbox.announce() {
+            self.wire.outputs.push_back(Output::Write(conn));
+        }
+        let what = if written.is_err() {
+            "an answer is larger than the client's Maximum Packet Size"
+        } else if outbox.len() > most {
+            "the client does not read what it is answered"
+        } else {
+            return;
+        };
+        let reason_code = if written.is_err() {
+            ReasonCode::PacketTooLarge
+        } else {
+            ReasonCode::QuotaExceeded
+        };
+        let cause = CloseCause::Limit { reason_code, what };
+        self.doomed.push((slot, conn, cause));
+    }
+
+    fn count(&mut self, cause: &CloseCause) {
+        let metrics = &mut self.metrics;
+        match cause {
+            CloseCause::Protocol(error) => {
+                metrics.protocol_errors += 1;
+                if error.reason_code() == ReasonCode::PacketTooLarge {
+                    metrics.refused_packet_too_large += 1;
+                }
+            }
+            CloseCause::Refused { .. } => metrics.connects_refused += 1,
+            CloseCause::ConnectTimeout => metrics.connect_timeouts += 1,
+            CloseCause::KeepAliveTimeout => metrics.keep_alive_timeouts += 1,
+            CloseCause::Disconnected(_)
+            | CloseCause::TakenOver
+            | CloseCause::Limit { .. }
+            | CloseCause::ShuttingDown => {}
+        }
+    }
+}
+
+/// What to say to a client whose CONNECT has not been accepted, in which version, and how
+/// large it may be. Never DISCONNECT `[MQTT-3.14.0-1]`; nothing at all to what may not even
+/// speak MQTT.
+fn refusal(
+    version: Option<ProtocolVersion>,
+    cause: &CloseCause,
+) -> Option<(Packet, ProtocolVersion, u32)> {
+    let (version, reason_code, what) = match cause {
+        CloseCause::Refused { reason_code, what } => (version?, *reason_code, Some(*what)),
+        CloseCause::Protocol(ProtocolError::Decode(error)) => match (&error.kind, version) {
+            // [MQTT-3.1.2-2] An older client understands an older answer.
+            (DecodeErrorKind::ProtocolVersion(..=4), _) => {
+                let code = ReasonCode::UnsupportedProtocolVersion;
+                (ProtocolVersion::V3_1_1, code, None)
+            }
+            (DecodeErrorKind::ProtocolVersion(_), _) => {
+                let code = ReasonCode::UnsupportedProtocolVersion;
+                (ProtocolVersion::V5, code, None)
+            }
+            // Version 3.1.1 has no return code for it.
+            (_, Some(ProtocolVersion::V5)) => (ProtocolVersion::V5, error.reason_code(), None),
+            (_, Some(ProtocolVersion::V3_1_1) | None) => return None,
+        },
+        CloseCause::ShuttingDown => (version?, ReasonCode::ServerUnavailable, None),
+        CloseCause::Protocol(ProtocolError::Violation { .. })
+        | CloseCause::Disconnected(_)
+        | CloseCause::ConnectTimeout
+        | CloseCause::KeepAliveTimeout
+        | CloseCause::TakenOver
+        | CloseCause::Limit { .. } => return None,
+    };
+    let mut connack = ConnAck::new(false, reason_code);
+    connack.properties.reason_string = what.and_then(|what| Utf8String::try_from(what).ok());
+    Some((Packet::ConnAck(connack), version, u32::MAX))
+}
+
+/// What to say to a connected client: in version 5 DISCONNECT, in 3.1.1 nothing.
+fn farewell(link: &Link, cause: &CloseCause) -> Option<(Packet, ProtocolVersion, u32)> {
+    match (link.version, cause) {
+        (ProtocolVersion::V3_1_1, _) | (_, CloseCause::Disconnected(_)) => return None,
+        (
+            ProtocolVersion::V5,
+            CloseCause::Protocol(_)
+            | CloseCause::Refused { .. }
+            | CloseCause::ConnectTimeout
+            | CloseCause::KeepAliveTimeout
+            | CloseCause::TakenOver
+            | CloseCause::Limit { .. }
+            | CloseCause::ShuttingDown,
+        ) => {}
+    }
+    let reason_string = link
+        .problem_information
+        .then(|| Utf8String::try_from(cause.to_string()).ok())
+        .flatten();
+    let disconnect = Disconnect {
+        reason_code: cause.reason_code(),
+        properties: DisconnectProperties {
+            reason_string,
+            ..DisconnectProperties::default()
+        },
+    };
+    Some((
+        Packet::Disconnect(disconnect),
+        ProtocolVersion::V5,
+        link.maximum_packet_size,
+    ))
+}

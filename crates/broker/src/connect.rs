@@ -1,0 +1,221 @@
+//! CONNECT, until the client is connected or refused (sections 3.1 and 3.2).
+
+use core::hash::BuildHasher;
+
+use foldhash::quality::FixedState;
+use mqtt::packet::ConnAckProperties;
+use mqtt::{ConnAck, Connect, Instant, Packet, ProtocolVersion, ReasonCode, Utf8String};
+
+use crate::broker::Broker;
+use crate::connection::{Authenticating, ClientId, Link, Phase, Slot};
+use crate::output::{CloseCause, ConnectedClient, Credentials, Output};
+use crate::session::SessionId;
+use crate::timers::Timer;
+
+impl Broker {
+    pub(crate) fn connect(
+        &mut self,
+        now: Instant,
+        slot: Slot,
+        connect: Connect,
+    ) -> Result<(), CloseCause> {
+        if connect.properties.authentication_method.is_some() {
+            // [MQTT-4.12.0-1]
+            return Err(refused(
+                ReasonCode::BadAuthenticationMethod,
+                "enhanced authentication is not supported",
+            ));
+        }
+        if let Some(will) = &connect.will {
+            self.check_topic_name(&will.topic)
+                .map_err(|what| refused(ReasonCode::TopicNameInvalid, what))?;
+        }
+        let client_id = self.client_id(&connect)?;
+        if !self.options.authenticate {
+            return self.admit(now, slot, connect, client_id);
+        }
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return Ok(());
+        };
+        let credentials = Credentials {
+            client_id: client_id.text.clone(),
+            user_name: connect.user_name.clone(),
+            password: connect.password.clone(),
+            version: connect.version,
+            peer: connection.peer,
+        };
+        connection.phase = Phase::Authenticating(Box::new(Authenticating {
+            connect,
+            client_id,
+            early: Vec::new(),
+            early_bytes: 0,
+        }));
+        let output = Output::Authenticate(connection.conn, Box::new(credentials));
+        self.wire.outputs.push_back(output);
+        Ok(())
+    }
+
+    /// The client may connect: opens or resumes its session.
+    pub(crate) fn admit(
+        &mut self,
+        now: Instant,
+        slot: Slot,
+        connect: Connect,
+        client_id: ClientId,
+    ) -> Result<(), CloseCause> {
+        let existing = self.sessions.find(&client_id.text);
+        if existing.is_none() && self.sessions.len() >= self.limits().sessions {
+            self.metrics.refused_sessions_limit += 1;
+            return Err(refused(
+                ReasonCode::QuotaExceeded,
+                "as many sessions as there may be",
+            ));
+        }
+        if let Some(id) = existing {
+            self.take_over(now, id);
+        }
+        // The connection that was taken over may have ended its session.
+        let existing = self.sessions.find(&client_id.text);
+        let (id, session_present) = match existing {
+            Some(id) if !connect.clean_start => (id, true),
+            Some(id) => {
+                // [MQTT-3.1.2-4]
+                self.end_session(id);
+                self.settle(now);
+                (self.sessions.insert(&client_id.text), false)
+            }
+            // [MQTT-3.1.2-6]
+            None => (self.sessions.insert(&client_id.text), false),
+        };
+        self.metrics.sessions = self.sessions.len() as u64;
+        self.establish(now, slot, id, session_present, connect, client_id);
+        Ok(())
+    }
+
+    /// Joins connection and session, and says so.
+    fn establish(
+        &mut self,
+        now: Instant,
+        slot: Slot,
+        id: SessionId,
+        session_present: bool,
+        connect: Connect,
+        client_id: ClientId,
+    ) {
+        let asked = self.session_expiry_asked(&connect);
+        let expiry_interval = asked.min(self.limits().session_expiry_interval);
+        let (Some(session), Some(connection)) =
+            (self.sessions.get_mut(id), self.connections.get_mut(slot))
+        else {
+            return;
+        };
+        session.slot = Some(slot);
+        session.expiry_interval = expiry_interval;
+        // A will that waited is not to be sent any more [MQTT-3.1.3-9].
+        self.timers.set(Timer::Will(id), &mut session.will_at, None);
+        self.timers
+            .set(Timer::SessionExpiry(id), &mut session.expires_at, None);
+        session.will = connect.will.as_ref().map(crate::will::detach);
+
+        let link = Link::new(
+            id,
+            &connect,
+            self.options.server_keep_alive,
+            session.incoming.len(),
+        );
+        let peer = connection.peer;
+        let conn = connection.conn;
+        let connack = ConnAck {
+            session_present,
+            reason_code: ReasonCode::Success,
+            properties: ConnAckProperties {
+                session_expiry_interval: (expiry_interval != asked).then_some(expiry_interval),
+                receive_maximum: Some(self.options.limits.receive_maximum),
+                maximum_packet_size: Some(self.options.limits.maximum_packet_size),
+                assigned_client_identifier: client_id.is_assigned.then(|| client_id.text.clone()),
+                topic_alias_maximum: Some(self.options.limits.topic_alias_maximum),
+                shared_subscription_available: Some(false),
+                server_keep_alive: (link.keep_alive != connect.keep_alive)
+                    .then_some(link.keep_alive),
+                ..ConnAckProperties::default()
+            },
+        };
+        let connected = ConnectedClient {
+            client_id: client_id.text,
+            user_name: connect.user_name,
+            version: connect.version,
+            keep_alive: link.keep_alive,
+            session_present,
+            session_expiry_interval: expiry_interval,
+            peer,
+        };
+        let deadline = link.patience().map(|patience| now + patience);
+        connection.phase = Phase::Connected(link);
+
+        self.metrics.clients += 1;
+        self.metrics.connects_accepted += 1;
+        self.metrics.sessions_resumed += u64::from(session_present);
+        let output = Output::Connected(conn, Box::new(connected));
+        self.wire.outputs.push_back(output);
+        self.set_deadline(slot, deadline);
+        // [MQTT-3.2.0-1] before anything else.
+        self.send(slot, &Packet::ConnAck(connack));
+        self.pump(now, id);
+    }
+
+    /// The identifier of the client that sent `connect`.
+    fn client_id(&mut self, connect: &Connect) -> Result<ClientId, CloseCause> {
+        if !connect.client_id.is_empty() {
+            return Ok(ClientId {
+                text: connect.client_id.clone(),
+                is_assigned: false,
+            });
+        }
+        if connect.version == ProtocolVersion::V3_1_1 && !connect.clean_start {
+            return Err(refused(
+                ReasonCode::ClientIdentifierNotValid,
+                "no client identifier with Clean Session 0 [MQTT-3.1.3-8 of 3.1.1]",
+            ));
+        }
+        loop {
+            self.assigned += 1;
+            let random = FixedState::with_seed(self.options.seed).hash_one(self.assigned);
+            let text = Utf8String::try_from(format!("beaconry-{random:016x}"));
+            // [MQTT-3.2.2-16]
+            if let Ok(text) = text
+                && self.sessions.find(&text).is_none()
+            {
+                return Ok(ClientId {
+                    text,
+                    is_assigned: true,
+                });
+            }
+        }
+    }
+
+    /// For how many seconds the client wants its session to outlive the connection.
+    fn session_expiry_asked(&self, connect: &Connect) -> u32 {
+        match connect.version {
+            ProtocolVersion::V5 => connect.properties.session_expiry_interval.unwrap_or(0),
+            ProtocolVersion::V3_1_1 if connect.clean_start => 0,
+            ProtocolVersion::V3_1_1 => self.options.session_expiry_interval_3_1_1,
+        }
+    }
+
+    /// Closes the connection that the session has, for another one `[MQTT-3.1.4-3]`.
+    ///
+    /// With a Session Expiry Interval of 0 that ends the session, as each end of its
+    /// connection would: the new connection finds none.
+    fn take_over(&mut self, now: Instant, id: SessionId) {
+        let slot = self.sessions.get(id).and_then(|session| session.slot);
+        if let Some(slot) = slot {
+            self.metrics.takeovers += 1;
+            self.close(now, slot, CloseCause::TakenOver);
+            self.settle(now);
+        }
+    }
+}
+
+fn refused(reason_code: ReasonCode, what: &'static str) -> CloseCause {
+    CloseCause::Refused { reason_code, what }
+}

@@ -1,0 +1,195 @@
+//! One network connection, from its opening to its end.
+
+use core::time::Duration;
+
+use bytes::Bytes;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use mqtt::{Connect, Decoder, Instant, ProtocolVersion, TopicName, Utf8String};
+use slab::Slab;
+
+use crate::input::{Conn, Peer};
+use crate::outbox::Outbox;
+use crate::session::SessionId;
+
+/// Where a connection is in the broker's table. Unlike a [`Conn`] it is used again.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Slot(usize);
+
+/// One network connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) conn: Conn,
+    pub(crate) peer: Peer,
+    pub(crate) decoder: Decoder,
+    pub(crate) phase: Phase,
+    pub(crate) outbox: Outbox,
+    /// When a whole packet was last received, or the connection opened.
+    pub(crate) last_heard: Instant,
+    /// When [`Timer::Connection`](crate::timers::Timer::Connection) is due.
+    pub(crate) deadline: Option<Instant>,
+}
+
+/// How far a connection is.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// Nothing has come yet but perhaps a part of CONNECT.
+    AwaitingConnect,
+    /// CONNECT has come; the shell finds out whether the client may.
+    Authenticating(Box<Authenticating>),
+    /// CONNACK "success" has been sent.
+    Connected(Link),
+    /// The shell has been told to close, or will be at once; nothing more is read.
+    Closing,
+}
+
+/// A CONNECT that waits for the shell's decision.
+#[derive(Debug)]
+pub(crate) struct Authenticating {
+    pub(crate) connect: Connect,
+    /// As asked for or assigned.
+    pub(crate) client_id: ClientId,
+    /// What the client has sent behind its CONNECT.
+    pub(crate) early: Vec<Bytes>,
+    pub(crate) early_bytes: usize,
+}
+
+/// A client identifier, and where it is from.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientId {
+    pub(crate) text: Utf8String,
+    /// By the broker, and so to be told in CONNACK `[MQTT-3.1.3-7]`.
+    pub(crate) is_assigned: bool,
+}
+
+/// What a connection has agreed on with its client.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) session: SessionId,
+    pub(crate) version: ProtocolVersion,
+    /// Seconds; 0: none.
+    pub(crate) keep_alive: u16,
+    /// The client's Maximum Packet Size `[MQTT-3.1.2-24]`.
+    pub(crate) maximum_packet_size: u32,
+    /// How many more `QoS` 1 and 2 messages may be sent `[MQTT-4.9.0-2]`.
+    pub(crate) quota: u16,
+    /// Whether reason strings are wanted `[MQTT-3.1.2-29]`.
+    pub(crate) problem_information: bool,
+    /// `QoS` 1 messages from the client whose PUBACK waits for a record.
+    pub(crate) unacknowledged: u16,
+    /// Acknowledgements to the client that wait for records.
+    pub(crate) waiting: u16,
+    /// How many of the session's incoming `QoS` 2 messages are from earlier connections, and
+    /// so no part of this one's quota.
+    pub(crate) carried_over: usize,
+    /// What the client's topic aliases stand for, from alias 1 on `[MQTT-3.3.2-7]`.
+    pub(crate) aliases: Vec<Option<TopicName>>,
+}
+
+impl Link {
+    /// What `connect` asks for, as far as it gets it. `carried_over` incoming messages are
+    /// from earlier connections.
+    pub(crate) fn new(
+        session: SessionId,
+        connect: &Connect,
+        longest_keep_alive: Option<u16>,
+        carried_over: usize,
+    ) -> Self {
+        let properties = &connect.properties;
+        let keep_alive = match (connect.version, longest_keep_alive) {
+            (ProtocolVersion::V5, Some(longest)) if connect.keep_alive == 0 => longest,
+            (ProtocolVersion::V5, Some(longest)) => connect.keep_alive.min(longest),
+            (ProtocolVersion::V5, None) | (ProtocolVersion::V3_1_1, _) => connect.keep_alive,
+        };
+        Self {
+            session,
+            version: connect.version,
+            keep_alive,
+            maximum_packet_size: properties.maximum_packet_size.unwrap_or(u32::MAX),
+            quota: properties.receive_maximum.unwrap_or(u16::MAX),
+            problem_information: properties.request_problem_information.unwrap_or(true),
+            unacknowledged: 0,
+            waiting: 0,
+            carried_over,
+            aliases: Vec::new(),
+        }
+    }
+
+    /// How long the client may be silent: one and a half times its keep alive
+    /// `[MQTT-3.1.2-22]`.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        let keep_alive = u64::from(self.keep_alive);
+        (keep_alive > 0).then(|| Duration::from_millis(keep_alive * 1_500))
+    }
+}
+
+/// All connections.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    slab: Slab<Connection>,
+    by_conn: HashMap<Conn, Slot, FixedState>,
+}
+
+impl Connections {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            slab: Slab::new(),
+            by_conn: HashMap::with_hasher(FixedState::with_seed(seed)),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    pub(crate) fn slot(&self, conn: Conn) -> Option<Slot> {
+        self.by_conn.get(&conn).copied()
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Connection> {
+        self.slab.get_mut(slot.0)
+    }
+
+    /// The connection in `slot`, if it is one with a client.
+    pub(crate) fn linked(&mut self, slot: Slot) -> Option<(&mut Link, &mut Outbox, Conn)> {
+        let connection = self.slab.get_mut(slot.0)?;
+        match &mut connection.phase {
+            Phase::Connected(link) => Some((link, &mut connection.outbox, connection.conn)),
+            Phase::AwaitingConnect | Phase::Authenticating(_) | Phase::Closing => None,
+        }
+    }
+
+    /// All slots in use, in order.
+    pub(crate) fn slots(&self) -> Vec<Slot> {
+        self.slab.iter().map(|(key, _)| Slot(key)).collect()
+    }
+
+    pub(crate) fn insert(&mut self, connection: Connection) -> Slot {
+        let conn = connection.conn;
+        let slot = Slot(self.slab.insert(connection));
+        self.by_conn.insert(conn, slot);
+        slot
+    }
+
+    pub(crate) fn remove(&mut self, slot: Slot) {
+        if let Some(connection) = self.slab.try_remove(slot.0) {
+            self.by_conn.remove(&connection.conn);
+        }
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(now: Instant, conn: Conn, peer: Peer, maximum_packet_size: u32) -> Self {
+        let mut decoder = Decoder::server();
+        decoder.set_max_packet_size(maximum_packet_size);
+        Self {
+            conn,
+            peer,
+            decoder,
+            phase: Phase::AwaitingConnect,
+            outbox: Outbox::default(),
+            last_heard: now,
+            deadline: None,
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! From a message to one session's connection, now or when there is room.
+
+use mqtt::{Instant, Packet, PubRel, QoS, ReasonCode, TemplatePatch};
+
+use crate::broker::Broker;
+use crate::limits::QueueFull;
+use crate::message::{Delivery, Routed};
+use crate::outgoing::{Queued, Stage};
+use crate::output::{CloseCause, Output};
+use crate::session::SessionId;
+
+/// What becomes of a `QoS` 0 message that the connection has no room for at once.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum WhenFull {
+    /// It is dropped.
+    Drop,
+    /// It waits: a retained message that a subscription asked for `[MQTT-3.3.1-9]`.
+    Queue,
+}
+
+impl Broker {
+    pub(crate) fn deliver(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        routed: &mut Routed,
+        delivery: Delivery,
+        when_full: WhenFull,
+    ) {
+        match delivery.qos {
+            QoS::AtMostOnce => self.deliver_at_most_once(now, id, routed, delivery, when_full),
+            QoS::AtLeastOnce | QoS::ExactlyOnce => {
+                self.deliver_surely(now, id, routed, delivery, when_full);
+            }
+        }
+    }
+
+    fn deliver_at_most_once(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        routed: &mut Routed,
+        delivery: Delivery,
+        when_full: WhenFull,
+    ) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let link = session.slot.and_then(|slot| self.connections.linked(slot));
+        let Some((link, outbox, conn)) = link else {
+            self.metrics.dropped_absent += 1;
+            return;
+        };
+        let outgoing = session.outgoing.as_ref();
+        if outgoing.is_some_and(|outgoing| outgoing.holds_at_most_once()) {
+            self.enqueue(now, id, routed, delivery, when_full);
+            return;
+        }
+        let template = routed.template(link.version, &delivery).ok();
+        let fitting = template.filter(|it| fits(it.encoded_len(), link.maximum_packet_size));
+        let Some(template) = fitting else {
+            self.metrics.dropped_too_large += 1;
+            return;
+        };
+        let waiting = outbox.len();
+        let limit = self.options.limits.out_buffer_bytes;
+        if waiting > 0 && waiting + template.encoded_len() > limit {
+            match when_full {
+                WhenFull::Drop => self.metrics.dropped_slow += 1,
+                WhenFull::Queue => self.enqueue(now, id, routed, delivery, when_full),
+            }
+            return;
+        }
+        let buffer = outbox.buffer(&mut self.wire.spare);
+        template.write(&TemplatePatch::default(), buffer);
+        self.metrics.messages_out += 1;
+        if outbox.announce() {
+            self.wire.outputs.push_back(Output::Write(conn));
+        }
+    }
+
+    fn deliver_surely(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        routed: &mut Routed,
+        delivery: Delivery,
+        when_full: WhenFull,
+    ) {
+        let limits = &self.options.limits;
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let outgoing = session.outgoing.get_or_insert_default();
+        let link = session.slot.and_then(|slot| self.connections.linked(slot));
+        let ready = link.filter(|(link, outbox, _)| {
+            link.quota > 0
+                && outgoing.is_caught_up()
+                && outgoing.has_window(limits.inflight_window)
+                && outbox.len() < limits.out_buffer_bytes / 2
+        });
+        let Some((link, outbox, conn)) = ready else {
+            self.enqueue(now, id, routed, delivery, when_full);
+            return;
+        };
+        let template = routed.template(link.version, &delivery).ok();
+        let fitting = template.filter(|it| fits(it.encoded_len(), link.maximum_packet_size));
+        let Some(template) = fitting else {
+            self.metrics.dropped_too_large += 1;
+            return;
+        };
+        let packet_id = outgoing.free_packet_id();
+        let patch = TemplatePatch {
+            packet_id: Some(packet_id),
+            ..TemplatePatch::default()
+        };
+        template.write(&patch, outbox.buffer(&mut self.wire.spare));
+        self.metrics.messages_out += 1;
+        if outbox.announce() {
+            self.wire.outputs.push_back(Output::Write(conn));
+        }
+        link.quota -= 1;
+        let before = (outgoing.messages(), outgoing.bytes());
+        let message = routed.keep(now);
+        outgoing.sent(packet_id, Queued { message, delivery });
+        let after = (outgoing.messages(), outgoing.bytes());
+        self.metrics.requeue(before, after);
+    }
+
+    /// Lets a message wait, if there is room; otherwise does what
+    /// [`Limits::queue_full`](crate::Limits::queue_full) says.
+    fn enqueue(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        routed: &mut Routed,
+        delivery: Delivery,
+        when_full: WhenFull,
+    ) {
+        let limits = &self.options.limits;
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let outgoing = session.outgoing.get_or_insert_default();
+        let queued = Queued {
+            message: routed.keep(now),
+            delivery,
+        };
+        let before = (outgoing.messages(), outgoing.bytes());
+        let others = self.metrics.queued_bytes - before.1 as u64;
+        let cost = queued.cost();
+        let mut is_full = false;
+        loop {
+            // Retained messages come all at once: only their bytes are limited.
+            let few = when_full == WhenFull::Queue || outgoing.queued() < limits.queue_messages;
+            let bytes = outgoing.bytes() + cost;
+            let all_bytes = others + bytes as u64;
+            if few && bytes <= limits.queue_bytes && all_bytes <= limits.all_queues_bytes as u64 {
+                outgoing.push(queued);
+                break;
+            }
+            let front_expired = outgoing
+                .front()
+                .is_some_and(|front| front.message.is_expired(now));
+            if front_expired {
+                self.metrics.dropped_expired += 1;
+            } else if queued.delivery.qos == QoS::AtMostOnce {
+                self.metrics.dropped_slow += 1;
+                break;
+            } else {
+                self.metrics.dropped_queue_full += 1;
+                is_full = true;
+                if limits.queue_full != QueueFull::DropOldest || outgoing.front().is_none() {
+                    break;
+                }
+            }
+            outgoing.pop();
+        }
+        let after = (outgoing.messages(), outgoing.bytes());
+        self.metrics.requeue(before, after);
+        let too_slow = is_full && limits.queue_full == QueueFull::Disconnect;
+        if too_slow
+            && when_full == WhenFull::Drop
+            && let Some(slot) = session.slot
+            && let Some((_, _, conn)) = self.connections.linked(slot)
+        {
+            self.metrics.closed_queue_full += 1;
+            let cause = CloseCause::Limit {
+                reason_code: ReasonCode::QuotaExceeded,
+                what: "the client takes its messages too slowly",
+            };
+            self.doomed.push((slot, conn, cause));
+        }
+    }
+
+    /// Sends what waits for a session, as far as its window, its quota and the connection's
+    /// buffer allow: first again what was sent on an earlier connection, in the same order
+    /// `[MQTT-4.4.0-1]`, then what is new.
+    pub(crate) fn pump(&mut self, now: Instant, id: SessionId) {
+        let limits = &self.options.limits;
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let Some(outgoing) = session.outgoing.as_deref_mut() else {
+            return;
+        };
+        let link = session.slot.and_then(|slot| self.connections.linked(slot));
+        let Some((link, outbox, conn)) = link else {
+            return;
+        };
+        let before = (outgoing.messages(), outgoing.bytes());
+        while outbox.len() < limits.out_buffer_bytes / 2 {
+            if let Some(inflight) = outgoing.unsent() {
+                let (Stage::Unacknowledged(queued) | Stage::Unreceived(queued)) = &inflight.stage
+                else {
+                    let release = PubRel::new(inflight.packet_id, ReasonCode::Success);
+                    let buffer = outbox.buffer(&mut self.wire.spare);
+                    // PUBREL without properties is four bytes in both versions.
+                    let _ = mqtt::encode(&Packet::PubRel(release), link.version, buffer);
+                    outgoing.resent(false);
+                    continue;
+                };
+                if link.quota == 0 {
+                    break;
+                }
+                let patch = TemplatePatch {
+                    packet_id: Some(inflight.packet_id),
+                    // [MQTT-3.3.1-1]
+                    dup: true,
+                    message_expiry_interval: queued.message.remaining_expiry(now),
+                };
+                let template = queued.message.template(link.version, &queued.delivery).ok();
+                let fitting =
+                    template.filter(|it| fits(it.encoded_len(), link.maximum_packet_size));
+                if let Some(template) = fitting {
+                    template.write(&patch, outbox.buffer(&mut self.wire.spare));
+                    outgoing.resent(true);
+                    link.quota -= 1;
+                    self.metrics.messages_out += 1;
+                    self.metrics.retransmissions += 1;
+                } else {
+                    outgoing.skip_unsent();
+                    self.metrics.dropped_too_large += 1;
+                }
+                continue;
+            }
+            let Some(front) = outgoing.front() else { break };
+            if front.message.is_expired(now) {
+                // [MQTT-3.3.2-5]
+                self.metrics.dropped_expired += 1;
+                outgoing.pop();
+                continue;
+            }
+            let is_sure = front.delivery.qos != QoS::AtMostOnce;
+            if is_sure && (link.quota == 0 || !outgoing.has_window(limits.inflight_window)) {
+                break;
+            }
+            let Some(queued) = outgoing.pop() else { break };
+            let template = queued.message.template(link.version, &queued.delivery).ok();
+            let fitting = template.filter(|it| fits(it.encoded_len(), link.maximum_packet_size));
+            let Some(template) = fitting else {
+                // [MQTT-3.1.2-25]
+                self.metrics.dropped_too_large += 1;
+                continue;
+            };
+            let packet_id = is_sure.then(|| outgoing.free_packet_id());
+            let patch = TemplatePatch {
+                packet_id,
+                dup: false,
+                message_expiry_interval: queued.message.remaining_expiry(now),
+            };
+            template.write(&patch, outbox.buffer(&mut self.wire.spare));
+            self.metrics.messages_out += 1;
+            if let Some(packet_id) = packet_id {
+                outgoing.sent(packet_id, queued);
+                link.quota -= 1;
+            }
+        }
+        let after = (outgoing.messages(), outgoing.bytes());
+        self.metrics.requeue(before, after);
+        if outbox.announce() {
+            self.wire.outputs.push_back(Output::Write(conn));
+        }
+    }
+}
+
+/// Whether a packet is no larger than its receiver takes `[MQTT-3.1.2-24]`.
+fn fits(len: usize, maximum_packet_size: u32) -> bool {
+    len <= maximum_packet_size as usize
+}

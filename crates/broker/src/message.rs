@@ -1,0 +1,254 @@
+//! A message on its way through the broker, and as it is kept.
+
+use std::sync::Arc;
+
+use core::time::Duration;
+
+use bytes::Bytes;
+use mqtt::packet::SubscriptionIdentifier;
+use mqtt::{
+    EncodeError, Instant, ProtocolVersion, Publish, PublishForm, PublishTemplate, QoS, TopicForm,
+    TopicName, Utf8String,
+};
+
+/// A message that is kept: retained, queued, or sent and not acknowledged. It holds on to
+/// nothing but its own bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    /// Its packet identifier, DUP flag, topic alias and subscription identifiers mean
+    /// nothing here.
+    pub(crate) publish: Publish,
+    pub(crate) topic: TopicName,
+    /// Who published it, for No Local.
+    pub(crate) publisher: Utf8String,
+    received: Instant,
+}
+
+/// How one session gets a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Delivery {
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) identifiers: Identifiers,
+}
+
+/// The identifiers of all subscriptions that a message is sent for `[MQTT-3.3.4-4]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Identifiers {
+    #[default]
+    None,
+    One([SubscriptionIdentifier; 1]),
+    Many(Box<[SubscriptionIdentifier]>),
+}
+
+/// A message while it is handed out: what has been encoded is used again, and a copy to
+/// keep is made once, when the first session needs it.
+#[derive(Debug)]
+pub(crate) struct Routed {
+    source: Source,
+    templates: Vec<(Form, PublishTemplate)>,
+}
+
+// One at a time, on the stack: boxing it would cost an allocation a message.
+#[allow(clippy::large_enum_variant)]
+#[derive(Debug)]
+enum Source {
+    /// Slices of what was read from the network.
+    Fresh {
+        publish: Publish,
+        topic: TopicName,
+        publisher: Utf8String,
+    },
+    Kept(Arc<Message>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Form {
+    version: ProtocolVersion,
+    delivery: Delivery,
+}
+
+/// How many forms of one message are kept. Without subscription identifiers there are at
+/// most twelve; with them there is one a client, each used once.
+const MAX_TEMPLATES: usize = 16;
+
+impl Message {
+    /// What holding a message costs besides its bytes: the allocations and their headers.
+    const OVERHEAD: usize = 384;
+
+    fn new(now: Instant, publish: &Publish, topic: &TopicName, publisher: &Utf8String) -> Self {
+        let mut publish = publish.detach();
+        publish.properties.topic_alias = None;
+        let topic = publish.topic.clone().unwrap_or_else(|| topic.detach());
+        publish.topic = Some(topic.clone());
+        Self {
+            publish,
+            topic,
+            publisher: publisher.clone(),
+            received: now,
+        }
+    }
+
+    /// Bytes of memory, near enough.
+    pub(crate) fn cost(&self) -> usize {
+        let properties = &self.publish.properties;
+        let length = |text: &Option<Utf8String>| text.as_ref().map_or(0, |text| text.len());
+        let user_properties = properties.user_properties.iter();
+        Self::OVERHEAD
+            + self.topic.len()
+            + self.publish.payload.len()
+            + length(&properties.content_type)
+            + properties.response_topic.as_ref().map_or(0, |it| it.len())
+            + properties.correlation_data.as_ref().map_or(0, Bytes::len)
+            + user_properties
+                .map(|(name, value)| name.len() + value.len() + 128)
+                .sum::<usize>()
+    }
+
+    /// When it is no longer worth delivering.
+    pub(crate) fn expires(&self) -> Option<Instant> {
+        let seconds = self.publish.properties.message_expiry_interval?;
+        Some(self.received + Duration::from_secs(seconds.into()))
+    }
+
+    /// Whether its expiry interval has passed `[MQTT-3.3.2-5]`.
+    pub(crate) fn is_expired(&self, now: Instant) -> bool {
+        self.expires().is_some_and(|at| at <= now)
+    }
+
+    /// What is left of its expiry interval, in seconds `[MQTT-3.3.2-6]`.
+    pub(crate) fn remaining_expiry(&self, now: Instant) -> Option<u32> {
+        let seconds = self.publish.properties.message_expiry_interval?;
+        let waited = now.saturating_since(self.received).as_secs();
+        Some(seconds.saturating_sub(u32::try_from(waited).unwrap_or(u32::MAX)))
+    }
+
+    /// Encoded for one session.
+    pub(crate) fn template(
+        &self,
+        version: ProtocolVersion,
+        delivery: &Delivery,
+    ) -> Result<PublishTemplate, EncodeError> {
+        template(&self.publish, version, delivery)
+    }
+}
+
+impl Identifiers {
+    pub(crate) fn as_slice(&self) -> &[SubscriptionIdentifier] {
+        match self {
+            Self::None => &[],
+            Self::One(one) => one,
+            Self::Many(many) => many,
+        }
+    }
+
+    pub(crate) fn collect(identifiers: impl Iterator<Item = SubscriptionIdentifier>) -> Self {
+        let mut identifiers = identifiers;
+        let Some(first) = identifiers.next() else {
+            return Self::None;
+        };
+        let Some(second) = identifiers.next() else {
+            return Self::One([first]);
+        };
+        let mut all = vec![first, second];
+        all.extend(identifiers);
+        Self::Many(all.into())
+    }
+}
+
+impl From<Option<SubscriptionIdentifier>> for Identifiers {
+    fn from(identifier: Option<SubscriptionIdentifier>) -> Self {
+        identifier.map_or(Self::None, |identifier| Self::One([identifier]))
+    }
+}
+
+impl Routed {
+    /// A message that has just come, from the client `publisher`.
+    pub(crate) fn fresh(publish: Publish, topic: TopicName, publisher: Utf8String) -> Self {
+        Self {
+            source: Source::Fresh {
+                publish,
+                topic,
+                publisher,
+            },
+            templates: Vec::new(),
+        }
+    }
+
+    pub(crate) fn publish(&self) -> &Publish {
+        match &self.source {
+            Source::Fresh { publish, .. } => publish,
+            Source::Kept(message) => &message.publish,
+        }
+    }
+
+    pub(crate) fn topic(&self) -> &TopicName {
+        match &self.source {
+            Source::Fresh { topic, .. } => topic,
+            Source::Kept(message) => &message.topic,
+        }
+    }
+
+    /// A copy to keep: the same for all who ask.
+    pub(crate) fn keep(&mut self, now: Instant) -> Arc<Message> {
+        match &self.source {
+            Source::Kept(message) => Arc::clone(message),
+            Source::Fresh {
+                publish,
+                topic,
+                publisher,
+            } => {
+                let message = Arc::new(Message::new(now, publish, topic, publisher));
+                self.source = Source::Kept(Arc::clone(&message));
+                message
+            }
+        }
+    }
+
+    /// Encoded for one session: once for all that get the same form.
+    pub(crate) fn template(
+        &mut self,
+        version: ProtocolVersion,
+        delivery: &Delivery,
+    ) -> Result<&PublishTemplate, EncodeError> {
+        let known = self
+            .templates
+            .iter()
+            .position(|(form, _)| form.version == version && form.delivery == *delivery);
+        let at = if let Some(at) = known {
+            at
+        } else {
+            let template = template(self.publish(), version, delivery)?;
+            if self.templates.len() >= MAX_TEMPLATES {
+                self.templates.pop();
+            }
+            let delivery = delivery.clone();
+            self.templates.push((Form { version, delivery }, template));
+            self.templates.len() - 1
+        };
+        Ok(&self.templates[at].1)
+    }
+}
+
+impl From<Arc<Message>> for Routed {
+    fn from(message: Arc<Message>) -> Self {
+        Self {
+            source: Source::Kept(message),
+            templates: Vec::new(),
+        }
+    }
+}
+
+fn template(
+    publish: &Publish,
+    version: ProtocolVersion,
+    delivery: &Delivery,
+) -> Result<PublishTemplate, EncodeError> {
+    let form = PublishForm {
+        qos: delivery.qos,
+        retain: delivery.retain,
+        topic: TopicForm::Name,
+        subscription_identifiers: delivery.identifiers.as_slice(),
+    };
+    PublishTemplate::new(publish, version, &form)
+}

@@ -1,0 +1,277 @@
+//! What a session is to be sent: the window of messages that are sent and not acknowledged,
+//! and the queue of those that wait.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use mqtt::{PacketId, QoS};
+
+use crate::message::{Delivery, Message};
+
+/// The window and the queue of one session.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    /// In the order in which they were first sent `[MQTT-4.4.0-1]`.
+    window: VecDeque<Inflight>,
+    /// How many at the front of the window have been sent on this connection. The others are
+    /// from an earlier one, and are sent again before anything new.
+    sent: usize,
+    queue: VecDeque<Queued>,
+    /// How many in the queue are of `QoS` 0: retained messages that a new subscription asked
+    /// for and that are more than the connection took at once, and what came after them.
+    queued_at_most_once: usize,
+    /// Bytes of window and queue.
+    bytes: usize,
+    last_packet_id: u16,
+}
+
+/// A message that waits.
+#[derive(Clone, Debug)]
+pub(crate) struct Queued {
+    pub(crate) message: Arc<Message>,
+    pub(crate) delivery: Delivery,
+}
+
+/// A message that has been sent and not acknowledged.
+#[derive(Debug)]
+pub(crate) struct Inflight {
+    pub(crate) packet_id: PacketId,
+    pub(crate) stage: Stage,
+    /// Whether it counts against this connection's quota `[MQTT-4.9.0-2]`.
+    is_charged: bool,
+}
+
+/// How far the exchange of packets about a message is.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// PUBLISH sent with `QoS` 1: PUBACK is awaited.
+    Unacknowledged(Queued),
+    /// PUBLISH sent with `QoS` 2: PUBREC is awaited.
+    Unreceived(Queued),
+    /// PUBREL sent: PUBCOMP is awaited. The message is forgotten `[MQTT-4.3.3-6]`.
+    Released,
+}
+
+/// What an acknowledgement from the client did.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Acknowledged {
+    /// The exchange is over; whether the quota grows `[MQTT-4.9.0-2]`.
+    Done { is_charged: bool },
+    /// PUBREL is to be sent now.
+    Release,
+    /// PUBREL will be sent when its turn comes in what is sent again.
+    ReleaseLater,
+    /// No message has this identifier, and nothing comes of it.
+    Nothing,
+    /// No message has this identifier, and the client waits for a PUBREL.
+    NotFound,
+    /// The message with this identifier is not of the `QoS` that is acknowledged so.
+    WrongPacket,
+}
+
+impl Queued {
+    /// What holding it costs, as if nothing were shared.
+    pub(crate) fn cost(&self) -> usize {
+        self.message.cost() + core::mem::size_of::<Inflight>()
+    }
+}
+
+impl Stage {
+    fn cost(&self) -> usize {
+        match self {
+            Self::Unacknowledged(queued) | Self::Unreceived(queued) => queued.cost(),
+            Self::Released => 0,
+        }
+    }
+}
+
+impl Outgoing {
+    /// Bytes of window and queue.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Messages in window and queue.
+    pub(crate) fn messages(&self) -> usize {
+        self.window.len() + self.queue.len()
+    }
+
+    /// Messages in the queue that count against its limit.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether a `QoS` 0 message has to wait behind others of its kind.
+    pub(crate) fn holds_at_most_once(&self) -> bool {
+        self.queued_at_most_once > 0
+    }
+
+    /// Whether a `QoS` 1 or 2 message would be next, with nothing before it.
+    pub(crate) fn is_caught_up(&self) -> bool {
+        self.queue.is_empty() && self.sent == self.window.len()
+    }
+
+    /// Whether the window has room below `limit`.
+    pub(crate) fn has_window(&self, limit: u16) -> bool {
+        self.window.len() < usize::from(limit)
+    }
+
+    /// The next that was sent on an earlier connection and not on this one.
+    pub(crate) fn unsent(&self) -> Option<&Inflight> {
+        self.window.get(self.sent)
+    }
+
+    /// [`unsent`](Self::unsent) has been sent again; whether it counts against the quota.
+    pub(crate) fn resent(&mut self, is_charged: bool) {
+        if let Some(inflight) = self.window.get_mut(self.sent) {
+            inflight.is_charged = is_charged;
+            self.sent += 1;
+        }
+    }
+
+    /// [`unsent`](Self::unsent) cannot be sent: it is forgotten.
+    pub(crate) fn skip_unsent(&mut self) {
+        if let Some(inflight) = self.window.remove(self.sent) {
+            self.bytes -= inflight.stage.cost();
+        }
+    }
+
+    /// The next in the queue.
+    pub(crate) fn front(&self) -> Option<&Queued> {
+        self.queue.front()
+    }
+
+    /// Takes the next out of the queue.
+    pub(crate) fn pop(&mut self) -> Option<Queued> {
+        let queued = self.queue.pop_front()?;
+        self.bytes -= queued.cost();
+        self.queued_at_most_once -= usize::from(queued.delivery.qos == QoS::AtMostOnce);
+        Some(queued)
+    }
+
+    /// Puts a message at the end of the queue.
+    pub(crate) fn push(&mut self, queued: Queued) {
+        self.bytes += queued.cost();
+        self.queued_at_most_once += usize::from(queued.delivery.qos == QoS::AtMostOnce);
+        self.queue.push_back(queued);
+    }
+
+    /// A packet identifier that no message in the window has `[MQTT-2.2.1-4]`.
+    pub(crate) fn free_packet_id(&self) -> PacketId {
+        let mut number = self.last_packet_id;
+        loop {
+            number = number.wrapping_add(1);
+            if let Some(packet_id) = PacketId::new(number)
+                && !self.window.iter().any(|it| it.packet_id == packet_id)
+            {
+                return packet_id;
+            }
+        }
+    }
+
+    /// `queued` has been sent for the first time, and counts against the quota. Nothing may
+    /// be [`unsent`](Self::unsent).
+    pub(crate) fn sent(&mut self, packet_id: PacketId, queued: Queued) {
+        let stage = match queued.delivery.qos {
+            QoS::AtMostOnce => return,
+            QoS::AtLeastOnce => Stage::Unacknowledged(queued),
+            QoS::ExactlyOnce => Stage::Unreceived(queued),
+        };
+        self.bytes += stage.cost();
+        self.last_packet_id = packet_id.get();
+        self.window.push_back(Inflight {
+            packet_id,
+            stage,
+            is_charged: true,
+        });
+        self.sent = self.window.len();
+    }
+
+    /// PUBACK has come.
+    pub(crate) fn pub_ack(&mut self, packet_id: PacketId) -> Acknowledged {
+        let Some(at) = self.position(packet_id) else {
+            return Acknowledged::Nothing;
+        };
+        match self.window[at].stage {
+            Stage::Unacknowledged(_) => self.finish(at),
+            Stage::Unreceived(_) | Stage::Released => Acknowledged::WrongPacket,
+        }
+    }
+
+    /// PUBREC has come, and says that the client has, or will not have, the message.
+    pub(crate) fn pub_rec(&mut self, packet_id: PacketId, is_error: bool) -> Acknowledged {
+        let Some(at) = self.position(packet_id) else {
+            return if is_error {
+                Acknowledged::Nothing
+            } else {
+                Acknowledged::NotFound
+            };
+        };
+        let is_sent = at < self.sent;
+        let inflight = &mut self.window[at];
+        match &inflight.stage {
+            Stage::Unacknowledged(_) => return Acknowledged::WrongPacket,
+            // [MQTT-4.4.0-2]
+            Stage::Unreceived(_) | Stage::Released if is_error => {
+                return self.finish(at);
+            }
+            Stage::Unreceived(queued) => {
+                self.bytes -= queued.cost();
+                inflight.stage = Stage::Released;
+            }
+            Stage::Released => {}
+        }
+        if is_sent {
+            Acknowledged::Release
+        } else {
+            Acknowledged::ReleaseLater
+        }
+    }
+
+    /// PUBCOMP has come.
+    pub(crate) fn pub_comp(&mut self, packet_id: PacketId) -> Acknowledged {
+        let Some(at) = self.position(packet_id) else {
+            return Acknowledged::Nothing;
+        };
+        match self.window[at].stage {
+            Stage::Released => self.finish(at),
+            Stage::Unacknowledged(_) | Stage::Unreceived(_) => Acknowledged::WrongPacket,
+        }
+    }
+
+    /// The connection is gone: what is in the window will be sent again, and what is worth
+    /// nothing to an absent client is dropped. Says how many those were.
+    pub(crate) fn detach(&mut self) -> usize {
+        self.sent = 0;
+        let dropped = self.queued_at_most_once;
+        if dropped > 0 {
+            let bytes = &mut self.bytes;
+            self.queue.retain(|queued| {
+                let keep = queued.delivery.qos != QoS::AtMostOnce;
+                if !keep {
+                    *bytes -= queued.cost();
+                }
+                keep
+            });
+            self.queued_at_most_once = 0;
+        }
+        dropped
+    }
+
+    fn position(&self, packet_id: PacketId) -> Option<usize> {
+        // As a rule the first.
+        self.window.iter().position(|it| it.packet_id == packet_id)
+    }
+
+    fn finish(&mut self, at: usize) -> Acknowledged {
+        let Some(inflight) = self.window.remove(at) else {
+            return Acknowledged::Nothing;
+        };
+        self.bytes -= inflight.stage.cost();
+        let was_sent = at < self.sent;
+        self.sent -= usize::from(was_sent);
+        Acknowledged::Done {
+            is_charged: was_sent && inflight.is_charged,
+        }
+    }
+}

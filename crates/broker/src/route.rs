@@ -1,0 +1,87 @@
+//! From one message to all who want it.
+
+use mqtt::{Instant, QoS};
+
+use crate::broker::Broker;
+use crate::deliver::WhenFull;
+use crate::message::{Delivery, Identifiers, Routed};
+use crate::retained::Outcome;
+use crate::session::SessionId;
+use crate::subscriptions::Subscriber;
+
+impl Broker {
+    /// Hands a message to every session that is subscribed to its topic, and keeps it if it
+    /// is to be retained. Says whether anybody was subscribed.
+    ///
+    /// A session with several matching subscriptions gets the message once
+    /// `[MQTT-3.3.4-2]`: see [`delivery`].
+    pub(crate) fn route(
+        &mut self,
+        now: Instant,
+        mut routed: Routed,
+        publisher: Option<SessionId>,
+    ) -> bool {
+        if routed.publish().retain {
+            self.retain(now, &mut routed);
+        }
+        let mut found = core::mem::take(&mut self.found);
+        found.clear();
+        let filters = self.subscriptions.matching(routed.topic(), &mut found);
+        if filters > 1 {
+            found.sort_by_key(|subscriber| subscriber.session);
+        }
+        let (qos, retain) = (routed.publish().qos, routed.publish().retain);
+        for same_session in found.chunk_by(|a, b| a.session == b.session) {
+            if let Some(delivery) = delivery(qos, retain, publisher, same_session) {
+                let session = same_session[0].session;
+                self.deliver(now, session, &mut routed, delivery, WhenFull::Drop);
+            }
+        }
+        let is_anyone = !found.is_empty();
+        self.found = found;
+        is_anyone
+    }
+
+    /// `[MQTT-3.3.1-5]` `[MQTT-3.3.1-6]` `[MQTT-3.3.1-7]`
+    fn retain(&mut self, now: Instant, routed: &mut Routed) {
+        if routed.publish().payload.is_empty() {
+            self.retained.remove(routed.topic(), &mut self.timers);
+        } else {
+            match self.retained.set(routed.keep(now), &mut self.timers) {
+                Outcome::Stored => {}
+                Outcome::NoRoom => self.metrics.refused_retained_limit += 1,
+            }
+        }
+        self.retained.count(&mut self.metrics);
+    }
+}
+
+/// How a session gets a message that was published with `qos` and `retain`, given all of
+/// its subscriptions that match: once, at the highest of their `QoS` levels, with all of
+/// their identifiers `[MQTT-3.3.4-4]`, and with the retain flag as published if any of them
+/// asks for that `[MQTT-3.3.1-12]` `[MQTT-3.3.1-13]`. One with No Local does not count for
+/// its own client's messages `[MQTT-3.8.3-3]`.
+fn delivery(
+    qos: QoS,
+    retain: bool,
+    publisher: Option<SessionId>,
+    matching: &[Subscriber],
+) -> Option<Delivery> {
+    let wants = |it: &&Subscriber| !(it.no_local && publisher == Some(it.session));
+    let granted = matching.iter().filter(wants).map(|it| it.qos).max()?;
+    let as_published = || {
+        let mut wanting = matching.iter().filter(wants);
+        wanting.any(|it| it.retain_as_published)
+    };
+    let identifiers = match matching {
+        [only] => only.identifier.into(),
+        several => {
+            Identifiers::collect(several.iter().filter(wants).filter_map(|it| it.identifier))
+        }
+    };
+    Some(Delivery {
+        qos: qos.min(granted),
+        retain: retain && as_published(),
+        identifiers,
+    })
+}

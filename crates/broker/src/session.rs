@@ -1,0 +1,139 @@
+//! What the broker knows of a client, connected or not (section 4.1).
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use mqtt::{Instant, PacketId, Utf8String, Will};
+use slab::Slab;
+
+use core::hash::BuildHasher;
+
+use crate::connection::Slot;
+use crate::outgoing::Outgoing;
+use crate::tree::NodeId;
+
+/// Where a session is in the broker's table, for as long as it is there.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct SessionId(u32);
+
+/// A client's session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) client_id: Utf8String,
+    /// The client's connection, if it has one.
+    pub(crate) slot: Option<Slot>,
+    /// Seconds for which it outlives its connection; `u32::MAX`: for ever.
+    pub(crate) expiry_interval: u32,
+    /// Where it is subscribed, in order.
+    pub(crate) subscriptions: Vec<NodeId>,
+    /// What is to be sent, or sent and not acknowledged; absent until there is something.
+    pub(crate) outgoing: Option<Box<Outgoing>>,
+    /// The packet identifiers of incoming `QoS` 2 messages between PUBLISH and PUBREL, in
+    /// order `[MQTT-4.3.3-10]`.
+    pub(crate) incoming: Vec<PacketId>,
+    /// `[MQTT-3.1.2-7]`
+    pub(crate) will: Option<Box<Will>>,
+    /// When [`Timer::Will`](crate::timers::Timer::Will) is due.
+    pub(crate) will_at: Option<Instant>,
+    /// When [`Timer::SessionExpiry`](crate::timers::Timer::SessionExpiry) is due.
+    pub(crate) expires_at: Option<Instant>,
+}
+
+/// All sessions.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    slab: Slab<Session>,
+    by_client_id: HashTable<SessionId>,
+    hasher: FixedState,
+}
+
+impl SessionId {
+    fn from_key(key: usize) -> Self {
+        // `Limits::sessions` is cut to what fits.
+        Self(u32::try_from(key).unwrap_or(u32::MAX))
+    }
+
+    const fn key(self) -> usize {
+        self.0 as usize
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn number(self) -> u32 {
+        self.0
+    }
+}
+
+impl Session {
+    fn new(client_id: Utf8String) -> Self {
+        Self {
+            client_id,
+            slot: None,
+            expiry_interval: 0,
+            subscriptions: Vec::new(),
+            outgoing: None,
+            incoming: Vec::new(),
+            will: None,
+            will_at: None,
+            expires_at: None,
+        }
+    }
+}
+
+impl Sessions {
+    /// The most sessions that there can be.
+    pub(crate) const MAX: usize = u32::MAX as usize - 1;
+
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            slab: Slab::new(),
+            by_client_id: HashTable::new(),
+            hasher: FixedState::with_seed(seed),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    pub(crate) fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.slab.get_mut(id.key())
+    }
+
+    pub(crate) fn get(&self, id: SessionId) -> Option<&Session> {
+        self.slab.get(id.key())
+    }
+
+    /// The session of the client that calls itself `client_id` `[MQTT-3.1.3-2]`.
+    pub(crate) fn find(&self, client_id: &str) -> Option<SessionId> {
+        self.by_client_id
+            .find(self.hasher.hash_one(client_id), |&id| {
+                self.slab[id.key()].client_id == *client_id
+            })
+            .copied()
+    }
+
+    /// A new session; there must be none of this client.
+    pub(crate) fn insert(&mut self, client_id: &Utf8String) -> SessionId {
+        let client_id = client_id.detach();
+        let hash = self.hasher.hash_one(client_id.as_str());
+        let id = SessionId::from_key(self.slab.insert(Session::new(client_id)));
+        let (slab, hasher) = (&self.slab, &self.hasher);
+        self.by_client_id.insert_unique(hash, id, |other| {
+            hasher.hash_one(slab[other.key()].client_id.as_str())
+        });
+        id
+    }
+
+    pub(crate) fn remove(&mut self, id: SessionId) -> Option<Session> {
+        let session = self.slab.try_remove(id.key())?;
+        let hash = self.hasher.hash_one(session.client_id.as_str());
+        if let Ok(entry) = self.by_client_id.find_entry(hash, |&other| other == id) {
+            entry.remove();
+        }
+        Some(session)
+    }
+}

@@ -1,0 +1,263 @@
+//! Who is subscribed to what.
+//!
+//! A filter's levels are a path in a [`LevelTree`]; `+` and `#` are levels like others
+//! there. A topic is matched by walking its levels down the literal children and the `+`
+//! children at once, picking up `#` children on the way: what is visited are the filters
+//! that match so far, never all filters.
+//!
+//! A shared subscription (`$share/{name}/{filter}`) will stand at the node of its filter
+//! proper, as a group beside [`Subscribers::direct`].
+
+use mqtt::packet::SubscriptionIdentifier;
+use mqtt::{QoS, Subscription};
+
+use crate::session::SessionId;
+use crate::tree::{LevelTree, NodeId, Value};
+
+/// One session's subscription to one filter.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Subscriber {
+    pub(crate) session: SessionId,
+    pub(crate) identifier: Option<SubscriptionIdentifier>,
+    pub(crate) qos: QoS,
+    pub(crate) no_local: bool,
+    pub(crate) retain_as_published: bool,
+}
+
+/// All subscriptions to one filter.
+#[derive(Debug, Default)]
+struct Subscribers {
+    /// Ordered by session: found by binary search, and met in the same order each time.
+    direct: Vec<Subscriber>,
+}
+
+impl Value for Subscribers {
+    fn is_vacant(&self) -> bool {
+        self.direct.is_empty()
+    }
+}
+
+/// All subscriptions of all sessions.
+#[derive(Debug)]
+pub(crate) struct Subscriptions {
+    tree: LevelTree<Subscribers>,
+    /// For the walk, kept to spare its allocation.
+    steps: Vec<(NodeId, usize)>,
+    /// Where each level of the topic being matched ends.
+    ends: Vec<usize>,
+}
+
+/// What became of a SUBSCRIBE.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Inserted {
+    pub(crate) node: NodeId,
+    /// Whether there was none to this filter before `[MQTT-3.8.4-3]`.
+    pub(crate) is_new: bool,
+}
+
+impl Subscriber {
+    pub(crate) fn new(
+        session: SessionId,
+        subscription: &Subscription,
+        identifier: Option<SubscriptionIdentifier>,
+    ) -> Self {
+        Self {
+            session,
+            identifier,
+            qos: subscription.qos,
+            no_local: subscription.no_local,
+            retain_as_published: subscription.retain_as_published,
+        }
+    }
+}
+
+impl Subscriptions {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            tree: LevelTree::new(seed),
+            steps: Vec::new(),
+            ends: Vec::new(),
+        }
+    }
+
+    /// Adds a subscription, or replaces the session's one to the same filter
+    /// `[MQTT-3.8.4-3]`. `None`: there is no room for another filter.
+    pub(crate) fn insert(&mut self, filter: &str, subscriber: Subscriber) -> Option<Inserted> {
+        let node = self.tree.insert(filter)?;
+        let direct = &mut self.tree.value_mut(node).direct;
+        let place = direct.binary_search_by_key(&subscriber.session, |other| other.session);
+        match place {
+            Ok(at) => direct[at] = subscriber,
+            Err(at) => direct.insert(at, subscriber),
+        }
+        Some(Inserted {
+            node,
+            is_new: place.is_err(),
+        })
+    }
+
+    /// The node of `filter`, if `session` is subscribed to it: compared character by
+    /// character `[MQTT-3.10.4-1]`.
+    pub(crate) fn find(&self, filter: &str, session: SessionId) -> Option<NodeId> {
+        let node = self.tree.find(filter)?;
+        let direct = &self.tree.value(node).direct;
+        direct
+            .binary_search_by_key(&session, |other| other.session)
+            .ok()?;
+        Some(node)
+    }
+
+    /// Ends the subscription of `session` to the filter at `node`, if there is one.
+    pub(crate) fn remove(&mut self, node: NodeId, session: SessionId) {
+        let direct = &mut self.tree.value_mut(node).direct;
+        if let Ok(at) = direct.binary_search_by_key(&session, |other| other.session) {
+            direct.remove(at);
+            if direct.is_empty() {
+                direct.shrink_to_fit();
+                self.tree.prune(node);
+            }
+        }
+    }
+
+    /// Appends all subscriptions that match `topic` to `found`, and says how many filters
+    /// they belong to: with one, no session is there twice, and they are in order.
+    pub(crate) fn matching(&mut self, topic: &str, found: &mut Vec<Subscriber>) -> usize {
+        self.ends.clear();
+        self.ends.extend(topic.match_indices('/').map(|(at, _)| at));
+        self.ends.push(topic.len());
+        let mut filters = 0;
+        let mut take = |subscribers: &Subscribers| {
+            filters += usize::from(!subscribers.direct.is_empty());
+            found.extend_from_slice(&subscribers.direct);
+        };
+        self.steps.push((NodeId::ROOT, 0));
+        while let Some((node, depth)) = self.steps.pop() {
+            // A wildcard at the start does not match a topic that starts with `$`
+            // [MQTT-4.7.2-1].
+            let wildcards = depth > 0 || !topic.starts_with('$');
+            // `a/#` matches `a` too, so this does not depend on there being a level left.
+            if wildcards && let Some(hash) = self.tree.hash(node) {
+                take(self.tree.value(hash));
+            }
+            let Some(&end) = self.ends.get(depth) else {
+                take(self.tree.value(node));
+                continue;
+            };
+            let start = if depth == 0 {
+                0
+            } else {
+                self.ends[depth - 1] + 1
+            };
+            if wildcards && let Some(plus) = self.tree.plus(node) {
+                self.steps.push((plus, depth + 1));
+            }
+            if let Some(child) = self.tree.child(node, &topic[start..end]) {
+                self.steps.push((child, depth + 1));
+            }
+        }
+        filters
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mqtt::{TopicFilter, topic_matches};
+    use proptest::prelude::*;
+
+    fn subscriber(session: u32) -> Subscriber {
+        let filter = TopicFilter::try_from("x").unwrap();
+        let subscription = Subscription::new(filter, QoS::AtMostOnce);
+        Subscriber::new(SessionId::from_number(session), &subscription, None)
+    }
+
+    fn sessions(subscriptions: &mut Subscriptions, topic: &str) -> Vec<u32> {
+        let mut found = Vec::new();
+        subscriptions.matching(topic, &mut found);
+        let mut numbers: Vec<_> = found.iter().map(|it| it.session.number()).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    #[test]
+    fn mqtt_4_7_2_1_wildcards_at_the_start_do_not_match_dollar_topics() {
+        let mut subscriptions = Subscriptions::new(0);
+        for (session, filter) in (0..).zip(["#", "+/monitor/Clients", "$SYS/#", "$SYS/+/Clients"]) {
+            subscriptions.insert(filter, subscriber(session));
+        }
+        assert_eq!(sessions(&mut subscriptions, "$SYS/monitor/Clients"), [2, 3]);
+        assert_eq!(sessions(&mut subscriptions, "SYS/monitor/Clients"), [0, 1]);
+    }
+
+    #[test]
+    fn topics_whose_letters_are_wider_than_a_byte_are_cut_at_levels_only() {
+        let mut subscriptions = Subscriptions::new(0);
+        subscriptions.insert("éa/+/日本", subscriber(1));
+        assert_eq!(sessions(&mut subscriptions, "éa/b/日本"), [1]);
+        assert!(sessions(&mut subscriptions, "é/b/日本").is_empty());
+    }
+
+    fn level() -> impl Strategy<Value = &'static str> {
+        prop_oneof![Just(""), Just("a"), Just("b"), Just("$x")]
+    }
+
+    fn topic() -> impl Strategy<Value = String> {
+        prop::collection::vec(level(), 1..5)
+            .prop_map(|levels| levels.join("/"))
+            .prop_filter("a topic has a character", |topic| !topic.is_empty())
+    }
+
+    fn filter() -> impl Strategy<Value = String> {
+        let level = prop_oneof![3 => level(), 1 => Just("+")];
+        (prop::collection::vec(level, 0..5), any::<bool>())
+            .prop_map(|(mut levels, multi)| {
+                if multi || levels.is_empty() {
+                    levels.push("#");
+                }
+                levels.join("/")
+            })
+            .prop_filter("a filter has a character", |filter| !filter.is_empty())
+    }
+
+    proptest! {
+        #[test]
+        fn the_tree_finds_what_a_scan_of_all_filters_finds(
+            filters in prop::collection::vec((filter(), 0_u32..6, any::<bool>()), 0..40),
+            topics in prop::collection::vec(topic(), 1..20),
+        ) {
+            let mut subscriptions = Subscriptions::new(7);
+            let mut model: Vec<(String, u32)> = Vec::new();
+            for (filter, session, add) in filters {
+                let known = model.iter().position(|it| *it == (filter.clone(), session));
+                let id = SessionId::from_number(session);
+                prop_assert_eq!(subscriptions.find(&filter, id).is_some(), known.is_some());
+                if add {
+                    let inserted = subscriptions.insert(&filter, subscriber(session)).unwrap();
+                    prop_assert_eq!(inserted.is_new, known.is_none());
+                    if known.is_none() {
+                        model.push((filter, session));
+                    }
+                } else if let Some(at) = known {
+                    let node = subscriptions.find(&filter, id).unwrap();
+                    subscriptions.remove(node, id);
+                    model.swap_remove(at);
+                }
+            }
+            for topic in topics {
+                let mut expected: Vec<_> = model
+                    .iter()
+                    .filter(|(filter, _)| topic_matches(filter, &topic))
+                    .map(|(_, session)| *session)
+                    .collect();
+                expected.sort_unstable();
+                prop_assert_eq!(sessions(&mut subscriptions, &topic), expected);
+            }
+            for (filter, session) in model {
+                let id = SessionId::from_number(session);
+                let node = subscriptions.find(&filter, id).unwrap();
+                subscriptions.remove(node, id);
+            }
+            prop_assert_eq!(subscriptions.tree.len(), 1);
+        }
+    }
+}

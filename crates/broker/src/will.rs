@@ -1,0 +1,113 @@
+//! Wills: what is published for a client that vanished (section 3.1.2.5).
+
+use core::time::Duration;
+
+use bytes::Bytes;
+use mqtt::packet::{PublishProperties, WillProperties};
+use mqtt::{Instant, Publish, Utf8String, Will};
+
+use crate::broker::Broker;
+use crate::message::Routed;
+use crate::session::SessionId;
+use crate::timers::Timer;
+
+/// A will whose time has come.
+#[derive(Debug)]
+pub(crate) struct DueWill {
+    pub(crate) will: Box<Will>,
+    /// Whose it is.
+    pub(crate) publisher: Utf8String,
+    /// Its session, if that goes on.
+    pub(crate) session: Option<SessionId>,
+}
+
+/// A copy that holds on to nothing but its own bytes.
+pub(crate) fn detach(will: &Will) -> Box<Will> {
+    let properties = &will.properties;
+    Box::new(Will {
+        topic: will.topic.detach(),
+        payload: Bytes::copy_from_slice(&will.payload),
+        qos: will.qos,
+        retain: will.retain,
+        properties: WillProperties {
+            will_delay_interval: properties.will_delay_interval,
+            payload_format_indicator: properties.payload_format_indicator,
+            message_expiry_interval: properties.message_expiry_interval,
+            content_type: properties.content_type.as_ref().map(Utf8String::detach),
+            response_topic: properties
+                .response_topic
+                .as_ref()
+                .map(mqtt::TopicName::detach),
+            correlation_data: properties
+                .correlation_data
+                .as_ref()
+                .map(|data| Bytes::copy_from_slice(data)),
+            user_properties: properties
+                .user_properties
+                .iter()
+                .map(|(name, value)| (name.detach(), value.detach()))
+                .collect(),
+        },
+    })
+}
+
+impl Broker {
+    /// The session has lost its connection and goes on: its will is due now or after its
+    /// delay `[MQTT-3.1.2-8]`, and no later than the session ends.
+    pub(crate) fn schedule_will(&mut self, now: Instant, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let Some(will) = &session.will else { return };
+        let delay = will.properties.will_delay_interval.unwrap_or(0);
+        if delay == 0 {
+            self.will_due(id);
+        } else if delay < session.expiry_interval {
+            let at = now + Duration::from_secs(delay.into());
+            let timer = Timer::Will(id);
+            self.timers.set(timer, &mut session.will_at, Some(at));
+        }
+    }
+
+    /// The delay of the session's will is over.
+    pub(crate) fn will_due(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.will_at = None;
+            // [MQTT-3.1.2-10]
+            if let Some(will) = session.will.take() {
+                self.due_wills.push_back(DueWill {
+                    will,
+                    publisher: session.client_id.clone(),
+                    session: Some(id),
+                });
+            }
+        }
+    }
+
+    pub(crate) fn publish_will(&mut self, now: Instant, due: DueWill) {
+        self.metrics.wills_published += 1;
+        let will = *due.will;
+        let topic = will.topic.clone();
+        let properties = will.properties;
+        let publish = Publish {
+            dup: false,
+            qos: will.qos,
+            retain: will.retain,
+            topic: Some(will.topic),
+            packet_id: None,
+            payload: will.payload,
+            properties: PublishProperties {
+                payload_format_indicator: properties.payload_format_indicator,
+                message_expiry_interval: properties.message_expiry_interval,
+                topic_alias: None,
+                response_topic: properties.response_topic,
+                correlation_data: properties.correlation_data,
+                user_properties: properties.user_properties,
+                subscription_identifiers: Vec::new(),
+                content_type: properties.content_type,
+            },
+        };
+        let routed = Routed::fresh(publish, topic, due.publisher);
+        self.route(now, routed, due.session);
+    }
+}
