@@ -1,0 +1,513 @@
+//! A simulated device as it speaks: the four-topic convention with the prefix `beaconry`.
+//!
+//! Pure: messages go in, messages come out, time is told. Who connects it is in `runner`.
+
+use std::time::Duration;
+
+use mqtt::packet::WillProperties;
+use mqtt::{Publish, QoS, Subscription, TopicFilter, TopicName, Utf8String, Will};
+use serde_json::{Map, Value, json};
+
+use super::kinds::Kind;
+use super::model::{Model, Moment, Pace, Readings, argument, number};
+use super::random::Random;
+
+/// Before each device's own part.
+const PREFIX: &str = "beaconry";
+/// Of a `SIGN_IN`, in seconds; it is sent again before.
+const SIGN_IN_EXPIRY: u32 = 300;
+/// What every device understands.
+const COMMON: [&str; 3] = ["PING", "SET_INTERVAL", "REBOOT"];
+/// The hour at which the demo's day begins.
+const MORNING: f64 = 9.0;
+
+/// A simulated device.
+pub(crate) struct Device {
+    id: String,
+    kind: Kind,
+    topics: Topics,
+    model: Box<dyn Model>,
+    pace: Pace,
+    random: Random,
+    home: (f64, f64),
+    interval: Duration,
+}
+
+/// The topics that it uses.
+struct Topics {
+    register: TopicName,
+    data: TopicName,
+    request: TopicName,
+    response: TopicName,
+    /// The data of the device that it works with.
+    partner: Option<TopicName>,
+}
+
+/// What a message made the device do.
+#[derive(Debug, Default)]
+pub(crate) struct Reaction {
+    pub(crate) answers: Vec<Publish>,
+    /// It goes away for a while when the answers have left.
+    pub(crate) reboots: bool,
+}
+
+impl Device {
+    /// The device of `kind` with this number, of which each is a different one.
+    ///
+    /// Fails only with a number so long that the topics do not fit.
+    pub(crate) fn new(
+        kind: Kind,
+        number: &str,
+        seed: u64,
+        interval: Duration,
+    ) -> Result<Self, mqtt::TopicError> {
+        let mut random = Random::new(seed);
+        let id = format!("{}-{number}", kind.name());
+        // Round Lake Constance.
+        let home = (random.between(47.35, 47.85), random.between(8.9, 9.85));
+        Ok(Self {
+            topics: Topics {
+                register: topic("register", &id)?,
+                data: topic("data", &id)?,
+                request: topic("cmd/req", &id)?,
+                response: topic("cmd/resp", &id)?,
+                partner: kind
+                    .partner()
+                    .map(|kind| topic("data", &format!("{}-{number}", kind.name())))
+                    .transpose()?,
+            },
+            id,
+            kind,
+            model: kind.model(home, &mut random),
+            pace: Pace::new(Moment::at_hour(MORNING)),
+            random,
+            home,
+            interval,
+        })
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(crate) const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// How often it sends its readings.
+    pub(crate) const fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    pub(crate) fn random(&mut self) -> &mut Random {
+        &mut self.random
+    }
+
+    /// "I am here", kept for those who come later, but not for ever.
+    pub(crate) fn sign_in(&self) -> Publish {
+        let mut publish = retained(&self.topics.register, "SIGN_IN", QoS::ExactlyOnce);
+        publish.properties.message_expiry_interval = Some(SIGN_IN_EXPIRY);
+        publish
+    }
+
+    /// How often `SIGN_IN` is said again: well before it expires.
+    pub(crate) const fn sign_in_again() -> Duration {
+        Duration::from_secs(SIGN_IN_EXPIRY as u64 * 4 / 5)
+    }
+
+    /// "I am leaving."
+    pub(crate) fn sign_out(&self) -> Publish {
+        retained(&self.topics.register, "SIGN_OUT", QoS::ExactlyOnce)
+    }
+
+    /// The same, said by the broker should the device vanish.
+    pub(crate) fn will(&self) -> Will {
+        let sign_out = self.sign_out();
+        Will {
+            topic: self.topics.register.clone(),
+            payload: sign_out.payload,
+            qos: sign_out.qos,
+            retain: sign_out.retain,
+            properties: WillProperties::default(),
+        }
+    }
+
+    /// Its commands and units, kept for those who come later.
+    pub(crate) fn announcement(&self) -> Publish {
+        let units: Map<String, Value> = self
+            .model
+            .units()
+            .iter()
+            .map(|(name, unit)| ((*name).to_owned(), Value::from(*unit)))
+            .collect();
+        let announcement = json!({
+            "deviceId": self.id, "messageType": "ANNOUNCE", "commands": self.commands(), "units": units,
+        });
+        retained(
+            &self.topics.data,
+            announcement.to_string(),
+            QoS::AtLeastOnce,
+        )
+    }
+
+    /// What it wants to hear: its commands, exactly once each, and its partner.
+    pub(crate) fn subscriptions(&self) -> Vec<Subscription> {
+        let filter = |topic: &TopicName| TopicFilter::new(topic.as_text().clone());
+        let commands =
+            filter(&self.topics.request).map(|filter| Subscription::new(filter, QoS::ExactlyOnce));
+        let partner = self
+            .topics
+            .partner
+            .iter()
+            .filter_map(|topic| filter(topic).ok());
+        commands
+            .into_iter()
+            .chain(partner.map(|filter| Subscription::new(filter, QoS::AtMostOnce)))
+            .collect()
+    }
+
+    /// Goes on to where it should be this long after the demo began.
+    pub(crate) fn advance(&mut self, since_start: Duration) {
+        self.pace
+            .advance(&mut *self.model, &mut self.random, since_start);
+    }
+
+    /// What it measures now. Half of the kinds want to know that it has arrived.
+    pub(crate) fn data(&self) -> Publish {
+        let (lat, lng) = self.home;
+        let mut readings = Readings::new();
+        readings.insert("deviceId".into(), Value::from(self.id.as_str()));
+        readings.insert("messageType".into(), Value::from("DATA"));
+        readings.insert("lat".into(), number(lat, 5));
+        readings.insert("lng".into(), number(lng, 5));
+        self.model.read(&mut readings);
+        let mut publish = Publish::new(
+            self.topics.data.clone(),
+            Value::Object(readings).to_string(),
+        );
+        publish.qos = match self.kind {
+            Kind::Weather | Kind::Solar | Kind::Humidity | Kind::Tracker => QoS::AtMostOnce,
+            Kind::Freezer | Kind::Pump | Kind::Humidifier | Kind::Soil => QoS::AtLeastOnce,
+        };
+        publish
+    }
+
+    /// Hears a message: a command, or its partner.
+    pub(crate) fn handle(&mut self, message: &Publish) -> Reaction {
+        if message.topic.as_ref() == Some(&self.topics.request) {
+            return self.handle_command(message);
+        }
+        if message.topic.is_some()
+            && message.topic == self.topics.partner
+            && let Ok(Value::Object(readings)) = serde_json::from_slice(&message.payload)
+        {
+            self.model.hear(&readings);
+        }
+        Reaction::default()
+    }
+
+    fn handle_command(&mut self, message: &Publish) -> Reaction {
+        let request = match serde_json::from_slice(&message.payload) {
+            Ok(Value::Object(request)) => request,
+            Ok(_) => {
+                return self.answered(
+                    message,
+                    &Map::new(),
+                    Err("a command is a JSON object with a \"command\"".to_owned()),
+                );
+            }
+            Err(error) => {
+                return self.answered(message, &Map::new(), Err(format!("not JSON: {error}")));
+            }
+        };
+        let Some(command) = request.get("command").and_then(Value::as_str) else {
+            return self.answered(
+                message,
+                &request,
+                Err("the request has no \"command\"".to_owned()),
+            );
+        };
+        let mut reboots = false;
+        let result = match command {
+            "PING" => Ok(Value::from("PONG")),
+            "REBOOT" => {
+                reboots = true;
+                Ok(Value::from("REBOOTING"))
+            }
+            "SET_INTERVAL" => argument(&request, "seconds", 0.1, 3_600.0).map(|seconds| {
+                self.interval = Duration::from_secs_f64(seconds);
+                number(seconds, 3)
+            }),
+            command if self.model.commands().contains(&command) => {
+                self.model.command(command, &request)
+            }
+            command => {
+                let command: String = command.chars().take(64).collect();
+                Err(format!(
+                    "unknown command {command:?}; known are {}",
+                    self.commands().join(", ")
+                ))
+            }
+        };
+        let reaction = self.answered(message, &request, result);
+        Reaction {
+            reboots,
+            ..reaction
+        }
+    }
+
+    /// The answer, to the convention's topic and, where the request names another, there too.
+    fn answered(
+        &self,
+        request: &Publish,
+        body: &Map<String, Value>,
+        result: Result<Value, String>,
+    ) -> Reaction {
+        let mut answer = Map::new();
+        answer.insert("deviceId".into(), Value::from(self.id.as_str()));
+        answer.insert("messageType".into(), Value::from("commandResp"));
+        for echoed in ["uuid", "command"] {
+            if let Some(value) = body.get(echoed) {
+                answer.insert(echoed.into(), value.clone());
+            }
+        }
+        match result {
+            Ok(result) => answer.insert("commandResult".into(), result),
+            Err(error) => {
+                answer.insert("commandResult".into(), Value::Null);
+                answer.insert("error".into(), Value::from(error))
+            }
+        };
+        let payload = Value::Object(answer).to_string();
+
+        let properties = &request.properties;
+        let elsewhere = properties
+            .response_topic
+            .iter()
+            .filter(|topic| **topic != self.topics.response);
+        let topics = std::iter::once(&self.topics.response).chain(elsewhere);
+        let answers = topics
+            .map(|topic| {
+                let mut answer = Publish::new(topic.clone(), payload.clone());
+                answer.qos = QoS::ExactlyOnce;
+                if properties.response_topic.as_ref() == Some(topic) {
+                    answer
+                        .properties
+                        .correlation_data
+                        .clone_from(&properties.correlation_data);
+                }
+                answer.detach()
+            })
+            .collect();
+        Reaction {
+            answers,
+            reboots: false,
+        }
+    }
+
+    fn commands(&self) -> Vec<&'static str> {
+        COMMON
+            .iter()
+            .chain(self.model.commands())
+            .copied()
+            .collect()
+    }
+}
+
+fn topic(middle: &str, id: &str) -> Result<TopicName, mqtt::TopicError> {
+    TopicName::new(Utf8String::try_from(format!("{PREFIX}/{middle}/{id}"))?)
+}
+
+fn retained(topic: &TopicName, payload: impl Into<bytes::Bytes>, qos: QoS) -> Publish {
+    let mut publish = Publish::new(topic.clone(), payload);
+    publish.qos = qos;
+    publish.retain = true;
+    publish
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(kind: Kind) -> Device {
+        Device::new(kind, "03", 7, Duration::from_secs(1)).unwrap()
+    }
+
+    fn request(kind: Kind, payload: &str) -> Publish {
+        Publish::new(
+            topic("cmd/req", &format!("{}-03", kind.name())).unwrap(),
+            payload.to_owned(),
+        )
+    }
+
+    fn answer_to(device: &mut Device, payload: &str) -> Value {
+        let mut reaction = device.handle(&request(device.kind(), payload));
+        assert_eq!(reaction.answers.len(), 1);
+        let answer = reaction.answers.remove(0);
+        assert_eq!(
+            answer.topic.unwrap().as_str(),
+            format!("beaconry/cmd/resp/{}", device.id())
+        );
+        assert_eq!(answer.qos, QoS::ExactlyOnce);
+        serde_json::from_slice(&answer.payload).unwrap()
+    }
+
+    #[test]
+    fn every_kind_answers_ping_and_refuses_what_it_does_not_know() {
+        for kind in Kind::ALL {
+            let mut device = device(kind);
+            let pong = answer_to(&mut device, r#"{"uuid":"u1","command":"PING"}"#);
+            let expected = json!({
+                "deviceId": device.id(), "messageType": "commandResp", "commandResult": "PONG", "uuid": "u1", "command": "PING",
+            });
+            assert_eq!(pong, expected);
+            let refusal = answer_to(&mut device, r#"{"uuid":"u2","command":"<script>"}"#);
+            assert_eq!(refusal["commandResult"], Value::Null);
+            let error = refusal["error"].as_str().unwrap();
+            assert!(error.contains("PING, SET_INTERVAL, REBOOT"), "{error}");
+        }
+    }
+
+    #[test]
+    fn every_announced_command_is_understood() {
+        for kind in Kind::ALL {
+            let mut device = device(kind);
+            let announcement: Value =
+                serde_json::from_slice(&device.announcement().payload).unwrap();
+            for command in announcement["commands"].as_array().unwrap() {
+                let request =
+                    json!({"command": command, "seconds": 5, "celsius": -20, "percent": 50});
+                let answer = answer_to(&mut device, &request.to_string());
+                assert!(answer.get("error").is_none(), "{answer}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_interval_is_set_within_bounds() {
+        let mut device = device(Kind::Weather);
+        answer_to(&mut device, r#"{"command":"SET_INTERVAL","seconds":5}"#);
+        assert_eq!(device.interval(), Duration::from_secs(5));
+        for bad in ["0", "-1", "1e300", "\"5\"", "null"] {
+            let answer = answer_to(
+                &mut device,
+                &format!(r#"{{"command":"SET_INTERVAL","seconds":{bad}}}"#),
+            );
+            assert!(
+                answer["error"].as_str().unwrap().contains("0.1 to 3600"),
+                "{answer}"
+            );
+        }
+        assert_eq!(device.interval(), Duration::from_secs(5));
+    }
+
+    #[test]
+    fn nonsense_is_answered_with_an_error() {
+        let mut device = device(Kind::Pump);
+        for nonsense in [
+            "",
+            "PING",
+            "[]",
+            "{}",
+            "{\"command\":7}",
+            "\u{202e}",
+            "{\"command\":\"PING\"",
+        ] {
+            let answer = answer_to(&mut device, nonsense);
+            assert!(answer["error"].is_string(), "{answer}");
+        }
+        let long = answer_to(
+            &mut device,
+            &json!({"command": "x".repeat(4_000)}).to_string(),
+        );
+        assert!(long["error"].as_str().unwrap().len() < 300);
+    }
+
+    #[test]
+    fn an_answer_goes_where_the_request_wants_it_once() {
+        let mut device = device(Kind::Weather);
+        let mut elsewhere = request(Kind::Weather, r#"{"command":"PING"}"#);
+        elsewhere.properties.response_topic = Some(topic("x", "y").unwrap());
+        elsewhere.properties.correlation_data = Some("c".into());
+        let answers = device.handle(&elsewhere).answers;
+        assert_eq!(answers.len(), 2);
+        assert_eq!(answers[0].properties.correlation_data, None);
+        assert_eq!(answers[1].topic.as_ref().unwrap().as_str(), "beaconry/x/y");
+        assert_eq!(
+            answers[1].properties.correlation_data.as_deref(),
+            Some(&b"c"[..])
+        );
+
+        elsewhere.properties.response_topic = Some(topic("cmd/resp", "weather-03").unwrap());
+        let answers = device.handle(&elsewhere).answers;
+        assert_eq!(answers.len(), 1);
+        assert_eq!(
+            answers[0].properties.correlation_data.as_deref(),
+            Some(&b"c"[..])
+        );
+    }
+
+    #[test]
+    fn presence_follows_the_convention() {
+        let device = device(Kind::Freezer);
+        let sign_in = device.sign_in();
+        assert_eq!(
+            sign_in.topic.as_ref().unwrap().as_str(),
+            "beaconry/register/freezer-03"
+        );
+        assert_eq!(
+            (&sign_in.payload[..], sign_in.retain, sign_in.qos),
+            (&b"SIGN_IN"[..], true, QoS::ExactlyOnce)
+        );
+        assert_eq!(sign_in.properties.message_expiry_interval, Some(300));
+        assert!(Device::sign_in_again() < Duration::from_mins(5));
+        let will = device.will();
+        assert_eq!(
+            (&will.payload[..], will.retain, will.qos),
+            (&b"SIGN_OUT"[..], true, QoS::ExactlyOnce)
+        );
+    }
+
+    #[test]
+    fn every_kind_says_where_it_is_and_several_things_more() {
+        for kind in Kind::ALL {
+            let mut device = device(kind);
+            device.advance(Duration::from_secs(30));
+            let data: Value = serde_json::from_slice(&device.data().payload).unwrap();
+            let data = data.as_object().unwrap();
+            assert_eq!(data["messageType"], "DATA");
+            assert!((47.0..48.1).contains(&data["lat"].as_f64().unwrap()));
+            assert!((8.5..10.1).contains(&data["lng"].as_f64().unwrap()));
+            assert!(data.len() >= 6, "{data:?}");
+        }
+    }
+
+    #[test]
+    fn the_humidity_loop_closes_over_messages() {
+        let (mut sensor, mut humidifier) = (device(Kind::Humidity), device(Kind::Humidifier));
+        let mut was_on = Vec::new();
+        for second in 0..600 {
+            let now = Duration::from_secs(second);
+            sensor.advance(now);
+            humidifier.advance(now);
+            humidifier.handle(&sensor.data());
+            let data = humidifier.data();
+            sensor.handle(&data);
+            let data: Value = serde_json::from_slice(&data.payload).unwrap();
+            was_on.push(data["on"].as_bool().unwrap());
+        }
+        assert!(was_on.contains(&true) && was_on.contains(&false));
+        let subscribed: Vec<_> = humidifier
+            .subscriptions()
+            .iter()
+            .map(|s| s.topic_filter.as_str().to_owned())
+            .collect();
+        assert_eq!(
+            subscribed,
+            [
+                "beaconry/cmd/req/humidifier-03",
+                "beaconry/data/humidity-03"
+            ]
+        );
+    }
+}

@@ -1,0 +1,249 @@
+//! `/metrics`: what the broker and the listeners count, as Prometheus reads it.
+
+use std::fmt::Write;
+
+use crate::limits::Counts;
+use crate::shard::Snapshot;
+
+/// One line each: what it is to Prometheus, its name without `beaconry_`, what it counts.
+pub(super) fn render(shard: &Snapshot, listeners: Counts) -> String {
+    let m = &shard.broker;
+    let number = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+    let mut page = Page::default();
+
+    page.gauge(
+        "connections_open",
+        "TCP connections, HTTP included",
+        number(listeners.open),
+    );
+    page.gauge(
+        "connections_max",
+        "Most connections at once",
+        number(listeners.max),
+    );
+    page.counter(
+        "connections_accepted_total",
+        "TCP connections accepted",
+        listeners.accepted,
+    );
+    page.counter(
+        "connections_refused_total",
+        "TCP connections closed at once: too many were open",
+        listeners.refused,
+    );
+    page.counter(
+        "accept_errors_total",
+        "Times that the system would not give a connection",
+        listeners.accept_errors,
+    );
+    page.counter(
+        "websocket_faults_total",
+        "WebSockets closed: they broke a rule below MQTT",
+        shard.websocket_faults,
+    );
+
+    page.gauge(
+        "mqtt_connections",
+        "MQTT connections, before and after CONNECT",
+        m.connections,
+    );
+    page.gauge("mqtt_clients", "Connected clients", m.clients);
+    page.gauge(
+        "mqtt_sessions",
+        "Sessions, with and without a connection",
+        m.sessions,
+    );
+    page.gauge("mqtt_subscriptions", "Subscriptions", m.subscriptions);
+    page.gauge(
+        "mqtt_retained_messages",
+        "Retained messages",
+        m.retained_messages,
+    );
+    page.gauge(
+        "mqtt_retained_bytes",
+        "Bytes of retained messages",
+        m.retained_bytes,
+    );
+    page.gauge(
+        "mqtt_queued_messages",
+        "QoS 1 and 2 messages waiting",
+        m.queued_messages,
+    );
+    page.gauge(
+        "mqtt_queued_bytes",
+        "Bytes of QoS 1 and 2 messages waiting",
+        m.queued_bytes,
+    );
+
+    page.counter(
+        "mqtt_connects_accepted_total",
+        "CONNECT packets accepted",
+        m.connects_accepted,
+    );
+    page.counter(
+        "mqtt_connects_refused_total",
+        "CONNECT packets refused",
+        m.connects_refused,
+    );
+    page.counter(
+        "mqtt_sessions_resumed_total",
+        "Sessions resumed",
+        m.sessions_resumed,
+    );
+    page.counter(
+        "mqtt_sessions_expired_total",
+        "Sessions expired",
+        m.sessions_expired,
+    );
+    page.counter(
+        "mqtt_takeovers_total",
+        "Connections taken over by another one",
+        m.takeovers,
+    );
+    page.counter(
+        "mqtt_protocol_errors_total",
+        "Connections closed: the peer broke the protocol",
+        m.protocol_errors,
+    );
+    page.counter(
+        "mqtt_keep_alive_timeouts_total",
+        "Connections closed by keep alive",
+        m.keep_alive_timeouts,
+    );
+    page.counter(
+        "mqtt_connect_timeouts_total",
+        "Connections closed: no CONNECT came",
+        m.connect_timeouts,
+    );
+    page.counter("mqtt_received_bytes_total", "Bytes received", m.bytes_in);
+    page.counter("mqtt_sent_bytes_total", "Bytes sent", m.bytes_out);
+    page.counter(
+        "mqtt_received_packets_total",
+        "Packets received",
+        m.packets_in,
+    );
+    page.counter(
+        "mqtt_received_messages_total",
+        "PUBLISH packets received",
+        m.messages_in,
+    );
+    page.counter(
+        "mqtt_sent_messages_total",
+        "PUBLISH packets sent",
+        m.messages_out,
+    );
+    page.counter(
+        "mqtt_duplicates_total",
+        "PUBLISH packets received again",
+        m.duplicates_in,
+    );
+    page.counter(
+        "mqtt_retransmissions_total",
+        "PUBLISH packets sent again",
+        m.retransmissions,
+    );
+    page.counter(
+        "mqtt_wills_published_total",
+        "Wills published",
+        m.wills_published,
+    );
+
+    page.family("counter", "mqtt_refused_total", "What a limit refused");
+    for (limit, value) in [
+        ("connections", m.refused_connections_limit),
+        ("sessions", m.refused_sessions_limit),
+        ("packet_size", m.refused_packet_too_large),
+        ("receive_maximum", m.refused_receive_maximum),
+        ("topic_name", m.refused_topic_name),
+        ("topic_filter", m.refused_topic_filter),
+        ("subscriptions", m.refused_subscriptions_limit),
+        ("retained", m.refused_retained_limit),
+        ("not_reading", m.closed_not_reading),
+        ("queue_full", m.closed_queue_full),
+    ] {
+        page.labelled("mqtt_refused_total", "limit", limit, value);
+    }
+    page.family(
+        "counter",
+        "mqtt_dropped_messages_total",
+        "Messages that were not delivered",
+    );
+    for (reason, value) in [
+        ("absent", m.dropped_absent),
+        ("slow", m.dropped_slow),
+        ("queue_full", m.dropped_queue_full),
+        ("expired", m.dropped_expired),
+        ("too_large", m.dropped_too_large),
+        ("session_ended", m.dropped_session_ended),
+    ] {
+        page.labelled("mqtt_dropped_messages_total", "reason", reason, value);
+    }
+    page.text
+}
+
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+        self.family("gauge", name, help);
+        self.line(format_args!("beaconry_{name} {value}"));
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.family("counter", name, help);
+        self.line(format_args!("beaconry_{name} {value}"));
+    }
+
+    fn family(&mut self, kind: &str, name: &str, help: &str) {
+        self.line(format_args!("# HELP beaconry_{name} {help}."));
+        self.line(format_args!("# TYPE beaconry_{name} {kind}"));
+    }
+
+    fn labelled(&mut self, name: &str, label: &str, is: &str, value: u64) {
+        self.line(format_args!("beaconry_{name}{{{label}=\"{is}\"}} {value}"));
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.text, "{line}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_is_a_comment_or_a_sample_of_a_declared_family() {
+        let broker = broker::Metrics {
+            messages_in: 7,
+            ..broker::Metrics::default()
+        };
+        let text = render(
+            &Snapshot {
+                broker,
+                websocket_faults: 3,
+            },
+            Counts {
+                max: 10,
+                open: 2,
+                ..Counts::default()
+            },
+        );
+        let mut declared = "";
+        for line in text.lines() {
+            if let Some(rest) = line.strip_prefix("# TYPE ") {
+                declared = rest.split(' ').next().unwrap();
+            } else if !line.starts_with('#') {
+                let (name, value) = line.rsplit_once(' ').unwrap();
+                assert_eq!(name.split('{').next(), Some(declared), "{line}");
+                value.parse::<u64>().unwrap();
+            }
+        }
+        assert!(text.contains("\nbeaconry_mqtt_received_messages_total 7\n"));
+        assert!(text.contains("\nbeaconry_websocket_faults_total 3\n"));
+    }
+}

@@ -1,0 +1,139 @@
+//! Which form of a file a request accepts (RFC 9110, section 12.5.3), and whether it has it
+//! already (section 13.1.2).
+
+/// A content coding that files are kept in.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Coding {
+    Brotli,
+    Gzip,
+    Identity,
+}
+
+impl Coding {
+    /// In the order in which they are preferred: the smallest first.
+    const ALL: [Self; 3] = [Self::Brotli, Self::Gzip, Self::Identity];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Brotli => "br",
+            Self::Gzip => "gzip",
+            Self::Identity => "identity",
+        }
+    }
+
+    /// Marks an entity tag as this coding's: the bytes differ, so must the tags.
+    const fn suffix(self) -> &'static str {
+        match self {
+            Self::Brotli => "-br",
+            Self::Gzip => "-gz",
+            Self::Identity => "",
+        }
+    }
+}
+
+/// The best coding of those `available` that `accept_encoding` allows.
+///
+/// Without the header, or where it allows none of them, it is identity: a page in a form that
+/// was not asked for is more use than an error.
+pub(crate) fn coding(accept_encoding: Option<&str>, available: impl Fn(Coding) -> bool) -> Coding {
+    let Some(header) = accept_encoding else {
+        return Coding::Identity;
+    };
+    let mut best = (Coding::Identity, 0);
+    for coding in Coding::ALL {
+        let quality = quality(header, coding);
+        if quality > best.1 && available(coding) {
+            best = (coding, quality);
+        }
+    }
+    best.0
+}
+
+/// In thousandths; 0: not acceptable.
+fn quality(header: &str, coding: Coding) -> u16 {
+    let mut wildcard = None;
+    for entry in header.split(',') {
+        let mut parts = entry.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default();
+        let named = name.eq_ignore_ascii_case(coding.name())
+            || (coding == Coding::Gzip && name.eq_ignore_ascii_case("x-gzip"));
+        if !named && name != "*" {
+            continue;
+        }
+        let weight = parts
+            .find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")))
+            .map_or(1_000, thousandths);
+        if named {
+            return weight;
+        }
+        wildcard = Some(weight);
+    }
+    // Identity is acceptable unless something says otherwise, but what is named comes first.
+    wildcard.unwrap_or(u16::from(coding == Coding::Identity))
+}
+
+/// `0`, `1`, or up to three decimals; anything else counts as 0.
+fn thousandths(text: &str) -> u16 {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    if decimals.len() > 3 || !decimals.bytes().all(|b| b.is_ascii_digit()) {
+        return 0;
+    }
+    match whole {
+        "1" => 1_000,
+        "0" => format!("{decimals:0<3}").parse().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// The entity tag of a file in one coding; `etag` is the quoted one of its plain bytes.
+pub(crate) fn entity_tag(etag: &str, coding: Coding) -> String {
+    let opaque = etag.trim_matches('"');
+    format!("\"{opaque}{}\"", coding.suffix())
+}
+
+/// Whether `if_none_match` names `tag`: the client has it already.
+pub(crate) fn matches(if_none_match: &str, tag: &str) -> bool {
+    if_none_match.split(',').map(str::trim).any(|candidate| {
+        candidate == "*" || candidate.strip_prefix("W/").unwrap_or(candidate) == tag
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_acceptable_coding_is_chosen() {
+        let all = |_| true;
+        for (header, expected) in [
+            (None, Coding::Identity),
+            (Some(""), Coding::Identity),
+            (Some("gzip, deflate, br, zstd"), Coding::Brotli),
+            (Some("gzip, deflate"), Coding::Gzip),
+            (Some("gzip;q=1.0, br;q=0.5"), Coding::Gzip),
+            (Some("br;q=0, gzip"), Coding::Gzip),
+            (Some("br;q=0, gzip;q=0.001"), Coding::Gzip),
+            (Some("*"), Coding::Brotli),
+            (Some("*;q=0.1, br;q=0"), Coding::Gzip),
+            (Some("identity, br;q=0.2"), Coding::Identity),
+            (Some("identity;q=0, *;q=0"), Coding::Identity),
+            (Some("GZIP ; q=0.7"), Coding::Gzip),
+            (Some("br;q=2, gzip;q=x, deflate;;=,"), Coding::Identity),
+        ] {
+            assert_eq!(coding(header, all), expected, "{header:?}");
+        }
+        assert_eq!(
+            coding(Some("br, gzip"), |coding| coding != Coding::Brotli),
+            Coding::Gzip
+        );
+    }
+
+    #[test]
+    fn tags_differ_by_coding_and_are_compared_weakly() {
+        let tag = entity_tag("\"abc\"", Coding::Brotli);
+        assert_eq!(tag, "\"abc-br\"");
+        assert!(matches("\"x\", W/\"abc-br\"", &tag));
+        assert!(matches("*", &tag));
+        assert!(!matches("\"abc\"", &tag));
+    }
+}

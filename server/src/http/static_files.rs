@@ -1,0 +1,377 @@
+//! The dashboard's files over HTTP.
+//!
+//! **Invariant.** Only what is in the table can be sent: a path is looked up in it as it
+//! stands, never decoded and never shown to a file system, so there is nothing to traverse.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Response, StatusCode};
+
+use super::assets::Asset;
+use super::negotiate::{self, Coding};
+use super::respond;
+
+/// What the table is looked up by.
+#[derive(Debug)]
+pub(crate) struct StaticFiles {
+    by_path: HashMap<&'static str, &'static Asset>,
+    content_security_policy: HeaderValue,
+}
+
+/// What a path asks for.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// A file by its name: it is there or it is not.
+    File,
+    /// A page of the application, which has routes of its own.
+    Page,
+}
+
+const INDEX: &str = "/index.html";
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+const CHECK_FIRST: &str = "no-cache";
+
+impl StaticFiles {
+    /// `script_hashes` are what index.html has of scripts between its lines.
+    pub(crate) fn new(assets: &'static [Asset], script_hashes: &[&str]) -> Self {
+        Self {
+            by_path: assets.iter().map(|asset| (asset.path, asset)).collect(),
+            content_security_policy: content_security_policy(script_hashes),
+        }
+    }
+
+    /// Whether this binary was built with the dashboard.
+    pub(crate) fn has_dashboard(&self) -> bool {
+        self.by_path.contains_key(INDEX)
+    }
+
+    /// Answers GET and HEAD. (For HEAD the server sends the same headers and no body.)
+    pub(crate) fn serve(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Response<Full<Bytes>> {
+        if method != Method::GET && method != Method::HEAD {
+            let mut response = respond::text(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "Only GET and HEAD are answered here.\n",
+            );
+            response
+                .headers_mut()
+                .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return response;
+        }
+        if let Some(asset) = self.by_path.get(path) {
+            return self.send(asset, headers);
+        }
+        match wanted(path) {
+            Wanted::File => respond::text(StatusCode::NOT_FOUND, "There is no such file.\n"),
+            Wanted::Page => self
+                .by_path
+                .get(INDEX)
+                .map_or_else(no_dashboard, |index| self.send(index, headers)),
+        }
+    }
+
+    fn send(&self, asset: &Asset, request: &HeaderMap) -> Response<Full<Bytes>> {
+        let coding = negotiate::coding(text(request, &header::ACCEPT_ENCODING), |coding| {
+            body(asset, coding).is_some()
+        });
+        let tag = negotiate::entity_tag(asset.etag, coding);
+        let known = text(request, &header::IF_NONE_MATCH)
+            .is_some_and(|tags| negotiate::matches(tags, &tag));
+
+        let mut response = if known {
+            respond::empty(StatusCode::NOT_MODIFIED)
+        } else {
+            let mut response = Response::new(Full::new(Bytes::from_static(
+                body(asset, coding).unwrap_or(asset.identity),
+            )));
+            let headers = response.headers_mut();
+            headers.insert(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static(asset.content_type),
+            );
+            if coding != Coding::Identity {
+                headers.insert(
+                    header::CONTENT_ENCODING,
+                    HeaderValue::from_static(coding.name()),
+                );
+            }
+            response
+        };
+        let headers = response.headers_mut();
+        if let Ok(tag) = HeaderValue::try_from(tag) {
+            headers.insert(header::ETAG, tag);
+        }
+        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+        headers.insert(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static(if asset.immutable {
+                FOR_EVER
+            } else {
+                CHECK_FIRST
+            }),
+        );
+        respond::secure(headers);
+        if asset.path.starts_with("/embed/") {
+            // Made to be loaded by other people's pages.
+            headers.insert(
+                header::ACCESS_CONTROL_ALLOW_ORIGIN,
+                HeaderValue::from_static("*"),
+            );
+            headers.insert(
+                respond::RESOURCE_POLICY,
+                HeaderValue::from_static("cross-origin"),
+            );
+        }
+        if asset.content_type.starts_with("text/html") {
+            headers.insert(
+                header::CONTENT_SECURITY_POLICY,
+                self.content_security_policy.clone(),
+            );
+        }
+        response
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn body(asset: &Asset, coding: Coding) -> Option<&'static [u8]> {
+    match coding {
+        Coding::Brotli => asset.brotli,
+        Coding::Gzip => asset.gzip,
+        Coding::Identity => Some(asset.identity),
+    }
+}
+
+/// Ids of devices may contain dots, so below /device/ a dot says nothing.
+fn wanted(path: &str) -> Wanted {
+    let file = ["/assets/", "/embed/"]
+        .iter()
+        .any(|folder| path.starts_with(folder));
+    let named = path
+        .rsplit('/')
+        .next()
+        .is_some_and(|last| last.contains('.'));
+    if file || (named && !path.starts_with("/device/")) {
+        Wanted::File
+    } else {
+        Wanted::Page
+    }
+}
+
+fn no_dashboard() -> Response<Full<Bytes>> {
+    respond::text(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "This beaconry was built without its dashboard.\n\n\
+         Run `cargo xtask serve`: it builds the dashboard, puts it into the binary and starts it.\n\
+         The broker itself works: MQTT over WebSocket is at /mqtt.\n",
+    )
+}
+
+/// What the page may do: run its own scripts and WebAssembly, use its own styles, pictures and
+/// fonts, and connect to brokers anywhere (`?broker=wss://…`). Nothing else, and in no frame.
+fn content_security_policy(script_hashes: &[&str]) -> HeaderValue {
+    let mut scripts = String::from("'self' 'wasm-unsafe-eval'");
+    for hash in script_hashes {
+        scripts.push_str(" '");
+        scripts.push_str(hash.trim_matches('\''));
+        scripts.push('\'');
+    }
+    let policy = format!(
+        "default-src 'none'; script-src {scripts}; style-src 'self'; img-src 'self' data:; font-src 'self'; \
+         connect-src 'self' ws: wss:; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; \
+         frame-ancestors 'none'"
+    );
+    // Hashes are base64: they always fit a header.
+    HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static FIXTURE: &[Asset] = &[
+        Asset {
+            path: "/index.html",
+            content_type: "text/html; charset=utf-8",
+            etag: "\"i1\"",
+            immutable: false,
+            identity: b"<!doctype html>",
+            brotli: Some(b"brotli"),
+            gzip: Some(b"gzip"),
+        },
+        Asset {
+            path: "/app-0123.wasm",
+            content_type: "application/wasm",
+            etag: "\"w1\"",
+            immutable: true,
+            identity: b"\0asm",
+            brotli: Some(b"wasm-br"),
+            gzip: None,
+        },
+        Asset {
+            path: "/embed/beaconry.js",
+            content_type: "text/javascript; charset=utf-8",
+            etag: "\"e1\"",
+            immutable: false,
+            identity: b"export {}",
+            brotli: None,
+            gzip: None,
+        },
+    ];
+
+    fn files() -> StaticFiles {
+        StaticFiles::new(FIXTURE, &["sha256-AbC="])
+    }
+
+    fn get(path: &str, headers: &[(HeaderName, &'static str)]) -> Response<Full<Bytes>> {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)))
+            .collect();
+        files().serve(&Method::GET, path, &headers)
+    }
+
+    fn header<'a>(response: &'a Response<Full<Bytes>>, name: &str) -> &'a str {
+        response
+            .headers()
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    fn size(response: &Response<Full<Bytes>>) -> u64 {
+        use hyper::body::Body;
+        response.body().size_hint().exact().unwrap()
+    }
+
+    #[test]
+    fn hashed_names_are_kept_for_ever_and_the_index_never() {
+        let wasm = get("/app-0123.wasm", &[(header::ACCEPT_ENCODING, "gzip, br")]);
+        assert_eq!(wasm.status(), StatusCode::OK);
+        assert_eq!(header(&wasm, "content-type"), "application/wasm");
+        assert_eq!(header(&wasm, "content-encoding"), "br");
+        assert_eq!(header(&wasm, "vary"), "accept-encoding");
+        assert_eq!(
+            header(&wasm, "cache-control"),
+            "public, max-age=31536000, immutable"
+        );
+        assert_eq!(header(&wasm, "x-content-type-options"), "nosniff");
+        assert_eq!(size(&wasm), 7);
+
+        let index = get("/", &[]);
+        assert_eq!(header(&index, "cache-control"), "no-cache");
+        assert_eq!(header(&index, "content-encoding"), "");
+        assert_eq!(size(&index), 15);
+    }
+
+    #[test]
+    fn the_page_runs_under_a_strict_policy() {
+        let policy = get("/", &[]).headers()[header::CONTENT_SECURITY_POLICY]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        assert!(
+            policy.starts_with(
+                "default-src 'none'; script-src 'self' 'wasm-unsafe-eval' 'sha256-AbC=';"
+            ),
+            "{policy}"
+        );
+        assert!(
+            !policy.contains("unsafe-inline") && !policy.contains("unsafe-eval'  "),
+            "{policy}"
+        );
+        assert!(policy.contains("frame-ancestors 'none'"));
+    }
+
+    #[test]
+    fn a_known_file_is_not_sent_again() {
+        let first = get("/index.html", &[(header::ACCEPT_ENCODING, "br")]);
+        assert_eq!(header(&first, "etag"), "\"i1-br\"");
+        let again = get(
+            "/index.html",
+            &[
+                (header::ACCEPT_ENCODING, "br"),
+                (header::IF_NONE_MATCH, "\"i1-br\""),
+            ],
+        );
+        assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(size(&again), 0);
+        assert_eq!(header(&again, "cache-control"), "no-cache");
+        let other_coding = get("/index.html", &[(header::IF_NONE_MATCH, "\"i1-br\"")]);
+        assert_eq!(other_coding.status(), StatusCode::OK);
+    }
+
+    #[test]
+    fn routes_give_the_app_and_missing_files_404() {
+        for page in [
+            "/",
+            "/device/weather-01",
+            "/device/a.b.c",
+            "/fleet",
+            "/device/",
+        ] {
+            let response = get(page, &[]);
+            assert_eq!(
+                (response.status(), size(&response)),
+                (StatusCode::OK, 15),
+                "{page}"
+            );
+        }
+        for missing in [
+            "/app-9999.js",
+            "/favicon.ico",
+            "/assets/x",
+            "/embed/other",
+            "/../etc/passwd.txt",
+            "/%2e%2e/%2e%2e/x.html",
+        ] {
+            assert_eq!(
+                get(missing, &[]).status(),
+                StatusCode::NOT_FOUND,
+                "{missing}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_embedded_scripts_are_for_other_origins() {
+        let script = get(
+            "/embed/beaconry.js",
+            &[(header::ACCEPT_ENCODING, "br, gzip")],
+        );
+        assert_eq!(header(&script, "access-control-allow-origin"), "*");
+        assert_eq!(
+            header(&script, "cross-origin-resource-policy"),
+            "cross-origin"
+        );
+        assert_eq!(header(&script, "content-encoding"), "");
+        let wasm = get("/app-0123.wasm", &[]);
+        assert_eq!(header(&wasm, "access-control-allow-origin"), "");
+        assert_eq!(header(&wasm, "cross-origin-resource-policy"), "same-origin");
+    }
+
+    #[test]
+    fn other_methods_are_refused() {
+        let response = files().serve(&Method::POST, "/", &HeaderMap::new());
+        assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(header(&response, "allow"), "GET, HEAD");
+    }
+
+    #[test]
+    fn without_a_dashboard_the_page_says_what_to_do() {
+        let response = StaticFiles::new(&[], &[]).serve(&Method::GET, "/", &HeaderMap::new());
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(
+            header(&response, "content-type"),
+            "text/plain; charset=utf-8"
+        );
+    }
+}

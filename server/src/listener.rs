@@ -1,0 +1,211 @@
+//! Accepting connections: within the limit, and without spinning when the system has no more.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::limits::{Limits, Permit};
+
+/// A connection that was accepted within the limit.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) stream: TcpStream,
+    pub(crate) peer: SocketAddr,
+    pub(crate) permit: Permit,
+}
+
+/// A listening socket and what stands between it and those who want too much of it.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: TcpListener,
+    /// `mqtt` or `http`, for the log.
+    name: &'static str,
+    limits: Arc<Limits>,
+    refusals: Throttle,
+    errors: Throttle,
+    backoff: Backoff,
+}
+
+impl Listener {
+    pub(crate) fn new(socket: TcpListener, name: &'static str, limits: Arc<Limits>) -> Self {
+        Self {
+            socket,
+            name,
+            limits,
+            refusals: Throttle::default(),
+            errors: Throttle::default(),
+            backoff: Backoff::default(),
+        }
+    }
+
+    /// The next connection. Those above the limit are closed at once, and counted.
+    pub(crate) async fn accept(&mut self) -> Accepted {
+        loop {
+            match self.socket.accept().await {
+                Ok((stream, peer)) => {
+                    self.backoff = Backoff::default();
+                    let Some(permit) = self.limits.acquire() else {
+                        if let Some(count) = self.refusals.count(Instant::now()) {
+                            let max = self.limits.counts().max;
+                            warn!(
+                                "{}: refused {count} connection(s), the last from {peer}: all {max} are in use (--max-connections, or the limit of open files)",
+                                self.name
+                            );
+                        }
+                        continue;
+                    };
+                    // Small packets both ways: waiting to fill a segment only costs latency.
+                    // Fails only where the peer is gone already, which reading will show.
+                    let _ = stream.set_nodelay(true);
+                    return Accepted {
+                        stream,
+                        peer,
+                        permit,
+                    };
+                }
+                Err(error) => {
+                    self.limits.count_accept_error();
+                    if let Some(count) = self.errors.count(Instant::now()) {
+                        warn!(
+                            "{}: cannot accept a connection ({count} time(s)): {error}",
+                            self.name
+                        );
+                    }
+                    if !concerns_one_connection(&error) {
+                        tokio::time::sleep(self.backoff.next()).await;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A peer that gave up while it waited says nothing about the next one; what else fails
+/// (no file descriptors, no memory) would fail again at once.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// Doubles from 10 ms to 1 s.
+#[derive(Debug)]
+struct Backoff(Duration);
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self(Duration::from_millis(10))
+    }
+}
+
+impl Backoff {
+    fn next(&mut self) -> Duration {
+        let wait = self.0;
+        self.0 = (wait * 2).min(Duration::from_secs(1));
+        wait
+    }
+}
+
+/// Lets something be logged at most once in five seconds, with how often it happened since.
+#[derive(Debug, Default)]
+pub(crate) struct Throttle {
+    silent_until: Option<Instant>,
+    count: u64,
+}
+
+impl Throttle {
+    /// Counts once more; `Some` when it is time to say so.
+    pub(crate) fn count(&mut self, now: Instant) -> Option<u64> {
+        const SILENCE: Duration = Duration::from_secs(5);
+        self.count += 1;
+        if self.silent_until.is_some_and(|until| now < until) {
+            return None;
+        }
+        self.silent_until = Some(now + SILENCE);
+        Some(std::mem::take(&mut self.count))
+    }
+}
+
+/// Lets twenty things be logged in five seconds, and counts the others.
+#[derive(Debug, Default)]
+pub(crate) struct Budget {
+    renewed_at: Option<Instant>,
+    spent: u32,
+    withheld: u64,
+}
+
+/// Whether there was something left of a [`Budget`].
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Spending {
+    /// There was; `withheld` were not before it, and not yet told.
+    Allowed { withheld: u64 },
+    /// There was not.
+    Withheld,
+}
+
+impl Budget {
+    pub(crate) fn take(&mut self, now: Instant) -> Spending {
+        const PERIOD: Duration = Duration::from_secs(5);
+        const MOST: u32 = 20;
+        if self
+            .renewed_at
+            .is_none_or(|renewed_at| now >= renewed_at + PERIOD)
+        {
+            self.renewed_at = Some(now);
+            self.spent = 0;
+        }
+        if self.spent == MOST {
+            self.withheld += 1;
+            return Spending::Withheld;
+        }
+        self.spent += 1;
+        Spending::Allowed {
+            withheld: std::mem::take(&mut self.withheld),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_renewed() {
+        let start = Instant::now();
+        let mut budget = Budget::default();
+        for _ in 0..20 {
+            assert_eq!(budget.take(start), Spending::Allowed { withheld: 0 });
+        }
+        assert_eq!(budget.take(start), Spending::Withheld);
+        let later = start + Duration::from_secs(5);
+        assert_eq!(budget.take(later), Spending::Allowed { withheld: 1 });
+        assert_eq!(budget.take(later), Spending::Allowed { withheld: 0 });
+    }
+
+    #[test]
+    fn a_flood_is_logged_once_and_counted() {
+        let start = Instant::now();
+        let mut throttle = Throttle::default();
+        assert_eq!(throttle.count(start), Some(1));
+        for _ in 0..99 {
+            assert_eq!(throttle.count(start + Duration::from_secs(1)), None);
+        }
+        assert_eq!(throttle.count(start + Duration::from_secs(6)), Some(100));
+    }
+
+    #[test]
+    fn waiting_grows_to_a_second_and_no_further() {
+        let mut backoff = Backoff::default();
+        let total: Duration = (0..8).map(|_| backoff.next()).sum();
+        assert_eq!(backoff.next(), Duration::from_secs(1));
+        assert!(total < Duration::from_secs(3));
+    }
+}

@@ -1,0 +1,247 @@
+//! Drives the sans-IO [`mqtt::Client`] over a TCP connection: the shell of every client that
+//! runs in this process.
+//!
+//! [`Driver::next`] keeps the client's loop (drain its events, write what it wants sent, arm its
+//! timer) and may be dropped at any await without losing anything.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use mqtt::client::SessionSnapshot;
+use mqtt::{Client, ClientOptions, Event, Instant, ReasonCode};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant as Monotonic, sleep_until, timeout};
+use tracing::debug;
+
+use crate::clock::Clock;
+
+/// Room for what is read at once.
+const READ_CHUNK: usize = 4 * 1024;
+/// For the last bytes to leave, and the server to close.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+type Opening = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
+
+enum Transport {
+    Closed,
+    Opening(Opening),
+    Open(TcpStream),
+}
+
+/// A client with its socket.
+pub(crate) struct Driver {
+    clock: Clock,
+    address: SocketAddr,
+    client: Client,
+    transport: Transport,
+    /// What the client wants sent and the socket has not taken yet.
+    unsent: BytesMut,
+    incoming: BytesMut,
+}
+
+/// What waiting brought.
+enum Woken {
+    Opened(io::Result<TcpStream>),
+    Readable(io::Result<()>),
+    Writable(io::Result<()>),
+    ClientTimer,
+    Deadline,
+}
+
+impl Driver {
+    /// A client that connects to `address` as soon as [`next`](Self::next) is awaited.
+    pub(crate) fn new(clock: Clock, address: SocketAddr, options: ClientOptions) -> Self {
+        Self {
+            clock,
+            address,
+            client: Client::new(clock.now(), options),
+            transport: Transport::Closed,
+            unsent: BytesMut::new(),
+            incoming: BytesMut::new(),
+        }
+    }
+
+    /// The client, and the time that its methods want to know.
+    pub(crate) fn client(&mut self) -> (&mut Client, Instant) {
+        (&mut self.client, self.clock.now())
+    }
+
+    /// The client's next event, or `None` at `deadline`.
+    pub(crate) async fn next(&mut self, deadline: Monotonic) -> Option<Event> {
+        loop {
+            if let Some(event) = self.settle() {
+                return Some(event);
+            }
+            match self.wait(deadline).await {
+                Woken::Opened(Ok(stream)) => {
+                    // Small packets both ways; an error here shows when reading.
+                    let _ = stream.set_nodelay(true);
+                    self.transport = Transport::Open(stream);
+                    self.client.handle_transport_open(self.clock.now());
+                }
+                Woken::Opened(Err(error)) => self.lost(&error),
+                Woken::Readable(result) => {
+                    if let Err(error) = result.and_then(|()| self.read()) {
+                        self.lost(&error);
+                    }
+                }
+                Woken::Writable(result) => {
+                    if let Err(error) = result.and_then(|()| self.write()) {
+                        self.lost(&error);
+                    }
+                }
+                Woken::ClientTimer => self.client.handle_timeout(self.clock.now()),
+                Woken::Deadline => return None,
+            }
+        }
+    }
+
+    /// Waits until all that was published has left (`QoS` 1 and 2: is acknowledged), or `deadline`.
+    pub(crate) async fn flushed(&mut self, deadline: Monotonic) {
+        while self.client.queued().0 > 0
+            && Monotonic::now() < deadline
+            && self.next(deadline).await.is_some()
+        {}
+    }
+
+    /// Says DISCONNECT, and closes. What is unfinished can go on in a later client.
+    pub(crate) async fn disconnect(mut self) -> SessionSnapshot {
+        let session = self.client.session();
+        self.client
+            .disconnect(self.clock.now(), ReasonCode::Success);
+        if let Transport::Open(stream) = std::mem::replace(&mut self.transport, Transport::Closed) {
+            self.client.poll_transmit(&mut self.unsent);
+            say_last(stream, self.unsent).await;
+        }
+        session
+    }
+
+    /// Is gone without a word: the server has to find out, and publishes the will.
+    pub(crate) fn vanish(self) -> SessionSnapshot {
+        self.client.session()
+    }
+
+    /// Does what the client wants done; stops at an event that is for others.
+    fn settle(&mut self) -> Option<Event> {
+        while let Some(event) = self.client.poll_event() {
+            match event {
+                Event::OpenTransport => {
+                    self.unsent.clear();
+                    self.transport = Transport::Opening(Box::pin(TcpStream::connect(self.address)));
+                }
+                Event::CloseTransport => {
+                    self.client.poll_transmit(&mut self.unsent);
+                    if let Transport::Open(stream) =
+                        std::mem::replace(&mut self.transport, Transport::Closed)
+                    {
+                        tokio::spawn(say_last(stream, std::mem::take(&mut self.unsent)));
+                    }
+                }
+                other => return Some(other),
+            }
+        }
+        // While the socket does not keep up, the client's own bounded queue holds the rest.
+        if self.unsent.is_empty()
+            && matches!(self.transport, Transport::Open(_))
+            && self.client.poll_transmit(&mut self.unsent)
+        {
+            // Straight to the socket: it nearly always has room. If not, waiting will tell.
+            if let Err(error) = self.write() {
+                self.lost(&error);
+                return self.settle();
+            }
+        }
+        None
+    }
+
+    async fn wait(&mut self, deadline: Monotonic) -> Woken {
+        let timer = self
+            .client
+            .poll_timeout()
+            .map(|(at, _)| self.clock.deadline(at));
+        let sleep = sleep_until(timer.map_or(deadline, |timer| timer.min(deadline)));
+        let is_client_timer = timer.is_some_and(|timer| timer < deadline);
+        let wants_to_write = !self.unsent.is_empty();
+        let on_transport = async {
+            match &mut self.transport {
+                Transport::Closed => std::future::pending().await,
+                Transport::Opening(opening) => Woken::Opened(opening.await),
+                Transport::Open(stream) => tokio::select! {
+                    result = stream.readable() => Woken::Readable(result),
+                    result = stream.writable(), if wants_to_write => Woken::Writable(result),
+                },
+            }
+        };
+        tokio::select! {
+            woken = on_transport => woken,
+            () = sleep => if is_client_timer { Woken::ClientTimer } else { Woken::Deadline },
+        }
+    }
+
+    fn read(&mut self) -> io::Result<()> {
+        let Transport::Open(stream) = &self.transport else {
+            return Ok(());
+        };
+        self.incoming.reserve(READ_CHUNK);
+        match stream.try_read_buf(&mut self.incoming) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => {
+                let bytes = self.incoming.split().freeze();
+                if let Err(error) = self.client.handle_input(self.clock.now(), bytes) {
+                    // The client has dealt with it already, and tells by an event.
+                    debug!(server = %self.address, "the server broke the protocol: {error}");
+                }
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        let Transport::Open(stream) = &self.transport else {
+            return Ok(());
+        };
+        while !self.unsent.is_empty() {
+            match stream.try_write(&self.unsent) {
+                Ok(count) => self.unsent.advance(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn lost(&mut self, error: &io::Error) {
+        debug!(server = %self.address, "connection lost: {error}");
+        self.transport = Transport::Closed;
+        self.unsent.clear();
+        self.client.handle_transport_closed(self.clock.now());
+    }
+}
+
+/// Writes the last bytes and waits for the server to close, so that they are not thrown away
+/// with what it has sent meanwhile.
+async fn say_last(mut stream: TcpStream, mut bytes: BytesMut) {
+    let saying = async {
+        stream.write_all_buf(&mut bytes).await?;
+        stream.shutdown().await?;
+        let mut ignored = [0; 256];
+        loop {
+            stream.readable().await?;
+            match stream.try_read(&mut ignored) {
+                Ok(0) => return io::Result::Ok(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    };
+    // Whether the server was still there to hear it makes no difference any more.
+    let _ = timeout(LAST_WORDS, saying).await;
+}

@@ -1,0 +1,278 @@
+//! `beaconry serve`: starts everything, waits for the end, ends everything in order.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::BrokerOptions;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+use tracing::{info, warn};
+
+use crate::cli::ServeArgs;
+use crate::clock::Clock;
+use crate::http::Http;
+use crate::limits::{self, Limits};
+use crate::listener::{Accepted, Listener};
+use crate::shard::{self, NewConnection, Transport};
+use crate::{demo, logging};
+
+/// Why the server could not start, or not go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    #[error("cannot listen on {address} for {what}: {error}{hint}", hint = hint(error, flag))]
+    Listen {
+        address: SocketAddr,
+        what: &'static str,
+        flag: &'static str,
+        error: io::Error,
+    },
+    #[error("cannot start: {0}")]
+    Start(#[from] io::Error),
+    #[error("the broker's thread ended without being asked to; this is a mistake in beaconry")]
+    BrokerEnded,
+}
+
+fn hint(error: &io::Error, flag: &str) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("; another program uses it, give a different one with {flag} ADDR")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("; ports below 1024 need privileges, give a different one with {flag} ADDR")
+        }
+        _ => format!("; give a different one with {flag} ADDR"),
+    }
+}
+
+/// Serves until a signal says to end.
+pub(crate) fn run(arguments: &ServeArgs) -> Result<(), ServeError> {
+    logging::start(&arguments.log);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let served = runtime.block_on(serve(arguments));
+    // HTTP answers that are still under way are cut: they are files, and can be had again.
+    runtime.shutdown_background();
+    served
+}
+
+async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
+    let mqtt = listen(arguments.mqtt, "MQTT", "--mqtt").await?;
+    let http = listen(arguments.http, "HTTP", "--http").await?;
+    let (mqtt_address, http_address) = (mqtt.local_addr()?, http.local_addr()?);
+    let mut signals = Signals::new()?;
+
+    let room = limits::raise_open_files();
+    let wanted = usize::try_from(arguments.max_connections).unwrap_or(usize::MAX);
+    let limits = Limits::new(wanted.min(room));
+    if room < wanted {
+        info!(
+            "at most {room} connections at once, because of the system's limit of open files (ulimit -n)"
+        );
+    }
+
+    let clock = Clock::new();
+    let (shard, mut shard_ended) = shard::spawn(clock, broker_options(arguments))?;
+    let (end, ending) = watch::channel(false);
+    tokio::spawn(accept_mqtt(
+        Listener::new(mqtt, "mqtt", Arc::clone(&limits)),
+        shard.clone(),
+        ending.clone(),
+    ));
+    let website = Arc::new(Http::new(
+        shard.clone(),
+        Arc::clone(&limits),
+        arguments.connect_timeout,
+    ));
+    let has_dashboard = website.has_dashboard();
+    tokio::spawn(website.serve(Listener::new(http, "http", limits), ending));
+    let demo = (arguments.demo > 0)
+        .then(|| {
+            demo::spawn(
+                arguments.demo,
+                reachable(mqtt_address),
+                arguments.demo_interval,
+            )
+        })
+        .transpose()?;
+
+    announce(mqtt_address, http_address)?;
+    if has_dashboard {
+        info!(
+            "open http://{} in a browser; devices connect to mqtt://{}",
+            reachable(http_address),
+            reachable(mqtt_address)
+        );
+    } else {
+        warn!(
+            "built without the dashboard: `cargo xtask serve` builds both; devices connect to mqtt://{}",
+            reachable(mqtt_address)
+        );
+    }
+
+    tokio::select! {
+        name = signals.next() => info!("{name}: ending, clients are told"),
+        _ = &mut shard_ended => return Err(ServeError::BrokerEnded),
+    }
+    tokio::select! {
+        () = wind_down(demo, end, shard, shard_ended) => info!("ended"),
+        name = signals.next() => warn!("{name} again: ending at once"),
+    }
+    Ok(())
+}
+
+/// The demo's devices sign out first; then nobody new is let in; then clients are told.
+async fn wind_down(
+    demo: Option<demo::Handle>,
+    end: watch::Sender<bool>,
+    shard: shard::Handle,
+    shard_ended: oneshot::Receiver<()>,
+) {
+    /// For the shard's own time-outs to have passed, and some more.
+    const PATIENCE: Duration = Duration::from_secs(5);
+    if let Some(demo) = demo {
+        demo.stop().await;
+    }
+    end.send_replace(true);
+    shard.shut_down().await;
+    if tokio::time::timeout(PATIENCE, shard_ended).await.is_err() {
+        warn!("the broker did not end in time");
+    }
+}
+
+async fn listen(
+    address: SocketAddr,
+    what: &'static str,
+    flag: &'static str,
+) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| ServeError::Listen {
+            address,
+            what,
+            flag,
+            error,
+        })
+}
+
+fn broker_options(arguments: &ServeArgs) -> BrokerOptions {
+    let mut options = BrokerOptions {
+        seed: RandomState::new().hash_one("broker"),
+        ..BrokerOptions::default()
+    };
+    options.limits.maximum_packet_size = arguments.max_packet_size;
+    options.limits.connect_timeout = arguments.connect_timeout;
+    // The listeners count and refuse, WebSockets and HTTP included.
+    options.limits.connections = usize::MAX;
+    // The largest message must fit, or it could be published and never delivered.
+    let packet = usize::try_from(arguments.max_packet_size).unwrap_or(usize::MAX);
+    options.limits.out_buffer_bytes = options.limits.out_buffer_bytes.max(packet);
+    options.limits.queue_bytes = options.limits.queue_bytes.max(packet.saturating_mul(2));
+    options
+}
+
+async fn accept_mqtt(
+    mut listener: Listener,
+    shard: shard::Handle,
+    mut ending: watch::Receiver<bool>,
+) {
+    loop {
+        let Accepted {
+            stream,
+            peer,
+            permit,
+        } = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = ending.wait_for(|ending| *ending) => return,
+        };
+        match stream.into_std() {
+            Ok(stream) => {
+                let permit = Arc::new(permit);
+                shard
+                    .open(NewConnection {
+                        stream,
+                        peer,
+                        permit,
+                        transport: Transport::Tcp,
+                    })
+                    .await;
+            }
+            Err(error) => warn!(%peer, "cannot hand the socket over: {error}"),
+        }
+    }
+}
+
+/// The line that scripts and tests wait for: everything before it is done.
+fn announce(mqtt: SocketAddr, http: SocketAddr) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "ready mqtt={mqtt} http={http}")?;
+    stdout.flush()
+}
+
+/// Where a program on this machine finds what listens on `address`.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_in_use_is_one_line_that_says_what_to_do() {
+        let error = ServeError::Listen {
+            address: SocketAddr::from(([127, 0, 0, 1], 1883)),
+            what: "MQTT",
+            flag: "--mqtt",
+            error: io::Error::from(io::ErrorKind::AddrInUse),
+        };
+        let line = error.to_string();
+        assert!(
+            line.contains("127.0.0.1:1883") && line.contains("--mqtt ADDR") && !line.contains('\n'),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn the_demo_finds_a_server_that_listens_everywhere() {
+        assert_eq!(
+            reachable("0.0.0.0:5".parse().unwrap()).to_string(),
+            "127.0.0.1:5"
+        );
+        assert_eq!(reachable("[::]:5".parse().unwrap()).to_string(), "[::1]:5");
+        assert_eq!(
+            reachable("10.1.2.3:5".parse().unwrap()).to_string(),
+            "10.1.2.3:5"
+        );
+    }
+}

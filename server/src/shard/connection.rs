@@ -1,0 +1,219 @@
+//! One connection and its one task.
+//!
+//! The task waits for bytes to read and, while the peer does not keep up, for room to write.
+//! At rest it holds no buffer. Others write to the connection too (whoever published what it
+//! subscribed to), at once and on the task's behalf: with its waker, so that what could not be
+//! written wakes the task when it can.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use broker::{Conn, Input};
+use bytes::BytesMut;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tracing::debug;
+
+use super::core::Core;
+use super::transport::{Carrier, CarrierError, Received};
+use crate::limits::Permit;
+
+/// For a peer that is being closed to take the last bytes and close its side.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How often a connection reads before others have their turn.
+const READS_A_TURN: usize = 4;
+
+pub(super) struct Connection {
+    conn: Conn,
+    peer: SocketAddr,
+    /// `None` once the task has taken it to close it.
+    carrier: RefCell<Option<Carrier>>,
+    /// What was taken from the broker and is not with the system yet.
+    unsent: RefCell<BytesMut>,
+    writing: Cell<Writing>,
+    open: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+    /// Dropped with the connection.
+    _permit: Arc<Permit>,
+}
+
+/// Whether the peer keeps up.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Writing {
+    /// All that was given is with the system.
+    Done,
+    /// The task waits for room.
+    Blocked,
+}
+
+/// Why the task's waiting ended.
+enum Ended {
+    /// The broker closed the connection.
+    Dismissed,
+    /// The peer closed it.
+    Left,
+    /// It cannot go on.
+    Failed(CarrierError),
+}
+
+impl Connection {
+    pub(super) fn new(
+        conn: Conn,
+        peer: SocketAddr,
+        carrier: Carrier,
+        permit: Arc<Permit>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            conn,
+            peer,
+            carrier: RefCell::new(Some(carrier)),
+            unsent: RefCell::default(),
+            writing: Cell::new(Writing::Done),
+            open: Cell::new(true),
+            waker: RefCell::default(),
+            _permit: permit,
+        })
+    }
+
+    pub(super) const fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Whether nothing waits to be written.
+    pub(super) fn keeps_up(&self) -> bool {
+        self.writing.get() == Writing::Done
+    }
+
+    /// Writes `bytes` as far as the system takes them now; the task writes the rest. `true`: all
+    /// of them. `bytes` is empty afterwards.
+    ///
+    /// A failure is not reported here: reading fails too, and the task sees that.
+    pub(super) fn write(&self, bytes: &mut BytesMut) -> bool {
+        if !self.keeps_up() {
+            self.unsent.borrow_mut().extend_from_slice(bytes);
+            bytes.clear();
+            return false;
+        }
+        let waker = self.waker.borrow();
+        let mut cx = Context::from_waker(waker.as_ref().unwrap_or(Waker::noop()));
+        let mut carrier = self.carrier.borrow_mut();
+        let Some(carrier) = carrier.as_mut() else {
+            bytes.clear();
+            return true;
+        };
+        match carrier.poll_write(&mut cx, bytes) {
+            Poll::Ready(_) => {
+                bytes.clear();
+                true
+            }
+            Poll::Pending => {
+                // A copy of its own, so that the shard's buffer is not kept by a slow peer.
+                *self.unsent.borrow_mut() = BytesMut::from(&bytes[..]);
+                bytes.clear();
+                self.writing.set(Writing::Blocked);
+                false
+            }
+        }
+    }
+
+    /// The broker is done with it: the task writes what is left and closes.
+    pub(super) fn close(&self) {
+        self.open.set(false);
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// The task: from the first byte to the last.
+    pub(super) async fn run(self: Rc<Self>, core: Rc<Core>) {
+        core.task_began();
+        self.live(&core).await;
+        core.task_ends();
+    }
+
+    async fn live(&self, core: &Core) {
+        let ended = poll_fn(|cx| self.poll(core, cx)).await;
+        let good_bye = match &ended {
+            Ended::Dismissed | Ended::Left => (CloseCode::Normal, ""),
+            Ended::Failed(CarrierError::Io(error)) => {
+                debug!(peer = %self.peer, "connection lost: {error}");
+                (CloseCode::Normal, "")
+            }
+            Ended::Failed(CarrierError::Rule { code, what }) => {
+                core.websocket_fault(self.peer, what);
+                (*code, what.as_str())
+            }
+        };
+        core.forget(self.conn);
+        match ended {
+            Ended::Dismissed => {}
+            Ended::Left | Ended::Failed(_) => core.input(Input::Closed(self.conn)),
+        }
+        let Some(carrier) = self.carrier.borrow_mut().take() else {
+            return;
+        };
+        let unsent = self.unsent.take();
+        // Boxed: the task is as large as its largest state, and this one is short.
+        let _ = timeout(LAST_WORDS, Box::pin(carrier.finish(unsent, good_bye))).await;
+    }
+
+    fn poll(&self, core: &Core, cx: &mut Context<'_>) -> Poll<Ended> {
+        self.remember(cx);
+        if !self.open.get() {
+            return Poll::Ready(Ended::Dismissed);
+        }
+        if let Poll::Ready(Err(error)) = self.poll_unsent(core, cx) {
+            return Poll::Ready(Ended::Failed(error));
+        }
+        for _ in 0..READS_A_TURN {
+            let received = match self.carrier.borrow_mut().as_mut() {
+                Some(carrier) => carrier.poll_read(cx, &mut core.read_buffer()),
+                None => return Poll::Ready(Ended::Dismissed),
+            };
+            match received {
+                Poll::Ready(Ok(Received::Bytes(bytes))) => {
+                    core.input(Input::Bytes(self.conn, bytes));
+                }
+                Poll::Ready(Ok(Received::End)) => return Poll::Ready(Ended::Left),
+                Poll::Ready(Err(error)) => return Poll::Ready(Ended::Failed(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+            if !self.open.get() {
+                return Poll::Ready(Ended::Dismissed);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_unsent(&self, core: &Core, cx: &mut Context<'_>) -> Poll<Result<(), CarrierError>> {
+        if self.keeps_up() {
+            return Poll::Ready(Ok(()));
+        }
+        let written = match self.carrier.borrow_mut().as_mut() {
+            Some(carrier) => carrier.poll_write(cx, &mut self.unsent.borrow_mut()),
+            None => Poll::Ready(Ok(())),
+        };
+        if let Poll::Ready(Ok(())) = written {
+            self.unsent.take();
+            self.writing.set(Writing::Done);
+            core.drained(self.conn);
+        }
+        written
+    }
+
+    fn remember(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if waker
+            .as_ref()
+            .is_none_or(|waker| !waker.will_wake(cx.waker()))
+        {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+}

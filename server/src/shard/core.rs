@@ -1,0 +1,262 @@
+//! The shard's turn: input goes into the broker, what the broker says is done.
+//!
+//! Flushing waits for the other tasks that are ready in the same round of the runtime: the more
+//! there is to do, the more goes out with one write.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use broker::{Broker, BrokerOptions, CloseReason, Conn, ConnectedClient, Input, Output, Peer};
+use bytes::BytesMut;
+use mqtt::Instant;
+use tokio::sync::Notify;
+use tracing::{debug, warn};
+
+use super::Snapshot;
+use super::auth::Authenticator;
+use super::connection::Connection;
+use crate::clock::Clock;
+use crate::listener::{Budget, Spending};
+
+pub(super) struct Core {
+    clock: Clock,
+    broker: RefCell<Broker>,
+    authenticator: Authenticator,
+    connections: RefCell<HashMap<Conn, Rc<Connection>>>,
+    next_conn: Cell<u64>,
+    /// Connections with bytes to be taken from the broker.
+    dirty: RefCell<Vec<Conn>>,
+    flush: Notify,
+    timer: Timer,
+    read_buffer: RefCell<BytesMut>,
+    write_buffer: RefCell<BytesMut>,
+    websocket_faults: Cell<u64>,
+    tasks: Cell<usize>,
+    task_ended: Notify,
+    warnings: RefCell<Budget>,
+}
+
+/// The one timer of the shard.
+#[derive(Default)]
+struct Timer {
+    due: Cell<Option<Instant>>,
+    changed: Notify,
+}
+
+impl Core {
+    pub(super) fn new(
+        clock: Clock,
+        options: BrokerOptions,
+        authenticator: Authenticator,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            clock,
+            broker: RefCell::new(Broker::new(clock.now(), options)),
+            authenticator,
+            connections: RefCell::default(),
+            next_conn: Cell::new(0),
+            dirty: RefCell::default(),
+            flush: Notify::new(),
+            timer: Timer::default(),
+            read_buffer: RefCell::default(),
+            write_buffer: RefCell::default(),
+            websocket_faults: Cell::new(0),
+            tasks: Cell::new(0),
+            task_ended: Notify::new(),
+            warnings: RefCell::default(),
+        })
+    }
+
+    /// A number for a connection, never given again.
+    pub(super) fn next_conn(&self) -> Conn {
+        let conn = self.next_conn.get() + 1;
+        self.next_conn.set(conn);
+        Conn(conn)
+    }
+
+    /// The broker is told of a connection, which the others can write to from now on.
+    pub(super) fn open(&self, conn: Conn, peer: Peer, connection: Rc<Connection>) {
+        self.connections.borrow_mut().insert(conn, connection);
+        self.input(Input::Opened(conn, peer));
+    }
+
+    /// No one can write to it any more.
+    pub(super) fn forget(&self, conn: Conn) {
+        self.connections.borrow_mut().remove(&conn);
+    }
+
+    /// A connection's task begins: the shard does not end before it, if it ends in time.
+    pub(super) fn task_began(&self) {
+        self.tasks.set(self.tasks.get() + 1);
+    }
+
+    pub(super) fn task_ends(&self) {
+        self.tasks.set(self.tasks.get().saturating_sub(1));
+        self.task_ended.notify_one();
+    }
+
+    pub(super) fn task_count(&self) -> usize {
+        self.tasks.get()
+    }
+
+    /// Some task has ended since this was last asked.
+    pub(super) async fn task_ended(&self) {
+        self.task_ended.notified().await;
+    }
+
+    /// All of what was taken for `conn` has been written.
+    pub(super) fn drained(&self, conn: Conn) {
+        self.input(Input::Drained(conn));
+    }
+
+    pub(super) fn read_buffer(&self) -> RefMut<'_, BytesMut> {
+        self.read_buffer.borrow_mut()
+    }
+
+    /// A client broke a rule of WebSocket, below MQTT.
+    pub(super) fn websocket_fault(&self, peer: SocketAddr, what: &str) {
+        self.websocket_faults.set(self.websocket_faults.get() + 1);
+        self.warn(|| warn!(%peer, "closed: broke the WebSocket protocol, {what}"));
+    }
+
+    /// Logs, unless so much was logged already that a hostile client could fill the disk.
+    fn warn(&self, log: impl FnOnce()) {
+        match self.warnings.borrow_mut().take(tokio::time::Instant::now()) {
+            Spending::Allowed { withheld: 0 } => log(),
+            Spending::Allowed { withheld } => {
+                warn!("{withheld} warnings about clients were not logged: too many at once");
+                log();
+            }
+            Spending::Withheld => {}
+        }
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            broker: self.broker.borrow().metrics().clone(),
+            websocket_faults: self.websocket_faults.get(),
+        }
+    }
+
+    /// One turn.
+    pub(super) fn input(&self, input: Input) {
+        let mut broker = self.broker.borrow_mut();
+        broker.handle_input(self.clock.now(), input);
+        loop {
+            match broker.poll_output() {
+                Output::Write(conn) => self.dirty.borrow_mut().push(conn),
+                Output::Close(conn, reason) => self.close(&mut broker, conn, &reason),
+                Output::Authenticate(conn, credentials) => {
+                    let decision = self.authenticator.decide(&credentials);
+                    broker.handle_input(self.clock.now(), Input::Authenticated(conn, decision));
+                }
+                Output::Connected(conn, client) => log_connected(conn, &client),
+                // Nothing is stored yet, and the broker was told so: `durable` is not set.
+                Output::Persist(lsn, _) => {
+                    broker.handle_input(self.clock.now(), Input::Persisted(lsn));
+                }
+                Output::ToShard(_, message) => match message {},
+                Output::Idle(due) => {
+                    self.timer.set(due);
+                    break;
+                }
+            }
+        }
+        if !self.dirty.borrow().is_empty() {
+            self.flush.notify_one();
+        }
+    }
+
+    fn close(&self, broker: &mut Broker, conn: Conn, reason: &CloseReason) {
+        let Some(connection) = self.connections.borrow_mut().remove(&conn) else {
+            return;
+        };
+        let mut bytes = self.write_buffer.borrow_mut();
+        broker.take_writes(conn, &mut bytes);
+        connection.write(&mut bytes);
+        let peer = connection.peer();
+        if reason.cause.is_fault() {
+            self.warn(|| warn!(%peer, "closed: {reason}"));
+        } else {
+            debug!(%peer, "closed: {reason}");
+        }
+        connection.close();
+    }
+
+    /// Runs for ever: writes to every connection that the broker has something for.
+    pub(super) async fn flush_loop(&self) {
+        let mut batch = Vec::new();
+        loop {
+            self.flush.notified().await;
+            std::mem::swap(&mut batch, &mut self.dirty.borrow_mut());
+            for conn in batch.drain(..) {
+                self.flush_one(conn);
+            }
+        }
+    }
+
+    fn flush_one(&self, conn: Conn) {
+        let Some(connection) = self.connections.borrow().get(&conn).cloned() else {
+            return;
+        };
+        let all = {
+            let mut bytes = self.write_buffer.borrow_mut();
+            self.broker.borrow_mut().take_writes(conn, &mut bytes);
+            connection.write(&mut bytes)
+        };
+        if all {
+            self.drained(conn);
+        }
+    }
+
+    /// Runs for ever: tells the broker when the time that it waits for has come.
+    pub(super) async fn timer_loop(&self) {
+        loop {
+            let changed = self.timer.changed.notified();
+            match self.timer.due.get() {
+                None => changed.await,
+                Some(due) => tokio::select! {
+                    () = tokio::time::sleep_until(self.clock.deadline(due)) => {
+                        self.timer.due.set(None);
+                        self.input(Input::Timeout);
+                    }
+                    () = changed => {}
+                },
+            }
+        }
+    }
+}
+
+impl Timer {
+    /// A later time needs no waking: being early does no harm.
+    fn set(&self, due: Option<Instant>) {
+        let Some(due) = due else { return };
+        if self.due.get().is_none_or(|armed| due < armed) {
+            self.due.set(Some(due));
+            self.changed.notify_one();
+        }
+    }
+}
+
+fn log_connected(conn: Conn, client: &ConnectedClient) {
+    let ConnectedClient {
+        client_id,
+        version,
+        keep_alive,
+        session_present,
+        peer,
+        ..
+    } = client;
+    let Conn(number) = conn;
+    debug!(
+        number,
+        ?client_id,
+        ?version,
+        keep_alive,
+        session_present,
+        ?peer,
+        "connected"
+    );
+}

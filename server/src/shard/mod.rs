@@ -1,0 +1,187 @@
+//! A shard: one thread that owns one broker and all of its connections.
+//!
+//! Nothing is shared with other threads, so nothing is locked. Sockets come in through the
+//! [`Handle`]; a session lives on the shard for as long as it lives.
+
+mod auth;
+mod connection;
+mod core;
+mod transport;
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{BrokerOptions, Input, Peer};
+use bytes::Bytes;
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{LocalSet, coop, spawn_local};
+use tokio::time::Instant;
+use tracing::warn;
+
+use self::auth::Authenticator;
+use self::connection::Connection;
+use self::core::Core;
+use self::transport::Carrier;
+use crate::clock::Clock;
+use crate::limits::Permit;
+
+/// How many commands may wait; beyond, accepting connections waits too.
+const COMMANDS: usize = 256;
+/// How long clients get to take the good-bye and close when the server ends.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Talks to the shard from other threads.
+#[derive(Clone, Debug)]
+pub(crate) struct Handle {
+    commands: mpsc::Sender<Command>,
+}
+
+/// A socket on its way to its shard.
+#[derive(Debug)]
+pub(crate) struct NewConnection {
+    pub(crate) stream: std::net::TcpStream,
+    pub(crate) peer: SocketAddr,
+    pub(crate) permit: Arc<Permit>,
+    pub(crate) transport: Transport,
+}
+
+/// What a new connection speaks.
+#[derive(Debug)]
+pub(crate) enum Transport {
+    /// MQTT.
+    Tcp,
+    /// MQTT in the binary messages of a WebSocket, whose handshake is done.
+    WebSocket {
+        /// What came behind the handshake.
+        already_read: Bytes,
+    },
+}
+
+/// What the shard counts.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) broker: broker::Metrics,
+    pub(crate) websocket_faults: u64,
+}
+
+#[derive(Debug)]
+enum Command {
+    Open(NewConnection),
+    Snapshot(oneshot::Sender<Snapshot>),
+    Shutdown,
+}
+
+/// Starts the shard's thread. The second value is there when the thread has ended.
+pub(crate) fn spawn(
+    clock: Clock,
+    mut options: BrokerOptions,
+) -> io::Result<(Handle, oneshot::Receiver<()>)> {
+    let authenticator = Authenticator::Everyone;
+    options.authenticate = authenticator.asks();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (commands, inbox) = mpsc::channel(COMMANDS);
+    let (ended, has_ended) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("shard".to_owned())
+        .spawn(move || {
+            let max_packet_size = options.limits.maximum_packet_size;
+            let core = Core::new(clock, options, authenticator);
+            runtime.block_on(LocalSet::new().run_until(run(core, inbox, max_packet_size)));
+            // Nobody to tell: the main thread is gone already.
+            let _ = ended.send(());
+        })?;
+    Ok((Handle { commands }, has_ended))
+}
+
+impl Handle {
+    /// Gives the shard a connection; waits while it has too many new ones. One that comes while
+    /// the shard ends is dropped, and so closed.
+    pub(crate) async fn open(&self, connection: NewConnection) {
+        let _ = self.commands.send(Command::Open(connection)).await;
+    }
+
+    /// What the shard has counted; `None` if it does not answer within a second.
+    pub(crate) async fn snapshot(&self) -> Option<Snapshot> {
+        let (answer, answered) = oneshot::channel();
+        let asked = async {
+            self.commands.send(Command::Snapshot(answer)).await.ok()?;
+            answered.await.ok()
+        };
+        tokio::time::timeout(Duration::from_secs(1), asked)
+            .await
+            .ok()
+            .flatten()
+    }
+
+    /// Tells every client that the server ends. The thread ends when they have taken it, or
+    /// after a bounded time.
+    pub(crate) async fn shut_down(&self) {
+        let _ = self.commands.send(Command::Shutdown).await;
+    }
+}
+
+async fn run(core: Rc<Core>, mut inbox: mpsc::Receiver<Command>, max_packet_size: u32) {
+    // Writes on behalf of other tasks: must not be made to wait for having written a lot.
+    let flushing = Rc::clone(&core);
+    spawn_local(coop::unconstrained(
+        async move { flushing.flush_loop().await },
+    ));
+    let timing = Rc::clone(&core);
+    spawn_local(async move { timing.timer_loop().await });
+
+    while let Some(command) = inbox.recv().await {
+        match command {
+            Command::Open(connection) => open(&core, connection, max_packet_size).await,
+            Command::Snapshot(answer) => drop(answer.send(core.snapshot())),
+            Command::Shutdown => break,
+        }
+    }
+    inbox.close();
+    core.input(Input::Shutdown);
+    farewell(&core).await;
+}
+
+async fn open(core: &Rc<Core>, new: NewConnection, max_packet_size: u32) {
+    let NewConnection {
+        stream,
+        peer,
+        permit,
+        transport,
+    } = new;
+    let stream = match TcpStream::from_std(stream) {
+        Ok(stream) => stream,
+        Err(error) => return warn!(%peer, "cannot take over a socket: {error}"),
+    };
+    let (carrier, transport) = match transport {
+        Transport::Tcp => (Carrier::Tcp(stream), broker::Transport::Tcp),
+        Transport::WebSocket { already_read } => (
+            Carrier::websocket(stream, already_read, max_packet_size).await,
+            broker::Transport::WebSocket,
+        ),
+    };
+    let conn = core.next_conn();
+    let connection = Connection::new(conn, peer, carrier, permit);
+    core.open(
+        conn,
+        Peer {
+            address: Some(peer),
+            transport,
+        },
+        Rc::clone(&connection),
+    );
+    spawn_local(connection.run(Rc::clone(core)));
+}
+
+/// Waits until every connection's task has ended, for a bounded time.
+async fn farewell(core: &Core) {
+    let end = Instant::now() + FAREWELL;
+    while core.task_count() > 0 && Instant::now() < end {
+        let _ = tokio::time::timeout_at(end, core.task_ended()).await;
+    }
+}
