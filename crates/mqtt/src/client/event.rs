@@ -47,7 +47,7 @@ pub enum Event {
     /// for. Its parts are slices of the input; what is kept for long should be kept as
     /// [`Publish::detach`]'s copy.
     Message(Publish),
-    /// What became of a publication: comes once for each that was accepted.
+    /// What became of a publication.
     Published {
         /// Which.
         id: PublishId,
@@ -99,7 +99,7 @@ pub enum DropCause {
     QoSNotSupported,
     /// The server keeps no retained messages `[MQTT-3.2.2-14]`.
     RetainNotSupported,
-    /// The client was stopped by [`disconnect`](super::Client::disconnect).
+    /// It had not been sent when [`disconnect`](super::Client::disconnect) was called.
     Stopped,
 }
 

@@ -7,7 +7,8 @@
 //!
 //! **Invariant: the loop.** After any `handle_*` or other call, drain
 //! [`poll_event`](Client::poll_event), then write what
-//! [`poll_transmit`](Client::poll_transmit) gives, then arm a timer for
+//! [`poll_transmit`](Client::poll_transmit) gives; if that was something, begin again, as
+//! sending can finish a publication; else arm a timer for
 //! [`poll_timeout`](Client::poll_timeout). Nothing else is needed, and no order of calls
 //! panics.
 //!
@@ -16,10 +17,23 @@
 //! the receive maximum. Events arise from input and from calls, and a shell that keeps to
 //! the loop has drained them before the next one.
 
+mod alias;
+mod connection;
+mod dispatch;
 mod event;
+mod incoming;
+mod keep_alive;
+mod link;
 mod options;
+mod outgoing;
+mod packet_ids;
+mod queue;
+mod reconnect;
 mod session;
 mod state;
+mod subscriptions;
+#[cfg(test)]
+mod tests;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -33,6 +47,14 @@ pub use event::{
 pub use options::{ClientOptions, OfflineQoS0, Reconnect};
 pub use session::SessionSnapshot;
 pub use state::{DisconnectCause, ServerReason, State, Timer};
+
+use connection::{Acquaintance, Farewell};
+use incoming::Incoming;
+use link::Link;
+use outgoing::Outgoing;
+use packet_ids::PacketIds;
+use queue::{Publication, Queue};
+use subscriptions::Subscriptions;
 
 use crate::error::ProtocolError;
 use crate::packet::{Publish, Subscription, SubscriptionIdentifier};
@@ -48,32 +70,68 @@ pub struct Client {
     state: State,
     now: Instant,
     events: VecDeque<Event>,
+    server: Acquaintance,
+    /// There while CONNACK is awaited and while connected.
+    link: Option<Link>,
+    /// The last bytes for a transport that is to be closed.
+    farewell: BytesMut,
+    ids: PacketIds,
+    outgoing: Outgoing,
+    incoming: Incoming,
+    subscriptions: Subscriptions,
+    /// Publications, subscriptions and unsubscriptions so far.
+    requests: u64,
 }
 
 impl Client {
     /// A client that wants to connect: its first event is [`Event::OpenTransport`].
-    pub fn new(now: Instant, options: ClientOptions) -> Self {
-        let state = State::Opening {
-            since: now,
-            attempt: 0,
-        };
-        let events = VecDeque::from([Event::OpenTransport]);
-        Self {
-            options,
-            state,
+    pub fn new(now: Instant, mut options: ClientOptions) -> Self {
+        let session = options.session.take();
+        let queue = Queue::new(options.queue_limit_messages, options.queue_limit_bytes);
+        let mut client = Self {
+            state: State::Opening {
+                since: now,
+                attempt: 0,
+            },
             now,
-            events,
+            events: VecDeque::new(),
+            server: Acquaintance::new(&options),
+            link: None,
+            farewell: BytesMut::new(),
+            ids: PacketIds::new(),
+            outgoing: Outgoing::new(queue, options.lower_qos),
+            incoming: Incoming::default(),
+            subscriptions: Subscriptions::new(options.subscription_limit),
+            requests: 0,
+            options,
+        };
+        if let Some(session) = session {
+            client.restore(session);
         }
+        client.open();
+        client
     }
 
     /// Queues a message; its packet identifier and its topic alias are the client's affair,
     /// and what stands there is replaced.
     ///
     /// [`Event::Published`] tells what became of it.
-    pub fn publish(&mut self, now: Instant, publish: Publish) -> Result<PublishId, PublishError> {
-        self.now = now;
-        let _ = publish;
-        Err(PublishError::Stopped)
+    pub fn publish(
+        &mut self,
+        now: Instant,
+        mut publish: Publish,
+    ) -> Result<PublishId, PublishError> {
+        self.advance(now);
+        let size = self.check(&mut publish)?;
+        let id = PublishId(self.requests);
+        self.outgoing.queue.push(Publication {
+            id,
+            publish,
+            size,
+            since: self.now,
+        })?;
+        self.requests += 1;
+        Ok(id)
     }
 
     /// Asks for messages, and remembers it: when the server has lost the session, the
@@ -95,9 +153,15 @@ impl Client {
         subscriptions: Vec<Subscription>,
         identifier: Option<SubscriptionIdentifier>,
     ) -> Result<SubscribeId, SubscribeError> {
-        self.now = now;
-        let _ = (subscriptions, identifier);
-        Err(SubscribeError::Stopped)
+        self.advance(now);
+        if self.is_stopped() {
+            return Err(SubscribeError::Stopped);
+        }
+        let id = SubscribeId(self.requests);
+        self.subscriptions
+            .subscribe(id, subscriptions, identifier)?;
+        self.requests += 1;
+        Ok(id)
     }
 
     /// Ends subscriptions, and forgets them.
@@ -106,9 +170,14 @@ impl Client {
         now: Instant,
         topic_filters: Vec<TopicFilter>,
     ) -> Result<UnsubscribeId, SubscribeError> {
-        self.now = now;
-        let _ = topic_filters;
-        Err(SubscribeError::Stopped)
+        self.advance(now);
+        if self.is_stopped() {
+            return Err(SubscribeError::Stopped);
+        }
+        let id = UnsubscribeId(self.requests);
+        self.subscriptions.unsubscribe(id, topic_filters)?;
+        self.requests += 1;
+        Ok(id)
     }
 
     /// Ends for good. Over an open connection what may still be sent is sent first, then
@@ -117,8 +186,30 @@ impl Client {
     /// [`ReasonCode::DisconnectWithWill`] asks the server to publish the will all the same;
     /// in version 3.1.1 the connection is closed without DISCONNECT for that.
     pub fn disconnect(&mut self, now: Instant, reason_code: ReasonCode) {
-        self.now = now;
-        let _ = reason_code;
+        self.advance(now);
+        if self.is_stopped() {
+            return;
+        }
+        let mut last = BytesMut::new();
+        self.transmit(&mut last);
+        if let Some(link) = &mut self.link {
+            link.push_encoded(&last);
+        }
+        for publication in self.outgoing.queue.drain() {
+            self.events.push_back(Event::Published {
+                id: publication.id,
+                outcome: PublishOutcome::Dropped(DropCause::Stopped),
+            });
+        }
+        let farewell = match self.state {
+            State::Opening { .. } | State::Connecting { .. } | State::Connected { .. } => {
+                Farewell::Disconnect(reason_code)
+            }
+            State::Waiting { .. } | State::CredentialsNeeded { .. } | State::Stopped { .. } => {
+                Farewell::None
+            }
+        };
+        self.end(DisconnectCause::Requested, farewell);
     }
 
     /// Uses other credentials from the next connection on, and begins that at once if the
@@ -129,9 +220,12 @@ impl Client {
         user_name: Option<Utf8String>,
         password: Option<Bytes>,
     ) {
-        self.now = now;
+        self.advance(now);
         self.options.user_name = user_name;
         self.options.password = password;
+        if let State::CredentialsNeeded { .. } = self.state {
+            self.open();
+        }
     }
 
     /// For the button, for the browser's `online`, for a page that becomes visible.
@@ -140,33 +234,74 @@ impl Client {
     /// caused, but not after [`disconnect`](Self::disconnect) nor while credentials are
     /// needed. Connected: a PINGREQ with a short time-out asks whether that is still true.
     pub fn reconnect_now(&mut self, now: Instant) {
-        self.now = now;
+        self.advance(now);
+        match &self.state {
+            State::Connected { .. } => {
+                if let Some(link) = &mut self.link {
+                    link.keep_alive.probe(self.now, self.options.probe_timeout);
+                }
+            }
+            State::Waiting { .. } => {
+                self.server.backoff.reset();
+                self.open();
+            }
+            State::Stopped { .. } if !self.is_stopped() => self.open(),
+            State::Opening { .. }
+            | State::Connecting { .. }
+            | State::CredentialsNeeded { .. }
+            | State::Stopped { .. } => {}
+        }
     }
 
     /// The transport that [`Event::OpenTransport`] asked for is open.
     pub fn handle_transport_open(&mut self, now: Instant) {
-        self.now = now;
+        if !self.advance(now) {
+            return;
+        }
+        if let State::Opening { since, attempt } = self.state {
+            self.send_connect(since, attempt);
+        }
     }
 
     /// The transport could not be opened, or was closed by the other side or by the network.
     pub fn handle_transport_closed(&mut self, now: Instant) {
-        self.now = now;
+        if !self.advance(now) {
+            return;
+        }
+        match self.state {
+            State::Opening { .. } => {
+                self.end(DisconnectCause::TransportNotOpened, Farewell::None);
+            }
+            State::Connecting { .. } | State::Connected { .. } => {
+                self.end(DisconnectCause::TransportClosed, Farewell::None);
+            }
+            State::Waiting { .. } | State::CredentialsNeeded { .. } | State::Stopped { .. } => {}
+        }
     }
 
     /// Bytes have come. They may hold any part of a packet or many packets.
     ///
     /// An error has already been dealt with (DISCONNECT, close, a later attempt): it is
     /// returned for the log.
-    pub fn handle_input(&mut self, now: Instant, bytes: Bytes) -> Result<(), ProtocolError> {
-        self.now = now;
-        let _ = bytes;
-        Ok(())
+    pub fn handle_input(&mut self, now: Instant, mut bytes: Bytes) -> Result<(), ProtocolError> {
+        if !self.advance(now) {
+            return Ok(());
+        }
+        if let Some(link) = &mut self.link {
+            link.keep_alive.received(self.now);
+        }
+        let result = self.take_packets(&mut bytes);
+        if let Err(error) = &result {
+            let farewell = Farewell::Disconnect(error.reason_code());
+            self.end(DisconnectCause::Protocol(error.clone()), farewell);
+        }
+        result
     }
 
     /// The time of [`poll_timeout`](Self::poll_timeout) has come, or has passed long ago:
     /// what counts is `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.now = now;
+        self.advance(now);
     }
 
     /// Appends to `out` all that may be sent now; `false` if that is nothing.
@@ -174,8 +309,14 @@ impl Client {
     /// A shell whose transport does not keep up may wait with this call: publications then
     /// fill the bounded queue.
     pub fn poll_transmit(&mut self, out: &mut BytesMut) -> bool {
-        let _ = out;
-        false
+        let before = out.len();
+        if self.farewell.is_empty() {
+            self.transmit(out);
+        } else {
+            out.extend_from_slice(&self.farewell);
+            self.farewell = BytesMut::new();
+        }
+        out.len() > before
     }
 
     /// What happened, oldest first.
@@ -186,7 +327,14 @@ impl Client {
     /// When [`handle_timeout`](Self::handle_timeout) is wanted, and what for. Calling it
     /// earlier does no harm.
     pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
-        None
+        match self.state {
+            State::Opening { since, .. } | State::Connecting { since, .. } => {
+                Some((since + self.options.connect_timeout, Timer::Connect))
+            }
+            State::Connected { .. } => self.link.as_ref()?.keep_alive.next(),
+            State::Waiting { until, .. } => Some((until, Timer::Reconnect)),
+            State::CredentialsNeeded { .. } | State::Stopped { .. } => None,
+        }
     }
 
     /// Where the client stands.
@@ -201,12 +349,11 @@ impl Client {
 
     /// How many publications wait for their end, and the bytes that they take.
     pub fn queued(&self) -> (usize, usize) {
-        (0, 0)
+        self.outgoing.queue.counts()
     }
 
-    /// What is not finished, to be stored and given to the client of a later page in
-    /// [`ClientOptions::session`].
-    pub fn session(&self) -> SessionSnapshot {
-        SessionSnapshot::default()
+    /// How many packet identifiers are in use: none when nothing is unfinished.
+    pub fn packet_ids_in_use(&self) -> usize {
+        self.ids.used()
     }
 }

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::error::ProtocolError;
+use crate::error::{EncodeError, ProtocolError};
 use crate::packet::ProtocolVersion;
 use crate::reason::ReasonCode;
 use crate::text::Utf8String;
@@ -78,6 +78,8 @@ pub enum DisconnectCause {
     ByServer(ServerReason),
     /// The server broke the protocol.
     Protocol(ProtocolError),
+    /// The options make no CONNECT: for example a will of more than 65,535 bytes.
+    NotEncodable(EncodeError),
 }
 
 /// What a server says when it refuses or ends a connection.
@@ -123,6 +125,7 @@ impl fmt::Display for DisconnectCause {
             Self::Refused(reason) => write!(f, "the server refused: {reason}"),
             Self::ByServer(reason) => write!(f, "the server disconnected: {reason}"),
             Self::Protocol(error) => write!(f, "the server broke the protocol: {error}"),
+            Self::NotEncodable(error) => write!(f, "the options cannot be sent: {error}"),
         }
     }
 }

@@ -1,0 +1,200 @@
+//! What every call does: takes note of the time, brings packets to where they belong, and
+//! collects what is to be sent.
+
+use alloc::vec::Vec;
+
+use bytes::{Bytes, BytesMut};
+
+use super::Client;
+use super::connection::Farewell;
+use super::event::{Event, PublishError};
+use super::link::Outlet;
+use super::options::OfflineQoS0;
+use super::state::{DisconnectCause, State};
+use crate::codec::encoded_len;
+use crate::error::ProtocolError;
+use crate::packet::{Packet, PacketId, ProtocolVersion, Publish, QoS};
+use crate::reason::ReasonCode;
+use crate::time::Instant;
+
+impl Client {
+    /// Takes note of the time. `false` if with that the connection or the attempt has ended
+    /// or begun: what the shell wants to report is then about a transport that is no more.
+    pub(super) fn advance(&mut self, now: Instant) -> bool {
+        self.now = self.now.max(now);
+        match self.state {
+            State::Opening { since, .. } | State::Connecting { since, .. }
+                if self.now >= since + self.options.connect_timeout =>
+            {
+                self.end(DisconnectCause::ConnectTimeout, Farewell::Close);
+                false
+            }
+            State::Waiting { until, .. } if self.now >= until => {
+                self.open();
+                false
+            }
+            State::Connected { .. } => {
+                let checked = self.link.as_mut().map_or(Ok(()), |link| {
+                    link.keep_alive.check(self.now, self.options.ping_timeout)
+                });
+                match checked {
+                    Ok(()) => true,
+                    Err(why) => {
+                        self.end(why, Farewell::Close);
+                        false
+                    }
+                }
+            }
+            State::Opening { .. }
+            | State::Connecting { .. }
+            | State::Waiting { .. }
+            | State::CredentialsNeeded { .. }
+            | State::Stopped { .. } => true,
+        }
+    }
+
+    /// Whether [`disconnect`](Self::disconnect) was called.
+    pub(super) fn is_stopped(&self) -> bool {
+        matches!(
+            self.state,
+            State::Stopped {
+                why: DisconnectCause::Requested
+            }
+        )
+    }
+
+    /// Makes a publication fit to be queued, and measures it, or says why it cannot be sent.
+    pub(super) fn check(&self, publish: &mut Publish) -> Result<usize, PublishError> {
+        if self.is_stopped() {
+            return Err(PublishError::Stopped);
+        }
+        if publish.topic.is_none() {
+            return Err(PublishError::NoTopic);
+        }
+        publish.dup = false;
+        publish.properties.topic_alias = None;
+        publish.properties.subscription_identifiers = Vec::new();
+        publish.packet_id = (publish.qos != QoS::AtMostOnce).then_some(PacketId::MIN);
+        let size = encoded_len(&Packet::Publish(publish.clone()), ProtocolVersion::V5)?;
+        publish.packet_id = None;
+
+        let link = self.link.as_ref().filter(|_| self.state.is_connected());
+        let Some(link) = link else {
+            let refused =
+                self.options.offline_qos0 == OfflineQoS0::Refuse && publish.qos == QoS::AtMostOnce;
+            return if refused {
+                Err(PublishError::Offline)
+            } else {
+                Ok(size)
+            };
+        };
+        let limits = &link.limits;
+        if size > limits.maximum_packet_size {
+            return Err(PublishError::TooLarge {
+                size,
+                limit: limits.maximum_packet_size,
+            });
+        }
+        if publish.qos > limits.maximum_qos && !self.options.lower_qos {
+            return Err(PublishError::QoSNotSupported);
+        }
+        if publish.retain && !limits.retain_available {
+            return Err(PublishError::RetainNotSupported);
+        }
+        Ok(size)
+    }
+
+    pub(super) fn transmit(&mut self, out: &mut BytesMut) {
+        let Some(link) = &mut self.link else {
+            return;
+        };
+        let before = out.len();
+        if link.keep_alive.take_ping(self.now) {
+            link.push(&Packet::PingReq);
+        }
+        link.take_pending(out);
+        self.incoming.sent();
+        if self.state.is_connected() {
+            let mut outlet = Outlet {
+                now: self.now,
+                link,
+                ids: &mut self.ids,
+                out,
+                events: &mut self.events,
+            };
+            self.subscriptions.transmit(&mut outlet);
+            self.outgoing.transmit(&mut outlet);
+        }
+        if out.len() > before {
+            link.keep_alive.sent(self.now);
+        }
+    }
+
+    pub(super) fn take_packets(&mut self, bytes: &mut Bytes) -> Result<(), ProtocolError> {
+        while let Some(link) = &mut self.link {
+            match link.decoder.decode(bytes)? {
+                Some(packet) => self.take_packet(packet)?,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn take_packet(&mut self, packet: Packet) -> Result<(), ProtocolError> {
+        let connected = self.state.is_connected();
+        let Some(link) = &mut self.link else {
+            return Ok(());
+        };
+        if !connected {
+            let Packet::ConnAck(connack) = packet else {
+                return Err(violation("no CONNACK came first [MQTT-3.2.0-1]"));
+            };
+            return self.on_connack(connack);
+        }
+        match packet {
+            Packet::Publish(publish) => {
+                let receive_maximum = self.options.receive_maximum;
+                let message = self.incoming.on_publish(link, publish, receive_maximum)?;
+                self.events.extend(message.map(Event::Message));
+            }
+            Packet::PubAck(puback) => {
+                self.outgoing
+                    .on_puback(&puback, &mut self.ids, &mut self.events)?;
+            }
+            Packet::PubRec(pubrec) => {
+                self.outgoing
+                    .on_pubrec(&pubrec, link, &mut self.ids, &mut self.events)?;
+            }
+            Packet::PubRel(pubrel) => self.incoming.on_pubrel(link, &pubrel),
+            Packet::PubComp(pubcomp) => {
+                self.outgoing
+                    .on_pubcomp(&pubcomp, &mut self.ids, &mut self.events);
+            }
+            Packet::SubAck(suback) => {
+                self.subscriptions
+                    .on_suback(suback, &mut self.ids, &mut self.events)?;
+            }
+            Packet::UnsubAck(unsuback) => {
+                self.subscriptions
+                    .on_unsuback(unsuback, &mut self.ids, &mut self.events)?;
+            }
+            // That anything has come is answer enough, and already noted.
+            Packet::PingResp => {}
+            Packet::Disconnect(disconnect) => self.on_disconnect(disconnect),
+            Packet::ConnAck(_) => return Err(violation("a second CONNACK [MQTT-3.2.0-2]")),
+            Packet::Auth(_) => return Err(violation("AUTH that nobody asked for [MQTT-4.12.0-6]")),
+            Packet::Connect(_)
+            | Packet::Subscribe(_)
+            | Packet::Unsubscribe(_)
+            | Packet::PingReq => return Err(violation("a packet that only clients send")),
+        }
+        Ok(())
+    }
+}
+
+const fn violation(what: &'static str) -> ProtocolError {
+    ProtocolError::Violation {
+        reason_code: ReasonCode::ProtocolError,
+        what,
+    }
+}

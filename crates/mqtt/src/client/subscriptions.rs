@@ -1,0 +1,342 @@
+//! What the application has subscribed to: asked for until it is answered, remembered until
+//! it is taken back, and renewed when the server has lost the session.
+
+use alloc::collections::VecDeque;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::event::{Event, SubscribeError, SubscribeId, UnsubscribeId};
+use super::link::{Outlet, ServerLimits};
+use super::packet_ids::PacketIds;
+use crate::error::ProtocolError;
+use crate::packet::{
+    Packet, PacketId, SubAck, Subscribe, Subscription, SubscriptionIdentifier, UnsubAck,
+    Unsubscribe,
+};
+use crate::reason::ReasonCode;
+use crate::topic::TopicFilter;
+
+/// Subscriptions, and the requests that are not answered.
+///
+/// What the server refused stays remembered: with the next session, perhaps with other
+/// credentials, it is asked for again.
+#[derive(Debug)]
+pub(super) struct Subscriptions {
+    remembered: Vec<Group>,
+    requests: VecDeque<Request>,
+    limit: usize,
+}
+
+/// What was subscribed to in one call, without what was replaced or taken back since.
+#[derive(Clone, Debug)]
+struct Group {
+    id: SubscribeId,
+    subscriptions: Vec<Subscription>,
+    identifier: Option<SubscriptionIdentifier>,
+}
+
+#[derive(Debug)]
+struct Request {
+    what: What,
+    /// Once it is sent on this connection.
+    packet_id: Option<PacketId>,
+}
+
+#[derive(Debug)]
+enum What {
+    Subscribe(Group),
+    Unsubscribe(UnsubscribeId, Vec<TopicFilter>),
+}
+
+impl Subscriptions {
+    pub(super) const fn new(limit: usize) -> Self {
+        Self {
+            remembered: Vec::new(),
+            requests: VecDeque::new(),
+            limit,
+        }
+    }
+
+    pub(super) fn subscribe(
+        &mut self,
+        id: SubscribeId,
+        subscriptions: Vec<Subscription>,
+        identifier: Option<SubscriptionIdentifier>,
+    ) -> Result<(), SubscribeError> {
+        if subscriptions.is_empty() {
+            return Err(SubscribeError::Empty);
+        }
+        let refused = |s: &Subscription| s.no_local && s.topic_filter.shared().is_some();
+        if subscriptions.iter().any(refused) {
+            return Err(SubscribeError::NoLocalShared);
+        }
+        let replaced = |s: &Subscription| {
+            subscriptions
+                .iter()
+                .any(|new| new.topic_filter == s.topic_filter)
+        };
+        let kept = self.filters().filter(|s| !replaced(s)).count();
+        self.check_limit(kept + subscriptions.len())?;
+        self.forget(replaced);
+        let group = Group {
+            id,
+            subscriptions,
+            identifier,
+        };
+        self.remembered.push(group.clone());
+        self.requests
+            .push_back(Request::new(What::Subscribe(group)));
+        Ok(())
+    }
+
+    pub(super) fn unsubscribe(
+        &mut self,
+        id: UnsubscribeId,
+        topic_filters: Vec<TopicFilter>,
+    ) -> Result<(), SubscribeError> {
+        if topic_filters.is_empty() {
+            return Err(SubscribeError::Empty);
+        }
+        self.check_limit(topic_filters.len())?;
+        self.forget(|s| topic_filters.contains(&s.topic_filter));
+        let what = What::Unsubscribe(id, topic_filters);
+        self.requests.push_back(Request::new(what));
+        Ok(())
+    }
+
+    fn check_limit(&self, filters: usize) -> Result<(), SubscribeError> {
+        if filters > self.limit || self.requests.len() >= self.limit {
+            return Err(SubscribeError::TooMany { limit: self.limit });
+        }
+        Ok(())
+    }
+
+    fn filters(&self) -> impl Iterator<Item = &Subscription> {
+        self.remembered.iter().flat_map(|g| &g.subscriptions)
+    }
+
+    fn forget(&mut self, gone: impl Fn(&Subscription) -> bool) {
+        self.remembered.retain_mut(|group| {
+            group.subscriptions.retain(|s| !gone(s));
+            !group.subscriptions.is_empty()
+        });
+    }
+
+    /// A connection has ended: what was not answered is to be asked again.
+    pub(super) fn disconnected(&mut self, ids: &mut PacketIds) {
+        for request in &mut self.requests {
+            if let Some(packet_id) = request.packet_id.take() {
+                ids.free(packet_id);
+            }
+        }
+    }
+
+    /// A connection begins. If the server has forgotten the session, everything that is not
+    /// about to be asked anyway is asked again, first.
+    pub(super) fn connected(&mut self, session_present: bool) {
+        if session_present {
+            return;
+        }
+        for group in self.remembered.iter().rev() {
+            let asked = self.requests.iter().any(|request| match &request.what {
+                What::Subscribe(asked) => asked.id == group.id,
+                What::Unsubscribe(..) => false,
+            });
+            if !asked {
+                let what = What::Subscribe(group.clone());
+                self.requests.push_front(Request::new(what));
+            }
+        }
+    }
+
+    /// Appends the requests that have not been sent on this connection.
+    pub(super) fn transmit(&mut self, outlet: &mut Outlet<'_>) {
+        let mut index = 0;
+        while let Some(request) = self.requests.get_mut(index) {
+            match request.transmit(outlet) {
+                Progress::Sent => index += 1,
+                Progress::NoPacketId => return,
+                Progress::Refused(reason_code) => {
+                    if let Some(request) = self.requests.remove(index) {
+                        let codes = vec![reason_code; request.what.len()];
+                        outlet.events.push_back(request.what.answered(codes));
+                    }
+                }
+            }
+        }
+    }
+
+    /// SUBSCRIBE is answered, code by code `[MQTT-3.9.3-1]`.
+    pub(super) fn on_suback(
+        &mut self,
+        suback: SubAck,
+        ids: &mut PacketIds,
+        events: &mut VecDeque<Event>,
+    ) -> Result<(), ProtocolError> {
+        let Some(index) = self.position(suback.packet_id) else {
+            return Ok(());
+        };
+        match self.requests.get(index).map(|request| &request.what) {
+            Some(What::Subscribe(group))
+                if group.subscriptions.len() == suback.reason_codes.len() => {}
+            Some(What::Subscribe(_) | What::Unsubscribe(..)) | None => {
+                return Err(violation(
+                    "SUBACK does not fit its SUBSCRIBE [MQTT-3.9.3-1]",
+                ));
+            }
+        }
+        self.finish(index, suback.reason_codes, ids, events);
+        Ok(())
+    }
+
+    /// UNSUBSCRIBE is answered; code by code in version 5 `[MQTT-3.11.3-1]`, in one word
+    /// before.
+    pub(super) fn on_unsuback(
+        &mut self,
+        unsuback: UnsubAck,
+        ids: &mut PacketIds,
+        events: &mut VecDeque<Event>,
+    ) -> Result<(), ProtocolError> {
+        let Some(index) = self.position(unsuback.packet_id) else {
+            return Ok(());
+        };
+        let mut reason_codes = unsuback.reason_codes;
+        match self.requests.get(index).map(|request| &request.what) {
+            Some(What::Unsubscribe(_, filters)) if reason_codes.is_empty() => {
+                reason_codes.resize(filters.len(), ReasonCode::Success);
+            }
+            Some(What::Unsubscribe(_, filters)) if filters.len() == reason_codes.len() => {}
+            Some(What::Subscribe(_) | What::Unsubscribe(..)) | None => {
+                return Err(violation(
+                    "UNSUBACK does not fit its UNSUBSCRIBE [MQTT-3.11.3-1]",
+                ));
+            }
+        }
+        self.finish(index, reason_codes, ids, events);
+        Ok(())
+    }
+
+    fn finish(
+        &mut self,
+        index: usize,
+        reason_codes: Vec<ReasonCode>,
+        ids: &mut PacketIds,
+        events: &mut VecDeque<Event>,
+    ) {
+        if let Some(request) = self.requests.remove(index) {
+            if let Some(packet_id) = request.packet_id {
+                ids.free(packet_id);
+            }
+            events.push_back(request.what.answered(reason_codes));
+        }
+    }
+
+    fn position(&self, packet_id: PacketId) -> Option<usize> {
+        self.requests
+            .iter()
+            .position(|request| request.packet_id == Some(packet_id))
+    }
+}
+
+/// What happened at an attempt to send a request.
+enum Progress {
+    Sent,
+    /// All are in use: later.
+    NoPacketId,
+    /// The server would have to refuse it, or has said that it is too large.
+    Refused(ReasonCode),
+}
+
+impl Request {
+    const fn new(what: What) -> Self {
+        Self {
+            what,
+            packet_id: None,
+        }
+    }
+
+    fn transmit(&mut self, outlet: &mut Outlet<'_>) -> Progress {
+        if self.packet_id.is_some() {
+            return Progress::Sent;
+        }
+        if let Some(reason_code) = self.what.unsupported(&outlet.link.limits) {
+            return Progress::Refused(reason_code);
+        }
+        let Some(packet_id) = outlet.ids.take() else {
+            return Progress::NoPacketId;
+        };
+        let packet = self.what.packet(packet_id, &outlet.link.limits);
+        if !outlet.link.write(&packet, outlet.out) {
+            outlet.ids.free(packet_id);
+            return Progress::Refused(ReasonCode::PacketTooLarge);
+        }
+        self.packet_id = Some(packet_id);
+        Progress::Sent
+    }
+}
+
+impl What {
+    fn len(&self) -> usize {
+        match self {
+            Self::Subscribe(group) => group.subscriptions.len(),
+            Self::Unsubscribe(_, filters) => filters.len(),
+        }
+    }
+
+    /// Why the server would end the connection over this (section 3.2.2.3.11 to 13).
+    fn unsupported(&self, limits: &ServerLimits) -> Option<ReasonCode> {
+        let Self::Subscribe(group) = self else {
+            return None;
+        };
+        let any = |test: fn(&TopicFilter) -> bool| {
+            group.subscriptions.iter().any(|s| test(&s.topic_filter))
+        };
+        if !limits.shared_subscription_available && any(|filter| filter.shared().is_some()) {
+            return Some(ReasonCode::SharedSubscriptionsNotSupported);
+        }
+        if !limits.wildcard_subscription_available && any(TopicFilter::has_wildcard) {
+            return Some(ReasonCode::WildcardSubscriptionsNotSupported);
+        }
+        None
+    }
+
+    fn packet(&self, packet_id: PacketId, limits: &ServerLimits) -> Packet {
+        match self {
+            Self::Subscribe(group) => Packet::Subscribe(Subscribe {
+                packet_id,
+                subscriptions: group.subscriptions.clone(),
+                subscription_identifier: group
+                    .identifier
+                    .filter(|_| limits.subscription_identifiers_available),
+                user_properties: Vec::new(),
+            }),
+            Self::Unsubscribe(_, filters) => Packet::Unsubscribe(Unsubscribe {
+                packet_id,
+                topic_filters: filters.clone(),
+                user_properties: Vec::new(),
+            }),
+        }
+    }
+
+    fn answered(self, reason_codes: Vec<ReasonCode>) -> Event {
+        match self {
+            Self::Subscribe(group) => Event::Subscribed {
+                id: group.id,
+                topic_filters: group
+                    .subscriptions
+                    .into_iter()
+                    .map(|s| s.topic_filter)
+                    .collect(),
+                reason_codes,
+            },
+            Self::Unsubscribe(id, _) => Event::Unsubscribed { id, reason_codes },
+        }
+    }
+}
+
+const fn violation(what: &'static str) -> ProtocolError {
+    ProtocolError::Violation {
+        reason_code: ReasonCode::ProtocolError,
+        what,
+    }
+}
