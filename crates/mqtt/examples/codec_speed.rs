@@ -14,7 +14,7 @@ use mqtt::{
 };
 
 /// How many packets stand behind one another in the input, as a busy connection's do.
-const BATCH: usize = 200;
+const BATCH: u32 = 200;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_millis(300);
 
@@ -84,7 +84,7 @@ fn report(version: ProtocolVersion, what: &str, mut batch: impl FnMut()) {
             batches += 1;
         }
         let nanoseconds = start.elapsed().as_secs_f64() * 1e9;
-        best = best.min(nanoseconds / f64::from(batches) / BATCH as f64);
+        best = best.min(nanoseconds / f64::from(batches) / f64::from(BATCH));
     }
     println!("{version:?}: {what}: {best:.1} ns");
 }

@@ -113,17 +113,20 @@ impl Decoder {
             input.clear();
             return Ok(None);
         }
-        let result = match self.next_frame(input) {
-            Ok(Some((header, frame))) => self.decode_frame(header, frame).map(Some),
-            Ok(None) => Ok(None),
-            Err(error) => Err(error),
-        };
+        let result = self.decode_next(input);
         if result.is_err() {
             self.stage = Stage::Failed(self.version());
             self.partial = Vec::new();
             input.clear();
         }
         result
+    }
+
+    fn decode_next(&mut self, input: &mut Bytes) -> Result<Option<Packet>, DecodeError> {
+        match self.next_frame(input)? {
+            Some((header, frame)) => self.decode_frame(header, frame),
+            None => Ok(None),
+        }
     }
 
     /// The next whole packet, if it has arrived.
@@ -220,7 +223,11 @@ impl Decoder {
         Ok(packet_type)
     }
 
-    fn decode_frame(&mut self, header: Header, frame: Bytes) -> Result<Packet, DecodeError> {
+    fn decode_frame(
+        &mut self,
+        header: Header,
+        frame: Bytes,
+    ) -> Result<Option<Packet>, DecodeError> {
         let mut reader = Reader::new(frame, header.len);
         let (version, from_server) = match self.stage {
             Stage::FromClient(version) => (version, false),

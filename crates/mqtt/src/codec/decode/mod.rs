@@ -24,12 +24,15 @@ pub(super) struct Body {
 }
 
 impl Body {
-    /// The packet, with nothing left over.
-    pub(super) fn decode(mut self, packet_type: PacketType) -> Result<Packet, DecodeError> {
+    /// The packet, with nothing left over; always `Some`, which is the form in which the
+    /// decoder hands it out: a packet is some 400 bytes, and copying it from one wrapper to
+    /// the next would take as long as decoding it.
+    pub(super) fn decode(mut self, packet_type: PacketType) -> Result<Option<Packet>, DecodeError> {
         let packet = match packet_type {
             PacketType::Connect => Packet::Connect(self.connect()?),
             PacketType::ConnAck => Packet::ConnAck(self.connack()?),
-            PacketType::Publish => Packet::Publish(self.publish()?),
+            // The payload takes all that is left.
+            PacketType::Publish => return self.publish(),
             PacketType::PubAck => {
                 let (packet_id, reason_code, properties) = self.ack(packet_type)?;
                 Packet::PubAck(PubAck {
@@ -72,7 +75,7 @@ impl Body {
             PacketType::Auth => Packet::Auth(self.auth()?),
         };
         self.reader.finish()?;
-        Ok(packet)
+        Ok(Some(packet))
     }
 
     /// A reason code of version 5 that belongs in `packet_type`.

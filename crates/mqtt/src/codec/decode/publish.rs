@@ -3,11 +3,15 @@
 use super::Body;
 use crate::codec::properties::{Properties, PropertySet};
 use crate::error::{DecodeError, DecodeErrorKind};
-use crate::packet::{ProtocolVersion, Publish, PublishProperties, QoS};
+use crate::packet::{Packet, ProtocolVersion, Publish, PublishProperties, QoS};
 use crate::topic::{TopicError, TopicName};
 
+const DUP: u8 = 0x08;
+const RETAIN: u8 = 0x01;
+
 impl Body {
-    pub(super) fn publish(&mut self) -> Result<Publish, DecodeError> {
+    /// To its end: the payload takes all that is left.
+    pub(super) fn publish(&mut self) -> Result<Option<Packet>, DecodeError> {
         let topic_at = self.reader.offset();
         let error = |kind| DecodeError {
             offset: topic_at,
@@ -25,30 +29,51 @@ impl Body {
             QoS::AtMostOnce => None,
             QoS::AtLeastOnce | QoS::ExactlyOnce => Some(self.reader.packet_id()?),
         };
+        let dup = self.first_byte & DUP != 0;
+        let retain = self.first_byte & RETAIN != 0;
+        if self.skip_no_properties()? {
+            if topic.is_none() {
+                return Err(error(DecodeErrorKind::NoTopic));
+            }
+            return Ok(Some(Packet::Publish(Publish {
+                dup,
+                qos,
+                retain,
+                topic,
+                packet_id,
+                payload: self.reader.rest(),
+                properties: PublishProperties::default(),
+            })));
+        }
         let properties = self.publish_properties()?;
         if topic.is_none() && properties.topic_alias.is_none() {
             return Err(error(DecodeErrorKind::NoTopic));
         }
-        Ok(Publish {
-            dup: self.first_byte & 0x08 != 0,
+        Ok(Some(Packet::Publish(Publish {
+            dup,
             qos,
-            retain: self.first_byte & 0x01 != 0,
+            retain,
             topic,
             packet_id,
             payload: self.reader.rest(),
             properties,
-        })
+        })))
+    }
+
+    /// Most messages have no properties: not worth filling a struct of all there are, nor
+    /// copying it about.
+    fn skip_no_properties(&mut self) -> Result<bool, DecodeError> {
+        if self.version == ProtocolVersion::V3_1_1 {
+            return Ok(true);
+        }
+        if self.reader.peek() == Some(0) {
+            self.reader.byte()?;
+            return Ok(true);
+        }
+        Ok(false)
     }
 
     fn publish_properties(&mut self) -> Result<PublishProperties, DecodeError> {
-        if self.version == ProtocolVersion::V3_1_1 {
-            return Ok(PublishProperties::default());
-        }
-        // Most messages have none: not worth filling a struct of all there are.
-        if self.reader.peek() == Some(0) {
-            self.reader.byte()?;
-            return Ok(PublishProperties::default());
-        }
         let set = if self.from_server {
             PropertySet::PUBLISH_FROM_SERVER
         } else {
