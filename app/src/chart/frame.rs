@@ -64,6 +64,17 @@ impl FrameLoop {
         }
     }
 
+    /// Makes everything dirty: the colours have changed.
+    pub fn invalidate_all(&self) {
+        let mut schedule = self.0.schedule.borrow_mut();
+        let slots: Vec<Slot> = schedule.states.keys().copied().collect();
+        for slot in slots {
+            schedule.invalidate(slot);
+        }
+        drop(schedule);
+        Inner::request(&self.0);
+    }
+
     /// How many are registered.
     pub fn len(&self) -> usize {
         self.0.calls.borrow().len()

@@ -1,4 +1,21 @@
 //! What draws: one animation frame loop, trend lines, charts.
+//!
+//! - [`frame`]: the page's one loop; nothing else asks for animation frames.
+//! - [`Sparkline`]: a metric's trend, on a canvas of our own.
+//! - [`LiveChart`]: a group of metrics, by uPlot, with values under the cursor.
+//!
+//! Inside: `trace` turns readings into a line of pixels, `align` puts several metrics on one
+//! time axis, `palette` knows the style sheet's colours, `sight` tells what is on screen.
 
+mod align;
 pub mod frame;
+pub mod live;
+mod palette;
+mod plot;
+mod sight;
+pub mod sparkline;
+mod trace;
 mod uplot;
+
+pub use live::LiveChart;
+pub use sparkline::{Sparkline, TrendLine};

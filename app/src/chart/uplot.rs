@@ -38,11 +38,5 @@ extern "C" {
     pub(super) fn val_to_pos(this: &UPlot, value: f64, scale: &str) -> f64;
 
     #[wasm_bindgen(method)]
-    pub(super) fn batch(this: &UPlot, callback: &js_sys::Function);
-
-    #[wasm_bindgen(method)]
-    pub(super) fn redraw(this: &UPlot, rebuild_paths: bool);
-
-    #[wasm_bindgen(method)]
     pub(super) fn destroy(this: &UPlot);
 }

@@ -236,6 +236,15 @@ impl AppState {
             .try_with_value(|inner| inner.core.borrow().series().series(key, metric).map(read))?
     }
 
+    /// A metric's name, safe to show.
+    pub fn metric_name(self, key: DeviceKey, metric: MetricKey) -> Option<String> {
+        self.inner.with_value(|inner| {
+            let core = inner.core.borrow();
+            let metric = core.fleet().device(key)?.metric(metric)?;
+            Some(metric.display_name())
+        })
+    }
+
     /// Has `call` called, at most once a frame and before anything is drawn in it, when the
     /// device has new readings; until the calling component goes.
     pub fn on_samples(self, key: DeviceKey, call: impl Fn() + 'static) {

@@ -186,6 +186,11 @@ impl Core {
             sent: connected,
         };
         self.under_way.insert(id, command);
+        // The client's queue is bounded, but an outcome that came before its id was known
+        // here never comes again.
+        while self.under_way.len() > MOST_UNDER_WAY {
+            self.under_way.pop_first();
+        }
         self.fold();
     }
 
@@ -303,6 +308,9 @@ impl Default for Core {
         Self::new()
     }
 }
+
+/// Commands whose outcome is awaited.
+const MOST_UNDER_WAY: usize = 4_096;
 
 /// Seconds after which a command that could not be delivered must not be any more: who
 /// pressed “reboot” does not want it to happen in five minutes' time.

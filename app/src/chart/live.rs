@@ -1,0 +1,455 @@
+//! A chart of a group of metrics that runs along with time.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+
+use fleet::{DeviceKey, MetricGroup, MetricKey};
+use leptos::ev::KeyboardEvent;
+use leptos::html::Div;
+use leptos::prelude::*;
+use web_sys::HtmlElement;
+
+use super::align::Aligned;
+use super::frame::{Drawable, FrameLoop, Phase};
+use super::plot::{NOT_LOADED, Plot, PlotOptions, clock};
+use super::sight::{Seen, Sight};
+use crate::state::{AppState, ChartWindow, format};
+
+/// A group of metrics on one chart, with its values below: the latest ones, or those under
+/// the cursor. `state.window` says how much time it shows.
+///
+/// By keyboard: the plot takes the focus; left and right move the cursor from reading to
+/// reading, Home and End to the first and the last, Escape takes it away. What is then under
+/// it is said to screen readers; otherwise they hear a summary.
+///
+/// Markup: `figure.chart` with `figcaption.chart-title` (and `span.unit`), `div.chart-plot`
+/// (give it a height), `ul.chart-legend` of `li` with `span.chart-marker.chart-marker-N`,
+/// `span.chart-name` and `span.chart-value`, and `p.chart-time`.
+#[component]
+pub fn LiveChart(
+    /// Whose.
+    device: DeviceKey,
+    /// Which metrics; see `DeviceView::groups`.
+    group: MetricGroup,
+) -> impl IntoView {
+    let state = AppState::expect();
+    let plot = NodeRef::<Div>::new();
+    let readout = RwSignal::new(Readout::default());
+    let spoken = RwSignal::new(String::new());
+    let unit = group.unit.as_deref().map(|unit| fleet::display::shorten(unit, 12));
+    let title = fleet::display::shorten(&group.title, 60);
+
+    let chart = Rc::new(RefCell::new(None::<Rc<Chart>>));
+    let watched = Rc::clone(&chart);
+    let invalidate = move || {
+        if let Some(chart) = watched.borrow().as_ref() {
+            chart.invalidate();
+        }
+    };
+    state.on_samples(device, invalidate);
+
+    let chart = StoredValue::new_local(chart);
+    let source = Source {
+        state,
+        device,
+        metrics: group.metrics.clone(),
+        names: names(state, device, &group.metrics),
+        unit: unit.clone(),
+        title: title.clone(),
+        on_off: group.on_off,
+    };
+    let names = source.names.clone();
+    Effect::new(move |_| {
+        if let Some(element) = plot.get() {
+            let made = Chart::new(element.into(), source.clone(), readout);
+            chart.with_value(|chart| *chart.borrow_mut() = Some(made));
+        }
+    });
+    // Time goes on without readings too, and another window is another picture.
+    Effect::new(move |_| {
+        state.now().track();
+        state.window.track();
+        chart.with_value(|chart| {
+            if let Some(chart) = chart.borrow().as_ref() {
+                chart.invalidate();
+            }
+        });
+    });
+    let on_key = move |event: KeyboardEvent| {
+        let moved = Move::of_key(&event.key());
+        let chart = chart.with_value(|chart| chart.borrow().clone());
+        if let (Some(moved), Some(chart)) = (moved, chart) {
+            event.prevent_default();
+            chart.move_cursor(moved);
+            spoken.set(readout.with_untracked(Readout::spoken));
+        }
+    };
+
+    let rows = names.into_iter().enumerate().map(|(index, name)| {
+        let marker = format!("chart-marker chart-marker-{}", index % 6 + 1);
+        let value = move || readout.with(|readout| readout.value(index));
+        view! {
+            <li>
+                <span class=marker aria-hidden="true"></span>
+                <span class="chart-name">{name}</span>
+                " "
+                <span class="chart-value">{value}</span>
+            </li>
+        }
+    });
+    view! {
+        <figure class="chart">
+            <figcaption class="chart-title">
+                {title} {unit.map(|unit| view! { " " <span class="unit">{unit}</span> })}
+            </figcaption>
+            <div
+                class="chart-plot"
+                node_ref=plot
+                tabindex="0"
+                role="img"
+                aria-label=move || readout.with(|readout| readout.summary.clone())
+                on:keydown=on_key
+                on:blur=move |_| {
+                    let chart = chart.with_value(|chart| chart.borrow().clone());
+                    if let Some(chart) = chart {
+                        chart.move_cursor(Move::Away);
+                    }
+                }
+            ></div>
+            <ul class="chart-legend">{rows.collect_view()}</ul>
+            <p class="chart-time" aria-hidden="true">
+                {move || readout.with(|readout| readout.time.clone())}
+            </p>
+            <p class="visually-hidden" aria-live="polite">
+                {spoken}
+            </p>
+        </figure>
+    }
+}
+
+/// What the chart shows.
+#[derive(Clone)]
+struct Source {
+    state: AppState,
+    device: DeviceKey,
+    metrics: Vec<MetricKey>,
+    names: Vec<String>,
+    unit: Option<String>,
+    title: String,
+    on_off: bool,
+}
+
+/// The values below the chart.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Readout {
+    /// The time under the cursor, or of the latest reading.
+    time: String,
+    names: Vec<String>,
+    values: Vec<String>,
+    /// The whole chart in words.
+    summary: String,
+}
+
+/// Where a key moves the cursor.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Move {
+    Back,
+    On,
+    First,
+    Last,
+    Away,
+}
+
+impl Readout {
+    fn value(&self, index: usize) -> String {
+        self.values.get(index).cloned().unwrap_or_default()
+    }
+
+    /// `temp 23.6 °C, humidity 40 % at 09:05:30`
+    fn spoken(&self) -> String {
+        let values: Vec<String> = self
+            .names
+            .iter()
+            .zip(&self.values)
+            .map(|(name, value)| format!("{name} {value}"))
+            .collect();
+        format!("{} at {}", values.join(", "), self.time)
+    }
+}
+
+impl Move {
+    fn of_key(key: &str) -> Option<Self> {
+        match key {
+            "ArrowLeft" => Some(Self::Back),
+            "ArrowRight" => Some(Self::On),
+            "Home" => Some(Self::First),
+            "End" => Some(Self::Last),
+            "Escape" => Some(Self::Away),
+            _ => None,
+        }
+    }
+
+    /// The row that it moves to from `row`, of `rows`.
+    fn apply(self, row: Option<usize>, rows: usize) -> Option<usize> {
+        let last = rows.checked_sub(1)?;
+        match self {
+            Self::Back => Some(row.map_or(last, |row| row.min(last).saturating_sub(1))),
+            Self::On => Some(row.map_or(last, |row| (row + 1).min(last))),
+            Self::First => Some(0),
+            Self::Last => Some(last),
+            Self::Away => None,
+        }
+    }
+}
+
+/// The chart behind the component.
+struct Chart {
+    element: HtmlElement,
+    source: Source,
+    readout: RwSignal<Readout>,
+    plot: RefCell<Option<Plot>>,
+    data: RefCell<Aligned>,
+    size: Cell<(f64, f64)>,
+    /// The row under the cursor.
+    row: Cell<Option<usize>>,
+    /// The keyboard holds the cursor at this time; it stays there as rows come and go.
+    held: Cell<Option<f64>>,
+    drawable: RefCell<Option<Drawable>>,
+    sight: RefCell<Option<Sight>>,
+}
+
+impl Chart {
+    fn new(element: HtmlElement, source: Source, readout: RwSignal<Readout>) -> Rc<Self> {
+        let chart = Rc::new(Self {
+            element,
+            source,
+            readout,
+            plot: RefCell::default(),
+            data: RefCell::default(),
+            size: Cell::default(),
+            row: Cell::default(),
+            held: Cell::default(),
+            drawable: RefCell::default(),
+            sight: RefCell::default(),
+        });
+        let drawn = Rc::downgrade(&chart);
+        let drawable = FrameLoop::page().register(Phase::Draw, move |_| {
+            if let Some(chart) = drawn.upgrade() {
+                Self::draw(&chart);
+            }
+        });
+        *chart.drawable.borrow_mut() = Some(drawable);
+        let seen = Rc::downgrade(&chart);
+        let sight = Sight::watch(&chart.element, move |what| {
+            if let Some(chart) = seen.upgrade() {
+                chart.see(what);
+            }
+        });
+        *chart.sight.borrow_mut() = sight;
+        chart.invalidate();
+        chart
+    }
+
+    fn invalidate(&self) {
+        if let Some(drawable) = self.drawable.borrow().as_ref() {
+            drawable.invalidate();
+        }
+    }
+
+    fn see(&self, what: Seen) {
+        match what {
+            Seen::OnScreen(on_screen) => {
+                if let Some(drawable) = self.drawable.borrow().as_ref() {
+                    drawable.set_on_screen(on_screen);
+                }
+            }
+            Seen::Size { width, height } => {
+                self.size.set((width.floor(), height.floor()));
+                self.invalidate();
+            }
+        }
+    }
+
+    fn draw(this: &Rc<Self>) {
+        let (width, height) = this.size.get();
+        if width < 1.0 || height < 1.0 {
+            return;
+        }
+        let options = PlotOptions {
+            names: this.source.names.clone(),
+            on_off: this.source.on_off,
+            width,
+            height,
+        };
+        let (data, from, to) = this.source.read();
+        *this.data.borrow_mut() = data;
+        let mut plot = this.plot.borrow_mut();
+        if plot.as_ref().is_none_or(|plot| !plot.fits(&options)) {
+            // The old one goes first: both would be in the element.
+            plot.take();
+            match Self::make_plot(this, options) {
+                Ok(made) => *plot = Some(made),
+                Err(why) => {
+                    this.element.set_text_content(Some(why));
+                    return;
+                }
+            }
+        }
+        if let Some(plot) = plot.as_mut() {
+            plot.resize(width, height);
+            plot.show(&this.data.borrow(), from, to);
+            if let Some(time) = this.held.get() {
+                plot.point_at(Some(time));
+            }
+        }
+        drop(plot);
+        this.read_out();
+    }
+
+    fn make_plot(this: &Rc<Self>, options: PlotOptions) -> Result<Plot, &'static str> {
+        let weak: Weak<Self> = Rc::downgrade(this);
+        let hovered = move |row| {
+            if let Some(chart) = weak.upgrade()
+                && chart.row.replace(row) != row
+            {
+                chart.read_out();
+            }
+        };
+        Plot::new(&this.element, options, hovered).map_err(|_| NOT_LOADED)
+    }
+
+    fn move_cursor(&self, moved: Move) {
+        let data = self.data.borrow();
+        let row = match self.held.get() {
+            Some(time) => Some(data.times.partition_point(|at| *at < time)),
+            None => self.row.get(),
+        };
+        let row = moved.apply(row, data.times.len());
+        let time = row.and_then(|row| data.times.get(row).copied());
+        drop(data);
+        self.held.set(time);
+        self.row.set(row);
+        if let Some(plot) = self.plot.borrow().as_ref() {
+            plot.point_at(time);
+        }
+        self.read_out();
+    }
+
+    /// Writes the values below the chart, if they are others.
+    fn read_out(&self) {
+        let data = self.data.borrow();
+        let readout = self.source.read_out(&data, self.row.get());
+        drop(data);
+        let changed = self.readout.try_with_untracked(|old| *old != readout);
+        if changed == Some(true) {
+            self.readout.set(readout);
+        }
+    }
+}
+
+impl Source {
+    /// The readings to show, and from when to when.
+    fn read(&self) -> (Aligned, f64, f64) {
+        let window: ChartWindow = self.state.window.get_untracked();
+        // Exact for the next 285,000 years.
+        #[allow(clippy::cast_precision_loss)]
+        let now = self.state.wall_ms().0 as f64;
+        let from = window.millis().map_or(0.0, |millis| now - millis);
+        let mut copies = Vec::with_capacity(self.metrics.len());
+        for metric in &self.metrics {
+            let copy = self.state.with_series(self.device, *metric, |series| {
+                let (times, values) = series.since(from);
+                (times.to_vec(), values.to_vec())
+            });
+            copies.push(copy.unwrap_or_default());
+        }
+        let slices: Vec<(&[f64], &[f64])> = copies
+            .iter()
+            .map(|(times, values)| (times.as_slice(), values.as_slice()))
+            .collect();
+        let data = Aligned::new(&slices);
+        let first = data.times.first().copied();
+        let to = data.times.last().map_or(now, |last| last.max(now));
+        let from = match window.millis() {
+            Some(_) => from,
+            // At least ten seconds: two readings shall not be an hour apart on the screen.
+            None => first.unwrap_or(now).min(to - 10_000.0),
+        };
+        (data, from, to)
+    }
+
+    fn read_out(&self, data: &Aligned, row: Option<usize>) -> Readout {
+        let Some(last) = data.times.len().checked_sub(1) else {
+            return Readout {
+                summary: format!("{}: no readings yet", self.title),
+                names: self.names.clone(),
+                ..Readout::default()
+            };
+        };
+        let row = row.unwrap_or(last).min(last);
+        let values = (0..self.metrics.len()).map(|metric| {
+            let reading = data.reading_at(metric, row);
+            reading.map_or_else(|| "–".to_owned(), |value| self.text(value))
+        });
+        Readout {
+            time: clock(data.times[row], true),
+            values: values.collect(),
+            names: self.names.clone(),
+            summary: self.summary(data, last),
+        }
+    }
+
+    /// `Temperature: temp 23.6 °C, between 20.1 °C and 25 °C`
+    fn summary(&self, data: &Aligned, last: usize) -> String {
+        let lines: Vec<String> = self
+            .names
+            .iter()
+            .enumerate()
+            .filter_map(|(metric, name)| {
+                let latest = self.text(data.reading_at(metric, last)?);
+                let (low, high) = data.extremes(metric)?;
+                let (low, high) = (self.text(low), self.text(high));
+                Some(format!("{name} {latest}, between {low} and {high}"))
+            })
+            .collect();
+        format!("{}: {}", self.title, lines.join("; "))
+    }
+
+    fn text(&self, value: f64) -> String {
+        if self.on_off {
+            return if value >= 0.5 { "on" } else { "off" }.to_owned();
+        }
+        let number = format::number(value);
+        match &self.unit {
+            Some(unit) => format!("{number} {unit}"),
+            None => number,
+        }
+    }
+}
+
+fn names(state: AppState, device: DeviceKey, metrics: &[MetricKey]) -> Vec<String> {
+    let name = |metric: &MetricKey| state.metric_name(device, *metric);
+    metrics
+        .iter()
+        .map(|metric| name(metric).unwrap_or_default())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_move_from_row_to_row_and_stop_at_the_ends() {
+        assert_eq!(Move::of_key("ArrowLeft"), Some(Move::Back));
+        assert_eq!(Move::of_key("Tab"), None, "the focus must be able to leave");
+        assert_eq!(Move::Back.apply(None, 5), Some(4));
+        assert_eq!(Move::Back.apply(Some(0), 5), Some(0));
+        assert_eq!(Move::On.apply(Some(4), 5), Some(4));
+        assert_eq!(Move::On.apply(Some(9), 5), Some(4), "rows went away");
+        assert_eq!(Move::First.apply(Some(3), 5), Some(0));
+        assert_eq!(Move::Last.apply(None, 5), Some(4));
+        assert_eq!(Move::Away.apply(Some(3), 5), None);
+        assert_eq!(Move::On.apply(Some(3), 0), None);
+    }
+}

@@ -1,0 +1,133 @@
+//! Whether an element can be seen, and how large it is: one observer of each kind for the
+//! whole page.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use js_sys::{Array, WeakMap};
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{
+    Element, IntersectionObserver, IntersectionObserverEntry, IntersectionObserverInit,
+    ResizeObserver, ResizeObserverEntry,
+};
+
+/// What is reported of an element; both come once soon after [`Sight::watch`].
+#[derive(Copy, Clone, Debug, PartialEq)]
+pub(super) enum Seen {
+    /// It is, or is not, within the window or a little outside.
+    OnScreen(bool),
+    /// Its content box, in CSS pixels.
+    Size { width: f64, height: f64 },
+}
+
+/// An element that is watched, until this is dropped.
+pub(super) struct Sight {
+    element: Element,
+    number: u32,
+}
+
+type Report = Rc<dyn Fn(Seen)>;
+
+struct Observers {
+    intersection: IntersectionObserver,
+    resize: ResizeObserver,
+    /// The number of each watched element.
+    numbers: WeakMap,
+    reports: BTreeMap<u32, Report>,
+    next: u32,
+    _callbacks: [Closure<dyn FnMut(Array)>; 2],
+}
+
+thread_local! {
+    static OBSERVERS: RefCell<Option<Observers>> = const { RefCell::new(None) };
+}
+
+/// How far outside of the window something counts as seen already.
+const MARGIN: &str = "120px";
+
+impl Sight {
+    /// Watches `element`. `None` in a browser that cannot: then everything counts as seen.
+    pub(super) fn watch(element: &Element, report: impl Fn(Seen) + 'static) -> Option<Self> {
+        OBSERVERS.with_borrow_mut(|observers| {
+            if observers.is_none() {
+                *observers = Observers::new().ok();
+            }
+            let observers = observers.as_mut()?;
+            observers.next += 1;
+            let number = observers.next;
+            observers.reports.insert(number, Rc::new(report));
+            observers.numbers.set(element, &JsValue::from(number));
+            observers.intersection.observe(element);
+            observers.resize.observe(element);
+            Some(Self {
+                element: element.clone(),
+                number,
+            })
+        })
+    }
+}
+
+impl Drop for Sight {
+    fn drop(&mut self) {
+        let report = OBSERVERS.with_borrow_mut(|observers| {
+            let observers = observers.as_mut()?;
+            observers.intersection.unobserve(&self.element);
+            observers.resize.unobserve(&self.element);
+            observers.numbers.delete(&self.element);
+            observers.reports.remove(&self.number)
+        });
+        // It may own other sights: dropped outside of the borrow.
+        drop(report);
+    }
+}
+
+impl Observers {
+    fn new() -> Result<Self, JsValue> {
+        let on_screen = Closure::<dyn FnMut(Array)>::new(|entries: Array| {
+            for entry in entries.iter() {
+                let entry: IntersectionObserverEntry = entry.unchecked_into();
+                report(&entry.target(), Seen::OnScreen(entry.is_intersecting()));
+            }
+        });
+        let size = Closure::<dyn FnMut(Array)>::new(|entries: Array| {
+            for entry in entries.iter() {
+                let entry: ResizeObserverEntry = entry.unchecked_into();
+                let content = entry.content_rect();
+                let seen = Seen::Size {
+                    width: content.width(),
+                    height: content.height(),
+                };
+                report(&entry.target(), seen);
+            }
+        });
+        let options = IntersectionObserverInit::new();
+        options.set_root_margin(MARGIN);
+        Ok(Self {
+            intersection: IntersectionObserver::new_with_options(
+                on_screen.as_ref().unchecked_ref(),
+                &options,
+            )?,
+            resize: ResizeObserver::new(size.as_ref().unchecked_ref())?,
+            numbers: WeakMap::new(),
+            reports: BTreeMap::new(),
+            next: 0,
+            _callbacks: [on_screen, size],
+        })
+    }
+}
+
+fn report(element: &Element, seen: Seen) {
+    let report = OBSERVERS.with_borrow(|observers| {
+        let observers = observers.as_ref()?;
+        let number = observers.numbers.get(element).as_f64()?;
+        // Numbers that we gave ourselves.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        observers.reports.get(&(number as u32)).cloned()
+    });
+    // Outside of the borrow: it may begin or end to watch something.
+    if let Some(report) = report {
+        report(seen);
+    }
+}
