@@ -10,7 +10,6 @@ use crate::presence::{History, Presence, PresenceSpan};
 use crate::rhythm::{Intervals, Rhythm, wake_grace_ms};
 use crate::time::{Timestamp, millis};
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -64,7 +63,7 @@ pub struct Device {
     pub(crate) announced_units: Vec<(Box<str>, Box<str>)>,
     pub(crate) position: Option<Position>,
     pub(crate) faults: Vec<Fault>,
-    pub(crate) commands: VecDeque<Command>,
+    pub(crate) commands: Vec<Command>,
     pub(crate) command_deadline: Option<Timestamp>,
     pub(crate) known_commands: Vec<Box<str>>,
 

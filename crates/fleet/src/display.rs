@@ -1,7 +1,7 @@
 //! Names of strangers, made safe to show.
 
+use crate::text::{part, push_hex};
 use alloc::string::String;
-use core::fmt::Write as _;
 
 /// `text` as it may be shown: at most `max_chars` characters (a longer one loses its middle),
 /// control, bidirectional and invisible characters made visible, and isolated when it contains
@@ -32,7 +32,9 @@ pub fn shorten(text: &str, max_chars: usize) -> String {
         push('…');
         let tail_start = (text.char_indices().rev()).take(tail).last();
         let tail_start = tail_start.map_or(text.len(), |(index, _)| index);
-        text[tail_start..].chars().for_each(&mut push);
+        part(text, tail_start..text.len())
+            .chars()
+            .for_each(&mut push);
     }
     if right_to_left {
         // First strong isolate … pop directional isolate.
@@ -47,8 +49,9 @@ fn push_visible(out: &mut String, c: char) {
         '\0'..='\u{1f}' => out.push(char::from_u32(0x2400 + u32::from(c)).unwrap_or('␦')),
         '\u{7f}' => out.push('␡'),
         _ if is_invisible(c) => {
-            // Writing to a String cannot fail.
-            let _ = write!(out, "‹{:x}›", u32::from(c));
+            out.push('‹');
+            push_hex(out, u32::from(c));
+            out.push('›');
         }
         _ => out.push(c),
     }

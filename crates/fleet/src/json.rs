@@ -6,6 +6,7 @@
 
 use crate::number;
 use crate::readings::{ItemValue, Readings};
+use crate::text::{part, push_hex};
 use alloc::string::String;
 use core::str;
 
@@ -71,7 +72,7 @@ pub(crate) fn each_member<'a>(
             reader.skip_space();
             let start = reader.at;
             reader.skip_value()?;
-            each(&name, &text[start..reader.at]);
+            each(&name, part(text, start..reader.at));
             if !reader.comma_or(b'}')? {
                 reader.skip_space();
                 return reader.end();
@@ -99,7 +100,6 @@ pub(crate) fn unquote_into(literal: &str, out: &mut String) -> bool {
 
 /// Appends `text` as a JSON string literal with its quotes to `out`.
 pub(crate) fn quote_into(text: &str, out: &mut String) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push('"');
     for c in text.chars() {
         match c {
@@ -109,10 +109,9 @@ pub(crate) fn quote_into(text: &str, out: &mut String) {
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
             '\0'..='\u{1f}' => {
-                let code = c as usize;
-                out.push_str("\\u00");
-                out.push(char::from(HEX[code >> 4]));
-                out.push(char::from(HEX[code & 15]));
+                let code = u32::from(c);
+                out.push_str(if code < 16 { "\\u000" } else { "\\u00" });
+                push_hex(out, code);
             }
             _ => out.push(c),
         }
@@ -298,14 +297,14 @@ impl Reader<'_> {
             match self.peek() {
                 Some(b'"') => {
                     if let Some(out) = out {
-                        out.push_str(&self.text[run..self.at]);
+                        out.push_str(part(self.text, run..self.at));
                     }
                     self.at += 1;
                     return Ok(());
                 }
                 Some(b'\\') => {
                     if let Some(out) = out.as_deref_mut() {
-                        out.push_str(&self.text[run..self.at]);
+                        out.push_str(part(self.text, run..self.at));
                     }
                     let c = self.escape()?;
                     if let Some(out) = out.as_deref_mut() {

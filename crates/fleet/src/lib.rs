@@ -110,6 +110,7 @@ mod payload;
 mod presence;
 mod readings;
 mod rhythm;
+mod text;
 mod time;
 mod units;
 

@@ -44,6 +44,9 @@ impl Default for StaleRule {
 pub struct FleetOptions {
     /// Which prefixes are of the four-topic convention.
     pub prefixes: PrefixRule,
+    /// Makes the places of ids in the fleet's tables unpredictable: give it something random, so
+    /// that no stranger can choose ids that collide. The same seed gives the same fleet.
+    pub seed: u64,
     /// When silence means stale.
     pub stale_after: StaleRule,
     /// How long a command may stay unanswered after it was sent; for a sleeping device, after
@@ -85,6 +88,7 @@ impl Default for FleetOptions {
     fn default() -> Self {
         Self {
             prefixes: PrefixRule::Any,
+            seed: 0,
             stale_after: StaleRule::default(),
             command_timeout: Duration::from_secs(30),
             max_clock_ahead: Duration::from_mins(1),

@@ -175,7 +175,7 @@ fn simple(text: &str) -> Option<ItemValue> {
 /// `21.5`, `21.5 °C`, `45%`: only units that are known, so that `3 doors` stays text.
 fn number_with_unit(text: &str) -> Option<(f64, Option<&'static str>)> {
     let (value, length) = number::parse_prefix(text.as_bytes())?;
-    match text[length..].trim_start() {
+    match text.get(length..)?.trim_ascii_start() {
         "" => Some((value, None)),
         rest => units::symbol(rest).map(|unit| (value, Some(unit))),
     }

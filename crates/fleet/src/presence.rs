@@ -1,7 +1,7 @@
 //! Whether a device is there, since when, and how it came to be so.
 
 use crate::time::Timestamp;
-use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 /// Whether a device is there. Each state carries what is known about it; whether a `since` is
 /// the exact moment or only the latest possible one is in [`PresenceSpan::exact`].
@@ -205,13 +205,13 @@ impl Counts {
 /// The latest presences, oldest first, never empty, ordered by `since()`.
 #[derive(Clone, Debug)]
 pub(crate) struct History {
-    spans: VecDeque<PresenceSpan>,
+    spans: Vec<PresenceSpan>,
 }
 
 impl History {
     pub(crate) fn new(first: PresenceSpan) -> Self {
         Self {
-            spans: VecDeque::from([first]),
+            spans: alloc::vec![first],
         }
     }
 
@@ -226,25 +226,25 @@ impl History {
     /// Something else holds now.
     pub(crate) fn push(&mut self, span: PresenceSpan) {
         // What was to hold from a later moment on, or for no time at all, never held.
-        while let Some(last) = self.spans.back()
+        while let Some(last) = self.spans.last()
             && last.presence.since() >= span.presence.since()
         {
-            self.spans.pop_back();
+            self.spans.pop();
         }
         // The same kind again is one entry.
         if self
             .spans
-            .back()
+            .last()
             .is_none_or(|last| last.presence.kind() != span.presence.kind())
         {
-            self.spans.push_back(span);
+            self.spans.push(span);
         }
     }
 
     /// Forgets the oldest entry, but never the only one.
     pub(crate) fn forget_oldest(&mut self) {
         if self.spans.len() > 1 {
-            self.spans.pop_front();
+            self.spans.remove(0);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What one message says, flattened to names and values, in buffers that are reused.
 
 use crate::limits::{Limit, LimitCounters};
+use crate::text::{head, part};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -116,10 +117,8 @@ impl Readings {
     pub(crate) fn end_text(&mut self, start: usize) -> ItemValue {
         if self.texts.len() - start > self.caps.text_len {
             self.text_cut = true;
-            let mut end = start + self.caps.text_len;
-            while !self.texts.is_char_boundary(end) {
-                end -= 1;
-            }
+            let kept = part(&self.texts, start..self.texts.len());
+            let end = start + head(kept, self.caps.text_len).len();
             self.texts.truncate(end);
             self.texts.push('…');
         }
@@ -146,7 +145,7 @@ impl Readings {
             return true;
         }
         let start = self.names.len();
-        self.names.push_str(&self.path[..length]);
+        self.names.push_str(part(&self.path, 0..length));
         self.items.push(Item {
             name: start..self.names.len(),
             value,
@@ -159,9 +158,13 @@ impl Readings {
     /// both `temperature`.
     fn name_len(&self) -> usize {
         let stem = self.stem.as_str();
+        // Also because comparing with an empty string can cost a hundred times the others.
+        if stem.is_empty() {
+            return self.path.len();
+        }
         let rest = self.path.strip_prefix(stem);
         match rest.and_then(|rest| rest.strip_prefix('.')) {
-            Some(rest) if !stem.is_empty() && (rest == stem || rest == "value") => stem.len(),
+            Some(rest) if rest == stem || rest == "value" => stem.len(),
             Some(_) | None => self.path.len(),
         }
     }
@@ -175,10 +178,10 @@ impl Readings {
         let value = match &item.value {
             ItemValue::Number(value) => Scalar::Number(*value),
             ItemValue::Bool(value) => Scalar::Bool(*value),
-            ItemValue::Text(range) => Scalar::Text(&self.texts[range.clone()]),
+            ItemValue::Text(range) => Scalar::Text(part(&self.texts, range.clone())),
             ItemValue::Null => Scalar::Null,
         };
-        Some((&self.names[item.name.clone()], value))
+        Some((part(&self.names, item.name.clone()), value))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, Scalar<'_>)> {

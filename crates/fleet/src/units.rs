@@ -108,10 +108,10 @@ fn suffix_unit(word: &str) -> Option<&'static str> {
     })
 }
 
-/// The words of a name: split at everything that is no letter or digit, and where a capital
-/// follows a small letter.
+/// The words of a name: split at ASCII that is no letter or digit, and where a capital follows a
+/// small letter. (To know the letters of all scripts takes tables of kilobytes.)
 pub(crate) fn words(name: &str) -> impl Iterator<Item = &str> {
-    name.split(|c: char| !c.is_alphanumeric() && c != '%' && c != '°')
+    name.split(|c: char| c.is_ascii() && !c.is_ascii_alphanumeric() && c != '%')
         .flat_map(|part| CamelWords { rest: part })
         .filter(|word| !word.is_empty())
 }
@@ -131,9 +131,8 @@ impl<'a> Iterator for CamelWords<'a> {
         let boundary = bytes
             .windows(2)
             .position(|pair| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase());
-        let (word, rest) = self
-            .rest
-            .split_at(boundary.map_or(bytes.len(), |at| at + 1));
+        let end = boundary.map_or(bytes.len(), |at| at + 1);
+        let (word, rest) = self.rest.split_at_checked(end)?;
         self.rest = rest;
         Some(word)
     }

@@ -11,6 +11,7 @@ use super::{Claim, Convention, Prefixes, Said, What};
 use crate::fault::FaultKind;
 use crate::payload::{Form, Payload};
 use crate::presence::OfflineReason;
+use crate::text::{contains, split_last_level};
 use alloc::string::String;
 
 /// What the message means, if it is of this convention. Under a known prefix everything on the
@@ -20,8 +21,8 @@ pub(super) fn read<'a>(
     payload: &Payload<'a>,
     prefixes: &Prefixes,
 ) -> Option<Claim<'a>> {
-    let (head, id) = topic.rsplit_once('/')?;
-    let (parent, last) = head.rsplit_once('/').unwrap_or(("", head));
+    let (head, id) = split_last_level(topic)?;
+    let (parent, last) = split_last_level(head).unwrap_or(("", head));
     let (prefix, role) = match last {
         "register" => (parent, Role::Register),
         "data" => (parent, Role::Data),
@@ -39,8 +40,8 @@ pub(super) fn read<'a>(
             stem: "",
             unit: None,
         },
-        (Form::Json, Role::Request) if known || payload.text.contains("\"uuid\"") => What::Request,
-        (Form::Json, Role::Response) if known || payload.text.contains("\"uuid\"") => {
+        (Form::Json, Role::Request) if known || contains(payload.text, "\"uuid\"") => What::Request,
+        (Form::Json, Role::Response) if known || contains(payload.text, "\"uuid\"") => {
             What::Response
         }
         (Form::Json, Role::Register) if known || says_sign(payload.text) => {
@@ -106,5 +107,5 @@ fn sign_word(text: &str) -> Option<Said> {
 }
 
 fn says_sign(text: &str) -> bool {
-    text.contains("SIGN_IN") || text.contains("SIGN_OUT")
+    contains(text, "SIGN_IN") || contains(text, "SIGN_OUT")
 }

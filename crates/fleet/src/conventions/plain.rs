@@ -19,6 +19,7 @@
 use super::{Claim, Convention, Said, What, presence_word};
 use crate::payload::{Form, Payload};
 use crate::presence::OfflineReason;
+use crate::text::split_last_level;
 use crate::units;
 
 /// What the message means; every message is a plain one if it is nothing else.
@@ -34,7 +35,7 @@ pub(super) fn read<'a>(topic: &'a str, payload: &Payload<'a>) -> Claim<'a> {
     if payload.form == Form::Empty {
         return claim("", topic, What::Nothing);
     }
-    let (stem, last) = topic.rsplit_once('/').unwrap_or(("", topic));
+    let (stem, last) = split_last_level(topic).unwrap_or(("", topic));
 
     if let Some(id) = topic.strip_prefix("presence/") {
         return claim("", id, presence_or_values(payload, "presence"));
@@ -146,10 +147,10 @@ fn sensor_topic(topic: &str) -> Option<(&str, &str, &str)> {
     if !topic.starts_with("sensors/") && !topic.starts_with("sensor/") {
         return None;
     }
-    let (rest, unit) = topic.rsplit_once('/')?;
-    let (place, quantity) = rest.rsplit_once('/')?;
+    let (rest, unit) = split_last_level(topic)?;
+    let (place, quantity) = split_last_level(rest)?;
     let (_, name) = place.split_once('/')?;
-    let whole = !name.is_empty() && !name.contains('/') && !quantity.is_empty();
+    let whole = !name.is_empty() && !name.bytes().any(|byte| byte == b'/') && !quantity.is_empty();
     whole.then_some((place, quantity, unit))
 }
 

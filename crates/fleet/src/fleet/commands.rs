@@ -8,6 +8,7 @@ use crate::fault::FaultKind;
 use crate::limits::Limit;
 use crate::options::FleetOptions;
 use crate::presence::Presence;
+use crate::text::head;
 use crate::time::Timestamp;
 use alloc::borrow::ToOwned as _;
 use alloc::boxed::Box;
@@ -110,8 +111,8 @@ impl Fleet {
                 .commands
                 .iter()
                 .position(|known| *known.uuid == *uuid)
-            && let Some(command) = device.commands.remove(index)
         {
+            let command = device.commands.remove(index);
             self.budget.refund(command.cost());
             device.update_command_deadline();
         }
@@ -238,7 +239,7 @@ impl Fleet {
                 .commands
                 .iter()
                 .position(|known| !known.state.is_open());
-            let Some(removed) = finished.and_then(|index| device.commands.remove(index)) else {
+            let Some(removed) = finished.map(|index| device.commands.remove(index)) else {
                 self.limits.note(Limit::Commands);
                 return false;
             };
@@ -248,7 +249,7 @@ impl Fleet {
             self.limits.note(Limit::Bytes);
             return false;
         }
-        device.commands.push_back(command);
+        device.commands.push(command);
         self.mark(key, Dirty::COMMANDS);
         true
     }
@@ -285,12 +286,7 @@ fn cut(text: &str, max: usize) -> Box<str> {
     if text.len() <= max {
         return text.into();
     }
-    let mut end = max;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    let mut kept = String::with_capacity(end + 3);
-    kept.push_str(&text[..end]);
+    let mut kept = String::from(head(text, max));
     kept.push('…');
     kept.into()
 }

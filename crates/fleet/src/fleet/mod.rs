@@ -15,6 +15,7 @@ use crate::payload::Payload;
 use crate::presence::{Counts, History, Presence, PresenceSpan};
 use crate::readings::{Caps, Readings};
 use crate::rhythm::{Intervals, Rhythm};
+use crate::text::part;
 use crate::time::Timestamp;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -22,7 +23,8 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::BuildHasher as _;
-use hashbrown::{DefaultHashBuilder, HashTable};
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
 
 /// A message as it came.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
@@ -71,7 +73,7 @@ pub struct Fleet {
     by_full_id: HashTable<u32>,
     /// The first device of each id.
     by_id: HashTable<u32>,
-    hasher: DefaultHashBuilder,
+    hasher: FixedState,
     prefixes: Prefixes,
     counts: Counts,
     limits: LimitCounters,
@@ -93,7 +95,7 @@ impl Fleet {
             devices: Vec::new(),
             by_full_id: HashTable::new(),
             by_id: HashTable::new(),
-            hasher: DefaultHashBuilder::default(),
+            hasher: FixedState::with_seed(options.seed),
             counts: Counts::default(),
             limits: LimitCounters::default(),
             samples: SampleQueue::default(),
@@ -126,9 +128,9 @@ impl Fleet {
     /// under whatever prefix.
     pub fn find(&self, id: &str) -> Option<DeviceKey> {
         let mut slashes = id.bytes().enumerate().filter(|(_, byte)| *byte == b'/');
-        let by_full_id = self
-            .lookup("", id)
-            .or_else(|| slashes.find_map(|(at, _)| self.lookup(&id[..at], &id[at + 1..])));
+        let by_full_id = self.lookup("", id).or_else(|| {
+            slashes.find_map(|(at, _)| self.lookup(part(id, 0..at), part(id, at + 1..id.len())))
+        });
         by_full_id.or_else(|| {
             let same_id = |key: &u32| {
                 let device = self.devices.get(*key as usize);
@@ -381,7 +383,7 @@ impl Fleet {
             announced_units: Vec::new(),
             position: None,
             faults: Vec::new(),
-            commands: VecDeque::new(),
+            commands: Vec::new(),
             command_deadline: None,
             known_commands: Vec::new(),
             recent: [0; 4],
@@ -413,16 +415,13 @@ impl Fleet {
             Some(device) => hasher.hash_one(&*device.id),
             None => 0,
         };
-        self.by_full_id
-            .insert_unique(full_hash(&index), index, full_hash);
+        insert(&mut self.by_full_id, index, &full_hash);
         let same_id = |key: &u32| {
-            devices
-                .get(*key as usize)
-                .is_some_and(|other| other.id == device.id)
+            let other = devices.get(*key as usize);
+            other.is_some_and(|other| other.id == device.id)
         };
-        let hash = id_hash(&index);
-        if self.by_id.find(hash, same_id).is_none() {
-            self.by_id.insert_unique(hash, index, id_hash);
+        if self.by_id.find(id_hash(&index), same_id).is_none() {
+            insert(&mut self.by_id, index, &id_hash);
         }
     }
 
@@ -465,6 +464,11 @@ impl Fleet {
         }
         self.mark(key, Dirty::fault(kind));
     }
+}
+
+/// One function for both tables: the code for growing a table is large.
+fn insert(table: &mut HashTable<u32>, index: u32, hash: &dyn Fn(&u32) -> u64) {
+    table.insert_unique(hash(&index), index, hash);
 }
 
 /// The next thing to tell about a device, in a fixed order.

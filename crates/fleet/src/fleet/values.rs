@@ -32,9 +32,11 @@ enum Role {
 }
 
 fn role(name: &str, stem: &str, convention: Convention) -> Role {
-    let own = match name.strip_prefix(stem) {
-        Some(rest) if !stem.is_empty() => rest.strip_prefix('.').unwrap_or(rest),
-        Some(_) | None => name,
+    let own = if stem.is_empty() {
+        name
+    } else {
+        let rest = name.strip_prefix(stem).unwrap_or(name);
+        rest.strip_prefix('.').unwrap_or(rest)
     };
     match own {
         "ts" | "timestamp" | "time" | "Time" | "Timestamp" => return Role::OwnClock,
