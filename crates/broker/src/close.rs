@@ -194,6 +194,7 @@ impl Broker {
         } else {
             ReasonCode::QuotaExceeded
         };
+        self.metrics.closed_not_reading += u64::from(written.is_ok());
         let cause = CloseCause::Limit { reason_code, what };
         self.doomed.push((slot, conn, cause));
     }

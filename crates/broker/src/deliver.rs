@@ -51,6 +51,10 @@ impl Broker {
             self.metrics.dropped_absent += 1;
             return;
         };
+        let patch = TemplatePatch {
+            message_expiry_interval: routed.remaining_expiry(now),
+            ..TemplatePatch::default()
+        };
         let outgoing = session.outgoing.as_ref();
         if outgoing.is_some_and(|outgoing| outgoing.holds_at_most_once()) {
             self.enqueue(now, id, routed, delivery, when_full);
@@ -72,7 +76,7 @@ impl Broker {
             return;
         }
         let buffer = outbox.buffer(&mut self.wire.spare);
-        template.write(&TemplatePatch::default(), buffer);
+        template.write(&patch, buffer);
         self.metrics.messages_out += 1;
         if outbox.announce() {
             self.wire.outputs.push_back(Output::Write(conn));
@@ -103,16 +107,17 @@ impl Broker {
             self.enqueue(now, id, routed, delivery, when_full);
             return;
         };
+        let packet_id = outgoing.free_packet_id();
+        let patch = TemplatePatch {
+            packet_id: Some(packet_id),
+            dup: false,
+            message_expiry_interval: routed.remaining_expiry(now),
+        };
         let template = routed.template(link.version, &delivery).ok();
         let fitting = template.filter(|it| fits(it.encoded_len(), link.maximum_packet_size));
         let Some(template) = fitting else {
             self.metrics.dropped_too_large += 1;
             return;
-        };
-        let packet_id = outgoing.free_packet_id();
-        let patch = TemplatePatch {
-            packet_id: Some(packet_id),
-            ..TemplatePatch::default()
         };
         template.write(&patch, outbox.buffer(&mut self.wire.spare));
         self.metrics.messages_out += 1;

@@ -42,6 +42,9 @@ mod timers;
 mod tree;
 mod will;
 
+#[cfg(test)]
+mod tests;
+
 pub use broker::Broker;
 pub use input::{Conn, Decision, Input, Peer, Transport};
 pub use limits::{Limits, QueueFull};

@@ -205,6 +205,14 @@ impl Routed {
         }
     }
 
+    /// What is left of its expiry interval, if it has waited.
+    pub(crate) fn remaining_expiry(&self, now: Instant) -> Option<u32> {
+        match &self.source {
+            Source::Fresh { .. } => None,
+            Source::Kept(message) => message.remaining_expiry(now),
+        }
+    }
+
     /// Encoded for one session: once for all that get the same form.
     pub(crate) fn template(
         &mut self,

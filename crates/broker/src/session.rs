@@ -128,6 +128,14 @@ impl Sessions {
         id
     }
 
+    #[cfg(test)]
+    pub(crate) fn ids(&self) -> Vec<SessionId> {
+        self.slab
+            .iter()
+            .map(|(key, _)| SessionId::from_key(key))
+            .collect()
+    }
+
     pub(crate) fn remove(&mut self, id: SessionId) -> Option<Session> {
         let session = self.slab.try_remove(id.key())?;
         let hash = self.hasher.hash_one(session.client_id.as_str());

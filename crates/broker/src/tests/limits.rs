@@ -1,0 +1,202 @@
+//! What happens at each bound.
+
+use std::time::Duration;
+
+use mqtt::{Connect, Packet, PubAck, QoS, ReasonCode};
+
+use super::{V3, V5, World, lasting, message, text, to};
+use crate::{CloseCause, QueueFull};
+
+#[test]
+fn connections_are_bounded() {
+    let mut world = World::with(|options| options.limits.connections = 2);
+    let first = world.client(V5, "a");
+    world.client(V5, "b");
+    let third = world.open(V5);
+    assert!(matches!(
+        world.closed(third).unwrap().cause,
+        CloseCause::Limit { .. }
+    ));
+    assert_eq!(world.broker.metrics().refused_connections_limit, 1);
+    world.cut(first);
+    world.client(V5, "c");
+}
+
+#[test]
+fn sessions_are_bounded() {
+    let mut world = World::with(|options| options.limits.sessions = 1);
+    let (conn, _) = world.lasting(V5, "a");
+    world.cut(conn);
+    let (_, connack) = world.connect(&Connect::new(V5, "b"));
+    assert_eq!(connack.reason_code, ReasonCode::QuotaExceeded);
+    assert_eq!(world.broker.metrics().refused_sessions_limit, 1);
+    assert!(world.lasting(V5, "a").1);
+}
+
+#[test]
+fn a_queue_is_bounded_in_messages() {
+    for (policy, expected) in [
+        (QueueFull::DropNewest, ["1", "2"]),
+        (QueueFull::Disconnect, ["1", "2"]),
+        (QueueFull::DropOldest, ["3", "4"]),
+    ] {
+        let mut world = World::with(|options| {
+            options.limits.queue_messages = 2;
+            options.limits.queue_full = policy;
+        });
+        let (subscriber, _) = world.lasting(V3, "s");
+        world.subscribe(subscriber, &[to("#", QoS::AtLeastOnce)]);
+        world.cut(subscriber);
+        let publisher = world.client(V5, "p");
+        for payload in ["1", "2", "3", "4"] {
+            world.publish(publisher, "t", payload, QoS::AtLeastOnce);
+        }
+        assert_eq!(world.broker.metrics().dropped_queue_full, 2);
+        let (subscriber, _) = world.lasting(V3, "s");
+        assert_eq!(world.payloads(subscriber), expected);
+    }
+}
+
+#[test]
+fn a_queue_is_bounded_in_bytes_of_its_own_and_of_all() {
+    for all in [false, true] {
+        let mut world = World::with(|options| {
+            let limit = 5_000;
+            options.limits.queue_full = QueueFull::DropNewest;
+            if all {
+                options.limits.all_queues_bytes = limit;
+            } else {
+                options.limits.queue_bytes = limit;
+            }
+        });
+        for id in ["s1", "s2"] {
+            let (subscriber, _) = world.lasting(V5, id);
+            world.subscribe(subscriber, &[to("#", QoS::AtLeastOnce)]);
+            world.cut(subscriber);
+        }
+        let publisher = world.client(V5, "p");
+        for _ in 0..100 {
+            world.publish(publisher, "t", &"x".repeat(1_000), QoS::AtLeastOnce);
+        }
+        let metrics = world.broker.metrics();
+        let bytes = if all { 2_500..5_001 } else { 5_000..10_001 };
+        assert!(bytes.contains(&metrics.queued_bytes), "{metrics:?}");
+        assert_eq!(metrics.dropped_queue_full + metrics.queued_messages, 200);
+    }
+}
+
+#[test]
+fn what_has_expired_makes_room_first() {
+    let mut world = World::with(|options| options.limits.queue_messages = 1);
+    let (subscriber, _) = world.lasting(V5, "s");
+    world.subscribe(subscriber, &[to("#", QoS::AtLeastOnce)]);
+    world.cut(subscriber);
+    let publisher = world.client(V5, "p");
+    let mut publish = message("t", "old", QoS::AtLeastOnce, 1);
+    publish.properties.message_expiry_interval = Some(1);
+    world.send(publisher, &Packet::Publish(publish));
+    world.sleep(Duration::from_secs(2));
+    world.publish(publisher, "t", "new", QoS::AtLeastOnce);
+    let (subscriber, _) = world.lasting(V5, "s");
+    assert_eq!(world.payloads(subscriber), ["new"]);
+    assert_eq!(world.broker.metrics().dropped_expired, 1);
+    assert_eq!(world.broker.metrics().dropped_queue_full, 0);
+}
+
+#[test]
+fn a_connected_client_whose_queue_is_full_is_disconnected_and_may_come_back() {
+    let mut world = World::with(|options| {
+        options.limits.queue_messages = 3;
+        options.limits.inflight_window = 1;
+    });
+    let (subscriber, _) = world.lasting(V5, "s");
+    world.subscribe(subscriber, &[to("#", QoS::AtLeastOnce)]);
+    let publisher = world.client(V5, "p");
+    for number in 0..5 {
+        world.publish(publisher, "t", &number.to_string(), QoS::AtLeastOnce);
+    }
+    assert_eq!(world.farewell(subscriber), Some(ReasonCode::QuotaExceeded));
+    assert_eq!(world.broker.metrics().closed_queue_full, 1);
+    let (subscriber, present) = world.lasting(V5, "s");
+    assert!(present);
+    let mut payloads = Vec::new();
+    while let Some(Packet::Publish(publish)) = world.received(subscriber).pop() {
+        payloads.push(text(&publish));
+        let ack = PubAck::new(publish.packet_id.unwrap(), ReasonCode::Success);
+        world.send(subscriber, &Packet::PubAck(ack));
+    }
+    assert_eq!(payloads, ["0", "1", "2", "3"]);
+}
+
+#[test]
+fn a_client_that_does_not_read_costs_its_buffer_and_no_more() {
+    let mut world = World::with(|options| options.limits.out_buffer_bytes = 1_000);
+    let (subscriber, _) = world.connect(&lasting(V5, "s"));
+    world.subscribe(
+        subscriber,
+        &[to("0", QoS::AtMostOnce), to("1", QoS::AtLeastOnce)],
+    );
+    let other = world.client(V5, "other");
+    world.subscribe(other, &[to("0", QoS::AtMostOnce)]);
+    let publisher = world.client(V5, "p");
+    world.set_reads(subscriber, false);
+    for _ in 0..100 {
+        world.publish(publisher, "0", &"x".repeat(93), QoS::AtMostOnce);
+        world.publish(publisher, "1", "sure", QoS::AtLeastOnce);
+    }
+    assert!(world.closed(subscriber).is_none());
+    let dropped = world.broker.metrics().dropped_slow;
+    assert!((90..100).contains(&dropped), "{dropped}");
+    assert_eq!(world.payloads(other).len(), 100);
+
+    // It wakes up: what was to be surely delivered is there, in the window's steps.
+    world.set_reads(subscriber, true);
+    let mut sure = 0;
+    loop {
+        let packets = world.received(subscriber);
+        if packets.is_empty() {
+            break;
+        }
+        for packet in packets {
+            if let Packet::Publish(publish) = packet
+                && let Some(id) = publish.packet_id
+            {
+                sure += 1;
+                world.send(
+                    subscriber,
+                    &Packet::PubAck(PubAck::new(id, ReasonCode::Success)),
+                );
+            }
+        }
+    }
+    assert_eq!(sure, 100);
+    assert_eq!(world.broker.metrics().queued_bytes, 0);
+}
+
+#[test]
+fn a_client_that_makes_us_answer_and_does_not_read_is_closed() {
+    let mut world = World::with(|options| options.limits.out_buffer_bytes = 1_000);
+    let conn = world.client(V5, "a");
+    world.set_reads(conn, false);
+    for _ in 0..2_000 {
+        world.send(conn, &Packet::PingReq);
+    }
+    assert_eq!(
+        world.closed(conn).unwrap().cause.reason_code(),
+        ReasonCode::QuotaExceeded
+    );
+    assert_eq!(world.broker.metrics().closed_not_reading, 1);
+}
+
+#[test]
+fn an_answer_that_is_too_large_for_the_client_ends_the_connection() {
+    let mut world = World::new();
+    let mut connect = Connect::new(V5, "a");
+    connect.properties.maximum_packet_size = Some(30);
+    let (conn, _) = world.connect(&connect);
+    let many: Vec<_> = (0..40)
+        .map(|number| to(&number.to_string(), QoS::AtMostOnce))
+        .collect();
+    world.send(conn, &super::subscribe(&many, None));
+    assert_eq!(world.farewell(conn), Some(ReasonCode::PacketTooLarge));
+}

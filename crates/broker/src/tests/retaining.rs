@@ -1,0 +1,212 @@
+//! Retained messages.
+
+use std::time::Duration;
+
+use mqtt::{Packet, QoS, RetainHandling};
+
+use super::{V3, V5, World, message, packet_id, retained, subscribe, to};
+
+#[test]
+fn mqtt_3_3_1_5_the_last_retained_message_reaches_a_later_subscriber() {
+    for version in [V5, V3] {
+        let mut world = World::new();
+        let publisher = world.client(version, "p");
+        world.send(publisher, &retained("a/b", "1", QoS::AtMostOnce));
+        world.send(publisher, &retained("a/b", "2", QoS::AtLeastOnce));
+        world.send(publisher, &retained("$x/b", "3", QoS::AtMostOnce));
+        let subscriber = world.client(version, "s");
+        world.subscribe(subscriber, &[to("#", QoS::ExactlyOnce)]);
+        let publish = world.take_publish(subscriber);
+        assert!(publish.retain);
+        assert_eq!(
+            (&publish.payload[..], publish.qos),
+            (&b"2"[..], QoS::AtLeastOnce)
+        );
+        assert!(world.received(subscriber).is_empty());
+    }
+}
+
+#[test]
+fn mqtt_3_3_1_6_an_empty_payload_removes_it_and_is_delivered() {
+    let mut world = World::new();
+    let conn = world.client(V5, "a");
+    world.send(conn, &retained("t", "x", QoS::AtMostOnce));
+    world.subscribe(conn, &[to("t", QoS::AtMostOnce)]);
+    assert_eq!(world.payloads(conn), ["x"]);
+    world.send(conn, &retained("t", "", QoS::AtMostOnce));
+    assert_eq!(world.payloads(conn), [""]);
+    assert_eq!(world.broker.metrics().retained_messages, 0);
+    assert_eq!(world.broker.metrics().retained_bytes, 0);
+}
+
+#[test]
+fn mqtt_3_3_1_8_a_message_that_is_not_retained_changes_nothing_kept() {
+    let mut world = World::new();
+    let conn = world.client(V5, "a");
+    world.send(conn, &retained("t", "kept", QoS::AtMostOnce));
+    world.publish(conn, "t", "passing", QoS::AtMostOnce);
+    world.subscribe(conn, &[to("t", QoS::AtMostOnce)]);
+    assert_eq!(world.payloads(conn), ["kept"]);
+}
+
+#[test]
+fn mqtt_3_3_1_9_to_11_retain_handling() {
+    for (handling, first, again) in [
+        (RetainHandling::Send, 1, 1),
+        (RetainHandling::SendIfNew, 1, 0),
+        (RetainHandling::DoNotSend, 0, 0),
+    ] {
+        let mut world = World::new();
+        let conn = world.client(V5, "a");
+        world.send(conn, &retained("t", "x", QoS::AtMostOnce));
+        let mut subscription = to("t", QoS::AtMostOnce);
+        subscription.retain_handling = handling;
+        for expected in [first, again] {
+            world.subscribe(conn, &[subscription.clone()]);
+            assert_eq!(world.payloads(conn).len(), expected, "{handling:?}");
+        }
+    }
+}
+
+#[test]
+fn mqtt_3_3_1_12_and_13_the_retain_flag_of_a_live_message() {
+    let mut world = World::new();
+    let conn = world.client(V5, "a");
+    for as_published in [false, true] {
+        let mut subscription = to("t", QoS::AtMostOnce);
+        subscription.retain_as_published = as_published;
+        subscription.retain_handling = RetainHandling::DoNotSend;
+        world.subscribe(conn, &[subscription]);
+        world.send(conn, &retained("t", "x", QoS::AtMostOnce));
+        assert_eq!(world.take_publish(conn).retain, as_published);
+        world.publish(conn, "t", "x", QoS::AtMostOnce);
+        assert!(!world.take_publish(conn).retain);
+    }
+}
+
+#[test]
+fn mqtt_3_3_2_6_a_retained_message_says_what_is_left_of_its_life() {
+    let mut world = World::new();
+    let conn = world.client(V5, "a");
+    let mut publish = message("t", "x", QoS::AtMostOnce, 1);
+    publish.retain = true;
+    publish.properties.message_expiry_interval = Some(30);
+    world.send(conn, &Packet::Publish(publish.clone()));
+    world.sleep(Duration::from_millis(12_500));
+    world.subscribe(conn, &[to("+", QoS::AtMostOnce)]);
+    let properties = world.take_publish(conn).properties;
+    assert_eq!(properties.message_expiry_interval, Some(18));
+    // It is not kept longer than it lives.
+    world.sleep(Duration::from_secs(18));
+    assert_eq!(world.broker.metrics().retained_messages, 0);
+    // A new one lives its own life.
+    world.send(conn, &Packet::Publish(publish.clone()));
+    world.sleep(Duration::from_secs(20));
+    world.send(conn, &Packet::PingReq);
+    world.send(conn, &Packet::Publish(publish));
+    world.sleep(Duration::from_secs(20));
+    assert_eq!(world.broker.metrics().retained_messages, 1);
+}
+
+#[test]
+fn retained_messages_match_wildcards_as_live_ones_do() {
+    let mut world = World::new();
+    let conn = world.client(V5, "p");
+    for topic in ["a", "a/b", "a/c", "a/b/c", "/", "b//c"] {
+        world.send(conn, &retained(topic, topic, QoS::AtMostOnce));
+    }
+    for (filter, expected) in [
+        ("a/#", vec!["a", "a/b", "a/b/c", "a/c"]),
+        ("a/+", vec!["a/b", "a/c"]),
+        ("+/b", vec!["a/b"]),
+        ("+", vec!["a"]),
+        ("+/+", vec!["/", "a/b", "a/c"]),
+        ("b/+/c", vec!["b//c"]),
+        ("a/b/c/#", vec!["a/b/c"]),
+        ("#", vec!["/", "a", "a/b", "a/b/c", "a/c", "b//c"]),
+    ] {
+        let subscriber = world.client(V5, "s");
+        world.subscribe(subscriber, &[to(filter, QoS::AtMostOnce)]);
+        let mut payloads = world.payloads(subscriber);
+        payloads.sort();
+        assert_eq!(payloads, expected, "{filter}");
+    }
+}
+
+#[test]
+fn mqtt_3_8_3_3_no_local_holds_for_retained_messages_too() {
+    let mut world = World::new();
+    let conn = world.client(V5, "a");
+    world.send(conn, &retained("t", "mine", QoS::AtMostOnce));
+    let mut subscription = to("t", QoS::AtMostOnce);
+    subscription.no_local = true;
+    world.subscribe(conn, &[subscription]);
+    assert!(world.payloads(conn).is_empty());
+}
+
+#[test]
+fn mqtt_3_3_4_4_a_retained_message_carries_the_subscriptions_identifier() {
+    let mut world = World::new();
+    let conn = world.client(V5, "a");
+    world.send(conn, &retained("t", "x", QoS::AtMostOnce));
+    world.send(conn, &subscribe(&[to("t", QoS::AtMostOnce)], Some(7)));
+    assert!(matches!(world.take(conn), Packet::SubAck(_)));
+    let identifiers = world.take_publish(conn).properties.subscription_identifiers;
+    assert_eq!(
+        identifiers.iter().map(|id| id.get()).collect::<Vec<_>>(),
+        [7]
+    );
+}
+
+#[test]
+fn more_retained_messages_than_the_connection_takes_at_once_all_arrive_in_the_end() {
+    let mut world = World::with(|options| {
+        options.limits.out_buffer_bytes = 1_000;
+        options.limits.queue_messages = 10;
+    });
+    let publisher = world.client(V5, "p");
+    for number in 0..500 {
+        let topic = format!("t/{number}");
+        world.send(publisher, &retained(&topic, &topic, QoS::AtLeastOnce));
+        world.received(publisher);
+    }
+    let subscriber = world.client(V5, "s");
+    world.set_reads(subscriber, false);
+    world.send(subscriber, &subscribe(&[to("#", QoS::AtMostOnce)], None));
+    // What is published meanwhile comes behind.
+    for number in 0..5 {
+        let topic = format!("t/{number}");
+        world.publish(publisher, &topic, "live", QoS::AtMostOnce);
+    }
+    world.set_reads(subscriber, true);
+    let payloads = world.payloads(subscriber);
+    let live = payloads.iter().filter(|payload| *payload == "live").count();
+    assert_eq!(payloads.len() - live, 500);
+    assert!(payloads[..500].iter().all(|payload| payload != "live"));
+    assert_eq!(live as u64, 5 - world.broker.metrics().dropped_slow);
+    assert_eq!(world.broker.metrics().queued_messages, 0);
+    assert_eq!(world.broker.metrics().queued_bytes, 0);
+}
+
+#[test]
+fn what_finds_no_room_is_not_kept_and_neither_is_what_it_would_replace() {
+    let mut world = World::with(|options| options.limits.retained_bytes = 2_000);
+    let conn = world.client(V5, "a");
+    world.send(conn, &retained("t", "small", QoS::AtMostOnce));
+    assert_eq!(world.broker.metrics().retained_messages, 1);
+    world.send(conn, &retained("t", &"x".repeat(3_000), QoS::AtMostOnce));
+    assert_eq!(world.broker.metrics().retained_messages, 0);
+    assert_eq!(world.broker.metrics().refused_retained_limit, 1);
+    let mut world = World::with(|options| options.limits.retained_messages = 2);
+    let conn = world.client(V5, "a");
+    for topic in ["a", "b", "c", "a"] {
+        world.send(conn, &retained(topic, "x", QoS::AtLeastOnce));
+        let ack = Packet::PubAck(mqtt::PubAck::new(
+            packet_id(1),
+            mqtt::ReasonCode::NoMatchingSubscribers,
+        ));
+        assert_eq!(world.received(conn), [ack]);
+    }
+    assert_eq!(world.broker.metrics().retained_messages, 2);
+    assert_eq!(world.broker.metrics().refused_retained_limit, 1);
+}

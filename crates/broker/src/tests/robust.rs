@@ -1,0 +1,326 @@
+//! Hostile clients: whatever is sent, in whatever order, the broker goes on and stays small.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use mqtt::{Connect, Instant, Packet, QoS, RetainHandling, Subscription};
+use proptest::prelude::*;
+
+use super::{V3, V5, lasting, message, packet_id, retained, subscribe, to};
+use crate::{Broker, BrokerOptions, Conn, Decision, Input, Lsn, Output, Peer};
+
+/// Something that a client or the network does.
+#[derive(Clone, Debug)]
+enum Op {
+    Open(u8),
+    Send(u8, Packet),
+    /// A packet with one byte changed, or cut short.
+    Spoilt(u8, Packet, u8, u8),
+    Bytes(u8, Vec<u8>),
+    Close(u8),
+    /// Let the shell take and write for one connection.
+    Drain(u8),
+    Authenticated(u8, bool),
+    Persisted(u8),
+    Sleep(u16),
+}
+
+const CONNECTIONS: u8 = 6;
+
+fn packet() -> impl Strategy<Value = Packet> {
+    let id = || (1_u16..5).prop_map(packet_id);
+    let qos = || {
+        prop_oneof![
+            Just(QoS::AtMostOnce),
+            Just(QoS::AtLeastOnce),
+            Just(QoS::ExactlyOnce)
+        ]
+    };
+    let name = || prop_oneof![Just("a"), Just("a/b"), Just("$x"), Just("a/b/c/d")];
+    let filter = prop_oneof![
+        Just("#"),
+        Just("a/+"),
+        Just("a"),
+        Just("+/b/#"),
+        Just("$share/g/a")
+    ];
+    let client = prop_oneof![Just("x"), Just("y"), Just("")];
+    let connect = (client, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+        |(id, is_new, lasts, has_will)| {
+            let version = if is_new { V5 } else { V3 };
+            let mut connect = if lasts {
+                lasting(version, id)
+            } else {
+                Connect::new(version, id)
+            };
+            connect.properties.receive_maximum = is_new.then_some(2);
+            connect.will = has_will.then(|| mqtt::Will {
+                topic: super::topic("a/b"),
+                payload: "will".into(),
+                qos: QoS::ExactlyOnce,
+                retain: lasts,
+                properties: mqtt::packet::WillProperties {
+                    will_delay_interval: is_new.then_some(7),
+                    ..mqtt::packet::WillProperties::default()
+                },
+            });
+            Packet::Connect(connect)
+        },
+    );
+    let publish = (name(), 0_usize..300, qos(), 1_u16..5, any::<[bool; 2]>()).prop_map(
+        |(name, len, qos, id, [retain, expires])| {
+            let mut publish = message(name, &"x".repeat(len), qos, id);
+            publish.retain = retain;
+            publish.properties.message_expiry_interval = expires.then_some(3);
+            Packet::Publish(publish)
+        },
+    );
+    let subscribing = (filter, qos(), any::<[bool; 3]>()).prop_map(
+        |(filter, qos, [no_local, retain_as_published, is_new])| {
+            let subscription = Subscription {
+                no_local: no_local && !filter.starts_with("$share"),
+                retain_as_published,
+                retain_handling: if is_new {
+                    RetainHandling::SendIfNew
+                } else {
+                    RetainHandling::Send
+                },
+                ..to(filter, qos)
+            };
+            subscribe(&[subscription], Some(3))
+        },
+    );
+    let code = mqtt::ReasonCode::Success;
+    prop_oneof![
+        3 => connect,
+        4 => publish,
+        3 => subscribing,
+        1 => name().prop_map(|name| retained(name, "", QoS::AtMostOnce)),
+        1 => id().prop_map(move |id| Packet::PubAck(mqtt::PubAck::new(id, code))),
+        1 => id().prop_map(move |id| Packet::PubRec(mqtt::PubRec::new(id, code))),
+        1 => id().prop_map(move |id| Packet::PubRel(mqtt::PubRel::new(id, code))),
+        1 => id().prop_map(move |id| Packet::PubComp(mqtt::PubComp::new(id, code))),
+        1 => Just(Packet::PingReq),
+        1 => Just(Packet::Disconnect(mqtt::Disconnect::new(code))),
+    ]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let conn = || 0..CONNECTIONS;
+    prop_oneof![
+        2 => conn().prop_map(Op::Open),
+        10 => (conn(), packet()).prop_map(|(conn, packet)| Op::Send(conn, packet)),
+        1 => (conn(), packet(), any::<u8>(), any::<u8>())
+            .prop_map(|(conn, packet, at, value)| Op::Spoilt(conn, packet, at, value)),
+        1 => (conn(), prop::collection::vec(any::<u8>(), 0..40))
+            .prop_map(|(conn, bytes)| Op::Bytes(conn, bytes)),
+        1 => conn().prop_map(Op::Close),
+        3 => conn().prop_map(Op::Drain),
+        3 => (conn(), prop::bool::weighted(0.9)).prop_map(|(conn, ok)| Op::Authenticated(conn, ok)),
+        1 => any::<u8>().prop_map(Op::Persisted),
+        1 => (0_u16..5_000).prop_map(Op::Sleep),
+    ]
+}
+
+fn options(authenticate: bool, durable: bool) -> BrokerOptions {
+    let mut options = BrokerOptions {
+        authenticate,
+        durable,
+        ..BrokerOptions::default()
+    };
+    let limits = &mut options.limits;
+    limits.connections = 5;
+    limits.sessions = 4;
+    limits.maximum_packet_size = 400;
+    limits.receive_maximum = 3;
+    limits.topic_levels = 3;
+    limits.queue_messages = 5;
+    limits.queue_bytes = 3_000;
+    limits.all_queues_bytes = 5_000;
+    limits.out_buffer_bytes = 600;
+    limits.retained_messages = 2;
+    limits.retained_bytes = 2_000;
+    limits.early_bytes = 500;
+    options
+}
+
+/// The network's side: numbers of connections that are used again only after a close.
+struct Shell {
+    broker: Broker,
+    now: Instant,
+    conns: [Option<Conn>; CONNECTIONS as usize],
+    next: u64,
+    last_record: u64,
+    outputs: Vec<Output>,
+}
+
+impl Shell {
+    fn apply(&mut self, op: Op) {
+        match op {
+            Op::Open(at) => {
+                self.next += 1;
+                let conn = Conn(self.next);
+                if let Some(old) = self.conns[usize::from(at)].replace(conn) {
+                    self.broker.handle_input(self.now, Input::Closed(old));
+                }
+                let opened = Input::Opened(conn, Peer::MEMORY);
+                self.broker.handle_input(self.now, opened);
+            }
+            Op::Send(at, packet) => {
+                let bytes = encoded(&packet);
+                self.bytes(at, bytes.freeze());
+            }
+            Op::Spoilt(at, packet, place, value) => {
+                let mut bytes = encoded(&packet);
+                let place = usize::from(place) % bytes.len();
+                if value % 3 == 0 {
+                    bytes.truncate(place);
+                } else {
+                    bytes[place] = value;
+                }
+                self.bytes(at, bytes.freeze());
+            }
+            Op::Bytes(at, bytes) => self.bytes(at, bytes.into()),
+            Op::Close(at) => {
+                if let Some(conn) = self.conns[usize::from(at)].take() {
+                    self.broker.handle_input(self.now, Input::Closed(conn));
+                }
+            }
+            Op::Drain(at) => {
+                if let Some(conn) = self.conns[usize::from(at)] {
+                    let mut out = BytesMut::new();
+                    self.broker.take_writes(conn, &mut out);
+                    self.broker.handle_input(self.now, Input::Drained(conn));
+                }
+            }
+            Op::Authenticated(at, is_accepted) => {
+                if let Some(conn) = self.conns[usize::from(at)] {
+                    let decision = if is_accepted {
+                        Decision::Accept
+                    } else {
+                        Decision::Refuse(mqtt::ReasonCode::NotAuthorized)
+                    };
+                    let input = Input::Authenticated(conn, decision);
+                    self.broker.handle_input(self.now, input);
+                }
+            }
+            Op::Persisted(number) => {
+                let lsn = Lsn(self.last_record.saturating_sub(u64::from(number % 3)));
+                self.broker.handle_input(self.now, Input::Persisted(lsn));
+            }
+            Op::Sleep(millis) => {
+                self.now = self.now + Duration::from_millis(millis.into());
+                self.broker.handle_input(self.now, Input::Timeout);
+            }
+        }
+    }
+
+    fn bytes(&mut self, at: u8, bytes: Bytes) {
+        if let Some(conn) = self.conns[usize::from(at)] {
+            self.broker
+                .handle_input(self.now, Input::Bytes(conn, bytes));
+        }
+    }
+
+    fn poll(&mut self) {
+        loop {
+            let output = self.broker.poll_output();
+            match &output {
+                Output::Close(conn, _) => {
+                    for slot in &mut self.conns {
+                        if *slot == Some(*conn) {
+                            *slot = None;
+                        }
+                    }
+                }
+                Output::Persist(lsn, _) => self.last_record = lsn.0,
+                Output::Idle(_) => {
+                    self.outputs.push(output);
+                    return;
+                }
+                Output::Write(_)
+                | Output::Authenticate(..)
+                | Output::Connected(..)
+                | Output::ToShard(..) => {}
+            }
+            self.outputs.push(output);
+        }
+    }
+
+    /// What must hold whatever has happened.
+    fn check(&mut self) {
+        let metrics = self.broker.metrics().clone();
+        assert!(metrics.connections <= 6, "{metrics:?}");
+        assert!(metrics.sessions <= 4, "{metrics:?}");
+        assert!(metrics.clients <= metrics.sessions, "{metrics:?}");
+        assert!(metrics.retained_messages <= 2, "{metrics:?}");
+        assert!(metrics.retained_bytes <= 2_000, "{metrics:?}");
+        // What was sent before the queues filled is not in them; the window is bounded too.
+        assert!(
+            metrics.queued_bytes <= 5_000 + 4 * 64 * 1_000,
+            "{metrics:?}"
+        );
+        for conn in self.conns.into_iter().flatten() {
+            let slot = self.broker.connections.slot(conn).unwrap();
+            let waiting = self.broker.connections.get_mut(slot).unwrap().outbox.len();
+            assert!(waiting <= 2 * 600 + 400 + 600, "{waiting}");
+        }
+        let (mut messages, mut bytes, mut subscriptions) = (0, 0, 0);
+        for id in self.broker.sessions.ids() {
+            let session = self.broker.sessions.get(id).unwrap();
+            subscriptions += session.subscriptions.len() as u64;
+            if let Some(outgoing) = &session.outgoing {
+                messages += outgoing.messages() as u64;
+                bytes += outgoing.bytes() as u64;
+            }
+        }
+        assert_eq!(metrics.queued_messages, messages);
+        assert_eq!(metrics.queued_bytes, bytes);
+        assert_eq!(metrics.subscriptions, subscriptions);
+    }
+}
+
+fn encoded(packet: &Packet) -> BytesMut {
+    let version = match packet {
+        Packet::Connect(connect) => connect.version,
+        _ => V5,
+    };
+    let mut bytes = BytesMut::new();
+    mqtt::encode(packet, version, &mut bytes).unwrap();
+    bytes
+}
+
+fn run(ops: &[Op], authenticate: bool, durable: bool) -> Vec<Output> {
+    let now = Instant::ZERO;
+    let mut shell = Shell {
+        broker: Broker::new(now, options(authenticate, durable)),
+        now,
+        conns: [None; CONNECTIONS as usize],
+        next: 0,
+        last_record: 0,
+        outputs: Vec::new(),
+    };
+    for op in ops {
+        shell.apply(op.clone());
+        shell.poll();
+        shell.check();
+    }
+    shell.broker.handle_input(shell.now, Input::Shutdown);
+    shell.poll();
+    assert_eq!(shell.broker.metrics().connections, 0);
+    shell.outputs
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn any_list_of_operations_is_survived_within_bounds_and_gives_the_same_twice(
+        ops in prop::collection::vec(op(), 1..120),
+        authenticate in any::<bool>(),
+        durable in any::<bool>(),
+    ) {
+        let first = run(&ops, authenticate, durable);
+        prop_assert_eq!(first, run(&ops, authenticate, durable));
+    }
+}
