@@ -34,11 +34,13 @@ pub struct FrameLoop(Rc<Inner>);
 struct Inner {
     schedule: RefCell<Schedule>,
     calls: RefCell<BTreeMap<Slot, Call>>,
-    callback: RefCell<Option<Closure<dyn FnMut(f64)>>>,
+    callback: RefCell<Option<Callback>>,
 }
 
 /// Called with the frame's time, in milliseconds as of `performance.now()`.
 type Call = Rc<RefCell<dyn FnMut(f64)>>;
+/// What the browser calls.
+type Callback = Closure<dyn FnMut(f64)>;
 
 thread_local! {
     static PAGE: FrameLoop = FrameLoop::default();

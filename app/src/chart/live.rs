@@ -36,8 +36,14 @@ pub fn LiveChart(
     let plot = NodeRef::<Div>::new();
     let readout = RwSignal::new(Readout::default());
     let spoken = RwSignal::new(String::new());
-    let unit = group.unit.as_deref().map(|unit| fleet::display::shorten(unit, 12));
-    let title = fleet::display::shorten(&group.title, 60);
+    let MetricGroup {
+        title,
+        unit,
+        on_off,
+        metrics,
+    } = group;
+    let unit = unit.map(|unit| fleet::display::shorten(&unit, 12));
+    let title = fleet::display::shorten(&title, 60);
 
     let chart = Rc::new(RefCell::new(None::<Rc<Chart>>));
     let watched = Rc::clone(&chart);
@@ -52,11 +58,11 @@ pub fn LiveChart(
     let source = Source {
         state,
         device,
-        metrics: group.metrics.clone(),
-        names: names(state, device, &group.metrics),
+        names: names(state, device, &metrics),
+        metrics,
         unit: unit.clone(),
         title: title.clone(),
-        on_off: group.on_off,
+        on_off,
     };
     let names = source.names.clone();
     Effect::new(move |_| {

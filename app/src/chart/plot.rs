@@ -35,8 +35,7 @@ pub(super) struct Plot {
 }
 
 /// Why there is no chart.
-pub(super) const NOT_LOADED: &str =
-    "The chart library did not load: reload the page to try again.";
+pub(super) const NOT_LOADED: &str = "The chart library did not load: reload the page to try again.";
 
 impl Plot {
     /// Draws into `target`. `hovered` gets the row under the cursor each time it moves,

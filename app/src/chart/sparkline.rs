@@ -48,7 +48,7 @@ pub fn Sparkline(
         let Some(canvas) = canvas.get() else {
             return;
         };
-        let trend = TrendLine::new(canvas, move |draw| {
+        let trend = TrendLine::new(&canvas, move |draw| {
             if let Some(metric) = metric {
                 state.with_series(device, metric, |series| {
                     let since = series.times().last().map_or(0.0, |last| last - WINDOW_MS);
@@ -74,7 +74,7 @@ type Draw<'a> = &'a mut dyn FnMut(&[f64], &[f64]);
 impl TrendLine {
     /// Draws what `readings` hands over onto `canvas`, when it is seen for the first time
     /// and after each [`Self::invalidate`].
-    pub fn new(canvas: HtmlCanvasElement, readings: impl Fn(Draw<'_>) + 'static) -> Self {
+    pub fn new(canvas: &HtmlCanvasElement, readings: impl Fn(Draw<'_>) + 'static) -> Self {
         let size = Rc::new(Cell::new((0.0, 0.0)));
         let (drawn, drawn_size) = (canvas.clone(), Rc::clone(&size));
         let drawable = FrameLoop::page().register(Phase::Draw, move |_| {
@@ -82,7 +82,7 @@ impl TrendLine {
         });
         let drawable = Rc::new(drawable);
         let seen = Rc::clone(&drawable);
-        let sight = Sight::watch(&canvas, move |what| match what {
+        let sight = Sight::watch(canvas, move |what| match what {
             Seen::OnScreen(on_screen) => seen.set_on_screen(on_screen),
             Seen::Size { width, height } => {
                 size.set((width, height));

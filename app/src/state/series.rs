@@ -214,7 +214,7 @@ impl SeriesStore {
             return self.closed_points;
         }
         // A third of the budget is for what is open.
-        let metrics = self.devices.get(&device).map_or(1, |series| series.len());
+        let metrics = self.devices.get(&device).map_or(1, Vec::len);
         let share = self.budget / 3 / POINT / metrics.max(1) / self.open.len();
         share.clamp(self.closed_points, Self::OPEN_POINTS)
     }
