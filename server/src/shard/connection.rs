@@ -5,12 +5,12 @@
 //! subscribed to), at once and on the task's behalf: with its waker, so that what could not be
 //! written wakes the task when it can.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use broker::{Conn, Input};
@@ -84,37 +84,25 @@ impl Connection {
         self.peer
     }
 
-    /// Whether nothing waits to be written.
-    pub(super) fn keeps_up(&self) -> bool {
-        self.writing.get() == Writing::Done
+    /// What was taken from the broker for this peer: more can be put behind it, then
+    /// [`flush`](Self::flush).
+    pub(super) fn unsent(&self) -> RefMut<'_, BytesMut> {
+        self.unsent.borrow_mut()
     }
 
-    /// Writes `bytes` as far as the system takes them now; the task writes the rest. `true`: all
-    /// of them. `bytes` is empty afterwards.
+    /// Writes as much as the system takes now; the task writes the rest. `true`: nothing is left.
     ///
     /// A failure is not reported here: reading fails too, and the task sees that.
-    pub(super) fn write(&self, bytes: &mut BytesMut) -> bool {
-        if !self.keeps_up() {
-            self.unsent.borrow_mut().extend_from_slice(bytes);
-            bytes.clear();
+    pub(super) fn flush(&self) -> bool {
+        if self.writing.get() == Writing::Blocked {
             return false;
         }
         let waker = self.waker.borrow();
+        // Before its task has run for the first time, nobody waits: it will look by itself.
         let mut cx = Context::from_waker(waker.as_ref().unwrap_or(Waker::noop()));
-        let mut carrier = self.carrier.borrow_mut();
-        let Some(carrier) = carrier.as_mut() else {
-            bytes.clear();
-            return true;
-        };
-        match carrier.poll_write(&mut cx, bytes) {
-            Poll::Ready(_) => {
-                bytes.clear();
-                true
-            }
+        match self.poll_write(&mut cx) {
+            Poll::Ready(_) => true,
             Poll::Pending => {
-                // A copy of its own, so that the shard's buffer is not kept by a slow peer.
-                *self.unsent.borrow_mut() = BytesMut::from(&bytes[..]);
-                bytes.clear();
                 self.writing.set(Writing::Blocked);
                 false
             }
@@ -192,19 +180,23 @@ impl Connection {
     }
 
     fn poll_unsent(&self, core: &Core, cx: &mut Context<'_>) -> Poll<Result<(), CarrierError>> {
-        if self.keeps_up() {
-            return Poll::Ready(Ok(()));
+        match self.writing.get() {
+            Writing::Done => Poll::Ready(Ok(())),
+            Writing::Blocked => {
+                ready!(self.poll_write(cx))?;
+                self.writing.set(Writing::Done);
+                core.written(self.conn, self);
+                Poll::Ready(Ok(()))
+            }
         }
-        let written = match self.carrier.borrow_mut().as_mut() {
-            Some(carrier) => carrier.poll_write(cx, &mut self.unsent.borrow_mut()),
+    }
+
+    fn poll_write(&self, cx: &mut Context<'_>) -> Poll<Result<(), CarrierError>> {
+        let mut unsent = self.unsent.borrow_mut();
+        match self.carrier.borrow_mut().as_mut() {
+            Some(carrier) => carrier.poll_write(cx, &mut unsent),
             None => Poll::Ready(Ok(())),
-        };
-        if let Poll::Ready(Ok(())) = written {
-            self.unsent.take();
-            self.writing.set(Writing::Done);
-            core.drained(self.conn);
         }
-        written
     }
 
     fn remember(&self, cx: &Context<'_>) {

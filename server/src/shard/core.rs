@@ -31,7 +31,8 @@ pub(super) struct Core {
     flush: Notify,
     timer: Timer,
     read_buffer: RefCell<BytesMut>,
-    write_buffer: RefCell<BytesMut>,
+    /// Buffers for what connections are sent, not in use just now.
+    spare: RefCell<Vec<BytesMut>>,
     websocket_faults: Cell<u64>,
     tasks: Cell<usize>,
     task_ended: Notify,
@@ -61,7 +62,7 @@ impl Core {
             flush: Notify::new(),
             timer: Timer::default(),
             read_buffer: RefCell::default(),
-            write_buffer: RefCell::default(),
+            spare: RefCell::default(),
             websocket_faults: Cell::new(0),
             tasks: Cell::new(0),
             task_ended: Notify::new(),
@@ -106,11 +107,6 @@ impl Core {
         self.task_ended.notified().await;
     }
 
-    /// All of what was taken for `conn` has been written.
-    pub(super) fn drained(&self, conn: Conn) {
-        self.input(Input::Drained(conn));
-    }
-
     pub(super) fn read_buffer(&self) -> RefMut<'_, BytesMut> {
         self.read_buffer.borrow_mut()
     }
@@ -146,8 +142,8 @@ impl Core {
         broker.handle_input(self.clock.now(), input);
         loop {
             match broker.poll_output() {
-                Output::Write(conn) => self.dirty.borrow_mut().push(conn),
-                Output::Close(conn, reason) => self.close(&mut broker, conn, &reason),
+                Output::Write(conn) => self.take(&mut broker, conn),
+                Output::Close(conn, reason) => self.close(conn, &reason),
                 Output::Authenticate(conn, credentials) => {
                     let decision = self.authenticator.decide(&credentials);
                     broker.handle_input(self.clock.now(), Input::Authenticated(conn, decision));
@@ -169,13 +165,24 @@ impl Core {
         }
     }
 
-    fn close(&self, broker: &mut Broker, conn: Conn, reason: &CloseReason) {
+    /// Takes what the broker has for `conn` right away: should a close follow, it would be gone.
+    fn take(&self, broker: &mut Broker, conn: Conn) {
+        let connections = self.connections.borrow();
+        let Some(connection) = connections.get(&conn) else {
+            return;
+        };
+        let mut unsent = connection.unsent();
+        if unsent.capacity() == 0 {
+            *unsent = self.spare.borrow_mut().pop().unwrap_or_default();
+        }
+        broker.take_writes(conn, &mut unsent);
+        self.dirty.borrow_mut().push(conn);
+    }
+
+    fn close(&self, conn: Conn, reason: &CloseReason) {
         let Some(connection) = self.connections.borrow_mut().remove(&conn) else {
             return;
         };
-        let mut bytes = self.write_buffer.borrow_mut();
-        broker.take_writes(conn, &mut bytes);
-        connection.write(&mut bytes);
         let peer = connection.peer();
         if reason.cause.is_fault() {
             self.warn(|| warn!(%peer, "closed: {reason}"));
@@ -201,14 +208,27 @@ impl Core {
         let Some(connection) = self.connections.borrow().get(&conn).cloned() else {
             return;
         };
-        let all = {
-            let mut bytes = self.write_buffer.borrow_mut();
-            self.broker.borrow_mut().take_writes(conn, &mut bytes);
-            connection.write(&mut bytes)
-        };
-        if all {
-            self.drained(conn);
+        // What has come since goes out with the same write.
+        self.broker
+            .borrow_mut()
+            .take_writes(conn, &mut connection.unsent());
+        if connection.flush() {
+            self.written(conn, &connection);
         }
+    }
+
+    /// All that was taken for `conn` is with the system.
+    pub(super) fn written(&self, conn: Conn, connection: &Connection) {
+        const MOST: usize = 64;
+        const LARGEST: usize = 64 * 1024;
+        let mut buffer = std::mem::take(&mut *connection.unsent());
+        buffer.clear();
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < MOST && (1..=LARGEST).contains(&buffer.capacity()) {
+            spare.push(buffer);
+        }
+        drop(spare);
+        self.input(Input::Drained(conn));
     }
 
     /// Runs for ever: tells the broker when the time that it waits for has come.

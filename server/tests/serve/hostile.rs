@@ -1,0 +1,139 @@
+//! Whoever sends nonsense is closed, and named in the log; the others do not notice.
+
+use std::io::{Read, Write};
+
+use bytes::Bytes;
+use mqtt::{Connect, Packet, ProtocolVersion};
+
+use super::support::{Link, Peer, Server, bytes_of, tcp, websocket};
+
+/// Not random, but as good: the same every time.
+fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    (0..len)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()[0]
+        })
+        .collect()
+}
+
+fn connect() -> Bytes {
+    bytes_of(
+        &Packet::Connect(Connect::new(ProtocolVersion::V5, "hostile")),
+        ProtocolVersion::V5,
+    )
+}
+
+/// Reads until the server closes.
+fn drain(stream: &mut impl Read) {
+    let mut buffer = [0; 4_096];
+    while stream.read(&mut buffer).is_ok_and(|count| count > 0) {}
+}
+
+#[test]
+fn noise_instead_of_connect() {
+    let server = Server::start_with(&["--connect-timeout", "500ms"]);
+    for seed in 0..100 {
+        let mut stream = tcp(server.mqtt);
+        // The server may close while this is still being written.
+        let _ = stream.write_all(&noise(seed, 2_000));
+        drain(&mut stream);
+    }
+    server.log_line("broke the protocol");
+    server.assert_alive();
+}
+
+#[test]
+fn noise_after_connect() {
+    let server = Server::start();
+    for seed in 0..100 {
+        let mut stream = tcp(server.mqtt);
+        stream.write_all(&connect()).unwrap();
+        let _ = stream.write_all(&noise(seed, 20_000));
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        drain(&mut stream);
+    }
+    server.assert_alive();
+}
+
+#[test]
+fn noise_in_websocket_messages_and_instead_of_them() {
+    let server = Server::start();
+    for seed in 0..40 {
+        let mut socket = websocket(&server, Some("mqtt")).unwrap();
+        let _ = Link::send(&mut socket, noise(seed, 3_000).into());
+        let _ = socket.close(None);
+        while socket.read().is_ok() {}
+
+        let mut socket = websocket(&server, Some("mqtt")).unwrap();
+        let stream = socket.get_mut();
+        let _ = stream.write_all(&noise(seed, 3_000));
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        drain(stream);
+    }
+    server.assert_alive();
+}
+
+#[test]
+fn noise_instead_of_http() {
+    let server = Server::start();
+    for seed in 0..40 {
+        let mut stream = tcp(server.http);
+        let _ = stream.write_all(&noise(seed, 3_000));
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        drain(&mut stream);
+    }
+    server.assert_alive();
+}
+
+#[test]
+fn a_remaining_length_of_256_mb_is_refused_at_once() {
+    let server = Server::start();
+    for first in [0x10_u8, 0x30, 0x82] {
+        let mut stream = tcp(server.mqtt);
+        if first != 0x10 {
+            stream.write_all(&connect()).unwrap();
+        }
+        stream.write_all(&[first, 0xFF, 0xFF, 0xFF, 0x7F]).unwrap();
+        drain(&mut stream);
+        let line = server.log_line("are allowed");
+        assert!(
+            line.contains("268435460 bytes") && line.contains("peer=127.0.0.1:"),
+            "{line}"
+        );
+    }
+    server.assert_alive();
+}
+
+#[test]
+fn mqtt_1_5_4_a_rule_that_is_broken_is_named_with_the_client() {
+    let server = Server::start();
+    let mut peer = Peer::connected(&server, ProtocolVersion::V5, "naughty");
+    // PUBLISH of QoS 3.
+    peer.link
+        .write_all(&[0x36, 0x03, 0x00, 0x01, b'a'])
+        .unwrap();
+    drain(&mut peer.link);
+    let line = server.log_line("QoS 3 does not exist");
+    assert!(line.contains("naughty"), "{line}");
+}
+
+#[test]
+fn a_flood_of_faults_does_not_flood_the_log() {
+    let server = Server::start();
+    for _ in 0..200 {
+        let mut stream = tcp(server.mqtt);
+        let _ = stream.write_all(&[0xF0, 0x00]);
+        drain(&mut stream);
+    }
+    server.assert_alive();
+    server.signal(rustix::process::Signal::TERM);
+    let mut lines = 0;
+    while !server.log_line(" ").contains("ended") {
+        lines += 1;
+    }
+    assert!(lines < 150, "{lines} lines for 200 faults");
+}

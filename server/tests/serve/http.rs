@@ -1,0 +1,110 @@
+//! The web server. What it does with files is tested where it is written, with files of its own:
+//! this binary may have been built with or without the dashboard.
+
+use std::io::{Read, Write};
+
+use super::support::{Server, tcp};
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+fn request(server: &Server, request: &str) -> Answer {
+    let mut stream = tcp(server.http);
+    stream
+        .write_all(
+            format!("{request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+                .as_bytes(),
+        )
+        .unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    let end = bytes
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .unwrap();
+    let head = String::from_utf8(bytes[..end].to_vec())
+        .unwrap()
+        .to_ascii_lowercase();
+    Answer {
+        status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+        head,
+        body: bytes[end + 4..].to_vec(),
+    }
+}
+
+#[test]
+fn the_dashboard_or_the_way_to_get_it() {
+    let server = Server::start();
+    let page = request(&server, "GET /");
+    match page.status {
+        200 => {
+            assert!(page.head.contains("content-type: text/html; charset=utf-8"));
+            assert!(
+                page.head
+                    .contains("content-security-policy: default-src 'none'")
+            );
+            assert!(page.head.contains("cache-control: no-cache"));
+        }
+        503 => assert!(String::from_utf8_lossy(&page.body).contains("cargo xtask serve")),
+        other => panic!("{other}"),
+    }
+    assert!(page.head.contains("x-content-type-options: nosniff"));
+    let route = request(&server, "GET /device/weather-01");
+    assert_eq!((route.status, route.body), (page.status, page.body));
+}
+
+#[test]
+fn what_is_not_there_is_not_found() {
+    let server = Server::start();
+    for path in [
+        "/missing.js",
+        "/assets/x",
+        "/embed/x",
+        "/../../etc/passwd.conf",
+        "/%2e%2e/x.html",
+    ] {
+        assert_eq!(
+            request(&server, &format!("GET {path}")).status,
+            404,
+            "{path}"
+        );
+    }
+    let post = request(&server, "POST /");
+    assert_eq!(post.status, 405);
+    assert!(post.head.contains("allow: get, head"));
+}
+
+#[test]
+fn head_has_no_body() {
+    let server = Server::start();
+    let (get, head) = (request(&server, "GET /"), request(&server, "HEAD /"));
+    assert_eq!(get.status, head.status);
+    assert!(!get.body.is_empty() && head.body.is_empty());
+}
+
+#[test]
+fn a_browser_at_the_websocket_is_told_what_it_is() {
+    let server = Server::start();
+    let answer = request(&server, "GET /mqtt");
+    assert_eq!(answer.status, 426);
+    assert!(String::from_utf8_lossy(&answer.body).contains("MQTT over WebSocket"));
+}
+
+#[test]
+fn health_and_metrics_are_there() {
+    let server = Server::start();
+    assert_eq!(request(&server, "GET /healthz").body, b"ok\n");
+    server.assert_alive();
+    let metrics = String::from_utf8(request(&server, "GET /metrics").body).unwrap();
+    assert!(
+        metrics.contains("beaconry_mqtt_connects_accepted_total 1\n"),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains("beaconry_mqtt_received_messages_total 1\n"),
+        "{metrics}"
+    );
+}

@@ -1,0 +1,11 @@
+//! The real binary, spoken to over real sockets on this machine.
+
+// Nothing here ships: what cannot happen may panic.
+#![allow(clippy::unwrap_used)]
+
+mod hostile;
+mod http;
+mod lifecycle;
+mod support;
+mod tcp;
+mod websocket;

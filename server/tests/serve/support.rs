@@ -1,0 +1,387 @@
+//! Starts the server, and speaks to it one packet at a time.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes, BytesMut};
+use mqtt::{
+    ConnAck, Connect, Decoder, Packet, PacketId, ProtocolVersion, PubAck, PubComp, PubRec, PubRel,
+    Publish, QoS, ReasonCode, Subscribe, Subscription, TopicFilter, TopicName, Utf8String, encode,
+};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::{Message, WebSocket, client};
+
+/// The longest that any single step may take: generous, because the machine may be busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running server, killed when dropped.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) mqtt: SocketAddr,
+    pub(crate) http: SocketAddr,
+    stdout: Receiver<String>,
+    stderr: Receiver<String>,
+}
+
+impl Server {
+    pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts on ports of the system's choice, and waits for `ready`.
+    pub(crate) fn start_with(arguments: &[&str]) -> Self {
+        let mut child = beaconry(&["serve", "--mqtt", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = lines(child.stdout.take().unwrap());
+        let stderr = lines(child.stderr.take().unwrap());
+        let ready = stdout.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+            panic!("not ready: {:?}", stderr.try_iter().collect::<Vec<_>>());
+        });
+        let (mqtt, http) = ready
+            .strip_prefix("ready mqtt=")
+            .and_then(|rest| rest.split_once(" http="))
+            .unwrap_or_else(|| panic!("unexpected: {ready}"));
+        Self {
+            mqtt: mqtt.parse().unwrap(),
+            http: http.parse().unwrap(),
+            child,
+            stdout,
+            stderr,
+        }
+    }
+
+    /// Waits for a line of the log that contains `part`.
+    pub(crate) fn log_line(&self, part: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.stderr.recv_timeout(left) {
+                Ok(line) if line.contains(part) => return line,
+                Ok(_) => {}
+                Err(error) => panic!("the log has no line with {part:?}: {error}"),
+            }
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal)
+            .unwrap();
+    }
+
+    /// Waits for the end, and gives what else was said on standard output.
+    pub(crate) fn ended(mut self) -> (ExitStatus, Vec<String>) {
+        let status = wait(&mut self.child);
+        (status, self.stdout.iter().collect())
+    }
+
+    /// Another client can do all that it wants: the server is well.
+    pub(crate) fn assert_alive(&self) {
+        let mut peer = Peer::connected(self, ProtocolVersion::V5, "alive");
+        peer.subscribe("alive/#", QoS::AtLeastOnce);
+        peer.publish("alive/x", "yes", QoS::AtMostOnce);
+        assert_eq!(
+            peer.message(),
+            ("alive/x".to_owned(), Bytes::from_static(b"yes"))
+        );
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Fails if it has ended, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn beaconry(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_beaconry"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// Runs to the end: the code, standard output, standard error.
+pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut child = beaconry(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (stdout, stderr) = (
+        lines(child.stdout.take().unwrap()),
+        lines(child.stderr.take().unwrap()),
+    );
+    let status = wait(&mut child);
+    let text = |lines: Receiver<String>| lines.iter().map(|line| line + "\n").collect();
+    (status.code(), text(stdout), text(stderr))
+}
+
+fn wait(child: &mut Child) -> ExitStatus {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            panic!("the server did not end");
+        }
+        // The standard library has no way to wait for a process for a bounded time.
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// What carries a [`Peer`]'s bytes.
+pub(crate) trait Link {
+    fn send(&mut self, bytes: Bytes) -> io::Result<()>;
+    /// `None`: closed.
+    fn receive(&mut self) -> Option<Bytes>;
+}
+
+impl Link for TcpStream {
+    fn send(&mut self, bytes: Bytes) -> io::Result<()> {
+        self.write_all(&bytes)
+    }
+
+    fn receive(&mut self) -> Option<Bytes> {
+        let mut buffer = vec![0; 64 * 1024];
+        match self.read(&mut buffer) {
+            Ok(0) => None,
+            Ok(count) => Some(Bytes::copy_from_slice(&buffer[..count])),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => None,
+            Err(error) => panic!("nothing came: {error}"),
+        }
+    }
+}
+
+impl Link for WebSocket<TcpStream> {
+    fn send(&mut self, bytes: Bytes) -> io::Result<()> {
+        WebSocket::send(self, Message::Binary(bytes)).map_err(io::Error::other)
+    }
+
+    fn receive(&mut self) -> Option<Bytes> {
+        loop {
+            match self.read() {
+                Ok(Message::Binary(bytes)) => return Some(bytes),
+                Ok(Message::Ping(_) | Message::Pong(_)) => {}
+                Ok(Message::Close(_)) => return None,
+                Ok(other) => panic!("only binary messages may come: {other:?}"),
+                Err(tokio_tungstenite::tungstenite::Error::Io(error))
+                    if error.kind() == io::ErrorKind::WouldBlock =>
+                {
+                    panic!("nothing came")
+                }
+                Err(_) => return None,
+            }
+        }
+    }
+}
+
+pub(crate) fn tcp(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// A WebSocket that asks for these subprotocols, or the refusal.
+pub(crate) fn websocket(
+    server: &Server,
+    subprotocols: Option<&'static str>,
+) -> Result<WebSocket<TcpStream>, String> {
+    let mut request = format!("ws://{}/mqtt", server.http)
+        .into_client_request()
+        .unwrap();
+    if let Some(subprotocols) = subprotocols {
+        request.headers_mut().insert(
+            "sec-websocket-protocol",
+            HeaderValue::from_static(subprotocols),
+        );
+    }
+    match client(request, tcp(server.http)) {
+        Ok((socket, response)) => {
+            assert_eq!(response.headers()["sec-websocket-protocol"], "mqtt");
+            Ok(socket)
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// An MQTT client that does exactly what it is told.
+pub(crate) struct Peer<L = TcpStream> {
+    pub(crate) link: L,
+    version: ProtocolVersion,
+    decoder: Decoder,
+    input: Bytes,
+    next_id: u16,
+}
+
+impl Peer {
+    /// Over TCP, CONNECT accepted.
+    pub(crate) fn connected(server: &Server, version: ProtocolVersion, client_id: &str) -> Self {
+        let mut peer = Peer::over(tcp(server.mqtt), version);
+        peer.connect(Connect::with_client_id(version, client_id).unwrap());
+        peer
+    }
+}
+
+impl Peer<WebSocket<TcpStream>> {
+    /// Over WebSocket, CONNECT accepted.
+    pub(crate) fn connected_by_websocket(server: &Server, client_id: &str) -> Self {
+        let mut peer = Peer::over(
+            websocket(server, Some("mqtt")).unwrap(),
+            ProtocolVersion::V5,
+        );
+        peer.connect(Connect::with_client_id(ProtocolVersion::V5, client_id).unwrap());
+        peer
+    }
+}
+
+impl<L: Link> Peer<L> {
+    pub(crate) fn over(link: L, version: ProtocolVersion) -> Self {
+        Self {
+            link,
+            version,
+            decoder: Decoder::client(version),
+            input: Bytes::new(),
+            next_id: 1,
+        }
+    }
+
+    pub(crate) fn send(&mut self, packet: &Packet) {
+        let bytes = bytes_of(packet, self.version);
+        self.link.send(bytes).unwrap();
+    }
+
+    /// The next packet, or `None` when the server has closed.
+    pub(crate) fn receive(&mut self) -> Option<Packet> {
+        loop {
+            if let Some(packet) = self.decoder.decode(&mut self.input).unwrap() {
+                return Some(packet);
+            }
+            assert!(!self.input.has_remaining(), "the decoder takes all");
+            self.input = self.link.receive()?;
+        }
+    }
+
+    pub(crate) fn connect(&mut self, connect: Connect) -> ConnAck {
+        self.send(&Packet::Connect(connect));
+        match self.receive() {
+            Some(Packet::ConnAck(answer)) if answer.reason_code == ReasonCode::Success => answer,
+            other => panic!("not connected: {other:?}"),
+        }
+    }
+
+    pub(crate) fn subscribe(&mut self, filter: &str, qos: QoS) {
+        let topic_filter = TopicFilter::new(Utf8String::try_from(filter).unwrap()).unwrap();
+        let packet_id = self.packet_id();
+        self.send(&Packet::Subscribe(Subscribe {
+            packet_id,
+            subscriptions: vec![Subscription::new(topic_filter, qos)],
+            subscription_identifier: None,
+            user_properties: Vec::new(),
+        }));
+        loop {
+            match self.receive() {
+                Some(Packet::SubAck(answer)) => {
+                    return assert!(!answer.reason_codes[0].is_error(), "{answer:?}");
+                }
+                Some(other) => self.settle(other),
+                None => panic!("closed instead of subscribed"),
+            }
+        }
+    }
+
+    pub(crate) fn publish(&mut self, topic: &str, payload: impl Into<Bytes>, qos: QoS) {
+        let packet = self.publication(topic, payload, qos);
+        self.send(&Packet::Publish(packet));
+    }
+
+    pub(crate) fn publication(
+        &mut self,
+        topic: &str,
+        payload: impl Into<Bytes>,
+        qos: QoS,
+    ) -> Publish {
+        let mut publish = Publish::new(topic_name(topic), payload);
+        publish.qos = qos;
+        publish.packet_id = (qos != QoS::AtMostOnce).then(|| self.packet_id());
+        publish
+    }
+
+    /// The next message that is published to this peer.
+    pub(crate) fn message(&mut self) -> (String, Bytes) {
+        loop {
+            match self.receive() {
+                Some(Packet::Publish(publish)) => {
+                    let answer = match (publish.qos, publish.packet_id) {
+                        (QoS::AtLeastOnce, Some(id)) => {
+                            Some(Packet::PubAck(PubAck::new(id, ReasonCode::Success)))
+                        }
+                        (QoS::ExactlyOnce, Some(id)) => {
+                            Some(Packet::PubRec(PubRec::new(id, ReasonCode::Success)))
+                        }
+                        _ => None,
+                    };
+                    if let Some(answer) = answer {
+                        self.send(&answer);
+                    }
+                    return (publish.topic.unwrap().as_str().to_owned(), publish.payload);
+                }
+                Some(other) => self.settle(other),
+                None => panic!("closed instead of a message"),
+            }
+        }
+    }
+
+    /// Does what an acknowledgement asks for.
+    fn settle(&mut self, packet: Packet) {
+        match packet {
+            Packet::PubAck(_) | Packet::PubComp(_) => {}
+            Packet::PubRec(received) => self.send(&Packet::PubRel(PubRel::new(
+                received.packet_id,
+                ReasonCode::Success,
+            ))),
+            Packet::PubRel(release) => self.send(&Packet::PubComp(PubComp::new(
+                release.packet_id,
+                ReasonCode::Success,
+            ))),
+            other => panic!("not expected here: {other:?}"),
+        }
+    }
+
+    fn packet_id(&mut self) -> PacketId {
+        self.next_id += 1;
+        PacketId::new(self.next_id).unwrap()
+    }
+}
+
+pub(crate) fn bytes_of(packet: &Packet, version: ProtocolVersion) -> Bytes {
+    let mut bytes = BytesMut::new();
+    encode(packet, version, &mut bytes).unwrap();
+    bytes.freeze()
+}
+
+pub(crate) fn topic_name(text: &str) -> TopicName {
+    TopicName::new(Utf8String::try_from(text).unwrap()).unwrap()
+}

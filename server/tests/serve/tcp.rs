@@ -1,0 +1,145 @@
+//! MQTT over TCP, as far as the shell has a part in it.
+
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use mqtt::packet::WillProperties;
+use mqtt::{Connect, Packet, ProtocolVersion, QoS, Will};
+
+use super::support::{Peer, Server, bytes_of, tcp, topic_name};
+
+#[test]
+fn messages_cross_versions_and_carriers() {
+    let server = Server::start();
+    let mut new = Peer::connected(&server, ProtocolVersion::V5, "new");
+    let mut old = Peer::connected(&server, ProtocolVersion::V3_1_1, "old");
+    let mut websocket = Peer::connected_by_websocket(&server, "websocket");
+    for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        let topic = format!("to/{}", qos.as_u8());
+        new.subscribe(&topic, qos);
+        old.subscribe(&topic, qos);
+        websocket.subscribe(&topic, qos);
+        websocket.publish(&topic, "héllo", qos);
+        let expected = (topic, Bytes::from_static("héllo".as_bytes()));
+        assert_eq!(websocket.message(), expected);
+        assert_eq!(new.message(), expected);
+        assert_eq!(old.message(), expected);
+    }
+}
+
+#[test]
+fn a_packet_may_come_byte_by_byte() {
+    let server = Server::start();
+    let version = ProtocolVersion::V5;
+    let mut peer = Peer::over(tcp(server.mqtt), version);
+    peer.link.set_nodelay(true).unwrap();
+    let connect = bytes_of(&Packet::Connect(Connect::new(version, "slow")), version);
+    for byte in &connect {
+        peer.link.write_all(&[*byte]).unwrap();
+    }
+    assert!(matches!(peer.receive(), Some(Packet::ConnAck(_))));
+}
+
+#[test]
+fn a_large_message_arrives_whole() {
+    let server = Server::start();
+    let mut peer = Peer::connected(&server, ProtocolVersion::V5, "large");
+    let mut websocket = Peer::connected_by_websocket(&server, "websocket");
+    websocket.subscribe("large", QoS::AtLeastOnce);
+    peer.subscribe("large", QoS::AtLeastOnce);
+    let payload: Bytes = (0..1_048_576_u32)
+        .map(|i| u8::try_from(i % 251).unwrap())
+        .collect();
+    for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
+        peer.publish("large", payload.clone(), qos);
+        assert!(websocket.message().1 == payload, "over WebSocket, {qos:?}");
+        assert!(peer.message().1 == payload, "over TCP, {qos:?}");
+    }
+}
+
+#[test]
+fn a_slow_reader_gets_everything_that_it_was_promised() {
+    let server = Server::start();
+    let mut reader = Peer::connected(&server, ProtocolVersion::V5, "reader");
+    let mut writer = Peer::connected(&server, ProtocolVersion::V5, "writer");
+    reader.subscribe("much", QoS::AtLeastOnce);
+    // More than the sockets' buffers hold: the server has to wait for room, and go on.
+    let count = 120_u8;
+    for number in 0..count {
+        writer.publish("much", vec![number; 100_000], QoS::AtLeastOnce);
+        assert!(matches!(writer.receive(), Some(Packet::PubAck(_))));
+    }
+    for number in 0..count {
+        let (_, payload) = reader.message();
+        assert_eq!((payload[0], payload.len()), (number, 100_000));
+    }
+}
+
+#[test]
+fn the_will_speaks_for_a_client_that_vanishes() {
+    let server = Server::start();
+    let mut watcher = Peer::connected(&server, ProtocolVersion::V5, "watcher");
+    watcher.subscribe("will/#", QoS::AtMostOnce);
+    let mut connect = Connect::new(ProtocolVersion::V5, "mortal");
+    connect.will = Some(Will {
+        topic: topic_name("will/mortal"),
+        payload: Bytes::from_static(b"gone"),
+        qos: QoS::AtMostOnce,
+        retain: false,
+        properties: WillProperties::default(),
+    });
+    let mut mortal = Peer::over(tcp(server.mqtt), ProtocolVersion::V5);
+    mortal.connect(connect);
+    drop(mortal);
+    assert_eq!(
+        watcher.message(),
+        ("will/mortal".to_owned(), Bytes::from_static(b"gone"))
+    );
+}
+
+#[test]
+fn connections_above_the_limit_are_closed_and_the_others_live() {
+    let server = Server::start_with(&["--max-connections", "2"]);
+    let mut first = Peer::connected(&server, ProtocolVersion::V5, "first");
+    let second = Peer::connected(&server, ProtocolVersion::V5, "second");
+    assert_eq!(
+        tcp(server.mqtt).read(&mut [0]).unwrap_or(0),
+        0,
+        "closed at once"
+    );
+    server.log_line("refused 1 connection");
+    first.send(&Packet::PingReq);
+    assert_eq!(first.receive(), Some(Packet::PingResp));
+    drop(second);
+    // The place is free as soon as the server has seen that.
+    let deadline = Instant::now() + super::support::PATIENCE;
+    loop {
+        let mut stream = tcp(server.mqtt);
+        let version = ProtocolVersion::V5;
+        let connect = bytes_of(&Packet::Connect(Connect::new(version, "third")), version);
+        if stream.write_all(&connect).is_ok() && stream.read(&mut [0]).is_ok_and(|count| count == 1)
+        {
+            break;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "the place of a client that left is not given again"
+        );
+    }
+}
+
+#[test]
+fn silence_ends_a_connection() {
+    let server = Server::start_with(&["--connect-timeout", "200ms"]);
+    let begun = Instant::now();
+    assert_eq!(tcp(server.mqtt).read(&mut [0]).unwrap(), 0);
+    server.log_line("sent no CONNECT in time");
+    let mut http = tcp(server.http);
+    http.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nx-slow: ")
+        .unwrap();
+    let mut answer = Vec::new();
+    // Closed, with or without a word.
+    let _ = http.read_to_end(&mut answer);
+    assert!(begun.elapsed() >= Duration::from_millis(200));
+}

@@ -1,0 +1,159 @@
+//! MQTT over WebSocket: chapter 6 of the standard.
+
+use std::io::Write;
+
+use bytes::{Bytes, BytesMut};
+use mqtt::{Connect, Packet, ProtocolVersion, Publish, QoS, ReasonCode};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+
+use super::support::{Link, Peer, Server, bytes_of, topic_name, websocket};
+
+const V5: ProtocolVersion = ProtocolVersion::V5;
+
+#[test]
+fn mqtt_6_0_0_3_the_subprotocol_is_required() {
+    let server = Server::start();
+    assert!(websocket(&server, Some("mqtt")).is_ok());
+    assert!(websocket(&server, Some("chat, mqtt")).is_ok());
+    for refused in [None, Some("chat"), Some("mqttv3.1"), Some("MQTT")] {
+        assert!(
+            websocket(&server, refused).unwrap_err().contains("400"),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
+fn mqtt_6_0_0_1_a_text_message_ends_the_connection() {
+    let server = Server::start();
+    let mut peer = Peer::connected_by_websocket(&server, "texter");
+    peer.link.send(Message::text("hello")).unwrap();
+    match peer.link.read() {
+        Ok(Message::Close(Some(frame))) => assert_eq!(frame.code, CloseCode::Unsupported),
+        other => panic!("not closed: {other:?}"),
+    }
+    let line = server.log_line("[MQTT-6.0.0-1]");
+    assert!(line.contains("peer=127.0.0.1:"), "{line}");
+    server.assert_alive();
+}
+
+#[test]
+fn mqtt_6_0_0_2_a_packet_may_span_messages() {
+    let server = Server::start();
+    let mut peer = Peer::over(websocket(&server, Some("mqtt")).unwrap(), V5);
+    for byte in &bytes_of(&Packet::Connect(Connect::new(V5, "spanning")), V5) {
+        Link::send(&mut peer.link, Bytes::copy_from_slice(&[*byte])).unwrap();
+    }
+    assert!(matches!(peer.receive(), Some(Packet::ConnAck(_))));
+}
+
+#[test]
+fn mqtt_6_0_0_2_a_message_may_hold_many_packets() {
+    let server = Server::start();
+    let mut peer = Peer::over(websocket(&server, Some("mqtt")).unwrap(), V5);
+    let mut many = BytesMut::from(&bytes_of(&Packet::Connect(Connect::new(V5, "many")), V5)[..]);
+    for _ in 0..5_000 {
+        many.extend_from_slice(&bytes_of(&Packet::PingReq, V5));
+    }
+    let half_a_packet = bytes_of(&Packet::PingReq, V5).slice(..1);
+    many.extend_from_slice(&half_a_packet);
+    Link::send(&mut peer.link, many.freeze()).unwrap();
+    assert!(matches!(peer.receive(), Some(Packet::ConnAck(_))));
+    for _ in 0..5_000 {
+        assert_eq!(peer.receive(), Some(Packet::PingResp));
+    }
+    Link::send(&mut peer.link, bytes_of(&Packet::PingReq, V5).slice(1..)).unwrap();
+    assert_eq!(peer.receive(), Some(Packet::PingResp));
+}
+
+#[test]
+fn a_message_may_come_in_fragments_with_pings_between() {
+    let server = Server::start();
+    let mut peer = Peer::over(websocket(&server, Some("mqtt")).unwrap(), V5);
+    let connect = bytes_of(&Packet::Connect(Connect::new(V5, "fragments")), V5);
+    let (head, tail) = (connect.slice(..5), connect.slice(5..));
+    let first = Frame::message(head, OpCode::Data(Data::Binary), false);
+    peer.link.send(Message::Frame(first)).unwrap();
+    peer.link
+        .send(Message::Ping(Bytes::from_static(b"between")))
+        .unwrap();
+    assert_eq!(
+        peer.link.read().unwrap(),
+        Message::Pong(Bytes::from_static(b"between"))
+    );
+    let last = Frame::message(tail, OpCode::Data(Data::Continue), true);
+    peer.link.send(Message::Frame(last)).unwrap();
+    assert!(matches!(peer.receive(), Some(Packet::ConnAck(_))));
+}
+
+#[test]
+fn bytes_that_follow_the_handshake_at_once_are_not_lost() {
+    let server = Server::start();
+    let mut stream = super::support::tcp(server.http);
+    let handshake = "GET /mqtt HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+                     sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                     sec-websocket-protocol: mqtt\r\n\r\n";
+    let connect = bytes_of(&Packet::Connect(Connect::new(V5, "eager")), V5);
+    let mut bytes = handshake.as_bytes().to_vec();
+    // Masked with zeroes, which change nothing.
+    bytes.extend_from_slice(&[
+        0x82,
+        0x80 | u8::try_from(connect.len()).unwrap(),
+        0,
+        0,
+        0,
+        0,
+    ]);
+    bytes.extend_from_slice(&connect);
+    stream.write_all(&bytes).unwrap();
+    let mut answer = Vec::new();
+    while !answer.windows(4).any(|window| window == b"\r\n\r\n") || answer.last() == Some(&b'\n') {
+        answer.extend_from_slice(&stream.receive().expect("the server closed"));
+    }
+    let end = answer
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .unwrap()
+        + 4;
+    // A binary frame with a CONNACK in it.
+    assert_eq!((answer[end], answer[end + 2]), (0x82, 0x20));
+}
+
+#[test]
+fn a_message_larger_than_allowed_ends_the_connection() {
+    let server = Server::start_with(&["--max-packet-size", "64KiB"]);
+    let mut peer = Peer::connected_by_websocket(&server, "large");
+    let frame_header = [0x82, 0xFF, 0, 0, 0, 0, 0x40, 0, 0, 0, 1, 2, 3, 4];
+    peer.link.get_mut().write_all(&frame_header).unwrap();
+    match peer.link.read() {
+        Ok(Message::Close(Some(frame))) => assert_eq!(frame.code, CloseCode::Size),
+        other => panic!("not closed: {other:?}"),
+    }
+    // What fits a frame and is too large for a packet is MQTT's affair.
+    let mut peer = Peer::connected_by_websocket(&server, "larger");
+    let publish = Publish::new(topic_name("t"), vec![0; 70_000]);
+    Link::send(&mut peer.link, bytes_of(&Packet::Publish(publish), V5)).unwrap();
+    match peer.receive() {
+        Some(Packet::Disconnect(disconnect)) => {
+            assert_eq!(disconnect.reason_code, ReasonCode::PacketTooLarge);
+        }
+        other => panic!("no DISCONNECT: {other:?}"),
+    }
+    server.assert_alive();
+}
+
+#[test]
+fn a_proper_close_is_answered() {
+    let server = Server::start();
+    let mut watcher = Peer::connected(&server, V5, "watcher");
+    watcher.subscribe("x", QoS::AtMostOnce);
+    let mut peer = Peer::connected_by_websocket(&server, "closing");
+    peer.link.close(None).unwrap();
+    assert!(matches!(peer.link.read(), Ok(Message::Close(_))));
+    assert!(
+        peer.link.read().is_err(),
+        "the server closes the connection after that"
+    );
+}
