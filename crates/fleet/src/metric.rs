@@ -92,8 +92,11 @@ impl Metric {
         &self.name
     }
 
-    /// The name as it may be shown, at most 60 characters.
+    /// The name as it may be shown, at most 60 characters; `(no name)` for an empty one.
     pub fn display_name(&self) -> String {
+        if self.name.is_empty() {
+            return String::from("(no name)");
+        }
         crate::display::shorten(&self.name, 60)
     }
 

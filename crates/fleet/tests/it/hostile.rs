@@ -17,7 +17,7 @@ fn names_of_strangers_are_kept_and_shown_safely() {
         long.clone(),
         String::new(),
     ] {
-        let name = if id.is_empty() { "x" } else { &id };
+        let name = &id;
         let metric = name.replace('\\', "\\\\").replace('"', "\\\"");
         sim.publish(&format!("p/data/{id}"), format!("{{\"{metric}\":1}}"));
         let device = sim.device(&id);

@@ -13,3 +13,10 @@ mod plain;
 mod presence;
 mod properties;
 mod sim;
+
+/// A fleet can live in a store that is shared between threads.
+#[test]
+fn a_fleet_can_be_shared() {
+    fn shared<T: Send + Sync + 'static>(_: &T) {}
+    shared(&fleet::Fleet::new(fleet::FleetOptions::default()));
+}
