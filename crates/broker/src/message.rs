@@ -46,7 +46,9 @@ pub(crate) enum Identifiers {
 #[derive(Debug)]
 pub(crate) struct Routed {
     source: Source,
-    templates: Vec<(Form, PublishTemplate)>,
+    /// Most messages have one form.
+    first: Option<(Form, PublishTemplate)>,
+    others: Vec<(Form, PublishTemplate)>,
 }
 
 // One at a time, on the stack: boxing it would cost an allocation a message.
@@ -66,6 +68,13 @@ enum Source {
 struct Form {
     version: ProtocolVersion,
     delivery: Delivery,
+}
+
+/// Which of the templates.
+#[derive(Copy, Clone, Debug)]
+enum Place {
+    First,
+    Other(usize),
 }
 
 /// How many forms of one message are kept. Without subscription identifiers there are at
@@ -171,7 +180,8 @@ impl Routed {
                 topic,
                 publisher,
             },
-            templates: Vec::new(),
+            first: None,
+            others: Vec::new(),
         }
     }
 
@@ -219,22 +229,42 @@ impl Routed {
         version: ProtocolVersion,
         delivery: &Delivery,
     ) -> Result<&PublishTemplate, EncodeError> {
-        let known = self
-            .templates
-            .iter()
-            .position(|(form, _)| form.version == version && form.delivery == *delivery);
-        let at = if let Some(at) = known {
-            at
-        } else {
-            let template = template(self.publish(), version, delivery)?;
-            if self.templates.len() >= MAX_TEMPLATES {
-                self.templates.pop();
-            }
-            let delivery = delivery.clone();
-            self.templates.push((Form { version, delivery }, template));
-            self.templates.len() - 1
+        let is = |(form, _): &(Form, PublishTemplate)| {
+            form.version == version && form.delivery == *delivery
         };
-        Ok(&self.templates[at].1)
+        let place = match &self.first {
+            None => None,
+            Some(first) if is(first) => Some(Place::First),
+            Some(_) => self.others.iter().position(is).map(Place::Other),
+        };
+        let place = match place {
+            Some(place) => place,
+            None => self.encode(version, delivery)?,
+        };
+        match (place, &self.first) {
+            (Place::First, Some((_, template))) => Ok(template),
+            (Place::Other(at), _) => Ok(&self.others[at].1),
+            (Place::First, None) => Err(EncodeError::Invalid("no template")),
+        }
+    }
+
+    fn encode(
+        &mut self,
+        version: ProtocolVersion,
+        delivery: &Delivery,
+    ) -> Result<Place, EncodeError> {
+        let template = template(self.publish(), version, delivery)?;
+        let delivery = delivery.clone();
+        let made = (Form { version, delivery }, template);
+        if self.first.is_none() {
+            self.first = Some(made);
+            return Ok(Place::First);
+        }
+        if self.others.len() >= MAX_TEMPLATES {
+            self.others.pop();
+        }
+        self.others.push(made);
+        Ok(Place::Other(self.others.len() - 1))
     }
 }
 
@@ -242,7 +272,8 @@ impl From<Arc<Message>> for Routed {
     fn from(message: Arc<Message>) -> Self {
         Self {
             source: Source::Kept(message),
-            templates: Vec::new(),
+            first: None,
+            others: Vec::new(),
         }
     }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Outgoing {
     /// Bytes of window and queue.
     bytes: usize,
     last_packet_id: u16,
+    /// How many messages have been sent, modulo 2^32.
+    count: u32,
 }
 
 /// A message that waits.
@@ -37,6 +39,8 @@ pub(crate) struct Queued {
 pub(crate) struct Inflight {
     pub(crate) packet_id: PacketId,
     pub(crate) stage: Stage,
+    /// Which of all messages sent this is.
+    number: u32,
     /// Whether it counts against this connection's quota `[MQTT-4.9.0-2]`.
     is_charged: bool,
 }
@@ -157,12 +161,18 @@ impl Outgoing {
     }
 
     /// A packet identifier that no message in the window has `[MQTT-2.2.1-4]`.
+    ///
+    /// They are given in a circle. As long as fewer than all have been given since the oldest
+    /// message in the window was sent, the next is free; only after that one has to look.
     pub(crate) fn free_packet_id(&self) -> PacketId {
+        let oldest = self.window.front();
+        let given = oldest.map_or(0, |oldest| self.count.wrapping_sub(oldest.number));
+        let has_gone_round = given >= u32::from(u16::MAX);
         let mut number = self.last_packet_id;
         loop {
             number = number.wrapping_add(1);
             if let Some(packet_id) = PacketId::new(number)
-                && !self.window.iter().any(|it| it.packet_id == packet_id)
+                && !(has_gone_round && self.position(packet_id).is_some())
             {
                 return packet_id;
             }
@@ -182,8 +192,10 @@ impl Outgoing {
         self.window.push_back(Inflight {
             packet_id,
             stage,
+            number: self.count,
             is_charged: true,
         });
+        self.count = self.count.wrapping_add(1);
         self.sent = self.window.len();
     }
 

@@ -94,7 +94,7 @@ fn mqtt_3_1_3_9_a_will_waits_for_its_delay_and_is_taken_back_by_a_new_connection
     world.sleep(Duration::from_secs(29));
     let (conn, connack) = world.connect(&with_will(lasting(V5, "a"), Some(30)));
     assert!(connack.session_present);
-    world.sleep(Duration::from_secs(60));
+    world.sleep(Duration::from_mins(1));
     assert!(world.payloads(watcher).is_empty());
     world.cut(conn);
     world.sleep(Duration::from_secs(31));

@@ -1,0 +1,299 @@
+//! Nanoseconds a delivery and bytes an idle connection, in the broker alone: no socket, and
+//! a shell that throws away what it takes.
+//!
+//! ```text
+//! cargo run --release -p beaconry-broker --example measure
+//! ```
+
+use std::hint::black_box;
+use std::time::{Duration, Instant as Clock};
+
+use broker::{Broker, BrokerOptions, Conn, Input, Output, Peer};
+use bytes::{Bytes, BytesMut};
+use mqtt::{
+    Connect, Instant, Packet, PacketId, ProtocolVersion, PubAck, Publish, QoS, ReasonCode,
+    Subscribe, Subscription, TopicFilter, TopicName, Utf8String, encode,
+};
+
+const V5: ProtocolVersion = ProtocolVersion::V5;
+
+fn main() {
+    // First, while no memory has been given back that it could use again.
+    idle();
+    println!("64 B payloads, version 5, one turn = 50 packets of each publisher");
+    for (name, publishers, subscribers, qos) in [
+        ("fan-out 1 to 100, QoS 0", 1, 100, QoS::AtMostOnce),
+        ("fan-out 1 to 1,000, QoS 0", 1, 1_000, QoS::AtMostOnce),
+        ("fan-in 50 to 1, QoS 0", 50, 1, QoS::AtMostOnce),
+        ("fan-in 50 to 1, QoS 1", 50, 1, QoS::AtLeastOnce),
+        ("fan-out 1 to 100, QoS 1", 1, 100, QoS::AtLeastOnce),
+    ] {
+        let nanos = best_of(5, || deliver(publishers, subscribers, qos));
+        println!("{name:28} {nanos:7.1} ns a delivery");
+    }
+    println!(
+        "{:28} {:7.1} ns a message",
+        "100,000 retained to one",
+        best_of(3, retained)
+    );
+}
+
+fn best_of(rounds: usize, mut run: impl FnMut() -> f64) -> f64 {
+    (0..rounds).map(|_| run()).fold(f64::INFINITY, f64::min)
+}
+
+/// The shell: takes, throws away, acknowledges.
+struct Shell {
+    broker: Broker,
+    now: Instant,
+    out: BytesMut,
+    written: Vec<Conn>,
+    bytes: usize,
+}
+
+impl Shell {
+    fn new() -> Self {
+        let mut options = BrokerOptions::default();
+        options.limits.receive_maximum = u16::MAX;
+        options.limits.inflight_window = 1_000;
+        options.limits.connections = 200_000;
+        options.limits.out_buffer_bytes = 64 << 20;
+        Self {
+            broker: Broker::new(Instant::ZERO, options),
+            now: Instant::ZERO,
+            out: BytesMut::new(),
+            written: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    fn connect(&mut self, number: u64, keep_alive: u16) -> Conn {
+        let conn = Conn(number);
+        let client_id = Utf8String::try_from(format!("device-{number:06}")).ok();
+        let mut connect = Connect::new(V5, "");
+        connect.client_id = client_id.unwrap_or_default();
+        connect.keep_alive = keep_alive;
+        self.input(Input::Opened(conn, Peer::MEMORY));
+        self.input(Input::Bytes(conn, bytes(&Packet::Connect(connect))));
+        self.turn();
+        conn
+    }
+
+    fn subscribe(&mut self, conn: Conn, filter: &str, qos: QoS) {
+        let filter = TopicFilter::try_from(filter).ok();
+        let packet = Packet::Subscribe(Subscribe {
+            packet_id: PacketId::MIN,
+            subscriptions: filter
+                .map(|filter| Subscription::new(filter, qos))
+                .into_iter()
+                .collect(),
+            subscription_identifier: None,
+            user_properties: Vec::new(),
+        });
+        self.input(Input::Bytes(conn, bytes(&packet)));
+        self.turn();
+    }
+
+    fn input(&mut self, input: Input) {
+        self.broker.handle_input(self.now, input);
+    }
+
+    /// Writes all there is to write.
+    fn turn(&mut self) {
+        loop {
+            match self.broker.poll_output() {
+                Output::Write(conn) => {
+                    self.broker.take_writes(conn, &mut self.out);
+                    self.bytes += black_box(&self.out).len();
+                    self.out.clear();
+                    self.written.push(conn);
+                }
+                Output::Close(conn, reason) => println!("{conn:?} closed: {reason}"),
+                Output::Idle(_) => break,
+                Output::Authenticate(..)
+                | Output::Connected(..)
+                | Output::Persist(..)
+                | Output::ToShard(..) => {}
+            }
+        }
+        for conn in std::mem::take(&mut self.written) {
+            self.broker.handle_input(self.now, Input::Drained(conn));
+        }
+    }
+}
+
+fn bytes(packet: &Packet) -> Bytes {
+    let mut out = BytesMut::new();
+    if let Err(error) = encode(packet, V5, &mut out) {
+        println!("{packet:?}: {error}");
+    }
+    out.freeze()
+}
+
+fn message(topic: &str, qos: QoS, id: u16) -> Publish {
+    let topic = TopicName::try_from(topic).ok();
+    Publish {
+        dup: false,
+        qos,
+        retain: false,
+        topic,
+        packet_id: PacketId::new(id).filter(|_| qos > QoS::AtMostOnce),
+        payload: Bytes::from_static(&[b'x'; 64]),
+        properties: mqtt::packet::PublishProperties::default(),
+    }
+}
+
+/// Nanoseconds a delivery.
+fn deliver(publishers: u64, subscribers: u64, qos: QoS) -> f64 {
+    const PACKETS: u16 = 50;
+    let mut shell = Shell::new();
+    let mut conns = Vec::new();
+    for number in 0..subscribers {
+        let conn = shell.connect(number, 60);
+        shell.subscribe(conn, "bench/+/data", qos);
+        conns.push(conn);
+    }
+    let publishing: Vec<_> = (0..publishers)
+        .map(|number| {
+            let conn = shell.connect(1_000_000 + number, 60);
+            let mut batch = BytesMut::new();
+            for id in 1..=PACKETS {
+                let publish = message(&format!("bench/{number}/data"), qos, id);
+                batch.extend_from_slice(&bytes(&Packet::Publish(publish)));
+            }
+            (conn, batch.freeze())
+        })
+        .collect();
+    let acknowledgements = acknowledgements(PACKETS, publishers);
+    let each = publishers * subscribers * u64::from(PACKETS);
+    let turns = 2_000_000 / each + 1;
+    let mut acknowledge = Duration::ZERO;
+    let start = Clock::now();
+    for turn in 0..turns {
+        for (conn, batch) in &publishing {
+            // As if it had just been read.
+            let read = BytesMut::from(&batch[..]).freeze();
+            shell.input(Input::Bytes(*conn, read));
+            shell.turn();
+        }
+        if qos > QoS::AtMostOnce {
+            let start = Clock::now();
+            let acks =
+                &acknowledgements[usize::try_from(turn).unwrap_or(0) % acknowledgements.len()];
+            for conn in &conns {
+                shell.input(Input::Bytes(*conn, acks.clone()));
+            }
+            shell.turn();
+            acknowledge += start.elapsed();
+        }
+    }
+    let took = start.elapsed();
+    let metrics = shell.broker.metrics();
+    let deliveries = metrics.messages_out;
+    if deliveries != turns * each {
+        println!("{deliveries} of {} delivered: {metrics:?}", turns * each);
+    }
+    nanos(took, deliveries)
+}
+
+/// What a subscriber acknowledges in each turn, until the packet identifiers begin again.
+fn acknowledgements(packets: u16, publishers: u64) -> Vec<Bytes> {
+    let a_turn = u64::from(packets) * publishers;
+    let mut id = 0_u16;
+    (0..65_535)
+        .map(|_| {
+            let mut batch = BytesMut::new();
+            for _ in 0..a_turn {
+                id = id.checked_add(1).unwrap_or(1);
+                if let Some(packet_id) = PacketId::new(id) {
+                    let ack = PubAck::new(packet_id, ReasonCode::Success);
+                    batch.extend_from_slice(&bytes(&Packet::PubAck(ack)));
+                }
+            }
+            batch.freeze()
+        })
+        .take(1_000)
+        .collect()
+}
+
+fn retained() -> f64 {
+    const MESSAGES: u32 = 100_000;
+    let mut shell = Shell::new();
+    let publisher = shell.connect(1, 60);
+    for number in 0..MESSAGES {
+        let mut publish = message(
+            &format!("home/{}/{number}", number % 100),
+            QoS::AtMostOnce,
+            1,
+        );
+        publish.retain = true;
+        shell.input(Input::Bytes(publisher, bytes(&Packet::Publish(publish))));
+    }
+    let subscriber = shell.connect(2, 60);
+    let start = Clock::now();
+    shell.subscribe(subscriber, "#", QoS::AtMostOnce);
+    let took = start.elapsed();
+    let sent = shell.broker.metrics().messages_out;
+    if sent != u64::from(MESSAGES) {
+        println!("{sent} sent: {:?}", shell.broker.metrics());
+    }
+    nanos(took, sent)
+}
+
+/// What connections cost that say nothing.
+fn idle() {
+    const CONNECTIONS: u64 = 100_000;
+    let mut shell = Shell::new();
+    shell.connect(0, 60);
+    let before = resident();
+    let start = Clock::now();
+    for number in 1..=CONNECTIONS {
+        let conn = shell.connect(number, 60);
+        shell.subscribe(
+            conn,
+            &format!("beaconry/cmd/req/device-{number:06}"),
+            QoS::ExactlyOnce,
+        );
+    }
+    let took = start.elapsed();
+    let bytes = resident().saturating_sub(before);
+    println!(
+        "{:28} {:7} B each, one subscription of its own included ({} each to connect)",
+        "100,000 idle connections",
+        bytes / CONNECTIONS,
+        format_args!("{:.1} us", nanos(took, CONNECTIONS) / 1_000.0)
+    );
+    // 66 seconds pass, in which each says PINGREQ once.
+    let ping = bytes_of_ping();
+    let start = Clock::now();
+    for number in 1..=CONNECTIONS {
+        shell.now = Instant::from_micros(number * 660);
+        shell.input(Input::Bytes(Conn(number), ping.clone()));
+        shell.turn();
+    }
+    println!(
+        "{:28} {:7.1} ns a PINGREQ, timers included",
+        "100,000 kept alive",
+        nanos(start.elapsed(), CONNECTIONS)
+    );
+}
+
+/// Memory of this process in bytes, where the system says so as Linux does; else 0.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    kilobytes
+        .and_then(|text| text.parse::<u64>().ok())
+        .unwrap_or(0)
+        * 1024
+}
+
+fn bytes_of_ping() -> Bytes {
+    bytes(&Packet::PingReq)
+}
+
+#[allow(clippy::cast_precision_loss)] // of billions, a few digits are shown
+fn nanos(took: Duration, count: u64) -> f64 {
+    took.as_nanos() as f64 / count.max(1) as f64
+}
