@@ -229,8 +229,10 @@ impl Inner {
             return;
         }
         while !self.closed.get() {
-            let batch = self.drain();
+            let mut batch = self.drain();
             self.transmit();
+            // What was handed over is told with the same batch.
+            batch.append(&mut self.drain());
             if batch.is_empty() {
                 break;
             }
