@@ -1,0 +1,155 @@
+//! One device in the list, as a card or as a row.
+
+use fleet::{DeviceKey, Presence, Timestamp};
+use leptos::prelude::*;
+
+use super::device_link::{device_href, follow};
+use super::icon::Icon;
+use super::presence::PresenceLine;
+use crate::chart::Sparkline;
+use crate::state::{AppState, CardView, Layout};
+
+/// A device; a link to its page.
+///
+/// What changes with each message (the values) is a text node each; the rest is made once.
+#[component]
+pub fn DeviceCard(
+    /// Which.
+    key: DeviceKey,
+    /// As a card or as a row.
+    layout: Layout,
+) -> impl IntoView {
+    let state = AppState::expect();
+    let card = state.card(key);
+    let read = move |card: &Option<CardView>| card.clone();
+    let initial = card.with_untracked(read);
+    let Some(initial) = initial else {
+        return ().into_any();
+    };
+    let href = device_href(&initial.full_id);
+    let target = href.clone();
+    let click = follow(move || target.clone());
+
+    let presence = Memo::new(move |_| {
+        card.with(|card| card.as_ref().map(|card| card.presence))
+            .unwrap_or(Presence::Unknown {
+                since: Timestamp(0),
+            })
+    });
+    let exact =
+        Memo::new(move |_| card.with(|card| card.as_ref().is_some_and(|card| card.since_exact)));
+    let trend = Memo::new(move |_| card.with(|card| card.as_ref().and_then(|card| card.trend)));
+    let faults = Memo::new(move |_| card.with(|card| card.as_ref().map_or(0, |card| card.faults)));
+    let kind = move || presence.get().kind().word();
+
+    let name = view! {
+        <bdi class="clip" title=initial.full_id.clone() data-testid="device-name">
+            {initial.name}
+        </bdi>
+    };
+    let fault_mark = move || (faults.get() > 0).then(|| view! { <FaultMark count=faults /> });
+    let presence_line = view! { <PresenceLine presence=presence exact=exact now=state.now() /> };
+    let values = view! { <Values card=card /> };
+    let spark = view! {
+        <div class="spark">
+            <Sparkline device=key metric=trend />
+        </div>
+    };
+    match layout {
+        Layout::Grid => view! {
+            <a
+                class="card"
+                href=href
+                data-testid="device-card"
+                data-device=initial.full_id
+                data-presence=kind
+                on:click=click
+            >
+                <div class="card-head">
+                    <span class="card-name clip">{name}</span>
+                    {fault_mark}
+                </div>
+                {presence_line}
+                {values}
+                {spark}
+            </a>
+        }
+        .into_any(),
+        Layout::List => view! {
+            <a
+                class="row"
+                href=href
+                data-testid="device-card"
+                data-device=initial.full_id
+                data-presence=kind
+                on:click=click
+            >
+                <span class="row-name">{name} {fault_mark}</span>
+                {presence_line}
+                {values}
+                {spark}
+            </a>
+        }
+        .into_any(),
+    }
+}
+
+/// Something is wrong with what this device sends.
+#[component]
+fn FaultMark(#[prop(into)] count: Signal<usize>) -> impl IntoView {
+    let words = move || match count.get() {
+        1 => "1 fault".to_owned(),
+        count => format!("{count} faults"),
+    };
+    view! {
+        <span class="fault-mark" data-testid="fault-mark">
+            {Icon::Warning.view()}
+            {words}
+        </span>
+    }
+}
+
+/// The latest values: their names are made anew only when there are others.
+#[component]
+fn Values(card: ReadSignal<Option<CardView>>) -> impl IntoView {
+    let names = Memo::new(move |_| {
+        card.with(|card| {
+            let values = card.iter().flat_map(|card| &card.values);
+            values
+                .map(|value| (value.name.clone(), value.unit.clone()))
+                .collect::<Vec<_>>()
+        })
+    });
+    let text = move |index: usize| {
+        card.with(|card| {
+            let value = card.as_ref().and_then(|card| card.values.get(index));
+            value.map(|value| value.text.clone()).unwrap_or_default()
+        })
+    };
+    let each = move || {
+        let names = names.get();
+        if names.is_empty() {
+            return view! { <span class="none">"No readings yet"</span> }.into_any();
+        }
+        names
+            .into_iter()
+            .enumerate()
+            .map(|(index, (name, unit))| {
+                let tip = name.clone();
+                view! {
+                    <div class="metric">
+                        <div class="name clip" title=tip>
+                            <bdi>{name}</bdi>
+                        </div>
+                        <div class="value clip">
+                            <bdi>{move || text(index)}</bdi>
+                            {unit.map(|unit| view! { <bdi class="unit">{unit}</bdi> })}
+                        </div>
+                    </div>
+                }
+            })
+            .collect_view()
+            .into_any()
+    };
+    view! { <div class="metrics">{each}</div> }
+}

@@ -1,0 +1,76 @@
+//! Addresses of device pages.
+//!
+//! A device's id is any text: it may hold `/`, `%`, `?`, emoji. It stands in the address
+//! percent-encoded, as one part of the path. The address's query (`?broker=…`) goes along,
+//! so that a reloaded device page talks to the same broker.
+
+use leptos::ev::MouseEvent;
+use leptos_router::NavigateOptions;
+use leptos_router::hooks::use_navigate;
+
+/// Where this device's page is.
+pub fn device_href(full_id: &str) -> String {
+    format!("/device/{}{}", encode(full_id), query())
+}
+
+/// Where the fleet's page is.
+pub fn fleet_href() -> String {
+    format!("/{}", query())
+}
+
+/// What follows the path in this page's address: empty, or `?…`.
+pub fn query() -> String {
+    let location = web_sys::window().map(|window| window.location());
+    location
+        .and_then(|location| location.search().ok())
+        .unwrap_or_default()
+}
+
+/// A click handler that goes to the address as it stands. The router's own would decode it
+/// once: then `a%2Fb` (an id that looks encoded) would be `a/b` after a reload.
+pub fn follow(href: impl Fn() -> String + 'static) -> impl Fn(MouseEvent) {
+    let navigate = use_navigate();
+    move |event: MouseEvent| {
+        let plain = event.button() == 0
+            && !event.meta_key()
+            && !event.ctrl_key()
+            && !event.shift_key()
+            && !event.alt_key();
+        if plain && !event.default_prevented() {
+            event.prevent_default();
+            let options = NavigateOptions {
+                resolve: false,
+                ..NavigateOptions::default()
+            };
+            navigate(&href(), options);
+        }
+    }
+}
+
+/// Percent-encodes all but RFC 3986's unreserved characters.
+fn encode(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut encoded = String::with_capacity(text.len() + 8);
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::encode;
+
+    #[test]
+    fn an_id_is_one_part_of_a_path_whatever_it_is() {
+        assert_eq!(encode("beaconry/pump-02"), "beaconry%2Fpump-02");
+        assert_eq!(encode("50%?#<a>"), "50%25%3F%23%3Ca%3E");
+        assert_eq!(encode("é🚀"), "%C3%A9%F0%9F%9A%80");
+        assert_eq!(encode("a%2Fb"), "a%252Fb");
+    }
+}

@@ -1,0 +1,20 @@
+//! The parts that the pages are made of.
+//!
+//! - [`icon`]: every picture, drawn as lines; no fonts, no files.
+//! - [`connection`]: what the header says about the connection, and what to do about it.
+//! - [`presence`]: a shape, a word, a colour, and since when.
+//! - [`device_card`]: one device in the list, as a card or a row.
+//! - [`device_link`]: addresses of device pages, for ids of any text.
+//! - [`window_list`]: lists of any length, of which only what can be seen exists.
+//! - [`copy`]: the button that copies.
+//!
+//! **Invariant.** What strangers wrote (ids, names, values, payloads) becomes text nodes and
+//! attribute values, never markup; ids and values stand in `<bdi>`.
+
+pub mod connection;
+pub mod copy;
+pub mod device_card;
+pub mod device_link;
+pub mod icon;
+pub mod presence;
+pub mod window_list;

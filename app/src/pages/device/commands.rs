@@ -1,0 +1,405 @@
+//! Buttons, free JSON, and the answers beside them.
+
+use fleet::{Command, CommandRequest, CommandState, DeviceKey};
+use leptos::ev::SubmitEvent;
+use leptos::html;
+use leptos::prelude::*;
+
+use super::DeviceSignal;
+use super::json;
+use crate::components::connection::sentence;
+use crate::components::icon::Icon;
+use crate::state::{AppState, format};
+
+/// What a command that sets something is given: its member's name and what it means.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+struct Argument {
+    member: &'static str,
+    unit: &'static str,
+    example: &'static str,
+}
+
+/// What is known of commands that take an argument; others go through the JSON field.
+const fn argument(command: &str) -> Option<Argument> {
+    match command.as_bytes() {
+        b"SET_INTERVAL" => Some(Argument {
+            member: "seconds",
+            unit: "s",
+            example: "5",
+        }),
+        b"SET_LIMIT" => Some(Argument {
+            member: "percent",
+            unit: "%",
+            example: "50",
+        }),
+        _ => None,
+    }
+}
+
+/// Whether a command of this name does not work without more than its name.
+fn needs_more(command: &str) -> bool {
+    command.starts_with("SET_") && argument(command).is_none()
+}
+
+/// The command box, for devices that take commands.
+#[component]
+pub fn CommandBox(
+    /// Whose.
+    key: DeviceKey,
+    /// The device.
+    device: DeviceSignal,
+) -> impl IntoView {
+    let state = AppState::expect();
+    let known = Memo::new(move |_| {
+        device.with(|device| {
+            device
+                .as_ref()
+                .map(|device| device.known_commands.clone())
+                .unwrap_or_default()
+        })
+    });
+    let takes = Memo::new(move |_| {
+        device.with(|device| device.as_ref().is_some_and(|device| device.takes_commands))
+    });
+    let error = RwSignal::new(None::<String>);
+    let draft = RwSignal::new(String::new());
+    let open = RwSignal::new(false);
+    let send = move |request: CommandRequest<'_>| {
+        let sent = state.send(key, request);
+        error.set(sent.as_ref().err().map(|why| sentence(why)));
+        sent.is_ok()
+    };
+    let compose = move |name: String| {
+        draft.set(json::command_template(&name));
+        open.set(true);
+    };
+    let button = move |name: String| {
+        let shown = fleet::display::shorten(&name, 32);
+        if let Some(argument) = argument(&name) {
+            return view! { <ArgumentForm name=name argument=argument send=send /> }.into_any();
+        }
+        let id = format!("command-{name}");
+        let more = needs_more(&name);
+        let press = move |_| {
+            if more {
+                compose(name.clone());
+            } else {
+                send(CommandRequest::Named(&name));
+            }
+        };
+        view! {
+            <button type="button" class="button" data-testid=id on:click=press>
+                <bdi class="command-name">{shown}</bdi>
+                {more.then_some("…")}
+            </button>
+        }
+        .into_any()
+    };
+    view! {
+        <section class="panel" aria-labelledby="commands-title" data-testid="commands">
+            <div class="panel-head">
+                <h2 id="commands-title">"Commands"</h2>
+            </div>
+            <div class="panel-body">
+                {move || {
+                    if takes.get() {
+                        view! {
+                            <div class="command-buttons">
+                                {known.get().into_iter().map(button).collect_view()}
+                            </div>
+                            <p
+                                class="field-error"
+                                role="alert"
+                                hidden=move || error.with(Option::is_none)
+                            >
+                                {move || error.get()}
+                            </p>
+                            <FreeCommand draft=draft open=open send=send />
+                        }
+                            .into_any()
+                    } else {
+                        view! {
+                            <p class="quiet-note">
+                                "This device speaks on topics that have no commands."
+                            </p>
+                        }
+                            .into_any()
+                    }
+                }}
+                <Answers key=key />
+            </div>
+        </section>
+    }
+}
+
+/// A command with one number.
+#[component]
+fn ArgumentForm<S>(name: String, argument: Argument, send: S) -> impl IntoView
+where
+    S: Fn(CommandRequest<'_>) -> bool + Copy + 'static,
+{
+    let field = NodeRef::<html::Input>::new();
+    let id = format!("command-{name}");
+    let label = format!("{name}, {}", argument.member);
+    let shown = name.clone();
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        let typed = field.get_untracked().map(|field| field.value());
+        let number: Option<f64> = typed.and_then(|typed| typed.trim().parse().ok());
+        if let Some(number) = number.filter(|number| number.is_finite()) {
+            let request = format!(
+                "{{\"command\":{},\"{}\":{number}}}",
+                json::quote(&name),
+                argument.member
+            );
+            send(CommandRequest::Json(&request));
+        }
+    };
+    view! {
+        <form class="command-form" on:submit=submit>
+            <input
+                node_ref=field
+                class="input"
+                type="number"
+                step="any"
+                required
+                placeholder=format!("{} {}", argument.example, argument.unit)
+                aria-label=label
+                data-testid=format!("{id}-argument")
+            />
+            <button type="submit" class="button" data-testid=id>
+                <span class="command-name">{shown}</span>
+            </button>
+        </form>
+    }
+}
+
+/// Any JSON, checked as it is typed.
+#[component]
+fn FreeCommand<S>(draft: RwSignal<String>, open: RwSignal<bool>, send: S) -> impl IntoView
+where
+    S: Fn(CommandRequest<'_>) -> bool + Copy + Send + Sync + 'static,
+{
+    let problem = Memo::new(move |_| draft.with(|draft| json::command_problem(draft)));
+    let empty = Memo::new(move |_| draft.with(|draft| draft.trim().is_empty()));
+    let submit = move || {
+        if problem.with_untracked(Option::is_none) && !empty.get_untracked() {
+            let text = draft.get_untracked();
+            send(CommandRequest::Json(&text));
+        }
+    };
+    view! {
+        <details
+            class="command-free"
+            prop:open=move || open.get()
+            data-testid="command-free"
+        >
+            <summary on:click=move |event| {
+                event.prevent_default();
+                open.update(|open| *open = !*open);
+                if draft.with_untracked(String::is_empty) {
+                    draft.set(json::command_template("PING"));
+                }
+            }>{Icon::ChevronRight.view()} "Free command (JSON)"</summary>
+            <form on:submit=move |event| {
+                event.prevent_default();
+                submit();
+            }>
+                <textarea
+                    class="input"
+                    aria-label="The command as a JSON object"
+                    aria-invalid=move || problem.with(Option::is_some).to_string()
+                    aria-describedby="command-problem"
+                    autocapitalize="off"
+                    autocomplete="off"
+                    spellcheck="false"
+                    data-testid="command-json"
+                    prop:value=move || draft.get()
+                    on:input=move |event| draft.set(event_target_value(&event))
+                    on:keydown=move |event| {
+                        if event.key() == "Enter" && (event.ctrl_key() || event.meta_key()) {
+                            event.prevent_default();
+                            submit();
+                        }
+                    }
+                ></textarea>
+                <div class="actions">
+                    <button
+                        type="submit"
+                        class="button primary"
+                        data-testid="command-send"
+                        disabled=move || problem.with(Option::is_some) || empty.get()
+                    >
+                        "Send"
+                        {Icon::Send.view()}
+                    </button>
+                    <p id="command-problem" class="field-error" aria-live="polite">
+                        {move || problem.get()}
+                    </p>
+                </div>
+            </form>
+        </details>
+    }
+}
+
+/// The commands, newest first, each with what became of it.
+#[component]
+fn Answers(key: DeviceKey) -> impl IntoView {
+    let commands = AppState::expect().commands(key);
+    let uuids = Memo::new(move |_| {
+        commands.with(|commands| {
+            let commands = commands.iter().flatten();
+            commands
+                .map(|command| command.uuid().to_owned())
+                .collect::<Vec<_>>()
+        })
+    });
+    let some = Memo::new(move |_| uuids.with(|uuids| !uuids.is_empty()));
+    view! {
+        <ol
+            class="commands"
+            hidden=move || !some.get()
+            aria-label="Commands, newest first"
+            aria-live="polite"
+        >
+            <For each=move || uuids.get() key=Clone::clone let:uuid>
+                <Answer commands=commands uuid=uuid />
+            </For>
+        </ol>
+    }
+}
+
+#[component]
+fn Answer(commands: ReadSignal<Option<Vec<Command>>>, uuid: String) -> impl IntoView {
+    let now = AppState::expect().now();
+    let command = Memo::new(move |_| {
+        commands.with(|commands| {
+            let mut commands = commands.iter().flatten();
+            commands.find(|command| command.uuid() == uuid).cloned()
+        })
+    });
+    move || {
+        let command = command.get()?;
+        let created = command.created_at();
+        let sent = move || format::ago(now.get().ms_since(created));
+        let payload = json::shown_request(command.payload(), command.name());
+        let outcome = Outcome::of(command.state());
+        Some(view! {
+            <li
+                class="command"
+                data-testid="command"
+                data-command=command.name().to_owned()
+                data-outcome=outcome.word
+            >
+                {outcome.mark()}
+                <span class="clip" title=command.payload().to_owned()>
+                    <bdi class="command-name">{fleet::display::shorten(command.name(), 40)}</bdi>
+                    {payload.map(|payload| view! { " " <bdi class="mono quiet-note">{payload}</bdi> })}
+                    {(!command.is_ours()).then_some(view! { " " <span class="tag">"by others"</span> })}
+                </span>
+                <span class="sent">{sent}</span>
+                <div class="answer" data-testid="command-answer">
+                    <bdi class="text">{outcome.text}</bdi>
+                    {outcome
+                        .round_trip
+                        .map(|round_trip| {
+                            view! {
+                                <span class="round-trip" data-testid="round-trip">
+                                    {round_trip}
+                                </span>
+                            }
+                        })}
+                </div>
+            </li>
+        })
+    }
+}
+
+/// What became of a command, in words.
+struct Outcome {
+    word: &'static str,
+    text: String,
+    round_trip: Option<String>,
+}
+
+impl Outcome {
+    fn of(state: &CommandState) -> Self {
+        let plain = |word, text: &str| Self {
+            word,
+            text: text.to_owned(),
+            round_trip: None,
+        };
+        match state {
+            CommandState::Queued => plain("pending", "Waiting for the connection"),
+            CommandState::Sent => plain("pending", "Sent, waiting for the broker"),
+            CommandState::Pending => plain("pending", "Waiting for the answer"),
+            CommandState::Answered {
+                after_ms,
+                ok,
+                result,
+                ..
+            } => Self {
+                word: if *ok { "answered" } else { "failed" },
+                text: json::shown_answer(result),
+                round_trip: after_ms.map(|millis| format!("in {}", format::round_trip(millis))),
+            },
+            CommandState::TimedOut { .. } => plain("timed-out", "No answer in time"),
+            CommandState::Failed { why, .. } => plain("failed", &sentence(why)),
+        }
+    }
+
+    fn mark(&self) -> AnyView {
+        match self.word {
+            "pending" => view! { <span class="spinner" aria-hidden="true"></span> }.into_any(),
+            "answered" => Icon::Check.view().into_any(),
+            "timed-out" => Icon::Clock.view().into_any(),
+            _ => Icon::Warning.view().into_any(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fleet::Timestamp;
+
+    #[test]
+    fn an_answer_says_what_and_how_fast() {
+        let outcome = Outcome::of(&CommandState::Answered {
+            at: Timestamp(0),
+            after_ms: Some(34),
+            ok: true,
+            result: "\"PONG\"".into(),
+        });
+        assert_eq!(
+            (
+                outcome.word,
+                outcome.text.as_str(),
+                outcome.round_trip.as_deref()
+            ),
+            ("answered", "PONG", Some("in 34 ms"))
+        );
+    }
+
+    #[test]
+    fn a_refusal_and_silence_are_not_success() {
+        let refused = Outcome::of(&CommandState::Answered {
+            at: Timestamp(0),
+            after_ms: None,
+            ok: false,
+            result: "\"unknown command\"".into(),
+        });
+        assert_eq!(
+            (refused.word, refused.text.as_str()),
+            ("failed", "unknown command")
+        );
+        let silent = Outcome::of(&CommandState::TimedOut { at: Timestamp(0) });
+        assert_eq!(silent.word, "timed-out");
+    }
+
+    #[test]
+    fn what_needs_more_than_its_name_is_composed() {
+        assert!(needs_more("SET_TARGET") && !needs_more("SET_INTERVAL") && !needs_more("PING"));
+        assert_eq!(argument("SET_INTERVAL").unwrap().member, "seconds");
+    }
+}

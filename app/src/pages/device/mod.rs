@@ -1,0 +1,221 @@
+//! One device: whether it is there, what it measures, what it can be told, what it sent.
+//!
+//! - [`charts`]: the latest values, one chart a metric group, and a table of the rest.
+//! - [`commands`]: buttons, free JSON, and the answers beside them.
+//! - [`history`]: presence over time.
+//! - [`position`]: where it is, drawn without anyone's map.
+//! - [`raw`]: its messages as they came.
+//! - [`faults`]: what is wrong with what it sends.
+
+pub mod charts;
+pub mod commands;
+pub mod faults;
+pub mod history;
+mod json;
+pub mod position;
+pub mod raw;
+
+use fleet::{DeviceKey, Presence, Timestamp};
+use leptos::prelude::*;
+use leptos_router::hooks::use_params_map;
+
+use crate::app::set_title;
+use crate::components::copy::CopyButton;
+use crate::components::device_link::{fleet_href, follow};
+use crate::components::icon::Icon;
+use crate::components::presence::{PresenceLine, reason, title};
+use crate::state::{AppState, DeviceView, format};
+
+use charts::Charts;
+use commands::CommandBox;
+use faults::Faults;
+use history::PresenceHistory;
+use position::PositionPanel;
+use raw::RawMessages;
+
+/// What the panels look at: the device, once it is known.
+pub type DeviceSignal = ReadSignal<Option<DeviceView>>;
+
+/// The device page; waits for a device that was not heard of yet.
+#[component]
+pub fn DevicePage() -> impl IntoView {
+    let state = AppState::expect();
+    let params = use_params_map();
+    let id = Memo::new(move |_| params.with(|params| params.get("id").unwrap_or_default()));
+    move || {
+        let id = id.get();
+        let key = state.find(id.clone());
+        view! {
+            <Crumbs />
+            {move || match key.get() {
+                Some(key) => view! { <KnownDevice key=key /> }.into_any(),
+                None => view! { <UnknownDevice id=id.clone() /> }.into_any(),
+            }}
+        }
+    }
+}
+
+#[component]
+fn Crumbs() -> impl IntoView {
+    let click = follow(fleet_href);
+    view! {
+        <nav class="crumbs" aria-label="Breadcrumb">
+            <a href=fleet_href on:click=click>
+                {Icon::ArrowLeft.view()}
+                "Fleet"
+            </a>
+        </nav>
+    }
+}
+
+/// Nothing was heard of it yet; it appears by itself.
+#[component]
+fn UnknownDevice(id: String) -> impl IntoView {
+    set_title("Waiting for a device · Beaconry");
+    let connection = AppState::expect().connection();
+    let live = Memo::new(move |_| connection.with(crate::state::ConnectionView::is_live));
+    let shown = fleet::display::shorten(&id, 80);
+    view! {
+        <section class="empty" data-testid="device-waiting" role="status">
+            {Icon::Question.view()}
+            <h1>"Nothing heard of this device yet"</h1>
+            <p class="wrap-anywhere">
+                <bdi class="mono" title=id>
+                    {shown}
+                </bdi>
+            </p>
+            <p>
+                {move || {
+                    if live.get() {
+                        "This page fills in as soon as it sends something. Check the spelling if you expect it to be there."
+                    } else {
+                        "There is no connection to the broker at the moment; this page fills in when there is."
+                    }
+                }}
+            </p>
+        </section>
+    }
+}
+
+#[component]
+fn KnownDevice(key: DeviceKey) -> impl IntoView {
+    let state = AppState::expect();
+    state.open(key);
+    let device = state.device(key);
+    let title_text = Memo::new(move |_| {
+        device.with(|device| {
+            let card = device.as_ref().map(|device| &device.card);
+            card.map(|card| format!("{} · {}", title(card.presence.kind()), card.name))
+        })
+    });
+    Effect::new(move |_| {
+        if let Some(text) = title_text.get() {
+            set_title(&format!("{text} · Beaconry"));
+        }
+    });
+    view! {
+        <article data-testid="device-page">
+            <Head device=device />
+            <div class="device-columns">
+                <div class="stack">
+                    <Faults device=device />
+                    <Charts key=key device=device />
+                </div>
+                <aside class="stack" aria-label="Commands, presence and position">
+                    <CommandBox key=key device=device />
+                    <PresenceHistory device=device />
+                    <PositionPanel device=device />
+                </aside>
+            </div>
+            <div class="device-wide">
+                <RawMessages key=key />
+            </div>
+        </article>
+    }
+}
+
+/// Its name, whether it is there, and what is known of how it speaks.
+#[component]
+fn Head(device: DeviceSignal) -> impl IntoView {
+    let state = AppState::expect();
+    let full_id = device.with_untracked(|device| {
+        device
+            .as_ref()
+            .map(|device| device.card.full_id.clone())
+            .unwrap_or_default()
+    });
+    let name = device.with_untracked(|device| {
+        device
+            .as_ref()
+            .map(|device| device.card.name.clone())
+            .unwrap_or_default()
+    });
+    let presence = Memo::new(move |_| {
+        device
+            .with(|device| device.as_ref().map(|device| device.card.presence))
+            .unwrap_or(Presence::Unknown {
+                since: Timestamp(0),
+            })
+    });
+    let exact = Memo::new(move |_| {
+        device.with(|device| {
+            device
+                .as_ref()
+                .is_some_and(|device| device.card.since_exact)
+        })
+    });
+    let why = move || {
+        presence
+            .with(reason)
+            .map(|why| view! { <span>{why}</span> })
+    };
+    let fact = move |read: fn(&DeviceView) -> String| {
+        Memo::new(move |_| device.with(|device| device.as_ref().map(read).unwrap_or_default()))
+    };
+    let prefix = fact(|device| device.card.prefix.clone());
+    let convention = fact(|device| device.convention.name().to_owned());
+    let count = fact(|device| match device.message_count {
+        1 => "1 message".to_owned(),
+        count => format!("{count} messages"),
+    });
+    let rhythm = fact(|device| match (device.cycle_ms, device.interval_ms) {
+        (Some(cycle), _) => format!("wakes every {}", format::duration(cycle)),
+        (None, Some(interval)) if interval >= 1_000 => {
+            format!("sends every {}", format::duration(interval))
+        }
+        (None, Some(interval)) if interval > 0 => format!("sends every {interval} ms"),
+        (None, Some(_) | None) => String::new(),
+    });
+    let last_seen = Memo::new(move |_| {
+        device.with(|device| device.as_ref().and_then(|device| device.card.last_seen))
+    });
+    let last_seen = move || {
+        let now = state.now().get();
+        last_seen.get().map_or_else(
+            || "not heard live yet".to_owned(),
+            |at| format!("last heard {}", format::ago(now.ms_since(at))),
+        )
+    };
+    let copied = full_id.clone();
+    view! {
+        <header class="device-head">
+            <h1>
+                <bdi title=full_id data-testid="device-title">
+                    {name}
+                </bdi>
+                <CopyButton what="the device's id" text=move || copied.clone() />
+            </h1>
+            <PresenceLine presence=presence exact=exact now=state.now() badge=true />
+            <p class="facts tabular">
+                {why} <span>{last_seen}</span> <span>{move || rhythm.get()}</span>
+                <span>{move || count.get()}</span> <span>{move || convention.get()}</span>
+                <span>
+                    {move || {
+                        (!prefix.with(String::is_empty))
+                            .then(|| view! { "under " <bdi class="mono">{prefix.get()}</bdi> })
+                    }}
+                </span>
+            </p>
+        </header>
+    }
+}

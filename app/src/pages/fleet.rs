@@ -1,0 +1,467 @@
+//! All devices: how many are there, which, and what they say.
+
+use fleet::PresenceKind;
+use leptos::ev;
+use leptos::html;
+use leptos::prelude::*;
+use wasm_bindgen::JsCast;
+
+use crate::app::set_title;
+use crate::components::connection::sentence;
+use crate::components::copy::CopyButton;
+use crate::components::device_card::DeviceCard;
+use crate::components::icon::Icon;
+use crate::components::presence;
+use crate::components::window_list::{Metrics, WindowList};
+use crate::state::{AppState, Choice, ConnectionView, Layout, Query, Sort};
+
+/// The fleet page.
+#[component]
+pub fn FleetPage() -> impl IntoView {
+    let state = AppState::expect();
+    let counts = state.counts();
+    let total = Memo::new(move |_| counts.with(fleet::Counts::total));
+    Effect::new(move |_| {
+        let counts = counts.get();
+        let here = counts.online() + counts.sleeping();
+        set_title(&match counts.total() {
+            0 => "Fleet · Beaconry".to_owned(),
+            total => format!("{here}/{total} · Fleet · Beaconry"),
+        });
+    });
+    let shown = Memo::new(move |_| state.list().with(|list| list.len()));
+    let lead = move || match (shown.get(), total.get()) {
+        (_, 0) => String::new(),
+        (shown, total) if shown == total => match total {
+            1 => "1 device".to_owned(),
+            _ => format!("{total} devices"),
+        },
+        (shown, total) => format!("{shown} of {total} devices"),
+    };
+    let some = Memo::new(move |_| total.get() > 0);
+    view! {
+        <div class="page-head">
+            <h1>"Fleet"</h1>
+            <p class="lead tabular" aria-live="polite" data-testid="count-shown">
+                {lead}
+            </p>
+        </div>
+        {move || {
+            if some.get() {
+                view! {
+                    <Filters />
+                    <Devices />
+                }
+                    .into_any()
+            } else {
+                view! { <NoDevices /> }.into_any()
+            }
+        }}
+    }
+}
+
+/// Counts, search, order, layout.
+#[component]
+fn Filters() -> impl IntoView {
+    let state = AppState::expect();
+    let query = state.query;
+    let counts = state.counts();
+    let chosen = Memo::new(move |_| query.with(|query| query.presence));
+    let chip = move |kind: Option<PresenceKind>| {
+        let (word, meaning) = kind.map_or(("All", "Every device"), |kind| {
+            (presence::title(kind), presence::meaning(kind))
+        });
+        let count = move || {
+            counts.with(|counts| kind.map_or_else(|| counts.total(), |kind| counts.of(kind)))
+        };
+        let id = kind.map_or("all", PresenceKind::word);
+        view! {
+            <button
+                type="button"
+                class="chip"
+                title=meaning
+                aria-pressed=move || (chosen.get() == kind).to_string()
+                data-presence=kind.map(PresenceKind::word)
+                data-testid=format!("count-{id}")
+                on:click=move |_| {
+                    query
+                        .update(|query| {
+                            query.presence = if query.presence == kind { None } else { kind };
+                        });
+                }
+            >
+                {kind
+                    .map(|kind| {
+                        view! { <span class="presence-icon">{presence::icon(kind).view()}</span> }
+                    })}
+                {word}
+                " "
+                <span class="count">{move || count().to_string()}</span>
+            </button>
+        }
+    };
+    let sorts = Sort::ALL.iter().map(|sort| {
+        let sort = *sort;
+        let words = match sort {
+            Sort::Name => "Name",
+            Sort::Trouble => "Trouble first",
+            Sort::Latest => "Latest change",
+        };
+        view! {
+            <option value=sort.word() selected=query.with_untracked(|query| query.sort == sort)>
+                {words}
+            </option>
+        }
+    });
+    let choose_sort = move |event: ev::Event| {
+        if let Some(sort) = Sort::from_word(&event_target_value(&event)) {
+            query.update(|query| query.sort = sort);
+        }
+    };
+    view! {
+        <div class="fleet-tools">
+            <div class="chips" role="group" aria-label="Show devices that are">
+                {chip(None)}
+                {PresenceKind::ALL.map(|kind| chip(Some(kind))).collect_view()}
+            </div>
+        </div>
+        <div class="fleet-tools">
+            <Search />
+            <div class="push">
+                <label class="select">
+                    <span class="visually-hidden">"Order"</span>
+                    <select on:change=choose_sort data-testid="sort">
+                        {sorts.collect_view()}
+                    </select>
+                    {Icon::ChevronDown.view()}
+                </label>
+                <LayoutSwitch />
+            </div>
+        </div>
+    }
+}
+
+#[component]
+fn Search() -> impl IntoView {
+    let query = AppState::expect().query;
+    let field = NodeRef::<html::Input>::new();
+    let text = Memo::new(move |_| query.with(|query| query.text.clone()));
+    let focus = move || {
+        if let Some(field) = field.get_untracked() {
+            // Fails only when it is not in the document any more.
+            let _ = field.focus();
+            field.select();
+        }
+    };
+    let slash = window_event_listener(ev::keydown, move |event| {
+        let typing = event
+            .target()
+            .and_then(|target| target.dyn_into::<web_sys::Element>().ok())
+            .is_some_and(|target| {
+                matches!(target.tag_name().as_str(), "INPUT" | "TEXTAREA" | "SELECT")
+            });
+        if event.key() == "/" && !typing && !event.ctrl_key() && !event.meta_key() {
+            event.prevent_default();
+            focus();
+        }
+    });
+    on_cleanup(move || slash.remove());
+    let clear = move || query.update(|query| query.text.clear());
+    view! {
+        <div class="search" role="search">
+            {Icon::Search.view()}
+            <input
+                node_ref=field
+                class="input"
+                type="search"
+                placeholder="Search by name or metric"
+                aria-label="Search devices by name or metric"
+                autocomplete="off"
+                autocapitalize="off"
+                spellcheck="false"
+                enterkeyhint="search"
+                data-testid="search"
+                prop:value=move || text.get()
+                on:input=move |event| {
+                    let typed = event_target_value(&event);
+                    query.update(|query| query.text = typed);
+                }
+                on:keydown=move |event| {
+                    if event.key() == "Escape" {
+                        clear();
+                    }
+                }
+            />
+            {move || {
+                if text.with(String::is_empty) {
+                    view! { <kbd aria-hidden="true">"/"</kbd> }.into_any()
+                } else {
+                    view! {
+                        <button
+                            type="button"
+                            class="button quiet small square"
+                            aria-label="Clear the search"
+                            on:click=move |_| {
+                                clear();
+                                focus();
+                            }
+                        >
+                            {Icon::Close.view()}
+                        </button>
+                    }
+                        .into_any()
+                }
+            }}
+        </div>
+    }
+}
+
+#[component]
+fn LayoutSwitch() -> impl IntoView {
+    let layout = AppState::expect().layout;
+    let option = move |one: Layout| {
+        let (label, icon) = match one {
+            Layout::Grid => ("Cards", Icon::Grid),
+            Layout::List => ("Rows", Icon::Rows),
+        };
+        view! {
+            <button
+                type="button"
+                title=label
+                aria-label=label
+                aria-pressed=move || (layout.get() == one).to_string()
+                data-testid=format!("layout-{}", one.word())
+                on:click=move |_| layout.set(one)
+            >
+                {icon.view()}
+            </button>
+        }
+    };
+    view! {
+        <div class="segmented" role="group" aria-label="Layout">
+            {Layout::ALL.iter().copied().map(option).collect_view()}
+        </div>
+    }
+}
+
+/// Cards of the width and height that the style sheet expects.
+const GRID: Metrics = Metrics {
+    row: 11.0,
+    gap: 0.75,
+    column: Some(17.0),
+};
+const ROWS: Metrics = Metrics {
+    row: 3.25,
+    gap: 0.0,
+    column: None,
+};
+/// On a narrow screen a row has two lines.
+const TALL_ROWS: Metrics = Metrics {
+    row: 4.0,
+    gap: 0.0,
+    column: None,
+};
+
+#[component]
+fn Devices() -> impl IntoView {
+    let state = AppState::expect();
+    let layout = state.layout;
+    let list = state.list();
+    let narrow = media("(max-width: 56rem)");
+    let metrics = Memo::new(move |_| match (layout.get(), narrow.get()) {
+        (Layout::Grid, _) => GRID,
+        (Layout::List, false) => ROWS,
+        (Layout::List, true) => TALL_ROWS,
+    });
+    let none = Memo::new(move |_| list.with(|list| list.is_empty()));
+    move || {
+        let layout = layout.get();
+        if none.get() {
+            return view! { <NoResults /> }.into_any();
+        }
+        view! {
+            <div class:rows=layout == Layout::List data-testid="devices" data-layout=layout.word()>
+                <WindowList
+                    keys=list
+                    metrics=metrics
+                    label="Devices"
+                    item=move |key| view! { <DeviceCard key=key layout=layout /> }
+                />
+            </div>
+        }
+        .into_any()
+    }
+}
+
+#[component]
+fn NoResults() -> impl IntoView {
+    let query = AppState::expect().query;
+    let reset = move |_| {
+        query.update(|query| {
+            *query = Query {
+                sort: query.sort,
+                ..Query::default()
+            };
+        });
+    };
+    view! {
+        <section class="empty" data-testid="no-results">
+            {Icon::Search.view()}
+            <h2>"No device fits"</h2>
+            <p>"No device has this presence and these words in its name or its metrics."</p>
+            <button type="button" class="button" on:click=reset>
+                "Show all devices"
+            </button>
+        </section>
+    }
+}
+
+/// How long after the connection came the broker's kept messages may take to arrive.
+const PATIENCE_MS: i64 = 1_500;
+
+/// Before the first device: loading, not connected, or really none.
+#[component]
+fn NoDevices() -> impl IntoView {
+    let state = AppState::expect();
+    let connection = state.connection();
+    let live_since = Memo::new(move |before: Option<&Option<fleet::Timestamp>>| {
+        let live = connection.with(ConnectionView::is_live);
+        let before = before.copied().flatten();
+        live.then(|| before.unwrap_or_else(|| state.wall_ms()))
+    });
+    let settled = Memo::new(move |_| {
+        let now = state.now().get();
+        let since = live_since.get();
+        since.is_some_and(|since| now.ms_since(since) >= PATIENCE_MS)
+    });
+    let trouble = Memo::new(move |_| {
+        connection.with(|connection| match connection {
+            ConnectionView::Reconnecting { why, .. } | ConnectionView::Stopped { why, .. } => {
+                Some(why.clone())
+            }
+            ConnectionView::CredentialsNeeded { .. } => {
+                Some("the broker asks for a user name and a password".to_owned())
+            }
+            ConnectionView::Connecting { .. } | ConnectionView::Live { .. } => None,
+        })
+    });
+    move || {
+        match trouble.get() {
+        Some(why) => view! {
+            <section class="empty" data-testid="disconnected">
+                {Icon::Unplugged.view()}
+                <h2>"Not connected to the broker"</h2>
+                <p class="wrap-anywhere">{sentence(&why)}</p>
+                <p>"Devices appear here as soon as the connection is there."</p>
+                <button type="button" class="button primary" on:click=move |_| state.reconnect()>
+                    "Try now"
+                </button>
+            </section>
+        }
+        .into_any(),
+        None if settled.get() => view! { <Welcome /> }.into_any(),
+        None => view! {
+            <div class="skeleton" role="status" aria-label="Waiting for devices" data-testid="loading">
+                {(0..8).map(|_| view! { <div></div> }).collect_view()}
+            </div>
+        }
+        .into_any(),
+    }
+    }
+}
+
+/// No device yet: how to send a first message.
+#[component]
+fn Welcome() -> impl IntoView {
+    let host = web_sys::window()
+        .and_then(|window| window.location().hostname().ok())
+        .filter(|host| !host.is_empty())
+        .unwrap_or_else(|| "localhost".to_owned());
+    let broker = AppState::expect().broker();
+    // A broker elsewhere (`?broker=`) is where the message must go.
+    let host = link_host(&broker).unwrap_or(host);
+    let sign_in = format!(
+        "mosquitto_pub -h {host} -p 1883 -q 2 -r \\\n  -t beaconry/register/my-device -m SIGN_IN"
+    );
+    let data = format!(
+        "mosquitto_pub -h {host} -p 1883 -t beaconry/data/my-device \\\n  -m '{{\"temperature\":23.6,\"humidity\":48}}'"
+    );
+    let snippet = |text: String, what: &'static str| {
+        let copied = text.clone();
+        view! {
+            <div class="snippet">
+                <pre>
+                    <code>{text}</code>
+                </pre>
+                <CopyButton what=what text=move || copied.clone() />
+            </div>
+        }
+    };
+    view! {
+        <section class="empty" data-testid="no-devices">
+            {Icon::Beacon.view()}
+            <h2>"Connected, and no device yet"</h2>
+            <p>
+                "Whatever publishes to this broker appears here at once, without any set-up. Try it from a terminal:"
+            </p>
+            <div class="recipe">
+                <p class="label">"A device says that it is there"</p>
+                {snippet(sign_in, "the command")}
+                <p class="label">"and what it measures"</p>
+                {snippet(data, "the command")}
+                <p class="quiet-note">
+                    "1883 is the usual port; the broker prints its own when it starts."
+                </p>
+            </div>
+        </section>
+    }
+}
+
+/// The host of a WebSocket address, without its port.
+fn link_host(address: &str) -> Option<String> {
+    let (_, rest) = address.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = match authority.rsplit_once(':') {
+        // An IPv6 address ends in its bracket.
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        Some(_) | None => authority,
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    (!host.is_empty()).then(|| host.to_owned())
+}
+
+/// Whether a media query holds, now and later.
+fn media(query: &str) -> Signal<bool> {
+    let list = web_sys::window().and_then(|window| window.match_media(query).ok().flatten());
+    let Some(list) = list else {
+        return Signal::derive(|| false);
+    };
+    let holds = RwSignal::new(list.matches());
+    let watched = list.clone();
+    let listener = link::Listener::new(&list, "change", move |_| {
+        holds.try_set(watched.matches());
+    });
+    let listener = StoredValue::new_local(listener);
+    on_cleanup(move || listener.dispose());
+    holds.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::link_host;
+
+    #[test]
+    fn the_recipe_names_the_brokers_own_host() {
+        let host = |address| link_host(address);
+        assert_eq!(
+            host("ws://127.0.0.1:8080/mqtt").as_deref(),
+            Some("127.0.0.1")
+        );
+        assert_eq!(
+            host("wss://broker.example/").as_deref(),
+            Some("broker.example")
+        );
+        assert_eq!(host("ws://[::1]:9001/mqtt").as_deref(), Some("::1"));
+        assert_eq!(host(""), None);
+    }
+}

@@ -1,0 +1,23 @@
+// Starts the dashboard, and says in plain words when that cannot work. It is a file of its own because
+// the page's policy allows no script between its lines; Trunk's `pattern_script` writes the two addresses.
+const { js, wasm } = document.currentScript.dataset;
+
+const fail = (what, todo) => {
+  const splash = document.getElementById('splash');
+  if (!splash) return;
+  splash.classList.add('failed');
+  splash.setAttribute('role', 'alert');
+  document.getElementById('splash-title').textContent = what;
+  document.getElementById('splash-text').textContent = todo;
+};
+
+if (typeof WebAssembly !== 'object' || typeof WebAssembly.instantiate !== 'function') {
+  fail('This browser cannot run Beaconry', 'WebAssembly is switched off or missing. A current Firefox, Chrome, Edge or Safari has it; some strict security modes turn it off.');
+} else {
+  import(js)
+    .then((program) => program.default({ module_or_path: wasm }))
+    .catch((error) => {
+      console.error(error);
+      fail('Beaconry could not be loaded', `Part of the program did not arrive or did not start. Reload the page; if that does not help, see whether the server is still running. (${error})`);
+    });
+}
