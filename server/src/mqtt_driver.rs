@@ -101,12 +101,16 @@ impl Driver {
         }
     }
 
-    /// Waits until all that was published has left (`QoS` 1 and 2: is acknowledged), or `deadline`.
-    pub(crate) async fn flushed(&mut self, deadline: Monotonic) {
-        while self.client.queued().0 > 0
-            && Monotonic::now() < deadline
-            && self.next(deadline).await.is_some()
-        {}
+    /// The next event before everything is settled: what has come is handled, and what was
+    /// published has left (`QoS` 1 and 2: is acknowledged). `None` then, or at `deadline`.
+    pub(crate) async fn next_before_settled(&mut self, deadline: Monotonic) -> Option<Event> {
+        if let Some(event) = self.settle() {
+            return Some(event);
+        }
+        if self.client.queued().0 == 0 {
+            return None;
+        }
+        self.next(deadline).await
     }
 
     /// Says DISCONNECT, and closes. What is unfinished can go on in a later client.

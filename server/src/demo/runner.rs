@@ -57,15 +57,20 @@ impl Runner {
         let habit = self.device.kind().habit();
         let mut session = None;
         self.pause(self.delay).await;
-        let first_woken = Instant::now();
+        // Where the rhythm of one that sleeps begins: each has its own, or all would sleep at once.
+        let mut rhythm = None;
         while !*self.ending.borrow() {
             let woken = Instant::now();
             let until = match habit {
                 Habit::Steady => None,
-                Habit::Sleeps { awake, .. } => Some(Until {
-                    at: woken + awake,
-                    then: Left::Asleep,
-                }),
+                Habit::Sleeps { awake, period } => {
+                    let first = *rhythm
+                        .get_or_insert_with(|| woken + period.mul_f64(self.device.random().unit()));
+                    Some(Until {
+                        at: woken.max(first) + awake,
+                        then: Left::Asleep,
+                    })
+                }
                 Habit::Vanishes => {
                     let reachable =
                         Duration::from_secs_f64(self.device.random().between(45.0, 150.0));
@@ -81,7 +86,9 @@ impl Runner {
             let away = match (left, habit) {
                 (Left::Ending, _) => return,
                 // In step with its first waking, so that its rhythm is a rhythm.
-                (Left::Asleep, Habit::Sleeps { period, .. }) => until_next(first_woken, period),
+                (Left::Asleep, Habit::Sleeps { period, .. }) => {
+                    until_next(rhythm.unwrap_or(woken), period)
+                }
                 (Left::Vanished, _) => {
                     Duration::from_secs_f64(self.device.random().between(12.0, 25.0))
                 }
@@ -121,7 +128,14 @@ impl Runner {
         }
         let deadline = Instant::now() + LAST_WORDS;
         publish(&mut driver, self.device.id(), self.device.sign_out());
-        driver.flushed(deadline).await;
+        // A command that comes in this moment has been delivered: it is answered too.
+        while let Some(event) = driver.next_before_settled(deadline).await {
+            if let Event::Message(message) = event {
+                for answer in self.device.handle(&message).answers {
+                    publish(&mut driver, self.device.id(), answer);
+                }
+            }
+        }
         (left, Some(driver.disconnect().await))
     }
 

@@ -1,8 +1,9 @@
 //! The real binary, spoken to over real sockets on this machine.
 
 // Nothing here ships: what cannot happen may panic.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod demo;
 mod hostile;
 mod http;
 mod lifecycle;

@@ -306,7 +306,7 @@ impl<L: Link> Peer<L> {
                 Some(Packet::SubAck(answer)) => {
                     return assert!(!answer.reason_codes[0].is_error(), "{answer:?}");
                 }
-                Some(other) => self.settle(other),
+                Some(other) => self.handle(other),
                 None => panic!("closed instead of subscribed"),
             }
         }
@@ -331,43 +331,44 @@ impl<L: Link> Peer<L> {
 
     /// The next message that is published to this peer.
     pub(crate) fn message(&mut self) -> (String, Bytes) {
+        let publish = self.raw_message(|_| true);
+        (publish.topic.unwrap().as_str().to_owned(), publish.payload)
+    }
+
+    /// The next one that fits.
+    pub(crate) fn raw_message(&mut self, fits: impl Fn(&Publish) -> bool) -> Publish {
+        let deadline = Instant::now() + 2 * PATIENCE;
         loop {
-            match self.receive() {
-                Some(Packet::Publish(publish)) => {
-                    let answer = match (publish.qos, publish.packet_id) {
-                        (QoS::AtLeastOnce, Some(id)) => {
-                            Some(Packet::PubAck(PubAck::new(id, ReasonCode::Success)))
-                        }
-                        (QoS::ExactlyOnce, Some(id)) => {
-                            Some(Packet::PubRec(PubRec::new(id, ReasonCode::Success)))
-                        }
-                        _ => None,
-                    };
-                    if let Some(answer) = answer {
-                        self.send(&answer);
-                    }
-                    return (publish.topic.unwrap().as_str().to_owned(), publish.payload);
-                }
-                Some(other) => self.settle(other),
-                None => panic!("closed instead of a message"),
+            assert!(Instant::now() < deadline, "many messages, but not the one");
+            let packet = self.receive().expect("closed instead of a message");
+            let publish = match &packet {
+                Packet::Publish(publish) if fits(publish) => Some(publish.clone()),
+                _ => None,
+            };
+            self.handle(packet);
+            if let Some(publish) = publish {
+                return publish;
             }
         }
     }
 
-    /// Does what an acknowledgement asks for.
-    fn settle(&mut self, packet: Packet) {
-        match packet {
-            Packet::PubAck(_) | Packet::PubComp(_) => {}
-            Packet::PubRec(received) => self.send(&Packet::PubRel(PubRel::new(
-                received.packet_id,
-                ReasonCode::Success,
-            ))),
-            Packet::PubRel(release) => self.send(&Packet::PubComp(PubComp::new(
-                release.packet_id,
-                ReasonCode::Success,
-            ))),
+    /// Answers a message, or an acknowledgement, as the standard wants it.
+    pub(crate) fn handle(&mut self, packet: Packet) {
+        let success = ReasonCode::Success;
+        let answer = match packet {
+            Packet::Publish(publish) => match (publish.qos, publish.packet_id) {
+                (QoS::AtLeastOnce, Some(id)) => Packet::PubAck(PubAck::new(id, success)),
+                (QoS::ExactlyOnce, Some(id)) => Packet::PubRec(PubRec::new(id, success)),
+                _ => return,
+            },
+            Packet::PubRec(received) => Packet::PubRel(PubRel::new(received.packet_id, success)),
+            Packet::PubRel(release) => Packet::PubComp(PubComp::new(release.packet_id, success)),
+            Packet::PubAck(_) | Packet::PubComp(_) | Packet::SubAck(_) | Packet::Disconnect(_) => {
+                return;
+            }
             other => panic!("not expected here: {other:?}"),
-        }
+        };
+        self.send(&answer);
     }
 
     fn packet_id(&mut self) -> PacketId {
