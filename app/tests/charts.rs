@@ -1,5 +1,7 @@
 //! What draws, in a real browser: the frame loop, what is on screen, the trend lines.
 #![cfg(target_arch = "wasm32")]
+// A test that cannot go on has failed.
+#![allow(clippy::unwrap_used)]
 
 #[path = "../link/tests/browser/mod.rs"]
 mod browser;

@@ -1,5 +1,7 @@
 //! The page's state in a real browser, fed by a broker that the test plays.
 #![cfg(target_arch = "wasm32")]
+// A test that cannot go on has failed.
+#![allow(clippy::unwrap_used)]
 
 #[path = "../link/tests/browser/mod.rs"]
 mod browser;
@@ -11,6 +13,7 @@ use browser::{Network, Peer, next_frame, publish, until};
 use dashboard::state::{AppState, ConnectionView, Query};
 use fleet::{CommandRequest, CommandState, DeviceKey};
 use leptos::prelude::*;
+use mqtt::packet::ReasonProperties;
 use mqtt::{ConnAck, Packet, PubComp, PubRec, QoS, ReasonCode, SubAck};
 use wasm_bindgen::JsCast;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
@@ -75,7 +78,7 @@ async fn acknowledge(peer: &mut Peer) {
     peer.send(&[Packet::SubAck(SubAck {
         packet_id: subscribe.packet_id,
         reason_codes: vec![ReasonCode::GrantedQoS2],
-        properties: Default::default(),
+        properties: ReasonProperties::default(),
     })]);
 }
 

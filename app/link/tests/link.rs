@@ -1,5 +1,7 @@
 //! The link in a real browser, with the other end of its WebSocket in the test's hands.
 #![cfg(target_arch = "wasm32")]
+// A test that cannot go on has failed.
+#![allow(clippy::unwrap_used)]
 
 mod browser;
 
@@ -10,6 +12,7 @@ use std::time::Duration;
 use browser::{Network, publish, settle, until, wire};
 use link::{BrokerUrl, Link, LinkEvent, PageAddress, random};
 use mqtt::client::{ClientOptions, DisconnectCause, Event, Reconnect, State};
+use mqtt::packet::ReasonProperties;
 use mqtt::{
     Packet, Publish, QoS, ReasonCode, SubAck, Subscription, TopicFilter, TopicName, Utf8String,
 };
@@ -30,7 +33,7 @@ fn url() -> BrokerUrl {
 
 /// Attempts are far apart, so that only what is asked for happens.
 fn options() -> ClientOptions {
-    let hour = Duration::from_secs(3_600);
+    let hour = Duration::from_hours(1);
     ClientOptions {
         reconnect: Reconnect {
             initial: hour,
@@ -91,7 +94,7 @@ async fn mqtt_6_0_0_connects_with_the_subprotocol_and_writes_binary_frames() {
     peer.send(&[Packet::SubAck(SubAck {
         packet_id: subscribe.packet_id,
         reason_codes: vec![ReasonCode::GrantedQoS2],
-        properties: Default::default(),
+        properties: ReasonProperties::default(),
     })]);
     let batches = batches.borrow();
     assert!(matches!(
@@ -212,7 +215,7 @@ async fn a_dead_connection_is_given_up_without_any_close_event() {
         ..options()
     };
     let link = Link::open(url(), options, move |_, batch| {
-        seen.borrow_mut().push(batch)
+        seen.borrow_mut().push(batch);
     });
     let mut peer = network.socket(0).await;
     peer.accept(false).await;

@@ -6,8 +6,8 @@
 use bytes::{Bytes, BytesMut};
 use js_sys::{Array, Promise, Uint8Array};
 use mqtt::{ConnAck, Decoder, Packet, ProtocolVersion, Publish, ReasonCode, encode};
-use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
 #[wasm_bindgen(inline_js = "
@@ -26,9 +26,11 @@ export class FakeSocket extends EventTarget {
   close() { this.readyState = 3; }
 }
 const Real = globalThis.WebSocket;
-export function install() { FakeSocket.all = []; globalThis.WebSocket = FakeSocket; }
+export function install() {
+  globalThis.WebSocket = FakeSocket;
+  return FakeSocket.all = [];
+}
 export function restore() { globalThis.WebSocket = Real; }
-export function sockets() { return FakeSocket.all; }
 export function emit(socket, kind, detail) {
   const event = kind === 'close'
     ? new CloseEvent('close', { code: detail, reason: '' })
@@ -41,9 +43,8 @@ export function frame() { return new Promise((resolve) => requestAnimationFrame(
 ")]
 extern "C" {
     type FakeSocket;
-    fn install();
+    fn install() -> Array;
     fn restore();
-    fn sockets() -> Vec<FakeSocket>;
     fn emit(socket: &FakeSocket, kind: &str, detail: &JsValue);
     fn take(socket: &FakeSocket) -> Array;
     fn later(ms: i32) -> Promise;
@@ -61,23 +62,25 @@ extern "C" {
 }
 
 /// From here on `new WebSocket` makes one of ours; until this is dropped.
-pub struct Network(());
+pub struct Network {
+    sockets: Array,
+}
 
 impl Network {
     pub fn install() -> Self {
-        install();
-        Self(())
+        Self { sockets: install() }
     }
 
     /// How many sockets were made.
     pub fn made(&self) -> usize {
-        sockets().len()
+        self.sockets.length() as usize
     }
 
     /// The socket that is made next, counted from 0; waits for it.
     pub async fn socket(&self, index: usize) -> Peer {
-        until("a socket is made", || sockets().len() > index).await;
-        let socket = sockets().swap_remove(index);
+        until("a socket is made", || self.made() > index).await;
+        let index = u32::try_from(index).unwrap();
+        let socket = self.sockets.get(index).unchecked_into();
         Peer {
             socket,
             decoder: Decoder::server(),
