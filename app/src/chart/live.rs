@@ -66,6 +66,8 @@ pub fn LiveChart(
     };
     let names = source.names.clone();
     Effect::new(move |_| {
+        // The old one goes first: both would watch the element.
+        chart.with_value(|chart| drop(chart.take()));
         if let Some(element) = plot.get() {
             let made = Chart::new(element.into(), source.clone(), readout);
             chart.with_value(|chart| *chart.borrow_mut() = Some(made));

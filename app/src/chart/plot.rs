@@ -180,6 +180,15 @@ fn build_options(options: &PlotOptions, palette: &Palette, callbacks: &Callbacks
     object(&[
         ("width", options.width.into()),
         ("height", options.height.into()),
+        // Top, right, bottom, left: the line reaches the right edge.
+        (
+            "padding",
+            [8, 8, 0, 0]
+                .map(JsValue::from)
+                .iter()
+                .collect::<Array>()
+                .into(),
+        ),
         // Our times are milliseconds.
         ("ms", 1.into()),
         ("series", series.into()),

@@ -45,6 +45,9 @@ pub fn Sparkline(
     let line = StoredValue::new_local(line);
     Effect::new(move |_| {
         let metric = metric.get();
+        // The old one goes first: both would watch the canvas, and the old one's end would
+        // end that for the new one too.
+        line.with_value(|line| drop(line.take()));
         let Some(canvas) = canvas.get() else {
             return;
         };

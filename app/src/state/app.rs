@@ -5,7 +5,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fleet::{Command, CommandRequest, Counts, DeviceKey, MetricKey, Timestamp};
+use fleet::{Command, CommandRequest, Counts, DeviceKey, MetricKey, Position, Timestamp};
 use gloo_timers::callback::Interval;
 use leptos::prelude::*;
 use link::{BrokerUrl, Link, LinkEvent, PageAddress, TransportFailure, random};
@@ -168,6 +168,17 @@ impl AppState {
             self.counts.track();
             self.inner
                 .with_value(|inner| inner.core.borrow().fleet().find(&id))
+        })
+    }
+
+    /// Where the devices are that are somewhere, as of now.
+    pub fn positions(self) -> Vec<(DeviceKey, Position)> {
+        self.inner.with_value(|inner| {
+            let core = inner.core.borrow();
+            let devices = core.fleet().devices();
+            devices
+                .filter_map(|(key, device)| Some((key, *device.position()?)))
+                .collect()
         })
     }
 

@@ -25,12 +25,12 @@ pub struct CardView {
     pub since_exact: bool,
     /// When it last sent something.
     pub last_seen: Option<Timestamp>,
-    /// Its first readings that are numbers or truth values, at most
-    /// [`CardView::VALUES`].
+    /// Its most telling readings, at most [`CardView::VALUES`]: numbers with a unit,
+    /// temperature and humidity first, then other numbers, then truth values.
     pub values: Vec<ValueView>,
     /// How many more metrics it has.
     pub more_values: usize,
-    /// Which metric the trend line shows: its first number.
+    /// Which metric the trend line shows: the most telling.
     pub trend: Option<MetricKey>,
     /// How many kinds of faults it has.
     pub faults: usize,
@@ -110,14 +110,14 @@ impl CardView {
 
     /// What the list shows of this device.
     pub fn new(key: DeviceKey, device: &Device) -> Self {
-        let drawn = |value: &Value| value.as_number().is_some();
-        let metrics = || {
-            let metrics = device.metrics().iter().enumerate();
-            metrics.filter(|(_, metric)| drawn(metric.value()))
-        };
-        let numbers = metrics().filter(|(_, metric)| matches!(metric.value(), Value::Number(_)));
-        let trend = numbers.map(|(index, _)| index).next();
-        let values: Vec<ValueView> = metrics()
+        let metrics = device.metrics().iter().enumerate();
+        let mut metrics: Vec<(usize, &fleet::Metric)> = metrics
+            .filter(|(_, metric)| metric.value().as_number().is_some())
+            .collect();
+        metrics.sort_by_key(|(_, metric)| rank(metric));
+        let trend = metrics.first().map(|(index, _)| *index);
+        let values: Vec<ValueView> = metrics
+            .into_iter()
             .take(Self::VALUES)
             .filter_map(|(index, metric)| ValueView::new(index, metric))
             .collect();
@@ -202,6 +202,18 @@ pub fn commands(device: &Device) -> Vec<Command> {
     device.commands().cloned().collect()
 }
 
+/// The most telling first.
+fn rank(metric: &fleet::Metric) -> u8 {
+    match (metric.value(), metric.unit()) {
+        (Value::Number(_), Some("°C" | "°F" | "K")) => 0,
+        (Value::Number(_), Some("%")) => 1,
+        (Value::Number(_), Some(_)) => 2,
+        (Value::Number(_), None) => 3,
+        (Value::Bool(_), _) => 4,
+        (Value::Text(_), _) => 5,
+    }
+}
+
 fn metric_key(index: usize) -> Option<MetricKey> {
     u16::try_from(index).ok().map(MetricKey)
 }
@@ -220,15 +232,15 @@ mod tests {
     }
 
     #[test]
-    fn a_card_shows_the_first_numbers_and_counts_the_rest() {
-        let view = view(r#"{"name":"n","on":true,"temp":23.64,"a":1,"b":2}"#);
+    fn a_card_shows_the_most_telling_values_and_counts_the_rest() {
+        let view = view(r#"{"name":"n","on":true,"a":1,"humidity_pct":40,"temp":23.64}"#);
         let card = &view.card;
         let texts: Vec<&str> = card
             .values
             .iter()
             .map(|value| value.text.as_str())
             .collect();
-        assert_eq!(texts, ["on", "23.64", "1"]);
+        assert_eq!(texts, ["23.64", "40", "1"]);
         assert_eq!(card.more_values, 2);
         let trend = card.trend.unwrap();
         assert_eq!(view.value(trend).unwrap().name, "temp");
