@@ -1,10 +1,7 @@
-//! The shell round the pages, and the routes.
+//! The shell round the pages.
 
 use leptos::html;
 use leptos::prelude::*;
-use leptos_router::components::{Route, Router, Routes};
-use leptos_router::hooks::use_location;
-use leptos_router::path;
 
 use crate::components::connection::{ConnectionBanner, ConnectionStatus, CredentialsDialog};
 use crate::components::device_link::{fleet_href, follow};
@@ -12,39 +9,40 @@ use crate::components::icon::Mark;
 use crate::pages::device::DevicePage;
 use crate::pages::fleet::FleetPage;
 use crate::pages::not_found::NotFoundPage;
+use crate::route::{Navigation, Route};
 use crate::state::{AppState, ConnectionView};
 
 /// The whole page.
 #[component]
 pub fn App() -> impl IntoView {
+    let route = Navigation::provide().route();
     let state = AppState::provide();
     let connection = state.connection();
     // What was heard before stays on screen, but nothing of it is claimed to hold now.
     let blind = Memo::new(move |_| !connection.with(ConnectionView::is_live));
     let main = NodeRef::<html::Main>::new();
     view! {
-        <Router>
-            <div class="shell" class:blind=blind>
-                <a class="skip-link" href="#main" rel="external">
-                    "Skip to the content"
-                </a>
-                <header class="shell-header">
-                    <div class="shell-bar">
-                        <HomeLink />
-                        <ConnectionStatus />
-                    </div>
-                    <ConnectionBanner />
-                    <CredentialsDialog />
-                </header>
-                <main id="main" class="shell-main" tabindex="-1" node_ref=main>
-                    <FocusOnNavigation main=main />
-                    <Routes fallback=|| view! { <NotFoundPage /> }>
-                        <Route path=path!("/") view=FleetPage />
-                        <Route path=path!("/device/:id") view=DevicePage />
-                    </Routes>
-                </main>
-            </div>
-        </Router>
+        <div class="shell" class:blind=blind>
+            <a class="skip-link" href="#main">
+                "Skip to the content"
+            </a>
+            <header class="shell-header">
+                <div class="shell-bar">
+                    <HomeLink />
+                    <ConnectionStatus />
+                </div>
+                <ConnectionBanner />
+                <CredentialsDialog />
+            </header>
+            <main id="main" class="shell-main" tabindex="-1" node_ref=main>
+                {move || match route.get() {
+                    Route::Fleet => view! { <FleetPage /> }.into_any(),
+                    Route::Device(id) => view! { <DevicePage id=id /> }.into_any(),
+                    Route::Unknown => view! { <NotFoundPage /> }.into_any(),
+                }}
+            </main>
+        </div>
+        <FocusOnNavigation main=main />
     }
 }
 
@@ -62,10 +60,10 @@ fn HomeLink() -> impl IntoView {
 /// On another route the focus goes to its content, as it would on another page.
 #[component]
 fn FocusOnNavigation(main: NodeRef<html::Main>) -> impl IntoView {
-    let path = use_location().pathname;
-    Effect::new(move |before: Option<String>| {
-        let path = path.get();
-        if before.is_some_and(|before| before != path)
+    let route = Navigation::expect().route();
+    Effect::new(move |before: Option<Route>| {
+        let route = route.get();
+        if before.is_some_and(|before| before != route)
             && let Some(main) = main.get_untracked()
         {
             let options = web_sys::FocusOptions::new();
@@ -73,7 +71,7 @@ fn FocusOnNavigation(main: NodeRef<html::Main>) -> impl IntoView {
             // Fails only when it is not in the document any more.
             let _ = main.focus_with_options(&options);
         }
-        path
+        route
     });
 }
 

@@ -5,11 +5,12 @@
 //!
 //! - [`state`]: what the screen shows, and the one connection that feeds it.
 //! - [`chart`]: the frame loop, the trend lines and the charts.
-//! - [`app`]: the shell round the pages, and the routes.
+//! - [`app`]: the shell round the pages; [`route`]: which page the address names.
 //! - [`pages`] and [`components`]: what is on them.
 
 pub mod app;
 pub mod chart;
 pub mod components;
 pub mod pages;
+pub mod route;
 pub mod state;

@@ -5,8 +5,8 @@
 //! so that a reloaded device page talks to the same broker.
 
 use leptos::ev::MouseEvent;
-use leptos_router::NavigateOptions;
-use leptos_router::hooks::use_navigate;
+
+use crate::route::Navigation;
 
 /// Where this device's page is.
 pub fn device_href(full_id: &str) -> String {
@@ -26,10 +26,10 @@ pub fn query() -> String {
         .unwrap_or_default()
 }
 
-/// A click handler that goes to the address as it stands. The router's own would decode it
-/// once: then `a%2Fb` (an id that looks encoded) would be `a/b` after a reload.
+/// A click handler that goes to the address without loading the page anew; other clicks (for
+/// a new tab) are the browser's.
 pub fn follow(href: impl Fn() -> String + 'static) -> impl Fn(MouseEvent) {
-    let navigate = use_navigate();
+    let navigation = Navigation::expect();
     move |event: MouseEvent| {
         let plain = event.button() == 0
             && !event.meta_key()
@@ -38,11 +38,7 @@ pub fn follow(href: impl Fn() -> String + 'static) -> impl Fn(MouseEvent) {
             && !event.alt_key();
         if plain && !event.default_prevented() {
             event.prevent_default();
-            let options = NavigateOptions {
-                resolve: false,
-                ..NavigateOptions::default()
-            };
-            navigate(&href(), options);
+            navigation.go(&href());
         }
     }
 }

@@ -93,7 +93,7 @@ pub fn lasting(presence: &Presence, exact: bool, now: Timestamp) -> String {
         | Presence::Unknown { .. } => match held.as_str() {
             "now" => "just now".to_owned(),
             _ if exact => held,
-            _ => format!("at least {held}"),
+            _ => format!("over {held}"),
         },
     }
 }
@@ -133,7 +133,7 @@ mod tests {
     fn how_long_is_said_only_as_well_as_it_is_known() {
         let online = Presence::Online { since: ago(65_000) };
         assert_eq!(lasting(&online, true, NOW), "1 min");
-        assert_eq!(lasting(&online, false, NOW), "at least 1 min");
+        assert_eq!(lasting(&online, false, NOW), "over 1 min");
         let fresh = Presence::Online { since: NOW };
         assert_eq!(lasting(&fresh, false, NOW), "just now");
     }

@@ -124,8 +124,6 @@ fn Filters() -> impl IntoView {
                 {chip(None)}
                 {PresenceKind::ALL.map(|kind| chip(Some(kind))).collect_view()}
             </div>
-        </div>
-        <div class="fleet-tools">
             <Search />
             <div class="push">
                 <label class="select">

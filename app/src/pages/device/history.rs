@@ -76,7 +76,7 @@ pub fn PresenceHistory(
                     if span.exact {
                         text
                     } else {
-                        format!("at least {text}")
+                        format!("over {text}")
                     }
                 };
                 view! {

@@ -17,7 +17,6 @@ pub mod raw;
 
 use fleet::{DeviceKey, Presence, Timestamp};
 use leptos::prelude::*;
-use leptos_router::hooks::use_params_map;
 
 use crate::app::set_title;
 use crate::components::copy::CopyButton;
@@ -38,20 +37,18 @@ pub type DeviceSignal = ReadSignal<Option<DeviceView>>;
 
 /// The device page; waits for a device that was not heard of yet.
 #[component]
-pub fn DevicePage() -> impl IntoView {
+pub fn DevicePage(
+    /// Its full id.
+    id: String,
+) -> impl IntoView {
     let state = AppState::expect();
-    let params = use_params_map();
-    let id = Memo::new(move |_| params.with(|params| params.get("id").unwrap_or_default()));
-    move || {
-        let id = id.get();
-        let key = state.find(id.clone());
-        view! {
-            <Crumbs />
-            {move || match key.get() {
-                Some(key) => view! { <KnownDevice key=key /> }.into_any(),
-                None => view! { <UnknownDevice id=id.clone() /> }.into_any(),
-            }}
-        }
+    let key = state.find(id.clone());
+    view! {
+        <Crumbs />
+        {move || match key.get() {
+            Some(key) => view! { <KnownDevice key=key /> }.into_any(),
+            None => view! { <UnknownDevice id=id.clone() /> }.into_any(),
+        }}
     }
 }
 
