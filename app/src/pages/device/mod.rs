@@ -17,6 +17,7 @@ pub mod raw;
 
 use fleet::{DeviceKey, Presence, Timestamp};
 use leptos::prelude::*;
+use crate::components::dynamic::text;
 
 use crate::app::set_title;
 use crate::components::copy::CopyButton;
@@ -204,8 +205,8 @@ fn Head(device: DeviceSignal) -> impl IntoView {
             </h1>
             <PresenceLine presence=presence exact=exact now=state.now() badge=true />
             <p class="facts tabular">
-                {why} <span>{last_seen}</span> <span>{move || rhythm.get()}</span>
-                <span>{move || count.get()}</span> <span>{move || convention.get()}</span>
+                {why} <span>{last_seen}</span> <span>{text(move || rhythm.get())}</span>
+                <span>{text(move || count.get())}</span> <span>{text(move || convention.get())}</span>
                 <span>
                     {move || {
                         (!prefix.with(String::is_empty))
