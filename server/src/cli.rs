@@ -93,6 +93,10 @@ pub(crate) fn parse() -> Result<Command, ExitCode> {
 
 /// clap explains itself in paragraphs; a log or a service manager wants one line.
 fn one_line(error: &clap::Error) -> String {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "beaconry: say what to do, for example beaconry serve; see beaconry --help"
+            .to_owned();
+    }
     let text = error.to_string();
     let mut line = String::from("beaconry: ");
     for part in text.split('\n').map(str::trim) {

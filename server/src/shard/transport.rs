@@ -57,9 +57,12 @@ impl Carrier {
         already_read: Bytes,
         max_packet_size: u32,
     ) -> Self {
+        // A copy: turned into a vector, these few bytes would bring the whole buffer of the HTTP
+        // connection with them, for as long as the WebSocket lives.
+        let already_read = already_read.to_vec();
         let socket = WebSocketStream::from_partially_read(
             stream,
-            already_read.into(),
+            already_read,
             Role::Server,
             Some(config(max_packet_size)),
         )
