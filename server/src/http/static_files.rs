@@ -187,7 +187,7 @@ fn content_security_policy(script_hashes: &[&str]) -> HeaderValue {
     }
     let policy = format!(
         "default-src 'none'; script-src {scripts}; style-src 'self'; img-src 'self' data:; font-src 'self'; \
-         connect-src 'self' ws: wss:; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; \
+         connect-src 'self' ws: wss:; manifest-src 'self'; worker-src 'self'; base-uri 'self'; form-action 'none'; \
          frame-ancestors 'none'"
     );
     // Hashes are base64: they always fit a header.
