@@ -22,9 +22,8 @@ pub fn ConnectionStatus() -> impl IntoView {
     let detail = move || {
         connection.with(|connection| match connection {
             ConnectionView::Live { version, .. } => format!("{} · {}", host(), protocol(*version)),
-            ConnectionView::Connecting { .. } => host(),
+            ConnectionView::Connecting { .. } | ConnectionView::CredentialsNeeded { .. } => host(),
             ConnectionView::Reconnecting { in_seconds, .. } => format!("in {in_seconds} s"),
-            ConnectionView::CredentialsNeeded { .. } => host(),
             ConnectionView::Stopped { .. } => String::new(),
         })
     };

@@ -50,7 +50,6 @@ pub fn Charts(
         groups
     };
     view! {
-        <Readings device=device />
         <section class="stack" aria-labelledby="charts-title">
             <div class="section-head">
                 <h2 id="charts-title">"Telemetry"</h2>
@@ -123,7 +122,10 @@ fn WindowSwitch() -> impl IntoView {
 
 /// The latest values, large.
 #[component]
-fn Readings(device: DeviceSignal) -> impl IntoView {
+pub fn Readings(
+    /// The device.
+    device: DeviceSignal,
+) -> impl IntoView {
     let now = AppState::expect().now();
     // What they are is made anew only when it is something else; the values are texts.
     let shape = Memo::new(move |_| {

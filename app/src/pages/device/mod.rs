@@ -17,7 +17,6 @@ pub mod raw;
 
 use fleet::{DeviceKey, Presence, Timestamp};
 use leptos::prelude::*;
-use crate::components::dynamic::text;
 
 use crate::app::set_title;
 use crate::components::copy::CopyButton;
@@ -26,7 +25,7 @@ use crate::components::icon::Icon;
 use crate::components::presence::{PresenceLine, reason, title};
 use crate::state::{AppState, DeviceView, format};
 
-use charts::Charts;
+use charts::{Charts, Readings};
 use commands::CommandBox;
 use faults::Faults;
 use history::PresenceHistory;
@@ -114,13 +113,18 @@ fn KnownDevice(key: DeviceKey) -> impl IntoView {
     view! {
         <article data-testid="device-page">
             <Head device=device />
+            <div class="stack">
+                <Faults device=device />
+                <Readings device=device />
+            </div>
             <div class="device-columns">
-                <div class="stack">
-                    <Faults device=device />
+                <div class="device-commands">
+                    <CommandBox key=key device=device />
+                </div>
+                <div class="device-charts stack">
                     <Charts key=key device=device />
                 </div>
-                <aside class="stack" aria-label="Commands, presence and position">
-                    <CommandBox key=key device=device />
+                <aside class="device-facts stack" aria-label="Presence and position">
                     <PresenceHistory device=device />
                     <PositionPanel device=device />
                 </aside>
@@ -205,8 +209,8 @@ fn Head(device: DeviceSignal) -> impl IntoView {
             </h1>
             <PresenceLine presence=presence exact=exact now=state.now() badge=true />
             <p class="facts tabular">
-                {why} <span>{last_seen}</span> <span>{text(move || rhythm.get())}</span>
-                <span>{text(move || count.get())}</span> <span>{text(move || convention.get())}</span>
+                {why} <span>{last_seen}</span> <span>{move || rhythm.get()}</span>
+                <span>{move || count.get()}</span> <span>{move || convention.get()}</span>
                 <span>
                     {move || {
                         (!prefix.with(String::is_empty))
