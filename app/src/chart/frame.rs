@@ -11,7 +11,6 @@
 //! - [`Phase::State`] comes first, so that what it makes dirty is drawn in the same frame.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
 use std::rc::{Rc, Weak};
 
 use wasm_bindgen::JsCast;
@@ -33,7 +32,8 @@ pub struct FrameLoop(Rc<Inner>);
 #[derive(Default)]
 struct Inner {
     schedule: RefCell<Schedule>,
-    calls: RefCell<BTreeMap<Slot, Call>>,
+    /// By slot; the free ones are empty.
+    calls: RefCell<Vec<Option<Call>>>,
     callback: RefCell<Option<Callback>>,
 }
 
@@ -56,10 +56,11 @@ impl FrameLoop {
     /// on screen until it says otherwise.
     pub fn register(&self, phase: Phase, call: impl FnMut(f64) + 'static) -> Drawable {
         let slot = self.0.schedule.borrow_mut().add(phase);
-        self.0
-            .calls
-            .borrow_mut()
-            .insert(slot, Rc::new(RefCell::new(call)));
+        let mut calls = self.0.calls.borrow_mut();
+        if calls.len() <= slot {
+            calls.resize(slot + 1, None);
+        }
+        calls[slot] = Some(Rc::new(RefCell::new(call)));
         Drawable {
             owner: Rc::downgrade(&self.0),
             slot,
@@ -69,8 +70,7 @@ impl FrameLoop {
     /// Makes everything dirty: the colours have changed.
     pub fn invalidate_all(&self) {
         let mut schedule = self.0.schedule.borrow_mut();
-        let slots: Vec<Slot> = schedule.states.keys().copied().collect();
-        for slot in slots {
+        for slot in 0..schedule.states.len() {
             schedule.invalidate(slot);
         }
         drop(schedule);
@@ -79,7 +79,7 @@ impl FrameLoop {
 
     /// How many are registered.
     pub fn len(&self) -> usize {
-        self.0.calls.borrow().len()
+        self.0.calls.borrow().iter().flatten().count()
     }
 
     /// Whether none is registered.
@@ -123,7 +123,7 @@ impl Drop for Drawable {
         if let Some(inner) = self.owner.upgrade() {
             inner.schedule.borrow_mut().remove(self.slot);
             // Dropped after the borrow has ended: the closure may own other drawables.
-            let call = inner.calls.borrow_mut().remove(&self.slot);
+            let call = inner.calls.borrow_mut()[self.slot].take();
             drop(call);
         }
     }
@@ -155,7 +155,7 @@ impl Inner {
             let due = this.schedule.borrow_mut().take_due(phase);
             for slot in due {
                 // Looked up one by one: a call may have dropped a later one.
-                let call = this.calls.borrow().get(&slot).cloned();
+                let call = this.calls.borrow()[slot].clone();
                 if let Some(call) = call
                     && let Ok(mut call) = call.try_borrow_mut()
                 {
@@ -168,40 +168,54 @@ impl Inner {
     }
 }
 
-/// Orders by phase, then by age.
-type Slot = (Phase, u64);
+/// An index, given again to another when it is free.
+type Slot = usize;
 
 /// Who is due when: the part of the loop that knows no browser.
 #[derive(Default)]
 struct Schedule {
-    next: u64,
-    states: BTreeMap<Slot, State>,
-    /// Those that are both dirty and on screen.
-    due: BTreeSet<Slot>,
+    states: Vec<State>,
+    free: Vec<Slot>,
+    /// Those that are both dirty and on screen, in the order they became so. Some may have
+    /// changed since: looked at again when they are taken.
+    due: Vec<Slot>,
     requested: bool,
 }
 
 #[derive(Copy, Clone)]
 struct State {
+    phase: Phase,
     on_screen: bool,
     dirty: bool,
+    /// Stands in `due`.
+    listed: bool,
 }
 
 impl Schedule {
     fn add(&mut self, phase: Phase) -> Slot {
-        self.next += 1;
-        let slot = (phase, self.next);
         let state = State {
+            phase,
             on_screen: true,
             dirty: false,
+            listed: false,
         };
-        self.states.insert(slot, state);
-        slot
+        match self.free.pop() {
+            Some(slot) => {
+                self.states[slot] = state;
+                slot
+            }
+            None => {
+                self.states.push(state);
+                self.states.len() - 1
+            }
+        }
     }
 
     fn remove(&mut self, slot: Slot) {
-        self.states.remove(&slot);
-        self.due.remove(&slot);
+        self.due.retain(|due| *due != slot);
+        // Nothing makes a free one due.
+        self.states[slot].on_screen = false;
+        self.free.push(slot);
     }
 
     fn invalidate(&mut self, slot: Slot) {
@@ -213,35 +227,42 @@ impl Schedule {
     }
 
     fn change(&mut self, slot: Slot, change: impl FnOnce(&mut State)) {
-        let Some(state) = self.states.get_mut(&slot) else {
-            return;
-        };
+        let state = &mut self.states[slot];
         change(state);
-        if state.dirty && state.on_screen {
-            self.due.insert(slot);
-        } else {
-            self.due.remove(&slot);
+        if state.is_due() && !state.listed {
+            state.listed = true;
+            self.due.push(slot);
         }
     }
 
     /// True once, when a frame must now be asked for.
     fn take_request(&mut self) -> bool {
-        let wanted = !self.requested && !self.due.is_empty();
+        let wanted = !self.requested && self.due.iter().any(|slot| self.states[*slot].is_due());
         self.requested |= wanted;
         wanted
     }
 
     /// What is to be called now in `phase`, in order; it is clean from here on.
     fn take_due(&mut self, phase: Phase) -> Vec<Slot> {
-        let due: Vec<Slot> = self
-            .due
-            .range((phase, 0)..=(phase, u64::MAX))
-            .copied()
-            .collect();
-        for slot in &due {
-            self.change(*slot, |state| state.dirty = false);
-        }
-        due
+        let states = &mut self.states;
+        let mut taken = Vec::new();
+        self.due.retain(|slot| {
+            let state = &mut states[*slot];
+            let stays = state.is_due() && state.phase != phase;
+            if state.is_due() && !stays {
+                state.dirty = false;
+                taken.push(*slot);
+            }
+            state.listed = stays;
+            stays
+        });
+        taken
+    }
+}
+
+impl State {
+    fn is_due(self) -> bool {
+        self.dirty && self.on_screen
     }
 }
 
@@ -260,7 +281,7 @@ mod tests {
         assert!(schedule.take_request());
         assert!(!schedule.take_request(), "one is on its way");
         assert_eq!(schedule.take_due(Phase::Draw), [slot]);
-        assert_eq!(schedule.take_due(Phase::Draw), []);
+        assert!(schedule.take_due(Phase::Draw).is_empty());
     }
 
     #[test]
@@ -287,5 +308,21 @@ mod tests {
         schedule.remove(gone);
         assert_eq!(schedule.take_due(Phase::State), [state]);
         assert_eq!(schedule.take_due(Phase::Draw), [chart]);
+    }
+
+    #[test]
+    fn a_slot_is_given_again_clean_and_once_due() {
+        let mut schedule = Schedule::default();
+        let first = schedule.add(Phase::Draw);
+        schedule.invalidate(first);
+        schedule.remove(first);
+        schedule.invalidate(first);
+        let second = schedule.add(Phase::Draw);
+        assert_eq!(second, first);
+        assert!(!schedule.take_request(), "it is clean");
+        schedule.invalidate(second);
+        schedule.set_on_screen(second, false);
+        schedule.set_on_screen(second, true);
+        assert_eq!(schedule.take_due(Phase::Draw), [second]);
     }
 }

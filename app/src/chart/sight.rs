@@ -2,7 +2,6 @@
 //! whole page.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use js_sys::{Array, WeakMap};
@@ -35,8 +34,9 @@ struct Observers {
     resize: ResizeObserver,
     /// The number of each watched element.
     numbers: WeakMap,
-    reports: BTreeMap<u32, Report>,
-    next: u32,
+    /// By number; the free ones are empty.
+    reports: Vec<Option<Report>>,
+    free: Vec<u32>,
     _callbacks: [Closure<dyn FnMut(Array)>; 2],
 }
 
@@ -55,9 +55,7 @@ impl Sight {
                 *observers = Observers::new().ok();
             }
             let observers = observers.as_mut()?;
-            observers.next += 1;
-            let number = observers.next;
-            observers.reports.insert(number, Rc::new(report));
+            let number = observers.place(Rc::new(report));
             observers.numbers.set(element, &JsValue::from(number));
             observers.intersection.observe(element);
             observers.resize.observe(element);
@@ -76,7 +74,8 @@ impl Drop for Sight {
             observers.intersection.unobserve(&self.element);
             observers.resize.unobserve(&self.element);
             observers.numbers.delete(&self.element);
-            observers.reports.remove(&self.number)
+            observers.free.push(self.number);
+            observers.reports.get_mut(self.number as usize)?.take()
         });
         // It may own other sights: dropped outside of the borrow.
         drop(report);
@@ -111,10 +110,21 @@ impl Observers {
             )?,
             resize: ResizeObserver::new(size.as_ref().unchecked_ref())?,
             numbers: WeakMap::new(),
-            reports: BTreeMap::new(),
-            next: 0,
+            reports: Vec::new(),
+            free: Vec::new(),
             _callbacks: [on_screen, size],
         })
+    }
+}
+
+impl Observers {
+    fn place(&mut self, report: Report) -> u32 {
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.reports.push(None);
+            u32::try_from(self.reports.len() - 1).unwrap_or(u32::MAX)
+        });
+        self.reports[number as usize] = Some(report);
+        number
     }
 }
 
@@ -124,7 +134,7 @@ fn report(element: &Element, seen: Seen) {
         let number = observers.numbers.get(element).as_f64()?;
         // Numbers that we gave ourselves.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        observers.reports.get(&(number as u32)).cloned()
+        observers.reports.get(number as usize).cloned().flatten()
     });
     // Outside of the borrow: it may begin or end to watch something.
     if let Some(report) = report {

@@ -4,8 +4,7 @@
 //! **Invariant.** Messages are taken up when they come, also while the page is hidden; what
 //! changed is only noted, one entry a device, until a frame asks for it.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::VecDeque;
 
 use fleet::{
     CommandRequest, DeviceKey, Event, Fleet, FleetOptions, Message, ObserverState, Outgoing,
@@ -14,6 +13,7 @@ use fleet::{
 use mqtt::client::{DropCause, PublishId, PublishOutcome};
 use mqtt::{Publish, QoS, TopicName};
 
+use super::dense::Dense;
 use super::messages::RawMessages;
 use super::series::SeriesStore;
 
@@ -23,9 +23,13 @@ pub struct Core {
     fleet: Fleet,
     series: SeriesStore,
     /// Of the devices that are open on screen.
-    messages: BTreeMap<DeviceKey, Open>,
-    under_way: BTreeMap<PublishId, UnderWay>,
-    changes: Changes,
+    open: Vec<(DeviceKey, Open)>,
+    /// Oldest first.
+    under_way: VecDeque<(PublishId, UnderWay)>,
+    /// What changed, by device; the keys of those that changed are in `changed`.
+    changes: Dense<Changed>,
+    changed: Vec<DeviceKey>,
+    list_changed: bool,
     received: u64,
 }
 
@@ -33,7 +37,7 @@ pub struct Core {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// The devices about which something changed, and what.
-    pub devices: BTreeMap<DeviceKey, Changed>,
+    pub devices: Vec<(DeviceKey, Changed)>,
     /// Devices came, or presence changed: the list may be another.
     pub list: bool,
 }
@@ -73,9 +77,11 @@ impl Core {
         Self {
             fleet: Fleet::new(FleetOptions::default()),
             series: SeriesStore::default(),
-            messages: BTreeMap::new(),
-            under_way: BTreeMap::new(),
-            changes: Changes::default(),
+            open: Vec::new(),
+            under_way: VecDeque::new(),
+            changes: Dense::default(),
+            changed: Vec::new(),
+            list_changed: false,
             received: 0,
         }
     }
@@ -92,7 +98,9 @@ impl Core {
 
     /// The raw messages of a device that is open.
     pub fn messages(&self, device: DeviceKey) -> Option<&RawMessages> {
-        self.messages.get(&device).map(|open| &open.messages)
+        let mut all = self.open.iter();
+        let open = all.find(|(key, _)| *key == device);
+        open.map(|(_, open)| &open.messages)
     }
 
     /// How many messages came.
@@ -108,9 +116,9 @@ impl Core {
         self.received += 1;
         // The fleet counts the messages of each device: who counted this one, sent it.
         let counts: Vec<(DeviceKey, u64)> = self
-            .messages
-            .keys()
-            .map(|key| (*key, self.message_count(*key)))
+            .open
+            .iter()
+            .map(|(key, _)| (*key, self.message_count(*key)))
             .collect();
         let message = Message {
             topic: topic.as_str(),
@@ -122,7 +130,7 @@ impl Core {
         self.fleet.handle_message(now, message);
         for (key, before) in counts {
             if self.message_count(key) != before
-                && let Some(open) = self.messages.get_mut(&key)
+                && let Some((_, open)) = self.open.iter_mut().find(|(open, _)| *open == key)
             {
                 open.messages.push(now, publish);
                 self.changed(key).messages = true;
@@ -133,7 +141,10 @@ impl Core {
     /// The connection is there, and commands that waited for it are on their way.
     pub fn handle_connected(&mut self, now: Timestamp) {
         self.fleet.handle_observer(now, ObserverState::Connected);
-        for command in self.under_way.values_mut().filter(|command| !command.sent) {
+        for (_, command) in &mut self.under_way {
+            if command.sent {
+                continue;
+            }
             command.sent = true;
             self.fleet
                 .note_command_sent(now, command.device, &command.uuid);
@@ -187,11 +198,11 @@ impl Core {
             uuid: uuid.to_owned(),
             sent: connected,
         };
-        self.under_way.insert(id, command);
+        self.under_way.push_back((id, command));
         // The client's queue is bounded, but an outcome that came before its id was known
         // here never comes again.
         while self.under_way.len() > MOST_UNDER_WAY {
-            self.under_way.pop_first();
+            self.under_way.pop_front();
         }
         self.fold();
     }
@@ -204,7 +215,9 @@ impl Core {
 
     /// What became of a publication.
     pub fn handle_published(&mut self, now: Timestamp, id: PublishId, outcome: &PublishOutcome) {
-        let Some(UnderWay { device, uuid, .. }) = self.under_way.remove(&id) else {
+        let position = self.under_way.iter().position(|(other, _)| *other == id);
+        let command = position.and_then(|position| self.under_way.remove(position));
+        let Some((_, UnderWay { device, uuid, .. })) = command else {
             return;
         };
         match outcome {
@@ -231,16 +244,26 @@ impl Core {
     /// Someone looks at this device: more readings and its raw messages are kept.
     pub fn open(&mut self, device: DeviceKey) {
         self.series.open(device);
-        self.messages.entry(device).or_default().viewers += 1;
+        match self.open.iter_mut().find(|(key, _)| *key == device) {
+            Some((_, open)) => open.viewers += 1,
+            None => {
+                let open = Open {
+                    viewers: 1,
+                    ..Open::default()
+                };
+                self.open.push((device, open));
+            }
+        }
     }
 
     /// Someone does not look at it any more.
     pub fn close(&mut self, device: DeviceKey) {
         self.series.close(device);
-        if let Entry::Occupied(mut open) = self.messages.entry(device) {
-            open.get_mut().viewers -= 1;
-            if open.get().viewers == 0 {
-                open.remove();
+        let position = self.open.iter().position(|(key, _)| *key == device);
+        if let Some(position) = position {
+            self.open[position].1.viewers -= 1;
+            if self.open[position].1.viewers == 0 {
+                self.open.swap_remove(position);
             }
         }
     }
@@ -252,12 +275,12 @@ impl Core {
             match event {
                 Event::DeviceAdded(key) | Event::PresenceChanged(key) => {
                     self.changed(key).view = true;
-                    self.changes.list = true;
+                    self.list_changed = true;
                 }
                 Event::ShapeChanged(key) => {
                     // The list's words are looked for in metric names too.
                     self.changed(key).view = true;
-                    self.changes.list = true;
+                    self.list_changed = true;
                 }
                 Event::ValuesChanged(key) | Event::PositionChanged(key) => {
                     self.changed(key).view = true;
@@ -280,23 +303,35 @@ impl Core {
                     changed.view = true;
                     changed.samples = true;
                 }
-                Event::LimitHit(_) => self.changes.list = true,
+                Event::LimitHit(_) => self.list_changed = true,
             }
         }
     }
 
     /// What changed since this was last called.
     pub fn take_changes(&mut self) -> Changes {
-        std::mem::take(&mut self.changes)
+        let keys = std::mem::take(&mut self.changed);
+        let devices = keys
+            .into_iter()
+            .filter_map(|key| Some((key, self.changes.remove(key)?)))
+            .collect();
+        Changes {
+            devices,
+            list: std::mem::take(&mut self.list_changed),
+        }
     }
 
     /// Whether anything changed since then.
     pub fn has_changes(&self) -> bool {
-        self.changes.list || !self.changes.devices.is_empty()
+        self.list_changed || !self.changed.is_empty()
     }
 
     fn changed(&mut self, key: DeviceKey) -> &mut Changed {
-        self.changes.devices.entry(key).or_default()
+        let changed = &mut self.changed;
+        self.changes.get_or_insert_with(key, || {
+            changed.push(key);
+            Changed::default()
+        })
     }
 
     fn message_count(&self, key: DeviceKey) -> u64 {
@@ -351,6 +386,11 @@ mod tests {
         (core, key)
     }
 
+    fn changed(changes: &Changes, key: DeviceKey) -> Changed {
+        let mut devices = changes.devices.iter();
+        devices.find(|(device, _)| *device == key).unwrap().1
+    }
+
     fn state(core: &Core, key: DeviceKey, uuid: &str) -> CommandState {
         let device = core.fleet().device(key).unwrap();
         device.command(uuid).unwrap().state().clone()
@@ -368,7 +408,7 @@ mod tests {
         core.fold();
         let changes = core.take_changes();
         assert_eq!(changes.devices.len(), 1);
-        assert!(changes.devices[&key].samples && changes.devices[&key].view);
+        assert!(changes.devices[0].1.samples && changes.devices[0].1.view);
         assert!(!changes.list, "presence is what it was");
         assert!(!core.has_changes());
         let (metric, _) = core
@@ -391,7 +431,7 @@ mod tests {
         assert_eq!(core.messages(key).unwrap().len(), 1);
         core.fold();
         let changes = core.take_changes();
-        assert!(changes.devices[&key].messages);
+        assert!(changed(&changes, key).messages);
         core.open(key);
         core.close(key);
         assert!(core.messages(key).is_some(), "one still looks");
@@ -437,7 +477,7 @@ mod tests {
         );
         assert_eq!(properties.correlation_data.as_deref(), Some(&b"u-1"[..]));
         assert_eq!(properties.message_expiry_interval, Some(COMMAND_EXPIRY));
-        assert!(core.take_changes().devices[&key].commands);
+        assert!(changed(&core.take_changes(), key).commands);
 
         let id = publish_id(publish);
         core.command_published(NOW, id, key, "u-1", false);
@@ -457,7 +497,7 @@ mod tests {
             panic!("not answered");
         };
         assert_eq!((after_ms, ok), (Some(40), true));
-        assert!(core.take_changes().devices[&key].commands);
+        assert!(changed(&core.take_changes(), key).commands);
     }
 
     #[test]

@@ -50,6 +50,7 @@
 mod app;
 pub mod connection;
 pub mod core;
+mod dense;
 pub mod format;
 pub mod list;
 pub mod messages;

@@ -12,9 +12,9 @@
 //! [`SeriesStore::LEAST_POINTS`]; when even that does not help, metrics that have no buffer
 //! yet get none, and [`SeriesStore::refused`] counts their readings.
 
-use std::collections::BTreeMap;
-
 use fleet::{DeviceKey, MetricKey};
+
+use super::dense::Dense;
 
 /// Readings of one metric, oldest first.
 #[derive(Clone, Debug, Default)]
@@ -26,8 +26,9 @@ pub struct Series {
 /// The series of all devices.
 #[derive(Debug)]
 pub struct SeriesStore {
-    devices: BTreeMap<DeviceKey, Vec<Series>>,
-    open: BTreeMap<DeviceKey, usize>,
+    devices: Dense<Vec<Series>>,
+    /// How many look at each device that someone looks at.
+    open: Vec<(DeviceKey, usize)>,
     closed_points: usize,
     used: usize,
     budget: usize,
@@ -140,8 +141,8 @@ impl SeriesStore {
     /// An empty store that takes at most about `budget` bytes.
     pub fn new(budget: usize) -> Self {
         Self {
-            devices: BTreeMap::new(),
-            open: BTreeMap::new(),
+            devices: Dense::default(),
+            open: Vec::new(),
             closed_points: Self::CLOSED_POINTS,
             used: 0,
             budget,
@@ -153,7 +154,7 @@ impl SeriesStore {
     pub fn push(&mut self, device: DeviceKey, metric: MetricKey, time: f64, value: f64) {
         let limit = self.limit(device);
         let full = self.used >= self.budget && self.closed_points <= Self::LEAST_POINTS;
-        let series = self.devices.entry(device).or_default();
+        let series = self.devices.get_or_insert_with(device, Vec::new);
         let index = usize::from(metric.0);
         if index >= series.len() {
             if full {
@@ -179,23 +180,27 @@ impl SeriesStore {
 
     /// The series of a metric; `None` before its first reading.
     pub fn series(&self, device: DeviceKey, metric: MetricKey) -> Option<&Series> {
-        let series = self.devices.get(&device)?.get(usize::from(metric.0))?;
+        let series = self.devices.get(device)?.get(usize::from(metric.0))?;
         (!series.is_empty()).then_some(series)
     }
 
     /// Keeps more of this device, until [`Self::close`] was called as often.
     pub fn open(&mut self, device: DeviceKey) {
-        *self.open.entry(device).or_default() += 1;
+        match self.open.iter_mut().find(|(open, _)| *open == device) {
+            Some((_, viewers)) => *viewers += 1,
+            None => self.open.push((device, 1)),
+        }
     }
 
     /// One viewer of this device less.
     pub fn close(&mut self, device: DeviceKey) {
-        if let Some(viewers) = self.open.get_mut(&device) {
-            *viewers -= 1;
-            if *viewers == 0 {
-                self.open.remove(&device);
-                self.shrink(device, self.closed_points);
-            }
+        let Some(index) = self.open.iter().position(|(open, _)| *open == device) else {
+            return;
+        };
+        self.open[index].1 -= 1;
+        if self.open[index].1 == 0 {
+            self.open.swap_remove(index);
+            self.shrink(device, self.closed_points);
         }
     }
 
@@ -210,11 +215,11 @@ impl SeriesStore {
     }
 
     fn limit(&self, device: DeviceKey) -> usize {
-        if !self.open.contains_key(&device) {
+        if !self.open.iter().any(|(open, _)| *open == device) {
             return self.closed_points;
         }
         // A third of the budget is for what is open.
-        let metrics = self.devices.get(&device).map_or(1, Vec::len);
+        let metrics = self.devices.get(device).map_or(1, Vec::len);
         let share = self.budget / 3 / POINT / metrics.max(1) / self.open.len();
         share.clamp(self.closed_points, Self::OPEN_POINTS)
     }
@@ -222,7 +227,7 @@ impl SeriesStore {
     fn make_room(&mut self) {
         while self.used > self.budget && self.closed_points > Self::LEAST_POINTS {
             self.closed_points = (self.closed_points / 2).max(Self::LEAST_POINTS);
-            let keys: Vec<DeviceKey> = self.devices.keys().copied().collect();
+            let keys: Vec<DeviceKey> = self.devices.keys().collect();
             for key in keys {
                 let limit = self.limit(key);
                 self.shrink(key, limit);
@@ -231,7 +236,7 @@ impl SeriesStore {
     }
 
     fn shrink(&mut self, device: DeviceKey, limit: usize) {
-        for series in self.devices.get_mut(&device).into_iter().flatten() {
+        for series in self.devices.get_mut(device).into_iter().flatten() {
             let before = series.bytes();
             series.shrink(limit);
             self.used = self.used + series.bytes() - before;

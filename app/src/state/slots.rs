@@ -4,7 +4,6 @@
 //! **Invariant.** A device that nobody looks at costs the reactive graph nothing, however
 //! often it reports.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use fleet::{Command, DeviceKey};
 use leptos::prelude::{ArcReadSignal, ArcRwSignal, Set, WithUntracked};
 
 use super::core::{Changed, Core};
+use super::dense::Dense;
 use super::messages::RawMessage;
 use super::views::{self, CardView, DeviceView};
 
@@ -25,7 +25,7 @@ pub(super) trait View: PartialEq + Send + Sync + Sized + 'static {
 }
 
 /// The slots of one kind of view.
-pub(super) type Kind<T> = BTreeMap<DeviceKey, Slot<T>>;
+pub(super) type Kind<T> = Dense<Slot<T>>;
 
 /// One signal and how many look at it.
 pub(super) struct Slot<T: 'static> {
@@ -44,9 +44,12 @@ pub(super) struct Slots {
     devices: Kind<DeviceView>,
     commands: Kind<Commands>,
     messages: Kind<Messages>,
-    watchers: BTreeMap<(DeviceKey, u64), Rc<dyn Fn()>>,
+    watchers: Dense<Vec<Watcher>>,
     next_watcher: u64,
 }
+
+/// Who is called when there are new readings, by a number of its own.
+type Watcher = (u64, Rc<dyn Fn()>);
 
 /// Something to do once the page's knowledge is not borrowed any more.
 type Update = Box<dyn FnOnce()>;
@@ -58,7 +61,7 @@ impl Slots {
         core: &Core,
         key: DeviceKey,
     ) -> ArcReadSignal<Option<T>> {
-        let slot = T::slots(self).entry(key).or_insert_with(|| Slot {
+        let slot = T::slots(self).get_or_insert_with(key, || Slot {
             signal: ArcRwSignal::new(T::look(core, key)),
             users: 0,
         });
@@ -69,10 +72,10 @@ impl Slots {
     /// One user less.
     pub(super) fn look_away<T: View>(&mut self, key: DeviceKey) {
         let slots = T::slots(self);
-        if let Some(slot) = slots.get_mut(&key) {
+        if let Some(slot) = slots.get_mut(key) {
             slot.users -= 1;
             if slot.users == 0 {
-                slots.remove(&key);
+                slots.remove(key);
             }
         }
     }
@@ -80,12 +83,17 @@ impl Slots {
     /// Has `call` called when the device has new readings.
     pub(super) fn watch(&mut self, key: DeviceKey, call: Rc<dyn Fn()>) -> u64 {
         self.next_watcher += 1;
-        self.watchers.insert((key, self.next_watcher), call);
+        let watcher = (self.next_watcher, call);
+        self.watchers
+            .get_or_insert_with(key, Vec::new)
+            .push(watcher);
         self.next_watcher
     }
 
     pub(super) fn unwatch(&mut self, key: DeviceKey, watcher: u64) {
-        self.watchers.remove(&(key, watcher));
+        if let Some(watchers) = self.watchers.get_mut(key) {
+            watchers.retain(|(number, _)| *number != watcher);
+        }
     }
 
     /// What is to be told to those who look at this device.
@@ -96,8 +104,7 @@ impl Slots {
         self.update::<Commands>(core, key, changed, &mut updates);
         self.update::<Messages>(core, key, changed, &mut updates);
         if changed.samples {
-            let watchers = self.watchers.range((key, 0)..=(key, u64::MAX));
-            for (_, call) in watchers {
+            for (_, call) in self.watchers.get(key).into_iter().flatten() {
                 let call = Rc::clone(call);
                 updates.push(Box::new(move || call()));
             }
@@ -113,7 +120,7 @@ impl Slots {
         updates: &mut Vec<Update>,
     ) {
         if T::concerns(changed)
-            && let Some(slot) = T::slots(self).get(&key)
+            && let Some(slot) = T::slots(self).get(key)
         {
             let view = T::look(core, key);
             let signal = slot.signal.clone();
