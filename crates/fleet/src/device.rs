@@ -271,6 +271,16 @@ impl Device {
         false
     }
 
+    /// No command is given up before `until`.
+    pub(crate) fn extend_commands(&mut self, until: Timestamp) {
+        for command in &mut self.commands {
+            if let Some(deadline) = &mut command.deadline {
+                *deadline = (*deadline).max(until);
+            }
+        }
+        self.update_command_deadline();
+    }
+
     pub(crate) fn update_command_deadline(&mut self) {
         let open = self
             .commands

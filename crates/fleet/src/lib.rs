@@ -114,6 +114,12 @@ mod text;
 mod time;
 mod units;
 
+/// What this build is to do: see the features. They are asked at run time, so that all code is
+/// checked in every build; the compiler leaves out what is never reached.
+const TELEMETRY: bool = cfg!(feature = "telemetry");
+const COMMANDS: bool = cfg!(feature = "commands");
+const INDEX: bool = cfg!(feature = "index");
+
 pub use command::{Command, CommandError, CommandRequest, CommandState, Outgoing};
 pub use conventions::Convention;
 pub use device::{Device, DeviceKey, Position};

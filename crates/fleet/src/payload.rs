@@ -1,5 +1,6 @@
 //! What kind of text a payload is, and its values.
 
+use crate::TELEMETRY;
 use crate::fault::FaultKind;
 use crate::json;
 use crate::number;
@@ -44,7 +45,8 @@ impl<'a> Payload<'a> {
         let form = match text.as_bytes().first() {
             None => Form::Empty,
             Some(b'{' | b'[') => Form::Json,
-            Some(_) if number_with_unit(text).is_some() => Form::Number,
+            // Without telemetry a number is like any other text.
+            Some(_) if TELEMETRY && number_with_unit(text).is_some() => Form::Number,
             Some(_) if text.len() <= MAX_PLAIN_TEXT && pairs(text).all(|pair| pair.is_some()) => {
                 Form::Pairs
             }
@@ -79,6 +81,9 @@ impl<'a> Payload<'a> {
         max_depth: usize,
         out: &mut Readings,
     ) -> Result<Option<&'static str>, FaultKind> {
+        if !TELEMETRY && self.form != Form::Json {
+            return Ok(None);
+        }
         match self.form {
             Form::Empty => {}
             Form::Binary => return Err(FaultKind::NotText),

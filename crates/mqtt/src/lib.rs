@@ -33,6 +33,11 @@ mod text;
 mod time;
 mod topic;
 
+/// What this build is to do: see the features. They are asked by `if`, so that all code is
+/// checked in every build; the compiler leaves out what is never reached.
+const PUBLISH: bool = cfg!(feature = "publish");
+const SERVER: bool = cfg!(feature = "server");
+
 pub use client::{Client, ClientOptions, DisconnectCause, Event, State};
 pub use codec::{
     Decoder, PublishForm, PublishTemplate, TemplatePatch, TopicForm, encode, encode_within,

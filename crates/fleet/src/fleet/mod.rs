@@ -1,6 +1,7 @@
 //! The fleet: devices by id, and the way of a message through it.
 
 mod commands;
+mod index;
 mod presence;
 mod timers;
 mod values;
@@ -15,16 +16,14 @@ use crate::payload::Payload;
 use crate::presence::{Counts, History, Presence, PresenceSpan};
 use crate::readings::{Caps, Readings};
 use crate::rhythm::{Intervals, Rhythm};
-use crate::text::part;
+use crate::text::{contains, part};
 use crate::time::Timestamp;
+use crate::{COMMANDS, TELEMETRY};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::hash::BuildHasher as _;
-use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 
 /// A message as it came.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
@@ -69,11 +68,7 @@ pub struct Fleet {
     // Boxed, so that growing does not copy a hundred megabytes.
     #[allow(clippy::vec_box)]
     devices: Vec<Box<Device>>,
-    /// Devices by prefix and id.
-    by_full_id: HashTable<u32>,
-    /// The first device of each id.
-    by_id: HashTable<u32>,
-    hasher: FixedState,
+    index: index::Index,
     prefixes: Prefixes,
     counts: Counts,
     limits: LimitCounters,
@@ -93,9 +88,7 @@ impl Fleet {
             prefixes: Prefixes::new(&options.prefixes),
             budget: Budget::new(options.max_bytes),
             devices: Vec::new(),
-            by_full_id: HashTable::new(),
-            by_id: HashTable::new(),
-            hasher: FixedState::with_seed(options.seed),
+            index: index::Index::new(options.seed),
             counts: Counts::default(),
             limits: LimitCounters::default(),
             samples: SampleQueue::default(),
@@ -131,14 +124,7 @@ impl Fleet {
         let by_full_id = self.lookup("", id).or_else(|| {
             slashes.find_map(|(at, _)| self.lookup(part(id, 0..at), part(id, at + 1..id.len())))
         });
-        by_full_id.or_else(|| {
-            let same_id = |key: &u32| {
-                let device = self.devices.get(*key as usize);
-                device.is_some_and(|device| *device.id == *id)
-            };
-            let found = self.by_id.find(self.hasher.hash_one(id), same_id);
-            found.map(|key| DeviceKey(*key))
-        })
+        by_full_id.or_else(|| self.index.find_by_id(&self.devices, id))
     }
 
     /// All devices in the order they were first seen.
@@ -228,10 +214,7 @@ impl Fleet {
         let Some(key) = self.key_of(&claim).or_else(|| self.add(now, &claim)) else {
             return;
         };
-        let fingerprint = self.hasher.hash_one((message.topic, message.payload));
-        // The low half is as good as any.
-        #[allow(clippy::cast_possible_truncation)]
-        let fingerprint = fingerprint as u32;
+        let fingerprint = self.index.fingerprint(message);
         let device = &mut self.devices[key.index()];
         device.messages += 1;
         if device.is_repetition(fingerprint, message.duplicate) {
@@ -264,12 +247,18 @@ impl Fleet {
             }
             What::Request => {
                 self.prefixes.learn_from(claim);
+                if !COMMANDS {
+                    return;
+                }
                 self.request_seen(now, key, payload.text, message);
                 return;
             }
             What::Response => {
                 self.prefixes.learn_from(claim);
                 self.alive(now, key, message, false);
+                if !COMMANDS {
+                    return;
+                }
                 self.response(now, key, payload.text, message);
                 return;
             }
@@ -281,6 +270,14 @@ impl Fleet {
             }
             What::Nothing => return,
             What::PresenceObject { otherwise } => (otherwise.unwrap_or(""), None),
+            What::Values { .. } if !TELEMETRY => {
+                // As far as can be told without reading it.
+                if payload.is_json() && contains(payload.text, "\"messageType\"") {
+                    self.prefixes.learn_from(claim);
+                }
+                self.alive(now, key, message, true);
+                return;
+            }
             What::Values { stem, unit } => (stem, unit),
         };
         let caps = Caps {
@@ -302,7 +299,9 @@ impl Fleet {
         if let What::PresenceObject { otherwise } = claim.what {
             if let Some(said) = conventions::presence_in(readings) {
                 self.prefixes.learn_from(claim);
-                self.announced(key, readings);
+                if TELEMETRY {
+                    self.announced(key, readings);
+                }
                 self.said(now, key, said, message.retained);
                 return;
             }
@@ -315,6 +314,9 @@ impl Fleet {
             self.prefixes.learn_from(claim);
         }
         self.alive(now, key, message, true);
+        if !TELEMETRY {
+            return;
+        }
         self.take_values(now, key, readings, stem, written_unit, message);
     }
 
@@ -323,13 +325,7 @@ impl Fleet {
     }
 
     fn lookup(&self, prefix: &str, id: &str) -> Option<DeviceKey> {
-        let hash = self.hasher.hash_one((prefix, id));
-        let found = self.by_full_id.find(hash, |key| {
-            self.devices
-                .get(*key as usize)
-                .is_some_and(|device| *device.id == *id && *device.prefix == *prefix)
-        });
-        found.map(|key| DeviceKey(*key))
+        self.index.find(&self.devices, prefix, id)
     }
 
     /// A device that was not known.
@@ -395,34 +391,10 @@ impl Fleet {
         device.update_staleness(&self.options);
         self.counts.add(presence.presence.kind());
         self.devices.push(Box::new(device));
-        self.index(index);
+        self.index.enter(&self.devices, index);
         let key = DeviceKey(index);
         self.mark(key, Dirty::ADDED);
         Some(key)
-    }
-
-    /// Enters the device, which is the last one, into both indices.
-    fn index(&mut self, index: u32) {
-        let (devices, hasher) = (&self.devices, &self.hasher);
-        let Some(device) = devices.get(index as usize) else {
-            return;
-        };
-        let full_hash = |key: &u32| match devices.get(*key as usize) {
-            Some(device) => hasher.hash_one((&*device.prefix, &*device.id)),
-            None => 0,
-        };
-        let id_hash = |key: &u32| match devices.get(*key as usize) {
-            Some(device) => hasher.hash_one(&*device.id),
-            None => 0,
-        };
-        insert(&mut self.by_full_id, index, &full_hash);
-        let same_id = |key: &u32| {
-            let other = devices.get(*key as usize);
-            other.is_some_and(|other| other.id == device.id)
-        };
-        if self.by_id.find(id_hash(&index), same_id).is_none() {
-            insert(&mut self.by_id, index, &id_hash);
-        }
     }
 
     /// Something changed at a device, to be told at the next poll.
@@ -438,6 +410,9 @@ impl Fleet {
 
     fn fault(&mut self, now: Timestamp, key: DeviceKey, kind: FaultKind, payload: &[u8]) {
         const RENEW_EXCERPT_MS: i64 = 1000;
+        if !TELEMETRY {
+            return;
+        }
         let Some(device) = self.devices.get_mut(key.index()) else {
             return;
         };
@@ -464,11 +439,6 @@ impl Fleet {
         }
         self.mark(key, Dirty::fault(kind));
     }
-}
-
-/// One function for both tables: the code for growing a table is large.
-fn insert(table: &mut HashTable<u32>, index: u32, hash: &dyn Fn(&u32) -> u64) {
-    table.insert_unique(hash(&index), index, hash);
 }
 
 /// The next thing to tell about a device, in a fixed order.

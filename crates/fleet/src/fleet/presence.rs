@@ -1,6 +1,7 @@
 //! How messages change a device's presence.
 
 use super::{Fleet, Message};
+use crate::COMMANDS;
 use crate::conventions::Said;
 use crate::device::DeviceKey;
 use crate::event::Dirty;
@@ -26,12 +27,9 @@ impl Fleet {
                 let extended = now.plus(self.options.command_timeout);
                 for index in 0..self.devices.len() {
                     let device = &mut self.devices[index];
-                    for command in &mut device.commands {
-                        if let Some(deadline) = &mut command.deadline {
-                            *deadline = (*deadline).max(extended);
-                        }
+                    if COMMANDS {
+                        device.extend_commands(extended);
                     }
-                    device.update_command_deadline();
                     self.reschedule(key_at(index));
                 }
             }

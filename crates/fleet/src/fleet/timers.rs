@@ -2,6 +2,7 @@
 
 use super::Fleet;
 use super::presence::key_at;
+use crate::COMMANDS;
 use crate::command::CommandState;
 use crate::device::DeviceKey;
 use crate::event::Dirty;
@@ -152,20 +153,17 @@ impl Fleet {
         let extended = now.plus(self.options.command_timeout);
         for index in 0..self.devices.len() {
             let device = &mut self.devices[index];
-            if device.command_deadline.is_some() {
-                for command in &mut device.commands {
-                    if let Some(deadline) = &mut command.deadline {
-                        *deadline = (*deadline).max(extended);
-                    }
-                }
-                device.update_command_deadline();
+            if COMMANDS && device.command_deadline.is_some() {
+                device.extend_commands(extended);
                 self.reschedule(key_at(index));
             }
         }
     }
 
     fn judge(&mut self, now: Timestamp, key: DeviceKey) {
-        self.judge_commands(now, key);
+        if COMMANDS {
+            self.judge_commands(now, key);
+        }
         let Some(device) = self.devices.get(key.index()) else {
             return;
         };

@@ -11,6 +11,7 @@ use super::event::{DropCause, Event, PublishId, PublishOutcome};
 use super::link::{Link, Outlet};
 use super::packet_ids::PacketIds;
 use super::queue::{Publication, Queue};
+use crate::PUBLISH;
 use crate::error::ProtocolError;
 use crate::packet::{Packet, PacketId, PubAck, PubComp, PubRec, PubRel, QoS};
 use crate::reason::ReasonCode;
@@ -101,7 +102,7 @@ impl Outgoing {
     ) {
         self.sent = 0;
         self.released = 0;
-        if session_present {
+        if session_present || !PUBLISH {
             return;
         }
         while let Some(unreleased) = self.unreleased.pop_front() {
@@ -115,6 +116,9 @@ impl Outgoing {
 
     /// Appends all that may be sent now to `out`.
     pub(super) fn transmit(&mut self, outlet: &mut Outlet<'_>) {
+        if !PUBLISH {
+            return;
+        }
         for unreleased in self.unreleased.range(self.released..) {
             let pubrel = PubRel::new(unreleased.packet_id, ReasonCode::Success);
             outlet.link.write(&Packet::PubRel(pubrel), outlet.out);
@@ -223,6 +227,9 @@ impl Outgoing {
         ids: &mut PacketIds,
         events: &mut VecDeque<Event>,
     ) -> Result<(), ProtocolError> {
+        if !PUBLISH {
+            return Ok(());
+        }
         let Some(index) = self.position(puback.packet_id) else {
             return Ok(());
         };
@@ -246,6 +253,9 @@ impl Outgoing {
         ids: &mut PacketIds,
         events: &mut VecDeque<Event>,
     ) -> Result<(), ProtocolError> {
+        if !PUBLISH {
+            return Ok(());
+        }
         let packet_id = pubrec.packet_id;
         let Some(index) = self.position(packet_id) else {
             if !pubrec.reason_code.is_error() {
@@ -300,6 +310,9 @@ impl Outgoing {
         ids: &mut PacketIds,
         events: &mut VecDeque<Event>,
     ) {
+        if !PUBLISH {
+            return;
+        }
         let Some(index) = self.release_position(pubcomp.packet_id) else {
             return;
         };

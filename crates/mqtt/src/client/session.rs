@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use super::event::PublishId;
 use super::queue::Publication;
 use super::{Client, PublishError};
+use crate::PUBLISH;
 use crate::codec::{Decoder, encode, encoded_len};
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
 use crate::packet::{Packet, PacketId, ProtocolVersion, PubRec, PubRel, Publish, QoS};
@@ -149,6 +150,9 @@ impl Client {
     /// Takes up what an earlier client has left. What the application then gets told of it
     /// carries new ids, counted from 0 in the order of the snapshot.
     pub(super) fn restore(&mut self, session: SessionSnapshot) {
+        if !PUBLISH {
+            return;
+        }
         for publish in session.in_flight {
             let packet_id = publish.packet_id;
             if let (Some(packet_id), Ok(publication)) = (packet_id, self.taken_up(publish)) {

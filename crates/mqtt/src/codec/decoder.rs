@@ -6,6 +6,7 @@ use bytes::{Buf, Bytes};
 
 use super::decode;
 use super::reader::{Reader, VariableByteInteger};
+use crate::SERVER;
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::packet::{Packet, PacketType, ProtocolVersion, QoS};
 
@@ -64,7 +65,9 @@ impl Decoder {
     /// The largest packet taken where no other limit is set, in bytes: 16 MiB.
     pub const DEFAULT_MAX_PACKET_SIZE: u32 = 16 * 1024 * 1024;
 
-    /// For what a client sends: learns the version from CONNECT, which must come first and
+    /// For what a client sends, where the feature `server` is on; else it refuses everything.
+    ///
+    /// It learns the version from CONNECT, which must come first and
     /// only once `[MQTT-3.1.0-1]` `[MQTT-3.1.0-2]`.
     pub const fn server() -> Self {
         Self::at(Stage::AwaitingConnect)
@@ -211,8 +214,8 @@ impl Decoder {
             return Err(unknown);
         }
         let expected = match self.stage {
-            Stage::AwaitingConnect => packet_type == PacketType::Connect,
-            Stage::FromClient(_) => is_sent_by_client(packet_type),
+            Stage::AwaitingConnect => SERVER && packet_type == PacketType::Connect,
+            Stage::FromClient(_) => SERVER && is_sent_by_client(packet_type),
             Stage::FromServer(version) => is_sent_by_server(packet_type, version),
             Stage::Failed(_) => false,
         };
@@ -246,7 +249,8 @@ impl Decoder {
             reader,
             first_byte: header.first_byte,
             version,
-            from_server,
+            // Not a client's but where this is a server.
+            from_server: from_server || !SERVER,
         };
         body.decode(header.packet_type)
     }

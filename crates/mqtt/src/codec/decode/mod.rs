@@ -10,6 +10,7 @@ mod subscribe;
 pub(super) use connect::version as connect_version;
 
 use super::reader::Reader;
+use crate::SERVER;
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::packet::{Packet, PacketType, ProtocolVersion, PubAck, PubComp, PubRec, PubRel};
 use crate::reason::ReasonCode;
@@ -29,7 +30,7 @@ impl Body {
     /// the next would take as long as decoding it.
     pub(super) fn decode(mut self, packet_type: PacketType) -> Result<Option<Packet>, DecodeError> {
         let packet = match packet_type {
-            PacketType::Connect => Packet::Connect(self.connect()?),
+            PacketType::Connect if SERVER => Packet::Connect(self.connect()?),
             PacketType::ConnAck => Packet::ConnAck(self.connack()?),
             // The payload takes all that is left.
             PacketType::Publish => return self.publish(),
@@ -65,14 +66,18 @@ impl Body {
                     properties,
                 })
             }
-            PacketType::Subscribe => Packet::Subscribe(self.subscribe()?),
+            PacketType::Subscribe if SERVER => Packet::Subscribe(self.subscribe()?),
             PacketType::SubAck => Packet::SubAck(self.suback()?),
-            PacketType::Unsubscribe => Packet::Unsubscribe(self.unsubscribe()?),
+            PacketType::Unsubscribe if SERVER => Packet::Unsubscribe(self.unsubscribe()?),
             PacketType::UnsubAck => Packet::UnsubAck(self.unsuback()?),
             PacketType::PingReq => Packet::PingReq,
             PacketType::PingResp => Packet::PingResp,
             PacketType::Disconnect => Packet::Disconnect(self.disconnect()?),
             PacketType::Auth => Packet::Auth(self.auth()?),
+            PacketType::Connect | PacketType::Subscribe | PacketType::Unsubscribe => {
+                let kind = DecodeErrorKind::UnexpectedPacket(packet_type.as_u8());
+                return Err(DecodeError { offset: 0, kind });
+            }
         };
         self.reader.finish()?;
         Ok(Some(packet))

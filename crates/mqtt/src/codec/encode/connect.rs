@@ -1,6 +1,7 @@
 //! CONNECT (section 3.1).
 
 use super::check;
+use crate::PUBLISH;
 use crate::codec::properties::id;
 use crate::codec::sink::Sink;
 use crate::error::EncodeError;
@@ -29,7 +30,7 @@ pub(super) fn put(
     }
     // The payload's order is fixed [MQTT-3.1.3-1].
     sink.binary(connect.client_id.as_bytes());
-    if let Some(will) = &connect.will {
+    if PUBLISH && let Some(will) = &connect.will {
         if version == ProtocolVersion::V5 {
             put_will_properties(&will.properties, sink);
         }
@@ -49,7 +50,7 @@ pub(super) fn put(
 fn flags(connect: &Connect) -> u8 {
     let will = |will: &Will| 0x04 | will.qos.as_u8() << 3 | u8::from(will.retain) << 5;
     u8::from(connect.clean_start) << 1
-        | connect.will.as_ref().map_or(0, will)
+        | connect.will.as_ref().filter(|_| PUBLISH).map_or(0, will)
         | u8::from(connect.password.is_some()) << 6
         | u8::from(connect.user_name.is_some()) << 7
 }

@@ -18,6 +18,7 @@ use super::sink::{Diagnostics, Sink, put_variable_byte_integer, variable_byte_in
 use crate::error::EncodeError;
 use crate::packet::{Packet, PacketType, ProtocolVersion};
 use crate::reason::ReasonCode;
+use crate::{PUBLISH, SERVER};
 
 pub use publish::{PublishForm, TopicForm};
 pub use template::{PublishTemplate, TemplatePatch};
@@ -147,8 +148,8 @@ fn put_body(
 ) -> Result<(), EncodeError> {
     match packet {
         Packet::Connect(connect) => connect::put(connect, version, sink),
-        Packet::ConnAck(connack) => connack::put(connack, version, sink),
-        Packet::Publish(publish) => publish::put(publish, version, sink),
+        Packet::ConnAck(connack) if SERVER => connack::put(connack, version, sink),
+        Packet::Publish(publish) if PUBLISH => publish::put(publish, version, sink),
         Packet::PubAck(ack) => {
             let reason = (PacketType::PubAck, ack.reason_code, &ack.properties);
             ack::put(ack.packet_id, reason, version, sink)
@@ -157,7 +158,7 @@ fn put_body(
             let reason = (PacketType::PubRec, ack.reason_code, &ack.properties);
             ack::put(ack.packet_id, reason, version, sink)
         }
-        Packet::PubRel(ack) => {
+        Packet::PubRel(ack) if PUBLISH => {
             let reason = (PacketType::PubRel, ack.reason_code, &ack.properties);
             ack::put(ack.packet_id, reason, version, sink)
         }
@@ -166,12 +167,18 @@ fn put_body(
             ack::put(ack.packet_id, reason, version, sink)
         }
         Packet::Subscribe(subscribe) => subscribe::put_subscribe(subscribe, version, sink),
-        Packet::SubAck(suback) => subscribe::put_suback(suback, version, sink),
+        Packet::SubAck(suback) if SERVER => subscribe::put_suback(suback, version, sink),
         Packet::Unsubscribe(unsubscribe) => subscribe::put_unsubscribe(unsubscribe, version, sink),
-        Packet::UnsubAck(unsuback) => subscribe::put_unsuback(unsuback, version, sink),
+        Packet::UnsubAck(unsuback) if SERVER => subscribe::put_unsuback(unsuback, version, sink),
         Packet::PingReq | Packet::PingResp => Ok(()),
         Packet::Disconnect(disconnect) => disconnect::put_disconnect(disconnect, version, sink),
-        Packet::Auth(auth) => disconnect::put_auth(auth, version, sink),
+        Packet::Auth(auth) if SERVER => disconnect::put_auth(auth, version, sink),
+        Packet::ConnAck(_)
+        | Packet::SubAck(_)
+        | Packet::UnsubAck(_)
+        | Packet::Auth(_)
+        | Packet::Publish(_)
+        | Packet::PubRel(_) => Err(EncodeError::Invalid("this build does not send this packet")),
     }
 }
 
