@@ -1,6 +1,8 @@
 //! Which broker to talk to, and whether a browser can.
 
-use std::fmt;
+use alloc::borrow::ToOwned as _;
+use alloc::string::String;
+use core::fmt;
 
 /// Where the page came from, as far as it matters for where its broker is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,33 +18,54 @@ pub struct PageAddress {
 pub struct BrokerUrl(String);
 
 /// Why an address is none that a WebSocket can be opened to.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UrlError {
     /// `mqtt://`, `tcp://` and the like.
-    #[error(
-        "“{scheme}://” is not for browsers: they speak MQTT over WebSockets only. Give an address that begins with ws:// or wss://"
-    )]
     Scheme {
         /// What stands before `://`.
         scheme: String,
     },
     /// Nothing between `://` and the path.
-    #[error("the broker's address names no host")]
     NoHost,
     /// A user name or password in it, where everyone sees them.
-    #[error(
-        "leave user name and password out of the broker's address: they are asked for when the broker wants them"
-    )]
     Credentials,
     /// The page came over TLS, the broker's address does not use it, and browsers refuse that.
-    #[error(
-        "this page came over https, so browsers do not let it connect to {url}: use a wss:// address, or open the dashboard over http"
-    )]
     MixedContent {
         /// The address.
         url: String,
     },
 }
+
+impl UrlError {
+    /// What is wrong and what to do, without the machinery of `Display`, which would be a
+    /// twentieth of a widget.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Scheme { scheme } => [
+                "“",
+                scheme,
+                "://” is not for browsers: they speak MQTT over WebSockets only. Give an address that begins with ws:// or wss://",
+            ]
+            .concat(),
+            Self::NoHost => "the broker's address names no host".to_owned(),
+            Self::Credentials => "leave user name and password out of the broker's address: they are asked for when the broker wants them".to_owned(),
+            Self::MixedContent { url } => [
+                "this page came over https, so browsers do not let it connect to ",
+                url,
+                ": use a wss:// address, or open the page over http",
+            ]
+            .concat(),
+        }
+    }
+}
+
+impl fmt::Display for UrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message())
+    }
+}
+
+impl core::error::Error for UrlError {}
 
 impl PageAddress {
     /// The address of the page that this runs in; outside a page, `localhost`.
@@ -60,22 +83,24 @@ impl PageAddress {
     /// The broker in `wanted`, or `/mqtt` at the page's own origin. An address without
     /// `ws://` or `wss://` gets the one that goes with the page.
     pub fn broker_url(&self, wanted: Option<&str>) -> Result<BrokerUrl, UrlError> {
-        let wanted = wanted.map(str::trim).filter(|wanted| !wanted.is_empty());
+        let wanted = wanted
+            .map(str::trim_ascii)
+            .filter(|wanted| !wanted.is_empty());
         let scheme = if self.secure { "wss" } else { "ws" };
         let url = match wanted {
-            None => format!("{scheme}://{}/mqtt", self.host),
-            Some(wanted) if wanted.contains("://") => wanted.to_owned(),
-            Some(wanted) => format!("{scheme}://{wanted}"),
+            None => [scheme, "://", &self.host, "/mqtt"].concat(),
+            Some(wanted) if split_scheme(wanted).is_some() => wanted.to_owned(),
+            Some(wanted) => [scheme, "://", wanted].concat(),
         };
-        let (scheme, rest) = url.split_once("://").ok_or(UrlError::NoHost)?;
+        let (scheme, rest) = split_scheme(&url).ok_or(UrlError::NoHost)?;
         let plain = scheme.eq_ignore_ascii_case("ws");
         if !plain && !scheme.eq_ignore_ascii_case("wss") {
             return Err(UrlError::Scheme {
                 scheme: scheme.to_owned(),
             });
         }
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        if authority.contains('@') {
+        let authority = until(rest, b"/?#");
+        if until(authority, b"@") != authority {
             return Err(UrlError::Credentials);
         }
         if authority.is_empty() || authority.starts_with(':') {
@@ -85,16 +110,29 @@ impl PageAddress {
             return Err(UrlError::MixedContent { url });
         }
         // A fragment is a syntax error to `new WebSocket`, and says nothing to a broker.
-        let end = url.find('#').unwrap_or(url.len());
-        Ok(BrokerUrl(url[..end].to_owned()))
+        Ok(BrokerUrl(until(&url, b"#").to_owned()))
     }
+}
+
+/// What stands before `://`, if that is a scheme, and what behind it.
+fn split_scheme(url: &str) -> Option<(&str, &str)> {
+    let scheme = until(url, b":/?#");
+    let rest = url.get(scheme.len()..)?.strip_prefix("://")?;
+    Some((scheme, rest))
+}
+
+/// The start of `text`, up to one of `stops`, which are ASCII. The library's own patterns would
+/// be larger than all of this file.
+fn until<'a>(text: &'a str, stops: &[u8]) -> &'a str {
+    let end = text.bytes().position(|byte| stops.contains(&byte));
+    end.and_then(|end| text.get(..end)).unwrap_or(text)
 }
 
 /// Loopback addresses are trusted without TLS, even by pages that came over it.
 fn is_loopback(authority: &str) -> bool {
     let host = match authority.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => authority.split(':').next().unwrap_or_default(),
+        Some(rest) => until(rest, b"]"),
+        None => until(authority, b":"),
     };
     host == "::1"
         || host.eq_ignore_ascii_case("localhost")
@@ -117,8 +155,8 @@ impl BrokerUrl {
 
     /// Host and port.
     pub fn authority(&self) -> &str {
-        let rest = self.0.split_once("://").map_or("", |(_, rest)| rest);
-        rest.split(['/', '?']).next().unwrap_or_default()
+        let rest = split_scheme(&self.0).map_or("", |(_, rest)| rest);
+        until(rest, b"/?")
     }
 
     /// The port, if one is named.
@@ -137,6 +175,8 @@ impl fmt::Display for BrokerUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
+    use alloc::string::ToString as _;
 
     fn page(secure: bool) -> PageAddress {
         PageAddress {

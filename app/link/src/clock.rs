@@ -1,6 +1,6 @@
 //! The page's monotonic clock, which also runs while the machine sleeps.
 
-use std::cell::Cell;
+use core::cell::Cell;
 
 use mqtt::Instant;
 use web_sys::Performance;

@@ -1,11 +1,12 @@
 //! The loop: what the browser reports goes into the client, what the client wants is done.
 
-use std::cell::{Cell, RefCell};
-use std::rc::{Rc, Weak};
-use std::time::Duration;
+use alloc::boxed::Box;
+use alloc::rc::{Rc, Weak};
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use gloo_timers::callback::Timeout;
 use mqtt::client::{
     Client, ClientOptions, Event, PublishError, PublishId, State, SubscribeError, SubscribeId,
     UnsubscribeId,
@@ -18,6 +19,7 @@ use crate::clock::Clock;
 use crate::failure::TransportFailure;
 use crate::listener::Listener;
 use crate::socket::{Socket, SocketEvent};
+use crate::timer::Timer;
 
 /// What a [`Link`] tells its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +51,7 @@ struct Inner {
     clock: Clock,
     client: RefCell<Client>,
     socket: RefCell<Option<Socket>>,
-    timer: RefCell<Option<Timeout>>,
+    timer: Timer,
     listeners: RefCell<Vec<Listener>>,
     handler: Box<Handler>,
     failure: RefCell<Option<TransportFailure>>,
@@ -79,12 +81,19 @@ impl Link {
     ) -> Self {
         let clock = Clock::new();
         let now = clock.now();
-        let inner = Rc::new(Inner {
+        let inner = Rc::new_cyclic(|weak: &Weak<Inner>| Inner {
             url,
             client: RefCell::new(Client::new(now, options)),
             clock,
             socket: RefCell::default(),
-            timer: RefCell::default(),
+            timer: Timer::new({
+                let weak = Weak::clone(weak);
+                move || {
+                    if let Some(inner) = weak.upgrade() {
+                        inner.wake();
+                    }
+                }
+            }),
             listeners: RefCell::default(),
             handler: Box::new(handler),
             failure: RefCell::default(),
@@ -169,7 +178,7 @@ impl Drop for Link {
         let inner = &self.0;
         inner.closed.set(true);
         inner.listeners.borrow_mut().clear();
-        inner.timer.borrow_mut().take();
+        inner.timer.stop();
         // Within a turn the client is borrowed by nobody: the handler runs between borrows.
         let now = inner.clock.now();
         let mut client = inner.client.borrow_mut();
@@ -333,16 +342,11 @@ impl Inner {
         })
     }
 
-    fn arm(self: &Rc<Self>, after: Duration) {
-        let weak = Rc::downgrade(self);
+    fn arm(&self, after: Duration) {
         // Rounded up: a timer that goes off too early would only be armed again.
-        let millis = after.as_micros().div_ceil(1_000);
-        let timeout = Timeout::new(u32::try_from(millis).unwrap_or(u32::MAX), move || {
-            if let Some(inner) = weak.upgrade() {
-                inner.wake();
-            }
-        });
-        *self.timer.borrow_mut() = Some(timeout);
+        let part = u64::from(after.subsec_nanos().div_ceil(1_000_000));
+        let millis = after.as_secs().saturating_mul(1_000).saturating_add(part);
+        self.timer.start(u32::try_from(millis).unwrap_or(u32::MAX));
     }
 
     fn wake(self: &Rc<Self>) {

@@ -1,6 +1,7 @@
 //! Why a socket failed, in words that help.
 
-use std::fmt::{self, Write as _};
+use alloc::string::String;
+use core::fmt::{self, Write as _};
 
 use crate::address::BrokerUrl;
 
@@ -77,6 +78,8 @@ impl fmt::Display for TransportFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::borrow::ToOwned as _;
+    use alloc::string::ToString as _;
     use crate::address::PageAddress;
 
     fn failure(url: &str) -> TransportFailure {

@@ -29,6 +29,10 @@
 //! # Ok::<(), link::UrlError>(())
 //! ```
 
+#![no_std]
+
+extern crate alloc;
+
 mod address;
 mod clock;
 mod driver;
@@ -36,9 +40,11 @@ mod failure;
 mod listener;
 pub mod random;
 mod socket;
+mod timer;
 
 pub use address::{BrokerUrl, PageAddress, UrlError};
 pub use clock::Clock;
 pub use driver::{Link, LinkEvent};
 pub use failure::TransportFailure;
 pub use listener::Listener;
+pub use timer::Timer;

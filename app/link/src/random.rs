@@ -1,6 +1,7 @@
 //! Random names, from the browser's own source.
 
-use std::fmt::Write as _;
+use alloc::string::String;
+use core::fmt::Write as _;
 
 use mqtt::Utf8String;
 
@@ -36,7 +37,8 @@ pub fn seed() -> u64 {
 /// prefix that no client id can have.
 pub fn client_id(prefix: &str) -> Utf8String {
     const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-    let mut id = format!("{prefix}-");
+    let mut id = String::from(prefix);
+    id.push('-');
     for byte in bytes::<10>() {
         id.push(char::from(ALPHABET[usize::from(byte) % ALPHABET.len()]));
     }

@@ -1,7 +1,9 @@
 //! One WebSocket, from its opening to its end.
 
-use std::cell::Cell;
-use std::rc::Rc;
+use alloc::borrow::ToOwned as _;
+use alloc::rc::Rc;
+use alloc::string::String;
+use core::cell::Cell;
 
 use bytes::Bytes;
 use js_sys::{ArrayBuffer, Uint8Array};
