@@ -1,129 +1,83 @@
-//! Registering a custom element: the little JavaScript class, and the instances by element.
+//! Registering a custom element, and its living instances.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::RefCell;
 
-use js_sys::{Array, JsString, WeakMap};
+use wasm_bindgen::JsValue;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::prelude::wasm_bindgen;
-use wasm_bindgen::{JsCast, JsValue};
-use web_sys::HtmlElement;
 
 #[wasm_bindgen(module = "/js/element.js")]
 extern "C" {
-    #[wasm_bindgen(js_name = moduleUrl)]
-    fn js_module_url() -> String;
+    /// The scheme, host and port that the script came from.
+    #[wasm_bindgen(js_name = scriptOrigin)]
+    pub(crate) fn script_origin() -> String;
+
+    /// A moment, in milliseconds since the Unix epoch, as the reader's own clock shows it.
+    #[wasm_bindgen(js_name = clockTime)]
+    pub(crate) fn clock_time(at: f64) -> String;
+
     #[wasm_bindgen(js_name = define)]
-    fn js_define(
-        name: &str,
-        observed: &Array,
-        connected: &JsValue,
-        disconnected: &JsValue,
-        changed: &JsValue,
-    );
+    fn js_define(name: &str, attributes: &str, css: &str, begin: &JsValue, end: &JsValue);
+
+    /// What one element shows.
+    pub(crate) type Face;
+
+    /// The element's attribute.
+    #[wasm_bindgen(method)]
+    pub(crate) fn attribute(this: &Face, name: &str) -> Option<String>;
+
+    /// Draws a shape, and writes the rest as text.
+    #[wasm_bindgen(method)]
+    pub(crate) fn show(this: &Face, shape: &str, name: &str, word: &str, detail: &str);
 }
 
-/// What one element in the page is.
-pub(crate) trait Instance: 'static {
+/// A kind of element.
+pub(crate) struct Kind {
     /// Its tag.
-    const NAME: &'static str;
-    /// The attributes whose change rebuilds it.
-    const OBSERVED: &'static [&'static str];
-
-    /// The element has entered the page, or an attribute has changed.
-    fn connect(element: &HtmlElement) -> Self;
+    pub(crate) name: &'static str,
+    /// The attributes whose change makes a new instance, separated by spaces.
+    pub(crate) attributes: &'static str,
+    /// The style of its shadow root.
+    pub(crate) css: &'static str,
 }
 
-/// Where the script came from.
-pub(crate) fn module_url() -> String {
-    js_module_url()
-}
-
-/// Registers `I`. An instance lives from when its element enters the page, or an attribute
-/// changes, until it leaves or the next change.
-pub(crate) fn define<I: Instance>() {
-    let instances: Rc<Instances<I>> = Rc::default();
-    let connected = {
-        let instances = Rc::clone(&instances);
-        Closure::<dyn Fn(HtmlElement)>::new(move |element| instances.put(&element))
-    };
-    let changed = {
-        let instances = Rc::clone(&instances);
-        Closure::<dyn Fn(HtmlElement)>::new(move |element| instances.put(&element))
-    };
-    let disconnected = Closure::<dyn Fn(HtmlElement)>::new(move |element: HtmlElement| {
-        instances.take(&element);
+/// Registers a kind of element. An instance lives from when its element enters the page, or an
+/// attribute changes, until it leaves or the next change.
+pub(crate) fn define<I: 'static>(kind: &Kind, begin: impl Fn(Face) -> I + 'static) {
+    let instances: Rc<RefCell<Vec<Option<I>>>> = Rc::default();
+    let living = Rc::clone(&instances);
+    let begin = Closure::<dyn Fn(Face, Option<u32>) -> u32>::new(move |face, before: Option<_>| {
+        // The new one first: a connection that both use stays open.
+        let instance = begin(face);
+        let place = before.unwrap_or_else(|| free_place(&mut living.borrow_mut()));
+        let old = replace(&living, place, Some(instance));
+        drop(old);
+        place
     });
-    let observed: Array = I::OBSERVED
-        .iter()
-        .map(|name| JsString::from(*name))
-        .collect();
+    let end = Closure::<dyn Fn(u32)>::new(move |place| {
+        let old = replace(&instances, place, None);
+        drop(old);
+    });
     // The class lives as long as the page: so do its callbacks.
-    js_define(
-        I::NAME,
-        &observed,
-        &connected.into_js_value(),
-        &disconnected.into_js_value(),
-        &changed.into_js_value(),
-    );
+    let (begin, end) = (begin.into_js_value(), end.into_js_value());
+    js_define(kind.name, kind.attributes, kind.css, &begin, &end);
 }
 
-/// The living instances. The element's own number leads to its instance, so that nothing
-/// here keeps an element alive that the page has dropped.
-struct Instances<I> {
-    numbers: WeakMap,
-    slots: RefCell<Vec<Option<I>>>,
+fn free_place<I>(instances: &mut Vec<Option<I>>) -> u32 {
+    let free = instances.iter().position(Option::is_none);
+    let place = free.unwrap_or_else(|| {
+        instances.push(None);
+        instances.len() - 1
+    });
+    // A page with four thousand million elements has other worries.
+    u32::try_from(place).unwrap_or(u32::MAX)
 }
 
-impl<I> Default for Instances<I> {
-    fn default() -> Self {
-        Self {
-            numbers: WeakMap::new(),
-            slots: RefCell::default(),
-        }
-    }
-}
-
-impl<I: Instance> Instances<I> {
-    fn put(&self, element: &HtmlElement) {
-        // The new one first: a hub that both use stays open.
-        let instance = I::connect(element);
-        let old = {
-            let mut slots = self.slots.borrow_mut();
-            let number = self.number(element).unwrap_or_else(|| {
-                let free = slots
-                    .iter()
-                    .position(Option::is_none)
-                    .unwrap_or(slots.len());
-                if free == slots.len() {
-                    slots.push(None);
-                }
-                self.numbers
-                    .set(element, &JsValue::from_str(&free.to_string()));
-                free
-            });
-            slots
-                .get_mut(number)
-                .and_then(|slot| slot.replace(instance))
-        };
-        drop(old);
-    }
-
-    fn take(&self, element: &HtmlElement) {
-        let Some(number) = self.number(element) else {
-            return;
-        };
-        self.numbers.delete(element);
-        let old = self
-            .slots
-            .borrow_mut()
-            .get_mut(number)
-            .and_then(Option::take);
-        drop(old);
-    }
-
-    fn number(&self, element: &HtmlElement) -> Option<usize> {
-        let value = self.numbers.get(element.unchecked_ref());
-        value.as_string()?.parse().ok()
-    }
+/// What was at `place` before; to be dropped when nothing is borrowed any more.
+fn replace<I>(instances: &RefCell<Vec<Option<I>>>, place: u32, new: Option<I>) -> Option<I> {
+    let mut instances = instances.borrow_mut();
+    core::mem::replace(instances.get_mut(place as usize)?, new)
 }

@@ -1,44 +1,114 @@
 //! One connection to a broker for all elements of a page.
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
-use std::rc::{Rc, Weak};
+use alloc::rc::{Rc, Weak};
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
 
-use fleet::{Fleet, FleetOptions, Message, ObserverState, Presence, Timestamp};
-use gloo_timers::callback::Timeout;
-use link::{BrokerUrl, Link, LinkEvent, random};
+use fleet::{Fleet, FleetOptions, Message, ObserverState, Presence, PresenceKind, Timestamp};
+use link::{BrokerUrl, Link, LinkEvent, PageAddress, Timer, random};
 use mqtt::client::{ClientOptions, Event, State};
 use mqtt::{Publish, QoS, RetainHandling, Subscription, TopicFilter};
-use wasm_bindgen::JsCast;
+use wasm_bindgen::JsValue;
 use wasm_bindgen::closure::Closure;
+use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::source::Source;
 
-thread_local! {
-    static HUBS: RefCell<BTreeMap<String, Weak<Hub>>> = const { RefCell::new(BTreeMap::new()) };
+/// What is shown is looked at anew at least this often, in milliseconds: at midnight a time of
+/// day becomes one of yesterday's, and in every time zone midnight is a whole quarter of an hour.
+const QUARTER_HOUR_MS: u32 = 900_000;
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_name = requestAnimationFrame)]
+    fn request_animation_frame(draw: &JsValue);
 }
 
-/// The connection and what came over it. Lives as long as a [`Watch`] of it.
-pub(crate) struct Hub {
-    link: Link,
-    fleet: RefCell<Fleet>,
-    watches: RefCell<BTreeMap<u32, Watcher>>,
-    next_watch: Cell<u32>,
-    timer: RefCell<Option<Timeout>>,
+/// The page that the elements stand in: its connections, and the one place that draws. It lives
+/// as long as the page does.
+pub(crate) struct Page {
+    pub(crate) address: PageAddress,
+    hubs: RefCell<Vec<Weak<Hub>>>,
+    frame: Closure<dyn Fn()>,
     frame_asked: Cell<bool>,
 }
 
-struct Watcher {
-    filters: Vec<TopicFilter>,
-    redraw: Rc<dyn Fn()>,
+impl Page {
+    pub(crate) fn new() -> Rc<Self> {
+        Rc::new_cyclic(|weak: &Weak<Self>| {
+            let weak = Weak::clone(weak);
+            Self {
+                address: PageAddress::current(),
+                hubs: RefCell::default(),
+                frame: Closure::new(move || {
+                    if let Some(page) = weak.upgrade() {
+                        page.draw();
+                    }
+                }),
+                frame_asked: Cell::default(),
+            }
+        })
+    }
+
+    /// The connection to `url`, which may be there already.
+    pub(crate) fn hub(self: &Rc<Self>, url: BrokerUrl) -> Rc<Hub> {
+        let mut hubs = self.hubs.borrow_mut();
+        hubs.retain(|hub| hub.strong_count() > 0);
+        let same = |hub: &Rc<Hub>| *hub.link.url() == url;
+        if let Some(hub) = hubs.iter().filter_map(Weak::upgrade).find(same) {
+            return hub;
+        }
+        let hub = Hub::open(Rc::clone(self), url);
+        hubs.push(Rc::downgrade(&hub));
+        hub
+    }
+
+    /// Has everything drawn in the next frame, once; a page that nobody sees has no frames.
+    fn ask_for_frame(&self) {
+        if !self.frame_asked.replace(true) {
+            request_animation_frame(self.frame.as_ref());
+        }
+    }
+
+    fn draw(&self) {
+        self.frame_asked.set(false);
+        let hubs: Vec<_> = self
+            .hubs
+            .borrow()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect();
+        for hub in hubs {
+            let watchers: Vec<_> = hub
+                .watchers
+                .borrow()
+                .iter()
+                .filter_map(Weak::upgrade)
+                .collect();
+            for watcher in watchers {
+                watcher.draw();
+            }
+        }
+    }
 }
 
-/// An element's interest in one device; dropping it ends the subscriptions that no other
-/// element needs.
-pub(crate) struct Watch {
-    hub: Rc<Hub>,
-    number: u32,
-    source: Source,
+/// An element's interest in one device.
+pub(crate) trait Watcher {
+    /// In which.
+    fn source(&self) -> &Source;
+    /// Something may have changed: looks, and draws what has.
+    fn draw(&self);
+}
+
+/// A connection and what came over it. Lives as long as an element holds it.
+pub(crate) struct Hub {
+    page: Rc<Page>,
+    link: Link,
+    fleet: RefCell<Fleet>,
+    watchers: RefCell<Vec<Weak<dyn Watcher>>>,
+    /// What the broker does not let this page read.
+    refused: RefCell<Vec<TopicFilter>>,
+    timer: Timer,
 }
 
 /// What can be said of a device now.
@@ -48,8 +118,10 @@ pub(crate) enum Sight {
     Connecting,
     /// The broker wants a user name and password, or the connection was stopped.
     Refused,
-    /// The connection is lost; it comes back by itself.
-    Lost,
+    /// The broker does not let this page read what the device sends.
+    Forbidden,
+    /// The connection is lost, and comes back by itself; this is what was known.
+    Lost(PresenceKind),
     /// Connected, and no message of the device has come.
     Silent,
     /// What the device's messages say.
@@ -57,191 +129,175 @@ pub(crate) enum Sight {
 }
 
 impl Hub {
-    /// The hub for `url`, which the page may have already.
-    pub(crate) fn of(url: BrokerUrl) -> Rc<Self> {
-        HUBS.with_borrow_mut(|hubs| {
-            hubs.retain(|_, hub| hub.strong_count() > 0);
-            if let Some(hub) = hubs.get(url.as_str()).and_then(Weak::upgrade) {
-                return hub;
-            }
-            let name = url.as_str().to_owned();
-            let hub = Self::open(url);
-            hubs.insert(name, Rc::downgrade(&hub));
-            hub
-        })
-    }
-
-    fn open(url: BrokerUrl) -> Rc<Self> {
+    fn open(page: Rc<Page>, url: BrokerUrl) -> Rc<Self> {
         Rc::new_cyclic(|weak: &Weak<Self>| {
-            let weak = Weak::clone(weak);
             let options = ClientOptions {
                 // Timers of a background tab run once a minute at worst.
                 keep_alive: 120,
                 // What was missed is told again by the retained messages.
                 session_expiry_interval: 0,
+                // A wall of elements, each with its handful of filters.
+                subscription_limit: 16_384,
                 seed: random::seed(),
                 ..ClientOptions::new(random::client_id("beaconry-widget"))
             };
+            let (on_batch, on_time) = (Weak::clone(weak), Weak::clone(weak));
             Self {
+                page,
                 link: Link::open(url, options, move |_, batch| {
-                    if let Some(hub) = weak.upgrade() {
+                    if let Some(hub) = on_batch.upgrade() {
                         hub.handle(batch);
                     }
                 }),
                 fleet: RefCell::new(Fleet::new(FleetOptions {
-                    max_devices: 1_000,
+                    max_devices: 4_000,
                     max_bytes: 8 << 20,
-                    max_queued_samples: 1,
+                    // What it is, and what it was before the connection was lost.
+                    max_presence_history: 2,
                     ..FleetOptions::default()
                 })),
-                watches: RefCell::default(),
-                next_watch: Cell::default(),
-                timer: RefCell::default(),
-                frame_asked: Cell::default(),
+                watchers: RefCell::default(),
+                refused: RefCell::default(),
+                timer: Timer::new(move || {
+                    if let Some(hub) = on_time.upgrade() {
+                        hub.turn(now());
+                    }
+                }),
             }
         })
     }
 
-    /// Follows a device; `redraw` is called, at most once a frame, when anything has changed.
-    pub(crate) fn watch(self: &Rc<Self>, source: Source, redraw: Rc<dyn Fn()>) -> Watch {
-        let wanted = source
-            .filters
-            .iter()
-            .filter(|filter| !self.needs(filter))
-            .cloned();
+    /// Follows a device; the watcher is told, at most once a frame, when anything has changed.
+    pub(crate) fn join(&self, watcher: &Rc<impl Watcher + 'static>) {
+        let wanted = watcher.source().filters.iter();
+        let wanted = wanted.filter(|filter| !self.needs(filter)).cloned();
         let subscriptions: Vec<_> = wanted.map(subscription).collect();
-        let number = self.next_watch.get();
-        self.next_watch.set(number.wrapping_add(1));
-        let watcher = Watcher {
-            filters: source.filters.clone(),
-            redraw,
-        };
-        self.watches.borrow_mut().insert(number, watcher);
+        let weak = Rc::downgrade(watcher);
+        self.watchers.borrow_mut().push(weak);
         if !subscriptions.is_empty() {
             // Refused only above the client's own limit of topic filters: the element then
             // says that no word has come.
             let _ = self.link.subscribe(subscriptions);
         }
-        Watch {
-            hub: Rc::clone(self),
-            number,
-            source,
+        self.page.ask_for_frame();
+    }
+
+    /// A watcher of `source` has gone: ends the subscriptions that no other one needs.
+    pub(crate) fn leave(&self, source: &Source) {
+        let living = |watcher: &Weak<dyn Watcher>| watcher.strong_count() > 0;
+        self.watchers.borrow_mut().retain(living);
+        let filters = source.filters.iter();
+        let unneeded: Vec<_> = filters
+            .filter(|filter| !self.needs(filter))
+            .cloned()
+            .collect();
+        if unneeded.is_empty() {
+            return;
         }
+        let needed = |filter: &TopicFilter| !unneeded.contains(filter);
+        self.refused.borrow_mut().retain(needed);
+        let _ = self.link.unsubscribe(unneeded);
+    }
+
+    /// What can be said of the device of `source` now.
+    pub(crate) fn sight(&self, source: &Source) -> Sight {
+        match self.link.state() {
+            State::Connected { .. } => {}
+            State::CredentialsNeeded { .. } | State::Stopped { .. } => return Sight::Refused,
+            State::Opening { .. } | State::Connecting { .. } | State::Waiting { .. } => {
+                return match self.look(source) {
+                    Some((_, before)) => Sight::Lost(before),
+                    None => Sight::Connecting,
+                };
+            }
+        }
+        if let Some((presence, _)) = self.look(source) {
+            return Sight::Known(presence);
+        }
+        let refused = self.refused.borrow();
+        if source.filters.iter().all(|filter| refused.contains(filter)) {
+            return Sight::Forbidden;
+        }
+        Sight::Silent
+    }
+
+    /// The device's presence, and its last that was known.
+    fn look(&self, source: &Source) -> Option<(Presence, PresenceKind)> {
+        let fleet = self.fleet.borrow();
+        let Source { device, prefix, .. } = source;
+        let full_id = [prefix.as_str(), "/", device].concat();
+        let key = fleet.find(&full_id).or_else(|| fleet.find(device))?;
+        let device = fleet.device(key)?;
+        let known = |kind: &PresenceKind| *kind != PresenceKind::Unknown;
+        let mut spans = device.history().rev().map(|span| span.presence.kind());
+        let last = spans.find(known).unwrap_or(PresenceKind::Unknown);
+        Some((*device.presence(), last))
     }
 
     fn needs(&self, filter: &TopicFilter) -> bool {
-        self.watches
-            .borrow()
-            .values()
-            .any(|watcher| watcher.filters.contains(filter))
+        let watchers = self.watchers.borrow();
+        let mut living = watchers.iter().filter_map(Weak::upgrade);
+        living.any(|watcher| watcher.source().filters.contains(filter))
     }
 
-    fn handle(self: &Rc<Self>, batch: Vec<LinkEvent>) {
+    fn handle(&self, batch: Vec<LinkEvent>) {
         let now = now();
-        {
+        for event in batch {
+            let LinkEvent::Client(event) = event else {
+                continue;
+            };
             let mut fleet = self.fleet.borrow_mut();
-            for event in batch {
-                match event {
-                    LinkEvent::Client(Event::Message(publish)) => give(&mut fleet, now, &publish),
-                    LinkEvent::Client(Event::Connected { .. }) => {
-                        fleet.handle_observer(now, ObserverState::Connected);
-                    }
-                    LinkEvent::Client(Event::Disconnected { .. }) => {
-                        fleet.handle_observer(now, ObserverState::Disconnected);
-                    }
-                    LinkEvent::Client(_) | LinkEvent::TransportFailed(_) => {}
+            match event {
+                Event::Message(publish) => give(&mut fleet, now, &publish),
+                Event::Connected { .. } => fleet.handle_observer(now, ObserverState::Connected),
+                Event::Disconnected { .. } => {
+                    fleet.handle_observer(now, ObserverState::Disconnected);
                 }
+                Event::Subscribed {
+                    topic_filters,
+                    reason_codes,
+                    ..
+                } => {
+                    let mut refused = self.refused.borrow_mut();
+                    refused.retain(|filter| !topic_filters.contains(filter));
+                    let answers = topic_filters.into_iter().zip(reason_codes);
+                    let errors = answers.filter(|(_, code)| code.is_error());
+                    refused.extend(errors.map(|(filter, _)| filter));
+                }
+                Event::OpenTransport
+                | Event::CloseTransport
+                | Event::CredentialsNeeded { .. }
+                | Event::Published { .. }
+                | Event::Unsubscribed { .. } => {}
             }
         }
         self.turn(now);
     }
 
-    /// Draws what has changed, and arms the timer for what will change by itself.
-    fn turn(self: &Rc<Self>, now: Timestamp) {
+    /// Judges silence, arms the timer for the next time that it must be, and has all drawn.
+    fn turn(&self, now: Timestamp) {
         let mut fleet = self.fleet.borrow_mut();
         fleet.handle_timeout(now);
-        // The elements look at the devices themselves.
-        while fleet.poll_event().is_some() {}
         let next = fleet.poll_timeout();
         drop(fleet);
-        let weak = Rc::downgrade(self);
-        *self.timer.borrow_mut() = next.map(|next| {
-            let wait = u32::try_from(next.0.saturating_sub(now.0))
-                .unwrap_or(0)
-                .clamp(10, 60_000);
-            Timeout::new(wait, move || {
-                if let Some(hub) = weak.upgrade() {
-                    hub.turn(self::now());
-                }
-            })
-        });
-        self.ask_for_frame();
-    }
-
-    fn ask_for_frame(self: &Rc<Self>) {
-        if self.frame_asked.replace(true) {
-            return;
-        }
-        let weak = Rc::downgrade(self);
-        let draw = Closure::once_into_js(move || {
-            if let Some(hub) = weak.upgrade() {
-                hub.frame_asked.set(false);
-                let redraws: Vec<_> = hub
-                    .watches
-                    .borrow()
-                    .values()
-                    .map(|watcher| Rc::clone(&watcher.redraw))
-                    .collect();
-                for redraw in redraws {
-                    redraw();
-                }
-            }
-        });
-        if let Some(window) = web_sys::window() {
-            let _ = window.request_animation_frame(draw.unchecked_ref());
-        }
+        let until_quarter = QUARTER_HOUR_MS - quarter_hour(now).1;
+        let wait = next.map_or(i64::MAX, |next| next.ms_since(now).max(10));
+        let wait = u32::try_from(wait).unwrap_or(u32::MAX);
+        self.timer.start(wait.min(until_quarter));
+        self.page.ask_for_frame();
     }
 }
 
-impl Watch {
-    /// What can be said of the device now.
-    pub(crate) fn sight(&self) -> Sight {
-        match self.hub.link.state() {
-            State::Connected { .. } => {}
-            State::CredentialsNeeded { .. } | State::Stopped { .. } => return Sight::Refused,
-            State::Opening { .. } | State::Connecting { .. } | State::Waiting { .. } => {
-                return if self.presence().is_some() {
-                    Sight::Lost
-                } else {
-                    Sight::Connecting
-                };
-            }
-        }
-        self.presence().map_or(Sight::Silent, Sight::Known)
-    }
-
-    fn presence(&self) -> Option<Presence> {
-        let fleet = self.hub.fleet.borrow();
-        let Source { device, prefix, .. } = &self.source;
-        let key = fleet
-            .find(&format!("{prefix}/{device}"))
-            .or_else(|| fleet.find(device))?;
-        Some(*fleet.device(key)?.presence())
-    }
+/// Which quarter of an hour this is, and how many milliseconds of it have passed.
+fn quarter_hour(now: Timestamp) -> (i64, u32) {
+    let length = i64::from(QUARTER_HOUR_MS);
+    let passed = u32::try_from(now.0.rem_euclid(length)).unwrap_or(0);
+    (now.0.div_euclid(length), passed)
 }
 
-impl Drop for Watch {
-    fn drop(&mut self) {
-        let watcher = self.hub.watches.borrow_mut().remove(&self.number);
-        let filters = watcher.map(|watcher| watcher.filters).unwrap_or_default();
-        let unneeded: Vec<_> = filters
-            .into_iter()
-            .filter(|filter| !self.hub.needs(filter))
-            .collect();
-        if !unneeded.is_empty() {
-            let _ = self.hub.link.unsubscribe(unneeded);
-        }
-    }
+/// Which quarter of an hour it is now.
+pub(crate) fn this_quarter_hour() -> i64 {
+    quarter_hour(now()).0
 }
 
 fn subscription(topic_filter: TopicFilter) -> Subscription {

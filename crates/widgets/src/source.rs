@@ -1,5 +1,9 @@
 //! From an element's attributes to a broker and topic filters.
 
+use alloc::borrow::ToOwned as _;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use link::{BrokerUrl, PageAddress, UrlError};
 use mqtt::TopicFilter;
 
@@ -40,21 +44,22 @@ impl Source {
     /// slashes, and what it publishes under its bare id. Only what one device says is asked
     /// for: an element must not pull a whole fleet into somebody's page.
     pub(crate) fn new(device: &str, prefix: Option<&str>) -> Result<Self, SourceError> {
-        let device = device.trim();
+        let device = device.trim_ascii();
         if device.is_empty() {
             return Err(SourceError::NoDevice);
         }
         let prefix = prefix.unwrap_or(DEFAULT_PREFIX).trim_matches('/');
         // An id with a wildcard in it would ask for other devices too.
-        if device.contains(['+', '#']) || prefix.contains(['+', '#']) {
+        let is_wildcard = |byte| byte == b'+' || byte == b'#';
+        if device.bytes().chain(prefix.bytes()).any(is_wildcard) {
             return Err(SourceError::NoFilter);
         }
         let mut topics = four_topics(prefix, device);
         if let Some((own_prefix, id)) = device.rsplit_once('/') {
             topics.extend(four_topics(own_prefix, id));
         }
-        topics.push(format!("presence/{device}"));
-        topics.push(format!("{device}/#"));
+        topics.push(["presence/", device].concat());
+        topics.push([device, "/#"].concat());
         let filters: Result<Vec<_>, _> = topics.into_iter().map(TopicFilter::try_from).collect();
         Ok(Self {
             device: device.to_owned(),
@@ -68,23 +73,22 @@ fn four_topics(prefix: &str, id: &str) -> Vec<String> {
     let slash = if prefix.is_empty() { "" } else { "/" };
     ["register", "data"]
         .iter()
-        .map(|kind| format!("{prefix}{slash}{kind}/{id}"))
+        .map(|kind| [prefix, slash, kind, "/", id].concat())
         .collect()
 }
 
-/// The broker: `wanted`, or the one that served the script at `module_url`.
+/// The broker: `wanted`, or the one at the `origin` of the script.
 pub(crate) fn broker_url(
     page: &PageAddress,
-    module_url: &str,
+    origin: &str,
     wanted: Option<&str>,
 ) -> Result<BrokerUrl, UrlError> {
-    if wanted.is_some_and(|wanted| !wanted.trim().is_empty()) {
+    if wanted.is_some() {
         return page.broker_url(wanted);
     }
-    let (scheme, rest) = module_url.split_once("://").ok_or(UrlError::NoHost)?;
-    let host = rest.split('/').next().unwrap_or_default();
-    let scheme = if scheme == "https" { "wss" } else { "ws" };
-    page.broker_url(Some(&format!("{scheme}://{host}/mqtt")))
+    // `http` becomes `ws`, and `https` `wss`. A file has no host.
+    let rest = origin.strip_prefix("http").ok_or(UrlError::NoHost)?;
+    page.broker_url(Some(&["ws", rest, "/mqtt"].concat()))
 }
 
 #[cfg(test)]
@@ -136,17 +140,20 @@ mod tests {
             secure: false,
             host: "example.org".to_owned(),
         };
-        let module = "http://192.168.1.5:8080/embed/snippets/x/element.js";
-        let url = broker_url(&page, module, None).unwrap();
+        let origin = "http://192.168.1.5:8080";
+        let url = broker_url(&page, origin, None).unwrap();
         assert_eq!(url.as_str(), "ws://192.168.1.5:8080/mqtt");
-        let url = broker_url(&page, module, Some("wss://b.example/mqtt")).unwrap();
+        let url = broker_url(&page, origin, Some("wss://b.example/mqtt")).unwrap();
         assert_eq!(url.as_str(), "wss://b.example/mqtt");
         let secure = PageAddress {
             secure: true,
             ..page
         };
+        let url = broker_url(&secure, "https://fleet.example", None).unwrap();
+        assert_eq!(url.as_str(), "wss://fleet.example/mqtt");
+        assert_eq!(broker_url(&secure, "null", None), Err(UrlError::NoHost));
         assert!(matches!(
-            broker_url(&secure, module, None),
+            broker_url(&secure, origin, None),
             Err(UrlError::MixedContent { .. })
         ));
     }

@@ -8,91 +8,105 @@
 //! | `broker` | another broker, as `wss://…`; the one that served the script if absent |
 //!
 //! It is styled through `::part(status)`, `indicator`, `name`, `presence` and `detail`, and
-//! through the custom properties of `status.css`. The same is there as text for those who do
-//! not see it, and what stands between its tags is shown where scripts do not run.
+//! through the custom properties of `status.css`; the state is one more name of the part
+//! `status`. All of it is text, so those who do not see it have it too, and what stands between
+//! the tags is shown where scripts do not run.
 
-mod view;
 mod words;
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use alloc::borrow::ToOwned as _;
+use alloc::rc::Rc;
+use alloc::string::String;
+use core::cell::Cell;
 
-use link::PageAddress;
-use web_sys::HtmlElement;
-
-use crate::element::{self, Instance, module_url};
-use crate::hub::{Hub, Sight, Watch};
+use crate::element::{self, Face, Kind, clock_time, script_origin};
+use crate::hub::{Hub, Page, Sight, Watcher, this_quarter_hour};
 use crate::source::{Source, broker_url};
-use view::View;
 use words::Words;
 
+const KIND: Kind = Kind {
+    name: "beaconry-status",
+    attributes: "device prefix label broker",
+    css: include_str!("status.css"),
+};
+
 /// Registers the element.
-pub(crate) fn define() {
-    element::define::<Status>();
+pub(crate) fn define(page: Rc<Page>) {
+    element::define(&KIND, move |face| Status::begin(&page, face));
 }
 
-/// One element in the page.
+/// One element in the page, as its attributes are.
 struct Status {
-    /// Followed until this is dropped; `None` where the attributes name nothing to follow.
-    _watch: Option<Rc<RefCell<Option<Watch>>>>,
+    hub: Rc<Hub>,
+    source: Source,
+    face: Face,
+    name: String,
+    /// What is shown, and in which quarter of an hour that was found out.
+    shown: Cell<Option<(Sight, i64)>>,
 }
 
-impl Instance for Status {
-    const NAME: &'static str = "beaconry-status";
-    const OBSERVED: &'static [&'static str] = &["device", "prefix", "label", "broker"];
-
-    fn connect(element: &HtmlElement) -> Self {
-        let device = element.get_attribute("device").unwrap_or_default();
-        let label = element
-            .get_attribute("label")
-            .filter(|label| !label.trim().is_empty());
-        let name = label.unwrap_or_else(|| fleet::display::shorten(device.trim(), 48));
-        let Some(view) = View::of(element, &name) else {
-            return Self { _watch: None };
+impl Status {
+    /// `None` where the attributes name nothing that could be followed: this then says why.
+    fn begin(page: &Rc<Page>, face: Face) -> Option<Rc<Self>> {
+        let attribute = |name| {
+            let value = face.attribute(name).unwrap_or_default();
+            let value = value.trim_ascii();
+            (!value.is_empty()).then(|| value.to_owned())
         };
-        let source = match Source::new(&device, element.get_attribute("prefix").as_deref()) {
-            Ok(source) => source,
-            Err(error) => return Self::problem(&view, error.message().to_owned()),
-        };
-        let broker = element.get_attribute("broker");
-        let page = PageAddress::current();
-        let url = match broker_url(&page, &module_url(), broker.as_deref()) {
-            Ok(url) => url,
-            Err(error) => return Self::problem(&view, error.to_string()),
-        };
-        let view = Rc::new(view);
-        // The hub's callback looks at the watch that is made together with it.
-        let watch: Rc<RefCell<Option<Watch>>> = Rc::default();
-        let redraw = {
-            let watch = Rc::downgrade(&watch);
-            let last = RefCell::new(None);
-            let view = Rc::clone(&view);
-            Rc::new(move || {
-                let Some(watch) = watch.upgrade() else { return };
-                let sight = watch.borrow().as_ref().map(Watch::sight);
-                if let Some(sight) = sight {
-                    let before = last.borrow().clone();
-                    let words = Words::of(sight, before.as_ref(), &view::clock_time);
-                    if before.as_ref() != Some(&words) {
-                        view.show(&words);
-                        *last.borrow_mut() = Some(words);
-                    }
-                }
-            })
-        };
-        view.show(&Words::of(Sight::Connecting, None, &view::clock_time));
-        let made = Hub::of(url).watch(source, redraw.clone());
-        *watch.borrow_mut() = Some(made);
-        redraw();
-        Self {
-            _watch: Some(watch),
+        let device = attribute("device").unwrap_or_default();
+        let label = attribute("label");
+        let name = label.unwrap_or_else(|| device.clone());
+        // An empty prefix is one: the topics then begin with `register/`.
+        let prefix = face.attribute("prefix");
+        let source =
+            Source::new(&device, prefix.as_deref()).map_err(|error| error.message().to_owned());
+        let url = broker_url(
+            &page.address,
+            &script_origin(),
+            attribute("broker").as_deref(),
+        )
+        .map_err(|error| error.message());
+        match (source, url) {
+            (Ok(source), Ok(url)) => {
+                let status = Rc::new(Self {
+                    hub: page.hub(url),
+                    source,
+                    face,
+                    name,
+                    shown: Cell::new(None),
+                });
+                status.hub.join(&status);
+                status.draw();
+                Some(status)
+            }
+            (Err(message), _) | (Ok(_), Err(message)) => {
+                Words::problem(message).show(&face, &name);
+                None
+            }
         }
     }
 }
 
-impl Status {
-    fn problem(view: &View, message: String) -> Self {
-        view.show(&Words::problem(message));
-        Self { _watch: None }
+impl Watcher for Status {
+    fn source(&self) -> &Source {
+        &self.source
+    }
+
+    fn draw(&self) {
+        let now = Some((self.hub.sight(&self.source), this_quarter_hour()));
+        if self.shown.replace(now) != now
+            && let Some((sight, _)) = now
+        {
+            // Milliseconds are exact in an f64 for 285,000 years.
+            #[allow(clippy::cast_precision_loss)]
+            let words = Words::of(sight, &|at| clock_time(at.0 as f64));
+            words.show(&self.face, &self.name);
+        }
+    }
+}
+
+impl Drop for Status {
+    fn drop(&mut self) {
+        self.hub.leave(&self.source);
     }
 }

@@ -1,154 +1,158 @@
 //! What the element says.
 
+use alloc::borrow::ToOwned as _;
+use alloc::string::String;
+
 use fleet::{Presence, PresenceKind, Timestamp};
 
+use crate::element::Face;
 use crate::hub::Sight;
 
 /// What is shown: a shape, a word, and more for those who want to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Words {
-    /// The shape and colour: a presence's word, `connecting`, `lost` or `problem`.
-    pub(crate) shape: &'static str,
+    /// The shape and colour, and the state's name as a part: a presence's word, `connecting`,
+    /// `lost` or `problem`.
+    shape: &'static str,
     /// The one word.
-    pub(crate) word: &'static str,
+    word: &'static str,
     /// Since when and why; may be empty.
-    pub(crate) detail: String,
-    /// The last presence that was known, for when the connection is lost.
-    known: Option<&'static str>,
+    detail: String,
 }
 
 impl Words {
-    /// For what is seen now; `before` is what was said last.
-    pub(crate) fn of(
-        sight: Sight,
-        before: Option<&Self>,
-        clock_time: &dyn Fn(Timestamp) -> String,
-    ) -> Self {
-        let known = before.and_then(|words| words.known);
-        let plain = |shape, word, detail: &str| Self {
+    /// For what is seen now.
+    pub(crate) fn of(sight: Sight, clock_time: &dyn Fn(Timestamp) -> String) -> Self {
+        let (shape, word, detail) = match sight {
+            Sight::Connecting => ("connecting", "connecting", String::new()),
+            Sight::Refused => (
+                "problem",
+                "no access",
+                "the broker refused this page".to_owned(),
+            ),
+            Sight::Forbidden => (
+                "problem",
+                "no access",
+                "the broker does not let this page follow it".to_owned(),
+            ),
+            Sight::Lost(PresenceKind::Unknown) => ("lost", "no connection", String::new()),
+            Sight::Lost(before) => {
+                let detail = ["was ", before.word()].concat();
+                ("lost", "no connection", detail)
+            }
+            Sight::Silent => ("unknown", "unknown", "no word from it yet".to_owned()),
+            Sight::Known(presence) => {
+                let word = presence.kind().word();
+                (word, word, detail(&presence, clock_time))
+            }
+        };
+        Self {
             shape,
             word,
-            detail: detail.to_owned(),
-            known,
-        };
-        match sight {
-            Sight::Connecting => plain("connecting", "connecting", ""),
-            Sight::Refused => plain("problem", "no access", "the broker refused this page"),
-            Sight::Lost => {
-                let detail = known.map_or(String::new(), |known| format!("was {known}"));
-                Self {
-                    detail,
-                    ..plain("lost", "no connection", "")
-                }
-            }
-            Sight::Silent => plain("unknown", "unknown", "no word from it yet"),
-            Sight::Known(presence) => Self::known(&presence, clock_time),
+            detail,
         }
     }
 
     /// The attributes name nothing that could be followed.
-    pub(crate) fn problem(message: String) -> Self {
+    pub(crate) const fn problem(message: String) -> Self {
         Self {
             shape: "problem",
             word: "not set up",
             detail: message,
-            known: None,
         }
     }
 
-    fn known(presence: &Presence, clock_time: &dyn Fn(Timestamp) -> String) -> Self {
-        let since = format!("since {}", clock_time(presence.since()));
-        let detail = match presence {
-            Presence::Online { .. }
-            | Presence::Unknown { .. }
-            | Presence::Sleeping {
-                wakes_about: None, ..
-            } => since,
-            Presence::Offline { reason, .. } => format!("{since}, {}", reason.message()),
-            Presence::Sleeping {
-                wakes_about: Some(wakes),
-                ..
-            } => {
-                format!("{since}, wakes about {}", clock_time(*wakes))
-            }
-            Presence::Stale { last_seen, .. } => {
-                format!("last heard of at {}", clock_time(*last_seen))
-            }
-        };
-        let word = presence.kind().word();
-        let known = (presence.kind() != PresenceKind::Unknown).then_some(word);
-        Self {
-            shape: word,
-            word,
-            detail,
-            known,
-        }
+    /// Shows them, with the device's name.
+    pub(crate) fn show(&self, face: &Face, name: &str) {
+        face.show(self.shape, name, self.word, &self.detail);
     }
+}
 
-    /// The whole as one sentence.
-    pub(crate) fn sentence(&self, name: &str) -> String {
-        let colon = if name.is_empty() { "" } else { ": " };
-        let space = if self.detail.is_empty() { "" } else { ", " };
-        format!("{name}{colon}{}{space}{}", self.word, self.detail)
-    }
+fn detail(presence: &Presence, clock_time: &dyn Fn(Timestamp) -> String) -> String {
+    let (when, more, at) = match presence {
+        Presence::Online { .. }
+        | Presence::Unknown { .. }
+        | Presence::Sleeping {
+            wakes_about: None, ..
+        } => (presence.since(), "", None),
+        Presence::Offline { since, reason } => {
+            return ["since ", &clock_time(*since), ", ", reason.message()].concat();
+        }
+        Presence::Sleeping {
+            since,
+            wakes_about: Some(wakes),
+        } => (*since, ", wakes about ", Some(*wakes)),
+        Presence::Stale { last_seen, .. } => {
+            return ["last heard of at ", &clock_time(*last_seen)].concat();
+        }
+    };
+    let at = at.map(clock_time).unwrap_or_default();
+    ["since ", &clock_time(when), more, &at].concat()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
     use fleet::OfflineReason;
 
-    fn words(sight: Sight, before: Option<&Words>) -> Words {
-        Words::of(sight, before, &|at| format!("t{}", at.0))
+    fn words(sight: Sight) -> Words {
+        Words::of(sight, &|at| format!("t{}", at.0))
     }
 
     #[test]
     fn each_presence_says_since_when_and_why() {
         let since = Timestamp(5);
-        let online = words(Sight::Known(Presence::Online { since }), None);
-        assert_eq!(online.sentence("door"), "door: online, since t5");
-        let offline = Presence::Offline {
-            since,
-            reason: OfflineReason::KeepAliveTimeout,
-        };
-        let offline = words(Sight::Known(offline), None);
-        assert_eq!(offline.sentence(""), "offline, since t5, stopped answering");
-        let stale = Presence::Stale {
-            since,
-            last_seen: Timestamp(2),
-        };
-        assert_eq!(
-            words(Sight::Known(stale), None).detail,
-            "last heard of at t2"
-        );
-        let asleep = Presence::Sleeping {
-            since,
-            wakes_about: Some(Timestamp(15)),
-        };
-        assert_eq!(
-            words(Sight::Known(asleep), None).detail,
-            "since t5, wakes about t15"
-        );
+        for (presence, expected) in [
+            (Presence::Online { since }, ("online", "since t5")),
+            (Presence::Unknown { since }, ("unknown", "since t5")),
+            (
+                Presence::Offline {
+                    since,
+                    reason: OfflineReason::KeepAliveTimeout,
+                },
+                ("offline", "since t5, stopped answering"),
+            ),
+            (
+                Presence::Stale {
+                    since,
+                    last_seen: Timestamp(2),
+                },
+                ("stale", "last heard of at t2"),
+            ),
+            (
+                Presence::Sleeping {
+                    since,
+                    wakes_about: None,
+                },
+                ("sleeping", "since t5"),
+            ),
+            (
+                Presence::Sleeping {
+                    since,
+                    wakes_about: Some(Timestamp(15)),
+                },
+                ("sleeping", "since t5, wakes about t15"),
+            ),
+        ] {
+            let words = words(Sight::Known(presence));
+            assert_eq!((words.word, words.detail.as_str()), expected);
+            assert_eq!(words.shape, words.word);
+        }
     }
 
     #[test]
-    fn a_lost_connection_says_what_was_known_until_there_is_news() {
-        let online = words(
-            Sight::Known(Presence::Online {
-                since: Timestamp(5),
-            }),
-            None,
-        );
-        let lost = words(Sight::Lost, Some(&online));
+    fn a_lost_connection_says_what_was_known() {
+        let lost = words(Sight::Lost(PresenceKind::Online));
         assert_eq!((lost.shape, lost.detail.as_str()), ("lost", "was online"));
-        let still = words(Sight::Lost, Some(&lost));
-        assert_eq!(still, lost);
-        let unknown = words(
-            Sight::Known(Presence::Unknown {
-                since: Timestamp(6),
-            }),
-            Some(&still),
-        );
-        assert_eq!(words(Sight::Lost, Some(&unknown)).detail, "");
+        let lost = words(Sight::Lost(PresenceKind::Unknown));
+        assert_eq!((lost.shape, lost.detail.as_str()), ("lost", ""));
+    }
+
+    #[test]
+    fn no_access_is_told_from_no_word() {
+        assert_eq!(words(Sight::Refused).shape, "problem");
+        assert_eq!(words(Sight::Forbidden).word, "no access");
+        assert_eq!(words(Sight::Silent).word, "unknown");
     }
 }
