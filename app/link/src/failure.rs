@@ -78,9 +78,9 @@ impl fmt::Display for TransportFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::PageAddress;
     use alloc::borrow::ToOwned as _;
     use alloc::string::ToString as _;
-    use crate::address::PageAddress;
 
     fn failure(url: &str) -> TransportFailure {
         let page = PageAddress {

@@ -199,16 +199,12 @@ impl Schedule {
             dirty: false,
             listed: false,
         };
-        match self.free.pop() {
-            Some(slot) => {
-                self.states[slot] = state;
-                slot
-            }
-            None => {
-                self.states.push(state);
-                self.states.len() - 1
-            }
+        if let Some(slot) = self.free.pop() {
+            self.states[slot] = state;
+            return slot;
         }
+        self.states.push(state);
+        self.states.len() - 1
     }
 
     fn remove(&mut self, slot: Slot) {

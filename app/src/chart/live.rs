@@ -417,7 +417,11 @@ impl Source {
                 let latest = self.text(data.reading_at(metric, last)?);
                 let (low, high) = data.extremes(metric)?;
                 let (low, high) = (self.text(low), self.text(high));
-                Some(format!("{name} {latest}, between {low} and {high}"))
+                Some(if low == high {
+                    format!("{name} {latest}")
+                } else {
+                    format!("{name} {latest}, between {low} and {high}")
+                })
             })
             .collect();
         format!("{}: {}", self.title, lines.join("; "))

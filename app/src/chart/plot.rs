@@ -46,7 +46,7 @@ impl Plot {
         hovered: impl Fn(Option<usize>) + 'static,
     ) -> Result<Self, JsValue> {
         let palette = Palette::current();
-        let callbacks = Callbacks::new(hovered);
+        let callbacks = Callbacks::new(options.on_off, hovered);
         let data = Array::new();
         for _ in 0..=options.names.len() {
             data.push(&Array::new());
@@ -169,6 +169,9 @@ fn build_options(options: &PlotOptions, palette: &Palette, callbacks: &Callbacks
     set(&across, "size", &32.into());
     let up = axis(callbacks.values.as_ref());
     set(&up, "size", &56.into());
+    if options.on_off {
+        set(&up, "splits", &Array::of2(&0.into(), &1.into()));
+    }
 
     let vertical = if options.on_off {
         let range = Array::of2(&(-0.1).into(), &1.1.into());
@@ -230,7 +233,7 @@ struct Callbacks {
 }
 
 impl Callbacks {
-    fn new(hovered: impl Fn(Option<usize>) + 'static) -> Self {
+    fn new(on_off: bool, hovered: impl Fn(Option<usize>) + 'static) -> Self {
         Self {
             times: Closure::new(|_, splits: Array| {
                 let times: Vec<f64> = splits.iter().filter_map(|time| time.as_f64()).collect();
@@ -241,8 +244,12 @@ impl Callbacks {
                     .map(|time| JsValue::from(clock(time, seconds)))
                     .collect()
             }),
-            values: Closure::new(|_, splits: Array| {
-                let label = |value: f64| JsValue::from(format::number(value));
+            values: Closure::new(move |_, splits: Array| {
+                let label = |value: f64| match (on_off, value > 0.5) {
+                    (false, _) => JsValue::from(format::number(value)),
+                    (true, true) => JsValue::from("on"),
+                    (true, false) => JsValue::from("off"),
+                };
                 splits
                     .iter()
                     .map(|value| value.as_f64().map_or(JsValue::NULL, label))

@@ -244,16 +244,15 @@ impl Core {
     /// Someone looks at this device: more readings and its raw messages are kept.
     pub fn open(&mut self, device: DeviceKey) {
         self.series.open(device);
-        match self.open.iter_mut().find(|(key, _)| *key == device) {
-            Some((_, open)) => open.viewers += 1,
-            None => {
-                let open = Open {
-                    viewers: 1,
-                    ..Open::default()
-                };
-                self.open.push((device, open));
-            }
+        if let Some((_, open)) = self.open.iter_mut().find(|(key, _)| *key == device) {
+            open.viewers += 1;
+            return;
         }
+        let open = Open {
+            viewers: 1,
+            ..Open::default()
+        };
+        self.open.push((device, open));
     }
 
     /// Someone does not look at it any more.

@@ -15,7 +15,7 @@
 //! | [`open(key)`](AppState::open), then [`device(key)`](AppState::device) | [`DeviceView`]: presence and its history, readings, chart groups, position, faults, known commands |
 //! | [`commands(key)`](AppState::commands), [`send(key, request)`](AppState::send) | the commands with their states and answers; a new one |
 //! | [`messages(key)`](AppState::messages) | the raw messages since `open` |
-//! | [`now()`](AppState::now), [`format`] | the time to a second; numbers, “12 s ago”, sizes |
+//! | [`now()`](AppState::now), [`mod@format`] | the time to a second; numbers, “12 s ago”, sizes |
 //! | `layout`, `window` | remembered choices |
 //! | [`Sparkline`](crate::chart::Sparkline), [`LiveChart`](crate::chart::LiveChart) | components that draw |
 //!

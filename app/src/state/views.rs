@@ -26,7 +26,8 @@ pub struct CardView {
     /// When it last sent something.
     pub last_seen: Option<Timestamp>,
     /// Its most telling readings, at most [`CardView::VALUES`]: numbers with a unit,
-    /// temperature and humidity first, then other numbers, then truth values.
+    /// temperature and humidity first, then other numbers, then what was set rather than
+    /// measured, then truth values.
     pub values: Vec<ValueView>,
     /// How many more metrics it has.
     pub more_values: usize,
@@ -205,13 +206,23 @@ pub fn commands(device: &Device) -> Vec<Command> {
 /// The most telling first.
 fn rank(metric: &fleet::Metric) -> u8 {
     match (metric.value(), metric.unit()) {
+        (Value::Number(_), _) if is_setting(metric.name()) => 4,
         (Value::Number(_), Some("°C" | "°F" | "K")) => 0,
         (Value::Number(_), Some("%")) => 1,
         (Value::Number(_), Some(_)) => 2,
         (Value::Number(_), None) => 3,
-        (Value::Bool(_), _) => 4,
-        (Value::Text(_), _) => 5,
+        (Value::Bool(_), _) => 5,
+        (Value::Text(_), _) => 6,
     }
+}
+
+/// What a device was told rather than what it measures: it tells little, and hardly moves.
+fn is_setting(name: &str) -> bool {
+    const WORDS: [&str; 5] = ["target", "setpoint", "threshold", "interval", "limit"];
+    WORDS.iter().any(|word| {
+        let mut windows = name.as_bytes().windows(word.len());
+        windows.any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
+    })
 }
 
 fn metric_key(index: usize) -> Option<MetricKey> {
@@ -233,7 +244,8 @@ mod tests {
 
     #[test]
     fn a_card_shows_the_most_telling_values_and_counts_the_rest() {
-        let view = view(r#"{"name":"n","on":true,"a":1,"humidity_pct":40,"temp":23.64}"#);
+        let view =
+            view(r#"{"name":"n","on":true,"temp_Target":20,"a":1,"humidity_pct":40,"temp":23.64}"#);
         let card = &view.card;
         let texts: Vec<&str> = card
             .values
@@ -241,7 +253,7 @@ mod tests {
             .map(|value| value.text.as_str())
             .collect();
         assert_eq!(texts, ["23.64", "40", "1"]);
-        assert_eq!(card.more_values, 2);
+        assert_eq!(card.more_values, 3);
         let trend = card.trend.unwrap();
         assert_eq!(view.value(trend).unwrap().name, "temp");
         assert_eq!(
