@@ -180,17 +180,43 @@ pub fn ConnectionBanner() -> impl IntoView {
                             {wait}
                         </span> {advice}
                     </p>
-                    <button
-                        type="button"
-                        class="button small"
-                        data-testid="try-now"
-                        on:click=move |_| state.reconnect()
-                    >
-                        "Try now"
-                    </button>
+                    <TryAgain small=true />
                 </div>
             </div>
         })
+    }
+}
+
+/// Tries at once; what has stopped for good begins anew with the page.
+#[component]
+pub fn TryAgain(
+    /// In a line of text.
+    #[prop(optional)]
+    small: bool,
+) -> impl IntoView {
+    let state = AppState::expect();
+    let stopped = Memo::new(move |_| state.connection().with(|view| link_word(view) == "stopped"));
+    let press = move |_| {
+        if stopped.get_untracked() {
+            if let Some(window) = web_sys::window() {
+                // Fails only where scripts may not navigate.
+                let _ = window.location().reload();
+            }
+        } else {
+            state.reconnect();
+        }
+    };
+    view! {
+        <button
+            type="button"
+            class="button"
+            class:small=small
+            class:primary=!small
+            data-testid=small.then_some("try-now")
+            on:click=press
+        >
+            {move || if stopped.get() { "Reload the page" } else { "Try now" }}
+        </button>
     }
 }
 

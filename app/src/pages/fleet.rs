@@ -7,7 +7,7 @@ use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 
 use crate::app::set_title;
-use crate::components::connection::sentence;
+use crate::components::connection::{TryAgain, sentence};
 use crate::components::copy::CopyButton;
 use crate::components::device_card::DeviceCard;
 use crate::components::icon::Icon;
@@ -351,9 +351,7 @@ fn NoDevices() -> impl IntoView {
                 <h2>"Not connected to the broker"</h2>
                 <p class="wrap-anywhere">{sentence(&why)}</p>
                 <p>"Devices appear here as soon as the connection is there."</p>
-                <button type="button" class="button primary" on:click=move |_| state.reconnect()>
-                    "Try now"
-                </button>
+                <TryAgain />
             </section>
         }
         .into_any(),

@@ -175,7 +175,7 @@ fn Body(message: Arc<RawMessage>) -> impl IntoView {
     };
     let payload = message.payload.clone();
     let shown = Memo::new(move |_| match form.get() {
-        Form::Json => pretty.clone().unwrap_or_default(),
+        Form::Json => visible(pretty.as_deref().unwrap_or_default()),
         Form::Text => visible(text.as_deref().unwrap_or_default()),
         Form::Hex => hex(&payload, SHOWN),
     });
