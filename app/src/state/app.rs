@@ -10,8 +10,7 @@ use gloo_timers::callback::Interval;
 use leptos::prelude::*;
 use link::{BrokerUrl, Link, LinkEvent, PageAddress, TransportFailure, random};
 use mqtt::client::{ClientOptions, Event};
-use mqtt::{Instant, QoS, ReasonCode, Subscription, TopicFilter, Utf8String};
-use web_sys::UrlSearchParams;
+use mqtt::{Instant, TopicFilter, Utf8String};
 
 use super::connection::ConnectionView;
 use super::core::Core;
@@ -21,6 +20,7 @@ use super::preferences::{self, ChartWindow, Choice, Layout};
 use super::series::Series;
 use super::slots::{Commands, Messages, Slots, View};
 use super::views::{CardView, DeviceView};
+use super::wanted::{Wanted, refusal, subscription};
 use crate::chart::frame::{Drawable, FrameLoop, Phase};
 
 /// What the screen shows; see the [module](super) for how it is used.
@@ -517,57 +517,6 @@ impl Inner {
     }
 }
 
-/// What the page's address asks for.
-#[derive(Debug, Default)]
-struct Wanted {
-    broker: Option<String>,
-    topics: Vec<TopicFilter>,
-}
-
-impl Wanted {
-    fn from_page() -> Self {
-        let search = web_sys::window().and_then(|window| window.location().search().ok());
-        let parameters = search.and_then(|search| UrlSearchParams::new_with_str(&search).ok());
-        let parameter = |name| parameters.as_ref().and_then(|all| all.get(name));
-        Self {
-            broker: parameter("broker"),
-            topics: topics(parameter("topics").as_deref()),
-        }
-    }
-}
-
-/// The filters in `wanted`, separated by commas; everything, if there is none.
-fn topics(wanted: Option<&str>) -> Vec<TopicFilter> {
-    let wanted = wanted.unwrap_or_default().split(',').map(str::trim);
-    let filters: Vec<TopicFilter> = wanted
-        .filter_map(|filter| TopicFilter::try_from(filter).ok())
-        .collect();
-    if filters.is_empty() {
-        TopicFilter::try_from("#").into_iter().collect()
-    } else {
-        filters
-    }
-}
-
-/// At the `QoS` that each message was published with, and without Retain As Published, so
-/// that the retain flag means “out of the broker's store”.
-fn subscription(topic_filter: TopicFilter) -> Subscription {
-    Subscription::new(topic_filter, QoS::ExactlyOnce)
-}
-
-/// What to say when the broker refuses some of the filters.
-fn refusal(topic_filters: &[TopicFilter], reason_codes: &[ReasonCode]) -> Option<String> {
-    let refused = topic_filters
-        .iter()
-        .zip(reason_codes)
-        .find(|(_, code)| **code as u8 >= 0x80);
-    refused.map(|(filter, code)| {
-        format!(
-            "The broker refused the topics “{filter}” ({code}). Name others that it allows in this page's address: ?topics=a/%23,b/%23"
-        )
-    })
-}
-
 /// Runs `clean_up` when the calling component goes. The page has one thread, which
 /// `on_cleanup` cannot know.
 fn on_local_cleanup(clean_up: impl FnOnce() + 'static) {
@@ -596,31 +545,4 @@ fn whole(millis: f64) -> i64 {
 fn is_visible() -> bool {
     let document = web_sys::window().and_then(|window| window.document());
     document.is_none_or(|document| !document.hidden())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn filters(wanted: Option<&str>) -> Vec<String> {
-        topics(wanted)
-            .iter()
-            .map(|filter| filter.as_str().to_owned())
-            .collect()
-    }
-
-    #[test]
-    fn everything_is_subscribed_to_unless_the_address_names_topics() {
-        assert_eq!(filters(None), ["#"]);
-        assert_eq!(filters(Some("")), ["#"]);
-        assert_eq!(filters(Some("a/#, b/+/c,#bad")), ["a/#", "b/+/c"]);
-    }
-
-    #[test]
-    fn a_refused_filter_is_named() {
-        let all = topics(None);
-        assert_eq!(refusal(&all, &[ReasonCode::GrantedQoS2]), None);
-        let notice = refusal(&all, &[ReasonCode::NotAuthorized]).unwrap();
-        assert!(notice.contains("“#”") && notice.contains("not authorized"));
-    }
 }

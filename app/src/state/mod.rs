@@ -58,6 +58,7 @@ pub mod preferences;
 pub mod series;
 mod slots;
 pub mod views;
+mod wanted;
 
 pub use app::{AppState, Figures};
 pub use connection::ConnectionView;
