@@ -127,9 +127,10 @@ fn draw(canvas: &HtmlCanvasElement, size: (f64, f64), readings: &impl Fn(Draw<'_
     let _ = context.set_transform(ratio, 0.0, 0.0, ratio, 0.0, 0.0);
     context.clear_rect(0.0, 0.0, width, height);
     let frame = Frame {
-        left: PADDING,
+        // The area begins at the edge; only the end point needs room.
+        left: 0.0,
         top: PADDING,
-        width: (width - 2.0 * PADDING).max(1.0),
+        width: (width - PADDING).max(1.0),
         height: (height - 2.0 * PADDING).max(1.0),
     };
     readings(&mut |times, values| paint(&context, &trace(times, values, frame), height));

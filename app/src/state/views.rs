@@ -218,7 +218,14 @@ fn rank(metric: &fleet::Metric) -> u8 {
 
 /// What a device was told rather than what it measures: it tells little, and hardly moves.
 fn is_setting(name: &str) -> bool {
-    const WORDS: [&str; 5] = ["target", "setpoint", "threshold", "interval", "limit"];
+    const WORDS: [&str; 6] = [
+        "target",
+        "setpoint",
+        "set_point",
+        "threshold",
+        "interval",
+        "limit",
+    ];
     WORDS.iter().any(|word| {
         let mut windows = name.as_bytes().windows(word.len());
         windows.any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
