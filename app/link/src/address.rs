@@ -70,7 +70,7 @@ impl core::error::Error for UrlError {}
 impl PageAddress {
     /// The address of the page that this runs in; outside a page, `localhost`.
     pub fn current() -> Self {
-        let location = web_sys::window().map(|window| window.location());
+        let location = crate::window().map(|window| window.location());
         let part = |part: fn(&web_sys::Location) -> Result<String, wasm_bindgen::JsValue>| {
             location.as_ref().and_then(|location| part(location).ok())
         };

@@ -26,7 +26,7 @@ impl Clock {
 
     /// Begins at the page's own epoch.
     pub fn new() -> Self {
-        let performance = web_sys::window().and_then(|window| window.performance());
+        let performance = crate::window().and_then(|window| window.performance());
         let (steady, wall) = read(performance.as_ref());
         Self {
             performance,

@@ -20,6 +20,7 @@ use crate::failure::TransportFailure;
 use crate::listener::Listener;
 use crate::socket::{Socket, SocketEvent};
 use crate::timer::Timer;
+use crate::window;
 
 /// What a [`Link`] tells its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,6 +153,11 @@ impl Link {
         self.0.client.borrow().state().clone()
     }
 
+    /// Looks at where the client stands, without a copy of it.
+    pub fn with_state<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(self.0.client.borrow().state())
+    }
+
     /// How many publications wait for their end, and the bytes that they take.
     pub fn queued(&self) -> (usize, usize) {
         self.0.client.borrow().queued()
@@ -193,14 +199,14 @@ impl Drop for Link {
 
 impl Inner {
     fn listen(self: &Rc<Self>) {
-        let Some(window) = web_sys::window() else {
+        let Some(window) = window() else {
             return;
         };
-        let on = |target: &web_sys::EventTarget, name| {
+        let on = |target: &web_sys::EventTarget, name: &'static str| {
             let weak = Rc::downgrade(self);
-            Listener::new(target, name, move |event| {
+            Listener::new(target, name, move |_| {
                 // `visibilitychange` also comes when the page is hidden.
-                let concerns_us = event.type_() != "visibilitychange" || is_visible();
+                let concerns_us = name != "visibilitychange" || is_visible();
                 if let Some(inner) = weak.upgrade()
                     && concerns_us
                 {
@@ -370,6 +376,6 @@ fn write_all(client: &mut Client, socket: &Socket) {
 }
 
 fn is_visible() -> bool {
-    let document = web_sys::window().and_then(|window| window.document());
+    let document = window().and_then(|window| window.document());
     document.is_none_or(|document| document.visibility_state() == VisibilityState::Visible)
 }

@@ -42,6 +42,19 @@ pub mod random;
 mod socket;
 mod timer;
 
+use wasm_bindgen::prelude::wasm_bindgen;
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(thread_local_v2, js_name = window)]
+    static WINDOW: Option<web_sys::Window>;
+}
+
+/// The page's window, looked for in one place; `web_sys` looks in four.
+fn window() -> Option<web_sys::Window> {
+    WINDOW.with(Option::clone)
+}
+
 pub use address::{BrokerUrl, PageAddress, UrlError};
 pub use clock::Clock;
 pub use driver::{Link, LinkEvent};

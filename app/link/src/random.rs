@@ -9,18 +9,21 @@ use mqtt::Utf8String;
 /// pages without TLS too (`http://192.168…`).
 pub fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    let crypto = web_sys::window().and_then(|window| window.crypto().ok());
-    let filled =
-        crypto.is_some_and(|crypto| crypto.get_random_values_with_u8_array(&mut bytes).is_ok());
+    fill(&mut bytes);
+    bytes
+}
+
+fn fill(bytes: &mut [u8]) {
+    let crypto = crate::window().and_then(|window| window.crypto().ok());
+    let filled = crypto.is_some_and(|crypto| crypto.get_random_values_with_u8_array(bytes).is_ok());
     if !filled {
         // Good enough for names that only must not collide by accident.
-        for byte in &mut bytes {
+        for byte in bytes {
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
             let random = (js_sys::Math::random() * 256.0) as u8;
             *byte = random;
         }
     }
-    bytes
 }
 
 /// A UUID of version 4 (RFC 9562).

@@ -52,29 +52,32 @@ impl Socket {
 
         let (incoming, own_url) = (report.clone(), url.clone());
         let on_message = Listener::new(&socket, "message", move |event| {
-            let Ok(event) = event.dyn_into::<MessageEvent>() else {
-                return;
-            };
-            incoming(match event.data().dyn_into::<ArrayBuffer>() {
-                Ok(buffer) => SocketEvent::Bytes(Uint8Array::new(&buffer).to_vec().into()),
-                // MQTT is binary frames `[MQTT-6.0.0-1]`: whoever sends text speaks
-                // something else.
-                Err(_) => SocketEvent::Closed(TransportFailure {
-                    was_open: true,
-                    ..failure(&own_url, Some("the server sent a text frame".to_owned()))
-                }),
-            });
+            incoming(
+                match event
+                    .unchecked_into::<MessageEvent>()
+                    .data()
+                    .dyn_into::<ArrayBuffer>()
+                {
+                    Ok(buffer) => SocketEvent::Bytes(Uint8Array::new(&buffer).to_vec().into()),
+                    // MQTT is binary frames `[MQTT-6.0.0-1]`: whoever sends text speaks
+                    // something else.
+                    Err(_) => SocketEvent::Closed(TransportFailure {
+                        was_open: true,
+                        ..failure(&own_url, Some("the server sent a text frame".to_owned()))
+                    }),
+                },
+            );
         });
 
         // `error` carries nothing, and `close` always follows it.
         let url = url.clone();
         let on_close = Listener::new(&socket, "close", move |event| {
-            let event = event.dyn_into::<CloseEvent>().ok();
+            let event = event.unchecked_into::<CloseEvent>();
             report(SocketEvent::Closed(TransportFailure {
                 url: url.clone(),
                 was_open: was_open.get(),
-                code: event.as_ref().map_or(1006, CloseEvent::code),
-                reason: event.as_ref().map(CloseEvent::reason).unwrap_or_default(),
+                code: event.code(),
+                reason: event.reason(),
             }));
         });
         Ok(Self {

@@ -29,7 +29,7 @@ impl Timer {
         // A browser takes a signed number; the longest is 24 days.
         let millis = i32::try_from(millis).unwrap_or(i32::MAX);
         let callback = self.callback.as_ref().unchecked_ref();
-        let id = web_sys::window().and_then(|window| {
+        let id = crate::window().and_then(|window| {
             window
                 .set_timeout_with_callback_and_timeout_and_arguments_0(callback, millis)
                 .ok()
@@ -39,7 +39,7 @@ impl Timer {
 
     /// Does not go off any more, until it is started again.
     pub fn stop(&self) {
-        if let (Some(id), Some(window)) = (self.id.take(), web_sys::window()) {
+        if let (Some(id), Some(window)) = (self.id.take(), crate::window()) {
             window.clear_timeout_with_handle(id);
         }
     }

@@ -3,6 +3,9 @@
 
 const SVG = 'http://www.w3.org/2000/svg';
 
+// A ring: nothing is known.
+const RING = 'M8 1a7 7 0 1 1 0 14A7 7 0 0 1 8 1ZM8 3a5 5 0 1 0 0 10A5 5 0 0 0 8 3Z';
+
 /// A form for each presence, so that none is told by its colour alone.
 const SHAPES = {
   // A disc with a tick.
@@ -15,9 +18,9 @@ const SHAPES = {
   offline: 'M8 1a7 7 0 1 1 0 14A7 7 0 0 1 8 1ZM5.6 4.5 4.5 5.6 6.9 8 4.5 10.4 5.6 11.5 8 9.1 10.4 11.5 11.5 10.4 9.1 8 11.5 5.6 10.4 4.5Z',
   // A square on its corner with a mark.
   problem: 'M8 0 16 8 8 16 0 8ZM7.2 4h1.6v5H7.2ZM7.2 10.4h1.6v1.6H7.2Z',
+  // The ring, struck through.
+  lost: 'M8 1a7 7 0 1 1 0 14A7 7 0 0 1 8 1ZM8 3a5 5 0 1 0 0 10A5 5 0 0 0 8 3ZM4.5 5.3 5.3 4.5 11.5 10.7 10.7 11.5Z',
 };
-// A ring: nothing is known.
-const RING = 'M8 1a7 7 0 1 1 0 14A7 7 0 0 1 8 1ZM8 3a5 5 0 1 0 0 10A5 5 0 0 0 8 3Z';
 
 /// Where this module was loaded from: the broker's own host.
 export const scriptOrigin = () => new URL(import.meta.url).origin;

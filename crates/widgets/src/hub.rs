@@ -201,15 +201,20 @@ impl Hub {
 
     /// What can be said of the device of `source` now.
     pub(crate) fn sight(&self, source: &Source) -> Sight {
-        match self.link.state() {
-            State::Connected { .. } => {}
-            State::CredentialsNeeded { .. } | State::Stopped { .. } => return Sight::Refused,
-            State::Opening { .. } | State::Connecting { .. } | State::Waiting { .. } => {
+        let connected = self.link.with_state(|state| match state {
+            State::Connected { .. } => Some(true),
+            State::Opening { .. } | State::Connecting { .. } | State::Waiting { .. } => Some(false),
+            State::CredentialsNeeded { .. } | State::Stopped { .. } => None,
+        });
+        match connected {
+            Some(true) => {}
+            Some(false) => {
                 return match self.look(source) {
                     Some((_, before)) => Sight::Lost(before),
                     None => Sight::Connecting,
                 };
             }
+            None => return Sight::Refused,
         }
         if let Some((presence, _)) = self.look(source) {
             return Sight::Known(presence);

@@ -16,25 +16,19 @@ use crate::{
     workspace::{WASM, Workspace},
 };
 
-/// wasm-bindgen's name for the module; the script names it in one place.
+/// wasm-bindgen's name for the module; the glue names it in one place.
 const MODULE: &str = "beaconry_widgets_bg.wasm";
 
-/// What rustc's wasm32 target turns on by itself; wasm-opt must accept it in its input.
-const FEATURES: &[&str] = &[
-    "--enable-bulk-memory",
-    "--enable-multivalue",
-    "--enable-mutable-globals",
-    "--enable-nontrapping-float-to-int",
-    "--enable-reference-types",
-    "--enable-sign-ext",
-];
+/// The most that a page which embeds a widget has to load, in bytes after brotli.
+const BUDGET: u64 = 60_000;
 
 /// Builds the widgets and puts them into `embed`, anew.
 pub(crate) fn build(workspace: &Workspace, tools: &WasmTools, embed: &Path) -> Result<()> {
     let compiled = compile(workspace)?;
     let bindings = bind(workspace, tools, &compiled)?;
     let module = optimize(workspace, &bindings)?;
-    assemble(&bindings, &module, embed)
+    assemble(workspace, &bindings, &module, embed)?;
+    weigh(workspace, embed)
 }
 
 fn compile(workspace: &Workspace) -> Result<PathBuf> {
@@ -44,17 +38,46 @@ fn compile(workspace: &Workspace) -> Result<PathBuf> {
             "build",
             "--package",
             "beaconry-widgets",
+            // Without std: see crates/widgets/src/bundle.rs.
+            "--no-default-features",
             "--lib",
             "--profile",
             "wasm",
         ])
         .args(["--target", WASM])
+        // Only these, so that the dashboard's crates need not be built again for other flags.
+        .env("CARGO_ENCODED_RUSTFLAGS", short_paths(workspace)?)
         .current_dir(&workspace.root);
     Step::new("building the widgets").run(locked_in_ci(&mut cargo))?;
     Ok(workspace
         .target
         .join(WASM)
         .join("wasm/beaconry_widgets.wasm"))
+}
+
+/// Each place that can panic names its file. The widgets never say it, and a builder's home
+/// folder is nobody's business: so the names are short, and the same on every machine.
+fn short_paths(workspace: &Workspace) -> Result<String> {
+    let mut rustc = command::new("rustc");
+    rustc
+        .args(["--print", "sysroot"])
+        .current_dir(&workspace.root);
+    let sysroot = command::stdout(&mut rustc)?;
+    let library = format!("{sysroot}/lib/rustlib/src/rust/library");
+    let mut flags = vec![format!("--remap-path-prefix={library}=")];
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
+    let registries = home.map(|home| home.join("registry/src"));
+    for registry in registries
+        .into_iter()
+        .filter_map(|all| fs::read_dir(all).ok())
+    {
+        for place in registry {
+            flags.push(format!("--remap-path-prefix={}=", place?.path().display()));
+        }
+    }
+    // The separator that cargo wants here: paths may hold spaces.
+    Ok(flags.join("\u{1f}"))
 }
 
 fn bind(workspace: &Workspace, tools: &WasmTools, compiled: &Path) -> Result<PathBuf> {
@@ -77,8 +100,20 @@ fn optimize(workspace: &Workspace, bindings: &Path) -> Result<PathBuf> {
     let mut wasm_opt = command::new("node");
     wasm_opt
         .current_dir(&workspace.root)
-        .args(["node_modules/binaryen/bin/wasm-opt", "-Oz"])
-        .args(FEATURES)
+        .args(["node_modules/binaryen/bin/wasm-opt", "--strip-dwarf"])
+        // A function that is called once is smaller where it is called, but brotli finds less
+        // in it that it has seen before.
+        .args([
+            "-Oz",
+            "--converge",
+            "--one-caller-inline-max-function-size",
+            "0",
+        ])
+        .args([
+            "--strip-debug",
+            "--strip-producers",
+            "--strip-target-features",
+        ])
         .arg("--output")
         .arg(&optimized)
         .arg(bindings.join(MODULE));
@@ -86,36 +121,70 @@ fn optimize(workspace: &Workspace, bindings: &Path) -> Result<PathBuf> {
     Ok(optimized)
 }
 
-/// Names everything but the script by its content, tells the script, and lets it start by itself.
-fn assemble(bindings: &Path, module: &Path, embed: &Path) -> Result<()> {
-    let mut script = fs::read_to_string(bindings.join("beaconry_widgets.js"))?;
+/// Names everything but the script by its content, and writes the script, which loads it all at
+/// once instead of one after the other.
+fn assemble(workspace: &Workspace, bindings: &Path, module: &Path, embed: &Path) -> Result<()> {
     if embed.exists() {
         fs::remove_dir_all(embed)?;
     }
     fs::create_dir_all(embed)?;
 
-    let wasm = fs::read(module)?;
-    let name = format!("beaconry-{}_bg.wasm", fingerprint::of_bytes(&wasm));
-    fs::write(embed.join(&name), wasm)?;
-    rename(&mut script, MODULE, &name)?;
+    let mut glue = fs::read_to_string(bindings.join("beaconry_widgets.js"))?;
+    let wasm = publish(embed, "widgets", "wasm", &fs::read(module)?)?;
+    rename(&mut glue, MODULE, &wasm)?;
 
+    let mut imports = Vec::new();
     let mut snippets = Vec::new();
     fingerprint::collect(&bindings.join("snippets"), &mut snippets)?;
     for snippet in snippets {
-        let content = fs::read(&snippet)?;
         let stem = snippet.file_stem().unwrap_or_default().to_string_lossy();
-        let name = format!("{stem}-{}.js", fingerprint::of_bytes(&content));
-        fs::write(embed.join(&name), content)?;
+        let content = minified(workspace, &snippet)?;
+        let name = publish(embed, &stem, "js", content.as_bytes())?;
         let old = snippet
             .strip_prefix(bindings)?
             .to_string_lossy()
             .replace('\\', "/");
-        rename(&mut script, &old, &name)?;
+        rename(&mut glue, &old, &name)?;
+        imports.push(format!("import('./{name}')"));
     }
 
-    // wasm-bindgen leaves the start to the page; the pages that these widgets are for hold one tag.
-    script.push_str("\n__wbg_init().catch((error) => console.error('beaconry:', error));\n");
+    let whole = workspace.scratch().join("widgets-glue.js");
+    fs::write(&whole, glue)?;
+    let glue = publish(embed, "glue", "js", minified(workspace, &whole)?.as_bytes())?;
+    imports.insert(0, format!("import('./{glue}')"));
+
+    let script = format!(
+        "const wasm = fetch(new URL('./{wasm}', import.meta.url));\n\
+         Promise.all([{}, wasm])\n  \
+         .then(([glue]) => glue.default({{ module_or_path: wasm }}))\n  \
+         .catch((error) => console.error('beaconry: the widgets did not start:', error));\n",
+        imports.join(", ")
+    );
     fs::write(embed.join("beaconry.js"), script).context("cannot write the widgets' script")
+}
+
+/// Writes a file that is named by its content, and gives its name.
+fn publish(embed: &Path, stem: &str, ending: &str, content: &[u8]) -> Result<String> {
+    let name = format!("{stem}-{}.{ending}", fingerprint::of_bytes(content));
+    fs::write(embed.join(&name), content).context("cannot write into dist/embed")?;
+    Ok(name)
+}
+
+fn minified(workspace: &Workspace, script: &Path) -> Result<String> {
+    command::stdout(
+        command::new("node")
+            .current_dir(&workspace.root)
+            .arg("node_modules/terser/bin/terser")
+            .arg(script)
+            .args([
+                "--module",
+                "--ecma",
+                "2022",
+                "--mangle",
+                "--compress",
+                "passes=3",
+            ]),
+    )
 }
 
 fn rename(script: &mut String, old: &str, new: &str) -> Result<()> {
@@ -123,5 +192,28 @@ fn rename(script: &mut String, old: &str, new: &str) -> Result<()> {
         bail!("the widgets' script does not name {old}: wasm-bindgen changed how it writes it");
     }
     *script = script.replace(old, new);
+    Ok(())
+}
+
+/// Says what a page has to load for its widgets, and fails when that is too much.
+fn weigh(workspace: &Workspace, embed: &Path) -> Result<()> {
+    const SCRIPT: &str = "const [dir] = process.argv.slice(1); let sum = 0;
+        for (const name of fs.readdirSync(dir)) {
+            const size = zlib.brotliCompressSync(fs.readFileSync(path.join(dir, name))).length;
+            sum += size; console.log(name, size);
+        }
+        console.log(sum);";
+    let sizes = command::stdout(
+        command::new("node")
+            .current_dir(&workspace.root)
+            .args(["--input-type=commonjs", "--eval", SCRIPT, "--"])
+            .arg(embed),
+    )?;
+    let sum = sizes.lines().last().and_then(|sum| sum.parse().ok());
+    let sum: u64 = sum.context("cannot weigh the widgets")?;
+    eprintln!("xtask: the widgets are {sum} bytes in brotli, of {BUDGET}");
+    if sum > BUDGET {
+        bail!("the widgets are too large, in brotli:\n{sizes}");
+    }
     Ok(())
 }

@@ -73,8 +73,12 @@ impl Body {
             PacketType::PingReq => Packet::PingReq,
             PacketType::PingResp => Packet::PingResp,
             PacketType::Disconnect => Packet::Disconnect(self.disconnect()?),
-            PacketType::Auth => Packet::Auth(self.auth()?),
-            PacketType::Connect | PacketType::Subscribe | PacketType::Unsubscribe => {
+            // Our client never asks for it.
+            PacketType::Auth if SERVER => Packet::Auth(self.auth()?),
+            PacketType::Connect
+            | PacketType::Subscribe
+            | PacketType::Unsubscribe
+            | PacketType::Auth => {
                 let kind = DecodeErrorKind::UnexpectedPacket(packet_type.as_u8());
                 return Err(DecodeError { offset: 0, kind });
             }
