@@ -2,13 +2,13 @@
 
 use core::panic::PanicInfo;
 
-/// A bug stops the widgets, as it would with the standard library; but that brings 10 kB with it
-/// for writing a message which nobody who visits the page could use.
+/// A bug stops the widgets, as it would with the standard library; but that brings kilobytes with
+/// it for writing a message which nobody who visits the page could use.
 #[panic_handler]
 fn stop(_: &PanicInfo<'_>) -> ! {
     core::arch::wasm32::unreachable()
 }
 
-/// A twentieth of the size of the standard library's allocator, and made for small ones.
+/// An eighth of the size of the standard library's allocator, and as quick.
 #[global_allocator]
 static ALLOCATOR: rlsf::SmallGlobalTlsf = rlsf::SmallGlobalTlsf::new();

@@ -4,7 +4,9 @@ use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
-use fleet::{Fleet, FleetOptions, Message, ObserverState, Presence, PresenceKind, Timestamp};
+use fleet::{
+    Device, Fleet, FleetOptions, Message, ObserverState, Presence, PresenceKind, Timestamp,
+};
 use link::{BrokerUrl, Link, LinkEvent, PageAddress, Timer, random};
 use mqtt::client::{ClientOptions, Event, State};
 use mqtt::{Publish, QoS, RetainHandling, Subscription, TopicFilter};
@@ -109,6 +111,8 @@ pub(crate) struct Hub {
     /// What the broker does not let this page read.
     refused: RefCell<Vec<TopicFilter>>,
     timer: Timer,
+    /// In which quarter of an hour all was last drawn.
+    quarter: Cell<i64>,
 }
 
 /// What can be said of a device now.
@@ -125,7 +129,12 @@ pub(crate) enum Sight {
     /// Connected, and no message of the device has come.
     Silent,
     /// What the device's messages say.
-    Known(Presence),
+    Known {
+        /// Whether it is there.
+        presence: Presence,
+        /// Whether that began when it says; else it was so already when we came.
+        exact: bool,
+    },
 }
 
 impl Hub {
@@ -158,6 +167,7 @@ impl Hub {
                 })),
                 watchers: RefCell::default(),
                 refused: RefCell::default(),
+                quarter: Cell::default(),
                 timer: Timer::new(move || {
                     if let Some(hub) = on_time.upgrade() {
                         hub.turn(now());
@@ -209,15 +219,18 @@ impl Hub {
         match connected {
             Some(true) => {}
             Some(false) => {
-                return match self.look(source) {
-                    Some((_, before)) => Sight::Lost(before),
-                    None => Sight::Connecting,
-                };
+                return self
+                    .look(source, last_known)
+                    .map_or(Sight::Connecting, Sight::Lost);
             }
             None => return Sight::Refused,
         }
-        if let Some((presence, _)) = self.look(source) {
-            return Sight::Known(presence);
+        let now = |device: &Device| Sight::Known {
+            presence: *device.presence(),
+            exact: device.is_since_exact(),
+        };
+        if let Some(sight) = self.look(source, now) {
+            return sight;
         }
         let refused = self.refused.borrow();
         if source.filters.iter().all(|filter| refused.contains(filter)) {
@@ -226,17 +239,21 @@ impl Hub {
         Sight::Silent
     }
 
-    /// The device's presence, and its last that was known.
-    fn look(&self, source: &Source) -> Option<(Presence, PresenceKind)> {
+    /// Looks at the device, if it has been heard of.
+    fn look<T>(&self, source: &Source, at: impl FnOnce(&Device) -> T) -> Option<T> {
         let fleet = self.fleet.borrow();
-        let Source { device, prefix, .. } = source;
-        let full_id = [prefix.as_str(), "/", device].concat();
-        let key = fleet.find(&full_id).or_else(|| fleet.find(device))?;
-        let device = fleet.device(key)?;
-        let known = |kind: &PresenceKind| *kind != PresenceKind::Unknown;
-        let mut spans = device.history().rev().map(|span| span.presence.kind());
-        let last = spans.find(known).unwrap_or(PresenceKind::Unknown);
-        Some((*device.presence(), last))
+        // Also what is published under the bare id; but not another device of this id, which an
+        // element with another prefix follows.
+        let names = [
+            [&source.prefix, "/", &source.device].concat(),
+            source.device.clone(),
+        ];
+        let mut keys = names.iter().filter_map(|name| fleet.find(name));
+        let key = keys.find(|key| {
+            let device = fleet.device(*key);
+            device.is_some_and(|device| names.contains(&device.full_id()))
+        })?;
+        fleet.device(key).map(at)
     }
 
     fn needs(&self, filter: &TopicFilter) -> bool {
@@ -251,6 +268,9 @@ impl Hub {
             let LinkEvent::Client(event) = event else {
                 continue;
             };
+            if !matches!(event, Event::Message(_)) {
+                self.page.ask_for_frame();
+            }
             let mut fleet = self.fleet.borrow_mut();
             match event {
                 Event::Message(publish) => give(&mut fleet, now, &publish),
@@ -279,18 +299,31 @@ impl Hub {
         self.turn(now);
     }
 
-    /// Judges silence, arms the timer for the next time that it must be, and has all drawn.
+    /// Judges silence, and arms the timer for the next time that it must be. A message that
+    /// changes no presence has nothing drawn.
     fn turn(&self, now: Timestamp) {
         let mut fleet = self.fleet.borrow_mut();
         fleet.handle_timeout(now);
+        while fleet.poll_event().is_some() {
+            self.page.ask_for_frame();
+        }
         let next = fleet.poll_timeout();
         drop(fleet);
-        let until_quarter = QUARTER_HOUR_MS - quarter_hour(now).1;
+        let (quarter, passed) = quarter_hour(now);
+        if self.quarter.replace(quarter) != quarter {
+            self.page.ask_for_frame();
+        }
         let wait = next.map_or(i64::MAX, |next| next.ms_since(now).max(10));
         let wait = u32::try_from(wait).unwrap_or(u32::MAX);
-        self.timer.start(wait.min(until_quarter));
-        self.page.ask_for_frame();
+        self.timer.start(wait.min(QUARTER_HOUR_MS - passed));
     }
+}
+
+/// What was known of the device before the connection was lost.
+fn last_known(device: &Device) -> PresenceKind {
+    let mut kinds = device.history().rev().map(|span| span.presence.kind());
+    let known = kinds.find(|kind| *kind != PresenceKind::Unknown);
+    known.unwrap_or(PresenceKind::Unknown)
 }
 
 /// Which quarter of an hour this is, and how many milliseconds of it have passed.

@@ -49,9 +49,11 @@ impl Source {
             return Err(SourceError::NoDevice);
         }
         let prefix = prefix.unwrap_or(DEFAULT_PREFIX).trim_matches('/');
-        // An id with a wildcard in it would ask for other devices too.
+        // An id with a wildcard in it would ask for other devices too, and `$` begins topics of
+        // the broker's own, and subscriptions that take messages away from others.
         let is_wildcard = |byte| byte == b'+' || byte == b'#';
-        if device.bytes().chain(prefix.bytes()).any(is_wildcard) {
+        let is_special = device.starts_with('$') || prefix.starts_with('$');
+        if is_special || device.bytes().chain(prefix.bytes()).any(is_wildcard) {
             return Err(SourceError::NoFilter);
         }
         let mut topics = four_topics(prefix, device);
@@ -125,7 +127,14 @@ mod tests {
     #[test]
     fn refuses_what_would_ask_for_others() {
         assert_eq!(Source::new(" ", None), Err(SourceError::NoDevice));
-        for (device, prefix) in [("#", None), ("a/+", None), ("a", Some("#")), ("a\0b", None)] {
+        for (device, prefix) in [
+            ("#", None),
+            ("a/+", None),
+            ("a", Some("#")),
+            ("a\0b", None),
+            ("$share/g/a", None),
+            ("a", Some("$SYS")),
+        ] {
             assert_eq!(
                 Source::new(device, prefix),
                 Err(SourceError::NoFilter),

@@ -108,6 +108,8 @@ fn optimize(workspace: &Workspace, bindings: &Path) -> Result<PathBuf> {
             "--converge",
             "--one-caller-inline-max-function-size",
             "0",
+            "--always-inline-max-function-size",
+            "4",
         ])
         .args([
             "--strip-debug",

@@ -180,6 +180,9 @@ impl Fleet {
             }
             self.dirty.pop_front();
         }
+        if !TELEMETRY {
+            return None;
+        }
         let sample = self.samples.pop()?;
         Some(Event::Sample {
             device: sample.device,
@@ -459,12 +462,16 @@ fn next_event(key: DeviceKey, device: &mut Device) -> Option<Event> {
     if dirty.take(Dirty::POSITION) {
         return Some(Event::PositionChanged(key));
     }
-    if dirty.any_fault() {
+    if TELEMETRY && dirty.any_fault() {
         let kinds = device.faults.iter().map(|fault| fault.kind);
         if let Some(kind) = kinds.into_iter().find(|kind| dirty.is_fault(*kind)) {
             dirty.take(Dirty::fault(kind));
             return Some(Event::Fault { device: key, kind });
         }
+    }
+    if !COMMANDS {
+        device.dirty = Dirty::default();
+        return None;
     }
     let changed = device.commands.iter_mut().find(|command| command.changed);
     let changed = changed.filter(|_| device.dirty.0 & Dirty::COMMANDS.0 != 0);

@@ -8,6 +8,9 @@ use fleet::{Presence, PresenceKind, Timestamp};
 use crate::element::Face;
 use crate::hub::Sight;
 
+/// Nothing was heard of the device on this connection.
+const NO_WORD: &str = "no word from it yet";
+
 /// What is shown: a shape, a word, and more for those who want to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Words {
@@ -40,10 +43,10 @@ impl Words {
                 let detail = ["was ", before.word()].concat();
                 ("lost", "no connection", detail)
             }
-            Sight::Silent => ("unknown", "unknown", "no word from it yet".to_owned()),
-            Sight::Known(presence) => {
+            Sight::Silent => ("unknown", "unknown", NO_WORD.to_owned()),
+            Sight::Known { presence, exact } => {
                 let word = presence.kind().word();
-                (word, word, detail(&presence, clock_time))
+                (word, word, detail(&presence, exact, clock_time))
             }
         };
         Self {
@@ -68,26 +71,24 @@ impl Words {
     }
 }
 
-fn detail(presence: &Presence, clock_time: &dyn Fn(Timestamp) -> String) -> String {
-    let (when, more, at) = match presence {
-        Presence::Online { .. }
-        | Presence::Unknown { .. }
-        | Presence::Sleeping {
-            wakes_about: None, ..
-        } => (presence.since(), "", None),
-        Presence::Offline { since, reason } => {
-            return ["since ", &clock_time(*since), ", ", reason.message()].concat();
-        }
-        Presence::Sleeping {
-            since,
-            wakes_about: Some(wakes),
-        } => (*since, ", wakes about ", Some(*wakes)),
+fn detail(presence: &Presence, exact: bool, clock_time: &dyn Fn(Timestamp) -> String) -> String {
+    let earlier = if exact { "" } else { " or earlier" };
+    let (more, at) = match presence {
+        Presence::Unknown { .. } => return NO_WORD.to_owned(),
         Presence::Stale { last_seen, .. } => {
             return ["last heard of at ", &clock_time(*last_seen)].concat();
         }
+        Presence::Offline { reason, .. } => (", ", reason.message().to_owned()),
+        Presence::Sleeping {
+            wakes_about: Some(wakes),
+            ..
+        } => (", wakes about ", clock_time(*wakes)),
+        Presence::Online { .. }
+        | Presence::Sleeping {
+            wakes_about: None, ..
+        } => ("", String::new()),
     };
-    let at = at.map(clock_time).unwrap_or_default();
-    ["since ", &clock_time(when), more, &at].concat()
+    ["since ", &clock_time(presence.since()), earlier, more, &at].concat()
 }
 
 #[cfg(test)]
@@ -105,7 +106,10 @@ mod tests {
         let since = Timestamp(5);
         for (presence, expected) in [
             (Presence::Online { since }, ("online", "since t5")),
-            (Presence::Unknown { since }, ("unknown", "since t5")),
+            (
+                Presence::Unknown { since },
+                ("unknown", "no word from it yet"),
+            ),
             (
                 Presence::Offline {
                     since,
@@ -135,10 +139,22 @@ mod tests {
                 ("sleeping", "since t5, wakes about t15"),
             ),
         ] {
-            let words = words(Sight::Known(presence));
+            let exact = true;
+            let words = words(Sight::Known { presence, exact });
             assert_eq!((words.word, words.detail.as_str()), expected);
             assert_eq!(words.shape, words.word);
         }
+    }
+
+    #[test]
+    fn what_was_so_when_the_page_came_says_that_it_may_be_older() {
+        let presence = Presence::Offline {
+            since: Timestamp(5),
+            reason: OfflineReason::DidNotWake,
+        };
+        let exact = false;
+        let words = words(Sight::Known { presence, exact });
+        assert_eq!(words.detail, "since t5 or earlier, did not wake up");
     }
 
     #[test]
