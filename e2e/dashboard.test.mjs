@@ -20,11 +20,13 @@ after(async () => {
   assert.equal(code, 0);
 });
 
+/// What is not retained is seen only by who is there already.
+const live = (page) => page.getByTestId('connection-state').filter({ hasText: /live/i }).waitFor();
 const card = (page, id) => page.getByTestId('device-card').filter({ hasText: id });
 
 test('a device signs in and appears, its readings are drawn, a click is answered', async () => {
   const { page, complaints, close } = await openPage(browser, server.page);
-  await page.getByTestId('connection-state').filter({ hasText: /live/i }).waitFor();
+  await live(page);
   const device = await startDevice(server, 'greenhouse-1');
   await card(page, 'greenhouse-1').waitFor();
   await card(page, 'greenhouse-1').getByTestId('presence').filter({ hasText: /online/i }).waitFor();
@@ -56,6 +58,7 @@ test('a device signs in and appears, its readings are drawn, a click is answered
 
 test('mosquitto_pub and mosquitto_sub are a device too, of version 3.1.1', async () => {
   const { page, complaints, close } = await openPage(browser, server.page);
+  await live(page);
   const id = 'pump-m';
   const device = await mosquitto.connectWithWill(
     server, id,
@@ -82,6 +85,7 @@ test('mosquitto_pub and mosquitto_sub are a device too, of version 3.1.1', async
 test('a cut connection comes back by itself, without a gap or a duplicate at QoS 2', async () => {
   const proxy = await startProxy(server.httpAddress);
   const { page, complaints, close } = await openPage(browser, `http://${proxy.address}/`, { expected: [/WebSocket connection/] });
+  await live(page);
   const device = await startDevice(server, 'steady-1');
   await card(page, 'steady-1').click();
   const state = page.getByTestId('connection-state');
