@@ -122,10 +122,8 @@ impl Broker {
             self.metrics.dropped_absent += outgoing.detach() as u64;
             let after = (outgoing.messages(), outgoing.bytes());
             self.metrics.requeue(before, after);
-            if after.0 == 0 {
-                session.outgoing = None;
-            }
         }
+        session.drop_outgoing_if_empty();
         let expires = (session.expiry_interval != u32::MAX)
             .then(|| now + core::time::Duration::from_secs(session.expiry_interval.into()));
         self.timers

@@ -151,6 +151,7 @@ impl Broker {
         };
         let deadline = link.patience().map(|patience| now + patience);
         connection.phase = Phase::Connected(link);
+        connection.last_heard = now;
 
         self.metrics.clients += 1;
         self.metrics.connects_accepted += 1;

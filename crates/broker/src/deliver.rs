@@ -95,8 +95,9 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        let outgoing = session.outgoing.get_or_insert_default();
-        let link = session.slot.and_then(|slot| self.connections.linked(slot));
+        let slot = session.slot;
+        let outgoing = session.outgoing_mut();
+        let link = slot.and_then(|slot| self.connections.linked(slot));
         let ready = link.filter(|(link, outbox, _)| {
             link.quota > 0
                 && outgoing.is_caught_up()
@@ -146,7 +147,8 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        let outgoing = session.outgoing.get_or_insert_default();
+        let slot = session.slot;
+        let outgoing = session.outgoing_mut();
         let queued = Queued {
             message: routed.keep(now),
             delivery,
@@ -186,7 +188,7 @@ impl Broker {
         let too_slow = is_full && limits.queue_full == QueueFull::Disconnect;
         if too_slow
             && when_full == WhenFull::Drop
-            && let Some(slot) = session.slot
+            && let Some(slot) = slot
             && let Some((_, _, conn)) = self.connections.linked(slot)
         {
             self.metrics.closed_queue_full += 1;

@@ -90,6 +90,19 @@ impl Stage {
 }
 
 impl Outgoing {
+    /// Empty; the first packet identifier given is the one after `last_packet_id`.
+    pub(crate) fn following(last_packet_id: u16) -> Self {
+        Self {
+            last_packet_id,
+            ..Self::default()
+        }
+    }
+
+    /// The packet identifier that was given last.
+    pub(crate) fn last_packet_id(&self) -> u16 {
+        self.last_packet_id
+    }
+
     /// Bytes of window and queue.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes

@@ -231,7 +231,7 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(link.session) else {
             return Ok(());
         };
-        let outgoing = session.outgoing.get_or_insert_default();
+        let outgoing = session.outgoing_mut();
         let before = (outgoing.messages(), outgoing.bytes());
         let outcome = step(outgoing);
         let after = (outgoing.messages(), outgoing.bytes());

@@ -27,6 +27,9 @@ pub(crate) struct Session {
     pub(crate) subscriptions: Vec<NodeId>,
     /// What is to be sent, or sent and not acknowledged; absent until there is something.
     pub(crate) outgoing: Option<Box<Outgoing>>,
+    /// Where `outgoing` goes on when it is there again: an identifier that was just in use is
+    /// not used again soon, so that nobody takes a late packet for another.
+    pub(crate) last_packet_id: u16,
     /// The packet identifiers of incoming `QoS` 2 messages between PUBLISH and PUBREL, in
     /// order `[MQTT-4.3.3-10]`.
     pub(crate) incoming: Vec<PacketId>,
@@ -68,6 +71,23 @@ impl SessionId {
 }
 
 impl Session {
+    /// What is to be sent: from now on there is something.
+    pub(crate) fn outgoing_mut(&mut self) -> &mut Outgoing {
+        let last_packet_id = self.last_packet_id;
+        self.outgoing
+            .get_or_insert_with(|| Box::new(Outgoing::following(last_packet_id)))
+    }
+
+    /// Gives back the memory of what is to be sent, if that is nothing.
+    pub(crate) fn drop_outgoing_if_empty(&mut self) {
+        if let Some(outgoing) = &self.outgoing
+            && outgoing.messages() == 0
+        {
+            self.last_packet_id = outgoing.last_packet_id();
+            self.outgoing = None;
+        }
+    }
+
     fn new(client_id: Utf8String) -> Self {
         Self {
             client_id,
@@ -75,6 +95,7 @@ impl Session {
             expiry_interval: 0,
             subscriptions: Vec::new(),
             outgoing: None,
+            last_packet_id: 0,
             incoming: Vec::new(),
             will: None,
             will_at: None,
