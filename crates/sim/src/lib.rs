@@ -22,6 +22,7 @@
 //! assert_eq!(heard, b"hello");
 //! ```
 
+pub mod broker;
 mod clock;
 mod network;
 mod random;

@@ -1,0 +1,162 @@
+//! What one client has to hear, and what it has heard.
+
+use bytes::Bytes;
+use mqtt::{Instant, PacketId, Publish, QoS};
+
+/// A message that a client has to be sent.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    /// Messages are sent in this order; those of one number (the retained ones that a
+    /// subscription asks for) in any.
+    pub order: u64,
+    /// Where to.
+    pub topic: String,
+    /// What.
+    pub payload: Bytes,
+    /// How surely.
+    pub qos: QoS,
+    /// The flag.
+    pub retain: bool,
+    /// Of subscriptions, sorted.
+    pub identifiers: Vec<u32>,
+    /// After this it need not be sent.
+    pub expires: Option<Instant>,
+    state: State,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    /// Must still be heard, unless its `QoS` is 0.
+    Awaited,
+    /// May be heard: the session that it was meant for has ended.
+    Optional,
+    /// Was heard, with this packet identifier.
+    Heard(Option<PacketId>),
+}
+
+/// All that one client has to hear.
+#[derive(Clone, Debug, Default)]
+pub struct Expectations {
+    list: Vec<Expected>,
+    /// The highest order of what was heard with `QoS` 1 and 2.
+    last: u64,
+}
+
+impl Expected {
+    /// `publish` as the client is to get it.
+    pub fn new(
+        order: u64,
+        publish: &Publish,
+        (qos, retain): (QoS, bool),
+        mut identifiers: Vec<u32>,
+        expires: Option<Instant>,
+    ) -> Self {
+        identifiers.sort_unstable();
+        Self {
+            order,
+            topic: publish
+                .topic
+                .as_ref()
+                .map_or("", |it| it.as_str())
+                .to_owned(),
+            payload: publish.payload.clone(),
+            qos,
+            retain,
+            identifiers,
+            expires,
+            state: State::Awaited,
+        }
+    }
+
+    fn is(&self, publish: &Publish) -> bool {
+        let identifiers = &publish.properties.subscription_identifiers;
+        let mut identifiers: Vec<u32> = identifiers.iter().map(|it| it.get()).collect();
+        identifiers.sort_unstable();
+        publish
+            .topic
+            .as_ref()
+            .is_some_and(|it| it.as_str() == self.topic)
+            && publish.payload == self.payload
+            && publish.qos == self.qos
+            && publish.retain == self.retain
+            && identifiers == self.identifiers
+    }
+}
+
+impl Expectations {
+    /// One more.
+    pub fn push(&mut self, expected: Expected) {
+        self.list.push(expected);
+    }
+
+    /// The client's session has ended: what was not heard need not be.
+    pub fn end_session(&mut self) {
+        for expected in &mut self.list {
+            expected.state = match expected.state {
+                State::Awaited | State::Optional => State::Optional,
+                // Its packet identifier means something else from now on.
+                State::Heard(_) => State::Heard(None),
+            };
+        }
+    }
+
+    /// The client has heard `publish`.
+    ///
+    /// # Errors
+    /// It should not have, or not now, or not again.
+    pub fn hear(&mut self, now: Instant, publish: &Publish) -> Result<(), String> {
+        // What is sent again has the packet identifier that it had. With `QoS` 2 the client
+        // has to know it and say nothing.
+        let heard = State::Heard(publish.packet_id);
+        let is_again = publish.dup && publish.qos == QoS::AtLeastOnce;
+        if is_again
+            && self
+                .list
+                .iter()
+                .any(|it| it.state == heard && it.is(publish))
+        {
+            return Ok(());
+        }
+        // Of several that are alike (a publisher repeats itself with `QoS` 1, a retained
+        // message is asked for twice) it is the first that must be heard, not one that may
+        // have been dropped because it expired or because its session ended.
+        let is_overdue = |it: &Expected| it.expires.is_some_and(|at| at <= now);
+        let place = |state: &State, overdue: bool| {
+            let is =
+                |it: &Expected| it.state == *state && is_overdue(it) == overdue && it.is(publish);
+            self.list.iter().position(is)
+        };
+        let place = place(&State::Awaited, false)
+            .or_else(|| place(&State::Awaited, true))
+            .or_else(|| place(&State::Optional, false))
+            .or_else(|| place(&State::Optional, true));
+        let Some(expected) = place.and_then(|at| self.list.get_mut(at)) else {
+            return Err(format!("heard what was not expected: {publish:?}"));
+        };
+        let is_sure = publish.qos > QoS::AtMostOnce && !is_overdue(expected);
+        if is_sure && expected.state == State::Awaited {
+            if expected.order < self.last {
+                return Err(format!("out of order: {expected:?} after {}", self.last));
+            }
+            self.last = expected.order;
+        }
+        expected.state = State::Heard(publish.packet_id);
+        Ok(())
+    }
+
+    /// What should have been heard by now and was not.
+    pub fn missing(&self, now: Instant) -> Vec<&Expected> {
+        let is_missing = |it: &&Expected| {
+            it.state == State::Awaited
+                && it.qos > QoS::AtMostOnce
+                && it.expires.is_none_or(|at| at > now)
+        };
+        self.list.iter().filter(is_missing).collect()
+    }
+
+    /// How many were heard.
+    pub fn heard(&self) -> usize {
+        let is_heard = |it: &&Expected| matches!(it.state, State::Heard(_));
+        self.list.iter().filter(is_heard).count()
+    }
+}

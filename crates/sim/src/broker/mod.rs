@@ -1,0 +1,15 @@
+//! The broker among many clients, held against a reference model.
+//!
+//! [`World`] puts a broker and `mqtt::Client`s on a seeded network that delays, tears, cuts
+//! and falls silent. [`Model`] is fed what the broker is fed, and says in the plainest way
+//! (lists, scans) what every client has to be sent. Each message that a client hears must be
+//! one that the model expects, in its order; in the end, on a network that has healed,
+//! nothing expected may be missing.
+
+mod expected;
+mod model;
+mod world;
+
+pub use expected::{Expectations, Expected};
+pub use model::Model;
+pub use world::{Setting, World};
