@@ -379,7 +379,8 @@ impl Source {
         let first = data.times.first().copied();
         let to = data.times.last().map_or(now, |last| last.max(now));
         let from = match window.millis() {
-            Some(_) => from,
+            // It grows until it is full: a chart that has just begun is not all emptiness.
+            Some(_) => from.max(first.unwrap_or(now).min(to - 30_000.0)),
             // At least ten seconds: two readings shall not be an hour apart on the screen.
             None => first.unwrap_or(now).min(to - 10_000.0),
         };

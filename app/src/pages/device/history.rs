@@ -69,14 +69,10 @@ pub fn PresenceHistory(
                 };
                 let lasted = move || {
                     let until = ended().unwrap_or_else(|| now.get());
-                    let text = match format::duration(until.ms_since(presence.since())) {
+                    match format::duration(until.ms_since(presence.since())) {
                         text if text == "now" => "<1 s".to_owned(),
-                        text => text,
-                    };
-                    if span.exact {
-                        text
-                    } else {
-                        format!("over {text}")
+                        text if span.exact => text,
+                        text => format!("over {text}"),
                     }
                 };
                 view! {
@@ -204,6 +200,7 @@ fn clock(at: Timestamp) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp)] // Whole numbers.
 mod tests {
     use super::*;
     use fleet::{OfflineReason, Presence};

@@ -8,6 +8,7 @@ use leptos::prelude::*;
 use super::DeviceSignal;
 use crate::components::copy::CopyButton;
 use crate::components::icon::Icon;
+use crate::state::AppState;
 
 /// Places that are remembered while the page is open; the oldest go first.
 const MOST: usize = 500;
@@ -80,7 +81,12 @@ pub fn PositionPanel(
 #[component]
 fn Locator(track: RwSignal<VecDeque<Position>>) -> impl IntoView {
     let places = move || track.with(|track| track.iter().copied().collect::<Vec<_>>());
-    let drawing = Memo::new(move |_| Drawing::new(&places()));
+    let state = AppState::expect();
+    let drawing = Memo::new(move |_| {
+        // The others are where they are when this one moves: they are only there for scale.
+        let others: Vec<Position> = state.positions().into_iter().map(|(_, at)| at).collect();
+        Drawing::new(&places(), &others)
+    });
     view! {
         <svg
             class="map"
@@ -89,6 +95,7 @@ fn Locator(track: RwSignal<VecDeque<Position>>) -> impl IntoView {
             aria-label=move || drawing.with(Drawing::words)
         >
             <path class="graticule" d=move || drawing.with(|drawing| drawing.grid.clone()) />
+            <path class="others" d=move || drawing.with(|drawing| drawing.others.clone()) />
             <polyline class="track" points=move || drawing.with(|drawing| drawing.line.clone()) />
             <circle
                 class="here-halo"
@@ -130,13 +137,15 @@ struct Drawing {
     line: String,
     here: (f64, f64),
     grid: String,
+    /// Other devices that are near, a dot each.
+    others: String,
     /// Between two lines of the grid, in metres.
     step: f64,
     places: usize,
 }
 
 impl Drawing {
-    fn new(track: &[Position]) -> Self {
+    fn new(track: &[Position], others: &[Position]) -> Self {
         let Some(here) = track.last().copied() else {
             return Self::default();
         };
@@ -166,6 +175,7 @@ impl Drawing {
             let y = HEIGHT / 2.0 - (y - middle_y) * scale;
             ((x * 10.0).round() / 10.0, (y * 10.0).round() / 10.0)
         };
+        let place_of_here = place(flat(&here));
         let line: Vec<String> = points
             .iter()
             .map(|point| {
@@ -174,9 +184,18 @@ impl Drawing {
             })
             .collect();
         let step = round_step(wide / 5.0);
+        let others: Vec<String> = others
+            .iter()
+            .map(|at| place(flat(at)))
+            .filter(|place| *place != place_of_here)
+            .filter(|(x, y)| (0.0..=WIDTH).contains(x) && (0.0..=HEIGHT).contains(y))
+            .take(MOST)
+            .map(|(x, y)| format!("M{x} {y}h0"))
+            .collect();
         Self {
             line: line.join(" "),
-            here: place(flat(&here)),
+            here: place_of_here,
+            others: others.concat(),
             grid: grid(step * scale, place((0.0, 0.0))),
             step,
             places: track.len(),
@@ -246,6 +265,7 @@ fn map_href(at: &Position) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp)] // Places are rounded to a tenth.
 mod tests {
     use super::*;
     use fleet::Timestamp;
@@ -260,29 +280,36 @@ mod tests {
 
     #[test]
     fn one_place_is_in_the_middle_of_a_street() {
-        let drawing = Drawing::new(&[at(48.0, 11.0)]);
+        let drawing = Drawing::new(&[at(48.0, 11.0)], &[]);
         assert_eq!(drawing.here, (WIDTH / 2.0, HEIGHT / 2.0));
         assert!((50.0..=100.0).contains(&drawing.step), "{}", drawing.step);
         assert!(!drawing.grid.is_empty());
     }
 
     #[test]
+    fn neighbours_are_dots_and_the_rest_of_the_world_is_not() {
+        let here = at(48.0, 11.0);
+        let drawing = Drawing::new(&[here], &[here, at(48.0003, 11.0), at(10.0, 100.0)]);
+        assert_eq!(drawing.others.matches('M').count(), 1, "{}", drawing.others);
+    }
+
+    #[test]
     fn north_is_up_and_the_track_fits() {
-        let drawing = Drawing::new(&[at(48.0, 11.0), at(48.5, 11.0)]);
+        let drawing = Drawing::new(&[at(48.0, 11.0), at(48.5, 11.0)], &[]);
         assert!(drawing.here.1 < HEIGHT / 2.0 && drawing.here.1 > 0.0);
         assert_eq!(drawing.here.0, WIDTH / 2.0);
     }
 
     #[test]
     fn the_date_line_is_no_journey_round_the_world() {
-        let drawing = Drawing::new(&[at(0.0, 179.999), at(0.0, -179.999)]);
+        let drawing = Drawing::new(&[at(0.0, 179.999), at(0.0, -179.999)], &[]);
         assert!(drawing.step <= 100.0, "{}", drawing.step);
         assert!(drawing.here.0 > WIDTH / 2.0);
     }
 
     #[test]
     fn the_poles_and_standing_still_do_no_harm() {
-        let drawing = Drawing::new(&[at(90.0, 0.0), at(-90.0, 180.0)]);
+        let drawing = Drawing::new(&[at(90.0, 0.0), at(-90.0, 180.0)], &[]);
         assert!(drawing.here.0.is_finite() && drawing.here.1.is_finite());
         let mut track = VecDeque::new();
         for _ in 0..3 {
