@@ -18,7 +18,6 @@ pub(crate) struct Message {
     /// Its packet identifier, DUP flag, topic alias and subscription identifiers mean
     /// nothing here.
     pub(crate) publish: Publish,
-    pub(crate) topic: TopicName,
     /// Who published it, for No Local.
     pub(crate) publisher: Utf8String,
     received: Instant,
@@ -58,7 +57,6 @@ enum Source {
     /// Slices of what was read from the network.
     Fresh {
         publish: Publish,
-        topic: TopicName,
         publisher: Utf8String,
     },
     Kept(Arc<Message>),
@@ -85,17 +83,17 @@ impl Message {
     /// What holding a message costs besides its bytes: the allocations and their headers.
     const OVERHEAD: usize = 384;
 
-    fn new(now: Instant, publish: &Publish, topic: &TopicName, publisher: &Utf8String) -> Self {
-        let mut publish = publish.detach();
-        publish.properties.topic_alias = None;
-        let topic = publish.topic.clone().unwrap_or_else(|| topic.detach());
-        publish.topic = Some(topic.clone());
+    fn new(now: Instant, publish: &Publish, publisher: &Utf8String) -> Self {
         Self {
-            publish,
-            topic,
+            publish: publish.detach(),
             publisher: publisher.clone(),
             received: now,
         }
+    }
+
+    /// Where to.
+    pub(crate) fn topic(&self) -> &str {
+        topic(&self.publish)
     }
 
     /// Bytes of memory, near enough.
@@ -104,7 +102,7 @@ impl Message {
         let length = |text: &Option<Utf8String>| text.as_ref().map_or(0, |text| text.len());
         let user_properties = properties.user_properties.iter();
         Self::OVERHEAD
-            + self.topic.len()
+            + self.topic().len()
             + self.publish.payload.len()
             + length(&properties.content_type)
             + properties.response_topic.as_ref().map_or(0, |it| it.len())
@@ -172,14 +170,11 @@ impl From<Option<SubscriptionIdentifier>> for Identifiers {
 }
 
 impl Routed {
-    /// A message that has just come, from the client `publisher`.
-    pub(crate) fn fresh(publish: Publish, topic: TopicName, publisher: Utf8String) -> Self {
+    /// A message that has just come, from the client `publisher`: it has a topic, and no
+    /// topic alias.
+    pub(crate) fn fresh(publish: Publish, publisher: Utf8String) -> Self {
         Self {
-            source: Source::Fresh {
-                publish,
-                topic,
-                publisher,
-            },
+            source: Source::Fresh { publish, publisher },
             first: None,
             others: Vec::new(),
         }
@@ -192,23 +187,16 @@ impl Routed {
         }
     }
 
-    pub(crate) fn topic(&self) -> &TopicName {
-        match &self.source {
-            Source::Fresh { topic, .. } => topic,
-            Source::Kept(message) => &message.topic,
-        }
+    pub(crate) fn topic(&self) -> &str {
+        topic(self.publish())
     }
 
     /// A copy to keep: the same for all who ask.
     pub(crate) fn keep(&mut self, now: Instant) -> Arc<Message> {
         match &self.source {
             Source::Kept(message) => Arc::clone(message),
-            Source::Fresh {
-                publish,
-                topic,
-                publisher,
-            } => {
-                let message = Arc::new(Message::new(now, publish, topic, publisher));
+            Source::Fresh { publish, publisher } => {
+                let message = Arc::new(Message::new(now, publish, publisher));
                 self.source = Source::Kept(Arc::clone(&message));
                 message
             }
@@ -276,6 +264,10 @@ impl From<Arc<Message>> for Routed {
             others: Vec::new(),
         }
     }
+}
+
+fn topic(publish: &Publish) -> &str {
+    publish.topic.as_ref().map_or("", TopicName::as_str)
 }
 
 fn template(

@@ -1,7 +1,6 @@
 //! PUBLISH from a client, and the exchanges of packets about messages in both directions
 //! (sections 3.3 to 3.7).
 
-use mqtt::packet::PublishProperties;
 use mqtt::{
     Instant, Packet, PacketId, ProtocolVersion, PubAck, PubComp, PubRec, PubRel, Publish, QoS,
     ReasonCode, TopicName,
@@ -26,21 +25,21 @@ impl Broker {
         let Some((link, _, _)) = self.connections.linked(slot) else {
             return Ok(());
         };
-        let topic = link.topic(&mut publish, highest_alias)?;
+        link.resolve(&mut publish, highest_alias)?;
         let session = link.session;
         let (qos, packet_id) = (publish.qos, publish.packet_id);
         match (qos, packet_id) {
             (QoS::AtMostOnce, _) => {
-                self.accept(now, session, publish, topic);
+                self.accept(now, session, publish);
                 Ok(())
             }
             (QoS::AtLeastOnce, Some(packet_id)) => {
                 self.check_receive_maximum(slot, session)?;
-                let reason_code = self.accept(now, session, publish, topic);
+                let reason_code = self.accept(now, session, publish);
                 self.acknowledge(slot, Packet::PubAck(PubAck::new(packet_id, reason_code)))
             }
             (QoS::ExactlyOnce, Some(packet_id)) => {
-                self.receive_exactly_once(now, slot, packet_id, publish, topic)
+                self.receive_exactly_once(now, slot, packet_id, publish)
             }
             (QoS::AtLeastOnce | QoS::ExactlyOnce, None) => Err(violation(
                 ReasonCode::MalformedPacket,
@@ -55,7 +54,6 @@ impl Broker {
         slot: Slot,
         packet_id: PacketId,
         publish: Publish,
-        topic: TopicName,
     ) -> Result<(), CloseCause> {
         let Some((link, _, _)) = self.connections.linked(slot) else {
             return Ok(());
@@ -71,7 +69,7 @@ impl Broker {
             return self.acknowledge(slot, Packet::PubRec(again));
         };
         self.check_receive_maximum(slot, id)?;
-        let reason_code = self.accept(now, id, publish, topic);
+        let reason_code = self.accept(now, id, publish);
         // [MQTT-4.3.3-9]
         if !reason_code.is_error()
             && let Some(session) = self.sessions.get_mut(id)
@@ -104,14 +102,9 @@ impl Broker {
     ///
     /// Topics that start with `$` are the server's own: what clients publish there is
     /// refused, in version 3.1.1 (which has no word for it) acknowledged and dropped.
-    fn accept(
-        &mut self,
-        now: Instant,
-        id: SessionId,
-        publish: Publish,
-        topic: TopicName,
-    ) -> ReasonCode {
-        if self.check_topic_name(&topic).is_err() {
+    fn accept(&mut self, now: Instant, id: SessionId, publish: Publish) -> ReasonCode {
+        let topic = publish.topic.as_ref().map_or("", TopicName::as_str);
+        if self.check_topic_name(topic).is_err() {
             return ReasonCode::TopicNameInvalid;
         }
         let Some(session) = self.sessions.get(id) else {
@@ -124,7 +117,7 @@ impl Broker {
                 publish: Box::new(publish.detach()),
             });
         }
-        let routed = Routed::fresh(publish, topic, client_id);
+        let routed = Routed::fresh(publish, client_id);
         if self.route(now, routed, Some(id)) {
             ReasonCode::Success
         } else {
@@ -133,7 +126,7 @@ impl Broker {
     }
 
     /// Whether clients may publish to `topic`; otherwise why not, and that is counted.
-    pub(crate) fn check_topic_name(&mut self, topic: &TopicName) -> Result<(), &'static str> {
+    pub(crate) fn check_topic_name(&mut self, topic: &str) -> Result<(), &'static str> {
         let what = if topic.starts_with('$') {
             "topics that start with $ are the server's own"
         } else if topic.len() > self.limits().topic_bytes {
@@ -282,20 +275,17 @@ impl Broker {
 }
 
 impl Link {
-    /// The topic of `publish`, which its alias may stand for (section 3.3.2.3.4).
-    fn topic(
-        &mut self,
-        publish: &mut Publish,
-        highest_alias: u16,
-    ) -> Result<TopicName, CloseCause> {
-        let PublishProperties { topic_alias, .. } = &mut publish.properties;
-        let Some(alias) = topic_alias.take() else {
-            return publish.topic.clone().ok_or_else(|| {
-                violation(
+    /// Sees to it that `publish` has a topic, for which its alias may stand (section
+    /// 3.3.2.3.4), and no alias.
+    fn resolve(&mut self, publish: &mut Publish, highest_alias: u16) -> Result<(), CloseCause> {
+        let Some(alias) = publish.properties.topic_alias.take() else {
+            return match &publish.topic {
+                Some(_) => Ok(()),
+                None => Err(violation(
                     ReasonCode::ProtocolError,
                     "neither a topic name nor a topic alias (section 3.3.2.1)",
-                )
-            });
+                )),
+            };
         };
         if alias.get() > highest_alias || self.version != ProtocolVersion::V5 {
             return Err(violation(
@@ -309,16 +299,16 @@ impl Link {
                 self.aliases.resize(at + 1, None);
             }
             self.aliases[at] = Some(topic.detach());
-            return Ok(topic.clone());
+            return Ok(());
         }
-        let topic = self.aliases.get(at).cloned().flatten();
-        publish.topic.clone_from(&topic);
-        topic.ok_or_else(|| {
-            violation(
+        publish.topic = self.aliases.get(at).cloned().flatten();
+        if publish.topic.is_none() {
+            return Err(violation(
                 ReasonCode::ProtocolError,
                 "a topic alias that stands for nothing (section 3.3.2.3.4)",
-            )
-        })
+            ));
+        }
+        Ok(())
     }
 
     fn held(&mut self, packet: &Packet) {

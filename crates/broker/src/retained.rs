@@ -58,19 +58,25 @@ impl Retained {
 
     /// Keeps `message` as the last of its topic `[MQTT-3.3.1-5]`.
     pub(crate) fn set(&mut self, message: Arc<Message>, timers: &mut Timers) -> Outcome {
-        let topic = message.topic.clone();
-        self.remove(&topic, timers);
+        let topic = message.topic();
+        let old = self.tree.find(topic).and_then(|node| {
+            let old = self.tree.value(node).message.as_ref()?;
+            Some(old.cost() + Self::NODE)
+        });
+        let messages = self.messages + usize::from(old.is_none());
         let cost = message.cost() + Self::NODE;
-        let room = self.messages < self.max_messages && self.bytes + cost <= self.max_bytes;
-        let Some(node) = room.then(|| self.tree.insert(&topic)).flatten() else {
+        let bytes = self.bytes - old.unwrap_or(0) + cost;
+        let room = messages <= self.max_messages && bytes <= self.max_bytes;
+        let Some(node) = room.then(|| self.tree.insert(topic)).flatten() else {
+            self.remove(topic, timers);
             return Outcome::NoRoom;
         };
         let expires = message.expires();
         let kept = self.tree.value_mut(node);
         kept.message = Some(message);
         timers.set(Timer::Retained(node), &mut kept.expires_at, expires);
-        self.messages += 1;
-        self.bytes += cost;
+        self.messages = messages;
+        self.bytes = bytes;
         Outcome::Stored
     }
 

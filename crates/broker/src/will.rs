@@ -87,7 +87,6 @@ impl Broker {
     pub(crate) fn publish_will(&mut self, now: Instant, due: DueWill) {
         self.metrics.wills_published += 1;
         let will = *due.will;
-        let topic = will.topic.clone();
         let properties = will.properties;
         let publish = Publish {
             dup: false,
@@ -107,7 +106,7 @@ impl Broker {
                 content_type: properties.content_type,
             },
         };
-        let routed = Routed::fresh(publish, topic, due.publisher);
+        let routed = Routed::fresh(publish, due.publisher);
         self.route(now, routed, due.session);
     }
 }
