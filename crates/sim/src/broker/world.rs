@@ -88,7 +88,7 @@ impl World {
         };
         // Small enough to be reached, large enough that nothing is dropped.
         options.limits.inflight_window = 4;
-        options.limits.out_buffer_bytes = 2_000;
+        options.limits.out_buffer_bytes = 500;
         options.limits.queue_messages = 100_000;
         let mut world = Self {
             now,
