@@ -55,8 +55,7 @@ pub(crate) struct Wire {
 impl Broker {
     /// A broker that nobody is connected to.
     pub fn new(_now: Instant, mut options: BrokerOptions) -> Self {
-        let limits = &mut options.limits;
-        limits.sessions = limits.sessions.min(Sessions::MAX);
+        options.limits.make_workable();
         let seed = options.seed;
         let limits = &options.limits;
         Self {

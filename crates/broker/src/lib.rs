@@ -17,6 +17,49 @@
 //! 3. write to the sockets, and [`Input::Drained`] for each that has taken all its bytes;
 //! 4. sleep until something happens or the time that `Idle` named, at which it is
 //!    [`Input::Timeout`].
+//!
+//! ```
+//! use broker::{Broker, BrokerOptions, Conn, Input, Output, Peer};
+//! use bytes::BytesMut;
+//! use mqtt::{Connect, Decoder, Instant, Packet, ProtocolVersion, ReasonCode, encode};
+//!
+//! let now = Instant::ZERO;
+//! let mut broker = Broker::new(now, BrokerOptions::default());
+//! let conn = Conn(1);
+//! broker.handle_input(now, Input::Opened(conn, Peer::MEMORY));
+//! let mut wire = BytesMut::new();
+//! let connect = Packet::Connect(Connect::new(ProtocolVersion::V5, "weather-01"));
+//! encode(&connect, ProtocolVersion::V5, &mut wire).unwrap();
+//! broker.handle_input(now, Input::Bytes(conn, wire.split().freeze()));
+//!
+//! loop {
+//!     match broker.poll_output() {
+//!         Output::Write(conn) => broker.take_writes(conn, &mut wire),
+//!         Output::Idle(_) => break,
+//!         other => println!("{other:?}"),
+//!     }
+//! }
+//! let answer = Decoder::client(ProtocolVersion::V5).decode(&mut wire.freeze()).unwrap();
+//! let Some(Packet::ConnAck(connack)) = answer else { panic!("{answer:?}") };
+//! assert_eq!(connack.reason_code, ReasonCode::Success);
+//! broker.handle_input(now, Input::Drained(conn));
+//! ```
+//!
+//! # What the standard leaves to the server
+//!
+//! - Topics that start with `$` are the server's own: what a client publishes there is
+//!   refused ("topic name invalid"; in 3.1.1 acknowledged and dropped), a will there too.
+//! - A client with several matching subscriptions gets a message once, at the highest of
+//!   their `QoS` levels, with all their identifiers, and with the retain flag as published
+//!   if one of them asks for that.
+//! - `QoS` 0 messages are not kept for absent clients, and are dropped, not delayed, for one
+//!   that reads too slowly. Retained messages that a subscription asks for are not dropped
+//!   so: they wait, and what comes later waits behind them.
+//! - `QoS` 1 and 2 messages wait in order, within [`Limits`]; [`QueueFull`] says what
+//!   happens then.
+//! - A takeover closes the old connection first: a session whose expiry interval is 0 ends
+//!   with it, and its will is published, before the new connection's CONNECT is looked at.
+//! - A server that shuts down publishes no wills.
 
 mod acknowledge;
 mod broker;

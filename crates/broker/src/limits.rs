@@ -66,6 +66,18 @@ pub enum QueueFull {
     DropOldest,
 }
 
+impl Limits {
+    /// Raises what would let nobody do anything, and what CONNACK may not say (a Receive
+    /// Maximum of 0, section 3.2.2.3.3); lowers what the tables cannot hold.
+    pub(crate) fn make_workable(&mut self) {
+        self.sessions = self.sessions.min(crate::session::Sessions::MAX);
+        self.maximum_packet_size = self.maximum_packet_size.max(64);
+        self.receive_maximum = self.receive_maximum.max(1);
+        self.inflight_window = self.inflight_window.max(1);
+        self.out_buffer_bytes = self.out_buffer_bytes.max(64);
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
