@@ -144,6 +144,7 @@ impl Broker {
             self.subscriptions.remove(*node, id);
         }
         self.metrics.subscriptions -= session.subscriptions.len() as u64;
+        self.metrics.subscription_bytes -= session.subscription_bytes as u64;
         if let Some(outgoing) = &session.outgoing {
             self.metrics.dropped_session_ended += outgoing.messages() as u64;
             let before = (outgoing.messages(), outgoing.bytes());

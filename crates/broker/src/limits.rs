@@ -30,6 +30,11 @@ pub struct Limits {
     pub topic_levels: usize,
     /// Subscriptions of one client; one more gets SUBACK "quota exceeded".
     pub subscriptions_per_client: usize,
+    /// Bytes of one client's subscriptions, as if no filter shared a level with another; one
+    /// more gets SUBACK "quota exceeded".
+    pub subscription_bytes_per_client: usize,
+    /// The same over all clients.
+    pub all_subscriptions_bytes: usize,
     /// `QoS` 1 and 2 messages that are sent to a client and not acknowledged, where its own
     /// Receive Maximum is not smaller `[MQTT-3.3.4-9]`. The rest waits in its queue.
     pub inflight_window: u16,
@@ -91,6 +96,8 @@ impl Default for Limits {
             topic_bytes: 16 * 1024,
             topic_levels: 128,
             subscriptions_per_client: 10_000,
+            subscription_bytes_per_client: 8 * 1024 * 1024,
+            all_subscriptions_bytes: 1024 * 1024 * 1024,
             inflight_window: 64,
             queue_messages: 10_000,
             queue_bytes: 16 * 1024 * 1024,

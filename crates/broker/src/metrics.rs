@@ -11,6 +11,8 @@ pub struct Metrics {
     pub sessions: u64,
     /// Gauge: subscriptions of all sessions.
     pub subscriptions: u64,
+    /// Gauge: their bytes, as if no filter shared a level with another.
+    pub subscription_bytes: u64,
     /// Gauge: retained messages.
     pub retained_messages: u64,
     /// Gauge: their bytes, with what holding them costs.
@@ -68,7 +70,7 @@ pub struct Metrics {
     pub refused_topic_name: u64,
     /// Subscriptions not accepted because of their filter: too long, too deep, shared.
     pub refused_topic_filter: u64,
-    /// Subscriptions above [`Limits::subscriptions_per_client`](crate::Limits::subscriptions_per_client).
+    /// Subscriptions refused because the client, or all together, have as many as there may be.
     pub refused_subscriptions_limit: u64,
     /// Retained messages not kept because of a limit.
     pub refused_retained_limit: u64,

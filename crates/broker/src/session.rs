@@ -25,6 +25,8 @@ pub(crate) struct Session {
     pub(crate) expiry_interval: u32,
     /// Where it is subscribed, in order.
     pub(crate) subscriptions: Vec<NodeId>,
+    /// What those cost, in bytes.
+    pub(crate) subscription_bytes: usize,
     /// What is to be sent, or sent and not acknowledged; absent until there is something.
     pub(crate) outgoing: Option<Box<Outgoing>>,
     /// Where `outgoing` goes on when it is there again: an identifier that was just in use is
@@ -94,6 +96,7 @@ impl Session {
             slot: None,
             expiry_interval: 0,
             subscriptions: Vec::new(),
+            subscription_bytes: 0,
             outgoing: None,
             last_packet_id: 0,
             incoming: Vec::new(),

@@ -72,12 +72,17 @@ impl Broker {
     ) -> Result<bool, ReasonCode> {
         let filter = &subscription.topic_filter;
         self.check_topic_filter(filter)?;
-        let most = self.limits().subscriptions_per_client;
+        let limits = &self.options.limits;
         let is_known = self.subscriptions.find(filter, id).is_some();
         let Some(session) = self.sessions.get_mut(id) else {
             return Err(ReasonCode::UnspecifiedError);
         };
-        let has_room = is_known || session.subscriptions.len() < most;
+        let cost = cost(filter);
+        let all_bytes = self.metrics.subscription_bytes + cost as u64;
+        let has_room = is_known
+            || (session.subscriptions.len() < limits.subscriptions_per_client
+                && session.subscription_bytes + cost <= limits.subscription_bytes_per_client
+                && all_bytes <= limits.all_subscriptions_bytes as u64);
         let subscriber = Subscriber::new(id, subscription, identifier);
         let inserted = has_room
             .then(|| self.subscriptions.insert(filter, subscriber))
@@ -88,7 +93,9 @@ impl Broker {
         };
         if let Err(place) = session.subscriptions.binary_search(&inserted.node) {
             session.subscriptions.insert(place, inserted.node);
+            session.subscription_bytes += cost;
             self.metrics.subscriptions += 1;
+            self.metrics.subscription_bytes += cost as u64;
         }
         Ok(inserted.is_new)
     }
@@ -155,10 +162,19 @@ impl Broker {
             && let Ok(place) = session.subscriptions.binary_search(&node)
         {
             session.subscriptions.remove(place);
+            session.subscription_bytes -= cost(filter);
             self.metrics.subscriptions -= 1;
+            self.metrics.subscription_bytes -= cost(filter) as u64;
         }
         ReasonCode::Success
     }
+}
+
+/// What a subscription takes if its filter shares no level with another, in bytes.
+fn cost(filter: &str) -> usize {
+    const SUBSCRIPTION: usize = 32;
+    const LEVEL: usize = 128;
+    SUBSCRIPTION + filter.len() + filter.split('/').count() * LEVEL
 }
 
 const fn granted(qos: QoS) -> ReasonCode {

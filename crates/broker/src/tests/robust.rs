@@ -265,10 +265,11 @@ impl Shell {
             let waiting = self.broker.connections.get_mut(slot).unwrap().outbox.len();
             assert!(waiting <= 2 * 600 + 400 + 600, "{waiting}");
         }
-        let (mut messages, mut bytes, mut subscriptions) = (0, 0, 0);
+        let (mut messages, mut bytes, mut subscriptions, mut filters) = (0, 0, 0, 0);
         for id in self.broker.sessions.ids() {
             let session = self.broker.sessions.get(id).unwrap();
             subscriptions += session.subscriptions.len() as u64;
+            filters += session.subscription_bytes as u64;
             if let Some(outgoing) = &session.outgoing {
                 messages += outgoing.messages() as u64;
                 bytes += outgoing.bytes() as u64;
@@ -277,6 +278,7 @@ impl Shell {
         assert_eq!(metrics.queued_messages, messages);
         assert_eq!(metrics.queued_bytes, bytes);
         assert_eq!(metrics.subscriptions, subscriptions);
+        assert_eq!(metrics.subscription_bytes, filters);
     }
 }
 

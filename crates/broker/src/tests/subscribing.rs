@@ -244,3 +244,35 @@ fn subscriptions_of_a_client_are_bounded() {
     );
     assert_eq!(world.broker.metrics().refused_subscriptions_limit, 1);
 }
+
+#[test]
+fn subscriptions_are_bounded_in_bytes_of_a_client_and_of_all() {
+    for all in [false, true] {
+        let mut world = World::with(|options| {
+            let limits = &mut options.limits;
+            if all {
+                limits.all_subscriptions_bytes = 1_000;
+            } else {
+                limits.subscription_bytes_per_client = 1_000;
+            }
+        });
+        let conn = world.client(V5, "a");
+        let deep = ["1/2/3/4/5", "1/2/3/4/6"].map(|filter| to(filter, QoS::AtMostOnce));
+        world.send(conn, &subscribe(&deep, None));
+        let expected = [ReasonCode::Success, ReasonCode::QuotaExceeded];
+        assert_eq!(codes(&mut world, conn), expected);
+        let other = world.client(V5, "b");
+        world.send(other, &subscribe(&deep[1..], None));
+        assert_eq!(codes(&mut world, other)[0].is_error(), all);
+        // What is given back can be used again.
+        world.send(conn, &unsubscribe(&["1/2/3/4/5"]));
+        codes(&mut world, conn);
+        world.send(
+            other,
+            &Packet::Disconnect(mqtt::Disconnect::new(ReasonCode::Success)),
+        );
+        assert_eq!(world.broker.metrics().subscription_bytes, 0);
+        world.send(conn, &subscribe(&deep[1..], None));
+        assert_eq!(codes(&mut world, conn), [ReasonCode::Success]);
+    }
+}
