@@ -105,7 +105,7 @@ fn scale(mantissa: u64, exponent: i32) -> f64 {
     value
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "telemetry"))]
 mod tests {
     use super::*;
     use alloc::string::ToString as _;

@@ -120,7 +120,9 @@ impl Fleet {
     /// The device of this full id ([`Device::full_id`]), or else the first one seen of this id,
     /// under whatever prefix.
     pub fn find(&self, id: &str) -> Option<DeviceKey> {
-        let mut slashes = id.bytes().enumerate().filter(|(_, byte)| *byte == b'/');
+        let slashes = id.bytes().enumerate().filter(|(_, byte)| *byte == b'/');
+        // An empty prefix has no slash behind it: `/a/b` is not `a/b`.
+        let mut slashes = slashes.filter(|(at, _)| *at > 0);
         let by_full_id = self.lookup("", id).or_else(|| {
             slashes.find_map(|(at, _)| self.lookup(part(id, 0..at), part(id, at + 1..id.len())))
         });
