@@ -4,6 +4,8 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import { after, before, test } from 'node:test';
+import packets from 'mqtt-packet';
+import { WebSocketServer } from 'ws';
 import { launch, openPage, photograph } from './lib/browser.mjs';
 import { startDevice } from './lib/device.mjs';
 import { connect } from './lib/mqttjs.mjs';
@@ -19,8 +21,9 @@ before(async () => {
   browser = await launch();
   elsewhere = http.createServer((request, response) => {
     const { html = '', headers = {} } = pages.get(request.url) ?? {};
-    response.writeHead(html ? 200 : 404, { 'content-type': 'text/html; charset=utf-8', ...headers });
-    response.end(`<!doctype html><html lang="en"><title>Somebody's page</title>${html}`);
+    response.writeHead(html ? 200 : 204, { 'content-type': 'text/html; charset=utf-8', ...headers });
+    // Nothing at all for what the browser asks by itself: its icon.
+    response.end(html && `<!doctype html><html lang="en"><title>Somebody's page</title>${html}`);
   }).listen(0, '127.0.0.1');
   await once(elsewhere, 'listening');
 });
@@ -97,6 +100,49 @@ test('attributes that name nothing say what is wrong, and open no socket', async
   assert.equal(sockets.length, 1);
   assert.deepEqual(complaints, []);
   await close();
+});
+
+/// A broker that answers each packet as `answer` says: for what ours has no cause to say.
+async function startFake(t, answer) {
+  const fake = new WebSocketServer({ host: '127.0.0.1', port: 0, handleProtocols: () => 'mqtt' });
+  t.after(() => new Promise((done) => {
+    for (const client of fake.clients) client.terminate();
+    fake.close(done);
+  }));
+  fake.on('connection', (socket) => {
+    const parser = packets.parser({ protocolVersion: 5 });
+    const options = { protocolVersion: 5 };
+    parser.on('packet', (packet) => {
+      for (const reply of answer(packet) ?? []) socket.send(packets.generate(reply, options));
+    });
+    socket.on('message', (data) => parser.parse(data));
+  });
+  await once(fake, 'listening');
+  return `ws://127.0.0.1:${fake.address().port}/mqtt`;
+}
+
+test('a broker that says no', async (t) => {
+  const NOT_AUTHORIZED = 0x87;
+  const closed = await startFake(t, (packet) => (packet.cmd === 'connect'
+    ? [{ cmd: 'connack', reasonCode: NOT_AUTHORIZED, sessionPresent: false }] : []));
+  const connack = { cmd: 'connack', reasonCode: 0, sessionPresent: false };
+  const deaf = await startFake(t, ({ cmd, messageId, subscriptions }) => ({
+    connect: [connack],
+    subscribe: [{ cmd: 'suback', messageId, granted: subscriptions?.map(() => NOT_AUTHORIZED) }],
+    pingreq: [{ cmd: 'pingresp' }],
+  })[cmd]);
+  const silent = await startFake(t, () => []);
+  const { page, part, complaints, close } = await visit('/no', `${script()}
+    <p><beaconry-status id="closed" device="a" broker="${closed}"></beaconry-status></p>
+    <p><beaconry-status id="deaf" device="a" broker="${deaf}"></beaconry-status></p>
+    <p><beaconry-status id="silent" device="a" broker="${silent}"></beaconry-status></p>`);
+  t.after(close);
+  await page.locator('#closed').getByText('the broker refused this page').waitFor();
+  await page.locator('#deaf').getByText('the broker does not let this page follow it').waitFor();
+  await part('closed', 'problem').waitFor();
+  await part('deaf', 'problem').waitFor();
+  assert.equal(await says(page, 'silent'), 'a connecting');
+  assert.deepEqual(complaints, []);
 });
 
 test('a name is text, whatever is in it, and changes while it is shown', async () => {
