@@ -25,6 +25,7 @@
 pub mod broker;
 mod clock;
 mod network;
+pub mod peer;
 mod random;
 pub mod seeds;
 

@@ -262,6 +262,13 @@ impl Network {
         None
     }
 
+    /// Whether what is sent on a link may still arrive.
+    pub fn is_alive(&self, link: LinkId) -> bool {
+        self.links
+            .get(&link)
+            .is_some_and(|both| !both.cut && !both.client.closed && !both.server.closed)
+    }
+
     /// How many links are open or half open.
     pub fn links(&self) -> usize {
         self.links.len()

@@ -36,6 +36,10 @@ pub(super) struct Acquaintance {
     pub(super) backoff: Backoff,
     /// Whether a CONNACK has ever accepted: from then on sessions are resumed.
     resumes: bool,
+    /// Whether a CONNECT has been sent since the last CONNACK. Its answer may have been lost,
+    /// and have said that the session is a new one; the next CONNACK then calls that new
+    /// session present.
+    unanswered: bool,
 }
 
 /// What follows the end of a connection.
@@ -66,6 +70,7 @@ impl Acquaintance {
             speaks: Speaks::Trying(options.version),
             backoff: Backoff::new(options.reconnect, options.seed),
             resumes: false,
+            unanswered: options.session.is_some(),
         }
     }
 }
@@ -91,6 +96,7 @@ impl Client {
             Ok(()) => {
                 let mut link = Link::new(self.now, version, &self.options);
                 link.clean_start = clean_start;
+                link.doubtful = core::mem::replace(&mut self.server.unanswered, true);
                 link.push_encoded(&wire);
                 self.link = Some(link);
                 self.farewell.clear();
@@ -156,6 +162,8 @@ impl Client {
         let version = link.version;
         self.server.speaks = Speaks::Accepted(version);
         self.server.resumes = true;
+        self.server.unanswered = false;
+        let doubtful = link.doubtful;
         if let Some(client_id) = &properties.assigned_client_identifier {
             self.options.client_id = client_id.detach();
         }
@@ -169,10 +177,10 @@ impl Client {
             session_present,
             properties: Box::new(properties),
         });
-        self.incoming.connected(session_present);
+        self.incoming.connected(session_present, doubtful);
         self.outgoing
             .connected(session_present, &mut self.ids, &mut self.events);
-        self.subscriptions.connected(session_present);
+        self.subscriptions.connected(session_present && !doubtful);
         Ok(())
     }
 

@@ -33,24 +33,26 @@ impl Client {
                 self.open();
                 false
             }
-            State::Connected { .. } => {
-                let checked = self.link.as_mut().map_or(Ok(()), |link| {
-                    link.keep_alive.check(self.now, self.options.ping_timeout)
-                });
-                match checked {
-                    Ok(()) => true,
-                    Err(why) => {
-                        self.end(why, Farewell::Close);
-                        false
-                    }
+            State::Connected { .. } => match self.check_link() {
+                Ok(()) => true,
+                Err(why) => {
+                    self.end(why, Farewell::Close);
+                    false
                 }
-            }
+            },
             State::Opening { .. }
             | State::Connecting { .. }
             | State::Waiting { .. }
             | State::CredentialsNeeded { .. }
             | State::Stopped { .. } => true,
         }
+    }
+
+    /// Why the connection is dead by now, if it is.
+    pub(super) fn check_link(&mut self) -> Result<(), DisconnectCause> {
+        self.link.as_mut().map_or(Ok(()), |link| {
+            link.keep_alive.check(self.now, self.options.ping_timeout)
+        })
     }
 
     /// Whether [`disconnect`](Self::disconnect) was called.

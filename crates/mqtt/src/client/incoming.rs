@@ -17,6 +17,10 @@ pub(super) struct Incoming {
     received: Vec<Received>,
     /// Of these, how many came over this connection.
     open: usize,
+    /// Whether what came over earlier connections may belong to a session that the server has
+    /// lost: a message without DUP `[MQTT-3.3.1-1]` is then a new one, even if its identifier
+    /// is known.
+    doubtful: bool,
     /// PUBACK and PUBCOMP that have not left yet: the server cannot count on them.
     unsent: usize,
 }
@@ -51,7 +55,7 @@ impl Incoming {
                 true
             }
             QoS::ExactlyOnce => {
-                let new = self.receive(packet_id);
+                let new = self.receive(packet_id, publish.dup);
                 link.push(&Packet::PubRec(PubRec::new(packet_id, ReasonCode::Success)));
                 new
             }
@@ -92,7 +96,8 @@ impl Incoming {
 
     /// A connection begins. Without the session at the server, its identifiers mean nothing
     /// any more.
-    pub(super) fn connected(&mut self, session_present: bool) {
+    pub(super) fn connected(&mut self, session_present: bool, doubtful: bool) {
+        self.doubtful = doubtful;
         if !session_present {
             self.received.clear();
         }
@@ -122,14 +127,15 @@ impl Incoming {
     }
 
     /// Whether the identifier is new.
-    fn receive(&mut self, packet_id: PacketId) -> bool {
+    fn receive(&mut self, packet_id: PacketId, dup: bool) -> bool {
         match self.position(packet_id) {
             Ok(index) => {
                 let received = &mut self.received[index];
-                if !core::mem::replace(&mut received.here, true) {
-                    self.open += 1;
+                if core::mem::replace(&mut received.here, true) {
+                    return false;
                 }
-                false
+                self.open += 1;
+                self.doubtful && !dup
             }
             Err(index) => {
                 let received = Received {

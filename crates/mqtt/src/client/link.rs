@@ -19,6 +19,9 @@ pub(super) struct Link {
     pub(super) version: ProtocolVersion,
     /// Whether CONNECT asked the server to forget the session.
     pub(super) clean_start: bool,
+    /// Whether a session that the server calls present may be another than the one known
+    /// here, because the answer to an earlier CONNECT was lost.
+    pub(super) doubtful: bool,
     pub(super) decoder: Decoder,
     pub(super) limits: ServerLimits,
     pub(super) keep_alive: KeepAlive,
@@ -63,6 +66,7 @@ impl Link {
         Self {
             version,
             clean_start: false,
+            doubtful: false,
             decoder,
             limits: ServerLimits::new(&ConnAckProperties::default()),
             keep_alive: KeepAlive::new(now, 0),

@@ -265,18 +265,19 @@ impl Client {
 
     /// The transport could not be opened, or was closed by the other side or by the network.
     pub fn handle_transport_closed(&mut self, now: Instant) {
-        if !self.advance(now) {
-            return;
-        }
-        match self.state {
-            State::Opening { .. } => {
-                self.end(DisconnectCause::TransportNotOpened, Farewell::None);
+        self.now = self.now.max(now);
+        let why = match self.state {
+            State::Opening { .. } => DisconnectCause::TransportNotOpened,
+            State::Connecting { .. } => DisconnectCause::TransportClosed,
+            State::Connected { .. } => self
+                .check_link()
+                .err()
+                .unwrap_or(DisconnectCause::TransportClosed),
+            State::Waiting { .. } | State::CredentialsNeeded { .. } | State::Stopped { .. } => {
+                return;
             }
-            State::Connecting { .. } | State::Connected { .. } => {
-                self.end(DisconnectCause::TransportClosed, Farewell::None);
-            }
-            State::Waiting { .. } | State::CredentialsNeeded { .. } | State::Stopped { .. } => {}
-        }
+        };
+        self.end(why, Farewell::None);
     }
 
     /// Bytes have come. They may hold any part of a packet or many packets.

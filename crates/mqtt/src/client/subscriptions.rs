@@ -131,7 +131,7 @@ impl Subscriptions {
         }
     }
 
-    /// A connection begins. If the server has forgotten the session, everything that is not
+    /// A connection begins. If the server has, or may have, forgotten the session, everything that is not
     /// about to be asked anyway is asked again, first.
     pub(super) fn connected(&mut self, session_present: bool) {
         if session_present {

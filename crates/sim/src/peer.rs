@@ -1,0 +1,627 @@
+//! A reference server for one client: as little of MQTT as it takes to hold a client to its
+//! side of the contract, written to be seen through at a glance.
+//!
+//! It keeps the session over connections, answers everything, and panics, naming the rule,
+//! when the client does what it may not.
+
+use core::fmt;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::{Bytes, BytesMut};
+use core::time::Duration;
+use mqtt::packet::ReasonProperties;
+use mqtt::{
+    ConnAck, Connect, Decoder, Instant, Packet, PacketId, ProtocolVersion, PubAck, PubComp, PubRec,
+    PubRel, Publish, QoS, ReasonCode, SubAck, Subscribe, TopicFilter, TopicName, UnsubAck, encode,
+    encoded_len,
+};
+
+use crate::network::LinkId;
+
+/// What a [`Peer`] takes and how it behaves.
+#[derive(Clone, Debug)]
+pub struct PeerOptions {
+    /// Whether it speaks version 5, and what it does if not.
+    pub version_5: Version5,
+    /// How many `QoS` 1 and 2 publications it takes unacknowledged. Version 5.
+    pub receive_maximum: u16,
+    /// The largest packet that it takes, in bytes. Version 5.
+    pub maximum_packet_size: u32,
+    /// How many topic aliases it takes. Version 5.
+    pub topic_alias_maximum: u16,
+    /// What it says instead of the client's keep alive, in seconds. Version 5.
+    pub server_keep_alive: Option<u16>,
+}
+
+/// What a [`Peer`] does with a CONNECT of version 5.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Version5 {
+    /// It speaks it.
+    Spoken,
+    /// It answers with a CONNACK of version 3.1.1, "unacceptable protocol version".
+    Refused,
+    /// It closes the connection without a word.
+    Hung,
+}
+
+/// The server.
+pub struct Peer {
+    options: PeerOptions,
+    session: Option<Session>,
+    connections: BTreeMap<LinkId, Connection>,
+    current: Option<LinkId>,
+    closing: Vec<LinkId>,
+    /// Messages that it has taken over from the client, in order, as often as it was made to.
+    taken: Vec<Publish>,
+    /// How often it has had to give a client up.
+    given_up: Vec<LinkId>,
+}
+
+/// What outlives a connection.
+#[derive(Debug, Default)]
+struct Session {
+    /// `QoS` 2 publications that were taken over and not released.
+    received: BTreeSet<PacketId>,
+    subscriptions: Vec<TopicFilter>,
+    /// Sent to the client and not finished, in order.
+    in_flight: Vec<InFlight>,
+    waiting: VecDeque<Publish>,
+    last_id: u16,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    packet_id: PacketId,
+    publish: Publish,
+    step: Step,
+}
+
+/// Which answer of the client is awaited.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Step {
+    /// PUBACK.
+    Acknowledge,
+    /// PUBREC.
+    Receive,
+    /// PUBCOMP.
+    Complete,
+}
+
+/// One connection.
+#[derive(Debug)]
+struct Connection {
+    decoder: Decoder,
+    /// Known from CONNECT on.
+    terms: Option<Terms>,
+    out: BytesMut,
+    /// The client's packet identifiers whose last answer has not left.
+    open: BTreeSet<PacketId>,
+    /// Of these, the publications.
+    unanswered: usize,
+    /// Answers that are in `out`: identifiers, and whether of a publication.
+    answered: Vec<(PacketId, bool)>,
+    aliases: BTreeMap<u16, TopicName>,
+    /// How many of the session's `in_flight` have been sent here.
+    sent: usize,
+    /// PUBRELs that the client owes, in order.
+    owed_releases: VecDeque<PacketId>,
+    last_heard: Instant,
+}
+
+#[derive(Clone, Debug)]
+struct Terms {
+    version: ProtocolVersion,
+    keep_alive: u16,
+    receive_maximum: usize,
+    maximum_packet_size: usize,
+}
+
+impl fmt::Debug for Peer {
+    /// Without what has been taken over, which can be long.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer")
+            .field("session", &self.session)
+            .field("connections", &self.connections)
+            .field("current", &self.current)
+            .field("closing", &self.closing)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for PeerOptions {
+    fn default() -> Self {
+        Self {
+            version_5: Version5::Spoken,
+            receive_maximum: 65_535,
+            maximum_packet_size: 1 << 20,
+            topic_alias_maximum: 0,
+            server_keep_alive: None,
+        }
+    }
+}
+
+impl Peer {
+    /// A server that knows nobody.
+    pub const fn new(options: PeerOptions) -> Self {
+        Self {
+            options,
+            session: None,
+            connections: BTreeMap::new(),
+            current: None,
+            closing: Vec::new(),
+            taken: Vec::new(),
+            given_up: Vec::new(),
+        }
+    }
+
+    /// A link was opened.
+    pub fn opened(&mut self, now: Instant, link: LinkId) {
+        let mut decoder = Decoder::server();
+        decoder.set_max_packet_size(self.options.maximum_packet_size);
+        let connection = Connection {
+            decoder,
+            terms: None,
+            out: BytesMut::new(),
+            open: BTreeSet::new(),
+            unanswered: 0,
+            answered: Vec::new(),
+            aliases: BTreeMap::new(),
+            sent: 0,
+            owed_releases: VecDeque::new(),
+            last_heard: now,
+        };
+        self.connections.insert(link, connection);
+    }
+
+    /// A link was closed by the client or the network.
+    pub fn closed(&mut self, link: LinkId) {
+        self.connections.remove(&link);
+        if self.current == Some(link) {
+            self.current = None;
+        }
+    }
+
+    /// Bytes from the client.
+    ///
+    /// # Panics
+    /// When the client breaks a rule.
+    pub fn input(&mut self, now: Instant, link: LinkId, mut bytes: Bytes) {
+        while let Some(connection) = self.connections.get_mut(&link) {
+            connection.last_heard = now;
+            match connection.decoder.decode(&mut bytes) {
+                Ok(Some(Packet::Connect(connect))) => self.on_connect(link, &connect),
+                Ok(Some(packet)) => self.on_packet(link, packet),
+                Ok(None) => break,
+                Err(error) => panic!("the client sent no packet: {error}"),
+            }
+        }
+    }
+
+    /// Sends a message to the client, now or when it is there.
+    pub fn send(&mut self, publish: Publish) {
+        if let Some(session) = &mut self.session {
+            session.waiting.push_back(publish);
+        }
+    }
+
+    /// What is to be written and which links are to be closed now: all answers and all
+    /// messages that the client may be sent.
+    pub fn flush(&mut self) -> (Vec<(LinkId, Bytes)>, Vec<LinkId>) {
+        self.send_waiting();
+        let mut writes = Vec::new();
+        for (&link, connection) in &mut self.connections {
+            for (packet_id, publication) in connection.answered.drain(..) {
+                connection.open.remove(&packet_id);
+                connection.unanswered -= usize::from(publication);
+            }
+            if !connection.out.is_empty() {
+                writes.push((link, connection.out.split().freeze()));
+            }
+        }
+        let closing = core::mem::take(&mut self.closing);
+        for link in &closing {
+            self.closed(*link);
+        }
+        (writes, closing)
+    }
+
+    /// Whether [`flush`](Self::flush) has anything to say.
+    pub fn has_output(&self) -> bool {
+        !self.closing.is_empty()
+            || self.connections.values().any(|one| !one.out.is_empty())
+            || self.may_send()
+    }
+
+    /// Gives up clients that have been silent for one and a half times their keep alive
+    /// `[MQTT-3.1.2-22]`, and says which links those were.
+    pub fn give_up(&mut self, now: Instant) -> Vec<LinkId> {
+        let silent = self.silent_at().filter(|(at, _)| *at <= now);
+        if let Some((_, link)) = silent {
+            self.closed(link);
+            self.given_up.push(link);
+            self.closing.push(link);
+        }
+        core::mem::take(&mut self.given_up)
+    }
+
+    /// When the current client will have been silent for too long.
+    pub fn silent_at(&self) -> Option<(Instant, LinkId)> {
+        let link = self.current?;
+        let connection = self.connections.get(&link)?;
+        let keep_alive = connection.terms.as_ref()?.keep_alive;
+        let patience = Duration::from_millis(u64::from(keep_alive) * 1_500);
+        (keep_alive != 0).then(|| (connection.last_heard + patience, link))
+    }
+
+    /// Forgets the session, as a server without a disk does when it restarts; its
+    /// connections are gone too.
+    pub fn forget(&mut self) {
+        self.session = None;
+        self.closing.extend(self.connections.keys().copied());
+        self.connections.clear();
+        self.current = None;
+    }
+
+    /// What was taken over from the client, in order, as often as it was.
+    pub fn taken(&self) -> &[Publish] {
+        &self.taken
+    }
+
+    /// What the client is subscribed to.
+    pub fn subscriptions(&self) -> &[TopicFilter] {
+        self.session
+            .as_ref()
+            .map_or(&[], |session| &session.subscriptions)
+    }
+
+    /// Whether every exchange with the client is finished.
+    pub fn is_quiet(&self) -> bool {
+        self.session.as_ref().is_none_or(|session| {
+            session.received.is_empty()
+                && session.in_flight.is_empty()
+                && session.waiting.is_empty()
+        })
+    }
+
+    /// Whether the client is connected.
+    pub const fn is_connected(&self) -> bool {
+        self.current.is_some()
+    }
+
+    fn on_connect(&mut self, link: LinkId, connect: &Connect) {
+        if connect.version == ProtocolVersion::V5 {
+            match self.options.version_5 {
+                Version5::Spoken => {}
+                Version5::Refused => {
+                    let refusal = Packet::ConnAck(ConnAck::new(
+                        false,
+                        ReasonCode::UnsupportedProtocolVersion,
+                    ));
+                    self.write_as(link, &refusal, ProtocolVersion::V3_1_1);
+                    return self.closing.push(link);
+                }
+                Version5::Hung => return self.closing.push(link),
+            }
+        }
+        if let Some(old) = self.current.replace(link) {
+            self.connections.remove(&old);
+            self.closing.push(old);
+        }
+        if connect.clean_start {
+            self.session = None;
+        }
+        let session_present = self.session.is_some();
+        self.session.get_or_insert_default();
+        let v5 = connect.version == ProtocolVersion::V5;
+        let server_keep_alive = self.options.server_keep_alive.filter(|_| v5);
+        let properties = &connect.properties;
+        let terms = Terms {
+            version: connect.version,
+            keep_alive: server_keep_alive.unwrap_or(connect.keep_alive),
+            receive_maximum: usize::from(properties.receive_maximum.unwrap_or(65_535)),
+            maximum_packet_size: properties
+                .maximum_packet_size
+                .map_or(usize::MAX, |size| size as usize),
+        };
+        if let Some(connection) = self.connections.get_mut(&link) {
+            connection.terms = Some(terms);
+        }
+        let mut connack = ConnAck::new(session_present, ReasonCode::Success);
+        let options = &self.options;
+        connack.properties.receive_maximum = Some(options.receive_maximum);
+        connack.properties.maximum_packet_size = Some(options.maximum_packet_size);
+        connack.properties.topic_alias_maximum = Some(options.topic_alias_maximum);
+        connack.properties.server_keep_alive = server_keep_alive;
+        self.write(link, &Packet::ConnAck(connack));
+    }
+
+    fn on_packet(&mut self, link: LinkId, packet: Packet) {
+        if self.current != Some(link) {
+            // What a connection that was taken over still had to say.
+            return;
+        }
+        match packet {
+            Packet::Publish(publish) => self.on_publish(link, publish),
+            Packet::PubRel(pubrel) => self.on_pubrel(link, &pubrel),
+            Packet::PubAck(ack) => self.on_ack(link, ack.packet_id, Step::Acknowledge),
+            Packet::PubRec(ack) => self.on_ack(link, ack.packet_id, Step::Receive),
+            Packet::PubComp(ack) => self.on_ack(link, ack.packet_id, Step::Complete),
+            Packet::Subscribe(subscribe) => self.on_subscribe(link, subscribe),
+            Packet::Unsubscribe(unsubscribe) => {
+                let session = self.session.get_or_insert_default();
+                let filters = &unsubscribe.topic_filters;
+                session.subscriptions.retain(|one| !filters.contains(one));
+                let unsuback = UnsubAck {
+                    packet_id: unsubscribe.packet_id,
+                    reason_codes: vec![ReasonCode::Success; filters.len()],
+                    properties: ReasonProperties::default(),
+                };
+                self.open(link, unsubscribe.packet_id, false);
+                self.answer(
+                    link,
+                    &Packet::UnsubAck(unsuback),
+                    unsubscribe.packet_id,
+                    false,
+                );
+            }
+            Packet::PingReq => self.write(link, &Packet::PingResp),
+            Packet::Disconnect(_) => {
+                self.closed(link);
+                self.closing.push(link);
+            }
+            Packet::Connect(_)
+            | Packet::ConnAck(_)
+            | Packet::SubAck(_)
+            | Packet::UnsubAck(_)
+            | Packet::PingResp
+            | Packet::Auth(_) => panic!("the client may not send {packet:?}"),
+        }
+    }
+
+    fn on_publish(&mut self, link: LinkId, mut publish: Publish) {
+        self.resolve_alias(link, &mut publish);
+        let Some(packet_id) = publish.packet_id else {
+            assert!(!publish.dup, "DUP with QoS 0 [MQTT-3.3.1-2]");
+            return self.taken.push(publish);
+        };
+        self.open(link, packet_id, true);
+        let session = self.session.get_or_insert_default();
+        if publish.qos == QoS::ExactlyOnce {
+            let new = session.received.insert(packet_id);
+            assert!(
+                new || publish.dup,
+                "packet identifier {packet_id} is in use [MQTT-2.2.1-3]"
+            );
+            if new {
+                self.taken.push(publish);
+            }
+            let pubrec = PubRec::new(packet_id, ReasonCode::Success);
+            self.write(link, &Packet::PubRec(pubrec));
+            if let Some(connection) = self.connections.get_mut(&link) {
+                connection.owed_releases.push_back(packet_id);
+            }
+        } else {
+            assert!(
+                !session.received.contains(&packet_id),
+                "packet identifier {packet_id} is in use [MQTT-2.2.1-3]"
+            );
+            self.taken.push(publish);
+            let puback = PubAck::new(packet_id, ReasonCode::Success);
+            self.answer(link, &Packet::PubAck(puback), packet_id, true);
+        }
+    }
+
+    fn on_pubrel(&mut self, link: LinkId, pubrel: &PubRel) {
+        let packet_id = pubrel.packet_id;
+        let session = self.session.get_or_insert_default();
+        let reason_code = if session.received.remove(&packet_id) {
+            ReasonCode::Success
+        } else {
+            ReasonCode::PacketIdentifierNotFound
+        };
+        if let Some(connection) = self.connections.get_mut(&link)
+            && connection.owed_releases.contains(&packet_id)
+        {
+            let first = connection.owed_releases.pop_front();
+            assert_eq!(first, Some(packet_id), "PUBREL out of order [MQTT-4.6.0-4]");
+        }
+        let pubcomp = PubComp::new(packet_id, reason_code);
+        let publication = self
+            .connections
+            .get(&link)
+            .is_some_and(|connection| connection.open.contains(&packet_id));
+        self.answer(link, &Packet::PubComp(pubcomp), packet_id, publication);
+    }
+
+    fn on_ack(&mut self, link: LinkId, packet_id: PacketId, step: Step) {
+        let session = self.session.get_or_insert_default();
+        let mut awaited = session.in_flight.iter().filter(|one| one.step == step);
+        let Some(place) = awaited.position(|one| one.packet_id == packet_id) else {
+            return;
+        };
+        assert!(
+            place == 0 || step == Step::Complete,
+            "{packet_id} answered out of order [MQTT-4.6.0-2] [MQTT-4.6.0-3]"
+        );
+        let Some(index) = session
+            .in_flight
+            .iter()
+            .position(|one| one.packet_id == packet_id)
+        else {
+            return;
+        };
+        match step {
+            Step::Acknowledge | Step::Complete => {
+                session.in_flight.remove(index);
+                if let Some(connection) = self.connections.get_mut(&link) {
+                    connection.sent -= usize::from(index < connection.sent);
+                }
+            }
+            Step::Receive => {
+                session.in_flight[index].step = Step::Complete;
+                let pubrel = PubRel::new(packet_id, ReasonCode::Success);
+                self.write(link, &Packet::PubRel(pubrel));
+            }
+        }
+    }
+
+    fn on_subscribe(&mut self, link: LinkId, subscribe: Subscribe) {
+        self.open(link, subscribe.packet_id, false);
+        let session = self.session.get_or_insert_default();
+        let mut reason_codes = Vec::new();
+        for subscription in subscribe.subscriptions {
+            session
+                .subscriptions
+                .retain(|one| *one != subscription.topic_filter);
+            session.subscriptions.push(subscription.topic_filter);
+            reason_codes.push(ReasonCode::GrantedQoS2);
+        }
+        let suback = SubAck {
+            packet_id: subscribe.packet_id,
+            reason_codes,
+            properties: ReasonProperties::default(),
+        };
+        self.answer(link, &Packet::SubAck(suback), subscribe.packet_id, false);
+    }
+
+    fn resolve_alias(&mut self, link: LinkId, publish: &mut Publish) {
+        let Some(connection) = self.connections.get_mut(&link) else {
+            return;
+        };
+        if let Some(alias) = publish.properties.topic_alias {
+            assert!(
+                alias.get() <= self.options.topic_alias_maximum,
+                "topic alias above the maximum [MQTT-3.2.2-17]"
+            );
+            match publish.topic.clone() {
+                Some(topic) => {
+                    connection.aliases.insert(alias.get(), topic);
+                }
+                None => publish.topic = connection.aliases.get(&alias.get()).cloned(),
+            }
+        }
+        assert!(
+            publish.topic.is_some(),
+            "a topic alias that stands for nothing"
+        );
+    }
+
+    /// The client uses an identifier.
+    fn open(&mut self, link: LinkId, packet_id: PacketId, publication: bool) {
+        let Some(connection) = self.connections.get_mut(&link) else {
+            return;
+        };
+        assert!(
+            connection.open.insert(packet_id),
+            "packet identifier {packet_id} is in use [MQTT-2.2.1-3]"
+        );
+        connection.unanswered += usize::from(publication);
+        let v5 = matches!(&connection.terms, Some(terms) if terms.version == ProtocolVersion::V5);
+        assert!(
+            !v5 || connection.unanswered <= usize::from(self.options.receive_maximum),
+            "more than Receive Maximum [MQTT-3.3.4-7]"
+        );
+    }
+
+    /// The last answer about an identifier.
+    fn answer(&mut self, link: LinkId, packet: &Packet, packet_id: PacketId, publication: bool) {
+        self.write(link, packet);
+        if let Some(connection) = self.connections.get_mut(&link) {
+            connection.answered.push((packet_id, publication));
+        }
+    }
+
+    fn write(&mut self, link: LinkId, packet: &Packet) {
+        let terms = self
+            .connections
+            .get(&link)
+            .and_then(|one| one.terms.as_ref());
+        if let Some(version) = terms.map(|terms| terms.version) {
+            self.write_as(link, packet, version);
+        }
+    }
+
+    fn write_as(&mut self, link: LinkId, packet: &Packet, version: ProtocolVersion) {
+        if let Some(connection) = self.connections.get_mut(&link)
+            && let Err(error) = encode(packet, version, &mut connection.out)
+        {
+            panic!("{packet:?}: {error}");
+        }
+    }
+
+    fn may_send(&self) -> bool {
+        let (Some(link), Some(session)) = (self.current, &self.session) else {
+            return false;
+        };
+        self.connections.get(&link).is_some_and(|connection| {
+            let room = connection
+                .terms
+                .as_ref()
+                .is_some_and(|terms| connection.sent < terms.receive_maximum);
+            room && (connection.sent < session.in_flight.len() || !session.waiting.is_empty())
+        })
+    }
+
+    /// Sends again what an earlier connection has not finished, then what waits.
+    fn send_waiting(&mut self) {
+        while self.may_send() {
+            let (Some(link), Some(session)) = (self.current, &mut self.session) else {
+                return;
+            };
+            let Some(connection) = self.connections.get_mut(&link) else {
+                return;
+            };
+            let packet = if let Some(again) = session.in_flight.get(connection.sent) {
+                connection.sent += 1;
+                match again.step {
+                    Step::Complete => {
+                        Packet::PubRel(PubRel::new(again.packet_id, ReasonCode::Success))
+                    }
+                    Step::Acknowledge | Step::Receive => {
+                        let mut publish = again.publish.clone();
+                        publish.dup = true;
+                        Packet::Publish(publish)
+                    }
+                }
+            } else {
+                let Some(mut publish) = session.waiting.pop_front() else {
+                    return;
+                };
+                let limit = connection.terms.as_ref().map(|t| t.maximum_packet_size);
+                let step = match publish.qos {
+                    QoS::AtMostOnce => None,
+                    QoS::AtLeastOnce => Some(Step::Acknowledge),
+                    QoS::ExactlyOnce => Some(Step::Receive),
+                };
+                if let Some(step) = step {
+                    let packet_id = session.next_id();
+                    publish.packet_id = Some(packet_id);
+                    session.in_flight.push(InFlight {
+                        packet_id,
+                        publish: publish.clone(),
+                        step,
+                    });
+                    connection.sent += 1;
+                }
+                let packet = Packet::Publish(publish);
+                let len = encoded_len(&packet, ProtocolVersion::V5);
+                assert!(len.is_ok_and(|len| limit.is_none_or(|limit| len <= limit)));
+                packet
+            };
+            self.write(link, &packet);
+        }
+    }
+}
+
+impl Session {
+    fn next_id(&mut self) -> PacketId {
+        loop {
+            self.last_id = self.last_id.wrapping_add(1);
+            if let Some(id) = PacketId::new(self.last_id)
+                && self.in_flight.iter().all(|one| one.packet_id != id)
+            {
+                return id;
+            }
+        }
+    }
+}
