@@ -183,10 +183,10 @@ fn build_options(options: &PlotOptions, palette: &Palette, callbacks: &Callbacks
     object(&[
         ("width", options.width.into()),
         ("height", options.height.into()),
-        // Top, right, bottom, left: the line reaches the right edge.
+        // Top, right, bottom, left: half of the last time's label fits on the right.
         (
             "padding",
-            [8, 8, 0, 0]
+            [8, 24, 0, 0]
                 .map(JsValue::from)
                 .iter()
                 .collect::<Array>()

@@ -256,6 +256,10 @@ pub fn CredentialsDialog() -> impl IntoView {
                     }),
                 );
                 show();
+                if refused && let Some(password) = password.get_untracked() {
+                    // Fails only when it is not in the document any more.
+                    let _ = password.focus();
+                }
             }
             None => {
                 if let Some(dialog) = dialog.get_untracked() {
