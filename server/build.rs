@@ -79,11 +79,7 @@ struct Asset {
 impl Asset {
     fn prepare(name: &str, content: &[u8], out: &Path) -> io::Result<Self> {
         let (content_type, compressible) = kind(name);
-        let hash: String = Sha256::digest(content)
-            .iter()
-            .take(16)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hash = hex(&Sha256::digest(content)[..16]);
         let identity = out.join(format!("{hash}.raw"));
         if !identity.exists() {
             write_whole(&identity, content)?;
@@ -125,7 +121,7 @@ impl Asset {
 
 impl fmt::Display for Asset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let include = |path: &PathBuf| format!("include_bytes!({path:?})");
+        let include = |path: &PathBuf| format!("include_bytes!({:?})", path.to_string_lossy());
         let optional = |path: &Option<PathBuf>| {
             path.as_ref().map_or_else(
                 || "None".to_owned(),
@@ -237,6 +233,13 @@ fn inline_scripts(html: &str) -> Vec<String> {
         }
     }
     hashes
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn base64(bytes: &[u8]) -> String {
