@@ -88,7 +88,7 @@ impl World {
         };
         // Small enough to be reached, large enough that nothing is dropped.
         options.limits.inflight_window = 4;
-        options.limits.out_buffer_bytes = 500;
+        options.limits.out_buffer_bytes = 1_500;
         options.limits.queue_messages = 100_000;
         let mut world = Self {
             now,
@@ -439,10 +439,17 @@ impl World {
         // Nobody may publish there.
         let name = TOPICS[self.random.index(TOPICS.len())];
         retain &= !name.starts_with('$');
-        // One empty payload is like another: that one of them was let go could not be told.
-        let expires = !payload.is_empty() && self.random.chance(100);
+        let qos = self.qos();
+        // Where a message may be dropped it must be clear which: it is published once, and no
+        // empty payload, which is like any other.
+        let is_once = match qos {
+            QoS::AtMostOnce => true,
+            QoS::AtLeastOnce => false,
+            QoS::ExactlyOnce => self.members[number].is_exact,
+        };
+        let expires = is_once && !payload.is_empty() && self.random.chance(200);
         let publish = Publish {
-            qos: self.qos(),
+            qos,
             retain,
             properties: PublishProperties {
                 message_expiry_interval: expires.then_some(5),
@@ -450,7 +457,6 @@ impl World {
             },
             ..Publish::new(topic(name), payload.clone())
         };
-        let qos = publish.qos;
         let member = &mut self.members[number];
         let is_queued = member.client.publish(self.now, publish).is_ok();
         let is_own = !name.starts_with('$') && !payload.is_empty();
