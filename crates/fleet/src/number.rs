@@ -105,7 +105,8 @@ fn scale(mantissa: u64, exponent: i32) -> f64 {
     value
 }
 
-#[cfg(all(test, feature = "telemetry"))]
+#[cfg(test)]
+#[cfg(feature = "telemetry")]
 mod tests {
     use super::*;
     use alloc::string::ToString as _;
