@@ -2,6 +2,7 @@
 //! lives on a bad network is tested by the simulator.
 
 mod connecting;
+mod hostile;
 mod liveness;
 mod messages;
 mod subscribing;
