@@ -139,9 +139,9 @@ fn native(workspace: &Workspace) -> Result<Counts> {
 
 /// wasm-bindgen's runner serves each test binary as a page; our script opens it in the browser.
 fn wasm(workspace: &Workspace) -> Result<Counts> {
+    tools::node::ensure(workspace)?;
     tools::rust::ensure_target(workspace)?;
     let bindgen = tools::rust::ensure_bindgen(workspace)?;
-    tools::node::ensure(workspace)?;
     let script = workspace.root.join("xtask/wasm-runner.mjs");
 
     let mut cargo = cargo(workspace, &["test", "--no-fail-fast", "--target", WASM]);

@@ -58,8 +58,9 @@ pub(crate) fn locked_in_ci(cargo: &mut std::process::Command) -> &mut std::proce
 
 /// Makes `dist/`, when its sources changed since it was made.
 fn page(workspace: &Workspace) -> Result<()> {
-    let tools = tools::rust::ensure(workspace)?;
+    // First, since nothing here can install Node.js itself: what is missing is said at once.
     let npm = tools::node::ensure(workspace)?;
+    let tools = tools::rust::ensure(workspace)?;
     let dist = workspace.root.join("dist");
     let inputs = fingerprint::of_page(workspace)?;
     let made_of = fs::read_to_string(dist.join(STAMP)).unwrap_or_default();
