@@ -12,7 +12,7 @@ use sim::peer::{PeerOptions, Version5};
 use sim::{Conditions, Random, seeds};
 use world::{Promise, Scenario, World};
 
-const SEEDS: u64 = 1_500;
+const SEEDS: u64 = 2_000;
 
 /// The server keeps its session: `QoS` 2 exactly once, `QoS` 1 at least once, in order.
 #[test]

@@ -412,7 +412,7 @@ impl World {
 
     fn message(&mut self, topic: &str) -> Publish {
         self.messages += 1;
-        let topic = format!("{topic}/{}", self.random.below(5));
+        let topic = format!("{topic}/{}", self.messages % 5);
         let mut payload = self.messages.to_be_bytes().to_vec();
         payload.resize(8 + self.random.index(200), 0xAB);
         let mut publish = Publish::new(TopicName::try_from(topic).unwrap(), payload);
@@ -485,6 +485,12 @@ impl Ledger {
     }
 
     fn get(&mut self, publish: &Publish) {
+        let level = format!("/{}", number(publish) % 5);
+        let topic = publish.topic.as_deref().unwrap_or_default();
+        assert!(
+            topic.ends_with(&level),
+            "{topic:?} is not the message's topic"
+        );
         self.got
             .entry(publish.qos)
             .or_default()

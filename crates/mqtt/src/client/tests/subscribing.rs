@@ -75,6 +75,20 @@ fn mqtt_4_1_0_subscriptions_are_renewed_when_the_session_is_gone() {
 }
 
 #[test]
+fn a_lost_connack_leaves_a_doubt_and_subscriptions_are_renewed() {
+    let mut bench = Bench::connected(options());
+    subscribe(&mut bench, &["a"]);
+    let sent = only_subscribe(&mut bench);
+    bench.feed(suback(&sent, vec![ReasonCode::Success]));
+    bench.client.handle_transport_closed(bench.now);
+    bench.wait(Duration::from_mins(1));
+    bench.open();
+    // Had it come, this CONNACK would have said that the session is a new one.
+    bench.reconnect(true);
+    only_subscribe(&mut bench);
+}
+
+#[test]
 fn what_was_not_answered_is_asked_again_with_the_session_present() {
     let mut bench = Bench::connected(options());
     subscribe(&mut bench, &["a"]);
