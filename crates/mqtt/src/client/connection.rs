@@ -25,8 +25,16 @@ use crate::time::Instant;
 pub(super) enum Speaks {
     /// The server has not accepted anything yet; this is tried next.
     Trying(ProtocolVersion),
+    /// Version 5 failed; 3.1.1 is tried next.
+    FallingBack {
+        /// The server has said so; else it has said nothing at all.
+        refused: bool,
+    },
     /// The server has accepted this.
     Accepted(ProtocolVersion),
+    /// The server has accepted 3.1.1 after it had met version 5 with silence. That may have
+    /// been the network: the next connection tries version 5 again.
+    Assumed,
 }
 
 /// What is known about the server, over all connections.
@@ -48,8 +56,11 @@ enum Next {
     Wait,
     /// A new attempt at once.
     AtOnce,
-    /// The same with this version.
-    Speak(ProtocolVersion),
+    /// The same with version 3.1.1.
+    FallBack {
+        /// Because the server has said so.
+        refused: bool,
+    },
     /// No new attempt before there are other credentials.
     Credentials(ReasonCode),
     /// No new attempt: it would end in the same way, or harm another client.
@@ -60,6 +71,24 @@ impl Speaks {
     pub(super) const fn version(self) -> ProtocolVersion {
         match self {
             Self::Trying(version) | Self::Accepted(version) => version,
+            Self::FallingBack { .. } | Self::Assumed => ProtocolVersion::V3_1_1,
+        }
+    }
+
+    /// The server has accepted.
+    const fn accepted(self) -> Self {
+        match self {
+            Self::FallingBack { refused: false } | Self::Assumed => Self::Assumed,
+            Self::FallingBack { refused: true } => Self::Accepted(ProtocolVersion::V3_1_1),
+            Self::Trying(version) | Self::Accepted(version) => Self::Accepted(version),
+        }
+    }
+
+    /// The connection, or the attempt, has ended; `preferred` is what the options say.
+    const fn ended(self, preferred: ProtocolVersion) -> Self {
+        match self {
+            Self::Accepted(version) => Self::Accepted(version),
+            Self::Trying(_) | Self::FallingBack { .. } | Self::Assumed => Self::Trying(preferred),
         }
     }
 }
@@ -160,7 +189,7 @@ impl Client {
         }
         link.accept(self.now, &properties, &self.options);
         let version = link.version;
-        self.server.speaks = Speaks::Accepted(version);
+        self.server.speaks = self.server.speaks.accepted();
         self.server.resumes = true;
         self.server.unanswered = false;
         let doubtful = link.doubtful;
@@ -210,16 +239,14 @@ impl Client {
         self.subscriptions.disconnected(&mut self.ids);
         let retry_at = match next {
             Next::Wait => Some(self.now + self.server.backoff.fail()),
-            Next::AtOnce | Next::Speak(_) => Some(self.now),
+            Next::AtOnce | Next::FallBack { .. } => Some(self.now),
             Next::Credentials(_) | Next::Stop => None,
         };
         self.events.push_back(Event::Disconnected {
             why: why.clone(),
             retry_at,
         });
-        if let Speaks::Trying(_) = self.server.speaks {
-            self.server.speaks = Speaks::Trying(self.options.version);
-        }
+        self.server.speaks = self.server.speaks.ended(self.options.version);
         match next {
             Next::Wait => {
                 self.state = State::Waiting {
@@ -229,8 +256,8 @@ impl Client {
                 };
             }
             Next::AtOnce => self.open(),
-            Next::Speak(version) => {
-                self.server.speaks = Speaks::Trying(version);
+            Next::FallBack { refused } => {
+                self.server.speaks = Speaks::FallingBack { refused };
                 self.open();
             }
             Next::Credentials(reason_code) => {
@@ -298,9 +325,12 @@ impl Client {
         }
         match self.server.speaks {
             Speaks::Trying(ProtocolVersion::V5) if self.options.fall_back => {
-                Next::Speak(ProtocolVersion::V3_1_1)
+                Next::FallBack { refused: false }
             }
-            Speaks::Trying(_) | Speaks::Accepted(_) => Next::Wait,
+            Speaks::Trying(_)
+            | Speaks::FallingBack { .. }
+            | Speaks::Accepted(_)
+            | Speaks::Assumed => Next::Wait,
         }
     }
 
@@ -321,7 +351,7 @@ impl Client {
         let old = self.server.speaks.version() == ProtocolVersion::V3_1_1;
         let fall_back = self.options.fall_back && !old;
         if fall_back && reason_code == ReasonCode::UnsupportedProtocolVersion {
-            Next::Speak(ProtocolVersion::V3_1_1)
+            Next::FallBack { refused: true }
         } else if wants_credentials(reason_code) {
             Next::Credentials(reason_code)
         } else if is_final(reason_code) {

@@ -16,6 +16,28 @@
 //! theirs, an incoming packet by the maximum packet size, incoming `QoS` 2 identifiers by
 //! the receive maximum. Events arise from input and from calls, and a shell that keeps to
 //! the loop has drained them before the next one.
+//!
+//! ```
+//! use bytes::{Bytes, BytesMut};
+//! use mqtt::{Client, ClientOptions, Event, Instant, Utf8String};
+//!
+//! let mut now = Instant::ZERO;
+//! let mut client = Client::new(now, ClientOptions::new(Utf8String::from_static("pump-7")));
+//! assert_eq!(client.poll_event(), Some(Event::OpenTransport));
+//!
+//! // The shell opens a socket, says so, and writes what there is to write: CONNECT.
+//! now = Instant::from_millis(20);
+//! client.handle_transport_open(now);
+//! let mut out = BytesMut::new();
+//! assert!(client.poll_transmit(&mut out));
+//! assert_eq!(out[0], 0x10);
+//!
+//! // The server's CONNACK comes back.
+//! now = Instant::from_millis(40);
+//! client.handle_input(now, Bytes::from_static(&[0x20, 3, 0, 0, 0])).unwrap();
+//! assert!(matches!(client.poll_event(), Some(Event::Connected { .. })));
+//! assert!(client.state().is_connected());
+//! ```
 
 mod alias;
 mod connection;

@@ -28,6 +28,8 @@ pub struct ClientOptions {
     pub version: ProtocolVersion,
     /// Whether 3.1.1 is tried when the server does not take version 5: it says so, or it
     /// closes the connection without an answer to CONNECT, which is what many old servers do.
+    /// In the second case it may have been the network: the next connection tries version 5
+    /// again.
     pub fall_back: bool,
     /// Empty: the server gives one, which is then kept for the reconnections
     /// `[MQTT-3.1.3-6]`. Version 3.1.1 allows that with a clean session only

@@ -117,6 +117,16 @@ fn an_old_server_that_hangs_up_is_spoken_to_in_its_version_once() {
 }
 
 #[test]
+fn a_version_that_was_only_assumed_is_not_for_ever() {
+    let mut bench = Bench::new(options());
+    bench.open();
+    bench.client.handle_transport_closed(bench.now);
+    assert_eq!(bench.connect(|_| {}).version, ProtocolVersion::V3_1_1);
+    assert_eq!(bench.reconnect(false).version, ProtocolVersion::V5);
+    assert_eq!(bench.reconnect(true).version, ProtocolVersion::V5);
+}
+
+#[test]
 fn without_fall_back_a_refused_version_is_the_end() {
     let mut bench = Bench::new(ClientOptions {
         fall_back: false,
