@@ -4,16 +4,17 @@
 //! It keeps the session over connections, answers everything, and panics, naming the rule,
 //! when the client does what it may not.
 
+mod sending;
+
 use core::fmt;
+use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::{Bytes, BytesMut};
-use core::time::Duration;
 use mqtt::packet::ReasonProperties;
 use mqtt::{
     ConnAck, Connect, Decoder, Instant, Packet, PacketId, ProtocolVersion, PubAck, PubComp, PubRec,
     PubRel, Publish, QoS, ReasonCode, SubAck, Subscribe, TopicFilter, TopicName, UnsubAck, encode,
-    encoded_len,
 };
 
 use crate::network::LinkId;
@@ -433,38 +434,6 @@ impl Peer {
         self.answer(link, &Packet::PubComp(pubcomp), packet_id, publication);
     }
 
-    fn on_ack(&mut self, link: LinkId, packet_id: PacketId, step: Step) {
-        let session = self.session.get_or_insert_default();
-        let mut awaited = session.in_flight.iter().filter(|one| one.step == step);
-        let Some(place) = awaited.position(|one| one.packet_id == packet_id) else {
-            return;
-        };
-        assert!(
-            place == 0 || step == Step::Complete,
-            "{packet_id} answered out of order [MQTT-4.6.0-2] [MQTT-4.6.0-3]"
-        );
-        let Some(index) = session
-            .in_flight
-            .iter()
-            .position(|one| one.packet_id == packet_id)
-        else {
-            return;
-        };
-        match step {
-            Step::Acknowledge | Step::Complete => {
-                session.in_flight.remove(index);
-                if let Some(connection) = self.connections.get_mut(&link) {
-                    connection.sent -= usize::from(index < connection.sent);
-                }
-            }
-            Step::Receive => {
-                session.in_flight[index].step = Step::Complete;
-                let pubrel = PubRel::new(packet_id, ReasonCode::Success);
-                self.write(link, &Packet::PubRel(pubrel));
-            }
-        }
-    }
-
     fn on_subscribe(&mut self, link: LinkId, subscribe: Subscribe) {
         self.open(link, subscribe.packet_id, false);
         let session = self.session.get_or_insert_default();
@@ -546,82 +515,6 @@ impl Peer {
             && let Err(error) = encode(packet, version, &mut connection.out)
         {
             panic!("{packet:?}: {error}");
-        }
-    }
-
-    fn may_send(&self) -> bool {
-        let (Some(link), Some(session)) = (self.current, &self.session) else {
-            return false;
-        };
-        self.connections.get(&link).is_some_and(|connection| {
-            let room = connection
-                .terms
-                .as_ref()
-                .is_some_and(|terms| connection.sent < terms.receive_maximum);
-            room && (connection.sent < session.in_flight.len() || !session.waiting.is_empty())
-        })
-    }
-
-    /// Sends again what an earlier connection has not finished, then what waits.
-    fn send_waiting(&mut self) {
-        while self.may_send() {
-            let (Some(link), Some(session)) = (self.current, &mut self.session) else {
-                return;
-            };
-            let Some(connection) = self.connections.get_mut(&link) else {
-                return;
-            };
-            let packet = if let Some(again) = session.in_flight.get(connection.sent) {
-                connection.sent += 1;
-                match again.step {
-                    Step::Complete => {
-                        Packet::PubRel(PubRel::new(again.packet_id, ReasonCode::Success))
-                    }
-                    Step::Acknowledge | Step::Receive => {
-                        let mut publish = again.publish.clone();
-                        publish.dup = true;
-                        Packet::Publish(publish)
-                    }
-                }
-            } else {
-                let Some(mut publish) = session.waiting.pop_front() else {
-                    return;
-                };
-                let limit = connection.terms.as_ref().map(|t| t.maximum_packet_size);
-                let step = match publish.qos {
-                    QoS::AtMostOnce => None,
-                    QoS::AtLeastOnce => Some(Step::Acknowledge),
-                    QoS::ExactlyOnce => Some(Step::Receive),
-                };
-                if let Some(step) = step {
-                    let packet_id = session.next_id();
-                    publish.packet_id = Some(packet_id);
-                    session.in_flight.push(InFlight {
-                        packet_id,
-                        publish: publish.clone(),
-                        step,
-                    });
-                    connection.sent += 1;
-                }
-                let packet = Packet::Publish(publish);
-                let len = encoded_len(&packet, ProtocolVersion::V5);
-                assert!(len.is_ok_and(|len| limit.is_none_or(|limit| len <= limit)));
-                packet
-            };
-            self.write(link, &packet);
-        }
-    }
-}
-
-impl Session {
-    fn next_id(&mut self) -> PacketId {
-        loop {
-            self.last_id = self.last_id.wrapping_add(1);
-            if let Some(id) = PacketId::new(self.last_id)
-                && self.in_flight.iter().all(|one| one.packet_id != id)
-            {
-                return id;
-            }
         }
     }
 }
