@@ -1,0 +1,8 @@
+// The style sheet's promise: every pair of ink and ground that is used holds WCAG AA.
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { run } from './lib/process.mjs';
+
+test('the colours are told apart, in light and in dark', async () => {
+  await run(process.execPath, [fileURLToPath(new URL('../style/contrast.mjs', import.meta.url))]);
+});
