@@ -76,21 +76,27 @@ impl Cache {
         remove(&self.tool(name, version))
     }
 
-    /// Held until the returned file is dropped, or its process ends in any way.
+    /// Held by who installs tools; see [`Self::lock_for`].
     pub(crate) fn lock(&self) -> Result<File> {
+        self.lock_for("tools", "installing tools")
+    }
+
+    /// Keeps other xtasks from the same work until the returned file is dropped, or until this
+    /// process ends in any way. `doing` is what those are told that wait.
+    pub(crate) fn lock_for(&self, work: &str, doing: &str) -> Result<File> {
         fs::create_dir_all(&self.root).with_context(|| {
             format!(
                 "cannot create the cache folder {}; set BEACONRY_CACHE to one that you may write",
                 self.root.display()
             )
         })?;
-        let path = self.root.join("lock");
+        let path = self.root.join(format!("{work}.lock"));
         let file =
             File::create(&path).with_context(|| format!("cannot open {}", path.display()))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                eprintln!("xtask: another xtask is installing tools; waiting for it");
+                eprintln!("xtask: another xtask is {doing}; waiting for it");
                 file.lock()?;
             }
             Err(TryLockError::Error(error)) => {

@@ -61,6 +61,12 @@ fn page(workspace: &Workspace) -> Result<()> {
     // First, since nothing here can install Node.js itself: what is missing is said at once.
     let npm = tools::node::ensure(workspace)?;
     let tools = tools::rust::ensure(workspace)?;
+    // Builds into different target directories share this checkout's one dist.
+    let work = format!(
+        "page-{}",
+        fingerprint::of_bytes(workspace.root.as_os_str().as_encoded_bytes())
+    );
+    let _lock = workspace.cache.lock_for(&work, "building the page")?;
     let dist = workspace.root.join("dist");
     let inputs = fingerprint::of_page(workspace)?;
     let made_of = fs::read_to_string(dist.join(STAMP)).unwrap_or_default();
