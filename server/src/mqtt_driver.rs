@@ -157,8 +157,9 @@ impl Driver {
             // Straight to the socket: it nearly always has room. If not, waiting will tell.
             if let Err(error) = self.write() {
                 self.lost(&error);
-                return self.settle();
             }
+            // That a message was handed over is an event as well.
+            return self.settle();
         }
         None
     }
