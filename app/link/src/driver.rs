@@ -57,6 +57,8 @@ struct Inner {
     handler: Box<Handler>,
     failure: RefCell<Option<TransportFailure>>,
     last_heard: Cell<Instant>,
+    /// Which socket is the present one: what an earlier one still reports is not heard.
+    socket_number: Cell<u32>,
     in_turn: Cell<bool>,
     closed: Cell<bool>,
 }
@@ -99,6 +101,7 @@ impl Link {
             handler: Box::new(handler),
             failure: RefCell::default(),
             last_heard: Cell::new(now),
+            socket_number: Cell::new(0),
             in_turn: Cell::new(false),
             closed: Cell::new(false),
         });
@@ -224,17 +227,24 @@ impl Inner {
 
     /// Lets `act` do something with the client, then keeps the loop.
     fn call<T>(self: &Rc<Self>, act: impl FnOnce(&mut Client, Instant) -> T) -> T {
+        let now = self.notice_sleep();
+        let result = act(&mut self.client.borrow_mut(), now);
+        self.turn();
+        result
+    }
+
+    /// The time; if the machine slept until now, what follows from that is done first.
+    fn notice_sleep(self: &Rc<Self>) -> Instant {
         let (now, slept) = self.clock.tick();
-        let result = {
-            let mut client = self.client.borrow_mut();
-            if slept > 0.0 {
+        if slept > 0.0 {
+            {
+                let mut client = self.client.borrow_mut();
                 client.handle_timeout(now);
                 client.reconnect_now(now);
             }
-            act(&mut client, now)
-        };
-        self.turn();
-        result
+            self.turn();
+        }
+        now
     }
 
     /// Drains events, writes, arms the timer, until there is nothing more to do.
@@ -271,7 +281,7 @@ impl Inner {
                 Some(Event::OpenTransport) => self.open_socket(),
                 Some(Event::CloseTransport) => {
                     self.transmit();
-                    self.socket.take();
+                    self.drop_socket();
                 }
                 Some(
                     event @ (Event::Connected { .. }
@@ -289,24 +299,38 @@ impl Inner {
     fn open_socket(self: &Rc<Self>) {
         let weak = Rc::downgrade(self);
         // The old one must be gone before the new one speaks.
-        self.socket.take();
-        match Socket::open(&self.url, move |event| Self::report(&weak, event)) {
+        let number = self.drop_socket();
+        match Socket::open(&self.url, move |event| Self::report(&weak, number, event)) {
             Ok(socket) => *self.socket.borrow_mut() = Some(socket),
             Err(failure) => self.lose_socket(failure),
         }
     }
 
-    fn lose_socket(&self, failure: TransportFailure) {
+    /// Closes the socket; gives the number of the next one.
+    fn drop_socket(&self) -> u32 {
         self.socket.take();
+        let number = self.socket_number.get().wrapping_add(1);
+        self.socket_number.set(number);
+        number
+    }
+
+    fn lose_socket(&self, failure: TransportFailure) {
+        self.drop_socket();
         *self.failure.borrow_mut() = Some(failure);
         let now = self.clock.now();
         self.client.borrow_mut().handle_transport_closed(now);
     }
 
-    fn report(weak: &Weak<Self>, event: SocketEvent) {
+    fn report(weak: &Weak<Self>, number: u32, event: SocketEvent) {
         let Some(inner) = weak.upgrade() else {
             return;
         };
+        // After a sleep the client may give this very socket up, and open another: the first
+        // one's "open" must not be taken for the second one's.
+        inner.notice_sleep();
+        if inner.socket_number.get() != number {
+            return;
+        }
         match event {
             SocketEvent::Opened => inner.call(Client::handle_transport_open),
             SocketEvent::Bytes(bytes) => inner.call(|client, now| {

@@ -221,9 +221,10 @@ impl AppState {
         let publish = inner.core.borrow_mut().command(now, key, &uuid, request)?;
         let link = inner.link.borrow();
         let link = link.as_ref().ok_or("there is no connection")?;
-        let connected = link.state().is_connected();
-        // The borrow of the core has ended: publishing turns the link's loop.
+        // The borrow of the core has ended: publishing turns the link's loop, which may find
+        // the connection dead: whether there is one is known after it.
         let published = link.publish(publish);
+        let connected = link.state().is_connected();
         let mut core = inner.core.borrow_mut();
         match published {
             Ok(id) => core.command_published(now, id, key, &uuid, connected),

@@ -119,16 +119,22 @@ impl Outgoing {
         if !PUBLISH {
             return;
         }
+        self.transmit_releases(outlet);
+        while self.sent < self.unanswered.len() && self.may_publish(outlet.link) {
+            self.transmit_again(outlet);
+        }
+        // What had to be given up is released with this call, not with the next one.
+        self.transmit_releases(outlet);
+        while self.transmit_next(outlet) {}
+    }
+
+    /// PUBREL for what is released and was not told on this connection yet.
+    fn transmit_releases(&mut self, outlet: &mut Outlet<'_>) {
         for unreleased in self.unreleased.range(self.released..) {
             let pubrel = PubRel::new(unreleased.packet_id, ReasonCode::Success);
             outlet.link.write(&Packet::PubRel(pubrel), outlet.out);
         }
         self.released = self.unreleased.len();
-
-        while self.sent < self.unanswered.len() && self.may_publish(outlet.link) {
-            self.transmit_again(outlet);
-        }
-        while self.transmit_next(outlet) {}
     }
 
     /// The send quota of section 4.9 `[MQTT-3.3.4-7]`. Exchanges in their second half count
