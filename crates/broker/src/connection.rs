@@ -78,7 +78,7 @@ pub(crate) struct Link {
     /// `QoS` 1 messages from the client whose PUBACK waits for a record.
     pub(crate) unacknowledged: u16,
     /// Acknowledgements to the client that wait for records.
-    pub(crate) waiting: u16,
+    pub(crate) waiting: u32,
     /// How many of the session's incoming `QoS` 2 messages are from earlier connections, and
     /// so no part of this one's quota.
     pub(crate) carried_over: usize,

@@ -19,7 +19,9 @@ pub struct Limits {
     /// ends the connection with "packet too large" `[MQTT-3.2.2-15]`.
     pub maximum_packet_size: u32,
     /// How many `QoS` 1 and 2 messages a client may have unacknowledged, told in CONNACK
-    /// `[MQTT-3.3.4-7]`. One more ends the connection with "receive maximum exceeded".
+    /// `[MQTT-3.3.4-7]`. One more ends the connection with "receive maximum exceeded". It
+    /// does not hold for version 3.1.1, which has no word for it: such a client may have as
+    /// many as there are packet identifiers, 65,535.
     pub receive_maximum: u16,
     /// The highest topic alias that a client may use, told in CONNACK `[MQTT-3.3.2-9]`.
     pub topic_alias_maximum: u16,

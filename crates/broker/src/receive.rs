@@ -81,12 +81,13 @@ impl Broker {
 
     /// `[MQTT-3.3.4-7]`
     fn check_receive_maximum(&mut self, slot: Slot, id: SessionId) -> Result<(), CloseCause> {
-        let most = usize::from(self.limits().receive_maximum);
+        let limit = self.limits().receive_maximum;
         let (Some((link, _, _)), Some(session)) =
             (self.connections.linked(slot), self.sessions.get(id))
         else {
             return Ok(());
         };
+        let most = usize::from(link.receive_maximum(limit));
         let released = session.incoming.len().saturating_sub(link.carried_over);
         if released + usize::from(link.unacknowledged) < most {
             return Ok(());
@@ -259,8 +260,9 @@ impl Broker {
             self.send(slot, &packet);
             return Ok(());
         }
-        let most = self.limits().receive_maximum.saturating_mul(4);
+        let limit = self.limits().receive_maximum;
         if let Some((link, _, conn)) = self.connections.linked(slot) {
+            let most = u32::from(link.receive_maximum(limit)) * 4;
             link.held(&packet);
             if link.waiting > most {
                 return Err(violation(
@@ -309,6 +311,16 @@ impl Link {
             ));
         }
         Ok(())
+    }
+
+    /// How many messages the client may have unacknowledged where `limit` is set. Version
+    /// 3.1.1 has no Receive Maximum, so that its clients cannot know the limit: what bounds
+    /// them is how many packet identifiers there are.
+    fn receive_maximum(&self, limit: u16) -> u16 {
+        match self.version {
+            ProtocolVersion::V5 => limit,
+            ProtocolVersion::V3_1_1 => u16::MAX,
+        }
     }
 
     fn held(&mut self, packet: &Packet) {

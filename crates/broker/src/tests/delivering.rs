@@ -7,7 +7,7 @@ use mqtt::packet::PublishProperties;
 use mqtt::{Connect, Packet, PubAck, PubComp, PubRec, PubRel, Publish, QoS, ReasonCode, TopicName};
 
 use super::{V3, V5, World, lasting, message, packet_id, text, to};
-use crate::Conn;
+use crate::{Conn, Input};
 
 fn pair(world: &mut World, qos: QoS) -> (Conn, Conn) {
     let subscriber = world.client(V5, "s");
@@ -217,6 +217,36 @@ fn mqtt_3_3_4_7_a_client_that_exceeds_our_receive_maximum_is_disconnected() {
         Some(ReasonCode::ReceiveMaximumExceeded)
     );
     assert_eq!(world.broker.metrics().refused_receive_maximum, 1);
+}
+
+#[test]
+fn a_client_of_version_3_1_1_cannot_know_our_receive_maximum_and_is_not_held_to_it() {
+    for durable in [false, true] {
+        let mut world = World::with(|options| options.durable = durable);
+        let conn = world.client(V3, "a");
+        for id in 1..=300 {
+            let publish = message("t", "x", QoS::ExactlyOnce, id);
+            world.send(conn, &Packet::Publish(publish));
+        }
+        for id in 301..=2_000 {
+            let publish = message("t", "x", QoS::AtLeastOnce, id);
+            world.send(conn, &Packet::Publish(publish));
+        }
+        assert_eq!(world.closed(conn), None);
+        if let Some(&(lsn, _)) = world.records.last() {
+            world.input(Input::Persisted(lsn));
+        }
+        assert_eq!(world.received(conn).len(), 2_000);
+        for id in 1..=300 {
+            let release = PubRel::new(packet_id(id), ReasonCode::Success);
+            world.send(conn, &Packet::PubRel(release));
+        }
+        if let Some(&(lsn, _)) = world.records.last() {
+            world.input(Input::Persisted(lsn));
+        }
+        assert_eq!(world.received(conn).len(), 300);
+        assert_eq!(world.broker.metrics().refused_receive_maximum, 0);
+    }
 }
 
 #[test]
