@@ -81,7 +81,7 @@ pub enum CommandState {
         after_ms: Option<i64>,
         /// Whether the device reports success: see [`Command::result`] for the rule.
         ok: bool,
-        /// `commandResult` (or else `error`) as JSON text, cut to the option `max_text_len`.
+        /// `commandResult` (or else, and where that is `null`, `error`) as JSON text, cut to the option `max_text_len`.
         result: Box<str>,
     },
     /// No answer came in time. One that comes later still counts.
@@ -303,10 +303,11 @@ pub(crate) fn decode(text: &str) -> Result<Answer, json::NotJson> {
         "status" if begins_with(value, "\"error\"") => answer.ok = false,
         _ => {}
     })?;
-    if answer.result.is_empty()
+    // A `null` beside a reason is no result: people want to read the reason.
+    if (answer.result.is_empty() || answer.result == "null")
         && let Some(error) = error_text
     {
-        answer.result.push_str(error);
+        error.clone_into(&mut answer.result);
     }
     Ok(answer)
 }

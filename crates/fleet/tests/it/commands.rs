@@ -235,7 +235,7 @@ fn failures_are_told_from_successes() {
         (
             r#"{"uuid":"u","commandResult":null,"error":"unknown command"}"#,
             false,
-            "null",
+            "\"unknown command\"",
         ),
         (
             r#"{"uuid":"u","error":"unknown command"}"#,
