@@ -307,7 +307,8 @@ pub(crate) fn decode(text: &str) -> Result<Answer, json::NotJson> {
     if (answer.result.is_empty() || answer.result == "null")
         && let Some(error) = error_text
     {
-        error.clone_into(&mut answer.result);
+        answer.result.clear();
+        answer.result.push_str(error);
     }
     Ok(answer)
 }
