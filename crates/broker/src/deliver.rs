@@ -5,18 +5,9 @@ use mqtt::{Instant, Packet, PubRel, QoS, ReasonCode, TemplatePatch};
 use crate::broker::Broker;
 use crate::limits::QueueFull;
 use crate::message::{Delivery, Routed};
-use crate::outgoing::{Queued, Stage};
+use crate::outgoing::{Origin, Queued, Stage};
 use crate::output::{CloseCause, Output};
 use crate::session::SessionId;
-
-/// What becomes of a `QoS` 0 message that the connection has no room for at once.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) enum WhenFull {
-    /// It is dropped.
-    Drop,
-    /// It waits: a retained message that a subscription asked for `[MQTT-3.3.1-9]`.
-    Queue,
-}
 
 impl Broker {
     pub(crate) fn deliver(
@@ -25,12 +16,12 @@ impl Broker {
         id: SessionId,
         routed: &mut Routed,
         delivery: Delivery,
-        when_full: WhenFull,
+        origin: Origin,
     ) {
         match delivery.qos {
-            QoS::AtMostOnce => self.deliver_at_most_once(now, id, routed, delivery, when_full),
+            QoS::AtMostOnce => self.deliver_at_most_once(now, id, routed, delivery, origin),
             QoS::AtLeastOnce | QoS::ExactlyOnce => {
-                self.deliver_surely(now, id, routed, delivery, when_full);
+                self.deliver_surely(now, id, routed, delivery, origin);
             }
         }
     }
@@ -41,7 +32,7 @@ impl Broker {
         id: SessionId,
         routed: &mut Routed,
         delivery: Delivery,
-        when_full: WhenFull,
+        origin: Origin,
     ) {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
@@ -57,7 +48,7 @@ impl Broker {
         };
         let outgoing = session.outgoing.as_ref();
         if outgoing.is_some_and(|outgoing| outgoing.holds_at_most_once()) {
-            self.enqueue(now, id, routed, delivery, when_full);
+            self.enqueue(now, id, routed, delivery, origin);
             return;
         }
         let template = routed.template(link.version, &delivery).ok();
@@ -69,9 +60,10 @@ impl Broker {
         let waiting = outbox.len();
         let limit = self.options.limits.out_buffer_bytes;
         if waiting > 0 && waiting + template.encoded_len() > limit {
-            match when_full {
-                WhenFull::Drop => self.metrics.dropped_slow += 1,
-                WhenFull::Queue => self.enqueue(now, id, routed, delivery, when_full),
+            // Of `QoS` 0 only what a subscription asked for waits.
+            match origin {
+                Origin::Live => self.metrics.dropped_slow += 1,
+                Origin::Retained => self.enqueue(now, id, routed, delivery, origin),
             }
             return;
         }
@@ -89,7 +81,7 @@ impl Broker {
         id: SessionId,
         routed: &mut Routed,
         delivery: Delivery,
-        when_full: WhenFull,
+        origin: Origin,
     ) {
         let limits = &self.options.limits;
         let Some(session) = self.sessions.get_mut(id) else {
@@ -105,7 +97,7 @@ impl Broker {
                 && outbox.len() < limits.out_buffer_bytes / 2
         });
         let Some((link, outbox, conn)) = ready else {
-            self.enqueue(now, id, routed, delivery, when_full);
+            self.enqueue(now, id, routed, delivery, origin);
             return;
         };
         let packet_id = outgoing.free_packet_id();
@@ -128,7 +120,12 @@ impl Broker {
         link.quota -= 1;
         let before = (outgoing.messages(), outgoing.bytes());
         let message = routed.keep(now);
-        outgoing.sent(packet_id, Queued { message, delivery });
+        let queued = Queued {
+            message,
+            delivery,
+            origin,
+        };
+        outgoing.sent(packet_id, queued);
         let after = (outgoing.messages(), outgoing.bytes());
         self.metrics.requeue(before, after);
     }
@@ -141,7 +138,7 @@ impl Broker {
         id: SessionId,
         routed: &mut Routed,
         delivery: Delivery,
-        when_full: WhenFull,
+        origin: Origin,
     ) {
         let limits = &self.options.limits;
         let Some(session) = self.sessions.get_mut(id) else {
@@ -152,6 +149,7 @@ impl Broker {
         let queued = Queued {
             message: routed.keep(now),
             delivery,
+            origin,
         };
         let before = (outgoing.messages(), outgoing.bytes());
         let others = self.metrics.queued_bytes - before.1 as u64;
@@ -159,7 +157,7 @@ impl Broker {
         let mut is_full = false;
         loop {
             // Retained messages come all at once: only their bytes are limited.
-            let few = when_full == WhenFull::Queue || outgoing.queued() < limits.queue_messages;
+            let few = origin == Origin::Retained || outgoing.queued_live() < limits.queue_messages;
             let bytes = outgoing.bytes() + cost;
             let all_bytes = others + bytes as u64;
             if few && bytes <= limits.queue_bytes && all_bytes <= limits.all_queues_bytes as u64 {
@@ -177,8 +175,18 @@ impl Broker {
             } else {
                 self.metrics.dropped_queue_full += 1;
                 is_full = true;
-                if limits.queue_full != QueueFull::DropOldest || outgoing.front().is_none() {
+                // What is retained can be asked for again: it takes nothing's place.
+                let makes_room = limits.queue_full == QueueFull::DropOldest
+                    && origin == Origin::Live
+                    && outgoing.front().is_some();
+                if !makes_room {
                     break;
+                }
+                if !few {
+                    if outgoing.pop_live().is_none() {
+                        break;
+                    }
+                    continue;
                 }
             }
             outgoing.pop();
@@ -187,7 +195,7 @@ impl Broker {
         self.metrics.requeue(before, after);
         let too_slow = is_full && limits.queue_full == QueueFull::Disconnect;
         if too_slow
-            && when_full == WhenFull::Drop
+            && origin == Origin::Live
             && let Some(slot) = slot
             && let Some((_, _, conn)) = self.connections.linked(slot)
         {

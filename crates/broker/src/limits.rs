@@ -40,7 +40,8 @@ pub struct Limits {
     /// `QoS` 1 and 2 messages that are sent to a client and not acknowledged, where its own
     /// Receive Maximum is not smaller `[MQTT-3.3.4-9]`. The rest waits in its queue.
     pub inflight_window: u16,
-    /// `QoS` 1 and 2 messages that wait for one client, present or absent.
+    /// `QoS` 1 and 2 messages that wait for one client, present or absent. Retained messages
+    /// that a subscription asked for are no part of them: only their bytes are limited.
     pub queue_messages: usize,
     /// The same in bytes (topic, payload, properties and what holding them costs).
     pub queue_bytes: usize,
@@ -69,7 +70,8 @@ pub enum QueueFull {
     Disconnect,
     /// It is dropped.
     DropNewest,
-    /// The oldest messages of the queue make room.
+    /// The oldest messages of the queue make room, but none does for a retained message that
+    /// a subscription asks for: that one is dropped.
     DropOldest,
 }
 

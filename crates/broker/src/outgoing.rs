@@ -20,6 +20,8 @@ pub(crate) struct Outgoing {
     /// How many in the queue are of `QoS` 0: retained messages that a new subscription asked
     /// for and that are more than the connection took at once, and what came after them.
     queued_at_most_once: usize,
+    /// How many in the queue are [`Origin::Retained`].
+    queued_retained: usize,
     /// Bytes of window and queue.
     bytes: usize,
     last_packet_id: u16,
@@ -32,6 +34,17 @@ pub(crate) struct Outgoing {
 pub(crate) struct Queued {
     pub(crate) message: Arc<Message>,
     pub(crate) delivery: Delivery,
+    pub(crate) origin: Origin,
+}
+
+/// Why a session gets a message.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// It was published just now.
+    Live,
+    /// A subscription asked for what is retained `[MQTT-3.3.1-9]`. Such messages come all at
+    /// once, and do not count against the queue's limit of messages.
+    Retained,
 }
 
 /// A message that has been sent and not acknowledged.
@@ -114,8 +127,8 @@ impl Outgoing {
     }
 
     /// Messages in the queue that count against its limit.
-    pub(crate) fn queued(&self) -> usize {
-        self.queue.len()
+    pub(crate) fn queued_live(&self) -> usize {
+        self.queue.len() - self.queued_retained
     }
 
     /// Whether a `QoS` 0 message has to wait behind others of its kind.
@@ -160,9 +173,21 @@ impl Outgoing {
 
     /// Takes the next out of the queue.
     pub(crate) fn pop(&mut self) -> Option<Queued> {
-        let queued = self.queue.pop_front()?;
+        self.take(0)
+    }
+
+    /// Takes the first that is [`Origin::Live`] out of the queue.
+    pub(crate) fn pop_live(&mut self) -> Option<Queued> {
+        let mut queue = self.queue.iter();
+        let at = queue.position(|queued| queued.origin == Origin::Live)?;
+        self.take(at)
+    }
+
+    fn take(&mut self, at: usize) -> Option<Queued> {
+        let queued = self.queue.remove(at)?;
         self.bytes -= queued.cost();
         self.queued_at_most_once -= usize::from(queued.delivery.qos == QoS::AtMostOnce);
+        self.queued_retained -= usize::from(queued.origin == Origin::Retained);
         Some(queued)
     }
 
@@ -170,6 +195,7 @@ impl Outgoing {
     pub(crate) fn push(&mut self, queued: Queued) {
         self.bytes += queued.cost();
         self.queued_at_most_once += usize::from(queued.delivery.qos == QoS::AtMostOnce);
+        self.queued_retained += usize::from(queued.origin == Origin::Retained);
         self.queue.push_back(queued);
     }
 
@@ -270,11 +296,12 @@ impl Outgoing {
         self.sent = 0;
         let dropped = self.queued_at_most_once;
         if dropped > 0 {
-            let bytes = &mut self.bytes;
+            let (bytes, retained) = (&mut self.bytes, &mut self.queued_retained);
             self.queue.retain(|queued| {
                 let keep = queued.delivery.qos != QoS::AtMostOnce;
                 if !keep {
                     *bytes -= queued.cost();
+                    *retained -= usize::from(queued.origin == Origin::Retained);
                 }
                 keep
             });

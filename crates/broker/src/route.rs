@@ -3,8 +3,8 @@
 use mqtt::{Instant, QoS};
 
 use crate::broker::Broker;
-use crate::deliver::WhenFull;
 use crate::message::{Delivery, Identifiers, Routed};
+use crate::outgoing::Origin;
 use crate::retained::Outcome;
 use crate::session::SessionId;
 use crate::subscriptions::Subscriber;
@@ -34,7 +34,7 @@ impl Broker {
         for same_session in found.chunk_by(|a, b| a.session == b.session) {
             if let Some(delivery) = delivery(qos, retain, publisher, same_session) {
                 let session = same_session[0].session;
-                self.deliver(now, session, &mut routed, delivery, WhenFull::Drop);
+                self.deliver(now, session, &mut routed, delivery, Origin::Live);
             }
         }
         let is_anyone = !found.is_empty();

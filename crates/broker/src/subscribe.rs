@@ -8,8 +8,8 @@ use mqtt::{
 
 use crate::broker::{Broker, violation};
 use crate::connection::Slot;
-use crate::deliver::WhenFull;
 use crate::message::{Delivery, Routed};
+use crate::outgoing::Origin;
 use crate::output::CloseCause;
 use crate::session::SessionId;
 use crate::subscriptions::Subscriber;
@@ -133,7 +133,7 @@ impl Broker {
                 identifiers: identifier.into(),
             };
             let mut routed = Routed::from(message);
-            self.deliver(now, id, &mut routed, delivery, WhenFull::Queue);
+            self.deliver(now, id, &mut routed, delivery, Origin::Retained);
         }
     }
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use mqtt::{Packet, QoS, RetainHandling};
+use mqtt::{Packet, PubAck, QoS, ReasonCode, RetainHandling};
 
-use super::{V3, V5, World, message, packet_id, retained, subscribe, to};
+use super::{V3, V5, World, message, packet_id, retained, subscribe, text, to};
+use crate::QueueFull;
 
 #[test]
 fn mqtt_3_3_1_5_the_last_retained_message_reaches_a_later_subscriber() {
@@ -183,9 +184,61 @@ fn more_retained_messages_than_the_connection_takes_at_once_all_arrive_in_the_en
     let live = payloads.iter().filter(|payload| *payload == "live").count();
     assert_eq!(payloads.len() - live, 500);
     assert!(payloads[..500].iter().all(|payload| payload != "live"));
-    assert_eq!(live as u64, 5 - world.broker.metrics().dropped_slow);
+    assert_eq!(live, 5);
+    assert_eq!(world.broker.metrics().dropped_slow, 0);
     assert_eq!(world.broker.metrics().queued_messages, 0);
     assert_eq!(world.broker.metrics().queued_bytes, 0);
+}
+
+#[test]
+fn retained_messages_that_wait_leave_live_ones_their_room() {
+    for queue_full in [QueueFull::Disconnect, QueueFull::DropOldest] {
+        let mut world = World::with(|options| {
+            options.limits.queue_messages = 10;
+            options.limits.queue_full = queue_full;
+        });
+        let publisher = world.client(V5, "p");
+        for number in 0..200 {
+            let topic = format!("t/{number}");
+            world.send(publisher, &retained(&topic, &topic, QoS::AtLeastOnce));
+        }
+        let (subscriber, _) = world.lasting(V5, "s");
+        world.subscribe(subscriber, &[to("#", QoS::AtLeastOnce)]);
+        // The window is full, and 136 wait.
+        for number in 0..10 {
+            world.publish(publisher, "t", &format!("live {number}"), QoS::AtLeastOnce);
+        }
+        assert_eq!(world.closed(subscriber), None);
+        assert_eq!(world.broker.metrics().queued_messages, 210);
+        assert_eq!(world.broker.metrics().dropped_queue_full, 0);
+        // One more is one too many of the live ones.
+        world.publish(publisher, "t", "live 10", QoS::AtLeastOnce);
+        assert_eq!(world.broker.metrics().dropped_queue_full, 1);
+        let is_closed = world.closed(subscriber).is_some();
+        assert_eq!(is_closed, queue_full == QueueFull::Disconnect);
+        world.cut(subscriber);
+
+        let (subscriber, _) = world.lasting(V5, "s");
+        let mut payloads = Vec::new();
+        loop {
+            let packets = world.received(subscriber);
+            if packets.is_empty() {
+                break;
+            }
+            for packet in packets {
+                if let Packet::Publish(publish) = packet {
+                    payloads.push(text(&publish));
+                    let ack = PubAck::new(publish.packet_id.unwrap(), ReasonCode::Success);
+                    world.send(subscriber, &Packet::PubAck(ack));
+                }
+            }
+        }
+        assert_eq!(payloads.len(), 210);
+        let first = usize::from(queue_full == QueueFull::DropOldest);
+        for (number, payload) in payloads[200..].iter().enumerate() {
+            assert_eq!(*payload, format!("live {}", number + first));
+        }
+    }
 }
 
 #[test]
