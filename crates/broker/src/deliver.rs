@@ -10,6 +10,7 @@ use crate::output::{CloseCause, Output};
 use crate::session::SessionId;
 
 impl Broker {
+    /// Says whether there was room, now or in the queue.
     pub(crate) fn deliver(
         &mut self,
         now: Instant,
@@ -17,11 +18,11 @@ impl Broker {
         routed: &mut Routed,
         delivery: Delivery,
         origin: Origin,
-    ) {
+    ) -> bool {
         match delivery.qos {
             QoS::AtMostOnce => self.deliver_at_most_once(now, id, routed, delivery, origin),
             QoS::AtLeastOnce | QoS::ExactlyOnce => {
-                self.deliver_surely(now, id, routed, delivery, origin);
+                self.deliver_surely(now, id, routed, delivery, origin)
             }
         }
     }
@@ -33,14 +34,14 @@ impl Broker {
         routed: &mut Routed,
         delivery: Delivery,
         origin: Origin,
-    ) {
+    ) -> bool {
         let Some(session) = self.sessions.get_mut(id) else {
-            return;
+            return false;
         };
         let link = session.slot.and_then(|slot| self.connections.linked(slot));
         let Some((link, outbox, conn)) = link else {
             self.metrics.dropped_absent += 1;
-            return;
+            return false;
         };
         let patch = TemplatePatch {
             message_expiry_interval: routed.remaining_expiry(now),
@@ -48,24 +49,25 @@ impl Broker {
         };
         let outgoing = session.outgoing.as_ref();
         if outgoing.is_some_and(|outgoing| outgoing.holds_at_most_once()) {
-            self.enqueue(now, id, routed, delivery, origin);
-            return;
+            return self.enqueue(now, id, routed, delivery, origin);
         }
         let template = routed.template(link.version, &delivery).ok();
         let fitting = template.filter(|it| fits(it.encoded_len(), link.maximum_packet_size));
         let Some(template) = fitting else {
             self.metrics.dropped_too_large += 1;
-            return;
+            return true;
         };
         let waiting = outbox.len();
         let limit = self.options.limits.out_buffer_bytes;
         if waiting > 0 && waiting + template.encoded_len() > limit {
             // Of `QoS` 0 only what a subscription asked for waits.
-            match origin {
-                Origin::Live => self.metrics.dropped_slow += 1,
+            return match origin {
+                Origin::Live => {
+                    self.metrics.dropped_slow += 1;
+                    false
+                }
                 Origin::Retained => self.enqueue(now, id, routed, delivery, origin),
-            }
-            return;
+            };
         }
         let buffer = outbox.buffer(&mut self.wire.spare);
         template.write(&patch, buffer);
@@ -73,6 +75,7 @@ impl Broker {
         if outbox.announce() {
             self.wire.outputs.push_back(Output::Write(conn));
         }
+        true
     }
 
     fn deliver_surely(
@@ -82,10 +85,10 @@ impl Broker {
         routed: &mut Routed,
         delivery: Delivery,
         origin: Origin,
-    ) {
+    ) -> bool {
         let limits = &self.options.limits;
         let Some(session) = self.sessions.get_mut(id) else {
-            return;
+            return false;
         };
         let slot = session.slot;
         let outgoing = session.outgoing_mut();
@@ -97,8 +100,7 @@ impl Broker {
                 && outbox.len() < limits.out_buffer_bytes / 2
         });
         let Some((link, outbox, conn)) = ready else {
-            self.enqueue(now, id, routed, delivery, origin);
-            return;
+            return self.enqueue(now, id, routed, delivery, origin);
         };
         let packet_id = outgoing.free_packet_id();
         let patch = TemplatePatch {
@@ -110,7 +112,7 @@ impl Broker {
         let fitting = template.filter(|it| fits(it.encoded_len(), link.maximum_packet_size));
         let Some(template) = fitting else {
             self.metrics.dropped_too_large += 1;
-            return;
+            return true;
         };
         template.write(&patch, outbox.buffer(&mut self.wire.spare));
         self.metrics.messages_out += 1;
@@ -128,10 +130,12 @@ impl Broker {
         outgoing.sent(packet_id, queued);
         let after = (outgoing.messages(), outgoing.bytes());
         self.metrics.requeue(before, after);
+        true
     }
 
     /// Lets a message wait, if there is room; otherwise does what
-    /// [`Limits::queue_full`](crate::Limits::queue_full) says.
+    /// [`Limits::queue_full`](crate::Limits::queue_full) says. Tells whether the
+    /// message waits.
     fn enqueue(
         &mut self,
         now: Instant,
@@ -139,10 +143,10 @@ impl Broker {
         routed: &mut Routed,
         delivery: Delivery,
         origin: Origin,
-    ) {
+    ) -> bool {
         let limits = &self.options.limits;
         let Some(session) = self.sessions.get_mut(id) else {
-            return;
+            return false;
         };
         let slot = session.slot;
         let outgoing = session.outgoing_mut();
@@ -155,6 +159,7 @@ impl Broker {
         let others = self.metrics.queued_bytes - before.1 as u64;
         let cost = queued.cost();
         let mut is_full = false;
+        let mut is_queued = false;
         loop {
             // Retained messages come all at once: only their bytes are limited.
             let few = origin == Origin::Retained || outgoing.queued_live() < limits.queue_messages;
@@ -162,6 +167,7 @@ impl Broker {
             let all_bytes = others + bytes as u64;
             if few && bytes <= limits.queue_bytes && all_bytes <= limits.all_queues_bytes as u64 {
                 outgoing.push(queued);
+                is_queued = true;
                 break;
             }
             let front_expired = outgoing
@@ -206,6 +212,7 @@ impl Broker {
             };
             self.doomed.push((slot, conn, cause));
         }
+        is_queued
     }
 
     /// Sends what waits for a session, as far as its window, its quota and the connection's

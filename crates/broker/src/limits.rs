@@ -30,7 +30,9 @@ pub struct Limits {
     pub topic_bytes: usize,
     /// The most levels of a topic name or filter; more are refused like a longer one.
     pub topic_levels: usize,
-    /// Subscriptions of one client; one more gets SUBACK "quota exceeded".
+    /// Subscriptions of one client; one more gets SUBACK "quota exceeded". This also bounds
+    /// for how many filters one SUBSCRIBE can have retained messages looked for: filters that
+    /// are equal count once.
     pub subscriptions_per_client: usize,
     /// Bytes of one client's subscriptions, as if no filter shared a level with another; one
     /// more gets SUBACK "quota exceeded".

@@ -72,6 +72,9 @@ pub struct Metrics {
     pub refused_topic_filter: u64,
     /// Subscriptions refused because the client, or all together, have as many as there may be.
     pub refused_subscriptions_limit: u64,
+    /// Subscriptions for which no retained messages were looked for, because the client's
+    /// queue had refused those of another subscription in the same SUBSCRIBE.
+    pub retained_not_looked_for: u64,
     /// Retained messages not kept because of a limit.
     pub refused_retained_limit: u64,
     /// Connections closed because the client did not read what it made the broker write.

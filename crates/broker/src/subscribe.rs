@@ -1,5 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE (sections 3.8 to 3.11).
 
+use std::collections::BTreeMap;
+
 use mqtt::packet::SubscriptionIdentifier;
 use mqtt::{
     Instant, Packet, QoS, ReasonCode, RetainHandling, SubAck, Subscribe, Subscription, TopicFilter,
@@ -26,7 +28,7 @@ impl Broker {
         };
         let id = link.session;
         let mut reason_codes = Vec::with_capacity(subscribe.subscriptions.len());
-        let mut asks_for_retained = Vec::new();
+        let mut asking = Asking::default();
         for subscription in &subscribe.subscriptions {
             if subscription.no_local && subscription.topic_filter.shared().is_some() {
                 return Err(violation(
@@ -42,9 +44,7 @@ impl Broker {
                         RetainHandling::SendIfNew => is_new,
                         RetainHandling::DoNotSend => false,
                     };
-                    if asks {
-                        asks_for_retained.push(subscription);
-                    }
+                    asking.add(subscription, asks);
                     granted(subscription.qos)
                 }
                 Err(reason_code) => reason_code,
@@ -56,9 +56,14 @@ impl Broker {
             properties: mqtt::packet::ReasonProperties::default(),
         };
         self.send(slot, &Packet::SubAck(suback));
-        for subscription in asks_for_retained {
-            let identifier = subscribe.subscription_identifier;
-            self.send_retained(now, id, subscription, identifier);
+        let mut has_room = true;
+        for subscription in asking.subscriptions {
+            if has_room {
+                let identifier = subscribe.subscription_identifier;
+                has_room = self.send_retained(now, id, subscription, identifier);
+            } else {
+                self.metrics.retained_not_looked_for += 1;
+            }
         }
         Ok(())
     }
@@ -113,14 +118,16 @@ impl Broker {
     }
 
     /// Sends the retained messages that a new subscription asks for `[MQTT-3.3.1-9]`. Those
-    /// that find no room on the connection at once wait in the session's queue.
+    /// that find no room on the connection at once wait in the session's queue. From the first
+    /// on that the queue refuses they are dropped and counted; says whether it refused none.
     fn send_retained(
         &mut self,
         now: Instant,
         id: SessionId,
         subscription: &Subscription,
         identifier: Option<SubscriptionIdentifier>,
-    ) {
+    ) -> bool {
+        let mut has_room = true;
         let client_id = self.sessions.get(id).map(|it| it.client_id.clone());
         for message in self.retained.matching(now, &subscription.topic_filter) {
             // [MQTT-3.8.3-3]
@@ -132,9 +139,16 @@ impl Broker {
                 retain: true,
                 identifiers: identifier.into(),
             };
-            let mut routed = Routed::from(message);
-            self.deliver(now, id, &mut routed, delivery, Origin::Retained);
+            if has_room {
+                let mut routed = Routed::from(message);
+                has_room = self.deliver(now, id, &mut routed, delivery, Origin::Retained);
+            } else if delivery.qos == QoS::AtMostOnce {
+                self.metrics.dropped_slow += 1;
+            } else {
+                self.metrics.dropped_queue_full += 1;
+            }
         }
+        has_room
     }
 
     pub(crate) fn unsubscribe(&mut self, slot: Slot, unsubscribe: &Unsubscribe) {
@@ -167,6 +181,28 @@ impl Broker {
             self.metrics.subscription_bytes -= cost(filter) as u64;
         }
         ReasonCode::Success
+    }
+}
+
+/// The subscriptions of one SUBSCRIBE that ask for retained messages: of equal filters one,
+/// the last, so that repeating a filter does not repeat the search.
+#[derive(Debug, Default)]
+struct Asking<'a> {
+    subscriptions: Vec<&'a Subscription>,
+    places: BTreeMap<&'a str, usize>,
+}
+
+impl<'a> Asking<'a> {
+    fn add(&mut self, subscription: &'a Subscription, asks: bool) {
+        let filter: &str = &subscription.topic_filter;
+        match self.places.get(filter) {
+            Some(&place) => self.subscriptions[place] = subscription,
+            None if asks => {
+                self.places.insert(filter, self.subscriptions.len());
+                self.subscriptions.push(subscription);
+            }
+            None => {}
+        }
     }
 }
 

@@ -263,3 +263,77 @@ fn what_finds_no_room_is_not_kept_and_neither_is_what_it_would_replace() {
     assert_eq!(world.broker.metrics().retained_messages, 2);
     assert_eq!(world.broker.metrics().refused_retained_limit, 1);
 }
+
+#[test]
+fn equal_filters_in_one_subscribe_ask_once_for_what_is_retained() {
+    let mut world = World::new();
+    let conn = world.client(V5, "a");
+    world.send(conn, &retained("t", "x", QoS::ExactlyOnce));
+    world.send(conn, &retained("u", "y", QoS::AtMostOnce));
+    world.received(conn);
+    let mut subscriptions = vec![to("t", QoS::AtMostOnce); 100];
+    subscriptions.push(to("u", QoS::AtMostOnce));
+    subscriptions.push(to("t", QoS::AtLeastOnce));
+    // The first asked, being new; that the last does not takes nothing back.
+    subscriptions[101].retain_handling = RetainHandling::SendIfNew;
+    world.send(conn, &subscribe(&subscriptions, None));
+    let Packet::SubAck(suback) = world.take(conn) else {
+        panic!("SUBACK expected");
+    };
+    assert_eq!(suback.reason_codes.len(), 102);
+    assert_eq!(suback.reason_codes[101], ReasonCode::GrantedQoS1);
+    let publish = world.take_publish(conn);
+    assert_eq!(
+        (text(&publish), publish.qos),
+        ("x".into(), QoS::AtLeastOnce)
+    );
+    assert_eq!(text(&world.take_publish(conn)), "y");
+    assert!(world.received(conn).is_empty());
+}
+
+#[test]
+fn what_is_retained_is_not_looked_for_once_the_queue_refuses_and_is_counted() {
+    for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
+        let mut world = World::with(|options| {
+            options.limits.queue_bytes = 10_000;
+            options.limits.out_buffer_bytes = 100;
+        });
+        let publisher = world.client(V5, "p");
+        // The last is small enough to find room where the others find none.
+        for number in 0..50 {
+            let topic = format!("t/{number}");
+            world.send(publisher, &retained(&topic, &"x".repeat(1_000), qos));
+        }
+        world.send(publisher, &retained("u", "small", qos));
+        let subscriber = world.client(V5, "s");
+        world.set_reads(subscriber, false);
+        let subscriptions = [to("t/#", qos), to("u", qos)];
+        world.send(subscriber, &subscribe(&subscriptions, None));
+        let metrics = world.broker.metrics();
+        let dropped = match qos {
+            QoS::AtMostOnce => metrics.dropped_slow,
+            QoS::AtLeastOnce | QoS::ExactlyOnce => metrics.dropped_queue_full,
+        };
+        assert!(metrics.queued_messages > 0);
+        assert_eq!(metrics.retained_not_looked_for, 1);
+        world.set_reads(subscriber, true);
+        let mut payloads = 0;
+        loop {
+            let packets = world.received(subscriber);
+            if packets.is_empty() {
+                break;
+            }
+            for packet in packets {
+                if let Packet::Publish(publish) = packet {
+                    assert_ne!(text(&publish), "small");
+                    payloads += 1;
+                    if let Some(packet_id) = publish.packet_id {
+                        let ack = PubAck::new(packet_id, ReasonCode::Success);
+                        world.send(subscriber, &Packet::PubAck(ack));
+                    }
+                }
+            }
+        }
+        assert_eq!(payloads + dropped, 50);
+    }
+}
