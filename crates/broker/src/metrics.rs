@@ -73,7 +73,7 @@ pub struct Metrics {
     /// Subscriptions refused because the client, or all together, have as many as there may be.
     pub refused_subscriptions_limit: u64,
     /// Subscriptions for which no retained messages were looked for, because the client's
-    /// queue had refused those of another subscription in the same SUBSCRIBE.
+    /// queue had refused those of another in the same SUBSCRIBE, or it had too many filters.
     pub retained_not_looked_for: u64,
     /// Retained messages not kept because of a limit.
     pub refused_retained_limit: u64,

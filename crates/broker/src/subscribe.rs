@@ -1,7 +1,5 @@
 //! SUBSCRIBE and UNSUBSCRIBE (sections 3.8 to 3.11).
 
-use std::collections::BTreeMap;
-
 use mqtt::packet::SubscriptionIdentifier;
 use mqtt::{
     Instant, Packet, QoS, ReasonCode, RetainHandling, SubAck, Subscribe, Subscription, TopicFilter,
@@ -28,7 +26,7 @@ impl Broker {
         };
         let id = link.session;
         let mut reason_codes = Vec::with_capacity(subscribe.subscriptions.len());
-        let mut asking = Asking::default();
+        let mut asking = Vec::new();
         for subscription in &subscribe.subscriptions {
             if subscription.no_local && subscription.topic_filter.shared().is_some() {
                 return Err(violation(
@@ -44,7 +42,9 @@ impl Broker {
                         RetainHandling::SendIfNew => is_new,
                         RetainHandling::DoNotSend => false,
                     };
-                    asking.add(subscription, asks);
+                    if asks {
+                        asking.push(subscription);
+                    }
                     granted(subscription.qos)
                 }
                 Err(reason_code) => reason_code,
@@ -56,9 +56,11 @@ impl Broker {
             properties: mqtt::packet::ReasonProperties::default(),
         };
         self.send(slot, &Packet::SubAck(suback));
+        // Equal filters are as good as several SUBSCRIBEs [MQTT-3.8.4-5], but not without end.
+        let most = self.limits().subscriptions_per_client;
         let mut has_room = true;
-        for subscription in asking.subscriptions {
-            if has_room {
+        for (number, subscription) in asking.into_iter().enumerate() {
+            if has_room && number < most {
                 let identifier = subscribe.subscription_identifier;
                 has_room = self.send_retained(now, id, subscription, identifier);
             } else {
@@ -181,28 +183,6 @@ impl Broker {
             self.metrics.subscription_bytes -= cost(filter) as u64;
         }
         ReasonCode::Success
-    }
-}
-
-/// The subscriptions of one SUBSCRIBE that ask for retained messages: of equal filters one,
-/// the last, so that repeating a filter does not repeat the search.
-#[derive(Debug, Default)]
-struct Asking<'a> {
-    subscriptions: Vec<&'a Subscription>,
-    places: BTreeMap<&'a str, usize>,
-}
-
-impl<'a> Asking<'a> {
-    fn add(&mut self, subscription: &'a Subscription, asks: bool) {
-        let filter: &str = &subscription.topic_filter;
-        match self.places.get(filter) {
-            Some(&place) => self.subscriptions[place] = subscription,
-            None if asks => {
-                self.places.insert(filter, self.subscriptions.len());
-                self.subscriptions.push(subscription);
-            }
-            None => {}
-        }
     }
 }
 
