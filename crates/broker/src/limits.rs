@@ -87,6 +87,11 @@ impl Limits {
         self.inflight_window = self.inflight_window.max(1);
         self.out_buffer_bytes = self.out_buffer_bytes.max(64);
     }
+
+    /// Whether a topic or filter has no more levels than there may be.
+    pub(crate) fn has_few_levels(&self, topic: &str) -> bool {
+        topic.bytes().filter(|&byte| byte == b'/').count() < self.topic_levels
+    }
 }
 
 impl Default for Limits {

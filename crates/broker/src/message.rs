@@ -149,6 +149,14 @@ impl Identifiers {
         }
     }
 
+    /// Bytes of memory besides the value itself.
+    pub(crate) fn held(&self) -> usize {
+        match self {
+            Self::None | Self::One(_) => 0,
+            Self::Many(many) => core::mem::size_of_val(&**many),
+        }
+    }
+
     pub(crate) fn collect(identifiers: impl Iterator<Item = SubscriptionIdentifier>) -> Self {
         let mut identifiers = identifiers;
         let Some(first) = identifiers.next() else {

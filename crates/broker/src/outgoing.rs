@@ -89,7 +89,7 @@ pub(crate) enum Acknowledged {
 impl Queued {
     /// What holding it costs, as if nothing were shared.
     pub(crate) fn cost(&self) -> usize {
-        self.message.cost() + core::mem::size_of::<Inflight>()
+        self.message.cost() + core::mem::size_of::<Inflight>() + self.delivery.identifiers.held()
     }
 }
 

@@ -8,6 +8,7 @@ use mqtt::{
 
 use crate::broker::{Broker, violation};
 use crate::connection::{Link, Slot};
+use crate::limits::Limits;
 use crate::message::Routed;
 use crate::outgoing::Acknowledged;
 use crate::output::{CloseCause, Record};
@@ -21,11 +22,10 @@ impl Broker {
         mut publish: Publish,
     ) -> Result<(), CloseCause> {
         self.metrics.messages_in += 1;
-        let highest_alias = self.limits().topic_alias_maximum;
         let Some((link, _, _)) = self.connections.linked(slot) else {
             return Ok(());
         };
-        link.resolve(&mut publish, highest_alias)?;
+        link.resolve(&mut publish, &self.options.limits)?;
         let session = link.session;
         let (qos, packet_id) = (publish.qos, publish.packet_id);
         match (qos, packet_id) {
@@ -143,7 +143,7 @@ impl Broker {
 
     /// Whether a topic or filter has no more levels than there may be.
     pub(crate) fn has_few_levels(&self, topic: &str) -> bool {
-        topic.bytes().filter(|&byte| byte == b'/').count() < self.limits().topic_levels
+        self.limits().has_few_levels(topic)
     }
 
     pub(crate) fn pub_rel(&mut self, slot: Slot, packet_id: PacketId) -> Result<(), CloseCause> {
@@ -279,7 +279,7 @@ impl Broker {
 impl Link {
     /// Sees to it that `publish` has a topic, for which its alias may stand (section
     /// 3.3.2.3.4), and no alias.
-    fn resolve(&mut self, publish: &mut Publish, highest_alias: u16) -> Result<(), CloseCause> {
+    fn resolve(&mut self, publish: &mut Publish, limits: &Limits) -> Result<(), CloseCause> {
         let Some(alias) = publish.properties.topic_alias.take() else {
             return match &publish.topic {
                 Some(_) => Ok(()),
@@ -289,7 +289,7 @@ impl Link {
                 )),
             };
         };
-        if alias.get() > highest_alias || self.version != ProtocolVersion::V5 {
+        if alias.get() > limits.topic_alias_maximum || self.version != ProtocolVersion::V5 {
             return Err(violation(
                 ReasonCode::TopicAliasInvalid,
                 "a topic alias above Topic Alias Maximum [MQTT-3.3.2-9]",
@@ -300,7 +300,10 @@ impl Link {
             if self.aliases.len() <= at {
                 self.aliases.resize(at + 1, None);
             }
-            self.aliases[at] = Some(topic.detach());
+            // A topic that will be refused is not held; nor may the alias go on standing for
+            // another one.
+            let may_be = topic.len() <= limits.topic_bytes && limits.has_few_levels(topic);
+            self.aliases[at] = may_be.then(|| topic.detach());
             return Ok(());
         }
         publish.topic = self.aliases.get(at).cloned().flatten();

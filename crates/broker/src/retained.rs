@@ -61,11 +61,10 @@ impl Retained {
         let topic = message.topic();
         let old = self.tree.find(topic).and_then(|node| {
             let old = self.tree.value(node).message.as_ref()?;
-            Some(old.cost() + Self::NODE)
+            Some(Self::cost(old))
         });
         let messages = self.messages + usize::from(old.is_none());
-        let cost = message.cost() + Self::NODE;
-        let bytes = self.bytes - old.unwrap_or(0) + cost;
+        let bytes = self.bytes - old.unwrap_or(0) + Self::cost(&message);
         let room = messages <= self.max_messages && bytes <= self.max_bytes;
         let Some(node) = room.then(|| self.tree.insert(topic)).flatten() else {
             self.remove(topic, timers);
@@ -112,10 +111,16 @@ impl Retained {
         metrics.retained_bytes = self.bytes as u64;
     }
 
+    /// What keeping `message` costs, as if its topic shared no level with another.
+    fn cost(message: &Message) -> usize {
+        let levels = 1 + message.topic().bytes().filter(|&byte| byte == b'/').count();
+        message.cost() + Self::NODE * levels
+    }
+
     fn take(&mut self, node: NodeId) {
         if let Some(message) = self.tree.value_mut(node).message.take() {
             self.messages -= 1;
-            self.bytes -= message.cost() + Self::NODE;
+            self.bytes -= Self::cost(&message);
             self.tree.prune(node);
         }
     }

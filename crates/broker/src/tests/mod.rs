@@ -3,6 +3,7 @@
 //! Each test is named by the rule that it holds.
 
 mod connecting;
+mod costs;
 mod delivering;
 mod durable;
 mod limits;
