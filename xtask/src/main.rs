@@ -7,6 +7,7 @@
 mod build;
 mod cache;
 mod command;
+mod conformance;
 mod counts;
 mod doctor;
 mod step;
@@ -25,7 +26,9 @@ cargo xtask COMMAND
 
   serve [-- ARGS]   Install what is missing, build everything, run `beaconry serve --demo 24 ARGS`
   build             The same without running it
-  test [STAGE]...   All tests, or some stages: fmt clippy native wasm e2e
+  test [STAGE]...   All tests, or some stages: fmt clippy conformance native wasm e2e
+  conformance       Which test holds which statement of the standards, into docs/conformance.md;
+                    --check only says whether something is missing there
   doctor            What is there, what is missing, and what would be done about it
   help              This text
 
@@ -46,7 +49,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// One arm a command. Later commands (the benchmarks, the conformance suites) get a module of
+/// One arm a command. Later commands (the benchmarks) get a module of
 /// their own, an arm here and a line in [`HELP`].
 fn run(args: &[String]) -> Result<ExitCode> {
     let (command, rest) = match args.split_first() {
@@ -61,6 +64,10 @@ fn run(args: &[String]) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         "test" => test::run(&Workspace::load()?, rest),
+        "conformance" => {
+            conformance::run(&Workspace::load()?, rest)?;
+            Ok(ExitCode::SUCCESS)
+        }
         "doctor" => {
             no_more(command, rest)?;
             Ok(doctor::run(&Workspace::load()?))

@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     build::{self, locked_in_ci},
-    command,
+    command, conformance,
     counts::Counts,
     step::Step,
     tools,
@@ -31,18 +31,27 @@ const E2E_LIMIT_MS: u32 = 180_000;
 enum Stage {
     Fmt,
     Clippy,
+    Conformance,
     Native,
     Wasm,
     E2e,
 }
 
 impl Stage {
-    const ALL: [Self; 5] = [Self::Fmt, Self::Clippy, Self::Native, Self::Wasm, Self::E2e];
+    const ALL: [Self; 6] = [
+        Self::Fmt,
+        Self::Clippy,
+        Self::Conformance,
+        Self::Native,
+        Self::Wasm,
+        Self::E2e,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::Fmt => "fmt",
             Self::Clippy => "clippy",
+            Self::Conformance => "conformance",
             Self::Native => "native",
             Self::Wasm => "wasm",
             Self::E2e => "e2e",
@@ -53,6 +62,7 @@ impl Stage {
         match self {
             Self::Fmt => fmt(workspace),
             Self::Clippy => clippy(workspace),
+            Self::Conformance => conformance(workspace),
             Self::Native => native(workspace),
             Self::Wasm => wasm(workspace),
             Self::E2e => end_to_end(workspace),
@@ -71,7 +81,7 @@ pub(crate) fn run(workspace: &Workspace, names: &[String]) -> Result<ExitCode> {
             Counts::BROKEN
         });
         summary.push(format!(
-            "{:8}{:>6} passed {:>4} failed {:>4} skipped",
+            "{:12}{:>6} passed {:>4} failed {:>4} skipped",
             stage.name(),
             counts.passed,
             counts.failed,
@@ -125,6 +135,12 @@ fn clippy(workspace: &Workspace) -> Result<Counts> {
         &mut browser,
     )?;
     Ok(counts)
+}
+
+/// Every statement of the standards has its test, and the table of them is up to date.
+fn conformance(workspace: &Workspace) -> Result<Counts> {
+    conformance::run(workspace, &["--check".to_owned()])?;
+    Ok(Counts::default())
 }
 
 fn native(workspace: &Workspace) -> Result<Counts> {

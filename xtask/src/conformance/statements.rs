@@ -1,0 +1,210 @@
+//! The normative statements, in our own words, and who can break each.
+//!
+//! One a line: `id | who | wording`, and `| untestable: why` where no test can hold it; `untestable
+//! by server: why` and `untestable by client: why` excuse one side of a statement for `both`.
+
+use std::{collections::BTreeMap, fmt};
+
+use anyhow::{Context as _, Result, bail};
+
+const V5: [&str; 2] = [
+    include_str!("v5-connect-publish.txt"),
+    include_str!("v5-behaviour.txt"),
+];
+const V3_1_1: &str = include_str!("v3.1.1.txt");
+
+/// The version of MQTT whose statement it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Version {
+    /// The table of 5 comes first: 3.1.1 is listed only where it differs.
+    V5,
+    V3_1_1,
+}
+
+/// A statement's id, ordered as the standard is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Id {
+    pub(super) version: Version,
+    /// Section and number together: `[3, 1, 4, 3]` is 3.1.4-3.
+    numbers: Vec<u16>,
+}
+
+/// Who can break a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Who {
+    Server,
+    Client,
+    Both,
+}
+
+/// One of the two that a statement may bind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Server,
+    Client,
+}
+
+#[derive(Debug)]
+pub(super) struct Statement {
+    pub(super) who: Who,
+    pub(super) wording: String,
+    /// Why no test can hold it, and for which side (`None`: for all).
+    pub(super) untestable: Option<(Option<Side>, String)>,
+}
+
+pub(super) type Statements = BTreeMap<Id, Statement>;
+
+/// All that this repository knows.
+pub(super) fn all() -> Result<Statements> {
+    let mut statements = Statements::new();
+    for text in V5 {
+        read(text, Version::V5, &mut statements)?;
+    }
+    read(V3_1_1, Version::V3_1_1, &mut statements)?;
+    Ok(statements)
+}
+
+fn read(text: &str, version: Version, statements: &mut Statements) -> Result<()> {
+    for line in text.lines().map(str::trim) {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let (id, statement) = statement(line, version)
+            .with_context(|| format!("in the list of statements: {line}"))?;
+        if statements.insert(id, statement).is_some() {
+            bail!("in the list of statements twice: {line}");
+        }
+    }
+    Ok(())
+}
+
+fn statement(line: &str, version: Version) -> Result<(Id, Statement)> {
+    let fields: Vec<&str> = line.split(" | ").map(str::trim).collect();
+    let (id, who, wording, reason) = match fields[..] {
+        [id, who, wording] => (id, who, wording, None),
+        [id, who, wording, reason] => (id, who, wording, Some(reason)),
+        _ => bail!("expected `id | who | wording`, then perhaps `| untestable: why`"),
+    };
+    let who = match who {
+        "server" => Who::Server,
+        "client" => Who::Client,
+        "both" => Who::Both,
+        other => bail!("`{other}` is none of server, client, both"),
+    };
+    let statement = Statement {
+        who,
+        wording: wording.to_owned(),
+        untestable: reason.map(untestable).transpose()?,
+    };
+    let id = Id::read(id, version).context("an id looks like 3.1.4-3")?;
+    Ok((id, statement))
+}
+
+fn untestable(field: &str) -> Result<(Option<Side>, String)> {
+    let (head, reason) = field.split_once(": ").context("a reason is missing")?;
+    let side = match head {
+        "untestable" => None,
+        "untestable by server" => Some(Side::Server),
+        "untestable by client" => Some(Side::Client),
+        other => bail!("`{other}` is not known here"),
+    };
+    Ok((side, reason.to_owned()))
+}
+
+impl Id {
+    /// Of `3.1.4-3`.
+    pub(super) fn read(text: &str, version: Version) -> Option<Self> {
+        let (section, number) = text.split_once('-')?;
+        let mut numbers = section
+            .split('.')
+            .map(str::parse)
+            .collect::<Result<Vec<u16>, _>>()
+            .ok()?;
+        numbers.push(number.parse().ok()?);
+        Some(Self { version, numbers })
+    }
+
+    pub(super) fn of(numbers: Vec<u16>, version: Version) -> Self {
+        Self { version, numbers }
+    }
+
+    /// The number of its chapter.
+    pub(super) fn chapter(&self) -> u16 {
+        self.numbers[0]
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (number, section) = self.numbers.split_last().ok_or(fmt::Error)?;
+        let section: Vec<String> = section.iter().map(u16::to_string).collect();
+        write!(f, "MQTT-{}-{number}", section.join("."))?;
+        match self.version {
+            Version::V5 => Ok(()),
+            Version::V3_1_1 => write!(f, " of 3.1.1"),
+        }
+    }
+}
+
+impl Who {
+    pub(super) fn includes(self, side: Side) -> bool {
+        match self {
+            Self::Both => true,
+            Self::Server => side == Side::Server,
+            Self::Client => side == Side::Client,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+            Self::Both => "both",
+        }
+    }
+}
+
+impl Statement {
+    /// Whether no test is asked for on this side.
+    pub(super) fn excused(&self, side: Side) -> bool {
+        self.untestable
+            .as_ref()
+            .is_some_and(|(excused, _)| excused.is_none_or(|excused| excused == side))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lists_can_be_read() {
+        assert!(!all().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_line_says_all() {
+        let line = "3.1.4-3 | both | Words, and words | untestable by client: because";
+        let (id, statement) = statement(line, Version::V5).unwrap();
+        assert_eq!(id.to_string(), "MQTT-3.1.4-3");
+        assert!(statement.who.includes(Side::Server));
+        assert!(statement.excused(Side::Client) && !statement.excused(Side::Server));
+        for wrong in [
+            "3.1.4-3 | both",
+            "3.1.4 | both | x",
+            "3.1.4-3 | nobody | x",
+            "3.1.4-3 | both | x | because",
+        ] {
+            assert!(super::statement(wrong, Version::V5).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn ids_are_ordered_as_numbers() {
+        let id = |text| Id::read(text, Version::V5).unwrap();
+        assert!(id("3.2.2-9") < id("3.2.2-10"));
+        assert!(id("4.2-1") < id("4.3.1-1"));
+        assert!(Id::read("3.1.2", Version::V5).is_none());
+        assert!(Id::read("3.x.2-1", Version::V5).is_none());
+    }
+}
