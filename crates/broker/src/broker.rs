@@ -107,8 +107,7 @@ impl Broker {
                     let Some(slot) = self.connections.slot(*conn) else {
                         continue;
                     };
-                    self.connections.remove(slot);
-                    self.metrics.connections = self.connections.len() as u64;
+                    self.forget_connection(slot);
                 }
                 Output::Connected(..)
                 | Output::Persist(..)
@@ -128,7 +127,11 @@ impl Broker {
     pub fn take_writes(&mut self, conn: Conn, out: &mut BytesMut) {
         let slot = self.connections.slot(conn);
         if let Some(connection) = slot.and_then(|slot| self.connections.get_mut(slot)) {
-            let len = connection.outbox.take(out, &mut self.wire.spare);
+            let len = connection.outbox.take(
+                out,
+                &mut self.wire.spare,
+                &mut self.metrics.unwritten_bytes,
+            );
             self.metrics.bytes_out += len as u64;
         }
     }
@@ -264,7 +267,7 @@ impl Broker {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        connection.outbox.drained();
+        connection.outbox.drained(&mut self.metrics.unwritten_bytes);
         if let Phase::Connected(link) = &connection.phase {
             let session = link.session;
             self.pump(now, session);
@@ -400,10 +403,20 @@ impl Broker {
     /// Tells the shell that there is something for the connection, unless it knows.
     pub(crate) fn announce(&mut self, slot: Slot) {
         if let Some(connection) = self.connections.get_mut(slot)
-            && connection.outbox.announce()
+            && connection
+                .outbox
+                .announce(&mut self.metrics.unwritten_bytes)
         {
             self.wire.outputs.push_back(Output::Write(connection.conn));
         }
+    }
+
+    /// Nobody knows the connection any longer.
+    pub(crate) fn forget_connection(&mut self, slot: Slot) {
+        if let Some(mut connection) = self.connections.remove(slot) {
+            connection.outbox.forget(&mut self.metrics.unwritten_bytes);
+        }
+        self.metrics.connections = self.connections.len() as u64;
     }
 
     /// Tells the shell to close.

@@ -77,8 +77,7 @@ impl Broker {
                 Phase::AwaitingConnect | Phase::Authenticating(_) | Phase::Closing => {}
             }
         }
-        self.connections.remove(slot);
-        self.metrics.connections = self.connections.len() as u64;
+        self.forget_connection(slot);
     }
 
     /// DISCONNECT from the client (section 3.14).
@@ -111,7 +110,7 @@ impl Broker {
         let client_id = session.client_id.clone();
         if is_normal {
             // [MQTT-3.14.4-3]
-            session.will = None;
+            session.forget_will(&mut self.metrics);
         }
         if session.expiry_interval == 0 {
             self.end_session(id);
@@ -150,7 +149,7 @@ impl Broker {
             let before = (outgoing.messages(), outgoing.bytes());
             self.metrics.requeue(before, (0, 0));
         }
-        if let Some(will) = session.will.take() {
+        if let Some(will) = session.take_will(&mut self.metrics) {
             self.due_wills.push_back(DueWill {
                 will,
                 publisher: session.client_id,
@@ -178,7 +177,7 @@ impl Broker {
         };
         let buffer = outbox.buffer(&mut self.wire.spare);
         let written = mqtt::encode_within(packet, link.version, link.maximum_packet_size, buffer);
-        if outbox.announce() {
+        if outbox.announce(&mut self.metrics.unwritten_bytes) {
             self.wire.outputs.push_back(Output::Write(conn));
         }
         let what = if written.is_err() {
@@ -193,9 +192,12 @@ impl Broker {
         } else {
             ReasonCode::QuotaExceeded
         };
-        self.metrics.closed_not_reading += u64::from(written.is_ok());
         let cause = CloseCause::Limit { reason_code, what };
-        self.doomed.push((slot, conn, cause));
+        // Who is answered several times before that is closed, and counted, once.
+        if !core::mem::replace(&mut link.is_doomed, true) {
+            self.metrics.closed_not_reading += u64::from(written.is_ok());
+            self.doomed.push((slot, conn, cause));
+        }
     }
 
     fn count(&mut self, cause: &CloseCause) {

@@ -29,6 +29,8 @@ impl Broker {
         if let Some(will) = &connect.will {
             self.check_topic_name(&will.topic)
                 .map_err(|what| refused(ReasonCode::TopicNameInvalid, what))?;
+            self.check_will_size(will)
+                .map_err(|what| refused(ReasonCode::QuotaExceeded, what))?;
         }
         let client_id = self.client_id(&connect)?;
         if !self.options.authenticate {
@@ -115,7 +117,7 @@ impl Broker {
         self.timers.set(Timer::Will(id), &mut session.will_at, None);
         self.timers
             .set(Timer::SessionExpiry(id), &mut session.expires_at, None);
-        session.will = connect.will.as_ref().map(crate::will::detach);
+        session.set_will(connect.will.as_ref(), &mut self.metrics);
 
         let link = Link::new(
             id,

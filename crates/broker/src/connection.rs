@@ -82,6 +82,8 @@ pub(crate) struct Link {
     /// How many of the session's incoming `QoS` 2 messages are from earlier connections, and
     /// so no part of this one's quota.
     pub(crate) carried_over: usize,
+    /// Whether it is in [`Broker::doomed`](crate::Broker), to be closed for a limit.
+    pub(crate) is_doomed: bool,
     /// What the client's topic aliases stand for, from alias 1 on `[MQTT-3.3.2-7]`.
     pub(crate) aliases: Vec<Option<TopicName>>,
 }
@@ -111,6 +113,7 @@ impl Link {
             unacknowledged: 0,
             waiting: 0,
             carried_over,
+            is_doomed: false,
             aliases: Vec::new(),
         }
     }
@@ -171,10 +174,10 @@ impl Connections {
         slot
     }
 
-    pub(crate) fn remove(&mut self, slot: Slot) {
-        if let Some(connection) = self.slab.try_remove(slot.0) {
-            self.by_conn.remove(&connection.conn);
-        }
+    pub(crate) fn remove(&mut self, slot: Slot) -> Option<Connection> {
+        let connection = self.slab.try_remove(slot.0)?;
+        self.by_conn.remove(&connection.conn);
+        Some(connection)
     }
 }
 

@@ -72,7 +72,7 @@ impl Broker {
         let buffer = outbox.buffer(&mut self.wire.spare);
         template.write(&patch, buffer);
         self.metrics.messages_out += 1;
-        if outbox.announce() {
+        if outbox.announce(&mut self.metrics.unwritten_bytes) {
             self.wire.outputs.push_back(Output::Write(conn));
         }
         true
@@ -116,7 +116,7 @@ impl Broker {
         };
         template.write(&patch, outbox.buffer(&mut self.wire.spare));
         self.metrics.messages_out += 1;
-        if outbox.announce() {
+        if outbox.announce(&mut self.metrics.unwritten_bytes) {
             self.wire.outputs.push_back(Output::Write(conn));
         }
         link.quota -= 1;
@@ -203,7 +203,8 @@ impl Broker {
         if too_slow
             && origin == Origin::Live
             && let Some(slot) = slot
-            && let Some((_, _, conn)) = self.connections.linked(slot)
+            && let Some((link, _, conn)) = self.connections.linked(slot)
+            && !core::mem::replace(&mut link.is_doomed, true)
         {
             self.metrics.closed_queue_full += 1;
             let cause = CloseCause::Limit {
@@ -300,7 +301,7 @@ impl Broker {
         }
         let after = (outgoing.messages(), outgoing.bytes());
         self.metrics.requeue(before, after);
-        if outbox.announce() {
+        if outbox.announce(&mut self.metrics.unwritten_bytes) {
             self.wire.outputs.push_back(Output::Write(conn));
         }
     }

@@ -51,6 +51,11 @@ pub struct Limits {
     pub all_queues_bytes: usize,
     /// What happens to a `QoS` 1 or 2 message that its client's queue has no room for.
     pub queue_full: QueueFull,
+    /// Bytes of one client's will, with what holding it costs; a larger one is refused in
+    /// CONNACK with "quota exceeded".
+    pub will_bytes: usize,
+    /// The same over all clients.
+    pub all_wills_bytes: usize,
     /// Bytes that wait to be taken for one connection. At the limit `QoS` 0 messages to it are
     /// dropped and `QoS` 1 and 2 messages stay in its queue. A client that reads nothing and
     /// still makes the broker answer more than twice as much is closed with "quota exceeded".
@@ -114,6 +119,8 @@ impl Default for Limits {
             queue_bytes: 16 * 1024 * 1024,
             all_queues_bytes: 1024 * 1024 * 1024,
             queue_full: QueueFull::Disconnect,
+            will_bytes: 128 * 1024,
+            all_wills_bytes: 128 * 1024 * 1024,
             out_buffer_bytes: 1024 * 1024,
             retained_messages: 1_000_000,
             retained_bytes: 1024 * 1024 * 1024,

@@ -80,9 +80,6 @@ enum Place {
 const MAX_TEMPLATES: usize = 16;
 
 impl Message {
-    /// What holding a message costs besides its bytes: the allocations and their headers.
-    const OVERHEAD: usize = 384;
-
     fn new(now: Instant, publish: &Publish, publisher: &Utf8String) -> Self {
         Self {
             publish: publish.detach(),
@@ -99,17 +96,14 @@ impl Message {
     /// Bytes of memory, near enough.
     pub(crate) fn cost(&self) -> usize {
         let properties = &self.publish.properties;
-        let length = |text: &Option<Utf8String>| text.as_ref().map_or(0, |text| text.len());
-        let user_properties = properties.user_properties.iter();
-        Self::OVERHEAD
-            + self.topic().len()
-            + self.publish.payload.len()
-            + length(&properties.content_type)
-            + properties.response_topic.as_ref().map_or(0, |it| it.len())
-            + properties.correlation_data.as_ref().map_or(0, Bytes::len)
-            + user_properties
-                .map(|(name, value)| name.len() + value.len() + 128)
-                .sum::<usize>()
+        held(&Parts {
+            topic: self.topic().len(),
+            payload: self.publish.payload.len(),
+            content_type: properties.content_type.as_ref(),
+            response_topic: properties.response_topic.as_ref(),
+            correlation_data: properties.correlation_data.as_ref(),
+            user_properties: &properties.user_properties,
+        })
     }
 
     /// When it is no longer worth delivering.
@@ -272,6 +266,34 @@ impl From<Arc<Message>> for Routed {
             others: Vec::new(),
         }
     }
+}
+
+/// The parts of a message, or of a will, that memory is held for.
+pub(crate) struct Parts<'a> {
+    pub(crate) topic: usize,
+    pub(crate) payload: usize,
+    pub(crate) content_type: Option<&'a Utf8String>,
+    pub(crate) response_topic: Option<&'a TopicName>,
+    pub(crate) correlation_data: Option<&'a Bytes>,
+    pub(crate) user_properties: &'a [(Utf8String, Utf8String)],
+}
+
+/// Bytes of memory that holding a message takes, near enough.
+pub(crate) fn held(parts: &Parts<'_>) -> usize {
+    /// Besides its bytes: the allocations and their headers.
+    const OVERHEAD: usize = 384;
+    /// A pair of strings, and an allocation for each.
+    const USER_PROPERTY: usize = 128;
+    let user_properties = parts.user_properties.iter();
+    OVERHEAD
+        + parts.topic
+        + parts.payload
+        + parts.content_type.map_or(0, |text| text.len())
+        + parts.response_topic.map_or(0, |topic| topic.len())
+        + parts.correlation_data.map_or(0, Bytes::len)
+        + user_properties
+            .map(|(name, value)| name.len() + value.len() + USER_PROPERTY)
+            .sum::<usize>()
 }
 
 fn topic(publish: &Publish) -> &str {

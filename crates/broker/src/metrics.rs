@@ -13,6 +13,12 @@ pub struct Metrics {
     pub subscriptions: u64,
     /// Gauge: their bytes, as if no filter shared a level with another.
     pub subscription_bytes: u64,
+    /// Gauge: bytes that wait to be written to connections.
+    pub unwritten_bytes: u64,
+    /// Gauge: wills of sessions.
+    pub wills: u64,
+    /// Gauge: their bytes, with what holding them costs.
+    pub will_bytes: u64,
     /// Gauge: retained messages.
     pub retained_messages: u64,
     /// Gauge: their bytes, with what holding them costs.
@@ -75,6 +81,8 @@ pub struct Metrics {
     /// Subscriptions for which no retained messages were looked for, because the client's
     /// queue had refused those of another in the same SUBSCRIBE, or it had too many filters.
     pub retained_not_looked_for: u64,
+    /// CONNECTs refused because of their will: it is too large, or all together are.
+    pub refused_will_limit: u64,
     /// Retained messages not kept because of a limit.
     pub refused_retained_limit: u64,
     /// Connections closed because the client did not read what it made the broker write.

@@ -10,6 +10,10 @@ use bytes::BytesMut;
 pub(crate) struct Outbox {
     pending: BytesMut,
     state: State,
+    /// How much of `pending` is in [`Metrics::unwritten_bytes`](crate::Metrics::unwritten_bytes).
+    counted: usize,
+    /// What the shell has taken and not written. It is in there too.
+    taken: usize,
 }
 
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
@@ -60,7 +64,8 @@ impl Outbox {
     /// Whether the shell has to be told that something waits: once until it has taken it and
     /// written it.
     #[must_use]
-    pub(crate) fn announce(&mut self) -> bool {
+    pub(crate) fn announce(&mut self, unwritten: &mut u64) -> bool {
+        self.count(unwritten);
         let news = self.state == State::Quiet && !self.pending.is_empty();
         if news {
             self.state = State::Announced;
@@ -80,9 +85,17 @@ impl Outbox {
     }
 
     /// Gives all that waits; says how much it was.
-    pub(crate) fn take(&mut self, out: &mut BytesMut, spare: &mut SpareBuffers) -> usize {
+    pub(crate) fn take(
+        &mut self,
+        out: &mut BytesMut,
+        spare: &mut SpareBuffers,
+        unwritten: &mut u64,
+    ) -> usize {
+        self.count(unwritten);
         let mut pending = core::mem::take(&mut self.pending);
         let len = pending.len();
+        self.taken += len;
+        self.counted = 0;
         if len > 0 {
             if out.is_empty() {
                 core::mem::swap(out, &mut pending);
@@ -97,10 +110,22 @@ impl Outbox {
     }
 
     /// The shell has written what it took.
-    pub(crate) fn drained(&mut self) {
+    pub(crate) fn drained(&mut self, unwritten: &mut u64) {
+        *unwritten -= core::mem::take(&mut self.taken) as u64;
         match self.state {
             State::Draining => self.state = State::Quiet,
             State::Quiet | State::Announced => {}
         }
+    }
+
+    /// The connection is gone, and with it what waits for it.
+    pub(crate) fn forget(&mut self, unwritten: &mut u64) {
+        let bytes = core::mem::take(&mut self.counted) + core::mem::take(&mut self.taken);
+        *unwritten -= bytes as u64;
+    }
+
+    fn count(&mut self, unwritten: &mut u64) {
+        *unwritten += (self.pending.len() - self.counted) as u64;
+        self.counted = self.pending.len();
     }
 }

@@ -8,8 +8,10 @@ use slab::Slab;
 use core::hash::BuildHasher;
 
 use crate::connection::Slot;
+use crate::metrics::Metrics;
 use crate::outgoing::Outgoing;
 use crate::tree::NodeId;
+use crate::will;
 
 /// Where a session is in the broker's table, for as long as it is there.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,7 +38,7 @@ pub(crate) struct Session {
     /// order `[MQTT-4.3.3-10]`.
     pub(crate) incoming: Vec<PacketId>,
     /// `[MQTT-3.1.2-7]`
-    pub(crate) will: Option<Box<Will>>,
+    will: Option<Box<Will>>,
     /// When [`Timer::Will`](crate::timers::Timer::Will) is due.
     pub(crate) will_at: Option<Instant>,
     /// When [`Timer::SessionExpiry`](crate::timers::Timer::SessionExpiry) is due.
@@ -88,6 +90,32 @@ impl Session {
             self.last_packet_id = outgoing.last_packet_id();
             self.outgoing = None;
         }
+    }
+
+    pub(crate) fn will(&self) -> Option<&Will> {
+        self.will.as_deref()
+    }
+
+    /// The will from now on: a copy that holds on to nothing but its own bytes.
+    pub(crate) fn set_will(&mut self, will: Option<&Will>, metrics: &mut Metrics) {
+        self.forget_will(metrics);
+        if let Some(will) = will {
+            metrics.wills += 1;
+            metrics.will_bytes += will::cost(will) as u64;
+            self.will = Some(will::detach(will));
+        }
+    }
+
+    /// Gives the will, which the session has no longer.
+    pub(crate) fn take_will(&mut self, metrics: &mut Metrics) -> Option<Box<Will>> {
+        let will = self.will.take()?;
+        metrics.wills -= 1;
+        metrics.will_bytes -= will::cost(&will) as u64;
+        Some(will)
+    }
+
+    pub(crate) fn forget_will(&mut self, metrics: &mut Metrics) {
+        self.take_will(metrics);
     }
 
     fn new(client_id: Utf8String) -> Self {

@@ -51,14 +51,44 @@ pub(crate) fn detach(will: &Will) -> Box<Will> {
     })
 }
 
+/// Bytes of memory that holding a will takes, near enough.
+pub(crate) fn cost(will: &Will) -> usize {
+    let properties = &will.properties;
+    crate::message::held(&crate::message::Parts {
+        topic: will.topic.len(),
+        payload: will.payload.len(),
+        content_type: properties.content_type.as_ref(),
+        response_topic: properties.response_topic.as_ref(),
+        correlation_data: properties.correlation_data.as_ref(),
+        user_properties: &properties.user_properties,
+    })
+}
+
 impl Broker {
+    /// Whether there is room for a client's will; otherwise why not, and that is counted.
+    /// What the client's earlier will takes is not taken off: whoever sends the same again
+    /// needs room for both for a moment.
+    pub(crate) fn check_will_size(&mut self, will: &Will) -> Result<(), &'static str> {
+        let limits = &self.options.limits;
+        let cost = cost(will);
+        let what = if cost > limits.will_bytes {
+            "the will is too large"
+        } else if self.metrics.will_bytes + cost as u64 > limits.all_wills_bytes as u64 {
+            "the wills of all clients take as much as they may"
+        } else {
+            return Ok(());
+        };
+        self.metrics.refused_will_limit += 1;
+        Err(what)
+    }
+
     /// The session has lost its connection and goes on: its will is due now or after its
     /// delay `[MQTT-3.1.2-8]`, and no later than the session ends.
     pub(crate) fn schedule_will(&mut self, now: Instant, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        let Some(will) = &session.will else { return };
+        let Some(will) = session.will() else { return };
         let delay = will.properties.will_delay_interval.unwrap_or(0);
         if delay == 0 {
             self.will_due(id);
@@ -74,7 +104,7 @@ impl Broker {
         if let Some(session) = self.sessions.get_mut(id) {
             session.will_at = None;
             // [MQTT-3.1.2-10]
-            if let Some(will) = session.will.take() {
+            if let Some(will) = session.take_will(&mut self.metrics) {
                 self.due_wills.push_back(DueWill {
                     will,
                     publisher: session.client_id.clone(),

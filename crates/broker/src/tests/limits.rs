@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use mqtt::{Connect, Packet, PubAck, QoS, ReasonCode};
+use mqtt::packet::WillProperties;
+use mqtt::{Connect, Disconnect, Packet, PubAck, QoS, ReasonCode, Will};
 
-use super::{V3, V5, World, lasting, message, text, to};
+use super::{V3, V5, World, lasting, message, text, to, topic};
 use crate::{CloseCause, QueueFull};
 
 #[test]
@@ -199,4 +200,72 @@ fn an_answer_that_is_too_large_for_the_client_ends_the_connection() {
         .collect();
     world.send(conn, &super::subscribe(&many, None));
     assert_eq!(world.farewell(conn), Some(ReasonCode::PacketTooLarge));
+}
+
+/// A lasting client with a will whose payload has this length.
+fn with_will(id: &'static str, len: usize, delay: u32) -> Connect {
+    let mut connect = lasting(V5, id);
+    connect.will = Some(Will {
+        topic: topic("will"),
+        payload: "x".repeat(len).into(),
+        qos: QoS::AtMostOnce,
+        retain: false,
+        properties: WillProperties {
+            will_delay_interval: Some(delay),
+            ..WillProperties::default()
+        },
+    });
+    connect
+}
+
+#[test]
+fn wills_are_bounded_each_and_together_and_given_back() {
+    let mut world = World::with(|options| {
+        options.limits.will_bytes = 2_000;
+        options.limits.all_wills_bytes = 3_000;
+    });
+    let (_, connack) = world.connect(&with_will("large", 2_000, 0));
+    assert_eq!(connack.reason_code, ReasonCode::QuotaExceeded);
+    let (first, _) = world.connect(&with_will("first", 1_000, 0));
+    let (second, _) = world.connect(&with_will("second", 1_000, 10));
+    let (_, connack) = world.connect(&with_will("third", 1_000, 0));
+    assert_eq!(connack.reason_code, ReasonCode::QuotaExceeded);
+    let metrics = world.broker.metrics();
+    assert_eq!(metrics.refused_will_limit, 2);
+    assert_eq!((metrics.wills, metrics.connects_refused), (2, 2));
+    assert!((2_000..3_000).contains(&metrics.will_bytes), "{metrics:?}");
+
+    // Published, withdrawn, replaced, and published after its delay.
+    world.cut(first);
+    assert_eq!(world.broker.metrics().wills, 1);
+    let (first, _) = world.connect(&with_will("first", 1_000, 0));
+    world.send(
+        first,
+        &Packet::Disconnect(Disconnect::new(ReasonCode::Success)),
+    );
+    assert_eq!(world.broker.metrics().wills, 1);
+    world.cut(second);
+    let (second, _) = world.connect(&with_will("second", 1_100, 10));
+    assert_eq!(world.broker.metrics().wills, 1);
+    world.cut(second);
+    assert_eq!(world.broker.metrics().wills, 1);
+    world.sleep(Duration::from_secs(11));
+    let metrics = world.broker.metrics();
+    assert_eq!((metrics.wills, metrics.will_bytes), (0, 0));
+    assert_eq!(metrics.wills_published, 2);
+}
+
+#[test]
+fn a_client_that_is_closed_for_not_reading_is_counted_once() {
+    let mut world = World::with(|options| options.limits.out_buffer_bytes = 100);
+    let conn = world.client(V5, "a");
+    world.set_reads(conn, false);
+    let mut pings = bytes::BytesMut::new();
+    for _ in 0..1_000 {
+        mqtt::encode(&Packet::PingReq, V5, &mut pings).unwrap();
+    }
+    world.send_bytes(conn, pings);
+    assert!(world.closed(conn).is_some());
+    assert_eq!(world.broker.metrics().closed_not_reading, 1);
+    assert_eq!(world.broker.metrics().unwritten_bytes, 0);
 }
