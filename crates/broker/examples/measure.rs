@@ -112,7 +112,8 @@ impl Shell {
                 Output::Idle(_) => break,
                 Output::Authenticate(..)
                 | Output::Connected(..)
-                | Output::Persist(..)
+                | Output::Persist(_)
+                | Output::Checkpointed(_)
                 | Output::ToShard(..) => {}
             }
         }

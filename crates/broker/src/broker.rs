@@ -7,12 +7,13 @@ use mqtt::{Instant, Packet};
 
 use crate::acknowledge::Held;
 use crate::connection::{Connection, Connections, Phase, Slot};
-use crate::input::{Conn, Decision, Input, Peer};
+use crate::input::{Conn, Decision, Input, Peer, StoreState};
+use crate::ledger::Ledger;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::options::BrokerOptions;
 use crate::outbox::SpareBuffers;
-use crate::output::{CloseCause, CloseReason, Lsn, Output, Record};
+use crate::output::{CloseCause, CloseReason, Lsn, Output};
 use crate::retained::Retained;
 use crate::session::Sessions;
 use crate::subscriptions::{Subscriber, Subscriptions};
@@ -31,6 +32,7 @@ pub struct Broker {
     pub(crate) retained: Retained,
     pub(crate) timers: Timers,
     pub(crate) held: Held,
+    pub(crate) ledger: Ledger,
     pub(crate) metrics: Metrics,
     pub(crate) wire: Wire,
     /// Wills to be published before this input is done with.
@@ -42,6 +44,7 @@ pub struct Broker {
     pub(crate) found: Vec<Subscriber>,
     /// How many client identifiers have been assigned.
     pub(crate) assigned: u64,
+    store_state: StoreState,
     is_shut_down: bool,
 }
 
@@ -65,12 +68,14 @@ impl Broker {
             retained: Retained::new(seed, limits.retained_messages, limits.retained_bytes),
             timers: Timers::default(),
             held: Held::default(),
+            ledger: Ledger::new(options.durable),
             metrics: Metrics::default(),
             wire: Wire::default(),
             due_wills: VecDeque::new(),
             doomed: Vec::new(),
             found: Vec::new(),
             assigned: 0,
+            store_state: StoreState::Ready,
             is_shut_down: false,
             options,
         }
@@ -87,6 +92,7 @@ impl Broker {
             Input::Drained(conn) => self.drained(now, conn),
             Input::Authenticated(conn, decision) => self.authenticated(now, conn, decision),
             Input::Persisted(lsn) => self.persisted(lsn),
+            Input::Store(state) => self.store_state = state,
             Input::FromShard(_, message) => match message {},
             Input::Timeout => {}
             Input::Shutdown => self.shut_down(now),
@@ -110,13 +116,17 @@ impl Broker {
                     self.forget_connection(slot);
                 }
                 Output::Connected(..)
-                | Output::Persist(..)
+                | Output::Persist(_)
+                | Output::Checkpointed(_)
                 | Output::ToShard(..)
                 | Output::Idle(_) => {}
             }
             return output;
         }
-        Output::Idle(self.timers.next())
+        match self.ledger.announce() {
+            Some(lsn) => Output::Persist(lsn),
+            None => Output::Idle(self.timers.next()),
+        }
     }
 
     /// Gives all bytes that wait for `conn`. Into an empty `out` they are moved, not copied,
@@ -134,6 +144,19 @@ impl Broker {
             );
             self.metrics.bytes_out += len as u64;
         }
+    }
+
+    /// Appends all records that wait, as whole [frames](crate::journal), in order.
+    ///
+    /// Follows [`Output::Persist`], and is followed by [`Input::Persisted`] when they are
+    /// durable.
+    pub fn take_journal(&mut self, out: &mut BytesMut) {
+        self.ledger.take(out);
+    }
+
+    /// Bytes of records that wait to be taken.
+    pub fn journal_backlog(&self) -> usize {
+        self.ledger.backlog()
     }
 
     /// What has been counted.
@@ -309,23 +332,14 @@ impl Broker {
     }
 
     fn persisted(&mut self, lsn: Lsn) {
-        self.held.persisted(lsn);
-        while let Some((conn, packet)) = self.held.pop() {
+        self.ledger.persisted(lsn);
+        while let Some((conn, packet)) = self.held.pop(self.ledger.durable()) {
             if let Some(slot) = self.connections.slot(conn) {
                 if let Some((link, _, _)) = self.connections.linked(slot) {
                     link.acknowledged(&packet);
                 }
                 self.send(slot, &packet);
             }
-        }
-    }
-
-    /// Gives `record` to the shell, if records are kept.
-    pub(crate) fn persist(&mut self, record: impl FnOnce() -> Record) {
-        if self.options.durable {
-            let lsn = self.held.next_lsn();
-            let record = Box::new(record());
-            self.wire.outputs.push_back(Output::Persist(lsn, record));
         }
     }
 

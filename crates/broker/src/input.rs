@@ -54,6 +54,18 @@ pub enum Decision {
     Refuse(ReasonCode),
 }
 
+/// Whether the store of records has room.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum StoreState {
+    /// It has.
+    #[default]
+    Ready,
+    /// It has a reserve left, enough for the small records that end something. What would
+    /// promise something new is refused: `QoS` 1 and 2 messages, subscriptions and sessions
+    /// that outlive a connection. `QoS` 0 goes on.
+    Full,
+}
+
 /// Something has happened.
 #[derive(Clone, Debug)]
 pub enum Input {
@@ -70,9 +82,12 @@ pub enum Input {
     Drained(Conn),
     /// The answer to [`Output::Authenticate`](crate::Output::Authenticate).
     Authenticated(Conn, Decision),
-    /// Everything up to and including this [`Output::Persist`](crate::Output::Persist) is
-    /// durable.
+    /// All records up to and including this one are durable. What
+    /// [`Broker::take_journal`](crate::Broker::take_journal) gave at once counts as durable
+    /// when its last record is.
     Persisted(Lsn),
+    /// The store of records can take more, or cannot.
+    Store(StoreState),
     /// Another shard says something.
     FromShard(ShardId, ShardMessage),
     /// The time that [`Output::Idle`](crate::Output::Idle) named has come. Harmless if early.

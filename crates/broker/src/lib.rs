@@ -68,6 +68,8 @@ mod connect;
 mod connection;
 mod deliver;
 mod input;
+pub mod journal;
+mod ledger;
 mod limits;
 mod message;
 mod metrics;
@@ -76,6 +78,8 @@ mod outbox;
 mod outgoing;
 mod output;
 mod receive;
+mod record;
+mod recovery;
 mod retained;
 mod route;
 mod session;
@@ -89,11 +93,11 @@ mod will;
 mod tests;
 
 pub use broker::Broker;
-pub use input::{Conn, Decision, Input, Peer, Transport};
+pub use input::{Conn, Decision, Input, Peer, StoreState, Transport};
 pub use limits::{Limits, QueueFull};
 pub use metrics::Metrics;
 pub use options::BrokerOptions;
 pub use output::{
-    CloseCause, CloseReason, ConnectedClient, Credentials, Lsn, Output, Record, ShardId,
-    ShardMessage,
+    CloseCause, CloseReason, ConnectedClient, Credentials, Lsn, Output, ShardId, ShardMessage,
 };
+pub use recovery::{RecordError, RecordErrorKind, Recovery};

@@ -80,7 +80,7 @@ enum Place {
 const MAX_TEMPLATES: usize = 16;
 
 impl Message {
-    fn new(now: Instant, publish: &Publish, publisher: &Utf8String) -> Self {
+    pub(crate) fn new(now: Instant, publish: &Publish, publisher: &Utf8String) -> Self {
         Self {
             publish: publish.detach(),
             publisher: publisher.clone(),

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use bytes::Bytes;
-use mqtt::{Instant, PacketId, ProtocolError, ProtocolVersion, Publish, ReasonCode, Utf8String};
+use mqtt::{Instant, ProtocolError, ProtocolVersion, ReasonCode, Utf8String};
 
 use crate::input::{Conn, Peer};
 
@@ -19,27 +19,6 @@ pub struct ShardId(pub u16);
 /// message yet, and the type makes sure that nobody waits for one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ShardMessage {}
-
-/// What must be durable before a client is told that it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Record {
-    /// The broker has accepted this `QoS` 1 or 2 message: PUBACK or PUBREC waits for it
-    /// `[MQTT-4.3.2-4]` `[MQTT-4.3.3-8]`.
-    Accepted {
-        /// Who published it.
-        client_id: Utf8String,
-        /// The message, which holds on to nothing but its own bytes.
-        publish: Box<Publish>,
-    },
-    /// The broker has forgotten the packet identifier of an incoming `QoS` 2 message:
-    /// PUBCOMP waits for it `[MQTT-4.3.3-11]`.
-    Released {
-        /// Who published the message.
-        client_id: Utf8String,
-        /// Free from now on.
-        packet_id: PacketId,
-    },
-}
 
 /// Something for the shell to do. Poll until [`Output::Idle`] comes, after every turn (one
 /// input or, better, all that is at hand).
@@ -58,9 +37,14 @@ pub enum Output {
     Authenticate(Conn, Box<Credentials>),
     /// A client is connected: for the log, and for presence.
     Connected(Conn, Box<ConnectedClient>),
-    /// Make this durable, then say [`Input::Persisted`](crate::Input::Persisted). Only if
-    /// [`BrokerOptions::durable`](crate::BrokerOptions::durable) is set.
-    Persist(Lsn, Box<Record>),
+    /// There are records, up to this one at least:
+    /// [`Broker::take_journal`](crate::Broker::take_journal) gives them all. Make them
+    /// durable, then say [`Input::Persisted`](crate::Input::Persisted). Comes once, until they
+    /// are taken, and only if [`BrokerOptions::durable`](crate::BrokerOptions::durable) is set.
+    Persist(Lsn),
+    /// All records before this one are no longer needed: a copy of all that matters, which
+    /// begins here, is durable. See [`Broker::checkpoint`](crate::Broker::checkpoint).
+    Checkpointed(Lsn),
     /// For another shard.
     ToShard(ShardId, ShardMessage),
     /// Nothing more to do until some input, or until this time, at which

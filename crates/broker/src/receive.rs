@@ -11,7 +11,8 @@ use crate::connection::{Link, Slot};
 use crate::limits::Limits;
 use crate::message::Routed;
 use crate::outgoing::Acknowledged;
-use crate::output::{CloseCause, Record};
+use crate::output::CloseCause;
+use crate::record;
 use crate::session::SessionId;
 
 impl Broker {
@@ -112,11 +113,9 @@ impl Broker {
             return ReasonCode::UnspecifiedError;
         };
         let client_id = session.client_id.clone();
-        if publish.qos != QoS::AtMostOnce {
-            self.persist(|| Record::Accepted {
-                client_id: client_id.clone(),
-                publish: Box::new(publish.detach()),
-            });
+        if self.ledger.is_kept() && (publish.qos != QoS::AtMostOnce || publish.retain) {
+            self.ledger
+                .record(|out| record::put_accepted(out, &client_id, now, &publish));
         }
         let routed = Routed::fresh(publish, client_id);
         if self.route(now, routed, Some(id)) {
@@ -161,10 +160,10 @@ impl Broker {
                     session.incoming = Vec::new();
                 }
                 let client_id = session.client_id.clone();
-                self.persist(|| Record::Released {
-                    client_id,
-                    packet_id,
-                });
+                if self.ledger.is_kept() {
+                    self.ledger
+                        .record(|out| record::put_released(out, &client_id, packet_id));
+                }
                 ReasonCode::Success
             }
             Err(_) => ReasonCode::PacketIdentifierNotFound,
@@ -256,7 +255,7 @@ impl Broker {
 
     /// Sends an acknowledgement, or holds it until what it promises is durable.
     fn acknowledge(&mut self, slot: Slot, packet: Packet) -> Result<(), CloseCause> {
-        if self.held.is_settled() {
+        if self.ledger.is_settled() {
             self.send(slot, &packet);
             return Ok(());
         }
@@ -270,7 +269,7 @@ impl Broker {
                     "more to acknowledge than Receive Maximum allows [MQTT-3.3.4-7]",
                 ));
             }
-            self.held.hold(conn, packet);
+            self.held.hold(self.ledger.last(), conn, packet);
         }
         Ok(())
     }

@@ -40,8 +40,8 @@ const SERVER: bool = cfg!(feature = "server");
 
 pub use client::{Client, ClientOptions, DisconnectCause, Event, State};
 pub use codec::{
-    Decoder, PublishForm, PublishTemplate, TemplatePatch, TopicForm, encode, encode_within,
-    encoded_len,
+    Decoder, PublishForm, PublishTemplate, TemplatePatch, TopicForm, encode, encode_publish,
+    encode_within, encoded_len,
 };
 pub use error::{DecodeError, DecodeErrorKind, EncodeError, ProtocolError};
 pub use packet::{

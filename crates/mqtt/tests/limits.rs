@@ -184,6 +184,14 @@ proptest! {
         prop_assert_eq!(&out[6..], &wire[..]);
         prop_assert_eq!(template.encoded_len(), wire.len());
 
+        // Without a packet round it.
+        let mut bare = BytesMut::new();
+        let form = PublishForm::of(&publish);
+        mqtt::encode_publish(&publish, version, &form, publish.packet_id, &mut bare).unwrap();
+        let mut first = publish.clone();
+        first.dup = false;
+        prop_assert_eq!(&bare, &encoded(&Packet::Publish(first), version));
+
         // Head and payload apart.
         let mut head = BytesMut::new();
         template.write_head(&same, &mut head);

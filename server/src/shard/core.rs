@@ -150,9 +150,11 @@ impl Core {
                 }
                 Output::Connected(conn, client) => log_connected(conn, &client),
                 // Nothing is stored yet, and the broker was told so: `durable` is not set.
-                Output::Persist(lsn, _) => {
+                Output::Persist(lsn) => {
+                    broker.take_journal(&mut BytesMut::new());
                     broker.handle_input(self.clock.now(), Input::Persisted(lsn));
                 }
+                Output::Checkpointed(_) => {}
                 Output::ToShard(_, message) => match message {},
                 Output::Idle(due) => {
                     self.timer.set(due);

@@ -2,8 +2,9 @@
 
 use mqtt::{Packet, PubAck, PubComp, PubRec, PubRel, QoS, ReasonCode};
 
-use super::{V5, World, message, packet_id, to};
-use crate::{Input, Lsn, Record};
+use super::{V5, World, message, packet_id, retained, to};
+use crate::record::Record;
+use crate::{BrokerOptions, Input, Lsn, RecordError, RecordErrorKind, Recovery};
 
 fn world() -> World {
     World::with(|options| options.durable = true)
@@ -17,11 +18,13 @@ fn mqtt_4_3_2_4_puback_waits_until_the_message_is_durable() {
     world.publish(conn, "t", "x", QoS::AtLeastOnce);
     assert_eq!(world.payloads(conn), ["x"]);
     let (lsn, record) = world.records.pop().unwrap();
-    let Record::Accepted { client_id, publish } = record else {
+    let Record::Accepted(accepted) = record else {
         panic!("{record:?}");
     };
-    assert_eq!((lsn, client_id.as_str()), (Lsn(1), "a"));
-    assert_eq!(*publish, message("t", "x", QoS::AtLeastOnce, 1));
+    assert_eq!((lsn, accepted.publisher.as_str()), (Lsn(1), "a"));
+    let mut expected = message("t", "x", QoS::AtLeastOnce, 1);
+    expected.packet_id = None;
+    assert_eq!(accepted.publish, expected);
     // Nothing else waits.
     world.send(conn, &Packet::PingReq);
     assert_eq!(world.received(conn), [Packet::PingResp]);
@@ -140,4 +143,45 @@ fn what_waits_for_a_connection_that_is_gone_goes_nowhere() {
     world.send(conn, &Packet::Publish(again));
     let received = PubRec::new(packet_id(1), ReasonCode::Success);
     assert_eq!(world.received(conn), [Packet::PubRec(received)]);
+}
+
+/// Everything but the connections goes on where it was.
+#[test]
+fn retained_messages_come_back() {
+    let mut world = world();
+    let conn = world.client(V5, "a");
+    for (topic, payload) in [("t", "old"), ("t", "new"), ("u", "x"), ("u", "")] {
+        world.send(conn, &retained(topic, payload, QoS::AtMostOnce));
+    }
+    let mut recovery = Recovery::new(BrokerOptions::default());
+    for (lsn, body) in world.journal() {
+        recovery.replay(lsn, body).unwrap();
+    }
+    assert_eq!(recovery.last_lsn(), Lsn(4));
+    world.broker = recovery.finish(world.now).unwrap();
+    assert_eq!(world.broker.metrics().retained_messages, 1);
+    let conn = world.client(V5, "b");
+    world.subscribe(conn, &[to("#", QoS::AtMostOnce)]);
+    assert_eq!(world.payloads(conn), ["new"]);
+    world.send(conn, &retained("v", "x", QoS::AtMostOnce));
+    assert_eq!(world.records.last().unwrap().0, Lsn(5));
+}
+
+#[test]
+fn a_missing_record_is_told() {
+    let mut recovery = Recovery::new(BrokerOptions::default());
+    let record = || world_with_one_record().1;
+    recovery.replay(Lsn(7), record()).unwrap();
+    let error = recovery.replay(Lsn(9), record()).unwrap_err();
+    let kind = RecordErrorKind::Gap { expected: Lsn(8) };
+    assert_eq!(error, RecordError { lsn: Lsn(9), kind });
+    let error = recovery.replay(Lsn(8), vec![255].into()).unwrap_err();
+    assert_eq!(error.kind, RecordErrorKind::UnknownKind(255));
+}
+
+fn world_with_one_record() -> (Lsn, bytes::Bytes) {
+    let mut world = world();
+    let conn = world.client(V5, "a");
+    world.send(conn, &retained("t", "x", QoS::AtMostOnce));
+    world.journal().pop().unwrap()
 }

@@ -22,7 +22,8 @@ use mqtt::{
     ReasonCode, Subscribe, Subscription, TopicFilter, TopicName,
 };
 
-use crate::{Broker, BrokerOptions, CloseReason, Conn, Input, Lsn, Output, Peer, Record};
+use crate::record::Record;
+use crate::{Broker, BrokerOptions, CloseReason, Conn, Input, Lsn, Output, Peer, journal};
 
 pub(crate) const V5: ProtocolVersion = ProtocolVersion::V5;
 pub(crate) const V3: ProtocolVersion = ProtocolVersion::V3_1_1;
@@ -34,6 +35,7 @@ pub(crate) struct World {
     ends: BTreeMap<Conn, End>,
     next_conn: u64,
     pub(crate) records: Vec<(Lsn, Record)>,
+    journal: Vec<(Lsn, Bytes)>,
     /// Connections whose CONNECT waits for a decision.
     pub(crate) asked: Vec<Conn>,
 }
@@ -64,8 +66,14 @@ impl World {
             ends: BTreeMap::new(),
             next_conn: 0,
             records: Vec::new(),
+            journal: Vec::new(),
             asked: Vec::new(),
         }
+    }
+
+    /// All records so far.
+    pub(crate) fn journal(&self) -> Vec<(Lsn, Bytes)> {
+        self.journal.clone()
     }
 
     /// Opens a connection that has said nothing yet.
@@ -229,8 +237,17 @@ impl World {
                     }
                 }
                 Output::Authenticate(conn, _) => self.asked.push(conn),
-                Output::Connected(..) => {}
-                Output::Persist(lsn, record) => self.records.push((lsn, *record)),
+                Output::Connected(..) | Output::Checkpointed(_) => {}
+                Output::Persist(_) => {
+                    let mut taken = BytesMut::new();
+                    self.broker.take_journal(&mut taken);
+                    let mut taken = taken.freeze();
+                    while let Some(frame) = journal::next_frame(&mut taken).unwrap() {
+                        let record = Record::decode(frame.body.clone()).unwrap();
+                        self.journal.push((frame.lsn, frame.body));
+                        self.records.push((frame.lsn, record));
+                    }
+                }
                 Output::ToShard(_, message) => match message {},
                 Output::Idle(at) => return at,
             }

@@ -233,7 +233,10 @@ impl Shell {
                         }
                     }
                 }
-                Output::Persist(lsn, _) => self.last_record = lsn.0,
+                Output::Persist(lsn) => {
+                    self.broker.take_journal(&mut BytesMut::new());
+                    self.last_record = lsn.0;
+                }
                 Output::Idle(_) => {
                     self.outputs.push(output);
                     return;
@@ -241,6 +244,7 @@ impl Shell {
                 Output::Write(_)
                 | Output::Authenticate(..)
                 | Output::Connected(..)
+                | Output::Checkpointed(_)
                 | Output::ToShard(..) => {}
             }
             self.outputs.push(output);

@@ -12,5 +12,6 @@ mod sink;
 
 pub use decoder::Decoder;
 pub use encode::{
-    PublishForm, PublishTemplate, TemplatePatch, TopicForm, encode, encode_within, encoded_len,
+    PublishForm, PublishTemplate, TemplatePatch, TopicForm, encode, encode_publish, encode_within,
+    encoded_len,
 };

@@ -111,7 +111,11 @@ impl Model {
                 self.connections.remove(conn);
             }
             Input::FromShard(_, message) => match *message {},
-            Input::Drained(_) | Input::Persisted(_) | Input::Timeout | Input::Shutdown => {}
+            Input::Drained(_)
+            | Input::Persisted(_)
+            | Input::Store(_)
+            | Input::Timeout
+            | Input::Shutdown => {}
         }
     }
 

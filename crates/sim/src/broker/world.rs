@@ -348,11 +348,12 @@ impl World {
                     self.network.close(self.now, LinkId(conn.0), Side::Server);
                 }
                 Output::Authenticate(conn, _) => self.later(300, Chore::Authenticated(conn)),
-                Output::Persist(lsn, _) => {
+                Output::Persist(lsn) => {
+                    self.broker.take_journal(&mut BytesMut::new());
                     self.chores
                         .schedule(self.now + Duration::from_millis(2), Chore::Persisted(lsn));
                 }
-                Output::Connected(..) => {}
+                Output::Connected(..) | Output::Checkpointed(_) => {}
                 Output::ToShard(_, message) => match message {},
                 Output::Idle(_) => break,
             }

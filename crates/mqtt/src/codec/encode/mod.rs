@@ -21,7 +21,7 @@ use crate::reason::ReasonCode;
 use crate::{PUBLISH, SERVER};
 
 pub use publish::{PublishForm, TopicForm};
-pub use template::{PublishTemplate, TemplatePatch};
+pub use template::{PublishTemplate, TemplatePatch, encode_publish};
 
 /// The largest Remaining Length (section 2.1.4).
 const MAX_REMAINING_LENGTH: usize = 268_435_455;

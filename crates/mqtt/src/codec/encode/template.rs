@@ -57,6 +57,35 @@ pub struct TemplatePatch {
     pub message_expiry_interval: Option<u32>,
 }
 
+/// Appends `publish`, written for `version` in `form` in place of its own `QoS`, retain flag,
+/// topic alias and subscription identifiers, without DUP; with `QoS` 1 and 2 `packet_id` goes
+/// with it. On an error appends nothing.
+///
+/// For a message that is written once and has not to become a [`Packet`](crate::Packet) for
+/// that; for many receivers a [`PublishTemplate`] is cheaper.
+pub fn encode_publish(
+    publish: &Publish,
+    version: ProtocolVersion,
+    form: &PublishForm<'_>,
+    packet_id: Option<PacketId>,
+    out: &mut BytesMut,
+) -> Result<(), EncodeError> {
+    let head = Head::new(publish, version, form)?;
+    let packet_id = packet_id.map_or(0, PacketId::get);
+    let mut count = Sink::counting(Diagnostics::Full);
+    head.put(packet_id, &mut count);
+    let remaining_length = check_remaining_length(count.finish()? + publish.payload.len())?;
+    out.reserve(1 + variable_byte_integer_len(remaining_length) + remaining_length);
+    put_fixed_header(
+        first_byte(false, form.qos, form.retain),
+        remaining_length,
+        out,
+    );
+    head.put(packet_id, &mut Sink::writing(out, Diagnostics::Full));
+    out.extend_from_slice(&publish.payload);
+    Ok(())
+}
+
 impl PublishTemplate {
     /// Encodes `publish` for `version`, in `form` in place of its own `QoS`, retain flag,
     /// topic alias and subscription identifiers; its packet identifier and DUP flag do not
