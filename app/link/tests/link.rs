@@ -75,6 +75,7 @@ fn dispatch(name: &str) {
     }
 }
 
+// [MQTT-4.2-1] [MQTT-6.0.0-1] [MQTT-6.0.0-3]
 #[wasm_bindgen_test]
 async fn mqtt_6_0_0_connects_with_the_subprotocol_and_writes_binary_frames() {
     let network = Network::install();
@@ -107,6 +108,7 @@ async fn mqtt_6_0_0_connects_with_the_subprotocol_and_writes_binary_frames() {
     assert!(link.state().is_connected());
 }
 
+// [MQTT-6.0.0-2]
 #[wasm_bindgen_test]
 async fn a_frame_is_a_batch_and_a_packet_may_span_frames() {
     let network = Network::install();

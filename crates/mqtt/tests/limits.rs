@@ -9,8 +9,8 @@ use bytes::{Bytes, BytesMut};
 use mqtt::packet::{AuthProperties, ConnectProperties, ReasonProperties};
 use mqtt::{
     Auth, ConnAck, Connect, Decoder, Disconnect, EncodeError, Packet, PacketId, ProtocolVersion,
-    PubAck, PubRec, PubRel, Publish, PublishForm, PublishTemplate, QoS, ReasonCode, SubAck,
-    Subscribe, Subscription, TemplatePatch, TopicFilter, TopicForm, TopicName, UnsubAck,
+    PubAck, PubComp, PubRec, PubRel, Publish, PublishForm, PublishTemplate, QoS, ReasonCode,
+    SubAck, Subscribe, Subscription, TemplatePatch, TopicFilter, TopicForm, TopicName, UnsubAck,
     Unsubscribe, Utf8String, Will, encode, encode_within, encoded_len,
 };
 use proptest::prelude::*;
@@ -34,7 +34,7 @@ fn decoded(wire: &[u8], version: ProtocolVersion) -> Packet {
 }
 
 /// A packet that carries `properties` where its kind has them.
-fn diagnosed(properties: &ReasonProperties) -> [Packet; 7] {
+fn diagnosed(properties: &ReasonProperties) -> [Packet; 9] {
     let ReasonProperties {
         reason_string,
         user_properties,
@@ -49,6 +49,10 @@ fn diagnosed(properties: &ReasonProperties) -> [Packet; 7] {
     puback.properties = properties.clone();
     let mut pubrec = PubRec::new(id(1), ReasonCode::Success);
     pubrec.properties = properties.clone();
+    let mut pubrel = PubRel::new(id(1), ReasonCode::PacketIdentifierNotFound);
+    pubrel.properties = properties.clone();
+    let mut pubcomp = PubComp::new(id(1), ReasonCode::Success);
+    pubcomp.properties = properties.clone();
     let mut disconnect = Disconnect::new(ReasonCode::Success);
     disconnect
         .properties
@@ -71,6 +75,8 @@ fn diagnosed(properties: &ReasonProperties) -> [Packet; 7] {
         Packet::ConnAck(connack),
         Packet::PubAck(puback),
         Packet::PubRec(pubrec),
+        Packet::PubRel(pubrel),
+        Packet::PubComp(pubcomp),
         Packet::SubAck(SubAck {
             packet_id: id(1),
             reason_codes: vec![ReasonCode::GrantedQoS1],
@@ -86,7 +92,10 @@ fn diagnosed(properties: &ReasonProperties) -> [Packet; 7] {
     ]
 }
 
-/// `[MQTT-3.2.2-19]` `[MQTT-3.2.2-20]` and the same rules of the other packets.
+/// `[MQTT-3.2.2-19]` `[MQTT-3.2.2-20]` and the same rules of the other packets: `[MQTT-3.4.2-2]`
+/// `[MQTT-3.4.2-3]` `[MQTT-3.5.2-2]` `[MQTT-3.5.2-3]` `[MQTT-3.6.2-2]` `[MQTT-3.6.2-3]`
+/// `[MQTT-3.7.2-2]` `[MQTT-3.7.2-3]` `[MQTT-3.9.2-1]` `[MQTT-3.9.2-2]` `[MQTT-3.11.2-1]`
+/// `[MQTT-3.11.2-2]` `[MQTT-3.14.2-3]` `[MQTT-3.14.2-4]` `[MQTT-3.15.2-2]` `[MQTT-3.15.2-3]`
 #[test]
 fn mqtt_3_2_2_19_diagnostics_are_left_out_of_what_would_be_too_large() {
     let none = ReasonProperties::default();

@@ -82,7 +82,8 @@ fn mqtt_4_3_3_4_qos_2_answers_pubrec_with_pubrel() {
     assert_eq!(bench.client.packet_ids_in_use(), 0);
 }
 
-/// A PUBREC that nothing was sent for is answered with a code of PUBREL's own.
+/// A PUBREC that nothing was sent for is answered with a code of PUBREL's own, and no more words.
+/// `[MQTT-3.6.2-2]` `[MQTT-3.6.2-3]`
 #[test]
 fn mqtt_3_6_2_1_pubrel_says_that_the_identifier_is_unknown() {
     let mut bench = Bench::connected(options(), ACCEPTED);

@@ -154,7 +154,7 @@ fn publish() {
                 MalformedPacket,
             ),
             Case(
-                "MQTT-2.3.1-1",
+                "2.3.1 of 3.1.1",
                 b"\x32\x05\x00\x01t\x00\x00",
                 5,
                 Kind::ZeroPacketId,
