@@ -1,0 +1,298 @@
+//! Connections that carry raw bytes, over TCP and over WebSocket alike.
+
+use std::net::TcpStream;
+
+use bytes::Bytes;
+use tokio_tungstenite::tungstenite::WebSocket;
+
+use crate::raw::{
+    Answer, CONNACK, Connect, PINGREQ, PINGRESP, PUBACK, PUBCOMP, PUBREC, PUBREL, Publish,
+    Received, SUBACK, V3, V5, Version, ack, subscribe_with, variable,
+};
+use crate::support::{Link, Server, tcp, websocket};
+
+/// A server with the transport that a scenario is to use.
+pub(crate) struct Site {
+    pub(crate) server: Server,
+    pub(crate) transport: Transport,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Tcp,
+    WebSocket,
+}
+
+/// Runs the scenario over TCP and over WebSocket, each against a fresh server.
+pub(crate) fn on_each_transport(scenario: impl Fn(&Site)) {
+    with_settings(&[], scenario);
+}
+
+/// The same with flags for the server.
+pub(crate) fn with_settings(arguments: &[&str], scenario: impl Fn(&Site)) {
+    for transport in [Transport::Tcp, Transport::WebSocket] {
+        // Shown if the scenario fails.
+        println!("over {transport:?}");
+        let site = Site {
+            server: Server::start_with(arguments),
+            transport,
+        };
+        scenario(&site);
+    }
+}
+
+impl Site {
+    /// A connection on which nothing was said yet. It reads what comes as 5 until told otherwise.
+    pub(crate) fn open(&self) -> Wire {
+        let link: Box<dyn Link> = match self.transport {
+            Transport::Tcp => {
+                let stream = tcp(self.server.mqtt);
+                stream.set_nodelay(true).unwrap();
+                Box::new(stream)
+            }
+            Transport::WebSocket => Box::new(self.websocket()),
+        };
+        Wire {
+            link,
+            version: V5,
+            input: Vec::new(),
+        }
+    }
+
+    pub(crate) fn websocket(&self) -> WebSocket<TcpStream> {
+        websocket(&self.server, Some("mqtt")).unwrap()
+    }
+
+    /// A connection whose CONNECT was accepted, and its CONNACK.
+    pub(crate) fn connect(&self, connect: &Connect) -> (Wire, Answer) {
+        let mut wire = self.open();
+        wire.version = connect.version;
+        wire.send(&connect.bytes());
+        let answer = wire.answer();
+        assert_eq!((answer.first, &answer.codes[..]), (CONNACK, &[0][..]));
+        (wire, answer)
+    }
+
+    /// A connection with a clean start.
+    pub(crate) fn connected(&self, version: Version, client_id: &str) -> Wire {
+        self.connect(&Connect::new(version, client_id)).0
+    }
+
+    /// A connection of version 5 that is subscribed to one filter, with these options.
+    pub(crate) fn subscriber(&self, version: Version, filter: &str, options: u8) -> Wire {
+        let mut wire = self.connected(version, &format!("subscriber {filter}"));
+        wire.subscribe(filter, options);
+        wire
+    }
+}
+
+/// One connection. Whatever it waits for it waits for a bounded time.
+pub(crate) struct Wire {
+    link: Box<dyn Link>,
+    pub(crate) version: Version,
+    input: Vec<u8>,
+}
+
+impl Wire {
+    /// Over WebSocket all of it in one binary message.
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.link.send(Bytes::copy_from_slice(bytes)).unwrap();
+    }
+
+    /// The same where the server may have closed already.
+    pub(crate) fn try_send(&mut self, bytes: &[u8]) {
+        let _ = self.link.send(Bytes::copy_from_slice(bytes));
+    }
+
+    /// The next packet; `None` when the server has closed.
+    pub(crate) fn receive(&mut self) -> Option<Received> {
+        loop {
+            if let Some((packet, length)) = split(&self.input) {
+                self.input.drain(..length);
+                return Some(packet);
+            }
+            match self.link.receive() {
+                Some(bytes) => self.input.extend_from_slice(&bytes),
+                None => {
+                    assert!(self.input.is_empty(), "half a packet: {:02x?}", self.input);
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// The next packet, whatever it is.
+    #[track_caller]
+    pub(crate) fn packet(&mut self) -> Received {
+        self.receive().expect("closed instead of a packet")
+    }
+
+    /// The next packet is this, byte for byte.
+    #[track_caller]
+    pub(crate) fn expect(&mut self, bytes: &[u8]) {
+        let packet = self.packet();
+        let received = crate::raw::packet(packet.first, &packet.rest);
+        assert_eq!(received, bytes, "got {received:02x?}, not {bytes:02x?}");
+    }
+
+    /// The next packet is an acknowledgement, CONNACK or DISCONNECT.
+    #[track_caller]
+    pub(crate) fn answer(&mut self) -> Answer {
+        let packet = self.packet();
+        Answer::read(self.version, &packet)
+    }
+
+    /// The next packet is an answer of this kind, for this identifier, with these codes.
+    #[track_caller]
+    pub(crate) fn expect_answer(&mut self, first: u8, id: u16, codes: &[u8]) -> Answer {
+        let answer = self.answer();
+        assert_eq!(
+            (answer.first, answer.id, &answer.codes[..]),
+            (first, id, codes),
+            "{answer:02x?}"
+        );
+        answer
+    }
+
+    /// The next packet is a PUBLISH. It is not acknowledged.
+    #[track_caller]
+    pub(crate) fn publish(&mut self) -> Publish {
+        let packet = self.packet();
+        Publish::read(self.version, &packet)
+    }
+
+    /// The next packet is a PUBLISH of this topic and payload; it is acknowledged, to the end.
+    #[track_caller]
+    pub(crate) fn message(&mut self, topic: &str, payload: impl AsRef<[u8]>) -> Publish {
+        let publish = self.publish();
+        let expected = (topic, payload.as_ref());
+        assert_eq!((&publish.topic[..], &publish.payload[..]), expected);
+        match publish.qos {
+            0 => {}
+            1 => self.send(&ack(PUBACK, publish.id)),
+            _ => {
+                self.send(&ack(PUBREC, publish.id));
+                self.expect_answer(PUBREL, publish.id, &[0]);
+                self.send(&ack(PUBCOMP, publish.id));
+            }
+        }
+        publish
+    }
+
+    /// Subscribes to one filter, and it is granted.
+    #[track_caller]
+    pub(crate) fn subscribe(&mut self, filter: &str, options: u8) {
+        self.subscribe_with(&[], filter, options);
+    }
+
+    #[track_caller]
+    pub(crate) fn subscribe_with(&mut self, properties: &[Vec<u8>], filter: &str, options: u8) {
+        self.send(&subscribe_with(
+            self.version,
+            0x5B,
+            properties,
+            &[(filter, options)],
+        ));
+        self.expect_answer(SUBACK, 0x5B, &[options & 3]);
+    }
+
+    /// Sends a PUBLISH, and sees it acknowledged with success to the end.
+    ///
+    /// What follows at any other connection comes after the server has dealt with it.
+    #[track_caller]
+    pub(crate) fn publishes(&mut self, publish: &Publish) {
+        self.send(&publish.bytes(self.version));
+        let id = publish.id;
+        match publish.qos {
+            0 => self.quiet(),
+            1 => {
+                self.expect_acknowledged(PUBACK, id);
+            }
+            _ => {
+                self.expect_acknowledged(PUBREC, id);
+                self.send(&ack(PUBREL, id));
+                self.expect_answer(PUBCOMP, id, &[0]);
+            }
+        }
+    }
+
+    /// Accepted, whether anybody is subscribed (0x00) or not (0x10).
+    #[track_caller]
+    fn expect_acknowledged(&mut self, first: u8, id: u16) {
+        let answer = self.answer();
+        assert_eq!((answer.first, answer.id), (first, id), "{answer:02x?}");
+        assert!([0, 0x10].contains(&answer.codes[0]), "{answer:02x?}");
+    }
+
+    /// Nothing has come, or comes because of what was sent so far: the next packet answers a
+    /// PINGREQ. What another connection sent counts if that one has seen its answer.
+    #[track_caller]
+    pub(crate) fn quiet(&mut self) {
+        self.send(&PINGREQ);
+        self.expect(&PINGRESP);
+    }
+
+    /// The server closes, and says nothing before.
+    #[track_caller]
+    pub(crate) fn expect_close(&mut self) {
+        let packet = self.receive();
+        assert_eq!(packet, None, "a packet instead of the end");
+    }
+
+    /// The server ends the connection for this reason: 5 says it in a DISCONNECT, 3.1.1 does not.
+    #[track_caller]
+    pub(crate) fn expect_disconnect(&mut self, reason: u8) {
+        match self.version {
+            V3 => {}
+            V5 => {
+                self.expect_answer(0xE0, 0, &[reason]);
+            }
+        }
+        self.expect_close();
+    }
+
+    /// The server refuses CONNECT for this reason of version 5, and closes; a version that has no
+    /// such code gets no word.
+    #[track_caller]
+    pub(crate) fn expect_refusal(&mut self, reason: u8) {
+        match self.version {
+            V3 => {}
+            V5 => {
+                let answer = self.expect_answer(CONNACK, 0, &[reason]);
+                assert_eq!(answer.id, 0, "Session Present");
+            }
+        }
+        self.expect_close();
+    }
+
+    /// Ends the connection without DISCONNECT.
+    pub(crate) fn cut(self) {
+        drop(self.link);
+    }
+}
+
+/// The first packet of these bytes and its length, when all of it is there.
+fn split(bytes: &[u8]) -> Option<(Received, usize)> {
+    let (first, rest) = bytes.split_first()?;
+    let (mut length, mut shift) = (0_usize, 0);
+    let mut read = 0;
+    loop {
+        let byte = rest.get(read)?;
+        length |= usize::from(byte & 0x7F) << shift;
+        read += 1;
+        shift += 7;
+        if byte & 0x80 == 0 {
+            break;
+        }
+        assert!(shift < 28, "the length does not end: {bytes:02x?}");
+    }
+    assert_eq!(&rest[..read], variable(length), "[MQTT-1.5.5-1]");
+    let rest = rest.get(read..read + length)?.to_vec();
+    Some((
+        Received {
+            first: *first,
+            rest,
+        },
+        1 + read + length,
+    ))
+}
