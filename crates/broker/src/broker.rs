@@ -15,7 +15,8 @@ use crate::options::BrokerOptions;
 use crate::outbox::SpareBuffers;
 use crate::output::{CloseCause, CloseReason, Lsn, Output};
 use crate::retained::Retained;
-use crate::session::Sessions;
+use crate::session::{SessionId, Sessions};
+use crate::shared::{GroupId, Membership};
 use crate::subscriptions::{Subscriber, Subscriptions};
 use crate::timers::{Timer, Timers};
 use crate::will::DueWill;
@@ -42,6 +43,10 @@ pub struct Broker {
     pub(crate) doomed: Vec<(Slot, Conn, CloseCause)>,
     /// For the matching of topics, kept to spare its allocation.
     pub(crate) found: Vec<Subscriber>,
+    /// Likewise, for shared subscriptions.
+    pub(crate) found_groups: Vec<GroupId>,
+    /// Members that were put aside while one was chosen.
+    pub(crate) blocked: Vec<(SessionId, Membership)>,
     /// How many client identifiers have been assigned.
     pub(crate) assigned: u64,
     store_state: StoreState,
@@ -74,6 +79,8 @@ impl Broker {
             due_wills: VecDeque::new(),
             doomed: Vec::new(),
             found: Vec::new(),
+            found_groups: Vec::new(),
+            blocked: Vec::new(),
             assigned: 0,
             store_state: StoreState::Ready,
             is_shut_down: false,
@@ -162,6 +169,10 @@ impl Broker {
     /// What has been counted.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    pub(crate) fn is_shut_down(&self) -> bool {
+        self.is_shut_down
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -261,7 +272,7 @@ impl Broker {
             Packet::PubComp(ack) => self.pub_comp(now, slot, ack.packet_id),
             Packet::Subscribe(subscribe) => self.subscribe(now, slot, &subscribe),
             Packet::Unsubscribe(unsubscribe) => {
-                self.unsubscribe(slot, &unsubscribe);
+                self.unsubscribe(now, slot, &unsubscribe);
                 Ok(())
             }
             // [MQTT-3.12.4-1]
@@ -294,6 +305,7 @@ impl Broker {
         if let Phase::Connected(link) = &connection.phase {
             let session = link.session;
             self.pump(now, session);
+            self.unblock(session);
         }
         self.announce(slot);
     }
@@ -345,7 +357,18 @@ impl Broker {
 
     fn shut_down(&mut self, now: Instant) {
         self.is_shut_down = true;
-        for slot in self.connections.slots() {
+        let slots = self.connections.slots();
+        // Whose session ends now leaves what they share to those whose session goes on.
+        for &slot in &slots {
+            if let Some((link, _, _)) = self.connections.linked(slot)
+                && let Some(session) = self.sessions.get(link.session)
+                && session.expiry_interval == 0
+            {
+                let id = link.session;
+                self.leave_groups(id);
+            }
+        }
+        for slot in slots {
             self.close(now, slot, CloseCause::ShuttingDown);
         }
         // The standard leaves it open whether a server that ends publishes wills (section
@@ -373,7 +396,7 @@ impl Broker {
             match timer {
                 Timer::Connection(slot) => self.connection_due(now, slot),
                 Timer::Will(session) => self.will_due(session),
-                Timer::SessionExpiry(session) => self.session_expired(session),
+                Timer::SessionExpiry(session) => self.session_expired(now, session),
                 Timer::Retained(node) => {
                     self.retained.expire(node);
                     self.retained.count(&mut self.metrics);

@@ -11,6 +11,7 @@ use crate::connection::{Link, Phase, Slot};
 use crate::input::Conn;
 use crate::output::{CloseCause, CloseReason, Output};
 use crate::session::SessionId;
+use crate::shared::Standing;
 use crate::timers::Timer;
 use crate::will::DueWill;
 
@@ -113,7 +114,7 @@ impl Broker {
             session.forget_will(&mut self.metrics);
         }
         if session.expiry_interval == 0 {
-            self.end_session(id);
+            self.end_session(now, id);
             return Some(client_id);
         }
         if let Some(outgoing) = &mut session.outgoing {
@@ -122,17 +123,22 @@ impl Broker {
             let after = (outgoing.messages(), outgoing.bytes());
             self.metrics.requeue(before, after);
         }
-        session.drop_outgoing_if_empty();
         let expires = (session.expiry_interval != u32::MAX)
             .then(|| now + core::time::Duration::from_secs(session.expiry_interval.into()));
         self.timers
             .set(Timer::SessionExpiry(id), &mut session.expires_at, expires);
+        self.stand(id, Standing::Absent);
+        self.hand_over(now, id);
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.drop_outgoing_if_empty();
+        }
         self.schedule_will(now, id);
         Some(client_id)
     }
 
     /// The session is over `[MQTT-4.1.0-2]`. Its will is published, if it has one.
-    pub(crate) fn end_session(&mut self, id: SessionId) {
+    pub(crate) fn end_session(&mut self, now: Instant, id: SessionId) {
+        self.leave_groups(id);
         let Some(mut session) = self.sessions.remove(id) else {
             return;
         };
@@ -144,7 +150,8 @@ impl Broker {
         }
         self.metrics.subscriptions -= session.subscriptions.len() as u64;
         self.metrics.subscription_bytes -= session.subscription_bytes as u64;
-        if let Some(outgoing) = &session.outgoing {
+        if let Some(outgoing) = &mut session.outgoing {
+            self.inherit(now, outgoing);
             self.metrics.dropped_session_ended += outgoing.messages() as u64;
             let before = (outgoing.messages(), outgoing.bytes());
             self.metrics.requeue(before, (0, 0));
@@ -160,11 +167,11 @@ impl Broker {
     }
 
     /// The session has been without a connection for as long as it may.
-    pub(crate) fn session_expired(&mut self, id: SessionId) {
+    pub(crate) fn session_expired(&mut self, now: Instant, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(id) {
             session.expires_at = None;
             self.metrics.sessions_expired += 1;
-            self.end_session(id);
+            self.end_session(now, id);
         }
     }
 

@@ -10,6 +10,7 @@ use crate::broker::Broker;
 use crate::connection::{Authenticating, ClientId, Link, Phase, Slot};
 use crate::output::{CloseCause, ConnectedClient, Credentials, Output};
 use crate::session::SessionId;
+use crate::shared::Standing;
 use crate::timers::Timer;
 
 impl Broker {
@@ -82,7 +83,7 @@ impl Broker {
             Some(id) if !connect.clean_start => (id, true),
             Some(id) => {
                 // [MQTT-3.1.2-4]
-                self.end_session(id);
+                self.end_session(now, id);
                 self.settle(now);
                 (self.sessions.insert(&client_id.text), false)
             }
@@ -136,7 +137,6 @@ impl Broker {
                 maximum_packet_size: Some(self.options.limits.maximum_packet_size),
                 assigned_client_identifier: client_id.is_assigned.then(|| client_id.text.clone()),
                 topic_alias_maximum: Some(self.options.limits.topic_alias_maximum),
-                shared_subscription_available: Some(false),
                 server_keep_alive: (link.keep_alive != connect.keep_alive)
                     .then_some(link.keep_alive),
                 ..ConnAckProperties::default()
@@ -164,6 +164,7 @@ impl Broker {
         // [MQTT-3.2.0-1] before anything else.
         self.send(slot, &Packet::ConnAck(connack));
         self.pump(now, id);
+        self.stand(id, Standing::Ready);
     }
 
     /// The identifier of the client that sent `connect`.

@@ -62,7 +62,7 @@ impl Broker {
         if waiting > 0 && waiting + template.encoded_len() > limit {
             // Of `QoS` 0 only what a subscription asked for waits.
             return match origin {
-                Origin::Live => {
+                Origin::Live | Origin::Shared(_) => {
                     self.metrics.dropped_slow += 1;
                     false
                 }
@@ -183,7 +183,7 @@ impl Broker {
                 is_full = true;
                 // What is retained can be asked for again: it takes nothing's place.
                 let makes_room = limits.queue_full == QueueFull::DropOldest
-                    && origin == Origin::Live
+                    && origin != Origin::Retained
                     && outgoing.front().is_some();
                 if !makes_room {
                     break;
@@ -201,7 +201,7 @@ impl Broker {
         self.metrics.requeue(before, after);
         let too_slow = is_full && limits.queue_full == QueueFull::Disconnect;
         if too_slow
-            && origin == Origin::Live
+            && origin != Origin::Retained
             && let Some(slot) = slot
             && let Some((link, _, conn)) = self.connections.linked(slot)
             && !core::mem::replace(&mut link.is_doomed, true)

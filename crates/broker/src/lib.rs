@@ -52,6 +52,12 @@
 //! - A client with several matching subscriptions gets a message once, at the highest of
 //!   their `QoS` levels, with all their identifiers, and with the retain flag as published
 //!   if one of them asks for that.
+//! - Shared subscriptions (`$share/{name}/{filter}`) are for clients of both versions. Whose
+//!   turn a message is goes round among the members of a group that can be sent to at once;
+//!   if none can, it waits for a connected one, and for an absent one only if none of those
+//!   has room. What a member has not been sent, and what it has not acknowledged of `QoS` 1,
+//!   goes to another one that is connected when it loses its connection, and to any other
+//!   when its session ends. A message that is too large for one member goes to another.
 //! - `QoS` 0 messages are not kept for absent clients, and are dropped, not delayed, for one
 //!   that reads too slowly. Retained messages that a subscription asks for are not dropped
 //!   so: they wait, and what comes later waits behind them.
@@ -83,6 +89,8 @@ mod recovery;
 mod retained;
 mod route;
 mod session;
+mod shared;
+mod sharing;
 mod subscribe;
 mod subscriptions;
 mod timers;

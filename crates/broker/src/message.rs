@@ -95,15 +95,7 @@ impl Message {
 
     /// Bytes of memory, near enough.
     pub(crate) fn cost(&self) -> usize {
-        let properties = &self.publish.properties;
-        held(&Parts {
-            topic: self.topic().len(),
-            payload: self.publish.payload.len(),
-            content_type: properties.content_type.as_ref(),
-            response_topic: properties.response_topic.as_ref(),
-            correlation_data: properties.correlation_data.as_ref(),
-            user_properties: &properties.user_properties,
-        })
+        cost(&self.publish)
     }
 
     /// When it is no longer worth delivering.
@@ -191,6 +183,11 @@ impl Routed {
 
     pub(crate) fn topic(&self) -> &str {
         topic(self.publish())
+    }
+
+    /// What a copy to keep costs.
+    pub(crate) fn cost(&self) -> usize {
+        cost(self.publish())
     }
 
     /// A copy to keep: the same for all who ask.
@@ -298,6 +295,19 @@ pub(crate) fn held(parts: &Parts<'_>) -> usize {
 
 fn topic(publish: &Publish) -> &str {
     publish.topic.as_ref().map_or("", TopicName::as_str)
+}
+
+/// What keeping `publish` costs.
+fn cost(publish: &Publish) -> usize {
+    let properties = &publish.properties;
+    held(&Parts {
+        topic: topic(publish).len(),
+        payload: publish.payload.len(),
+        content_type: properties.content_type.as_ref(),
+        response_topic: properties.response_topic.as_ref(),
+        correlation_data: properties.correlation_data.as_ref(),
+        user_properties: &properties.user_properties,
+    })
 }
 
 fn template(

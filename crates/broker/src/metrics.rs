@@ -61,6 +61,9 @@ pub struct Metrics {
     pub duplicates_in: u64,
     /// PUBLISH packets written again on a resumed session `[MQTT-4.4.0-1]`.
     pub retransmissions: u64,
+    /// `QoS` 1 and 2 messages that went from one member of a shared subscription's group to
+    /// another, because the first went away before it had them.
+    pub passed_on: u64,
     /// Wills published.
     pub wills_published: u64,
 

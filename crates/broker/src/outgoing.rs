@@ -7,6 +7,7 @@ use std::sync::Arc;
 use mqtt::{PacketId, QoS};
 
 use crate::message::{Delivery, Message};
+use crate::shared::GroupId;
 
 /// The window and the queue of one session.
 #[derive(Debug, Default)]
@@ -42,6 +43,8 @@ pub(crate) struct Queued {
 pub(crate) enum Origin {
     /// It was published just now.
     Live,
+    /// It was published just now, and the session was chosen from this group.
+    Shared(GroupId),
     /// A subscription asked for what is retained `[MQTT-3.3.1-9]`. Such messages come all at
     /// once, and do not count against the queue's limit of messages.
     Retained,
@@ -176,10 +179,10 @@ impl Outgoing {
         self.take(0)
     }
 
-    /// Takes the first that is [`Origin::Live`] out of the queue.
+    /// Takes the first that is not [`Origin::Retained`] out of the queue.
     pub(crate) fn pop_live(&mut self) -> Option<Queued> {
         let mut queue = self.queue.iter();
-        let at = queue.position(|queued| queued.origin == Origin::Live)?;
+        let at = queue.position(|queued| queued.origin != Origin::Retained)?;
         self.take(at)
     }
 
@@ -308,6 +311,41 @@ impl Outgoing {
             self.queued_at_most_once = 0;
         }
         dropped
+    }
+
+    /// Offers what may go to another member of its group to `place`, in order, and forgets
+    /// what that took: what has not been sent, and if `sent_too` also what was sent with
+    /// `QoS` 1 and not acknowledged. `QoS` 2 that was sent stays `[MQTT-4.8.2-4]`.
+    pub(crate) fn hand_over(
+        &mut self,
+        sent_too: bool,
+        mut place: impl FnMut(&Queued, GroupId) -> bool,
+    ) {
+        let (bytes, sent) = (&mut self.bytes, &mut self.sent);
+        let mut take = |queued: &Queued| {
+            let is_taken = match queued.origin {
+                Origin::Shared(group) => place(queued, group),
+                Origin::Live | Origin::Retained => false,
+            };
+            if is_taken {
+                *bytes -= queued.cost();
+            }
+            is_taken
+        };
+        if sent_too {
+            let mut at = 0;
+            self.window.retain(|inflight| {
+                let is_taken = match &inflight.stage {
+                    Stage::Unacknowledged(queued) => take(queued),
+                    Stage::Unreceived(_) | Stage::Released => false,
+                };
+                *sent -= usize::from(is_taken && at < *sent);
+                at += usize::from(!is_taken);
+                !is_taken
+            });
+        }
+        self.queue
+            .retain(|queued| queued.delivery.qos == QoS::AtMostOnce || !take(queued));
     }
 
     fn position(&self, packet_id: PacketId) -> Option<usize> {

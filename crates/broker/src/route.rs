@@ -14,7 +14,8 @@ impl Broker {
     /// is to be retained. Says whether anybody was subscribed.
     ///
     /// A session with several matching subscriptions gets the message once
-    /// `[MQTT-3.3.4-2]`: see [`delivery`].
+    /// `[MQTT-3.3.4-2]`: see [`delivery`]. One that shares subscriptions besides may get it
+    /// again for each of those (section 4.8.2).
     pub(crate) fn route(
         &mut self,
         now: Instant,
@@ -26,7 +27,11 @@ impl Broker {
         }
         let mut found = core::mem::take(&mut self.found);
         found.clear();
-        let filters = self.subscriptions.matching(routed.topic(), &mut found);
+        let mut groups = core::mem::take(&mut self.found_groups);
+        groups.clear();
+        let filters = self
+            .subscriptions
+            .matching(routed.topic(), &mut found, &mut groups);
         if filters > 1 {
             found.sort_by_key(|subscriber| subscriber.session);
         }
@@ -37,8 +42,12 @@ impl Broker {
                 self.deliver(now, session, &mut routed, delivery, Origin::Live);
             }
         }
-        let is_anyone = !found.is_empty();
+        for &group in &groups {
+            self.deliver_to_one(now, group, &mut routed);
+        }
+        let is_anyone = !found.is_empty() || !groups.is_empty();
         self.found = found;
+        self.found_groups = groups;
         is_anyone
     }
 

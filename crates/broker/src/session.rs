@@ -10,6 +10,7 @@ use core::hash::BuildHasher;
 use crate::connection::Slot;
 use crate::metrics::Metrics;
 use crate::outgoing::Outgoing;
+use crate::shared::{GroupId, Membership};
 use crate::tree::NodeId;
 use crate::will;
 
@@ -27,7 +28,11 @@ pub(crate) struct Session {
     pub(crate) expiry_interval: u32,
     /// Where it is subscribed, in order.
     pub(crate) subscriptions: Vec<NodeId>,
-    /// What those cost, in bytes.
+    /// Where it shares a subscription, ordered by group.
+    pub(crate) memberships: Vec<Membership>,
+    /// Where of those it was put aside for having no room.
+    pub(crate) blocked: Vec<Membership>,
+    /// What its subscriptions cost, in bytes.
     pub(crate) subscription_bytes: usize,
     /// What is to be sent, or sent and not acknowledged; absent until there is something.
     pub(crate) outgoing: Option<Box<Outgoing>>,
@@ -118,12 +123,24 @@ impl Session {
         self.take_will(metrics);
     }
 
+    /// Where the session is in a group, or would come in `memberships`.
+    pub(crate) fn membership(&self, group: GroupId) -> Result<usize, usize> {
+        self.memberships.binary_search_by_key(&group, |it| it.group)
+    }
+
+    /// How many subscriptions it has.
+    pub(crate) fn subscribed(&self) -> usize {
+        self.subscriptions.len() + self.memberships.len()
+    }
+
     fn new(client_id: Utf8String) -> Self {
         Self {
             client_id,
             slot: None,
             expiry_interval: 0,
             subscriptions: Vec::new(),
+            memberships: Vec::new(),
+            blocked: Vec::new(),
             subscription_bytes: 0,
             outgoing: None,
             last_packet_id: 0,

@@ -12,6 +12,7 @@ use crate::message::{Delivery, Routed};
 use crate::outgoing::Origin;
 use crate::output::CloseCause;
 use crate::session::SessionId;
+use crate::shared::Standing;
 use crate::subscriptions::Subscriber;
 
 impl Broker {
@@ -42,7 +43,8 @@ impl Broker {
                         RetainHandling::SendIfNew => is_new,
                         RetainHandling::DoNotSend => false,
                     };
-                    if asks {
+                    // Never for a shared one (section 3.8.4).
+                    if asks && subscription.topic_filter.shared().is_none() {
                         asking.push(subscription);
                     }
                     granted(subscription.qos)
@@ -79,42 +81,85 @@ impl Broker {
     ) -> Result<bool, ReasonCode> {
         let filter = &subscription.topic_filter;
         self.check_topic_filter(filter)?;
-        let limits = &self.options.limits;
-        let is_known = self.subscriptions.find(filter, id).is_some();
-        let Some(session) = self.sessions.get_mut(id) else {
-            return Err(ReasonCode::UnspecifiedError);
-        };
-        let cost = cost(filter);
-        let all_bytes = self.metrics.subscription_bytes + cost as u64;
-        let has_room = is_known
-            || (session.subscriptions.len() < limits.subscriptions_per_client
-                && session.subscription_bytes + cost <= limits.subscription_bytes_per_client
-                && all_bytes <= limits.all_subscriptions_bytes as u64);
         let subscriber = Subscriber::new(id, subscription, identifier);
-        let inserted = has_room
-            .then(|| self.subscriptions.insert(filter, subscriber))
-            .flatten();
-        let Some(inserted) = inserted else {
+        let is_new = match filter.shared() {
+            Some((name, proper)) => self.join(id, (name, proper), subscriber, cost(filter)),
+            None => self.insert(id, filter, subscriber),
+        };
+        let Some(is_new) = is_new else {
             self.metrics.refused_subscriptions_limit += 1;
             return Err(ReasonCode::QuotaExceeded);
         };
+        if is_new && let Some(session) = self.sessions.get_mut(id) {
+            session.subscription_bytes += cost(filter);
+            self.metrics.subscriptions += 1;
+            self.metrics.subscription_bytes += cost(filter) as u64;
+        }
+        Ok(is_new)
+    }
+
+    /// Makes or replaces a subscription that is not shared; says whether it is a new one.
+    /// `None`: there is no room for it.
+    fn insert(&mut self, id: SessionId, filter: &str, subscriber: Subscriber) -> Option<bool> {
+        let is_known = self.subscriptions.find(filter, id).is_some();
+        if !is_known && !self.has_room_for(id, cost(filter)) {
+            return None;
+        }
+        let inserted = self.subscriptions.insert(filter, subscriber)?;
+        let session = self.sessions.get_mut(id)?;
         if let Err(place) = session.subscriptions.binary_search(&inserted.node) {
             session.subscriptions.insert(place, inserted.node);
-            session.subscription_bytes += cost;
-            self.metrics.subscriptions += 1;
-            self.metrics.subscription_bytes += cost as u64;
         }
-        Ok(inserted.is_new)
+        Some(inserted.is_new)
+    }
+
+    /// The same for a shared one, of this name and filter proper.
+    fn join(
+        &mut self,
+        id: SessionId,
+        (name, filter): (&str, &str),
+        subscriber: Subscriber,
+        cost: usize,
+    ) -> Option<bool> {
+        let group = self.subscriptions.group(name, filter);
+        let session = self.sessions.get(id)?;
+        let known = group.and_then(|group| session.membership(group).ok());
+        if let Some(at) = known {
+            let membership = session.memberships[at];
+            self.subscriptions.groups.replace(membership, subscriber);
+            return Some(false);
+        }
+        if !self.has_room_for(id, cost) {
+            return None;
+        }
+        let standing = Standing::Ready;
+        let membership = self
+            .subscriptions
+            .join(name, filter, subscriber, standing)?;
+        let session = self.sessions.get_mut(id)?;
+        if let Err(place) = session.membership(membership.group) {
+            session.memberships.insert(place, membership);
+        }
+        Some(true)
+    }
+
+    /// Whether the session may have another subscription, of so many bytes.
+    fn has_room_for(&self, id: SessionId, cost: usize) -> bool {
+        let limits = &self.options.limits;
+        let all_bytes = self.metrics.subscription_bytes + cost as u64;
+        self.sessions.get(id).is_some_and(|session| {
+            session.subscribed() < limits.subscriptions_per_client
+                && session.subscription_bytes + cost <= limits.subscription_bytes_per_client
+        }) && all_bytes <= limits.all_subscriptions_bytes as u64
     }
 
     fn check_topic_filter(&mut self, filter: &TopicFilter) -> Result<(), ReasonCode> {
-        let reason_code = if filter.shared().is_some() {
-            ReasonCode::SharedSubscriptionsNotSupported
-        } else if filter.len() > self.limits().topic_bytes || !self.has_few_levels(filter) {
-            ReasonCode::TopicFilterInvalid
-        } else {
-            return Ok(());
-        };
+        let reason_code =
+            if filter.len() > self.limits().topic_bytes || !self.has_few_levels(filter) {
+                ReasonCode::TopicFilterInvalid
+            } else {
+                return Ok(());
+            };
         self.metrics.refused_topic_filter += 1;
         Err(reason_code)
     }
@@ -153,13 +198,13 @@ impl Broker {
         has_room
     }
 
-    pub(crate) fn unsubscribe(&mut self, slot: Slot, unsubscribe: &Unsubscribe) {
+    pub(crate) fn unsubscribe(&mut self, now: Instant, slot: Slot, unsubscribe: &Unsubscribe) {
         let Some((link, _, _)) = self.connections.linked(slot) else {
             return;
         };
         let id = link.session;
         let filters = unsubscribe.topic_filters.iter();
-        let reason_codes = filters.map(|filter| self.remove(id, filter)).collect();
+        let reason_codes = filters.map(|filter| self.remove(now, id, filter)).collect();
         // [MQTT-3.10.4-4] [MQTT-3.10.4-6]
         let unsuback = UnsubAck {
             packet_id: unsubscribe.packet_id,
@@ -169,20 +214,40 @@ impl Broker {
         self.send(slot, &Packet::UnsubAck(unsuback));
     }
 
-    fn remove(&mut self, id: SessionId, filter: &TopicFilter) -> ReasonCode {
-        let Some(node) = self.subscriptions.find(filter, id) else {
-            return ReasonCode::NoSubscriptionExisted;
+    fn remove(&mut self, now: Instant, id: SessionId, filter: &TopicFilter) -> ReasonCode {
+        let is_removed = match filter.shared() {
+            Some((name, proper)) => self.leave(now, id, name, proper),
+            None => self.remove_direct(id, filter),
         };
-        self.subscriptions.remove(node, id);
-        if let Some(session) = self.sessions.get_mut(id)
-            && let Ok(place) = session.subscriptions.binary_search(&node)
-        {
-            session.subscriptions.remove(place);
+        if is_removed.is_none() {
+            return ReasonCode::NoSubscriptionExisted;
+        }
+        if let Some(session) = self.sessions.get_mut(id) {
             session.subscription_bytes -= cost(filter);
             self.metrics.subscriptions -= 1;
             self.metrics.subscription_bytes -= cost(filter) as u64;
         }
         ReasonCode::Success
+    }
+
+    fn remove_direct(&mut self, id: SessionId, filter: &str) -> Option<()> {
+        let node = self.subscriptions.find(filter, id)?;
+        self.subscriptions.remove(node, id);
+        let session = self.sessions.get_mut(id)?;
+        let place = session.subscriptions.binary_search(&node).ok()?;
+        session.subscriptions.remove(place);
+        Some(())
+    }
+
+    fn leave(&mut self, now: Instant, id: SessionId, name: &str, filter: &str) -> Option<()> {
+        let group = self.subscriptions.group(name, filter)?;
+        let session = self.sessions.get_mut(id)?;
+        let place = session.membership(group).ok()?;
+        let membership = session.memberships.remove(place);
+        session.blocked.retain(|it| it.group != group);
+        self.subscriptions.leave(membership);
+        self.hand_over_group(now, id, group);
+        Some(())
     }
 }
 

@@ -5,13 +5,16 @@
 //! children at once, picking up `#` children on the way: what is visited are the filters
 //! that match so far, never all filters.
 //!
-//! A shared subscription (`$share/{name}/{filter}`) will stand at the node of its filter
-//! proper, as a group beside [`Subscribers::direct`].
+//! A shared subscription (`$share/{name}/{filter}`) stands at the node of its filter proper,
+//! as a group beside [`Subscribers::direct`].
+
+use std::sync::Arc;
 
 use mqtt::packet::SubscriptionIdentifier;
 use mqtt::{QoS, Subscription};
 
 use crate::session::SessionId;
+use crate::shared::{GroupId, Groups, Membership, Standing};
 use crate::tree::{LevelTree, NodeId, Value};
 
 /// One session's subscription to one filter.
@@ -29,11 +32,17 @@ pub(crate) struct Subscriber {
 struct Subscribers {
     /// Ordered by session: found by binary search, and met in the same order each time.
     direct: Vec<Subscriber>,
+    /// The groups that share it; few filters have any.
+    shared: Option<Box<Shares>>,
 }
+
+/// The groups of one filter, ordered by name.
+#[derive(Debug, Default)]
+struct Shares(Vec<(Arc<str>, GroupId)>);
 
 impl Value for Subscribers {
     fn is_vacant(&self) -> bool {
-        self.direct.is_empty()
+        self.direct.is_empty() && self.shared.is_none()
     }
 }
 
@@ -41,6 +50,7 @@ impl Value for Subscribers {
 #[derive(Debug)]
 pub(crate) struct Subscriptions {
     tree: LevelTree<Subscribers>,
+    pub(crate) groups: Groups,
     /// For the walk, kept to spare its allocation.
     steps: Vec<(NodeId, usize)>,
     /// Where each level of the topic being matched ends.
@@ -75,6 +85,7 @@ impl Subscriptions {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             tree: LevelTree::new(seed),
+            groups: Groups::new(seed),
             steps: Vec::new(),
             ends: Vec::new(),
         }
@@ -119,9 +130,62 @@ impl Subscriptions {
         }
     }
 
+    /// The group that shares `filter`, a filter proper, under `name`.
+    pub(crate) fn group(&self, name: &str, filter: &str) -> Option<GroupId> {
+        let node = self.tree.find(filter)?;
+        let shares = self.tree.value(node).shared.as_ref()?;
+        Some(shares.0[shares.position(name).ok()?].1)
+    }
+
+    /// Adds a session that is not in it to the group that shares `filter`, a filter proper,
+    /// under `name`. `None`: there is no room for another filter.
+    pub(crate) fn join(
+        &mut self,
+        name: &str,
+        filter: &str,
+        subscriber: Subscriber,
+        standing: Standing,
+    ) -> Option<Membership> {
+        let node = self.tree.insert(filter)?;
+        let shares = self.tree.value_mut(node).shared.get_or_insert_default();
+        let group = match shares.position(name) {
+            Ok(at) => shares.0[at].1,
+            Err(at) => {
+                let name = Arc::<str>::from(name);
+                let group = self.groups.create(node, Arc::clone(&name));
+                shares.0.insert(at, (name, group));
+                group
+            }
+        };
+        self.groups.join(group, subscriber, standing)
+    }
+
+    /// Takes a session out of a group.
+    pub(crate) fn leave(&mut self, membership: Membership) {
+        let Some((node, name)) = self.groups.leave(membership) else {
+            return;
+        };
+        let shared = &mut self.tree.value_mut(node).shared;
+        if let Some(shares) = shared
+            && let Ok(at) = shares.position(&name)
+        {
+            shares.0.remove(at);
+            if shares.0.is_empty() {
+                *shared = None;
+                self.tree.prune(node);
+            }
+        }
+    }
+
     /// Appends all subscriptions that match `topic` to `found`, and says how many filters
-    /// they belong to: with one, no session is there twice, and they are in order.
-    pub(crate) fn matching(&mut self, topic: &str, found: &mut Vec<Subscriber>) -> usize {
+    /// they belong to: with one, no session is there twice, and they are in order. The groups
+    /// of shared ones are appended to `groups`.
+    pub(crate) fn matching(
+        &mut self,
+        topic: &str,
+        found: &mut Vec<Subscriber>,
+        groups: &mut Vec<GroupId>,
+    ) -> usize {
         self.ends.clear();
         self.ends.extend(topic.match_indices('/').map(|(at, _)| at));
         self.ends.push(topic.len());
@@ -129,6 +193,9 @@ impl Subscriptions {
         let mut take = |subscribers: &Subscribers| {
             filters += usize::from(!subscribers.direct.is_empty());
             found.extend_from_slice(&subscribers.direct);
+            if let Some(shares) = &subscribers.shared {
+                groups.extend(shares.0.iter().map(|(_, group)| *group));
+            }
         };
         self.steps.push((NodeId::ROOT, 0));
         while let Some((node, depth)) = self.steps.pop() {
@@ -159,6 +226,13 @@ impl Subscriptions {
     }
 }
 
+impl Shares {
+    /// Where the group of this name is, or would be.
+    fn position(&self, name: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(other, _)| (**other).cmp(name))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,7 +247,7 @@ mod tests {
 
     fn sessions(subscriptions: &mut Subscriptions, topic: &str) -> Vec<u32> {
         let mut found = Vec::new();
-        subscriptions.matching(topic, &mut found);
+        subscriptions.matching(topic, &mut found, &mut Vec::new());
         let mut numbers: Vec<_> = found.iter().map(|it| it.session.number()).collect();
         numbers.sort_unstable();
         numbers

@@ -143,6 +143,11 @@ pub(super) fn render(shard: &Snapshot, listeners: Counts) -> String {
         m.retransmissions,
     );
     page.counter(
+        "mqtt_passed_on_total",
+        "QoS 1 and 2 messages that went from one member of a shared subscription to another",
+        m.passed_on,
+    );
+    page.counter(
         "mqtt_wills_published_total",
         "Wills published",
         m.wills_published,

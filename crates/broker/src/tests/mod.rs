@@ -10,6 +10,7 @@ mod limits;
 mod resuming;
 mod retaining;
 mod robust;
+mod sharing;
 mod subscribing;
 mod wills;
 

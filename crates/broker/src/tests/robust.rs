@@ -272,7 +272,11 @@ impl Shell {
         let (mut messages, mut bytes, mut subscriptions, mut filters) = (0, 0, 0, 0);
         for id in self.broker.sessions.ids() {
             let session = self.broker.sessions.get(id).unwrap();
-            subscriptions += session.subscriptions.len() as u64;
+            subscriptions += session.subscribed() as u64;
+            for membership in session.memberships.iter().chain(&session.blocked) {
+                let subscriber = self.broker.subscriptions.groups.subscriber(*membership);
+                assert_eq!(subscriber.unwrap().session, id);
+            }
             filters += session.subscription_bytes as u64;
             if let Some(outgoing) = &session.outgoing {
                 messages += outgoing.messages() as u64;

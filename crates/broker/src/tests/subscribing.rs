@@ -43,20 +43,19 @@ fn mqtt_3_8_4_1_to_7_suback_answers_each_filter_in_order() {
         codes(&mut world, conn),
         [
             ReasonCode::GrantedQoS2,
-            ReasonCode::SharedSubscriptionsNotSupported,
+            ReasonCode::Success,
             ReasonCode::GrantedQoS1,
             ReasonCode::Success,
         ]
     );
-    assert_eq!(world.broker.metrics().subscriptions, 3);
+    assert_eq!(world.broker.metrics().subscriptions, 4);
 }
 
 #[test]
-fn what_is_not_supported_is_told_in_connack() {
+fn what_the_server_takes_is_told_in_connack() {
     let mut world = World::new();
     let (_, connack) = world.connect(&mqtt::Connect::new(V5, "a"));
     let properties = connack.properties;
-    assert_eq!(properties.shared_subscription_available, Some(false));
     assert_eq!(properties.receive_maximum, Some(256));
     assert_eq!(properties.maximum_packet_size, Some(1_048_576));
     assert_eq!(properties.topic_alias_maximum, Some(16));

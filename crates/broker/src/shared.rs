@@ -1,0 +1,420 @@
+//! The groups of shared subscriptions, `$share/{name}/{filter}` (section 4.8.2): each message
+//! that matches goes to one member of each group.
+//!
+//! Whose turn it is goes round among those members that can be sent to at once. One that
+//! cannot is put aside when that shows, and comes back when it can: so a choice costs a few
+//! steps however many members there are and however many of them are stuck. Only when all
+//! are put aside does a message wait for one of them, and then for the one that has the
+//! fewest waiting among the next few.
+
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use slab::Slab;
+
+use crate::session::SessionId;
+use crate::subscriptions::Subscriber;
+use crate::tree::NodeId;
+
+/// A group, for as long as it has members. The number is never given again.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct GroupId(u64);
+
+/// Where a session is in a group.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Membership {
+    pub(crate) group: GroupId,
+    member: usize,
+}
+
+/// All groups.
+#[derive(Debug)]
+pub(crate) struct Groups {
+    groups: HashMap<GroupId, Group, FixedState>,
+    last: GroupId,
+}
+
+#[derive(Debug)]
+struct Group {
+    node: NodeId,
+    name: Arc<str>,
+    members: Slab<Member>,
+    /// Whose turn is next in each standing.
+    next: [Option<usize>; 3],
+}
+
+#[derive(Debug)]
+struct Member {
+    subscriber: Subscriber,
+    standing: Standing,
+    /// The neighbours in the ring of its standing.
+    previous: usize,
+    next: usize,
+}
+
+/// Whether a member can be sent to.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// As far as is known.
+    Ready,
+    /// Connected, and had no room when it was its turn.
+    Blocked,
+    /// It has a session and no connection.
+    Absent,
+}
+
+/// What a member can do with a message.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// Be sent it at once.
+    Now,
+    /// Have it wait, behind so many others.
+    Later(usize),
+    /// Nothing: there is no room.
+    None,
+    /// Nothing: this very message is larger than it takes.
+    TooSmall,
+}
+
+/// Which members may be chosen.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Among {
+    /// Those with a connection; those without if there is no other with room.
+    All,
+    /// Those with a connection.
+    Connected,
+}
+
+/// Whose a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// This one has room for it.
+    Takes(Subscriber),
+    /// Nobody has room for it. This one comes first to be told, or dropped from.
+    Full(Subscriber),
+    /// The group has no members that may be chosen.
+    Nobody,
+}
+
+/// How many members with room are compared when none can be sent to at once.
+const COMPARED: usize = 4;
+
+impl Groups {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            groups: HashMap::with_hasher(FixedState::with_seed(seed)),
+            last: GroupId(0),
+        }
+    }
+
+    /// A new group without members, for the filter at `node`.
+    pub(crate) fn create(&mut self, node: NodeId, name: Arc<str>) -> GroupId {
+        self.last = GroupId(self.last.0 + 1);
+        let group = Group {
+            node,
+            name,
+            members: Slab::new(),
+            next: [None; 3],
+        };
+        self.groups.insert(self.last, group);
+        self.last
+    }
+
+    pub(crate) fn join(
+        &mut self,
+        id: GroupId,
+        subscriber: Subscriber,
+        standing: Standing,
+    ) -> Option<Membership> {
+        let member = self.groups.get_mut(&id)?.join(subscriber, standing);
+        Some(Membership { group: id, member })
+    }
+
+    /// The member's subscription is replaced by `subscriber`, its own.
+    pub(crate) fn replace(&mut self, membership: Membership, subscriber: Subscriber) {
+        if let Some(member) = self.member(membership, subscriber.session) {
+            member.subscriber = subscriber;
+        }
+    }
+
+    /// Takes the member out. If it was the last, the group is gone: says where it was.
+    pub(crate) fn leave(&mut self, membership: Membership) -> Option<(NodeId, Arc<str>)> {
+        let group = self.groups.get_mut(&membership.group)?;
+        if group.members.contains(membership.member) {
+            group.unlink(membership.member);
+            group.members.remove(membership.member);
+        }
+        if !group.members.is_empty() {
+            return None;
+        }
+        let group = self.groups.remove(&membership.group)?;
+        Some((group.node, group.name))
+    }
+
+    /// What a member is subscribed with.
+    #[cfg(test)]
+    pub(crate) fn subscriber(&self, membership: Membership) -> Option<&Subscriber> {
+        let group = self.groups.get(&membership.group)?;
+        Some(&group.members.get(membership.member)?.subscriber)
+    }
+
+    /// The session's standing in a group has changed; it comes last there.
+    pub(crate) fn stand(&mut self, membership: Membership, session: SessionId, standing: Standing) {
+        if self.member(membership, session).is_some()
+            && let Some(group) = self.groups.get_mut(&membership.group)
+        {
+            group.stand(membership.member, standing);
+        }
+    }
+
+    /// Whose the next message of a group is. `room` says what a member can do with it; who was
+    /// put aside meanwhile is appended to `blocked`.
+    pub(crate) fn choose(
+        &mut self,
+        id: GroupId,
+        among: Among,
+        blocked: &mut Vec<(SessionId, Membership)>,
+        mut room: impl FnMut(&Subscriber) -> Room,
+    ) -> Choice {
+        let Some(group) = self.groups.get_mut(&id) else {
+            return Choice::Nobody;
+        };
+        let mut skipped = None;
+        while let Some(key) = group.next[Standing::Ready as usize]
+            && skipped != Some(key)
+        {
+            let subscriber = group.members[key].subscriber;
+            match room(&subscriber) {
+                Room::Now => {
+                    group.next[Standing::Ready as usize] = Some(group.members[key].next);
+                    return Choice::Takes(subscriber);
+                }
+                Room::TooSmall => {
+                    skipped.get_or_insert(key);
+                    group.next[Standing::Ready as usize] = Some(group.members[key].next);
+                }
+                Room::Later(_) | Room::None => {
+                    group.stand(key, Standing::Blocked);
+                    let membership = Membership {
+                        group: id,
+                        member: key,
+                    };
+                    blocked.push((subscriber.session, membership));
+                }
+            }
+        }
+        let rings = match among {
+            Among::All => &[Standing::Ready, Standing::Blocked, Standing::Absent][..],
+            Among::Connected => &[Standing::Ready, Standing::Blocked],
+        };
+        for &standing in &rings[1..] {
+            if let Some(subscriber) = group.least_waiting(standing, &mut room) {
+                return Choice::Takes(subscriber);
+            }
+        }
+        let mut heads = rings
+            .iter()
+            .filter_map(|&standing| group.next[standing as usize]);
+        heads.next().map_or(Choice::Nobody, |key| {
+            Choice::Full(group.members[key].subscriber)
+        })
+    }
+
+    fn member(&mut self, membership: Membership, session: SessionId) -> Option<&mut Member> {
+        let group = self.groups.get_mut(&membership.group)?;
+        let member = group.members.get_mut(membership.member)?;
+        (member.subscriber.session == session).then_some(member)
+    }
+}
+
+impl Group {
+    fn join(&mut self, subscriber: Subscriber, standing: Standing) -> usize {
+        let key = self.members.insert(Member {
+            subscriber,
+            standing,
+            previous: 0,
+            next: 0,
+        });
+        self.link(key);
+        key
+    }
+
+    fn stand(&mut self, key: usize, standing: Standing) {
+        if self.members[key].standing != standing {
+            self.unlink(key);
+            self.members[key].standing = standing;
+            self.link(key);
+        }
+    }
+
+    /// Of the next few in a ring that have room, the one behind the fewest others.
+    fn least_waiting(
+        &mut self,
+        standing: Standing,
+        room: &mut impl FnMut(&Subscriber) -> Room,
+    ) -> Option<Subscriber> {
+        let first = self.next[standing as usize]?;
+        let mut best: Option<(usize, usize)> = None;
+        let mut compared = 0;
+        let mut key = first;
+        loop {
+            let waiting = match room(&self.members[key].subscriber) {
+                Room::Now => Some(0),
+                Room::Later(waiting) => Some(waiting),
+                Room::None | Room::TooSmall => None,
+            };
+            if let Some(waiting) = waiting {
+                compared += 1;
+                if best.is_none_or(|(least, _)| waiting < least) {
+                    best = Some((waiting, key));
+                }
+            }
+            key = self.members[key].next;
+            if compared == COMPARED || key == first {
+                break;
+            }
+        }
+        let (_, key) = best?;
+        self.next[standing as usize] = Some(self.members[key].next);
+        Some(self.members[key].subscriber)
+    }
+
+    /// Puts a member at the end of the ring of its standing.
+    fn link(&mut self, key: usize) {
+        let ring = self.members[key].standing as usize;
+        let (previous, next) = match self.next[ring] {
+            None => {
+                self.next[ring] = Some(key);
+                (key, key)
+            }
+            Some(first) => (self.members[first].previous, first),
+        };
+        self.members[key].previous = previous;
+        self.members[key].next = next;
+        self.members[previous].next = key;
+        self.members[next].previous = key;
+    }
+
+    fn unlink(&mut self, key: usize) {
+        let member = &self.members[key];
+        let (ring, previous, next) = (member.standing as usize, member.previous, member.next);
+        if next == key {
+            self.next[ring] = None;
+            return;
+        }
+        self.members[previous].next = next;
+        self.members[next].previous = previous;
+        if self.next[ring] == Some(key) {
+            self.next[ring] = Some(next);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mqtt::{QoS, Subscription, TopicFilter};
+
+    use super::*;
+
+    fn group(members: u32) -> (Groups, GroupId, Vec<Membership>) {
+        let mut groups = Groups::new(0);
+        let id = groups.create(NodeId::ROOT, "g".into());
+        let memberships = (0..members)
+            .map(|session| {
+                let filter = TopicFilter::try_from("$share/g/x").unwrap();
+                let subscription = Subscription::new(filter, QoS::AtLeastOnce);
+                let session = SessionId::from_number(session);
+                let subscriber = Subscriber::new(session, &subscription, None);
+                groups.join(id, subscriber, Standing::Ready).unwrap()
+            })
+            .collect();
+        (groups, id, memberships)
+    }
+
+    /// Whom `times` messages go to, and how often a member was asked for its room.
+    fn chosen(
+        groups: &mut Groups,
+        id: GroupId,
+        times: usize,
+        room: impl Fn(u32) -> Room,
+    ) -> (Vec<u32>, usize) {
+        let mut asked = 0;
+        let chosen = (0..times).map(|_| {
+            let choice = groups.choose(id, Among::All, &mut Vec::new(), |it| {
+                asked += 1;
+                room(it.session.number())
+            });
+            match choice {
+                Choice::Takes(subscriber) => subscriber.session.number(),
+                other => panic!("{other:?}"),
+            }
+        });
+        (chosen.collect(), asked)
+    }
+
+    #[test]
+    fn the_turn_goes_round() {
+        let (mut groups, id, memberships) = group(4);
+        let everybody = |_| Room::Now;
+        assert_eq!(chosen(&mut groups, id, 6, everybody).0, [0, 1, 2, 3, 0, 1]);
+        groups.leave(memberships[2]);
+        assert_eq!(chosen(&mut groups, id, 4, everybody).0, [3, 0, 1, 3]);
+        let standing = Standing::Absent;
+        groups.stand(memberships[0], SessionId::from_number(0), standing);
+        assert_eq!(chosen(&mut groups, id, 4, everybody).0, [1, 3, 1, 3]);
+        // One that comes back comes last.
+        let standing = Standing::Ready;
+        groups.stand(memberships[0], SessionId::from_number(0), standing);
+        assert_eq!(chosen(&mut groups, id, 4, everybody).0, [1, 3, 0, 1]);
+    }
+
+    #[test]
+    fn a_thousand_stuck_members_are_looked_at_once() {
+        let (mut groups, id, _) = group(1_000);
+        let only_last = |session| match session {
+            999 => Room::Now,
+            _ => Room::None,
+        };
+        let (chosen, asked) = chosen(&mut groups, id, 1_000, only_last);
+        assert!(chosen.iter().all(|&session| session == 999));
+        assert_eq!(asked, 999 + 1_000);
+    }
+
+    #[test]
+    fn where_nobody_is_ready_the_next_few_are_compared() {
+        let (mut groups, id, _) = group(100);
+        let queues = |session| Room::Later(session as usize % 4);
+        chosen(&mut groups, id, 1, queues);
+        let (chosen, asked) = chosen(&mut groups, id, 50, queues);
+        assert!(chosen.iter().all(|session| session % 4 == 0), "{chosen:?}");
+        assert_eq!(asked, 50 * COMPARED);
+    }
+
+    #[test]
+    fn a_member_with_room_is_found_behind_any_number_without() {
+        let (mut groups, id, _) = group(100);
+        let room = |session| match session {
+            77 => Room::Later(3),
+            _ => Room::None,
+        };
+        assert_eq!(chosen(&mut groups, id, 2, room).0, [77, 77]);
+        let mut blocked = Vec::new();
+        let full = groups.choose(id, Among::All, &mut blocked, |_| Room::None);
+        assert!(matches!(full, Choice::Full(_)));
+        assert!(blocked.is_empty());
+    }
+
+    #[test]
+    fn the_last_one_that_leaves_takes_the_group_along() {
+        let (mut groups, id, memberships) = group(2);
+        assert_eq!(groups.leave(memberships[0]), None);
+        assert!(groups.groups.contains_key(&id));
+        let left = groups.leave(memberships[1]);
+        assert_eq!(left, Some((NodeId::ROOT, "g".into())));
+        assert!(!groups.groups.contains_key(&id));
+        let nobody = groups.choose(id, Among::All, &mut Vec::new(), |_| Room::Now);
+        assert_eq!(nobody, Choice::Nobody);
+        assert_ne!(groups.create(NodeId::ROOT, "g".into()), id);
+    }
+}
