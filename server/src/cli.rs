@@ -1,5 +1,7 @@
 //! The command line: what can be asked for, and one clear line when it is not understood.
 
+mod limits;
+
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -7,6 +9,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use self::limits::LimitArgs;
 use crate::logging::Filter;
 
 /// Every device, live, from one binary: an MQTT broker with its dashboard.
@@ -17,7 +20,7 @@ use crate::logging::Filter;
     max_term_width = 100,
     subcommand_required = true
 )]
-struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -61,18 +64,8 @@ pub(crate) struct ServeArgs {
     )]
     pub(crate) log: Filter,
 
-    /// The largest MQTT packet that a client may send, for example 512KiB or 8MiB.
-    #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_PACKET_SIZE", default_value = "4MiB", value_parser = parse_packet_size)]
-    pub(crate) max_packet_size: u32,
-
-    /// How many connections may be open at once, MQTT and HTTP together.
-    #[arg(long, value_name = "N", env = "BEACONRY_MAX_CONNECTIONS", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) max_connections: u32,
-
-    /// How long a new connection may take until it has said who it is (CONNECT, or its HTTP
-    /// request).
-    #[arg(long, value_name = "TIME", env = "BEACONRY_CONNECT_TIMEOUT", default_value = "10s", value_parser = parse_timeout)]
-    pub(crate) connect_timeout: Duration,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
 }
 
 /// Reads the command line. `Err` is the code to exit with: what there was to say has been said.
@@ -157,35 +150,6 @@ fn parse_duration(text: &str, least: Duration, most: Duration) -> Result<Duratio
     }
 }
 
-fn parse_packet_size(text: &str) -> Result<u32, String> {
-    const UNITS: [(&str, u64); 5] = [
-        ("", 1),
-        ("kB", 1_000),
-        ("KiB", 1 << 10),
-        ("MB", 1_000_000),
-        ("MiB", 1 << 20),
-    ];
-    /// A remaining length of four bytes, and its fixed header `[MQTT-1.5.5-1]`.
-    const MOST: u64 = 268_435_455 + 5;
-    /// CONNECT with a client id of the 23 bytes that every server must take `[MQTT-3.1.3-5]`
-    /// and the fields round it fit; below, nobody could connect.
-    const LEAST: u64 = 64;
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = UNITS
-        .iter()
-        .find(|(name, _)| *name == &text[digits.len()..]);
-    let size = unit
-        .zip(digits.parse::<u64>().ok())
-        .and_then(|((_, unit), number)| number.checked_mul(*unit))
-        .ok_or_else(|| "expected a size such as 65536, 512KiB or 4MiB".to_owned())?;
-    u32::try_from(size)
-        .ok()
-        .filter(|size| (LEAST..=MOST).contains(&u64::from(*size)))
-        .ok_or_else(|| {
-            format!("expected between {LEAST} bytes and 256MiB, the most that MQTT can carry")
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,24 +189,6 @@ mod tests {
         assert_eq!(parse_interval("1.5m"), Ok(Duration::from_secs(90)));
         for bad in ["", "s", "1ms", "2h", "1 s", "-1s", "NaN", "1d", "1é"] {
             assert!(parse_interval(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn sizes_have_units_and_bounds() {
-        assert_eq!(parse_packet_size("65536"), Ok(65_536));
-        assert_eq!(parse_packet_size("4MiB"), Ok(4 << 20));
-        assert_eq!(parse_packet_size("1MB"), Ok(1_000_000));
-        for bad in [
-            "",
-            "0",
-            "10",
-            "1GiB",
-            "300MB",
-            "-1",
-            "99999999999999999999MiB",
-        ] {
-            assert!(parse_packet_size(bad).is_err(), "{bad}");
         }
     }
 }

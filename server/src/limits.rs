@@ -1,23 +1,41 @@
 //! How many connections there may be, and how many there were.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// Counts open connections of all listeners together against one limit.
+/// Counts open connections of all listeners together against the limits.
 ///
 /// The counters are statistics: nothing else is ordered by them, so `Relaxed` will do.
 #[derive(Debug)]
 pub(crate) struct Limits {
     max: usize,
+    max_per_address: usize,
     open: AtomicUsize,
+    by_address: Mutex<HashMap<IpAddr, usize>>,
     accepted: AtomicU64,
     refused: AtomicU64,
+    refused_address: AtomicU64,
     accept_errors: AtomicU64,
 }
 
 /// The right to be one of the open connections; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Permit(Arc<Limits>);
+pub(crate) struct Permit {
+    limits: Arc<Limits>,
+    /// What it is counted as, if it is.
+    address: Option<IpAddr>,
+}
+
+/// Why there is no place for one more connection.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// All places are taken.
+    Everywhere,
+    /// Its address has all that one may have.
+    Address,
+}
 
 /// The counters at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,38 +44,60 @@ pub(crate) struct Counts {
     pub(crate) open: usize,
     pub(crate) accepted: u64,
     pub(crate) refused: u64,
+    pub(crate) refused_address: u64,
     pub(crate) accept_errors: u64,
 }
 
 impl Limits {
-    pub(crate) fn new(max: usize) -> Arc<Self> {
+    /// At most `max` connections, and `max_per_address` from one address.
+    pub(crate) fn new(max: usize, max_per_address: usize) -> Arc<Self> {
         Arc::new(Self {
             max,
+            max_per_address,
             open: AtomicUsize::new(0),
+            by_address: Mutex::default(),
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            refused_address: AtomicU64::new(0),
             accept_errors: AtomicU64::new(0),
         })
     }
 
-    /// A place for one more connection, or `None` when all are taken; both are counted.
-    pub(crate) fn acquire(self: &Arc<Self>) -> Option<Permit> {
+    /// A place for one more connection, or why there is none; both are counted.
+    pub(crate) fn acquire(self: &Arc<Self>, from: IpAddr) -> Result<Permit, Full> {
         let taken = self
             .open
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| {
                 (open < self.max).then_some(open + 1)
             });
-        if taken.is_ok() {
-            self.accepted.fetch_add(1, Ordering::Relaxed);
-            Some(Permit(Arc::clone(self)))
-        } else {
+        if taken.is_err() {
             self.refused.fetch_add(1, Ordering::Relaxed);
-            None
+            return Err(Full::Everywhere);
         }
+        let mut permit = Permit {
+            limits: Arc::clone(self),
+            address: None,
+        };
+        if let Some(address) = counted_as(from) {
+            let mut by_address = self.by_address();
+            let open = by_address.entry(address).or_default();
+            if *open >= self.max_per_address {
+                self.refused_address.fetch_add(1, Ordering::Relaxed);
+                return Err(Full::Address);
+            }
+            *open += 1;
+            permit.address = Some(address);
+        }
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+        Ok(permit)
     }
 
     pub(crate) fn count_accept_error(&self) {
         self.accept_errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn max_per_address(&self) -> usize {
+        self.max_per_address
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -66,14 +106,83 @@ impl Limits {
             open: self.open.load(Ordering::Relaxed),
             accepted: self.accepted.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
+            refused_address: self.refused_address.load(Ordering::Relaxed),
             accept_errors: self.accept_errors.load(Ordering::Relaxed),
         }
+    }
+
+    /// A panic while it was held cannot have left numbers that mean nothing.
+    fn by_address(&self) -> std::sync::MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.by_address
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.limits.open.fetch_sub(1, Ordering::Relaxed);
+        if let Some(address) = self.address {
+            let mut by_address = self.limits.by_address();
+            if let Some(open) = by_address.get_mut(&address) {
+                *open -= 1;
+                if *open == 0 {
+                    by_address.remove(&address);
+                }
+            }
+        }
+    }
+}
+
+/// Whom a connection from `address` is counted to. Nobody, if it comes from this machine: those
+/// are tests, simulated devices, and what a reverse proxy passes on. A network of IPv6 gives
+/// each host 2^64 addresses, so its first half is what counts.
+fn counted_as(address: IpAddr) -> Option<IpAddr> {
+    let address = address.to_canonical();
+    if address.is_loopback() {
+        return None;
+    }
+    Some(match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            let network = u128::from(address) & (u128::MAX << 64);
+            IpAddr::V6(Ipv6Addr::from(network))
+        }
+    })
+}
+
+/// What happens at a limit of the broker's, and the flags that change it, for the log.
+pub(crate) const fn describe(limit: broker::Limit) -> &'static str {
+    use broker::Limit;
+    match limit {
+        Limit::Connections => "too many connections, refused (--max-connections)",
+        Limit::Sessions => "too many sessions, a new client is refused (--max-sessions)",
+        Limit::ConnectTimeout => "no CONNECT in time, closed (--connect-timeout)",
+        Limit::EarlyBytes => "too much sent before CONNACK, refused (--max-early-bytes)",
+        Limit::PacketSize => "packet too large, closed (--max-packet-size)",
+        Limit::ReceiveMaximum => "too many unacknowledged messages, closed (--receive-maximum)",
+        Limit::Topic => {
+            "topic too long or too deep, or one of the server's own, refused (--max-topic-length, --max-topic-levels)"
+        }
+        Limit::Subscriptions => {
+            "too many subscriptions, refused (--max-subscriptions, --max-subscription-bytes, --max-all-subscriptions-bytes)"
+        }
+        Limit::Queue => {
+            "queue full, messages are lost to the client (--max-queued-messages, --max-queued-bytes, --max-all-queues-bytes, --queue-full)"
+        }
+        Limit::Will => {
+            "will too large, or all wills together, refused (--max-will-size, --max-all-wills-bytes)"
+        }
+        Limit::SlowReader => {
+            "does not read fast enough, QoS 0 messages to it are dropped (--max-out-buffer)"
+        }
+        Limit::NotReading => "does not read its answers, closed (--max-out-buffer)",
+        Limit::Retained => {
+            "no room for another retained message, delivered but not kept (--max-retained-messages, --max-retained-bytes)"
+        }
+        Limit::RetainedLookups => {
+            "retained messages asked for with too many filters at once, not sent (--max-subscriptions)"
+        }
     }
 }
 
@@ -106,21 +215,43 @@ pub(crate) fn raise_open_files() -> usize {
 mod tests {
     use super::*;
 
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
     #[test]
     fn a_dropped_permit_makes_room() {
-        let limits = Limits::new(2);
-        let first = limits.acquire().unwrap();
-        let _second = limits.acquire().unwrap();
-        assert!(limits.acquire().is_none());
+        let limits = Limits::new(2, 1);
+        let first = limits.acquire(HERE).unwrap();
+        let _second = limits.acquire(HERE).unwrap();
+        assert_eq!(limits.acquire(HERE).unwrap_err(), Full::Everywhere);
         drop(first);
-        let _third = limits.acquire().unwrap();
+        let _third = limits.acquire(HERE).unwrap();
         let expected = Counts {
             max: 2,
             open: 2,
             accepted: 3,
             refused: 1,
-            accept_errors: 0,
+            ..Counts::default()
         };
         assert_eq!(limits.counts(), expected);
+    }
+
+    #[test]
+    fn one_address_does_not_get_all() {
+        let limits = Limits::new(10, 2);
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        for (same, other) in [
+            (["192.0.2.1", "::ffff:192.0.2.1"], "192.0.2.2"),
+            (["2001:db8::1", "2001:db8::2:3"], "2001:db8:0:1::1"),
+        ] {
+            let first = limits.acquire(address(same[0])).unwrap();
+            let _second = limits.acquire(address(same[1])).unwrap();
+            assert_eq!(limits.acquire(address(same[0])).unwrap_err(), Full::Address);
+            limits.acquire(address(other)).unwrap();
+            drop(first);
+            limits.acquire(address(same[1])).unwrap();
+        }
+        assert_eq!(limits.counts().refused_address, 2);
+        assert_eq!(limits.counts().open, 0);
+        assert!(limits.by_address().is_empty());
     }
 }

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::limits::{Limits, Permit};
+use crate::limits::{Full, Limits, Permit};
 
 /// A connection that was accepted within the limit.
 #[derive(Debug)]
@@ -26,17 +27,25 @@ pub(crate) struct Listener {
     /// `mqtt` or `http`, for the log.
     name: &'static str,
     limits: Arc<Limits>,
+    /// After how much silence the system asks whether the peer is still there.
+    tcp_keep_alive: Option<Duration>,
     refusals: Throttle,
     errors: Throttle,
     backoff: Backoff,
 }
 
 impl Listener {
-    pub(crate) fn new(socket: TcpListener, name: &'static str, limits: Arc<Limits>) -> Self {
+    pub(crate) fn new(
+        socket: TcpListener,
+        name: &'static str,
+        limits: Arc<Limits>,
+        tcp_keep_alive: Option<Duration>,
+    ) -> Self {
         Self {
             socket,
             name,
             limits,
+            tcp_keep_alive,
             refusals: Throttle::default(),
             errors: Throttle::default(),
             backoff: Backoff::default(),
@@ -49,19 +58,19 @@ impl Listener {
             match self.socket.accept().await {
                 Ok((stream, peer)) => {
                     self.backoff = Backoff::default();
-                    let Some(permit) = self.limits.acquire() else {
-                        if let Some(count) = self.refusals.count(Instant::now()) {
-                            let max = self.limits.counts().max;
-                            warn!(
-                                "{}: refused {count} connection(s), the last from {peer}: all {max} are in use (--max-connections, or the limit of open files)",
-                                self.name
-                            );
+                    let permit = match self.limits.acquire(peer.ip()) {
+                        Ok(permit) => permit,
+                        Err(full) => {
+                            self.log_refusal(peer, full);
+                            continue;
                         }
-                        continue;
                     };
                     // Small packets both ways: waiting to fill a segment only costs latency.
                     // Fails only where the peer is gone already, which reading will show.
                     let _ = stream.set_nodelay(true);
+                    if let Some(idle) = self.tcp_keep_alive {
+                        let _ = keep_alive(&stream, idle);
+                    }
                     return Accepted {
                         stream,
                         peer,
@@ -83,6 +92,42 @@ impl Listener {
             }
         }
     }
+}
+
+impl Listener {
+    fn log_refusal(&mut self, peer: SocketAddr, full: Full) {
+        let Some(count) = self.refusals.count(Instant::now()) else {
+            return;
+        };
+        let name = self.name;
+        match full {
+            Full::Everywhere => {
+                let max = self.limits.counts().max;
+                warn!(
+                    "{name}: refused {count} connection(s), the last from {peer}: all {max} are in use (--max-connections, or the limit of open files)"
+                );
+            }
+            Full::Address => {
+                let max = self.limits.max_per_address();
+                warn!(
+                    "{name}: refused {count} connection(s), the last from {peer}: its address has {max} already (--max-connections-per-address)"
+                );
+            }
+        }
+    }
+}
+
+/// Has the system ask a peer that has been silent for `idle` whether it is still there, and end
+/// the connection if four questions, a quarter of that apart, are not answered. So even one
+/// without a keep alive of MQTT's own does not stay for ever when its peer has vanished.
+fn keep_alive(stream: &TcpStream, idle: Duration) -> io::Result<()> {
+    const PROBES: u32 = 4;
+    let interval = (idle / PROBES).max(Duration::from_secs(1));
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, idle)?;
+    sockopt::set_tcp_keepintvl(stream, interval)?;
+    sockopt::set_tcp_keepcnt(stream, PROBES)?;
+    Ok(())
 }
 
 /// A peer that gave up while it waited says nothing about the next one; what else fails

@@ -10,10 +10,13 @@
 mod cli;
 mod clock;
 mod demo;
+#[cfg(test)]
+mod docs;
 mod http;
 mod limits;
 mod listener;
 mod logging;
+mod memory;
 mod mqtt_driver;
 mod serve;
 mod shard;

@@ -67,8 +67,9 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
     let mut signals = Signals::new()?;
 
     let room = limits::raise_open_files();
-    let wanted = usize::try_from(arguments.max_connections).unwrap_or(usize::MAX);
-    let limits = Limits::new(wanted.min(room));
+    let wanted = usize::try_from(arguments.limits.max_connections).unwrap_or(usize::MAX);
+    let limits = Limits::new(wanted.min(room), arguments.limits.connections_per_address());
+    let tcp_keep_alive = Some(arguments.limits.tcp_keep_alive).filter(|idle| !idle.is_zero());
     if room < wanted {
         info!(
             "at most {room} connections at once, because of the system's limit of open files (ulimit -n)"
@@ -79,17 +80,17 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
     let (shard, mut shard_ended) = shard::spawn(clock, broker_options(arguments))?;
     let (end, ending) = watch::channel(false);
     tokio::spawn(accept_mqtt(
-        Listener::new(mqtt, "mqtt", Arc::clone(&limits)),
+        Listener::new(mqtt, "mqtt", Arc::clone(&limits), tcp_keep_alive),
         shard.clone(),
         ending.clone(),
     ));
     let website = Arc::new(Http::new(
         shard.clone(),
         Arc::clone(&limits),
-        arguments.connect_timeout,
+        arguments.limits.connect_timeout,
     ));
     let has_dashboard = website.has_dashboard();
-    tokio::spawn(website.serve(Listener::new(http, "http", limits), ending));
+    tokio::spawn(website.serve(Listener::new(http, "http", limits, tcp_keep_alive), ending));
     let demo = (arguments.demo > 0)
         .then(|| {
             demo::spawn(
@@ -100,6 +101,7 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
         })
         .transpose()?;
 
+    warn_if_open(&[mqtt_address, http_address]);
     announce(mqtt_address, http_address)?;
     if has_dashboard {
         info!(
@@ -160,19 +162,11 @@ async fn listen(
 }
 
 fn broker_options(arguments: &ServeArgs) -> BrokerOptions {
-    let mut options = BrokerOptions {
+    BrokerOptions {
+        limits: arguments.limits.broker(),
         seed: RandomState::new().hash_one("broker"),
         ..BrokerOptions::default()
-    };
-    options.limits.maximum_packet_size = arguments.max_packet_size;
-    options.limits.connect_timeout = arguments.connect_timeout;
-    // The listeners count and refuse, WebSockets and HTTP included.
-    options.limits.connections = usize::MAX;
-    // The largest message must fit, or it could be published and never delivered.
-    let packet = usize::try_from(arguments.max_packet_size).unwrap_or(usize::MAX);
-    options.limits.out_buffer_bytes = options.limits.out_buffer_bytes.max(packet);
-    options.limits.queue_bytes = options.limits.queue_bytes.max(packet.saturating_mul(2));
-    options
+    }
 }
 
 async fn accept_mqtt(
@@ -203,6 +197,21 @@ async fn accept_mqtt(
             }
             Err(error) => warn!(%peer, "cannot hand the socket over: {error}"),
         }
+    }
+}
+
+/// Nobody has to log in: whoever listens to more than this machine should know.
+fn warn_if_open(listening: &[SocketAddr]) {
+    let open: Vec<_> = listening
+        .iter()
+        .filter(|address| !address.ip().to_canonical().is_loopback())
+        .map(ToString::to_string)
+        .collect();
+    if !open.is_empty() {
+        warn!(
+            "listening on {}, and nobody has to log in: whoever reaches it can read and publish everything; see SECURITY.md",
+            open.join(" and ")
+        );
     }
 }
 

@@ -114,6 +114,7 @@ impl Shell {
                 | Output::Connected(..)
                 | Output::Persist(_)
                 | Output::Checkpointed(_)
+                | Output::Limited(_)
                 | Output::ToShard(..) => {}
             }
         }

@@ -6,10 +6,11 @@ use bytes::{Bytes, BytesMut};
 use mqtt::{Instant, Packet};
 
 use crate::acknowledge::Held;
+use crate::bites::Bites;
 use crate::connection::{Connection, Connections, Phase, Slot};
 use crate::input::{Conn, Decision, Input, Peer, StoreState};
 use crate::ledger::Ledger;
-use crate::limits::Limits;
+use crate::limits::{Limit, Limits};
 use crate::metrics::Metrics;
 use crate::options::BrokerOptions;
 use crate::outbox::SpareBuffers;
@@ -35,6 +36,7 @@ pub struct Broker {
     pub(crate) held: Held,
     pub(crate) ledger: Ledger,
     pub(crate) metrics: Metrics,
+    pub(crate) bites: Bites,
     pub(crate) wire: Wire,
     /// Wills to be published before this input is done with.
     pub(crate) due_wills: VecDeque<DueWill>,
@@ -75,6 +77,7 @@ impl Broker {
             held: Held::default(),
             ledger: Ledger::new(options.durable),
             metrics: Metrics::default(),
+            bites: Bites::default(),
             wire: Wire::default(),
             due_wills: VecDeque::new(),
             doomed: Vec::new(),
@@ -90,6 +93,7 @@ impl Broker {
 
     /// Takes in what has happened.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
+        self.bites.set_now(now);
         // Whatever comes finds the state that the time calls for, be the shell's timer late.
         self.handle_due(now);
         match input {
@@ -125,10 +129,14 @@ impl Broker {
                 Output::Connected(..)
                 | Output::Persist(_)
                 | Output::Checkpointed(_)
+                | Output::Limited(_)
                 | Output::ToShard(..)
                 | Output::Idle(_) => {}
             }
             return output;
+        }
+        if let Some(reached) = self.bites.pop() {
+            return Output::Limited(Box::new(reached));
         }
         match self.ledger.announce() {
             Some(lsn) => Output::Persist(lsn),
@@ -192,6 +200,7 @@ impl Broker {
             self.close(now, slot, CloseCause::ShuttingDown);
         } else if is_full {
             self.metrics.refused_connections_limit += 1;
+            self.bites.note(Limit::Connections, None);
             let cause = CloseCause::Limit {
                 reason_code: mqtt::ReasonCode::ServerBusy,
                 what: "as many connections as there may be",
@@ -223,6 +232,9 @@ impl Broker {
                     let has_room = waiting.early_bytes <= self.options.limits.early_bytes;
                     waiting.early.push(bytes);
                     if !has_room {
+                        self.metrics.refused_early_bytes += 1;
+                        self.bites
+                            .note(Limit::EarlyBytes, Some(&waiting.client_id.text));
                         let cause = CloseCause::Refused {
                             reason_code: mqtt::ReasonCode::QuotaExceeded,
                             what: "too much sent before CONNACK",

@@ -9,6 +9,7 @@ use mqtt::{
 use crate::broker::{Broker, violation};
 use crate::connection::{Link, Phase, Slot};
 use crate::input::Conn;
+use crate::limits::Limit;
 use crate::output::{CloseCause, CloseReason, Output};
 use crate::session::SessionId;
 use crate::shared::Standing;
@@ -50,7 +51,6 @@ impl Broker {
             self.wire.outputs.push_back(Output::Write(conn));
         }
         let phase = core::mem::replace(&mut connection.phase, Phase::Closing);
-        self.count(&cause);
         let client_id = match phase {
             Phase::AwaitingConnect | Phase::Closing => client_id.filter(|it| !it.is_empty()),
             Phase::Authenticating(waiting) => Some(waiting.client_id.text.detach()),
@@ -59,6 +59,7 @@ impl Broker {
                 self.detach(now, link.session, is_normal)
             }
         };
+        self.count(&cause, client_id.as_ref());
         self.set_deadline(slot, None);
         self.output_close(conn, CloseReason { client_id, cause });
     }
@@ -202,22 +203,31 @@ impl Broker {
         let cause = CloseCause::Limit { reason_code, what };
         // Who is answered several times before that is closed, and counted, once.
         if !core::mem::replace(&mut link.is_doomed, true) {
-            self.metrics.closed_not_reading += u64::from(written.is_ok());
+            if written.is_ok() {
+                self.metrics.closed_not_reading += 1;
+                let session = self.sessions.get(link.session);
+                let client = session.map(|session| &session.client_id);
+                self.bites.note(Limit::NotReading, client);
+            }
             self.doomed.push((slot, conn, cause));
         }
     }
 
-    fn count(&mut self, cause: &CloseCause) {
+    fn count(&mut self, cause: &CloseCause, client: Option<&Utf8String>) {
         let metrics = &mut self.metrics;
         match cause {
             CloseCause::Protocol(error) => {
                 metrics.protocol_errors += 1;
                 if error.reason_code() == ReasonCode::PacketTooLarge {
                     metrics.refused_packet_too_large += 1;
+                    self.bites.note(Limit::PacketSize, client);
                 }
             }
             CloseCause::Refused { .. } => metrics.connects_refused += 1,
-            CloseCause::ConnectTimeout => metrics.connect_timeouts += 1,
+            CloseCause::ConnectTimeout => {
+                metrics.connect_timeouts += 1;
+                self.bites.note(Limit::ConnectTimeout, None);
+            }
             CloseCause::KeepAliveTimeout => metrics.keep_alive_timeouts += 1,
             CloseCause::Disconnected(_)
             | CloseCause::TakenOver

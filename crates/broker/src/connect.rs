@@ -8,6 +8,7 @@ use mqtt::{ConnAck, Connect, Instant, Packet, ProtocolVersion, ReasonCode, Utf8S
 
 use crate::broker::Broker;
 use crate::connection::{Authenticating, ClientId, Link, Phase, Slot};
+use crate::limits::Limit;
 use crate::output::{CloseCause, ConnectedClient, Credentials, Output};
 use crate::session::SessionId;
 use crate::shared::Standing;
@@ -28,9 +29,9 @@ impl Broker {
             ));
         }
         if let Some(will) = &connect.will {
-            self.check_topic_name(&will.topic)
+            self.check_topic_name(&will.topic, Some(&connect.client_id))
                 .map_err(|what| refused(ReasonCode::TopicNameInvalid, what))?;
-            self.check_will_size(will)
+            self.check_will_size(&connect.client_id, will)
                 .map_err(|what| refused(ReasonCode::QuotaExceeded, what))?;
         }
         let client_id = self.client_id(&connect)?;
@@ -69,6 +70,7 @@ impl Broker {
         let existing = self.sessions.find(&client_id.text);
         if existing.is_none() && self.sessions.len() >= self.limits().sessions {
             self.metrics.refused_sessions_limit += 1;
+            self.bites.note(Limit::Sessions, Some(&client_id.text));
             return Err(refused(
                 ReasonCode::QuotaExceeded,
                 "as many sessions as there may be",

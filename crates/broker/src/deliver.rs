@@ -3,7 +3,7 @@
 use mqtt::{Instant, Packet, PubRel, QoS, ReasonCode, TemplatePatch};
 
 use crate::broker::Broker;
-use crate::limits::QueueFull;
+use crate::limits::{Limit, QueueFull};
 use crate::message::{Delivery, Routed};
 use crate::outgoing::{Origin, Queued, Stage};
 use crate::output::{CloseCause, Output};
@@ -64,6 +64,7 @@ impl Broker {
             return match origin {
                 Origin::Live | Origin::Shared(_) => {
                     self.metrics.dropped_slow += 1;
+                    self.bites.note(Limit::SlowReader, Some(&session.client_id));
                     false
                 }
                 Origin::Retained => self.enqueue(now, id, routed, delivery, origin),
@@ -149,7 +150,7 @@ impl Broker {
             return false;
         };
         let slot = session.slot;
-        let outgoing = session.outgoing_mut();
+        let (client_id, outgoing) = session.named_outgoing_mut();
         let queued = Queued {
             message: routed.keep(now),
             delivery,
@@ -177,9 +178,11 @@ impl Broker {
                 self.metrics.dropped_expired += 1;
             } else if queued.delivery.qos == QoS::AtMostOnce {
                 self.metrics.dropped_slow += 1;
+                self.bites.note(Limit::SlowReader, Some(client_id));
                 break;
             } else {
                 self.metrics.dropped_queue_full += 1;
+                self.bites.note(Limit::Queue, Some(client_id));
                 is_full = true;
                 // What is retained can be asked for again: it takes nothing's place.
                 let makes_room = limits.queue_full == QueueFull::DropOldest

@@ -68,6 +68,7 @@
 //! - A server that shuts down publishes no wills.
 
 mod acknowledge;
+mod bites;
 mod broker;
 mod close;
 mod connect;
@@ -100,9 +101,10 @@ mod will;
 #[cfg(test)]
 mod tests;
 
+pub use bites::LimitReached;
 pub use broker::Broker;
 pub use input::{Conn, Decision, Input, Peer, StoreState, Transport};
-pub use limits::{Limits, QueueFull};
+pub use limits::{Limit, Limits, QueueFull};
 pub use metrics::Metrics;
 pub use options::BrokerOptions;
 pub use output::{

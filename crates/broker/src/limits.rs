@@ -69,6 +69,40 @@ pub struct Limits {
     pub session_expiry_interval: u32,
 }
 
+/// Which of the [`Limits`] was reached, for the log.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// [`Limits::connections`].
+    Connections,
+    /// [`Limits::sessions`].
+    Sessions,
+    /// [`Limits::connect_timeout`].
+    ConnectTimeout,
+    /// [`Limits::early_bytes`].
+    EarlyBytes,
+    /// [`Limits::maximum_packet_size`].
+    PacketSize,
+    /// [`Limits::receive_maximum`].
+    ReceiveMaximum,
+    /// [`Limits::topic_bytes`] or [`Limits::topic_levels`].
+    Topic,
+    /// [`Limits::subscriptions_per_client`], [`Limits::subscription_bytes_per_client`] or
+    /// [`Limits::all_subscriptions_bytes`].
+    Subscriptions,
+    /// [`Limits::queue_messages`], [`Limits::queue_bytes`] or [`Limits::all_queues_bytes`].
+    Queue,
+    /// [`Limits::will_bytes`] or [`Limits::all_wills_bytes`].
+    Will,
+    /// [`Limits::out_buffer_bytes`]: `QoS` 0 messages are dropped.
+    SlowReader,
+    /// [`Limits::out_buffer_bytes`]: a client that does not read is closed.
+    NotReading,
+    /// [`Limits::retained_messages`] or [`Limits::retained_bytes`].
+    Retained,
+    /// [`Limits::subscriptions_per_client`], for retained messages that are looked for.
+    RetainedLookups,
+}
+
 /// What happens to a `QoS` 1 or 2 message that its client's queue has no room for.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum QueueFull {

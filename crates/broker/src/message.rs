@@ -190,6 +190,14 @@ impl Routed {
         cost(self.publish())
     }
 
+    /// Who published it.
+    pub(crate) fn publisher(&self) -> &Utf8String {
+        match &self.source {
+            Source::Fresh { publisher, .. } => publisher,
+            Source::Kept(message) => &message.publisher,
+        }
+    }
+
     /// A copy to keep: the same for all who ask.
     pub(crate) fn keep(&mut self, now: Instant) -> Arc<Message> {
         match &self.source {

@@ -71,6 +71,8 @@ pub struct Metrics {
     pub refused_connections_limit: u64,
     /// CONNECTs refused by [`Limits::sessions`](crate::Limits::sessions).
     pub refused_sessions_limit: u64,
+    /// Connections closed because of too much sent before CONNACK.
+    pub refused_early_bytes: u64,
     /// Packets that were larger than the client may send.
     pub refused_packet_too_large: u64,
     /// Connections closed because the client had too many messages unacknowledged.

@@ -5,6 +5,7 @@ use core::fmt;
 use bytes::Bytes;
 use mqtt::{Instant, ProtocolError, ProtocolVersion, ReasonCode, Utf8String};
 
+use crate::bites::LimitReached;
 use crate::input::{Conn, Peer};
 
 /// The place of a record in the order of all records, from 1 on, without gaps.
@@ -45,6 +46,8 @@ pub enum Output {
     /// All records before this one are no longer needed: a copy of all that matters, which
     /// begins here, is durable. See [`Broker::checkpoint`](crate::Broker::checkpoint).
     Checkpointed(Lsn),
+    /// A limit was reached: for the log. Comes at most once in five seconds for each limit.
+    Limited(Box<LimitReached>),
     /// For another shard.
     ToShard(ShardId, ShardMessage),
     /// Nothing more to do until some input, or until this time, at which

@@ -3,12 +3,12 @@
 
 use mqtt::{
     Instant, Packet, PacketId, ProtocolVersion, PubAck, PubComp, PubRec, PubRel, Publish, QoS,
-    ReasonCode, TopicName,
+    ReasonCode, TopicName, Utf8String,
 };
 
 use crate::broker::{Broker, violation};
 use crate::connection::{Link, Slot};
-use crate::limits::Limits;
+use crate::limits::{Limit, Limits};
 use crate::message::Routed;
 use crate::outgoing::Acknowledged;
 use crate::output::CloseCause;
@@ -94,6 +94,8 @@ impl Broker {
             return Ok(());
         }
         self.metrics.refused_receive_maximum += 1;
+        let client = self.sessions.get(id).map(|session| &session.client_id);
+        self.bites.note(Limit::ReceiveMaximum, client);
         Err(violation(
             ReasonCode::ReceiveMaximumExceeded,
             "more unacknowledged messages than Receive Maximum [MQTT-3.3.4-7]",
@@ -105,14 +107,14 @@ impl Broker {
     /// Topics that start with `$` are the server's own: what clients publish there is
     /// refused, in version 3.1.1 (which has no word for it) acknowledged and dropped.
     fn accept(&mut self, now: Instant, id: SessionId, publish: Publish) -> ReasonCode {
-        let topic = publish.topic.as_ref().map_or("", TopicName::as_str);
-        if self.check_topic_name(topic).is_err() {
-            return ReasonCode::TopicNameInvalid;
-        }
         let Some(session) = self.sessions.get(id) else {
             return ReasonCode::UnspecifiedError;
         };
         let client_id = session.client_id.clone();
+        let topic = publish.topic.as_ref().map_or("", TopicName::as_str);
+        if self.check_topic_name(topic, Some(&client_id)).is_err() {
+            return ReasonCode::TopicNameInvalid;
+        }
         if self.ledger.is_kept() && (publish.qos != QoS::AtMostOnce || publish.retain) {
             self.ledger
                 .record(|out| record::put_accepted(out, &client_id, now, &publish));
@@ -126,7 +128,11 @@ impl Broker {
     }
 
     /// Whether clients may publish to `topic`; otherwise why not, and that is counted.
-    pub(crate) fn check_topic_name(&mut self, topic: &str) -> Result<(), &'static str> {
+    pub(crate) fn check_topic_name(
+        &mut self,
+        topic: &str,
+        client: Option<&Utf8String>,
+    ) -> Result<(), &'static str> {
         let what = if topic.starts_with('$') {
             "topics that start with $ are the server's own"
         } else if topic.len() > self.limits().topic_bytes {
@@ -137,6 +143,7 @@ impl Broker {
             return Ok(());
         };
         self.metrics.refused_topic_name += 1;
+        self.bites.note(Limit::Topic, client);
         Err(what)
     }
 

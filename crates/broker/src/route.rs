@@ -3,6 +3,7 @@
 use mqtt::{Instant, QoS};
 
 use crate::broker::Broker;
+use crate::limits::Limit;
 use crate::message::{Delivery, Identifiers, Routed};
 use crate::outgoing::Origin;
 use crate::retained::Outcome;
@@ -58,7 +59,10 @@ impl Broker {
         } else {
             match self.retained.set(routed.keep(now), &mut self.timers) {
                 Outcome::Stored => {}
-                Outcome::NoRoom => self.metrics.refused_retained_limit += 1,
+                Outcome::NoRoom => {
+                    self.metrics.refused_retained_limit += 1;
+                    self.bites.note(Limit::Retained, Some(routed.publisher()));
+                }
             }
         }
         self.retained.count(&mut self.metrics);

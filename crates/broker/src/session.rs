@@ -82,9 +82,16 @@ impl SessionId {
 impl Session {
     /// What is to be sent: from now on there is something.
     pub(crate) fn outgoing_mut(&mut self) -> &mut Outgoing {
+        self.named_outgoing_mut().1
+    }
+
+    /// The same, and who it is to be sent to.
+    pub(crate) fn named_outgoing_mut(&mut self) -> (&Utf8String, &mut Outgoing) {
         let last_packet_id = self.last_packet_id;
-        self.outgoing
-            .get_or_insert_with(|| Box::new(Outgoing::following(last_packet_id)))
+        let outgoing = self
+            .outgoing
+            .get_or_insert_with(|| Box::new(Outgoing::following(last_packet_id)));
+        (&self.client_id, outgoing)
     }
 
     /// Gives back the memory of what is to be sent, if that is nothing.

@@ -8,6 +8,7 @@ use mqtt::{
 
 use crate::broker::{Broker, violation};
 use crate::connection::Slot;
+use crate::limits::Limit;
 use crate::message::{Delivery, Routed};
 use crate::outgoing::Origin;
 use crate::output::CloseCause;
@@ -67,6 +68,8 @@ impl Broker {
                 has_room = self.send_retained(now, id, subscription, identifier);
             } else {
                 self.metrics.retained_not_looked_for += 1;
+                let client = self.sessions.get(id).map(|session| &session.client_id);
+                self.bites.note(Limit::RetainedLookups, client);
             }
         }
         Ok(())
@@ -80,7 +83,7 @@ impl Broker {
         identifier: Option<SubscriptionIdentifier>,
     ) -> Result<bool, ReasonCode> {
         let filter = &subscription.topic_filter;
-        self.check_topic_filter(filter)?;
+        self.check_topic_filter(id, filter)?;
         let subscriber = Subscriber::new(id, subscription, identifier);
         let is_new = match filter.shared() {
             Some((name, proper)) => self.join(id, (name, proper), subscriber, cost(filter)),
@@ -88,6 +91,8 @@ impl Broker {
         };
         let Some(is_new) = is_new else {
             self.metrics.refused_subscriptions_limit += 1;
+            let client = self.sessions.get(id).map(|session| &session.client_id);
+            self.bites.note(Limit::Subscriptions, client);
             return Err(ReasonCode::QuotaExceeded);
         };
         if is_new && let Some(session) = self.sessions.get_mut(id) {
@@ -153,7 +158,11 @@ impl Broker {
         }) && all_bytes <= limits.all_subscriptions_bytes as u64
     }
 
-    fn check_topic_filter(&mut self, filter: &TopicFilter) -> Result<(), ReasonCode> {
+    fn check_topic_filter(
+        &mut self,
+        id: SessionId,
+        filter: &TopicFilter,
+    ) -> Result<(), ReasonCode> {
         let reason_code =
             if filter.len() > self.limits().topic_bytes || !self.has_few_levels(filter) {
                 ReasonCode::TopicFilterInvalid
@@ -161,6 +170,8 @@ impl Broker {
                 return Ok(());
             };
         self.metrics.refused_topic_filter += 1;
+        let client = self.sessions.get(id).map(|session| &session.client_id);
+        self.bites.note(Limit::Topic, client);
         Err(reason_code)
     }
 

@@ -7,6 +7,7 @@ use mqtt::packet::{PublishProperties, WillProperties};
 use mqtt::{Instant, Publish, Utf8String, Will};
 
 use crate::broker::Broker;
+use crate::limits::Limit;
 use crate::message::Routed;
 use crate::session::SessionId;
 use crate::timers::Timer;
@@ -68,7 +69,11 @@ impl Broker {
     /// Whether there is room for a client's will; otherwise why not, and that is counted.
     /// What the client's earlier will takes is not taken off: whoever sends the same again
     /// needs room for both for a moment.
-    pub(crate) fn check_will_size(&mut self, will: &Will) -> Result<(), &'static str> {
+    pub(crate) fn check_will_size(
+        &mut self,
+        client: &Utf8String,
+        will: &Will,
+    ) -> Result<(), &'static str> {
         let limits = &self.options.limits;
         let cost = cost(will);
         let what = if cost > limits.will_bytes {
@@ -79,6 +84,7 @@ impl Broker {
             return Ok(());
         };
         self.metrics.refused_will_limit += 1;
+        self.bites.note(Limit::Will, Some(client));
         Err(what)
     }
 

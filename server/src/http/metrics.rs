@@ -32,6 +32,11 @@ pub(super) fn render(shard: &Snapshot, listeners: Counts) -> String {
         listeners.refused,
     );
     page.counter(
+        "connections_refused_address_total",
+        "TCP connections closed at once: too many were open from their address",
+        listeners.refused_address,
+    );
+    page.counter(
         "accept_errors_total",
         "Times that the system would not give a connection",
         listeners.accept_errors,
@@ -55,6 +60,18 @@ pub(super) fn render(shard: &Snapshot, listeners: Counts) -> String {
     );
     page.gauge("mqtt_subscriptions", "Subscriptions", m.subscriptions);
     page.gauge(
+        "mqtt_subscription_bytes",
+        "Bytes of subscriptions",
+        m.subscription_bytes,
+    );
+    page.gauge(
+        "mqtt_unwritten_bytes",
+        "Bytes that wait to be written to connections",
+        m.unwritten_bytes,
+    );
+    page.gauge("mqtt_wills", "Wills of sessions", m.wills);
+    page.gauge("mqtt_will_bytes", "Bytes of wills", m.will_bytes);
+    page.gauge(
         "mqtt_retained_messages",
         "Retained messages",
         m.retained_messages,
@@ -75,6 +92,11 @@ pub(super) fn render(shard: &Snapshot, listeners: Counts) -> String {
         m.queued_bytes,
     );
 
+    page.counter(
+        "mqtt_connections_total",
+        "MQTT connections opened",
+        m.connections_opened,
+    );
     page.counter(
         "mqtt_connects_accepted_total",
         "CONNECT packets accepted",
@@ -157,11 +179,14 @@ pub(super) fn render(shard: &Snapshot, listeners: Counts) -> String {
     for (limit, value) in [
         ("connections", m.refused_connections_limit),
         ("sessions", m.refused_sessions_limit),
+        ("early_bytes", m.refused_early_bytes),
         ("packet_size", m.refused_packet_too_large),
         ("receive_maximum", m.refused_receive_maximum),
         ("topic_name", m.refused_topic_name),
         ("topic_filter", m.refused_topic_filter),
         ("subscriptions", m.refused_subscriptions_limit),
+        ("retained_lookups", m.retained_not_looked_for),
+        ("will", m.refused_will_limit),
         ("retained", m.refused_retained_limit),
         ("not_reading", m.closed_not_reading),
         ("queue_full", m.closed_queue_full),
@@ -220,6 +245,14 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn everything_that_the_broker_counts_is_shown() {
+        let page = include_str!("metrics.rs");
+        for name in crate::docs::field_names(&broker::Metrics::default()) {
+            assert!(page.contains(&format!("m.{name}")), "{name} is not shown");
+        }
+    }
 
     #[test]
     fn every_line_is_a_comment_or_a_sample_of_a_declared_family() {

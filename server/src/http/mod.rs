@@ -182,6 +182,15 @@ impl Http {
     }
 }
 
+/// `/metrics` of a server that has done nothing yet.
+#[cfg(test)]
+pub(crate) fn metrics_page() -> String {
+    metrics::render(
+        &shard::Snapshot::default(),
+        crate::limits::Counts::default(),
+    )
+}
+
 fn reads(method: &Method) -> bool {
     method == Method::GET || method == Method::HEAD
 }

@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use broker::{Broker, BrokerOptions, CloseReason, Conn, ConnectedClient, Input, Output, Peer};
+use broker::{
+    Broker, BrokerOptions, CloseReason, Conn, ConnectedClient, Input, LimitReached, Output, Peer,
+};
 use bytes::BytesMut;
 use mqtt::Instant;
 use tokio::sync::Notify;
@@ -18,6 +20,7 @@ use super::Snapshot;
 use super::auth::Authenticator;
 use super::connection::Connection;
 use crate::clock::Clock;
+use crate::limits;
 use crate::listener::{Budget, Spending};
 
 pub(super) struct Core {
@@ -155,6 +158,7 @@ impl Core {
                     broker.handle_input(self.clock.now(), Input::Persisted(lsn));
                 }
                 Output::Checkpointed(_) => {}
+                Output::Limited(reached) => log_limit(&reached),
                 Output::ToShard(_, message) => match message {},
                 Output::Idle(due) => {
                     self.timer.set(due);
@@ -259,6 +263,21 @@ impl Timer {
             self.due.set(Some(due));
             self.changed.notify_one();
         }
+    }
+}
+
+/// Not withheld like other warnings: the broker tells each limit once in five seconds.
+fn log_limit(reached: &LimitReached) {
+    let LimitReached {
+        limit,
+        client_id,
+        count,
+    } = reached;
+    let what = limits::describe(*limit);
+    if let Some(client_id) = client_id {
+        warn!("limit reached {count} time(s), the last by client {client_id:?}: {what}");
+    } else {
+        warn!("limit reached {count} time(s): {what}");
     }
 }
 

@@ -62,7 +62,7 @@ pub(crate) enum Transport {
 }
 
 /// What the shard counts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Snapshot {
     pub(crate) broker: broker::Metrics,
     pub(crate) websocket_faults: u64,

@@ -48,7 +48,7 @@ fn a_large_message_arrives_whole() {
     let mut websocket = Peer::connected_by_websocket(&server, "websocket");
     websocket.subscribe("large", QoS::AtLeastOnce);
     peer.subscribe("large", QoS::AtLeastOnce);
-    let payload: Bytes = (0..1_048_576_u32)
+    let payload: Bytes = (0..1_048_000_u32)
         .map(|i| u8::try_from(i % 251).unwrap())
         .collect();
     for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {

@@ -238,7 +238,7 @@ impl World {
                     }
                 }
                 Output::Authenticate(conn, _) => self.asked.push(conn),
-                Output::Connected(..) | Output::Checkpointed(_) => {}
+                Output::Connected(..) | Output::Checkpointed(_) | Output::Limited(_) => {}
                 Output::Persist(_) => {
                     let mut taken = BytesMut::new();
                     self.broker.take_journal(&mut taken);

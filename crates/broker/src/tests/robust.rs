@@ -245,6 +245,7 @@ impl Shell {
                 | Output::Authenticate(..)
                 | Output::Connected(..)
                 | Output::Checkpointed(_)
+                | Output::Limited(_)
                 | Output::ToShard(..) => {}
             }
             self.outputs.push(output);

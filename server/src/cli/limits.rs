@@ -1,0 +1,324 @@
+//! The limits that can be set: each a flag and a variable, each told in docs/limits.md.
+
+use std::time::Duration;
+
+use broker::QueueFull;
+use clap::Args;
+
+use super::{parse_duration, parse_timeout};
+use crate::memory;
+
+/// What bounds the server, in the order of docs/limits.md.
+// Printed by `--help` as they are: no backticks.
+#[allow(clippy::doc_markdown)]
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct LimitArgs {
+    /// The most memory that the broker's lists may take together; above it new messages are
+    /// refused. Half of what the machine, or the container, has if not given.
+    #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_MEMORY", value_parser = parse_memory)]
+    pub(crate) max_memory: Option<usize>,
+
+    /// How many connections may be open at once, MQTT and HTTP together.
+    #[arg(long, value_name = "N", env = "BEACONRY_MAX_CONNECTIONS", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_connections: u32,
+
+    /// How many of them from one address; 0: as many as there may be. For IPv6 the first 64 bits
+    /// count as the address. Connections from this machine are not counted.
+    #[arg(
+        long,
+        value_name = "N",
+        env = "BEACONRY_MAX_CONNECTIONS_PER_ADDRESS",
+        default_value_t = 1_000
+    )]
+    pub(crate) max_connections_per_address: u32,
+
+    /// After how much silence the system asks a peer whether it is still there; 0: never.
+    #[arg(long, value_name = "TIME", env = "BEACONRY_TCP_KEEP_ALIVE", default_value = "60s", value_parser = parse_keep_alive)]
+    pub(crate) tcp_keep_alive: Duration,
+
+    /// How long a new connection may take until it has said who it is (CONNECT, or its HTTP
+    /// request).
+    #[arg(long, value_name = "TIME", env = "BEACONRY_CONNECT_TIMEOUT", default_value = "10s", value_parser = parse_timeout)]
+    pub(crate) connect_timeout: Duration,
+
+    /// The largest MQTT packet that a client may send, for example 512KiB or 8MiB.
+    #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_PACKET_SIZE", default_value = "1MiB", value_parser = parse_packet_size)]
+    pub(crate) max_packet_size: u32,
+
+    /// Bytes that a client may send behind its CONNECT before it is answered.
+    #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_EARLY_BYTES", default_value = "64KiB", value_parser = parse_size)]
+    pub(crate) max_early_bytes: usize,
+
+    /// The longest topic name or filter, in bytes.
+    #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_TOPIC_LENGTH", default_value = "16KiB", value_parser = parse_size)]
+    pub(crate) max_topic_length: usize,
+
+    /// The most levels of a topic name or filter.
+    #[arg(
+        long,
+        value_name = "N",
+        env = "BEACONRY_MAX_TOPIC_LEVELS",
+        default_value_t = 128
+    )]
+    pub(crate) max_topic_levels: usize,
+
+    /// The highest topic alias that a client may use.
+    #[arg(
+        long,
+        value_name = "N",
+        env = "BEACONRY_MAX_TOPIC_ALIAS",
+        default_value_t = 16
+    )]
+    pub(crate) max_topic_alias: u16,
+
+    /// How many sessions there may be, with and without a connection.
+    #[arg(
+        long,
+        value_name = "N",
+        env = "BEACONRY_MAX_SESSIONS",
+        default_value_t = 200_000
+    )]
+    pub(crate) max_sessions: usize,
+
+    /// The longest that a session outlives its connection, for example 12h or 30d, or never (to
+    /// end).
+    #[arg(long, value_name = "TIME", env = "BEACONRY_MAX_SESSION_EXPIRY", default_value = "never", value_parser = parse_expiry)]
+    pub(crate) max_session_expiry: u32,
+
+    /// The largest will, with its properties.
+    #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_WILL_SIZE", default_value = "128KiB", value_parser = parse_size)]
+    pub(crate) max_will_size: usize,
+
+    /// All wills together. A thirty-second of the memory if not given.
+    #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_ALL_WILLS_BYTES", value_parser = parse_size)]
+    pub(crate) max_all_wills_bytes: Option<usize>,
+
+    /// How many subscriptions a client may have.
+    #[arg(
+        long,
+        value_name = "N",
+        env = "BEACONRY_MAX_SUBSCRIPTIONS",
+        default_value_t = 10_000
+    )]
+    pub(crate) max_subscriptions: usize,
+
+    /// The same in bytes.
+    #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_SUBSCRIPTION_BYTES", default_value = "8MiB", value_parser = parse_size)]
+    pub(crate) max_subscription_bytes: usize,
+
+    /// The same over all clients. An eighth of the memory if not given.
+    #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_ALL_SUBSCRIPTIONS_BYTES", value_parser = parse_size)]
+    pub(crate) max_all_subscriptions_bytes: Option<usize>,
+
+    /// How many QoS 1 and 2 messages a client may send before they are acknowledged (Receive
+    /// Maximum).
+    #[arg(long, value_name = "N", env = "BEACONRY_RECEIVE_MAXIMUM", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) receive_maximum: u16,
+
+    /// How many QoS 1 and 2 messages are sent to a client before it acknowledges them.
+    #[arg(long, value_name = "N", env = "BEACONRY_INFLIGHT_WINDOW", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) inflight_window: u16,
+
+    /// How many QoS 1 and 2 messages wait for a client, present or absent.
+    #[arg(
+        long,
+        value_name = "N",
+        env = "BEACONRY_MAX_QUEUED_MESSAGES",
+        default_value_t = 10_000
+    )]
+    pub(crate) max_queued_messages: usize,
+
+    /// The same in bytes.
+    #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_QUEUED_BYTES", default_value = "16MiB", value_parser = parse_size)]
+    pub(crate) max_queued_bytes: usize,
+
+    /// The same over all clients. A quarter of the memory if not given.
+    #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_ALL_QUEUES_BYTES", value_parser = parse_size)]
+    pub(crate) max_all_queues_bytes: Option<usize>,
+
+    /// What happens to a message for which there is no room: it is dropped and its client
+    /// disconnected, it is dropped (drop-newest), or older ones are (drop-oldest).
+    #[arg(long, value_name = "POLICY", env = "BEACONRY_QUEUE_FULL", default_value = "disconnect", value_parser = parse_queue_full)]
+    pub(crate) queue_full: QueueFull,
+
+    /// Bytes that wait to be written to a client, before QoS 0 messages to it are dropped.
+    #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_OUT_BUFFER", default_value = "1MiB", value_parser = parse_size)]
+    pub(crate) max_out_buffer: usize,
+
+    /// How many retained messages there may be.
+    #[arg(
+        long,
+        value_name = "N",
+        env = "BEACONRY_MAX_RETAINED_MESSAGES",
+        default_value_t = 1_000_000
+    )]
+    pub(crate) max_retained_messages: usize,
+
+    /// The same in bytes. A quarter of the memory if not given.
+    #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_RETAINED_BYTES", value_parser = parse_size)]
+    pub(crate) max_retained_bytes: Option<usize>,
+}
+
+impl LimitArgs {
+    /// How many connections one address may have.
+    pub(crate) fn connections_per_address(&self) -> usize {
+        match usize::try_from(self.max_connections_per_address) {
+            Ok(0) | Err(_) => usize::MAX,
+            Ok(number) => number,
+        }
+    }
+
+    /// The most memory, in bytes: as given, or half of what there is.
+    pub(crate) fn memory(&self) -> usize {
+        self.max_memory.unwrap_or_else(|| memory::available() / 2)
+    }
+
+    /// The broker's limits.
+    pub(crate) fn broker(&self) -> broker::Limits {
+        let memory = self.memory();
+        let packet = usize::try_from(self.max_packet_size).unwrap_or(usize::MAX);
+        broker::Limits {
+            // The listeners count and refuse, WebSockets and HTTP included.
+            connections: usize::MAX,
+            sessions: self.max_sessions,
+            connect_timeout: self.connect_timeout,
+            early_bytes: self.max_early_bytes,
+            maximum_packet_size: self.max_packet_size,
+            receive_maximum: self.receive_maximum,
+            topic_alias_maximum: self.max_topic_alias,
+            topic_bytes: self.max_topic_length,
+            topic_levels: self.max_topic_levels,
+            subscriptions_per_client: self.max_subscriptions,
+            subscription_bytes_per_client: self.max_subscription_bytes,
+            all_subscriptions_bytes: self.max_all_subscriptions_bytes.unwrap_or(memory / 8),
+            inflight_window: self.inflight_window,
+            queue_messages: self.max_queued_messages,
+            // The largest message must fit, or it could be published and never delivered.
+            queue_bytes: self.max_queued_bytes.max(packet.saturating_mul(2)),
+            all_queues_bytes: self.max_all_queues_bytes.unwrap_or(memory / 4),
+            queue_full: self.queue_full,
+            will_bytes: self.max_will_size,
+            all_wills_bytes: self.max_all_wills_bytes.unwrap_or(memory / 32),
+            out_buffer_bytes: self.max_out_buffer.max(packet),
+            retained_messages: self.max_retained_messages,
+            retained_bytes: self.max_retained_bytes.unwrap_or(memory / 4),
+            session_expiry_interval: self.max_session_expiry,
+        }
+    }
+}
+
+/// Zero: never.
+fn parse_keep_alive(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    // What the system can count.
+    parse_duration(text, Duration::from_secs(1), Duration::from_hours(9))
+}
+
+fn parse_queue_full(text: &str) -> Result<QueueFull, String> {
+    match text {
+        "disconnect" => Ok(QueueFull::Disconnect),
+        "drop-newest" => Ok(QueueFull::DropNewest),
+        "drop-oldest" => Ok(QueueFull::DropOldest),
+        _ => Err("expected disconnect, drop-newest or drop-oldest".to_owned()),
+    }
+}
+
+/// Seconds; `u32::MAX` for ever.
+fn parse_expiry(text: &str) -> Result<u32, String> {
+    const MOST: Duration = Duration::from_hours(24 * 365 * 100);
+    if text == "never" {
+        return Ok(u32::MAX);
+    }
+    let days = text.strip_suffix('d').and_then(|days| days.parse().ok());
+    let time = match days {
+        Some(days) => Duration::from_hours(24).saturating_mul(days),
+        None => parse_duration(text, Duration::ZERO, MOST)
+            .map_err(|_| "expected a time such as 90m, 12h or 30d, or never".to_owned())?,
+    };
+    Ok(u32::try_from(time.as_secs()).unwrap_or(u32::MAX))
+}
+
+/// Less would not even hold what the smallest of brokers keeps.
+fn parse_memory(text: &str) -> Result<usize, String> {
+    const LEAST: usize = 16 << 20;
+    let size = parse_size(text)?;
+    if size < LEAST {
+        return Err("expected at least 16MiB".to_owned());
+    }
+    Ok(size)
+}
+
+fn parse_size(text: &str) -> Result<usize, String> {
+    const UNITS: [(&str, u64); 7] = [
+        ("", 1),
+        ("kB", 1_000),
+        ("KiB", 1 << 10),
+        ("MB", 1_000_000),
+        ("MiB", 1 << 20),
+        ("GB", 1_000_000_000),
+        ("GiB", 1 << 30),
+    ];
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = UNITS
+        .iter()
+        .find(|(name, _)| *name == &text[digits.len()..]);
+    unit.zip(digits.parse::<u64>().ok())
+        .and_then(|((_, unit), number)| number.checked_mul(*unit))
+        .and_then(|size| usize::try_from(size).ok())
+        .ok_or_else(|| "expected a size such as 65536, 512KiB or 4MiB".to_owned())
+}
+
+fn parse_packet_size(text: &str) -> Result<u32, String> {
+    /// A remaining length of four bytes, and its fixed header `[MQTT-1.5.5-1]`.
+    const MOST: usize = 268_435_455 + 5;
+    /// CONNECT with a client id of the 23 bytes that every server must take `[MQTT-3.1.3-5]`
+    /// and the fields round it fit; below, nobody could connect.
+    const LEAST: usize = 64;
+    let size = parse_size(text)?;
+    u32::try_from(size)
+        .ok()
+        .filter(|_| (LEAST..=MOST).contains(&size))
+        .ok_or_else(|| {
+            format!("expected between {LEAST} bytes and 256MiB, the most that MQTT can carry")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units_and_bounds() {
+        assert_eq!(parse_packet_size("65536"), Ok(65_536));
+        assert_eq!(parse_packet_size("4MiB"), Ok(4 << 20));
+        assert_eq!(parse_packet_size("1MB"), Ok(1_000_000));
+        assert_eq!(parse_packet_size("256MiB"), Ok(256 << 20));
+        assert_eq!(parse_size("3GiB"), Ok(3 << 30));
+        for bad in [
+            "",
+            "0",
+            "10",
+            "1GiB",
+            "300MB",
+            "-1",
+            "99999999999999999999MiB",
+        ] {
+            assert!(parse_packet_size(bad).is_err(), "{bad}");
+        }
+        assert!(parse_memory("1MiB").is_err());
+    }
+
+    #[test]
+    fn expiries_have_days_and_may_be_never() {
+        assert_eq!(parse_expiry("never"), Ok(u32::MAX));
+        assert_eq!(parse_expiry("30d"), Ok(30 * 86_400));
+        assert_eq!(parse_expiry("12h"), Ok(12 * 3_600));
+        assert_eq!(parse_expiry("0"), Ok(0));
+        for bad in ["", "d", "-1d", "x", "1w"] {
+            assert!(parse_expiry(bad).is_err(), "{bad}");
+        }
+    }
+}
