@@ -394,7 +394,8 @@ impl Inner {
 
 fn write_all(client: &mut Client, socket: &Socket) {
     let mut out = BytesMut::new();
-    if client.poll_transmit(&mut out) {
+    client.poll_transmit(&mut out);
+    if !out.is_empty() {
         socket.write(&out);
     }
 }

@@ -272,6 +272,11 @@ impl Broker {
         match packet {
             Packet::Connect(connect) => {
                 let client_id = connect.client_id.clone();
+                if let Some(connection) = self.connections.get_mut(slot)
+                    && let Some(limit) = connect.properties.maximum_packet_size
+                {
+                    connection.maximum_packet_size = limit;
+                }
                 if let Err(cause) = self.connect(now, slot, connect) {
                     self.close_named(now, slot, Some(client_id), cause);
                 }

@@ -38,6 +38,7 @@ impl Broker {
         let last_word = match &connection.phase {
             Phase::AwaitingConnect | Phase::Authenticating(_) => {
                 refusal(connection.decoder.version(), &cause)
+                    .map(|(packet, version)| (packet, version, connection.maximum_packet_size))
             }
             Phase::Connected(link) => farewell(link, &cause),
             Phase::Closing => return,
@@ -243,7 +244,7 @@ impl Broker {
 fn refusal(
     version: Option<ProtocolVersion>,
     cause: &CloseCause,
-) -> Option<(Packet, ProtocolVersion, u32)> {
+) -> Option<(Packet, ProtocolVersion)> {
     let (version, reason_code, what) = match cause {
         CloseCause::Refused { reason_code, what } => (version?, *reason_code, Some(*what)),
         CloseCause::Protocol(ProtocolError::Decode(error)) => match (&error.kind, version) {
@@ -270,7 +271,7 @@ fn refusal(
     };
     let mut connack = ConnAck::new(false, reason_code);
     connack.properties.reason_string = what.and_then(|what| Utf8String::try_from(what).ok());
-    Some((Packet::ConnAck(connack), version, u32::MAX))
+    Some((Packet::ConnAck(connack), version))
 }
 
 /// What to say to a connected client: in version 5 DISCONNECT, in 3.1.1 nothing.

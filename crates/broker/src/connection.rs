@@ -24,6 +24,8 @@ pub(crate) struct Connection {
     pub(crate) decoder: Decoder,
     pub(crate) phase: Phase,
     pub(crate) outbox: Outbox,
+    /// The client's Maximum Packet Size; no limit before CONNECT `[MQTT-3.1.2-24]`.
+    pub(crate) maximum_packet_size: u32,
     /// When a whole packet was last received, or the connection opened.
     pub(crate) last_heard: Instant,
     /// When [`Timer::Connection`](crate::timers::Timer::Connection) is due.
@@ -191,6 +193,7 @@ impl Connection {
             decoder,
             phase: Phase::AwaitingConnect,
             outbox: Outbox::default(),
+            maximum_packet_size: u32::MAX,
             last_heard: now,
             deadline: None,
         }

@@ -298,6 +298,22 @@ fn mqtt_4_12_0_1_enhanced_authentication_is_refused() {
     assert_eq!(connack.reason_code, ReasonCode::BadAuthenticationMethod);
 }
 
+/// Where not even the refusal fits, the connection is closed without a word; found by fuzzing.
+#[test]
+fn mqtt_3_1_2_24_a_refusal_is_no_larger_than_the_client_takes_either() {
+    let mut world = World::new();
+    let mut connect = Connect::new(V5, "a");
+    connect.properties.authentication_method = Some("SCRAM-SHA-1".try_into().unwrap());
+    for (limit, said) in [(5, true), (4, false)] {
+        connect.properties.maximum_packet_size = Some(limit);
+        let conn = world.open(V5);
+        world.send(conn, &Packet::Connect(connect.clone()));
+        let received = world.received(conn);
+        assert_eq!(received.len(), usize::from(said), "{received:?}");
+        assert!(world.closed(conn).is_some());
+    }
+}
+
 #[test]
 fn mqtt_4_12_0_7_auth_without_a_method_is_a_protocol_error() {
     let mut world = World::new();

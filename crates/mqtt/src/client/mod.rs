@@ -8,7 +8,7 @@
 //! **Invariant: the loop.** After any `handle_*` or other call, drain
 //! [`poll_event`](Client::poll_event), then write what
 //! [`poll_transmit`](Client::poll_transmit) gives; if that was something, begin again, as
-//! sending can finish a publication; else arm a timer for
+//! sending can finish a publication, or give it up; else arm a timer for
 //! [`poll_timeout`](Client::poll_timeout). Nothing else is needed, and no order of calls
 //! panics.
 //!
@@ -327,19 +327,20 @@ impl Client {
         self.advance(now);
     }
 
-    /// Appends to `out` all that may be sent now; `false` if that is nothing.
+    /// Appends to `out` all that may be sent now. `true` if that is something, or if there is
+    /// something to hear of it: a publication can be given up without a byte.
     ///
     /// A shell whose transport does not keep up may wait with this call: publications then
     /// fill the bounded queue.
     pub fn poll_transmit(&mut self, out: &mut BytesMut) -> bool {
-        let before = out.len();
+        let before = (out.len(), self.events.len());
         if self.farewell.is_empty() {
             self.transmit(out);
         } else {
             out.extend_from_slice(&self.farewell);
             self.farewell = BytesMut::new();
         }
-        out.len() > before
+        (out.len(), self.events.len()) != before
     }
 
     /// What happened, oldest first.

@@ -404,7 +404,8 @@ impl World {
         }
         if let Some(link) = member.link {
             let mut out = BytesMut::new();
-            if member.client.poll_transmit(&mut out) {
+            member.client.poll_transmit(&mut out);
+            if !out.is_empty() {
                 self.network.send(now, link, Side::Client, out.freeze());
             }
         }

@@ -332,6 +332,24 @@ fn mqtt_3_3_2_6_what_is_left_of_the_message_expiry_interval_is_sent() {
     );
 }
 
+/// A shell that keeps to the loop hears of it now, not when it next has something to do.
+#[test]
+fn what_is_given_up_without_a_byte_is_something_to_hear_of() {
+    let mut bench = Bench::connected(options());
+    let mut publish = message(QoS::AtLeastOnce, "a");
+    publish.properties.message_expiry_interval = Some(5);
+    bench.client.publish(bench.now, publish).unwrap();
+    bench.now = Instant::from_millis(10_000);
+    bench.client.handle_timeout(bench.now);
+    assert_eq!(bench.client.poll_event(), None);
+    let mut out = BytesMut::new();
+    assert!(bench.client.poll_transmit(&mut out));
+    assert!(out.is_empty());
+    let dropped = PublishOutcome::Dropped(DropCause::Expired);
+    assert_eq!(bench.outcomes()[0].1, dropped);
+    assert!(!bench.client.poll_transmit(&mut out));
+}
+
 #[test]
 fn mqtt_3_3_2_7_an_alias_is_made_anew_on_each_connection() {
     let aliases = |connack: &mut ConnAck| connack.properties.topic_alias_maximum = Some(3);
