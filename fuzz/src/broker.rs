@@ -1,0 +1,506 @@
+//! The sans-IO broker: several connections that send packets, spoilt packets and plain bytes, that
+//! read or do not read, come and go; a store that is late.
+//!
+//! Checked: no panic; what is written to a client are packets that a client of its version takes,
+//! none larger than it asked for, no topic alias that it does not know; gauges and what waits to be
+//! written stay within their limits; and when everyone has gone and every session has expired, all
+//! gauges are back at zero.
+
+use std::time::Duration;
+
+use broker::{
+    Broker, BrokerOptions, Conn, Decision, Input, Limits, Lsn, Output, Peer, QueueFull, Recovery,
+    StoreState, journal,
+};
+use bytes::{Bytes, BytesMut};
+use mqtt::{
+    Connect, Decoder, Instant, Packet, ProtocolVersion, Publish, QoS, ReasonCode, Subscribe,
+    Subscription, TopicFilter, encode,
+};
+
+use crate::Script;
+
+/// How many connections an input can name.
+pub const CONNECTIONS: u8 = 6;
+/// So that the last one finds no room.
+const MOST_CONNECTIONS: usize = 5;
+const SESSIONS: usize = 4;
+const MAXIMUM_PACKET_SIZE: u32 = 700;
+const OUT_BUFFER: usize = 900;
+const RETAINED: usize = 3;
+const RETAINED_BYTES: usize = 3_000;
+const LONGEST_SESSION: u32 = 600;
+
+/// The operations of the script, each by the number of its first byte; most name a connection next.
+#[derive(Clone, Copy, Debug)]
+#[repr(u8)]
+#[allow(missing_docs)]
+pub enum Op {
+    Open = 0,
+    /// The word says how many bytes follow.
+    Bytes = 1,
+    /// A packet from a [`Script`].
+    Packet = 2,
+    /// The same with one byte changed or cut short.
+    Spoilt = 3,
+    Close = 4,
+    /// The peer has read everything.
+    Drained = 5,
+    Authenticated = 6,
+    Persisted = 7,
+    Sleep = 8,
+    /// The store is full, or has room again.
+    Store = 9,
+}
+
+impl Op {
+    const ALL: [Self; 13] = [
+        Self::Open,
+        Self::Bytes,
+        Self::Packet,
+        Self::Spoilt,
+        Self::Close,
+        Self::Drained,
+        Self::Authenticated,
+        Self::Persisted,
+        Self::Sleep,
+        Self::Store,
+        // Again: these should come more often.
+        Self::Packet,
+        Self::Packet,
+        Self::Drained,
+    ];
+}
+
+/// See the module.
+pub fn run(data: &[u8]) {
+    let mut script = Script::new(data);
+    let mut world = World::new(&mut script);
+    while !script.is_over() {
+        world.step(&mut script);
+        world.poll();
+        world.check();
+    }
+    world.recover();
+    world.everyone_leaves();
+    world.forget_retained();
+}
+
+/// A peer as the shell sees it.
+struct Client {
+    conn: Conn,
+    /// What it has said: so its version and its wishes are known.
+    said: Decoder,
+    connect: Option<Connect>,
+    /// What it is told.
+    told: Option<Decoder>,
+    aliases: Vec<u16>,
+    /// Messages for which the test asked.
+    heard: Vec<Publish>,
+}
+
+struct World {
+    broker: Broker,
+    options: BrokerOptions,
+    now: Instant,
+    clients: [Option<Client>; CONNECTIONS as usize],
+    next: u64,
+    last_lsn: Lsn,
+    /// What the store holds.
+    journal: BytesMut,
+}
+
+impl World {
+    fn new(script: &mut Script<'_>) -> Self {
+        let flags = script.byte();
+        let options = BrokerOptions {
+            seed: 7,
+            authenticate: flags & 1 != 0,
+            durable: flags & 2 != 0,
+            server_keep_alive: (flags & 4 != 0).then_some(20),
+            session_expiry_interval_3_1_1: 60,
+            limits: Limits {
+                connections: MOST_CONNECTIONS,
+                sessions: SESSIONS,
+                early_bytes: 500,
+                maximum_packet_size: MAXIMUM_PACKET_SIZE,
+                receive_maximum: 3,
+                topic_alias_maximum: 3,
+                topic_bytes: 100,
+                topic_levels: 4,
+                subscriptions_per_client: 6,
+                subscription_bytes_per_client: 1_000,
+                all_subscriptions_bytes: 2_000,
+                inflight_window: if flags & 8 != 0 { 1 } else { 4 },
+                queue_messages: 5,
+                queue_bytes: 3_000,
+                all_queues_bytes: 5_000,
+                queue_full: match flags >> 4 & 3 {
+                    0 | 1 => QueueFull::Disconnect,
+                    2 => QueueFull::DropNewest,
+                    _ => QueueFull::DropOldest,
+                },
+                out_buffer_bytes: OUT_BUFFER,
+                retained_messages: RETAINED,
+                retained_bytes: RETAINED_BYTES,
+                session_expiry_interval: LONGEST_SESSION,
+                will_bytes: 600,
+                all_wills_bytes: 1_500,
+                ..Limits::default()
+            },
+            ..BrokerOptions::default()
+        };
+        let now = Instant::from_millis(1);
+        Self {
+            broker: Broker::new(now, options.clone()),
+            options,
+            now,
+            clients: [const { None }; CONNECTIONS as usize],
+            next: 0,
+            last_lsn: Lsn::default(),
+            journal: BytesMut::new(),
+        }
+    }
+
+    fn step(&mut self, script: &mut Script<'_>) {
+        let op = Op::ALL[usize::from(script.byte()) % Op::ALL.len()];
+        let at = usize::from(script.below(CONNECTIONS));
+        match op {
+            Op::Open => self.open(at),
+            Op::Bytes => self.send(at, Bytes::copy_from_slice(script.bytes())),
+            Op::Packet => {
+                let packet = script.client_packet();
+                self.send_packet(at, &packet, |_| {});
+            }
+            Op::Spoilt => {
+                let packet = script.client_packet();
+                let place = usize::from(script.word());
+                let value = script.byte();
+                let is_cut = script.flag();
+                self.send_packet(at, &packet, |wire| {
+                    let place = place % wire.len();
+                    if is_cut {
+                        wire.truncate(place);
+                    } else {
+                        wire[place] = value;
+                    }
+                });
+            }
+            Op::Close => {
+                if let Some(client) = self.clients[at].take() {
+                    self.input(Input::Closed(client.conn));
+                }
+            }
+            Op::Drained => self.with(at, Input::Drained),
+            Op::Authenticated => {
+                let decision = if script.flag() {
+                    Decision::Refuse(ReasonCode::NotAuthorized)
+                } else {
+                    Decision::Accept
+                };
+                self.with(at, |conn| Input::Authenticated(conn, decision));
+            }
+            Op::Persisted => {
+                let late = u64::from(script.below(3));
+                self.input(Input::Persisted(Lsn(self.last_lsn.0.saturating_sub(late))));
+            }
+            Op::Store => {
+                let state = if script.flag() {
+                    StoreState::Full
+                } else {
+                    StoreState::Ready
+                };
+                self.input(Input::Store(state));
+            }
+            Op::Sleep => {
+                let millis = u64::from(script.word());
+                self.sleep(Duration::from_millis(millis * 8));
+            }
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        self.broker.handle_input(self.now, input);
+    }
+
+    fn with(&mut self, at: usize, input: impl FnOnce(Conn) -> Input) {
+        if let Some(client) = &self.clients[at] {
+            self.input(input(client.conn));
+        }
+    }
+
+    fn sleep(&mut self, duration: Duration) {
+        self.now = self.now + duration;
+        self.input(Input::Timeout);
+    }
+
+    fn open(&mut self, at: usize) {
+        self.next += 1;
+        let conn = Conn(self.next);
+        let client = Client {
+            conn,
+            said: Decoder::server(),
+            connect: None,
+            told: None,
+            aliases: Vec::new(),
+            heard: Vec::new(),
+        };
+        if let Some(old) = self.clients[at].replace(client) {
+            self.input(Input::Closed(old.conn));
+        }
+        self.input(Input::Opened(conn, Peer::MEMORY));
+    }
+
+    fn send_packet(&mut self, at: usize, packet: &Packet, change: impl FnOnce(&mut BytesMut)) {
+        let version = match (packet, &self.clients[at]) {
+            (Packet::Connect(connect), _) => connect.version,
+            (_, Some(client)) => client.said.version().unwrap_or(ProtocolVersion::V5),
+            (_, None) => return,
+        };
+        let mut wire = BytesMut::new();
+        if encode(packet, version, &mut wire).is_ok() {
+            change(&mut wire);
+            self.send(at, wire.freeze());
+        }
+    }
+
+    fn send(&mut self, at: usize, bytes: Bytes) {
+        let Some(client) = &mut self.clients[at] else {
+            return;
+        };
+        let mut heard = bytes.clone();
+        while let Ok(Some(packet)) = client.said.decode(&mut heard) {
+            if let Packet::Connect(connect) = packet {
+                client.connect = Some(connect);
+            }
+        }
+        let conn = client.conn;
+        self.input(Input::Bytes(conn, bytes));
+    }
+
+    /// Does what the broker says; the peer has not read yet what is written here.
+    fn poll(&mut self) {
+        loop {
+            match self.broker.poll_output() {
+                Output::Write(conn) => self.take(conn),
+                Output::Close(conn, reason) => {
+                    assert!(!reason.to_string().is_empty());
+                    for client in &mut self.clients {
+                        if client.as_ref().is_some_and(|client| client.conn == conn) {
+                            *client = None;
+                        }
+                    }
+                }
+                Output::Persist(lsn) => {
+                    assert!(lsn > self.last_lsn, "records are numbered upwards");
+                    self.store(lsn);
+                }
+                Output::Checkpointed(lsn) => assert!(lsn <= self.last_lsn),
+                Output::Idle(at) => {
+                    // What is due has been done: or a shell would turn for ever.
+                    assert!(at.is_none_or(|at| at > self.now), "{at:?} is past");
+                    return;
+                }
+                Output::Authenticate(..) | Output::Connected(..) => {}
+                Output::ToShard(_, message) => match message {},
+            }
+        }
+    }
+
+    /// Takes the records, which must be whole frames, numbered without a gap.
+    fn store(&mut self, at_least: Lsn) {
+        let mut taken = BytesMut::new();
+        self.broker.take_journal(&mut taken);
+        assert_eq!(self.broker.journal_backlog(), 0);
+        self.journal.extend_from_slice(&taken);
+        let mut taken = taken.freeze();
+        while let Some(frame) = journal::next_frame(&mut taken).expect("good frames") {
+            assert_eq!(frame.lsn.0, self.last_lsn.0 + 1, "a gap");
+            self.last_lsn = frame.lsn;
+        }
+        assert!(taken.is_empty() && self.last_lsn >= at_least);
+    }
+
+    /// A restart finds what was stored to be good.
+    fn recover(&mut self) {
+        self.poll();
+        let mut recovery = Recovery::new(self.options.clone());
+        let mut journal = self.journal.clone().freeze();
+        while let Some(frame) = journal::next_frame(&mut journal).expect("good frames") {
+            let lsn = frame.lsn;
+            if let Err(error) = recovery.replay(lsn, frame.body) {
+                panic!("what the broker has recorded cannot be replayed: {error}");
+            }
+        }
+        assert_eq!(recovery.last_lsn(), self.last_lsn);
+        let recovered = recovery.finish(self.now).expect("a whole state");
+        let metrics = recovered.metrics();
+        assert!(metrics.sessions <= SESSIONS as u64, "{metrics:?}");
+        assert!(metrics.retained_messages <= RETAINED as u64, "{metrics:?}");
+    }
+
+    fn take(&mut self, conn: Conn) {
+        let mut wire = BytesMut::new();
+        self.broker.take_writes(conn, &mut wire);
+        let Some(client) = self
+            .clients
+            .iter_mut()
+            .flatten()
+            .find(|client| client.conn == conn)
+        else {
+            panic!("written to {conn:?}, which was closed");
+        };
+        // What was promised before the limit was reached comes on top: answers up to once more the
+        // limit, a packet, and DISCONNECT.
+        let most = 2 * OUT_BUFFER + MAXIMUM_PACKET_SIZE as usize + 600;
+        assert!(wire.len() <= most, "{} bytes waited", wire.len());
+        client.listen(wire.freeze());
+    }
+
+    /// What must hold whatever has happened.
+    fn check(&self) {
+        let metrics = self.broker.metrics();
+        assert!(
+            metrics.connections <= MOST_CONNECTIONS as u64 + 1,
+            "{metrics:?}"
+        );
+        assert!(metrics.sessions <= SESSIONS as u64, "{metrics:?}");
+        assert!(metrics.clients <= metrics.sessions, "{metrics:?}");
+        assert!(metrics.subscriptions <= 6 * SESSIONS as u64, "{metrics:?}");
+        assert!(metrics.subscription_bytes <= 2_000, "{metrics:?}");
+        assert!(metrics.retained_messages <= RETAINED as u64, "{metrics:?}");
+        assert!(
+            metrics.retained_bytes <= RETAINED_BYTES as u64,
+            "{metrics:?}"
+        );
+        assert!(metrics.wills <= metrics.sessions, "{metrics:?}");
+        assert!(metrics.will_bytes <= 1_500, "{metrics:?}");
+        // The windows may hold as much again as the queues.
+        assert!(
+            metrics.queued_bytes <= 5_000 + 4 * SESSIONS as u64 * 2_000,
+            "{metrics:?}"
+        );
+    }
+
+    fn persist_all(&mut self) {
+        self.input(Input::Store(StoreState::Ready));
+        self.poll();
+        self.input(Input::Persisted(self.last_lsn));
+        self.poll();
+    }
+
+    fn everyone_leaves(&mut self) {
+        for at in 0..usize::from(CONNECTIONS) {
+            if let Some(client) = self.clients[at].take() {
+                self.input(Input::Closed(client.conn));
+            }
+        }
+        self.persist_all();
+        // Twice: a will's delay may keep a session longer than itself.
+        for _ in 0..2 {
+            self.sleep(Duration::from_secs(u64::from(LONGEST_SESSION) + 1));
+            self.persist_all();
+        }
+        let metrics = self.broker.metrics();
+        let gauges = [
+            metrics.connections,
+            metrics.clients,
+            metrics.sessions,
+            metrics.subscriptions,
+            metrics.subscription_bytes,
+            metrics.queued_messages,
+            metrics.queued_bytes,
+            metrics.unwritten_bytes,
+            metrics.wills,
+            metrics.will_bytes,
+        ];
+        assert_eq!(gauges, [0; 10], "{metrics:?}");
+    }
+
+    /// Nothing retained is left when someone has cleared every topic that there was.
+    fn forget_retained(&mut self) {
+        if self.broker.metrics().retained_messages == 0 {
+            assert_eq!(self.broker.metrics().retained_bytes, 0);
+            return;
+        }
+        self.open(0);
+        let mut connect = Connect::new(ProtocolVersion::V5, "cleaner");
+        connect.keep_alive = 0;
+        self.send_packet(0, &Packet::Connect(connect), |_| {});
+        self.with(0, |conn| Input::Authenticated(conn, Decision::Accept));
+        self.settle();
+        let everything = TopicFilter::try_from("#").expect("a filter");
+        let subscribe = Packet::Subscribe(Subscribe {
+            packet_id: mqtt::PacketId::MIN,
+            subscriptions: vec![Subscription::new(everything, QoS::AtMostOnce)],
+            subscription_identifier: None,
+            user_properties: Vec::new(),
+        });
+        self.send_packet(0, &subscribe, |_| {});
+        self.settle();
+        let heard = self.clients[0].as_ref().map(|client| client.heard.clone());
+        for message in heard.expect("the cleaner is connected") {
+            let topic = message.topic.expect("no aliases were allowed");
+            let mut publish = Publish::new(topic, Bytes::new());
+            publish.retain = true;
+            self.send_packet(0, &Packet::Publish(publish), |_| {});
+            self.settle();
+        }
+        let metrics = self.broker.metrics();
+        assert_eq!(
+            (metrics.retained_messages, metrics.retained_bytes),
+            (0, 0),
+            "{metrics:?}"
+        );
+    }
+
+    /// The store and the peer keep up until nothing more comes.
+    fn settle(&mut self) {
+        for _ in 0..20 {
+            self.persist_all();
+            self.with(0, Input::Drained);
+        }
+        self.poll();
+    }
+}
+
+impl Client {
+    fn listen(&mut self, mut wire: Bytes) {
+        let version = match (&self.told, self.said.version()) {
+            (None, Some(version)) => version,
+            // CONNACK or DISCONNECT for something that was no CONNECT of a known version.
+            (None, None) => match wire.first() {
+                Some(0x20) if wire.len() == 4 => ProtocolVersion::V3_1_1,
+                _ => ProtocolVersion::V5,
+            },
+            (Some(told), _) => told.version().expect("a client knows its version"),
+        };
+        let decoder = self.told.get_or_insert_with(|| Decoder::client(version));
+        let wishes = self.connect.as_ref().map(|connect| &connect.properties);
+        let limit = wishes
+            .and_then(|wishes| wishes.maximum_packet_size)
+            .unwrap_or(u32::MAX);
+        let aliases = wishes
+            .and_then(|wishes| wishes.topic_alias_maximum)
+            .unwrap_or(0);
+        decoder.set_max_packet_size(limit);
+        loop {
+            match decoder.decode(&mut wire) {
+                Ok(Some(Packet::Publish(publish))) => {
+                    if let Some(alias) = publish.properties.topic_alias {
+                        assert!(alias.get() <= aliases, "alias {alias} of {aliases}");
+                        if publish.topic.is_some() {
+                            self.aliases.push(alias.get());
+                        }
+                        assert!(self.aliases.contains(&alias.get()), "an unknown alias");
+                    }
+                    self.heard.push(publish);
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(error) => panic!("the broker writes what no client takes: {error}"),
+            }
+        }
+        assert_eq!(decoder.buffered(), 0, "half a packet");
+    }
+}
