@@ -301,7 +301,7 @@ impl World {
                     assert!(at.is_none_or(|at| at > self.now), "{at:?} is past");
                     return;
                 }
-                Output::Authenticate(..) | Output::Connected(..) => {}
+                Output::Authenticate(..) | Output::Connected(..) | Output::Limited(_) => {}
                 Output::ToShard(_, message) => match message {},
             }
         }

@@ -168,7 +168,10 @@ fn settle(broker: &mut Broker, now: Instant, mut heard: impl FnMut(&[u8])) -> By
                 broker.handle_input(now, Input::Persisted(lsn));
             }
             Output::Idle(_) => return recorded,
-            Output::Close(..) | Output::Connected(..) | Output::Checkpointed(_) => {}
+            Output::Close(..)
+            | Output::Connected(..)
+            | Output::Checkpointed(_)
+            | Output::Limited(_) => {}
             Output::Authenticate(..) => panic!("not asked for"),
             Output::ToShard(_, message) => match message {},
         }

@@ -286,7 +286,7 @@ impl Room {
                     }
                 }
                 Output::Idle(_) => return told,
-                Output::Connected(..) => {}
+                Output::Connected(..) | Output::Limited(_) => {}
                 other => panic!("{other:?}"),
             }
         }
