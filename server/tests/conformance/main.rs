@@ -7,9 +7,18 @@
 // Nothing here ships: what cannot happen may panic.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod authenticating;
+mod clock;
 mod connect;
+mod ending;
+mod exchanges;
+mod lasting;
+mod ordering;
 #[allow(dead_code)] // a box of tools
 mod raw;
+mod subscribing;
+mod topics;
+mod websocket;
 #[allow(dead_code)] // a box of tools
 mod wire;
 

@@ -1,0 +1,137 @@
+//! Chapter 6: MQTT over WebSocket.
+
+use bytes::Bytes;
+use std::net::TcpStream;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use tokio_tungstenite::tungstenite::{Message, WebSocket};
+
+use crate::raw::{Connect, PINGREQ, PINGRESP, Publish, V5, VERSIONS, subscribe};
+use crate::support::{Server, websocket};
+use crate::wire::{Site, Transport};
+
+fn site() -> Site {
+    Site {
+        server: Server::start(),
+        transport: Transport::WebSocket,
+    }
+}
+
+/// A WebSocket whose MQTT connection is made.
+fn connected(site: &Site) -> WebSocket<TcpStream> {
+    let mut socket = site.websocket();
+    let connect = Connect::new(V5, "by hand").bytes();
+    socket.send(Message::Binary(Bytes::from(connect))).unwrap();
+    match socket.read().unwrap() {
+        Message::Binary(bytes) => assert_eq!((bytes[0], bytes[3]), (0x20, 0)),
+        other => panic!("{other:?}"),
+    }
+    socket
+}
+
+/// What comes until the end: all binary, then a close frame with this code.
+fn closed_with(mut socket: WebSocket<TcpStream>) -> CloseCode {
+    loop {
+        match socket.read().unwrap() {
+            Message::Binary(_) => {}
+            Message::Close(Some(frame)) => return frame.code,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// A text frame ends the connection, even if what it says is MQTT; also in the middle of a packet,
+/// and as the continuation of a message. The server's own frames are binary: `connected` and every
+/// other test over WebSocket see to that.
+#[test]
+fn mqtt_6_0_0_1_a_text_frame_ends_the_connection() {
+    let site = site();
+    let ping = || {
+        std::str::from_utf8(&[0x30, 5, 0, 1, b't', 0, b'x'])
+            .unwrap()
+            .to_owned()
+    };
+    let mut watcher = site.subscriber(V5, "#", 0);
+
+    let mut socket = connected(&site);
+    socket.send(Message::text(ping())).unwrap();
+    assert_eq!(closed_with(socket), CloseCode::Unsupported);
+
+    let mut socket = connected(&site);
+    socket
+        .send(Message::Binary(Bytes::from_static(&[0x30])))
+        .unwrap();
+    socket.send(Message::text(&ping()[1..])).unwrap();
+    assert_eq!(closed_with(socket), CloseCode::Unsupported);
+
+    // Before CONNECT.
+    let mut socket = site.websocket();
+    socket.send(Message::text("hello")).unwrap();
+    assert_eq!(closed_with(socket), CloseCode::Unsupported);
+    watcher.quiet();
+}
+
+/// One byte a frame; all packets in one frame; a frame that ends within a packet; fragments, with
+/// a ping of WebSocket's own between them.
+#[test]
+fn mqtt_6_0_0_2_packets_need_not_be_aligned_to_frames() {
+    let site = site();
+    for version in VERSIONS {
+        let packets = [
+            Connect::new(version, "unaligned").bytes(),
+            subscribe(version, 1, &[("t", 0)]),
+            Publish::new("t", "x").bytes(version),
+            PINGREQ.to_vec(),
+        ]
+        .concat();
+        for size in [1, 2, 3, 7, packets.len() - 1, packets.len()] {
+            let mut wire = site.open();
+            wire.version = version;
+            for part in packets.chunks(size) {
+                wire.send(part);
+            }
+            assert_eq!(wire.packet().first, 0x20);
+            assert_eq!(wire.packet().first, 0x90);
+            wire.expect(&Publish::new("t", "x").bytes(version));
+            wire.expect(&PINGRESP);
+        }
+    }
+
+    let mut socket = connected(&site);
+    let parts = [
+        (OpCode::Data(Data::Binary), &[0xC0][..], false),
+        (OpCode::Data(Data::Continue), &[0], true),
+    ];
+    for (code, bytes, last) in parts {
+        let frame = Frame::message(Bytes::copy_from_slice(bytes), code, last);
+        socket.send(Message::Frame(frame)).unwrap();
+        if !last {
+            socket
+                .send(Message::Ping(Bytes::from_static(b"?")))
+                .unwrap();
+        }
+    }
+    let mut answers = Vec::new();
+    while !answers.ends_with(&PINGRESP) {
+        match socket.read().unwrap() {
+            Message::Binary(bytes) => answers.extend_from_slice(&bytes),
+            Message::Pong(bytes) => assert_eq!(&bytes[..], b"?"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(answers, PINGRESP);
+}
+
+/// Whatever stands beside it in the list; without it there is no connection.
+/// `websocket` looks at what the server has selected.
+#[test]
+fn mqtt_6_0_0_4_the_server_selects_mqtt() {
+    let site = site();
+    for list in ["mqtt", "chat, mqtt", "mqtt, mqttv3.1", "mqttv3.1,mqtt , x"] {
+        let socket = websocket(&site.server, Some(list));
+        assert!(socket.is_ok(), "{list}: {:?}", socket.err());
+    }
+    for list in [None, Some("mqttv3.1"), Some("chat"), Some("mqtt5")] {
+        assert!(websocket(&site.server, list).is_err(), "{list:?}");
+    }
+}
