@@ -170,7 +170,12 @@ impl fmt::Display for CloseCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Disconnected(reason_code) => write!(f, "disconnected, {reason_code}"),
-            Self::Protocol(error) => write!(f, "broke the protocol, {error}"),
+            Self::Protocol(ProtocolError::Decode(error)) => {
+                write!(f, "broke the protocol, {error} {}", error.kind.rule())
+            }
+            Self::Protocol(error @ ProtocolError::Violation { .. }) => {
+                write!(f, "broke the protocol, {error}")
+            }
             Self::Refused { reason_code, what } => write!(f, "refused, {what}: {reason_code}"),
             Self::ConnectTimeout => f.write_str("sent no CONNECT in time"),
             Self::KeepAliveTimeout => {

@@ -58,6 +58,9 @@ pub enum DecodeErrorKind {
     /// A reserved bit is set, or flags that exclude each other are.
     #[error("invalid flags {0:#010b}")]
     Flags(u8),
+    /// DUP in a message of `QoS` 0 `[MQTT-3.3.1-2]`.
+    #[error("DUP in a message of QoS 0")]
+    Dup,
     /// `QoS` 3.
     #[error("QoS 3 does not exist")]
     QoS,
@@ -85,7 +88,7 @@ pub enum DecodeErrorKind {
     /// (sections 3.1.2.11.10 and 3.15.2.2.2).
     #[error("property {0:#04x} is missing")]
     MissingProperty(u8),
-    /// A reason or return code that may not stand in this packet.
+    /// A reason or return code that may not stand in this packet, or not from this side.
     #[error("code {0:#04x} does not belong in this packet")]
     ReasonCode(u8),
     /// SUBSCRIBE or UNSUBSCRIBE without a topic filter, or an answer without a code.
@@ -139,6 +142,7 @@ impl DecodeError {
             | DecodeErrorKind::Text(_)
             | DecodeErrorKind::Topic(_)
             | DecodeErrorKind::Flags(_)
+            | DecodeErrorKind::Dup
             | DecodeErrorKind::QoS
             | DecodeErrorKind::UnknownProperty(_)
             | DecodeErrorKind::MisplacedProperty(_) => ReasonCode::MalformedPacket,
@@ -146,8 +150,63 @@ impl DecodeError {
     }
 }
 
+impl DecodeErrorKind {
+    /// Which rule of version 5 a client broke that sent this to a server, for the log: the
+    /// statement's id in brackets, or the section where the standard gives it no id.
+    pub const fn rule(&self) -> &'static str {
+        match self {
+            Self::UnknownPacketType(_) => "(section 2.1.2)",
+            Self::ReservedFlags(_) | Self::Flags(_) => "[MQTT-2.1.3-1]",
+            Self::Dup => "[MQTT-3.3.1-2]",
+            Self::VariableByteInteger => "[MQTT-1.5.5-1]",
+            Self::PacketTooLarge { .. } => "[MQTT-3.2.2-15]",
+            Self::UnexpectedEnd | Self::TrailingBytes(_) => "(section 2.1.4)",
+            Self::Text(error) | Self::Topic(TopicError::Text(error)) => match error {
+                TextError::NotUtf8 => "[MQTT-1.5.4-1]",
+                TextError::Null => "[MQTT-1.5.4-2]",
+                TextError::TooLong => "(section 1.5.4)",
+            },
+            Self::Topic(TopicError::Empty) => "[MQTT-4.7.3-1]",
+            Self::Topic(TopicError::WildcardInName) => "[MQTT-4.7.0-1]",
+            Self::Topic(TopicError::MultiLevelWildcard) => "[MQTT-4.7.1-1]",
+            Self::Topic(TopicError::SingleLevelWildcard) => "[MQTT-4.7.1-2]",
+            Self::Topic(TopicError::Share) => "[MQTT-4.8.2-1] [MQTT-4.8.2-2]",
+            Self::ProtocolName => "[MQTT-3.1.2-1]",
+            Self::ProtocolVersion(_) => "[MQTT-3.1.2-2]",
+            Self::QoS => "[MQTT-3.3.1-4]",
+            Self::ZeroPacketId => "[MQTT-2.2.1-3]",
+            Self::PropertyValue(TOPIC_ALIAS) => "[MQTT-3.3.2-8]",
+            Self::UnknownProperty(_)
+            | Self::MisplacedProperty(_)
+            | Self::DuplicateProperty(_)
+            | Self::PropertyValue(_) => "(section 2.2.2.2)",
+            Self::MisdirectedProperty(_) => "[MQTT-3.3.4-6]",
+            Self::MissingProperty(_) => "(section 4.12)",
+            Self::ReasonCode(_) => "(section 2.4)",
+            Self::Empty => "[MQTT-3.8.3-2] [MQTT-3.10.3-2]",
+            Self::NoTopic => "(section 3.3.2.1)",
+            Self::SubscriptionOptions(options) => match options {
+                // Otherwise good, so it is No Local that is wrong.
+                0..0x30 if *options & 0x03 != 0x03 => "[MQTT-3.8.3-4]",
+                _ => "(section 3.8.3.1)",
+            },
+            Self::SessionPresent => "[MQTT-3.2.2-6]",
+            Self::UnexpectedPacket(CONNECT) => "[MQTT-3.1.0-2]",
+            Self::UnexpectedPacket(CONNACK | SUBACK | UNSUBACK | PINGRESP) => "(section 2.1.2)",
+            Self::UnexpectedPacket(_) => "[MQTT-3.1.0-1]",
+        }
+    }
+}
+
 /// The one property whose bad value has a reason code of its own.
 const TOPIC_ALIAS: u8 = 0x23;
+
+/// Packet types that a client may send once, or never.
+const CONNECT: u8 = 1;
+const CONNACK: u8 = 2;
+const SUBACK: u8 = 9;
+const UNSUBACK: u8 = 11;
+const PINGRESP: u8 = 13;
 
 /// The peer broke the protocol: the connection must end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

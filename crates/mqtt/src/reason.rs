@@ -189,6 +189,29 @@ impl ReasonCode {
         }
     }
 
+    /// Whether a client may say this in DISCONNECT: the column "sent by" of table 3-10. Servers
+    /// are not held to it: some say "normal disconnection", and nothing depends on that.
+    pub const fn may_be_said_by_client(self) -> bool {
+        matches!(
+            self,
+            Self::Success
+                | Self::DisconnectWithWill
+                | Self::UnspecifiedError
+                | Self::MalformedPacket
+                | Self::ProtocolError
+                | Self::ImplementationSpecificError
+                | Self::BadAuthenticationMethod
+                | Self::TopicNameInvalid
+                | Self::ReceiveMaximumExceeded
+                | Self::TopicAliasInvalid
+                | Self::PacketTooLarge
+                | Self::MessageRateTooHigh
+                | Self::QuotaExceeded
+                | Self::AdministrativeAction
+                | Self::PayloadFormatInvalid
+        )
+    }
+
     /// Section 3.2.2.2.
     const fn belongs_in_connack(self) -> bool {
         matches!(

@@ -305,7 +305,7 @@ fn check_flags(packet_type: PacketType, first_byte: u8) -> Result<(), DecodeErro
             // [MQTT-3.3.1-4]
             None => Err(DecodeErrorKind::QoS),
             // [MQTT-3.3.1-2]
-            Some(QoS::AtMostOnce) if flags & 0x08 != 0 => Err(DecodeErrorKind::Flags(first_byte)),
+            Some(QoS::AtMostOnce) if flags & 0x08 != 0 => Err(DecodeErrorKind::Dup),
             Some(QoS::AtMostOnce | QoS::AtLeastOnce | QoS::ExactlyOnce) => Ok(()),
         },
         // [MQTT-3.6.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1]

@@ -11,7 +11,9 @@ mod publish;
 mod subscribe;
 
 use bytes::Bytes;
-use mqtt::{DecodeError, DecodeErrorKind, Decoder, PacketType, ProtocolVersion, ReasonCode};
+use mqtt::{
+    DecodeError, DecodeErrorKind, Decoder, PacketType, ProtocolVersion, ReasonCode, TextError,
+};
 
 use DecodeErrorKind as Kind;
 use ProtocolVersion::{V3_1_1, V5};
@@ -290,5 +292,52 @@ fn section_2_4_every_reason_code_in_every_packet() {
                 assert_eq!(packet.packet_type(), packet_type);
             }
         }
+    }
+}
+
+/// Table 3-10: what only a server may say in DISCONNECT is refused from a client.
+#[test]
+fn mqtt_3_14_2_1_a_client_may_not_disconnect_with_a_servers_reason() {
+    const OF_SERVERS: &[u8] = &[
+        0x87, 0x89, 0x8B, 0x8D, 0x8E, 0x8F, 0x9A, 0x9B, 0x9C, 0x9D, 0x9E, 0x9F, 0xA0, 0xA1, 0xA2,
+    ];
+    for code in 0..=u8::MAX {
+        let mut decoder = Decoder::server();
+        let connect = b"\x10\x0D\x00\x04MQTT\x05\x02\x00\x3C\x00\x00\x00";
+        decoder.decode(&mut Bytes::from_static(connect)).unwrap();
+        let mut disconnect = Bytes::copy_from_slice(&[0xE0, 1, code]);
+        let decoded = decoder.decode(&mut disconnect);
+        let belongs =
+            ReasonCode::from_u8(code).is_some_and(|it| it.belongs_in(PacketType::Disconnect));
+        assert_eq!(
+            decoded.is_ok(),
+            belongs && !OF_SERVERS.contains(&code),
+            "{code:#04x}"
+        );
+        if let Err(error) = decoded {
+            assert_eq!(error.kind, Kind::ReasonCode(code));
+            assert_eq!(error.reason_code(), ProtocolError);
+        }
+    }
+}
+
+/// The log names the rule.
+#[test]
+fn what_a_client_sends_wrong_names_its_rule() {
+    for (kind, rule) in [
+        (Kind::Dup, "[MQTT-3.3.1-2]"),
+        (Kind::UnexpectedPacket(1), "[MQTT-3.1.0-2]"),
+        (Kind::UnexpectedPacket(3), "[MQTT-3.1.0-1]"),
+        (Kind::UnexpectedPacket(9), "(section 2.1.2)"),
+        (Kind::SubscriptionOptions(0x04), "[MQTT-3.8.3-4]"),
+        (Kind::SubscriptionOptions(0x2E), "[MQTT-3.8.3-4]"),
+        (Kind::SubscriptionOptions(0x03), "(section 3.8.3.1)"),
+        (Kind::SubscriptionOptions(0x30), "(section 3.8.3.1)"),
+        (Kind::PropertyValue(0x23), "[MQTT-3.3.2-8]"),
+        (Kind::PropertyValue(0x21), "(section 2.2.2.2)"),
+        (Kind::Text(TextError::Null), "[MQTT-1.5.4-2]"),
+        (Kind::Topic(TextError::NotUtf8.into()), "[MQTT-1.5.4-1]"),
+    ] {
+        assert_eq!(kind.rule(), rule, "{kind}");
     }
 }

@@ -12,13 +12,7 @@ fn publish() {
         V5,
         &[
             Case("MQTT-3.3.1-4", b"\x36\x07", 0, Kind::QoS, MalformedPacket),
-            Case(
-                "MQTT-3.3.1-2",
-                b"\x38\x05",
-                0,
-                Kind::Flags(0x38),
-                MalformedPacket,
-            ),
+            Case("MQTT-3.3.1-2", b"\x38\x05", 0, Kind::Dup, MalformedPacket),
             Case(
                 "MQTT-3.3.2-1",
                 b"\x30\x05\x00\x02\xFF\xFE\x00",

@@ -529,7 +529,10 @@ pub(crate) fn disconnect(version: ProtocolVersion, from_server: bool) -> BoxedSt
         return Just(Disconnect::new(ReasonCode::Success)).boxed();
     }
     (
-        reason_code(PacketType::Disconnect),
+        reason_code(PacketType::Disconnect).prop_map(move |code| {
+            let may = from_server || code.may_be_said_by_client();
+            if may { code } else { ReasonCode::Success }
+        }),
         option::of(any::<u32>()),
         reason_properties(),
         option::of(text()),

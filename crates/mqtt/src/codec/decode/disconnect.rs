@@ -16,7 +16,12 @@ impl Body {
             return Ok(disconnect);
         }
         // [MQTT-3.14.2-1]
+        let offset = self.reader.offset();
         disconnect.reason_code = self.reason_code(PacketType::Disconnect)?;
+        if !self.from_server && !disconnect.reason_code.may_be_said_by_client() {
+            let kind = DecodeErrorKind::ReasonCode(disconnect.reason_code.as_u8());
+            return Err(DecodeError { offset, kind });
+        }
         if self.reader.remaining() > 0 {
             let set = if self.from_server {
                 PropertySet::DISCONNECT_FROM_SERVER
