@@ -16,6 +16,7 @@ mod lasting;
 mod ordering;
 #[allow(dead_code)] // a box of tools
 mod raw;
+mod sharing;
 mod subscribing;
 mod topics;
 mod websocket;

@@ -1,0 +1,212 @@
+//! Section 4.8.2: shared subscriptions.
+
+use crate::raw::{
+    Connect, PUBACK, PUBCOMP, PUBREC, PUBREL, Publish, SESSION_EXPIRY, V5, ack, ack_with, four,
+    subscribe, unsubscribe,
+};
+use crate::wire::{Site, Wire, on_each_transport};
+
+/// A member of the group, whose session lasts for so many seconds.
+fn member(site: &Site, name: &str, expiry: u32, qos: u8) -> Wire {
+    let connect = Connect {
+        properties: vec![four(SESSION_EXPIRY, expiry)],
+        ..Connect::lasting(V5, name)
+    };
+    let mut wire = site.connect(&connect).0;
+    wire.subscribe("$share/group/t", qos);
+    wire
+}
+
+/// Publishes until the member whose turn it is is this one; all others are served, and have
+/// acknowledged. Gives what it got, which is not acknowledged.
+fn until_chosen(publisher: &mut Wire, qos: u8, chosen: &mut Wire, others: &mut [Wire]) -> Publish {
+    for number in 0..10_u8 {
+        publisher.publishes(&Publish::of_qos(qos, 9, "t", [number]));
+        chosen.send(&[0xC0, 0]);
+        let packet = chosen.packet();
+        if packet.first != 0xD0 {
+            chosen.expect(&[0xD0, 0]);
+            return Publish::read(V5, &packet);
+        }
+        let mut served = 0;
+        for other in &mut *others {
+            other.send(&[0xC0, 0]);
+            let packet = other.packet();
+            if packet.first != 0xD0 {
+                other.expect(&[0xD0, 0]);
+                served += 1;
+                let publish = Publish::read(V5, &packet);
+                if publish.qos == 1 {
+                    other.send(&ack(PUBACK, publish.id));
+                } else {
+                    other.send(&ack(PUBREC, publish.id));
+                    other.expect(&ack(PUBREL, publish.id));
+                    other.send(&ack(PUBCOMP, publish.id));
+                }
+            }
+        }
+        assert_eq!(served, 1, "one member gets it");
+    }
+    panic!("ten messages, and not one for this member");
+}
+
+// [MQTT-4.8.2-2]: what begins with "$share/" is a shared subscription, or nothing.
+#[test]
+fn mqtt_4_8_2_1_a_share_name_and_a_filter() {
+    on_each_transport(|site| {
+        for bad in [
+            "$share/",
+            "$share//t",
+            "$share/g",
+            "$share/g/",
+            "$share/+/t",
+            "$share/g+/t",
+            "$share/#/t",
+            "$share/#",
+            "$share/g#/t",
+            "$share/g/a#",
+            "$share/g/#/a",
+        ] {
+            let mut wire = site.connected(V5, "bad");
+            wire.send(&subscribe(V5, 9, &[(bad, 0)]));
+            wire.expect_disconnect(0x81);
+            let mut wire = site.connected(V5, "bad");
+            wire.send(&unsubscribe(V5, 9, &[bad]));
+            wire.expect_disconnect(0x81);
+        }
+        let mut publisher = site.connected(V5, "publisher");
+        for (filter, topic) in [
+            ("$share/g/t", "t"),
+            ("$share/a name/t", "t"),
+            ("$share/\u{e9}/+/b", "a/b"),
+            ("$share/g/#", "a/b/c"),
+            ("$share/g//a", "/a"),
+        ] {
+            let mut wire = site.subscriber(V5, filter, 0);
+            publisher.publishes(&Publish::new(topic, filter));
+            wire.message(topic, filter);
+            // It is not the filter without its first levels that is subscribed to.
+            wire.send(&unsubscribe(V5, 9, &[topic]));
+            wire.expect_answer(crate::raw::UNSUBACK, 9, &[0x11]);
+            wire.send(&unsubscribe(V5, 9, &[filter]));
+            wire.expect_answer(crate::raw::UNSUBACK, 9, &[0]);
+            publisher.publishes(&Publish::new(topic, filter));
+            wire.quiet();
+        }
+    });
+}
+
+/// One member gets each message, with the `QoS` that was granted to it; every other group, and who
+/// shares with nobody, gets it too.
+#[test]
+fn mqtt_4_8_2_3_each_member_has_its_own_qos() {
+    on_each_transport(|site| {
+        let mut publisher = site.connected(V5, "publisher");
+        let mut members: Vec<Wire> = (0..3)
+            .map(|qos| member(site, &format!("member {qos}"), 0, qos))
+            .collect();
+        let mut alone = site.subscriber(V5, "t", 2);
+        let mut other = site.subscriber(V5, "$share/other/t", 1);
+        let mut counts = [0; 3];
+        for number in 0..12_u8 {
+            publisher.publishes(&Publish::of_qos(2, 9, "t", [number]));
+            assert_eq!(alone.message("t", [number]).qos, 2);
+            assert_eq!(other.message("t", [number]).qos, 1);
+            let mut served = 0;
+            for (granted, wire) in (0..3).zip(&mut members) {
+                wire.send(&[0xC0, 0]);
+                let packet = wire.packet();
+                if packet.first == 0xD0 {
+                    continue;
+                }
+                wire.expect(&[0xD0, 0]);
+                let publish = Publish::read(V5, &packet);
+                assert_eq!((publish.qos, publish.payload), (granted, vec![number]));
+                match granted {
+                    0 => {}
+                    1 => wire.send(&ack(PUBACK, publish.id)),
+                    _ => {
+                        wire.send(&ack(PUBREC, publish.id));
+                        wire.expect(&ack(PUBREL, publish.id));
+                        wire.send(&ack(PUBCOMP, publish.id));
+                    }
+                }
+                served += 1;
+                counts[usize::from(granted)] += 1;
+            }
+            assert_eq!(served, 1);
+        }
+        assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+    });
+}
+
+/// In both halves of the exchange.
+#[test]
+fn mqtt_4_8_2_4_qos_2_is_completed_with_the_member_that_it_was_begun_with() {
+    on_each_transport(|site| {
+        let mut publisher = site.connected(V5, "publisher");
+        let mut chosen = member(site, "chosen", 3_600, 2);
+        let mut others = [member(site, "other", 3_600, 2)];
+        let first = until_chosen(&mut publisher, 2, &mut chosen, &mut others);
+        chosen.cut();
+        others[0].quiet();
+        let (mut chosen, connack) = site.connect(&Connect::lasting(V5, "chosen"));
+        assert_eq!(connack.id, 1);
+        let again = Publish {
+            dup: true,
+            ..first.clone()
+        };
+        assert_eq!(chosen.publish(), again);
+        chosen.send(&ack(PUBREC, first.id));
+        chosen.expect(&ack(PUBREL, first.id));
+        chosen.cut();
+        others[0].quiet();
+        let (mut chosen, _) = site.connect(&Connect::lasting(V5, "chosen"));
+        chosen.expect(&ack(PUBREL, first.id));
+        chosen.send(&ack(PUBCOMP, first.id));
+        chosen.quiet();
+        others[0].quiet();
+    });
+}
+
+/// The session ends with the connection, or is ended by a clean start.
+#[test]
+fn mqtt_4_8_2_5_qos_2_of_a_session_that_ends_is_for_nobody_else() {
+    on_each_transport(|site| {
+        for expiry in [0, 3_600] {
+            let mut publisher = site.connected(V5, "publisher");
+            let mut chosen = member(site, "chosen", expiry, 2);
+            let mut others = [member(site, "other", 0, 2)];
+            until_chosen(&mut publisher, 2, &mut chosen, &mut others);
+            chosen.cut();
+            let (mut chosen, _) = site.connect(&Connect::new(V5, "chosen"));
+            chosen.quiet();
+            others[0].quiet();
+            // The other member is there and well.
+            publisher.publishes(&Publish::of_qos(2, 9, "t", "next"));
+            others[0].message("t", "next");
+        }
+    });
+}
+
+/// Neither by another member nor again by the one that refused it.
+#[test]
+fn mqtt_4_8_2_6_what_a_member_refuses_is_for_nobody_else() {
+    on_each_transport(|site| {
+        for (qos, refusal) in [(1, PUBACK), (2, PUBREC)] {
+            let mut publisher = site.connected(V5, "publisher");
+            let mut chosen = member(site, "chosen", 3_600, 2);
+            let mut others = [member(site, "other", 0, 2)];
+            let publish = until_chosen(&mut publisher, qos, &mut chosen, &mut others);
+            chosen.send(&ack_with(refusal, publish.id, 0x83));
+            chosen.quiet();
+            others[0].quiet();
+            chosen.cut();
+            others[0].quiet();
+            let (mut chosen, _) = site.connect(&Connect::lasting(V5, "chosen"));
+            chosen.quiet();
+            chosen.send(&[0xE0, 0]);
+            chosen.expect_close();
+        }
+    });
+}
