@@ -4,6 +4,7 @@
 //! the user's cache folder ([`cache`]) in the version that this repository names, and found again.
 //! Messages go to stderr, so that stdout holds only what the server or the tests have to say.
 
+mod bench;
 mod build;
 mod cache;
 mod command;
@@ -29,6 +30,7 @@ cargo xtask COMMAND
   test [STAGE]...   All tests, or some stages: fmt clippy conformance native wasm e2e
   conformance       Which test holds which statement of the standards, into docs/conformance.md;
                     --check only says whether something is missing there
+  bench [ARGS]      Beaconry beside mosquitto, in turns on one core; `bench --help` says more
   doctor            What is there, what is missing, and what would be done about it
   help              This text
 
@@ -49,7 +51,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// One arm a command. Later commands (the benchmarks) get a module of
+/// One arm a command. Later commands get a module of
 /// their own, an arm here and a line in [`HELP`].
 fn run(args: &[String]) -> Result<ExitCode> {
     let (command, rest) = match args.split_first() {
@@ -68,6 +70,7 @@ fn run(args: &[String]) -> Result<ExitCode> {
             conformance::run(&Workspace::load()?, rest)?;
             Ok(ExitCode::SUCCESS)
         }
+        "bench" => bench::run(&Workspace::load()?, rest),
         "doctor" => {
             no_more(command, rest)?;
             Ok(doctor::run(&Workspace::load()?))

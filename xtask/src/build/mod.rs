@@ -117,7 +117,7 @@ fn dashboard(workspace: &Workspace, tools: &WasmTools, npm: &Path) -> Result<()>
 }
 
 #[cfg(unix)]
-fn become_program(command: &mut std::process::Command) -> Result<ExitCode> {
+pub(crate) fn become_program(command: &mut std::process::Command) -> Result<ExitCode> {
     use std::os::unix::process::CommandExt as _;
 
     // The same process goes on as the server: signals, terminal and exit code are its own.
@@ -126,7 +126,7 @@ fn become_program(command: &mut std::process::Command) -> Result<ExitCode> {
 }
 
 #[cfg(not(unix))]
-fn become_program(command: &mut std::process::Command) -> Result<ExitCode> {
+pub(crate) fn become_program(command: &mut std::process::Command) -> Result<ExitCode> {
     let status = command
         .status()
         .with_context(|| format!("cannot start `{}`", command::shown(command)))?;

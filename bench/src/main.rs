@@ -1,0 +1,40 @@
+//! Measures MQTT brokers: `cargo xtask bench`.
+//!
+//! A load generator of its own, with raw sockets and packets that were encoded beforehand, so
+//! that it is never what is measured ([`swarm`], [`scanner`]). It runs Beaconry and a peer in
+//! turns on one core, itself on another, and compares the seconds of CPU that each took for
+//! the same work ([`scenario`], [`report`]).
+
+#[cfg(target_os = "linux")]
+mod frames;
+#[cfg(target_os = "linux")]
+mod options;
+#[cfg(target_os = "linux")]
+mod packets;
+#[cfg(target_os = "linux")]
+mod peer;
+#[cfg(target_os = "linux")]
+mod process;
+#[cfg(target_os = "linux")]
+mod report;
+#[cfg(target_os = "linux")]
+mod run;
+#[cfg(target_os = "linux")]
+mod scanner;
+#[cfg(target_os = "linux")]
+mod scenario;
+#[cfg(target_os = "linux")]
+mod swarm;
+
+use std::process::ExitCode;
+
+#[cfg(target_os = "linux")]
+fn main() -> ExitCode {
+    run::main()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() -> ExitCode {
+    eprintln!("bench: runs on Linux only: it pins processes to cores and reads /proc");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,68 @@
+//! Beaconry's own server.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail};
+
+use super::{Folder, Running, Setting};
+use crate::process::Cores;
+
+pub(super) fn version(program: &Path) -> Option<String> {
+    let output = Command::new(program).arg("--version").output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    text.split_whitespace().nth(1).map(str::to_owned)
+}
+
+pub(super) fn start(
+    program: &Path,
+    cores: Cores,
+    setting: Setting,
+    files: Folder,
+) -> Result<Running> {
+    let mut command = Command::new(program);
+    command
+        .args(["serve", "--mqtt", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+        .args(["--log", "error"])
+        .current_dir(files.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    let data = files.path().join("data");
+    let can_store = help(program).contains("--in-memory");
+    match (setting.store, can_store) {
+        (true, true) => drop(command.arg("--data").arg(data)),
+        (true, false) => bail!("this build of it has no store"),
+        (false, true) => drop(command.arg("--in-memory")),
+        (false, false) => {}
+    }
+    let mut child = cores.spawn(&mut command)?;
+    let mut line = String::new();
+    if let Some(stdout) = child.stdout.take() {
+        // Ends at once when the server does.
+        BufReader::new(stdout).read_line(&mut line)?;
+    }
+    let address = |name: &str| -> Option<SocketAddr> {
+        let mut words = line.split_whitespace();
+        words.find_map(|word| word.strip_prefix(name)?.parse().ok())
+    };
+    let (Some(tcp), Some(websocket)) = (address("mqtt="), address("http=")) else {
+        let status = child.wait()?;
+        bail!("it ended ({status}) without a line \"ready …\"");
+    };
+    Ok(Running {
+        child,
+        tcp,
+        websocket,
+        _files: files,
+    })
+}
+
+fn help(program: &Path) -> String {
+    let output = Command::new(program).args(["serve", "--help"]).output();
+    output.map_or_else(
+        |_| String::new(),
+        |output| String::from_utf8_lossy(&output.stdout).into_owned(),
+    )
+}

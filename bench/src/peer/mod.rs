@@ -1,0 +1,160 @@
+//! The brokers that are measured, as processes of their own.
+
+mod beaconry;
+mod mosquitto;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::process::{self, Cores};
+use crate::swarm::Route;
+
+/// How long a broker may take to start.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A broker that can be started.
+#[derive(Clone, Debug)]
+pub(crate) enum Peer {
+    Beaconry { program: PathBuf },
+    Mosquitto { program: PathBuf },
+}
+
+/// How a broker is run.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Setting {
+    /// Whether it keeps what it must on disk.
+    pub(crate) store: bool,
+    /// Whether nothing may be dropped, however much waits. Else as the broker is by default.
+    pub(crate) unlimited: bool,
+}
+
+/// A broker that runs; it ends when this is dropped, and its files are removed.
+pub(crate) struct Running {
+    child: Child,
+    tcp: SocketAddr,
+    websocket: SocketAddr,
+    _files: Folder,
+}
+
+impl Peer {
+    /// Debian's, or whatever is installed.
+    pub(crate) fn mosquitto() -> Result<Self> {
+        const PLACES: &[&str] = &["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin"];
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let program = std::env::split_paths(&path)
+            .chain(PLACES.iter().map(PathBuf::from))
+            .map(|folder| folder.join("mosquitto"))
+            .find(|program| program.is_file());
+        let program = program.context(
+            "mosquitto is not installed, so there is nothing to compare with. Install it \
+             (Debian: `sudo apt-get install mosquitto`), or measure Beaconry alone with \
+             `--peer none`",
+        )?;
+        Ok(Self::Mosquitto { program })
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Beaconry { .. } => "Beaconry",
+            Self::Mosquitto { .. } => "mosquitto",
+        }
+    }
+
+    /// Its version, for the report.
+    pub(crate) fn version(&self) -> String {
+        let version = match self {
+            Self::Beaconry { program } => beaconry::version(program),
+            Self::Mosquitto { program } => mosquitto::version(program),
+        };
+        version.unwrap_or_else(|| "of an unknown version".to_owned())
+    }
+
+    /// Starts it on the broker's core and waits until it accepts connections.
+    pub(crate) fn start(&self, cores: Cores, setting: Setting) -> Result<Running> {
+        let files = Folder::new(self.name())?;
+        let started = match self {
+            Self::Beaconry { program } => beaconry::start(program, cores, setting, files),
+            Self::Mosquitto { program } => mosquitto::start(program, cores, setting, files),
+        };
+        started.with_context(|| format!("{} did not start", self.name()))
+    }
+}
+
+impl Running {
+    pub(crate) fn route(&self, websocket: bool) -> Route {
+        if websocket {
+            Route::WebSocket(self.websocket)
+        } else {
+            Route::Tcp(self.tcp)
+        }
+    }
+
+    pub(crate) fn cpu(&self) -> Result<Duration> {
+        process::cpu(self.child.id())
+    }
+
+    pub(crate) fn memory(&self) -> Result<u64> {
+        process::memory(self.child.id())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has nothing to say any more, and may hold sockets of thousands of clients.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A folder of its own for what a broker writes; removed when dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Result<Self> {
+        let name = format!("beaconry-bench-{}-{name}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        // Of an earlier process with the same number, at most.
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Self(path))
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Two addresses where nobody listens just now.
+fn free_addresses() -> Result<(SocketAddr, SocketAddr)> {
+    let (one, other) = (
+        TcpListener::bind("127.0.0.1:0")?,
+        TcpListener::bind("127.0.0.1:0")?,
+    );
+    Ok((one.local_addr()?, other.local_addr()?))
+}
+
+/// Waits until somebody listens at `address`.
+fn wait_for(child: &mut Child, address: SocketAddr) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while std::net::TcpStream::connect(address).is_err() {
+        if let Some(status) = child.try_wait()? {
+            bail!("it ended ({status})");
+        }
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            bail!("nobody listens at {address} after {PATIENCE:?}");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}

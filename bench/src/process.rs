@@ -1,0 +1,85 @@
+//! What the system knows of a process, and on which core it runs.
+
+use std::fs;
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+/// The two cores: one for the broker, one for the load.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Cores {
+    pub(crate) broker: usize,
+    pub(crate) load: usize,
+}
+
+impl Cores {
+    /// The first two that this process may use.
+    pub(crate) fn choose() -> Result<Self> {
+        let allowed = sched_getaffinity(None).context("cannot ask for the cores to be used")?;
+        let mut cores = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core));
+        match (cores.next(), cores.next()) {
+            (Some(broker), Some(load)) => Ok(Self { broker, load }),
+            _ => bail!("two cores are needed: one for the broker, one for the load"),
+        }
+    }
+
+    /// Starts `command` on the broker's core; this thread goes on on the load's.
+    pub(crate) fn spawn(self, command: &mut Command) -> Result<Child> {
+        // A child runs where the thread that starts it runs.
+        pin(self.broker)?;
+        let child = command.spawn();
+        pin(self.load)?;
+        child.with_context(|| format!("cannot start {}", command.get_program().display()))
+    }
+}
+
+fn pin(core: usize) -> Result<()> {
+    let mut set = CpuSet::new();
+    set.set(core);
+    sched_setaffinity(None, &set).with_context(|| format!("cannot run on core {core}"))
+}
+
+/// CPU time of all threads of a process, in user and in system mode together.
+pub(crate) fn cpu(pid: u32) -> Result<Duration> {
+    let mut total = 0;
+    for task in fs::read_dir(format!("/proc/{pid}/task")).context("the broker has ended")? {
+        // A thread may end while we look.
+        let Ok(line) = fs::read_to_string(task?.path().join("schedstat")) else {
+            continue;
+        };
+        let nanos = line.split_whitespace().next();
+        total += nanos.and_then(|it| it.parse::<u64>().ok()).unwrap_or(0);
+    }
+    Ok(Duration::from_nanos(total))
+}
+
+/// Memory in use (resident set), in bytes.
+pub(crate) fn memory(pid: u32) -> Result<u64> {
+    let status =
+        fs::read_to_string(format!("/proc/{pid}/status")).context("the broker has ended")?;
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    Ok(kib.context("/proc does not say how much memory is in use")? * 1024)
+}
+
+/// Lets this process and those that it starts have as many sockets as the system allows.
+/// Says how many those are.
+pub(crate) fn raise_open_files() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    const WANTED: u64 = 100_000;
+    let before = getrlimit(Resource::Nofile);
+    for maximum in [before.maximum.map(|it| it.max(WANTED)), before.maximum] {
+        let wanted = Rlimit {
+            current: maximum.map(|it| it.min(WANTED)),
+            maximum,
+        };
+        if setrlimit(Resource::Nofile, wanted).is_ok() {
+            break;
+        }
+    }
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}

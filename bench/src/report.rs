@@ -1,0 +1,381 @@
+//! Medians, and the tables that show them.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anyhow::Error;
+use serde_json::{Value, json};
+
+use crate::options::Options;
+use crate::peer::Peer;
+use crate::scenario::{Detail, Measurement, Scenario};
+
+/// One run of one scenario against one broker.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) scenario: Scenario,
+    pub(crate) broker: &'static str,
+    pub(crate) round: u32,
+    pub(crate) measurement: Measurement,
+}
+
+/// All of them.
+pub(crate) struct Report {
+    heading: String,
+    brokers: Vec<&'static str>,
+    records: Vec<Record>,
+    failures: Vec<String>,
+}
+
+/// What the rounds of one scenario against one broker have in their middle.
+struct Medians {
+    /// Microseconds of CPU a delivery, which is seconds for a million.
+    cpu: f64,
+    /// Deliveries a second.
+    rate: f64,
+    /// Over all rounds.
+    lost: u64,
+    memory: f64,
+    p50: f64,
+    p99: f64,
+    max: f64,
+    connection: f64,
+}
+
+impl Measurement {
+    /// For somebody who waits.
+    pub(crate) fn line(&self) -> String {
+        let lost = match self.lost {
+            0 => String::new(),
+            lost => format!(", {lost} LOST"),
+        };
+        let what = match &self.detail {
+            Detail::Work => format!("{:10.0} messages/s", self.rate()),
+            Detail::Latency { p50, p99, max } => {
+                format!("p50 {p50:.0?}, p99 {p99:.0?}, longest {max:.0?}")
+            }
+            Detail::Connection(bytes) => format!("{bytes} bytes a connection"),
+        };
+        format!("{:7.3} CPU s a million, {what}{lost}", self.cpu_a_million())
+    }
+
+    fn cpu_a_million(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / as_f64(self.deliveries.max(1))
+    }
+
+    fn rate(&self) -> f64 {
+        as_f64(self.deliveries) / self.wall.as_secs_f64().max(1e-9)
+    }
+}
+
+impl Report {
+    pub(crate) fn new(options: &Options, brokers: &[Peer]) -> Self {
+        let versions: Vec<_> = brokers
+            .iter()
+            .map(|it| format!("{} {}", it.name(), it.version()))
+            .collect();
+        let store = if options.store {
+            "with the store on disk"
+        } else {
+            "in memory"
+        };
+        Self {
+            heading: format!(
+                "{}, {store}, {:?}; medians of {} round(s)",
+                versions.join(" and "),
+                options.version(),
+                options.rounds
+            ),
+            brokers: brokers.iter().map(Peer::name).collect(),
+            records: Vec::new(),
+            failures: Vec::new(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, record: Record) {
+        let Record {
+            scenario,
+            broker,
+            measurement,
+            ..
+        } = &record;
+        if measurement.lost > 0 && scenario.has_guarantee() {
+            let what = format!("{}, {broker}: {} lost", scenario.name, measurement.lost);
+            self.failures.push(what);
+        }
+        self.records.push(record);
+    }
+
+    pub(crate) fn fail(&mut self, scenario: &str, broker: &str, error: &Error) {
+        self.failures
+            .push(format!("{scenario}, {broker}: {error:#}"));
+    }
+
+    /// Whether all scenarios ran, and none lost what may not be lost.
+    pub(crate) fn is_good(&self) -> bool {
+        self.failures.is_empty()
+    }
+
+    pub(crate) fn markdown(&self) -> String {
+        let mut text = format!("{}\n", self.heading);
+        self.table(
+            &mut text,
+            &["CPU s a million", "messages/s", "lost", "memory, MB"],
+            "CPU ratio",
+            |detail| matches!(detail, Detail::Work),
+            |it| {
+                vec![
+                    format!("{:.2}", it.cpu),
+                    format!("{:.0}", it.rate),
+                    it.lost.to_string(),
+                    format!("{:.1}", it.memory / 1e6),
+                ]
+            },
+            |it| it.cpu,
+        );
+        self.table(
+            &mut text,
+            &["p50, µs", "p99, µs", "longest, µs", "CPU s a million"],
+            "p99 ratio",
+            |detail| matches!(detail, Detail::Latency { .. }),
+            |it| {
+                vec![
+                    format!("{:.0}", it.p50),
+                    format!("{:.0}", it.p99),
+                    format!("{:.0}", it.max),
+                    format!("{:.2}", it.cpu),
+                ]
+            },
+            |it| it.p99,
+        );
+        self.table(
+            &mut text,
+            &["bytes a connection", "CPU µs to connect"],
+            "bytes ratio",
+            |detail| matches!(detail, Detail::Connection(_)),
+            |it| vec![format!("{:.0}", it.connection), format!("{:.0}", it.cpu)],
+            |it| it.connection,
+        );
+        if !self.failures.is_empty() {
+            text += "\nFailed:\n";
+            for failure in &self.failures {
+                let _ = writeln!(text, "- {failure}");
+            }
+        }
+        text
+    }
+
+    /// One table: of the scenarios whose detail `is_one`, `columns` for each broker, and how
+    /// the first broker's `key` compares with the second's.
+    fn table(
+        &self,
+        text: &mut String,
+        columns: &[&str],
+        ratio: &str,
+        is_one: impl Fn(&Detail) -> bool,
+        cells: impl Fn(&Medians) -> Vec<String>,
+        key: impl Fn(&Medians) -> f64,
+    ) {
+        let mut names: Vec<(&str, &str)> = Vec::new();
+        for Record {
+            scenario,
+            measurement,
+            ..
+        } in &self.records
+        {
+            let name = (scenario.name, scenario.what);
+            if is_one(&measurement.detail) && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        if names.is_empty() {
+            return;
+        }
+        let mut head = vec!["scenario".to_owned(), "what".to_owned()];
+        for broker in &self.brokers {
+            head.extend(columns.iter().map(|column| format!("{broker}: {column}")));
+        }
+        let compares = self.brokers.len() > 1;
+        if compares {
+            head.push(ratio.to_owned());
+        }
+        text.push('\n');
+        row(text, &head);
+        let rule = vec!["---".to_owned(); head.len()];
+        row(text, &rule);
+        for (name, what) in names {
+            let mut line = vec![name.to_owned(), what.to_owned()];
+            let all: Vec<_> = self
+                .brokers
+                .iter()
+                .map(|broker| self.medians(name, broker))
+                .collect();
+            for medians in &all {
+                match medians {
+                    Some(medians) => line.extend(cells(medians)),
+                    None => line.extend(vec!["failed".to_owned(); columns.len()]),
+                }
+            }
+            if compares {
+                line.push(match &all[..] {
+                    [Some(ours), Some(theirs), ..] => compared(key(ours), key(theirs)),
+                    _ => "—".to_owned(),
+                });
+            }
+            row(text, &line);
+        }
+    }
+
+    fn medians(&self, scenario: &str, broker: &str) -> Option<Medians> {
+        let of: Vec<&Measurement> = self
+            .records
+            .iter()
+            .filter(|it| it.scenario.name == scenario && it.broker == broker)
+            .map(|it| &it.measurement)
+            .collect();
+        let middle = |value: &dyn Fn(&Measurement) -> f64| {
+            median(of.iter().map(|measurement| value(measurement)).collect())
+        };
+        let latency = |choose: fn(Duration, Duration, Duration) -> Duration| {
+            middle(&|it| match it.detail {
+                Detail::Latency { p50, p99, max } => choose(p50, p99, max).as_secs_f64() * 1e6,
+                Detail::Work | Detail::Connection(_) => 0.0,
+            })
+        };
+        Some(Medians {
+            cpu: middle(&Measurement::cpu_a_million)?,
+            rate: middle(&Measurement::rate)?,
+            lost: of.iter().map(|it| it.lost).sum(),
+            memory: middle(&|it| as_f64(it.memory))?,
+            p50: latency(|p50, _, _| p50)?,
+            p99: latency(|_, p99, _| p99)?,
+            max: latency(|_, _, max| max)?,
+            connection: middle(&|it| match it.detail {
+                Detail::Connection(bytes) => as_f64(bytes),
+                Detail::Work | Detail::Latency { .. } => 0.0,
+            })?,
+        })
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        let results: Vec<_> = self.records.iter().map(Record::json).collect();
+        json!({ "heading": self.heading, "results": results, "failures": self.failures })
+    }
+}
+
+impl Record {
+    fn json(&self) -> Value {
+        let it = &self.measurement;
+        let mut value = json!({
+            "scenario": self.scenario.name,
+            "broker": self.broker,
+            "round": self.round,
+            "deliveries": it.deliveries,
+            "lost": it.lost,
+            "wall_seconds": it.wall.as_secs_f64(),
+            "cpu_seconds": it.cpu.as_secs_f64(),
+            "memory_bytes": it.memory,
+        });
+        match it.detail {
+            Detail::Work => {}
+            Detail::Latency { p50, p99, max } => {
+                value["p50_seconds"] = json!(p50.as_secs_f64());
+                value["p99_seconds"] = json!(p99.as_secs_f64());
+                value["longest_seconds"] = json!(max.as_secs_f64());
+            }
+            Detail::Connection(bytes) => value["bytes_a_connection"] = json!(bytes),
+        }
+        value
+    }
+}
+
+/// How ours compares with theirs, as the targets are written: "1/5.2" is a fifth.
+fn compared(ours: f64, theirs: f64) -> String {
+    if ours <= 0.0 || theirs <= 0.0 {
+        "—".to_owned()
+    } else if ours <= theirs {
+        format!("1/{:.1}", theirs / ours)
+    } else {
+        format!("{:.2}", ours / theirs)
+    }
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let upper = values.get(values.len() / 2)?;
+    let lower = values.get((values.len() - 1) / 2)?;
+    Some(f64::midpoint(*lower, *upper))
+}
+
+fn row(text: &mut String, cells: &[String]) {
+    let _ = writeln!(text, "| {} |", cells.join(" | "));
+}
+
+/// Counts here are far below where this would round.
+#[allow(clippy::cast_precision_loss)]
+fn as_f64(count: u64) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::ALL;
+    use clap::Parser as _;
+
+    fn report(values: &[(&'static str, u64)]) -> Report {
+        let options = Options::parse_from(["bench"]);
+        let mut report = Report::new(&options, &[]);
+        report.brokers = vec!["Beaconry", "mosquitto"];
+        for (round, (broker, micros)) in (1..).zip(values) {
+            report.add(Record {
+                scenario: ALL[0],
+                broker,
+                round,
+                measurement: Measurement {
+                    deliveries: 1_000_000,
+                    lost: 0,
+                    wall: Duration::from_secs(1),
+                    cpu: Duration::from_micros(*micros),
+                    memory: 0,
+                    detail: Detail::Work,
+                },
+            });
+        }
+        report
+    }
+
+    #[test]
+    fn the_table_compares_medians() {
+        let one = 1_000_000;
+        let report = report(&[
+            ("Beaconry", one),
+            ("mosquitto", 7 * one),
+            ("Beaconry", 9 * one),
+            ("mosquitto", 4 * one),
+            ("Beaconry", 2 * one),
+            ("mosquitto", 5 * one),
+        ]);
+        let text = report.markdown();
+        assert!(text.contains("| 2.00 | 1000000 | 0 |"), "{text}");
+        assert!(text.contains("| 5.00 | 1000000 | 0 |"), "{text}");
+        assert!(text.contains("| 1/2.5 |"), "{text}");
+        assert!(report.is_good());
+    }
+
+    #[test]
+    fn a_run_that_failed_is_in_the_report_and_makes_it_bad() {
+        let mut report = report(&[("Beaconry", 1)]);
+        report.fail("fan-in", "mosquitto", &anyhow::anyhow!("stalled: 7 of 9"));
+        let text = report.markdown();
+        assert!(text.contains("failed") && text.contains("stalled: 7 of 9"));
+        assert!(!report.is_good());
+    }
+
+    #[test]
+    fn a_ratio_reads_as_the_targets_do() {
+        assert_eq!(compared(1.0, 5.0), "1/5.0");
+        assert_eq!(compared(3.0, 2.0), "1.50");
+        assert_eq!(compared(0.0, 2.0), "—");
+    }
+}

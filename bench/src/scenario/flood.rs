@@ -1,0 +1,107 @@
+//! `QoS` 0 as fast as it goes: many to one, and one to many.
+//!
+//! There are never more than a window of messages on their way, so that no broker has to drop
+//! any: what is measured is its work, not its limits.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use mqtt::QoS;
+
+use super::{Context, Detail, Measurement, PAYLOAD, Patience, WARM_UP};
+use crate::packets::{self, PUBLISH};
+use crate::swarm::{Member, Swarm};
+
+/// Messages that a publisher sends at once.
+const BATCH: u64 = 50;
+
+struct Flood {
+    swarm: Swarm,
+    publishers: Vec<(Member, Vec<u8>)>,
+    subscribers: u64,
+    /// Messages, as published.
+    window: u64,
+    next: usize,
+}
+
+pub(super) fn run(
+    context: &Context<'_>,
+    publishers: usize,
+    subscribers: usize,
+    window: u64,
+    deliveries: u64,
+) -> Result<Measurement> {
+    let route = context.route();
+    let mut swarm = Swarm::new()?;
+    for number in 0..subscribers {
+        let hello = context.hello(format!("sub-{number}"));
+        swarm.join_subscribed(route, &hello, Some(("bench/+", QoS::AtMostOnce)))?;
+    }
+    let mut flood = Flood {
+        swarm,
+        publishers: Vec::new(),
+        subscribers: subscribers as u64,
+        window,
+        next: 0,
+    };
+    for number in 0..publishers {
+        let hello = context.hello(format!("pub-{number}"));
+        let member = flood.swarm.join(route, &hello)?;
+        let packet = packets::publish(
+            context.version,
+            &format!("bench/{number}"),
+            &[b'x'; PAYLOAD],
+            QoS::AtMostOnce,
+            false,
+        )?;
+        let mut wire = Vec::new();
+        for _ in 0..BATCH {
+            route.wire(&packet, &mut wire);
+        }
+        flood.publishers.push((member, wire));
+    }
+
+    let deliveries = context.deliveries(deliveries);
+    flood.pump(deliveries / WARM_UP)?;
+    let (cpu, began) = (context.broker.cpu()?, Instant::now());
+    let (received, expected) = flood.pump(deliveries)?;
+    Ok(Measurement {
+        deliveries: received,
+        lost: expected.saturating_sub(received),
+        wall: began.elapsed(),
+        cpu: context.broker.cpu()?.saturating_sub(cpu),
+        memory: context.broker.memory()?,
+        detail: Detail::Work,
+    })
+}
+
+impl Flood {
+    /// Publishes as much as makes at least `deliveries`; says how many were received, of how
+    /// many.
+    fn pump(&mut self, deliveries: u64) -> Result<(u64, u64)> {
+        let batches = deliveries.div_ceil(BATCH * self.subscribers).max(1);
+        let expected = batches * BATCH * self.subscribers;
+        let (mut sent, mut received) = (0, 0);
+        let mut patience = Patience::new();
+        while received < expected {
+            while sent < batches
+                && (sent + 1) * BATCH <= received / self.subscribers + self.window
+                && self.swarm.is_flushed(self.publishers[self.next].0)
+            {
+                let (member, wire) = &self.publishers[self.next];
+                self.swarm.send(*member, |out| out.wire(wire))?;
+                self.next = (self.next + 1) % self.publishers.len();
+                sent += 1;
+            }
+            let before = received;
+            self.swarm.turn(Duration::from_millis(100), |_, seen, _| {
+                received += u64::from(seen.first >> 4 == PUBLISH);
+            })?;
+            if patience.is_over(received > before, received, expected)? {
+                break;
+            }
+        }
+        // With a message lost the window never empties: what was not sent was not lost.
+        Ok((received, sent * BATCH * self.subscribers))
+    }
+}

@@ -1,0 +1,363 @@
+//! What is measured.
+
+mod flood;
+mod idle;
+mod latency;
+mod pairs;
+mod retained;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use mqtt::{ProtocolVersion, QoS};
+
+use crate::packets::Hello;
+use crate::peer::{Running, Setting};
+use crate::swarm::Route;
+
+/// Bytes of a payload.
+const PAYLOAD: usize = 64;
+/// What is warmed up, as a part of what is measured.
+const WARM_UP: u64 = 20;
+
+/// One thing that is measured.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) what: &'static str,
+    kind: Kind,
+    websocket: bool,
+}
+
+#[derive(Copy, Clone, Debug)]
+enum Kind {
+    /// `QoS` 0, as fast as it goes, but never more than `window` messages on their way.
+    Flood {
+        publishers: usize,
+        subscribers: usize,
+        window: u64,
+        deliveries: u64,
+    },
+    /// Publishers with one subscriber each, and up to 16 messages without acknowledgement.
+    Pairs {
+        qos: QoS,
+        lasting: bool,
+        deliveries: u64,
+    },
+    /// From when a message should be sent to when it is received, with others that read nothing.
+    Latency { stuck: usize },
+    /// Connections that do nothing.
+    Idle { connections: usize },
+    /// Retained messages to a new subscriber to all of them.
+    Retained { messages: u64 },
+}
+
+/// Everything that can be measured, in the order of the table.
+pub(crate) const ALL: &[Scenario] = &[
+    flood(
+        "fan-in",
+        "50 publishers to 1 subscriber, QoS 0",
+        50,
+        1,
+        500_000,
+    ),
+    websocket(flood(
+        "fan-in-ws",
+        "the same over WebSocket",
+        50,
+        1,
+        500_000,
+    )),
+    flood(
+        "fan-out-100",
+        "1 publisher to 100 subscribers, QoS 0",
+        1,
+        100,
+        2_000_000,
+    ),
+    websocket(flood(
+        "fan-out-100-ws",
+        "the same over WebSocket",
+        1,
+        100,
+        2_000_000,
+    )),
+    flood(
+        "fan-out-1000",
+        "1 publisher to 1,000 subscribers, QoS 0",
+        1,
+        1_000,
+        2_000_000,
+    ),
+    pairs(
+        "qos1",
+        "50 pairs, QoS 1, window 16",
+        QoS::AtLeastOnce,
+        false,
+        200_000,
+    ),
+    websocket(pairs(
+        "qos1-ws",
+        "the same over WebSocket",
+        QoS::AtLeastOnce,
+        false,
+        200_000,
+    )),
+    pairs(
+        "qos2",
+        "50 pairs, QoS 2, window 16",
+        QoS::ExactlyOnce,
+        false,
+        100_000,
+    ),
+    websocket(pairs(
+        "qos2-ws",
+        "the same over WebSocket",
+        QoS::ExactlyOnce,
+        false,
+        100_000,
+    )),
+    pairs(
+        "qos1-durable",
+        "50 pairs with lasting sessions, QoS 1",
+        QoS::AtLeastOnce,
+        true,
+        200_000,
+    ),
+    pairs(
+        "qos2-durable",
+        "50 pairs with lasting sessions, QoS 2",
+        QoS::ExactlyOnce,
+        true,
+        100_000,
+    ),
+    latency("latency", "5,000 messages/s, 10 pairs, QoS 0", 0),
+    websocket(latency("latency-ws", "the same over WebSocket", 0)),
+    latency(
+        "latency-stuck",
+        "beside 100 subscribers that read nothing",
+        100,
+    ),
+    idle("idle", "10,000 idle connections"),
+    websocket(idle("idle-ws", "10,000 idle WebSockets")),
+    retained("retained", "100,000 retained messages to a new subscriber"),
+];
+
+/// What came of running a scenario once.
+#[derive(Clone, Debug)]
+pub(crate) struct Measurement {
+    /// Messages that were received.
+    pub(crate) deliveries: u64,
+    /// Messages that should have been received and were not.
+    pub(crate) lost: u64,
+    pub(crate) wall: Duration,
+    /// Of the broker.
+    pub(crate) cpu: Duration,
+    /// Of the broker, at the end, in bytes.
+    pub(crate) memory: u64,
+    pub(crate) detail: Detail,
+}
+
+/// What a scenario is about.
+#[derive(Clone, Debug)]
+pub(crate) enum Detail {
+    /// CPU and messages a second.
+    Work,
+    /// Of single messages.
+    Latency {
+        p50: Duration,
+        p99: Duration,
+        max: Duration,
+    },
+    /// Bytes of memory for each connection.
+    Connection(u64),
+}
+
+/// What a scenario is run with.
+pub(crate) struct Context<'a> {
+    pub(crate) broker: &'a Running,
+    pub(crate) version: ProtocolVersion,
+    /// In place of the scenario's own number of deliveries.
+    pub(crate) messages: Option<u64>,
+    pub(crate) websocket: bool,
+}
+
+impl Scenario {
+    pub(crate) fn setting(&self, store: bool) -> Setting {
+        let unlimited = match self.kind {
+            Kind::Flood { .. } | Kind::Pairs { .. } | Kind::Idle { .. } | Kind::Retained { .. } => {
+                true
+            }
+            // What is about stuck subscribers is about limits.
+            Kind::Latency { stuck } => stuck == 0,
+        };
+        Setting { store, unlimited }
+    }
+
+    /// Which kind of result this gives, which decides the table that it belongs into.
+    pub(crate) fn has_guarantee(&self) -> bool {
+        match self.kind {
+            Kind::Pairs { .. } | Kind::Retained { .. } => true,
+            Kind::Flood { .. } | Kind::Latency { .. } | Kind::Idle { .. } => false,
+        }
+    }
+
+    pub(crate) fn run(
+        &self,
+        broker: &Running,
+        version: ProtocolVersion,
+        messages: Option<u64>,
+    ) -> Result<Measurement> {
+        let context = Context {
+            broker,
+            version,
+            messages,
+            websocket: self.websocket,
+        };
+        match self.kind {
+            Kind::Flood {
+                publishers,
+                subscribers,
+                window,
+                deliveries,
+            } => flood::run(&context, publishers, subscribers, window, deliveries),
+            Kind::Pairs {
+                qos,
+                lasting,
+                deliveries,
+            } => pairs::run(&context, qos, lasting, deliveries),
+            Kind::Latency { stuck } => latency::run(&context, stuck),
+            Kind::Idle { connections } => idle::run(&context, connections),
+            Kind::Retained { messages } => retained::run(&context, messages),
+        }
+    }
+}
+
+impl Context<'_> {
+    fn route(&self) -> Route {
+        self.broker.route(self.websocket)
+    }
+
+    fn hello(&self, client_id: String) -> Hello {
+        Hello {
+            version: self.version,
+            client_id,
+            lasting: false,
+        }
+    }
+
+    fn deliveries(&self, default: u64) -> u64 {
+        self.messages.unwrap_or(default).max(1)
+    }
+}
+
+/// Ends what does not get on.
+struct Patience {
+    since: Instant,
+    begun: Instant,
+}
+
+impl Patience {
+    /// Without anything received for so long, what is missing will not come.
+    const QUIET: Duration = Duration::from_secs(5);
+    /// For one run of one scenario.
+    const WHOLE: Duration = Duration::from_mins(2);
+
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            since: now,
+            begun: now,
+        }
+    }
+
+    /// Something has come, or has not. `true`: nothing more will.
+    fn is_over(&mut self, came: bool, received: u64, of: u64) -> Result<bool> {
+        let now = Instant::now();
+        if came {
+            self.since = now;
+        }
+        if now - self.begun > Self::WHOLE {
+            bail!(
+                "stalled: {received} of {of} messages after {:?}",
+                Self::WHOLE
+            );
+        }
+        Ok(now - self.since > Self::QUIET)
+    }
+}
+
+const fn flood(
+    name: &'static str,
+    what: &'static str,
+    publishers: usize,
+    subscribers: usize,
+    deliveries: u64,
+) -> Scenario {
+    Scenario {
+        name,
+        what,
+        kind: Kind::Flood {
+            publishers,
+            subscribers,
+            window: if publishers > 1 { 5_000 } else { 100 },
+            deliveries,
+        },
+        websocket: false,
+    }
+}
+
+const fn pairs(
+    name: &'static str,
+    what: &'static str,
+    qos: QoS,
+    lasting: bool,
+    deliveries: u64,
+) -> Scenario {
+    Scenario {
+        name,
+        what,
+        kind: Kind::Pairs {
+            qos,
+            lasting,
+            deliveries,
+        },
+        websocket: false,
+    }
+}
+
+const fn latency(name: &'static str, what: &'static str, stuck: usize) -> Scenario {
+    Scenario {
+        name,
+        what,
+        kind: Kind::Latency { stuck },
+        websocket: false,
+    }
+}
+
+const fn idle(name: &'static str, what: &'static str) -> Scenario {
+    Scenario {
+        name,
+        what,
+        kind: Kind::Idle {
+            connections: 10_000,
+        },
+        websocket: false,
+    }
+}
+
+const fn retained(name: &'static str, what: &'static str) -> Scenario {
+    Scenario {
+        name,
+        what,
+        kind: Kind::Retained { messages: 100_000 },
+        websocket: false,
+    }
+}
+
+const fn websocket(scenario: Scenario) -> Scenario {
+    Scenario {
+        websocket: true,
+        ..scenario
+    }
+}

@@ -1,0 +1,27 @@
+//! The benchmarks: builds the release server and the load generator, and becomes the latter.
+
+use std::{ffi::OsString, process::ExitCode};
+
+use anyhow::Result;
+
+use crate::{
+    build::{become_program, locked_in_ci},
+    command,
+    step::Step,
+    workspace::Workspace,
+};
+
+/// The dashboard is not built for this: it has no part in what is measured.
+pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
+    let mut cargo = command::new("cargo");
+    cargo
+        .args(["build", "--release"])
+        .args(["--package", "beaconry", "--package", "beaconry-bench"])
+        .current_dir(&workspace.root);
+    Step::new("building the server and the load generator").run(locked_in_ci(&mut cargo))?;
+    let server = workspace.server();
+    let mut bench = command::new(server.with_file_name("beaconry-bench"));
+    let mut flag = OsString::from("--beaconry=");
+    flag.push(&server);
+    become_program(bench.arg(flag).args(args))
+}
