@@ -11,6 +11,8 @@ mod command;
 mod conformance;
 mod counts;
 mod doctor;
+mod fuzz;
+mod processes;
 mod step;
 mod test;
 mod tools;
@@ -27,10 +29,12 @@ cargo xtask COMMAND
 
   serve [-- ARGS]   Install what is missing, build everything, run `beaconry serve --demo 24 ARGS`
   build             The same without running it
-  test [STAGE]...   All tests, or some stages: fmt clippy conformance native wasm e2e
+  test [STAGE]...   All tests, or some stages: fmt clippy conformance native fuzz wasm e2e
   conformance       Which test holds which statement of the standards, into docs/conformance.md;
                     --check only says whether something is missing there
   bench [ARGS]      Beaconry beside mosquitto, in turns on one core; `bench --help` says more
+  fuzz [TARGET]...  Fuzzes the targets of fuzz/, or some; --seconds N for each (60),
+                    --sanitizer address for the unsafe code of the crates that are used
   doctor            What is there, what is missing, and what would be done about it
   help              This text
 
@@ -71,6 +75,7 @@ fn run(args: &[String]) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         "bench" => bench::run(&Workspace::load()?, rest),
+        "fuzz" => fuzz::run(&Workspace::load()?, rest),
         "doctor" => {
             no_more(command, rest)?;
             Ok(doctor::run(&Workspace::load()?))

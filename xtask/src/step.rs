@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::command;
+use crate::{command, processes};
 
 /// How often the elapsed time on a terminal is redrawn.
 const TICK: Duration = Duration::from_millis(200);
@@ -25,6 +25,7 @@ const TAIL: usize = 60;
 pub(crate) struct Step {
     title: String,
     log: Option<PathBuf>,
+    limit: Option<Duration>,
 }
 
 /// What a step's program did.
@@ -33,6 +34,8 @@ pub(crate) struct Outcome {
     pub(crate) status: ExitStatus,
     /// What it printed, stdout and stderr as they came.
     pub(crate) lines: Vec<String>,
+    /// Whether it was killed because it took longer than the step's limit.
+    pub(crate) hung: bool,
 }
 
 impl Step {
@@ -41,12 +44,19 @@ impl Step {
         Self {
             title: title.into(),
             log: None,
+            limit: None,
         }
     }
 
     /// Keeps the whole output in this file too.
     pub(crate) fn log(mut self, path: PathBuf) -> Self {
         self.log = Some(path);
+        self
+    }
+
+    /// Kills the program, and all that it started, when it takes longer than this.
+    pub(crate) fn limit(mut self, limit: Duration) -> Self {
+        self.limit = Some(limit);
         self
     }
 
@@ -73,16 +83,19 @@ impl Step {
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start `{}`", command::shown(command)))?;
-        let (status, lines) = follow(&mut child, &mut display)?;
-        display.end(status.success());
+        let outcome = follow(&mut child, &mut display, self.limit)?;
+        display.end(outcome.status.success());
+        if outcome.hung {
+            eprintln!("xtask: it took too long, and was killed");
+        }
         if let Some(path) = &self.log {
             if let Some(dir) = path.parent() {
                 fs::create_dir_all(dir)?;
             }
-            fs::write(path, lines.join("\n") + "\n")
+            fs::write(path, outcome.lines.join("\n") + "\n")
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
-        Ok(Outcome { status, lines })
+        Ok(outcome)
     }
 }
 
@@ -93,7 +106,7 @@ impl Outcome {
     }
 }
 
-fn follow(child: &mut Child, display: &mut Display) -> Result<(ExitStatus, Vec<String>)> {
+fn follow(child: &mut Child, display: &mut Display, limit: Option<Duration>) -> Result<Outcome> {
     let (sender, receiver) = mpsc::channel();
     if let Some(pipe) = child.stdout.take() {
         read_lines(pipe, sender.clone());
@@ -103,20 +116,58 @@ fn follow(child: &mut Child, display: &mut Display) -> Result<(ExitStatus, Vec<S
     }
     let mut lines = Vec::new();
     let mut ended: Option<(ExitStatus, Instant)> = None;
+    let started = Instant::now();
+    let mut hung = false;
     loop {
+        if !hung && ended.is_none() && limit.is_some_and(|limit| started.elapsed() > limit) {
+            hung = true;
+            processes::kill(child)?;
+        }
         match receiver.recv_timeout(TICK) {
             Ok(line) => {
                 display.line(&line);
                 lines.push(line);
             }
             Err(RecvTimeoutError::Timeout) => display.tick(),
-            Err(RecvTimeoutError::Disconnected) => return Ok((child.wait()?, lines)),
+            Err(RecvTimeoutError::Disconnected) => {
+                let status = wait(child, started, limit, &mut hung)?;
+                return Ok(Outcome {
+                    status,
+                    lines,
+                    hung,
+                });
+            }
         }
         match ended {
-            Some((status, at)) if at.elapsed() > DRAIN => return Ok((status, lines)),
+            Some((status, at)) if at.elapsed() > DRAIN => {
+                return Ok(Outcome {
+                    status,
+                    lines,
+                    hung,
+                });
+            }
             Some(_) => {}
             None => ended = child.try_wait()?.map(|status| (status, Instant::now())),
         }
+    }
+}
+
+/// Waits for a program that has closed its pipes.
+fn wait(
+    child: &mut Child,
+    started: Instant,
+    limit: Option<Duration>,
+    hung: &mut bool,
+) -> Result<ExitStatus> {
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if !*hung && limit.is_some_and(|limit| started.elapsed() > limit) {
+            *hung = true;
+            processes::kill(child)?;
+        }
+        thread::sleep(TICK);
     }
 }
 
@@ -237,6 +288,22 @@ mod tests {
             error.contains("To run it by hand:\n  cargo build --no-such-flag"),
             "{error}"
         );
+    }
+
+    /// The program that hangs is a child of the one that was started.
+    #[cfg(unix)]
+    #[test]
+    fn what_takes_too_long_is_killed_with_what_it_started() {
+        let started = Instant::now();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "echo begun; sleep 100; echo never"]);
+        let outcome = Step::new("hanging")
+            .limit(Duration::from_millis(300))
+            .outcome(&mut shell)
+            .unwrap();
+        assert!(outcome.hung && !outcome.status.success());
+        assert_eq!(outcome.lines, ["begun"]);
+        assert!(started.elapsed() < Duration::from_secs(30));
     }
 
     #[test]

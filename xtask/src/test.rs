@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
+    time::Duration,
 };
 
 use anyhow::{Result, bail};
@@ -12,6 +13,7 @@ use crate::{
     build::{self, locked_in_ci},
     command, conformance,
     counts::Counts,
+    fuzz,
     step::Step,
     tools,
     workspace::{WASM, Workspace},
@@ -26,6 +28,13 @@ const TAIL: usize = 200;
 /// The longest that one end-to-end test may take.
 const E2E_LIMIT_MS: u32 = 180_000;
 
+/// The longest that Rust's tests may take together, building included, which on a cold machine is
+/// most of it.
+const RUST_LIMIT: Duration = Duration::from_mins(45);
+
+/// How long each fuzz target is run.
+const FUZZ_SECONDS: u64 = 5;
+
 /// A part of the tests that can be run alone.
 #[derive(Clone, Copy)]
 enum Stage {
@@ -33,16 +42,18 @@ enum Stage {
     Clippy,
     Conformance,
     Native,
+    Fuzz,
     Wasm,
     E2e,
 }
 
 impl Stage {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Fmt,
         Self::Clippy,
         Self::Conformance,
         Self::Native,
+        Self::Fuzz,
         Self::Wasm,
         Self::E2e,
     ];
@@ -53,6 +64,7 @@ impl Stage {
             Self::Clippy => "clippy",
             Self::Conformance => "conformance",
             Self::Native => "native",
+            Self::Fuzz => "fuzz",
             Self::Wasm => "wasm",
             Self::E2e => "e2e",
         }
@@ -64,6 +76,7 @@ impl Stage {
             Self::Clippy => clippy(workspace),
             Self::Conformance => conformance(workspace),
             Self::Native => native(workspace),
+            Self::Fuzz => fuzz::smoke(workspace, FUZZ_SECONDS),
             Self::Wasm => wasm(workspace),
             Self::E2e => end_to_end(workspace),
         }
@@ -116,7 +129,14 @@ fn chosen(names: &[String]) -> Result<Vec<Stage>> {
 
 fn fmt(workspace: &Workspace) -> Result<Counts> {
     let mut cargo = cargo(workspace, &["fmt", "--all", "--check"]);
-    check(workspace, "checking the formatting", "fmt", &mut cargo)
+    let mut counts = check(workspace, "checking the formatting", "fmt", &mut cargo)?;
+    let mut apart = command::new("cargo");
+    apart
+        .args(["fmt", "--check"])
+        .current_dir(workspace.root.join("fuzz"));
+    let title = "checking the formatting of the fuzz targets";
+    counts += check(workspace, title, "fmt-fuzz", &mut apart)?;
+    Ok(counts)
 }
 
 fn clippy(workspace: &Workspace) -> Result<Counts> {
@@ -241,12 +261,47 @@ fn rust_tests(
     cargo: &mut Command,
 ) -> Result<Counts> {
     let log = log_of(workspace, name);
-    let outcome = Step::new(title).log(log.clone()).outcome(cargo)?;
+    let outcome = Step::new(title)
+        .log(log.clone())
+        .limit(RUST_LIMIT)
+        .outcome(cargo)?;
     let counts = Counts::of_rust(&outcome.lines).checked(outcome.status.success());
-    if counts.failed > 0 {
+    if outcome.hung {
+        eprintln!("{}", what_hung(&outcome.lines));
+    } else if counts.failed > 0 {
         explain(&outcome.tail(TAIL), &log, cargo);
     }
     Ok(counts)
+}
+
+/// Rust's test harness names a test that has run for a minute; the one that hung has no result.
+fn what_hung(lines: &[String]) -> String {
+    let running = lines
+        .iter()
+        .rev()
+        .find(|line| line.trim_start().starts_with("Running ") || line.contains("Doc-tests "))
+        .map_or("", |line| line.trim());
+    let has_ended = |name: &str| {
+        let result = format!("test {name} ... ");
+        lines.iter().any(|line| line.starts_with(&result))
+    };
+    let names: Vec<&str> = lines
+        .iter()
+        .filter_map(|line| {
+            let (name, _) = line
+                .strip_prefix("test ")?
+                .split_once(" has been running for over")?;
+            (!has_ended(name)).then_some(name)
+        })
+        .collect();
+    let minutes = RUST_LIMIT.as_secs() / 60;
+    match names.as_slice() {
+        [] => format!("After {minutes} minutes this was not done: {running}"),
+        names => format!(
+            "After {minutes} minutes these hang: {}\nin: {running}",
+            names.join(", ")
+        ),
+    }
 }
 
 fn explain(tail: &str, log: &Path, command: &Command) {
@@ -274,6 +329,24 @@ fn log_of(workspace: &Workspace, name: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_hung_is_the_test_without_a_result() {
+        let lines = [
+            "     Running unittests src/lib.rs (target/debug/deps/a-1)",
+            "test quick ... ok",
+            "test slow has been running for over 60 seconds",
+            "test stuck::here has been running for over 60 seconds",
+            "test slow ... ok",
+        ]
+        .map(str::to_owned);
+        let text = what_hung(&lines);
+        assert!(
+            text.contains("these hang: stuck::here\nin: Running unittests"),
+            "{text}"
+        );
+        assert!(what_hung(&lines[..2]).contains("not done: Running unittests"));
+    }
 
     #[test]
     fn stages_run_in_their_own_order_and_unknown_ones_are_refused() {

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
-use super::{Finding, Need, State};
+use super::{Finding, Need, State, apt};
 use crate::{
     command,
     step::Step,
@@ -12,6 +12,9 @@ use crate::{
 };
 
 const TRUNK: &str = "0.21.14";
+const CARGO_FUZZ: &str = "0.13.2";
+/// libFuzzer is written in C++: one of these must be there.
+const CPP: &[&str] = &["c++", "g++", "clang++"];
 
 /// The directories of Trunk and of wasm-bindgen, for `PATH`.
 pub(crate) struct WasmTools {
@@ -51,6 +54,48 @@ pub(crate) fn ensure_bindgen(workspace: &Workspace) -> Result<PathBuf> {
 
 fn ensure_trunk(workspace: &Workspace) -> Result<PathBuf> {
     install(workspace, "trunk", TRUNK, &["--locked"])
+}
+
+/// The directory that holds `cargo-fuzz`.
+pub(crate) fn ensure_cargo_fuzz(workspace: &Workspace) -> Result<PathBuf> {
+    install(workspace, "cargo-fuzz", CARGO_FUZZ, &["--locked"])
+}
+
+/// Installs a C++ compiler where that is allowed.
+pub(crate) fn ensure_cpp() -> Result<()> {
+    if has_cpp() {
+        return Ok(());
+    }
+    if !apt::usable() {
+        bail!("The fuzz targets need a C++ compiler. {}", cpp_remedy());
+    }
+    apt::install(&["g++"])
+}
+
+/// The triple of this machine.
+pub(crate) fn host(workspace: &Workspace) -> Result<String> {
+    let mut rustc = command::new("rustc");
+    rustc
+        .env("RUSTUP_TOOLCHAIN", &workspace.toolchain)
+        .arg("-vV");
+    let told = command::stdout(&mut rustc)?;
+    let host = told.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host
+        .context("rustc does not say which host it is for")?
+        .to_owned())
+}
+
+fn has_cpp() -> bool {
+    CPP.iter().any(|name| command::find(name).is_some())
+}
+
+fn cpp_remedy() -> &'static str {
+    match apt::distribution().as_deref() {
+        Some("debian" | "ubuntu") => "Run: apt-get install g++",
+        Some("fedora") => "Run: dnf install gcc-c++",
+        _ if cfg!(target_os = "macos") => "Run: xcode-select --install",
+        _ => "Install g++ or clang++ and put it on PATH.",
+    }
 }
 
 /// Compiles a program from the registry; a debug build, since these only call others and an
@@ -138,7 +183,24 @@ pub(crate) fn findings(workspace: &Workspace) -> Vec<Finding> {
             installed(workspace, "trunk", "trunk", TRUNK),
         ),
         finding("wasm-bindgen", Need::Build, bindgen),
+        finding(
+            "cargo-fuzz",
+            Need::Test,
+            installed(workspace, "cargo-fuzz", "cargo-fuzz", CARGO_FUZZ),
+        ),
+        finding("C++ compiler", Need::Test, cpp()),
     ]
+}
+
+fn cpp() -> State {
+    let found = CPP.iter().find_map(|name| command::find(name));
+    match found {
+        Some(path) => {
+            let version = command::first_line(&path, &["--version"]).unwrap_or_default();
+            State::found(version, path)
+        }
+        None => State::missing(cpp_remedy()),
+    }
 }
 
 fn installed(workspace: &Workspace, name: &str, program: &str, version: &str) -> State {
