@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Sink, Stream};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
@@ -26,11 +26,11 @@ const READ_LEAST: usize = 4 * 1024;
 /// The largest binary message that is sent: bounds what a WebSocket keeps for its frames.
 const FRAME: usize = 64 * 1024;
 
-/// What carries the bytes.
-pub(super) enum Carrier {
-    Tcp(TcpStream),
+/// What carries the bytes, over a socket or, where it is fuzzed, over memory.
+pub(super) enum Carrier<S = TcpStream> {
+    Tcp(S),
     /// Boxed: several times the size of a TCP connection.
-    WebSocket(Box<WebSocketStream<TcpStream>>),
+    WebSocket(Box<WebSocketStream<S>>),
 }
 
 /// What came of reading.
@@ -50,10 +50,10 @@ pub(super) enum CarrierError {
     Rule { code: CloseCode, what: String },
 }
 
-impl Carrier {
+impl<S: AsyncRead + AsyncWrite + Unpin> Carrier<S> {
     /// A WebSocket whose handshake is done; `already_read` came behind it.
     pub(super) async fn websocket(
-        stream: TcpStream,
+        stream: S,
         already_read: Bytes,
         max_packet_size: u32,
     ) -> Self {
@@ -164,8 +164,8 @@ fn config(max_packet_size: u32) -> WebSocketConfig {
         .max_frame_size(Some(limit))
 }
 
-fn poll_message(
-    mut socket: Pin<&mut WebSocketStream<TcpStream>>,
+fn poll_message<S: AsyncRead + AsyncWrite + Unpin>(
+    mut socket: Pin<&mut WebSocketStream<S>>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Received, CarrierError>> {
     loop {
