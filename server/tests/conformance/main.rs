@@ -9,17 +9,24 @@
 
 mod authenticating;
 mod clock;
+mod connack;
 mod connect;
 mod ending;
 mod exchanges;
+mod form;
 mod lasting;
 mod ordering;
+mod publish;
+mod publish_properties;
 #[allow(dead_code)] // a box of tools
 mod raw;
+mod retain;
+mod routing;
 mod sharing;
 mod subscribing;
 mod topics;
 mod websocket;
+mod will;
 #[allow(dead_code)] // a box of tools
 mod wire;
 

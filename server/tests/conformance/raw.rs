@@ -219,10 +219,10 @@ impl Connect {
 }
 
 impl Will {
-    pub(crate) fn new(topic: &str, payload: &str) -> Self {
+    pub(crate) fn new(topic: &str, payload: impl AsRef<[u8]>) -> Self {
         Self {
             topic: topic.to_owned(),
-            payload: payload.as_bytes().to_vec(),
+            payload: payload.as_ref().to_vec(),
             qos: 0,
             retain: false,
             properties: Vec::new(),
@@ -256,7 +256,7 @@ pub(crate) struct Publish {
     pub(crate) qos: u8,
     pub(crate) retain: bool,
     pub(crate) topic: String,
-    /// Where QoS is above 0.
+    /// Where `QoS` is above 0.
     pub(crate) id: u16,
     /// Each with its identifier.
     pub(crate) properties: Vec<Vec<u8>>,
@@ -264,7 +264,7 @@ pub(crate) struct Publish {
 }
 
 impl Publish {
-    /// Of QoS 0.
+    /// Of `QoS` 0.
     pub(crate) fn new(topic: &str, payload: impl AsRef<[u8]>) -> Self {
         Self {
             dup: false,

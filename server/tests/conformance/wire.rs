@@ -6,8 +6,8 @@ use bytes::Bytes;
 use tokio_tungstenite::tungstenite::WebSocket;
 
 use crate::raw::{
-    Answer, CONNACK, Connect, PINGREQ, PINGRESP, PUBACK, PUBCOMP, PUBREC, PUBREL, Publish,
-    Received, SUBACK, V3, V5, Version, ack, subscribe_with, variable,
+    Answer, CONNACK, Connect, DISCONNECT, PINGREQ, PINGRESP, PUBACK, PUBCOMP, PUBREC, PUBREL,
+    Publish, Received, SUBACK, V3, V5, Version, ack, subscribe_with, variable,
 };
 use crate::support::{Link, Server, tcp, websocket};
 
@@ -78,9 +78,19 @@ impl Site {
         self.connect(&Connect::new(version, client_id)).0
     }
 
-    /// A connection of version 5 that is subscribed to one filter, with these options.
+    /// One and a half seconds, by the server's own clock: the patience that a Keep Alive of one
+    /// second has.
+    pub(crate) fn let_time_pass(&self) {
+        let (mut wire, _) = self.connect(&Connect {
+            keep_alive: 1,
+            ..Connect::new(V5, "clock")
+        });
+        wire.expect_disconnect(0x8D);
+    }
+
+    /// A connection that is subscribed to one filter, with these options.
     pub(crate) fn subscriber(&self, version: Version, filter: &str, options: u8) -> Wire {
-        let mut wire = self.connected(version, &format!("subscriber {filter}"));
+        let mut wire = self.connected(version, &format!("{version:?} {filter} {options}"));
         wire.subscribe(filter, options);
         wire
     }
@@ -111,13 +121,11 @@ impl Wire {
                 self.input.drain(..length);
                 return Some(packet);
             }
-            match self.link.receive() {
-                Some(bytes) => self.input.extend_from_slice(&bytes),
-                None => {
-                    assert!(self.input.is_empty(), "half a packet: {:02x?}", self.input);
-                    return None;
-                }
-            }
+            let Some(bytes) = self.link.receive() else {
+                assert!(self.input.is_empty(), "half a packet: {:02x?}", self.input);
+                return None;
+            };
+            self.input.extend_from_slice(&bytes);
         }
     }
 
@@ -262,6 +270,13 @@ impl Wire {
                 assert_eq!(answer.id, 0, "Session Present");
             }
         }
+        self.expect_close();
+    }
+
+    /// Disconnects, and sees the server close: it knows that the client has gone.
+    #[track_caller]
+    pub(crate) fn leave(mut self) {
+        self.send(&DISCONNECT);
         self.expect_close();
     }
 
