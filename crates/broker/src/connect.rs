@@ -35,6 +35,15 @@ impl Broker {
                 .map_err(|what| refused(ReasonCode::QuotaExceeded, what))?;
         }
         let client_id = self.client_id(&connect)?;
+        let connack = Packet::ConnAck(self.connack(&connect, &client_id, false));
+        let most = connect.properties.maximum_packet_size.unwrap_or(u32::MAX);
+        if mqtt::encoded_len(&connack, connect.version).is_ok_and(|size| size > most as usize) {
+            // Once it is accepted it could only be told by a DISCONNECT [MQTT-3.14.0-1].
+            return Err(refused(
+                ReasonCode::PacketTooLarge,
+                "CONNACK is larger than the client's Maximum Packet Size [MQTT-3.1.2-24]",
+            ));
+        }
         if !self.options.authenticate {
             return self.admit(now, slot, connect, client_id);
         }
@@ -107,8 +116,8 @@ impl Broker {
         connect: Connect,
         client_id: ClientId,
     ) {
-        let asked = self.session_expiry_asked(&connect);
-        let expiry_interval = asked.min(self.limits().session_expiry_interval);
+        let expiry_interval = self.session_expiry_granted(&connect);
+        let connack = self.connack(&connect, &client_id, session_present);
         let (Some(session), Some(connection)) =
             (self.sessions.get_mut(id), self.connections.get_mut(slot))
         else {
@@ -130,20 +139,6 @@ impl Broker {
         );
         let peer = connection.peer;
         let conn = connection.conn;
-        let connack = ConnAck {
-            session_present,
-            reason_code: ReasonCode::Success,
-            properties: ConnAckProperties {
-                session_expiry_interval: (expiry_interval != asked).then_some(expiry_interval),
-                receive_maximum: Some(self.options.limits.receive_maximum),
-                maximum_packet_size: Some(self.options.limits.maximum_packet_size),
-                assigned_client_identifier: client_id.is_assigned.then(|| client_id.text.clone()),
-                topic_alias_maximum: Some(self.options.limits.topic_alias_maximum),
-                server_keep_alive: (link.keep_alive != connect.keep_alive)
-                    .then_some(link.keep_alive),
-                ..ConnAckProperties::default()
-            },
-        };
         let connected = ConnectedClient {
             client_id: client_id.text,
             user_name: connect.user_name,
@@ -167,6 +162,26 @@ impl Broker {
         self.send(slot, &Packet::ConnAck(connack));
         self.pump(now, id);
         self.stand(id, Standing::Ready);
+    }
+
+    /// The CONNACK that lets a client in; `session_present` does not change its length.
+    fn connack(&self, connect: &Connect, client_id: &ClientId, session_present: bool) -> ConnAck {
+        let granted = self.session_expiry_granted(connect);
+        let keep_alive = Link::keep_alive(connect, self.options.server_keep_alive);
+        ConnAck {
+            session_present,
+            reason_code: ReasonCode::Success,
+            properties: ConnAckProperties {
+                session_expiry_interval: (granted != self.session_expiry_asked(connect))
+                    .then_some(granted),
+                receive_maximum: Some(self.options.limits.receive_maximum),
+                maximum_packet_size: Some(self.options.limits.maximum_packet_size),
+                assigned_client_identifier: client_id.is_assigned.then(|| client_id.text.clone()),
+                topic_alias_maximum: Some(self.options.limits.topic_alias_maximum),
+                server_keep_alive: (keep_alive != connect.keep_alive).then_some(keep_alive),
+                ..ConnAckProperties::default()
+            },
+        }
     }
 
     /// The identifier of the client that sent `connect`.
@@ -197,6 +212,12 @@ impl Broker {
                 });
             }
         }
+    }
+
+    /// For how many seconds its session does outlive the connection.
+    fn session_expiry_granted(&self, connect: &Connect) -> u32 {
+        self.session_expiry_asked(connect)
+            .min(self.limits().session_expiry_interval)
     }
 
     /// For how many seconds the client wants its session to outlive the connection.

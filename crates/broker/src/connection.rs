@@ -100,15 +100,10 @@ impl Link {
         carried_over: usize,
     ) -> Self {
         let properties = &connect.properties;
-        let keep_alive = match (connect.version, longest_keep_alive) {
-            (ProtocolVersion::V5, Some(longest)) if connect.keep_alive == 0 => longest,
-            (ProtocolVersion::V5, Some(longest)) => connect.keep_alive.min(longest),
-            (ProtocolVersion::V5, None) | (ProtocolVersion::V3_1_1, _) => connect.keep_alive,
-        };
         Self {
             session,
             version: connect.version,
-            keep_alive,
+            keep_alive: Self::keep_alive(connect, longest_keep_alive),
             maximum_packet_size: properties.maximum_packet_size.unwrap_or(u32::MAX),
             quota: properties.receive_maximum.unwrap_or(u16::MAX),
             problem_information: properties.request_problem_information.unwrap_or(true),
@@ -117,6 +112,15 @@ impl Link {
             carried_over,
             is_doomed: false,
             aliases: Vec::new(),
+        }
+    }
+
+    /// The seconds that are in force where `longest` is the most that the server allows.
+    pub(crate) fn keep_alive(connect: &Connect, longest: Option<u16>) -> u16 {
+        match (connect.version, longest) {
+            (ProtocolVersion::V5, Some(longest)) if connect.keep_alive == 0 => longest,
+            (ProtocolVersion::V5, Some(longest)) => connect.keep_alive.min(longest),
+            (ProtocolVersion::V5, None) | (ProtocolVersion::V3_1_1, _) => connect.keep_alive,
         }
     }
 

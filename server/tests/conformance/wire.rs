@@ -78,16 +78,6 @@ impl Site {
         self.connect(&Connect::new(version, client_id)).0
     }
 
-    /// One and a half seconds, by the server's own clock: the patience that a Keep Alive of one
-    /// second has.
-    pub(crate) fn let_time_pass(&self) {
-        let (mut wire, _) = self.connect(&Connect {
-            keep_alive: 1,
-            ..Connect::new(V5, "clock")
-        });
-        wire.expect_disconnect(0x8D);
-    }
-
     /// A connection that is subscribed to one filter, with these options.
     pub(crate) fn subscriber(&self, version: Version, filter: &str, options: u8) -> Wire {
         let mut wire = self.connected(version, &format!("{version:?} {filter} {options}"));
