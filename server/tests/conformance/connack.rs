@@ -167,7 +167,7 @@ fn mqtt_3_2_2_20_a_client_that_takes_too_little_for_connack_is_refused() {
     });
 }
 
-/// `[MQTT-3.3.1-5]`: so CONNACK names no lower QoS, and does not say that nothing is retained.
+/// `[MQTT-3.3.1-5]`: so CONNACK names no lower `QoS`, and does not say that nothing is retained.
 /// Nor does it set a keep alive of its own. `[MQTT-3.2.2-22]`
 #[test]
 fn mqtt_3_2_2_8_connack_promises_what_the_server_does() {

@@ -270,7 +270,7 @@ fn mqtt_3_3_4_9_no_more_under_way_than_the_client_takes() {
     });
 }
 
-/// `[MQTT-4.9.0-3]`: answers of all kinds, and messages of QoS 0.
+/// `[MQTT-4.9.0-3]`: answers of all kinds, and messages of `QoS` 0.
 #[test]
 fn mqtt_3_3_4_10_a_full_receive_maximum_delays_only_messages() {
     on_each_transport(|site| {
@@ -298,7 +298,7 @@ fn mqtt_3_3_4_10_a_full_receive_maximum_delays_only_messages() {
     });
 }
 
-/// The server's own: one more, of QoS 2 that is never released, is too much.
+/// The server's own: one more, of `QoS` 2 that is never released, is too much.
 #[test]
 fn mqtt_3_3_4_7_a_client_that_sends_more_than_the_server_takes_is_closed() {
     on_each_transport(|site| {

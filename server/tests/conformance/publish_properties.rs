@@ -113,7 +113,7 @@ fn left(publish: &Publish) -> u32 {
 }
 
 /// `[MQTT-3.3.2-12]` `[MQTT-3.3.2-7]`: all that CONNACK allows, each for its topic, given anew, in
-/// each QoS; and none of them at the next connection of the same session.
+/// each `QoS`; and none of them at the next connection of the same session.
 #[test]
 fn mqtt_3_3_2_12_every_alias_up_to_the_servers_maximum_is_taken() {
     on_each_transport(|site| {

@@ -3,7 +3,7 @@
 use crate::raw::{Publish, SUBSCRIPTION_ID, V5, VERSIONS, subscription_id};
 use crate::wire::on_each_transport;
 
-/// One copy, at the highest QoS, no higher than it was published with. `[MQTT-3.8.4-8]`
+/// One copy, at the highest `QoS`, no higher than it was published with. `[MQTT-3.8.4-8]`
 #[test]
 fn mqtt_3_3_4_2_overlapping_subscriptions_give_the_highest_qos() {
     on_each_transport(|site| {
