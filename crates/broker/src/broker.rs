@@ -11,6 +11,7 @@ use crate::connection::{Connection, Connections, Phase, Slot};
 use crate::input::{Conn, Decision, Input, Peer, StoreState};
 use crate::ledger::Ledger;
 use crate::limits::{Limit, Limits};
+use crate::lookups::Looking;
 use crate::metrics::Metrics;
 use crate::options::BrokerOptions;
 use crate::outbox::SpareBuffers;
@@ -32,6 +33,7 @@ pub struct Broker {
     pub(crate) sessions: Sessions,
     pub(crate) subscriptions: Subscriptions,
     pub(crate) retained: Retained,
+    pub(crate) looking: Looking,
     pub(crate) timers: Timers,
     pub(crate) held: Held,
     pub(crate) ledger: Ledger,
@@ -73,6 +75,7 @@ impl Broker {
             sessions: Sessions::new(seed),
             subscriptions: Subscriptions::new(seed),
             retained: Retained::new(seed, limits.retained_messages, limits.retained_bytes),
+            looking: Looking::default(),
             timers: Timers::default(),
             held: Held::default(),
             ledger: Ledger::new(options.durable),
@@ -322,6 +325,7 @@ impl Broker {
         if let Phase::Connected(link) = &connection.phase {
             let session = link.session;
             self.pump(now, session);
+            self.look_on(now, session);
             self.unblock(session);
         }
         self.announce(slot);
@@ -418,6 +422,7 @@ impl Broker {
                     self.retained.expire(node);
                     self.retained.count(&mut self.metrics);
                 }
+                Timer::Lookups => self.look_on_tired(now),
             }
             self.settle(now);
         }

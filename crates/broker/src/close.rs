@@ -129,6 +129,7 @@ impl Broker {
             .then(|| now + core::time::Duration::from_secs(session.expiry_interval.into()));
         self.timers
             .set(Timer::SessionExpiry(id), &mut session.expires_at, expires);
+        self.stop_looking_at_most_once(id);
         self.stand(id, Standing::Absent);
         self.hand_over(now, id);
         if let Some(session) = self.sessions.get_mut(id) {
@@ -141,6 +142,7 @@ impl Broker {
     /// The session is over `[MQTT-4.1.0-2]`. Its will is published, if it has one.
     pub(crate) fn end_session(&mut self, now: Instant, id: SessionId) {
         self.leave_groups(id);
+        self.stop_looking(id, |_| true);
         let Some(mut session) = self.sessions.remove(id) else {
             return;
         };

@@ -161,6 +161,7 @@ impl Broker {
         // [MQTT-3.2.0-1] before anything else.
         self.send(slot, &Packet::ConnAck(connack));
         self.pump(now, id);
+        self.look_on(now, id);
         self.stand(id, Standing::Ready);
     }
 

@@ -60,7 +60,8 @@
 //!   when its session ends. A message that is too large for one member goes to another.
 //! - `QoS` 0 messages are not kept for absent clients, and are dropped, not delayed, for one
 //!   that reads too slowly. Retained messages that a subscription asks for are not dropped
-//!   so: they wait, and what comes later waits behind them.
+//!   so: they are looked for as the connection has room. What is published meanwhile goes
+//!   before those that are not found yet, and takes the place of those of its own topic.
 //! - `QoS` 1 and 2 messages wait in order, within [`Limits`]; [`QueueFull`] says what
 //!   happens then.
 //! - A takeover closes the old connection first: a session whose expiry interval is 0 ends
@@ -78,6 +79,7 @@ mod input;
 pub mod journal;
 mod ledger;
 mod limits;
+mod lookups;
 mod message;
 mod metrics;
 mod options;
@@ -89,6 +91,7 @@ mod record;
 mod recovery;
 mod retained;
 mod route;
+mod search;
 mod session;
 mod shared;
 mod sharing;

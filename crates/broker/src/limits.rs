@@ -31,8 +31,8 @@ pub struct Limits {
     /// The most levels of a topic name or filter; more are refused like a longer one.
     pub topic_levels: usize,
     /// Subscriptions of one client; one more gets SUBACK "quota exceeded". This also bounds
-    /// for how many filters one SUBSCRIBE can have retained messages looked for, equal
-    /// ones included.
+    /// for how many filters a client can have retained messages looked for at once, and one
+    /// SUBSCRIBE at all, equal ones included.
     pub subscriptions_per_client: usize,
     /// Bytes of one client's subscriptions, as if no filter shared a level with another; one
     /// more gets SUBACK "quota exceeded".

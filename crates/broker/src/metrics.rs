@@ -23,6 +23,10 @@ pub struct Metrics {
     pub retained_messages: u64,
     /// Gauge: their bytes, with what holding them costs.
     pub retained_bytes: u64,
+    /// Gauge: filters of new subscriptions whose retained messages are not all sent yet.
+    pub retained_lookups: u64,
+    /// Gauge: their bytes.
+    pub retained_lookup_bytes: u64,
     /// Gauge: `QoS` 1 and 2 messages that wait to be sent or acknowledged.
     pub queued_messages: u64,
     /// Gauge: their bytes, as if nothing were shared between clients.

@@ -241,6 +241,7 @@ impl Broker {
                 link.quota += u16::from(is_charged);
                 let session = link.session;
                 self.pump(now, session);
+                self.look_on(now, session);
                 self.unblock(session);
             }
             // [MQTT-4.3.3-4]

@@ -11,15 +11,19 @@ use crate::tree::{LevelTree, NodeId, Value};
 
 /// What is kept of a topic.
 #[derive(Debug, Default)]
-struct Kept {
+pub(crate) struct Kept {
     message: Option<Arc<Message>>,
+    /// Which of all messages that were ever kept this is.
+    number: u64,
+    /// How many searches rest here.
+    holders: u32,
     /// When [`Timer::Retained`] is due.
     expires_at: Option<Instant>,
 }
 
 impl Value for Kept {
     fn is_vacant(&self) -> bool {
-        self.message.is_none()
+        self.message.is_none() && self.holders == 0
     }
 }
 
@@ -31,6 +35,7 @@ pub(crate) struct Retained {
     max_bytes: usize,
     messages: usize,
     bytes: usize,
+    kept_so_far: u64,
 }
 
 /// What became of a message that was to be kept.
@@ -53,6 +58,7 @@ impl Retained {
             max_bytes,
             messages: 0,
             bytes: 0,
+            kept_so_far: 0,
         }
     }
 
@@ -73,6 +79,8 @@ impl Retained {
         let expires = message.expires();
         let kept = self.tree.value_mut(node);
         kept.message = Some(message);
+        kept.number = self.kept_so_far;
+        self.kept_so_far += 1;
         timers.set(Timer::Retained(node), &mut kept.expires_at, expires);
         self.messages = messages;
         self.bytes = bytes;
@@ -94,15 +102,29 @@ impl Retained {
         self.take(node);
     }
 
-    /// All messages whose topic matches `filter` and that have not expired.
-    pub(crate) fn matching(&self, now: Instant, filter: &str) -> Vec<Arc<Message>> {
-        let mut found = Vec::new();
-        self.walk(NodeId::ROOT, filter, &mut |message| {
-            if !message.is_expired(now) {
-                found.push(Arc::clone(message));
-            }
-        });
-        found
+    /// How many messages have been kept since the start.
+    pub(crate) fn kept_so_far(&self) -> u64 {
+        self.kept_so_far
+    }
+
+    /// What is kept at `node`, if it was one of the first so many.
+    pub(crate) fn kept(&self, node: NodeId, first: u64) -> Option<&Arc<Message>> {
+        let kept = self.tree.value(node);
+        kept.message.as_ref().filter(|_| kept.number < first)
+    }
+
+    pub(crate) fn tree(&self) -> &LevelTree<Kept> {
+        &self.tree
+    }
+
+    /// `node` stays in the tree until it is [let go](Self::let_go).
+    pub(crate) fn hold(&mut self, node: NodeId) {
+        self.tree.value_mut(node).holders += 1;
+    }
+
+    pub(crate) fn let_go(&mut self, node: NodeId) {
+        self.tree.value_mut(node).holders -= 1;
+        self.tree.prune(node);
     }
 
     /// Brings the gauges up to date.
@@ -122,61 +144,6 @@ impl Retained {
             self.messages -= 1;
             self.bytes -= Self::cost(&message);
             self.tree.prune(node);
-        }
-    }
-
-    /// Visits what matches `filter` below `node`. It goes no deeper than the filter has
-    /// levels, which [`Limits::topic_levels`](crate::Limits::topic_levels) bounds.
-    fn walk(&self, node: NodeId, filter: &str, visit: &mut impl FnMut(&Arc<Message>)) {
-        let (level, rest) = match filter.split_once('/') {
-            Some((level, rest)) => (level, Some(rest)),
-            None => (filter, None),
-        };
-        match level {
-            "#" => {
-                // `a/#` matches `a` too.
-                self.visit(node, visit);
-                self.walk_all(node, visit);
-            }
-            "+" => {
-                for child in self.wild_children(node) {
-                    self.step(child, rest, visit);
-                }
-            }
-            _ => {
-                if let Some(child) = self.tree.child(node, level) {
-                    self.step(child, rest, visit);
-                }
-            }
-        }
-    }
-
-    fn step(&self, node: NodeId, rest: Option<&str>, visit: &mut impl FnMut(&Arc<Message>)) {
-        match rest {
-            Some(rest) => self.walk(node, rest, visit),
-            None => self.visit(node, visit),
-        }
-    }
-
-    /// Everything below `node`, however deep.
-    fn walk_all(&self, node: NodeId, visit: &mut impl FnMut(&Arc<Message>)) {
-        let mut nodes: Vec<NodeId> = self.wild_children(node).collect();
-        while let Some(node) = nodes.pop() {
-            self.visit(node, visit);
-            nodes.extend(self.tree.children(node));
-        }
-    }
-
-    /// The children that a wildcard stands for: at the start, none with `$` `[MQTT-4.7.2-1]`.
-    fn wild_children(&self, node: NodeId) -> impl Iterator<Item = NodeId> {
-        self.tree
-            .children(node)
-            .filter(move |&child| node != NodeId::ROOT || !self.tree.level(child).starts_with('$'))
-    }
-
-    fn visit(&self, node: NodeId, visit: &mut impl FnMut(&Arc<Message>)) {
-        if let Some(message) = &self.tree.value(node).message {
-            visit(message);
         }
     }
 }

@@ -8,6 +8,7 @@ use slab::Slab;
 use core::hash::BuildHasher;
 
 use crate::connection::Slot;
+use crate::lookups::Lookups;
 use crate::metrics::Metrics;
 use crate::outgoing::Outgoing;
 use crate::shared::{GroupId, Membership};
@@ -36,6 +37,8 @@ pub(crate) struct Session {
     pub(crate) subscription_bytes: usize,
     /// What is to be sent, or sent and not acknowledged; absent until there is something.
     pub(crate) outgoing: Option<Box<Outgoing>>,
+    /// What retained messages are still looked for; absent if none are.
+    pub(crate) lookups: Option<Box<Lookups>>,
     /// Where `outgoing` goes on when it is there again: an identifier that was just in use is
     /// not used again soon, so that nobody takes a late packet for another.
     pub(crate) last_packet_id: u16,
@@ -150,6 +153,7 @@ impl Session {
             blocked: Vec::new(),
             subscription_bytes: 0,
             outgoing: None,
+            lookups: None,
             last_packet_id: 0,
             incoming: Vec::new(),
             will: None,

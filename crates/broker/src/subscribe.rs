@@ -9,8 +9,6 @@ use mqtt::{
 use crate::broker::{Broker, violation};
 use crate::connection::Slot;
 use crate::limits::Limit;
-use crate::message::{Delivery, Routed};
-use crate::outgoing::Origin;
 use crate::output::CloseCause;
 use crate::session::SessionId;
 use crate::shared::Standing;
@@ -46,7 +44,7 @@ impl Broker {
                     };
                     // Never for a shared one (section 3.8.4).
                     if asks && subscription.topic_filter.shared().is_none() {
-                        asking.push(subscription);
+                        asking.push((subscription, is_new));
                     }
                     granted(subscription.qos)
                 }
@@ -61,11 +59,10 @@ impl Broker {
         self.send(slot, &Packet::SubAck(suback));
         // Equal filters are as good as several SUBSCRIBEs [MQTT-3.8.4-5], but not without end.
         let most = self.limits().subscriptions_per_client;
-        let mut has_room = true;
-        for (number, subscription) in asking.into_iter().enumerate() {
-            if has_room && number < most {
+        for (number, (subscription, is_new)) in asking.into_iter().enumerate() {
+            if number < most {
                 let identifier = subscribe.subscription_identifier;
-                has_room = self.send_retained(now, id, subscription, identifier);
+                self.look_for_retained(now, id, subscription, identifier, is_new);
             } else {
                 self.metrics.retained_not_looked_for += 1;
                 let client = self.sessions.get(id).map(|session| &session.client_id);
@@ -175,40 +172,6 @@ impl Broker {
         Err(reason_code)
     }
 
-    /// Sends the retained messages that a new subscription asks for `[MQTT-3.3.1-9]`. Those
-    /// that find no room on the connection at once wait in the session's queue. From the first
-    /// on that the queue refuses they are dropped and counted; says whether it refused none.
-    fn send_retained(
-        &mut self,
-        now: Instant,
-        id: SessionId,
-        subscription: &Subscription,
-        identifier: Option<SubscriptionIdentifier>,
-    ) -> bool {
-        let mut has_room = true;
-        let client_id = self.sessions.get(id).map(|it| it.client_id.clone());
-        for message in self.retained.matching(now, &subscription.topic_filter) {
-            // [MQTT-3.8.3-3]
-            if subscription.no_local && Some(&message.publisher) == client_id.as_ref() {
-                continue;
-            }
-            let delivery = Delivery {
-                qos: subscription.qos.min(message.publish.qos),
-                retain: true,
-                identifiers: identifier.into(),
-            };
-            if has_room {
-                let mut routed = Routed::from(message);
-                has_room = self.deliver(now, id, &mut routed, delivery, Origin::Retained);
-            } else if delivery.qos == QoS::AtMostOnce {
-                self.metrics.dropped_slow += 1;
-            } else {
-                self.metrics.dropped_queue_full += 1;
-            }
-        }
-        has_room
-    }
-
     pub(crate) fn unsubscribe(&mut self, now: Instant, slot: Slot, unsubscribe: &Unsubscribe) {
         let Some((link, _, _)) = self.connections.linked(slot) else {
             return;
@@ -244,6 +207,7 @@ impl Broker {
     fn remove_direct(&mut self, id: SessionId, filter: &str) -> Option<()> {
         let node = self.subscriptions.find(filter, id)?;
         self.subscriptions.remove(node, id);
+        self.stop_looking(id, |search| search.filter() == filter);
         let session = self.sessions.get_mut(id)?;
         let place = session.subscriptions.binary_search(&node).ok()?;
         session.subscriptions.remove(place);

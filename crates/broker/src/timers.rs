@@ -25,6 +25,8 @@ pub(crate) enum Timer {
     SessionExpiry(SessionId),
     /// A retained message.
     Retained(NodeId),
+    /// The next of the sessions that look for retained messages and rest.
+    Lookups,
 }
 
 /// All that will be due.

@@ -92,7 +92,22 @@ impl<V: Value> LevelTree<V> {
         &self.nodes[node.key()].level
     }
 
+    pub(crate) fn parent(&self, node: NodeId) -> Option<NodeId> {
+        self.nodes[node.key()].parent
+    }
+
+    /// The first of the children of `node`; the [`next`](Self::next) comes after it.
+    pub(crate) fn first_child(&self, node: NodeId) -> Option<NodeId> {
+        self.nodes[node.key()].first_child
+    }
+
+    /// The sibling that comes after `node`. New ones come before it.
+    pub(crate) fn next(&self, node: NodeId) -> Option<NodeId> {
+        self.nodes[node.key()].next
+    }
+
     /// All children of `node`.
+    #[cfg(test)]
     pub(crate) fn children(&self, node: NodeId) -> impl Iterator<Item = NodeId> {
         let first = self.nodes[node.key()].first_child;
         core::iter::successors(first, |child| self.nodes[child.key()].next)

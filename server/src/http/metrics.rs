@@ -82,6 +82,16 @@ pub(super) fn render(shard: &Snapshot, listeners: Counts) -> String {
         m.retained_bytes,
     );
     page.gauge(
+        "mqtt_retained_lookups",
+        "Filters whose retained messages are being sent",
+        m.retained_lookups,
+    );
+    page.gauge(
+        "mqtt_retained_lookup_bytes",
+        "Bytes of those filters",
+        m.retained_lookup_bytes,
+    );
+    page.gauge(
         "mqtt_queued_messages",
         "QoS 1 and 2 messages waiting",
         m.queued_messages,

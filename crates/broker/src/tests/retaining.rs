@@ -174,20 +174,22 @@ fn more_retained_messages_than_the_connection_takes_at_once_all_arrive_in_the_en
     let subscriber = world.client(V5, "s");
     world.set_reads(subscriber, false);
     world.send(subscriber, &subscribe(&[to("#", QoS::AtMostOnce)], None));
-    // What is published meanwhile comes behind.
+    // What is published meanwhile does not wait for them.
     for number in 0..5 {
         let topic = format!("t/{number}");
         world.publish(publisher, &topic, "live", QoS::AtMostOnce);
     }
+    assert_eq!(world.broker.metrics().retained_lookups, 1);
+    assert!(world.broker.metrics().retained_lookup_bytes > 0);
     world.set_reads(subscriber, true);
     let payloads = world.payloads(subscriber);
     let live = payloads.iter().filter(|payload| *payload == "live").count();
-    assert_eq!(payloads.len() - live, 500);
-    assert!(payloads[..500].iter().all(|payload| payload != "live"));
-    assert_eq!(live, 5);
-    assert_eq!(world.broker.metrics().dropped_slow, 0);
-    assert_eq!(world.broker.metrics().queued_messages, 0);
-    assert_eq!(world.broker.metrics().queued_bytes, 0);
+    assert_eq!((payloads.len() - live, live), (500, 5));
+    let metrics = world.broker.metrics();
+    assert_eq!(metrics.dropped_slow, 0);
+    assert_eq!((metrics.queued_messages, metrics.queued_bytes), (0, 0));
+    assert_eq!(metrics.retained_lookups, 0);
+    assert_eq!(metrics.retained_lookup_bytes, 0);
 }
 
 #[test]
@@ -204,12 +206,12 @@ fn retained_messages_that_wait_leave_live_ones_their_room() {
         }
         let (subscriber, _) = world.lasting(V5, "s");
         world.subscribe(subscriber, &[to("#", QoS::AtLeastOnce)]);
-        // The window is full, and 136 wait.
+        // The window is full, and 136 are not looked for yet.
         for number in 0..10 {
             world.publish(publisher, "t", &format!("live {number}"), QoS::AtLeastOnce);
         }
         assert_eq!(world.closed(subscriber), None);
-        assert_eq!(world.broker.metrics().queued_messages, 210);
+        assert_eq!(world.broker.metrics().queued_messages, 64 + 10);
         assert_eq!(world.broker.metrics().dropped_queue_full, 0);
         // One more is one too many of the live ones.
         world.publish(publisher, "t", "live 10", QoS::AtLeastOnce);
@@ -235,9 +237,12 @@ fn retained_messages_that_wait_leave_live_ones_their_room() {
         }
         assert_eq!(payloads.len(), 210);
         let first = usize::from(queue_full == QueueFull::DropOldest);
-        for (number, payload) in payloads[200..].iter().enumerate() {
-            assert_eq!(*payload, format!("live {}", number + first));
-        }
+        let live: Vec<_> = payloads
+            .iter()
+            .filter_map(|payload| payload.strip_prefix("live "))
+            .collect();
+        let expected: Vec<_> = (first..first + 10).map(|it| it.to_string()).collect();
+        assert_eq!(live, expected);
     }
 }
 
@@ -275,15 +280,34 @@ fn equal_filters_in_one_subscribe_do_not_ask_without_end() {
     assert_eq!(world.broker.metrics().retained_not_looked_for, 97);
 }
 
+/// Reads and acknowledges until nothing comes.
+fn all_payloads(world: &mut World, conn: crate::Conn) -> Vec<String> {
+    let mut payloads = Vec::new();
+    loop {
+        let packets = world.received(conn);
+        if packets.is_empty() {
+            return payloads;
+        }
+        for packet in packets {
+            if let Packet::Publish(publish) = packet {
+                payloads.push(text(&publish));
+                if let Some(packet_id) = publish.packet_id {
+                    let ack = PubAck::new(packet_id, ReasonCode::Success);
+                    world.send(conn, &Packet::PubAck(ack));
+                }
+            }
+        }
+    }
+}
+
 #[test]
-fn what_is_retained_is_not_looked_for_once_the_queue_refuses_and_is_counted() {
+fn what_is_retained_takes_no_room_in_the_queue_and_is_not_lost_for_want_of_it() {
     for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
         let mut world = World::with(|options| {
-            options.limits.queue_bytes = 10_000;
+            options.limits.queue_bytes = 5_000;
             options.limits.out_buffer_bytes = 100;
         });
         let publisher = world.client(V5, "p");
-        // The last is small enough to find room where the others find none.
         for number in 0..50 {
             let topic = format!("t/{number}");
             world.send(publisher, &retained(&topic, &"x".repeat(1_000), qos));
@@ -293,31 +317,117 @@ fn what_is_retained_is_not_looked_for_once_the_queue_refuses_and_is_counted() {
         world.set_reads(subscriber, false);
         let subscriptions = [to("t/#", qos), to("u", qos)];
         world.send(subscriber, &subscribe(&subscriptions, None));
-        let metrics = world.broker.metrics();
-        let dropped = match qos {
-            QoS::AtMostOnce => metrics.dropped_slow,
-            QoS::AtLeastOnce | QoS::ExactlyOnce => metrics.dropped_queue_full,
-        };
-        assert!(metrics.queued_messages > 0);
-        assert_eq!(metrics.retained_not_looked_for, 1);
+        assert_eq!(world.broker.metrics().retained_lookups, 2);
         world.set_reads(subscriber, true);
-        let mut payloads = 0;
-        loop {
-            let packets = world.received(subscriber);
-            if packets.is_empty() {
-                break;
-            }
-            for packet in packets {
-                if let Packet::Publish(publish) = packet {
-                    assert_ne!(text(&publish), "small");
-                    payloads += 1;
-                    if let Some(packet_id) = publish.packet_id {
-                        let ack = PubAck::new(packet_id, ReasonCode::Success);
-                        world.send(subscriber, &Packet::PubAck(ack));
-                    }
-                }
-            }
-        }
-        assert_eq!(payloads + dropped, 50);
+        let payloads = all_payloads(&mut world, subscriber);
+        assert_eq!(payloads.len(), 51);
+        assert!(payloads.contains(&"small".to_owned()));
+        let metrics = world.broker.metrics();
+        assert_eq!(metrics.dropped_slow + metrics.dropped_queue_full, 0);
     }
+}
+
+/// A world with this many retained messages, a client that published them, and one that has
+/// subscribed to all of them and reads nothing.
+fn waiting(count: usize, qos: QoS) -> (World, crate::Conn, crate::Conn) {
+    let mut world = World::with(|options| options.limits.out_buffer_bytes = 1_000);
+    let publisher = world.client(V5, "p");
+    for number in 0..count {
+        let topic = format!("t/{number}/x");
+        world.send(publisher, &retained(&topic, "old", qos));
+        world.received(publisher);
+    }
+    let (subscriber, _) = world.lasting(V5, "s");
+    world.set_reads(subscriber, false);
+    world.send(subscriber, &subscribe(&[to("t/#", qos)], None));
+    assert_eq!(world.broker.metrics().retained_lookups, 1);
+    (world, publisher, subscriber)
+}
+
+#[test]
+fn what_is_replaced_while_it_is_looked_for_comes_once_and_what_is_removed_does_not() {
+    let (mut world, publisher, subscriber) = waiting(500, QoS::AtMostOnce);
+    for number in 0..500 {
+        let topic = format!("t/{number}/x");
+        let payload = if number % 2 == 0 { "new" } else { "" };
+        world.send(publisher, &retained(&topic, payload, QoS::AtMostOnce));
+    }
+    let found = world.broker.metrics().messages_out;
+    assert!(found < 100, "{found}");
+    world.set_reads(subscriber, true);
+    // What is live went before, and was dropped where it found no room.
+    let dropped = world.broker.metrics().dropped_slow;
+    let payloads = all_payloads(&mut world, subscriber);
+    let old = payloads.iter().filter(|payload| *payload == "old").count();
+    assert!(old < 100, "{old}");
+    assert_eq!((payloads.len() - old) as u64 + dropped, 500);
+    assert_eq!(world.broker.metrics().retained_lookups, 0);
+}
+
+#[test]
+fn mqtt_3_10_4_2_unsubscribing_ends_the_search() {
+    let (mut world, _, subscriber) = waiting(500, QoS::AtMostOnce);
+    let unsubscribe = Packet::Unsubscribe(mqtt::Unsubscribe {
+        packet_id: packet_id(7),
+        topic_filters: vec![to("t/#", QoS::AtMostOnce).topic_filter],
+        user_properties: Vec::new(),
+    });
+    world.send(subscriber, &unsubscribe);
+    let metrics = world.broker.metrics();
+    assert_eq!(
+        (metrics.retained_lookups, metrics.retained_lookup_bytes),
+        (0, 0)
+    );
+    world.set_reads(subscriber, true);
+    assert!(world.payloads(subscriber).len() < 100);
+}
+
+#[test]
+fn a_search_outlives_the_connection_if_it_is_for_what_is_sent_surely() {
+    for (qos, expected) in [(QoS::AtMostOnce, 0), (QoS::AtLeastOnce, 500)] {
+        let (mut world, _, subscriber) = waiting(500, qos);
+        world.cut(subscriber);
+        let (subscriber, present) = world.lasting(V5, "s");
+        assert!(present);
+        assert_eq!(all_payloads(&mut world, subscriber).len(), expected);
+        assert_eq!(world.broker.metrics().retained_lookups, 0);
+    }
+}
+
+#[test]
+fn a_session_that_ends_gives_its_searches_back() {
+    let (mut world, publisher, subscriber) = waiting(500, QoS::AtLeastOnce);
+    for number in 0..500 {
+        let topic = format!("t/{number}/x");
+        world.send(publisher, &retained(&topic, "", QoS::AtMostOnce));
+    }
+    // Where the search rests is still there.
+    assert_eq!(world.broker.retained.tree().len(), 1 + 3);
+    world.cut(subscriber);
+    world.connect(&mqtt::Connect::new(V5, "s"));
+    assert_eq!(world.broker.metrics().retained_lookups, 0);
+    assert_eq!(world.broker.retained.tree().len(), 1);
+}
+
+#[test]
+fn a_filter_that_matches_little_is_looked_for_a_piece_at_a_time() {
+    let mut world = World::new();
+    let publisher = world.client(V5, "p");
+    for number in 0..10_000 {
+        let topic = format!("t/{number}/x");
+        world.send(publisher, &retained(&topic, "old", QoS::AtMostOnce));
+    }
+    world.send(publisher, &retained("t/5000/y", "rare", QoS::AtMostOnce));
+    let filters = ["+/+/y", "+/+/+/z", "#"].map(|filter| to(filter, QoS::AtMostOnce));
+    let subscriber = world.client(V5, "s");
+    world.send(subscriber, &subscribe(&filters[..2], None));
+    assert_eq!(world.broker.metrics().retained_lookups, 2);
+    // Another client does not wait for it.
+    let other = world.client(V5, "other");
+    world.subscribe(other, &[to("t/7/x", QoS::AtMostOnce)]);
+    assert_eq!(world.payloads(other), ["old"]);
+    assert_eq!(world.broker.metrics().retained_lookups, 2);
+    world.sleep(std::time::Duration::from_millis(50));
+    assert_eq!(world.payloads(subscriber), ["rare"]);
+    assert_eq!(world.broker.metrics().retained_lookups, 0);
 }

@@ -1,0 +1,252 @@
+//! Retained messages for those who have just subscribed: looked for as their connection has
+//! room `[MQTT-3.3.1-9]`.
+//!
+//! **Invariant.** Nothing is collected: a client that subscribes to a million retained messages
+//! costs a [`Search`], and one turn looks at a bounded number of topics.
+
+use std::collections::VecDeque;
+
+use core::time::Duration;
+
+use mqtt::packet::SubscriptionIdentifier;
+use mqtt::{Instant, QoS, Subscription};
+
+use crate::broker::Broker;
+use crate::limits::Limit;
+use crate::message::{Delivery, Routed};
+use crate::outgoing::Origin;
+use crate::search::{Found, Search};
+use crate::session::SessionId;
+use crate::timers::Timer;
+
+/// What one session is still looking for.
+#[derive(Debug, Default)]
+pub(crate) struct Lookups {
+    waiting: VecDeque<Lookup>,
+    bytes: usize,
+    /// Whether the session is in [`Looking`].
+    is_tired: bool,
+}
+
+/// A search, and how what it finds is sent.
+#[derive(Debug)]
+struct Lookup {
+    search: Search,
+    qos: QoS,
+    no_local: bool,
+    identifier: Option<SubscriptionIdentifier>,
+}
+
+/// The sessions that have looked at as many topics as they may in one turn.
+#[derive(Debug, Default)]
+pub(crate) struct Looking {
+    sessions: VecDeque<SessionId>,
+    /// When [`Timer::Lookups`] is due.
+    at: Option<Instant>,
+}
+
+impl Lookup {
+    const fn cost(&self) -> usize {
+        core::mem::size_of::<Self>()
+    }
+}
+
+impl Broker {
+    /// How many topics one session looks at before others have their turn.
+    const VISITS: usize = 2_048;
+    /// After how long it goes on. One session at a time does, so that all searches together
+    /// take a bounded part of the time.
+    const REST: Duration = Duration::from_millis(1);
+    /// How full a connection's buffer gets: others have their turn before it is sent.
+    const SLICE: usize = 64 * 1024;
+
+    /// The session wants the retained messages that match a subscription, and gets the first
+    /// of them. `is_new`: it was not subscribed so before.
+    pub(crate) fn look_for_retained(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        subscription: &Subscription,
+        identifier: Option<SubscriptionIdentifier>,
+        is_new: bool,
+    ) {
+        let filter = &subscription.topic_filter;
+        if !is_new {
+            // All are sent again, the rest of them once.
+            self.stop_looking(id, |lookup| lookup.filter() == filter.as_str());
+        }
+        let lookup = Lookup {
+            search: self.retained.search(filter.as_text()),
+            qos: subscription.qos,
+            no_local: subscription.no_local,
+            identifier,
+        };
+        let cost = lookup.cost() + lookup.search.cost();
+        let limits = &self.options.limits;
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let lookups = session.lookups.get_or_insert_default();
+        let all_bytes = self.metrics.retained_lookup_bytes + cost as u64;
+        let has_room = lookups.waiting.len() < limits.subscriptions_per_client
+            && lookups.bytes + cost <= limits.subscription_bytes_per_client
+            && all_bytes <= limits.all_subscriptions_bytes as u64;
+        if !has_room {
+            self.metrics.retained_not_looked_for += 1;
+            self.bites
+                .note(Limit::RetainedLookups, Some(&session.client_id));
+            return;
+        }
+        lookups.waiting.push_back(lookup);
+        lookups.bytes += cost;
+        self.metrics.retained_lookups += 1;
+        self.metrics.retained_lookup_bytes = all_bytes;
+        self.look_on(now, id);
+    }
+
+    /// Sends more of the retained messages that the session wants, as far as there is room.
+    /// Called whenever there may be more room than before.
+    pub(crate) fn look_on(&mut self, now: Instant, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let Some(mut lookups) = session.lookups.take() else {
+            return;
+        };
+        let client_id = session.client_id.clone();
+        let mut visits = Self::VISITS;
+        while let Some(lookup) = lookups.waiting.front_mut() {
+            if !self.has_room_for_retained(id, lookup.qos) {
+                self.retained.rest(&mut lookup.search);
+                break;
+            }
+            match self.retained.next(now, &mut lookup.search, &mut visits) {
+                Found::Message(message) => {
+                    // [MQTT-3.8.3-3]
+                    if lookup.no_local && message.publisher == client_id {
+                        continue;
+                    }
+                    let delivery = Delivery {
+                        qos: lookup.qos.min(message.publish.qos),
+                        retain: true,
+                        identifiers: lookup.identifier.into(),
+                    };
+                    let mut routed = Routed::from(message);
+                    self.deliver(now, id, &mut routed, delivery, Origin::Retained);
+                }
+                Found::Nothing => {
+                    self.count_out(&mut lookups.bytes, lookup.cost() + lookup.search.cost());
+                    lookups.waiting.pop_front();
+                }
+                Found::NotYet => {
+                    self.retained.rest(&mut lookup.search);
+                    if !core::mem::replace(&mut lookups.is_tired, true) {
+                        self.rest_looking(now, id);
+                    }
+                    break;
+                }
+            }
+        }
+        if !lookups.waiting.is_empty()
+            && let Some(session) = self.sessions.get_mut(id)
+        {
+            session.lookups = Some(lookups);
+        }
+    }
+
+    /// [`Timer::Lookups`] is due: the next of those who are tired goes on.
+    pub(crate) fn look_on_tired(&mut self, now: Instant) {
+        self.looking.at = None;
+        while let Some(id) = self.looking.sessions.pop_front() {
+            let session = self.sessions.get_mut(id);
+            let lookups = session.and_then(|session| session.lookups.as_deref_mut());
+            let Some(lookups) = lookups.filter(|lookups| lookups.is_tired) else {
+                continue;
+            };
+            lookups.is_tired = false;
+            self.look_on(now, id);
+            break;
+        }
+        if !self.looking.sessions.is_empty() {
+            self.arm_looking(now);
+        }
+    }
+
+    /// The session wants no more of what fits.
+    pub(crate) fn stop_looking(&mut self, id: SessionId, fits: impl Fn(&Search) -> bool) {
+        self.keep_looking(id, |lookup| !fits(&lookup.search));
+    }
+
+    /// The session has lost its connection: only what is sent surely is worth looking for.
+    pub(crate) fn stop_looking_at_most_once(&mut self, id: SessionId) {
+        self.keep_looking(id, |lookup| lookup.qos != QoS::AtMostOnce);
+    }
+
+    fn keep_looking(&mut self, id: SessionId, keep: impl Fn(&Lookup) -> bool) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let Some(mut lookups) = session.lookups.take() else {
+            return;
+        };
+        let mut bytes = lookups.bytes;
+        lookups.waiting.retain(|lookup| {
+            let is_kept = keep(lookup);
+            if !is_kept {
+                self.retained.release(&lookup.search);
+                self.count_out(&mut bytes, lookup.cost() + lookup.search.cost());
+            }
+            is_kept
+        });
+        lookups.bytes = bytes;
+        if !lookups.waiting.is_empty()
+            && let Some(session) = self.sessions.get_mut(id)
+        {
+            session.lookups = Some(lookups);
+        }
+    }
+
+    fn count_out(&mut self, bytes: &mut usize, cost: usize) {
+        *bytes -= cost;
+        self.metrics.retained_lookups -= 1;
+        self.metrics.retained_lookup_bytes -= cost as u64;
+    }
+
+    fn rest_looking(&mut self, now: Instant, id: SessionId) {
+        self.looking.sessions.push_back(id);
+        self.arm_looking(now);
+    }
+
+    fn arm_looking(&mut self, now: Instant) {
+        if self.looking.at.is_none() {
+            let at = Some(now + Self::REST);
+            self.timers.set(Timer::Lookups, &mut self.looking.at, at);
+        }
+    }
+
+    /// Whether a retained message of this `QoS` would go out at once.
+    fn has_room_for_retained(&mut self, id: SessionId, qos: QoS) -> bool {
+        let limits = &self.options.limits;
+        let Some(session) = self.sessions.get(id) else {
+            return false;
+        };
+        let link = session.slot.and_then(|slot| self.connections.linked(slot));
+        let Some((link, outbox, _)) = link else {
+            return false;
+        };
+        if outbox.len() >= Self::SLICE.min(limits.out_buffer_bytes / 2) {
+            return false;
+        }
+        let outgoing = session.outgoing.as_deref();
+        match (qos, outgoing) {
+            (QoS::AtMostOnce, Some(outgoing)) => !outgoing.holds_at_most_once(),
+            (QoS::AtMostOnce, None) => true,
+            (QoS::AtLeastOnce | QoS::ExactlyOnce, Some(outgoing)) => {
+                link.quota > 0
+                    && outgoing.is_caught_up()
+                    && outgoing.has_window(limits.inflight_window)
+            }
+            (QoS::AtLeastOnce | QoS::ExactlyOnce, None) => link.quota > 0,
+        }
+    }
+}
