@@ -10,5 +10,6 @@ pub mod journal;
 pub mod packets;
 mod script;
 pub mod topics;
+pub mod websocket;
 
 pub use script::{Pen, Script};

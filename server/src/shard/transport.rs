@@ -52,11 +52,7 @@ pub(super) enum CarrierError {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Carrier<S> {
     /// A WebSocket whose handshake is done; `already_read` came behind it.
-    pub(super) async fn websocket(
-        stream: S,
-        already_read: Bytes,
-        max_packet_size: u32,
-    ) -> Self {
+    pub(super) async fn websocket(stream: S, already_read: Bytes, max_packet_size: u32) -> Self {
         // A copy: turned into a vector, these few bytes would bring the whole buffer of the HTTP
         // connection with them, for as long as the WebSocket lives.
         let already_read = already_read.to_vec();

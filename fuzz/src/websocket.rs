@@ -1,0 +1,447 @@
+//! What the server does with bytes behind a WebSocket's handshake: its own transport, over memory.
+//!
+//! The script is a list of frames, well formed or not, plain bytes, and things that the server writes
+//! meanwhile.
+//!
+//! Checked: no panic, no endless loop; the bytes that come out are those of the binary messages that
+//! came in, held against a reader of frames that is as plain as RFC 6455 lets it be; what breaks the
+//! protocol ends the connection where it breaks it; and what the server writes are whole unmasked
+//! frames: what was to be sent, and no more pongs than there were pings.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+use crate::Script;
+
+#[path = "../../server/src/shard/transport.rs"]
+#[allow(missing_docs, unreachable_pub, dead_code)] // plain TCP is not fuzzed: it has no form
+mod transport;
+
+use transport::{Carrier, CarrierError, Received};
+
+const MAX_PACKET_SIZE: u32 = 1_000;
+/// The longest message: what a packet may have, and what is read at once.
+const MAX_MESSAGE: u64 = MAX_PACKET_SIZE as u64 + 64 * 1024;
+/// More turns than this for one input, and something goes round in circles.
+const TURNS: usize = 20_000;
+
+/// See the module.
+pub fn run(data: &[u8]) {
+    let mut script = Script::new(data);
+    let early = usize::from(script.byte());
+    let memory = Memory {
+        read_most: usize::from(script.byte()) + 1,
+        write_most: usize::from(script.byte()) + 1,
+        ..Memory::default()
+    };
+    let (input, writes) = input(&mut script);
+    let early = early.min(input.len());
+    let mut memory = memory;
+    memory.input.extend(&input[early..]);
+    let already_read = Bytes::copy_from_slice(&input[..early]);
+
+    let expected = Expected::of(&input);
+    let mut cx = Context::from_waker(Waker::noop());
+    let made = pin!(Carrier::websocket(memory, already_read, MAX_PACKET_SIZE)).poll(&mut cx);
+    let Poll::Ready(mut carrier) = made else {
+        panic!("a WebSocket is made without waiting")
+    };
+
+    let mut sent = Vec::new();
+    let mut writes = writes.into_iter();
+    let mut unsent = BytesMut::new();
+    let mut heard = Vec::new();
+    let mut buffer = BytesMut::new();
+    let mut quiet = 0;
+    let mut ended = None;
+    for turn in 0.. {
+        assert!(turn < TURNS, "goes round in circles");
+        if unsent.is_empty()
+            && let Some(bytes) = writes.next()
+        {
+            sent.extend_from_slice(&bytes);
+            unsent.extend_from_slice(&bytes);
+        }
+        let written = carrier.poll_write(&mut cx, &mut unsent);
+        if let Poll::Ready(Err(error)) = written {
+            ended = Some(Err(error));
+            break;
+        }
+        match carrier.poll_read(&mut cx, &mut buffer) {
+            Poll::Ready(Ok(Received::Bytes(bytes))) => heard.extend_from_slice(&bytes),
+            Poll::Ready(Ok(Received::End)) => {
+                ended = Some(Ok(()));
+                break;
+            }
+            Poll::Ready(Err(error)) => {
+                ended = Some(Err(error));
+                break;
+            }
+            Poll::Pending => {
+                quiet += 1;
+                if quiet > 3 && stream(&mut carrier).input.is_empty() && writes.len() == 0 {
+                    break;
+                }
+            }
+        }
+    }
+    expected.check(&heard, ended.as_ref());
+
+    // Good-bye, to a peer that says no more.
+    let memory = stream(&mut carrier);
+    memory.is_closed = true;
+    let output = std::rc::Rc::clone(&memory.output);
+    let good_bye = match &ended {
+        Some(Err(CarrierError::Rule { code, what })) => (*code, what.as_str()),
+        _ => (CloseCode::Normal, ""),
+    };
+    let mut finish = pin!(carrier.finish(unsent, good_bye));
+    for turn in 0.. {
+        assert!(turn < TURNS, "does not say good-bye");
+        if finish.as_mut().poll(&mut cx).is_ready() {
+            break;
+        }
+    }
+    check_output(&output.borrow(), &sent, expected.pings);
+}
+
+/// The peer's bytes, and what the server writes meanwhile.
+fn input(script: &mut Script<'_>) -> (Vec<u8>, Vec<Vec<u8>>) {
+    let mut input = Vec::new();
+    let mut writes = Vec::new();
+    while !script.is_over() {
+        match script.below(8) {
+            0 => input.extend_from_slice(script.bytes()),
+            1 => {
+                let len = usize::from(script.word() % 2_000);
+                writes.push(vec![script.byte(); len]);
+            }
+            2..=6 => {
+                let first = script.byte();
+                // A well-formed frame as a rule: masked, and nothing reserved.
+                let first = if first & 0x70 == 0x70 {
+                    first
+                } else {
+                    first & 0x8F
+                };
+                let key = [script.byte(), 7, 0, 9];
+                put_frame(&mut input, first, Some(key), script.bytes());
+            }
+            _ => {
+                let first = script.byte();
+                put_frame(&mut input, first, None, script.bytes());
+            }
+        }
+    }
+    (input, writes)
+}
+
+/// Appends one frame; `first` has FIN, the reserved bits and the opcode.
+pub fn put_frame(out: &mut Vec<u8>, first: u8, key: Option<[u8; 4]>, payload: &[u8]) {
+    out.push(first);
+    let mask = if key.is_some() { 0x80 } else { 0 };
+    match payload.len() {
+        len @ 0..=125 => out.push(mask | len as u8),
+        len @ 126..=65_535 => {
+            out.push(mask | 126);
+            out.extend_from_slice(&(len as u16).to_be_bytes());
+        }
+        len => {
+            out.push(mask | 127);
+            out.extend_from_slice(&(len as u64).to_be_bytes());
+        }
+    }
+    match key {
+        Some(key) => {
+            out.extend_from_slice(&key);
+            out.extend(
+                payload
+                    .iter()
+                    .zip(key.iter().cycle())
+                    .map(|(byte, key)| byte ^ key),
+            );
+        }
+        None => out.extend_from_slice(payload),
+    }
+}
+
+fn stream(carrier: &mut Carrier<Memory>) -> &mut Memory {
+    match carrier {
+        Carrier::Tcp(memory) => memory,
+        Carrier::WebSocket(socket) => socket.get_mut(),
+    }
+}
+
+/// How the peer's bytes end, for the one who reads them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// More may come.
+    Waits,
+    /// The peer says CLOSE.
+    Closes,
+    /// A rule is broken.
+    Breaks,
+}
+
+/// What is in the peer's bytes.
+#[derive(Debug)]
+struct Expected {
+    /// The payloads of all binary messages that came whole before the end.
+    whole: Vec<u8>,
+    /// The same, and what came of a message that did not.
+    all: Vec<u8>,
+    pings: usize,
+    end: End,
+}
+
+impl Expected {
+    fn of(mut input: &[u8]) -> Self {
+        let mut expected = Self {
+            whole: Vec::new(),
+            all: Vec::new(),
+            pings: 0,
+            end: End::Waits,
+        };
+        // Of the message that has begun: whether it is a text, and its bytes.
+        let mut message: Option<(bool, Vec<u8>)> = None;
+        loop {
+            match frame(&mut input) {
+                Ok(None) => break,
+                Err(()) => {
+                    expected.end = End::Breaks;
+                    break;
+                }
+                Ok(Some(Frame {
+                    is_final,
+                    opcode,
+                    payload,
+                })) => {
+                    let (is_text, bytes) = match (opcode, &mut message) {
+                        (8, _) => {
+                            expected.end = close(&payload);
+                            break;
+                        }
+                        (9, _) => {
+                            expected.pings += 1;
+                            continue;
+                        }
+                        (10, _) => continue,
+                        (0, Some(begun)) => {
+                            begun.1.extend_from_slice(&payload);
+                            (begun.0, &mut begun.1)
+                        }
+                        (1 | 2, None) => {
+                            let begun = message.insert((opcode == 1, payload.clone()));
+                            (begun.0, &mut begun.1)
+                        }
+                        _ => {
+                            expected.end = End::Breaks;
+                            break;
+                        }
+                    };
+                    if !is_text {
+                        expected.all.extend_from_slice(&payload);
+                    }
+                    if is_text && is_final {
+                        expected.end = End::Breaks; // [MQTT-6.0.0-1]
+                        break;
+                    }
+                    if is_text
+                        && std::str::from_utf8(bytes)
+                            .is_err_and(|error| error.error_len().is_some())
+                    {
+                        expected.end = End::Breaks;
+                        break;
+                    }
+                    if is_final {
+                        expected.whole = expected.all.clone();
+                        message = None;
+                    }
+                }
+            }
+        }
+        expected
+    }
+
+    fn check(&self, heard: &[u8], ended: Option<&Result<(), CarrierError>>) {
+        assert!(
+            heard.starts_with(&self.whole) && self.all.starts_with(heard),
+            "heard {heard:02x?}, where {:02x?} came",
+            self.all
+        );
+        match (self.end, ended) {
+            (End::Waits, None)
+            | (End::Closes, Some(Ok(())))
+            | (End::Breaks, Some(Err(CarrierError::Rule { .. }))) => {}
+            (expected, found) => panic!("{expected:?} expected, not {found:?}"),
+        }
+    }
+}
+
+struct Frame {
+    is_final: bool,
+    opcode: u8,
+    payload: Vec<u8>,
+}
+
+/// The next whole frame of a client. `Err`: what no client may send, as soon as its header says so.
+fn frame(input: &mut &[u8]) -> Result<Option<Frame>, ()> {
+    let mut rest = *input;
+    let &[first, second, ..] = rest else {
+        return Ok(None);
+    };
+    rest.advance(2);
+    let opcode = first & 15;
+    let is_control = opcode >= 8;
+    let is_final = first & 0x80 != 0;
+    let long = match second & 0x7F {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    if rest.len() < long {
+        return Ok(None);
+    }
+    let len = match long {
+        0 => u64::from(second & 0x7F),
+        long => rest.get_uint(long),
+    };
+    let key = if second & 0x80 == 0 {
+        None
+    } else if rest.len() < 4 {
+        return Ok(None);
+    } else {
+        let key = [rest[0], rest[1], rest[2], rest[3]];
+        rest.advance(4);
+        Some(key)
+    };
+    let is_known = matches!(opcode, 0..=2 | 8..=10);
+    let is_good = is_known && first & 0x70 == 0 && !(is_control && (!is_final || len > 125));
+    if !is_good || len > MAX_MESSAGE {
+        return Err(());
+    }
+    if (rest.len() as u64) < len {
+        return Ok(None);
+    }
+    let Some(key) = key else { return Err(()) };
+    let (payload, rest) = rest.split_at(len as usize);
+    *input = rest;
+    Ok(Some(Frame {
+        is_final,
+        opcode,
+        payload: payload
+            .iter()
+            .zip(key.iter().cycle())
+            .map(|(byte, key)| byte ^ key)
+            .collect(),
+    }))
+}
+
+/// Section 5.5.1: nothing, or a code and a reason in UTF-8.
+fn close(payload: &[u8]) -> End {
+    match payload {
+        [] => End::Closes,
+        [_] => End::Breaks,
+        [_, _, reason @ ..] if std::str::from_utf8(reason).is_err() => End::Breaks,
+        [_, _, ..] => End::Closes,
+    }
+}
+
+/// What the server wrote must be whole frames.
+fn check_output(output: &[u8], sent: &[u8], pings: usize) {
+    let mut rest = output;
+    let mut told = Vec::new();
+    let (mut pongs, mut closes) = (0, 0);
+    while !rest.is_empty() {
+        let first = rest.get_u8();
+        let second = rest.get_u8();
+        assert_eq!(
+            first & 0xF0,
+            0x80,
+            "a frame in pieces, or with reserved bits"
+        );
+        let len = match second {
+            len @ 0..=125 => usize::from(len),
+            126 => usize::from(rest.get_u16()),
+            127 => usize::try_from(rest.get_u64()).expect("short"),
+            _ => panic!("a masked frame"),
+        };
+        let (payload, behind) = rest.split_at(len);
+        rest = behind;
+        match first & 15 {
+            2 => told.extend_from_slice(payload),
+            8 => closes += 1,
+            10 => pongs += 1,
+            other => panic!("opcode {other}"),
+        }
+    }
+    assert!(sent.starts_with(&told), "something else was sent");
+    assert!(pongs <= pings, "{pongs} pongs to {pings} pings");
+    assert!(closes <= 1, "{closes} good-byes");
+}
+
+/// A stream that gives and takes a few bytes at a time.
+#[derive(Debug, Default)]
+struct Memory {
+    input: VecDeque<u8>,
+    output: std::rc::Rc<std::cell::RefCell<Vec<u8>>>,
+    read_most: usize,
+    write_most: usize,
+    /// Whether the next call has to come again.
+    pauses: bool,
+    is_closed: bool,
+}
+
+impl Memory {
+    /// Every other time there is nothing to be done.
+    fn pause(&mut self) -> bool {
+        self.pauses = !self.pauses;
+        self.pauses
+    }
+}
+
+impl AsyncRead for Memory {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let count = self.read_most.min(out.remaining()).min(self.input.len());
+        if count == 0 && !self.is_closed || self.pause() {
+            return Poll::Pending;
+        }
+        let bytes: Vec<u8> = self.input.drain(..count).collect();
+        out.put_slice(&bytes);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Memory {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.pause() {
+            return Poll::Pending;
+        }
+        let count = self.write_most.min(bytes.len());
+        self.output.borrow_mut().extend_from_slice(&bytes[..count]);
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
