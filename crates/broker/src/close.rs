@@ -94,7 +94,7 @@ impl Broker {
             && let Some(expiry) = disconnect.properties.session_expiry_interval
             && let Some(session) = self.sessions.get_mut(link.session)
         {
-            if session.expiry_interval == 0 && expiry > 0 {
+            if !link.may_outlive && expiry > 0 {
                 return Err(violation(
                     ReasonCode::ProtocolError,
                     "a Session Expiry Interval in DISCONNECT after 0 in CONNECT (3.14.2.2.2)",

@@ -33,6 +33,9 @@ impl Broker {
                 .map_err(|what| refused(ReasonCode::TopicNameInvalid, what))?;
             self.check_will_size(&connect.client_id, will)
                 .map_err(|what| refused(ReasonCode::QuotaExceeded, what))?;
+            let indicator = will.properties.payload_format_indicator;
+            self.check_payload_format(indicator, &will.payload)
+                .map_err(|refusal| refused(refusal.reason_code, refusal.what))?;
         }
         let client_id = self.client_id(&connect)?;
         let connack = Packet::ConnAck(self.connack(&connect, &client_id, false));
@@ -135,7 +138,7 @@ impl Broker {
             id,
             &connect,
             self.options.server_keep_alive,
-            session.incoming.len(),
+            session.incoming.clone(),
         );
         let peer = connection.peer;
         let conn = connection.conn;
@@ -169,6 +172,7 @@ impl Broker {
     fn connack(&self, connect: &Connect, client_id: &ClientId, session_present: bool) -> ConnAck {
         let granted = self.session_expiry_granted(connect);
         let keep_alive = Link::keep_alive(connect, self.options.server_keep_alive);
+        let asks_for_response = connect.properties.request_response_information == Some(true);
         ConnAck {
             session_present,
             reason_code: ReasonCode::Success,
@@ -180,9 +184,20 @@ impl Broker {
                 assigned_client_identifier: client_id.is_assigned.then(|| client_id.text.clone()),
                 topic_alias_maximum: Some(self.options.limits.topic_alias_maximum),
                 server_keep_alive: (keep_alive != connect.keep_alive).then_some(keep_alive),
+                // [MQTT-3.1.2-28]
+                response_information: asks_for_response
+                    .then(|| self.response_information(&client_id.text))
+                    .flatten(),
                 ..ConnAckProperties::default()
             },
         }
+    }
+
+    /// Where a client may have its answers sent.
+    fn response_information(&self, client_id: &str) -> Option<Utf8String> {
+        let base = self.options.response_information.as_ref()?;
+        let topic = mqtt::TopicName::try_from(format!("{base}/{client_id}")).ok()?;
+        Some(topic.as_text().clone())
     }
 
     /// The identifier of the client that sent `connect`.

@@ -5,9 +5,10 @@ use core::time::Duration;
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use mqtt::{Connect, Decoder, Instant, ProtocolVersion, TopicName, Utf8String};
+use mqtt::{Connect, Decoder, Instant, PacketId, ProtocolVersion, Utf8String};
 use slab::Slab;
 
+use crate::alias::ClientAliases;
 use crate::input::{Conn, Peer};
 use crate::outbox::Outbox;
 use crate::session::SessionId;
@@ -81,13 +82,16 @@ pub(crate) struct Link {
     pub(crate) unacknowledged: u16,
     /// Acknowledgements to the client that wait for records.
     pub(crate) waiting: u32,
-    /// How many of the session's incoming `QoS` 2 messages are from earlier connections, and
-    /// so no part of this one's quota.
-    pub(crate) carried_over: usize,
+    /// The session's incoming `QoS` 2 messages, in order, that are from earlier connections and
+    /// were not sent again on this one: they are no part of its quota (section 4.9).
+    pub(crate) carried_over: Vec<PacketId>,
     /// Whether it is in [`Broker::doomed`](crate::Broker), to be closed for a limit.
     pub(crate) is_doomed: bool,
-    /// What the client's topic aliases stand for, from alias 1 on `[MQTT-3.3.2-7]`.
-    pub(crate) aliases: Vec<Option<TopicName>>,
+    /// What the client's topic aliases stand for.
+    pub(crate) aliases: ClientAliases,
+    /// Whether CONNECT asked for a session that outlives the connection: only then may
+    /// DISCONNECT (section 3.14.2.2.2).
+    pub(crate) may_outlive: bool,
 }
 
 impl Link {
@@ -97,7 +101,7 @@ impl Link {
         session: SessionId,
         connect: &Connect,
         longest_keep_alive: Option<u16>,
-        carried_over: usize,
+        carried_over: Vec<PacketId>,
     ) -> Self {
         let properties = &connect.properties;
         Self {
@@ -111,7 +115,8 @@ impl Link {
             waiting: 0,
             carried_over,
             is_doomed: false,
-            aliases: Vec::new(),
+            aliases: ClientAliases::default(),
+            may_outlive: properties.session_expiry_interval.unwrap_or(0) > 0,
         }
     }
 

@@ -69,6 +69,7 @@
 //! - A server that shuts down publishes no wills.
 
 mod acknowledge;
+mod alias;
 mod bites;
 mod broker;
 mod close;

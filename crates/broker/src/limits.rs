@@ -127,6 +127,17 @@ impl Limits {
         self.out_buffer_bytes = self.out_buffer_bytes.max(64);
     }
 
+    /// Whether a topic name is short enough; otherwise why not.
+    pub(crate) fn check_topic(&self, topic: &str) -> Result<(), &'static str> {
+        if topic.len() > self.topic_bytes {
+            Err("the topic name is too long")
+        } else if !self.has_few_levels(topic) {
+            Err("the topic name has too many levels")
+        } else {
+            Ok(())
+        }
+    }
+
     /// Whether a topic or filter has no more levels than there may be.
     pub(crate) fn has_few_levels(&self, topic: &str) -> bool {
         topic.bytes().filter(|&byte| byte == b'/').count() < self.topic_levels

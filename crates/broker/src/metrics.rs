@@ -81,6 +81,8 @@ pub struct Metrics {
     pub refused_packet_too_large: u64,
     /// Connections closed because the client had too many messages unacknowledged.
     pub refused_receive_maximum: u64,
+    /// Messages and wills not accepted because their payload is not the UTF-8 that it says.
+    pub refused_payload_format: u64,
     /// Messages not accepted because of their topic: too long, too deep, or starting with `$`.
     pub refused_topic_name: u64,
     /// Subscriptions not accepted because of their filter: too long, too deep, shared.

@@ -1,5 +1,7 @@
 //! How a broker is set up.
 
+use mqtt::Utf8String;
+
 use crate::limits::Limits;
 
 /// How a broker is set up. [`BrokerOptions::default`] needs no further thought but a seed.
@@ -22,6 +24,14 @@ pub struct BrokerOptions {
     /// The longest keep alive in seconds. A version 5 client that asks for a longer one, or
     /// for none, is told this one `[MQTT-3.1.2-21]`.
     pub server_keep_alive: Option<u16>,
+    /// Whether a payload that says that it is UTF-8 has to be (section 3.3.2.3.2). One that is
+    /// not is refused with "payload format invalid"; for `QoS` 0 that ends the connection, as
+    /// there is no other way to say it.
+    pub check_payload_format: bool,
+    /// What a client is told that asks for Response Information (section 3.2.2.3.15), with a
+    /// `/` and its client identifier behind it: where it may have its answers sent. Nothing is
+    /// told to a client whose identifier could not stand in a topic name.
+    pub response_information: Option<Utf8String>,
 }
 
 impl Default for BrokerOptions {
@@ -33,6 +43,8 @@ impl Default for BrokerOptions {
             durable: false,
             session_expiry_interval_3_1_1: 7 * 24 * 60 * 60,
             server_keep_alive: None,
+            check_payload_format: true,
+            response_information: None,
         }
     }
 }

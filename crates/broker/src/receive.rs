@@ -1,6 +1,7 @@
 //! PUBLISH from a client, and the exchanges of packets about messages in both directions
 //! (sections 3.3 to 3.7).
 
+use mqtt::packet::ReasonProperties;
 use mqtt::{
     Instant, Packet, PacketId, ProtocolVersion, PubAck, PubComp, PubRec, PubRel, Publish, QoS,
     ReasonCode, TopicName, Utf8String,
@@ -8,12 +9,20 @@ use mqtt::{
 
 use crate::broker::{Broker, violation};
 use crate::connection::{Link, Slot};
-use crate::limits::{Limit, Limits};
+use crate::limits::Limit;
 use crate::message::Routed;
 use crate::outgoing::Acknowledged;
 use crate::output::CloseCause;
 use crate::record;
 use crate::session::SessionId;
+
+/// Why something is not accepted.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) reason_code: ReasonCode,
+    /// For people.
+    pub(crate) what: &'static str,
+}
 
 impl Broker {
     pub(crate) fn publish(
@@ -26,21 +35,40 @@ impl Broker {
         let Some((link, _, _)) = self.connections.linked(slot) else {
             return Ok(());
         };
-        link.resolve(&mut publish, &self.options.limits)?;
+        let refused = link.aliases.resolve(&mut publish, &self.options.limits)?;
         let session = link.session;
+        let topic = match refused {
+            Some(what) => Err(self.refuse_topic(session, what)),
+            None => Ok(()),
+        };
         let (qos, packet_id) = (publish.qos, publish.packet_id);
         match (qos, packet_id) {
             (QoS::AtMostOnce, _) => {
-                self.accept(now, session, publish);
-                Ok(())
+                match topic.and_then(|()| self.accept(now, session, publish)) {
+                    // There is no other way to say it.
+                    Err(Refusal { reason_code, what })
+                        if reason_code == ReasonCode::PayloadFormatInvalid =>
+                    {
+                        Err(violation(reason_code, what))
+                    }
+                    Ok(_) | Err(_) => Ok(()),
+                }
             }
             (QoS::AtLeastOnce, Some(packet_id)) => {
                 self.check_receive_maximum(slot, session)?;
-                let reason_code = self.accept(now, session, publish);
-                self.acknowledge(slot, Packet::PubAck(PubAck::new(packet_id, reason_code)))
+                let accepted = topic
+                    .and_then(|()| self.check_packet_id(slot, packet_id))
+                    .and_then(|()| self.accept(now, session, publish));
+                let (reason_code, properties) = self.answer(slot, accepted);
+                let ack = PubAck {
+                    packet_id,
+                    reason_code,
+                    properties,
+                };
+                self.acknowledge(slot, Packet::PubAck(ack))
             }
             (QoS::ExactlyOnce, Some(packet_id)) => {
-                self.receive_exactly_once(now, slot, packet_id, publish)
+                self.receive_exactly_once(now, slot, packet_id, publish, topic)
             }
             (QoS::AtLeastOnce | QoS::ExactlyOnce, None) => Err(violation(
                 ReasonCode::MalformedPacket,
@@ -55,6 +83,7 @@ impl Broker {
         slot: Slot,
         packet_id: PacketId,
         publish: Publish,
+        topic: Result<(), Refusal>,
     ) -> Result<(), CloseCause> {
         let Some((link, _, _)) = self.connections.linked(slot) else {
             return Ok(());
@@ -66,18 +95,79 @@ impl Broker {
         let Err(place) = session.incoming.binary_search(&packet_id) else {
             // [MQTT-4.3.3-10]
             self.metrics.duplicates_in += 1;
+            // Sent on this connection too, it is part of its quota.
+            if let Ok(at) = link.carried_over.binary_search(&packet_id) {
+                self.check_receive_maximum(slot, id)?;
+                if let Some((link, _, _)) = self.connections.linked(slot) {
+                    link.carried_over.remove(at);
+                }
+            }
             let again = PubRec::new(packet_id, ReasonCode::Success);
             return self.acknowledge(slot, Packet::PubRec(again));
         };
         self.check_receive_maximum(slot, id)?;
-        let reason_code = self.accept(now, id, publish);
+        let accepted = topic.and_then(|()| self.accept(now, id, publish));
         // [MQTT-4.3.3-9]
-        if !reason_code.is_error()
+        if accepted.is_ok()
             && let Some(session) = self.sessions.get_mut(id)
         {
             session.incoming.insert(place, packet_id);
         }
-        self.acknowledge(slot, Packet::PubRec(PubRec::new(packet_id, reason_code)))
+        let (reason_code, properties) = self.answer(slot, accepted);
+        let received = PubRec {
+            packet_id,
+            reason_code,
+            properties,
+        };
+        self.acknowledge(slot, Packet::PubRec(received))
+    }
+
+    /// What to say about a message in its acknowledgement. Version 3.1.1 has no word for a
+    /// refusal.
+    fn answer(
+        &mut self,
+        slot: Slot,
+        accepted: Result<ReasonCode, Refusal>,
+    ) -> (ReasonCode, ReasonProperties) {
+        match accepted {
+            Ok(reason_code) => (reason_code, ReasonProperties::default()),
+            Err(Refusal { reason_code, what }) => (reason_code, self.because(slot, what)),
+        }
+    }
+
+    /// A reason string, for a client that wants any `[MQTT-3.1.2-29]`.
+    pub(crate) fn because(&mut self, slot: Slot, what: &'static str) -> ReasonProperties {
+        let wanted = self
+            .connections
+            .linked(slot)
+            .is_some_and(|(link, _, _)| link.problem_information);
+        ReasonProperties {
+            reason_string: wanted.then(|| Utf8String::from_static(what)),
+            user_properties: Vec::new(),
+        }
+    }
+
+    /// `[MQTT-2.2.1-3]`, as far as it can be known: what was acknowledged is forgotten, but for
+    /// messages of `QoS` 2.
+    pub(crate) fn check_packet_id(
+        &mut self,
+        slot: Slot,
+        packet_id: PacketId,
+    ) -> Result<(), Refusal> {
+        let link = self.connections.linked(slot);
+        let is_in_use = link.is_some_and(|(link, _, _)| {
+            let session = self.sessions.get(link.session);
+            // Version 3.1.1 has no word for it.
+            link.version == ProtocolVersion::V5
+                && session.is_some_and(|it| it.incoming.binary_search(&packet_id).is_ok())
+        });
+        if is_in_use {
+            return Err(Refusal {
+                reason_code: ReasonCode::PacketIdentifierInUse,
+                what: "the packet identifier is that of a QoS 2 message [MQTT-2.2.1-3]",
+            });
+        }
+        Ok(())
     }
 
     /// `[MQTT-3.3.4-7]`
@@ -89,7 +179,10 @@ impl Broker {
             return Ok(());
         };
         let most = usize::from(link.receive_maximum(limit));
-        let released = session.incoming.len().saturating_sub(link.carried_over);
+        let released = session
+            .incoming
+            .len()
+            .saturating_sub(link.carried_over.len());
         if released + usize::from(link.unacknowledged) < most {
             return Ok(());
         }
@@ -106,25 +199,54 @@ impl Broker {
     ///
     /// Topics that start with `$` are the server's own: what clients publish there is
     /// refused, in version 3.1.1 (which has no word for it) acknowledged and dropped.
-    fn accept(&mut self, now: Instant, id: SessionId, publish: Publish) -> ReasonCode {
+    fn accept(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        publish: Publish,
+    ) -> Result<ReasonCode, Refusal> {
         let Some(session) = self.sessions.get(id) else {
-            return ReasonCode::UnspecifiedError;
+            return Err(Refusal {
+                reason_code: ReasonCode::UnspecifiedError,
+                what: "the session is over",
+            });
         };
         let client_id = session.client_id.clone();
         let topic = publish.topic.as_ref().map_or("", TopicName::as_str);
-        if self.check_topic_name(topic, Some(&client_id)).is_err() {
-            return ReasonCode::TopicNameInvalid;
-        }
+        self.check_topic_name(topic, Some(&client_id))
+            .map_err(|what| Refusal {
+                reason_code: ReasonCode::TopicNameInvalid,
+                what,
+            })?;
+        let indicator = publish.properties.payload_format_indicator;
+        self.check_payload_format(indicator, &publish.payload)?;
         if self.ledger.is_kept() && (publish.qos != QoS::AtMostOnce || publish.retain) {
             self.ledger
                 .record(|out| record::put_accepted(out, &client_id, now, &publish));
         }
         let routed = Routed::fresh(publish, client_id);
-        if self.route(now, routed, Some(id)) {
+        Ok(if self.route(now, routed, Some(id)) {
             ReasonCode::Success
         } else {
             ReasonCode::NoMatchingSubscribers
+        })
+    }
+
+    /// Whether a payload is what its indicator says (section 3.3.2.3.2).
+    pub(crate) fn check_payload_format(
+        &mut self,
+        indicator: Option<bool>,
+        payload: &[u8],
+    ) -> Result<(), Refusal> {
+        let says_text = indicator == Some(true) && self.options.check_payload_format;
+        if says_text && core::str::from_utf8(payload).is_err() {
+            self.metrics.refused_payload_format += 1;
+            return Err(Refusal {
+                reason_code: ReasonCode::PayloadFormatInvalid,
+                what: "the payload says that it is UTF-8, and is not (section 3.3.2.3.2)",
+            });
         }
+        Ok(())
     }
 
     /// Whether clients may publish to `topic`; otherwise why not, and that is counted.
@@ -133,18 +255,26 @@ impl Broker {
         topic: &str,
         client: Option<&Utf8String>,
     ) -> Result<(), &'static str> {
-        let what = if topic.starts_with('$') {
-            "topics that start with $ are the server's own"
-        } else if topic.len() > self.limits().topic_bytes {
-            "the topic name is too long"
-        } else if !self.has_few_levels(topic) {
-            "the topic name has too many levels"
+        let checked = if topic.starts_with('$') {
+            Err("topics that start with $ are the server's own")
         } else {
-            return Ok(());
+            self.limits().check_topic(topic)
         };
+        let Err(what) = checked else { return Ok(()) };
         self.metrics.refused_topic_name += 1;
         self.bites.note(Limit::Topic, client);
         Err(what)
+    }
+
+    /// The same for a topic that an alias stands for, and that is refused for what `what` says.
+    fn refuse_topic(&mut self, id: SessionId, what: &'static str) -> Refusal {
+        self.metrics.refused_topic_name += 1;
+        let client = self.sessions.get(id).map(|session| &session.client_id);
+        self.bites.note(Limit::Topic, client);
+        Refusal {
+            reason_code: ReasonCode::TopicNameInvalid,
+            what,
+        }
     }
 
     /// Whether a topic or filter has no more levels than there may be.
@@ -162,7 +292,9 @@ impl Broker {
         let reason_code = match session.incoming.binary_search(&packet_id) {
             Ok(place) => {
                 session.incoming.remove(place);
-                link.carried_over = link.carried_over.min(session.incoming.len());
+                if let Ok(at) = link.carried_over.binary_search(&packet_id) {
+                    link.carried_over.remove(at);
+                }
                 if session.incoming.is_empty() {
                     session.incoming = Vec::new();
                 }
@@ -285,45 +417,6 @@ impl Broker {
 }
 
 impl Link {
-    /// Sees to it that `publish` has a topic, for which its alias may stand (section
-    /// 3.3.2.3.4), and no alias.
-    fn resolve(&mut self, publish: &mut Publish, limits: &Limits) -> Result<(), CloseCause> {
-        let Some(alias) = publish.properties.topic_alias.take() else {
-            return match &publish.topic {
-                Some(_) => Ok(()),
-                None => Err(violation(
-                    ReasonCode::ProtocolError,
-                    "neither a topic name nor a topic alias (section 3.3.2.1)",
-                )),
-            };
-        };
-        if alias.get() > limits.topic_alias_maximum || self.version != ProtocolVersion::V5 {
-            return Err(violation(
-                ReasonCode::TopicAliasInvalid,
-                "a topic alias above Topic Alias Maximum [MQTT-3.3.2-9]",
-            ));
-        }
-        let at = usize::from(alias.get()) - 1;
-        if let Some(topic) = &publish.topic {
-            if self.aliases.len() <= at {
-                self.aliases.resize(at + 1, None);
-            }
-            // A topic that will be refused is not held; nor may the alias go on standing for
-            // another one.
-            let may_be = topic.len() <= limits.topic_bytes && limits.has_few_levels(topic);
-            self.aliases[at] = may_be.then(|| topic.detach());
-            return Ok(());
-        }
-        publish.topic = self.aliases.get(at).cloned().flatten();
-        if publish.topic.is_none() {
-            return Err(violation(
-                ReasonCode::ProtocolError,
-                "a topic alias that stands for nothing (section 3.3.2.3.4)",
-            ));
-        }
-        Ok(())
-    }
-
     /// How many messages the client may have unacknowledged where `limit` is set. Version
     /// 3.1.1 has no Receive Maximum, so that its clients cannot know the limit: what bounds
     /// them is how many packet identifiers there are.

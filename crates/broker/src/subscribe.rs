@@ -10,6 +10,7 @@ use crate::broker::{Broker, violation};
 use crate::connection::Slot;
 use crate::limits::Limit;
 use crate::output::CloseCause;
+use crate::receive::Refusal;
 use crate::session::SessionId;
 use crate::shared::Standing;
 use crate::subscriptions::Subscriber;
@@ -27,6 +28,8 @@ impl Broker {
         let id = link.session;
         let mut reason_codes = Vec::with_capacity(subscribe.subscriptions.len());
         let mut asking = Vec::new();
+        let mut reason = None;
+        let packet_id = self.check_packet_id(slot, subscribe.packet_id);
         for subscription in &subscribe.subscriptions {
             if subscription.no_local && subscription.topic_filter.shared().is_some() {
                 return Err(violation(
@@ -34,7 +37,8 @@ impl Broker {
                     "No Local on a shared subscription [MQTT-3.8.3-4]",
                 ));
             }
-            let added = self.add(id, subscription, subscribe.subscription_identifier);
+            let identifier = subscribe.subscription_identifier;
+            let added = packet_id.and_then(|()| self.add(id, subscription, identifier));
             reason_codes.push(match added {
                 Ok(is_new) => {
                     let asks = match subscription.retain_handling {
@@ -48,13 +52,17 @@ impl Broker {
                     }
                     granted(subscription.qos)
                 }
-                Err(reason_code) => reason_code,
+                Err(refusal) => {
+                    reason.get_or_insert(refusal.what);
+                    refusal.reason_code
+                }
             });
         }
+        let properties = reason.map(|what| self.because(slot, what));
         let suback = SubAck {
             packet_id: subscribe.packet_id,
             reason_codes,
-            properties: mqtt::packet::ReasonProperties::default(),
+            properties: properties.unwrap_or_default(),
         };
         self.send(slot, &Packet::SubAck(suback));
         // Equal filters are as good as several SUBSCRIBEs [MQTT-3.8.4-5], but not without end.
@@ -78,7 +86,7 @@ impl Broker {
         id: SessionId,
         subscription: &Subscription,
         identifier: Option<SubscriptionIdentifier>,
-    ) -> Result<bool, ReasonCode> {
+    ) -> Result<bool, Refusal> {
         let filter = &subscription.topic_filter;
         self.check_topic_filter(id, filter)?;
         let subscriber = Subscriber::new(id, subscription, identifier);
@@ -90,7 +98,10 @@ impl Broker {
             self.metrics.refused_subscriptions_limit += 1;
             let client = self.sessions.get(id).map(|session| &session.client_id);
             self.bites.note(Limit::Subscriptions, client);
-            return Err(ReasonCode::QuotaExceeded);
+            return Err(Refusal {
+                reason_code: ReasonCode::QuotaExceeded,
+                what: "as many subscriptions as there may be",
+            });
         };
         if is_new && let Some(session) = self.sessions.get_mut(id) {
             session.subscription_bytes += cost(filter);
@@ -155,21 +166,21 @@ impl Broker {
         }) && all_bytes <= limits.all_subscriptions_bytes as u64
     }
 
-    fn check_topic_filter(
-        &mut self,
-        id: SessionId,
-        filter: &TopicFilter,
-    ) -> Result<(), ReasonCode> {
-        let reason_code =
-            if filter.len() > self.limits().topic_bytes || !self.has_few_levels(filter) {
-                ReasonCode::TopicFilterInvalid
-            } else {
-                return Ok(());
-            };
+    fn check_topic_filter(&mut self, id: SessionId, filter: &TopicFilter) -> Result<(), Refusal> {
+        let what = if filter.len() > self.limits().topic_bytes {
+            "the topic filter is too long"
+        } else if !self.has_few_levels(filter) {
+            "the topic filter has too many levels"
+        } else {
+            return Ok(());
+        };
         self.metrics.refused_topic_filter += 1;
         let client = self.sessions.get(id).map(|session| &session.client_id);
         self.bites.note(Limit::Topic, client);
-        Err(reason_code)
+        Err(Refusal {
+            reason_code: ReasonCode::TopicFilterInvalid,
+            what,
+        })
     }
 
     pub(crate) fn unsubscribe(&mut self, now: Instant, slot: Slot, unsubscribe: &Unsubscribe) {
@@ -177,13 +188,20 @@ impl Broker {
             return;
         };
         let id = link.session;
+        let packet_id = self.check_packet_id(slot, unsubscribe.packet_id);
+        let properties = packet_id.err().map(|it| self.because(slot, it.what));
         let filters = unsubscribe.topic_filters.iter();
-        let reason_codes = filters.map(|filter| self.remove(now, id, filter)).collect();
+        let reason_codes = filters
+            .map(|filter| match packet_id {
+                Ok(()) => self.remove(now, id, filter),
+                Err(refusal) => refusal.reason_code,
+            })
+            .collect();
         // [MQTT-3.10.4-4] [MQTT-3.10.4-6]
         let unsuback = UnsubAck {
             packet_id: unsubscribe.packet_id,
             reason_codes,
-            properties: mqtt::packet::ReasonProperties::default(),
+            properties: properties.unwrap_or_default(),
         };
         self.send(slot, &Packet::UnsubAck(unsuback));
     }

@@ -192,7 +192,7 @@ impl DecodeErrorKind {
             },
             Self::SessionPresent => "[MQTT-3.2.2-6]",
             Self::UnexpectedPacket(CONNECT) => "[MQTT-3.1.0-2]",
-            Self::UnexpectedPacket(CONNACK | SUBACK | UNSUBACK | PINGRESP) => "(section 2.1.2)",
+            Self::UnexpectedPacket(CONNACK | SUBACK | UNSUBACK | PINGRESP) => "(table 2-1)",
             Self::UnexpectedPacket(_) => "[MQTT-3.1.0-1]",
         }
     }

@@ -76,9 +76,26 @@ fn a_topic_that_may_not_be_is_not_held_for_its_alias() {
             panic!("PUBACK expected");
         };
         assert_eq!(ack.reason_code, ReasonCode::TopicNameInvalid);
-        // And the alias does not stand for what it stood for before.
+        // It stands for the refused topic, not for what it stood for before: to use it is no
+        // protocol error, and is refused again.
+        publish.topic = None;
+        for _ in 0..2 {
+            world.send(conn, &Packet::Publish(publish.clone()));
+            let Packet::PubAck(ack) = world.take(conn) else {
+                panic!("PUBACK expected");
+            };
+            assert_eq!(ack.reason_code, ReasonCode::TopicNameInvalid);
+        }
+        publish.topic = Some(topic("fits"));
+        world.send(conn, &Packet::Publish(publish.clone()));
         publish.topic = None;
         world.send(conn, &Packet::Publish(publish));
-        assert_eq!(world.farewell(conn), Some(ReasonCode::ProtocolError));
+        for _ in 0..2 {
+            let Packet::PubAck(ack) = world.take(conn) else {
+                panic!("PUBACK expected");
+            };
+            assert_eq!(ack.reason_code, ReasonCode::NoMatchingSubscribers);
+        }
+        assert_eq!(world.broker.metrics().refused_topic_name, 3);
     }
 }

@@ -7,6 +7,7 @@ mod costs;
 mod delivering;
 mod durable;
 mod limits;
+mod refusing;
 mod resuming;
 mod retaining;
 mod robust;

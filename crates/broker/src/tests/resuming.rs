@@ -112,7 +112,7 @@ fn section_4_9_a_pubrel_that_is_sent_again_neither_takes_nor_gives_quota() {
     let mut world = World::new();
     let (subscriber, _) = world.lasting(V5, "s");
     world.subscribe(subscriber, &[to("#", QoS::ExactlyOnce)]);
-    let publisher = world.client(V5, "p");
+    let publisher = world.client(V3, "p");
     world.publish(publisher, "t", "1", QoS::ExactlyOnce);
     let id = world.take_publish(subscriber).packet_id.unwrap();
     world.send(

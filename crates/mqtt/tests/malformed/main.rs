@@ -328,7 +328,7 @@ fn what_a_client_sends_wrong_names_its_rule() {
         (Kind::Dup, "[MQTT-3.3.1-2]"),
         (Kind::UnexpectedPacket(1), "[MQTT-3.1.0-2]"),
         (Kind::UnexpectedPacket(3), "[MQTT-3.1.0-1]"),
-        (Kind::UnexpectedPacket(9), "(section 2.1.2)"),
+        (Kind::UnexpectedPacket(9), "(table 2-1)"),
         (Kind::SubscriptionOptions(0x04), "[MQTT-3.8.3-4]"),
         (Kind::SubscriptionOptions(0x2E), "[MQTT-3.8.3-4]"),
         (Kind::SubscriptionOptions(0x03), "(section 3.8.3.1)"),
