@@ -1,6 +1,7 @@
 //! The command line: what can be asked for, and one clear line when it is not understood.
 
 mod limits;
+mod mqtt;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
@@ -10,6 +11,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::limits::LimitArgs;
+pub(crate) use self::mqtt::MqttArgs;
 use crate::logging::Filter;
 
 /// Every device, live, from one binary: an MQTT broker with its dashboard.
@@ -63,6 +65,9 @@ pub(crate) struct ServeArgs {
         default_value = "info"
     )]
     pub(crate) log: Filter,
+
+    #[command(flatten)]
+    pub(crate) mqtt_options: MqttArgs,
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,

@@ -165,7 +165,7 @@ fn broker_options(arguments: &ServeArgs) -> BrokerOptions {
     BrokerOptions {
         limits: arguments.limits.broker(),
         seed: RandomState::new().hash_one("broker"),
-        ..BrokerOptions::default()
+        ..arguments.mqtt_options.broker()
     }
 }
 

@@ -227,7 +227,7 @@ fn parse_queue_full(text: &str) -> Result<QueueFull, String> {
 }
 
 /// Seconds; `u32::MAX` for ever.
-fn parse_expiry(text: &str) -> Result<u32, String> {
+pub(super) fn parse_expiry(text: &str) -> Result<u32, String> {
     const MOST: Duration = Duration::from_hours(24 * 365 * 100);
     if text == "never" {
         return Ok(u32::MAX);

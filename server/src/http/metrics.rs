@@ -194,6 +194,7 @@ pub(super) fn render(shard: &Snapshot, listeners: Counts) -> String {
         ("receive_maximum", m.refused_receive_maximum),
         ("topic_name", m.refused_topic_name),
         ("topic_filter", m.refused_topic_filter),
+        ("payload_format", m.refused_payload_format),
         ("subscriptions", m.refused_subscriptions_limit),
         ("retained_lookups", m.retained_not_looked_for),
         ("will", m.refused_will_limit),

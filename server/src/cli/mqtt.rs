@@ -1,0 +1,90 @@
+//! What the standard leaves to the server, and can be set.
+
+use clap::Args;
+use mqtt::TopicName;
+
+use super::limits::parse_expiry;
+
+/// How the server speaks MQTT.
+// Printed by `--help` as they are: no backticks.
+#[allow(clippy::doc_markdown)]
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "MQTT")]
+pub(crate) struct MqttArgs {
+    /// The longest keep alive in seconds: version 5 clients that ask for a longer one, or for
+    /// none, are told this one.
+    #[arg(long, value_name = "SECONDS", env = "BEACONRY_SERVER_KEEP_ALIVE", value_parser = clap::value_parser!(u16).range(1..))]
+    server_keep_alive: Option<u16>,
+
+    /// How long the session of a 3.1.1 client outlives its connection if it does not ask for a
+    /// clean one, or never: not to be ended so; version 5 clients say it themselves.
+    #[arg(long, value_name = "TIME", env = "BEACONRY_SESSION_EXPIRY_3_1_1", default_value = "7d", value_parser = parse_expiry)]
+    session_expiry_3_1_1: u32,
+
+    /// Whether a payload that says that it is UTF-8 has to be.
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "BEACONRY_CHECK_PAYLOAD_FORMAT",
+        default_value_t = true,
+        action = clap::ArgAction::Set
+    )]
+    check_payload_format: bool,
+
+    /// Clients that ask for it are told this topic, with / and their client identifier behind
+    /// it, as the place for the answers that they wait for.
+    #[arg(long, value_name = "TOPIC", env = "BEACONRY_RESPONSE_INFORMATION", value_parser = parse_topic)]
+    response_information: Option<TopicName>,
+}
+
+impl MqttArgs {
+    /// The broker's options but for what the other flags set.
+    pub(crate) fn broker(&self) -> broker::BrokerOptions {
+        let response_information = self.response_information.as_ref();
+        broker::BrokerOptions {
+            server_keep_alive: self.server_keep_alive,
+            session_expiry_interval_3_1_1: self.session_expiry_3_1_1,
+            check_payload_format: self.check_payload_format,
+            response_information: response_information.map(|topic| topic.as_text().clone()),
+            ..broker::BrokerOptions::default()
+        }
+    }
+}
+
+fn parse_topic(text: &str) -> Result<TopicName, String> {
+    TopicName::try_from(text).map_err(|error| format!("a topic that {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        mqtt: MqttArgs,
+    }
+
+    #[test]
+    fn the_flags_set_what_they_say() {
+        let line = Line::try_parse_from([
+            "beaconry",
+            "--server-keep-alive=20",
+            "--session-expiry-3-1-1=1h",
+            "--check-payload-format=false",
+            "--response-information=answers",
+        ]);
+        let options = line.unwrap().mqtt.broker();
+        assert_eq!(options.server_keep_alive, Some(20));
+        assert_eq!(options.session_expiry_interval_3_1_1, 3_600);
+        assert!(!options.check_payload_format);
+        assert_eq!(options.response_information.as_deref(), Some("answers"));
+
+        let options = Line::try_parse_from(["beaconry"]).unwrap().mqtt.broker();
+        assert_eq!(options, broker::BrokerOptions::default());
+        assert!(Line::try_parse_from(["beaconry", "--response-information=a/#"]).is_err());
+        assert!(Line::try_parse_from(["beaconry", "--server-keep-alive=0"]).is_err());
+    }
+}
