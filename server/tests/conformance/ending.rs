@@ -2,7 +2,8 @@
 
 use crate::raw::{
     Connect, MAXIMUM_PACKET_SIZE, PUBACK, PUBREC, Publish, REASON_STRING, SESSION_EXPIRY,
-    SUBSCRIBE, USER_PROPERTY, V5, VERSIONS, Will, connect, disconnect, four, packet,
+    SUBSCRIBE, USER_PROPERTY, V3, V5, VERSIONS, Will, connect, disconnect, four, packet,
+    properties,
 };
 use crate::wire::{Site, Wire, on_each_transport};
 
@@ -66,6 +67,29 @@ fn mqtt_3_14_0_1_no_disconnect_before_connack() {
                 assert_eq!(packet.rest[0], 0, "Session Present");
                 assert!(packet.rest[1] != 0);
                 wire.expect_close();
+            }
+        }
+    });
+}
+
+/// What version 5 calls malformed (0x81) or a protocol error (0x82) has no code in 3.1.1.
+/// [MQTT-3.1.4-1] [MQTT-3.1.4-1 of 3.1.1]
+#[test]
+fn mqtt_3_2_2_6_of_3_1_1_without_a_code_there_is_no_connack() {
+    on_each_transport(|site| {
+        for (version, level) in [(V3, 4), (V5, 5)] {
+            let properties = properties(version, &[]);
+            for (flags, payload, reason) in [
+                (0x03, &b"\x00\x01c"[..], 0x81),   // the reserved flag
+                (0x0A, b"\x00\x01c", 0x81),        // a QoS of no will
+                (0x02, b"\x00\x02\xC3\x28", 0x81), // a client id that is no UTF-8
+                (0x02, b"\x00\x01c\x00", 0x81),    // a byte too many
+                (0x02, b"\x00\x02c", 0x81),        // a byte too few
+            ] {
+                let mut wire = site.open();
+                wire.version = version;
+                wire.send(&connect("MQTT", level, flags, 0, &properties, payload));
+                wire.expect_refusal(reason);
             }
         }
     });
