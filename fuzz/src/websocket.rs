@@ -38,7 +38,7 @@ pub fn run(data: &[u8]) {
     let early = usize::from(script.byte());
     let memory = Memory {
         read_most: usize::from(script.byte()) + 1,
-        write_most: usize::from(script.byte()) + 1,
+        write_most: usize::from(script.byte()) + 16,
         ..Memory::default()
     };
     let (input, writes) = input(&mut script);
@@ -119,11 +119,11 @@ fn input(script: &mut Script<'_>) -> (Vec<u8>, Vec<Vec<u8>>) {
     while !script.is_over() {
         match script.below(8) {
             0 => input.extend_from_slice(script.bytes()),
-            1 => {
-                let len = usize::from(script.word() % 2_000);
+            1 if writes.len() < 32 => {
+                let len = usize::from(script.word() % 500);
                 writes.push(vec![script.byte(); len]);
             }
-            2..=6 => {
+            1..=6 => {
                 let first = script.byte();
                 // A well-formed frame as a rule: masked, and nothing reserved.
                 let first = if first & 0x70 == 0x70 {
@@ -188,6 +188,8 @@ enum End {
     Closes,
     /// A rule is broken.
     Breaks,
+    /// A rule is broken by a frame's header, and its payload has not come: who reads may wait for it.
+    MayBreak,
 }
 
 /// What is in the peer's bytes.
@@ -214,8 +216,8 @@ impl Expected {
         loop {
             match frame(&mut input) {
                 Ok(None) => break,
-                Err(()) => {
-                    expected.end = End::Breaks;
+                Err(end) => {
+                    expected.end = end;
                     break;
                 }
                 Ok(Some(Frame {
@@ -279,7 +281,8 @@ impl Expected {
         match (self.end, ended) {
             (End::Waits, None)
             | (End::Closes, Some(Ok(())))
-            | (End::Breaks, Some(Err(CarrierError::Rule { .. }))) => {}
+            | (End::Breaks | End::MayBreak, Some(Err(CarrierError::Rule { .. })))
+            | (End::MayBreak, None) => {}
             (expected, found) => panic!("{expected:?} expected, not {found:?}"),
         }
     }
@@ -291,8 +294,8 @@ struct Frame {
     payload: Vec<u8>,
 }
 
-/// The next whole frame of a client. `Err`: what no client may send, as soon as its header says so.
-fn frame(input: &mut &[u8]) -> Result<Option<Frame>, ()> {
+/// The next whole frame of a client. `Err`: what no client may send.
+fn frame(input: &mut &[u8]) -> Result<Option<Frame>, End> {
     let mut rest = *input;
     let &[first, second, ..] = rest else {
         return Ok(None);
@@ -322,15 +325,19 @@ fn frame(input: &mut &[u8]) -> Result<Option<Frame>, ()> {
         rest.advance(4);
         Some(key)
     };
+    if len > MAX_MESSAGE {
+        return Err(End::Breaks);
+    }
     let is_known = matches!(opcode, 0..=2 | 8..=10);
     let is_good = is_known && first & 0x70 == 0 && !(is_control && (!is_final || len > 125));
-    if !is_good || len > MAX_MESSAGE {
-        return Err(());
-    }
-    if (rest.len() as u64) < len {
-        return Ok(None);
-    }
-    let Some(key) = key else { return Err(()) };
+    let key = key.filter(|_| is_good);
+    let is_whole = rest.len() as u64 >= len;
+    let key = match (key, is_whole) {
+        (Some(key), true) => key,
+        (Some(_), false) => return Ok(None),
+        (None, true) => return Err(End::Breaks),
+        (None, false) => return Err(End::MayBreak),
+    };
     let (payload, rest) = rest.split_at(len as usize);
     *input = rest;
     Ok(Some(Frame {
