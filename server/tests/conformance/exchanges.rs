@@ -412,8 +412,12 @@ fn mqtt_4_13_1_1_codes_that_do_not_belong_end_the_connection() {
 #[test]
 fn mqtt_3_5_2_2_no_words_where_they_would_be_too_large() {
     on_each_transport(|site| {
+        let mut roomy = site.connected(V5, "roomy");
         let mut small = crate::ending::with_least_packet_size(site, "small");
         for (qos, first) in [(1, PUBACK), (2, PUBREC)] {
+            roomy.send(&Publish::of_qos(qos, 9, "$own", "x").bytes(V5));
+            let answer = roomy.expect_answer(first, 9, &[0x90]);
+            assert_eq!(answer.property(REASON_STRING).len(), 1, "there are words");
             small.send(&Publish::of_qos(qos, 9, "$own", "x").bytes(V5));
             let answer = small.expect_answer(first, 9, &[0x90]);
             assert_eq!(answer.property(REASON_STRING), [] as [Vec<u8>; 0]);
@@ -433,5 +437,26 @@ fn mqtt_3_5_2_2_no_words_where_they_would_be_too_large() {
                 .properties
                 .is_empty()
         );
+    });
+}
+
+/// Between PUBLISH and PUBCOMP the identifier is that of the message: what else has it is refused,
+/// and the exchange goes on. 3.1.1 has no code for it.
+#[test]
+fn mqtt_2_2_1_3_an_identifier_in_use_is_refused() {
+    on_each_transport(|site| {
+        let mut subscriber = site.subscriber(V5, "t", 2);
+        let mut wire = site.connected(V5, "reusing");
+        wire.send(&Publish::of_qos(2, 9, "t", "first").bytes(V5));
+        wire.expect_answer(PUBREC, 9, &[0]);
+        subscriber.message("t", "first");
+        wire.send(&Publish::of_qos(1, 9, "t", "second").bytes(V5));
+        wire.expect_answer(PUBACK, 9, &[0x91]);
+        subscriber.quiet();
+        wire.send(&ack(PUBREL, 9));
+        wire.expect(&ack(PUBCOMP, 9));
+        wire.send(&Publish::of_qos(1, 9, "t", "third").bytes(V5));
+        wire.expect_answer(PUBACK, 9, &[0]);
+        subscriber.message("t", "third");
     });
 }

@@ -63,6 +63,30 @@ fn mqtt_4_1_0_2_the_session_ends_when_its_time_has_passed() {
     });
 }
 
+/// DISCONNECT can change it (section 3.14.2.2.2), but not where CONNECT has said 0.
+/// [MQTT-3.1.2-23] [MQTT-3.14.2-2]
+#[test]
+fn mqtt_4_1_0_2_disconnect_can_say_when_the_session_ends() {
+    on_each_transport(|site| {
+        for (before, after, wait, present) in [(3_600, 0, 0, 0), (1, 3_600, 3, 1), (3_600, 1, 3, 0)]
+        {
+            let (mut wire, _) = site.connect(&session("changing", before));
+            wire.send(&disconnect(0, &[four(SESSION_EXPIRY, after)]));
+            wire.expect_close();
+            if wait > 0 {
+                seconds(site, wait);
+            }
+            let (mut wire, connack) = site.connect(&session("changing", 0));
+            assert_eq!(connack.id, present, "{before} {after}");
+            wire.send(&disconnect(0, &[four(SESSION_EXPIRY, 0)]));
+            wire.expect_close();
+        }
+        let (mut wire, _) = site.connect(&session("changing", 0));
+        wire.send(&disconnect(0, &[four(SESSION_EXPIRY, 1)]));
+        wire.expect_disconnect(0x82);
+    });
+}
+
 /// 3.1.1 has one flag for it. [MQTT-3.1.2-4 of 3.1.1] [MQTT-3.1.2-5 of 3.1.1]
 /// [MQTT-3.1.2-7 of 3.1.1]
 #[test]
