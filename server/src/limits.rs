@@ -173,8 +173,12 @@ pub(crate) const fn describe(limit: broker::Limit) -> &'static str {
         Limit::Will => {
             "will too large, or all wills together, refused (--max-will-size, --max-all-wills-bytes)"
         }
+        Limit::Partial => {
+            "too much held for unfinished packets, the worst is closed (--max-all-partial-bytes)"
+        }
+        Limit::Memory => "memory full, new messages and new clients are refused (--max-memory)",
         Limit::SlowReader => {
-            "does not read fast enough, QoS 0 messages to it are dropped (--max-out-buffer)"
+            "does not read fast enough, QoS 0 messages to it are dropped (--max-out-buffer, --max-all-out-buffers)"
         }
         Limit::NotReading => "does not read its answers, closed (--max-out-buffer)",
         Limit::Retained => {

@@ -254,7 +254,7 @@ impl Broker {
                     self.metrics.packets_in += 1;
                     self.handle_packet(now, slot, packet)
                 }
-                Ok(None) => return,
+                Ok(None) => return self.count_partial(now, slot),
                 Err(error) => Err(CloseCause::Protocol(error.into())),
             };
             if let Err(cause) = handled {
@@ -474,6 +474,7 @@ impl Broker {
     pub(crate) fn forget_connection(&mut self, slot: Slot) {
         if let Some(mut connection) = self.connections.remove(slot) {
             connection.outbox.forget(&mut self.metrics.unwritten_bytes);
+            self.metrics.partial_bytes -= connection.partial as u64;
         }
         self.metrics.connections = self.connections.len() as u64;
     }

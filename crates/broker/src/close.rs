@@ -182,7 +182,7 @@ impl Broker {
     /// Sends a packet that is no message. What is larger than the client takes cannot be
     /// said to it, and ends the connection `[MQTT-3.1.2-24]`.
     pub(crate) fn send(&mut self, slot: Slot, packet: &Packet) {
-        let most = 2 * self.limits().out_buffer_bytes;
+        let most = 2 * self.limits().out_buffer(&self.metrics);
         let Some((link, outbox, conn)) = self.connections.linked(slot) else {
             return;
         };

@@ -88,6 +88,9 @@ impl Broker {
                 "as many sessions as there may be",
             ));
         }
+        if existing.is_none() {
+            self.check_memory_for(&client_id.text)?;
+        }
         if let Some(id) = existing {
             self.take_over(now, id);
         }

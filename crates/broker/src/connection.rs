@@ -27,6 +27,9 @@ pub(crate) struct Connection {
     pub(crate) outbox: Outbox,
     /// The client's Maximum Packet Size; no limit before CONNECT `[MQTT-3.1.2-24]`.
     pub(crate) maximum_packet_size: u32,
+    /// What an unfinished packet takes, as counted in
+    /// [`Metrics::partial_bytes`](crate::Metrics::partial_bytes).
+    pub(crate) partial: usize,
     /// When a whole packet was last received, or the connection opened.
     pub(crate) last_heard: Instant,
     /// When [`Timer::Connection`](crate::timers::Timer::Connection) is due.
@@ -173,6 +176,26 @@ impl Connections {
         }
     }
 
+    /// The connection that holds most of an unfinished packet for longest, and its session.
+    ///
+    /// Looks at all: that costs a part of what was held to come here, and makes room for as
+    /// much again.
+    pub(crate) fn worst_partial(&self, now: Instant) -> Option<(Slot, Option<SessionId>)> {
+        let weight = |connection: &Connection| {
+            let age = now.saturating_since(connection.last_heard).as_millis() + 1;
+            connection.partial as u128 * age
+        };
+        let (key, worst) = self
+            .slab
+            .iter()
+            .max_by_key(|(_, connection)| weight(connection))?;
+        let session = match &worst.phase {
+            Phase::Connected(link) => Some(link.session),
+            Phase::AwaitingConnect | Phase::Authenticating(_) | Phase::Closing => None,
+        };
+        Some((Slot(key), session))
+    }
+
     /// All slots in use, in order.
     pub(crate) fn slots(&self) -> Vec<Slot> {
         self.slab.iter().map(|(key, _)| Slot(key)).collect()
@@ -202,6 +225,7 @@ impl Connection {
             decoder,
             phase: Phase::AwaitingConnect,
             outbox: Outbox::default(),
+            partial: 0,
             maximum_packet_size: u32::MAX,
             last_heard: now,
             deadline: None,

@@ -58,7 +58,7 @@ impl Broker {
             return true;
         };
         let waiting = outbox.len();
-        let limit = self.options.limits.out_buffer_bytes;
+        let limit = self.options.limits.out_buffer(&self.metrics);
         if waiting > 0 && waiting + template.encoded_len() > limit {
             // Of `QoS` 0 only what a subscription asked for waits.
             return match origin {
@@ -98,7 +98,7 @@ impl Broker {
             link.quota > 0
                 && outgoing.is_caught_up()
                 && outgoing.has_window(limits.inflight_window)
-                && outbox.len() < limits.out_buffer_bytes / 2
+                && outbox.len() < limits.out_buffer(&self.metrics) / 2
         });
         let Some((link, outbox, conn)) = ready else {
             return self.enqueue(now, id, routed, delivery, origin);
@@ -165,8 +165,7 @@ impl Broker {
             // Retained messages come all at once: only their bytes are limited.
             let few = origin == Origin::Retained || outgoing.queued_live() < limits.queue_messages;
             let bytes = outgoing.bytes() + cost;
-            let all_bytes = others + bytes as u64;
-            if few && bytes <= limits.queue_bytes && all_bytes <= limits.all_queues_bytes as u64 {
+            if few && limits.has_queue_room(bytes, cost, others) {
                 outgoing.push(queued);
                 is_queued = true;
                 break;
@@ -235,7 +234,7 @@ impl Broker {
             return;
         };
         let before = (outgoing.messages(), outgoing.bytes());
-        while outbox.len() < limits.out_buffer_bytes / 2 {
+        while outbox.len() < limits.out_buffer(&self.metrics) / 2 {
             if let Some(inflight) = outgoing.unsent() {
                 let (Stage::Unacknowledged(queued) | Stage::Unreceived(queued)) = &inflight.stage
                 else {

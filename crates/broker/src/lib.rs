@@ -71,6 +71,7 @@
 mod acknowledge;
 mod alias;
 mod bites;
+mod bounds;
 mod broker;
 mod close;
 mod connect;

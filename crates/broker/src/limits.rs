@@ -47,7 +47,9 @@ pub struct Limits {
     pub queue_messages: usize,
     /// The same in bytes (topic, payload, properties and what holding them costs).
     pub queue_bytes: usize,
-    /// The same in bytes over all clients, as if nothing were shared between them.
+    /// The same in bytes over all clients, as if nothing were shared between them. No queue may
+    /// be larger than what is still free of it: who has a fair share of it is not refused
+    /// because of those who have more.
     pub all_queues_bytes: usize,
     /// What happens to a `QoS` 1 or 2 message that its client's queue has no room for.
     pub queue_full: QueueFull,
@@ -60,6 +62,16 @@ pub struct Limits {
     /// dropped and `QoS` 1 and 2 messages stay in its queue. A client that reads nothing and
     /// still makes the broker answer more than twice as much is closed with "quota exceeded".
     pub out_buffer_bytes: usize,
+    /// The same over all connections. Nobody may have more waiting than is still free of it, and
+    /// everybody 16 KiB.
+    pub all_out_buffers_bytes: usize,
+    /// Bytes of unfinished packets over all connections. At the limit the connection is closed
+    /// that has held most for longest.
+    pub all_partial_bytes: usize,
+    /// Bytes that all lists may take together. Above it messages of `QoS` 0 are dropped, those
+    /// of `QoS` 1 and 2 get "quota exceeded", and new clients "server busy"; clients that come
+    /// back for what waits for them are let in.
+    pub memory_bytes: usize,
     /// Retained messages. One more is delivered and not kept.
     pub retained_messages: usize,
     /// The same in bytes.
@@ -93,6 +105,10 @@ pub enum Limit {
     Queue,
     /// [`Limits::will_bytes`] or [`Limits::all_wills_bytes`].
     Will,
+    /// [`Limits::all_partial_bytes`].
+    Partial,
+    /// [`Limits::memory_bytes`].
+    Memory,
     /// [`Limits::out_buffer_bytes`]: `QoS` 0 messages are dropped.
     SlowReader,
     /// [`Limits::out_buffer_bytes`]: a client that does not read is closed.
@@ -167,6 +183,9 @@ impl Default for Limits {
             will_bytes: 128 * 1024,
             all_wills_bytes: 128 * 1024 * 1024,
             out_buffer_bytes: 1024 * 1024,
+            all_out_buffers_bytes: 512 * 1024 * 1024,
+            all_partial_bytes: 256 * 1024 * 1024,
+            memory_bytes: 4 * 1024 * 1024 * 1024,
             retained_messages: 1_000_000,
             retained_bytes: 1024 * 1024 * 1024,
             session_expiry_interval: u32::MAX,

@@ -46,8 +46,9 @@ pub(crate) struct Looking {
 }
 
 impl Lookup {
-    const fn cost(&self) -> usize {
-        core::mem::size_of::<Self>()
+    /// Bytes of memory.
+    fn cost(&self) -> usize {
+        core::mem::size_of::<Self>() + self.search.cost()
     }
 }
 
@@ -81,7 +82,7 @@ impl Broker {
             no_local: subscription.no_local,
             identifier,
         };
-        let cost = lookup.cost() + lookup.search.cost();
+        let cost = lookup.cost();
         let limits = &self.options.limits;
         let Some(session) = self.sessions.get_mut(id) else {
             return;
@@ -135,7 +136,7 @@ impl Broker {
                     self.deliver(now, id, &mut routed, delivery, Origin::Retained);
                 }
                 Found::Nothing => {
-                    self.count_out(&mut lookups.bytes, lookup.cost() + lookup.search.cost());
+                    self.count_out(&mut lookups.bytes, lookup.cost());
                     lookups.waiting.pop_front();
                 }
                 Found::NotYet => {
@@ -194,7 +195,7 @@ impl Broker {
             let is_kept = keep(lookup);
             if !is_kept {
                 self.retained.release(&lookup.search);
-                self.count_out(&mut bytes, lookup.cost() + lookup.search.cost());
+                self.count_out(&mut bytes, lookup.cost());
             }
             is_kept
         });
@@ -234,7 +235,7 @@ impl Broker {
         let Some((link, outbox, _)) = link else {
             return false;
         };
-        if outbox.len() >= Self::SLICE.min(limits.out_buffer_bytes / 2) {
+        if outbox.len() >= Self::SLICE.min(limits.out_buffer(&self.metrics) / 2) {
             return false;
         }
         let outgoing = session.outgoing.as_deref();

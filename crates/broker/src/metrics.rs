@@ -13,6 +13,8 @@ pub struct Metrics {
     pub subscriptions: u64,
     /// Gauge: their bytes, as if no filter shared a level with another.
     pub subscription_bytes: u64,
+    /// Gauge: bytes of packets that have not come to their end.
+    pub partial_bytes: u64,
     /// Gauge: bytes that wait to be written to connections.
     pub unwritten_bytes: u64,
     /// Gauge: wills of sessions.
@@ -92,6 +94,10 @@ pub struct Metrics {
     /// Subscriptions for which no retained messages were looked for, because the client's
     /// queue had refused those of another in the same SUBSCRIBE, or it had too many filters.
     pub retained_not_looked_for: u64,
+    /// `QoS` 1 and 2 messages, and new clients, refused for want of memory.
+    pub refused_memory: u64,
+    /// Connections closed because all together held too much of unfinished packets.
+    pub closed_partial: u64,
     /// CONNECTs refused because of their will: it is too large, or all together are.
     pub refused_will_limit: u64,
     /// Retained messages not kept because of a limit.
@@ -107,6 +113,8 @@ pub struct Metrics {
     pub dropped_slow: u64,
     /// `QoS` 1 and 2 messages dropped because a queue was full.
     pub dropped_queue_full: u64,
+    /// `QoS` 0 messages dropped for want of memory.
+    pub dropped_memory: u64,
     /// Messages dropped because their expiry interval had passed `[MQTT-3.3.2-5]`.
     pub dropped_expired: u64,
     /// Messages dropped because they are larger than their client takes `[MQTT-3.1.2-25]`.

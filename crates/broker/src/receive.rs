@@ -41,6 +41,9 @@ impl Broker {
             Some(what) => Err(self.refuse_topic(session, what)),
             None => Ok(()),
         };
+        if let Some(refused) = self.refuse_for_memory(slot, &publish) {
+            return refused;
+        }
         let (qos, packet_id) = (publish.qos, publish.packet_id);
         match (qos, packet_id) {
             (QoS::AtMostOnce, _) => {

@@ -146,6 +146,14 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_OUT_BUFFER", default_value = "1MiB", value_parser = parse_size)]
     pub(crate) max_out_buffer: usize,
 
+    /// The same over all clients. An eighth of the memory if not given.
+    #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_ALL_OUT_BUFFERS", value_parser = parse_size)]
+    pub(crate) max_all_out_buffers: Option<usize>,
+
+    /// Bytes of unfinished packets of all clients. A sixteenth of the memory if not given.
+    #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_ALL_PARTIAL_BYTES", value_parser = parse_size)]
+    pub(crate) max_all_partial_bytes: Option<usize>,
+
     /// How many retained messages there may be.
     #[arg(
         long,
@@ -201,6 +209,9 @@ impl LimitArgs {
             will_bytes: self.max_will_size,
             all_wills_bytes: self.max_all_wills_bytes.unwrap_or(memory / 32),
             out_buffer_bytes: self.max_out_buffer.max(packet),
+            all_out_buffers_bytes: self.max_all_out_buffers.unwrap_or(memory / 8),
+            all_partial_bytes: self.max_all_partial_bytes.unwrap_or(memory / 16),
+            memory_bytes: memory,
             retained_messages: self.max_retained_messages,
             retained_bytes: self.max_retained_bytes.unwrap_or(memory / 4),
             session_expiry_interval: self.max_session_expiry,

@@ -65,6 +65,16 @@ pub(super) fn render(shard: &Snapshot, listeners: Counts) -> String {
         m.subscription_bytes,
     );
     page.gauge(
+        "mqtt_memory_bytes",
+        "Bytes of all lists together",
+        m.memory_bytes(),
+    );
+    page.gauge(
+        "mqtt_partial_bytes",
+        "Bytes of unfinished packets",
+        m.partial_bytes,
+    );
+    page.gauge(
         "mqtt_unwritten_bytes",
         "Bytes that wait to be written to connections",
         m.unwritten_bytes,
@@ -197,6 +207,8 @@ pub(super) fn render(shard: &Snapshot, listeners: Counts) -> String {
         ("payload_format", m.refused_payload_format),
         ("subscriptions", m.refused_subscriptions_limit),
         ("retained_lookups", m.retained_not_looked_for),
+        ("memory", m.refused_memory),
+        ("partial", m.closed_partial),
         ("will", m.refused_will_limit),
         ("retained", m.refused_retained_limit),
         ("not_reading", m.closed_not_reading),
@@ -213,6 +225,7 @@ pub(super) fn render(shard: &Snapshot, listeners: Counts) -> String {
         ("absent", m.dropped_absent),
         ("slow", m.dropped_slow),
         ("queue_full", m.dropped_queue_full),
+        ("memory", m.dropped_memory),
         ("expired", m.dropped_expired),
         ("too_large", m.dropped_too_large),
         ("session_ended", m.dropped_session_ended),

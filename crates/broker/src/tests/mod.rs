@@ -2,6 +2,7 @@
 //!
 //! Each test is named by the rule that it holds.
 
+mod bounds;
 mod connecting;
 mod costs;
 mod delivering;
@@ -25,7 +26,9 @@ use mqtt::{
 };
 
 use crate::record::Record;
-use crate::{Broker, BrokerOptions, CloseReason, Conn, Input, Lsn, Output, Peer, journal};
+use crate::{
+    Broker, BrokerOptions, CloseReason, Conn, Input, LimitReached, Lsn, Output, Peer, journal,
+};
 
 pub(crate) const V5: ProtocolVersion = ProtocolVersion::V5;
 pub(crate) const V3: ProtocolVersion = ProtocolVersion::V3_1_1;
@@ -40,6 +43,8 @@ pub(crate) struct World {
     journal: Vec<(Lsn, Bytes)>,
     /// Connections whose CONNECT waits for a decision.
     pub(crate) asked: Vec<Conn>,
+    /// Limits that were reached, as told.
+    pub(crate) told: Vec<LimitReached>,
 }
 
 /// The client's end of a connection.
@@ -70,6 +75,7 @@ impl World {
             records: Vec::new(),
             journal: Vec::new(),
             asked: Vec::new(),
+            told: Vec::new(),
         }
     }
 
@@ -239,7 +245,8 @@ impl World {
                     }
                 }
                 Output::Authenticate(conn, _) => self.asked.push(conn),
-                Output::Connected(..) | Output::Checkpointed(_) | Output::Limited(_) => {}
+                Output::Connected(..) | Output::Checkpointed(_) => {}
+                Output::Limited(reached) => self.told.push(*reached),
                 Output::Persist(_) => {
                     let mut taken = BytesMut::new();
                     self.broker.take_journal(&mut taken);

@@ -1,0 +1,160 @@
+//! Bounds over all clients: who takes more than a fair share pays.
+//!
+//! What is shared by all (bytes in queues, bytes not written yet) is divided as switches divide
+//! their buffers: nobody may hold more than what is still free. So whoever holds much stops
+//! first, and who holds little has room until the very end: with n that take all they can get,
+//! each ends at 1/(n+1) of the whole, and as much stays free for the others.
+
+use mqtt::{
+    Instant, Packet, ProtocolVersion, PubAck, PubRec, Publish, QoS, ReasonCode, Utf8String,
+};
+
+use crate::broker::Broker;
+use crate::connection::{Connection, Slot};
+use crate::limits::{Limit, Limits};
+use crate::metrics::Metrics;
+use crate::output::CloseCause;
+
+impl Limits {
+    /// What every connection may have waiting to be written, however much others have: an
+    /// answer to a SUBSCRIBE with a thousand filters and some messages.
+    const LEAST_OUT_BUFFER: usize = 16 * 1024;
+
+    /// Bytes that may wait to be written to one connection just now.
+    pub(crate) fn out_buffer(&self, metrics: &Metrics) -> usize {
+        let all = self.all_out_buffers_bytes as u64;
+        let free = all.saturating_sub(metrics.unwritten_bytes);
+        let free = usize::try_from(free).unwrap_or(usize::MAX);
+        self.out_buffer_bytes.min(free.max(Self::LEAST_OUT_BUFFER))
+    }
+
+    /// Whether a session's queue may grow to so many bytes, where those of all others take
+    /// `others`.
+    pub(crate) fn has_queue_room(&self, bytes: usize, cost: usize, others: u64) -> bool {
+        let taken = others + (bytes - cost) as u64;
+        let free = (self.all_queues_bytes as u64).saturating_sub(taken);
+        bytes <= self.queue_bytes && bytes as u64 <= free
+    }
+}
+
+impl Metrics {
+    /// What a session takes that has nothing, near enough, in bytes.
+    const SESSION: u64 = 400;
+    /// What a connection takes that has nothing.
+    const CONNECTION: u64 = 800;
+
+    /// Gauge: bytes of memory that all lists take together, as if nothing were shared.
+    pub const fn memory_bytes(&self) -> u64 {
+        self.retained_bytes
+            + self.queued_bytes
+            + self.subscription_bytes
+            + self.retained_lookup_bytes
+            + self.will_bytes
+            + self.unwritten_bytes
+            + self.partial_bytes
+            + self.sessions * Self::SESSION
+            + self.connections * Self::CONNECTION
+    }
+}
+
+impl Broker {
+    /// Whether the lists take as much memory as they may.
+    pub(crate) fn is_short_of_memory(&self) -> bool {
+        self.metrics.memory_bytes() >= self.limits().memory_bytes as u64
+    }
+
+    /// Refuses a message if there is no memory for it: `QoS` 0 is dropped, `QoS` 1 and 2 are
+    /// acknowledged with "quota exceeded", for which version 3.1.1 has no word: it is closed.
+    /// A message that removes what is retained makes room, and is not refused.
+    pub(crate) fn refuse_for_memory(
+        &mut self,
+        slot: Slot,
+        publish: &Publish,
+    ) -> Option<Result<(), CloseCause>> {
+        if !self.is_short_of_memory() || (publish.retain && publish.payload.is_empty()) {
+            return None;
+        }
+        let (link, _, _) = self.connections.linked(slot)?;
+        let version = link.version;
+        let session = self.sessions.get(link.session)?;
+        let packet_id = publish.packet_id;
+        if packet_id.is_some_and(|id| session.incoming.binary_search(&id).is_ok()) {
+            // It was accepted before, and is only acknowledged again.
+            return None;
+        }
+        self.bites.note(Limit::Memory, Some(&session.client_id));
+        let reason_code = ReasonCode::QuotaExceeded;
+        let answer = match (publish.qos, packet_id) {
+            (QoS::AtMostOnce, _) => {
+                self.metrics.dropped_memory += 1;
+                return Some(Ok(()));
+            }
+            (QoS::AtLeastOnce, Some(id)) => Packet::PubAck(PubAck::new(id, reason_code)),
+            (QoS::ExactlyOnce, Some(id)) => Packet::PubRec(PubRec::new(id, reason_code)),
+            (QoS::AtLeastOnce | QoS::ExactlyOnce, None) => return None,
+        };
+        self.metrics.refused_memory += 1;
+        Some(match version {
+            ProtocolVersion::V5 => {
+                self.send(slot, &answer);
+                Ok(())
+            }
+            ProtocolVersion::V3_1_1 => Err(CloseCause::Limit {
+                reason_code,
+                what: "no memory for another message",
+            }),
+        })
+    }
+
+    /// Whether there is memory for the session of a new client; if not, that is counted.
+    pub(crate) fn check_memory_for(&mut self, client: &Utf8String) -> Result<(), CloseCause> {
+        if !self.is_short_of_memory() {
+            return Ok(());
+        }
+        self.metrics.refused_memory += 1;
+        self.bites.note(Limit::Memory, Some(client));
+        Err(CloseCause::Refused {
+            reason_code: ReasonCode::ServerBusy,
+            what: "no memory for another session",
+        })
+    }
+
+    /// What the connection holds of an unfinished packet may have changed. If all connections
+    /// together hold too much so, the one that has held most for longest is closed.
+    pub(crate) fn count_partial(&mut self, now: Instant, slot: Slot) {
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        connection.count_partial(&mut self.metrics);
+        if self.metrics.partial_bytes <= self.limits().all_partial_bytes as u64 {
+            return;
+        }
+        let Some((slot, client)) = self.connections.worst_partial(now) else {
+            return;
+        };
+        let client = client.and_then(|id| self.sessions.get(id));
+        self.metrics.closed_partial += 1;
+        self.bites
+            .note(Limit::Partial, client.map(|session| &session.client_id));
+        let cause = CloseCause::Limit {
+            reason_code: ReasonCode::QuotaExceeded,
+            what: "too much held for packets that do not come to their end",
+        };
+        self.close(now, slot, cause);
+        if let Some(connection) = self.connections.get_mut(slot) {
+            connection.decoder = mqtt::Decoder::server();
+            connection.count_partial(&mut self.metrics);
+        }
+    }
+}
+
+impl Connection {
+    /// Brings the gauge up to date.
+    pub(crate) fn count_partial(&mut self, metrics: &mut Metrics) {
+        let buffered = self.decoder.buffered();
+        if buffered != self.partial {
+            metrics.partial_bytes = metrics.partial_bytes + buffered as u64 - self.partial as u64;
+            self.partial = buffered;
+        }
+    }
+}

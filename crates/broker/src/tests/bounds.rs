@@ -1,0 +1,188 @@
+//! What all clients share: who takes more than a fair part of it pays, and nobody else.
+
+use std::time::Duration;
+
+use mqtt::{Connect, Packet, QoS, ReasonCode};
+
+use super::{V3, V5, World, lasting, message, retained, to};
+use crate::{Limit, Output};
+
+#[test]
+fn queues_of_hogs_leave_room_for_the_others() {
+    let mut world = World::with(|options| options.limits.all_queues_bytes = 200_000);
+    let publisher = world.client(V5, "p");
+    for (id, filter) in [("hog 1", "hog"), ("hog 2", "hog"), ("innocent", "small")] {
+        let (conn, _) = world.connect(&Connect {
+            client_id: mqtt::Utf8String::try_from(id).unwrap(),
+            ..lasting(V5, "x")
+        });
+        world.subscribe(conn, &[to(filter, QoS::AtLeastOnce)]);
+        world.cut(conn);
+    }
+    for _ in 0..1_000 {
+        world.publish(publisher, "hog", &"x".repeat(1_000), QoS::AtLeastOnce);
+    }
+    let metrics = world.broker.metrics().clone();
+    assert!(metrics.dropped_queue_full > 1_000);
+    // Two hogs get a third each.
+    assert!(
+        (120_000..140_000).contains(&metrics.queued_bytes),
+        "{metrics:?}"
+    );
+    for _ in 0..10 {
+        world.publish(publisher, "small", &"x".repeat(1_000), QoS::AtLeastOnce);
+    }
+    let after = world.broker.metrics();
+    assert_eq!(after.dropped_queue_full, metrics.dropped_queue_full);
+    assert_eq!(after.queued_messages, metrics.queued_messages + 10);
+}
+
+#[test]
+fn clients_that_do_not_read_leave_room_for_the_others() {
+    let mut world = World::with(|options| {
+        options.limits.all_out_buffers_bytes = 200_000;
+        options.limits.out_buffer_bytes = 1_000_000;
+    });
+    let publisher = world.client(V5, "p");
+    for id in ["hog 1", "hog 2", "hog 3"] {
+        let conn = world.client(V5, id);
+        world.subscribe(conn, &[to("#", QoS::AtMostOnce)]);
+        world.set_reads(conn, false);
+    }
+    for _ in 0..1_000 {
+        world.publish(publisher, "t", &"x".repeat(1_000), QoS::AtMostOnce);
+    }
+    let unwritten = world.broker.metrics().unwritten_bytes;
+    assert!((140_000..160_000).contains(&unwritten), "{unwritten}");
+    // Another that is slow for a moment has as much as is free.
+    let late = world.client(V5, "late");
+    world.subscribe(late, &[to("#", QoS::AtMostOnce)]);
+    world.set_reads(late, false);
+    let dropped = world.broker.metrics().dropped_slow;
+    for _ in 0..20 {
+        world.publish(publisher, "t", &"x".repeat(1_000), QoS::AtMostOnce);
+    }
+    assert_eq!(world.broker.metrics().dropped_slow, dropped + 60);
+    world.set_reads(late, true);
+    assert_eq!(world.payloads(late).len(), 20);
+}
+
+/// A world whose memory is full of retained messages.
+fn full() -> World {
+    let mut world = World::with(|options| options.limits.memory_bytes = 100_000);
+    let publisher = world.client(V5, "filler");
+    for number in 0..100 {
+        let topic = format!("fill/{number}");
+        world.send(
+            publisher,
+            &retained(&topic, &"x".repeat(1_000), QoS::AtMostOnce),
+        );
+    }
+    let used = world.broker.metrics().memory_bytes();
+    assert!((100_000..103_000).contains(&used), "{used}");
+    assert!(world.broker.metrics().dropped_memory > 0);
+    world
+}
+
+#[test]
+fn without_memory_new_messages_are_refused_in_each_versions_words() {
+    let mut world = full();
+    let publisher = crate::Conn(1);
+    let dropped = world.broker.metrics().dropped_memory;
+    world.publish(publisher, "t", "x", QoS::AtMostOnce);
+    assert_eq!(world.broker.metrics().dropped_memory, dropped + 1);
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        world.publish(publisher, "t", "x", qos);
+        let code = match world.take(publisher) {
+            Packet::PubAck(ack) => ack.reason_code,
+            Packet::PubRec(ack) => ack.reason_code,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(code, ReasonCode::QuotaExceeded);
+    }
+    assert_eq!(world.broker.metrics().refused_memory, 2);
+
+    // What makes room is not refused, and then the others are not either.
+    for number in 0..10 {
+        let topic = format!("fill/{number}");
+        world.send(publisher, &retained(&topic, "", QoS::AtMostOnce));
+    }
+    world.publish(publisher, "t", "x", QoS::AtLeastOnce);
+    let Packet::PubAck(ack) = world.take(publisher) else {
+        panic!("PUBACK expected");
+    };
+    assert_eq!(ack.reason_code, ReasonCode::NoMatchingSubscribers);
+}
+
+#[test]
+fn without_memory_a_3_1_1_client_is_closed_instead_of_being_told_a_lie() {
+    let mut world = World::with(|options| options.limits.memory_bytes = 4_000);
+    let conn = world.client(V3, "old");
+    world.send(conn, &retained("t", &"x".repeat(3_000), QoS::AtMostOnce));
+    world.send(
+        conn,
+        &Packet::Publish(message("t", "x", QoS::AtLeastOnce, 1)),
+    );
+    assert!(world.received(conn).is_empty());
+    assert_eq!(
+        world.closed(conn).unwrap().cause.reason_code(),
+        ReasonCode::QuotaExceeded
+    );
+}
+
+#[test]
+fn without_memory_nobody_new_is_let_in_but_who_comes_back_is() {
+    let mut world = World::with(|options| options.limits.memory_bytes = 10_000);
+    let (conn, _) = world.lasting(V5, "known");
+    world.subscribe(conn, &[to("t", QoS::AtLeastOnce)]);
+    world.cut(conn);
+    let publisher = world.client(V5, "p");
+    for _ in 0..10 {
+        world.publish(publisher, "t", &"x".repeat(1_000), QoS::AtLeastOnce);
+    }
+    let (_, connack) = world.connect(&Connect::new(V5, "new"));
+    assert_eq!(connack.reason_code, ReasonCode::ServerBusy);
+    let (conn, present) = world.lasting(V5, "known");
+    assert!(present);
+    assert!(!world.payloads(conn).is_empty());
+}
+
+#[test]
+fn of_unfinished_packets_the_one_that_was_held_most_for_longest_goes() {
+    let mut world = World::with(|options| options.limits.all_partial_bytes = 300_000);
+    // PUBLISH of 200,000 bytes, of which almost all comes.
+    let start = [0x30, 0xC0, 0x9A, 0x0C];
+    let hostile = world.client(V5, "hostile");
+    world.send_bytes(hostile, start.to_vec());
+    world.send_bytes(hostile, vec![0; 150_000]);
+    let held = world.broker.metrics().partial_bytes;
+    assert!((150_000..=200_010).contains(&held), "{held}");
+    world.now = world.now + Duration::from_secs(10);
+    let honest = world.client(V5, "honest");
+    world.subscribe(honest, &[to("t", QoS::AtMostOnce)]);
+    let mut large = bytes::BytesMut::new();
+    let publish = message("t", &"x".repeat(199_000), QoS::AtMostOnce, 1);
+    mqtt::encode(&Packet::Publish(publish), V5, &mut large).unwrap();
+    for chunk in large.chunks(10_000) {
+        world.send_bytes(honest, chunk.to_vec());
+    }
+    assert_eq!(world.payloads(honest).len(), 1);
+    assert_eq!(world.farewell(hostile), Some(ReasonCode::QuotaExceeded));
+    assert_eq!(world.broker.metrics().closed_partial, 1);
+    assert_eq!(world.broker.metrics().partial_bytes, 0);
+}
+
+#[test]
+fn what_bites_is_told_with_the_client() {
+    let mut world = World::with(|options| options.limits.subscriptions_per_client = 1);
+    let conn = world.client(V5, "greedy");
+    world.send(
+        conn,
+        &super::subscribe(&[to("a", QoS::AtMostOnce), to("b", QoS::AtMostOnce)], None),
+    );
+    let told = std::mem::take(&mut world.told);
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].limit, Limit::Subscriptions);
+    assert_eq!(told[0].client_id.as_deref(), Some("greedy"));
+    assert!(matches!(world.broker.poll_output(), Output::Idle(_)));
+}
