@@ -403,7 +403,7 @@ fn version_3_1_1_cannot_say_everything() {
     });
     assert!(encode(&auth, V3_1_1, &mut out).is_err());
 
-    // [MQTT-3.1.2-22] of version 3.1.1.
+    // [MQTT-3.1.2-22 of 3.1.1]
     let mut connect = Connect::new(V3_1_1, "c");
     connect.password = Some(Bytes::from_static(b"p"));
     assert!(encode(&Packet::Connect(connect), V3_1_1, &mut out).is_err());

@@ -22,6 +22,7 @@ mod publish_properties;
 mod raw;
 mod retain;
 mod routing;
+mod sessions;
 mod sharing;
 mod subscribing;
 mod topics;
@@ -29,6 +30,7 @@ mod websocket;
 mod will;
 #[allow(dead_code)] // a box of tools
 mod wire;
+mod wishes;
 
 // How the server is started and spoken to is the same as there.
 #[allow(dead_code)] // what only those tests need

@@ -177,9 +177,14 @@ impl Statement {
 mod tests {
     use super::*;
 
+    /// How many normative statements the standard of version 5 has.
+    const STATEMENTS_OF_5: usize = 251;
+
     #[test]
-    fn the_lists_can_be_read() {
-        assert!(!all().unwrap().is_empty());
+    fn every_statement_of_version_5_is_listed() {
+        let statements = all().unwrap();
+        let of_5 = |id: &&Id| id.version == Version::V5;
+        assert_eq!(statements.keys().filter(of_5).count(), STATEMENTS_OF_5);
     }
 
     #[test]

@@ -331,7 +331,7 @@ fn mqtt_3_3_2_9_a_topic_alias_above_the_maximum_is_refused() {
 }
 
 #[test]
-fn mqtt_3_3_2_4_and_15_to_20_properties_are_passed_on_unaltered() {
+fn mqtt_3_3_2_4_and_15_to_18_and_20_properties_are_passed_on_unaltered() {
     let mut world = World::new();
     let (publisher, subscriber) = pair(&mut world, QoS::AtLeastOnce);
     let property = |name: &str| (name.try_into().unwrap(), "value".try_into().unwrap());

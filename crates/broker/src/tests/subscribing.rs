@@ -29,7 +29,7 @@ fn codes(world: &mut World, conn: crate::Conn) -> Vec<ReasonCode> {
 }
 
 #[test]
-fn mqtt_3_8_4_1_to_7_suback_answers_each_filter_in_order() {
+fn mqtt_3_8_4_1_and_2_and_5_to_7_suback_answers_each_filter_in_order() {
     let mut world = World::new();
     let conn = world.client(V5, "a");
     let subscriptions = [

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn mqtt_3_1_2_10_zero_switches_it_off_but_a_probe_still_asks() {
+    fn section_3_1_2_10_zero_switches_it_off_but_a_probe_still_asks() {
         let mut keep_alive = KeepAlive::new(at(0), 0);
         keep_alive.check(at(1_000_000), TIMEOUT).unwrap();
         assert_eq!(keep_alive.next(), None);

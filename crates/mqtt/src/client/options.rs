@@ -53,8 +53,8 @@ pub struct ClientOptions {
     pub will: Option<Will>,
     /// Who the client says it is.
     pub user_name: Option<Utf8String>,
-    /// Its proof. Version 3.1.1 allows one only with a user name `[MQTT-3.1.2-22]`: an empty
-    /// one is sent then.
+    /// Its proof. Version 3.1.1 allows one only with a user name `[MQTT-3.1.2-22 of 3.1.1]`:
+    /// an empty one is sent then.
     pub password: Option<Bytes>,
     /// How many `QoS` 1 and 2 messages the server may send ahead of their acknowledgements;
     /// 0 counts as 1. Version 5.

@@ -130,7 +130,7 @@ fn connack() {
                 ProtocolError,
             ),
             Case(
-                "MQTT-3.2.2-4",
+                "MQTT-3.2.2-4 of 3.1.1",
                 b"\x20\x02\x01\x05",
                 2,
                 Kind::SessionPresent,
@@ -277,7 +277,7 @@ fn suback_and_unsuback() {
         V3_1_1,
         &[
             Case(
-                "MQTT-3.9.3-2",
+                "MQTT-3.9.3-2 of 3.1.1",
                 b"\x90\x03\x00\x01\x87",
                 4,
                 Kind::ReasonCode(0x87),

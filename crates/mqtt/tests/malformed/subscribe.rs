@@ -149,21 +149,21 @@ fn subscribe_and_unsubscribe() {
         V3_1_1,
         &[
             Case(
-                "MQTT-3.8.3-3",
+                "MQTT-3.8.3-2",
                 b"\x82\x02\x00\x01",
                 4,
                 Kind::Empty,
                 ProtocolError,
             ),
             Case(
-                "MQTT-3.8.3-4",
+                "MQTT-3.8.3-4 of 3.1.1",
                 b"\x82\x06\x00\x01\x00\x01t\x04",
                 7,
                 Kind::Flags(0x04),
                 MalformedPacket,
             ),
             Case(
-                "MQTT-3.8.3-4",
+                "MQTT-3.8.3-4 of 3.1.1",
                 b"\x82\x06\x00\x01\x00\x01t\x03",
                 7,
                 Kind::SubscriptionOptions(0x03),

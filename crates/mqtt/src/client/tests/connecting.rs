@@ -164,7 +164,7 @@ fn mqtt_3_2_2_bad_credentials_stop_until_there_are_others() {
 }
 
 #[test]
-fn mqtt_3_1_2_22_no_password_without_a_user_name_in_3_1_1() {
+fn mqtt_3_1_2_22_of_3_1_1_no_password_without_a_user_name() {
     let mut bench = Bench::new(ClientOptions {
         password: Some(Bytes::from_static(b"token")),
         ..options_3_1_1()
@@ -291,7 +291,7 @@ fn mqtt_3_14_4_1_nothing_follows_disconnect() {
 }
 
 #[test]
-fn mqtt_3_14_4_3_a_will_that_is_to_speak_gets_no_disconnect_in_3_1_1() {
+fn mqtt_3_14_4_3_of_3_1_1_a_will_that_is_to_speak_gets_no_disconnect() {
     let mut bench = Bench::connected(options_3_1_1());
     let reason_code = ReasonCode::DisconnectWithWill;
     bench.client.disconnect(bench.now, reason_code);

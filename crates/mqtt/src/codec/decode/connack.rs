@@ -31,7 +31,7 @@ impl Body {
             }
             ProtocolVersion::V5 => self.reason_code(PacketType::ConnAck)?,
         };
-        // [MQTT-3.2.2-6], in 3.1.1 [MQTT-3.2.2-4]
+        // [MQTT-3.2.2-6] [MQTT-3.2.2-4 of 3.1.1]
         if session_present && reason_code != ReasonCode::Success {
             return error(DecodeErrorKind::SessionPresent);
         }

@@ -88,7 +88,7 @@ impl Body {
         if flags & WILL_QOS == WILL_QOS {
             return error(DecodeErrorKind::QoS);
         }
-        // [MQTT-3.1.2-22] of version 3.1.1; version 5 lifts it.
+        // [MQTT-3.1.2-22 of 3.1.1]; version 5 lifts it.
         if self.version == ProtocolVersion::V3_1_1 && flags & (USER_NAME | PASSWORD) == PASSWORD {
             return invalid;
         }
