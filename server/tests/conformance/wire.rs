@@ -1,6 +1,8 @@
 //! Connections that carry raw bytes, over TCP and over WebSocket alike.
 
 use std::net::TcpStream;
+use std::panic::resume_unwind;
+use std::thread;
 
 use bytes::Bytes;
 use tokio_tungstenite::tungstenite::WebSocket;
@@ -23,22 +25,34 @@ pub(crate) enum Transport {
     WebSocket,
 }
 
-/// Runs the scenario over TCP and over WebSocket, each against a fresh server.
-pub(crate) fn on_each_transport(scenario: impl Fn(&Site)) {
+/// Runs the scenario over TCP and over WebSocket, each against a fresh server, at the same time:
+/// much of it is waiting.
+pub(crate) fn on_each_transport(scenario: impl Fn(&Site) + Sync) {
     with_settings(&[], scenario);
 }
 
 /// The same with flags for the server.
-pub(crate) fn with_settings(arguments: &[&str], scenario: impl Fn(&Site)) {
-    for transport in [Transport::Tcp, Transport::WebSocket] {
-        // Shown if the scenario fails.
-        println!("over {transport:?}");
-        let site = Site {
+pub(crate) fn with_settings(arguments: &[&str], scenario: impl Fn(&Site) + Sync) {
+    let run = |transport| {
+        scenario(&Site {
             server: Server::start_with(arguments),
             transport,
-        };
-        scenario(&site);
-    }
+        });
+    };
+    thread::scope(|scope| {
+        let threads = [Transport::Tcp, Transport::WebSocket].map(|transport| {
+            // Its name stands in the message of a scenario that fails.
+            thread::Builder::new()
+                .name(format!("over {transport:?}"))
+                .spawn_scoped(scope, move || run(transport))
+                .unwrap()
+        });
+        for thread in threads {
+            if let Err(panic) = thread.join() {
+                resume_unwind(panic);
+            }
+        }
+    });
 }
 
 impl Site {
