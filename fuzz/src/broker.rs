@@ -301,7 +301,11 @@ impl World {
                     assert!(at.is_none_or(|at| at > self.now), "{at:?} is past");
                     return;
                 }
-                Output::Authenticate(..) | Output::Connected(..) | Output::Limited(_) => {}
+                Output::Authenticate(..)
+                | Output::Connected(..)
+                | Output::Pause(_)
+                | Output::Resume(_)
+                | Output::Limited(_) => {}
                 Output::ToShard(_, message) => match message {},
             }
         }

@@ -171,6 +171,8 @@ fn settle(broker: &mut Broker, now: Instant, mut heard: impl FnMut(&[u8])) -> By
             Output::Close(..)
             | Output::Connected(..)
             | Output::Checkpointed(_)
+            | Output::Pause(_)
+            | Output::Resume(_)
             | Output::Limited(_) => {}
             Output::Authenticate(..) => panic!("not asked for"),
             Output::ToShard(_, message) => match message {},

@@ -286,7 +286,10 @@ impl Room {
                     }
                 }
                 Output::Idle(_) => return told,
-                Output::Connected(..) | Output::Limited(_) => {}
+                Output::Connected(..)
+                | Output::Pause(_)
+                | Output::Resume(_)
+                | Output::Limited(_) => {}
                 other => panic!("{other:?}"),
             }
         }

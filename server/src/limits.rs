@@ -156,6 +156,10 @@ pub(crate) const fn describe(limit: broker::Limit) -> &'static str {
     use broker::Limit;
     match limit {
         Limit::Connections => "too many connections, refused (--max-connections)",
+        Limit::SessionsEvicted => {
+            "too many sessions, one that was absent for long ended for a new client (--max-sessions)"
+        }
+        Limit::PublishRate => "publishes too fast, not read for a while (--max-publish-rate)",
         Limit::Sessions => "too many sessions, a new client is refused (--max-sessions)",
         Limit::ConnectTimeout => "no CONNECT in time, closed (--connect-timeout)",
         Limit::EarlyBytes => "too much sent before CONNACK, refused (--max-early-bytes)",

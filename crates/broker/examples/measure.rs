@@ -114,6 +114,8 @@ impl Shell {
                 | Output::Connected(..)
                 | Output::Persist(_)
                 | Output::Checkpointed(_)
+                | Output::Pause(_)
+                | Output::Resume(_)
                 | Output::Limited(_)
                 | Output::ToShard(..) => {}
             }

@@ -143,6 +143,7 @@ impl Broker {
         self.close(now, slot, cause);
         if let Some(connection) = self.connections.get_mut(slot) {
             connection.decoder = mqtt::Decoder::server();
+            connection.pause = None;
             connection.count_partial(&mut self.metrics);
         }
     }
@@ -151,7 +152,8 @@ impl Broker {
 impl Connection {
     /// Brings the gauge up to date.
     pub(crate) fn count_partial(&mut self, metrics: &mut Metrics) {
-        let buffered = self.decoder.buffered();
+        let put_by = self.pause.as_ref().map_or(0, |pause| pause.bytes);
+        let buffered = self.decoder.buffered() + put_by;
         if buffered != self.partial {
             metrics.partial_bytes = metrics.partial_bytes + buffered as u64 - self.partial as u64;
             self.partial = buffered;

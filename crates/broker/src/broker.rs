@@ -118,7 +118,10 @@ impl Broker {
     pub fn poll_output(&mut self) -> Output {
         while let Some(output) = self.wire.outputs.pop_front() {
             match &output {
-                Output::Write(conn) | Output::Authenticate(conn, _) => {
+                Output::Write(conn)
+                | Output::Pause(conn)
+                | Output::Resume(conn)
+                | Output::Authenticate(conn, _) => {
                     if self.connections.slot(*conn).is_none() {
                         continue;
                     }
@@ -223,8 +226,12 @@ impl Broker {
 
     /// Takes in what a client has sent, packet by packet, as far as the connection's phase
     /// lets it.
-    fn read(&mut self, now: Instant, slot: Slot, mut bytes: Bytes) {
+    pub(crate) fn read(&mut self, now: Instant, slot: Slot, mut bytes: Bytes) {
         while let Some(connection) = self.connections.get_mut(slot) {
+            if let Some(pause) = &mut connection.pause {
+                pause.put_by(bytes);
+                return self.count_partial(now, slot);
+            }
             match &mut connection.phase {
                 Phase::AwaitingConnect | Phase::Connected(_) => {}
                 Phase::Authenticating(waiting) => {
@@ -285,7 +292,10 @@ impl Broker {
                 }
                 Ok(())
             }
-            Packet::Publish(publish) => self.publish(now, slot, publish),
+            Packet::Publish(publish) => {
+                self.pace(now, slot);
+                self.publish(now, slot, publish)
+            }
             Packet::PubAck(ack) => self.pub_ack(now, slot, ack.packet_id),
             Packet::PubRec(ack) => self.pub_rec(now, slot, &ack),
             Packet::PubRel(ack) => self.pub_rel(slot, ack.packet_id),
@@ -416,6 +426,7 @@ impl Broker {
         while let Some(timer) = self.timers.pop_due(now) {
             match timer {
                 Timer::Connection(slot) => self.connection_due(now, slot),
+                Timer::Resume(slot) => self.resume(now, slot),
                 Timer::Will(session) => self.will_due(session),
                 Timer::SessionExpiry(session) => self.session_expired(now, session),
                 Timer::Retained(node) => {
@@ -440,6 +451,11 @@ impl Broker {
                 let deadline = link
                     .patience()
                     .map(|patience| connection.last_heard + patience);
+                // Nobody hears a client that is not read: its time begins when it is again.
+                let deadline = match (deadline, connection.resumes_at, link.patience()) {
+                    (Some(_), Some(resumes_at), Some(patience)) => Some(resumes_at + patience),
+                    (deadline, _, _) => deadline,
+                };
                 if deadline.is_none_or(|deadline| deadline > now) {
                     self.set_deadline(slot, deadline);
                     return;
@@ -475,6 +491,8 @@ impl Broker {
         if let Some(mut connection) = self.connections.remove(slot) {
             connection.outbox.forget(&mut self.metrics.unwritten_bytes);
             self.metrics.partial_bytes -= connection.partial as u64;
+            let timer = Timer::Resume(slot);
+            self.timers.set(timer, &mut connection.resumes_at, None);
         }
         self.metrics.connections = self.connections.len() as u64;
     }

@@ -129,6 +129,7 @@ impl Broker {
             .then(|| now + core::time::Duration::from_secs(session.expiry_interval.into()));
         self.timers
             .set(Timer::SessionExpiry(id), &mut session.expires_at, expires);
+        self.sessions.set_absent(id, Some(now));
         self.stop_looking_at_most_once(id);
         self.stand(id, Standing::Absent);
         self.hand_over(now, id);

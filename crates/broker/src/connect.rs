@@ -81,12 +81,7 @@ impl Broker {
     ) -> Result<(), CloseCause> {
         let existing = self.sessions.find(&client_id.text);
         if existing.is_none() && self.sessions.len() >= self.limits().sessions {
-            self.metrics.refused_sessions_limit += 1;
-            self.bites.note(Limit::Sessions, Some(&client_id.text));
-            return Err(refused(
-                ReasonCode::QuotaExceeded,
-                "as many sessions as there may be",
-            ));
+            self.make_room_for_session(now, &client_id.text)?;
         }
         if existing.is_none() {
             self.check_memory_for(&client_id.text)?;
@@ -110,6 +105,32 @@ impl Broker {
         self.metrics.sessions = self.sessions.len() as u64;
         self.establish(now, slot, id, session_present, connect, client_id);
         Ok(())
+    }
+
+    /// Ends a session that has been without a connection for long and for which nothing waits,
+    /// if there is one: its client loses its subscriptions, which it will be told, but no
+    /// message that was acknowledged is lost.
+    fn make_room_for_session(
+        &mut self,
+        now: Instant,
+        client: &Utf8String,
+    ) -> Result<(), CloseCause> {
+        if let Some(id) = self.sessions.dispensable() {
+            let ended = self.sessions.get(id).map(|session| &session.client_id);
+            self.bites.note(Limit::SessionsEvicted, ended);
+            self.metrics.sessions_evicted += 1;
+            self.end_session(now, id);
+            self.settle(now);
+        }
+        if self.sessions.len() < self.limits().sessions {
+            return Ok(());
+        }
+        self.metrics.refused_sessions_limit += 1;
+        self.bites.note(Limit::Sessions, Some(client));
+        Err(refused(
+            ReasonCode::QuotaExceeded,
+            "as many sessions as there may be",
+        ))
     }
 
     /// Joins connection and session, and says so.
@@ -158,6 +179,7 @@ impl Broker {
         connection.phase = Phase::Connected(link);
         connection.last_heard = now;
 
+        self.sessions.set_absent(id, None);
         self.metrics.clients += 1;
         self.metrics.connects_accepted += 1;
         self.metrics.sessions_resumed += u64::from(session_present);

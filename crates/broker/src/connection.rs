@@ -11,6 +11,7 @@ use slab::Slab;
 use crate::alias::ClientAliases;
 use crate::input::{Conn, Peer};
 use crate::outbox::Outbox;
+use crate::pace::Pause;
 use crate::session::SessionId;
 
 /// Where a connection is in the broker's table. Unlike a [`Conn`] it is used again.
@@ -27,6 +28,10 @@ pub(crate) struct Connection {
     pub(crate) outbox: Outbox,
     /// The client's Maximum Packet Size; no limit before CONNECT `[MQTT-3.1.2-24]`.
     pub(crate) maximum_packet_size: u32,
+    /// Set while nothing is to be read from it.
+    pub(crate) pause: Option<Box<Pause>>,
+    /// When [`Timer::Resume`](crate::timers::Timer::Resume) is due.
+    pub(crate) resumes_at: Option<Instant>,
     /// What an unfinished packet takes, as counted in
     /// [`Metrics::partial_bytes`](crate::Metrics::partial_bytes).
     pub(crate) partial: usize,
@@ -225,6 +230,8 @@ impl Connection {
             decoder,
             phase: Phase::AwaitingConnect,
             outbox: Outbox::default(),
+            pause: None,
+            resumes_at: None,
             partial: 0,
             maximum_packet_size: u32::MAX,
             last_heard: now,

@@ -88,6 +88,7 @@ mod options;
 mod outbox;
 mod outgoing;
 mod output;
+mod pace;
 mod receive;
 mod record;
 mod recovery;

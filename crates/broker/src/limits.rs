@@ -7,8 +7,9 @@ use core::time::Duration;
 pub struct Limits {
     /// Connections at once, before and after CONNECT. One more is closed at once.
     pub connections: usize,
-    /// Sessions, with and without a connection. A new client above it gets CONNACK
-    /// "quota exceeded".
+    /// Sessions, with and without a connection. For a new client above it the session ends that
+    /// has been without a connection for longest and for which nothing waits; if there is
+    /// none, it gets CONNACK "quota exceeded".
     pub sessions: usize,
     /// How long a connection may take to send its whole CONNECT.
     pub connect_timeout: Duration,
@@ -23,6 +24,9 @@ pub struct Limits {
     /// does not hold for version 3.1.1, which has no word for it: such a client may have as
     /// many as there are packet identifiers, 65,535.
     pub receive_maximum: u16,
+    /// Messages that a client may publish in a second; a second's worth may come at once. Whoever
+    /// is faster is not read for a while. 0: as many as it likes.
+    pub publish_rate: u32,
     /// The highest topic alias that a client may use, told in CONNACK `[MQTT-3.3.2-9]`.
     pub topic_alias_maximum: u16,
     /// The longest topic name or filter in bytes. A longer name is refused in the
@@ -88,6 +92,10 @@ pub enum Limit {
     Connections,
     /// [`Limits::sessions`].
     Sessions,
+    /// [`Limits::sessions`]: one that was absent for long made room.
+    SessionsEvicted,
+    /// [`Limits::publish_rate`].
+    PublishRate,
     /// [`Limits::connect_timeout`].
     ConnectTimeout,
     /// [`Limits::early_bytes`].
@@ -169,6 +177,7 @@ impl Default for Limits {
             early_bytes: 64 * 1024,
             maximum_packet_size: 1024 * 1024,
             receive_maximum: 256,
+            publish_rate: 0,
             topic_alias_maximum: 16,
             topic_bytes: 16 * 1024,
             topic_levels: 128,

@@ -44,6 +44,10 @@ pub struct Metrics {
     pub sessions_resumed: u64,
     /// Sessions that ended because their expiry interval had passed.
     pub sessions_expired: u64,
+    /// Sessions that ended because they made room for new ones.
+    pub sessions_evicted: u64,
+    /// How often a client was not read for a while because it published too fast.
+    pub publish_rate_pauses: u64,
     /// Connections that lost their client to another connection.
     pub takeovers: u64,
     /// Connections closed because the peer broke the protocol.

@@ -36,6 +36,11 @@ pub enum Output {
     /// [`Input::Authenticated`](crate::Input::Authenticated); the client's further bytes wait.
     /// Only if [`BrokerOptions::authenticate`](crate::BrokerOptions::authenticate) is set.
     Authenticate(Conn, Box<Credentials>),
+    /// Read nothing from this connection until [`Output::Resume`]: its client publishes too
+    /// fast. What has been read already may still be given to the broker.
+    Pause(Conn),
+    /// Read from this connection again.
+    Resume(Conn),
     /// A client is connected: for the log, and for presence.
     Connected(Conn, Box<ConnectedClient>),
     /// There are records, up to this one at least:

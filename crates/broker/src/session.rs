@@ -6,6 +6,7 @@ use mqtt::{Instant, PacketId, Utf8String, Will};
 use slab::Slab;
 
 use core::hash::BuildHasher;
+use std::collections::BTreeSet;
 
 use crate::connection::Slot;
 use crate::lookups::Lookups;
@@ -45,6 +46,10 @@ pub(crate) struct Session {
     /// The packet identifiers of incoming `QoS` 2 messages between PUBLISH and PUBREL, in
     /// order `[MQTT-4.3.3-10]`.
     pub(crate) incoming: Vec<PacketId>,
+    /// Until when its client has published what its rate allows.
+    pub(crate) paid_until: Instant,
+    /// Since when it has been without a connection, if it is in [`Sessions::absent`].
+    absent_since: Option<Instant>,
     /// `[MQTT-3.1.2-7]`
     will: Option<Box<Will>>,
     /// When [`Timer::Will`](crate::timers::Timer::Will) is due.
@@ -58,6 +63,8 @@ pub(crate) struct Session {
 pub(crate) struct Sessions {
     slab: Slab<Session>,
     by_client_id: HashTable<SessionId>,
+    /// Those without a connection, by since when.
+    absent: BTreeSet<(Instant, SessionId)>,
     hasher: FixedState,
 }
 
@@ -156,6 +163,8 @@ impl Session {
             lookups: None,
             last_packet_id: 0,
             incoming: Vec::new(),
+            paid_until: Instant::ZERO,
+            absent_since: None,
             will: None,
             will_at: None,
             expires_at: None,
@@ -171,6 +180,7 @@ impl Sessions {
         Self {
             slab: Slab::new(),
             by_client_id: HashTable::new(),
+            absent: BTreeSet::new(),
             hasher: FixedState::with_seed(seed),
         }
     }
@@ -208,6 +218,33 @@ impl Sessions {
         id
     }
 
+    /// Has the session been without a connection since `since`, or does it have one?
+    pub(crate) fn set_absent(&mut self, id: SessionId, since: Option<Instant>) {
+        let Some(session) = self.slab.get_mut(id.key()) else {
+            return;
+        };
+        if let Some(before) = core::mem::replace(&mut session.absent_since, since) {
+            self.absent.remove(&(before, id));
+        }
+        if let Some(since) = since {
+            self.absent.insert((since, id));
+        }
+    }
+
+    /// The session that has been without a connection for longest, of those for which nothing
+    /// waits. Only the first few are looked at: where messages wait for all of them, there is
+    /// none that could go without loss.
+    pub(crate) fn dispensable(&self) -> Option<SessionId> {
+        const LOOKED_AT: usize = 64;
+        let absent = self.absent.iter().take(LOOKED_AT).map(|(_, id)| *id);
+        absent.into_iter().find(|id| {
+            self.get(*id).is_some_and(|session| {
+                let waiting = session.outgoing.as_ref().map_or(0, |it| it.messages());
+                waiting == 0 && session.incoming.is_empty() && session.lookups.is_none()
+            })
+        })
+    }
+
     #[cfg(test)]
     pub(crate) fn ids(&self) -> Vec<SessionId> {
         self.slab
@@ -217,6 +254,7 @@ impl Sessions {
     }
 
     pub(crate) fn remove(&mut self, id: SessionId) -> Option<Session> {
+        self.set_absent(id, None);
         let session = self.slab.try_remove(id.key())?;
         let hash = self.hasher.hash_one(session.client_id.as_str());
         if let Ok(entry) = self.by_client_id.find_entry(hash, |&other| other == id) {

@@ -19,6 +19,8 @@ use crate::tree::NodeId;
 pub(crate) enum Timer {
     /// A CONNECT that has not come, or a keep alive.
     Connection(Slot),
+    /// A connection that is not read for a while.
+    Resume(Slot),
     /// A will that was delayed.
     Will(SessionId),
     /// A session without a connection.

@@ -111,6 +111,16 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_ALL_SUBSCRIPTIONS_BYTES", value_parser = parse_size)]
     pub(crate) max_all_subscriptions_bytes: Option<usize>,
 
+    /// How many messages a client may publish in a second, a second's worth at once; whoever is
+    /// faster is not read for a while. 0: as many as it likes.
+    #[arg(
+        long,
+        value_name = "N",
+        env = "BEACONRY_MAX_PUBLISH_RATE",
+        default_value_t = 0
+    )]
+    pub(crate) max_publish_rate: u32,
+
     /// How many QoS 1 and 2 messages a client may send before they are acknowledged (Receive
     /// Maximum).
     #[arg(long, value_name = "N", env = "BEACONRY_RECEIVE_MAXIMUM", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..))]
@@ -193,6 +203,7 @@ impl LimitArgs {
             connect_timeout: self.connect_timeout,
             early_bytes: self.max_early_bytes,
             maximum_packet_size: self.max_packet_size,
+            publish_rate: self.max_publish_rate,
             receive_maximum: self.receive_maximum,
             topic_alias_maximum: self.max_topic_alias,
             topic_bytes: self.max_topic_length,

@@ -138,6 +138,16 @@ pub(super) fn render(shard: &Snapshot, listeners: Counts) -> String {
         m.sessions_expired,
     );
     page.counter(
+        "mqtt_sessions_evicted_total",
+        "Sessions ended to make room for new ones",
+        m.sessions_evicted,
+    );
+    page.counter(
+        "mqtt_publish_rate_pauses_total",
+        "Times that a client was not read for a while: it published too fast",
+        m.publish_rate_pauses,
+    );
+    page.counter(
         "mqtt_takeovers_total",
         "Connections taken over by another one",
         m.takeovers,

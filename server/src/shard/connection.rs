@@ -37,6 +37,8 @@ pub(super) struct Connection {
     unsent: RefCell<BytesMut>,
     writing: Cell<Writing>,
     open: Cell<bool>,
+    /// The broker wants to hear nothing from it for a while.
+    paused: Cell<bool>,
     waker: RefCell<Option<Waker>>,
     /// Dropped with the connection.
     _permit: Arc<Permit>,
@@ -75,6 +77,7 @@ impl Connection {
             unsent: RefCell::default(),
             writing: Cell::new(Writing::Done),
             open: Cell::new(true),
+            paused: Cell::new(false),
             waker: RefCell::default(),
             _permit: permit,
         })
@@ -113,6 +116,15 @@ impl Connection {
     pub(super) fn close(&self) {
         self.open.set(false);
         if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Whether the broker wants to hear nothing from it for a while: what the peer sends meanwhile
+    /// stays with the system, whose buffers fill, until the peer has to wait.
+    pub(super) fn set_paused(&self, is_paused: bool) {
+        self.paused.set(is_paused);
+        if !is_paused && let Some(waker) = self.waker.borrow().as_ref() {
             waker.wake_by_ref();
         }
     }
@@ -159,6 +171,9 @@ impl Connection {
             return Poll::Ready(Ended::Failed(error));
         }
         for _ in 0..READS_A_TURN {
+            if self.paused.get() {
+                return Poll::Pending;
+            }
             let received = match self.carrier.borrow_mut().as_mut() {
                 Some(carrier) => carrier.poll_read(cx, &mut core.read_buffer()),
                 None => return Poll::Ready(Ended::Dismissed),

@@ -158,6 +158,8 @@ impl Core {
                     broker.handle_input(self.clock.now(), Input::Persisted(lsn));
                 }
                 Output::Checkpointed(_) => {}
+                Output::Pause(conn) => self.set_paused(conn, true),
+                Output::Resume(conn) => self.set_paused(conn, false),
                 Output::Limited(reached) => log_limit(&reached),
                 Output::ToShard(_, message) => match message {},
                 Output::Idle(due) => {
@@ -183,6 +185,12 @@ impl Core {
         }
         broker.take_writes(conn, &mut unsent);
         self.dirty.borrow_mut().push(conn);
+    }
+
+    fn set_paused(&self, conn: Conn, is_paused: bool) {
+        if let Some(connection) = self.connections.borrow().get(&conn) {
+            connection.set_paused(is_paused);
+        }
     }
 
     fn close(&self, conn: Conn, reason: &CloseReason) {

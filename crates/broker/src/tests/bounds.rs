@@ -186,3 +186,92 @@ fn what_bites_is_told_with_the_client() {
     assert_eq!(told[0].client_id.as_deref(), Some("greedy"));
     assert!(matches!(world.broker.poll_output(), Output::Idle(_)));
 }
+
+/// Sends so many messages with one read.
+fn flood(world: &mut World, conn: crate::Conn, messages: u32) {
+    let mut bytes = bytes::BytesMut::new();
+    for number in 0..messages {
+        let publish = message("t", &number.to_string(), QoS::AtMostOnce, 1);
+        mqtt::encode(&Packet::Publish(publish), V5, &mut bytes).unwrap();
+    }
+    world.send_bytes(conn, bytes);
+}
+
+#[test]
+fn who_publishes_too_fast_waits_and_loses_nothing() {
+    let mut world = World::with(|options| options.limits.publish_rate = 10);
+    let subscriber = world.client(V5, "s");
+    world.subscribe(subscriber, &[to("t", QoS::AtMostOnce)]);
+    let mut connect = Connect::new(V5, "fast");
+    connect.keep_alive = 2;
+    let (fast, _) = world.connect(&connect);
+    flood(&mut world, fast, 70);
+    assert!(world.paused.contains(&fast));
+    // A second's worth came at once, and the one at which it was too fast.
+    assert_eq!(world.payloads(subscriber).len(), 11);
+    assert!(world.broker.metrics().partial_bytes > 0);
+    world.sleep(Duration::from_millis(1_050));
+    let payloads = world.payloads(subscriber);
+    assert!((9..=11).contains(&payloads.len()), "{payloads:?}");
+    assert_eq!(payloads[0], "11");
+    // Nobody else waits, and it is not taken for dead.
+    world.publish(subscriber, "t", "other", QoS::AtMostOnce);
+    assert_eq!(world.payloads(subscriber), ["other"]);
+    world.sleep(Duration::from_secs(5));
+    assert_eq!(world.closed(fast), None);
+    assert_eq!(world.payloads(subscriber).last().unwrap(), "69");
+    assert!(!world.paused.contains(&fast));
+    let metrics = world.broker.metrics();
+    assert!(metrics.publish_rate_pauses > 10);
+    assert_eq!(metrics.partial_bytes, 0);
+    assert_eq!(world.told[0].limit, Limit::PublishRate);
+
+    // Silent from then on, it is dead in the end.
+    world.sleep(Duration::from_secs(4));
+    assert!(world.closed(fast).is_some());
+}
+
+#[test]
+fn who_comes_back_is_not_faster_for_it_and_who_leaves_is_forgotten() {
+    let mut world = World::with(|options| options.limits.publish_rate = 10);
+    let (fast, _) = world.lasting(V5, "fast");
+    flood(&mut world, fast, 100);
+    assert!(world.paused.contains(&fast));
+    world.cut(fast);
+    assert_eq!(world.broker.metrics().partial_bytes, 0);
+    let (fast, _) = world.lasting(V5, "fast");
+    flood(&mut world, fast, 1);
+    assert!(world.paused.contains(&fast));
+    world.cut(fast);
+    world.sleep(Duration::from_secs(3));
+}
+
+#[test]
+fn a_session_for_which_nothing_waits_makes_room_the_longest_absent_first() {
+    let mut world = World::with(|options| options.limits.sessions = 3);
+    for (id, filter) in [("holds", "t"), ("old", "u"), ("new", "u")] {
+        let (conn, _) = world.lasting(V5, id);
+        world.subscribe(conn, &[to(filter, QoS::AtLeastOnce)]);
+        if id == "holds" {
+            world.publish(conn, "t", "mine", QoS::AtLeastOnce);
+        }
+        world.cut(conn);
+        world.sleep(Duration::from_secs(1));
+    }
+    let subscriptions = world.broker.metrics().subscriptions;
+    let first = world.client(V5, "first");
+    assert_eq!(world.broker.metrics().sessions_evicted, 1);
+    assert_eq!(world.broker.metrics().subscriptions, subscriptions - 1);
+    world.client(V5, "second");
+    assert_eq!(world.broker.metrics().sessions_evicted, 2);
+    assert_eq!(world.told[0].client_id.as_deref(), Some("old"));
+    // Whose messages wait stays; so do those who are there.
+    let (_, connack) = world.connect(&Connect::new(V5, "third"));
+    assert_eq!(connack.reason_code, ReasonCode::QuotaExceeded);
+    world.cut(first);
+    let (holds, present) = world.lasting(V5, "holds");
+    assert!(present);
+    assert_eq!(world.payloads(holds), ["mine"]);
+    assert_eq!(world.broker.metrics().sessions_evicted, 2);
+    assert_eq!(world.broker.metrics().refused_sessions_limit, 1);
+}

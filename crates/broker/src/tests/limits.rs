@@ -26,8 +26,7 @@ fn connections_are_bounded() {
 #[test]
 fn sessions_are_bounded() {
     let mut world = World::with(|options| options.limits.sessions = 1);
-    let (conn, _) = world.lasting(V5, "a");
-    world.cut(conn);
+    world.lasting(V5, "a");
     let (_, connack) = world.connect(&Connect::new(V5, "b"));
     assert_eq!(connack.reason_code, ReasonCode::QuotaExceeded);
     assert_eq!(world.broker.metrics().refused_sessions_limit, 1);

@@ -16,7 +16,7 @@ mod sharing;
 mod subscribing;
 mod wills;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -43,6 +43,8 @@ pub(crate) struct World {
     journal: Vec<(Lsn, Bytes)>,
     /// Connections whose CONNECT waits for a decision.
     pub(crate) asked: Vec<Conn>,
+    /// Connections that are not to be read.
+    pub(crate) paused: BTreeSet<Conn>,
     /// Limits that were reached, as told.
     pub(crate) told: Vec<LimitReached>,
 }
@@ -75,6 +77,7 @@ impl World {
             records: Vec::new(),
             journal: Vec::new(),
             asked: Vec::new(),
+            paused: BTreeSet::new(),
             told: Vec::new(),
         }
     }
@@ -246,6 +249,12 @@ impl World {
                 }
                 Output::Authenticate(conn, _) => self.asked.push(conn),
                 Output::Connected(..) | Output::Checkpointed(_) => {}
+                Output::Pause(conn) => {
+                    self.paused.insert(conn);
+                }
+                Output::Resume(conn) => {
+                    self.paused.remove(&conn);
+                }
                 Output::Limited(reached) => self.told.push(*reached),
                 Output::Persist(_) => {
                     let mut taken = BytesMut::new();

@@ -245,6 +245,8 @@ impl Shell {
                 | Output::Authenticate(..)
                 | Output::Connected(..)
                 | Output::Checkpointed(_)
+                | Output::Pause(_)
+                | Output::Resume(_)
                 | Output::Limited(_)
                 | Output::ToShard(..) => {}
             }
