@@ -7,7 +7,8 @@ const binary = process.env.BEACONRY_BIN
 
 /// Starts `beaconry serve`; resolves once it accepts connections.
 export async function startServer({ args = [], mqtt = '127.0.0.1:0', http = '127.0.0.1:0' } = {}) {
-  const program = new Program(binary, ['serve', '--mqtt', mqtt, '--http', http, ...args]);
+  const store = args.includes('--data') ? [] : ['--in-memory'];
+  const program = new Program(binary, ['serve', '--mqtt', mqtt, '--http', http, ...store, ...args]);
   const ready = await program.line(/^ready mqtt=\S+ http=\S+$/);
   const [, mqttAddress, httpAddress] = ready.match(/^ready mqtt=(\S+) http=(\S+)$/);
   const [mqttHost, mqttPort] = split(mqttAddress);

@@ -2,6 +2,7 @@
 
 mod limits;
 mod mqtt;
+mod store;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::limits::LimitArgs;
 pub(crate) use self::mqtt::MqttArgs;
+pub(crate) use self::store::StoreArgs;
 use crate::logging::Filter;
 
 /// Every device, live, from one binary: an MQTT broker with its dashboard.
@@ -68,6 +70,9 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(crate) mqtt_options: MqttArgs,
+
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,

@@ -1,25 +1,31 @@
 //! The one place where the shell's time becomes the pure crates' time.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant as Monotonic;
 
-/// A monotonic clock whose epoch is when it was made.
+/// A monotonic clock that counts from the Unix epoch, so that what was stored means the same after
+/// a restart. It asks the system for the date once: it never jumps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     epoch: Monotonic,
+    /// What it showed then.
+    start: mqtt::Instant,
 }
 
 impl Clock {
     pub(crate) fn new() -> Self {
+        let date = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         Self {
             epoch: Monotonic::now(),
+            // A system that thinks it is before 1970 knows no date at all.
+            start: mqtt::Instant::ZERO + date.unwrap_or_default(),
         }
     }
 
     /// The present, for the pure crates.
     pub(crate) fn now(&self) -> mqtt::Instant {
-        mqtt::Instant::ZERO + self.epoch.elapsed()
+        self.start + self.epoch.elapsed()
     }
 
     /// When the runtime's timer must fire for `instant`.
@@ -27,7 +33,7 @@ impl Clock {
     /// A point that is never reached becomes one of years ahead, which is as good.
     pub(crate) fn deadline(&self, instant: mqtt::Instant) -> Monotonic {
         const YEARS: Duration = Duration::from_hours(24 * 365 * 10);
-        self.epoch + instant.saturating_since(mqtt::Instant::ZERO).min(YEARS)
+        self.epoch + instant.saturating_since(self.start).min(YEARS)
     }
 }
 
@@ -46,5 +52,18 @@ mod tests {
             "{left:?}"
         );
         let _ = clock.deadline(mqtt::Instant::FAR_FUTURE);
+        assert!(clock.deadline(mqtt::Instant::ZERO) <= Monotonic::now());
+    }
+
+    #[test]
+    fn it_shows_the_date() {
+        let date = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap();
+        let shown = Duration::from_micros(Clock::new().now().as_micros());
+        assert!(
+            shown.abs_diff(date) < Duration::from_mins(1),
+            "{shown:?} {date:?}"
+        );
     }
 }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::BrokerOptions;
+use broker::{Broker, BrokerOptions};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
@@ -18,6 +18,7 @@ use crate::http::Http;
 use crate::limits::{self, Limits};
 use crate::listener::{Accepted, Listener};
 use crate::shard::{self, NewConnection, Transport};
+use crate::store::{self, Opened, Store, StoreError};
 use crate::{demo, logging};
 
 /// Why the server could not start, or not go on.
@@ -32,6 +33,8 @@ pub(crate) enum ServeError {
     },
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
+    #[error("{0}")]
+    Store(#[from] StoreError),
     #[error("the broker's thread ended without being asked to; this is a mistake in beaconry")]
     BrokerEnded,
 }
@@ -77,7 +80,12 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
     }
 
     let clock = Clock::new();
-    let (shard, mut shard_ended) = shard::spawn(clock, broker_options(arguments))?;
+    let Some(opened) = open_store(arguments, clock, &mut signals).await? else {
+        return Ok(());
+    };
+    let (broker, store, mut store_failed) = opened;
+    let max_packet_size = arguments.limits.max_packet_size;
+    let (shard, mut shard_ended) = shard::spawn(clock, broker, store, max_packet_size)?;
     let (end, ending) = watch::channel(false);
     tokio::spawn(accept_mqtt(
         Listener::new(mqtt, "mqtt", Arc::clone(&limits), tcp_keep_alive),
@@ -119,12 +127,59 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
     tokio::select! {
         name = signals.next() => info!("{name}: ending, clients are told"),
         _ = &mut shard_ended => return Err(ServeError::BrokerEnded),
+        error = failure(&mut store_failed) => return Err(error.into()),
     }
     tokio::select! {
-        () = wind_down(demo, end, shard, shard_ended) => info!("ended"),
+        () = wind_down(demo, end, shard, shard_ended) => {
+            // Not waited for: the thread has ended, and has said what there was to say.
+            if let Ok(error) = store_failed.try_recv() {
+                return Err(error.into());
+            }
+            info!("ended");
+        }
         name = signals.next() => warn!("{name} again: ending at once"),
     }
     Ok(())
+}
+
+/// The broker, and where it stores things.
+type Stored = (Broker, Option<Store>, oneshot::Receiver<StoreError>);
+
+/// `None`: a signal came before all was read.
+async fn open_store(
+    arguments: &ServeArgs,
+    clock: Clock,
+    signals: &mut Signals,
+) -> Result<Option<Stored>, ServeError> {
+    let mut options = broker_options(arguments);
+    options.authenticate = shard::authenticates();
+    let Some(settings) = arguments.store.settings() else {
+        info!("nothing is stored: sessions and messages end with the server (--in-memory)");
+        let (_, never) = oneshot::channel();
+        return Ok(Some((Broker::new(clock.now(), options), None, never)));
+    };
+    options.durable = true;
+    let opening =
+        tokio::task::spawn_blocking(move || store::open(&settings, &options, clock.now()));
+    tokio::select! {
+        opened = opening => {
+            let Opened { broker, store, failed } = opened.map_err(io::Error::other)??;
+            Ok(Some((broker, Some(store), failed)))
+        }
+        name = signals.next() => {
+            info!("{name}: ending before all was read");
+            Ok(None)
+        }
+    }
+}
+
+/// Comes only if the store fails.
+async fn failure(failed: &mut oneshot::Receiver<StoreError>) -> StoreError {
+    match failed.await {
+        Ok(error) => error,
+        // There is no store, or it ends as it should.
+        Err(_) => std::future::pending().await,
+    }
 }
 
 /// The demo's devices sign out first; then nobody new is let in; then clients are told.

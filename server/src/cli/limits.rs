@@ -273,7 +273,7 @@ fn parse_memory(text: &str) -> Result<usize, String> {
     Ok(size)
 }
 
-fn parse_size(text: &str) -> Result<usize, String> {
+pub(super) fn parse_size(text: &str) -> Result<usize, String> {
     const UNITS: [(&str, u64); 7] = [
         ("", 1),
         ("kB", 1_000),

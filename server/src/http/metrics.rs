@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::limits::Counts;
 use crate::shard::Snapshot;
+use crate::store::Stats;
 
 /// One line each: what it is to Prometheus, its name without `beaconry_`, what it counts.
 pub(super) fn render(shard: &Snapshot, listeners: Counts) -> String {
@@ -242,7 +243,66 @@ pub(super) fn render(shard: &Snapshot, listeners: Counts) -> String {
     ] {
         page.labelled("mqtt_dropped_messages_total", "reason", reason, value);
     }
+    if let Some(stats) = &shard.store {
+        store(&mut page, stats);
+    }
     page.text
+}
+
+/// Nothing, where nothing is stored.
+fn store(page: &mut Page, store: &Stats) {
+    page.counter(
+        "store_groups_total",
+        "Groups of records made durable",
+        store.groups,
+    );
+    page.counter("store_records_total", "Records made durable", store.records);
+    page.counter(
+        "store_written_bytes_total",
+        "Bytes made durable",
+        store.bytes,
+    );
+    page.counter(
+        "store_sync_microseconds_total",
+        "Time spent on writing groups and waiting for the disk",
+        u64::try_from(store.sync_time.as_micros()).unwrap_or(u64::MAX),
+    );
+    page.gauge(
+        "store_journal_bytes",
+        "Bytes in use in all segments",
+        store.journal_bytes,
+    );
+    page.gauge("store_segments", "Files of the journal", store.segments);
+    page.gauge(
+        "store_reserve_bytes",
+        "Bytes that can be written on a full disk",
+        store.reserve_bytes,
+    );
+    page.gauge(
+        "store_waiting_bytes",
+        "Bytes of records that wait to be written",
+        store.waiting_bytes,
+    );
+    page.counter(
+        "store_checkpoints_total",
+        "Copies of everything made, to remove what is older",
+        store.checkpoints,
+    );
+    page.gauge(
+        "store_full",
+        "1 while the store has no room for anything new",
+        store.is_full.into(),
+    );
+    page.counter(
+        "store_full_total",
+        "Times that the store ran out of room",
+        store.times_full,
+    );
+    page.gauge(
+        "store_torn_bytes",
+        "Bytes of an interrupted write that were cut off at the start",
+        store.torn_bytes,
+    );
 }
 
 #[derive(Default)]
@@ -298,6 +358,7 @@ mod tests {
             &Snapshot {
                 broker,
                 websocket_faults: 3,
+                store: Some(Stats::default()),
             },
             Counts {
                 max: 10,

@@ -186,7 +186,10 @@ impl Http {
 #[cfg(test)]
 pub(crate) fn metrics_page() -> String {
     metrics::render(
-        &shard::Snapshot::default(),
+        &shard::Snapshot {
+            store: Some(crate::store::Stats::default()),
+            ..shard::Snapshot::default()
+        },
         crate::limits::Counts::default(),
     )
 }

@@ -8,9 +8,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use broker::{
-    Broker, BrokerOptions, CloseReason, Conn, ConnectedClient, Input, LimitReached, Output, Peer,
-};
+use broker::{Broker, CloseReason, Conn, ConnectedClient, Input, LimitReached, Output, Peer};
 use bytes::BytesMut;
 use mqtt::Instant;
 use tokio::sync::Notify;
@@ -19,14 +17,18 @@ use tracing::{debug, warn};
 use super::Snapshot;
 use super::auth::Authenticator;
 use super::connection::Connection;
+use super::storing::Storing;
 use crate::clock::Clock;
 use crate::limits;
 use crate::listener::{Budget, Spending};
+use crate::store::Store;
 
 pub(super) struct Core {
     clock: Clock,
     broker: RefCell<Broker>,
     authenticator: Authenticator,
+    /// `None`: nothing is stored.
+    storing: Option<Storing>,
     connections: RefCell<HashMap<Conn, Rc<Connection>>>,
     next_conn: Cell<u64>,
     /// Connections with bytes to be taken from the broker.
@@ -52,13 +54,15 @@ struct Timer {
 impl Core {
     pub(super) fn new(
         clock: Clock,
-        options: BrokerOptions,
+        broker: Broker,
         authenticator: Authenticator,
+        store: Option<Store>,
     ) -> Rc<Self> {
         Rc::new(Self {
             clock,
-            broker: RefCell::new(Broker::new(clock.now(), options)),
+            broker: RefCell::new(broker),
             authenticator,
+            storing: store.map(Storing::new),
             connections: RefCell::default(),
             next_conn: Cell::new(0),
             dirty: RefCell::default(),
@@ -136,6 +140,19 @@ impl Core {
         Snapshot {
             broker: self.broker.borrow().metrics().clone(),
             websocket_faults: self.websocket_faults.get(),
+            store: self.storing.as_ref().map(Storing::stats),
+        }
+    }
+
+    pub(super) const fn storing(&self) -> Option<&Storing> {
+        self.storing.as_ref()
+    }
+
+    /// The last thing of all: what the broker has said last is stored.
+    pub(super) fn end(self) {
+        self.store_records();
+        if let Some(storing) = self.storing {
+            storing.close();
         }
     }
 
@@ -152,12 +169,18 @@ impl Core {
                     broker.handle_input(self.clock.now(), Input::Authenticated(conn, decision));
                 }
                 Output::Connected(conn, client) => log_connected(conn, &client),
-                // Nothing is stored yet, and the broker was told so: `durable` is not set.
-                Output::Persist(lsn) => {
-                    broker.take_journal(&mut BytesMut::new());
-                    broker.handle_input(self.clock.now(), Input::Persisted(lsn));
+                // Without a store neither comes: `durable` is not set.
+                Output::Persist(_) => {
+                    if let Some(storing) = &self.storing {
+                        storing.has_records();
+                        self.flush.notify_one();
+                    }
                 }
-                Output::Checkpointed(_) => {}
+                Output::Checkpointed(from) => {
+                    if let Some(storing) = &self.storing {
+                        storing.trim(from);
+                    }
+                }
                 Output::Pause(conn) => self.set_paused(conn, true),
                 Output::Resume(conn) => self.set_paused(conn, false),
                 Output::Limited(reached) => log_limit(&reached),
@@ -211,10 +234,17 @@ impl Core {
         let mut batch = Vec::new();
         loop {
             self.flush.notified().await;
+            self.store_records();
             std::mem::swap(&mut batch, &mut self.dirty.borrow_mut());
             for conn in batch.drain(..) {
                 self.flush_one(conn);
             }
+        }
+    }
+
+    pub(super) fn store_records(&self) {
+        if let Some(storing) = &self.storing {
+            storing.take(&mut self.broker.borrow_mut());
         }
     }
 

@@ -6,6 +6,7 @@
 mod auth;
 mod connection;
 mod core;
+mod storing;
 mod transport;
 
 use std::io;
@@ -14,7 +15,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{BrokerOptions, Input, Peer};
+use broker::{Broker, Input, Peer};
 use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
@@ -28,6 +29,7 @@ use self::core::Core;
 use self::transport::Carrier;
 use crate::clock::Clock;
 use crate::limits::Permit;
+use crate::store::{self, Store};
 
 /// How many commands may wait; beyond, accepting connections waits too.
 const COMMANDS: usize = 256;
@@ -66,6 +68,8 @@ pub(crate) enum Transport {
 pub(crate) struct Snapshot {
     pub(crate) broker: broker::Metrics,
     pub(crate) websocket_faults: u64,
+    /// `None`: nothing is stored.
+    pub(crate) store: Option<store::Stats>,
 }
 
 #[derive(Debug)]
@@ -75,13 +79,24 @@ enum Command {
     Shutdown,
 }
 
-/// Starts the shard's thread. The second value is there when the thread has ended.
+/// Who may connect. One of them so far.
+const AUTHENTICATOR: Authenticator = Authenticator::Everyone;
+
+/// Whether the broker has to ask for each client ([`BrokerOptions::authenticate`]).
+///
+/// [`BrokerOptions::authenticate`]: broker::BrokerOptions::authenticate
+pub(crate) const fn authenticates() -> bool {
+    AUTHENTICATOR.asks()
+}
+
+/// Starts the shard's thread. The second value is there when the thread has ended, and everything
+/// is stored.
 pub(crate) fn spawn(
     clock: Clock,
-    mut options: BrokerOptions,
+    broker: Broker,
+    store: Option<Store>,
+    max_packet_size: u32,
 ) -> io::Result<(Handle, oneshot::Receiver<()>)> {
-    let authenticator = Authenticator::Everyone;
-    options.authenticate = authenticator.asks();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -90,9 +105,15 @@ pub(crate) fn spawn(
     std::thread::Builder::new()
         .name("shard".to_owned())
         .spawn(move || {
-            let max_packet_size = options.limits.maximum_packet_size;
-            let core = Core::new(clock, options, authenticator);
-            runtime.block_on(LocalSet::new().run_until(run(core, inbox, max_packet_size)));
+            let core = Core::new(clock, broker, AUTHENTICATOR, store);
+            let tasks = LocalSet::new();
+            let running = run(Rc::clone(&core), inbox, max_packet_size);
+            runtime.block_on(tasks.run_until(running));
+            // They hold the core, too.
+            drop(tasks);
+            if let Some(core) = Rc::into_inner(core) {
+                core.end();
+            }
             // Nobody to tell: the main thread is gone already.
             let _ = ended.send(());
         })?;
@@ -134,6 +155,7 @@ async fn run(core: Rc<Core>, mut inbox: mpsc::Receiver<Command>, max_packet_size
     ));
     let timing = Rc::clone(&core);
     spawn_local(async move { timing.timer_loop().await });
+    storing::spawn(&core);
 
     while let Some(command) = inbox.recv().await {
         match command {

@@ -107,3 +107,10 @@ fn help_and_version_are_no_mistakes() {
         assert!(stdout.contains(flag), "{flag}");
     }
 }
+
+#[test]
+fn a_folder_and_none_at_all_exclude_each_other() {
+    let (code, _, stderr) = run(&["serve", "--in-memory", "--data", "x"]);
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("--in-memory"), "{stderr}");
+}

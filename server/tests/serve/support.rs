@@ -35,6 +35,7 @@ impl Server {
     /// Starts on ports of the system's choice, and waits for `ready`.
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
         let mut child = beaconry(&["serve", "--mqtt", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+            .args(memory_or(arguments))
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -99,6 +100,15 @@ impl Drop for Server {
         // Fails if it has ended, which is what is wanted.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A test that does not say where to store things stores nothing.
+fn memory_or(arguments: &[&str]) -> &'static [&'static str] {
+    if arguments.contains(&"--data") {
+        &[]
+    } else {
+        &["--in-memory"]
     }
 }
 

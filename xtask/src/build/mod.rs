@@ -44,6 +44,11 @@ pub(crate) fn serve(workspace: &Workspace, args: &[String]) -> Result<ExitCode> 
     {
         server.args(["--demo", DEMO]);
     }
+    // What the simulated devices say is worth nothing tomorrow.
+    let stores = |arg: &String| arg.starts_with("--data") || arg == "--in-memory";
+    if !args.iter().any(stores) && std::env::var_os("BEACONRY_DATA").is_none() {
+        server.arg("--in-memory");
+    }
     become_program(server.args(args))
 }
 

@@ -1,0 +1,103 @@
+//! Where things are stored, and how large the store may be.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::limits::parse_size;
+use crate::store::{Settings, Sizes};
+
+/// The store.
+// Printed by `--help` as they are: no backticks.
+#[allow(clippy::doc_markdown)]
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Store")]
+pub(crate) struct StoreArgs {
+    /// The folder for what outlives the server: sessions, messages on their way, retained
+    /// messages. Made if it is not there.
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "BEACONRY_DATA",
+        default_value = "./beaconry-data"
+    )]
+    data: PathBuf,
+
+    /// Store nothing: what clients were promised ends with the server.
+    #[arg(long, env = "BEACONRY_IN_MEMORY", conflicts_with_all = ["data", "salvage"])]
+    in_memory: bool,
+
+    /// Start with what can be read, if files in the folder are damaged; what cannot be used is
+    /// moved into its folder "damaged".
+    #[arg(long)]
+    salvage: bool,
+
+    /// Bytes of each file that is written; on a full disk, half of one is left for what must
+    /// still be stored.
+    #[arg(long, value_name = "SIZE", env = "BEACONRY_STORE_SEGMENT_SIZE", default_value = "64MiB", value_parser = parse_segment_size)]
+    store_segment_size: u64,
+
+    /// The most that the store may take on the disk, at least four files; then it is as if the
+    /// disk were full. As much as the disk has if not given.
+    #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_STORE_SIZE", help_heading = "Limits", value_parser = parse_store_size)]
+    max_store_size: Option<u64>,
+}
+
+impl StoreArgs {
+    /// `None`: nothing is stored.
+    pub(crate) fn settings(&self) -> Option<Settings> {
+        let most = self.max_store_size.unwrap_or(u64::MAX);
+        (!self.in_memory).then(|| Settings {
+            folder: self.data.clone(),
+            sizes: Sizes {
+                segment: self.store_segment_size.min(most / 4),
+                most,
+            },
+            salvage: self.salvage,
+        })
+    }
+}
+
+fn parse_segment_size(text: &str) -> Result<u64, String> {
+    bounded(text, 64 << 10, 1 << 30, "between 64KiB and 1GiB")
+}
+
+fn parse_store_size(text: &str) -> Result<u64, String> {
+    bounded(text, 256 << 10, u64::MAX, "at least 256KiB")
+}
+
+fn bounded(text: &str, least: u64, most: u64, expected: &str) -> Result<u64, String> {
+    let size = parse_size(text)? as u64;
+    if (least..=most).contains(&size) {
+        Ok(size)
+    } else {
+        Err(format!("expected {expected}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_small_enough_for_the_whole() {
+        let arguments = StoreArgs {
+            data: PathBuf::from("x"),
+            in_memory: false,
+            salvage: false,
+            store_segment_size: 64 << 20,
+            max_store_size: Some(1 << 20),
+        };
+        let sizes = arguments.settings().unwrap().sizes;
+        assert_eq!((sizes.segment, sizes.most), (256 << 10, 1 << 20));
+    }
+
+    #[test]
+    fn sizes_have_bounds() {
+        assert_eq!(parse_segment_size("1MiB"), Ok(1 << 20));
+        assert!(parse_segment_size("1kB").is_err());
+        assert!(parse_segment_size("2GiB").is_err());
+        assert_eq!(parse_store_size("10GB"), Ok(10_000_000_000));
+        assert!(parse_store_size("1KiB").is_err());
+    }
+}

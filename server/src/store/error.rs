@@ -1,0 +1,112 @@
+//! Why a store cannot be opened, or not go on: always the file, and what can be done.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use broker::RecordError;
+
+/// What is wrong with a store.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    #[error("cannot {doing} {path}: {error}{hint}", path = path.display(), hint = hint(error))]
+    Io {
+        doing: &'static str,
+        path: PathBuf,
+        error: io::Error,
+    },
+    #[error(
+        "{} is a file, and --data needs a folder: give another one, for example --data {}.d",
+        .0.display(), .0.display()
+    )]
+    NotAFolder(PathBuf),
+    #[error(
+        "{} is in use by another beaconry: end that one, or give this one a folder of its own with --data DIR",
+        .0.display()
+    )]
+    InUse(PathBuf),
+    #[error(
+        "{path} has no file VERSION, and is not empty ({found} is in it): it is no folder of beaconry's. Give an empty one, or one that does not exist yet, with --data DIR",
+        path = path.display()
+    )]
+    Foreign { path: PathBuf, found: String },
+    #[error(
+        "{path} is of format {found}, and this is beaconry {this}, which reads format {reads} only: use {needs}, or another folder with --data DIR",
+        path = path.display(), this = env!("CARGO_PKG_VERSION"), reads = broker::journal::FORMAT_VERSION
+    )]
+    Version {
+        path: PathBuf,
+        found: u32,
+        needs: String,
+    },
+    #[error(
+        "{path} is not a VERSION file as beaconry writes it ({what}): restore the folder from a backup, or give another one with --data DIR",
+        path = path.display()
+    )]
+    VersionFile { path: PathBuf, what: &'static str },
+    #[error("{0}")]
+    Damaged(Box<Damage>),
+    #[error(
+        "the journal in {} is not whole ({error}): older files are missing. Restore the folder from a backup, or give another one with --data DIR",
+        path.display()
+    )]
+    NotWhole { path: PathBuf, error: RecordError },
+    #[error(
+        "{path} is full, and {waiting} bytes of records wait to be written to it, more than may: ending, so that nothing is lost unseen. Nobody was told that what waits is stored. Make room and start again",
+        path = path.display()
+    )]
+    Overfull { path: PathBuf, waiting: usize },
+    #[error(
+        "the broker gave record {found} where {expected} was to come; this is a mistake in beaconry"
+    )]
+    Order { expected: u64, found: u64 },
+}
+
+/// A file of the journal that is not as it was written.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{file} is damaged at byte {offset} (record {record}): {what}. What follows was stored and cannot be read. Restore the folder from a backup, or give another one with --data DIR, or let `beaconry serve --salvage` keep what can be read (it moves what cannot into {aside})",
+    file = file.display(), aside = aside.display()
+)]
+pub(crate) struct Damage {
+    pub(crate) file: PathBuf,
+    pub(crate) offset: u64,
+    pub(crate) record: u64,
+    pub(crate) what: String,
+    pub(crate) aside: PathBuf,
+}
+
+/// For [`Result::map_err`]: what was being done, to which file.
+pub(super) fn io_error(
+    doing: &'static str,
+    path: impl AsRef<Path>,
+) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.as_ref().to_owned();
+    move |error| StoreError::Io { doing, path, error }
+}
+
+/// Whether what failed can go well when someone has made room.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "; let beaconry's user write there, or give another folder with --data DIR"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "; give a folder that can be written to with --data DIR, or keep everything in memory with --in-memory"
+        }
+        io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
+            "; a part of the path is not what it should be, give another folder with --data DIR"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            "; make room there, or give a folder on another disk with --data DIR"
+        }
+        // Everything else says what it is; io::ErrorKind has many, and gets more.
+        _ => "",
+    }
+}

@@ -1,0 +1,321 @@
+//! The folder: whose it is, which format it has, and that nobody else uses it.
+//!
+//! ```text
+//! DIR/VERSION               text: the format, and which beaconry it needs
+//! DIR/lock                  locked while a beaconry uses the folder
+//! DIR/journal/00000001.log  segments, numbered without gaps
+//! DIR/journal/next          the segment after the last one, made ahead of need
+//! DIR/damaged/              what `--salvage` has moved aside
+//! ```
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use broker::journal::FORMAT_VERSION;
+
+use super::error::{StoreError, io_error};
+use super::segment::{self, JournalId};
+
+/// The first beaconry that reads what this one writes.
+const NEEDS: &str = "beaconry 0.1.0 or newer";
+
+/// A folder that is ours alone, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    journal: JournalId,
+    /// Locked. The system unlocks it when the process ends, however it ends.
+    _lock: File,
+}
+
+impl Folder {
+    /// Opens the folder, or makes it.
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        // The whole path, so that a message can be understood wherever it is read.
+        let path = std::path::absolute(path).map_err(io_error("find", path))?;
+        if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_dir()) {
+            return Err(StoreError::NotAFolder(path));
+        }
+        create_folder(&path)?;
+        refuse_foreign(&path)?;
+        let lock = lock(&path)?;
+        let journal = match read_version(&path)? {
+            Some(journal) => journal,
+            None => write_version(&path)?,
+        };
+        create_folder(&path.join("journal"))?;
+        sync_folder(&path)?;
+        Ok(Self {
+            path,
+            journal,
+            _lock: lock,
+        })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) const fn journal(&self) -> JournalId {
+        self.journal
+    }
+
+    pub(super) fn segments_path(&self) -> PathBuf {
+        self.path.join("journal")
+    }
+
+    pub(super) fn segment_path(&self, number: u64) -> PathBuf {
+        self.segments_path().join(segment::file_name(number))
+    }
+
+    pub(super) fn next_path(&self) -> PathBuf {
+        self.segments_path().join("next")
+    }
+
+    pub(super) fn damaged_path(&self) -> PathBuf {
+        self.path.join("damaged")
+    }
+
+    /// The numbers of all segments, in order. Other files are none of ours.
+    pub(super) fn segments(&self) -> Result<Vec<u64>, StoreError> {
+        let path = self.segments_path();
+        let mut numbers = Vec::new();
+        for entry in fs::read_dir(&path).map_err(io_error("read the folder", &path))? {
+            let entry = entry.map_err(io_error("read the folder", &path))?;
+            numbers.extend(entry.file_name().to_str().and_then(segment::number_of));
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// Makes durable which files there are.
+    pub(super) fn sync_segments(&self) -> Result<(), StoreError> {
+        sync_folder(&self.segments_path())
+    }
+
+    /// Moves a segment to where nobody reads it, with everything that is in it.
+    pub(super) fn move_aside(&self, number: u64) -> Result<PathBuf, StoreError> {
+        let from = self.segment_path(number);
+        let to = self.aside(number)?;
+        fs::rename(&from, &to).map_err(io_error("move aside", &from))?;
+        sync_folder(&self.damaged_path())?;
+        self.sync_segments()?;
+        Ok(to)
+    }
+
+    /// The same, but leaves the segment where it is.
+    pub(super) fn copy_aside(&self, number: u64) -> Result<PathBuf, StoreError> {
+        let from = self.segment_path(number);
+        let to = self.aside(number)?;
+        fs::copy(&from, &to).map_err(io_error("copy aside", &from))?;
+        let copied = File::open(&to).and_then(|file| file.sync_all());
+        copied.map_err(io_error("write", &to))?;
+        sync_folder(&self.damaged_path())?;
+        Ok(to)
+    }
+
+    /// A name in the folder of damaged files that is not taken.
+    fn aside(&self, number: u64) -> Result<PathBuf, StoreError> {
+        let folder = self.damaged_path();
+        create_folder(&folder)?;
+        sync_folder(&self.path)?;
+        let name = segment::file_name(number);
+        let mut path = folder.join(&name);
+        let mut attempt = 1;
+        while path.exists() {
+            path = folder.join(format!("{name}.{attempt}"));
+            attempt += 1;
+        }
+        Ok(path)
+    }
+}
+
+/// Others must not read what is stored.
+fn create_folder(path: &Path) -> Result<(), StoreError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(io_error("make the folder", path))
+}
+
+/// Someone may have named the wrong folder: nothing is written between the files of others.
+fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
+    if path.join("VERSION").exists() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(path).map_err(io_error("read the folder", path))? {
+        let entry = entry.map_err(io_error("read the folder", path))?;
+        let name = entry.file_name();
+        // These are there when a first start did not come far enough.
+        if name != "lock" && name != "VERSION.new" {
+            return Err(StoreError::Foreign {
+                path: path.to_owned(),
+                found: name.to_string_lossy().into_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn lock(folder: &Path) -> Result<File, StoreError> {
+    let path = folder.join("lock");
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(io_error("write to", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(folder.to_owned())),
+        Err(TryLockError::Error(error)) => Err(io_error("lock", &path)(error)),
+    }
+}
+
+/// `None`: there is none yet.
+fn read_version(folder: &Path) -> Result<Option<JournalId>, StoreError> {
+    /// Ours has not a hundred.
+    const LONGEST: u64 = 4096;
+    let path = folder.join("VERSION");
+    let mut text = String::new();
+    match File::open(&path) {
+        Ok(file) => file
+            .take(LONGEST)
+            .read_to_string(&mut text)
+            .map_err(io_error("read", &path))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io_error("read", &path)(error)),
+    };
+    let value = |key: &str| {
+        text.lines()
+            .filter_map(|line| line.split_once(": "))
+            .find(|(name, _)| *name == key)
+            .map(|(_, value)| value.trim())
+    };
+    let wrong = |what| StoreError::VersionFile {
+        path: path.clone(),
+        what,
+    };
+    let format = value("format").and_then(|format| format.parse().ok());
+    let found = format.ok_or_else(|| wrong("no line `format: NUMBER`"))?;
+    if found != FORMAT_VERSION {
+        return Err(StoreError::Version {
+            path,
+            found,
+            needs: value("needs").unwrap_or("a newer beaconry").to_owned(),
+        });
+    }
+    let journal = value("journal").and_then(|id| u64::from_str_radix(id, 16).ok());
+    let journal = journal.ok_or_else(|| wrong("no line `journal: NUMBER`"))?;
+    Ok(Some(JournalId(journal)))
+}
+
+/// All of it is there after a crash, or nothing.
+fn write_version(folder: &Path) -> Result<JournalId, StoreError> {
+    let journal = JournalId(RandomState::new().hash_one("journal"));
+    let path = folder.join("VERSION.new");
+    let write = || {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&path)?;
+        writeln!(
+            file,
+            "What beaconry stores: sessions, messages on their way, retained messages.\n\
+             format: {FORMAT_VERSION}\n\
+             needs: {NEEDS}\n\
+             journal: {:016x}",
+            journal.0
+        )?;
+        file.sync_all()?;
+        fs::rename(&path, folder.join("VERSION"))
+    };
+    write().map_err(io_error("write", &path))?;
+    sync_folder(folder)?;
+    Ok(journal)
+}
+
+fn sync_folder(path: &Path) -> Result<(), StoreError> {
+    File::open(path)
+        .and_then(|folder| folder.sync_all())
+        .map_err(io_error("sync the folder", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::store::testing;
+
+    #[test]
+    fn a_new_folder_is_made_for_its_owner_only_and_found_again() {
+        let parent = testing::Folder::new();
+        let path = parent.path().join("a/b");
+        let journal = Folder::open(&path).unwrap().journal();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        assert_eq!(Folder::open(&path).unwrap().journal(), journal);
+    }
+
+    #[test]
+    fn a_folder_in_use_is_refused_until_it_is_free() {
+        let parent = testing::Folder::new();
+        let first = Folder::open(parent.path()).unwrap();
+        let error = Folder::open(parent.path()).unwrap_err();
+        assert!(matches!(error, StoreError::InUse(_)), "{error}");
+        assert!(error.to_string().contains(parent.path().to_str().unwrap()));
+        drop(first);
+        Folder::open(parent.path()).unwrap();
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_with_what_it_needs() {
+        let parent = testing::Folder::new();
+        drop(Folder::open(parent.path()).unwrap());
+        let version = parent.path().join("VERSION");
+        fs::write(&version, "What\nformat: 9\nneeds: beaconry 7.1 or newer\n").unwrap();
+        let error = Folder::open(parent.path()).unwrap_err().to_string();
+        for part in [
+            version.to_str().unwrap(),
+            "format 9",
+            "beaconry 7.1 or newer",
+            "--data",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+        fs::write(&version, "rubbish").unwrap();
+        let error = Folder::open(parent.path()).unwrap_err();
+        assert!(matches!(error, StoreError::VersionFile { .. }), "{error}");
+    }
+
+    #[test]
+    fn the_files_of_others_are_left_alone() {
+        let parent = testing::Folder::new();
+        fs::write(parent.path().join("thesis.txt"), "mine").unwrap();
+        let error = Folder::open(parent.path()).unwrap_err().to_string();
+        assert!(error.contains("thesis.txt"), "{error}");
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_is_no_folder() {
+        let parent = testing::Folder::new();
+        let path = parent.path().join("file");
+        fs::write(&path, "").unwrap();
+        let error = Folder::open(&path).unwrap_err();
+        assert!(matches!(error, StoreError::NotAFolder(_)), "{error}");
+        let error = Folder::open(&path.join("below")).unwrap_err().to_string();
+        assert!(
+            error.contains("below") && error.contains("--data"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,144 @@
+//! The embedded store: the journal of what must outlive the process, as files in a folder.
+//!
+//! The broker keeps all of its state in memory and says what changes, as
+//! [frames](broker::journal). The store makes them durable in groups, gives them back at the next
+//! start, and removes those that are no longer needed.
+//!
+//! | file | what |
+//! |---|---|
+//! | `folder.rs` | the folder: lock, format, permissions |
+//! | `segment.rs` | the files of the journal, as bytes |
+//! | `read.rs` | reading one file: torn tail or damage |
+//! | `recover.rs` | reading all files: back to a broker; salvage |
+//! | `journal.rs` | writing groups, room, removing what is old |
+//! | `thread.rs` | the thread that writes |
+//!
+//! **Invariant.** What the broker was told to be durable is read at the next start, or the next
+//! start says which file is to blame, and changes nothing.
+
+mod error;
+mod folder;
+mod journal;
+mod read;
+mod recover;
+mod segment;
+#[cfg(test)]
+mod tests;
+mod thread;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use broker::{Broker, BrokerOptions};
+use tokio::sync::oneshot;
+
+pub(crate) use self::error::StoreError;
+pub(crate) use self::journal::Sizes;
+pub(crate) use self::thread::Store;
+
+use self::folder::Folder;
+use self::journal::Journal;
+use self::recover::{recover, salvage};
+
+/// Where the store is, and how large it may be.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) folder: PathBuf,
+    pub(crate) sizes: Sizes,
+    /// Whether to start with what can be read, if not all can be.
+    pub(crate) salvage: bool,
+}
+
+/// A store with what was in it.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) broker: Broker,
+    pub(crate) store: Store,
+    /// What the store fails of, should it.
+    pub(crate) failed: oneshot::Receiver<StoreError>,
+}
+
+/// What the store counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stats {
+    /// Groups that were made durable.
+    pub(crate) groups: u64,
+    pub(crate) records: u64,
+    pub(crate) bytes: u64,
+    /// Spent on writing groups and waiting for the disk.
+    pub(crate) sync_time: Duration,
+    /// Gauge: bytes in use in all segments.
+    pub(crate) journal_bytes: u64,
+    /// Gauge.
+    pub(crate) segments: u64,
+    /// Gauge: bytes that can be written though the disk be full.
+    pub(crate) reserve_bytes: u64,
+    /// Times that old segments were looked for, to be removed.
+    pub(crate) checkpoints: u64,
+    /// Gauge: bytes that wait to be written.
+    pub(crate) waiting_bytes: u64,
+    /// Gauge.
+    pub(crate) is_full: bool,
+    pub(crate) times_full: u64,
+    /// Cut off at the start.
+    pub(crate) torn_bytes: u64,
+}
+
+/// Opens the folder, reads everything, and starts the thread that writes. Takes as long as reading
+/// takes: seconds, where there is much.
+pub(crate) fn open(
+    settings: &Settings,
+    options: &BrokerOptions,
+    now: mqtt::Instant,
+) -> Result<Opened, StoreError> {
+    let folder = Folder::open(&settings.folder)?;
+    let recovered = if settings.salvage {
+        salvage(&folder, options, now)?
+    } else {
+        recover(&folder, options, now)?
+    };
+    let path = folder.path().to_owned();
+    let journal = Journal::resume(folder, settings.sizes, recovered.segments, recovered.last)?;
+    let (store, failed) = Store::start(journal, recovered.torn_bytes)
+        .map_err(error::io_error("start the thread for", path))?;
+    Ok(Opened {
+        broker: recovered.broker,
+        store,
+        failed,
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Folders for tests.
+
+    use std::path::{Path, PathBuf};
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// A folder of its own, removed when dropped.
+    #[derive(Debug)]
+    pub(crate) struct Folder(PathBuf);
+
+    impl Folder {
+        pub(crate) fn new() -> Self {
+            static COUNT: AtomicU64 = AtomicU64::new(0);
+            let number = COUNT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("beaconry-store-{}-{number}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            // Left by a process that had the same number, long ago.
+            let _ = std::fs::remove_dir_all(&path);
+            std::fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        pub(crate) fn path(&self) -> &Path {
+            &self.0
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+}

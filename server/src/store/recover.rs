@@ -1,0 +1,294 @@
+//! From the files back to a broker: all segments in order, the torn tail cut off.
+
+use std::collections::VecDeque;
+use std::fs::{self, OpenOptions};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use broker::journal::FORMAT_VERSION;
+use broker::{Broker, BrokerOptions, Lsn, Recovery};
+use bytes::Bytes;
+use tracing::{info, warn};
+
+use super::error::{Damage, StoreError, io_error};
+use super::folder::Folder;
+use super::journal::Segment;
+use super::read::{self, Rest};
+use super::segment::HEADER_LEN;
+
+/// How often a long start says how far it is.
+const PROGRESS: Duration = Duration::from_secs(2);
+
+/// What came of the files.
+#[derive(Debug)]
+pub(super) struct Recovered {
+    pub(super) broker: Broker,
+    pub(super) segments: VecDeque<Segment>,
+    pub(super) last: Lsn,
+    pub(super) torn_bytes: u64,
+}
+
+/// Where reading had to stop.
+#[derive(Debug)]
+struct Stop {
+    /// The place of the file among those that were given.
+    index: usize,
+    offset: u64,
+    error: StoreError,
+}
+
+/// Everything that was stored. Changes no file but by cutting off a torn tail.
+pub(super) fn recover(
+    folder: &Folder,
+    options: &BrokerOptions,
+    now: mqtt::Instant,
+) -> Result<Recovered, StoreError> {
+    let numbers = folder.segments()?;
+    replay(folder, &numbers, None, options, now).map_err(|stop| stop.error)
+}
+
+/// As much as can be read, as something that can be started with: either everything behind the
+/// damage, if all that matters was copied there, or everything before it. The files that hold the
+/// rest are moved aside.
+pub(super) fn salvage(
+    folder: &Folder,
+    options: &BrokerOptions,
+    now: mqtt::Instant,
+) -> Result<Recovered, StoreError> {
+    let numbers = folder.segments()?;
+    let mut first = 0;
+    let mut damage: Option<Stop> = None;
+    loop {
+        let stop = match replay(folder, &numbers[first..], None, options, now) {
+            Ok(recovered) => {
+                for &number in &numbers[..first] {
+                    moved(number, &folder.move_aside(number)?);
+                }
+                return Ok(recovered);
+            }
+            Err(stop) => stop,
+        };
+        let index = first + stop.index;
+        damage.get_or_insert(stop);
+        first = index + 1;
+        if first >= numbers.len() {
+            break;
+        }
+    }
+    // Nothing behind the damage is whole: what is before it.
+    let Some(Stop {
+        index,
+        offset,
+        error,
+    }) = damage
+    else {
+        return recover(folder, options, now);
+    };
+    warn!("{error}");
+    let kept = replay(folder, &numbers[..=index], Some(offset), options, now);
+    let mut recovered = kept.map_err(|_| error)?;
+    let number = numbers[index];
+    for &number in &numbers[index + 1..] {
+        moved(number, &folder.move_aside(number)?);
+    }
+    if offset > HEADER_LEN as u64 {
+        let copy = folder.copy_aside(number)?;
+        cut(&folder.segment_path(number), offset)?;
+        warn!(
+            "kept {} bytes of {number:08}.log, the whole file is now {}",
+            offset,
+            copy.display()
+        );
+    } else {
+        moved(number, &folder.move_aside(number)?);
+        recovered.segments.retain(|kept| kept.number != number);
+    }
+    Ok(recovered)
+}
+
+fn moved(number: u64, to: &Path) {
+    warn!(
+        "{number:08}.log cannot be used, and was moved to {}",
+        to.display()
+    );
+}
+
+/// Reads the segments with these numbers, the last one up to `until`.
+fn replay(
+    folder: &Folder,
+    numbers: &[u64],
+    until: Option<u64>,
+    options: &BrokerOptions,
+    now: mqtt::Instant,
+) -> Result<Recovered, Stop> {
+    let mut progress = Progress::new(numbers.len());
+    let mut recovery = Recovery::new(options.clone());
+    let mut segments = VecDeque::new();
+    let mut next: Option<Lsn> = None;
+    let mut torn_bytes = 0;
+    for (index, &number) in numbers.iter().enumerate() {
+        let is_last = index + 1 == numbers.len();
+        let path = folder.segment_path(number);
+        let stop = |offset, error| Stop {
+            index,
+            offset,
+            error,
+        };
+        let damaged = |offset, record: Lsn, what| {
+            let damage = Damage {
+                file: path.clone(),
+                offset,
+                record: record.0,
+                what,
+                aside: folder.damaged_path(),
+            };
+            stop(offset, StoreError::Damaged(Box::new(damage)))
+        };
+        let expected = next.unwrap_or(Lsn(1));
+        if let Some(before) = index.checked_sub(1).map(|before| numbers[before])
+            && before + 1 != number
+        {
+            let what = format!("{:08}.log, which was before it, is missing", before + 1);
+            return Err(damaged(0, expected, what));
+        }
+        let read = fs::read(&path).map_err(io_error("read", &path));
+        let mut bytes = Bytes::from(read.map_err(|error| stop(0, error))?);
+        if let (true, Some(until)) = (is_last, until) {
+            bytes.truncate(usize::try_from(until).unwrap_or(usize::MAX));
+        }
+        let header = read::header(&mut bytes).map_err(|what| damaged(0, expected, what))?;
+        let header = match header {
+            Some(header) => header,
+            // Salvage keeps nothing of it.
+            None if is_last && until.is_some() => break,
+            None => return Err(damaged(0, expected, "it is empty".to_owned())),
+        };
+        if header.version != FORMAT_VERSION {
+            let error = StoreError::Version {
+                path: path.clone(),
+                found: header.version,
+                needs: "a newer beaconry".to_owned(),
+            };
+            return Err(stop(0, error));
+        }
+        if header.journal != folder.journal() {
+            let what = "it belongs to another folder of beaconry's".to_owned();
+            return Err(damaged(0, expected, what));
+        }
+        if let Some(next) = next.filter(|next| *next != header.first) {
+            let what = format!(
+                "it begins with record {}, and the file before it ends before record {}",
+                header.first.0, next.0
+            );
+            return Err(damaged(0, next, what));
+        }
+        let end = read::records(bytes, HEADER_LEN as u64, &header, |offset, lsn, record| {
+            let replayed = recovery.replay(lsn, record);
+            replayed.map_err(|error| damaged(offset, lsn, error.to_string()))?;
+            progress.tell(index, lsn);
+            Ok(())
+        })?;
+        match end.rest {
+            Rest::Empty => {}
+            Rest::Damaged { what } => return Err(damaged(end.offset, end.next, what)),
+            // A segment is begun when the one before it is durable.
+            Rest::Torn { what, .. } if !is_last => {
+                return Err(damaged(end.offset, end.next, what));
+            }
+            Rest::Torn { bytes, what } => {
+                cut(&path, end.offset).map_err(|error| stop(end.offset, error))?;
+                torn_bytes = bytes;
+                warn!(
+                    "{}: {bytes} bytes behind byte {} were being written when beaconry ended, and were cut off ({what}); nobody was told that they were stored",
+                    path.display(),
+                    end.offset
+                );
+            }
+        }
+        if numbers.len() == 1 && end.next == header.first && header.first > Lsn(1) {
+            let what = "the files before it are missing".to_owned();
+            return Err(damaged(0, header.first, what));
+        }
+        next = Some(end.next);
+        segments.push_back(Segment {
+            number,
+            first: header.first,
+            bytes: end.offset,
+        });
+    }
+    let last = recovery.last_lsn();
+    let broker = recovery.finish(now).map_err(|error| Stop {
+        index: 0,
+        offset: 0,
+        error: StoreError::NotWhole {
+            path: folder.segments_path(),
+            error,
+        },
+    })?;
+    progress.done(&broker, last);
+    // A folder whose segments have no record yet still says where they begin.
+    let last = next.map_or(last, |next| Lsn(next.0 - 1));
+    Ok(Recovered {
+        broker,
+        segments,
+        last,
+        torn_bytes,
+    })
+}
+
+fn cut(path: &Path, len: u64) -> Result<(), StoreError> {
+    OpenOptions::new()
+        .write(true)
+        .open(path)
+        .and_then(|file| {
+            file.set_len(len)?;
+            file.sync_all()
+        })
+        .map_err(io_error("cut the torn end off", path))
+}
+
+/// Says how far a long start is.
+struct Progress {
+    began: Instant,
+    said: Instant,
+    files: usize,
+}
+
+impl Progress {
+    fn new(files: usize) -> Self {
+        let began = Instant::now();
+        Self {
+            began,
+            said: began,
+            files,
+        }
+    }
+
+    fn tell(&mut self, file: usize, lsn: Lsn) {
+        /// Looking at the clock takes longer than replaying some records.
+        const OFTEN: u64 = 1024;
+        if lsn.0.is_multiple_of(OFTEN) && self.said.elapsed() >= PROGRESS {
+            self.said = Instant::now();
+            info!(
+                "reading what is stored: file {} of {}, record {}",
+                file + 1,
+                self.files,
+                lsn.0
+            );
+        }
+    }
+
+    fn done(&self, broker: &Broker, last: Lsn) {
+        let metrics = broker.metrics();
+        if last.0 > 0 {
+            info!(
+                "read what is stored in {:.1?}: {} sessions, {} subscriptions, {} retained and {} queued messages",
+                self.began.elapsed(),
+                metrics.sessions,
+                metrics.subscriptions,
+                metrics.retained_messages,
+                metrics.queued_messages
+            );
+        }
+    }
+}

@@ -1,0 +1,419 @@
+//! The store as a whole, on real files, with records of a real broker.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use broker::{BrokerOptions, Conn, Input, Lsn, Output, Peer};
+use bytes::{Bytes, BytesMut};
+use mqtt::{
+    Connect, Instant, Packet, PacketId, ProtocolVersion, Publish, QoS, TopicName, Utf8String,
+    encode,
+};
+
+use super::folder::Folder;
+use super::journal::{Journal, WriteError};
+use super::recover::{Recovered, recover, salvage};
+use super::segment::{GROUP_LEN, HEADER_LEN};
+use super::testing;
+use super::{Sizes, Stats, Store, StoreError};
+
+const NOW: Instant = Instant::from_millis(1_000);
+const SMALL: Sizes = Sizes {
+    segment: 4096,
+    most: u64::MAX,
+};
+
+fn options() -> BrokerOptions {
+    BrokerOptions {
+        durable: true,
+        ..BrokerOptions::default()
+    }
+}
+
+/// A broker whose one client publishes retained messages, each to a topic of its own.
+struct Source {
+    broker: broker::Broker,
+    published: u16,
+}
+
+impl Source {
+    fn new() -> Self {
+        Self::going_on(broker::Broker::new(NOW, options()), 0)
+    }
+
+    fn going_on(broker: broker::Broker, published: u16) -> Self {
+        let mut source = Self { broker, published };
+        source
+            .broker
+            .handle_input(NOW, Input::Opened(Conn(1), Peer::MEMORY));
+        source.send(&Packet::Connect(Connect::new(
+            ProtocolVersion::V5,
+            "source",
+        )));
+        source
+    }
+
+    /// A group that consists of `count` more messages, and its last record.
+    fn group(&mut self, count: u16) -> (BytesMut, Lsn) {
+        let mut group = BytesMut::zeroed(GROUP_LEN);
+        let mut last = Lsn(0);
+        for _ in 0..count {
+            self.published += 1;
+            let topic = Utf8String::try_from(format!("t/{}", self.published)).unwrap();
+            let mut publish = Publish::new(TopicName::new(topic).unwrap(), vec![b'x'; 100]);
+            publish.qos = QoS::AtLeastOnce;
+            publish.retain = true;
+            publish.packet_id = PacketId::new(self.published);
+            self.send(&Packet::Publish(publish));
+            last = self.drain().unwrap();
+            self.broker.take_journal(&mut group);
+            self.broker.handle_input(NOW, Input::Persisted(last));
+        }
+        (group, last)
+    }
+
+    fn send(&mut self, packet: &Packet) {
+        let mut bytes = BytesMut::new();
+        encode(packet, ProtocolVersion::V5, &mut bytes).unwrap();
+        self.broker
+            .handle_input(NOW, Input::Bytes(Conn(1), bytes.freeze()));
+    }
+
+    fn drain(&mut self) -> Option<Lsn> {
+        let mut last = None;
+        loop {
+            match self.broker.poll_output() {
+                Output::Persist(lsn) => {
+                    last = Some(lsn);
+                    // It would come for ever.
+                    return last;
+                }
+                Output::Write(conn) => {
+                    self.broker.take_writes(conn, &mut BytesMut::new());
+                    self.broker.handle_input(NOW, Input::Drained(conn));
+                }
+                Output::Idle(_) => return last,
+                Output::Connected(..) | Output::Limited(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+/// Writes `groups` groups of four messages each, and closes as it should be, or as by a crash.
+fn filled(path: &Path, groups: u16, clean: bool) {
+    let mut journal = resume(path, SMALL);
+    let mut source = Source::new();
+    for _ in 0..groups {
+        let (mut group, last) = source.group(4);
+        journal.write(&mut group, last).unwrap();
+        journal.look_ahead().unwrap();
+    }
+    if clean {
+        journal.close().unwrap();
+    }
+}
+
+fn open(path: &Path) -> Result<Recovered, StoreError> {
+    recover(&Folder::open(path).unwrap(), &options(), NOW)
+}
+
+fn resume(path: &Path, sizes: Sizes) -> Journal {
+    let folder = Folder::open(path).unwrap();
+    let recovered = recover(&folder, &options(), NOW).unwrap();
+    Journal::resume(folder, sizes, recovered.segments, recovered.last).unwrap()
+}
+
+fn retained(recovered: &Recovered) -> u64 {
+    recovered.broker.metrics().retained_messages
+}
+
+fn segment(folder: &testing::Folder, number: u64) -> PathBuf {
+    folder.path().join(format!("journal/{number:08}.log"))
+}
+
+fn flip(path: &Path, offset: u64) {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, offset).unwrap();
+    file.write_all_at(&[byte[0] ^ 0x10], offset).unwrap();
+}
+
+#[test]
+fn everything_is_read_again_after_an_end_and_after_a_crash() {
+    for clean in [true, false] {
+        let folder = testing::Folder::new();
+        filled(folder.path(), 20, clean);
+        let recovered = open(folder.path()).unwrap();
+        assert_eq!(retained(&recovered), 80);
+        assert_eq!(recovered.torn_bytes, 0);
+        assert!(recovered.segments.len() > 2, "{:?}", recovered.segments);
+        let last = recovered.last;
+
+        // It goes on behind what there is, and that is read, too.
+        let mut source = Source::going_on(recovered.broker, 80);
+        let mut journal = resume(folder.path(), SMALL);
+        assert_eq!(journal.durable(), last);
+        let (mut group, last) = source.group(4);
+        journal.write(&mut group, last).unwrap();
+        drop(journal);
+        let recovered = open(folder.path()).unwrap();
+        assert_eq!((retained(&recovered), recovered.last), (84, last));
+    }
+}
+
+#[test]
+fn a_torn_tail_is_cut_off_once_and_costs_only_itself() {
+    let folder = testing::Folder::new();
+    filled(folder.path(), 3, false);
+    let recovered = open(folder.path()).unwrap();
+    let path = segment(&folder, 1);
+    let end = recovered.segments[0].bytes;
+    let file = OpenOptions::new().write(true).open(&path).unwrap();
+    // Half a frame.
+    file.write_all_at(&[90, 0, 0, 0, 1, 2, 3, 4, 13, 0, 0, 0, 0, 0, 0, 0, 7], end)
+        .unwrap();
+    let recovered = open(folder.path()).unwrap();
+    assert_eq!((retained(&recovered), recovered.torn_bytes), (12, 17));
+    let recovered = open(folder.path()).unwrap();
+    assert_eq!((retained(&recovered), recovered.torn_bytes), (12, 0));
+}
+
+#[test]
+fn damage_before_the_last_group_is_refused_and_nothing_is_changed() {
+    let folder = testing::Folder::new();
+    filled(folder.path(), 20, false);
+    let path = segment(&folder, 1);
+    flip(&path, HEADER_LEN as u64 + 300);
+    let before = fs::read(&path).unwrap();
+    let error = open(folder.path()).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, StoreError::Damaged(_)), "{text}");
+    for part in [
+        path.to_str().unwrap(),
+        "byte ",
+        "record ",
+        "backup",
+        "--salvage",
+        "--data",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+/// The seal tells damage of the last group from a torn tail.
+#[test]
+fn damage_to_the_last_group_is_seen_after_a_clean_end() {
+    let folder = testing::Folder::new();
+    filled(folder.path(), 1, true);
+    flip(&segment(&folder, 1), HEADER_LEN as u64 + 300);
+    let error = open(folder.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Damaged(_)), "{error}");
+}
+
+#[test]
+fn a_file_of_another_folder_is_refused() {
+    let (folder, other) = (testing::Folder::new(), testing::Folder::new());
+    filled(folder.path(), 20, true);
+    filled(other.path(), 20, true);
+    fs::copy(segment(&other, 2), segment(&folder, 2)).unwrap();
+    let text = open(folder.path()).unwrap_err().to_string();
+    assert!(text.contains("another folder"), "{text}");
+}
+
+#[test]
+fn salvage_changes_nothing_where_nothing_is_damaged() {
+    let folder = testing::Folder::new();
+    filled(folder.path(), 20, true);
+    let ours = Folder::open(folder.path()).unwrap();
+    let recovered = salvage(&ours, &options(), NOW).unwrap();
+    assert_eq!(retained(&recovered), 80);
+    assert!(!folder.path().join("damaged").exists());
+}
+
+#[test]
+fn segments_before_a_record_are_removed_and_no_others() {
+    let folder = testing::Folder::new();
+    filled(folder.path(), 20, true);
+    let segments = open(folder.path()).unwrap().segments;
+    let third = segments[2].first;
+    let mut journal = resume(folder.path(), SMALL);
+    journal.trim(Lsn(third.0 - 1)).unwrap();
+    assert_eq!(
+        (segment(&folder, 1).exists(), segment(&folder, 2).exists()),
+        (false, true)
+    );
+    journal.trim(third).unwrap();
+    assert_eq!(
+        (segment(&folder, 2).exists(), segment(&folder, 3).exists()),
+        (false, true)
+    );
+    // The one that is written to stays, whatever is asked.
+    let path = journal.folder().segments_path();
+    journal.trim(Lsn(u64::MAX)).unwrap();
+    let left: Vec<_> = fs::read_dir(path).unwrap().collect();
+    assert_eq!((left.len(), journal.segments()), (1, 1));
+}
+
+#[test]
+fn a_group_larger_than_a_segment_gets_a_larger_one() {
+    let folder = testing::Folder::new();
+    let mut journal = resume(folder.path(), SMALL);
+    let (mut group, last) = Source::new().group(100);
+    assert!(group.len() as u64 > 2 * SMALL.segment);
+    journal.write(&mut group, last).unwrap();
+    drop(journal);
+    assert_eq!(retained(&open(folder.path()).unwrap()), 100);
+}
+
+#[test]
+fn without_room_the_rest_of_the_segment_is_the_reserve_and_then_a_group_waits() {
+    let sizes = Sizes {
+        segment: 4096,
+        most: 6000,
+    };
+    let folder = testing::Folder::new();
+    let mut journal = resume(folder.path(), sizes);
+    let mut source = Source::new();
+    let mut group = source.group(4);
+    while journal.look_ahead().is_ok() {
+        journal.write(&mut group.0, group.1).unwrap();
+        group = source.group(4);
+    }
+    assert!(journal.reserve() > 1000, "{}", journal.reserve());
+    while group.0.len() as u64 <= journal.reserve() {
+        journal.write(&mut group.0, group.1).unwrap();
+        group = source.group(4);
+    }
+    let durable = journal.durable();
+    for _ in 0..2 {
+        let written = journal.write(&mut group.0, group.1);
+        assert!(matches!(written, Err(WriteError::Full(_))), "{written:?}");
+    }
+    // It was as if nothing had been tried: with more room all goes on.
+    drop(journal);
+    let mut journal = resume(folder.path(), SMALL);
+    assert_eq!(journal.durable(), durable);
+    journal.write(&mut group.0, group.1).unwrap();
+    drop(journal);
+    let published = u64::from(source.published);
+    assert_eq!(retained(&open(folder.path()).unwrap()), published);
+}
+
+/// The thread, through the handle that the shard has.
+#[tokio::test]
+async fn what_is_given_becomes_durable_in_groups_and_is_there_after_closing() {
+    let folder = testing::Folder::new();
+    let (store, _failed) = Store::start(resume(folder.path(), SMALL), 0).unwrap();
+    let mut source = Source::new();
+    let mut last = Lsn(0);
+    for _ in 0..50 {
+        let (group, lsn) = source.group(3);
+        store.append(|out| out.extend_from_slice(&group[GROUP_LEN..]));
+        last = lsn;
+    }
+    while store.durable() < last {
+        store.news().await;
+    }
+    let Stats {
+        groups,
+        records,
+        bytes,
+        waiting_bytes,
+        ..
+    } = store.stats();
+    assert_eq!((records, waiting_bytes), (150, 0));
+    assert!(
+        (1..=150).contains(&groups) && bytes > 15_000,
+        "{groups} {bytes}"
+    );
+    let (group, _) = source.group(3);
+    store.append(|out| out.extend_from_slice(&group[GROUP_LEN..]));
+    store.close();
+    assert_eq!(retained(&open(folder.path()).unwrap()), 153);
+}
+
+#[tokio::test]
+async fn records_out_of_order_end_the_store_before_they_are_written() {
+    let folder = testing::Folder::new();
+    let (store, failed) = Store::start(resume(folder.path(), SMALL), 0).unwrap();
+    let mut source = Source::new();
+    source.group(1);
+    let (group, _) = source.group(1);
+    store.append(|out| out.extend_from_slice(&group[GROUP_LEN..]));
+    let error = failed.await.unwrap();
+    assert!(
+        matches!(
+            error,
+            StoreError::Order {
+                expected: 1,
+                found: 2
+            }
+        ),
+        "{error}"
+    );
+    assert_eq!(store.durable(), Lsn(0));
+}
+
+/// What fails for another reason than room ends the store: nobody knows what the disk has.
+#[tokio::test]
+async fn a_file_that_cannot_be_made_ends_the_store_with_its_name() {
+    let folder = testing::Folder::new();
+    let (store, failed) = Store::start(resume(folder.path(), SMALL), 0).unwrap();
+    fs::create_dir(folder.path().join("journal/next")).unwrap();
+    let (group, _) = Source::new().group(100);
+    store.append(|out| out.extend_from_slice(&group[GROUP_LEN..]));
+    let text = failed.await.unwrap().to_string();
+    assert!(text.contains("journal/next"), "{text}");
+    assert_eq!(store.durable(), Lsn(0));
+}
+
+#[tokio::test]
+async fn a_full_store_says_so_and_says_when_there_is_room() {
+    use broker::StoreState;
+    let sizes = Sizes {
+        segment: 4096,
+        most: 10_000,
+    };
+    let folder = testing::Folder::new();
+    let (store, _failed) = Store::start(resume(folder.path(), sizes), 0).unwrap();
+    let mut source = Source::new();
+    let mut last = Lsn(0);
+    while store.state() == StoreState::Ready {
+        let (group, lsn) = source.group(2);
+        store.append(|out| out.extend_from_slice(&group[GROUP_LEN..]));
+        while store.durable() < lsn {
+            store.news().await;
+        }
+        last = lsn;
+        // The state follows the group; a quiet moment would bring it, too.
+        assert!(lsn < Lsn(500), "never full");
+    }
+    assert!(store.stats().is_full && store.stats().reserve_bytes > 1000);
+    store.trim(last);
+    while store.state() == StoreState::Full {
+        store.news().await;
+    }
+    assert_eq!(
+        (store.stats().checkpoints, store.stats().times_full),
+        (1, 1)
+    );
+    store.close();
+}
+
+#[test]
+fn a_record_is_a_slice_and_a_frame_of_another_kind_is_no_segment() {
+    let folder = testing::Folder::new();
+    filled(folder.path(), 1, true);
+    let path = segment(&folder, 1);
+    let mut bytes = Bytes::from(fs::read(&path).unwrap());
+    assert!(super::read::header(&mut bytes).unwrap().is_some());
+    let mut no_header = bytes;
+    assert!(super::read::header(&mut no_header).is_err());
+}

@@ -1,0 +1,387 @@
+//! The thread that writes: it takes what the shard has given meanwhile, makes it durable with one
+//! call, and says so.
+//!
+//! The shard never waits for it. Records go into a buffer that both know; the thread takes the
+//! whole buffer and leaves an empty one.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use broker::{Lsn, StoreState};
+use bytes::BytesMut;
+use tokio::sync::{Notify, oneshot};
+use tracing::{error, info};
+
+use super::Stats;
+use super::error::StoreError;
+use super::journal::{Journal, WriteError};
+use super::segment::GROUP_LEN;
+
+/// For how long records are gathered after the first.
+const GATHER: Duration = Duration::from_millis(1);
+/// As many bytes are enough for a group: some hundreds of records.
+const ENOUGH: usize = 32 * 1024;
+/// A group of records that is left alone for so long gets its seal.
+const QUIET: Duration = Duration::from_millis(50);
+/// How often a full disk is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+/// How many bytes may wait for a full disk to have room.
+const MOST_WAITING: usize = 64 << 20;
+/// A buffer that has grown beyond this is not kept.
+const LARGEST_KEPT: usize = 4 << 20;
+
+/// The shard's end of the store.
+#[derive(Debug)]
+pub(crate) struct Store {
+    shared: Arc<Shared>,
+    thread: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    /// There is something to do.
+    work: Condvar,
+    durable: AtomicU64,
+    is_full: AtomicBool,
+    stats: Mutex<Stats>,
+    /// `durable` or `is_full` has changed.
+    news: Notify,
+}
+
+/// What the shard has given.
+#[derive(Debug)]
+struct Queue {
+    /// Room for a group's frame, then records.
+    records: BytesMut,
+    /// When the first of them came.
+    since: Option<Instant>,
+    trim: Option<Lsn>,
+    is_closing: bool,
+}
+
+impl Store {
+    /// Starts the thread. What it fails of comes out of the second value, after which it has ended
+    /// and nothing becomes durable any more.
+    pub(super) fn start(
+        journal: Journal,
+        torn_bytes: u64,
+    ) -> io::Result<(Self, oneshot::Receiver<StoreError>)> {
+        let (failed, has_failed) = oneshot::channel();
+        let shared = Arc::new(Shared {
+            queue: Mutex::new(Queue {
+                records: empty_buffer(),
+                since: None,
+                trim: None,
+                is_closing: false,
+            }),
+            work: Condvar::new(),
+            durable: AtomicU64::new(journal.durable().0),
+            is_full: AtomicBool::new(false),
+            stats: Mutex::new(Stats {
+                torn_bytes,
+                journal_bytes: journal.bytes(),
+                segments: journal.segments() as u64,
+                reserve_bytes: journal.reserve(),
+                ..Stats::default()
+            }),
+            news: Notify::new(),
+        });
+        let writer = Writer {
+            shared: Arc::clone(&shared),
+            journal,
+            tried: Instant::now(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || {
+                if let Err(error) = writer.run() {
+                    // Nobody to tell: the server is ending already.
+                    let _ = failed.send(error);
+                }
+            })?;
+        Ok((Self { shared, thread }, has_failed))
+    }
+
+    /// Lets `give` append records to what will be written next.
+    pub(crate) fn append(&self, give: impl FnOnce(&mut BytesMut)) {
+        let mut queue = self.shared.queue();
+        let before = queue.records.len();
+        give(&mut queue.records);
+        let after = queue.records.len();
+        if after > before && queue.since.is_none() {
+            queue.since = Some(Instant::now());
+        }
+        drop(queue);
+        // The thread waits for the first record, and then for there to be enough.
+        if before <= GROUP_LEN || (before < ENOUGH && after >= ENOUGH) {
+            self.shared.work.notify_one();
+        }
+    }
+
+    /// All records before `from` may go.
+    pub(crate) fn trim(&self, from: Lsn) {
+        self.shared.queue().trim = Some(from);
+        self.shared.work.notify_one();
+    }
+
+    /// Bytes that wait to be written.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.shared.queue().records.len() - GROUP_LEN
+    }
+
+    pub(crate) fn durable(&self) -> Lsn {
+        Lsn(self.shared.durable.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn state(&self) -> StoreState {
+        if self.shared.is_full.load(Ordering::Acquire) {
+            StoreState::Full
+        } else {
+            StoreState::Ready
+        }
+    }
+
+    /// Waits until [`durable`](Self::durable) or [`state`](Self::state) has changed since this was
+    /// last asked.
+    pub(crate) async fn news(&self) {
+        self.shared.news.notified().await;
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats = self.shared.stats().clone();
+        stats.waiting_bytes = self.waiting_bytes() as u64;
+        stats.is_full = self.state() == StoreState::Full;
+        stats
+    }
+
+    /// Waits until everything that was given is durable, and the thread has ended.
+    pub(crate) fn close(self) {
+        self.shared.queue().is_closing = true;
+        self.shared.work.notify_one();
+        // A panic has said what it has to say.
+        let _ = self.thread.join();
+    }
+}
+
+impl Shared {
+    /// Nothing panics while it holds the lock, and if it does, the queue is whole.
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stats(&self) -> MutexGuard<'_, Stats> {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn empty_buffer() -> BytesMut {
+    BytesMut::zeroed(GROUP_LEN)
+}
+
+/// The thread's own.
+struct Writer {
+    shared: Arc<Shared>,
+    journal: Journal,
+    /// When room was last looked for.
+    tried: Instant,
+}
+
+/// What there is to do.
+enum Work {
+    Group(BytesMut),
+    Trim(Lsn),
+    /// It has been quiet for a while.
+    Quiet,
+    Close,
+}
+
+impl Writer {
+    fn run(mut self) -> Result<(), StoreError> {
+        let mut spare = empty_buffer();
+        loop {
+            match self.wait(spare.split()) {
+                Work::Group(mut group) => {
+                    self.write(&mut group)?;
+                    self.look_ahead();
+                    if group.capacity() <= LARGEST_KEPT {
+                        spare = group;
+                    }
+                }
+                Work::Trim(from) => {
+                    self.journal.trim(from)?;
+                    self.shared.stats().checkpoints += 1;
+                    self.look_ahead();
+                }
+                Work::Quiet => {
+                    match self.journal.seal() {
+                        Ok(()) | Err(WriteError::Full(_)) => {}
+                        Err(WriteError::Broken(error)) => return Err(error),
+                    }
+                    self.look_ahead();
+                }
+                Work::Close => return self.journal.close(),
+            }
+            self.count();
+        }
+    }
+
+    /// Waits for something to do. `spare` is a buffer without content.
+    fn wait(&self, mut spare: BytesMut) -> Work {
+        spare.clear();
+        spare.resize(GROUP_LEN, 0);
+        let mut queue = self.shared.queue();
+        loop {
+            if let Some(from) = queue.trim.take() {
+                return Work::Trim(from);
+            }
+            let patience = match queue.since {
+                Some(since) => {
+                    let waited = since.elapsed();
+                    let is_due =
+                        queue.is_closing || waited >= GATHER || queue.records.len() >= ENOUGH;
+                    if is_due {
+                        queue.since = None;
+                        return Work::Group(std::mem::replace(&mut queue.records, spare));
+                    }
+                    GATHER.saturating_sub(waited)
+                }
+                None if queue.is_closing => return Work::Close,
+                None if self.is_full() => RETRY,
+                None if self.journal.is_sealed() => Duration::MAX,
+                None => QUIET,
+            };
+            let is_empty = queue.since.is_none();
+            let waited = if patience == Duration::MAX {
+                let work = self.shared.work.wait(queue);
+                queue = work.unwrap_or_else(PoisonError::into_inner);
+                continue;
+            } else {
+                let work = self.shared.work.wait_timeout(queue, patience);
+                work.unwrap_or_else(PoisonError::into_inner)
+            };
+            queue = waited.0;
+            if is_empty && waited.1.timed_out() && queue.since.is_none() {
+                return Work::Quiet;
+            }
+        }
+    }
+
+    /// Makes a group durable, however long that takes.
+    fn write(&mut self, group: &mut [u8]) -> Result<(), StoreError> {
+        let (records, last) = self.number(group)?;
+        loop {
+            let began = Instant::now();
+            match self.journal.write(group, last) {
+                Ok(()) => {
+                    let mut stats = self.shared.stats();
+                    stats.groups += 1;
+                    stats.records += records;
+                    stats.bytes += group.len() as u64;
+                    stats.sync_time += began.elapsed();
+                    drop(stats);
+                    self.shared.durable.store(last.0, Ordering::Release);
+                    self.shared.news.notify_one();
+                    return Ok(());
+                }
+                Err(WriteError::Full(error)) => {
+                    self.full(&error);
+                    self.wait_for_room(group.len())?;
+                }
+                Err(WriteError::Broken(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Nothing may be written before this group is: what comes meanwhile waits, up to a limit.
+    fn wait_for_room(&mut self, len: usize) -> Result<(), StoreError> {
+        let overfull = |waiting| StoreError::Overfull {
+            path: self.journal.folder().path().to_owned(),
+            waiting,
+        };
+        let queue = self.shared.queue();
+        let waited = self.shared.work.wait_timeout_while(queue, RETRY, |queue| {
+            !queue.is_closing && queue.trim.is_none() && queue.records.len() + len <= MOST_WAITING
+        });
+        let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let waiting = queue.records.len() + len;
+        let trim = queue.trim.take();
+        if waiting > MOST_WAITING || queue.is_closing {
+            return Err(overfull(waiting));
+        }
+        drop(queue);
+        match trim {
+            Some(from) => self.journal.trim(from),
+            None => Ok(()),
+        }
+    }
+
+    /// How many records a group has, and which is the last. They must go on where the last group
+    /// ended: a gap would be found only when it is too late.
+    fn number(&self, group: &[u8]) -> Result<(u64, Lsn), StoreError> {
+        let before = self.journal.durable().0;
+        let mut last = before;
+        let mut rest = &group[GROUP_LEN..];
+        while let Some((header, _)) = rest.split_first_chunk::<16>() {
+            let [a, b, c, d, _, _, _, _, lsn @ ..] = *header;
+            let found = u64::from_le_bytes(lsn);
+            if found != last + 1 {
+                let expected = last + 1;
+                return Err(StoreError::Order { expected, found });
+            }
+            last = found;
+            let len = usize::try_from(u32::from_le_bytes([a, b, c, d])).unwrap_or(usize::MAX);
+            rest = rest.get(len.saturating_add(8)..).unwrap_or_default();
+        }
+        Ok((last - before, Lsn(last)))
+    }
+
+    fn look_ahead(&mut self) {
+        if self.is_full() && self.tried.elapsed() < RETRY {
+            return;
+        }
+        self.tried = Instant::now();
+        match self.journal.look_ahead() {
+            Ok(()) if self.is_full() => {
+                info!(
+                    "{}: there is room again",
+                    self.journal.folder().path().display()
+                );
+                self.set_full(false);
+            }
+            Ok(()) => {}
+            Err(error) => self.full(&error),
+        }
+    }
+
+    fn full(&mut self, error: &io::Error) {
+        self.tried = Instant::now();
+        if !self.is_full() {
+            error!(
+                "{} is full ({error}): QoS 1 and 2 messages that would have to be stored, and new lasting sessions and subscriptions, are refused; all else goes on. Make room there; it is looked at every second",
+                self.journal.folder().path().display()
+            );
+            self.shared.stats().times_full += 1;
+            self.set_full(true);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.shared.is_full.load(Ordering::Acquire)
+    }
+
+    fn set_full(&self, is_full: bool) {
+        self.shared.is_full.store(is_full, Ordering::Release);
+        self.shared.news.notify_one();
+    }
+
+    fn count(&self) {
+        let mut stats = self.shared.stats();
+        stats.journal_bytes = self.journal.bytes();
+        stats.segments = self.journal.segments() as u64;
+        stats.reserve_bytes = self.journal.reserve();
+    }
+}
