@@ -295,6 +295,12 @@ impl Client {
     fn say_goodbye(&mut self, mut link: Link, reason_code: ReasonCode) {
         link.take_pending(&mut self.farewell);
         if link.version == ProtocolVersion::V5 || reason_code == ReasonCode::Success {
+            // [MQTT-3.14.2-1]
+            let reason_code = if reason_code.may_be_said_by_client() {
+                reason_code
+            } else {
+                ReasonCode::UnspecifiedError
+            };
             let disconnect = Packet::Disconnect(Disconnect::new(reason_code));
             link.write(&disconnect, &mut self.farewell);
         }

@@ -206,7 +206,8 @@ impl Client {
     /// DISCONNECT; acknowledgements are not waited for.
     ///
     /// [`ReasonCode::DisconnectWithWill`] asks the server to publish the will all the same;
-    /// in version 3.1.1 the connection is closed without DISCONNECT for that.
+    /// in version 3.1.1 the connection is closed without DISCONNECT for that. A code that only
+    /// a server may say is sent as [`ReasonCode::UnspecifiedError`].
     pub fn disconnect(&mut self, now: Instant, reason_code: ReasonCode) {
         self.advance(now);
         if self.is_stopped() {

@@ -304,6 +304,17 @@ fn mqtt_3_14_4_3_of_3_1_1_a_will_that_is_to_speak_gets_no_disconnect() {
     );
 }
 
+/// Found by fuzzing: a server refuses the packet that says it.
+#[test]
+fn mqtt_3_14_2_1_what_only_a_server_may_say_is_said_as_an_unspecified_error() {
+    for reason_code in [ReasonCode::SessionTakenOver, ReasonCode::GrantedQoS1] {
+        let mut bench = Bench::connected(options());
+        bench.client.disconnect(bench.now, reason_code);
+        let said = Packet::Disconnect(Disconnect::new(ReasonCode::UnspecifiedError));
+        assert_eq!(bench.sent(), [said]);
+    }
+}
+
 #[test]
 fn a_transport_that_does_not_open_is_given_up_in_time() {
     let mut bench = Bench::new(options());
