@@ -4,6 +4,7 @@
 //! the user's cache folder ([`cache`]) in the version that this repository names, and found again.
 //! Messages go to stderr, so that stdout holds only what the server or the tests have to say.
 
+mod audit;
 mod bench;
 mod build;
 mod cache;
@@ -29,17 +30,20 @@ cargo xtask COMMAND
 
   serve [-- ARGS]   Install what is missing, build everything, run `beaconry serve --demo 24 ARGS`
   build             The same without running it
-  test [STAGE]...   All tests, or some stages: fmt clippy conformance native fuzz wasm e2e
+  test [STAGE]...   All tests, or some stages: fmt clippy deny conformance native fuzz wasm e2e
   conformance       Which test holds which statement of the standards, into docs/conformance.md;
                     --check only says whether something is missing there
   bench [ARGS]      Beaconry beside mosquitto, in turns on one core; `bench --help` says more
   fuzz [TARGET]...  Fuzzes the targets of fuzz/, or some; --seconds N for each (60),
                     --sanitizer address for the unsafe code of the crates that are used
+  audit             Licences, duplicates and sources of the crates that are used, and known faults in
+                    them; --without-advisories where there is no way to the list of faults
   doctor            What is there, what is missing, and what would be done about it
   help              This text
 
 Environment
   BEACONRY_CACHE    Where tools are installed (default: beaconry in the user's cache folder)
+  BEACONRY_ADVISORY_DB  A clone of https://github.com/RustSec/advisory-db, for `audit` offline
   BEACONRY_VERBOSE  When set, what the tools print is passed on as it comes
   CHROMIUM          The browser for the tests
   CARGO_TARGET_DIR  Where cargo builds, as everywhere
@@ -75,6 +79,7 @@ fn run(args: &[String]) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         "bench" => bench::run(&Workspace::load()?, rest),
+        "audit" => audit::run(&Workspace::load()?, rest),
         "fuzz" => fuzz::run(&Workspace::load()?, rest),
         "doctor" => {
             no_more(command, rest)?;

@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Result, bail};
 
 use crate::{
+    audit,
     build::{self, locked_in_ci},
     command, conformance,
     counts::Counts,
@@ -40,6 +41,7 @@ const FUZZ_SECONDS: u64 = 5;
 enum Stage {
     Fmt,
     Clippy,
+    Deny,
     Conformance,
     Native,
     Fuzz,
@@ -48,9 +50,10 @@ enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Fmt,
         Self::Clippy,
+        Self::Deny,
         Self::Conformance,
         Self::Native,
         Self::Fuzz,
@@ -62,6 +65,7 @@ impl Stage {
         match self {
             Self::Fmt => "fmt",
             Self::Clippy => "clippy",
+            Self::Deny => "deny",
             Self::Conformance => "conformance",
             Self::Native => "native",
             Self::Fuzz => "fuzz",
@@ -74,6 +78,7 @@ impl Stage {
         match self {
             Self::Fmt => fmt(workspace),
             Self::Clippy => clippy(workspace),
+            Self::Deny => deny(workspace),
             Self::Conformance => conformance(workspace),
             Self::Native => native(workspace),
             Self::Fuzz => fuzz::smoke(workspace, FUZZ_SECONDS),
@@ -155,6 +160,12 @@ fn clippy(workspace: &Workspace) -> Result<Counts> {
         &mut browser,
     )?;
     Ok(counts)
+}
+
+/// Licences, duplicates and sources; what needs the network is for `cargo xtask audit`.
+fn deny(workspace: &Workspace) -> Result<Counts> {
+    let mut deny = audit::deny(workspace, &["licenses", "bans", "sources"])?;
+    check(workspace, "checking what is linked", "deny", &mut deny)
 }
 
 /// Every statement of the standards has its test, and the table of them is up to date.

@@ -13,6 +13,8 @@ use crate::{
 
 const TRUNK: &str = "0.21.14";
 const CARGO_FUZZ: &str = "0.13.2";
+const CARGO_DENY: &str = "0.20.2";
+const CARGO_AUDIT: &str = "0.22.2";
 /// libFuzzer is written in C++: one of these must be there.
 const CPP: &[&str] = &["c++", "g++", "clang++"];
 
@@ -59,6 +61,16 @@ fn ensure_trunk(workspace: &Workspace) -> Result<PathBuf> {
 /// The directory that holds `cargo-fuzz`.
 pub(crate) fn ensure_cargo_fuzz(workspace: &Workspace) -> Result<PathBuf> {
     install(workspace, "cargo-fuzz", CARGO_FUZZ, &["--locked"])
+}
+
+/// The directory that holds `cargo-deny`.
+pub(crate) fn ensure_cargo_deny(workspace: &Workspace) -> Result<PathBuf> {
+    install(workspace, "cargo-deny", CARGO_DENY, &["--locked"])
+}
+
+/// The directory that holds `cargo-audit`.
+pub(crate) fn ensure_cargo_audit(workspace: &Workspace) -> Result<PathBuf> {
+    install(workspace, "cargo-audit", CARGO_AUDIT, &["--locked"])
 }
 
 /// Installs a C++ compiler where that is allowed.
@@ -187,6 +199,11 @@ pub(crate) fn findings(workspace: &Workspace) -> Vec<Finding> {
             "cargo-fuzz",
             Need::Test,
             installed(workspace, "cargo-fuzz", "cargo-fuzz", CARGO_FUZZ),
+        ),
+        finding(
+            "cargo-deny",
+            Need::Test,
+            installed(workspace, "cargo-deny", "cargo-deny", CARGO_DENY),
         ),
         finding("C++ compiler", Need::Test, cpp()),
     ]
