@@ -197,13 +197,13 @@ fn client() -> Seeds {
     ])
 }
 
-/// Byte 0: options. Then operations, most with a connection's number.
+/// Bytes 0 and 1: options. Then operations, most with a connection's number.
 fn broker() -> Seeds {
     struct Play(Pen);
     impl Play {
-        fn new(flags: u8) -> Self {
+        fn new(flags: u8, more: u8) -> Self {
             let mut pen = Pen::default();
-            pen.byte(flags);
+            pen.byte(flags).byte(more);
             Self(pen)
         }
         fn op(mut self, op: Op, at: u8) -> Self {
@@ -235,7 +235,7 @@ fn broker() -> Seeds {
         }
     }
     let pair = |flags, qos| {
-        let mut play = Play::new(flags).join(0, "x", V5).join(1, "y", V3);
+        let mut play = Play::new(flags, 0).join(0, "x", V5).join(1, "y", V3);
         play = play
             .send(0, V5, &subscribe("a/#", qos))
             .send(1, V3, &subscribe("#", qos));
@@ -265,7 +265,7 @@ fn broker() -> Seeds {
             answers(play).op(Op::Persisted, 0).number(0).end()
         }),
         ("a-full-store", {
-            let play = Play::new(2)
+            let play = Play::new(2, 0)
                 .op(Op::Store, 0)
                 .number(1)
                 .join(0, "x", V5)
@@ -278,9 +278,10 @@ fn broker() -> Seeds {
                 .end()
         }),
         ("absent-then-resumed", {
-            let play = Play::new(0)
-                .join(0, "x", V5)
-                .send(0, V5, &subscribe("#", QoS::ExactlyOnce));
+            let play =
+                Play::new(0, 0)
+                    .join(0, "x", V5)
+                    .send(0, V5, &subscribe("#", QoS::ExactlyOnce));
             let play =
                 play.op(Op::Close, 0)
                     .join(1, "y", V5)
@@ -289,7 +290,7 @@ fn broker() -> Seeds {
         }),
         (
             "a-takeover",
-            Play::new(1)
+            Play::new(1, 0)
                 .join(0, "x", V5)
                 .op(Op::Authenticated, 0)
                 .number(0)
@@ -299,9 +300,10 @@ fn broker() -> Seeds {
                 .end(),
         ),
         ("a-will-after-silence", {
-            let play = Play::new(0)
-                .join(0, "x", V5)
-                .send(0, V5, &subscribe("#", QoS::AtLeastOnce));
+            let play =
+                Play::new(0, 0)
+                    .join(0, "x", V5)
+                    .send(0, V5, &subscribe("#", QoS::AtLeastOnce));
             let play = play.op(Op::Open, 1).send(1, V5, &Packet::Connect(will));
             let mut play = play.op(Op::Sleep, 0);
             play.0.word(500);
@@ -312,15 +314,24 @@ fn broker() -> Seeds {
                 unreachable!()
             };
             kept.retain = true;
-            let play = Play::new(2)
+            let play = Play::new(2, 0)
                 .join(0, "x", V5)
                 .send(0, V5, &Packet::Publish(kept));
             play.send(0, V5, &subscribe("a/+", QoS::AtLeastOnce))
                 .op(Op::Drained, 0)
                 .end()
         }),
+        ("too-fast", {
+            let mut play = Play::new(0, 1).join(0, "x", V5);
+            for _ in 0..5 {
+                play = play.send(0, V5, &publish(QoS::AtMostOnce));
+            }
+            let mut play = play.op(Op::Sleep, 0);
+            play.0.word(200);
+            play.send(0, V5, &publish(QoS::AtMostOnce)).end()
+        }),
         ("shared", {
-            let mut play = Play::new(0);
+            let mut play = Play::new(0, 0);
             for (at, name) in [(0, "x"), (1, "y")] {
                 play = play.join(at, name, V5).send(
                     at,

@@ -15,7 +15,7 @@ use broker::{
 use bytes::{Bytes, BytesMut};
 use mqtt::{
     Connect, Decoder, Instant, Packet, ProtocolVersion, Publish, QoS, ReasonCode, Subscribe,
-    Subscription, TopicFilter, encode,
+    Subscription, TopicFilter, Utf8String, encode,
 };
 
 use crate::Script;
@@ -95,6 +95,8 @@ struct Client {
     /// What it is told.
     told: Option<Decoder>,
     aliases: Vec<u16>,
+    /// Whether the shell was told to read on.
+    is_read: bool,
     /// Messages for which the test asked.
     heard: Vec<Publish>,
 }
@@ -113,6 +115,8 @@ struct World {
 impl World {
     fn new(script: &mut Script<'_>) -> Self {
         let flags = script.byte();
+        let more = script.byte();
+        let small = |bit: u8, limit: usize| if more & bit != 0 { limit } else { usize::MAX };
         let options = BrokerOptions {
             seed: 7,
             authenticate: flags & 1 != 0,
@@ -146,8 +150,14 @@ impl World {
                 session_expiry_interval: LONGEST_SESSION,
                 will_bytes: 600,
                 all_wills_bytes: 1_500,
+                publish_rate: if more & 1 != 0 { 2 } else { 0 },
+                memory_bytes: small(2, 8_000),
+                all_out_buffers_bytes: small(4, 1_200),
+                all_partial_bytes: small(8, 800),
                 ..Limits::default()
             },
+            check_payload_format: more & 16 == 0,
+            response_information: (more & 32 != 0).then(|| Utf8String::from_static("answers")),
             ..BrokerOptions::default()
         };
         let now = Instant::from_millis(1);
@@ -243,6 +253,7 @@ impl World {
             connect: None,
             told: None,
             aliases: Vec::new(),
+            is_read: true,
             heard: Vec::new(),
         };
         if let Some(old) = self.clients[at].replace(client) {
@@ -265,7 +276,8 @@ impl World {
     }
 
     fn send(&mut self, at: usize, bytes: Bytes) {
-        let Some(client) = &mut self.clients[at] else {
+        let client = self.clients[at].as_mut();
+        let Some(client) = client.filter(|client| client.is_read) else {
             return;
         };
         let mut heard = bytes.clone();
@@ -295,19 +307,25 @@ impl World {
                     assert!(lsn > self.last_lsn, "records are numbered upwards");
                     self.store(lsn);
                 }
+                Output::Pause(conn) => self.set_read(conn, false),
+                Output::Resume(conn) => self.set_read(conn, true),
                 Output::Checkpointed(lsn) => assert!(lsn <= self.last_lsn),
                 Output::Idle(at) => {
                     // What is due has been done: or a shell would turn for ever.
                     assert!(at.is_none_or(|at| at > self.now), "{at:?} is past");
                     return;
                 }
-                Output::Authenticate(..)
-                | Output::Connected(..)
-                | Output::Pause(_)
-                | Output::Resume(_)
-                | Output::Limited(_) => {}
+                Output::Authenticate(..) | Output::Connected(..) | Output::Limited(_) => {}
                 Output::ToShard(_, message) => match message {},
             }
+        }
+    }
+
+    fn set_read(&mut self, conn: Conn, is_read: bool) {
+        let known = self.clients.iter_mut().flatten();
+        for client in known.filter(|client| client.conn == conn) {
+            assert_ne!(client.is_read, is_read, "told twice");
+            client.is_read = is_read;
         }
     }
 
@@ -379,6 +397,10 @@ impl World {
         );
         assert!(metrics.wills <= metrics.sessions, "{metrics:?}");
         assert!(metrics.will_bytes <= 1_500, "{metrics:?}");
+        assert!(metrics.subscription_bytes <= 2_000, "{metrics:?}");
+        let partial = metrics.partial_bytes;
+        let most = self.options.limits.all_partial_bytes as u64;
+        assert!(partial <= most.saturating_add(5_000), "{metrics:?}");
         // The windows may hold as much again as the queues.
         assert!(
             metrics.queued_bytes <= 5_000 + 4 * SESSIONS as u64 * 2_000,
@@ -417,8 +439,11 @@ impl World {
             metrics.unwritten_bytes,
             metrics.wills,
             metrics.will_bytes,
+            metrics.partial_bytes,
+            metrics.retained_lookups,
+            metrics.retained_lookup_bytes,
         ];
-        assert_eq!(gauges, [0; 10], "{metrics:?}");
+        assert_eq!(gauges, [0; 13], "{metrics:?}");
     }
 
     /// Nothing retained is left when someone has cleared every topic that there was.
