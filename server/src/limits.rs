@@ -191,6 +191,7 @@ pub(crate) const fn describe(limit: broker::Limit) -> &'static str {
         Limit::RetainedLookups => {
             "retained messages asked for with too many filters at once, not sent (--max-subscriptions)"
         }
+        Limit::Store => "the store is full, what would have to be stored is refused",
     }
 }
 

@@ -5,17 +5,16 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 use mqtt::{Instant, Packet};
 
-use crate::acknowledge::Held;
 use crate::bites::Bites;
 use crate::connection::{Connection, Connections, Phase, Slot};
-use crate::input::{Conn, Decision, Input, Peer, StoreState};
+use crate::input::{Conn, Decision, Input, Peer};
 use crate::ledger::Ledger;
 use crate::limits::{Limit, Limits};
 use crate::lookups::Looking;
 use crate::metrics::Metrics;
 use crate::options::BrokerOptions;
 use crate::outbox::SpareBuffers;
-use crate::output::{CloseCause, CloseReason, Lsn, Output};
+use crate::output::{CloseCause, CloseReason, Output};
 use crate::retained::Retained;
 use crate::session::{SessionId, Sessions};
 use crate::shared::{GroupId, Membership};
@@ -35,7 +34,6 @@ pub struct Broker {
     pub(crate) retained: Retained,
     pub(crate) looking: Looking,
     pub(crate) timers: Timers,
-    pub(crate) held: Held,
     pub(crate) ledger: Ledger,
     pub(crate) metrics: Metrics,
     pub(crate) bites: Bites,
@@ -53,7 +51,6 @@ pub struct Broker {
     pub(crate) blocked: Vec<(SessionId, Membership)>,
     /// How many client identifiers have been assigned.
     pub(crate) assigned: u64,
-    store_state: StoreState,
     is_shut_down: bool,
 }
 
@@ -77,7 +74,6 @@ impl Broker {
             retained: Retained::new(seed, limits.retained_messages, limits.retained_bytes),
             looking: Looking::default(),
             timers: Timers::default(),
-            held: Held::default(),
             ledger: Ledger::new(options.durable),
             metrics: Metrics::default(),
             bites: Bites::default(),
@@ -88,7 +84,6 @@ impl Broker {
             found_groups: Vec::new(),
             blocked: Vec::new(),
             assigned: 0,
-            store_state: StoreState::Ready,
             is_shut_down: false,
             options,
         }
@@ -106,7 +101,7 @@ impl Broker {
             Input::Drained(conn) => self.drained(now, conn),
             Input::Authenticated(conn, decision) => self.authenticated(now, conn, decision),
             Input::Persisted(lsn) => self.persisted(lsn),
-            Input::Store(state) => self.store_state = state,
+            Input::Store(state) => self.ledger.store = state,
             Input::FromShard(_, message) => match message {},
             Input::Timeout => {}
             Input::Shutdown => self.shut_down(now),
@@ -298,7 +293,10 @@ impl Broker {
             }
             Packet::PubAck(ack) => self.pub_ack(now, slot, ack.packet_id),
             Packet::PubRec(ack) => self.pub_rec(now, slot, &ack),
-            Packet::PubRel(ack) => self.pub_rel(slot, ack.packet_id),
+            Packet::PubRel(ack) => {
+                self.pub_rel(slot, ack.packet_id);
+                Ok(())
+            }
             Packet::PubComp(ack) => self.pub_comp(now, slot, ack.packet_id),
             Packet::Subscribe(subscribe) => self.subscribe(now, slot, &subscribe),
             Packet::Unsubscribe(unsubscribe) => {
@@ -374,18 +372,6 @@ impl Broker {
         }
     }
 
-    fn persisted(&mut self, lsn: Lsn) {
-        self.ledger.persisted(lsn);
-        while let Some((conn, packet)) = self.held.pop(self.ledger.durable()) {
-            if let Some(slot) = self.connections.slot(conn) {
-                if let Some((link, _, _)) = self.connections.linked(slot) {
-                    link.acknowledged(&packet);
-                }
-                self.send(slot, &packet);
-            }
-        }
-    }
-
     fn shut_down(&mut self, now: Instant) {
         self.is_shut_down = true;
         let slots = self.connections.slots();
@@ -422,7 +408,7 @@ impl Broker {
         }
     }
 
-    fn handle_due(&mut self, now: Instant) {
+    pub(crate) fn handle_due(&mut self, now: Instant) {
         while let Some(timer) = self.timers.pop_due(now) {
             match timer {
                 Timer::Connection(slot) => self.connection_due(now, slot),

@@ -10,7 +10,9 @@ use crate::broker::{Broker, violation};
 use crate::connection::{Link, Phase, Slot};
 use crate::input::Conn;
 use crate::limits::Limit;
-use crate::output::{CloseCause, CloseReason, Output};
+use crate::outbox::Passage;
+use crate::output::{CloseCause, CloseReason, Lsn, Output};
+use crate::record::{Absence, Cause, Record};
 use crate::session::SessionId;
 use crate::shared::Standing;
 use crate::timers::Timer;
@@ -43,7 +45,8 @@ impl Broker {
             Phase::Connected(link) => farewell(link, &cause),
             Phase::Closing => return,
         };
-        if let Some((packet, version, limit)) = last_word {
+        let may_speak = connection.outbox.drop_gated();
+        if let Some((packet, version, limit)) = last_word.filter(|_| may_speak) {
             let buffer = connection.outbox.buffer(&mut self.wire.spare);
             // What does not fit is not said.
             let _ = mqtt::encode_within(&packet, version, limit, buffer);
@@ -119,16 +122,26 @@ impl Broker {
             self.end_session(now, id);
             return Some(client_id);
         }
+        let expires_at = session.expires_after(now);
+        if let Some(number) = session.number {
+            self.ledger.record(&Record::Left {
+                session: number,
+                expiry_interval: session.expiry_interval,
+                absence: Absence {
+                    expires_at,
+                    will_at: session.will_due_at(now),
+                },
+                is_will_gone: is_normal,
+            });
+        }
         if let Some(outgoing) = &mut session.outgoing {
             let before = (outgoing.messages(), outgoing.bytes());
             self.metrics.dropped_absent += outgoing.detach() as u64;
             let after = (outgoing.messages(), outgoing.bytes());
             self.metrics.requeue(before, after);
         }
-        let expires = (session.expiry_interval != u32::MAX)
-            .then(|| now + core::time::Duration::from_secs(session.expiry_interval.into()));
-        self.timers
-            .set(Timer::SessionExpiry(id), &mut session.expires_at, expires);
+        let timer = Timer::SessionExpiry(id);
+        self.timers.set(timer, &mut session.expires_at, expires_at);
         self.sessions.set_absent(id, Some(now));
         self.stop_looking_at_most_once(id);
         self.stand(id, Standing::Absent);
@@ -156,7 +169,7 @@ impl Broker {
         self.metrics.subscriptions -= session.subscriptions.len() as u64;
         self.metrics.subscription_bytes -= session.subscription_bytes as u64;
         if let Some(outgoing) = &mut session.outgoing {
-            self.inherit(now, outgoing);
+            self.inherit(now, session.number, outgoing);
             self.metrics.dropped_session_ended += outgoing.messages() as u64;
             let before = (outgoing.messages(), outgoing.bytes());
             self.metrics.requeue(before, (0, 0));
@@ -166,7 +179,11 @@ impl Broker {
                 will,
                 publisher: session.client_id,
                 session: None,
+                // That the session is over is recorded with its will.
+                cause: session.number.map_or(Cause::OtherWill, Cause::LastWill),
             });
+        } else if let Some(session) = session.number {
+            self.ledger.record(&Record::Ended { session });
         }
         self.metrics.sessions = self.sessions.len() as u64;
     }
@@ -180,34 +197,61 @@ impl Broker {
         }
     }
 
-    /// Sends a packet that is no message. What is larger than the client takes cannot be
-    /// said to it, and ends the connection `[MQTT-3.1.2-24]`.
+    /// Sends a packet that needs no order: PINGRESP.
     pub(crate) fn send(&mut self, slot: Slot, packet: &Packet) {
+        if let Some((link, outbox, _)) = self.connections.linked(slot) {
+            let buffer = outbox.buffer(&mut self.wire.spare);
+            let most = link.maximum_packet_size;
+            let written = mqtt::encode_within(packet, link.version, most, buffer);
+            self.sent(slot, written.is_ok());
+        }
+    }
+
+    /// Sends a packet that is no message behind all that waits; if `gate` says for which
+    /// record, it waits too.
+    pub(crate) fn send_behind(
+        &mut self,
+        slot: Slot,
+        packet: &Packet,
+        gate: Option<Lsn>,
+        passage: Passage,
+    ) {
+        let Some((link, outbox, conn)) = self.connections.linked(slot) else {
+            return;
+        };
+        let (ledger, spare) = (&mut self.ledger, &mut self.wire.spare);
+        let buffer = outbox.behind(gate, passage, ledger, (slot, conn), spare);
+        let most = link.maximum_packet_size;
+        let written = mqtt::encode_within(packet, link.version, most, buffer);
+        if matches!(packet, Packet::PubAck(_)) && outbox.note_pub_ack() {
+            link.unacknowledged += 1;
+        }
+        self.sent(slot, written.is_ok());
+    }
+
+    /// A packet has been put into the outbox, or was too large. What is larger than the client
+    /// takes cannot be said to it, and ends the connection `[MQTT-3.1.2-24]`.
+    fn sent(&mut self, slot: Slot, fits: bool) {
         let most = 2 * self.limits().out_buffer(&self.metrics);
         let Some((link, outbox, conn)) = self.connections.linked(slot) else {
             return;
         };
-        let buffer = outbox.buffer(&mut self.wire.spare);
-        let written = mqtt::encode_within(packet, link.version, link.maximum_packet_size, buffer);
         if outbox.announce(&mut self.metrics.unwritten_bytes) {
             self.wire.outputs.push_back(Output::Write(conn));
         }
-        let what = if written.is_err() {
-            "an answer is larger than the client's Maximum Packet Size"
+        let (what, reason_code) = if !fits {
+            let what = "an answer is larger than the client's Maximum Packet Size";
+            (what, ReasonCode::PacketTooLarge)
         } else if outbox.len() > most {
-            "the client does not read what it is answered"
+            let what = "the client does not read what it is answered";
+            (what, ReasonCode::QuotaExceeded)
         } else {
             return;
-        };
-        let reason_code = if written.is_err() {
-            ReasonCode::PacketTooLarge
-        } else {
-            ReasonCode::QuotaExceeded
         };
         let cause = CloseCause::Limit { reason_code, what };
         // Who is answered several times before that is closed, and counted, once.
         if !core::mem::replace(&mut link.is_doomed, true) {
-            if written.is_ok() {
+            if fits {
                 self.metrics.closed_not_reading += 1;
                 let session = self.sessions.get(link.session);
                 let client = session.map(|session| &session.client_id);

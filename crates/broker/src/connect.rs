@@ -8,9 +8,11 @@ use mqtt::{ConnAck, Connect, Instant, Packet, ProtocolVersion, ReasonCode, Utf8S
 
 use crate::broker::Broker;
 use crate::connection::{Authenticating, ClientId, Link, Phase, Slot};
+use crate::ledger::Ledger;
 use crate::limits::Limit;
-use crate::output::{CloseCause, ConnectedClient, Credentials, Output};
-use crate::session::SessionId;
+use crate::output::{CloseCause, ConnectedClient, Credentials, Lsn, Output};
+use crate::record::{Record, Terms};
+use crate::session::{Session, SessionId};
 use crate::shared::Standing;
 use crate::timers::Timer;
 
@@ -80,6 +82,7 @@ impl Broker {
         client_id: ClientId,
     ) -> Result<(), CloseCause> {
         let existing = self.sessions.find(&client_id.text);
+        self.check_session_store(&connect, &client_id.text, existing)?;
         if existing.is_none() && self.sessions.len() >= self.limits().sessions {
             self.make_room_for_session(now, &client_id.text)?;
         }
@@ -133,6 +136,30 @@ impl Broker {
         ))
     }
 
+    /// Where the store of sessions is full, nobody gets a new one that outlives a connection.
+    fn check_session_store(
+        &mut self,
+        connect: &Connect,
+        client_id: &Utf8String,
+        existing: Option<SessionId>,
+    ) -> Result<(), CloseCause> {
+        let is_full = self.ledger.is_full();
+        if !is_full || self.session_expiry_granted(connect) == 0 {
+            return Ok(());
+        }
+        let existing = existing.and_then(|id| self.sessions.get(id));
+        if !connect.clean_start && existing.is_some_and(|it| it.number.is_some()) {
+            return Ok(());
+        }
+        self.metrics.refused_store_full += 1;
+        self.bites.note(Limit::Store, Some(client_id));
+        let reason_code = match connect.version {
+            ProtocolVersion::V5 => ReasonCode::QuotaExceeded,
+            ProtocolVersion::V3_1_1 => ReasonCode::ServerUnavailable,
+        };
+        Err(refused(reason_code, "the store of sessions is full"))
+    }
+
     /// Joins connection and session, and says so.
     fn establish(
         &mut self,
@@ -158,6 +185,8 @@ impl Broker {
             .set(Timer::SessionExpiry(id), &mut session.expires_at, None);
         session.set_will(connect.will.as_ref(), &mut self.metrics);
 
+        // [MQTT-4.1.0-1]
+        let gate = record_session(&mut self.ledger, session);
         let link = Link::new(
             id,
             &connect,
@@ -187,7 +216,7 @@ impl Broker {
         self.wire.outputs.push_back(output);
         self.set_deadline(slot, deadline);
         // [MQTT-3.2.0-1] before anything else.
-        self.send(slot, &Packet::ConnAck(connack));
+        self.welcome(slot, &Packet::ConnAck(connack), gate);
         self.pump(now, id);
         self.look_on(now, id);
         self.stand(id, Standing::Ready);
@@ -282,6 +311,42 @@ impl Broker {
             self.settle(now);
         }
     }
+}
+
+/// Records that a client is connected, as far as its session outlives the connection or did.
+/// Gives the record that CONNACK waits for.
+fn record_session(ledger: &mut Ledger, session: &mut Session) -> Option<Lsn> {
+    if !ledger.is_kept() {
+        return None;
+    }
+    let lasts = session.expiry_interval > 0;
+    let terms = || Terms {
+        expiry_interval: session.expiry_interval,
+        will: session.will().cloned().map(Box::new),
+    };
+    let record = match session.number {
+        None if !lasts => return None,
+        Some(number) if !lasts => {
+            session.number = None;
+            Record::Ended { session: number }
+        }
+        Some(number) => Record::Resumed {
+            session: number,
+            terms: terms(),
+        },
+        // Without a number it did not last, and so is a new one.
+        None => {
+            let number = ledger.number_session();
+            let record = Record::Opened {
+                session: number,
+                client_id: session.client_id.clone(),
+                terms: terms(),
+            };
+            session.number = Some(number);
+            record
+        }
+    };
+    Some(ledger.record(&record))
 }
 
 fn refused(reason_code: ReasonCode, what: &'static str) -> CloseCause {

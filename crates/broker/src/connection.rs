@@ -88,8 +88,6 @@ pub(crate) struct Link {
     pub(crate) problem_information: bool,
     /// `QoS` 1 messages from the client whose PUBACK waits for a record.
     pub(crate) unacknowledged: u16,
-    /// Acknowledgements to the client that wait for records.
-    pub(crate) waiting: u32,
     /// The session's incoming `QoS` 2 messages, in order, that are from earlier connections and
     /// were not sent again on this one: they are no part of its quota (section 4.9).
     pub(crate) carried_over: Vec<PacketId>,
@@ -120,7 +118,6 @@ impl Link {
             quota: properties.receive_maximum.unwrap_or(u16::MAX),
             problem_information: properties.request_problem_information.unwrap_or(true),
             unacknowledged: 0,
-            waiting: 0,
             carried_over,
             is_doomed: false,
             aliases: ClientAliases::default(),

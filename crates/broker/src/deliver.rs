@@ -5,8 +5,10 @@ use mqtt::{Instant, Packet, PubRel, QoS, ReasonCode, TemplatePatch};
 use crate::broker::Broker;
 use crate::limits::{Limit, QueueFull};
 use crate::message::{Delivery, Routed};
+use crate::outbox::Passage;
 use crate::outgoing::{Origin, Queued, Stage};
 use crate::output::{CloseCause, Output};
+use crate::record::Record;
 use crate::session::SessionId;
 
 impl Broker {
@@ -91,16 +93,19 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(id) else {
             return false;
         };
-        let slot = session.slot;
+        let (slot, number) = (session.slot, session.number);
         let outgoing = session.outgoing_mut();
-        let link = slot.and_then(|slot| self.connections.linked(slot));
-        let ready = link.filter(|(link, outbox, _)| {
+        let link = slot.and_then(|slot| {
+            let (link, outbox, conn) = self.connections.linked(slot)?;
+            Some((link, outbox, conn, slot))
+        });
+        let ready = link.filter(|(link, outbox, _, _)| {
             link.quota > 0
                 && outgoing.is_caught_up()
                 && outgoing.has_window(limits.inflight_window)
                 && outbox.len() < limits.out_buffer(&self.metrics) / 2
         });
-        let Some((link, outbox, conn)) = ready else {
+        let Some((link, outbox, conn, slot)) = ready else {
             return self.enqueue(now, id, routed, delivery, origin);
         };
         let packet_id = outgoing.free_packet_id();
@@ -109,20 +114,27 @@ impl Broker {
             dup: false,
             message_expiry_interval: routed.remaining_expiry(now),
         };
+        let message = routed.keep(now);
         let template = routed.template(link.version, &delivery).ok();
         let fitting = template.filter(|it| fits(it.encoded_len(), link.maximum_packet_size));
         let Some(template) = fitting else {
             self.metrics.dropped_too_large += 1;
             return true;
         };
-        template.write(&patch, outbox.buffer(&mut self.wire.spare));
+        let ledger = &mut self.ledger;
+        let recorded = number
+            .map(|number| ledger.recipient(number, &message, &delivery, origin, Some(packet_id)));
+        // A crash must not make the client get it again as a new one [MQTT-4.3.3-2].
+        let gate = recorded.filter(|_| delivery.qos == QoS::ExactlyOnce);
+        let spare = &mut self.wire.spare;
+        let buffer = outbox.behind(gate, Passage::Open, ledger, (slot, conn), spare);
+        template.write(&patch, buffer);
         self.metrics.messages_out += 1;
         if outbox.announce(&mut self.metrics.unwritten_bytes) {
             self.wire.outputs.push_back(Output::Write(conn));
         }
         link.quota -= 1;
         let before = (outgoing.messages(), outgoing.bytes());
-        let message = routed.keep(now);
         let queued = Queued {
             message,
             delivery,
@@ -149,7 +161,7 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(id) else {
             return false;
         };
-        let slot = session.slot;
+        let (slot, number) = (session.slot, session.number);
         let (client_id, outgoing) = session.named_outgoing_mut();
         let queued = Queued {
             message: routed.keep(now),
@@ -166,6 +178,17 @@ impl Broker {
             let few = origin == Origin::Retained || outgoing.queued_live() < limits.queue_messages;
             let bytes = outgoing.bytes() + cost;
             if few && limits.has_queue_room(bytes, cost, others) {
+                if let Some(number) = number
+                    && queued.delivery.qos != QoS::AtMostOnce
+                {
+                    let Queued {
+                        message,
+                        delivery,
+                        origin,
+                    } = &queued;
+                    self.ledger
+                        .recipient(number, message, delivery, *origin, None);
+                }
                 outgoing.push(queued);
                 is_queued = true;
                 break;
@@ -190,12 +213,16 @@ impl Broker {
                 if !makes_room {
                     break;
                 }
-                if !few {
-                    if outgoing.pop_live().is_none() {
-                        break;
-                    }
-                    continue;
+                let lost = if few {
+                    outgoing.pop()
+                } else {
+                    outgoing.pop_live()
+                };
+                let Some(lost) = lost else { break };
+                if let Some(number) = number {
+                    self.ledger.forget(number, &lost);
                 }
+                continue;
             }
             outgoing.pop();
         }
@@ -229,17 +256,22 @@ impl Broker {
         let Some(outgoing) = session.outgoing.as_deref_mut() else {
             return;
         };
-        let link = session.slot.and_then(|slot| self.connections.linked(slot));
-        let Some((link, outbox, conn)) = link else {
+        let Some(slot) = session.slot else { return };
+        let Some((link, outbox, conn)) = self.connections.linked(slot) else {
             return;
         };
+        let number = session.number;
+        let (ledger, spare) = (&mut self.ledger, &mut self.wire.spare);
         let before = (outgoing.messages(), outgoing.bytes());
         while outbox.len() < limits.out_buffer(&self.metrics) / 2 {
             if let Some(inflight) = outgoing.unsent() {
+                // That the record of it is durable is as sure as it was sent before; but that
+                // may have been a moment ago.
+                let gate = number.and_then(|_| ledger.gate());
                 let (Stage::Unacknowledged(queued) | Stage::Unreceived(queued)) = &inflight.stage
                 else {
                     let release = PubRel::new(inflight.packet_id, ReasonCode::Success);
-                    let buffer = outbox.buffer(&mut self.wire.spare);
+                    let buffer = outbox.behind(gate, Passage::Open, ledger, (slot, conn), spare);
                     // PUBREL without properties is four bytes in both versions.
                     let _ = mqtt::encode(&Packet::PubRel(release), link.version, buffer);
                     outgoing.resent(false);
@@ -258,12 +290,20 @@ impl Broker {
                 let fitting =
                     template.filter(|it| fits(it.encoded_len(), link.maximum_packet_size));
                 if let Some(template) = fitting {
-                    template.write(&patch, outbox.buffer(&mut self.wire.spare));
+                    let gate = gate.filter(|_| queued.delivery.qos == QoS::ExactlyOnce);
+                    template.write(
+                        &patch,
+                        outbox.behind(gate, Passage::Open, ledger, (slot, conn), spare),
+                    );
                     outgoing.resent(true);
                     link.quota -= 1;
                     self.metrics.messages_out += 1;
                     self.metrics.retransmissions += 1;
                 } else {
+                    if let Some(session) = number {
+                        let packet_id = inflight.packet_id;
+                        ledger.record(&Record::Done { session, packet_id });
+                    }
                     outgoing.skip_unsent();
                     self.metrics.dropped_too_large += 1;
                 }
@@ -286,6 +326,9 @@ impl Broker {
             let Some(template) = fitting else {
                 // [MQTT-3.1.2-25]
                 self.metrics.dropped_too_large += 1;
+                if let Some(number) = number {
+                    ledger.forget(number, &queued);
+                }
                 continue;
             };
             let packet_id = is_sure.then(|| outgoing.free_packet_id());
@@ -294,7 +337,22 @@ impl Broker {
                 dup: false,
                 message_expiry_interval: queued.message.remaining_expiry(now),
             };
-            template.write(&patch, outbox.buffer(&mut self.wire.spare));
+            let recorded = number.zip(packet_id).zip(queued.message.id());
+            let recorded = recorded.map(|((session, packet_id), message)| {
+                ledger.record(&Record::Sent {
+                    session,
+                    message,
+                    packet_id,
+                })
+            });
+            let buffer = match queued.delivery.qos {
+                QoS::AtMostOnce => outbox.buffer(spare),
+                QoS::AtLeastOnce => outbox.ordered(spare),
+                QoS::ExactlyOnce => {
+                    outbox.behind(recorded, Passage::Open, ledger, (slot, conn), spare)
+                }
+            };
+            template.write(&patch, buffer);
             self.metrics.messages_out += 1;
             if let Some(packet_id) = packet_id {
                 outgoing.sent(packet_id, queued);

@@ -1,11 +1,28 @@
-//! What has been recorded, what of it is durable, and what the shell has not taken yet.
+//! What has been recorded, what of it is durable, and what waits for that.
+//!
+//! Records are numbered in the order in which they arise, and become durable in that order,
+//! in lots: what the shell takes at once. So bytes for a connection that wait for a record
+//! ([`Outbox`](crate::outbox::Outbox)) wait for the whole lot that it is in, and one queue for
+//! all connections says who waits for which.
 
+use core::num::NonZeroU64;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::BytesMut;
+use mqtt::{PacketId, QoS};
 
+use crate::checkpoint::Pass;
+use crate::connection::Slot;
+use crate::input::{Conn, StoreState};
 use crate::journal::write_frame;
+use crate::message::{Delivery, Message};
+use crate::outgoing::{Origin, Queued};
 use crate::output::Lsn;
+use crate::record::{
+    AcceptedHead, Cause, From, MessageId, Recipient, Record, Retention, SessionNumber,
+    put_accepted, put_message, put_recipient,
+};
 
 /// The broker's end of the journal.
 #[derive(Debug, Default)]
@@ -16,12 +33,35 @@ pub(crate) struct Ledger {
     frames: BytesMut,
     /// The last record.
     last: Lsn,
+    /// The last record that the shell has taken.
+    last_taken: Lsn,
     /// Where each lot ended that the shell has taken and not made durable.
     taken: VecDeque<Lsn>,
     /// The last record of those lots that are durable.
     durable: Lsn,
     /// Whether the shell knows that there are frames to take.
     is_announced: bool,
+    /// Who has bytes that wait, and for which record: in order.
+    waiting: VecDeque<(Lsn, Slot, Conn)>,
+    /// How many sessions have been numbered.
+    sessions: u64,
+    /// A message that is being handed out.
+    accepting: Option<Accepting>,
+    /// What [`put_recipient`] wrote for it. Kept to spare its allocation, as the next.
+    recipients: BytesMut,
+    /// What queues lost to it: recorded behind it, so that its own number is known before.
+    lost: Vec<(SessionNumber, MessageId, Origin)>,
+    /// Who had the message that another session is about to get in its place.
+    moving: Option<From>,
+    pub(crate) pass: Pass,
+    pub(crate) store: StoreState,
+}
+
+/// A message that is being handed out, and will be the next record if that concerns anything
+/// that lasts.
+#[derive(Copy, Clone, Debug)]
+struct Accepting {
+    recipients: usize,
 }
 
 impl Ledger {
@@ -33,12 +73,14 @@ impl Ledger {
         }
     }
 
-    /// Goes on after `last`, which is durable.
-    pub(crate) fn following(last: Lsn) -> Self {
+    /// Goes on after `last`, which is durable, and after so many numbered sessions.
+    pub(crate) fn following(last: Lsn, sessions: u64) -> Self {
         Self {
             is_kept: true,
             last,
+            last_taken: last,
             durable: last,
+            sessions,
             ..Self::default()
         }
     }
@@ -48,9 +90,19 @@ impl Ledger {
         self.is_kept
     }
 
+    /// Whether what would promise something new is to be refused.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_kept && self.store == StoreState::Full
+    }
+
     /// The last record.
     pub(crate) fn last(&self) -> Lsn {
         self.last
+    }
+
+    /// The number of the next record.
+    pub(crate) fn next(&self) -> Lsn {
+        Lsn(self.last.0.saturating_add(1))
     }
 
     /// The last record that is known to be durable.
@@ -58,9 +110,20 @@ impl Ledger {
         self.durable
     }
 
-    /// Whether all records are durable, so that nothing has to wait.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.durable >= self.last
+    /// The last record that the shell has taken.
+    pub(crate) fn last_taken(&self) -> Lsn {
+        self.last_taken
+    }
+
+    /// What has to be durable before something leaves that builds on anything done so far, if
+    /// that is not durable already.
+    pub(crate) fn gate(&self) -> Option<Lsn> {
+        (self.durable < self.last).then_some(self.last)
+    }
+
+    /// The last record, if there has been one since `before` was the last.
+    pub(crate) fn since(&self, before: Lsn) -> Option<Lsn> {
+        (before < self.last).then_some(self.last)
     }
 
     /// Bytes that wait to be taken.
@@ -68,11 +131,163 @@ impl Ledger {
         self.frames.len()
     }
 
+    /// A number for a session that outlives its connection.
+    pub(crate) fn number_session(&mut self) -> SessionNumber {
+        self.sessions = self.sessions.saturating_add(1);
+        SessionNumber(NonZeroU64::new(self.sessions).unwrap_or(NonZeroU64::MAX))
+    }
+
+    /// Appends a record.
+    pub(crate) fn record(&mut self, record: &Record) -> Lsn {
+        self.write(|out| record.put(out))
+    }
+
     /// Appends a record that `body` writes.
-    pub(crate) fn record(&mut self, body: impl FnOnce(&mut BytesMut)) -> Lsn {
-        self.last = Lsn(self.last.0 + 1);
+    pub(crate) fn write(&mut self, body: impl FnOnce(&mut BytesMut)) -> Lsn {
+        debug_assert!(self.is_kept && self.accepting.is_none(), "out of turn");
+        self.last = self.next();
         write_frame(&mut self.frames, self.last, body);
         self.last
+    }
+
+    /// A message is about to be handed out; gives the number that it will have if it is
+    /// recorded.
+    pub(crate) fn begin_message(&mut self) -> Option<MessageId> {
+        if !self.is_kept {
+            return None;
+        }
+        self.accepting = Some(Accepting { recipients: 0 });
+        self.recipients.clear();
+        MessageId::of(self.next())
+    }
+
+    /// The session gets `message`: the one that is being handed out, or one that was there
+    /// before. Gives the record that says so.
+    pub(crate) fn recipient(
+        &mut self,
+        session: SessionNumber,
+        message: &Arc<Message>,
+        delivery: &Delivery,
+        origin: Origin,
+        packet_id: Option<PacketId>,
+    ) -> Lsn {
+        if let Some(accepting) = &mut self.accepting {
+            accepting.recipients += 1;
+            put_recipient(&mut self.recipients, session, delivery, origin, packet_id);
+            return self.next();
+        }
+        let from = self.moving.take();
+        let recipient = Recipient {
+            session,
+            delivery: delivery.clone(),
+            origin,
+            packet_id,
+        };
+        let is_there = from.is_some() || origin == Origin::Retained;
+        let message = self.store_message(message, is_there);
+        self.record(&Record::Queued {
+            message,
+            from,
+            recipient,
+        })
+    }
+
+    /// A session's queue has lost a message.
+    pub(crate) fn forget(&mut self, session: SessionNumber, queued: &Queued) {
+        let Some(message) = queued.message.id() else {
+            return;
+        };
+        if queued.delivery.qos == QoS::AtMostOnce {
+            return;
+        }
+        let origin = queued.origin;
+        if self.accepting.is_some() {
+            self.lost.push((session, message, origin));
+        } else {
+            self.record(&Record::Forgotten {
+                session,
+                message,
+                origin,
+            });
+        }
+    }
+
+    /// Another session is about to get what this one has, in its window if there is a packet
+    /// identifier.
+    pub(crate) fn begin_move(&mut self, session: SessionNumber, packet_id: Option<PacketId>) {
+        self.moving = Some(From { session, packet_id });
+    }
+
+    /// It has got it, or will not.
+    pub(crate) fn end_move(&mut self, queued: &Queued, is_moved: bool) {
+        // Whoever got it does not last.
+        if let Some(From { session, packet_id }) = self.moving.take()
+            && is_moved
+        {
+            match packet_id {
+                Some(packet_id) => {
+                    self.record(&Record::Done { session, packet_id });
+                }
+                None => self.forget(session, queued),
+            }
+        }
+    }
+
+    /// The message is handed out: records it if anything that lasts got it, it changed what is
+    /// kept, or its origin lasts. Says whether the message itself is recorded.
+    pub(crate) fn end_message(&mut self, head: &AcceptedHead<'_>) -> bool {
+        let Some(Accepting { recipients: count }) = self.accepting.take() else {
+            return false;
+        };
+        let is_recorded = count > 0 || head.retention != Retention::Unchanged;
+        if is_recorded {
+            let recipients = core::mem::take(&mut self.recipients);
+            self.write(|out| put_accepted(out, head, count, &recipients));
+            self.recipients = recipients;
+        } else {
+            match head.cause {
+                Cause::Client | Cause::OtherWill => {}
+                Cause::Incoming(session, packet_id) => {
+                    self.record(&Record::Incoming { session, packet_id });
+                }
+                Cause::Will(session) => {
+                    self.record(&Record::Spoken { session });
+                }
+                Cause::LastWill(session) => {
+                    self.record(&Record::Ended { session });
+                }
+            }
+        }
+        let mut lost = core::mem::take(&mut self.lost);
+        for (session, message, origin) in lost.drain(..) {
+            self.record(&Record::Forgotten {
+                session,
+                message,
+                origin,
+            });
+        }
+        self.lost = lost;
+        is_recorded
+    }
+
+    /// Sees to it that `message` is in a record that is not about to be cut off, and gives its
+    /// number.
+    ///
+    /// One that `is_there`, kept for its topic or had by a session that lasts, is in the
+    /// journal, if it ever was. Of any other one the last session may be gone that had it
+    /// there: it is written again, to be sure.
+    pub(crate) fn store_message(&mut self, message: &Message, is_there: bool) -> MessageId {
+        let is_stored = |it: &Lsn| *it >= self.pass.oldest();
+        let stored = message.stored().filter(is_stored);
+        if let (Some(id), Some(_), true) = (message.id(), stored, is_there) {
+            return id;
+        }
+        let id = message.id().or(MessageId::of(self.next()));
+        let id = id.unwrap_or(MessageId(NonZeroU64::MAX));
+        let (publisher, received) = (&message.publisher, message.received());
+        let lsn = self.write(|out| put_message(out, id, publisher, received, &message.publish));
+        message.set_stored(id, lsn);
+        id
     }
 
     /// The number up to which there is something new to take, if the shell does not know.
@@ -94,14 +309,30 @@ impl Ledger {
         }
         self.frames.clear();
         self.is_announced = false;
+        self.last_taken = self.last;
         self.taken.push_back(self.last);
     }
 
-    /// All records up to `lsn` are durable. What was taken at once is durable at once.
+    /// Bytes for a connection have begun to wait for `lsn`.
+    pub(crate) fn wait(&mut self, lsn: Lsn, slot: Slot, conn: Conn) {
+        self.waiting.push_back((lsn, slot, conn));
+    }
+
+    /// All records up to `lsn` are durable.
     pub(crate) fn persisted(&mut self, lsn: Lsn) {
         while let Some(end) = self.taken.front().filter(|end| **end <= lsn) {
             self.durable = *end;
             self.taken.pop_front();
         }
+    }
+
+    /// The next connection with bytes that wait no longer.
+    pub(crate) fn next_ready(&mut self) -> Option<(Slot, Conn)> {
+        let (lsn, slot, conn) = *self.waiting.front()?;
+        if lsn > self.durable {
+            return None;
+        }
+        self.waiting.pop_front();
+        Some((slot, conn))
     }
 }

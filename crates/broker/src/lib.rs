@@ -73,6 +73,7 @@ mod alias;
 mod bites;
 mod bounds;
 mod broker;
+mod checkpoint;
 mod close;
 mod connect;
 mod connection;

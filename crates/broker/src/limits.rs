@@ -125,6 +125,9 @@ pub enum Limit {
     Retained,
     /// [`Limits::subscriptions_per_client`], for retained messages that are looked for.
     RetainedLookups,
+    /// The room of the store, which is none of [`Limits`]:
+    /// [`StoreState::Full`](crate::StoreState::Full).
+    Store,
 }
 
 /// What happens to a `QoS` 1 or 2 message that its client's queue has no room for.

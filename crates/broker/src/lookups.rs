@@ -15,6 +15,7 @@ use crate::broker::Broker;
 use crate::limits::Limit;
 use crate::message::{Delivery, Routed};
 use crate::outgoing::Origin;
+use crate::record::{Record, Subscribed};
 use crate::search::{Found, Search};
 use crate::session::SessionId;
 use crate::timers::Timer;
@@ -35,6 +36,8 @@ struct Lookup {
     qos: QoS,
     no_local: bool,
     identifier: Option<SubscriptionIdentifier>,
+    /// Whether the journal knows of it.
+    is_recorded: bool,
 }
 
 /// The sessions that have looked at as many topics as they may in one turn.
@@ -45,10 +48,29 @@ pub(crate) struct Looking {
     at: Option<Instant>,
 }
 
+impl Lookups {
+    /// Those that the journal knows of.
+    pub(crate) fn recorded(&self) -> impl Iterator<Item = Subscribed> {
+        let waiting = self.waiting.iter();
+        waiting.filter(|it| it.is_recorded).map(Lookup::record)
+    }
+}
+
 impl Lookup {
-    /// Bytes of memory.
+    /// With its search.
     fn cost(&self) -> usize {
         core::mem::size_of::<Self>() + self.search.cost()
+    }
+
+    fn record(&self) -> Subscribed {
+        Subscribed {
+            filter: self.search.filter().clone(),
+            group: None,
+            identifier: self.identifier,
+            qos: self.qos,
+            no_local: self.no_local,
+            retain_as_published: false,
+        }
     }
 }
 
@@ -74,13 +96,14 @@ impl Broker {
         let filter = &subscription.topic_filter;
         if !is_new {
             // All are sent again, the rest of them once.
-            self.stop_looking(id, |lookup| lookup.filter() == filter.as_str());
+            self.stop_looking(id, |lookup| lookup.filter() == filter.as_text());
         }
         let lookup = Lookup {
             search: self.retained.search(filter.as_text()),
             qos: subscription.qos,
             no_local: subscription.no_local,
             identifier,
+            is_recorded: false,
         };
         let cost = lookup.cost();
         let limits = &self.options.limits;
@@ -103,6 +126,44 @@ impl Broker {
         self.metrics.retained_lookups += 1;
         self.metrics.retained_lookup_bytes = all_bytes;
         self.look_on(now, id);
+        self.record_lookup(id);
+    }
+
+    /// What is not found at once, and is to be sent surely to a session that lasts, is looked
+    /// for again after a crash, from the beginning: rather is a message sent twice than not.
+    fn record_lookup(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let Some(number) = session.number else { return };
+        let lookups = session.lookups.as_deref_mut();
+        let last = lookups.and_then(|lookups| lookups.waiting.back_mut());
+        if let Some(lookup) = last.filter(|it| !it.is_recorded && it.qos != QoS::AtMostOnce) {
+            lookup.is_recorded = true;
+            self.ledger.record(&Record::Looking {
+                session: number,
+                lookup: lookup.record(),
+            });
+        }
+    }
+
+    /// Looks for what an earlier run of the broker had begun to look for.
+    pub(crate) fn restore_lookup(&mut self, id: SessionId, it: &Subscribed) {
+        let lookup = Lookup {
+            search: self.retained.search(&it.filter),
+            qos: it.qos,
+            no_local: it.no_local,
+            identifier: it.identifier,
+            is_recorded: true,
+        };
+        let cost = lookup.cost();
+        if let Some(session) = self.sessions.get_mut(id) {
+            let lookups = session.lookups.get_or_insert_default();
+            lookups.waiting.push_back(lookup);
+            lookups.bytes += cost;
+            self.metrics.retained_lookups += 1;
+            self.metrics.retained_lookup_bytes += cost as u64;
+        }
     }
 
     /// Sends more of the retained messages that the session wants, as far as there is room.
@@ -115,6 +176,7 @@ impl Broker {
             return;
         };
         let client_id = session.client_id.clone();
+        let number = session.number;
         let mut visits = Self::VISITS;
         while let Some(lookup) = lookups.waiting.front_mut() {
             if !self.has_room_for_retained(id, lookup.qos) {
@@ -136,6 +198,10 @@ impl Broker {
                     self.deliver(now, id, &mut routed, delivery, Origin::Retained);
                 }
                 Found::Nothing => {
+                    if let Some(session) = number.filter(|_| lookup.is_recorded) {
+                        let filter = lookup.search.filter().clone();
+                        self.ledger.record(&Record::Looked { session, filter });
+                    }
                     self.count_out(&mut lookups.bytes, lookup.cost());
                     lookups.waiting.pop_front();
                 }
@@ -190,10 +256,15 @@ impl Broker {
         let Some(mut lookups) = session.lookups.take() else {
             return;
         };
+        let number = session.number;
         let mut bytes = lookups.bytes;
         lookups.waiting.retain(|lookup| {
             let is_kept = keep(lookup);
             if !is_kept {
+                if let Some(session) = number.filter(|_| lookup.is_recorded) {
+                    let filter = lookup.search.filter().clone();
+                    self.ledger.record(&Record::Looked { session, filter });
+                }
                 self.retained.release(&lookup.search);
                 self.count_out(&mut bytes, lookup.cost());
             }

@@ -1,8 +1,9 @@
 //! A message on its way through the broker, and as it is kept.
 
-use std::sync::Arc;
-
+use core::num::NonZeroU64;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use mqtt::packet::SubscriptionIdentifier;
@@ -11,9 +12,12 @@ use mqtt::{
     TopicName, Utf8String,
 };
 
+use crate::output::Lsn;
+use crate::record::MessageId;
+
 /// A message that is kept: retained, queued, or sent and not acknowledged. It holds on to
 /// nothing but its own bytes.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Message {
     /// Its packet identifier, DUP flag, topic alias and subscription identifiers mean
     /// nothing here.
@@ -21,6 +25,11 @@ pub(crate) struct Message {
     /// Who published it, for No Local.
     pub(crate) publisher: Utf8String,
     received: Instant,
+    /// Its name in records; 0: it is in none. Atomic because sessions share the message, not
+    /// because threads do.
+    id: AtomicU64,
+    /// The last record that holds it whole; 0: none.
+    stored: AtomicU64,
 }
 
 /// How one session gets a message.
@@ -45,6 +54,8 @@ pub(crate) enum Identifiers {
 #[derive(Debug)]
 pub(crate) struct Routed {
     source: Source,
+    /// Its name, should it be recorded.
+    id: Option<MessageId>,
     /// Most messages have one form.
     first: Option<(Form, PublishTemplate)>,
     others: Vec<(Form, PublishTemplate)>,
@@ -85,7 +96,31 @@ impl Message {
             publish: publish.detach(),
             publisher: publisher.clone(),
             received: now,
+            id: AtomicU64::new(0),
+            stored: AtomicU64::new(0),
         }
+    }
+
+    /// Its name in records, if it is in one.
+    pub(crate) fn id(&self) -> Option<MessageId> {
+        NonZeroU64::new(self.id.load(Ordering::Relaxed)).map(MessageId)
+    }
+
+    /// The last record that holds it whole.
+    pub(crate) fn stored(&self) -> Option<Lsn> {
+        let lsn = self.stored.load(Ordering::Relaxed);
+        (lsn > 0).then_some(Lsn(lsn))
+    }
+
+    /// The record `lsn` holds it whole, under the name `id`.
+    pub(crate) fn set_stored(&self, id: MessageId, lsn: Lsn) {
+        self.id.store(id.0.get(), Ordering::Relaxed);
+        self.stored.store(lsn.0, Ordering::Relaxed);
+    }
+
+    /// When it came.
+    pub(crate) fn received(&self) -> Instant {
+        self.received
     }
 
     /// Where to.
@@ -169,8 +204,25 @@ impl Routed {
     pub(crate) fn fresh(publish: Publish, publisher: Utf8String) -> Self {
         Self {
             source: Source::Fresh { publish, publisher },
+            id: None,
             first: None,
             others: Vec::new(),
+        }
+    }
+
+    /// It will be the record `id`, or none: [`settle`](Self::settle) says so.
+    pub(crate) fn number(&mut self, id: Option<MessageId>) {
+        self.id = id;
+    }
+
+    /// Whether it is in the record that it was numbered for.
+    pub(crate) fn settle(&mut self, is_recorded: bool) {
+        if let (Source::Kept(message), Some(id)) = (&self.source, self.id) {
+            if is_recorded {
+                message.set_stored(id, id.lsn());
+            } else {
+                message.id.store(0, Ordering::Relaxed);
+            }
         }
     }
 
@@ -203,7 +255,11 @@ impl Routed {
         match &self.source {
             Source::Kept(message) => Arc::clone(message),
             Source::Fresh { publish, publisher } => {
-                let message = Arc::new(Message::new(now, publish, publisher));
+                let message = Message::new(now, publish, publisher);
+                if let Some(id) = self.id {
+                    message.id.store(id.0.get(), Ordering::Relaxed);
+                }
+                let message = Arc::new(message);
                 self.source = Source::Kept(Arc::clone(&message));
                 message
             }
@@ -266,6 +322,7 @@ impl Routed {
 impl From<Arc<Message>> for Routed {
     fn from(message: Arc<Message>) -> Self {
         Self {
+            id: message.id(),
             source: Source::Kept(message),
             first: None,
             others: Vec::new(),

@@ -77,6 +77,15 @@ pub struct Metrics {
     /// Wills published.
     pub wills_published: u64,
 
+    /// Messages, subscriptions and sessions refused because the store was full.
+    pub refused_store_full: u64,
+    /// Retained `QoS` 0 messages that are kept, but only until the server ends, because the
+    /// store was full.
+    pub retained_not_stored: u64,
+    /// Records written.
+    pub records: u64,
+    /// Whole copies of all that matters in the journal, each of which made it shorter.
+    pub checkpoints: u64,
     /// Connections closed by [`Limits::connections`](crate::Limits::connections).
     pub refused_connections_limit: u64,
     /// CONNECTs refused by [`Limits::sessions`](crate::Limits::sessions).
@@ -128,6 +137,27 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// The gauges alone, as if nothing had been counted.
+    pub(crate) fn gauges(&self) -> Self {
+        Self {
+            connections: self.connections,
+            clients: self.clients,
+            sessions: self.sessions,
+            subscriptions: self.subscriptions,
+            subscription_bytes: self.subscription_bytes,
+            retained_messages: self.retained_messages,
+            retained_bytes: self.retained_bytes,
+            retained_lookups: self.retained_lookups,
+            retained_lookup_bytes: self.retained_lookup_bytes,
+            queued_messages: self.queued_messages,
+            queued_bytes: self.queued_bytes,
+            wills: self.wills,
+            will_bytes: self.will_bytes,
+            unwritten_bytes: self.unwritten_bytes,
+            ..Self::default()
+        }
+    }
+
     /// A session's (messages, bytes) that wait have changed.
     pub(crate) fn requeue(&mut self, before: (usize, usize), after: (usize, usize)) {
         self.queued_messages = self.queued_messages + after.0 as u64 - before.0 as u64;

@@ -2,18 +2,62 @@
 //!
 //! All that one turn has for a connection is copied into one buffer, so that the shell
 //! writes once. A connection that is idle has no buffer: the few that are in use go round.
+//!
+//! Bytes that promise something wait until the record of it is durable, and so do those
+//! behind them whose order matters: acknowledgements and `QoS` 1 and 2 messages
+//! `[MQTT-4.6.0-2]` to `[MQTT-4.6.0-6]`. `QoS` 0 messages and PINGRESP pass them, but nothing
+//! passes a CONNACK `[MQTT-3.2.0-1]`.
+
+use std::collections::VecDeque;
 
 use bytes::BytesMut;
+
+use crate::connection::Slot;
+use crate::input::Conn;
+use crate::ledger::Ledger;
+use crate::output::Lsn;
 
 /// What waits for a connection, and whether the shell knows.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     pending: BytesMut,
+    /// What waits for records, while there is something.
+    gated: Option<Box<Gated>>,
     state: State,
-    /// How much of `pending` is in [`Metrics::unwritten_bytes`](crate::Metrics::unwritten_bytes).
+    /// How much of what waits is in [`Metrics::unwritten_bytes`](crate::Metrics::unwritten_bytes).
     counted: usize,
     /// What the shell has taken and not written. It is in there too.
     taken: usize,
+}
+
+/// Bytes that wait for records, behind those that do not.
+#[derive(Debug, Default)]
+struct Gated {
+    bytes: BytesMut,
+    gates: VecDeque<Gate>,
+    /// How many bytes have been released: where `bytes` begins.
+    released: usize,
+}
+
+/// From here on, up to the next gate, bytes wait for a record.
+#[derive(Copy, Clone, Debug)]
+struct Gate {
+    lsn: Lsn,
+    /// Counted from the first byte that ever was in [`Gated`].
+    start: usize,
+    /// Whether nothing at all may pass.
+    is_closed: bool,
+    /// How many PUBACKs there are.
+    pub_acks: u16,
+}
+
+/// What may be sent before it.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Passage {
+    /// All that needs no order.
+    Open,
+    /// Nothing: it is CONNACK.
+    Closed,
 }
 
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
@@ -29,20 +73,41 @@ enum State {
 
 /// Buffers that are not in use.
 #[derive(Debug, Default)]
-pub(crate) struct SpareBuffers(Vec<BytesMut>);
+pub(crate) struct SpareBuffers {
+    buffers: Vec<BytesMut>,
+    // As they are used: what they cost is the allocation.
+    #[allow(clippy::vec_box)]
+    gated: Vec<Box<Gated>>,
+}
 
 impl SpareBuffers {
     const MAX_COUNT: usize = 64;
     const MAX_CAPACITY: usize = 64 * 1024;
 
     fn take(&mut self) -> BytesMut {
-        self.0.pop().unwrap_or_default()
+        self.buffers.pop().unwrap_or_default()
+    }
+
+    // As it is kept.
+    #[allow(clippy::unnecessary_box_returns)]
+    fn take_gated(&mut self) -> Box<Gated> {
+        let mut gated = self.gated.pop().unwrap_or_default();
+        gated.bytes = self.take();
+        gated
     }
 
     fn put(&mut self, buffer: BytesMut) {
         let useful = (1..=Self::MAX_CAPACITY).contains(&buffer.capacity());
-        if useful && self.0.len() < Self::MAX_COUNT {
-            self.0.push(buffer);
+        if useful && self.buffers.len() < Self::MAX_COUNT {
+            self.buffers.push(buffer);
+        }
+    }
+
+    /// It is empty.
+    fn put_gated(&mut self, mut gated: Box<Gated>) {
+        gated.released = 0;
+        if self.gated.len() < Self::MAX_COUNT {
+            self.gated.push(gated);
         }
     }
 }
@@ -50,15 +115,132 @@ impl SpareBuffers {
 impl Outbox {
     /// How many bytes wait.
     pub(crate) fn len(&self) -> usize {
-        self.pending.len()
+        self.pending.len() + self.gated.as_ref().map_or(0, |gated| gated.bytes.len())
     }
 
-    /// Where to write. [`announce`](Self::announce) has to follow.
+    /// Where to write what needs no order. [`announce`](Self::announce) has to follow, as
+    /// below.
     pub(crate) fn buffer(&mut self, spare: &mut SpareBuffers) -> &mut BytesMut {
-        if self.pending.capacity() == 0 {
-            self.pending = spare.take();
+        if self.is_closed() {
+            self.ordered(spare)
+        } else {
+            ready(&mut self.pending, spare)
         }
-        &mut self.pending
+    }
+
+    /// Where to write what comes behind all that waits.
+    pub(crate) fn ordered(&mut self, spare: &mut SpareBuffers) -> &mut BytesMut {
+        match &mut self.gated {
+            Some(gated) => &mut gated.bytes,
+            None => ready(&mut self.pending, spare),
+        }
+    }
+
+    /// Where to write what comes behind all that waits, and waits itself if `gate` says for
+    /// which record. `who` it is for is told by [`Ledger::next_ready`].
+    pub(crate) fn behind(
+        &mut self,
+        gate: Option<Lsn>,
+        passage: Passage,
+        ledger: &mut Ledger,
+        who: (Slot, Conn),
+        spare: &mut SpareBuffers,
+    ) -> &mut BytesMut {
+        let Some(lsn) = gate else {
+            return self.ordered(spare);
+        };
+        let (buffer, is_new) = self.gated(lsn, ledger.last_taken(), passage, spare);
+        if is_new {
+            ledger.wait(lsn, who.0, who.1);
+        }
+        buffer
+    }
+
+    /// Where to write what waits for the record `lsn`, or later for the lot that it is in; the
+    /// shell has taken all up to `taken`. Says whether
+    /// [`release`](Self::release) has to be called once that is durable.
+    pub(crate) fn gated(
+        &mut self,
+        lsn: Lsn,
+        taken: Lsn,
+        passage: Passage,
+        spare: &mut SpareBuffers,
+    ) -> (&mut BytesMut, bool) {
+        let gated = self.gated.get_or_insert_with(|| spare.take_gated());
+        let start = gated.released + gated.bytes.len();
+        let is_closed = passage == Passage::Closed;
+        match gated.gates.back_mut() {
+            // They are in one lot, and so become durable at once.
+            Some(last) if last.lsn > taken => {
+                last.lsn = last.lsn.max(lsn);
+                last.is_closed |= is_closed;
+                (&mut gated.bytes, false)
+            }
+            Some(_) | None => {
+                gated.gates.push_back(Gate {
+                    lsn,
+                    start,
+                    is_closed,
+                    pub_acks: 0,
+                });
+                (&mut gated.bytes, true)
+            }
+        }
+    }
+
+    /// What was written last is a PUBACK; says whether it waits.
+    pub(crate) fn note_pub_ack(&mut self) -> bool {
+        let gate = self.gated.as_mut().and_then(|it| it.gates.back_mut());
+        let waits = gate.is_some();
+        if let Some(gate) = gate {
+            gate.pub_acks = gate.pub_acks.saturating_add(1);
+        }
+        waits
+    }
+
+    /// All records up to `durable` are so: what waited for them waits no longer. Says how many
+    /// PUBACKs those are. [`announce`](Self::announce) has to follow.
+    pub(crate) fn release(&mut self, durable: Lsn, spare: &mut SpareBuffers) -> u16 {
+        let Some(gated) = &mut self.gated else {
+            return 0;
+        };
+        let mut pub_acks = 0_u16;
+        while let Some(gate) = gated.gates.front().filter(|gate| gate.lsn <= durable) {
+            pub_acks = pub_acks.saturating_add(gate.pub_acks);
+            gated.gates.pop_front();
+        }
+        if let Some(next) = gated.gates.front() {
+            let released = gated.bytes.split_to(next.start - gated.released);
+            gated.released = next.start;
+            ready(&mut self.pending, spare).extend_from_slice(&released);
+            return pub_acks;
+        }
+        let mut released = core::mem::take(&mut gated.bytes);
+        if self.pending.is_empty() {
+            core::mem::swap(&mut self.pending, &mut released);
+        } else {
+            self.pending.extend_from_slice(&released);
+            released.clear();
+        }
+        spare.put(released);
+        if let Some(gated) = self.gated.take() {
+            spare.put_gated(gated);
+        }
+        pub_acks
+    }
+
+    /// The connection ends: what waits for records will not be sent. Says whether anything
+    /// else may be, which it may not before CONNACK `[MQTT-3.14.0-1]`.
+    pub(crate) fn drop_gated(&mut self) -> bool {
+        let is_closed = self.is_closed();
+        self.gated = None;
+        !is_closed
+    }
+
+    /// Whether CONNACK waits.
+    fn is_closed(&self) -> bool {
+        let gates = self.gated.as_ref().map(|gated| &gated.gates);
+        gates.is_some_and(|gates| gates.iter().any(|gate| gate.is_closed))
     }
 
     /// Whether the shell has to be told that something waits: once until it has taken it and
@@ -95,7 +277,7 @@ impl Outbox {
         let mut pending = core::mem::take(&mut self.pending);
         let len = pending.len();
         self.taken += len;
-        self.counted = 0;
+        self.counted -= len;
         if len > 0 {
             if out.is_empty() {
                 core::mem::swap(out, &mut pending);
@@ -125,7 +307,16 @@ impl Outbox {
     }
 
     fn count(&mut self, unwritten: &mut u64) {
-        *unwritten += (self.pending.len() - self.counted) as u64;
-        self.counted = self.pending.len();
+        let len = self.len();
+        *unwritten = *unwritten + len as u64 - self.counted as u64;
+        self.counted = len;
     }
+}
+
+/// `pending`, with a buffer to write to.
+fn ready<'a>(pending: &'a mut BytesMut, spare: &mut SpareBuffers) -> &'a mut BytesMut {
+    if pending.capacity() == 0 {
+        *pending = spare.take();
+    }
+    pending
 }

@@ -4,9 +4,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use mqtt::{PacketId, QoS};
+use mqtt::{Instant, PacketId, QoS};
 
 use crate::message::{Delivery, Message};
+use crate::record::MessageId;
 use crate::shared::GroupId;
 
 /// The window and the queue of one session.
@@ -62,7 +63,7 @@ pub(crate) struct Inflight {
 }
 
 /// How far the exchange of packets about a message is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Stage {
     /// PUBLISH sent with `QoS` 1: PUBACK is awaited.
     Unacknowledged(Queued),
@@ -77,10 +78,10 @@ pub(crate) enum Stage {
 pub(crate) enum Acknowledged {
     /// The exchange is over; whether the quota grows `[MQTT-4.9.0-2]`.
     Done { is_charged: bool },
-    /// PUBREL is to be sent now.
-    Release,
+    /// PUBREL is to be sent now; whether the client said so for the first time.
+    Release { is_news: bool },
     /// PUBREL will be sent when its turn comes in what is sent again.
-    ReleaseLater,
+    ReleaseLater { is_news: bool },
     /// No message has this identifier, and nothing comes of it.
     Nothing,
     /// No message has this identifier, and the client waits for a PUBREL.
@@ -263,6 +264,7 @@ impl Outgoing {
         };
         let is_sent = at < self.sent;
         let inflight = &mut self.window[at];
+        let is_news = matches!(inflight.stage, Stage::Unreceived(_));
         match &inflight.stage {
             Stage::Unacknowledged(_) => return Acknowledged::WrongPacket,
             // [MQTT-4.4.0-2]
@@ -276,9 +278,9 @@ impl Outgoing {
             Stage::Released => {}
         }
         if is_sent {
-            Acknowledged::Release
+            Acknowledged::Release { is_news }
         } else {
-            Acknowledged::ReleaseLater
+            Acknowledged::ReleaseLater { is_news }
         }
     }
 
@@ -315,16 +317,16 @@ impl Outgoing {
 
     /// Offers what may go to another member of its group to `place`, in order, and forgets
     /// what that took: what has not been sent, and if `sent_too` also what was sent with
-    /// `QoS` 1 and not acknowledged. `QoS` 2 that was sent stays `[MQTT-4.8.2-4]`.
+    /// `QoS` 1 (and this packet identifier) and not acknowledged. `QoS` 2 that was sent stays `[MQTT-4.8.2-4]`.
     pub(crate) fn hand_over(
         &mut self,
         sent_too: bool,
-        mut place: impl FnMut(&Queued, GroupId) -> bool,
+        mut place: impl FnMut(&Queued, GroupId, Option<PacketId>) -> bool,
     ) {
         let (bytes, sent) = (&mut self.bytes, &mut self.sent);
-        let mut take = |queued: &Queued| {
+        let mut take = |queued: &Queued, packet_id| {
             let is_taken = match queued.origin {
-                Origin::Shared(group) => place(queued, group),
+                Origin::Shared(group) => place(queued, group, packet_id),
                 Origin::Live | Origin::Retained => false,
             };
             if is_taken {
@@ -336,7 +338,7 @@ impl Outgoing {
             let mut at = 0;
             self.window.retain(|inflight| {
                 let is_taken = match &inflight.stage {
-                    Stage::Unacknowledged(queued) => take(queued),
+                    Stage::Unacknowledged(queued) => take(queued, Some(inflight.packet_id)),
                     Stage::Unreceived(_) | Stage::Released => false,
                 };
                 *sent -= usize::from(is_taken && at < *sent);
@@ -345,7 +347,71 @@ impl Outgoing {
             });
         }
         self.queue
-            .retain(|queued| queued.delivery.qos == QoS::AtMostOnce || !take(queued));
+            .retain(|queued| queued.delivery.qos == QoS::AtMostOnce || !take(queued, None));
+    }
+
+    /// What is in the window, in order.
+    pub(crate) fn window(&self) -> impl Iterator<Item = &Inflight> {
+        self.window.iter()
+    }
+
+    /// What waits, in order.
+    pub(crate) fn queue(&self) -> impl Iterator<Item = &Queued> {
+        self.queue.iter()
+    }
+
+    /// Takes the first that is `message`, and of this origin if one is given, out of the
+    /// queue: as a rule the first of all.
+    pub(crate) fn take_message(
+        &mut self,
+        message: MessageId,
+        origin: Option<Origin>,
+    ) -> Option<Queued> {
+        let is = |queued: &Queued| {
+            queued.message.id() == Some(message)
+                && origin.is_none_or(|origin| origin == queued.origin)
+        };
+        let at = self.queue.iter().position(is)?;
+        self.take(at)
+    }
+
+    /// Puts at the end of the window what an earlier run of the broker had sent.
+    pub(crate) fn restore(&mut self, packet_id: PacketId, stage: Stage) {
+        self.bytes += stage.cost();
+        self.last_packet_id = packet_id.get();
+        self.window.push_back(Inflight {
+            packet_id,
+            stage,
+            // How many have been sent since is not known: as if all identifiers had been
+            // given, so that each is looked for before it is given again.
+            number: self.count.wrapping_sub(u16::MAX.into()),
+            is_charged: false,
+        });
+    }
+
+    /// The packet identifier that was given last is this one.
+    pub(crate) fn restore_last_packet_id(&mut self, last_packet_id: u16) {
+        self.last_packet_id = last_packet_id;
+    }
+
+    /// Takes what has this identifier out of the window.
+    pub(crate) fn restore_done(&mut self, packet_id: PacketId) -> bool {
+        let at = self.position(packet_id);
+        at.is_some_and(|at| matches!(self.finish(at), Acknowledged::Done { .. }))
+    }
+
+    /// Drops from the queue what has expired; says how many those were.
+    pub(crate) fn drop_expired(&mut self, now: Instant) -> usize {
+        let mut dropped = 0;
+        for _ in 0..self.queue.len() {
+            let Some(queued) = self.take(0) else { break };
+            if queued.message.is_expired(now) {
+                dropped += 1;
+            } else {
+                self.push(queued);
+            }
+        }
+        dropped
     }
 
     fn position(&self, packet_id: PacketId) -> Option<usize> {

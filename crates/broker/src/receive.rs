@@ -13,7 +13,7 @@ use crate::limits::Limit;
 use crate::message::Routed;
 use crate::outgoing::Acknowledged;
 use crate::output::CloseCause;
-use crate::record;
+use crate::record::{Cause, Record};
 use crate::session::SessionId;
 
 /// Why something is not accepted.
@@ -47,7 +47,7 @@ impl Broker {
         let (qos, packet_id) = (publish.qos, publish.packet_id);
         match (qos, packet_id) {
             (QoS::AtMostOnce, _) => {
-                match topic.and_then(|()| self.accept(now, session, publish)) {
+                match topic.and_then(|()| self.accept(now, session, publish, Cause::Client)) {
                     // There is no other way to say it.
                     Err(Refusal { reason_code, what })
                         if reason_code == ReasonCode::PayloadFormatInvalid =>
@@ -59,16 +59,19 @@ impl Broker {
             }
             (QoS::AtLeastOnce, Some(packet_id)) => {
                 self.check_receive_maximum(slot, session)?;
+                let before = self.ledger.last();
                 let accepted = topic
                     .and_then(|()| self.check_packet_id(slot, packet_id))
-                    .and_then(|()| self.accept(now, session, publish));
-                let (reason_code, properties) = self.answer(slot, accepted);
+                    .and_then(|()| self.accept(now, session, publish, Cause::Client));
+                let gate = self.ledger.since(before);
+                let (reason_code, properties) = self.answer(slot, accepted)?;
                 let ack = PubAck {
                     packet_id,
                     reason_code,
                     properties,
                 };
-                self.acknowledge(slot, Packet::PubAck(ack))
+                self.acknowledge(slot, &Packet::PubAck(ack), gate);
+                Ok(())
             }
             (QoS::ExactlyOnce, Some(packet_id)) => {
                 self.receive_exactly_once(now, slot, packet_id, publish, topic)
@@ -98,6 +101,8 @@ impl Broker {
         let Err(place) = session.incoming.binary_search(&packet_id) else {
             // [MQTT-4.3.3-10]
             self.metrics.duplicates_in += 1;
+            // That it is a repetition is known from a record, or soon will be.
+            let gate = session.number.and_then(|_| self.ledger.gate());
             // Sent on this connection too, it is part of its quota.
             if let Ok(at) = link.carried_over.binary_search(&packet_id) {
                 self.check_receive_maximum(slot, id)?;
@@ -105,37 +110,74 @@ impl Broker {
                     link.carried_over.remove(at);
                 }
             }
-            let again = PubRec::new(packet_id, ReasonCode::Success);
-            return self.acknowledge(slot, Packet::PubRec(again));
+            let again = Packet::PubRec(PubRec::new(packet_id, ReasonCode::Success));
+            self.acknowledge(slot, &again, gate);
+            return Ok(());
         };
+        let number = session.number;
         self.check_receive_maximum(slot, id)?;
-        let accepted = topic.and_then(|()| self.accept(now, id, publish));
+        let cause = number.map_or(Cause::Client, |number| Cause::Incoming(number, packet_id));
+        let before = self.ledger.last();
+        let accepted = topic.and_then(|()| self.accept(now, id, publish, cause));
+        let gate = self.ledger.since(before);
         // [MQTT-4.3.3-9]
         if accepted.is_ok()
             && let Some(session) = self.sessions.get_mut(id)
         {
             session.incoming.insert(place, packet_id);
         }
-        let (reason_code, properties) = self.answer(slot, accepted);
+        let (reason_code, properties) = self.answer(slot, accepted)?;
         let received = PubRec {
             packet_id,
             reason_code,
             properties,
         };
-        self.acknowledge(slot, Packet::PubRec(received))
+        self.acknowledge(slot, &Packet::PubRec(received), gate);
+        Ok(())
     }
 
     /// What to say about a message in its acknowledgement. Version 3.1.1 has no word for a
-    /// refusal.
+    /// refusal: a message that is not taken is as good as taken, but if that is for want of
+    /// room only, the connection ends, so that the client comes back with it.
     fn answer(
         &mut self,
         slot: Slot,
         accepted: Result<ReasonCode, Refusal>,
-    ) -> (ReasonCode, ReasonProperties) {
-        match accepted {
-            Ok(reason_code) => (reason_code, ReasonProperties::default()),
-            Err(Refusal { reason_code, what }) => (reason_code, self.because(slot, what)),
+    ) -> Result<(ReasonCode, ReasonProperties), CloseCause> {
+        let Refusal { reason_code, what } = match accepted {
+            Ok(reason_code) => return Ok((reason_code, ReasonProperties::default())),
+            Err(refusal) => refusal,
+        };
+        let link = self.connections.linked(slot);
+        let is_old = link.is_some_and(|(link, _, _)| link.version == ProtocolVersion::V3_1_1);
+        if is_old && reason_code == ReasonCode::QuotaExceeded {
+            return Err(CloseCause::Limit { reason_code, what });
         }
+        Ok((reason_code, self.because(slot, what)))
+    }
+
+    /// Whether there is room to store a message that would have to be.
+    fn check_message_store(
+        &mut self,
+        id: SessionId,
+        publish: &Publish,
+        cause: Cause,
+    ) -> Result<(), Refusal> {
+        let is_needed = self.ledger.is_full()
+            && publish.qos != QoS::AtMostOnce
+            && (publish.retain
+                || cause != Cause::Client
+                || self.concerns_lasting(Some(id), publish));
+        if !is_needed {
+            return Ok(());
+        }
+        self.metrics.refused_store_full += 1;
+        let client = self.sessions.get(id).map(|session| &session.client_id);
+        self.bites.note(Limit::Store, client);
+        Err(Refusal {
+            reason_code: ReasonCode::QuotaExceeded,
+            what: "the store of messages is full",
+        })
     }
 
     /// A reason string, for a client that wants any `[MQTT-3.1.2-29]`.
@@ -207,6 +249,7 @@ impl Broker {
         now: Instant,
         id: SessionId,
         publish: Publish,
+        cause: Cause,
     ) -> Result<ReasonCode, Refusal> {
         let Some(session) = self.sessions.get(id) else {
             return Err(Refusal {
@@ -223,12 +266,9 @@ impl Broker {
             })?;
         let indicator = publish.properties.payload_format_indicator;
         self.check_payload_format(indicator, &publish.payload)?;
-        if self.ledger.is_kept() && (publish.qos != QoS::AtMostOnce || publish.retain) {
-            self.ledger
-                .record(|out| record::put_accepted(out, &client_id, now, &publish));
-        }
+        self.check_message_store(id, &publish, cause)?;
         let routed = Routed::fresh(publish, client_id);
-        Ok(if self.route(now, routed, Some(id)) {
+        Ok(if self.route(now, routed, Some(id), cause) {
             ReasonCode::Success
         } else {
             ReasonCode::NoMatchingSubscribers
@@ -285,33 +325,34 @@ impl Broker {
         self.limits().has_few_levels(topic)
     }
 
-    pub(crate) fn pub_rel(&mut self, slot: Slot, packet_id: PacketId) -> Result<(), CloseCause> {
+    pub(crate) fn pub_rel(&mut self, slot: Slot, packet_id: PacketId) {
         let Some((link, _, _)) = self.connections.linked(slot) else {
-            return Ok(());
+            return;
         };
         let Some(session) = self.sessions.get_mut(link.session) else {
-            return Ok(());
+            return;
         };
-        let reason_code = match session.incoming.binary_search(&packet_id) {
-            Ok(place) => {
-                session.incoming.remove(place);
-                if let Ok(at) = link.carried_over.binary_search(&packet_id) {
-                    link.carried_over.remove(at);
-                }
-                if session.incoming.is_empty() {
-                    session.incoming = Vec::new();
-                }
-                let client_id = session.client_id.clone();
-                if self.ledger.is_kept() {
-                    self.ledger
-                        .record(|out| record::put_released(out, &client_id, packet_id));
-                }
-                ReasonCode::Success
+        let (reason_code, gate) = if let Ok(place) = session.incoming.binary_search(&packet_id) {
+            session.incoming.remove(place);
+            if let Ok(at) = link.carried_over.binary_search(&packet_id) {
+                link.carried_over.remove(at);
             }
-            Err(_) => ReasonCode::PacketIdentifierNotFound,
+            if session.incoming.is_empty() {
+                session.incoming = Vec::new();
+            }
+            let gate = session.number.map(|session| {
+                let released = Record::Released { session, packet_id };
+                self.ledger.record(&released)
+            });
+            (ReasonCode::Success, gate)
+        } else {
+            // That it is free is known from a record, or soon will be.
+            let gate = session.number.and_then(|_| self.ledger.gate());
+            (ReasonCode::PacketIdentifierNotFound, gate)
         };
         // [MQTT-4.3.3-11]
-        self.acknowledge(slot, Packet::PubComp(PubComp::new(packet_id, reason_code)))
+        let ack = Packet::PubComp(PubComp::new(packet_id, reason_code));
+        self.acknowledge(slot, &ack, gate);
     }
 
     pub(crate) fn pub_ack(
@@ -371,6 +412,24 @@ impl Broker {
         let outcome = step(outgoing);
         let after = (outgoing.messages(), outgoing.bytes());
         self.metrics.requeue(before, after);
+        let mut gate = None;
+        if let Some(session) = session.number {
+            match outcome {
+                Acknowledged::Done { .. } => {
+                    self.ledger.record(&Record::Done { session, packet_id });
+                }
+                Acknowledged::Release { is_news: true }
+                | Acknowledged::ReleaseLater { is_news: true } => {
+                    let received = Record::Received { session, packet_id };
+                    gate = Some(self.ledger.record(&received));
+                }
+                Acknowledged::Release { is_news: false } => gate = self.ledger.gate(),
+                Acknowledged::ReleaseLater { is_news: false }
+                | Acknowledged::Nothing
+                | Acknowledged::NotFound
+                | Acknowledged::WrongPacket => {}
+            }
+        }
         match outcome {
             Acknowledged::Done { is_charged } => {
                 link.quota += u16::from(is_charged);
@@ -380,40 +439,19 @@ impl Broker {
                 self.unblock(session);
             }
             // [MQTT-4.3.3-4]
-            Acknowledged::Release => {
+            Acknowledged::Release { .. } => {
                 let release = PubRel::new(packet_id, ReasonCode::Success);
-                self.send(slot, &Packet::PubRel(release));
+                self.acknowledge(slot, &Packet::PubRel(release), gate);
             }
             // The client is told, so that its exchange can end.
             Acknowledged::NotFound => {
                 let release = PubRel::new(packet_id, ReasonCode::PacketIdentifierNotFound);
-                self.send(slot, &Packet::PubRel(release));
+                self.acknowledge(slot, &Packet::PubRel(release), None);
             }
-            Acknowledged::ReleaseLater | Acknowledged::Nothing => {}
+            Acknowledged::ReleaseLater { .. } | Acknowledged::Nothing => {}
             Acknowledged::WrongPacket => {
                 return Err(violation(ReasonCode::ProtocolError, what));
             }
-        }
-        Ok(())
-    }
-
-    /// Sends an acknowledgement, or holds it until what it promises is durable.
-    fn acknowledge(&mut self, slot: Slot, packet: Packet) -> Result<(), CloseCause> {
-        if self.ledger.is_settled() {
-            self.send(slot, &packet);
-            return Ok(());
-        }
-        let limit = self.limits().receive_maximum;
-        if let Some((link, _, conn)) = self.connections.linked(slot) {
-            let most = u32::from(link.receive_maximum(limit)) * 4;
-            link.held(&packet);
-            if link.waiting > most {
-                return Err(violation(
-                    ReasonCode::ReceiveMaximumExceeded,
-                    "more to acknowledge than Receive Maximum allows [MQTT-3.3.4-7]",
-                ));
-            }
-            self.held.hold(self.ledger.last(), conn, packet);
         }
         Ok(())
     }
@@ -428,16 +466,5 @@ impl Link {
             ProtocolVersion::V5 => limit,
             ProtocolVersion::V3_1_1 => u16::MAX,
         }
-    }
-
-    fn held(&mut self, packet: &Packet) {
-        self.waiting = self.waiting.saturating_add(1);
-        self.unacknowledged += u16::from(matches!(packet, Packet::PubAck(_)));
-    }
-
-    /// `packet`, which was held, is sent.
-    pub(crate) fn acknowledged(&mut self, packet: &Packet) {
-        self.waiting = self.waiting.saturating_sub(1);
-        self.unacknowledged -= u16::from(matches!(packet, Packet::PubAck(_)));
     }
 }

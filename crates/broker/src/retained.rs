@@ -87,12 +87,36 @@ impl Retained {
         Outcome::Stored
     }
 
-    /// Forgets what was kept of `topic` `[MQTT-3.3.1-6]`.
-    pub(crate) fn remove(&mut self, topic: &str, timers: &mut Timers) {
-        if let Some(node) = self.tree.find(topic) {
-            let kept = self.tree.value_mut(node);
-            timers.set(Timer::Retained(node), &mut kept.expires_at, None);
-            self.take(node);
+    /// Forgets what was kept of `topic` `[MQTT-3.3.1-6]`; says whether there was anything.
+    pub(crate) fn remove(&mut self, topic: &str, timers: &mut Timers) -> bool {
+        let Some(node) = self.tree.find(topic) else {
+            return false;
+        };
+        let kept = self.tree.value_mut(node);
+        let is_there = kept.message.is_some();
+        timers.set(Timer::Retained(node), &mut kept.expires_at, None);
+        self.take(node);
+        is_there
+    }
+
+    /// Keeps `message` as an earlier run of the broker did, whatever the limits are now.
+    pub(crate) fn restore(&mut self, message: Arc<Message>, timers: &mut Timers) {
+        let limits = (self.max_messages, self.max_bytes);
+        (self.max_messages, self.max_bytes) = (usize::MAX, usize::MAX);
+        self.set(message, timers);
+        (self.max_messages, self.max_bytes) = limits;
+    }
+
+    /// The first message at the place of `from` or behind it, and its place.
+    pub(crate) fn next_from(&self, from: NodeId) -> Option<(NodeId, &Arc<Message>)> {
+        let mut from = from;
+        loop {
+            let node = self.tree.next_from(from)?;
+            if let Some(message) = &self.tree.value(node).message {
+                return Some((node, message));
+            }
+            // A search rests here.
+            from = node.following();
         }
     }
 
@@ -125,6 +149,23 @@ impl Retained {
     pub(crate) fn let_go(&mut self, node: NodeId) {
         self.tree.value_mut(node).holders -= 1;
         self.tree.prune(node);
+    }
+
+    /// All, in the order of their places.
+    #[cfg(test)]
+    pub(crate) fn all(&self) -> Vec<&Arc<Message>> {
+        let mut all = Vec::new();
+        let mut next = NodeId::ROOT;
+        while let Some((node, message)) = self.next_from(next) {
+            all.push(message);
+            next = node.following();
+        }
+        all
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.messages
     }
 
     /// Brings the gauges up to date.

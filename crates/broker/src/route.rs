@@ -1,11 +1,12 @@
 //! From one message to all who want it.
 
-use mqtt::{Instant, QoS};
+use mqtt::{Instant, Publish, QoS, TopicName};
 
 use crate::broker::Broker;
 use crate::limits::Limit;
 use crate::message::{Delivery, Identifiers, Routed};
 use crate::outgoing::Origin;
+use crate::record::{AcceptedHead, Cause, Retention};
 use crate::retained::Outcome;
 use crate::session::SessionId;
 use crate::subscriptions::Subscriber;
@@ -22,10 +23,19 @@ impl Broker {
         now: Instant,
         mut routed: Routed,
         publisher: Option<SessionId>,
+        cause: Cause,
     ) -> bool {
-        if routed.publish().retain {
-            self.retain(now, &mut routed);
+        let is_light = routed.publish().qos == QoS::AtMostOnce && !routed.publish().retain;
+        let is_recorded = self.ledger.is_kept() && !(is_light && cause == Cause::Client);
+        if is_recorded {
+            let id = self.ledger.begin_message();
+            routed.number(id);
         }
+        let retention = if routed.publish().retain {
+            self.retain(now, &mut routed)
+        } else {
+            Retention::Unchanged
+        };
         let mut found = core::mem::take(&mut self.found);
         found.clear();
         let mut groups = core::mem::take(&mut self.found_groups);
@@ -49,23 +59,76 @@ impl Broker {
         let is_anyone = !found.is_empty() || !groups.is_empty();
         self.found = found;
         self.found_groups = groups;
+        if is_recorded {
+            self.record_message(now, &mut routed, retention, cause);
+        }
         is_anyone
     }
 
+    fn record_message(
+        &mut self,
+        now: Instant,
+        routed: &mut Routed,
+        retention: Retention,
+        cause: Cause,
+    ) {
+        let head = AcceptedHead {
+            publisher: routed.publisher(),
+            received: now,
+            publish: routed.publish(),
+            retention,
+            cause,
+        };
+        let is_recorded = self.ledger.end_message(&head);
+        routed.settle(is_recorded);
+    }
+
+    /// Whether a `QoS` 1 or 2 message may go to a session that outlives its connection.
+    pub(crate) fn concerns_lasting(
+        &mut self,
+        publisher: Option<SessionId>,
+        publish: &Publish,
+    ) -> bool {
+        let topic = publish.topic.as_ref().map_or("", TopicName::as_str);
+        let (mut found, mut groups) = (Vec::new(), Vec::new());
+        self.subscriptions.matching(topic, &mut found, &mut groups);
+        let sessions = &self.sessions;
+        let lasts = |it: &Subscriber| {
+            let session = sessions.get(it.session);
+            it.qos != QoS::AtMostOnce && session.is_some_and(|it| it.number.is_some())
+        };
+        let is_own = |it: &Subscriber| it.no_local && publisher == Some(it.session);
+        let all = &self.subscriptions.groups;
+        found.iter().any(|it| lasts(it) && !is_own(it))
+            || groups.iter().any(|&group| all.members(group).any(lasts))
+    }
+
     /// `[MQTT-3.3.1-5]` `[MQTT-3.3.1-6]` `[MQTT-3.3.1-7]`
-    fn retain(&mut self, now: Instant, routed: &mut Routed) {
-        if routed.publish().payload.is_empty() {
-            self.retained.remove(routed.topic(), &mut self.timers);
+    fn retain(&mut self, now: Instant, routed: &mut Routed) -> Retention {
+        let retention = if routed.publish().payload.is_empty() {
+            if self.retained.remove(routed.topic(), &mut self.timers) {
+                Retention::Removed
+            } else {
+                Retention::Unchanged
+            }
         } else {
+            let is_promised = routed.publish().qos != QoS::AtMostOnce;
             match self.retained.set(routed.keep(now), &mut self.timers) {
-                Outcome::Stored => {}
+                Outcome::Stored if self.ledger.is_full() && !is_promised => {
+                    self.metrics.retained_not_stored += 1;
+                    self.bites.note(Limit::Store, Some(routed.publisher()));
+                    Retention::Unchanged
+                }
+                Outcome::Stored => Retention::Kept,
                 Outcome::NoRoom => {
                     self.metrics.refused_retained_limit += 1;
                     self.bites.note(Limit::Retained, Some(routed.publisher()));
+                    Retention::Removed
                 }
             }
-        }
+        };
         self.retained.count(&mut self.metrics);
+        retention
     }
 }
 

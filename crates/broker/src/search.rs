@@ -45,7 +45,7 @@ pub(crate) enum Found {
 
 impl Search {
     /// Which filter's messages it looks for.
-    pub(crate) fn filter(&self) -> &str {
+    pub(crate) fn filter(&self) -> &Utf8String {
         &self.filter
     }
 
@@ -271,7 +271,9 @@ mod tests {
                 expected.remove(topic);
                 match &change {
                     Change::Keep(topic) => keep(&mut retained, &mut timers, topic, "new"),
-                    Change::Remove(topic) => retained.remove(topic, &mut timers),
+                    Change::Remove(topic) => {
+                        retained.remove(topic, &mut timers);
+                    }
                 }
             }
             is_over = is_over || look(&mut retained, &mut search, 100_000);

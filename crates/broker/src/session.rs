@@ -6,12 +6,14 @@ use mqtt::{Instant, PacketId, Utf8String, Will};
 use slab::Slab;
 
 use core::hash::BuildHasher;
+use core::time::Duration;
 use std::collections::BTreeSet;
 
 use crate::connection::Slot;
 use crate::lookups::Lookups;
 use crate::metrics::Metrics;
 use crate::outgoing::Outgoing;
+use crate::record::SessionNumber;
 use crate::shared::{GroupId, Membership};
 use crate::tree::NodeId;
 use crate::will;
@@ -24,6 +26,8 @@ pub(crate) struct SessionId(u32);
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) client_id: Utf8String,
+    /// Its name in records, if it outlives its connection and records are kept.
+    pub(crate) number: Option<SessionNumber>,
     /// The client's connection, if it has one.
     pub(crate) slot: Option<Slot>,
     /// Seconds for which it outlives its connection; `u32::MAX`: for ever.
@@ -78,6 +82,14 @@ impl SessionId {
         self.0 as usize
     }
 
+    /// The place of the first.
+    pub(crate) const FIRST: Self = Self(0);
+
+    /// The next place.
+    pub(crate) const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
     #[cfg(test)]
     pub(crate) const fn from_number(number: u32) -> Self {
         Self(number)
@@ -112,6 +124,20 @@ impl Session {
             self.last_packet_id = outgoing.last_packet_id();
             self.outgoing = None;
         }
+    }
+
+    /// When the session ends that loses its connection now, if it ever does.
+    pub(crate) fn expires_after(&self, now: Instant) -> Option<Instant> {
+        (self.expiry_interval != u32::MAX)
+            .then(|| now + Duration::from_secs(self.expiry_interval.into()))
+    }
+
+    /// When the will is due of a session that loses its connection now, if that is before the
+    /// session ends.
+    pub(crate) fn will_due_at(&self, now: Instant) -> Option<Instant> {
+        let delay = self.will()?.properties.will_delay_interval.unwrap_or(0);
+        let is_before = delay == 0 || delay < self.expiry_interval;
+        is_before.then(|| now + Duration::from_secs(delay.into()))
     }
 
     pub(crate) fn will(&self) -> Option<&Will> {
@@ -153,6 +179,7 @@ impl Session {
     fn new(client_id: Utf8String) -> Self {
         Self {
             client_id,
+            number: None,
             slot: None,
             expiry_interval: 0,
             subscriptions: Vec::new(),
@@ -245,7 +272,14 @@ impl Sessions {
         })
     }
 
-    #[cfg(test)]
+    /// The first session at the place of `from` or behind it.
+    pub(crate) fn next_from(&self, from: SessionId) -> Option<SessionId> {
+        (from.key()..self.slab.capacity())
+            .find(|key| self.slab.contains(*key))
+            .map(SessionId::from_key)
+    }
+
+    /// All, in the order of their places.
     pub(crate) fn ids(&self) -> Vec<SessionId> {
         self.slab
             .iter()

@@ -19,7 +19,7 @@ use crate::tree::NodeId;
 
 /// A group, for as long as it has members. The number is never given again.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct GroupId(u64);
+pub(crate) struct GroupId(pub(crate) u64);
 
 /// Where a session is in a group.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -31,8 +31,10 @@ pub(crate) struct Membership {
 /// All groups.
 #[derive(Debug)]
 pub(crate) struct Groups {
-    groups: HashMap<GroupId, Group, FixedState>,
+    by_id: HashMap<GroupId, Group, FixedState>,
     last: GroupId,
+    /// The number of the next that is created, if it had one in an earlier run of the broker.
+    restored: Option<GroupId>,
 }
 
 #[derive(Debug)]
@@ -103,22 +105,32 @@ const COMPARED: usize = 4;
 impl Groups {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
-            groups: HashMap::with_hasher(FixedState::with_seed(seed)),
+            by_id: HashMap::with_hasher(FixedState::with_seed(seed)),
             last: GroupId(0),
+            restored: None,
+        }
+    }
+
+    /// The group that is created next has this number, as in an earlier run of the broker.
+    pub(crate) fn restore_number(&mut self, id: GroupId) {
+        if !self.by_id.contains_key(&id) {
+            self.restored = Some(id);
         }
     }
 
     /// A new group without members, for the filter at `node`.
     pub(crate) fn create(&mut self, node: NodeId, name: Arc<str>) -> GroupId {
-        self.last = GroupId(self.last.0 + 1);
         let group = Group {
             node,
             name,
             members: Slab::new(),
             next: [None; 3],
         };
-        self.groups.insert(self.last, group);
-        self.last
+        let id = self.restored.take();
+        let id = id.unwrap_or(GroupId(self.last.0.saturating_add(1)));
+        self.last = self.last.max(id);
+        self.by_id.insert(id, group);
+        id
     }
 
     pub(crate) fn join(
@@ -127,7 +139,7 @@ impl Groups {
         subscriber: Subscriber,
         standing: Standing,
     ) -> Option<Membership> {
-        let member = self.groups.get_mut(&id)?.join(subscriber, standing);
+        let member = self.by_id.get_mut(&id)?.join(subscriber, standing);
         Some(Membership { group: id, member })
     }
 
@@ -140,7 +152,7 @@ impl Groups {
 
     /// Takes the member out. If it was the last, the group is gone: says where it was.
     pub(crate) fn leave(&mut self, membership: Membership) -> Option<(NodeId, Arc<str>)> {
-        let group = self.groups.get_mut(&membership.group)?;
+        let group = self.by_id.get_mut(&membership.group)?;
         if group.members.contains(membership.member) {
             group.unlink(membership.member);
             group.members.remove(membership.member);
@@ -148,21 +160,32 @@ impl Groups {
         if !group.members.is_empty() {
             return None;
         }
-        let group = self.groups.remove(&membership.group)?;
+        let group = self.by_id.remove(&membership.group)?;
         Some((group.node, group.name))
     }
 
+    /// All members of a group.
+    pub(crate) fn members(&self, id: GroupId) -> impl Iterator<Item = &Subscriber> {
+        let group = self.by_id.get(&id).into_iter();
+        group.flat_map(|group| group.members.iter().map(|(_, it)| &it.subscriber))
+    }
+
+    /// What a group shares, and under which name.
+    pub(crate) fn shared(&self, id: GroupId) -> Option<(NodeId, &str)> {
+        let group = self.by_id.get(&id)?;
+        Some((group.node, &group.name))
+    }
+
     /// What a member is subscribed with.
-    #[cfg(test)]
     pub(crate) fn subscriber(&self, membership: Membership) -> Option<&Subscriber> {
-        let group = self.groups.get(&membership.group)?;
+        let group = self.by_id.get(&membership.group)?;
         Some(&group.members.get(membership.member)?.subscriber)
     }
 
     /// The session's standing in a group has changed; it comes last there.
     pub(crate) fn stand(&mut self, membership: Membership, session: SessionId, standing: Standing) {
         if self.member(membership, session).is_some()
-            && let Some(group) = self.groups.get_mut(&membership.group)
+            && let Some(group) = self.by_id.get_mut(&membership.group)
         {
             group.stand(membership.member, standing);
         }
@@ -177,7 +200,7 @@ impl Groups {
         blocked: &mut Vec<(SessionId, Membership)>,
         mut room: impl FnMut(&Subscriber) -> Room,
     ) -> Choice {
-        let Some(group) = self.groups.get_mut(&id) else {
+        let Some(group) = self.by_id.get_mut(&id) else {
             return Choice::Nobody;
         };
         let mut skipped = None;
@@ -222,7 +245,7 @@ impl Groups {
     }
 
     fn member(&mut self, membership: Membership, session: SessionId) -> Option<&mut Member> {
-        let group = self.groups.get_mut(&membership.group)?;
+        let group = self.by_id.get_mut(&membership.group)?;
         let member = group.members.get_mut(membership.member)?;
         (member.subscriber.session == session).then_some(member)
     }
@@ -409,10 +432,10 @@ mod tests {
     fn the_last_one_that_leaves_takes_the_group_along() {
         let (mut groups, id, memberships) = group(2);
         assert_eq!(groups.leave(memberships[0]), None);
-        assert!(groups.groups.contains_key(&id));
+        assert!(groups.by_id.contains_key(&id));
         let left = groups.leave(memberships[1]);
         assert_eq!(left, Some((NodeId::ROOT, "g".into())));
-        assert!(!groups.groups.contains_key(&id));
+        assert!(!groups.by_id.contains_key(&id));
         let nobody = groups.choose(id, Among::All, &mut Vec::new(), |_| Room::Now);
         assert_eq!(nobody, Choice::Nobody);
         assert_ne!(groups.create(NodeId::ROOT, "g".into()), id);

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use mqtt::{Instant, QoS};
+use mqtt::{Instant, PacketId, QoS};
 
 use crate::broker::Broker;
 use crate::connection::{Connections, Link};
@@ -16,6 +16,7 @@ use crate::limits::Limits;
 use crate::message::{Delivery, Routed};
 use crate::outbox::Outbox;
 use crate::outgoing::{Origin, Outgoing, Queued};
+use crate::record::SessionNumber;
 use crate::session::{SessionId, Sessions};
 use crate::shared::{Among, Choice, GroupId, Room, Standing};
 use crate::subscriptions::Subscriber;
@@ -61,21 +62,52 @@ impl Broker {
         mut place: impl FnMut(&mut Self, &Queued, GroupId) -> bool,
     ) {
         // Out of its place meanwhile: the message goes to other sessions only.
-        let session = self.sessions.get_mut(id);
-        let Some(mut outgoing) = session.and_then(|it| it.outgoing.take()) else {
+        let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        outgoing.hand_over(sent_too, |queued, group| place(self, queued, group));
+        let number = session.number;
+        let Some(mut outgoing) = session.outgoing.take() else {
+            return;
+        };
+        outgoing.hand_over(sent_too, |queued, group, packet_id| {
+            self.moving(number, packet_id, queued, |broker| {
+                place(broker, queued, group)
+            })
+        });
         if let Some(session) = self.sessions.get_mut(id) {
             session.outgoing = Some(outgoing);
         }
     }
 
     /// What is left by a session that is over, and has left its groups.
-    pub(crate) fn inherit(&mut self, now: Instant, outgoing: &mut Outgoing) {
-        outgoing.hand_over(true, |queued, group| {
-            self.pass_on(now, queued, group, Among::All)
+    pub(crate) fn inherit(
+        &mut self,
+        now: Instant,
+        number: Option<SessionNumber>,
+        outgoing: &mut Outgoing,
+    ) {
+        outgoing.hand_over(true, |queued, group, packet_id| {
+            self.moving(number, packet_id, queued, |broker| {
+                broker.pass_on(now, queued, group, Among::All)
+            })
         });
+    }
+
+    /// Sees to it that the records say of a message that `place` may give to another session
+    /// that the session `number` has it no longer.
+    fn moving(
+        &mut self,
+        number: Option<SessionNumber>,
+        packet_id: Option<PacketId>,
+        queued: &Queued,
+        place: impl FnOnce(&mut Self) -> bool,
+    ) -> bool {
+        if let Some(number) = number {
+            self.ledger.begin_move(number, packet_id);
+        }
+        let is_moved = place(self);
+        self.ledger.end_move(queued, is_moved);
+        is_moved
     }
 
     /// Gives what waited for one member of a group to another that has room for it. Says

@@ -11,8 +11,9 @@ use crate::connection::Slot;
 use crate::limits::Limit;
 use crate::output::CloseCause;
 use crate::receive::Refusal;
+use crate::record::{Record, Subscribed};
 use crate::session::SessionId;
-use crate::shared::Standing;
+use crate::shared::{GroupId, Standing};
 use crate::subscriptions::Subscriber;
 
 impl Broker {
@@ -26,6 +27,8 @@ impl Broker {
             return Ok(());
         };
         let id = link.session;
+        let number = self.sessions.get(id).and_then(|it| it.number);
+        let mut granted_ones = Vec::new();
         let mut reason_codes = Vec::with_capacity(subscribe.subscriptions.len());
         let mut asking = Vec::new();
         let mut reason = None;
@@ -41,6 +44,10 @@ impl Broker {
             let added = packet_id.and_then(|()| self.add(id, subscription, identifier));
             reason_codes.push(match added {
                 Ok(is_new) => {
+                    if number.is_some() {
+                        let identifier = subscribe.subscription_identifier;
+                        granted_ones.push(self.record_of(id, subscription, identifier));
+                    }
                     let asks = match subscription.retain_handling {
                         RetainHandling::Send => true,
                         RetainHandling::SendIfNew => is_new,
@@ -64,7 +71,13 @@ impl Broker {
             reason_codes,
             properties: properties.unwrap_or_default(),
         };
-        self.send(slot, &Packet::SubAck(suback));
+        let gate = number.filter(|_| !granted_ones.is_empty()).map(|session| {
+            self.ledger.record(&Record::Subscribed {
+                session,
+                subscriptions: granted_ones,
+            })
+        });
+        self.acknowledge(slot, &Packet::SubAck(suback), gate);
         // Equal filters are as good as several SUBSCRIBEs [MQTT-3.8.4-5], but not without end.
         let most = self.limits().subscriptions_per_client;
         for (number, (subscription, is_new)) in asking.into_iter().enumerate() {
@@ -89,6 +102,17 @@ impl Broker {
     ) -> Result<bool, Refusal> {
         let filter = &subscription.topic_filter;
         self.check_topic_filter(id, filter)?;
+        let session = self.sessions.get(id);
+        if self.ledger.is_full()
+            && let Some(session) = session.filter(|it| it.number.is_some())
+        {
+            self.metrics.refused_store_full += 1;
+            self.bites.note(Limit::Store, Some(&session.client_id));
+            return Err(Refusal {
+                reason_code: ReasonCode::QuotaExceeded,
+                what: "the store of subscriptions is full",
+            });
+        }
         let subscriber = Subscriber::new(id, subscription, identifier);
         let is_new = match filter.shared() {
             Some((name, proper)) => self.join(id, (name, proper), subscriber, cost(filter)),
@@ -103,12 +127,23 @@ impl Broker {
                 what: "as many subscriptions as there may be",
             });
         };
-        if is_new && let Some(session) = self.sessions.get_mut(id) {
-            session.subscription_bytes += cost(filter);
-            self.metrics.subscriptions += 1;
-            self.metrics.subscription_bytes += cost(filter) as u64;
+        if is_new {
+            self.count_subscription(id, cost(filter));
         }
         Ok(is_new)
+    }
+
+    /// What is recorded of a subscription that was just made.
+    fn record_of(
+        &self,
+        id: SessionId,
+        subscription: &Subscription,
+        identifier: Option<SubscriptionIdentifier>,
+    ) -> Subscribed {
+        let filter = &subscription.topic_filter;
+        let shared = filter.shared();
+        let group = shared.and_then(|(name, filter)| self.subscriptions.group(name, filter));
+        Subscriber::new(id, subscription, identifier).record(filter, group)
     }
 
     /// Makes or replaces a subscription that is not shared; says whether it is a new one.
@@ -156,6 +191,60 @@ impl Broker {
         Some(true)
     }
 
+    /// Makes a subscription as an earlier run of the broker did, whatever the limits are now.
+    pub(crate) fn restore_subscription(
+        &mut self,
+        id: SessionId,
+        filter: &TopicFilter,
+        group: Option<GroupId>,
+        subscriber: Subscriber,
+    ) {
+        let limits = self.options.limits.clone();
+        let all = &mut self.options.limits;
+        all.subscriptions_per_client = usize::MAX;
+        all.subscription_bytes_per_client = usize::MAX;
+        all.all_subscriptions_bytes = usize::MAX;
+        let cost = cost(filter);
+        let is_new = match (filter.shared(), group) {
+            (Some((name, proper)), group) => {
+                self.subscriptions.restore_group(group, name, proper);
+                self.join(id, (name, proper), subscriber, cost)
+            }
+            (None, _) => self.insert(id, filter, subscriber),
+        };
+        self.options.limits = limits;
+        if is_new == Some(true) {
+            self.count_subscription(id, cost);
+        }
+    }
+
+    /// Ends a subscription as an earlier run of the broker did.
+    pub(crate) fn restore_unsubscribed(&mut self, id: SessionId, filter: &TopicFilter) {
+        let is_removed = match filter.shared() {
+            Some((name, proper)) => self.leave(id, name, proper).is_some(),
+            None => self.remove_direct(id, filter).is_some(),
+        };
+        if is_removed {
+            self.uncount_subscription(id, cost(filter));
+        }
+    }
+
+    fn count_subscription(&mut self, id: SessionId, cost: usize) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.subscription_bytes += cost;
+            self.metrics.subscriptions += 1;
+            self.metrics.subscription_bytes += cost as u64;
+        }
+    }
+
+    fn uncount_subscription(&mut self, id: SessionId, cost: usize) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.subscription_bytes -= cost;
+            self.metrics.subscriptions -= 1;
+            self.metrics.subscription_bytes -= cost as u64;
+        }
+    }
+
     /// Whether the session may have another subscription, of so many bytes.
     fn has_room_for(&self, id: SessionId, cost: usize) -> bool {
         let limits = &self.options.limits;
@@ -190,35 +279,45 @@ impl Broker {
         let id = link.session;
         let packet_id = self.check_packet_id(slot, unsubscribe.packet_id);
         let properties = packet_id.err().map(|it| self.because(slot, it.what));
-        let filters = unsubscribe.topic_filters.iter();
-        let reason_codes = filters
-            .map(|filter| match packet_id {
+        let number = self.sessions.get(id).and_then(|it| it.number);
+        let mut removed = Vec::new();
+        let mut reason_codes = Vec::with_capacity(unsubscribe.topic_filters.len());
+        for filter in &unsubscribe.topic_filters {
+            let reason_code = match packet_id {
                 Ok(()) => self.remove(now, id, filter),
                 Err(refusal) => refusal.reason_code,
+            };
+            if number.is_some() && reason_code == ReasonCode::Success {
+                removed.push(filter.as_text().clone());
+            }
+            reason_codes.push(reason_code);
+        }
+        let gate = number.filter(|_| !removed.is_empty()).map(|session| {
+            self.ledger.record(&Record::Unsubscribed {
+                session,
+                filters: removed,
             })
-            .collect();
+        });
         // [MQTT-3.10.4-4] [MQTT-3.10.4-6]
         let unsuback = UnsubAck {
             packet_id: unsubscribe.packet_id,
             reason_codes,
             properties: properties.unwrap_or_default(),
         };
-        self.send(slot, &Packet::UnsubAck(unsuback));
+        self.acknowledge(slot, &Packet::UnsubAck(unsuback), gate);
     }
 
     fn remove(&mut self, now: Instant, id: SessionId, filter: &TopicFilter) -> ReasonCode {
         let is_removed = match filter.shared() {
-            Some((name, proper)) => self.leave(now, id, name, proper),
+            Some((name, proper)) => self.leave(id, name, proper).map(|group| {
+                self.hand_over_group(now, id, group);
+            }),
             None => self.remove_direct(id, filter),
         };
         if is_removed.is_none() {
             return ReasonCode::NoSubscriptionExisted;
         }
-        if let Some(session) = self.sessions.get_mut(id) {
-            session.subscription_bytes -= cost(filter);
-            self.metrics.subscriptions -= 1;
-            self.metrics.subscription_bytes -= cost(filter) as u64;
-        }
+        self.uncount_subscription(id, cost(filter));
         ReasonCode::Success
     }
 
@@ -232,15 +331,14 @@ impl Broker {
         Some(())
     }
 
-    fn leave(&mut self, now: Instant, id: SessionId, name: &str, filter: &str) -> Option<()> {
+    fn leave(&mut self, id: SessionId, name: &str, filter: &str) -> Option<GroupId> {
         let group = self.subscriptions.group(name, filter)?;
         let session = self.sessions.get_mut(id)?;
         let place = session.membership(group).ok()?;
         let membership = session.memberships.remove(place);
         session.blocked.retain(|it| it.group != group);
         self.subscriptions.leave(membership);
-        self.hand_over_group(now, id, group);
-        Some(())
+        Some(group)
     }
 }
 

@@ -11,8 +11,9 @@
 use std::sync::Arc;
 
 use mqtt::packet::SubscriptionIdentifier;
-use mqtt::{QoS, Subscription};
+use mqtt::{QoS, Subscription, Utf8String};
 
+use crate::record::Subscribed;
 use crate::session::SessionId;
 use crate::shared::{GroupId, Groups, Membership, Standing};
 use crate::tree::{LevelTree, NodeId, Value};
@@ -79,6 +80,19 @@ impl Subscriber {
             retain_as_published: subscription.retain_as_published,
         }
     }
+
+    /// For a record.
+    pub(crate) fn record(&self, filter: &str, group: Option<GroupId>) -> Subscribed {
+        Subscribed {
+            // It was one when it was subscribed to.
+            filter: Utf8String::try_from(filter).unwrap_or_default(),
+            group,
+            identifier: self.identifier,
+            qos: self.qos,
+            no_local: self.no_local,
+            retain_as_published: self.retain_as_published,
+        }
+    }
 }
 
 impl Subscriptions {
@@ -116,6 +130,31 @@ impl Subscriptions {
             .binary_search_by_key(&session, |other| other.session)
             .ok()?;
         Some(node)
+    }
+
+    /// The subscription of `session` to the filter at `node`, for a record.
+    pub(crate) fn direct(&self, node: NodeId, session: SessionId) -> Option<Subscribed> {
+        let direct = &self.tree.value(node).direct;
+        let at = direct.binary_search_by_key(&session, |other| other.session);
+        Some(direct[at.ok()?].record(&self.tree.path(node), None))
+    }
+
+    /// A shared subscription, for a record.
+    pub(crate) fn shared(&self, membership: Membership) -> Option<Subscribed> {
+        let (node, name) = self.groups.shared(membership.group)?;
+        let subscriber = self.groups.subscriber(membership)?;
+        let filter = format!("$share/{name}/{}", self.tree.path(node));
+        Some(subscriber.record(&filter, Some(membership.group)))
+    }
+
+    /// The group `id` shared `filter`, a filter proper, under `name` in an earlier run of the
+    /// broker: if it has to be made again, it gets the same number.
+    pub(crate) fn restore_group(&mut self, id: Option<GroupId>, name: &str, filter: &str) {
+        if let Some(id) = id
+            && self.group(name, filter).is_none()
+        {
+            self.groups.restore_number(id);
+        }
     }
 
     /// Ends the subscription of `session` to the filter at `node`, if there is one.

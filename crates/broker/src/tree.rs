@@ -47,6 +47,11 @@ impl NodeId {
     /// What has no level above it.
     pub(crate) const ROOT: Self = Self(NonZeroU32::MIN);
 
+    /// The next place.
+    pub(crate) fn following(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
     fn from_key(key: usize) -> Self {
         let number = u32::try_from(key).map_or(u32::MAX, |key| key.saturating_add(1));
         NonZeroU32::new(number).map_or(Self::ROOT, Self)
@@ -104,6 +109,16 @@ impl<V: Value> LevelTree<V> {
     /// The sibling that comes after `node`. New ones come before it.
     pub(crate) fn next(&self, node: NodeId) -> Option<NodeId> {
         self.nodes[node.key()].next
+    }
+
+    /// The path to `node`.
+    pub(crate) fn path(&self, node: NodeId) -> String {
+        let nodes = core::iter::successors(Some(node), |node| self.nodes[node.key()].parent);
+        let levels: Vec<&str> = nodes
+            .filter(|node| *node != NodeId::ROOT)
+            .map(|node| self.level(node))
+            .collect();
+        levels.iter().rev().copied().collect::<Vec<_>>().join("/")
     }
 
     /// All children of `node`.
@@ -213,6 +228,16 @@ impl<V: Value> LevelTree<V> {
 
     fn hash_of(&self, parent: NodeId, level: &str) -> u64 {
         hash_of(&self.hasher, parent, level)
+    }
+
+    /// The first node at the place of `from` or behind it that has a value.
+    pub(crate) fn next_from(&self, from: NodeId) -> Option<NodeId> {
+        (from.key()..self.nodes.capacity())
+            .find(|key| {
+                let node = self.nodes.get(*key);
+                node.is_some_and(|node| !node.value.is_vacant())
+            })
+            .map(NodeId::from_key)
     }
 
     #[cfg(test)]

@@ -1,7 +1,5 @@
 //! Wills: what is published for a client that vanished (section 3.1.2.5).
 
-use core::time::Duration;
-
 use bytes::Bytes;
 use mqtt::packet::{PublishProperties, WillProperties};
 use mqtt::{Instant, Publish, Utf8String, Will};
@@ -9,6 +7,7 @@ use mqtt::{Instant, Publish, Utf8String, Will};
 use crate::broker::Broker;
 use crate::limits::Limit;
 use crate::message::Routed;
+use crate::record::Cause;
 use crate::session::SessionId;
 use crate::timers::Timer;
 
@@ -20,6 +19,8 @@ pub(crate) struct DueWill {
     pub(crate) publisher: Utf8String,
     /// Its session, if that goes on.
     pub(crate) session: Option<SessionId>,
+    /// The same for records.
+    pub(crate) cause: Cause,
 }
 
 /// A copy that holds on to nothing but its own bytes.
@@ -65,6 +66,29 @@ pub(crate) fn cost(will: &Will) -> usize {
     })
 }
 
+/// The message that a will is.
+pub(crate) fn to_publish(will: &Will) -> Publish {
+    let properties = &will.properties;
+    Publish {
+        dup: false,
+        qos: will.qos,
+        retain: will.retain,
+        topic: Some(will.topic.clone()),
+        packet_id: None,
+        payload: will.payload.clone(),
+        properties: PublishProperties {
+            payload_format_indicator: properties.payload_format_indicator,
+            message_expiry_interval: properties.message_expiry_interval,
+            topic_alias: None,
+            response_topic: properties.response_topic.clone(),
+            correlation_data: properties.correlation_data.clone(),
+            user_properties: properties.user_properties.clone(),
+            subscription_identifiers: Vec::new(),
+            content_type: properties.content_type.clone(),
+        },
+    }
+}
+
 impl Broker {
     /// Whether there is room for a client's will; otherwise why not, and that is counted.
     /// What the client's earlier will takes is not taken off: whoever sends the same again
@@ -94,14 +118,13 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        let Some(will) = session.will() else { return };
-        let delay = will.properties.will_delay_interval.unwrap_or(0);
-        if delay == 0 {
-            self.will_due(id);
-        } else if delay < session.expiry_interval {
-            let at = now + Duration::from_secs(delay.into());
-            let timer = Timer::Will(id);
-            self.timers.set(timer, &mut session.will_at, Some(at));
+        match session.will_due_at(now) {
+            None => {}
+            Some(at) if at <= now => self.will_due(id),
+            Some(at) => {
+                let timer = Timer::Will(id);
+                self.timers.set(timer, &mut session.will_at, Some(at));
+            }
         }
     }
 
@@ -115,6 +138,7 @@ impl Broker {
                     will,
                     publisher: session.client_id.clone(),
                     session: Some(id),
+                    cause: session.number.map_or(Cause::OtherWill, Cause::Will),
                 });
             }
         }
@@ -122,27 +146,8 @@ impl Broker {
 
     pub(crate) fn publish_will(&mut self, now: Instant, due: DueWill) {
         self.metrics.wills_published += 1;
-        let will = *due.will;
-        let properties = will.properties;
-        let publish = Publish {
-            dup: false,
-            qos: will.qos,
-            retain: will.retain,
-            topic: Some(will.topic),
-            packet_id: None,
-            payload: will.payload,
-            properties: PublishProperties {
-                payload_format_indicator: properties.payload_format_indicator,
-                message_expiry_interval: properties.message_expiry_interval,
-                topic_alias: None,
-                response_topic: properties.response_topic,
-                correlation_data: properties.correlation_data,
-                user_properties: properties.user_properties,
-                subscription_identifiers: Vec::new(),
-                content_type: properties.content_type,
-            },
-        };
+        let publish = to_publish(&due.will);
         let routed = Routed::fresh(publish, due.publisher);
-        self.route(now, routed, due.session);
+        self.route(now, routed, due.session, due.cause);
     }
 }

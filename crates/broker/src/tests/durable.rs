@@ -1,61 +1,102 @@
-//! Acknowledgements that wait for records.
+//! What waits for records.
 
 use mqtt::{Packet, PubAck, PubComp, PubRec, PubRel, QoS, ReasonCode};
 
-use super::{V5, World, message, packet_id, retained, to};
-use crate::record::Record;
-use crate::{BrokerOptions, Input, Lsn, RecordError, RecordErrorKind, Recovery};
+use super::{V3, V5, World, lasting, message, packet_id, retained, subscribe, to};
+use crate::record::{Cause, Record, Retention};
+use crate::{Input, Lsn, Peer, StoreState};
 
-fn world() -> World {
-    World::with(|options| options.durable = true)
+/// Records become durable when the test says so.
+pub(super) fn world() -> World {
+    let mut world = World::with(|options| options.durable = true);
+    world.persists = false;
+    world
+}
+
+/// One with a client that is away, and subscribed to `t` with `QoS` 2.
+fn world_with_absent() -> World {
+    let mut world = World::with(|options| options.durable = true);
+    let (conn, _) = world.lasting(V5, "absent");
+    world.subscribe(conn, &[to("t", QoS::ExactlyOnce)]);
+    world.cut(conn);
+    world.persists = false;
+    world
+}
+
+fn pub_ack(id: u16) -> Packet {
+    Packet::PubAck(PubAck::new(packet_id(id), ReasonCode::Success))
+}
+
+fn pub_rec(id: u16) -> Packet {
+    Packet::PubRec(PubRec::new(packet_id(id), ReasonCode::Success))
+}
+
+fn pub_rel(id: u16) -> Packet {
+    Packet::PubRel(PubRel::new(packet_id(id), ReasonCode::Success))
+}
+
+fn pub_comp(id: u16) -> Packet {
+    Packet::PubComp(PubComp::new(packet_id(id), ReasonCode::Success))
 }
 
 #[test]
 fn mqtt_4_3_2_4_puback_waits_until_the_message_is_durable() {
-    let mut world = world();
+    let mut world = world_with_absent();
     let conn = world.client(V5, "a");
     world.subscribe(conn, &[to("t", QoS::AtMostOnce)]);
     world.publish(conn, "t", "x", QoS::AtLeastOnce);
+    // `QoS` 0 does not wait, nor does PINGRESP.
     assert_eq!(world.payloads(conn), ["x"]);
-    let (lsn, record) = world.records.pop().unwrap();
-    let Record::Accepted(accepted) = record else {
-        panic!("{record:?}");
-    };
-    assert_eq!((lsn, accepted.publisher.as_str()), (Lsn(1), "a"));
-    let mut expected = message("t", "x", QoS::AtLeastOnce, 1);
-    expected.packet_id = None;
-    assert_eq!(accepted.publish, expected);
-    // Nothing else waits.
     world.send(conn, &Packet::PingReq);
     assert_eq!(world.received(conn), [Packet::PingResp]);
-    world.input(Input::Persisted(lsn));
-    let ack = PubAck::new(packet_id(1), ReasonCode::Success);
-    assert_eq!(world.received(conn), [Packet::PubAck(ack)]);
+    let Some((_, Record::Accepted(accepted))) = world.records.last() else {
+        panic!("{:?}", world.records);
+    };
+    assert_eq!(accepted.message.publisher.as_str(), "a");
+    let mut expected = message("t", "x", QoS::AtLeastOnce, 1);
+    expected.packet_id = None;
+    assert_eq!(accepted.message.publish, expected);
+    assert_eq!(
+        (accepted.cause, accepted.retention),
+        (Cause::Client, Retention::Unchanged)
+    );
+    assert_eq!(accepted.recipients.len(), 1);
+    world.persist();
+    assert_eq!(world.received(conn), [pub_ack(1)]);
 }
 
+/// Nothing is recorded of what ends with its connections.
 #[test]
-fn mqtt_4_6_0_2_acknowledgements_keep_their_order() {
+fn what_concerns_nothing_that_lasts_waits_for_nothing() {
     let mut world = world();
     let conn = world.client(V5, "a");
-    world.subscribe(conn, &[to("t", QoS::AtMostOnce)]);
+    world.subscribe(conn, &[to("t", QoS::ExactlyOnce)]);
+    world.publish(conn, "t", "x", QoS::ExactlyOnce);
+    assert_eq!(world.received(conn).len(), 2);
+    world.send(conn, &pub_rec(1));
+    world.send(conn, &pub_comp(1));
+    world.send(conn, &pub_rel(1));
+    assert_eq!(world.received(conn), [pub_rel(1), pub_comp(1)]);
+    world.cut(conn);
+    assert_eq!(world.records, []);
+}
+
+/// [MQTT-4.6.0-2] [MQTT-4.6.0-3]
+#[test]
+fn mqtt_4_6_0_2_acknowledgements_keep_their_order() {
+    let mut world = world_with_absent();
+    let conn = world.client(V5, "a");
     let other = world.client(V5, "b");
     for id in 1..=3 {
-        world.send(
-            conn,
-            &Packet::Publish(message("t", "x", QoS::AtLeastOnce, id)),
-        );
-        world.send(
-            other,
-            &Packet::Publish(message("t", "x", QoS::ExactlyOnce, id)),
-        );
+        let publish = |qos| Packet::Publish(message("t", "x", qos, id));
+        world.send(conn, &publish(QoS::AtLeastOnce));
+        world.send(other, &publish(QoS::ExactlyOnce));
     }
-    world.received(conn);
     // Refused, so without a record; still behind the others.
-    world.send(
-        conn,
-        &Packet::Publish(message("$t", "x", QoS::AtLeastOnce, 4)),
-    );
-    world.input(Input::Persisted(Lsn(3)));
+    let refused = message("$t", "x", QoS::AtLeastOnce, 4);
+    world.send(conn, &Packet::Publish(refused));
+    assert!(world.received(conn).is_empty() && world.received(other).is_empty());
+    let first = world.journal().len() as u64 - 6;
     let ids = |packets: Vec<Packet>| -> Vec<u16> {
         packets
             .iter()
@@ -66,39 +107,160 @@ fn mqtt_4_6_0_2_acknowledgements_keep_their_order() {
             })
             .collect()
     };
+    world.input(Input::Persisted(Lsn(first + 3)));
     assert_eq!(ids(world.received(conn)), [1, 2]);
     assert_eq!(ids(world.received(other)), [1]);
-    world.input(Input::Persisted(Lsn(6)));
+    world.input(Input::Persisted(Lsn(first + 6)));
     assert_eq!(ids(world.received(conn)), [3, 4]);
     assert_eq!(ids(world.received(other)), [2, 3]);
 }
 
+/// [MQTT-4.3.3-8] [MQTT-4.3.3-11]
 #[test]
-fn mqtt_4_3_3_11_pubcomp_waits_until_the_release_is_durable() {
-    let mut world = world();
-    let conn = world.client(V5, "a");
-    world.subscribe(conn, &[to("t", QoS::AtMostOnce)]);
+fn mqtt_4_3_3_11_pubrec_and_pubcomp_wait_for_what_they_promise() {
+    let mut world = world_with_absent();
+    world.persists = true;
+    let (conn, _) = world.lasting(V5, "a");
+    world.persists = false;
     world.publish(conn, "t", "x", QoS::ExactlyOnce);
-    world.input(Input::Persisted(Lsn(1)));
-    world.received(conn);
-    let release = PubRel::new(packet_id(1), ReasonCode::Success);
-    world.send(conn, &Packet::PubRel(release));
+    // Known by its packet identifier, which is no more durable.
+    world.publish(conn, "t", "x", QoS::ExactlyOnce);
+    assert!(world.received(conn).is_empty());
+    world.persist();
+    assert_eq!(world.received(conn), [pub_rec(1), pub_rec(1)]);
+    world.send(conn, &pub_rel(1));
     assert!(world.received(conn).is_empty());
     assert!(matches!(
         world.records.last(),
-        Some((Lsn(2), Record::Released { .. }))
+        Some((_, Record::Released { .. }))
     ));
-    world.input(Input::Persisted(Lsn(2)));
-    let complete = PubComp::new(packet_id(1), ReasonCode::Success);
-    assert_eq!(world.received(conn), [Packet::PubComp(complete)]);
+    world.persist();
+    assert_eq!(world.received(conn), [pub_comp(1)]);
+}
+
+/// A crash would make the broker send it anew, and the client take it for another.
+#[test]
+fn mqtt_4_3_3_2_a_message_of_qos_2_waits_until_its_packet_identifier_is_durable() {
+    let mut world = world_with_absent();
+    world.persists = true;
+    let (conn, _) = world.lasting(V5, "absent");
+    world.persists = false;
+    let publisher = world.client(V5, "a");
+    world.publish(publisher, "t", "x", QoS::ExactlyOnce);
+    assert!(world.received(conn).is_empty());
+    world.persist();
+    assert_eq!(world.payloads(conn), ["x"]);
+    // [MQTT-4.3.3-4]
+    world.send(conn, &pub_rec(1));
+    assert!(world.received(conn).is_empty());
+    world.persist();
+    assert_eq!(world.received(conn), [pub_rel(1)]);
+    // Said again, and known to be durable.
+    world.send(conn, &pub_rec(1));
+    assert_eq!(world.received(conn), [pub_rel(1)]);
+}
+
+/// The same out of the queue.
+#[test]
+fn mqtt_4_3_3_2_what_waited_waits_once_more_for_its_packet_identifier() {
+    let mut world = world_with_absent();
+    let publisher = world.client(V5, "a");
+    world.publish(publisher, "t", "x", QoS::ExactlyOnce);
+    world.persist();
+    let conn = world.open(V5);
+    world.send(conn, &Packet::Connect(lasting(V5, "absent")));
+    // CONNACK waits, and all behind it.
+    assert!(world.received(conn).is_empty());
+    assert!(matches!(
+        world.records.last(),
+        Some((_, Record::Sent { .. }))
+    ));
+    world.persist();
+    let received = world.received(conn);
+    assert!(matches!(
+        &received[..],
+        [Packet::ConnAck(_), Packet::Publish(_)]
+    ));
+}
+
+#[test]
+fn mqtt_3_2_0_1_nothing_passes_connack() {
+    let mut world = world();
+    let conn = world.open(V5);
+    world.send(conn, &Packet::Connect(lasting(V5, "a")));
+    world.send(conn, &Packet::PingReq);
+    world.send(conn, &subscribe(&[to("t", QoS::AtMostOnce)], None));
+    world.send(
+        conn,
+        &Packet::Publish(message("t", "x", QoS::AtMostOnce, 0)),
+    );
+    assert!(world.received(conn).is_empty());
+    world.input(Input::Persisted(Lsn(1)));
+    // SUBACK waits for its own record, and what needs no order does not.
+    let kinds: Vec<_> = world.received(conn).iter().map(kind).collect();
+    assert_eq!(kinds, ["CONNACK", "PINGRESP"]);
+    world.persist();
+    let kinds: Vec<_> = world.received(conn).iter().map(kind).collect();
+    assert_eq!(kinds, ["SUBACK", "PUBLISH"]);
+}
+
+fn kind(packet: &Packet) -> &'static str {
+    match packet {
+        Packet::ConnAck(_) => "CONNACK",
+        Packet::PingResp => "PINGRESP",
+        Packet::SubAck(_) => "SUBACK",
+        Packet::UnsubAck(_) => "UNSUBACK",
+        Packet::Publish(_) => "PUBLISH",
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A client that is closed before its CONNACK left is told nothing [MQTT-3.14.0-1].
+#[test]
+fn mqtt_3_14_0_1_no_disconnect_before_connack() {
+    let mut world = world();
+    let conn = world.open(V5);
+    world.send(conn, &Packet::Connect(lasting(V5, "a")));
+    let other = world.open(V5);
+    world.send(other, &Packet::Connect(lasting(V5, "a")));
+    assert!(world.closed(conn).is_some());
+    assert!(world.received(conn).is_empty());
+    world.persist();
+    assert!(world.received(conn).is_empty());
+    assert_eq!(world.received(other).len(), 1);
+}
+
+#[test]
+fn suback_and_unsuback_wait_where_the_session_lasts() {
+    let mut world = world();
+    world.persists = true;
+    let (conn, _) = world.lasting(V5, "a");
+    world.persists = false;
+    world.send(conn, &subscribe(&[to("t", QoS::AtMostOnce)], None));
+    assert!(world.received(conn).is_empty());
+    world.persist();
+    assert_eq!(kind(&world.take(conn)), "SUBACK");
+    let unsubscribe = Packet::Unsubscribe(mqtt::Unsubscribe {
+        packet_id: packet_id(7),
+        topic_filters: vec![to("t", QoS::AtMostOnce).topic_filter],
+        user_properties: Vec::new(),
+    });
+    world.send(conn, &unsubscribe);
+    assert!(world.received(conn).is_empty());
+    world.persist();
+    assert_eq!(kind(&world.take(conn)), "UNSUBACK");
+    // Nothing was there: nothing is recorded, nothing waits.
+    world.send(conn, &unsubscribe);
+    assert_eq!(kind(&world.take(conn)), "UNSUBACK");
+    let passing = world.client(V5, "b");
+    world.subscribe(passing, &[to("t", QoS::AtMostOnce)]);
 }
 
 #[test]
 fn what_waits_counts_against_receive_maximum_and_is_bounded() {
-    let mut world = World::with(|options| {
-        options.durable = true;
-        options.limits.receive_maximum = 10;
-    });
+    let mut world = world_with_absent();
+    world.broker.options.limits.receive_maximum = 10;
+    world.broker.options.limits.out_buffer_bytes = 200;
     let conn = world.client(V5, "a");
     for id in 1..=10 {
         world.send(
@@ -116,72 +278,147 @@ fn what_waits_counts_against_receive_maximum_and_is_bounded() {
         Some(ReasonCode::ReceiveMaximumExceeded)
     );
 
+    // What is acknowledged makes room again.
     let conn = world.client(V5, "b");
-    for _ in 0..100 {
+    for id in 1..=30 {
         world.send(
             conn,
-            &Packet::Publish(message("t", "x", QoS::ExactlyOnce, 1)),
+            &Packet::Publish(message("t", "x", QoS::AtLeastOnce, id)),
         );
+        if id % 10 == 0 {
+            world.persist();
+        }
     }
-    assert_eq!(
-        world.farewell(conn),
-        Some(ReasonCode::ReceiveMaximumExceeded)
-    );
+    assert_eq!(world.received(conn).len(), 30);
+
+    // Repetitions count in bytes.
+    let conn = world.client(V5, "c");
+    for _ in 0..101 {
+        world.publish(conn, "t", "x", QoS::ExactlyOnce);
+    }
+    assert_eq!(world.farewell(conn), Some(ReasonCode::QuotaExceeded));
+    assert_eq!(world.broker.metrics().unwritten_bytes, 0);
 }
 
 #[test]
 fn what_waits_for_a_connection_that_is_gone_goes_nowhere() {
-    let mut world = world();
+    let mut world = world_with_absent();
+    world.persists = true;
     let (conn, _) = world.lasting(V5, "a");
+    world.persists = false;
     world.publish(conn, "t", "x", QoS::ExactlyOnce);
     world.cut(conn);
-    let (conn, _) = world.lasting(V5, "a");
-    world.input(Input::Persisted(Lsn(1)));
+    let conn = world.open(V5);
+    world.send(conn, &Packet::Connect(lasting(V5, "a")));
+    world.persist();
+    assert_eq!(kind(&world.take(conn)), "CONNACK");
     assert!(world.received(conn).is_empty());
     let mut again = message("t", "x", QoS::ExactlyOnce, 1);
     again.dup = true;
     world.send(conn, &Packet::Publish(again));
-    let received = PubRec::new(packet_id(1), ReasonCode::Success);
-    assert_eq!(world.received(conn), [Packet::PubRec(received)]);
+    assert_eq!(world.received(conn), [pub_rec(1)]);
 }
 
-/// Everything but the connections goes on where it was.
+/// Until somebody takes the records, they are announced once.
 #[test]
-fn retained_messages_come_back() {
+fn records_are_announced_once_until_they_are_taken() {
     let mut world = world();
-    let conn = world.client(V5, "a");
-    for (topic, payload) in [("t", "old"), ("t", "new"), ("u", "x"), ("u", "")] {
-        world.send(conn, &retained(topic, payload, QoS::AtMostOnce));
+    let conn = crate::Conn(1);
+    let now = world.now;
+    let mut connect = bytes::BytesMut::new();
+    mqtt::encode(&Packet::Connect(lasting(V5, "a")), V5, &mut connect).unwrap();
+    for input in [
+        Input::Opened(conn, Peer::MEMORY),
+        Input::Bytes(conn, connect.freeze()),
+    ] {
+        world.broker.handle_input(now, input);
     }
-    let mut recovery = Recovery::new(BrokerOptions::default());
-    for (lsn, body) in world.journal() {
-        recovery.replay(lsn, body).unwrap();
+    let mut announced = Vec::new();
+    for _ in 0..10 {
+        if let crate::Output::Persist(lsn) = world.broker.poll_output() {
+            announced.push(lsn);
+        }
     }
-    assert_eq!(recovery.last_lsn(), Lsn(4));
-    world.broker = recovery.finish(world.now).unwrap();
-    assert_eq!(world.broker.metrics().retained_messages, 1);
-    let conn = world.client(V5, "b");
-    world.subscribe(conn, &[to("#", QoS::AtMostOnce)]);
-    assert_eq!(world.payloads(conn), ["new"]);
-    world.send(conn, &retained("v", "x", QoS::AtMostOnce));
-    assert_eq!(world.records.last().unwrap().0, Lsn(5));
+    assert_eq!(announced, [Lsn(1)]);
+    assert!(world.broker.journal_backlog() > 0);
+    let mut taken = bytes::BytesMut::from("before");
+    world.broker.take_journal(&mut taken);
+    assert_eq!(world.broker.journal_backlog(), 0);
+    let frame = crate::journal::next_frame(&mut taken.split_off(6).freeze());
+    assert_eq!(frame.unwrap().unwrap().lsn, Lsn(1));
 }
 
 #[test]
-fn a_missing_record_is_told() {
-    let mut recovery = Recovery::new(BrokerOptions::default());
-    let record = || world_with_one_record().1;
-    recovery.replay(Lsn(7), record()).unwrap();
-    let error = recovery.replay(Lsn(9), record()).unwrap_err();
-    let kind = RecordErrorKind::Gap { expected: Lsn(8) };
-    assert_eq!(error, RecordError { lsn: Lsn(9), kind });
-    let error = recovery.replay(Lsn(8), vec![255].into()).unwrap_err();
-    assert_eq!(error.kind, RecordErrorKind::UnknownKind(255));
+fn a_full_store_refuses_what_it_would_have_to_keep_and_nothing_else() {
+    let mut world = world_with_absent();
+    world.persists = true;
+    let (lasting_one, _) = world.lasting(V5, "lasting");
+    let conn = world.client(V5, "a");
+    world.subscribe(conn, &[to("#", QoS::AtLeastOnce)]);
+    world.input(Input::Store(StoreState::Full));
+
+    let answer = |world: &mut World, name, qos, retain| {
+        let mut publish = message(name, "x", qos, 1);
+        publish.retain = retain;
+        world.send(conn, &Packet::Publish(publish));
+        let received = world.received(conn);
+        let codes = received.iter().filter_map(|packet| match packet {
+            Packet::PubAck(ack) => Some(ack.reason_code),
+            Packet::PubRec(ack) => Some(ack.reason_code),
+            _ => None,
+        });
+        codes.last()
+    };
+    // For somebody who is away, or to be kept.
+    for (name, qos, retain) in [
+        ("t", QoS::AtLeastOnce, false),
+        ("t", QoS::ExactlyOnce, false),
+        ("u", QoS::AtLeastOnce, true),
+    ] {
+        let code = answer(&mut world, name, qos, retain);
+        assert_eq!(code, Some(ReasonCode::QuotaExceeded), "{name}, {qos:?}");
+    }
+    // For those who are there.
+    let code = answer(&mut world, "u", QoS::AtLeastOnce, false);
+    assert_eq!(code, Some(ReasonCode::Success));
+    // `QoS` 0 goes on, retained too.
+    assert_eq!(answer(&mut world, "t", QoS::AtMostOnce, false), None);
+    assert_eq!(answer(&mut world, "u", QoS::AtMostOnce, true), None);
+    let metrics = world.broker.metrics();
+    assert_eq!(
+        (metrics.refused_store_full, metrics.retained_not_stored),
+        (3, 1)
+    );
+    assert_eq!(metrics.retained_messages, 1);
+
+    // Nobody gets anything new that lasts; what is there goes on.
+    let (_, connack) = world.connect(&lasting(V5, "new"));
+    assert_eq!(connack.reason_code, ReasonCode::QuotaExceeded);
+    let (_, connack) = world.connect(&lasting(V3, "new"));
+    assert_eq!(connack.reason_code, ReasonCode::ServerUnavailable);
+    world.send(lasting_one, &subscribe(&[to("t", QoS::AtMostOnce)], None));
+    let Packet::SubAck(suback) = world.take(lasting_one) else {
+        panic!("SUBACK expected");
+    };
+    assert_eq!(suback.reason_codes, [ReasonCode::QuotaExceeded]);
+    assert!(world.lasting(V5, "absent").1);
 }
 
-fn world_with_one_record() -> (Lsn, bytes::Bytes) {
-    let mut world = world();
-    let conn = world.client(V5, "a");
-    world.send(conn, &retained("t", "x", QoS::AtMostOnce));
-    world.journal().pop().unwrap()
+#[test]
+fn a_full_store_closes_who_has_no_word_for_it() {
+    let mut world = world_with_absent();
+    world.persists = true;
+    let conn = world.client(V3, "a");
+    world.input(Input::Store(StoreState::Full));
+    world.publish(conn, "t", "x", QoS::AtLeastOnce);
+    assert!(world.closed(conn).is_some());
+    assert!(world.received(conn).is_empty());
+
+    let conn = world.client(V3, "a");
+    world.input(Input::Store(StoreState::Ready));
+    world.publish(conn, "t", "x", QoS::AtLeastOnce);
+    assert_eq!(world.received(conn), [pub_ack(1)]);
+    world.send(conn, &retained("u", "x", QoS::AtLeastOnce));
+    assert_eq!(world.received(conn), [pub_ack(1)]);
+    assert_eq!(world.broker.metrics().refused_store_full, 1);
 }

@@ -6,9 +6,11 @@ mod bounds;
 mod connecting;
 mod costs;
 mod delivering;
+mod digest;
 mod durable;
 mod limits;
 mod refusing;
+mod restarting;
 mod resuming;
 mod retaining;
 mod robust;
@@ -27,7 +29,8 @@ use mqtt::{
 
 use crate::record::Record;
 use crate::{
-    Broker, BrokerOptions, CloseReason, Conn, Input, LimitReached, Lsn, Output, Peer, journal,
+    Broker, BrokerOptions, CloseReason, Conn, Input, LimitReached, Lsn, Output, Peer, Recovery,
+    journal,
 };
 
 pub(crate) const V5: ProtocolVersion = ProtocolVersion::V5;
@@ -41,6 +44,11 @@ pub(crate) struct World {
     next_conn: u64,
     pub(crate) records: Vec<(Lsn, Record)>,
     journal: Vec<(Lsn, Bytes)>,
+    /// Whether what is to be made durable is so at once. Otherwise the test says when.
+    pub(crate) persists: bool,
+    /// What the journal is no longer needed before.
+    pub(crate) checkpointed: Option<Lsn>,
+    options: BrokerOptions,
     /// Connections whose CONNECT waits for a decision.
     pub(crate) asked: Vec<Conn>,
     /// Connections that are not to be read.
@@ -70,21 +78,66 @@ impl World {
         change(&mut options);
         let now = Instant::from_millis(1_000);
         Self {
-            broker: Broker::new(now, options),
+            broker: Broker::new(now, options.clone()),
             now,
             ends: BTreeMap::new(),
             next_conn: 0,
             records: Vec::new(),
             journal: Vec::new(),
+            persists: true,
+            checkpointed: None,
+            options,
             asked: Vec::new(),
             paused: BTreeSet::new(),
             told: Vec::new(),
         }
     }
 
-    /// All records so far.
-    pub(crate) fn journal(&self) -> Vec<(Lsn, Bytes)> {
-        self.journal.clone()
+    /// All records so far that the shell has taken.
+    pub(crate) fn journal(&self) -> &[(Lsn, Bytes)] {
+        &self.journal
+    }
+
+    /// All that was taken is durable.
+    pub(crate) fn persist(&mut self) {
+        let last = self.journal.last().map_or(Lsn(0), |(lsn, _)| *lsn);
+        self.input(Input::Persisted(last));
+    }
+
+    /// The broker crashes, and starts anew with those records that have numbers up to `last`.
+    pub(crate) fn crash_at(&mut self, last: Lsn) {
+        self.journal.retain(|(lsn, _)| *lsn <= last);
+        let recovery = self.recovery();
+        assert_eq!(recovery.strays(), 0);
+        self.broker = recovery.finish(self.now).unwrap();
+        self.ends.clear();
+        self.run();
+    }
+
+    /// The same with all records.
+    pub(crate) fn crash(&mut self) {
+        self.crash_at(Lsn(u64::MAX));
+    }
+
+    /// The records that are there, replayed.
+    pub(crate) fn recovery(&self) -> Recovery {
+        let mut recovery = Recovery::new(self.options.clone());
+        for (lsn, body) in &self.journal {
+            recovery.replay(*lsn, body.clone()).unwrap();
+        }
+        recovery
+    }
+
+    /// Writes a whole copy of all that is durable, in pieces of `budget` bytes, and cuts off
+    /// what is before it.
+    pub(crate) fn checkpoint(&mut self, budget: usize) {
+        while self.broker.checkpoint(self.now, budget) {
+            self.run();
+        }
+        self.run();
+        self.persist();
+        let from = self.checkpointed.take().unwrap();
+        self.journal.retain(|(lsn, _)| *lsn >= from);
     }
 
     /// Opens a connection that has said nothing yet.
@@ -248,7 +301,8 @@ impl World {
                     }
                 }
                 Output::Authenticate(conn, _) => self.asked.push(conn),
-                Output::Connected(..) | Output::Checkpointed(_) => {}
+                Output::Connected(..) => {}
+                Output::Checkpointed(from) => self.checkpointed = Some(from),
                 Output::Pause(conn) => {
                     self.paused.insert(conn);
                 }
@@ -260,6 +314,10 @@ impl World {
                     let mut taken = BytesMut::new();
                     self.broker.take_journal(&mut taken);
                     let mut taken = taken.freeze();
+                    if self.persists {
+                        let lsn = Input::Persisted(Lsn(u64::MAX));
+                        self.broker.handle_input(self.now, lsn);
+                    }
                     while let Some(frame) = journal::next_frame(&mut taken).unwrap() {
                         let record = Record::decode(frame.body.clone()).unwrap();
                         self.journal.push((frame.lsn, frame.body));

@@ -6,8 +6,11 @@ use bytes::{Bytes, BytesMut};
 use mqtt::{Connect, Instant, Packet, QoS, RetainHandling, Subscription};
 use proptest::prelude::*;
 
+use super::digest::Digest;
 use super::{V3, V5, lasting, message, packet_id, retained, subscribe, to};
-use crate::{Broker, BrokerOptions, Conn, Decision, Input, Lsn, Output, Peer};
+use crate::{
+    Broker, BrokerOptions, Conn, Decision, Input, Lsn, Output, Peer, Recovery, StoreState, journal,
+};
 
 /// Something that a client or the network does.
 #[derive(Clone, Debug)]
@@ -23,6 +26,9 @@ enum Op {
     Authenticated(u8, bool),
     Persisted(u8),
     Sleep(u16),
+    /// Write a piece of a copy of all that lasts.
+    Checkpoint(u8),
+    Store(bool),
 }
 
 const CONNECTIONS: u8 = 6;
@@ -119,6 +125,8 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (conn(), prop::bool::weighted(0.9)).prop_map(|(conn, ok)| Op::Authenticated(conn, ok)),
         1 => any::<u8>().prop_map(Op::Persisted),
         1 => (0_u16..5_000).prop_map(Op::Sleep),
+        1 => any::<u8>().prop_map(Op::Checkpoint),
+        1 => prop::bool::weighted(0.2).prop_map(Op::Store),
     ]
 }
 
@@ -152,6 +160,12 @@ struct Shell {
     next: u64,
     last_record: u64,
     outputs: Vec<Output>,
+    /// What a new broker would know.
+    recovery: Recovery,
+    journal: Vec<(Lsn, Bytes)>,
+    /// Where the last whole copy began.
+    copied_from: Option<Lsn>,
+    copying_from: Option<Lsn>,
 }
 
 impl Shell {
@@ -208,6 +222,22 @@ impl Shell {
                 let lsn = Lsn(self.last_record.saturating_sub(u64::from(number % 3)));
                 self.broker.handle_input(self.now, Input::Persisted(lsn));
             }
+            Op::Checkpoint(budget) => {
+                let next = Lsn(self.last_record + 1);
+                let from = *self.copying_from.get_or_insert(next);
+                if !self.broker.checkpoint(self.now, budget.into()) {
+                    self.copied_from = Some(from);
+                    self.copying_from = None;
+                }
+            }
+            Op::Store(is_full) => {
+                let state = if is_full {
+                    StoreState::Full
+                } else {
+                    StoreState::Ready
+                };
+                self.broker.handle_input(self.now, Input::Store(state));
+            }
             Op::Sleep(millis) => {
                 self.now = self.now + Duration::from_millis(millis.into());
                 self.broker.handle_input(self.now, Input::Timeout);
@@ -234,7 +264,13 @@ impl Shell {
                     }
                 }
                 Output::Persist(lsn) => {
-                    self.broker.take_journal(&mut BytesMut::new());
+                    let mut taken = BytesMut::new();
+                    self.broker.take_journal(&mut taken);
+                    let mut taken = taken.freeze();
+                    while let Some(frame) = journal::next_frame(&mut taken).unwrap() {
+                        self.recovery.replay(frame.lsn, frame.body.clone()).unwrap();
+                        self.journal.push((frame.lsn, frame.body));
+                    }
                     self.last_record = lsn.0;
                 }
                 Output::Idle(_) => {
@@ -286,10 +322,39 @@ impl Shell {
                 bytes += outgoing.bytes() as u64;
             }
         }
+        self.check_records(&metrics);
         assert_eq!(metrics.queued_messages, messages);
         assert_eq!(metrics.queued_bytes, bytes);
         assert_eq!(metrics.subscriptions, subscriptions);
         assert_eq!(metrics.subscription_bytes, filters);
+    }
+}
+
+impl Shell {
+    /// What the records say is what is.
+    fn check_records(&self, metrics: &crate::Metrics) {
+        assert_eq!(self.recovery.strays(), 0, "{:?}", self.journal);
+        // What could not be stored is not there.
+        if metrics.retained_not_stored == 0 {
+            let found = Digest::of_recovery(self.now, &self.recovery);
+            assert_eq!(found, Digest::of(self.now, &self.broker));
+        }
+    }
+
+    /// What is behind the beginning of a whole copy says the same as everything.
+    fn check_suffix(&self) {
+        let Some(from) = self.copied_from else { return };
+        let mut recovery = Recovery::new(self.broker.options.clone());
+        for (lsn, body) in &self.journal {
+            if *lsn >= from {
+                recovery.replay(*lsn, body.clone()).unwrap();
+            }
+        }
+        assert_eq!(recovery.strays(), 0, "{:?}", self.journal);
+        assert_eq!(
+            Digest::of_recovery(self.now, &recovery),
+            Digest::of_recovery(self.now, &self.recovery)
+        );
     }
 }
 
@@ -312,15 +377,31 @@ fn run(ops: &[Op], authenticate: bool, durable: bool) -> Vec<Output> {
         next: 0,
         last_record: 0,
         outputs: Vec::new(),
+        recovery: Recovery::new(options(authenticate, durable)),
+        journal: Vec::new(),
+        copied_from: None,
+        copying_from: None,
     };
     for op in ops {
         shell.apply(op.clone());
         shell.poll();
         shell.check();
     }
+    if shell.broker.metrics().retained_not_stored == 0 {
+        shell.check_suffix();
+    }
     shell.broker.handle_input(shell.now, Input::Shutdown);
     shell.poll();
     assert_eq!(shell.broker.metrics().connections, 0);
+    // And again from what was recorded.
+    let recovery = std::mem::replace(&mut shell.recovery, Recovery::new(options(false, true)));
+    shell.broker = recovery.finish(shell.now).unwrap();
+    shell.recovery = Recovery::new(options(authenticate, durable));
+    for (lsn, body) in std::mem::take(&mut shell.journal) {
+        shell.recovery.replay(lsn, body).unwrap();
+    }
+    shell.poll();
+    shell.check();
     shell.outputs
 }
 

@@ -6,9 +6,10 @@ use mqtt::{Instant, PacketId, Publish, QoS};
 /// A message that a client has to be sent.
 #[derive(Clone, Debug)]
 pub struct Expected {
-    /// Messages are sent in this order; those of one number (the retained ones that a
-    /// subscription asks for) in any.
-    pub order: u64,
+    /// Messages are sent in this order. Retained ones have none: they come as there is room.
+    pub order: Option<u64>,
+    /// The filter of the subscription that asked for what is retained.
+    pub asked_by: Option<String>,
     /// Where to.
     pub topic: String,
     /// What.
@@ -45,7 +46,7 @@ pub struct Expectations {
 impl Expected {
     /// `publish` as the client is to get it.
     pub fn new(
-        order: u64,
+        order: Option<u64>,
         publish: &Publish,
         (qos, retain): (QoS, bool),
         mut identifiers: Vec<u32>,
@@ -54,6 +55,7 @@ impl Expected {
         identifiers.sort_unstable();
         Self {
             order,
+            asked_by: None,
             topic: publish
                 .topic
                 .as_ref()
@@ -65,6 +67,16 @@ impl Expected {
             identifiers,
             expires,
             state: State::Awaited,
+        }
+    }
+
+    /// The same as retained, for a subscription to `filter` that asks for that.
+    #[must_use]
+    pub fn asked_by(self, filter: &str) -> Self {
+        Self {
+            order: None,
+            asked_by: Some(filter.to_owned()),
+            ..self
         }
     }
 
@@ -87,6 +99,34 @@ impl Expectations {
     /// One more.
     pub fn push(&mut self, expected: Expected) {
         self.list.push(expected);
+    }
+
+    /// One more that may be heard, or not.
+    pub fn push_optional(&mut self, expected: Expected) {
+        self.list.push(Expected {
+            state: State::Optional,
+            ..expected
+        });
+    }
+
+    /// What was retained on `topic` is so no longer: who has not been sent it yet gets what has
+    /// taken its place instead.
+    pub fn replace_retained(&mut self, topic: &str) {
+        self.relax(|it| it.asked_by.is_some() && it.topic == topic);
+    }
+
+    /// The subscription to `filter` is over, or asks anew: what was not sent yet need not be,
+    /// or not twice.
+    pub fn stop_asking(&mut self, filter: &str) {
+        self.relax(|it| it.asked_by.as_deref() == Some(filter));
+    }
+
+    fn relax(&mut self, which: impl Fn(&Expected) -> bool) {
+        for expected in &mut self.list {
+            if expected.state == State::Awaited && which(expected) {
+                expected.state = State::Optional;
+            }
+        }
     }
 
     /// The client's session has ended: what was not heard need not be.
@@ -134,11 +174,14 @@ impl Expectations {
             return Err(format!("heard what was not expected: {publish:?}"));
         };
         let is_sure = publish.qos > QoS::AtMostOnce && !is_overdue(expected);
-        if is_sure && expected.state == State::Awaited {
-            if expected.order < self.last {
+        if is_sure
+            && expected.state == State::Awaited
+            && let Some(order) = expected.order
+        {
+            if order < self.last {
                 return Err(format!("out of order: {expected:?} after {}", self.last));
             }
-            self.last = expected.order;
+            self.last = order;
         }
         expected.state = State::Heard(publish.packet_id);
         Ok(())

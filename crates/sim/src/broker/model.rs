@@ -237,9 +237,12 @@ impl Model {
             }
             Packet::Subscribe(subscribe) => self.subscribe(now, &client_id, &subscribe),
             Packet::Unsubscribe(unsubscribe) => {
-                let session = self.sessions.entry(client_id).or_default();
+                let session = self.sessions.entry(client_id.clone()).or_default();
                 for filter in &unsubscribe.topic_filters {
                     session.subscriptions.remove(filter.as_str());
+                }
+                for filter in &unsubscribe.topic_filters {
+                    self.expectations(&client_id).stop_asking(filter.as_str());
                 }
             }
             Packet::Disconnect(disconnect) => {
@@ -370,6 +373,9 @@ impl Model {
         let expires = expires.map(|seconds| now + Duration::from_secs(seconds.into()));
         if publish.retain {
             self.retained.remove(topic);
+            for expectations in self.expectations.values_mut() {
+                expectations.replace_retained(topic);
+            }
             if !publish.payload.is_empty() {
                 let kept = Kept {
                     publish: publish.clone(),
@@ -395,7 +401,7 @@ impl Model {
             let as_published = matching.iter().any(|(it, _)| it.retain_as_published);
             let identifiers = matching.iter().filter_map(|(_, id)| *id).collect();
             let form = (qos, publish.retain && as_published);
-            let expected = Expected::new(self.order, publish, form, identifiers, expires);
+            let expected = Expected::new(Some(self.order), publish, form, identifiers, expires);
             let all = self.expectations.entry(client_id.clone()).or_default();
             all.push(expected);
         }
@@ -418,7 +424,8 @@ impl Model {
             }
         }
         for subscription in asking {
-            self.order += 1;
+            let filter = subscription.topic_filter.as_str();
+            self.expectations(client_id).stop_asking(filter);
             for (topic, kept) in &self.retained {
                 let is_own = subscription.no_local && kept.publisher == client_id;
                 let is_over = kept.expires.is_some_and(|at| at <= now);
@@ -428,8 +435,8 @@ impl Model {
                 }
                 let form = (subscription.qos.min(kept.publish.qos), true);
                 let identifiers = identifier.into_iter().collect();
-                let expected =
-                    Expected::new(self.order, &kept.publish, form, identifiers, kept.expires);
+                let expected = Expected::new(None, &kept.publish, form, identifiers, kept.expires)
+                    .asked_by(filter.as_str());
                 let all = self.expectations.entry(client_id.to_owned()).or_default();
                 all.push(expected);
             }

@@ -353,8 +353,11 @@ impl World {
                     self.chores
                         .schedule(self.now + Duration::from_millis(2), Chore::Persisted(lsn));
                 }
-                Output::Connected(..) | Output::Checkpointed(_) => {}
-                Output::Limited(_) | Output::Pause(_) | Output::Resume(_) => {}
+                Output::Connected(..)
+                | Output::Checkpointed(_)
+                | Output::Limited(_)
+                | Output::Pause(_)
+                | Output::Resume(_) => {}
                 Output::ToShard(_, message) => match message {},
                 Output::Idle(_) => break,
             }

@@ -1,0 +1,206 @@
+//! How the journal gets shorter: a copy of all that matters, written into it piece by piece
+//! while the broker works on. When the copy is whole and durable, everything before it can go.
+//!
+//! The copy is no picture of one moment. Each session and each retained message is written
+//! whole in one record, as it is then; what changed before is in the copy, and what changes
+//! later is in the records behind it. So whoever replays from the beginning of the copy meets
+//! records about sessions that it does not know yet, passes over them, and knows all in the
+//! end.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use mqtt::Instant;
+
+use crate::broker::Broker;
+use crate::ledger::Ledger;
+use crate::lookups::Lookups;
+use crate::outgoing::{Inflight, Outgoing, Queued, Stage};
+use crate::output::Lsn;
+use crate::record::{
+    Absence, InQueue, InWindow, MessageId, Record, SessionState, Terms, put_retained,
+};
+use crate::session::SessionId;
+use crate::tree::NodeId;
+
+/// How far a copy is.
+#[derive(Debug, Default)]
+pub(crate) struct Pass {
+    stage: Copying,
+    /// Where the last whole copy began.
+    last_from: Lsn,
+    /// Copies that are whole and not durable: where they end and began. Several where the
+    /// shell begins one before the last is durable.
+    ended: Vec<(Lsn, Lsn)>,
+}
+
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+enum Copying {
+    #[default]
+    Nothing,
+    Sessions {
+        from: Lsn,
+        next: SessionId,
+    },
+    Retained {
+        from: Lsn,
+        next: NodeId,
+    },
+}
+
+impl Pass {
+    /// What is in no record from here on may be cut off.
+    pub(crate) fn oldest(&self) -> Lsn {
+        match self.stage {
+            Copying::Nothing => self.last_from,
+            Copying::Sessions { from, .. } | Copying::Retained { from, .. } => from,
+        }
+    }
+
+    /// Where the last copy began that has become durable with `durable`, if one has.
+    pub(crate) fn checkpointed(&mut self, durable: Lsn) -> Option<Lsn> {
+        let mut last = None;
+        self.ended.retain(|(end, from)| {
+            let is_durable = *end <= durable;
+            if is_durable {
+                last = Some(*from);
+            }
+            !is_durable
+        });
+        last
+    }
+}
+
+impl Broker {
+    /// Writes the next piece of a copy of all that is durable into the journal: about `budget`
+    /// bytes, and at least one session or retained message. The first call begins a copy. Says
+    /// whether there is more to write; if not, [`Output::Checkpointed`](crate::Output::Checkpointed)
+    /// follows when the copy is durable, and the next call begins another one.
+    ///
+    /// Does nothing where no records are kept.
+    pub fn checkpoint(&mut self, now: Instant, budget: usize) -> bool {
+        if !self.ledger.is_kept() || self.is_shut_down() {
+            return false;
+        }
+        let enough = self.ledger.backlog().saturating_add(budget);
+        loop {
+            let stage = self.ledger.pass.stage;
+            self.ledger.pass.stage = match stage {
+                Copying::Nothing => Copying::Sessions {
+                    from: self.ledger.record(&Record::CheckpointBegan),
+                    next: SessionId::FIRST,
+                },
+                Copying::Sessions { from, next } => match self.sessions.next_from(next) {
+                    Some(id) => {
+                        self.copy_session(now, id);
+                        let next = id.next();
+                        Copying::Sessions { from, next }
+                    }
+                    None => Copying::Retained {
+                        from,
+                        next: NodeId::ROOT,
+                    },
+                },
+                Copying::Retained { from, next } => {
+                    if let Some(node) = self.copy_retained(next) {
+                        let next = node.following();
+                        Copying::Retained { from, next }
+                    } else {
+                        let end = self.ledger.record(&Record::CheckpointEnded { from });
+                        self.ledger.pass.ended.push((end, from));
+                        self.ledger.pass.last_from = from;
+                        self.ledger.pass.stage = Copying::Nothing;
+                        return false;
+                    }
+                }
+            };
+            if self.ledger.backlog() >= enough {
+                return true;
+            }
+        }
+    }
+
+    fn copy_session(&mut self, now: Instant, id: SessionId) {
+        let Some(session) = self.sessions.get(id) else {
+            return;
+        };
+        let Some(number) = session.number else { return };
+        let (ledger, subscriptions) = (&mut self.ledger, &self.subscriptions);
+        let direct = session.subscriptions.iter();
+        let direct = direct.filter_map(|node| subscriptions.direct(*node, id));
+        let shared = session.memberships.iter();
+        let shared = shared.filter_map(|it| subscriptions.shared(*it));
+        let outgoing = session.outgoing.as_deref();
+        let last_packet_id = outgoing.map(Outgoing::last_packet_id);
+        let window = outgoing.into_iter().flat_map(Outgoing::window);
+        let window = window.map(|it| in_window(ledger, it)).collect();
+        let queue = outgoing.into_iter().flat_map(Outgoing::queue);
+        let queue = queue
+            .filter(|it| it.delivery.qos != mqtt::QoS::AtMostOnce && !it.message.is_expired(now));
+        let queue = queue.map(|it| in_queue(ledger, it)).collect();
+        let lookups = session.lookups.as_deref().into_iter();
+        let state = SessionState {
+            session: number,
+            client_id: session.client_id.clone(),
+            terms: Terms {
+                expiry_interval: session.expiry_interval,
+                will: session.will().cloned().map(Box::new),
+            },
+            absence: session.slot.is_none().then_some(Absence {
+                expires_at: session.expires_at,
+                will_at: session.will_at,
+            }),
+            last_packet_id: last_packet_id.unwrap_or(session.last_packet_id),
+            incoming: session.incoming.clone(),
+            subscriptions: direct.chain(shared).collect(),
+            window,
+            queue,
+            lookups: lookups.flat_map(Lookups::recorded).collect(),
+        };
+        self.ledger.record(&Record::Session(Box::new(state)));
+    }
+
+    /// Copies the first message at the place of `from` or behind it; says where that is.
+    fn copy_retained(&mut self, from: NodeId) -> Option<NodeId> {
+        let (node, message) = self.retained.next_from(from)?;
+        let message = Arc::clone(message);
+        let oldest = self.ledger.pass.oldest();
+        match message.id() {
+            Some(id) if message.stored().is_some_and(|it| it >= oldest) => {
+                self.ledger.record(&Record::Retained { message: id });
+            }
+            known => {
+                let id = known.or(MessageId::of(self.ledger.next()));
+                if let Some(id) = id {
+                    let write = |out: &mut BytesMut| {
+                        let (publisher, received) = (&message.publisher, message.received());
+                        put_retained(out, id, publisher, received, &message.publish);
+                    };
+                    let lsn = self.ledger.write(write);
+                    message.set_stored(id, lsn);
+                }
+            }
+        }
+        Some(node)
+    }
+}
+
+fn in_window(ledger: &mut Ledger, inflight: &Inflight) -> InWindow {
+    InWindow {
+        packet_id: inflight.packet_id,
+        message: match &inflight.stage {
+            Stage::Unacknowledged(queued) | Stage::Unreceived(queued) => {
+                Some(in_queue(ledger, queued))
+            }
+            Stage::Released => None,
+        },
+    }
+}
+
+fn in_queue(ledger: &mut Ledger, queued: &Queued) -> InQueue {
+    InQueue {
+        message: ledger.store_message(&queued.message, true),
+        delivery: queued.delivery.clone(),
+        origin: queued.origin,
+    }
+}

@@ -1,0 +1,144 @@
+//! What has to survive, in a form that can be compared.
+
+use std::collections::BTreeMap;
+
+use mqtt::{Instant, PacketId, QoS, Will};
+
+use crate::Broker;
+use crate::lookups::Lookups;
+use crate::message::{Delivery, Message};
+use crate::outgoing::{Origin, Outgoing, Queued, Stage};
+use crate::record::{Absence, MessageId, SessionNumber, Subscribed};
+use crate::session::{Session, SessionId};
+
+/// All that has to survive.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Digest {
+    sessions: BTreeMap<SessionNumber, Lasting>,
+    retained: BTreeMap<String, String>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Lasting {
+    client_id: String,
+    expiry_interval: u32,
+    will: Option<Will>,
+    absence: Option<Absence>,
+    incoming: Vec<PacketId>,
+    subscriptions: Vec<Subscribed>,
+    last_packet_id: u16,
+    window: Vec<(PacketId, Option<Waiting>)>,
+    queue: Vec<Waiting>,
+    lookups: Vec<Subscribed>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Waiting {
+    id: Option<MessageId>,
+    message: String,
+    delivery: Delivery,
+    origin: Origin,
+}
+
+impl Digest {
+    /// Of a broker at work.
+    pub(crate) fn of(now: Instant, broker: &Broker) -> Self {
+        Self::with(now, broker, |_, session| {
+            let absence = session.slot.is_none().then_some(Absence {
+                expires_at: session.expires_at,
+                will_at: session.will_at,
+            });
+            let lookups = session.lookups.as_deref().into_iter();
+            (absence, lookups.flat_map(Lookups::recorded).collect())
+        })
+    }
+
+    /// Of one that is being made of records.
+    pub(crate) fn of_recovery(now: Instant, recovery: &crate::Recovery) -> Self {
+        let (broker, rest) = recovery.state();
+        Self::with(now, broker, |number, _| rest(number))
+    }
+
+    fn with(
+        now: Instant,
+        broker: &Broker,
+        rest: impl Fn(SessionNumber, &Session) -> (Option<Absence>, Vec<Subscribed>),
+    ) -> Self {
+        let ids = broker.sessions.ids();
+        let sessions = ids.into_iter().filter_map(|id| {
+            let session = broker.sessions.get(id)?;
+            let number = session.number?;
+            let rest = rest(number, session);
+            Some((number, lasting(now, broker, id, session, rest)))
+        });
+        // What never was in a record need not survive, nor what has expired.
+        let retained = broker.retained.all().into_iter();
+        let retained = retained.filter(|it| it.id().is_some() && !it.is_expired(now));
+        Self {
+            sessions: sessions.collect(),
+            retained: retained
+                .map(|it| (it.topic().to_owned(), shown(it)))
+                .collect(),
+        }
+    }
+}
+
+fn lasting(
+    now: Instant,
+    broker: &Broker,
+    id: SessionId,
+    session: &Session,
+    (absence, lookups): (Option<Absence>, Vec<Subscribed>),
+) -> Lasting {
+    let (all, outgoing) = (&broker.subscriptions, session.outgoing.as_deref());
+    let direct = session.subscriptions.iter();
+    let direct = direct.map(|node| all.direct(*node, id).unwrap());
+    let shared = session.memberships.iter();
+    let shared = shared.map(|membership| all.shared(*membership).unwrap());
+    let mut subscriptions: Vec<_> = direct.chain(shared).collect();
+    subscriptions.sort_by(|a, b| a.filter.cmp(&b.filter));
+    let window = outgoing.into_iter().flat_map(Outgoing::window);
+    let queue = outgoing.into_iter().flat_map(Outgoing::queue);
+    let lasts = |it: &&Queued| it.delivery.qos > QoS::AtMostOnce && !it.message.is_expired(now);
+    Lasting {
+        client_id: session.client_id.to_string(),
+        expiry_interval: session.expiry_interval,
+        will: session.will().cloned(),
+        absence: absence.map(|it| Absence {
+            // Of a will that is not there.
+            will_at: it.will_at.filter(|_| session.will().is_some()),
+            ..it
+        }),
+        incoming: session.incoming.clone(),
+        subscriptions,
+        last_packet_id: outgoing.map_or(session.last_packet_id, Outgoing::last_packet_id),
+        window: window
+            .map(|it| match &it.stage {
+                Stage::Unacknowledged(queued) | Stage::Unreceived(queued) => {
+                    (it.packet_id, Some(waiting(queued)))
+                }
+                Stage::Released => (it.packet_id, None),
+            })
+            .collect(),
+        queue: queue.filter(lasts).map(waiting).collect(),
+        lookups,
+    }
+}
+
+fn waiting(queued: &Queued) -> Waiting {
+    Waiting {
+        id: queued.message.id(),
+        message: shown(&queued.message),
+        delivery: queued.delivery.clone(),
+        origin: queued.origin,
+    }
+}
+
+/// The parts of a message that mean something.
+fn shown(message: &Message) -> String {
+    let mut publish = message.publish.clone();
+    publish.dup = false;
+    publish.packet_id = None;
+    publish.properties.topic_alias = None;
+    format!("{} {:?} {publish:?}", message.publisher, message.received())
+}
