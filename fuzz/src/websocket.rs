@@ -8,10 +8,12 @@
 //! protocol ends the connection where it breaks it; and what the server writes are whole unmasked
 //! frames: what was to be sent, and no more pongs than there were pings.
 
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -20,7 +22,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::Script;
 
-#[path = "../../server/src/shard/transport.rs"]
+#[path = "../../server/src/shard/transport/mod.rs"]
 #[allow(missing_docs, unreachable_pub, dead_code)] // plain TCP is not fuzzed: it has no form
 mod transport;
 
@@ -43,16 +45,14 @@ pub fn run(data: &[u8]) {
     };
     let (input, writes) = input(&mut script);
     let early = early.min(input.len());
-    let mut memory = memory;
-    memory.input.extend(&input[early..]);
+    memory.input.borrow_mut().extend(&input[early..]);
+    let (unread, output) = (Rc::clone(&memory.input), Rc::clone(&memory.output));
+    let is_closed = Rc::clone(&memory.is_closed);
     let already_read = Bytes::copy_from_slice(&input[..early]);
 
     let expected = Expected::of(&input);
     let mut cx = Context::from_waker(Waker::noop());
-    let made = pin!(Carrier::websocket(memory, already_read, MAX_PACKET_SIZE)).poll(&mut cx);
-    let Poll::Ready(mut carrier) = made else {
-        panic!("a WebSocket is made without waiting")
-    };
+    let mut carrier = Carrier::websocket(memory, &already_read, MAX_PACKET_SIZE);
 
     let mut sent = Vec::new();
     let mut writes = writes.into_iter();
@@ -86,7 +86,7 @@ pub fn run(data: &[u8]) {
             }
             Poll::Pending => {
                 quiet += 1;
-                if quiet > 3 && stream(&mut carrier).input.is_empty() && writes.len() == 0 {
+                if quiet > 3 && unread.borrow().is_empty() && writes.len() == 0 {
                     break;
                 }
             }
@@ -95,9 +95,7 @@ pub fn run(data: &[u8]) {
     expected.check(&heard, ended.as_ref());
 
     // Good-bye, to a peer that says no more.
-    let memory = stream(&mut carrier);
-    memory.is_closed = true;
-    let output = std::rc::Rc::clone(&memory.output);
+    is_closed.set(true);
     let good_bye = match &ended {
         Some(Err(CarrierError::Rule { code, what })) => (*code, what.as_str()),
         _ => (CloseCode::Normal, ""),
@@ -169,13 +167,6 @@ pub fn put_frame(out: &mut Vec<u8>, first: u8, key: Option<[u8; 4]>, payload: &[
             );
         }
         None => out.extend_from_slice(payload),
-    }
-}
-
-fn stream(carrier: &mut Carrier<Memory>) -> &mut Memory {
-    match carrier {
-        Carrier::Tcp(memory) => memory,
-        Carrier::WebSocket(socket) => socket.get_mut(),
     }
 }
 
@@ -397,13 +388,13 @@ fn check_output(output: &[u8], sent: &[u8], pings: usize) {
 /// A stream that gives and takes a few bytes at a time.
 #[derive(Debug, Default)]
 struct Memory {
-    input: VecDeque<u8>,
-    output: std::rc::Rc<std::cell::RefCell<Vec<u8>>>,
+    input: Rc<RefCell<VecDeque<u8>>>,
+    output: Rc<RefCell<Vec<u8>>>,
     read_most: usize,
     write_most: usize,
     /// Whether the next call has to come again.
     pauses: bool,
-    is_closed: bool,
+    is_closed: Rc<Cell<bool>>,
 }
 
 impl Memory {
@@ -420,11 +411,12 @@ impl AsyncRead for Memory {
         _: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let count = self.read_most.min(out.remaining()).min(self.input.len());
-        if count == 0 && !self.is_closed || self.pause() {
+        let unread = self.input.borrow().len();
+        let count = self.read_most.min(out.remaining()).min(unread);
+        if count == 0 && !self.is_closed.get() || self.pause() {
             return Poll::Pending;
         }
-        let bytes: Vec<u8> = self.input.drain(..count).collect();
+        let bytes: Vec<u8> = self.input.borrow_mut().drain(..count).collect();
         out.put_slice(&bytes);
         Poll::Ready(Ok(()))
     }

@@ -174,10 +174,16 @@ impl Connection {
             if self.paused.get() {
                 return Poll::Pending;
             }
-            let received = match self.carrier.borrow_mut().as_mut() {
-                Some(carrier) => carrier.poll_read(cx, &mut core.read_buffer()),
+            let (received, has_answers) = match self.carrier.borrow_mut().as_mut() {
+                Some(carrier) => (
+                    carrier.poll_read(cx, &mut core.read_buffer()),
+                    carrier.has_answers(),
+                ),
                 None => return Poll::Ready(Ended::Dismissed),
             };
+            if has_answers {
+                self.flush();
+            }
             match received {
                 Poll::Ready(Ok(Received::Bytes(bytes))) => {
                     core.input(Input::Bytes(self.conn, bytes));

@@ -159,7 +159,7 @@ async fn run(core: Rc<Core>, mut inbox: mpsc::Receiver<Command>, max_packet_size
 
     while let Some(command) = inbox.recv().await {
         match command {
-            Command::Open(connection) => open(&core, connection, max_packet_size).await,
+            Command::Open(connection) => open(&core, connection, max_packet_size),
             Command::Snapshot(answer) => drop(answer.send(core.snapshot())),
             Command::Shutdown => break,
         }
@@ -169,7 +169,7 @@ async fn run(core: Rc<Core>, mut inbox: mpsc::Receiver<Command>, max_packet_size
     farewell(&core).await;
 }
 
-async fn open(core: &Rc<Core>, new: NewConnection, max_packet_size: u32) {
+fn open(core: &Rc<Core>, new: NewConnection, max_packet_size: u32) {
     let NewConnection {
         stream,
         peer,
@@ -183,7 +183,7 @@ async fn open(core: &Rc<Core>, new: NewConnection, max_packet_size: u32) {
     let (carrier, transport) = match transport {
         Transport::Tcp => (Carrier::Tcp(stream), broker::Transport::Tcp),
         Transport::WebSocket { already_read } => (
-            Carrier::websocket(stream, already_read, max_packet_size).await,
+            Carrier::websocket(stream, &already_read, max_packet_size),
             broker::Transport::WebSocket,
         ),
     };

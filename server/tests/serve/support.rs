@@ -294,6 +294,12 @@ impl<L: Link> Peer<L> {
         }
     }
 
+    /// The packets that end within `bytes`, which came next.
+    pub(crate) fn decoded(&mut self, mut bytes: Bytes) -> Vec<Packet> {
+        let decoder = &mut self.decoder;
+        std::iter::from_fn(|| decoder.decode(&mut bytes).unwrap()).collect()
+    }
+
     pub(crate) fn connect(&mut self, connect: Connect) -> ConnAck {
         self.send(&Packet::Connect(connect));
         match self.receive() {

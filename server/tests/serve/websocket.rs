@@ -89,6 +89,45 @@ fn a_message_may_come_in_fragments_with_pings_between() {
 }
 
 #[test]
+fn pings_of_one_who_does_not_read_are_answered_between_whole_frames() {
+    const MESSAGES: u8 = 100;
+    let server = Server::start();
+    let mut writer = Peer::connected(&server, V5, "writer");
+    let mut reader = Peer::connected_by_websocket(&server, "reader");
+    reader.subscribe("much", QoS::AtLeastOnce);
+    for number in 0..MESSAGES {
+        writer.publish("much", vec![number; 100_000], QoS::AtLeastOnce);
+        assert!(matches!(writer.receive(), Some(Packet::PubAck(_))));
+    }
+    // More than the sockets hold waits by now; most of these come while a frame is half sent.
+    let pings = 2_000_u32;
+    for number in 0..pings {
+        let payload = Bytes::copy_from_slice(&number.to_be_bytes());
+        reader.link.send(Message::Ping(payload)).unwrap();
+    }
+    let (mut next, mut last_pong) = (0, None);
+    while next < MESSAGES || last_pong != Some(pings - 1) {
+        match reader.link.read().unwrap() {
+            Message::Pong(payload) => {
+                let number = u32::from_be_bytes(payload[..].try_into().unwrap());
+                assert!(last_pong < Some(number), "{number} after {last_pong:?}");
+                last_pong = Some(number);
+            }
+            Message::Binary(bytes) => {
+                for packet in reader.decoded(bytes) {
+                    if let Packet::Publish(publish) = &packet {
+                        assert_eq!(publish.payload, vec![next; 100_000]);
+                        next += 1;
+                    }
+                    reader.handle(packet);
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
 fn bytes_that_follow_the_handshake_at_once_are_not_lost() {
     let server = Server::start();
     let mut stream = super::support::tcp(server.http);

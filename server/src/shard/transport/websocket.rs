@@ -1,0 +1,408 @@
+//! MQTT in the binary messages of a WebSocket whose handshake is done.
+//!
+//! Reading is tungstenite's: it takes frames apart, checks and unmasks them, answers pings and
+//! takes part in closing. It never sees the socket, only bytes that were read into the shard's
+//! buffer, and a short buffer for its answers. Writing is done here: the header of a frame and
+//! what the broker has for the client leave together, and nothing is copied.
+//!
+//! **Invariant.** Answers leave between two of our frames, never within one.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{
+    CloseFrame, Role, WebSocketConfig, WebSocketContext,
+};
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use super::{CarrierError, READ_CHUNK, Received, make_room};
+
+/// The largest binary message that is sent: what clients on small devices can take.
+const FRAME: usize = 64 * 1024;
+/// How many bytes of answers to pings may wait; beyond, only the last ping is answered, as RFC
+/// 6455 (section 5.5.3) allows.
+const ANSWERS: usize = 2 * 1024;
+
+/// A WebSocket, the server's side.
+pub(in super::super) struct WebSocket<S> {
+    stream: S,
+    context: WebSocketContext,
+    /// Read, and not yet taken apart.
+    input: Bytes,
+    /// Tungstenite's answers: pongs and the close frame.
+    answers: Vec<u8>,
+    /// What is left of the frame that is being sent.
+    frame: FrameLeft,
+    /// Found behind messages that had to be handed on first.
+    ended: Option<Box<Result<(), CarrierError>>>,
+}
+
+/// What of a frame is not with the system yet.
+#[derive(Default)]
+struct FrameLeft {
+    header: [u8; Self::HEADER],
+    /// How much of `header` is used, and how much of that was sent.
+    header_len: u8,
+    header_sent: u8,
+    payload: usize,
+}
+
+/// What tungstenite takes for the socket.
+struct Pipe<'a> {
+    input: &'a mut Bytes,
+    answers: &'a mut Vec<u8>,
+    is_at_end: bool,
+}
+
+/// What was found in the input.
+enum Found {
+    Message(Bytes),
+    /// Nothing, before more is read.
+    Nothing,
+    End,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// `already_read` came behind the handshake.
+    pub(super) fn new(stream: S, already_read: &Bytes, max_packet_size: u32) -> Self {
+        // A copy: turned into a vector, these few bytes would bring the whole buffer of the HTTP
+        // connection with them, for as long as the WebSocket lives.
+        let already_read = already_read.to_vec();
+        let config = Some(config(max_packet_size));
+        Self {
+            stream,
+            context: WebSocketContext::from_partially_read(already_read, Role::Server, config),
+            input: Bytes::new(),
+            answers: Vec::new(),
+            frame: FrameLeft::default(),
+            ended: None,
+        }
+    }
+
+    /// Reads once, and gives what all whole messages in it hold as one piece: for the broker
+    /// they are one stream of packets `[MQTT-6.0.0-2]`.
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+    ) -> Poll<Result<Received, CarrierError>> {
+        if let Some(ended) = self.ended.take() {
+            return Poll::Ready((*ended).map(|()| Received::End));
+        }
+        let mut is_at_end = false;
+        loop {
+            if let Some(received) = self.take_messages(is_at_end, buffer) {
+                return Poll::Ready(received);
+            }
+            make_room(buffer);
+            let count = ready!(pin!(self.stream.read_buf(buffer)).poll(cx))?;
+            is_at_end = count == 0;
+            self.input = buffer.split().freeze();
+        }
+    }
+
+    /// All that the input holds; `None` if that is nothing.
+    fn take_messages(
+        &mut self,
+        is_at_end: bool,
+        joined: &mut BytesMut,
+    ) -> Option<Result<Received, CarrierError>> {
+        let mut first = Bytes::new();
+        while joined.len() < READ_CHUNK {
+            let ended = match self.next_message(is_at_end) {
+                Ok(Found::Message(message)) if first.is_empty() => {
+                    first = message;
+                    continue;
+                }
+                Ok(Found::Message(message)) => {
+                    if joined.is_empty() {
+                        joined.extend_from_slice(&first);
+                    }
+                    joined.extend_from_slice(&message);
+                    continue;
+                }
+                Ok(Found::Nothing) => break,
+                Ok(Found::End) => Ok(()),
+                Err(error) => Err(error),
+            };
+            if first.is_empty() {
+                return Some(ended.map(|()| Received::End));
+            }
+            self.ended = Some(Box::new(ended));
+            break;
+        }
+        if first.is_empty() {
+            return None;
+        }
+        let bytes = if joined.is_empty() {
+            first
+        } else {
+            joined.split().freeze()
+        };
+        Some(Ok(Received::Bytes(bytes)))
+    }
+
+    fn next_message(&mut self, is_at_end: bool) -> Result<Found, CarrierError> {
+        let mut pipe = Pipe {
+            input: &mut self.input,
+            answers: &mut self.answers,
+            is_at_end,
+        };
+        loop {
+            return match self.context.read(&mut pipe) {
+                Ok(Message::Binary(bytes)) if bytes.is_empty() => continue,
+                Ok(Message::Binary(bytes)) => Ok(Found::Message(bytes)),
+                // Pings are answered when reading goes on.
+                Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => continue,
+                Ok(Message::Close(_)) => Ok(Found::End),
+                Ok(Message::Text(_)) => Err(CarrierError::Rule {
+                    code: CloseCode::Unsupported,
+                    what: "a text message, where MQTT takes binary ones only [MQTT-6.0.0-1]"
+                        .to_owned(),
+                }),
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    Ok(Found::Nothing)
+                }
+                Err(error) => Err(carrier_error(error)),
+            };
+        }
+    }
+
+    /// Whether there are answers to be sent by [`poll_write`](Self::poll_write).
+    pub(super) fn has_answers(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
+    /// Sends what is in `bytes`, and is ready when all of it is with the system.
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &mut BytesMut,
+    ) -> Poll<Result<(), CarrierError>> {
+        loop {
+            if self.frame.is_sent() {
+                while !self.answers.is_empty() {
+                    let answers = [IoSlice::new(&self.answers)];
+                    let count = ready!(poll_write(&mut self.stream, cx, &answers))?;
+                    self.answers.drain(..count);
+                    if self.answers.is_empty() {
+                        // At rest nothing is held.
+                        self.answers = Vec::new();
+                        self.fetch_answers();
+                    }
+                }
+                if bytes.is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
+                self.frame = FrameLeft::new(bytes.len().min(FRAME));
+            }
+            let slices = [
+                IoSlice::new(self.frame.header()),
+                IoSlice::new(&bytes[..self.frame.payload.min(bytes.len())]),
+            ];
+            let count = ready!(poll_write(&mut self.stream, cx, &slices))?;
+            bytes.advance(self.frame.sent(count));
+        }
+    }
+
+    /// Takes the answers that there was no room for.
+    fn fetch_answers(&mut self) {
+        let mut pipe = Pipe {
+            input: &mut self.input,
+            answers: &mut self.answers,
+            is_at_end: false,
+        };
+        // Fails when nothing more may be sent, which reading will find out too.
+        let _ = self.context.flush(&mut pipe);
+    }
+
+    /// A close frame is to be sent, unless one was already.
+    pub(super) fn close(&mut self, code: CloseCode, reason: &str) {
+        let mut pipe = Pipe {
+            input: &mut self.input,
+            answers: &mut self.answers,
+            is_at_end: false,
+        };
+        let frame = CloseFrame {
+            code,
+            reason: reason.into(),
+        };
+        // Fails too when the peer has closed, and its frame is answered.
+        let _ = self.context.close(&mut pipe, Some(frame));
+    }
+
+    /// The socket, once nothing more is to be framed.
+    pub(super) fn into_stream(self) -> S {
+        self.stream
+    }
+}
+
+impl FrameLeft {
+    /// Of the longest header that a server sends, which has no mask.
+    const HEADER: usize = 10;
+
+    /// A whole binary message (RFC 6455, section 5.2).
+    fn new(payload: usize) -> Self {
+        const FINAL_BINARY: u8 = 0x82;
+        let mut header = [0; Self::HEADER];
+        header[0] = FINAL_BINARY;
+        let header_len = match (u8::try_from(payload), u16::try_from(payload)) {
+            (Ok(short @ 0..=125), _) => {
+                header[1] = short;
+                2
+            }
+            (_, Ok(middle)) => {
+                header[1] = 126;
+                header[2..4].copy_from_slice(&middle.to_be_bytes());
+                4
+            }
+            _ => {
+                header[1] = 127;
+                header[2..].copy_from_slice(&(payload as u64).to_be_bytes());
+                10
+            }
+        };
+        Self {
+            header,
+            header_len,
+            header_sent: 0,
+            payload,
+        }
+    }
+
+    fn header(&self) -> &[u8] {
+        &self.header[usize::from(self.header_sent)..usize::from(self.header_len)]
+    }
+
+    fn is_sent(&self) -> bool {
+        self.header().is_empty() && self.payload == 0
+    }
+
+    /// The next `count` bytes are with the system; says how many of them were payload.
+    fn sent(&mut self, count: usize) -> usize {
+        let of_header = self.header().len().min(count);
+        self.header_sent += u8::try_from(of_header).unwrap_or(self.header_len);
+        self.payload -= count - of_header;
+        count - of_header
+    }
+}
+
+impl io::Read for Pipe<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.input.is_empty() {
+            return if self.is_at_end {
+                Ok(0)
+            } else {
+                Err(io::ErrorKind::WouldBlock.into())
+            };
+        }
+        let count = out.len().min(self.input.len());
+        out[..count].copy_from_slice(&self.input[..count]);
+        self.input.advance(count);
+        if self.input.is_empty() {
+            // Gives the shard's buffer back.
+            *self.input = Bytes::new();
+        }
+        Ok(count)
+    }
+}
+
+impl io::Write for Pipe<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.answers.len() >= ANSWERS {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.answers.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn poll_write<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    cx: &mut Context<'_>,
+    slices: &[IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    match ready!(Pin::new(stream).poll_write_vectored(cx, slices))? {
+        0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+        count => Poll::Ready(Ok(count)),
+    }
+}
+
+fn config(max_packet_size: u32) -> WebSocketConfig {
+    // A message may hold several packets [MQTT-6.0.0-2], so it may be somewhat larger than one.
+    let limit = usize::try_from(max_packet_size)
+        .unwrap_or(usize::MAX)
+        .saturating_add(READ_CHUNK);
+    WebSocketConfig::default()
+        .read_buffer_size(1024)
+        .write_buffer_size(0)
+        .max_write_buffer_size(ANSWERS)
+        .max_message_size(Some(limit))
+        .max_frame_size(Some(limit))
+}
+
+fn carrier_error(error: Error) -> CarrierError {
+    let code = match &error {
+        Error::Io(_)
+        | Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
+        Error::Capacity(CapacityError::MessageTooLong { .. } | CapacityError::TooManyHeaders) => {
+            Some(CloseCode::Size)
+        }
+        Error::Utf8(_) => Some(CloseCode::Unsupported),
+        _ => Some(CloseCode::Protocol),
+    };
+    match (code, error) {
+        (Some(code), error) => CarrierError::Rule {
+            code,
+            what: error.to_string(),
+        },
+        (None, Error::Io(error)) => CarrierError::Io(error),
+        (None, error) => CarrierError::Io(io::Error::new(
+            io::ErrorKind::ConnectionReset,
+            error.to_string(),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_is_as_long_as_its_header_says_however_it_is_sent() {
+        for (payload, header) in [
+            (1, vec![0x82, 1]),
+            (125, vec![0x82, 125]),
+            (126, vec![0x82, 126, 0, 126]),
+            (65_535, vec![0x82, 126, 0xFF, 0xFF]),
+            (65_536, vec![0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
+        ] {
+            assert_eq!(FrameLeft::new(payload).header(), header);
+            for step in [1, 3, header.len(), payload + header.len()] {
+                let mut frame = FrameLeft::new(payload);
+                let (mut left, mut sent) = (header.len() + payload, 0);
+                while left > 0 {
+                    assert!(!frame.is_sent());
+                    let count = step.min(left);
+                    sent += frame.sent(count);
+                    left -= count;
+                }
+                assert!(frame.is_sent());
+                assert_eq!(sent, payload);
+            }
+        }
+        assert!(FrameLeft::default().is_sent());
+    }
+}
