@@ -9,6 +9,7 @@ pub mod client;
 pub mod journal;
 pub mod packets;
 mod script;
+pub mod segments;
 pub mod topics;
 pub mod websocket;
 

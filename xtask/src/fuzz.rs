@@ -23,7 +23,7 @@ const ONE: u32 = 10;
 const GRACE: Duration = Duration::from_mins(2);
 /// For targets of MQTT bytes.
 const DICTIONARY: &str = "mqtt.dict";
-const NO_DICTIONARY: &[&str] = &["journal"];
+const NO_DICTIONARY: &[&str] = &["journal", "segments"];
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]

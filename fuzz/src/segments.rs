@@ -1,0 +1,163 @@
+//! The files of the store: a segment of the journal, with holes, flips and a torn end, read by the
+//! server's own reader.
+//!
+//! Byte 0 of the input says how to go on: even, the rest is a file; odd, it is a list of groups of
+//! records, and of what happens to the bytes afterwards.
+//!
+//! Checked: no panic; every record before the first changed byte is read, and none behind it; a loss
+//! is called damage exactly when a group that is still there shows that what is lost was durable; and
+//! so what a crash tears, which is the last group alone, is never called damage.
+
+use std::convert::Infallible;
+
+use broker::{Lsn, journal};
+use bytes::{Bytes, BytesMut};
+
+use crate::Script;
+
+#[path = "../../server/src/store/read.rs"]
+#[allow(missing_docs, unreachable_pub, dead_code)]
+mod read;
+#[path = "../../server/src/store/segment.rs"]
+#[allow(missing_docs, unreachable_pub, dead_code)]
+mod segment;
+
+use read::{Rest, header, records};
+use segment::{GROUP_LEN, Header, JournalId, write_group};
+
+const HEADER: Header = Header {
+    version: 1,
+    journal: JournalId(0x1234_5678_9ABC_DEF0),
+    first: Lsn(1),
+};
+const MOST_GROUPS: usize = 20;
+
+/// See the module.
+pub fn run(data: &[u8]) {
+    let mut script = Script::new(data);
+    if script.flag() {
+        let file = File::new(&mut script);
+        let mut bytes = file.bytes.to_vec();
+        harm(&mut script, &mut bytes);
+        file.check(&bytes);
+    } else {
+        let mut bytes = Bytes::copy_from_slice(script.rest());
+        let header = header(&mut bytes).ok().flatten().unwrap_or(HEADER);
+        let Ok(_) = records(bytes, 0, &header, |_, _, _| Ok::<(), Infallible>(()));
+    }
+}
+
+/// What was written behind the header.
+struct File {
+    bytes: BytesMut,
+    /// Where each record's frame ends.
+    ends: Vec<usize>,
+    /// Where each group's frame begins, and the last record before it.
+    groups: Vec<(usize, u64)>,
+}
+
+impl File {
+    fn new(script: &mut Script<'_>) -> Self {
+        let mut file = Self {
+            bytes: BytesMut::new(),
+            ends: Vec::new(),
+            groups: Vec::new(),
+        };
+        let groups = usize::from(script.byte()) % MOST_GROUPS;
+        for _ in 0..groups {
+            let last = file.ends.len() as u64;
+            file.groups.push((file.bytes.len(), last));
+            write_group(&mut file.bytes, HEADER.journal, Lsn(last));
+            for _ in 0..script.below(4) {
+                let lsn = file.ends.len() as u64 + 1;
+                let len = usize::from(script.byte()) + 1;
+                let fill = script.byte();
+                journal::write_frame(&mut file.bytes, Lsn(lsn), |body| {
+                    body.resize(body.len() + len, fill);
+                });
+                file.ends.push(file.bytes.len());
+            }
+        }
+        file
+    }
+
+    fn check(&self, bytes: &[u8]) {
+        let mut found = 0;
+        let found_end = records(Bytes::copy_from_slice(bytes), 0, &HEADER, |_, lsn, _| {
+            found += 1;
+            assert_eq!(lsn, Lsn(found));
+            Ok::<(), Infallible>(())
+        });
+        let Ok(end) = found_end;
+        assert_eq!(end.next, Lsn(found + 1));
+
+        let same = bytes
+            .iter()
+            .zip(&self.bytes)
+            .take_while(|(a, b)| a == b)
+            .count();
+        let expected = self.ends.iter().filter(|&&end| end <= same).count() as u64;
+        assert_eq!(
+            found, expected,
+            "read, where {same} bytes are as they were written"
+        );
+
+        let is_there = |at: usize| {
+            let place = at..at + GROUP_LEN;
+            bytes.get(place.clone()) == self.bytes.get(place)
+        };
+        let was_durable = self
+            .groups
+            .iter()
+            .any(|&(at, last)| at >= same && last >= end.next.0 && is_there(at));
+        let at = usize::try_from(end.offset).expect("short");
+        let is_empty = bytes[at..].iter().all(|&byte| byte == 0);
+        match (was_durable, is_empty, &end.rest) {
+            (true, false, Rest::Damaged { .. })
+            | (false, true, Rest::Empty)
+            | (false, false, Rest::Torn { .. }) => {}
+            (was_durable, is_empty, rest) => {
+                panic!("{rest:?} where durable is {was_durable}, and empty {is_empty}")
+            }
+        }
+    }
+}
+
+/// What happens to the bytes until they are read again.
+fn harm(script: &mut Script<'_>, bytes: &mut Vec<u8>) {
+    while !script.is_over() {
+        let kind = script.below(5);
+        let at = usize::from(script.word()) % (bytes.len() + 1);
+        match kind {
+            // A crash, before the size of the file was durable, and after.
+            0 => bytes.truncate(at),
+            1 => bytes[at..].fill(0),
+            // Room that was reserved.
+            2 => bytes.resize(bytes.len() + usize::from(script.byte()), 0),
+            // A bad place of the disk.
+            3 => {
+                let end = bytes.len().min(at + usize::from(script.byte()));
+                bytes[at..end].fill(0);
+            }
+            _ => {
+                let flip = script.byte();
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte ^= flip;
+                }
+            }
+        }
+    }
+}
+
+/// A whole file of two groups: for the seeds.
+pub fn whole() -> Vec<u8> {
+    let mut out = BytesMut::new();
+    HEADER.write(&mut out);
+    for lsn in 1..3 {
+        write_group(&mut out, HEADER.journal, Lsn(lsn - 1));
+        journal::write_frame(&mut out, Lsn(lsn), |body| {
+            body.extend_from_slice(b"\x07record")
+        });
+    }
+    out.to_vec()
+}
