@@ -158,23 +158,33 @@ impl Expectations {
             return Ok(());
         }
         // Of several that are alike (a publisher repeats itself with `QoS` 1, a retained
-        // message is asked for twice) it is the first that must be heard, not one that may
+        // message is asked for twice) it is the first that must be heard now, not one that may
         // have been dropped because it expired or because its session ended.
         let is_overdue = |it: &Expected| it.expires.is_some_and(|at| at <= now);
-        let place = |state: &State, overdue: bool| {
-            let is =
-                |it: &Expected| it.state == *state && is_overdue(it) == overdue && it.is(publish);
-            self.list.iter().position(is)
+        let last = self.last;
+        let rank = |it: &Expected| match (&it.state, is_overdue(it)) {
+            (State::Awaited, false) if publish.qos == QoS::AtMostOnce => Some(0),
+            (State::Awaited, false) if it.order.is_some_and(|order| order >= last) => Some(0),
+            (State::Awaited, false) if it.order.is_none() => Some(1),
+            (State::Awaited, true) => Some(2),
+            (State::Optional, overdue) => Some(3 + u8::from(overdue)),
+            // Out of order.
+            (State::Awaited, false) => Some(5),
+            (State::Heard(_), _) => None,
         };
-        let place = place(&State::Awaited, false)
-            .or_else(|| place(&State::Awaited, true))
-            .or_else(|| place(&State::Optional, false))
-            .or_else(|| place(&State::Optional, true));
-        let Some(expected) = place.and_then(|at| self.list.get_mut(at)) else {
+        // Where one that was asked for is alike nobody can tell which one this is.
+        let is_told_apart = !self
+            .list
+            .iter()
+            .any(|it| it.asked_by.is_some() && it.is(publish));
+        let alike = self.list.iter_mut().filter(|it| it.is(publish));
+        let ranked = alike.filter_map(|it| Some((rank(it)?, it)));
+        let Some((_, expected)) = ranked.min_by_key(|(rank, _)| *rank) else {
             return Err(format!("heard what was not expected: {publish:?}"));
         };
         let is_sure = publish.qos > QoS::AtMostOnce && !is_overdue(expected);
         if is_sure
+            && is_told_apart
             && expected.state == State::Awaited
             && let Some(order) = expected.order
         {

@@ -4,9 +4,11 @@
 //! and falls silent. [`Model`] is fed what the broker is fed, and says in the plainest way
 //! (lists, scans) what every client has to be sent. Each message that a client hears must be
 //! one that the model expects, in its order; in the end, on a network that has healed,
-//! nothing expected may be missing.
+//! nothing expected may be missing. Of a message for a shared subscription the model knows
+//! only that one member has to hear it, and that no other may while that one has it.
 
 mod expected;
+mod groups;
 mod model;
 mod world;
 

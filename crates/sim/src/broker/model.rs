@@ -13,6 +13,7 @@ use mqtt::{
 };
 
 use super::expected::{Expectations, Expected};
+use super::groups::Groups;
 
 /// The reference broker. It is told the same as the broker, and has no output but what it
 /// expects; it knows no limit.
@@ -24,6 +25,7 @@ pub struct Model {
     sessions: BTreeMap<String, Session>,
     retained: BTreeMap<String, Kept>,
     expectations: BTreeMap<String, Expectations>,
+    groups: Groups,
     order: u64,
     /// How often each payload was published.
     published: BTreeMap<Bytes, usize>,
@@ -88,6 +90,7 @@ impl Model {
             sessions: BTreeMap::new(),
             retained: BTreeMap::new(),
             expectations: BTreeMap::new(),
+            groups: Groups::default(),
             order: 0,
             published: BTreeMap::new(),
         }
@@ -141,6 +144,29 @@ impl Model {
             sessions.map(|it| it.subscriptions.len() as u64).sum(),
             self.retained.len() as u64,
         ]
+    }
+
+    /// The client that calls itself `client_id` has heard `publish`.
+    ///
+    /// # Errors
+    /// It should not have, or not now, or not again.
+    pub fn hear(&mut self, now: Instant, client_id: &str, publish: &Publish) -> Result<(), String> {
+        // The filters of groups have identifiers that no other has.
+        let identifiers = &publish.properties.subscription_identifiers;
+        if identifiers.iter().any(|it| it.get() > 100) {
+            return self.groups.hear(client_id, publish);
+        }
+        self.expectations(client_id).hear(now, publish)
+    }
+
+    /// What one member of a group should have heard by now and none did.
+    pub fn missing_in_groups(&self, now: Instant) -> Vec<String> {
+        self.groups.missing(now)
+    }
+
+    /// How many messages were heard by a member of a group.
+    pub fn heard_in_groups(&self) -> usize {
+        self.groups.heard()
     }
 
     /// What the client that calls itself `client_id` has to hear.
@@ -243,6 +269,7 @@ impl Model {
                 }
                 for filter in &unsubscribe.topic_filters {
                     self.expectations(&client_id).stop_asking(filter.as_str());
+                    self.leave(filter.as_str());
                 }
             }
             Packet::Disconnect(disconnect) => {
@@ -319,6 +346,7 @@ impl Model {
         let Some(session) = self.sessions.get_mut(&client_id) else {
             return;
         };
+        self.groups.lose(now, &client_id);
         session.conn = None;
         if is_normal {
             session.will = None;
@@ -349,6 +377,10 @@ impl Model {
     fn end(&mut self, now: Instant, client_id: &str) {
         if let Some(session) = self.sessions.remove(client_id) {
             self.expectations(client_id).end_session();
+            self.groups.end_session(client_id);
+            for filter in session.subscriptions.keys() {
+                self.leave(filter);
+            }
             if let Some(will) = session.will {
                 self.route(now, client_id, &spoken(&will));
             }
@@ -386,6 +418,7 @@ impl Model {
             }
         }
         self.order += 1;
+        self.share(now, publish, expires);
         for (client_id, session) in &self.sessions {
             let matching = session.subscriptions.iter().filter(|(filter, (it, _))| {
                 mqtt::topic_matches(filter, topic) && !(it.no_local && client_id == publisher)
@@ -407,6 +440,37 @@ impl Model {
         }
     }
 
+    /// One member of each group that shares a filter which matches has to hear `publish`.
+    fn share(&mut self, now: Instant, publish: &Publish, expires: Option<Instant>) {
+        let topic = publish.topic.as_ref().map_or("", |it| it.as_str());
+        let mut groups = BTreeMap::<_, Vec<_>>::new();
+        for (client_id, session) in &self.sessions {
+            for (filter, (subscription, identifier)) in &session.subscriptions {
+                let shared = subscription.topic_filter.shared();
+                if shared.is_some_and(|(_, proper)| mqtt::topic_matches(proper, topic)) {
+                    let form = (
+                        subscription.qos,
+                        subscription.retain_as_published,
+                        *identifier,
+                    );
+                    let members = groups.entry(filter.as_str()).or_default();
+                    members.push((client_id.clone(), form));
+                }
+            }
+        }
+        for (group, members) in groups {
+            self.groups.push(now, group, publish, expires, members);
+        }
+    }
+
+    /// Somebody's subscription to `filter` has ended.
+    fn leave(&mut self, filter: &str) {
+        let mut sessions = self.sessions.values();
+        if !sessions.any(|it| it.subscriptions.contains_key(filter)) {
+            self.groups.empty(filter);
+        }
+    }
+
     fn subscribe(&mut self, now: Instant, client_id: &str, subscribe: &Subscribe) {
         let identifier = subscribe.subscription_identifier.map(NonZeroU32::get);
         let mut asking = Vec::new();
@@ -414,7 +478,16 @@ impl Model {
             let filter = subscription.topic_filter.as_str().to_owned();
             let made = (subscription.clone(), identifier);
             let session = self.sessions.entry(client_id.to_owned()).or_default();
+            let is_shared = subscription.topic_filter.shared().is_some();
+            if is_shared {
+                let as_published = subscription.retain_as_published;
+                let form = (subscription.qos, as_published, identifier);
+                self.groups.join(&filter, client_id, form);
+            }
             let is_new = session.subscriptions.insert(filter, made).is_none();
+            if is_shared {
+                continue;
+            }
             if match subscription.retain_handling {
                 RetainHandling::Send => true,
                 RetainHandling::SendIfNew => is_new,

@@ -72,6 +72,12 @@ enum Chore {
 
 const TOPICS: [&str; 6] = ["a", "a/b", "a/c", "b/b", "a/b/c", "$own"];
 const FILTERS: [&str; 9] = ["#", "a", "a/b", "+/b", "a/#", "+", "a/+", "a/b/c", "a/+/c"];
+/// Each with an identifier above 100, by which the model tells that a message is for it.
+const SHARED: [(&str, u32); 3] = [
+    ("$share/g/a/#", 101),
+    ("$share/g/+/b", 102),
+    ("$share/h/a/#", 103),
+];
 const HOUR: u32 = 3_600;
 
 impl World {
@@ -149,7 +155,7 @@ impl World {
         let members = self.members.iter();
         let ids: Vec<_> = members.map(|it| it.options.client_id.to_string()).collect();
         let heard = ids.iter().map(|id| self.model.expectations(id).heard());
-        heard.sum()
+        heard.sum::<usize>() + self.model.heard_in_groups()
     }
 
     fn options(&mut self, number: usize) -> ClientOptions {
@@ -390,7 +396,7 @@ impl World {
                 }
                 Event::Message(publish) => {
                     let id = member.options.client_id.as_str();
-                    if let Err(error) = self.model.expectations(id).hear(now, &publish) {
+                    if let Err(error) = self.model.hear(now, id, &publish) {
                         panic!("{id} at {now:?}: {error}");
                     }
                 }
@@ -419,8 +425,12 @@ impl World {
         match self.random.below(100) {
             0..60 => self.publish(number),
             60..80 => self.subscribe(number),
-            80..90 => {
-                let filter = filter(FILTERS[self.random.index(FILTERS.len())]);
+            80..85 => self.share(number),
+            85..90 => {
+                let at = self.random.index(FILTERS.len() + SHARED.len());
+                let shared = SHARED.iter().map(|(text, _)| *text);
+                let text = FILTERS.into_iter().chain(shared).nth(at);
+                let filter = filter(text.unwrap_or("#"));
                 let client = &mut self.members[number].client;
                 let _ = client.unsubscribe(self.now, vec![filter]);
             }
@@ -498,6 +508,18 @@ impl World {
         let _ = client.subscribe_with_identifier(self.now, subscriptions, identifier);
     }
 
+    /// The client joins a group. Version 3.1.1 has no identifiers.
+    fn share(&mut self, number: usize) {
+        let (text, identifier) = SHARED[self.random.index(SHARED.len())];
+        let mut subscription = Subscription::new(filter(text), self.qos());
+        subscription.retain_as_published = self.random.chance(300);
+        if self.members[number].options.version == ProtocolVersion::V5 {
+            let client = &mut self.members[number].client;
+            let identifier = NonZeroU32::new(identifier);
+            let _ = client.subscribe_with_identifier(self.now, vec![subscription], identifier);
+        }
+    }
+
     /// The client says good-bye, and comes back as [`restart`](Self::restart) does.
     fn leave(&mut self, number: usize) {
         let code = if self.random.chance(500) {
@@ -568,6 +590,8 @@ impl World {
                 assert!(is_right, "{id}: {payload:?}, {qos:?}, {count} times");
             }
         }
+        let missing = self.model.missing_in_groups(self.now);
+        assert!(missing.is_empty(), "no member has heard: {missing:?}");
         let metrics = self.broker.metrics();
         let dropped = [
             metrics.dropped_queue_full,
