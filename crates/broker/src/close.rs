@@ -143,7 +143,7 @@ impl Broker {
         let timer = Timer::SessionExpiry(id);
         self.timers.set(timer, &mut session.expires_at, expires_at);
         self.sessions.set_absent(id, Some(now));
-        self.stop_looking_at_most_once(id);
+        self.stop_looking_at_most_once(now, id);
         self.stand(id, Standing::Absent);
         self.hand_over(now, id);
         if let Some(session) = self.sessions.get_mut(id) {
@@ -156,7 +156,7 @@ impl Broker {
     /// The session is over `[MQTT-4.1.0-2]`. Its will is published, if it has one.
     pub(crate) fn end_session(&mut self, now: Instant, id: SessionId) {
         self.leave_groups(id);
-        self.stop_looking(id, |_| true);
+        self.stop_looking(now, id, |_| true);
         let Some(mut session) = self.sessions.remove(id) else {
             return;
         };

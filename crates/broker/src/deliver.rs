@@ -21,6 +21,9 @@ impl Broker {
         delivery: Delivery,
         origin: Origin,
     ) -> bool {
+        if origin != Origin::Retained && self.waits_for_retained(id, routed, delivery.qos) {
+            return self.enqueue(now, id, routed, delivery, origin);
+        }
         match delivery.qos {
             QoS::AtMostOnce => self.deliver_at_most_once(now, id, routed, delivery, origin),
             QoS::AtLeastOnce | QoS::ExactlyOnce => {
@@ -50,7 +53,8 @@ impl Broker {
             ..TemplatePatch::default()
         };
         let outgoing = session.outgoing.as_ref();
-        if outgoing.is_some_and(|outgoing| outgoing.holds_at_most_once()) {
+        let is_live = origin != Origin::Retained;
+        if is_live && outgoing.is_some_and(|outgoing| outgoing.holds_at_most_once()) {
             return self.enqueue(now, id, routed, delivery, origin);
         }
         let template = routed.template(link.version, &delivery).ok();
@@ -61,16 +65,11 @@ impl Broker {
         };
         let waiting = outbox.len();
         let limit = self.options.limits.out_buffer(&self.metrics);
-        if waiting > 0 && waiting + template.encoded_len() > limit {
-            // Of `QoS` 0 only what a subscription asked for waits.
-            return match origin {
-                Origin::Live | Origin::Shared(_) => {
-                    self.metrics.dropped_slow += 1;
-                    self.bites.note(Limit::SlowReader, Some(&session.client_id));
-                    false
-                }
-                Origin::Retained => self.enqueue(now, id, routed, delivery, origin),
-            };
+        // What is retained was looked for because there is room.
+        if is_live && waiting > 0 && waiting + template.encoded_len() > limit {
+            self.metrics.dropped_slow += 1;
+            self.bites.note(Limit::SlowReader, Some(&session.client_id));
+            return false;
         }
         let buffer = outbox.buffer(&mut self.wire.spare);
         template.write(&patch, buffer);
@@ -101,7 +100,10 @@ impl Broker {
         });
         let ready = link.filter(|(link, outbox, _, _)| {
             link.quota > 0
-                && outgoing.is_caught_up()
+                && match origin {
+                    Origin::Live | Origin::Shared(_) => outgoing.is_caught_up(),
+                    Origin::Retained => outgoing.has_resent(),
+                }
                 && outgoing.has_window(limits.inflight_window)
                 && outbox.len() < limits.out_buffer(&self.metrics) / 2
         });
@@ -308,6 +310,14 @@ impl Broker {
                     self.metrics.dropped_too_large += 1;
                 }
                 continue;
+            }
+            let next = outgoing.next_queued();
+            if session
+                .lookups
+                .as_ref()
+                .is_some_and(|it| it.hold_back(next))
+            {
+                break;
             }
             let Some(front) = outgoing.front() else { break };
             if front.message.is_expired(now) {

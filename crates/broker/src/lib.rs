@@ -61,7 +61,8 @@
 //! - `QoS` 0 messages are not kept for absent clients, and are dropped, not delayed, for one
 //!   that reads too slowly. Retained messages that a subscription asks for are not dropped
 //!   so: they are looked for as the connection has room. What is published meanwhile goes
-//!   before those that are not found yet, and takes the place of those of its own topic.
+//!   before those that are not found yet, unless one of its own topic may be among them: then
+//!   it, and what comes later, waits behind them.
 //! - `QoS` 1 and 2 messages wait in order, within [`Limits`]; [`QueueFull`] says what
 //!   happens then.
 //! - A takeover closes the old connection first: a session whose expiry interval is 0 ends

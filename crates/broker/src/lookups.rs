@@ -27,6 +27,8 @@ pub(crate) struct Lookups {
     bytes: usize,
     /// Whether the session is in [`Looking`].
     is_tired: bool,
+    /// Whether something is in the session's queue that must not be sent before them.
+    go_first: bool,
 }
 
 /// A search, and how what it finds is sent.
@@ -38,6 +40,8 @@ struct Lookup {
     identifier: Option<SubscriptionIdentifier>,
     /// Whether the journal knows of it.
     is_recorded: bool,
+    /// How many had been put into the session's queue before: those are sent first.
+    behind: u64,
 }
 
 /// The sessions that have looked at as many topics as they may in one turn.
@@ -53,6 +57,12 @@ impl Lookups {
     pub(crate) fn recorded(&self) -> impl Iterator<Item = Subscribed> {
         let waiting = self.waiting.iter();
         waiting.filter(|it| it.is_recorded).map(Lookup::record)
+    }
+
+    /// Whether the session's queue has to wait for them, where so many have been sent of it.
+    pub(crate) fn hold_back(&self, next: u64) -> bool {
+        let first = self.waiting.front();
+        self.go_first && first.is_some_and(|lookup| lookup.behind <= next)
     }
 }
 
@@ -96,20 +106,21 @@ impl Broker {
         let filter = &subscription.topic_filter;
         if !is_new {
             // All are sent again, the rest of them once.
-            self.stop_looking(id, |lookup| lookup.filter() == filter.as_text());
+            self.stop_looking(now, id, |lookup| lookup.filter() == filter.as_text());
         }
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
         let lookup = Lookup {
             search: self.retained.search(filter.as_text()),
             qos: subscription.qos,
             no_local: subscription.no_local,
             identifier,
             is_recorded: false,
+            behind: session.outgoing.as_ref().map_or(0, |it| it.queued()),
         };
         let cost = lookup.cost();
         let limits = &self.options.limits;
-        let Some(session) = self.sessions.get_mut(id) else {
-            return;
-        };
         let lookups = session.lookups.get_or_insert_default();
         let all_bytes = self.metrics.retained_lookup_bytes + cost as u64;
         let has_room = lookups.waiting.len() < limits.subscriptions_per_client
@@ -155,12 +166,15 @@ impl Broker {
             no_local: it.no_local,
             identifier: it.identifier,
             is_recorded: true,
+            behind: 0,
         };
         let cost = lookup.cost();
         if let Some(session) = self.sessions.get_mut(id) {
             let lookups = session.lookups.get_or_insert_default();
             lookups.waiting.push_back(lookup);
             lookups.bytes += cost;
+            // What is found may be older than what waits in the queue.
+            lookups.go_first = true;
             self.metrics.retained_lookups += 1;
             self.metrics.retained_lookup_bytes += cost as u64;
         }
@@ -179,7 +193,7 @@ impl Broker {
         let number = session.number;
         let mut visits = Self::VISITS;
         while let Some(lookup) = lookups.waiting.front_mut() {
-            if !self.has_room_for_retained(id, lookup.qos) {
+            if !self.has_room_for_retained(id, lookup.qos, lookup.behind) {
                 self.retained.rest(&mut lookup.search);
                 break;
             }
@@ -214,11 +228,7 @@ impl Broker {
                 }
             }
         }
-        if !lookups.waiting.is_empty()
-            && let Some(session) = self.sessions.get_mut(id)
-        {
-            session.lookups = Some(lookups);
-        }
+        self.put_back(now, id, lookups);
     }
 
     /// [`Timer::Lookups`] is due: the next of those who are tired goes on.
@@ -240,16 +250,21 @@ impl Broker {
     }
 
     /// The session wants no more of what fits.
-    pub(crate) fn stop_looking(&mut self, id: SessionId, fits: impl Fn(&Search) -> bool) {
-        self.keep_looking(id, |lookup| !fits(&lookup.search));
+    pub(crate) fn stop_looking(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        fits: impl Fn(&Search) -> bool,
+    ) {
+        self.keep_looking(now, id, |lookup| !fits(&lookup.search));
     }
 
     /// The session has lost its connection: only what is sent surely is worth looking for.
-    pub(crate) fn stop_looking_at_most_once(&mut self, id: SessionId) {
-        self.keep_looking(id, |lookup| lookup.qos != QoS::AtMostOnce);
+    pub(crate) fn stop_looking_at_most_once(&mut self, now: Instant, id: SessionId) {
+        self.keep_looking(now, id, |lookup| lookup.qos != QoS::AtMostOnce);
     }
 
-    fn keep_looking(&mut self, id: SessionId, keep: impl Fn(&Lookup) -> bool) {
+    fn keep_looking(&mut self, now: Instant, id: SessionId, keep: impl Fn(&Lookup) -> bool) {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
@@ -271,11 +286,42 @@ impl Broker {
             is_kept
         });
         lookups.bytes = bytes;
-        if !lookups.waiting.is_empty()
-            && let Some(session) = self.sessions.get_mut(id)
-        {
+        self.put_back(now, id, lookups);
+    }
+
+    /// The session is still looking for `lookups`, or for nothing any more: then what waited for
+    /// that is sent.
+    fn put_back(&mut self, now: Instant, id: SessionId, lookups: Box<Lookups>) {
+        if lookups.waiting.is_empty() {
+            if lookups.go_first {
+                self.pump(now, id);
+            }
+        } else if let Some(session) = self.sessions.get_mut(id) {
             session.lookups = Some(lookups);
         }
+    }
+
+    /// Whether a message that is published has to wait until the session has the retained ones
+    /// that it has asked for: where one of the same topic is among them, which must not come
+    /// behind it `[MQTT-4.6.0-6]`. What replaces that one need not wait: it is not sent then.
+    pub(crate) fn waits_for_retained(&mut self, id: SessionId, routed: &Routed, qos: QoS) -> bool {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return false;
+        };
+        let Some(lookups) = &mut session.lookups else {
+            return false;
+        };
+        if session.slot.is_none() && qos == QoS::AtMostOnce {
+            return false;
+        }
+        let topic = routed.topic();
+        let is_before = |lookup: &Lookup| {
+            self.retained.is_before(topic, &lookup.search)
+                && mqtt::topic_matches(lookup.search.filter(), topic)
+        };
+        let must_wait = lookups.waiting.iter().any(is_before);
+        lookups.go_first |= must_wait;
+        must_wait
     }
 
     fn count_out(&mut self, bytes: &mut usize, cost: usize) {
@@ -296,8 +342,9 @@ impl Broker {
         }
     }
 
-    /// Whether a retained message of this `QoS` would go out at once.
-    fn has_room_for_retained(&mut self, id: SessionId, qos: QoS) -> bool {
+    /// Whether a retained message of this `QoS` would go out at once, and may: so many that
+    /// wait come before it.
+    fn has_room_for_retained(&mut self, id: SessionId, qos: QoS, behind: u64) -> bool {
         let limits = &self.options.limits;
         let Some(session) = self.sessions.get(id) else {
             return false;
@@ -310,12 +357,14 @@ impl Broker {
             return false;
         }
         let outgoing = session.outgoing.as_deref();
+        if outgoing.is_some_and(|outgoing| !outgoing.is_past(behind)) {
+            return false;
+        }
         match (qos, outgoing) {
-            (QoS::AtMostOnce, Some(outgoing)) => !outgoing.holds_at_most_once(),
-            (QoS::AtMostOnce, None) => true,
+            (QoS::AtMostOnce, _) => true,
             (QoS::AtLeastOnce | QoS::ExactlyOnce, Some(outgoing)) => {
                 link.quota > 0
-                    && outgoing.is_caught_up()
+                    && outgoing.has_resent()
                     && outgoing.has_window(limits.inflight_window)
             }
             (QoS::AtLeastOnce | QoS::ExactlyOnce, None) => link.quota > 0,

@@ -19,6 +19,8 @@ pub(crate) struct Outgoing {
     /// from an earlier one, and are sent again before anything new.
     sent: usize,
     queue: VecDeque<Queued>,
+    /// How many have ever been put into the queue.
+    queued: u64,
     /// How many in the queue are of `QoS` 0: retained messages that a new subscription asked
     /// for and that are more than the connection took at once, and what came after them.
     queued_at_most_once: usize,
@@ -145,6 +147,27 @@ impl Outgoing {
         self.queue.is_empty() && self.sent == self.window.len()
     }
 
+    /// How many have ever been put into the queue.
+    pub(crate) fn queued(&self) -> u64 {
+        self.queued
+    }
+
+    /// How many were put into the queue before the next in it.
+    pub(crate) fn next_queued(&self) -> u64 {
+        self.queued - self.queue.len() as u64
+    }
+
+    /// Whether the queue is empty, or what was put into it before `number` others had been is
+    /// gone.
+    pub(crate) fn is_past(&self, number: u64) -> bool {
+        self.queue.is_empty() || self.next_queued() >= number
+    }
+
+    /// Whether nothing waits to be sent again.
+    pub(crate) fn has_resent(&self) -> bool {
+        self.sent == self.window.len()
+    }
+
     /// Whether the window has room below `limit`.
     pub(crate) fn has_window(&self, limit: u16) -> bool {
         self.window.len() < usize::from(limit)
@@ -201,6 +224,7 @@ impl Outgoing {
         self.queued_at_most_once += usize::from(queued.delivery.qos == QoS::AtMostOnce);
         self.queued_retained += usize::from(queued.origin == Origin::Retained);
         self.queue.push_back(queued);
+        self.queued += 1;
     }
 
     /// A packet identifier that no message in the window has `[MQTT-2.2.1-4]`.

@@ -125,6 +125,12 @@ impl Retained {
         found
     }
 
+    /// Whether a message is kept of `topic` that the search would find, if it is not past it.
+    pub(crate) fn is_before(&self, topic: &str, search: &Search) -> bool {
+        let node = self.tree().find(topic);
+        node.is_some_and(|node| self.kept(node, search.begun).is_some())
+    }
+
     /// The search goes on later: where it is stays in the tree.
     pub(crate) fn rest(&mut self, search: &mut Search) {
         if !search.is_resting && search.node != NodeId::ROOT {

@@ -222,7 +222,8 @@ impl Broker {
     pub(crate) fn restore_unsubscribed(&mut self, id: SessionId, filter: &TopicFilter) {
         let is_removed = match filter.shared() {
             Some((name, proper)) => self.leave(id, name, proper).is_some(),
-            None => self.remove_direct(id, filter).is_some(),
+            // Nobody is connected, so that nothing is sent, at whatever time.
+            None => self.remove_direct(Instant::ZERO, id, filter).is_some(),
         };
         if is_removed {
             self.uncount_subscription(id, cost(filter));
@@ -312,7 +313,7 @@ impl Broker {
             Some((name, proper)) => self.leave(id, name, proper).map(|group| {
                 self.hand_over_group(now, id, group);
             }),
-            None => self.remove_direct(id, filter),
+            None => self.remove_direct(now, id, filter),
         };
         if is_removed.is_none() {
             return ReasonCode::NoSubscriptionExisted;
@@ -321,10 +322,10 @@ impl Broker {
         ReasonCode::Success
     }
 
-    fn remove_direct(&mut self, id: SessionId, filter: &str) -> Option<()> {
+    fn remove_direct(&mut self, now: Instant, id: SessionId, filter: &str) -> Option<()> {
         let node = self.subscriptions.find(filter, id)?;
         self.subscriptions.remove(node, id);
-        self.stop_looking(id, |search| search.filter() == filter);
+        self.stop_looking(now, id, |search| search.filter() == filter);
         let session = self.sessions.get_mut(id)?;
         let place = session.subscriptions.binary_search(&node).ok()?;
         session.subscriptions.remove(place);
