@@ -293,6 +293,11 @@ fn refusal(
     cause: &CloseCause,
 ) -> Option<(Packet, ProtocolVersion)> {
     let (version, reason_code, what) = match cause {
+        // 3.1.1 has no return code that comes near [MQTT-3.2.2-6 of 3.1.1].
+        CloseCause::Refused {
+            reason_code: ReasonCode::TopicNameInvalid,
+            ..
+        } if version == Some(ProtocolVersion::V3_1_1) => return None,
         CloseCause::Refused { reason_code, what } => (version?, *reason_code, Some(*what)),
         CloseCause::Protocol(ProtocolError::Decode(error)) => match (&error.kind, version) {
             // [MQTT-3.1.2-2] An older client understands an older answer.

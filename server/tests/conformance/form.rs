@@ -124,7 +124,7 @@ fn mqtt_1_5_7_1_both_halves_of_a_user_property_are_utf_8() {
 }
 
 /// `[MQTT-3.14.1-1]` `[MQTT-3.6.1-1]` `[MQTT-3.8.1-1]` `[MQTT-3.10.1-1]` `[MQTT-3.15.1-1]`; in
-/// 3.1.1 `[MQTT-2.2.2-2 of 3.1.1]`, without a word.
+/// 3.1.1 `[MQTT-2.2.2-2 of 3.1.1]` `[MQTT-3.14.1-1 of 3.1.1]`, without a word.
 #[test]
 fn mqtt_2_1_3_1_reserved_flags_are_as_listed() {
     on_each_transport(|site| {

@@ -4,7 +4,7 @@ use crate::raw::{
     Connect, MAXIMUM_PACKET_SIZE, PUBACK, PUBCOMP, PUBREC, PUBREL, Publish, RECEIVE_MAXIMUM,
     SUBACK, V3, V5, VERSIONS, ack, four, packet, properties, string, subscribe, two,
 };
-use crate::wire::on_each_transport;
+use crate::wire::{on_each_transport, with_settings};
 
 /// `[MQTT-4.4.0-1]` `[MQTT-4.4.0-1 of 3.1.1]`: at the next connection, with the same identifier
 /// and otherwise the same bytes.
@@ -196,6 +196,39 @@ fn mqtt_3_3_5_2_of_3_1_1_a_message_that_is_not_allowed_is_acknowledged() {
         wire.publishes(&Publish::of_qos(1, 1, "$mine/t", "x"));
         wire.publishes(&Publish::of_qos(2, 1, "$mine/t", "x"));
         watcher.quiet();
+    });
+}
+
+/// A message that the server has no room for is no reason to lie: 5 says so, 3.1.1 is closed.
+/// `[MQTT-4.8.0-2 of 3.1.1]` `[MQTT-3.3.5-2 of 3.1.1]`
+#[test]
+fn mqtt_3_4_2_1_a_full_server_says_so() {
+    let room = ["--max-memory", "16MiB", "--max-retained-bytes", "1GiB"];
+    with_settings(&room, |site| {
+        let mut old = site.connected(V3, "old");
+        let mut wire = site.connected(V5, "writer");
+        let mut id = 0;
+        // What an unfinished packet took is free again: so fill what is left by small ones.
+        for size in [100_000, 1_000, 10] {
+            loop {
+                id += 1;
+                let publish = Publish {
+                    retain: true,
+                    ..Publish::of_qos(1, id, &format!("kept/{id}"), vec![b'x'; size])
+                };
+                wire.send(&publish.bytes(V5));
+                let answer = wire.answer();
+                assert_eq!((answer.first, answer.id), (PUBACK, id));
+                if answer.codes[0] != 0x10 {
+                    assert_eq!(answer.codes, [0x97]);
+                    break;
+                }
+                assert!(id < 10_000, "it never says so");
+            }
+        }
+        wire.quiet();
+        old.send(&Publish::of_qos(1, 1, "t", "x").bytes(V3));
+        old.expect_close();
     });
 }
 

@@ -8,7 +8,7 @@ const AS_PUBLISHED: u8 = 0x08;
 const HANDLING: [u8; 3] = [0x00, 0x10, 0x20];
 
 /// `[MQTT-3.3.1-9]`; of 3.1.1 `[MQTT-3.3.1-6 of 3.1.1]` `[MQTT-3.3.1-8 of 3.1.1]`: of each topic
-/// the last one, whatever its `QoS`, and with RETAIN.
+/// the last one, whatever its `QoS`, and with RETAIN. `[MQTT-3.3.1-7 of 3.1.1]`
 #[test]
 fn mqtt_3_3_1_5_the_last_retained_message_of_a_topic_is_kept() {
     on_each_transport(|site| {

@@ -50,7 +50,7 @@ fn mqtt_3_1_3_6_an_empty_client_id_gets_one() {
     });
 }
 
-/// `[MQTT-3.2.2-4 of 3.1.1]` `[MQTT-3.2.2-5 of 3.1.1]`
+/// `[MQTT-3.1.3-9 of 3.1.1]` `[MQTT-3.2.2-4 of 3.1.1]` `[MQTT-3.2.2-5 of 3.1.1]`
 #[test]
 fn mqtt_3_1_3_8_of_3_1_1_a_lasting_session_needs_a_client_id() {
     on_each_transport(|site| {
