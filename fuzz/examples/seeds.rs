@@ -322,6 +322,15 @@ fn broker() -> Seeds {
                 .op(Op::Drained, 0)
                 .end()
         }),
+        ("a-copy-of-everything", {
+            let play = pair(2, QoS::AtLeastOnce).op(Op::Persisted, 0).number(0);
+            let mut play = play.op(Op::Close, 0);
+            for _ in 0..3 {
+                play = play.op(Op::Checkpoint, 0);
+                play.0.word(100);
+            }
+            play.op(Op::Persisted, 0).number(0).end()
+        }),
         ("too-fast", {
             let mut play = Play::new(0, 1).join(0, "x", V5);
             for _ in 0..5 {

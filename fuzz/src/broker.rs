@@ -9,8 +9,8 @@
 use std::time::Duration;
 
 use broker::{
-    Broker, BrokerOptions, Conn, Decision, Input, Limits, Lsn, Output, Peer, QueueFull, Recovery,
-    StoreState, journal,
+    Broker, BrokerOptions, Conn, Decision, Input, Limits, Lsn, Metrics, Output, Peer, QueueFull,
+    Recovery, StoreState, journal,
 };
 use bytes::{Bytes, BytesMut};
 use mqtt::{
@@ -51,10 +51,12 @@ pub enum Op {
     Sleep = 8,
     /// The store is full, or has room again.
     Store = 9,
+    /// The next piece of a copy of everything.
+    Checkpoint = 10,
 }
 
 impl Op {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Open,
         Self::Bytes,
         Self::Packet,
@@ -65,6 +67,7 @@ impl Op {
         Self::Persisted,
         Self::Sleep,
         Self::Store,
+        Self::Checkpoint,
         // Again: these should come more often.
         Self::Packet,
         Self::Packet,
@@ -110,6 +113,10 @@ struct World {
     last_lsn: Lsn,
     /// What the store holds.
     journal: BytesMut,
+    /// Everything before this is no longer needed.
+    copied_from: Lsn,
+    /// Whether there was a time at which it took nothing new.
+    was_full: bool,
 }
 
 impl World {
@@ -169,6 +176,8 @@ impl World {
             next: 0,
             last_lsn: Lsn::default(),
             journal: BytesMut::new(),
+            copied_from: Lsn::default(),
+            was_full: false,
         }
     }
 
@@ -214,12 +223,17 @@ impl World {
                 let late = u64::from(script.below(3));
                 self.input(Input::Persisted(Lsn(self.last_lsn.0.saturating_sub(late))));
             }
+            Op::Checkpoint => {
+                let budget = usize::from(script.word());
+                self.broker.checkpoint(self.now, budget);
+            }
             Op::Store => {
                 let state = if script.flag() {
                     StoreState::Full
                 } else {
                     StoreState::Ready
                 };
+                self.was_full |= state == StoreState::Full;
                 self.input(Input::Store(state));
             }
             Op::Sleep => {
@@ -292,6 +306,7 @@ impl World {
 
     /// Does what the broker says; the peer has not read yet what is written here.
     fn poll(&mut self) {
+        let mut turns = 0;
         loop {
             match self.broker.poll_output() {
                 Output::Write(conn) => self.take(conn),
@@ -309,11 +324,18 @@ impl World {
                 }
                 Output::Pause(conn) => self.set_read(conn, false),
                 Output::Resume(conn) => self.set_read(conn, true),
-                Output::Checkpointed(lsn) => assert!(lsn <= self.last_lsn),
+                Output::Checkpointed(lsn) => {
+                    assert!(self.copied_from < lsn && lsn <= self.last_lsn);
+                    self.copied_from = lsn;
+                }
                 Output::Idle(at) => {
-                    // What is due has been done: or a shell would turn for ever.
-                    assert!(at.is_none_or(|at| at > self.now), "{at:?} is past");
-                    return;
+                    if at.is_none_or(|at| at > self.now) {
+                        return;
+                    }
+                    // What is due is done: or a shell would turn for ever.
+                    turns += 1;
+                    assert!(turns < 3, "{at:?} is past, and past again");
+                    self.input(Input::Timeout);
                 }
                 Output::Authenticate(..) | Output::Connected(..) | Output::Limited(_) => {}
                 Output::ToShard(_, message) => match message {},
@@ -343,22 +365,35 @@ impl World {
         assert!(taken.is_empty() && self.last_lsn >= at_least);
     }
 
-    /// A restart finds what was stored to be good.
+    /// A restart finds what was stored to be good, with and without what is no longer needed.
     fn recover(&mut self) {
         self.poll();
+        let whole = self.recovered(Lsn::default());
+        let metrics = whole.metrics();
+        assert!(metrics.sessions <= SESSIONS as u64, "{metrics:?}");
+        assert!(metrics.retained_messages <= RETAINED as u64, "{metrics:?}");
+        if self.options.durable && !self.was_full {
+            let kept = self.broker.metrics().retained_messages;
+            // What has expired meanwhile is not looked at yet.
+            assert!(metrics.retained_messages >= kept, "lost: {metrics:?}");
+        }
+        let shortened = self.recovered(self.copied_from);
+        assert_eq!(gauges(shortened.metrics()), gauges(metrics));
+    }
+
+    fn recovered(&self, from: Lsn) -> Broker {
         let mut recovery = Recovery::new(self.options.clone());
         let mut journal = self.journal.clone().freeze();
         while let Some(frame) = journal::next_frame(&mut journal).expect("good frames") {
-            let lsn = frame.lsn;
-            if let Err(error) = recovery.replay(lsn, frame.body) {
+            if frame.lsn < from {
+                continue;
+            }
+            if let Err(error) = recovery.replay(frame.lsn, frame.body) {
                 panic!("what the broker has recorded cannot be replayed: {error}");
             }
         }
         assert_eq!(recovery.last_lsn(), self.last_lsn);
-        let recovered = recovery.finish(self.now).expect("a whole state");
-        let metrics = recovered.metrics();
-        assert!(metrics.sessions <= SESSIONS as u64, "{metrics:?}");
-        assert!(metrics.retained_messages <= RETAINED as u64, "{metrics:?}");
+        recovery.finish(self.now).expect("a whole state")
     }
 
     fn take(&mut self, conn: Conn) {
@@ -428,22 +463,7 @@ impl World {
             self.persist_all();
         }
         let metrics = self.broker.metrics();
-        let gauges = [
-            metrics.connections,
-            metrics.clients,
-            metrics.sessions,
-            metrics.subscriptions,
-            metrics.subscription_bytes,
-            metrics.queued_messages,
-            metrics.queued_bytes,
-            metrics.unwritten_bytes,
-            metrics.wills,
-            metrics.will_bytes,
-            metrics.partial_bytes,
-            metrics.retained_lookups,
-            metrics.retained_lookup_bytes,
-        ];
-        assert_eq!(gauges, [0; 13], "{metrics:?}");
+        assert_eq!(gauges(metrics), [0; 13], "{metrics:?}");
     }
 
     /// Nothing retained is left when someone has cleared every topic that there was.
@@ -532,4 +552,23 @@ impl Client {
         }
         assert_eq!(decoder.buffered(), 0, "half a packet");
     }
+}
+
+/// What must be zero when all have gone; retained messages stay.
+fn gauges(metrics: &Metrics) -> [u64; 13] {
+    [
+        metrics.connections,
+        metrics.clients,
+        metrics.sessions,
+        metrics.subscriptions,
+        metrics.subscription_bytes,
+        metrics.queued_messages,
+        metrics.queued_bytes,
+        metrics.unwritten_bytes,
+        metrics.wills,
+        metrics.will_bytes,
+        metrics.partial_bytes,
+        metrics.retained_lookups,
+        metrics.retained_lookup_bytes,
+    ]
 }
