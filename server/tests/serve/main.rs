@@ -3,7 +3,9 @@
 // Nothing here ships: what cannot happen may panic.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod bounded;
 mod demo;
+mod frames;
 mod hostile;
 mod http;
 mod lifecycle;

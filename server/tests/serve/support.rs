@@ -72,6 +72,37 @@ impl Server {
         }
     }
 
+    /// What `/metrics` says of this one, named without `beaconry_`.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let mut stream = tcp(self.http);
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        let mut page = String::new();
+        stream.read_to_string(&mut page).unwrap();
+        let line = page
+            .lines()
+            .find_map(|line| line.strip_prefix("beaconry_")?.strip_prefix(name))
+            .unwrap_or_else(|| panic!("no metric {name}: {page}"));
+        line.trim().parse().unwrap()
+    }
+
+    /// Bytes of memory that the server has now, where the system says so as Linux does.
+    pub(crate) fn resident(&self) -> Option<usize> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:"))?;
+        let kib: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kib * 1024)
+    }
+
+    /// The server has no more than `bytes` more than it had.
+    pub(crate) fn assert_grew_less_than(&self, before: Option<usize>, bytes: usize) {
+        if let (Some(before), Some(now)) = (before, self.resident()) {
+            let grown = now.saturating_sub(before);
+            assert!(grown < bytes, "grew by {grown} bytes");
+        }
+    }
+
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal)
             .unwrap();

@@ -1,0 +1,181 @@
+//! WebSocket frames that no browser sends: what is allowed is taken, what is not ends the
+//! connection with the close code that RFC 6455 has for it.
+
+use std::io::{Read, Write};
+
+use mqtt::{Connect, Packet, ProtocolVersion, ReasonCode};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+use super::support::{Peer, Server, bytes_of, websocket};
+
+const V5: ProtocolVersion = ProtocolVersion::V5;
+const FINAL: u8 = 0x80;
+const RSV1: u8 = 0x40;
+const CONTINUATION: u8 = 0;
+const BINARY: u8 = 2;
+const CLOSE: u8 = 8;
+const PING: u8 = 9;
+const PONG: u8 = 10;
+
+/// A frame as a client sends it.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mask = [1, 2, 3, 4];
+    let mut frame = vec![first];
+    match payload.len() {
+        len @ 0..126 => frame.push(0x80 | u8::try_from(len).unwrap()),
+        len => {
+            frame.push(0xFE);
+            frame.extend_from_slice(&u16::try_from(len).unwrap().to_be_bytes());
+        }
+    }
+    frame.extend_from_slice(&mask);
+    let masked = payload.iter().zip(mask.iter().cycle());
+    frame.extend(masked.map(|(byte, mask)| byte ^ mask));
+    frame
+}
+
+/// The server's next frame: its first byte and what it holds.
+fn read_frame(stream: &mut impl Read) -> Option<(u8, Vec<u8>)> {
+    let mut head = [0; 2];
+    stream.read_exact(&mut head).ok()?;
+    let len = match head[1] {
+        126 => {
+            let mut len = [0; 2];
+            stream.read_exact(&mut len).ok()?;
+            u16::from_be_bytes(len).into()
+        }
+        len @ 0..126 => usize::from(len),
+        other => panic!("a length of {other:#x}: masked, or larger than anything sent here"),
+    };
+    let mut payload = vec![0; len];
+    stream.read_exact(&mut payload).ok()?;
+    Some((head[0], payload))
+}
+
+fn connect() -> Vec<u8> {
+    bytes_of(&Packet::Connect(Connect::new(V5, "frames")), V5).to_vec()
+}
+
+#[test]
+fn a_packet_in_fragments_with_pings_between_is_a_packet() {
+    let server = Server::start();
+    let mut socket = websocket(&server, Some("mqtt")).unwrap();
+    let stream = socket.get_mut();
+    let connect = connect();
+    let (last, others) = connect.split_last().unwrap();
+    for (number, byte) in others.iter().enumerate() {
+        let opcode = if number == 0 { BINARY } else { CONTINUATION };
+        stream.write_all(&frame(opcode, &[*byte])).unwrap();
+        stream.write_all(&frame(FINAL | PING, &[*byte])).unwrap();
+    }
+    stream.write_all(&frame(FINAL, &[*last])).unwrap();
+    let mut pongs = 0;
+    loop {
+        match read_frame(stream).expect("closed") {
+            (first, _) if first == FINAL | PONG => pongs += 1,
+            (first, payload) => {
+                assert_eq!((first, payload[0]), (FINAL | BINARY, 0x20));
+                break;
+            }
+        }
+    }
+    // Only the last of several pings has to be answered (section 5.5.3).
+    assert!((1..=others.len()).contains(&pongs), "{pongs}");
+}
+
+#[test]
+fn what_rfc_6455_forbids_ends_the_connection() {
+    let server = Server::start();
+    let mut unmasked = frame(FINAL | BINARY, b"x");
+    unmasked[1] &= 0x7F;
+    for (what, bytes) in [
+        ("unmasked (5.1)", unmasked),
+        // No extension was agreed on: so nothing can be compressed.
+        (
+            "compressed (5.2)",
+            frame(FINAL | RSV1 | BINARY, b"\x4a\x04\x00"),
+        ),
+        ("reserved bits (5.2)", frame(FINAL | 0x30 | BINARY, b"x")),
+        ("a reserved opcode (5.2)", frame(FINAL | 0x3, b"x")),
+        ("a reserved control opcode (5.2)", frame(FINAL | 0xB, b"x")),
+        (
+            "a continuation of nothing (5.4)",
+            frame(FINAL | CONTINUATION, b"x"),
+        ),
+        ("a ping in fragments (5.5)", frame(PING, b"x")),
+        ("a ping of 126 bytes (5.5)", frame(FINAL | PING, &[0; 126])),
+        (
+            "a close frame of one byte (5.5.1)",
+            frame(FINAL | CLOSE, b"x"),
+        ),
+    ] {
+        let mut socket = websocket(&server, Some("mqtt")).unwrap();
+        let stream = socket.get_mut();
+        stream
+            .write_all(&frame(FINAL | BINARY, &connect()))
+            .unwrap();
+        assert_eq!(read_frame(stream).unwrap().1[0], 0x20);
+        stream.write_all(&bytes).unwrap();
+        let (first, payload) = read_frame(stream).unwrap_or_else(|| panic!("{what}: no frame"));
+        // DISCONNECT may come before it.
+        let (first, payload) = if first == FINAL | BINARY {
+            assert_eq!(payload[0], 0xE0, "{what}");
+            read_frame(stream).unwrap_or_else(|| panic!("{what}: no close frame"))
+        } else {
+            (first, payload)
+        };
+        assert_eq!(first, FINAL | CLOSE, "{what}");
+        let code = u16::from_be_bytes([payload[0], payload[1]]);
+        assert_eq!(CloseCode::from(code), CloseCode::Protocol, "{what}");
+        assert_eq!(read_frame(stream), None, "{what}");
+    }
+    assert_eq!(server.metric("websocket_faults_total"), 9);
+    server.assert_alive();
+}
+
+#[test]
+fn a_flood_of_pings_costs_no_memory() {
+    let server = Server::start();
+    let mut watcher = Peer::connected(&server, V5, "watcher");
+    watcher.subscribe("x", mqtt::QoS::AtMostOnce);
+    let before = server.resident();
+    let mut socket = websocket(&server, Some("mqtt")).unwrap();
+    let stream = socket.get_mut();
+    stream
+        .write_all(&frame(FINAL | BINARY, &connect()))
+        .unwrap();
+    let pings = frame(FINAL | PING, &[0; 125]).repeat(500);
+    stream
+        .set_write_timeout(Some(std::time::Duration::from_secs(1)))
+        .unwrap();
+    // Nothing is read: at some time the server takes no more, or it drops answers.
+    for _ in 0..200 {
+        if stream.write_all(&pings).is_err() {
+            break;
+        }
+    }
+    server.assert_grew_less_than(before, 16 << 20);
+    watcher.publish("x", "y", mqtt::QoS::AtMostOnce);
+    assert_eq!(watcher.message().1, "y");
+}
+
+#[test]
+fn a_packet_larger_than_allowed_in_small_frames_is_refused_as_soon_as_it_says_so() {
+    let server = Server::start();
+    let mut peer = Peer::connected_by_websocket(&server, "large");
+    // PUBLISH of 256 MB.
+    let stream = peer.link.get_mut();
+    stream
+        .write_all(&frame(FINAL | BINARY, &[0x30, 0xFF, 0xFF, 0xFF, 0x7F]))
+        .unwrap();
+    match peer.receive() {
+        Some(Packet::Disconnect(disconnect)) => {
+            assert_eq!(disconnect.reason_code, ReasonCode::PacketTooLarge);
+        }
+        other => panic!("no DISCONNECT: {other:?}"),
+    }
+    assert_eq!(
+        server.metric("mqtt_refused_total{limit=\"packet_size\"}"),
+        1
+    );
+}
