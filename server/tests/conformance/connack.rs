@@ -2,7 +2,8 @@
 
 use crate::raw::{
     AUTHENTICATION_METHOD, CONNACK, Connect, MAXIMUM_PACKET_SIZE, MAXIMUM_QOS, Publish,
-    RETAIN_AVAILABLE, SERVER_KEEP_ALIVE, V3, V5, VERSIONS, four, subscribe, text,
+    RETAIN_AVAILABLE, SERVER_KEEP_ALIVE, SHARED_AVAILABLE, SUBSCRIPTION_IDS_AVAILABLE, V3, V5,
+    VERSIONS, WILDCARDS_AVAILABLE, four, subscribe, subscription_id, text,
 };
 use crate::wire::on_each_transport;
 
@@ -178,8 +179,15 @@ fn mqtt_3_2_2_8_connack_promises_what_the_server_does() {
         });
         assert!(answer.property(MAXIMUM_QOS).is_empty(), "QoS 2");
         assert!(answer.property(SERVER_KEEP_ALIVE).is_empty());
-        let retain = answer.property(RETAIN_AVAILABLE);
-        assert!(retain.is_empty() || retain == [[RETAIN_AVAILABLE, 1]]);
+        for available in [
+            RETAIN_AVAILABLE,
+            WILDCARDS_AVAILABLE,
+            SUBSCRIPTION_IDS_AVAILABLE,
+            SHARED_AVAILABLE,
+        ] {
+            let said = answer.property(available);
+            assert!(said.is_empty() || said == [[available, 1]], "{said:?}");
+        }
         let mut wire = site.connected(V5, "publisher");
         for qos in 0..=2 {
             let topic = format!("kept/{qos}");
@@ -190,5 +198,7 @@ fn mqtt_3_2_2_8_connack_promises_what_the_server_does() {
             wire.subscribe(&topic, qos);
             assert_eq!(wire.message(&topic, "x").qos, qos);
         }
+        wire.subscribe_with(&[subscription_id(1)], "kept/+", 0x20);
+        wire.subscribe("$share/group/kept/#", 0);
     });
 }

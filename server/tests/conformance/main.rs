@@ -18,7 +18,6 @@ mod lasting;
 mod ordering;
 mod publish;
 mod publish_properties;
-#[allow(dead_code)] // a box of tools
 mod raw;
 mod retain;
 mod routing;
@@ -28,7 +27,6 @@ mod subscribing;
 mod topics;
 mod websocket;
 mod will;
-#[allow(dead_code)] // a box of tools
 mod wire;
 mod wishes;
 

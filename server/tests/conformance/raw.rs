@@ -45,7 +45,6 @@ pub(crate) const REQUEST_PROBLEM_INFORMATION: u8 = 0x17;
 pub(crate) const WILL_DELAY: u8 = 0x18;
 pub(crate) const REQUEST_RESPONSE_INFORMATION: u8 = 0x19;
 pub(crate) const RESPONSE_INFORMATION: u8 = 0x1A;
-pub(crate) const SERVER_REFERENCE: u8 = 0x1C;
 pub(crate) const REASON_STRING: u8 = 0x1F;
 pub(crate) const RECEIVE_MAXIMUM: u8 = 0x21;
 pub(crate) const TOPIC_ALIAS_MAXIMUM: u8 = 0x22;

@@ -113,11 +113,6 @@ impl Wire {
         self.link.send(Bytes::copy_from_slice(bytes)).unwrap();
     }
 
-    /// The same where the server may have closed already.
-    pub(crate) fn try_send(&mut self, bytes: &[u8]) {
-        let _ = self.link.send(Bytes::copy_from_slice(bytes));
-    }
-
     /// The next packet; `None` when the server has closed.
     pub(crate) fn receive(&mut self) -> Option<Received> {
         loop {
