@@ -28,7 +28,7 @@ fn mqtt_3_1_2_22_silence_ends_the_connection_after_one_and_a_half_keep_alives() 
             wire.expect_disconnect(0x8D);
             let elapsed = begun.elapsed();
             assert!(elapsed >= Duration::from_millis(1450), "{elapsed:?}");
-            assert!(elapsed < Duration::from_secs(5), "{elapsed:?}");
+            assert!(elapsed < Duration::from_secs(10), "{elapsed:?}");
             watcher.message("will/silent", "gone");
         }
         idle.quiet();
