@@ -159,6 +159,35 @@ mod tests {
     }
 
     #[test]
+    fn no_test_of_this_repository_is_overlooked() {
+        let root = Workspace::load().unwrap().root;
+        let statements = Statements::new();
+        let mut total = 0;
+        for path in sources(&root).unwrap() {
+            let source = fs::read_to_string(&path).unwrap();
+            let rust = path.extension().is_some_and(|end| end == "rs");
+            let code = if rust {
+                mask::Masked::rust(&source).code
+            } else {
+                mask::Masked::javascript(&source).code
+            };
+            let marks: &[&str] = if rust {
+                &["#[test]", "#[tokio::test", "#[wasm_bindgen_test"]
+            } else {
+                &["test(", "it("]
+            };
+            let begins = |line: &&str| marks.iter().any(|mark| line.starts_with(mark));
+            let lines = || code.lines().map(str::trim);
+            let ignored = lines().filter(|line| line.starts_with("#[ignore")).count();
+            let marked = lines().filter(begins).count() - ignored;
+            let found = found(&path.to_string_lossy(), &source, &statements);
+            assert_eq!(found.tests.len(), marked, "{}", path.display());
+            total += marked;
+        }
+        assert!(total > 500, "only {total}");
+    }
+
+    #[test]
     fn this_repository_can_be_surveyed() {
         let workspace = Workspace::load().unwrap();
         let (text, _) = survey(&workspace.root).unwrap();
