@@ -160,6 +160,7 @@ fn template(publish: &Publish, version: ProtocolVersion, wire: &Bytes) {
         packet_id: publish.packet_id,
         dup: publish.dup,
         message_expiry_interval: publish.properties.message_expiry_interval,
+        topic_alias: publish.properties.topic_alias,
     };
     let mut out = BytesMut::new();
     template.write(&patch, &mut out);

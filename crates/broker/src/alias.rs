@@ -1,7 +1,11 @@
 //! Topic aliases, one table for each direction of a connection (section 3.3.2.3.4). None
 //! outlives its connection `[MQTT-3.3.2-7]`.
 
-use mqtt::{Publish, ReasonCode, TopicName};
+use core::num::NonZeroU16;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use mqtt::{Publish, ReasonCode, TopicForm, TopicName};
 
 use crate::broker::violation;
 use crate::limits::Limits;
@@ -65,6 +69,85 @@ impl ClientAliases {
                 ReasonCode::ProtocolError,
                 "a topic alias that stands for nothing (section 3.3.2.3.4)",
             )),
+        }
+    }
+}
+
+/// What the server's aliases stand for: the first topics of a connection that are worth it.
+#[derive(Debug)]
+pub(crate) struct ServerAliases {
+    by_topic: HashMap<Box<str>, NonZeroU16, FixedState>,
+    /// How many there may be.
+    most: u16,
+}
+
+/// How a message says its topic to one client.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Naming {
+    #[default]
+    Name,
+    /// By its name, for which the alias stands from now on.
+    Introduce(NonZeroU16),
+    /// By the alias alone.
+    Alias(NonZeroU16),
+}
+
+impl ServerAliases {
+    /// The shortest topic that is worth an alias, which takes three bytes.
+    const SHORTEST: usize = 8;
+    /// The longest topic that is remembered.
+    const LONGEST: usize = 256;
+
+    /// `None` where there may be none `[MQTT-3.1.2-27]`.
+    pub(crate) fn up_to(most: u16) -> Option<Box<Self>> {
+        (most > 0).then(|| {
+            Box::new(Self {
+                by_topic: HashMap::with_hasher(FixedState::default()),
+                most,
+            })
+        })
+    }
+
+    /// How a message to `topic` says it: never above the client's Topic Alias Maximum
+    /// `[MQTT-3.1.2-26]`.
+    pub(crate) fn naming(&self, topic: &str) -> Naming {
+        if let Some(alias) = self.by_topic.get(topic) {
+            return Naming::Alias(*alias);
+        }
+        let is_worth_it = (Self::SHORTEST..=Self::LONGEST).contains(&topic.len());
+        let next = u16::try_from(self.by_topic.len() + 1).unwrap_or(u16::MAX);
+        match NonZeroU16::new(next) {
+            Some(alias) if is_worth_it && next <= self.most => Naming::Introduce(alias),
+            Some(_) | None => Naming::Name,
+        }
+    }
+
+    /// A message to `topic` has been written so.
+    pub(crate) fn written(&mut self, topic: &str, naming: Naming) {
+        match naming {
+            Naming::Introduce(alias) => {
+                self.by_topic.insert(topic.into(), alias);
+            }
+            Naming::Name | Naming::Alias(_) => {}
+        }
+    }
+}
+
+impl Naming {
+    /// The same for all aliases: which one it is stands in the
+    /// [`TemplatePatch`](mqtt::TemplatePatch).
+    pub(crate) const fn form(self) -> TopicForm {
+        match self {
+            Self::Name => TopicForm::Name,
+            Self::Introduce(_) => TopicForm::NameAndAlias(NonZeroU16::MIN),
+            Self::Alias(_) => TopicForm::Alias(NonZeroU16::MIN),
+        }
+    }
+
+    pub(crate) const fn alias(self) -> Option<NonZeroU16> {
+        match self {
+            Self::Name => None,
+            Self::Introduce(alias) | Self::Alias(alias) => Some(alias),
         }
     }
 }

@@ -191,6 +191,7 @@ impl Broker {
             id,
             &connect,
             self.options.server_keep_alive,
+            self.options.limits.server_topic_aliases,
             session.incoming.clone(),
         );
         let peer = connection.peer;

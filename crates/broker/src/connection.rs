@@ -8,8 +8,9 @@ use hashbrown::HashMap;
 use mqtt::{Connect, Decoder, Instant, PacketId, ProtocolVersion, Utf8String};
 use slab::Slab;
 
-use crate::alias::ClientAliases;
+use crate::alias::{ClientAliases, Naming, ServerAliases};
 use crate::input::{Conn, Peer};
+use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::pace::Pause;
 use crate::session::SessionId;
@@ -95,18 +96,22 @@ pub(crate) struct Link {
     pub(crate) is_doomed: bool,
     /// What the client's topic aliases stand for.
     pub(crate) aliases: ClientAliases,
+    /// What the server's topic aliases stand for, if the client takes any.
+    server_aliases: Option<Box<ServerAliases>>,
     /// Whether CONNECT asked for a session that outlives the connection: only then may
     /// DISCONNECT (section 3.14.2.2.2).
     pub(crate) may_outlive: bool,
 }
 
 impl Link {
-    /// What `connect` asks for, as far as it gets it. `carried_over` incoming messages are
+    /// What `connect` asks for, as far as it gets it: no more than `most_aliases` for topics of
+    /// messages to the client. `carried_over` incoming messages are
     /// from earlier connections.
     pub(crate) fn new(
         session: SessionId,
         connect: &Connect,
         longest_keep_alive: Option<u16>,
+        most_aliases: u16,
         carried_over: Vec<PacketId>,
     ) -> Self {
         let properties = &connect.properties;
@@ -121,6 +126,12 @@ impl Link {
             carried_over,
             is_doomed: false,
             aliases: ClientAliases::default(),
+            server_aliases: ServerAliases::up_to(
+                properties
+                    .topic_alias_maximum
+                    .unwrap_or(0)
+                    .min(most_aliases),
+            ),
             may_outlive: properties.session_expiry_interval.unwrap_or(0) > 0,
         }
     }
@@ -131,6 +142,41 @@ impl Link {
             (ProtocolVersion::V5, Some(longest)) if connect.keep_alive == 0 => longest,
             (ProtocolVersion::V5, Some(longest)) => connect.keep_alive.min(longest),
             (ProtocolVersion::V5, None) | (ProtocolVersion::V3_1_1, _) => connect.keep_alive,
+        }
+    }
+
+    /// How a message says its topic; `leads` says whether it comes before all that is written
+    /// after it, `name` gives its length where it says the name alone.
+    pub(crate) fn naming(
+        &self,
+        topic: &str,
+        leads: bool,
+        name: impl FnOnce() -> Option<usize>,
+    ) -> Naming {
+        /// What saying an alias besides the name adds at most: the property, and a byte for
+        /// each of two lengths.
+        const ALIAS: usize = 5;
+        let Some(aliases) = &self.server_aliases else {
+            return Naming::Name;
+        };
+        let naming = aliases.naming(topic);
+        let most = self.maximum_packet_size;
+        match naming {
+            Naming::Introduce(_) if !leads => Naming::Name,
+            Naming::Introduce(_) if most != u32::MAX => match name() {
+                Some(len) if len + ALIAS <= most as usize => naming,
+                Some(_) | None => Naming::Name,
+            },
+            Naming::Introduce(_) | Naming::Name | Naming::Alias(_) => naming,
+        }
+    }
+
+    /// A message to `topic` has been written, and will be read before all that follows.
+    pub(crate) fn written(&mut self, topic: &str, naming: Naming, metrics: &mut Metrics) {
+        metrics.messages_out += 1;
+        metrics.aliases_out += u64::from(matches!(naming, Naming::Alias(_)));
+        if let Some(aliases) = &mut self.server_aliases {
+            aliases.written(topic, naming);
         }
     }
 

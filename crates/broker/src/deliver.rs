@@ -48,16 +48,18 @@ impl Broker {
             self.metrics.dropped_absent += 1;
             return false;
         };
-        let patch = TemplatePatch {
-            message_expiry_interval: routed.remaining_expiry(now),
-            ..TemplatePatch::default()
-        };
         let outgoing = session.outgoing.as_ref();
         let is_live = origin != Origin::Retained;
         if is_live && outgoing.is_some_and(|outgoing| outgoing.holds_at_most_once()) {
             return self.enqueue(now, id, routed, delivery, origin);
         }
-        let template = routed.template(link.version, &delivery).ok();
+        let naming = routed.naming(link, &delivery, outbox.leads(QoS::AtMostOnce));
+        let patch = TemplatePatch {
+            message_expiry_interval: routed.remaining_expiry(now),
+            topic_alias: naming.alias(),
+            ..TemplatePatch::default()
+        };
+        let template = routed.template(link.version, &delivery, naming.form()).ok();
         let fitting = template.filter(|it| fits(it.encoded_len(), link.maximum_packet_size));
         let Some(template) = fitting else {
             self.metrics.dropped_too_large += 1;
@@ -73,7 +75,7 @@ impl Broker {
         }
         let buffer = outbox.buffer(&mut self.wire.spare);
         template.write(&patch, buffer);
-        self.metrics.messages_out += 1;
+        link.written(routed.topic(), naming, &mut self.metrics);
         if outbox.announce(&mut self.metrics.unwritten_bytes) {
             self.wire.outputs.push_back(Output::Write(conn));
         }
@@ -111,13 +113,17 @@ impl Broker {
             return self.enqueue(now, id, routed, delivery, origin);
         };
         let packet_id = outgoing.free_packet_id();
+        let is_gated = number.is_some() && delivery.qos == QoS::ExactlyOnce;
+        let leads = !is_gated && outbox.leads(delivery.qos);
+        let naming = routed.naming(link, &delivery, leads);
         let patch = TemplatePatch {
             packet_id: Some(packet_id),
             dup: false,
             message_expiry_interval: routed.remaining_expiry(now),
+            topic_alias: naming.alias(),
         };
         let message = routed.keep(now);
-        let template = routed.template(link.version, &delivery).ok();
+        let template = routed.template(link.version, &delivery, naming.form()).ok();
         let fitting = template.filter(|it| fits(it.encoded_len(), link.maximum_packet_size));
         let Some(template) = fitting else {
             self.metrics.dropped_too_large += 1;
@@ -131,7 +137,7 @@ impl Broker {
         let spare = &mut self.wire.spare;
         let buffer = outbox.behind(gate, Passage::Open, ledger, (slot, conn), spare);
         template.write(&patch, buffer);
-        self.metrics.messages_out += 1;
+        link.written(routed.topic(), naming, &mut self.metrics);
         if outbox.announce(&mut self.metrics.unwritten_bytes) {
             self.wire.outputs.push_back(Output::Write(conn));
         }
@@ -282,13 +288,17 @@ impl Broker {
                 if link.quota == 0 {
                     break;
                 }
+                let (message, delivery) = (&queued.message, &queued.delivery);
+                let leads = gate.is_none() && outbox.leads(delivery.qos);
+                let naming = message.naming(link, delivery, leads);
                 let patch = TemplatePatch {
                     packet_id: Some(inflight.packet_id),
                     // [MQTT-3.3.1-1]
                     dup: true,
-                    message_expiry_interval: queued.message.remaining_expiry(now),
+                    message_expiry_interval: message.remaining_expiry(now),
+                    topic_alias: naming.alias(),
                 };
-                let template = queued.message.template(link.version, &queued.delivery).ok();
+                let template = message.template(link.version, delivery, naming.form()).ok();
                 let fitting =
                     template.filter(|it| fits(it.encoded_len(), link.maximum_packet_size));
                 if let Some(template) = fitting {
@@ -297,9 +307,9 @@ impl Broker {
                         &patch,
                         outbox.behind(gate, Passage::Open, ledger, (slot, conn), spare),
                     );
+                    link.written(message.topic(), naming, &mut self.metrics);
                     outgoing.resent(true);
                     link.quota -= 1;
-                    self.metrics.messages_out += 1;
                     self.metrics.retransmissions += 1;
                 } else {
                     if let Some(session) = number {
@@ -331,7 +341,10 @@ impl Broker {
                 break;
             }
             let Some(queued) = outgoing.pop() else { break };
-            let template = queued.message.template(link.version, &queued.delivery).ok();
+            let (message, delivery) = (&queued.message, &queued.delivery);
+            let is_gated = number.is_some() && delivery.qos == QoS::ExactlyOnce;
+            let naming = message.naming(link, delivery, !is_gated && outbox.leads(delivery.qos));
+            let template = message.template(link.version, delivery, naming.form()).ok();
             let fitting = template.filter(|it| fits(it.encoded_len(), link.maximum_packet_size));
             let Some(template) = fitting else {
                 // [MQTT-3.1.2-25]
@@ -345,7 +358,8 @@ impl Broker {
             let patch = TemplatePatch {
                 packet_id,
                 dup: false,
-                message_expiry_interval: queued.message.remaining_expiry(now),
+                message_expiry_interval: message.remaining_expiry(now),
+                topic_alias: naming.alias(),
             };
             let recorded = number.zip(packet_id).zip(queued.message.id());
             let recorded = recorded.map(|((session, packet_id), message)| {
@@ -363,7 +377,7 @@ impl Broker {
                 }
             };
             template.write(&patch, buffer);
-            self.metrics.messages_out += 1;
+            link.written(message.topic(), naming, &mut self.metrics);
             if let Some(packet_id) = packet_id {
                 outgoing.sent(packet_id, queued);
                 link.quota -= 1;

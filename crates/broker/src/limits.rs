@@ -29,6 +29,9 @@ pub struct Limits {
     pub publish_rate: u32,
     /// The highest topic alias that a client may use, told in CONNACK `[MQTT-3.3.2-9]`.
     pub topic_alias_maximum: u16,
+    /// How many topic aliases the broker uses towards a client, where the client's own Topic
+    /// Alias Maximum is not smaller `[MQTT-3.3.2-11]`. Other topics are said by name.
+    pub server_topic_aliases: u16,
     /// The longest topic name or filter in bytes. A longer name is refused in the
     /// acknowledgement with "topic name invalid", a longer filter with "topic filter invalid".
     pub topic_bytes: usize,
@@ -182,6 +185,7 @@ impl Default for Limits {
             receive_maximum: 256,
             publish_rate: 0,
             topic_alias_maximum: 16,
+            server_topic_aliases: 16,
             topic_bytes: 16 * 1024,
             topic_levels: 128,
             subscriptions_per_client: 10_000,

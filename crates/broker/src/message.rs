@@ -12,6 +12,8 @@ use mqtt::{
     TopicName, Utf8String,
 };
 
+use crate::alias::Naming;
+use crate::connection::Link;
 use crate::output::Lsn;
 use crate::record::MessageId;
 
@@ -77,6 +79,7 @@ enum Source {
 struct Form {
     version: ProtocolVersion,
     delivery: Delivery,
+    topic: TopicForm,
 }
 
 /// Which of the templates.
@@ -87,7 +90,7 @@ enum Place {
 }
 
 /// How many forms of one message are kept. Without subscription identifiers there are at
-/// most twelve; with them there is one a client, each used once.
+/// most twelve, and as many again for each way to say the topic; with them there is one a client, each used once.
 const MAX_TEMPLATES: usize = 16;
 
 impl Message {
@@ -151,13 +154,22 @@ impl Message {
         Some(seconds.saturating_sub(u32::try_from(waited).unwrap_or(u32::MAX)))
     }
 
+    /// How it says its topic to one client, see [`Link::naming`].
+    pub(crate) fn naming(&self, link: &Link, delivery: &Delivery, leads: bool) -> Naming {
+        link.naming(self.topic(), leads, || {
+            let named = self.template(link.version, delivery, TopicForm::Name);
+            named.ok().map(|template| template.encoded_len())
+        })
+    }
+
     /// Encoded for one session.
     pub(crate) fn template(
         &self,
         version: ProtocolVersion,
         delivery: &Delivery,
+        topic: TopicForm,
     ) -> Result<PublishTemplate, EncodeError> {
-        template(&self.publish, version, delivery)
+        template(&self.publish, version, delivery, topic)
     }
 }
 
@@ -274,14 +286,23 @@ impl Routed {
         }
     }
 
+    /// How it says its topic to one client, see [`Link::naming`].
+    pub(crate) fn naming(&self, link: &Link, delivery: &Delivery, leads: bool) -> Naming {
+        link.naming(self.topic(), leads, || {
+            let named = template(self.publish(), link.version, delivery, TopicForm::Name);
+            named.ok().map(|template| template.encoded_len())
+        })
+    }
+
     /// Encoded for one session: once for all that get the same form.
     pub(crate) fn template(
         &mut self,
         version: ProtocolVersion,
         delivery: &Delivery,
+        topic: TopicForm,
     ) -> Result<&PublishTemplate, EncodeError> {
         let is = |(form, _): &(Form, PublishTemplate)| {
-            form.version == version && form.delivery == *delivery
+            form.version == version && form.topic == topic && form.delivery == *delivery
         };
         let place = match &self.first {
             None => None,
@@ -290,7 +311,7 @@ impl Routed {
         };
         let place = match place {
             Some(place) => place,
-            None => self.encode(version, delivery)?,
+            None => self.encode(version, delivery, topic)?,
         };
         match (place, &self.first) {
             (Place::First, Some((_, template))) => Ok(template),
@@ -303,10 +324,15 @@ impl Routed {
         &mut self,
         version: ProtocolVersion,
         delivery: &Delivery,
+        topic: TopicForm,
     ) -> Result<Place, EncodeError> {
-        let template = template(self.publish(), version, delivery)?;
-        let delivery = delivery.clone();
-        let made = (Form { version, delivery }, template);
+        let template = template(self.publish(), version, delivery, topic)?;
+        let form = Form {
+            version,
+            delivery: delivery.clone(),
+            topic,
+        };
+        let made = (form, template);
         if self.first.is_none() {
             self.first = Some(made);
             return Ok(Place::First);
@@ -379,11 +405,12 @@ fn template(
     publish: &Publish,
     version: ProtocolVersion,
     delivery: &Delivery,
+    topic: TopicForm,
 ) -> Result<PublishTemplate, EncodeError> {
     let form = PublishForm {
         qos: delivery.qos,
         retain: delivery.retain,
-        topic: TopicForm::Name,
+        topic,
         subscription_identifiers: delivery.identifiers.as_slice(),
     };
     PublishTemplate::new(publish, version, &form)

@@ -67,6 +67,8 @@ pub struct Metrics {
     pub messages_in: u64,
     /// PUBLISH packets written, retransmissions included.
     pub messages_out: u64,
+    /// PUBLISH packets written with a topic alias in place of the name.
+    pub aliases_out: u64,
     /// PUBLISH packets received again that were recognised as such `[MQTT-4.3.3-10]`.
     pub duplicates_in: u64,
     /// PUBLISH packets written again on a resumed session `[MQTT-4.4.0-1]`.

@@ -11,6 +11,7 @@
 use std::collections::VecDeque;
 
 use bytes::BytesMut;
+use mqtt::QoS;
 
 use crate::connection::Slot;
 use crate::input::Conn;
@@ -126,6 +127,12 @@ impl Outbox {
         } else {
             ready(&mut self.pending, spare)
         }
+    }
+
+    /// Whether a message that waits for no record comes before all that is written after it:
+    /// what waits for records is overtaken by `QoS` 0.
+    pub(crate) fn leads(&self, qos: QoS) -> bool {
+        self.gated.is_none() || (qos == QoS::AtMostOnce && !self.is_closed())
     }
 
     /// Where to write what comes behind all that waits.

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use mqtt::{Instant, PacketId, QoS};
+use mqtt::{Instant, PacketId, QoS, TopicForm};
 
 use crate::broker::Broker;
 use crate::connection::{Connections, Link};
@@ -219,7 +219,8 @@ fn room(
     if let Some((link, outbox, _)) = link {
         // Another may be able to take it (section 3.1.2.11.4).
         if link.maximum_packet_size != u32::MAX {
-            let template = routed.template(link.version, &delivery(routed, subscriber));
+            let delivery = delivery(routed, subscriber);
+            let template = routed.template(link.version, &delivery, TopicForm::Name);
             let most = link.maximum_packet_size as usize;
             if template.is_ok_and(|it| it.encoded_len() > most) {
                 return Room::TooSmall;

@@ -175,6 +175,7 @@ proptest! {
             .prop_flat_map(|version| (Just(version), strategies::publish(version, true))),
         expiry in any::<u32>(),
         packet_id in strategies::packet_id(),
+        alias in strategies::packet_id(),
         dup in any::<bool>(),
     ) {
         let template =
@@ -185,7 +186,7 @@ proptest! {
         let same = TemplatePatch {
             packet_id: publish.packet_id,
             dup: publish.dup,
-            message_expiry_interval: None,
+            ..TemplatePatch::default()
         };
         let mut out = BytesMut::from("before");
         template.write(&same, &mut out);
@@ -214,11 +215,15 @@ proptest! {
         if let Some(left) = &mut other.properties.message_expiry_interval {
             *left = expiry;
         }
+        if let Some(stands_for) = &mut other.properties.topic_alias {
+            *stands_for = alias;
+        }
         let mut out = BytesMut::new();
         let patch = TemplatePatch {
             packet_id: Some(packet_id),
             dup,
             message_expiry_interval: Some(expiry),
+            topic_alias: Some(alias),
         };
         template.write(&patch, &mut out);
         prop_assert_eq!(out, encoded(&Packet::Publish(other), version));

@@ -72,6 +72,15 @@ pub(crate) struct LimitArgs {
     )]
     pub(crate) max_topic_alias: u16,
 
+    /// How many topic aliases the server uses towards a client that takes as many.
+    #[arg(
+        long,
+        value_name = "N",
+        env = "BEACONRY_SERVER_TOPIC_ALIASES",
+        default_value_t = 16
+    )]
+    pub(crate) server_topic_aliases: u16,
+
     /// How many sessions there may be, with and without a connection.
     #[arg(
         long,
@@ -206,6 +215,7 @@ impl LimitArgs {
             publish_rate: self.max_publish_rate,
             receive_maximum: self.receive_maximum,
             topic_alias_maximum: self.max_topic_alias,
+            server_topic_aliases: self.server_topic_aliases,
             topic_bytes: self.max_topic_length,
             topic_levels: self.max_topic_levels,
             subscriptions_per_client: self.max_subscriptions,

@@ -186,6 +186,11 @@ pub(super) fn render(shard: &Snapshot, listeners: Counts) -> String {
         m.messages_out,
     );
     page.counter(
+        "mqtt_aliases_out_total",
+        "PUBLISH packets sent with a topic alias in place of the name",
+        m.aliases_out,
+    );
+    page.counter(
         "mqtt_duplicates_total",
         "PUBLISH packets received again",
         m.duplicates_in,

@@ -2,6 +2,7 @@
 //!
 //! Each test is named by the rule that it holds.
 
+mod aliasing;
 mod bounds;
 mod connecting;
 mod costs;

@@ -135,8 +135,23 @@ impl<'a> Head<'a> {
     /// Where the message expiry interval's value stands from the start of the variable
     /// header, if it is there.
     pub(super) fn message_expiry_interval_at(&self) -> Option<usize> {
+        self.properties?.message_expiry_interval?;
+        // Its property comes first: one byte of identifier, then the value.
+        Some(self.properties_at()? + 1)
+    }
+
+    /// Where the topic alias' value stands, likewise.
+    pub(super) fn topic_alias_at(&self) -> Option<usize> {
         let properties = self.properties?;
-        properties.message_expiry_interval?;
+        self.form.topic.alias()?;
+        let expiry = properties.message_expiry_interval.map_or(0, |_| 5);
+        let format = properties.payload_format_indicator.map_or(0, |_| 2);
+        Some(self.properties_at()? + expiry + format + 1)
+    }
+
+    /// Where the first property stands.
+    fn properties_at(&self) -> Option<usize> {
+        let properties = self.properties?;
         let mut before = 2 + self.topic.len();
         if self.packet_id_at().is_some() {
             before += 2;
@@ -144,8 +159,7 @@ impl<'a> Head<'a> {
         let mut count = Sink::counting(Diagnostics::Full);
         self.put_properties(properties, &mut count);
         let property_length = count.finish().ok()?;
-        // Its property comes first: one byte of identifier, then the value.
-        Some(before + variable_byte_integer_len(property_length) + 1)
+        Some(before + variable_byte_integer_len(property_length))
     }
 
     pub(super) fn put(&self, packet_id: u16, sink: &mut Sink<'_>) {
@@ -175,7 +189,8 @@ impl<'a> Head<'a> {
     }
 
     fn put_properties(&self, properties: &PublishProperties, sink: &mut Sink<'_>) {
-        // First, so that a template finds it: see `message_expiry_interval_at`.
+        // First, and the topic alias third, so that a template finds them: see
+        // `message_expiry_interval_at` and `topic_alias_at`.
         sink.u32_property(
             id::MESSAGE_EXPIRY_INTERVAL,
             properties.message_expiry_interval,

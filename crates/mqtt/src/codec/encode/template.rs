@@ -1,5 +1,7 @@
 //! One message for many receivers: encoded once, patched for each.
 
+use core::num::NonZeroU16;
+
 use bytes::{Bytes, BytesMut};
 
 use super::publish::{Head, PublishForm, first_byte};
@@ -12,7 +14,7 @@ use crate::packet::{PacketId, ProtocolVersion, Publish};
 /// topic alias), encoded once, for any number of receivers.
 ///
 /// Writing it copies bytes and patches what always takes the same room: packet identifier,
-/// DUP flag, message expiry interval. The payload is shared with the [`Publish`] that the
+/// DUP flag, message expiry interval, topic alias. The payload is shared with the [`Publish`] that the
 /// template was made from, so that a template costs the size of its header, and so that a
 /// large payload need not be copied at all: write [`head`](Self::write_head) and
 /// [`payload`](Self::payload) one after the other.
@@ -42,6 +44,7 @@ pub struct PublishTemplate {
     payload: Bytes,
     packet_id_at: Option<usize>,
     message_expiry_interval_at: Option<usize>,
+    topic_alias_at: Option<usize>,
 }
 
 /// What differs between the receivers of one form of a message.
@@ -55,6 +58,9 @@ pub struct TemplatePatch {
     /// What is left of the message expiry interval, in seconds `[MQTT-3.3.2-6]`, in place of
     /// what the message was published with; ignored where it was published with none.
     pub message_expiry_interval: Option<u32>,
+    /// The receiver's own alias for the topic, in place of the form's; ignored where the form
+    /// has none `[MQTT-3.3.2-11]`.
+    pub topic_alias: Option<NonZeroU16>,
 }
 
 /// Appends `publish`, written for `version` in `form` in place of its own `QoS`, retain flag,
@@ -111,6 +117,7 @@ impl PublishTemplate {
             payload: publish.payload.clone(),
             packet_id_at: head.packet_id_at().map(|at| fixed_len + at),
             message_expiry_interval_at: head.message_expiry_interval_at().map(|at| fixed_len + at),
+            topic_alias_at: head.topic_alias_at().map(|at| fixed_len + at),
         })
     }
 
@@ -153,6 +160,11 @@ impl PublishTemplate {
             && let Some(seconds) = patch.message_expiry_interval
         {
             overwrite(out, start + at, &seconds.to_be_bytes());
+        }
+        if let Some(at) = self.topic_alias_at
+            && let Some(alias) = patch.topic_alias
+        {
+            overwrite(out, start + at, &alias.get().to_be_bytes());
         }
     }
 }
