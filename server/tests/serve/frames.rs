@@ -160,6 +160,41 @@ fn a_flood_of_pings_costs_no_memory() {
 }
 
 #[test]
+fn a_large_upload_leaves_nothing_behind_nor_does_one_that_never_ends() {
+    let server = Server::start_with(&["--max-all-partial-bytes", "4MiB"]);
+    let before = server.resident();
+    let large = |client: &str| {
+        let mut peer = Peer::connected_by_websocket(&server, client);
+        peer.publish("t", vec![0; 1_000_000], mqtt::QoS::AtLeastOnce);
+        assert!(matches!(peer.receive(), Some(Packet::PubAck(_))));
+        peer
+    };
+    let uploaded: Vec<_> = (0..40).map(|it| large(&format!("large {it}"))).collect();
+    server.assert_grew_less_than(before, 16 << 20);
+    // A frame of 1,000,000 bytes that is never finished counts like any unfinished packet.
+    let mut publish = mqtt::Publish::new(super::support::topic_name("t"), vec![0; 999_000]);
+    publish.qos = mqtt::QoS::AtMostOnce;
+    let packet = bytes_of(&Packet::Publish(publish), V5);
+    let mut unfinished = Vec::new();
+    for number in 0..40 {
+        let mut peer = Peer::connected_by_websocket(&server, &format!("unfinished {number}"));
+        let stream = peer.link.get_mut();
+        let mut header = vec![FINAL | BINARY, 0xFF];
+        header.extend_from_slice(&(packet.len() as u64).to_be_bytes());
+        header.extend_from_slice(&[0; 4]);
+        let _ = stream.write_all(&header);
+        // Closed already, perhaps.
+        let _ = stream.write_all(&packet[..900_000]);
+        unfinished.push(peer);
+    }
+    server.log_line("--max-all-partial-bytes");
+    assert!(server.metric("mqtt_partial_bytes") <= 4 << 20);
+    server.assert_grew_less_than(before, 32 << 20);
+    drop(uploaded);
+    server.assert_alive();
+}
+
+#[test]
 fn a_packet_larger_than_allowed_in_small_frames_is_refused_as_soon_as_it_says_so() {
     let server = Server::start();
     let mut peer = Peer::connected_by_websocket(&server, "large");

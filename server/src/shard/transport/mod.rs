@@ -4,6 +4,7 @@
 //! nor a task for each direction: reading goes into a buffer of the shard's, and whoever has
 //! bytes to send polls on behalf of the connection's one task.
 
+mod inbound;
 mod websocket;
 
 use std::future::{Future, poll_fn};
@@ -14,6 +15,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use self::websocket::WebSocket;
@@ -137,5 +140,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Carrier<S> {
 fn make_room(buffer: &mut BytesMut) {
     if buffer.capacity() - buffer.len() < READ_LEAST {
         buffer.reserve(READ_CHUNK);
+    }
+}
+
+/// What a fault in the frames is called when the connection is closed for it.
+fn carrier_error(error: Error) -> CarrierError {
+    let code = match &error {
+        Error::Io(_)
+        | Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
+        Error::Capacity(CapacityError::MessageTooLong { .. } | CapacityError::TooManyHeaders) => {
+            Some(CloseCode::Size)
+        }
+        Error::Utf8(_) => Some(CloseCode::Unsupported),
+        _ => Some(CloseCode::Protocol),
+    };
+    match (code, error) {
+        (Some(code), error) => CarrierError::Rule {
+            code,
+            what: error.to_string(),
+        },
+        (None, Error::Io(error)) => CarrierError::Io(error),
+        (None, error) => CarrierError::Io(io::Error::new(
+            io::ErrorKind::ConnectionReset,
+            error.to_string(),
+        )),
     }
 }

@@ -1,9 +1,10 @@
 //! MQTT in the binary messages of a WebSocket whose handshake is done.
 //!
-//! Reading is tungstenite's: it takes frames apart, checks and unmasks them, answers pings and
-//! takes part in closing. It never sees the socket, only bytes that were read into the shard's
-//! buffer, and a short buffer for its answers. Writing is done here: the header of a frame and
-//! what the broker has for the client leave together, and nothing is copied.
+//! What carries MQTT is taken out of the frames as it arrives ([`Inbound`]), so that a message of
+//! any size is never held. What is not MQTT is tungstenite's: it answers pings and takes part in
+//! closing. It never sees the socket, only whole control frames, and a short buffer for its
+//! answers. Writing is done here: the header of a frame and what the broker has for the client
+//! leave together, and nothing is copied.
 //!
 //! **Invariant.** Answers leave between two of our frames, never within one.
 
@@ -14,14 +15,14 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{
     CloseFrame, Role, WebSocketConfig, WebSocketContext,
 };
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::{CarrierError, READ_CHUNK, Received, make_room};
+use super::inbound::{Found, Inbound};
+use super::{CarrierError, READ_CHUNK, Received, carrier_error, make_room};
 
 /// The largest binary message that is sent: what clients on small devices can take.
 const FRAME: usize = 64 * 1024;
@@ -33,6 +34,7 @@ const ANSWERS: usize = 2 * 1024;
 pub(in super::super) struct WebSocket<S> {
     stream: S,
     context: WebSocketContext,
+    inbound: Inbound,
     /// Read, and not yet taken apart.
     input: Bytes,
     /// Tungstenite's answers: pongs and the close frame.
@@ -60,33 +62,34 @@ struct Pipe<'a> {
     is_at_end: bool,
 }
 
-/// What was found in the input.
-enum Found {
-    Message(Bytes),
-    /// Nothing, before more is read.
-    Nothing,
+/// What a control frame meant.
+enum Control {
+    /// Nothing that ends the connection.
+    Continue,
+    /// The peer closes it.
     End,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// `already_read` came behind the handshake.
     pub(super) fn new(stream: S, already_read: &Bytes, max_packet_size: u32) -> Self {
-        // A copy: turned into a vector, these few bytes would bring the whole buffer of the HTTP
-        // connection with them, for as long as the WebSocket lives.
-        let already_read = already_read.to_vec();
-        let config = Some(config(max_packet_size));
+        // A message may hold several packets [MQTT-6.0.0-2], so it may be somewhat larger than one.
+        let max_frame = u64::from(max_packet_size) + READ_CHUNK as u64;
+        let context = WebSocketContext::new(Role::Server, Some(config()));
         Self {
             stream,
-            context: WebSocketContext::from_partially_read(already_read, Role::Server, config),
-            input: Bytes::new(),
+            context,
+            inbound: Inbound::new(max_frame),
+            // A copy: these few bytes would keep the whole buffer of the HTTP connection.
+            input: Bytes::copy_from_slice(already_read),
             answers: Vec::new(),
             frame: FrameLeft::default(),
             ended: None,
         }
     }
 
-    /// Reads once, and gives what all whole messages in it hold as one piece: for the broker
-    /// they are one stream of packets `[MQTT-6.0.0-2]`.
+    /// Reads once, and gives all of MQTT that is in it as one piece: for the broker that is one
+    /// stream of packets `[MQTT-6.0.0-2]`.
     pub(super) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -95,79 +98,66 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         if let Some(ended) = self.ended.take() {
             return Poll::Ready((*ended).map(|()| Received::End));
         }
-        let mut is_at_end = false;
         loop {
-            if let Some(received) = self.take_messages(is_at_end, buffer) {
+            if let Some(received) = self.take_input(buffer) {
                 return Poll::Ready(received);
             }
             make_room(buffer);
             let count = ready!(pin!(self.stream.read_buf(buffer)).poll(cx))?;
-            is_at_end = count == 0;
+            if count == 0 {
+                // That is for tungstenite to judge: the peer may have said that it would.
+                let ended = self.control(Bytes::new(), true);
+                return Poll::Ready(ended.map(|_| Received::End));
+            }
             self.input = buffer.split().freeze();
         }
     }
 
     /// All that the input holds; `None` if that is nothing.
-    fn take_messages(
-        &mut self,
-        is_at_end: bool,
-        joined: &mut BytesMut,
-    ) -> Option<Result<Received, CarrierError>> {
-        let mut first = Bytes::new();
-        while joined.len() < READ_CHUNK {
-            let ended = match self.next_message(is_at_end) {
-                Ok(Found::Message(message)) if first.is_empty() => {
-                    first = message;
-                    continue;
-                }
-                Ok(Found::Message(message)) => {
-                    if joined.is_empty() {
-                        joined.extend_from_slice(&first);
-                    }
-                    joined.extend_from_slice(&message);
-                    continue;
-                }
-                Ok(Found::Nothing) => break,
-                Ok(Found::End) => Ok(()),
-                Err(error) => Err(error),
-            };
-            if first.is_empty() {
-                return Some(ended.map(|()| Received::End));
+    fn take_input(&mut self, output: &mut BytesMut) -> Option<Result<Received, CarrierError>> {
+        let ended = loop {
+            match self.inbound.read(&mut self.input, output, READ_CHUNK) {
+                Ok(Found::Nothing) => break None,
+                Ok(Found::Control(frame)) => match self.control(frame.into(), false) {
+                    Ok(Control::Continue) => {}
+                    Ok(Control::End) => break Some(Ok(())),
+                    Err(error) => break Some(Err(error)),
+                },
+                Err(error) => break Some(Err(error)),
             }
-            self.ended = Some(Box::new(ended));
-            break;
-        }
-        if first.is_empty() {
-            return None;
-        }
-        let bytes = if joined.is_empty() {
-            first
-        } else {
-            joined.split().freeze()
         };
-        Some(Ok(Received::Bytes(bytes)))
+        if self.input.is_empty() {
+            // Gives the shard's buffer back.
+            self.input = Bytes::new();
+        }
+        if output.is_empty() {
+            return ended.map(|ended| ended.map(|()| Received::End));
+        }
+        self.ended = ended.map(Box::new);
+        Some(Ok(Received::Bytes(output.split().freeze())))
     }
 
-    fn next_message(&mut self, is_at_end: bool) -> Result<Found, CarrierError> {
+    /// Has tungstenite do what a control frame asks for.
+    fn control(&mut self, frame: Bytes, is_at_end: bool) -> Result<Control, CarrierError> {
+        let mut frame = frame;
         let mut pipe = Pipe {
-            input: &mut self.input,
+            input: &mut frame,
             answers: &mut self.answers,
             is_at_end,
         };
         loop {
             return match self.context.read(&mut pipe) {
-                Ok(Message::Binary(bytes)) if bytes.is_empty() => continue,
-                Ok(Message::Binary(bytes)) => Ok(Found::Message(bytes)),
-                // Pings are answered when reading goes on.
-                Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => continue,
-                Ok(Message::Close(_)) => Ok(Found::End),
-                Ok(Message::Text(_)) => Err(CarrierError::Rule {
-                    code: CloseCode::Unsupported,
-                    what: "a text message, where MQTT takes binary ones only [MQTT-6.0.0-1]"
-                        .to_owned(),
-                }),
+                Ok(Message::Close(_)) => Ok(Control::End),
+                // Pings are answered when reading goes on; data never comes here.
+                Ok(
+                    Message::Ping(_)
+                    | Message::Pong(_)
+                    | Message::Frame(_)
+                    | Message::Binary(_)
+                    | Message::Text(_),
+                ) => continue,
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                    Ok(Found::Nothing)
+                    Ok(Control::Continue)
                 }
                 Err(error) => Err(carrier_error(error)),
             };
@@ -214,7 +204,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Takes the answers that there was no room for.
     fn fetch_answers(&mut self) {
         let mut pipe = Pipe {
-            input: &mut self.input,
+            input: &mut Bytes::new(),
             answers: &mut self.answers,
             is_at_end: false,
         };
@@ -225,7 +215,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// A close frame is to be sent, unless one was already.
     pub(super) fn close(&mut self, code: CloseCode, reason: &str) {
         let mut pipe = Pipe {
-            input: &mut self.input,
+            input: &mut Bytes::new(),
             answers: &mut self.answers,
             is_at_end: false,
         };
@@ -305,10 +295,6 @@ impl io::Read for Pipe<'_> {
         let count = out.len().min(self.input.len());
         out[..count].copy_from_slice(&self.input[..count]);
         self.input.advance(count);
-        if self.input.is_empty() {
-            // Gives the shard's buffer back.
-            *self.input = Bytes::new();
-        }
         Ok(count)
     }
 }
@@ -338,42 +324,15 @@ fn poll_write<S: AsyncWrite + Unpin>(
     }
 }
 
-fn config(max_packet_size: u32) -> WebSocketConfig {
-    // A message may hold several packets [MQTT-6.0.0-2], so it may be somewhat larger than one.
-    let limit = usize::try_from(max_packet_size)
-        .unwrap_or(usize::MAX)
-        .saturating_add(READ_CHUNK);
+/// For control frames alone.
+fn config() -> WebSocketConfig {
+    const LARGEST: usize = 1024;
     WebSocketConfig::default()
-        .read_buffer_size(1024)
+        .read_buffer_size(0)
         .write_buffer_size(0)
         .max_write_buffer_size(ANSWERS)
-        .max_message_size(Some(limit))
-        .max_frame_size(Some(limit))
-}
-
-fn carrier_error(error: Error) -> CarrierError {
-    let code = match &error {
-        Error::Io(_)
-        | Error::ConnectionClosed
-        | Error::AlreadyClosed
-        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
-        Error::Capacity(CapacityError::MessageTooLong { .. } | CapacityError::TooManyHeaders) => {
-            Some(CloseCode::Size)
-        }
-        Error::Utf8(_) => Some(CloseCode::Unsupported),
-        _ => Some(CloseCode::Protocol),
-    };
-    match (code, error) {
-        (Some(code), error) => CarrierError::Rule {
-            code,
-            what: error.to_string(),
-        },
-        (None, Error::Io(error)) => CarrierError::Io(error),
-        (None, error) => CarrierError::Io(io::Error::new(
-            io::ErrorKind::ConnectionReset,
-            error.to_string(),
-        )),
-    }
+        .max_message_size(Some(LARGEST))
+        .max_frame_size(Some(LARGEST))
 }
 
 #[cfg(test)]

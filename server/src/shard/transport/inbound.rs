@@ -1,0 +1,261 @@
+//! What comes in a WebSocket's frames, taken out as it arrives.
+//!
+//! MQTT is one stream of bytes, whatever messages and frames it comes in `[MQTT-6.0.0-2]`: so
+//! nothing has to be held until a message is whole. Only what is not MQTT is gathered, frame by
+//! frame: pings, pongs and closing, of 125 bytes at most.
+
+use std::io::Cursor;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+
+use super::CarrierError;
+
+/// How far the frames have been read.
+#[derive(Debug)]
+pub(super) struct Inbound {
+    max_frame: u64,
+    stage: Stage,
+    /// Whether a message was begun whose last fragment has not come.
+    is_open: bool,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// In a header, of which so much has come.
+    Header { bytes: [u8; HEADER], len: usize },
+    /// In the payload of a frame that carries MQTT.
+    Payload { left: u64, mask: [u8; 4] },
+    /// In a control frame: its header and what has come behind it.
+    Control { frame: Vec<u8>, left: usize },
+}
+
+/// What was found besides MQTT.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// A whole control frame, as it came.
+    Control(Vec<u8>),
+    /// Nothing, before there is more input, or room for output.
+    Nothing,
+}
+
+/// The longest header (RFC 6455, section 5.2).
+const HEADER: usize = 14;
+const BEGIN: Stage = Stage::Header {
+    bytes: [0; HEADER],
+    len: 0,
+};
+
+impl Inbound {
+    /// Frames of more than `max_frame` bytes are refused.
+    pub(super) const fn new(max_frame: u64) -> Self {
+        Self {
+            max_frame,
+            stage: BEGIN,
+            is_open: false,
+        }
+    }
+
+    /// Moves what `input` has of MQTT to `output`, until that has `most` bytes, `input` is used
+    /// up, or something else is found.
+    pub(super) fn read(
+        &mut self,
+        input: &mut Bytes,
+        output: &mut BytesMut,
+        most: usize,
+    ) -> Result<Found, CarrierError> {
+        while !input.is_empty() && output.len() < most {
+            match &mut self.stage {
+                Stage::Header { bytes, len } => {
+                    bytes[*len] = input.get_u8();
+                    *len += 1;
+                    let mut cursor = Cursor::new(&bytes[..*len]);
+                    // Fails with a reserved opcode.
+                    let header = FrameHeader::parse(&mut cursor).map_err(super::carrier_error)?;
+                    if let Some((header, payload)) = header {
+                        let raw = bytes[..*len].to_vec();
+                        self.stage = self.begin(&header, payload, raw)?;
+                    }
+                }
+                Stage::Payload { left, mask } => {
+                    let count = usize::try_from(*left).unwrap_or(usize::MAX);
+                    let count = count.min(input.len()).min(most - output.len());
+                    let start = output.len();
+                    output.extend_from_slice(&input[..count]);
+                    unmask(&mut output[start..], mask);
+                    input.advance(count);
+                    *left -= count as u64;
+                }
+                Stage::Control { frame, left } => {
+                    let count = (*left).min(input.len());
+                    frame.extend_from_slice(&input[..count]);
+                    input.advance(count);
+                    *left -= count;
+                }
+            }
+            match &mut self.stage {
+                Stage::Payload { left: 0, .. } => self.stage = BEGIN,
+                Stage::Control { frame, left: 0 } => {
+                    let frame = std::mem::take(frame);
+                    self.stage = BEGIN;
+                    return Ok(Found::Control(frame));
+                }
+                Stage::Header { .. } | Stage::Payload { .. } | Stage::Control { .. } => {}
+            }
+        }
+        Ok(Found::Nothing)
+    }
+
+    /// What comes behind a header, which came as `raw`.
+    fn begin(
+        &mut self,
+        header: &FrameHeader,
+        payload: u64,
+        raw: Vec<u8>,
+    ) -> Result<Stage, CarrierError> {
+        const MOST_OF_CONTROL: u64 = 125;
+        let fault = |error: ProtocolError| Err(super::carrier_error(Error::Protocol(error)));
+        // No extension was agreed on, compression or other.
+        if header.rsv1 || header.rsv2 || header.rsv3 {
+            return fault(ProtocolError::NonZeroReservedBits);
+        }
+        let Some(mask) = header.mask else {
+            return fault(ProtocolError::UnmaskedFrameFromClient);
+        };
+        match header.opcode {
+            OpCode::Data(data) => {
+                match (data, self.is_open) {
+                    (Data::Continue, true) | (Data::Binary, false) => {}
+                    (Data::Continue, false) => {
+                        return fault(ProtocolError::UnexpectedContinueFrame);
+                    }
+                    (Data::Text, false) => {
+                        return Err(CarrierError::Rule {
+                            code: CloseCode::Unsupported,
+                            what:
+                                "a text message, where MQTT takes binary ones only [MQTT-6.0.0-1]"
+                                    .to_owned(),
+                        });
+                    }
+                    (data, _) => return fault(ProtocolError::ExpectedFragment(data)),
+                }
+                if payload > self.max_frame {
+                    return Err(CarrierError::Rule {
+                        code: CloseCode::Size,
+                        what: format!(
+                            "a frame of {payload} bytes, where {} are allowed",
+                            self.max_frame
+                        ),
+                    });
+                }
+                self.is_open = !header.is_final;
+                Ok(Stage::Payload {
+                    left: payload,
+                    mask,
+                })
+            }
+            OpCode::Control(_) if !header.is_final => fault(ProtocolError::FragmentedControlFrame),
+            OpCode::Control(_) if payload > MOST_OF_CONTROL => {
+                fault(ProtocolError::ControlFrameTooBig)
+            }
+            OpCode::Control(_) => Ok(Stage::Control {
+                frame: raw,
+                left: usize::try_from(payload).unwrap_or(usize::MAX),
+            }),
+        }
+    }
+}
+
+/// Takes the mask off (section 5.3), and turns it to where the next byte is.
+fn unmask(bytes: &mut [u8], mask: &mut [u8; 4]) {
+    let word = u32::from_ne_bytes(*mask);
+    let wide = u64::from(word) << 32 | u64::from(word);
+    let mut chunks = bytes.chunks_exact_mut(8);
+    for chunk in &mut chunks {
+        for (byte, mask) in chunk.iter_mut().zip(wide.to_ne_bytes()) {
+            *byte ^= mask;
+        }
+    }
+    let rest = chunks.into_remainder();
+    for (byte, mask) in rest.iter_mut().zip(mask.iter().cycle()) {
+        *byte ^= mask;
+    }
+    mask.rotate_left(rest.len() % 4);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Masked as a client does it.
+    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        let mask = [9, 8, 7, 6];
+        let mut frame = vec![first];
+        if let Ok(len @ 0..=125) = u8::try_from(payload.len()) {
+            frame.push(0x80 | len);
+        } else {
+            frame.push(0xFE);
+            frame.extend_from_slice(&u16::try_from(payload.len()).unwrap().to_be_bytes());
+        }
+        frame.extend_from_slice(&mask);
+        frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(a, b)| a ^ b));
+        frame
+    }
+
+    #[test]
+    fn what_comes_is_the_same_however_it_is_cut() {
+        let long: Vec<u8> = (0..1_000_u32).map(|it| it.to_le_bytes()[0]).collect();
+        let ping = frame(0x89, b"ping");
+        let mut wire = frame(0x02, b"be");
+        wire.extend_from_slice(&ping);
+        wire.extend(frame(0x00, b""));
+        wire.extend(frame(0x80, b"gun"));
+        wire.extend(frame(0x82, &long));
+        let expected = [&b"begun"[..], &long].concat();
+        for (step, most) in [(1, 1), (3, 7), (7, 100), (10_000, 64), (10_000, 10_000)] {
+            let mut inbound = Inbound::new(1_000);
+            let (mut found, mut controls) = (Vec::new(), Vec::new());
+            for chunk in wire.chunks(step) {
+                let mut input = Bytes::copy_from_slice(chunk);
+                while !input.is_empty() {
+                    let mut output = BytesMut::new();
+                    match inbound.read(&mut input, &mut output, most).unwrap() {
+                        Found::Control(frame) => controls.push(frame),
+                        Found::Nothing => {}
+                    }
+                    assert!(output.len() <= most);
+                    found.extend_from_slice(&output);
+                }
+            }
+            assert!(found == expected, "{step} {most}");
+            assert_eq!(controls, std::slice::from_ref(&ping));
+        }
+    }
+
+    #[test]
+    fn what_is_not_allowed_is_refused_at_its_header() {
+        let unmasked = vec![0x82, 1, 0];
+        for (bytes, code) in [
+            (unmasked, CloseCode::Protocol),
+            (frame(0xC2, b""), CloseCode::Protocol),
+            (frame(0x80, b""), CloseCode::Protocol),
+            (frame(0x83, b""), CloseCode::Protocol),
+            (frame(0x09, b""), CloseCode::Protocol),
+            (frame(0x89, &[0; 126]), CloseCode::Protocol),
+            (frame(0x81, b""), CloseCode::Unsupported),
+            (frame(0x82, &[0; 1_001]), CloseCode::Size),
+            (
+                [frame(0x02, b""), frame(0x82, b"")].concat(),
+                CloseCode::Protocol,
+            ),
+        ] {
+            let mut input = Bytes::from(bytes.clone());
+            match Inbound::new(1_000).read(&mut input, &mut BytesMut::new(), 10) {
+                Err(CarrierError::Rule { code: given, .. }) => assert_eq!(given, code),
+                other => panic!("{bytes:?}: {other:?}"),
+            }
+        }
+    }
+}
