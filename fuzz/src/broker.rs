@@ -374,8 +374,10 @@ impl World {
         assert!(metrics.retained_messages <= RETAINED as u64, "{metrics:?}");
         if self.options.durable && !self.was_full {
             let kept = self.broker.metrics().retained_messages;
-            // What has expired meanwhile is not looked at yet.
-            assert!(metrics.retained_messages >= kept, "lost: {metrics:?}");
+            // What has expired meanwhile is not looked at yet; and each will, of a client that is now
+            // gone, may have cleared one.
+            let found = metrics.retained_messages + metrics.wills_published;
+            assert!(found >= kept, "lost: {metrics:?}");
         }
         let shortened = self.recovered(self.copied_from);
         assert_eq!(gauges(shortened.metrics()), gauges(metrics));
