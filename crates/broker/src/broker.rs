@@ -107,6 +107,7 @@ impl Broker {
             Input::Shutdown => self.shut_down(now),
         }
         self.settle(now);
+        self.metrics.records = self.ledger.last().0;
     }
 
     /// The next thing to do.

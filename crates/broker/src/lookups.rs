@@ -38,7 +38,8 @@ struct Lookup {
     qos: QoS,
     no_local: bool,
     identifier: Option<SubscriptionIdentifier>,
-    /// Whether the journal knows of it.
+    /// Whether the journal knows of it, if it knows the session: then it is begun anew after a
+    /// crash. Rather is a message sent twice than not.
     is_recorded: bool,
     /// How many had been put into the session's queue before: those are sent first.
     behind: u64,
@@ -80,6 +81,7 @@ impl Lookup {
             qos: self.qos,
             no_local: self.no_local,
             retain_as_published: false,
+            asks: true,
         }
     }
 }
@@ -116,7 +118,7 @@ impl Broker {
             qos: subscription.qos,
             no_local: subscription.no_local,
             identifier,
-            is_recorded: false,
+            is_recorded: subscription.qos != QoS::AtMostOnce,
             behind: session.outgoing.as_ref().map_or(0, |it| it.queued()),
         };
         let cost = lookup.cost();
@@ -127,9 +129,7 @@ impl Broker {
             && lookups.bytes + cost <= limits.subscription_bytes_per_client
             && all_bytes <= limits.all_subscriptions_bytes as u64;
         if !has_room {
-            self.metrics.retained_not_looked_for += 1;
-            self.bites
-                .note(Limit::RetainedLookups, Some(&session.client_id));
+            self.refuse_to_look(id, subscription);
             return;
         }
         lookups.waiting.push_back(lookup);
@@ -137,24 +137,20 @@ impl Broker {
         self.metrics.retained_lookups += 1;
         self.metrics.retained_lookup_bytes = all_bytes;
         self.look_on(now, id);
-        self.record_lookup(id);
     }
 
-    /// What is not found at once, and is to be sent surely to a session that lasts, is looked
-    /// for again after a crash, from the beginning: rather is a message sent twice than not.
-    fn record_lookup(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(id) else {
-            return;
-        };
-        let Some(number) = session.number else { return };
-        let lookups = session.lookups.as_deref_mut();
-        let last = lookups.and_then(|lookups| lookups.waiting.back_mut());
-        if let Some(lookup) = last.filter(|it| !it.is_recorded && it.qos != QoS::AtMostOnce) {
-            lookup.is_recorded = true;
-            self.ledger.record(&Record::Looking {
-                session: number,
-                lookup: lookup.record(),
-            });
+    /// Nothing is looked for: the session looks for too much at once.
+    pub(crate) fn refuse_to_look(&mut self, id: SessionId, subscription: &Subscription) {
+        self.metrics.retained_not_looked_for += 1;
+        if let Some(session) = self.sessions.get(id) {
+            self.bites
+                .note(Limit::RetainedLookups, Some(&session.client_id));
+            if let Some(session) = session.number
+                && subscription.qos != QoS::AtMostOnce
+            {
+                let filter = subscription.topic_filter.as_text().clone();
+                self.ledger.record(&Record::Looked { session, filter });
+            }
         }
     }
 

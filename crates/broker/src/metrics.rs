@@ -84,7 +84,7 @@ pub struct Metrics {
     /// Retained `QoS` 0 messages that are kept, but only until the server ends, because the
     /// store was full.
     pub retained_not_stored: u64,
-    /// Records written.
+    /// The number of the last record: how many there ever were.
     pub records: u64,
     /// Whole copies of all that matters in the journal, each of which made it shorter.
     pub checkpoints: u64,

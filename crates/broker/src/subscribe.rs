@@ -33,29 +33,32 @@ impl Broker {
         let mut asking = Vec::new();
         let mut reason = None;
         let packet_id = self.check_packet_id(slot, subscribe.packet_id);
+        let mut all = subscribe.subscriptions.iter();
+        if all.any(|it| it.no_local && it.topic_filter.shared().is_some()) {
+            return Err(violation(
+                ReasonCode::ProtocolError,
+                "No Local on a shared subscription [MQTT-3.8.3-4]",
+            ));
+        }
         for subscription in &subscribe.subscriptions {
-            if subscription.no_local && subscription.topic_filter.shared().is_some() {
-                return Err(violation(
-                    ReasonCode::ProtocolError,
-                    "No Local on a shared subscription [MQTT-3.8.3-4]",
-                ));
-            }
             let identifier = subscribe.subscription_identifier;
             let added = packet_id.and_then(|()| self.add(id, subscription, identifier));
             reason_codes.push(match added {
                 Ok(is_new) => {
-                    if number.is_some() {
-                        let identifier = subscribe.subscription_identifier;
-                        granted_ones.push(self.record_of(id, subscription, identifier));
-                    }
-                    let asks = match subscription.retain_handling {
+                    let wants = match subscription.retain_handling {
                         RetainHandling::Send => true,
                         RetainHandling::SendIfNew => is_new,
                         RetainHandling::DoNotSend => false,
                     };
                     // Never for a shared one (section 3.8.4).
-                    if asks && subscription.topic_filter.shared().is_none() {
+                    let asks = wants && subscription.topic_filter.shared().is_none();
+                    if asks {
                         asking.push((subscription, is_new));
+                    }
+                    if number.is_some() {
+                        let made = self.record_of(id, subscription, identifier);
+                        let asks = asks && subscription.qos != QoS::AtMostOnce;
+                        granted_ones.push(Subscribed { asks, ..made });
                     }
                     granted(subscription.qos)
                 }
@@ -85,9 +88,7 @@ impl Broker {
                 let identifier = subscribe.subscription_identifier;
                 self.look_for_retained(now, id, subscription, identifier, is_new);
             } else {
-                self.metrics.retained_not_looked_for += 1;
-                let client = self.sessions.get(id).map(|session| &session.client_id);
-                self.bites.note(Limit::RetainedLookups, client);
+                self.refuse_to_look(id, subscription);
             }
         }
         Ok(())

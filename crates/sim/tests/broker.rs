@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use sim::broker::{Setting, World};
+use sim::broker::{Crashes, Setting, World};
 use sim::{Conditions, seeds};
 
 #[test]
@@ -26,6 +26,7 @@ fn every_client_hears_what_the_model_expects() {
                 duration: Duration::from_secs(40),
                 authenticate: seed % 3 == 1,
                 durable: seed % 2 == 1,
+                crashes: Crashes::Never,
             };
             World::new(&setting).run();
         },
@@ -41,8 +42,64 @@ fn the_same_seed_gives_the_same_run() {
         duration: Duration::from_secs(20),
         authenticate: true,
         durable: true,
+        crashes: Crashes::Often(5),
     };
-    let heard = World::new(&setting).run();
-    assert!(heard > 100, "{heard}");
-    assert_eq!(heard, World::new(&setting).run());
+    let report = World::new(&setting).run();
+    assert!(report.heard > 100 && report.crashed > 3, "{report:?}");
+    assert_eq!(report, World::new(&setting).run());
+}
+
+/// Nothing that was acknowledged is lost, nothing of `QoS` 2 comes twice, whenever the broker
+/// crashes.
+#[test]
+fn what_was_promised_is_kept_over_many_crashes() {
+    seeds::for_each(
+        "broker",
+        "what_was_promised_is_kept_over_many_crashes",
+        20,
+        |seed| {
+            let setting = Setting {
+                seed,
+                clients: 2 + usize::try_from(seed % 5).unwrap(),
+                conditions: if seed.is_multiple_of(3) {
+                    Conditions::perfect()
+                } else {
+                    Conditions::bad()
+                },
+                duration: Duration::from_secs(40),
+                authenticate: seed % 4 == 1,
+                durable: true,
+                crashes: Crashes::Often([2, 10, 50][usize::try_from(seed % 3).unwrap()]),
+            };
+            let report = World::new(&setting).run();
+            assert!(report.crashed > 0, "{report:?}");
+        },
+    );
+}
+
+/// One crash, at each of the places where something is to be made durable.
+#[test]
+fn what_was_promised_is_kept_wherever_the_broker_crashes() {
+    seeds::for_each(
+        "broker",
+        "what_was_promised_is_kept_wherever_the_broker_crashes",
+        2,
+        |seed| {
+            let setting = |crashes| Setting {
+                seed,
+                clients: 3,
+                conditions: Conditions::perfect(),
+                duration: Duration::from_secs(4),
+                authenticate: false,
+                durable: true,
+                crashes,
+            };
+            let places = World::new(&setting(Crashes::At(usize::MAX))).run().persists;
+            assert!(places > 0, "nothing was to be made durable");
+            for place in 0..places {
+                let report = World::new(&setting(Crashes::At(place))).run();
+                assert_eq!(report.crashed, 1, "at {place}");
+            }
+        },
+    );
 }

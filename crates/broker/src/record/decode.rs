@@ -110,10 +110,6 @@ impl Fields {
             kind::RETAINED => Record::Retained {
                 message: self.message_id()?,
             },
-            kind::LOOKING => Record::Looking {
-                session: self.session()?,
-                lookup: self.subscribed()?,
-            },
             kind::LOOKED => Record::Looked {
                 session: self.session()?,
                 filter: self.text("topic filter")?,
@@ -224,6 +220,7 @@ impl Fields {
             qos: self.qos(bits)?,
             no_local: bits & options::NO_LOCAL != 0,
             retain_as_published: bits & options::RETAIN_AS_PUBLISHED != 0,
+            asks: bits & options::ASKS != 0,
         })
     }
 

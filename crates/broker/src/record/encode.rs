@@ -222,10 +222,6 @@ impl Record {
                 out.put_u8(kind::RETAINED);
                 put_number(out, message.0.get());
             }
-            Self::Looking { session, lookup } => {
-                head(out, kind::LOOKING, *session);
-                put_subscribed(out, lookup);
-            }
             Self::Looked { session, filter } => {
                 head(out, kind::LOOKED, *session);
                 put_bytes(out, filter.as_bytes());
@@ -336,7 +332,8 @@ fn put_subscribed(out: &mut BytesMut, it: &Subscribed) {
         it.qos.as_u8()
             | bit(it.no_local, options::NO_LOCAL)
             | bit(it.retain_as_published, options::RETAIN_AS_PUBLISHED)
-            | bit(it.group.is_some(), options::SHARED),
+            | bit(it.group.is_some(), options::SHARED)
+            | bit(it.asks, options::ASKS),
     );
     if let Some(GroupId(group)) = it.group {
         put_number(out, group);

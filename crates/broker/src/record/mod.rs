@@ -119,12 +119,8 @@ pub(crate) enum Record {
     RetainedMessage { id: MessageId, message: Stored },
     /// The same, where the message is in an earlier record.
     Retained { message: MessageId },
-    /// Retained messages are still looked for, for a subscription that was just made.
-    Looking {
-        session: SessionNumber,
-        lookup: Subscribed,
-    },
-    /// All that this filter asked for are found.
+    /// All retained messages are found, or given up, that a subscription to this filter asked
+    /// for: of several such, the first.
     Looked {
         session: SessionNumber,
         filter: Utf8String,
@@ -166,6 +162,9 @@ pub(crate) struct Subscribed {
     pub(crate) qos: QoS,
     pub(crate) no_local: bool,
     pub(crate) retain_as_published: bool,
+    /// Whether retained messages are looked for, to be sent with `QoS` 1 or 2: until
+    /// [`Record::Looked`] says that it is over.
+    pub(crate) asks: bool,
 }
 
 /// A message as it is stored.
@@ -287,8 +286,7 @@ mod kind {
     pub(super) const CHECKPOINT_BEGAN: u8 = 20;
     pub(super) const CHECKPOINT_ENDED: u8 = 21;
     pub(super) const RESTARTED: u8 = 22;
-    pub(super) const LOOKING: u8 = 23;
-    pub(super) const LOOKED: u8 = 24;
+    pub(super) const LOOKED: u8 = 23;
 }
 
 /// Bits of the byte that says how a session gets a message. The lowest two are the `QoS`.
@@ -306,6 +304,7 @@ mod options {
     pub(super) const NO_LOCAL: u8 = 1 << 2;
     pub(super) const RETAIN_AS_PUBLISHED: u8 = 1 << 3;
     pub(super) const SHARED: u8 = 1 << 4;
+    pub(super) const ASKS: u8 = 1 << 5;
 }
 
 /// The byte that says where a message is from.

@@ -153,14 +153,15 @@ fn recipient() -> impl Strategy<Value = Recipient> {
 fn subscribed() -> impl Strategy<Value = Subscribed> {
     let group = prop::option::of(any::<u64>().prop_map(GroupId));
     let identifier = prop::option::of(identifier());
-    (text(), group, identifier, qos(), any::<[bool; 2]>()).prop_map(
-        |(filter, group, identifier, qos, [no_local, retain_as_published])| Subscribed {
+    (text(), group, identifier, qos(), any::<[bool; 3]>()).prop_map(
+        |(filter, group, identifier, qos, [no_local, retain_as_published, asks])| Subscribed {
             filter,
             group,
             identifier,
             qos,
             no_local,
             retain_as_published,
+            asks,
         },
     )
 }
@@ -264,7 +265,6 @@ fn record() -> impl Strategy<Value = Record> {
         ),
         (session(), prop::collection::vec(text(), 0..4))
             .prop_map(|(session, filters)| Record::Unsubscribed { session, filters }),
-        (session(), subscribed()).prop_map(|(session, lookup)| Record::Looking { session, lookup }),
         (session(), text()).prop_map(|(session, filter)| Record::Looked { session, filter }),
         state().prop_map(|state| Record::Session(Box::new(state))),
     ];
@@ -300,7 +300,7 @@ fn record() -> impl Strategy<Value = Record> {
         any::<u64>().prop_map(|from| Record::CheckpointEnded { from: Lsn(from) }),
         Just(Record::Restarted),
     ];
-    prop_oneof![10 => sessions, 11 => messages, 3 => others]
+    prop_oneof![9 => sessions, 11 => messages, 3 => others]
 }
 
 fn encoded(record: &Record) -> Bytes {

@@ -54,8 +54,11 @@ impl Recovery {
                 subscriptions,
             } => {
                 if let Some(id) = self.find(session) {
-                    for subscribed in &subscriptions {
-                        self.subscribe(id, subscribed);
+                    for subscribed in subscriptions {
+                        self.subscribe(id, &subscribed);
+                        if subscribed.asks {
+                            self.lookups.entry(session).or_default().push(subscribed);
+                        }
                     }
                 }
             }
@@ -125,11 +128,6 @@ impl Recovery {
             Record::Retained { message } => {
                 if let Some(message) = self.message(message) {
                     self.retain(message);
-                }
-            }
-            Record::Looking { session, lookup } => {
-                if self.find(session).is_some() {
-                    self.lookups.entry(session).or_default().push(lookup);
                 }
             }
             Record::Looked { session, filter } => self.looked(session, &filter),

@@ -154,6 +154,7 @@ impl Recovery {
         broker.metrics = broker.metrics.gauges();
         broker.handle_due(now);
         broker.settle(now);
+        broker.metrics.records = broker.ledger.last().0;
         Ok(broker)
     }
 

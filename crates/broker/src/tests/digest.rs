@@ -121,7 +121,14 @@ fn lasting(
             })
             .collect(),
         queue: queue.filter(lasts).map(waiting).collect(),
-        lookups,
+        lookups: {
+            let plain = |it| Subscribed {
+                group: None,
+                retain_as_published: false,
+                ..it
+            };
+            lookups.into_iter().map(plain).collect()
+        },
     }
 }
 

@@ -35,6 +35,10 @@ enum State {
     Heard(Option<PacketId>),
 }
 
+/// How far a client's expectations were at some time.
+#[derive(Clone, Debug, Default)]
+pub struct Mark(Vec<State>);
+
 /// All that one client has to hear.
 #[derive(Clone, Debug, Default)]
 pub struct Expectations {
@@ -195,6 +199,63 @@ impl Expectations {
         }
         expected.state = State::Heard(publish.packet_id);
         Ok(())
+    }
+
+    /// How far things are.
+    pub fn mark(&self) -> Mark {
+        Mark(self.list.iter().map(|it| it.state.clone()).collect())
+    }
+
+    /// What has come to be expected since `mark` need not come: the broker does not know of it
+    /// any more. What was heard was heard.
+    ///
+    /// # Errors
+    /// Where the client `lasts`: it has heard something of `QoS` 2, which it will be told
+    /// again.
+    pub fn rewind(&mut self, mark: &Mark, lasts: bool) -> Result<(), String> {
+        let Mark(states) = mark;
+        let is_early = |it: &&Expected| {
+            it.qos == QoS::ExactlyOnce && matches!(it.state, State::Heard(Some(_)))
+        };
+        let mut later = self.list.iter().skip(states.len());
+        if let Some(early) = later.find(is_early).filter(|_| lasts) {
+            return Err(format!("heard before it was durable: {early:?}"));
+        }
+        // What did not wait for a record may be on its way.
+        let later = self.list.split_off(states.len().min(self.list.len()));
+        let waited = |it: &Expected| lasts && it.qos == QoS::ExactlyOnce;
+        let on_its_way = later.into_iter().filter(|it| !waited(it));
+        for (expected, state) in self.list.iter_mut().zip(states) {
+            let is_heard = matches!(expected.state, State::Heard(_));
+            let was_heard = matches!(state, State::Heard(_));
+            if !is_heard || was_heard {
+                expected.state = state.clone();
+            }
+        }
+        for expected in on_its_way {
+            self.push_optional(expected);
+        }
+        Ok(())
+    }
+
+    /// The broker may not know that what was sent with `QoS` 1 lately was sent, be it heard or
+    /// on its way.
+    pub fn may_repeat(&mut self) {
+        const LATELY: usize = 40;
+        let is_sure = |it: &&Expected| it.qos == QoS::AtLeastOnce;
+        let is_heard = |it: &&Expected| matches!(it.state, State::Heard(_));
+        let is_awaited = |it: &&Expected| it.state == State::Awaited;
+        let all = self.list.iter().filter(is_sure);
+        let heard = all.clone().rev().filter(is_heard).take(LATELY);
+        let awaited = all.filter(is_awaited).take(LATELY);
+        let both: Vec<_> = heard.chain(awaited).cloned().collect();
+        for expected in both {
+            self.push_optional(Expected {
+                order: None,
+                asked_by: None,
+                ..expected
+            });
+        }
     }
 
     /// What should have been heard by now and was not.

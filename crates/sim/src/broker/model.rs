@@ -21,53 +21,55 @@ use super::groups::Groups;
 pub struct Model {
     authenticate: bool,
     session_expiry_3_1_1: u32,
-    connections: BTreeMap<Conn, Connection>,
-    sessions: BTreeMap<String, Session>,
-    retained: BTreeMap<String, Kept>,
-    expectations: BTreeMap<String, Expectations>,
+    pub(super) connections: BTreeMap<Conn, Connection>,
+    pub(super) sessions: BTreeMap<String, Session>,
+    pub(super) retained: BTreeMap<String, Kept>,
+    pub(super) expectations: BTreeMap<String, Expectations>,
     groups: Groups,
-    order: u64,
-    /// How often each payload was published.
-    published: BTreeMap<Bytes, usize>,
+    pub(super) order: u64,
+    /// The payload of each message that was published.
+    pub(super) published: Vec<Bytes>,
 }
 
 #[derive(Debug)]
-struct Connection {
+pub(super) struct Connection {
     decoder: Decoder,
     phase: Phase,
 }
 
 #[derive(Debug)]
-enum Phase {
+pub(super) enum Phase {
     New,
     Asked(Box<Connect>, Vec<Bytes>),
     Connected(Link),
 }
 
 #[derive(Debug)]
-struct Link {
+pub(super) struct Link {
     client_id: String,
     keep_alive: u16,
     last_heard: Instant,
     aliases: BTreeMap<u16, mqtt::TopicName>,
 }
 
-#[derive(Debug, Default)]
-struct Session {
-    conn: Option<Conn>,
-    expiry: u32,
-    ends_at: Option<Instant>,
-    will: Option<Will>,
-    will_at: Option<Instant>,
-    subscriptions: BTreeMap<String, (Subscription, Option<u32>)>,
-    incoming: BTreeSet<PacketId>,
+#[derive(Clone, Debug, Default)]
+pub(super) struct Session {
+    pub(super) conn: Option<Conn>,
+    pub(super) expiry: u32,
+    pub(super) ends_at: Option<Instant>,
+    pub(super) will: Option<Will>,
+    pub(super) will_at: Option<Instant>,
+    pub(super) subscriptions: BTreeMap<String, (Subscription, Option<u32>)>,
+    pub(super) incoming: BTreeSet<PacketId>,
+    /// With what it has asked for retained messages, by filter: the last time for each.
+    pub(super) asked: BTreeMap<String, (QoS, Option<u32>)>,
 }
 
-#[derive(Debug)]
-struct Kept {
-    publish: Publish,
-    publisher: String,
-    expires: Option<Instant>,
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    pub(super) publish: Publish,
+    pub(super) publisher: String,
+    pub(super) expires: Option<Instant>,
 }
 
 /// What is due, in the order in which the broker does what is due at the same time.
@@ -92,7 +94,7 @@ impl Model {
             expectations: BTreeMap::new(),
             groups: Groups::default(),
             order: 0,
-            published: BTreeMap::new(),
+            published: Vec::new(),
         }
     }
 
@@ -176,11 +178,18 @@ impl Model {
 
     /// How often a message with this payload was published.
     pub fn published(&self, payload: &Bytes) -> usize {
-        self.published.get(payload).copied().unwrap_or(0)
+        self.published.iter().filter(|it| *it == payload).count()
+    }
+
+    /// The filters that a client is subscribed to.
+    pub fn filters(&self, client_id: &str) -> Vec<&str> {
+        let session = self.sessions.get(client_id).into_iter();
+        let filters = session.flat_map(|session| session.subscriptions.keys());
+        filters.map(String::as_str).collect()
     }
 
     /// Does all that is due.
-    fn advance(&mut self, now: Instant) {
+    pub(super) fn advance(&mut self, now: Instant) {
         while let Some((at, due)) = self.next_due().filter(|(at, _)| *at <= now) {
             match due {
                 Due::KeepAlive(conn) => self.lose(at, conn, false),
@@ -266,6 +275,7 @@ impl Model {
                 let session = self.sessions.entry(client_id.clone()).or_default();
                 for filter in &unsubscribe.topic_filters {
                     session.subscriptions.remove(filter.as_str());
+                    session.asked.remove(filter.as_str());
                 }
                 for filter in &unsubscribe.topic_filters {
                     self.expectations(&client_id).stop_asking(filter.as_str());
@@ -351,11 +361,7 @@ impl Model {
         if is_normal {
             session.will = None;
         }
-        let seconds = |seconds: u32| now + Duration::from_secs(seconds.into());
-        let delay = session.will.as_ref();
-        let delay = delay.map(|it| it.properties.will_delay_interval.unwrap_or(0));
-        session.ends_at = (session.expiry < u32::MAX).then(|| seconds(session.expiry));
-        session.will_at = delay.filter(|it| *it < session.expiry).map(seconds);
+        let delay = session.leave(now);
         if session.expiry == 0 {
             self.end(now, &client_id);
         } else if delay == Some(0) {
@@ -364,7 +370,7 @@ impl Model {
     }
 
     /// The session's will is due.
-    fn speak(&mut self, now: Instant, client_id: &str) {
+    pub(super) fn speak(&mut self, now: Instant, client_id: &str) {
         if let Some(session) = self.sessions.get_mut(client_id) {
             session.will_at = None;
             if let Some(will) = session.will.take() {
@@ -395,7 +401,7 @@ impl Model {
         {
             return;
         }
-        *self.published.entry(publish.payload.clone()).or_default() += 1;
+        self.published.push(publish.payload.clone());
         self.route(now, client_id, publish);
     }
 
@@ -499,6 +505,9 @@ impl Model {
         for subscription in asking {
             let filter = subscription.topic_filter.as_str();
             self.expectations(client_id).stop_asking(filter);
+            let session = self.sessions.entry(client_id.to_owned()).or_default();
+            let asked = (subscription.qos, identifier);
+            session.asked.insert(filter.to_owned(), asked);
             for (topic, kept) in &self.retained {
                 let is_own = subscription.no_local && kept.publisher == client_id;
                 let is_over = kept.expires.is_some_and(|at| at <= now);
@@ -514,6 +523,18 @@ impl Model {
                 all.push(expected);
             }
         }
+    }
+}
+
+impl Session {
+    /// The connection is gone; gives the delay of the will, if there is one.
+    pub(super) fn leave(&mut self, now: Instant) -> Option<u32> {
+        let seconds = |seconds: u32| now + Duration::from_secs(seconds.into());
+        let delay = self.will.as_ref();
+        let delay = delay.map(|it| it.properties.will_delay_interval.unwrap_or(0));
+        self.ends_at = (self.expiry < u32::MAX).then(|| seconds(self.expiry));
+        self.will_at = delay.filter(|it| *it < self.expiry).map(seconds);
+        delay
     }
 }
 

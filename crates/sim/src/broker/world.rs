@@ -1,18 +1,19 @@
 //! The broker, its clients, the network between them, and the model beside it.
 
-mod acting;
-
 use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
-use ::broker::{Broker, BrokerOptions, CloseCause, Conn, Decision, Input, Lsn, Output, Peer};
-use bytes::{Bytes, BytesMut};
-use mqtt::client::Event;
-use mqtt::packet::WillProperties;
-use mqtt::{
-    Client, ClientOptions, Instant, ProtocolVersion, QoS, TopicFilter, TopicName, Utf8String, Will,
+use ::broker::{
+    Broker, BrokerOptions, CloseCause, Conn, Decision, Input, Lsn, Output, Peer, Recovery,
 };
+use bytes::{Bytes, BytesMut};
+use mqtt::{Client, Instant, QoS};
 
+use super::disk::Disk;
+use super::members::Member;
 use super::model::Model;
+use super::past::Past;
+use super::split::Splitter;
 use crate::{Clock, Conditions, Delivery, LinkId, Network, Random, Side};
 
 /// What a run is like.
@@ -28,37 +29,59 @@ pub struct Setting {
     pub duration: Duration,
     /// Whether the broker asks about credentials.
     pub authenticate: bool,
-    /// Whether its acknowledgements wait for records.
+    /// Whether it keeps records.
     pub durable: bool,
+    /// When it crashes; never where it keeps no records.
+    pub crashes: Crashes,
+}
+
+/// When a broker crashes.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Crashes {
+    /// Never.
+    Never,
+    /// When it wants something made durable for the time that this says, from 0 on.
+    At(usize),
+    /// In so many of a thousand such cases, and at other times.
+    Often(u32),
+}
+
+/// What happened in a run.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// How many messages were heard.
+    pub heard: usize,
+    /// How often the broker wanted something made durable.
+    pub persists: usize,
+    /// How often it crashed.
+    pub crashed: usize,
 }
 
 /// Everything.
 #[derive(Debug)]
 pub struct World {
-    now: Instant,
+    pub(super) now: Instant,
     broker: Broker,
-    model: Model,
-    network: Network,
+    pub(super) model: Model,
+    pub(super) network: Network,
     chores: Clock<Chore>,
-    random: Random,
-    members: Vec<Member>,
+    pub(super) random: Random,
+    pub(super) members: Vec<Member>,
+    options: BrokerOptions,
+    disk: Disk,
+    past: Past,
+    /// What has come of packets, for each connection.
+    splitters: BTreeMap<Conn, Splitter>,
+    /// The type of the packet that has just come, if a whole one has.
+    last_type: Option<u8>,
+    pub(super) crashes: Crashes,
+    /// How often something was to be made durable.
+    persists: usize,
+    /// How often the broker has crashed.
+    crashed: usize,
     /// Numbers the payloads, so that each is published once.
-    payloads: u64,
+    pub(super) payloads: u64,
     ends_at: Instant,
-}
-
-/// A client and its shell.
-#[derive(Debug)]
-struct Member {
-    client: Client,
-    options: ClientOptions,
-    link: Option<LinkId>,
-    /// What it has published with `QoS` 1 and 2 and must arrive.
-    published: Vec<(Bytes, QoS)>,
-    /// Whether its sessions outlive its connections, so that `QoS` 2 is exactly once.
-    is_exact: bool,
-    /// Whether it has started anew with nothing, and the broker does not know yet.
-    is_forgetful: bool,
 }
 
 /// What happens after a while.
@@ -66,19 +89,13 @@ struct Member {
 enum Chore {
     Drained(Conn),
     Authenticated(Conn),
-    Persisted(Lsn),
+    Sync,
+    Checkpoint,
+    Crash,
     Act(usize),
 }
 
-const TOPICS: [&str; 6] = ["a", "a/b", "a/c", "b/b", "a/b/c", "$own"];
-const FILTERS: [&str; 9] = ["#", "a", "a/b", "+/b", "a/#", "+", "a/+", "a/b/c", "a/+/c"];
-/// Each with an identifier above 100, by which the model tells that a message is for it.
-const SHARED: [(&str, u32); 3] = [
-    ("$share/g/a/#", 101),
-    ("$share/g/+/b", 102),
-    ("$share/h/a/#", 103),
-];
-const HOUR: u32 = 3_600;
+pub(super) const HOUR: u32 = 3_600;
 
 impl World {
     /// A broker that clients begin to connect to.
@@ -98,7 +115,15 @@ impl World {
         options.limits.queue_messages = 100_000;
         let mut world = Self {
             now,
-            broker: Broker::new(now, options),
+            broker: Broker::new(now, options.clone()),
+            options,
+            disk: Disk::default(),
+            past: Past::default(),
+            splitters: BTreeMap::new(),
+            last_type: None,
+            crashes: setting.crashes,
+            persists: 0,
+            crashed: 0,
             model: Model::new(setting.authenticate, HOUR),
             network: Network::new(random.next_u64(), setting.conditions.clone()),
             chores: Clock::new(now),
@@ -116,19 +141,26 @@ impl World {
                 options,
                 link: None,
                 published: Vec::new(),
+                subscribed: BTreeSet::new(),
+                unsubscribing: Vec::new(),
             });
             world.chores.schedule(now, Chore::Act(number));
+        }
+        if setting.durable {
+            world.later(5_000, Chore::Checkpoint);
+        }
+        if let Crashes::Often(_) = setting.crashes {
+            world.later(5_000, Chore::Crash);
         }
         world
     }
 
     /// Runs until the clients have stopped acting, the network has healed, and nobody has
-    /// anything left to say; then looks for what is missing. Says how many messages were
-    /// heard.
+    /// anything left to say; then looks for what is missing.
     ///
     /// # Panics
     /// When the broker and the model disagree, or it takes too long.
-    pub fn run(mut self) -> usize {
+    pub fn run(mut self) -> Report {
         self.settle();
         while self.now < self.ends_at {
             self.step();
@@ -155,45 +187,11 @@ impl World {
         let members = self.members.iter();
         let ids: Vec<_> = members.map(|it| it.options.client_id.to_string()).collect();
         let heard = ids.iter().map(|id| self.model.expectations(id).heard());
-        heard.sum::<usize>() + self.model.heard_in_groups()
-    }
-
-    fn options(&mut self, number: usize) -> ClientOptions {
-        let id = Utf8String::try_from(format!("client-{number}")).unwrap_or_default();
-        let lasts = self.random.chance(700);
-        let is_old = self.random.chance(300);
-        ClientOptions {
-            version: if is_old {
-                ProtocolVersion::V3_1_1
-            } else {
-                ProtocolVersion::V5
-            },
-            fall_back: false,
-            clean_start: false,
-            keep_alive: [3, 10, 60][self.random.index(3)],
-            session_expiry_interval: if lasts { HOUR } else { 0 },
-            will: self.random.chance(500).then(|| self.will(number)),
-            receive_maximum: [1, 3, 100][self.random.index(3)],
-            seed: self.random.next_u64(),
-            ..ClientOptions::new(id)
+        Report {
+            heard: heard.sum::<usize>() + self.model.heard_in_groups(),
+            persists: self.persists,
+            crashed: self.crashed,
         }
-    }
-
-    fn will(&mut self, number: usize) -> Will {
-        Will {
-            topic: topic(TOPICS[self.random.index(5)]),
-            payload: format!("will of {number}").into(),
-            qos: self.qos(),
-            retain: self.random.chance(300),
-            properties: WillProperties {
-                will_delay_interval: self.random.chance(500).then_some(4),
-                ..WillProperties::default()
-            },
-        }
-    }
-
-    fn qos(&mut self) -> QoS {
-        [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce][self.random.index(3)]
     }
 
     /// Lets the next thing happen, wherever that is.
@@ -238,7 +236,27 @@ impl World {
         match chore {
             Chore::Drained(conn) => self.tell(Input::Drained(conn)),
             Chore::Authenticated(conn) => self.tell(Input::Authenticated(conn, Decision::Accept)),
-            Chore::Persisted(lsn) => self.tell(Input::Persisted(lsn)),
+            Chore::Sync => {
+                if let Some(durable) = self.disk.sync() {
+                    self.past.forget(durable);
+                    self.tell(Input::Persisted(durable));
+                }
+            }
+            Chore::Checkpoint => {
+                let budget = self.random.index(400);
+                let pause = if self.broker.checkpoint(self.now, budget) {
+                    20
+                } else {
+                    5_000
+                };
+                self.later(pause, Chore::Checkpoint);
+            }
+            Chore::Crash => {
+                if self.now < self.ends_at {
+                    self.crash();
+                    self.later(5_000, Chore::Crash);
+                }
+            }
             Chore::Act(number) => {
                 if self.now < self.ends_at {
                     self.act(number);
@@ -251,10 +269,79 @@ impl World {
         }
     }
 
+    /// Bytes from a client, one packet after the other.
+    fn hear(&mut self, conn: Conn, mut bytes: Bytes) {
+        while !bytes.is_empty() {
+            let splitter = self.splitters.entry(conn).or_default();
+            let end = bytes.iter().position(|byte| {
+                self.last_type = splitter.next(*byte);
+                self.last_type.is_some()
+            });
+            let len = end.map_or(bytes.len(), |at| at + 1);
+            self.tell(Input::Bytes(conn, bytes.split_to(len)));
+        }
+    }
+
     /// Broker and model are told the same, and must agree on what there is.
     fn tell(&mut self, input: Input) {
+        let is_one = match &input {
+            // CONNECT may end one session and begin another, DISCONNECT may publish a will.
+            Input::Bytes(..) => !matches!(self.last_type, Some(1 | 14)),
+            Input::Drained(_) | Input::Persisted(_) => true,
+            Input::Opened(..)
+            | Input::Closed(_)
+            | Input::Authenticated(..)
+            | Input::Store(_)
+            | Input::FromShard(..)
+            | Input::Timeout
+            | Input::Shutdown => false,
+        };
+        let before = Lsn(self.broker.metrics().records);
+        let was = self.keeps_past().then(|| self.model.snapshot());
         self.model.input(self.now, &input);
         self.broker.handle_input(self.now, input);
+        let after = Lsn(self.broker.metrics().records);
+        if let Some(was) = was.filter(|_| before < after) {
+            self.past.push(before, after, is_one, was);
+        }
+        self.compare();
+    }
+
+    fn keeps_past(&self) -> bool {
+        self.crashes != Crashes::Never
+    }
+
+    /// The power fails, and comes back at once, or after a while.
+    fn crash(&mut self) {
+        self.crashed += 1;
+        if self.random.chance(300) {
+            let range = Duration::ZERO..Duration::from_secs(6);
+            self.now = self.now + self.random.duration(&range);
+        }
+        let past = &self.past;
+        self.disk.crash(&mut self.random, |last| past.allowed(last));
+        let mut recovery = Recovery::new(self.options.clone());
+        for (lsn, record) in self.disk.records() {
+            if let Err(error) = recovery.replay(*lsn, record.clone()) {
+                panic!("{error}");
+            }
+        }
+        assert_eq!(recovery.strays(), 0, "records of what is not known");
+        let last = recovery.last_lsn();
+        self.broker = match recovery.finish(self.now) {
+            Ok(broker) => broker,
+            Err(error) => panic!("{error}"),
+        };
+        let before = self.past.rewind(last);
+        if let Err(error) = self.model.crash(self.now, before) {
+            panic!("{error}");
+        }
+        self.splitters.clear();
+        self.network.cut_all(self.now);
+        self.compare();
+    }
+
+    fn compare(&self) {
         let metrics = self.broker.metrics();
         let counts = [
             metrics.clients,
@@ -284,7 +371,7 @@ impl World {
                 at: Side::Server,
                 bytes,
             } => {
-                self.tell(Input::Bytes(Conn(link.0), bytes));
+                self.hear(Conn(link.0), bytes);
             }
             Delivery::Closed {
                 link,
@@ -355,12 +442,26 @@ impl World {
                 }
                 Output::Authenticate(conn, _) => self.later(300, Chore::Authenticated(conn)),
                 Output::Persist(lsn) => {
-                    self.broker.take_journal(&mut BytesMut::new());
-                    self.chores
-                        .schedule(self.now + Duration::from_millis(2), Chore::Persisted(lsn));
+                    let mut frames = BytesMut::new();
+                    self.broker.take_journal(&mut frames);
+                    self.disk.write(lsn, frames.freeze());
+                    let number = self.persists;
+                    self.persists += 1;
+                    let crashes = match self.crashes {
+                        Crashes::Never => false,
+                        Crashes::At(at) => number == at,
+                        Crashes::Often(chance) => {
+                            self.now < self.ends_at && self.random.chance(chance)
+                        }
+                    };
+                    if crashes {
+                        self.crash();
+                    } else {
+                        self.later(10, Chore::Sync);
+                    }
                 }
+                Output::Checkpointed(from) => self.disk.cut(from, &mut self.random),
                 Output::Connected(..)
-                | Output::Checkpointed(_)
                 | Output::Limited(_)
                 | Output::Pause(_)
                 | Output::Resume(_) => {}
@@ -379,47 +480,6 @@ impl World {
         self.chores.schedule(at, chore);
     }
 
-    /// Does what a client wants done.
-    fn serve(&mut self, number: usize) {
-        let now = self.now;
-        let member = &mut self.members[number];
-        while let Some(event) = member.client.poll_event() {
-            match event {
-                Event::OpenTransport => member.link = Some(self.network.open(now)),
-                Event::CloseTransport => {
-                    if let Some(link) = member.link.take() {
-                        let mut out = BytesMut::new();
-                        member.client.poll_transmit(&mut out);
-                        self.network.send(now, link, Side::Client, out.freeze());
-                        self.network.close(now, link, Side::Client);
-                    }
-                }
-                Event::Message(publish) => {
-                    let id = member.options.client_id.as_str();
-                    if let Err(error) = self.model.hear(now, id, &publish) {
-                        panic!("{id} at {now:?}: {error}");
-                    }
-                }
-                Event::Connected { .. } => member.is_forgetful = false,
-                // An earlier attempt of its own came late and took its session over: somebody
-                // presses the button.
-                Event::Disconnected { retry_at: None, .. } => member.client.reconnect_now(now),
-                Event::Disconnected { .. }
-                | Event::CredentialsNeeded { .. }
-                | Event::Published { .. }
-                | Event::Subscribed { .. }
-                | Event::Unsubscribed { .. } => {}
-            }
-        }
-        if let Some(link) = member.link {
-            let mut out = BytesMut::new();
-            member.client.poll_transmit(&mut out);
-            if !out.is_empty() {
-                self.network.send(now, link, Side::Client, out.freeze());
-            }
-        }
-    }
-
     /// Whether everybody is connected and has nothing left to say.
     fn is_quiet(&self) -> bool {
         let has_no_more = |client: &Client| {
@@ -427,7 +487,9 @@ impl World {
                 && client.queued().0 == 0
                 && client.packet_ids_in_use() == 0
         };
-        self.broker.metrics().queued_messages == 0
+        let metrics = self.broker.metrics();
+        metrics.queued_messages == 0
+            && metrics.retained_lookups == 0
             && self.members.iter().all(|it| has_no_more(&it.client))
     }
 
@@ -438,6 +500,11 @@ impl World {
             assert!(missing.is_empty(), "{id} has not heard: {missing:?}");
             if !member.is_exact {
                 continue;
+            }
+            let filters = self.model.filters(id);
+            for filter in &member.subscribed {
+                let is_there = filters.contains(&filter.as_str());
+                assert!(is_there, "{id} was told that it is subscribed to {filter}");
             }
             for (payload, qos) in &member.published {
                 let count = self.model.published(payload);
@@ -455,12 +522,4 @@ impl World {
         ];
         assert_eq!(dropped, [0; 3], "{metrics:?}");
     }
-}
-
-fn topic(text: &'static str) -> TopicName {
-    TopicName::new(Utf8String::from_static(text)).unwrap_or_else(|error| panic!("{error}"))
-}
-
-fn filter(text: &'static str) -> TopicFilter {
-    TopicFilter::new(Utf8String::from_static(text)).unwrap_or_else(|error| panic!("{error}"))
 }

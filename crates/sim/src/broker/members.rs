@@ -1,0 +1,311 @@
+//! What the clients do.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+
+use bytes::{Bytes, BytesMut};
+use mqtt::client::{Event, UnsubscribeId};
+use mqtt::packet::{PublishProperties, WillProperties};
+use mqtt::{
+    Client, ClientOptions, ProtocolVersion, Publish, QoS, ReasonCode, RetainHandling, Subscription,
+    TopicFilter, TopicName, Utf8String, Will,
+};
+
+use super::world::{Crashes, HOUR, World};
+use crate::{LinkId, Side};
+
+/// A client and its shell.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) client: Client,
+    pub(super) options: ClientOptions,
+    pub(super) link: Option<LinkId>,
+    /// What it has published with `QoS` 1 and 2 and must arrive.
+    pub(super) published: Vec<(Bytes, QoS)>,
+    /// What it was told that it is subscribed to.
+    pub(super) subscribed: BTreeSet<String>,
+    /// What it has asked not to be, and was not told.
+    pub(super) unsubscribing: Vec<(UnsubscribeId, String)>,
+    /// Whether its sessions outlive its connections, so that `QoS` 2 is exactly once.
+    pub(super) is_exact: bool,
+    /// Whether it has started anew with nothing, and the broker does not know yet.
+    pub(super) is_forgetful: bool,
+}
+
+const TOPICS: [&str; 6] = ["a", "a/b", "a/c", "b/b", "a/b/c", "$own"];
+const FILTERS: [&str; 9] = ["#", "a", "a/b", "+/b", "a/#", "+", "a/+", "a/b/c", "a/+/c"];
+/// Each with an identifier above 100, by which the model tells that a message is for it.
+const SHARED: [(&str, u32); 3] = [
+    ("$share/g/a/#", 101),
+    ("$share/g/+/b", 102),
+    ("$share/h/a/#", 103),
+];
+
+impl World {
+    pub(super) fn options(&mut self, number: usize) -> ClientOptions {
+        let id = Utf8String::try_from(format!("client-{number}")).unwrap_or_default();
+        let lasts = self.random.chance(700);
+        let is_old = self.random.chance(300);
+        ClientOptions {
+            version: if is_old {
+                ProtocolVersion::V3_1_1
+            } else {
+                ProtocolVersion::V5
+            },
+            fall_back: false,
+            clean_start: false,
+            keep_alive: [3, 10, 60][self.random.index(3)],
+            session_expiry_interval: if lasts { HOUR } else { 0 },
+            will: self.random.chance(500).then(|| self.will(number)),
+            receive_maximum: [1, 3, 100][self.random.index(3)],
+            seed: self.random.next_u64(),
+            ..ClientOptions::new(id)
+        }
+    }
+
+    fn will(&mut self, number: usize) -> Will {
+        Will {
+            topic: topic(TOPICS[self.random.index(5)]),
+            payload: format!("will of {number}").into(),
+            qos: self.qos(),
+            // Several may come at once when the broker begins anew; the last one would be kept.
+            retain: self.random.chance(300) && (self.crashes == Crashes::Never || number == 0),
+            properties: WillProperties {
+                will_delay_interval: self.random.chance(500).then_some(4),
+                ..WillProperties::default()
+            },
+        }
+    }
+
+    fn qos(&mut self) -> QoS {
+        [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce][self.random.index(3)]
+    }
+
+    /// Does what a client wants done.
+    pub(super) fn serve(&mut self, number: usize) {
+        let now = self.now;
+        let member = &mut self.members[number];
+        while let Some(event) = member.client.poll_event() {
+            match event {
+                Event::OpenTransport => member.link = Some(self.network.open(now)),
+                Event::CloseTransport => {
+                    if let Some(link) = member.link.take() {
+                        let mut out = BytesMut::new();
+                        member.client.poll_transmit(&mut out);
+                        self.network.send(now, link, Side::Client, out.freeze());
+                        self.network.close(now, link, Side::Client);
+                    }
+                }
+                Event::Message(publish) => {
+                    let id = member.options.client_id.as_str();
+                    if let Err(error) = self.model.hear(now, id, &publish) {
+                        panic!("{id} at {now:?}: {error}");
+                    }
+                }
+                Event::Connected {
+                    session_present, ..
+                } => {
+                    member.is_forgetful = false;
+                    if !session_present {
+                        member.subscribed.clear();
+                    }
+                }
+                Event::Subscribed {
+                    topic_filters,
+                    reason_codes,
+                    ..
+                } => {
+                    for (filter, code) in topic_filters.iter().zip(reason_codes) {
+                        if !code.is_error() {
+                            member.subscribed.insert(filter.as_str().to_owned());
+                        }
+                    }
+                }
+                // An earlier attempt of its own came late and took its session over: somebody
+                // presses the button.
+                Event::Disconnected { retry_at: None, .. } => member.client.reconnect_now(now),
+                Event::Unsubscribed { id, .. } => {
+                    let unsubscribing = core::mem::take(&mut member.unsubscribing);
+                    for (asked, filter) in unsubscribing {
+                        if asked == id {
+                            member.subscribed.remove(&filter);
+                        } else {
+                            member.unsubscribing.push((asked, filter));
+                        }
+                    }
+                }
+                Event::Disconnected { .. }
+                | Event::CredentialsNeeded { .. }
+                | Event::Published { .. } => {}
+            }
+        }
+        if let Some(link) = member.link {
+            let mut out = BytesMut::new();
+            member.client.poll_transmit(&mut out);
+            if !out.is_empty() {
+                self.network.send(now, link, Side::Client, out.freeze());
+            }
+        }
+    }
+
+    /// A client does something.
+    pub(super) fn act(&mut self, number: usize) {
+        match self.random.below(100) {
+            0..60 => self.publish(number),
+            60..80 => self.subscribe(number),
+            // Who of a group has heard what was lost nobody can tell.
+            80..85 if self.crashes == Crashes::Never => self.share(number),
+            80..90 => {
+                let at = self.random.index(FILTERS.len() + SHARED.len());
+                let shared = SHARED.iter().map(|(text, _)| *text);
+                let text = FILTERS.into_iter().chain(shared).nth(at);
+                let filter = filter(text.unwrap_or("#"));
+                let member = &mut self.members[number];
+                let text = filter.as_str().to_owned();
+                if let Ok(id) = member.client.unsubscribe(self.now, vec![filter]) {
+                    member.unsubscribing.push((id, text));
+                }
+            }
+            90..96 => {
+                if let Some(link) = self.members[number].link {
+                    self.network.cut(self.now, link);
+                }
+            }
+            96 => self.leave(number),
+            _ => self.restart(number),
+        }
+    }
+
+    fn publish(&mut self, number: usize) {
+        self.payloads += 1;
+        let mut retain = self.random.chance(200);
+        let length = self.random.index(100);
+        let mut payload = Bytes::from(format!("{:->length$}", self.payloads));
+        if retain && self.random.chance(300) {
+            payload = Bytes::new();
+        }
+        // Nobody may publish there.
+        let name = TOPICS[self.random.index(TOPICS.len())];
+        retain &= !name.starts_with('$');
+        let qos = self.qos();
+        // Where a message may be dropped it must be clear which: it is published once, and no
+        // empty payload, which is like any other.
+        let is_once = match qos {
+            QoS::AtMostOnce => true,
+            QoS::AtLeastOnce => false,
+            QoS::ExactlyOnce => self.members[number].is_exact,
+        };
+        let expires = is_once && !payload.is_empty() && self.random.chance(200);
+        let publish = Publish {
+            qos,
+            retain,
+            properties: PublishProperties {
+                message_expiry_interval: expires.then_some(5),
+                ..PublishProperties::default()
+            },
+            ..Publish::new(topic(name), payload.clone())
+        };
+        let member = &mut self.members[number];
+        let is_queued = member.client.publish(self.now, publish).is_ok();
+        let is_own = !name.starts_with('$') && !payload.is_empty();
+        if is_queued && is_own && qos > QoS::AtMostOnce && !expires {
+            member.published.push((payload, qos));
+        }
+    }
+
+    fn subscribe(&mut self, number: usize) {
+        let count = 1 + self.random.index(3);
+        let mut subscriptions = Vec::new();
+        for _ in 0..count {
+            let is_new = self.members[number].options.version == ProtocolVersion::V5;
+            let handling = [
+                RetainHandling::Send,
+                RetainHandling::SendIfNew,
+                RetainHandling::DoNotSend,
+            ];
+            let chosen = handling[self.random.index(3)];
+            let (no_local, as_published) = (self.random.chance(300), self.random.chance(300));
+            let text = FILTERS[self.random.index(FILTERS.len())];
+            let mut subscription = Subscription::new(filter(text), self.qos());
+            if is_new {
+                subscription.no_local = no_local;
+                subscription.retain_as_published = as_published;
+                subscription.retain_handling = chosen;
+            }
+            subscriptions.push(subscription);
+        }
+        let identifier = u32::try_from(self.random.below(4)).unwrap_or(0);
+        let identifier = NonZeroU32::new(identifier);
+        let client = &mut self.members[number].client;
+        let _ = client.subscribe_with_identifier(self.now, subscriptions, identifier);
+    }
+
+    /// The client joins a group. Version 3.1.1 has no identifiers.
+    fn share(&mut self, number: usize) {
+        let (text, identifier) = SHARED[self.random.index(SHARED.len())];
+        let mut subscription = Subscription::new(filter(text), self.qos());
+        subscription.retain_as_published = self.random.chance(300);
+        if self.members[number].options.version == ProtocolVersion::V5 {
+            let client = &mut self.members[number].client;
+            let identifier = NonZeroU32::new(identifier);
+            let _ = client.subscribe_with_identifier(self.now, vec![subscription], identifier);
+        }
+    }
+
+    /// The client says good-bye, and comes back as [`restart`](Self::restart) does.
+    fn leave(&mut self, number: usize) {
+        let code = if self.random.chance(500) {
+            ReasonCode::Success
+        } else {
+            ReasonCode::DisconnectWithWill
+        };
+        // What was not sent is lost with it.
+        self.members[number].published.clear();
+        self.members[number].client.disconnect(self.now, code);
+        self.serve(number);
+        self.restart(number);
+    }
+
+    /// The client's program starts anew: with what it had stored, or with nothing.
+    fn restart(&mut self, number: usize) {
+        let now = self.now;
+        let forgets = self.random.chance(300);
+        let will = self.random.chance(500).then(|| self.will(number));
+        let seed = self.random.next_u64();
+        let leaves_the_socket = self.random.chance(300);
+        let member = &mut self.members[number];
+        // The session of a 3.1.1 connection with Clean Session 1 ends with it: a client that
+        // goes on to one that lasts cannot be sure which one it is told of.
+        let may_forget = member.options.version == ProtocolVersion::V5 || !member.is_exact;
+        let forgets = forgets && may_forget;
+        let mut options = member.options.clone();
+        options.will = will;
+        options.seed = seed;
+        if forgets || member.is_forgetful {
+            member.is_forgetful = true;
+            member.subscribed.clear();
+            options.clean_start = true;
+            member.published.clear();
+        } else {
+            options.clean_start = false;
+            options.session = Some(member.client.session());
+        }
+        member.client = Client::new(now, options);
+        for (_, filter) in core::mem::take(&mut member.unsubscribing) {
+            member.subscribed.remove(&filter);
+        }
+        if let Some(link) = member.link.take()
+            && !leaves_the_socket
+        {
+            self.network.close(now, link, Side::Client);
+        }
+    }
+}
+
+fn topic(text: &'static str) -> TopicName {
+    TopicName::new(Utf8String::from_static(text)).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn filter(text: &'static str) -> TopicFilter {
+    TopicFilter::new(Utf8String::from_static(text)).unwrap_or_else(|error| panic!("{error}"))
+}

@@ -1,0 +1,101 @@
+//! The model when the broker crashes.
+
+use std::collections::BTreeMap;
+
+use mqtt::{Instant, QoS};
+
+use super::expected::{Expected, Mark};
+use super::model::{Kept, Model, Session};
+
+/// What the model was, as far as it outlives a crash of the broker.
+#[derive(Debug)]
+pub struct Snapshot {
+    sessions: BTreeMap<String, Session>,
+    retained: BTreeMap<String, Kept>,
+    expectations: BTreeMap<String, Mark>,
+    published: usize,
+}
+
+impl Model {
+    /// What it is now.
+    pub fn snapshot(&self) -> Snapshot {
+        let expectations = self.expectations.iter();
+        Snapshot {
+            sessions: self.sessions.clone(),
+            retained: self.retained.clone(),
+            expectations: expectations
+                .map(|(client_id, it)| (client_id.clone(), it.mark()))
+                .collect(),
+            published: self.published.len(),
+        }
+    }
+
+    /// The broker crashes, and begins anew at once: with what was before the last steps, if
+    /// `before` says what that is.
+    ///
+    /// # Errors
+    /// A client has heard what the broker does not know any more, and should not have.
+    pub fn crash(&mut self, now: Instant, before: Option<Snapshot>) -> Result<(), String> {
+        self.connections.clear();
+        if let Some(before) = before {
+            for (client_id, expectations) in &mut self.expectations {
+                let session = self.sessions.get(client_id);
+                let lasts = session.is_some_and(|session| session.expiry > 0);
+                let none = Mark::default();
+                let mark = before.expectations.get(client_id).unwrap_or(&none);
+                let rewound = expectations.rewind(mark, lasts);
+                rewound.map_err(|error| format!("{client_id}: {error}"))?;
+            }
+            self.sessions = before.sessions;
+            self.retained = before.retained;
+            self.published.truncate(before.published);
+        }
+        self.sessions.retain(|client_id, session| {
+            let lasts = session.expiry > 0;
+            if !lasts && let Some(expectations) = self.expectations.get_mut(client_id) {
+                expectations.end_session();
+            }
+            lasts
+        });
+        for session in self.sessions.values_mut() {
+            if session.conn.take().is_some() {
+                session.leave(now);
+            }
+        }
+        self.expect_again(now);
+        // At the same time, and so in no order that matters.
+        let order = self.order;
+        let due = self.sessions.iter();
+        let due = due.filter(|(_, it)| it.will_at.is_some_and(|at| at <= now));
+        let due: Vec<String> = due.map(|(client_id, _)| client_id.clone()).collect();
+        for client_id in due {
+            self.order = order;
+            self.speak(now, &client_id);
+        }
+        self.advance(now);
+        Ok(())
+    }
+
+    /// What may be sent a second time, because the broker does not know that it was.
+    fn expect_again(&mut self, now: Instant) {
+        for (client_id, session) in &self.sessions {
+            let expectations = self.expectations.entry(client_id.clone()).or_default();
+            expectations.may_repeat();
+            for (filter, (granted, identifier)) in &session.asked {
+                for (topic, kept) in &self.retained {
+                    let is_over = kept.expires.is_some_and(|at| at <= now);
+                    let is_begun = *granted > QoS::AtMostOnce;
+                    if is_over || !is_begun || !mqtt::topic_matches(filter, topic) {
+                        continue;
+                    }
+                    let identifiers = identifier.iter().copied().collect();
+                    let form = (kept.publish.qos.min(*granted), true);
+                    expectations.push_optional(
+                        Expected::new(None, &kept.publish, form, identifiers, kept.expires)
+                            .asked_by(filter),
+                    );
+                }
+            }
+        }
+    }
+}
