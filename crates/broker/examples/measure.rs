@@ -31,6 +31,14 @@ fn main() {
         let nanos = best_of(5, || deliver(publishers, subscribers, qos));
         println!("{name:28} {nanos:7.1} ns a delivery");
     }
+    for most in [0, 16] {
+        let nanos = best_of(5, || aliases(most));
+        println!("aliases up to {most:2}, 1 to 1,000 {nanos:7.1} ns a delivery");
+    }
+    for stuck in [0, 999] {
+        let nanos = best_of(5, || share(1_000, stuck));
+        println!("group of 1,000, {stuck:3} stuck    {nanos:7.1} ns a message");
+    }
     println!(
         "{:28} {:7.1} ns a message",
         "100,000 retained to one",
@@ -68,11 +76,16 @@ impl Shell {
     }
 
     fn connect(&mut self, number: u64, keep_alive: u16) -> Conn {
+        self.connect_with(number, keep_alive, 0)
+    }
+
+    fn connect_with(&mut self, number: u64, keep_alive: u16, aliases: u16) -> Conn {
         let conn = Conn(number);
         let client_id = Utf8String::try_from(format!("device-{number:06}")).ok();
         let mut connect = Connect::new(V5, "");
         connect.client_id = client_id.unwrap_or_default();
         connect.keep_alive = keep_alive;
+        connect.properties.topic_alias_maximum = Some(aliases);
         self.input(Input::Opened(conn, Peer::MEMORY));
         self.input(Input::Bytes(conn, bytes(&Packet::Connect(connect))));
         self.turn();
@@ -145,6 +158,82 @@ fn message(topic: &str, qos: QoS, id: u16) -> Publish {
         payload: Bytes::from_static(&[b'x'; 64]),
         properties: mqtt::packet::PublishProperties::default(),
     }
+}
+
+/// Nanoseconds a delivery to 1,000 clients that take so many aliases, with a topic that is
+/// worth one.
+fn aliases(most: u16) -> f64 {
+    let mut shell = Shell::new();
+    for number in 0..1_000 {
+        let conn = shell.connect_with(number, 60, most);
+        shell.subscribe(conn, "plant/7/line/+/temperature", QoS::AtMostOnce);
+    }
+    let publisher = shell.connect(1_000_000, 60);
+    let publish = message("plant/7/line/3/temperature", QoS::AtMostOnce, 1);
+    let packet = bytes(&Packet::Publish(publish));
+    let start = Clock::now();
+    for _ in 0..2_000 {
+        shell.input(Input::Bytes(publisher, packet.clone()));
+        shell.turn();
+    }
+    let took = start.elapsed();
+    let deliveries = shell.broker.metrics().messages_out;
+    nanos(took, deliveries)
+}
+
+/// Nanoseconds a message of `QoS` 1 to one of so many members, of whom some acknowledge
+/// nothing.
+fn share(members: u64, stuck: u64) -> f64 {
+    const MESSAGES: u32 = 50_000;
+    let mut shell = Shell::new();
+    shell.broker = Broker::new(Instant::ZERO, BrokerOptions::default());
+    let conns: Vec<_> = (0..members)
+        .map(|number| {
+            let conn = shell.connect(number, 60);
+            shell.subscribe(conn, "$share/g/bench/data", QoS::AtLeastOnce);
+            conn
+        })
+        .collect();
+    let publisher = shell.connect(1_000_000, 60);
+    let packet = bytes(&Packet::Publish(message("bench/data", QoS::AtLeastOnce, 1)));
+    let mut took = Duration::ZERO;
+    // The stuck ones get their windows full first.
+    let filling = u32::try_from(stuck * 64).unwrap_or(0);
+    let mut at = vec![0_u16; conns.len()];
+    for number in 0..filling + MESSAGES {
+        let start = Clock::now();
+        shell.input(Input::Bytes(publisher, packet.clone()));
+        if number >= filling {
+            took += start.elapsed();
+        }
+        let mut chosen = None;
+        while let Output::Write(conn) = shell.broker.poll_output() {
+            shell.out.clear();
+            shell.broker.take_writes(conn, &mut shell.out);
+            chosen = if conn == publisher {
+                chosen
+            } else {
+                Some(conn)
+            };
+            shell.broker.handle_input(shell.now, Input::Drained(conn));
+        }
+        if let Some(conn) = chosen
+            && let Some(at) = usize::try_from(conn.0).ok().and_then(|it| at.get_mut(it))
+        {
+            *at = at.checked_add(1).unwrap_or(1);
+            if conn.0 >= stuck
+                && let Some(id) = PacketId::new(*at)
+            {
+                let ack = Packet::PubAck(mqtt::PubAck::new(id, mqtt::ReasonCode::Success));
+                shell.input(Input::Bytes(conn, bytes(&ack)));
+            }
+        }
+    }
+    let (delivered, all) = (shell.broker.metrics().messages_out, filling + MESSAGES);
+    if delivered != u64::from(all) {
+        println!("{delivered} of {all} delivered");
+    }
+    nanos(took, u64::from(MESSAGES))
 }
 
 /// Nanoseconds a delivery.
