@@ -25,6 +25,16 @@ enum Target {
 }
 
 impl ClientAliases {
+    /// Bytes of memory that they take, near enough.
+    pub(crate) fn bytes(&self) -> usize {
+        const EACH: usize = 96;
+        let topic = |target: &Target| match target {
+            Target::Topic(topic) => topic.len(),
+            Target::Nothing | Target::Refused(_) => 0,
+        };
+        self.0.iter().map(|target| EACH + topic(target)).sum()
+    }
+
     /// Sees to it that `publish` has a topic, for which its alias may stand, and no alias. Or
     /// says why its topic is refused.
     pub(crate) fn resolve(

@@ -52,6 +52,7 @@ impl Metrics {
             + self.will_bytes
             + self.unwritten_bytes
             + self.partial_bytes
+            + self.alias_bytes
             + self.sessions * Self::SESSION
             + self.connections * Self::CONNECTION
     }
@@ -104,6 +105,19 @@ impl Broker {
                 what: "no memory for another message",
             }),
         })
+    }
+
+    /// An alias cannot be refused by itself: the client would use it.
+    pub(crate) fn no_memory_for_alias(&mut self, slot: Slot) -> CloseCause {
+        let link = self.connections.linked(slot);
+        let client = link.and_then(|(link, _, _)| self.sessions.get(link.session));
+        self.metrics.refused_memory += 1;
+        self.bites
+            .note(Limit::Memory, client.map(|session| &session.client_id));
+        CloseCause::Limit {
+            reason_code: ReasonCode::QuotaExceeded,
+            what: "no memory for another topic alias",
+        }
     }
 
     /// Whether there is memory for the session of a new client; if not, that is counted.

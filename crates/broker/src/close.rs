@@ -59,6 +59,7 @@ impl Broker {
             Phase::AwaitingConnect | Phase::Closing => client_id.filter(|it| !it.is_empty()),
             Phase::Authenticating(waiting) => Some(waiting.client_id.text.detach()),
             Phase::Connected(link) => {
+                self.metrics.alias_bytes -= link.aliases.bytes() as u64;
                 let is_normal = matches!(cause, CloseCause::Disconnected(ReasonCode::Success));
                 self.detach(now, link.session, is_normal)
             }
@@ -78,6 +79,7 @@ impl Broker {
             let phase = core::mem::replace(&mut connection.phase, Phase::Closing);
             match phase {
                 Phase::Connected(link) => {
+                    self.metrics.alias_bytes -= link.aliases.bytes() as u64;
                     self.detach(now, link.session, false);
                 }
                 Phase::AwaitingConnect | Phase::Authenticating(_) | Phase::Closing => {}

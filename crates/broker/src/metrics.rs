@@ -13,6 +13,8 @@ pub struct Metrics {
     pub subscriptions: u64,
     /// Gauge: their bytes, as if no filter shared a level with another.
     pub subscription_bytes: u64,
+    /// Gauge: bytes of clients' topic aliases.
+    pub alias_bytes: u64,
     /// Gauge: bytes of packets that have not come to their end.
     pub partial_bytes: u64,
     /// Gauge: bytes that wait to be written to connections.

@@ -35,7 +35,19 @@ impl Broker {
         let Some((link, _, _)) = self.connections.linked(slot) else {
             return Ok(());
         };
+        let has_alias = publish.properties.topic_alias.is_some();
+        let before = if has_alias { link.aliases.bytes() } else { 0 };
         let refused = link.aliases.resolve(&mut publish, &self.options.limits)?;
+        if has_alias {
+            let after = link.aliases.bytes();
+            self.metrics.alias_bytes = self.metrics.alias_bytes + after as u64 - before as u64;
+            if after > before && self.metrics.memory_bytes() >= self.limits().memory_bytes as u64 {
+                return Err(self.no_memory_for_alias(slot));
+            }
+        }
+        let Some((link, _, _)) = self.connections.linked(slot) else {
+            return Ok(());
+        };
         let session = link.session;
         let topic = match refused {
             Some(what) => Err(self.refuse_topic(session, what)),

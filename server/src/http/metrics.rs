@@ -71,6 +71,11 @@ pub(super) fn render(shard: &Snapshot, listeners: Counts) -> String {
         m.memory_bytes(),
     );
     page.gauge(
+        "mqtt_alias_bytes",
+        "Bytes of clients' topic aliases",
+        m.alias_bytes,
+    );
+    page.gauge(
         "mqtt_partial_bytes",
         "Bytes of unfinished packets",
         m.partial_bytes,

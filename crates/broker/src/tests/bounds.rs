@@ -275,3 +275,31 @@ fn a_session_for_which_nothing_waits_makes_room_the_longest_absent_first() {
     assert_eq!(world.broker.metrics().sessions_evicted, 2);
     assert_eq!(world.broker.metrics().refused_sessions_limit, 1);
 }
+
+#[test]
+fn topic_aliases_are_counted_and_given_back() {
+    let mut world = World::with(|options| options.limits.memory_bytes = 20_000);
+    let aliased = |alias: u16| {
+        let mut publish = message("t", "x", QoS::AtMostOnce, 1);
+        publish.topic = Some(super::topic(&"t".repeat(4_000)));
+        publish.properties.topic_alias = std::num::NonZeroU16::new(alias);
+        Packet::Publish(publish)
+    };
+    let conn = world.client(V5, "a");
+    for alias in [1, 2, 2] {
+        world.send(conn, &aliased(alias));
+    }
+    let bytes = world.broker.metrics().alias_bytes;
+    assert!((8_000..8_500).contains(&bytes), "{bytes}");
+    for alias in 3..6 {
+        if world.closed(conn).is_none() {
+            world.send(conn, &aliased(alias));
+        }
+    }
+    assert_eq!(world.farewell(conn), Some(ReasonCode::QuotaExceeded));
+    assert_eq!(world.broker.metrics().alias_bytes, 0);
+    let conn = world.client(V5, "b");
+    world.send(conn, &aliased(1));
+    world.cut(conn);
+    assert_eq!(world.broker.metrics().alias_bytes, 0);
+}
