@@ -40,6 +40,10 @@ impl Folder {
             return Err(StoreError::NotAFolder(path));
         }
         create_folder(&path)?;
+        // Its own entry, too. Whoever may not read the folder above has made this one before.
+        if let Some(parent) = path.parent() {
+            let _ = sync_folder(parent);
+        }
         refuse_foreign(&path)?;
         let lock = lock(&path)?;
         let journal = match read_version(&path)? {
@@ -150,8 +154,9 @@ fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
     for entry in fs::read_dir(path).map_err(io_error("read the folder", path))? {
         let entry = entry.map_err(io_error("read the folder", path))?;
         let name = entry.file_name();
-        // These are there when a first start did not come far enough.
-        if name != "lock" && name != "VERSION.new" {
+        // The first two are there when a first start did not come far enough, the third in a disk
+        // of its own that is empty.
+        if name != "lock" && name != "VERSION.new" && name != "lost+found" {
             return Err(StoreError::Foreign {
                 path: path.to_owned(),
                 found: name.to_string_lossy().into_owned(),

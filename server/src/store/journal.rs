@@ -92,13 +92,25 @@ impl Journal {
                 segments.pop_back();
                 reopen(&folder, sizes, last)?
             }
-            _ => {
-                let number = last.map_or(1, |last| last.number + 1);
-                let next = make(&folder, sizes.segment).map_err(|error| {
-                    io_error("write to the folder", folder.segments_path())(error)
-                })?;
-                begin(&folder, next, number, Lsn(durable.0 + 1))?
-            }
+            _ => match (make(&folder, sizes.segment), last) {
+                (Ok(next), _) => {
+                    if let Some(last) = last {
+                        sync_segment(&folder, last)?;
+                    }
+                    let number = last.map_or(1, |last| last.number + 1);
+                    begin(&folder, next, number, Lsn(durable.0 + 1))?
+                }
+                // A full disk is no reason not to start: what needs no store goes on.
+                (Err(error), Some(last)) if is_full(&error) => {
+                    segments.pop_back();
+                    reopen(&folder, sizes, last)?
+                }
+                (Err(error), _) => {
+                    return Err(io_error("write to the folder", folder.segments_path())(
+                        error,
+                    ));
+                }
+            },
         };
         Ok(Self {
             folder,
@@ -171,6 +183,10 @@ impl Journal {
         segment::write_group(&mut frame, self.folder.journal(), self.durable);
         let written = self.current.file.write_all_at(&frame, self.current.end);
         written.map_err(|error| {
+            if is_full(&error) {
+                // Some file systems copy on write, and take more room than was reserved.
+                return WriteError::Full(error);
+            }
             let path = self.folder.segment_path(self.current.number);
             WriteError::Broken(io_error("write to", path)(error))
         })?;
@@ -242,6 +258,16 @@ impl Journal {
                 })?
             }
         };
+        // Before there is a segment behind it: half a seal at the end of this one would be taken for
+        // damage then. What was reserved in vain is given back.
+        let left = &self.current;
+        left.file
+            .set_len(left.end)
+            .and_then(|()| left.file.sync_all())
+            .map_err(|error| {
+                let path = self.folder.segment_path(left.number);
+                WriteError::Broken(io_error("write to", path)(error))
+            })?;
         let first = Lsn(self.durable.0 + 1);
         let begun = begin(&self.folder, next, self.current.number + 1, first);
         let begun = begun.map_err(WriteError::Broken)?;
@@ -252,8 +278,6 @@ impl Journal {
             first: left.first,
             bytes: left.end,
         });
-        // All of it is durable; what was reserved in vain is given back. A failure costs room only.
-        let _ = left.file.set_len(left.end);
         Ok(())
     }
 
@@ -313,22 +337,38 @@ fn begin(folder: &Folder, next: Next, number: u64, first: Lsn) -> Result<Current
     })
 }
 
+/// What was read of the last segment may be with the system only: a process that was killed had
+/// written it, and not yet waited for the disk. From now on it counts as durable.
+fn sync_segment(folder: &Folder, segment: Segment) -> Result<(), StoreError> {
+    let path = folder.segment_path(segment.number);
+    let open = OpenOptions::new().write(true).open(&path);
+    open.and_then(|file| file.sync_all())
+        .map_err(io_error("write to", &path))
+}
+
 /// Takes the last segment into use again: whatever was behind its end is zeros now.
 fn reopen(folder: &Folder, sizes: Sizes, last: Segment) -> Result<Current, StoreError> {
     let path = folder.segment_path(last.number);
     let open = || {
         let file = OpenOptions::new().read(true).write(true).open(&path)?;
         file.set_len(last.bytes)?;
-        segment::allocate(&file, last.bytes, sizes.segment)?;
+        let reserved = match segment::allocate(&file, last.bytes, sizes.segment) {
+            Ok(()) => sizes.segment,
+            Err(error) if is_full(&error) => {
+                file.set_len(last.bytes)?;
+                last.bytes
+            }
+            Err(error) => return Err(error),
+        };
         file.sync_all()?;
-        Ok(file)
+        Ok((file, reserved))
     };
-    let file = open().map_err(io_error("write to", &path))?;
+    let (file, reserved) = open().map_err(io_error("write to", &path))?;
     Ok(Current {
         number: last.number,
         first: last.first,
         file,
         end: last.bytes,
-        reserved: sizes.segment,
+        reserved,
     })
 }

@@ -85,13 +85,19 @@ pub(super) fn salvage(
         return recover(folder, options, now);
     };
     warn!("{error}");
-    let kept = replay(folder, &numbers[..=index], Some(offset), options, now);
-    let mut recovered = kept.map_err(|_| error)?;
+    // Of a file that is wrong from its beginning nothing can be kept: its very name may be wrong.
+    let keeps_some = offset > HEADER_LEN as u64;
+    let kept = if keeps_some {
+        replay(folder, &numbers[..=index], Some(offset), options, now)
+    } else {
+        replay(folder, &numbers[..index], None, options, now)
+    };
+    let recovered = kept.map_err(|_| error)?;
     let number = numbers[index];
     for &number in &numbers[index + 1..] {
         moved(number, &folder.move_aside(number)?);
     }
-    if offset > HEADER_LEN as u64 {
+    if keeps_some {
         let copy = folder.copy_aside(number)?;
         cut(&folder.segment_path(number), offset)?;
         warn!(
@@ -101,7 +107,6 @@ pub(super) fn salvage(
         );
     } else {
         moved(number, &folder.move_aside(number)?);
-        recovered.segments.retain(|kept| kept.number != number);
     }
     Ok(recovered)
 }
@@ -125,7 +130,7 @@ fn replay(
     let mut recovery = Recovery::new(options.clone());
     let mut segments = VecDeque::new();
     let mut next: Option<Lsn> = None;
-    let mut torn_bytes = 0;
+    let mut torn = None;
     for (index, &number) in numbers.iter().enumerate() {
         let is_last = index + 1 == numbers.len();
         let path = folder.segment_path(number);
@@ -159,8 +164,6 @@ fn replay(
         let header = read::header(&mut bytes).map_err(|what| damaged(0, expected, what))?;
         let header = match header {
             Some(header) => header,
-            // Salvage keeps nothing of it.
-            None if is_last && until.is_some() => break,
             None => return Err(damaged(0, expected, "it is empty".to_owned())),
         };
         if header.version != FORMAT_VERSION {
@@ -195,15 +198,7 @@ fn replay(
             Rest::Torn { what, .. } if !is_last => {
                 return Err(damaged(end.offset, end.next, what));
             }
-            Rest::Torn { bytes, what } => {
-                cut(&path, end.offset).map_err(|error| stop(end.offset, error))?;
-                torn_bytes = bytes;
-                warn!(
-                    "{}: {bytes} bytes behind byte {} were being written when beaconry ended, and were cut off ({what}); nobody was told that they were stored",
-                    path.display(),
-                    end.offset
-                );
-            }
+            Rest::Torn { bytes, what } => torn = Some((path.clone(), end.offset, bytes, what)),
         }
         if numbers.len() == 1 && end.next == header.first && header.first > Lsn(1) {
             let what = "the files before it are missing".to_owned();
@@ -225,6 +220,20 @@ fn replay(
             error,
         },
     })?;
+    // Only now that all of it is known to be good: salvage moves bad files aside as they are.
+    let mut torn_bytes = 0;
+    if let Some((path, offset, bytes, what)) = torn {
+        cut(&path, offset).map_err(|error| Stop {
+            index: numbers.len() - 1,
+            offset,
+            error,
+        })?;
+        torn_bytes = bytes;
+        warn!(
+            "{}: {bytes} bytes behind byte {offset} were being written when beaconry ended, and were cut off ({what}); nobody was told that they were stored",
+            path.display(),
+        );
+    }
     progress.done(&broker, last);
     // A folder whose segments have no record yet still says where they begin.
     let last = next.map_or(last, |next| Lsn(next.0 - 1));

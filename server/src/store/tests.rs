@@ -417,3 +417,53 @@ fn a_record_is_a_slice_and_a_frame_of_another_kind_is_no_segment() {
     let mut no_header = bytes;
     assert!(super::read::header(&mut no_header).is_err());
 }
+
+#[test]
+fn salvage_keeps_what_is_before_a_missing_file() {
+    let folder = testing::Folder::new();
+    filled(folder.path(), 30, true);
+    fs::remove_file(segment(&folder, 3)).unwrap();
+    let error = open(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("00000003.log"), "{error}");
+    let folder = Folder::open(folder.path()).unwrap();
+    let recovered = salvage(&folder, &options(), NOW).unwrap();
+    assert!(retained(&recovered) > 0);
+    assert_eq!(folder.segments().unwrap(), [1, 2]);
+}
+
+/// A seal is not waited for: what is left of it after a crash must not look like damage in a
+/// segment that has others behind it.
+#[test]
+fn a_segment_that_was_left_ends_with_its_last_group() {
+    let folder = testing::Folder::new();
+    let mut journal = resume(folder.path(), SMALL);
+    let mut source = Source::new();
+    while journal.segments() == 1 {
+        let left = journal.bytes();
+        journal.seal().unwrap();
+        let (mut group, last) = source.group(4);
+        journal.write(&mut group, last).unwrap();
+        if journal.segments() > 1 {
+            assert_eq!(fs::metadata(segment(&folder, 1)).unwrap().len(), left);
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_does_not_keep_a_folder_from_being_opened() {
+    let folder = testing::Folder::new();
+    filled(folder.path(), 30, true);
+    let before = open(folder.path()).unwrap();
+    let kept = (retained(&before), before.last);
+    // No disk has that much room.
+    let full = Sizes {
+        segment: 1 << 60,
+        ..SMALL
+    };
+    let journal = resume(folder.path(), full);
+    assert_eq!(journal.reserve(), 0);
+    assert_eq!(journal.durable(), kept.1);
+    drop(journal);
+    let after = open(folder.path()).unwrap();
+    assert_eq!((retained(&after), after.last), kept);
+}

@@ -361,7 +361,7 @@ impl Writer {
         self.tried = Instant::now();
         if !self.is_full() {
             error!(
-                "{} is full ({error}): QoS 1 and 2 messages that would have to be stored, and new lasting sessions and subscriptions, are refused; all else goes on. Make room there; it is looked at every second",
+                "{} has no room for more ({error}): QoS 1 and 2 messages that would have to be stored, and new lasting sessions and subscriptions, are refused; all else goes on. Make room there; it is looked at every second",
                 self.journal.folder().path().display()
             );
             self.shared.stats().times_full += 1;
