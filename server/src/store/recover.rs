@@ -162,9 +162,8 @@ fn replay(
             bytes.truncate(usize::try_from(until).unwrap_or(usize::MAX));
         }
         let header = read::header(&mut bytes).map_err(|what| damaged(0, expected, what))?;
-        let header = match header {
-            Some(header) => header,
-            None => return Err(damaged(0, expected, "it is empty".to_owned())),
+        let Some(header) = header else {
+            return Err(damaged(0, expected, "it is empty".to_owned()));
         };
         if header.version != FORMAT_VERSION {
             let error = StoreError::Version {
