@@ -4,12 +4,13 @@
 //! there is to do, the more goes out with one write.
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
 use broker::{Broker, CloseReason, Conn, ConnectedClient, Input, LimitReached, Output, Peer};
 use bytes::BytesMut;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use mqtt::Instant;
 use tokio::sync::Notify;
 use tracing::{debug, warn};
@@ -29,7 +30,8 @@ pub(super) struct Core {
     authenticator: Authenticator,
     /// `None`: nothing is stored.
     storing: Option<Storing>,
-    connections: RefCell<HashMap<Conn, Rc<Connection>>>,
+    /// Numbers of our own: no client chooses what collides.
+    connections: RefCell<HashMap<Conn, Rc<Connection>, FixedState>>,
     next_conn: Cell<u64>,
     /// Connections with bytes to be taken from the broker.
     dirty: RefCell<Vec<Conn>>,
