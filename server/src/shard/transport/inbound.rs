@@ -69,14 +69,19 @@ impl Inbound {
         while !input.is_empty() && output.len() < most {
             match &mut self.stage {
                 Stage::Header { bytes, len } => {
-                    bytes[*len] = input.get_u8();
-                    *len += 1;
-                    let mut cursor = Cursor::new(&bytes[..*len]);
-                    // Fails with a reserved opcode.
-                    let header = FrameHeader::parse(&mut cursor).map_err(super::carrier_error)?;
-                    if let Some((header, payload)) = header {
-                        let raw = bytes[..*len].to_vec();
-                        self.stage = self.begin(&header, payload, raw)?;
+                    let missing = header_len(&bytes[..*len]) - *len;
+                    let count = missing.min(input.len());
+                    input.copy_to_slice(&mut bytes[*len..*len + count]);
+                    *len += count;
+                    let (raw, len) = (*bytes, *len);
+                    let raw = &raw[..len];
+                    if header_len(raw) == len {
+                        // Fails with a reserved opcode.
+                        let header = FrameHeader::parse(&mut Cursor::new(raw))
+                            .map_err(super::carrier_error)?;
+                        if let Some((header, payload)) = header {
+                            self.stage = self.begin(&header, payload, raw)?;
+                        }
                     }
                 }
                 Stage::Payload { left, mask } => {
@@ -113,7 +118,7 @@ impl Inbound {
         &mut self,
         header: &FrameHeader,
         payload: u64,
-        raw: Vec<u8>,
+        raw: &[u8],
     ) -> Result<Stage, CarrierError> {
         const MOST_OF_CONTROL: u64 = 125;
         let fault = |error: ProtocolError| Err(super::carrier_error(Error::Protocol(error)));
@@ -161,11 +166,23 @@ impl Inbound {
                 fault(ProtocolError::ControlFrameTooBig)
             }
             OpCode::Control(_) => Ok(Stage::Control {
-                frame: raw,
+                frame: raw.to_vec(),
                 left: usize::try_from(payload).unwrap_or(usize::MAX),
             }),
         }
     }
+}
+
+/// How long a header that begins so is, or at least is.
+fn header_len(bytes: &[u8]) -> usize {
+    const MASKED: u8 = 0x80;
+    let Some(second) = bytes.get(1) else { return 2 };
+    let extended = match second & !MASKED {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    2 + extended + if second & MASKED == 0 { 0 } else { 4 }
 }
 
 /// Takes the mask off (section 5.3), and turns it to where the next byte is.
