@@ -216,6 +216,22 @@ pub(super) fn render(shard: &Snapshot, listeners: Counts) -> String {
         m.wills_published,
     );
 
+    page.counter(
+        "mqtt_records_total",
+        "Records written to the journal",
+        m.records,
+    );
+    page.counter(
+        "mqtt_checkpoints_total",
+        "Whole copies of what matters in the journal",
+        m.checkpoints,
+    );
+    page.counter(
+        "mqtt_retained_not_stored_total",
+        "Retained QoS 0 messages kept in memory alone: the store was full",
+        m.retained_not_stored,
+    );
+
     page.family("counter", "mqtt_refused_total", "What a limit refused");
     for (limit, value) in [
         ("connections", m.refused_connections_limit),
@@ -229,6 +245,7 @@ pub(super) fn render(shard: &Snapshot, listeners: Counts) -> String {
         ("subscriptions", m.refused_subscriptions_limit),
         ("retained_lookups", m.retained_not_looked_for),
         ("memory", m.refused_memory),
+        ("store_full", m.refused_store_full),
         ("partial", m.closed_partial),
         ("will", m.refused_will_limit),
         ("retained", m.refused_retained_limit),
