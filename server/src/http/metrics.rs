@@ -215,7 +215,6 @@ pub(super) fn render(shard: &Snapshot, listeners: Counts) -> String {
         "Wills published",
         m.wills_published,
     );
-
     page.counter(
         "mqtt_records_total",
         "Records written to the journal",
@@ -304,6 +303,11 @@ fn store(page: &mut Page, store: &Stats) {
         "store_reserve_bytes",
         "Bytes that can be written on a full disk",
         store.reserve_bytes,
+    );
+    page.gauge(
+        "store_free_bytes",
+        "Bytes that there could be in more segments",
+        store.free_bytes,
     );
     page.gauge(
         "store_waiting_bytes",

@@ -3,11 +3,13 @@
 //! Flushing waits for the other tasks that are ready in the same round of the runtime: the more
 //! there is to do, the more goes out with one write.
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use broker::{Broker, CloseReason, Conn, ConnectedClient, Input, LimitReached, Output, Peer};
+use broker::{
+    Broker, CloseReason, Conn, ConnectedClient, Input, LimitReached, Metrics, Output, Peer,
+};
 use bytes::BytesMut;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -162,9 +164,26 @@ impl Core {
     pub(super) fn input(&self, input: Input) {
         let mut broker = self.broker.borrow_mut();
         broker.handle_input(self.clock.now(), input);
+        self.drain(&mut broker);
+    }
+
+    /// A turn in which the broker copies some of what is stored; whether there is more.
+    pub(super) fn checkpoint(&self, budget: usize) -> bool {
+        let mut broker = self.broker.borrow_mut();
+        let has_more = broker.checkpoint(self.clock.now(), budget);
+        self.drain(&mut broker);
+        has_more
+    }
+
+    pub(super) fn metrics(&self) -> Ref<'_, Metrics> {
+        Ref::map(self.broker.borrow(), Broker::metrics)
+    }
+
+    /// Does what the broker says.
+    fn drain(&self, broker: &mut Broker) {
         loop {
             match broker.poll_output() {
-                Output::Write(conn) => self.take(&mut broker, conn),
+                Output::Write(conn) => self.take(broker, conn),
                 Output::Close(conn, reason) => self.close(conn, &reason),
                 Output::Authenticate(conn, credentials) => {
                     let decision = self.authenticator.decide(&credentials);

@@ -4,24 +4,39 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use broker::{Broker, Input, Lsn, StoreState};
-use tokio::task::spawn_local;
+use broker::{Broker, Input, Lsn, Metrics, StoreState};
+use tokio::sync::Notify;
+use tokio::task::{spawn_local, yield_now};
 
 use super::core::Core;
 use crate::store::{Stats, Store};
+
+/// Bytes of a copy that are written at a time: a small part of a millisecond.
+const SLICE: usize = 32 * 1024;
+/// Of the bytes of a file: as many of a copy may wait for the disk.
+const MOST_WAITING: u64 = 16;
+/// What a session takes in a copy, more or less, beside its subscriptions and its queue.
+const SESSION_BYTES: u64 = 256;
 
 /// The store, as the shard sees it.
 pub(super) struct Storing {
     store: Store,
     /// The broker has records that the store has not.
     has_records: Cell<bool>,
+    /// A copy may be due.
+    grown: Notify,
+    /// Bytes of the journal after the last copy, when what was before it had gone.
+    least: Cell<u64>,
 }
 
 impl Storing {
     pub(super) fn new(store: Store) -> Self {
+        let least = Cell::new(store.stats().journal_bytes);
         Self {
             store,
             has_records: Cell::new(false),
+            grown: Notify::new(),
+            least,
         }
     }
 
@@ -50,6 +65,39 @@ impl Storing {
     pub(super) fn close(self) {
         self.store.close();
     }
+
+    /// Whether the journal is so long that a copy of everything is worth its room, and there is
+    /// room. On a full disk a copy is what makes room, if it fits into what is left.
+    fn is_copy_due(&self, metrics: &Metrics) -> bool {
+        let stats = self.store.stats();
+        let is_long = match self.store.state() {
+            StoreState::Ready => {
+                stats.journal_bytes > (2 * self.least.get()).max(self.store.long_enough())
+            }
+            StoreState::Full => stats.segments > 1,
+        };
+        is_long && fits(metrics, &stats)
+    }
+
+    /// Whether the next piece of a copy may be written.
+    fn has_room(&self, metrics: &Metrics) -> bool {
+        let stats = self.store.stats();
+        let has_room = match self.store.state() {
+            StoreState::Ready => true,
+            StoreState::Full => fits(metrics, &stats),
+        };
+        has_room && stats.waiting_bytes <= self.store.long_enough() / MOST_WAITING
+    }
+}
+
+/// Whether a copy of everything has room, and leaves some for what comes meanwhile. One that is
+/// begun without could fill the disk, and then even the small records would have to wait.
+fn fits(metrics: &Metrics, stats: &Stats) -> bool {
+    let copy = metrics.retained_bytes
+        + metrics.queued_bytes
+        + metrics.subscription_bytes
+        + metrics.sessions * SESSION_BYTES;
+    copy < stats.reserve_bytes.saturating_add(stats.free_bytes) / 4 * 3
 }
 
 /// Begins what goes on for as long as the shard lives.
@@ -57,15 +105,18 @@ pub(super) fn spawn(core: &Rc<Core>) {
     if core.storing().is_some() {
         let telling = Rc::clone(core);
         spawn_local(async move { telling.tell_durable().await });
+        let copying = Rc::clone(core);
+        spawn_local(async move { copying.shorten_journal().await });
     }
 }
 
 impl Core {
     /// Runs for ever: tells the broker what has become durable, and whether there is room.
     async fn tell_durable(&self) {
-        let Some(Storing { store, .. }) = self.storing() else {
+        let Some(storing) = self.storing() else {
             return;
         };
+        let store = &storing.store;
         let mut durable = store.durable();
         let mut state = StoreState::Ready;
         loop {
@@ -78,6 +129,33 @@ impl Core {
                 durable = store.durable();
                 self.input(Input::Persisted(durable));
             }
+            storing.grown.notify_one();
+        }
+    }
+
+    /// Runs for ever: has everything copied when the journal has grown long, a little at a time,
+    /// so that nobody waits for it.
+    async fn shorten_journal(&self) {
+        let Some(storing) = self.storing() else {
+            return;
+        };
+        loop {
+            storing.grown.notified().await;
+            if !storing.is_copy_due(&self.metrics()) {
+                continue;
+            }
+            let before = storing.stats().checkpoints;
+            while self.checkpoint(SLICE) {
+                yield_now().await;
+                while !storing.has_room(&self.metrics()) {
+                    storing.grown.notified().await;
+                }
+            }
+            // When the copy is durable, what is before it goes.
+            while storing.stats().checkpoints == before {
+                storing.grown.notified().await;
+            }
+            storing.least.set(storing.stats().journal_bytes);
         }
     }
 }

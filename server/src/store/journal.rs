@@ -15,6 +15,7 @@ use std::os::unix::fs::FileExt;
 use broker::Lsn;
 use broker::journal::FORMAT_VERSION;
 use bytes::BytesMut;
+use rustix::fs::statvfs;
 
 use super::error::{StoreError, io_error, is_full};
 use super::folder::Folder;
@@ -142,6 +143,24 @@ impl Journal {
 
     pub(super) const fn is_sealed(&self) -> bool {
         self.is_sealed
+    }
+
+    /// Bytes of all segments that are not worth a copy of everything.
+    pub(super) const fn long_enough(&self) -> u64 {
+        self.sizes.segment
+    }
+
+    /// Bytes that there could be in more segments.
+    pub(super) fn free(&self) -> u64 {
+        let next = self.next.as_ref().map_or(0, |next| next.reserved);
+        let disk = statvfs(self.folder.path())
+            .map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+        next + disk.min(self.sizes.most.saturating_sub(self.reserved() + next))
+    }
+
+    /// Bytes that the segments take on the disk.
+    fn reserved(&self) -> u64 {
+        self.closed.iter().map(|segment| segment.bytes).sum::<u64>() + self.current.reserved
     }
 
     /// Bytes that can be written without asking the system for more.
@@ -282,8 +301,7 @@ impl Journal {
     }
 
     fn make(&self, len: u64) -> io::Result<Next> {
-        let reserved = self.closed.iter().map(|segment| segment.bytes).sum::<u64>();
-        if (reserved + self.current.reserved).saturating_add(len) > self.sizes.most {
+        if self.reserved().saturating_add(len) > self.sizes.most {
             return Err(io::Error::new(
                 io::ErrorKind::QuotaExceeded,
                 "as much is stored as --max-store-size allows",

@@ -73,6 +73,8 @@ pub(crate) struct Stats {
     pub(crate) segments: u64,
     /// Gauge: bytes that can be written though the disk be full.
     pub(crate) reserve_bytes: u64,
+    /// Gauge: bytes that the system would give for more segments.
+    pub(crate) free_bytes: u64,
     /// Times that old segments were looked for, to be removed.
     pub(crate) checkpoints: u64,
     /// Gauge: bytes that wait to be written.

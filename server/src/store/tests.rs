@@ -467,3 +467,41 @@ fn a_full_disk_does_not_keep_a_folder_from_being_opened() {
     let after = open(folder.path()).unwrap();
     assert_eq!((retained(&after), after.last), kept);
 }
+
+#[test]
+fn a_missing_file_is_refused_wherever_it_was() {
+    for missing in [1, 2] {
+        let folder = testing::Folder::new();
+        filled(folder.path(), 20, true);
+        fs::remove_file(segment(&folder, missing)).unwrap();
+        let text = open(folder.path()).unwrap_err().to_string();
+        assert!(text.contains(folder.path().to_str().unwrap()), "{text}");
+        assert!(text.contains("missing"), "{text}");
+    }
+}
+
+#[test]
+fn salvage_keeps_what_was_before_the_damage_and_moves_the_rest_aside() {
+    let folder = testing::Folder::new();
+    filled(folder.path(), 20, true);
+    let count = fs::read_dir(folder.path().join("journal")).unwrap().count();
+    flip(&segment(&folder, 2), HEADER_LEN as u64 + 700);
+    let damaged = fs::read(segment(&folder, 2)).unwrap();
+    let ours = Folder::open(folder.path()).unwrap();
+    let recovered = salvage(&ours, &options(), NOW).unwrap();
+    let kept = retained(&recovered);
+    assert!(kept > 10 && kept < 80, "{kept}");
+    let aside = folder.path().join("damaged");
+    assert_eq!(fs::read(aside.join("00000002.log")).unwrap(), damaged);
+    assert_eq!(fs::read_dir(&aside).unwrap().count(), count - 1);
+    drop(ours);
+    // From now on it starts by itself, and goes on.
+    let mut journal = resume(folder.path(), SMALL);
+    let recovered = recover(journal.folder(), &options(), NOW).unwrap();
+    assert_eq!(retained(&recovered), kept);
+    let published = u16::try_from(kept).unwrap();
+    let (mut group, last) = Source::going_on(recovered.broker, published).group(2);
+    journal.write(&mut group, last).unwrap();
+    drop(journal);
+    assert_eq!(retained(&open(folder.path()).unwrap()), kept + 2);
+}

@@ -23,7 +23,7 @@ use super::segment::GROUP_LEN;
 /// For how long records are gathered after the first.
 const GATHER: Duration = Duration::from_millis(1);
 /// As many bytes are enough for a group: some hundreds of records.
-const ENOUGH: usize = 32 * 1024;
+const ENOUGH: usize = 16 * 1024;
 /// A group of records that is left alone for so long gets its seal.
 const QUIET: Duration = Duration::from_millis(50);
 /// How often a full disk is tried again.
@@ -38,6 +38,7 @@ const LARGEST_KEPT: usize = 4 << 20;
 pub(crate) struct Store {
     shared: Arc<Shared>,
     thread: JoinHandle<()>,
+    long_enough: u64,
 }
 
 #[derive(Debug)]
@@ -48,7 +49,7 @@ struct Shared {
     durable: AtomicU64,
     is_full: AtomicBool,
     stats: Mutex<Stats>,
-    /// `durable` or `is_full` has changed.
+    /// `durable` or `is_full` has changed, or old records are gone.
     news: Notify,
 }
 
@@ -71,6 +72,7 @@ impl Store {
         torn_bytes: u64,
     ) -> io::Result<(Self, oneshot::Receiver<StoreError>)> {
         let (failed, has_failed) = oneshot::channel();
+        let long_enough = journal.long_enough();
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue {
                 records: empty_buffer(),
@@ -86,6 +88,7 @@ impl Store {
                 journal_bytes: journal.bytes(),
                 segments: journal.segments() as u64,
                 reserve_bytes: journal.reserve(),
+                free_bytes: journal.free(),
                 ..Stats::default()
             }),
             news: Notify::new(),
@@ -103,7 +106,12 @@ impl Store {
                     let _ = failed.send(error);
                 }
             })?;
-        Ok((Self { shared, thread }, has_failed))
+        let store = Self {
+            shared,
+            thread,
+            long_enough,
+        };
+        Ok((store, has_failed))
     }
 
     /// Lets `give` append records to what will be written next.
@@ -128,9 +136,9 @@ impl Store {
         self.shared.work.notify_one();
     }
 
-    /// Bytes that wait to be written.
-    pub(crate) fn waiting_bytes(&self) -> usize {
-        self.shared.queue().records.len() - GROUP_LEN
+    /// Bytes of a journal that are not worth a copy.
+    pub(crate) const fn long_enough(&self) -> u64 {
+        self.long_enough
     }
 
     pub(crate) fn durable(&self) -> Lsn {
@@ -146,14 +154,14 @@ impl Store {
     }
 
     /// Waits until [`durable`](Self::durable) or [`state`](Self::state) has changed since this was
-    /// last asked.
+    /// last asked, or old records are gone.
     pub(crate) async fn news(&self) {
         self.shared.news.notified().await;
     }
 
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = self.shared.stats().clone();
-        stats.waiting_bytes = self.waiting_bytes() as u64;
+        stats.waiting_bytes = (self.shared.queue().records.len() - GROUP_LEN) as u64;
         stats.is_full = self.state() == StoreState::Full;
         stats
     }
@@ -212,8 +220,7 @@ impl Writer {
                     }
                 }
                 Work::Trim(from) => {
-                    self.journal.trim(from)?;
-                    self.shared.stats().checkpoints += 1;
+                    self.trim(from)?;
                     self.look_ahead();
                 }
                 Work::Quiet => {
@@ -314,9 +321,17 @@ impl Writer {
         }
         drop(queue);
         match trim {
-            Some(from) => self.journal.trim(from),
+            Some(from) => self.trim(from),
             None => Ok(()),
         }
+    }
+
+    fn trim(&mut self, from: Lsn) -> Result<(), StoreError> {
+        self.journal.trim(from)?;
+        self.count();
+        self.shared.stats().checkpoints += 1;
+        self.shared.news.notify_one();
+        Ok(())
     }
 
     /// How many records a group has, and which is the last. They must go on where the last group
@@ -383,5 +398,6 @@ impl Writer {
         stats.journal_bytes = self.journal.bytes();
         stats.segments = self.journal.segments() as u64;
         stats.reserve_bytes = self.journal.reserve();
+        stats.free_bytes = self.journal.free();
     }
 }

@@ -1,0 +1,104 @@
+//! One connection of a client whose session lasts for ever.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use bytes::{Bytes, BytesMut};
+use mqtt::{
+    ConnAck, Connect, Decoder, Packet, PacketId, ProtocolVersion, Publish, QoS, ReasonCode,
+    Subscribe, Subscription, TopicFilter, TopicName, Utf8String, encode,
+};
+
+use super::server::PATIENCE;
+
+pub(crate) struct Client {
+    stream: TcpStream,
+    decoder: Decoder,
+    input: Bytes,
+    output: BytesMut,
+}
+
+impl Client {
+    /// An error: the server is not there, or is gone again.
+    pub(crate) fn connect(address: SocketAddr, client_id: &str) -> io::Result<(Self, ConnAck)> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        let mut client = Self {
+            stream,
+            decoder: Decoder::client(ProtocolVersion::V5),
+            input: Bytes::new(),
+            output: BytesMut::new(),
+        };
+        let mut connect = Connect::with_client_id(ProtocolVersion::V5, client_id).unwrap();
+        connect.clean_start = false;
+        connect.keep_alive = 0;
+        connect.properties.session_expiry_interval = Some(u32::MAX);
+        client.put(&Packet::Connect(connect));
+        client.flush()?;
+        match client.receive()? {
+            Packet::ConnAck(answer) if answer.reason_code == ReasonCode::Success => {
+                Ok((client, answer))
+            }
+            other => panic!("{client_id} is not connected: {other:?}"),
+        }
+    }
+
+    /// Goes out with the next [`flush`](Self::flush).
+    pub(crate) fn put(&mut self, packet: &Packet) {
+        encode(packet, ProtocolVersion::V5, &mut self.output).unwrap();
+    }
+
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.stream.write_all(&self.output.split())
+    }
+
+    pub(crate) fn receive(&mut self) -> io::Result<Packet> {
+        loop {
+            if let Some(packet) = self.decoder.decode(&mut self.input).unwrap() {
+                return Ok(packet);
+            }
+            let mut buffer = vec![0; 64 * 1024];
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => {
+                    buffer.truncate(count);
+                    self.input = buffer.into();
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    panic!("nothing came for {PATIENCE:?}");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Whether there is something to be handled without waiting.
+    pub(crate) fn has_input(&self) -> bool {
+        !self.input.is_empty()
+    }
+
+    /// Something else can wake up whoever waits in [`receive`](Self::receive).
+    pub(crate) fn stream(&self) -> TcpStream {
+        self.stream.try_clone().unwrap()
+    }
+}
+
+pub(crate) fn publish(topic: &str, payload: impl Into<Bytes>, qos: QoS, id: u16) -> Publish {
+    let topic = TopicName::new(Utf8String::try_from(topic).unwrap()).unwrap();
+    let mut publish = Publish::new(topic, payload);
+    publish.qos = qos;
+    publish.packet_id = PacketId::new(id);
+    publish
+}
+
+pub(crate) fn subscribe(filter: &str, qos: QoS) -> Packet {
+    let filter = TopicFilter::new(Utf8String::try_from(filter).unwrap()).unwrap();
+    Packet::Subscribe(Subscribe {
+        packet_id: PacketId::new(65_535).unwrap(),
+        subscriptions: vec![Subscription::new(filter, qos)],
+        subscription_identifier: None,
+        user_properties: Vec::new(),
+    })
+}

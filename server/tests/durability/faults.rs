@@ -1,0 +1,264 @@
+//! Folders that cannot be used: one clear line, and nothing is changed.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use mqtt::{Packet, QoS};
+
+use super::client::{Client, publish};
+use super::server::{Folder, Server, beaconry, binary};
+
+const ANY: &str = "127.0.0.1:0";
+
+fn any() -> SocketAddr {
+    ANY.parse().unwrap()
+}
+
+/// Starts a server that must not start; gives the one line that it says.
+fn refusal(data: &Path, arguments: &[&str]) -> String {
+    let server = Server::start(data, any(), arguments);
+    let (code, log) = server.ended();
+    assert_eq!(code, Some(1), "{log}");
+    one_line(&log)
+}
+
+fn one_line(log: &str) -> String {
+    let errors: Vec<_> = log
+        .lines()
+        .filter(|line| line.starts_with("beaconry: "))
+        .collect();
+    assert_eq!(errors.len(), 1, "{log}");
+    errors[0].to_owned()
+}
+
+fn assert_says(line: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(line.contains(part), "no {part:?} in: {line}");
+    }
+}
+
+/// Publishes `count` retained messages at `QoS` 1, all acknowledged, to topics of their own.
+fn fill(address: SocketAddr, from: u16, count: u16) {
+    let (mut client, _) = Client::connect(address, "filler").unwrap();
+    for number in from..from + count {
+        let topic = format!("t/{number}");
+        let mut message = publish(&topic, vec![b'x'; 1_000], QoS::AtLeastOnce, number + 1);
+        message.retain = true;
+        client.put(&Packet::Publish(message));
+    }
+    client.flush().unwrap();
+    for _ in 0..count {
+        match client.receive().unwrap() {
+            Packet::PubAck(ack) => assert!(!ack.reason_code.is_error(), "{ack:?}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn filled(folder: &Folder, arguments: &[&str], count: u16) -> PathBuf {
+    let server = Server::start(&folder.data(), any(), arguments);
+    let (address, _) = server.ready();
+    // In two groups at least: only the last one can be torn by a crash.
+    fill(address, 0, count / 2);
+    fill(address, count / 2, count - count / 2);
+    server.kill();
+    folder.data()
+}
+
+fn segments(data: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(data.join("journal")).unwrap();
+    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some());
+    paths.sort();
+    paths
+}
+
+#[test]
+fn a_file_is_no_folder() {
+    let folder = Folder::new();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    assert_says(
+        &refusal(&file, &[]),
+        &[file.to_str().unwrap(), "is a file", "--data"],
+    );
+}
+
+#[test]
+fn a_folder_of_somebody_else_is_left_alone() {
+    let folder = Folder::new();
+    fs::write(folder.path().join("letter.txt"), "dear").unwrap();
+    let line = refusal(folder.path(), &[]);
+    assert_says(
+        &line,
+        &[folder.path().to_str().unwrap(), "letter.txt", "--data"],
+    );
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn two_servers_cannot_share_a_folder() {
+    let folder = Folder::new();
+    let first = Server::start(&folder.data(), any(), &[]);
+    first.ready();
+    let line = refusal(&folder.data(), &[]);
+    assert_says(
+        &line,
+        &[
+            folder.data().to_str().unwrap(),
+            "in use by another",
+            "--data",
+        ],
+    );
+    first.end();
+    Server::start(&folder.data(), any(), &[]).ready();
+}
+
+/// As a user who may not write there: root may write everywhere.
+#[test]
+fn a_folder_that_cannot_be_written_to_is_named() {
+    const NOBODY: u32 = 65_534;
+    let folder = Folder::new();
+    // Where nobody can run it.
+    let program = folder.path().join("beaconry");
+    fs::copy(binary(), &program).unwrap();
+    let locked = folder.path().join("locked");
+    fs::create_dir(&locked).unwrap();
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o555)).unwrap();
+    for path in [locked.clone(), locked.join("below")] {
+        let mut command = std::process::Command::new(&program);
+        command
+            .args(["serve", "--mqtt", ANY, "--http", ANY, "--data"])
+            .arg(&path)
+            .stdin(Stdio::null());
+        if rustix::process::geteuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let output = command.output().unwrap();
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{log}");
+        let line = one_line(&log);
+        assert_says(&line, &[locked.to_str().unwrap(), "ermission", "--data"]);
+    }
+}
+
+#[test]
+fn a_folder_of_a_newer_version_says_which_beaconry_it_needs() {
+    let folder = Folder::new();
+    let data = filled(&folder, &[], 1);
+    let version = data.join("VERSION");
+    let text = fs::read_to_string(&version).unwrap();
+    let newer = text
+        .replace("format: 1", "format: 2")
+        .replace("needs: beaconry 0.1.0", "needs: beaconry 3.4.0");
+    assert_ne!(newer, text);
+    fs::write(&version, newer).unwrap();
+    let line = refusal(&data, &[]);
+    assert_says(
+        &line,
+        &[
+            version.to_str().unwrap(),
+            "format 2",
+            "beaconry 3.4.0 or newer",
+            "--data",
+        ],
+    );
+}
+
+#[test]
+fn a_torn_tail_is_cut_off_and_everything_acknowledged_is_there() {
+    let folder = Folder::new();
+    let data = filled(&folder, &[], 20);
+    let path = segments(&data).pop().unwrap();
+    let bytes = fs::read(&path).unwrap();
+    let used = bytes.iter().rposition(|&byte| byte != 0).unwrap() as u64 + 1;
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    // The beginning of a frame of 200 bytes, as a crash in the middle of a write leaves it.
+    // Room for the zeros that the last frame may end with.
+    file.write_all_at(&[200, 0, 0, 0, 1, 2, 3, 4, 5], used + 32)
+        .unwrap();
+    let server = Server::start(&data, any(), &[]);
+    server.ready();
+    let line = server.log_line("were cut off");
+    assert_says(&line, &[path.to_str().unwrap(), "bytes"]);
+    server.log_line("20 retained");
+    server.end();
+    let server = Server::start(&data, any(), &[]);
+    server.ready();
+    server.log_line("20 retained");
+}
+
+#[test]
+fn damage_in_the_middle_is_refused_until_salvage_is_asked_for() {
+    let folder = Folder::new();
+    // So small that no copy of everything is made: damage is in the way.
+    let data = filled(&folder, &[], 60);
+    let path = segments(&data).remove(0);
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, 3_000).unwrap();
+    file.write_all_at(&[!byte[0]], 3_000).unwrap();
+    drop(file);
+    let damaged = fs::read(&path).unwrap();
+
+    let line = refusal(&data, &[]);
+    let parts = [
+        path.to_str().unwrap(),
+        "is damaged at byte",
+        "record",
+        "backup",
+        "--salvage",
+    ];
+    assert_says(&line, &parts);
+    assert_eq!(fs::read(&path).unwrap(), damaged, "nothing is changed");
+
+    let server = Server::start(&data, any(), &["--salvage"]);
+    let (address, _) = server.ready();
+    server.log_line("kept ");
+    let aside = data.join("damaged").join(path.file_name().unwrap());
+    assert_eq!(fs::read(aside).unwrap(), damaged);
+    fill(address, 100, 1);
+    server.end();
+    // From now on without.
+    Server::start(&data, any(), &[]).ready();
+}
+
+#[test]
+fn a_missing_file_is_refused() {
+    let folder = Folder::new();
+    let data = filled(&folder, &["--store-segment-size", "64KiB"], 200);
+    let paths = segments(&data);
+    assert!(paths.len() > 1, "{paths:?}");
+    fs::remove_file(&paths[paths.len() - 2]).unwrap();
+    assert_says(
+        &refusal(&data, &[]),
+        &[data.to_str().unwrap(), "missing", "backup"],
+    );
+}
+
+#[test]
+fn nothing_is_written_in_memory() {
+    let folder = Folder::new();
+    let mut child = beaconry()
+        .args(["serve", "--mqtt", ANY, "--http", ANY, "--in-memory"])
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut stdout, &mut line).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(line.starts_with("ready "), "{line}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}

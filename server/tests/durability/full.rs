@@ -1,0 +1,139 @@
+//! No room: what is new is refused, what was promised is kept, and with room all goes on.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use mqtt::{Packet, PacketId, PubAck, QoS, ReasonCode};
+
+use super::client::{Client, publish, subscribe};
+use super::server::{Folder, PATIENCE, Server};
+
+/// What becomes of a message at `QoS` 1.
+fn offer(client: &mut Client, topic: &str, number: u16) -> ReasonCode {
+    let message = publish(
+        topic,
+        format!("{number} {}", "x".repeat(4_000)),
+        QoS::AtLeastOnce,
+        1,
+    );
+    client.put(&Packet::Publish(message));
+    client.flush().unwrap();
+    loop {
+        match client.receive().unwrap() {
+            Packet::PubAck(ack) => return ack.reason_code,
+            Packet::Publish(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn metric(http: SocketAddr, name: &str) -> u64 {
+    let mut stream = TcpStream::connect(http).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).unwrap();
+    let line = page
+        .lines()
+        .find_map(|line| line.strip_prefix(&format!("beaconry_{name} ")))
+        .unwrap_or_else(|| panic!("no {name} in {page}"));
+    line.parse().unwrap()
+}
+
+/// Asks until it is so: there is no event to wait for that the server would send.
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_full_store_refuses_what_is_new_and_makes_room_when_queues_shrink() {
+    let folder = Folder::new();
+    let limit = ["--max-store-size", "2MiB"];
+    let server = Server::start(&folder.data(), "127.0.0.1:0".parse().unwrap(), &limit);
+    let (mqtt, http) = server.ready();
+
+    // A client that is away, and messages for it until nothing more can be stored.
+    let (mut absent, _) = Client::connect(mqtt, "absent").unwrap();
+    absent.put(&subscribe("stored/#", QoS::AtLeastOnce));
+    absent.flush().unwrap();
+    assert!(matches!(absent.receive().unwrap(), Packet::SubAck(_)));
+    drop(absent);
+    let (mut client, _) = Client::connect(mqtt, "publisher").unwrap();
+    let mut stored = 0;
+    loop {
+        match offer(&mut client, "stored/x", stored) {
+            ReasonCode::Success => stored += 1,
+            ReasonCode::QuotaExceeded => break,
+            other => panic!("{other:?}"),
+        }
+        assert!(stored < 2_000, "never full");
+    }
+    assert!(stored > 100, "{stored}");
+    let data = folder.data();
+    let line = server.log_line("has no room");
+    assert!(line.contains(data.to_str().unwrap()), "{line}");
+    assert_eq!(metric(http, "store_full"), 1);
+
+    // QoS 0 goes on, and QoS 1 that concerns nobody who is stored.
+    client.put(&subscribe("live/#", QoS::AtMostOnce));
+    client.flush().unwrap();
+    match client.receive().unwrap() {
+        Packet::SubAck(ack) => {
+            assert_eq!(
+                ack.reason_codes,
+                [ReasonCode::QuotaExceeded],
+                "it is to last for ever"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    let message = publish("stored/x", "live", QoS::AtMostOnce, 0);
+    client.put(&Packet::Publish(message));
+    client.flush().unwrap();
+    assert_eq!(offer(&mut client, "stored/x", 0), ReasonCode::QuotaExceeded);
+
+    // The absent client takes what waits for it: all that was acknowledged, in order.
+    let (mut absent, answer) = Client::connect(mqtt, "absent").unwrap();
+    assert!(answer.session_present);
+    for number in 0..stored {
+        let Packet::Publish(message) = absent.receive().unwrap() else {
+            panic!("no message {number}");
+        };
+        let text = String::from_utf8_lossy(&message.payload).into_owned();
+        assert!(
+            text.starts_with(&format!("{number} ")),
+            "{number}: {}",
+            &text[..8]
+        );
+        let id: PacketId = message.packet_id.unwrap();
+        absent.put(&Packet::PubAck(PubAck::new(id, ReasonCode::Success)));
+        absent.flush().unwrap();
+    }
+    // So little is left that a copy of it fits into the reserve, and the old files go.
+    server.log_line("there is room again");
+    wait_until("room", || metric(http, "store_full") == 0);
+    let (mut client, _) = Client::connect(mqtt, "publisher").unwrap();
+    assert_eq!(offer(&mut client, "stored/x", 9_999), ReasonCode::Success);
+    drop(client);
+    server.kill();
+
+    // Nothing of that was lost on the way.
+    let server = Server::start(&folder.data(), "127.0.0.1:0".parse().unwrap(), &limit);
+    let (mqtt, _) = server.ready();
+    let (mut absent, answer) = Client::connect(mqtt, "absent").unwrap();
+    assert!(answer.session_present);
+    loop {
+        if let Packet::Publish(message) = absent.receive().unwrap()
+            && message.payload.starts_with(b"9999 ")
+        {
+            break;
+        }
+    }
+    server.end();
+}

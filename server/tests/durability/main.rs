@@ -1,0 +1,13 @@
+//! What was acknowledged is there, whatever happens to the process, the disk or the files.
+
+// Nothing here ships: what cannot happen may panic.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod client;
+mod faults;
+mod full;
+mod kills;
+mod publisher;
+mod server;
+mod stage;
+mod subscriber;
