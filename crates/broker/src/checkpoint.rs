@@ -110,11 +110,13 @@ impl Broker {
                         self.ledger.pass.ended.push((end, from));
                         self.ledger.pass.last_from = from;
                         self.ledger.pass.stage = Copying::Nothing;
+                        self.metrics.records = end.0;
                         return false;
                     }
                 }
             };
             if self.ledger.backlog() >= enough {
+                self.metrics.records = self.ledger.last().0;
                 return true;
             }
         }

@@ -9,11 +9,14 @@
 //! **Invariant.** Memory is bounded: each queue, buffer and store has a place in [`Limits`],
 //! and what a limit dropped or refused is counted in [`Metrics`].
 //!
+//! **Invariant.** What a client is told is durable before it is told
+//! ([below](#what-outlives-a-crash)).
+//!
 //! The loop that every shell runs, one turn after another:
 //!
 //! 1. [`Broker::handle_input`] for all that has happened;
 //! 2. [`Broker::poll_output`] until [`Output::Idle`]; at a [`Output::Write`],
-//!    [`Broker::take_writes`];
+//!    [`Broker::take_writes`], at a [`Output::Persist`], [`Broker::take_journal`];
 //! 3. write to the sockets, and [`Input::Drained`] for each that has taken all its bytes;
 //! 4. sleep until something happens or the time that `Idle` named, at which it is
 //!    [`Input::Timeout`].
@@ -45,6 +48,25 @@
 //! broker.handle_input(now, Input::Drained(conn));
 //! ```
 //!
+//! # What outlives a crash
+//!
+//! With [`BrokerOptions::durable`] the broker writes what it does into a [`journal`], as far as
+//! it outlives a connection: sessions whose expiry interval is not 0, what is subscribed,
+//! queued and in flight there, their wills, and retained messages. What the shell takes at
+//! once is durable at once, and until it is ([`Input::Persisted`]) this stays in the broker:
+//!
+//! - acknowledgements of what is recorded, CONNACK and SUBACK of such sessions among them,
+//!   and the acknowledgements behind them;
+//! - `QoS` 2 messages to such sessions, and PUBREL: a crash would make the broker send the
+//!   message again, as another one.
+//!
+//! Nothing else waits; what concerns no such session is in no record, and acknowledged at once.
+//! `QoS` 0 messages pass what waits, but for CONNACK. [`Recovery`] makes a broker of the records
+//! that survived: every client has lost its connection then. A retained message that a
+//! subscription asked for may be sent again after a crash, with `QoS` 2 too, if not all of them
+//! had been sent. [`Broker::checkpoint`] makes the journal shorter; [`StoreState::Full`] says
+//! what is refused while it has no room.
+//!
 //! # What the standard leaves to the server
 //!
 //! - Topics that start with `$` are the server's own: what a client publishes there is
@@ -67,7 +89,8 @@
 //!   happens then.
 //! - A takeover closes the old connection first: a session whose expiry interval is 0 ends
 //!   with it, and its will is published, before the new connection's CONNECT is looked at.
-//! - A server that shuts down publishes no wills.
+//! - A server that shuts down publishes no wills; those of sessions that go on are published
+//!   after the next start, if the clients do not come back before.
 
 mod acknowledge;
 mod alias;

@@ -23,6 +23,8 @@ pub struct Expected {
     /// After this it need not be sent.
     pub expires: Option<Instant>,
     state: State,
+    /// Whether the broker does not know of it any more, and so will not send it again.
+    is_lost: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +73,7 @@ impl Expected {
             identifiers,
             expires,
             state: State::Awaited,
+            is_lost: false,
         }
     }
 
@@ -197,7 +200,7 @@ impl Expectations {
             }
             self.last = order;
         }
-        expected.state = State::Heard(publish.packet_id);
+        expected.state = State::Heard(publish.packet_id.filter(|_| !expected.is_lost));
         Ok(())
     }
 
@@ -233,7 +236,10 @@ impl Expectations {
             }
         }
         for expected in on_its_way {
-            self.push_optional(expected);
+            self.push_optional(Expected {
+                is_lost: true,
+                ..expected
+            });
         }
         Ok(())
     }

@@ -30,26 +30,28 @@ impl Model {
         }
     }
 
-    /// The broker crashes, and begins anew at once: with what was before the last steps, if
-    /// `before` says what that is.
+    /// Goes back to what was before the last steps: the broker does not know of them any more.
     ///
     /// # Errors
-    /// A client has heard what the broker does not know any more, and should not have.
-    pub fn crash(&mut self, now: Instant, before: Option<Snapshot>) -> Result<(), String> {
-        self.connections.clear();
-        if let Some(before) = before {
-            for (client_id, expectations) in &mut self.expectations {
-                let session = self.sessions.get(client_id);
-                let lasts = session.is_some_and(|session| session.expiry > 0);
-                let none = Mark::default();
-                let mark = before.expectations.get(client_id).unwrap_or(&none);
-                let rewound = expectations.rewind(mark, lasts);
-                rewound.map_err(|error| format!("{client_id}: {error}"))?;
-            }
-            self.sessions = before.sessions;
-            self.retained = before.retained;
-            self.published.truncate(before.published);
+    /// A client has heard of them what it should not have.
+    pub fn rewind(&mut self, before: Snapshot) -> Result<(), String> {
+        for (client_id, expectations) in &mut self.expectations {
+            let session = self.sessions.get(client_id);
+            let lasts = session.is_some_and(|session| session.expiry > 0);
+            let none = Mark::default();
+            let mark = before.expectations.get(client_id).unwrap_or(&none);
+            let rewound = expectations.rewind(mark, lasts);
+            rewound.map_err(|error| format!("{client_id}: {error}"))?;
         }
+        self.sessions = before.sessions;
+        self.retained = before.retained;
+        self.published.truncate(before.published);
+        Ok(())
+    }
+
+    /// The broker begins anew: all connections are gone, and what ends with them.
+    pub fn crash(&mut self, now: Instant) {
+        self.connections.clear();
         self.sessions.retain(|client_id, session| {
             let lasts = session.expiry > 0;
             if !lasts && let Some(expectations) = self.expectations.get_mut(client_id) {
@@ -73,7 +75,6 @@ impl Model {
             self.speak(now, &client_id);
         }
         self.advance(now);
-        Ok(())
     }
 
     /// What may be sent a second time, because the broker does not know that it was.

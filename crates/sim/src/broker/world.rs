@@ -332,10 +332,16 @@ impl World {
             Ok(broker) => broker,
             Err(error) => panic!("{error}"),
         };
-        let before = self.past.rewind(last);
-        if let Err(error) = self.model.crash(self.now, before) {
+        if let Some(before) = self.past.rewind(last)
+            && let Err(error) = self.model.rewind(before)
+        {
             panic!("{error}");
         }
+        // What the broker records of its beginning may be lost too.
+        let was = self.model.snapshot();
+        let after = Lsn(self.broker.metrics().records);
+        self.past.push(last, after, false, was);
+        self.model.crash(self.now);
         self.splitters.clear();
         self.network.cut_all(self.now);
         self.compare();

@@ -1,0 +1,367 @@
+//! What keeping records costs, in the broker alone: nanoseconds a message with records and
+//! without, bytes of journal a message, and how long a start from a large journal takes.
+//!
+//! ```text
+//! cargo run --release -p beaconry-broker --example measure_journal
+//! ```
+
+use std::hint::black_box;
+use std::time::{Duration, Instant as Clock};
+
+use broker::{Broker, BrokerOptions, Conn, Input, Output, Peer, Recovery, journal};
+use bytes::{Bytes, BytesMut};
+use mqtt::{
+    Connect, Instant, Packet, PacketId, ProtocolVersion, PubAck, PubComp, PubRec, PubRel, Publish,
+    QoS, ReasonCode, Subscribe, Subscription, TopicFilter, TopicName, Utf8String, encode,
+};
+
+const V5: ProtocolVersion = ProtocolVersion::V5;
+const PUBLISHERS: u64 = 50;
+const PACKETS: u16 = 50;
+
+/// Who is subscribed.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Subscriber {
+    Passing,
+    Absent,
+    Present,
+}
+
+fn main() {
+    start();
+    println!("64 B payloads, version 5, 50 publishers, one turn = 50 packets of each");
+    println!("{:28} {:>10} {:>10} {:>12}", "", "off", "on", "journal");
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        for subscriber in [Subscriber::Passing, Subscriber::Absent, Subscriber::Present] {
+            let runs = [false, true].map(|durable| {
+                let runs = (0..3).map(|_| publish(qos, subscriber, durable));
+                runs.fold((f64::INFINITY, 0.0), |best: (f64, f64), run| {
+                    (best.0.min(run.0), run.1)
+                })
+            });
+            let name = format!("{qos:?}, {subscriber:?}");
+            let [(off, _), (on, bytes)] = runs;
+            println!("{name:28} {off:7.0} ns {on:7.0} ns {bytes:10.0} B");
+        }
+    }
+}
+
+/// The shell: takes, throws away, and makes durable at once.
+struct Shell {
+    broker: Broker,
+    out: BytesMut,
+    written: Vec<Conn>,
+    journal: BytesMut,
+    journal_bytes: usize,
+    /// Whether the journal is kept.
+    keeps: bool,
+}
+
+impl Shell {
+    fn new(durable: bool, keeps: bool) -> Self {
+        Self {
+            broker: Broker::new(Instant::from_millis(1), options(durable)),
+            out: BytesMut::new(),
+            written: Vec::new(),
+            journal: BytesMut::new(),
+            journal_bytes: 0,
+            keeps,
+        }
+    }
+
+    fn connect(&mut self, number: u64, expiry: u32) -> Conn {
+        let conn = Conn(number);
+        let client_id = Utf8String::try_from(format!("device-{number:06}")).ok();
+        let mut connect = Connect::new(V5, "");
+        connect.client_id = client_id.unwrap_or_default();
+        connect.clean_start = false;
+        connect.properties.session_expiry_interval = Some(expiry);
+        self.input(Input::Opened(conn, Peer::MEMORY));
+        self.input(Input::Bytes(conn, bytes(&Packet::Connect(connect))));
+        self.turn();
+        conn
+    }
+
+    fn subscribe(&mut self, conn: Conn, filter: &str, qos: QoS) {
+        let filter = TopicFilter::try_from(filter).ok();
+        let packet = Packet::Subscribe(Subscribe {
+            packet_id: PacketId::MAX,
+            subscriptions: filter
+                .map(|filter| Subscription::new(filter, qos))
+                .into_iter()
+                .collect(),
+            subscription_identifier: None,
+            user_properties: Vec::new(),
+        });
+        self.input(Input::Bytes(conn, bytes(&packet)));
+        self.turn();
+    }
+
+    fn input(&mut self, input: Input) {
+        self.broker.handle_input(Instant::from_millis(1), input);
+    }
+
+    /// Does all there is to do.
+    fn turn(&mut self) {
+        loop {
+            match self.broker.poll_output() {
+                Output::Write(conn) => {
+                    self.broker.take_writes(conn, &mut self.out);
+                    black_box(&self.out);
+                    self.out.clear();
+                    self.written.push(conn);
+                }
+                Output::Persist(lsn) => {
+                    let before = self.journal.len();
+                    self.broker.take_journal(&mut self.journal);
+                    self.journal_bytes += self.journal.len() - before;
+                    if !self.keeps {
+                        black_box(&self.journal);
+                        self.journal.clear();
+                    }
+                    self.input(Input::Persisted(lsn));
+                }
+                Output::Close(conn, reason) => println!("{conn:?} closed: {reason}"),
+                Output::Idle(_) => break,
+                Output::Authenticate(..)
+                | Output::Connected(..)
+                | Output::Checkpointed(_)
+                | Output::Limited(_)
+                | Output::Pause(_)
+                | Output::Resume(_)
+                | Output::ToShard(..) => {}
+            }
+        }
+        for conn in std::mem::take(&mut self.written) {
+            self.input(Input::Drained(conn));
+        }
+    }
+}
+
+fn options(durable: bool) -> BrokerOptions {
+    let mut options = BrokerOptions {
+        durable,
+        ..BrokerOptions::default()
+    };
+    let limits = &mut options.limits;
+    limits.receive_maximum = u16::MAX;
+    limits.inflight_window = 10_000;
+    limits.connections = 200_000;
+    limits.sessions = 200_000;
+    limits.out_buffer_bytes = 64 << 20;
+    limits.queue_messages = usize::MAX / 4;
+    limits.queue_bytes = usize::MAX / 4;
+    limits.all_queues_bytes = usize::MAX / 4;
+    limits.memory_bytes = usize::MAX / 4;
+    limits.retained_messages = 2_000_000;
+    limits.retained_bytes = usize::MAX / 4;
+    options
+}
+
+fn bytes(packet: &Packet) -> Bytes {
+    let mut out = BytesMut::new();
+    if let Err(error) = encode(packet, V5, &mut out) {
+        println!("{packet:?}: {error}");
+    }
+    out.freeze()
+}
+
+fn message(topic: &str, qos: QoS, id: u16) -> Publish {
+    let mut publish = Publish::new(
+        TopicName::try_from(topic).unwrap_or_else(|error| panic!("{error}")),
+        Bytes::from_static(&[b'x'; 64]),
+    );
+    publish.qos = qos;
+    publish.packet_id = PacketId::new(id).filter(|_| qos > QoS::AtMostOnce);
+    publish
+}
+
+/// Packets that follow one another.
+fn batch(packets: impl Iterator<Item = Packet>) -> Bytes {
+    let mut out = BytesMut::new();
+    for packet in packets {
+        out.extend_from_slice(&bytes(&packet));
+    }
+    out.freeze()
+}
+
+/// Nanoseconds and bytes of journal for a message, the whole exchange of packets included.
+fn publish(qos: QoS, subscriber: Subscriber, durable: bool) -> (f64, f64) {
+    const TURNS: u64 = 80;
+    let code = ReasonCode::Success;
+    let id = |number| PacketId::new(number).unwrap_or(PacketId::MIN);
+    let mut shell = Shell::new(durable, false);
+    let expiry = if subscriber == Subscriber::Passing {
+        0
+    } else {
+        u32::MAX
+    };
+    let subscribed = shell.connect(0, expiry);
+    shell.subscribe(subscribed, "bench/+/data", qos);
+    if subscriber == Subscriber::Absent {
+        shell.input(Input::Closed(subscribed));
+        shell.turn();
+    }
+    let ids = || 1..=PACKETS;
+    let publishing: Vec<_> = (1..=PUBLISHERS)
+        .map(|number| {
+            let topic = format!("bench/{number}/data");
+            let publishes = ids().map(|id| Packet::Publish(message(&topic, qos, id)));
+            (shell.connect(number, 0), batch(publishes))
+        })
+        .collect();
+    let releases = batch(ids().map(|it| Packet::PubRel(PubRel::new(id(it), code))));
+    let before = shell.journal_bytes;
+    let mut next = 0_u16;
+    let mut took = Duration::ZERO;
+    for _ in 0..TURNS {
+        // What the subscriber answers is made outside of the time that counts.
+        let count = if subscriber == Subscriber::Absent {
+            0
+        } else {
+            PUBLISHERS * u64::from(PACKETS)
+        };
+        let answered: Vec<PacketId> = (0..count)
+            .map(|_| {
+                next = next.checked_add(1).unwrap_or(1);
+                id(next)
+            })
+            .collect();
+        let first = batch(answered.iter().map(|id| match qos {
+            QoS::AtMostOnce | QoS::AtLeastOnce => Packet::PubAck(PubAck::new(*id, code)),
+            QoS::ExactlyOnce => Packet::PubRec(PubRec::new(*id, code)),
+        }));
+        let second = answered
+            .iter()
+            .map(|id| Packet::PubComp(PubComp::new(*id, code)));
+        let second = batch(second);
+        let start = Clock::now();
+        for (conn, batch) in &publishing {
+            let read = BytesMut::from(&batch[..]).freeze();
+            shell.input(Input::Bytes(*conn, read));
+            shell.turn();
+        }
+        shell.input(Input::Bytes(subscribed, first));
+        shell.turn();
+        if qos == QoS::ExactlyOnce {
+            for (conn, _) in &publishing {
+                shell.input(Input::Bytes(*conn, releases.clone()));
+                shell.turn();
+            }
+            shell.input(Input::Bytes(subscribed, second));
+            shell.turn();
+        }
+        took += start.elapsed();
+    }
+    let messages = TURNS * PUBLISHERS * u64::from(PACKETS);
+    let bytes = shell.journal_bytes - before;
+    (
+        nanos(took, messages),
+        number(u64::try_from(bytes).unwrap_or(0)) / number(messages),
+    )
+}
+
+/// A start with 1,000,000 retained messages, and 100,000 sessions with a subscription and two
+/// queued messages each.
+fn start() {
+    const RETAINED: u32 = 1_000_000;
+    const SESSIONS: u64 = 100_000;
+    let mut shell = Shell::new(true, true);
+    let publisher = shell.connect(0, 0);
+    for number in 0..RETAINED {
+        let topic = format!("home/{}/{number}", number % 1_000);
+        let mut publish = message(&topic, QoS::AtMostOnce, 1);
+        publish.retain = true;
+        shell.input(Input::Bytes(publisher, bytes(&Packet::Publish(publish))));
+        if number % 100 == 0 {
+            shell.turn();
+        }
+    }
+    for number in 1..=SESSIONS {
+        let conn = shell.connect(number, u32::MAX);
+        let topic = format!("beaconry/cmd/req/device-{number:06}");
+        shell.subscribe(conn, &topic, QoS::AtLeastOnce);
+        shell.input(Input::Closed(conn));
+        for id in 1..=2 {
+            let publish = Packet::Publish(message(&topic, QoS::AtLeastOnce, id));
+            shell.input(Input::Bytes(publisher, bytes(&publish)));
+        }
+        shell.turn();
+    }
+    let whole = std::mem::take(&mut shell.journal).freeze();
+    replay("the whole journal", &whole);
+
+    let begin = Clock::now();
+    let mut pieces = 0;
+    let mut longest = Duration::ZERO;
+    loop {
+        let start = Clock::now();
+        let more = shell.broker.checkpoint(Instant::from_millis(1), 64 * 1024);
+        longest = longest.max(start.elapsed());
+        pieces += 1;
+        if !more {
+            break;
+        }
+    }
+    println!(
+        "{:28} {:7.2} s in {pieces} pieces of 64 KiB, the longest {:.1} ms",
+        "a copy of it",
+        begin.elapsed().as_secs_f64(),
+        longest.as_secs_f64() * 1_000.0
+    );
+    shell.turn();
+    let copy = std::mem::take(&mut shell.journal).freeze();
+    drop(shell);
+    replay("the copy alone", &copy);
+}
+
+fn replay(name: &str, journal: &Bytes) {
+    let before = resident();
+    let start = Clock::now();
+    let mut recovery = Recovery::new(options(true));
+    let mut left = journal.clone();
+    let mut records = 0_u64;
+    while let Ok(Some(frame)) = journal::next_frame(&mut left) {
+        if let Err(error) = recovery.replay(frame.lsn, frame.body) {
+            println!("{error}");
+            return;
+        }
+        records += 1;
+    }
+    let (sessions, retained) = (recovery.sessions(), recovery.retained_messages());
+    let (queued, strays) = (recovery.queued_messages(), recovery.strays());
+    match recovery.finish(Instant::from_millis(2)) {
+        Ok(broker) => {
+            let took = start.elapsed();
+            println!(
+                "{name:28} {:7.2} s for {records} records in {} MB: {retained} retained, \
+                 {sessions} sessions, {queued} queued, {strays} strays; {} MB of memory",
+                took.as_secs_f64(),
+                journal.len() >> 20,
+                resident().saturating_sub(before) >> 20,
+            );
+            drop(black_box(broker));
+        }
+        Err(error) => println!("{error}"),
+    }
+}
+
+/// Memory of this process in bytes, where the system says so as Linux does; else 0.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    kilobytes
+        .and_then(|text| text.parse::<u64>().ok())
+        .unwrap_or(0)
+        * 1024
+}
+
+fn nanos(took: Duration, count: u64) -> f64 {
+    took.as_secs_f64() * 1e9 / number(count.max(1))
+}
+
+#[allow(clippy::cast_precision_loss)] // of millions, a few digits are shown
+fn number(count: u64) -> f64 {
+    count as f64
+}
