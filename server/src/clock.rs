@@ -4,8 +4,12 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant as Monotonic;
 
-/// A monotonic clock that counts from the Unix epoch, so that what was stored means the same after
-/// a restart. It asks the system for the date once: it never jumps.
+/// A monotonic clock that counts from the Unix epoch, as far as the system knows the date when it
+/// starts. It never jumps, whatever becomes of the system's date: machines without a battery start
+/// with a date of long ago and are put right by the network.
+///
+/// What is stored is dated by it, so the clock of the next run goes on from the [`Note`] that
+/// this one leaves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     epoch: Monotonic,
@@ -13,13 +17,36 @@ pub(crate) struct Clock {
     start: mqtt::Instant,
 }
 
+/// What a clock showed when the system's date was this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Note {
+    pub(crate) shown: mqtt::Instant,
+    pub(crate) date: mqtt::Instant,
+}
+
 impl Clock {
     pub(crate) fn new() -> Self {
-        let date = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        Self::starting_at(date())
+    }
+
+    /// Goes on from an earlier clock. As much time has passed as the date has gone on; none, if
+    /// it has gone back.
+    pub(crate) fn continuing(earlier: Note) -> Self {
+        Self::starting_at(earlier.at(date()))
+    }
+
+    /// For the clock after this one.
+    pub(crate) fn note(&self) -> Note {
+        Note {
+            shown: self.now(),
+            date: date(),
+        }
+    }
+
+    fn starting_at(start: mqtt::Instant) -> Self {
         Self {
             epoch: Monotonic::now(),
-            // A system that thinks it is before 1970 knows no date at all.
-            start: mqtt::Instant::ZERO + date.unwrap_or_default(),
+            start,
         }
     }
 
@@ -35,6 +62,19 @@ impl Clock {
         const YEARS: Duration = Duration::from_hours(24 * 365 * 10);
         self.epoch + instant.saturating_since(self.start).min(YEARS)
     }
+}
+
+impl Note {
+    /// What the clock would show at `date`, had it gone as the date has.
+    pub(crate) fn at(&self, date: mqtt::Instant) -> mqtt::Instant {
+        self.shown + date.saturating_since(self.date)
+    }
+}
+
+/// The system's date. One that is before 1970 is no date at all.
+fn date() -> mqtt::Instant {
+    let date = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    mqtt::Instant::ZERO + date.unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -53,6 +93,30 @@ mod tests {
         );
         let _ = clock.deadline(mqtt::Instant::FAR_FUTURE);
         assert!(clock.deadline(mqtt::Instant::ZERO) <= Monotonic::now());
+    }
+
+    /// A machine without a battery starts in 1970, serves for a minute, and learns the date.
+    #[test]
+    fn a_date_that_jumps_is_no_time_that_passes() {
+        let seconds = |seconds: u64| mqtt::Instant::from_millis(seconds * 1_000);
+        let year_2026 = 1_790_000_000;
+        let note = Note {
+            shown: seconds(60),
+            date: seconds(year_2026),
+        };
+        assert_eq!(note.at(seconds(year_2026 + 5)), seconds(65));
+        // Started again without the network.
+        assert_eq!(note.at(seconds(3)), seconds(60));
+    }
+
+    #[test]
+    fn a_clock_goes_on_where_the_one_before_it_was() {
+        let far = Note {
+            shown: mqtt::Instant::from_millis(1_000),
+            date: Clock::new().note().date,
+        };
+        let gone = Clock::continuing(far).now().saturating_since(far.shown);
+        assert!(gone < Duration::from_mins(1), "{gone:?}");
     }
 
     #[test]

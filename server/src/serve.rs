@@ -79,11 +79,17 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
         );
     }
 
-    let clock = Clock::new();
+    let folder = arguments.store.settings().map(|settings| settings.folder);
+    let clock = folder
+        .as_deref()
+        .map_or_else(Clock::new, store::clock::clock);
     let Some(opened) = open_store(arguments, clock, &mut signals).await? else {
         return Ok(());
     };
     let (broker, store, mut store_failed) = opened;
+    if let Some(folder) = folder {
+        tokio::spawn(store::clock::keep(folder, clock));
+    }
     let max_packet_size = arguments.limits.max_packet_size;
     let (shard, mut shard_ended) = shard::spawn(clock, broker, store, max_packet_size)?;
     let (end, ending) = watch::channel(false);

@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/VERSION               text: the format, and which beaconry it needs
 //! DIR/lock                  locked while a beaconry uses the folder
+//! DIR/clock                 text: what dates what is stored, beside the system's date
 //! DIR/journal/00000001.log  segments, numbered without gaps
 //! DIR/journal/next          the segment after the last one, made ahead of need
 //! DIR/damaged/              what `--salvage` has moved aside

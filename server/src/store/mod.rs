@@ -6,6 +6,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `clock.rs` | time that goes on from one start to the next |
 //! | `folder.rs` | the folder: lock, format, permissions |
 //! | `segment.rs` | the files of the journal, as bytes |
 //! | `read.rs` | reading one file: torn tail or damage |
@@ -16,6 +17,7 @@
 //! **Invariant.** What the broker was told to be durable is read at the next start, or the next
 //! start says which file is to blame, and changes nothing.
 
+pub(crate) mod clock;
 mod error;
 mod folder;
 mod journal;
