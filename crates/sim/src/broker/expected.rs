@@ -25,6 +25,8 @@ pub struct Expected {
     state: State,
     /// Whether the broker does not know of it any more, and so will not send it again.
     is_lost: bool,
+    /// If it is one that may be sent again: the order of that.
+    repeats: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +76,7 @@ impl Expected {
             expires,
             state: State::Awaited,
             is_lost: false,
+            repeats: None,
         }
     }
 
@@ -184,6 +187,13 @@ impl Expectations {
             .list
             .iter()
             .any(|it| it.asked_by.is_some() && it.is(publish));
+        // Likewise where an earlier one may come again.
+        let repeats: Vec<u64> = self
+            .list
+            .iter()
+            .filter(|it| !matches!(it.state, State::Heard(_)) && it.is(publish))
+            .filter_map(|it| it.repeats)
+            .collect();
         let alike = self.list.iter_mut().filter(|it| it.is(publish));
         let ranked = alike.filter_map(|it| Some((rank(it)?, it)));
         let Some((_, expected)) = ranked.min_by_key(|(rank, _)| *rank) else {
@@ -194,6 +204,7 @@ impl Expectations {
             && is_told_apart
             && expected.state == State::Awaited
             && let Some(order) = expected.order
+            && repeats.iter().all(|repeated| *repeated == order)
         {
             if order < self.last {
                 return Err(format!("out of order: {expected:?} after {}", self.last));
@@ -259,6 +270,7 @@ impl Expectations {
             self.push_optional(Expected {
                 order: None,
                 asked_by: None,
+                repeats: expected.order.or(expected.repeats),
                 ..expected
             });
         }

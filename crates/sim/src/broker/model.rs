@@ -61,8 +61,8 @@ pub(super) struct Session {
     pub(super) will_at: Option<Instant>,
     pub(super) subscriptions: BTreeMap<String, (Subscription, Option<u32>)>,
     pub(super) incoming: BTreeSet<PacketId>,
-    /// With what it has asked for retained messages, by filter: the last time for each.
-    pub(super) asked: BTreeMap<String, (QoS, Option<u32>)>,
+    /// With what it has asked for retained messages, and by which filters.
+    pub(super) asked: BTreeSet<(String, QoS, Option<u32>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -275,7 +275,7 @@ impl Model {
                 let session = self.sessions.entry(client_id.clone()).or_default();
                 for filter in &unsubscribe.topic_filters {
                     session.subscriptions.remove(filter.as_str());
-                    session.asked.remove(filter.as_str());
+                    session.asked.retain(|(asked, ..)| asked != filter.as_str());
                 }
                 for filter in &unsubscribe.topic_filters {
                     self.expectations(&client_id).stop_asking(filter.as_str());
@@ -506,8 +506,8 @@ impl Model {
             let filter = subscription.topic_filter.as_str();
             self.expectations(client_id).stop_asking(filter);
             let session = self.sessions.entry(client_id.to_owned()).or_default();
-            let asked = (subscription.qos, identifier);
-            session.asked.insert(filter.to_owned(), asked);
+            let asked = (filter.to_owned(), subscription.qos, identifier);
+            session.asked.insert(asked);
             for (topic, kept) in &self.retained {
                 let is_own = subscription.no_local && kept.publisher == client_id;
                 let is_over = kept.expires.is_some_and(|at| at <= now);

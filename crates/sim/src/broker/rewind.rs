@@ -82,7 +82,7 @@ impl Model {
         for (client_id, session) in &self.sessions {
             let expectations = self.expectations.entry(client_id.clone()).or_default();
             expectations.may_repeat();
-            for (filter, (granted, identifier)) in &session.asked {
+            for (filter, granted, identifier) in &session.asked {
                 for (topic, kept) in &self.retained {
                     let is_over = kept.expires.is_some_and(|at| at <= now);
                     let is_begun = *granted > QoS::AtMostOnce;
