@@ -18,7 +18,8 @@ use crate::lookups::Lookups;
 use crate::outgoing::{Inflight, Outgoing, Queued, Stage};
 use crate::output::Lsn;
 use crate::record::{
-    Absence, InQueue, InWindow, MessageId, Record, SessionState, Terms, put_retained,
+    Absence, Holder, InQueue, InWindow, MessageId, Recipient, Record, SessionState, Terms,
+    put_retained,
 };
 use crate::session::SessionId;
 use crate::tree::NodeId;
@@ -86,10 +87,17 @@ impl Broker {
         loop {
             let stage = self.ledger.pass.stage;
             self.ledger.pass.stage = match stage {
-                Copying::Nothing => Copying::Sessions {
-                    from: self.ledger.record(&Record::CheckpointBegan),
-                    next: SessionId::FIRST,
-                },
+                Copying::Nothing => {
+                    let from = self.ledger.record(&Record::CheckpointBegan);
+                    self.ledger.record(&Record::Numbers {
+                        sessions: self.ledger.sessions(),
+                        groups: self.subscriptions.groups.last(),
+                    });
+                    Copying::Sessions {
+                        from,
+                        next: SessionId::FIRST,
+                    }
+                }
                 Copying::Sessions { from, next } => match self.sessions.next_from(next) {
                     Some(id) => {
                         self.copy_session(now, id);
@@ -126,7 +134,12 @@ impl Broker {
         let Some(session) = self.sessions.get(id) else {
             return;
         };
-        let Some(number) = session.number else { return };
+        let Some(number) = session.number else {
+            if let Some(outgoing) = session.outgoing.as_deref() {
+                copy_held(&mut self.ledger, outgoing);
+            }
+            return;
+        };
         let (ledger, subscriptions) = (&mut self.ledger, &self.subscriptions);
         let direct = session.subscriptions.iter();
         let direct = direct.filter_map(|node| subscriptions.direct(*node, id));
@@ -184,6 +197,23 @@ impl Broker {
             }
         }
         Some(node)
+    }
+}
+
+/// Copies what the journal has for groups, and a session has that does not last.
+fn copy_held(ledger: &mut Ledger, outgoing: &Outgoing) {
+    for queued in outgoing.held() {
+        let message = ledger.store_message(&queued.message, true);
+        ledger.record(&Record::Queued {
+            message,
+            from: None,
+            recipient: Recipient {
+                holder: Holder::Group,
+                delivery: queued.delivery.clone(),
+                origin: queued.origin,
+                packet_id: None,
+            },
+        });
     }
 }
 

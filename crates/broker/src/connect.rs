@@ -172,9 +172,7 @@ impl Broker {
     ) {
         let expiry_interval = self.session_expiry_granted(&connect);
         let connack = self.connack(&connect, &client_id, session_present);
-        let (Some(session), Some(connection)) =
-            (self.sessions.get_mut(id), self.connections.get_mut(slot))
-        else {
+        let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
         session.slot = Some(slot);
@@ -185,8 +183,18 @@ impl Broker {
             .set(Timer::SessionExpiry(id), &mut session.expires_at, None);
         session.set_will(connect.will.as_ref(), &mut self.metrics);
 
+        if expiry_interval == 0 && session.number.is_some() {
+            self.leave_to_groups(id);
+        }
+        let (Some(session), Some(connection)) =
+            (self.sessions.get_mut(id), self.connections.get_mut(slot))
+        else {
+            return;
+        };
         // [MQTT-4.1.0-1]
         let gate = record_session(&mut self.ledger, session);
+        // [MQTT-3.1.2-4] What was there before may not come back after a crash.
+        let gate = gate.or(self.ledger.gate_of_ends());
         let link = Link::new(
             id,
             &connect,

@@ -3,13 +3,15 @@
 use mqtt::{Instant, Packet, PubRel, QoS, ReasonCode, TemplatePatch};
 
 use crate::broker::Broker;
+use crate::ledger::Ledger;
 use crate::limits::{Limit, QueueFull};
 use crate::message::{Delivery, Routed};
 use crate::outbox::Passage;
 use crate::outgoing::{Origin, Queued, Stage};
 use crate::output::{CloseCause, Output};
-use crate::record::Record;
+use crate::record::{Holder, Record, SessionNumber};
 use crate::session::SessionId;
+use crate::shared::Groups;
 
 impl Broker {
     /// Says whether there was room, now or in the queue.
@@ -113,7 +115,8 @@ impl Broker {
             return self.enqueue(now, id, routed, delivery, origin);
         };
         let packet_id = outgoing.free_packet_id();
-        let is_gated = number.is_some() && delivery.qos == QoS::ExactlyOnce;
+        let is_once = delivery.qos == QoS::ExactlyOnce;
+        let is_gated = is_once && (number.is_some() || self.ledger.is_moving());
         let leads = !is_gated && outbox.leads(delivery.qos);
         let naming = routed.naming(link, &delivery, leads);
         let patch = TemplatePatch {
@@ -130,10 +133,19 @@ impl Broker {
             return true;
         };
         let ledger = &mut self.ledger;
-        let recorded = number
-            .map(|number| ledger.recipient(number, &message, &delivery, origin, Some(packet_id)));
-        // A crash must not make the client get it again as a new one [MQTT-4.3.3-2].
-        let gate = recorded.filter(|_| delivery.qos == QoS::ExactlyOnce);
+        let holder = holder(number, origin, ledger, &self.subscriptions.groups);
+        // What was sent so is nobody else's [MQTT-4.8.2-5].
+        let holder = holder.filter(|it| !(is_once && *it == Holder::Group));
+        let recorded = match holder {
+            Some(holder) => {
+                let packet_id = number.map(|_| packet_id);
+                Some(ledger.recipient(holder, &message, &delivery, origin, packet_id))
+            }
+            None => ledger.give_up(&message, origin),
+        };
+        // A crash must not make the client get it again as a new one [MQTT-4.3.3-2], nor
+        // another one get it too.
+        let gate = recorded.filter(|_| is_once);
         let spare = &mut self.wire.spare;
         let buffer = outbox.behind(gate, Passage::Open, ledger, (slot, conn), spare);
         template.write(&patch, buffer);
@@ -147,6 +159,7 @@ impl Broker {
             message,
             delivery,
             origin,
+            is_held: holder == Some(Holder::Group),
         };
         outgoing.sent(packet_id, queued);
         let after = (outgoing.messages(), outgoing.bytes());
@@ -171,10 +184,11 @@ impl Broker {
         };
         let (slot, number) = (session.slot, session.number);
         let (client_id, outgoing) = session.named_outgoing_mut();
-        let queued = Queued {
+        let mut queued = Queued {
             message: routed.keep(now),
             delivery,
             origin,
+            is_held: false,
         };
         let before = (outgoing.messages(), outgoing.bytes());
         let others = self.metrics.queued_bytes - before.1 as u64;
@@ -186,16 +200,14 @@ impl Broker {
             let few = origin == Origin::Retained || outgoing.queued_live() < limits.queue_messages;
             let bytes = outgoing.bytes() + cost;
             if few && limits.has_queue_room(bytes, cost, others) {
-                if let Some(number) = number
+                let holder = holder(number, origin, &self.ledger, &self.subscriptions.groups);
+                if let Some(holder) = holder
                     && queued.delivery.qos != QoS::AtMostOnce
                 {
-                    let Queued {
-                        message,
-                        delivery,
-                        origin,
-                    } = &queued;
+                    let (message, delivery) = (&queued.message, &queued.delivery);
                     self.ledger
-                        .recipient(number, message, delivery, *origin, None);
+                        .recipient(holder, message, delivery, origin, None);
+                    queued.is_held = holder == Holder::Group;
                 }
                 outgoing.push(queued);
                 is_queued = true;
@@ -227,8 +239,8 @@ impl Broker {
                     outgoing.pop_live()
                 };
                 let Some(lost) = lost else { break };
-                if let Some(number) = number {
-                    self.ledger.forget(number, &lost);
+                if let Some(holder) = lost.holder(number) {
+                    self.ledger.forget(holder, &lost);
                 }
                 continue;
             }
@@ -315,6 +327,8 @@ impl Broker {
                     if let Some(session) = number {
                         let packet_id = inflight.packet_id;
                         ledger.record(&Record::Done { session, packet_id });
+                    } else if let Some(holder) = queued.holder(None) {
+                        ledger.forget(holder, queued);
                     }
                     outgoing.skip_unsent();
                     self.metrics.dropped_too_large += 1;
@@ -340,17 +354,20 @@ impl Broker {
             if is_sure && (link.quota == 0 || !outgoing.has_window(limits.inflight_window)) {
                 break;
             }
-            let Some(queued) = outgoing.pop() else { break };
+            let Some(mut queued) = outgoing.pop() else {
+                break;
+            };
             let (message, delivery) = (&queued.message, &queued.delivery);
-            let is_gated = number.is_some() && delivery.qos == QoS::ExactlyOnce;
+            let is_recorded = number.is_some() || queued.is_held;
+            let is_gated = is_recorded && delivery.qos == QoS::ExactlyOnce;
             let naming = message.naming(link, delivery, !is_gated && outbox.leads(delivery.qos));
             let template = message.template(link.version, delivery, naming.form()).ok();
             let fitting = template.filter(|it| fits(it.encoded_len(), link.maximum_packet_size));
             let Some(template) = fitting else {
                 // [MQTT-3.1.2-25]
                 self.metrics.dropped_too_large += 1;
-                if let Some(number) = number {
-                    ledger.forget(number, &queued);
+                if let Some(holder) = queued.holder(number) {
+                    ledger.forget(holder, &queued);
                 }
                 continue;
             };
@@ -361,14 +378,23 @@ impl Broker {
                 message_expiry_interval: message.remaining_expiry(now),
                 topic_alias: naming.alias(),
             };
-            let recorded = number.zip(packet_id).zip(queued.message.id());
-            let recorded = recorded.map(|((session, packet_id), message)| {
-                ledger.record(&Record::Sent {
-                    session,
-                    message,
-                    packet_id,
-                })
-            });
+            let recorded = packet_id
+                .zip(message.id())
+                .and_then(|(packet_id, message)| {
+                    let sent = number.map(|session| Record::Sent {
+                        session,
+                        message,
+                        packet_id,
+                    });
+                    match sent {
+                        Some(sent) => Some(ledger.record(&sent)),
+                        // What was sent so is nobody else's [MQTT-4.8.2-5].
+                        None if is_gated => {
+                            Some(ledger.forgotten(Holder::Group, message, queued.origin))
+                        }
+                        None => None,
+                    }
+                });
             let buffer = match queued.delivery.qos {
                 QoS::AtMostOnce => outbox.buffer(spare),
                 QoS::AtLeastOnce => outbox.ordered(spare),
@@ -379,6 +405,7 @@ impl Broker {
             template.write(&patch, buffer);
             link.written(message.topic(), naming, &mut self.metrics);
             if let Some(packet_id) = packet_id {
+                queued.is_held &= !is_gated;
                 outgoing.sent(packet_id, queued);
                 link.quota -= 1;
             }
@@ -388,6 +415,23 @@ impl Broker {
         if outbox.announce(&mut self.metrics.unwritten_bytes) {
             self.wire.outputs.push_back(Output::Write(conn));
         }
+    }
+}
+
+/// Who has a message in the journal that a session gets: what a group that has members that
+/// last gave to one that does not is the group's, until that has acknowledged it.
+fn holder(
+    number: Option<SessionNumber>,
+    origin: Origin,
+    ledger: &Ledger,
+    groups: &Groups,
+) -> Option<Holder> {
+    match (number, origin) {
+        (Some(number), _) => Some(Holder::Session(number)),
+        (None, Origin::Shared(group)) if ledger.is_kept() && groups.lasts(group) => {
+            Some(Holder::Group)
+        }
+        (None, Origin::Live | Origin::Retained | Origin::Shared(_)) => None,
     }
 }
 

@@ -20,7 +20,7 @@ use crate::message::{Delivery, Message};
 use crate::outgoing::{Origin, Queued};
 use crate::output::Lsn;
 use crate::record::{
-    AcceptedHead, Cause, From, MessageId, Recipient, Record, Retention, SessionNumber,
+    AcceptedHead, Cause, From, Holder, MessageId, Recipient, Record, Retention, SessionNumber,
     put_accepted, put_message, put_recipient,
 };
 
@@ -39,6 +39,8 @@ pub(crate) struct Ledger {
     taken: VecDeque<Lsn>,
     /// The last record of those lots that are durable.
     durable: Lsn,
+    /// The last record that ended a session.
+    ended: Lsn,
     /// Whether the shell knows that there are frames to take.
     is_announced: bool,
     /// Who has bytes that wait, and for which record: in order.
@@ -50,9 +52,9 @@ pub(crate) struct Ledger {
     /// What [`put_recipient`] wrote for it. Kept to spare its allocation, as the next.
     recipients: BytesMut,
     /// What queues lost to it: recorded behind it, so that its own number is known before.
-    lost: Vec<(SessionNumber, MessageId, Origin)>,
+    lost: Vec<(Holder, MessageId, Origin)>,
     /// Who had the message that another session is about to get in its place.
-    moving: Option<From>,
+    moving: Option<Giver>,
     pub(crate) pass: Pass,
     pub(crate) store: StoreState,
 }
@@ -62,6 +64,14 @@ pub(crate) struct Ledger {
 #[derive(Copy, Clone, Debug)]
 struct Accepting {
     recipients: usize,
+}
+
+/// Who had a message before another session gets it.
+#[derive(Copy, Clone, Debug)]
+enum Giver {
+    Session(From),
+    /// Its group, in the records: a session that does not last.
+    Group,
 }
 
 impl Ledger {
@@ -121,6 +131,12 @@ impl Ledger {
         (self.durable < self.last).then_some(self.last)
     }
 
+    /// What has to be durable before a client is told that it has no earlier session, if one has
+    /// ended lately.
+    pub(crate) fn gate_of_ends(&self) -> Option<Lsn> {
+        (self.durable < self.ended).then_some(self.last)
+    }
+
     /// The last record, if there has been one since `before` was the last.
     pub(crate) fn since(&self, before: Lsn) -> Option<Lsn> {
         (before < self.last).then_some(self.last)
@@ -131,6 +147,11 @@ impl Ledger {
         self.frames.len()
     }
 
+    /// How many sessions have been numbered.
+    pub(crate) fn sessions(&self) -> u64 {
+        self.sessions
+    }
+
     /// A number for a session that outlives its connection.
     pub(crate) fn number_session(&mut self) -> SessionNumber {
         self.sessions = self.sessions.saturating_add(1);
@@ -139,7 +160,11 @@ impl Ledger {
 
     /// Appends a record.
     pub(crate) fn record(&mut self, record: &Record) -> Lsn {
-        self.write(|out| record.put(out))
+        let lsn = self.write(|out| record.put(out));
+        if let Record::Ended { .. } = record {
+            self.ended = lsn;
+        }
+        lsn
     }
 
     /// Appends a record that `body` writes.
@@ -161,11 +186,11 @@ impl Ledger {
         MessageId::of(self.next())
     }
 
-    /// The session gets `message`: the one that is being handed out, or one that was there
+    /// `holder` gets `message`: the one that is being handed out, or one that was there
     /// before. Gives the record that says so.
     pub(crate) fn recipient(
         &mut self,
-        session: SessionNumber,
+        holder: Holder,
         message: &Arc<Message>,
         delivery: &Delivery,
         origin: Origin,
@@ -173,17 +198,21 @@ impl Ledger {
     ) -> Lsn {
         if let Some(accepting) = &mut self.accepting {
             accepting.recipients += 1;
-            put_recipient(&mut self.recipients, session, delivery, origin, packet_id);
+            put_recipient(&mut self.recipients, holder, delivery, origin, packet_id);
             return self.next();
         }
-        let from = self.moving.take();
+        let giver = self.moving.take();
+        let from = match giver {
+            Some(Giver::Session(from)) => Some(from),
+            Some(Giver::Group) | None => None,
+        };
         let recipient = Recipient {
-            session,
+            holder,
             delivery: delivery.clone(),
             origin,
             packet_id,
         };
-        let is_there = from.is_some() || origin == Origin::Retained;
+        let is_there = giver.is_some() || origin == Origin::Retained;
         let message = self.store_message(message, is_there);
         self.record(&Record::Queued {
             message,
@@ -192,8 +221,9 @@ impl Ledger {
         })
     }
 
-    /// A session's queue has lost a message.
-    pub(crate) fn forget(&mut self, session: SessionNumber, queued: &Queued) {
+    /// A session's queue has lost a message; or its group has, for good, if that had it for a
+    /// session that does not last.
+    pub(crate) fn forget(&mut self, holder: Holder, queued: &Queued) {
         let Some(message) = queued.message.id() else {
             return;
         };
@@ -202,35 +232,59 @@ impl Ledger {
         }
         let origin = queued.origin;
         if self.accepting.is_some() {
-            self.lost.push((session, message, origin));
+            self.lost.push((holder, message, origin));
         } else {
-            self.record(&Record::Forgotten {
-                session,
-                message,
-                origin,
-            });
+            self.forgotten(holder, message, origin);
         }
     }
 
-    /// Another session is about to get what this one has, in its window if there is a packet
+    /// `holder` has the message no longer. Gives the record that says so.
+    pub(crate) fn forgotten(&mut self, holder: Holder, message: MessageId, origin: Origin) -> Lsn {
+        self.record(&Record::Forgotten {
+            holder,
+            message,
+            origin,
+        })
+    }
+
+    /// Another session is about to get what `holder` has, in its window if there is a packet
     /// identifier.
-    pub(crate) fn begin_move(&mut self, session: SessionNumber, packet_id: Option<PacketId>) {
-        self.moving = Some(From { session, packet_id });
+    pub(crate) fn begin_move(&mut self, holder: Holder, packet_id: Option<PacketId>) {
+        self.moving = Some(match holder {
+            Holder::Session(session) => Giver::Session(From { session, packet_id }),
+            Holder::Group => Giver::Group,
+        });
+    }
+
+    /// Whether a message is about to go from one session to another, and records have to say
+    /// so.
+    pub(crate) fn is_moving(&self) -> bool {
+        self.moving.is_some()
     }
 
     /// It has got it, or will not.
     pub(crate) fn end_move(&mut self, queued: &Queued, is_moved: bool) {
-        // Whoever got it does not last.
-        if let Some(From { session, packet_id }) = self.moving.take()
-            && is_moved
-        {
-            match packet_id {
-                Some(packet_id) => {
-                    self.record(&Record::Done { session, packet_id });
-                }
-                None => self.forget(session, queued),
-            }
+        if is_moved {
+            self.give_up(&queued.message, queued.origin);
         }
+        self.moving = None;
+    }
+
+    /// Whoever gets what is being moved does not last, and nobody answers for it from now on.
+    /// Gives the record that says so.
+    pub(crate) fn give_up(&mut self, message: &Message, origin: Origin) -> Option<Lsn> {
+        let holder = match self.moving.take()? {
+            Giver::Session(From {
+                session,
+                packet_id: Some(packet_id),
+            }) => return Some(self.record(&Record::Done { session, packet_id })),
+            Giver::Session(From {
+                session,
+                packet_id: None,
+            }) => Holder::Session(session),
+            Giver::Group => Holder::Group,
+        };
+        Some(self.forgotten(holder, message.id()?, origin))
     }
 
     /// The message is handed out: records it if anything that lasts got it, it changed what is
@@ -244,6 +298,9 @@ impl Ledger {
             let recipients = core::mem::take(&mut self.recipients);
             self.write(|out| put_accepted(out, head, count, &recipients));
             self.recipients = recipients;
+            if let Cause::LastWill(_) = head.cause {
+                self.ended = self.last;
+            }
         } else {
             match head.cause {
                 Cause::Client | Cause::OtherWill => {}
@@ -259,12 +316,8 @@ impl Ledger {
             }
         }
         let mut lost = core::mem::take(&mut self.lost);
-        for (session, message, origin) in lost.drain(..) {
-            self.record(&Record::Forgotten {
-                session,
-                message,
-                origin,
-            });
+        for (holder, message, origin) in lost.drain(..) {
+            self.forgotten(holder, message, origin);
         }
         self.lost = lost;
         is_recorded

@@ -80,6 +80,11 @@
 //!   has room. What a member has not been sent, and what it has not acknowledged of `QoS` 1,
 //!   goes to another one that is connected when it loses its connection, and to any other
 //!   when its session ends. A message that is too large for one member goes to another.
+//! - A group with members whose sessions last (and get `QoS` 1 or 2) is in the journal for what
+//!   it gave to a member whose session does not: until that one has acknowledged it, or was
+//!   sent it with `QoS` 2, when it is nobody else's `[MQTT-4.8.2-5]`. After a crash another
+//!   member gets it. So what was acknowledged to its publisher is kept, and whose turn it is
+//!   does not depend on whose session lasts.
 //! - `QoS` 0 messages are not kept for absent clients, and are dropped, not delayed, for one
 //!   that reads too slowly. Retained messages that a subscription asks for are not dropped
 //!   so: they are looked for as the connection has room. What is published meanwhile goes
@@ -89,8 +94,10 @@
 //!   happens then.
 //! - A takeover closes the old connection first: a session whose expiry interval is 0 ends
 //!   with it, and its will is published, before the new connection's CONNECT is looked at.
-//! - A server that shuts down publishes no wills; those of sessions that go on are published
-//!   after the next start, if the clients do not come back before.
+//! - A server that shuts down publishes no wills (section 3.1.2.5 leaves it open). The wills of
+//!   sessions that end with it are gone. Those of sessions that go on are published by the next
+//!   run, at its start if their delay is over; the delay counts from the end of the connection,
+//!   after a crash from the next start, and who comes back before takes the will back.
 
 mod acknowledge;
 mod alias;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use mqtt::{Instant, PacketId, QoS};
 
 use crate::message::{Delivery, Message};
-use crate::record::MessageId;
+use crate::record::{Holder, MessageId, SessionNumber};
 use crate::shared::GroupId;
 
 /// The window and the queue of one session.
@@ -39,6 +39,9 @@ pub(crate) struct Queued {
     pub(crate) message: Arc<Message>,
     pub(crate) delivery: Delivery,
     pub(crate) origin: Origin,
+    /// Whether the journal has it for its group: the session does not last, and others in the
+    /// group do.
+    pub(crate) is_held: bool,
 }
 
 /// Why a session gets a message.
@@ -93,6 +96,12 @@ pub(crate) enum Acknowledged {
 }
 
 impl Queued {
+    /// Who has it in the journal, if it is in the queue of the session of this name.
+    pub(crate) fn holder(&self, number: Option<SessionNumber>) -> Option<Holder> {
+        let group = self.is_held.then_some(Holder::Group);
+        number.map(Holder::Session).or(group)
+    }
+
     /// What holding it costs, as if nothing were shared.
     pub(crate) fn cost(&self) -> usize {
         self.message.cost() + core::mem::size_of::<Inflight>() + self.delivery.identifiers.held()
@@ -372,6 +381,49 @@ impl Outgoing {
         }
         self.queue
             .retain(|queued| queued.delivery.qos == QoS::AtMostOnce || !take(queued, None));
+    }
+
+    /// What the journal has for groups, in order.
+    pub(crate) fn held(&self) -> impl Iterator<Item = &Queued> {
+        let window = self.window.iter().filter_map(|it| match &it.stage {
+            Stage::Unacknowledged(queued) | Stage::Unreceived(queued) => Some(queued),
+            Stage::Released => None,
+        });
+        window.chain(&self.queue).filter(|it| it.is_held)
+    }
+
+    /// What the journal has for a group and has this packet identifier.
+    pub(crate) fn held_in_window(&self, packet_id: PacketId) -> Option<(MessageId, Origin)> {
+        match &self.window[self.position(packet_id)?].stage {
+            Stage::Unacknowledged(queued) | Stage::Unreceived(queued) if queued.is_held => {
+                Some((queued.message.id()?, queued.origin))
+            }
+            Stage::Unacknowledged(_) | Stage::Unreceived(_) | Stage::Released => None,
+        }
+    }
+
+    /// Marks what `hold` says that the journal has for its group from now on: offered is what
+    /// another member of the group might get, see [`hand_over`](Self::hand_over).
+    pub(crate) fn hold(
+        &mut self,
+        mut hold: impl FnMut(&Queued, GroupId, Option<PacketId>) -> bool,
+    ) {
+        let mut mark = |queued: &mut Queued, packet_id| {
+            if let Origin::Shared(group) = queued.origin
+                && queued.delivery.qos != QoS::AtMostOnce
+            {
+                queued.is_held = hold(queued, group, packet_id);
+            }
+        };
+        for inflight in &mut self.window {
+            match &mut inflight.stage {
+                Stage::Unacknowledged(queued) => mark(queued, Some(inflight.packet_id)),
+                Stage::Unreceived(_) | Stage::Released => {}
+            }
+        }
+        for queued in &mut self.queue {
+            mark(queued, None);
+        }
     }
 
     /// What is in the window, in order.

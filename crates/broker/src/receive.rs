@@ -13,7 +13,7 @@ use crate::limits::Limit;
 use crate::message::Routed;
 use crate::outgoing::Acknowledged;
 use crate::output::CloseCause;
-use crate::record::{Cause, Record};
+use crate::record::{Cause, Holder, Record};
 use crate::session::SessionId;
 
 /// Why something is not accepted.
@@ -419,13 +419,23 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(link.session) else {
             return Ok(());
         };
+        let session_number = session.number;
         let outgoing = session.outgoing_mut();
         let before = (outgoing.messages(), outgoing.bytes());
+        let held = match session_number {
+            None if self.ledger.is_kept() => outgoing.held_in_window(packet_id),
+            None | Some(_) => None,
+        };
         let outcome = step(outgoing);
         let after = (outgoing.messages(), outgoing.bytes());
         self.metrics.requeue(before, after);
         let mut gate = None;
-        if let Some(session) = session.number {
+        if let Some((message, origin)) = held
+            && matches!(outcome, Acknowledged::Done { .. })
+        {
+            self.ledger.forgotten(Holder::Group, message, origin);
+        }
+        if let Some(session) = session_number {
             match outcome {
                 Acknowledged::Done { .. } => {
                     self.ledger.record(&Record::Done { session, packet_id });

@@ -100,7 +100,7 @@ impl Broker {
         let is_own = |it: &Subscriber| it.no_local && publisher == Some(it.session);
         let all = &self.subscriptions.groups;
         found.iter().any(|it| lasts(it) && !is_own(it))
-            || groups.iter().any(|&group| all.members(group).any(lasts))
+            || groups.iter().any(|&group| all.lasts(group))
     }
 
     /// `[MQTT-3.3.1-5]` `[MQTT-3.3.1-6]` `[MQTT-3.3.1-7]`

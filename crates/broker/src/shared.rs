@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use mqtt::QoS;
 use slab::Slab;
 
 use crate::session::SessionId;
@@ -42,6 +43,8 @@ struct Group {
     node: NodeId,
     name: Arc<str>,
     members: Slab<Member>,
+    /// How many members are sent messages surely and outlast a crash.
+    lasting: usize,
     /// Whose turn is next in each standing.
     next: [Option<usize>; 3],
 }
@@ -49,6 +52,8 @@ struct Group {
 #[derive(Debug)]
 struct Member {
     subscriber: Subscriber,
+    /// Whether its session is in the journal.
+    is_lasting: bool,
     standing: Standing,
     /// The neighbours in the ring of its standing.
     previous: usize,
@@ -118,12 +123,23 @@ impl Groups {
         }
     }
 
+    /// The number that was given last.
+    pub(crate) fn last(&self) -> GroupId {
+        self.last
+    }
+
+    /// An earlier run of the broker has given the number `id`.
+    pub(crate) fn note_number(&mut self, id: GroupId) {
+        self.last = self.last.max(id);
+    }
+
     /// A new group without members, for the filter at `node`.
     pub(crate) fn create(&mut self, node: NodeId, name: Arc<str>) -> GroupId {
         let group = Group {
             node,
             name,
             members: Slab::new(),
+            lasting: 0,
             next: [None; 3],
         };
         let id = self.restored.take();
@@ -143,11 +159,26 @@ impl Groups {
         Some(Membership { group: id, member })
     }
 
+    /// Whether the member's session is in the journal. That of a new one is not.
+    pub(crate) fn set_lasting(
+        &mut self,
+        membership: Membership,
+        session: SessionId,
+        is_lasting: bool,
+    ) {
+        self.change(membership, session, |it| it.is_lasting = is_lasting);
+    }
+
+    /// Whether the group has members that are sent messages surely and outlast a crash.
+    pub(crate) fn lasts(&self, id: GroupId) -> bool {
+        self.by_id.get(&id).is_some_and(|group| group.lasting > 0)
+    }
+
     /// The member's subscription is replaced by `subscriber`, its own.
     pub(crate) fn replace(&mut self, membership: Membership, subscriber: Subscriber) {
-        if let Some(member) = self.member(membership, subscriber.session) {
-            member.subscriber = subscriber;
-        }
+        self.change(membership, subscriber.session, |it| {
+            it.subscriber = subscriber;
+        });
     }
 
     /// Takes the member out. If it was the last, the group is gone: says where it was.
@@ -155,19 +186,14 @@ impl Groups {
         let group = self.by_id.get_mut(&membership.group)?;
         if group.members.contains(membership.member) {
             group.unlink(membership.member);
-            group.members.remove(membership.member);
+            let member = group.members.remove(membership.member);
+            group.lasting -= usize::from(member.lasts());
         }
         if !group.members.is_empty() {
             return None;
         }
         let group = self.by_id.remove(&membership.group)?;
         Some((group.node, group.name))
-    }
-
-    /// All members of a group.
-    pub(crate) fn members(&self, id: GroupId) -> impl Iterator<Item = &Subscriber> {
-        let group = self.by_id.get(&id).into_iter();
-        group.flat_map(|group| group.members.iter().map(|(_, it)| &it.subscriber))
     }
 
     /// What a group shares, and under which name.
@@ -244,6 +270,23 @@ impl Groups {
         })
     }
 
+    fn change(
+        &mut self,
+        membership: Membership,
+        session: SessionId,
+        change: impl FnOnce(&mut Member),
+    ) {
+        let Some(member) = self.member(membership, session) else {
+            return;
+        };
+        let before = member.lasts();
+        change(member);
+        let after = member.lasts();
+        if let Some(group) = self.by_id.get_mut(&membership.group) {
+            group.lasting = group.lasting - usize::from(before) + usize::from(after);
+        }
+    }
+
     fn member(&mut self, membership: Membership, session: SessionId) -> Option<&mut Member> {
         let group = self.by_id.get_mut(&membership.group)?;
         let member = group.members.get_mut(membership.member)?;
@@ -251,10 +294,18 @@ impl Groups {
     }
 }
 
+impl Member {
+    /// Whether it answers for messages after a crash.
+    fn lasts(&self) -> bool {
+        self.is_lasting && self.subscriber.qos != QoS::AtMostOnce
+    }
+}
+
 impl Group {
     fn join(&mut self, subscriber: Subscriber, standing: Standing) -> usize {
         let key = self.members.insert(Member {
             subscriber,
+            is_lasting: false,
             standing,
             previous: 0,
             next: 0,
@@ -336,7 +387,7 @@ impl Group {
 
 #[cfg(test)]
 mod tests {
-    use mqtt::{QoS, Subscription, TopicFilter};
+    use mqtt::{Subscription, TopicFilter};
 
     use super::*;
 

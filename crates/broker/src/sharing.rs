@@ -16,7 +16,7 @@ use crate::limits::Limits;
 use crate::message::{Delivery, Routed};
 use crate::outbox::Outbox;
 use crate::outgoing::{Origin, Outgoing, Queued};
-use crate::record::SessionNumber;
+use crate::record::{Holder, SessionNumber};
 use crate::session::{SessionId, Sessions};
 use crate::shared::{Among, Choice, GroupId, Room, Standing};
 use crate::subscriptions::Subscriber;
@@ -70,7 +70,7 @@ impl Broker {
             return;
         };
         outgoing.hand_over(sent_too, |queued, group, packet_id| {
-            self.moving(number, packet_id, queued, |broker| {
+            self.moving(queued.holder(number), packet_id, queued, |broker| {
                 place(broker, queued, group)
             })
         });
@@ -87,23 +87,63 @@ impl Broker {
         outgoing: &mut Outgoing,
     ) {
         outgoing.hand_over(true, |queued, group, packet_id| {
-            self.moving(number, packet_id, queued, |broker| {
+            self.moving(queued.holder(number), packet_id, queued, |broker| {
                 broker.pass_on(now, queued, group, Among::All)
             })
         });
+        // What nobody has room for is lost.
+        for queued in outgoing.held() {
+            self.ledger.forget(Holder::Group, queued);
+        }
+    }
+
+    /// The session will not outlive its connection any more: for what it has of groups with
+    /// members that do, the journal has the group from now on.
+    pub(crate) fn leave_to_groups(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let (groups, ledger) = (&mut self.subscriptions.groups, &mut self.ledger);
+        for membership in &session.memberships {
+            groups.set_lasting(*membership, id, false);
+        }
+        if let (Some(number), Some(outgoing)) = (session.number, &mut session.outgoing) {
+            outgoing.hold(|queued, group, packet_id| {
+                let is_held = groups.lasts(group);
+                if is_held {
+                    ledger.begin_move(Holder::Session(number), packet_id);
+                    let (message, delivery) = (&queued.message, &queued.delivery);
+                    ledger.recipient(Holder::Group, message, delivery, queued.origin, None);
+                }
+                is_held
+            });
+        }
+    }
+
+    /// An earlier run of the broker had given a message to a member of the group that did not
+    /// last: it is for another one.
+    pub(crate) fn restore_held(&mut self, now: Instant, group: GroupId, queued: &Queued) {
+        self.metrics.requeue((0, 0), (1, queued.cost()));
+        let is_placed = self.moving(Some(Holder::Group), None, queued, |broker| {
+            broker.pass_on(now, queued, group, Among::All)
+        });
+        if !is_placed {
+            self.metrics.requeue((1, queued.cost()), (0, 0));
+            self.ledger.forget(Holder::Group, queued);
+        }
     }
 
     /// Sees to it that the records say of a message that `place` may give to another session
-    /// that the session `number` has it no longer.
+    /// that `holder` has it no longer.
     fn moving(
         &mut self,
-        number: Option<SessionNumber>,
+        holder: Option<Holder>,
         packet_id: Option<PacketId>,
         queued: &Queued,
         place: impl FnOnce(&mut Self) -> bool,
     ) -> bool {
-        if let Some(number) = number {
-            self.ledger.begin_move(number, packet_id);
+        if let Some(holder) = holder {
+            self.ledger.begin_move(holder, packet_id);
         }
         let is_moved = place(self);
         self.ledger.end_move(queued, is_moved);

@@ -186,6 +186,10 @@ impl Broker {
             .subscriptions
             .join(name, filter, subscriber, standing)?;
         let session = self.sessions.get_mut(id)?;
+        if session.number.is_some() {
+            let groups = &mut self.subscriptions.groups;
+            groups.set_lasting(membership, id, true);
+        }
         if let Err(place) = session.membership(membership.group) {
             session.memberships.insert(place, membership);
         }

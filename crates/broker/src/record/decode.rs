@@ -8,9 +8,9 @@ use mqtt::{Decoder, Instant, Packet, PacketId, ProtocolVersion, Publish, QoS, Wi
 
 use super::fields::{Fields, Malformed};
 use super::{
-    Absence, Accepted, Cause, From, InQueue, InWindow, MessageId, Recipient, Record, Retention,
-    SessionNumber, SessionState, Stored, Subscribed, Terms, cause, delivery, kind, options,
-    retention,
+    Absence, Accepted, Cause, From, Holder, InQueue, InWindow, MessageId, Recipient, Record,
+    Retention, SessionNumber, SessionState, Stored, Subscribed, Terms, cause, delivery, kind,
+    options, retention,
 };
 use crate::message::{Delivery, Identifiers};
 use crate::outgoing::Origin;
@@ -95,11 +95,17 @@ impl Fields {
                 session: self.session()?,
                 packet_id: self.packet_id()?,
             },
-            kind::FORGOTTEN => Record::Forgotten {
-                session: self.session()?,
-                message: self.message_id()?,
-                origin: self.way()?.origin,
-            },
+            kind::FORGOTTEN => {
+                let holder = self.holder()?;
+                let message = self.message_id()?;
+                let origin = self.way()?.origin;
+                self.check_holder(holder, origin)?;
+                Record::Forgotten {
+                    holder,
+                    message,
+                    origin,
+                }
+            }
             kind::SPOKEN => Record::Spoken {
                 session: self.session()?,
             },
@@ -116,6 +122,10 @@ impl Fields {
             },
             kind::SESSION => Record::Session(Box::new(self.state()?)),
             kind::CHECKPOINT_BEGAN => Record::CheckpointBegan,
+            kind::NUMBERS => Record::Numbers {
+                sessions: self.number("session number")?,
+                groups: GroupId(self.number("group")?),
+            },
             kind::CHECKPOINT_ENDED => Record::CheckpointEnded {
                 from: Lsn(self.number("record number")?),
             },
@@ -291,14 +301,28 @@ impl Fields {
     }
 
     fn recipient(&mut self) -> Result<Recipient, Malformed> {
-        let session = self.session()?;
+        let holder = self.holder()?;
         let way = self.way()?;
+        self.check_holder(holder, way.origin)?;
         Ok(Recipient {
-            session,
+            holder,
             delivery: way.delivery,
             origin: way.origin,
             packet_id: way.packet_id,
         })
+    }
+
+    fn holder(&mut self) -> Result<Holder, Malformed> {
+        let number = NonZeroU64::new(self.number("session number")?);
+        Ok(number.map_or(Holder::Group, |it| Holder::Session(SessionNumber(it))))
+    }
+
+    /// A group has only what comes of it.
+    fn check_holder(&mut self, holder: Holder, origin: Origin) -> Result<(), Malformed> {
+        match (holder, origin) {
+            (Holder::Session(_), _) | (Holder::Group, Origin::Shared(_)) => Ok(()),
+            (Holder::Group, Origin::Live | Origin::Retained) => Err(self.malformed("origin")),
+        }
     }
 
     fn way(&mut self) -> Result<Way, Malformed> {

@@ -8,8 +8,9 @@ use mqtt::{
 
 use super::fields::{put_bytes, put_number, put_packet_id, put_time, put_u32_if};
 use super::{
-    Absence, Accepted, Cause, InQueue, InWindow, MessageId, Record, Retention, SessionNumber,
-    SessionState, Stored, Subscribed, Terms, cause, delivery, kind, options, retention,
+    Absence, Accepted, Cause, Holder, InQueue, InWindow, MessageId, Record, Retention,
+    SessionNumber, SessionState, Stored, Subscribed, Terms, cause, delivery, kind, options,
+    retention,
 };
 use crate::message::{Delivery, Identifiers};
 use crate::outgoing::Origin;
@@ -63,12 +64,12 @@ pub(crate) fn put_accepted(
 /// Writes a recipient of a message.
 pub(crate) fn put_recipient(
     out: &mut BytesMut,
-    session: SessionNumber,
+    holder: Holder,
     how: &Delivery,
     origin: Origin,
     packet_id: Option<PacketId>,
 ) {
-    put_session(out, session);
+    put_holder(out, holder);
     put_delivery(out, how, origin, packet_id);
 }
 
@@ -171,7 +172,7 @@ impl Record {
                 }
                 put_recipient(
                     out,
-                    recipient.session,
+                    recipient.holder,
                     &recipient.delivery,
                     recipient.origin,
                     recipient.packet_id,
@@ -195,11 +196,12 @@ impl Record {
                 put_packet_id(out, *packet_id);
             }
             Self::Forgotten {
-                session,
+                holder,
                 message,
                 origin,
             } => {
-                head(out, kind::FORGOTTEN, *session);
+                out.put_u8(kind::FORGOTTEN);
+                put_holder(out, *holder);
                 put_number(out, message.0.get());
                 let anyhow = Delivery {
                     qos: QoS::AtLeastOnce,
@@ -228,6 +230,14 @@ impl Record {
             }
             Self::Session(state) => put_state(out, state),
             Self::CheckpointBegan => out.put_u8(kind::CHECKPOINT_BEGAN),
+            Self::Numbers {
+                sessions,
+                groups: GroupId(groups),
+            } => {
+                out.put_u8(kind::NUMBERS);
+                put_number(out, *sessions);
+                put_number(out, *groups);
+            }
             Self::CheckpointEnded { from } => {
                 out.put_u8(kind::CHECKPOINT_ENDED);
                 put_number(out, from.0);
@@ -253,7 +263,7 @@ fn put_whole_accepted(out: &mut BytesMut, accepted: &Accepted) {
     let mut recipients = BytesMut::new();
     for it in &accepted.recipients {
         let (how, origin) = (&it.delivery, it.origin);
-        put_recipient(&mut recipients, it.session, how, origin, it.packet_id);
+        put_recipient(&mut recipients, it.holder, how, origin, it.packet_id);
     }
     put_accepted(out, &head, accepted.recipients.len(), &recipients);
 }
@@ -389,6 +399,14 @@ fn put_publish(out: &mut BytesMut, publish: &Publish) {
 
 fn put_session(out: &mut BytesMut, session: SessionNumber) {
     put_number(out, session.0.get());
+}
+
+/// 0: a group, which the origin names.
+fn put_holder(out: &mut BytesMut, holder: Holder) {
+    match holder {
+        Holder::Session(session) => put_session(out, session),
+        Holder::Group => put_number(out, 0),
+    }
 }
 
 fn head(out: &mut BytesMut, kind: u8, session: SessionNumber) {

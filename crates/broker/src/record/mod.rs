@@ -84,7 +84,8 @@ pub(crate) enum Record {
     },
     /// A message that other records name.
     Message { id: MessageId, message: Stored },
-    /// A session was given a message that was there before.
+    /// A session, or a group, was given a message that was there before. A group that had it
+    /// has it no longer.
     Queued {
         message: MessageId,
         /// Who had it and has it no longer.
@@ -107,9 +108,10 @@ pub(crate) enum Record {
         session: SessionNumber,
         packet_id: PacketId,
     },
-    /// A message left a session's queue for good.
+    /// A message left a session's queue for good, or somebody who does not last is done with
+    /// it.
     Forgotten {
-        session: SessionNumber,
+        holder: Holder,
         message: MessageId,
         origin: Origin,
     },
@@ -129,6 +131,9 @@ pub(crate) enum Record {
     Session(Box<SessionState>),
     /// A copy of all that matters begins.
     CheckpointBegan,
+    /// The last numbers that had been given: none is given again, though no other record may
+    /// name it any more.
+    Numbers { sessions: u64, groups: GroupId },
     /// The copy that began with the record `from` is whole.
     CheckpointEnded { from: Lsn },
     /// The broker started anew from the records before.
@@ -211,10 +216,19 @@ pub(crate) enum Cause {
     OtherWill,
 }
 
-/// A session that gets a message.
+/// Who has a message, as far as that outlasts a crash.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    Session(SessionNumber),
+    /// A member, of the group that the message's origin names, that does not last: after a
+    /// crash it is for another one. A group has a message once.
+    Group,
+}
+
+/// Who gets a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Recipient {
-    pub(crate) session: SessionNumber,
+    pub(crate) holder: Holder,
     pub(crate) delivery: Delivery,
     pub(crate) origin: Origin,
     /// If it is in the window already.
@@ -287,6 +301,7 @@ mod kind {
     pub(super) const CHECKPOINT_ENDED: u8 = 21;
     pub(super) const RESTARTED: u8 = 22;
     pub(super) const LOOKED: u8 = 23;
+    pub(super) const NUMBERS: u8 = 24;
 }
 
 /// Bits of the byte that says how a session gets a message. The lowest two are the `QoS`.

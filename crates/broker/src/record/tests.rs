@@ -138,16 +138,24 @@ fn delivery() -> impl Strategy<Value = Delivery> {
     })
 }
 
+fn holder() -> impl Strategy<Value = (Holder, Origin)> {
+    let group = any::<u64>().prop_map(GroupId);
+    prop_oneof![
+        (session().prop_map(Holder::Session), origin()),
+        group.prop_map(|group| (Holder::Group, Origin::Shared(group))),
+    ]
+}
+
 fn recipient() -> impl Strategy<Value = Recipient> {
     let packet_id = prop::option::of(packet_id());
-    (session(), delivery(), origin(), packet_id).prop_map(
-        |(session, delivery, origin, packet_id)| Recipient {
-            session,
+    (holder(), delivery(), packet_id).prop_map(|((holder, origin), delivery, packet_id)| {
+        Recipient {
+            holder,
             delivery,
             origin,
             packet_id,
-        },
-    )
+        }
+    })
 }
 
 fn subscribed() -> impl Strategy<Value = Subscribed> {
@@ -289,14 +297,18 @@ fn record() -> impl Strategy<Value = Record> {
             message,
             packet_id
         }),
-        (session(), id(), origin()).prop_map(|(session, message, origin)| Record::Forgotten {
-            session,
+        (holder(), id()).prop_map(|((holder, origin), message)| Record::Forgotten {
+            holder,
             message,
             origin
         }),
     ];
     let others = prop_oneof![
         Just(Record::CheckpointBegan),
+        any::<[u64; 2]>().prop_map(|[sessions, groups]| Record::Numbers {
+            sessions,
+            groups: GroupId(groups)
+        }),
         any::<u64>().prop_map(|from| Record::CheckpointEnded { from: Lsn(from) }),
         Just(Record::Restarted),
     ];
@@ -308,8 +320,12 @@ fn narrowed(record: Record) -> Record {
     let session = |it: SessionNumber| SessionNumber(few(it.0, 3));
     let id = |it: MessageId| MessageId(few(it.0, 5));
     let packet_id = |it: PacketId| PacketId::new(1 + it.get() % 3).unwrap();
+    let holder = |it: Holder| match it {
+        Holder::Session(it) => Holder::Session(session(it)),
+        Holder::Group => Holder::Group,
+    };
     let recipient = |it: Recipient| Recipient {
-        session: session(it.session),
+        holder: holder(it.holder),
         packet_id: it.packet_id.map(packet_id),
         ..it
     };
@@ -376,6 +392,15 @@ fn narrowed(record: Record) -> Record {
         } => Record::Done {
             session: session(it),
             packet_id: packet_id(number),
+        },
+        Record::Forgotten {
+            holder: it,
+            message,
+            origin,
+        } => Record::Forgotten {
+            holder: holder(it),
+            message: id(message),
+            origin,
         },
         Record::Message { id: it, message } => Record::Message {
             id: id(it),

@@ -7,11 +7,11 @@ use mqtt::{PacketId, QoS, TopicFilter, Utf8String};
 use super::{Found, Recovery};
 use crate::message::Message;
 use crate::metrics::Metrics;
-use crate::outgoing::{Outgoing, Queued, Stage};
+use crate::outgoing::{Origin, Outgoing, Queued, Stage};
 use crate::output::Lsn;
 use crate::record::{
-    Absence, Accepted, Cause, From, InQueue, InWindow, MessageId, Recipient, Record, Retention,
-    SessionNumber, SessionState, Stored, Subscribed, Terms,
+    Absence, Accepted, Cause, From, Holder, InQueue, InWindow, MessageId, Recipient, Record,
+    Retention, SessionNumber, SessionState, Stored, Subscribed, Terms,
 };
 use crate::session::{Session, SessionId};
 use crate::subscriptions::Subscriber;
@@ -112,12 +112,22 @@ impl Recovery {
                 self.change_outgoing(session, |outgoing| outgoing.restore_done(packet_id));
             }
             Record::Forgotten {
-                session,
+                holder: Holder::Session(session),
                 message,
                 origin,
             } => self.change_outgoing(session, |outgoing| {
                 outgoing.take_message(message, Some(origin)).is_some()
             }),
+            Record::Forgotten {
+                holder: Holder::Group,
+                message,
+                origin,
+            } => {
+                self.note_group(origin);
+                if !self.let_go(message, origin) {
+                    self.stray();
+                }
+            }
             Record::Spoken { session } => {
                 self.change(session, Session::forget_will);
             }
@@ -133,6 +143,10 @@ impl Recovery {
             Record::Looked { session, filter } => self.looked(session, &filter),
             Record::Session(state) => self.restore(&state),
             Record::CheckpointBegan => self.copying = Some(lsn),
+            Record::Numbers { sessions, groups } => {
+                self.numbered = self.numbered.max(sessions);
+                self.broker.subscriptions.groups.note_number(groups);
+            }
             Record::CheckpointEnded { from } => {
                 self.copying = None;
                 self.is_whole |= self.first.is_some_and(|first| first <= from);
@@ -216,6 +230,9 @@ impl Recovery {
     }
 
     fn subscribe(&mut self, id: SessionId, subscribed: &Subscribed) {
+        if let Some(group) = subscribed.group {
+            self.note_group(Origin::Shared(group));
+        }
         let Ok(filter) = TopicFilter::new(subscribed.filter.clone()) else {
             return self.stray();
         };
@@ -307,14 +324,35 @@ impl Recovery {
             message: Arc::clone(message),
             delivery: recipient.delivery,
             origin: recipient.origin,
+            is_held: recipient.holder == Holder::Group,
         };
-        self.change_outgoing(recipient.session, |outgoing| {
-            match recipient.packet_id {
-                Some(packet_id) => outgoing.restore(packet_id, stage(queued)),
-                None => outgoing.push(queued),
+        self.note_group(queued.origin);
+        let message = message.id();
+        if let Some(message) = message {
+            self.let_go(message, queued.origin);
+        }
+        match recipient.holder {
+            Holder::Session(session) => self.change_outgoing(session, |outgoing| {
+                match recipient.packet_id {
+                    Some(packet_id) => outgoing.restore(packet_id, stage(queued)),
+                    None => outgoing.push(queued),
+                }
+                true
+            }),
+            Holder::Group => {
+                if let (Some(message), Origin::Shared(group)) = (message, queued.origin) {
+                    self.held.insert((message, group), queued);
+                }
             }
-            true
-        });
+        }
+    }
+
+    /// The group that a message came of has it no longer; says whether it had.
+    fn let_go(&mut self, message: MessageId, origin: Origin) -> bool {
+        match origin {
+            Origin::Shared(group) => self.held.remove(&(message, group)).is_some(),
+            Origin::Live | Origin::Retained => false,
+        }
     }
 
     /// Takes from a session what another one has got.
@@ -376,11 +414,21 @@ impl Recovery {
         }
     }
 
+    /// No other group gets the number of this one.
+    fn note_group(&mut self, origin: Origin) {
+        match origin {
+            Origin::Shared(group) => self.broker.subscriptions.groups.note_number(group),
+            Origin::Live | Origin::Retained => {}
+        }
+    }
+
     fn queued(&mut self, it: &InQueue) -> Option<Queued> {
+        self.note_group(it.origin);
         Some(Queued {
             message: self.message(it.message)?,
             delivery: it.delivery.clone(),
             origin: it.origin,
+            is_held: false,
         })
     }
 

@@ -22,10 +22,11 @@ use crate::broker::Broker;
 use crate::ledger::Ledger;
 use crate::message::Message;
 use crate::options::BrokerOptions;
+use crate::outgoing::Queued;
 use crate::output::Lsn;
 use crate::record::{Absence, Malformed, MessageId, Record, SessionNumber, Subscribed};
 use crate::session::SessionId;
-use crate::shared::Standing;
+use crate::shared::{GroupId, Standing};
 use crate::timers::Timer;
 
 pub use error::{RecordError, RecordErrorKind};
@@ -52,6 +53,8 @@ pub struct Recovery {
     sessions: HashMap<SessionNumber, Found, FixedState>,
     /// Retained messages that are looked for. Few sessions do.
     lookups: BTreeMap<SessionNumber, Vec<Subscribed>>,
+    /// What members of groups had that did not last: it is for other members.
+    held: BTreeMap<(MessageId, GroupId), Queued>,
     /// Messages by name: those that somebody has, and some that nobody has any more.
     messages: HashMap<MessageId, Arc<Message>, FixedState>,
     /// At how many of them to look for those that nobody has.
@@ -89,6 +92,7 @@ impl Recovery {
             copying: None,
             sessions: HashMap::with_hasher(sessions),
             lookups: BTreeMap::new(),
+            held: BTreeMap::new(),
             messages: HashMap::with_hasher(messages),
             sweep_at: Self::FIRST_SWEEP,
             numbered: 0,
@@ -150,6 +154,9 @@ impl Recovery {
                 broker.restore_lookup(id, &lookup);
             }
         }
+        for ((_, group), queued) in &self.held {
+            broker.restore_held(now, *group, queued);
+        }
         broker.retained.count(&mut broker.metrics);
         broker.metrics = broker.metrics.gauges();
         broker.handle_due(now);
@@ -200,6 +207,12 @@ impl Recovery {
         (&self.broker, rest)
     }
 
+    /// What members of groups have that do not last.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> impl Iterator<Item = &Queued> {
+        self.held.values()
+    }
+
     /// Forgets messages that nobody has any more, when there may be many.
     ///
     /// Not while a copy goes on, or before one is known to be whole: then what nobody is known
@@ -218,6 +231,20 @@ impl Recovery {
     }
 }
 
+impl Absence {
+    /// No later than `latest`, which is as long as it may last from now on: the clock may have
+    /// been set back since.
+    fn clamped(self, latest: Self) -> Self {
+        let earlier = |at: Option<Instant>, latest: Option<Instant>| {
+            at.map(|at| latest.map_or(at, |latest| at.min(latest)))
+        };
+        Self {
+            expires_at: earlier(self.expires_at, latest.expires_at),
+            will_at: earlier(self.will_at, latest.will_at),
+        }
+    }
+}
+
 impl Broker {
     /// Lets a session that was found in the journal go on: `absence` says what has run since it
     /// lost its connection, if it had before.
@@ -227,10 +254,11 @@ impl Broker {
         };
         let is_news = absence.is_none();
         let expiry_interval = session.expiry_interval;
-        let absence = absence.unwrap_or(Absence {
+        let from_now = Absence {
             expires_at: session.expires_after(now),
             will_at: session.will_due_at(now),
-        });
+        };
+        let absence = absence.map_or(from_now, |absence| absence.clamped(from_now));
         if let Some(outgoing) = session.outgoing.as_deref_mut() {
             let before = (outgoing.messages(), outgoing.bytes());
             outgoing.drop_expired(now);

@@ -10,12 +10,15 @@ use crate::message::{Delivery, Message};
 use crate::outgoing::{Origin, Outgoing, Queued, Stage};
 use crate::record::{Absence, MessageId, SessionNumber, Subscribed};
 use crate::session::{Session, SessionId};
+use crate::shared::GroupId;
 
 /// All that has to survive.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Digest {
     sessions: BTreeMap<SessionNumber, Lasting>,
     retained: BTreeMap<String, String>,
+    /// What groups have, of which a member has it that does not last.
+    held: BTreeMap<(MessageId, GroupId), String>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -43,7 +46,12 @@ struct Waiting {
 impl Digest {
     /// Of a broker at work.
     pub(crate) fn of(now: Instant, broker: &Broker) -> Self {
-        Self::with(now, broker, |_, session| {
+        let ids = broker.sessions.ids().into_iter();
+        let held = ids.flat_map(|id| {
+            let outgoing = broker.sessions.get(id).unwrap().outgoing.as_deref();
+            outgoing.into_iter().flat_map(Outgoing::held)
+        });
+        Self::with(now, broker, held, |_, session| {
             let absence = session.slot.is_none().then_some(Absence {
                 expires_at: session.expires_at,
                 will_at: session.will_at,
@@ -56,12 +64,13 @@ impl Digest {
     /// Of one that is being made of records.
     pub(crate) fn of_recovery(now: Instant, recovery: &crate::Recovery) -> Self {
         let (broker, rest) = recovery.state();
-        Self::with(now, broker, |number, _| rest(number))
+        Self::with(now, broker, recovery.held(), |number, _| rest(number))
     }
 
-    fn with(
+    fn with<'a>(
         now: Instant,
         broker: &Broker,
+        held: impl Iterator<Item = &'a Queued>,
         rest: impl Fn(SessionNumber, &Session) -> (Option<Absence>, Vec<Subscribed>),
     ) -> Self {
         let ids = broker.sessions.ids();
@@ -78,6 +87,15 @@ impl Digest {
             sessions: sessions.collect(),
             retained: retained
                 .map(|it| (it.topic().to_owned(), shown(it)))
+                .collect(),
+            held: held
+                .filter(|it| !it.message.is_expired(now))
+                .map(|it| match it.origin {
+                    Origin::Shared(group) => {
+                        ((it.message.id().unwrap(), group), shown(&it.message))
+                    }
+                    Origin::Live | Origin::Retained => panic!("no group has {it:?}"),
+                })
                 .collect(),
         }
     }

@@ -1,0 +1,161 @@
+//! What a client was told, and a crash right behind it.
+
+use std::time::Duration;
+
+use mqtt::{Connect, Packet, QoS, RetainHandling, Subscription};
+
+use super::{V5, World, message, retained, subscribe, to};
+
+fn world() -> World {
+    World::with(|options| options.durable = true)
+}
+
+/// CONNACK would say that the old session is gone before that is durable.
+#[test]
+fn mqtt_3_1_2_4_connack_waits_for_the_end_of_the_old_session() {
+    let mut world = world();
+    let (a, _) = world.lasting(V5, "a");
+    world.subscribe(a, &[to("t", QoS::ExactlyOnce)]);
+    world.cut(a);
+    world.persists = false;
+    let durable = world.journal().last().unwrap().0;
+    let conn = world.open(V5);
+    world.send(conn, &Packet::Connect(Connect::new(V5, "a")));
+    let answered = !world.received(conn).is_empty();
+    world.crash_at(durable);
+    world.persists = true;
+    let (_, present) = world.lasting(V5, "a");
+    assert!(
+        !(answered && present),
+        "CONNACK had said the session was discarded"
+    );
+}
+
+/// Of a torn group only SUBSCRIBED is left; the client, never answered, subscribes again.
+#[test]
+fn mqtt_3_3_1_10_retained_messages_come_after_a_torn_subscribe() {
+    let mut world = world();
+    let publisher = world.client(V5, "p");
+    world.send(publisher, &retained("t", "M", QoS::AtLeastOnce));
+    let (a, _) = world.lasting(V5, "a");
+    world.persists = false;
+    let mut subscription: Subscription = to("t", QoS::AtLeastOnce);
+    subscription.retain_handling = RetainHandling::SendIfNew;
+    world.send(a, &subscribe(&[subscription.clone()], None));
+    let at = world
+        .records
+        .iter()
+        .find(|(_, it)| matches!(it, crate::record::Record::Subscribed { .. }))
+        .unwrap()
+        .0;
+    assert!(
+        !world
+            .received(a)
+            .iter()
+            .any(|it| matches!(it, Packet::SubAck(_)))
+    );
+    world.crash_at(at);
+    world.persists = true;
+    let (a, _) = world.lasting(V5, "a");
+    world.send(a, &subscribe(&[subscription], None));
+    assert_eq!(world.payloads(a), ["M"]);
+}
+
+/// An expired message in the queue is dropped to make room.
+#[test]
+fn what_had_expired_and_made_room_is_not_missed() {
+    let mut world = World::with(|options| {
+        options.durable = true;
+        options.limits.queue_messages = 2;
+        options.limits.queue_full = crate::QueueFull::DropOldest;
+    });
+    let (a, _) = world.lasting(V5, "a");
+    world.subscribe(a, &[to("t", QoS::AtLeastOnce)]);
+    world.cut(a);
+    let publisher = world.client(V5, "p");
+    world.publish(publisher, "t", "1", QoS::AtLeastOnce);
+    let mut expiring = message("t", "2", QoS::AtLeastOnce, 1);
+    expiring.properties.message_expiry_interval = Some(5);
+    world.send(publisher, &Packet::Publish(expiring));
+    world.now = world.now + Duration::from_secs(10);
+    world.checkpoint(1 << 20);
+    for p in ["3", "4", "5", "6"] {
+        world.publish(publisher, "t", p, QoS::AtLeastOnce);
+    }
+    world.crash();
+    let (a, _) = world.lasting(V5, "a");
+    assert_eq!(world.payloads(a), ["5", "6"]);
+}
+
+/// The wall clock steps back between two runs, as on a machine without a clock battery.
+#[test]
+fn a_clock_that_steps_back_keeps_no_session_longer() {
+    let mut world = world();
+    world.now = mqtt::Instant::from_millis(100_000_000);
+    let (a, _) = world.lasting(V5, "a");
+    world.cut(a);
+    world.now = mqtt::Instant::from_millis(100_000);
+    world.crash();
+    // Backwards: the session must end within its hour of the new clock.
+    world.sleep(Duration::from_hours(1));
+    assert_eq!(world.broker.metrics().sessions, 0);
+}
+
+/// A will that was published with the end of its session, and a crash before and after.
+#[test]
+fn a_will_that_went_with_its_session_is_not_published_again() {
+    let mut world = world();
+    let mut c = super::lasting(V5, "w");
+    c.properties.session_expiry_interval = Some(10);
+    c.will = Some(mqtt::Will {
+        topic: super::topic("wills"),
+        payload: "w".into(),
+        qos: QoS::AtLeastOnce,
+        retain: false,
+        properties: mqtt::packet::WillProperties {
+            will_delay_interval: Some(60),
+            ..Default::default()
+        },
+    });
+    let (s, _) = world.lasting(V5, "s");
+    world.subscribe(s, &[to("wills", QoS::AtLeastOnce)]);
+    let (_w, _) = world.connect(&c);
+    world.crash();
+    let (s, _) = world.lasting(V5, "s");
+    world.sleep(Duration::from_secs(11));
+    assert_eq!(world.payloads(s), ["w"]);
+    world.crash();
+    let (s, _) = world.lasting(V5, "s");
+    assert_eq!(world.payloads(s), ["w"]);
+}
+
+/// What a server that ends does with wills: the next run publishes them, once.
+#[test]
+fn mqtt_3_1_2_8_wills_of_sessions_that_last_are_published_by_the_next_run() {
+    let mut world = world();
+    let mut c = super::lasting(V5, "w");
+    c.will = Some(mqtt::Will {
+        topic: super::topic("wills"),
+        payload: "w".into(),
+        qos: QoS::AtLeastOnce,
+        retain: true,
+        properties: mqtt::packet::WillProperties::default(),
+    });
+    let (s, _) = world.lasting(V5, "s");
+    world.subscribe(s, &[to("wills", QoS::AtLeastOnce)]);
+    let (_w, _) = world.connect(&c);
+    world.input(crate::Input::Shutdown);
+    world.crash();
+    let (s, _) = world.lasting(V5, "s");
+    // [MQTT-3.1.2-8]: not lost, and once.
+    assert_eq!(world.payloads(s), ["w"]);
+    world.crash();
+    let (s, _) = world.lasting(V5, "s");
+    let again = world.received(s);
+    assert!(
+        again
+            .iter()
+            .all(|it| matches!(it, Packet::Publish(it) if it.dup)),
+        "{again:?}"
+    );
+}
