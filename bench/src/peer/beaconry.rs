@@ -29,13 +29,10 @@ pub(super) fn start(
         .current_dir(files.path())
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
-    let data = files.path().join("data");
-    let can_store = help(program).contains("--in-memory");
-    match (setting.store, can_store) {
-        (true, true) => drop(command.arg("--data").arg(data)),
-        (true, false) => bail!("this build of it has no store"),
-        (false, true) => drop(command.arg("--in-memory")),
-        (false, false) => {}
+    if setting.store {
+        command.arg("--data").arg(files.path().join("data"));
+    } else {
+        command.arg("--in-memory");
     }
     let mut child = cores.spawn(&mut command)?;
     let mut line = String::new();
@@ -57,12 +54,4 @@ pub(super) fn start(
         websocket,
         _files: files,
     })
-}
-
-fn help(program: &Path) -> String {
-    let output = Command::new(program).args(["serve", "--help"]).output();
-    output.map_or_else(
-        |_| String::new(),
-        |output| String::from_utf8_lossy(&output.stdout).into_owned(),
-    )
 }
