@@ -43,6 +43,11 @@ pub(crate) enum StoreError {
         path = path.display()
     )]
     VersionFile { path: PathBuf, what: &'static str },
+    #[error(
+        "all files of {} are missing, and beaconry has stored something there. Restore the folder from a backup, or give another one with --data DIR, or begin anew in this one with `beaconry serve --salvage`",
+        .0.display()
+    )]
+    Missing(PathBuf),
     #[error("{0}")]
     Damaged(Box<Damage>),
     #[error(

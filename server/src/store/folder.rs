@@ -96,6 +96,11 @@ impl Folder {
         Ok(numbers)
     }
 
+    /// Whether a server has run on it: only then is there a clock.
+    pub(super) fn was_used(&self) -> bool {
+        self.path.join("clock").exists()
+    }
+
     /// Makes durable which files there are.
     pub(super) fn sync_segments(&self) -> Result<(), StoreError> {
         sync_folder(&self.segments_path())

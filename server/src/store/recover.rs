@@ -44,6 +44,9 @@ pub(super) fn recover(
     now: mqtt::Instant,
 ) -> Result<Recovered, StoreError> {
     let numbers = folder.segments()?;
+    if numbers.is_empty() && folder.was_used() {
+        return Err(StoreError::Missing(folder.segments_path()));
+    }
     replay(folder, &numbers, None, options, now).map_err(|stop| stop.error)
 }
 
@@ -56,6 +59,9 @@ pub(super) fn salvage(
     now: mqtt::Instant,
 ) -> Result<Recovered, StoreError> {
     let numbers = folder.segments()?;
+    if numbers.is_empty() && folder.was_used() {
+        warn!("{}", StoreError::Missing(folder.segments_path()));
+    }
     let mut first = 0;
     let mut damage: Option<Stop> = None;
     loop {

@@ -505,3 +505,21 @@ fn salvage_keeps_what_was_before_the_damage_and_moves_the_rest_aside() {
     drop(journal);
     assert_eq!(retained(&open(folder.path()).unwrap()), kept + 2);
 }
+
+#[test]
+fn a_folder_whose_files_are_all_gone_is_no_new_one() {
+    let folder = testing::Folder::new();
+    filled(folder.path(), 3, true);
+    fs::write(folder.path().join("clock"), "").unwrap();
+    fs::remove_file(segment(&folder, 1)).unwrap();
+    for number in Folder::open(folder.path()).unwrap().segments().unwrap() {
+        fs::remove_file(segment(&folder, number)).unwrap();
+    }
+    let error = open(folder.path()).unwrap_err().to_string();
+    assert!(
+        error.contains("journal") && error.contains("--salvage"),
+        "{error}"
+    );
+    let folder = Folder::open(folder.path()).unwrap();
+    assert_eq!(retained(&salvage(&folder, &options(), NOW).unwrap()), 0);
+}
