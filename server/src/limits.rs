@@ -191,6 +191,9 @@ pub(crate) const fn describe(limit: broker::Limit) -> &'static str {
         Limit::RetainedLookups => {
             "retained messages asked for with too many filters at once, not sent (--max-subscriptions)"
         }
+        Limit::JournalBacklog => {
+            "the store is behind with writing, not read for a while (--max-journal-backlog)"
+        }
         Limit::Store => "the store is full, what would have to be stored is refused",
     }
 }

@@ -52,6 +52,7 @@ impl Metrics {
             + self.will_bytes
             + self.unwritten_bytes
             + self.partial_bytes
+            + self.journal_bytes
             + self.alias_bytes
             + self.sessions * Self::SESSION
             + self.connections * Self::CONNECTION

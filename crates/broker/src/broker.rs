@@ -49,6 +49,8 @@ pub struct Broker {
     pub(crate) found_groups: Vec<GroupId>,
     /// Members that were put aside while one was chosen.
     pub(crate) blocked: Vec<(SessionId, Membership)>,
+    /// Connections that are not read because the store is behind.
+    pub(crate) awaiting_store: VecDeque<(Slot, Conn)>,
     /// How many client identifiers have been assigned.
     pub(crate) assigned: u64,
     is_shut_down: bool,
@@ -83,6 +85,7 @@ impl Broker {
             found: Vec::new(),
             found_groups: Vec::new(),
             blocked: Vec::new(),
+            awaiting_store: VecDeque::new(),
             assigned: 0,
             is_shut_down: false,
             options,
@@ -100,14 +103,19 @@ impl Broker {
             Input::Closed(conn) => self.closed(now, conn),
             Input::Drained(conn) => self.drained(now, conn),
             Input::Authenticated(conn, decision) => self.authenticated(now, conn, decision),
-            Input::Persisted(lsn) => self.persisted(lsn),
-            Input::Store(state) => self.ledger.store = state,
+            Input::Persisted(lsn) => {
+                self.persisted(lsn);
+                self.mend(now);
+                self.read_on(now);
+            }
+            Input::Store(state) => self.store(now, state),
             Input::FromShard(_, message) => match message {},
             Input::Timeout => {}
             Input::Shutdown => self.shut_down(now),
         }
         self.settle(now);
         self.metrics.records = self.ledger.last().0;
+        self.metrics.journal_bytes = self.ledger.unsettled_bytes() as u64;
     }
 
     /// The next thing to do.
@@ -290,7 +298,10 @@ impl Broker {
             }
             Packet::Publish(publish) => {
                 self.pace(now, slot);
-                self.publish(now, slot, publish)
+                let before = self.ledger.last();
+                let published = self.publish(now, slot, publish);
+                self.await_store(slot, before);
+                published
             }
             Packet::PubAck(ack) => self.pub_ack(now, slot, ack.packet_id),
             Packet::PubRec(ack) => self.pub_rec(now, slot, &ack),
@@ -299,9 +310,16 @@ impl Broker {
                 Ok(())
             }
             Packet::PubComp(ack) => self.pub_comp(now, slot, ack.packet_id),
-            Packet::Subscribe(subscribe) => self.subscribe(now, slot, &subscribe),
+            Packet::Subscribe(subscribe) => {
+                let before = self.ledger.last();
+                let subscribed = self.subscribe(now, slot, &subscribe);
+                self.await_store(slot, before);
+                subscribed
+            }
             Packet::Unsubscribe(unsubscribe) => {
+                let before = self.ledger.last();
                 self.unsubscribe(now, slot, &unsubscribe);
+                self.await_store(slot, before);
                 Ok(())
             }
             // [MQTT-3.12.4-1]
@@ -439,7 +457,10 @@ impl Broker {
                     .patience()
                     .map(|patience| connection.last_heard + patience);
                 // Nobody hears a client that is not read: its time begins when it is again.
-                let deadline = match (deadline, connection.resumes_at, link.patience()) {
+                let awaits_store = connection.pause.as_ref().filter(|it| it.awaits_store);
+                let awaits_store = awaits_store.map(|_| now);
+                let resumes_at = connection.resumes_at.max(awaits_store);
+                let deadline = match (deadline, resumes_at, link.patience()) {
                     (Some(_), Some(resumes_at), Some(patience)) => Some(resumes_at + patience),
                     (deadline, _, _) => deadline,
                 };

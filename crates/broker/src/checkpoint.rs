@@ -130,7 +130,7 @@ impl Broker {
         }
     }
 
-    fn copy_session(&mut self, now: Instant, id: SessionId) {
+    pub(crate) fn copy_session(&mut self, now: Instant, id: SessionId) {
         let Some(session) = self.sessions.get(id) else {
             return;
         };
@@ -173,10 +173,13 @@ impl Broker {
             lookups: lookups.flat_map(Lookups::recorded).collect(),
         };
         self.ledger.record(&Record::Session(Box::new(state)));
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.owes_will = false;
+        }
     }
 
     /// Copies the first message at the place of `from` or behind it; says where that is.
-    fn copy_retained(&mut self, from: NodeId) -> Option<NodeId> {
+    pub(crate) fn copy_retained(&mut self, from: NodeId) -> Option<NodeId> {
         let (node, message) = self.retained.next_from(from)?;
         let message = Arc::clone(message);
         let oldest = self.ledger.pass.oldest();

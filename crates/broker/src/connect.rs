@@ -83,6 +83,7 @@ impl Broker {
     ) -> Result<(), CloseCause> {
         let existing = self.sessions.find(&client_id.text);
         self.check_session_store(&connect, &client_id.text, existing)?;
+        self.check_backlog(&connect, &client_id.text)?;
         if existing.is_none() && self.sessions.len() >= self.limits().sessions {
             self.make_room_for_session(now, &client_id.text)?;
         }
@@ -133,6 +134,22 @@ impl Broker {
         Err(refused(
             ReasonCode::QuotaExceeded,
             "as many sessions as there may be",
+        ))
+    }
+
+    /// Whoever comes again and again with a will must not be faster than the store.
+    fn check_backlog(&mut self, connect: &Connect, client: &Utf8String) -> Result<(), CloseCause> {
+        if connect.will.is_none()
+            || self.session_expiry_granted(connect) == 0
+            || self.ledger.unsettled_bytes() <= self.limits().journal_backlog_bytes
+        {
+            return Ok(());
+        }
+        self.metrics.journal_backlog_pauses += 1;
+        self.bites.note(Limit::JournalBacklog, Some(client));
+        Err(refused(
+            ReasonCode::ServerBusy,
+            "the store is behind with what it has to write",
         ))
     }
 
@@ -192,6 +209,13 @@ impl Broker {
             return;
         };
         // [MQTT-4.1.0-1]
+        let is_full = self.ledger.is_full();
+        session.owes_will = is_full && session.will().is_some() && expiry_interval > 0;
+        if session.owes_will {
+            self.ledger.owes = true;
+            self.metrics.wills_not_stored += 1;
+            self.bites.note(Limit::Store, Some(&session.client_id));
+        }
         let gate = record_session(&mut self.ledger, session);
         // [MQTT-3.1.2-4] What was there before may not come back after a crash.
         let gate = gate.or(self.ledger.gate_of_ends());
@@ -229,6 +253,8 @@ impl Broker {
         self.pump(now, id);
         self.look_on(now, id);
         self.stand(id, Standing::Ready);
+        // Whoever comes again and again must not be faster than the store.
+        self.await_store(slot, Lsn(0));
     }
 
     /// The CONNACK that lets a client in; `session_present` does not change its length.
@@ -331,7 +357,11 @@ fn record_session(ledger: &mut Ledger, session: &mut Session) -> Option<Lsn> {
     let lasts = session.expiry_interval > 0;
     let terms = || Terms {
         expiry_interval: session.expiry_interval,
-        will: session.will().cloned().map(Box::new),
+        will: session
+            .will()
+            .filter(|_| !session.owes_will)
+            .cloned()
+            .map(Box::new),
     };
     let record = match session.number {
         None if !lasts => return None,

@@ -428,7 +428,7 @@ fn holder(
 ) -> Option<Holder> {
     match (number, origin) {
         (Some(number), _) => Some(Holder::Session(number)),
-        (None, Origin::Shared(group)) if ledger.is_kept() && groups.lasts(group) => {
+        (None, Origin::Shared(group)) if ledger.may_hold() && groups.lasts(group) => {
             Some(Holder::Group)
         }
         (None, Origin::Live | Origin::Retained | Origin::Shared(_)) => None,

@@ -9,13 +9,14 @@ use core::num::NonZeroU64;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::BytesMut;
-use mqtt::{PacketId, QoS};
+use bytes::{Bytes, BytesMut};
+use mqtt::{PacketId, Publish, QoS};
 
 use crate::checkpoint::Pass;
 use crate::connection::Slot;
 use crate::input::{Conn, StoreState};
 use crate::journal::write_frame;
+use crate::mend::Mending;
 use crate::message::{Delivery, Message};
 use crate::outgoing::{Origin, Queued};
 use crate::output::Lsn;
@@ -36,7 +37,10 @@ pub(crate) struct Ledger {
     /// The last record that the shell has taken.
     last_taken: Lsn,
     /// Where each lot ended that the shell has taken and not made durable.
-    taken: VecDeque<Lsn>,
+    /// How many bytes it had.
+    taken: VecDeque<(Lsn, usize)>,
+    /// Bytes of all those.
+    taken_bytes: usize,
     /// The last record of those lots that are durable.
     durable: Lsn,
     /// The last record that ended a session.
@@ -57,6 +61,10 @@ pub(crate) struct Ledger {
     moving: Option<Giver>,
     pub(crate) pass: Pass,
     pub(crate) store: StoreState,
+    /// Whether anything is in memory only that would be in a record, had there been room.
+    pub(crate) owes: bool,
+    /// How far that is written, now that there is room again.
+    pub(crate) mending: Mending,
 }
 
 /// A message that is being handed out, and will be the next record if that concerns anything
@@ -150,6 +158,11 @@ impl Ledger {
     /// How many sessions have been numbered.
     pub(crate) fn sessions(&self) -> u64 {
         self.sessions
+    }
+
+    /// Bytes that are not durable, taken or not.
+    pub(crate) fn unsettled_bytes(&self) -> usize {
+        self.frames.len() + self.taken_bytes
     }
 
     /// A number for a session that outlives its connection.
@@ -256,6 +269,12 @@ impl Ledger {
         });
     }
 
+    /// Whether a message may become its group's in the records: one that is none's yet only
+    /// while there is room for it.
+    pub(crate) fn may_hold(&self) -> bool {
+        self.is_kept && (!self.is_full() || self.is_moving() || self.accepting.is_some())
+    }
+
     /// Whether a message is about to go from one session to another, and records have to say
     /// so.
     pub(crate) fn is_moving(&self) -> bool {
@@ -293,8 +312,13 @@ impl Ledger {
         let Some(Accepting { recipients: count }) = self.accepting.take() else {
             return false;
         };
-        let is_recorded = count > 0 || head.retention != Retention::Unchanged;
-        if is_recorded {
+        let is_whole = count > 0 || head.retention == Retention::Kept;
+        if is_whole || head.retention != Retention::Unchanged {
+            // What is kept of a topic is gone, and nobody gets the message: it may be large.
+            let bare = head.publish.topic.clone().filter(|_| !is_whole);
+            let bare = bare.map(|topic| Publish::new(topic, Bytes::new()));
+            let publish = bare.as_ref().unwrap_or(head.publish);
+            let head = &AcceptedHead { publish, ..*head };
             let recipients = core::mem::take(&mut self.recipients);
             self.write(|out| put_accepted(out, head, count, &recipients));
             self.recipients = recipients;
@@ -320,7 +344,7 @@ impl Ledger {
             self.forgotten(holder, message, origin);
         }
         self.lost = lost;
-        is_recorded
+        is_whole
     }
 
     /// Sees to it that `message` is in a record that is not about to be cut off, and gives its
@@ -355,6 +379,8 @@ impl Ledger {
         if self.frames.is_empty() {
             return;
         }
+        let bytes = self.frames.len();
+        self.taken_bytes += bytes;
         if out.is_empty() {
             core::mem::swap(out, &mut self.frames);
         } else {
@@ -363,7 +389,7 @@ impl Ledger {
         self.frames.clear();
         self.is_announced = false;
         self.last_taken = self.last;
-        self.taken.push_back(self.last);
+        self.taken.push_back((self.last, bytes));
     }
 
     /// Bytes for a connection have begun to wait for `lsn`.
@@ -373,8 +399,9 @@ impl Ledger {
 
     /// All records up to `lsn` are durable.
     pub(crate) fn persisted(&mut self, lsn: Lsn) {
-        while let Some(end) = self.taken.front().filter(|end| **end <= lsn) {
+        while let Some((end, bytes)) = self.taken.front().filter(|(end, _)| *end <= lsn) {
             self.durable = *end;
+            self.taken_bytes -= bytes;
             self.taken.pop_front();
         }
     }

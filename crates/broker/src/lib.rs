@@ -114,6 +114,7 @@ pub mod journal;
 mod ledger;
 mod limits;
 mod lookups;
+mod mend;
 mod message;
 mod metrics;
 mod options;

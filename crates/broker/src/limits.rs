@@ -83,6 +83,10 @@ pub struct Limits {
     pub retained_messages: usize,
     /// The same in bytes.
     pub retained_bytes: usize,
+    /// Bytes of [records](crate#what-outlives-a-crash) that the store has not made durable yet.
+    /// Above it clients that cause more of them, and those that come, are not read until half of
+    /// it is durable; who comes with a will for a session that lasts gets "server busy".
+    pub journal_backlog_bytes: usize,
     /// The longest Session Expiry Interval in seconds; a longer one is cut, and told in
     /// CONNACK. `u32::MAX`: sessions may live for ever.
     pub session_expiry_interval: u32,
@@ -128,6 +132,8 @@ pub enum Limit {
     Retained,
     /// [`Limits::subscriptions_per_client`], for retained messages that are looked for.
     RetainedLookups,
+    /// [`Limits::journal_backlog_bytes`].
+    JournalBacklog,
     /// The room of the store, which is none of [`Limits`]:
     /// [`StoreState::Full`](crate::StoreState::Full).
     Store,
@@ -204,6 +210,7 @@ impl Default for Limits {
             memory_bytes: 4 * 1024 * 1024 * 1024,
             retained_messages: 1_000_000,
             retained_bytes: 1024 * 1024 * 1024,
+            journal_backlog_bytes: 64 * 1024 * 1024,
             session_expiry_interval: u32::MAX,
         }
     }

@@ -19,6 +19,8 @@ pub struct Metrics {
     pub partial_bytes: u64,
     /// Gauge: bytes that wait to be written to connections.
     pub unwritten_bytes: u64,
+    /// Gauge: bytes of records that are not durable yet.
+    pub journal_bytes: u64,
     /// Gauge: wills of sessions.
     pub wills: u64,
     /// Gauge: their bytes, with what holding them costs.
@@ -50,6 +52,9 @@ pub struct Metrics {
     pub sessions_evicted: u64,
     /// How often a client was not read for a while because it published too fast.
     pub publish_rate_pauses: u64,
+    /// How often a client was not read for a while because the store was behind, or was refused
+    /// for it.
+    pub journal_backlog_pauses: u64,
     /// Connections that lost their client to another connection.
     pub takeovers: u64,
     /// Connections closed because the peer broke the protocol.
@@ -86,6 +91,9 @@ pub struct Metrics {
     /// Retained `QoS` 0 messages that are kept, but only until the server ends, because the
     /// store was full.
     pub retained_not_stored: u64,
+    /// Wills that were kept, or published with `QoS` 0, without a record, because the store was
+    /// full.
+    pub wills_not_stored: u64,
     /// The number of the last record: how many there ever were.
     pub records: u64,
     /// Whole copies of all that matters in the journal, each of which made it shorter.
@@ -158,6 +166,7 @@ impl Metrics {
             wills: self.wills,
             will_bytes: self.will_bytes,
             unwritten_bytes: self.unwritten_bytes,
+            journal_bytes: self.journal_bytes,
             ..Self::default()
         }
     }

@@ -1,4 +1,5 @@
-//! How fast a client may publish: whoever is faster is not read for a while.
+//! How fast a client may publish: whoever is faster than it may be, or than the store is, is
+//! not read for a while.
 //!
 //! So a client that is too fast loses nothing: its own sending waits, as it does when a network
 //! is slow. A second's worth may come at once.
@@ -10,8 +11,9 @@ use mqtt::Instant;
 
 use crate::broker::Broker;
 use crate::connection::{Phase, Slot};
+use crate::input::Conn;
 use crate::limits::Limit;
-use crate::output::Output;
+use crate::output::{Lsn, Output};
 use crate::timers::Timer;
 
 /// A connection that is not read.
@@ -20,6 +22,8 @@ pub(crate) struct Pause {
     /// What was read before the shell knew: no more than it reads at once.
     unread: Vec<Bytes>,
     pub(crate) bytes: usize,
+    /// Whether it is one of those that wait for the store.
+    pub(crate) awaits_store: bool,
 }
 
 impl Pause {
@@ -71,6 +75,64 @@ impl Broker {
         self.wire.outputs.push_back(Output::Pause(connection.conn));
     }
 
+    /// A client has made the broker write records since `before` was the last. If too many bytes
+    /// of them are not durable yet, its connection is not read until most are.
+    pub(crate) fn await_store(&mut self, slot: Slot, before: Lsn) {
+        if self.ledger.last() == before
+            || self.ledger.unsettled_bytes() <= self.limits().journal_backlog_bytes
+        {
+            return;
+        }
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        let Phase::Connected(link) = &connection.phase else {
+            return;
+        };
+        let is_news = connection.pause.is_none();
+        let pause = connection.pause.get_or_insert_default();
+        if core::mem::replace(&mut pause.awaits_store, true) {
+            return;
+        }
+        let conn = connection.conn;
+        self.metrics.journal_backlog_pauses += 1;
+        let client = self.sessions.get(link.session);
+        let client = client.map(|session| &session.client_id);
+        self.bites.note(Limit::JournalBacklog, client);
+        if is_news {
+            self.wire.outputs.push_back(Output::Pause(conn));
+        }
+        let connections = &self.connections;
+        if self.awaiting_store.len() > 2 * connections.len() {
+            // Most of them have gone.
+            let is_there = |it: &(Slot, Conn)| connections.slot(it.1) == Some(it.0);
+            self.awaiting_store.retain(is_there);
+        }
+        self.awaiting_store.push_back((slot, conn));
+    }
+
+    /// More records are durable: clients that wait for that are read again, as far as there is
+    /// room for what they have sent.
+    pub(crate) fn read_on(&mut self, now: Instant) {
+        let enough = self.limits().journal_backlog_bytes / 2;
+        while self.ledger.unsettled_bytes() <= enough
+            && let Some((slot, conn)) = self.awaiting_store.pop_front()
+        {
+            let connection = self.connections.get_mut(slot);
+            let Some(connection) = connection.filter(|it| it.conn == conn) else {
+                continue;
+            };
+            if let Some(pause) = &mut connection.pause {
+                pause.awaits_store = false;
+            }
+            // If it was too fast too, its time comes.
+            if connection.resumes_at.is_none() {
+                self.resume(now, slot);
+                self.settle(now);
+            }
+        }
+    }
+
     /// [`Timer::Resume`] is due: what was put by is looked at, and then the connection is read
     /// again, unless that was too fast in its turn.
     pub(crate) fn resume(&mut self, now: Instant, slot: Slot) {
@@ -78,6 +140,9 @@ impl Broker {
             return;
         };
         connection.resumes_at = None;
+        if connection.pause.as_ref().is_some_and(|it| it.awaits_store) {
+            return;
+        }
         let Some(pause) = connection.pause.take() else {
             return;
         };

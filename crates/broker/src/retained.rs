@@ -43,8 +43,9 @@ pub(crate) struct Retained {
 pub(crate) enum Outcome {
     /// It is kept.
     Stored,
-    /// There is no room for it. What was kept of its topic is gone: it would be out of date.
-    NoRoom,
+    /// There is no room for it. What was kept of its topic, if there was anything, is gone: it
+    /// would be out of date.
+    NoRoom { was_there: bool },
 }
 
 impl Retained {
@@ -73,8 +74,8 @@ impl Retained {
         let bytes = self.bytes - old.unwrap_or(0) + Self::cost(&message);
         let room = messages <= self.max_messages && bytes <= self.max_bytes;
         let Some(node) = room.then(|| self.tree.insert(topic)).flatten() else {
-            self.remove(topic, timers);
-            return Outcome::NoRoom;
+            let was_there = self.remove(topic, timers);
+            return Outcome::NoRoom { was_there };
         };
         let expires = message.expires();
         let kept = self.tree.value_mut(node);

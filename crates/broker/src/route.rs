@@ -116,14 +116,19 @@ impl Broker {
             match self.retained.set(routed.keep(now), &mut self.timers) {
                 Outcome::Stored if self.ledger.is_full() && !is_promised => {
                     self.metrics.retained_not_stored += 1;
+                    self.ledger.owes = true;
                     self.bites.note(Limit::Store, Some(routed.publisher()));
                     Retention::Unchanged
                 }
                 Outcome::Stored => Retention::Kept,
-                Outcome::NoRoom => {
+                Outcome::NoRoom { was_there } => {
                     self.metrics.refused_retained_limit += 1;
                     self.bites.note(Limit::Retained, Some(routed.publisher()));
-                    Retention::Removed
+                    if was_there {
+                        Retention::Removed
+                    } else {
+                        Retention::Unchanged
+                    }
                 }
             }
         };

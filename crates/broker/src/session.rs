@@ -56,6 +56,8 @@ pub(crate) struct Session {
     absent_since: Option<Instant>,
     /// `[MQTT-3.1.2-7]`
     will: Option<Box<Will>>,
+    /// Whether the will is in no record, for want of room.
+    pub(crate) owes_will: bool,
     /// When [`Timer::Will`](crate::timers::Timer::Will) is due.
     pub(crate) will_at: Option<Instant>,
     /// When [`Timer::SessionExpiry`](crate::timers::Timer::SessionExpiry) is due.
@@ -193,6 +195,7 @@ impl Session {
             paid_until: Instant::ZERO,
             absent_since: None,
             will: None,
+            owes_will: false,
             will_at: None,
             expires_at: None,
         }

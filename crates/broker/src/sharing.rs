@@ -158,6 +158,8 @@ impl Broker {
         }
         let mut routed = Routed::from(Arc::clone(&queued.message));
         match self.choose(group, among, &mut routed) {
+            // It is in no record yet, and there is no room for it.
+            Choice::Takes(subscriber) if self.lacks_store_for(subscriber.session) => false,
             Choice::Takes(subscriber) => {
                 self.metrics.requeue((1, queued.cost()), (0, 0));
                 self.metrics.passed_on += 1;
@@ -168,6 +170,15 @@ impl Broker {
             }
             Choice::Full(_) | Choice::Nobody => false,
         }
+    }
+
+    /// Whether a session outlives its connection, so that what it gets has to be stored, and
+    /// the store has no room for what is not there.
+    fn lacks_store_for(&self, id: SessionId) -> bool {
+        let session = self.sessions.get(id);
+        self.ledger.is_full()
+            && !self.ledger.is_moving()
+            && session.is_some_and(|session| session.number.is_some())
     }
 
     /// Takes the session out of all its groups.

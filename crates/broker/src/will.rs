@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use mqtt::packet::{PublishProperties, WillProperties};
-use mqtt::{Instant, Publish, Utf8String, Will};
+use mqtt::{Instant, Publish, QoS, Utf8String, Will};
 
 use crate::broker::Broker;
 use crate::limits::Limit;
@@ -146,7 +146,19 @@ impl Broker {
 
     pub(crate) fn publish_will(&mut self, now: Instant, due: DueWill) {
         self.metrics.wills_published += 1;
-        let publish = to_publish(&due.will);
+        let mut publish = to_publish(&due.will);
+        let is_stored =
+            publish.retain && !publish.payload.is_empty() || publish.qos != QoS::AtMostOnce;
+        // Nobody can be told to send it again later, and whoever sends it is gone: it reaches
+        // those who are there. A retained one is stored when there is room again.
+        if self.ledger.is_full()
+            && is_stored
+            && (publish.retain || self.concerns_lasting(due.session, &publish))
+        {
+            publish.qos = QoS::AtMostOnce;
+            self.metrics.wills_not_stored += 1;
+            self.bites.note(Limit::Store, Some(&due.publisher));
+        }
         let routed = Routed::fresh(publish, due.publisher);
         self.route(now, routed, due.session, due.cause);
     }

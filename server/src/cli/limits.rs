@@ -185,6 +185,11 @@ pub(crate) struct LimitArgs {
     /// The same in bytes. A quarter of the memory if not given.
     #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_RETAINED_BYTES", value_parser = parse_size)]
     pub(crate) max_retained_bytes: Option<usize>,
+
+    /// What may wait to be written to the disk; clients that cause more of it are not read until
+    /// half of it is written.
+    #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_JOURNAL_BACKLOG", default_value = "64MiB", value_parser = parse_size)]
+    pub(crate) max_journal_backlog: usize,
 }
 
 impl LimitArgs {
@@ -235,6 +240,7 @@ impl LimitArgs {
             memory_bytes: memory,
             retained_messages: self.max_retained_messages,
             retained_bytes: self.max_retained_bytes.unwrap_or(memory / 4),
+            journal_backlog_bytes: self.max_journal_backlog,
             session_expiry_interval: self.max_session_expiry,
         }
     }

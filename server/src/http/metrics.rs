@@ -148,6 +148,21 @@ pub(super) fn render(shard: &Snapshot, listeners: Counts) -> String {
         "Sessions ended to make room for new ones",
         m.sessions_evicted,
     );
+    page.gauge(
+        "mqtt_journal_backlog_bytes",
+        "Bytes of records that are not on the disk yet",
+        m.journal_bytes,
+    );
+    page.counter(
+        "mqtt_journal_backlog_pauses_total",
+        "Times that a client was not read for a while, or refused: the store was behind",
+        m.journal_backlog_pauses,
+    );
+    page.counter(
+        "mqtt_wills_not_stored_total",
+        "Wills kept in memory alone, or published with QoS 0: the store was full",
+        m.wills_not_stored,
+    );
     page.counter(
         "mqtt_publish_rate_pauses_total",
         "Times that a client was not read for a while: it published too fast",

@@ -121,7 +121,7 @@ fn lasting(
     Lasting {
         client_id: session.client_id.to_string(),
         expiry_interval: session.expiry_interval,
-        will: session.will().cloned(),
+        will: session.will().filter(|_| !session.owes_will).cloned(),
         absence: absence.map(|it| Absence {
             // Of a will that is not there.
             will_at: it.will_at.filter(|_| session.will().is_some()),

@@ -9,6 +9,7 @@ mod costs;
 mod delivering;
 mod digest;
 mod durable;
+mod full;
 mod holding;
 mod limits;
 mod promising;

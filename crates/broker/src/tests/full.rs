@@ -1,0 +1,187 @@
+//! A store that is full, or slow.
+
+use std::time::Duration;
+
+use mqtt::packet::WillProperties;
+use mqtt::{Connect, Disconnect, Packet, QoS, ReasonCode, Will};
+
+use super::digest::Digest;
+use super::{V5, World, lasting, retained, to, topic};
+use crate::{Input, Limit, StoreState};
+
+fn world() -> World {
+    World::with(|options| options.durable = true)
+}
+
+/// `QoS` 0 has records without anything waiting for them: what bounds them?
+#[test]
+fn records_of_qos_0_are_bounded_while_the_store_is_slow() {
+    let mut world = world();
+    let publisher = world.client(V5, "p");
+    let other = world.client(V5, "o");
+    world.subscribe(other, &[to("o", QoS::AtMostOnce)]);
+    world.persists = false;
+    let payload = "x".repeat(100_000);
+    for number in 0..1_000 {
+        let message = retained(&format!("t/{number}"), &payload, QoS::AtMostOnce);
+        world.send(publisher, &message);
+    }
+    let waiting = world.broker.metrics().journal_bytes;
+    assert!(
+        waiting < (64 << 20) + 200_000,
+        "{waiting} bytes wait for the store"
+    );
+    assert!(world.paused.contains(&publisher));
+    assert_eq!(world.told[0].limit, Limit::JournalBacklog);
+    // Who writes no records is not held up.
+    world.publish(other, "o", "O", QoS::AtMostOnce);
+    assert_eq!(world.payloads(other), ["O"]);
+    let mut coming = with_will(false);
+    coming.clean_start = true;
+    let conn = world.open(V5);
+    world.send(conn, &Packet::Connect(coming));
+    assert_eq!(world.farewell(conn), Some(ReasonCode::ServerBusy));
+    // Who comes only now is heard when the store has caught up.
+    let late = world.client(V5, "l");
+    world.send(late, &retained("late", &payload, QoS::AtMostOnce));
+    assert!(world.paused.contains(&late));
+    assert!(world.broker.metrics().journal_bytes < (64 << 20) + 200_000);
+    // It is not silent: nobody hears it.
+    world.sleep(Duration::from_hours(1));
+    assert_eq!(world.closed(publisher), None);
+    // Nothing of it is lost.
+    world.persists = true;
+    world.persist();
+    assert!(!world.paused.contains(&publisher));
+    let metrics = world.broker.metrics();
+    assert_eq!(
+        (metrics.retained_messages, metrics.journal_bytes),
+        (1_001, 0)
+    );
+}
+
+/// With a full store, what is kept of a topic for which there is no room is a whole record.
+#[test]
+fn a_full_store_is_not_given_payloads_of_qos_0() {
+    let mut world = World::with(|options| {
+        options.durable = true;
+        options.limits.retained_messages = 1;
+    });
+    let publisher = world.client(V5, "p");
+    world.send(publisher, &retained("a", "kept", QoS::AtMostOnce));
+    world.input(Input::Store(StoreState::Full));
+    let before: usize = world.journal().iter().map(|(_, it)| it.len()).sum();
+    let payload = "x".repeat(100_000);
+    for _ in 0..100 {
+        world.send(publisher, &retained("b", &payload, QoS::AtMostOnce));
+    }
+    let after: usize = world.journal().iter().map(|(_, it)| it.len()).sum();
+    assert!(
+        after - before < 10_000,
+        "{} bytes for the reserve",
+        after - before
+    );
+}
+
+/// What could not be stored is, as soon as there is room.
+#[test]
+fn retained_messages_of_qos_0_are_stored_when_there_is_room_again() {
+    let mut world = world();
+    let publisher = world.client(V5, "p");
+    world.send(publisher, &retained("a", "old", QoS::AtMostOnce));
+    world.input(Input::Store(StoreState::Full));
+    let payload = "x".repeat(100_000);
+    for number in 0..20 {
+        world.send(
+            publisher,
+            &retained(&format!("b/{number}"), &payload, QoS::AtMostOnce),
+        );
+    }
+    world.send(publisher, &retained("a", "new", QoS::AtMostOnce));
+    world.input(Input::Store(StoreState::Ready));
+    world.crash();
+    let reader = world.client(V5, "r");
+    world.subscribe(reader, &[to("a", QoS::AtMostOnce)]);
+    assert_eq!(world.payloads(reader), ["new"]);
+    assert_eq!(world.broker.metrics().retained_messages, 21);
+}
+
+fn with_will(retain: bool) -> Connect {
+    let mut connect = lasting(V5, "w");
+    connect.will = Some(Will {
+        topic: topic("wills"),
+        payload: "w".repeat(60_000).into(),
+        qos: QoS::AtLeastOnce,
+        retain,
+        properties: WillProperties::default(),
+    });
+    connect
+}
+
+/// Who comes and goes with a large will does not use up what the store has in reserve.
+#[test]
+fn a_full_store_is_not_given_wills() {
+    let mut world = world();
+    let (s, _) = world.lasting(V5, "s");
+    world.subscribe(s, &[to("wills", QoS::AtLeastOnce)]);
+    let (w, _) = world.connect(&with_will(true));
+    world.send(w, &Packet::Disconnect(Disconnect::new(ReasonCode::Success)));
+    world.input(Input::Store(StoreState::Full));
+    let bytes = |world: &World| -> usize { world.journal().iter().map(|(_, it)| it.len()).sum() };
+    let before = bytes(&world);
+    for _ in 0..50 {
+        let (w, connack) = world.connect(&with_will(true));
+        assert!(connack.session_present);
+        world.cut(w);
+        // Who is there has it.
+        assert_eq!(world.take_publish(s).qos, QoS::AtMostOnce);
+    }
+    assert!(
+        bytes(&world) - before < 10_000,
+        "{}",
+        bytes(&world) - before
+    );
+    // Fifty that were kept, fifty that were published.
+    assert_eq!(world.broker.metrics().wills_not_stored, 100);
+    let live = Digest::of(world.now, &world.broker);
+    assert_eq!(live, Digest::of_recovery(world.now, &world.recovery()));
+    world.input(Input::Store(StoreState::Ready));
+    world.crash();
+    let reader = world.client(V5, "r");
+    world.subscribe(reader, &[to("wills", QoS::AtMostOnce)]);
+    assert_eq!(world.payloads(reader).len(), 1);
+}
+
+/// A will that was kept in memory is stored as soon as there is room.
+#[test]
+fn mqtt_3_1_2_8_a_will_is_stored_when_there_is_room_again() {
+    let mut world = world();
+    let (s, _) = world.lasting(V5, "s");
+    world.subscribe(s, &[to("wills", QoS::AtLeastOnce)]);
+    let (w, _) = world.lasting(V5, "w");
+    world.cut(w);
+    world.input(Input::Store(StoreState::Full));
+    world.connect(&with_will(false));
+    world.input(Input::Store(StoreState::Ready));
+    world.crash();
+    let (s, _) = world.lasting(V5, "s");
+    assert_eq!(world.payloads(s).len(), 1);
+}
+
+/// What is in no record is not given to a session that lasts while there is no room.
+#[test]
+fn a_full_store_is_not_given_what_a_member_leaves() {
+    let mut world = world();
+    let b = world.client(V5, "b");
+    world.subscribe(b, &[to("$share/g/t", QoS::AtLeastOnce)]);
+    let publisher = world.client(V5, "p");
+    world.publish(publisher, "t", &"x".repeat(100_000), QoS::AtLeastOnce);
+    let (a, _) = world.lasting(V5, "a");
+    world.subscribe(a, &[to("$share/g/t", QoS::AtLeastOnce)]);
+    world.input(Input::Store(StoreState::Full));
+    let bytes = |world: &World| -> usize { world.journal().iter().map(|(_, it)| it.len()).sum() };
+    let before = bytes(&world);
+    world.cut(b);
+    assert!(bytes(&world) - before < 1_000);
+    assert_eq!(world.broker.metrics().dropped_session_ended, 1);
+}
