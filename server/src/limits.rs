@@ -194,6 +194,9 @@ pub(crate) const fn describe(limit: broker::Limit) -> &'static str {
         Limit::JournalBacklog => {
             "the store is behind with writing, not read for a while (--max-journal-backlog)"
         }
+        Limit::RecordSize => {
+            "a record is too long for the journal: nothing that would have to be stored is acknowledged any more"
+        }
         Limit::Store => "the store is full, what would have to be stored is refused",
     }
 }

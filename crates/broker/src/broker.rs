@@ -115,6 +115,10 @@ impl Broker {
         }
         self.settle(now);
         self.metrics.records = self.ledger.last().0;
+        if self.ledger.is_stuck() && self.metrics.journal_stuck == 0 {
+            self.metrics.journal_stuck = 1;
+            self.bites.note(Limit::RecordSize, None);
+        }
         self.metrics.journal_bytes = self.ledger.unsettled_bytes() as u64;
     }
 

@@ -80,7 +80,7 @@ impl Broker {
     ///
     /// Does nothing where no records are kept.
     pub fn checkpoint(&mut self, now: Instant, budget: usize) -> bool {
-        if !self.ledger.is_kept() || self.is_shut_down() {
+        if !self.ledger.is_kept() || self.ledger.is_stuck() || self.is_shut_down() {
             return false;
         }
         let enough = self.ledger.backlog().saturating_add(budget);
@@ -115,6 +115,9 @@ impl Broker {
                         Copying::Retained { from, next }
                     } else {
                         let end = self.ledger.record(&Record::CheckpointEnded { from });
+                        if self.ledger.is_stuck() {
+                            return false;
+                        }
                         self.ledger.pass.ended.push((end, from));
                         self.ledger.pass.last_from = from;
                         self.ledger.pass.stage = Copying::Nothing;
@@ -123,6 +126,10 @@ impl Broker {
                     }
                 }
             };
+            // A copy that is not whole is no copy: what is there stays.
+            if self.ledger.is_stuck() {
+                return false;
+            }
             if self.ledger.backlog() >= enough {
                 self.metrics.records = self.ledger.last().0;
                 return true;

@@ -165,7 +165,8 @@ impl Broker {
             return Ok(());
         }
         let existing = existing.and_then(|id| self.sessions.get(id));
-        if !connect.clean_start && existing.is_some_and(|it| it.number.is_some()) {
+        let is_resumed = !connect.clean_start && existing.is_some_and(|it| it.number.is_some());
+        if is_resumed && !self.ledger.is_stuck() {
             return Ok(());
         }
         self.metrics.refused_store_full += 1;

@@ -118,20 +118,33 @@ impl fmt::Display for FrameError {
 
 impl core::error::Error for FrameError {}
 
-/// Appends a frame around what `body` appends: at least one byte, at most [`MAX_BODY`].
-pub fn write_frame(out: &mut BytesMut, lsn: Lsn, body: impl FnOnce(&mut BytesMut)) {
+/// Appends a frame around what `body` appends: at least one byte, at most [`MAX_BODY`]. Says
+/// whether it did: a longer one would not be read back, and is not written at all.
+pub fn write_frame(out: &mut BytesMut, lsn: Lsn, body: impl FnOnce(&mut BytesMut)) -> bool {
+    write_frame_within(out, lsn, MAX_BODY, body)
+}
+
+/// The same for a body of at most `most` bytes, no more than [`MAX_BODY`].
+pub(crate) fn write_frame_within(
+    out: &mut BytesMut,
+    lsn: Lsn,
+    most: usize,
+    body: impl FnOnce(&mut BytesMut),
+) -> bool {
     let start = out.len();
     out.put_u64_le(0);
     out.put_u64_le(lsn.0);
     body(out);
     let checked = &out[start + HEADER..];
-    // A body is made of what `Limits` bound. One that is too long all the same is not read
-    // back: its writer has to be told now.
-    let length = u32::try_from(checked.len()).unwrap_or(u32::MAX);
+    let length = u32::try_from(checked.len()).ok();
+    let Some(length) = length.filter(|_| checked.len() - LSN <= most) else {
+        out.truncate(start);
+        return false;
+    };
     let crc = crc32fast::hash(checked);
-    debug_assert!(checked.len() - LSN <= MAX_BODY, "a body of {length} bytes");
     out[start..start + 4].copy_from_slice(&length.to_le_bytes());
     out[start + 4..start + HEADER].copy_from_slice(&crc.to_le_bytes());
+    true
 }
 
 /// Appends the frame that stands before a group of records: all up to `durable` were durable

@@ -15,7 +15,7 @@ use mqtt::{PacketId, Publish, QoS};
 use crate::checkpoint::Pass;
 use crate::connection::Slot;
 use crate::input::{Conn, StoreState};
-use crate::journal::write_frame;
+use crate::journal::{MAX_BODY, write_frame_within};
 use crate::mend::Mending;
 use crate::message::{Delivery, Message};
 use crate::outgoing::{Origin, Queued};
@@ -59,6 +59,12 @@ pub(crate) struct Ledger {
     lost: Vec<(Holder, MessageId, Origin)>,
     /// Who had the message that another session is about to get in its place.
     moving: Option<Giver>,
+    /// The longest record.
+    pub(crate) max_body: usize,
+    /// How many records are missing since one was longer. What is said after it would build on
+    /// what is not there: so nothing more is recorded, and nothing that waits for records is
+    /// ever said.
+    missing: u64,
     pub(crate) pass: Pass,
     pub(crate) store: StoreState,
     /// Whether anything is in memory only that would be in a record, had there been room.
@@ -74,6 +80,13 @@ struct Accepting {
     recipients: usize,
 }
 
+/// How far the records were at some time.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Mark {
+    last: Lsn,
+    missing: u64,
+}
+
 /// Who had a message before another session gets it.
 #[derive(Copy, Clone, Debug)]
 enum Giver {
@@ -83,10 +96,14 @@ enum Giver {
 }
 
 impl Ledger {
+    /// The number of a record that will never be durable.
+    const NEVER: Lsn = Lsn(u64::MAX);
+
     /// Empty; with `is_kept` false it stays so.
     pub(crate) fn new(is_kept: bool) -> Self {
         Self {
             is_kept,
+            max_body: MAX_BODY,
             ..Self::default()
         }
     }
@@ -95,6 +112,7 @@ impl Ledger {
     pub(crate) fn following(last: Lsn, sessions: u64) -> Self {
         Self {
             is_kept: true,
+            max_body: MAX_BODY,
             last,
             last_taken: last,
             durable: last,
@@ -110,7 +128,12 @@ impl Ledger {
 
     /// Whether what would promise something new is to be refused.
     pub(crate) fn is_full(&self) -> bool {
-        self.is_kept && self.store == StoreState::Full
+        self.is_kept && (self.store == StoreState::Full || self.is_stuck())
+    }
+
+    /// Whether nothing is recorded any more, for a record was too long.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.missing > 0
     }
 
     /// The last record.
@@ -136,18 +159,34 @@ impl Ledger {
     /// What has to be durable before something leaves that builds on anything done so far, if
     /// that is not durable already.
     pub(crate) fn gate(&self) -> Option<Lsn> {
-        (self.durable < self.last).then_some(self.last)
+        let last = if self.is_stuck() {
+            Self::NEVER
+        } else {
+            self.last
+        };
+        (self.durable < last).then_some(last)
     }
 
     /// What has to be durable before a client is told that it has no earlier session, if one has
     /// ended lately.
     pub(crate) fn gate_of_ends(&self) -> Option<Lsn> {
-        (self.durable < self.ended).then_some(self.last)
+        self.gate().filter(|_| self.durable < self.ended)
     }
 
-    /// The last record, if there has been one since `before` was the last.
-    pub(crate) fn since(&self, before: Lsn) -> Option<Lsn> {
-        (before < self.last).then_some(self.last)
+    /// How far the records are.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            last: self.last,
+            missing: self.missing,
+        }
+    }
+
+    /// The last record, if there has been one since `before`.
+    pub(crate) fn since(&self, before: Mark) -> Option<Lsn> {
+        if before.missing < self.missing {
+            return Some(Self::NEVER);
+        }
+        (before.last < self.last).then_some(self.last)
     }
 
     /// Bytes that wait to be taken.
@@ -183,9 +222,13 @@ impl Ledger {
     /// Appends a record that `body` writes.
     pub(crate) fn write(&mut self, body: impl FnOnce(&mut BytesMut)) -> Lsn {
         debug_assert!(self.is_kept && self.accepting.is_none(), "out of turn");
-        self.last = self.next();
-        write_frame(&mut self.frames, self.last, body);
-        self.last
+        let lsn = self.next();
+        if self.is_stuck() || !write_frame_within(&mut self.frames, lsn, self.max_body, body) {
+            self.missing += 1;
+            return Self::NEVER;
+        }
+        self.last = lsn;
+        lsn
     }
 
     /// A message is about to be handed out; gives the number that it will have if it is

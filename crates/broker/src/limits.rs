@@ -134,6 +134,10 @@ pub enum Limit {
     RetainedLookups,
     /// [`Limits::journal_backlog_bytes`].
     JournalBacklog,
+    /// [`journal::MAX_BODY`](crate::journal::MAX_BODY), which is none of [`Limits`]: a record is
+    /// longer. Nothing more is recorded, and nothing acknowledged that would have to be, until
+    /// the broker is started again.
+    RecordSize,
     /// The room of the store, which is none of [`Limits`]:
     /// [`StoreState::Full`](crate::StoreState::Full).
     Store,

@@ -96,6 +96,9 @@ pub struct Metrics {
     pub wills_not_stored: u64,
     /// The number of the last record: how many there ever were.
     pub records: u64,
+    /// 1: a record was longer than can be read back. Nothing more is recorded, and nothing
+    /// acknowledged that would have to be.
+    pub journal_stuck: u64,
     /// Whole copies of all that matters in the journal, each of which made it shorter.
     pub checkpoints: u64,
     /// Connections closed by [`Limits::connections`](crate::Limits::connections).

@@ -71,7 +71,7 @@ impl Broker {
             }
             (QoS::AtLeastOnce, Some(packet_id)) => {
                 self.check_receive_maximum(slot, session)?;
-                let before = self.ledger.last();
+                let before = self.ledger.mark();
                 let accepted = topic
                     .and_then(|()| self.check_packet_id(slot, packet_id))
                     .and_then(|()| self.accept(now, session, publish, Cause::Client));
@@ -129,7 +129,7 @@ impl Broker {
         let number = session.number;
         self.check_receive_maximum(slot, id)?;
         let cause = number.map_or(Cause::Client, |number| Cause::Incoming(number, packet_id));
-        let before = self.ledger.last();
+        let before = self.ledger.mark();
         let accepted = topic.and_then(|()| self.accept(now, id, publish, cause));
         let gate = self.ledger.since(before);
         // [MQTT-4.3.3-9]

@@ -158,6 +158,11 @@ pub(super) fn render(shard: &Snapshot, listeners: Counts) -> String {
         "Times that a client was not read for a while, or refused: the store was behind",
         m.journal_backlog_pauses,
     );
+    page.gauge(
+        "mqtt_journal_stuck",
+        "1: a record was too long, and nothing more is stored or acknowledged",
+        m.journal_stuck,
+    );
     page.counter(
         "mqtt_wills_not_stored_total",
         "Wills kept in memory alone, or published with QoS 0: the store was full",

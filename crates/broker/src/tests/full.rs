@@ -185,3 +185,30 @@ fn a_full_store_is_not_given_what_a_member_leaves() {
     assert!(bytes(&world) - before < 1_000);
     assert_eq!(world.broker.metrics().dropped_session_ended, 1);
 }
+
+/// A record that could not be read back is not written, and nothing is promised that builds on it.
+#[test]
+fn mqtt_4_1_0_1_nothing_is_acknowledged_behind_a_record_that_is_too_long() {
+    let mut world = world();
+    let (s, _) = world.lasting(V5, "s");
+    world.subscribe(s, &[to("t", QoS::AtLeastOnce)]);
+    let publisher = world.client(V5, "p");
+    world.publish(publisher, "t", "before", QoS::AtLeastOnce);
+    assert_eq!(world.received(publisher).len(), 1);
+    world.broker.ledger.max_body = 1_000;
+    world.publish(publisher, "t", &"x".repeat(2_000), QoS::AtLeastOnce);
+    assert!(world.received(publisher).is_empty());
+    assert_eq!(world.told[0].limit, Limit::RecordSize);
+    // From now on it is said at once.
+    let other = world.client(V5, "o");
+    world.publish(other, "t", "behind", QoS::AtLeastOnce);
+    let Packet::PubAck(ack) = world.take(other) else {
+        panic!("no PUBACK")
+    };
+    assert_eq!(ack.reason_code, ReasonCode::QuotaExceeded);
+    assert!(!world.broker.checkpoint(world.now, 1 << 20));
+    world.crash();
+    let (s, present) = world.lasting(V5, "s");
+    assert!(present);
+    assert_eq!(world.payloads(s), ["before"]);
+}
