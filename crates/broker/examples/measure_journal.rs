@@ -290,6 +290,7 @@ fn start() {
     }
     let whole = std::mem::take(&mut shell.journal).freeze();
     replay("the whole journal", &whole);
+    shell.journal.reserve(whole.len());
 
     let begin = Clock::now();
     let mut pieces = 0;
@@ -299,6 +300,7 @@ fn start() {
         let more = shell.broker.checkpoint(Instant::from_millis(1), 64 * 1024);
         longest = longest.max(start.elapsed());
         pieces += 1;
+        shell.turn();
         if !more {
             break;
         }

@@ -95,7 +95,7 @@ fn what_was_promised_is_kept_wherever_the_broker_crashes() {
                 crashes,
             };
             let places = World::new(&setting(Crashes::At(usize::MAX))).run().persists;
-            assert!(places > 0, "nothing was to be made durable");
+            // None, where all sessions end with their connections.
             for place in 0..places {
                 let report = World::new(&setting(Crashes::At(place))).run();
                 assert_eq!(report.crashed, 1, "at {place}");

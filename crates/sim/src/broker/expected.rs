@@ -49,6 +49,8 @@ pub struct Expectations {
     list: Vec<Expected>,
     /// The highest order of what was heard with `QoS` 1 and 2.
     last: u64,
+    /// Whether the broker has crashed, so that some may come again.
+    is_shaken: bool,
 }
 
 impl Expected {
@@ -187,13 +189,13 @@ impl Expectations {
             .list
             .iter()
             .any(|it| it.asked_by.is_some() && it.is(publish));
-        // Likewise where an earlier one may come again.
-        let repeats: Vec<u64> = self
-            .list
-            .iter()
-            .filter(|it| !matches!(it.state, State::Heard(_)) && it.is(publish))
-            .filter_map(|it| it.repeats)
-            .collect();
+        // Likewise where an earlier one may come again, or may have been on its way in a crash.
+        let unheard = |it: &&Expected| !matches!(it.state, State::Heard(_)) && it.is(publish);
+        let unheard: Vec<_> = self.list.iter().filter(unheard).collect();
+        // A client's wills are all alike, and those of different times can be heard and waiting.
+        let is_will = self.is_shaken && publish.payload.starts_with(b"will of");
+        let is_told_apart = is_told_apart && !is_will && !unheard.iter().any(|it| it.is_lost);
+        let repeats: Vec<u64> = unheard.iter().filter_map(|it| it.repeats).collect();
         let alike = self.list.iter_mut().filter(|it| it.is(publish));
         let ranked = alike.filter_map(|it| Some((rank(it)?, it)));
         let Some((_, expected)) = ranked.min_by_key(|(rank, _)| *rank) else {
@@ -259,6 +261,7 @@ impl Expectations {
     /// on its way.
     pub fn may_repeat(&mut self) {
         const LATELY: usize = 40;
+        self.is_shaken = true;
         let is_sure = |it: &&Expected| it.qos == QoS::AtLeastOnce;
         let is_heard = |it: &&Expected| matches!(it.state, State::Heard(_));
         let is_awaited = |it: &&Expected| it.state == State::Awaited;

@@ -285,8 +285,9 @@ impl World {
     /// Broker and model are told the same, and must agree on what there is.
     fn tell(&mut self, input: Input) {
         let is_one = match &input {
-            // CONNECT may end one session and begin another, DISCONNECT may publish a will.
-            Input::Bytes(..) => !matches!(self.last_type, Some(1 | 14)),
+            // CONNECT may end one session and begin another, DISCONNECT may publish a will, and
+            // UNSUBSCRIBE first gives up what is looked for.
+            Input::Bytes(..) => !matches!(self.last_type, Some(1 | 10 | 14)),
             Input::Drained(_) | Input::Persisted(_) => true,
             Input::Opened(..)
             | Input::Closed(_)
