@@ -35,8 +35,8 @@ impl Broker {
         if state == StoreState::Ready && self.ledger.owes {
             let next = SessionId::FIRST;
             self.ledger.mending = Mending::Wills { next };
-            self.mend(now);
         }
+        self.mend(now);
     }
 
     /// Writes more of what is in memory only, if there is room.
