@@ -98,7 +98,8 @@ impl Broker {
         self.metrics.refused_memory += 1;
         Some(match version {
             ProtocolVersion::V5 => {
-                self.send(slot, &answer);
+                // Behind those before it [MQTT-4.6.0-2] [MQTT-4.6.0-3].
+                self.acknowledge(slot, &answer, None);
                 Ok(())
             }
             ProtocolVersion::V3_1_1 => Err(CloseCause::Limit {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mqtt::{Connect, Packet, QoS, RetainHandling, Subscription};
+use mqtt::{Connect, Packet, QoS, ReasonCode, RetainHandling, Subscription};
 
 use super::{V5, World, message, retained, subscribe, to};
 
@@ -158,4 +158,37 @@ fn mqtt_3_1_2_8_wills_of_sessions_that_last_are_published_by_the_next_run() {
             .all(|it| matches!(it, Packet::Publish(it) if it.dup)),
         "{again:?}"
     );
+}
+
+/// A refusal for want of memory needs no record, and is not sent before what does.
+#[test]
+fn mqtt_4_6_0_2_a_refusal_does_not_pass_what_waits_for_the_store() {
+    // [MQTT-4.6.0-2] [MQTT-4.6.0-3]
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        let mut world = World::with(|options| {
+            options.durable = true;
+            options.limits.memory_bytes = 30_000;
+        });
+        let (absent, _) = world.lasting(V5, "absent");
+        world.subscribe(absent, &[to("t", qos)]);
+        world.cut(absent);
+        let publisher = world.client(V5, "p");
+        world.persists = false;
+        let large = message("t", &"x".repeat(30_000), qos, 1);
+        world.send(publisher, &Packet::Publish(large));
+        world.send(publisher, &Packet::Publish(message("t", "x", qos, 2)));
+        assert!(world.received(publisher).is_empty());
+        world.persist();
+        let acknowledged: Vec<_> = world
+            .received(publisher)
+            .iter()
+            .map(|it| match it {
+                Packet::PubAck(it) => (it.packet_id.get(), it.reason_code),
+                Packet::PubRec(it) => (it.packet_id.get(), it.reason_code),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let (success, refused) = (ReasonCode::Success, ReasonCode::QuotaExceeded);
+        assert_eq!(acknowledged, [(1, success), (2, refused)]);
+    }
 }
