@@ -3,11 +3,13 @@
 use mqtt::{Instant, Packet, PubRel, QoS, ReasonCode, TemplatePatch};
 
 use crate::broker::Broker;
+use crate::connection::Link;
 use crate::ledger::Ledger;
-use crate::limits::{Limit, QueueFull};
+use crate::limits::{Limit, Limits, QueueFull};
 use crate::message::{Delivery, Routed};
-use crate::outbox::Passage;
-use crate::outgoing::{Origin, Queued, Stage};
+use crate::metrics::Metrics;
+use crate::outbox::{Outbox, Passage};
+use crate::outgoing::{Origin, Outgoing, Queued, Stage};
 use crate::output::{CloseCause, Output};
 use crate::record::{Holder, Record, SessionNumber};
 use crate::session::SessionId;
@@ -67,10 +69,9 @@ impl Broker {
             self.metrics.dropped_too_large += 1;
             return true;
         };
-        let waiting = outbox.len();
-        let limit = self.options.limits.out_buffer(&self.metrics);
+        let (limits, metrics) = (&self.options.limits, &self.metrics);
         // What is retained was looked for because there is room.
-        if is_live && waiting > 0 && waiting + template.encoded_len() > limit {
+        if is_live && !takes_at_most_once(limits, metrics, outbox, template.encoded_len()) {
             self.metrics.dropped_slow += 1;
             self.bites.note(Limit::SlowReader, Some(&session.client_id));
             return false;
@@ -103,13 +104,11 @@ impl Broker {
             Some((link, outbox, conn, slot))
         });
         let ready = link.filter(|(link, outbox, _, _)| {
-            link.quota > 0
-                && match origin {
-                    Origin::Live | Origin::Shared(_) => outgoing.is_caught_up(),
-                    Origin::Retained => outgoing.has_resent(),
-                }
-                && outgoing.has_window(limits.inflight_window)
-                && outbox.len() < limits.out_buffer(&self.metrics) / 2
+            let is_next = match origin {
+                Origin::Live | Origin::Shared(_) => outgoing.is_caught_up(),
+                Origin::Retained => outgoing.has_resent(),
+            };
+            is_next && takes_surely(limits, &self.metrics, Some(outgoing), link, outbox)
         });
         let Some((link, outbox, conn, slot)) = ready else {
             return self.enqueue(now, id, routed, delivery, origin);
@@ -433,6 +432,30 @@ fn holder(
         }
         (None, Origin::Live | Origin::Retained | Origin::Shared(_)) => None,
     }
+}
+
+/// Whether a connection has room for `len` bytes of a `QoS` 0 message.
+pub(crate) fn takes_at_most_once(
+    limits: &Limits,
+    metrics: &Metrics,
+    outbox: &Outbox,
+    len: usize,
+) -> bool {
+    let waiting = outbox.len();
+    waiting == 0 || waiting + len <= limits.out_buffer(metrics)
+}
+
+/// Whether a client can be sent a `QoS` 1 or 2 message at once, if none is to go before it.
+pub(crate) fn takes_surely(
+    limits: &Limits,
+    metrics: &Metrics,
+    outgoing: Option<&Outgoing>,
+    link: &Link,
+    outbox: &Outbox,
+) -> bool {
+    link.quota > 0
+        && outgoing.is_none_or(|it| it.has_window(limits.inflight_window))
+        && outbox.len() < limits.out_buffer(metrics) / 2
 }
 
 /// Whether a packet is no larger than its receiver takes `[MQTT-3.1.2-24]`.

@@ -104,7 +104,12 @@ impl Queued {
 
     /// What holding it costs, as if nothing were shared.
     pub(crate) fn cost(&self) -> usize {
-        self.message.cost() + core::mem::size_of::<Inflight>() + self.delivery.identifiers.held()
+        Self::cost_of(self.message.cost(), &self.delivery)
+    }
+
+    /// The same for a message that costs so much to keep.
+    pub(crate) fn cost_of(message: usize, delivery: &Delivery) -> usize {
+        message + core::mem::size_of::<Inflight>() + delivery.identifiers.held()
     }
 }
 

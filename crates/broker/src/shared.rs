@@ -5,7 +5,8 @@
 //! cannot is put aside when that shows, and comes back when it can: so a choice costs a few
 //! steps however many members there are and however many of them are stuck. Only when all
 //! are put aside does a message wait for one of them, and then for the one that has the
-//! fewest waiting among the next few.
+//! fewest waiting among the next few. If no queue of as many as [`ASKED`] in turn has room,
+//! the group is full.
 
 use std::sync::Arc;
 
@@ -100,12 +101,19 @@ pub(crate) enum Choice {
     Takes(Subscriber),
     /// Nobody has room for it. This one comes first to be told, or dropped from.
     Full(Subscriber),
+    /// Nobody has room for it, and somebody for this only that it is too large. This one comes
+    /// first, as above.
+    TooLarge(Subscriber),
     /// The group has no members that may be chosen.
     Nobody,
 }
 
 /// How many members with room are compared when none can be sent to at once.
 const COMPARED: usize = 4;
+
+/// How many members of one standing are asked for their room at most, but for those that are
+/// put aside meanwhile: the next message begins behind them.
+const ASKED: usize = 256;
 
 impl Groups {
     pub(crate) fn new(seed: u64) -> Self {
@@ -230,8 +238,10 @@ impl Groups {
             return Choice::Nobody;
         };
         let mut skipped = None;
+        let mut skips = 0;
         while let Some(key) = group.next[Standing::Ready as usize]
             && skipped != Some(key)
+            && skips < ASKED
         {
             let subscriber = group.members[key].subscriber;
             match room(&subscriber) {
@@ -241,6 +251,7 @@ impl Groups {
                 }
                 Room::TooSmall => {
                     skipped.get_or_insert(key);
+                    skips += 1;
                     group.next[Standing::Ready as usize] = Some(group.members[key].next);
                 }
                 Room::Later(_) | Room::None => {
@@ -257,8 +268,10 @@ impl Groups {
             Among::All => &[Standing::Ready, Standing::Blocked, Standing::Absent][..],
             Among::Connected => &[Standing::Ready, Standing::Blocked],
         };
+        let mut is_too_large = skips > 0;
         for &standing in &rings[1..] {
-            if let Some(subscriber) = group.least_waiting(standing, &mut room) {
+            let chosen = group.least_waiting(standing, &mut room, &mut is_too_large);
+            if let Some(subscriber) = chosen {
                 return Choice::Takes(subscriber);
             }
         }
@@ -266,7 +279,12 @@ impl Groups {
             .iter()
             .filter_map(|&standing| group.next[standing as usize]);
         heads.next().map_or(Choice::Nobody, |key| {
-            Choice::Full(group.members[key].subscriber)
+            let subscriber = group.members[key].subscriber;
+            if is_too_large {
+                Choice::TooLarge(subscriber)
+            } else {
+                Choice::Full(subscriber)
+            }
         })
     }
 
@@ -322,22 +340,29 @@ impl Group {
         }
     }
 
-    /// Of the next few in a ring that have room, the one behind the fewest others.
+    /// Of the next few in a ring that have room, the one behind the fewest others. Where one has
+    /// none for this message only, `is_too_large`.
     fn least_waiting(
         &mut self,
         standing: Standing,
         room: &mut impl FnMut(&Subscriber) -> Room,
+        is_too_large: &mut bool,
     ) -> Option<Subscriber> {
         let first = self.next[standing as usize]?;
         let mut best: Option<(usize, usize)> = None;
-        let mut compared = 0;
+        let (mut asked, mut compared) = (0, 0);
         let mut key = first;
         loop {
             let waiting = match room(&self.members[key].subscriber) {
                 Room::Now => Some(0),
                 Room::Later(waiting) => Some(waiting),
-                Room::None | Room::TooSmall => None,
+                Room::None => None,
+                Room::TooSmall => {
+                    *is_too_large = true;
+                    None
+                }
             };
+            asked += 1;
             if let Some(waiting) = waiting {
                 compared += 1;
                 if best.is_none_or(|(least, _)| waiting < least) {
@@ -345,11 +370,14 @@ impl Group {
                 }
             }
             key = self.members[key].next;
-            if compared == COMPARED || key == first {
+            if compared == COMPARED || asked == ASKED || key == first {
                 break;
             }
         }
-        let (_, key) = best?;
+        let Some((_, key)) = best else {
+            self.next[standing as usize] = Some(key);
+            return None;
+        };
         self.next[standing as usize] = Some(self.members[key].next);
         Some(self.members[key].subscriber)
     }
@@ -425,6 +453,45 @@ mod tests {
             }
         });
         (chosen.collect(), asked)
+    }
+
+    #[test]
+    fn a_choice_costs_a_few_steps_where_nobody_has_room() {
+        let (mut groups, id, _) = group(1_000);
+        let mut ask = |room: Room| {
+            let mut asked = 0;
+            let choice = groups.choose(id, Among::All, &mut Vec::new(), |_| {
+                asked += 1;
+                room
+            });
+            (choice, asked)
+        };
+        let (choice, asked) = ask(Room::TooSmall);
+        assert!(matches!(choice, Choice::TooLarge(_)));
+        assert_eq!(asked, ASKED);
+        // All are put aside, once.
+        assert_eq!(ask(Room::None).1, 1_000 + ASKED);
+        for _ in 0..3 {
+            let (choice, asked) = ask(Room::None);
+            assert!(matches!(choice, Choice::Full(_)));
+            assert_eq!(asked, ASKED);
+        }
+        // The one that has room is found when its turn comes.
+        let mut tries = 0;
+        loop {
+            let choice = groups.choose(id, Among::All, &mut Vec::new(), |it| {
+                match it.session.number() {
+                    900 => Room::Later(3),
+                    _ => Room::None,
+                }
+            });
+            tries += 1;
+            match choice {
+                Choice::Takes(subscriber) => break assert_eq!(subscriber.session.number(), 900),
+                Choice::Full(_) => assert!(tries <= 1_000 / ASKED, "{tries}"),
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     #[test]

@@ -6,26 +6,31 @@
 //! `QoS` 2 is nobody else's `[MQTT-4.8.2-4]` `[MQTT-4.8.2-5]`, and what it refused is done with
 //! `[MQTT-4.8.2-6]`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use mqtt::{Instant, PacketId, QoS, TopicForm};
 
 use crate::broker::Broker;
-use crate::connection::{Connections, Link};
+use crate::connection::Connections;
+use crate::deliver::{takes_at_most_once, takes_surely};
 use crate::limits::Limits;
 use crate::message::{Delivery, Routed};
-use crate::outbox::Outbox;
+use crate::metrics::Metrics;
 use crate::outgoing::{Origin, Outgoing, Queued};
 use crate::record::{Holder, SessionNumber};
 use crate::session::{SessionId, Sessions};
 use crate::shared::{Among, Choice, GroupId, Room, Standing};
 use crate::subscriptions::Subscriber;
 
+/// Groups in which nobody has room.
+type FullGroups = BTreeSet<GroupId>;
+
 impl Broker {
     /// Hands a message to one member of a group.
     pub(crate) fn deliver_to_one(&mut self, now: Instant, group: GroupId, routed: &mut Routed) {
         match self.choose(group, Among::All, routed) {
-            Choice::Takes(subscriber) | Choice::Full(subscriber) => {
+            Choice::Takes(subscriber) | Choice::Full(subscriber) | Choice::TooLarge(subscriber) => {
                 let delivery = delivery(routed, &subscriber);
                 let origin = Origin::Shared(group);
                 self.deliver(now, subscriber.session, routed, delivery, origin);
@@ -41,8 +46,8 @@ impl Broker {
         let memberships = session.map_or(0, |session| session.memberships.len());
         // Where all go, nobody is to be given anything.
         if memberships > 0 && !self.is_shut_down() {
-            self.hand_over_from(id, true, |broker, queued, group| {
-                broker.pass_on(now, queued, group, Among::Connected)
+            self.hand_over_from(id, true, |broker, queued, group, full| {
+                broker.pass_on(now, queued, group, Among::Connected, full)
             });
         }
     }
@@ -50,8 +55,8 @@ impl Broker {
     /// The session has left a group: what was not sent is for those who stay, if any do. What
     /// was goes on `[MQTT-3.10.4-3]`.
     pub(crate) fn hand_over_group(&mut self, now: Instant, id: SessionId, left: GroupId) {
-        self.hand_over_from(id, false, |broker, queued, group| {
-            group == left && broker.pass_on(now, queued, group, Among::All)
+        self.hand_over_from(id, false, |broker, queued, group, full| {
+            group == left && broker.pass_on(now, queued, group, Among::All, full)
         });
     }
 
@@ -59,7 +64,7 @@ impl Broker {
         &mut self,
         id: SessionId,
         sent_too: bool,
-        mut place: impl FnMut(&mut Self, &Queued, GroupId) -> bool,
+        mut place: impl FnMut(&mut Self, &Queued, GroupId, &mut FullGroups) -> bool,
     ) {
         // Out of its place meanwhile: the message goes to other sessions only.
         let Some(session) = self.sessions.get_mut(id) else {
@@ -69,10 +74,12 @@ impl Broker {
         let Some(mut outgoing) = session.outgoing.take() else {
             return;
         };
+        let mut full = FullGroups::default();
         outgoing.hand_over(sent_too, |queued, group, packet_id| {
-            self.moving(queued.holder(number), packet_id, queued, |broker| {
-                place(broker, queued, group)
-            })
+            !full.contains(&group)
+                && self.moving(queued.holder(number), packet_id, queued, |broker| {
+                    place(broker, queued, group, &mut full)
+                })
         });
         if let Some(session) = self.sessions.get_mut(id) {
             session.outgoing = Some(outgoing);
@@ -86,10 +93,12 @@ impl Broker {
         number: Option<SessionNumber>,
         outgoing: &mut Outgoing,
     ) {
+        let mut full = FullGroups::default();
         outgoing.hand_over(true, |queued, group, packet_id| {
-            self.moving(queued.holder(number), packet_id, queued, |broker| {
-                broker.pass_on(now, queued, group, Among::All)
-            })
+            !full.contains(&group)
+                && self.moving(queued.holder(number), packet_id, queued, |broker| {
+                    broker.pass_on(now, queued, group, Among::All, &mut full)
+                })
         });
         // What nobody has room for is lost.
         for queued in outgoing.held() {
@@ -125,7 +134,7 @@ impl Broker {
     pub(crate) fn restore_held(&mut self, now: Instant, group: GroupId, queued: &Queued) {
         self.metrics.requeue((0, 0), (1, queued.cost()));
         let is_placed = self.moving(Some(Holder::Group), None, queued, |broker| {
-            broker.pass_on(now, queued, group, Among::All)
+            broker.pass_on(now, queued, group, Among::All, &mut FullGroups::default())
         });
         if !is_placed {
             self.metrics.requeue((1, queued.cost()), (0, 0));
@@ -151,8 +160,16 @@ impl Broker {
     }
 
     /// Gives what waited for one member of a group to another that has room for it. Says
-    /// whether there was one.
-    fn pass_on(&mut self, now: Instant, queued: &Queued, group: GroupId, among: Among) -> bool {
+    /// whether there was one; a group without room for one message is `full`, and need not be
+    /// asked for the next.
+    fn pass_on(
+        &mut self,
+        now: Instant,
+        queued: &Queued,
+        group: GroupId,
+        among: Among,
+        full: &mut FullGroups,
+    ) -> bool {
         if queued.message.is_expired(now) {
             return false;
         }
@@ -162,13 +179,22 @@ impl Broker {
             Choice::Takes(subscriber) if self.lacks_store_for(subscriber.session) => false,
             Choice::Takes(subscriber) => {
                 self.metrics.requeue((1, queued.cost()), (0, 0));
-                self.metrics.passed_on += 1;
                 let delivery = delivery(&routed, &subscriber);
                 let origin = Origin::Shared(group);
-                self.deliver(now, subscriber.session, &mut routed, delivery, origin);
-                true
+                let id = subscriber.session;
+                let is_taken = self.deliver(now, id, &mut routed, delivery, origin);
+                if is_taken {
+                    self.metrics.passed_on += 1;
+                } else {
+                    self.metrics.requeue((0, 0), (1, queued.cost()));
+                }
+                is_taken
             }
-            Choice::Full(_) | Choice::Nobody => false,
+            Choice::Full(_) | Choice::Nobody => {
+                full.insert(group);
+                false
+            }
+            Choice::TooLarge(_) => false,
         }
     }
 
@@ -195,12 +221,11 @@ impl Broker {
     /// Who in a group the message is for.
     fn choose(&mut self, group: GroupId, among: Among, routed: &mut Routed) -> Choice {
         let (sessions, connections) = (&self.sessions, &mut self.connections);
-        let limits = &self.options.limits;
-        let all_bytes = self.metrics.queued_bytes;
+        let (limits, metrics) = (&self.options.limits, &self.metrics);
         let mut blocked = core::mem::take(&mut self.blocked);
         let groups = &mut self.subscriptions.groups;
         let choice = groups.choose(group, among, &mut blocked, |subscriber| {
-            room(sessions, connections, limits, all_bytes, routed, subscriber)
+            room(sessions, connections, limits, metrics, routed, subscriber)
         });
         for (id, membership) in blocked.drain(..) {
             if let Some(session) = self.sessions.get_mut(id) {
@@ -222,7 +247,12 @@ impl Broker {
         }
         let outgoing = session.outgoing.as_deref();
         let link = session.slot.and_then(|slot| self.connections.linked(slot));
-        if link.is_some_and(|(link, outbox, _)| is_ready(limits, outgoing, link, outbox)) {
+        let metrics = &self.metrics;
+        let is_ready = link.is_some_and(|(link, outbox, _)| {
+            outgoing.is_none_or(Outgoing::is_caught_up)
+                && takes_surely(limits, metrics, outgoing, link, outbox)
+        });
+        if is_ready {
             for membership in core::mem::take(&mut session.blocked) {
                 let groups = &mut self.subscriptions.groups;
                 groups.stand(membership, id, Standing::Ready);
@@ -252,59 +282,56 @@ fn delivery(routed: &Routed, subscriber: &Subscriber) -> Delivery {
     }
 }
 
-/// What a member can do with a message.
+/// What a member can do with a message: what [`Broker::deliver`] then does.
 fn room(
     sessions: &Sessions,
     connections: &mut Connections,
     limits: &Limits,
-    all_bytes: u64,
+    metrics: &Metrics,
     routed: &mut Routed,
     subscriber: &Subscriber,
 ) -> Room {
     let Some(session) = sessions.get(subscriber.session) else {
         return Room::None;
     };
-    let qos = routed.publish().qos.min(subscriber.qos);
+    let delivery = delivery(routed, subscriber);
     let outgoing = session.outgoing.as_deref();
+    let cost = Queued::cost_of(routed.cost(), &delivery);
+    let held = outgoing.map_or(0, Outgoing::bytes);
+    let others = metrics.queued_bytes - held as u64;
+    let may_wait = outgoing.is_none_or(|it| it.queued_live() < limits.queue_messages)
+        && limits.has_queue_room(held + cost, cost, others);
     let link = session.slot.and_then(|slot| connections.linked(slot));
     if let Some((link, outbox, _)) = link {
         // Another may be able to take it (section 3.1.2.11.4).
         if link.maximum_packet_size != u32::MAX {
-            let delivery = delivery(routed, subscriber);
             let template = routed.template(link.version, &delivery, TopicForm::Name);
             let most = link.maximum_packet_size as usize;
             if template.is_ok_and(|it| it.encoded_len() > most) {
                 return Room::TooSmall;
             }
         }
-        let is_ready = match qos {
+        let is_ready = match delivery.qos {
+            QoS::AtMostOnce if outgoing.is_some_and(Outgoing::holds_at_most_once) => may_wait,
             QoS::AtMostOnce => {
-                outbox.len() == 0 || outbox.len() + routed.cost() <= limits.out_buffer_bytes
+                let naming = routed.naming(link, &delivery, outbox.leads(QoS::AtMostOnce));
+                let template = routed.template(link.version, &delivery, naming.form());
+                template
+                    .is_ok_and(|it| takes_at_most_once(limits, metrics, outbox, it.encoded_len()))
             }
-            QoS::AtLeastOnce | QoS::ExactlyOnce => is_ready(limits, outgoing, link, outbox),
+            QoS::AtLeastOnce | QoS::ExactlyOnce => {
+                outgoing.is_none_or(Outgoing::is_caught_up)
+                    && takes_surely(limits, metrics, outgoing, link, outbox)
+            }
         };
-        if is_ready {
+        // What is retained may have to go first.
+        if is_ready && (may_wait || session.lookups.is_none()) {
             return Room::Now;
         }
     }
-    if qos == QoS::AtMostOnce {
-        return Room::None;
-    }
-    let cost = routed.cost();
-    let waiting = outgoing.map_or(0, Outgoing::messages);
-    let has_room = outgoing.is_none_or(|it| {
-        it.queued_live() < limits.queue_messages && it.bytes() + cost <= limits.queue_bytes
-    }) && all_bytes + cost as u64 <= limits.all_queues_bytes as u64;
-    if has_room {
-        Room::Later(waiting)
+    if may_wait && delivery.qos != QoS::AtMostOnce {
+        Room::Later(outgoing.map_or(0, Outgoing::messages))
     } else {
         Room::None
     }
-}
-
-/// Whether a client can be sent a `QoS` 1 or 2 message at once, with nothing before it.
-fn is_ready(limits: &Limits, outgoing: Option<&Outgoing>, link: &Link, outbox: &Outbox) -> bool {
-    link.quota > 0
-        && outgoing.is_none_or(|it| it.is_caught_up() && it.has_window(limits.inflight_window))
-        && outbox.len() < limits.out_buffer_bytes / 2
 }

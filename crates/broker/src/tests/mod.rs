@@ -10,6 +10,7 @@ mod delivering;
 mod digest;
 mod durable;
 mod full;
+mod handing;
 mod holding;
 mod limits;
 mod promising;
