@@ -18,14 +18,18 @@ use crate::output::CloseCause;
 impl Limits {
     /// What every connection may have waiting to be written, however much others have: an
     /// answer to a SUBSCRIBE with a thousand filters and some messages.
-    const LEAST_OUT_BUFFER: usize = 16 * 1024;
+    pub(crate) const LEAST_OUT_BUFFER: usize = 16 * 1024;
 
     /// Bytes that may wait to be written to one connection just now.
     pub(crate) fn out_buffer(&self, metrics: &Metrics) -> usize {
-        let all = self.all_out_buffers_bytes as u64;
-        let free = all.saturating_sub(metrics.unwritten_bytes);
+        let free = self.free_out_buffers(metrics);
         let free = usize::try_from(free).unwrap_or(usize::MAX);
         self.out_buffer_bytes.min(free.max(Self::LEAST_OUT_BUFFER))
+    }
+
+    /// What is free of [`all_out_buffers_bytes`](Self::all_out_buffers_bytes).
+    pub(crate) fn free_out_buffers(&self, metrics: &Metrics) -> u64 {
+        (self.all_out_buffers_bytes as u64).saturating_sub(metrics.unwritten_bytes)
     }
 
     /// Whether a session's queue may grow to so many bytes, where those of all others take

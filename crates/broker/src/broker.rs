@@ -16,6 +16,7 @@ use crate::options::BrokerOptions;
 use crate::outbox::SpareBuffers;
 use crate::output::{CloseCause, CloseReason, Output};
 use crate::retained::Retained;
+use crate::room::AwaitingRoom;
 use crate::session::{SessionId, Sessions};
 use crate::shared::{GroupId, Membership};
 use crate::subscriptions::{Subscriber, Subscriptions};
@@ -38,6 +39,7 @@ pub struct Broker {
     pub(crate) metrics: Metrics,
     pub(crate) bites: Bites,
     pub(crate) wire: Wire,
+    pub(crate) room: AwaitingRoom,
     /// Wills to be published before this input is done with.
     pub(crate) due_wills: VecDeque<DueWill>,
     /// Connections to be closed before this input is done with: found while messages were
@@ -80,6 +82,7 @@ impl Broker {
             metrics: Metrics::default(),
             bites: Bites::default(),
             wire: Wire::default(),
+            room: AwaitingRoom::default(),
             due_wills: VecDeque::new(),
             doomed: Vec::new(),
             found: Vec::new(),
@@ -425,7 +428,7 @@ impl Broker {
                 }
             } else if let Some(will) = self.due_wills.pop_front() {
                 self.publish_will(now, will);
-            } else {
+            } else if !self.fill_room(now) {
                 return;
             }
         }
@@ -500,6 +503,7 @@ impl Broker {
 
     /// Nobody knows the connection any longer.
     pub(crate) fn forget_connection(&mut self, slot: Slot) {
+        self.room.forget(slot);
         if let Some(mut connection) = self.connections.remove(slot) {
             connection.outbox.forget(&mut self.metrics.unwritten_bytes);
             self.metrics.partial_bytes -= connection.partial as u64;

@@ -69,11 +69,18 @@ impl Broker {
             self.metrics.dropped_too_large += 1;
             return true;
         };
-        let (limits, metrics) = (&self.options.limits, &self.metrics);
+        let (limits, metrics) = (&self.options.limits, &mut self.metrics);
+        let len = template.encoded_len();
         // What is retained was looked for because there is room.
-        if is_live && !takes_at_most_once(limits, metrics, outbox, template.encoded_len()) {
-            self.metrics.dropped_slow += 1;
-            self.bites.note(Limit::SlowReader, Some(&session.client_id));
+        if is_live && !takes_at_most_once(limits, metrics, outbox, len) {
+            let limit = if limits.has_memory_for_copy(metrics, len) {
+                metrics.dropped_slow += 1;
+                Limit::SlowReader
+            } else {
+                metrics.dropped_memory += 1;
+                Limit::Memory
+            };
+            self.bites.note(limit, Some(&session.client_id));
             return false;
         }
         let buffer = outbox.buffer(&mut self.wire.spare);
@@ -109,6 +116,14 @@ impl Broker {
                 Origin::Retained => outgoing.has_resent(),
             };
             is_next && takes_surely(limits, &self.metrics, Some(outgoing), link, outbox)
+        });
+        let ready = ready.filter(|(_, outbox, _, slot)| {
+            let cost = routed.cost();
+            let has_room = limits.all_have_room(&self.metrics, outbox.held(), cost);
+            if !has_room {
+                self.room.wait(*slot, outbox, cost);
+            }
+            has_room
         });
         let Some((link, outbox, conn, slot)) = ready else {
             return self.enqueue(now, id, routed, delivery, origin);
@@ -299,6 +314,11 @@ impl Broker {
                 if link.quota == 0 {
                     break;
                 }
+                let cost = queued.message.cost();
+                if !limits.all_have_room(&self.metrics, outbox.held(), cost) {
+                    self.room.wait(slot, outbox, cost);
+                    break;
+                }
                 let (message, delivery) = (&queued.message, &queued.delivery);
                 let leads = gate.is_none() && outbox.leads(delivery.qos);
                 let naming = message.naming(link, delivery, leads);
@@ -351,6 +371,11 @@ impl Broker {
             }
             let is_sure = front.delivery.qos != QoS::AtMostOnce;
             if is_sure && (link.quota == 0 || !outgoing.has_window(limits.inflight_window)) {
+                break;
+            }
+            let cost = front.message.cost();
+            if !limits.all_have_room(&self.metrics, outbox.held(), cost) {
+                self.room.wait(slot, outbox, cost);
                 break;
             }
             let Some(mut queued) = outgoing.pop() else {
@@ -442,7 +467,10 @@ pub(crate) fn takes_at_most_once(
     len: usize,
 ) -> bool {
     let waiting = outbox.len();
-    waiting == 0 || waiting + len <= limits.out_buffer(metrics)
+    // One that is larger than the buffer goes through it alone.
+    (waiting == 0 || waiting + len <= limits.out_buffer_bytes)
+        && limits.all_have_room(metrics, outbox.held(), len)
+        && limits.has_memory_for_copy(metrics, len)
 }
 
 /// Whether a client can be sent a `QoS` 1 or 2 message at once, if none is to go before it.

@@ -126,6 +126,7 @@ mod receive;
 mod record;
 mod recovery;
 mod retained;
+mod room;
 mod route;
 mod search;
 mod session;

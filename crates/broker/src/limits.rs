@@ -69,8 +69,9 @@ pub struct Limits {
     /// dropped and `QoS` 1 and 2 messages stay in its queue. A client that reads nothing and
     /// still makes the broker answer more than twice as much is closed with "quota exceeded".
     pub out_buffer_bytes: usize,
-    /// The same over all connections. Nobody may have more waiting than is still free of it, and
-    /// everybody 16 KiB.
+    /// The same over all connections, with what is being written. Nobody may have more waiting
+    /// than is still free of it, and everybody 16 KiB. One message that is larger than all of it
+    /// goes out when nothing else waits.
     pub all_out_buffers_bytes: usize,
     /// Bytes of unfinished packets over all connections. At the limit the connection is closed
     /// that has held most for longest.

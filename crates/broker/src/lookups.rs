@@ -199,6 +199,10 @@ impl Broker {
                     if lookup.no_local && message.publisher == client_id {
                         continue;
                     }
+                    if !self.has_room_for_copy(id, message.cost()) {
+                        self.retained.rest_before(&mut lookup.search);
+                        break;
+                    }
                     let delivery = Delivery {
                         qos: lookup.qos.min(message.publish.qos),
                         retain: true,
@@ -336,6 +340,22 @@ impl Broker {
             let at = Some(now + Self::REST);
             self.timers.set(Timer::Lookups, &mut self.looking.at, at);
         }
+    }
+
+    /// Whether what a session's connection has to write may become so much more, as far as all
+    /// others are concerned. If not, it comes back here.
+    fn has_room_for_copy(&mut self, id: SessionId, cost: usize) -> bool {
+        let slot = self.sessions.get(id).and_then(|session| session.slot);
+        let Some(slot) = slot else { return false };
+        let Some((_, outbox, _)) = self.connections.linked(slot) else {
+            return false;
+        };
+        let limits = &self.options.limits;
+        let has_room = limits.all_have_room(&self.metrics, outbox.held(), cost);
+        if !has_room {
+            self.room.wait(slot, outbox, cost);
+        }
+        has_room
     }
 
     /// Whether a retained message of this `QoS` would go out at once, and may: so many that

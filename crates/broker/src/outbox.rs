@@ -119,6 +119,11 @@ impl Outbox {
         self.pending.len() + self.gated.as_ref().map_or(0, |gated| gated.bytes.len())
     }
 
+    /// The same with what the shell has taken and not written.
+    pub(crate) fn held(&self) -> usize {
+        self.len() + self.taken
+    }
+
     /// Where to write what needs no order. [`announce`](Self::announce) has to follow, as
     /// below.
     pub(crate) fn buffer(&mut self, spare: &mut SpareBuffers) -> &mut BytesMut {

@@ -30,6 +30,8 @@ pub(crate) struct Search {
     depth: usize,
     /// Whether `node` is held in the tree for it.
     is_resting: bool,
+    /// Whether `node` is looked at once more: what was found there could not be sent.
+    is_again: bool,
 }
 
 /// What came of looking further.
@@ -93,6 +95,7 @@ impl Retained {
             node: NodeId::ROOT,
             depth: 0,
             is_resting: false,
+            is_again: false,
         }
     }
 
@@ -105,7 +108,8 @@ impl Retained {
                 break Found::NotYet;
             }
             *visits -= 1;
-            if !self.step(search) {
+            let is_again = core::mem::replace(&mut search.is_again, false);
+            if !is_again && !self.step(search) {
                 break Found::Nothing;
             }
             if search.is_whole(search.depth)
@@ -137,6 +141,12 @@ impl Retained {
             self.hold(search.node);
             search.is_resting = true;
         }
+    }
+
+    /// The search goes on later, with what it has just found if that is still there.
+    pub(crate) fn rest_before(&mut self, search: &mut Search) {
+        search.is_again = true;
+        self.rest(search);
     }
 
     /// The search is given up.

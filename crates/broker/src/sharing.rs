@@ -322,6 +322,7 @@ fn room(
             QoS::AtLeastOnce | QoS::ExactlyOnce => {
                 outgoing.is_none_or(Outgoing::is_caught_up)
                     && takes_surely(limits, metrics, outgoing, link, outbox)
+                    && limits.all_have_room(metrics, outbox.held(), routed.cost())
             }
         };
         // What is retained may have to go first.

@@ -19,6 +19,7 @@ mod restarting;
 mod resuming;
 mod retaining;
 mod robust;
+mod room;
 mod sharing;
 mod subscribing;
 mod wills;
