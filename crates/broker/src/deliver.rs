@@ -207,6 +207,9 @@ impl Broker {
         let before = (outgoing.messages(), outgoing.bytes());
         let others = self.metrics.queued_bytes - before.1 as u64;
         let cost = queued.cost();
+        // A queue is not emptied for what there would be no room for even then.
+        let alone = outgoing.window_bytes() + cost;
+        let could_fit = limits.queue_messages > 0 && limits.has_queue_room(alone, cost, others);
         let mut is_full = false;
         let mut is_queued = false;
         loop {
@@ -242,6 +245,7 @@ impl Broker {
                 is_full = true;
                 // What is retained can be asked for again: it takes nothing's place.
                 let makes_room = limits.queue_full == QueueFull::DropOldest
+                    && could_fit
                     && origin != Origin::Retained
                     && outgoing.front().is_some();
                 if !makes_room {

@@ -17,7 +17,7 @@ use crate::message::{Delivery, Routed};
 use crate::outgoing::Origin;
 use crate::record::{Record, Subscribed};
 use crate::search::{Found, Search};
-use crate::session::SessionId;
+use crate::session::{Session, SessionId};
 use crate::timers::Timer;
 
 /// What one session is still looking for.
@@ -179,21 +179,27 @@ impl Broker {
     /// Sends more of the retained messages that the session wants, as far as there is room.
     /// Called whenever there may be more room than before.
     pub(crate) fn look_on(&mut self, now: Instant, id: SessionId) {
+        let mut visits = Self::VISITS;
+        // What waited for one search may be what the next waits for.
+        while self.look_from(now, id, &mut visits) {}
+    }
+
+    /// Says whether the session's queue has become shorter, so that one may look on.
+    fn look_from(&mut self, now: Instant, id: SessionId, visits: &mut usize) -> bool {
         let Some(session) = self.sessions.get_mut(id) else {
-            return;
+            return false;
         };
         let Some(mut lookups) = session.lookups.take() else {
-            return;
+            return false;
         };
         let client_id = session.client_id.clone();
         let number = session.number;
-        let mut visits = Self::VISITS;
         while let Some(lookup) = lookups.waiting.front_mut() {
             if !self.has_room_for_retained(id, lookup.qos, lookup.behind) {
                 self.retained.rest(&mut lookup.search);
                 break;
             }
-            match self.retained.next(now, &mut lookup.search, &mut visits) {
+            match self.retained.next(now, &mut lookup.search, visits) {
                 Found::Message(message) => {
                     // [MQTT-3.8.3-3]
                     if lookup.no_local && message.publisher == client_id {
@@ -228,7 +234,7 @@ impl Broker {
                 }
             }
         }
-        self.put_back(now, id, lookups);
+        self.put_back(now, id, lookups)
     }
 
     /// [`Timer::Lookups`] is due: the next of those who are tired goes on.
@@ -286,19 +292,28 @@ impl Broker {
             is_kept
         });
         lookups.bytes = bytes;
-        self.put_back(now, id, lookups);
+        if self.put_back(now, id, lookups) {
+            self.look_on(now, id);
+        }
     }
 
-    /// The session is still looking for `lookups`, or for nothing any more: then what waited for
-    /// that is sent.
-    fn put_back(&mut self, now: Instant, id: SessionId, lookups: Box<Lookups>) {
-        if lookups.waiting.is_empty() {
-            if lookups.go_first {
-                self.pump(now, id);
-            }
-        } else if let Some(session) = self.sessions.get_mut(id) {
+    /// The session is still looking for `lookups`, or for nothing any more: what waited in its
+    /// queue for those that are over is sent. Says whether the others can go on for that.
+    fn put_back(&mut self, now: Instant, id: SessionId, lookups: Box<Lookups>) -> bool {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return false;
+        };
+        let next_queued = |session: &Session| session.outgoing.as_ref().map(|it| it.next_queued());
+        let before = next_queued(session);
+        let is_over = lookups.waiting.is_empty();
+        let was_waited_for = lookups.go_first && before.is_some_and(|it| !lookups.hold_back(it));
+        if !is_over {
             session.lookups = Some(lookups);
         }
+        if was_waited_for {
+            self.pump(now, id);
+        }
+        !is_over && self.sessions.get(id).and_then(next_queued) != before
     }
 
     /// Whether a message that is published has to wait until the session has the retained ones

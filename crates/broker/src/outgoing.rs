@@ -18,7 +18,7 @@ pub(crate) struct Outgoing {
     /// How many at the front of the window have been sent on this connection. The others are
     /// from an earlier one, and are sent again before anything new.
     sent: usize,
-    queue: VecDeque<Queued>,
+    queue: VecDeque<Numbered>,
     /// How many have ever been put into the queue.
     queued: u64,
     /// How many in the queue are of `QoS` 0: retained messages that a new subscription asked
@@ -28,9 +28,19 @@ pub(crate) struct Outgoing {
     queued_retained: usize,
     /// Bytes of window and queue.
     bytes: usize,
+    /// Bytes of the queue.
+    queue_bytes: usize,
     last_packet_id: u16,
     /// How many messages have been sent, modulo 2^32.
     count: u32,
+}
+
+/// What is in the queue.
+#[derive(Debug)]
+struct Numbered {
+    queued: Queued,
+    /// How many had been put into the queue before.
+    number: u64,
 }
 
 /// A message that waits.
@@ -141,6 +151,11 @@ impl Outgoing {
         self.bytes
     }
 
+    /// Bytes of the window.
+    pub(crate) fn window_bytes(&self) -> usize {
+        self.bytes - self.queue_bytes
+    }
+
     /// Messages in window and queue.
     pub(crate) fn messages(&self) -> usize {
         self.window.len() + self.queue.len()
@@ -168,13 +183,12 @@ impl Outgoing {
 
     /// How many were put into the queue before the next in it.
     pub(crate) fn next_queued(&self) -> u64 {
-        self.queued - self.queue.len() as u64
+        self.queue.front().map_or(self.queued, |it| it.number)
     }
 
-    /// Whether the queue is empty, or what was put into it before `number` others had been is
-    /// gone.
+    /// Whether what was put into the queue before `number` others had been is gone.
     pub(crate) fn is_past(&self, number: u64) -> bool {
-        self.queue.is_empty() || self.next_queued() >= number
+        self.next_queued() >= number
     }
 
     /// Whether nothing waits to be sent again.
@@ -209,7 +223,7 @@ impl Outgoing {
 
     /// The next in the queue.
     pub(crate) fn front(&self) -> Option<&Queued> {
-        self.queue.front()
+        self.queue.front().map(|it| &it.queued)
     }
 
     /// Takes the next out of the queue.
@@ -220,13 +234,14 @@ impl Outgoing {
     /// Takes the first that is not [`Origin::Retained`] out of the queue.
     pub(crate) fn pop_live(&mut self) -> Option<Queued> {
         let mut queue = self.queue.iter();
-        let at = queue.position(|queued| queued.origin != Origin::Retained)?;
+        let at = queue.position(|it| it.queued.origin != Origin::Retained)?;
         self.take(at)
     }
 
     fn take(&mut self, at: usize) -> Option<Queued> {
-        let queued = self.queue.remove(at)?;
+        let queued = self.queue.remove(at)?.queued;
         self.bytes -= queued.cost();
+        self.queue_bytes -= queued.cost();
         self.queued_at_most_once -= usize::from(queued.delivery.qos == QoS::AtMostOnce);
         self.queued_retained -= usize::from(queued.origin == Origin::Retained);
         Some(queued)
@@ -235,9 +250,11 @@ impl Outgoing {
     /// Puts a message at the end of the queue.
     pub(crate) fn push(&mut self, queued: Queued) {
         self.bytes += queued.cost();
+        self.queue_bytes += queued.cost();
         self.queued_at_most_once += usize::from(queued.delivery.qos == QoS::AtMostOnce);
         self.queued_retained += usize::from(queued.origin == Origin::Retained);
-        self.queue.push_back(queued);
+        let number = self.queued;
+        self.queue.push_back(Numbered { queued, number });
         self.queued += 1;
     }
 
@@ -339,16 +356,7 @@ impl Outgoing {
         self.sent = 0;
         let dropped = self.queued_at_most_once;
         if dropped > 0 {
-            let (bytes, retained) = (&mut self.bytes, &mut self.queued_retained);
-            self.queue.retain(|queued| {
-                let keep = queued.delivery.qos != QoS::AtMostOnce;
-                if !keep {
-                    *bytes -= queued.cost();
-                    *retained -= usize::from(queued.origin == Origin::Retained);
-                }
-                keep
-            });
-            self.queued_at_most_once = 0;
+            self.retain(|queued| queued.delivery.qos != QoS::AtMostOnce);
         }
         dropped
     }
@@ -384,8 +392,14 @@ impl Outgoing {
                 !is_taken
             });
         }
-        self.queue
-            .retain(|queued| queued.delivery.qos == QoS::AtMostOnce || !take(queued, None));
+        let queue_bytes = &mut self.queue_bytes;
+        self.queue.retain(|Numbered { queued, .. }| {
+            let is_kept = queued.delivery.qos == QoS::AtMostOnce || !take(queued, None);
+            if !is_kept {
+                *queue_bytes -= queued.cost();
+            }
+            is_kept
+        });
     }
 
     /// What the journal has for groups, in order.
@@ -394,7 +408,7 @@ impl Outgoing {
             Stage::Unacknowledged(queued) | Stage::Unreceived(queued) => Some(queued),
             Stage::Released => None,
         });
-        window.chain(&self.queue).filter(|it| it.is_held)
+        window.chain(self.queue()).filter(|it| it.is_held)
     }
 
     /// What the journal has for a group and has this packet identifier.
@@ -426,7 +440,7 @@ impl Outgoing {
                 Stage::Unreceived(_) | Stage::Released => {}
             }
         }
-        for queued in &mut self.queue {
+        for Numbered { queued, .. } in &mut self.queue {
             mark(queued, None);
         }
     }
@@ -438,7 +452,7 @@ impl Outgoing {
 
     /// What waits, in order.
     pub(crate) fn queue(&self) -> impl Iterator<Item = &Queued> {
-        self.queue.iter()
+        self.queue.iter().map(|it| &it.queued)
     }
 
     /// Takes the first that is `message`, and of this origin if one is given, out of the
@@ -452,7 +466,7 @@ impl Outgoing {
             queued.message.id() == Some(message)
                 && origin.is_none_or(|origin| origin == queued.origin)
         };
-        let at = self.queue.iter().position(is)?;
+        let at = self.queue().position(is)?;
         self.take(at)
     }
 
@@ -483,16 +497,27 @@ impl Outgoing {
 
     /// Drops from the queue what has expired; says how many those were.
     pub(crate) fn drop_expired(&mut self, now: Instant) -> usize {
-        let mut dropped = 0;
-        for _ in 0..self.queue.len() {
-            let Some(queued) = self.take(0) else { break };
-            if queued.message.is_expired(now) {
-                dropped += 1;
-            } else {
-                self.push(queued);
+        let before = self.queue.len();
+        self.retain(|queued| !queued.message.is_expired(now));
+        before - self.queue.len()
+    }
+
+    /// Keeps in the queue what `keep` says.
+    fn retain(&mut self, keep: impl Fn(&Queued) -> bool) {
+        let (mut bytes, mut at_most_once, mut retained) = (0, 0, 0);
+        self.queue.retain(|Numbered { queued, .. }| {
+            let is_kept = keep(queued);
+            if !is_kept {
+                bytes += queued.cost();
+                at_most_once += usize::from(queued.delivery.qos == QoS::AtMostOnce);
+                retained += usize::from(queued.origin == Origin::Retained);
             }
-        }
-        dropped
+            is_kept
+        });
+        self.bytes -= bytes;
+        self.queue_bytes -= bytes;
+        self.queued_at_most_once -= at_most_once;
+        self.queued_retained -= retained;
     }
 
     fn position(&self, packet_id: PacketId) -> Option<usize> {

@@ -268,3 +268,22 @@ fn a_client_that_is_closed_for_not_reading_is_counted_once() {
     assert_eq!(world.broker.metrics().closed_not_reading, 1);
     assert_eq!(world.broker.metrics().unwritten_bytes, 0);
 }
+
+#[test]
+fn a_queue_is_not_emptied_for_what_it_has_no_room_for_at_all() {
+    let mut world = World::with(|options| {
+        options.limits.queue_bytes = 10_000;
+        options.limits.queue_full = QueueFull::DropOldest;
+    });
+    let publisher = world.client(V5, "p");
+    let (conn, _) = world.lasting(V5, "absent");
+    world.subscribe(conn, &[to("t", QoS::AtLeastOnce)]);
+    world.cut(conn);
+    for text in ["1", "2", "3"] {
+        world.publish(publisher, "t", text, QoS::AtLeastOnce);
+    }
+    world.publish(publisher, "t", &"x".repeat(20_000), QoS::AtLeastOnce);
+    assert_eq!(world.broker.metrics().dropped_queue_full, 1);
+    let (conn, _) = world.lasting(V5, "absent");
+    assert_eq!(world.payloads(conn), ["1", "2", "3"]);
+}

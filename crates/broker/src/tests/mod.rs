@@ -13,6 +13,7 @@ mod full;
 mod handing;
 mod holding;
 mod limits;
+mod looking;
 mod promising;
 mod refusing;
 mod restarting;

@@ -1,0 +1,88 @@
+//! What waits for retained messages, and what they wait for.
+
+use std::time::Duration;
+
+use mqtt::{Packet, PubAck, QoS, ReasonCode, Utf8String};
+
+use super::{V5, World, message, packet_id, retained, to};
+use crate::message::{Delivery, Routed};
+use crate::outgoing::{Origin, Outgoing, Queued};
+
+/// The client acknowledges all that has come; gives the payloads.
+fn acknowledge(world: &mut World, conn: crate::Conn) -> Vec<String> {
+    let mut payloads = Vec::new();
+    loop {
+        let received = world.received(conn);
+        if received.is_empty() {
+            return payloads;
+        }
+        for packet in received {
+            if let Packet::Publish(publish) = packet {
+                payloads.push(super::text(&publish));
+                if let Some(packet_id) = publish.packet_id {
+                    let ack = PubAck::new(packet_id, ReasonCode::Success);
+                    world.send(conn, &Packet::PubAck(ack));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_waits_for_one_search_and_is_waited_for_by_the_next_does_not_stall() {
+    let mut world = World::new();
+    let publisher = world.client(V5, "p");
+    for number in 0..20_000 {
+        let topic = format!("n{number}/r");
+        world.send(publisher, &retained(&topic, "x", QoS::AtMostOnce));
+    }
+    world.send(publisher, &retained("last/z", "old", QoS::AtLeastOnce));
+    let conn = world.client(V5, "s");
+    world.subscribe(conn, &[to("+/z", QoS::AtLeastOnce)]);
+    acknowledge(&mut world, conn);
+    // It waits behind what is retained of its topic, as far as is known.
+    world.publish(publisher, "last/z", "live", QoS::AtLeastOnce);
+    world.subscribe(conn, &[to("other", QoS::AtLeastOnce)]);
+    assert_eq!(world.broker.metrics().retained_lookups, 2);
+    assert_eq!(world.broker.metrics().queued_messages, 1);
+    world.sleep(Duration::from_secs(1));
+    assert_eq!(acknowledge(&mut world, conn), ["live"]);
+    assert_eq!(world.broker.metrics().retained_lookups, 0);
+    assert_eq!(world.broker.metrics().queued_messages, 0);
+}
+
+#[test]
+fn what_was_put_into_the_queue_before_is_so_whatever_is_taken_from_its_middle() {
+    let queued = |origin| {
+        let publish = message("t", "x", QoS::AtLeastOnce, 1);
+        let publisher = Utf8String::try_from("p").unwrap();
+        Queued {
+            message: Routed::fresh(publish, publisher).keep(mqtt::Instant::ZERO),
+            delivery: Delivery {
+                qos: QoS::AtLeastOnce,
+                retain: false,
+                identifiers: None.into(),
+            },
+            origin,
+            is_held: false,
+        }
+    };
+    let mut outgoing = Outgoing::default();
+    outgoing.push(queued(Origin::Retained));
+    outgoing.push(queued(Origin::Live));
+    outgoing.push(queued(Origin::Live));
+    outgoing.pop_live();
+    assert!(!outgoing.is_past(1));
+    assert_eq!(outgoing.next_queued(), 0);
+    outgoing.pop();
+    assert!(outgoing.is_past(2));
+    assert!(!outgoing.is_past(3));
+    outgoing.sent(packet_id(1), queued(Origin::Live));
+    let window = outgoing.window_bytes();
+    assert!(window > 0 && window < outgoing.bytes());
+    outgoing.drop_expired(mqtt::Instant::ZERO);
+    assert!(!outgoing.is_past(3));
+    outgoing.pop();
+    assert!(outgoing.is_past(3));
+    assert_eq!(outgoing.window_bytes(), outgoing.bytes());
+}
