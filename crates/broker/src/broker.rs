@@ -240,7 +240,7 @@ impl Broker {
     pub(crate) fn read(&mut self, now: Instant, slot: Slot, mut bytes: Bytes) {
         while let Some(connection) = self.connections.get_mut(slot) {
             if let Some(pause) = &mut connection.pause {
-                pause.put_by(bytes);
+                pause.put_by(&bytes);
                 return self.count_partial(now, slot);
             }
             match &mut connection.phase {
@@ -251,7 +251,8 @@ impl Broker {
                     }
                     waiting.early_bytes += bytes.len();
                     let has_room = waiting.early_bytes <= self.options.limits.early_bytes;
-                    waiting.early.push(bytes);
+                    // Copied, as it may stay for long.
+                    waiting.early.push(Bytes::copy_from_slice(&bytes));
                     if !has_room {
                         self.metrics.refused_early_bytes += 1;
                         self.bites

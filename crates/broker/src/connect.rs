@@ -84,11 +84,12 @@ impl Broker {
         let existing = self.sessions.find(&client_id.text);
         self.check_session_store(&connect, &client_id.text, existing)?;
         self.check_backlog(&connect, &client_id.text)?;
-        if existing.is_none() && self.sessions.len() >= self.limits().sessions {
-            self.make_room_for_session(now, &client_id.text)?;
-        }
         if existing.is_none() {
+            // First, as no session is to end for one that is refused.
             self.check_memory_for(&client_id.text)?;
+            if self.sessions.len() >= self.limits().sessions {
+                self.make_room_for_session(now, &client_id.text)?;
+            }
         }
         if let Some(id) = existing {
             self.take_over(now, id);

@@ -28,10 +28,11 @@ pub(crate) struct Pause {
 
 impl Pause {
     /// `bytes` are looked at later.
-    pub(crate) fn put_by(&mut self, bytes: Bytes) {
+    pub(crate) fn put_by(&mut self, bytes: &Bytes) {
         if !bytes.is_empty() {
             self.bytes += bytes.len();
-            self.unread.push(bytes);
+            // Copied: the buffer that it was read into is the shell's, and is used for others.
+            self.unread.push(Bytes::copy_from_slice(bytes));
         }
     }
 }

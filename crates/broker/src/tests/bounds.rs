@@ -303,3 +303,41 @@ fn topic_aliases_are_counted_and_given_back() {
     world.cut(conn);
     assert_eq!(world.broker.metrics().alias_bytes, 0);
 }
+
+#[test]
+fn no_session_ends_for_a_client_that_is_refused_for_want_of_memory() {
+    let mut world = World::with(|options| {
+        options.limits.memory_bytes = 10_000;
+        options.limits.sessions = 2;
+    });
+    let publisher = world.client(V5, "p");
+    let (old, _) = world.lasting(V5, "old");
+    world.cut(old);
+    let large = retained("r", &"x".repeat(10_000), QoS::AtMostOnce);
+    world.send(publisher, &large);
+    let (_, connack) = world.connect(&Connect::new(V5, "new"));
+    assert_eq!(connack.reason_code, ReasonCode::ServerBusy);
+    assert_eq!(world.broker.metrics().sessions_evicted, 0);
+    assert!(world.lasting(V5, "old").1);
+}
+
+#[test]
+fn what_is_put_by_holds_on_to_no_buffer_of_the_shell() {
+    let mut world = World::with(|options| options.limits.publish_rate = 10);
+    let fast = world.client(V5, "fast");
+    flood(&mut world, fast, 20);
+    assert!(world.paused.contains(&fast));
+    let read = bytes::Bytes::from(vec![0xC0, 0, 0xC0, 0]);
+    world.send_bytes(fast, read.clone());
+    assert!(read.is_unique());
+    assert!(world.broker.metrics().partial_bytes >= 4);
+
+    let mut world = World::with(|options| options.authenticate = true);
+    let conn = world.open(V5);
+    world.send(conn, &Packet::Connect(Connect::new(V5, "asked")));
+    assert_eq!(world.asked, [conn]);
+    world.send_bytes(conn, read.clone());
+    assert!(read.is_unique());
+    world.input(crate::Input::Authenticated(conn, crate::Decision::Accept));
+    assert_eq!(world.received(conn).len(), 3);
+}
