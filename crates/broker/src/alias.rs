@@ -10,10 +10,11 @@ use mqtt::{Publish, ReasonCode, TopicForm, TopicName};
 use crate::broker::violation;
 use crate::limits::Limits;
 use crate::output::CloseCause;
+use crate::rare::RareVec;
 
 /// What the client's aliases stand for, from alias 1 on.
 #[derive(Debug, Default)]
-pub(crate) struct ClientAliases(Vec<Target>);
+pub(crate) struct ClientAliases(RareVec<Target>);
 
 #[derive(Clone, Debug, Default)]
 enum Target {
@@ -60,10 +61,10 @@ impl ClientAliases {
         let at = usize::from(alias.get()) - 1;
         if let Some(topic) = &publish.topic {
             if self.0.len() <= at {
-                self.0.resize(at + 1, Target::Nothing);
+                self.0.to_mut().resize(at + 1, Target::Nothing);
             }
             // It stands for the topic from now on, be this very message accepted or not.
-            self.0[at] = match limits.check_topic(topic) {
+            self.0.to_mut()[at] = match limits.check_topic(topic) {
                 Ok(()) => Target::Topic(topic.detach()),
                 Err(what) => Target::Refused(what),
             };

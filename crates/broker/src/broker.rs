@@ -244,7 +244,7 @@ impl Broker {
                 return self.count_partial(now, slot);
             }
             match &mut connection.phase {
-                Phase::AwaitingConnect | Phase::Connected(_) => {}
+                Phase::AwaitingConnect(_) | Phase::Connected(_) => {}
                 Phase::Authenticating(waiting) => {
                     if bytes.is_empty() {
                         return;
@@ -373,10 +373,11 @@ impl Broker {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        if !matches!(connection.phase, Phase::Authenticating(_)) {
+        let Phase::Authenticating(waiting) = &connection.phase else {
             return;
-        }
-        let phase = core::mem::replace(&mut connection.phase, Phase::AwaitingConnect);
+        };
+        let awaiting = Phase::AwaitingConnect(waiting.peer);
+        let phase = core::mem::replace(&mut connection.phase, awaiting);
         let Phase::Authenticating(waiting) = phase else {
             return;
         };
@@ -459,7 +460,7 @@ impl Broker {
         };
         connection.deadline = None;
         let cause = match &connection.phase {
-            Phase::AwaitingConnect | Phase::Authenticating(_) => CloseCause::ConnectTimeout,
+            Phase::AwaitingConnect(_) | Phase::Authenticating(_) => CloseCause::ConnectTimeout,
             Phase::Connected(link) => {
                 let deadline = link
                     .patience()

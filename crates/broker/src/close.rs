@@ -38,7 +38,7 @@ impl Broker {
         };
         let conn = connection.conn;
         let last_word = match &connection.phase {
-            Phase::AwaitingConnect | Phase::Authenticating(_) => {
+            Phase::AwaitingConnect(_) | Phase::Authenticating(_) => {
                 refusal(connection.decoder.version(), &cause)
                     .map(|(packet, version)| (packet, version, connection.maximum_packet_size))
             }
@@ -56,7 +56,7 @@ impl Broker {
         }
         let phase = core::mem::replace(&mut connection.phase, Phase::Closing);
         let client_id = match phase {
-            Phase::AwaitingConnect | Phase::Closing => client_id.filter(|it| !it.is_empty()),
+            Phase::AwaitingConnect(_) | Phase::Closing => client_id.filter(|it| !it.is_empty()),
             Phase::Authenticating(waiting) => Some(waiting.client_id.text.detach()),
             Phase::Connected(link) => {
                 self.metrics.alias_bytes -= link.aliases.bytes() as u64;
@@ -82,7 +82,7 @@ impl Broker {
                     self.metrics.alias_bytes -= link.aliases.bytes() as u64;
                     self.detach(now, link.session, false);
                 }
-                Phase::AwaitingConnect | Phase::Authenticating(_) | Phase::Closing => {}
+                Phase::AwaitingConnect(_) | Phase::Authenticating(_) | Phase::Closing => {}
             }
         }
         self.forget_connection(slot);

@@ -55,14 +55,18 @@ impl Broker {
         let Some(connection) = self.connections.get_mut(slot) else {
             return Ok(());
         };
+        let Phase::AwaitingConnect(peer) = connection.phase else {
+            return Ok(());
+        };
         let credentials = Credentials {
             client_id: client_id.text.clone(),
             user_name: connect.user_name.clone(),
             password: connect.password.clone(),
             version: connect.version,
-            peer: connection.peer,
+            peer,
         };
         connection.phase = Phase::Authenticating(Box::new(Authenticating {
+            peer,
             connect,
             client_id,
             early: Vec::new(),
@@ -210,6 +214,9 @@ impl Broker {
         else {
             return;
         };
+        let Phase::AwaitingConnect(peer) = connection.phase else {
+            return;
+        };
         // [MQTT-4.1.0-1]
         let is_full = self.ledger.is_full();
         session.owes_will = is_full && session.will().is_some() && expiry_interval > 0;
@@ -228,7 +235,6 @@ impl Broker {
             self.options.limits.server_topic_aliases,
             session.incoming.clone(),
         );
-        let peer = connection.peer;
         let conn = connection.conn;
         let connected = ConnectedClient {
             client_id: client_id.text,

@@ -1,10 +1,11 @@
 //! One network connection, from its opening to its end.
 
+use core::hash::BuildHasher;
 use core::time::Duration;
 
 use bytes::Bytes;
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 use mqtt::{Connect, Decoder, Instant, PacketId, ProtocolVersion, Utf8String};
 use slab::Slab;
 
@@ -13,17 +14,17 @@ use crate::input::{Conn, Peer};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::pace::Pause;
+use crate::rare::RareVec;
 use crate::session::SessionId;
 
 /// Where a connection is in the broker's table. Unlike a [`Conn`] it is used again.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Slot(usize);
+pub(crate) struct Slot(u32);
 
 /// One network connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) conn: Conn,
-    pub(crate) peer: Peer,
     pub(crate) decoder: Decoder,
     pub(crate) phase: Phase,
     pub(crate) outbox: Outbox,
@@ -46,7 +47,7 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 pub(crate) enum Phase {
     /// Nothing has come yet but perhaps a part of CONNECT.
-    AwaitingConnect,
+    AwaitingConnect(Peer),
     /// CONNECT has come; the shell finds out whether the client may.
     Authenticating(Box<Authenticating>),
     /// CONNACK "success" has been sent.
@@ -58,6 +59,7 @@ pub(crate) enum Phase {
 /// A CONNECT that waits for the shell's decision.
 #[derive(Debug)]
 pub(crate) struct Authenticating {
+    pub(crate) peer: Peer,
     pub(crate) connect: Connect,
     /// As asked for or assigned.
     pub(crate) client_id: ClientId,
@@ -91,7 +93,7 @@ pub(crate) struct Link {
     pub(crate) unacknowledged: u16,
     /// The session's incoming `QoS` 2 messages, in order, that are from earlier connections and
     /// were not sent again on this one: they are no part of its quota (section 4.9).
-    pub(crate) carried_over: Vec<PacketId>,
+    pub(crate) carried_over: RareVec<PacketId>,
     /// Whether it is in [`Broker::doomed`](crate::Broker), to be closed for a limit.
     pub(crate) is_doomed: bool,
     /// What the client's topic aliases stand for.
@@ -101,6 +103,17 @@ pub(crate) struct Link {
     /// Whether CONNECT asked for a session that outlives the connection: only then may
     /// DISCONNECT (section 3.14.2.2.2).
     pub(crate) may_outlive: bool,
+}
+
+impl Slot {
+    fn from_key(key: usize) -> Self {
+        // `Limits::connections` is cut to what fits.
+        Self(u32::try_from(key).unwrap_or(u32::MAX))
+    }
+
+    const fn key(self) -> usize {
+        self.0 as usize
+    }
 }
 
 impl Link {
@@ -123,7 +136,7 @@ impl Link {
             quota: properties.receive_maximum.unwrap_or(u16::MAX),
             problem_information: properties.request_problem_information.unwrap_or(true),
             unacknowledged: 0,
-            carried_over,
+            carried_over: carried_over.into(),
             is_doomed: false,
             aliases: ClientAliases::default(),
             server_aliases: ServerAliases::up_to(
@@ -192,14 +205,19 @@ impl Link {
 #[derive(Debug)]
 pub(crate) struct Connections {
     slab: Slab<Connection>,
-    by_conn: HashMap<Conn, Slot, FixedState>,
+    by_conn: HashTable<Slot>,
+    hasher: FixedState,
 }
 
 impl Connections {
+    /// The most connections that there can be: as many again are told that there are too many.
+    pub(crate) const MAX: usize = u32::MAX as usize / 2;
+
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             slab: Slab::new(),
-            by_conn: HashMap::with_hasher(FixedState::with_seed(seed)),
+            by_conn: HashTable::new(),
+            hasher: FixedState::with_seed(seed),
         }
     }
 
@@ -208,19 +226,23 @@ impl Connections {
     }
 
     pub(crate) fn slot(&self, conn: Conn) -> Option<Slot> {
-        self.by_conn.get(&conn).copied()
+        self.by_conn
+            .find(self.hasher.hash_one(conn), |slot| {
+                self.slab[slot.key()].conn == conn
+            })
+            .copied()
     }
 
     pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Connection> {
-        self.slab.get_mut(slot.0)
+        self.slab.get_mut(slot.key())
     }
 
     /// The connection in `slot`, if it is one with a client.
     pub(crate) fn linked(&mut self, slot: Slot) -> Option<(&mut Link, &mut Outbox, Conn)> {
-        let connection = self.slab.get_mut(slot.0)?;
+        let connection = self.slab.get_mut(slot.key())?;
         match &mut connection.phase {
             Phase::Connected(link) => Some((link, &mut connection.outbox, connection.conn)),
-            Phase::AwaitingConnect | Phase::Authenticating(_) | Phase::Closing => None,
+            Phase::AwaitingConnect(_) | Phase::Authenticating(_) | Phase::Closing => None,
         }
     }
 
@@ -239,26 +261,35 @@ impl Connections {
             .max_by_key(|(_, connection)| weight(connection))?;
         let session = match &worst.phase {
             Phase::Connected(link) => Some(link.session),
-            Phase::AwaitingConnect | Phase::Authenticating(_) | Phase::Closing => None,
+            Phase::AwaitingConnect(_) | Phase::Authenticating(_) | Phase::Closing => None,
         };
-        Some((Slot(key), session))
+        Some((Slot::from_key(key), session))
     }
 
     /// All slots in use, in order.
     pub(crate) fn slots(&self) -> Vec<Slot> {
-        self.slab.iter().map(|(key, _)| Slot(key)).collect()
+        self.slab
+            .iter()
+            .map(|(key, _)| Slot::from_key(key))
+            .collect()
     }
 
     pub(crate) fn insert(&mut self, connection: Connection) -> Slot {
         let conn = connection.conn;
-        let slot = Slot(self.slab.insert(connection));
-        self.by_conn.insert(conn, slot);
+        let slot = Slot::from_key(self.slab.insert(connection));
+        let (slab, hasher) = (&self.slab, &self.hasher);
+        let hash = hasher.hash_one(conn);
+        self.by_conn
+            .insert_unique(hash, slot, |other| hasher.hash_one(slab[other.key()].conn));
         slot
     }
 
     pub(crate) fn remove(&mut self, slot: Slot) -> Option<Connection> {
-        let connection = self.slab.try_remove(slot.0)?;
-        self.by_conn.remove(&connection.conn);
+        let connection = self.slab.try_remove(slot.key())?;
+        let hash = self.hasher.hash_one(connection.conn);
+        if let Ok(entry) = self.by_conn.find_entry(hash, |&other| other == slot) {
+            entry.remove();
+        }
         Some(connection)
     }
 }
@@ -269,9 +300,8 @@ impl Connection {
         decoder.set_max_packet_size(maximum_packet_size);
         Self {
             conn,
-            peer,
             decoder,
-            phase: Phase::AwaitingConnect,
+            phase: Phase::AwaitingConnect(peer),
             outbox: Outbox::default(),
             pause: None,
             resumes_at: None,

@@ -122,6 +122,7 @@ mod outbox;
 mod outgoing;
 mod output;
 mod pace;
+mod rare;
 mod receive;
 mod record;
 mod recovery;

@@ -162,6 +162,7 @@ impl Limits {
     /// Maximum of 0, section 3.2.2.3.3); lowers what the tables cannot hold.
     pub(crate) fn make_workable(&mut self) {
         self.sessions = self.sessions.min(crate::session::Sessions::MAX);
+        self.connections = self.connections.min(crate::connection::Connections::MAX);
         self.maximum_packet_size = self.maximum_packet_size.max(64);
         self.receive_maximum = self.receive_maximum.max(1);
         self.inflight_window = self.inflight_window.max(1);

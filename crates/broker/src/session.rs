@@ -13,6 +13,7 @@ use crate::connection::Slot;
 use crate::lookups::Lookups;
 use crate::metrics::Metrics;
 use crate::outgoing::Outgoing;
+use crate::rare::RareVec;
 use crate::record::SessionNumber;
 use crate::shared::{GroupId, Membership};
 use crate::tree::NodeId;
@@ -35,9 +36,9 @@ pub(crate) struct Session {
     /// Where it is subscribed, in order.
     pub(crate) subscriptions: Vec<NodeId>,
     /// Where it shares a subscription, ordered by group.
-    pub(crate) memberships: Vec<Membership>,
+    pub(crate) memberships: RareVec<Membership>,
     /// Where of those it was put aside for having no room.
-    pub(crate) blocked: Vec<Membership>,
+    pub(crate) blocked: RareVec<Membership>,
     /// What its subscriptions cost, in bytes.
     pub(crate) subscription_bytes: usize,
     /// What is to be sent, or sent and not acknowledged; absent until there is something.
@@ -185,8 +186,8 @@ impl Session {
             slot: None,
             expiry_interval: 0,
             subscriptions: Vec::new(),
-            memberships: Vec::new(),
-            blocked: Vec::new(),
+            memberships: RareVec::default(),
+            blocked: RareVec::default(),
             subscription_bytes: 0,
             outgoing: None,
             lookups: None,

@@ -113,7 +113,7 @@ impl Broker {
             return;
         };
         let (groups, ledger) = (&mut self.subscriptions.groups, &mut self.ledger);
-        for membership in &session.memberships {
+        for membership in &*session.memberships {
             groups.set_lasting(*membership, id, false);
         }
         if let (Some(number), Some(outgoing)) = (session.number, &mut session.outgoing) {
@@ -211,7 +211,7 @@ impl Broker {
     pub(crate) fn leave_groups(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(id) {
             session.blocked.clear();
-            for membership in core::mem::take(&mut session.memberships) {
+            for membership in session.memberships.take() {
                 self.subscriptions.leave(membership);
                 self.metrics.subscriptions -= 1;
             }
@@ -229,7 +229,7 @@ impl Broker {
         });
         for (id, membership) in blocked.drain(..) {
             if let Some(session) = self.sessions.get_mut(id) {
-                session.blocked.push(membership);
+                session.blocked.to_mut().push(membership);
             }
         }
         self.blocked = blocked;
@@ -253,7 +253,7 @@ impl Broker {
                 && takes_surely(limits, metrics, outgoing, link, outbox)
         });
         if is_ready {
-            for membership in core::mem::take(&mut session.blocked) {
+            for membership in session.blocked.take() {
                 let groups = &mut self.subscriptions.groups;
                 groups.stand(membership, id, Standing::Ready);
             }
@@ -264,7 +264,7 @@ impl Broker {
     pub(crate) fn stand(&mut self, id: SessionId, standing: Standing) {
         if let Some(session) = self.sessions.get_mut(id) {
             session.blocked.clear();
-            for membership in &session.memberships {
+            for membership in &*session.memberships {
                 self.subscriptions.groups.stand(*membership, id, standing);
             }
         }

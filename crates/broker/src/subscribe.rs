@@ -191,7 +191,7 @@ impl Broker {
             groups.set_lasting(membership, id, true);
         }
         if let Err(place) = session.membership(membership.group) {
-            session.memberships.insert(place, membership);
+            session.memberships.to_mut().insert(place, membership);
         }
         Some(true)
     }

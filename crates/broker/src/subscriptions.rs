@@ -114,7 +114,13 @@ impl Subscriptions {
         let place = direct.binary_search_by_key(&subscriber.session, |other| other.session);
         match place {
             Ok(at) => direct[at] = subscriber,
-            Err(at) => direct.insert(at, subscriber),
+            Err(at) => {
+                if direct.is_empty() {
+                    // Most filters are one session's own: no room for more before they come.
+                    direct.reserve_exact(1);
+                }
+                direct.insert(at, subscriber);
+            }
         }
         Some(Inserted {
             node,

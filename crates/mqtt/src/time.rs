@@ -1,6 +1,7 @@
 //! The point in time that every sans-IO state machine is handed.
 
 use core::fmt;
+use core::num::NonZeroU64;
 use core::ops::{Add, Sub};
 use core::time::Duration;
 
@@ -8,33 +9,45 @@ use core::time::Duration;
 ///
 /// The shell says what time it is: `performance.now()` in a browser, a simulated clock
 /// in a test. Arithmetic saturates, so that a hostile interval cannot overflow it.
-#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Instant(u64);
+///
+/// An `Option` of it is no larger: a broker holds several for each client.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(
+    /// One more than the microseconds since the epoch.
+    NonZeroU64,
+);
 
 impl Instant {
     /// The epoch itself.
-    pub const ZERO: Self = Self(0);
+    pub const ZERO: Self = Self(NonZeroU64::MIN);
     /// A point that is never reached.
-    pub const FAR_FUTURE: Self = Self(u64::MAX);
+    pub const FAR_FUTURE: Self = Self(NonZeroU64::MAX);
 
-    /// The point `micros` microseconds after the epoch.
+    /// The point `micros` microseconds after the epoch; `u64::MAX` is
+    /// [`FAR_FUTURE`](Self::FAR_FUTURE), as is what is one less.
     pub const fn from_micros(micros: u64) -> Self {
-        Self(micros)
+        Self(NonZeroU64::MIN.saturating_add(micros))
     }
 
     /// The point `millis` milliseconds after the epoch.
     pub const fn from_millis(millis: u64) -> Self {
-        Self(millis.saturating_mul(1_000))
+        Self::from_micros(millis.saturating_mul(1_000))
     }
 
     /// Microseconds since the epoch.
     pub const fn as_micros(self) -> u64 {
-        self.0
+        self.0.get() - 1
     }
 
     /// The time that has passed since `earlier`; zero if `earlier` is later.
     pub const fn saturating_since(self, earlier: Self) -> Duration {
-        Duration::from_micros(self.0.saturating_sub(earlier.0))
+        Duration::from_micros(self.0.get().saturating_sub(earlier.0.get()))
+    }
+}
+
+impl Default for Instant {
+    fn default() -> Self {
+        Self::ZERO
     }
 }
 
@@ -57,6 +70,29 @@ impl Sub<Instant> for Instant {
 
 impl fmt::Debug for Instant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:06}s", self.0 / 1_000_000, self.0 % 1_000_000)
+        let micros = self.as_micros();
+        write!(f, "{}.{:06}s", micros / 1_000_000, micros % 1_000_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_of_time_hold_what_is_beyond_them() {
+        assert_eq!(Instant::ZERO.as_micros(), 0);
+        assert_eq!(Instant::default(), Instant::ZERO);
+        assert_eq!(Instant::from_micros(u64::MAX), Instant::FAR_FUTURE);
+        assert_eq!(Instant::from_micros(u64::MAX - 1), Instant::FAR_FUTURE);
+        assert!(Instant::from_micros(u64::MAX - 2) < Instant::FAR_FUTURE);
+        assert_eq!(Instant::from_millis(7) + Duration::MAX, Instant::FAR_FUTURE);
+        assert_eq!(Instant::ZERO - Instant::from_micros(1), Duration::ZERO);
+        assert_eq!(Instant::from_millis(2).as_micros(), 2_000);
+    }
+
+    #[test]
+    fn an_instant_that_may_be_absent_takes_no_more_room() {
+        assert_eq!(size_of::<Option<Instant>>(), size_of::<Instant>());
     }
 }

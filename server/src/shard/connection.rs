@@ -159,7 +159,7 @@ impl Connection {
         };
         let unsent = self.unsent.take();
         // Boxed: the task is as large as its largest state, and this one is short.
-        let _ = timeout(LAST_WORDS, Box::pin(carrier.finish(unsent, good_bye))).await;
+        let _ = Box::pin(timeout(LAST_WORDS, carrier.finish(unsent, good_bye))).await;
     }
 
     fn poll(&self, core: &Core, cx: &mut Context<'_>) -> Poll<Ended> {
@@ -228,5 +228,21 @@ impl Connection {
         {
             *waker = Some(cx.waker().clone());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<F>(_: impl FnOnce(Rc<Connection>, Rc<Core>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Each connection has one of both, however idle it is.
+    #[test]
+    fn a_connection_and_its_task_do_not_grow_unnoticed() {
+        assert!(size_of_future(Connection::run) <= 128);
+        assert!(size_of::<Connection>() <= 168);
     }
 }

@@ -22,6 +22,7 @@ mod retaining;
 mod robust;
 mod room;
 mod sharing;
+mod sizes;
 mod subscribing;
 mod wills;
 

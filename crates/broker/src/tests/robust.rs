@@ -312,7 +312,7 @@ impl Shell {
         for id in self.broker.sessions.ids() {
             let session = self.broker.sessions.get(id).unwrap();
             subscriptions += session.subscribed() as u64;
-            for membership in session.memberships.iter().chain(&session.blocked) {
+            for membership in session.memberships.iter().chain(session.blocked.iter()) {
                 let subscriber = self.broker.subscriptions.groups.subscriber(*membership);
                 assert_eq!(subscriber.unwrap().session, id);
             }

@@ -26,7 +26,7 @@ use crate::packet::{Packet, PacketType, ProtocolVersion, QoS};
 #[derive(Debug)]
 pub struct Decoder {
     stage: Stage,
-    max_packet_size: usize,
+    max_packet_size: u32,
     /// The start of a packet whose rest has not arrived; never longer than
     /// `max_packet_size`, and no memory at all between packets.
     partial: Vec<u8>,
@@ -81,7 +81,7 @@ impl Decoder {
     const fn at(stage: Stage) -> Self {
         Self {
             stage,
-            max_packet_size: Self::DEFAULT_MAX_PACKET_SIZE as usize,
+            max_packet_size: Self::DEFAULT_MAX_PACKET_SIZE,
             partial: Vec::new(),
         }
     }
@@ -89,7 +89,7 @@ impl Decoder {
     /// Refuses packets of more than `bytes` from the next one on, fixed header included:
     /// the Maximum Packet Size that this side has announced.
     pub const fn set_max_packet_size(&mut self, bytes: u32) {
-        self.max_packet_size = bytes as usize;
+        self.max_packet_size = bytes;
     }
 
     /// The version spoken, as soon as it is known. It outlives an error, so that a CONNECT
@@ -190,10 +190,11 @@ impl Decoder {
         }
         let len = 1 + remaining_length.len;
         let packet_len = len + remaining_length.value as usize;
-        if packet_len > self.max_packet_size {
+        let limit = self.max_packet_size as usize;
+        if packet_len > limit {
             return Err(error(DecodeErrorKind::PacketTooLarge {
                 size: packet_len,
-                limit: self.max_packet_size,
+                limit,
             }));
         }
         Ok(Some(Header {

@@ -1,0 +1,20 @@
+//! What each client costs in the broker's tables, however idle it is.
+
+use core::mem::size_of;
+
+use mqtt::Instant;
+
+use crate::connection::{Connection, Link};
+use crate::session::Session;
+use crate::timers::Timer;
+
+/// In bytes, with pointers of eight: what is rarely there stands in a box, or in a
+/// [`RareVec`](crate::rare::RareVec).
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn what_a_client_costs_does_not_grow_unnoticed() {
+    assert!(size_of::<Session>() <= 184);
+    assert!(size_of::<Connection>() <= 200);
+    assert!(size_of::<Link>() <= 48);
+    assert!(size_of::<(Instant, Timer)>() <= 16);
+}
