@@ -47,9 +47,10 @@ impl Broker {
     /// A client has published something. If it is too fast, its connection is not read for a
     /// while.
     pub(crate) fn pace(&mut self, now: Instant, slot: Slot) {
-        let Some(rate) = core::num::NonZeroU32::new(self.limits().publish_rate) else {
+        let rate = self.limits().publish_rate;
+        if rate == 0 {
             return;
-        };
+        }
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
@@ -59,12 +60,14 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(link.session) else {
             return;
         };
-        // The time at which, at its rate, it would have come to publish what it has.
-        session.paid_until = session.paid_until.max(now) + Duration::from_secs(1) / rate.get();
-        if session.paid_until <= now + Self::BURST || connection.pause.is_some() {
+        session.paid = session.paid.max(allowed(now, rate)).saturating_add(1);
+        let ahead = session
+            .paid
+            .saturating_sub(allowed(now + Self::BURST, rate));
+        if ahead == 0 || connection.pause.is_some() {
             return;
         }
-        let ahead = session.paid_until.saturating_since(now + Self::BURST);
+        let ahead = Duration::from_secs(ahead) / rate;
         let until = now + ahead.max(Self::PAUSE);
         connection.pause = Some(Box::default());
         let timer = Timer::Resume(slot);
@@ -160,4 +163,12 @@ impl Broker {
         }
         self.count_partial(now, slot);
     }
+}
+
+/// How many messages a client may have published by now that publishes `rate` a second since
+/// the clock began: exact, however small the time for one is.
+fn allowed(now: Instant, rate: u32) -> u64 {
+    const SECOND: u128 = 1_000_000;
+    let messages = u128::from(now.as_micros()) * u128::from(rate) / SECOND;
+    u64::try_from(messages).unwrap_or(u64::MAX)
 }

@@ -51,8 +51,9 @@ pub(crate) struct Session {
     /// The packet identifiers of incoming `QoS` 2 messages between PUBLISH and PUBREL, in
     /// order `[MQTT-4.3.3-10]`.
     pub(crate) incoming: Vec<PacketId>,
-    /// Until when its client has published what its rate allows.
-    pub(crate) paid_until: Instant,
+    /// Up to which message its client has used up what its rate allows, counted as if one had
+    /// been allowed after the other since the clock began.
+    pub(crate) paid: u64,
     /// Since when it has been without a connection, if it is in [`Sessions::absent`].
     absent_since: Option<Instant>,
     /// `[MQTT-3.1.2-7]`
@@ -193,7 +194,7 @@ impl Session {
             lookups: None,
             last_packet_id: 0,
             incoming: Vec::new(),
-            paid_until: Instant::ZERO,
+            paid: 0,
             absent_since: None,
             will: None,
             owes_will: false,

@@ -341,3 +341,23 @@ fn what_is_put_by_holds_on_to_no_buffer_of_the_shell() {
     world.input(crate::Input::Authenticated(conn, crate::Decision::Accept));
     assert_eq!(world.received(conn).len(), 3);
 }
+
+#[test]
+fn a_publish_rate_is_exact_however_high() {
+    for rate in [700_000, 1_500_000, 3_000_000] {
+        let mut world = World::with(|options| options.limits.publish_rate = rate);
+        let publisher = world.client(V5, "p");
+        let id = world.broker.sessions.find("p").unwrap();
+        // A second's worth is used up; then two milliseconds pass.
+        let now = u64::from(rate) * world.now.as_micros() / 1_000_000;
+        world.broker.sessions.get_mut(id).unwrap().paid = now + u64::from(rate);
+        world.now = world.now + Duration::from_millis(2);
+        let mut sent = 0;
+        while !world.paused.contains(&publisher) && sent < 10_000 {
+            world.publish(publisher, "t", "", QoS::AtMostOnce);
+            sent += 1;
+        }
+        // The last one was too many.
+        assert_eq!(sent, rate / 500 + 1);
+    }
+}
