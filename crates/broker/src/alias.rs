@@ -25,23 +25,29 @@ enum Target {
     Refused(&'static str),
 }
 
+impl Target {
+    fn bytes(&self) -> u64 {
+        const EACH: u64 = 96;
+        match self {
+            Self::Topic(topic) => EACH + topic.len() as u64,
+            Self::Nothing | Self::Refused(_) => EACH,
+        }
+    }
+}
+
 impl ClientAliases {
-    /// Bytes of memory that they take, near enough.
-    pub(crate) fn bytes(&self) -> usize {
-        const EACH: usize = 96;
-        let topic = |target: &Target| match target {
-            Target::Topic(topic) => topic.len(),
-            Target::Nothing | Target::Refused(_) => 0,
-        };
-        self.0.iter().map(|target| EACH + topic(target)).sum()
+    /// Bytes of memory that they take, near enough. Looks at all.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.iter().map(Target::bytes).sum()
     }
 
     /// Sees to it that `publish` has a topic, for which its alias may stand, and no alias. Or
-    /// says why its topic is refused.
+    /// says why its topic is refused. What aliases take is counted in `bytes`.
     pub(crate) fn resolve(
         &mut self,
         publish: &mut Publish,
         limits: &Limits,
+        bytes: &mut u64,
     ) -> Result<Option<&'static str>, CloseCause> {
         let Some(alias) = publish.properties.topic_alias.take() else {
             return match &publish.topic {
@@ -61,13 +67,17 @@ impl ClientAliases {
         let at = usize::from(alias.get()) - 1;
         if let Some(topic) = &publish.topic {
             if self.0.len() <= at {
+                let more = at + 1 - self.0.len();
+                *bytes += more as u64 * Target::Nothing.bytes();
                 self.0.to_mut().resize(at + 1, Target::Nothing);
             }
             // It stands for the topic from now on, be this very message accepted or not.
-            self.0.to_mut()[at] = match limits.check_topic(topic) {
+            let target = match limits.check_topic(topic) {
                 Ok(()) => Target::Topic(topic.detach()),
                 Err(what) => Target::Refused(what),
             };
+            *bytes = *bytes + target.bytes() - self.0[at].bytes();
+            self.0.to_mut()[at] = target;
             return Ok(None);
         }
         match self.0.get(at) {
@@ -90,6 +100,8 @@ pub(crate) struct ServerAliases {
     by_topic: HashMap<Box<str>, NonZeroU16, FixedState>,
     /// How many there may be.
     most: u16,
+    /// What they take, near enough.
+    bytes: u64,
 }
 
 /// How a message says its topic to one client.
@@ -110,13 +122,19 @@ impl ServerAliases {
     const LONGEST: usize = 256;
 
     /// `None` where there may be none `[MQTT-3.1.2-27]`.
-    pub(crate) fn up_to(most: u16) -> Option<Box<Self>> {
+    pub(crate) fn up_to(most: u16, seed: u64) -> Option<Box<Self>> {
         (most > 0).then(|| {
             Box::new(Self {
-                by_topic: HashMap::with_hasher(FixedState::default()),
+                by_topic: HashMap::with_hasher(FixedState::with_seed(seed)),
                 most,
+                bytes: 0,
             })
         })
+    }
+
+    /// Bytes of memory that they take, near enough.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// How a message to `topic` says it: never above the client's Topic Alias Maximum
@@ -133,10 +151,14 @@ impl ServerAliases {
         }
     }
 
-    /// A message to `topic` has been written so.
-    pub(crate) fn written(&mut self, topic: &str, naming: Naming) {
+    /// A message to `topic` has been written so. What aliases take is counted in `bytes`.
+    pub(crate) fn written(&mut self, topic: &str, naming: Naming, bytes: &mut u64) {
+        const EACH: u64 = 64;
         match naming {
             Naming::Introduce(alias) => {
+                let more = EACH + topic.len() as u64;
+                self.bytes += more;
+                *bytes += more;
                 self.by_topic.insert(topic.into(), alias);
             }
             Naming::Name | Naming::Alias(_) => {}

@@ -59,7 +59,7 @@ impl Broker {
             Phase::AwaitingConnect(_) | Phase::Closing => client_id.filter(|it| !it.is_empty()),
             Phase::Authenticating(waiting) => Some(waiting.client_id.text.detach()),
             Phase::Connected(link) => {
-                self.metrics.alias_bytes -= link.aliases.bytes() as u64;
+                self.metrics.alias_bytes -= link.alias_bytes();
                 let is_normal = matches!(cause, CloseCause::Disconnected(ReasonCode::Success));
                 self.detach(now, link.session, is_normal)
             }
@@ -79,7 +79,7 @@ impl Broker {
             let phase = core::mem::replace(&mut connection.phase, Phase::Closing);
             match phase {
                 Phase::Connected(link) => {
-                    self.metrics.alias_bytes -= link.aliases.bytes() as u64;
+                    self.metrics.alias_bytes -= link.alias_bytes();
                     self.detach(now, link.session, false);
                 }
                 Phase::AwaitingConnect(_) | Phase::Authenticating(_) | Phase::Closing => {}

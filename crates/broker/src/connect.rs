@@ -233,6 +233,7 @@ impl Broker {
             &connect,
             self.options.server_keep_alive,
             self.options.limits.server_topic_aliases,
+            self.options.seed,
             session.incoming.clone(),
         );
         let conn = connection.conn;

@@ -118,13 +118,14 @@ impl Slot {
 
 impl Link {
     /// What `connect` asks for, as far as it gets it: no more than `most_aliases` for topics of
-    /// messages to the client. `carried_over` incoming messages are
-    /// from earlier connections.
+    /// messages to the client, hashed with `seed`. `carried_over` incoming messages are from
+    /// earlier connections.
     pub(crate) fn new(
         session: SessionId,
         connect: &Connect,
         longest_keep_alive: Option<u16>,
         most_aliases: u16,
+        seed: u64,
         carried_over: Vec<PacketId>,
     ) -> Self {
         let properties = &connect.properties;
@@ -144,6 +145,7 @@ impl Link {
                     .topic_alias_maximum
                     .unwrap_or(0)
                     .min(most_aliases),
+                seed,
             ),
             may_outlive: properties.session_expiry_interval.unwrap_or(0) > 0,
         }
@@ -189,8 +191,15 @@ impl Link {
         metrics.messages_out += 1;
         metrics.aliases_out += u64::from(matches!(naming, Naming::Alias(_)));
         if let Some(aliases) = &mut self.server_aliases {
-            aliases.written(topic, naming);
+            aliases.written(topic, naming, &mut metrics.alias_bytes);
         }
+    }
+
+    /// What the topic aliases of both sides take, as counted in
+    /// [`Metrics::alias_bytes`](crate::Metrics::alias_bytes).
+    pub(crate) fn alias_bytes(&self) -> u64 {
+        let server = self.server_aliases.as_ref().map_or(0, |it| it.bytes());
+        self.aliases.bytes() + server
     }
 
     /// How long the client may be silent: one and a half times its keep alive

@@ -13,7 +13,7 @@ pub struct Metrics {
     pub subscriptions: u64,
     /// Gauge: their bytes, as if no filter shared a level with another.
     pub subscription_bytes: u64,
-    /// Gauge: bytes of clients' topic aliases.
+    /// Gauge: bytes of topic aliases, those of clients and those towards them.
     pub alias_bytes: u64,
     /// Gauge: bytes of packets that have not come to their end.
     pub partial_bytes: u64,
@@ -33,7 +33,8 @@ pub struct Metrics {
     pub retained_lookups: u64,
     /// Gauge: their bytes.
     pub retained_lookup_bytes: u64,
-    /// Gauge: `QoS` 1 and 2 messages that wait to be sent or acknowledged.
+    /// Gauge: `QoS` 1 and 2 messages that wait to be sent or acknowledged, and those of `QoS` 0
+    /// that wait behind retained ones.
     pub queued_messages: u64,
     /// Gauge: their bytes, as if nothing were shared between clients.
     pub queued_bytes: u64,

@@ -35,15 +35,12 @@ impl Broker {
         let Some((link, _, _)) = self.connections.linked(slot) else {
             return Ok(());
         };
-        let has_alias = publish.properties.topic_alias.is_some();
-        let before = if has_alias { link.aliases.bytes() } else { 0 };
-        let refused = link.aliases.resolve(&mut publish, &self.options.limits)?;
-        if has_alias {
-            let after = link.aliases.bytes();
-            self.metrics.alias_bytes = self.metrics.alias_bytes + after as u64 - before as u64;
-            if after > before && self.metrics.memory_bytes() >= self.limits().memory_bytes as u64 {
-                return Err(self.no_memory_for_alias(slot));
-            }
+        let before = self.metrics.alias_bytes;
+        let bytes = &mut self.metrics.alias_bytes;
+        let limits = &self.options.limits;
+        let refused = link.aliases.resolve(&mut publish, limits, bytes)?;
+        if self.metrics.alias_bytes > before && self.is_short_of_memory() {
+            return Err(self.no_memory_for_alias(slot));
         }
         let Some((link, _, _)) = self.connections.linked(slot) else {
             return Ok(());

@@ -210,3 +210,66 @@ fn mqtt_3_3_2_7_nothing_that_can_be_overtaken_introduces_an_alias() {
         assert_eq!(said(&mut world, conn), (None, Some(1)));
     }
 }
+
+#[test]
+fn aliases_of_both_directions_are_counted_as_long_as_they_are_there() {
+    let mut world = World::with(|options| {
+        options.limits.server_topic_aliases = 1_000;
+        options.limits.topic_alias_maximum = 1_000;
+    });
+    let reader = subscriber(&mut world, Some(1_000), QoS::AtMostOnce);
+    let publisher = world.client(V5, "p");
+    let introduce = |topic: &str, alias: u16| {
+        let mut publish = message(topic, "", QoS::AtMostOnce, 1);
+        publish.properties.topic_alias = NonZeroU16::new(alias);
+        Packet::Publish(publish)
+    };
+    assert_eq!(world.broker.metrics().alias_bytes, 0);
+    for number in 0..500 {
+        let topic = format!("{number:03}/{}", "x".repeat(196));
+        world.publish(publisher, &topic, "", QoS::AtMostOnce);
+    }
+    let towards = world.broker.metrics().alias_bytes;
+    assert!((500 * 200..500 * 300).contains(&towards), "{towards}");
+    // A longer topic in the place of a shorter one, and the other way round.
+    for (topic, alias) in [
+        ("short", 7),
+        ("rather/long", 7),
+        ("short", 7),
+        ("other", 900),
+    ] {
+        world.send(publisher, &introduce(topic, alias));
+    }
+    let id = world.broker.sessions.find("p").unwrap();
+    let slot = world.broker.sessions.get(id).unwrap().slot.unwrap();
+    let (link, _, _) = world.broker.connections.linked(slot).unwrap();
+    let from = link.alias_bytes();
+    assert!(from > 900 * 90, "{from}");
+    let all = world.broker.metrics().alias_bytes;
+    // The reader got one more of its own: "rather/long".
+    assert!(all > towards + from && all < towards + from + 200, "{all}");
+    world.cut(publisher);
+    assert_eq!(world.broker.metrics().alias_bytes, all - from);
+    world.cut(reader);
+    assert_eq!(world.broker.metrics().alias_bytes, 0);
+}
+
+#[test]
+fn aliases_towards_a_client_count_in_the_bound_of_memory() {
+    let mut world = World::with(|options| {
+        options.limits.server_topic_aliases = u16::MAX;
+        options.limits.memory_bytes = 500_000;
+    });
+    let reader = subscriber(&mut world, Some(u16::MAX), QoS::AtMostOnce);
+    let publisher = world.client(V5, "p");
+    let mut got = 0;
+    for number in 0..5_000 {
+        let topic = format!("{number:04}/{}", "x".repeat(195));
+        world.publish(publisher, &topic, "", QoS::AtMostOnce);
+        got += world.received(reader).len();
+    }
+    assert!((1_000..3_000).contains(&got), "{got}");
+    let metrics = world.broker.metrics();
+    assert!(metrics.memory_bytes() < 501_000);
+    assert_eq!(metrics.dropped_memory, 5_000 - got as u64);
+}
