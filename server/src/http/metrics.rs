@@ -72,7 +72,7 @@ pub(super) fn render(shard: &Snapshot, listeners: Counts) -> String {
     );
     page.gauge(
         "mqtt_alias_bytes",
-        "Bytes of clients' topic aliases",
+        "Bytes of topic aliases, in both directions",
         m.alias_bytes,
     );
     page.gauge(
@@ -109,12 +109,12 @@ pub(super) fn render(shard: &Snapshot, listeners: Counts) -> String {
     );
     page.gauge(
         "mqtt_queued_messages",
-        "QoS 1 and 2 messages waiting",
+        "Messages that wait for clients: QoS 1 and 2 that are queued or sent and not acknowledged, and QoS 0 that waits behind retained ones",
         m.queued_messages,
     );
     page.gauge(
         "mqtt_queued_bytes",
-        "Bytes of QoS 1 and 2 messages waiting",
+        "Bytes of those messages, each counted for every client it waits for",
         m.queued_bytes,
     );
 
