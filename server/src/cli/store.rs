@@ -23,8 +23,9 @@ pub(crate) struct StoreArgs {
     )]
     data: PathBuf,
 
-    /// Store nothing: what clients were promised ends with the server.
-    #[arg(long, env = "BEACONRY_IN_MEMORY", conflicts_with_all = ["data", "salvage"])]
+    /// Store nothing: what clients were promised ends with the server. Goes before --data.
+    // No conflict with it: a service's environment may name a folder once and for all.
+    #[arg(long, env = "BEACONRY_IN_MEMORY", conflicts_with = "salvage", value_parser = clap::builder::BoolishValueParser::new())]
     in_memory: bool,
 
     /// Start with what can be read, if files in the folder are damaged; what cannot be used is

@@ -33,6 +33,7 @@ use std::time::Duration;
 
 use broker::{Broker, BrokerOptions};
 use tokio::sync::oneshot;
+use tracing::info;
 
 pub(crate) use self::error::StoreError;
 pub(crate) use self::journal::Sizes;
@@ -102,6 +103,7 @@ pub(crate) fn open(
         recover(&folder, options, now)?
     };
     let path = folder.path().to_owned();
+    info!("what must outlive the server is in {}", path.display());
     let journal = Journal::resume(folder, settings.sizes, recovered.segments, recovered.last)?;
     let (store, failed) = Store::start(journal, recovered.torn_bytes)
         .map_err(error::io_error("start the thread for", path))?;

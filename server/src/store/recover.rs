@@ -235,7 +235,7 @@ fn replay(
         })?;
         torn_bytes = bytes;
         warn!(
-            "{}: {bytes} bytes behind byte {offset} were being written when beaconry ended, and were cut off ({what}); nobody was told that they were stored",
+            "{}: {bytes} bytes behind byte {offset} were being written when beaconry ended, and were cut off ({what}); unless the file was changed since, nobody was told that they were stored",
             path.display(),
         );
     }
