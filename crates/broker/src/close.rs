@@ -158,7 +158,7 @@ impl Broker {
     /// The session is over `[MQTT-4.1.0-2]`. Its will is published, if it has one.
     pub(crate) fn end_session(&mut self, now: Instant, id: SessionId) {
         self.leave_groups(id);
-        self.stop_looking(now, id, |_| true);
+        self.stop_looking(now, id);
         let Some(mut session) = self.sessions.remove(id) else {
             return;
         };

@@ -104,6 +104,7 @@ mod alias;
 mod bites;
 mod bounds;
 mod broker;
+mod by_filter;
 mod checkpoint;
 mod close;
 mod connect;

@@ -12,10 +12,12 @@ use mqtt::packet::SubscriptionIdentifier;
 use mqtt::{Instant, QoS, Subscription};
 
 use crate::broker::Broker;
+use crate::by_filter::ByFilter;
 use crate::limits::Limit;
 use crate::message::{Delivery, Routed};
+use crate::metrics::Metrics;
 use crate::outgoing::Origin;
-use crate::record::{Record, Subscribed};
+use crate::record::{Record, SessionNumber, Subscribed};
 use crate::search::{Found, Search};
 use crate::session::{Session, SessionId};
 use crate::timers::Timer;
@@ -23,7 +25,7 @@ use crate::timers::Timer;
 /// What one session is still looking for.
 #[derive(Debug, Default)]
 pub(crate) struct Lookups {
-    waiting: VecDeque<Lookup>,
+    waiting: ByFilter<Lookup>,
     bytes: usize,
     /// Whether the session is in [`Looking`].
     is_tired: bool,
@@ -62,7 +64,7 @@ impl Lookups {
 
     /// Whether the session's queue has to wait for them, where so many have been sent of it.
     pub(crate) fn hold_back(&self, next: u64) -> bool {
-        let first = self.waiting.front();
+        let first = self.waiting.first();
         self.go_first && first.is_some_and(|lookup| lookup.behind <= next)
     }
 }
@@ -70,7 +72,8 @@ impl Lookups {
 impl Lookup {
     /// With its search.
     fn cost(&self) -> usize {
-        core::mem::size_of::<Self>() + self.search.cost()
+        let found = ByFilter::<Self>::COST + 2 * self.search.filter().len();
+        core::mem::size_of::<Self>() + self.search.cost() + found
     }
 
     fn record(&self) -> Subscribed {
@@ -108,7 +111,7 @@ impl Broker {
         let filter = &subscription.topic_filter;
         if !is_new {
             // All are sent again, the rest of them once.
-            self.stop_looking(now, id, |lookup| lookup.filter() == filter.as_text());
+            self.stop_looking_for(now, id, filter);
         }
         let Some(session) = self.sessions.get_mut(id) else {
             return;
@@ -132,10 +135,11 @@ impl Broker {
             self.refuse_to_look(id, subscription);
             return;
         }
-        lookups.waiting.push_back(lookup);
+        let replaced = lookups.waiting.push(filter, lookup);
         lookups.bytes += cost;
         self.metrics.retained_lookups += 1;
         self.metrics.retained_lookup_bytes = all_bytes;
+        self.count_replaced(id, replaced);
         self.look_on(now, id);
     }
 
@@ -167,12 +171,23 @@ impl Broker {
         let cost = lookup.cost();
         if let Some(session) = self.sessions.get_mut(id) {
             let lookups = session.lookups.get_or_insert_default();
-            lookups.waiting.push_back(lookup);
+            let replaced = lookups.waiting.push(&it.filter, lookup);
             lookups.bytes += cost;
             // What is found may be older than what waits in the queue.
             lookups.go_first = true;
             self.metrics.retained_lookups += 1;
             self.metrics.retained_lookup_bytes += cost as u64;
+            self.count_replaced(id, replaced);
+        }
+    }
+
+    /// Another search for the same filter has taken its place.
+    fn count_replaced(&mut self, id: SessionId, replaced: Option<Lookup>) {
+        if let (Some(lookup), Some(session)) = (replaced, self.sessions.get_mut(id))
+            && let Some(lookups) = &mut session.lookups
+        {
+            self.retained.release(&lookup.search);
+            count_out(&mut self.metrics, &mut lookups.bytes, lookup.cost());
         }
     }
 
@@ -194,7 +209,7 @@ impl Broker {
         };
         let client_id = session.client_id.clone();
         let number = session.number;
-        while let Some(lookup) = lookups.waiting.front_mut() {
+        while let Some(lookup) = lookups.waiting.first_mut() {
             if !self.has_room_for_retained(id, lookup.qos, lookup.behind) {
                 self.retained.rest(&mut lookup.search);
                 break;
@@ -222,8 +237,8 @@ impl Broker {
                         let filter = lookup.search.filter().clone();
                         self.ledger.record(&Record::Looked { session, filter });
                     }
-                    self.count_out(&mut lookups.bytes, lookup.cost());
-                    lookups.waiting.pop_front();
+                    count_out(&mut self.metrics, &mut lookups.bytes, lookup.cost());
+                    lookups.waiting.pop_first();
                 }
                 Found::NotYet => {
                     self.retained.rest(&mut lookup.search);
@@ -255,14 +270,24 @@ impl Broker {
         }
     }
 
-    /// The session wants no more of what fits.
-    pub(crate) fn stop_looking(
-        &mut self,
-        now: Instant,
-        id: SessionId,
-        fits: impl Fn(&Search) -> bool,
-    ) {
-        self.keep_looking(now, id, |lookup| !fits(&lookup.search));
+    /// The session wants no more of what a filter asked for.
+    pub(crate) fn stop_looking_for(&mut self, now: Instant, id: SessionId, filter: &str) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let number = session.number;
+        let lookups = session.lookups.as_deref_mut();
+        let Some(lookup) = lookups.and_then(|it| it.waiting.remove(filter)) else {
+            return;
+        };
+        if let Some(lookups) = session.lookups.take() {
+            self.stopped(now, id, number, lookups, &[lookup]);
+        }
+    }
+
+    /// The session wants nothing of what it has asked for.
+    pub(crate) fn stop_looking(&mut self, now: Instant, id: SessionId) {
+        self.keep_looking(now, id, |_| false);
     }
 
     /// The session has lost its connection: only what is sent surely is worth looking for.
@@ -278,20 +303,27 @@ impl Broker {
             return;
         };
         let number = session.number;
-        let mut bytes = lookups.bytes;
-        lookups.waiting.retain(|lookup| {
-            let is_kept = keep(lookup);
-            if !is_kept {
-                if let Some(session) = number.filter(|_| lookup.is_recorded) {
-                    let filter = lookup.search.filter().clone();
-                    self.ledger.record(&Record::Looked { session, filter });
-                }
-                self.retained.release(&lookup.search);
-                self.count_out(&mut bytes, lookup.cost());
+        let stopped = lookups.waiting.extract(|lookup| !keep(lookup));
+        self.stopped(now, id, number, lookups, &stopped);
+    }
+
+    /// Goes on with what is left of `lookups` without those that are `stopped`.
+    fn stopped(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        number: Option<SessionNumber>,
+        mut lookups: Box<Lookups>,
+        stopped: &[Lookup],
+    ) {
+        for lookup in stopped {
+            if let Some(session) = number.filter(|_| lookup.is_recorded) {
+                let filter = lookup.search.filter().clone();
+                self.ledger.record(&Record::Looked { session, filter });
             }
-            is_kept
-        });
-        lookups.bytes = bytes;
+            self.retained.release(&lookup.search);
+            count_out(&mut self.metrics, &mut lookups.bytes, lookup.cost());
+        }
         if self.put_back(now, id, lookups) {
             self.look_on(now, id);
         }
@@ -330,19 +362,14 @@ impl Broker {
             return false;
         }
         let topic = routed.topic();
-        let is_before = |lookup: &Lookup| {
-            self.retained.is_before(topic, &lookup.search)
-                && mqtt::topic_matches(lookup.search.filter(), topic)
+        // As a rule nothing is, and then it does not matter how much is looked for.
+        let Some(number) = self.retained.number(topic) else {
+            return false;
         };
-        let must_wait = lookups.waiting.iter().any(is_before);
+        let is_before = |lookup: &Lookup| lookup.search.is_of(number);
+        let must_wait = lookups.waiting.any_matching(topic, is_before);
         lookups.go_first |= must_wait;
         must_wait
-    }
-
-    fn count_out(&mut self, bytes: &mut usize, cost: usize) {
-        *bytes -= cost;
-        self.metrics.retained_lookups -= 1;
-        self.metrics.retained_lookup_bytes -= cost as u64;
     }
 
     fn rest_looking(&mut self, now: Instant, id: SessionId) {
@@ -401,4 +428,10 @@ impl Broker {
             (QoS::AtLeastOnce | QoS::ExactlyOnce, None) => link.quota > 0,
         }
     }
+}
+
+fn count_out(metrics: &mut Metrics, bytes: &mut usize, cost: usize) {
+    *bytes -= cost;
+    metrics.retained_lookups -= 1;
+    metrics.retained_lookup_bytes -= cost as u64;
 }

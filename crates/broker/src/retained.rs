@@ -138,6 +138,12 @@ impl Retained {
         kept.message.as_ref().filter(|_| kept.number < first)
     }
 
+    /// Which of all messages that were ever kept the one of `topic` is, if there is one.
+    pub(crate) fn number(&self, topic: &str) -> Option<u64> {
+        let kept = self.tree.value(self.tree.find(topic)?);
+        kept.message.as_ref().map(|_| kept.number)
+    }
+
     pub(crate) fn tree(&self) -> &LevelTree<Kept> {
         &self.tree
     }

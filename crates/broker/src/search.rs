@@ -51,6 +51,12 @@ impl Search {
         &self.filter
     }
 
+    /// Whether it would find the message of this [number](Retained::number), if it is not past
+    /// it.
+    pub(crate) fn is_of(&self, number: u64) -> bool {
+        number < self.begun
+    }
+
     /// Bytes of memory.
     pub(crate) fn cost(&self) -> usize {
         core::mem::size_of::<Self>() + self.filter.len() + core::mem::size_of_val(&*self.ends)
@@ -127,12 +133,6 @@ impl Retained {
             }
         }
         found
-    }
-
-    /// Whether a message is kept of `topic` that the search would find, if it is not past it.
-    pub(crate) fn is_before(&self, topic: &str, search: &Search) -> bool {
-        let node = self.tree().find(topic);
-        node.is_some_and(|node| self.kept(node, search.begun).is_some())
     }
 
     /// The search goes on later: where it is stays in the tree.

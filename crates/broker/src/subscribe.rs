@@ -330,7 +330,7 @@ impl Broker {
     fn remove_direct(&mut self, now: Instant, id: SessionId, filter: &str) -> Option<()> {
         let node = self.subscriptions.find(filter, id)?;
         self.subscriptions.remove(node, id);
-        self.stop_looking(now, id, |search| search.filter() == filter);
+        self.stop_looking_for(now, id, filter);
         let session = self.sessions.get_mut(id)?;
         let place = session.subscriptions.binary_search(&node).ok()?;
         session.subscriptions.remove(place);

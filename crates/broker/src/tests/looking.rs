@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use mqtt::{Packet, PubAck, QoS, ReasonCode, Utf8String};
+use mqtt::{Packet, PubAck, QoS, ReasonCode, Unsubscribe, Utf8String};
 
-use super::{V5, World, message, packet_id, retained, to};
+use super::{V5, World, lasting, message, packet_id, retained, to};
 use crate::message::{Delivery, Routed};
 use crate::outgoing::{Origin, Outgoing, Queued};
 
@@ -85,4 +85,52 @@ fn what_was_put_into_the_queue_before_is_so_whatever_is_taken_from_its_middle() 
     outgoing.pop();
     assert!(outgoing.is_past(3));
     assert_eq!(outgoing.window_bytes(), outgoing.bytes());
+}
+
+#[test]
+fn each_filter_is_looked_for_once_however_many_and_however_often_it_is_asked_for() {
+    let mut world = World::new();
+    let publisher = world.client(V5, "p");
+    for topic in ["keep/1", "keep/2", "keep/3"] {
+        world.send(publisher, &retained(topic, "x", QoS::AtLeastOnce));
+    }
+    world.received(publisher);
+    let mut connect = lasting(V5, "s");
+    connect.properties.receive_maximum = Some(1);
+    let (conn, _) = world.connect(&connect);
+    world.subscribe(conn, &[to("keep/+", QoS::AtLeastOnce)]);
+    // The window is full, so that nothing more is looked for.
+    let first = world.take_publish(conn);
+    let bytes = world.broker.metrics().retained_lookup_bytes;
+    let filters: Vec<_> = (0..1_000)
+        .map(|number| to(&format!("f/{number}"), QoS::AtLeastOnce))
+        .collect();
+    world.subscribe(conn, &filters);
+    let all_bytes = world.broker.metrics().retained_lookup_bytes;
+    world.subscribe(conn, &filters);
+    assert_eq!(world.broker.metrics().retained_lookups, 1_001);
+    assert_eq!(world.broker.metrics().retained_lookup_bytes, all_bytes);
+    // What is published meanwhile waits for what is retained of its own topic, and not of
+    // others.
+    for (topic, waits) in [("f/1", false), ("keep/4", false), ("keep/2", true)] {
+        let qos = QoS::AtMostOnce;
+        world.publish(publisher, topic, "live", qos);
+        assert_eq!(world.payloads(conn).is_empty(), waits, "{topic}");
+    }
+    world.send(
+        conn,
+        &Packet::Unsubscribe(Unsubscribe {
+            packet_id: packet_id(1),
+            topic_filters: filters.into_iter().map(|it| it.topic_filter).collect(),
+            user_properties: Vec::new(),
+        }),
+    );
+    assert_eq!(world.broker.metrics().retained_lookups, 1);
+    assert_eq!(world.broker.metrics().retained_lookup_bytes, bytes);
+    world.received(conn);
+    let ack = PubAck::new(first.packet_id.unwrap(), ReasonCode::Success);
+    world.send(conn, &Packet::PubAck(ack));
+    assert_eq!(acknowledge(&mut world, conn), ["x", "x", "live"]);
+    assert_eq!(world.broker.metrics().retained_lookups, 0);
+    assert_eq!(world.broker.metrics().retained_lookup_bytes, 0);
 }
