@@ -47,6 +47,10 @@ impl Metrics {
     /// What a connection takes that has nothing.
     const CONNECTION: u64 = 800;
 
+    /// What the packet identifier of an incoming message takes: in a list that grows, and in
+    /// another of what was there before the connection.
+    const INCOMING: u64 = 6;
+
     /// Gauge: bytes of memory that all lists take together, as if nothing were shared.
     pub const fn memory_bytes(&self) -> u64 {
         self.retained_bytes
@@ -58,6 +62,7 @@ impl Metrics {
             + self.partial_bytes
             + self.journal_bytes
             + self.alias_bytes
+            + self.incoming_messages * Self::INCOMING
             + self.sessions * Self::SESSION
             + self.connections * Self::CONNECTION
     }

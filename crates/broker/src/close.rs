@@ -170,6 +170,7 @@ impl Broker {
         }
         self.metrics.subscriptions -= session.subscriptions.len() as u64;
         self.metrics.subscription_bytes -= session.subscription_bytes as u64;
+        self.metrics.incoming_messages -= session.incoming.len() as u64;
         if let Some(outgoing) = &mut session.outgoing {
             self.inherit(now, session.number, outgoing);
             self.metrics.dropped_session_ended += outgoing.messages() as u64;

@@ -20,8 +20,9 @@ pub struct Limits {
     /// ends the connection with "packet too large" `[MQTT-3.2.2-15]`.
     pub maximum_packet_size: u32,
     /// How many `QoS` 1 and 2 messages a client may have unacknowledged, told in CONNACK
-    /// `[MQTT-3.3.4-7]`. One more ends the connection with "receive maximum exceeded". It
-    /// does not hold for version 3.1.1, which has no word for it: such a client may have as
+    /// `[MQTT-3.3.4-7]`. One more ends the connection with "receive maximum exceeded", and so
+    /// does one of `QoS` 2 if twice as many are not released, those of earlier connections
+    /// included. It does not hold for version 3.1.1, which has no word for it: such a client may have as
     /// many as there are packet identifiers, 65,535.
     pub receive_maximum: u16,
     /// Messages that a client may publish in a second; a second's worth may come at once. Whoever

@@ -33,6 +33,8 @@ pub struct Metrics {
     pub retained_lookups: u64,
     /// Gauge: their bytes.
     pub retained_lookup_bytes: u64,
+    /// Gauge: `QoS` 2 messages from clients whose PUBREL has not come.
+    pub incoming_messages: u64,
     /// Gauge: `QoS` 1 and 2 messages that wait to be sent or acknowledged, and those of `QoS` 0
     /// that wait behind retained ones.
     pub queued_messages: u64,
@@ -167,6 +169,7 @@ impl Metrics {
             retained_lookup_bytes: self.retained_lookup_bytes,
             queued_messages: self.queued_messages,
             queued_bytes: self.queued_bytes,
+            incoming_messages: self.incoming_messages,
             wills: self.wills,
             will_bytes: self.will_bytes,
             unwritten_bytes: self.unwritten_bytes,

@@ -67,7 +67,7 @@ impl Broker {
                 }
             }
             (QoS::AtLeastOnce, Some(packet_id)) => {
-                self.check_receive_maximum(slot, session)?;
+                self.check_receive_maximum(slot, session, false)?;
                 let before = self.ledger.mark();
                 let accepted = topic
                     .and_then(|()| self.check_packet_id(slot, packet_id))
@@ -114,7 +114,7 @@ impl Broker {
             let gate = session.number.and_then(|_| self.ledger.gate());
             // Sent on this connection too, it is part of its quota.
             if let Ok(at) = link.carried_over.binary_search(&packet_id) {
-                self.check_receive_maximum(slot, id)?;
+                self.check_receive_maximum(slot, id, false)?;
                 if let Some((link, _, _)) = self.connections.linked(slot) {
                     link.carried_over.remove(at);
                 }
@@ -124,7 +124,7 @@ impl Broker {
             return Ok(());
         };
         let number = session.number;
-        self.check_receive_maximum(slot, id)?;
+        self.check_receive_maximum(slot, id, true)?;
         let cause = number.map_or(Cause::Client, |number| Cause::Incoming(number, packet_id));
         let before = self.ledger.mark();
         let accepted = topic.and_then(|()| self.accept(now, id, publish, cause));
@@ -134,6 +134,7 @@ impl Broker {
             && let Some(session) = self.sessions.get_mut(id)
         {
             session.incoming.insert(place, packet_id);
+            self.metrics.incoming_messages += 1;
         }
         let (reason_code, properties) = self.answer(slot, accepted)?;
         let received = PubRec {
@@ -224,8 +225,14 @@ impl Broker {
         Ok(())
     }
 
-    /// `[MQTT-3.3.4-7]`
-    fn check_receive_maximum(&mut self, slot: Slot, id: SessionId) -> Result<(), CloseCause> {
+    /// Whether the client may have another message unacknowledged `[MQTT-3.3.4-7]`; `is_new`:
+    /// one of `QoS` 2 that is not known yet.
+    fn check_receive_maximum(
+        &mut self,
+        slot: Slot,
+        id: SessionId,
+        is_new: bool,
+    ) -> Result<(), CloseCause> {
         let limit = self.limits().receive_maximum;
         let (Some((link, _, _)), Some(session)) =
             (self.connections.linked(slot), self.sessions.get(id))
@@ -237,7 +244,10 @@ impl Broker {
             .incoming
             .len()
             .saturating_sub(link.carried_over.len());
-        if released + usize::from(link.unacknowledged) < most {
+        // Those of earlier connections are no part of the quota, but must not grow with each:
+        // whoever follows the rules has as many again at most before it releases them.
+        let is_bounded = !is_new || session.incoming.len() < 2 * most;
+        if is_bounded && released + usize::from(link.unacknowledged) < most {
             return Ok(());
         }
         self.metrics.refused_receive_maximum += 1;
@@ -343,6 +353,7 @@ impl Broker {
         };
         let (reason_code, gate) = if let Ok(place) = session.incoming.binary_search(&packet_id) {
             session.incoming.remove(place);
+            self.metrics.incoming_messages -= 1;
             if let Ok(at) = link.carried_over.binary_search(&packet_id) {
                 link.carried_over.remove(at);
             }

@@ -108,6 +108,11 @@ pub(super) fn render(shard: &Snapshot, listeners: Counts) -> String {
         m.retained_lookup_bytes,
     );
     page.gauge(
+        "mqtt_incoming_messages",
+        "QoS 2 messages from clients that are not released",
+        m.incoming_messages,
+    );
+    page.gauge(
         "mqtt_queued_messages",
         "Messages that wait for clients: QoS 1 and 2 that are queued or sent and not acknowledged, and QoS 0 that waits behind retained ones",
         m.queued_messages,

@@ -71,10 +71,12 @@ impl Recovery {
             }
             Record::Accepted(accepted) => self.accept(lsn, *accepted),
             Record::Incoming { session, packet_id } => {
-                self.change(session, |it, _| it.take_incoming(packet_id));
+                self.change(session, |it, metrics| it.take_incoming(packet_id, metrics));
             }
             Record::Released { session, packet_id } => {
-                self.change(session, |it, _| it.release_incoming(packet_id));
+                self.change(session, |it, metrics| {
+                    it.release_incoming(packet_id, metrics);
+                });
             }
             Record::Message { id, message } => {
                 self.keep(lsn, id, &message);
@@ -264,7 +266,7 @@ impl Recovery {
         match cause {
             Cause::Client | Cause::OtherWill => {}
             Cause::Incoming(session, packet_id) => {
-                self.change(session, |it, _| it.take_incoming(packet_id));
+                self.change(session, |it, metrics| it.take_incoming(packet_id, metrics));
             }
             Cause::Will(session) => self.change(session, Session::forget_will),
             Cause::LastWill(session) => self.end(session),
@@ -372,10 +374,10 @@ impl Recovery {
         for subscribed in &state.subscriptions {
             self.subscribe(id, subscribed);
         }
-        self.change(state.session, |it, _| {
+        self.change(state.session, |it, metrics| {
             it.last_packet_id = state.last_packet_id;
             for packet_id in &state.incoming {
-                it.take_incoming(*packet_id);
+                it.take_incoming(*packet_id, metrics);
             }
         });
         if !state.lookups.is_empty() {
@@ -480,15 +482,17 @@ impl Session {
         self.set_will(terms.will.as_deref(), metrics);
     }
 
-    fn take_incoming(&mut self, packet_id: PacketId) {
+    fn take_incoming(&mut self, packet_id: PacketId, metrics: &mut Metrics) {
         if let Err(place) = self.incoming.binary_search(&packet_id) {
             self.incoming.insert(place, packet_id);
+            metrics.incoming_messages += 1;
         }
     }
 
-    fn release_incoming(&mut self, packet_id: PacketId) {
+    fn release_incoming(&mut self, packet_id: PacketId, metrics: &mut Metrics) {
         if let Ok(place) = self.incoming.binary_search(&packet_id) {
             self.incoming.remove(place);
+            metrics.incoming_messages -= 1;
         }
     }
 }

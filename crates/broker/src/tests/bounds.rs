@@ -361,3 +361,68 @@ fn a_publish_rate_is_exact_however_high() {
         assert_eq!(sent, rate / 500 + 1);
     }
 }
+
+#[test]
+fn messages_that_are_not_released_are_counted_and_do_not_grow_with_each_connection() {
+    let unreleased = |world: &World| world.broker.metrics().incoming_messages;
+    let mut world = World::with(|options| options.limits.receive_maximum = 10);
+    let mut id = 0;
+    for connection in 1..=3 {
+        let (conn, _) = world.lasting(V5, "new");
+        for _ in 0..10 {
+            id += 1;
+            let publish = message("t", "", QoS::ExactlyOnce, id);
+            world.send(conn, &Packet::Publish(publish));
+        }
+        if connection < 3 {
+            assert!(world.closed(conn).is_none());
+        } else {
+            // [MQTT-3.3.4-7]
+            let exceeded = Some(ReasonCode::ReceiveMaximumExceeded);
+            assert_eq!(world.farewell(conn), exceeded);
+        }
+        world.cut(conn);
+    }
+    assert_eq!(unreleased(&world), 20);
+    // Who releases has room again.
+    let (conn, _) = world.lasting(V5, "new");
+    let release = mqtt::PubRel::new(super::packet_id(1), ReasonCode::Success);
+    world.send(conn, &Packet::PubRel(release));
+    assert_eq!(unreleased(&world), 19);
+    let publish = message("t", "", QoS::ExactlyOnce, 30);
+    world.send(conn, &Packet::Publish(publish));
+    assert!(world.closed(conn).is_none());
+    assert_eq!(unreleased(&world), 20);
+
+    // Version 3.1.1 may have as many as there are identifiers: it is the memory that bounds.
+    let before = world.broker.metrics().memory_bytes();
+    let (old, _) = world.lasting(V3, "old");
+    for id in 1..=5_000 {
+        let publish = message("t", "", QoS::ExactlyOnce, id);
+        world.send(old, &Packet::Publish(publish));
+    }
+    assert!(world.broker.metrics().memory_bytes() > before + 5_000 * 4);
+    world.cut(old);
+    assert_eq!(unreleased(&world), 5_020);
+    world.connect(&Connect::new(V3, "old"));
+    assert_eq!(unreleased(&world), 20);
+}
+
+#[test]
+fn messages_that_are_not_released_are_counted_after_a_crash() {
+    let mut world = World::with(|options| options.durable = true);
+    let (conn, _) = world.lasting(V5, "a");
+    for id in 1..=3 {
+        let publish = message("t", "", QoS::ExactlyOnce, id);
+        world.send(conn, &Packet::Publish(publish));
+    }
+    let release = mqtt::PubRel::new(super::packet_id(2), ReasonCode::Success);
+    world.send(conn, &Packet::PubRel(release));
+    world.crash();
+    assert_eq!(world.broker.metrics().incoming_messages, 2);
+    world.checkpoint(1_000);
+    world.crash();
+    assert_eq!(world.broker.metrics().incoming_messages, 2);
+    world.client(V5, "a");
+    assert_eq!(world.broker.metrics().incoming_messages, 0);
+}
