@@ -76,6 +76,7 @@ impl Inbound {
                     let (raw, len) = (*bytes, *len);
                     let raw = &raw[..len];
                     if header_len(raw) == len {
+                        check_length(raw)?;
                         // Fails with a reserved opcode.
                         let header = FrameHeader::parse(&mut Cursor::new(raw))
                             .map_err(super::carrier_error)?;
@@ -173,6 +174,30 @@ impl Inbound {
     }
 }
 
+/// The length of a payload has to be said in as few bytes as it takes (section 5.2), and has no
+/// highest bit.
+fn check_length(header: &[u8]) -> Result<(), CarrierError> {
+    const MASKED: u8 = 0x80;
+    let is_well_said = match header {
+        [_, second, high, low, ..] if second & !MASKED == 126 => {
+            u16::from_be_bytes([*high, *low]) > 125
+        }
+        [_, second, rest @ ..] if second & !MASKED == 127 => {
+            let length = rest.first_chunk().map(|it| u64::from_be_bytes(*it));
+            length.is_some_and(|it| it > u64::from(u16::MAX) && it >> 63 == 0)
+        }
+        _ => true,
+    };
+    if is_well_said {
+        Ok(())
+    } else {
+        Err(CarrierError::Rule {
+            code: CloseCode::Protocol,
+            what: "the length of a frame in more bytes than it takes".to_owned(),
+        })
+    }
+}
+
 /// How long a header that begins so is, or at least is.
 fn header_len(bytes: &[u8]) -> usize {
     const MASKED: u8 = 0x80;
@@ -261,6 +286,18 @@ mod tests {
             (frame(0x83, b""), CloseCode::Protocol),
             (frame(0x09, b""), CloseCode::Protocol),
             (frame(0x89, &[0; 126]), CloseCode::Protocol),
+            // Lengths in more bytes than they take (RFC 6455, section 5.2), and one with its
+            // highest bit set.
+            (vec![0x82, 0xFE, 0, 125, 0, 0, 0, 0], CloseCode::Protocol),
+            (vec![0x89, 0xFE, 0, 0, 0, 0, 0, 0], CloseCode::Protocol),
+            (
+                vec![0x82, 0xFF, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0, 0, 0, 0],
+                CloseCode::Protocol,
+            ),
+            (
+                vec![0x82, 0xFF, 0x80, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0],
+                CloseCode::Protocol,
+            ),
             (frame(0x81, b""), CloseCode::Unsupported),
             (frame(0x82, &[0; 1_001]), CloseCode::Size),
             (

@@ -41,6 +41,8 @@ pub(in super::super) struct WebSocket<S> {
     answers: Vec<u8>,
     /// What is left of the frame that is being sent.
     frame: FrameLeft,
+    /// Whether the peer has sent a close frame.
+    is_left: bool,
     /// Found behind messages that had to be handed on first.
     ended: Option<Box<Result<(), CarrierError>>>,
 }
@@ -84,6 +86,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             input: Bytes::copy_from_slice(already_read),
             answers: Vec::new(),
             frame: FrameLeft::default(),
+            is_left: false,
             ended: None,
         }
     }
@@ -147,7 +150,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         };
         loop {
             return match self.context.read(&mut pipe) {
-                Ok(Message::Close(_)) => Ok(Control::End),
+                Ok(Message::Close(_)) => {
+                    self.is_left = true;
+                    Ok(Control::End)
+                }
                 // Pings are answered when reading goes on; data never comes here.
                 Ok(
                     Message::Ping(_)
@@ -201,8 +207,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
-    /// Takes the answers that there was no room for.
+    /// Takes the answers that there was no room for. That to a close frame is left for
+    /// [`close`](Self::close), when all is sent that goes before it: nothing may follow (RFC
+    /// 6455, section 5.5.1).
     fn fetch_answers(&mut self) {
+        if self.is_left {
+            return;
+        }
         let mut pipe = Pipe {
             input: &mut Bytes::new(),
             answers: &mut self.answers,
@@ -338,6 +349,45 @@ fn config() -> WebSocketConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// RFC 6455, section 5.5.1.
+    #[test]
+    fn nothing_follows_a_close_frame() {
+        let (ours, mut theirs) = tokio::io::duplex(1_024);
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        // A message, a ping and a close frame; masked with zeros, as a client does it.
+        let input = [
+            &[0x82, 0x80 | 1, 0, 0, 0, 0, b'x'][..],
+            &[0x89, 0x80, 0, 0, 0, 0],
+            &[0x88, 0x80 | 2, 0, 0, 0, 0, 0x03, 0xE8],
+        ];
+        let mut socket = WebSocket::new(ours, &Bytes::from(input.concat()), 1_024);
+        let mut buffer = BytesMut::new();
+        let received = socket.poll_read(&mut cx, &mut buffer);
+        let Poll::Ready(Ok(Received::Bytes(bytes))) = received else {
+            panic!("{received:?}");
+        };
+        assert_eq!(bytes, "x");
+        // What the broker says to that goes before the good-bye.
+        let mut answer = BytesMut::from(&b"answer"[..]);
+        assert!(socket.poll_write(&mut cx, &mut answer).is_ready());
+        let received = socket.poll_read(&mut cx, &mut buffer);
+        assert!(matches!(received, Poll::Ready(Ok(Received::End))));
+        let mut last = BytesMut::from(&b"last"[..]);
+        assert!(socket.poll_write(&mut cx, &mut last).is_ready());
+        socket.close(CloseCode::Normal, "");
+        assert!(socket.poll_write(&mut cx, &mut last).is_ready());
+        drop(socket);
+        let mut sent = BytesMut::new();
+        while let Poll::Ready(Ok(1..)) = pin!(theirs.read_buf(&mut sent)).poll(&mut cx) {}
+        let expected = [
+            &[0x8A, 0][..],
+            b"\x82\x06answer",
+            b"\x82\x04last",
+            &[0x88, 2, 0x03, 0xE8],
+        ];
+        assert_eq!(sent, expected.concat());
+    }
 
     #[test]
     fn a_frame_is_as_long_as_its_header_says_however_it_is_sent() {
