@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub(crate) use self::limits::LimitArgs;
 pub(crate) use self::mqtt::MqttArgs;
@@ -80,7 +80,13 @@ pub(crate) struct ServeArgs {
 
 /// Reads the command line. `Err` is the code to exit with: what there was to say has been said.
 pub(crate) fn parse() -> Result<Command, ExitCode> {
-    Cli::try_parse().map(|cli| cli.command).map_err(|error| {
+    let checked = Cli::try_parse().and_then(|cli| {
+        let Command::Serve(arguments) = &cli.command;
+        let checked = arguments.limits.check();
+        checked.map_err(|what| Cli::command().error(ErrorKind::ArgumentConflict, what))?;
+        Ok(cli)
+    });
+    checked.map(|cli| cli.command).map_err(|error| {
         if matches!(
             error.kind(),
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
@@ -170,7 +176,6 @@ mod tests {
 
     #[test]
     fn the_definition_is_sound() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
     }
 

@@ -51,16 +51,11 @@ pub(crate) struct LimitArgs {
     pub(crate) max_early_bytes: usize,
 
     /// The longest topic name or filter, in bytes.
-    #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_TOPIC_LENGTH", default_value = "16KiB", value_parser = parse_size)]
+    #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_TOPIC_LENGTH", default_value = "16KiB", value_parser = parse_least_one)]
     pub(crate) max_topic_length: usize,
 
     /// The most levels of a topic name or filter.
-    #[arg(
-        long,
-        value_name = "N",
-        env = "BEACONRY_MAX_TOPIC_LEVELS",
-        default_value_t = 128
-    )]
+    #[arg(long, value_name = "N", env = "BEACONRY_MAX_TOPIC_LEVELS", default_value = "128", value_parser = parse_levels)]
     pub(crate) max_topic_levels: usize,
 
     /// The highest topic alias that a client may use.
@@ -206,10 +201,39 @@ impl LimitArgs {
         self.max_memory.unwrap_or_else(|| memory::available() / 2)
     }
 
+    /// Says which limits contradict each other, if any do: with them the largest packets that
+    /// clients are told they may send could never be received whole, or never be delivered.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let packet = self.packet();
+        for (flag, has, least) in [
+            ("--max-memory", Some(self.memory()), 4),
+            ("--max-all-queues-bytes", self.max_all_queues_bytes, 2),
+            ("--max-all-out-buffers", self.max_all_out_buffers, 2),
+            ("--max-all-partial-bytes", self.max_all_partial_bytes, 1),
+        ] {
+            let least = packet.saturating_mul(least);
+            if let Some(has) = has
+                && has < least
+            {
+                return Err(format!(
+                    "packets of --max-packet-size {packet} bytes need {flag} of at least \
+                     {least} bytes, and it is {has}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn packet(&self) -> usize {
+        usize::try_from(self.max_packet_size).unwrap_or(usize::MAX)
+    }
+
     /// The broker's limits.
     pub(crate) fn broker(&self) -> broker::Limits {
         let memory = self.memory();
-        let packet = usize::try_from(self.max_packet_size).unwrap_or(usize::MAX);
+        let packet = self.packet();
+        let part =
+            |part: usize, packets: usize| (memory / part).max(packet.saturating_mul(packets));
         broker::Limits {
             // The listeners count and refuse, WebSockets and HTTP included.
             connections: usize::MAX,
@@ -230,13 +254,13 @@ impl LimitArgs {
             queue_messages: self.max_queued_messages,
             // The largest message must fit, or it could be published and never delivered.
             queue_bytes: self.max_queued_bytes.max(packet.saturating_mul(2)),
-            all_queues_bytes: self.max_all_queues_bytes.unwrap_or(memory / 4),
+            all_queues_bytes: self.max_all_queues_bytes.unwrap_or_else(|| part(4, 2)),
             queue_full: self.queue_full,
             will_bytes: self.max_will_size,
             all_wills_bytes: self.max_all_wills_bytes.unwrap_or(memory / 32),
             out_buffer_bytes: self.max_out_buffer.max(packet),
-            all_out_buffers_bytes: self.max_all_out_buffers.unwrap_or(memory / 8),
-            all_partial_bytes: self.max_all_partial_bytes.unwrap_or(memory / 16),
+            all_out_buffers_bytes: self.max_all_out_buffers.unwrap_or_else(|| part(8, 2)),
+            all_partial_bytes: self.max_all_partial_bytes.unwrap_or_else(|| part(16, 1)),
             memory_bytes: memory,
             retained_messages: self.max_retained_messages,
             retained_bytes: self.max_retained_bytes.unwrap_or(memory / 4),
@@ -272,11 +296,12 @@ pub(super) fn parse_expiry(text: &str) -> Result<u32, String> {
     }
     let days = text.strip_suffix('d').and_then(|days| days.parse().ok());
     let time = match days {
-        Some(days) => Duration::from_hours(24).saturating_mul(days),
-        None => parse_duration(text, Duration::ZERO, MOST)
-            .map_err(|_| "expected a time such as 90m, 12h or 30d, or never".to_owned())?,
+        Some(days) => Some(Duration::from_hours(24).saturating_mul(days)),
+        None => parse_duration(text, Duration::ZERO, MOST).ok(),
     };
-    Ok(u32::try_from(time.as_secs()).unwrap_or(u32::MAX))
+    time.filter(|time| *time <= MOST)
+        .and_then(|time| u32::try_from(time.as_secs()).ok())
+        .ok_or_else(|| "expected a time such as 90m, 12h or 30d, up to 36500d, or never".to_owned())
 }
 
 /// Less would not even hold what the smallest of brokers keeps.
@@ -287,6 +312,19 @@ fn parse_memory(text: &str) -> Result<usize, String> {
         return Err("expected at least 16MiB".to_owned());
     }
     Ok(size)
+}
+
+/// With 0 every topic would be refused, as below.
+fn parse_least_one(text: &str) -> Result<usize, String> {
+    match parse_size(text)? {
+        0 => Err("expected at least 1".to_owned()),
+        size => Ok(size),
+    }
+}
+
+fn parse_levels(text: &str) -> Result<usize, String> {
+    let levels = text.parse::<usize>().ok().filter(|levels| *levels > 0);
+    levels.ok_or_else(|| "expected a number, at least 1".to_owned())
 }
 
 pub(super) fn parse_size(text: &str) -> Result<usize, String> {
@@ -350,12 +388,57 @@ mod tests {
     }
 
     #[test]
+    fn limits_that_contradict_each_other_are_refused() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            limits: LimitArgs,
+        }
+        let check = |arguments: &[&str]| {
+            let line = ["beaconry"].iter().chain(arguments);
+            <Line as clap::Parser>::try_parse_from(line)
+                .map_or_else(|error| Err(error.to_string()), |line| line.limits.check())
+        };
+        let given = "--max-memory=1GiB";
+        assert_eq!(check(&[given]), Ok(()));
+        assert_eq!(check(&[given, "--max-packet-size=256MiB"]), Ok(()));
+        // The smallest broker with the packets that are usual.
+        assert_eq!(check(&["--max-memory=16MiB"]), Ok(()));
+        for (arguments, flag) in [
+            (
+                &["--max-packet-size=128MiB", "--max-memory=400MiB"][..],
+                "--max-memory",
+            ),
+            (
+                &["--max-packet-size=16MiB", "--max-all-queues-bytes=31MiB"],
+                "--max-all-queues-bytes",
+            ),
+            (
+                &["--max-packet-size=16MiB", "--max-all-partial-bytes=1MiB"],
+                "--max-all-partial-bytes",
+            ),
+            (&["--max-all-out-buffers=1MiB"], "--max-all-out-buffers"),
+            (&["--max-topic-levels=0"], "--max-topic-levels"),
+            (&["--max-topic-length=0"], "--max-topic-length"),
+        ] {
+            let mut line = arguments.to_vec();
+            if !line.iter().any(|it| it.starts_with("--max-memory")) {
+                line.push(given);
+            }
+            let refused = check(&line).unwrap_err();
+            assert!(refused.contains(flag), "{refused}");
+        }
+    }
+
+    #[test]
     fn expiries_have_days_and_may_be_never() {
         assert_eq!(parse_expiry("never"), Ok(u32::MAX));
         assert_eq!(parse_expiry("30d"), Ok(30 * 86_400));
         assert_eq!(parse_expiry("12h"), Ok(12 * 3_600));
         assert_eq!(parse_expiry("0"), Ok(0));
-        for bad in ["", "d", "-1d", "x", "1w"] {
+        assert_eq!(parse_expiry("36500d"), Ok(36_500 * 86_400));
+        // More than can be told must not become for ever.
+        for bad in ["", "d", "-1d", "x", "1w", "50000d", "36501d", "99999999h"] {
             assert!(parse_expiry(bad).is_err(), "{bad}");
         }
     }
