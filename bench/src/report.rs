@@ -29,7 +29,7 @@ pub(crate) struct Report {
 
 /// What the rounds of one scenario against one broker have in their middle.
 struct Medians {
-    /// Microseconds of CPU a delivery, which is seconds for a million.
+    /// Microseconds of CPU a delivery that was received, which is seconds for a million.
     cpu: f64,
     /// Deliveries a second.
     rate: f64,
@@ -50,13 +50,16 @@ impl Measurement {
             lost => format!(", {lost} LOST"),
         };
         let what = match &self.detail {
-            Detail::Work => format!("{:10.0} messages/s", self.rate()),
+            Detail::Work => format!("{:10.0} received/s", self.rate()),
             Detail::Latency { p50, p99, max } => {
                 format!("p50 {p50:.0?}, p99 {p99:.0?}, longest {max:.0?}")
             }
             Detail::Connection(bytes) => format!("{bytes} bytes a connection"),
         };
-        format!("{:7.3} CPU s a million, {what}{lost}", self.cpu_a_million())
+        format!(
+            "{:7.3} CPU s a million received, {what}{lost}",
+            self.cpu_a_million()
+        )
     }
 
     fn cpu_a_million(&self) -> f64 {
@@ -81,7 +84,9 @@ impl Report {
         };
         Self {
             heading: format!(
-                "{}, {store}, {:?}; medians of {} round(s)",
+                "{}, {store}, {:?}; medians of {} round(s), losses of all of them together. What \
+                 was lost has no latency and no part in CPU and rate, which are of what was \
+                 received",
                 versions.join(" and "),
                 options.version(),
                 options.rounds
@@ -120,7 +125,12 @@ impl Report {
         let mut text = format!("{}\n", self.heading);
         self.table(
             &mut text,
-            &["CPU s a million", "messages/s", "lost", "memory, MB"],
+            &[
+                "CPU s a million received",
+                "received/s",
+                "lost",
+                "memory, MB",
+            ],
             "CPU ratio",
             |detail| matches!(detail, Detail::Work),
             |it| {
@@ -135,7 +145,13 @@ impl Report {
         );
         self.table(
             &mut text,
-            &["p50, µs", "p99, µs", "longest, µs", "CPU s a million"],
+            &[
+                "p50, µs",
+                "p99, µs",
+                "longest, µs",
+                "lost",
+                "CPU s a million received",
+            ],
             "p99 ratio",
             |detail| matches!(detail, Detail::Latency { .. }),
             |it| {
@@ -143,6 +159,7 @@ impl Report {
                     format!("{:.0}", it.p50),
                     format!("{:.0}", it.p99),
                     format!("{:.0}", it.max),
+                    it.lost.to_string(),
                     format!("{:.2}", it.cpu),
                 ]
             },
@@ -361,6 +378,34 @@ mod tests {
         assert!(text.contains("| 5.00 | 1000000 | 0 |"), "{text}");
         assert!(text.contains("| 1/2.5 |"), "{text}");
         assert!(report.is_good());
+    }
+
+    #[test]
+    fn what_was_lost_is_in_the_row_of_its_percentiles() {
+        let mut report = report(&[]);
+        for (round, lost) in [(1, 3), (2, 4)] {
+            let measurement = Measurement {
+                deliveries: 100,
+                lost,
+                wall: Duration::from_secs(1),
+                cpu: Duration::from_micros(100),
+                memory: 0,
+                detail: Detail::Latency {
+                    p50: Duration::from_micros(10),
+                    p99: Duration::from_micros(20),
+                    max: Duration::from_micros(30),
+                },
+            };
+            assert!(measurement.line().ends_with(&format!(", {lost} LOST")));
+            report.add(Record {
+                scenario: ALL[0],
+                broker: "Beaconry",
+                round,
+                measurement,
+            });
+        }
+        let text = report.markdown();
+        assert!(text.contains("| 10 | 20 | 30 | 7 | 1.00 |"), "{text}");
     }
 
     #[test]

@@ -29,6 +29,12 @@ pub(super) fn start(
         .current_dir(files.path())
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
+    // Whoever measures may have set some for a server of their own.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("BEACONRY_") {
+            command.env_remove(name);
+        }
+    }
     if setting.store {
         command.arg("--data").arg(files.path().join("data"));
     } else {

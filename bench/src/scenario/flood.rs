@@ -62,12 +62,13 @@ pub(super) fn run(
     }
 
     let deliveries = context.deliveries(deliveries);
-    flood.pump(deliveries / WARM_UP)?;
+    let (warmed, expected) = flood.pump(deliveries / WARM_UP)?;
+    let lost_before = expected.saturating_sub(warmed);
     let (cpu, began) = (context.broker.cpu()?, Instant::now());
     let (received, expected) = flood.pump(deliveries)?;
     Ok(Measurement {
         deliveries: received,
-        lost: expected.saturating_sub(received),
+        lost: lost_before + expected.saturating_sub(received),
         wall: began.elapsed(),
         cpu: context.broker.cpu()?.saturating_sub(cpu),
         memory: context.broker.memory()?,
