@@ -109,8 +109,8 @@ fn help_and_version_are_no_mistakes() {
 }
 
 #[test]
-fn a_folder_and_none_at_all_exclude_each_other() {
-    let (code, _, stderr) = run(&["serve", "--in-memory", "--data", "x"]);
+fn a_folder_to_salvage_and_none_at_all_exclude_each_other() {
+    let (code, _, stderr) = run(&["serve", "--in-memory", "--salvage"]);
     assert_eq!(code, Some(2), "{stderr}");
     assert!(stderr.contains("--in-memory"), "{stderr}");
 }
