@@ -153,8 +153,7 @@ impl Recovery {
                 self.copying = None;
                 self.is_whole |= self.first.is_some_and(|first| first <= from);
             }
-            // A copy that was going on will not be ended.
-            Record::Restarted => self.copying = None,
+            Record::Restarted => self.restart(),
         }
     }
 

@@ -138,6 +138,7 @@ impl Recovery {
                 kind: RecordErrorKind::NoWholeCopy,
             });
         }
+        self.restart();
         self.messages = HashMap::with_hasher(FixedState::default());
         let mut broker = self.broker;
         broker.ledger = Ledger::following(self.last, self.numbered);
@@ -211,6 +212,22 @@ impl Recovery {
     #[cfg(test)]
     pub(crate) fn held(&self) -> impl Iterator<Item = &Queued> {
         self.held.values()
+    }
+
+    /// The broker begins anew: a copy that was going on will not be ended, and what is looked
+    /// for twice is looked for once.
+    fn restart(&mut self) {
+        self.copying = None;
+        for lookups in self.lookups.values_mut() {
+            let all = core::mem::take(lookups);
+            for (at, lookup) in all.iter().enumerate() {
+                // As a newer one does at work.
+                let is_last = all[at + 1..].iter().all(|it| it.filter != lookup.filter);
+                if is_last {
+                    lookups.push(lookup.clone());
+                }
+            }
+        }
     }
 
     /// Forgets messages that nobody has any more, when there may be many.
