@@ -17,6 +17,8 @@ const SLICE: usize = 32 * 1024;
 const MOST_WAITING: u64 = 16;
 /// What a session takes in a copy, more or less, beside its subscriptions and its queue.
 const SESSION_BYTES: u64 = 256;
+/// Of what holding a message costs, what is in memory only, and not in a copy.
+const MEMORY_ONLY_BYTES: u64 = 256;
 
 /// The store, as the shard sees it.
 pub(super) struct Storing {
@@ -67,36 +69,44 @@ impl Storing {
     }
 
     /// Whether the journal is so long that a copy of everything is worth its room, and there is
-    /// room. On a full disk a copy is what makes room, if it fits into what is left.
+    /// room. Where there is little left, a copy is what makes more, if it fits into that.
     fn is_copy_due(&self, metrics: &Metrics) -> bool {
         let stats = self.store.stats();
-        let is_long = match self.store.state() {
-            StoreState::Ready => {
-                stats.journal_bytes > (2 * self.least.get()).max(self.store.long_enough())
-            }
-            StoreState::Full => stats.segments > 1,
+        let long_enough = self.store.long_enough();
+        let is_scarce = match self.store.state() {
+            StoreState::Ready => stats.free_bytes < 2 * long_enough,
+            StoreState::Full => true,
         };
-        is_long && fits(metrics, &stats)
+        // However long it was after the last copy: what was in that may have gone since.
+        let makes_room =
+            is_scarce && stats.segments > 1 && copy_bytes(metrics) < stats.journal_bytes / 2;
+        let is_long = stats.journal_bytes > (2 * self.least.get()).max(long_enough);
+        (makes_room || is_long) && fits(copy_bytes(metrics), &stats)
     }
 
-    /// Whether the next piece of a copy may be written.
-    fn has_room(&self, metrics: &Metrics) -> bool {
+    /// Whether the next piece of a copy may be written, of which so many bytes are.
+    fn has_room(&self, metrics: &Metrics, copied: u64) -> bool {
         let stats = self.store.stats();
         let has_room = match self.store.state() {
             StoreState::Ready => true,
-            StoreState::Full => fits(metrics, &stats),
+            StoreState::Full => fits(copy_bytes(metrics).saturating_sub(copied), &stats),
         };
         has_room && stats.waiting_bytes <= self.store.long_enough() / MOST_WAITING
     }
 }
 
-/// Whether a copy of everything has room, and leaves some for what comes meanwhile. One that is
-/// begun without could fill the disk, and then even the small records would have to wait.
-fn fits(metrics: &Metrics, stats: &Stats) -> bool {
-    let copy = metrics.retained_bytes
-        + metrics.queued_bytes
+/// What a copy of everything takes, more or less: rather more.
+const fn copy_bytes(metrics: &Metrics) -> u64 {
+    let messages = metrics.retained_messages + metrics.queued_messages;
+    let bytes = metrics.retained_bytes + metrics.queued_bytes;
+    bytes.saturating_sub(messages * MEMORY_ONLY_BYTES)
         + metrics.subscription_bytes
-        + metrics.sessions * SESSION_BYTES;
+        + metrics.sessions * SESSION_BYTES
+}
+
+/// Whether so much of a copy has room, and leaves some for what comes meanwhile. One that is
+/// begun without could fill the disk, and then even the small records would have to wait.
+fn fits(copy: u64, stats: &Stats) -> bool {
     copy < stats.reserve_bytes.saturating_add(stats.free_bytes) / 4 * 3
 }
 
@@ -144,10 +154,13 @@ impl Core {
             if !storing.is_copy_due(&self.metrics()) {
                 continue;
             }
-            let before = storing.stats().checkpoints;
+            let stats = storing.stats();
+            let before = stats.checkpoints;
             while self.checkpoint(SLICE) {
                 yield_now().await;
-                while !storing.has_room(&self.metrics()) {
+                // With the small records that came meanwhile: nobody tells them apart.
+                let copied = || storing.stats().bytes - stats.bytes;
+                while !storing.has_room(&self.metrics(), copied()) {
                     storing.grown.notified().await;
                 }
             }

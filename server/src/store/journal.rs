@@ -5,7 +5,9 @@
 //!
 //! **Room.** The current segment's bytes are reserved when it is made. When half of it is used
 //! the next one is made; if that cannot be, the rest of the current one is the reserve, out of
-//! which small records are still written.
+//! which small records are still written, and the copy that makes room. Where there is a limit to
+//! all segments, another whole one is kept for them: taking what waits in full queues may write
+//! half as much as filling them did.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
@@ -216,7 +218,10 @@ impl Journal {
     /// Makes the next segment if it will be needed soon.
     pub(super) fn look_ahead(&mut self) -> io::Result<()> {
         if self.next.is_none() && self.current.end > self.current.reserved / 2 {
-            self.next = Some(self.make(self.sizes.segment)?);
+            let segment = self.sizes.segment;
+            // What is new may not have the last one.
+            self.check_limit(segment.saturating_mul(2))?;
+            self.next = Some(self.make(segment)?);
         }
         Ok(())
     }
@@ -267,7 +272,7 @@ impl Journal {
                     drop(unfit);
                     remove_next(&self.folder).map_err(WriteError::Broken)?;
                 }
-                self.make(self.sizes.segment.max(needs)).map_err(|error| {
+                self.make_shorter(needs).map_err(|error| {
                     if is_full(&error) {
                         WriteError::Full(error)
                     } else {
@@ -301,13 +306,31 @@ impl Journal {
     }
 
     fn make(&self, len: u64) -> io::Result<Next> {
+        self.check_limit(len)?;
+        make(&self.folder, len)
+    }
+
+    /// Makes a segment for what cannot wait: as long as they are, or as there is room, and for
+    /// `needs` bytes at least.
+    fn make_shorter(&self, needs: u64) -> io::Result<Next> {
+        let mut len = self.sizes.segment.max(needs);
+        loop {
+            match self.make(len) {
+                Err(error) if is_full(&error) && len > needs => len = (len / 2).max(needs),
+                made => return made,
+            }
+        }
+    }
+
+    /// Whether so many bytes more are allowed.
+    fn check_limit(&self, len: u64) -> io::Result<()> {
         if self.reserved().saturating_add(len) > self.sizes.most {
             return Err(io::Error::new(
                 io::ErrorKind::QuotaExceeded,
                 "as much is stored as --max-store-size allows",
             ));
         }
-        make(&self.folder, len)
+        Ok(())
     }
 }
 

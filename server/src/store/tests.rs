@@ -276,7 +276,7 @@ fn a_group_larger_than_a_segment_gets_a_larger_one() {
 fn without_room_the_rest_of_the_segment_is_the_reserve_and_then_a_group_waits() {
     let sizes = Sizes {
         segment: 4096,
-        most: 6000,
+        most: 4096,
     };
     let folder = testing::Folder::new();
     let mut journal = resume(folder.path(), sizes);
@@ -379,7 +379,7 @@ async fn a_full_store_says_so_and_says_when_there_is_room() {
     use broker::StoreState;
     let sizes = Sizes {
         segment: 4096,
-        most: 10_000,
+        most: 4 * 4096,
     };
     let folder = testing::Folder::new();
     let (store, _failed) = Store::start(resume(folder.path(), sizes), 0).unwrap();

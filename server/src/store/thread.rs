@@ -49,7 +49,7 @@ struct Shared {
     durable: AtomicU64,
     is_full: AtomicBool,
     stats: Mutex<Stats>,
-    /// `durable` or `is_full` has changed, or old records are gone.
+    /// `durable` or `is_full` has changed, old records are gone, or there is still no room.
     news: Notify,
 }
 
@@ -154,7 +154,7 @@ impl Store {
     }
 
     /// Waits until [`durable`](Self::durable) or [`state`](Self::state) has changed since this was
-    /// last asked, or old records are gone.
+    /// last asked, or old records are gone, or room was looked for and there is none.
     pub(crate) async fn news(&self) {
         self.shared.news.notified().await;
     }
@@ -382,6 +382,8 @@ impl Writer {
             self.shared.stats().times_full += 1;
             self.set_full(true);
         }
+        // The shard may be able to make some: what is stored may have become less.
+        self.shared.news.notify_one();
     }
 
     fn is_full(&self) -> bool {

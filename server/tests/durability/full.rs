@@ -11,12 +11,13 @@ use super::server::{Folder, PATIENCE, Server};
 
 /// What becomes of a message at `QoS` 1.
 fn offer(client: &mut Client, topic: &str, number: u16) -> ReasonCode {
-    let message = publish(
-        topic,
-        format!("{number} {}", "x".repeat(4_000)),
-        QoS::AtLeastOnce,
-        1,
-    );
+    offer_sized(client, topic, number, 4_000)
+}
+
+/// The same with a payload of about so many bytes.
+fn offer_sized(client: &mut Client, topic: &str, number: u16, bytes: usize) -> ReasonCode {
+    let text = format!("{number} {}", "x".repeat(bytes));
+    let message = publish(topic, text, QoS::AtLeastOnce, 1);
     client.put(&Packet::Publish(message));
     client.flush().unwrap();
     loop {
@@ -136,4 +137,66 @@ fn a_full_store_refuses_what_is_new_and_makes_room_when_queues_shrink() {
         }
     }
     server.end();
+}
+
+/// One client is away until the store is full, then takes all, one message after the other: that
+/// alone writes more than what is left of the last file.
+fn a_drained_store_is_not_full_for_ever(most: &str, bytes: usize) {
+    let folder = Folder::new();
+    let limits = ["--max-store-size", most, "--max-queued-messages", "100000"];
+    let server = Server::start(&folder.data(), "127.0.0.1:0".parse().unwrap(), &limits);
+    let (mqtt, http) = server.ready();
+    let (mut absent, _) = Client::connect(mqtt, "absent").unwrap();
+    absent.put(&subscribe("stored/#", QoS::AtLeastOnce));
+    absent.flush().unwrap();
+    assert!(matches!(absent.receive().unwrap(), Packet::SubAck(_)));
+    drop(absent);
+    let (mut client, _) = Client::connect(mqtt, "publisher").unwrap();
+    let mut stored = 0;
+    while offer_sized(&mut client, "stored/x", stored, bytes) == ReasonCode::Success {
+        stored += 1;
+        assert!(stored < 60_000, "never full");
+    }
+    assert_eq!(metric(http, "store_full"), 1);
+
+    let (mut absent, _) = Client::connect(mqtt, "absent").unwrap();
+    for number in 0..stored {
+        let Packet::Publish(message) = absent.receive().unwrap() else {
+            panic!("no message {number}");
+        };
+        assert!(message.payload.starts_with(format!("{number} ").as_bytes()));
+        let id: PacketId = message.packet_id.unwrap();
+        absent.put(&Packet::PubAck(PubAck::new(id, ReasonCode::Success)));
+        absent.flush().unwrap();
+    }
+    wait_until("an empty queue", || {
+        metric(http, "mqtt_queued_messages") == 0
+    });
+    wait_until("room", || metric(http, "store_full") == 0);
+    assert_eq!(
+        offer_sized(&mut client, "stored/x", 60_000, bytes),
+        ReasonCode::Success
+    );
+    server.kill();
+
+    // None of those that were acknowledged comes again, but what was accepted since.
+    let server = Server::start(&folder.data(), "127.0.0.1:0".parse().unwrap(), &limits);
+    let (mqtt, _) = server.ready();
+    let (mut absent, answer) = Client::connect(mqtt, "absent").unwrap();
+    assert!(answer.session_present);
+    let Packet::Publish(message) = absent.receive().unwrap() else {
+        panic!("no message");
+    };
+    assert!(message.payload.starts_with(b"60000 "));
+    server.end();
+}
+
+#[test]
+fn a_store_of_8_mib_is_drained() {
+    a_drained_store_is_not_full_for_ever("8MiB", 500);
+}
+
+#[test]
+fn a_store_of_2_mib_is_drained() {
+    a_drained_store_is_not_full_for_ever("2MiB", 20);
 }
