@@ -121,7 +121,8 @@ impl Broker {
             qos: subscription.qos,
             no_local: subscription.no_local,
             identifier,
-            is_recorded: subscription.qos != QoS::AtMostOnce,
+            // See `Broker::subscribe`.
+            is_recorded: subscription.qos != QoS::AtMostOnce && !self.ledger.is_full(),
             behind: session.outgoing.as_ref().map_or(0, |it| it.queued()),
         };
         let cost = lookup.cost();

@@ -55,7 +55,8 @@ impl Broker {
                     if asks {
                         asking.push((subscription, is_new));
                     }
-                    if number.is_some() {
+                    // Without room, only what is recorded already is granted.
+                    if number.is_some() && !self.ledger.is_full() {
                         let made = self.record_of(id, subscription, identifier);
                         let asks = asks && subscription.qos != QoS::AtMostOnce;
                         granted_ones.push(Subscribed { asks, ..made });
@@ -80,6 +81,9 @@ impl Broker {
                 subscriptions: granted_ones,
             })
         });
+        // What was granted without a record may have one that is not durable yet.
+        let is_unrecorded = number.is_some() && self.ledger.is_full() && !self.ledger.is_stuck();
+        let gate = gate.or_else(|| self.ledger.gate().filter(|_| is_unrecorded));
         self.acknowledge(slot, &Packet::SubAck(suback), gate);
         // Equal filters are as good as several SUBSCRIBEs [MQTT-3.8.4-5], but not without end.
         let most = self.limits().subscriptions_per_client;
@@ -107,6 +111,9 @@ impl Broker {
         if self.ledger.is_full()
             && let Some(session) = session.filter(|it| it.number.is_some())
         {
+            if !self.ledger.is_stuck() && self.is_known(id, subscription, identifier) {
+                return Ok(false);
+            }
             self.metrics.refused_store_full += 1;
             self.bites.note(Limit::Store, Some(&session.client_id));
             return Err(Refusal {
@@ -132,6 +139,29 @@ impl Broker {
             self.count_subscription(id, cost(filter));
         }
         Ok(is_new)
+    }
+
+    /// Whether the session has this very subscription: who comes back for what waits for it
+    /// commonly subscribes again.
+    fn is_known(
+        &self,
+        id: SessionId,
+        subscription: &Subscription,
+        identifier: Option<SubscriptionIdentifier>,
+    ) -> bool {
+        let filter = &subscription.topic_filter;
+        let known = if let Some((name, proper)) = filter.shared() {
+            let session = self.sessions.get(id);
+            let group = self.subscriptions.group(name, proper);
+            session.zip(group).and_then(|(session, group)| {
+                let at = session.membership(group).ok()?;
+                self.subscriptions.shared(session.memberships[at])
+            })
+        } else {
+            let node = self.subscriptions.find(filter, id);
+            node.and_then(|node| self.subscriptions.direct(node, id))
+        };
+        known.is_some_and(|it| it == self.record_of(id, subscription, identifier))
     }
 
     /// What is recorded of a subscription that was just made.

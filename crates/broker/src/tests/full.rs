@@ -6,7 +6,7 @@ use mqtt::packet::WillProperties;
 use mqtt::{Connect, Disconnect, Packet, QoS, ReasonCode, Will};
 
 use super::digest::Digest;
-use super::{V5, World, lasting, retained, to, topic};
+use super::{V5, World, lasting, packet_id, retained, subscribe, to, topic};
 use crate::{Input, Limit, StoreState};
 
 fn world() -> World {
@@ -211,4 +211,47 @@ fn mqtt_4_1_0_1_nothing_is_acknowledged_behind_a_record_that_is_too_long() {
     let (s, present) = world.lasting(V5, "s");
     assert!(present);
     assert_eq!(world.payloads(s), ["before"]);
+}
+
+/// Who comes back for what fills the store commonly subscribes again, to the same.
+#[test]
+fn mqtt_3_8_4_3_an_equal_subscription_is_granted_by_a_full_store() {
+    let mut world = world();
+    let (s, _) = world.lasting(V5, "s");
+    let same = [
+        to("t", QoS::AtLeastOnce),
+        to("$share/g/u", QoS::AtLeastOnce),
+    ];
+    world.subscribe(s, &same);
+    let publisher = world.client(V5, "p");
+    world.publish(publisher, "t", "before", QoS::AtLeastOnce);
+    world.send(publisher, &retained("t", "kept", QoS::AtMostOnce));
+    world.received(s);
+    world.input(Input::Store(StoreState::Full));
+    let bytes = |world: &World| -> usize { world.journal().iter().map(|(_, it)| it.len()).sum() };
+    let before = bytes(&world);
+    world.subscribe(s, &same);
+    assert_eq!(world.payloads(s), ["kept"]);
+    assert!(bytes(&world) - before < 200, "{}", bytes(&world) - before);
+    assert_eq!(world.broker.metrics().refused_store_full, 0);
+    // With other options it would have to be recorded.
+    for other in [to("t", QoS::AtMostOnce), to("v", QoS::AtLeastOnce)] {
+        world.send(s, &subscribe(&[other], None));
+        let Packet::SubAck(ack) = world.take(s) else {
+            panic!("no SUBACK")
+        };
+        assert_eq!(ack.reason_codes, [ReasonCode::QuotaExceeded]);
+    }
+    let unsubscribe = mqtt::Unsubscribe {
+        packet_id: packet_id(7),
+        topic_filters: vec![to("$share/g/u", QoS::AtLeastOnce).topic_filter],
+        user_properties: Vec::new(),
+    };
+    world.send(s, &Packet::Unsubscribe(unsubscribe));
+    let Packet::UnsubAck(ack) = world.take(s) else {
+        panic!("no UNSUBACK")
+    };
+    assert_eq!(ack.reason_codes, [ReasonCode::Success]);
+    let live = Digest::of(world.now, &world.broker);
+    assert_eq!(live, Digest::of_recovery(world.now, &world.recovery()));
 }
