@@ -197,7 +197,9 @@ pub(crate) const fn describe(limit: broker::Limit) -> &'static str {
         Limit::RecordSize => {
             "a record is too long for the journal: nothing that would have to be stored is acknowledged any more"
         }
-        Limit::Store => "the store is full, what would have to be stored is refused",
+        Limit::Store => {
+            "the store is full, what would have to be stored is refused (--max-store-size, or the disk of --data has no room)"
+        }
     }
 }
 

@@ -25,45 +25,77 @@ pub struct LimitReached {
 pub(crate) struct Bites {
     /// The time of the input that is being handled.
     now: Instant,
-    /// For each limit that was ever reached: until when nothing is said, and how often it
-    /// was reached since.
-    lately: Vec<(Limit, Instant, u64)>,
+    /// Each limit that was ever reached.
+    lately: Vec<Lately>,
     to_tell: VecDeque<LimitReached>,
+}
+
+/// What is known of a limit.
+#[derive(Debug)]
+struct Lately {
+    limit: Limit,
+    /// Until when nothing is said.
+    silent_until: Instant,
+    /// How often it was reached since it was last told.
+    count: u64,
+    /// By whom last.
+    client_id: Option<Utf8String>,
 }
 
 impl Bites {
     const SILENCE: Duration = Duration::from_secs(5);
 
-    /// Another input is handled.
+    /// Another input is handled: tells what was silent for long enough.
     pub(crate) fn set_now(&mut self, now: Instant) {
         self.now = now;
+        for it in &mut self.lately {
+            if it.count > 0 && it.silent_until <= now {
+                it.silent_until = now + Self::SILENCE;
+                self.to_tell.push_back(it.tell());
+            }
+        }
+    }
+
+    /// When there is something to be told, if nothing else happens.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        let untold = self.lately.iter().filter(|it| it.count > 0);
+        untold.map(|it| it.silent_until).min()
     }
 
     /// `limit` was reached by `client`.
     pub(crate) fn note(&mut self, limit: Limit, client: Option<&Utf8String>) {
-        let until = self.now + Self::SILENCE;
-        let known = self.lately.iter_mut().find(|(known, ..)| *known == limit);
-        let count = if let Some((_, silent_until, count)) = known {
-            *count += 1;
-            if self.now < *silent_until {
-                return;
-            }
-            *silent_until = until;
-            core::mem::take(count)
-        } else {
-            self.lately.push((limit, until, 0));
-            1
-        };
-        self.to_tell.push_back(LimitReached {
-            limit,
-            client_id: client.map(Utf8String::detach),
-            count,
+        let known = self.lately.iter().position(|it| it.limit == limit);
+        let at = known.unwrap_or_else(|| {
+            self.lately.push(Lately {
+                limit,
+                silent_until: self.now,
+                count: 0,
+                client_id: None,
+            });
+            self.lately.len() - 1
         });
+        let it = &mut self.lately[at];
+        it.count += 1;
+        it.client_id = client.cloned();
+        if it.silent_until <= self.now {
+            it.silent_until = self.now + Self::SILENCE;
+            self.to_tell.push_back(it.tell());
+        }
     }
 
     /// The next to be told.
     pub(crate) fn pop(&mut self) -> Option<LimitReached> {
         self.to_tell.pop_front()
+    }
+}
+
+impl Lately {
+    fn tell(&mut self) -> LimitReached {
+        LimitReached {
+            limit: self.limit,
+            client_id: self.client_id.take().as_ref().map(Utf8String::detach),
+            count: core::mem::take(&mut self.count),
+        }
     }
 }
 
@@ -83,8 +115,11 @@ mod tests {
         assert_eq!(told.len(), 2);
         assert_eq!((told[0].limit, told[0].count), (Limit::Sessions, 1));
         assert_eq!(told[0].client_id.as_deref(), Some("a"));
+        // The rest is told though nothing happens any more.
+        assert_eq!(bites.next(), Some(Instant::from_millis(5_000)));
         bites.set_now(Instant::from_millis(5_000));
-        bites.note(Limit::Sessions, None);
-        assert_eq!(bites.pop().unwrap().count, 100);
+        assert_eq!(bites.pop().unwrap().count, 99);
+        assert_eq!(bites.pop().unwrap().count, 99);
+        assert_eq!((bites.pop(), bites.next()), (None, None));
     }
 }

@@ -157,7 +157,10 @@ impl Broker {
         }
         match self.ledger.announce() {
             Some(lsn) => Output::Persist(lsn),
-            None => Output::Idle(self.timers.next()),
+            None => {
+                let due = [self.timers.next(), self.bites.next()];
+                Output::Idle(due.into_iter().flatten().min())
+            }
         }
     }
 

@@ -180,7 +180,10 @@ impl Broker {
             ProtocolVersion::V5 => ReasonCode::QuotaExceeded,
             ProtocolVersion::V3_1_1 => ReasonCode::ServerUnavailable,
         };
-        Err(refused(reason_code, "the store of sessions is full"))
+        Err(refused(
+            reason_code,
+            "the store has no room for a session that lasts",
+        ))
     }
 
     /// Joins connection and session, and says so.

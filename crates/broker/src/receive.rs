@@ -186,7 +186,7 @@ impl Broker {
         self.bites.note(Limit::Store, client);
         Err(Refusal {
             reason_code: ReasonCode::QuotaExceeded,
-            what: "the store of messages is full",
+            what: "the store has no room for the message",
         })
     }
 

@@ -118,7 +118,7 @@ impl Broker {
             self.bites.note(Limit::Store, Some(&session.client_id));
             return Err(Refusal {
                 reason_code: ReasonCode::QuotaExceeded,
-                what: "the store of subscriptions is full",
+                what: "the store has no room for the subscription",
             });
         }
         let subscriber = Subscriber::new(id, subscription, identifier);

@@ -333,10 +333,14 @@ fn log_limit(reached: &LimitReached) {
         count,
     } = reached;
     let what = limits::describe(*limit);
+    let times = match count {
+        1 => "once".to_owned(),
+        _ => format!("{count} times"),
+    };
     if let Some(client_id) = client_id {
-        warn!("limit reached {count} time(s), the last by client {client_id:?}: {what}");
+        warn!("limit reached {times}, the last by client {client_id:?}: {what}");
     } else {
-        warn!("limit reached {count} time(s): {what}");
+        warn!("limit reached {times}: {what}");
     }
 }
 
