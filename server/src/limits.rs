@@ -203,6 +203,17 @@ pub(crate) const fn describe(limit: broker::Limit) -> &'static str {
     }
 }
 
+/// The flags that change it, for the log, where a connection was closed at a limit that is not
+/// [described](describe) for that client.
+pub(crate) fn flags_of(cause: &broker::CloseCause) -> &'static str {
+    if let broker::CloseCause::Limit { what, .. } = cause
+        && *what == broker::TOO_SLOW
+    {
+        return " (--max-queued-messages, --max-queued-bytes, --max-all-queues-bytes, --queue-full)";
+    }
+    ""
+}
+
 /// Lets this process open as many files as the system allows it, and says how many connections
 /// that leaves room for.
 ///

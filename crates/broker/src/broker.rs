@@ -155,13 +155,11 @@ impl Broker {
         if let Some(reached) = self.bites.pop() {
             return Output::Limited(Box::new(reached));
         }
-        match self.ledger.announce() {
-            Some(lsn) => Output::Persist(lsn),
-            None => {
-                let due = [self.timers.next(), self.bites.next()];
-                Output::Idle(due.into_iter().flatten().min())
-            }
+        if let Some(lsn) = self.ledger.announce() {
+            return Output::Persist(lsn);
         }
+        let due = [self.timers.next(), self.bites.next()];
+        Output::Idle(due.into_iter().flatten().min())
     }
 
     /// Gives all bytes that wait for `conn`. Into an empty `out` they are moved, not copied,

@@ -276,7 +276,7 @@ impl Broker {
             self.metrics.closed_queue_full += 1;
             let cause = CloseCause::Limit {
                 reason_code: ReasonCode::QuotaExceeded,
-                what: "the client takes its messages too slowly",
+                what: crate::output::TOO_SLOW,
             };
             self.doomed.push((slot, conn, cause));
         }

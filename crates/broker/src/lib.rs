@@ -151,5 +151,6 @@ pub use metrics::Metrics;
 pub use options::BrokerOptions;
 pub use output::{
     CloseCause, CloseReason, ConnectedClient, Credentials, Lsn, Output, ShardId, ShardMessage,
+    TOO_SLOW,
 };
 pub use recovery::{RecordError, RecordErrorKind, Recovery};

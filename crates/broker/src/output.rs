@@ -8,6 +8,9 @@ use mqtt::{Instant, ProtocolError, ProtocolVersion, ReasonCode, Utf8String};
 use crate::bites::LimitReached;
 use crate::input::{Conn, Peer};
 
+/// Why a client is closed whose queue is full: the text of [`CloseCause::Limit`].
+pub const TOO_SLOW: &str = "the client takes its messages too slowly";
+
 /// The place of a record in the order of all records, from 1 on, without gaps.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lsn(pub u64);

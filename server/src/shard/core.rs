@@ -9,11 +9,12 @@ use std::rc::Rc;
 
 use broker::{
     Broker, CloseReason, Conn, ConnectedClient, Input, LimitReached, Metrics, Output, Peer,
+    Transport,
 };
 use bytes::BytesMut;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use mqtt::Instant;
+use mqtt::{Instant, ProtocolVersion};
 use tokio::sync::Notify;
 use tracing::{debug, warn};
 
@@ -243,7 +244,8 @@ impl Core {
         };
         let peer = connection.peer();
         if reason.cause.is_fault() {
-            self.warn(|| warn!(%peer, "closed: {reason}"));
+            let flags = limits::flags_of(&reason.cause);
+            self.warn(|| warn!(%peer, "closed: {reason}{flags}"));
         } else {
             debug!(%peer, "closed: {reason}");
         }
@@ -354,13 +356,25 @@ fn log_connected(conn: Conn, client: &ConnectedClient) {
         ..
     } = client;
     let Conn(number) = conn;
+    let version = match version {
+        ProtocolVersion::V3_1_1 => "3.1.1",
+        ProtocolVersion::V5 => "5.0",
+    };
+    let over = match peer.transport {
+        Transport::Tcp => "TCP",
+        Transport::Tls => "TLS",
+        Transport::WebSocket => "WebSocket",
+        Transport::SecureWebSocket => "WebSocket over TLS",
+        Transport::Memory => "memory",
+    };
+    let address = peer.address.map(|it| it.to_string()).unwrap_or_default();
     debug!(
         number,
         ?client_id,
-        ?version,
+        version,
         keep_alive,
         session_present,
-        ?peer,
+        peer = %format_args!("{address} over {over}"),
         "connected"
     );
 }
