@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::Error;
+use mqtt::ProtocolVersion;
 use serde_json::{Value, json};
 
 use crate::options::Options;
@@ -84,11 +85,14 @@ impl Report {
         };
         Self {
             heading: format!(
-                "{}, {store}, {:?}; medians of {} round(s), losses of all of them together. What \
+                "{}, {store}, MQTT {}; medians of {} round(s), losses of all of them together. What \
                  was lost has no latency and no part in CPU and rate, which are of what was \
                  received",
                 versions.join(" and "),
-                options.version(),
+                match options.version() {
+                    ProtocolVersion::V3_1_1 => "3.1.1",
+                    ProtocolVersion::V5 => "5.0",
+                },
                 options.rounds
             ),
             brokers: brokers.iter().map(Peer::name).collect(),

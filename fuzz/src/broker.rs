@@ -465,7 +465,7 @@ impl World {
             self.persist_all();
         }
         let metrics = self.broker.metrics();
-        assert_eq!(gauges(metrics), [0; 13], "{metrics:?}");
+        assert_eq!(gauges(metrics), [0; 15], "{metrics:?}");
     }
 
     /// Nothing retained is left when someone has cleared every topic that there was.
@@ -557,7 +557,7 @@ impl Client {
 }
 
 /// What must be zero when all have gone; retained messages stay.
-fn gauges(metrics: &Metrics) -> [u64; 13] {
+fn gauges(metrics: &Metrics) -> [u64; 15] {
     [
         metrics.connections,
         metrics.clients,
@@ -566,6 +566,8 @@ fn gauges(metrics: &Metrics) -> [u64; 13] {
         metrics.subscription_bytes,
         metrics.queued_messages,
         metrics.queued_bytes,
+        metrics.incoming_messages,
+        metrics.alias_bytes,
         metrics.unwritten_bytes,
         metrics.wills,
         metrics.will_bytes,

@@ -81,7 +81,7 @@ impl Listener {
                     self.limits.count_accept_error();
                     if let Some(count) = self.errors.count(Instant::now()) {
                         warn!(
-                            "{}: cannot accept a connection ({count} time(s)): {error}",
+                            "{}: cannot accept connections ({count} since this was last said): {error}",
                             self.name
                         );
                     }

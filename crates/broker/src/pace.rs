@@ -137,8 +137,8 @@ impl Broker {
         }
     }
 
-    /// [`Timer::Resume`] is due: what was put by is looked at, and then the connection is read
-    /// again, unless that was too fast in its turn.
+    /// [`Timer::Resume`] is due: the connection is read again, and first what was put by. If that
+    /// is too fast in its turn, the shell hears of it as of any other pause.
     pub(crate) fn resume(&mut self, now: Instant, slot: Slot) {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
@@ -152,14 +152,9 @@ impl Broker {
         };
         // It could not be heard.
         connection.last_heard = now;
+        self.wire.outputs.push_back(Output::Resume(connection.conn));
         for bytes in pause.unread {
             self.read(now, slot, bytes);
-        }
-        let Some(connection) = self.connections.get_mut(slot) else {
-            return;
-        };
-        if connection.pause.is_none() {
-            self.wire.outputs.push_back(Output::Resume(connection.conn));
         }
         self.count_partial(now, slot);
     }

@@ -224,6 +224,7 @@ impl Recovery {
         session.forget_will(metrics);
         metrics.subscriptions -= session.subscriptions.len() as u64;
         metrics.subscription_bytes -= session.subscription_bytes as u64;
+        metrics.incoming_messages -= session.incoming.len() as u64;
         metrics.sessions = broker.sessions.len() as u64;
         if let Some(outgoing) = &session.outgoing {
             metrics.requeue((outgoing.messages(), outgoing.bytes()), (0, 0));

@@ -311,12 +311,8 @@ impl World {
                 Output::Authenticate(conn, _) => self.asked.push(conn),
                 Output::Connected(..) => {}
                 Output::Checkpointed(from) => self.checkpointed = Some(from),
-                Output::Pause(conn) => {
-                    self.paused.insert(conn);
-                }
-                Output::Resume(conn) => {
-                    self.paused.remove(&conn);
-                }
+                Output::Pause(conn) => assert!(self.paused.insert(conn), "told twice"),
+                Output::Resume(conn) => assert!(self.paused.remove(&conn), "not paused"),
                 Output::Limited(reached) => self.told.push(*reached),
                 Output::Persist(_) => {
                     let mut taken = BytesMut::new();

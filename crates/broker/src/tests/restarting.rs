@@ -494,3 +494,17 @@ fn each_prefix_of_the_journal_gives_a_state() {
         assert_eq!(recovery.finish(world.now).is_ok(), is_whole, "{len}");
     }
 }
+
+#[test]
+fn what_a_session_had_not_released_goes_with_it() {
+    let mut world = World::with(|options| options.durable = true);
+    let (conn, _) = world.lasting(V5, "a");
+    world.publish(conn, "t", "once", QoS::ExactlyOnce);
+    world.crash();
+    assert_eq!(world.broker.metrics().incoming_messages, 1);
+    // With Clean Start.
+    world.client(V5, "a");
+    assert_eq!(world.broker.metrics().incoming_messages, 0);
+    world.crash();
+    assert_eq!(world.broker.metrics().incoming_messages, 0);
+}
