@@ -71,10 +71,14 @@ impl Note {
     }
 }
 
-/// The system's date. One that is before 1970 is no date at all.
 fn date() -> mqtt::Instant {
+    mqtt::Instant::ZERO + since_1970()
+}
+
+/// The system's date. One that is before 1970 is no date at all.
+pub(crate) fn since_1970() -> Duration {
     let date = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    mqtt::Instant::ZERO + date.unwrap_or_default()
+    date.unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use tokio::sync::{oneshot, watch};
 use tracing::{info, warn};
 
 use crate::cli::ServeArgs;
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::http::Http;
 use crate::limits::{self, Limits};
 use crate::listener::{Accepted, Listener};
@@ -64,6 +64,7 @@ pub(crate) fn run(arguments: &ServeArgs) -> Result<(), ServeError> {
 }
 
 async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
+    let started = clock::since_1970();
     let mqtt = listen(arguments.mqtt, "MQTT", "--mqtt").await?;
     let http = listen(arguments.http, "HTTP", "--http").await?;
     let (mqtt_address, http_address) = (mqtt.local_addr()?, http.local_addr()?);
@@ -99,6 +100,7 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
         ending.clone(),
     ));
     let website = Arc::new(Http::new(
+        started,
         shard.clone(),
         Arc::clone(&limits),
         arguments.limits.connect_timeout,

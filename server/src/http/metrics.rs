@@ -1,16 +1,26 @@
 //! `/metrics`: what the broker and the listeners count, as Prometheus reads it.
 
-use std::fmt::Write;
+use std::time::Duration;
 
+use super::exposition::Page;
 use crate::limits::Counts;
 use crate::shard::Snapshot;
 use crate::store::Stats;
 
 /// One line each: what it is to Prometheus, its name without `beaconry_`, what it counts.
-pub(super) fn render(shard: &Snapshot, listeners: Counts) -> String {
+/// `started` is the date when the server was, since 1970.
+pub(super) fn render(started: Duration, shard: &Snapshot, listeners: Counts) -> String {
     let m = &shard.broker;
     let number = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
     let mut page = Page::default();
+
+    page.process_start(started);
+    page.info(
+        "build_info",
+        "Always 1: what runs here",
+        "version",
+        env!("CARGO_PKG_VERSION"),
+    );
 
     page.gauge(
         "connections_open",
@@ -124,7 +134,7 @@ pub(super) fn render(shard: &Snapshot, listeners: Counts) -> String {
     );
 
     page.counter(
-        "mqtt_connections_total",
+        "mqtt_connections_opened_total",
         "MQTT connections opened",
         m.connections_opened,
     );
@@ -297,7 +307,7 @@ pub(super) fn render(shard: &Snapshot, listeners: Counts) -> String {
     if let Some(stats) = &shard.store {
         store(&mut page, stats);
     }
-    page.text
+    page.finish()
 }
 
 /// Nothing, where nothing is stored.
@@ -313,10 +323,10 @@ fn store(page: &mut Page, store: &Stats) {
         "Bytes made durable",
         store.bytes,
     );
-    page.counter(
-        "store_sync_microseconds_total",
+    page.seconds_counter(
+        "store_sync_seconds_total",
         "Time spent on writing groups and waiting for the disk",
-        u64::try_from(store.sync_time.as_micros()).unwrap_or(u64::MAX),
+        store.sync_time,
     );
     page.gauge(
         "store_journal_bytes",
@@ -350,7 +360,7 @@ fn store(page: &mut Page, store: &Stats) {
         store.is_full.into(),
     );
     page.counter(
-        "store_full_total",
+        "store_ran_full_total",
         "Times that the store ran out of room",
         store.times_full,
     );
@@ -361,39 +371,9 @@ fn store(page: &mut Page, store: &Stats) {
     );
 }
 
-#[derive(Default)]
-struct Page {
-    text: String,
-}
-
-impl Page {
-    fn gauge(&mut self, name: &str, help: &str, value: u64) {
-        self.family("gauge", name, help);
-        self.line(format_args!("beaconry_{name} {value}"));
-    }
-
-    fn counter(&mut self, name: &str, help: &str, value: u64) {
-        self.family("counter", name, help);
-        self.line(format_args!("beaconry_{name} {value}"));
-    }
-
-    fn family(&mut self, kind: &str, name: &str, help: &str) {
-        self.line(format_args!("# HELP beaconry_{name} {help}."));
-        self.line(format_args!("# TYPE beaconry_{name} {kind}"));
-    }
-
-    fn labelled(&mut self, name: &str, label: &str, is: &str, value: u64) {
-        self.line(format_args!("beaconry_{name}{{{label}=\"{is}\"}} {value}"));
-    }
-
-    fn line(&mut self, line: std::fmt::Arguments<'_>) {
-        // Writing to a String cannot fail.
-        let _ = writeln!(self.text, "{line}");
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::exposition::testing as exposition;
     use super::*;
 
     #[test]
@@ -405,16 +385,21 @@ mod tests {
     }
 
     #[test]
-    fn every_line_is_a_comment_or_a_sample_of_a_declared_family() {
+    fn the_whole_page_is_as_the_exposition_format_and_the_conventions_want_it() {
         let broker = broker::Metrics {
             messages_in: 7,
             ..broker::Metrics::default()
         };
+        let stats = Stats {
+            sync_time: Duration::from_micros(2_500_004),
+            ..Stats::default()
+        };
         let text = render(
+            Duration::from_millis(1_790_000_000_250),
             &Snapshot {
                 broker,
                 websocket_faults: 3,
-                store: Some(Stats::default()),
+                store: Some(stats),
             },
             Counts {
                 max: 10,
@@ -422,17 +407,29 @@ mod tests {
                 ..Counts::default()
             },
         );
-        let mut declared = "";
-        for line in text.lines() {
-            if let Some(rest) = line.strip_prefix("# TYPE ") {
-                declared = rest.split(' ').next().unwrap();
-            } else if !line.starts_with('#') {
-                let (name, value) = line.rsplit_once(' ').unwrap();
-                assert_eq!(name.split('{').next(), Some(declared), "{line}");
-                value.parse::<u64>().unwrap();
+        let families = exposition::parse(&text).unwrap();
+        for (name, family) in &families {
+            if let Err(fault) = exposition::check_conventions(name, family) {
+                panic!("{name}: {fault}");
             }
+            // OpenMetrics, and what converts to it, takes both for one.
+            let base = name.strip_suffix("_total").unwrap_or(name);
+            assert!(base == name || !families.contains_key(base), "{base}");
         }
-        assert!(text.contains("\nbeaconry_mqtt_received_messages_total 7\n"));
-        assert!(text.contains("\nbeaconry_websocket_faults_total 3\n"));
+        let value = |name: &str, labels: &[(&str, &str)]| {
+            let found = families[name].samples.iter().find(|sample| {
+                let given = sample.labels.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+                given.eq(labels.iter().copied())
+            });
+            found.unwrap_or_else(|| panic!("{name}")).value.as_str()
+        };
+        assert_eq!(value("process_start_time_seconds", &[]), "1790000000.25");
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        assert_eq!(value("beaconry_build_info", &version), "1");
+        assert_eq!(value("beaconry_mqtt_received_messages_total", &[]), "7");
+        assert_eq!(value("beaconry_websocket_faults_total", &[]), "3");
+        assert_eq!(value("beaconry_store_sync_seconds_total", &[]), "2.500004");
+        let limit = [("limit", "store_full")];
+        assert_eq!(value("beaconry_mqtt_refused_total", &limit), "0");
     }
 }

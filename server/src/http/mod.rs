@@ -5,6 +5,7 @@
 
 #[allow(unreachable_pub)] // the build script writes `pub`
 mod assets;
+mod exposition;
 mod handshake;
 mod metrics;
 mod negotiate;
@@ -48,16 +49,24 @@ pub(crate) struct Http {
     shard: shard::Handle,
     limits: Arc<Limits>,
     head_timeout: Duration,
+    started: Duration,
 }
 
 impl Http {
-    pub(crate) fn new(shard: shard::Handle, limits: Arc<Limits>, head_timeout: Duration) -> Self {
+    /// `started` is the date when the server was, since 1970.
+    pub(crate) fn new(
+        started: Duration,
+        shard: shard::Handle,
+        limits: Arc<Limits>,
+        head_timeout: Duration,
+    ) -> Self {
         let files = StaticFiles::new(assets::ASSETS, assets::INLINE_SCRIPT_HASHES);
         Self {
             files,
             shard,
             limits,
             head_timeout,
+            started,
         }
     }
 
@@ -172,7 +181,7 @@ impl Http {
         };
         let mut response = respond::text(
             StatusCode::OK,
-            metrics::render(&of_shard, self.limits.counts()),
+            metrics::render(self.started, &of_shard, self.limits.counts()),
         );
         response.headers_mut().insert(
             header::CONTENT_TYPE,
@@ -186,6 +195,7 @@ impl Http {
 #[cfg(test)]
 pub(crate) fn metrics_page() -> String {
     metrics::render(
+        Duration::ZERO,
         &shard::Snapshot {
             store: Some(crate::store::Stats::default()),
             ..shard::Snapshot::default()
