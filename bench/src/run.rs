@@ -43,30 +43,46 @@ fn run(options: &Options) -> Result<ExitCode> {
     let mut report = Report::new(options, &brokers);
     for round in 1..=options.rounds {
         for scenario in &scenarios {
-            for broker in &brokers {
-                let name = broker.name();
+            let at_once = if scenario.is_side_by_side() {
+                brokers.len()
+            } else {
+                1
+            };
+            for brokers in brokers.chunks(at_once) {
+                let names: Vec<_> = brokers.iter().map(Peer::name).collect();
                 eprint!(
-                    "round {round} of {}: {:16} {name:10} ",
-                    options.rounds, scenario.name
+                    "round {round} of {}: {:16} {:10} ",
+                    options.rounds,
+                    scenario.name,
+                    names.join(" and ")
                 );
-                let measured = broker
-                    .start(cores, scenario.setting(options.store))
-                    .and_then(|running| {
-                        scenario.run(&running, options.version(), options.messages)
-                    });
+                let setting = scenario.setting(options.store);
+                let running: Result<Vec<_>> =
+                    brokers.iter().map(|it| it.start(cores, setting)).collect();
+                let measured = running.and_then(|running| {
+                    scenario.run(&running, options.version(), options.messages)
+                });
                 match measured {
-                    Ok(measurement) => {
-                        eprintln!("{}", measurement.line());
-                        report.add(Record {
-                            scenario: *scenario,
-                            broker: name,
-                            round,
-                            measurement,
-                        });
+                    Ok(measurements) => {
+                        for (broker, measurement) in names.into_iter().zip(measurements) {
+                            if at_once > 1 {
+                                eprint!("\n{broker:>32} ");
+                            }
+                            eprint!("{}", measurement.line());
+                            report.add(Record {
+                                scenario: *scenario,
+                                broker,
+                                round,
+                                measurement,
+                            });
+                        }
+                        eprintln!();
                     }
                     Err(error) => {
                         eprintln!("FAILED: {error:#}");
-                        report.fail(scenario.name, name, &error);
+                        for name in names {
+                            report.fail(scenario.name, name, &error);
+                        }
                     }
                 }
             }

@@ -2,6 +2,10 @@
 //!
 //! Counted from when the message *should* have been sent: a broker (or a generator) that holds
 //! everything up for a while does not look better by sending less meanwhile.
+//!
+//! The brokers have turns of a quarter of a second while all of them run. One message in a
+//! hundred is about as many as other programs of the machine hold up now and then: whoever was
+//! measured in a bad minute would look worse, so all of them are measured in the same one.
 
 use std::time::{Duration, Instant};
 
@@ -14,8 +18,15 @@ use crate::swarm::{Member, Swarm};
 
 const PAIRS: u64 = 10;
 const RATE: u64 = 5_000;
-const WARM_UP: Duration = Duration::from_millis(500);
-const MEASURED: Duration = Duration::from_secs(4);
+const EVERY: Duration = Duration::from_nanos(1_000_000_000 / RATE);
+/// Messages of one turn. No whole number of turns is a tenth of a second: what the system does
+/// ten times a second would always meet the same broker.
+const TURN: u64 = 1_150;
+/// The first ones of a turn find cold caches that others have used.
+const SETTLING: u64 = 50;
+/// Turns of each broker that only warm it up, and that are measured.
+const WARM_UP: u32 = 2;
+const MEASURED: u32 = 32;
 
 /// What those that read nothing are sent: filling them up, and a second while others are
 /// measured.
@@ -24,98 +35,169 @@ const FLOOD_FIRST: u64 = 3_000;
 const FLOOD_RATE: u64 = 200;
 const FLOOD_WINDOW: u16 = 50;
 
-pub(super) fn run(context: &Context<'_>, stuck: usize) -> Result<Measurement> {
-    let route = context.route();
-    let mut swarm = Swarm::new()?;
-    let mut publishers = Vec::new();
-    for number in 0..PAIRS {
-        let topic = format!("bench/{number}");
-        let hello = context.hello(format!("sub-{number}"));
-        let subscription = Some((topic.as_str(), QoS::AtMostOnce));
-        swarm.join_subscribed(route, &hello, subscription)?;
-        let member = swarm.join(route, &context.hello(format!("pub-{number}")))?;
-        let packet = packets::publish(
-            context.version,
-            &topic,
-            &[b'x'; PAYLOAD],
-            QoS::AtMostOnce,
-            false,
-        )?;
-        publishers.push((member, packet));
-    }
-    let mut flood = (stuck > 0)
-        .then(|| Flood::begin(context, &mut swarm, stuck))
-        .transpose()?;
-
-    let every = Duration::from_nanos(1_000_000_000 / RATE);
-    let total = u64::try_from((WARM_UP + MEASURED).as_nanos() / every.as_nanos())?;
-    let warm_up = u64::try_from(WARM_UP.as_nanos() / every.as_nanos())?;
-    let (mut sent, mut received) = (0, 0);
-    let mut samples = Vec::new();
-    let mut cpu = None;
-    let mut patience = Patience::new();
+/// Measures all brokers side by side; the results are in their order.
+pub(super) fn run(contexts: &[Context<'_>], stuck: usize) -> Result<Vec<Measurement>> {
     let began = Instant::now();
-    let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-    while received < total {
-        let now = began.elapsed();
-        while sent < total && every * u32::try_from(sent)? <= now {
-            let index = usize::try_from(sent % PAIRS)?;
-            let due = nanos(every * u32::try_from(sent)?);
-            let (member, packet) = &mut publishers[index];
-            let stamp = packet.len() - 8;
-            packet[stamp..].copy_from_slice(&due.to_be_bytes());
-            let packet = &*packet;
-            swarm.send(*member, |out| out.packet(packet))?;
-            sent += 1;
-            if sent == warm_up {
-                cpu = Some(context.broker.cpu()?);
-            }
-        }
-        if let Some(flood) = &mut flood {
-            flood.go_on(&mut swarm, now)?;
-        }
-        let before = received;
-        // Never sleeps: a core is there for nothing else.
-        swarm.turn(Duration::ZERO, |member, seen, _| match seen.first >> 4 {
-            PUBLISH => {
-                let took = nanos(began.elapsed()).saturating_sub(seen.stamp());
-                received += 1;
-                if received > warm_up {
-                    samples.push(took);
-                }
-            }
-            PUBACK => {
-                if let Some(flood) = &mut flood {
-                    flood.acknowledged(member);
-                }
-            }
-            _ => {}
-        })?;
-        if patience.is_over(received > before, received, total)? {
-            break;
+    let lanes: Result<Vec<_>> = contexts
+        .iter()
+        .map(|context| Lane::new(context, stuck, began))
+        .collect();
+    let mut lanes = lanes?;
+    for turn in 0..WARM_UP + MEASURED {
+        // Each comes first as often as last.
+        let order: &mut dyn Iterator<Item = &mut Lane<'_>> = if turn % 2 == 0 {
+            &mut lanes.iter_mut()
+        } else {
+            &mut lanes.iter_mut().rev()
+        };
+        for lane in order {
+            lane.turn(turn >= WARM_UP)?;
         }
     }
-    let wall = began.elapsed();
-    samples.sort_unstable();
-    let Some(longest) = samples.last() else {
-        bail!("stalled: no message was received");
-    };
-    let at = |percent: usize| Duration::from_nanos(samples[(samples.len() - 1) * percent / 100]);
-    Ok(Measurement {
-        deliveries: samples.len() as u64,
-        lost: total - received,
-        wall,
-        cpu: context
-            .broker
-            .cpu()?
-            .saturating_sub(cpu.unwrap_or_default()),
-        memory: context.broker.memory()?,
-        detail: Detail::Latency {
-            p50: at(50),
-            p99: at(99),
-            max: Duration::from_nanos(*longest),
-        },
-    })
+    lanes.into_iter().map(Lane::finish).collect()
+}
+
+/// One broker, and who talks to it.
+struct Lane<'a> {
+    context: &'a Context<'a>,
+    swarm: Swarm,
+    publishers: Vec<(Member, Vec<u8>)>,
+    flood: Option<Flood>,
+    /// What stamps in messages count from.
+    epoch: Instant,
+    /// Of the turns that are measured.
+    received: u64,
+    lost: u64,
+    wall: Duration,
+    cpu: Duration,
+    /// Nanoseconds.
+    samples: Vec<u64>,
+}
+
+impl<'a> Lane<'a> {
+    fn new(context: &'a Context<'a>, stuck: usize, epoch: Instant) -> Result<Self> {
+        let route = context.route();
+        let mut swarm = Swarm::new()?;
+        let mut publishers = Vec::new();
+        for number in 0..PAIRS {
+            let topic = format!("bench/{number}");
+            let hello = context.hello(format!("sub-{number}"));
+            let subscription = Some((topic.as_str(), QoS::AtMostOnce));
+            swarm.join_subscribed(route, &hello, subscription)?;
+            let member = swarm.join(route, &context.hello(format!("pub-{number}")))?;
+            let packet = packets::publish(
+                context.version,
+                &topic,
+                &[b'x'; PAYLOAD],
+                QoS::AtMostOnce,
+                false,
+            )?;
+            publishers.push((member, packet));
+        }
+        let flood = (stuck > 0)
+            .then(|| Flood::begin(context, &mut swarm, stuck))
+            .transpose()?;
+        Ok(Self {
+            context,
+            swarm,
+            publishers,
+            flood,
+            epoch,
+            received: 0,
+            lost: 0,
+            wall: Duration::ZERO,
+            cpu: Duration::ZERO,
+            samples: Vec::new(),
+        })
+    }
+
+    /// Sends one turn's messages, each when it is due, and waits for all of them.
+    fn turn(&mut self, is_measured: bool) -> Result<()> {
+        let cpu = self.context.broker.cpu()?;
+        let began = Instant::now();
+        let offset = began.duration_since(self.epoch);
+        let settled = nanos(offset + every(SETTLING));
+        let (mut sent, mut received) = (0, 0);
+        let mut patience = Patience::new();
+        while received < TURN {
+            let now = began.elapsed();
+            while sent < TURN && every(sent) <= now {
+                let index = usize::try_from(sent % PAIRS)?;
+                let (member, packet) = &mut self.publishers[index];
+                let stamp = packet.len() - 8;
+                packet[stamp..].copy_from_slice(&nanos(offset + every(sent)).to_be_bytes());
+                let packet = &*packet;
+                self.swarm.send(*member, |out| out.packet(packet))?;
+                sent += 1;
+            }
+            if let Some(flood) = &mut self.flood {
+                flood.go_on(&mut self.swarm, now)?;
+            }
+            let before = received;
+            // Never sleeps: a core is there for nothing else.
+            let (epoch, flood, samples) = (self.epoch, &mut self.flood, &mut self.samples);
+            self.swarm
+                .turn(Duration::ZERO, |member, seen, _| match seen.first >> 4 {
+                    PUBLISH => {
+                        received += 1;
+                        let due = seen.stamp();
+                        if is_measured && due >= settled {
+                            samples.push(nanos(epoch.elapsed()).saturating_sub(due));
+                        }
+                    }
+                    PUBACK => {
+                        if let Some(flood) = flood {
+                            flood.acknowledged(member);
+                        }
+                    }
+                    _ => {}
+                })?;
+            if patience.is_over(received > before, received, TURN)? {
+                break;
+            }
+        }
+        if let Some(flood) = &mut self.flood {
+            flood.pause(began.elapsed());
+        }
+        if is_measured {
+            self.received += received;
+            self.lost += TURN - received;
+            self.wall += began.elapsed();
+            self.cpu += self.context.broker.cpu()?.saturating_sub(cpu);
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Measurement> {
+        self.samples.sort_unstable();
+        let samples = &self.samples;
+        let Some(longest) = samples.last() else {
+            bail!("stalled: no message was received");
+        };
+        let at =
+            |percent: usize| Duration::from_nanos(samples[(samples.len() - 1) * percent / 100]);
+        Ok(Measurement {
+            deliveries: self.received,
+            lost: self.lost,
+            wall: self.wall,
+            cpu: self.cpu,
+            memory: self.context.broker.memory()?,
+            detail: Detail::Latency {
+                p50: at(50),
+                p99: at(99),
+                max: Duration::from_nanos(*longest),
+            },
+        })
+    }
+}
+
+/// When the message with this number is due, after the turn's beginning.
+fn every(number: u64) -> Duration {
+    EVERY.saturating_mul(u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A publisher whose subscribers read nothing.
@@ -125,6 +207,8 @@ struct Flood {
     id_at: usize,
     sent: u64,
     acknowledged: u64,
+    /// How long it has gone on for, in turns before this one.
+    before: Duration,
 }
 
 impl Flood {
@@ -152,6 +236,7 @@ impl Flood {
             id_at,
             sent: 0,
             acknowledged: 0,
+            before: Duration::ZERO,
         };
         let mut patience = Patience::new();
         while flood.acknowledged < FLOOD_FIRST {
@@ -171,12 +256,18 @@ impl Flood {
         Ok(flood)
     }
 
+    /// `now`: since the turn began.
     fn go_on(&mut self, swarm: &mut Swarm, now: Duration) -> Result<()> {
-        let due = u64::try_from(now.as_millis())? * FLOOD_RATE / 1000;
+        let due = u64::try_from((self.before + now).as_millis())? * FLOOD_RATE / 1000;
         if self.sent < FLOOD_FIRST + due && self.has_room() {
             self.publish(swarm)?;
         }
         Ok(())
+    }
+
+    /// The turn is over after so long.
+    fn pause(&mut self, after: Duration) {
+        self.before += after;
     }
 
     fn acknowledged(&mut self, member: Member) {

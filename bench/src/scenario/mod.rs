@@ -202,17 +202,34 @@ impl Scenario {
         }
     }
 
+    /// Whether all brokers are measured at the same time, in turns.
+    pub(crate) fn is_side_by_side(&self) -> bool {
+        match self.kind {
+            Kind::Latency { .. } => true,
+            Kind::Flood { .. } | Kind::Pairs { .. } | Kind::Idle { .. } | Kind::Retained { .. } => {
+                false
+            }
+        }
+    }
+
+    /// Measures `brokers`, which is one unless this [is side by side](Self::is_side_by_side).
     pub(crate) fn run(
         &self,
-        broker: &Running,
+        brokers: &[Running],
         version: ProtocolVersion,
         messages: Option<u64>,
-    ) -> Result<Measurement> {
-        let context = Context {
-            broker,
-            version,
-            messages,
-            websocket: self.websocket,
+    ) -> Result<Vec<Measurement>> {
+        let contexts: Vec<_> = brokers
+            .iter()
+            .map(|broker| Context {
+                broker,
+                version,
+                messages,
+                websocket: self.websocket,
+            })
+            .collect();
+        let each = |measure: &dyn Fn(&Context<'_>) -> Result<Measurement>| {
+            contexts.iter().map(measure).collect()
         };
         match self.kind {
             Kind::Flood {
@@ -220,15 +237,15 @@ impl Scenario {
                 subscribers,
                 window,
                 deliveries,
-            } => flood::run(&context, publishers, subscribers, window, deliveries),
+            } => each(&|it| flood::run(it, publishers, subscribers, window, deliveries)),
             Kind::Pairs {
                 qos,
                 lasting,
                 deliveries,
-            } => pairs::run(&context, qos, lasting, deliveries),
-            Kind::Latency { stuck } => latency::run(&context, stuck),
-            Kind::Idle { connections } => idle::run(&context, connections),
-            Kind::Retained { messages } => retained::run(&context, messages),
+            } => each(&|it| pairs::run(it, qos, lasting, deliveries)),
+            Kind::Latency { stuck } => latency::run(&contexts, stuck),
+            Kind::Idle { connections } => each(&|it| idle::run(it, connections)),
+            Kind::Retained { messages } => each(&|it| retained::run(it, messages)),
         }
     }
 }
