@@ -7,6 +7,7 @@
 mod assets;
 mod exposition;
 mod handshake;
+mod health;
 mod metrics;
 mod negotiate;
 mod respond;
@@ -137,7 +138,8 @@ impl Http {
     ) -> Response<Full<Bytes>> {
         match request.uri().path() {
             "/mqtt" => self.websocket(request, peer, permit),
-            "/healthz" if reads(request.method()) => self.health().await,
+            "/healthz" if reads(request.method()) => self.health(health::healthz).await,
+            "/livez" if reads(request.method()) => self.health(health::livez).await,
             "/metrics" if reads(request.method()) => self.metrics().await,
             path => self.files.serve(request.method(), path, request.headers()),
         }
@@ -162,22 +164,17 @@ impl Http {
         }
     }
 
-    async fn health(&self) -> Response<Full<Bytes>> {
-        match self.shard.snapshot().await {
-            Some(_) => respond::text(StatusCode::OK, "ok\n"),
-            None => respond::text(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the broker does not answer\n",
-            ),
-        }
+    async fn health(
+        &self,
+        judge: fn(Option<&shard::Snapshot>) -> (StatusCode, &'static str),
+    ) -> Response<Full<Bytes>> {
+        let (status, body) = judge(self.shard.snapshot().await.as_ref());
+        respond::text(status, body)
     }
 
     async fn metrics(&self) -> Response<Full<Bytes>> {
         let Some(of_shard) = self.shard.snapshot().await else {
-            return respond::text(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the broker does not answer\n",
-            );
+            return respond::text(StatusCode::SERVICE_UNAVAILABLE, health::SILENT);
         };
         let mut response = respond::text(
             StatusCode::OK,

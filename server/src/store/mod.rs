@@ -85,6 +85,8 @@ pub(crate) struct Stats {
     /// Gauge.
     pub(crate) is_full: bool,
     pub(crate) times_full: u64,
+    /// Gauge: nothing becomes durable any more.
+    pub(crate) has_ended: bool,
     /// Cut off at the start.
     pub(crate) torn_bytes: u64,
 }

@@ -163,6 +163,7 @@ impl Store {
         let mut stats = self.shared.stats().clone();
         stats.waiting_bytes = (self.shared.queue().records.len() - GROUP_LEN) as u64;
         stats.is_full = self.state() == StoreState::Full;
+        stats.has_ended = self.thread.is_finished();
         stats
     }
 

@@ -96,7 +96,10 @@ fn a_browser_at_the_websocket_is_told_what_it_is() {
 #[test]
 fn health_and_metrics_are_there() {
     let server = Server::start();
-    assert_eq!(request(&server, "GET /healthz").body, b"ok\n");
+    for path in ["/healthz", "/livez"] {
+        let answer = request(&server, &format!("GET {path}"));
+        assert_eq!((answer.status, answer.body), (200, b"ok\n".to_vec()));
+    }
     server.assert_alive();
     let metrics = String::from_utf8(request(&server, "GET /metrics").body).unwrap();
     assert!(
