@@ -168,6 +168,9 @@ pub(crate) const fn describe(limit: broker::Limit) -> &'static str {
         Limit::Topic => {
             "topic too long or too deep, or one of the server's own, refused (--max-topic-length, --max-topic-levels)"
         }
+        Limit::PayloadFormat => {
+            "the payload says that it is UTF-8 and is not, refused (--check-payload-format)"
+        }
         Limit::Subscriptions => {
             "too many subscriptions, refused (--max-subscriptions, --max-subscription-bytes, --max-all-subscriptions-bytes)"
         }

@@ -36,7 +36,7 @@ impl Broker {
             self.check_will_size(&connect.client_id, will)
                 .map_err(|what| refused(ReasonCode::QuotaExceeded, what))?;
             let indicator = will.properties.payload_format_indicator;
-            self.check_payload_format(indicator, &will.payload)
+            self.check_payload_format(indicator, &will.payload, &connect.client_id)
                 .map_err(|refusal| refused(refusal.reason_code, refusal.what))?;
         }
         let client_id = self.client_id(&connect)?;

@@ -115,6 +115,9 @@ pub enum Limit {
     ReceiveMaximum,
     /// [`Limits::topic_bytes`] or [`Limits::topic_levels`].
     Topic,
+    /// What a payload says of itself, which is none of [`Limits`]:
+    /// [`BrokerOptions::check_payload_format`](crate::BrokerOptions::check_payload_format).
+    PayloadFormat,
     /// [`Limits::subscriptions_per_client`], [`Limits::subscription_bytes_per_client`] or
     /// [`Limits::all_subscriptions_bytes`].
     Subscriptions,

@@ -284,7 +284,7 @@ impl Broker {
                 what,
             })?;
         let indicator = publish.properties.payload_format_indicator;
-        self.check_payload_format(indicator, &publish.payload)?;
+        self.check_payload_format(indicator, &publish.payload, &client_id)?;
         self.check_message_store(id, &publish, cause)?;
         let routed = Routed::fresh(publish, client_id);
         Ok(if self.route(now, routed, Some(id), cause) {
@@ -294,15 +294,17 @@ impl Broker {
         })
     }
 
-    /// Whether a payload is what its indicator says (section 3.3.2.3.2).
+    /// Whether a payload is what its indicator says (section 3.3.2.3.2); if not, that is counted.
     pub(crate) fn check_payload_format(
         &mut self,
         indicator: Option<bool>,
         payload: &[u8],
+        client: &Utf8String,
     ) -> Result<(), Refusal> {
         let says_text = indicator == Some(true) && self.options.check_payload_format;
         if says_text && core::str::from_utf8(payload).is_err() {
             self.metrics.refused_payload_format += 1;
+            self.bites.note(Limit::PayloadFormat, Some(client));
             return Err(Refusal {
                 reason_code: ReasonCode::PayloadFormatInvalid,
                 what: "the payload says that it is UTF-8, and is not (section 3.3.2.3.2)",

@@ -1,5 +1,6 @@
 //! What is refused, and what is said about it.
 
+use core::time::Duration;
 use std::num::NonZeroU16;
 
 use mqtt::packet::{Unsubscribe, UserProperty, WillProperties};
@@ -9,7 +10,7 @@ use mqtt::{
 };
 
 use super::{V3, V5, World, lasting, message, packet_id, subscribe, text, to, topic};
-use crate::{CloseCause, Conn};
+use crate::{CloseCause, Conn, Limit};
 
 fn utf8(text: &str) -> Utf8String {
     Utf8String::try_from(text).unwrap()
@@ -74,6 +75,38 @@ fn section_3_3_2_3_2_a_payload_that_says_it_is_utf_8_has_to_be() {
     assert_eq!(world.farewell(conn), Some(ReasonCode::PayloadFormatInvalid));
     assert!(world.received(watcher).is_empty());
     assert_eq!(world.broker.metrics().refused_payload_format, 3);
+}
+
+#[test]
+fn who_sends_a_payload_that_is_not_what_it_says_is_told_to_the_log() {
+    let mut world = World::new();
+    let conn = world.client(V5, "spoilt");
+    let told = |world: &mut World| {
+        let told = std::mem::take(&mut world.told);
+        let told = told
+            .into_iter()
+            .map(|it| (it.limit, it.client_id, it.count));
+        told.collect::<Vec<_>>()
+    };
+    for _ in 0..100 {
+        world.send(conn, &texted(b"\xFF", QoS::AtLeastOnce));
+    }
+    // Once, however many there are; the others a while later, together.
+    let client = Some(utf8("spoilt"));
+    assert_eq!(
+        told(&mut world),
+        [(Limit::PayloadFormat, client.clone(), 1)]
+    );
+    world.sleep(Duration::from_secs(5));
+    assert_eq!(told(&mut world), [(Limit::PayloadFormat, client, 99)]);
+    world.sleep(Duration::from_secs(5));
+    let mut connect = Connect::new(V5, "mute");
+    let mut will = will("t", b"\xFF".to_vec());
+    will.properties.payload_format_indicator = Some(true);
+    connect.will = Some(will);
+    world.connect(&connect);
+    let client = Some(utf8("mute"));
+    assert_eq!(told(&mut world), [(Limit::PayloadFormat, client, 1)]);
 }
 
 #[test]
