@@ -166,7 +166,7 @@ pub(crate) const fn describe(limit: broker::Limit) -> &'static str {
         Limit::PacketSize => "packet too large, closed (--max-packet-size)",
         Limit::ReceiveMaximum => "too many unacknowledged messages, closed (--receive-maximum)",
         Limit::Topic => {
-            "topic too long or too deep, or one of the server's own, refused (--max-topic-length, --max-topic-levels)"
+            "topic too long or too deep, one of the server's own, or a malformed $share, refused (--max-topic-length, --max-topic-levels)"
         }
         Limit::PayloadFormat => {
             "the payload says that it is UTF-8 and is not, refused (--check-payload-format)"

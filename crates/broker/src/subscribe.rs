@@ -296,6 +296,13 @@ impl Broker {
             "the topic filter is too long"
         } else if !self.has_few_levels(filter) {
             "the topic filter has too many levels"
+        } else if filter.is_malformed_share() {
+            // Only in 3.1.1. That standard knows no shared subscriptions, so this is no malformed
+            // packet that would end the connection, with whatever else its client has. Taken for
+            // a filter like others (mosquitto 2.0 does that) it would never get a message, as
+            // nobody may publish to `$share/…`: and since `$share/g/t` is a shared one here in
+            // both versions, who asks for this has made a mistake and should hear of it.
+            "no well-formed shared subscription [MQTT-4.8.2-1]"
         } else {
             return Ok(());
         };

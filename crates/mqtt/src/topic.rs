@@ -6,6 +6,7 @@ use core::ops::Deref;
 use alloc::string::String;
 use bytes::Bytes;
 
+use crate::packet::ProtocolVersion;
 use crate::text::{TextError, Utf8String};
 
 /// A topic name: what a message is published to. Not empty, no wildcard
@@ -77,6 +78,22 @@ impl TopicFilter {
         Ok(Self(text))
     }
 
+    /// The filter in `text`, as a client of this version may send it.
+    ///
+    /// Version 3.1.1 by itself knows no shared subscriptions: `$share/x` is a filter like others
+    /// there, so a packet that has it is not malformed. It is [no shared one](Self::shared), and
+    /// it is for the server to say what comes of [it](Self::is_malformed_share).
+    pub(crate) fn of_version(
+        version: ProtocolVersion,
+        text: Utf8String,
+    ) -> Result<Self, TopicError> {
+        match check_filter(&text) {
+            Err(TopicError::Share) if version == ProtocolVersion::V3_1_1 => check_levels(&text)?,
+            checked => checked?,
+        }
+        Ok(Self(text))
+    }
+
     /// The text, with `$share/…/` where it is a shared one.
     pub fn as_text(&self) -> &Utf8String {
         &self.0
@@ -89,7 +106,14 @@ impl TopicFilter {
 
     /// The share name and the filter proper of a shared subscription.
     pub fn shared(&self) -> Option<(&str, &str)> {
-        self.as_str().strip_prefix("$share/")?.split_once('/')
+        share(self.as_str().strip_prefix("$share/")?)
+    }
+
+    /// Whether it looks like a shared subscription and is none `[MQTT-4.8.2-1]` `[MQTT-4.8.2-2]`.
+    /// Only what a version 3.1.1 client sent can be so.
+    pub fn is_malformed_share(&self) -> bool {
+        let is_share = self.as_str() == "$share" || self.as_str().starts_with("$share/");
+        is_share && self.shared().is_none()
     }
 
     /// Whether the filter proper has a wildcard.
@@ -115,14 +139,19 @@ fn check_filter(text: &str) -> Result<(), TopicError> {
     let proper = match text.strip_prefix("$share/") {
         None if text == "$share" => return Err(TopicError::Share),
         None => text,
-        Some(rest) => {
-            let (name, filter) = rest.split_once('/').ok_or(TopicError::Share)?;
-            if name.is_empty() || name.contains(['+', '#']) || filter.is_empty() {
-                return Err(TopicError::Share);
-            }
-            filter
-        }
+        Some(rest) => share(rest).ok_or(TopicError::Share)?.1,
     };
+    check_levels(proper)
+}
+
+/// The share name and the filter proper in what follows `$share/`.
+fn share(rest: &str) -> Option<(&str, &str)> {
+    rest.split_once('/').filter(|(name, filter)| {
+        !name.is_empty() && !name.contains(['+', '#']) && !filter.is_empty()
+    })
+}
+
+fn check_levels(proper: &str) -> Result<(), TopicError> {
     if proper.is_empty() {
         return Err(TopicError::Empty);
     }
@@ -267,6 +296,45 @@ mod tests {
         }
         assert_eq!(TopicName::try_from("a/+"), Err(TopicError::WildcardInName));
         assert_eq!(TopicName::try_from(""), Err(TopicError::Empty));
+    }
+
+    /// What version 5 alone calls malformed is a filter of 3.1.1, where its levels are right.
+    #[test]
+    fn mqtt_4_8_2_1_only_version_5_has_share_names() {
+        let of = |version, text: &str| {
+            TopicFilter::of_version(version, Utf8String::try_from(text).unwrap())
+        };
+        for text in [
+            "$share",
+            "$share/",
+            "$share/x",
+            "$share//t",
+            "$share/g/",
+            "$share/+/t",
+            "$share/#",
+        ] {
+            assert_eq!(
+                of(ProtocolVersion::V5, text),
+                Err(TopicError::Share),
+                "{text}"
+            );
+            let filter = of(ProtocolVersion::V3_1_1, text).unwrap();
+            assert_eq!(
+                (filter.shared(), filter.is_malformed_share()),
+                (None, true),
+                "{text}"
+            );
+        }
+        for text in ["$share/g+/t", "$share/#/t", "$share/g/a#", ""] {
+            assert!(of(ProtocolVersion::V3_1_1, text).is_err(), "{text}");
+        }
+        for (text, shared) in [("$share/g/t", Some(("g", "t"))), ("$shared/x", None)] {
+            let filter = of(ProtocolVersion::V3_1_1, text).unwrap();
+            assert_eq!(
+                (filter.shared(), filter.is_malformed_share()),
+                (shared, false)
+            );
+        }
     }
 
     #[test]

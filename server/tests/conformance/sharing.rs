@@ -1,8 +1,8 @@
 //! Section 4.8.2: shared subscriptions.
 
 use crate::raw::{
-    Connect, PUBACK, PUBCOMP, PUBREC, PUBREL, Publish, SESSION_EXPIRY, V5, ack, ack_with, four,
-    subscribe, unsubscribe,
+    Connect, PUBACK, PUBCOMP, PUBREC, PUBREL, Publish, SESSION_EXPIRY, SUBACK, UNSUBACK, V3, V5,
+    ack, ack_with, four, subscribe, unsubscribe,
 };
 use crate::wire::{Site, Wire, on_each_transport};
 
@@ -87,10 +87,48 @@ fn mqtt_4_8_2_1_a_share_name_and_a_filter() {
             wire.message(topic, filter);
             // It is not the filter without its first levels that is subscribed to.
             wire.send(&unsubscribe(V5, 9, &[topic]));
-            wire.expect_answer(crate::raw::UNSUBACK, 9, &[0x11]);
+            wire.expect_answer(UNSUBACK, 9, &[0x11]);
             wire.send(&unsubscribe(V5, 9, &[filter]));
-            wire.expect_answer(crate::raw::UNSUBACK, 9, &[0]);
+            wire.expect_answer(UNSUBACK, 9, &[0]);
             publisher.publishes(&Publish::new(topic, filter));
+            wire.quiet();
+        }
+    });
+}
+
+// Version 3.1.1 knows no share names: what is malformed as such is answered with a failure, and
+// nothing else ends. Well-formed ones are as in version 5.
+#[test]
+fn a_3_1_1_client_is_told_of_a_malformed_share_and_stays() {
+    on_each_transport(|site| {
+        let mut publisher = site.connected(V5, "publisher");
+        let mut wire = site.connected(V3, "old");
+        for bad in [
+            "$share",
+            "$share/",
+            "$share/x",
+            "$share//t",
+            "$share/g/",
+            "$share/+/t",
+            "$share/#",
+        ] {
+            wire.send(&subscribe(V3, 9, &[(bad, 1), ("plain", 1)]));
+            wire.expect_answer(SUBACK, 9, &[0x80, 1]);
+            wire.send(&unsubscribe(V3, 9, &[bad]));
+            wire.expect(&[0xB0, 2, 0, 9]);
+        }
+        // [MQTT-4.7.1-2 of 3.1.1] is not a matter of share names.
+        let mut other = site.connected(V3, "other");
+        other.send(&subscribe(V3, 9, &[("$share/g+/t", 1)]));
+        other.expect_close();
+        wire.send(&subscribe(V3, 9, &[("$share/g/t", 0)]));
+        wire.expect_answer(SUBACK, 9, &[0]);
+        let mut second = site.subscriber(V5, "$share/g/t", 0);
+        for _ in 0..2 {
+            publisher.publishes(&Publish::new("t", "shared"));
+        }
+        for wire in [&mut wire, &mut second] {
+            wire.message("t", "shared");
             wire.quiet();
         }
     });

@@ -5,7 +5,7 @@ use core::num::NonZeroU16;
 use bytes::{Buf, Bytes};
 
 use crate::error::{DecodeError, DecodeErrorKind};
-use crate::packet::PacketId;
+use crate::packet::{PacketId, ProtocolVersion};
 use crate::text::Utf8String;
 use crate::topic::{TopicError, TopicFilter, TopicName};
 
@@ -192,9 +192,12 @@ impl Reader {
     }
 
     /// A topic filter `[MQTT-4.7.1-1]` `[MQTT-4.7.1-2]` `[MQTT-4.8.2-1]`.
-    pub(super) fn topic_filter(&mut self) -> Result<TopicFilter, DecodeError> {
+    pub(super) fn topic_filter(
+        &mut self,
+        version: ProtocolVersion,
+    ) -> Result<TopicFilter, DecodeError> {
         let offset = self.at;
-        TopicFilter::new(self.text()?).map_err(|error| topic_error(offset, error))
+        TopicFilter::of_version(version, self.text()?).map_err(|error| topic_error(offset, error))
     }
 
     /// All that is left, without counting another reference to the packet.

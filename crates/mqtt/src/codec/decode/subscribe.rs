@@ -25,7 +25,7 @@ impl Body {
         self.need_an_entry()?;
         let mut subscriptions = Vec::new();
         while self.reader.remaining() > 0 {
-            let topic_filter = self.reader.topic_filter()?;
+            let topic_filter = self.reader.topic_filter(self.version)?;
             subscriptions.push(self.subscription(topic_filter)?);
         }
         Ok(Subscribe {
@@ -90,7 +90,7 @@ impl Body {
         self.need_an_entry()?;
         let mut topic_filters = Vec::new();
         while self.reader.remaining() > 0 {
-            topic_filters.push(self.reader.topic_filter()?);
+            topic_filters.push(self.reader.topic_filter(self.version)?);
         }
         Ok(Unsubscribe {
             packet_id,
