@@ -117,7 +117,7 @@ fn a_3_1_1_client_is_told_of_a_malformed_share_and_stays() {
             wire.send(&unsubscribe(V3, 9, &[bad]));
             wire.expect(&[0xB0, 2, 0, 9]);
         }
-        // [MQTT-4.7.1-2 of 3.1.1] is not a matter of share names.
+        // A wildcard in the wrong place is malformed in both versions [MQTT-4.7.1-2].
         let mut other = site.connected(V3, "other");
         other.send(&subscribe(V3, 9, &[("$share/g+/t", 1)]));
         other.expect_close();
