@@ -39,6 +39,9 @@ fn main() {
         let nanos = best_of(5, || share(1_000, stuck));
         println!("group of 1,000, {stuck:3} stuck    {nanos:7.1} ns a message");
     }
+    for (subscribers, payload) in [(1_000, 64), (100, 4_096)] {
+        stuck(subscribers, payload);
+    }
     println!(
         "{:28} {:7.1} ns a message",
         "100,000 retained to one",
@@ -234,6 +237,93 @@ fn share(members: u64, stuck: u64) -> f64 {
         println!("{delivered} of {all} delivered");
     }
     nanos(took, u64::from(MESSAGES))
+}
+
+/// What publishing costs to clients that read nothing: refused, queued, and when the queues are
+/// full and all of them are dismissed at once.
+fn stuck(subscribers: u64, payload: usize) {
+    const QUEUE: u32 = 1_000;
+    let publish = |qos| {
+        let mut publish = message("bench/data", qos, 1);
+        publish.payload = vec![b'x'; payload].into();
+        bytes(&Packet::Publish(publish))
+    };
+    let connect = |qos| {
+        let mut shell = Shell::new();
+        let mut options = BrokerOptions::default();
+        options.limits.out_buffer_bytes = 64 * 1024;
+        options.limits.queue_messages = QUEUE as usize;
+        options.limits.queue_bytes = usize::MAX / 4;
+        options.limits.all_queues_bytes = usize::MAX / 4;
+        options.limits.memory_bytes = usize::MAX / 4;
+        shell.broker = Broker::new(Instant::ZERO, options);
+        for number in 0..subscribers {
+            let conn = shell.connect(number, 0);
+            shell.subscribe(conn, "bench/data", qos);
+        }
+        let publisher = shell.connect(1_000_000, 0);
+        (shell, publisher)
+    };
+    // Nothing is taken but what the publisher is told.
+    let send = |shell: &mut Shell, publisher: Conn, packet: &Bytes| {
+        let start = Clock::now();
+        shell.input(Input::Bytes(publisher, packet.clone()));
+        let took = start.elapsed();
+        loop {
+            match shell.broker.poll_output() {
+                Output::Write(conn) if conn == publisher => {
+                    shell.out.clear();
+                    shell.broker.take_writes(conn, &mut shell.out);
+                    shell.input(Input::Drained(conn));
+                }
+                Output::Idle(_) => break,
+                _ => {}
+            }
+        }
+        took
+    };
+    let what = format!("to {subscribers} stuck, {payload} B");
+
+    let (mut shell, publisher) = connect(QoS::AtMostOnce);
+    let packet = publish(QoS::AtMostOnce);
+    while shell.broker.metrics().dropped_slow < subscribers {
+        send(&mut shell, publisher, &packet);
+    }
+    let before = shell.broker.metrics().dropped_slow;
+    let took = (0..1_000)
+        .map(|_| send(&mut shell, publisher, &packet))
+        .sum();
+    let refused = shell.broker.metrics().dropped_slow - before;
+    let each = nanos(took, refused);
+    println!("{what:28} {each:7.1} ns each refused, QoS 0");
+
+    let (mut shell, publisher) = connect(QoS::AtLeastOnce);
+    let packet = publish(QoS::AtLeastOnce);
+    while shell.broker.metrics().queued_messages < subscribers * 64 {
+        send(&mut shell, publisher, &packet);
+    }
+    let before = shell.broker.metrics().queued_messages;
+    let took = (0..QUEUE - 64)
+        .map(|_| send(&mut shell, publisher, &packet))
+        .sum();
+    let queued = shell.broker.metrics().queued_messages - before;
+    println!(
+        "{what:28} {:7.1} ns each queued, QoS 1",
+        nanos(took, queued)
+    );
+
+    let (mut longest, mut all) = (Duration::ZERO, Duration::ZERO);
+    send(&mut shell, publisher, &packet);
+    while shell.broker.metrics().queued_messages > 0 {
+        shell.now = shell.now + Duration::from_millis(1);
+        let start = Clock::now();
+        shell.input(Input::Timeout);
+        let took = start.elapsed();
+        while !matches!(shell.broker.poll_output(), Output::Idle(_)) {}
+        longest = longest.max(took);
+        all += took;
+    }
+    println!("{what:28} {all:10.1?} to dismiss them, {longest:.1?} at once");
 }
 
 /// Nanoseconds a delivery.

@@ -7,6 +7,7 @@ use mqtt::{Instant, Packet};
 
 use crate::bites::Bites;
 use crate::connection::{Connection, Connections, Phase, Slot};
+use crate::ending::Ending;
 use crate::input::{Conn, Decision, Input, Peer};
 use crate::ledger::Ledger;
 use crate::limits::{Limit, Limits};
@@ -42,9 +43,7 @@ pub struct Broker {
     pub(crate) room: AwaitingRoom,
     /// Wills to be published before this input is done with.
     pub(crate) due_wills: VecDeque<DueWill>,
-    /// Connections to be closed before this input is done with: found while messages were
-    /// handed out, where nothing may be closed.
-    pub(crate) doomed: Vec<(Slot, Conn, CloseCause)>,
+    pub(crate) ending: Ending,
     /// For the matching of topics, kept to spare its allocation.
     pub(crate) found: Vec<Subscriber>,
     /// Likewise, for shared subscriptions.
@@ -84,7 +83,7 @@ impl Broker {
             wire: Wire::default(),
             room: AwaitingRoom::default(),
             due_wills: VecDeque::new(),
-            doomed: Vec::new(),
+            ending: Ending::default(),
             found: Vec::new(),
             found_groups: Vec::new(),
             blocked: Vec::new(),
@@ -98,7 +97,8 @@ impl Broker {
     /// Takes in what has happened.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         self.bites.set_now(now);
-        // Whatever comes finds the state that the time calls for, be the shell's timer late.
+        // Whatever comes finds the state that the time calls for, be the shell's timer late, but
+        // for what can wait.
         self.handle_due(now);
         match input {
             Input::Opened(conn, peer) => self.opened(now, conn, peer),
@@ -117,6 +117,7 @@ impl Broker {
             Input::Shutdown => self.shut_down(now),
         }
         self.settle(now);
+        self.free_remains();
         self.metrics.records = self.ledger.last().0;
         if self.ledger.is_stuck() && self.metrics.journal_stuck == 0 {
             self.metrics.journal_stuck = 1;
@@ -158,7 +159,8 @@ impl Broker {
         if let Some(lsn) = self.ledger.announce() {
             return Output::Persist(lsn);
         }
-        let due = [self.timers.next(), self.bites.next()];
+        let timers = self.timers.next(self.ending.not_before());
+        let due = [timers, self.bites.next(), self.ending.next()];
         Output::Idle(due.into_iter().flatten().min())
     }
 
@@ -245,6 +247,7 @@ impl Broker {
                 return self.count_partial(now, slot);
             }
             match &mut connection.phase {
+                Phase::Connected(link) if link.is_doomed => return,
                 Phase::AwaitingConnect(_) | Phase::Connected(_) => {}
                 Phase::Authenticating(waiting) => {
                     if bytes.is_empty() {
@@ -425,7 +428,7 @@ impl Broker {
     /// Does what handling an input has left to do.
     pub(crate) fn settle(&mut self, now: Instant) {
         loop {
-            if let Some((slot, conn, cause)) = self.doomed.pop() {
+            if let Some((slot, conn, cause)) = self.ending.pop_doomed() {
                 if self.connections.slot(conn) == Some(slot) {
                     self.close(now, slot, cause);
                 }
@@ -438,13 +441,16 @@ impl Broker {
     }
 
     pub(crate) fn handle_due(&mut self, now: Instant) {
-        while let Some(timer) = self.timers.pop_due(now) {
+        self.ending.renew(now);
+        while let Some(timer) = self.timers.pop_due(now, self.ending.is_spent()) {
+            self.ending.spend(Ending::TIMER);
             match timer {
                 Timer::Connection(slot) => self.connection_due(now, slot),
                 Timer::Resume(slot) => self.resume(now, slot),
                 Timer::Will(session) => self.will_due(session),
                 Timer::SessionExpiry(session) => self.session_expired(now, session),
                 Timer::Retained(node) => {
+                    self.ending.spend(Ending::SUBSCRIPTION);
                     self.retained.expire(node);
                     self.retained.count(&mut self.metrics);
                 }

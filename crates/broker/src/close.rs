@@ -8,6 +8,7 @@ use mqtt::{
 
 use crate::broker::{Broker, violation};
 use crate::connection::{Link, Phase, Slot};
+use crate::ending::Ending;
 use crate::input::Conn;
 use crate::limits::Limit;
 use crate::outbox::Passage;
@@ -45,6 +46,7 @@ impl Broker {
             Phase::Connected(link) => farewell(link, &cause),
             Phase::Closing => return,
         };
+        let unwritten = connection.outbox.held();
         let may_speak = connection.outbox.drop_gated();
         if let Some((packet, version, limit)) = last_word.filter(|_| may_speak) {
             let buffer = connection.outbox.buffer(&mut self.wire.spare);
@@ -66,6 +68,7 @@ impl Broker {
         };
         self.count(&cause, client_id.as_ref());
         self.set_deadline(slot, None);
+        self.ending.spend(Ending::CLOSE + unwritten / Ending::BYTES);
         self.output_close(conn, CloseReason { client_id, cause });
     }
 
@@ -162,6 +165,8 @@ impl Broker {
         let Some(mut session) = self.sessions.remove(id) else {
             return;
         };
+        let subscriptions = session.subscriptions.len() * Ending::SUBSCRIPTION;
+        self.ending.spend(Ending::SESSION + subscriptions);
         self.timers.set(Timer::Will(id), &mut session.will_at, None);
         self.timers
             .set(Timer::SessionExpiry(id), &mut session.expires_at, None);
@@ -171,11 +176,10 @@ impl Broker {
         self.metrics.subscriptions -= session.subscriptions.len() as u64;
         self.metrics.subscription_bytes -= session.subscription_bytes as u64;
         self.metrics.incoming_messages -= session.incoming.len() as u64;
-        if let Some(outgoing) = &mut session.outgoing {
-            self.inherit(now, session.number, outgoing);
+        if let Some(mut outgoing) = session.outgoing.take() {
+            self.inherit(now, session.number, &mut outgoing);
             self.metrics.dropped_session_ended += outgoing.messages() as u64;
-            let before = (outgoing.messages(), outgoing.bytes());
-            self.metrics.requeue(before, (0, 0));
+            self.ending.leave(outgoing, &mut self.metrics);
         }
         if let Some(will) = session.take_will(&mut self.metrics) {
             self.due_wills.push_back(DueWill {
@@ -189,6 +193,19 @@ impl Broker {
             self.ledger.record(&Record::Ended { session });
         }
         self.metrics.sessions = self.sessions.len() as u64;
+    }
+
+    /// Nobody finds the session of a client that has been without a connection for as long as
+    /// it may, though many others may expire before it.
+    pub(crate) fn expire(&mut self, now: Instant, client_id: &str) {
+        if let Some(id) = self.sessions.find(client_id)
+            && let Some(session) = self.sessions.get(id)
+            && session.expires_at.is_some_and(|at| at <= now)
+        {
+            self.metrics.sessions_expired += 1;
+            self.end_session(now, id);
+            self.settle(now);
+        }
     }
 
     /// The session has been without a connection for as long as it may.
@@ -260,7 +277,7 @@ impl Broker {
                 let client = session.map(|session| &session.client_id);
                 self.bites.note(Limit::NotReading, client);
             }
-            self.doomed.push((slot, conn, cause));
+            self.ending.doom(slot, conn, cause);
         }
     }
 

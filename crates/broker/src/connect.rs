@@ -85,6 +85,7 @@ impl Broker {
         connect: Connect,
         client_id: ClientId,
     ) -> Result<(), CloseCause> {
+        self.expire(now, &client_id.text);
         let existing = self.sessions.find(&client_id.text);
         self.check_session_store(&connect, &client_id.text, existing)?;
         self.check_backlog(&connect, &client_id.text)?;

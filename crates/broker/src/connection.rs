@@ -94,7 +94,8 @@ pub(crate) struct Link {
     /// The session's incoming `QoS` 2 messages, in order, that are from earlier connections and
     /// were not sent again on this one: they are no part of its quota (section 4.9).
     pub(crate) carried_over: RareVec<PacketId>,
-    /// Whether it is in [`Broker::doomed`](crate::Broker), to be closed for a limit.
+    /// Whether it is to be closed for a limit, see [`Ending`](crate::ending::Ending): nothing
+    /// more is read from it.
     pub(crate) is_doomed: bool,
     /// What the client's topic aliases stand for.
     pub(crate) aliases: ClientAliases,

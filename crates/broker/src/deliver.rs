@@ -278,7 +278,7 @@ impl Broker {
                 reason_code: ReasonCode::QuotaExceeded,
                 what: crate::output::TOO_SLOW,
             };
-            self.doomed.push((slot, conn, cause));
+            self.ending.doom(slot, conn, cause);
         }
         is_queued
     }

@@ -110,6 +110,7 @@ mod close;
 mod connect;
 mod connection;
 mod deliver;
+mod ending;
 mod input;
 pub mod journal;
 mod ledger;

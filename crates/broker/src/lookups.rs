@@ -13,6 +13,7 @@ use mqtt::{Instant, QoS, Subscription};
 
 use crate::broker::Broker;
 use crate::by_filter::ByFilter;
+use crate::ending::Ending;
 use crate::limits::Limit;
 use crate::message::{Delivery, Routed};
 use crate::metrics::Metrics;
@@ -317,6 +318,7 @@ impl Broker {
         mut lookups: Box<Lookups>,
         stopped: &[Lookup],
     ) {
+        self.ending.spend(stopped.len() * Ending::SUBSCRIPTION);
         for lookup in stopped {
             if let Some(session) = number.filter(|_| lookup.is_recorded) {
                 let filter = lookup.search.filter().clone();

@@ -36,7 +36,8 @@ pub struct Metrics {
     /// Gauge: `QoS` 2 messages from clients whose PUBREL has not come.
     pub incoming_messages: u64,
     /// Gauge: `QoS` 1 and 2 messages that wait to be sent or acknowledged, and those of `QoS` 0
-    /// that wait behind retained ones.
+    /// that wait behind retained ones. Those of sessions that are over are part of it until
+    /// they are freed, some thousands in a millisecond.
     pub queued_messages: u64,
     /// Gauge: their bytes, as if nothing were shared between clients.
     pub queued_bytes: u64,

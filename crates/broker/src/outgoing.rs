@@ -117,6 +117,15 @@ impl Queued {
         Self::cost_of(self.message.cost(), &self.delivery)
     }
 
+    /// How many steps it takes to free it: where others have the message too, its bytes stay.
+    fn freeing(&self) -> usize {
+        const PAGE: usize = 4_096;
+        match Arc::strong_count(&self.message) {
+            1 => 4 + self.message.cost() / PAGE,
+            _ => 1,
+        }
+    }
+
     /// The same for a message that costs so much to keep.
     pub(crate) fn cost_of(message: usize, delivery: &Delivery) -> usize {
         message + core::mem::size_of::<Inflight>() + delivery.identifiers.held()
@@ -518,6 +527,28 @@ impl Outgoing {
         self.queue_bytes -= bytes;
         self.queued_at_most_once -= at_most_once;
         self.queued_retained -= retained;
+    }
+
+    /// Frees some of all that is here, as far as there are steps.
+    pub(crate) fn free(&mut self, steps: &mut usize) {
+        while *steps > 0 {
+            let queued = match self.take(0) {
+                Some(queued) => Some(queued),
+                None => match self.window.pop_front() {
+                    None => return,
+                    Some(inflight) => {
+                        self.bytes -= inflight.stage.cost();
+                        match inflight.stage {
+                            Stage::Unacknowledged(queued) | Stage::Unreceived(queued) => {
+                                Some(queued)
+                            }
+                            Stage::Released => None,
+                        }
+                    }
+                },
+            };
+            *steps = steps.saturating_sub(queued.map_or(1, |it| it.freeing()));
+        }
     }
 
     fn position(&self, packet_id: PacketId) -> Option<usize> {

@@ -14,6 +14,7 @@ use mqtt::{Instant, PacketId, QoS, TopicForm};
 use crate::broker::Broker;
 use crate::connection::Connections;
 use crate::deliver::{takes_at_most_once, takes_surely};
+use crate::ending::Ending;
 use crate::limits::Limits;
 use crate::message::{Delivery, Routed};
 use crate::metrics::Metrics;
@@ -74,6 +75,7 @@ impl Broker {
         let Some(mut outgoing) = session.outgoing.take() else {
             return;
         };
+        self.ending.spend(outgoing.messages() * Ending::OFFER);
         let mut full = FullGroups::default();
         outgoing.hand_over(sent_too, |queued, group, packet_id| {
             !full.contains(&group)
@@ -211,6 +213,8 @@ impl Broker {
     pub(crate) fn leave_groups(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(id) {
             session.blocked.clear();
+            self.ending
+                .spend(session.memberships.len() * Ending::SUBSCRIPTION);
             for membership in session.memberships.take() {
                 self.subscriptions.leave(membership);
                 self.metrics.subscriptions -= 1;

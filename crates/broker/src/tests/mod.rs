@@ -9,6 +9,7 @@ mod costs;
 mod delivering;
 mod digest;
 mod durable;
+mod ending;
 mod full;
 mod handing;
 mod holding;

@@ -308,7 +308,9 @@ impl Shell {
             let waiting = self.broker.connections.get_mut(slot).unwrap().outbox.len();
             assert!(waiting <= 2 * 600 + 400 + 600, "{waiting}");
         }
-        let (mut messages, mut bytes, mut subscriptions, mut filters) = (0, 0, 0, 0);
+        let freed_later = self.broker.ending.held();
+        let (mut messages, mut bytes) = (freed_later.0 as u64, freed_later.1 as u64);
+        let (mut subscriptions, mut filters) = (0, 0);
         for id in self.broker.sessions.ids() {
             let session = self.broker.sessions.get(id).unwrap();
             subscriptions += session.subscribed() as u64;

@@ -1,0 +1,162 @@
+//! What is over, a bounded piece at a time.
+//!
+//! Much can end at once: a publish fills ten thousand queues, a network fails and as many
+//! clients are silent for too long, a tree of retained messages expires. None of it is urgent,
+//! and all of it would keep everybody else waiting. So a queue whose session is over is freed
+//! message by message, and clients are dismissed, and sessions and retained messages expire,
+//! only as far as there are steps left of those that a millisecond has; the rest goes on in the
+//! next one, whether something else happens or not ([`Output::Idle`](crate::Output::Idle)).
+//!
+//! **Invariant.** What is not done yet is held, and counts as held: in the gauges, and against
+//! the limits. And nobody is told otherwise: a session that is over goes on for nobody, whether
+//! its queue is freed or not, and nothing more is read from a client that is to be dismissed.
+
+use std::collections::VecDeque;
+
+use core::time::Duration;
+
+use mqtt::Instant;
+
+use crate::broker::Broker;
+use crate::connection::Slot;
+use crate::input::Conn;
+use crate::metrics::Metrics;
+use crate::outgoing::Outgoing;
+use crate::output::CloseCause;
+
+/// What is to be ended and freed, and how much of it may be done now.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    /// Connections to be closed for a limit: found while messages were handed out, where nothing
+    /// may be closed.
+    doomed: Vec<(Slot, Conn, CloseCause)>,
+    /// What was to be sent to sessions that are over.
+    remains: VecDeque<Box<Outgoing>>,
+    /// How many steps are left.
+    steps: usize,
+    /// When there are all of them again.
+    renewed_at: Instant,
+}
+
+impl Ending {
+    /// How many steps there are in each [`REST`](Self::REST). One takes some 20 ns: what is
+    /// ended costs everybody else less than a tenth of the time.
+    pub(crate) const STEPS: usize = 4_096;
+    /// How often there are new steps.
+    pub(crate) const REST: Duration = Duration::from_millis(1);
+    /// What closing a connection takes, most of it in the shell.
+    pub(crate) const CLOSE: usize = 256;
+    /// What it takes to look at something whose time has come.
+    pub(crate) const TIMER: usize = 4;
+    /// What it takes to end a session that has nothing.
+    pub(crate) const SESSION: usize = 32;
+    /// What it takes to forget one of its subscriptions, or what is looked for because of it.
+    pub(crate) const SUBSCRIPTION: usize = 8;
+    /// What it takes to offer one of its messages to others in a group.
+    pub(crate) const OFFER: usize = 4;
+    /// How many bytes that were to be written are freed in one step.
+    pub(crate) const BYTES: usize = 1_024;
+
+    /// Time has passed: there may be new steps.
+    pub(crate) fn renew(&mut self, now: Instant) {
+        if now >= self.renewed_at {
+            self.steps = Self::STEPS;
+            self.renewed_at = now + Self::REST;
+        }
+    }
+
+    /// Something is done, whether there were steps for it or not.
+    pub(crate) fn spend(&mut self, steps: usize) {
+        self.steps = self.steps.saturating_sub(steps);
+    }
+
+    /// Whether there are no steps left for what can wait.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.steps == 0
+    }
+
+    /// When there is something to be done, if nothing else happens.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        let is_done = self.doomed.is_empty() && self.remains.is_empty();
+        (!is_done).then_some(self.renewed_at)
+    }
+
+    /// Before when nothing can be done that takes steps.
+    pub(crate) fn not_before(&self) -> Instant {
+        if self.is_spent() {
+            self.renewed_at
+        } else {
+            Instant::ZERO
+        }
+    }
+
+    /// The connection is to be closed. Once: see [`Link::is_doomed`](crate::connection::Link).
+    pub(crate) fn doom(&mut self, slot: Slot, conn: Conn, cause: CloseCause) {
+        self.doomed.push((slot, conn, cause));
+    }
+
+    /// The next connection to be closed, if there are steps for that. The last comes first: as
+    /// a rule they stand in the order of their sessions, and in lists of those it takes least
+    /// to take out the last.
+    pub(crate) fn pop_doomed(&mut self) -> Option<(Slot, Conn, CloseCause)> {
+        if self.is_spent() {
+            return None;
+        }
+        self.doomed.pop()
+    }
+
+    /// A session is over that had this to be sent: it is freed, now if it is little. What is
+    /// not freed stays counted.
+    pub(crate) fn leave(&mut self, mut outgoing: Box<Outgoing>, metrics: &mut Metrics) {
+        const LITTLE: usize = 64;
+        if outgoing.messages() > LITTLE {
+            self.remains.push_back(outgoing);
+        } else {
+            let before = (outgoing.messages(), outgoing.bytes());
+            let mut steps = usize::MAX;
+            outgoing.free(&mut steps);
+            self.spend(usize::MAX - steps);
+            metrics.requeue(before, (0, 0));
+        }
+    }
+
+    /// Messages that wait to be freed, and their bytes.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> (usize, usize) {
+        let remains = self.remains.iter();
+        let held = remains.map(|it| (it.messages(), it.bytes()));
+        held.fold((0, 0), |all, it| (all.0 + it.0, all.1 + it.1))
+    }
+
+    fn free(&mut self, metrics: &mut Metrics) {
+        while !self.is_spent()
+            && let Some(outgoing) = self.remains.front_mut()
+        {
+            let before = (outgoing.messages(), outgoing.bytes());
+            outgoing.free(&mut self.steps);
+            let after = (outgoing.messages(), outgoing.bytes());
+            metrics.requeue(before, after);
+            if after.0 == 0 {
+                self.remains.pop_front();
+            }
+        }
+    }
+}
+
+impl Default for Ending {
+    fn default() -> Self {
+        Self {
+            doomed: Vec::new(),
+            remains: VecDeque::new(),
+            steps: Self::STEPS,
+            renewed_at: Instant::ZERO,
+        }
+    }
+}
+
+impl Broker {
+    /// Frees some of what is left of sessions that are over.
+    pub(crate) fn free_remains(&mut self) {
+        self.ending.free(&mut self.metrics);
+    }
+}
