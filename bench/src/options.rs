@@ -7,11 +7,14 @@ use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
 use mqtt::ProtocolVersion;
 
-use crate::scenario::{ALL, Scenario};
+use crate::scenario::{ALL, Fill, Scenario};
+
+/// What is heavy about what is heavy.
+const HEAVY: &str = "a minute for each broker and round, 1 GB of memory, 300 MB of disk";
 
 /// Measures Beaconry beside another MQTT broker, in turns on the same core.
 ///
-/// Without scenarios, all of them. `cargo xtask bench` builds what this needs.
+/// Without scenarios, all of them but those that say otherwise. `cargo xtask bench` builds what this needs.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench", after_help = scenarios())]
 pub(crate) struct Options {
@@ -26,6 +29,18 @@ pub(crate) struct Options {
     /// How many deliveries, in place of each scenario's own number.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) messages: Option<u64>,
+
+    /// `start`: how many retained messages.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(..=10_000_000))]
+    retained: u64,
+
+    /// `start`: how many sessions that last, with a subscription each.
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(..=10_000_000))]
+    sessions: u64,
+
+    /// `start`: how many messages wait for each of them.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(..=1_000))]
+    queued: u64,
 
     /// Keep on disk what must not be lost (mosquitto: `persistence true`).
     #[arg(long)]
@@ -62,7 +77,8 @@ pub(crate) enum PeerName {
 impl Options {
     pub(crate) fn scenarios(&self) -> Result<Vec<Scenario>> {
         if self.scenarios.is_empty() {
-            return Ok(ALL.to_vec());
+            let light = ALL.iter().filter(|it| !it.is_heavy());
+            return Ok(light.copied().collect());
         }
         let mut chosen = Vec::new();
         for name in &self.scenarios {
@@ -72,6 +88,15 @@ impl Options {
             chosen.push(*scenario);
         }
         Ok(chosen)
+    }
+
+    /// What `start` starts with.
+    pub(crate) fn fill(&self) -> Fill {
+        Fill {
+            retained: self.retained,
+            sessions: self.sessions,
+            queued: self.queued,
+        }
     }
 
     pub(crate) fn version(&self) -> ProtocolVersion {
@@ -84,8 +109,11 @@ impl Options {
 
 fn scenarios() -> String {
     let mut text = String::from("Scenarios:\n");
-    for Scenario { name, what, .. } in ALL {
+    for scenario @ Scenario { name, what, .. } in ALL {
         let _ = writeln!(text, "  {name:16}{what}");
+        if scenario.is_heavy() {
+            let _ = writeln!(text, "  {:16}(only if named: {HEAVY})", "");
+        }
     }
     text
 }
@@ -101,6 +129,18 @@ mod tests {
         assert!(error.contains("`qos7`") && error.contains("fan-out-1000"));
         let options = Options::try_parse_from(["bench", "qos1", "--rounds", "1"]).unwrap();
         assert_eq!(options.scenarios().unwrap()[0].name, "qos1");
+    }
+
+    #[test]
+    fn what_is_heavy_runs_only_if_it_is_named() {
+        let names = |arguments: &[&str]| -> Vec<_> {
+            let options = Options::try_parse_from(arguments).unwrap();
+            let scenarios = options.scenarios().unwrap();
+            scenarios.iter().map(|it| it.name).collect()
+        };
+        let all = names(&["bench"]);
+        assert!(all.contains(&"retained") && !all.contains(&"start"));
+        assert_eq!(names(&["bench", "start"]), ["start"]);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What the system knows of a process, and on which core it runs.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::process::{Child, Command};
 use std::time::Duration;
 
@@ -57,13 +59,39 @@ pub(crate) fn cpu(pid: u32) -> Result<Duration> {
 
 /// Memory in use (resident set), in bytes.
 pub(crate) fn memory(pid: u32) -> Result<u64> {
+    status(pid, "VmRSS:")
+}
+
+/// The most memory that was ever in use, in bytes.
+pub(crate) fn peak_memory(pid: u32) -> Result<u64> {
+    status(pid, "VmHWM:")
+}
+
+fn status(pid: u32, name: &str) -> Result<u64> {
     let status =
         fs::read_to_string(format!("/proc/{pid}/status")).context("the broker has ended")?;
     let kib = status
         .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .find_map(|line| line.strip_prefix(name))
         .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
     Ok(kib.context("/proc does not say how much memory is in use")? * 1024)
+}
+
+/// What a folder takes on the disk, in bytes: room that a file has, but does not use, included.
+pub(crate) fn disk(folder: &Path) -> Result<u64> {
+    let mut total = 0;
+    for entry in
+        fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?
+    {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        total += if metadata.is_dir() {
+            disk(&entry.path())?
+        } else {
+            metadata.blocks() * 512
+        };
+    }
+    Ok(total)
 }
 
 /// Lets this process and those that it starts have as many sockets as the system allows.

@@ -32,11 +32,17 @@ pub(crate) struct Report {
 struct Medians {
     /// Microseconds of CPU a delivery that was received, which is seconds for a million.
     cpu: f64,
+    /// Seconds of CPU in all.
+    cpu_whole: f64,
     /// Deliveries a second.
     rate: f64,
     /// Over all rounds.
     lost: u64,
     memory: f64,
+    /// Seconds.
+    wall: f64,
+    peak: f64,
+    disk: f64,
     p50: f64,
     p99: f64,
     max: f64,
@@ -56,6 +62,16 @@ impl Measurement {
                 format!("p50 {p50:.0?}, p99 {p99:.0?}, longest {max:.0?}")
             }
             Detail::Connection(bytes) => format!("{bytes} bytes a connection"),
+            Detail::Start { peak, disk } => {
+                return format!(
+                    "{:.2} s, {:.2} CPU s, {:.0} MB (at most {:.0}), {:.0} MB on disk{lost}",
+                    self.wall.as_secs_f64(),
+                    self.cpu.as_secs_f64(),
+                    as_f64(self.memory) / 1e6,
+                    as_f64(*peak) / 1e6,
+                    as_f64(*disk) / 1e6,
+                );
+            }
         };
         format!(
             "{:7.3} CPU s a million received, {what}{lost}",
@@ -73,12 +89,12 @@ impl Measurement {
 }
 
 impl Report {
-    pub(crate) fn new(options: &Options, brokers: &[Peer]) -> Self {
+    pub(crate) fn new(options: &Options, scenarios: &[Scenario], brokers: &[Peer]) -> Self {
         let versions: Vec<_> = brokers
             .iter()
             .map(|it| format!("{} {}", it.name(), it.version()))
             .collect();
-        let store = if options.store {
+        let store = if options.store || scenarios.iter().all(Scenario::needs_store) {
             "with the store on disk"
         } else {
             "in memory"
@@ -177,6 +193,30 @@ impl Report {
             |it| vec![format!("{:.0}", it.connection), format!("{:.0}", it.cpu)],
             |it| it.connection,
         );
+        self.table(
+            &mut text,
+            &[
+                "s until CONNACK",
+                "CPU s",
+                "memory, MB",
+                "most memory, MB",
+                "on disk, MB",
+                "missing",
+            ],
+            "time ratio",
+            |detail| matches!(detail, Detail::Start { .. }),
+            |it| {
+                vec![
+                    format!("{:.2}", it.wall),
+                    format!("{:.2}", it.cpu_whole),
+                    format!("{:.0}", it.memory / 1e6),
+                    format!("{:.0}", it.peak / 1e6),
+                    format!("{:.0}", it.disk / 1e6),
+                    it.lost.to_string(),
+                ]
+            },
+            |it| it.wall,
+        );
         if !self.failures.is_empty() {
             text += "\nFailed:\n";
             for failure in &self.failures {
@@ -260,11 +300,18 @@ impl Report {
         let latency = |choose: fn(Duration, Duration, Duration) -> Duration| {
             middle(&|it| match it.detail {
                 Detail::Latency { p50, p99, max } => choose(p50, p99, max).as_secs_f64() * 1e6,
-                Detail::Work | Detail::Connection(_) => 0.0,
+                Detail::Work | Detail::Connection(_) | Detail::Start { .. } => 0.0,
+            })
+        };
+        let start = |choose: fn(u64, u64) -> u64| {
+            middle(&|it| match it.detail {
+                Detail::Start { peak, disk } => as_f64(choose(peak, disk)),
+                Detail::Work | Detail::Latency { .. } | Detail::Connection(_) => 0.0,
             })
         };
         Some(Medians {
             cpu: middle(&Measurement::cpu_a_million)?,
+            cpu_whole: middle(&|it| it.cpu.as_secs_f64())?,
             rate: middle(&Measurement::rate)?,
             lost: of.iter().map(|it| it.lost).sum(),
             memory: middle(&|it| as_f64(it.memory))?,
@@ -273,8 +320,11 @@ impl Report {
             max: latency(|_, _, max| max)?,
             connection: middle(&|it| match it.detail {
                 Detail::Connection(bytes) => as_f64(bytes),
-                Detail::Work | Detail::Latency { .. } => 0.0,
+                Detail::Work | Detail::Latency { .. } | Detail::Start { .. } => 0.0,
             })?,
+            wall: middle(&|it| it.wall.as_secs_f64())?,
+            peak: start(|peak, _| peak)?,
+            disk: start(|_, disk| disk)?,
         })
     }
 
@@ -305,6 +355,10 @@ impl Record {
                 value["longest_seconds"] = json!(max.as_secs_f64());
             }
             Detail::Connection(bytes) => value["bytes_a_connection"] = json!(bytes),
+            Detail::Start { peak, disk } => {
+                value["peak_memory_bytes"] = json!(peak);
+                value["disk_bytes"] = json!(disk);
+            }
         }
         value
     }
@@ -346,7 +400,7 @@ mod tests {
 
     fn report(values: &[(&'static str, u64)]) -> Report {
         let options = Options::parse_from(["bench"]);
-        let mut report = Report::new(&options, &[]);
+        let mut report = Report::new(&options, ALL, &[]);
         report.brokers = vec!["Beaconry", "mosquitto"];
         for (round, (broker, micros)) in (1..).zip(values) {
             report.add(Record {

@@ -40,7 +40,7 @@ fn run(options: &Options) -> Result<ExitCode> {
         eprintln!("bench: only {open_files} sockets are allowed: idle connections will fail");
     }
 
-    let mut report = Report::new(options, &brokers);
+    let mut report = Report::new(options, &scenarios, &brokers);
     for round in 1..=options.rounds {
         for scenario in &scenarios {
             let at_once = if scenario.is_side_by_side() {
@@ -59,8 +59,9 @@ fn run(options: &Options) -> Result<ExitCode> {
                 let setting = scenario.setting(options.store);
                 let running: Result<Vec<_>> =
                     brokers.iter().map(|it| it.start(cores, setting)).collect();
-                let measured = running.and_then(|running| {
-                    scenario.run(&running, options.version(), options.messages)
+                let measured = running.and_then(|mut running| {
+                    let messages = options.messages;
+                    scenario.run(&mut running, options.version(), messages, options.fill())
                 });
                 match measured {
                     Ok(measurements) => {

@@ -125,6 +125,17 @@ impl Swarm {
         self.add(stream, route)
     }
 
+    /// Opens a connection on which nothing was said yet.
+    pub(crate) fn open(&mut self, route: Route) -> Result<Member> {
+        let stream = Opening::begin(route)
+            .and_then(|mut opening| {
+                opening.upgrade()?;
+                Ok(opening.stream)
+            })
+            .with_context(|| format!("connection {} ({route:?})", self.sockets.len() + 1))?;
+        self.add(stream, route)
+    }
+
     /// Connects many side by side: some brokers take their time for each step of each.
     pub(crate) fn join_all(&mut self, route: Route, hellos: &[Hello]) -> Result<()> {
         const AT_ONCE: usize = 100;

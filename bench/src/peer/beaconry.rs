@@ -7,8 +7,11 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
 
-use super::{Folder, Running, Setting};
+use super::{Folder, Process, Setting};
 use crate::process::Cores;
+
+/// More than a scenario asks for.
+const MANY: &str = "100000000";
 
 pub(super) fn version(program: &Path) -> Option<String> {
     let output = Command::new(program).arg("--version").output().ok()?;
@@ -20,8 +23,8 @@ pub(super) fn start(
     program: &Path,
     cores: Cores,
     setting: Setting,
-    files: Folder,
-) -> Result<Running> {
+    files: &Folder,
+) -> Result<Process> {
     let mut command = Command::new(program);
     command
         .args(["serve", "--mqtt", "127.0.0.1:0", "--http", "127.0.0.1:0"])
@@ -40,6 +43,9 @@ pub(super) fn start(
     } else {
         command.arg("--in-memory");
     }
+    if setting.unlimited {
+        command.args(["--max-sessions", MANY, "--max-retained-messages", MANY]);
+    }
     let mut child = cores.spawn(&mut command)?;
     let mut line = String::new();
     if let Some(stdout) = child.stdout.take() {
@@ -54,10 +60,9 @@ pub(super) fn start(
         let status = child.wait()?;
         bail!("it ended ({status}) without a line \"ready …\"");
     };
-    Ok(Running {
+    Ok(Process {
         child,
         tcp,
         websocket,
-        _files: files,
     })
 }

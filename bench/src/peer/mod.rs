@@ -9,12 +9,13 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, Signal};
 
 use crate::process::{self, Cores};
 use crate::swarm::Route;
 
-/// How long a broker may take to start.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a broker may take to start, with much to read, or to end, with much to write.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A broker that can be started.
 #[derive(Clone, Debug)]
@@ -34,10 +35,18 @@ pub(crate) struct Setting {
 
 /// A broker that runs; it ends when this is dropped, and its files are removed.
 pub(crate) struct Running {
+    peer: Peer,
+    cores: Cores,
+    setting: Setting,
+    process: Process,
+    files: Folder,
+}
+
+/// A broker's process, and where it listens.
+struct Process {
     child: Child,
     tcp: SocketAddr,
     websocket: SocketAddr,
-    _files: Folder,
 }
 
 impl Peer {
@@ -76,33 +85,81 @@ impl Peer {
     /// Starts it on the broker's core and waits until it accepts connections.
     pub(crate) fn start(&self, cores: Cores, setting: Setting) -> Result<Running> {
         let files = Folder::new(self.name())?;
-        let started = match self {
+        Ok(Running {
+            peer: self.clone(),
+            cores,
+            setting,
+            process: self.launch(cores, setting, &files)?,
+            files,
+        })
+    }
+
+    fn launch(&self, cores: Cores, setting: Setting, files: &Folder) -> Result<Process> {
+        let launched = match self {
             Self::Beaconry { program } => beaconry::start(program, cores, setting, files),
             Self::Mosquitto { program } => mosquitto::start(program, cores, setting, files),
         };
-        started.with_context(|| format!("{} did not start", self.name()))
+        launched.with_context(|| format!("{} did not start", self.name()))
     }
 }
 
 impl Running {
     pub(crate) fn route(&self, websocket: bool) -> Route {
         if websocket {
-            Route::WebSocket(self.websocket)
+            Route::WebSocket(self.process.websocket)
         } else {
-            Route::Tcp(self.tcp)
+            Route::Tcp(self.process.tcp)
         }
     }
 
+    /// Asks it to end, and waits until it has: what it keeps is in its folder then.
+    pub(crate) fn end(&mut self) -> Result<()> {
+        self.process.end()
+    }
+
+    /// Starts it again, with what its folder holds, and waits until it accepts connections.
+    /// What still runs of it ends at once.
+    pub(crate) fn start_again(&mut self) -> Result<()> {
+        self.process = self.peer.launch(self.cores, self.setting, &self.files)?;
+        Ok(())
+    }
+
+    /// What its folder takes on the disk, in bytes.
+    pub(crate) fn disk(&self) -> Result<u64> {
+        process::disk(self.files.path())
+    }
+
     pub(crate) fn cpu(&self) -> Result<Duration> {
-        process::cpu(self.child.id())
+        process::cpu(self.process.child.id())
     }
 
     pub(crate) fn memory(&self) -> Result<u64> {
-        process::memory(self.child.id())
+        process::memory(self.process.child.id())
+    }
+
+    /// The most memory that it has used, in bytes.
+    pub(crate) fn peak_memory(&self) -> Result<u64> {
+        process::peak_memory(self.process.child.id())
     }
 }
 
-impl Drop for Running {
+impl Process {
+    fn end(&mut self) -> Result<()> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let pid = pid.context("a process without a number")?;
+        rustix::process::kill_process(pid, Signal::TERM).context("cannot end the broker")?;
+        let deadline = Instant::now() + PATIENCE;
+        while self.child.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                bail!("it did not end within {PATIENCE:?}");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Process {
     fn drop(&mut self) {
         // It has nothing to say any more, and may hold sockets of thousands of clients.
         let _ = self.child.kill();

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
-use super::{Folder, Running, Setting, free_addresses, wait_for};
+use super::{Folder, Process, Setting, free_addresses, wait_for};
 use crate::process::Cores;
 
 pub(super) fn version(program: &Path) -> Option<String> {
@@ -21,8 +21,8 @@ pub(super) fn start(
     program: &Path,
     cores: Cores,
     setting: Setting,
-    files: Folder,
-) -> Result<Running> {
+    files: &Folder,
+) -> Result<Process> {
     let (tcp, websocket) = free_addresses()?;
     let folder = files.path().display();
     // Beaconry sends at once too. Started by root it would become a user who may not write
@@ -51,10 +51,9 @@ pub(super) fn start(
     let mut child = cores.spawn(&mut command)?;
     wait_for(&mut child, tcp)?;
     wait_for(&mut child, websocket)?;
-    Ok(Running {
+    Ok(Process {
         child,
         tcp,
         websocket,
-        _files: files,
     })
 }

@@ -5,6 +5,7 @@ mod idle;
 mod latency;
 mod pairs;
 mod retained;
+mod start;
 
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,8 @@ use mqtt::{ProtocolVersion, QoS};
 use crate::packets::Hello;
 use crate::peer::{Running, Setting};
 use crate::swarm::Route;
+
+pub(crate) use start::Fill;
 
 /// Bytes of a payload.
 const PAYLOAD: usize = 64;
@@ -50,6 +53,8 @@ enum Kind {
     Idle { connections: usize },
     /// Retained messages to a new subscriber to all of them.
     Retained { messages: u64 },
+    /// From the start of a broker's process until it answers, with much on its disk.
+    Start,
 }
 
 /// Everything that can be measured, in the order of the table.
@@ -141,7 +146,15 @@ pub(crate) const ALL: &[Scenario] = &[
     idle("idle", "10,000 idle connections"),
     websocket(idle("idle-ws", "10,000 idle WebSockets")),
     retained("retained", "100,000 retained messages to a new subscriber"),
+    START,
 ];
+
+const START: Scenario = Scenario {
+    name: "start",
+    what: "from the disk, with retained messages and sessions",
+    kind: Kind::Start,
+    websocket: false,
+};
 
 /// What came of running a scenario once.
 #[derive(Clone, Debug)]
@@ -171,33 +184,58 @@ pub(crate) enum Detail {
     },
     /// Bytes of memory for each connection.
     Connection(u64),
+    /// The most memory that was in use until it had started, and what it started from, in bytes.
+    Start { peak: u64, disk: u64 },
 }
 
 /// What a scenario is run with.
 pub(crate) struct Context<'a> {
-    pub(crate) broker: &'a Running,
+    pub(crate) broker: &'a mut Running,
     pub(crate) version: ProtocolVersion,
     /// In place of the scenario's own number of deliveries.
     pub(crate) messages: Option<u64>,
+    pub(crate) fill: Fill,
     pub(crate) websocket: bool,
 }
 
 impl Scenario {
     pub(crate) fn setting(&self, store: bool) -> Setting {
         let unlimited = match self.kind {
-            Kind::Flood { .. } | Kind::Pairs { .. } | Kind::Idle { .. } | Kind::Retained { .. } => {
-                true
-            }
+            Kind::Flood { .. }
+            | Kind::Pairs { .. }
+            | Kind::Idle { .. }
+            | Kind::Retained { .. }
+            | Kind::Start => true,
             // What is about stuck subscribers is about limits.
             Kind::Latency { stuck } => stuck == 0,
         };
-        Setting { store, unlimited }
+        Setting {
+            store: store || self.needs_store(),
+            unlimited,
+        }
+    }
+
+    /// Whether this is about what is on the disk.
+    pub(crate) fn needs_store(&self) -> bool {
+        match self.kind {
+            Kind::Start => true,
+            Kind::Flood { .. }
+            | Kind::Pairs { .. }
+            | Kind::Latency { .. }
+            | Kind::Idle { .. }
+            | Kind::Retained { .. } => false,
+        }
+    }
+
+    /// Whether this takes so long, or so much memory, that it runs only if it is named.
+    pub(crate) fn is_heavy(&self) -> bool {
+        self.needs_store()
     }
 
     /// Which kind of result this gives, which decides the table that it belongs into.
     pub(crate) fn has_guarantee(&self) -> bool {
         match self.kind {
-            Kind::Pairs { .. } | Kind::Retained { .. } => true,
+            Kind::Pairs { .. } | Kind::Retained { .. } | Kind::Start => true,
             Kind::Flood { .. } | Kind::Latency { .. } | Kind::Idle { .. } => false,
         }
     }
@@ -206,30 +244,34 @@ impl Scenario {
     pub(crate) fn is_side_by_side(&self) -> bool {
         match self.kind {
             Kind::Latency { .. } => true,
-            Kind::Flood { .. } | Kind::Pairs { .. } | Kind::Idle { .. } | Kind::Retained { .. } => {
-                false
-            }
+            Kind::Flood { .. }
+            | Kind::Pairs { .. }
+            | Kind::Idle { .. }
+            | Kind::Retained { .. }
+            | Kind::Start => false,
         }
     }
 
     /// Measures `brokers`, which is one unless this [is side by side](Self::is_side_by_side).
     pub(crate) fn run(
         &self,
-        brokers: &[Running],
+        brokers: &mut [Running],
         version: ProtocolVersion,
         messages: Option<u64>,
+        fill: Fill,
     ) -> Result<Vec<Measurement>> {
-        let contexts: Vec<_> = brokers
-            .iter()
+        let mut contexts: Vec<_> = brokers
+            .iter_mut()
             .map(|broker| Context {
                 broker,
                 version,
                 messages,
+                fill,
                 websocket: self.websocket,
             })
             .collect();
-        let each = |measure: &dyn Fn(&Context<'_>) -> Result<Measurement>| {
-            contexts.iter().map(measure).collect()
+        let mut each = |measure: &dyn Fn(&mut Context<'_>) -> Result<Measurement>| {
+            contexts.iter_mut().map(measure).collect()
         };
         match self.kind {
             Kind::Flood {
@@ -246,6 +288,7 @@ impl Scenario {
             Kind::Latency { stuck } => latency::run(&contexts, stuck),
             Kind::Idle { connections } => each(&|it| idle::run(it, connections)),
             Kind::Retained { messages } => each(&|it| retained::run(it, messages)),
+            Kind::Start => each(&|it| start::run(it)),
         }
     }
 }
