@@ -409,9 +409,8 @@ impl World {
         else {
             panic!("written to {conn:?}, which was closed");
         };
-        // What was promised before the limit was reached comes on top: answers up to once more the
-        // limit, a packet, and DISCONNECT.
-        let most = 2 * OUT_BUFFER + MAXIMUM_PACKET_SIZE as usize + 600;
+        // Answers come on top of messages, up to twice the limit, and so do a packet and DISCONNECT.
+        let most = 3 * OUT_BUFFER + MAXIMUM_PACKET_SIZE as usize + 600;
         assert!(wire.len() <= most, "{} bytes waited", wire.len());
         client.listen(wire.freeze());
     }

@@ -220,9 +220,11 @@ impl Broker {
     /// Sends a packet that needs no order: PINGRESP.
     pub(crate) fn send(&mut self, slot: Slot, packet: &Packet) {
         if let Some((link, outbox, _)) = self.connections.linked(slot) {
+            let before = outbox.len();
             let buffer = outbox.buffer(&mut self.wire.spare);
             let most = link.maximum_packet_size;
             let written = mqtt::encode_within(packet, link.version, most, buffer);
+            outbox.note_answer(before);
             self.sent(slot, written.is_ok());
         }
     }
@@ -240,9 +242,11 @@ impl Broker {
             return;
         };
         let (ledger, spare) = (&mut self.ledger, &mut self.wire.spare);
+        let before = outbox.len();
         let buffer = outbox.behind(gate, passage, ledger, (slot, conn), spare);
         let most = link.maximum_packet_size;
         let written = mqtt::encode_within(packet, link.version, most, buffer);
+        outbox.note_answer(before);
         if matches!(packet, Packet::PubAck(_)) && outbox.note_pub_ack() {
             link.unacknowledged += 1;
         }
@@ -262,7 +266,9 @@ impl Broker {
         let (what, reason_code) = if !fits {
             let what = "an answer is larger than the client's Maximum Packet Size";
             (what, ReasonCode::PacketTooLarge)
-        } else if outbox.len() > most {
+        } else if outbox.answers() > most {
+            // Messages that wait do not count: there was room for them when they came, and it is
+            // not the client's doing that others have taken it since.
             let what = "the client does not read what it is answered";
             (what, ReasonCode::QuotaExceeded)
         } else {

@@ -25,6 +25,8 @@ pub(crate) struct Outbox {
     /// What waits for records, while there is something.
     gated: Option<Box<Gated>>,
     state: State,
+    /// At least as many bytes of what waits are answers, as opposed to messages.
+    answers: u32,
     /// How much of what waits is in [`Metrics::unwritten_bytes`](crate::Metrics::unwritten_bytes).
     counted: usize,
     /// What the shell has taken and not written. It is in there too.
@@ -117,6 +119,18 @@ impl Outbox {
     /// How many bytes wait.
     pub(crate) fn len(&self) -> usize {
         self.pending.len() + self.gated.as_ref().map_or(0, |gated| gated.bytes.len())
+    }
+
+    /// How many bytes of that are answers to what the client sent: at least as many as there
+    /// are. Messages come only while there is room; answers, as many as it makes us give.
+    pub(crate) fn answers(&self) -> usize {
+        self.answers as usize
+    }
+
+    /// What was written last, where `before` bytes waited, is an answer.
+    pub(crate) fn note_answer(&mut self, before: usize) {
+        let len = u32::try_from(self.len() - before).unwrap_or(u32::MAX);
+        self.answers = self.answers.saturating_add(len);
     }
 
     /// The same with what the shell has taken and not written.
@@ -290,6 +304,10 @@ impl Outbox {
         let len = pending.len();
         self.taken += len;
         self.counted -= len;
+        // Which they were is not known: as many as there can be are left.
+        self.answers = self
+            .answers
+            .min(u32::try_from(self.len()).unwrap_or(u32::MAX));
         if len > 0 {
             if out.is_empty() {
                 core::mem::swap(out, &mut pending);

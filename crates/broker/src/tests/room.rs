@@ -1,7 +1,7 @@
 //! Messages larger than what everybody may have waiting: they go round no limit, and none that
 //! was promised is stuck.
 
-use mqtt::{QoS, RetainHandling};
+use mqtt::{Packet, QoS, RetainHandling};
 
 use super::{V5, World, retained, to};
 use crate::{Conn, Limit};
@@ -71,6 +71,65 @@ fn a_client_that_writes_slowly_has_no_second_large_message_for_nothing() {
     let metrics = world.broker.metrics();
     assert_eq!(metrics.unwritten_bytes, taken.len() as u64);
     assert_eq!(metrics.dropped_slow, 1);
+}
+
+#[test]
+fn who_has_a_large_message_to_read_may_ping_while_others_fill_the_buffers() {
+    /// Fewer bytes than everybody may have waiting.
+    const LITTLE: u64 = 16 * 1024;
+    let limit = 1_500_000;
+    for too_many in [false, true] {
+        let mut world = World::with(|options| options.limits.all_out_buffers_bytes = limit);
+        let publisher = world.client(V5, "p");
+        let slow = subscribers(&mut world, 1, QoS::AtMostOnce)[0];
+        world.publish(publisher, "t", &"x".repeat(LARGE), QoS::AtMostOnce);
+        let other = world.client(V5, "o");
+        world.subscribe(other, &[to("o", QoS::AtMostOnce)]);
+        world.set_reads(other, false);
+        world.publish(
+            publisher,
+            "o",
+            &"x".repeat(limit - LARGE - 10_000),
+            QoS::AtMostOnce,
+        );
+        let free = limit as u64 - world.broker.metrics().unwritten_bytes;
+        assert!(free < LITTLE, "{free}");
+        // It has been answered two bytes, and reads as fast as it can.
+        world.send(slow, &Packet::PingReq);
+        assert_eq!(world.closed(slow), None);
+        if too_many {
+            // Not any number: that is twice what it may have waiting just now.
+            let pings = usize::try_from(LITTLE).unwrap();
+            world.send_bytes(slow, b"\xC0\0".repeat(pings));
+            assert!(world.closed(slow).is_some());
+            assert_eq!(world.broker.metrics().closed_not_reading, 1);
+        } else {
+            world.set_reads(slow, true);
+            assert_eq!(world.take_publish(slow).payload.len(), LARGE);
+            assert_eq!(world.take(slow), Packet::PingResp);
+            assert_eq!(world.broker.metrics().closed_not_reading, 0);
+        }
+    }
+}
+
+/// That a client takes what may go forgives it no answer that waits for the store.
+#[test]
+fn answers_that_wait_for_the_store_count_though_others_are_taken() {
+    let mut world = World::with(|options| {
+        options.durable = true;
+        options.limits.out_buffer_bytes = 1_000;
+    });
+    let conn = world.lasting(V5, "a").0;
+    world.persists = false;
+    let mut answered = 0;
+    while world.closed(conn).is_none() {
+        world.send(conn, &super::subscribe(&[to("t", QoS::AtLeastOnce)], None));
+        world.send(conn, &Packet::PingReq);
+        answered += 1;
+        assert!(answered < 1_000, "never too much");
+    }
+    // Each SUBACK has six bytes.
+    assert_eq!(answered, 2_000 / 6 + 1);
 }
 
 #[test]
