@@ -361,11 +361,9 @@ fn broker() -> Seeds {
 
 fn journals() -> Seeds {
     let mut file = BytesMut::new();
-    journal::write_group(&mut file, Lsn(0));
-    journal::write_frame(&mut file, Lsn(1), |body| {
-        body.extend_from_slice(b"\x07record")
-    });
-    journal::write_group(&mut file, Lsn(1));
+    for (lsn, text) in [(0, b"\0durable"), (1, b"\x07record2"), (0, b"\0durable")] {
+        journal::write_frame(&mut file, Lsn(lsn), |body| body.extend_from_slice(text));
+    }
     let file = |cut: usize, zeros: usize| {
         let mut seed = vec![0];
         seed.extend_from_slice(&file[..file.len() - cut]);

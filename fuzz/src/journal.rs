@@ -21,7 +21,6 @@ pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
     let file = if script.flag() {
         let mut file = BytesMut::new();
-        journal::write_group(&mut file, Lsn(0));
         let mut lsn = 0;
         while !script.is_over() {
             let record = script.bytes();
@@ -69,7 +68,6 @@ fn replay(frames: Vec<journal::Frame>) -> Option<Broker> {
     let mut recovery = Recovery::new(options());
     for frame in frames {
         if frame.lsn == journal::GROUP {
-            let _ = frame.durable_before();
             continue;
         }
         if let Err(error) = recovery.replay(frame.lsn, frame.body) {

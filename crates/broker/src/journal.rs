@@ -5,15 +5,15 @@
 //! ```text
 //! length  u32  bytes of what follows the checksum: 8 and the body; 0: nothing follows
 //! crc     u32  CRC-32 (ISO-HDLC) of what follows
-//! lsn     u64  1, 2, 3 …; 0: a group's frame
+//! lsn     u64  1, 2, 3 …; 0: no record, but one of the writer's own
 //! body         a record; its first byte says its kind
 //! ```
 //!
 //! All numbers are little-endian. Records are numbered without gaps. Whoever writes them to a
-//! file writes a frame of number 0 before each group that is made durable at once, which says
-//! what was durable before: a frame that cannot be read and whose number a later group's frame
-//! calls durable is damage; any other one is a tail that was torn off by a crash, and was
-//! never promised to anyone.
+//! file writes a frame of number 0 before each group that is made durable at once, and says in
+//! it what was durable before: a frame that cannot be read and whose number a later group's
+//! frame calls durable is damage; any other one is a tail that was torn off by a crash, and was
+//! never promised to anyone. What else such a frame says is the writer's affair.
 //!
 //! **Invariant.** No bytes make reading panic, and what is read is a slice of the input.
 //!
@@ -22,12 +22,9 @@
 //! use bytes::BytesMut;
 //!
 //! let mut file = BytesMut::new();
-//! journal::write_group(&mut file, Lsn(0));
 //! journal::write_frame(&mut file, Lsn(1), |body| body.extend_from_slice(b"\x07record"));
 //!
 //! let mut file = file.freeze();
-//! let group = journal::next_frame(&mut file).unwrap().unwrap();
-//! assert_eq!(group.durable_before(), Some(Lsn(0)));
 //! let frame = journal::next_frame(&mut file).unwrap().unwrap();
 //! assert_eq!((frame.lsn, &frame.body[..]), (Lsn(1), &b"\x07record"[..]));
 //! assert_eq!(journal::next_frame(&mut file), Ok(None));
@@ -43,10 +40,10 @@ use crate::output::Lsn;
 /// own.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// The number of a group's frame, which is no record.
+/// The number of a frame that is no record, such as a group's.
 pub const GROUP: Lsn = Lsn(0);
 
-/// The kind of a group's frame. Records have other ones.
+/// The first byte of a group's frame. No record has it.
 pub const GROUP_KIND: u8 = 0;
 
 /// The longest body that is read, in bytes. What is longer by its header is damage, so that
@@ -60,9 +57,9 @@ const LSN: usize = 8;
 /// One frame that has been found good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Its place; [`GROUP`] for a group's.
+    /// Its place; [`GROUP`] for what is no record.
     pub lsn: Lsn,
-    /// A record, at least one byte long.
+    /// A record, or what the writer says; at least one byte long.
     pub body: Bytes,
 }
 
@@ -88,13 +85,6 @@ pub enum FrameError {
 }
 
 impl Frame {
-    /// For a group's frame: the last record that was durable before the group was written.
-    pub fn durable_before(&self) -> Option<Lsn> {
-        let rest = self.body.strip_prefix(&[GROUP_KIND])?;
-        let number = rest.first_chunk().filter(|_| rest.len() == LSN)?;
-        (self.lsn == GROUP).then(|| Lsn(u64::from_le_bytes(*number)))
-    }
-
     /// Bytes of the whole frame.
     pub fn encoded_len(&self) -> usize {
         HEADER + LSN + self.body.len()
@@ -145,15 +135,6 @@ pub(crate) fn write_frame_within(
     out[start..start + 4].copy_from_slice(&length.to_le_bytes());
     out[start + 4..start + HEADER].copy_from_slice(&crc.to_le_bytes());
     true
-}
-
-/// Appends the frame that stands before a group of records: all up to `durable` were durable
-/// before the group was written.
-pub fn write_group(out: &mut BytesMut, durable: Lsn) {
-    write_frame(out, GROUP, |body| {
-        body.put_u8(GROUP_KIND);
-        body.put_u64_le(durable.0);
-    });
 }
 
 /// Takes the next frame off the front of `bytes`; on an error takes nothing.
@@ -253,16 +234,6 @@ mod tests {
             bytes.resize(64, 1);
             assert_eq!(read(bytes.into()).1, Err(FrameError::Length(length)));
         }
-    }
-
-    #[test]
-    fn a_group_says_what_was_durable_before() {
-        let mut out = BytesMut::new();
-        write_group(&mut out, Lsn(77));
-        write_frame(&mut out, Lsn(78), |out| out.extend_from_slice(&[0; 9]));
-        let (frames, end) = read(out.freeze());
-        let durable: Vec<_> = frames.iter().map(Frame::durable_before).collect();
-        assert_eq!((durable, end), (vec![Some(Lsn(77)), None], Ok(())));
     }
 
     proptest! {
