@@ -7,6 +7,8 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use nix::time::ClockId;
+use nix::unistd::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// The two cores: one for the broker, one for the load.
@@ -43,18 +45,12 @@ fn pin(core: usize) -> Result<()> {
     sched_setaffinity(None, &set).with_context(|| format!("cannot run on core {core}"))
 }
 
-/// CPU time of all threads of a process, in user and in system mode together.
+/// CPU time of a process, in user and in system mode together: of all its threads, those that
+/// have ended included, which `/proc/PID/task` forgets.
 pub(crate) fn cpu(pid: u32) -> Result<Duration> {
-    let mut total = 0;
-    for task in fs::read_dir(format!("/proc/{pid}/task")).context("the broker has ended")? {
-        // A thread may end while we look.
-        let Ok(line) = fs::read_to_string(task?.path().join("schedstat")) else {
-            continue;
-        };
-        let nanos = line.split_whitespace().next();
-        total += nanos.and_then(|it| it.parse::<u64>().ok()).unwrap_or(0);
-    }
-    Ok(Duration::from_nanos(total))
+    let pid = Pid::from_raw(i32::try_from(pid)?);
+    let time = ClockId::pid_cpu_clock_id(pid).and_then(ClockId::now);
+    Ok(time.context("the broker has ended")?.into())
 }
 
 /// Memory in use (resident set), in bytes.
@@ -110,4 +106,32 @@ pub(crate) fn raise_open_files() -> u64 {
         }
     }
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    const ENOUGH: Duration = Duration::from_millis(20);
+
+    #[test]
+    fn the_time_of_threads_that_have_ended_counts() {
+        let me = std::process::id();
+        let before = cpu(me).unwrap();
+        thread::spawn(move || while cpu(me).unwrap() < before + ENOUGH {})
+            .join()
+            .unwrap();
+        assert!(cpu(me).unwrap() >= before + ENOUGH);
+    }
+
+    #[test]
+    fn a_folder_takes_what_its_files_take() {
+        let folder = std::env::temp_dir().join(format!("beaconry-disk-{}", std::process::id()));
+        fs::create_dir_all(folder.join("inner")).unwrap();
+        fs::write(folder.join("inner/file"), vec![1; 100_000]).unwrap();
+        let size = disk(&folder).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        assert!((100_000..200_000).contains(&size), "{size}");
+    }
 }

@@ -26,6 +26,10 @@ pub(crate) struct Report {
     brokers: Vec<&'static str>,
     records: Vec<Record>,
     failures: Vec<String>,
+    /// How many rounds there should have been.
+    rounds: u32,
+    /// In which of them somebody broke the run off.
+    broken_off: Option<u32>,
 }
 
 /// What the rounds of one scenario against one broker have in their middle.
@@ -114,6 +118,8 @@ impl Report {
             brokers: brokers.iter().map(Peer::name).collect(),
             records: Vec::new(),
             failures: Vec::new(),
+            rounds: options.rounds,
+            broken_off: None,
         }
     }
 
@@ -136,13 +142,25 @@ impl Report {
             .push(format!("{scenario}, {broker}: {error:#}"));
     }
 
+    /// Nothing more will come: somebody has broken the run off.
+    pub(crate) fn break_off(&mut self, round: u32) {
+        self.broken_off = Some(round);
+    }
+
     /// Whether all scenarios ran, and none lost what may not be lost.
     pub(crate) fn is_good(&self) -> bool {
-        self.failures.is_empty()
+        self.failures.is_empty() && self.broken_off.is_none()
     }
 
     pub(crate) fn markdown(&self) -> String {
         let mut text = format!("{}\n", self.heading);
+        if let Some(round) = self.broken_off {
+            let _ = writeln!(
+                text,
+                "\n**Broken off in round {round} of {}**: of each scenario only what was finished.",
+                self.rounds
+            );
+        }
         self.table(
             &mut text,
             &[
@@ -264,6 +282,11 @@ impl Report {
         row(text, &head);
         let rule = vec!["---".to_owned(); head.len()];
         row(text, &rule);
+        let missing = if self.broken_off.is_some() {
+            "—"
+        } else {
+            "failed"
+        };
         for (name, what) in names {
             let mut line = vec![name.to_owned(), what.to_owned()];
             let all: Vec<_> = self
@@ -272,10 +295,10 @@ impl Report {
                 .map(|broker| self.medians(name, broker))
                 .collect();
             for medians in &all {
-                match medians {
-                    Some(medians) => line.extend(cells(medians)),
-                    None => line.extend(vec!["failed".to_owned(); columns.len()]),
-                }
+                line.extend(match medians {
+                    Some(medians) => cells(medians),
+                    None => vec![missing.to_owned(); columns.len()],
+                });
             }
             if compares {
                 line.push(match &all[..] {
@@ -330,7 +353,8 @@ impl Report {
 
     pub(crate) fn json(&self) -> Value {
         let results: Vec<_> = self.records.iter().map(Record::json).collect();
-        json!({ "heading": self.heading, "results": results, "failures": self.failures })
+        json!({ "heading": self.heading, "results": results, "failures": self.failures,
+            "broken_off_in_round": self.broken_off })
     }
 }
 
@@ -472,6 +496,17 @@ mod tests {
         report.fail("fan-in", "mosquitto", &anyhow::anyhow!("stalled: 7 of 9"));
         let text = report.markdown();
         assert!(text.contains("failed") && text.contains("stalled: 7 of 9"));
+        assert!(!report.is_good());
+    }
+
+    #[test]
+    fn a_run_that_was_broken_off_tells_what_was_finished() {
+        let mut report = report(&[("Beaconry", 1_000_000)]);
+        report.break_off(2);
+        let text = report.markdown();
+        assert!(text.contains("Broken off in round 2 of 3"), "{text}");
+        assert!(text.contains("| 1.00 | 1000000 | 0 |"), "{text}");
+        assert_eq!(report.json()["broken_off_in_round"], 2);
         assert!(!report.is_good());
     }
 

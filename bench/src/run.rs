@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::Parser as _;
 
+use crate::interrupt;
+use crate::json_file::JsonFile;
 use crate::options::{Options, PeerName};
 use crate::peer::Peer;
 use crate::process::{self, Cores};
@@ -40,8 +42,10 @@ fn run(options: &Options) -> Result<ExitCode> {
         eprintln!("bench: only {open_files} sockets are allowed: idle connections will fail");
     }
 
+    interrupt::listen()?;
+    let mut json = options.json.as_deref().map(JsonFile::create).transpose()?;
     let mut report = Report::new(options, &scenarios, &brokers);
-    for round in 1..=options.rounds {
+    'rounds: for round in 1..=options.rounds {
         for scenario in &scenarios {
             let at_once = if scenario.is_side_by_side() {
                 brokers.len()
@@ -79,6 +83,11 @@ fn run(options: &Options) -> Result<ExitCode> {
                         }
                         eprintln!();
                     }
+                    Err(_) if interrupt::has_come() => {
+                        eprintln!("BROKEN OFF");
+                        report.break_off(round);
+                        break 'rounds;
+                    }
                     Err(error) => {
                         eprintln!("FAILED: {error:#}");
                         for name in names {
@@ -86,13 +95,16 @@ fn run(options: &Options) -> Result<ExitCode> {
                         }
                     }
                 }
+                // Whatever ends this process, what is finished is kept.
+                if let Some(json) = &mut json {
+                    json.keep(&report)?;
+                }
             }
         }
     }
     print!("{}", report.markdown());
-    if let Some(path) = &options.json {
-        let json = serde_json::to_vec_pretty(&report.json())?;
-        std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
+    if let Some(json) = json {
+        json.finish(&report)?;
     }
     Ok(if report.is_good() {
         ExitCode::SUCCESS

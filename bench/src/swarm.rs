@@ -14,6 +14,7 @@ use mio::{Events, Interest, Poll, Token};
 use mqtt::QoS;
 
 use crate::frames::{self, Frames};
+use crate::interrupt;
 use crate::packets::{self, CONNACK, Hello, SUBACK};
 use crate::scanner::{Scanner, Seen};
 
@@ -141,6 +142,7 @@ impl Swarm {
         const AT_ONCE: usize = 100;
         let deadline = Instant::now() + JOINING;
         for some in hellos.chunks(AT_ONCE) {
+            interrupt::check()?;
             let number = self.sockets.len() + 1;
             if Instant::now() > deadline {
                 bail!(
@@ -228,6 +230,7 @@ impl Swarm {
         timeout: Duration,
         mut each: impl FnMut(Member, Seen<'_>, &mut Outgoing),
     ) -> Result<bool> {
+        interrupt::check()?;
         match self.poll.poll(&mut self.events, Some(timeout)) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal};
 
+use crate::interrupt;
 use crate::process::{self, Cores};
 use crate::swarm::Route;
 
@@ -150,6 +151,7 @@ impl Process {
         rustix::process::kill_process(pid, Signal::TERM).context("cannot end the broker")?;
         let deadline = Instant::now() + PATIENCE;
         while self.child.try_wait()?.is_none() {
+            interrupt::check()?;
             if Instant::now() > deadline {
                 bail!("it did not end within {PATIENCE:?}");
             }
@@ -204,6 +206,7 @@ fn free_addresses() -> Result<(SocketAddr, SocketAddr)> {
 fn wait_for(child: &mut Child, address: SocketAddr) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     while std::net::TcpStream::connect(address).is_err() {
+        interrupt::check()?;
         if let Some(status) = child.try_wait()? {
             bail!("it ended ({status})");
         }
