@@ -5,8 +5,8 @@
 //! cannot is put aside when that shows, and comes back when it can: so a choice costs a few
 //! steps however many members there are and however many of them are stuck. Only when all
 //! are put aside does a message wait for one of them, and then for the one that has the
-//! fewest waiting among the next few. If no queue of as many as [`ASKED`] in turn has room,
-//! the group is full.
+//! fewest waiting among the next few. If no queue of as many as [`ASKED`] in turn has room, and of
+//! as many more as earlier choices have spared, the group is full.
 
 use std::sync::Arc;
 
@@ -48,6 +48,8 @@ struct Group {
     lasting: usize,
     /// Whose turn is next in each standing.
     next: [Option<usize>; 3],
+    /// How many more than [`ASKED`] may be asked.
+    spared: usize,
 }
 
 #[derive(Debug)]
@@ -111,9 +113,14 @@ pub(crate) enum Choice {
 /// How many members with room are compared when none can be sent to at once.
 const COMPARED: usize = 4;
 
-/// How many members of one standing are asked for their room at most, but for those that are
-/// put aside meanwhile: the next message begins behind them.
+/// How many members of one standing are asked for their room, but for those that are put aside
+/// meanwhile: the next message begins behind them.
 const ASKED: usize = 256;
+
+/// How many more are asked at most, which is as many as earlier choices have spared: so all of a
+/// group are asked before a message is lost, unless it is very large or that happens all the
+/// time, and whoever publishes causes no more work than [`ASKED`] allows.
+const SPARED: usize = 16 * ASKED;
 
 impl Groups {
     pub(crate) fn new(seed: u64) -> Self {
@@ -149,6 +156,7 @@ impl Groups {
             members: Slab::new(),
             lasting: 0,
             next: [None; 3],
+            spared: SPARED,
         };
         let id = self.restored.take();
         let id = id.unwrap_or(GroupId(self.last.0.saturating_add(1)));
@@ -238,20 +246,21 @@ impl Groups {
             return Choice::Nobody;
         };
         let mut skipped = None;
-        let mut skips = 0;
+        let mut asked = 0;
         while let Some(key) = group.next[Standing::Ready as usize]
             && skipped != Some(key)
-            && skips < ASKED
+            && group.may_ask(asked)
         {
             let subscriber = group.members[key].subscriber;
             match room(&subscriber) {
                 Room::Now => {
                     group.next[Standing::Ready as usize] = Some(group.members[key].next);
+                    group.spare(asked);
                     return Choice::Takes(subscriber);
                 }
                 Room::TooSmall => {
                     skipped.get_or_insert(key);
-                    skips += 1;
+                    asked += 1;
                     group.next[Standing::Ready as usize] = Some(group.members[key].next);
                 }
                 Room::Later(_) | Room::None => {
@@ -268,13 +277,16 @@ impl Groups {
             Among::All => &[Standing::Ready, Standing::Blocked, Standing::Absent][..],
             Among::Connected => &[Standing::Ready, Standing::Blocked],
         };
-        let mut is_too_large = skips > 0;
+        let mut is_too_large = asked > 0;
         for &standing in &rings[1..] {
-            let chosen = group.least_waiting(standing, &mut room, &mut is_too_large);
+            let (chosen, more) = group.least_waiting(standing, &mut room, &mut is_too_large);
+            asked += more;
             if let Some(subscriber) = chosen {
+                group.spare(asked);
                 return Choice::Takes(subscriber);
             }
         }
+        group.spare(asked);
         let mut heads = rings
             .iter()
             .filter_map(|&standing| group.next[standing as usize]);
@@ -340,15 +352,32 @@ impl Group {
         }
     }
 
-    /// Of the next few in a ring that have room, the one behind the fewest others. Where one has
-    /// none for this message only, `is_too_large`.
+    /// Whether another of one standing may be asked, after so many.
+    fn may_ask(&mut self, asked: usize) -> bool {
+        if asked < ASKED {
+            return true;
+        }
+        let may = self.spared > 0;
+        self.spared = self.spared.saturating_sub(1);
+        may
+    }
+
+    /// A choice is made, for which so many had to be asked.
+    fn spare(&mut self, asked: usize) {
+        self.spared = (self.spared + ASKED.saturating_sub(asked)).min(SPARED);
+    }
+
+    /// Of the next few in a ring that have room, the one behind the fewest others, and how many
+    /// were asked for that. Where one has none for this message only, `is_too_large`.
     fn least_waiting(
         &mut self,
         standing: Standing,
         room: &mut impl FnMut(&Subscriber) -> Room,
         is_too_large: &mut bool,
-    ) -> Option<Subscriber> {
-        let first = self.next[standing as usize]?;
+    ) -> (Option<Subscriber>, usize) {
+        let Some(first) = self.next[standing as usize] else {
+            return (None, 0);
+        };
         let mut best: Option<(usize, usize)> = None;
         let (mut asked, mut compared) = (0, 0);
         let mut key = first;
@@ -370,16 +399,16 @@ impl Group {
                 }
             }
             key = self.members[key].next;
-            if compared == COMPARED || asked == ASKED || key == first {
+            if compared == COMPARED || key == first || !self.may_ask(asked) {
                 break;
             }
         }
         let Some((_, key)) = best else {
             self.next[standing as usize] = Some(key);
-            return None;
+            return (None, asked);
         };
         self.next[standing as usize] = Some(self.members[key].next);
-        Some(self.members[key].subscriber)
+        (Some(self.members[key].subscriber), asked)
     }
 
     /// Puts a member at the end of the ring of its standing.
@@ -466,9 +495,14 @@ mod tests {
             });
             (choice, asked)
         };
-        let (choice, asked) = ask(Room::TooSmall);
-        assert!(matches!(choice, Choice::TooLarge(_)));
-        assert_eq!(asked, ASKED);
+        // All are asked, but not again and again.
+        let mut sum = 0;
+        for _ in 0..100 {
+            let (choice, asked) = ask(Room::TooSmall);
+            assert!(matches!(choice, Choice::TooLarge(_)));
+            sum += asked;
+        }
+        assert_eq!(sum, 100 * ASKED + SPARED);
         // All are put aside, once.
         assert_eq!(ask(Room::None).1, 1_000 + ASKED);
         for _ in 0..3 {
@@ -492,6 +526,56 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
+    }
+
+    /// Hundreds in turn that can take nothing hide nobody who can: not one message is lost, and
+    /// all who can have as many.
+    #[test]
+    fn nobody_starves_behind_hundreds_without_room() {
+        type Of = fn(u32) -> Room;
+        let rooms: [(Of, Of); 3] = [
+            (|_| Room::None, |_| Room::Later(7)),
+            (|_| Room::TooSmall, |_| Room::Now),
+            (|_| Room::TooSmall, |_| Room::Later(7)),
+        ];
+        for (none, some) in rooms {
+            let (mut groups, id, memberships) = group(600);
+            let room = |session| match session {
+                0..300 => none(session),
+                _ => some(session),
+            };
+            let mut counts = [0_u32; 600];
+            for session in chosen(&mut groups, id, 6_000, room).0 {
+                counts[session as usize] += 1;
+            }
+            assert!(counts[..300].iter().all(|&count| count == 0));
+            assert!(
+                counts[300..].iter().all(|count| (10..=30).contains(count)),
+                "{counts:?}"
+            );
+            // They have room again, and then they are served as well.
+            for (session, &membership) in (0..).zip(&memberships) {
+                groups.stand(membership, SessionId::from_number(session), Standing::Ready);
+            }
+            let again = chosen(&mut groups, id, 600, |_| Room::Now).0;
+            assert!((0..600).all(|session| again.contains(&session)));
+        }
+        // Neither do those who are absent, where as many who are connected have no room.
+        let (mut groups, id, memberships) = group(600);
+        for session in 300..600 {
+            let membership = memberships[session as usize];
+            groups.stand(
+                membership,
+                SessionId::from_number(session),
+                Standing::Absent,
+            );
+        }
+        let room = |session| match session {
+            0..450 => Room::None,
+            _ => Room::Later(1),
+        };
+        let served = chosen(&mut groups, id, 600, room).0;
+        assert!((450..600).all(|session| served.contains(&session)));
     }
 
     #[test]

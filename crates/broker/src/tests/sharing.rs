@@ -59,6 +59,49 @@ fn work(world: &mut World, conn: Conn) -> Vec<String> {
     }
 }
 
+/// So many members, none of them connected, and with room for one message each.
+fn absent_members(world: &mut World, ids: std::ops::Range<u16>) {
+    for id in ids {
+        let connect = Connect {
+            client_id: id.to_string().as_str().try_into().unwrap(),
+            ..super::lasting(V5, "")
+        };
+        let (conn, _) = world.connect(&connect);
+        world.subscribe(conn, &[to("$share/g/t/#", QoS::AtLeastOnce)]);
+        world.cut(conn);
+    }
+}
+
+/// More than are asked in turn have full queues, and others have room: neither what is published
+/// nor what a member leaves behind is lost.
+#[test]
+fn what_others_have_room_for_is_not_lost_behind_hundreds_of_full_queues() {
+    let mut world = World::with(|options| options.limits.queue_messages = 1);
+    let publisher = world.client(V5, "p");
+    absent_members(&mut world, 0..300);
+    publish(&mut world, publisher, 0..300, QoS::AtLeastOnce);
+    assert_eq!(world.broker.metrics().queued_messages, 300);
+    absent_members(&mut world, 300..600);
+    // One that acknowledges nothing, and whose session ends.
+    let leaver = world.client(V5, "leaver");
+    world.subscribe(leaver, &[to("$share/g/t/#", QoS::AtLeastOnce)]);
+    publish(&mut world, publisher, 300..310, QoS::AtLeastOnce);
+    assert_eq!(world.received(leaver).len(), 10);
+    world.cut(leaver);
+    assert_eq!(world.broker.metrics().passed_on, 10);
+    publish(&mut world, publisher, 310..600, QoS::AtLeastOnce);
+    let metrics = world.broker.metrics();
+    assert_eq!(metrics.queued_messages, 600);
+    assert_eq!(
+        (metrics.dropped_queue_full, metrics.dropped_session_ended),
+        (0, 0)
+    );
+    // Each has one.
+    let (conn, present) = world.lasting(V5, "599");
+    assert!(present);
+    assert_eq!(work(&mut world, conn).len(), 1);
+}
+
 fn numbers(range: std::ops::Range<u16>) -> Vec<String> {
     range.map(|number| number.to_string()).collect()
 }
