@@ -421,7 +421,7 @@ impl Broker {
             self.close(now, slot, CloseCause::ShuttingDown);
         }
         // The standard leaves it open whether a server that ends publishes wills (section
-        // 3.1.2.5). Nobody is there to hear them.
+        // 3.1.2.5). Nobody is there to hear them. Those in records come after the next start.
         self.due_wills.clear();
     }
 

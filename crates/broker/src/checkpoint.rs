@@ -145,7 +145,7 @@ impl Broker {
             if let Some(outgoing) = session.outgoing.as_deref() {
                 copy_held(&mut self.ledger, outgoing);
             }
-            return;
+            return self.copy_bequest(id);
         };
         let (ledger, subscriptions) = (&mut self.ledger, &self.subscriptions);
         let direct = session.subscriptions.iter();
@@ -181,6 +181,17 @@ impl Broker {
         };
         self.ledger.record(&Record::Session(Box::new(state)));
         if let Some(session) = self.sessions.get_mut(id) {
+            session.owes_will = false;
+        }
+    }
+
+    /// Copies the will of a session that ends with its connection, if it has one.
+    fn copy_bequest(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        if let Some(bequest) = session.bequest(|| self.ledger.number_session()) {
+            self.ledger.record(&Record::Willed(Box::new(bequest)));
             session.owes_will = false;
         }
     }

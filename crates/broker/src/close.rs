@@ -116,13 +116,12 @@ impl Broker {
     /// The session has lost its connection. Gives the client's identifier.
     fn detach(&mut self, now: Instant, id: SessionId, is_normal: bool) -> Option<Utf8String> {
         self.metrics.clients -= 1;
+        if is_normal {
+            self.take_back_will(id);
+        }
         let session = self.sessions.get_mut(id)?;
         session.slot = None;
         let client_id = session.client_id.clone();
-        if is_normal {
-            // [MQTT-3.14.4-3]
-            session.forget_will(&mut self.metrics);
-        }
         if session.expiry_interval == 0 {
             self.end_session(now, id);
             return Some(client_id);
@@ -182,12 +181,17 @@ impl Broker {
             self.ending.leave(outgoing, &mut self.metrics);
         }
         if let Some(will) = session.take_will(&mut self.metrics) {
+            // That the session is over, or the will was, is recorded with the will.
+            let cause = match (session.number, will.number) {
+                (Some(number), _) => Cause::LastWill(number),
+                (None, Some(number)) => Cause::PassingWill(number),
+                (None, None) => Cause::OtherWill,
+            };
             self.due_wills.push_back(DueWill {
                 will,
                 publisher: session.client_id,
                 session: None,
-                // That the session is over is recorded with its will.
-                cause: session.number.map_or(Cause::OtherWill, Cause::LastWill),
+                cause,
             });
         } else if let Some(session) = session.number {
             self.ledger.record(&Record::Ended { session });

@@ -146,7 +146,6 @@ impl Broker {
     /// Whoever comes again and again with a will must not be faster than the store.
     fn check_backlog(&mut self, connect: &Connect, client: &Utf8String) -> Result<(), CloseCause> {
         if connect.will.is_none()
-            || self.session_expiry_granted(connect) == 0
             || self.ledger.unsettled_bytes() <= self.limits().journal_backlog_bytes
         {
             return Ok(());
@@ -223,7 +222,7 @@ impl Broker {
         };
         // [MQTT-4.1.0-1]
         let is_full = self.ledger.is_full();
-        session.owes_will = is_full && session.will().is_some() && expiry_interval > 0;
+        session.owes_will = is_full && session.will().is_some();
         if session.owes_will {
             self.ledger.owes = true;
             self.metrics.wills_not_stored += 1;
@@ -361,13 +360,15 @@ impl Broker {
     }
 }
 
-/// Records that a client is connected, as far as its session outlives the connection or did.
-/// Gives the record that CONNACK waits for.
+/// Records that a client is connected, as far as its session outlives the connection or did, or
+/// leaves a will. Gives the record that CONNACK waits for.
 fn record_session(ledger: &mut Ledger, session: &mut Session) -> Option<Lsn> {
     if !ledger.is_kept() {
         return None;
     }
-    let lasts = session.expiry_interval > 0;
+    if session.expiry_interval == 0 {
+        return record_passing(ledger, session);
+    }
     let terms = || Terms {
         expiry_interval: session.expiry_interval,
         will: session
@@ -376,29 +377,38 @@ fn record_session(ledger: &mut Ledger, session: &mut Session) -> Option<Lsn> {
             .cloned()
             .map(Box::new),
     };
-    let record = match session.number {
-        None if !lasts => return None,
-        Some(number) if !lasts => {
-            session.number = None;
-            Record::Ended { session: number }
-        }
-        Some(number) => Record::Resumed {
+    let record = if let Some(number) = session.number {
+        Record::Resumed {
             session: number,
             terms: terms(),
-        },
-        // Without a number it did not last, and so is a new one.
-        None => {
-            let number = ledger.number_session();
-            let record = Record::Opened {
-                session: number,
-                client_id: session.client_id.clone(),
-                terms: terms(),
-            };
-            session.number = Some(number);
-            record
         }
+    } else {
+        // Without a number it did not last, and so is a new one.
+        let number = ledger.number_session();
+        let record = Record::Opened {
+            session: number,
+            client_id: session.client_id.clone(),
+            terms: terms(),
+        };
+        session.number = Some(number);
+        record
     };
     Some(ledger.record(&record))
+}
+
+/// The same for one whose session ends with its connection.
+fn record_passing(ledger: &mut Ledger, session: &mut Session) -> Option<Lsn> {
+    let ended = session.number.take();
+    let ended = ended.map(|session| ledger.record(&Record::Ended { session }));
+    // Where the store is full the client is let in all the same, and its will stays in memory
+    // until there is room (`mend`): it is promised nothing else that lasts, and whoever refused
+    // it would keep nearly every device off, for which `QoS` 0 goes on.
+    if session.owes_will {
+        return ended;
+    }
+    let bequest = session.bequest(|| ledger.number_session());
+    let willed = bequest.map(|bequest| ledger.record(&Record::Willed(Box::new(bequest))));
+    willed.or(ended)
 }
 
 fn refused(reason_code: ReasonCode, what: &'static str) -> CloseCause {

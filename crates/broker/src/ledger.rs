@@ -204,7 +204,7 @@ impl Ledger {
         self.frames.len() + self.taken_bytes
     }
 
-    /// A number for a session that outlives its connection.
+    /// A number for a session that outlives its connection, or leaves a will.
     pub(crate) fn number_session(&mut self) -> SessionNumber {
         self.sessions = self.sessions.saturating_add(1);
         SessionNumber(NonZeroU64::new(self.sessions).unwrap_or(NonZeroU64::MAX))
@@ -379,6 +379,9 @@ impl Ledger {
                 }
                 Cause::LastWill(session) => {
                     self.record(&Record::Ended { session });
+                }
+                Cause::PassingWill(session) => {
+                    self.record(&Record::Unwilled { session });
                 }
             }
         }

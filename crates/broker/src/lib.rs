@@ -52,15 +52,17 @@
 //!
 //! With [`BrokerOptions::durable`] the broker writes what it does into a [`journal`], as far as
 //! it outlives a connection: sessions whose expiry interval is not 0, what is subscribed,
-//! queued and in flight there, their wills, and retained messages. What the shell takes at
-//! once is durable at once, and until it is ([`Input::Persisted`]) this stays in the broker:
+//! queued and in flight there, the wills of all sessions, and retained messages. What the shell
+//! takes at once is durable at once, and until it is ([`Input::Persisted`]) this stays in the
+//! broker:
 //!
-//! - acknowledgements of what is recorded, CONNACK and SUBACK of such sessions among them,
-//!   and the acknowledgements behind them;
+//! - acknowledgements of what is recorded, CONNACK and SUBACK of such sessions and CONNACK of
+//!   clients with a will among them, and the acknowledgements behind them;
 //! - `QoS` 2 messages to such sessions, and PUBREL: a crash would make the broker send the
 //!   message again, as another one.
 //!
-//! Nothing else waits; what concerns no such session is in no record, and acknowledged at once.
+//! Nothing else waits; what concerns no such session or will is in no record, and acknowledged
+//! at once.
 //! `QoS` 0 messages pass what waits, but for CONNACK. [`Recovery`] makes a broker of the records
 //! that survived: every client has lost its connection then. A retained message that a
 //! subscription asked for may be sent again after a crash, with `QoS` 2 too, if not all of them
@@ -94,10 +96,11 @@
 //!   happens then.
 //! - A takeover closes the old connection first: a session whose expiry interval is 0 ends
 //!   with it, and its will is published, before the new connection's CONNECT is looked at.
-//! - A server that shuts down publishes no wills (section 3.1.2.5 leaves it open). The wills of
-//!   sessions that end with it are gone. Those of sessions that go on are published by the next
-//!   run, at its start if their delay is over; the delay counts from the end of the connection,
-//!   after a crash from the next start, and who comes back before takes the will back.
+//! - A server that shuts down publishes no wills (section 3.1.2.5 leaves it open). As after a
+//!   crash, the next run publishes those that are in records. Those of sessions that ended with
+//!   the server it publishes at its start; those of sessions that go on when their delay is over,
+//!   which counts from the end of the connection, after a crash from the next start, and who
+//!   comes back before takes the will back.
 
 mod acknowledge;
 mod alias;

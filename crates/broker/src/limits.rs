@@ -87,7 +87,7 @@ pub struct Limits {
     pub retained_bytes: usize,
     /// Bytes of [records](crate#what-outlives-a-crash) that the store has not made durable yet.
     /// Above it clients that cause more of them, and those that come, are not read until half of
-    /// it is durable; who comes with a will for a session that lasts gets "server busy".
+    /// it is durable; who comes with a will gets "server busy".
     pub journal_backlog_bytes: usize,
     /// The longest Session Expiry Interval in seconds; a longer one is cut, and told in
     /// CONNACK. `u32::MAX`: sessions may live for ever.

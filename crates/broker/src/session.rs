@@ -14,10 +14,10 @@ use crate::lookups::Lookups;
 use crate::metrics::Metrics;
 use crate::outgoing::Outgoing;
 use crate::rare::RareVec;
-use crate::record::SessionNumber;
+use crate::record::{Bequest, SessionNumber};
 use crate::shared::{GroupId, Membership};
 use crate::tree::NodeId;
-use crate::will;
+use crate::will::{self, HeldWill};
 
 /// Where a session is in the broker's table, for as long as it is there.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,7 +57,7 @@ pub(crate) struct Session {
     /// Since when it has been without a connection, if it is in [`Sessions::absent`].
     absent_since: Option<Instant>,
     /// `[MQTT-3.1.2-7]`
-    will: Option<Box<Will>>,
+    will: Option<Box<HeldWill>>,
     /// Whether the will is in no record, for want of room.
     pub(crate) owes_will: bool,
     /// When [`Timer::Will`](crate::timers::Timer::Will) is due.
@@ -145,7 +145,26 @@ impl Session {
     }
 
     pub(crate) fn will(&self) -> Option<&Will> {
-        self.will.as_deref()
+        self.will.as_ref().map(|held| &held.will)
+    }
+
+    /// What of a session that ends with its connection is to be in a record: its will, under a
+    /// name of its own that `number` gives if it has none.
+    pub(crate) fn bequest(&mut self, number: impl FnOnce() -> SessionNumber) -> Option<Bequest> {
+        debug_assert!(self.number.is_none(), "its record has the will");
+        let held = self.will.as_deref_mut()?;
+        Some(Bequest {
+            session: *held.number.get_or_insert_with(number),
+            client_id: self.client_id.clone(),
+            will: Box::new(held.will.clone()),
+        })
+    }
+
+    /// The will, if it is in a record by itself, and its name there.
+    #[cfg(test)]
+    pub(crate) fn held_will(&self) -> Option<(SessionNumber, &Will)> {
+        let held = self.will.as_deref()?;
+        Some((held.number?, &held.will))
     }
 
     /// The will from now on: a copy that holds on to nothing but its own bytes.
@@ -154,15 +173,15 @@ impl Session {
         if let Some(will) = will {
             metrics.wills += 1;
             metrics.will_bytes += will::cost(will) as u64;
-            self.will = Some(will::detach(will));
+            self.will = Some(Box::new(HeldWill::new(will)));
         }
     }
 
     /// Gives the will, which the session has no longer.
-    pub(crate) fn take_will(&mut self, metrics: &mut Metrics) -> Option<Box<Will>> {
+    pub(crate) fn take_will(&mut self, metrics: &mut Metrics) -> Option<Box<HeldWill>> {
         let will = self.will.take()?;
         metrics.wills -= 1;
-        metrics.will_bytes -= will::cost(&will) as u64;
+        metrics.will_bytes -= will::cost(&will.will) as u64;
         Some(will)
     }
 

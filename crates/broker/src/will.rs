@@ -7,14 +7,33 @@ use mqtt::{Instant, Publish, QoS, Utf8String, Will};
 use crate::broker::Broker;
 use crate::limits::Limit;
 use crate::message::Routed;
-use crate::record::Cause;
+use crate::record::{Bequest, Cause, Record, SessionNumber};
 use crate::session::SessionId;
 use crate::timers::Timer;
+
+/// A will that a session has.
+#[derive(Debug)]
+pub(crate) struct HeldWill {
+    /// A copy that holds on to nothing but its own bytes.
+    pub(crate) will: Will,
+    /// Its name in records, if it is there by itself: it is of a session that ends with its
+    /// connection. Here, and not in the session, as most have no will.
+    pub(crate) number: Option<SessionNumber>,
+}
+
+impl HeldWill {
+    pub(crate) fn new(will: &Will) -> Self {
+        Self {
+            will: detach(will),
+            number: None,
+        }
+    }
+}
 
 /// A will whose time has come.
 #[derive(Debug)]
 pub(crate) struct DueWill {
-    pub(crate) will: Box<Will>,
+    pub(crate) will: Box<HeldWill>,
     /// Whose it is.
     pub(crate) publisher: Utf8String,
     /// Its session, if that goes on.
@@ -23,10 +42,22 @@ pub(crate) struct DueWill {
     pub(crate) cause: Cause,
 }
 
+impl DueWill {
+    /// One that was found in records: the session and its connection have ended.
+    pub(crate) fn left(bequest: &Bequest) -> Self {
+        Self {
+            will: Box::new(HeldWill::new(&bequest.will)),
+            publisher: bequest.client_id.detach(),
+            session: None,
+            cause: Cause::PassingWill(bequest.session),
+        }
+    }
+}
+
 /// A copy that holds on to nothing but its own bytes.
-pub(crate) fn detach(will: &Will) -> Box<Will> {
+fn detach(will: &Will) -> Will {
     let properties = &will.properties;
-    Box::new(Will {
+    Will {
         topic: will.topic.detach(),
         payload: Bytes::copy_from_slice(&will.payload),
         qos: will.qos,
@@ -50,7 +81,7 @@ pub(crate) fn detach(will: &Will) -> Box<Will> {
                 .map(|(name, value)| (name.detach(), value.detach()))
                 .collect(),
         },
-    })
+    }
 }
 
 /// Bytes of memory that holding a will takes, near enough.
@@ -128,6 +159,19 @@ impl Broker {
         }
     }
 
+    /// The client has taken its will back with DISCONNECT `[MQTT-3.14.4-3]`. Of a session that
+    /// outlives the connection the record of that says so.
+    ///
+    /// Nothing waits for the record: DISCONNECT has no answer, and whatever else the client is
+    /// promised from now on is recorded behind it.
+    pub(crate) fn take_back_will(&mut self, id: SessionId) {
+        let session = self.sessions.get_mut(id);
+        let will = session.and_then(|session| session.take_will(&mut self.metrics));
+        if let Some(session) = will.and_then(|will| will.number) {
+            self.ledger.record(&Record::Unwilled { session });
+        }
+    }
+
     /// The delay of the session's will is over.
     pub(crate) fn will_due(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(id) {
@@ -146,7 +190,7 @@ impl Broker {
 
     pub(crate) fn publish_will(&mut self, now: Instant, due: DueWill) {
         self.metrics.wills_published += 1;
-        let mut publish = to_publish(&due.will);
+        let mut publish = to_publish(&due.will.will);
         let is_stored =
             publish.retain && !publish.payload.is_empty() || publish.qos != QoS::AtMostOnce;
         // Nobody can be told to send it again later, and whoever sends it is gone: it reaches

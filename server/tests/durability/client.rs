@@ -1,4 +1,4 @@
-//! One connection of a client whose session lasts for ever.
+//! One connection of a client: as a rule of one whose session lasts for ever.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,6 +12,7 @@ use mqtt::{
 use super::server::PATIENCE;
 
 pub(crate) struct Client {
+    version: ProtocolVersion,
     stream: TcpStream,
     decoder: Decoder,
     input: Bytes,
@@ -21,20 +22,27 @@ pub(crate) struct Client {
 impl Client {
     /// An error: the server is not there, or is gone again.
     pub(crate) fn connect(address: SocketAddr, client_id: &str) -> io::Result<(Self, ConnAck)> {
+        let mut connect = Connect::with_client_id(ProtocolVersion::V5, client_id).unwrap();
+        connect.clean_start = false;
+        connect.keep_alive = 0;
+        connect.properties.session_expiry_interval = Some(u32::MAX);
+        Self::connect_as(address, connect)
+    }
+
+    /// The same on the client's own terms.
+    pub(crate) fn connect_as(address: SocketAddr, connect: Connect) -> io::Result<(Self, ConnAck)> {
+        let client_id = connect.client_id.clone();
         let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
         let mut client = Self {
+            version: connect.version,
             stream,
-            decoder: Decoder::client(ProtocolVersion::V5),
+            decoder: Decoder::client(connect.version),
             input: Bytes::new(),
             output: BytesMut::new(),
         };
-        let mut connect = Connect::with_client_id(ProtocolVersion::V5, client_id).unwrap();
-        connect.clean_start = false;
-        connect.keep_alive = 0;
-        connect.properties.session_expiry_interval = Some(u32::MAX);
         client.put(&Packet::Connect(connect));
         client.flush()?;
         match client.receive()? {
@@ -47,7 +55,7 @@ impl Client {
 
     /// Goes out with the next [`flush`](Self::flush).
     pub(crate) fn put(&mut self, packet: &Packet) {
-        encode(packet, ProtocolVersion::V5, &mut self.output).unwrap();
+        encode(packet, self.version, &mut self.output).unwrap();
     }
 
     pub(crate) fn flush(&mut self) -> io::Result<()> {

@@ -11,3 +11,4 @@ mod publisher;
 mod server;
 mod stage;
 mod subscriber;
+mod wills;

@@ -8,9 +8,9 @@ use mqtt::{Decoder, Instant, Packet, PacketId, ProtocolVersion, Publish, QoS, Wi
 
 use super::fields::{Fields, Malformed};
 use super::{
-    Absence, Accepted, Cause, From, Holder, InQueue, InWindow, MessageId, Recipient, Record,
-    Retention, SessionNumber, SessionState, Stored, Subscribed, Terms, cause, delivery, kind,
-    options, retention,
+    Absence, Accepted, Bequest, Cause, From, Holder, InQueue, InWindow, MessageId, Recipient,
+    Record, Retention, SessionNumber, SessionState, Stored, Subscribed, Terms, cause, delivery,
+    kind, options, retention,
 };
 use crate::message::{Delivery, Identifiers};
 use crate::outgoing::Origin;
@@ -107,6 +107,14 @@ impl Fields {
                 }
             }
             kind::SPOKEN => Record::Spoken {
+                session: self.session()?,
+            },
+            kind::WILLED => Record::Willed(Box::new(Bequest {
+                session: self.session()?,
+                client_id: self.text("client identifier")?,
+                will: Box::new(self.will()?),
+            })),
+            kind::UNWILLED => Record::Unwilled {
                 session: self.session()?,
             },
             kind::RETAINED_MESSAGE => Record::RetainedMessage {
@@ -256,6 +264,7 @@ impl Fields {
             cause::INCOMING => Cause::Incoming(self.session()?, self.packet_id()?),
             cause::WILL => Cause::Will(self.session()?),
             cause::LAST_WILL => Cause::LastWill(self.session()?),
+            cause::PASSING_WILL => Cause::PassingWill(self.session()?),
             cause::OTHER_WILL => Cause::OtherWill,
             _ => return Err(self.malformed("cause")),
         };

@@ -54,6 +54,10 @@ pub(crate) fn put_accepted(
             out.put_u8(cause::LAST_WILL);
             put_session(out, session);
         }
+        Cause::PassingWill(session) => {
+            out.put_u8(cause::PASSING_WILL);
+            put_session(out, session);
+        }
         Cause::OtherWill => out.put_u8(cause::OTHER_WILL),
     }
     put_stored(out, head.publisher, head.received, head.publish);
@@ -211,6 +215,12 @@ impl Record {
                 put_delivery(out, &anyhow, *origin, None);
             }
             Self::Spoken { session } => head(out, kind::SPOKEN, *session),
+            Self::Willed(bequest) => {
+                head(out, kind::WILLED, bequest.session);
+                put_bytes(out, bequest.client_id.as_bytes());
+                put_will(out, &bequest.will);
+            }
+            Self::Unwilled { session } => head(out, kind::UNWILLED, *session),
             Self::RetainedMessage { id, message } => {
                 put_retained(
                     out,

@@ -1,8 +1,9 @@
 //! Records: what the broker does to state that outlives a crash, as bytes.
 //!
 //! What ends with a connection (a session whose expiry interval is 0, what is subscribed and
-//! queued there) is in no record. A session that outlives its connection has a number, which
-//! is never given again; a message that a record holds has the number of that record.
+//! queued there) is in no record, but for its will: that is to be published when a crash has
+//! ended the connection. A session that outlives its connection, or leaves a will, has a number,
+//! which is never given again; a message that a record holds has the number of that record.
 //!
 //! The first byte says the kind. A kind's form never changes: a new form is a new kind.
 //!
@@ -28,7 +29,7 @@ use crate::shared::GroupId;
 pub(crate) use encode::{AcceptedHead, put_accepted, put_message, put_recipient, put_retained};
 pub(crate) use fields::Malformed;
 
-/// Names a session that outlives its connection.
+/// Names a session that outlives its connection, or leaves a will.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SessionNumber(pub(crate) NonZeroU64);
 
@@ -117,6 +118,12 @@ pub(crate) enum Record {
     },
     /// A will was published that concerned nothing that lasts.
     Spoken { session: SessionNumber },
+    /// A client connected with a will, and its session ends with its connection: the will is all
+    /// of that which outlasts a crash.
+    Willed(Box<Bequest>),
+    /// That will is no more: DISCONNECT took it back, or it was published and concerned nothing
+    /// that lasts.
+    Unwilled { session: SessionNumber },
     /// This message is kept for its topic, with the message.
     RetainedMessage { id: MessageId, message: Stored },
     /// The same, where the message is in an earlier record.
@@ -145,6 +152,14 @@ pub(crate) enum Record {
 pub(crate) struct Terms {
     pub(crate) expiry_interval: u32,
     pub(crate) will: Option<Box<Will>>,
+}
+
+/// The will of a session that ends with its connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Bequest {
+    pub(crate) session: SessionNumber,
+    pub(crate) client_id: Utf8String,
+    pub(crate) will: Box<Will>,
 }
 
 /// What runs while a session has no connection.
@@ -212,7 +227,9 @@ pub(crate) enum Cause {
     Will(SessionNumber),
     /// It is the will of a session, which is over.
     LastWill(SessionNumber),
-    /// It is the will of a session that does not last.
+    /// It is the will of a session that did not last, which is in a record.
+    PassingWill(SessionNumber),
+    /// The same, in no record.
     OtherWill,
 }
 
@@ -302,6 +319,8 @@ mod kind {
     pub(super) const RESTARTED: u8 = 22;
     pub(super) const LOOKED: u8 = 23;
     pub(super) const NUMBERS: u8 = 24;
+    pub(super) const WILLED: u8 = 25;
+    pub(super) const UNWILLED: u8 = 26;
 }
 
 /// Bits of the byte that says how a session gets a message. The lowest two are the `QoS`.
@@ -329,6 +348,7 @@ mod cause {
     pub(super) const WILL: u8 = 2;
     pub(super) const LAST_WILL: u8 = 3;
     pub(super) const OTHER_WILL: u8 = 4;
+    pub(super) const PASSING_WILL: u8 = 5;
 }
 
 /// The byte that says what becomes of what is kept for a topic.

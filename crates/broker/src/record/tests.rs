@@ -185,6 +185,7 @@ fn accepted() -> impl Strategy<Value = Accepted> {
         (session(), packet_id()).prop_map(|(session, id)| Cause::Incoming(session, id)),
         session().prop_map(Cause::Will),
         session().prop_map(Cause::LastWill),
+        session().prop_map(Cause::PassingWill),
         Just(Cause::OtherWill),
     ];
     let recipients = prop::collection::vec(recipient(), 0..4);
@@ -265,6 +266,14 @@ fn record() -> impl Strategy<Value = Record> {
         ),
         session().prop_map(|session| Record::Ended { session }),
         session().prop_map(|session| Record::Spoken { session }),
+        (session(), text(), will()).prop_map(|(session, client_id, will)| {
+            Record::Willed(Box::new(Bequest {
+                session,
+                client_id,
+                will,
+            }))
+        }),
+        session().prop_map(|session| Record::Unwilled { session }),
         (session(), prop::collection::vec(subscribed(), 0..4)).prop_map(
             |(session, subscriptions)| Record::Subscribed {
                 session,
@@ -312,7 +321,7 @@ fn record() -> impl Strategy<Value = Record> {
         any::<u64>().prop_map(|from| Record::CheckpointEnded { from: Lsn(from) }),
         Just(Record::Restarted),
     ];
-    prop_oneof![9 => sessions, 11 => messages, 3 => others]
+    prop_oneof![11 => sessions, 11 => messages, 3 => others]
 }
 
 /// Records about few sessions and messages, as if they belonged together.
@@ -346,6 +355,13 @@ fn narrowed(record: Record) -> Record {
         Record::Ended { session: it } => Record::Ended {
             session: session(it),
         },
+        Record::Willed(bequest) => Record::Willed(Box::new(Bequest {
+            session: session(bequest.session),
+            ..*bequest
+        })),
+        Record::Unwilled { session: it } => Record::Unwilled {
+            session: session(it),
+        },
         Record::Subscribed {
             session: it,
             subscriptions,
@@ -356,6 +372,12 @@ fn narrowed(record: Record) -> Record {
         Record::Accepted(mut accepted) => {
             let recipients = core::mem::take(&mut accepted.recipients);
             accepted.recipients = recipients.into_iter().map(recipient).collect();
+            accepted.cause = match accepted.cause {
+                Cause::Will(it) => Cause::Will(session(it)),
+                Cause::LastWill(it) => Cause::LastWill(session(it)),
+                Cause::PassingWill(it) => Cause::PassingWill(session(it)),
+                Cause::Client | Cause::Incoming(..) | Cause::OtherWill => accepted.cause,
+            };
             Record::Accepted(accepted)
         }
         Record::Queued {
@@ -480,7 +502,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_panic(mut bytes in prop::collection::vec(any::<u8>(), 1..80), kind in 0_u8..26) {
+    fn no_bytes_panic(mut bytes in prop::collection::vec(any::<u8>(), 1..80), kind in 0_u8..28) {
         bytes[0] = kind;
         let _ = Record::decode(bytes.into());
     }

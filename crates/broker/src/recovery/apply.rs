@@ -15,6 +15,7 @@ use crate::record::{
 };
 use crate::session::{Session, SessionId};
 use crate::subscriptions::Subscriber;
+use crate::will::DueWill;
 
 impl Recovery {
     pub(super) fn apply(&mut self, lsn: Lsn, record: Record) {
@@ -133,6 +134,11 @@ impl Recovery {
             Record::Spoken { session } => {
                 self.change(session, Session::forget_will);
             }
+            Record::Willed(bequest) => {
+                self.number(bequest.session);
+                self.wills.insert(bequest.session, DueWill::left(&bequest));
+            }
+            Record::Unwilled { session } => self.forget_bequest(session),
             Record::RetainedMessage { id, message } => {
                 let message = self.keep(lsn, id, &message);
                 self.retain(message);
@@ -210,6 +216,14 @@ impl Recovery {
         }
     }
 
+    /// The will of a session that did not last has been published, or taken back.
+    fn forget_bequest(&mut self, session: SessionNumber) {
+        self.number(session);
+        if self.wills.remove(&session).is_none() {
+            self.stray();
+        }
+    }
+
     /// Takes a session out, without consequences for others: those have their own records.
     fn forget(&mut self, id: SessionId) {
         let broker = &mut self.broker;
@@ -270,6 +284,7 @@ impl Recovery {
             }
             Cause::Will(session) => self.change(session, Session::forget_will),
             Cause::LastWill(session) => self.end(session),
+            Cause::PassingWill(session) => self.forget_bequest(session),
         }
         match retention {
             Retention::Unchanged | Retention::Kept => {}

@@ -28,6 +28,7 @@ use crate::record::{Absence, Malformed, MessageId, Record, SessionNumber, Subscr
 use crate::session::SessionId;
 use crate::shared::{GroupId, Standing};
 use crate::timers::Timer;
+use crate::will::DueWill;
 
 pub use error::{RecordError, RecordErrorKind};
 
@@ -51,6 +52,8 @@ pub struct Recovery {
     /// Where the copy began that is going on.
     copying: Option<Lsn>,
     sessions: HashMap<SessionNumber, Found, FixedState>,
+    /// Wills of sessions that did not last.
+    wills: BTreeMap<SessionNumber, DueWill>,
     /// Retained messages that are looked for. Few sessions do.
     lookups: BTreeMap<SessionNumber, Vec<Subscribed>>,
     /// What members of groups had that did not last: it is for other members.
@@ -91,6 +94,7 @@ impl Recovery {
             is_whole: false,
             copying: None,
             sessions: HashMap::with_hasher(sessions),
+            wills: BTreeMap::new(),
             lookups: BTreeMap::new(),
             held: BTreeMap::new(),
             messages: HashMap::with_hasher(messages),
@@ -160,6 +164,8 @@ impl Recovery {
         }
         broker.retained.count(&mut broker.metrics);
         broker.metrics = broker.metrics.gauges();
+        // Whose session ends with its connection lost both in the crash [MQTT-3.1.2-8].
+        broker.due_wills.extend(self.wills.into_values());
         broker.handle_due(now);
         broker.settle(now);
         broker.metrics.records = broker.ledger.last().0;
@@ -212,6 +218,12 @@ impl Recovery {
     #[cfg(test)]
     pub(crate) fn held(&self) -> impl Iterator<Item = &Queued> {
         self.held.values()
+    }
+
+    /// Wills of sessions that did not last.
+    #[cfg(test)]
+    pub(crate) fn wills(&self) -> impl Iterator<Item = (&SessionNumber, &DueWill)> {
+        self.wills.iter()
     }
 
     /// The broker begins anew: a copy that was going on will not be ended, and what is looked

@@ -16,6 +16,8 @@ use crate::shared::GroupId;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Digest {
     sessions: BTreeMap<SessionNumber, Lasting>,
+    /// Of sessions that end with their connections, each with its client's identifier.
+    wills: BTreeMap<SessionNumber, (String, Will)>,
     retained: BTreeMap<String, String>,
     /// What groups have, of which a member has it that does not last.
     held: BTreeMap<(MessageId, GroupId), String>,
@@ -51,7 +53,13 @@ impl Digest {
             let outgoing = broker.sessions.get(id).unwrap().outgoing.as_deref();
             outgoing.into_iter().flat_map(Outgoing::held)
         });
-        Self::with(now, broker, held, |_, session| {
+        let ids = broker.sessions.ids().into_iter();
+        let wills = ids.filter_map(|id| {
+            let session = broker.sessions.get(id).unwrap();
+            let (number, will) = session.held_will()?;
+            Some((number, (session.client_id.to_string(), will.clone())))
+        });
+        Self::with(now, broker, wills.collect(), held, |_, session| {
             let absence = session.slot.is_none().then_some(Absence {
                 expires_at: session.expires_at,
                 will_at: session.will_at,
@@ -64,12 +72,18 @@ impl Digest {
     /// Of one that is being made of records.
     pub(crate) fn of_recovery(now: Instant, recovery: &crate::Recovery) -> Self {
         let (broker, rest) = recovery.state();
-        Self::with(now, broker, recovery.held(), |number, _| rest(number))
+        let wills = recovery.wills().map(|(number, due)| {
+            let will = due.will.will.clone();
+            (*number, (due.publisher.to_string(), will))
+        });
+        let (wills, held) = (wills.collect(), recovery.held());
+        Self::with(now, broker, wills, held, |number, _| rest(number))
     }
 
     fn with<'a>(
         now: Instant,
         broker: &Broker,
+        wills: BTreeMap<SessionNumber, (String, Will)>,
         held: impl Iterator<Item = &'a Queued>,
         rest: impl Fn(SessionNumber, &Session) -> (Option<Absence>, Vec<Subscribed>),
     ) -> Self {
@@ -85,6 +99,7 @@ impl Digest {
         let retained = retained.filter(|it| it.id().is_some() && !it.is_expired(now));
         Self {
             sessions: sessions.collect(),
+            wills,
             retained: retained
                 .map(|it| (it.topic().to_owned(), shown(it)))
                 .collect(),

@@ -1,8 +1,11 @@
 //! What waits for records.
 
-use mqtt::{Packet, PubAck, PubComp, PubRec, PubRel, QoS, ReasonCode};
+use mqtt::packet::WillProperties;
+use mqtt::{
+    Connect, Packet, ProtocolVersion, PubAck, PubComp, PubRec, PubRel, QoS, ReasonCode, Will,
+};
 
-use super::{V3, V5, World, lasting, message, packet_id, retained, subscribe, to};
+use super::{V3, V5, World, lasting, message, packet_id, retained, subscribe, to, topic};
 use crate::record::{Cause, Record, Retention};
 use crate::{Input, Lsn, Peer, StoreState};
 
@@ -79,6 +82,115 @@ fn what_concerns_nothing_that_lasts_waits_for_nothing() {
     assert_eq!(world.received(conn), [pub_rel(1), pub_comp(1)]);
     world.cut(conn);
     assert_eq!(world.records, []);
+}
+
+fn passing_with_will(version: ProtocolVersion, id: &'static str) -> Connect {
+    let mut connect = Connect::new(version, id);
+    connect.will = Some(Will {
+        topic: topic("wills"),
+        payload: "gone".into(),
+        qos: QoS::ExactlyOnce,
+        retain: true,
+        properties: WillProperties::default(),
+    });
+    connect
+}
+
+/// The will is all that outlasts a crash of a client whose session ends with its connection.
+#[test]
+fn mqtt_3_1_2_8_connack_waits_until_the_will_is_durable() {
+    for version in [V5, V3] {
+        let mut world = world();
+        let conn = world.open(version);
+        let connect = passing_with_will(version, "a");
+        world.send(conn, &Packet::Connect(connect.clone()));
+        // Nor does anything pass it [MQTT-3.2.0-1].
+        world.send(conn, &Packet::PingReq);
+        assert!(world.received(conn).is_empty());
+        let [(Lsn(1), Record::Willed(bequest))] = &world.records[..] else {
+            panic!("{:?}", world.records);
+        };
+        assert_eq!(bequest.client_id.as_str(), "a");
+        assert_eq!(Some(&*bequest.will), connect.will.as_ref());
+        world.persist();
+        let kinds: Vec<_> = world.received(conn).iter().map(kind).collect();
+        assert_eq!(kinds, ["CONNACK", "PINGRESP"]);
+        // From now on it costs no more than any other client.
+        world.subscribe(conn, &[to("t", QoS::ExactlyOnce)]);
+        world.publish(conn, "t", "x", QoS::AtLeastOnce);
+        assert_eq!(world.received(conn).len(), 2);
+        assert_eq!(world.records.len(), 1);
+    }
+}
+
+/// Who leaves no will waits for nothing, not even where others have left theirs just now.
+#[test]
+fn nobody_waits_for_the_wills_of_others() {
+    let mut world = world();
+    let willed = ["a", "b", "c"].map(|id| {
+        let conn = world.open(V5);
+        world.send(conn, &Packet::Connect(passing_with_will(V5, id)));
+        conn
+    });
+    world.persist();
+    let bye = mqtt::Disconnect::new(ReasonCode::Success);
+    world.send(willed[0], &Packet::Disconnect(bye));
+    world.cut(willed[1]);
+    let recorded = world.records.len();
+    assert_eq!(recorded, 5);
+    for (version, id) in [(V5, "d"), (V3, "e"), (V5, "a"), (V5, "b")] {
+        world.client(version, id);
+    }
+    assert_eq!(world.records.len(), recorded);
+    // One that takes over has the will published, and does not wait for it either.
+    world.client(V5, "c");
+    let last = world.records.last();
+    let Some((_, Record::Accepted(accepted))) = last else {
+        panic!("{last:?}");
+    };
+    assert!(matches!(accepted.cause, Cause::PassingWill(_)));
+    assert_eq!(world.records.len(), recorded + 1);
+}
+
+/// [MQTT-3.1.2-10]
+#[test]
+fn mqtt_3_1_2_10_each_end_of_a_will_is_recorded_once() {
+    let mut world = world();
+    world.persists = true;
+    let mut light = passing_with_will(V5, "light");
+    light.will.as_mut().unwrap().qos = QoS::AtMostOnce;
+    light.will.as_mut().unwrap().retain = false;
+    let bye = |code| Packet::Disconnect(mqtt::Disconnect::new(code));
+    // Taken back; published and kept; published and nobody's; taken back late.
+    let (conn, _) = world.connect(&passing_with_will(V5, "a"));
+    world.send(conn, &bye(ReasonCode::Success));
+    assert!(matches!(world.records[1..], [(_, Record::Unwilled { .. })]));
+    let (conn, _) = world.connect(&passing_with_will(V5, "a"));
+    world.send(conn, &bye(ReasonCode::DisconnectWithWill));
+    assert!(matches!(
+        &world.records[3..],
+        [(_, Record::Accepted(it))] if it.retention == Retention::Kept
+    ));
+    let (conn, _) = world.connect(&light);
+    world.cut(conn);
+    assert!(matches!(world.records[5..], [(_, Record::Unwilled { .. })]));
+    assert!(world.recovery().wills().next().is_none());
+    // Each has a number of its own.
+    let numbers: Vec<_> = world
+        .records
+        .iter()
+        .filter_map(|(_, record)| match record {
+            Record::Willed(bequest) => Some(bequest.session.0.get()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(numbers, [1, 2, 3]);
+    // Nothing is recorded where nothing is stored.
+    let mut world = World::new();
+    let (conn, _) = world.connect(&passing_with_will(V5, "a"));
+    world.cut(conn);
+    assert_eq!(world.records, []);
+    assert_eq!(world.broker.metrics().wills_published, 1);
 }
 
 /// [MQTT-4.6.0-2] [MQTT-4.6.0-3]

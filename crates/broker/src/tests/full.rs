@@ -36,11 +36,14 @@ fn records_of_qos_0_are_bounded_while_the_store_is_slow() {
     // Who writes no records is not held up.
     world.publish(other, "o", "O", QoS::AtMostOnce);
     assert_eq!(world.payloads(other), ["O"]);
-    let mut coming = with_will(false);
-    coming.clean_start = true;
-    let conn = world.open(V5);
-    world.send(conn, &Packet::Connect(coming));
-    assert_eq!(world.farewell(conn), Some(ReasonCode::ServerBusy));
+    for session_expiry_interval in [Some(3_600), None] {
+        let mut coming = with_will(false);
+        coming.clean_start = true;
+        coming.properties.session_expiry_interval = session_expiry_interval;
+        let conn = world.open(V5);
+        world.send(conn, &Packet::Connect(coming));
+        assert_eq!(world.farewell(conn), Some(ReasonCode::ServerBusy));
+    }
     // Who comes only now is heard when the store has caught up.
     let late = world.client(V5, "l");
     world.send(late, &retained("late", &payload, QoS::AtMostOnce));
@@ -166,6 +169,48 @@ fn mqtt_3_1_2_8_a_will_is_stored_when_there_is_room_again() {
     world.crash();
     let (s, _) = world.lasting(V5, "s");
     assert_eq!(world.payloads(s).len(), 1);
+}
+
+/// A device is let in all the same: its will stays in memory until there is room.
+#[test]
+fn mqtt_3_1_2_8_a_full_store_lets_in_who_leaves_a_will() {
+    let mut world = world();
+    let passing = |id| {
+        let mut connect = Connect::new(V5, id);
+        connect.will = with_will(true).will;
+        connect
+    };
+    world.input(Input::Store(StoreState::Full));
+    let bytes = |world: &World| -> usize { world.journal().iter().map(|(_, it)| it.len()).sum() };
+    let before = bytes(&world);
+    for _ in 0..50 {
+        let (conn, connack) = world.connect(&passing("comes-and-goes"));
+        assert_eq!(connack.reason_code, ReasonCode::Success);
+        world.send(
+            conn,
+            &Packet::Disconnect(Disconnect::new(ReasonCode::Success)),
+        );
+    }
+    assert_eq!(bytes(&world), before);
+    assert_eq!(world.broker.metrics().wills_not_stored, 50);
+    assert_eq!(world.broker.metrics().refused_store_full, 0);
+    assert_eq!(world.told[0].limit, Limit::Store);
+    world.connect(&passing("stays"));
+    let live = Digest::of(world.now, &world.broker);
+    assert_eq!(live, Digest::of_recovery(world.now, &world.recovery()));
+    world.input(Input::Store(StoreState::Ready));
+    assert_eq!(world.recovery().wills().count(), 1);
+    world.crash();
+    let reader = world.client(V5, "r");
+    world.subscribe(reader, &[to("wills", QoS::AtMostOnce)]);
+    assert_eq!(world.payloads(reader).len(), 1);
+
+    // One that was recorded before is published with `QoS` 0, and its record is ended.
+    let (conn, _) = world.connect(&passing("before"));
+    world.input(Input::Store(StoreState::Full));
+    world.cut(conn);
+    assert_eq!(world.take_publish(reader).qos, QoS::AtMostOnce);
+    assert_eq!(world.recovery().wills().count(), 0);
 }
 
 /// What is in no record is not given to a session that lasts while there is no room.

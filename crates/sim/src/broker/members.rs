@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
+use ::broker::Conn;
 use bytes::{Bytes, BytesMut};
 use mqtt::client::{Event, UnsubscribeId};
 use mqtt::packet::{PublishProperties, WillProperties};
@@ -64,12 +65,13 @@ impl World {
     }
 
     fn will(&mut self, number: usize) -> Will {
+        self.payloads += 1;
         Will {
             topic: topic(TOPICS[self.random.index(5)]),
-            payload: format!("will of {number}").into(),
+            payload: format!("will of {number}: {}", self.payloads).into(),
             qos: self.qos(),
             // Several may come at once when the broker begins anew; the last one would be kept.
-            retain: self.random.chance(300) && (self.crashes == Crashes::Never || number == 0),
+            retain: self.random.chance(500) && (self.crashes == Crashes::Never || number == 0),
             properties: WillProperties {
                 will_delay_interval: self.random.chance(500).then_some(4),
                 ..WillProperties::default()
@@ -105,6 +107,9 @@ impl World {
                 Event::Connected {
                     session_present, ..
                 } => {
+                    if let Some(link) = member.link {
+                        self.model.welcome(Conn(link.0));
+                    }
                     member.is_forgetful = false;
                     if !session_present {
                         member.subscribed.clear();
@@ -166,12 +171,12 @@ impl World {
                     member.unsubscribing.push((id, text));
                 }
             }
-            90..96 => {
+            90..95 => {
                 if let Some(link) = self.members[number].link {
                     self.network.cut(self.now, link);
                 }
             }
-            96 => self.leave(number),
+            95..97 => self.leave(number),
             _ => self.restart(number),
         }
     }

@@ -29,12 +29,14 @@ pub struct Model {
     pub(super) order: u64,
     /// The payload of each message that was published.
     pub(super) published: Vec<Bytes>,
+    /// How many wills were, since the broker began.
+    pub(super) wills_published: u64,
 }
 
 #[derive(Debug)]
 pub(super) struct Connection {
     decoder: Decoder,
-    phase: Phase,
+    pub(super) phase: Phase,
 }
 
 #[derive(Debug)]
@@ -46,7 +48,9 @@ pub(super) enum Phase {
 
 #[derive(Debug)]
 pub(super) struct Link {
-    client_id: String,
+    pub(super) client_id: String,
+    /// Whether its client has heard that it is connected.
+    pub(super) is_told: bool,
     keep_alive: u16,
     last_heard: Instant,
     aliases: BTreeMap<u16, mqtt::TopicName>,
@@ -95,6 +99,7 @@ impl Model {
             groups: Groups::default(),
             order: 0,
             published: Vec::new(),
+            wills_published: 0,
         }
     }
 
@@ -137,14 +142,20 @@ impl Model {
         }
     }
 
-    /// Connected clients, sessions, subscriptions and retained messages.
-    pub fn counts(&self) -> [u64; 4] {
+    /// Connected clients, sessions, subscriptions, retained messages, wills, and wills that were
+    /// published since the broker began.
+    pub fn counts(&self) -> [u64; 6] {
         let sessions = self.sessions.values();
         [
             sessions.clone().filter(|it| it.conn.is_some()).count() as u64,
             self.sessions.len() as u64,
-            sessions.map(|it| it.subscriptions.len() as u64).sum(),
+            sessions
+                .clone()
+                .map(|it| it.subscriptions.len() as u64)
+                .sum(),
             self.retained.len() as u64,
+            sessions.filter(|it| it.will.is_some()).count() as u64,
+            self.wills_published,
         ]
     }
 
@@ -337,6 +348,7 @@ impl Model {
         if let Some(connection) = self.connections.get_mut(&conn) {
             connection.phase = Phase::Connected(Link {
                 client_id,
+                is_told: false,
                 keep_alive: connect.keep_alive,
                 last_heard: now,
                 aliases: BTreeMap::new(),
@@ -374,7 +386,7 @@ impl Model {
         if let Some(session) = self.sessions.get_mut(client_id) {
             session.will_at = None;
             if let Some(will) = session.will.take() {
-                self.route(now, client_id, &spoken(&will));
+                self.publish_will(now, client_id, &will);
             }
         }
     }
@@ -388,9 +400,14 @@ impl Model {
                 self.leave(filter);
             }
             if let Some(will) = session.will {
-                self.route(now, client_id, &spoken(&will));
+                self.publish_will(now, client_id, &will);
             }
         }
+    }
+
+    pub(super) fn publish_will(&mut self, now: Instant, client_id: &str, will: &Will) {
+        self.wills_published += 1;
+        self.route(now, client_id, &spoken(will));
     }
 
     fn receive(&mut self, now: Instant, client_id: &str, publish: &Publish) {

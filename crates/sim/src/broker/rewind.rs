@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use ::broker::Conn;
 use mqtt::{Instant, QoS};
 
 use super::expected::{Expected, Mark};
-use super::model::{Kept, Model, Session};
+use super::model::{Kept, Model, Phase, Session};
 
 /// What the model was, as far as it outlives a crash of the broker.
 #[derive(Debug)]
@@ -30,11 +31,21 @@ impl Model {
         }
     }
 
+    /// The client of `conn` has heard that it is connected.
+    pub fn welcome(&mut self, conn: Conn) {
+        if let Some(connection) = self.connections.get_mut(&conn)
+            && let Phase::Connected(link) = &mut connection.phase
+        {
+            link.is_told = true;
+        }
+    }
+
     /// Goes back to what was before the last steps: the broker does not know of them any more.
     ///
     /// # Errors
     /// A client has heard of them what it should not have.
     pub fn rewind(&mut self, before: Snapshot) -> Result<(), String> {
+        self.check_welcomes(&before)?;
         for (client_id, expectations) in &mut self.expectations {
             let session = self.sessions.get(client_id);
             let lasts = session.is_some_and(|session| session.expiry > 0);
@@ -49,13 +60,36 @@ impl Model {
         Ok(())
     }
 
-    /// The broker begins anew: all connections are gone, and what ends with them.
+    /// Who has heard that it is connected has its session, or its will, after the crash.
+    fn check_welcomes(&self, before: &Snapshot) -> Result<(), String> {
+        for (conn, connection) in &self.connections {
+            let Phase::Connected(link) = &connection.phase else {
+                continue;
+            };
+            let client_id = &link.client_id;
+            let has = |it: &Session| it.expiry > 0 || it.will.is_some();
+            let is_promised = link.is_told && self.sessions.get(client_id).is_some_and(has);
+            let is_there = |it: &Session| it.conn == Some(*conn);
+            if is_promised && !before.sessions.get(client_id).is_some_and(is_there) {
+                return Err(format!("{client_id} was let in before that was durable"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The broker begins anew: all connections are gone, and what ends with them, but for wills.
     pub fn crash(&mut self, now: Instant) {
         self.connections.clear();
+        self.wills_published = 0;
+        let mut wills = Vec::new();
         self.sessions.retain(|client_id, session| {
             let lasts = session.expiry > 0;
-            if !lasts && let Some(expectations) = self.expectations.get_mut(client_id) {
-                expectations.end_session();
+            if !lasts {
+                if let Some(expectations) = self.expectations.get_mut(client_id) {
+                    expectations.end_session();
+                }
+                let will = session.will.take();
+                wills.extend(will.map(|will| (client_id.clone(), will)));
             }
             lasts
         });
@@ -67,6 +101,10 @@ impl Model {
         self.expect_again(now);
         // At the same time, and so in no order that matters.
         let order = self.order;
+        for (client_id, will) in wills {
+            self.order = order;
+            self.publish_will(now, &client_id, &will);
+        }
         let due = self.sessions.iter();
         let due = due.filter(|(_, it)| it.will_at.is_some_and(|at| at <= now));
         let due: Vec<String> = due.map(|(client_id, _)| client_id.clone()).collect();

@@ -355,11 +355,13 @@ impl World {
             metrics.sessions,
             metrics.subscriptions,
             metrics.retained_messages,
+            metrics.wills,
+            metrics.wills_published,
         ];
         assert_eq!(
             counts,
             self.model.counts(),
-            "clients, sessions, subscriptions, retained messages at {:?}",
+            "clients, sessions, subscriptions, retained messages, wills, wills published at {:?}",
             self.now
         );
     }

@@ -1,0 +1,151 @@
+//! The server is killed while clients are connected that left wills, and whose sessions end with
+//! their connections.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use mqtt::packet::WillProperties;
+use mqtt::{
+    Connect, Disconnect, Packet, ProtocolVersion, PubComp, PubRec, Publish, QoS, ReasonCode,
+    TopicName, Will,
+};
+
+use super::client::{Client, publish, subscribe};
+use super::server::{Folder, Server};
+
+const ANY: &str = "127.0.0.1:0";
+
+/// A device that says of itself that it is online, and that its will calls offline.
+fn device(address: SocketAddr, version: ProtocolVersion, name: &str) -> Client {
+    let mut connect = Connect::with_client_id(version, name).unwrap();
+    connect.keep_alive = 0;
+    let topic = format!("status/{name}");
+    connect.will = Some(Will {
+        topic: TopicName::try_from(topic.clone()).unwrap(),
+        payload: "offline".into(),
+        qos: QoS::ExactlyOnce,
+        retain: true,
+        properties: WillProperties {
+            // Its session ends before, with the connection.
+            will_delay_interval: (version == ProtocolVersion::V5).then_some(3_600),
+            ..WillProperties::default()
+        },
+    });
+    let (mut client, _) = Client::connect_as(address, connect).unwrap();
+    let mut online = publish(&topic, "online", QoS::ExactlyOnce, 1);
+    online.retain = true;
+    client.put(&Packet::Publish(online));
+    client.flush().unwrap();
+    match client.receive().unwrap() {
+        Packet::PubRec(ack) => assert!(!ack.reason_code.is_error(), "{ack:?}"),
+        other => panic!("{other:?}"),
+    }
+    client
+}
+
+/// Asks, and takes all messages that come before the answer, those of `QoS` 2 to their end:
+/// topics and payloads, sorted.
+fn taken(client: &mut Client) -> Vec<(String, String)> {
+    let mut taken = Vec::new();
+    let mut open = BTreeSet::new();
+    let mut is_answered = false;
+    client.put(&Packet::PingReq);
+    client.flush().unwrap();
+    while !is_answered || !open.is_empty() {
+        match client.receive().unwrap() {
+            Packet::Publish(message) => {
+                if let Some(id) = message.packet_id {
+                    assert!(open.insert(id), "{message:?} again");
+                    client.put(&Packet::PubRec(PubRec::new(id, ReasonCode::Success)));
+                }
+                taken.push(said(&message));
+            }
+            Packet::PubRel(release) => {
+                // PUBREL means that it is known to be received, after a kill too.
+                let id = release.packet_id;
+                open.remove(&id);
+                client.put(&Packet::PubComp(PubComp::new(id, ReasonCode::Success)));
+            }
+            Packet::PingResp => is_answered = true,
+            Packet::SubAck(answer) => assert!(!answer.reason_codes[0].is_error(), "{answer:?}"),
+            other => panic!("{other:?}"),
+        }
+        client.flush().unwrap();
+    }
+    taken.sort();
+    taken
+}
+
+fn said(message: &Publish) -> (String, String) {
+    let topic = message.topic.as_ref().unwrap().as_str();
+    let payload = String::from_utf8(message.payload.to_vec()).unwrap();
+    (topic.to_owned(), payload)
+}
+
+/// What somebody is told who asks only now.
+fn retained(address: SocketAddr) -> Vec<(String, String)> {
+    let connect = Connect::with_client_id(ProtocolVersion::V5, "newcomer").unwrap();
+    let (mut client, _) = Client::connect_as(address, connect).unwrap();
+    client.put(&subscribe("status/#", QoS::AtMostOnce));
+    taken(&mut client)
+}
+
+fn pairs<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String, String)> {
+    let owned = |(a, b): (&str, &str)| (a.to_owned(), b.to_owned());
+    pairs.map(owned).to_vec()
+}
+
+#[test]
+fn mqtt_3_1_2_8_the_wills_of_those_who_were_connected_are_published_once_after_a_kill() {
+    let folder = Folder::new();
+    let start = || {
+        let server = Server::start(&folder.data(), ANY.parse().unwrap(), &[]);
+        let (address, _) = server.ready();
+        (server, address)
+    };
+    let (server, address) = start();
+    let (mut watcher, _) = Client::connect(address, "watcher").unwrap();
+    watcher.put(&subscribe("status/#", QoS::ExactlyOnce));
+    assert!(taken(&mut watcher).is_empty());
+
+    let mut polite = device(address, ProtocolVersion::V5, "polite");
+    polite.put(&Packet::Disconnect(Disconnect::new(ReasonCode::Success)));
+    polite.flush().unwrap();
+    // The server has closed the connection: what it recorded of that is before what comes now.
+    assert!(polite.receive().is_err());
+    let _new = device(address, ProtocolVersion::V5, "new");
+    let _old = device(address, ProtocolVersion::V3_1_1, "old");
+    let online = [
+        ("status/new", "online"),
+        ("status/old", "online"),
+        ("status/polite", "online"),
+    ];
+    assert_eq!(taken(&mut watcher), pairs(online));
+    assert_eq!(retained(address), pairs(online));
+    server.kill();
+
+    let (server, address) = start();
+    let offline = [("status/new", "offline"), ("status/old", "offline")];
+    let after = [offline[0], offline[1], online[2]];
+    assert_eq!(retained(address), pairs(after));
+    let (mut watcher, connack) = Client::connect(address, "watcher").unwrap();
+    assert!(connack.session_present);
+    assert_eq!(taken(&mut watcher), pairs(offline));
+    // One is back when the server is killed once more.
+    let _new = device(address, ProtocolVersion::V5, "new");
+    assert_eq!(taken(&mut watcher), pairs([online[0]]));
+    server.kill();
+
+    let (server, address) = start();
+    assert_eq!(retained(address), pairs(after));
+    let (mut watcher, _) = Client::connect(address, "watcher").unwrap();
+    assert_eq!(taken(&mut watcher), pairs([offline[0]]));
+    // A server that is stopped leaves it to the next one in the same way.
+    let _new = device(address, ProtocolVersion::V5, "new");
+    assert_eq!(taken(&mut watcher), pairs([online[0]]));
+    server.end();
+    let (_server, address) = start();
+    assert_eq!(retained(address), pairs(after));
+    let (mut watcher, _) = Client::connect(address, "watcher").unwrap();
+    assert_eq!(taken(&mut watcher), pairs([offline[0]]));
+}
