@@ -3,6 +3,7 @@
 //! Each test is named by the rule that it holds.
 
 mod aliasing;
+mod bequests;
 mod bounds;
 mod connecting;
 mod costs;

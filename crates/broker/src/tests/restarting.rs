@@ -5,16 +5,17 @@ use std::time::Duration;
 use mqtt::packet::WillProperties;
 use mqtt::{Packet, PubComp, PubRec, PubRel, QoS, ReasonCode, Will};
 
+use super::bequests::passing_with_will;
 use super::digest::Digest;
 use super::{V3, V5, World, lasting, message, packet_id, retained, subscribe, text, to, topic};
 use crate::record::Record;
 use crate::{BrokerOptions, Lsn, RecordError, RecordErrorKind, Recovery};
 
-fn world() -> World {
+pub(super) fn world() -> World {
     World::with(|options| options.durable = true)
 }
 
-fn ack(id: u16) -> (Packet, Packet, Packet) {
+pub(super) fn ack(id: u16) -> (Packet, Packet, Packet) {
     let code = ReasonCode::Success;
     let id = packet_id(id);
     (
@@ -183,7 +184,7 @@ fn mqtt_3_1_2_23_sessions_expire_by_the_wall() {
     assert!(!is_present);
 }
 
-fn with_will(id: &'static str, delay: u32) -> mqtt::Connect {
+pub(super) fn with_will(id: &'static str, delay: u32) -> mqtt::Connect {
     let mut connect = lasting(V5, id);
     connect.will = Some(Will {
         topic: topic("wills"),
@@ -268,205 +269,6 @@ fn wills_of_those_who_were_there_at_the_end_come_after_the_start() {
     world.crash();
     let (heir, _) = world.lasting(V5, "heir");
     assert_eq!(world.payloads(heir), ["passing", "there"]);
-}
-
-/// What `with_will` gives, of a client whose session ends with its connection.
-fn passing_with_will(id: &'static str, delay: u32) -> mqtt::Connect {
-    mqtt::Connect {
-        clean_start: true,
-        properties: mqtt::packet::ConnectProperties::default(),
-        ..with_will(id, delay)
-    }
-}
-
-/// The messages of `QoS` 2 that came, each acknowledged to its end.
-fn take_all(world: &mut World, conn: crate::Conn) -> Vec<String> {
-    let mut taken = Vec::new();
-    for packet in world.received(conn) {
-        if let Packet::Publish(publish) = packet {
-            let id = publish.packet_id.unwrap().get();
-            world.send(conn, &ack(id).0);
-            world.send(conn, &ack(id).2);
-            taken.push(text(&publish));
-        }
-    }
-    taken
-}
-
-/// The crash ends connection and session, and so each delay.
-#[test]
-fn mqtt_3_1_2_8_a_crash_publishes_the_wills_of_sessions_that_end_with_it() {
-    let mut world = world();
-    let (heir, _) = world.lasting(V5, "heir");
-    world.subscribe(heir, &[to("wills", QoS::ExactlyOnce)]);
-    let bye = |code| Packet::Disconnect(mqtt::Disconnect::new(code));
-    for (id, delay) in [("there", 0), ("there-delayed", 1_000), ("old", 0)] {
-        world.connect(&passing_with_will(id, delay));
-    }
-    // In the same way, in 3.1.1.
-    let mut old = passing_with_will("old", 0);
-    old.version = V3;
-    old.will.as_mut().unwrap().properties = WillProperties::default();
-    world.connect(&old);
-    assert_eq!(take_all(&mut world, heir), ["old"]);
-    // These have spoken, or were taken back.
-    let (conn, _) = world.connect(&passing_with_will("cut", 0));
-    world.cut(conn);
-    let (conn, _) = world.connect(&passing_with_will("bye-with-will", 5));
-    world.send(conn, &bye(ReasonCode::DisconnectWithWill));
-    let (conn, _) = world.connect(&passing_with_will("polite", 0));
-    world.send(conn, &bye(ReasonCode::Success));
-    world.client(V5, "without");
-    assert_eq!(take_all(&mut world, heir), ["cut", "bye-with-will"]);
-    assert_eq!(
-        Digest::of_recovery(world.now, &world.recovery()),
-        Digest::of(world.now, &world.broker)
-    );
-    world.crash();
-    assert_eq!(world.broker.metrics().wills_published, 3);
-    assert_eq!(world.broker.metrics().sessions, 1);
-    let (heir, _) = world.lasting(V5, "heir");
-    let expected = ["there", "there-delayed", "old"];
-    assert_eq!(take_all(&mut world, heir), expected);
-    // Once.
-    world.crash();
-    let (heir, _) = world.lasting(V5, "heir");
-    assert!(take_all(&mut world, heir).is_empty());
-    // Whoever comes now has a will of its own.
-    world.connect(&passing_with_will("there", 0));
-    world.crash();
-    let (heir, _) = world.lasting(V5, "heir");
-    assert_eq!(take_all(&mut world, heir), ["there"]);
-}
-
-/// Wherever among the records of its publication a crash cuts: before, with it, or behind it.
-#[test]
-fn a_will_is_neither_lost_nor_doubled_wherever_crashes_come() {
-    let prepared = || {
-        let mut world = world();
-        let (heir, _) = world.lasting(V5, "heir");
-        world.subscribe(heir, &[to("wills", QoS::ExactlyOnce)]);
-        world.cut(heir);
-        world.connect(&passing_with_will("a", 7));
-        world.connect(&passing_with_will("b", 0));
-        let alive = world.journal().last().unwrap().0;
-        world.persists = false;
-        world.crash();
-        let published = world.journal().last().unwrap().0;
-        // The beginning, the end of the session's connection, and a record for each will.
-        assert!(published.0 >= alive.0 + 3, "{published:?}");
-        (world, alive, published)
-    };
-    let (_, alive, published) = prepared();
-    for cut in alive.0..=published.0 {
-        let (mut world, ..) = prepared();
-        world.crash_at(Lsn(cut));
-        world.crash();
-        world.persists = true;
-        world.persist();
-        let (heir, _) = world.lasting(V5, "heir");
-        assert_eq!(take_all(&mut world, heir), ["a", "b"], "at {cut}");
-        world.crash();
-        let (heir, _) = world.lasting(V5, "heir");
-        assert!(take_all(&mut world, heir).is_empty(), "at {cut}");
-    }
-}
-
-/// What a device says of itself is put right by its will.
-#[test]
-fn mqtt_3_1_2_15_a_retained_will_replaces_what_is_kept_after_a_crash() {
-    let mut world = world();
-    let mut connect = passing_with_will("offline", 0);
-    connect.will.as_mut().unwrap().retain = true;
-    let (conn, _) = world.connect(&connect);
-    world.send(conn, &retained("wills", "online", QoS::AtLeastOnce));
-    world.crash();
-    let reader = world.client(V5, "reader");
-    world.subscribe(reader, &[to("wills", QoS::AtMostOnce)]);
-    assert_eq!(world.payloads(reader), ["offline"]);
-}
-
-#[test]
-fn a_copy_has_the_wills_that_are_alive_and_no_others() {
-    let mut world = world();
-    let (heir, _) = world.lasting(V5, "heir");
-    world.subscribe(heir, &[to("wills", QoS::ExactlyOnce)]);
-    for id in ["gone", "there", "leaves-later"] {
-        world.connect(&passing_with_will(id, 0));
-    }
-    let bye = Packet::Disconnect(mqtt::Disconnect::new(ReasonCode::Success));
-    let (conn, _) = world.connect(&passing_with_will("gone", 0));
-    assert_eq!(take_all(&mut world, heir), ["gone"]);
-    world.send(conn, &bye);
-    // One comes and one goes while the copy goes on.
-    let mut more = world.broker.checkpoint(world.now, 1);
-    let (conn, _) = world.connect(&passing_with_will("leaves-later", 0));
-    assert_eq!(take_all(&mut world, heir), ["leaves-later"]);
-    while more {
-        more = world.broker.checkpoint(world.now, 1);
-    }
-    world.send(conn, &bye);
-    world.connect(&passing_with_will("comes-later", 0));
-    world.persist();
-    let from = world.checkpointed.unwrap();
-    let mut recovery = Recovery::new(BrokerOptions::default());
-    for (lsn, body) in world.journal() {
-        if *lsn >= from {
-            recovery.replay(*lsn, body.clone()).unwrap();
-        }
-    }
-    assert_eq!(recovery.strays(), 0);
-    let live = Digest::of(world.now, &world.broker);
-    assert_eq!(Digest::of_recovery(world.now, &recovery), live);
-    let mut wills: Vec<_> = recovery
-        .wills()
-        .map(|(_, it)| it.publisher.as_str())
-        .collect();
-    wills.sort_unstable();
-    assert_eq!(wills, ["comes-later", "there"]);
-    // The next copy begins where nothing is left of the records before.
-    world.checkpoint(usize::MAX);
-    assert_eq!(Digest::of_recovery(world.now, &world.recovery()), live);
-    // No number is given again, though no record names it any more.
-    let numbers = |world: &World| -> Vec<_> {
-        let recovery = world.recovery();
-        let numbers = recovery.wills().map(|(number, _)| *number);
-        numbers.collect()
-    };
-    let before = numbers(&world);
-    world.crash();
-    world.connect(&passing_with_will("new", 0));
-    let after = numbers(&world);
-    assert!(after[0] > before[1] && after.len() == 1, "{after:?}");
-}
-
-/// A session that is resumed for the last time leaves its place to the will.
-#[test]
-fn mqtt_3_1_2_8_a_session_that_lasted_and_does_not_any_more_leaves_its_will() {
-    let mut world = world();
-    let (heir, _) = world.lasting(V5, "heir");
-    world.subscribe(heir, &[to("wills", QoS::ExactlyOnce)]);
-    let (conn, _) = world.connect(&with_will("a", 20));
-    world.cut(conn);
-    let mut connect = passing_with_will("a", 0);
-    connect.clean_start = false;
-    let (_, connack) = world.connect(&connect);
-    assert!(connack.session_present);
-    let live = Digest::of(world.now, &world.broker);
-    assert_eq!(Digest::of_recovery(world.now, &world.recovery()), live);
-    world.crash();
-    assert_eq!(world.broker.metrics().sessions, 1);
-    let (heir, _) = world.lasting(V5, "heir");
-    assert_eq!(take_all(&mut world, heir), ["a"]);
-    // The other way round: taken over by one that lasts.
-    world.connect(&passing_with_will("a", 0));
-    world.connect(&with_will("a", 20));
-    assert_eq!(take_all(&mut world, heir), ["a"]);
-    world.crash();
-    let (heir, _) = world.lasting(V5, "heir");
-    assert!(take_all(&mut world, heir).is_empty());
-    world.sleep(Duration::from_secs(21));
-    assert_eq!(take_all(&mut world, heir), ["a"]);
 }
 
 /// [MQTT-4.8.2-4]
