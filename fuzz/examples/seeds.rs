@@ -420,7 +420,7 @@ fn segments() -> Seeds {
 
 /// What a broker records when it is used.
 fn recorded() -> Vec<(&'static str, Vec<Bytes>)> {
-    let conversations: [(&str, Vec<Packet>); 5] = [
+    let conversations: [(&str, Vec<Packet>); 7] = [
         (
             "retained",
             vec![Packet::Connect(Connect::new(V5, "x")), {
@@ -440,6 +440,14 @@ fn recorded() -> Vec<(&'static str, Vec<Bytes>)> {
             connect.properties.authentication_data = None;
             vec![Packet::Connect(connect), subscribe("a/#", QoS::ExactlyOnce)]
         }),
+        ("a-will-alone", vec![Packet::Connect(passing())]),
+        (
+            "a-will-taken-back",
+            vec![
+                Packet::Connect(passing()),
+                Packet::Disconnect(Disconnect::new(ReasonCode::Success)),
+            ],
+        ),
         ("a-message-to-itself-qos-2", exchange(QoS::ExactlyOnce)),
         ("a-message-to-itself-qos-1", exchange(QoS::AtLeastOnce)),
         ("unsubscribed-and-gone", {
@@ -462,6 +470,13 @@ fn recorded() -> Vec<(&'static str, Vec<Bytes>)> {
     conversations
         .map(|(name, packets)| (name, beaconry_fuzz::journal::record(&packets)))
         .into()
+}
+
+/// Of a client whose session ends with its connection.
+fn passing() -> Connect {
+    let mut connect = Connect::new(V5, "x");
+    connect.will = Some(the_will());
+    connect
 }
 
 fn exchange(qos: QoS) -> Vec<Packet> {
