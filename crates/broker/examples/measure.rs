@@ -5,17 +5,15 @@
 //! cargo run --release -p beaconry-broker --example measure
 //! ```
 
-use std::hint::black_box;
 use std::time::{Duration, Instant as Clock};
 
-use broker::{Broker, BrokerOptions, Conn, Input, Output, Peer};
+use broker::{Broker, BrokerOptions, Conn, Input, Output};
 use bytes::{Bytes, BytesMut};
-use mqtt::{
-    Connect, Instant, Packet, PacketId, ProtocolVersion, PubAck, Publish, QoS, ReasonCode,
-    Subscribe, Subscription, TopicFilter, TopicName, Utf8String, encode,
-};
+use mqtt::{Instant, Packet, PacketId, PubAck, QoS, ReasonCode};
+use shell::{Shell, batch, bytes, message, nanos, resident};
 
-const V5: ProtocolVersion = ProtocolVersion::V5;
+#[allow(dead_code)] // what only the measurement of journals needs
+mod shell;
 
 fn main() {
     // First, while no memory has been given back that it could use again.
@@ -53,125 +51,32 @@ fn best_of(rounds: usize, mut run: impl FnMut() -> f64) -> f64 {
     (0..rounds).map(|_| run()).fold(f64::INFINITY, f64::min)
 }
 
-/// The shell: takes, throws away, acknowledges.
-struct Shell {
-    broker: Broker,
-    now: Instant,
-    out: BytesMut,
-    written: Vec<Conn>,
-    bytes: usize,
+fn options() -> BrokerOptions {
+    let mut options = BrokerOptions::default();
+    options.limits.receive_maximum = u16::MAX;
+    options.limits.inflight_window = 1_000;
+    options.limits.connections = 200_000;
+    options.limits.out_buffer_bytes = 64 << 20;
+    options
 }
 
-impl Shell {
-    fn new() -> Self {
-        let mut options = BrokerOptions::default();
-        options.limits.receive_maximum = u16::MAX;
-        options.limits.inflight_window = 1_000;
-        options.limits.connections = 200_000;
-        options.limits.out_buffer_bytes = 64 << 20;
-        Self {
-            broker: Broker::new(Instant::ZERO, options),
-            now: Instant::ZERO,
-            out: BytesMut::new(),
-            written: Vec::new(),
-            bytes: 0,
-        }
-    }
-
-    fn connect(&mut self, number: u64, keep_alive: u16) -> Conn {
-        self.connect_with(number, keep_alive, 0)
-    }
-
-    fn connect_with(&mut self, number: u64, keep_alive: u16, aliases: u16) -> Conn {
-        let conn = Conn(number);
-        let client_id = Utf8String::try_from(format!("device-{number:06}")).ok();
-        let mut connect = Connect::new(V5, "");
-        connect.client_id = client_id.unwrap_or_default();
-        connect.keep_alive = keep_alive;
-        connect.properties.topic_alias_maximum = Some(aliases);
-        self.input(Input::Opened(conn, Peer::MEMORY));
-        self.input(Input::Bytes(conn, bytes(&Packet::Connect(connect))));
-        self.turn();
-        conn
-    }
-
-    fn subscribe(&mut self, conn: Conn, filter: &str, qos: QoS) {
-        let filter = TopicFilter::try_from(filter).ok();
-        let packet = Packet::Subscribe(Subscribe {
-            packet_id: PacketId::MIN,
-            subscriptions: filter
-                .map(|filter| Subscription::new(filter, qos))
-                .into_iter()
-                .collect(),
-            subscription_identifier: None,
-            user_properties: Vec::new(),
-        });
-        self.input(Input::Bytes(conn, bytes(&packet)));
-        self.turn();
-    }
-
-    fn input(&mut self, input: Input) {
-        self.broker.handle_input(self.now, input);
-    }
-
-    /// Writes all there is to write.
-    fn turn(&mut self) {
-        loop {
-            match self.broker.poll_output() {
-                Output::Write(conn) => {
-                    self.broker.take_writes(conn, &mut self.out);
-                    self.bytes += black_box(&self.out).len();
-                    self.out.clear();
-                    self.written.push(conn);
-                }
-                Output::Close(conn, reason) => println!("{conn:?} closed: {reason}"),
-                Output::Idle(_) => break,
-                Output::Authenticate(..)
-                | Output::Connected(..)
-                | Output::Persist(_)
-                | Output::Checkpointed(_)
-                | Output::Pause(_)
-                | Output::Resume(_)
-                | Output::Limited(_)
-                | Output::ToShard(..) => {}
-            }
-        }
-        for conn in std::mem::take(&mut self.written) {
-            self.broker.handle_input(self.now, Input::Drained(conn));
-        }
-    }
-}
-
-fn bytes(packet: &Packet) -> Bytes {
-    let mut out = BytesMut::new();
-    if let Err(error) = encode(packet, V5, &mut out) {
-        println!("{packet:?}: {error}");
-    }
-    out.freeze()
-}
-
-fn message(topic: &str, qos: QoS, id: u16) -> Publish {
-    let topic = TopicName::try_from(topic).ok();
-    Publish {
-        dup: false,
-        qos,
-        retain: false,
-        topic,
-        packet_id: PacketId::new(id).filter(|_| qos > QoS::AtMostOnce),
-        payload: Bytes::from_static(&[b'x'; 64]),
-        properties: mqtt::packet::PublishProperties::default(),
-    }
+/// A client with this keep alive in seconds.
+fn connect(shell: &mut Shell, number: u64, keep_alive: u16) -> Conn {
+    shell.connect_with(number, |connect| connect.keep_alive = keep_alive)
 }
 
 /// Nanoseconds a delivery to 1,000 clients that take so many aliases, with a topic that is
 /// worth one.
 fn aliases(most: u16) -> f64 {
-    let mut shell = Shell::new();
+    let mut shell = Shell::new(options());
     for number in 0..1_000 {
-        let conn = shell.connect_with(number, 60, most);
+        let conn = shell.connect_with(number, |connect| {
+            connect.keep_alive = 60;
+            connect.properties.topic_alias_maximum = Some(most);
+        });
         shell.subscribe(conn, "plant/7/line/+/temperature", QoS::AtMostOnce);
     }
-    let publisher = shell.connect(1_000_000, 60);
+    let publisher = connect(&mut shell, 1_000_000, 60);
     let publish = message("plant/7/line/3/temperature", QoS::AtMostOnce, 1);
     let packet = bytes(&Packet::Publish(publish));
     let start = Clock::now();
@@ -188,16 +93,16 @@ fn aliases(most: u16) -> f64 {
 /// nothing.
 fn share(members: u64, stuck: u64) -> f64 {
     const MESSAGES: u32 = 50_000;
-    let mut shell = Shell::new();
+    let mut shell = Shell::new(options());
     shell.broker = Broker::new(Instant::ZERO, BrokerOptions::default());
     let conns: Vec<_> = (0..members)
         .map(|number| {
-            let conn = shell.connect(number, 60);
+            let conn = connect(&mut shell, number, 60);
             shell.subscribe(conn, "$share/g/bench/data", QoS::AtLeastOnce);
             conn
         })
         .collect();
-    let publisher = shell.connect(1_000_000, 60);
+    let publisher = connect(&mut shell, 1_000_000, 60);
     let packet = bytes(&Packet::Publish(message("bench/data", QoS::AtLeastOnce, 1)));
     let mut took = Duration::ZERO;
     // The stuck ones get their windows full first.
@@ -248,8 +153,8 @@ fn stuck(subscribers: u64, payload: usize) {
         publish.payload = vec![b'x'; payload].into();
         bytes(&Packet::Publish(publish))
     };
-    let connect = |qos| {
-        let mut shell = Shell::new();
+    let begin = |qos| {
+        let mut shell = Shell::new(options());
         let mut options = BrokerOptions::default();
         options.limits.out_buffer_bytes = 64 * 1024;
         options.limits.queue_messages = QUEUE as usize;
@@ -258,10 +163,10 @@ fn stuck(subscribers: u64, payload: usize) {
         options.limits.memory_bytes = usize::MAX / 4;
         shell.broker = Broker::new(Instant::ZERO, options);
         for number in 0..subscribers {
-            let conn = shell.connect(number, 0);
+            let conn = connect(&mut shell, number, 0);
             shell.subscribe(conn, "bench/data", qos);
         }
-        let publisher = shell.connect(1_000_000, 0);
+        let publisher = connect(&mut shell, 1_000_000, 0);
         (shell, publisher)
     };
     // Nothing is taken but what the publisher is told.
@@ -284,7 +189,7 @@ fn stuck(subscribers: u64, payload: usize) {
     };
     let what = format!("to {subscribers} stuck, {payload} B");
 
-    let (mut shell, publisher) = connect(QoS::AtMostOnce);
+    let (mut shell, publisher) = begin(QoS::AtMostOnce);
     let packet = publish(QoS::AtMostOnce);
     while shell.broker.metrics().dropped_slow < subscribers {
         send(&mut shell, publisher, &packet);
@@ -297,7 +202,7 @@ fn stuck(subscribers: u64, payload: usize) {
     let each = nanos(took, refused);
     println!("{what:28} {each:7.1} ns each refused, QoS 0");
 
-    let (mut shell, publisher) = connect(QoS::AtLeastOnce);
+    let (mut shell, publisher) = begin(QoS::AtLeastOnce);
     let packet = publish(QoS::AtLeastOnce);
     while shell.broker.metrics().queued_messages < subscribers * 64 {
         send(&mut shell, publisher, &packet);
@@ -329,22 +234,19 @@ fn stuck(subscribers: u64, payload: usize) {
 /// Nanoseconds a delivery.
 fn deliver(publishers: u64, subscribers: u64, qos: QoS) -> f64 {
     const PACKETS: u16 = 50;
-    let mut shell = Shell::new();
+    let mut shell = Shell::new(options());
     let mut conns = Vec::new();
     for number in 0..subscribers {
-        let conn = shell.connect(number, 60);
+        let conn = connect(&mut shell, number, 60);
         shell.subscribe(conn, "bench/+/data", qos);
         conns.push(conn);
     }
     let publishing: Vec<_> = (0..publishers)
         .map(|number| {
-            let conn = shell.connect(1_000_000 + number, 60);
-            let mut batch = BytesMut::new();
-            for id in 1..=PACKETS {
-                let publish = message(&format!("bench/{number}/data"), qos, id);
-                batch.extend_from_slice(&bytes(&Packet::Publish(publish)));
-            }
-            (conn, batch.freeze())
+            let conn = connect(&mut shell, 1_000_000 + number, 60);
+            let topic = format!("bench/{number}/data");
+            let publishes = (1..=PACKETS).map(|id| Packet::Publish(message(&topic, qos, id)));
+            (conn, batch(publishes))
         })
         .collect();
     let acknowledgements = acknowledgements(PACKETS, publishers);
@@ -401,8 +303,8 @@ fn acknowledgements(packets: u16, publishers: u64) -> Vec<Bytes> {
 
 fn retained() -> f64 {
     const MESSAGES: u32 = 100_000;
-    let mut shell = Shell::new();
-    let publisher = shell.connect(1, 60);
+    let mut shell = Shell::new(options());
+    let publisher = connect(&mut shell, 1, 60);
     for number in 0..MESSAGES {
         let mut publish = message(
             &format!("home/{}/{number}", number % 100),
@@ -412,7 +314,7 @@ fn retained() -> f64 {
         publish.retain = true;
         shell.input(Input::Bytes(publisher, bytes(&Packet::Publish(publish))));
     }
-    let subscriber = shell.connect(2, 60);
+    let subscriber = connect(&mut shell, 2, 60);
     let start = Clock::now();
     shell.subscribe(subscriber, "#", QoS::AtMostOnce);
     while shell.broker.metrics().retained_lookups > 0 {
@@ -429,12 +331,12 @@ fn retained() -> f64 {
 /// What connections cost that say nothing.
 fn idle() {
     const CONNECTIONS: u64 = 100_000;
-    let mut shell = Shell::new();
-    shell.connect(0, 60);
+    let mut shell = Shell::new(options());
+    connect(&mut shell, 0, 60);
     let before = resident();
     let start = Clock::now();
     for number in 1..=CONNECTIONS {
-        let conn = shell.connect(number, 60);
+        let conn = connect(&mut shell, number, 60);
         shell.subscribe(
             conn,
             &format!("beaconry/cmd/req/device-{number:06}"),
@@ -464,22 +366,6 @@ fn idle() {
     );
 }
 
-/// Memory of this process in bytes, where the system says so as Linux does; else 0.
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    kilobytes
-        .and_then(|text| text.parse::<u64>().ok())
-        .unwrap_or(0)
-        * 1024
-}
-
 fn bytes_of_ping() -> Bytes {
     bytes(&Packet::PingReq)
-}
-
-#[allow(clippy::cast_precision_loss)] // of billions, a few digits are shown
-fn nanos(took: Duration, count: u64) -> f64 {
-    took.as_nanos() as f64 / count.max(1) as f64
 }

@@ -8,14 +8,13 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant as Clock};
 
-use broker::{Broker, BrokerOptions, Conn, Input, Output, Peer, Recovery, journal};
+use broker::{BrokerOptions, Conn, Input, Recovery, journal};
 use bytes::{Bytes, BytesMut};
-use mqtt::{
-    Connect, Instant, Packet, PacketId, ProtocolVersion, PubAck, PubComp, PubRec, PubRel, Publish,
-    QoS, ReasonCode, Subscribe, Subscription, TopicFilter, TopicName, Utf8String, encode,
-};
+use mqtt::{Instant, Packet, PacketId, PubAck, PubComp, PubRec, PubRel, QoS, ReasonCode};
+use shell::{Shell, batch, bytes, message, nanos, number, resident};
 
-const V5: ProtocolVersion = ProtocolVersion::V5;
+mod shell;
+
 const PUBLISHERS: u64 = 50;
 const PACKETS: u16 = 50;
 
@@ -46,96 +45,12 @@ fn main() {
     }
 }
 
-/// The shell: takes, throws away, and makes durable at once.
-struct Shell {
-    broker: Broker,
-    out: BytesMut,
-    written: Vec<Conn>,
-    journal: BytesMut,
-    journal_bytes: usize,
-    /// Whether the journal is kept.
-    keeps: bool,
-}
-
-impl Shell {
-    fn new(durable: bool, keeps: bool) -> Self {
-        Self {
-            broker: Broker::new(Instant::from_millis(1), options(durable)),
-            out: BytesMut::new(),
-            written: Vec::new(),
-            journal: BytesMut::new(),
-            journal_bytes: 0,
-            keeps,
-        }
-    }
-
-    fn connect(&mut self, number: u64, expiry: u32) -> Conn {
-        let conn = Conn(number);
-        let client_id = Utf8String::try_from(format!("device-{number:06}")).ok();
-        let mut connect = Connect::new(V5, "");
-        connect.client_id = client_id.unwrap_or_default();
+/// A client whose session lasts for so many seconds.
+fn connect(shell: &mut Shell, number: u64, expiry: u32) -> Conn {
+    shell.connect_with(number, |connect| {
         connect.clean_start = false;
         connect.properties.session_expiry_interval = Some(expiry);
-        self.input(Input::Opened(conn, Peer::MEMORY));
-        self.input(Input::Bytes(conn, bytes(&Packet::Connect(connect))));
-        self.turn();
-        conn
-    }
-
-    fn subscribe(&mut self, conn: Conn, filter: &str, qos: QoS) {
-        let filter = TopicFilter::try_from(filter).ok();
-        let packet = Packet::Subscribe(Subscribe {
-            packet_id: PacketId::MAX,
-            subscriptions: filter
-                .map(|filter| Subscription::new(filter, qos))
-                .into_iter()
-                .collect(),
-            subscription_identifier: None,
-            user_properties: Vec::new(),
-        });
-        self.input(Input::Bytes(conn, bytes(&packet)));
-        self.turn();
-    }
-
-    fn input(&mut self, input: Input) {
-        self.broker.handle_input(Instant::from_millis(1), input);
-    }
-
-    /// Does all there is to do.
-    fn turn(&mut self) {
-        loop {
-            match self.broker.poll_output() {
-                Output::Write(conn) => {
-                    self.broker.take_writes(conn, &mut self.out);
-                    black_box(&self.out);
-                    self.out.clear();
-                    self.written.push(conn);
-                }
-                Output::Persist(lsn) => {
-                    let before = self.journal.len();
-                    self.broker.take_journal(&mut self.journal);
-                    self.journal_bytes += self.journal.len() - before;
-                    if !self.keeps {
-                        black_box(&self.journal);
-                        self.journal.clear();
-                    }
-                    self.input(Input::Persisted(lsn));
-                }
-                Output::Close(conn, reason) => println!("{conn:?} closed: {reason}"),
-                Output::Idle(_) => break,
-                Output::Authenticate(..)
-                | Output::Connected(..)
-                | Output::Checkpointed(_)
-                | Output::Limited(_)
-                | Output::Pause(_)
-                | Output::Resume(_)
-                | Output::ToShard(..) => {}
-            }
-        }
-        for conn in std::mem::take(&mut self.written) {
-            self.input(Input::Drained(conn));
-        }
-    }
+    })
 }
 
 fn options(durable: bool) -> BrokerOptions {
@@ -158,45 +73,18 @@ fn options(durable: bool) -> BrokerOptions {
     options
 }
 
-fn bytes(packet: &Packet) -> Bytes {
-    let mut out = BytesMut::new();
-    if let Err(error) = encode(packet, V5, &mut out) {
-        println!("{packet:?}: {error}");
-    }
-    out.freeze()
-}
-
-fn message(topic: &str, qos: QoS, id: u16) -> Publish {
-    let mut publish = Publish::new(
-        TopicName::try_from(topic).unwrap_or_else(|error| panic!("{error}")),
-        Bytes::from_static(&[b'x'; 64]),
-    );
-    publish.qos = qos;
-    publish.packet_id = PacketId::new(id).filter(|_| qos > QoS::AtMostOnce);
-    publish
-}
-
-/// Packets that follow one another.
-fn batch(packets: impl Iterator<Item = Packet>) -> Bytes {
-    let mut out = BytesMut::new();
-    for packet in packets {
-        out.extend_from_slice(&bytes(&packet));
-    }
-    out.freeze()
-}
-
 /// Nanoseconds and bytes of journal for a message, the whole exchange of packets included.
 fn publish(qos: QoS, subscriber: Subscriber, durable: bool) -> (f64, f64) {
     const TURNS: u64 = 80;
     let code = ReasonCode::Success;
     let id = |number| PacketId::new(number).unwrap_or(PacketId::MIN);
-    let mut shell = Shell::new(durable, false);
+    let mut shell = Shell::new(options(durable));
     let expiry = if subscriber == Subscriber::Passing {
         0
     } else {
         u32::MAX
     };
-    let subscribed = shell.connect(0, expiry);
+    let subscribed = connect(&mut shell, 0, expiry);
     shell.subscribe(subscribed, "bench/+/data", qos);
     if subscriber == Subscriber::Absent {
         shell.input(Input::Closed(subscribed));
@@ -207,7 +95,7 @@ fn publish(qos: QoS, subscriber: Subscriber, durable: bool) -> (f64, f64) {
         .map(|number| {
             let topic = format!("bench/{number}/data");
             let publishes = ids().map(|id| Packet::Publish(message(&topic, qos, id)));
-            (shell.connect(number, 0), batch(publishes))
+            (connect(&mut shell, number, 0), batch(publishes))
         })
         .collect();
     let releases = batch(ids().map(|it| Packet::PubRel(PubRel::new(id(it), code))));
@@ -266,8 +154,9 @@ fn publish(qos: QoS, subscriber: Subscriber, durable: bool) -> (f64, f64) {
 fn start() {
     const RETAINED: u32 = 1_000_000;
     const SESSIONS: u64 = 100_000;
-    let mut shell = Shell::new(true, true);
-    let publisher = shell.connect(0, 0);
+    let mut shell = Shell::new(options(true));
+    shell.keeps = true;
+    let publisher = connect(&mut shell, 0, 0);
     for number in 0..RETAINED {
         let topic = format!("home/{}/{number}", number % 1_000);
         let mut publish = message(&topic, QoS::AtMostOnce, 1);
@@ -278,7 +167,7 @@ fn start() {
         }
     }
     for number in 1..=SESSIONS {
-        let conn = shell.connect(number, u32::MAX);
+        let conn = connect(&mut shell, number, u32::MAX);
         let topic = format!("beaconry/cmd/req/device-{number:06}");
         shell.subscribe(conn, &topic, QoS::AtLeastOnce);
         shell.input(Input::Closed(conn));
@@ -346,24 +235,4 @@ fn replay(name: &str, journal: &Bytes) {
         }
         Err(error) => println!("{error}"),
     }
-}
-
-/// Memory of this process in bytes, where the system says so as Linux does; else 0.
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    kilobytes
-        .and_then(|text| text.parse::<u64>().ok())
-        .unwrap_or(0)
-        * 1024
-}
-
-fn nanos(took: Duration, count: u64) -> f64 {
-    took.as_secs_f64() * 1e9 / number(count.max(1))
-}
-
-#[allow(clippy::cast_precision_loss)] // of millions, a few digits are shown
-fn number(count: u64) -> f64 {
-    count as f64
 }
