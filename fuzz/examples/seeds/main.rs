@@ -1,0 +1,54 @@
+//! Writes the kept inputs to `corpus/`: `cargo run --manifest-path fuzz/Cargo.toml --example seeds`.
+//!
+//! They are small, and each has a name; what fuzzing finds beside them is not kept. A finding becomes
+//! a test of the crate that it was found in.
+
+mod broker;
+mod client;
+mod journal;
+mod made;
+mod packets;
+mod segments;
+mod topics;
+mod websocket;
+
+use std::path::Path;
+use std::{fs, io};
+
+use mqtt::ProtocolVersion;
+
+const V3: ProtocolVersion = ProtocolVersion::V3_1_1;
+const V5: ProtocolVersion = ProtocolVersion::V5;
+
+fn main() -> io::Result<()> {
+    let mut count = 0;
+    for (target, seeds) in [
+        ("packets", packets::seeds()),
+        ("client", client::seeds()),
+        ("broker", broker::seeds()),
+        ("journal", journal::seeds()),
+        ("segments", segments::seeds()),
+        ("topics", topics::seeds()),
+        ("websocket", websocket::seeds()),
+    ] {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("corpus")
+            .join(target);
+        fs::create_dir_all(&dir)?;
+        for (name, bytes) in seeds {
+            fs::write(dir.join(name), bytes)?;
+            count += 1;
+        }
+    }
+    println!("{count} seeds");
+    Ok(())
+}
+
+type Seeds = Vec<(String, Vec<u8>)>;
+
+fn named(seeds: impl IntoIterator<Item = (&'static str, Vec<u8>)>) -> Seeds {
+    seeds
+        .into_iter()
+        .map(|(name, bytes)| (name.to_owned(), bytes))
+        .collect()
+}
