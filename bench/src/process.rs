@@ -127,11 +127,11 @@ mod tests {
 
     #[test]
     fn a_folder_takes_what_its_files_take() {
-        let folder = std::env::temp_dir().join(format!("beaconry-disk-{}", std::process::id()));
+        let folder = testbed::Folder::new();
+        let folder = folder.path();
         fs::create_dir_all(folder.join("inner")).unwrap();
         fs::write(folder.join("inner/file"), vec![1; 100_000]).unwrap();
-        let size = disk(&folder).unwrap();
-        fs::remove_dir_all(&folder).unwrap();
+        let size = disk(folder).unwrap();
         assert!((100_000..200_000).contains(&size), "{size}");
     }
 }

@@ -8,9 +8,9 @@
 //! Another binary than `target/release/beaconry` can be named as an argument.
 
 use std::error::Error;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -21,6 +21,7 @@ use mqtt::{
     Connect, Decoder, Packet, PacketId, ProtocolVersion, Publish, QoS, Subscribe, Subscription,
     TopicFilter, TopicName, encode,
 };
+use testbed::Server;
 
 const V5: ProtocolVersion = ProtocolVersion::V5;
 /// What the stuck ones are subscribed to: a kilobyte, a thousand times a second.
@@ -37,8 +38,12 @@ fn main() -> Fallible<()> {
         .unwrap_or_else(|| "target/release/beaconry".to_owned());
     println!("{MEASURED} messages, one a millisecond; beside them a load of 1,000 kB/s");
     for stuck in [0, 100] {
-        let server = Server::start(&binary)?;
-        let latencies = measure(&server.address, stuck)?;
+        let server = Server::start(
+            Command::new(&binary)
+                .args(["serve", "--in-memory", "--log", "error"])
+                .args(["--mqtt", "127.0.0.1:0", "--http", "127.0.0.1:0"]),
+        );
+        let latencies = measure(&server.ready().0.to_string(), stuck)?;
         let at = |part: usize| latencies[(latencies.len() - 1) * part / 1_000];
         println!(
             "{stuck:4} stuck subscribers: p50 {:>8.1?}  p99 {:>8.1?}  p99.9 {:>8.1?}  max {:>8.1?}  server {} MB",
@@ -46,7 +51,7 @@ fn main() -> Fallible<()> {
             at(990),
             at(999),
             at(1_000),
-            server.resident() / 1_000_000,
+            server.resident().unwrap_or(0) / 1_000_000,
         );
     }
     Ok(())
@@ -204,49 +209,4 @@ fn bytes(packet: &Packet) -> Fallible<Bytes> {
     let mut out = BytesMut::new();
     encode(packet, V5, &mut out)?;
     Ok(out.freeze())
-}
-
-/// The server, ended when dropped.
-struct Server {
-    child: Child,
-    address: String,
-}
-
-impl Server {
-    fn start(binary: &str) -> Fallible<Self> {
-        let any = "127.0.0.1:0";
-        let mut child = Command::new(binary)
-            .args(["serve", "--in-memory", "--mqtt", any, "--http", any])
-            .args(["--log", "error"])
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let stdout = child.stdout.take().ok_or("no standard output")?;
-        let mut ready = String::new();
-        BufReader::new(stdout).read_line(&mut ready)?;
-        let address = ready
-            .strip_prefix("ready mqtt=")
-            .and_then(|rest| rest.split(' ').next())
-            .ok_or_else(|| format!("not ready: {ready:?}"))?;
-        Ok(Self {
-            address: address.to_owned(),
-            child,
-        })
-    }
-
-    /// Bytes of memory, where the system says so as Linux does; else 0.
-    fn resident(&self) -> usize {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
-        let status = status.unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok());
-        kib.unwrap_or(0) * 1024
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Fails if it has ended, which is what is wanted.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

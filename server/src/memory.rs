@@ -64,18 +64,18 @@ mod tests {
 
     #[test]
     fn the_least_of_all_groups_counts() {
-        let root = std::env::temp_dir().join(format!("beaconry-memory-{}", std::process::id()));
+        let root = testbed::Folder::new();
+        let root = root.path();
         let folder = root.join("a/b");
         fs::create_dir_all(&folder).unwrap();
         fs::write(root.join("a/memory.max"), "1000\n").unwrap();
         fs::write(folder.join("memory.max"), "max\n").unwrap();
-        assert_eq!(of_groups("0::/a/b\n", &root), Some(1_000));
-        assert_eq!(of_groups("0::/elsewhere\n", &root), None);
-        assert_eq!(of_groups("3:cpu,cpuacct:/a\nnonsense\n", &root), None);
+        assert_eq!(of_groups("0::/a/b\n", root), Some(1_000));
+        assert_eq!(of_groups("0::/elsewhere\n", root), None);
+        assert_eq!(of_groups("3:cpu,cpuacct:/a\nnonsense\n", root), None);
         fs::create_dir_all(root.join("memory/a")).unwrap();
         fs::write(root.join("memory/memory.limit_in_bytes"), "500\n").unwrap();
-        assert_eq!(of_groups("3:cpu,memory:/a\n0::/a\n", &root), Some(500));
-        fs::remove_dir_all(root).unwrap();
+        assert_eq!(of_groups("3:cpu,memory:/a\n0::/a\n", root), Some(500));
     }
 
     #[test]

@@ -7,7 +7,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
 
-use super::{Folder, Process, Setting};
+use testbed::Folder;
+
+use super::{Process, Setting};
 use crate::process::Cores;
 
 /// More than a scenario asks for.

@@ -4,12 +4,13 @@ mod beaconry;
 mod mosquitto;
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal};
+use testbed::Folder;
 
 use crate::interrupt;
 use crate::process::{self, Cores};
@@ -85,7 +86,7 @@ impl Peer {
 
     /// Starts it on the broker's core and waits until it accepts connections.
     pub(crate) fn start(&self, cores: Cores, setting: Setting) -> Result<Running> {
-        let files = Folder::new(self.name())?;
+        let files = Folder::create().context("cannot make a temporary folder")?;
         Ok(Running {
             peer: self.clone(),
             cores,
@@ -166,30 +167,6 @@ impl Drop for Process {
         // It has nothing to say any more, and may hold sockets of thousands of clients.
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// A folder of its own for what a broker writes; removed when dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Result<Self> {
-        let name = format!("beaconry-bench-{}-{name}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        // Of an earlier process with the same number, at most.
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        Ok(Self(path))
-    }
-
-    fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

@@ -5,7 +5,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
-use super::{Folder, Process, Setting, free_addresses, wait_for};
+use testbed::Folder;
+
+use super::{Process, Setting, free_addresses, wait_for};
 use crate::process::Cores;
 
 pub(super) fn version(program: &Path) -> Option<String> {

@@ -100,7 +100,6 @@ fn write(folder: &Path, note: &Note) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::testing;
 
     const NOTE: Note = Note {
         shown: Instant::from_millis(60_000),
@@ -109,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_note_is_read_as_it_was_written_and_nothing_else_is() {
-        let folder = testing::Folder::new();
+        let folder = testbed::Folder::new();
         write(folder.path(), &NOTE).unwrap();
         let text = fs::read_to_string(folder.path().join("clock")).unwrap();
         assert_eq!(parse(&text), Some(NOTE));
@@ -120,7 +119,7 @@ mod tests {
 
     #[test]
     fn the_clock_of_a_folder_goes_on_from_its_note() {
-        let folder = testing::Folder::new();
+        let folder = testbed::Folder::new();
         let before = Note {
             shown: NOTE.shown,
             date: Clock::new().note().date,

@@ -264,11 +264,10 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::store::testing;
 
     #[test]
     fn a_new_folder_is_made_for_its_owner_only_and_found_again() {
-        let parent = testing::Folder::new();
+        let parent = testbed::Folder::new();
         let path = parent.path().join("a/b");
         let journal = Folder::open(&path).unwrap().journal();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
@@ -278,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_folder_in_use_is_refused_until_it_is_free() {
-        let parent = testing::Folder::new();
+        let parent = testbed::Folder::new();
         let first = Folder::open(parent.path()).unwrap();
         let error = Folder::open(parent.path()).unwrap_err();
         assert!(matches!(error, StoreError::InUse(_)), "{error}");
@@ -289,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_newer_format_is_refused_with_what_it_needs() {
-        let parent = testing::Folder::new();
+        let parent = testbed::Folder::new();
         drop(Folder::open(parent.path()).unwrap());
         let version = parent.path().join("VERSION");
         fs::write(&version, "What\nformat: 9\nneeds: beaconry 7.1 or newer\n").unwrap();
@@ -309,7 +308,7 @@ mod tests {
 
     #[test]
     fn the_files_of_others_are_left_alone() {
-        let parent = testing::Folder::new();
+        let parent = testbed::Folder::new();
         fs::write(parent.path().join("thesis.txt"), "mine").unwrap();
         let error = Folder::open(parent.path()).unwrap_err().to_string();
         assert!(error.contains("thesis.txt"), "{error}");
@@ -318,7 +317,7 @@ mod tests {
 
     #[test]
     fn a_file_is_no_folder() {
-        let parent = testing::Folder::new();
+        let parent = testbed::Folder::new();
         let path = parent.path().join("file");
         fs::write(&path, "").unwrap();
         let error = Folder::open(&path).unwrap_err();

@@ -115,38 +115,3 @@ pub(crate) fn open(
         failed,
     })
 }
-
-#[cfg(test)]
-pub(crate) mod testing {
-    //! Folders for tests.
-
-    use std::path::{Path, PathBuf};
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    /// A folder of its own, removed when dropped.
-    #[derive(Debug)]
-    pub(crate) struct Folder(PathBuf);
-
-    impl Folder {
-        pub(crate) fn new() -> Self {
-            static COUNT: AtomicU64 = AtomicU64::new(0);
-            let number = COUNT.fetch_add(1, Ordering::Relaxed);
-            let name = format!("beaconry-store-{}-{number}", std::process::id());
-            let path = std::env::temp_dir().join(name);
-            // Left by a process that had the same number, long ago.
-            let _ = std::fs::remove_dir_all(&path);
-            std::fs::create_dir_all(&path).unwrap();
-            Self(path)
-        }
-
-        pub(crate) fn path(&self) -> &Path {
-            &self.0
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
-    }
-}

@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_filled_file_is_as_long_as_an_allocated_one() {
-        let folder = crate::store::testing::Folder::new();
+        let folder = testbed::Folder::new();
         for (name, way) in [
             ("a", allocate as fn(&File, u64, u64) -> io::Result<()>),
             ("b", fill),

@@ -15,7 +15,6 @@ use super::folder::Folder;
 use super::journal::{Journal, WriteError};
 use super::recover::{Recovered, recover, salvage};
 use super::segment::{GROUP_LEN, HEADER_LEN};
-use super::testing;
 use super::{Sizes, Stats, Store, StoreError};
 
 const NOW: Instant = Instant::from_millis(1_000);
@@ -129,7 +128,7 @@ fn retained(recovered: &Recovered) -> u64 {
     recovered.broker.metrics().retained_messages
 }
 
-fn segment(folder: &testing::Folder, number: u64) -> PathBuf {
+fn segment(folder: &testbed::Folder, number: u64) -> PathBuf {
     folder.path().join(format!("journal/{number:08}.log"))
 }
 
@@ -147,7 +146,7 @@ fn flip(path: &Path, offset: u64) {
 #[test]
 fn everything_is_read_again_after_an_end_and_after_a_crash() {
     for clean in [true, false] {
-        let folder = testing::Folder::new();
+        let folder = testbed::Folder::new();
         filled(folder.path(), 20, clean);
         let recovered = open(folder.path()).unwrap();
         assert_eq!(retained(&recovered), 80);
@@ -169,7 +168,7 @@ fn everything_is_read_again_after_an_end_and_after_a_crash() {
 
 #[test]
 fn a_torn_tail_is_cut_off_once_and_costs_only_itself() {
-    let folder = testing::Folder::new();
+    let folder = testbed::Folder::new();
     filled(folder.path(), 3, false);
     let recovered = open(folder.path()).unwrap();
     let path = segment(&folder, 1);
@@ -186,7 +185,7 @@ fn a_torn_tail_is_cut_off_once_and_costs_only_itself() {
 
 #[test]
 fn damage_before_the_last_group_is_refused_and_nothing_is_changed() {
-    let folder = testing::Folder::new();
+    let folder = testbed::Folder::new();
     filled(folder.path(), 20, false);
     let path = segment(&folder, 1);
     flip(&path, HEADER_LEN as u64 + 300);
@@ -210,7 +209,7 @@ fn damage_before_the_last_group_is_refused_and_nothing_is_changed() {
 /// The seal tells damage of the last group from a torn tail.
 #[test]
 fn damage_to_the_last_group_is_seen_after_a_clean_end() {
-    let folder = testing::Folder::new();
+    let folder = testbed::Folder::new();
     filled(folder.path(), 1, true);
     flip(&segment(&folder, 1), HEADER_LEN as u64 + 300);
     let error = open(folder.path()).unwrap_err();
@@ -219,7 +218,7 @@ fn damage_to_the_last_group_is_seen_after_a_clean_end() {
 
 #[test]
 fn a_file_of_another_folder_is_refused() {
-    let (folder, other) = (testing::Folder::new(), testing::Folder::new());
+    let (folder, other) = (testbed::Folder::new(), testbed::Folder::new());
     filled(folder.path(), 20, true);
     filled(other.path(), 20, true);
     fs::copy(segment(&other, 2), segment(&folder, 2)).unwrap();
@@ -229,7 +228,7 @@ fn a_file_of_another_folder_is_refused() {
 
 #[test]
 fn salvage_changes_nothing_where_nothing_is_damaged() {
-    let folder = testing::Folder::new();
+    let folder = testbed::Folder::new();
     filled(folder.path(), 20, true);
     let ours = Folder::open(folder.path()).unwrap();
     let recovered = salvage(&ours, &options(), NOW).unwrap();
@@ -239,7 +238,7 @@ fn salvage_changes_nothing_where_nothing_is_damaged() {
 
 #[test]
 fn segments_before_a_record_are_removed_and_no_others() {
-    let folder = testing::Folder::new();
+    let folder = testbed::Folder::new();
     filled(folder.path(), 20, true);
     let segments = open(folder.path()).unwrap().segments;
     let third = segments[2].first;
@@ -263,7 +262,7 @@ fn segments_before_a_record_are_removed_and_no_others() {
 
 #[test]
 fn a_group_larger_than_a_segment_gets_a_larger_one() {
-    let folder = testing::Folder::new();
+    let folder = testbed::Folder::new();
     let mut journal = resume(folder.path(), SMALL);
     let (mut group, last) = Source::new().group(100);
     assert!(group.len() as u64 > 2 * SMALL.segment);
@@ -278,7 +277,7 @@ fn without_room_the_rest_of_the_segment_is_the_reserve_and_then_a_group_waits() 
         segment: 4096,
         most: 4096,
     };
-    let folder = testing::Folder::new();
+    let folder = testbed::Folder::new();
     let mut journal = resume(folder.path(), sizes);
     let mut source = Source::new();
     let mut group = source.group(4);
@@ -309,7 +308,7 @@ fn without_room_the_rest_of_the_segment_is_the_reserve_and_then_a_group_waits() 
 /// The thread, through the handle that the shard has.
 #[tokio::test]
 async fn what_is_given_becomes_durable_in_groups_and_is_there_after_closing() {
-    let folder = testing::Folder::new();
+    let folder = testbed::Folder::new();
     let (store, _failed) = Store::start(resume(folder.path(), SMALL), 0).unwrap();
     let mut source = Source::new();
     let mut last = Lsn(0);
@@ -341,7 +340,7 @@ async fn what_is_given_becomes_durable_in_groups_and_is_there_after_closing() {
 
 #[tokio::test]
 async fn records_out_of_order_end_the_store_before_they_are_written() {
-    let folder = testing::Folder::new();
+    let folder = testbed::Folder::new();
     let (store, failed) = Store::start(resume(folder.path(), SMALL), 0).unwrap();
     let mut source = Source::new();
     source.group(1);
@@ -364,7 +363,7 @@ async fn records_out_of_order_end_the_store_before_they_are_written() {
 /// What fails for another reason than room ends the store: nobody knows what the disk has.
 #[tokio::test]
 async fn a_file_that_cannot_be_made_ends_the_store_with_its_name() {
-    let folder = testing::Folder::new();
+    let folder = testbed::Folder::new();
     let (store, failed) = Store::start(resume(folder.path(), SMALL), 0).unwrap();
     fs::create_dir(folder.path().join("journal/next")).unwrap();
     let (group, _) = Source::new().group(100);
@@ -381,7 +380,7 @@ async fn a_full_store_says_so_and_says_when_there_is_room() {
         segment: 4096,
         most: 4 * 4096,
     };
-    let folder = testing::Folder::new();
+    let folder = testbed::Folder::new();
     let (store, _failed) = Store::start(resume(folder.path(), sizes), 0).unwrap();
     let mut source = Source::new();
     let mut last = Lsn(0);
@@ -409,7 +408,7 @@ async fn a_full_store_says_so_and_says_when_there_is_room() {
 
 #[test]
 fn a_record_is_a_slice_and_a_frame_of_another_kind_is_no_segment() {
-    let folder = testing::Folder::new();
+    let folder = testbed::Folder::new();
     filled(folder.path(), 1, true);
     let path = segment(&folder, 1);
     let mut bytes = Bytes::from(fs::read(&path).unwrap());
@@ -420,7 +419,7 @@ fn a_record_is_a_slice_and_a_frame_of_another_kind_is_no_segment() {
 
 #[test]
 fn salvage_keeps_what_is_before_a_missing_file() {
-    let folder = testing::Folder::new();
+    let folder = testbed::Folder::new();
     filled(folder.path(), 30, true);
     fs::remove_file(segment(&folder, 3)).unwrap();
     let error = open(folder.path()).unwrap_err().to_string();
@@ -435,7 +434,7 @@ fn salvage_keeps_what_is_before_a_missing_file() {
 /// segment that has others behind it.
 #[test]
 fn a_segment_that_was_left_ends_with_its_last_group() {
-    let folder = testing::Folder::new();
+    let folder = testbed::Folder::new();
     let mut journal = resume(folder.path(), SMALL);
     let mut source = Source::new();
     while journal.segments() == 1 {
@@ -451,7 +450,7 @@ fn a_segment_that_was_left_ends_with_its_last_group() {
 
 #[test]
 fn a_full_disk_does_not_keep_a_folder_from_being_opened() {
-    let folder = testing::Folder::new();
+    let folder = testbed::Folder::new();
     filled(folder.path(), 30, true);
     let before = open(folder.path()).unwrap();
     let kept = (retained(&before), before.last);
@@ -471,7 +470,7 @@ fn a_full_disk_does_not_keep_a_folder_from_being_opened() {
 #[test]
 fn a_missing_file_is_refused_wherever_it_was() {
     for missing in [1, 2] {
-        let folder = testing::Folder::new();
+        let folder = testbed::Folder::new();
         filled(folder.path(), 20, true);
         fs::remove_file(segment(&folder, missing)).unwrap();
         let text = open(folder.path()).unwrap_err().to_string();
@@ -482,7 +481,7 @@ fn a_missing_file_is_refused_wherever_it_was() {
 
 #[test]
 fn salvage_keeps_what_was_before_the_damage_and_moves_the_rest_aside() {
-    let folder = testing::Folder::new();
+    let folder = testbed::Folder::new();
     filled(folder.path(), 20, true);
     let count = fs::read_dir(folder.path().join("journal")).unwrap().count();
     flip(&segment(&folder, 2), HEADER_LEN as u64 + 700);
@@ -508,7 +507,7 @@ fn salvage_keeps_what_was_before_the_damage_and_moves_the_rest_aside() {
 
 #[test]
 fn a_folder_whose_files_are_all_gone_is_no_new_one() {
-    let folder = testing::Folder::new();
+    let folder = testbed::Folder::new();
     filled(folder.path(), 3, true);
     fs::write(folder.path().join("clock"), "").unwrap();
     fs::remove_file(segment(&folder, 1)).unwrap();

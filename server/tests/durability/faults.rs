@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use mqtt::{Packet, QoS};
 
 use super::client::{Client, publish};
-use super::server::{Folder, Server, beaconry, binary};
+use super::server::{Folder, Server, binary, serve};
 
 const ANY: &str = "127.0.0.1:0";
 
@@ -20,9 +20,9 @@ fn any() -> SocketAddr {
 
 /// Starts a server that must not start; gives the one line that it says.
 fn refusal(data: &Path, arguments: &[&str]) -> String {
-    let server = Server::start(data, any(), arguments);
-    let (code, log) = server.ended();
-    assert_eq!(code, Some(1), "{log}");
+    let server = serve(data, any(), arguments);
+    let (status, _, log) = server.ended();
+    assert_eq!(status.code(), Some(1), "{log}");
     one_line(&log)
 }
 
@@ -60,7 +60,7 @@ fn fill(address: SocketAddr, from: u16, count: u16) {
 }
 
 fn filled(folder: &Folder, arguments: &[&str], count: u16) -> PathBuf {
-    let server = Server::start(&folder.data(), any(), arguments);
+    let server = serve(&folder.data(), any(), arguments);
     let (address, _) = server.ready();
     // In two groups at least: only the last one can be torn by a crash.
     fill(address, 0, count / 2);
@@ -103,7 +103,7 @@ fn a_folder_of_somebody_else_is_left_alone() {
 #[test]
 fn two_servers_cannot_share_a_folder() {
     let folder = Folder::new();
-    let first = Server::start(&folder.data(), any(), &[]);
+    let first = serve(&folder.data(), any(), &[]);
     first.ready();
     let line = refusal(&folder.data(), &[]);
     assert_says(
@@ -115,7 +115,7 @@ fn two_servers_cannot_share_a_folder() {
         ],
     );
     first.end();
-    Server::start(&folder.data(), any(), &[]).ready();
+    serve(&folder.data(), any(), &[]).ready();
 }
 
 /// As a user who may not write there: root may write everywhere.
@@ -130,7 +130,7 @@ fn a_folder_that_cannot_be_written_to_is_named() {
     fs::create_dir(&locked).unwrap();
     fs::set_permissions(&locked, fs::Permissions::from_mode(0o555)).unwrap();
     for path in [locked.clone(), locked.join("below")] {
-        let mut command = std::process::Command::new(&program);
+        let mut command = Command::new(&program);
         command
             .args(["serve", "--mqtt", ANY, "--http", ANY, "--data"])
             .arg(&path)
@@ -181,13 +181,13 @@ fn a_torn_tail_is_cut_off_and_everything_acknowledged_is_there() {
     // Room for the zeros that the last frame may end with.
     file.write_all_at(&[200, 0, 0, 0, 1, 2, 3, 4, 5], used + 32)
         .unwrap();
-    let server = Server::start(&data, any(), &[]);
+    let server = serve(&data, any(), &[]);
     server.ready();
     let line = server.log_line("were cut off");
     assert_says(&line, &[path.to_str().unwrap(), "bytes"]);
     server.log_line("20 retained");
     server.end();
-    let server = Server::start(&data, any(), &[]);
+    let server = serve(&data, any(), &[]);
     server.ready();
     server.log_line("20 retained");
 }
@@ -220,7 +220,7 @@ fn damage_in_the_middle_is_refused_until_salvage_is_asked_for() {
     assert_says(&line, &parts);
     assert_eq!(fs::read(&path).unwrap(), damaged, "nothing is changed");
 
-    let server = Server::start(&data, any(), &["--salvage"]);
+    let server = serve(&data, any(), &["--salvage"]);
     let (address, _) = server.ready();
     server.log_line("kept ");
     let aside = data.join("damaged").join(path.file_name().unwrap());
@@ -228,7 +228,7 @@ fn damage_in_the_middle_is_refused_until_salvage_is_asked_for() {
     fill(address, 100, 1);
     server.end();
     // From now on without.
-    Server::start(&data, any(), &[]).ready();
+    serve(&data, any(), &[]).ready();
 }
 
 #[test]
@@ -247,18 +247,12 @@ fn a_missing_file_is_refused() {
 #[test]
 fn nothing_is_written_in_memory() {
     let folder = Folder::new();
-    let mut child = beaconry()
-        .args(["serve", "--mqtt", ANY, "--http", ANY, "--in-memory"])
-        .current_dir(folder.path())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
-    std::io::BufRead::read_line(&mut stdout, &mut line).unwrap();
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(line.starts_with("ready "), "{line}");
+    let server = Server::start(
+        Command::new(binary())
+            .args(["serve", "--mqtt", ANY, "--http", ANY, "--in-memory"])
+            .current_dir(folder.path()),
+    );
+    server.ready();
+    server.kill();
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }

@@ -1,13 +1,13 @@
 //! No room: what is new is refused, what was promised is kept, and with room all goes on.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mqtt::{Packet, PacketId, PubAck, QoS, ReasonCode};
+use testbed::{metric, request};
 
 use super::client::{Client, publish, subscribe};
-use super::server::{Folder, PATIENCE, Server};
+use super::server::{Folder, PATIENCE, serve};
 
 /// What becomes of a message at `QoS` 1.
 fn offer(client: &mut Client, topic: &str, number: u16) -> ReasonCode {
@@ -29,32 +29,11 @@ fn offer_sized(client: &mut Client, topic: &str, number: u16, bytes: usize) -> R
     }
 }
 
-fn metric(http: SocketAddr, name: &str) -> u64 {
-    let page = page(http, "/metrics");
-    let line = page
-        .lines()
-        .find_map(|line| line.strip_prefix(&format!("beaconry_{name} ")))
-        .unwrap_or_else(|| panic!("no {name} in {page}"));
-    line.parse().unwrap()
-}
-
-/// An answer, from its status to its end.
-fn page(http: SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(http).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut page = String::new();
-    stream.read_to_string(&mut page).unwrap();
-    page
-}
-
 #[track_caller]
-fn assert_answers(http: SocketAddr, path: &str, status: &str, body: &str) {
-    let page = page(http, path);
-    let starts = page.starts_with(&format!("HTTP/1.1 {status} "));
-    let (_, sent) = page.split_once("\r\n\r\n").unwrap();
-    assert!(starts && sent.starts_with(body), "{path}: {page}");
+fn assert_answers(http: SocketAddr, path: &str, status: u16, body: &str) {
+    let answer = request(http, &format!("GET {path}"));
+    assert_eq!(answer.status, status, "{path}: {answer:?}");
+    assert!(answer.text().starts_with(body), "{path}: {answer:?}");
 }
 
 /// Asks until it is so: there is no event to wait for that the server would send.
@@ -70,9 +49,9 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 fn a_full_store_refuses_what_is_new_and_makes_room_when_queues_shrink() {
     let folder = Folder::new();
     let limit = ["--max-store-size", "2MiB"];
-    let server = Server::start(&folder.data(), "127.0.0.1:0".parse().unwrap(), &limit);
+    let server = serve(&folder.data(), "127.0.0.1:0".parse().unwrap(), &limit);
     let (mqtt, http) = server.ready();
-    assert_answers(http, "/healthz", "200", "ok\n");
+    assert_answers(http, "/healthz", 200, "ok\n");
 
     // A client that is away, and messages for it until nothing more can be stored.
     let (mut absent, _) = Client::connect(mqtt, "absent").unwrap();
@@ -92,8 +71,8 @@ fn a_full_store_refuses_what_is_new_and_makes_room_when_queues_shrink() {
     }
     assert!(stored > 100, "{stored}");
     // Not well, but a new start would change nothing.
-    assert_answers(http, "/healthz", "503", "the store is full");
-    assert_answers(http, "/livez", "200", "ok\n");
+    assert_answers(http, "/healthz", 503, "the store is full");
+    assert_answers(http, "/livez", 200, "ok\n");
     let data = folder.data();
     let line = server.log_line("has no room");
     assert!(line.contains(data.to_str().unwrap()), "{line}");
@@ -137,14 +116,14 @@ fn a_full_store_refuses_what_is_new_and_makes_room_when_queues_shrink() {
     // So little is left that a copy of it fits into the reserve, and the old files go.
     server.log_line("there is room again");
     wait_until("room", || metric(http, "store_full") == 0);
-    assert_answers(http, "/healthz", "200", "ok\n");
+    assert_answers(http, "/healthz", 200, "ok\n");
     let (mut client, _) = Client::connect(mqtt, "publisher").unwrap();
     assert_eq!(offer(&mut client, "stored/x", 9_999), ReasonCode::Success);
     drop(client);
     server.kill();
 
     // Nothing of that was lost on the way.
-    let server = Server::start(&folder.data(), "127.0.0.1:0".parse().unwrap(), &limit);
+    let server = serve(&folder.data(), "127.0.0.1:0".parse().unwrap(), &limit);
     let (mqtt, _) = server.ready();
     let (mut absent, answer) = Client::connect(mqtt, "absent").unwrap();
     assert!(answer.session_present);
@@ -163,7 +142,7 @@ fn a_full_store_refuses_what_is_new_and_makes_room_when_queues_shrink() {
 fn a_drained_store_is_not_full_for_ever(most: &str, bytes: usize) {
     let folder = Folder::new();
     let limits = ["--max-store-size", most, "--max-queued-messages", "100000"];
-    let server = Server::start(&folder.data(), "127.0.0.1:0".parse().unwrap(), &limits);
+    let server = serve(&folder.data(), "127.0.0.1:0".parse().unwrap(), &limits);
     let (mqtt, http) = server.ready();
     let (mut absent, _) = Client::connect(mqtt, "absent").unwrap();
     absent.put(&subscribe("stored/#", QoS::AtLeastOnce));
@@ -199,7 +178,7 @@ fn a_drained_store_is_not_full_for_ever(most: &str, bytes: usize) {
     server.kill();
 
     // None of those that were acknowledged comes again, but what was accepted since.
-    let server = Server::start(&folder.data(), "127.0.0.1:0".parse().unwrap(), &limits);
+    let server = serve(&folder.data(), "127.0.0.1:0".parse().unwrap(), &limits);
     let (mqtt, _) = server.ready();
     let (mut absent, answer) = Client::connect(mqtt, "absent").unwrap();
     assert!(answer.session_present);

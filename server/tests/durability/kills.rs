@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use mqtt::QoS;
 
 use super::publisher::Publisher;
-use super::server::{Folder, Server};
+use super::server::{Folder, Server, serve};
 use super::stage::{Act, Alarm, Stage};
 use super::subscriber::{Presence, Subscriber};
 
@@ -37,7 +37,7 @@ fn nothing_acknowledged_is_lost_or_doubled_however_often_the_server_is_killed() 
     let folder = Folder::new();
     let stage = Stage::new();
 
-    let mut server = Server::start(&folder.data(), "127.0.0.1:0".parse().unwrap(), ARGUMENTS);
+    let mut server = serve(&folder.data(), "127.0.0.1:0".parse().unwrap(), ARGUMENTS);
     let (address, _) = server.ready();
     let publishers: Vec<_> = (0..6)
         .map(|index| {
@@ -112,7 +112,7 @@ fn nothing_acknowledged_is_lost_or_doubled_however_often_the_server_is_killed() 
 /// One in eight is killed again while it starts.
 fn restart(folder: &Folder, address: SocketAddr, random: &mut Random) -> Server {
     loop {
-        let server = Server::start(&folder.data(), address, ARGUMENTS);
+        let server = serve(&folder.data(), address, ARGUMENTS);
         if random.below(8) > 0 {
             server.ready();
             return server;

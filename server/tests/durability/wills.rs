@@ -11,7 +11,7 @@ use mqtt::{
 };
 
 use super::client::{Client, publish, subscribe};
-use super::server::{Folder, Server};
+use super::server::{Folder, serve};
 
 const ANY: &str = "127.0.0.1:0";
 
@@ -99,7 +99,7 @@ fn pairs<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String, String)> {
 fn mqtt_3_1_2_8_the_wills_of_those_who_were_connected_are_published_once_after_a_kill() {
     let folder = Folder::new();
     let start = || {
-        let server = Server::start(&folder.data(), ANY.parse().unwrap(), &[]);
+        let server = serve(&folder.data(), ANY.parse().unwrap(), &[]);
         let (address, _) = server.ready();
         (server, address)
     };

@@ -1,38 +1,12 @@
 //! The web server. What it does with files is tested where it is written, with files of its own:
 //! this binary may have been built with or without the dashboard.
 
-use std::io::{Read, Write};
+use testbed::Answer;
 
-use super::support::{Server, tcp};
+use super::support::Server;
 
-struct Answer {
-    status: u16,
-    head: String,
-    body: Vec<u8>,
-}
-
-fn request(server: &Server, request: &str) -> Answer {
-    let mut stream = tcp(server.http);
-    stream
-        .write_all(
-            format!("{request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
-                .as_bytes(),
-        )
-        .unwrap();
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).unwrap();
-    let end = bytes
-        .windows(4)
-        .position(|window| window == b"\r\n\r\n")
-        .unwrap();
-    let head = String::from_utf8(bytes[..end].to_vec())
-        .unwrap()
-        .to_ascii_lowercase();
-    Answer {
-        status: head.split(' ').nth(1).unwrap().parse().unwrap(),
-        head,
-        body: bytes[end + 4..].to_vec(),
-    }
+fn request(server: &Server, what: &str) -> Answer {
+    testbed::request(server.http, what)
 }
 
 #[test]

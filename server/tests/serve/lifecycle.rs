@@ -16,7 +16,7 @@ fn ready_is_the_only_line_on_standard_output() {
     server.signal(Signal::INT);
     let (status, more) = server.ended();
     assert_eq!(status.code(), Some(0));
-    assert_eq!(more, Vec::<String>::new());
+    assert_eq!(more, "");
 }
 
 #[test]

@@ -1,9 +1,8 @@
 //! Starts the server, and speaks to it one packet at a time.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -20,11 +19,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running server, killed when dropped.
 pub(crate) struct Server {
-    child: Child,
+    process: testbed::Server,
     pub(crate) mqtt: SocketAddr,
     pub(crate) http: SocketAddr,
-    stdout: Receiver<String>,
-    stderr: Receiver<String>,
 }
 
 impl Server {
@@ -34,65 +31,32 @@ impl Server {
 
     /// Starts on ports of the system's choice, and waits for `ready`.
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
-        let mut child = beaconry(&["serve", "--mqtt", "127.0.0.1:0", "--http", "127.0.0.1:0"])
-            .args(memory_or(arguments))
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stdout = lines(child.stdout.take().unwrap());
-        let stderr = lines(child.stderr.take().unwrap());
-        let ready = stdout.recv_timeout(PATIENCE).unwrap_or_else(|_| {
-            panic!("not ready: {:?}", stderr.try_iter().collect::<Vec<_>>());
-        });
-        let (mqtt, http) = ready
-            .strip_prefix("ready mqtt=")
-            .and_then(|rest| rest.split_once(" http="))
-            .unwrap_or_else(|| panic!("unexpected: {ready}"));
+        let process = testbed::Server::start(
+            beaconry(&["serve", "--mqtt", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+                .args(memory_or(arguments))
+                .args(arguments),
+        );
+        let (mqtt, http) = process.ready();
         Self {
-            mqtt: mqtt.parse().unwrap(),
-            http: http.parse().unwrap(),
-            child,
-            stdout,
-            stderr,
+            process,
+            mqtt,
+            http,
         }
     }
 
     /// Waits for a line of the log that contains `part`.
     pub(crate) fn log_line(&self, part: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.stderr.recv_timeout(left) {
-                Ok(line) if line.contains(part) => return line,
-                Ok(_) => {}
-                Err(error) => panic!("the log has no line with {part:?}: {error}"),
-            }
-        }
+        self.process.log_line(part)
     }
 
     /// What `/metrics` says of this one, named without `beaconry_`.
     pub(crate) fn metric(&self, name: &str) -> u64 {
-        let mut stream = tcp(self.http);
-        stream
-            .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            .unwrap();
-        let mut page = String::new();
-        stream.read_to_string(&mut page).unwrap();
-        let line = page
-            .lines()
-            .find_map(|line| line.strip_prefix("beaconry_")?.strip_prefix(name))
-            .unwrap_or_else(|| panic!("no metric {name}: {page}"));
-        line.trim().parse().unwrap()
+        testbed::metric(self.http, name)
     }
 
     /// Bytes of memory that the server has now, where the system says so as Linux does.
     pub(crate) fn resident(&self) -> Option<usize> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:"))?;
-        let kib: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-        Some(kib * 1024)
+        self.process.resident()
     }
 
     /// The server has no more than `bytes` more than it had.
@@ -104,14 +68,13 @@ impl Server {
     }
 
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
-        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal)
-            .unwrap();
+        self.process.signal(signal);
     }
 
     /// Waits for the end, and gives what else was said on standard output.
-    pub(crate) fn ended(mut self) -> (ExitStatus, Vec<String>) {
-        let status = wait(&mut self.child);
-        (status, self.stdout.iter().collect())
+    pub(crate) fn ended(self) -> (ExitStatus, String) {
+        let (status, more, _) = self.process.ended();
+        (status, more)
     }
 
     /// Another client can do all that it wants: the server is well.
@@ -126,14 +89,6 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Fails if it has ended, which is what is wanted.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// A test that does not say where to store things stores nothing.
 fn memory_or(arguments: &[&str]) -> &'static [&'static str] {
     if arguments.contains(&"--data") {
@@ -143,53 +98,16 @@ fn memory_or(arguments: &[&str]) -> &'static [&'static str] {
     }
 }
 
-pub(crate) fn beaconry(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_beaconry"));
-    command.args(arguments).stdin(Stdio::null());
+fn beaconry(arguments: &[&str]) -> Command {
+    let mut command = Command::new(testbed::program(env!("CARGO_BIN_EXE_beaconry")));
+    command.args(arguments);
     command
 }
 
 /// Runs to the end: the code, standard output, standard error.
 pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
-    let mut child = beaconry(arguments)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let (stdout, stderr) = (
-        lines(child.stdout.take().unwrap()),
-        lines(child.stderr.take().unwrap()),
-    );
-    let status = wait(&mut child);
-    let text = |lines: Receiver<String>| lines.iter().map(|line| line + "\n").collect();
-    (status.code(), text(stdout), text(stderr))
-}
-
-fn wait(child: &mut Child) -> ExitStatus {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status;
-        }
-        if Instant::now() > deadline {
-            let _ = child.kill();
-            panic!("the server did not end");
-        }
-        // The standard library has no way to wait for a process for a bounded time.
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
-        for line in BufReader::new(stream).lines().map_while(Result::ok) {
-            if sender.send(line).is_err() {
-                return;
-            }
-        }
-    });
-    receiver
+    let (status, stdout, stderr) = testbed::Server::start(&mut beaconry(arguments)).ended();
+    (status.code(), stdout, stderr)
 }
 
 /// What carries a [`Peer`]'s bytes.

@@ -1,0 +1,70 @@
+//! One request over HTTP.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use crate::server::PATIENCE;
+
+/// What a server answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Such as 200.
+    pub status: u16,
+    /// The status line and all headers, in lower case.
+    pub head: String,
+    /// What follows.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body, which is text.
+    ///
+    /// # Panics
+    ///
+    /// If it is none.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+}
+
+/// Asks, `GET /path` for example, and waits for the whole answer.
+///
+/// # Panics
+///
+/// If there is no server, or it does not speak HTTP.
+#[must_use]
+pub fn request(address: SocketAddr, what: &str) -> Answer {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let request = format!("{what} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n");
+    let end = end.expect("headers that end");
+    let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+    let head = head.to_ascii_lowercase();
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+    Answer {
+        status: status.expect("a status"),
+        head,
+        body: bytes[end + 4..].to_vec(),
+    }
+}
+
+/// What `/metrics` says of this one, which is named without `beaconry_`.
+///
+/// # Panics
+///
+/// If it says nothing, or no whole number.
+#[must_use]
+pub fn metric(address: SocketAddr, name: &str) -> u64 {
+    let page = request(address, "GET /metrics");
+    let line = page.text().lines().find_map(|line| {
+        let value = line.strip_prefix("beaconry_")?.strip_prefix(name)?;
+        value.strip_prefix(' ')
+    });
+    let value = line.unwrap_or_else(|| panic!("no metric {name}: {}", page.text()));
+    value.parse().unwrap()
+}
