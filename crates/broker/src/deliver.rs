@@ -130,7 +130,14 @@ impl Broker {
         };
         let packet_id = outgoing.free_packet_id();
         let is_once = delivery.qos == QoS::ExactlyOnce;
-        let is_gated = is_once && (number.is_some() || self.ledger.is_moving());
+        // One that does not last is not to have it when a crash makes it come again, for another
+        // member of its group [MQTT-4.8.2-5].
+        let certain = self.ledger.certain().filter(|_| {
+            let groups = &self.subscriptions.groups;
+            is_once && matches!(origin, Origin::Shared(group) if groups.lasts(group))
+        });
+        let is_recorded = number.is_some() || self.ledger.is_moving() || certain.is_some();
+        let is_gated = is_once && is_recorded;
         let leads = !is_gated && outbox.leads(delivery.qos);
         let naming = routed.naming(link, &delivery, leads);
         let patch = TemplatePatch {
@@ -155,7 +162,7 @@ impl Broker {
                 let packet_id = number.map(|_| packet_id);
                 Some(ledger.recipient(holder, &message, &delivery, origin, packet_id))
             }
-            None => ledger.give_up(&message, origin),
+            None => ledger.give_up(&message, origin).or(certain),
         };
         // A crash must not make the client get it again as a new one [MQTT-4.3.3-2], nor
         // another one get it too.

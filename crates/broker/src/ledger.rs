@@ -78,6 +78,8 @@ pub(crate) struct Ledger {
 #[derive(Copy, Clone, Debug)]
 struct Accepting {
     recipients: usize,
+    /// Whether it is recorded in any case.
+    is_certain: bool,
 }
 
 /// How far the records were at some time.
@@ -231,15 +233,31 @@ impl Ledger {
         lsn
     }
 
-    /// A message is about to be handed out; gives the number that it will have if it is
-    /// recorded.
-    pub(crate) fn begin_message(&mut self) -> Option<MessageId> {
+    /// A message is about to be handed out, because of `cause`; gives the number that it will
+    /// have if it is recorded.
+    pub(crate) fn begin_message(&mut self, cause: Cause) -> Option<MessageId> {
         if !self.is_kept {
             return None;
         }
-        self.accepting = Some(Accepting { recipients: 0 });
+        let is_certain = match cause {
+            Cause::Incoming(..) | Cause::Will(_) | Cause::LastWill(_) | Cause::PassingWill(_) => {
+                true
+            }
+            Cause::Client | Cause::OtherWill => false,
+        };
+        self.accepting = Some(Accepting {
+            recipients: 0,
+            is_certain,
+        });
         self.recipients.clear();
         MessageId::of(self.next())
+    }
+
+    /// The record of the message that is being handed out, if a crash without it would have the
+    /// message come again, for whoever gets it then.
+    pub(crate) fn certain(&self) -> Option<Lsn> {
+        let accepting = self.accepting.filter(|it| it.is_certain);
+        accepting.map(|_| self.next())
     }
 
     /// `holder` gets `message`: the one that is being handed out, or one that was there
@@ -352,9 +370,10 @@ impl Ledger {
     /// The message is handed out: records it if anything that lasts got it, it changed what is
     /// kept, or its origin lasts. Says whether the message itself is recorded.
     pub(crate) fn end_message(&mut self, head: &AcceptedHead<'_>) -> bool {
-        let Some(Accepting { recipients: count }) = self.accepting.take() else {
+        let Some(accepting) = self.accepting.take() else {
             return false;
         };
+        let count = accepting.recipients;
         let is_whole = count > 0 || head.retention == Retention::Kept;
         if is_whole || head.retention != Retention::Unchanged {
             // What is kept of a topic is gone, and nobody gets the message: it may be large.

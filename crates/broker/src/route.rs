@@ -28,7 +28,7 @@ impl Broker {
         let is_light = routed.publish().qos == QoS::AtMostOnce && !routed.publish().retain;
         let is_recorded = self.ledger.is_kept() && !(is_light && cause == Cause::Client);
         if is_recorded {
-            let id = self.ledger.begin_message();
+            let id = self.ledger.begin_message(cause);
             routed.number(id);
         }
         let retention = if routed.publish().retain {

@@ -26,6 +26,7 @@ fn every_client_hears_what_the_model_expects() {
                 duration: Duration::from_secs(40),
                 authenticate: seed % 3 == 1,
                 durable: seed % 2 == 1,
+                sharing: seed % 8 == 7,
                 crashes: Crashes::Never,
             };
             World::new(&setting).run();
@@ -42,6 +43,7 @@ fn the_same_seed_gives_the_same_run() {
         duration: Duration::from_secs(20),
         authenticate: true,
         durable: true,
+        sharing: false,
         crashes: Crashes::Often(5),
     };
     let report = World::new(&setting).run();
@@ -69,6 +71,7 @@ fn what_was_promised_is_kept_over_many_crashes() {
                 duration: Duration::from_secs(40),
                 authenticate: seed % 4 == 1,
                 durable: true,
+                sharing: seed % 2 == 1,
                 crashes: Crashes::Often([2, 10, 50][usize::try_from(seed % 3).unwrap()]),
             };
             let report = World::new(&setting).run();
@@ -92,6 +95,7 @@ fn what_was_promised_is_kept_wherever_the_broker_crashes() {
                 duration: Duration::from_secs(4),
                 authenticate: false,
                 durable: true,
+                sharing: seed % 2 == 1,
                 crashes,
             };
             let places = World::new(&setting(Crashes::At(usize::MAX))).run().persists;

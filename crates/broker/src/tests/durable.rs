@@ -272,6 +272,29 @@ fn mqtt_4_3_3_2_a_message_of_qos_2_waits_until_its_packet_identifier_is_durable(
     assert_eq!(world.received(conn), [pub_rel(1)]);
 }
 
+/// A crash would make the publisher send it again, and somebody else in the group get it too.
+#[test]
+fn mqtt_4_8_2_5_a_member_that_does_not_last_gets_qos_2_when_the_publish_is_durable() {
+    let mut world = world();
+    world.persists = true;
+    let shared = [to("$share/g/t", QoS::ExactlyOnce)];
+    let (absent, _) = world.lasting(V5, "absent");
+    world.subscribe(absent, &shared);
+    world.cut(absent);
+    let member = world.client(V5, "member");
+    world.subscribe(member, &shared);
+    let (publisher, _) = world.lasting(V5, "publisher");
+    world.persists = false;
+    world.publish(publisher, "t", "x", QoS::ExactlyOnce);
+    assert!(world.received(member).is_empty());
+    world.persist();
+    assert_eq!(world.payloads(member), ["x"]);
+    // Who publishes it again will not do so as the same message.
+    let other = world.client(V5, "other");
+    world.publish(other, "t", "y", QoS::ExactlyOnce);
+    assert_eq!(world.payloads(member), ["y"]);
+}
+
 /// The same out of the queue.
 #[test]
 fn mqtt_4_3_3_2_what_waited_waits_once_more_for_its_packet_identifier() {

@@ -1,4 +1,10 @@
 //! What the members of groups (shared subscriptions) have to hear: one of them each message.
+//!
+//! A message of `QoS` 1 may be heard by another member for as long as the broker has no
+//! acknowledgement and the member's connection is gone. One of `QoS` 2 is heard once, and if it
+//! was published so by a client that goes on after a crash, that holds over crashes too.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use mqtt::{Instant, PacketId, Publish, QoS};
@@ -7,24 +13,51 @@ use mqtt::{Instant, PacketId, Publish, QoS};
 pub(super) type Form = (QoS, bool, Option<u32>);
 
 /// A message that one member of a group has to be sent.
+// They say different things and come in all combinations.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, Debug)]
 struct Shared {
     /// The whole filter, `$share/…`.
     group: String,
+    publisher: String,
     topic: String,
     payload: Bytes,
     qos: QoS,
     retain: bool,
     published: Instant,
     expires: Option<Instant>,
+    /// Whether its publisher sees to it that it is published exactly once, and the group had
+    /// members that outlast a crash.
+    is_exact: bool,
     /// What each has subscribed with who was a member since.
     forms: Vec<(String, Form)>,
     /// Whether somebody must hear it.
     is_required: bool,
+    /// Whether the group has had members that outlast a crash ever since: where it had none,
+    /// what is left with one that does not last ends with that.
+    is_kept: bool,
     /// Whether its publisher has repeated it, so that nobody can tell which one is heard.
     is_repeated: bool,
+    /// Whether the broker has crashed since, and may not know what it sent to whom.
+    is_shaken: bool,
+    /// Whether the group has had no members since: one of the same name is another one.
+    is_over: bool,
     heard: Vec<Heard>,
 }
+
+/// What may be lost of a message with the last records.
+#[derive(Clone, Debug)]
+struct Known {
+    is_required: bool,
+    is_kept: bool,
+    is_over: bool,
+    /// Of each time that it was heard: whether that was acknowledged.
+    done: Vec<bool>,
+}
+
+/// How far things were at some time.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Mark(Vec<Known>);
 
 /// That a member has heard a message.
 #[derive(Clone, Debug)]
@@ -32,6 +65,8 @@ struct Heard {
     client_id: String,
     packet_id: Option<PacketId>,
     qos: QoS,
+    /// Whether the broker has its acknowledgement.
+    is_done: bool,
 }
 
 /// All that groups have to hear.
@@ -39,24 +74,27 @@ struct Heard {
 pub(super) struct Groups {
     list: Vec<Shared>,
     /// When each client last lost its connection.
-    lost: std::collections::BTreeMap<String, Instant>,
+    lost: BTreeMap<String, Instant>,
 }
 
 impl Groups {
-    /// A message for a group of these members.
+    /// A message for a group of these members. `is_exact`: it is published exactly once.
+    /// `is_kept`: some of the members outlast a crash.
     pub(super) fn push(
         &mut self,
         now: Instant,
         group: &str,
-        publish: &Publish,
+        (publisher, publish, is_exact): (&str, &Publish, bool),
         expires: Option<Instant>,
         members: Vec<(String, Form)>,
+        is_kept: bool,
     ) {
         if !is_told_apart(publish) {
             return;
         }
         let mut shared = Shared {
             group: group.to_owned(),
+            publisher: publisher.to_owned(),
             topic: publish
                 .topic
                 .as_ref()
@@ -67,9 +105,13 @@ impl Groups {
             retain: publish.retain,
             published: now,
             expires,
+            is_exact: is_exact && is_kept && publish.qos == QoS::ExactlyOnce,
             forms: Vec::new(),
             is_required: publish.qos > QoS::AtMostOnce,
+            is_kept,
             is_repeated: false,
+            is_shaken: false,
+            is_over: false,
             heard: Vec::new(),
         };
         for (client_id, form) in members {
@@ -95,6 +137,35 @@ impl Groups {
     pub(super) fn empty(&mut self, group: &str) {
         for shared in self.of(group) {
             shared.is_required = false;
+            shared.is_over = true;
+        }
+    }
+
+    /// These groups have members that outlast a crash.
+    pub(super) fn last(&mut self, groups: &BTreeSet<String>) {
+        for shared in &mut self.list {
+            shared.is_kept &= groups.contains(&shared.group);
+        }
+    }
+
+    /// The broker has got PUBACK.
+    pub(super) fn acknowledge(&mut self, client_id: &str, packet_id: PacketId) {
+        for heard in self.list.iter_mut().flat_map(|it| &mut it.heard) {
+            if heard.client_id == client_id && heard.packet_id == Some(packet_id) {
+                heard.is_done = true;
+            }
+        }
+    }
+
+    /// A client has heard `publish`: its packet identifier stands for nothing else.
+    pub(super) fn reuse(&mut self, client_id: &str, publish: &Publish) {
+        for shared in &mut self.list {
+            let is_again = publish.dup && shared.is(client_id, publish);
+            for heard in shared.heard.iter_mut().filter(|_| !is_again) {
+                if heard.client_id == client_id && heard.packet_id == publish.packet_id {
+                    heard.packet_id = None;
+                }
+            }
         }
     }
 
@@ -107,6 +178,8 @@ impl Groups {
     /// `[MQTT-4.8.2-5]`.
     pub(super) fn end_session(&mut self, client_id: &str) {
         for shared in &mut self.list {
+            // Nobody knows it if it comes again.
+            shared.is_exact &= shared.publisher != client_id;
             if shared
                 .forms
                 .iter()
@@ -117,23 +190,44 @@ impl Groups {
         }
     }
 
-    /// A client has heard `publish`.
+    /// A client has heard `publish`; `is_late`: on a connection that is none any more for the
+    /// broker, which may have given it to another since, if it is not of `QoS` 2.
     ///
     /// # Errors
     /// It is no member's message, or another has it.
-    pub(super) fn hear(&mut self, client_id: &str, publish: &Publish) -> Result<(), String> {
+    pub(super) fn hear(
+        &mut self,
+        client_id: &str,
+        publish: &Publish,
+        is_late: bool,
+    ) -> Result<(), String> {
         if !is_told_apart(publish) {
             return Ok(());
         }
         let lost = &self.lost;
+        let is_once = publish.qos == QoS::ExactlyOnce;
+        let heard_once: Vec<_> = self
+            .list
+            .iter()
+            .filter(|it| is_once && it.is_exact && !it.is_over && it.is_heard_once())
+            .map(|it| (it.group.clone(), it.payload.clone()))
+            .collect();
         // `QoS` 1 may be heard twice where the first to hear it went away before that was
         // known. `QoS` 2 never is, and `QoS` 0 is nothing to be sent again.
         let may_hear = |it: &Shared| {
-            it.is_repeated
-                || it.heard.iter().all(|heard| {
+            let is_again =
+                |(group, payload): &(String, Bytes)| *group == it.group && *payload == it.payload;
+            let may_repeat = |heard: &Heard| match heard.qos {
+                QoS::AtMostOnce => it.is_shaken,
+                QoS::AtLeastOnce => {
                     let lost = lost.get(&heard.client_id);
-                    heard.qos == QoS::AtLeastOnce && lost.is_some_and(|at| *at >= it.published)
-                })
+                    !heard.is_done && lost.is_some_and(|at| *at >= it.published)
+                }
+                QoS::ExactlyOnce => false,
+            };
+            let is_taken = !it.is_repeated && !it.heard.iter().all(may_repeat);
+            let was_taken = is_late && publish.qos < QoS::ExactlyOnce;
+            !heard_once.iter().any(is_again) && (was_taken || !is_taken)
         };
         let same = |heard: &Heard| {
             heard.client_id == client_id
@@ -149,14 +243,76 @@ impl Groups {
         let Some(shared) = alike.into_iter().find(|it| may_hear(it)) else {
             let known = self.list.iter().filter(|it| it.payload == publish.payload);
             let known: Vec<_> = known.collect();
-            return Err(format!("heard what no group expects: {known:?}"));
+            return Err(format!(
+                "heard what no group expects: {publish:?}, known: {known:?}"
+            ));
         };
         shared.heard.push(Heard {
             client_id: client_id.to_owned(),
             packet_id: publish.packet_id,
             qos: publish.qos,
+            is_done: false,
         });
         Ok(())
+    }
+
+    /// How far things are.
+    pub(super) fn mark(&self) -> Mark {
+        let known = |it: &Shared| Known {
+            is_required: it.is_required,
+            is_kept: it.is_kept,
+            is_over: it.is_over,
+            done: it.heard.iter().map(|heard| heard.is_done).collect(),
+        };
+        Mark(self.list.iter().map(known).collect())
+    }
+
+    /// The broker does not know of anything since `mark`. `lasts` says whether a client has had
+    /// a session until now that outlasts a crash.
+    ///
+    /// # Errors
+    /// Somebody has heard something of `QoS` 2 which somebody will be told again.
+    pub(super) fn rewind(
+        &mut self,
+        mark: &Mark,
+        lasts: impl Fn(&str) -> bool,
+    ) -> Result<(), String> {
+        let Mark(known) = mark;
+        for (shared, known) in self.list.iter_mut().zip(known) {
+            shared.is_required = known.is_required;
+            shared.is_kept = known.is_kept;
+            shared.is_over = known.is_over;
+            let later = core::iter::repeat(&false);
+            for (heard, is_done) in shared.heard.iter_mut().zip(known.done.iter().chain(later)) {
+                heard.is_done = *is_done;
+            }
+        }
+        for shared in self.list.iter_mut().skip(known.len()) {
+            let is_early = |heard: &Heard| {
+                heard.qos == QoS::ExactlyOnce && (shared.is_exact || lasts(&heard.client_id))
+            };
+            if shared.heard.iter().any(is_early) {
+                return Err(format!("heard before it was durable: {shared:?}"));
+            }
+            // It may be on its way.
+            shared.is_required = false;
+            for heard in &mut shared.heard {
+                heard.is_done = false;
+            }
+        }
+        Ok(())
+    }
+
+    /// The broker begins anew. These groups have members.
+    pub(super) fn crash(&mut self, groups: &BTreeSet<&str>) {
+        for shared in &mut self.list {
+            shared.is_shaken = true;
+            shared.is_required &= shared.is_kept;
+            if !groups.contains(shared.group.as_str()) {
+                shared.is_required = false;
+                shared.is_over = true;
+            }
+        }
     }
 
     /// What somebody should have heard by now and nobody did.
@@ -193,6 +349,12 @@ impl Shared {
         // With `QoS` 0 it may be dropped.
         self.is_required &= form.0 > QoS::AtMostOnce;
         self.forms.push((client_id, form));
+    }
+
+    /// Whether somebody has heard it with `QoS` 2.
+    fn is_heard_once(&self) -> bool {
+        let is_once = |heard: &Heard| heard.qos == QoS::ExactlyOnce;
+        self.heard.iter().any(is_once)
     }
 
     fn is_alike(&self, other: &Self) -> bool {

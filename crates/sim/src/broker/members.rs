@@ -29,6 +29,8 @@ pub(super) struct Member {
     pub(super) unsubscribing: Vec<(UnsubscribeId, String)>,
     /// Whether its sessions outlive its connections, so that `QoS` 2 is exactly once.
     pub(super) is_exact: bool,
+    /// Whether it says anew each time that it starts how long its session is to last.
+    pub(super) is_fickle: bool,
     /// Whether it has started anew with nothing, and the broker does not know yet.
     pub(super) is_forgetful: bool,
 }
@@ -100,7 +102,8 @@ impl World {
                 }
                 Event::Message(publish) => {
                     let id = member.options.client_id.as_str();
-                    if let Err(error) = self.model.hear(now, id, &publish) {
+                    let conn = member.link.map(|link| Conn(link.0));
+                    if let Err(error) = self.model.hear(now, id, conn, &publish) {
                         panic!("{id} at {now:?}: {error}");
                     }
                 }
@@ -155,12 +158,13 @@ impl World {
 
     /// A client does something.
     pub(super) fn act(&mut self, number: usize) {
+        // Where it is about groups, most of what would be subscribed is shared.
+        let shares = self.is_sharing && self.random.chance(700);
         match self.random.below(100) {
             0..60 => self.publish(number),
-            60..80 => self.subscribe(number),
-            // Who of a group has heard what was lost nobody can tell.
-            80..85 if self.crashes == Crashes::Never => self.share(number),
-            80..90 => {
+            60..80 if !shares => self.subscribe(number),
+            60..85 => self.share(number),
+            85..90 => {
                 let at = self.random.index(FILTERS.len() + SHARED.len());
                 let shared = SHARED.iter().map(|(text, _)| *text);
                 let text = FILTERS.into_iter().chain(shared).nth(at);
@@ -248,7 +252,12 @@ impl World {
     /// The client joins a group. Version 3.1.1 has no identifiers.
     fn share(&mut self, number: usize) {
         let (text, identifier) = SHARED[self.random.index(SHARED.len())];
-        let mut subscription = Subscription::new(filter(text), self.qos());
+        // Where one member has it with `QoS` 0, it may be lost.
+        let qos = match self.qos() {
+            QoS::AtMostOnce if self.is_sharing && self.random.chance(800) => QoS::AtLeastOnce,
+            other => other,
+        };
+        let mut subscription = Subscription::new(filter(text), qos);
         subscription.retain_as_published = self.random.chance(300);
         if self.members[number].options.version == ProtocolVersion::V5 {
             let client = &mut self.members[number].client;
@@ -278,6 +287,10 @@ impl World {
         let will = self.random.chance(500).then(|| self.will(number));
         let seed = self.random.next_u64();
         let leaves_the_socket = self.random.chance(300);
+        let expiry = self
+            .random
+            .chance(700)
+            .then(|| [0, HOUR][self.random.index(2)]);
         let member = &mut self.members[number];
         // The session of a 3.1.1 connection with Clean Session 1 ends with it: a client that
         // goes on to one that lasts cannot be sure which one it is told of.
@@ -285,6 +298,9 @@ impl World {
         let forgets = forgets && may_forget;
         let mut options = member.options.clone();
         options.will = will;
+        if let Some(expiry) = expiry.filter(|_| member.is_fickle) {
+            options.session_expiry_interval = expiry;
+        }
         options.seed = seed;
         if forgets || member.is_forgetful {
             member.is_forgetful = true;

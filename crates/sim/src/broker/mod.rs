@@ -18,6 +18,7 @@ mod members;
 mod model;
 mod past;
 mod rewind;
+mod sharing;
 mod split;
 mod world;
 

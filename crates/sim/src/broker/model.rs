@@ -25,7 +25,7 @@ pub struct Model {
     pub(super) sessions: BTreeMap<String, Session>,
     pub(super) retained: BTreeMap<String, Kept>,
     pub(super) expectations: BTreeMap<String, Expectations>,
-    groups: Groups,
+    pub(super) groups: Groups,
     pub(super) order: u64,
     /// The payload of each message that was published.
     pub(super) published: Vec<Bytes>,
@@ -159,15 +159,23 @@ impl Model {
         ]
     }
 
-    /// The client that calls itself `client_id` has heard `publish`.
+    /// The client that calls itself `client_id` has heard `publish`, on this connection.
     ///
     /// # Errors
     /// It should not have, or not now, or not again.
-    pub fn hear(&mut self, now: Instant, client_id: &str, publish: &Publish) -> Result<(), String> {
+    pub fn hear(
+        &mut self,
+        now: Instant,
+        client_id: &str,
+        conn: Option<Conn>,
+        publish: &Publish,
+    ) -> Result<(), String> {
+        self.groups.reuse(client_id, publish);
         // The filters of groups have identifiers that no other has.
         let identifiers = &publish.properties.subscription_identifiers;
         if identifiers.iter().any(|it| it.get() > 100) {
-            return self.groups.hear(client_id, publish);
+            let is_late = conn.is_none_or(|conn| !self.is_open(conn));
+            return self.groups.hear(client_id, publish, is_late);
         }
         self.expectations(client_id).hear(now, publish)
     }
@@ -292,13 +300,14 @@ impl Model {
                     self.expectations(&client_id).stop_asking(filter.as_str());
                     self.leave(filter.as_str());
                 }
+                self.tell_lasting();
             }
             Packet::Disconnect(disconnect) => {
                 let is_normal = disconnect.reason_code == ReasonCode::Success;
                 self.lose(now, conn, is_normal);
             }
-            Packet::PubAck(_)
-            | Packet::PubRec(_)
+            Packet::PubAck(ack) => self.groups.acknowledge(&client_id, ack.packet_id),
+            Packet::PubRec(_)
             | Packet::PubComp(_)
             | Packet::PingReq
             | Packet::Connect(_)
@@ -345,6 +354,7 @@ impl Model {
         session.ends_at = None;
         session.will_at = None;
         session.will.clone_from(&connect.will);
+        self.tell_lasting();
         if let Some(connection) = self.connections.get_mut(&conn) {
             connection.phase = Phase::Connected(Link {
                 client_id,
@@ -399,6 +409,7 @@ impl Model {
             for filter in session.subscriptions.keys() {
                 self.leave(filter);
             }
+            self.tell_lasting();
             if let Some(will) = session.will {
                 self.publish_will(now, client_id, &will);
             }
@@ -441,7 +452,7 @@ impl Model {
             }
         }
         self.order += 1;
-        self.share(now, publish, expires);
+        self.share(now, publisher, publish, expires);
         for (client_id, session) in &self.sessions {
             let matching = session.subscriptions.iter().filter(|(filter, (it, _))| {
                 mqtt::topic_matches(filter, topic) && !(it.no_local && client_id == publisher)
@@ -460,37 +471,6 @@ impl Model {
             let expected = Expected::new(Some(self.order), publish, form, identifiers, expires);
             let all = self.expectations.entry(client_id.clone()).or_default();
             all.push(expected);
-        }
-    }
-
-    /// One member of each group that shares a filter which matches has to hear `publish`.
-    fn share(&mut self, now: Instant, publish: &Publish, expires: Option<Instant>) {
-        let topic = publish.topic.as_ref().map_or("", |it| it.as_str());
-        let mut groups = BTreeMap::<_, Vec<_>>::new();
-        for (client_id, session) in &self.sessions {
-            for (filter, (subscription, identifier)) in &session.subscriptions {
-                let shared = subscription.topic_filter.shared();
-                if shared.is_some_and(|(_, proper)| mqtt::topic_matches(proper, topic)) {
-                    let form = (
-                        subscription.qos,
-                        subscription.retain_as_published,
-                        *identifier,
-                    );
-                    let members = groups.entry(filter.as_str()).or_default();
-                    members.push((client_id.clone(), form));
-                }
-            }
-        }
-        for (group, members) in groups {
-            self.groups.push(now, group, publish, expires, members);
-        }
-    }
-
-    /// Somebody's subscription to `filter` has ended.
-    fn leave(&mut self, filter: &str) {
-        let mut sessions = self.sessions.values();
-        if !sessions.any(|it| it.subscriptions.contains_key(filter)) {
-            self.groups.empty(filter);
         }
     }
 
@@ -519,6 +499,7 @@ impl Model {
                 asking.push(subscription);
             }
         }
+        self.tell_lasting();
         for subscription in asking {
             let filter = subscription.topic_filter.as_str();
             self.expectations(client_id).stop_asking(filter);

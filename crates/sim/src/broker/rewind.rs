@@ -6,6 +6,7 @@ use ::broker::Conn;
 use mqtt::{Instant, QoS};
 
 use super::expected::{Expected, Mark};
+use super::groups;
 use super::model::{Kept, Model, Phase, Session};
 
 /// What the model was, as far as it outlives a crash of the broker.
@@ -14,6 +15,7 @@ pub struct Snapshot {
     sessions: BTreeMap<String, Session>,
     retained: BTreeMap<String, Kept>,
     expectations: BTreeMap<String, Mark>,
+    groups: groups::Mark,
     published: usize,
 }
 
@@ -27,6 +29,7 @@ impl Model {
             expectations: expectations
                 .map(|(client_id, it)| (client_id.clone(), it.mark()))
                 .collect(),
+            groups: self.groups.mark(),
             published: self.published.len(),
         }
     }
@@ -46,14 +49,20 @@ impl Model {
     /// A client has heard of them what it should not have.
     pub fn rewind(&mut self, before: Snapshot) -> Result<(), String> {
         self.check_welcomes(&before)?;
+        let expiry = |sessions: &BTreeMap<String, Session>, client_id: &str| {
+            sessions.get(client_id).map_or(0, |session| session.expiry)
+        };
+        let lasts = |client_id: &str| {
+            expiry(&self.sessions, client_id) > 0 && expiry(&before.sessions, client_id) > 0
+        };
         for (client_id, expectations) in &mut self.expectations {
-            let session = self.sessions.get(client_id);
-            let lasts = session.is_some_and(|session| session.expiry > 0);
+            let lasts = lasts(client_id);
             let none = Mark::default();
             let mark = before.expectations.get(client_id).unwrap_or(&none);
             let rewound = expectations.rewind(mark, lasts);
             rewound.map_err(|error| format!("{client_id}: {error}"))?;
         }
+        self.groups.rewind(&before.groups, lasts)?;
         self.sessions = before.sessions;
         self.retained = before.retained;
         self.published.truncate(before.published);
@@ -83,8 +92,12 @@ impl Model {
         self.wills_published = 0;
         let mut wills = Vec::new();
         self.sessions.retain(|client_id, session| {
+            if session.conn.is_some() {
+                self.groups.lose(now, client_id);
+            }
             let lasts = session.expiry > 0;
             if !lasts {
+                self.groups.end_session(client_id);
                 if let Some(expectations) = self.expectations.get_mut(client_id) {
                     expectations.end_session();
                 }
@@ -93,6 +106,9 @@ impl Model {
             }
             lasts
         });
+        let sessions = self.sessions.values();
+        let filters = sessions.flat_map(|session| session.subscriptions.keys());
+        self.groups.crash(&filters.map(String::as_str).collect());
         for session in self.sessions.values_mut() {
             if session.conn.take().is_some() {
                 session.leave(now);

@@ -7,7 +7,7 @@ use ::broker::{
     Broker, BrokerOptions, CloseCause, Conn, Decision, Input, Lsn, Output, Peer, Recovery,
 };
 use bytes::{Bytes, BytesMut};
-use mqtt::{Client, Instant, QoS};
+use mqtt::{Client, Instant, ProtocolVersion, QoS};
 
 use super::disk::Disk;
 use super::members::Member;
@@ -31,6 +31,8 @@ pub struct Setting {
     pub authenticate: bool,
     /// Whether it keeps records.
     pub durable: bool,
+    /// Whether it is about shared subscriptions most of all.
+    pub sharing: bool,
     /// When it crashes; never where it keeps no records.
     pub crashes: Crashes,
 }
@@ -81,6 +83,7 @@ pub struct World {
     crashed: usize,
     /// Numbers the payloads, so that each is published once.
     pub(super) payloads: u64,
+    pub(super) is_sharing: bool,
     ends_at: Instant,
 }
 
@@ -130,13 +133,16 @@ impl World {
             random,
             members: Vec::new(),
             payloads: 0,
+            is_sharing: setting.sharing,
             ends_at: now + setting.duration,
         };
         for number in 0..setting.clients {
             let options = world.options(number);
+            let is_fickle = options.version == ProtocolVersion::V5 && world.random.chance(250);
             world.members.push(Member {
                 client: Client::new(now, options.clone()),
-                is_exact: options.session_expiry_interval == HOUR,
+                is_exact: options.session_expiry_interval == HOUR && !is_fickle,
+                is_fickle,
                 is_forgetful: false,
                 options,
                 link: None,
