@@ -14,8 +14,9 @@ use crate::memory;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitArgs {
-    /// The most memory that the broker's lists may take together; above it new messages are
-    /// refused. Half of what the machine, or the container, has if not given.
+    /// The most memory that all sessions, queues, retained messages and buffers may take together;
+    /// above it new messages and new clients are refused. Half of what the machine, or the
+    /// container, has if not given.
     #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_MEMORY", value_parser = parse_memory)]
     pub(crate) max_memory: Option<usize>,
 
@@ -23,8 +24,8 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "N", env = "BEACONRY_MAX_CONNECTIONS", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_connections: u32,
 
-    /// How many of them from one address; 0: as many as there may be. For IPv6 the first 64 bits
-    /// count as the address. Connections from this machine are not counted.
+    /// How many connections may be open from one address; 0: as many as in all. For IPv6 the first
+    /// 64 bits count as the address. Connections from this machine are not counted.
     #[arg(
         long,
         value_name = "N",
@@ -58,7 +59,7 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "N", env = "BEACONRY_MAX_TOPIC_LEVELS", default_value = "128", value_parser = parse_levels)]
     pub(crate) max_topic_levels: usize,
 
-    /// The highest topic alias that a client may use.
+    /// How many topic aliases a client may use (Topic Alias Maximum).
     #[arg(
         long,
         value_name = "N",
@@ -67,7 +68,7 @@ pub(crate) struct LimitArgs {
     )]
     pub(crate) max_topic_alias: u16,
 
-    /// How many topic aliases the server uses towards a client that takes as many.
+    /// How many topic aliases the server uses towards a client, if that takes as many; 0: none.
     #[arg(
         long,
         value_name = "N",
@@ -85,8 +86,8 @@ pub(crate) struct LimitArgs {
     )]
     pub(crate) max_sessions: usize,
 
-    /// The longest that a session outlives its connection, for example 12h or 30d, or never (to
-    /// end).
+    /// The longest that a session is kept when its connection has ended, for example 12h or 30d;
+    /// never: as long as its client asks for.
     #[arg(long, value_name = "TIME", env = "BEACONRY_MAX_SESSION_EXPIRY", default_value = "never", value_parser = parse_expiry)]
     pub(crate) max_session_expiry: u32,
 
@@ -94,7 +95,7 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_WILL_SIZE", default_value = "128KiB", value_parser = parse_size)]
     pub(crate) max_will_size: usize,
 
-    /// All wills together. A thirty-second of the memory if not given.
+    /// How large all wills together may be. A 32nd of --max-memory if not given.
     #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_ALL_WILLS_BYTES", value_parser = parse_size)]
     pub(crate) max_all_wills_bytes: Option<usize>,
 
@@ -107,11 +108,12 @@ pub(crate) struct LimitArgs {
     )]
     pub(crate) max_subscriptions: usize,
 
-    /// The same in bytes.
+    /// How many bytes a client's subscriptions may take.
     #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_SUBSCRIPTION_BYTES", default_value = "8MiB", value_parser = parse_size)]
     pub(crate) max_subscription_bytes: usize,
 
-    /// The same over all clients. An eighth of the memory if not given.
+    /// How many bytes the subscriptions of all clients may take. An eighth of --max-memory if not
+    /// given.
     #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_ALL_SUBSCRIPTIONS_BYTES", value_parser = parse_size)]
     pub(crate) max_all_subscriptions_bytes: Option<usize>,
 
@@ -130,11 +132,12 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "N", env = "BEACONRY_RECEIVE_MAXIMUM", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) receive_maximum: u16,
 
-    /// How many QoS 1 and 2 messages are sent to a client before it acknowledges them.
+    /// How many QoS 1 and 2 messages are sent to a client before it acknowledges the first; the
+    /// others wait in its queue.
     #[arg(long, value_name = "N", env = "BEACONRY_INFLIGHT_WINDOW", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) inflight_window: u16,
 
-    /// How many QoS 1 and 2 messages wait for a client, present or absent.
+    /// How many QoS 1 and 2 messages may wait in a client's queue, connected or not.
     #[arg(
         long,
         value_name = "N",
@@ -143,28 +146,33 @@ pub(crate) struct LimitArgs {
     )]
     pub(crate) max_queued_messages: usize,
 
-    /// The same in bytes.
+    /// How many bytes the messages in a client's queue may take.
     #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_QUEUED_BYTES", default_value = "16MiB", value_parser = parse_size)]
     pub(crate) max_queued_bytes: usize,
 
-    /// The same over all clients. A quarter of the memory if not given.
+    /// How many bytes the messages in all clients' queues may take. A quarter of --max-memory if
+    /// not given.
     #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_ALL_QUEUES_BYTES", value_parser = parse_size)]
     pub(crate) max_all_queues_bytes: Option<usize>,
 
-    /// What happens to a message for which there is no room: it is dropped and its client
-    /// disconnected, it is dropped (drop-newest), or older ones are (drop-oldest).
+    /// What to do with a message that a client's queue has no room for. disconnect: drop it and
+    /// disconnect the client, which can come back for what is in its queue; drop-newest: drop it;
+    /// drop-oldest: drop older ones for it.
     #[arg(long, value_name = "POLICY", env = "BEACONRY_QUEUE_FULL", default_value = "disconnect", value_parser = parse_queue_full)]
     pub(crate) queue_full: QueueFull,
 
-    /// Bytes that wait to be written to a client, before QoS 0 messages to it are dropped.
+    /// How many bytes may wait to be written to a client; beyond, QoS 0 messages to it are dropped,
+    /// and those of QoS 1 and 2 stay in its queue.
     #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_OUT_BUFFER", default_value = "1MiB", value_parser = parse_size)]
     pub(crate) max_out_buffer: usize,
 
-    /// The same over all clients. An eighth of the memory if not given.
+    /// How many bytes may wait to be written to all clients. An eighth of --max-memory if not
+    /// given.
     #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_ALL_OUT_BUFFERS", value_parser = parse_size)]
     pub(crate) max_all_out_buffers: Option<usize>,
 
-    /// Bytes of unfinished packets of all clients. A sixteenth of the memory if not given.
+    /// How many bytes of packets whose end has not come may be held for all clients. A sixteenth of
+    /// --max-memory if not given.
     #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_ALL_PARTIAL_BYTES", value_parser = parse_size)]
     pub(crate) max_all_partial_bytes: Option<usize>,
 
@@ -177,12 +185,12 @@ pub(crate) struct LimitArgs {
     )]
     pub(crate) max_retained_messages: usize,
 
-    /// The same in bytes. A quarter of the memory if not given.
+    /// How many bytes all retained messages may take. A quarter of --max-memory if not given.
     #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_RETAINED_BYTES", value_parser = parse_size)]
     pub(crate) max_retained_bytes: Option<usize>,
 
-    /// What may wait to be written to the disk; clients that cause more of it are not read until
-    /// half of it is written.
+    /// How many bytes may wait to be written to the disk; clients that cause more are not read until
+    /// half of that is written.
     #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_JOURNAL_BACKLOG", default_value = "64MiB", value_parser = parse_size)]
     pub(crate) max_journal_backlog: usize,
 }

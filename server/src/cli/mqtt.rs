@@ -12,16 +12,16 @@ use super::limits::parse_expiry;
 #[command(next_help_heading = "MQTT")]
 pub(crate) struct MqttArgs {
     /// The longest keep alive in seconds: version 5 clients that ask for a longer one, or for
-    /// none, are told this one.
+    /// none, are told to use this one. Not given: each as it likes.
     #[arg(long, value_name = "SECONDS", env = "BEACONRY_SERVER_KEEP_ALIVE", value_parser = clap::value_parser!(u16).range(1..))]
     server_keep_alive: Option<u16>,
 
-    /// How long the session of a 3.1.1 client outlives its connection if it does not ask for a
-    /// clean one, or never: not to be ended so; version 5 clients say it themselves.
+    /// How long the session of a 3.1.1 client, unless it asked for a clean one, is kept when its
+    /// connection has ended; never: it is kept for good. Version 5 clients say it themselves.
     #[arg(long, value_name = "TIME", env = "BEACONRY_SESSION_EXPIRY_3_1_1", default_value = "7d", value_parser = parse_expiry)]
     session_expiry_3_1_1: u32,
 
-    /// Whether a payload that says that it is UTF-8 has to be.
+    /// Whether to refuse a payload that says that it is UTF-8 (version 5) and is not.
     #[arg(
         long,
         value_name = "BOOL",
@@ -31,8 +31,8 @@ pub(crate) struct MqttArgs {
     )]
     check_payload_format: bool,
 
-    /// Clients that ask for it are told this topic, with / and their client identifier behind
-    /// it, as the place for the answers that they wait for.
+    /// Where version 5 clients that ask for Response Information are told to expect answers: this
+    /// topic, with / and their client identifier behind it. Not given: they are told nothing.
     #[arg(long, value_name = "TOPIC", env = "BEACONRY_RESPONSE_INFORMATION", value_parser = parse_topic)]
     response_information: Option<TopicName>,
 }

@@ -23,7 +23,7 @@ pub(crate) struct StoreArgs {
     )]
     data: PathBuf,
 
-    /// Store nothing: what clients were promised ends with the server. Goes before --data.
+    /// Store nothing: what clients were promised ends with the server. --data is ignored then.
     // No conflict with it: a service's environment may name a folder once and for all.
     #[arg(long, env = "BEACONRY_IN_MEMORY", conflicts_with = "salvage", value_parser = clap::builder::BoolishValueParser::new())]
     in_memory: bool,
@@ -33,13 +33,14 @@ pub(crate) struct StoreArgs {
     #[arg(long)]
     salvage: bool,
 
-    /// Bytes of each file that is written; on a full disk, half of one is left for what must
-    /// still be stored.
+    /// How large each file of the store is, between 64KiB and 1GiB. On a full disk the rest of
+    /// the last one, as a rule half of it, is for what must still be stored.
     #[arg(long, value_name = "SIZE", env = "BEACONRY_STORE_SEGMENT_SIZE", default_value = "64MiB", value_parser = parse_segment_size)]
     store_segment_size: u64,
 
-    /// The most that the store may take on the disk, at least four files; then it is as if the
-    /// disk were full. As much as the disk has if not given.
+    /// The most that the store may take on the disk; with that in use it is as if the disk were
+    /// full. Its files become smaller if four of them would be more. As much as the disk has if
+    /// not given.
     #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_STORE_SIZE", help_heading = "Limits", value_parser = parse_store_size)]
     max_store_size: Option<u64>,
 }
