@@ -80,7 +80,7 @@ fn what_was_promised_is_kept_over_many_crashes() {
     );
 }
 
-/// One crash, at each of the places where something is to be made durable.
+/// One crash, at each of the places where something is to be made durable, or goes.
 #[test]
 fn what_was_promised_is_kept_wherever_the_broker_crashes() {
     seeds::for_each(
@@ -98,7 +98,7 @@ fn what_was_promised_is_kept_wherever_the_broker_crashes() {
                 sharing: seed % 2 == 1,
                 crashes,
             };
-            let places = World::new(&setting(Crashes::At(usize::MAX))).run().persists;
+            let places = World::new(&setting(Crashes::At(usize::MAX))).run().places;
             // None, where all sessions end with their connections.
             for place in 0..places {
                 let report = World::new(&setting(Crashes::At(place))).run();

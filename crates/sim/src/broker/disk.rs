@@ -22,13 +22,16 @@ impl Disk {
         self.pending.push_back((last, frames));
     }
 
-    /// All that was written is durable; up to which record, if there was anything.
+    /// Some of the lots that were written are durable, in their order and at least one; up to
+    /// which record, if there was anything.
     ///
     /// # Panics
     /// When that cannot be read back.
-    pub fn sync(&mut self) -> Option<Lsn> {
-        let (last, _) = *self.pending.back()?;
-        for (_, frames) in core::mem::take(&mut self.pending) {
+    pub fn sync(&mut self, random: &mut Random) -> Option<Lsn> {
+        let lots = self.pending.len();
+        let some = (lots > 0).then(|| 1 + random.index(lots))?;
+        let (last, _) = *self.pending.get(some - 1)?;
+        for (_, frames) in self.pending.drain(..some) {
             let (records, is_clean) = read(frames);
             assert!(is_clean, "what the broker wrote cannot be read");
             self.file.extend(records);

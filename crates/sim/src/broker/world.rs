@@ -42,9 +42,11 @@ pub struct Setting {
 pub enum Crashes {
     /// Never.
     Never,
-    /// When it wants something made durable for the time that this says, from 0 on.
+    /// When it wants something made durable, or does not need it any longer, for the time that
+    /// this says, from 0 on.
     At(usize),
-    /// In so many of a thousand such cases, and at other times.
+    /// In so many of a thousand such cases, more often when something is not needed any longer,
+    /// and at other times.
     Often(u32),
 }
 
@@ -53,8 +55,8 @@ pub enum Crashes {
 pub struct Report {
     /// How many messages were heard.
     pub heard: usize,
-    /// How often the broker wanted something made durable.
-    pub persists: usize,
+    /// How often the broker wanted something made durable, or no longer needed it.
+    pub places: usize,
     /// How often it crashed.
     pub crashed: usize,
 }
@@ -77,8 +79,8 @@ pub struct World {
     /// The type of the packet that has just come, if a whole one has.
     last_type: Option<u8>,
     pub(super) crashes: Crashes,
-    /// How often something was to be made durable.
-    persists: usize,
+    /// How many places there were to crash at.
+    places: usize,
     /// How often the broker has crashed.
     crashed: usize,
     /// Numbers the payloads, so that each is published once.
@@ -125,7 +127,7 @@ impl World {
             splitters: BTreeMap::new(),
             last_type: None,
             crashes: setting.crashes,
-            persists: 0,
+            places: 0,
             crashed: 0,
             model: Model::new(setting.authenticate, HOUR),
             network: Network::new(random.next_u64(), setting.conditions.clone()),
@@ -195,7 +197,7 @@ impl World {
         let heard = ids.iter().map(|id| self.model.expectations(id).heard());
         Report {
             heard: heard.sum::<usize>() + self.model.heard_in_groups(),
-            persists: self.persists,
+            places: self.places,
             crashed: self.crashed,
         }
     }
@@ -243,7 +245,7 @@ impl World {
             Chore::Drained(conn) => self.tell(Input::Drained(conn)),
             Chore::Authenticated(conn) => self.tell(Input::Authenticated(conn, Decision::Accept)),
             Chore::Sync => {
-                if let Some(durable) = self.disk.sync() {
+                if let Some(durable) = self.disk.sync(&mut self.random) {
                     self.past.forget(durable);
                     self.tell(Input::Persisted(durable));
                 }
@@ -253,7 +255,7 @@ impl World {
                 let pause = if self.broker.checkpoint(self.now, budget) {
                     20
                 } else {
-                    5_000
+                    2_000
                 };
                 self.later(pause, Chore::Checkpoint);
             }
@@ -316,6 +318,17 @@ impl World {
 
     fn keeps_past(&self) -> bool {
         self.crashes != Crashes::Never
+    }
+
+    /// Whether the power fails at this place, so many times as probably as at others.
+    fn crashes_here(&mut self, times: u32) -> bool {
+        let number = self.places;
+        self.places += 1;
+        match self.crashes {
+            Crashes::Never => false,
+            Crashes::At(at) => number == at,
+            Crashes::Often(chance) => self.now < self.ends_at && self.random.chance(times * chance),
+        }
     }
 
     /// The power fails, and comes back at once, or after a while.
@@ -460,22 +473,19 @@ impl World {
                     let mut frames = BytesMut::new();
                     self.broker.take_journal(&mut frames);
                     self.disk.write(lsn, frames.freeze());
-                    let number = self.persists;
-                    self.persists += 1;
-                    let crashes = match self.crashes {
-                        Crashes::Never => false,
-                        Crashes::At(at) => number == at,
-                        Crashes::Often(chance) => {
-                            self.now < self.ends_at && self.random.chance(chance)
-                        }
-                    };
-                    if crashes {
+                    if self.crashes_here(1) {
                         self.crash();
                     } else {
                         self.later(10, Chore::Sync);
                     }
                 }
-                Output::Checkpointed(from) => self.disk.cut(from, &mut self.random),
+                Output::Checkpointed(from) => {
+                    self.disk.cut(from, &mut self.random);
+                    // There are few of them, and what is left has to do without what was cut.
+                    if self.crashes_here(20) {
+                        self.crash();
+                    }
+                }
                 Output::Connected(..)
                 | Output::Limited(_)
                 | Output::Pause(_)
