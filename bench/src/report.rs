@@ -45,7 +45,9 @@ struct Medians {
     memory: f64,
     /// Seconds.
     wall: f64,
+    before: f64,
     peak: f64,
+    after: f64,
     disk: f64,
     p50: f64,
     p99: f64,
@@ -66,6 +68,19 @@ impl Measurement {
                 format!("p50 {p50:.0?}, p99 {p99:.0?}, longest {max:.0?}")
             }
             Detail::Connection(bytes) => format!("{bytes} bytes a connection"),
+            Detail::Ebb {
+                before,
+                peak,
+                after,
+            } => {
+                return format!(
+                    "{:.1} MB before, at most {:.1}, {:.1} after, {:.1} after the second time",
+                    as_f64(*before) / 1e6,
+                    as_f64(*peak) / 1e6,
+                    as_f64(*after) / 1e6,
+                    as_f64(self.memory) / 1e6,
+                );
+            }
             Detail::Start { peak, disk } => {
                 return format!(
                     "{:.2} s, {:.2} CPU s, {:.0} MB (at most {:.0}), {:.0} MB on disk{lost}",
@@ -214,6 +229,25 @@ impl Report {
         self.table(
             &mut text,
             &[
+                "memory before, MB",
+                "at most, MB",
+                "after, MB",
+                "after the second time, MB",
+                "CPU s a million queued",
+            ],
+            "memory ratio",
+            |detail| matches!(detail, Detail::Ebb { .. }),
+            |it| {
+                let sizes = [it.before, it.peak, it.after, it.memory];
+                let mut cells: Vec<_> = sizes.iter().map(|it| format!("{:.1}", it / 1e6)).collect();
+                cells.push(format!("{:.2}", it.cpu));
+                cells
+            },
+            |it| it.memory,
+        );
+        self.table(
+            &mut text,
+            &[
                 "s until CONNACK",
                 "CPU s",
                 "memory, MB",
@@ -323,12 +357,21 @@ impl Report {
         let latency = |choose: fn(Duration, Duration, Duration) -> Duration| {
             middle(&|it| match it.detail {
                 Detail::Latency { p50, p99, max } => choose(p50, p99, max).as_secs_f64() * 1e6,
-                Detail::Work | Detail::Connection(_) | Detail::Start { .. } => 0.0,
+                Detail::Work
+                | Detail::Connection(_)
+                | Detail::Ebb { .. }
+                | Detail::Start { .. } => 0.0,
             })
         };
-        let start = |choose: fn(u64, u64) -> u64| {
+        // Before, at most, after, on the disk.
+        let bytes = |choose: fn([u64; 4]) -> u64| {
             middle(&|it| match it.detail {
-                Detail::Start { peak, disk } => as_f64(choose(peak, disk)),
+                Detail::Ebb {
+                    before,
+                    peak,
+                    after,
+                } => as_f64(choose([before, peak, after, 0])),
+                Detail::Start { peak, disk } => as_f64(choose([0, peak, 0, disk])),
                 Detail::Work | Detail::Latency { .. } | Detail::Connection(_) => 0.0,
             })
         };
@@ -343,11 +386,16 @@ impl Report {
             max: latency(|_, _, max| max)?,
             connection: middle(&|it| match it.detail {
                 Detail::Connection(bytes) => as_f64(bytes),
-                Detail::Work | Detail::Latency { .. } | Detail::Start { .. } => 0.0,
+                Detail::Work
+                | Detail::Latency { .. }
+                | Detail::Ebb { .. }
+                | Detail::Start { .. } => 0.0,
             })?,
             wall: middle(&|it| it.wall.as_secs_f64())?,
-            peak: start(|peak, _| peak)?,
-            disk: start(|_, disk| disk)?,
+            before: bytes(|[it, ..]| it)?,
+            peak: bytes(|[_, it, ..]| it)?,
+            after: bytes(|[.., it, _]| it)?,
+            disk: bytes(|[.., it]| it)?,
         })
     }
 
@@ -379,6 +427,15 @@ impl Record {
                 value["longest_seconds"] = json!(max.as_secs_f64());
             }
             Detail::Connection(bytes) => value["bytes_a_connection"] = json!(bytes),
+            Detail::Ebb {
+                before,
+                peak,
+                after,
+            } => {
+                value["memory_before_bytes"] = json!(before);
+                value["peak_memory_bytes"] = json!(peak);
+                value["memory_after_bytes"] = json!(after);
+            }
             Detail::Start { peak, disk } => {
                 value["peak_memory_bytes"] = json!(peak);
                 value["disk_bytes"] = json!(disk);

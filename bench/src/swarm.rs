@@ -218,6 +218,11 @@ impl Swarm {
         socket.flush()
     }
 
+    /// How many connections it has.
+    pub(crate) fn len(&self) -> usize {
+        self.sockets.len()
+    }
+
     /// Whether all that was given for `member` is with the system.
     pub(crate) fn is_flushed(&self, Member(member): Member) -> bool {
         self.sockets[member].out.bytes.is_empty()

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::memory;
+
 /// Counts open connections of all listeners together against the limits.
 ///
 /// The counters are statistics: nothing else is ordered by them, so `Relaxed` will do.
@@ -128,6 +130,9 @@ impl Drop for Permit {
                 *open -= 1;
                 if *open == 0 {
                     by_address.remove(&address);
+                    if let Some(less) = memory::less(by_address.len(), by_address.capacity()) {
+                        by_address.shrink_to(less);
+                    }
                 }
             }
         }
@@ -247,6 +252,16 @@ mod tests {
     use super::*;
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    #[test]
+    fn addresses_that_have_gone_take_no_room() {
+        let limits = Limits::new(100_000, 1);
+        let addresses = (0..10_000).map(|number| IpAddr::V4((0x0A00_0000 + number).into()));
+        let permits: Vec<_> = addresses.map(|it| limits.acquire(it).unwrap()).collect();
+        assert!(limits.by_address().capacity() >= 10_000);
+        drop(permits);
+        assert!(limits.by_address().capacity() < 2_048);
+    }
 
     #[test]
     fn a_dropped_permit_makes_room() {

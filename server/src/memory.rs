@@ -58,6 +58,14 @@ fn of_groups(membership: &str, root: &Path) -> Option<u64> {
     least
 }
 
+/// How many places a table should have instead, where so many of it are taken: when most of
+/// what came in a flood has gone, the memory goes too.
+pub(crate) fn less(taken: usize, capacity: usize) -> Option<usize> {
+    /// Smaller ones are not worth it.
+    const WORTH: usize = 1_024;
+    (capacity >= WORTH && taken <= capacity / 4).then_some(2 * taken)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

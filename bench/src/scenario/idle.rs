@@ -31,7 +31,7 @@ pub(super) fn run(context: &Context<'_>, connections: usize) -> Result<Measureme
 }
 
 /// The broker's memory, once it does not change any more.
-fn settled(context: &Context<'_>) -> Result<u64> {
+pub(super) fn settled(context: &Context<'_>) -> Result<u64> {
     const MOST: usize = 10;
     let mut memory = context.broker.memory()?;
     for _ in 0..MOST {

@@ -1,5 +1,6 @@
 //! What is measured.
 
+mod ebb;
 mod flood;
 mod idle;
 mod latency;
@@ -51,6 +52,8 @@ enum Kind {
     Latency { stuck: usize },
     /// Connections that do nothing.
     Idle { connections: usize },
+    /// Clients that come, have messages queued, and go.
+    Ebb { clients: usize },
     /// Retained messages to a new subscriber to all of them.
     Retained { messages: u64 },
     /// From the start of a broker's process until it answers, with much on its disk.
@@ -145,9 +148,17 @@ pub(crate) const ALL: &[Scenario] = &[
     ),
     idle("idle", "10,000 idle connections"),
     websocket(idle("idle-ws", "10,000 idle WebSockets")),
+    EBB,
     retained("retained", "100,000 retained messages to a new subscriber"),
     START,
 ];
+
+const EBB: Scenario = Scenario {
+    name: "ebb",
+    what: "after 10,000 clients came, had messages queued, and went",
+    kind: Kind::Ebb { clients: 10_000 },
+    websocket: false,
+};
 
 const START: Scenario = Scenario {
     name: "start",
@@ -184,6 +195,9 @@ pub(crate) enum Detail {
     },
     /// Bytes of memory for each connection.
     Connection(u64),
+    /// Memory before many clients came, with all of them, and after they went for the first
+    /// time, in bytes. In the end it is the second time.
+    Ebb { before: u64, peak: u64, after: u64 },
     /// The most memory that was in use until it had started, and what it started from, in bytes.
     Start { peak: u64, disk: u64 },
 }
@@ -204,6 +218,7 @@ impl Scenario {
             Kind::Flood { .. }
             | Kind::Pairs { .. }
             | Kind::Idle { .. }
+            | Kind::Ebb { .. }
             | Kind::Retained { .. }
             | Kind::Start => true,
             // What is about stuck subscribers is about limits.
@@ -223,6 +238,7 @@ impl Scenario {
             | Kind::Pairs { .. }
             | Kind::Latency { .. }
             | Kind::Idle { .. }
+            | Kind::Ebb { .. }
             | Kind::Retained { .. } => false,
         }
     }
@@ -236,7 +252,9 @@ impl Scenario {
     pub(crate) fn has_guarantee(&self) -> bool {
         match self.kind {
             Kind::Pairs { .. } | Kind::Retained { .. } | Kind::Start => true,
-            Kind::Flood { .. } | Kind::Latency { .. } | Kind::Idle { .. } => false,
+            Kind::Flood { .. } | Kind::Latency { .. } | Kind::Idle { .. } | Kind::Ebb { .. } => {
+                false
+            }
         }
     }
 
@@ -247,6 +265,7 @@ impl Scenario {
             Kind::Flood { .. }
             | Kind::Pairs { .. }
             | Kind::Idle { .. }
+            | Kind::Ebb { .. }
             | Kind::Retained { .. }
             | Kind::Start => false,
         }
@@ -287,6 +306,7 @@ impl Scenario {
             } => each(&|it| pairs::run(it, qos, lasting, deliveries)),
             Kind::Latency { stuck } => latency::run(&contexts, stuck),
             Kind::Idle { connections } => each(&|it| idle::run(it, connections)),
+            Kind::Ebb { clients } => each(&|it| ebb::run(it, clients)),
             Kind::Retained { messages } => each(&|it| retained::run(it, messages)),
             Kind::Start => each(&|it| start::run(it)),
         }

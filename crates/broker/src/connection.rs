@@ -16,6 +16,7 @@ use crate::outbox::Outbox;
 use crate::pace::Pause;
 use crate::rare::RareVec;
 use crate::session::SessionId;
+use crate::slack::{self, Slack};
 
 /// Where a connection is in the broker's table. Unlike a [`Conn`] it is used again.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -215,6 +216,7 @@ impl Link {
 #[derive(Debug)]
 pub(crate) struct Connections {
     slab: Slab<Connection>,
+    slack: Slack,
     by_conn: HashTable<Slot>,
     hasher: FixedState,
 }
@@ -226,6 +228,7 @@ impl Connections {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             slab: Slab::new(),
+            slack: Slack::default(),
             by_conn: HashTable::new(),
             hasher: FixedState::with_seed(seed),
         }
@@ -287,6 +290,7 @@ impl Connections {
     pub(crate) fn insert(&mut self, connection: Connection) -> Slot {
         let conn = connection.conn;
         let slot = Slot::from_key(self.slab.insert(connection));
+        self.slack.grew(self.slab.len());
         let (slab, hasher) = (&self.slab, &self.hasher);
         let hash = hasher.hash_one(conn);
         self.by_conn
@@ -294,11 +298,23 @@ impl Connections {
         slot
     }
 
+    /// How many places its tables have.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.slab.capacity() + self.by_conn.capacity()
+    }
+
     pub(crate) fn remove(&mut self, slot: Slot) -> Option<Connection> {
         let connection = self.slab.try_remove(slot.key())?;
         let hash = self.hasher.hash_one(connection.conn);
         if let Ok(entry) = self.by_conn.find_entry(hash, |&other| other == slot) {
             entry.remove();
+        }
+        if self.slack.shrank(&mut self.slab) {
+            let (slab, hasher) = (&self.slab, &self.hasher);
+            slack::shrink_table(&mut self.by_conn, |other| {
+                hasher.hash_one(slab[other.key()].conn)
+            });
         }
         Some(connection)
     }

@@ -138,6 +138,7 @@ mod search;
 mod session;
 mod shared;
 mod sharing;
+mod slack;
 mod subscribe;
 mod subscriptions;
 mod timers;

@@ -159,6 +159,12 @@ impl Retained {
     }
 
     /// All, in the order of their places.
+    /// How many places its tables have.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.tree.capacity()
+    }
+
     #[cfg(test)]
     pub(crate) fn all(&self) -> Vec<&Arc<Message>> {
         let mut all = Vec::new();

@@ -16,6 +16,7 @@ use crate::outgoing::Outgoing;
 use crate::rare::RareVec;
 use crate::record::{Bequest, SessionNumber};
 use crate::shared::{GroupId, Membership};
+use crate::slack::{self, Slack};
 use crate::tree::NodeId;
 use crate::will::{self, HeldWill};
 
@@ -70,6 +71,7 @@ pub(crate) struct Session {
 #[derive(Debug)]
 pub(crate) struct Sessions {
     slab: Slab<Session>,
+    slack: Slack,
     by_client_id: HashTable<SessionId>,
     /// Those without a connection, by since when.
     absent: BTreeSet<(Instant, SessionId)>,
@@ -230,6 +232,7 @@ impl Sessions {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             slab: Slab::new(),
+            slack: Slack::default(),
             by_client_id: HashTable::new(),
             absent: BTreeSet::new(),
             hasher: FixedState::with_seed(seed),
@@ -262,6 +265,7 @@ impl Sessions {
         let client_id = client_id.detach();
         let hash = self.hasher.hash_one(client_id.as_str());
         let id = SessionId::from_key(self.slab.insert(Session::new(client_id)));
+        self.slack.grew(self.slab.len());
         let (slab, hasher) = (&self.slab, &self.hasher);
         self.by_client_id.insert_unique(hash, id, |other| {
             hasher.hash_one(slab[other.key()].client_id.as_str())
@@ -311,12 +315,24 @@ impl Sessions {
             .collect()
     }
 
+    /// How many places its tables have.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.slab.capacity() + self.by_client_id.capacity()
+    }
+
     pub(crate) fn remove(&mut self, id: SessionId) -> Option<Session> {
         self.set_absent(id, None);
         let session = self.slab.try_remove(id.key())?;
         let hash = self.hasher.hash_one(session.client_id.as_str());
         if let Ok(entry) = self.by_client_id.find_entry(hash, |&other| other == id) {
             entry.remove();
+        }
+        if self.slack.shrank(&mut self.slab) {
+            let (slab, hasher) = (&self.slab, &self.hasher);
+            slack::shrink_table(&mut self.by_client_id, |other| {
+                hasher.hash_one(slab[other.key()].client_id.as_str())
+            });
         }
         Some(session)
     }

@@ -16,6 +16,7 @@ use mqtt::QoS;
 use slab::Slab;
 
 use crate::session::SessionId;
+use crate::slack::{self, Slack};
 use crate::subscriptions::Subscriber;
 use crate::tree::NodeId;
 
@@ -44,6 +45,7 @@ struct Group {
     node: NodeId,
     name: Arc<str>,
     members: Slab<Member>,
+    slack: Slack,
     /// How many members are sent messages surely and outlast a crash.
     lasting: usize,
     /// Whose turn is next in each standing.
@@ -154,6 +156,7 @@ impl Groups {
             node,
             name,
             members: Slab::new(),
+            slack: Slack::default(),
             lasting: 0,
             next: [None; 3],
             spared: SPARED,
@@ -204,12 +207,21 @@ impl Groups {
             group.unlink(membership.member);
             let member = group.members.remove(membership.member);
             group.lasting -= usize::from(member.lasts());
+            group.slack.shrank(&mut group.members);
         }
         if !group.members.is_empty() {
             return None;
         }
         let group = self.by_id.remove(&membership.group)?;
+        slack::shrink_map(&mut self.by_id);
         Some((group.node, group.name))
+    }
+
+    /// How many places its tables have.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        let groups = self.by_id.values();
+        self.by_id.capacity() + groups.map(|it| it.members.capacity()).sum::<usize>()
     }
 
     /// What a group shares, and under which name.
@@ -340,6 +352,7 @@ impl Group {
             previous: 0,
             next: 0,
         });
+        self.slack.grew(self.members.len());
         self.link(key);
         key
     }

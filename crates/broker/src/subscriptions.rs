@@ -16,6 +16,7 @@ use mqtt::{QoS, Subscription, Utf8String};
 use crate::record::Subscribed;
 use crate::session::SessionId;
 use crate::shared::{GroupId, Groups, Membership, Standing};
+use crate::slack;
 use crate::tree::{LevelTree, NodeId, Value};
 
 /// One session's subscription to one filter.
@@ -172,8 +173,18 @@ impl Subscriptions {
             if direct.is_empty() {
                 direct.shrink_to_fit();
                 self.tree.prune(node);
+            } else {
+                slack::shrink_list(direct);
             }
         }
+    }
+
+    /// How many places its tables have, and the list of `filter`.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self, filter: &str) -> usize {
+        let list = self.tree.find(filter);
+        let list = list.map_or(0, |node| self.tree.value(node).direct.capacity());
+        self.tree.capacity() + self.groups.capacity() + list
     }
 
     /// The group that shares `filter`, a filter proper, under `name`.

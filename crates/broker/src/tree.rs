@@ -13,6 +13,8 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use slab::Slab;
 
+use crate::slack::{self, Slack};
+
 /// A node, for as long as it is there.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct NodeId(NonZeroU32);
@@ -26,6 +28,7 @@ pub(crate) trait Value: Default {
 /// A tree of topic levels with a `V` at each node.
 pub(crate) struct LevelTree<V> {
     nodes: Slab<Node<V>>,
+    slack: Slack,
     children: HashTable<NodeId>,
     hasher: FixedState,
 }
@@ -71,6 +74,7 @@ impl<V: Value> LevelTree<V> {
         nodes.insert(Node::new(None, ""));
         Self {
             nodes,
+            slack: Slack::default(),
             children: HashTable::new(),
             hasher: FixedState::with_seed(seed),
         }
@@ -179,6 +183,7 @@ impl<V: Value> LevelTree<V> {
 
     fn add_child(&mut self, parent: NodeId, level: &str) -> NodeId {
         let child = NodeId::from_key(self.nodes.insert(Node::new(Some(parent), level)));
+        self.slack.grew(self.nodes.len());
         let above = &mut self.nodes[parent.key()];
         let sibling = above.first_child.replace(child);
         match level {
@@ -219,6 +224,13 @@ impl<V: Value> LevelTree<V> {
         if above.hash == Some(node) {
             above.hash = None;
         }
+        if self.slack.shrank(&mut self.nodes) {
+            let (nodes, hasher) = (&self.nodes, &self.hasher);
+            slack::shrink_table(&mut self.children, |&other| {
+                let node = &nodes[other.key()];
+                hash_of(hasher, node.parent.unwrap_or(NodeId::ROOT), &node.level)
+            });
+        }
     }
 
     fn is_child(&self, child: NodeId, parent: NodeId, level: &str) -> bool {
@@ -238,6 +250,12 @@ impl<V: Value> LevelTree<V> {
                 node.is_some_and(|node| !node.value.is_vacant())
             })
             .map(NodeId::from_key)
+    }
+
+    /// How many places its tables have.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.nodes.capacity() + self.children.capacity()
     }
 
     #[cfg(test)]

@@ -25,6 +25,7 @@ use super::storing::Storing;
 use crate::clock::Clock;
 use crate::limits;
 use crate::listener::{Budget, Spending};
+use crate::memory;
 use crate::store::Store;
 
 pub(super) struct Core {
@@ -97,7 +98,11 @@ impl Core {
 
     /// No one can write to it any more.
     pub(super) fn forget(&self, conn: Conn) {
-        self.connections.borrow_mut().remove(&conn);
+        let mut connections = self.connections.borrow_mut();
+        connections.remove(&conn);
+        if let Some(less) = memory::less(connections.len(), connections.capacity()) {
+            connections.shrink_to(less);
+        }
     }
 
     /// A connection's task begins: the shard does not end before it, if it ends in time.

@@ -25,6 +25,7 @@ mod robust;
 mod room;
 mod sharing;
 mod sizes;
+mod slack;
 mod subscribing;
 mod wills;
 
