@@ -186,6 +186,12 @@ impl<'a> Sink<'a> {
         }
     }
 
+    /// Authentication method and data, which the packets that may have them have in this order.
+    pub(super) fn authentication(&mut self, method: Option<&Utf8String>, data: Option<&Bytes>) {
+        self.text_property(id::AUTHENTICATION_METHOD, method);
+        self.binary_property(id::AUTHENTICATION_DATA, data);
+    }
+
     /// Reason string and user properties, or as much of them as is wanted.
     pub(super) fn diagnostics(
         &mut self,

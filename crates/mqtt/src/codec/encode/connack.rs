@@ -1,6 +1,6 @@
 //! CONNACK (section 3.2).
 
-use super::{check, check_reason_code};
+use super::{check, check_bounds, check_reason_code};
 use crate::codec::properties::id;
 use crate::codec::sink::Sink;
 use crate::error::EncodeError;
@@ -29,14 +29,7 @@ pub(super) fn put(
 }
 
 fn put_properties(properties: &ConnAckProperties, sink: &mut Sink<'_>) -> Result<(), EncodeError> {
-    check(
-        properties.receive_maximum != Some(0),
-        "receive maximum is 0",
-    )?;
-    check(
-        properties.maximum_packet_size != Some(0),
-        "maximum packet size is 0",
-    )?;
+    check_bounds(properties.receive_maximum, properties.maximum_packet_size)?;
     check(
         properties.maximum_qos != Some(QoS::ExactlyOnce),
         "maximum QoS 2 is said by leaving it out",
@@ -80,12 +73,8 @@ fn put_properties(properties: &ConnAckProperties, sink: &mut Sink<'_>) -> Result
             properties.response_information.as_ref(),
         );
         sink.text_property(id::SERVER_REFERENCE, properties.server_reference.as_ref());
-        sink.text_property(
-            id::AUTHENTICATION_METHOD,
+        sink.authentication(
             properties.authentication_method.as_ref(),
-        );
-        sink.binary_property(
-            id::AUTHENTICATION_DATA,
             properties.authentication_data.as_ref(),
         );
     });

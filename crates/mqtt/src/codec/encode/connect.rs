@@ -1,6 +1,6 @@
 //! CONNECT (section 3.1).
 
-use super::check;
+use super::{check, check_bounds};
 use crate::PUBLISH;
 use crate::codec::properties::id;
 use crate::codec::sink::Sink;
@@ -56,14 +56,7 @@ fn flags(connect: &Connect) -> u8 {
 }
 
 fn put_properties(properties: &ConnectProperties, sink: &mut Sink<'_>) -> Result<(), EncodeError> {
-    check(
-        properties.receive_maximum != Some(0),
-        "receive maximum is 0",
-    )?;
-    check(
-        properties.maximum_packet_size != Some(0),
-        "maximum packet size is 0",
-    )?;
+    check_bounds(properties.receive_maximum, properties.maximum_packet_size)?;
     check(
         properties.authentication_data.is_none() || properties.authentication_method.is_some(),
         "authentication data without a method",
@@ -85,12 +78,8 @@ fn put_properties(properties: &ConnectProperties, sink: &mut Sink<'_>) -> Result
             properties.request_problem_information,
         );
         sink.user_properties(&properties.user_properties);
-        sink.text_property(
-            id::AUTHENTICATION_METHOD,
+        sink.authentication(
             properties.authentication_method.as_ref(),
-        );
-        sink.binary_property(
-            id::AUTHENTICATION_DATA,
             properties.authentication_data.as_ref(),
         );
     });

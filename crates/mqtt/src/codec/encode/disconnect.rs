@@ -69,12 +69,8 @@ pub(super) fn put_auth(
     sink.byte(auth.reason_code.as_u8());
     let properties = &auth.properties;
     sink.properties(&|sink| {
-        sink.text_property(
-            id::AUTHENTICATION_METHOD,
+        sink.authentication(
             properties.authentication_method.as_ref(),
-        );
-        sink.binary_property(
-            id::AUTHENTICATION_DATA,
             properties.authentication_data.as_ref(),
         );
         sink.diagnostics(

@@ -193,6 +193,15 @@ fn check_reason_code(code: ReasonCode, packet_type: PacketType) -> Result<(), En
     }
 }
 
+/// What either side may limit the other to (sections 3.1.2.11.3, 3.1.2.11.4, 3.2.2.3.3, 3.2.2.3.6).
+fn check_bounds(
+    receive_maximum: Option<u16>,
+    maximum_packet_size: Option<u32>,
+) -> Result<(), EncodeError> {
+    check(receive_maximum != Some(0), "receive maximum is 0")?;
+    check(maximum_packet_size != Some(0), "maximum packet size is 0")
+}
+
 fn check(holds: bool, otherwise: &'static str) -> Result<(), EncodeError> {
     if holds {
         Ok(())
