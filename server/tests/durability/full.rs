@@ -45,6 +45,36 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// A client that is away, for which all below `stored` is kept.
+fn leave_subscribed(mqtt: SocketAddr) {
+    let (mut absent, _) = Client::connect(mqtt, "absent").unwrap();
+    absent.put(&subscribe("stored/#", QoS::AtLeastOnce));
+    absent.flush().unwrap();
+    assert!(matches!(absent.receive().unwrap(), Packet::SubAck(_)));
+}
+
+/// It comes, and takes what waits for it: so many messages, in order, each acknowledged before
+/// the next.
+fn take_stored(mqtt: SocketAddr, stored: u16) -> Client {
+    let (mut absent, answer) = Client::connect(mqtt, "absent").unwrap();
+    assert!(answer.session_present);
+    for number in 0..stored {
+        let Packet::Publish(message) = absent.receive().unwrap() else {
+            panic!("no message {number}");
+        };
+        let text = String::from_utf8_lossy(&message.payload);
+        assert!(
+            text.starts_with(&format!("{number} ")),
+            "{number}: {}",
+            &text[..8]
+        );
+        let id: PacketId = message.packet_id.unwrap();
+        absent.put(&Packet::PubAck(PubAck::new(id, ReasonCode::Success)));
+        absent.flush().unwrap();
+    }
+    absent
+}
+
 #[test]
 fn a_full_store_refuses_what_is_new_and_makes_room_when_queues_shrink() {
     let folder = Folder::new();
@@ -54,11 +84,7 @@ fn a_full_store_refuses_what_is_new_and_makes_room_when_queues_shrink() {
     assert_answers(http, "/healthz", 200, "ok\n");
 
     // A client that is away, and messages for it until nothing more can be stored.
-    let (mut absent, _) = Client::connect(mqtt, "absent").unwrap();
-    absent.put(&subscribe("stored/#", QoS::AtLeastOnce));
-    absent.flush().unwrap();
-    assert!(matches!(absent.receive().unwrap(), Packet::SubAck(_)));
-    drop(absent);
+    leave_subscribed(mqtt);
     let (mut client, _) = Client::connect(mqtt, "publisher").unwrap();
     let mut stored = 0;
     loop {
@@ -97,22 +123,7 @@ fn a_full_store_refuses_what_is_new_and_makes_room_when_queues_shrink() {
     assert_eq!(offer(&mut client, "stored/x", 0), ReasonCode::QuotaExceeded);
 
     // The absent client takes what waits for it: all that was acknowledged, in order.
-    let (mut absent, answer) = Client::connect(mqtt, "absent").unwrap();
-    assert!(answer.session_present);
-    for number in 0..stored {
-        let Packet::Publish(message) = absent.receive().unwrap() else {
-            panic!("no message {number}");
-        };
-        let text = String::from_utf8_lossy(&message.payload).into_owned();
-        assert!(
-            text.starts_with(&format!("{number} ")),
-            "{number}: {}",
-            &text[..8]
-        );
-        let id: PacketId = message.packet_id.unwrap();
-        absent.put(&Packet::PubAck(PubAck::new(id, ReasonCode::Success)));
-        absent.flush().unwrap();
-    }
+    let _absent = take_stored(mqtt, stored);
     // So little is left that a copy of it fits into the reserve, and the old files go.
     server.log_line("there is room again");
     wait_until("room", || metric(http, "store_full") == 0);
@@ -144,11 +155,7 @@ fn a_drained_store_is_not_full_for_ever(most: &str, bytes: usize) {
     let limits = ["--max-store-size", most, "--max-queued-messages", "100000"];
     let server = serve(&folder.data(), "127.0.0.1:0".parse().unwrap(), &limits);
     let (mqtt, http) = server.ready();
-    let (mut absent, _) = Client::connect(mqtt, "absent").unwrap();
-    absent.put(&subscribe("stored/#", QoS::AtLeastOnce));
-    absent.flush().unwrap();
-    assert!(matches!(absent.receive().unwrap(), Packet::SubAck(_)));
-    drop(absent);
+    leave_subscribed(mqtt);
     let (mut client, _) = Client::connect(mqtt, "publisher").unwrap();
     let mut stored = 0;
     while offer_sized(&mut client, "stored/x", stored, bytes) == ReasonCode::Success {
@@ -157,16 +164,7 @@ fn a_drained_store_is_not_full_for_ever(most: &str, bytes: usize) {
     }
     assert_eq!(metric(http, "store_full"), 1);
 
-    let (mut absent, _) = Client::connect(mqtt, "absent").unwrap();
-    for number in 0..stored {
-        let Packet::Publish(message) = absent.receive().unwrap() else {
-            panic!("no message {number}");
-        };
-        assert!(message.payload.starts_with(format!("{number} ").as_bytes()));
-        let id: PacketId = message.packet_id.unwrap();
-        absent.put(&Packet::PubAck(PubAck::new(id, ReasonCode::Success)));
-        absent.flush().unwrap();
-    }
+    let _absent = take_stored(mqtt, stored);
     wait_until("an empty queue", || {
         metric(http, "mqtt_queued_messages") == 0
     });
