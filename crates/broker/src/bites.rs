@@ -64,6 +64,11 @@ impl Bites {
 
     /// `limit` was reached by `client`.
     pub(crate) fn note(&mut self, limit: Limit, client: Option<&Utf8String>) {
+        self.note_times(limit, client, 1);
+    }
+
+    /// `limit` was reached so many times, the last time by `client`.
+    pub(crate) fn note_times(&mut self, limit: Limit, client: Option<&Utf8String>, times: u64) {
         let known = self.lately.iter().position(|it| it.limit == limit);
         let at = known.unwrap_or_else(|| {
             self.lately.push(Lately {
@@ -75,7 +80,7 @@ impl Bites {
             self.lately.len() - 1
         });
         let it = &mut self.lately[at];
-        it.count += 1;
+        it.count += times;
         it.client_id = client.cloned();
         if it.silent_until <= self.now {
             it.silent_until = self.now + Self::SILENCE;

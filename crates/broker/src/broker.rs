@@ -20,6 +20,7 @@ use crate::retained::Retained;
 use crate::room::AwaitingRoom;
 use crate::session::{SessionId, Sessions};
 use crate::shared::{GroupId, Membership};
+use crate::stalled::Stalled;
 use crate::subscriptions::{Subscriber, Subscriptions};
 use crate::timers::{Timer, Timers};
 use crate::will::DueWill;
@@ -44,6 +45,7 @@ pub struct Broker {
     /// Wills to be published before this input is done with.
     pub(crate) due_wills: VecDeque<DueWill>,
     pub(crate) ending: Ending,
+    pub(crate) stalled: Stalled,
     /// For the matching of topics, kept to spare its allocation.
     pub(crate) found: Vec<Subscriber>,
     /// Likewise, for shared subscriptions.
@@ -84,6 +86,7 @@ impl Broker {
             room: AwaitingRoom::default(),
             due_wills: VecDeque::new(),
             ending: Ending::default(),
+            stalled: Stalled::default(),
             found: Vec::new(),
             found_groups: Vec::new(),
             blocked: Vec::new(),
@@ -178,6 +181,9 @@ impl Broker {
                 &mut self.metrics.unwritten_bytes,
             );
             self.metrics.bytes_out += len as u64;
+            if let Phase::Connected(link) = &connection.phase {
+                self.stalled.remove(link.session);
+            }
         }
     }
 

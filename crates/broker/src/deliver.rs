@@ -75,6 +75,12 @@ impl Broker {
         if is_live && !takes_at_most_once(limits, metrics, outbox, len) {
             let limit = if limits.has_memory_for_copy(metrics, len) {
                 metrics.dropped_slow += 1;
+                let waiting = outbox.len();
+                let takes_any = link.maximum_packet_size == u32::MAX;
+                if waiting > 0 && takes_any && session.lookups.is_none() {
+                    let room = limits.out_buffer_bytes.saturating_sub(waiting);
+                    self.stalled.insert(id, room);
+                }
                 Limit::SlowReader
             } else {
                 metrics.dropped_memory += 1;
@@ -106,16 +112,17 @@ impl Broker {
         };
         let (slot, number) = (session.slot, session.number);
         let outgoing = session.outgoing_mut();
-        let link = slot.and_then(|slot| {
+        let is_next = match origin {
+            Origin::Live | Origin::Shared(_) => outgoing.is_caught_up(),
+            Origin::Retained => outgoing.has_resent(),
+        };
+        // Of who is behind, the connection is not even looked at.
+        let link = slot.filter(|_| is_next).and_then(|slot| {
             let (link, outbox, conn) = self.connections.linked(slot)?;
             Some((link, outbox, conn, slot))
         });
         let ready = link.filter(|(link, outbox, _, _)| {
-            let is_next = match origin {
-                Origin::Live | Origin::Shared(_) => outgoing.is_caught_up(),
-                Origin::Retained => outgoing.has_resent(),
-            };
-            is_next && takes_surely(limits, &self.metrics, Some(outgoing), link, outbox)
+            takes_surely(limits, &self.metrics, Some(outgoing), link, outbox)
         });
         let ready = ready.filter(|(_, outbox, _, slot)| {
             let cost = routed.cost();
@@ -205,15 +212,9 @@ impl Broker {
         };
         let (slot, number) = (session.slot, session.number);
         let (client_id, outgoing) = session.named_outgoing_mut();
-        let mut queued = Queued {
-            message: routed.keep(now),
-            delivery,
-            origin,
-            is_held: false,
-        };
         let before = (outgoing.messages(), outgoing.bytes());
         let others = self.metrics.queued_bytes - before.1 as u64;
-        let cost = queued.cost();
+        let cost = Queued::cost_of(routed.cost(), &delivery);
         // A queue is not emptied for what there would be no room for even then.
         let alone = outgoing.window_bytes() + cost;
         let could_fit = limits.queue_messages > 0 && limits.has_queue_room(alone, cost, others);
@@ -224,16 +225,19 @@ impl Broker {
             let few = origin == Origin::Retained || outgoing.queued_live() < limits.queue_messages;
             let bytes = outgoing.bytes() + cost;
             if few && limits.has_queue_room(bytes, cost, others) {
+                let message = routed.keep(now);
                 let holder = holder(number, origin, &self.ledger, &self.subscriptions.groups);
-                if let Some(holder) = holder
-                    && queued.delivery.qos != QoS::AtMostOnce
-                {
-                    let (message, delivery) = (&queued.message, &queued.delivery);
+                let holder = holder.filter(|_| delivery.qos != QoS::AtMostOnce);
+                if let Some(holder) = holder {
                     self.ledger
-                        .recipient(holder, message, delivery, origin, None);
-                    queued.is_held = holder == Holder::Group;
+                        .recipient(holder, &message, &delivery, origin, None);
                 }
-                outgoing.push(queued);
+                outgoing.push(Queued {
+                    message,
+                    delivery,
+                    origin,
+                    is_held: holder == Some(Holder::Group),
+                });
                 is_queued = true;
                 break;
             }
@@ -242,7 +246,7 @@ impl Broker {
                 .is_some_and(|front| front.message.is_expired(now));
             if front_expired {
                 self.metrics.dropped_expired += 1;
-            } else if queued.delivery.qos == QoS::AtMostOnce {
+            } else if delivery.qos == QoS::AtMostOnce {
                 self.metrics.dropped_slow += 1;
                 self.bites.note(Limit::SlowReader, Some(client_id));
                 break;

@@ -139,6 +139,7 @@ mod session;
 mod shared;
 mod sharing;
 mod slack;
+mod stalled;
 mod subscribe;
 mod subscriptions;
 mod timers;

@@ -128,6 +128,7 @@ impl Broker {
         };
         let cost = lookup.cost();
         let limits = &self.options.limits;
+        self.stalled.remove(id);
         let lookups = session.lookups.get_or_insert_default();
         let all_bytes = self.metrics.retained_lookup_bytes + cost as u64;
         let has_room = lookups.waiting.len() < limits.subscriptions_per_client

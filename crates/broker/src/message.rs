@@ -27,6 +27,8 @@ pub(crate) struct Message {
     /// Who published it, for No Local.
     pub(crate) publisher: Utf8String,
     received: Instant,
+    /// What it takes, worked out once.
+    cost: usize,
     /// Its name in records; 0: it is in none. Atomic because sessions share the message, not
     /// because threads do.
     id: AtomicU64,
@@ -99,6 +101,7 @@ impl Message {
             publish: publish.detach(),
             publisher: publisher.clone(),
             received: now,
+            cost: cost(publish),
             id: AtomicU64::new(0),
             stored: AtomicU64::new(0),
         }
@@ -133,7 +136,7 @@ impl Message {
 
     /// Bytes of memory, near enough.
     pub(crate) fn cost(&self) -> usize {
-        cost(&self.publish)
+        self.cost
     }
 
     /// When it is no longer worth delivering.
@@ -251,7 +254,10 @@ impl Routed {
 
     /// What a copy to keep costs.
     pub(crate) fn cost(&self) -> usize {
-        cost(self.publish())
+        match &self.source {
+            Source::Fresh { publish, .. } => cost(publish),
+            Source::Kept(message) => message.cost,
+        }
     }
 
     /// Who published it.

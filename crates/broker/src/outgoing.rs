@@ -249,8 +249,9 @@ impl Outgoing {
 
     fn take(&mut self, at: usize) -> Option<Queued> {
         let queued = self.queue.remove(at)?.queued;
-        self.bytes -= queued.cost();
-        self.queue_bytes -= queued.cost();
+        let cost = queued.cost();
+        self.bytes -= cost;
+        self.queue_bytes -= cost;
         self.queued_at_most_once -= usize::from(queued.delivery.qos == QoS::AtMostOnce);
         self.queued_retained -= usize::from(queued.origin == Origin::Retained);
         Some(queued)
@@ -258,8 +259,9 @@ impl Outgoing {
 
     /// Puts a message at the end of the queue.
     pub(crate) fn push(&mut self, queued: Queued) {
-        self.bytes += queued.cost();
-        self.queue_bytes += queued.cost();
+        let cost = queued.cost();
+        self.bytes += cost;
+        self.queue_bytes += cost;
         self.queued_at_most_once += usize::from(queued.delivery.qos == QoS::AtMostOnce);
         self.queued_retained += usize::from(queued.origin == Origin::Retained);
         let number = self.queued;

@@ -47,11 +47,23 @@ impl Broker {
             found.sort_by_key(|subscriber| subscriber.session);
         }
         let (qos, retain) = (routed.publish().qos, routed.publish().retain);
+        let payload = routed.publish().payload.len();
+        let (mut refused, mut refused_last) = (0, None);
         for same_session in found.chunk_by(|a, b| a.session == b.session) {
             if let Some(delivery) = delivery(qos, retain, publisher, same_session) {
                 let session = same_session[0].session;
+                if delivery.qos == QoS::AtMostOnce && self.stalled.refuses(session, payload) {
+                    refused += 1;
+                    refused_last = Some(session);
+                    continue;
+                }
                 self.deliver(now, session, &mut routed, delivery, Origin::Live);
             }
+        }
+        if let Some(session) = refused_last.and_then(|session| self.sessions.get(session)) {
+            self.metrics.dropped_slow += refused;
+            let client = Some(&session.client_id);
+            self.bites.note_times(Limit::SlowReader, client, refused);
         }
         for &group in &groups {
             self.deliver_to_one(now, group, &mut routed);

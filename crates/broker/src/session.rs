@@ -88,6 +88,11 @@ impl SessionId {
         self.0 as usize
     }
 
+    /// Its place, for lists of something about each.
+    pub(crate) const fn index(self) -> usize {
+        self.key()
+    }
+
     /// The place of the first.
     pub(crate) const FIRST: Self = Self(0);
 

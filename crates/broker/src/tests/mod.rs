@@ -26,6 +26,7 @@ mod room;
 mod sharing;
 mod sizes;
 mod slack;
+mod stalled;
 mod subscribing;
 mod wills;
 
