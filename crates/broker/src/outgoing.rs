@@ -119,9 +119,11 @@ impl Queued {
 
     /// How many steps it takes to free it: where others have the message too, its bytes stay.
     fn freeing(&self) -> usize {
+        /// Several pieces of memory that have not been looked at for long.
+        const WHOLE: usize = 16;
         const PAGE: usize = 4_096;
         match Arc::strong_count(&self.message) {
-            1 => 4 + self.message.cost() / PAGE,
+            1 => WHOLE + self.message.cost() / PAGE,
             _ => 1,
         }
     }
