@@ -7,6 +7,7 @@
 //!
 //! With the argument `stuck` only what publishing costs to clients that read nothing.
 
+use std::hint::black_box;
 use std::time::{Duration, Instant as Clock};
 
 use broker::{Broker, BrokerOptions, Conn, Input, Output};
