@@ -227,7 +227,8 @@ impl Groups {
             };
             let is_taken = !it.is_repeated && !it.heard.iter().all(may_repeat);
             let was_taken = is_late && publish.qos < QoS::ExactlyOnce;
-            !heard_once.iter().any(is_again) && (was_taken || !is_taken)
+            let was_heard = it.is_exact && heard_once.iter().any(is_again);
+            !was_heard && (was_taken || !is_taken)
         };
         let same = |heard: &Heard| {
             heard.client_id == client_id

@@ -29,6 +29,8 @@ pub struct Model {
     pub(super) order: u64,
     /// The payload of each message that was published.
     pub(super) published: Vec<Bytes>,
+    /// Of each that was and concerned nothing that lasts: nothing of that can be lost.
+    pub(super) passed: Vec<Bytes>,
     /// How many wills were, since the broker began.
     pub(super) wills_published: u64,
 }
@@ -99,6 +101,7 @@ impl Model {
             groups: Groups::default(),
             order: 0,
             published: Vec::new(),
+            passed: Vec::new(),
             wills_published: 0,
         }
     }
@@ -197,7 +200,8 @@ impl Model {
 
     /// How often a message with this payload was published.
     pub fn published(&self, payload: &Bytes) -> usize {
-        self.published.iter().filter(|it| *it == payload).count()
+        let all = self.published.iter().chain(&self.passed);
+        all.filter(|it| *it == payload).count()
     }
 
     /// The filters that a client is subscribed to.

@@ -34,6 +34,16 @@ impl Model {
         }
     }
 
+    /// How many messages have been published that may be in records.
+    pub fn recorded(&self) -> usize {
+        self.published.len()
+    }
+
+    /// What was published since there were so many is in no record.
+    pub fn pass(&mut self, recorded: usize) {
+        self.passed.extend(self.published.drain(recorded..));
+    }
+
     /// The client of `conn` has heard that it is connected.
     pub fn welcome(&mut self, conn: Conn) {
         if let Some(connection) = self.connections.get_mut(&conn)

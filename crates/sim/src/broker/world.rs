@@ -307,11 +307,15 @@ impl World {
         };
         let before = Lsn(self.broker.metrics().records);
         let was = self.keeps_past().then(|| self.model.snapshot());
+        let recorded = self.model.recorded();
         self.model.input(self.now, &input);
         self.broker.handle_input(self.now, input);
         let after = Lsn(self.broker.metrics().records);
         if let Some(was) = was.filter(|_| before < after) {
             self.past.push(before, after, is_one, was);
+        }
+        if before == after {
+            self.model.pass(recorded);
         }
         self.compare();
     }
