@@ -45,7 +45,7 @@ impl Ending {
     /// How often there are new steps.
     pub(crate) const REST: Duration = Duration::from_millis(1);
     /// What closing a connection takes, most of it in the shell.
-    pub(crate) const CLOSE: usize = 256;
+    pub(crate) const CLOSE: usize = 512;
     /// What it takes to look at something whose time has come.
     pub(crate) const TIMER: usize = 4;
     /// What it takes to end a session that has nothing.
