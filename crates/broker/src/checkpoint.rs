@@ -2,7 +2,8 @@
 //! while the broker works on. When the copy is whole and durable, everything before it can go.
 //!
 //! The copy is no picture of one moment. Each session and each retained message is written
-//! whole in one record, as it is then; what changed before is in the copy, and what changes
+//! whole in one record, as it is then (the messages that wait for a session before it, some at a
+//! time); what changed before is in the copy, and what changes
 //! later is in the records behind it. So whoever replays from the beginning of the copy meets
 //! records about sessions that it does not know yet, passes over them, and knows all in the
 //! end.
@@ -42,6 +43,8 @@ enum Copying {
     Sessions {
         from: Lsn,
         next: SessionId,
+        /// How many of the messages that wait for that one have been seen to.
+        messages: usize,
     },
     Retained {
         from: Lsn,
@@ -74,7 +77,7 @@ impl Pass {
 
 impl Broker {
     /// Writes the next piece of a copy of all that is durable into the journal: about `budget`
-    /// bytes, and at least one session or retained message. The first call begins a copy. Says
+    /// bytes, and at least one session, message that waits for one, or retained message. The first call begins a copy. Says
     /// whether there is more to write; if not, [`Output::Checkpointed`](crate::Output::Checkpointed)
     /// follows when the copy is durable, and the next call begins another one.
     ///
@@ -96,13 +99,25 @@ impl Broker {
                     Copying::Sessions {
                         from,
                         next: SessionId::FIRST,
+                        messages: 0,
                     }
                 }
-                Copying::Sessions { from, next } => match self.sessions.next_from(next) {
+                Copying::Sessions {
+                    from,
+                    next,
+                    messages,
+                } => match self.sessions.next_from(next) {
                     Some(id) => {
-                        self.copy_session(now, id);
-                        let next = id.next();
-                        Copying::Sessions { from, next }
+                        let seen = if id == next { messages } else { 0 };
+                        let messages = self.copy_messages(now, id, seen, enough);
+                        if messages.is_none() {
+                            self.copy_session(now, id);
+                        }
+                        Copying::Sessions {
+                            from,
+                            next: if messages.is_some() { id } else { id.next() },
+                            messages: messages.unwrap_or(0),
+                        }
                     }
                     None => Copying::Retained {
                         from,
@@ -135,6 +150,34 @@ impl Broker {
                 return true;
             }
         }
+    }
+
+    /// Writes those messages that wait for a session and are in no record that stays, before the
+    /// session itself: so its record, which has to be whole, only names them, and is not large.
+    /// `seen` of them have been seen to. Gives how many have been when there are `enough` bytes;
+    /// none: all, or as many as there were. Whatever else comes, or comes to another place,
+    /// before the session is written, is written with it.
+    fn copy_messages(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        seen: usize,
+        enough: usize,
+    ) -> Option<usize> {
+        let session = self.sessions.get(id)?;
+        let outgoing = session.outgoing.as_deref()?;
+        let is_lasting = session.number.is_some();
+        for (at, queued) in outgoing.all().enumerate().skip(seen) {
+            if at > seen && self.ledger.backlog() >= enough {
+                return Some(at);
+            }
+            let is_named = is_lasting || queued.is_held;
+            let is_sure = queued.delivery.qos != mqtt::QoS::AtMostOnce;
+            if is_named && is_sure && !queued.message.is_expired(now) {
+                self.ledger.store_message(&queued.message, true);
+            }
+        }
+        None
     }
 
     pub(crate) fn copy_session(&mut self, now: Instant, id: SessionId) {

@@ -417,11 +417,16 @@ impl Outgoing {
 
     /// What the journal has for groups, in order.
     pub(crate) fn held(&self) -> impl Iterator<Item = &Queued> {
+        self.all().filter(|it| it.is_held)
+    }
+
+    /// All messages, in order.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Queued> {
         let window = self.window.iter().filter_map(|it| match &it.stage {
             Stage::Unacknowledged(queued) | Stage::Unreceived(queued) => Some(queued),
             Stage::Released => None,
         });
-        window.chain(self.queue()).filter(|it| it.is_held)
+        window.chain(self.queue())
     }
 
     /// What the journal has for a group and has this packet identifier.

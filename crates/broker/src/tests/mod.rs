@@ -6,6 +6,7 @@ mod aliasing;
 mod bequests;
 mod bounds;
 mod connecting;
+mod copying;
 mod costs;
 mod delivering;
 mod digest;

@@ -1,0 +1,127 @@
+//! A copy of a session for which much waits is written a piece at a time.
+
+use mqtt::{Packet, PubAck, QoS, ReasonCode};
+
+use super::digest::Digest;
+use super::{V5, World, to};
+use crate::record::Record;
+use crate::{BrokerOptions, Lsn, Recovery};
+
+const PIECE: usize = 10_000;
+const MESSAGE: usize = 1_000;
+const MESSAGES: usize = 500;
+
+/// A session with so many messages in its queue and some in its window, and a publisher. They
+/// are in records before the copy.
+fn waiting() -> (World, crate::Conn) {
+    let mut world = World::with(|options| options.durable = true);
+    let (subscriber, _) = world.lasting(V5, "s");
+    world.subscribe(subscriber, &[to("t", QoS::AtLeastOnce)]);
+    let publisher = world.client(V5, "p");
+    for number in 0..MESSAGES {
+        if number == 10 {
+            world.cut(subscriber);
+        }
+        let payload = format!("{number:0>MESSAGE$}");
+        world.publish(publisher, "t", &payload, QoS::AtLeastOnce);
+    }
+    world.received(publisher);
+    (world, publisher)
+}
+
+/// What is behind the beginning of the last copy, replayed.
+fn from_copy(world: &World) -> Recovery {
+    let from = world.checkpointed.unwrap();
+    let options = BrokerOptions {
+        durable: true,
+        ..BrokerOptions::default()
+    };
+    let mut recovery = Recovery::new(options);
+    for (lsn, body) in world.journal().iter().filter(|(lsn, _)| *lsn >= from) {
+        recovery.replay(*lsn, body.clone()).unwrap();
+    }
+    assert_eq!(recovery.strays(), 0);
+    recovery
+}
+
+#[test]
+fn no_piece_is_much_larger_than_asked_for() {
+    let (mut world, _) = waiting();
+    let first = world.records.last().unwrap().0;
+    let (mut pieces, mut largest) = (0, 0);
+    let mut more = true;
+    while more {
+        more = world.broker.checkpoint(world.now, PIECE);
+        largest = largest.max(world.broker.journal_backlog());
+        pieces += 1;
+        world.run();
+    }
+    assert!(pieces > MESSAGES * MESSAGE / PIECE / 2, "{pieces}");
+    // The session itself names each of its messages, and is whole.
+    assert!(largest < PIECE + MESSAGE + MESSAGES * 32, "{largest}");
+    let copied: Vec<_> = world.records.iter().filter(|it| it.0 > first).collect();
+    let is_message = |it: &&&(Lsn, Record)| matches!(it.1, Record::Message { .. });
+    assert_eq!(copied.iter().filter(is_message).count(), MESSAGES);
+    let sessions = copied.iter().filter_map(|(_, record)| match record {
+        Record::Session(state) => Some((state.window.len(), state.queue.len())),
+        _ => None,
+    });
+    assert_eq!(sessions.collect::<Vec<_>>(), [(10, MESSAGES - 10)]);
+    let (now, broker) = (world.now, &world.broker);
+    assert_eq!(
+        Digest::of_recovery(now, &from_copy(&world)),
+        Digest::of(now, broker)
+    );
+}
+
+/// While the messages of a session are copied it takes some, gets others, ends, and begins anew.
+#[test]
+fn a_copy_in_pieces_is_right_whatever_happens_meanwhile() {
+    let (mut world, publisher) = waiting();
+    let mut step = 0;
+    let mut subscriber = None;
+    while world.broker.checkpoint(world.now, PIECE) {
+        world.run();
+        step += 1;
+        world.publish(publisher, "t", &format!("new {step}"), QoS::AtLeastOnce);
+        match step {
+            5 => subscriber = Some(world.lasting(V5, "s").0),
+            6..=9 => {
+                let conn = subscriber.unwrap();
+                for packet in world.received(conn) {
+                    if let Packet::Publish(publish) = packet {
+                        let ack = PubAck::new(publish.packet_id.unwrap(), ReasonCode::Success);
+                        world.send(conn, &Packet::PubAck(ack));
+                    }
+                }
+            }
+            12 => world.cut(subscriber.unwrap()),
+            // A crash of which the beginning of the copy is found, and no end.
+            15 => {
+                let before = Digest::of(world.now, &world.broker);
+                let found = Digest::of_recovery(world.now, &world.recovery());
+                assert_eq!(found, before);
+            }
+            20 => {
+                let mut connect = super::lasting(V5, "s");
+                connect.clean_start = true;
+                let (conn, connack) = world.connect(&connect);
+                assert!(!connack.session_present);
+                world.subscribe(conn, &[to("t", QoS::AtLeastOnce)]);
+                world.cut(conn);
+            }
+            _ => {}
+        }
+    }
+    world.run();
+    assert!(step >= 20, "{step}");
+    assert!(world.broker.metrics().queued_messages > 0);
+    assert_eq!(
+        Digest::of_recovery(world.now, &from_copy(&world)),
+        Digest::of(world.now, &world.broker)
+    );
+    assert_eq!(
+        Digest::of_recovery(world.now, &world.recovery()),
+        Digest::of(world.now, &world.broker)
+    );
+}
