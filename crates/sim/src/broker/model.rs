@@ -213,7 +213,13 @@ impl Model {
 
     /// Does all that is due.
     pub(super) fn advance(&mut self, now: Instant) {
+        let mut last = (Instant::ZERO, self.order);
         while let Some((at, due)) = self.next_due().filter(|(at, _)| *at <= now) {
+            // At the same time, and so in no order that matters.
+            if at == last.0 {
+                self.order = last.1;
+            }
+            last = (at, self.order);
             match due {
                 Due::KeepAlive(conn) => self.lose(at, conn, false),
                 Due::Will(client_id) => self.speak(now, &client_id),
