@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use broker::RecordError;
 
+use super::segment::JournalId;
+
 /// What is wrong with a store.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
@@ -39,15 +41,30 @@ pub(crate) enum StoreError {
         needs: String,
     },
     #[error(
-        "{path} is not a VERSION file as beaconry writes it ({what}): restore the folder from a backup, or give another one with --data DIR",
-        path = path.display()
+        "{path} is not a VERSION file as beaconry writes it ({what}): restore the folder from a backup, or give another one with --data DIR{anew}",
+        path = path.display(), anew = anew(journal.as_ref())
     )]
-    VersionFile { path: PathBuf, what: &'static str },
+    VersionFile {
+        path: PathBuf,
+        what: &'static str,
+        /// What the journal says that it is.
+        journal: Option<JournalId>,
+    },
+    #[error(
+        "{path} is missing, and there is a journal beside it. Restore it from a backup, or give another folder with --data DIR{anew}",
+        path = path.display(), anew = anew(Some(journal))
+    )]
+    VersionMissing { path: PathBuf, journal: JournalId },
     #[error(
         "all files of {} are missing, and beaconry has stored something there. Restore the folder from a backup, or give another one with --data DIR, or begin anew in this one with `beaconry serve --salvage`",
         .0.display()
     )]
     Missing(PathBuf),
+    #[error(
+        "{} is missing: what was stored last was in it. Restore it, or the whole folder from a backup, or give another one with --data DIR, or go on with what is left with `beaconry serve --salvage`",
+        .0.display()
+    )]
+    NewestMissing(PathBuf),
     #[error("{0}")]
     Damaged(Box<Damage>),
     #[error(
@@ -95,6 +112,15 @@ pub(super) fn is_full(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
     )
+}
+
+fn anew(journal: Option<&JournalId>) -> &'static str {
+    match journal {
+        Some(_) => {
+            ", or let `beaconry serve --salvage` write it anew: the journal beside it says what it was"
+        }
+        None => "",
+    }
 }
 
 fn hint(error: &io::Error) -> &'static str {

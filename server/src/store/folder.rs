@@ -4,6 +4,7 @@
 //! DIR/VERSION               text: the format, and which beaconry it needs
 //! DIR/lock                  locked while a beaconry uses the folder
 //! DIR/clock                 text: what dates what is stored, beside the system's date
+//! DIR/newest                text: which segment was begun last
 //! DIR/journal/00000001.log  segments, numbered without gaps
 //! DIR/journal/next          the segment after the last one, made ahead of need
 //! DIR/damaged/              what `--salvage` has moved aside
@@ -16,9 +17,11 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use broker::journal::FORMAT_VERSION;
+use tracing::warn;
 
-use super::error::{StoreError, io_error};
-use super::segment::{self, JournalId};
+use super::error::{StoreError, io_error, is_full};
+use super::read;
+use super::segment::{self, HEADER_LEN, JournalId};
 
 /// The first beaconry that reads what this one writes.
 const NEEDS: &str = "beaconry 0.1.0 or newer";
@@ -35,6 +38,31 @@ pub(super) struct Folder {
 impl Folder {
     /// Opens the folder, or makes it.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_or(path, Err)
+    }
+
+    /// The same; a VERSION that is missing or not as it was written is written anew, if there is
+    /// a journal that says what it was.
+    pub(super) fn salvage(path: &Path) -> Result<Self, StoreError> {
+        Self::open_or(path, |error| {
+            let (StoreError::VersionMissing { path, journal }
+            | StoreError::VersionFile {
+                path,
+                journal: Some(journal),
+                ..
+            }) = &error
+            else {
+                return Err(error);
+            };
+            warn!("{error}");
+            write_version(path.parent().unwrap_or(path), *journal)
+        })
+    }
+
+    fn open_or(
+        path: &Path,
+        mend: impl FnOnce(StoreError) -> Result<JournalId, StoreError>,
+    ) -> Result<Self, StoreError> {
         // The whole path, so that a message can be understood wherever it is read.
         let path = std::path::absolute(path).map_err(io_error("find", path))?;
         if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_dir()) {
@@ -45,14 +73,20 @@ impl Folder {
         if let Some(parent) = path.parent() {
             let _ = sync_folder(parent);
         }
-        refuse_foreign(&path)?;
+        let is_ours = path.join("VERSION").exists() || journal_of(&path)?.is_some();
+        if !is_ours {
+            refuse_foreign(&path)?;
+        }
         let lock = lock(&path)?;
-        let journal = match read_version(&path)? {
-            Some(journal) => journal,
-            None => write_version(&path)?,
+        let journal = match read_version(&path) {
+            Ok(Some(journal)) => journal,
+            Ok(None) => write_version(&path, JournalId(RandomState::new().hash_one("journal")))?,
+            Err(error) => mend(error)?,
         };
-        create_folder(&path.join("journal"))?;
+        let segments = path.join("journal");
+        create_folder(&segments)?;
         sync_folder(&path)?;
+        check_writable(&segments.join("next"))?;
         Ok(Self {
             path,
             journal,
@@ -154,9 +188,6 @@ fn create_folder(path: &Path) -> Result<(), StoreError> {
 
 /// Someone may have named the wrong folder: nothing is written between the files of others.
 fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
-    if path.join("VERSION").exists() {
-        return Ok(());
-    }
     for entry in fs::read_dir(path).map_err(io_error("read the folder", path))? {
         let entry = entry.map_err(io_error("read the folder", path))?;
         let name = entry.file_name();
@@ -188,29 +219,72 @@ fn lock(folder: &Path) -> Result<File, StoreError> {
     }
 }
 
+/// Whether files can be made beside this one, which nobody needs: later would be too late, when
+/// clients are connected.
+fn check_writable(path: &Path) -> Result<(), StoreError> {
+    let made = File::create(path).and_then(|_| fs::remove_file(path));
+    match made {
+        // That is not for ever, and no reason not to start.
+        Err(error) if is_full(&error) => Ok(()),
+        made => made.map_err(io_error("make", path)),
+    }
+}
+
+/// The journal that the files are of, as the first one says that does.
+fn journal_of(folder: &Path) -> Result<Option<JournalId>, StoreError> {
+    let path = folder.join("journal");
+    let entries = match fs::read_dir(&path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io_error("read the folder", &path)(error)),
+    };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut numbers: Vec<u64> = names.filter_map(|name| segment::number_of(&name)).collect();
+    numbers.sort_unstable();
+    let headers = numbers.into_iter().map(|number| {
+        let mut begin = Vec::new();
+        let file = File::open(path.join(segment::file_name(number))).ok()?;
+        file.take(HEADER_LEN as u64).read_to_end(&mut begin).ok()?;
+        read::header(&mut begin.into()).ok().flatten()
+    });
+    // One of another format says where its number is in a way of its own.
+    let mut ours = headers.flatten().filter(|it| it.version == FORMAT_VERSION);
+    Ok(ours.next().map(|header| header.journal))
+}
+
 /// `None`: there is none yet.
 fn read_version(folder: &Path) -> Result<Option<JournalId>, StoreError> {
     /// Ours has not a hundred.
     const LONGEST: u64 = 4096;
     let path = folder.join("VERSION");
     let mut text = String::new();
-    match File::open(&path) {
-        Ok(file) => file
-            .take(LONGEST)
-            .read_to_string(&mut text)
-            .map_err(io_error("read", &path))?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(io_error("read", &path)(error)),
+    let read = match File::open(&path) {
+        Ok(file) => file.take(LONGEST).read_to_string(&mut text),
+        Err(error) => Err(error),
     };
+    match read {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return match journal_of(folder)? {
+                Some(journal) => Err(StoreError::VersionMissing { path, journal }),
+                None => Ok(None),
+            };
+        }
+        // It is no text.
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
+        Err(error) => return Err(io_error("read", &path)(error)),
+    }
     let value = |key: &str| {
         text.lines()
             .filter_map(|line| line.split_once(": "))
             .find(|(name, _)| *name == key)
             .map(|(_, value)| value.trim())
     };
+    let known = journal_of(folder)?;
     let wrong = |what| StoreError::VersionFile {
         path: path.clone(),
         what,
+        journal: known,
     };
     let format = value("format").and_then(|format| format.parse().ok());
     let found = format.ok_or_else(|| wrong("no line `format: NUMBER`"))?;
@@ -227,8 +301,7 @@ fn read_version(folder: &Path) -> Result<Option<JournalId>, StoreError> {
 }
 
 /// All of it is there after a crash, or nothing.
-fn write_version(folder: &Path) -> Result<JournalId, StoreError> {
-    let journal = JournalId(RandomState::new().hash_one("journal"));
+fn write_version(folder: &Path, journal: JournalId) -> Result<JournalId, StoreError> {
     let path = folder.join("VERSION.new");
     let write = || {
         let mut file = OpenOptions::new()
@@ -253,7 +326,7 @@ fn write_version(folder: &Path) -> Result<JournalId, StoreError> {
     Ok(journal)
 }
 
-fn sync_folder(path: &Path) -> Result<(), StoreError> {
+pub(super) fn sync_folder(path: &Path) -> Result<(), StoreError> {
     File::open(path)
         .and_then(|folder| folder.sync_all())
         .map_err(io_error("sync the folder", path))
@@ -304,6 +377,78 @@ mod tests {
         fs::write(&version, "rubbish").unwrap();
         let error = Folder::open(parent.path()).unwrap_err();
         assert!(matches!(error, StoreError::VersionFile { .. }), "{error}");
+    }
+
+    /// A segment as this beaconry writes it.
+    fn put_segment(folder: &Path, journal: JournalId) {
+        let mut header = bytes::BytesMut::new();
+        segment::Header {
+            version: FORMAT_VERSION,
+            journal,
+            first: broker::Lsn(1),
+        }
+        .write(&mut header);
+        fs::write(folder.join("journal/00000003.log"), header).unwrap();
+    }
+
+    #[test]
+    fn a_lost_version_is_told_and_salvage_writes_it_anew() {
+        let parent = testbed::Folder::new();
+        let journal = Folder::open(parent.path()).unwrap().journal();
+        put_segment(parent.path(), journal);
+        let version = parent.path().join("VERSION");
+        for rubbish in [None, Some(&b""[..]), Some(b"\xff"), Some(b"format: 1\n")] {
+            match rubbish {
+                Some(rubbish) => fs::write(&version, rubbish).unwrap(),
+                None => fs::remove_file(&version).unwrap(),
+            }
+            let error = Folder::open(parent.path()).unwrap_err().to_string();
+            for part in [version.to_str().unwrap(), "--salvage", "backup", "--data"] {
+                assert!(error.contains(part), "{error}");
+            }
+            assert_eq!(fs::read(&version).ok().as_deref(), rubbish);
+            assert_eq!(Folder::salvage(parent.path()).unwrap().journal(), journal);
+            assert_eq!(Folder::open(parent.path()).unwrap().journal(), journal);
+        }
+    }
+
+    #[test]
+    fn salvage_takes_no_folder_that_is_not_ours() {
+        let parent = testbed::Folder::new();
+        fs::create_dir(parent.path().join("journal")).unwrap();
+        fs::write(parent.path().join("journal/00000001.log"), "dear diary").unwrap();
+        let error = Folder::salvage(parent.path()).unwrap_err();
+        assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
+        // Nor one of a newer beaconry, or one whose VERSION nothing replaces.
+        let parent = testbed::Folder::new();
+        let version = parent.path().join("VERSION");
+        for (text, is_newer) in [("format: 9\n", true), ("rubbish", false)] {
+            fs::write(&version, text).unwrap();
+            let error = Folder::salvage(parent.path()).unwrap_err();
+            match error {
+                StoreError::Version { .. } if is_newer => {}
+                StoreError::VersionFile { .. } if !is_newer => {
+                    assert!(!error.to_string().contains("--salvage"), "{error}");
+                }
+                other => panic!("{other}"),
+            }
+        }
+    }
+
+    #[test]
+    fn where_no_file_can_be_made_is_told_before_clients_come() {
+        let parent = testbed::Folder::new();
+        drop(Folder::open(parent.path()).unwrap());
+        let next = parent.path().join("journal/next");
+        fs::create_dir(&next).unwrap();
+        let error = Folder::open(parent.path()).unwrap_err().to_string();
+        assert!(error.contains(next.to_str().unwrap()), "{error}");
+        // Root may write wherever there are permissions; where there are none even it may not.
+        #[cfg(target_os = "linux")]
+        {
+            let error = check_writable(Path::new("/proc/self/next")).unwrap_err();
+            assert!(error.to_string().contains("/proc/self/next"), "{error}");
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ use rustix::fs::statvfs;
 
 use super::error::{StoreError, io_error, is_full};
 use super::folder::Folder;
+use super::newest;
 use super::segment::{self, GROUP_LEN, HEADER_LEN, Header};
 
 /// How large things may be.
@@ -350,7 +351,7 @@ fn remove_next(folder: &Folder) -> Result<(), StoreError> {
     }
 }
 
-/// The segment is there with its header, or not at all.
+/// The segment is there with its header, and noted, or not at all.
 fn begin(folder: &Folder, next: Next, number: u64, first: Lsn) -> Result<Current, StoreError> {
     let Next { file, reserved } = next;
     let mut header = BytesMut::with_capacity(HEADER_LEN);
@@ -369,6 +370,7 @@ fn begin(folder: &Folder, next: Next, number: u64, first: Lsn) -> Result<Current
         .and_then(|()| fs::rename(&path, folder.segment_path(number)))
         .map_err(io_error("write to", &path))?;
     folder.sync_segments()?;
+    newest::write(folder.path(), number)?;
     Ok(Current {
         number,
         first,
@@ -405,6 +407,8 @@ fn reopen(folder: &Folder, sizes: Sizes, last: Segment) -> Result<Current, Store
         Ok((file, reserved))
     };
     let (file, reserved) = open().map_err(io_error("write to", &path))?;
+    // A crash may have come between the file and its note.
+    newest::write(folder.path(), last.number)?;
     Ok(Current {
         number: last.number,
         first: last.first,

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `clock.rs` | time that goes on from one start to the next |
 //! | `folder.rs` | the folder: lock, format, permissions |
+//! | `newest.rs` | which file of the journal there must be at least |
 //! | `segment.rs` | the files of the journal, as bytes |
 //! | `read.rs` | reading one file: torn tail or damage |
 //! | `recover.rs` | reading all files: back to a broker; salvage |
@@ -21,6 +22,7 @@ pub(crate) mod clock;
 mod error;
 mod folder;
 mod journal;
+mod newest;
 mod read;
 mod recover;
 mod segment;
@@ -98,12 +100,14 @@ pub(crate) fn open(
     options: &BrokerOptions,
     now: mqtt::Instant,
 ) -> Result<Opened, StoreError> {
-    let folder = Folder::open(&settings.folder)?;
-    let recovered = if settings.salvage {
-        salvage(&folder, options, now)?
+    let (folder, recovered);
+    if settings.salvage {
+        folder = Folder::salvage(&settings.folder)?;
+        recovered = salvage(&folder, options, now)?;
     } else {
-        recover(&folder, options, now)?
-    };
+        folder = Folder::open(&settings.folder)?;
+        recovered = recover(&folder, options, now)?;
+    }
     let path = folder.path().to_owned();
     info!("what must outlive the server is in {}", path.display());
     let journal = Journal::resume(folder, settings.sizes, recovered.segments, recovered.last)?;

@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use super::error::{Damage, StoreError, io_error};
 use super::folder::Folder;
 use super::journal::Segment;
+use super::newest;
 use super::read::{self, Rest};
 use super::segment::HEADER_LEN;
 
@@ -44,8 +45,8 @@ pub(super) fn recover(
     now: mqtt::Instant,
 ) -> Result<Recovered, StoreError> {
     let numbers = folder.segments()?;
-    if numbers.is_empty() && folder.was_used() {
-        return Err(StoreError::Missing(folder.segments_path()));
+    if let Some(error) = missing(folder, &numbers)? {
+        return Err(error);
     }
     replay(folder, &numbers, None, options, now).map_err(|stop| stop.error)
 }
@@ -58,9 +59,21 @@ pub(super) fn salvage(
     options: &BrokerOptions,
     now: mqtt::Instant,
 ) -> Result<Recovered, StoreError> {
+    let recovered = keep_what_can_be_read(folder, options, now)?;
+    // Last of all: until then a crash leaves a folder that does not start by itself.
+    let last = recovered.segments.back();
+    newest::write(folder.path(), last.map_or(0, |last| last.number))?;
+    Ok(recovered)
+}
+
+fn keep_what_can_be_read(
+    folder: &Folder,
+    options: &BrokerOptions,
+    now: mqtt::Instant,
+) -> Result<Recovered, StoreError> {
     let numbers = folder.segments()?;
-    if numbers.is_empty() && folder.was_used() {
-        warn!("{}", StoreError::Missing(folder.segments_path()));
+    if let Some(error) = missing(folder, &numbers)? {
+        warn!("{error}");
     }
     let mut first = 0;
     let mut damage: Option<Stop> = None;
@@ -88,7 +101,7 @@ pub(super) fn salvage(
         error,
     }) = damage
     else {
-        return recover(folder, options, now);
+        return replay(folder, &numbers, None, options, now).map_err(|stop| stop.error);
     };
     warn!("{error}");
     // Of a file that is wrong from its beginning nothing can be kept: its very name may be wrong.
@@ -115,6 +128,19 @@ pub(super) fn salvage(
         moved(number, &folder.move_aside(number)?);
     }
     Ok(recovered)
+}
+
+/// What those who are there cannot tell: that there were others behind them.
+fn missing(folder: &Folder, numbers: &[u64]) -> Result<Option<StoreError>, StoreError> {
+    let newest = newest::read(folder.path())?;
+    Ok(match (numbers.last(), newest) {
+        (None, None | Some(0)) if !folder.was_used() => None,
+        (None, _) => Some(StoreError::Missing(folder.segments_path())),
+        (Some(last), Some(newest)) if *last < newest => {
+            Some(StoreError::NewestMissing(folder.segment_path(newest)))
+        }
+        (Some(_), _) => None,
+    })
 }
 
 fn moved(number: u64, to: &Path) {

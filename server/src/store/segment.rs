@@ -34,7 +34,7 @@ pub(super) struct Header {
 /// A journal's own random number. Nobody outside knows it, so nobody can send a message that,
 /// in a torn tail, would pass for a group's frame.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(super) struct JournalId(pub(super) u64);
+pub(crate) struct JournalId(pub(super) u64);
 
 impl Header {
     pub(super) fn write(&self, out: &mut BytesMut) {

@@ -13,6 +13,7 @@ use mqtt::{
 
 use super::folder::Folder;
 use super::journal::{Journal, WriteError};
+use super::newest;
 use super::recover::{Recovered, recover, salvage};
 use super::segment::{GROUP_LEN, HEADER_LEN};
 use super::{Sizes, Stats, Store, StoreError};
@@ -122,6 +123,10 @@ fn resume(path: &Path, sizes: Sizes) -> Journal {
     let folder = Folder::open(path).unwrap();
     let recovered = recover(&folder, &options(), NOW).unwrap();
     Journal::resume(folder, sizes, recovered.segments, recovered.last).unwrap()
+}
+
+fn open_folder(folder: &testbed::Folder) -> Folder {
+    Folder::open(folder.path()).unwrap()
 }
 
 fn retained(recovered: &Recovered) -> u64 {
@@ -476,6 +481,53 @@ fn a_missing_file_is_refused_wherever_it_was() {
         let text = open(folder.path()).unwrap_err().to_string();
         assert!(text.contains(folder.path().to_str().unwrap()), "{text}");
         assert!(text.contains("missing"), "{text}");
+    }
+}
+
+/// Nothing behind it says that it was there.
+#[test]
+fn the_newest_file_is_missed_by_its_note() {
+    for clean in [true, false] {
+        let folder = testbed::Folder::new();
+        filled(folder.path(), 20, clean);
+        let last = *open_folder(&folder).segments().unwrap().last().unwrap();
+        assert!(last > 2);
+        fs::remove_file(segment(&folder, last)).unwrap();
+        let before = fs::read_dir(folder.path().join("journal")).unwrap().count();
+        let error = open(folder.path()).unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, StoreError::NewestMissing(_)), "{text}");
+        let path = segment(&folder, last);
+        for part in [path.to_str().unwrap(), "missing", "backup", "--salvage"] {
+            assert!(text.contains(part), "{text}");
+        }
+        let after = fs::read_dir(folder.path().join("journal")).unwrap().count();
+        assert_eq!(before, after);
+
+        // It goes on with what is left, and then starts by itself.
+        let ours = open_folder(&folder);
+        let recovered = salvage(&ours, &options(), NOW).unwrap();
+        let kept = retained(&recovered);
+        assert!(kept > 10 && kept < 80, "{kept}");
+        drop(ours);
+        assert_eq!(retained(&open(folder.path()).unwrap()), kept);
+    }
+}
+
+/// A crash can come between a file and its note, and an older beaconry wrote none.
+#[test]
+fn a_note_that_is_behind_or_missing_is_no_fault_and_is_put_right() {
+    let folder = testbed::Folder::new();
+    filled(folder.path(), 20, true);
+    let last = *open_folder(&folder).segments().unwrap().last().unwrap();
+    for note in [Some(last - 1), None] {
+        match note {
+            Some(number) => newest::write(folder.path(), number).unwrap(),
+            None => fs::remove_file(folder.path().join("newest")).unwrap(),
+        }
+        drop(resume(folder.path(), SMALL));
+        let noted = newest::read(folder.path()).unwrap();
+        assert!(noted >= Some(last), "{noted:?}");
     }
 }
 

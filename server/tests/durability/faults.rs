@@ -237,11 +237,36 @@ fn a_missing_file_is_refused() {
     let data = filled(&folder, &["--store-segment-size", "64KiB"], 200);
     let paths = segments(&data);
     assert!(paths.len() > 1, "{paths:?}");
-    fs::remove_file(&paths[paths.len() - 2]).unwrap();
+    // The last one, too, behind which nothing says that there was another.
+    for path in [&paths[paths.len() - 1], &paths[paths.len() - 2]] {
+        let bytes = fs::read(path).unwrap();
+        fs::remove_file(path).unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert_says(
+            &refusal(&data, &[]),
+            &[data.to_str().unwrap(), name, "missing", "backup"],
+        );
+        fs::write(path, bytes).unwrap();
+    }
+    serve(&data, any(), &[]).ready();
+}
+
+#[test]
+fn a_lost_version_is_told_and_written_anew_by_salvage() {
+    let folder = Folder::new();
+    let data = filled(&folder, &[], 100);
+    let version = data.join("VERSION");
+    let text = fs::read(&version).unwrap();
+    fs::remove_file(&version).unwrap();
     assert_says(
         &refusal(&data, &[]),
-        &[data.to_str().unwrap(), "missing", "backup"],
+        &[version.to_str().unwrap(), "missing", "--salvage"],
     );
+    let server = serve(&data, any(), &["--salvage"]);
+    server.ready();
+    server.log_line("100 retained");
+    server.end();
+    assert_eq!(fs::read(&version).unwrap(), text);
 }
 
 #[test]

@@ -1,0 +1,110 @@
+//! `DIR/newest`: which file of the journal was begun last. Where that file is missing, what was
+//! stored last is: the files before it cannot tell.
+//!
+//! **Order.** A file is there, durably, before the note names it, and the note names it before
+//! anything is stored in it. So a crash leaves a note that is right, or names the file before.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use tracing::warn;
+
+use super::error::{StoreError, io_error, is_full};
+use super::folder::sync_folder;
+
+/// The number of the file that was begun last, as far as the note says.
+pub(super) fn read(folder: &Path) -> Result<Option<u64>, StoreError> {
+    let path = path(folder);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => String::new(),
+        Err(error) => return Err(io_error("read", &path)(error)),
+    };
+    let number = parse(&text);
+    if number.is_none() {
+        warn!(
+            "{}: not as beaconry writes it, ignored: should the last file of the journal be missing, that is not noticed",
+            path.display()
+        );
+    }
+    Ok(number)
+}
+
+/// Notes that this file was begun. A full disk does not keep it from being used: then the note
+/// says less.
+pub(super) fn write(folder: &Path, number: u64) -> Result<(), StoreError> {
+    let path = path(folder);
+    // Always as long, and written in its place: so it takes no more room, and all of it is in
+    // one sector.
+    let text = format!(
+        "The file of beaconry's journal that was begun last, by its number.\n\
+         newest: {number:020}\n"
+    );
+    let is_new = !path.exists();
+    let write = || {
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)?;
+        file.write_all_at(text.as_bytes(), 0)?;
+        file.set_len(text.len() as u64)?;
+        file.sync_all()
+    };
+    match write() {
+        Ok(()) if is_new => sync_folder(folder),
+        Ok(()) => Ok(()),
+        Err(error) if is_full(&error) => {
+            warn!(
+                "cannot write {}: {error}; should the last file of the journal be missing, that is not noticed",
+                path.display()
+            );
+            Ok(())
+        }
+        Err(error) => Err(io_error("write to", &path)(error)),
+    }
+}
+
+fn path(folder: &Path) -> PathBuf {
+    folder.join("newest")
+}
+
+fn parse(text: &str) -> Option<u64> {
+    let mut lines = text.lines().filter_map(|line| line.split_once(": "));
+    let (_, value) = lines.find(|(name, _)| *name == "newest")?;
+    value.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_noted_last_is_read_and_nothing_else_is() {
+        let folder = testbed::Folder::new();
+        assert_eq!(read(folder.path()).unwrap(), None);
+        for number in [1, 99_999_999, 2] {
+            write(folder.path(), number).unwrap();
+            assert_eq!(read(folder.path()).unwrap(), Some(number));
+        }
+        for bad in [&b""[..], b"newest: x", b"newest: -1", b"\xff\xfe"] {
+            fs::write(path(folder.path()), bad).unwrap();
+            assert_eq!(read(folder.path()).unwrap(), None, "{bad:?}");
+            // It is put right by the next.
+            write(folder.path(), 7).unwrap();
+            assert_eq!(read(folder.path()).unwrap(), Some(7));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_told_with_its_name() {
+        let folder = testbed::Folder::new();
+        fs::create_dir(path(folder.path())).unwrap();
+        let error = write(folder.path(), 1).unwrap_err().to_string();
+        assert!(error.contains("newest"), "{error}");
+    }
+}
