@@ -195,8 +195,9 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes the next group's frame while there is nothing to do, so that damage to the last
-    /// group is seen as such. It may be lost, and is written again with the next group.
+    /// Writes the next group's frame ahead, so that damage to the last group is seen as such. It
+    /// is not waited for: only a loss of power can take it away, and it is written again with the
+    /// next group.
     pub(super) fn seal(&mut self) -> Result<(), WriteError> {
         if self.is_sealed || self.reserve() < GROUP_LEN as u64 {
             return Ok(());

@@ -343,6 +343,28 @@ async fn what_is_given_becomes_durable_in_groups_and_is_there_after_closing() {
     assert_eq!(retained(&open(folder.path()).unwrap()), 153);
 }
 
+/// Whoever is told that a group is durable can rely on it: a process that was killed right then
+/// leaves the seal behind.
+#[tokio::test]
+async fn damage_to_the_last_group_is_seen_as_soon_as_it_is_durable() {
+    let folder = testbed::Folder::new();
+    let (store, _failed) = Store::start(resume(folder.path(), SMALL), 0).unwrap();
+    let (group, last) = Source::new().group(3);
+    store.append(|out| out.extend_from_slice(&group[GROUP_LEN..]));
+    while store.durable() < last {
+        store.news().await;
+    }
+    let copy = testbed::Folder::new();
+    fs::create_dir(copy.path().join("journal")).unwrap();
+    for name in ["VERSION", "newest", "journal/00000001.log"] {
+        fs::copy(folder.path().join(name), copy.path().join(name)).unwrap();
+    }
+    flip(&segment(&copy, 1), HEADER_LEN as u64 + 200);
+    let error = open(copy.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Damaged(_)), "{error}");
+    store.close();
+}
+
 #[tokio::test]
 async fn records_out_of_order_end_the_store_before_they_are_written() {
     let folder = testbed::Folder::new();

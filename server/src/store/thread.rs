@@ -24,7 +24,7 @@ use super::segment::GROUP_LEN;
 const GATHER: Duration = Duration::from_millis(1);
 /// As many bytes are enough for a group: some hundreds of records.
 const ENOUGH: usize = 16 * 1024;
-/// A group of records that is left alone for so long gets its seal.
+/// After so long without work the last group's seal is tried again, if there was none.
 const QUIET: Duration = Duration::from_millis(50);
 /// How often a full disk is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -225,10 +225,7 @@ impl Writer {
                     self.look_ahead();
                 }
                 Work::Quiet => {
-                    match self.journal.seal() {
-                        Ok(()) | Err(WriteError::Full(_)) => {}
-                        Err(WriteError::Broken(error)) => return Err(error),
-                    }
+                    self.seal()?;
                     self.look_ahead();
                 }
                 Work::Close => return self.journal.close(),
@@ -285,6 +282,8 @@ impl Writer {
             let began = Instant::now();
             match self.journal.write(group, last) {
                 Ok(()) => {
+                    // Before anybody is told: from now on damage to it is no torn tail.
+                    self.seal()?;
                     let mut stats = self.shared.stats();
                     stats.groups += 1;
                     stats.records += records;
@@ -301,6 +300,13 @@ impl Writer {
                 }
                 Err(WriteError::Broken(error)) => return Err(error),
             }
+        }
+    }
+
+    fn seal(&mut self) -> Result<(), StoreError> {
+        match self.journal.seal() {
+            Ok(()) | Err(WriteError::Full(_)) => Ok(()),
+            Err(WriteError::Broken(error)) => Err(error),
         }
     }
 
