@@ -156,6 +156,8 @@ async fn run(core: Rc<Core>, mut inbox: mpsc::Receiver<Command>, max_packet_size
     let timing = Rc::clone(&core);
     spawn_local(async move { timing.timer_loop().await });
     storing::spawn(&core);
+    // What the start has left to be stored and to be waited for, should nobody come.
+    core.input(Input::Timeout);
 
     while let Some(command) = inbox.recv().await {
         match command {

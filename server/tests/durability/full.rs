@@ -1,13 +1,12 @@
 //! No room: what is new is refused, what was promised is kept, and with room all goes on.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
 
 use mqtt::{Packet, PacketId, PubAck, QoS, ReasonCode};
 use testbed::{metric, request};
 
 use super::client::{Client, publish, subscribe};
-use super::server::{Folder, PATIENCE, serve};
+use super::server::{Folder, serve, wait_until};
 
 /// What becomes of a message at `QoS` 1.
 fn offer(client: &mut Client, topic: &str, number: u16) -> ReasonCode {
@@ -34,15 +33,6 @@ fn assert_answers(http: SocketAddr, path: &str, status: u16, body: &str) {
     let answer = request(http, &format!("GET {path}"));
     assert_eq!(answer.status, status, "{path}: {answer:?}");
     assert!(answer.text().starts_with(body), "{path}: {answer:?}");
-}
-
-/// Asks until it is so: there is no event to wait for that the server would send.
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 /// A client that is away, for which all below `stored` is kept.

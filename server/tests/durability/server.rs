@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 pub(crate) use testbed::{Folder, PATIENCE, Server};
 
@@ -20,4 +21,13 @@ pub(crate) fn serve(data: &Path, mqtt: SocketAddr, arguments: &[&str]) -> Server
 
 pub(crate) fn binary() -> PathBuf {
     testbed::program(env!("CARGO_BIN_EXE_beaconry"))
+}
+
+/// Asks until it is so: there is no event to wait for that the server would send.
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }

@@ -9,9 +9,10 @@ use mqtt::{
     Connect, Disconnect, Packet, ProtocolVersion, PubComp, PubRec, Publish, QoS, ReasonCode,
     TopicName, Will,
 };
+use testbed::metric;
 
 use super::client::{Client, publish, subscribe};
-use super::server::{Folder, serve};
+use super::server::{Folder, serve, wait_until};
 
 const ANY: &str = "127.0.0.1:0";
 
@@ -148,4 +149,36 @@ fn mqtt_3_1_2_8_the_wills_of_those_who_were_connected_are_published_once_after_a
     assert_eq!(retained(address), pairs(after));
     let (mut watcher, _) = Client::connect(address, "watcher").unwrap();
     assert_eq!(taken(&mut watcher), pairs([offline[0]]));
+}
+
+/// Nobody has to come for what is due after a start, or for it to be stored.
+#[test]
+fn mqtt_3_1_2_8_a_delayed_will_is_published_though_nobody_connects_after_a_start() {
+    let folder = Folder::new();
+    let server = serve(&folder.data(), ANY.parse().unwrap(), &[]);
+    let mut connect = Connect::with_client_id(ProtocolVersion::V5, "device").unwrap();
+    connect.keep_alive = 0;
+    connect.properties.session_expiry_interval = Some(3_600);
+    connect.will = Some(Will {
+        topic: TopicName::try_from("status/device").unwrap(),
+        payload: "offline".into(),
+        qos: QoS::AtMostOnce,
+        retain: true,
+        properties: WillProperties {
+            will_delay_interval: Some(1),
+            ..WillProperties::default()
+        },
+    });
+    let _device = Client::connect_as(server.ready().0, connect).unwrap();
+    server.kill();
+
+    let server = serve(&folder.data(), ANY.parse().unwrap(), &[]);
+    let (_, http) = server.ready();
+    wait_until("the records of the start", || {
+        metric(http, "store_records_total") > 0
+    });
+    wait_until("the will", || {
+        metric(http, "mqtt_wills_published_total") == 1
+    });
+    assert_eq!(metric(http, "mqtt_retained_messages"), 1);
 }
