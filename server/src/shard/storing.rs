@@ -97,8 +97,8 @@ impl Storing {
 
 /// What a copy of everything takes, more or less: rather more.
 const fn copy_bytes(metrics: &Metrics) -> u64 {
-    let messages = metrics.retained_messages + metrics.queued_messages;
-    let bytes = metrics.retained_bytes + metrics.queued_bytes;
+    let messages = metrics.retained_messages + metrics.queued_messages + metrics.wills;
+    let bytes = metrics.retained_bytes + metrics.queued_bytes + metrics.will_bytes;
     bytes.saturating_sub(messages * MEMORY_ONLY_BYTES)
         + metrics.subscription_bytes
         + metrics.sessions * SESSION_BYTES
@@ -170,5 +170,51 @@ impl Core {
             }
             storing.least.set(storing.stats().journal_bytes);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use broker::{BrokerOptions, Conn, Peer};
+    use bytes::BytesMut;
+    use mqtt::packet::WillProperties;
+    use mqtt::{Connect, Instant, Packet, ProtocolVersion, QoS, TopicName, Will};
+
+    use super::*;
+
+    /// A copy that takes more than it was thought to can fill the disk.
+    #[test]
+    fn a_copy_with_wills_is_no_larger_than_it_is_thought_to_be() {
+        let now = Instant::ZERO;
+        let options = BrokerOptions {
+            durable: true,
+            ..BrokerOptions::default()
+        };
+        let mut broker = Broker::new(now, options);
+        for number in 0..50 {
+            let name = format!("client {number}");
+            let mut connect = Connect::with_client_id(ProtocolVersion::V5, &name).unwrap();
+            // Half of them of sessions that end with their connections.
+            connect.properties.session_expiry_interval = (number % 2 == 0).then_some(60);
+            connect.will = Some(Will {
+                topic: TopicName::try_from("wills").unwrap(),
+                payload: vec![b'w'; 60_000].into(),
+                qos: QoS::AtLeastOnce,
+                retain: false,
+                properties: WillProperties::default(),
+            });
+            let mut bytes = BytesMut::new();
+            mqtt::encode(&Packet::Connect(connect), ProtocolVersion::V5, &mut bytes).unwrap();
+            broker.handle_input(now, Input::Opened(Conn(number), Peer::MEMORY));
+            broker.handle_input(now, Input::Bytes(Conn(number), bytes.freeze()));
+        }
+        assert_eq!(broker.metrics().wills, 50);
+        broker.take_journal(&mut BytesMut::new());
+        assert!(!broker.checkpoint(now, usize::MAX));
+        let (thought, is) = (
+            copy_bytes(broker.metrics()),
+            broker.journal_backlog() as u64,
+        );
+        assert!(is > 50 * 60_000 && thought >= is, "{thought} for {is}");
     }
 }
