@@ -80,7 +80,10 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
         );
     }
 
-    let folder = arguments.store.settings().map(|settings| settings.folder);
+    let folder = arguments
+        .store
+        .settings(arguments.limits.max_journal_backlog)
+        .map(|settings| settings.folder);
     let clock = folder
         .as_deref()
         .map_or_else(Clock::new, store::clock::clock);
@@ -161,7 +164,10 @@ async fn open_store(
 ) -> Result<Option<Stored>, ServeError> {
     let mut options = broker_options(arguments);
     options.authenticate = shard::authenticates();
-    let Some(settings) = arguments.store.settings() else {
+    let Some(settings) = arguments
+        .store
+        .settings(arguments.limits.max_journal_backlog)
+    else {
         info!("nothing is stored: sessions and messages end with the server (--in-memory)");
         let (_, never) = oneshot::channel();
         return Ok(Some((Broker::new(clock.now(), options), None, never)));

@@ -46,14 +46,18 @@ pub(crate) struct StoreArgs {
 }
 
 impl StoreArgs {
-    /// `None`: nothing is stored.
-    pub(crate) fn settings(&self) -> Option<Settings> {
+    /// `None`: nothing is stored. `backlog`: at how many bytes that wait to be written clients
+    /// that cause more are not read any more.
+    pub(crate) fn settings(&self, backlog: usize) -> Option<Settings> {
         let most = self.max_store_size.unwrap_or(u64::MAX);
         (!self.in_memory).then(|| Settings {
             folder: self.data.clone(),
             sizes: Sizes {
                 segment: self.store_segment_size.min(most / 4),
                 most,
+                // Clients are not read long before: what comes then is little, unless something
+                // is wrong.
+                waiting: backlog.saturating_mul(2),
             },
             salvage: self.salvage,
         })
@@ -90,8 +94,9 @@ mod tests {
             store_segment_size: 64 << 20,
             max_store_size: Some(1 << 20),
         };
-        let sizes = arguments.settings().unwrap().sizes;
+        let sizes = arguments.settings(1_000).unwrap().sizes;
         assert_eq!((sizes.segment, sizes.most), (256 << 10, 1 << 20));
+        assert_eq!(sizes.waiting, 2_000);
     }
 
     #[test]

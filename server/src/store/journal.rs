@@ -31,6 +31,8 @@ pub(crate) struct Sizes {
     pub(crate) segment: u64,
     /// Bytes of all segments together. `u64::MAX`: what the disk has.
     pub(crate) most: u64,
+    /// Bytes that may wait for a full disk to have room.
+    pub(crate) waiting: usize,
 }
 
 #[derive(Debug)]
@@ -151,6 +153,11 @@ impl Journal {
     /// Bytes of all segments that are not worth a copy of everything.
     pub(super) const fn long_enough(&self) -> u64 {
         self.sizes.segment
+    }
+
+    /// Bytes that may wait while there is no room even for them.
+    pub(super) const fn most_waiting(&self) -> usize {
+        self.sizes.waiting
     }
 
     /// Bytes that there could be in more segments.

@@ -28,8 +28,6 @@ const ENOUGH: usize = 16 * 1024;
 const QUIET: Duration = Duration::from_millis(50);
 /// How often a full disk is tried again.
 const RETRY: Duration = Duration::from_secs(1);
-/// How many bytes may wait for a full disk to have room.
-const MOST_WAITING: usize = 64 << 20;
 /// A buffer that has grown beyond this is not kept.
 const LARGEST_KEPT: usize = 4 << 20;
 
@@ -316,14 +314,15 @@ impl Writer {
             path: self.journal.folder().path().to_owned(),
             waiting,
         };
+        let most = self.journal.most_waiting();
         let queue = self.shared.queue();
         let waited = self.shared.work.wait_timeout_while(queue, RETRY, |queue| {
-            !queue.is_closing && queue.trim.is_none() && queue.records.len() + len <= MOST_WAITING
+            !queue.is_closing && queue.trim.is_none() && queue.records.len() + len <= most
         });
         let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let waiting = queue.records.len() + len;
         let trim = queue.trim.take();
-        if waiting > MOST_WAITING || queue.is_closing {
+        if waiting > most || queue.is_closing {
             return Err(overfull(waiting));
         }
         drop(queue);

@@ -1,5 +1,7 @@
 //! The store as a whole, on real files, with records of a real broker.
 
+mod full;
+
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -22,6 +24,7 @@ const NOW: Instant = Instant::from_millis(1_000);
 const SMALL: Sizes = Sizes {
     segment: 4096,
     most: u64::MAX,
+    waiting: 1 << 20,
 };
 
 fn options() -> BrokerOptions {
@@ -276,40 +279,6 @@ fn a_group_larger_than_a_segment_gets_a_larger_one() {
     assert_eq!(retained(&open(folder.path()).unwrap()), 100);
 }
 
-#[test]
-fn without_room_the_rest_of_the_segment_is_the_reserve_and_then_a_group_waits() {
-    let sizes = Sizes {
-        segment: 4096,
-        most: 4096,
-    };
-    let folder = testbed::Folder::new();
-    let mut journal = resume(folder.path(), sizes);
-    let mut source = Source::new();
-    let mut group = source.group(4);
-    while journal.look_ahead().is_ok() {
-        journal.write(&mut group.0, group.1).unwrap();
-        group = source.group(4);
-    }
-    assert!(journal.reserve() > 1000, "{}", journal.reserve());
-    while group.0.len() as u64 <= journal.reserve() {
-        journal.write(&mut group.0, group.1).unwrap();
-        group = source.group(4);
-    }
-    let durable = journal.durable();
-    for _ in 0..2 {
-        let written = journal.write(&mut group.0, group.1);
-        assert!(matches!(written, Err(WriteError::Full(_))), "{written:?}");
-    }
-    // It was as if nothing had been tried: with more room all goes on.
-    drop(journal);
-    let mut journal = resume(folder.path(), SMALL);
-    assert_eq!(journal.durable(), durable);
-    journal.write(&mut group.0, group.1).unwrap();
-    drop(journal);
-    let published = u64::from(source.published);
-    assert_eq!(retained(&open(folder.path()).unwrap()), published);
-}
-
 /// The thread, through the handle that the shard has.
 #[tokio::test]
 async fn what_is_given_becomes_durable_in_groups_and_is_there_after_closing() {
@@ -400,39 +369,6 @@ async fn a_file_that_cannot_be_made_ends_the_store_with_its_name() {
     assert_eq!(store.durable(), Lsn(0));
 }
 
-#[tokio::test]
-async fn a_full_store_says_so_and_says_when_there_is_room() {
-    use broker::StoreState;
-    let sizes = Sizes {
-        segment: 4096,
-        most: 4 * 4096,
-    };
-    let folder = testbed::Folder::new();
-    let (store, _failed) = Store::start(resume(folder.path(), sizes), 0).unwrap();
-    let mut source = Source::new();
-    let mut last = Lsn(0);
-    while store.state() == StoreState::Ready {
-        let (group, lsn) = source.group(2);
-        store.append(|out| out.extend_from_slice(&group[GROUP_LEN..]));
-        while store.durable() < lsn {
-            store.news().await;
-        }
-        last = lsn;
-        // The state follows the group; a quiet moment would bring it, too.
-        assert!(lsn < Lsn(500), "never full");
-    }
-    assert!(store.stats().is_full && store.stats().reserve_bytes > 1000);
-    store.trim(last);
-    while store.state() == StoreState::Full {
-        store.news().await;
-    }
-    assert_eq!(
-        (store.stats().checkpoints, store.stats().times_full),
-        (1, 1)
-    );
-    store.close();
-}
-
 #[test]
 fn a_record_is_a_slice_and_a_frame_of_another_kind_is_no_segment() {
     let folder = testbed::Folder::new();
@@ -473,25 +409,6 @@ fn a_segment_that_was_left_ends_with_its_last_group() {
             assert_eq!(fs::metadata(segment(&folder, 1)).unwrap().len(), left);
         }
     }
-}
-
-#[test]
-fn a_full_disk_does_not_keep_a_folder_from_being_opened() {
-    let folder = testbed::Folder::new();
-    filled(folder.path(), 30, true);
-    let before = open(folder.path()).unwrap();
-    let kept = (retained(&before), before.last);
-    // No disk has that much room.
-    let full = Sizes {
-        segment: 1 << 60,
-        ..SMALL
-    };
-    let journal = resume(folder.path(), full);
-    assert_eq!(journal.reserve(), 0);
-    assert_eq!(journal.durable(), kept.1);
-    drop(journal);
-    let after = open(folder.path()).unwrap();
-    assert_eq!((retained(&after), after.last), kept);
 }
 
 #[test]
