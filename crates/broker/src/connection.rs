@@ -290,7 +290,7 @@ impl Connections {
     pub(crate) fn insert(&mut self, connection: Connection) -> Slot {
         let conn = connection.conn;
         let slot = Slot::from_key(self.slab.insert(connection));
-        self.slack.grew(self.slab.len());
+        self.slack.grew(&self.slab);
         let (slab, hasher) = (&self.slab, &self.hasher);
         let hash = hasher.hash_one(conn);
         self.by_conn

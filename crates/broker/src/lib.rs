@@ -133,6 +133,7 @@ mod record;
 mod recovery;
 mod retained;
 mod room;
+mod roster;
 mod route;
 mod search;
 mod session;

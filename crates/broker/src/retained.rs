@@ -158,13 +158,13 @@ impl Retained {
         self.tree.prune(node);
     }
 
-    /// All, in the order of their places.
     /// How many places its tables have.
     #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         self.tree.capacity()
     }
 
+    /// All, in the order of their places.
     #[cfg(test)]
     pub(crate) fn all(&self) -> Vec<&Arc<Message>> {
         let mut all = Vec::new();

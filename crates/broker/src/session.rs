@@ -270,7 +270,7 @@ impl Sessions {
         let client_id = client_id.detach();
         let hash = self.hasher.hash_one(client_id.as_str());
         let id = SessionId::from_key(self.slab.insert(Session::new(client_id)));
-        self.slack.grew(self.slab.len());
+        self.slack.grew(&self.slab);
         let (slab, hasher) = (&self.slab, &self.hasher);
         self.by_client_id.insert_unique(hash, id, |other| {
             hasher.hash_one(slab[other.key()].client_id.as_str())

@@ -352,7 +352,7 @@ impl Group {
             previous: 0,
             next: 0,
         });
-        self.slack.grew(self.members.len());
+        self.slack.grew(&self.members);
         self.link(key);
         key
     }

@@ -3,7 +3,8 @@
 //! A table doubles when it is full, and keeps what it has: after a flood of clients it would be
 //! as large as on the day of the flood for ever. So it is made smaller when a quarter is left
 //! of what was there. That costs a part of what it cost to become so large, and is not done
-//! again before three quarters of the rest have gone.
+//! again before three quarters of the rest have gone, or so many others have come that they
+//! pay for it.
 
 use core::hash::BuildHasher;
 use core::hash::Hash;
@@ -15,17 +16,25 @@ use slab::Slab;
 pub(crate) const WORTH: usize = 1_024;
 
 /// When a [`Slab`] was last looked at, whose places can be given back only behind the last one
-/// that is taken.
+/// that is taken: all of them are looked at for that, be it in vain.
 #[derive(Debug, Default)]
 pub(crate) struct Slack {
-    /// The most that were there since then.
+    /// The most that were there since then, those apart that came too few to pay for a look.
     most: usize,
+    /// How many have come since then.
+    came: usize,
 }
 
 impl Slack {
-    /// Something was put in: there are so many now.
-    pub(crate) fn grew(&mut self, len: usize) {
-        self.most = self.most.max(len);
+    /// How many places are looked at for each that has come.
+    const LOOKS: usize = 64;
+
+    /// Something was put in.
+    pub(crate) fn grew<T>(&mut self, slab: &Slab<T>) {
+        self.came += 1;
+        if self.came >= slab.capacity() / Self::LOOKS {
+            self.most = self.most.max(slab.len());
+        }
     }
 
     /// Something was taken out: gives back what `slab` does not need, if it is time to look.
@@ -33,7 +42,10 @@ impl Slack {
     pub(crate) fn shrank<T>(&mut self, slab: &mut Slab<T>) -> bool {
         let is_time = slab.capacity() >= WORTH && slab.len() <= self.most / 4;
         if is_time {
-            self.most = slab.len();
+            *self = Self {
+                most: slab.len(),
+                came: 0,
+            };
             slab.shrink_to_fit();
         }
         is_time
@@ -75,7 +87,7 @@ mod tests {
         let mut looks = 0;
         for number in 0..100_000 {
             slab.insert(number);
-            slack.grew(slab.len());
+            slack.grew(&slab);
         }
         for number in (0..100_000).rev() {
             if number % 10_000 != 7 {
@@ -98,8 +110,13 @@ mod tests {
     fn what_comes_and_goes_is_left_alone() {
         let (mut slab, mut slack) = (Slab::new(), Slack::default());
         for _ in 0..10 {
-            let keys: Vec<_> = (0..5_000).map(|number| slab.insert(number)).collect();
-            slack.grew(slab.len());
+            let keys: Vec<_> = (0..5_000)
+                .map(|number| {
+                    let key = slab.insert(number);
+                    slack.grew(&slab);
+                    key
+                })
+                .collect();
             for key in &keys[..3_700] {
                 slab.remove(*key);
                 assert!(!slack.shrank(&mut slab));
@@ -112,6 +129,42 @@ mod tests {
             }
             assert_eq!(slab.capacity(), 0);
         }
+    }
+
+    /// A single one at the last place, where nothing can be given back for it, and a few that
+    /// come and go: each look would be at all places.
+    #[test]
+    fn who_comes_and_goes_beside_the_last_of_a_flood_causes_no_look_each_time() {
+        let (mut slab, mut slack) = (Slab::new(), Slack::default());
+        for number in 0..100_000 {
+            slab.insert(number);
+            slack.grew(&slab);
+        }
+        for number in 0..99_999 {
+            slab.remove(number);
+            slack.shrank(&mut slab);
+        }
+        let capacity = slab.capacity();
+        assert!(capacity >= 100_000);
+        let mut looks = 0;
+        for _ in 0..10_000 {
+            let keys = [(); 4].map(|()| {
+                let key = slab.insert(0);
+                slack.grew(&slab);
+                key
+            });
+            for key in keys {
+                slab.remove(key);
+                looks += usize::from(slack.shrank(&mut slab));
+            }
+        }
+        assert!(
+            (1..=40_000 * Slack::LOOKS / capacity).contains(&looks),
+            "{looks}"
+        );
+        slab.remove(99_999);
+        slack.shrank(&mut slab);
+        assert_eq!(slab.capacity(), 0);
     }
 
     #[test]

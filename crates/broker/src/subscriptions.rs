@@ -14,9 +14,9 @@ use mqtt::packet::SubscriptionIdentifier;
 use mqtt::{QoS, Subscription, Utf8String};
 
 use crate::record::Subscribed;
+use crate::roster::Roster;
 use crate::session::SessionId;
 use crate::shared::{GroupId, Groups, Membership, Standing};
-use crate::slack;
 use crate::tree::{LevelTree, NodeId, Value};
 
 /// One session's subscription to one filter.
@@ -27,13 +27,14 @@ pub(crate) struct Subscriber {
     pub(crate) qos: QoS,
     pub(crate) no_local: bool,
     pub(crate) retain_as_published: bool,
+    /// Whether this is a gap in a [`Roster`], where one was.
+    pub(crate) is_gone: bool,
 }
 
 /// All subscriptions to one filter.
 #[derive(Debug, Default)]
 struct Subscribers {
-    /// Ordered by session: found by binary search, and met in the same order each time.
-    direct: Vec<Subscriber>,
+    direct: Roster,
     /// The groups that share it; few filters have any.
     shared: Option<Box<Shares>>,
 }
@@ -79,6 +80,7 @@ impl Subscriber {
             qos: subscription.qos,
             no_local: subscription.no_local,
             retain_as_published: subscription.retain_as_published,
+            is_gone: false,
         }
     }
 
@@ -111,40 +113,22 @@ impl Subscriptions {
     /// `[MQTT-3.8.4-3]`. `None`: there is no room for another filter.
     pub(crate) fn insert(&mut self, filter: &str, subscriber: Subscriber) -> Option<Inserted> {
         let node = self.tree.insert(filter)?;
-        let direct = &mut self.tree.value_mut(node).direct;
-        let place = direct.binary_search_by_key(&subscriber.session, |other| other.session);
-        match place {
-            Ok(at) => direct[at] = subscriber,
-            Err(at) => {
-                if direct.is_empty() {
-                    // Most filters are one session's own: no room for more before they come.
-                    direct.reserve_exact(1);
-                }
-                direct.insert(at, subscriber);
-            }
-        }
-        Some(Inserted {
-            node,
-            is_new: place.is_err(),
-        })
+        let is_new = self.tree.value_mut(node).direct.insert(subscriber);
+        Some(Inserted { node, is_new })
     }
 
     /// The node of `filter`, if `session` is subscribed to it: compared character by
     /// character `[MQTT-3.10.4-1]`.
     pub(crate) fn find(&self, filter: &str, session: SessionId) -> Option<NodeId> {
         let node = self.tree.find(filter)?;
-        let direct = &self.tree.value(node).direct;
-        direct
-            .binary_search_by_key(&session, |other| other.session)
-            .ok()?;
+        self.tree.value(node).direct.find(session)?;
         Some(node)
     }
 
     /// The subscription of `session` to the filter at `node`, for a record.
     pub(crate) fn direct(&self, node: NodeId, session: SessionId) -> Option<Subscribed> {
-        let direct = &self.tree.value(node).direct;
-        let at = direct.binary_search_by_key(&session, |other| other.session);
-        Some(direct[at.ok()?].record(&self.tree.path(node), None))
+        let subscriber = self.tree.value(node).direct.find(session)?;
+        Some(subscriber.record(&self.tree.path(node), None))
     }
 
     /// A shared subscription, for a record.
@@ -168,14 +152,9 @@ impl Subscriptions {
     /// Ends the subscription of `session` to the filter at `node`, if there is one.
     pub(crate) fn remove(&mut self, node: NodeId, session: SessionId) {
         let direct = &mut self.tree.value_mut(node).direct;
-        if let Ok(at) = direct.binary_search_by_key(&session, |other| other.session) {
-            direct.remove(at);
-            if direct.is_empty() {
-                direct.shrink_to_fit();
-                self.tree.prune(node);
-            } else {
-                slack::shrink_list(direct);
-            }
+        direct.remove(session);
+        if direct.is_empty() {
+            self.tree.prune(node);
         }
     }
 
@@ -249,7 +228,7 @@ impl Subscriptions {
         let mut filters = 0;
         let mut take = |subscribers: &Subscribers| {
             filters += usize::from(!subscribers.direct.is_empty());
-            found.extend_from_slice(&subscribers.direct);
+            subscribers.direct.copy_to(found);
             if let Some(shares) = &subscribers.shared {
                 groups.extend(shares.0.iter().map(|(_, group)| *group));
             }

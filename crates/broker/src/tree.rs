@@ -183,7 +183,7 @@ impl<V: Value> LevelTree<V> {
 
     fn add_child(&mut self, parent: NodeId, level: &str) -> NodeId {
         let child = NodeId::from_key(self.nodes.insert(Node::new(Some(parent), level)));
-        self.slack.grew(self.nodes.len());
+        self.slack.grew(&self.nodes);
         let above = &mut self.nodes[parent.key()];
         let sibling = above.first_child.replace(child);
         match level {

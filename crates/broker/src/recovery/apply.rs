@@ -258,6 +258,7 @@ impl Recovery {
             qos: subscribed.qos,
             no_local: subscribed.no_local,
             retain_as_published: subscribed.retain_as_published,
+            is_gone: false,
         };
         self.broker
             .restore_subscription(id, &filter, subscribed.group, subscriber);
