@@ -5,7 +5,8 @@
 //! cargo run --release -p beaconry-broker --example measure
 //! ```
 //!
-//! With the argument `stuck` only what publishing costs to clients that read nothing.
+//! With the argument `stuck` only what publishing costs to clients that read nothing, with
+//! `silent` only what it takes to close many at once.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant as Clock};
@@ -21,6 +22,9 @@ mod shell;
 fn main() {
     if std::env::args().any(|argument| argument == "stuck") {
         return all_stuck();
+    }
+    if std::env::args().any(|argument| argument == "silent") {
+        return all_silent();
     }
     // First, while no memory has been given back that it could use again.
     idle();
@@ -44,6 +48,7 @@ fn main() {
         println!("group of 1,000, {stuck:3} stuck    {nanos:7.1} ns a message");
     }
     all_stuck();
+    all_silent();
     println!(
         "{:28} {:7.1} ns a message",
         "100,000 retained to one",
@@ -244,6 +249,34 @@ fn stuck(subscribers: u64, payload: usize, is_cold: bool) {
         all += took;
     }
     println!("{what:28} {all:10.1?} to dismiss them, {longest:.1?} at once");
+}
+
+/// Clients that are silent for too long at once, as after a failure of the network, and have a
+/// filter in common: how long they keep everybody else waiting.
+fn all_silent() {
+    const CONNECTIONS: u64 = 100_000;
+    let mut shell = Shell::new(options());
+    for number in 0..CONNECTIONS {
+        let conn = connect(&mut shell, number, 60);
+        shell.subscribe(conn, "bench/data", QoS::AtMostOnce);
+    }
+    shell.now = Instant::from_millis(90_000);
+    let mut times = Vec::new();
+    while shell.broker.metrics().connections > 0 {
+        let start = Clock::now();
+        shell.input(Input::Timeout);
+        times.push(start.elapsed());
+        while !matches!(shell.broker.poll_output(), Output::Idle(_)) {}
+        shell.now = shell.now + Duration::from_millis(1);
+    }
+    let all: Duration = times.iter().sum();
+    times.sort_unstable();
+    println!(
+        "{:28} {all:10.1?} to close them, {:.1?} at once, {:.1?} as a rule",
+        "100,000 silent at once",
+        times[times.len() - 1],
+        times[times.len() / 2]
+    );
 }
 
 /// What it takes as a rule: other programs take their time too.

@@ -32,12 +32,16 @@ impl Limits {
         (self.all_out_buffers_bytes as u64).saturating_sub(metrics.unwritten_bytes)
     }
 
-    /// Whether a session's queue may grow to so many bytes, where those of all others take
-    /// `others`.
+    /// Whether a session's queue may grow by `cost` to so many bytes, where those of all others
+    /// take `others`.
     pub(crate) fn has_queue_room(&self, bytes: usize, cost: usize, others: u64) -> bool {
+        bytes <= self.queue_bytes && self.lacking_queue_room(bytes, cost, others) == 0
+    }
+
+    /// How many bytes the others take too many for that.
+    pub(crate) fn lacking_queue_room(&self, bytes: usize, cost: usize, others: u64) -> u64 {
         let taken = others + (bytes - cost) as u64;
-        let free = (self.all_queues_bytes as u64).saturating_sub(taken);
-        bytes <= self.queue_bytes && bytes as u64 <= free
+        (taken + bytes as u64).saturating_sub(self.all_queues_bytes as u64)
     }
 }
 
@@ -69,9 +73,14 @@ impl Metrics {
 }
 
 impl Broker {
-    /// Whether the lists take as much memory as they may.
-    pub(crate) fn is_short_of_memory(&self) -> bool {
-        self.metrics.memory_bytes() >= self.limits().memory_bytes as u64
+    /// Whether the lists take as much memory as they may, without what can be freed.
+    pub(crate) fn is_short_of_memory(&mut self) -> bool {
+        let enough = self.limits().memory_bytes as u64;
+        let Some(more) = self.metrics.memory_bytes().checked_sub(enough) else {
+            return false;
+        };
+        self.ending.make_room(more + 1, &mut self.metrics);
+        self.metrics.memory_bytes() >= enough
     }
 
     /// Refuses a message if there is no memory for it: `QoS` 0 is dropped, `QoS` 1 and 2 are

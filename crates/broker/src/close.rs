@@ -116,7 +116,7 @@ impl Broker {
     /// The session has lost its connection. Gives the client's identifier.
     fn detach(&mut self, now: Instant, id: SessionId, is_normal: bool) -> Option<Utf8String> {
         self.metrics.clients -= 1;
-        self.stalled.remove(id);
+        self.stalled.leave(id);
         if is_normal {
             self.take_back_will(id);
         }

@@ -117,15 +117,18 @@ impl Broker {
         Ok(())
     }
 
-    /// Ends a session that has been without a connection for long and for which nothing waits,
-    /// if there is one: its client loses its subscriptions, which it will be told, but no
+    /// Ends a session that has expired and waits for its turn, or one that has been without a
+    /// connection for long and for which nothing waits, if there is one: its client loses its subscriptions, which it will be told, but no
     /// message that was acknowledged is lost.
     fn make_room_for_session(
         &mut self,
         now: Instant,
         client: &Utf8String,
     ) -> Result<(), CloseCause> {
-        if let Some(id) = self.sessions.dispensable() {
+        if let Some(id) = self.timers.pop_due_session(now) {
+            self.session_expired(now, id);
+            self.settle(now);
+        } else if let Some(id) = self.sessions.dispensable() {
             let ended = self.sessions.get(id).map(|session| &session.client_id);
             self.bites.note(Limit::SessionsEvicted, ended);
             self.metrics.sessions_evicted += 1;

@@ -213,8 +213,14 @@ impl Broker {
         let (slot, number) = (session.slot, session.number);
         let (client_id, outgoing) = session.named_outgoing_mut();
         let before = (outgoing.messages(), outgoing.bytes());
-        let others = self.metrics.queued_bytes - before.1 as u64;
+        let mut others = self.metrics.queued_bytes - before.1 as u64;
         let cost = Queued::cost_of(routed.cost(), &delivery);
+        let bytes = before.1 + cost;
+        if bytes <= limits.queue_bytes {
+            let more = limits.lacking_queue_room(bytes, cost, others);
+            self.ending.make_room(more, &mut self.metrics);
+            others = self.metrics.queued_bytes - before.1 as u64;
+        }
         // A queue is not emptied for what there would be no room for even then.
         let alone = outgoing.window_bytes() + cost;
         let could_fit = limits.queue_messages > 0 && limits.has_queue_room(alone, cost, others);

@@ -8,8 +8,10 @@
 //! next one, whether something else happens or not ([`Output::Idle`](crate::Output::Idle)).
 //!
 //! **Invariant.** What is not done yet is held, and counts as held: in the gauges, and against
-//! the limits. And nobody is told otherwise: a session that is over goes on for nobody, whether
-//! its queue is freed or not, and nothing more is read from a client that is to be dismissed.
+//! the limits. But nobody pays for it: who would find no room for that has as much of it ended
+//! at once as makes room. And nobody is told otherwise: a session that is over goes on for
+//! nobody, whether its queue is freed or not, and nothing more is read from a client that is to
+//! be dismissed.
 
 use std::collections::VecDeque;
 
@@ -23,6 +25,7 @@ use crate::input::Conn;
 use crate::metrics::Metrics;
 use crate::outgoing::Outgoing;
 use crate::output::CloseCause;
+use crate::slack;
 
 /// What is to be ended and freed, and how much of it may be done now.
 #[derive(Debug)]
@@ -102,7 +105,9 @@ impl Ending {
         if self.is_spent() {
             return None;
         }
-        self.doomed.pop()
+        let last = self.doomed.pop()?;
+        slack::shrink_list(&mut self.doomed);
+        Some(last)
     }
 
     /// A session is over that had this to be sent: it is freed, now if it is little. What is
@@ -120,6 +125,18 @@ impl Ending {
         }
     }
 
+    /// Frees so many bytes, if there are as many, whether there are steps for it or not.
+    pub(crate) fn make_room(&mut self, bytes: u64, metrics: &mut Metrics) {
+        /// Several messages at a time.
+        const STEPS: usize = 64;
+        let enough = metrics.queued_bytes.saturating_sub(bytes);
+        while metrics.queued_bytes > enough && !self.remains.is_empty() {
+            let mut steps = STEPS;
+            self.free_first(&mut steps, metrics);
+            self.spend(STEPS - steps);
+        }
+    }
+
     /// Messages that wait to be freed, and their bytes.
     #[cfg(test)]
     pub(crate) fn held(&self) -> (usize, usize) {
@@ -129,16 +146,23 @@ impl Ending {
     }
 
     fn free(&mut self, metrics: &mut Metrics) {
-        while !self.is_spent()
-            && let Some(outgoing) = self.remains.front_mut()
-        {
-            let before = (outgoing.messages(), outgoing.bytes());
-            outgoing.free(&mut self.steps);
-            let after = (outgoing.messages(), outgoing.bytes());
-            metrics.requeue(before, after);
-            if after.0 == 0 {
-                self.remains.pop_front();
-            }
+        let mut steps = self.steps;
+        while steps > 0 && !self.remains.is_empty() {
+            self.free_first(&mut steps, metrics);
+        }
+        self.steps = steps;
+    }
+
+    fn free_first(&mut self, steps: &mut usize, metrics: &mut Metrics) {
+        let Some(outgoing) = self.remains.front_mut() else {
+            return;
+        };
+        let before = (outgoing.messages(), outgoing.bytes());
+        outgoing.free(steps);
+        let after = (outgoing.messages(), outgoing.bytes());
+        metrics.requeue(before, after);
+        if after.0 == 0 {
+            self.remains.pop_front();
         }
     }
 }

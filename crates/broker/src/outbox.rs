@@ -25,7 +25,7 @@ pub(crate) struct Outbox {
     /// What waits for records, while there is something.
     gated: Option<Box<Gated>>,
     state: State,
-    /// At least as many bytes of what waits are answers, as opposed to messages.
+    /// How many bytes of what waits are answers, as opposed to messages, or more.
     answers: u32,
     /// How much of what waits is in [`Metrics::unwritten_bytes`](crate::Metrics::unwritten_bytes).
     counted: usize,

@@ -64,16 +64,24 @@ impl Retained {
     }
 
     /// Keeps `message` as the last of its topic `[MQTT-3.3.1-5]`.
-    pub(crate) fn set(&mut self, message: Arc<Message>, timers: &mut Timers) -> Outcome {
+    pub(crate) fn set(
+        &mut self,
+        now: Instant,
+        message: Arc<Message>,
+        timers: &mut Timers,
+    ) -> Outcome {
         let topic = message.topic();
-        let old = self.tree.find(topic).and_then(|node| {
-            let old = self.tree.value(node).message.as_ref()?;
-            Some(Self::cost(old))
-        });
-        let messages = self.messages + usize::from(old.is_none());
-        let bytes = self.bytes - old.unwrap_or(0) + Self::cost(&message);
-        let room = messages <= self.max_messages && bytes <= self.max_bytes;
-        let Some(node) = room.then(|| self.tree.insert(topic)).flatten() else {
+        let mut room = self.room(&message);
+        while room.is_none()
+            && Self::cost(&message) <= self.max_bytes
+            && let Some(node) = timers.pop_due_retained(now)
+        {
+            // What is only not forgotten yet takes no other one's place.
+            self.expire(node);
+            room = self.room(&message);
+        }
+        let kept = room.and_then(|room| Some((room, self.tree.insert(topic)?)));
+        let Some(((messages, bytes), node)) = kept else {
             let was_there = self.remove(topic, timers);
             return Outcome::NoRoom { was_there };
         };
@@ -104,7 +112,7 @@ impl Retained {
     pub(crate) fn restore(&mut self, message: Arc<Message>, timers: &mut Timers) {
         let limits = (self.max_messages, self.max_bytes);
         (self.max_messages, self.max_bytes) = (usize::MAX, usize::MAX);
-        self.set(message, timers);
+        self.set(Instant::ZERO, message, timers);
         (self.max_messages, self.max_bytes) = limits;
     }
 
@@ -191,6 +199,18 @@ impl Retained {
     fn cost(message: &Message) -> usize {
         let levels = 1 + message.topic().bytes().filter(|&byte| byte == b'/').count();
         message.cost() + Self::NODE * levels
+    }
+
+    /// How many messages and bytes there are with `message` in its place, if there may be.
+    fn room(&self, message: &Message) -> Option<(usize, usize)> {
+        let old = self.tree.find(message.topic()).and_then(|node| {
+            let old = self.tree.value(node).message.as_ref()?;
+            Some(Self::cost(old))
+        });
+        let messages = self.messages + usize::from(old.is_none());
+        let bytes = self.bytes - old.unwrap_or(0) + Self::cost(message);
+        let has_room = messages <= self.max_messages && bytes <= self.max_bytes;
+        has_room.then_some((messages, bytes))
     }
 
     fn take(&mut self, node: NodeId) {

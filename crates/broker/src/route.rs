@@ -125,7 +125,7 @@ impl Broker {
             }
         } else {
             let is_promised = routed.publish().qos != QoS::AtMostOnce;
-            match self.retained.set(routed.keep(now), &mut self.timers) {
+            match self.retained.set(now, routed.keep(now), &mut self.timers) {
                 Outcome::Stored if self.ledger.is_full() && !is_promised => {
                     self.metrics.retained_not_stored += 1;
                     self.ledger.owes = true;

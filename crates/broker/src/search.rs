@@ -209,7 +209,7 @@ mod tests {
         let topic = TopicName::try_from(topic).unwrap();
         let publish = Publish::new(topic, payload.to_owned());
         let publisher = Utf8String::try_from("p").unwrap();
-        retained.set(Routed::fresh(publish, publisher).keep(NOW), timers);
+        retained.set(NOW, Routed::fresh(publish, publisher).keep(NOW), timers);
     }
 
     fn level() -> impl Strategy<Value = &'static str> {

@@ -306,7 +306,8 @@ fn room(
     let may_wait = outgoing.is_none_or(|it| it.queued_live() < limits.queue_messages)
         && limits.has_queue_room(held + cost, cost, others);
     let link = session.slot.and_then(|slot| connections.linked(slot));
-    if let Some((link, outbox, _)) = link {
+    // Who is to be dismissed is as good as gone.
+    if let Some((link, outbox, _)) = link.filter(|(link, _, _)| !link.is_doomed) {
         // Another may be able to take it (section 3.1.2.11.4).
         if link.maximum_packet_size != u32::MAX {
             let template = routed.template(link.version, &delivery, TopicForm::Name);

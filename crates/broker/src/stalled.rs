@@ -39,9 +39,15 @@ impl Stalled {
         {
             let old = core::mem::replace(room, Self::ANY);
             self.count -= usize::from(old != Self::ANY);
-            if self.count == 0 {
-                self.room = Vec::new();
-            }
+        }
+    }
+
+    /// The session has no connection any more. The list is given back only then: one client that
+    /// has room and has none in turns must not make it again each time.
+    pub(crate) fn leave(&mut self, session: SessionId) {
+        self.remove(session);
+        if self.count == 0 {
+            self.room = Vec::new();
         }
     }
 
@@ -76,6 +82,15 @@ mod tests {
         assert!(stalled.refuses(a, 101) && !stalled.refuses(b, 11));
         stalled.remove(a);
         assert!(!stalled.refuses(a, 101));
+        // The list stays for those who are there, and for nobody else.
+        let places = stalled.room.capacity();
+        stalled.insert(b, 0);
+        stalled.remove(b);
+        assert_eq!((stalled.count, stalled.room.capacity()), (0, places));
+        stalled.insert(b, 0);
+        stalled.leave(a);
+        assert!(stalled.refuses(b, 1));
+        stalled.leave(b);
         assert_eq!((stalled.count, stalled.room.capacity()), (0, 0));
     }
 }

@@ -6,7 +6,8 @@
 //! (so 100,000 connections with 60 s keep alive cost about 1,100 moves a second, at
 //! O(log n)).
 //!
-//! Some things can be late: there are two sets, so that nothing else is late for them.
+//! Some things can be late: they are in sets of their own, so that nothing else is late for them,
+//! and who needs the room that they take can have them end at once.
 
 use std::collections::BTreeSet;
 
@@ -37,26 +38,34 @@ pub(crate) enum Timer {
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     prompt: BTreeSet<(Instant, Timer)>,
-    patient: BTreeSet<(Instant, Timer)>,
-}
-
-impl Timer {
-    /// Whether it can wait where many are due at once: something ends, and who asks for it is
-    /// told that it has ended.
-    const fn is_patient(self) -> bool {
-        match self {
-            Self::Connection(_) | Self::SessionExpiry(_) | Self::Retained(_) => true,
-            Self::Resume(_) | Self::Will(_) | Self::Lookups => false,
-        }
-    }
+    connections: BTreeSet<(Instant, Timer)>,
+    sessions: BTreeSet<(Instant, Timer)>,
+    retained: BTreeSet<(Instant, Timer)>,
 }
 
 impl Timers {
     /// When the first is due, where nothing that can wait is before `patience`.
     pub(crate) fn next(&self, patience: Instant) -> Option<Instant> {
         let prompt = self.prompt.first().map(|(at, _)| *at);
-        let patient = self.patient.first().map(|(at, _)| patience.max(*at));
+        let patient = self.patient().into_iter().filter_map(BTreeSet::first);
+        let patient = patient.map(|(at, _)| patience.max(*at));
         prompt.into_iter().chain(patient).min()
+    }
+
+    /// What can wait where many are due at once: something ends, and who asks for it is told that
+    /// it has ended.
+    const fn patient(&self) -> [&BTreeSet<(Instant, Timer)>; 3] {
+        [&self.connections, &self.sessions, &self.retained]
+    }
+
+    /// Where `timer` belongs.
+    const fn entries(&mut self, timer: Timer) -> &mut BTreeSet<(Instant, Timer)> {
+        match timer {
+            Timer::Resume(_) | Timer::Will(_) | Timer::Lookups => &mut self.prompt,
+            Timer::Connection(_) => &mut self.connections,
+            Timer::SessionExpiry(_) => &mut self.sessions,
+            Timer::Retained(_) => &mut self.retained,
+        }
     }
 
     /// Changes when `timer` is due, where `at` is its owner's note of it.
@@ -64,11 +73,7 @@ impl Timers {
         if *at == new {
             return;
         }
-        let entries = if timer.is_patient() {
-            &mut self.patient
-        } else {
-            &mut self.prompt
-        };
+        let entries = self.entries(timer);
         if let Some(old) = *at {
             entries.remove(&(old, timer));
         }
@@ -78,21 +83,47 @@ impl Timers {
         *at = new;
     }
 
-    /// Takes the first that is due out, or with `is_patient` the first of those that cannot
-    /// wait. Its owner's note of it is out of date from then on.
-    pub(crate) fn pop_due(&mut self, now: Instant, is_patient: bool) -> Option<Timer> {
-        let prompt = self.prompt.first();
-        let patient = self.patient.first().filter(|_| !is_patient);
-        let entries = match (prompt, patient) {
-            (Some(prompt), Some(patient)) if patient < prompt => &mut self.patient,
-            (None, Some(_)) => &mut self.patient,
-            (_, _) => &mut self.prompt,
-        };
-        if entries.first()?.0 > now {
+    /// Takes the first that is due out; where `all_wait` that can wait, the first of the others.
+    /// Its owner's note of it is out of date from then on.
+    pub(crate) fn pop_due(&mut self, now: Instant, all_wait: bool) -> Option<Timer> {
+        let patient = self.patient().into_iter().filter(|_| !all_wait);
+        let first = patient.filter_map(BTreeSet::first).min();
+        let (at, timer) = *first.into_iter().chain(self.prompt.first()).min()?;
+        if at > now {
             return None;
         }
-        entries.pop_first().map(|(_, timer)| timer)
+        self.entries(timer).pop_first();
+        Some(timer)
     }
+
+    /// Takes the first of the sessions out that are due to expire.
+    pub(crate) fn pop_due_session(&mut self, now: Instant) -> Option<SessionId> {
+        match pop_if_due(now, &mut self.sessions)? {
+            Timer::SessionExpiry(session) => Some(session),
+            Timer::Connection(_)
+            | Timer::Resume(_)
+            | Timer::Will(_)
+            | Timer::Retained(_)
+            | Timer::Lookups => None,
+        }
+    }
+
+    /// Takes the first of the retained messages out that are due to expire.
+    pub(crate) fn pop_due_retained(&mut self, now: Instant) -> Option<NodeId> {
+        match pop_if_due(now, &mut self.retained)? {
+            Timer::Retained(node) => Some(node),
+            Timer::Connection(_)
+            | Timer::Resume(_)
+            | Timer::Will(_)
+            | Timer::SessionExpiry(_)
+            | Timer::Lookups => None,
+        }
+    }
+}
+
+fn pop_if_due(now: Instant, entries: &mut BTreeSet<(Instant, Timer)>) -> Option<Timer> {
+    entries.first().filter(|(at, _)| *at <= now)?;
+    entries.pop_first().map(|(_, timer)| timer)
 }
 
 #[cfg(test)]

@@ -240,3 +240,105 @@ fn what_cannot_wait_does_not_wait_for_sessions_to_expire() {
     assert!(world.broker.metrics().sessions > 500);
     assert!(!world.paused.contains(&fast));
 }
+
+/// Who needs room that is taken by what is over is not to pay for it.
+#[test]
+fn a_queue_is_not_full_of_what_others_have_left() {
+    let (mut world, _, publisher) = stuck(100);
+    let absent = named(lasting(V5, ""), "absent");
+    let (absent, _) = world.connect(&absent);
+    world.subscribe(absent, &[to("other", QoS::AtLeastOnce)]);
+    world.cut(absent);
+    world.publish(publisher, "t", "too much", QoS::AtLeastOnce);
+    world.sleep(Duration::from_millis(12));
+    let left = world.broker.metrics().queued_bytes;
+    let taken = usize::try_from(left).unwrap();
+    assert_eq!(world.broker.metrics().clients, 1);
+    assert!(taken > 1_000_000, "{taken}");
+    world.broker.options.limits.all_queues_bytes = taken;
+    for number in 1..=3 {
+        world.publish(publisher, "other", "x", QoS::AtLeastOnce);
+        let metrics = world.broker.metrics();
+        assert_eq!(metrics.dropped_queue_full, 100);
+        assert!(metrics.queued_bytes <= left, "{number}");
+    }
+    // No more is freed at once than is needed.
+    assert!(world.broker.metrics().queued_bytes > left / 2);
+    let (absent, connack) = world.connect(&named(lasting(V5, ""), "absent"));
+    assert!(connack.session_present);
+    assert_eq!(world.payloads(absent), ["x"]);
+    world.sleep(Duration::from_secs(1));
+    assert_eq!(world.broker.metrics().queued_messages, 3);
+}
+
+#[test]
+fn memory_is_not_short_because_of_what_others_have_left() {
+    let (mut world, _, publisher) = stuck(100);
+    world.publish(publisher, "t", "too much", QoS::AtLeastOnce);
+    world.sleep(Duration::from_millis(12));
+    let taken = usize::try_from(world.broker.metrics().memory_bytes()).unwrap();
+    let left = world.broker.metrics().queued_bytes;
+    assert!(left > 1_000_000, "{left}");
+    world.broker.options.limits.memory_bytes = taken;
+    world.received(publisher);
+    world.publish(publisher, "t", "x", QoS::AtLeastOnce);
+    let Packet::PubAck(ack) = world.take(publisher) else {
+        panic!("no PUBACK");
+    };
+    assert_eq!(ack.reason_code, ReasonCode::NoMatchingSubscribers);
+    world.client(V5, "another");
+    assert_eq!(world.broker.metrics().refused_memory, 0);
+    assert!(world.broker.metrics().queued_bytes > left / 2);
+}
+
+#[test]
+fn sessions_that_have_expired_keep_nobody_out_and_cost_nobody_else_theirs() {
+    let mut world = World::with(|options| options.limits.sessions = 1_001);
+    let publisher = world.client(V5, "p");
+    for number in 0..1_000 {
+        let mut connect = named(lasting(V5, ""), &format!("absent-{number}"));
+        connect.properties.session_expiry_interval = Some(if number == 0 { 3_600 } else { 60 });
+        let (conn, _) = world.connect(&connect);
+        // Something waits for each but the first, which goes on, and could be dispensed with.
+        if number > 0 {
+            world.subscribe(conn, &[to("t", QoS::AtLeastOnce)]);
+        }
+        world.cut(conn);
+    }
+    world.publish(publisher, "t", "x", QoS::AtLeastOnce);
+    world.now = world.now + Duration::from_mins(1);
+    world.input(Input::Timeout);
+    let expired = world.broker.metrics().sessions_expired;
+    world.broker.options.limits.sessions = 1_001 - usize::try_from(expired).unwrap();
+    let (_, connack) = world.connect(&named(Connect::new(V5, ""), "new"));
+    assert_eq!(connack.reason_code, ReasonCode::Success);
+    let metrics = world.broker.metrics();
+    assert_eq!(metrics.sessions_expired, expired + 1);
+    assert_eq!(metrics.sessions_evicted, 0);
+    let (_, connack) = world.connect(&named(lasting(V5, ""), "absent-0"));
+    assert!(connack.session_present);
+}
+
+#[test]
+fn retained_messages_that_have_expired_take_no_other_ones_place() {
+    let mut world = World::with(|options| options.limits.retained_messages = 5_000);
+    let publisher = world.client(V5, "p");
+    for number in 0..5_000 {
+        let mut packet = retained(&format!("t/{number}"), "x", QoS::AtMostOnce);
+        if let Packet::Publish(publish) = &mut packet {
+            publish.properties.message_expiry_interval = Some(10);
+        }
+        world.send(publisher, &packet);
+    }
+    world.now = world.now + Duration::from_secs(10);
+    world.input(Input::Timeout);
+    let kept = world.broker.metrics().retained_messages;
+    assert!((4_000..5_000).contains(&kept), "{kept}");
+    for number in 0..5_000 {
+        let state = format!("new/{number}");
+        world.send(publisher, &retained(&state, "x", QoS::AtMostOnce));
+    }
+    let metrics = world.broker.metrics();
+    assert_eq!(metrics.refused_retained_limit, 0);
+    assert_eq!(metrics.retained_messages, 5_000);
+}
