@@ -342,3 +342,24 @@ fn retained_messages_that_have_expired_take_no_other_ones_place() {
     assert_eq!(metrics.refused_retained_limit, 0);
     assert_eq!(metrics.retained_messages, 5_000);
 }
+
+/// What it was given would be lost with it, or be sent to others late.
+#[test]
+fn who_is_to_be_dismissed_is_given_nothing_of_a_group() {
+    let (mut world, conns, publisher) = stuck(100);
+    let shared = to("$share/g/work", QoS::AtMostOnce);
+    for conn in &conns {
+        world.send(
+            *conn,
+            &super::subscribe(std::slice::from_ref(&shared), None),
+        );
+    }
+    let witness = world.client(V5, "witness");
+    world.subscribe(witness, &[shared]);
+    world.publish(publisher, "t", "too much", QoS::AtLeastOnce);
+    assert!(closed(&world, &conns) < 50);
+    for _ in 0..10 {
+        world.publish(publisher, "work", "x", QoS::AtMostOnce);
+    }
+    assert_eq!(world.payloads(witness).len(), 10);
+}
