@@ -281,7 +281,14 @@ impl Journal {
                     drop(unfit);
                     remove_next(&self.folder).map_err(WriteError::Broken)?;
                 }
-                self.make_shorter(needs).map_err(|error| {
+                let made = match self.make_shorter(needs) {
+                    Err(error) if is_full(&error) && self.reserve() > 0 => {
+                        self.give_back()?;
+                        self.make_shorter(needs)
+                    }
+                    made => made,
+                };
+                made.map_err(|error| {
                     if is_full(&error) {
                         WriteError::Full(error)
                     } else {
@@ -293,14 +300,7 @@ impl Journal {
         };
         // Before there is a segment behind it: half a seal at the end of this one would be taken for
         // damage then. What was reserved in vain is given back.
-        let left = &self.current;
-        left.file
-            .set_len(left.end)
-            .and_then(|()| left.file.sync_all())
-            .map_err(|error| {
-                let path = self.folder.segment_path(left.number);
-                WriteError::Broken(io_error("write to", path)(error))
-            })?;
+        self.give_back()?;
         let first = Lsn(self.durable.0 + 1);
         let begun = begin(&self.folder, next, self.current.number + 1, first);
         let begun = begun.map_err(WriteError::Broken)?;
@@ -311,6 +311,21 @@ impl Journal {
             first: left.first,
             bytes: left.end,
         });
+        Ok(())
+    }
+
+    /// Ends the current segment where its last group does: nothing goes before the next one, for
+    /// which the rest is too short.
+    fn give_back(&mut self) -> Result<(), WriteError> {
+        let current = &mut self.current;
+        let cut = current.file.set_len(current.end);
+        cut.and_then(|()| current.file.sync_all())
+            .map_err(|error| {
+                let path = self.folder.segment_path(current.number);
+                WriteError::Broken(io_error("write to", path)(error))
+            })?;
+        current.reserved = current.end;
+        self.is_sealed = false;
         Ok(())
     }
 

@@ -40,6 +40,49 @@ fn without_room_the_rest_of_the_segment_is_the_reserve_and_then_a_group_waits() 
     assert_eq!(retained(&open(folder.path()).unwrap()), published);
 }
 
+/// Nothing goes before a group, so what the current segment has left is of use to nobody if the
+/// group is longer.
+#[test]
+fn a_group_with_room_only_in_all_that_is_left_together_is_written() {
+    let sizes = Sizes {
+        most: 2 * 4096,
+        ..SMALL
+    };
+    let folder = testbed::Folder::new();
+    let mut journal = resume(folder.path(), sizes);
+    let mut source = Source::new();
+    while journal.look_ahead().is_ok() {
+        let (mut group, last) = source.group(1);
+        journal.write(&mut group, last).unwrap();
+    }
+    let reserve = journal.reserve();
+    assert!(reserve > 1_000, "{reserve}");
+    let (mut group, mut last) = source.group(1);
+    while group.len() < 4_500 {
+        let (more, lsn) = source.group(1);
+        group.extend_from_slice(&more[GROUP_LEN..]);
+        last = lsn;
+    }
+    assert!(group.len() as u64 > journal.free().max(reserve));
+    journal.write(&mut group, last).unwrap();
+    assert_eq!(journal.segments(), 2);
+    // One that has no room in all of it together waits, and then finds what was made.
+    let (mut group, last) = source.group(30);
+    for _ in 0..2 {
+        let written = journal.write(&mut group, last);
+        assert!(matches!(written, Err(WriteError::Full(_))), "{written:?}");
+    }
+    drop(journal);
+    let mut journal = resume(folder.path(), SMALL);
+    journal.write(&mut group, last).unwrap();
+    drop(journal);
+    let recovered = open(folder.path()).unwrap();
+    assert_eq!(
+        (recovered.last, retained(&recovered)),
+        (last, u64::from(source.published))
+    );
+}
+
 #[tokio::test]
 async fn a_full_store_says_so_and_says_when_there_is_room() {
     let sizes = Sizes {
