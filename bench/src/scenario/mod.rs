@@ -97,6 +97,13 @@ pub(crate) const ALL: &[Scenario] = &[
         1_000,
         2_000_000,
     ),
+    websocket(flood(
+        "fan-out-1000-ws",
+        "the same over WebSocket",
+        1,
+        1_000,
+        2_000_000,
+    )),
     pairs(
         "qos1",
         "50 pairs, QoS 1, window 16",
