@@ -1,7 +1,6 @@
 //! Medians, and the tables that show them.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use anyhow::Error;
 use mqtt::ProtocolVersion;
@@ -42,6 +41,8 @@ struct Medians {
     rate: f64,
     /// Over all rounds.
     lost: u64,
+    /// The same.
+    held_up: u64,
     memory: f64,
     /// Seconds.
     wall: f64,
@@ -51,6 +52,7 @@ struct Medians {
     disk: f64,
     p50: f64,
     p99: f64,
+    p99_of_turn: f64,
     max: f64,
     connection: f64,
 }
@@ -64,9 +66,15 @@ impl Measurement {
         };
         let what = match &self.detail {
             Detail::Work => format!("{:10.0} received/s", self.rate()),
-            Detail::Latency { p50, p99, max } => {
-                format!("p50 {p50:.0?}, p99 {p99:.0?}, longest {max:.0?}")
-            }
+            Detail::Latency {
+                p50,
+                p99,
+                p99_of_turn,
+                max,
+                ..
+            } => format!(
+                "p50 {p50:.0?}, p99 {p99:.0?} (middle turn {p99_of_turn:.0?}), longest {max:.0?}"
+            ),
             Detail::Connection(bytes) => format!("{bytes} bytes a connection"),
             Detail::Ebb {
                 before,
@@ -201,7 +209,9 @@ impl Report {
             &[
                 "p50, µs",
                 "p99, µs",
+                "p99 of the middle turn, µs",
                 "longest, µs",
+                "left out",
                 "lost",
                 "CPU s a million received",
             ],
@@ -211,7 +221,9 @@ impl Report {
                 vec![
                     format!("{:.0}", it.p50),
                     format!("{:.0}", it.p99),
+                    format!("{:.0}", it.p99_of_turn),
                     format!("{:.0}", it.max),
+                    it.held_up.to_string(),
                     it.lost.to_string(),
                     format!("{:.2}", it.cpu),
                 ]
@@ -354,9 +366,16 @@ impl Report {
         let middle = |value: &dyn Fn(&Measurement) -> f64| {
             median(of.iter().map(|measurement| value(measurement)).collect())
         };
-        let latency = |choose: fn(Duration, Duration, Duration) -> Duration| {
+        // The median, the two percentiles, the longest.
+        let latency = |which: usize| {
             middle(&|it| match it.detail {
-                Detail::Latency { p50, p99, max } => choose(p50, p99, max).as_secs_f64() * 1e6,
+                Detail::Latency {
+                    p50,
+                    p99,
+                    p99_of_turn,
+                    max,
+                    ..
+                } => [p50, p99, p99_of_turn, max][which].as_secs_f64() * 1e6,
                 Detail::Work
                 | Detail::Connection(_)
                 | Detail::Ebb { .. }
@@ -380,10 +399,12 @@ impl Report {
             cpu_whole: middle(&|it| it.cpu.as_secs_f64())?,
             rate: middle(&Measurement::rate)?,
             lost: of.iter().map(|it| it.lost).sum(),
+            held_up: of.iter().map(|it| it.detail.held_up()).sum(),
             memory: middle(&|it| as_f64(it.memory))?,
-            p50: latency(|p50, _, _| p50)?,
-            p99: latency(|_, p99, _| p99)?,
-            max: latency(|_, _, max| max)?,
+            p50: latency(0)?,
+            p99: latency(1)?,
+            p99_of_turn: latency(2)?,
+            max: latency(3)?,
             connection: middle(&|it| match it.detail {
                 Detail::Connection(bytes) => as_f64(bytes),
                 Detail::Work
@@ -421,7 +442,15 @@ impl Record {
         });
         match it.detail {
             Detail::Work => {}
-            Detail::Latency { p50, p99, max } => {
+            Detail::Latency {
+                p50,
+                p99,
+                p99_of_turn,
+                max,
+                held_up,
+            } => {
+                value["held_up_by_the_generator"] = json!(held_up);
+                value["p99_seconds_of_middle_turn"] = json!(p99_of_turn.as_secs_f64());
                 value["p50_seconds"] = json!(p50.as_secs_f64());
                 value["p99_seconds"] = json!(p99.as_secs_f64());
                 value["longest_seconds"] = json!(max.as_secs_f64());
@@ -475,6 +504,8 @@ fn as_f64(count: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::scenario::ALL;
     use clap::Parser as _;
@@ -532,7 +563,9 @@ mod tests {
                 detail: Detail::Latency {
                     p50: Duration::from_micros(10),
                     p99: Duration::from_micros(20),
+                    p99_of_turn: Duration::from_micros(15),
                     max: Duration::from_micros(30),
+                    held_up: 5,
                 },
             };
             assert!(measurement.line().ends_with(&format!(", {lost} LOST")));
@@ -544,7 +577,10 @@ mod tests {
             });
         }
         let text = report.markdown();
-        assert!(text.contains("| 10 | 20 | 30 | 7 | 1.00 |"), "{text}");
+        assert!(
+            text.contains("| 10 | 20 | 15 | 30 | 10 | 7 | 1.00 |"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -75,12 +75,16 @@ fn every_flag_that_is_a_limit_is_documented_with_its_variable_and_default() {
 #[test]
 fn every_metric_that_the_table_of_limits_names_is_shown() {
     let page = crate::http::metrics_page();
+    let shown: Vec<_> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("beaconry_")?.split(' ').next())
+        .collect();
     for row in rows() {
         let metrics = row[5].split('`').skip(1).step_by(2);
         let mut named = 0;
         for metric in metrics {
             named += 1;
-            assert!(page.contains(&format!("beaconry_{metric}")), "{metric}");
+            assert!(shown.contains(&metric), "{metric}");
         }
         assert!(named > 0, "no metric: {row:?}");
     }

@@ -159,6 +159,15 @@ fn clippy(workspace: &Workspace) -> Result<Counts> {
         "clippy-wasm",
         &mut browser,
     )?;
+
+    // A workspace apart, for what it is linked with; it compiles parts of the server into itself.
+    let mut apart = cargo(workspace, &["check", "--locked", "--manifest-path"]);
+    apart
+        .arg("bench/store-compare/Cargo.toml")
+        .arg("--target-dir")
+        .arg(workspace.target.join("store-compare"));
+    let title = "checking the comparison of the store with a database";
+    counts += check(workspace, title, "store-compare", &mut apart)?;
     Ok(counts)
 }
 

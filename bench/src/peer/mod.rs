@@ -179,7 +179,7 @@ fn free_addresses() -> Result<(SocketAddr, SocketAddr)> {
     Ok((one.local_addr()?, other.local_addr()?))
 }
 
-/// Waits until somebody listens at `address`.
+/// Waits until somebody listens at `address`; looks often, as the time of a start is measured.
 fn wait_for(child: &mut Child, address: SocketAddr) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     while std::net::TcpStream::connect(address).is_err() {
@@ -191,7 +191,7 @@ fn wait_for(child: &mut Child, address: SocketAddr) -> Result<()> {
             let _ = child.kill();
             bail!("nobody listens at {address} after {PATIENCE:?}");
         }
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(1));
     }
     Ok(())
 }

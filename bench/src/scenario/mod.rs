@@ -194,11 +194,14 @@ pub(crate) struct Measurement {
 pub(crate) enum Detail {
     /// CPU and messages a second.
     Work,
-    /// Of single messages.
+    /// Of single messages, without those that the generator itself was too late for.
     Latency {
         p50: Duration,
         p99: Duration,
+        /// Of the turn in the middle, by this.
+        p99_of_turn: Duration,
         max: Duration,
+        held_up: u64,
     },
     /// Bytes of memory for each connection.
     Connection(u64),
@@ -217,6 +220,16 @@ pub(crate) struct Context<'a> {
     pub(crate) messages: Option<u64>,
     pub(crate) fill: Fill,
     pub(crate) websocket: bool,
+}
+
+impl Detail {
+    /// Messages without a latency, as the generator was too late for them.
+    pub(crate) fn held_up(&self) -> u64 {
+        match self {
+            Self::Latency { held_up, .. } => *held_up,
+            Self::Work | Self::Connection(_) | Self::Ebb { .. } | Self::Start { .. } => 0,
+        }
+    }
 }
 
 impl Scenario {

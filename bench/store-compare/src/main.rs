@@ -160,6 +160,7 @@ fn write_journal(folder: &Path) -> Result<()> {
         sizes: store::Sizes {
             segment: 64 << 20,
             most: u64::MAX,
+            waiting: 128 << 20,
         },
         salvage: false,
     };

@@ -379,8 +379,15 @@ mod tests {
     #[test]
     fn everything_that_the_broker_counts_is_shown() {
         let page = include_str!("metrics.rs");
+        let shown: Vec<_> = page
+            .split("m.")
+            .filter_map(|rest| {
+                rest.split(|c: char| !(c.is_alphanumeric() || c == '_'))
+                    .next()
+            })
+            .collect();
         for name in crate::docs::field_names(&broker::Metrics::default()) {
-            assert!(page.contains(&format!("m.{name}")), "{name} is not shown");
+            assert!(shown.contains(&name.as_str()), "{name} is not shown");
         }
     }
 
