@@ -35,6 +35,8 @@ pub(crate) struct Ending {
     doomed: Vec<(Slot, Conn, CloseCause)>,
     /// What was to be sent to sessions that are over.
     remains: VecDeque<Box<Outgoing>>,
+    /// Bytes of that.
+    bytes: u64,
     /// How many steps are left.
     steps: usize,
     /// When there are all of them again.
@@ -115,6 +117,7 @@ impl Ending {
     pub(crate) fn leave(&mut self, mut outgoing: Box<Outgoing>, metrics: &mut Metrics) {
         const LITTLE: usize = 64;
         if outgoing.messages() > LITTLE {
+            self.bytes += outgoing.bytes() as u64;
             self.remains.push_back(outgoing);
         } else {
             let before = (outgoing.messages(), outgoing.bytes());
@@ -137,12 +140,19 @@ impl Ending {
         }
     }
 
+    /// How many bytes of [`Metrics::queued_bytes`] can be freed at any time.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Messages that wait to be freed, and their bytes.
     #[cfg(test)]
     pub(crate) fn held(&self) -> (usize, usize) {
         let remains = self.remains.iter();
         let held = remains.map(|it| (it.messages(), it.bytes()));
-        held.fold((0, 0), |all, it| (all.0 + it.0, all.1 + it.1))
+        let held = held.fold((0, 0), |all, it| (all.0 + it.0, all.1 + it.1));
+        assert_eq!(held.1 as u64, self.bytes);
+        held
     }
 
     fn free(&mut self, metrics: &mut Metrics) {
@@ -161,6 +171,7 @@ impl Ending {
         outgoing.free(steps);
         let after = (outgoing.messages(), outgoing.bytes());
         metrics.requeue(before, after);
+        self.bytes -= (before.1 - after.1) as u64;
         if after.0 == 0 {
             self.remains.pop_front();
         }
@@ -172,6 +183,7 @@ impl Default for Ending {
         Self {
             doomed: Vec::new(),
             remains: VecDeque::new(),
+            bytes: 0,
             steps: Self::STEPS,
             renewed_at: Instant::ZERO,
         }

@@ -225,11 +225,15 @@ impl Broker {
     /// Who in a group the message is for.
     fn choose(&mut self, group: GroupId, among: Among, routed: &mut Routed) -> Choice {
         let (sessions, connections) = (&self.sessions, &mut self.connections);
-        let (limits, metrics) = (&self.options.limits, &self.metrics);
+        let together = Together {
+            limits: &self.options.limits,
+            metrics: &self.metrics,
+            freeable: self.ending.bytes(),
+        };
         let mut blocked = core::mem::take(&mut self.blocked);
         let groups = &mut self.subscriptions.groups;
         let choice = groups.choose(group, among, &mut blocked, |subscriber| {
-            room(sessions, connections, limits, metrics, routed, subscriber)
+            room(sessions, connections, &together, routed, subscriber)
         });
         for (id, membership) in blocked.drain(..) {
             if let Some(session) = self.sessions.get_mut(id) {
@@ -286,15 +290,27 @@ fn delivery(routed: &Routed, subscriber: &Subscriber) -> Delivery {
     }
 }
 
+/// What all sessions have together.
+struct Together<'a> {
+    limits: &'a Limits,
+    metrics: &'a Metrics,
+    /// What of that is only not freed yet: nobody is to find no room for it.
+    freeable: u64,
+}
+
 /// What a member can do with a message: what [`Broker::deliver`] then does.
 fn room(
     sessions: &Sessions,
     connections: &mut Connections,
-    limits: &Limits,
-    metrics: &Metrics,
+    together: &Together<'_>,
     routed: &mut Routed,
     subscriber: &Subscriber,
 ) -> Room {
+    let &Together {
+        limits,
+        metrics,
+        freeable,
+    } = together;
     let Some(session) = sessions.get(subscriber.session) else {
         return Room::None;
     };
@@ -302,7 +318,7 @@ fn room(
     let outgoing = session.outgoing.as_deref();
     let cost = Queued::cost_of(routed.cost(), &delivery);
     let held = outgoing.map_or(0, Outgoing::bytes);
-    let others = metrics.queued_bytes - held as u64;
+    let others = metrics.queued_bytes - freeable - held as u64;
     let may_wait = outgoing.is_none_or(|it| it.queued_live() < limits.queue_messages)
         && limits.has_queue_room(held + cost, cost, others);
     let link = session.slot.and_then(|slot| connections.linked(slot));

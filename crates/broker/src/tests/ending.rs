@@ -47,6 +47,13 @@ fn closed(world: &World, conns: &[Conn]) -> usize {
     closed.count()
 }
 
+/// Lets only so much time pass that all are gone, and what they had is not freed.
+fn until_dismissed(world: &mut World, conns: &[Conn]) {
+    while closed(world, conns) < conns.len() {
+        world.sleep(Ending::REST);
+    }
+}
+
 /// When the broker wants to go on.
 fn idle(world: &mut World) -> Option<Instant> {
     match world.broker.poll_output() {
@@ -244,13 +251,13 @@ fn what_cannot_wait_does_not_wait_for_sessions_to_expire() {
 /// Who needs room that is taken by what is over is not to pay for it.
 #[test]
 fn a_queue_is_not_full_of_what_others_have_left() {
-    let (mut world, _, publisher) = stuck(100);
+    let (mut world, conns, publisher) = stuck(100);
     let absent = named(lasting(V5, ""), "absent");
     let (absent, _) = world.connect(&absent);
     world.subscribe(absent, &[to("other", QoS::AtLeastOnce)]);
     world.cut(absent);
     world.publish(publisher, "t", "too much", QoS::AtLeastOnce);
-    world.sleep(Duration::from_millis(12));
+    until_dismissed(&mut world, &conns);
     let left = world.broker.metrics().queued_bytes;
     let taken = usize::try_from(left).unwrap();
     assert_eq!(world.broker.metrics().clients, 1);
@@ -273,9 +280,9 @@ fn a_queue_is_not_full_of_what_others_have_left() {
 
 #[test]
 fn memory_is_not_short_because_of_what_others_have_left() {
-    let (mut world, _, publisher) = stuck(100);
+    let (mut world, conns, publisher) = stuck(100);
     world.publish(publisher, "t", "too much", QoS::AtLeastOnce);
-    world.sleep(Duration::from_millis(12));
+    until_dismissed(&mut world, &conns);
     let taken = usize::try_from(world.broker.metrics().memory_bytes()).unwrap();
     let left = world.broker.metrics().queued_bytes;
     assert!(left > 1_000_000, "{left}");
@@ -362,4 +369,49 @@ fn who_is_to_be_dismissed_is_given_nothing_of_a_group() {
         world.publish(publisher, "work", "x", QoS::AtMostOnce);
     }
     assert_eq!(world.payloads(witness).len(), 10);
+}
+
+/// Nearly all that there is room for is taken by what is over, and a member of a group that does
+/// not last has so many messages; another, absent one has none.
+fn group_beside_remains(messages: usize) -> (World, Conn, Conn) {
+    let (mut world, conns, publisher) = stuck(100);
+    let shared = to("$share/g/other", QoS::AtLeastOnce);
+    let (member, _) = world.connect(&named(Connect::new(V5, ""), "passing"));
+    world.subscribe(member, std::slice::from_ref(&shared));
+    for _ in 0..messages {
+        world.publish(publisher, "other", "x", QoS::AtLeastOnce);
+    }
+    let (absent, _) = world.connect(&named(lasting(V5, ""), "absent"));
+    world.subscribe(absent, &[shared]);
+    world.cut(absent);
+    world.publish(publisher, "t", "too much", QoS::AtLeastOnce);
+    until_dismissed(&mut world, &conns);
+    let taken = usize::try_from(world.broker.metrics().queued_bytes).unwrap();
+    assert!(taken > 1_000_000, "{taken}");
+    world.broker.options.limits.all_queues_bytes = taken;
+    (world, member, publisher)
+}
+
+/// What a member leaves is for the others, though what is over takes all room.
+#[test]
+fn what_is_over_keeps_nobody_from_inheriting() {
+    let (mut world, member, _) = group_beside_remains(1);
+    world.cut(member);
+    let metrics = world.broker.metrics();
+    assert_eq!(metrics.passed_on, 1);
+    assert_eq!(metrics.dropped_session_ended, 50_000);
+    let (absent, _) = world.connect(&named(lasting(V5, ""), "absent"));
+    assert_eq!(world.payloads(absent), ["x"]);
+}
+
+/// The one that is asked first has a full queue, and the next has room.
+#[test]
+fn what_is_over_keeps_no_member_from_what_another_has_no_room_for() {
+    let (mut world, member, publisher) = group_beside_remains(MESSAGES);
+    let dropped = world.broker.metrics().dropped_queue_full;
+    world.publish(publisher, "other", "y", QoS::AtLeastOnce);
+    assert_eq!(world.broker.metrics().dropped_queue_full, dropped);
+    assert!(world.closed(member).is_none());
+    let (absent, _) = world.connect(&named(lasting(V5, ""), "absent"));
+    assert_eq!(world.payloads(absent), ["y"]);
 }
