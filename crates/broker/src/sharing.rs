@@ -322,8 +322,12 @@ fn room(
     let may_wait = outgoing.is_none_or(|it| it.queued_live() < limits.queue_messages)
         && limits.has_queue_room(held + cost, cost, others);
     let link = session.slot.and_then(|slot| connections.linked(slot));
-    // Who is to be dismissed is as good as gone.
-    if let Some((link, outbox, _)) = link.filter(|(link, _, _)| !link.is_doomed) {
+    let is_doomed = link.as_ref().is_some_and(|(link, _, _)| link.is_doomed);
+    // Who is to be dismissed is as good as gone, and its session perhaps with it.
+    if is_doomed && session.expiry_interval == 0 {
+        return Room::None;
+    }
+    if let Some((link, outbox, _)) = link.filter(|_| !is_doomed) {
         // Another may be able to take it (section 3.1.2.11.4).
         if link.maximum_packet_size != u32::MAX {
             let template = routed.template(link.version, &delivery, TopicForm::Name);
