@@ -152,11 +152,12 @@ impl Expectations {
         }
     }
 
-    /// The client has heard `publish`.
+    /// The client has heard `publish`; `is_late`: on a connection that is none any more for the
+    /// broker, which may have ended its session since.
     ///
     /// # Errors
     /// It should not have, or not now, or not again.
-    pub fn hear(&mut self, now: Instant, publish: &Publish) -> Result<(), String> {
+    pub fn hear(&mut self, now: Instant, publish: &Publish, is_late: bool) -> Result<(), String> {
         // What is sent again has the packet identifier that it had. With `QoS` 2 the client
         // has to know it and say nothing.
         let heard = State::Heard(publish.packet_id);
@@ -196,9 +197,10 @@ impl Expectations {
         let is_will = self.is_shaken && publish.payload.starts_with(b"will of");
         let is_told_apart = is_told_apart && !is_will && !unheard.iter().any(|it| it.is_lost);
         let repeats: Vec<u64> = unheard.iter().filter_map(|it| it.repeats).collect();
-        // A repetition was on its way when the session ended.
+        // A repetition was on its way when the session ended, and comes on the connection that
+        // ended before. On a new one nothing of an earlier session comes [MQTT-3.1.2-4].
         let was_heard = |it: &Expected| it.state == State::Heard(None) && it.is(publish);
-        let is_late = is_again && self.list.iter().any(was_heard);
+        let is_late = is_late && is_again && self.list.iter().any(was_heard);
         let alike = self.list.iter_mut().filter(|it| it.is(publish));
         let ranked = alike.filter_map(|it| Some((rank(it)?, it)));
         let Some((_, expected)) = ranked.min_by_key(|(rank, _)| *rank) else {

@@ -174,13 +174,13 @@ impl Model {
         publish: &Publish,
     ) -> Result<(), String> {
         self.groups.reuse(client_id, publish);
+        let is_late = conn.is_none_or(|conn| !self.is_open(conn));
         // The filters of groups have identifiers that no other has.
         let identifiers = &publish.properties.subscription_identifiers;
         if identifiers.iter().any(|it| it.get() > 100) {
-            let is_late = conn.is_none_or(|conn| !self.is_open(conn));
             return self.groups.hear(client_id, publish, is_late);
         }
-        self.expectations(client_id).hear(now, publish)
+        self.expectations(client_id).hear(now, publish, is_late)
     }
 
     /// What one member of a group should have heard by now and none did.
