@@ -5,7 +5,8 @@
 //! and all of it would keep everybody else waiting. So a queue whose session is over is freed
 //! message by message, and clients are dismissed, and sessions and retained messages expire,
 //! only as far as there are steps left of those that a millisecond has; the rest goes on in the
-//! next one, whether something else happens or not ([`Output::Idle`](crate::Output::Idle)).
+//! next one, whether something else happens or not ([`Output::Idle`](crate::Output::Idle)). One
+//! piece is not divided; what it takes beyond the steps that are left makes the next one wait.
 //!
 //! **Invariant.** What is not done yet is held, and counts as held: in the gauges, and against
 //! the limits. But nobody pays for it: who would find no room for that has as much of it ended
@@ -39,7 +40,9 @@ pub(crate) struct Ending {
     bytes: u64,
     /// How many steps are left.
     steps: usize,
-    /// When there are all of them again.
+    /// How many were done beyond those: others wait for as long as that would have taken.
+    owed: usize,
+    /// When there are all of them again, but for those owed.
     renewed_at: Instant,
 }
 
@@ -49,6 +52,9 @@ impl Ending {
     pub(crate) const STEPS: usize = 4_096;
     /// How often there are new steps.
     pub(crate) const REST: Duration = Duration::from_millis(1);
+    /// How many can be owed. Whoever ends much that cannot wait, such as many connections of
+    /// its own, does not make all the rest wait for ever.
+    const MOST_OWED: usize = 32 * Self::STEPS;
     /// What closing a connection takes, most of it in the shell.
     pub(crate) const CLOSE: usize = 512;
     /// What it takes to look at something whose time has come.
@@ -64,15 +70,24 @@ impl Ending {
 
     /// Time has passed: there may be new steps.
     pub(crate) fn renew(&mut self, now: Instant) {
-        if now >= self.renewed_at {
-            self.steps = Self::STEPS;
+        if now >= self.renewal() {
+            self.steps = Self::STEPS - self.owed % Self::STEPS;
+            self.owed = 0;
             self.renewed_at = now + Self::REST;
         }
     }
 
     /// Something is done, whether there were steps for it or not.
     pub(crate) fn spend(&mut self, steps: usize) {
+        let beyond = steps.saturating_sub(self.steps);
         self.steps = self.steps.saturating_sub(steps);
+        self.owed = self.owed.saturating_add(beyond).min(Self::MOST_OWED);
+    }
+
+    /// When there are new steps.
+    fn renewal(&self) -> Instant {
+        let rests = u32::try_from(self.owed / Self::STEPS).unwrap_or(u32::MAX);
+        self.renewed_at + Self::REST * rests
     }
 
     /// Whether there are no steps left for what can wait.
@@ -83,13 +98,13 @@ impl Ending {
     /// When there is something to be done, if nothing else happens.
     pub(crate) fn next(&self) -> Option<Instant> {
         let is_done = self.doomed.is_empty() && self.remains.is_empty();
-        (!is_done).then_some(self.renewed_at)
+        (!is_done).then(|| self.renewal())
     }
 
     /// Before when nothing can be done that takes steps.
     pub(crate) fn not_before(&self) -> Instant {
         if self.is_spent() {
-            self.renewed_at
+            self.renewal()
         } else {
             Instant::ZERO
         }
@@ -185,6 +200,7 @@ impl Default for Ending {
             remains: VecDeque::new(),
             bytes: 0,
             steps: Self::STEPS,
+            owed: 0,
             renewed_at: Instant::ZERO,
         }
     }
@@ -194,5 +210,32 @@ impl Broker {
     /// Frees some of what is left of sessions that are over.
     pub(crate) fn free_remains(&mut self) {
         self.ending.free(&mut self.metrics);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_done_beyond_the_steps_is_made_up_for_and_not_for_ever() {
+        let mut ending = Ending::default();
+        let start = Instant::from_millis(1_000);
+        ending.renew(start);
+        ending.spend(Ending::STEPS * 3 + 100);
+        assert!(ending.is_spent());
+        assert_eq!(ending.not_before(), start + 3 * Ending::REST);
+        ending.renew(start + 2 * Ending::REST);
+        assert!(ending.is_spent());
+        let now = start + 3 * Ending::REST;
+        ending.renew(now);
+        ending.spend(Ending::STEPS - 101);
+        assert!(!ending.is_spent());
+        ending.spend(1);
+        assert_eq!(ending.not_before(), now + Ending::REST);
+        for _ in 0..100 {
+            ending.spend(usize::MAX / 2);
+        }
+        assert_eq!(ending.not_before(), now + 33 * Ending::REST);
     }
 }

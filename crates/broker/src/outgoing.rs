@@ -26,6 +26,8 @@ pub(crate) struct Outgoing {
     queued_at_most_once: usize,
     /// How many in the queue are [`Origin::Retained`].
     queued_retained: usize,
+    /// Whether anything in window and queue has ever been of a group.
+    has_shared: bool,
     /// Bytes of window and queue.
     bytes: usize,
     /// Bytes of the queue.
@@ -135,6 +137,15 @@ impl Queued {
 }
 
 impl Stage {
+    fn is_shared(&self) -> bool {
+        match self {
+            Self::Unacknowledged(queued) | Self::Unreceived(queued) => {
+                matches!(queued.origin, Origin::Shared(_))
+            }
+            Self::Released => false,
+        }
+    }
+
     fn cost(&self) -> usize {
         match self {
             Self::Unacknowledged(queued) | Self::Unreceived(queued) => queued.cost(),
@@ -185,6 +196,11 @@ impl Outgoing {
     /// Whether a `QoS` 1 or 2 message would be next, with nothing before it.
     pub(crate) fn is_caught_up(&self) -> bool {
         self.queue.is_empty() && self.sent == self.window.len()
+    }
+
+    /// Whether something may be there that another member of a group could get.
+    pub(crate) fn has_shared(&self) -> bool {
+        self.has_shared
     }
 
     /// How many have ever been put into the queue.
@@ -266,6 +282,7 @@ impl Outgoing {
         self.queue_bytes += cost;
         self.queued_at_most_once += usize::from(queued.delivery.qos == QoS::AtMostOnce);
         self.queued_retained += usize::from(queued.origin == Origin::Retained);
+        self.has_shared |= matches!(queued.origin, Origin::Shared(_));
         let number = self.queued;
         self.queue.push_back(Numbered { queued, number });
         self.queued += 1;
@@ -293,6 +310,7 @@ impl Outgoing {
     /// `queued` has been sent for the first time, and counts against the quota. Nothing may
     /// be [`unsent`](Self::unsent).
     pub(crate) fn sent(&mut self, packet_id: PacketId, queued: Queued) {
+        self.has_shared |= matches!(queued.origin, Origin::Shared(_));
         let stage = match queued.delivery.qos {
             QoS::AtMostOnce => return,
             QoS::AtLeastOnce => Stage::Unacknowledged(queued),
@@ -490,6 +508,7 @@ impl Outgoing {
 
     /// Puts at the end of the window what an earlier run of the broker had sent.
     pub(crate) fn restore(&mut self, packet_id: PacketId, stage: Stage) {
+        self.has_shared |= stage.is_shared();
         self.bytes += stage.cost();
         self.last_packet_id = packet_id.get();
         self.window.push_back(Inflight {

@@ -72,7 +72,8 @@ impl Broker {
             return;
         };
         let number = session.number;
-        let Some(mut outgoing) = session.outgoing.take() else {
+        let outgoing = session.outgoing.take_if(|it| it.has_shared());
+        let Some(mut outgoing) = outgoing else {
             return;
         };
         self.ending.spend(outgoing.messages() * Ending::OFFER);
@@ -95,6 +96,10 @@ impl Broker {
         number: Option<SessionNumber>,
         outgoing: &mut Outgoing,
     ) {
+        if !outgoing.has_shared() {
+            return;
+        }
+        self.ending.spend(outgoing.messages() * Ending::OFFER);
         let mut full = FullGroups::default();
         outgoing.hand_over(true, |queued, group, packet_id| {
             !full.contains(&group)

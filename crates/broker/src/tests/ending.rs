@@ -20,6 +20,11 @@ fn named(mut connect: Connect, id: &str) -> Connect {
 /// So many subscribers that read nothing and whose queues are full, and a publisher; the next
 /// message is one too many for all of them at once.
 fn stuck(subscribers: usize) -> (World, Vec<Conn>, Conn) {
+    stuck_at(subscribers, |_| "t".to_owned())
+}
+
+/// The same where each is subscribed to what `filter` says.
+fn stuck_at(subscribers: usize, filter: impl Fn(usize) -> String) -> (World, Vec<Conn>, Conn) {
     let mut world = World::with(|options| {
         options.limits.inflight_window = 1;
         options.limits.queue_messages = MESSAGES - 1;
@@ -27,7 +32,7 @@ fn stuck(subscribers: usize) -> (World, Vec<Conn>, Conn) {
     let conns = (0..subscribers).map(|number| {
         let connect = named(Connect::new(V5, ""), &format!("stuck-{number}"));
         let (conn, _) = world.connect(&connect);
-        world.subscribe(conn, &[to("t", QoS::AtLeastOnce)]);
+        world.subscribe(conn, &[to(&filter(number), QoS::AtLeastOnce)]);
         world.set_reads(conn, false);
         conn
     });
@@ -436,4 +441,46 @@ fn what_is_over_keeps_no_member_from_what_another_has_no_room_for() {
     assert!(world.closed(member).is_none());
     let (absent, _) = world.connect(&named(lasting(V5, ""), "absent"));
     assert_eq!(world.payloads(absent), ["y"]);
+}
+
+/// Each of the messages that a member of a group leaves is offered to the others.
+#[test]
+fn what_members_of_groups_leave_is_offered_a_few_members_at_a_time() {
+    // Each in a group of its own, so that nobody has room for it.
+    let (mut world, conns, publisher) = stuck_at(20, |number| format!("$share/g{number}/t"));
+    world.publish(publisher, "t", "too much", QoS::AtLeastOnce);
+    let each = Ending::STEPS / (Ending::CLOSE + MESSAGES * Ending::OFFER) + 1;
+    let mut gone = 0;
+    while gone < conns.len() {
+        let now = closed(&world, &conns);
+        assert!(now - gone <= each, "{gone} to {now}");
+        gone = now;
+        world.sleep(Ending::REST);
+    }
+    assert_eq!(world.broker.metrics().dropped_session_ended, 10_000);
+}
+
+/// One piece that is too large for a rest takes several.
+#[test]
+fn who_ends_with_much_keeps_the_next_waiting_for_as_long() {
+    let mut world = World::with(|options| options.limits.subscriptions_per_client = 3_000);
+    for number in 0..10 {
+        let mut connect = named(lasting(V5, ""), &format!("absent-{number}"));
+        connect.properties.session_expiry_interval = Some(60);
+        let (conn, _) = world.connect(&connect);
+        let filters: Vec<_> = (0..3_000)
+            .map(|filter| to(&format!("{number}/{filter}"), QoS::AtMostOnce))
+            .collect();
+        world.subscribe(conn, &filters);
+        world.cut(conn);
+    }
+    world.now = world.now + Duration::from_mins(1);
+    let began = world.now;
+    while world.broker.metrics().sessions_expired < 10 {
+        world.sleep(Ending::REST);
+    }
+    let rests = 9 * 3_000 * Ending::SUBSCRIPTION / Ending::STEPS;
+    let least = Ending::REST * u32::try_from(rests).unwrap();
+    let took = world.now.saturating_since(began);
+    assert!((least..2 * least).contains(&took), "{took:?}");
 }
