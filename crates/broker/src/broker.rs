@@ -121,6 +121,9 @@ impl Broker {
         }
         self.settle(now);
         self.free_remains();
+        if self.may_mend() {
+            self.mend(now);
+        }
         self.metrics.records = self.ledger.last().0;
         if self.ledger.is_stuck() && self.metrics.journal_stuck == 0 {
             self.metrics.journal_stuck = 1;
@@ -163,7 +166,8 @@ impl Broker {
             return Output::Persist(lsn);
         }
         let timers = self.timers.next(self.ending.not_before());
-        let due = [timers, self.bites.next(), self.ending.next()];
+        let mends = self.may_mend().then(|| self.ending.not_before());
+        let due = [timers, self.bites.next(), self.ending.next(), mends];
         Output::Idle(due.into_iter().flatten().min())
     }
 

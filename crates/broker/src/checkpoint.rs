@@ -77,8 +77,8 @@ impl Pass {
 
 impl Broker {
     /// Writes the next piece of a copy of all that is durable into the journal: about `budget`
-    /// bytes, and at least one session, message that waits for one, or retained message. The first call begins a copy. Says
-    /// whether there is more to write; if not, [`Output::Checkpointed`](crate::Output::Checkpointed)
+    /// bytes, and at least one session, message that waits for one, or retained message, but no
+    /// more than it has time to look at in one turn. The first call begins a copy. Says whether there is more to write; if not, [`Output::Checkpointed`](crate::Output::Checkpointed)
     /// follows when the copy is durable, and the next call begins another one.
     ///
     /// Does nothing where no records are kept.
@@ -87,7 +87,9 @@ impl Broker {
             return false;
         }
         let enough = self.ledger.backlog().saturating_add(budget);
+        let mut looks = Self::VISITS;
         loop {
+            looks = looks.saturating_sub(1);
             let stage = self.ledger.pass.stage;
             self.ledger.pass.stage = match stage {
                 Copying::Nothing => {
@@ -106,27 +108,29 @@ impl Broker {
                     from,
                     next,
                     messages,
-                } => match self.sessions.next_from(next) {
-                    Some(id) => {
-                        let seen = if id == next { messages } else { 0 };
-                        let messages = self.copy_messages(now, id, seen, enough);
-                        if messages.is_none() {
-                            self.copy_session(now, id);
-                        }
-                        Copying::Sessions {
-                            from,
-                            next: if messages.is_some() { id } else { id.next() },
-                            messages: messages.unwrap_or(0),
-                        }
+                } if self.sessions.has_place(next) => {
+                    let messages = self.copy_messages(now, next, messages, enough, &mut looks);
+                    if messages.is_none() {
+                        self.copy_session(now, next);
                     }
-                    None => Copying::Retained {
+                    Copying::Sessions {
                         from,
-                        next: NodeId::ROOT,
-                    },
+                        next: if messages.is_some() {
+                            next
+                        } else {
+                            next.next()
+                        },
+                        messages: messages.unwrap_or(0),
+                    }
+                }
+                Copying::Sessions { from, .. } => Copying::Retained {
+                    from,
+                    next: NodeId::ROOT,
                 },
                 Copying::Retained { from, next } => {
-                    if let Some(node) = self.copy_retained(next) {
-                        let next = node.following();
+                    if self.retained.has_place(next) {
+                        self.copy_retained(next);
+                        let next = next.following();
                         Copying::Retained { from, next }
                     } else {
                         let end = self.ledger.record(&Record::CheckpointEnded { from });
@@ -145,7 +149,7 @@ impl Broker {
             if self.ledger.is_stuck() {
                 return false;
             }
-            if self.ledger.backlog() >= enough {
+            if self.ledger.backlog() >= enough || looks == 0 {
                 self.metrics.records = self.ledger.last().0;
                 return true;
             }
@@ -154,8 +158,8 @@ impl Broker {
 
     /// Writes those messages that wait for a session and are in no record that stays, before the
     /// session itself: so its record, which has to be whole, only names them, and is not large.
-    /// `seen` of them have been seen to. Gives how many have been when there are `enough` bytes;
-    /// none: all, or as many as there were. Whatever else comes, or comes to another place,
+    /// `seen` of them have been seen to. Gives how many have been when there are `enough` bytes, or
+    /// no `looks` any more; none: all, or as many as there were. Whatever else comes, or comes to another place,
     /// before the session is written, is written with it.
     fn copy_messages(
         &mut self,
@@ -163,14 +167,16 @@ impl Broker {
         id: SessionId,
         seen: usize,
         enough: usize,
+        looks: &mut usize,
     ) -> Option<usize> {
         let session = self.sessions.get(id)?;
         let outgoing = session.outgoing.as_deref()?;
         let is_lasting = session.number.is_some();
         for (at, queued) in outgoing.all().enumerate().skip(seen) {
-            if at > seen && self.ledger.backlog() >= enough {
+            if at > seen && (self.ledger.backlog() >= enough || *looks == 0) {
                 return Some(at);
             }
+            *looks = looks.saturating_sub(1);
             let is_named = is_lasting || queued.is_held;
             let is_sure = queued.delivery.qos != mqtt::QoS::AtMostOnce;
             if is_named && is_sure && !queued.message.is_expired(now) {
@@ -239,9 +245,11 @@ impl Broker {
         }
     }
 
-    /// Copies the first message at the place of `from` or behind it; says where that is.
-    pub(crate) fn copy_retained(&mut self, from: NodeId) -> Option<NodeId> {
-        let (node, message) = self.retained.next_from(from)?;
+    /// Copies the message at this place, if there is one.
+    pub(crate) fn copy_retained(&mut self, node: NodeId) {
+        let Some(message) = self.retained.at(node) else {
+            return;
+        };
         let message = Arc::clone(message);
         let oldest = self.ledger.pass.oldest();
         match message.id() {
@@ -260,7 +268,6 @@ impl Broker {
                 }
             }
         }
-        Some(node)
     }
 }
 

@@ -71,6 +71,8 @@ pub(crate) struct Ledger {
     pub(crate) owes: bool,
     /// How far that is written, now that there is room again.
     pub(crate) mending: Mending,
+    /// What is to be durable before more of it is.
+    pub(crate) mended: Lsn,
 }
 
 /// A message that is being handed out, and will be the next record if that concerns anything

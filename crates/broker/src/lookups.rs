@@ -92,7 +92,7 @@ impl Lookup {
 
 impl Broker {
     /// How many topics one session looks at before others have their turn.
-    const VISITS: usize = 2_048;
+    pub(crate) const VISITS: usize = 2_048;
     /// After how long it goes on. One session at a time does, so that all searches together
     /// take a bounded part of the time.
     const REST: Duration = Duration::from_millis(1);

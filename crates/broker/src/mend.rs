@@ -8,6 +8,7 @@
 use mqtt::Instant;
 
 use crate::broker::Broker;
+use crate::ending::Ending;
 use crate::input::StoreState;
 use crate::session::SessionId;
 use crate::tree::NodeId;
@@ -39,7 +40,15 @@ impl Broker {
         self.mend(now);
     }
 
-    /// Writes more of what is in memory only, if there is room.
+    /// Whether there is more to be looked at, and nothing that was written has to be durable
+    /// before.
+    pub(crate) fn may_mend(&self) -> bool {
+        self.ledger.mending != Mending::Nothing && self.ledger.mended <= self.ledger.durable()
+    }
+
+    /// Writes more of what is in memory only, if there is room. That can wait: where there is
+    /// little to be written among much, it has as many steps as [what is
+    /// over](crate::ending).
     pub(crate) fn mend(&mut self, now: Instant) {
         // What comes behind the first look through is for the next.
         if let Mending::Wills {
@@ -48,35 +57,44 @@ impl Broker {
         {
             self.ledger.owes = false;
         }
-        let enough = self.ledger.backlog().saturating_add(Self::MENDED_AT_ONCE);
-        while self.ledger.mending != Mending::Nothing && self.ledger.backlog() < enough {
-            if self.ledger.is_full() {
-                // From the beginning, next time.
-                self.ledger.owes = true;
-                self.ledger.mending = Mending::Nothing;
-            }
+        if self.ledger.mending != Mending::Nothing && self.ledger.is_full() {
+            // From the beginning, next time.
+            self.ledger.owes = true;
+            self.ledger.mending = Mending::Nothing;
+        }
+        if !self.may_mend() {
+            return;
+        }
+        let before = self.ledger.backlog();
+        let enough = before.saturating_add(Self::MENDED_AT_ONCE);
+        while self.ledger.mending != Mending::Nothing
+            && self.ledger.backlog() < enough
+            && !self.ending.is_spent()
+        {
+            self.ending.spend(1);
             self.ledger.mending = match self.ledger.mending {
-                Mending::Nothing => Mending::Nothing,
-                Mending::Wills { next } => match self.sessions.next_from(next) {
-                    Some(id) => {
-                        if self.sessions.get(id).is_some_and(|it| it.owes_will) {
-                            self.copy_session(now, id);
-                        }
-                        Mending::Wills { next: id.next() }
+                Mending::Wills { next } if self.sessions.has_place(next) => {
+                    if self.sessions.get(next).is_some_and(|it| it.owes_will) {
+                        self.copy_session(now, next);
                     }
-                    None => Mending::Retained { next: NodeId::ROOT },
-                },
-                Mending::Retained { next } => match self.retained.next_from(next) {
-                    Some((node, message)) => {
-                        if message.stored().is_none() {
-                            self.copy_retained(node);
-                        }
-                        let next = node.following();
-                        Mending::Retained { next }
+                    Mending::Wills { next: next.next() }
+                }
+                Mending::Wills { .. } => Mending::Retained { next: NodeId::ROOT },
+                Mending::Retained { next } if self.retained.has_place(next) => {
+                    let message = self.retained.at(next);
+                    if message.is_some_and(|it| it.stored().is_none()) {
+                        self.copy_retained(next);
                     }
-                    None => Mending::Nothing,
-                },
+                    let next = next.following();
+                    Mending::Retained { next }
+                }
+                Mending::Nothing | Mending::Retained { .. } => Mending::Nothing,
             };
+        }
+        let written = self.ledger.backlog() - before;
+        self.ending.spend(written / Ending::BYTES);
+        if written > 0 {
+            self.ledger.mended = self.ledger.last();
         }
     }
 }

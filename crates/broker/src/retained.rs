@@ -116,17 +116,14 @@ impl Retained {
         (self.max_messages, self.max_bytes) = limits;
     }
 
-    /// The first message at the place of `from` or behind it, and its place.
-    pub(crate) fn next_from(&self, from: NodeId) -> Option<(NodeId, &Arc<Message>)> {
-        let mut from = from;
-        loop {
-            let node = self.tree.next_from(from)?;
-            if let Some(message) = &self.tree.value(node).message {
-                return Some((node, message));
-            }
-            // A search rests here.
-            from = node.following();
-        }
+    /// Whether there may be a message at this place or behind it.
+    pub(crate) fn has_place(&self, node: NodeId) -> bool {
+        self.tree.has_place(node)
+    }
+
+    /// The message at this place, if there is one.
+    pub(crate) fn at(&self, node: NodeId) -> Option<&Arc<Message>> {
+        self.tree.at(node)?.message.as_ref()
     }
 
     /// The timer of `node` is due.
@@ -177,9 +174,9 @@ impl Retained {
     pub(crate) fn all(&self) -> Vec<&Arc<Message>> {
         let mut all = Vec::new();
         let mut next = NodeId::ROOT;
-        while let Some((node, message)) = self.next_from(next) {
-            all.push(message);
-            next = node.following();
+        while self.has_place(next) {
+            all.extend(self.at(next));
+            next = next.following();
         }
         all
     }

@@ -305,11 +305,9 @@ impl Sessions {
         })
     }
 
-    /// The first session at the place of `from` or behind it.
-    pub(crate) fn next_from(&self, from: SessionId) -> Option<SessionId> {
-        (from.key()..self.slab.capacity())
-            .find(|key| self.slab.contains(*key))
-            .map(SessionId::from_key)
+    /// Whether there may be a session at this place or behind it.
+    pub(crate) fn has_place(&self, id: SessionId) -> bool {
+        id.key() < self.slab.capacity()
     }
 
     /// All, in the order of their places.

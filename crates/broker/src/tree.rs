@@ -242,14 +242,14 @@ impl<V: Value> LevelTree<V> {
         hash_of(&self.hasher, parent, level)
     }
 
-    /// The first node at the place of `from` or behind it that has a value.
-    pub(crate) fn next_from(&self, from: NodeId) -> Option<NodeId> {
-        (from.key()..self.nodes.capacity())
-            .find(|key| {
-                let node = self.nodes.get(*key);
-                node.is_some_and(|node| !node.value.is_vacant())
-            })
-            .map(NodeId::from_key)
+    /// Whether there may be a node at this place or behind it.
+    pub(crate) fn has_place(&self, node: NodeId) -> bool {
+        node.key() < self.nodes.capacity()
+    }
+
+    /// What is at this place, if there is a node.
+    pub(crate) fn at(&self, node: NodeId) -> Option<&V> {
+        self.nodes.get(node.key()).map(|node| &node.value)
     }
 
     /// How many places its tables have.

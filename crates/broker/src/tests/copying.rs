@@ -1,6 +1,6 @@
 //! A copy of a session for which much waits is written a piece at a time.
 
-use mqtt::{Packet, PubAck, QoS, ReasonCode};
+use mqtt::{Connect, Packet, PubAck, QoS, ReasonCode};
 
 use super::digest::Digest;
 use super::{V5, World, to};
@@ -124,4 +124,21 @@ fn a_copy_in_pieces_is_right_whatever_happens_meanwhile() {
         Digest::of_recovery(world.now, &world.recovery()),
         Digest::of(world.now, &world.broker)
     );
+}
+
+/// Sessions that end with their connections are not copied, and are looked at all the same.
+#[test]
+fn what_is_not_copied_is_passed_over_in_several_pieces() {
+    let mut world = World::with(|options| options.durable = true);
+    for number in 0..5_000 {
+        let mut connect = Connect::new(super::V5, "");
+        connect.client_id = format!("{number}").as_str().try_into().unwrap();
+        world.connect(&connect);
+    }
+    let mut pieces = 1;
+    while world.broker.checkpoint(world.now, 1 << 20) {
+        world.run();
+        pieces += 1;
+    }
+    assert!((3..10).contains(&pieces), "{pieces}");
 }

@@ -7,6 +7,7 @@ use mqtt::{Connect, Disconnect, Packet, QoS, ReasonCode, Will};
 
 use super::digest::Digest;
 use super::{V5, World, lasting, packet_id, retained, subscribe, to, topic};
+use crate::ending::Ending;
 use crate::{Input, Limit, StoreState};
 
 fn world() -> World {
@@ -199,6 +200,8 @@ fn mqtt_3_1_2_8_a_full_store_lets_in_who_leaves_a_will() {
     let live = Digest::of(world.now, &world.broker);
     assert_eq!(live, Digest::of_recovery(world.now, &world.recovery()));
     world.input(Input::Store(StoreState::Ready));
+    // What has ended in the same moment comes first.
+    world.sleep(Duration::from_millis(40));
     assert_eq!(world.recovery().wills().count(), 1);
     world.crash();
     let reader = world.client(V5, "r");
@@ -299,4 +302,35 @@ fn mqtt_3_8_4_3_an_equal_subscription_is_granted_by_a_full_store() {
     assert_eq!(ack.reason_codes, [ReasonCode::Success]);
     let live = Digest::of(world.now, &world.broker);
     assert_eq!(live, Digest::of_recovery(world.now, &world.recovery()));
+}
+
+/// Among much that is stored a turn does not look for the little that is not.
+#[test]
+fn what_is_to_be_stored_later_is_looked_for_in_several_turns() {
+    let mut world = world();
+    let publisher = world.client(V5, "p");
+    for number in 0..10_000 {
+        let message = retained(&format!("t/{number}"), "x", QoS::AtMostOnce);
+        world.send(publisher, &message);
+    }
+    world.input(Input::Store(StoreState::Full));
+    world.send(publisher, &retained("last", "x", QoS::AtMostOnce));
+    world.now = world.now + Duration::from_secs(1);
+    let before = world.records.len();
+    world.input(Input::Store(StoreState::Ready));
+    let mut turns = 1;
+    while world.records.len() == before {
+        // It goes on though nothing else happens.
+        let at = world.run().unwrap();
+        assert!(at > world.now && at <= world.now + Ending::REST);
+        world.now = at;
+        world.input(Input::Timeout);
+        turns += 1;
+    }
+    assert!((3..10).contains(&turns), "{turns}");
+    world.sleep(Duration::from_millis(10));
+    let at = world.run().unwrap();
+    assert!(at > world.now + Duration::from_secs(1));
+    world.crash();
+    assert_eq!(world.broker.metrics().retained_messages, 10_001);
 }
