@@ -38,92 +38,112 @@ pub(crate) enum Timer {
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     prompt: BTreeSet<(Instant, Timer)>,
-    connections: BTreeSet<(Instant, Timer)>,
-    sessions: BTreeSet<(Instant, Timer)>,
-    retained: BTreeSet<(Instant, Timer)>,
+    // What can wait where many are due at once: something ends, and who asks for it is told that
+    // it has ended.
+    connections: BTreeSet<(Instant, Slot)>,
+    sessions: BTreeSet<(Instant, SessionId)>,
+    retained: BTreeSet<(Instant, NodeId)>,
 }
 
 impl Timers {
     /// When the first is due, where nothing that can wait is before `patience`.
     pub(crate) fn next(&self, patience: Instant) -> Option<Instant> {
-        let prompt = self.prompt.first().map(|(at, _)| *at);
-        let patient = self.patient().into_iter().filter_map(BTreeSet::first);
-        let patient = patient.map(|(at, _)| patience.max(*at));
-        prompt.into_iter().chain(patient).min()
+        let patient = self.patient().into_iter().flatten();
+        let patient = patient.map(|at| patience.max(at));
+        first(&self.prompt).into_iter().chain(patient).min()
     }
 
-    /// What can wait where many are due at once: something ends, and who asks for it is told that
-    /// it has ended.
-    const fn patient(&self) -> [&BTreeSet<(Instant, Timer)>; 3] {
-        [&self.connections, &self.sessions, &self.retained]
-    }
-
-    /// Where `timer` belongs.
-    const fn entries(&mut self, timer: Timer) -> &mut BTreeSet<(Instant, Timer)> {
-        match timer {
-            Timer::Resume(_) | Timer::Will(_) | Timer::Lookups => &mut self.prompt,
-            Timer::Connection(_) => &mut self.connections,
-            Timer::SessionExpiry(_) => &mut self.sessions,
-            Timer::Retained(_) => &mut self.retained,
-        }
+    /// When the first of each kind is due that can wait.
+    fn patient(&self) -> [Option<Instant>; 3] {
+        let Self {
+            prompt: _,
+            connections,
+            sessions,
+            retained,
+        } = self;
+        [first(connections), first(sessions), first(retained)]
     }
 
     /// Changes when `timer` is due, where `at` is its owner's note of it.
     pub(crate) fn set(&mut self, timer: Timer, at: &mut Option<Instant>, new: Option<Instant>) {
-        if *at == new {
+        let old = core::mem::replace(at, new);
+        if old == new {
             return;
         }
-        let entries = self.entries(timer);
-        if let Some(old) = *at {
-            entries.remove(&(old, timer));
+        match timer {
+            Timer::Resume(_) | Timer::Will(_) | Timer::Lookups => {
+                change(&mut self.prompt, timer, old, new);
+            }
+            Timer::Connection(slot) => change(&mut self.connections, slot, old, new),
+            Timer::SessionExpiry(session) => change(&mut self.sessions, session, old, new),
+            Timer::Retained(node) => change(&mut self.retained, node, old, new),
         }
-        if let Some(new) = new {
-            entries.insert((new, timer));
-        }
-        *at = new;
     }
 
     /// Takes the first that is due out; where `all_wait` that can wait, the first of the others.
     /// Its owner's note of it is out of date from then on.
     pub(crate) fn pop_due(&mut self, now: Instant, all_wait: bool) -> Option<Timer> {
-        let patient = self.patient().into_iter().filter(|_| !all_wait);
-        let first = patient.filter_map(BTreeSet::first).min();
-        let (at, timer) = *first.into_iter().chain(self.prompt.first()).min()?;
-        if at > now {
-            return None;
+        let patient = self.patient().map(|at| at.filter(|_| !all_wait));
+        let [connection, session, _] = patient;
+        let prompt = first(&self.prompt);
+        let first = [prompt].into_iter().chain(patient).flatten().min();
+        // At the same time, what cannot wait comes first.
+        if first == prompt {
+            pop_due(now, &mut self.prompt)
+        } else if first == connection {
+            self.pop_due_connection(now).map(Timer::Connection)
+        } else if first == session {
+            self.pop_due_session(now).map(Timer::SessionExpiry)
+        } else {
+            self.pop_due_retained(now).map(Timer::Retained)
         }
-        self.entries(timer).pop_first();
-        Some(timer)
+    }
+
+    /// Takes the first of the connections out that are to be looked after.
+    pub(crate) fn pop_due_connection(&mut self, now: Instant) -> Option<Slot> {
+        pop_due(now, &mut self.connections)
     }
 
     /// Takes the first of the sessions out that are due to expire.
     pub(crate) fn pop_due_session(&mut self, now: Instant) -> Option<SessionId> {
-        match pop_if_due(now, &mut self.sessions)? {
-            Timer::SessionExpiry(session) => Some(session),
-            Timer::Connection(_)
-            | Timer::Resume(_)
-            | Timer::Will(_)
-            | Timer::Retained(_)
-            | Timer::Lookups => None,
-        }
+        pop_due(now, &mut self.sessions)
     }
 
     /// Takes the first of the retained messages out that are due to expire.
     pub(crate) fn pop_due_retained(&mut self, now: Instant) -> Option<NodeId> {
-        match pop_if_due(now, &mut self.retained)? {
-            Timer::Retained(node) => Some(node),
-            Timer::Connection(_)
-            | Timer::Resume(_)
-            | Timer::Will(_)
-            | Timer::SessionExpiry(_)
-            | Timer::Lookups => None,
-        }
+        pop_due(now, &mut self.retained)
     }
 }
 
-fn pop_if_due(now: Instant, entries: &mut BTreeSet<(Instant, Timer)>) -> Option<Timer> {
+fn first<T>(entries: &BTreeSet<(Instant, T)>) -> Option<Instant>
+where
+    T: Ord,
+{
+    entries.first().map(|(at, _)| *at)
+}
+
+fn pop_due<T>(now: Instant, entries: &mut BTreeSet<(Instant, T)>) -> Option<T>
+where
+    T: Ord,
+{
     entries.first().filter(|(at, _)| *at <= now)?;
-    entries.pop_first().map(|(_, timer)| timer)
+    entries.pop_first().map(|(_, it)| it)
+}
+
+fn change<T>(
+    entries: &mut BTreeSet<(Instant, T)>,
+    it: T,
+    old: Option<Instant>,
+    new: Option<Instant>,
+) where
+    T: Copy + Ord,
+{
+    if let Some(old) = old {
+        entries.remove(&(old, it));
+    }
+    if let Some(new) = new {
+        entries.insert((new, it));
+    }
 }
 
 #[cfg(test)]
