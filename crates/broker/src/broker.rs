@@ -222,7 +222,9 @@ impl Broker {
             return;
         }
         self.metrics.connections_opened += 1;
-        let is_full = self.connections.len() >= self.limits().connections;
+        let is_full = self.connections.len() >= self.limits().connections
+            && !self.is_shut_down
+            && !self.make_room_for_connection(now);
         let connection = Connection::new(now, conn, peer, self.limits().maximum_packet_size);
         let slot = self.connections.insert(connection);
         self.metrics.connections = self.connections.len() as u64;
@@ -455,7 +457,9 @@ impl Broker {
         while let Some(timer) = self.timers.pop_due(now, self.ending.is_spent()) {
             self.ending.spend(Ending::TIMER);
             match timer {
-                Timer::Connection(slot) => self.connection_due(now, slot),
+                Timer::Connection(slot) => {
+                    self.connection_due(now, slot);
+                }
                 Timer::Resume(slot) => self.resume(now, slot),
                 Timer::Will(session) => self.will_due(session),
                 Timer::SessionExpiry(session) => self.session_expired(now, session),
@@ -470,10 +474,10 @@ impl Broker {
         }
     }
 
-    /// Nothing has come from a connection for long, perhaps.
-    fn connection_due(&mut self, now: Instant, slot: Slot) {
+    /// Nothing has come from a connection for long, perhaps; whether it is closed for that.
+    pub(crate) fn connection_due(&mut self, now: Instant, slot: Slot) -> bool {
         let Some(connection) = self.connections.get_mut(slot) else {
-            return;
+            return false;
         };
         connection.deadline = None;
         let cause = match &connection.phase {
@@ -492,13 +496,14 @@ impl Broker {
                 };
                 if deadline.is_none_or(|deadline| deadline > now) {
                     self.set_deadline(slot, deadline);
-                    return;
+                    return false;
                 }
                 CloseCause::KeepAliveTimeout
             }
-            Phase::Closing => return,
+            Phase::Closing => return false,
         };
         self.close(now, slot, cause);
+        true
     }
 
     /// When to look after the connection again.

@@ -33,7 +33,7 @@ impl Broker {
         if let Some(will) = &connect.will {
             self.check_topic_name(&will.topic, Some(&connect.client_id))
                 .map_err(|what| refused(ReasonCode::TopicNameInvalid, what))?;
-            self.check_will_size(&connect.client_id, will)
+            self.check_will_size(now, &connect.client_id, will)
                 .map_err(|what| refused(ReasonCode::QuotaExceeded, what))?;
             let indicator = will.properties.payload_format_indicator;
             self.check_payload_format(indicator, &will.payload, &connect.client_id)

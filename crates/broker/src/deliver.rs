@@ -72,8 +72,9 @@ impl Broker {
         let (limits, metrics) = (&self.options.limits, &mut self.metrics);
         let len = template.encoded_len();
         // What is retained was looked for because there is room.
-        if is_live && !takes_at_most_once(limits, metrics, outbox, len) {
-            let limit = if limits.has_memory_for_copy(metrics, len) {
+        let freeable = self.ending.bytes();
+        if is_live && !takes_at_most_once(limits, metrics, freeable, outbox, len) {
+            let limit = if limits.has_memory_for_copy(metrics, freeable, len) {
                 metrics.dropped_slow += 1;
                 let waiting = outbox.len();
                 let takes_any = link.maximum_packet_size == u32::MAX;
@@ -88,6 +89,10 @@ impl Broker {
             };
             self.bites.note(limit, Some(&session.client_id));
             return false;
+        }
+        if is_live && len > Limits::LEAST_OUT_BUFFER {
+            let more = limits.lacking_memory(metrics, len);
+            self.ending.make_room(more, metrics);
         }
         let buffer = outbox.buffer(&mut self.wire.spare);
         template.write(&patch, buffer);
@@ -480,10 +485,12 @@ fn holder(
     }
 }
 
-/// Whether a connection has room for `len` bytes of a `QoS` 0 message.
+/// Whether a connection has room for `len` bytes of a `QoS` 0 message, where so much memory is
+/// `freeable`.
 pub(crate) fn takes_at_most_once(
     limits: &Limits,
     metrics: &Metrics,
+    freeable: u64,
     outbox: &Outbox,
     len: usize,
 ) -> bool {
@@ -491,7 +498,7 @@ pub(crate) fn takes_at_most_once(
     // One that is larger than the buffer goes through it alone.
     (waiting == 0 || waiting + len <= limits.out_buffer_bytes)
         && limits.all_have_room(metrics, outbox.held(), len)
-        && limits.has_memory_for_copy(metrics, len)
+        && limits.has_memory_for_copy(metrics, freeable, len)
 }
 
 /// Whether a client can be sent a `QoS` 1 or 2 message at once, if none is to go before it.

@@ -9,10 +9,12 @@
 //! piece is not divided; what it takes beyond the steps that are left makes the next one wait.
 //!
 //! **Invariant.** What is not done yet is held, and counts as held: in the gauges, and against
-//! the limits. But nobody pays for it: who would find no room for that has as much of it ended
-//! at once as makes room. And nobody is told otherwise: a session that is over goes on for
-//! nobody, whether its queue is freed or not, and nothing more is read from a client that is to
-//! be dismissed.
+//! the limits. But nobody pays for it: who would find no room in a queue, or for a connection, a
+//! session, a subscription, a will or a retained message, has as much of it ended at once as makes
+//! room, though not more than some dozens of sessions; and who lacks memory has queues freed. For
+//! memory alone no session and no retained message expires before its turn. And nobody is told
+//! otherwise: a session that is over goes on for nobody, whether its queue is freed or not, and
+//! nothing more is read from a client that is to be dismissed.
 
 use std::collections::VecDeque;
 
@@ -122,6 +124,11 @@ impl Ending {
         if self.is_spent() {
             return None;
         }
+        self.take_doomed()
+    }
+
+    /// The same, whether there are steps for that or not.
+    pub(crate) fn take_doomed(&mut self) -> Option<(Slot, Conn, CloseCause)> {
         let last = self.doomed.pop()?;
         slack::shrink_list(&mut self.doomed);
         Some(last)
@@ -207,6 +214,42 @@ impl Default for Ending {
 }
 
 impl Broker {
+    /// Closes a connection that waits for it, if there is one: another is to have its place.
+    pub(crate) fn make_room_for_connection(&mut self, now: Instant) -> bool {
+        /// Others may have been heard of meanwhile.
+        const LOOKED_AT: usize = 64;
+        while let Some((slot, conn, cause)) = self.ending.take_doomed() {
+            if self.connections.slot(conn) == Some(slot) {
+                self.close(now, slot, cause);
+                return true;
+            }
+        }
+        for _ in 0..LOOKED_AT {
+            let Some(slot) = self.timers.pop_due_connection(now) else {
+                return false;
+            };
+            if self.connection_due(now, slot) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Ends sessions that have expired and wait for it as long as something is `lacking`, but
+    /// not many: who asks next goes on with it.
+    pub(crate) fn expire_while(&mut self, now: Instant, lacking: impl Fn(&Self) -> bool) {
+        const ENDED: usize = 64;
+        for _ in 0..ENDED {
+            if !lacking(self) {
+                return;
+            }
+            let Some(id) = self.timers.pop_due_session(now) else {
+                return;
+            };
+            self.session_expired(now, id);
+        }
+    }
+
     /// Frees some of what is left of sessions that are over.
     pub(crate) fn free_remains(&mut self) {
         self.ending.free(&mut self.metrics);

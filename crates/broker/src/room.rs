@@ -65,11 +65,21 @@ impl Limits {
             || metrics.unwritten_bytes == 0
     }
 
-    /// Whether there is memory for a copy of so many bytes. One that everybody may have needs
-    /// no look at all that is counted.
-    pub(crate) fn has_memory_for_copy(&self, metrics: &Metrics, bytes: usize) -> bool {
-        bytes <= Self::LEAST_OUT_BUFFER
-            || metrics.memory_bytes() + bytes as u64 <= self.memory_bytes as u64
+    /// Whether there is memory for a copy of so many bytes, with what can be freed. One that
+    /// everybody may have needs no look at all that is counted.
+    pub(crate) fn has_memory_for_copy(
+        &self,
+        metrics: &Metrics,
+        freeable: u64,
+        bytes: usize,
+    ) -> bool {
+        bytes <= Self::LEAST_OUT_BUFFER || self.lacking_memory(metrics, bytes) <= freeable
+    }
+
+    /// How many bytes too many there are for so many more.
+    pub(crate) fn lacking_memory(&self, metrics: &Metrics, bytes: usize) -> u64 {
+        let wanted = metrics.memory_bytes() + bytes as u64;
+        wanted.saturating_sub(self.memory_bytes as u64)
     }
 }
 

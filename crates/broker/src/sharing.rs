@@ -346,8 +346,9 @@ fn room(
             QoS::AtMostOnce => {
                 let naming = routed.naming(link, &delivery, outbox.leads(QoS::AtMostOnce));
                 let template = routed.template(link.version, &delivery, naming.form());
-                template
-                    .is_ok_and(|it| takes_at_most_once(limits, metrics, outbox, it.encoded_len()))
+                template.is_ok_and(|it| {
+                    takes_at_most_once(limits, metrics, freeable, outbox, it.encoded_len())
+                })
             }
             QoS::AtLeastOnce | QoS::ExactlyOnce => {
                 outgoing.is_none_or(Outgoing::is_caught_up)

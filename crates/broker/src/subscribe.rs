@@ -40,6 +40,12 @@ impl Broker {
                 "No Local on a shared subscription [MQTT-3.8.3-4]",
             ));
         }
+        let filters = subscribe.subscriptions.iter();
+        let costs: usize = filters.map(|it| cost(&it.topic_filter)).sum();
+        let most = self.limits().all_subscriptions_bytes as u64;
+        self.expire_while(now, |it| {
+            it.metrics.subscription_bytes + costs as u64 > most
+        });
         for subscription in &subscribe.subscriptions {
             let identifier = subscribe.subscription_identifier;
             let added = packet_id.and_then(|()| self.add(id, subscription, identifier));

@@ -126,14 +126,17 @@ impl Broker {
     /// needs room for both for a moment.
     pub(crate) fn check_will_size(
         &mut self,
+        now: Instant,
         client: &Utf8String,
         will: &Will,
     ) -> Result<(), &'static str> {
-        let limits = &self.options.limits;
         let cost = cost(will);
+        let most = self.limits().all_wills_bytes as u64;
+        self.expire_while(now, |it| it.metrics.will_bytes + cost as u64 > most);
+        let limits = &self.options.limits;
         let what = if cost > limits.will_bytes {
             "the will is too large"
-        } else if self.metrics.will_bytes + cost as u64 > limits.all_wills_bytes as u64 {
+        } else if self.metrics.will_bytes + cost as u64 > most {
             "the wills of all clients take as much as they may"
         } else {
             return Ok(());

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use mqtt::{Connect, Instant, Packet, PubAck, QoS, ReasonCode, Utf8String};
+use mqtt::packet::WillProperties;
+use mqtt::{Connect, Instant, Packet, PubAck, QoS, ReasonCode, Utf8String, Will};
 
 use super::{V5, World, lasting, message, retained, to};
 use crate::ending::Ending;
@@ -483,4 +484,99 @@ fn who_ends_with_much_keeps_the_next_waiting_for_as_long() {
     let least = Ending::REST * u32::try_from(rests).unwrap();
     let took = world.now.saturating_since(began);
     assert!((least..2 * least).contains(&took), "{took:?}");
+}
+
+#[test]
+fn memory_for_a_large_message_of_qos_0_is_not_short_of_what_others_have_left() {
+    let (mut world, conns, publisher) = stuck(100);
+    let witness = world.client(V5, "witness");
+    world.subscribe(witness, &[to("large", QoS::AtMostOnce)]);
+    world.subscribe(witness, &[to("$share/g/large", QoS::AtMostOnce)]);
+    world.publish(publisher, "t", "too much", QoS::AtLeastOnce);
+    until_dismissed(&mut world, &conns);
+    let left = world.broker.metrics().queued_bytes;
+    let taken = usize::try_from(world.broker.metrics().memory_bytes()).unwrap();
+    world.broker.options.limits.memory_bytes = taken + 1_000;
+    world.publish(publisher, "large", &"x".repeat(100_000), QoS::AtMostOnce);
+    assert_eq!(world.payloads(witness).len(), 2);
+    let metrics = world.broker.metrics();
+    assert_eq!(metrics.dropped_memory, 0);
+    assert!((left / 2..left - 99_000).contains(&metrics.queued_bytes));
+}
+
+#[test]
+fn connections_that_are_to_be_dismissed_or_are_silent_keep_nobody_out() {
+    let (mut world, conns, publisher) = stuck(100);
+    let silent = (0..100).map(|number| {
+        let mut connect = named(Connect::new(V5, ""), &format!("silent-{number}"));
+        connect.keep_alive = 10;
+        world.connect(&connect).0
+    });
+    let silent: Vec<_> = silent.collect();
+    for at_once in [&conns, &silent] {
+        if at_once == &conns {
+            world.publish(publisher, "t", "too much", QoS::AtLeastOnce);
+        } else {
+            until_dismissed(&mut world, &conns);
+            world.now = world.now + Duration::from_secs(15);
+            world.input(Input::Timeout);
+        }
+        let gone = closed(&world, at_once);
+        assert!((1..50).contains(&gone), "{gone}");
+        let connections = usize::try_from(world.broker.metrics().connections).unwrap();
+        world.broker.options.limits.connections = connections;
+        for number in 1..=10 {
+            let id = format!("{number} after {gone} of {connections}");
+            let (_, connack) = world.connect(&named(Connect::new(V5, ""), &id));
+            assert_eq!(connack.reason_code, ReasonCode::Success);
+            assert_eq!(closed(&world, at_once), gone + number);
+        }
+        world.broker.options.limits.connections = 1_000;
+    }
+    assert_eq!(world.broker.metrics().refused_connections_limit, 0);
+}
+
+#[test]
+fn what_sessions_had_that_have_expired_is_no_others_to_lack() {
+    let mut world = World::new();
+    let will = Will {
+        topic: super::topic("wills"),
+        payload: "w".into(),
+        qos: QoS::AtMostOnce,
+        retain: false,
+        properties: WillProperties {
+            will_delay_interval: Some(3_600),
+            ..WillProperties::default()
+        },
+    };
+    for number in 0..1_000 {
+        let mut connect = named(lasting(V5, ""), &format!("absent-{number}"));
+        connect.properties.session_expiry_interval = Some(60);
+        connect.will = Some(will.clone());
+        let (conn, _) = world.connect(&connect);
+        world.subscribe(conn, &[to("t", QoS::AtLeastOnce)]);
+        world.cut(conn);
+    }
+    world.now = world.now + Duration::from_mins(1);
+    world.input(Input::Timeout);
+    let metrics = world.broker.metrics().clone();
+    assert!(metrics.sessions > 500);
+    let limits = &mut world.broker.options.limits;
+    limits.all_wills_bytes = usize::try_from(metrics.will_bytes).unwrap();
+    limits.all_subscriptions_bytes = usize::try_from(metrics.subscription_bytes).unwrap();
+    let mut connect = Connect::new(V5, "new");
+    connect.will = Some(will);
+    let (conn, connack) = world.connect(&connect);
+    assert_eq!(connack.reason_code, ReasonCode::Success);
+    world.subscribe(conn, &[to("a/b/c", QoS::AtLeastOnce)]);
+    // No more than is needed.
+    let metrics = world.broker.metrics();
+    assert!(metrics.sessions > 500);
+    assert_eq!(
+        (
+            metrics.refused_will_limit,
+            metrics.refused_subscriptions_limit
+        ),
+        (0, 0)
+    );
 }
