@@ -225,7 +225,7 @@ impl Broker {
     /// Sends a packet that needs no order: PINGRESP.
     pub(crate) fn send(&mut self, slot: Slot, packet: &Packet) {
         if let Some((link, outbox, _)) = self.connections.linked(slot) {
-            let before = outbox.len();
+            let before = outbox.waiting();
             let buffer = outbox.buffer(&mut self.wire.spare);
             let most = link.maximum_packet_size;
             let written = mqtt::encode_within(packet, link.version, most, buffer);
@@ -247,7 +247,7 @@ impl Broker {
             return;
         };
         let (ledger, spare) = (&mut self.ledger, &mut self.wire.spare);
-        let before = outbox.len();
+        let before = outbox.waiting();
         let buffer = outbox.behind(gate, passage, ledger, (slot, conn), spare);
         let most = link.maximum_packet_size;
         let written = mqtt::encode_within(packet, link.version, most, buffer);

@@ -25,7 +25,7 @@ pub(crate) struct Outbox {
     /// What waits for records, while there is something.
     gated: Option<Box<Gated>>,
     state: State,
-    /// How many bytes of what waits are answers, as opposed to messages, or more.
+    /// How many bytes of what waits for nothing but the shell are answers, as opposed to messages.
     answers: u32,
     /// How much of what waits is in [`Metrics::unwritten_bytes`](crate::Metrics::unwritten_bytes).
     counted: usize,
@@ -40,6 +40,15 @@ struct Gated {
     gates: VecDeque<Gate>,
     /// How many bytes have been released: where `bytes` begins.
     released: usize,
+    /// How many bytes are answers.
+    answers: u32,
+}
+
+/// How much waited at some time.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Waiting {
+    pending: usize,
+    gated: usize,
 }
 
 /// From here on, up to the next gate, bytes wait for a record.
@@ -52,6 +61,8 @@ struct Gate {
     is_closed: bool,
     /// How many PUBACKs there are.
     pub_acks: u16,
+    /// How many bytes are answers.
+    answers: u32,
 }
 
 /// What may be sent before it.
@@ -109,6 +120,7 @@ impl SpareBuffers {
     /// It is empty.
     fn put_gated(&mut self, mut gated: Box<Gated>) {
         gated.released = 0;
+        gated.answers = 0;
         if self.gated.len() < Self::MAX_COUNT {
             self.gated.push(gated);
         }
@@ -118,19 +130,38 @@ impl SpareBuffers {
 impl Outbox {
     /// How many bytes wait.
     pub(crate) fn len(&self) -> usize {
-        self.pending.len() + self.gated.as_ref().map_or(0, |gated| gated.bytes.len())
+        let Waiting { pending, gated } = self.waiting();
+        pending + gated
     }
 
-    /// How many bytes of that are answers to what the client sent: at least as many as there
-    /// are. Messages come only while there is room; answers, as many as it makes us give.
+    /// The same, as [`note_answer`](Self::note_answer) wants it.
+    pub(crate) fn waiting(&self) -> Waiting {
+        Waiting {
+            pending: self.pending.len(),
+            gated: self.gated.as_ref().map_or(0, |gated| gated.bytes.len()),
+        }
+    }
+
+    /// How many bytes of that are answers to what the client sent. Messages come only while
+    /// there is room; answers, as many as it makes us give.
     pub(crate) fn answers(&self) -> usize {
-        self.answers as usize
+        let gated = self.gated.as_ref().map_or(0, |gated| gated.answers);
+        self.answers as usize + gated as usize
     }
 
-    /// What was written last, where `before` bytes waited, is an answer.
-    pub(crate) fn note_answer(&mut self, before: usize) {
-        let len = u32::try_from(self.len() - before).unwrap_or(u32::MAX);
-        self.answers = self.answers.saturating_add(len);
+    /// What was written since, where so much was `before`, is an answer.
+    pub(crate) fn note_answer(&mut self, before: Waiting) {
+        let now = self.waiting();
+        let bytes = |more| u32::try_from(more).unwrap_or(u32::MAX);
+        let pending = bytes(now.pending - before.pending);
+        self.answers = self.answers.saturating_add(pending);
+        if let Some(gated) = &mut self.gated
+            && let Some(gate) = gated.gates.back_mut()
+        {
+            let more = bytes(now.gated - before.gated);
+            gate.answers = gate.answers.saturating_add(more);
+            gated.answers = gated.answers.saturating_add(more);
+        }
     }
 
     /// The same with what the shell has taken and not written.
@@ -208,6 +239,7 @@ impl Outbox {
                     start,
                     is_closed,
                     pub_acks: 0,
+                    answers: 0,
                 });
                 (&mut gated.bytes, true)
             }
@@ -233,6 +265,8 @@ impl Outbox {
         let mut pub_acks = 0_u16;
         while let Some(gate) = gated.gates.front().filter(|gate| gate.lsn <= durable) {
             pub_acks = pub_acks.saturating_add(gate.pub_acks);
+            gated.answers = gated.answers.saturating_sub(gate.answers);
+            self.answers = self.answers.saturating_add(gate.answers);
             gated.gates.pop_front();
         }
         if let Some(next) = gated.gates.front() {
@@ -304,10 +338,7 @@ impl Outbox {
         let len = pending.len();
         self.taken += len;
         self.counted -= len;
-        // Which they were is not known: as many as there can be are left.
-        self.answers = self
-            .answers
-            .min(u32::try_from(self.len()).unwrap_or(u32::MAX));
+        self.answers = 0;
         if len > 0 {
             if out.is_empty() {
                 core::mem::swap(out, &mut pending);
@@ -349,4 +380,39 @@ fn ready<'a>(pending: &'a mut BytesMut, spare: &mut SpareBuffers) -> &'a mut Byt
         *pending = spare.take();
     }
     pending
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A client that reads all that may go, and for which something always waits for a record.
+    #[test]
+    fn answers_that_were_taken_count_no_longer_though_others_always_wait() {
+        let (mut outbox, mut spare) = (Outbox::default(), SpareBuffers::default());
+        let (mut out, mut unwritten) = (BytesMut::new(), 0);
+        for number in 1..10_000 {
+            let last = Lsn(number - 1);
+            let (buffer, is_new) = outbox.gated(Lsn(number), last, Passage::Open, &mut spare);
+            assert!(is_new);
+            buffer.extend_from_slice(&[0; 1_000]);
+            let before = outbox.waiting();
+            outbox.ordered(&mut spare).extend_from_slice(&[0; 4]);
+            outbox.note_answer(before);
+            let before = outbox.waiting();
+            outbox.buffer(&mut spare).extend_from_slice(&[0; 2]);
+            outbox.note_answer(before);
+            outbox.release(last, &mut spare);
+            let released = if number == 1 { 0 } else { 4 };
+            assert_eq!(outbox.answers(), 4 + 2 + released);
+            outbox.take(&mut out, &mut spare, &mut unwritten);
+            outbox.drained(&mut unwritten);
+            out.clear();
+            assert_eq!((outbox.answers(), outbox.len()), (4, 1_004));
+        }
+        outbox.release(Lsn(10_000), &mut spare);
+        assert_eq!(outbox.answers(), 4);
+        outbox.take(&mut out, &mut spare, &mut unwritten);
+        assert_eq!((outbox.answers(), outbox.len()), (0, 0));
+    }
 }
