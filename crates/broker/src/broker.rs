@@ -85,7 +85,7 @@ impl Broker {
             wire: Wire::default(),
             room: AwaitingRoom::default(),
             due_wills: VecDeque::new(),
-            ending: Ending::default(),
+            ending: Ending::new(options.steps),
             stalled: Stalled::default(),
             found: Vec::new(),
             found_groups: Vec::new(),

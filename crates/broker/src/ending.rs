@@ -30,6 +30,26 @@ use crate::outgoing::Outgoing;
 use crate::output::CloseCause;
 use crate::slack;
 
+/// How much of what is over is ended at once. Only tests have a reason to change it: they have
+/// little that is over.
+#[doc(hidden)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Steps {
+    /// How many there are in each rest; at least one.
+    pub each: usize,
+    /// How many messages are freed with their session, whether there are steps or not.
+    pub little: usize,
+}
+
+impl Default for Steps {
+    fn default() -> Self {
+        Self {
+            each: Ending::STEPS,
+            little: 64,
+        }
+    }
+}
+
 /// What is to be ended and freed, and how much of it may be done now.
 #[derive(Debug)]
 pub(crate) struct Ending {
@@ -40,6 +60,7 @@ pub(crate) struct Ending {
     remains: VecDeque<Box<Outgoing>>,
     /// Bytes of that.
     bytes: u64,
+    of: Steps,
     /// How many steps are left.
     steps: usize,
     /// How many were done beyond those: others wait for as long as that would have taken.
@@ -54,9 +75,9 @@ impl Ending {
     pub(crate) const STEPS: usize = 4_096;
     /// How often there are new steps.
     pub(crate) const REST: Duration = Duration::from_millis(1);
-    /// How many can be owed. Whoever ends much that cannot wait, such as many connections of
-    /// its own, does not make all the rest wait for ever.
-    const MOST_OWED: usize = 32 * Self::STEPS;
+    /// How many rests can be owed. Whoever ends much that cannot wait, such as many connections
+    /// of its own, does not make all the rest wait for ever.
+    const MOST_OWED: usize = 32;
     /// What closing a connection takes, most of it in the shell.
     pub(crate) const CLOSE: usize = 512;
     /// What it takes to look at something whose time has come.
@@ -70,10 +91,23 @@ impl Ending {
     /// How many bytes that were to be written are freed in one step.
     pub(crate) const BYTES: usize = 1_024;
 
+    pub(crate) fn new(of: Steps) -> Self {
+        let each = of.each.max(1);
+        Self {
+            doomed: Vec::new(),
+            remains: VecDeque::new(),
+            bytes: 0,
+            of: Steps { each, ..of },
+            steps: each,
+            owed: 0,
+            renewed_at: Instant::ZERO,
+        }
+    }
+
     /// Time has passed: there may be new steps.
     pub(crate) fn renew(&mut self, now: Instant) {
-        if now >= self.renewal() {
-            self.steps = Self::STEPS - self.owed % Self::STEPS;
+        if now >= self.renewed_at && now >= self.renewal() {
+            self.steps = self.of.each - self.owed % self.of.each;
             self.owed = 0;
             self.renewed_at = now + Self::REST;
         }
@@ -83,12 +117,15 @@ impl Ending {
     pub(crate) fn spend(&mut self, steps: usize) {
         let beyond = steps.saturating_sub(self.steps);
         self.steps = self.steps.saturating_sub(steps);
-        self.owed = self.owed.saturating_add(beyond).min(Self::MOST_OWED);
+        self.owed = self
+            .owed
+            .saturating_add(beyond)
+            .min(Self::MOST_OWED * self.of.each);
     }
 
     /// When there are new steps.
     fn renewal(&self) -> Instant {
-        let rests = u32::try_from(self.owed / Self::STEPS).unwrap_or(u32::MAX);
+        let rests = u32::try_from(self.owed / self.of.each).unwrap_or(u32::MAX);
         self.renewed_at + Self::REST * rests
     }
 
@@ -137,8 +174,7 @@ impl Ending {
     /// A session is over that had this to be sent: it is freed, now if it is little. What is
     /// not freed stays counted.
     pub(crate) fn leave(&mut self, mut outgoing: Box<Outgoing>, metrics: &mut Metrics) {
-        const LITTLE: usize = 64;
-        if outgoing.messages() > LITTLE {
+        if outgoing.messages() > self.of.little {
             self.bytes += outgoing.bytes() as u64;
             self.remains.push_back(outgoing);
         } else {
@@ -200,19 +236,6 @@ impl Ending {
     }
 }
 
-impl Default for Ending {
-    fn default() -> Self {
-        Self {
-            doomed: Vec::new(),
-            remains: VecDeque::new(),
-            bytes: 0,
-            steps: Self::STEPS,
-            owed: 0,
-            renewed_at: Instant::ZERO,
-        }
-    }
-}
-
 impl Broker {
     /// Closes a connection that waits for it, if there is one: another is to have its place.
     pub(crate) fn make_room_for_connection(&mut self, now: Instant) -> bool {
@@ -262,7 +285,7 @@ mod tests {
 
     #[test]
     fn what_is_done_beyond_the_steps_is_made_up_for_and_not_for_ever() {
-        let mut ending = Ending::default();
+        let mut ending = Ending::new(Steps::default());
         let start = Instant::from_millis(1_000);
         ending.renew(start);
         ending.spend(Ending::STEPS * 3 + 100);

@@ -152,6 +152,8 @@ mod tests;
 
 pub use bites::LimitReached;
 pub use broker::Broker;
+#[doc(hidden)]
+pub use ending::Steps;
 pub use input::{Conn, Decision, Input, Peer, StoreState, Transport};
 pub use limits::{Limit, Limits, QueueFull};
 pub use metrics::Metrics;

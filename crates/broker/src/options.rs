@@ -2,6 +2,7 @@
 
 use mqtt::Utf8String;
 
+use crate::ending::Steps;
 use crate::limits::Limits;
 
 /// How a broker is set up. [`BrokerOptions::default`] needs no further thought but a seed.
@@ -32,6 +33,9 @@ pub struct BrokerOptions {
     /// `/` and its client identifier behind it: where it may have its answers sent. Nothing is
     /// told to a client whose identifier could not stand in a topic name.
     pub response_information: Option<Utf8String>,
+    /// How much of what can wait is done at once.
+    #[doc(hidden)]
+    pub steps: Steps,
 }
 
 impl Default for BrokerOptions {
@@ -45,6 +49,7 @@ impl Default for BrokerOptions {
             server_keep_alive: None,
             check_payload_format: true,
             response_information: None,
+            steps: Steps::default(),
         }
     }
 }

@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use super::digest::Digest;
 use super::{V3, V5, lasting, message, packet_id, retained, subscribe, to};
 use crate::{
-    Broker, BrokerOptions, Conn, Decision, Input, Lsn, Output, Peer, Recovery, StoreState, journal,
+    Broker, BrokerOptions, Conn, Decision, Input, Lsn, Output, Peer, Recovery, Steps, StoreState,
+    journal,
 };
 
 /// Something that a client or the network does.
@@ -130,10 +131,30 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn options(authenticate: bool, durable: bool) -> BrokerOptions {
+/// How a run is set up.
+#[derive(Copy, Clone, Debug)]
+struct Setting {
+    authenticate: bool,
+    durable: bool,
+    /// Whether all that can wait does.
+    is_patient: bool,
+}
+
+fn options(setting: Setting) -> BrokerOptions {
+    let Setting {
+        authenticate,
+        durable,
+        is_patient,
+    } = setting;
+    let steps = if is_patient {
+        Steps { each: 1, little: 0 }
+    } else {
+        Steps::default()
+    };
     let mut options = BrokerOptions {
         authenticate,
         durable,
+        steps,
         ..BrokerOptions::default()
     };
     let limits = &mut options.limits;
@@ -370,16 +391,16 @@ fn encoded(packet: &Packet) -> BytesMut {
     bytes
 }
 
-fn run(ops: &[Op], authenticate: bool, durable: bool) -> Vec<Output> {
+fn run(ops: &[Op], setting: Setting) -> Vec<Output> {
     let now = Instant::ZERO;
     let mut shell = Shell {
-        broker: Broker::new(now, options(authenticate, durable)),
+        broker: Broker::new(now, options(setting)),
         now,
         conns: [None; CONNECTIONS as usize],
         next: 0,
         last_record: 0,
         outputs: Vec::new(),
-        recovery: Recovery::new(options(authenticate, durable)),
+        recovery: Recovery::new(options(setting)),
         journal: Vec::new(),
         copied_from: None,
         copying_from: None,
@@ -396,9 +417,14 @@ fn run(ops: &[Op], authenticate: bool, durable: bool) -> Vec<Output> {
     shell.poll();
     assert_eq!(shell.broker.metrics().connections, 0);
     // And again from what was recorded.
-    let recovery = std::mem::replace(&mut shell.recovery, Recovery::new(options(false, true)));
+    let after = options(Setting {
+        authenticate: false,
+        durable: true,
+        ..setting
+    });
+    let recovery = std::mem::replace(&mut shell.recovery, Recovery::new(after));
     shell.broker = recovery.finish(shell.now).unwrap();
-    shell.recovery = Recovery::new(options(authenticate, durable));
+    shell.recovery = Recovery::new(options(setting));
     for (lsn, body) in std::mem::take(&mut shell.journal) {
         shell.recovery.replay(lsn, body).unwrap();
     }
@@ -415,8 +441,10 @@ proptest! {
         ops in prop::collection::vec(op(), 1..120),
         authenticate in any::<bool>(),
         durable in any::<bool>(),
+        is_patient in any::<bool>(),
     ) {
-        let first = run(&ops, authenticate, durable);
-        prop_assert_eq!(first, run(&ops, authenticate, durable));
+        let setting = Setting { authenticate, durable, is_patient };
+        let first = run(&ops, setting);
+        prop_assert_eq!(first, run(&ops, setting));
     }
 }
