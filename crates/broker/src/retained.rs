@@ -72,11 +72,16 @@ impl Retained {
     ) -> Outcome {
         let topic = message.topic();
         let mut room = self.room(&message);
-        while room.is_none()
-            && Self::cost(&message) <= self.max_bytes
-            && let Some(node) = timers.pop_due_retained(now)
-        {
-            // What is only not forgotten yet takes no other one's place.
+        // What is only not forgotten yet takes no other one's place: so many at most, as each
+        // takes a node at least. Where more was restored than there may be now, the rest has
+        // its own time.
+        for _ in 0..=Self::cost(&message) / Self::NODE {
+            if room.is_some() || Self::cost(&message) > self.max_bytes {
+                break;
+            }
+            let Some(node) = timers.pop_due_retained(now) else {
+                break;
+            };
             self.expire(node);
             room = self.room(&message);
         }

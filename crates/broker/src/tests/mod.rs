@@ -17,6 +17,7 @@ mod handing;
 mod holding;
 mod limits;
 mod looking;
+mod making_room;
 mod promising;
 mod refusing;
 mod restarting;
