@@ -3,8 +3,9 @@
 //! A list, ordered by session, as it is copied whole for each message. To take one out of the
 //! middle of a hundred thousand would move half of them, and when a network fails all go: so
 //! who has many behind it leaves a gap, and gaps are closed when there are as many of them as
-//! sessions. Who comes takes one that is at its place; those who come after others have gone
-//! are given the same numbers, as a rule.
+//! sessions. Who comes takes one that is at its place: those who come after others have gone
+//! are given the same numbers, as a rule, the last that was given back first. Where the gaps were
+//! closed meanwhile, who comes before many others opens new ones before itself.
 
 use crate::session::SessionId;
 use crate::slack;
@@ -22,6 +23,8 @@ pub(crate) struct Roster {
 impl Roster {
     /// How many may be moved for one that goes: less than is copied for each message.
     const MOVED: usize = 256;
+    /// How many gaps are opened at once.
+    const OPENED: u32 = 256;
 
     pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
@@ -55,7 +58,7 @@ impl Roster {
                         // Most filters are one session's own: no room for more before they come.
                         list.reserve_exact(1);
                     }
-                    list.insert(at, subscriber);
+                    self.insert_new(at, subscriber);
                     return true;
                 };
                 gap
@@ -64,6 +67,29 @@ impl Roster {
         let old = core::mem::replace(&mut list[at], subscriber);
         self.gaps -= u32::from(old.is_gone);
         place.is_err() || old.is_gone
+    }
+
+    /// Adds one at a place where there is no gap.
+    fn insert_new(&mut self, at: usize, subscriber: Subscriber) {
+        let list = &mut self.list;
+        let number = subscriber.session.number();
+        let before = at
+            .checked_sub(1)
+            .map(|before| list[before].session.number() + 1);
+        let room = (number - before.unwrap_or(0)).min(Self::OPENED);
+        // Far fewer than have not gone: many more can go before the gaps are closed.
+        let may_open = 4 * (self.gaps + room) as usize <= list.len();
+        if list.len() - at <= Self::MOVED || room == 0 || !may_open {
+            list.insert(at, subscriber);
+            return;
+        }
+        let gaps = (number - room..number).map(|number| Subscriber {
+            session: SessionId::from_number(number),
+            is_gone: true,
+            ..subscriber
+        });
+        list.splice(at..at, gaps.chain([subscriber]));
+        self.gaps += room;
     }
 
     /// The session is subscribed no longer.
@@ -145,6 +171,31 @@ mod tests {
             roster.remove(SessionId::from_number(session));
         }
         assert_eq!((roster.is_empty(), roster.capacity()), (true, 0));
+    }
+
+    /// The last number that was given back is the first that is given again.
+    #[test]
+    fn when_all_come_again_in_the_other_order_few_of_them_move_the_others() {
+        const SESSIONS: u32 = 100_000;
+        let mut roster = Roster::default();
+        for session in 0..2 * SESSIONS {
+            roster.insert(subscriber(session, QoS::AtMostOnce));
+        }
+        for session in 0..SESSIONS {
+            roster.remove(SessionId::from_number(session));
+        }
+        assert_eq!(roster.gaps, 0);
+        let mut moved = 0;
+        for session in (0..SESSIONS).rev() {
+            let len = roster.list.len();
+            assert!(roster.insert(subscriber(session, QoS::AtMostOnce)));
+            moved += u32::from(roster.list.len() > len);
+        }
+        assert!(moved <= SESSIONS / 256 + 1, "{moved}");
+        assert_eq!(roster.gaps, 0);
+        let found = all(&roster);
+        assert_eq!(found.len(), 2 * SESSIONS as usize);
+        assert!(found.is_sorted_by_key(|it| it.session));
     }
 
     #[test]

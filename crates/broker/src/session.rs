@@ -101,12 +101,10 @@ impl SessionId {
         Self(self.0.saturating_add(1))
     }
 
-    #[cfg(test)]
     pub(crate) const fn from_number(number: u32) -> Self {
         Self(number)
     }
 
-    #[cfg(test)]
     pub(crate) const fn number(self) -> u32 {
         self.0
     }
