@@ -189,7 +189,7 @@ impl Broker {
                 (None, None) => Cause::OtherWill,
             };
             self.due_wills.push_back(DueWill {
-                will,
+                will: will.will,
                 publisher: session.client_id,
                 session: None,
                 cause,

@@ -33,7 +33,7 @@ impl HeldWill {
 /// A will whose time has come.
 #[derive(Debug)]
 pub(crate) struct DueWill {
-    pub(crate) will: Box<HeldWill>,
+    pub(crate) will: Will,
     /// Whose it is.
     pub(crate) publisher: Utf8String,
     /// Its session, if that goes on.
@@ -46,7 +46,7 @@ impl DueWill {
     /// One that was found in records: the session and its connection have ended.
     pub(crate) fn left(bequest: &Bequest) -> Self {
         Self {
-            will: Box::new(HeldWill::new(&bequest.will)),
+            will: detach(&bequest.will),
             publisher: bequest.client_id.detach(),
             session: None,
             cause: Cause::PassingWill(bequest.session),
@@ -182,7 +182,7 @@ impl Broker {
             // [MQTT-3.1.2-10]
             if let Some(will) = session.take_will(&mut self.metrics) {
                 self.due_wills.push_back(DueWill {
-                    will,
+                    will: will.will,
                     publisher: session.client_id.clone(),
                     session: Some(id),
                     cause: session.number.map_or(Cause::OtherWill, Cause::Will),
@@ -193,7 +193,7 @@ impl Broker {
 
     pub(crate) fn publish_will(&mut self, now: Instant, due: DueWill) {
         self.metrics.wills_published += 1;
-        let mut publish = to_publish(&due.will.will);
+        let mut publish = to_publish(&due.will);
         let is_stored =
             publish.retain && !publish.payload.is_empty() || publish.qos != QoS::AtMostOnce;
         // Nobody can be told to send it again later, and whoever sends it is gone: it reaches

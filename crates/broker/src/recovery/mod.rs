@@ -131,7 +131,7 @@ impl Recovery {
     }
 
     /// The broker, as if every client had lost its connection just now: what was to happen
-    /// since then happens, and is recorded.
+    /// since then is due, and happens as if it had all come at once. What can wait does so.
     ///
     /// # Errors
     /// The journal's beginning was cut off, and no whole copy follows.

@@ -73,7 +73,7 @@ impl Digest {
     pub(crate) fn of_recovery(now: Instant, recovery: &crate::Recovery) -> Self {
         let (broker, rest) = recovery.state();
         let wills = recovery.wills().map(|(number, due)| {
-            let will = due.will.will.clone();
+            let will = due.will.clone();
             (*number, (due.publisher.to_string(), will))
         });
         let (wills, held) = (wills.collect(), recovery.held());
