@@ -217,6 +217,11 @@ impl Broker {
         };
         let (slot, number) = (session.slot, session.number);
         let (client_id, outgoing) = session.named_outgoing_mut();
+        if outgoing.is_caught_up() {
+            let link = slot.and_then(|slot| self.connections.linked(slot));
+            let awaits = link.is_some_and(|(link, _, _)| lacks_window(limits, outgoing, link));
+            outgoing.set_awaits_window(awaits);
+        }
         let before = (outgoing.messages(), outgoing.bytes());
         let mut others = self.metrics.queued_bytes - before.1 as u64;
         let cost = Queued::cost_of(routed.cost(), &delivery);
@@ -243,6 +248,9 @@ impl Broker {
                     self.ledger
                         .recipient(holder, &message, &delivery, origin, None);
                 }
+                let is_sure = delivery.qos != QoS::AtMostOnce;
+                let awaits_window = is_sure && slot.is_some() && outgoing.awaits_window();
+                self.metrics.window_waits += u64::from(awaits_window);
                 outgoing.push(Queued {
                     message,
                     delivery,
@@ -323,6 +331,7 @@ impl Broker {
         let number = session.number;
         let (ledger, spare) = (&mut self.ledger, &mut self.wire.spare);
         let before = (outgoing.messages(), outgoing.bytes());
+        outgoing.set_awaits_window(false);
         while outbox.len() < limits.out_buffer(&self.metrics) / 2 {
             if let Some(inflight) = outgoing.unsent() {
                 // That the record of it is durable is as sure as it was sent before; but that
@@ -338,6 +347,7 @@ impl Broker {
                     continue;
                 };
                 if link.quota == 0 {
+                    outgoing.set_awaits_window(true);
                     break;
                 }
                 let cost = queued.message.cost();
@@ -396,7 +406,8 @@ impl Broker {
                 continue;
             }
             let is_sure = front.delivery.qos != QoS::AtMostOnce;
-            if is_sure && (link.quota == 0 || !outgoing.has_window(limits.inflight_window)) {
+            if is_sure && lacks_window(limits, outgoing, link) {
+                outgoing.set_awaits_window(true);
                 break;
             }
             let cost = front.message.cost();
@@ -499,6 +510,11 @@ pub(crate) fn takes_at_most_once(
     (waiting == 0 || waiting + len <= limits.out_buffer_bytes)
         && limits.all_have_room(metrics, outbox.held(), len)
         && limits.has_memory_for_copy(metrics, freeable, len)
+}
+
+/// Whether a client has as many messages unacknowledged as it may.
+fn lacks_window(limits: &Limits, outgoing: &Outgoing, link: &Link) -> bool {
+    link.quota == 0 || !outgoing.has_window(limits.inflight_window)
 }
 
 /// Whether a client can be sent a `QoS` 1 or 2 message at once, if none is to go before it.

@@ -89,6 +89,9 @@ pub struct Metrics {
     pub passed_on: u64,
     /// Wills published.
     pub wills_published: u64,
+    /// `QoS` 1 and 2 messages that were put into a connected client's queue because it had as
+    /// many unacknowledged as it may have.
+    pub window_waits: u64,
 
     /// Messages, subscriptions and sessions refused because the store was full.
     pub refused_store_full: u64,

@@ -33,6 +33,9 @@ pub(crate) struct Outgoing {
     /// Bytes of the queue.
     queue_bytes: usize,
     last_packet_id: u16,
+    /// Whether the queue waits for acknowledgements, as far as was seen last: it is not looked
+    /// at again for each message behind the first.
+    awaits_window: bool,
     /// How many messages have been sent, modulo 2^32.
     count: u32,
 }
@@ -226,6 +229,15 @@ impl Outgoing {
     /// Whether the window has room below `limit`.
     pub(crate) fn has_window(&self, limit: u16) -> bool {
         self.window.len() < usize::from(limit)
+    }
+
+    /// Whether what is in the queue waits because too many messages are unacknowledged.
+    pub(crate) fn awaits_window(&self) -> bool {
+        self.awaits_window
+    }
+
+    pub(crate) fn set_awaits_window(&mut self, awaits_window: bool) {
+        self.awaits_window = awaits_window;
     }
 
     /// The next that was sent on an earlier connection and not on this one.

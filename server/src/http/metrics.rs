@@ -256,6 +256,11 @@ pub(super) fn render(started: Duration, shard: &Snapshot, listeners: Counts) -> 
         m.records,
     );
     page.counter(
+        "mqtt_window_waits_total",
+        "QoS 1 and 2 messages that had to wait in a queue: their client had as many unacknowledged as it may",
+        m.window_waits,
+    );
+    page.counter(
         "mqtt_checkpoints_total",
         "Whole copies of what matters in the journal",
         m.checkpoints,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use mqtt::packet::WillProperties;
 use mqtt::{Connect, Disconnect, Packet, PubAck, QoS, ReasonCode, Will};
 
-use super::{V3, V5, World, lasting, message, text, to, topic};
-use crate::{CloseCause, QueueFull};
+use super::{V3, V5, World, lasting, message, packet_id, text, to, topic};
+use crate::{CloseCause, Limit, QueueFull};
 
 #[test]
 fn connections_are_bounded() {
@@ -286,4 +286,83 @@ fn a_queue_is_not_emptied_for_what_it_has_no_room_for_at_all() {
     assert_eq!(world.broker.metrics().dropped_queue_full, 1);
     let (conn, _) = world.lasting(V5, "absent");
     assert_eq!(world.payloads(conn), ["1", "2", "3"]);
+}
+
+#[test]
+fn what_waits_for_an_acknowledgement_is_counted_and_nothing_else_that_waits() {
+    let waits = |world: &World| world.broker.metrics().window_waits;
+    // The window, and a client that takes less than it.
+    for (window, receive_maximum) in [(2, None), (64, Some(2))] {
+        let mut world = World::with(|options| {
+            options.limits.inflight_window = window;
+            options.limits.out_buffer_bytes = 1_000;
+        });
+        let mut connect = lasting(V5, "s");
+        connect.properties.receive_maximum = receive_maximum;
+        let (subscriber, _) = world.connect(&connect);
+        let both = [to("#", QoS::AtLeastOnce), to("0", QoS::AtMostOnce)];
+        world.subscribe(subscriber, &both);
+        let publisher = world.client(V5, "p");
+        for _ in 0..2 {
+            world.publish(publisher, "t", "sent", QoS::AtLeastOnce);
+        }
+        assert_eq!(waits(&world), 0);
+        for _ in 0..3 {
+            world.publish(publisher, "t", "waits", QoS::ExactlyOnce);
+            let rel = mqtt::PubRel::new(packet_id(1), ReasonCode::Success);
+            world.send(publisher, &Packet::PubRel(rel));
+            world.publish(publisher, "t", "is sent", QoS::AtMostOnce);
+        }
+        assert_eq!(waits(&world), 3);
+        // One goes, another waits behind those that still do.
+        let ids = world.received(subscriber).into_iter().filter_map(|packet| {
+            let Packet::Publish(publish) = packet else {
+                return None;
+            };
+            publish.packet_id
+        });
+        let first = ids.collect::<Vec<_>>()[0];
+        let ack = PubAck::new(first, ReasonCode::Success);
+        world.send(subscriber, &Packet::PubAck(ack));
+        world.publish(publisher, "t", "waits", QoS::AtLeastOnce);
+        assert_eq!(waits(&world), 4);
+        // An absent client's messages wait for the client.
+        world.cut(subscriber);
+        world.publish(publisher, "t", "absent", QoS::AtLeastOnce);
+        assert_eq!(waits(&world), 4);
+        // What was sent is sent again, and leaves no room.
+        let (subscriber, _) = world.connect(&connect);
+        world.publish(publisher, "t", "waits", QoS::AtLeastOnce);
+        assert_eq!(waits(&world), 5);
+        drop(world.received(subscriber));
+
+        // Nor does it count who does not read.
+        let slow = world.client(V5, "slow");
+        world.subscribe(slow, &[to("slow", QoS::AtLeastOnce)]);
+        world.set_reads(slow, false);
+        world.cut(subscriber);
+        for _ in 0..2 {
+            world.publish(publisher, "slow", &"x".repeat(600), QoS::AtLeastOnce);
+        }
+        assert!(world.broker.metrics().queued_messages > 0);
+        assert_eq!(waits(&world), 5);
+    }
+}
+
+#[test]
+fn who_sends_too_much_before_it_is_known_is_named() {
+    let mut world = World::with(|options| {
+        options.authenticate = true;
+        options.limits.early_bytes = 100;
+    });
+    let conn = world.open(V5);
+    world.send(conn, &Packet::Connect(Connect::new(V5, "eager")));
+    world.send_bytes(conn, vec![0xC0; 100]);
+    assert!(world.closed(conn).is_none());
+    world.send_bytes(conn, vec![0xC0; 1]);
+    assert_eq!(world.farewell(conn), Some(ReasonCode::QuotaExceeded));
+    assert_eq!(world.broker.metrics().refused_early_bytes, 1);
+    let told = world.told.pop().unwrap();
+    assert_eq!(told.limit, Limit::EarlyBytes);
+    assert_eq!(told.client_id.as_deref(), Some("eager"));
 }
