@@ -182,6 +182,7 @@ pub(crate) const fn describe(limit: broker::Limit) -> &'static str {
         Limit::Queue => {
             "queue full, messages are lost to the client (--max-queued-messages, --max-queued-bytes, --max-all-queues-bytes, --queue-full)"
         }
+        Limit::TopicAlias => "topic alias too high, closed (--max-topic-alias)",
         Limit::Will => {
             "will too large, or all wills together, refused (--max-will-size, --max-all-wills-bytes)"
         }

@@ -115,6 +115,8 @@ pub enum Limit {
     ReceiveMaximum,
     /// [`Limits::topic_bytes`] or [`Limits::topic_levels`].
     Topic,
+    /// [`Limits::topic_alias_maximum`].
+    TopicAlias,
     /// What a payload says of itself, which is none of [`Limits`]:
     /// [`BrokerOptions::check_payload_format`](crate::BrokerOptions::check_payload_format).
     PayloadFormat,

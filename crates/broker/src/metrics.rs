@@ -124,6 +124,8 @@ pub struct Metrics {
     pub refused_topic_name: u64,
     /// Subscriptions not accepted because of their filter: too long, too deep, shared.
     pub refused_topic_filter: u64,
+    /// Connections closed because the client used a topic alias above the highest that it may.
+    pub refused_topic_alias: u64,
     /// Subscriptions refused because the client, or all together, have as many as there may be.
     pub refused_subscriptions_limit: u64,
     /// Subscriptions for which no retained messages were looked for, because the client's

@@ -38,7 +38,8 @@ impl Broker {
         let before = self.metrics.alias_bytes;
         let bytes = &mut self.metrics.alias_bytes;
         let limits = &self.options.limits;
-        let refused = link.aliases.resolve(&mut publish, limits, bytes)?;
+        let resolved = link.aliases.resolve(&mut publish, limits, bytes);
+        let refused = resolved.map_err(|cause| self.note_alias(slot, cause))?;
         if self.metrics.alias_bytes > before && self.is_short_of_memory() {
             return Err(self.no_memory_for_alias(slot));
         }
@@ -339,6 +340,18 @@ impl Broker {
             reason_code: ReasonCode::TopicNameInvalid,
             what,
         }
+    }
+
+    /// A connection is closed for an alias: counts it, if that is above Topic Alias Maximum.
+    fn note_alias(&mut self, slot: Slot, cause: CloseCause) -> CloseCause {
+        if cause.reason_code() == ReasonCode::TopicAliasInvalid {
+            let link = self.connections.linked(slot);
+            let client = link.and_then(|(link, _, _)| self.sessions.get(link.session));
+            self.metrics.refused_topic_alias += 1;
+            self.bites
+                .note(Limit::TopicAlias, client.map(|session| &session.client_id));
+        }
+        cause
     }
 
     /// Whether a topic or filter has no more levels than there may be.

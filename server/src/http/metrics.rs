@@ -285,6 +285,7 @@ pub(super) fn render(started: Duration, shard: &Snapshot, listeners: Counts) -> 
         ("retained_lookups", m.retained_not_looked_for),
         ("memory", m.refused_memory),
         ("store_full", m.refused_store_full),
+        ("topic_alias", m.refused_topic_alias),
         ("partial", m.closed_partial),
         ("will", m.refused_will_limit),
         ("retained", m.refused_retained_limit),
