@@ -20,6 +20,7 @@ pub(crate) struct Limits {
     refused: AtomicU64,
     refused_address: AtomicU64,
     accept_errors: AtomicU64,
+    head_timeouts: AtomicU64,
 }
 
 /// The right to be one of the open connections; given back when dropped.
@@ -48,6 +49,7 @@ pub(crate) struct Counts {
     pub(crate) refused: u64,
     pub(crate) refused_address: u64,
     pub(crate) accept_errors: u64,
+    pub(crate) head_timeouts: u64,
 }
 
 impl Limits {
@@ -62,6 +64,7 @@ impl Limits {
             refused: AtomicU64::new(0),
             refused_address: AtomicU64::new(0),
             accept_errors: AtomicU64::new(0),
+            head_timeouts: AtomicU64::new(0),
         })
     }
 
@@ -98,6 +101,11 @@ impl Limits {
         self.accept_errors.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A connection was closed because no HTTP request came.
+    pub(crate) fn count_head_timeout(&self) {
+        self.head_timeouts.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn max_per_address(&self) -> usize {
         self.max_per_address
     }
@@ -110,6 +118,7 @@ impl Limits {
             refused: self.refused.load(Ordering::Relaxed),
             refused_address: self.refused_address.load(Ordering::Relaxed),
             accept_errors: self.accept_errors.load(Ordering::Relaxed),
+            head_timeouts: self.head_timeouts.load(Ordering::Relaxed),
         }
     }
 
@@ -173,6 +182,7 @@ pub(crate) const fn describe(limit: broker::Limit) -> &'static str {
         Limit::Topic => {
             "topic too long or too deep, one of the server's own, or a malformed $share, refused (--max-topic-length, --max-topic-levels)"
         }
+        Limit::TopicAlias => "topic alias too high, closed (--max-topic-alias)",
         Limit::PayloadFormat => {
             "the payload says that it is UTF-8 and is not, refused (--check-payload-format)"
         }
@@ -182,7 +192,6 @@ pub(crate) const fn describe(limit: broker::Limit) -> &'static str {
         Limit::Queue => {
             "queue full, messages are lost to the client (--max-queued-messages, --max-queued-bytes, --max-all-queues-bytes, --queue-full)"
         }
-        Limit::TopicAlias => "topic alias too high, closed (--max-topic-alias)",
         Limit::Will => {
             "will too large, or all wills together, refused (--max-will-size, --max-all-wills-bytes)"
         }

@@ -53,6 +53,11 @@ pub(super) fn render(started: Duration, shard: &Snapshot, listeners: Counts) -> 
         listeners.accept_errors,
     );
     page.counter(
+        "http_head_timeouts_total",
+        "HTTP connections closed: no request came, or not the whole of its head",
+        listeners.head_timeouts,
+    );
+    page.counter(
         "websocket_faults_total",
         "WebSockets closed: they broke a rule below MQTT",
         shard.websocket_faults,
@@ -251,14 +256,14 @@ pub(super) fn render(started: Duration, shard: &Snapshot, listeners: Counts) -> 
         m.wills_published,
     );
     page.counter(
-        "mqtt_records_total",
-        "Records written to the journal",
-        m.records,
-    );
-    page.counter(
         "mqtt_window_waits_total",
         "QoS 1 and 2 messages that had to wait in a queue: their client had as many unacknowledged as it may",
         m.window_waits,
+    );
+    page.counter(
+        "mqtt_records_total",
+        "Records written to the journal",
+        m.records,
     );
     page.counter(
         "mqtt_checkpoints_total",
@@ -280,12 +285,12 @@ pub(super) fn render(started: Duration, shard: &Snapshot, listeners: Counts) -> 
         ("receive_maximum", m.refused_receive_maximum),
         ("topic_name", m.refused_topic_name),
         ("topic_filter", m.refused_topic_filter),
+        ("topic_alias", m.refused_topic_alias),
         ("payload_format", m.refused_payload_format),
         ("subscriptions", m.refused_subscriptions_limit),
         ("retained_lookups", m.retained_not_looked_for),
         ("memory", m.refused_memory),
         ("store_full", m.refused_store_full),
-        ("topic_alias", m.refused_topic_alias),
         ("partial", m.closed_partial),
         ("will", m.refused_will_limit),
         ("retained", m.refused_retained_limit),

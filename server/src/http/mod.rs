@@ -16,7 +16,8 @@ mod static_files;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,11 +29,11 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::timeout;
-use tracing::{debug, warn};
+use tokio::time::{Instant, timeout};
+use tracing::{debug, info, warn};
 
 use crate::limits::{Limits, Permit};
-use crate::listener::{Accepted, Listener};
+use crate::listener::{Accepted, Listener, Throttle};
 use crate::shard::{self, NewConnection, Transport};
 use static_files::StaticFiles;
 
@@ -50,6 +51,7 @@ pub(crate) struct Http {
     shard: shard::Handle,
     limits: Arc<Limits>,
     head_timeout: Duration,
+    head_timeouts: Mutex<Throttle>,
     started: Duration,
 }
 
@@ -67,6 +69,7 @@ impl Http {
             shard,
             limits,
             head_timeout,
+            head_timeouts: Mutex::default(),
             started,
         }
     }
@@ -100,7 +103,10 @@ impl Http {
         // Shared, because a WebSocket takes it along to the shard.
         let permit = Arc::new(permit);
         let http = Arc::clone(&self);
+        let asks = Arc::new(AtomicBool::new(false));
+        let has_asked = Arc::clone(&asks);
         let service = service_fn(move |request| {
+            asks.store(true, Ordering::Relaxed);
             let (http, permit) = (Arc::clone(&http), Arc::clone(&permit));
             async move { Ok::<_, Infallible>(http.answer(request, peer, permit).await) }
         });
@@ -127,6 +133,23 @@ impl Http {
         if let Err(error) = finished {
             // Browsers give up and scanners send nonsense all day: worth no more than this.
             debug!(%peer, "http: {error}");
+            // One that has had its answer and is idle since ends in the same way.
+            if error.is_timeout() && !has_asked.load(Ordering::Relaxed) {
+                self.asked_nothing(peer);
+            }
+        }
+    }
+
+    /// A connection was closed because its request's head did not come in time. Browsers open
+    /// some in advance, so that is no warning.
+    fn asked_nothing(&self, peer: SocketAddr) {
+        self.limits.count_head_timeout();
+        let throttle = self.head_timeouts.lock();
+        let mut throttle = throttle.unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = throttle.count(Instant::now()) {
+            info!(
+                "http: closed {count} connection(s), the last from {peer}: no request came in time, or not the whole of its head (--connect-timeout)"
+            );
         }
     }
 
