@@ -26,7 +26,7 @@ use crate::logging::Filter;
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
-    command: Command,
+    pub(crate) command: Command,
 }
 
 /// What `beaconry` can do.
