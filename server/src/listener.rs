@@ -58,12 +58,8 @@ impl Listener {
             match self.socket.accept().await {
                 Ok((stream, peer)) => {
                     self.backoff = Backoff::default();
-                    let permit = match self.limits.acquire(peer.ip()) {
-                        Ok(permit) => permit,
-                        Err(full) => {
-                            self.log_refusal(peer, full);
-                            continue;
-                        }
+                    let Some(permit) = self.admit(peer) else {
+                        continue;
                     };
                     // Small packets both ways: waiting to fill a segment only costs latency.
                     // Fails only where the peer is gone already, which reading will show.
@@ -95,6 +91,12 @@ impl Listener {
 }
 
 impl Listener {
+    /// A place for one more, unless there is none, which is logged.
+    fn admit(&mut self, peer: SocketAddr) -> Option<Permit> {
+        let admitted = self.limits.acquire(peer.ip());
+        admitted.map_err(|full| self.log_refusal(peer, full)).ok()
+    }
+
     fn log_refusal(&mut self, peer: SocketAddr, full: Full) {
         let Some(count) = self.refusals.count(Instant::now()) else {
             return;
@@ -220,7 +222,76 @@ impl Budget {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::sync::Mutex;
+
+    use tracing_subscriber::fmt::MakeWriter;
+
     use super::*;
+
+    /// What is logged, for a test to read.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Log {
+        fn take(&self) -> String {
+            String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
+        }
+    }
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Log {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    /// Over the wire it cannot be seen: what comes from this machine is not counted.
+    #[tokio::test]
+    async fn who_has_too_many_connections_is_counted_and_named_with_the_flag() {
+        let log = Log::default();
+        let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let limits = Limits::new(3, 2);
+        let mut listener = Listener::new(socket, "mqtt", Arc::clone(&limits), None);
+        let mut admit = |address: &str| listener.admit(address.parse().unwrap());
+
+        let _first = admit("192.0.2.1:1001").unwrap();
+        let _second = admit("192.0.2.1:1002").unwrap();
+        assert_eq!(log.take(), "");
+        assert!(admit("192.0.2.1:1003").is_none());
+        assert_eq!(limits.counts().refused_address, 1);
+        let line = log.take();
+        for part in [
+            "mqtt: ",
+            " 1 connection",
+            "192.0.2.1:1003",
+            "has 2 already",
+            "(--max-connections-per-address)",
+        ] {
+            assert!(line.contains(part), "{part:?} in {line}");
+        }
+
+        // The same address again says nothing new so soon, and others have what is left.
+        assert!(admit("192.0.2.1:1004").is_none());
+        assert_eq!(log.take(), "");
+        assert_eq!(limits.counts().refused_address, 2);
+        let _third = admit("192.0.2.2:1001").unwrap();
+        assert!(admit("192.0.2.3:1001").is_none());
+        assert_eq!(limits.counts().refused, 1);
+    }
 
     #[test]
     fn a_budget_is_renewed() {
