@@ -11,6 +11,8 @@ use super::support::{Peer, Server, bytes_of, websocket};
 const V5: ProtocolVersion = ProtocolVersion::V5;
 const FINAL: u8 = 0x80;
 const RSV1: u8 = 0x40;
+const RSV2: u8 = 0x20;
+const RSV3: u8 = 0x10;
 const CONTINUATION: u8 = 0;
 const BINARY: u8 = 2;
 const CLOSE: u8 = 8;
@@ -83,6 +85,55 @@ fn a_packet_in_fragments_with_pings_between_is_a_packet() {
     assert!((1..=others.len()).contains(&pongs), "{pongs}");
 }
 
+/// A connected client sends this, and is closed with code 1002.
+fn assert_breaks_the_protocol(server: &Server, what: &str, bytes: &[u8]) {
+    let mut socket = websocket(server, Some("mqtt")).unwrap();
+    let stream = socket.get_mut();
+    stream
+        .write_all(&frame(FINAL | BINARY, &connect()))
+        .unwrap();
+    assert_eq!(read_frame(stream).unwrap().1[0], 0x20);
+    stream.write_all(bytes).unwrap();
+    assert_closed_with_1002(stream, what);
+}
+
+/// The server says DISCONNECT, perhaps, then why it closes, and closes.
+fn assert_closed_with_1002(stream: &mut impl Read, what: &str) {
+    let (first, payload) = read_frame(stream).unwrap_or_else(|| panic!("{what}: no frame"));
+    // DISCONNECT may come before it.
+    let (first, payload) = if first == FINAL | BINARY {
+        assert_eq!(payload[0], 0xE0, "{what}");
+        read_frame(stream).unwrap_or_else(|| panic!("{what}: no close frame"))
+    } else {
+        (first, payload)
+    };
+    assert_eq!(first, FINAL | CLOSE, "{what}");
+    let code = u16::from_be_bytes([payload[0], payload[1]]);
+    assert_eq!(CloseCode::from(code), CloseCode::Protocol, "{what}");
+    assert_eq!(read_frame(stream), None, "{what}");
+}
+
+/// The head of the answer to a handshake that has this line in it besides the usual ones.
+fn handshake(server: &Server, line: &str) -> (std::net::TcpStream, String) {
+    let mut stream = super::support::tcp(server.http);
+    let request = format!(
+        "GET /mqtt HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         sec-websocket-protocol: mqtt\r\n{line}\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.extend_from_slice(&byte);
+    }
+    (
+        stream,
+        String::from_utf8(head).unwrap().to_ascii_lowercase(),
+    )
+}
+
 #[test]
 fn what_rfc_6455_forbids_ends_the_connection() {
     let server = Server::start();
@@ -95,7 +146,10 @@ fn what_rfc_6455_forbids_ends_the_connection() {
             "compressed (5.2)",
             frame(FINAL | RSV1 | BINARY, b"\x4a\x04\x00"),
         ),
-        ("reserved bits (5.2)", frame(FINAL | 0x30 | BINARY, b"x")),
+        (
+            "reserved bits (5.2)",
+            frame(FINAL | RSV2 | RSV3 | BINARY, b"x"),
+        ),
         ("a reserved opcode (5.2)", frame(FINAL | 0x3, b"x")),
         ("a reserved control opcode (5.2)", frame(FINAL | 0xB, b"x")),
         (
@@ -109,27 +163,70 @@ fn what_rfc_6455_forbids_ends_the_connection() {
             frame(FINAL | CLOSE, b"x"),
         ),
     ] {
-        let mut socket = websocket(&server, Some("mqtt")).unwrap();
-        let stream = socket.get_mut();
-        stream
-            .write_all(&frame(FINAL | BINARY, &connect()))
-            .unwrap();
-        assert_eq!(read_frame(stream).unwrap().1[0], 0x20);
-        stream.write_all(&bytes).unwrap();
-        let (first, payload) = read_frame(stream).unwrap_or_else(|| panic!("{what}: no frame"));
-        // DISCONNECT may come before it.
-        let (first, payload) = if first == FINAL | BINARY {
-            assert_eq!(payload[0], 0xE0, "{what}");
-            read_frame(stream).unwrap_or_else(|| panic!("{what}: no close frame"))
-        } else {
-            (first, payload)
-        };
-        assert_eq!(first, FINAL | CLOSE, "{what}");
-        let code = u16::from_be_bytes([payload[0], payload[1]]);
-        assert_eq!(CloseCode::from(code), CloseCode::Protocol, "{what}");
-        assert_eq!(read_frame(stream), None, "{what}");
+        assert_breaks_the_protocol(&server, what, &bytes);
     }
     assert_eq!(server.metric("websocket_faults_total"), 9);
+    server.assert_alive();
+}
+
+#[test]
+fn compression_is_not_agreed_on_and_not_taken() {
+    let server = Server::start();
+    for offer in [
+        "permessage-deflate",
+        "permessage-deflate; client_max_window_bits; server_no_context_takeover",
+        "permessage-deflate; server_max_window_bits=8, permessage-deflate",
+        "x-webkit-deflate-frame, permessage-bzip2",
+    ] {
+        let (mut stream, head) = handshake(&server, &format!("sec-websocket-extensions: {offer}"));
+        assert!(head.starts_with("http/1.1 101 "), "{offer}: {head}");
+        assert!(!head.contains("extension"), "{offer}: {head}");
+        // What is not compressed is taken.
+        let connect = frame(FINAL | BINARY, &connect());
+        stream.write_all(&connect).unwrap();
+        let (first, payload) = read_frame(&mut stream).unwrap();
+        assert_eq!((first, payload[0]), (FINAL | BINARY, 0x20), "{offer}");
+        // PINGREQ, deflated and with the bit that says so, is not.
+        let deflated = [0x3A, 0xC0, 0x00, 0x00];
+        stream
+            .write_all(&frame(FINAL | RSV1 | BINARY, &deflated))
+            .unwrap();
+        assert_closed_with_1002(&mut stream, offer);
+    }
+    assert_eq!(server.metric("websocket_faults_total"), 4);
+    server.assert_alive();
+}
+
+#[test]
+fn reserved_bits_end_the_connection_wherever_they_stand() {
+    let server = Server::start();
+    let mut faults = 0;
+    for bit in [RSV1, RSV2, RSV3, RSV1 | RSV2 | RSV3] {
+        // Half of a PINGREQ, which is fine so far.
+        let half = frame(BINARY, &[0xC0]);
+        let after_half = |first: u8, payload: &[u8]| [&half[..], &frame(first, payload)].concat();
+        for (what, bytes) in [
+            ("first and last", frame(FINAL | bit | BINARY, &[0xC0, 0])),
+            ("first", frame(bit | BINARY, &[0xC0])),
+            ("empty", frame(FINAL | bit | BINARY, b"")),
+            ("continuation", after_half(bit | CONTINUATION, &[0])),
+            (
+                "last continuation",
+                after_half(FINAL | bit | CONTINUATION, &[0]),
+            ),
+            ("ping", frame(FINAL | bit | PING, b"x")),
+            ("ping between", after_half(FINAL | bit | PING, b"x")),
+            ("pong", frame(FINAL | bit | PONG, b"x")),
+            (
+                "close",
+                frame(FINAL | bit | CLOSE, &1_000_u16.to_be_bytes()),
+            ),
+        ] {
+            assert_breaks_the_protocol(&server, &format!("{bit:#x}, {what}"), &bytes);
+            faults += 1;
+        }
+    }
+    assert_eq!(server.metric("websocket_faults_total"), faults);
     server.assert_alive();
 }
 
