@@ -9,6 +9,8 @@ mod frames;
 mod hostile;
 mod http;
 mod lifecycle;
+mod limits;
+mod meeting;
 mod support;
 mod tcp;
 mod websocket;

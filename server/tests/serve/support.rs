@@ -89,6 +89,15 @@ impl Server {
     }
 }
 
+/// Asks until it is so: there is no event to wait for that the server would send.
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// A test that does not say where to store things stores nothing.
 fn memory_or(arguments: &[&str]) -> &'static [&'static str] {
     if arguments.contains(&"--data") {
@@ -156,6 +165,16 @@ impl Link for WebSocket<TcpStream> {
     }
 }
 
+impl<L: Link + ?Sized> Link for Box<L> {
+    fn send(&mut self, bytes: Bytes) -> io::Result<()> {
+        (**self).send(bytes)
+    }
+
+    fn receive(&mut self) -> Option<Bytes> {
+        (**self).receive()
+    }
+}
+
 pub(crate) fn tcp(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -218,10 +237,12 @@ impl Peer<WebSocket<TcpStream>> {
 
 impl<L: Link> Peer<L> {
     pub(crate) fn over(link: L, version: ProtocolVersion) -> Self {
+        let mut decoder = Decoder::client(version);
+        decoder.set_max_packet_size(u32::MAX);
         Self {
             link,
             version,
-            decoder: Decoder::client(version),
+            decoder,
             input: Bytes::new(),
             next_id: 1,
         }

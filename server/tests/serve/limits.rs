@@ -1,0 +1,394 @@
+//! Each limit of docs/limits.md on the running server: how who meets it is answered, that the
+//! counter counts, and that the log names the client and the flag.
+
+use std::collections::BTreeSet;
+
+use mqtt::{Packet, QoS, ReasonCode};
+
+use super::meeting::{self, CULPRIT};
+use super::support::{Server, wait_until};
+
+/// A limit, and how it is met.
+struct Row {
+    /// Its flag, with a small value; then what else it takes to meet this limit first.
+    flags: &'static [&'static str],
+    /// As docs/limits.md names it.
+    metric: &'static str,
+    line: Line,
+    /// Has [`CULPRIT`] meet it, and sees how that is answered: in `meeting.rs`.
+    meet: fn(&Server),
+}
+
+/// What the log says, besides the flag.
+#[derive(Clone, Copy)]
+enum Line {
+    /// Who it was.
+    Culprit,
+    /// This, of one who has not said its name.
+    Of(&'static str),
+    /// Nothing: see docs/limits.md.
+    None,
+}
+
+const ROWS: &[Row] = &[
+    Row {
+        flags: &["--connect-timeout", "200ms"],
+        metric: "mqtt_connect_timeouts_total",
+        line: Line::Of("limit reached once: no CONNECT in time"),
+        meet: meeting::says_nothing,
+    },
+    Row {
+        flags: &["--connect-timeout", "200ms"],
+        metric: "http_head_timeouts_total",
+        line: Line::Of("closed 1 connection(s), the last from 127.0.0.1:"),
+        meet: meeting::asks_half_a_question,
+    },
+    Row {
+        flags: &["--max-packet-size", "1KiB"],
+        metric: r#"mqtt_refused_total{limit="packet_size"}"#,
+        line: Line::Culprit,
+        meet: meeting::sends_a_large_packet,
+    },
+    Row {
+        flags: &["--max-topic-length", "20"],
+        metric: r#"mqtt_refused_total{limit="topic_name"}"#,
+        line: Line::Culprit,
+        meet: meeting::publishes_to_a_topic_of_21_bytes_and_4_levels,
+    },
+    Row {
+        flags: &["--max-topic-length", "20"],
+        metric: r#"mqtt_refused_total{limit="topic_filter"}"#,
+        line: Line::Culprit,
+        meet: meeting::subscribes_to_21_bytes_and_4_levels,
+    },
+    Row {
+        flags: &["--max-topic-levels", "3"],
+        metric: r#"mqtt_refused_total{limit="topic_name"}"#,
+        line: Line::Culprit,
+        meet: meeting::publishes_to_a_topic_of_21_bytes_and_4_levels,
+    },
+    Row {
+        flags: &["--max-topic-levels", "3"],
+        metric: r#"mqtt_refused_total{limit="topic_filter"}"#,
+        line: Line::Culprit,
+        meet: meeting::subscribes_to_21_bytes_and_4_levels,
+    },
+    Row {
+        flags: &["--max-topic-alias", "2"],
+        metric: r#"mqtt_refused_total{limit="topic_alias"}"#,
+        line: Line::Culprit,
+        meet: meeting::uses_a_third_alias,
+    },
+    Row {
+        flags: &["--server-topic-aliases", "1"],
+        metric: "mqtt_aliases_out_total",
+        line: Line::None,
+        meet: meeting::is_sent_one_topic_by_alias,
+    },
+    Row {
+        flags: &["--max-journal-backlog", "1KiB", "--data", "{data}"],
+        metric: "mqtt_journal_backlog_pauses_total",
+        line: Line::Culprit,
+        meet: meeting::has_4_kb_stored,
+    },
+    Row {
+        flags: &["--max-store-size", "256KiB", "--data", "{data}"],
+        metric: r#"mqtt_refused_total{limit="store_full"}"#,
+        line: Line::Culprit,
+        meet: meeting::stores_until_it_is_refused,
+    },
+    Row {
+        flags: &["--max-store-size", "256KiB", "--data", "{data}"],
+        metric: "mqtt_retained_not_stored_total",
+        line: Line::Culprit,
+        meet: meeting::retains_what_is_not_stored,
+    },
+    Row {
+        flags: &["--max-store-size", "256KiB", "--data", "{data}"],
+        metric: "mqtt_wills_not_stored_total",
+        line: Line::Culprit,
+        meet: meeting::comes_with_a_will_when_the_store_is_full,
+    },
+    Row {
+        flags: &["--max-sessions", "1"],
+        metric: "mqtt_sessions_evicted_total",
+        line: Line::Culprit,
+        meet: meeting::makes_room_for_another,
+    },
+    Row {
+        flags: &["--max-sessions", "1"],
+        metric: r#"mqtt_refused_total{limit="sessions"}"#,
+        line: Line::Culprit,
+        meet: meeting::is_one_too_many,
+    },
+    Row {
+        flags: &["--max-session-expiry", "1s"],
+        metric: "mqtt_sessions_expired_total",
+        line: Line::None,
+        meet: meeting::wants_its_session_kept_for_long,
+    },
+    Row {
+        flags: &["--max-will-size", "1000"],
+        metric: r#"mqtt_refused_total{limit="will"}"#,
+        line: Line::Culprit,
+        meet: meeting::comes_with_a_large_will,
+    },
+    Row {
+        flags: &["--max-all-wills-bytes", "1000"],
+        metric: r#"mqtt_refused_total{limit="will"}"#,
+        line: Line::Culprit,
+        meet: meeting::comes_with_a_large_will,
+    },
+    Row {
+        flags: &["--max-subscriptions", "3"],
+        metric: r#"mqtt_refused_total{limit="subscriptions"}"#,
+        line: Line::Culprit,
+        meet: meeting::subscribes_to_too_much,
+    },
+    Row {
+        flags: &["--max-subscriptions", "3"],
+        metric: r#"mqtt_refused_total{limit="retained_lookups"}"#,
+        line: Line::Culprit,
+        meet: meeting::asks_for_what_is_retained_too_often,
+    },
+    Row {
+        flags: &["--max-subscription-bytes", "1200"],
+        metric: r#"mqtt_refused_total{limit="subscriptions"}"#,
+        line: Line::Culprit,
+        meet: meeting::subscribes_to_too_much,
+    },
+    Row {
+        flags: &["--max-all-subscriptions-bytes", "1200"],
+        metric: r#"mqtt_refused_total{limit="subscriptions"}"#,
+        line: Line::Culprit,
+        meet: meeting::subscribes_to_too_much,
+    },
+    Row {
+        flags: &["--max-publish-rate", "20"],
+        metric: "mqtt_publish_rate_pauses_total",
+        line: Line::Culprit,
+        meet: meeting::publishes_too_fast,
+    },
+    Row {
+        flags: &["--receive-maximum", "2"],
+        metric: r#"mqtt_refused_total{limit="receive_maximum"}"#,
+        line: Line::Culprit,
+        meet: meeting::has_three_messages_unreleased,
+    },
+    Row {
+        flags: &["--inflight-window", "2"],
+        metric: "mqtt_window_waits_total",
+        line: Line::None,
+        meet: meeting::acknowledges_late,
+    },
+    Row {
+        flags: &["--max-queued-messages", "2"],
+        metric: r#"mqtt_dropped_messages_total{reason="queue_full"}"#,
+        line: Line::Culprit,
+        meet: meeting::acknowledges_nothing,
+    },
+    Row {
+        flags: &["--max-queued-bytes", "4KiB", "--max-packet-size", "2KiB"],
+        metric: r#"mqtt_dropped_messages_total{reason="queue_full"}"#,
+        line: Line::Culprit,
+        meet: meeting::acknowledges_nothing,
+    },
+    Row {
+        flags: &[
+            "--max-all-queues-bytes",
+            "4KiB",
+            "--max-packet-size",
+            "2KiB",
+        ],
+        metric: r#"mqtt_dropped_messages_total{reason="queue_full"}"#,
+        line: Line::Culprit,
+        meet: meeting::acknowledges_nothing,
+    },
+    Row {
+        flags: &["--queue-full", "disconnect", "--max-queued-messages", "2"],
+        metric: r#"mqtt_refused_total{limit="queue_full"}"#,
+        line: Line::Culprit,
+        meet: meeting::acknowledges_nothing,
+    },
+    Row {
+        flags: &["--max-out-buffer", "8KiB", "--max-packet-size", "8KiB"],
+        metric: r#"mqtt_dropped_messages_total{reason="slow"}"#,
+        line: Line::Culprit,
+        meet: meeting::reads_nothing,
+    },
+    Row {
+        flags: &[
+            "--max-all-out-buffers",
+            "32KiB",
+            "--max-packet-size",
+            "8KiB",
+        ],
+        metric: r#"mqtt_dropped_messages_total{reason="slow"}"#,
+        line: Line::Culprit,
+        meet: meeting::reads_nothing,
+    },
+    Row {
+        flags: &[
+            "--max-out-buffer",
+            "8KiB",
+            "--max-packet-size",
+            "8KiB",
+            "--max-topic-levels",
+            "1",
+        ],
+        metric: r#"mqtt_refused_total{limit="not_reading"}"#,
+        line: Line::Culprit,
+        meet: meeting::reads_no_answers,
+    },
+    Row {
+        flags: &[
+            "--max-all-partial-bytes",
+            "64KiB",
+            "--max-packet-size",
+            "64KiB",
+        ],
+        metric: r#"mqtt_refused_total{limit="partial"}"#,
+        line: Line::Culprit,
+        meet: meeting::never_comes_to_an_end,
+    },
+    Row {
+        flags: &["--max-retained-messages", "2"],
+        metric: r#"mqtt_refused_total{limit="retained"}"#,
+        line: Line::Culprit,
+        meet: meeting::retains_too_much,
+    },
+    Row {
+        flags: &["--max-retained-bytes", "4000"],
+        metric: r#"mqtt_refused_total{limit="retained"}"#,
+        line: Line::Culprit,
+        meet: meeting::retains_too_much,
+    },
+    Row {
+        flags: &["--max-memory", "16MiB", "--max-retained-bytes", "1GiB"],
+        metric: r#"mqtt_refused_total{limit="memory"}"#,
+        line: Line::Culprit,
+        meet: meeting::fills_the_memory_with_qos_1,
+    },
+    Row {
+        flags: &["--max-memory", "16MiB", "--max-retained-bytes", "1GiB"],
+        metric: r#"mqtt_dropped_messages_total{reason="memory"}"#,
+        line: Line::Culprit,
+        meet: meeting::fills_the_memory_with_qos_0,
+    },
+];
+
+/// Counters of docs/limits.md that are not in [`ROWS`], and why.
+const ELSEWHERE: &[(&str, &str, &str)] = &[
+    (
+        "--max-connections",
+        "connections_refused_total",
+        "with them in use nobody can ask for metrics: a_flood_of_connections",
+    ),
+    (
+        "--max-connections-per-address",
+        "connections_refused_address_total",
+        "this machine's are not counted: server/src/listener.rs",
+    ),
+    (
+        "--max-early-bytes",
+        r#"mqtt_refused_total{limit="early_bytes"}"#,
+        "CONNECT is answered at once: crates/broker/src/tests/limits.rs",
+    ),
+    (
+        "--max-store-size",
+        "store_ran_full_total",
+        "the store's own: server/tests/durability/full.rs",
+    ),
+];
+
+/// Gauges of the table: they show how near a limit is.
+const GAUGES: &[&str] = &[
+    "connections_open",
+    "store_full",
+    "mqtt_journal_backlog_bytes",
+    "mqtt_will_bytes",
+    "mqtt_subscription_bytes",
+    "mqtt_incoming_messages",
+    "mqtt_queued_messages",
+    "mqtt_queued_bytes",
+    "mqtt_unwritten_bytes",
+    "mqtt_partial_bytes",
+    "mqtt_retained_messages",
+    "mqtt_retained_bytes",
+    "mqtt_memory_bytes",
+];
+
+#[test]
+fn each_limit_is_answered_counted_and_logged() {
+    for row in ROWS {
+        let folder = testbed::Folder::new();
+        let data = folder.data();
+        let flags = row.flags.iter().map(|flag| match *flag {
+            "{data}" => data.to_str().unwrap(),
+            flag => flag,
+        });
+        let server = Server::start_with(&flags.collect::<Vec<_>>());
+        // For whoever reads why it failed.
+        println!("beaconry serve {}: {}", row.flags.join(" "), row.metric);
+        assert_eq!(server.metric(row.metric), 0);
+        (row.meet)(&server);
+        // It is counted with the answer, or a moment after it.
+        wait_until("the counter", || server.metric(row.metric) > 0);
+        let named = format!(", the last by client \"{CULPRIT}\": ");
+        let says = match row.line {
+            Line::Culprit => named.as_str(),
+            Line::Of(what) => what,
+            Line::None => continue,
+        };
+        // Another limit may have been met on the way.
+        while !server.log_line(says).contains(row.flags[0]) {}
+    }
+}
+
+#[test]
+fn no_limit_of_the_table_is_left_out() {
+    let table = include_str!("../../../docs/limits.md").lines();
+    let mut documented = BTreeSet::new();
+    for row in table.filter(|line| line.starts_with("| ") && line.contains("`--")) {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let flag = cells[2].trim_matches('`').split(' ').next().unwrap();
+        let metrics = cells[5].split('`').skip(1).step_by(2);
+        let counters = metrics.filter(|metric| !GAUGES.contains(metric));
+        documented.extend(counters.map(|metric| (flag, metric)));
+    }
+    let here = ROWS.iter().map(|row| (row.flags[0], row.metric));
+    let elsewhere = ELSEWHERE.iter().map(|(flag, metric, _)| (*flag, *metric));
+    let held: BTreeSet<_> = here.chain(elsewhere).collect();
+    assert_eq!(held, documented);
+}
+
+/// A closed queue says so with the flags, too: who looks for the client finds both.
+#[test]
+fn who_is_dismissed_for_a_full_queue_is_named_with_the_flags() {
+    let server = Server::start_with(&["--max-queued-messages", "2"]);
+    meeting::acknowledges_nothing(&server);
+    let line = server.log_line("closed: ");
+    for part in [CULPRIT, "--max-queued-messages", "--queue-full"] {
+        assert!(line.contains(part), "{line}");
+    }
+}
+
+/// Nobody's limit: but what is checked is counted and told in the same way.
+#[test]
+fn a_payload_that_is_not_what_it_says_is_counted_and_logged() {
+    let server = Server::start();
+    let mut peer = meeting::culprit(&server);
+    let mut publish = peer.publication("t", vec![0xFF], QoS::AtLeastOnce);
+    publish.properties.payload_format_indicator = Some(true);
+    peer.send(&Packet::Publish(publish));
+    match peer.receive() {
+        Some(Packet::PubAck(answer)) => {
+            assert_eq!(answer.reason_code, ReasonCode::PayloadFormatInvalid);
+        }
+        other => panic!("PUBACK expected, not {other:?}"),
+    }
+    let metric = r#"mqtt_refused_total{limit="payload_format"}"#;
+    assert_eq!(server.metric(metric), 1);
+    let line = server.log_line("--check-payload-format");
+    assert!(line.contains(CULPRIT), "{line}");
+}
