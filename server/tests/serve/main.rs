@@ -5,6 +5,7 @@
 
 mod bounded;
 mod demo;
+mod floods;
 mod frames;
 mod hostile;
 mod http;
