@@ -9,6 +9,7 @@ mod floods;
 mod frames;
 mod hostile;
 mod http;
+mod large;
 mod lifecycle;
 mod limits;
 mod meeting;
