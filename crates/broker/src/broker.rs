@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use mqtt::{Instant, Packet};
+use mqtt::{Instant, Packet, Utf8String};
 
 use crate::bites::Bites;
 use crate::connection::{Connection, Connections, Phase, Slot};
@@ -207,6 +207,15 @@ impl Broker {
     /// What has been counted.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Whose connection it is: `None` before an acceptable CONNECT, and after the end.
+    pub fn client_of(&self, conn: Conn) -> Option<&Utf8String> {
+        match &self.connections.get(self.connections.slot(conn)?)?.phase {
+            Phase::Authenticating(waiting) => Some(&waiting.client_id.text),
+            Phase::Connected(link) => Some(&self.sessions.get(link.session)?.client_id),
+            Phase::AwaitingConnect(_) | Phase::Closing => None,
+        }
     }
 
     pub(crate) fn is_shut_down(&self) -> bool {

@@ -246,6 +246,10 @@ impl Connections {
             .copied()
     }
 
+    pub(crate) fn get(&self, slot: Slot) -> Option<&Connection> {
+        self.slab.get(slot.key())
+    }
+
     pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Connection> {
         self.slab.get_mut(slot.key())
     }

@@ -145,7 +145,7 @@ impl Connection {
                 (CloseCode::Normal, "")
             }
             Ended::Failed(CarrierError::Rule { code, what }) => {
-                core.websocket_fault(self.peer, what);
+                core.websocket_fault(self.conn, self.peer, what);
                 (*code, what.as_str())
             }
         };

@@ -128,10 +128,18 @@ impl Core {
         self.read_buffer.borrow_mut()
     }
 
-    /// A client broke a rule of WebSocket, below MQTT.
-    pub(super) fn websocket_fault(&self, peer: SocketAddr, what: &str) {
+    /// A client broke a rule of WebSocket, below MQTT; the broker does not know yet. Behind a
+    /// proxy many have one address: so the log names it, as for a rule of MQTT.
+    pub(super) fn websocket_fault(&self, conn: Conn, peer: SocketAddr, what: &str) {
         self.websocket_faults.set(self.websocket_faults.get() + 1);
-        self.warn(|| warn!(%peer, "closed: broke the WebSocket protocol, {what}"));
+        self.warn(|| match self.broker.borrow().client_of(conn) {
+            Some(client) => {
+                warn!(%peer, "closed: client {client:?}: broke the WebSocket protocol, {what}");
+            }
+            None => {
+                warn!(%peer, "closed: client not yet known: broke the WebSocket protocol, {what}");
+            }
+        });
     }
 
     /// Logs, unless so much was logged already that a hostile client could fill the disk.
