@@ -20,6 +20,7 @@ pub(crate) const DISCONNECT: [u8; 2] = [0xE0, 0];
 
 // First bytes of packets without flags of their own.
 pub(crate) const CONNACK: u8 = 0x20;
+pub(crate) const PUBLISH: u8 = 0x30;
 pub(crate) const PUBACK: u8 = 0x40;
 pub(crate) const PUBREC: u8 = 0x50;
 pub(crate) const PUBREL: u8 = 0x62;
@@ -28,6 +29,9 @@ pub(crate) const SUBSCRIBE: u8 = 0x82;
 pub(crate) const SUBACK: u8 = 0x90;
 pub(crate) const UNSUBSCRIBE: u8 = 0xA2;
 pub(crate) const UNSUBACK: u8 = 0xB0;
+
+/// The last bit of a PUBLISH's first byte.
+pub(crate) const RETAIN: u8 = 1;
 
 // Identifiers of properties, by section 2.2.2.2.
 pub(crate) const PAYLOAD_FORMAT: u8 = 0x01;
@@ -394,6 +398,13 @@ pub(crate) fn disconnect(reason: u8, all: &[Vec<u8>]) -> Vec<u8> {
 pub(crate) struct Received {
     pub(crate) first: u8,
     pub(crate) rest: Vec<u8>,
+}
+
+impl Received {
+    /// As it came: its length is as short as can be.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        packet(self.first, &self.rest)
+    }
 }
 
 /// An answer of one reason code or several: CONNACK, PUBACK, SUBACK, DISCONNECT and so on.

@@ -7,15 +7,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, O
 use tokio_tungstenite::tungstenite::{Message, WebSocket};
 
 use crate::raw::{Connect, PINGREQ, PINGRESP, Publish, V5, VERSIONS, subscribe};
-use crate::support::{Server, websocket};
-use crate::wire::{Site, Transport};
-
-fn site() -> Site {
-    Site {
-        server: Server::start(),
-        transport: Transport::WebSocket,
-    }
-}
+use crate::support::websocket;
+use crate::wire::Site;
 
 /// A WebSocket whose MQTT connection is made.
 fn connected(site: &Site) -> WebSocket<TcpStream> {
@@ -41,11 +34,11 @@ fn closed_with(mut socket: WebSocket<TcpStream>) -> CloseCode {
 }
 
 /// A text frame ends the connection, even if what it says is MQTT; also in the middle of a packet,
-/// and as the continuation of a message. The server's own frames are binary: `connected` and every
+/// and before CONNECT. The log says whose, for many have the address of a proxy. The server's own frames are binary: `connected` and every
 /// other test over WebSocket see to that.
 #[test]
 fn mqtt_6_0_0_1_a_text_frame_ends_the_connection() {
-    let site = site();
+    let site = Site::of_websockets();
     let ping = || {
         std::str::from_utf8(&[0x30, 5, 0, 1, b't', 0, b'x'])
             .unwrap()
@@ -53,9 +46,15 @@ fn mqtt_6_0_0_1_a_text_frame_ends_the_connection() {
     };
     let mut watcher = site.subscriber(V5, "#", 0);
 
+    let logged = |who: &str| {
+        let line = site.server.log_line("[MQTT-6.0.0-1]");
+        assert!(line.contains(&format!("closed: {who}: ")), "{line}");
+    };
+
     let mut socket = connected(&site);
     socket.send(Message::text(ping())).unwrap();
     assert_eq!(closed_with(socket), CloseCode::Unsupported);
+    logged("client \"by hand\"");
 
     let mut socket = connected(&site);
     socket
@@ -63,11 +62,13 @@ fn mqtt_6_0_0_1_a_text_frame_ends_the_connection() {
         .unwrap();
     socket.send(Message::text(&ping()[1..])).unwrap();
     assert_eq!(closed_with(socket), CloseCode::Unsupported);
+    logged("client \"by hand\"");
 
     // Before CONNECT.
     let mut socket = site.websocket();
     socket.send(Message::text("hello")).unwrap();
     assert_eq!(closed_with(socket), CloseCode::Unsupported);
+    logged("client not yet known");
     watcher.quiet();
 }
 
@@ -75,7 +76,7 @@ fn mqtt_6_0_0_1_a_text_frame_ends_the_connection() {
 /// a ping of WebSocket's own between them.
 #[test]
 fn mqtt_6_0_0_2_packets_need_not_be_aligned_to_frames() {
-    let site = site();
+    let site = Site::of_websockets();
     for version in VERSIONS {
         let packets = [
             Connect::new(version, "unaligned").bytes(),
@@ -126,7 +127,7 @@ fn mqtt_6_0_0_2_packets_need_not_be_aligned_to_frames() {
 /// `websocket` looks at what the server has selected.
 #[test]
 fn mqtt_6_0_0_4_the_server_selects_mqtt() {
-    let site = site();
+    let site = Site::of_websockets();
     for list in ["mqtt", "chat, mqtt", "mqtt, mqttv3.1", "mqttv3.1,mqtt , x"] {
         let socket = websocket(&site.server, Some(list));
         assert!(socket.is_ok(), "{list}: {:?}", socket.err());

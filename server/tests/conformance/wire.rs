@@ -1,15 +1,18 @@
 //! Connections that carry raw bytes, over TCP and over WebSocket alike.
 
+use std::collections::VecDeque;
 use std::net::TcpStream;
 use std::panic::resume_unwind;
 use std::thread;
 
 use bytes::Bytes;
+use testbed::Folder;
 use tokio_tungstenite::tungstenite::WebSocket;
 
 use crate::raw::{
-    Answer, CONNACK, Connect, DISCONNECT, PINGREQ, PINGRESP, PUBACK, PUBCOMP, PUBREC, PUBREL,
-    Publish, Received, SUBACK, V3, V5, Version, ack, subscribe_with, variable,
+    Answer, CONNACK, Connect, DISCONNECT, PINGREQ, PINGRESP, PUBACK, PUBCOMP, PUBLISH, PUBREC,
+    PUBREL, Publish, RETAIN, Received, SUBACK, UNSUBACK, V3, V5, Version, ack, packet,
+    subscribe_with, unsubscribe, variable,
 };
 use crate::support::{Link, Server, tcp, websocket};
 
@@ -17,6 +20,8 @@ use crate::support::{Link, Server, tcp, websocket};
 pub(crate) struct Site {
     pub(crate) server: Server,
     pub(crate) transport: Transport,
+    /// Where the server stores things; removed when it has ended.
+    data: Option<Folder>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,26 +30,33 @@ pub(crate) enum Transport {
     WebSocket,
 }
 
-/// Runs the scenario over TCP and over WebSocket, each against a fresh server, at the same time:
-/// much of it is waiting.
+/// Where the server of a site keeps what must not be lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Storage {
+    Memory,
+    Disk,
+}
+
+/// Runs the scenario over TCP and over WebSocket, and over TCP with a server that stores things as
+/// it does by default: each against a fresh server, at the same time, for much of it is waiting.
 pub(crate) fn on_each_transport(scenario: impl Fn(&Site) + Sync) {
     with_settings(&[], scenario);
 }
 
 /// The same with flags for the server.
 pub(crate) fn with_settings(arguments: &[&str], scenario: impl Fn(&Site) + Sync) {
-    let run = |transport| {
-        scenario(&Site {
-            server: Server::start_with(arguments),
-            transport,
-        });
-    };
+    let run = |transport, storage| scenario(&Site::start(transport, storage, arguments));
     thread::scope(|scope| {
-        let threads = [Transport::Tcp, Transport::WebSocket].map(|transport| {
+        let threads = [
+            (Transport::Tcp, Storage::Memory),
+            (Transport::WebSocket, Storage::Memory),
+            (Transport::Tcp, Storage::Disk),
+        ]
+        .map(|(transport, storage)| {
             // Its name stands in the message of a scenario that fails.
             thread::Builder::new()
-                .name(format!("over {transport:?}"))
-                .spawn_scoped(scope, move || run(transport))
+                .name(format!("over {transport:?}, stored in {storage:?}"))
+                .spawn_scoped(scope, move || run(transport, storage))
                 .unwrap()
         });
         for thread in threads {
@@ -56,6 +68,25 @@ pub(crate) fn with_settings(arguments: &[&str], scenario: impl Fn(&Site) + Sync)
 }
 
 impl Site {
+    fn start(transport: Transport, storage: Storage, arguments: &[&str]) -> Self {
+        let data = (storage == Storage::Disk).then(Folder::new);
+        let path = data.as_ref().map(Folder::data);
+        let mut arguments = arguments.to_vec();
+        if let Some(path) = &path {
+            arguments.extend(["--data", path.to_str().unwrap()]);
+        }
+        Self {
+            server: Server::start_with(&arguments),
+            transport,
+            data,
+        }
+    }
+
+    /// One that speaks WebSocket, and stores nothing.
+    pub(crate) fn of_websockets() -> Self {
+        Self::start(Transport::WebSocket, Storage::Memory, &[])
+    }
+
     /// A connection on which nothing was said yet. It reads what comes as 5 until told otherwise.
     pub(crate) fn open(&self) -> Wire {
         let link: Box<dyn Link> = match self.transport {
@@ -69,6 +100,8 @@ impl Site {
         Wire {
             link,
             version: V5,
+            stored: self.data.is_some(),
+            early: VecDeque::new(),
             input: Vec::new(),
         }
     }
@@ -104,6 +137,10 @@ impl Site {
 pub(crate) struct Wire {
     link: Box<dyn Link>,
     pub(crate) version: Version,
+    /// Whether answers may wait for the server's disk.
+    stored: bool,
+    /// Messages that came before the SUBACK of their subscription.
+    early: VecDeque<Received>,
     input: Vec<u8>,
 }
 
@@ -115,6 +152,9 @@ impl Wire {
 
     /// The next packet; `None` when the server has closed.
     pub(crate) fn receive(&mut self) -> Option<Received> {
+        if let Some(packet) = self.early.pop_front() {
+            return Some(packet);
+        }
         loop {
             if let Some((packet, length)) = split(&self.input) {
                 self.input.drain(..length);
@@ -137,8 +177,7 @@ impl Wire {
     /// The next packet is this, byte for byte.
     #[track_caller]
     pub(crate) fn expect(&mut self, bytes: &[u8]) {
-        let packet = self.packet();
-        let received = crate::raw::packet(packet.first, &packet.rest);
+        let received = self.packet().bytes();
         assert_eq!(received, bytes, "got {received:02x?}, not {bytes:02x?}");
     }
 
@@ -200,7 +239,17 @@ impl Wire {
             properties,
             &[(filter, options)],
         ));
-        self.expect_answer(SUBACK, 0x5B, &[options & 3]);
+        // Section 3.8.4: what needs no order may come before it.
+        let mut early = VecDeque::new();
+        let mut packet = self.packet();
+        while self.stored && packet.first & !RETAIN == PUBLISH {
+            early.push_back(packet);
+            packet = self.packet();
+        }
+        let answer = Answer::read(self.version, &packet);
+        let granted = (answer.first, answer.id, &answer.codes[..]);
+        assert_eq!(granted, (SUBACK, 0x5B, &[options & 3][..]), "{answer:02x?}");
+        self.early = early;
     }
 
     /// Sends a PUBLISH, and sees it acknowledged with success to the end.
@@ -231,12 +280,40 @@ impl Wire {
         assert!([0, 0x10].contains(&answer.codes[0]), "{answer:02x?}");
     }
 
-    /// Nothing has come, or comes because of what was sent so far: the next packet answers a
-    /// PINGREQ. What another connection sent counts if that one has seen its answer.
+    /// Nothing has come, or comes because of what was sent so far. What another connection sent
+    /// counts if that one has seen its answer.
     #[track_caller]
     pub(crate) fn quiet(&mut self) {
-        self.send(&PINGREQ);
-        self.expect(&PINGRESP);
+        let packet = self.waiting();
+        assert_eq!(packet, None, "something came");
+    }
+
+    /// What has come, or comes because of what was sent so far: one packet or nothing. As for
+    /// [`quiet`](Self::quiet), a question is answered behind it.
+    ///
+    /// That is a PINGREQ, or where packets wait for the disk, which PINGRESP overtakes, an
+    /// UNSUBSCRIBE of nothing: as an acknowledgement its answer keeps the order.
+    #[track_caller]
+    pub(crate) fn waiting(&mut self) -> Option<Received> {
+        // Of no message that is under way.
+        const NOTHING: u16 = 0xFA5C;
+        let (question, answer) = if self.stored {
+            let nothing = unsubscribe(self.version, NOTHING, &["nobody/subscribes/to/this"]);
+            let answer = match self.version {
+                V3 => packet(UNSUBACK, &NOTHING.to_be_bytes()),
+                V5 => packet(UNSUBACK, &[0xFA, 0x5C, 0, 0x11]),
+            };
+            (nothing, answer)
+        } else {
+            (PINGREQ.to_vec(), PINGRESP.to_vec())
+        };
+        self.send(&question);
+        let first = self.packet();
+        if first.bytes() == answer {
+            return None;
+        }
+        self.expect(&answer);
+        Some(first)
     }
 
     /// The server closes, and says nothing before.
