@@ -2,8 +2,8 @@
 //! standard says.
 
 use crate::raw::{
-    AUTHENTICATION_DATA, AUTHENTICATION_METHOD, CONNACK, Connect, Publish, V3, V5, VERSIONS,
-    packet, properties, text,
+    AUTHENTICATION_DATA, AUTHENTICATION_METHOD, CONNACK, Connect, Publish, REASON_STRING, V3, V5,
+    VERSIONS, packet, properties, text,
 };
 use crate::wire::on_each_transport;
 
@@ -107,14 +107,31 @@ fn mqtt_3_15_1_1_reserved_flags_of_auth_end_the_connection() {
     });
 }
 
-/// Codes that are none of AUTH's.
+/// Codes that are none of AUTH's, and this is why: its own end the connection too, where there is
+/// no method, but for another reason. Both sides are told, the server's in its log.
 #[test]
 fn mqtt_3_15_2_1_other_codes_end_the_connection() {
     on_each_transport(|site| {
-        for code in [0x01, 0x80, 0x87, 0x8C] {
+        let reason = |code| {
             let mut wire = site.connected(V5, "codes");
             wire.send(&auth(code, &[text(AUTHENTICATION_METHOD, "SCRAM")]));
-            wire.expect_disconnect(0x82);
+            let answer = wire.expect_answer(0xE0, 0, &[0x82]);
+            wire.expect_close();
+            let [reason] = &answer.property(REASON_STRING)[..] else {
+                panic!("no reason: {answer:02x?}")
+            };
+            String::from_utf8(reason[3..].to_vec()).unwrap()
+        };
+        for code in [0x01, 0x17, 0x1A, 0x80, 0x87, 0x8C] {
+            let reason = reason(code);
+            let named = format!("code {code:#04x} does not belong in this packet");
+            assert!(reason.contains(&named), "{reason}");
+            let line = site.server.log_line(&reason);
+            assert!(line.contains("client \"codes\""), "{line}");
+        }
+        for code in [0x00, 0x18, 0x19] {
+            let reason = reason(code);
+            assert!(reason.contains("[MQTT-4.12.0-7]"), "{reason}");
         }
     });
 }

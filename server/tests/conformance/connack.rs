@@ -8,6 +8,7 @@ use crate::raw::{
 use crate::wire::on_each_transport;
 
 /// Messages that wait, and packets that came together with CONNECT: CONNACK goes first.
+/// `[MQTT-3.2.0-1 of 3.1.1]`
 #[test]
 fn mqtt_3_2_0_1_connack_comes_before_all_else() {
     on_each_transport(|site| {
@@ -120,7 +121,7 @@ fn mqtt_3_2_2_6_a_refusal_has_session_present_0_and_closes() {
     });
 }
 
-/// `[MQTT-3.2.2-20]` `[MQTT-3.1.2-24]`: with less and less room, until there is none at all.
+/// `[MQTT-3.1.2-24]`: with less and less room, until there is none at all.
 #[test]
 fn mqtt_3_2_2_19_a_refusal_is_no_larger_than_the_client_takes() {
     on_each_transport(|site| {
@@ -139,7 +140,7 @@ fn mqtt_3_2_2_19_a_refusal_is_no_larger_than_the_client_takes() {
                 continue;
             }
             let packet = wire.packet();
-            let bytes = crate::raw::packet(packet.first, &packet.rest);
+            let bytes = packet.bytes();
             assert_eq!(bytes[..1], [CONNACK]);
             assert_eq!(packet.rest[..2], [0, 0x8C]);
             assert!(bytes.len() <= most as usize, "{most}: {bytes:02x?}");
@@ -148,10 +149,10 @@ fn mqtt_3_2_2_19_a_refusal_is_no_larger_than_the_client_takes() {
     });
 }
 
-/// `[MQTT-3.1.2-24]` `[MQTT-3.14.0-1]`: what must be in it does not fit. The server cannot serve
+/// `[MQTT-3.14.0-1]`: what must be in it does not fit. The server cannot serve
 /// this client; what it says is small enough, and no DISCONNECT.
 #[test]
-fn mqtt_3_2_2_20_a_client_that_takes_too_little_for_connack_is_refused() {
+fn mqtt_3_1_2_24_a_client_that_takes_too_little_for_connack_is_refused() {
     on_each_transport(|site| {
         for most in [4, 5, 8] {
             let mut wire = site.open();

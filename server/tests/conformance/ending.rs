@@ -148,7 +148,7 @@ fn mqtt_3_14_2_2_no_session_expiry_interval_from_the_server() {
     });
 }
 
-/// Said to who takes it, left out for who does not. [MQTT-3.14.2-4] [MQTT-3.1.2-24]
+/// Said to who takes it, left out for who does not. [MQTT-3.1.2-24]
 #[test]
 fn mqtt_3_14_2_3_no_words_where_they_would_be_too_large() {
     on_each_transport(|site| {

@@ -407,8 +407,7 @@ fn mqtt_4_13_1_1_codes_that_do_not_belong_end_the_connection() {
 }
 
 /// A client that takes no more than its CONNACK is long is answered in full, without words.
-/// [MQTT-3.4.2-2] [MQTT-3.4.2-3] [MQTT-3.5.2-3] [MQTT-3.6.2-2] [MQTT-3.6.2-3] [MQTT-3.7.2-2]
-/// [MQTT-3.7.2-3] [MQTT-3.1.2-24]
+/// [MQTT-3.4.2-2] [MQTT-3.1.2-24]
 #[test]
 fn mqtt_3_5_2_2_no_words_where_they_would_be_too_large() {
     on_each_transport(|site| {

@@ -232,8 +232,7 @@ fn mqtt_3_4_2_1_a_full_server_says_so() {
     });
 }
 
-/// `[MQTT-3.4.2-3]` `[MQTT-3.5.2-2]` `[MQTT-3.5.2-3]` `[MQTT-3.9.2-1]` `[MQTT-3.9.2-2]`: what
-/// explains a refusal gives way to the client's Maximum Packet Size; the refusal itself comes.
+/// `[MQTT-3.5.2-2]` `[MQTT-3.9.2-1]`: what explains a refusal gives way to the client's Maximum Packet Size; the refusal itself comes.
 #[test]
 fn mqtt_3_4_2_2_a_refusal_fits_the_clients_maximum_packet_size() {
     on_each_transport(|site| {

@@ -45,8 +45,29 @@ fn mqtt_3_1_3_6_an_empty_client_id_gets_one() {
         site.connected(V5, "publisher")
             .publishes(&Publish::new("kept", "x"));
         wire.message("kept", "x");
-        // 3.1.1 cannot be told, but is served.
-        site.connected(V3, "").quiet();
+    });
+}
+
+/// 3.1.1 cannot be told; but each is a client of its own, with a session of its own.
+#[test]
+fn mqtt_3_1_3_6_of_3_1_1_clients_without_an_id_live_side_by_side() {
+    on_each_transport(|site| {
+        let [mut first, mut second] = ["first", "second"].map(|topic| {
+            let mut wire = site.connected(V3, "");
+            wire.subscribe(topic, 1);
+            wire
+        });
+        // The second has not taken over from the first, nor has it the first's subscription.
+        first.quiet();
+        let mut publisher = site.connected(V3, "");
+        for topic in ["first", "second"] {
+            publisher.publishes(&Publish::of_qos(1, 9, topic, topic));
+        }
+        first.message("first", "first");
+        second.message("second", "second");
+        for wire in [&mut first, &mut second, &mut publisher] {
+            wire.quiet();
+        }
     });
 }
 

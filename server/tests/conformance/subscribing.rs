@@ -271,20 +271,25 @@ fn mqtt_3_8_4_8_the_lower_qos_counts() {
     });
 }
 
-/// A client that takes little is answered without words.
-/// [MQTT-3.9.2-2] [MQTT-3.11.2-1] [MQTT-3.11.2-2] [MQTT-3.1.2-24]
+/// A client that takes little is answered without words, another one with them.
+/// [MQTT-3.11.2-1] [MQTT-3.1.2-24]
 #[test]
 fn mqtt_3_9_2_1_no_words_where_they_would_be_too_large() {
     on_each_transport(|site| {
-        let mut small = crate::ending::with_least_packet_size(site, "small");
-        let deep = too_deep();
-        small.send(&subscribe(V5, 9, &[(&deep, 0)]));
-        let suback = small.expect_answer(SUBACK, 9, &[0x8F]);
-        small.send(&unsubscribe(V5, 9, &[&deep]));
-        let unsuback = small.expect_answer(UNSUBACK, 9, &[0x11]);
-        for answer in [suback, unsuback] {
-            assert!(answer.property(REASON_STRING).is_empty());
-            assert!(answer.property(USER_PROPERTY).is_empty());
+        let roomy = site.connected(V5, "roomy");
+        let small = crate::ending::with_least_packet_size(site, "small");
+        for (mut wire, words) in [(roomy, 1), (small, 0)] {
+            wire.send(&subscribe(V5, 9, &[(&too_deep(), 0)]));
+            let suback = wire.expect_answer(SUBACK, 9, &[0x8F]);
+            // The identifier is that of a message.
+            wire.send(&Publish::of_qos(2, 9, "t", "x").bytes(V5));
+            wire.expect_answer(PUBREC, 9, &[0x10]);
+            wire.send(&unsubscribe(V5, 9, &["t"]));
+            let unsuback = wire.expect_answer(UNSUBACK, 9, &[0x91]);
+            for answer in [suback, unsuback] {
+                assert_eq!(answer.property(REASON_STRING).len(), words, "{answer:02x?}");
+                assert!(answer.property(USER_PROPERTY).is_empty());
+            }
         }
     });
 }

@@ -1,7 +1,9 @@
 //! The normative statements, in our own words, and who can break each.
 //!
 //! One a line: `id | who | wording`, and `| untestable: why` where no test can hold it; `untestable
-//! by server: why` and `untestable by client: why` excuse one side of a statement for `both`.
+//! by server: why` and `untestable by client: why` excuse one side of a statement for `both`. Behind
+//! those, or instead, `| not over the wire: why` where a test can hold a server to it, but none that
+//! speaks to it over a network.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -50,6 +52,8 @@ pub(super) struct Statement {
     pub(super) wording: String,
     /// Why no test can hold it, and for which side (`None`: for all).
     pub(super) untestable: Option<(Option<Side>, String)>,
+    /// Why no test over the wire can hold a server to it.
+    pub(super) not_over_the_wire: Option<String>,
 }
 
 pub(super) type Statements = BTreeMap<Id, Statement>;
@@ -80,10 +84,8 @@ fn read(text: &str, version: Version, statements: &mut Statements) -> Result<()>
 
 fn statement(line: &str, version: Version) -> Result<(Id, Statement)> {
     let fields: Vec<&str> = line.split(" | ").map(str::trim).collect();
-    let (id, who, wording, reason) = match fields[..] {
-        [id, who, wording] => (id, who, wording, None),
-        [id, who, wording, reason] => (id, who, wording, Some(reason)),
-        _ => bail!("expected `id | who | wording`, then perhaps `| untestable: why`"),
+    let [id, who, wording, ref reasons @ ..] = fields[..] else {
+        bail!("expected `id | who | wording`, then perhaps `| untestable: why`");
     };
     let who = match who {
         "server" => Who::Server,
@@ -91,14 +93,29 @@ fn statement(line: &str, version: Version) -> Result<(Id, Statement)> {
         "both" => Who::Both,
         other => bail!("`{other}` is none of server, client, both"),
     };
+    let (reasons, wire) = match reasons {
+        [others @ .., last] if last.starts_with(NOT_OVER_THE_WIRE) => (others, Some(last)),
+        all => (all, None),
+    };
     let statement = Statement {
         who,
         wording: wording.to_owned(),
-        untestable: reason.map(untestable).transpose()?,
+        untestable: match reasons {
+            [] => None,
+            [reason] => Some(untestable(reason)?),
+            _ => bail!("more reasons than there may be"),
+        },
+        not_over_the_wire: wire.map(|why| why[NOT_OVER_THE_WIRE.len()..].to_owned()),
     };
+    if wire.is_some() && (!who.includes(Side::Server) || statement.excused(Side::Server)) {
+        bail!("no test over the wire is asked for here");
+    }
     let id = Id::read(id, version).context("an id looks like 3.1.4-3")?;
     Ok((id, statement))
 }
+
+/// How the reason for that begins.
+const NOT_OVER_THE_WIRE: &str = "not over the wire: ";
 
 fn untestable(field: &str) -> Result<(Option<Side>, String)> {
     let (head, reason) = field.split_once(": ").context("a reason is missing")?;
@@ -194,11 +211,19 @@ mod tests {
         assert_eq!(id.to_string(), "MQTT-3.1.4-3");
         assert!(statement.who.includes(Side::Server));
         assert!(statement.excused(Side::Client) && !statement.excused(Side::Server));
+        let more = format!("{line} | not over the wire: for this");
+        let (_, statement) = super::statement(&more, Version::V5).unwrap();
+        assert_eq!(statement.not_over_the_wire.as_deref(), Some("for this"));
+        assert!(statement.excused(Side::Client));
         for wrong in [
             "3.1.4-3 | both",
             "3.1.4 | both | x",
             "3.1.4-3 | nobody | x",
             "3.1.4-3 | both | x | because",
+            "3.1.4-3 | both | x | untestable: because | untestable: because",
+            "3.1.4-3 | both | x | not over the wire: for this | untestable by client: because",
+            "3.1.4-3 | both | x | untestable by server: because | not over the wire: for this",
+            "3.1.4-3 | client | x | not over the wire: for this",
         ] {
             assert!(super::statement(wrong, Version::V5).is_err(), "{wrong}");
         }

@@ -7,8 +7,10 @@ use super::statements::{Id, Side, Statement, Statements, Version};
 /// What a test speaks to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Layer {
-    /// The running server, over sockets.
+    /// The running server, in raw bytes, over each transport.
     Wire,
+    /// The running server, otherwise.
+    Program,
     /// The broker or a part of the server, without sockets.
     Broker,
     /// Our client, without sockets.
@@ -21,8 +23,9 @@ impl Layer {
     /// Of the test's file; `None` where nothing of MQTT is tested.
     pub(super) fn of(path: &str) -> Option<Self> {
         const PLACES: &[(&str, Layer)] = &[
-            ("server/tests/", Layer::Wire),
-            ("e2e/", Layer::Wire),
+            ("server/tests/conformance/", Layer::Wire),
+            ("server/tests/", Layer::Program),
+            ("e2e/", Layer::Program),
             ("server/src/", Layer::Broker),
             ("crates/broker/", Layer::Broker),
             ("crates/sim/tests/client/", Layer::Client),
@@ -41,7 +44,7 @@ impl Layer {
 
     fn holds(self, side: Side) -> bool {
         match self {
-            Self::Wire | Self::Broker => side == Side::Server,
+            Self::Wire | Self::Program | Self::Broker => side == Side::Server,
             Self::Client => side == Side::Client,
             Self::Codec => true,
         }
@@ -51,7 +54,8 @@ impl Layer {
 /// The tests of each statement, as `path::name`.
 pub(super) type Held = BTreeMap<Id, Vec<(Layer, String)>>;
 
-/// Each statement that some side can break and that nothing holds; and reasons that no longer hold.
+/// Each statement that some side can break and that nothing holds, or a server and nothing over the
+/// wire; and reasons that no longer hold.
 pub(super) fn gaps(statements: &Statements, held: &Held) -> Vec<String> {
     let mut gaps = Vec::new();
     for (id, statement) in statements {
@@ -71,11 +75,33 @@ pub(super) fn gaps(statements: &Statements, held: &Held) -> Vec<String> {
                 (true, true) => gaps.push(format!(
                     "[{id}] is listed as untestable for the {name}, but a test names it"
                 )),
+                (true, false) if side == Side::Server => {
+                    gaps.extend(gap_of_the_wire(id, statement, held));
+                }
                 (true, false) | (false, true) => {}
             }
         }
     }
     gaps
+}
+
+/// Of one that something holds a server to.
+fn gap_of_the_wire(id: &Id, statement: &Statement, held: &Held) -> Option<String> {
+    match (is_over_the_wire(held, id), &statement.not_over_the_wire) {
+        (false, None) => Some(format!(
+            "[{id}] no test over the wire holds the server to it, and no reason says why: {}",
+            statement.wording
+        )),
+        (true, Some(_)) => Some(format!(
+            "[{id}] is listed as not over the wire, but a test there names it"
+        )),
+        (true, None) | (false, Some(_)) => None,
+    }
+}
+
+fn is_over_the_wire(held: &Held, id: &Id) -> bool {
+    held.get(id)
+        .is_some_and(|tests| tests.iter().any(|(layer, _)| *layer == Layer::Wire))
 }
 
 fn holds(held: &Held, id: &Id, side: Side) -> bool {
@@ -115,8 +141,9 @@ Written by `cargo xtask conformance`; do not edit. It lists the normative statem
 those of 3.1.1 that differ, in our own words; who can break each (a server, a client, or both); and
 the tests that name its id, or why no test can hold it.
 
-**wire**: raw bytes to the running server; what is in `server/tests/conformance` goes over TCP and over
-WebSocket. **broker**: the broker without sockets. **client**: our client without sockets. **codec**:
+**wire**: raw bytes to the running server, over TCP and over WebSocket, and to one that stores things.
+What a server can break has to be held there, or a reason says why not. **program**: the running
+server in other tests. **broker**: the broker without sockets. **client**: our client without sockets. **codec**:
 the packets, which both sides share.
 
 ";
@@ -133,10 +160,7 @@ fn totals(statements: &Statements, held: &Held, text: &mut String) {
                 .iter()
                 .filter(move |(_, statement)| statement.who.includes(side))
         };
-        let wire = binding(Side::Server).filter(|(id, _)| {
-            held.get(id)
-                .is_some_and(|tests| tests.iter().any(|(layer, _)| *layer == Layer::Wire))
-        });
+        let wire = binding(Side::Server).filter(|(id, _)| is_over_the_wire(held, id));
         let client = binding(Side::Client).filter(|(id, _)| holds(held, id, Side::Client));
         let excused = of_version
             .iter()
@@ -159,6 +183,7 @@ fn row(id: &Id, statement: &Statement, held: &Held, text: &mut String) {
     let tests = held.get(id).map_or(&[][..], Vec::as_slice);
     for (layer, name) in [
         (Layer::Wire, "wire"),
+        (Layer::Program, "program"),
         (Layer::Broker, "broker"),
         (Layer::Client, "client"),
         (Layer::Codec, "codec"),
@@ -178,6 +203,9 @@ fn row(id: &Id, statement: &Statement, held: &Held, text: &mut String) {
             Some(Side::Server) => format!("*not testable of a server:* {reason}"),
             Some(Side::Client) => format!("*not testable of a client:* {reason}"),
         });
+    }
+    if let Some(reason) = &statement.not_over_the_wire {
+        cells.push(format!("*not over the wire:* {reason}"));
     }
     if cells.is_empty() {
         cells.push("**nothing**".to_owned());
@@ -210,6 +238,7 @@ mod tests {
             who,
             wording: "a | b".to_owned(),
             untestable,
+            not_over_the_wire: None,
         }
     }
 
@@ -237,12 +266,35 @@ mod tests {
             (&[Layer::Wire], Who::Both, server, 2), // a reason too many, and no test of the client
             (&[Layer::Broker], Who::Client, nothing, 1),
             (&[Layer::Client], Who::Server, nothing, 1),
-            (&[Layer::Codec], Who::Both, nothing, 0),
-            (&[Layer::Broker, Layer::Client], Who::Both, nothing, 0),
+            (&[Layer::Codec], Who::Client, nothing, 0),
+            (&[Layer::Codec, Layer::Wire], Who::Both, nothing, 0),
+            (&[Layer::Wire, Layer::Client], Who::Both, nothing, 0),
         ] {
             let (statements, held) = table(tests, who, excused);
             let gaps = gaps(&statements, &held);
             assert_eq!(gaps.len(), missing, "{tests:?} {who:?} {gaps:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_can_break_is_held_over_the_wire_or_a_reason_says_why_not() {
+        for (tests, who, reason, missing) in [
+            (&[Layer::Wire][..], Who::Server, false, 0),
+            (&[Layer::Broker], Who::Server, false, 1),
+            (&[Layer::Program, Layer::Codec], Who::Server, false, 1),
+            (&[Layer::Codec], Who::Both, false, 1),
+            (&[Layer::Codec], Who::Both, true, 0),
+            (&[Layer::Broker, Layer::Wire], Who::Server, true, 1), // a reason too many
+            (&[], Who::Server, true, 1),                           // it excuses from no other test
+        ] {
+            let (mut statements, held) = table(tests, who, &[]);
+            for statement in statements.values_mut() {
+                statement.not_over_the_wire = reason.then(|| "for this".to_owned());
+            }
+            let gaps = gaps(&statements, &held);
+            assert_eq!(gaps.len(), missing, "{tests:?} {who:?} {gaps:?}");
+            let told = "*not over the wire:* for this";
+            assert_eq!(render(&statements, &held).contains(told), reason);
         }
     }
 
@@ -262,6 +314,7 @@ mod tests {
     fn a_path_tells_what_is_spoken_to() {
         for (path, layer) in [
             ("server/tests/conformance/connect.rs", Some(Layer::Wire)),
+            ("server/tests/serve/tcp.rs", Some(Layer::Program)),
             (
                 "crates/mqtt/src/client/tests/messages.rs",
                 Some(Layer::Client),
