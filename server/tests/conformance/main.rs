@@ -22,6 +22,7 @@ mod raw;
 mod retain;
 mod routing;
 mod sessions;
+mod settings;
 mod sharing;
 mod subscribing;
 mod topics;

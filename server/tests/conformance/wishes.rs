@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use crate::raw::{
     Connect, MAXIMUM_PACKET_SIZE, PUBACK, PUBCOMP, PUBREC, PUBREL, Publish, RECEIVE_MAXIMUM,
     REQUEST_PROBLEM_INFORMATION, REQUEST_RESPONSE_INFORMATION, RESPONSE_INFORMATION, SUBACK,
-    TOPIC_ALIAS, TOPIC_ALIAS_MAXIMUM, UNSUBACK, V5, VERSIONS, Will, ack, byte, four, subscribe,
-    two, unsubscribe,
+    TOPIC_ALIAS, TOPIC_ALIAS_MAXIMUM, UNSUBACK, V3, V5, VERSIONS, Will, ack, byte, four, subscribe,
+    text, two, unsubscribe,
 };
-use crate::wire::on_each_transport;
+use crate::wire::{on_each_transport, with_settings};
 
 /// `[MQTT-3.2.2-22]`, and `[MQTT-3.1.2-24 of 3.1.1]`: and the will is published, as if the network
 /// had failed.
@@ -62,8 +62,8 @@ fn mqtt_3_1_2_24_nothing_larger_than_the_client_takes_is_sent() {
     });
 }
 
-/// `[MQTT-3.1.2-27]` `[MQTT-3.3.2-8]` `[MQTT-3.3.2-11]`: and with or without one, the topic is the
-/// right one.
+/// `[MQTT-3.1.2-27]` `[MQTT-3.3.2-8]` `[MQTT-3.3.2-11]`: with or without one, the topic is the right
+/// one; and where they are taken, they are made use of.
 #[test]
 fn mqtt_3_1_2_26_no_alias_above_the_clients_maximum() {
     on_each_transport(|site| {
@@ -79,6 +79,7 @@ fn mqtt_3_1_2_26_no_alias_above_the_clients_maximum() {
             });
             wire.subscribe("alias/#", 0);
             let mut meanings = vec![String::new(); usize::from(most) + 1];
+            let (mut introduced, mut used) = (0, 0);
             for round in 0..3_u8 {
                 for number in 0..4 {
                     let topic = format!("alias/of/a/topic/that/is/long/{number}");
@@ -90,26 +91,53 @@ fn mqtt_3_1_2_26_no_alias_above_the_clients_maximum() {
                         let meaning = &mut meanings[usize::from(alias)];
                         if message.topic.is_empty() {
                             message.topic.clone_from(meaning);
+                            used += 1;
+                        } else {
+                            introduced += 1;
                         }
                         *meaning = message.topic.clone();
                     }
                     assert_eq!((message.topic, message.payload), (topic, vec![round]));
                 }
             }
+            assert_eq!(
+                (introduced > 0, used > 0),
+                (most > 0, most > 0),
+                "of {most}"
+            );
         }
     });
 }
 
+/// The server has one to give, and gives it to who asks.
 #[test]
 fn mqtt_3_1_2_28_no_response_information_that_was_not_asked_for() {
+    with_settings(&["--response-information", "answers/of"], |site| {
+        let information = |asked: &[u8]| {
+            let asked = asked.iter();
+            let connect = Connect {
+                properties: asked
+                    .map(|asked| byte(REQUEST_RESPONSE_INFORMATION, *asked))
+                    .collect(),
+                ..Connect::new(V5, "asking")
+            };
+            site.connect(&connect).1.property(RESPONSE_INFORMATION)
+        };
+        assert!(information(&[]).is_empty());
+        assert!(information(&[0]).is_empty());
+        let given = text(RESPONSE_INFORMATION, "answers/of/asking");
+        assert_eq!(information(&[1]), [given]);
+        // 3.1.1 has no such words: `connect` sees that there is nothing behind the code.
+        site.connected(V3, "asking").quiet();
+    });
+    // What it does not have it gives to nobody.
     on_each_transport(|site| {
-        for all in [vec![], vec![byte(REQUEST_RESPONSE_INFORMATION, 0)]] {
-            let (_, answer) = site.connect(&Connect {
-                properties: all,
-                ..Connect::new(V5, "no information")
-            });
-            assert!(answer.property(RESPONSE_INFORMATION).is_empty());
-        }
+        let connect = Connect {
+            properties: vec![byte(REQUEST_RESPONSE_INFORMATION, 1)],
+            ..Connect::new(V5, "asking")
+        };
+        let (_, answer) = site.connect(&connect);
+        assert!(answer.property(RESPONSE_INFORMATION).is_empty());
     });
 }
 
