@@ -165,7 +165,45 @@ fn mqtt_4_8_2_3_each_member_has_its_own_qos() {
             }
             assert_eq!(served, 1);
         }
-        assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+        // It goes round: each has had as many as the others.
+        assert_eq!(counts, [4; 3]);
+    });
+}
+
+/// So section 4.8.2 has it for `QoS` 1, also where the session goes on: the other one gets them in
+/// the order in which they came, as new ones, and the first, when it comes back, none of them.
+/// `[MQTT-3.3.1-3]`
+#[test]
+fn what_a_member_has_not_acknowledged_when_it_goes_away_goes_to_another_in_order() {
+    on_each_transport(|site| {
+        for expiry in [0, 3_600] {
+            let mut publisher = site.connected(V5, "publisher");
+            let mut leaving = member(site, "leaving", expiry, 1);
+            let mut staying = member(site, "staying", 0, 1);
+            for number in 0..8_u8 {
+                publisher.publishes(&Publish::of_qos(1, 9, "t", [number]));
+            }
+            let [lost, kept] = [&mut leaving, &mut staying].map(|wire| {
+                let got = [(); 4].map(|()| wire.publish().payload[0]);
+                wire.quiet();
+                got
+            });
+            assert!(lost.is_sorted() && kept.is_sorted(), "{lost:?} {kept:?}");
+            let mut all = [lost, kept].concat();
+            all.sort_unstable();
+            assert_eq!(all, (0..8).collect::<Vec<u8>>());
+            leaving.cut();
+            for number in lost {
+                let publish = staying.message("t", [number]);
+                assert_eq!((publish.qos, publish.dup), (1, false));
+            }
+            staying.quiet();
+            let (mut back, answer) = site.connect(&Connect::lasting(V5, "leaving"));
+            assert_eq!(answer.id, u16::from(expiry > 0));
+            back.quiet();
+            site.connected(V5, "leaving").leave();
+            staying.quiet();
+        }
     });
 }
 
