@@ -10,15 +10,16 @@
 //! DIR/damaged/              what `--salvage` has moved aside
 //! ```
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use broker::journal::FORMAT_VERSION;
 use tracing::warn;
 
+use super::disk;
 use super::error::{StoreError, io_error, is_full};
 use super::read;
 use super::segment::{self, HEADER_LEN, JournalId};
@@ -69,9 +70,10 @@ impl Folder {
             return Err(StoreError::NotAFolder(path));
         }
         create_folder(&path)?;
-        // Its own entry, too. Whoever may not read the folder above has made this one before.
-        if let Some(parent) = path.parent() {
-            let _ = sync_folder(parent);
+        // Its own entry, too, and those above it: they may be as new. Whoever may not read a folder
+        // has made nothing in it.
+        for above in path.ancestors().skip(1) {
+            let _ = sync_folder(above);
         }
         let is_ours = path.join("VERSION").exists() || journal_of(&path)?.is_some();
         if !is_ours {
@@ -144,7 +146,7 @@ impl Folder {
     pub(super) fn move_aside(&self, number: u64) -> Result<PathBuf, StoreError> {
         let from = self.segment_path(number);
         let to = self.aside(number)?;
-        fs::rename(&from, &to).map_err(io_error("move aside", &from))?;
+        disk::rename(&from, &to).map_err(io_error("move aside", &from))?;
         sync_folder(&self.damaged_path())?;
         self.sync_segments()?;
         Ok(to)
@@ -177,13 +179,19 @@ impl Folder {
     }
 }
 
-/// Others must not read what is stored.
+/// With those above it that are not there yet.
 fn create_folder(path: &Path) -> Result<(), StoreError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(io_error("make the folder", path))
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent().filter(|parent| !parent.exists()) {
+        create_folder(parent)?;
+    }
+    match disk::create_folder(path) {
+        // Somebody else was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made.map_err(io_error("make the folder", path)),
+    }
 }
 
 /// Someone may have named the wrong folder: nothing is written between the files of others.
@@ -222,7 +230,7 @@ fn lock(folder: &Path) -> Result<File, StoreError> {
 /// Whether files can be made beside this one, which nobody needs: later would be too late, when
 /// clients are connected.
 fn check_writable(path: &Path) -> Result<(), StoreError> {
-    let made = File::create(path).and_then(|_| fs::remove_file(path));
+    let made = disk::File::open_or_create(path).and_then(|_| disk::remove_file(path));
     match made {
         // That is not for ever, and no reason not to start.
         Err(error) if is_full(&error) => Ok(()),
@@ -303,23 +311,19 @@ fn read_version(folder: &Path) -> Result<Option<JournalId>, StoreError> {
 /// All of it is there after a crash, or nothing.
 fn write_version(folder: &Path, journal: JournalId) -> Result<JournalId, StoreError> {
     let path = folder.join("VERSION.new");
+    let text = format!(
+        "What beaconry stores: sessions, messages on their way, retained messages.\n\
+         format: {FORMAT_VERSION}\n\
+         needs: {NEEDS}\n\
+         journal: {:016x}\n",
+        journal.0
+    );
     let write = || {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&path)?;
-        writeln!(
-            file,
-            "What beaconry stores: sessions, messages on their way, retained messages.\n\
-             format: {FORMAT_VERSION}\n\
-             needs: {NEEDS}\n\
-             journal: {:016x}",
-            journal.0
-        )?;
+        let file = disk::File::open_or_create(&path)?;
+        file.set_len(0)?;
+        file.write_all_at(text.as_bytes(), 0)?;
         file.sync_all()?;
-        fs::rename(&path, folder.join("VERSION"))
+        disk::rename(&path, &folder.join("VERSION"))
     };
     write().map_err(io_error("write", &path))?;
     sync_folder(folder)?;
@@ -327,9 +331,7 @@ fn write_version(folder: &Path, journal: JournalId) -> Result<JournalId, StoreEr
 }
 
 pub(super) fn sync_folder(path: &Path) -> Result<(), StoreError> {
-    File::open(path)
-        .and_then(|folder| folder.sync_all())
-        .map_err(io_error("sync the folder", path))
+    disk::sync_folder(path).map_err(io_error("sync the folder", path))
 }
 
 #[cfg(test)]

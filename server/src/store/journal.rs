@@ -10,15 +10,14 @@
 //! half as much as filling them did.
 
 use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
 
 use broker::Lsn;
 use broker::journal::FORMAT_VERSION;
 use bytes::BytesMut;
 use rustix::fs::statvfs;
 
+use super::disk::{self, File};
 use super::error::{StoreError, io_error, is_full};
 use super::folder::Folder;
 use super::newest;
@@ -55,6 +54,8 @@ pub(super) struct Segment {
     pub(super) number: u64,
     pub(super) first: Lsn,
     pub(super) bytes: u64,
+    /// Where the last group begins that may not be durable.
+    pub(super) group: u64,
 }
 
 #[derive(Debug)]
@@ -92,6 +93,8 @@ impl Journal {
         durable: Lsn,
     ) -> Result<Self, StoreError> {
         remove_next(&folder)?;
+        // A process that was killed may have named a segment, and not yet waited for the disk.
+        folder.sync_segments()?;
         let last = segments.back().copied();
         let current = match last {
             Some(last) if last.bytes < sizes.segment / 2 => {
@@ -246,7 +249,7 @@ impl Journal {
                 break;
             }
             let path = self.folder.segment_path(oldest.number);
-            fs::remove_file(&path).map_err(io_error("remove", &path))?;
+            disk::remove_file(&path).map_err(io_error("remove", &path))?;
             // One after the other: a crash must not leave a gap.
             self.folder.sync_segments()?;
             self.closed.pop_front();
@@ -310,6 +313,7 @@ impl Journal {
             number: left.number,
             first: left.first,
             bytes: left.end,
+            group: left.end,
         });
         Ok(())
     }
@@ -358,15 +362,27 @@ impl Journal {
     }
 }
 
+/// A file of zeros that are really there.
 fn make(folder: &Folder, len: u64) -> io::Result<Next> {
-    let file = segment::create(&folder.next_path(), len)?;
-    let reserved = len;
-    Ok(Next { file, reserved })
+    let path = folder.next_path();
+    let file = File::create_new(&path)?;
+    let made = file.allocate(0, len).and_then(|()| file.sync_all());
+    match made {
+        Ok(()) => Ok(Next {
+            file,
+            reserved: len,
+        }),
+        Err(error) => {
+            // What was reserved so far may be just what others need.
+            let _ = disk::remove_file(&path);
+            Err(error)
+        }
+    }
 }
 
 fn remove_next(folder: &Folder) -> Result<(), StoreError> {
     let path = folder.next_path();
-    match fs::remove_file(&path) {
+    match disk::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(io_error("remove", &path)(error))
         }
@@ -390,7 +406,7 @@ fn begin(folder: &Folder, next: Next, number: u64, first: Lsn) -> Result<Current
     let written = file.write_all_at(&header, 0);
     written
         .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&path, folder.segment_path(number)))
+        .and_then(|()| disk::rename(&path, &folder.segment_path(number)))
         .map_err(io_error("write to", &path))?;
     folder.sync_segments()?;
     newest::write(folder.path(), number)?;
@@ -403,22 +419,39 @@ fn begin(folder: &Folder, next: Next, number: u64, first: Lsn) -> Result<Current
     })
 }
 
-/// What was read of the last segment may be with the system only: a process that was killed had
-/// written it, and not yet waited for the disk. From now on it counts as durable.
+/// From now on what was read counts as durable.
 fn sync_segment(folder: &Folder, segment: Segment) -> Result<(), StoreError> {
     let path = folder.segment_path(segment.number);
-    let open = OpenOptions::new().write(true).open(&path);
-    open.and_then(|file| file.sync_all())
+    File::open(&path)
+        .and_then(|file| {
+            write_again(&file, segment)?;
+            file.sync_all()
+        })
         .map_err(io_error("write to", &path))
+}
+
+/// The last group may be with the system only: a process that was killed had written it, and not yet
+/// waited for the disk; or had, and the disk failed. That is said once, and then the system takes
+/// what was written for what is on the disk, and writes it only if it is written once more.
+fn write_again(file: &File, segment: Segment) -> io::Result<()> {
+    let len = segment.bytes.saturating_sub(segment.group);
+    let mut group = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+    file.read_exact_at(&mut group, segment.group)?;
+    match file.write_all_at(&group, segment.group) {
+        // Some file systems copy on write.
+        Err(error) if is_full(&error) => Ok(()),
+        written => written,
+    }
 }
 
 /// Takes the last segment into use again: whatever was behind its end is zeros now.
 fn reopen(folder: &Folder, sizes: Sizes, last: Segment) -> Result<Current, StoreError> {
     let path = folder.segment_path(last.number);
     let open = || {
-        let file = OpenOptions::new().read(true).write(true).open(&path)?;
+        let file = File::open(&path)?;
         file.set_len(last.bytes)?;
-        let reserved = match segment::allocate(&file, last.bytes, sizes.segment) {
+        write_again(&file, last)?;
+        let reserved = match file.allocate(last.bytes, sizes.segment) {
             Ok(()) => sizes.segment,
             Err(error) if is_full(&error) => {
                 file.set_len(last.bytes)?;

@@ -7,6 +7,7 @@
 //! | file | what |
 //! |---|---|
 //! | `clock.rs` | time that goes on from one start to the next |
+//! | `disk.rs` | the calls that change files, or wait for them |
 //! | `folder.rs` | the folder: lock, format, permissions |
 //! | `newest.rs` | which file of the journal there must be at least |
 //! | `segment.rs` | the files of the journal, as bytes |
@@ -19,6 +20,7 @@
 //! start says which file is to blame, and changes nothing.
 
 pub(crate) mod clock;
+mod disk;
 mod error;
 mod folder;
 mod journal;

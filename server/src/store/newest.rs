@@ -4,13 +4,13 @@
 //! **Order.** A file is there, durably, before the note names it, and the note names it before
 //! anything is stored in it. So a crash leaves a note that is right, or names the file before.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
+use super::disk::File;
 use super::error::{StoreError, io_error, is_full};
 use super::folder::sync_folder;
 
@@ -45,12 +45,7 @@ pub(super) fn write(folder: &Path, number: u64) -> Result<(), StoreError> {
     );
     let is_new = !path.exists();
     let write = || {
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)?;
+        let file = File::open_or_create(&path)?;
         file.write_all_at(text.as_bytes(), 0)?;
         file.set_len(text.len() as u64)?;
         file.sync_all()

@@ -16,6 +16,8 @@ use super::segment::{GROUP_LEN, Header, JournalId, durable_before};
 pub(super) struct End {
     /// Everything before this byte is good.
     pub(super) offset: u64,
+    /// Where the last group begins. What is before it was durable when it was begun.
+    pub(super) group: u64,
     /// The record that comes next.
     pub(super) next: Lsn,
     pub(super) rest: Rest,
@@ -55,12 +57,16 @@ pub(super) fn records<E>(
 ) -> Result<End, E> {
     let whole = bytes.len();
     let mut next = header.first;
+    let mut group = start;
     loop {
         let offset = start + (whole - bytes.len()) as u64;
         let at = bytes.clone();
         let what = match journal::next_frame(&mut bytes) {
             Ok(Some(frame)) => match place(&frame, header.journal, next) {
-                Place::Group => continue,
+                Place::Group => {
+                    group = offset;
+                    continue;
+                }
                 Place::Next => {
                     each(offset, frame.lsn, frame.body)?;
                     next = Lsn(next.0 + 1);
@@ -70,7 +76,12 @@ pub(super) fn records<E>(
             },
             Ok(None) if is_zero(&bytes) => {
                 let rest = Rest::Empty;
-                return Ok(End { offset, next, rest });
+                return Ok(End {
+                    offset,
+                    group,
+                    next,
+                    rest,
+                });
             }
             Ok(None) => "zeros where a record was to come".to_owned(),
             Err(error) => describe(&error),
@@ -81,7 +92,12 @@ pub(super) fn records<E>(
             let bytes = used_len(&at) as u64;
             Rest::Torn { bytes, what }
         };
-        return Ok(End { offset, next, rest });
+        return Ok(End {
+            offset,
+            group,
+            next,
+            rest,
+        });
     }
 }
 
@@ -184,7 +200,7 @@ mod tests {
 
     #[test]
     fn all_of_a_whole_segment_is_read_whatever_zeros_follow() {
-        let (mut bytes, _) = groups(&[3, 1, 5]);
+        let (mut bytes, starts) = groups(&[3, 1, 5]);
         let len = bytes.len() as u64;
         for zeros in [0, 1, 7, 8, 100, 5000] {
             bytes.resize(usize::try_from(len).unwrap() + zeros, 0);
@@ -195,6 +211,7 @@ mod tests {
                 end,
                 End {
                     offset: len,
+                    group: starts[2] as u64,
                     next: Lsn(10),
                     rest
                 }

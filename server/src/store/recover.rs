@@ -1,7 +1,7 @@
 //! From the files back to a broker: all segments in order, the torn tail cut off.
 
 use std::collections::VecDeque;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use broker::{Broker, BrokerOptions, Lsn, Recovery};
 use bytes::Bytes;
 use tracing::{info, warn};
 
+use super::disk::File;
 use super::error::{Damage, StoreError, io_error};
 use super::folder::Folder;
 use super::journal::Segment;
@@ -240,6 +241,7 @@ fn replay(
             number,
             first: header.first,
             bytes: end.offset,
+            group: end.group,
         });
     }
     let last = recovery.last_lsn();
@@ -277,9 +279,7 @@ fn replay(
 }
 
 fn cut(path: &Path, len: u64) -> Result<(), StoreError> {
-    OpenOptions::new()
-        .write(true)
-        .open(path)
+    File::open(path)
         .and_then(|file| {
             file.set_len(len)?;
             file.sync_all()

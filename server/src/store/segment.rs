@@ -4,11 +4,6 @@
 //! groups, each a frame of its own and the records that were made durable with one call.
 //! Behind the last one there are zeros, up to the size that was reserved for the file.
 
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
-
 use broker::Lsn;
 use broker::journal::{self, Frame, GROUP, GROUP_KIND};
 use bytes::{Buf, BufMut, BytesMut};
@@ -94,64 +89,6 @@ pub(super) fn number_of(file_name: &str) -> Option<u64> {
     (self::file_name(number) == file_name).then_some(number)
 }
 
-/// Makes a file of `len` zeros that are really there: writing to them needs no more room.
-pub(super) fn create(path: &Path, len: u64) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    let made = allocate(&file, 0, len).and_then(|()| file.sync_all());
-    match made {
-        Ok(()) => Ok(file),
-        Err(error) => {
-            // What was reserved so far may be just what others need.
-            let _ = std::fs::remove_file(path);
-            Err(error)
-        }
-    }
-}
-
-/// Makes room from `from` to `to`, which is the file's end from now on. There must be no data yet.
-pub(super) fn allocate(file: &File, from: u64, to: u64) -> io::Result<()> {
-    if from >= to {
-        return file.set_len(to);
-    }
-    match reserve(file, from, to) {
-        Err(error) if error.kind() == io::ErrorKind::Unsupported => fill(file, from, to),
-        reserved => reserved,
-    }
-}
-
-#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-fn reserve(file: &File, from: u64, to: u64) -> io::Result<()> {
-    use rustix::fs::{FallocateFlags, fallocate};
-    loop {
-        match fallocate(file, FallocateFlags::empty(), from, to - from) {
-            Err(rustix::io::Errno::INTR) => {}
-            reserved => return Ok(reserved?),
-        }
-    }
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
-fn reserve(_file: &File, _from: u64, _to: u64) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-fn fill(file: &File, mut from: u64, to: u64) -> io::Result<()> {
-    static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
-    while from < to {
-        let len = usize::try_from(to - from)
-            .unwrap_or(usize::MAX)
-            .min(ZEROS.len());
-        file.write_all_at(&ZEROS[..len], from)?;
-        from += len as u64;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,22 +121,6 @@ mod tests {
         assert_eq!(number_of(&file_name(123_456_789)), Some(123_456_789));
         for other in ["1.log", "00000001.log.bak", "next", "-0000001.log", ".log"] {
             assert_eq!(number_of(other), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn a_filled_file_is_as_long_as_an_allocated_one() {
-        let folder = testbed::Folder::new();
-        for (name, way) in [
-            ("a", allocate as fn(&File, u64, u64) -> io::Result<()>),
-            ("b", fill),
-        ] {
-            let file = File::create_new(folder.path().join(name)).unwrap();
-            file.write_all_at(b"xyz", 0).unwrap();
-            way(&file, 3, 200_000).unwrap();
-            let bytes = std::fs::read(folder.path().join(name)).unwrap();
-            assert_eq!((bytes.len(), &bytes[..3]), (200_000, &b"xyz"[..]));
-            assert!(bytes[3..].iter().all(|&byte| byte == 0));
         }
     }
 }

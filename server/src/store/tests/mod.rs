@@ -1,6 +1,8 @@
 //! The store as a whole, on real files, with records of a real broker.
 
 mod full;
+mod power;
+pub(super) mod watch;
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;

@@ -1,0 +1,178 @@
+//! What the store does to the disk: every call that changes a file or a folder, or waits for it.
+//!
+//! They are the system's own. In tests each is told, before it is made, to a disk that can lose its
+//! power or fail (`tests/watch.rs`). What goes by here is all that must outlive a start, but the copy
+//! that salvage puts aside.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::Path;
+
+#[cfg(test)]
+use super::tests::watch::{self, Act};
+
+/// A file that is written to, for its owner only.
+#[derive(Debug)]
+pub(super) struct File {
+    file: fs::File,
+    #[cfg(test)]
+    watched: watch::File,
+}
+
+impl File {
+    /// One that is there.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        Self::open_as(path, OpenOptions::new().read(true))
+    }
+
+    /// One that may be there.
+    pub(super) fn open_or_create(path: &Path) -> io::Result<Self> {
+        Self::open_as(path, OpenOptions::new().create(true))
+    }
+
+    /// One that is not there yet.
+    pub(super) fn create_new(path: &Path) -> io::Result<Self> {
+        Self::open_as(path, OpenOptions::new().read(true).create_new(true))
+    }
+
+    fn open_as(path: &Path, options: &mut OpenOptions) -> io::Result<Self> {
+        #[cfg(test)]
+        watch::before_opening(path)?;
+        let file = options.write(true).mode(0o600).open(path)?;
+        Ok(Self {
+            file,
+            #[cfg(test)]
+            watched: watch::opened(path),
+        })
+    }
+
+    pub(super) fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(bytes, offset)
+    }
+
+    pub(super) fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        #[cfg(test)]
+        self.watched.told(Act::Write(offset, bytes))?;
+        self.file.write_all_at(bytes, offset)
+    }
+
+    pub(super) fn set_len(&self, len: u64) -> io::Result<()> {
+        #[cfg(test)]
+        self.watched.told(Act::SetLen(len))?;
+        self.file.set_len(len)
+    }
+
+    /// Makes room from `from` to `to`, which is the file's end from now on. There must be no data
+    /// yet. What is there then are zeros: writing to them needs no more room.
+    pub(super) fn allocate(&self, from: u64, to: u64) -> io::Result<()> {
+        #[cfg(test)]
+        self.watched.told(Act::SetLen(to))?;
+        allocate(&self.file, from, to)
+    }
+
+    /// Waits until the disk has what was written.
+    pub(super) fn sync_data(&self) -> io::Result<()> {
+        #[cfg(test)]
+        if self.watched.synced()? {
+            return Ok(());
+        }
+        self.file.sync_data()
+    }
+
+    /// The same, and whatever else there is to know of the file, but its name.
+    pub(super) fn sync_all(&self) -> io::Result<()> {
+        #[cfg(test)]
+        if self.watched.synced()? {
+            return Ok(());
+        }
+        self.file.sync_all()
+    }
+}
+
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    watch::told(from, Act::Rename(to))?;
+    fs::rename(from, to)
+}
+
+pub(super) fn remove_file(path: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    watch::told(path, Act::Remove)?;
+    fs::remove_file(path)
+}
+
+/// For its owner only: others must not read what is stored.
+pub(super) fn create_folder(path: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    watch::told(path, Act::CreateFolder)?;
+    DirBuilder::new().mode(0o700).create(path)
+}
+
+/// Waits until the disk has the names of what is in a folder.
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    if watch::synced_folder(path)? {
+        return Ok(());
+    }
+    fs::File::open(path)?.sync_all()
+}
+
+fn allocate(file: &fs::File, from: u64, to: u64) -> io::Result<()> {
+    if from >= to {
+        return file.set_len(to);
+    }
+    match reserve(file, from, to) {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => fill(file, from, to),
+        reserved => reserved,
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+fn reserve(file: &fs::File, from: u64, to: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    loop {
+        match fallocate(file, FallocateFlags::empty(), from, to - from) {
+            Err(rustix::io::Errno::INTR) => {}
+            reserved => return Ok(reserved?),
+        }
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+fn reserve(_file: &fs::File, _from: u64, _to: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+fn fill(file: &fs::File, mut from: u64, to: u64) -> io::Result<()> {
+    static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+    while from < to {
+        let len = usize::try_from(to - from)
+            .unwrap_or(usize::MAX)
+            .min(ZEROS.len());
+        file.write_all_at(&ZEROS[..len], from)?;
+        from += len as u64;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filled_file_is_as_long_as_an_allocated_one() {
+        let folder = testbed::Folder::new();
+        for (name, way) in [
+            ("a", allocate as fn(&fs::File, u64, u64) -> io::Result<()>),
+            ("b", fill),
+        ] {
+            let file = fs::File::create_new(folder.path().join(name)).unwrap();
+            file.write_all_at(b"xyz", 0).unwrap();
+            way(&file, 3, 200_000).unwrap();
+            let bytes = fs::read(folder.path().join(name)).unwrap();
+            assert_eq!((bytes.len(), &bytes[..3]), (200_000, &b"xyz"[..]));
+            assert!(bytes[3..].iter().all(|&byte| byte == 0));
+        }
+    }
+}
