@@ -36,7 +36,7 @@ fn assert_answers(http: SocketAddr, path: &str, status: u16, body: &str) {
 }
 
 /// A client that is away, for which all below `stored` is kept.
-fn leave_subscribed(mqtt: SocketAddr) {
+pub(crate) fn leave_subscribed(mqtt: SocketAddr) {
     let (mut absent, _) = Client::connect(mqtt, "absent").unwrap();
     absent.put(&subscribe("stored/#", QoS::AtLeastOnce));
     absent.flush().unwrap();

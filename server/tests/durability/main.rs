@@ -6,6 +6,7 @@
 mod client;
 mod faults;
 mod full;
+mod groups;
 mod kills;
 mod publisher;
 mod server;
