@@ -2,14 +2,14 @@
 
 use std::net::SocketAddr;
 
-use mqtt::{Packet, PacketId, PubAck, QoS, ReasonCode};
+use mqtt::{Connect, Packet, PacketId, ProtocolVersion, PubAck, QoS, ReasonCode};
 use testbed::{metric, request};
 
 use super::client::{Client, publish, subscribe};
 use super::server::{Folder, serve, wait_until};
 
 /// What becomes of a message at `QoS` 1.
-fn offer(client: &mut Client, topic: &str, number: u16) -> ReasonCode {
+pub(crate) fn offer(client: &mut Client, topic: &str, number: u16) -> ReasonCode {
     offer_sized(client, topic, number, 4_000)
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn leave_subscribed(mqtt: SocketAddr) {
 
 /// It comes, and takes what waits for it: so many messages, in order, each acknowledged before
 /// the next.
-fn take_stored(mqtt: SocketAddr, stored: u16) -> Client {
+pub(crate) fn take_stored(mqtt: SocketAddr, stored: u16) -> Client {
     let (mut absent, answer) = Client::connect(mqtt, "absent").unwrap();
     assert!(answer.session_present);
     for number in 0..stored {
@@ -63,6 +63,60 @@ fn take_stored(mqtt: SocketAddr, stored: u16) -> Client {
         absent.flush().unwrap();
     }
     absent
+}
+
+/// While nothing can be stored: what would have to be is refused at `QoS` 2, too, and what needs no
+/// store goes on, for somebody who comes only now.
+pub(crate) fn assert_lives_without_room(mqtt: SocketAddr, publisher: &mut Client) {
+    let connect = Connect::with_client_id(ProtocolVersion::V5, "present").unwrap();
+    let (mut present, _) = Client::connect_as(mqtt, connect).unwrap();
+    present.put(&subscribe("#", QoS::AtMostOnce));
+    present.flush().unwrap();
+    match present.receive().unwrap() {
+        Packet::SubAck(ack) => assert_eq!(ack.reason_codes, [ReasonCode::Success]),
+        other => panic!("{other:?}"),
+    }
+    let twice = publish("stored/x", "refused", QoS::ExactlyOnce, 2);
+    publisher.put(&Packet::Publish(twice));
+    publisher.flush().unwrap();
+    match publisher.receive().unwrap() {
+        Packet::PubRec(ack) => assert_eq!(
+            (ack.packet_id.get(), ack.reason_code),
+            (2, ReasonCode::QuotaExceeded)
+        ),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(offer(publisher, "stored/x", 0), ReasonCode::QuotaExceeded);
+    // The first goes to the absent client's filter as well, which must not keep it from others.
+    let mut said = Vec::new();
+    for number in 0..20 {
+        let topic = ["stored/x", "live/x"][number % 2];
+        let text = format!("{number} of QoS 0");
+        publisher.put(&Packet::Publish(publish(
+            topic,
+            text.clone(),
+            QoS::AtMostOnce,
+            0,
+        )));
+        said.push((topic.to_owned(), text));
+    }
+    publisher.flush().unwrap();
+    // QoS 1 that concerns nobody who is stored.
+    assert_eq!(offer(publisher, "live/x", 20), ReasonCode::Success);
+    let heard: Vec<_> = (0..20)
+        .map(|_| match present.receive().unwrap() {
+            Packet::Publish(message) => (
+                message.topic.unwrap().as_str().to_owned(),
+                String::from_utf8(message.payload.to_vec()).unwrap(),
+            ),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(heard, said);
+    match present.receive().unwrap() {
+        Packet::Publish(message) => assert!(message.payload.starts_with(b"20 "), "{message:?}"),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -94,7 +148,6 @@ fn a_full_store_refuses_what_is_new_and_makes_room_when_queues_shrink() {
     assert!(line.contains(data.to_str().unwrap()), "{line}");
     assert_eq!(metric(http, "store_full"), 1);
 
-    // QoS 0 goes on, and QoS 1 that concerns nobody who is stored.
     client.put(&subscribe("live/#", QoS::AtMostOnce));
     client.flush().unwrap();
     match client.receive().unwrap() {
@@ -107,10 +160,7 @@ fn a_full_store_refuses_what_is_new_and_makes_room_when_queues_shrink() {
         }
         other => panic!("{other:?}"),
     }
-    let message = publish("stored/x", "live", QoS::AtMostOnce, 0);
-    client.put(&Packet::Publish(message));
-    client.flush().unwrap();
-    assert_eq!(offer(&mut client, "stored/x", 0), ReasonCode::QuotaExceeded);
+    assert_lives_without_room(mqtt, &mut client);
 
     // The absent client takes what waits for it: all that was acknowledged, in order.
     let _absent = take_stored(mqtt, stored);

@@ -1,0 +1,152 @@
+//! Real disks, small ones in memory: one that has no room, and one that may only be read.
+//!
+//! Mounting is for root, and not everywhere: where it is not allowed, a line says that nothing was
+//! tested.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+
+use mqtt::{Packet, QoS, ReasonCode};
+use testbed::metric;
+
+use super::client::{Client, publish};
+use super::full::{assert_lives_without_room, leave_subscribed, offer, take_stored};
+use super::server::{Folder, serve, wait_until};
+
+const ANY: &str = "127.0.0.1:0";
+/// So that there is room for some of them: the disk is the only limit.
+const SMALL: &[&str] = &["--store-segment-size", "1MiB"];
+
+/// A disk of 8 MiB, mounted until this is dropped.
+struct Disk(Folder);
+
+impl Disk {
+    /// `None`, and a line that says so, where nothing can be mounted.
+    fn mount(test: &str) -> Option<Self> {
+        let folder = Folder::new();
+        match run(&["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs"], &folder) {
+            Ok(()) => Some(Self(folder)),
+            Err(why) => {
+                // Not with println!, which nobody is shown of a test that has passed.
+                let _ = writeln!(std::io::stderr(), "NOT TESTED: {test}: {why}");
+                None
+            }
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn make_read_only(&self) {
+        run(&["mount", "-o", "remount,ro"], &self.0).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // With -l: a server that still ends must not keep it.
+        if let Err(why) = run(&["umount", "-l"], &self.0) {
+            let _ = writeln!(std::io::stderr(), "left mounted: {why}");
+        }
+    }
+}
+
+fn run(command: &[&str], folder: &Folder) -> Result<(), String> {
+    let [program, arguments @ ..] = command else {
+        return Err("no command".to_owned());
+    };
+    let mut command = Command::new(program);
+    command.args(arguments).arg(folder.path());
+    match command.output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(format!(
+            "{command:?}: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        )),
+        Err(error) => Err(format!("{command:?}: {error}")),
+    }
+}
+
+#[test]
+fn a_disk_without_room_refuses_what_is_new_until_there_is_some() {
+    let Some(disk) = Disk::mount("a disk without room") else {
+        return;
+    };
+    let ballast = disk.path().join("ballast");
+    fs::write(&ballast, vec![1; 3 << 20]).unwrap();
+    let data = disk.path().join("data");
+    let server = serve(&data, ANY.parse().unwrap(), SMALL);
+    let (mqtt, http) = server.ready();
+    leave_subscribed(mqtt);
+    let (mut client, _) = Client::connect(mqtt, "publisher").unwrap();
+    let mut stored = 0;
+    loop {
+        match offer(&mut client, "stored/x", stored) {
+            ReasonCode::Success => stored += 1,
+            ReasonCode::QuotaExceeded => break,
+            other => panic!("{other:?}"),
+        }
+        assert!(stored < 2_000, "never full");
+    }
+    assert!(stored > 500, "{stored}");
+    let line = server.log_line("has no room");
+    // "No space left on device": the system's own words, not our limit's.
+    for part in [data.to_str().unwrap(), "os error 28", "Make room there"] {
+        assert!(line.contains(part), "no {part:?} in: {line}");
+    }
+    assert_lives_without_room(mqtt, &mut client);
+
+    fs::remove_file(&ballast).unwrap();
+    server.log_line("there is room again");
+    wait_until("room", || metric(http, "store_full") == 0);
+    assert_eq!(
+        offer(&mut client, "stored/x", stored),
+        ReasonCode::Success,
+        "with room again"
+    );
+    server.kill();
+
+    let server = serve(&data, ANY.parse().unwrap(), SMALL);
+    let (mqtt, _) = server.ready();
+    let mut absent = take_stored(mqtt, stored + 1);
+    absent.put(&Packet::PingReq);
+    absent.flush().unwrap();
+    assert_eq!(absent.receive().unwrap(), Packet::PingResp, "none twice");
+    server.end();
+}
+
+#[test]
+fn a_disk_that_may_only_be_read_is_named_and_nothing_starts() {
+    let Some(disk) = Disk::mount("a disk that may only be read") else {
+        return;
+    };
+    let used = disk.path().join("used");
+    let server = serve(&used, ANY.parse().unwrap(), SMALL);
+    let (mqtt, _) = server.ready();
+    let (mut client, _) = Client::connect(mqtt, "filler").unwrap();
+    let mut message = publish("t", "kept", QoS::AtLeastOnce, 1);
+    message.retain = true;
+    client.put(&Packet::Publish(message));
+    client.flush().unwrap();
+    assert!(matches!(client.receive().unwrap(), Packet::PubAck(_)));
+    server.end();
+    disk.make_read_only();
+    for data in [used, disk.path().join("new")] {
+        let server = serve(&data, ANY.parse().unwrap(), SMALL);
+        let (status, _, log) = server.ended();
+        assert_eq!(status.code(), Some(1), "{log}");
+        let lines: Vec<_> = log.lines().filter(|it| it.contains("beaconry: ")).collect();
+        assert_eq!(lines.len(), 1, "{log}");
+        for part in [
+            data.to_str().unwrap(),
+            "os error 30",
+            "can be written to with --data DIR",
+            "--in-memory",
+        ] {
+            assert!(lines[0].contains(part), "no {part:?} in: {log}");
+        }
+    }
+}
