@@ -33,6 +33,9 @@ const E2E_LIMIT_MS: u32 = 180_000;
 /// most of it.
 const RUST_LIMIT: Duration = Duration::from_mins(45);
 
+/// How often the release binary is killed: some seconds.
+const KILLS: &str = "20";
+
 /// How long each fuzz target is run.
 const FUZZ_SECONDS: u64 = 5;
 
@@ -222,6 +225,7 @@ fn wasm(workspace: &Workspace) -> Result<Counts> {
 /// The release binary, real MQTT programs of others, and a real browser.
 fn end_to_end(workspace: &Workspace) -> Result<Counts> {
     build::everything(workspace)?;
+    let mut counts = kill_release(workspace)?;
     let npm = tools::node::ensure(workspace)?;
     let browser = tools::browser::ensure(workspace)?;
     let peers = tools::peers::ensure(workspace)?;
@@ -245,11 +249,28 @@ fn end_to_end(workspace: &Workspace) -> Result<Counts> {
     let outcome = Step::new("the end-to-end tests")
         .log(log.clone())
         .outcome(&mut node)?;
-    let counts = Counts::of_node(&outcome.lines).checked(outcome.status.success());
-    if counts.failed > 0 {
+    let of_node = Counts::of_node(&outcome.lines).checked(outcome.status.success());
+    if of_node.failed > 0 {
         explain(&outcome.tail(TAIL), &log, &node);
     }
+    counts += of_node;
     Ok(counts)
+}
+
+/// The native tests kill what was built for them; this is what people run.
+fn kill_release(workspace: &Workspace) -> Result<Counts> {
+    let tests = ["test", "--package", "beaconry", "--test", "durability"];
+    let mut cargo = cargo(workspace, &tests);
+    cargo
+        .arg("kills::")
+        .env("BEACONRY_BIN", workspace.server())
+        .env("BEACONRY_KILLS", KILLS);
+    rust_tests(
+        workspace,
+        "killing the release binary",
+        "kills",
+        locked_in_ci(&mut cargo),
+    )
 }
 
 fn e2e_files(dir: &Path) -> Result<Vec<PathBuf>> {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use mqtt::QoS;
 
 use super::publisher::Publisher;
-use super::server::{Folder, Server, serve};
+use super::server::{Folder, Server, binary, serve};
 use super::stage::{Act, Alarm, Stage};
 use super::subscriber::{Presence, Subscriber};
 
@@ -31,7 +31,10 @@ const ARGUMENTS: &[&str] = &[
 fn nothing_acknowledged_is_lost_or_doubled_however_often_the_server_is_killed() {
     let kills = number("BEACONRY_KILLS").unwrap_or(8);
     let seed = number("BEACONRY_SEED").unwrap_or(7);
-    println!("BEACONRY_KILLS={kills} BEACONRY_SEED={seed}");
+    println!(
+        "BEACONRY_KILLS={kills} BEACONRY_SEED={seed} {}",
+        binary().display()
+    );
     let began = Instant::now();
     let mut random = Random(seed);
     let folder = Folder::new();
