@@ -578,7 +578,7 @@ impl Client {
 }
 
 /// What must be zero when all have gone; retained messages stay.
-fn gauges(metrics: &Metrics) -> [u64; 15] {
+fn gauges(metrics: &Metrics) -> [u64; 17] {
     [
         metrics.connections,
         metrics.clients,
@@ -595,5 +595,7 @@ fn gauges(metrics: &Metrics) -> [u64; 15] {
         metrics.partial_bytes,
         metrics.retained_lookups,
         metrics.retained_lookup_bytes,
+        metrics.stored_deliveries,
+        metrics.stored_session_bytes,
     ]
 }

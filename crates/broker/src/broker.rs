@@ -115,6 +115,7 @@ impl Broker {
                 self.read_on(now);
             }
             Input::Store(state) => self.store(now, state),
+            Input::StoreRoom { bytes, from } => self.store_room(bytes, from),
             Input::FromShard(_, message) => match message {},
             Input::Timeout => {}
             Input::Shutdown => self.shut_down(now),
@@ -130,6 +131,7 @@ impl Broker {
             self.bites.note(Limit::RecordSize, None);
         }
         self.metrics.journal_bytes = self.ledger.unsettled_bytes() as u64;
+        self.metrics.stored_message_bytes = self.ledger.tally.bytes();
     }
 
     /// The next thing to do.

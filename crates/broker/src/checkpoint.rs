@@ -61,6 +61,12 @@ impl Pass {
         }
     }
 
+    /// Whether no copy is under way whose originals are still there, if everything before `from`
+    /// has been removed.
+    pub(crate) fn is_over(&self, from: Lsn) -> bool {
+        self.stage == Copying::Nothing && self.last_from <= from
+    }
+
     /// Where the last copy began that has become durable with `durable`, if one has.
     pub(crate) fn checkpointed(&mut self, durable: Lsn) -> Option<Lsn> {
         let mut last = None;
@@ -86,7 +92,17 @@ impl Broker {
         if !self.ledger.is_kept() || self.ledger.is_stuck() || self.is_shut_down() {
             return false;
         }
-        let enough = self.ledger.backlog().saturating_add(budget);
+        if self.ledger.pass.stage == Copying::Nothing {
+            self.ledger.copied = 0;
+        }
+        let before = self.ledger.backlog();
+        let has_more = self.copy_piece(now, before.saturating_add(budget));
+        self.ledger.copied += (self.ledger.backlog() - before) as u64;
+        has_more
+    }
+
+    /// The same, up to `enough` bytes in all that wait.
+    fn copy_piece(&mut self, now: Instant, enough: usize) -> bool {
         let mut looks = Self::VISITS;
         loop {
             looks = looks.saturating_sub(1);
@@ -265,6 +281,7 @@ impl Broker {
                     };
                     let lsn = self.ledger.write(write);
                     message.set_stored(id, lsn);
+                    message.count(&self.ledger.tally);
                 }
             }
         }

@@ -140,9 +140,9 @@ impl Broker {
             });
         }
         if let Some(outgoing) = &mut session.outgoing {
-            let before = (outgoing.messages(), outgoing.bytes());
+            let before = outgoing.weight();
             self.metrics.dropped_absent += outgoing.detach() as u64;
-            let after = (outgoing.messages(), outgoing.bytes());
+            let after = outgoing.weight();
             self.metrics.requeue(before, after);
         }
         let timer = Timer::SessionExpiry(id);
@@ -174,7 +174,8 @@ impl Broker {
             self.subscriptions.remove(*node, id);
         }
         self.metrics.subscriptions -= session.subscriptions.len() as u64;
-        self.metrics.subscription_bytes -= session.subscription_bytes as u64;
+        session.set_subscription_bytes(0, &mut self.metrics);
+        self.metrics.stored_session_bytes -= session.stored_bytes();
         self.metrics.incoming_messages -= session.incoming.len() as u64;
         if let Some(mut outgoing) = session.outgoing.take() {
             self.inherit(now, session.number, &mut outgoing);

@@ -10,11 +10,14 @@ use crate::broker::Broker;
 use crate::connection::{Authenticating, ClientId, Link, Phase, Slot};
 use crate::ledger::Ledger;
 use crate::limits::Limit;
+use crate::metrics::Metrics;
+use crate::needs::Needs;
 use crate::output::{CloseCause, ConnectedClient, Credentials, Lsn, Output};
 use crate::record::{Record, Terms};
 use crate::session::{Session, SessionId};
 use crate::shared::Standing;
 use crate::timers::Timer;
+use crate::will;
 
 impl Broker {
     pub(crate) fn connect(
@@ -168,7 +171,8 @@ impl Broker {
         client_id: &Utf8String,
         existing: Option<SessionId>,
     ) -> Result<(), CloseCause> {
-        let is_full = self.ledger.is_full();
+        let needs = Needs::of_bytes(client_id.len());
+        let is_full = self.ledger.lacks_room(&self.metrics, needs);
         if !is_full || self.session_expiry_granted(connect) == 0 {
             return Ok(());
         }
@@ -224,14 +228,15 @@ impl Broker {
             return;
         };
         // [MQTT-4.1.0-1]
-        let is_full = self.ledger.is_full();
-        session.owes_will = is_full && session.will().is_some();
+        let will = session.will().map_or(0, will::cost);
+        let is_full = will > 0 && self.ledger.lacks_room(&self.metrics, Needs::of_bytes(will));
+        session.owes_will = is_full;
         if session.owes_will {
             self.ledger.owes = true;
             self.metrics.wills_not_stored += 1;
             self.bites.note(Limit::Store, Some(&session.client_id));
         }
-        let gate = record_session(&mut self.ledger, session);
+        let gate = record_session(&mut self.ledger, session, &mut self.metrics);
         // [MQTT-3.1.2-4] What was there before may not come back after a crash.
         let gate = gate.or(self.ledger.gate_of_ends());
         let link = Link::new(
@@ -365,12 +370,16 @@ impl Broker {
 
 /// Records that a client is connected, as far as its session outlives the connection or did, or
 /// leaves a will. Gives the record that CONNACK waits for.
-fn record_session(ledger: &mut Ledger, session: &mut Session) -> Option<Lsn> {
+fn record_session(
+    ledger: &mut Ledger,
+    session: &mut Session,
+    metrics: &mut Metrics,
+) -> Option<Lsn> {
     if !ledger.is_kept() {
         return None;
     }
     if session.expiry_interval == 0 {
-        return record_passing(ledger, session);
+        return record_passing(ledger, session, metrics);
     }
     let terms = || Terms {
         expiry_interval: session.expiry_interval,
@@ -393,15 +402,20 @@ fn record_session(ledger: &mut Ledger, session: &mut Session) -> Option<Lsn> {
             client_id: session.client_id.clone(),
             terms: terms(),
         };
-        session.number = Some(number);
+        session.set_number(Some(number), metrics);
         record
     };
     Some(ledger.record(&record))
 }
 
 /// The same for one whose session ends with its connection.
-fn record_passing(ledger: &mut Ledger, session: &mut Session) -> Option<Lsn> {
-    let ended = session.number.take();
+fn record_passing(
+    ledger: &mut Ledger,
+    session: &mut Session,
+    metrics: &mut Metrics,
+) -> Option<Lsn> {
+    let ended = session.number;
+    session.set_number(None, metrics);
     let ended = ended.map(|session| ledger.record(&Record::Ended { session }));
     // Where the store is full the client is let in all the same, and its will stays in memory
     // until there is room (`mend`): it is promised nothing else that lasts, and whoever refused

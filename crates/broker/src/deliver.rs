@@ -187,7 +187,7 @@ impl Broker {
             self.wire.outputs.push_back(Output::Write(conn));
         }
         link.quota -= 1;
-        let before = (outgoing.messages(), outgoing.bytes());
+        let before = outgoing.weight();
         let queued = Queued {
             message,
             delivery,
@@ -195,7 +195,7 @@ impl Broker {
             is_held: holder == Some(Holder::Group),
         };
         outgoing.sent(packet_id, queued);
-        let after = (outgoing.messages(), outgoing.bytes());
+        let after = outgoing.weight();
         self.metrics.requeue(before, after);
         true
     }
@@ -222,14 +222,14 @@ impl Broker {
             let awaits = link.is_some_and(|(link, _, _)| lacks_window(limits, outgoing, link));
             outgoing.set_awaits_window(awaits);
         }
-        let before = (outgoing.messages(), outgoing.bytes());
-        let mut others = self.metrics.queued_bytes - before.1 as u64;
+        let before = outgoing.weight();
+        let mut others = self.metrics.queued_bytes - before.bytes as u64;
         let cost = Queued::cost_of(routed.cost(), &delivery);
-        let bytes = before.1 + cost;
+        let bytes = before.bytes + cost;
         if bytes <= limits.queue_bytes {
             let more = limits.lacking_queue_room(bytes, cost, others);
             self.ending.make_room(more, &mut self.metrics);
-            others = self.metrics.queued_bytes - before.1 as u64;
+            others = self.metrics.queued_bytes - before.bytes as u64;
         }
         // A queue is not emptied for what there would be no room for even then.
         let alone = outgoing.window_bytes() + cost;
@@ -294,7 +294,7 @@ impl Broker {
             }
             outgoing.pop();
         }
-        let after = (outgoing.messages(), outgoing.bytes());
+        let after = outgoing.weight();
         self.metrics.requeue(before, after);
         let too_slow = is_full && limits.queue_full == QueueFull::Disconnect;
         if too_slow
@@ -330,7 +330,7 @@ impl Broker {
         };
         let number = session.number;
         let (ledger, spare) = (&mut self.ledger, &mut self.wire.spare);
-        let before = (outgoing.messages(), outgoing.bytes());
+        let before = outgoing.weight();
         outgoing.set_awaits_window(false);
         while outbox.len() < limits.out_buffer(&self.metrics) / 2 {
             if let Some(inflight) = outgoing.unsent() {
@@ -471,7 +471,7 @@ impl Broker {
                 link.quota -= 1;
             }
         }
-        let after = (outgoing.messages(), outgoing.bytes());
+        let after = outgoing.weight();
         self.metrics.requeue(before, after);
         if outbox.announce(&mut self.metrics.unwritten_bytes) {
             self.wire.outputs.push_back(Output::Write(conn));

@@ -29,6 +29,7 @@ use crate::metrics::Metrics;
 use crate::outgoing::Outgoing;
 use crate::output::CloseCause;
 use crate::slack;
+use crate::weight::Weight;
 
 /// How much of what is over is ended at once. Only tests have a reason to change it: they have
 /// little that is over.
@@ -178,11 +179,11 @@ impl Ending {
             self.bytes += outgoing.bytes() as u64;
             self.remains.push_back(outgoing);
         } else {
-            let before = (outgoing.messages(), outgoing.bytes());
+            let before = outgoing.weight();
             let mut steps = usize::MAX;
             outgoing.free(&mut steps);
             self.spend(usize::MAX - steps);
-            metrics.requeue(before, (0, 0));
+            metrics.requeue(before, Weight::default());
         }
     }
 
@@ -225,12 +226,12 @@ impl Ending {
         let Some(outgoing) = self.remains.front_mut() else {
             return;
         };
-        let before = (outgoing.messages(), outgoing.bytes());
+        let before = outgoing.weight();
         outgoing.free(steps);
-        let after = (outgoing.messages(), outgoing.bytes());
+        let after = outgoing.weight();
         metrics.requeue(before, after);
-        self.bytes -= (before.1 - after.1) as u64;
-        if after.0 == 0 {
+        self.bytes -= (before.bytes - after.bytes) as u64;
+        if after.messages == 0 {
             self.remains.pop_front();
         }
     }

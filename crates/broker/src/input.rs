@@ -91,6 +91,15 @@ pub enum Input {
     Persisted(Lsn),
     /// The store of records can take more, or cannot.
     Store(StoreState),
+    /// So much room the store has: see [`Broker::spare_room`](crate::Broker::spare_room). Until
+    /// this comes there is no end to it.
+    StoreRoom {
+        /// Bytes that can be written behind what is durable, as of the last
+        /// [`Persisted`](Self::Persisted) or later.
+        bytes: u64,
+        /// The records before this one have been removed.
+        from: Lsn,
+    },
     /// Another shard says something.
     FromShard(ShardId, ShardMessage),
     /// The time that [`Output::Idle`](crate::Output::Idle) named has come. Harmless if early.

@@ -17,7 +17,7 @@ use crate::connection::Slot;
 use crate::input::{Conn, StoreState};
 use crate::journal::{MAX_BODY, write_frame_within};
 use crate::mend::Mending;
-use crate::message::{Delivery, Message};
+use crate::message::{Delivery, Message, Tally};
 use crate::outgoing::{Origin, Queued};
 use crate::output::Lsn;
 use crate::record::{
@@ -67,6 +67,12 @@ pub(crate) struct Ledger {
     missing: u64,
     pub(crate) pass: Pass,
     pub(crate) store: StoreState,
+    /// Bytes that the store can take behind what is durable.
+    pub(crate) room: u64,
+    /// Bytes of a copy of everything that have been written, and whose originals are still there.
+    pub(crate) copied: u64,
+    /// What a copy of everything takes for messages.
+    pub(crate) tally: Tally,
     /// Whether anything is in memory only that would be in a record, had there been room.
     pub(crate) owes: bool,
     /// How far that is written, now that there is room again.
@@ -108,15 +114,19 @@ impl Ledger {
         Self {
             is_kept,
             max_body: MAX_BODY,
+            room: u64::MAX,
             ..Self::default()
         }
     }
 
-    /// Goes on after `last`, which is durable, and after so many numbered sessions.
-    pub(crate) fn following(last: Lsn, sessions: u64) -> Self {
+    /// Goes on after `last`, which is durable, and after so many numbered sessions; `tally` has
+    /// what they have.
+    pub(crate) fn following(last: Lsn, sessions: u64, tally: Tally) -> Self {
         Self {
             is_kept: true,
             max_body: MAX_BODY,
+            room: u64::MAX,
+            tally,
             last,
             last_taken: last,
             durable: last,
@@ -431,6 +441,7 @@ impl Ledger {
         let (publisher, received) = (&message.publisher, message.received());
         let lsn = self.write(|out| put_message(out, id, publisher, received, &message.publish));
         message.set_stored(id, lsn);
+        message.count(&self.tally);
         id
     }
 

@@ -67,7 +67,8 @@
 //! that survived: every client has lost its connection then. A retained message that a
 //! subscription asked for may be sent again after a crash, with `QoS` 2 too, if not all of them
 //! had been sent. [`Broker::checkpoint`] makes the journal shorter; [`StoreState::Full`] says
-//! what is refused while it has no room.
+//! what is refused while it has no room, and [`Input::StoreRoom`] how much it has: what is accepted
+//! leaves enough of that for clients to take all that waits for them, and for a copy.
 //!
 //! # What the standard leaves to the server
 //!
@@ -122,6 +123,7 @@ mod lookups;
 mod mend;
 mod message;
 mod metrics;
+mod needs;
 mod options;
 mod outbox;
 mod outgoing;
@@ -145,6 +147,7 @@ mod subscribe;
 mod subscriptions;
 mod timers;
 mod tree;
+mod weight;
 mod will;
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use core::num::NonZeroU64;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use mqtt::packet::SubscriptionIdentifier;
@@ -34,6 +34,20 @@ pub(crate) struct Message {
     id: AtomicU64,
     /// The last record that holds it whole; 0: none.
     stored: AtomicU64,
+    /// It is part of what a copy of everything takes.
+    counted: OnceLock<Counted>,
+}
+
+/// Bytes of the messages that a copy of everything would hold, each once: as long as somebody has
+/// the message, whoever that is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally(Arc<AtomicU64>);
+
+/// Part of a [`Tally`].
+#[derive(Debug)]
+struct Counted {
+    tally: Tally,
+    bytes: u64,
 }
 
 /// How one session gets a message.
@@ -95,6 +109,18 @@ enum Place {
 /// most twelve, and as many again for each way to say the topic; with them there is one a client, each used once.
 const MAX_TEMPLATES: usize = 16;
 
+impl Tally {
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.tally.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 impl Message {
     pub(crate) fn new(now: Instant, publish: &Publish, publisher: &Utf8String) -> Self {
         Self {
@@ -104,7 +130,23 @@ impl Message {
             cost: cost(publish),
             id: AtomicU64::new(0),
             stored: AtomicU64::new(0),
+            counted: OnceLock::new(),
         }
+    }
+
+    /// A copy of everything has to hold it from now on, until nobody has it any more.
+    pub(crate) fn count(&self, tally: &Tally) {
+        /// A frame, its name, when it came, and the lengths of its parts.
+        const RECORD: usize = 64;
+        self.counted.get_or_init(|| {
+            let bytes = self.cost.saturating_sub(OVERHEAD) + self.publisher.len() + RECORD;
+            let bytes = bytes as u64;
+            tally.0.fetch_add(bytes, Ordering::Relaxed);
+            Counted {
+                tally: tally.clone(),
+                bytes,
+            }
+        });
     }
 
     /// Its name in records, if it is in one.
@@ -231,9 +273,10 @@ impl Routed {
     }
 
     /// Whether it is in the record that it was numbered for.
-    pub(crate) fn settle(&mut self, is_recorded: bool) {
+    pub(crate) fn settle(&mut self, is_recorded: bool, tally: &Tally) {
         if let (Source::Kept(message), Some(id)) = (&self.source, self.id) {
             if is_recorded {
+                message.count(tally);
                 message.set_stored(id, id.lsn());
             } else {
                 message.id.store(0, Ordering::Relaxed);
@@ -372,10 +415,11 @@ pub(crate) struct Parts<'a> {
     pub(crate) user_properties: &'a [(Utf8String, Utf8String)],
 }
 
+/// Of what holding a message takes, what is not its own bytes: the allocations and their headers.
+const OVERHEAD: usize = 384;
+
 /// Bytes of memory that holding a message takes, near enough.
 pub(crate) fn held(parts: &Parts<'_>) -> usize {
-    /// Besides its bytes: the allocations and their headers.
-    const OVERHEAD: usize = 384;
     /// A pair of strings, and an allocation for each.
     const USER_PROPERTY: usize = 128;
     let user_properties = parts.user_properties.iter();
@@ -395,7 +439,7 @@ fn topic(publish: &Publish) -> &str {
 }
 
 /// What keeping `publish` costs.
-fn cost(publish: &Publish) -> usize {
+pub(crate) fn cost(publish: &Publish) -> usize {
     let properties = &publish.properties;
     held(&Parts {
         topic: topic(publish).len(),

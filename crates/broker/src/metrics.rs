@@ -1,5 +1,7 @@
 //! What the broker counts.
 
+use crate::weight::Weight;
+
 /// Counters since the start, and gauges of now. Plain numbers: the shell gives them names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metrics {
@@ -41,6 +43,13 @@ pub struct Metrics {
     pub queued_messages: u64,
     /// Gauge: their bytes, as if nothing were shared between clients.
     pub queued_bytes: u64,
+    /// Gauge: those of `queued_messages` that records say something about.
+    pub stored_deliveries: u64,
+    /// Gauge: bytes of the messages that are in records, and that somebody has or is kept for its
+    /// topic, each counted once.
+    pub stored_message_bytes: u64,
+    /// Gauge: bytes of the sessions that are in records, without what waits for them.
+    pub stored_session_bytes: u64,
 
     /// Connections opened.
     pub connections_opened: u64,
@@ -175,6 +184,9 @@ impl Metrics {
             retained_lookup_bytes: self.retained_lookup_bytes,
             queued_messages: self.queued_messages,
             queued_bytes: self.queued_bytes,
+            stored_deliveries: self.stored_deliveries,
+            stored_message_bytes: self.stored_message_bytes,
+            stored_session_bytes: self.stored_session_bytes,
             incoming_messages: self.incoming_messages,
             wills: self.wills,
             will_bytes: self.will_bytes,
@@ -184,9 +196,13 @@ impl Metrics {
         }
     }
 
-    /// A session's (messages, bytes) that wait have changed.
-    pub(crate) fn requeue(&mut self, before: (usize, usize), after: (usize, usize)) {
-        self.queued_messages = self.queued_messages + after.0 as u64 - before.0 as u64;
-        self.queued_bytes = self.queued_bytes + after.1 as u64 - before.1 as u64;
+    /// What waits for a session has changed.
+    pub(crate) fn requeue(&mut self, before: Weight, after: Weight) {
+        let change = |gauge: &mut u64, before: usize, after: usize| {
+            *gauge = *gauge + after as u64 - before as u64;
+        };
+        change(&mut self.queued_messages, before.messages, after.messages);
+        change(&mut self.queued_bytes, before.bytes, after.bytes);
+        change(&mut self.stored_deliveries, before.stored, after.stored);
     }
 }

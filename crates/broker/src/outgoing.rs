@@ -38,6 +38,9 @@ pub(crate) struct Outgoing {
     awaits_window: bool,
     /// How many messages have been sent, modulo 2^32.
     count: u32,
+    /// Whether records say something about what is here: the session lasts, or had something
+    /// that the journal has for a group.
+    pub(crate) is_stored: bool,
 }
 
 /// What is in the queue.
@@ -158,10 +161,12 @@ impl Stage {
 }
 
 impl Outgoing {
-    /// Empty; the first packet identifier given is the one after `last_packet_id`.
-    pub(crate) fn following(last_packet_id: u16) -> Self {
+    /// Empty; the first packet identifier given is the one after `last_packet_id`. `is_stored`:
+    /// records say what becomes of it.
+    pub(crate) fn following(last_packet_id: u16, is_stored: bool) -> Self {
         Self {
             last_packet_id,
+            is_stored,
             ..Self::default()
         }
     }
@@ -295,6 +300,7 @@ impl Outgoing {
         self.queued_at_most_once += usize::from(queued.delivery.qos == QoS::AtMostOnce);
         self.queued_retained += usize::from(queued.origin == Origin::Retained);
         self.has_shared |= matches!(queued.origin, Origin::Shared(_));
+        self.is_stored |= queued.is_held;
         let number = self.queued;
         self.queue.push_back(Numbered { queued, number });
         self.queued += 1;
@@ -323,6 +329,7 @@ impl Outgoing {
     /// be [`unsent`](Self::unsent).
     pub(crate) fn sent(&mut self, packet_id: PacketId, queued: Queued) {
         self.has_shared |= matches!(queued.origin, Origin::Shared(_));
+        self.is_stored |= queued.is_held;
         let stage = match queued.delivery.qos {
             QoS::AtMostOnce => return,
             QoS::AtLeastOnce => Stage::Unacknowledged(queued),

@@ -11,6 +11,7 @@ use crate::broker::{Broker, violation};
 use crate::connection::{Link, Slot};
 use crate::limits::Limit;
 use crate::message::Routed;
+use crate::needs::Needs;
 use crate::outgoing::Acknowledged;
 use crate::output::CloseCause;
 use crate::record::{Cause, Holder, Record};
@@ -174,12 +175,12 @@ impl Broker {
         publish: &Publish,
         cause: Cause,
     ) -> Result<(), Refusal> {
-        let is_needed = self.ledger.is_full()
-            && publish.qos != QoS::AtMostOnce
-            && (publish.retain
-                || cause != Cause::Client
-                || self.concerns_lasting(Some(id), publish));
-        if !is_needed {
+        if publish.qos == QoS::AtMostOnce || !self.may_lack_room_for(publish) {
+            return Ok(());
+        }
+        let lasting = self.lasting_recipients(Some(id), publish);
+        let is_needed = publish.retain || cause != Cause::Client || lasting > 0;
+        if !is_needed || !self.lacks_room(Needs::of(publish), lasting) {
             return Ok(());
         }
         self.metrics.refused_store_full += 1;
@@ -444,13 +445,13 @@ impl Broker {
         };
         let session_number = session.number;
         let outgoing = session.outgoing_mut();
-        let before = (outgoing.messages(), outgoing.bytes());
+        let before = outgoing.weight();
         let held = match session_number {
             None if self.ledger.is_kept() => outgoing.held_in_window(packet_id),
             None | Some(_) => None,
         };
         let outcome = step(outgoing);
-        let after = (outgoing.messages(), outgoing.bytes());
+        let after = outgoing.weight();
         self.metrics.requeue(before, after);
         let mut gate = None;
         if let Some((message, origin)) = held

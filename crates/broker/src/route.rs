@@ -5,6 +5,7 @@ use mqtt::{Instant, Publish, QoS, TopicName};
 use crate::broker::Broker;
 use crate::limits::Limit;
 use crate::message::{Delivery, Identifiers, Routed};
+use crate::needs::Needs;
 use crate::outgoing::Origin;
 use crate::record::{AcceptedHead, Cause, Retention};
 use crate::retained::Outcome;
@@ -92,15 +93,15 @@ impl Broker {
             cause,
         };
         let is_recorded = self.ledger.end_message(&head);
-        routed.settle(is_recorded);
+        routed.settle(is_recorded, &self.ledger.tally);
     }
 
-    /// Whether a `QoS` 1 or 2 message may go to a session that outlives its connection.
-    pub(crate) fn concerns_lasting(
+    /// To how many sessions that outlive their connections a `QoS` 1 or 2 message goes, or may go.
+    pub(crate) fn lasting_recipients(
         &mut self,
         publisher: Option<SessionId>,
         publish: &Publish,
-    ) -> bool {
+    ) -> usize {
         let topic = publish.topic.as_ref().map_or("", TopicName::as_str);
         let (mut found, mut groups) = (Vec::new(), Vec::new());
         self.subscriptions.matching(topic, &mut found, &mut groups);
@@ -111,8 +112,8 @@ impl Broker {
         };
         let is_own = |it: &Subscriber| it.no_local && publisher == Some(it.session);
         let all = &self.subscriptions.groups;
-        found.iter().any(|it| lasts(it) && !is_own(it))
-            || groups.iter().any(|&group| all.lasts(group))
+        found.iter().filter(|it| lasts(it) && !is_own(it)).count()
+            + groups.iter().filter(|group| all.lasts(**group)).count()
     }
 
     /// `[MQTT-3.3.1-5]` `[MQTT-3.3.1-6]` `[MQTT-3.3.1-7]`
@@ -126,7 +127,11 @@ impl Broker {
         } else {
             let is_promised = routed.publish().qos != QoS::AtMostOnce;
             match self.retained.set(now, routed.keep(now), &mut self.timers) {
-                Outcome::Stored if self.ledger.is_full() && !is_promised => {
+                Outcome::Stored
+                    if !is_promised && self.lacks_room(Needs::of(routed.publish()), 0) =>
+                {
+                    // It is in the next copy.
+                    routed.keep(now).count(&self.ledger.tally);
                     self.metrics.retained_not_stored += 1;
                     self.ledger.owes = true;
                     self.bites.note(Limit::Store, Some(routed.publisher()));

@@ -118,11 +118,42 @@ impl Session {
 
     /// The same, and who it is to be sent to.
     pub(crate) fn named_outgoing_mut(&mut self) -> (&Utf8String, &mut Outgoing) {
-        let last_packet_id = self.last_packet_id;
+        let (last_packet_id, lasts) = (self.last_packet_id, self.number.is_some());
         let outgoing = self
             .outgoing
-            .get_or_insert_with(|| Box::new(Outgoing::following(last_packet_id)));
+            .get_or_insert_with(|| Box::new(Outgoing::following(last_packet_id, lasts)));
         (&self.client_id, outgoing)
+    }
+
+    /// Its name in records from now on.
+    pub(crate) fn set_number(&mut self, number: Option<SessionNumber>, metrics: &mut Metrics) {
+        metrics.stored_session_bytes -= self.stored_bytes();
+        self.number = number;
+        metrics.stored_session_bytes += self.stored_bytes();
+        if let Some(outgoing) = &mut self.outgoing {
+            let before = outgoing.weight();
+            outgoing.set_stored(number.is_some());
+            metrics.requeue(before, outgoing.weight());
+        }
+    }
+
+    /// What it takes in a copy of everything, without its will and what waits for it: rather more.
+    pub(crate) fn stored_bytes(&self) -> u64 {
+        /// A frame, and all that has no length of its own.
+        const SESSION: usize = 96;
+        match self.number {
+            Some(_) => (SESSION + self.client_id.len() + self.subscription_bytes) as u64,
+            None => 0,
+        }
+    }
+
+    /// Its subscriptions cost so many bytes from now on.
+    pub(crate) fn set_subscription_bytes(&mut self, bytes: usize, metrics: &mut Metrics) {
+        metrics.stored_session_bytes -= self.stored_bytes();
+        metrics.subscription_bytes -= self.subscription_bytes as u64;
+        self.subscription_bytes = bytes;
+        metrics.subscription_bytes += self.subscription_bytes as u64;
+        metrics.stored_session_bytes += self.stored_bytes();
     }
 
     /// Gives back the memory of what is to be sent, if that is nothing.

@@ -23,6 +23,7 @@ use crate::record::{Holder, SessionNumber};
 use crate::session::{SessionId, Sessions};
 use crate::shared::{Among, Choice, GroupId, Room, Standing};
 use crate::subscriptions::Subscriber;
+use crate::weight::Weight;
 
 /// Groups in which nobody has room.
 type FullGroups = BTreeSet<GroupId>;
@@ -78,12 +79,14 @@ impl Broker {
         };
         self.ending.spend(outgoing.messages() * Ending::OFFER);
         let mut full = FullGroups::default();
+        let before = outgoing.weight();
         outgoing.hand_over(sent_too, |queued, group, packet_id| {
             !full.contains(&group)
                 && self.moving(queued.holder(number), packet_id, queued, |broker| {
                     place(broker, queued, group, &mut full)
                 })
         });
+        self.uncount_stored(before, &outgoing);
         if let Some(session) = self.sessions.get_mut(id) {
             session.outgoing = Some(outgoing);
         }
@@ -101,16 +104,24 @@ impl Broker {
         }
         self.ending.spend(outgoing.messages() * Ending::OFFER);
         let mut full = FullGroups::default();
+        let before = outgoing.weight();
         outgoing.hand_over(true, |queued, group, packet_id| {
             !full.contains(&group)
                 && self.moving(queued.holder(number), packet_id, queued, |broker| {
                     broker.pass_on(now, queued, group, Among::All, &mut full)
                 })
         });
+        self.uncount_stored(before, outgoing);
         // What nobody has room for is lost.
         for queued in outgoing.held() {
             self.ledger.forget(Holder::Group, queued);
         }
+    }
+
+    /// What was handed over is counted for who has it now.
+    fn uncount_stored(&mut self, before: Weight, outgoing: &Outgoing) {
+        let gone = before.stored - outgoing.weight().stored;
+        self.metrics.stored_deliveries -= gone as u64;
     }
 
     /// The session will not outlive its connection any more: for what it has of groups with
@@ -139,12 +150,12 @@ impl Broker {
     /// An earlier run of the broker had given a message to a member of the group that did not
     /// last: it is for another one.
     pub(crate) fn restore_held(&mut self, now: Instant, group: GroupId, queued: &Queued) {
-        self.metrics.requeue((0, 0), (1, queued.cost()));
+        self.metrics.requeue(Weight::default(), queued.weight());
         let is_placed = self.moving(Some(Holder::Group), None, queued, |broker| {
             broker.pass_on(now, queued, group, Among::All, &mut FullGroups::default())
         });
         if !is_placed {
-            self.metrics.requeue((1, queued.cost()), (0, 0));
+            self.metrics.requeue(queued.weight(), Weight::default());
             self.ledger.forget(Holder::Group, queued);
         }
     }
@@ -185,7 +196,7 @@ impl Broker {
             // It is in no record yet, and there is no room for it.
             Choice::Takes(subscriber) if self.lacks_store_for(subscriber.session) => false,
             Choice::Takes(subscriber) => {
-                self.metrics.requeue((1, queued.cost()), (0, 0));
+                self.metrics.requeue(queued.weight(), Weight::default());
                 let delivery = delivery(&routed, &subscriber);
                 let origin = Origin::Shared(group);
                 let id = subscriber.session;
@@ -193,7 +204,7 @@ impl Broker {
                 if is_taken {
                     self.metrics.passed_on += 1;
                 } else {
-                    self.metrics.requeue((0, 0), (1, queued.cost()));
+                    self.metrics.requeue(Weight::default(), queued.weight());
                 }
                 is_taken
             }

@@ -9,6 +9,7 @@ use mqtt::{
 use crate::broker::{Broker, violation};
 use crate::connection::Slot;
 use crate::limits::Limit;
+use crate::needs::Needs;
 use crate::output::CloseCause;
 use crate::receive::Refusal;
 use crate::record::{Record, Subscribed};
@@ -114,7 +115,8 @@ impl Broker {
         let filter = &subscription.topic_filter;
         self.check_topic_filter(id, filter)?;
         let session = self.sessions.get(id);
-        if self.ledger.is_full()
+        let needs = Needs::of_bytes(cost(filter));
+        if self.ledger.lacks_room(&self.metrics, needs)
             && let Some(session) = session.filter(|it| it.number.is_some())
         {
             if !self.ledger.is_stuck() && self.is_known(id, subscription, identifier) {
@@ -273,17 +275,17 @@ impl Broker {
 
     fn count_subscription(&mut self, id: SessionId, cost: usize) {
         if let Some(session) = self.sessions.get_mut(id) {
-            session.subscription_bytes += cost;
+            let bytes = session.subscription_bytes + cost;
+            session.set_subscription_bytes(bytes, &mut self.metrics);
             self.metrics.subscriptions += 1;
-            self.metrics.subscription_bytes += cost as u64;
         }
     }
 
     fn uncount_subscription(&mut self, id: SessionId, cost: usize) {
         if let Some(session) = self.sessions.get_mut(id) {
-            session.subscription_bytes -= cost;
+            let bytes = session.subscription_bytes - cost;
+            session.set_subscription_bytes(bytes, &mut self.metrics);
             self.metrics.subscriptions -= 1;
-            self.metrics.subscription_bytes -= cost as u64;
         }
     }
 

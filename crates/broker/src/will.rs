@@ -7,6 +7,7 @@ use mqtt::{Instant, Publish, QoS, Utf8String, Will};
 use crate::broker::Broker;
 use crate::limits::Limit;
 use crate::message::Routed;
+use crate::needs::Needs;
 use crate::record::{Bequest, Cause, Record, SessionNumber};
 use crate::session::SessionId;
 use crate::timers::Timer;
@@ -196,12 +197,15 @@ impl Broker {
         let mut publish = to_publish(&due.will);
         let is_stored =
             publish.retain && !publish.payload.is_empty() || publish.qos != QoS::AtMostOnce;
+        let mut is_refused = false;
         // Nobody can be told to send it again later, and whoever sends it is gone: it reaches
         // those who are there. A retained one is stored when there is room again.
-        if self.ledger.is_full()
-            && is_stored
-            && (publish.retain || self.concerns_lasting(due.session, &publish))
-        {
+        if is_stored && self.may_lack_room_for(&publish) {
+            let lasting = self.lasting_recipients(due.session, &publish);
+            let is_needed = publish.retain || lasting > 0;
+            is_refused = is_needed && self.lacks_room(Needs::of(&publish), lasting);
+        }
+        if is_refused {
             publish.qos = QoS::AtMostOnce;
             self.metrics.wills_not_stored += 1;
             self.bites.note(Limit::Store, Some(&due.publisher));

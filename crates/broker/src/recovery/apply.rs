@@ -15,6 +15,7 @@ use crate::record::{
 };
 use crate::session::{Session, SessionId};
 use crate::subscriptions::Subscriber;
+use crate::weight::Weight;
 use crate::will::DueWill;
 
 impl Recovery {
@@ -184,7 +185,7 @@ impl Recovery {
         let id = broker.sessions.insert(client_id);
         broker.metrics.sessions = broker.sessions.len() as u64;
         if let Some(session) = broker.sessions.get_mut(id) {
-            session.number = Some(number);
+            session.set_number(Some(number), &mut broker.metrics);
             session.set_terms(terms, &mut broker.metrics);
         }
         self.sessions.insert(number, Found { id, absence });
@@ -237,11 +238,12 @@ impl Recovery {
         let metrics = &mut broker.metrics;
         session.forget_will(metrics);
         metrics.subscriptions -= session.subscriptions.len() as u64;
-        metrics.subscription_bytes -= session.subscription_bytes as u64;
+        session.set_subscription_bytes(0, metrics);
+        metrics.stored_session_bytes -= session.stored_bytes();
         metrics.incoming_messages -= session.incoming.len() as u64;
         metrics.sessions = broker.sessions.len() as u64;
         if let Some(outgoing) = &session.outgoing {
-            metrics.requeue((outgoing.messages(), outgoing.bytes()), (0, 0));
+            metrics.requeue(outgoing.weight(), Weight::default());
         }
     }
 
@@ -321,6 +323,7 @@ impl Recovery {
         };
         let message = Arc::clone(self.messages.entry(id).or_insert_with(make));
         message.set_stored(id, lsn);
+        message.count(&self.broker.ledger.tally);
         message
     }
 
@@ -476,9 +479,9 @@ impl Recovery {
         let mut was_there = true;
         self.change(session, |session, metrics| {
             let outgoing = session.outgoing_mut();
-            let before = (outgoing.messages(), outgoing.bytes());
+            let before = outgoing.weight();
             was_there = change(outgoing);
-            let after = (outgoing.messages(), outgoing.bytes());
+            let after = outgoing.weight();
             metrics.requeue(before, after);
         });
         if !was_there {

@@ -145,7 +145,8 @@ impl Recovery {
         self.restart();
         self.messages = HashMap::with_hasher(FixedState::default());
         let mut broker = self.broker;
-        broker.ledger = Ledger::following(self.last, self.numbered);
+        let tally = broker.ledger.tally.clone();
+        broker.ledger = Ledger::following(self.last, self.numbered, tally);
         if self.first.is_some() {
             broker.ledger.record(&Record::Restarted);
         }
@@ -169,6 +170,7 @@ impl Recovery {
         broker.handle_due(now);
         broker.settle(now);
         broker.metrics.records = broker.ledger.last().0;
+        broker.metrics.stored_message_bytes = broker.ledger.tally.bytes();
         Ok(broker)
     }
 
@@ -289,9 +291,9 @@ impl Broker {
         };
         let absence = absence.map_or(from_now, |absence| absence.clamped(from_now));
         if let Some(outgoing) = session.outgoing.as_deref_mut() {
-            let before = (outgoing.messages(), outgoing.bytes());
+            let before = outgoing.weight();
             outgoing.drop_expired(now);
-            let after = (outgoing.messages(), outgoing.bytes());
+            let after = outgoing.weight();
             self.metrics.requeue(before, after);
         }
         session.drop_outgoing_if_empty();

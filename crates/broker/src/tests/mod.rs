@@ -18,6 +18,7 @@ mod holding;
 mod limits;
 mod looking;
 mod making_room;
+mod needing;
 mod promising;
 mod refusing;
 mod restarting;

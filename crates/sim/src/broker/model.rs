@@ -127,6 +127,7 @@ impl Model {
             Input::Drained(_)
             | Input::Persisted(_)
             | Input::Store(_)
+            | Input::StoreRoom { .. }
             | Input::Timeout
             | Input::Shutdown => {}
         }

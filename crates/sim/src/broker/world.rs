@@ -301,6 +301,7 @@ impl World {
             | Input::Closed(_)
             | Input::Authenticated(..)
             | Input::Store(_)
+            | Input::StoreRoom { .. }
             | Input::FromShard(..)
             | Input::Timeout
             | Input::Shutdown => false,

@@ -1,0 +1,263 @@
+//! What the store must have room for is never thought to be less than it is.
+
+use bytes::BytesMut;
+use mqtt::packet::WillProperties;
+use mqtt::{Connect, Disconnect, Packet, PubAck, PubComp, PubRec, QoS, ReasonCode, Will};
+
+use super::{V5, World, message, retained, subscribe, to, topic};
+use crate::{Conn, Input, Lsn};
+
+const NAMES: [&str; 10] = ["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9"];
+/// The frame of a group, as the server writes it before what is made durable at once.
+const GROUP: u64 = 33;
+
+fn world() -> World {
+    World::with(|options| options.durable = true)
+}
+
+/// Bytes of all records behind the first so many, each with `more`.
+fn written(world: &World, from: usize, more: u64) -> u64 {
+    let records = world.journal()[from..].iter();
+    records.map(|(_, body)| 16 + body.len() as u64 + more).sum()
+}
+
+/// Bytes of a copy of everything.
+fn copied(world: &mut World) -> u64 {
+    let before = world.journal().len();
+    while world.broker.checkpoint(world.now, 10_000) {
+        world.input(Input::Timeout);
+    }
+    world.input(Input::Timeout);
+    written(world, before, 0)
+}
+
+/// Sessions that are away, subscribed to `t`.
+fn absent(world: &mut World, qos: QoS) {
+    for name in NAMES {
+        let (conn, _) = world.lasting(V5, name);
+        world.subscribe(conn, &[to("t", qos)]);
+        world.cut(conn);
+    }
+}
+
+/// Acknowledges whatever has come, until nothing comes any more, one packet after the other.
+fn take_all(world: &mut World, conn: Conn) -> usize {
+    let mut count = 0;
+    loop {
+        let packets = world.received(conn);
+        if packets.is_empty() {
+            return count;
+        }
+        for packet in packets {
+            let answer = match packet {
+                Packet::Publish(publish) => {
+                    count += 1;
+                    let id = publish.packet_id.unwrap();
+                    if publish.qos == QoS::AtLeastOnce {
+                        Packet::PubAck(PubAck::new(id, ReasonCode::Success))
+                    } else {
+                        Packet::PubRec(PubRec::new(id, ReasonCode::Success))
+                    }
+                }
+                Packet::PubRel(release) => {
+                    Packet::PubComp(PubComp::new(release.packet_id, ReasonCode::Success))
+                }
+                other => panic!("{other:?}"),
+            };
+            world.send(conn, &answer);
+        }
+    }
+}
+
+#[test]
+fn what_clients_write_who_take_everything_is_no_more_than_thought() {
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        let mut world = world();
+        absent(&mut world, qos);
+        let publisher = world.client(V5, "p");
+        for id in 1..=100 {
+            world.send(publisher, &Packet::Publish(message("t", "x", qos, id)));
+        }
+        let metrics = world.broker.metrics();
+        assert_eq!(metrics.stored_deliveries, 1_000);
+        let thought = metrics.taking_bytes();
+        let before = world.journal().len();
+        for name in NAMES {
+            let (conn, _) = world.lasting(V5, name);
+            assert_eq!(take_all(&mut world, conn), 100);
+        }
+        let is = written(&world, before, GROUP);
+        assert!(is > 1_000 * 90 && is <= thought, "{is} of {thought}");
+        let metrics = world.broker.metrics();
+        assert_eq!(
+            (metrics.stored_deliveries, metrics.stored_message_bytes),
+            (0, 0)
+        );
+    }
+}
+
+#[test]
+fn a_copy_is_no_larger_than_thought_and_has_each_message_once() {
+    const BODY: usize = 3_000;
+    let mut world = world();
+    absent(&mut world, QoS::ExactlyOnce);
+    let publisher = world.client(V5, "p");
+    let payload = "x".repeat(BODY);
+    for number in 0..100 {
+        world.publish(publisher, "t", &payload, QoS::AtLeastOnce);
+        world.send(
+            publisher,
+            &retained(&format!("r/{number}"), &payload, QoS::AtLeastOnce),
+        );
+        let mut connect = Connect::with_client_id(V5, &format!("w{number}")).unwrap();
+        // Half of them of sessions that end with their connections.
+        connect.properties.session_expiry_interval = (number % 2 == 0).then_some(60);
+        connect.will = Some(Will {
+            topic: topic("wills"),
+            payload: payload.clone().into(),
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            properties: WillProperties::default(),
+        });
+        world.connect(&connect);
+    }
+    let thought = world.broker.metrics().copy_bytes();
+    for _ in 0..2 {
+        let is = copied(&mut world);
+        assert!(is > 300 * BODY as u64, "{is}");
+        assert!((is..is * 5 / 4).contains(&thought), "{is} of {thought}");
+        assert_eq!(world.broker.metrics().copy_bytes(), thought);
+    }
+    // Nor is it after a start.
+    world.crash();
+    let thought = world.broker.metrics().copy_bytes();
+    let is = copied(&mut world);
+    assert!((is..is * 5 / 4).contains(&thought), "{is} of {thought}");
+}
+
+/// Sessions that end with their connections cost the store nothing, whatever waits for them.
+#[test]
+fn what_is_in_no_record_needs_no_room() {
+    let mut world = world();
+    let nothing = world.broker.metrics().copy_bytes();
+    for name in NAMES {
+        let conn = world.client(V5, name);
+        world.subscribe(conn, &[to("t", QoS::AtLeastOnce)]);
+    }
+    let publisher = world.client(V5, "p");
+    for _ in 0..20 {
+        world.publish(publisher, "t", &"x".repeat(1_000), QoS::AtLeastOnce);
+    }
+    let metrics = world.broker.metrics();
+    assert_eq!(metrics.queued_messages, 200);
+    assert_eq!((metrics.copy_bytes(), metrics.taking_bytes()), (nothing, 0));
+}
+
+/// Whoever takes what another one had, or ends, leaves nothing counted.
+#[test]
+fn what_is_over_needs_no_room() {
+    let mut world = world();
+    let nothing = world.broker.metrics().copy_bytes();
+    for shared in [false, true] {
+        let filter = if shared { "$share/g/t" } else { "t" };
+        let publisher = world.client(V5, "p");
+        for name in NAMES {
+            let (conn, _) = world.lasting(V5, name);
+            world.subscribe(conn, &[to(filter, QoS::AtLeastOnce)]);
+            for _ in 0..20 {
+                world.publish(publisher, "t", "x", QoS::AtLeastOnce);
+            }
+        }
+        assert!(world.broker.metrics().stored_deliveries >= 200);
+        for name in NAMES {
+            // One that goes on for an hour, or is over: what it had of a group the others get.
+            let (conn, _) = world.lasting(V5, name);
+            world.send(conn, &subscribe(&[to("other", QoS::AtLeastOnce)], None));
+            let mut disconnect = Disconnect::new(ReasonCode::Success);
+            disconnect.properties.session_expiry_interval = Some(0);
+            world.send(conn, &Packet::Disconnect(disconnect));
+        }
+        world.sleep(std::time::Duration::from_secs(1));
+        let metrics = world.broker.metrics();
+        assert_eq!((metrics.sessions, metrics.stored_deliveries), (1, 0));
+        assert_eq!((metrics.copy_bytes(), metrics.taking_bytes()), (nothing, 0));
+    }
+}
+
+/// What is accepted at once, with nothing durable yet, leaves room for what must have some.
+#[test]
+fn a_burst_leaves_the_room_that_is_kept() {
+    const ROOM: u64 = 200_000;
+    let mut world = world();
+    absent(&mut world, QoS::AtLeastOnce);
+    let publisher = world.client(V5, "p");
+    world.input(Input::StoreRoom {
+        bytes: ROOM,
+        from: Lsn(0),
+    });
+    world.persists = false;
+    let before = world.journal().len();
+    // All of it in one piece.
+    let mut bytes = BytesMut::new();
+    for id in 1..=256 {
+        let message = message("t", &"x".repeat(1_000), QoS::AtLeastOnce, id);
+        mqtt::encode(&Packet::Publish(message), V5, &mut bytes).unwrap();
+    }
+    world.send_bytes(publisher, bytes.freeze());
+    let metrics = world.broker.metrics();
+    let used = written(&world, before, 0) + metrics.copy_bytes() + metrics.taking_bytes();
+    assert!(used <= ROOM, "{used}");
+    assert!(used > ROOM * 3 / 4, "{used}");
+    assert_eq!(
+        metrics.refused_store_full + metrics.stored_deliveries / 10,
+        256
+    );
+    // A retained message of QoS 0 and a will stay in memory, a session that lasts is refused.
+    let fill = retained("r", &"x".repeat(100_000), QoS::AtMostOnce);
+    world.send(publisher, &fill);
+    assert_eq!(world.broker.metrics().retained_not_stored, 1);
+    // More room comes, and with it more is accepted.
+    world.persists = true;
+    world.persist();
+    world.input(Input::StoreRoom {
+        bytes: 3 * ROOM,
+        from: Lsn(0),
+    });
+    assert!(world.broker.spare_room() > 0);
+    world.received(publisher);
+    world.send(
+        publisher,
+        &Packet::Publish(message("t", "x", QoS::AtLeastOnce, 1)),
+    );
+    match world.take(publisher) {
+        Packet::PubAck(ack) => assert_eq!(ack.reason_code, ReasonCode::Success),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What of a copy is written is needed no more, until what is before it has gone.
+#[test]
+fn a_copy_under_way_needs_room_for_its_rest_only() {
+    let mut world = world();
+    absent(&mut world, QoS::AtLeastOnce);
+    let publisher = world.client(V5, "p");
+    for _ in 0..50 {
+        world.publish(publisher, "t", &"x".repeat(1_000), QoS::AtLeastOnce);
+    }
+    let room = |world: &mut World, bytes, from| {
+        world.input(Input::StoreRoom { bytes, from });
+        world.broker.spare_room()
+    };
+    let full = room(&mut world, 1_000_000, Lsn(0));
+    let before = world.journal().len();
+    while world.broker.checkpoint(world.now, 10_000) {
+        world.input(Input::Timeout);
+        let left = 1_000_000 - written(&world, before, 0);
+        assert!(room(&mut world, left, Lsn(0)) >= full);
+    }
+    world.input(Input::Timeout);
+    let left = 1_000_000 - written(&world, before, 0);
+    assert!(room(&mut world, left, Lsn(0)) >= full);
+    let from = world.checkpointed.unwrap();
+    assert!(room(&mut world, left, from) < full);
+}
