@@ -1,6 +1,8 @@
 //! `DIR/newest`: which file of the journal was begun last. Where that file is missing, what was
 //! stored last is: the files before it cannot tell.
 //!
+//! The number stands there twice: one that has changed would tell of a file that never was.
+//!
 //! **Order.** A file is there, durably, before the note names it, and the note names it before
 //! anything is stored in it. So a crash leaves a note that is right, or names the file before.
 
@@ -41,7 +43,8 @@ pub(super) fn write(folder: &Path, number: u64) -> Result<(), StoreError> {
     // one sector.
     let text = format!(
         "The file of beaconry's journal that was begun last, by its number.\n\
-         newest: {number:020}\n"
+         newest: {number:020}\n\
+         again: {number:020}\n"
     );
     let is_new = !path.exists();
     let write = || {
@@ -69,9 +72,14 @@ fn path(folder: &Path) -> PathBuf {
 }
 
 fn parse(text: &str) -> Option<u64> {
-    let mut lines = text.lines().filter_map(|line| line.split_once(": "));
-    let (_, value) = lines.find(|(name, _)| *name == "newest")?;
-    value.trim().parse().ok()
+    let value = |key: &str| {
+        let mut lines = text.lines().filter_map(|line| line.split_once(": "));
+        lines.find(|(name, _)| *name == key).map(|(_, value)| value)
+    };
+    let newest = value("newest")?.trim().parse().ok()?;
+    // The first beaconries wrote it once.
+    let is_same = value("again").is_none_or(|again| again.trim().parse() == Ok(newest));
+    is_same.then_some(newest)
 }
 
 #[cfg(test)]
@@ -86,7 +94,18 @@ mod tests {
             write(folder.path(), number).unwrap();
             assert_eq!(read(folder.path()).unwrap(), Some(number));
         }
-        for bad in [&b""[..], b"newest: x", b"newest: -1", b"\xff\xfe"] {
+        fs::write(path(folder.path()), "newest: 0004\n").unwrap();
+        assert_eq!(read(folder.path()).unwrap(), Some(4));
+        let bad_ones = [
+            &b""[..],
+            b"newest: x",
+            b"newest: -1",
+            b"\xff\xfe",
+            // A digit has changed.
+            b"newest: 0012\nagain: 0002\n",
+            b"newest: 0002\nagain: 00\x002\n",
+        ];
+        for bad in bad_ones {
             fs::write(path(folder.path()), bad).unwrap();
             assert_eq!(read(folder.path()).unwrap(), None, "{bad:?}");
             // It is put right by the next.
