@@ -18,7 +18,7 @@ use crate::http::Http;
 use crate::limits::{self, Limits};
 use crate::listener::{Accepted, Listener};
 use crate::shard::{self, NewConnection, Transport};
-use crate::store::{self, Opened, Store, StoreError};
+use crate::store::{self, Opened, Settings, Store, StoreError};
 use crate::{demo, logging};
 
 /// Why the server could not start, or not go on.
@@ -80,14 +80,14 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
         );
     }
 
-    let folder = arguments
+    let settings = arguments
         .store
-        .settings(arguments.limits.max_journal_backlog)
-        .map(|settings| settings.folder);
+        .settings(arguments.limits.max_journal_backlog);
+    let folder = settings.as_ref().map(|settings| settings.folder.clone());
     let clock = folder
         .as_deref()
         .map_or_else(Clock::new, store::clock::clock);
-    let Some(opened) = open_store(arguments, clock, &mut signals).await? else {
+    let Some(opened) = open_store(arguments, settings, clock, &mut signals).await? else {
         return Ok(());
     };
     let (broker, store, mut store_failed) = opened;
@@ -159,15 +159,13 @@ type Stored = (Broker, Option<Store>, oneshot::Receiver<StoreError>);
 /// `None`: a signal came before all was read.
 async fn open_store(
     arguments: &ServeArgs,
+    settings: Option<Settings>,
     clock: Clock,
     signals: &mut Signals,
 ) -> Result<Option<Stored>, ServeError> {
     let mut options = broker_options(arguments);
     options.authenticate = shard::authenticates();
-    let Some(settings) = arguments
-        .store
-        .settings(arguments.limits.max_journal_backlog)
-    else {
+    let Some(settings) = settings else {
         info!("nothing is stored: sessions and messages end with the server (--in-memory)");
         let (_, never) = oneshot::channel();
         return Ok(Some((Broker::new(clock.now(), options), None, never)));

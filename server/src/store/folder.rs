@@ -288,11 +288,13 @@ fn read_version(folder: &Path) -> Result<Option<JournalId>, StoreError> {
             .find(|(name, _)| *name == key)
             .map(|(_, value)| value.trim())
     };
-    let known = journal_of(folder)?;
-    let wrong = |what| StoreError::VersionFile {
-        path: path.clone(),
-        what,
-        journal: known,
+    let wrong = |what| match journal_of(folder) {
+        Ok(journal) => StoreError::VersionFile {
+            path: path.clone(),
+            what,
+            journal,
+        },
+        Err(error) => error,
     };
     let format = value("format").and_then(|format| format.parse().ok());
     let found = format.ok_or_else(|| wrong("no line `format: NUMBER`"))?;
