@@ -86,6 +86,11 @@ fn keep_what_can_be_read(
                 }
                 return Ok(recovered);
             }
+            // It may be as good as ever: the disk, the permissions or this beaconry are to blame.
+            Err(Stop {
+                error: error @ (StoreError::Io { .. } | StoreError::Version { .. }),
+                ..
+            }) => return Err(error),
             Err(stop) => stop,
         };
         let index = first + stop.index;

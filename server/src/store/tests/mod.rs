@@ -512,6 +512,49 @@ fn salvage_keeps_what_was_before_the_damage_and_moves_the_rest_aside() {
     assert_eq!(retained(&open(folder.path()).unwrap()), kept + 2);
 }
 
+/// It may be whole: whatever stands in the way is to go, not the file.
+#[test]
+fn salvage_moves_nothing_aside_that_it_cannot_read() {
+    let folder = testbed::Folder::new();
+    filled(folder.path(), 20, true);
+    let (path, saved) = (segment(&folder, 2), folder.path().join("saved"));
+    let count = || fs::read_dir(folder.path().join("journal")).unwrap().count();
+    let before = count();
+    let refused = || {
+        let error = salvage(&open_folder(&folder), &options(), NOW).unwrap_err();
+        assert!(
+            error.to_string().contains(path.to_str().unwrap()),
+            "{error}"
+        );
+        assert_eq!(count(), before);
+        assert!(!folder.path().join("damaged").exists());
+        error
+    };
+    fs::rename(&path, &saved).unwrap();
+    fs::create_dir(&path).unwrap();
+    let error = refused();
+    assert!(matches!(error, StoreError::Io { .. }), "{error}");
+    fs::remove_dir(&path).unwrap();
+
+    let mut bytes = Bytes::from(fs::read(&saved).unwrap());
+    let whole = bytes.clone();
+    let header = super::read::header(&mut bytes).unwrap().unwrap();
+    let mut newer = BytesMut::new();
+    super::segment::Header {
+        version: header.version + 1,
+        ..header
+    }
+    .write(&mut newer);
+    newer.extend_from_slice(&whole[HEADER_LEN..]);
+    fs::write(&path, newer).unwrap();
+    let error = refused();
+    assert!(matches!(error, StoreError::Version { .. }), "{error}");
+
+    fs::write(&path, whole).unwrap();
+    let recovered = salvage(&open_folder(&folder), &options(), NOW).unwrap();
+    assert_eq!(retained(&recovered), 80);
+}
+
 #[test]
 fn a_folder_whose_files_are_all_gone_is_no_new_one() {
     let folder = testbed::Folder::new();
