@@ -193,6 +193,10 @@ impl Core {
         Ref::map(self.broker.borrow(), Broker::metrics)
     }
 
+    pub(super) fn spare_room(&self) -> u64 {
+        self.broker.borrow().spare_room()
+    }
+
     /// Does what the broker says.
     fn drain(&self, broker: &mut Broker) {
         loop {

@@ -1,5 +1,13 @@
 //! Between the broker and the store: records out, what is durable in, and copies of everything
 //! when the journal has grown long.
+//!
+//! **Room.** The store says how much it has, and the broker what must have room: a copy of
+//! everything, and what clients write who take what waits for them
+//! ([`Broker::spare_room`](broker::Broker::spare_room)). When nearly all the rest is used the store
+//! is full, and what is new is refused. So a copy can be made at any time, full or not; it is made
+//! as soon as there is enough that it does away with, and what clients take becomes just that. Under
+//! `--max-store-size` all of this is kept; on a disk that others fill, only what the journal has
+//! reserved.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -7,6 +15,7 @@ use std::rc::Rc;
 use broker::{Broker, Input, Lsn, Metrics, StoreState};
 use tokio::sync::Notify;
 use tokio::task::{spawn_local, yield_now};
+use tracing::{error, info};
 
 use super::core::Core;
 use crate::store::{Stats, Store};
@@ -15,10 +24,8 @@ use crate::store::{Stats, Store};
 const SLICE: usize = 32 * 1024;
 /// Of the bytes of a file: as many of a copy may wait for the disk.
 const MOST_WAITING: u64 = 16;
-/// What a session takes in a copy, more or less, beside its subscriptions and its queue.
-const SESSION_BYTES: u64 = 256;
-/// Of what holding a message costs, what is in memory only, and not in a copy.
-const MEMORY_ONLY_BYTES: u64 = 256;
+/// Of the bytes of a file: with less to spare the store is full, with twice as much no longer.
+const LEAST_SPARE: u64 = 16;
 
 /// The store, as the shard sees it.
 pub(super) struct Storing {
@@ -27,18 +34,18 @@ pub(super) struct Storing {
     has_records: Cell<bool>,
     /// A copy may be due.
     grown: Notify,
-    /// Bytes of the journal after the last copy, when what was before it had gone.
-    least: Cell<u64>,
+    /// How many bytes more than was thought the last copy took: else it would be made again and
+    /// again where room is scarce.
+    more: Cell<u64>,
 }
 
 impl Storing {
     pub(super) fn new(store: Store) -> Self {
-        let least = Cell::new(store.stats().journal_bytes);
         Self {
             store,
             has_records: Cell::new(false),
             grown: Notify::new(),
-            least,
+            more: Cell::default(),
         }
     }
 
@@ -69,45 +76,57 @@ impl Storing {
     }
 
     /// Whether the journal is so long that a copy of everything is worth its room, and there is
-    /// room. Where there is little left, a copy is what makes more, if it fits into that.
-    fn is_copy_due(&self, metrics: &Metrics) -> bool {
+    /// room. Where there is little left, a copy is what makes more.
+    fn is_copy_due(&self, metrics: &Metrics, spare: u64) -> bool {
         let stats = self.store.stats();
-        let long_enough = self.store.long_enough();
-        let is_scarce = match self.store.state() {
-            StoreState::Ready => stats.free_bytes < 2 * long_enough,
-            StoreState::Full => true,
+        let due = Due {
+            journal: stats.journal_bytes,
+            copy: metrics.copy_bytes() + self.more.get(),
+            long_enough: self.store.long_enough(),
+            room: self.store.room().saturating_sub(metrics.journal_bytes),
+            spare,
+            is_full: stats.is_full,
         };
-        // However long it was after the last copy: what was in that may have gone since.
-        let makes_room =
-            is_scarce && stats.segments > 1 && copy_bytes(metrics) < stats.journal_bytes / 2;
-        let is_long = stats.journal_bytes > (2 * self.least.get()).max(long_enough);
-        (makes_room || is_long) && fits(copy_bytes(metrics), &stats)
+        due.is_due()
     }
 
-    /// Whether the next piece of a copy may be written, of which so many bytes are.
-    fn has_room(&self, metrics: &Metrics, copied: u64) -> bool {
-        let stats = self.store.stats();
-        let has_room = match self.store.state() {
-            StoreState::Ready => true,
-            StoreState::Full => fits(copy_bytes(metrics).saturating_sub(copied), &stats),
-        };
-        has_room && stats.waiting_bytes <= self.store.long_enough() / MOST_WAITING
+    /// Whether the next piece of a copy may be written.
+    fn has_room(&self) -> bool {
+        self.stats().waiting_bytes <= self.store.long_enough() / MOST_WAITING
+    }
+
+    /// Whether the store is full from now on, if it was before or was not.
+    fn is_full(&self, was_full: bool, spare: u64) -> bool {
+        let least = self.store.long_enough() / LEAST_SPARE;
+        spare < if was_full { 2 * least } else { least }
     }
 }
 
-/// What a copy of everything takes, more or less: rather more.
-const fn copy_bytes(metrics: &Metrics) -> u64 {
-    let messages = metrics.retained_messages + metrics.queued_messages + metrics.wills;
-    let bytes = metrics.retained_bytes + metrics.queued_bytes + metrics.will_bytes;
-    bytes.saturating_sub(messages * MEMORY_ONLY_BYTES)
-        + metrics.subscription_bytes
-        + metrics.sessions * SESSION_BYTES
+/// What decides whether a copy of everything is due, in bytes.
+#[derive(Copy, Clone, Debug)]
+struct Due {
+    journal: u64,
+    copy: u64,
+    long_enough: u64,
+    room: u64,
+    spare: u64,
+    is_full: bool,
 }
 
-/// Whether so much of a copy has room, and leaves some for what comes meanwhile. One that is
-/// begun without could fill the disk, and then even the small records would have to wait.
-fn fits(copy: u64, stats: &Stats) -> bool {
-    copy < stats.reserve_bytes.saturating_add(stats.free_bytes) / 4 * 3
+impl Due {
+    fn is_due(&self) -> bool {
+        let Self { journal, copy, .. } = *self;
+        // What a copy does away with, and what for: more where it is not pressing.
+        let over = journal.saturating_sub(copy);
+        let makes_room = if self.is_full {
+            over > copy / 16 + self.long_enough / 16
+        } else {
+            self.spare < self.long_enough && over > copy / 2 + self.long_enough / 8
+        };
+        // Whatever the journal was at the start or after the last copy: that may be over since.
+        let is_long = journal > (2 * copy).max(self.long_enough);
+        (makes_room || is_long) && copy + copy / 16 < self.room
+    }
 }
 
 /// Begins what goes on for as long as the shard lives.
@@ -128,19 +147,44 @@ impl Core {
         };
         let store = &storing.store;
         let mut durable = store.durable();
-        let mut state = StoreState::Ready;
+        let mut is_full = false;
         loop {
-            store.news().await;
-            if store.state() != state {
-                state = store.state();
-                self.input(Input::Store(state));
-            }
+            // Before its room: that may be of later, and never of earlier.
             if store.durable() != durable {
                 durable = store.durable();
                 self.input(Input::Persisted(durable));
             }
+            let (bytes, from) = (store.room().saturating_sub(store.kept()), store.trimmed());
+            self.input(Input::StoreRoom { bytes, from });
+            let spare = self.spare_room();
+            if storing.is_full(is_full, spare) != is_full {
+                is_full = !is_full;
+                store.set_full(is_full);
+                self.tell_full(is_full, store);
+                self.input(Input::Store(if is_full {
+                    StoreState::Full
+                } else {
+                    StoreState::Ready
+                }));
+            }
             storing.grown.notify_one();
+            store.news().await;
         }
+    }
+
+    fn tell_full(&self, is_full: bool, store: &Store) {
+        let path = store.folder().display();
+        if !is_full {
+            info!("{path}: there is room again");
+            return;
+        }
+        let metrics = self.metrics();
+        error!(
+            "{path} has no room for more: of the {} bytes that there are, {} are kept for a copy of what is stored, {} for what clients write who take what waits for them, and some for the rest. QoS 1 and 2 messages that would have to be stored, and new lasting sessions and subscriptions, are refused; all else goes on. Make room there, or give a larger --max-store-size; it is looked at every second",
+            store.room(),
+            metrics.copy_bytes(),
+            metrics.taking_bytes()
+        );
     }
 
     /// Runs for ever: has everything copied when the journal has grown long, a little at a time,
@@ -151,16 +195,15 @@ impl Core {
         };
         loop {
             storing.grown.notified().await;
-            if !storing.is_copy_due(&self.metrics()) {
+            if !storing.is_copy_due(&self.metrics(), self.spare_room()) {
                 continue;
             }
-            let stats = storing.stats();
-            let before = stats.checkpoints;
+            let before = storing.stats().checkpoints;
+            // Else what is before it in the same file would stay.
+            storing.store.leave();
             while self.checkpoint(SLICE) {
                 yield_now().await;
-                // With the small records that came meanwhile: nobody tells them apart.
-                let copied = || storing.stats().bytes - stats.bytes;
-                while !storing.has_room(&self.metrics(), copied()) {
+                while !storing.has_room() {
                     storing.grown.notified().await;
                 }
             }
@@ -168,53 +211,81 @@ impl Core {
             while storing.stats().checkpoints == before {
                 storing.grown.notified().await;
             }
-            storing.least.set(storing.stats().journal_bytes);
+            let thought = self.metrics().copy_bytes();
+            let more = storing.stats().journal_bytes.saturating_sub(thought);
+            storing.more.set(more);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use broker::{BrokerOptions, Conn, Peer};
-    use bytes::BytesMut;
-    use mqtt::packet::WillProperties;
-    use mqtt::{Connect, Instant, Packet, ProtocolVersion, QoS, TopicName, Will};
-
     use super::*;
 
-    /// A copy that takes more than it was thought to can fill the disk.
+    const MIB: u64 = 1 << 20;
+
+    /// Nothing of the journal is over, and nothing presses.
+    const QUIET: Due = Due {
+        journal: 10 * MIB,
+        copy: 10 * MIB,
+        long_enough: MIB,
+        room: 1_000 * MIB,
+        spare: 900 * MIB,
+        is_full: false,
+    };
+
     #[test]
-    fn a_copy_with_wills_is_no_larger_than_it_is_thought_to_be() {
-        let now = Instant::ZERO;
-        let options = BrokerOptions {
-            durable: true,
-            ..BrokerOptions::default()
+    fn a_copy_is_made_when_half_of_the_journal_is_over_and_sooner_where_that_makes_room() {
+        assert!(!QUIET.is_due());
+        let grown = Due {
+            journal: 19 * MIB,
+            ..QUIET
         };
-        let mut broker = Broker::new(now, options);
-        for number in 0..50 {
-            let name = format!("client {number}");
-            let mut connect = Connect::with_client_id(ProtocolVersion::V5, &name).unwrap();
-            // Half of them of sessions that end with their connections.
-            connect.properties.session_expiry_interval = (number % 2 == 0).then_some(60);
-            connect.will = Some(Will {
-                topic: TopicName::try_from("wills").unwrap(),
-                payload: vec![b'w'; 60_000].into(),
-                qos: QoS::AtLeastOnce,
-                retain: false,
-                properties: WillProperties::default(),
-            });
-            let mut bytes = BytesMut::new();
-            mqtt::encode(&Packet::Connect(connect), ProtocolVersion::V5, &mut bytes).unwrap();
-            broker.handle_input(now, Input::Opened(Conn(number), Peer::MEMORY));
-            broker.handle_input(now, Input::Bytes(Conn(number), bytes.freeze()));
-        }
-        assert_eq!(broker.metrics().wills, 50);
-        broker.take_journal(&mut BytesMut::new());
-        assert!(!broker.checkpoint(now, usize::MAX));
-        let (thought, is) = (
-            copy_bytes(broker.metrics()),
-            broker.journal_backlog() as u64,
+        assert!(!grown.is_due());
+        assert!(
+            Due {
+                journal: 21 * MIB,
+                ..QUIET
+            }
+            .is_due()
         );
-        assert!(is > 50 * 60_000 && thought >= is, "{thought} for {is}");
+        assert!(Due { spare: 0, ..grown }.is_due());
+        let little = Due {
+            journal: 11 * MIB,
+            spare: 0,
+            ..QUIET
+        };
+        assert!(!little.is_due());
+        let full = Due {
+            is_full: true,
+            ..little
+        };
+        assert!(full.is_due());
+        // Nothing is over: it would be made again and again.
+        assert!(
+            !Due {
+                journal: 10 * MIB,
+                ..full
+            }
+            .is_due()
+        );
+        // And never into room that there is not.
+        assert!(
+            !Due {
+                room: 10 * MIB,
+                ..full
+            }
+            .is_due()
+        );
+    }
+
+    /// Whatever was there once: what has been taken since is over.
+    #[test]
+    fn a_copy_is_made_of_little_in_a_long_journal() {
+        let drained = Due {
+            copy: MIB / 100,
+            ..QUIET
+        };
+        assert!(drained.is_due());
     }
 }

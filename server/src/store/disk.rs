@@ -63,11 +63,12 @@ impl File {
         self.file.set_len(len)
     }
 
-    /// Makes room from `from` to `to`, which is the file's end from now on. There must be no data
-    /// yet. What is there then are zeros: writing to them needs no more room.
+    /// Makes room from `from`, the file's end, to `to`, which is its end from now on. What is there
+    /// then are zeros: writing to them needs no more room. Where it is no further nothing is made,
+    /// and what is there stays.
     pub(super) fn allocate(&self, from: u64, to: u64) -> io::Result<()> {
         #[cfg(test)]
-        self.watched.told(Act::SetLen(to))?;
+        self.watched.told(Act::SetLen(to.max(from)))?;
         allocate(&self.file, from, to)
     }
 
@@ -120,7 +121,7 @@ pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
 
 fn allocate(file: &fs::File, from: u64, to: u64) -> io::Result<()> {
     if from >= to {
-        return file.set_len(to);
+        return Ok(());
     }
     match reserve(file, from, to) {
         Err(error) if error.kind() == io::ErrorKind::Unsupported => fill(file, from, to),
@@ -173,6 +174,18 @@ mod tests {
             let bytes = fs::read(folder.path().join(name)).unwrap();
             assert_eq!((bytes.len(), &bytes[..3]), (200_000, &b"xyz"[..]));
             assert!(bytes[3..].iter().all(|&byte| byte == 0));
+        }
+    }
+
+    #[test]
+    fn to_make_room_cuts_nothing_off() {
+        let folder = testbed::Folder::new();
+        let path = folder.path().join("a");
+        let file = fs::File::create_new(&path).unwrap();
+        file.write_all_at(&[b'x'; 5_000], 0).unwrap();
+        for to in [0, 4_096, 5_000] {
+            allocate(&file, 5_000, to).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), [b'x'; 5_000]);
         }
     }
 }

@@ -78,6 +78,20 @@ pub(crate) enum StoreError {
     )]
     Overfull { path: PathBuf, waiting: usize },
     #[error(
+        "{path} was full to the end: {waiting} bytes of records that waited for room are not stored. Nobody was told that they are. Make room before the next start",
+        path = path.display()
+    )]
+    EndedFull { path: PathBuf, waiting: usize },
+    #[error(
+        "--max-store-size allows {most} bytes, and what is stored in {path} needs {least} at least: to be copied, and for what clients who take what waits for them have yet to write. Give it as much, or leave the limit out",
+        path = path.display()
+    )]
+    TooSmall {
+        path: PathBuf,
+        most: u64,
+        least: u64,
+    },
+    #[error(
         "the broker gave record {found} where {expected} was to come; this is a mistake in beaconry"
     )]
     Order { expected: u64, found: u64 },
@@ -112,6 +126,13 @@ pub(super) fn is_full(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
     )
+}
+
+/// Whether what failed may go well a little later, by itself: too many files are open.
+pub(super) fn is_passing(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errno = error.raw_os_error();
+    errno == Some(Errno::MFILE.raw_os_error()) || errno == Some(Errno::NFILE.raw_os_error())
 }
 
 fn anew(journal: Option<&JournalId>) -> &'static str {

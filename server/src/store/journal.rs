@@ -4,24 +4,26 @@
 //! when the one before it is: that is what tells a torn tail from damage (`read.rs`).
 //!
 //! **Room.** The current segment's bytes are reserved when it is made. When half of it is used
-//! the next one is made; if that cannot be, the rest of the current one is the reserve, out of
-//! which small records are still written, and the copy that makes room. Where there is a limit to
-//! all segments, another whole one is kept for them: taking what waits in full queues may write
-//! half as much as filling them did.
+//! the next one is made, as long as there is room for it. How much of all that is kept for what
+//! must have room is not decided here: see `shard/storing.rs`.
 
 use std::collections::VecDeque;
 use std::io;
+use std::path::Path;
 
-use broker::Lsn;
 use broker::journal::FORMAT_VERSION;
+use broker::{Lsn, Metrics};
 use bytes::BytesMut;
 use rustix::fs::statvfs;
 
 use super::disk::{self, File};
-use super::error::{StoreError, io_error, is_full};
+use super::error::{StoreError, io_error, is_full, is_passing};
 use super::folder::Folder;
 use super::newest;
 use super::segment::{self, GROUP_LEN, HEADER_LEN, Header};
+
+/// Of a segment: one that is shorter is not made ahead of need.
+const SHORTEST: u64 = 16;
 
 /// How large things may be.
 #[derive(Copy, Clone, Debug)]
@@ -42,6 +44,8 @@ pub(super) struct Journal {
     current: Current,
     /// Made ahead of need, and not used yet.
     next: Option<Next>,
+    /// The system had no room when it was last asked for some, whatever it says.
+    is_refused: bool,
     /// All records up to this one are durable.
     durable: Lsn,
     /// The frame of the next group stands in the file already.
@@ -84,6 +88,40 @@ pub(super) enum WriteError {
     Broken(StoreError),
 }
 
+impl Sizes {
+    /// Of a segment: what is kept beside what has to have room, for all that nobody counts. The
+    /// frames of groups, clients that come and go.
+    const KEPT: u64 = 8;
+
+    /// Bytes that are not given away, whatever has room.
+    pub(super) const fn kept(&self) -> u64 {
+        self.segment / Self::KEPT
+    }
+
+    /// Whether the limit lets the store ever have room again. Whatever was stored within a limit
+    /// leaves room for a copy of everything, even when it is full.
+    pub(super) fn check(
+        &self,
+        path: &Path,
+        segments: &VecDeque<Segment>,
+        metrics: &Metrics,
+    ) -> Result<(), StoreError> {
+        let used: u64 = segments.iter().map(|segment| segment.bytes).sum();
+        let copied = used + metrics.copy_bytes();
+        if used == 0 || copied <= self.most {
+            return Ok(());
+        }
+        let least = copied + metrics.copy_bytes() / 8 + metrics.taking_bytes();
+        // Some of the whole is kept for what nobody counts.
+        let least = (least + least / 8).next_multiple_of(64 << 10);
+        Err(StoreError::TooSmall {
+            path: path.to_owned(),
+            most: self.most,
+            least,
+        })
+    }
+}
+
 impl Journal {
     /// Goes on behind what was read: `segments` in order, the last one good up to `end`.
     pub(super) fn resume(
@@ -96,23 +134,40 @@ impl Journal {
         // A process that was killed may have named a segment, and not yet waited for the disk.
         folder.sync_segments()?;
         let last = segments.back().copied();
+        let used = segments.iter().map(|segment| segment.bytes).sum();
+        let made = |len| {
+            check_limit(sizes, used, len)?;
+            make(&folder, len)
+        };
         let current = match last {
             Some(last) if last.bytes < sizes.segment / 2 => {
                 segments.pop_back();
-                reopen(&folder, sizes, last)?
+                reopen(&folder, sizes, used, last)?
             }
-            _ => match (make(&folder, sizes.segment), last) {
+            _ => match (made(sizes.segment), last) {
                 (Ok(next), _) => {
                     if let Some(last) = last {
                         sync_segment(&folder, last)?;
                     }
                     let number = last.map_or(1, |last| last.number + 1);
-                    begin(&folder, next, number, Lsn(durable.0 + 1))?
+                    match (begin(&folder, next, number, Lsn(durable.0 + 1)), last) {
+                        (Ok(begun), _) => begun,
+                        (Err(WriteError::Full(_)), Some(last)) => {
+                            segments.pop_back();
+                            reopen(&folder, sizes, used, last)?
+                        }
+                        (Err(WriteError::Full(error)), None) => {
+                            return Err(io_error("write to the folder", folder.segments_path())(
+                                error,
+                            ));
+                        }
+                        (Err(WriteError::Broken(error)), _) => return Err(error),
+                    }
                 }
                 // A full disk is no reason not to start: what needs no store goes on.
                 (Err(error), Some(last)) if is_full(&error) => {
                     segments.pop_back();
-                    reopen(&folder, sizes, last)?
+                    reopen(&folder, sizes, used, last)?
                 }
                 (Err(error), _) => {
                     return Err(io_error("write to the folder", folder.segments_path())(
@@ -127,6 +182,7 @@ impl Journal {
             closed: segments,
             current,
             next: None,
+            is_refused: false,
             durable,
             is_sealed: false,
         })
@@ -149,13 +205,19 @@ impl Journal {
         self.closed.len() + 1
     }
 
-    pub(super) const fn is_sealed(&self) -> bool {
-        self.is_sealed
+    /// Whether the last group has a seal, or there is no room for one.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_sealed || self.reserve() < GROUP_LEN as u64
     }
 
     /// Bytes of all segments that are not worth a copy of everything.
     pub(super) const fn long_enough(&self) -> u64 {
         self.sizes.segment
+    }
+
+    /// Bytes that are kept beside what has to have room.
+    pub(super) const fn kept(&self) -> u64 {
+        self.sizes.kept()
     }
 
     /// Bytes that may wait while there is no room even for them.
@@ -166,6 +228,9 @@ impl Journal {
     /// Bytes that there could be in more segments.
     pub(super) fn free(&self) -> u64 {
         let next = self.next.as_ref().map_or(0, |next| next.reserved);
+        if self.is_refused {
+            return next;
+        }
         let disk = statvfs(self.folder.path())
             .map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
         next + disk.min(self.sizes.most.saturating_sub(self.reserved() + next))
@@ -191,15 +256,8 @@ impl Journal {
         let current = &mut self.current;
         let written = current.file.write_all_at(group, current.end);
         let synced = written.and_then(|()| current.file.sync_data());
-        synced.map_err(|error| {
-            if is_full(&error) {
-                WriteError::Full(error)
-            } else {
-                let path = self.folder.segment_path(current.number);
-                WriteError::Broken(io_error("write to", path)(error))
-            }
-        })?;
-        current.end += group.len() as u64;
+        synced.map_err(|error| self.failed("write to", error))?;
+        self.current.end += group.len() as u64;
         self.durable = last;
         self.is_sealed = false;
         Ok(())
@@ -208,34 +266,61 @@ impl Journal {
     /// Writes the next group's frame ahead, so that damage to the last group is seen as such. It
     /// is not waited for: only a loss of power can take it away, and it is written again with the
     /// next group.
+    ///
+    /// There is none where the segment has no room left for it, nor behind a group for whose
+    /// successor the rest of the segment was given back: damage to it passes for a torn tail then,
+    /// until there is another one or the store is closed.
     pub(super) fn seal(&mut self) -> Result<(), WriteError> {
-        if self.is_sealed || self.reserve() < GROUP_LEN as u64 {
+        if self.is_settled() {
             return Ok(());
         }
+        self.put_seal()
+    }
+
+    fn put_seal(&mut self) -> Result<(), WriteError> {
         let mut frame = BytesMut::with_capacity(GROUP_LEN);
         segment::write_group(&mut frame, self.folder.journal(), self.durable);
         let written = self.current.file.write_all_at(&frame, self.current.end);
-        written.map_err(|error| {
-            if is_full(&error) {
-                // Some file systems copy on write, and take more room than was reserved.
-                return WriteError::Full(error);
-            }
-            let path = self.folder.segment_path(self.current.number);
-            WriteError::Broken(io_error("write to", path)(error))
-        })?;
+        // Some file systems copy on write, and take more room than was reserved.
+        written.map_err(|error| self.failed("write to", error))?;
         self.is_sealed = true;
         Ok(())
     }
 
-    /// Makes the next segment if it will be needed soon.
-    pub(super) fn look_ahead(&mut self) -> io::Result<()> {
-        if self.next.is_none() && self.current.end > self.current.reserved / 2 {
-            let segment = self.sizes.segment;
-            // What is new may not have the last one.
-            self.check_limit(segment.saturating_mul(2))?;
-            self.next = Some(self.make(segment)?);
+    /// What it means that something could not be done to the current segment.
+    fn failed(&self, doing: &'static str, error: io::Error) -> WriteError {
+        if is_full(&error) {
+            WriteError::Full(error)
+        } else {
+            let path = self.folder.segment_path(self.current.number);
+            WriteError::Broken(io_error(doing, path)(error))
         }
-        Ok(())
+    }
+
+    /// Makes the next segment if it will be needed soon, as long as there is room for it.
+    pub(super) fn look_ahead(&mut self) -> Result<(), StoreError> {
+        if self.next.is_some() || self.current.end <= self.current.reserved / 2 {
+            return Ok(());
+        }
+        match self.make_shorter(self.sizes.segment / SHORTEST) {
+            Ok(next) => {
+                self.next = Some(next);
+                self.is_refused = false;
+                Ok(())
+            }
+            Err(error) if is_full(&error) => {
+                self.refused(&error);
+                Ok(())
+            }
+            // There is still time: it is tried again with the next group.
+            Err(error) if is_passing(&error) => Ok(()),
+            Err(error) => Err(io_error("make", self.folder.next_path())(error)),
+        }
+    }
+
+    /// There was no room. Where the limit is our own it is known how much there is.
+    fn refused(&mut self, error: &io::Error) {
+        self.is_refused = error.raw_os_error().is_some();
     }
 
     /// Removes the segments that only have records before `from`.
@@ -253,15 +338,19 @@ impl Journal {
             // One after the other: a crash must not leave a gap.
             self.folder.sync_segments()?;
             self.closed.pop_front();
+            self.is_refused = false;
         }
         Ok(())
     }
 
     /// Leaves behind what needs no more room than it uses.
     pub(super) fn close(mut self) -> Result<(), StoreError> {
-        match self.seal() {
-            Ok(()) | Err(WriteError::Full(_)) => {}
-            Err(WriteError::Broken(error)) => return Err(error),
+        // Beyond what was reserved, too.
+        if !self.is_sealed {
+            match self.put_seal() {
+                Ok(()) | Err(WriteError::Full(_)) => {}
+                Err(WriteError::Broken(error)) => return Err(error),
+            }
         }
         let used = self.current.end + if self.is_sealed { GROUP_LEN as u64 } else { 0 };
         let path = self.folder.segment_path(self.current.number);
@@ -276,37 +365,61 @@ impl Journal {
         if len <= self.reserve() {
             return Ok(());
         }
-        let needs = HEADER_LEN as u64 + len;
-        let next = match self.next.take() {
-            Some(next) if next.reserved >= needs => next,
-            unfit => {
-                if unfit.is_some() {
-                    drop(unfit);
-                    remove_next(&self.folder).map_err(WriteError::Broken)?;
+        self.follow(HEADER_LEN as u64 + len)
+    }
+
+    /// Begins the next segment though there is room in this one, if there is room for both: what is
+    /// before it can go when all of that is over.
+    pub(super) fn leave(&mut self) -> Result<(), WriteError> {
+        if self.current.end == HEADER_LEN as u64 {
+            return Ok(());
+        }
+        if self.next.is_none() {
+            // What is reserved is not given back before: others might take it.
+            match self.make_shorter(self.sizes.segment / SHORTEST) {
+                Ok(next) => self.next = Some(next),
+                Err(error) if is_full(&error) || is_passing(&error) => return Ok(()),
+                Err(error) => {
+                    let path = self.folder.next_path();
+                    return Err(WriteError::Broken(io_error("make", path)(error)));
                 }
-                let made = match self.make_shorter(needs) {
-                    Err(error) if is_full(&error) && self.reserve() > 0 => {
-                        self.give_back()?;
-                        self.make_shorter(needs)
-                    }
-                    made => made,
-                };
-                made.map_err(|error| {
-                    if is_full(&error) {
-                        WriteError::Full(error)
-                    } else {
-                        let path = self.folder.next_path();
-                        WriteError::Broken(io_error("make", path)(error))
-                    }
-                })?
             }
-        };
+        }
+        self.follow(HEADER_LEN as u64)
+    }
+
+    /// Begins the next segment, of so many bytes at least.
+    fn follow(&mut self, needs: u64) -> Result<(), WriteError> {
         // Before there is a segment behind it: half a seal at the end of this one would be taken for
-        // damage then. What was reserved in vain is given back.
+        // damage then. What was reserved in vain is given back: nothing goes before this group, so
+        // it is of use to nobody, and may be just what the next segment lacks.
+        let has_rest = self.is_sealed || self.reserve() >= GROUP_LEN as u64;
         self.give_back()?;
+        if self.next.as_ref().is_some_and(|it| it.reserved < needs) {
+            self.next = None;
+            remove_next(&self.folder).map_err(WriteError::Broken)?;
+        }
+        let next = match self.next.take() {
+            Some(next) => next,
+            None => match self.make_shorter(needs) {
+                Ok(next) => next,
+                Err(error) if is_full(&error) || is_passing(&error) => {
+                    self.refused(&error);
+                    // The last group is still the last one.
+                    if has_rest && self.put_seal().is_ok() {
+                        self.current.reserved = self.current.end + GROUP_LEN as u64;
+                    }
+                    return Err(WriteError::Full(error));
+                }
+                Err(error) => {
+                    let path = self.folder.next_path();
+                    return Err(WriteError::Broken(io_error("make", path)(error)));
+                }
+            },
+        };
+        self.is_refused = false;
         let first = Lsn(self.durable.0 + 1);
-        let begun = begin(&self.folder, next, self.current.number + 1, first);
-        let begun = begun.map_err(WriteError::Broken)?;
+        let begun = begin(&self.folder, next, self.current.number + 1, first)?;
         let left = std::mem::replace(&mut self.current, begun);
         self.is_sealed = false;
         self.closed.push_back(Segment {
@@ -318,23 +431,23 @@ impl Journal {
         Ok(())
     }
 
-    /// Ends the current segment where its last group does: nothing goes before the next one, for
-    /// which the rest is too short.
+    /// Ends the current segment where its last group does.
     fn give_back(&mut self) -> Result<(), WriteError> {
-        let current = &mut self.current;
-        let cut = current.file.set_len(current.end);
-        cut.and_then(|()| current.file.sync_all())
-            .map_err(|error| {
-                let path = self.folder.segment_path(current.number);
-                WriteError::Broken(io_error("write to", path)(error))
-            })?;
-        current.reserved = current.end;
+        if self.reserve() == 0 && !self.is_sealed {
+            return Ok(());
+        }
+        // It may be gone, whether this goes well or not.
         self.is_sealed = false;
+        let current = &self.current;
+        let cut = current.file.set_len(current.end);
+        let cut = cut.and_then(|()| current.file.sync_all());
+        cut.map_err(|error| self.failed("write to", error))?;
+        self.current.reserved = self.current.end;
         Ok(())
     }
 
     fn make(&self, len: u64) -> io::Result<Next> {
-        self.check_limit(len)?;
+        check_limit(self.sizes, self.reserved(), len)?;
         make(&self.folder, len)
     }
 
@@ -349,17 +462,17 @@ impl Journal {
             }
         }
     }
+}
 
-    /// Whether so many bytes more are allowed.
-    fn check_limit(&self, len: u64) -> io::Result<()> {
-        if self.reserved().saturating_add(len) > self.sizes.most {
-            return Err(io::Error::new(
-                io::ErrorKind::QuotaExceeded,
-                "as much is stored as --max-store-size allows",
-            ));
-        }
-        Ok(())
+/// Whether there may be so many bytes more than are `reserved`.
+fn check_limit(sizes: Sizes, reserved: u64, len: u64) -> io::Result<()> {
+    if reserved.saturating_add(len) > sizes.most {
+        return Err(io::Error::new(
+            io::ErrorKind::QuotaExceeded,
+            "as much is stored as --max-store-size allows",
+        ));
     }
+    Ok(())
 }
 
 /// A file of zeros that are really there.
@@ -391,7 +504,7 @@ fn remove_next(folder: &Folder) -> Result<(), StoreError> {
 }
 
 /// The segment is there with its header, and noted, or not at all.
-fn begin(folder: &Folder, next: Next, number: u64, first: Lsn) -> Result<Current, StoreError> {
+fn begin(folder: &Folder, next: Next, number: u64, first: Lsn) -> Result<Current, WriteError> {
     let Next { file, reserved } = next;
     let mut header = BytesMut::with_capacity(HEADER_LEN);
     let version = FORMAT_VERSION;
@@ -404,12 +517,22 @@ fn begin(folder: &Folder, next: Next, number: u64, first: Lsn) -> Result<Current
     .write(&mut header);
     let path = folder.next_path();
     let written = file.write_all_at(&header, 0);
-    written
+    let renamed = written
         .and_then(|()| file.sync_all())
-        .and_then(|()| disk::rename(&path, &folder.segment_path(number)))
-        .map_err(io_error("write to", &path))?;
-    folder.sync_segments()?;
-    newest::write(folder.path(), number)?;
+        .and_then(|()| disk::rename(&path, &folder.segment_path(number)));
+    match renamed {
+        Ok(()) => {}
+        // Where a file system copies on write: it is made again when there is room.
+        Err(error) if is_full(&error) => {
+            remove_next(folder).map_err(WriteError::Broken)?;
+            return Err(WriteError::Full(error));
+        }
+        Err(error) => return Err(WriteError::Broken(io_error("write to", &path)(error))),
+    }
+    let noted = folder.sync_segments();
+    noted
+        .and_then(|()| newest::write(folder.path(), number))
+        .map_err(WriteError::Broken)?;
     Ok(Current {
         number,
         first,
@@ -419,11 +542,13 @@ fn begin(folder: &Folder, next: Next, number: u64, first: Lsn) -> Result<Current
     })
 }
 
-/// From now on what was read counts as durable.
+/// From now on what was read counts as durable. What was reserved behind it is given back: nobody
+/// will write there.
 fn sync_segment(folder: &Folder, segment: Segment) -> Result<(), StoreError> {
     let path = folder.segment_path(segment.number);
     File::open(&path)
         .and_then(|file| {
+            file.set_len(segment.bytes)?;
             write_again(&file, segment)?;
             file.sync_all()
         })
@@ -444,23 +569,29 @@ fn write_again(file: &File, segment: Segment) -> io::Result<()> {
     }
 }
 
-/// Takes the last segment into use again: whatever was behind its end is zeros now.
-fn reopen(folder: &Folder, sizes: Sizes, last: Segment) -> Result<Current, StoreError> {
+/// Takes the last segment into use again: whatever was behind its end is zeros now, as far as there
+/// is room for them. All segments together have `used` bytes.
+fn reopen(folder: &Folder, sizes: Sizes, used: u64, last: Segment) -> Result<Current, StoreError> {
     let path = folder.segment_path(last.number);
     let open = || {
         let file = File::open(&path)?;
         file.set_len(last.bytes)?;
         write_again(&file, last)?;
-        let reserved = match file.allocate(last.bytes, sizes.segment) {
-            Ok(()) => sizes.segment,
-            Err(error) if is_full(&error) => {
-                file.set_len(last.bytes)?;
-                last.bytes
+        // It may be longer than a segment is: the size may have been another one, or a group large.
+        let wanted = sizes.segment.saturating_sub(last.bytes);
+        let mut more = wanted.min(sizes.most.saturating_sub(used));
+        loop {
+            match file.allocate(last.bytes, last.bytes + more) {
+                Err(error) if is_full(&error) => {
+                    file.set_len(last.bytes)?;
+                    // What is less than a page is no help.
+                    more = if more < 8192 { 0 } else { more / 2 };
+                }
+                made => break made?,
             }
-            Err(error) => return Err(error),
-        };
+        }
         file.sync_all()?;
-        Ok((file, reserved))
+        Ok((file, last.bytes + more))
     };
     let (file, reserved) = open().map_err(io_error("write to", &path))?;
     // A crash may have come between the file and its note.

@@ -112,6 +112,9 @@ pub(crate) fn open(
     }
     let path = folder.path().to_owned();
     info!("what must outlive the server is in {}", path.display());
+    settings
+        .sizes
+        .check(&path, &recovered.segments, recovered.broker.metrics())?;
     let journal = Journal::resume(folder, settings.sizes, recovered.segments, recovered.last)?;
     let (store, failed) = Store::start(journal, recovered.torn_bytes)
         .map_err(error::io_error("start the thread for", path))?;

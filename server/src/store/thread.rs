@@ -5,20 +5,21 @@
 //! whole buffer and leaves an empty one.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use broker::{Lsn, StoreState};
+use broker::Lsn;
 use bytes::BytesMut;
 use tokio::sync::{Notify, oneshot};
-use tracing::{error, info};
+use tracing::warn;
 
 use super::Stats;
 use super::error::StoreError;
 use super::journal::{Journal, WriteError};
-use super::segment::GROUP_LEN;
+use super::segment::{GROUP_LEN, HEADER_LEN};
 
 /// For how long records are gathered after the first.
 const GATHER: Duration = Duration::from_millis(1);
@@ -28,6 +29,8 @@ const ENOUGH: usize = 16 * 1024;
 const QUIET: Duration = Duration::from_millis(50);
 /// How often a full disk is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// The shard is told when there is so much more room, or less, than was thought.
+const WORTH_TELLING: u64 = 4 * 1024;
 /// A buffer that has grown beyond this is not kept.
 const LARGEST_KEPT: usize = 4 << 20;
 
@@ -37,6 +40,8 @@ pub(crate) struct Store {
     shared: Arc<Shared>,
     thread: JoinHandle<()>,
     long_enough: u64,
+    kept: u64,
+    folder: PathBuf,
 }
 
 #[derive(Debug)]
@@ -45,9 +50,14 @@ struct Shared {
     /// There is something to do.
     work: Condvar,
     durable: AtomicU64,
+    /// Bytes that can be written behind what is durable.
+    room: AtomicU64,
+    /// The records before this one are gone.
+    trimmed: AtomicU64,
+    /// The shard says so.
     is_full: AtomicBool,
     stats: Mutex<Stats>,
-    /// `durable` or `is_full` has changed, old records are gone, or there is still no room.
+    /// `durable` or `room` has changed, old records are gone, or there is still no room.
     news: Notify,
 }
 
@@ -59,6 +69,8 @@ struct Queue {
     /// When the first of them came.
     since: Option<Instant>,
     trim: Option<Lsn>,
+    /// The next group is to be in a segment of its own.
+    leaves: bool,
     is_closing: bool,
 }
 
@@ -70,23 +82,28 @@ impl Store {
         torn_bytes: u64,
     ) -> io::Result<(Self, oneshot::Receiver<StoreError>)> {
         let (failed, has_failed) = oneshot::channel();
-        let long_enough = journal.long_enough();
+        let (long_enough, kept) = (journal.long_enough(), journal.kept());
+        let folder = journal.folder().path().to_owned();
+        let (reserve_bytes, free_bytes) = (journal.reserve(), journal.free());
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue {
                 records: empty_buffer(),
                 since: None,
                 trim: None,
+                leaves: false,
                 is_closing: false,
             }),
             work: Condvar::new(),
             durable: AtomicU64::new(journal.durable().0),
+            room: AtomicU64::new(reserve_bytes.saturating_add(free_bytes)),
+            trimmed: AtomicU64::new(0),
             is_full: AtomicBool::new(false),
             stats: Mutex::new(Stats {
                 torn_bytes,
                 journal_bytes: journal.bytes(),
                 segments: journal.segments() as u64,
-                reserve_bytes: journal.reserve(),
-                free_bytes: journal.free(),
+                reserve_bytes,
+                free_bytes,
                 ..Stats::default()
             }),
             news: Notify::new(),
@@ -95,6 +112,7 @@ impl Store {
             shared: Arc::clone(&shared),
             journal,
             tried: Instant::now(),
+            is_waiting: false,
         };
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
@@ -108,6 +126,8 @@ impl Store {
             shared,
             thread,
             long_enough,
+            kept,
+            folder,
         };
         Ok((store, has_failed))
     }
@@ -134,24 +154,53 @@ impl Store {
         self.shared.work.notify_one();
     }
 
+    /// What is given from now on goes into another file than what was written before.
+    pub(crate) fn leave(&self) {
+        self.shared.queue().leaves = true;
+    }
+
     /// Bytes of a journal that are not worth a copy.
     pub(crate) const fn long_enough(&self) -> u64 {
         self.long_enough
+    }
+
+    /// Bytes of room that are kept beside what has to have some.
+    pub(crate) const fn kept(&self) -> u64 {
+        self.kept
     }
 
     pub(crate) fn durable(&self) -> Lsn {
         Lsn(self.shared.durable.load(Ordering::Acquire))
     }
 
-    pub(crate) fn state(&self) -> StoreState {
-        if self.shared.is_full.load(Ordering::Acquire) {
-            StoreState::Full
-        } else {
-            StoreState::Ready
-        }
+    /// Bytes that can be written behind what is durable. To be asked for after that: it may know of
+    /// more that is, never of less.
+    pub(crate) fn room(&self) -> u64 {
+        self.shared.room.load(Ordering::Acquire)
     }
 
-    /// Waits until [`durable`](Self::durable) or [`state`](Self::state) has changed since this was
+    /// The records before this one are gone.
+    pub(crate) fn trimmed(&self) -> Lsn {
+        Lsn(self.shared.trimmed.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whether what is new is refused: then it is looked for room every second.
+    pub(crate) fn set_full(&self, is_full: bool) {
+        if is_full {
+            self.shared.stats().times_full += 1;
+        }
+        // Locked, for it must not be between looking and waiting, which may be for longer than that.
+        let queue = self.shared.queue();
+        self.shared.is_full.store(is_full, Ordering::Release);
+        drop(queue);
+        self.shared.work.notify_one();
+    }
+
+    /// Waits until [`durable`](Self::durable) or [`room`](Self::room) has changed since this was
     /// last asked, or old records are gone, or room was looked for and there is none.
     pub(crate) async fn news(&self) {
         self.shared.news.notified().await;
@@ -160,7 +209,7 @@ impl Store {
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = self.shared.stats().clone();
         stats.waiting_bytes = (self.shared.queue().records.len() - GROUP_LEN) as u64;
-        stats.is_full = self.state() == StoreState::Full;
+        stats.is_full = self.shared.is_full.load(Ordering::Acquire);
         stats.has_ended = self.thread.is_finished();
         stats
     }
@@ -195,11 +244,17 @@ struct Writer {
     journal: Journal,
     /// When room was last looked for.
     tried: Instant,
+    /// A group has no room, which was said.
+    is_waiting: bool,
 }
 
 /// What there is to do.
 enum Work {
-    Group(BytesMut),
+    Group {
+        group: BytesMut,
+        /// It is to be in a segment of its own.
+        leaves: bool,
+    },
     Trim(Lsn),
     /// It has been quiet for a while.
     Quiet,
@@ -211,20 +266,23 @@ impl Writer {
         let mut spare = empty_buffer();
         loop {
             match self.wait(spare.split()) {
-                Work::Group(mut group) => {
+                Work::Group { mut group, leaves } => {
+                    if leaves {
+                        self.leave()?;
+                    }
                     self.write(&mut group)?;
-                    self.look_ahead();
+                    self.look_ahead()?;
                     if group.capacity() <= LARGEST_KEPT {
                         spare = group;
                     }
                 }
                 Work::Trim(from) => {
                     self.trim(from)?;
-                    self.look_ahead();
+                    self.look_ahead()?;
                 }
                 Work::Quiet => {
                     self.seal()?;
-                    self.look_ahead();
+                    self.look_ahead()?;
                 }
                 Work::Close => return self.journal.close(),
             }
@@ -248,13 +306,15 @@ impl Writer {
                         queue.is_closing || waited >= GATHER || queue.records.len() >= ENOUGH;
                     if is_due {
                         queue.since = None;
-                        return Work::Group(std::mem::replace(&mut queue.records, spare));
+                        let leaves = std::mem::take(&mut queue.leaves);
+                        let group = std::mem::replace(&mut queue.records, spare);
+                        return Work::Group { group, leaves };
                     }
                     GATHER.saturating_sub(waited)
                 }
                 None if queue.is_closing => return Work::Close,
                 None if self.is_full() => RETRY,
-                None if self.journal.is_sealed() => Duration::MAX,
+                None if self.journal.is_settled() => Duration::MAX,
                 None => QUIET,
             };
             let is_empty = queue.since.is_none();
@@ -288,12 +348,18 @@ impl Writer {
                     stats.bytes += group.len() as u64;
                     stats.sync_time += began.elapsed();
                     drop(stats);
+                    self.is_waiting = false;
+                    // What is left for the next is looked at when this has been told.
+                    let written = (group.len() + HEADER_LEN) as u64;
+                    let room = self.shared.room.load(Ordering::Acquire);
+                    let room = room.saturating_sub(written);
+                    self.shared.room.store(room, Ordering::Release);
                     self.shared.durable.store(last.0, Ordering::Release);
                     self.shared.news.notify_one();
                     return Ok(());
                 }
                 Err(WriteError::Full(error)) => {
-                    self.full(&error);
+                    self.lacks_room(group.len(), &error);
                     self.wait_for_room(group.len())?;
                 }
                 Err(WriteError::Broken(error)) => return Err(error),
@@ -303,6 +369,14 @@ impl Writer {
 
     fn seal(&mut self) -> Result<(), StoreError> {
         match self.journal.seal() {
+            Ok(()) | Err(WriteError::Full(_)) => Ok(()),
+            Err(WriteError::Broken(error)) => Err(error),
+        }
+    }
+
+    /// If there is room: otherwise more stays that could go.
+    fn leave(&mut self) -> Result<(), StoreError> {
+        match self.journal.leave() {
             Ok(()) | Err(WriteError::Full(_)) => Ok(()),
             Err(WriteError::Broken(error)) => Err(error),
         }
@@ -322,20 +396,27 @@ impl Writer {
         let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let waiting = queue.records.len() + len;
         let trim = queue.trim.take();
-        if waiting > most || queue.is_closing {
+        if waiting > most {
             return Err(overfull(waiting));
         }
-        drop(queue);
-        match trim {
-            Some(from) => self.trim(from),
-            None => Ok(()),
+        if queue.is_closing {
+            let path = self.journal.folder().path().to_owned();
+            return Err(StoreError::EndedFull { path, waiting });
         }
+        drop(queue);
+        if let Some(from) = trim {
+            self.trim(from)?;
+        }
+        self.look_ahead()?;
+        self.count();
+        Ok(())
     }
 
     fn trim(&mut self, from: Lsn) -> Result<(), StoreError> {
         self.journal.trim(from)?;
         self.count();
         self.shared.stats().checkpoints += 1;
+        self.shared.trimmed.store(from.0, Ordering::Release);
         self.shared.news.notify_one();
         Ok(())
     }
@@ -360,33 +441,22 @@ impl Writer {
         Ok((last - before, Lsn(last)))
     }
 
-    fn look_ahead(&mut self) {
+    fn look_ahead(&mut self) -> Result<(), StoreError> {
         if self.is_full() && self.tried.elapsed() < RETRY {
-            return;
+            return Ok(());
         }
         self.tried = Instant::now();
-        match self.journal.look_ahead() {
-            Ok(()) if self.is_full() => {
-                info!(
-                    "{}: there is room again",
-                    self.journal.folder().path().display()
-                );
-                self.set_full(false);
-            }
-            Ok(()) => {}
-            Err(error) => self.full(&error),
-        }
+        self.journal.look_ahead()
     }
 
-    fn full(&mut self, error: &io::Error) {
-        self.tried = Instant::now();
-        if !self.is_full() {
-            error!(
-                "{} has no room for more ({error}): QoS 1 and 2 messages that would have to be stored, and new lasting sessions and subscriptions, are refused; all else goes on. Make room there; it is looked at every second",
+    /// Nothing goes on before this group has room.
+    fn lacks_room(&mut self, len: usize, error: &io::Error) {
+        if !self.is_waiting {
+            self.is_waiting = true;
+            warn!(
+                "{} has no room for {len} bytes that are to be written next ({error}): what waits for them is not acknowledged. It is tried again every second",
                 self.journal.folder().path().display()
             );
-            self.shared.stats().times_full += 1;
-            self.set_full(true);
         }
         // The shard may be able to make some: what is stored may have become less.
         self.shared.news.notify_one();
@@ -396,16 +466,22 @@ impl Writer {
         self.shared.is_full.load(Ordering::Acquire)
     }
 
-    fn set_full(&self, is_full: bool) {
-        self.shared.is_full.store(is_full, Ordering::Release);
-        self.shared.news.notify_one();
-    }
-
+    /// Asks before it locks: a file system may take its time, and the shard waits for the lock.
     fn count(&self) {
+        let journal = &self.journal;
+        let (journal_bytes, segments) = (journal.bytes(), journal.segments() as u64);
+        let (reserve_bytes, free_bytes) = (journal.reserve(), journal.free());
         let mut stats = self.shared.stats();
-        stats.journal_bytes = self.journal.bytes();
-        stats.segments = self.journal.segments() as u64;
-        stats.reserve_bytes = self.journal.reserve();
-        stats.free_bytes = self.journal.free();
+        stats.journal_bytes = journal_bytes;
+        stats.segments = segments;
+        stats.reserve_bytes = reserve_bytes;
+        stats.free_bytes = free_bytes;
+        drop(stats);
+        let room = reserve_bytes.saturating_add(free_bytes);
+        let before = self.shared.room.swap(room, Ordering::AcqRel);
+        // As a rule it is what was thought, and everybody knows.
+        if self.is_full() || before.abs_diff(room) > WORTH_TELLING {
+            self.shared.news.notify_one();
+        }
     }
 }

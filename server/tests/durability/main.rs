@@ -5,6 +5,7 @@
 
 mod client;
 mod disks;
+mod drained;
 mod faults;
 mod full;
 mod groups;

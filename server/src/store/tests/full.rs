@@ -1,13 +1,16 @@
 //! No room: the reserve, what waits, and the end of that.
 
-use broker::{Lsn, StoreState};
+use std::fs;
+
+use broker::Lsn;
 
 use super::{
-    GROUP_LEN, SMALL, Sizes, Source, Store, StoreError, WriteError, filled, open, resume, retained,
+    GROUP_LEN, HEADER_LEN, SMALL, Sizes, Source, Store, StoreError, WriteError, filled, flip, open,
+    resume, retained, segment,
 };
 
 #[test]
-fn without_room_the_rest_of_the_segment_is_the_reserve_and_then_a_group_waits() {
+fn a_group_without_room_waits_and_is_written_when_there_is_some() {
     let sizes = Sizes {
         most: 4096,
         ..SMALL
@@ -16,19 +19,17 @@ fn without_room_the_rest_of_the_segment_is_the_reserve_and_then_a_group_waits() 
     let mut journal = resume(folder.path(), sizes);
     let mut source = Source::new();
     let mut group = source.group(4);
-    while journal.look_ahead().is_ok() {
+    while group.0.len() as u64 <= journal.reserve() + journal.free() {
         journal.write(&mut group.0, group.1).unwrap();
-        group = source.group(4);
-    }
-    assert!(journal.reserve() > 1000, "{}", journal.reserve());
-    while group.0.len() as u64 <= journal.reserve() {
-        journal.write(&mut group.0, group.1).unwrap();
+        journal.seal().unwrap();
+        journal.look_ahead().unwrap();
         group = source.group(4);
     }
     let durable = journal.durable();
     for _ in 0..2 {
         let written = journal.write(&mut group.0, group.1);
         assert!(matches!(written, Err(WriteError::Full(_))), "{written:?}");
+        assert!(on_disk(&folder) <= sizes.most);
     }
     // It was as if nothing had been tried: with more room all goes on.
     drop(journal);
@@ -38,6 +39,110 @@ fn without_room_the_rest_of_the_segment_is_the_reserve_and_then_a_group_waits() 
     drop(journal);
     let published = u64::from(source.published);
     assert_eq!(retained(&open(folder.path()).unwrap()), published);
+}
+
+/// The last group that was acknowledged is still the last one.
+#[test]
+fn a_group_that_waits_for_room_does_not_cost_the_seal_of_the_one_before_it() {
+    let sizes = Sizes {
+        most: 4096,
+        ..SMALL
+    };
+    let folder = testbed::Folder::new();
+    let mut journal = resume(folder.path(), sizes);
+    let mut source = Source::new();
+    let (mut group, last) = source.group(4);
+    journal.write(&mut group, last).unwrap();
+    journal.seal().unwrap();
+    let (mut large, last) = source.group(40);
+    for _ in 0..2 {
+        let written = journal.write(&mut large, last);
+        assert!(matches!(written, Err(WriteError::Full(_))), "{written:?}");
+    }
+    drop(journal);
+    flip(&segment(&folder, 1), HEADER_LEN as u64 + 300);
+    let error = open(folder.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Damaged(_)), "{error}");
+}
+
+#[test]
+fn a_clean_end_seals_the_last_group_though_nothing_was_reserved_for_that() {
+    let (mut group, last) = Source::new().group(4);
+    let sizes = Sizes {
+        segment: (HEADER_LEN + group.len()) as u64,
+        ..SMALL
+    };
+    let folder = testbed::Folder::new();
+    let mut journal = resume(folder.path(), sizes);
+    journal.write(&mut group, last).unwrap();
+    assert_eq!(journal.reserve(), 0);
+    journal.close().unwrap();
+    flip(&segment(&folder, 1), HEADER_LEN as u64 + 300);
+    let error = open(folder.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Damaged(_)), "{error}");
+}
+
+/// Where there is no room for a whole segment, what there is is kept for the store.
+#[test]
+fn the_next_segment_is_as_long_as_there_is_room() {
+    let sizes = Sizes {
+        most: 4096 + 2500,
+        ..SMALL
+    };
+    let folder = testbed::Folder::new();
+    let mut journal = resume(folder.path(), sizes);
+    let mut source = Source::new();
+    let next = folder.path().join("journal/next");
+    while !next.exists() {
+        assert_eq!(journal.segments(), 1);
+        let (mut group, last) = source.group(1);
+        journal.write(&mut group, last).unwrap();
+        journal.look_ahead().unwrap();
+    }
+    assert_eq!(fs::metadata(next).unwrap().len(), 2048);
+    assert_eq!(journal.free(), 2500);
+    while journal.segments() == 1 {
+        let (mut group, last) = source.group(1);
+        journal.write(&mut group, last).unwrap();
+    }
+    assert!(on_disk(&folder) <= sizes.most);
+}
+
+/// A copy of everything does away with all that is before it, wherever it begins.
+#[tokio::test]
+async fn a_copy_begins_in_a_file_of_its_own() {
+    let folder = testbed::Folder::new();
+    let (store, _failed) = Store::start(resume(folder.path(), SMALL), 0).unwrap();
+    let mut source = Source::new();
+    for _ in 0..3 {
+        let (group, last) = source.group(2);
+        store.leave();
+        store.append(|out| out.extend_from_slice(&group[GROUP_LEN..]));
+        while store.durable() < last {
+            store.news().await;
+        }
+        store.trim(Lsn(last.0 - 1));
+        while store.trimmed() < Lsn(last.0 - 1) {
+            store.news().await;
+        }
+        let stats = store.stats();
+        let used = (HEADER_LEN + group.len()) as u64;
+        assert_eq!((stats.segments, stats.journal_bytes), (1, used));
+    }
+    store.close();
+}
+
+/// What is no want of room is told as what it is.
+#[test]
+fn the_next_segment_that_cannot_be_made_is_named() {
+    let folder = testbed::Folder::new();
+    let mut journal = resume(folder.path(), SMALL);
+    let (mut group, last) = Source::new().group(16);
+    journal.write(&mut group, last).unwrap();
+    let next = folder.path().join("journal/next");
+    fs::create_dir(&next).unwrap();
+    let error = journal.look_ahead().unwrap_err().to_string();
+    assert!(error.contains(next.to_str().unwrap()), "{error}");
 }
 
 /// Nothing goes before a group, so what the current segment has left is of use to nobody if the
@@ -51,10 +156,11 @@ fn a_group_with_room_only_in_all_that_is_left_together_is_written() {
     let folder = testbed::Folder::new();
     let mut journal = resume(folder.path(), sizes);
     let mut source = Source::new();
-    while journal.look_ahead().is_ok() {
+    while journal.reserve() > 1_500 {
         let (mut group, last) = source.group(1);
         journal.write(&mut group, last).unwrap();
     }
+    journal.look_ahead().unwrap();
     let reserve = journal.reserve();
     assert!(reserve > 1_000, "{reserve}");
     let (mut group, mut last) = source.group(1);
@@ -84,7 +190,7 @@ fn a_group_with_room_only_in_all_that_is_left_together_is_written() {
 }
 
 #[tokio::test]
-async fn a_full_store_says_so_and_says_when_there_is_room() {
+async fn a_store_says_how_much_room_it_has_and_when_there_is_more() {
     let sizes = Sizes {
         most: 4 * 4096,
         ..SMALL
@@ -93,25 +199,26 @@ async fn a_full_store_says_so_and_says_when_there_is_room() {
     let (store, _failed) = Store::start(resume(folder.path(), sizes), 0).unwrap();
     let mut source = Source::new();
     let mut last = Lsn(0);
-    while store.state() == StoreState::Ready {
+    let mut written = 0;
+    while store.room() > 2_000 {
         let (group, lsn) = source.group(2);
         store.append(|out| out.extend_from_slice(&group[GROUP_LEN..]));
         while store.durable() < lsn {
             store.news().await;
         }
         last = lsn;
-        // The state follows the group; a quiet moment would bring it, too.
-        assert!(lsn < Lsn(500), "never full");
+        written += group.len() as u64;
+        // It is never thought to be more than there is.
+        assert!(store.room() + written <= sizes.most, "{lsn:?}");
+        assert!(lsn < Lsn(500), "always room");
     }
-    assert!(store.stats().is_full && store.stats().reserve_bytes > 1000);
+    assert_eq!(store.trimmed(), Lsn(0));
     store.trim(last);
-    while store.state() == StoreState::Full {
+    while store.trimmed() < last {
         store.news().await;
     }
-    assert_eq!(
-        (store.stats().checkpoints, store.stats().times_full),
-        (1, 1)
-    );
+    assert!(store.room() > 4_096, "{}", store.room());
+    assert_eq!(store.stats().checkpoints, 1);
     store.close();
 }
 
@@ -144,7 +251,7 @@ async fn a_store_without_any_reserve_waits_and_then_ends_before_memory_does() {
         }
         assert!(lsn < Lsn(500), "there is always room");
     }
-    assert_eq!((store.state(), store.durable()), (StoreState::Full, last));
+    assert_eq!(store.durable(), last);
     // What comes meanwhile waits, up to the limit.
     let mut waiting = 0;
     while waiting < WAITING / 2 {
@@ -179,15 +286,42 @@ async fn a_store_without_any_reserve_waits_and_then_ends_before_memory_does() {
     assert_eq!(retained(&open(folder.path()).unwrap()), last.0 + 1);
 }
 
+/// Who ends the server then is not told that more waits than may.
+#[tokio::test]
+async fn a_store_that_is_closed_while_a_group_waits_for_room_says_what_is_not_stored() {
+    let sizes = Sizes {
+        most: 4096,
+        ..SMALL
+    };
+    let folder = testbed::Folder::new();
+    let (store, failed) = Store::start(resume(folder.path(), sizes), 0).unwrap();
+    let (group, _) = Source::new().group(100);
+    store.append(|out| out.extend_from_slice(&group[GROUP_LEN..]));
+    store.close();
+    let error = failed.await.unwrap();
+    let text = error.to_string();
+    assert!(
+        matches!(error, StoreError::EndedFull { waiting, .. } if waiting >= group.len()),
+        "{text}"
+    );
+    assert!(text.contains(folder.path().to_str().unwrap()), "{text}");
+}
+
+/// Bytes that the files take.
+fn on_disk(folder: &testbed::Folder) -> u64 {
+    let files = fs::read_dir(folder.path().join("journal")).unwrap();
+    files.map(|it| it.unwrap().metadata().unwrap().len()).sum()
+}
+
 #[test]
 fn a_full_disk_does_not_keep_a_folder_from_being_opened() {
     let folder = testbed::Folder::new();
     filled(folder.path(), 30, true);
     let before = open(folder.path()).unwrap();
     let kept = (retained(&before), before.last);
-    // No disk has that much room.
     let full = Sizes {
-        segment: 1 << 60,
+        segment: 1 << 20,
+        most: on_disk(&folder),
         ..SMALL
     };
     let journal = resume(folder.path(), full);
@@ -196,4 +330,52 @@ fn a_full_disk_does_not_keep_a_folder_from_being_opened() {
     drop(journal);
     let after = open(folder.path()).unwrap();
     assert_eq!((retained(&after), after.last), kept);
+}
+
+/// The size may have been another one before, or a group larger than a segment.
+#[test]
+fn a_full_disk_does_not_cost_what_is_in_a_file_that_is_longer_than_they_are_now() {
+    let folder = testbed::Folder::new();
+    let mut journal = resume(folder.path(), SMALL);
+    let (mut group, last) = Source::new().group(100);
+    journal.write(&mut group, last).unwrap();
+    drop(journal);
+    let full = Sizes {
+        most: on_disk(&folder),
+        ..SMALL
+    };
+    for _ in 0..2 {
+        let journal = resume(folder.path(), full);
+        assert_eq!((journal.durable(), journal.reserve()), (last, 0));
+        drop(journal);
+        let after = open(folder.path()).unwrap();
+        assert_eq!((retained(&after), after.last), (100, last));
+    }
+}
+
+/// Neither a start nor a crash takes more than is allowed, or leaves behind what is not counted.
+#[test]
+fn the_limit_holds_however_often_the_server_is_killed_and_started() {
+    let folder = testbed::Folder::new();
+    let limited = Sizes {
+        most: 4 * 4096,
+        ..SMALL
+    };
+    let mut source = Source::new();
+    let (mut group, mut last) = source.group(3);
+    let mut refused = 0;
+    for _ in 0..60 {
+        let mut journal = resume(folder.path(), limited);
+        assert!(on_disk(&folder) <= limited.most, "{}", on_disk(&folder));
+        match journal.write(&mut group, last) {
+            Ok(()) => (group, last) = source.group(3),
+            Err(WriteError::Full(_)) => refused += 1,
+            Err(WriteError::Broken(error)) => panic!("{error}"),
+        }
+        // What is not counted would be used twice.
+        let counted = limited.most - journal.free();
+        assert_eq!(counted, on_disk(&folder));
+        assert!(counted <= limited.most);
+    }
+    assert!(refused > 10, "{refused}");
 }

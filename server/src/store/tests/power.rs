@@ -9,7 +9,6 @@ use std::sync::mpsc;
 use broker::{Input, Lsn, Output};
 use bytes::BytesMut;
 
-use super::super::error::io_error;
 use super::super::segment::{file_name, number_of};
 use super::watch::{Disk, Event, Watch};
 use super::{
@@ -125,8 +124,7 @@ impl<'a> Life<'a> {
                 WriteError::Full(error) => panic!("full: {error}"),
             })?;
         self.watch.announce(last);
-        let made = self.journal.look_ahead();
-        made.map_err(io_error("make", self.journal.folder().next_path()))
+        self.journal.look_ahead()
     }
 }
 
@@ -360,9 +358,11 @@ async fn a_sync_without_room_is_tried_again_with_all_of_the_group() {
     let folder = testbed::Folder::new();
     let watch = Watch::new(folder.path());
     let (store, _failed) = Store::start(resume(folder.path(), SMALL), 0).unwrap();
-    let mut is_full = true;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
     watch.set_fate(move |_, event| match event {
-        Event::Synced(_) if std::mem::take(&mut is_full) => {
+        // Only the first.
+        Event::Synced(_) if count.fetch_add(1, Ordering::Relaxed) == 0 => {
             Err(io::Error::from_raw_os_error(ENOSPC))
         }
         _ => Ok(()),
@@ -372,7 +372,7 @@ async fn a_sync_without_room_is_tried_again_with_all_of_the_group() {
     while store.durable() < last {
         store.news().await;
     }
-    assert_eq!(store.stats().times_full, 1);
+    assert!(asked.load(Ordering::Relaxed) > 1);
     let mut disk = Disk::new(folder.path());
     for event in watch.events() {
         disk.happened(&event);
