@@ -33,14 +33,15 @@ pub(crate) struct StoreArgs {
     #[arg(long)]
     salvage: bool,
 
-    /// How large each file of the store is, between 64KiB and 1GiB. On a full disk the rest of
-    /// the last one, as a rule half of it, is for what must still be stored.
+    /// How large each file of the store is, between 64KiB and 1GiB. Half of one, or more, is
+    /// reserved ahead: where others fill the disk, that is for what must still be stored.
     #[arg(long, value_name = "SIZE", env = "BEACONRY_STORE_SEGMENT_SIZE", default_value = "64MiB", value_parser = parse_segment_size)]
     store_segment_size: u64,
 
-    /// The most that the store may take on the disk; with that in use it is as if the disk were
-    /// full. Its files become smaller if four of them would be more. As much as the disk has if
-    /// not given.
+    /// The most that the store may take on the disk, at least 256KiB. As much of it as a copy of
+    /// all that is stored takes is kept, and some for what waits for clients; with the rest in use
+    /// it is as if the disk were full. Its files become smaller if four of them would be more. As
+    /// much as the disk has if not given.
     #[arg(long, value_name = "SIZE", env = "BEACONRY_MAX_STORE_SIZE", help_heading = "Limits", value_parser = parse_store_size)]
     max_store_size: Option<u64>,
 }
