@@ -262,9 +262,12 @@ fn what_was_announced_is_there_whenever_the_power_fails() {
 fn what_is_read_after_a_kill_is_there_whenever_the_power_fails() {
     let (_, events, _) = whole_life();
     for at in 0..events.len() {
-        let killed = move |number, _: &Event| match number < at {
-            true => Ok(()),
-            false => Err(io::Error::other("killed")),
+        let killed = move |number, _: &Event| {
+            if number < at {
+                Ok(())
+            } else {
+                Err(io::Error::other("killed"))
+            }
         };
         assert!(assert_next_life_outlives(at as u64 + 2, killed).is_err());
     }
@@ -281,9 +284,12 @@ fn a_sync_that_fails_is_not_made_good_by_another_one() {
             _ => false,
         };
         if matters {
-            let fails = move |number, _: &Event| match number == at {
-                true => Err(io::Error::from_raw_os_error(EIO)),
-                false => Ok(()),
+            let fails = move |number, _: &Event| {
+                if number == at {
+                    Err(io::Error::from_raw_os_error(EIO))
+                } else {
+                    Ok(())
+                }
             };
             let error = assert_next_life_outlives(at as u64 + 2, fails).unwrap_err();
             assert!(matches!(error, StoreError::Io { .. }), "{error}");
