@@ -133,13 +133,14 @@ fn lasting(
     let window = outgoing.into_iter().flat_map(Outgoing::window);
     let queue = outgoing.into_iter().flat_map(Outgoing::queue);
     let lasts = |it: &&Queued| it.delivery.qos > QoS::AtMostOnce && !it.message.is_expired(now);
+    let will = session.will().filter(|_| !session.owes_will);
     Lasting {
         client_id: session.client_id.to_string(),
         expiry_interval: session.expiry_interval,
-        will: session.will().filter(|_| !session.owes_will).cloned(),
+        will: will.cloned(),
         absence: absence.map(|it| Absence {
             // Of a will that is not there.
-            will_at: it.will_at.filter(|_| session.will().is_some()),
+            will_at: it.will_at.filter(|_| will.is_some()),
             ..it
         }),
         incoming: session.incoming.clone(),

@@ -172,6 +172,32 @@ fn mqtt_3_1_2_8_a_will_is_stored_when_there_is_room_again() {
     assert_eq!(world.payloads(s).len(), 1);
 }
 
+/// The same with one that is delayed, of a client that is gone before there is room.
+#[test]
+fn mqtt_3_1_2_8_a_delayed_will_is_stored_when_there_is_room_again() {
+    let mut world = world();
+    // A new session that lasts would be refused.
+    let (w, _) = world.lasting(V5, "w");
+    world.cut(w);
+    world.input(Input::Store(StoreState::Full));
+    let mut connect = with_will(false);
+    if let Some(will) = &mut connect.will {
+        will.properties.will_delay_interval = Some(7);
+    }
+    let (w, _) = world.connect(&connect);
+    world.cut(w);
+    let live = Digest::of(world.now, &world.broker);
+    assert_eq!(live, Digest::of_recovery(world.now, &world.recovery()));
+    world.input(Input::Store(StoreState::Ready));
+    let live = Digest::of(world.now, &world.broker);
+    assert_eq!(live, Digest::of_recovery(world.now, &world.recovery()));
+    world.crash();
+    let reader = world.client(V5, "r");
+    world.subscribe(reader, &[to("wills", QoS::AtMostOnce)]);
+    world.sleep(Duration::from_secs(8));
+    assert_eq!(world.payloads(reader).len(), 1);
+}
+
 /// A device is let in all the same: its will stays in memory until there is room.
 #[test]
 fn mqtt_3_1_2_8_a_full_store_lets_in_who_leaves_a_will() {
