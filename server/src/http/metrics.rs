@@ -137,6 +137,21 @@ pub(super) fn render(started: Duration, shard: &Snapshot, listeners: Counts) -> 
         "Bytes of those messages, each counted for every client it waits for",
         m.queued_bytes,
     );
+    page.gauge(
+        "mqtt_stored_deliveries",
+        "Those of the messages that wait that are stored, each counted for every client it waits for",
+        m.stored_deliveries,
+    );
+    page.gauge(
+        "mqtt_stored_message_bytes",
+        "Bytes of the messages that are stored, retained ones included, each counted once",
+        m.stored_message_bytes,
+    );
+    page.gauge(
+        "mqtt_stored_session_bytes",
+        "Bytes of the sessions that are stored, without what waits for them, rather too many",
+        m.stored_session_bytes,
+    );
 
     page.counter(
         "mqtt_connections_opened_total",

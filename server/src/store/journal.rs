@@ -9,10 +9,9 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::Path;
 
+use broker::Lsn;
 use broker::journal::FORMAT_VERSION;
-use broker::{Lsn, Metrics};
 use bytes::BytesMut;
 use rustix::fs::statvfs;
 
@@ -21,20 +20,10 @@ use super::error::{StoreError, io_error, is_full, is_passing};
 use super::folder::Folder;
 use super::newest;
 use super::segment::{self, GROUP_LEN, HEADER_LEN, Header};
+use super::sizes::Sizes;
 
 /// Of a segment: one that is shorter is not made ahead of need.
 const SHORTEST: u64 = 16;
-
-/// How large things may be.
-#[derive(Copy, Clone, Debug)]
-pub(crate) struct Sizes {
-    /// Bytes of a segment.
-    pub(crate) segment: u64,
-    /// Bytes of all segments together. `u64::MAX`: what the disk has.
-    pub(crate) most: u64,
-    /// Bytes that may wait for a full disk to have room.
-    pub(crate) waiting: usize,
-}
 
 #[derive(Debug)]
 pub(super) struct Journal {
@@ -88,40 +77,6 @@ pub(super) enum WriteError {
     Broken(StoreError),
 }
 
-impl Sizes {
-    /// Of a segment: what is kept beside what has to have room, for all that nobody counts. The
-    /// frames of groups, clients that come and go.
-    const KEPT: u64 = 8;
-
-    /// Bytes that are not given away, whatever has room.
-    pub(super) const fn kept(&self) -> u64 {
-        self.segment / Self::KEPT
-    }
-
-    /// Whether the limit lets the store ever have room again. Whatever was stored within a limit
-    /// leaves room for a copy of everything, even when it is full.
-    pub(super) fn check(
-        &self,
-        path: &Path,
-        segments: &VecDeque<Segment>,
-        metrics: &Metrics,
-    ) -> Result<(), StoreError> {
-        let used: u64 = segments.iter().map(|segment| segment.bytes).sum();
-        let copied = used + metrics.copy_bytes();
-        if used == 0 || copied <= self.most {
-            return Ok(());
-        }
-        let least = copied + metrics.copy_bytes() / 8 + metrics.taking_bytes();
-        // Some of the whole is kept for what nobody counts.
-        let least = (least + least / 8).next_multiple_of(64 << 10);
-        Err(StoreError::TooSmall {
-            path: path.to_owned(),
-            most: self.most,
-            least,
-        })
-    }
-}
-
 impl Journal {
     /// Goes on behind what was read: `segments` in order, the last one good up to `end`.
     pub(super) fn resume(
@@ -136,7 +91,7 @@ impl Journal {
         let last = segments.back().copied();
         let used = segments.iter().map(|segment| segment.bytes).sum();
         let made = |len| {
-            check_limit(sizes, used, len)?;
+            sizes.check_limit(used, len)?;
             make(&folder, len)
         };
         let current = match last {
@@ -447,7 +402,7 @@ impl Journal {
     }
 
     fn make(&self, len: u64) -> io::Result<Next> {
-        check_limit(self.sizes, self.reserved(), len)?;
+        self.sizes.check_limit(self.reserved(), len)?;
         make(&self.folder, len)
     }
 
@@ -462,17 +417,6 @@ impl Journal {
             }
         }
     }
-}
-
-/// Whether there may be so many bytes more than are `reserved`.
-fn check_limit(sizes: Sizes, reserved: u64, len: u64) -> io::Result<()> {
-    if reserved.saturating_add(len) > sizes.most {
-        return Err(io::Error::new(
-            io::ErrorKind::QuotaExceeded,
-            "as much is stored as --max-store-size allows",
-        ));
-    }
-    Ok(())
 }
 
 /// A file of zeros that are really there.

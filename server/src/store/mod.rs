@@ -11,6 +11,7 @@
 //! | `folder.rs` | the folder: lock, format, permissions |
 //! | `newest.rs` | which file of the journal there must be at least |
 //! | `segment.rs` | the files of the journal, as bytes |
+//! | `sizes.rs` | how large the store may be |
 //! | `read.rs` | reading one file: torn tail or damage |
 //! | `recover.rs` | reading all files: back to a broker; salvage |
 //! | `journal.rs` | writing groups, room, removing what is old |
@@ -28,6 +29,7 @@ mod newest;
 mod read;
 mod recover;
 mod segment;
+mod sizes;
 #[cfg(test)]
 mod tests;
 mod thread;
@@ -40,7 +42,7 @@ use tokio::sync::oneshot;
 use tracing::info;
 
 pub(crate) use self::error::StoreError;
-pub(crate) use self::journal::Sizes;
+pub(crate) use self::sizes::Sizes;
 pub(crate) use self::thread::Store;
 
 use self::folder::Folder;
