@@ -16,8 +16,9 @@ use mqtt::Instant;
 use crate::broker::Broker;
 use crate::ledger::Ledger;
 use crate::lookups::Lookups;
-use crate::outgoing::{Inflight, Outgoing, Queued, Stage};
+use crate::outgoing::{Inflight, Outgoing, Stage};
 use crate::output::Lsn;
+use crate::queued::Queued;
 use crate::record::{
     Absence, Holder, InQueue, InWindow, MessageId, Recipient, Record, SessionState, Terms,
     put_retained,

@@ -18,8 +18,8 @@ use crate::input::{Conn, StoreState};
 use crate::journal::{MAX_BODY, write_frame_within};
 use crate::mend::Mending;
 use crate::message::{Delivery, Message, Tally};
-use crate::outgoing::{Origin, Queued};
 use crate::output::Lsn;
+use crate::queued::{Origin, Queued};
 use crate::record::{
     AcceptedHead, Cause, From, Holder, MessageId, Recipient, Record, Retention, SessionNumber,
     put_accepted, put_message, put_recipient,

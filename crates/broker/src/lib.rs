@@ -129,6 +129,7 @@ mod outbox;
 mod outgoing;
 mod output;
 mod pace;
+mod queued;
 mod rare;
 mod receive;
 mod record;

@@ -17,7 +17,7 @@ use crate::ending::Ending;
 use crate::limits::Limit;
 use crate::message::{Delivery, Routed};
 use crate::metrics::Metrics;
-use crate::outgoing::Origin;
+use crate::queued::Origin;
 use crate::record::{Record, SessionNumber, Subscribed};
 use crate::search::{Found, Search};
 use crate::session::{Session, SessionId};

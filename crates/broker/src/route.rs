@@ -6,7 +6,7 @@ use crate::broker::Broker;
 use crate::limits::Limit;
 use crate::message::{Delivery, Identifiers, Routed};
 use crate::needs::Needs;
-use crate::outgoing::Origin;
+use crate::queued::Origin;
 use crate::record::{AcceptedHead, Cause, Retention};
 use crate::retained::Outcome;
 use crate::session::SessionId;

