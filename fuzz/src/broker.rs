@@ -49,7 +49,7 @@ pub enum Op {
     Authenticated = 6,
     Persisted = 7,
     Sleep = 8,
-    /// The store is full, or has room again.
+    /// The store is full, or has room again, or so much of it.
     Store = 9,
     /// The next piece of a copy of everything.
     Checkpoint = 10,
@@ -233,13 +233,16 @@ impl World {
                 self.broker.checkpoint(self.now, budget);
             }
             Op::Store => {
-                let state = if script.flag() {
-                    StoreState::Full
-                } else {
-                    StoreState::Ready
-                };
-                self.was_full |= state == StoreState::Full;
-                self.input(Input::Store(state));
+                let kind = script.below(4);
+                self.was_full |= kind > 0;
+                self.input(match kind {
+                    0 => Input::Store(StoreState::Ready),
+                    1 => Input::Store(StoreState::Full),
+                    _ => Input::StoreRoom {
+                        bytes: u64::from(script.word()),
+                        from: self.copied_from,
+                    },
+                });
             }
             Op::Sleep => {
                 let millis = u64::from(script.word());
@@ -486,7 +489,7 @@ impl World {
             self.persist_all();
         }
         let metrics = self.broker.metrics();
-        assert_eq!(gauges(metrics), [0; 15], "{metrics:?}");
+        assert_eq!(gauges(metrics), [0; 17], "{metrics:?}");
     }
 
     /// Nothing retained is left when someone has cleared every topic that there was.
