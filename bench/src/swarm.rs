@@ -138,7 +138,12 @@ impl Swarm {
     }
 
     /// Connects many side by side: some brokers take their time for each step of each.
-    pub(crate) fn join_all(&mut self, route: Route, hellos: &[Hello]) -> Result<()> {
+    pub(crate) fn join_all(
+        &mut self,
+        route: Route,
+        hellos: &[Hello],
+        subscription: Option<(&str, QoS)>,
+    ) -> Result<()> {
         const AT_ONCE: usize = 100;
         let deadline = Instant::now() + JOINING;
         for some in hellos.chunks(AT_ONCE) {
@@ -150,7 +155,7 @@ impl Swarm {
                     self.sockets.len()
                 );
             }
-            let streams = Self::open_all(route, some)
+            let streams = Self::open_all(route, some, subscription)
                 .with_context(|| format!("connections from {number} on ({route:?})"))?;
             for stream in streams {
                 self.add(stream, route)?;
@@ -159,7 +164,11 @@ impl Swarm {
         Ok(())
     }
 
-    fn open_all(route: Route, hellos: &[Hello]) -> Result<Vec<std::net::TcpStream>> {
+    fn open_all(
+        route: Route,
+        hellos: &[Hello],
+        subscription: Option<(&str, QoS)>,
+    ) -> Result<Vec<std::net::TcpStream>> {
         let begun: Result<Vec<_>> = hellos.iter().map(|_| Opening::begin(route)).collect();
         let mut openings = begun?;
         for opening in &mut openings {
@@ -169,8 +178,16 @@ impl Swarm {
             opening.await_upgrade()?;
             opening.send(&packets::connect(hello)?)?;
         }
-        for opening in &mut openings {
+        for (opening, hello) in openings.iter_mut().zip(hellos) {
             opening.await_answer(CONNACK)?;
+            if let Some((filter, qos)) = subscription {
+                opening.send(&packets::subscribe(hello.version, filter, qos)?)?;
+            }
+        }
+        if subscription.is_some() {
+            for opening in &mut openings {
+                opening.await_answer(SUBACK)?;
+            }
         }
         Ok(openings.into_iter().map(|it| it.stream).collect())
     }

@@ -33,10 +33,10 @@ pub(super) fn run(
 ) -> Result<Measurement> {
     let route = context.route();
     let mut swarm = Swarm::new()?;
-    for number in 0..subscribers {
-        let hello = context.hello(format!("sub-{number}"));
-        swarm.join_subscribed(route, &hello, Some(("bench/+", QoS::AtMostOnce)))?;
-    }
+    let hellos: Vec<_> = (0..subscribers)
+        .map(|number| context.hello(format!("sub-{number}")))
+        .collect();
+    swarm.join_all(route, &hellos, Some(("bench/+", QoS::AtMostOnce)))?;
     let mut flood = Flood {
         swarm,
         publishers: Vec::new(),

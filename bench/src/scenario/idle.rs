@@ -17,7 +17,7 @@ pub(super) fn run(context: &Context<'_>, connections: usize) -> Result<Measureme
     let hellos: Vec<_> = (0..connections)
         .map(|number| context.hello(format!("device-{number:06}")))
         .collect();
-    swarm.join_all(route, &hellos)?;
+    swarm.join_all(route, &hellos, None)?;
     let (wall, cpu) = (began.elapsed(), context.broker.cpu()?.saturating_sub(cpu));
     let after = settled(context)?;
     Ok(Measurement {
