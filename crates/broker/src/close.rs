@@ -310,7 +310,7 @@ impl Broker {
             }
             CloseCause::KeepAliveTimeout => metrics.keep_alive_timeouts += 1,
             CloseCause::Disconnected(_)
-            | CloseCause::TakenOver
+            | CloseCause::TakenOver { .. }
             | CloseCause::Limit { .. }
             | CloseCause::ShuttingDown => {}
         }
@@ -350,7 +350,7 @@ fn refusal(
         | CloseCause::Disconnected(_)
         | CloseCause::ConnectTimeout
         | CloseCause::KeepAliveTimeout
-        | CloseCause::TakenOver
+        | CloseCause::TakenOver { .. }
         | CloseCause::Limit { .. } => return None,
     };
     let mut connack = ConnAck::new(false, reason_code);
@@ -368,7 +368,7 @@ fn farewell(link: &Link, cause: &CloseCause) -> Option<(Packet, ProtocolVersion,
             | CloseCause::Refused { .. }
             | CloseCause::ConnectTimeout
             | CloseCause::KeepAliveTimeout
-            | CloseCause::TakenOver
+            | CloseCause::TakenOver { .. }
             | CloseCause::Limit { .. }
             | CloseCause::ShuttingDown,
         ) => {}

@@ -100,7 +100,7 @@ impl Broker {
             }
         }
         if let Some(id) = existing {
-            self.take_over(now, id);
+            self.take_over(now, id, slot);
         }
         // The connection that was taken over may have ended its session.
         let existing = self.sessions.find(&client_id.text);
@@ -354,15 +354,18 @@ impl Broker {
         }
     }
 
-    /// Closes the connection that the session has, for another one `[MQTT-3.1.4-3]`.
+    /// Closes the connection that the session has, for the one in slot `by` `[MQTT-3.1.4-3]`.
     ///
     /// With a Session Expiry Interval of 0 that ends the session, as each end of its
     /// connection would: the new connection finds none.
-    fn take_over(&mut self, now: Instant, id: SessionId) {
+    fn take_over(&mut self, now: Instant, id: SessionId, by: Slot) {
         let slot = self.sessions.get(id).and_then(|session| session.slot);
-        if let Some(slot) = slot {
+        if let Some(slot) = slot
+            && let Some(by) = self.connections.get(by)
+        {
+            let by = by.conn;
             self.metrics.takeovers += 1;
-            self.close(now, slot, CloseCause::TakenOver);
+            self.close(now, slot, CloseCause::TakenOver { by });
             self.settle(now);
         }
     }

@@ -124,8 +124,13 @@ pub enum CloseCause {
     ConnectTimeout,
     /// Silence for one and a half times the keep alive `[MQTT-3.1.2-22]`.
     KeepAliveTimeout,
-    /// Another connection uses the client's identifier `[MQTT-3.1.4-3]`.
-    TakenOver,
+    /// Another connection uses the client's identifier `[MQTT-3.1.4-3]`. No fault where a client
+    /// comes back before its old connection is known to be dead, but two that have the same
+    /// identifier close each other for ever: the log should say so.
+    TakenOver {
+        /// The other one. Not for the client: where it comes from is nobody else's affair.
+        by: Conn,
+    },
     /// One of [`Limits`](crate::Limits) was reached.
     Limit {
         /// As sent in DISCONNECT.
@@ -146,7 +151,7 @@ impl CloseCause {
             | Self::ConnectTimeout
             | Self::KeepAliveTimeout
             | Self::Limit { .. } => true,
-            Self::Disconnected(_) | Self::TakenOver | Self::ShuttingDown => false,
+            Self::Disconnected(_) | Self::TakenOver { .. } | Self::ShuttingDown => false,
         }
     }
 
@@ -159,7 +164,7 @@ impl CloseCause {
             Self::Protocol(error) => error.reason_code(),
             Self::ConnectTimeout => ReasonCode::MaximumConnectTime,
             Self::KeepAliveTimeout => ReasonCode::KeepAliveTimeout,
-            Self::TakenOver => ReasonCode::SessionTakenOver,
+            Self::TakenOver { .. } => ReasonCode::SessionTakenOver,
             Self::ShuttingDown => ReasonCode::ServerShuttingDown,
         }
     }
@@ -189,7 +194,7 @@ impl fmt::Display for CloseCause {
             Self::KeepAliveTimeout => {
                 f.write_str("silent for one and a half times its keep alive [MQTT-3.1.2-22]")
             }
-            Self::TakenOver => {
+            Self::TakenOver { .. } => {
                 f.write_str("another connection uses its client identifier [MQTT-3.1.4-3]")
             }
             Self::Limit { reason_code, what } => write!(f, "limit reached, {what}: {reason_code}"),

@@ -8,14 +8,15 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use broker::{
-    Broker, CloseReason, Conn, ConnectedClient, Input, LimitReached, Metrics, Output, Peer,
-    Transport,
+    Broker, CloseCause, CloseReason, Conn, ConnectedClient, Input, LimitReached, Metrics, Output,
+    Peer, Transport,
 };
 use bytes::BytesMut;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use mqtt::{Instant, ProtocolVersion};
 use tokio::sync::Notify;
+use tracing::field::display;
 use tracing::{debug, warn};
 
 use super::Snapshot;
@@ -260,7 +261,12 @@ impl Core {
             return;
         };
         let peer = connection.peer();
-        if reason.cause.is_fault() {
+        if let CloseCause::TakenOver { by } = reason.cause {
+            // Nobody's fault as a rule, but told: two devices that were given the same client
+            // identifier close each other again and again, and nothing else shows it.
+            let by = self.connections.borrow().get(&by).map(|it| it.peer());
+            self.warn(|| warn!(%peer, by = by.map(display), "closed: {reason}"));
+        } else if reason.cause.is_fault() {
             let flags = limits::flags_of(&reason.cause);
             self.warn(|| warn!(%peer, "closed: {reason}{flags}"));
         } else {

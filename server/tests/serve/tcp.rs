@@ -98,6 +98,28 @@ fn the_will_speaks_for_a_client_that_vanishes() {
     );
 }
 
+/// Two devices that were given the same client identifier close each other for ever: nothing but
+/// the log says so.
+#[test]
+fn who_takes_over_a_connection_is_logged_with_both_addresses() {
+    let server = Server::start();
+    for (version, twin) in [
+        (ProtocolVersion::V5, "twin"),
+        (ProtocolVersion::V3_1_1, "older twin"),
+    ] {
+        let old = Peer::connected(&server, version, twin);
+        let new = Peer::connected(&server, version, twin);
+        let line = server.log_line("another connection uses its client identifier");
+        for part in [
+            format!("closed: client {twin:?}: "),
+            format!("peer={}", old.link.local_addr().unwrap()),
+            format!("by={}", new.link.local_addr().unwrap()),
+        ] {
+            assert!(line.contains(&part), "{part} in {line}");
+        }
+    }
+}
+
 #[test]
 fn connections_above_the_limit_are_closed_and_the_others_live() {
     let server = Server::start_with(&["--max-connections", "2"]);

@@ -214,7 +214,10 @@ fn mqtt_3_1_4_3_the_new_connection_takes_over() {
     world.subscribe(old, &[to("t", QoS::AtMostOnce)]);
     let (new, present) = world.lasting(V5, "a");
     assert!(present);
-    assert_eq!(world.closed(old).unwrap().cause, CloseCause::TakenOver);
+    assert_eq!(
+        world.closed(old).unwrap().cause,
+        CloseCause::TakenOver { by: new }
+    );
     assert_eq!(world.farewell(old), Some(ReasonCode::SessionTakenOver));
     world.publish(new, "t", "x", QoS::AtMostOnce);
     assert_eq!(world.payloads(new), ["x"]);
@@ -228,9 +231,12 @@ fn mqtt_3_1_4_3_a_session_that_ends_with_its_connection_is_not_taken_over() {
     let old = world.client(V3, "a");
     let mut connect = lasting(V5, "a");
     connect.properties.session_expiry_interval = None;
-    let (_, connack) = world.connect(&connect);
+    let (new, connack) = world.connect(&connect);
     assert!(!connack.session_present);
-    assert_eq!(world.closed(old).unwrap().cause, CloseCause::TakenOver);
+    assert_eq!(
+        world.closed(old).unwrap().cause,
+        CloseCause::TakenOver { by: new }
+    );
     assert!(world.received(old).is_empty());
 }
 

@@ -463,7 +463,7 @@ impl World {
                     match reason.cause {
                         CloseCause::ConnectTimeout => self.model.forget(conn),
                         CloseCause::Disconnected(_)
-                        | CloseCause::TakenOver
+                        | CloseCause::TakenOver { .. }
                         | CloseCause::KeepAliveTimeout => {}
                         CloseCause::Protocol(_)
                         | CloseCause::Refused { .. }
