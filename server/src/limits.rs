@@ -178,6 +178,9 @@ pub(crate) const fn describe(limit: broker::Limit) -> &'static str {
         Limit::ConnectTimeout => "no CONNECT in time, closed (--connect-timeout)",
         Limit::EarlyBytes => "too much sent before CONNACK, refused (--max-early-bytes)",
         Limit::PacketSize => "packet too large, closed (--max-packet-size)",
+        Limit::ClientPacketSize => {
+            "a message larger than the Maximum Packet Size of the client itself, not sent to it"
+        }
         Limit::ReceiveMaximum => "too many unacknowledged messages, closed (--receive-maximum)",
         Limit::Topic => {
             "topic too long or too deep, one of the server's own, or a malformed $share, refused (--max-topic-length, --max-topic-levels)"

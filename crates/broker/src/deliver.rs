@@ -68,6 +68,7 @@ impl Broker {
         let fitting = template.filter(|it| fits(it.encoded_len(), link.maximum_packet_size));
         let Some(template) = fitting else {
             self.metrics.dropped_too_large += 1;
+            self.bites.note(Limit::ClientPacketSize, Some(&session.client_id));
             return true;
         };
         let (limits, metrics) = (&self.options.limits, &mut self.metrics);
@@ -117,7 +118,7 @@ impl Broker {
             return false;
         };
         let (slot, number) = (session.slot, session.number);
-        let outgoing = session.outgoing_mut();
+        let (client_id, outgoing) = session.named_outgoing_mut();
         let is_next = match origin {
             Origin::Live | Origin::Shared(_) => outgoing.is_caught_up(),
             Origin::Retained => outgoing.has_resent(),
@@ -164,6 +165,7 @@ impl Broker {
         let fitting = template.filter(|it| fits(it.encoded_len(), link.maximum_packet_size));
         let Some(template) = fitting else {
             self.metrics.dropped_too_large += 1;
+            self.bites.note(Limit::ClientPacketSize, Some(client_id));
             return true;
         };
         let ledger = &mut self.ledger;
@@ -388,6 +390,8 @@ impl Broker {
                     }
                     outgoing.skip_unsent();
                     self.metrics.dropped_too_large += 1;
+                    self.bites
+                        .note(Limit::ClientPacketSize, Some(&session.client_id));
                 }
                 continue;
             }
@@ -428,6 +432,8 @@ impl Broker {
             let Some(template) = fitting else {
                 // [MQTT-3.1.2-25]
                 self.metrics.dropped_too_large += 1;
+                self.bites
+                    .note(Limit::ClientPacketSize, Some(&session.client_id));
                 if let Some(holder) = queued.holder(number) {
                     ledger.forget(holder, &queued);
                 }

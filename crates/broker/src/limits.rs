@@ -111,6 +111,9 @@ pub enum Limit {
     EarlyBytes,
     /// [`Limits::maximum_packet_size`].
     PacketSize,
+    /// A client's own Maximum Packet Size, which is none of [`Limits`]: a message that is larger
+    /// is not sent to it `[MQTT-3.1.2-24]`.
+    ClientPacketSize,
     /// [`Limits::receive_maximum`].
     ReceiveMaximum,
     /// [`Limits::topic_bytes`] or [`Limits::topic_levels`].

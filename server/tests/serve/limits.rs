@@ -373,6 +373,17 @@ fn who_is_dismissed_for_a_full_queue_is_named_with_the_flags() {
     }
 }
 
+/// The client's limit, and none of ours: but what it costs is counted and told in the same way.
+#[test]
+fn a_message_that_is_too_large_for_its_subscriber_is_counted_and_logged() {
+    let server = Server::start();
+    meeting::takes_no_more_than_100_bytes(&server);
+    let metric = r#"mqtt_dropped_messages_total{reason="too_large"}"#;
+    assert_eq!(server.metric(metric), 1);
+    let line = server.log_line("Maximum Packet Size");
+    assert!(line.contains(CULPRIT), "{line}");
+}
+
 /// Nobody's limit: but what is checked is counted and told in the same way.
 #[test]
 fn a_payload_that_is_not_what_it_says_is_counted_and_logged() {

@@ -323,6 +323,19 @@ pub(crate) fn acknowledges_nothing(server: &Server) {
     assert_dismissed(&mut peer, ReasonCode::QuotaExceeded);
 }
 
+pub(crate) fn takes_no_more_than_100_bytes(server: &Server) {
+    let (mut peer, _) = comes(server, CULPRIT, |connect| {
+        connect.properties.maximum_packet_size = Some(100);
+    });
+    peer.subscribe("t", QoS::AtLeastOnce);
+    let mut publisher = Peer::connected(server, V5, "publisher");
+    for bytes in [200, 10] {
+        // That it is too large for another is not the publisher's affair.
+        assert!(!offer(&mut publisher, "t", bytes, false).is_error());
+    }
+    assert_eq!(peer.message().1.len(), 10);
+}
+
 pub(crate) fn reads_nothing(server: &Server) {
     let mut peer = culprit(server);
     peer.subscribe("t", QoS::AtMostOnce);

@@ -7,7 +7,7 @@ use mqtt::packet::PublishProperties;
 use mqtt::{Connect, Packet, PubAck, PubComp, PubRec, PubRel, Publish, QoS, ReasonCode, TopicName};
 
 use super::{V3, V5, World, lasting, message, packet_id, text, to};
-use crate::{Conn, Input};
+use crate::{Conn, Input, Limit};
 
 fn pair(world: &mut World, qos: QoS) -> (Conn, Conn) {
     let subscriber = world.client(V5, "s");
@@ -273,6 +273,33 @@ fn mqtt_3_1_2_24_and_25_what_is_too_large_for_the_client_is_dropped() {
     );
     assert_eq!(world.payloads(subscriber), ["2"]);
     assert_eq!(world.broker.metrics().dropped_too_large, 3);
+    // The first is told at once, the others when that has been a while.
+    world.sleep(Duration::from_secs(5));
+    let told = world.told.iter();
+    let told: Vec<_> = told
+        .map(|it| (it.limit, it.client_id.as_deref(), it.count))
+        .collect();
+    let of_subscriber = |count| (Limit::ClientPacketSize, Some("s"), count);
+    assert_eq!(told, [of_subscriber(1), of_subscriber(2)]);
+}
+
+/// What was sent before on a connection that took more: the third place where it can be found out.
+#[test]
+fn what_is_too_large_to_be_sent_again_is_dropped_and_told() {
+    let mut world = World::new();
+    let (subscriber, _) = world.connect(&lasting(V5, "s"));
+    world.subscribe(subscriber, &[to("t", QoS::AtLeastOnce)]);
+    let publisher = world.client(V5, "p");
+    world.publish(publisher, "t", &"x".repeat(50), QoS::AtLeastOnce);
+    world.take_publish(subscriber);
+    world.cut(subscriber);
+    let mut connect = lasting(V5, "s");
+    connect.properties.maximum_packet_size = Some(40);
+    let (subscriber, _) = world.connect(&connect);
+    assert!(world.received(subscriber).is_empty());
+    assert_eq!(world.broker.metrics().dropped_too_large, 1);
+    let told: Vec<_> = world.told.iter().map(|it| it.limit).collect();
+    assert_eq!(told, [Limit::ClientPacketSize]);
 }
 
 #[test]
