@@ -182,8 +182,13 @@ pub(crate) const fn describe(limit: broker::Limit) -> &'static str {
             "a message larger than the Maximum Packet Size of the client itself, not sent to it"
         }
         Limit::ReceiveMaximum => "too many unacknowledged messages, closed (--receive-maximum)",
-        Limit::Topic => {
-            "topic too long or too deep, one of the server's own, or a malformed $share, refused (--max-topic-length, --max-topic-levels)"
+        Limit::TopicBytes => "topic name or filter too long, refused (--max-topic-length)",
+        Limit::TopicLevels => "topic name or filter too deep, refused (--max-topic-levels)",
+        Limit::ServerTopic => {
+            "published to a topic that starts with $, refused: those are the server's own"
+        }
+        Limit::ShareName => {
+            "malformed shared subscription, refused: it should be $share/NAME/FILTER"
         }
         Limit::TopicAlias => "topic alias too high, closed (--max-topic-alias)",
         Limit::PayloadFormat => {

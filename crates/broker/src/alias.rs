@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use mqtt::{Publish, ReasonCode, TopicForm, TopicName};
 
 use crate::broker::violation;
-use crate::limits::Limits;
+use crate::limits::{BadTopic, Limits};
 use crate::output::CloseCause;
 use crate::rare::RareVec;
 
@@ -22,7 +22,7 @@ enum Target {
     Nothing,
     Topic(TopicName),
     /// A topic that is refused whenever it is published to, and so need not be held.
-    Refused(&'static str),
+    Refused(BadTopic),
 }
 
 impl Target {
@@ -48,7 +48,7 @@ impl ClientAliases {
         publish: &mut Publish,
         limits: &Limits,
         bytes: &mut u64,
-    ) -> Result<Option<&'static str>, CloseCause> {
+    ) -> Result<Option<BadTopic>, CloseCause> {
         let Some(alias) = publish.properties.topic_alias.take() else {
             return match &publish.topic {
                 Some(_) => Ok(None),
@@ -74,7 +74,7 @@ impl ClientAliases {
             // It stands for the topic from now on, be this very message accepted or not.
             let target = match limits.check_topic(topic) {
                 Ok(()) => Target::Topic(topic.detach()),
-                Err(what) => Target::Refused(what),
+                Err(bad) => Target::Refused(bad),
             };
             *bytes = *bytes + target.bytes() - self.0[at].bytes();
             self.0.to_mut()[at] = target;
@@ -85,7 +85,7 @@ impl ClientAliases {
                 publish.topic = Some(topic.clone());
                 Ok(None)
             }
-            Some(Target::Refused(what)) => Ok(Some(what)),
+            Some(Target::Refused(bad)) => Ok(Some(*bad)),
             Some(Target::Nothing) | None => Err(violation(
                 ReasonCode::ProtocolError,
                 "a topic alias that stands for nothing (section 3.3.2.3.4)",

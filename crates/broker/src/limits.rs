@@ -116,8 +116,16 @@ pub enum Limit {
     ClientPacketSize,
     /// [`Limits::receive_maximum`].
     ReceiveMaximum,
-    /// [`Limits::topic_bytes`] or [`Limits::topic_levels`].
-    Topic,
+    /// [`Limits::topic_bytes`].
+    TopicBytes,
+    /// [`Limits::topic_levels`].
+    TopicLevels,
+    /// What clients may publish to, which is none of [`Limits`]: topics that start with `$` are
+    /// the server's own.
+    ServerTopic,
+    /// What a shared subscription has to look like, which is none of [`Limits`]
+    /// `[MQTT-4.8.2-1]`.
+    ShareName,
     /// [`Limits::topic_alias_maximum`].
     TopicAlias,
     /// What a payload says of itself, which is none of [`Limits`]:
@@ -153,6 +161,15 @@ pub enum Limit {
     Store,
 }
 
+/// Why a topic name is refused.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BadTopic {
+    /// What it is told as.
+    pub(crate) limit: Limit,
+    /// For people.
+    pub(crate) what: &'static str,
+}
+
 /// What happens to a `QoS` 1 or 2 message that its client's queue has no room for.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum QueueFull {
@@ -179,14 +196,15 @@ impl Limits {
     }
 
     /// Whether a topic name is short enough; otherwise why not.
-    pub(crate) fn check_topic(&self, topic: &str) -> Result<(), &'static str> {
-        if topic.len() > self.topic_bytes {
-            Err("the topic name is too long")
+    pub(crate) fn check_topic(&self, topic: &str) -> Result<(), BadTopic> {
+        let (limit, what) = if topic.len() > self.topic_bytes {
+            (Limit::TopicBytes, "the topic name is too long")
         } else if !self.has_few_levels(topic) {
-            Err("the topic name has too many levels")
+            (Limit::TopicLevels, "the topic name has too many levels")
         } else {
-            Ok(())
-        }
+            return Ok(());
+        };
+        Err(BadTopic { limit, what })
     }
 
     /// Whether a topic or filter has no more levels than there may be.

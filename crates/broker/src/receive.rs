@@ -9,7 +9,7 @@ use mqtt::{
 
 use crate::broker::{Broker, violation};
 use crate::connection::{Link, Slot};
-use crate::limits::Limit;
+use crate::limits::{BadTopic, Limit};
 use crate::message::Routed;
 use crate::needs::Needs;
 use crate::outgoing::Acknowledged;
@@ -49,7 +49,7 @@ impl Broker {
         };
         let session = link.session;
         let topic = match refused {
-            Some(what) => Err(self.refuse_topic(session, what)),
+            Some(bad) => Err(self.refuse_topic(session, bad)),
             None => Ok(()),
         };
         if let Some(refused) = self.refuse_for_memory(slot, &publish) {
@@ -322,24 +322,27 @@ impl Broker {
         client: Option<&Utf8String>,
     ) -> Result<(), &'static str> {
         let checked = if topic.starts_with('$') {
-            Err("topics that start with $ are the server's own")
+            Err(BadTopic {
+                limit: Limit::ServerTopic,
+                what: "topics that start with $ are the server's own",
+            })
         } else {
             self.limits().check_topic(topic)
         };
-        let Err(what) = checked else { return Ok(()) };
+        let Err(bad) = checked else { return Ok(()) };
         self.metrics.refused_topic_name += 1;
-        self.bites.note(Limit::Topic, client);
-        Err(what)
+        self.bites.note(bad.limit, client);
+        Err(bad.what)
     }
 
-    /// The same for a topic that an alias stands for, and that is refused for what `what` says.
-    fn refuse_topic(&mut self, id: SessionId, what: &'static str) -> Refusal {
+    /// The same for a topic that an alias stands for.
+    fn refuse_topic(&mut self, id: SessionId, bad: BadTopic) -> Refusal {
         self.metrics.refused_topic_name += 1;
         let client = self.sessions.get(id).map(|session| &session.client_id);
-        self.bites.note(Limit::Topic, client);
+        self.bites.note(bad.limit, client);
         Refusal {
             reason_code: ReasonCode::TopicNameInvalid,
-            what,
+            what: bad.what,
         }
     }
 

@@ -300,23 +300,24 @@ impl Broker {
     }
 
     fn check_topic_filter(&mut self, id: SessionId, filter: &TopicFilter) -> Result<(), Refusal> {
-        let what = if filter.len() > self.limits().topic_bytes {
-            "the topic filter is too long"
+        let (limit, what) = if filter.len() > self.limits().topic_bytes {
+            (Limit::TopicBytes, "the topic filter is too long")
         } else if !self.has_few_levels(filter) {
-            "the topic filter has too many levels"
+            (Limit::TopicLevels, "the topic filter has too many levels")
         } else if filter.is_malformed_share() {
             // Only in 3.1.1. That standard knows no shared subscriptions, so this is no malformed
             // packet that would end the connection, with whatever else its client has. Taken for
             // a filter like others (mosquitto 2.0 does that) it would never get a message, as
             // nobody may publish to `$share/…`: and since `$share/g/t` is a shared one here in
             // both versions, who asks for this has made a mistake and should hear of it.
-            "no well-formed shared subscription [MQTT-4.8.2-1]"
+            let what = "no well-formed shared subscription [MQTT-4.8.2-1]";
+            (Limit::ShareName, what)
         } else {
             return Ok(());
         };
         self.metrics.refused_topic_filter += 1;
         let client = self.sessions.get(id).map(|session| &session.client_id);
-        self.bites.note(Limit::Topic, client);
+        self.bites.note(limit, client);
         Err(Refusal {
             reason_code: ReasonCode::TopicFilterInvalid,
             what,

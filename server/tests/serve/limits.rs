@@ -384,6 +384,18 @@ fn a_message_that_is_too_large_for_its_subscriber_is_counted_and_logged() {
     assert!(line.contains(CULPRIT), "{line}");
 }
 
+/// Nor is that a limit: no flag changes it, and the log names none.
+#[test]
+fn a_topic_that_is_the_servers_own_is_counted_and_logged() {
+    let server = Server::start();
+    meeting::publishes_to_what_is_the_servers_own(&server);
+    let metric = r#"mqtt_refused_total{limit="topic_name"}"#;
+    assert_eq!(server.metric(metric), 1);
+    let line = server.log_line("limit reached");
+    assert!(line.contains("starts with $"), "{line}");
+    assert!(line.contains(CULPRIT) && !line.contains("--"), "{line}");
+}
+
 /// Nobody's limit: but what is checked is counted and told in the same way.
 #[test]
 fn a_payload_that_is_not_what_it_says_is_counted_and_logged() {

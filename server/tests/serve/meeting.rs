@@ -129,6 +129,13 @@ pub(crate) fn subscribes_to_21_bytes_and_4_levels(server: &Server) {
     assert_eq!(codes, expected);
 }
 
+pub(crate) fn publishes_to_what_is_the_servers_own(server: &Server) {
+    let mut peer = culprit(server);
+    let answer = offer(&mut peer, "$SYS/x", 1, false);
+    assert_eq!(answer, ReasonCode::TopicNameInvalid);
+    leaves(peer);
+}
+
 pub(crate) fn uses_a_third_alias(server: &Server) {
     let (mut peer, answer) = comes(server, CULPRIT, |_| {});
     assert_eq!(answer.properties.topic_alias_maximum, Some(2));

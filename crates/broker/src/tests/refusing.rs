@@ -109,6 +109,59 @@ fn who_sends_a_payload_that_is_not_what_it_says_is_told_to_the_log() {
     assert_eq!(told(&mut world), [(Limit::PayloadFormat, client, 1)]);
 }
 
+/// One line for all of them left it open which flag would help, if any.
+#[test]
+fn each_fault_of_a_topic_is_told_to_the_log_as_its_own() {
+    let mut world = World::with(|options| {
+        options.limits.topic_bytes = 20;
+        options.limits.topic_levels = 3;
+    });
+    let (new, old) = (world.client(V5, "new"), world.client(V3, "old"));
+    let long = "x".repeat(21);
+    for (fault, limit) in [
+        (long.as_str(), Limit::TopicBytes),
+        ("a/b/c/d", Limit::TopicLevels),
+        ("$SYS/x", Limit::ServerTopic),
+    ] {
+        world.told.clear();
+        world.publish(new, fault, "x", QoS::AtLeastOnce);
+        world.publish(old, fault, "x", QoS::AtLeastOnce);
+        assert_eq!(world.told.len(), 1, "{fault}");
+        assert_eq!(world.told[0].limit, limit, "{fault}");
+        // By its alias it is no better.
+        world.sleep(Duration::from_secs(5));
+        world.told.clear();
+        for topic in [Some(fault), None] {
+            let mut publish = message("t", "x", QoS::AtMostOnce, 0);
+            publish.topic = topic.map(|topic| TopicName::try_from(topic).unwrap());
+            publish.properties.topic_alias = NonZeroU16::new(1);
+            world.send(new, &Packet::Publish(publish));
+        }
+        world.sleep(Duration::from_secs(5));
+        let told = world.told.iter();
+        let told: Vec<_> = told.map(|it| (it.limit, it.count)).collect();
+        assert_eq!(told.iter().map(|it| it.1).sum::<u64>(), 2, "{fault}");
+        assert!(told.iter().all(|it| it.0 == limit), "{told:?}");
+    }
+    for (fault, limit) in [
+        (long.as_str(), Limit::TopicBytes),
+        ("a/b/c/d", Limit::TopicLevels),
+        ("$share/g", Limit::ShareName),
+    ] {
+        world.sleep(Duration::from_secs(5));
+        world.told.clear();
+        // Only a filter of 3.1.1 may look like that at all.
+        let mut subscribe = vec![0x82, 0, 0, 1, 0, 0];
+        subscribe[5] = u8::try_from(fault.len()).unwrap();
+        subscribe.extend_from_slice(fault.as_bytes());
+        subscribe.push(0);
+        subscribe[1] = u8::try_from(subscribe.len() - 2).unwrap();
+        world.send_bytes(old, subscribe);
+        let told: Vec<_> = world.told.iter().map(|it| it.limit).collect();
+        assert_eq!(told, [limit], "{fault}");
+    }
+}
+
 #[test]
 fn section_3_1_3_2_3_a_will_that_says_it_is_utf_8_has_to_be() {
     let mut world = World::new();
