@@ -149,8 +149,9 @@ impl Broker {
     }
 
     /// What to say about a message in its acknowledgement. Version 3.1.1 has no word for a
-    /// refusal: a message that is not taken is as good as taken, but if that is for want of
-    /// room only, the connection ends, so that the client comes back with it.
+    /// refusal `[MQTT-3.3.5-2 of 3.1.1]`: a message that is not taken is as good as taken, as the
+    /// client would come back with it for ever if its connection ended. If it is for want of
+    /// room only, just that is wanted, and the connection ends.
     fn answer(
         &mut self,
         slot: Slot,

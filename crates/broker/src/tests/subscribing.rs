@@ -220,10 +220,14 @@ fn topics_are_bounded_in_bytes_and_levels() {
     assert_eq!(world.broker.metrics().refused_topic_filter, 2);
     // Version 3.1.1 has no word for it.
     let old = world.client(V3, "old");
-    world.publish(old, "$SYS/x", "x", QoS::AtLeastOnce);
-    let ack = mqtt::PubAck::new(packet_id(1), ReasonCode::Success);
-    assert_eq!(world.received(old), [Packet::PubAck(ack)]);
+    for topic in ["a/b/c/d", "a23456789012345678901", "$SYS/x"] {
+        world.publish(old, topic, "x", QoS::AtLeastOnce);
+        let ack = mqtt::PubAck::new(packet_id(1), ReasonCode::Success);
+        assert_eq!(world.received(old), [Packet::PubAck(ack)]);
+    }
+    assert!(world.closed(old).is_none());
     assert!(world.received(conn).is_empty());
+    assert_eq!(world.broker.metrics().refused_topic_name, 12);
 }
 
 #[test]
