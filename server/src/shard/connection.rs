@@ -139,7 +139,11 @@ impl Connection {
     async fn live(&self, core: &Core) {
         let ended = poll_fn(|cx| self.poll(core, cx)).await;
         let good_bye = match &ended {
-            Ended::Dismissed | Ended::Left => (CloseCode::Normal, ""),
+            Ended::Dismissed => (CloseCode::Normal, ""),
+            Ended::Left => {
+                debug!(peer = %self.peer, "closed: the peer left without DISCONNECT");
+                (CloseCode::Normal, "")
+            }
             Ended::Failed(CarrierError::Io(error)) => {
                 debug!(peer = %self.peer, "connection lost: {error}");
                 (CloseCode::Normal, "")

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mqtt::packet::WillProperties;
-use mqtt::{Connect, Packet, ProtocolVersion, QoS, Will};
+use mqtt::{Connect, Disconnect, Packet, ProtocolVersion, QoS, ReasonCode, Will};
 
 use super::support::{Peer, Server, bytes_of, tcp, topic_name};
 
@@ -118,6 +118,22 @@ fn who_takes_over_a_connection_is_logged_with_both_addresses() {
             assert!(line.contains(&part), "{part} in {line}");
         }
     }
+}
+
+#[test]
+fn each_connect_and_each_end_is_logged_at_debug() {
+    let server = Server::start_with(&["--log", "debug"]);
+    let mut polite = Peer::connected(&server, ProtocolVersion::V5, "polite");
+    server.log_line("client_id=\"polite\"");
+    let good_bye = Disconnect::new(ReasonCode::Success);
+    polite.send(&Packet::Disconnect(good_bye));
+    server.log_line("closed: client \"polite\": disconnected");
+    let rude = Peer::connected(&server, ProtocolVersion::V5, "rude");
+    server.log_line("client_id=\"rude\"");
+    let address = rude.link.local_addr().unwrap();
+    drop(rude);
+    let line = server.log_line("left without DISCONNECT");
+    assert!(line.contains(&format!("peer={address}")), "{line}");
 }
 
 #[test]
