@@ -229,13 +229,18 @@ pub(crate) const fn describe(limit: broker::Limit) -> &'static str {
     }
 }
 
-/// The flags that change it, for the log, where a connection was closed at a limit that is not
-/// [described](describe) for that client.
+/// The flags that have to do with it, for the log, where a connection was closed at a limit that is
+/// not [described](describe) for that client, or for what belongs elsewhere.
 pub(crate) fn flags_of(cause: &broker::CloseCause) -> &'static str {
     if let broker::CloseCause::Limit { what, .. } = cause
         && *what == broker::TOO_SLOW
     {
         return " (--max-queued-messages, --max-queued-bytes, --max-all-queues-bytes, --queue-full)";
+    }
+    if let broker::CloseCause::Protocol(mqtt::ProtocolError::Violation { what, .. }) = cause
+        && *what == broker::LOOKS_LIKE_HTTP
+    {
+        return " (the dashboard and WebSockets are on the port of --http)";
     }
     ""
 }

@@ -8,6 +8,7 @@ use mqtt::{Instant, Packet, Utf8String};
 use crate::bites::Bites;
 use crate::connection::{Connection, Connections, Phase, Slot};
 use crate::ending::Ending;
+use crate::foreign;
 use crate::input::{Conn, Decision, Input, Peer};
 use crate::ledger::Ledger;
 use crate::limits::{Limit, Limits};
@@ -269,8 +270,12 @@ impl Broker {
                 pause.put_by(&bytes);
                 return self.count_partial(now, slot);
             }
+            let mut other_protocol = None;
             match &mut connection.phase {
                 Phase::Connected(link) if link.is_doomed => return,
+                Phase::AwaitingConnect(_) if connection.decoder.buffered() == 0 => {
+                    other_protocol = foreign::looks_like(&bytes);
+                }
                 Phase::AwaitingConnect(_) | Phase::Connected(_) => {}
                 Phase::Authenticating(waiting) => {
                     if bytes.is_empty() {
@@ -301,7 +306,10 @@ impl Broker {
                     self.handle_packet(now, slot, packet)
                 }
                 Ok(None) => return self.count_partial(now, slot),
-                Err(error) => Err(CloseCause::Protocol(error.into())),
+                Err(error) => Err(match other_protocol {
+                    Some(what) => violation(error.reason_code(), what),
+                    None => CloseCause::Protocol(error.into()),
+                }),
             };
             if let Err(cause) = handled {
                 self.close(now, slot, cause);

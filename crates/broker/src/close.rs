@@ -332,8 +332,9 @@ fn refusal(
         } if version == Some(ProtocolVersion::V3_1_1) => return None,
         CloseCause::Refused { reason_code, what } => (version?, *reason_code, Some(*what)),
         CloseCause::Protocol(ProtocolError::Decode(error)) => match (&error.kind, version) {
-            // [MQTT-3.1.2-2] An older client understands an older answer.
-            (DecodeErrorKind::ProtocolVersion(..=4), _) => {
+            // [MQTT-3.1.2-1] [MQTT-3.1.2-2] An older client understands an older answer: that of
+            // 3.1 has the same bytes.
+            (DecodeErrorKind::OldProtocolName | DecodeErrorKind::ProtocolVersion(..=4), _) => {
                 let code = ReasonCode::UnsupportedProtocolVersion;
                 (ProtocolVersion::V3_1_1, code, None)
             }

@@ -115,6 +115,7 @@ mod connect;
 mod connection;
 mod deliver;
 mod ending;
+mod foreign;
 mod input;
 pub mod journal;
 mod ledger;
@@ -163,7 +164,7 @@ pub use limits::{Limit, Limits, QueueFull};
 pub use metrics::Metrics;
 pub use options::BrokerOptions;
 pub use output::{
-    CloseCause, CloseReason, ConnectedClient, Credentials, Lsn, Output, ShardId, ShardMessage,
-    TOO_SLOW,
+    CloseCause, CloseReason, ConnectedClient, Credentials, LOOKS_LIKE_HTTP, Lsn, Output, ShardId,
+    ShardMessage, TOO_SLOW,
 };
 pub use recovery::{RecordError, RecordErrorKind, Recovery};

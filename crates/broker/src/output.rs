@@ -3,13 +3,16 @@
 use core::fmt;
 
 use bytes::Bytes;
-use mqtt::{Instant, ProtocolError, ProtocolVersion, ReasonCode, Utf8String};
+use mqtt::{DecodeErrorKind, Instant, ProtocolError, ProtocolVersion, ReasonCode, Utf8String};
 
 use crate::bites::LimitReached;
 use crate::input::{Conn, Peer};
 
 /// Why a client is closed whose queue is full: the text of [`CloseCause::Limit`].
 pub const TOO_SLOW: &str = "the client takes its messages too slowly";
+
+/// What is said of bytes that look like HTTP: the text of [`ProtocolError::Violation`].
+pub const LOOKS_LIKE_HTTP: &str = "this looks like HTTP; this port speaks MQTT";
 
 /// The place of a record in the order of all records, from 1 on, without gaps.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -183,6 +186,11 @@ impl fmt::Display for CloseCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Disconnected(reason_code) => write!(f, "disconnected, {reason_code}"),
+            Self::Protocol(ProtocolError::Decode(error))
+                if error.kind == DecodeErrorKind::OldProtocolName =>
+            {
+                f.write_str("MQTT 3.1 is not supported, let it speak 3.1.1 or 5 [MQTT-3.1.2-1]")
+            }
             Self::Protocol(ProtocolError::Decode(error)) => {
                 write!(f, "broke the protocol, {error} {}", error.kind.rule())
             }

@@ -1,5 +1,6 @@
 //! What can be wrong with bytes, and what to answer.
 
+use crate::packet::PacketType;
 use crate::reason::ReasonCode;
 use crate::text::TextError;
 use crate::topic::TopicError;
@@ -52,6 +53,9 @@ pub enum DecodeErrorKind {
     /// The protocol name is not "MQTT" `[MQTT-3.1.2-1]`.
     #[error("the protocol name is not \"MQTT\"")]
     ProtocolName,
+    /// The protocol name is "MQIsdp": it is MQTT 3.1 `[MQTT-3.1.2-1]`.
+    #[error("the protocol name is that of MQTT 3.1")]
+    OldProtocolName,
     /// A protocol version other than 4 and 5 `[MQTT-3.1.2-2]`.
     #[error("protocol version {0} is not supported")]
     ProtocolVersion(u8),
@@ -106,8 +110,8 @@ pub enum DecodeErrorKind {
     SessionPresent,
     /// A packet that this side may not be sent, or not before or after CONNECT
     /// `[MQTT-3.1.0-1]` `[MQTT-3.1.0-2]`.
-    #[error("packet type {0} may not stand here")]
-    UnexpectedPacket(u8),
+    #[error("{0} may not stand here")]
+    UnexpectedPacket(PacketType),
 }
 
 impl DecodeError {
@@ -119,9 +123,9 @@ impl DecodeError {
         match &self.kind {
             DecodeErrorKind::PacketTooLarge { .. } => ReasonCode::PacketTooLarge,
             // [MQTT-3.1.2-1] names this code for a foreign protocol name too.
-            DecodeErrorKind::ProtocolName | DecodeErrorKind::ProtocolVersion(_) => {
-                ReasonCode::UnsupportedProtocolVersion
-            }
+            DecodeErrorKind::ProtocolName
+            | DecodeErrorKind::OldProtocolName
+            | DecodeErrorKind::ProtocolVersion(_) => ReasonCode::UnsupportedProtocolVersion,
             DecodeErrorKind::PropertyValue(TOPIC_ALIAS) => ReasonCode::TopicAliasInvalid,
             DecodeErrorKind::ZeroPacketId
             | DecodeErrorKind::DuplicateProperty(_)
@@ -171,7 +175,7 @@ impl DecodeErrorKind {
             Self::Topic(TopicError::MultiLevelWildcard) => "[MQTT-4.7.1-1]",
             Self::Topic(TopicError::SingleLevelWildcard) => "[MQTT-4.7.1-2]",
             Self::Topic(TopicError::Share) => "[MQTT-4.8.2-1] [MQTT-4.8.2-2]",
-            Self::ProtocolName => "[MQTT-3.1.2-1]",
+            Self::ProtocolName | Self::OldProtocolName => "[MQTT-3.1.2-1]",
             Self::ProtocolVersion(_) => "[MQTT-3.1.2-2]",
             Self::QoS => "[MQTT-3.3.1-4]",
             Self::ZeroPacketId => "[MQTT-2.2.1-3]",
@@ -191,22 +195,30 @@ impl DecodeErrorKind {
                 _ => "(section 3.8.3.1)",
             },
             Self::SessionPresent => "[MQTT-3.2.2-6]",
-            Self::UnexpectedPacket(CONNECT) => "[MQTT-3.1.0-2]",
-            Self::UnexpectedPacket(CONNACK | SUBACK | UNSUBACK | PINGRESP) => "(table 2-1)",
-            Self::UnexpectedPacket(_) => "[MQTT-3.1.0-1]",
+            Self::UnexpectedPacket(packet_type) => match packet_type {
+                // A client may send it once, and these never.
+                PacketType::Connect => "[MQTT-3.1.0-2]",
+                PacketType::ConnAck
+                | PacketType::SubAck
+                | PacketType::UnsubAck
+                | PacketType::PingResp => "(table 2-1)",
+                PacketType::Publish
+                | PacketType::PubAck
+                | PacketType::PubRec
+                | PacketType::PubRel
+                | PacketType::PubComp
+                | PacketType::Subscribe
+                | PacketType::Unsubscribe
+                | PacketType::PingReq
+                | PacketType::Disconnect
+                | PacketType::Auth => "[MQTT-3.1.0-1]",
+            },
         }
     }
 }
 
 /// The one property whose bad value has a reason code of its own.
 const TOPIC_ALIAS: u8 = 0x23;
-
-/// Packet types that a client may send once, or never.
-const CONNECT: u8 = 1;
-const CONNACK: u8 = 2;
-const SUBACK: u8 = 9;
-const UNSUBACK: u8 = 11;
-const PINGRESP: u8 = 13;
 
 /// The peer broke the protocol: the connection must end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

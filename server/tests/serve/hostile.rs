@@ -121,6 +121,48 @@ fn mqtt_1_5_4_a_rule_that_is_broken_is_named_with_the_client() {
     assert!(line.contains("naughty"), "{line}");
 }
 
+/// Who has the wrong port or version gets no answer that says so: the log has to.
+#[test]
+fn who_speaks_something_else_is_told_to_the_log_as_that() {
+    let server = Server::start();
+    let twice = [connect(), connect()].concat();
+    let late = [&connect()[..], b"GET / HTTP/1.1\r\n\r\n"].concat();
+    for (bytes, says) in [
+        (
+            &b"\x16\x03\x01\x02\x00\x01\x00\x01\xFC\x03\x03"[..],
+            ["this looks like TLS", "this port speaks plain MQTT"],
+        ),
+        (
+            b"GET / HTTP/1.1\r\nhost: x\r\n\r\n",
+            ["this looks like HTTP", "on the port of --http"],
+        ),
+        (
+            b"POST / HTTP/1.1\r\n\r\n",
+            ["this looks like HTTP", "on the port of --http"],
+        ),
+        (
+            b"\x10\x0E\x00\x06MQIsdp\x03\x02\x00\x3C\x00\x00",
+            ["MQTT 3.1 is not supported", "3.1.1 or 5"],
+        ),
+        (&twice, ["CONNECT may not stand here", "[MQTT-3.1.0-2]"]),
+        // Not at the start, and so nothing but a fault.
+        (
+            &late,
+            ["broke the protocol, reserved flags", "[MQTT-2.1.3-1]"],
+        ),
+    ] {
+        let mut stream = tcp(server.mqtt);
+        stream.write_all(bytes).unwrap();
+        drain(&mut stream);
+        let line = server.log_line("closed: ");
+        for part in says {
+            assert!(line.contains(part), "{part} in {line}");
+        }
+    }
+    assert_eq!(server.metric("mqtt_protocol_errors_total"), 6);
+    server.assert_alive();
+}
+
 #[test]
 fn a_flood_of_faults_does_not_flood_the_log() {
     let server = Server::start();

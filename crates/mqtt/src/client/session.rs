@@ -107,7 +107,7 @@ impl SessionSnapshot {
             | Packet::Auth(_) => {
                 return Err(DecodeError {
                     offset: 0,
-                    kind: DecodeErrorKind::UnexpectedPacket(packet.packet_type() as u8),
+                    kind: DecodeErrorKind::UnexpectedPacket(packet.packet_type()),
                 });
             }
         }

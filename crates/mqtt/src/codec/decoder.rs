@@ -221,7 +221,7 @@ impl Decoder {
             Stage::Failed(_) => false,
         };
         if !expected {
-            return Err(DecodeErrorKind::UnexpectedPacket(number));
+            return Err(DecodeErrorKind::UnexpectedPacket(packet_type));
         }
         check_flags(packet_type, first_byte)?;
         Ok(packet_type)

@@ -19,7 +19,7 @@ fn connect() {
             "MQTT-3.1.2-1",
             b"\x10\x0E\x00\x06MQIsdp\x03\x02\x00\x3C\x00\x00",
             2,
-            Kind::ProtocolName,
+            Kind::OldProtocolName,
             UnsupportedProtocolVersion,
         ),
         Case(

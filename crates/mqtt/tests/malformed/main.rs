@@ -211,8 +211,10 @@ fn fixed_header() {
 
 #[test]
 fn packets_that_may_not_stand_here() {
-    let unexpected =
-        |rule, wire, number| Case(rule, wire, 0, Kind::UnexpectedPacket(number), ProtocolError);
+    let unexpected = |rule, wire, number| {
+        let kind = Kind::UnexpectedPacket(PacketType::from_u8(number).unwrap());
+        Case(rule, wire, 0, kind, ProtocolError)
+    };
     to_fresh_server(&[
         unexpected("MQTT-3.1.0-1", b"\x30\x05", 3),
         unexpected("MQTT-3.1.0-1", b"\xC0\x00", 12),
@@ -326,9 +328,9 @@ fn mqtt_3_14_2_1_a_client_may_not_disconnect_with_a_servers_reason() {
 fn what_a_client_sends_wrong_names_its_rule() {
     for (kind, rule) in [
         (Kind::Dup, "[MQTT-3.3.1-2]"),
-        (Kind::UnexpectedPacket(1), "[MQTT-3.1.0-2]"),
-        (Kind::UnexpectedPacket(3), "[MQTT-3.1.0-1]"),
-        (Kind::UnexpectedPacket(9), "(table 2-1)"),
+        (Kind::UnexpectedPacket(PacketType::Connect), "[MQTT-3.1.0-2]"),
+        (Kind::UnexpectedPacket(PacketType::Publish), "[MQTT-3.1.0-1]"),
+        (Kind::UnexpectedPacket(PacketType::SubAck), "(table 2-1)"),
         (Kind::SubscriptionOptions(0x04), "[MQTT-3.8.3-4]"),
         (Kind::SubscriptionOptions(0x2E), "[MQTT-3.8.3-4]"),
         (Kind::SubscriptionOptions(0x03), "(section 3.8.3.1)"),
@@ -340,4 +342,6 @@ fn what_a_client_sends_wrong_names_its_rule() {
     ] {
         assert_eq!(kind.rule(), rule, "{kind}");
     }
+    let second = Kind::UnexpectedPacket(PacketType::Connect);
+    assert_eq!(second.to_string(), "CONNECT may not stand here");
 }

@@ -157,6 +157,11 @@ fn carrier_error(error: Error) -> CarrierError {
         _ => Some(CloseCode::Protocol),
     };
     match (code, error) {
+        // Without "WebSocket protocol error: ": that it is one is said already.
+        (Some(code), Error::Protocol(error)) => CarrierError::Rule {
+            code,
+            what: error.to_string(),
+        },
         (Some(code), error) => CarrierError::Rule {
             code,
             what: error.to_string(),

@@ -7,6 +7,8 @@ use crate::error::{DecodeError, DecodeErrorKind};
 use crate::packet::{Connect, ConnectProperties, ProtocolVersion, QoS, Will, WillProperties};
 
 const PROTOCOL_NAME: &[u8] = b"\0\x04MQTT";
+/// Of MQTT 3.1.
+const OLD_PROTOCOL_NAME: &[u8] = b"MQIsdp";
 
 const RESERVED: u8 = 0x01;
 const CLEAN_START: u8 = 0x02;
@@ -19,10 +21,15 @@ const USER_NAME: u8 = 0x80;
 /// Protocol name and version, the first two fields: all else depends on them.
 pub(in crate::codec) fn version(reader: &mut Reader) -> Result<ProtocolVersion, DecodeError> {
     // [MQTT-3.1.2-1]
-    let wrong_name = reader.error(DecodeErrorKind::ProtocolName);
+    let offset = reader.offset();
     let name = reader.binary()?;
     if name != PROTOCOL_NAME[2..] {
-        return Err(wrong_name);
+        let kind = if name == OLD_PROTOCOL_NAME {
+            DecodeErrorKind::OldProtocolName
+        } else {
+            DecodeErrorKind::ProtocolName
+        };
+        return Err(DecodeError { offset, kind });
     }
     // [MQTT-3.1.2-2]
     let offset = reader.offset();

@@ -79,7 +79,7 @@ impl Body {
             | PacketType::Subscribe
             | PacketType::Unsubscribe
             | PacketType::Auth => {
-                let kind = DecodeErrorKind::UnexpectedPacket(packet_type.as_u8());
+                let kind = DecodeErrorKind::UnexpectedPacket(packet_type);
                 return Err(DecodeError { offset: 0, kind });
             }
         };
