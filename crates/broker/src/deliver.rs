@@ -68,7 +68,8 @@ impl Broker {
         let fitting = template.filter(|it| fits(it.encoded_len(), link.maximum_packet_size));
         let Some(template) = fitting else {
             self.metrics.dropped_too_large += 1;
-            self.bites.note(Limit::ClientPacketSize, Some(&session.client_id));
+            self.bites
+                .note(Limit::ClientPacketSize, Some(&session.client_id));
             return true;
         };
         let (limits, metrics) = (&self.options.limits, &mut self.metrics);

@@ -16,7 +16,6 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use mqtt::{Instant, ProtocolVersion};
 use tokio::sync::Notify;
-use tracing::field::display;
 use tracing::{debug, warn};
 
 use super::Snapshot;
@@ -265,7 +264,7 @@ impl Core {
             // Nobody's fault as a rule, but told: two devices that were given the same client
             // identifier close each other again and again, and nothing else shows it.
             let by = self.connections.borrow().get(&by).map(|it| it.peer());
-            self.warn(|| warn!(%peer, by = by.map(display), "closed: {reason}"));
+            self.warn(|| warn!(%peer, by = by.map(tracing::field::display), "closed: {reason}"));
         } else if reason.cause.is_fault() {
             let flags = limits::flags_of(&reason.cause);
             self.warn(|| warn!(%peer, "closed: {reason}{flags}"));

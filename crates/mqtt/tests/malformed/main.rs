@@ -328,8 +328,14 @@ fn mqtt_3_14_2_1_a_client_may_not_disconnect_with_a_servers_reason() {
 fn what_a_client_sends_wrong_names_its_rule() {
     for (kind, rule) in [
         (Kind::Dup, "[MQTT-3.3.1-2]"),
-        (Kind::UnexpectedPacket(PacketType::Connect), "[MQTT-3.1.0-2]"),
-        (Kind::UnexpectedPacket(PacketType::Publish), "[MQTT-3.1.0-1]"),
+        (
+            Kind::UnexpectedPacket(PacketType::Connect),
+            "[MQTT-3.1.0-2]",
+        ),
+        (
+            Kind::UnexpectedPacket(PacketType::Publish),
+            "[MQTT-3.1.0-1]",
+        ),
         (Kind::UnexpectedPacket(PacketType::SubAck), "(table 2-1)"),
         (Kind::SubscriptionOptions(0x04), "[MQTT-3.8.3-4]"),
         (Kind::SubscriptionOptions(0x2E), "[MQTT-3.8.3-4]"),
