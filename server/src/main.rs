@@ -20,6 +20,7 @@ mod memory;
 mod mqtt_driver;
 mod serve;
 mod shard;
+mod size;
 mod store;
 
 use std::process::ExitCode;

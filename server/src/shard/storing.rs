@@ -18,6 +18,7 @@ use tokio::task::{spawn_local, yield_now};
 use tracing::{error, info};
 
 use super::core::Core;
+use crate::size::Size;
 use crate::store::{Stats, Store};
 
 /// Bytes of a copy that are written at a time: a small part of a millisecond.
@@ -102,6 +103,24 @@ impl Storing {
     }
 }
 
+/// What there is, and what it is kept for.
+fn why_full(room: u64, metrics: &Metrics) -> String {
+    let copy = Size(metrics.copy_bytes());
+    if room == 0 {
+        return format!(
+            "there is not a single byte left to write to, not even for a copy of what is stored ({copy})"
+        );
+    }
+    let left = Size(room);
+    match metrics.taking_bytes() {
+        0 => format!("the {left} left are kept, {copy} of it for a copy of what is stored"),
+        taking => format!(
+            "the {left} left are kept for a copy of what is stored ({copy}), for what clients write who take what waits for them ({}), and for what nobody counts",
+            Size(taking)
+        ),
+    }
+}
+
 /// What decides whether a copy of everything is due, in bytes.
 #[derive(Copy, Clone, Debug)]
 struct Due {
@@ -178,12 +197,9 @@ impl Core {
             info!("{path}: there is room again");
             return;
         }
-        let metrics = self.metrics();
+        let why = why_full(store.room(), &self.metrics());
         error!(
-            "{path} has no room for more: of the {} bytes that there are, {} are kept for a copy of what is stored, {} for what clients write who take what waits for them, and some for the rest. QoS 1 and 2 messages that would have to be stored, and new lasting sessions and subscriptions, are refused; all else goes on. Make room there, or give a larger --max-store-size; it is looked at every second",
-            store.room(),
-            metrics.copy_bytes(),
-            metrics.taking_bytes()
+            "{path} has no room for more: {why}. QoS 1 and 2 messages that would have to be stored, and new lasting sessions and subscriptions, are refused; all else goes on. Make room there, or give a larger --max-store-size; it is looked at every second"
         );
     }
 
@@ -277,6 +293,29 @@ mod tests {
             }
             .is_due()
         );
+    }
+
+    #[test]
+    fn what_is_full_says_what_is_left_in_sizes_that_people_read() {
+        let mut metrics = Metrics {
+            stored_message_bytes: 3 * MIB,
+            ..Metrics::default()
+        };
+        let why = why_full(0, &metrics);
+        assert!(why.contains("not a single byte left"), "{why}");
+        assert!(!why.contains("0 bytes"), "{why}");
+        for deliveries in [0, 10_000] {
+            metrics.stored_deliveries = deliveries;
+            let why = why_full(4 * MIB, &metrics);
+            assert!(why.starts_with("the 4 MiB left"), "{why}");
+            let copy = if deliveries == 0 {
+                "3 MiB"
+            } else {
+                "(3.2 MiB)"
+            };
+            assert!(why.contains(copy), "{why}");
+            assert_eq!(why.contains("(1.6 MiB)"), deliveries > 0, "{why}");
+        }
     }
 
     /// Whatever was there once: what has been taken since is over.

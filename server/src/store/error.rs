@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use broker::RecordError;
 
 use super::segment::JournalId;
+use crate::size::Size;
 
 /// What is wrong with a store.
 #[derive(Debug, thiserror::Error)]
@@ -78,13 +79,13 @@ pub(crate) enum StoreError {
     )]
     Overfull { path: PathBuf, waiting: usize },
     #[error(
-        "{path} was full to the end: {waiting} bytes of records that waited for room are not stored. Nobody was told that they are. Make room before the next start",
-        path = path.display()
+        "{path} was full to the end: records of {waiting} that waited for room are not stored. Nobody was told that they are. Make room before the next start",
+        path = path.display(), waiting = Size(*waiting as u64)
     )]
     EndedFull { path: PathBuf, waiting: usize },
     #[error(
-        "--max-store-size allows {most} bytes, and what is stored in {path} needs {least} at least: to be copied, and for what clients who take what waits for them have yet to write. Give it as much, or leave the limit out",
-        path = path.display()
+        "--max-store-size allows {most}, and what is stored in {path} needs {least}KiB at least: to be copied, and for what clients who take what waits for them have yet to write. Give it as much, or leave the limit out",
+        path = path.display(), most = Size(*most), least = least.div_ceil(1024)
     )]
     TooSmall {
         path: PathBuf,

@@ -20,6 +20,7 @@ use super::Stats;
 use super::error::StoreError;
 use super::journal::{Journal, WriteError};
 use super::segment::{GROUP_LEN, HEADER_LEN};
+use crate::size::Size;
 
 /// For how long records are gathered after the first.
 const GATHER: Duration = Duration::from_millis(1);
@@ -454,8 +455,9 @@ impl Writer {
         if !self.is_waiting {
             self.is_waiting = true;
             warn!(
-                "{} has no room for {len} bytes that are to be written next ({error}): what waits for them is not acknowledged. It is tried again every second",
-                self.journal.folder().path().display()
+                "{} has no room for {} that are to be written next ({error}): what waits for them is not acknowledged. It is tried again every second",
+                self.journal.folder().path().display(),
+                Size(len as u64)
             );
         }
         // The shard may be able to make some: what is stored may have become less.
