@@ -34,7 +34,8 @@ pub(crate) struct StoreArgs {
     salvage: bool,
 
     /// How large each file of the store is, between 64KiB and 1GiB. Half of one, or more, is
-    /// reserved ahead: where others fill the disk, that is for what must still be stored.
+    /// reserved ahead: where others fill the disk, that is for what must still be stored. They are
+    /// shorter on a disk that has no room for four of them.
     #[arg(long, value_name = "SIZE", env = "BEACONRY_STORE_SEGMENT_SIZE", default_value = "64MiB", value_parser = parse_segment_size)]
     store_segment_size: u64,
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use broker::RecordError;
 
 use super::segment::JournalId;
+use super::sizes::Sizes;
 use crate::size::Size;
 
 /// What is wrong with a store.
@@ -17,6 +18,11 @@ pub(crate) enum StoreError {
         path: PathBuf,
         error: io::Error,
     },
+    #[error(
+        "{path} has no room for a new store, which needs {least} ({error}): make room there, or give a folder on another disk with --data DIR, or keep everything in memory with --in-memory",
+        path = path.display(), least = Size(Sizes::LEAST)
+    )]
+    NoRoom { path: PathBuf, error: io::Error },
     #[error(
         "{} is a file, and --data needs a folder: give another one, for example --data {}.d",
         .0.display(), .0.display()
@@ -96,6 +102,14 @@ pub(crate) enum StoreError {
         "the broker gave record {found} where {expected} was to come; this is a mistake in beaconry"
     )]
     Order { expected: u64, found: u64 },
+}
+
+impl StoreError {
+    /// Of a folder that nothing was in.
+    pub(super) fn no_room(path: &Path, error: io::Error) -> Self {
+        let path = path.to_owned();
+        Self::NoRoom { path, error }
+    }
 }
 
 /// A file of the journal that is not as it was written.

@@ -82,7 +82,7 @@ impl Folder {
         let lock = lock(&path)?;
         let journal = match read_version(&path) {
             Ok(Some(journal)) => journal,
-            Ok(None) => write_version(&path, JournalId(RandomState::new().hash_one("journal")))?,
+            Ok(None) => begin(&path)?,
             Err(error) => mend(error)?,
         };
         let segments = path.join("journal");
@@ -308,6 +308,17 @@ fn read_version(folder: &Path) -> Result<Option<JournalId>, StoreError> {
     let journal = value("journal").and_then(|id| u64::from_str_radix(id, 16).ok());
     let journal = journal.ok_or_else(|| wrong("no line `journal: NUMBER`"))?;
     Ok(Some(JournalId(journal)))
+}
+
+/// Of a folder that is new.
+fn begin(folder: &Path) -> Result<JournalId, StoreError> {
+    let journal = JournalId(RandomState::new().hash_one("journal"));
+    match write_version(folder, journal) {
+        Err(StoreError::Io { error, .. }) if is_full(&error) => {
+            Err(StoreError::no_room(folder, error))
+        }
+        written => written,
+    }
 }
 
 /// All of it is there after a crash, or nothing.

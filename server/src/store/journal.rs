@@ -81,50 +81,44 @@ impl Journal {
     /// Goes on behind what was read: `segments` in order, the last one good up to `end`.
     pub(super) fn resume(
         folder: Folder,
-        sizes: Sizes,
+        mut sizes: Sizes,
         mut segments: VecDeque<Segment>,
         durable: Lsn,
     ) -> Result<Self, StoreError> {
         remove_next(&folder)?;
         // A process that was killed may have named a segment, and not yet waited for the disk.
         folder.sync_segments()?;
-        let last = segments.back().copied();
         let used = segments.iter().map(|segment| segment.bytes).sum();
-        let made = |len| {
-            sizes.check_limit(used, len)?;
-            make(&folder, len)
-        };
-        let current = match last {
+        let first = Lsn(durable.0 + 1);
+        let current = match segments.back().copied() {
+            None => {
+                let begun = begin_first(&folder, sizes, first)?;
+                // With longer ones what is kept would be more than there is.
+                sizes.segment = sizes.segment.min(begun.reserved);
+                begun
+            }
             Some(last) if last.bytes < sizes.segment / 2 => {
                 segments.pop_back();
                 reopen(&folder, sizes, used, last)?
             }
-            _ => match (made(sizes.segment), last) {
-                (Ok(next), _) => {
-                    if let Some(last) = last {
-                        sync_segment(&folder, last)?;
-                    }
-                    let number = last.map_or(1, |last| last.number + 1);
-                    match (begin(&folder, next, number, Lsn(durable.0 + 1)), last) {
-                        (Ok(begun), _) => begun,
-                        (Err(WriteError::Full(_)), Some(last)) => {
+            Some(last) => match make_within(&folder, sizes, used, sizes.segment) {
+                Ok(next) => {
+                    sync_segment(&folder, last)?;
+                    match begin(&folder, next, last.number + 1, first) {
+                        Ok(begun) => begun,
+                        Err(WriteError::Full(_)) => {
                             segments.pop_back();
                             reopen(&folder, sizes, used, last)?
                         }
-                        (Err(WriteError::Full(error)), None) => {
-                            return Err(io_error("write to the folder", folder.segments_path())(
-                                error,
-                            ));
-                        }
-                        (Err(WriteError::Broken(error)), _) => return Err(error),
+                        Err(WriteError::Broken(error)) => return Err(error),
                     }
                 }
                 // A full disk is no reason not to start: what needs no store goes on.
-                (Err(error), Some(last)) if is_full(&error) => {
+                Err(error) if is_full(&error) => {
                     segments.pop_back();
                     reopen(&folder, sizes, used, last)?
                 }
-                (Err(error), _) => {
+                Err(error) => {
                     return Err(io_error("write to the folder", folder.segments_path())(
                         error,
                     ));
@@ -401,22 +395,34 @@ impl Journal {
         Ok(())
     }
 
-    fn make(&self, len: u64) -> io::Result<Next> {
-        self.sizes.check_limit(self.reserved(), len)?;
-        make(&self.folder, len)
-    }
-
     /// Makes a segment for what cannot wait: as long as they are, or as there is room, and for
     /// `needs` bytes at least.
     fn make_shorter(&self, needs: u64) -> io::Result<Next> {
-        let mut len = self.sizes.segment.max(needs);
-        loop {
-            match self.make(len) {
-                Err(error) if is_full(&error) && len > needs => len = (len / 2).max(needs),
-                made => return made,
-            }
+        let longest = self.sizes.segment.max(needs);
+        make_shorter(&self.folder, self.sizes, self.reserved(), longest, needs)
+    }
+}
+
+/// Makes a segment beside those that take `reserved` bytes: of `len` bytes, or of as many as there
+/// is room for, and of `needs` bytes at least.
+fn make_shorter(
+    folder: &Folder,
+    sizes: Sizes,
+    reserved: u64,
+    mut len: u64,
+    needs: u64,
+) -> io::Result<Next> {
+    loop {
+        match make_within(folder, sizes, reserved, len) {
+            Err(error) if is_full(&error) && len > needs => len = (len / 2).max(needs),
+            made => return made,
         }
     }
+}
+
+fn make_within(folder: &Folder, sizes: Sizes, reserved: u64, len: u64) -> io::Result<Next> {
+    sizes.check_limit(reserved, len)?;
+    make(folder, len)
 }
 
 /// A file of zeros that are really there.
@@ -444,6 +450,23 @@ fn remove_next(folder: &Folder) -> Result<(), StoreError> {
             Err(io_error("remove", &path)(error))
         }
         _ => Ok(()),
+    }
+}
+
+/// The first segment of all, as long as there is room for it.
+fn begin_first(folder: &Folder, sizes: Sizes, first: Lsn) -> Result<Current, StoreError> {
+    let refused = |error: io::Error| {
+        if is_full(&error) {
+            StoreError::no_room(folder.path(), error)
+        } else {
+            io_error("write to the folder", folder.segments_path())(error)
+        }
+    };
+    let next = make_shorter(folder, sizes, 0, sizes.segment, Sizes::SHORTEST).map_err(refused)?;
+    match begin(folder, next, 1, first) {
+        Ok(begun) => Ok(begun),
+        Err(WriteError::Full(error)) => Err(refused(error)),
+        Err(WriteError::Broken(error)) => Err(error),
     }
 }
 

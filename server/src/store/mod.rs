@@ -117,7 +117,8 @@ pub(crate) fn open(
     settings
         .sizes
         .check(&path, &recovered.segments, recovered.broker.metrics())?;
-    let journal = Journal::resume(folder, settings.sizes, recovered.segments, recovered.last)?;
+    let sizes = settings.sizes.on_disk_of(&path, &folder.segments_path());
+    let journal = Journal::resume(folder, sizes, recovered.segments, recovered.last)?;
     let (store, failed) = Store::start(journal, recovered.torn_bytes)
         .map_err(error::io_error("start the thread for", path))?;
     Ok(Opened {

@@ -1,13 +1,16 @@
 //! How large the store may be, and whether that is enough.
 
 use std::collections::VecDeque;
-use std::io;
 use std::path::Path;
+use std::{fs, io};
 
 use broker::Metrics;
+use rustix::fs::statvfs;
+use tracing::info;
 
 use super::error::StoreError;
 use super::journal::Segment;
+use crate::size::Size;
 
 /// How large things may be.
 #[derive(Copy, Clone, Debug)]
@@ -24,10 +27,51 @@ impl Sizes {
     /// Of a segment: what is kept beside what has to have room, for all that nobody counts. The
     /// frames of groups, clients that come and go.
     const KEPT: u64 = 8;
+    /// Bytes of the shortest segment that a store can do with.
+    pub(super) const SHORTEST: u64 = 64 << 10;
+    /// Bytes that a new store must find: that segment, the next, and what says whose folder it is.
+    pub(super) const LEAST: u64 = 2 * Self::SHORTEST;
 
     /// Bytes that are not given away, whatever has room.
     pub(super) const fn kept(self) -> u64 {
         self.segment / Self::KEPT
+    }
+
+    /// With segments that are short enough for the disk that `folder` is on, whose journal is in
+    /// `segments`. The disk's size is a limit like one of our own, and what is kept for what must
+    /// have room is a part of a segment: with longer ones a small disk would be full from the
+    /// beginning.
+    pub(super) fn on_disk_of(self, folder: &Path, segments: &Path) -> Self {
+        let Ok(disk) = statvfs(folder) else {
+            return self;
+        };
+        let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
+        let files = fs::read_dir(segments).into_iter().flatten().flatten();
+        let used: u64 = files
+            .filter_map(|file| file.metadata().ok())
+            .map(|it| it.len())
+            .sum();
+        let free = bytes(disk.f_bavail).saturating_add(used);
+        let sizes = self.within(free, bytes(disk.f_blocks));
+        if sizes.segment < self.segment {
+            info!(
+                "{}: there is little room on this disk, so files of the store have {} at most, less than --store-segment-size",
+                folder.display(),
+                Size(sizes.segment)
+            );
+        }
+        sizes
+    }
+
+    /// The same where the store may have so many bytes of a disk that has so many in all.
+    fn within(self, free: u64, all: u64) -> Self {
+        /// What others take they may give back, and then short segments are slow.
+        const COUNTED: u64 = 4 << 20;
+        let room = free.max(COUNTED).min(all);
+        Self {
+            segment: self.segment.min((room / 4).max(Self::SHORTEST)),
+            ..self
+        }
     }
 
     /// Whether the limit lets the store ever have room again. Whatever was stored within a limit
@@ -62,5 +106,38 @@ impl Sizes {
             ));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn four_segments_fit_on_the_disk() {
+        let sizes = Sizes {
+            segment: 64 * MIB,
+            most: u64::MAX,
+            waiting: 0,
+        };
+        for (free, all, segment) in [
+            (100_000 * MIB, 200_000 * MIB, 64 * MIB),
+            (40 * MIB, 40 * MIB, 10 * MIB),
+            (40 * MIB, 200_000 * MIB, 10 * MIB),
+            // Others have filled it.
+            (0, 200_000 * MIB, MIB),
+            (0, 2 * MIB, MIB / 2),
+            (MIB, MIB, MIB / 4),
+            (1_000, 1_000, Sizes::SHORTEST),
+        ] {
+            assert_eq!(sizes.within(free, all).segment, segment, "{free} of {all}");
+        }
+        let short = Sizes {
+            segment: 1_000,
+            ..sizes
+        };
+        assert_eq!(short.within(0, 1_000).segment, 1_000);
     }
 }

@@ -19,14 +19,15 @@ const ANY: &str = "127.0.0.1:0";
 /// So that there is room for some of them: the disk is the only limit.
 const SMALL: &[&str] = &["--store-segment-size", "1MiB"];
 
-/// A disk of 8 MiB, mounted until this is dropped.
+/// A small disk, mounted until this is dropped.
 struct Disk(Folder);
 
 impl Disk {
     /// `None`, and a line that says so, where nothing can be mounted.
-    fn mount(test: &str) -> Option<Self> {
+    fn mount(test: &str, size: &str) -> Option<Self> {
         let folder = Folder::new();
-        match run(&["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs"], &folder) {
+        let size = format!("size={size}");
+        match run(&["mount", "-t", "tmpfs", "-o", &size, "tmpfs"], &folder) {
             Ok(()) => Some(Self(folder)),
             Err(why) => {
                 // Not with println!, which nobody is shown of a test that has passed.
@@ -72,7 +73,7 @@ fn run(command: &[&str], folder: &Folder) -> Result<(), String> {
 
 #[test]
 fn a_disk_without_room_refuses_what_is_new_until_there_is_some() {
-    let Some(disk) = Disk::mount("a disk without room") else {
+    let Some(disk) = Disk::mount("a disk without room", "8m") else {
         return;
     };
     let ballast = disk.path().join("ballast");
@@ -127,9 +128,49 @@ fn a_disk_without_room_refuses_what_is_new_until_there_is_some() {
     server.end();
 }
 
+/// Whatever `--store-segment-size` is by default: a disk that is smaller is no reason not to start,
+/// nor to be full from the beginning.
+#[test]
+fn a_new_folder_on_a_small_disk_is_used_as_far_as_there_is_room() {
+    for (size, least) in [("40m", 1_000), ("8m", 500), ("1m", 50), ("128k", 1)] {
+        let Some(disk) = Disk::mount("a small disk", size) else {
+            return;
+        };
+        let data = disk.path().join("data");
+        let server = serve(&data, ANY.parse().unwrap(), &[]);
+        let (mqtt, _) = server.ready();
+        leave_subscribed(mqtt);
+        let (mut client, _) = Client::connect(mqtt, "publisher").unwrap();
+        let mut stored = 0;
+        while stored < least && offer(&mut client, "stored/x", stored) == ReasonCode::Success {
+            stored += 1;
+        }
+        assert_eq!(stored, least, "{size}");
+        server.kill();
+
+        let server = serve(&data, ANY.parse().unwrap(), &[]);
+        let (mqtt, http) = server.ready();
+        let _absent = take_stored(mqtt, stored);
+        wait_until("room", || metric(http, "store_full") == 0);
+        let (mut client, _) = Client::connect(mqtt, "publisher").unwrap();
+        let answer = offer(&mut client, "stored/x", stored);
+        assert_eq!(answer, ReasonCode::Success, "{size}");
+        server.end();
+    }
+    let Some(disk) = Disk::mount("a disk that is too small", "64k") else {
+        return;
+    };
+    let data = disk.path().join("data");
+    let (status, _, log) = serve(&data, ANY.parse().unwrap(), &[]).ended();
+    assert_eq!(status.code(), Some(1), "{log}");
+    for part in [data.to_str().unwrap(), "needs 128 KiB", "--data DIR"] {
+        assert!(log.contains(part), "no {part:?} in: {log}");
+    }
+}
+
 #[test]
 fn a_disk_that_may_only_be_read_is_named_and_nothing_starts() {
-    let Some(disk) = Disk::mount("a disk that may only be read") else {
+    let Some(disk) = Disk::mount("a disk that may only be read", "8m") else {
         return;
     };
     let used = disk.path().join("used");

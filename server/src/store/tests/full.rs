@@ -1,12 +1,13 @@
 //! No room: the reserve, what waits, and the end of that.
 
+use std::collections::VecDeque;
 use std::fs;
 
 use broker::Lsn;
 
 use super::{
-    GROUP_LEN, HEADER_LEN, SMALL, Sizes, Source, Store, StoreError, WriteError, filled, flip, open,
-    resume, retained, segment,
+    Folder, GROUP_LEN, HEADER_LEN, Journal, SMALL, Sizes, Source, Store, StoreError, WriteError,
+    filled, flip, open, resume, retained, segment,
 };
 
 #[test]
@@ -305,6 +306,42 @@ async fn a_store_that_is_closed_while_a_group_waits_for_room_says_what_is_not_st
         "{text}"
     );
     assert!(text.contains(folder.path().to_str().unwrap()), "{text}");
+}
+
+/// A new folder on a disk that is smaller than a segment.
+#[test]
+fn the_first_segment_is_as_long_as_there_is_room() {
+    let sizes = Sizes {
+        segment: 1 << 20,
+        most: 300 << 10,
+        ..SMALL
+    };
+    let folder = testbed::Folder::new();
+    let mut journal = resume(folder.path(), sizes);
+    assert_eq!(on_disk(&folder), 256 << 10);
+    // Or all that there is would be kept.
+    assert_eq!(journal.kept(), 32 << 10);
+    let (mut group, last) = Source::new().group(4);
+    journal.write(&mut group, last).unwrap();
+    drop(journal);
+    assert_eq!(retained(&open(folder.path()).unwrap()), 4);
+}
+
+#[test]
+fn a_disk_without_room_for_the_first_segment_says_how_much_it_takes() {
+    let sizes = Sizes {
+        segment: 1 << 20,
+        most: 60 << 10,
+        ..SMALL
+    };
+    let folder = testbed::Folder::new();
+    let ours = Folder::open(folder.path()).unwrap();
+    let error = Journal::resume(ours, sizes, VecDeque::new(), Lsn(0)).unwrap_err();
+    let text = error.to_string();
+    for part in [folder.path().to_str().unwrap(), "needs 128 KiB", "--data"] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert_eq!(on_disk(&folder), 0);
 }
 
 /// Bytes that the files take.
