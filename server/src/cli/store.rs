@@ -28,8 +28,9 @@ pub(crate) struct StoreArgs {
     #[arg(long, env = "BEACONRY_IN_MEMORY", conflicts_with = "salvage", value_parser = clap::builder::BoolishValueParser::new())]
     in_memory: bool,
 
-    /// Start with what can be read, if files in the folder are damaged; what cannot be used is
-    /// moved into its folder "damaged".
+    /// If files in the folder are damaged, start with what was stored before the damage, and give
+    /// up everything behind it, whole files too: it builds on what is missing. That may be nearly
+    /// all, and is moved into the folder's own folder "damaged". A backup is better.
     #[arg(long)]
     salvage: bool,
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use broker::RecordError;
 
+use super::salvage::Behind;
 use super::segment::JournalId;
 use super::sizes::Sizes;
 use crate::size::Size;
@@ -80,8 +81,13 @@ pub(crate) enum StoreError {
     )]
     NotWhole { path: PathBuf, error: RecordError },
     #[error(
-        "{path} is full, and {waiting} bytes of records wait to be written to it, more than may: ending, so that nothing is lost unseen. Nobody was told that what waits is stored. Make room and start again",
-        path = path.display()
+        "nothing of {} can be salvaged: what was stored before the damage is not whole either ({error}). Restore the folder from a backup, or give another one with --data DIR",
+        path.display()
+    )]
+    NothingToSalvage { path: PathBuf, error: RecordError },
+    #[error(
+        "{path} is full, and records of {waiting} wait to be written to it, more than may: ending, so that nothing is lost unseen. Nobody was told that what waits is stored. Make room and start again",
+        path = path.display(), waiting = Size(*waiting as u64)
     )]
     Overfull { path: PathBuf, waiting: usize },
     #[error(
@@ -115,7 +121,7 @@ impl StoreError {
 /// A file of the journal that is not as it was written.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{file} is damaged at byte {offset} (record {record}): {what}. What follows was stored and cannot be read. Restore the folder from a backup, or give another one with --data DIR, or let `beaconry serve --salvage` keep what can be read (it moves what cannot into {aside})",
+    "{file} is damaged at byte {offset} (record {record}): {what}. All that follows ({behind}) was stored and cannot be used, for it builds on what is missing. Restore the folder from a backup, or give another one with --data DIR. Without a backup, `beaconry serve --salvage` keeps what was stored before the damage and gives up all that follows, unless a whole copy of everything is in it (what it gives up it moves into {aside})",
     file = file.display(), aside = aside.display()
 )]
 pub(crate) struct Damage {
@@ -123,6 +129,7 @@ pub(crate) struct Damage {
     pub(crate) offset: u64,
     pub(crate) record: u64,
     pub(crate) what: String,
+    pub(super) behind: Behind,
     pub(crate) aside: PathBuf,
 }
 

@@ -13,7 +13,8 @@
 //! | `segment.rs` | the files of the journal, as bytes |
 //! | `sizes.rs` | how large the store may be |
 //! | `read.rs` | reading one file: torn tail or damage |
-//! | `recover.rs` | reading all files: back to a broker; salvage |
+//! | `recover.rs` | reading all files: back to a broker |
+//! | `salvage.rs` | what can be kept of a damaged folder |
 //! | `journal.rs` | writing groups, room, removing what is old |
 //! | `thread.rs` | the thread that writes |
 //!
@@ -28,6 +29,7 @@ mod journal;
 mod newest;
 mod read;
 mod recover;
+mod salvage;
 mod segment;
 mod sizes;
 #[cfg(test)]
@@ -47,14 +49,15 @@ pub(crate) use self::thread::Store;
 
 use self::folder::Folder;
 use self::journal::Journal;
-use self::recover::{recover, salvage};
+use self::recover::recover;
+use self::salvage::salvage;
 
 /// Where the store is, and how large it may be.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) folder: PathBuf,
     pub(crate) sizes: Sizes,
-    /// Whether to start with what can be read, if not all can be.
+    /// Whether to start with what was stored before the damage, if there is some.
     pub(crate) salvage: bool,
 }
 

@@ -16,6 +16,7 @@ use super::folder::Folder;
 use super::journal::Segment;
 use super::newest;
 use super::read::{self, Rest};
+use super::salvage::Behind;
 use super::segment::HEADER_LEN;
 
 /// How often a long start says how far it is.
@@ -32,11 +33,11 @@ pub(super) struct Recovered {
 
 /// Where reading had to stop.
 #[derive(Debug)]
-struct Stop {
+pub(super) struct Stop {
     /// The place of the file among those that were given.
-    index: usize,
-    offset: u64,
-    error: StoreError,
+    pub(super) index: usize,
+    pub(super) offset: u64,
+    pub(super) error: StoreError,
 }
 
 /// Everything that was stored. Changes no file but by cutting off a torn tail.
@@ -52,92 +53,8 @@ pub(super) fn recover(
     replay(folder, &numbers, None, options, now).map_err(|stop| stop.error)
 }
 
-/// As much as can be read, as something that can be started with: either everything behind the
-/// damage, if all that matters was copied there, or everything before it. The files that hold the
-/// rest are moved aside.
-pub(super) fn salvage(
-    folder: &Folder,
-    options: &BrokerOptions,
-    now: mqtt::Instant,
-) -> Result<Recovered, StoreError> {
-    let recovered = keep_what_can_be_read(folder, options, now)?;
-    // Last of all: until then a crash leaves a folder that does not start by itself.
-    let last = recovered.segments.back();
-    newest::write(folder.path(), last.map_or(0, |last| last.number))?;
-    Ok(recovered)
-}
-
-fn keep_what_can_be_read(
-    folder: &Folder,
-    options: &BrokerOptions,
-    now: mqtt::Instant,
-) -> Result<Recovered, StoreError> {
-    let numbers = folder.segments()?;
-    if let Some(error) = missing(folder, &numbers)? {
-        warn!("{error}");
-    }
-    let mut first = 0;
-    let mut damage: Option<Stop> = None;
-    loop {
-        let stop = match replay(folder, &numbers[first..], None, options, now) {
-            Ok(recovered) => {
-                for &number in &numbers[..first] {
-                    moved(number, &folder.move_aside(number)?);
-                }
-                return Ok(recovered);
-            }
-            // It may be as good as ever: the disk, the permissions or this beaconry are to blame.
-            Err(Stop {
-                error: error @ (StoreError::Io { .. } | StoreError::Version { .. }),
-                ..
-            }) => return Err(error),
-            Err(stop) => stop,
-        };
-        let index = first + stop.index;
-        damage.get_or_insert(stop);
-        first = index + 1;
-        if first >= numbers.len() {
-            break;
-        }
-    }
-    // Nothing behind the damage is whole: what is before it.
-    let Some(Stop {
-        index,
-        offset,
-        error,
-    }) = damage
-    else {
-        return replay(folder, &numbers, None, options, now).map_err(|stop| stop.error);
-    };
-    warn!("{error}");
-    // Of a file that is wrong from its beginning nothing can be kept: its very name may be wrong.
-    let keeps_some = offset > HEADER_LEN as u64;
-    let kept = if keeps_some {
-        replay(folder, &numbers[..=index], Some(offset), options, now)
-    } else {
-        replay(folder, &numbers[..index], None, options, now)
-    };
-    let recovered = kept.map_err(|_| error)?;
-    let number = numbers[index];
-    for &number in &numbers[index + 1..] {
-        moved(number, &folder.move_aside(number)?);
-    }
-    if keeps_some {
-        let copy = folder.copy_aside(number)?;
-        cut(&folder.segment_path(number), offset)?;
-        warn!(
-            "kept {} bytes of {number:08}.log, the whole file is now {}",
-            offset,
-            copy.display()
-        );
-    } else {
-        moved(number, &folder.move_aside(number)?);
-    }
-    Ok(recovered)
-}
-
 /// What those who are there cannot tell: that there were others behind them.
-fn missing(folder: &Folder, numbers: &[u64]) -> Result<Option<StoreError>, StoreError> {
+pub(super) fn missing(folder: &Folder, numbers: &[u64]) -> Result<Option<StoreError>, StoreError> {
     let newest = newest::read(folder.path())?;
     Ok(match (numbers.last(), newest) {
         (None, None | Some(0)) if !folder.was_used() => None,
@@ -149,15 +66,8 @@ fn missing(folder: &Folder, numbers: &[u64]) -> Result<Option<StoreError>, Store
     })
 }
 
-fn moved(number: u64, to: &Path) {
-    warn!(
-        "{number:08}.log cannot be used, and was moved to {}",
-        to.display()
-    );
-}
-
 /// Reads the segments with these numbers, the last one up to `until`.
-fn replay(
+pub(super) fn replay(
     folder: &Folder,
     numbers: &[u64],
     until: Option<u64>,
@@ -183,6 +93,7 @@ fn replay(
                 offset,
                 record: record.0,
                 what,
+                behind: Behind::of(folder, &numbers[index..], offset),
                 aside: folder.damaged_path(),
             };
             stop(offset, StoreError::Damaged(Box::new(damage)))
@@ -283,7 +194,7 @@ fn replay(
     })
 }
 
-fn cut(path: &Path, len: u64) -> Result<(), StoreError> {
+pub(super) fn cut(path: &Path, len: u64) -> Result<(), StoreError> {
     File::open(path)
         .and_then(|file| {
             file.set_len(len)?;

@@ -192,21 +192,55 @@ fn a_torn_tail_is_cut_off_and_everything_acknowledged_is_there() {
     server.log_line("20 retained");
 }
 
+fn spoil(path: &Path, offset: u64) {
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, offset).unwrap();
+    file.write_all_at(&[!byte[0]], offset).unwrap();
+}
+
+/// Good files, too: nobody is to learn that only afterwards.
+#[test]
+fn what_salvage_gives_up_is_said_before_and_after() {
+    const SHORT: &[&str] = &["--store-segment-size", "64KiB"];
+    let folder = Folder::new();
+    let data = folder.data();
+    let server = serve(&data, any(), SHORT);
+    let (address, _) = server.ready();
+    for from in 0..10 {
+        fill(address, 20 * from, 20);
+    }
+    server.kill();
+    let paths = segments(&data);
+    assert!(paths.len() > 2, "{paths:?}");
+    spoil(&paths[0], 3_000);
+    let files = format!("KiB in {} files", paths.len());
+    let line = refusal(&data, SHORT);
+    let parts = ["builds on what is missing", "before the damage", "backup"];
+    assert_says(&line, &parts);
+    assert_says(&line, &[&files, "gives up all that follows"]);
+
+    let server = serve(&data, any(), &[SHORT, &["--salvage"]].concat());
+    server.ready();
+    let line = server.log_line("gave up");
+    assert_says(&line, &["up to record ", &files, "(records ", " at least)"]);
+    let aside = data.join("damaged");
+    assert_says(&line, &[aside.to_str().unwrap(), "backup"]);
+    assert_eq!(fs::read_dir(aside).unwrap().count(), paths.len());
+    server.end();
+}
+
 #[test]
 fn damage_in_the_middle_is_refused_until_salvage_is_asked_for() {
     let folder = Folder::new();
     // So small that no copy of everything is made: damage is in the way.
     let data = filled(&folder, &[], 60);
     let path = segments(&data).remove(0);
-    let file = fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(&path)
-        .unwrap();
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, 3_000).unwrap();
-    file.write_all_at(&[!byte[0]], 3_000).unwrap();
-    drop(file);
+    spoil(&path, 3_000);
     let damaged = fs::read(&path).unwrap();
 
     let line = refusal(&data, &[]);
@@ -222,7 +256,7 @@ fn damage_in_the_middle_is_refused_until_salvage_is_asked_for() {
 
     let server = serve(&data, any(), &["--salvage"]);
     let (address, _) = server.ready();
-    server.log_line("kept ");
+    server.log_line("kept what was stored before the damage");
     let aside = data.join("damaged").join(path.file_name().unwrap());
     assert_eq!(fs::read(aside).unwrap(), damaged);
     fill(address, 100, 1);

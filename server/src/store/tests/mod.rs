@@ -19,7 +19,8 @@ use mqtt::{
 use super::folder::Folder;
 use super::journal::{Journal, WriteError};
 use super::newest;
-use super::recover::{Recovered, recover, salvage};
+use super::recover::{Recovered, recover};
+use super::salvage::salvage;
 use super::segment::{GROUP_LEN, HEADER_LEN};
 use super::{Sizes, Stats, Store, StoreError};
 use watch::{Event, Watch};
@@ -510,6 +511,30 @@ fn salvage_keeps_what_was_before_the_damage_and_moves_the_rest_aside() {
     journal.write(&mut group, last).unwrap();
     drop(journal);
     assert_eq!(retained(&open(folder.path()).unwrap()), kept + 2);
+}
+
+/// Nobody is to be sent in a circle.
+#[test]
+fn where_nothing_can_be_salvaged_that_is_said() {
+    let folder = testbed::Folder::new();
+    filled(folder.path(), 20, true);
+    let third = open(folder.path()).unwrap().segments[2].first;
+    let mut journal = resume(folder.path(), SMALL);
+    // As if a copy of everything were in what is left.
+    journal.trim(third).unwrap();
+    drop(journal);
+    flip(&segment(&folder, 3), HEADER_LEN as u64 + 700);
+    let error = salvage(&open_folder(&folder), &options(), NOW).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        matches!(error, StoreError::NothingToSalvage { .. }),
+        "{text}"
+    );
+    assert!(
+        text.contains("backup") && !text.contains("--salvage"),
+        "{text}"
+    );
+    assert!(!folder.path().join("damaged").exists());
 }
 
 /// It may be whole: whatever stands in the way is to go, not the file.

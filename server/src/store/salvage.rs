@@ -1,0 +1,192 @@
+//! What `--salvage` does with a damaged folder: it keeps what was stored before the damage.
+//!
+//! What is behind it builds on what is missing, so that whole files there are of no use either,
+//! unless a whole copy of everything is among them.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::fs;
+
+use broker::journal::FORMAT_VERSION;
+use broker::{BrokerOptions, Lsn};
+use bytes::Bytes;
+use tracing::warn;
+
+use super::error::StoreError;
+use super::folder::Folder;
+use super::newest;
+use super::read;
+use super::recover::{Recovered, Stop, cut, missing, replay};
+use super::segment::HEADER_LEN;
+use crate::size::Size;
+
+/// What stands behind a place in the journal.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) struct Behind {
+    files: usize,
+    bytes: u64,
+}
+
+impl Behind {
+    /// All of these files but the first `offset` bytes, without the zeros that the last one may
+    /// end with. Of what cannot be read nothing is known.
+    pub(super) fn of(folder: &Folder, numbers: &[u64], offset: u64) -> Self {
+        let bytes = numbers.iter().enumerate().map(|(index, &number)| {
+            let path = folder.segment_path(number);
+            if index + 1 < numbers.len() {
+                return fs::metadata(path).map_or(0, |metadata| metadata.len());
+            }
+            let bytes = fs::read(path).unwrap_or_default();
+            let last = bytes.iter().rposition(|&byte| byte != 0);
+            last.map_or(0, |last| last as u64 + 1)
+        });
+        Self {
+            files: numbers.len(),
+            bytes: bytes.sum::<u64>().saturating_sub(offset),
+        }
+    }
+}
+
+impl fmt::Display for Behind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let s = if self.files == 1 { "" } else { "s" };
+        write!(f, "{} in {} file{s}", Size(self.bytes), self.files)
+    }
+}
+
+/// As much as can be used, as something that can be started with: either everything behind the
+/// damage, if all that matters was copied there, or everything before it. The files that hold the
+/// rest are moved aside.
+pub(super) fn salvage(
+    folder: &Folder,
+    options: &BrokerOptions,
+    now: mqtt::Instant,
+) -> Result<Recovered, StoreError> {
+    let recovered = keep_what_can_be_used(folder, options, now)?;
+    // Last of all: until then a crash leaves a folder that does not start by itself.
+    let last = recovered.segments.back();
+    newest::write(folder.path(), last.map_or(0, |last| last.number))?;
+    Ok(recovered)
+}
+
+fn keep_what_can_be_used(
+    folder: &Folder,
+    options: &BrokerOptions,
+    now: mqtt::Instant,
+) -> Result<Recovered, StoreError> {
+    let numbers = folder.segments()?;
+    if let Some(error) = missing(folder, &numbers)? {
+        warn!("{error}");
+    }
+    let mut first = 0;
+    let mut damage: Option<Stop> = None;
+    loop {
+        let stop = match replay(folder, &numbers[first..], None, options, now) {
+            Ok(recovered) => {
+                if let Some(damage) = damage {
+                    warn!("{}", damage.error);
+                    warn!("a whole copy of everything is behind the damage: nothing is given up");
+                }
+                move_aside(folder, &numbers[..first])?;
+                return Ok(recovered);
+            }
+            // It may be as good as ever: the disk, the permissions or this beaconry are to blame.
+            Err(Stop {
+                error: error @ (StoreError::Io { .. } | StoreError::Version { .. }),
+                ..
+            }) => return Err(error),
+            Err(stop) => stop,
+        };
+        let index = first + stop.index;
+        damage.get_or_insert(stop);
+        first = index + 1;
+        if first >= numbers.len() {
+            break;
+        }
+    }
+    match damage {
+        Some(damage) => keep_what_is_before(folder, &numbers, damage, options, now),
+        None => replay(folder, &numbers, None, options, now).map_err(|stop| stop.error),
+    }
+}
+
+/// Nothing behind the damage is whole: what is before it.
+fn keep_what_is_before(
+    folder: &Folder,
+    numbers: &[u64],
+    damage: Stop,
+    options: &BrokerOptions,
+    now: mqtt::Instant,
+) -> Result<Recovered, StoreError> {
+    let Stop {
+        index,
+        offset,
+        error,
+    } = damage;
+    warn!("{error}");
+    // Of a file that is wrong from its beginning nothing can be kept: its very name may be wrong.
+    let offset = Some(offset).filter(|offset| *offset > HEADER_LEN as u64);
+    let before = &numbers[..index + usize::from(offset.is_some())];
+    let kept = replay(folder, before, offset, options, now);
+    let recovered = kept.map_err(|stop| {
+        // The damage is in what the journal begins with, a copy of everything.
+        if let StoreError::NotWhole { path, error } = stop.error {
+            StoreError::NothingToSalvage { path, error }
+        } else {
+            error
+        }
+    })?;
+    let behind = Behind::of(folder, &numbers[index..], offset.unwrap_or(0));
+    let last_behind = last_record(folder, &numbers[index..]);
+    move_aside(folder, &numbers[index + 1..])?;
+    if let Some(offset) = offset {
+        let number = numbers[index];
+        let copy = folder.copy_aside(number)?;
+        cut(&folder.segment_path(number), offset)?;
+        warn!(
+            "{number:08}.log is cut off at byte {offset}, the whole file is now {}",
+            copy.display()
+        );
+    } else {
+        move_aside(folder, &numbers[index..=index])?;
+    }
+    let last = recovered.last.0;
+    let records = match last_behind {
+        Some(Lsn(behind)) if behind > last => {
+            format!(" (records {} to {behind} at least)", last + 1)
+        }
+        _ => String::new(),
+    };
+    let kept = match last {
+        0 => "kept nothing, for nothing was stored before the damage".to_owned(),
+        _ => format!("kept what was stored before the damage, up to record {last}"),
+    };
+    warn!(
+        "{kept}, and gave up all that is behind it, {behind}{records}: what was stored there is missing, and what was removed or delivered there is back. It is in {}; if there is a backup of the folder, that is better",
+        folder.damaged_path().display()
+    );
+    Ok(recovered)
+}
+
+/// Good files, too: what is in them builds on what is missing.
+fn move_aside(folder: &Folder, numbers: &[u64]) -> Result<(), StoreError> {
+    for &number in numbers {
+        let to = folder.move_aside(number)?;
+        warn!("{number:08}.log was moved to {}", to.display());
+    }
+    Ok(())
+}
+
+/// The last record that can be read in any of these files, whatever is before it.
+fn last_record(folder: &Folder, numbers: &[u64]) -> Option<Lsn> {
+    numbers.iter().rev().find_map(|&number| {
+        let mut bytes = Bytes::from(fs::read(folder.segment_path(number)).ok()?);
+        let header = read::header(&mut bytes).ok()??;
+        if header.version != FORMAT_VERSION || header.journal != folder.journal() {
+            return None;
+        }
+        let none = |_, _, _| Ok::<(), Infallible>(());
+        let Ok(end) = read::records(bytes, HEADER_LEN as u64, &header, none);
+        Some(Lsn(end.next.0.saturating_sub(1)))
+    })
+}
