@@ -108,6 +108,15 @@ impl fmt::Display for FrameError {
 
 impl core::error::Error for FrameError {}
 
+/// Whether a record is about the journal alone, such as that the broker started anew from it: nobody
+/// is told anything because of it, and a start without it comes to the same.
+///
+/// `body` is its frame's. What a copy of everything consists of does not count, but for its ends.
+pub fn is_bookkeeping(body: &[u8]) -> bool {
+    body.first()
+        .is_some_and(|kind| crate::record::is_bookkeeping(*kind))
+}
+
 /// Appends a frame around what `body` appends: at least one byte, at most [`MAX_BODY`]. Says
 /// whether it did: a longer one would not be read back, and is not written at all.
 pub fn write_frame(out: &mut BytesMut, lsn: Lsn, body: impl FnOnce(&mut BytesMut)) -> bool {

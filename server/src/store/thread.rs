@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use broker::Lsn;
+use broker::{Lsn, journal};
 use bytes::BytesMut;
 use tokio::sync::{Notify, oneshot};
 use tracing::warn;
@@ -239,6 +239,28 @@ fn empty_buffer() -> BytesMut {
     BytesMut::zeroed(GROUP_LEN)
 }
 
+/// The number and the body of each record of a group, before or after which there is nothing else
+/// but room for the group's frame.
+fn records(group: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
+    let mut rest = &group[GROUP_LEN..];
+    std::iter::from_fn(move || {
+        let (header, behind) = rest.split_first_chunk::<16>()?;
+        let [a, b, c, d, _, _, _, _, lsn @ ..] = *header;
+        // The number is part of it.
+        let len = usize::try_from(u32::from_le_bytes([a, b, c, d])).unwrap_or(usize::MAX);
+        let (body, after) = behind
+            .split_at_checked(len.saturating_sub(8))
+            .unwrap_or((behind, &[]));
+        rest = after;
+        Some((u64::from_le_bytes(lsn), body))
+    })
+}
+
+/// Whether nobody misses any of these records.
+fn is_bookkeeping(group: &[u8]) -> bool {
+    records(group).all(|(_, body)| journal::is_bookkeeping(body))
+}
+
 /// The thread's own.
 struct Writer {
     shared: Arc<Shared>,
@@ -361,7 +383,9 @@ impl Writer {
                 }
                 Err(WriteError::Full(error)) => {
                     self.lacks_room(group.len(), &error);
-                    self.wait_for_room(group.len())?;
+                    if !self.wait_for_room(group)? {
+                        return Ok(());
+                    }
                 }
                 Err(WriteError::Broken(error)) => return Err(error),
             }
@@ -383,8 +407,10 @@ impl Writer {
         }
     }
 
-    /// Nothing may be written before this group is: what comes meanwhile waits, up to a limit.
-    fn wait_for_room(&mut self, len: usize) -> Result<(), StoreError> {
+    /// Nothing may be written before this group is: what comes meanwhile waits, up to a limit. Says
+    /// whether to try again: not at the end, if nobody misses what waits.
+    fn wait_for_room(&mut self, group: &[u8]) -> Result<bool, StoreError> {
+        let len = group.len();
         let overfull = |waiting| StoreError::Overfull {
             path: self.journal.folder().path().to_owned(),
             waiting,
@@ -400,8 +426,16 @@ impl Writer {
         if waiting > most {
             return Err(overfull(waiting));
         }
+        if queue.is_closing && is_bookkeeping(group) && is_bookkeeping(&queue.records) {
+            // What follows is not to be written without what was before it.
+            queue.records.truncate(GROUP_LEN);
+            queue.since = None;
+            return Ok(false);
+        }
         if queue.is_closing {
             let path = self.journal.folder().path().to_owned();
+            // It has a group's frame, too.
+            let waiting = waiting - GROUP_LEN;
             return Err(StoreError::EndedFull { path, waiting });
         }
         drop(queue);
@@ -410,7 +444,7 @@ impl Writer {
         }
         self.look_ahead()?;
         self.count();
-        Ok(())
+        Ok(true)
     }
 
     fn trim(&mut self, from: Lsn) -> Result<(), StoreError> {
@@ -427,17 +461,12 @@ impl Writer {
     fn number(&self, group: &[u8]) -> Result<(u64, Lsn), StoreError> {
         let before = self.journal.durable().0;
         let mut last = before;
-        let mut rest = &group[GROUP_LEN..];
-        while let Some((header, _)) = rest.split_first_chunk::<16>() {
-            let [a, b, c, d, _, _, _, _, lsn @ ..] = *header;
-            let found = u64::from_le_bytes(lsn);
+        for (found, _) in records(group) {
             if found != last + 1 {
                 let expected = last + 1;
                 return Err(StoreError::Order { expected, found });
             }
             last = found;
-            let len = usize::try_from(u32::from_le_bytes([a, b, c, d])).unwrap_or(usize::MAX);
-            rest = rest.get(len.saturating_add(8)..).unwrap_or_default();
         }
         Ok((last - before, Lsn(last)))
     }

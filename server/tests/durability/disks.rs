@@ -168,6 +168,24 @@ fn a_new_folder_on_a_small_disk_is_used_as_far_as_there_is_room() {
     }
 }
 
+/// Nobody was there, so nobody misses what it would have written.
+#[test]
+fn an_idle_server_ends_well_on_a_full_disk() {
+    let Some(disk) = Disk::mount("an idle server on a full disk", "8m") else {
+        return;
+    };
+    let data = disk.path().join("data");
+    let server = serve(&data, ANY.parse().unwrap(), SMALL);
+    leave_subscribed(server.ready().0);
+    server.end();
+    let error = fs::write(disk.path().join("rest"), vec![1; 64 << 20]).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(28), "{error}");
+    let server = serve(&data, ANY.parse().unwrap(), SMALL);
+    server.ready();
+    server.log_line("not a single byte left");
+    server.end();
+}
+
 #[test]
 fn a_disk_that_may_only_be_read_is_named_and_nothing_starts() {
     let Some(disk) = Disk::mount("a disk that may only be read", "8m") else {

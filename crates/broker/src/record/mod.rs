@@ -293,6 +293,15 @@ pub(crate) struct InQueue {
     pub(crate) origin: Origin,
 }
 
+/// Whether a record of this kind is about the journal alone: nobody is told anything because of it,
+/// and a start without it comes to the same.
+pub(crate) fn is_bookkeeping(kind: u8) -> bool {
+    matches!(
+        kind,
+        kind::CHECKPOINT_BEGAN | kind::CHECKPOINT_ENDED | kind::RESTARTED | kind::NUMBERS
+    )
+}
+
 /// The first byte of each. 0 is a group's frame: see [`journal`](crate::journal).
 mod kind {
     pub(super) const OPENED: u8 = 1;

@@ -308,6 +308,40 @@ async fn a_store_that_is_closed_while_a_group_waits_for_room_says_what_is_not_st
     assert!(text.contains(folder.path().to_str().unwrap()), "{text}");
 }
 
+/// Nobody waits for what only the journal is about: an idle server ends well on a full disk.
+#[tokio::test]
+async fn a_store_that_lacks_room_for_its_own_affairs_alone_is_closed_as_always() {
+    for is_idle in [true, false] {
+        let folder = testbed::Folder::new();
+        filled(folder.path(), 30, true);
+        let full = Sizes {
+            most: on_disk(&folder),
+            ..SMALL
+        };
+        let mut recovered = open(folder.path()).unwrap();
+        let before = (retained(&recovered), recovered.last);
+        let (store, failed) = Store::start(resume(folder.path(), full), 0).unwrap();
+        // That it began anew.
+        store.append(|out| recovered.broker.take_journal(out));
+        store.news().await;
+        if !is_idle {
+            let mut source = Source::going_on(recovered.broker, 120);
+            let (group, _) = source.group(1);
+            store.append(|out| out.extend_from_slice(&group[GROUP_LEN..]));
+        }
+        store.close();
+        match failed.await {
+            Ok(error) => assert!(
+                matches!(error, StoreError::EndedFull { .. }) && !is_idle,
+                "{error}"
+            ),
+            Err(_) => assert!(is_idle),
+        }
+        let after = open(folder.path()).unwrap();
+        assert_eq!((retained(&after), after.last), before);
+    }
+}
+
 /// A new folder on a disk that is smaller than a segment.
 #[test]
 fn the_first_segment_is_as_long_as_there_is_room() {
