@@ -3,7 +3,9 @@
 //! Without it a date that is put right while the server runs would, at the next start, be time in
 //! which sessions have expired.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -93,7 +95,15 @@ fn write(folder: &Path, note: &Note) -> std::io::Result<()> {
         note.shown.as_micros(),
         note.date.as_micros()
     );
-    fs::write(&new, text)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)?;
+    // It may have been left behind by one that was killed, as it made it.
+    file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    file.write_all(text.as_bytes())?;
     fs::rename(&new, path(folder))
 }
 
@@ -114,6 +124,24 @@ mod tests {
         assert_eq!(parse(&text), Some(NOTE));
         for bad in ["", "shown: 1", "shown: 1\ndate: -1", "shown: x\ndate: 1"] {
             assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_note_is_for_its_owner_only_whatever_was_left_behind() {
+        let folder = testbed::Folder::new();
+        let new = folder.path().join("clock.new");
+        for is_left in [false, true] {
+            if is_left {
+                fs::write(&new, "half").unwrap();
+                fs::set_permissions(&new, fs::Permissions::from_mode(0o644)).unwrap();
+            }
+            write(folder.path(), &NOTE).unwrap();
+            let mode = fs::metadata(path(folder.path()))
+                .unwrap()
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o777, 0o600);
         }
     }
 
