@@ -180,6 +180,10 @@ fn hint(error: &io::Error) -> &'static str {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
             "; make room there, or give a folder on another disk with --data DIR"
         }
+        // Of a folder: where files are not made by whoever likes, as in /proc.
+        io::ErrorKind::NotFound => {
+            "; it cannot be made there, or what it is in was taken away: give another folder with --data DIR"
+        }
         // Everything else says what it is; io::ErrorKind has many, and gets more.
         _ => "",
     }

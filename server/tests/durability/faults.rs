@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use mqtt::{Packet, QoS};
 
 use super::client::{Client, publish};
-use super::server::{Folder, Server, binary, serve};
+use super::server::{Folder, Server, binary, serve, wait_until};
 
 const ANY: &str = "127.0.0.1:0";
 
@@ -86,6 +86,43 @@ fn a_file_is_no_folder() {
         &refusal(&file, &[]),
         &[file.to_str().unwrap(), "is a file", "--data"],
     );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_cannot_be_made_says_what_to_do() {
+    assert_says(
+        &refusal(Path::new("/proc/beaconry"), &[]),
+        &["/proc/beaconry", "cannot be made there", "--data DIR"],
+    );
+}
+
+/// As SECURITY.md says.
+#[test]
+fn what_is_in_the_folder_is_for_its_owner_only() {
+    let folder = Folder::new();
+    let data = folder.data();
+    let server = serve(&data, any(), &[]);
+    let (address, _) = server.ready();
+    fill(address, 0, 1);
+    wait_until("the clock", || data.join("clock").exists());
+    let mut folders = vec![data];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&folder), 0o700, "{}", folder.display());
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                assert_eq!(mode(&path), 0o600, "{}", path.display());
+                files += 1;
+            }
+        }
+    }
+    assert!(files >= 5, "{files}");
+    server.end();
 }
 
 #[test]
