@@ -236,3 +236,39 @@ fn a_store_of_8_mib_is_drained() {
 fn a_store_of_2_mib_is_drained() {
     a_drained_store_is_not_full_for_ever("2MiB", 20);
 }
+
+/// Whether so many messages of 1 kB have room for a client that is away.
+fn have_room(most: &str, count: u16) -> bool {
+    /// What a client may send before it is answered.
+    const ONCE: u16 = 200;
+    let folder = Folder::new();
+    let limits = ["--max-store-size", most];
+    let server = serve(&folder.data(), "127.0.0.1:0".parse().unwrap(), &limits);
+    let (mqtt, _) = server.ready();
+    leave_subscribed(mqtt);
+    let (mut client, _) = Client::connect(mqtt, "publisher").unwrap();
+    let mut is_stored = true;
+    for _ in 0..count / ONCE {
+        for id in 1..=ONCE {
+            let message = publish("stored/x", vec![b'x'; 1_000], QoS::AtLeastOnce, id);
+            client.put(&Packet::Publish(message));
+        }
+        client.flush().unwrap();
+        for _ in 1..=ONCE {
+            match client.receive().unwrap() {
+                Packet::PubAck(ack) => is_stored &= ack.reason_code == ReasonCode::Success,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    server.end();
+    is_stored
+}
+
+/// The example of docs/limits.md.
+#[test]
+fn a_limit_has_room_for_as_many_messages_as_is_documented() {
+    assert!(include_str!("../../../docs/limits.md").contains("give `--max-store-size 28MiB`"));
+    assert!(have_room("28MiB", 10_000));
+    assert!(!have_room("22MiB", 10_000));
+}
