@@ -56,6 +56,15 @@ test('a device signs in and appears, its readings are drawn, a click is answered
   await close();
 });
 
+test('an address that is no page says so, and its status too', async () => {
+  const { page, complaints, close } = await openPage(browser, 'about:blank', { expected: [/404/] });
+  const response = await page.goto(`${server.page}healthzz`);
+  assert.equal(response.status(), 404);
+  await page.getByTestId('not-found').waitFor();
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
 test('mosquitto_pub and mosquitto_sub are a device too, of version 3.1.1', async () => {
   const { page, complaints, close } = await openPage(browser, server.page);
   await live(page);

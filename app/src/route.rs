@@ -11,7 +11,7 @@ use web_sys::Window;
 /// The page that an address asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// `/`
+    /// `/`, and the file that stands there.
     Fleet,
     /// `/device/{id}`, the id decoded.
     Device(String),
@@ -27,11 +27,12 @@ pub struct Navigation {
 }
 
 impl Route {
-    /// The route of an address's path, as it stands there.
+    /// The route of an address's path, as it stands there. The server asks the same
+    /// (`is_route` in `server/src/http/static_files.rs`): all else it answers with 404.
     pub fn of_path(path: &str) -> Self {
         let path = path.strip_prefix('/').unwrap_or(path);
         let path = path.strip_suffix('/').unwrap_or(path);
-        if path.is_empty() {
+        if path.is_empty() || path == "index.html" {
             return Self::Fleet;
         }
         match path.strip_prefix("device/") {
@@ -144,6 +145,7 @@ mod tests {
         for (path, route) in [
             ("/", Route::Fleet),
             ("", Route::Fleet),
+            ("/index.html", Route::Fleet),
             ("/device/a", device("a")),
             ("/device/a/", device("a")),
             ("/device/beaconry%2Fpump-02", device("beaconry/pump-02")),
@@ -151,6 +153,8 @@ mod tests {
             ("/device", Route::Unknown),
             ("/device/a/b", Route::Unknown),
             ("/devices", Route::Unknown),
+            ("/fleet", Route::Unknown),
+            ("/healthzz", Route::Unknown),
         ] {
             assert_eq!(Route::of_path(path), route, "{path}");
         }

@@ -35,9 +35,20 @@ impl Answer {
 /// If there is no server, or it does not speak HTTP.
 #[must_use]
 pub fn request(address: SocketAddr, what: &str) -> Answer {
+    request_with(address, what, "")
+}
+
+/// The same with more headers, each with its `\r\n`.
+///
+/// # Panics
+///
+/// If there is no server, or it does not speak HTTP.
+#[must_use]
+pub fn request_with(address: SocketAddr, what: &str, headers: &str) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let request = format!("{what} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    let request =
+        format!("{what} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();

@@ -20,5 +20,5 @@ mod http;
 mod server;
 
 pub use folder::Folder;
-pub use http::{Answer, metric, request};
+pub use http::{Answer, metric, request, request_with};
 pub use server::{PATIENCE, Server, program};

@@ -1,5 +1,5 @@
-//! Which form of a file a request accepts (RFC 9110, section 12.5.3), and whether it has it
-//! already (section 13.1.2).
+//! Which form of a file a request accepts (RFC 9110, sections 12.5.1 and 12.5.3), and whether it
+//! has it already (section 13.1.2).
 
 /// A content coding that files are kept in.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -60,9 +60,7 @@ fn quality(header: &str, coding: Coding) -> u16 {
         if !named && name != "*" {
             continue;
         }
-        let weight = parts
-            .find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")))
-            .map_or(1_000, thousandths);
+        let weight = weight(parts);
         if named {
             return weight;
         }
@@ -70,6 +68,23 @@ fn quality(header: &str, coding: Coding) -> u16 {
     }
     // Identity is acceptable unless something says otherwise, but what is named comes first.
     wildcard.unwrap_or(u16::from(coding == Coding::Identity))
+}
+
+/// Whether `accept` asks for a page by its name, as a browser does for what it is to show. That
+/// anything will do (`*/*`) is what programs say.
+pub(crate) fn names_html(accept: &str) -> bool {
+    accept.split(',').any(|entry| {
+        let mut parts = entry.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default();
+        name.eq_ignore_ascii_case("text/html") && weight(parts) > 0
+    })
+}
+
+/// The quality among an entry's parameters, in thousandths.
+fn weight<'a>(mut parameters: impl Iterator<Item = &'a str>) -> u16 {
+    parameters
+        .find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")))
+        .map_or(1_000, thousandths)
 }
 
 /// `0`, `1`, or up to three decimals; anything else counts as 0.
@@ -126,6 +141,21 @@ mod tests {
             coding(Some("br, gzip"), |coding| coding != Coding::Brotli),
             Coding::Gzip
         );
+    }
+
+    #[test]
+    fn only_who_names_it_wants_a_page() {
+        for (accept, expected) in [
+            ("text/html,application/xhtml+xml,*/*;q=0.8", true),
+            ("application/xml;q=0.9, Text/HTML;level=1;q=0.1", true),
+            ("text/html;q=0, */*", false),
+            ("*/*", false),
+            ("text/plain, text/*;q=0.5", false),
+            ("application/json", false),
+            ("", false),
+        ] {
+            assert_eq!(names_html(accept), expected, "{accept}");
+        }
     }
 
     #[test]

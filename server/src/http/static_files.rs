@@ -21,18 +21,11 @@ pub(crate) struct StaticFiles {
     content_security_policy: HeaderValue,
 }
 
-/// What a path asks for.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-enum Wanted {
-    /// A file by its name: it is there or it is not.
-    File,
-    /// A page of the application, which has routes of its own.
-    Page,
-}
-
 const INDEX: &str = "/index.html";
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 const CHECK_FIRST: &str = "no-cache";
+const NOTHING_HERE: &str = "There is nothing here. The dashboard is at /, health at /healthz and /livez, \
+     metrics are at /metrics.\n";
 
 impl StaticFiles {
     /// `script_hashes` are what index.html has of scripts between its lines.
@@ -68,19 +61,16 @@ impl StaticFiles {
         if let Some(asset) = self.by_path.get(path) {
             return self.send(asset, headers);
         }
-        match wanted(path) {
-            Wanted::File => respond::text(StatusCode::NOT_FOUND, "There is no such file.\n"),
-            Wanted::Page => self
-                .by_path
-                .get(INDEX)
-                .map_or_else(no_dashboard, |index| self.send(index, headers)),
+        if !is_route(path) {
+            return self.not_found(headers);
         }
+        self.by_path
+            .get(INDEX)
+            .map_or_else(no_dashboard, |index| self.send(index, headers))
     }
 
     fn send(&self, asset: &Asset, request: &HeaderMap) -> Response<Full<Bytes>> {
-        let coding = negotiate::coding(text(request, &header::ACCEPT_ENCODING), |coding| {
-            body(asset, coding).is_some()
-        });
+        let coding = coding(asset, request);
         let tag = negotiate::entity_tag(asset.etag, coding);
         let known = text(request, &header::IF_NONE_MATCH)
             .is_some_and(|tags| negotiate::matches(tags, &tag));
@@ -88,21 +78,7 @@ impl StaticFiles {
         let mut response = if known {
             respond::empty(StatusCode::NOT_MODIFIED)
         } else {
-            let mut response = Response::new(Full::new(Bytes::from_static(
-                body(asset, coding).unwrap_or(asset.identity),
-            )));
-            let headers = response.headers_mut();
-            headers.insert(
-                header::CONTENT_TYPE,
-                HeaderValue::from_static(asset.content_type),
-            );
-            if coding != Coding::Identity {
-                headers.insert(
-                    header::CONTENT_ENCODING,
-                    HeaderValue::from_static(coding.name()),
-                );
-            }
-            response
+            whole(asset, coding)
         };
         let headers = response.headers_mut();
         if let Ok(tag) = HeaderValue::try_from(tag) {
@@ -117,6 +93,36 @@ impl StaticFiles {
                 CHECK_FIRST
             }),
         );
+        self.restrict(asset, headers);
+        response
+    }
+
+    /// People get the dashboard, which says that there is no such page; programs must not take
+    /// that for the answer that they asked for. Whether they have the page already changes
+    /// nothing (RFC 9110, section 13.2.1), and it is not kept as what is found here.
+    fn not_found(&self, request: &HeaderMap) -> Response<Full<Bytes>> {
+        let page = text(request, &header::ACCEPT).is_some_and(negotiate::names_html);
+        let index = self.by_path.get(INDEX).filter(|_| page);
+        let mut response = index.map_or_else(
+            || respond::text(StatusCode::NOT_FOUND, NOTHING_HERE),
+            |index| {
+                let mut response = whole(index, coding(index, request));
+                *response.status_mut() = StatusCode::NOT_FOUND;
+                let headers = response.headers_mut();
+                headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                self.restrict(index, headers);
+                response
+            },
+        );
+        response.headers_mut().insert(
+            header::VARY,
+            HeaderValue::from_static("accept, accept-encoding"),
+        );
+        response
+    }
+
+    /// Whom a file is for, and what it may do.
+    fn restrict(&self, asset: &Asset, headers: &mut HeaderMap) {
         respond::secure(headers);
         if asset.path.starts_with("/embed/") {
             // Made to be loaded by other people's pages.
@@ -135,8 +141,31 @@ impl StaticFiles {
                 self.content_security_policy.clone(),
             );
         }
-        response
     }
+}
+
+fn coding(asset: &Asset, request: &HeaderMap) -> Coding {
+    negotiate::coding(text(request, &header::ACCEPT_ENCODING), |coding| {
+        body(asset, coding).is_some()
+    })
+}
+
+fn whole(asset: &Asset, coding: Coding) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(
+        body(asset, coding).unwrap_or(asset.identity),
+    )));
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(asset.content_type),
+    );
+    if coding != Coding::Identity {
+        headers.insert(
+            header::CONTENT_ENCODING,
+            HeaderValue::from_static(coding.name()),
+        );
+    }
+    response
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
@@ -151,20 +180,13 @@ fn body(asset: &Asset, coding: Coding) -> Option<&'static [u8]> {
     }
 }
 
-/// Ids of devices may contain dots, so below /device/ a dot says nothing.
-fn wanted(path: &str) -> Wanted {
-    let file = ["/assets/", "/embed/"]
-        .iter()
-        .any(|folder| path.starts_with(folder));
-    let named = path
-        .rsplit('/')
-        .next()
-        .is_some_and(|last| last.contains('.'));
-    if file || (named && !path.starts_with("/device/")) {
-        Wanted::File
-    } else {
-        Wanted::Page
-    }
+/// Whether the dashboard has a page for this path: the same as `Route::of_path` in
+/// `app/src/route.rs` says, which the browser asks.
+fn is_route(path: &str) -> bool {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let device = path.strip_prefix("device/");
+    path.is_empty() || device.is_some_and(|id| !id.is_empty() && !id.contains('/'))
 }
 
 fn no_dashboard() -> Response<Full<Bytes>> {
@@ -310,13 +332,13 @@ mod tests {
     }
 
     #[test]
-    fn routes_give_the_app_and_missing_files_404() {
+    fn routes_give_the_app_and_all_else_404() {
         for page in [
             "/",
             "/device/weather-01",
+            "/device/weather-01/",
             "/device/a.b.c",
-            "/fleet",
-            "/device/",
+            "/device/beaconry%2Fpump-02",
         ] {
             let response = get(page, &[]);
             assert_eq!(
@@ -326,6 +348,17 @@ mod tests {
             );
         }
         for missing in [
+            "/healthzz",
+            "/healthz/",
+            "/health",
+            "/status",
+            "/metric",
+            "/api/x",
+            "/fleet",
+            "/device",
+            "/device/",
+            "/device/a/b",
+            "/devices",
             "/app-9999.js",
             "/favicon.ico",
             "/assets/x",
@@ -333,12 +366,39 @@ mod tests {
             "/../etc/passwd.txt",
             "/%2e%2e/%2e%2e/x.html",
         ] {
-            assert_eq!(
-                get(missing, &[]).status(),
-                StatusCode::NOT_FOUND,
-                "{missing}"
-            );
+            for headers in [&[][..], &[(header::ACCEPT, "*/*")]] {
+                let response = get(missing, headers);
+                assert_eq!(response.status(), StatusCode::NOT_FOUND, "{missing}");
+                assert_eq!(
+                    header(&response, "content-type"),
+                    "text/plain; charset=utf-8",
+                    "{missing}"
+                );
+            }
         }
+    }
+
+    #[test]
+    fn people_see_that_there_is_no_such_page() {
+        let accept = (
+            header::ACCEPT,
+            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+        );
+        let has_it = (header::IF_NONE_MATCH, "\"i1-gz\"");
+        let gzip = (header::ACCEPT_ENCODING, "gzip");
+        let response = get("/healthzz", &[accept, gzip, has_it]);
+        assert_eq!(response.status(), StatusCode::NOT_FOUND);
+        assert_eq!(
+            header(&response, "content-type"),
+            "text/html; charset=utf-8"
+        );
+        assert_eq!(header(&response, "content-encoding"), "gzip");
+        assert_eq!(size(&response), 4);
+        assert_eq!(header(&response, "cache-control"), "no-store");
+        assert_eq!(header(&response, "etag"), "");
+        assert_eq!(header(&response, "vary"), "accept, accept-encoding");
+        assert!(header(&response, "content-security-policy").starts_with("default-src 'none'"));
+        assert_eq!(header(&response, "x-content-type-options"), "nosniff");
     }
 
     #[test]
@@ -373,5 +433,9 @@ mod tests {
             header(&response, "content-type"),
             "text/plain; charset=utf-8"
         );
+        let accept =
+            HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("text/html"))]);
+        let missing = StaticFiles::new(&[], &[]).serve(&Method::GET, "/healthzz", &accept);
+        assert_eq!(missing.status(), StatusCode::NOT_FOUND);
     }
 }

@@ -27,24 +27,41 @@ fn the_dashboard_or_the_way_to_get_it() {
     }
     assert!(page.head.contains("x-content-type-options: nosniff"));
     let route = request(&server, "GET /device/weather-01");
-    assert_eq!((route.status, route.body), (page.status, page.body));
+    assert_eq!((route.status, &route.body), (page.status, &page.body));
+
+    // Who mistypes an address in a browser is told so on the page, where there is one.
+    let accept = "accept: text/html,*/*;q=0.8\r\n";
+    let missing = testbed::request_with(server.http, "GET /healthzz", accept);
+    assert_eq!(missing.status, 404);
+    if page.status == 200 {
+        assert!(
+            missing
+                .head
+                .contains("content-type: text/html; charset=utf-8")
+        );
+        assert_eq!(missing.body, page.body);
+    }
 }
 
 #[test]
 fn what_is_not_there_is_not_found() {
     let server = Server::start();
     for path in [
+        "/healthzz",
+        "/health",
+        "/status",
+        "/metric",
+        "/api/x",
+        "/device/",
         "/missing.js",
         "/assets/x",
         "/embed/x",
         "/../../etc/passwd.conf",
         "/%2e%2e/x.html",
     ] {
-        assert_eq!(
-            request(&server, &format!("GET {path}")).status,
-            404,
-            "{path}"
-        );
+        let answer = request(&server, &format!("GET {path}"));
+        assert_eq!(answer.status, 404, "{path}");
+        assert!(answer.head.contains("content-type: text/plain"), "{path}");
     }
     let post = request(&server, "POST /");
     assert_eq!(post.status, 405);
