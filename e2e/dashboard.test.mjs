@@ -5,6 +5,7 @@ import { after, before, test } from 'node:test';
 import { launch, openPage } from './lib/browser.mjs';
 import { startDevice } from './lib/device.mjs';
 import * as mosquitto from './lib/mosquitto.mjs';
+import * as mqttjs from './lib/mqttjs.mjs';
 import { startProxy } from './lib/proxy.mjs';
 import { startServer } from './lib/server.mjs';
 
@@ -52,6 +53,47 @@ test('a device signs in and appears, its readings are drawn, a click is answered
 
   await device.kill();
   await page.getByTestId('presence').first().filter({ hasText: /offline/i }).waitFor();
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test('a load never says that nothing fits, nor shows a grid before it is measured', async (t) => {
+  const fleet = await startServer();
+  t.after(() => fleet.stop());
+  const sender = await mqttjs.connect(fleet.tcp);
+  const count = 24;
+  for (let n = 0; n < count; n += 1) await sender.publish(`beaconry/register/still-${n}`, 'SIGN_IN', { qos: 1, retain: true });
+  await sender.end();
+
+  const { page, complaints, close } = await openPage(browser, 'about:blank', { viewport: { width: 1280, height: 900 } });
+  await page.addInitScript(() => {
+    window.seen = { words: [], columns: [] };
+    const shown = (id) => document.querySelector(`[data-testid=${id}]`)?.textContent ?? '';
+    new MutationObserver(() => {
+      window.seen.words.push(...[shown('no-results'), shown('count-shown')].filter((text) => /No device fits| of /.test(text)));
+    }).observe(document, { subtree: true, childList: true, characterData: true });
+    // What is there when a frame begins was painted, or is about to be.
+    const look = () => {
+      const card = document.querySelector('[data-testid=device-card]');
+      if (card) window.seen.columns.push(getComputedStyle(card.closest('ul')).gridTemplateColumns.split(' ').length);
+      requestAnimationFrame(look);
+    };
+    requestAnimationFrame(look);
+  });
+  for (let load = 0; load < 3; load += 1) {
+    await page.goto(fleet.page);
+    await page.getByTestId('device-card').nth(count - 1).waitFor();
+    await page.waitForFunction(() => window.seen.columns.length > 0);
+    const seen = await page.evaluate(() => window.seen);
+    assert.deepEqual(seen.words, []);
+    assert.deepEqual([...new Set(seen.columns)], [4]);
+  }
+  // What is looked for is seen when it is there.
+  await page.getByTestId('search').fill('no such device');
+  await page.getByTestId('no-results').waitFor();
+  const words = await page.evaluate(() => window.seen.words.join());
+  assert.match(words, /No device fits/);
+  assert.match(words, /0 of 24 devices/);
   assert.deepEqual(complaints, []);
   await close();
 });

@@ -145,7 +145,7 @@ async fn the_list_follows_what_comes_and_what_is_asked() {
     ]);
     let list = page.state.list();
     until("all are listed", || {
-        list.with_untracked(|list| list.len() == 3)
+        list.with_untracked(|list| list.keys.len() == 3)
     })
     .await;
     assert_eq!(page.state.counts().get_untracked().online(), 2);
@@ -155,10 +155,34 @@ async fn the_list_follows_what_comes_and_what_is_asked() {
         ..page.state.query.get_untracked()
     });
     until("the search is done", || {
-        list.with_untracked(|list| list.len() == 2)
+        list.with_untracked(|list| list.keys.len() == 2)
     })
     .await;
-    assert_eq!(list.with_untracked(|list| list[0]), pump);
+    assert_eq!(list.with_untracked(|list| list.keys[0]), pump);
+}
+
+#[wasm_bindgen_test]
+async fn the_first_devices_are_listed_in_the_frame_in_which_they_are_counted() {
+    let seen: Rc<RefCell<Vec<(usize, usize)>>> = Rc::default();
+    let noted = Rc::clone(&seen);
+    let page = Page::open(move |state| {
+        Effect::new(move |_| {
+            let counted = state.counts().with(fleet::Counts::total);
+            let listed = state.list().with(|list| list.keys.len());
+            noted.borrow_mut().push((counted, listed));
+        });
+    });
+    let peer = page.broker().await;
+    // By now a list was made, of no device.
+    next_frame().await;
+    peer.send(&[
+        publish("beaconry/register/a", "SIGN_IN"),
+        publish("beaconry/register/b", "SIGN_IN"),
+    ]);
+    until("both are listed", || seen.borrow().last() == Some(&(2, 2))).await;
+    let seen = seen.borrow();
+    let torn = seen.iter().any(|(counted, listed)| counted != listed);
+    assert!(!torn, "{seen:?}");
 }
 
 #[wasm_bindgen_test]

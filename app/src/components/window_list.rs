@@ -3,6 +3,9 @@
 //! The page itself scrolls; the list is a box as high as all of its rows would be, with the
 //! rows in sight at their place in it, and a few more above and below so that the keyboard
 //! always finds a next one.
+//!
+//! How many columns there are and what is in sight is known when the list has been measured,
+//! once it is in the document. Until then no row exists, and what waits stands in its place.
 
 use std::sync::Arc;
 
@@ -25,7 +28,7 @@ pub struct Metrics {
 }
 
 /// What is in sight.
-#[derive(Copy, Clone, Debug, Default, PartialEq)]
+#[derive(Copy, Clone, Debug, PartialEq)]
 struct View {
     /// Pixels of the page above the screen's upper edge, seen from the list's.
     above: f64,
@@ -50,7 +53,10 @@ struct Slice {
 const MARGIN: usize = 3;
 
 impl Metrics {
-    fn slice(self, view: View, count: usize) -> Slice {
+    fn slice(self, view: Option<View>, count: usize) -> Slice {
+        let Some(view) = view else {
+            return Slice::NOTHING;
+        };
         let columns = self.column.map_or(1, |column| {
             let (column, gap) = (column * view.rem, self.gap * view.rem);
             whole((view.width + gap) / (column + gap)).max(1)
@@ -73,6 +79,14 @@ impl Metrics {
 }
 
 impl Slice {
+    /// Of a list that was not measured yet.
+    const NOTHING: Self = Self {
+        columns: 1,
+        first_row: 0,
+        last_row: 0,
+        pitch: 0.0,
+    };
+
     fn keys(self, all: &[DeviceKey]) -> &[DeviceKey] {
         let end = (self.last_row * self.columns).min(all.len());
         let start = (self.first_row * self.columns).min(end);
@@ -91,6 +105,9 @@ pub fn WindowList<F, V>(
     metrics: Signal<Metrics>,
     /// What it is a list of.
     label: &'static str,
+    /// What stands there until it is measured.
+    #[prop(into)]
+    waiting: ViewFn,
     /// One of them; made when it comes into sight.
     item: F,
 ) -> impl IntoView
@@ -99,13 +116,12 @@ where
     V: IntoView + 'static,
 {
     let list = NodeRef::<html::Ul>::new();
-    let view = RwSignal::new(View::default());
+    let view = RwSignal::new(None::<View>);
     let look = move || {
-        if let Some(list) = list.try_get_untracked().flatten() {
-            let now = measure(&list);
-            if view.try_get_untracked().is_some_and(|old| old != now) {
-                view.set(now);
-            }
+        let now = list.try_get_untracked().flatten();
+        let now = now.and_then(|list| measure(&list));
+        if now.is_some() && view.try_get_untracked().is_some_and(|old| old != now) {
+            view.set(now);
         }
     };
     let scrolled = window_event_listener(ev::scroll, move |_| look());
@@ -119,6 +135,10 @@ where
         // What is above the list may have changed its height with it.
         keys.track();
         metrics.track();
+        // At once the first time, before anything of it is painted.
+        if view.with_untracked(Option::is_none) {
+            look();
+        }
         request_animation_frame(look);
     });
 
@@ -129,7 +149,11 @@ where
         keys.with(|keys| slice.keys(keys).to_vec())
     });
     let first = Memo::new(move |_| slice.with(|slice| slice.first_row * slice.columns));
+    let measured = Memo::new(move |_| view.with(Option::is_some));
     let height = move || {
+        if !measured.get() {
+            return "auto".to_owned();
+        }
         let Metrics { row, gap, .. } = metrics.get();
         let rows = count.get().div_ceil(slice.get().columns);
         #[allow(clippy::cast_precision_loss)] // Fewer rows than a float counts exactly.
@@ -145,6 +169,7 @@ where
 
     view! {
         <div class="window" style:height=height>
+            {move || (!measured.get()).then(|| waiting.run())}
             <ul
                 node_ref=list
                 class="window-rows"
@@ -176,10 +201,9 @@ where
     }
 }
 
-fn measure(list: &HtmlElement) -> View {
-    let Some(window) = web_sys::window() else {
-        return View::default();
-    };
+/// `None` where nothing can be measured: the list is not in the document, or not laid out.
+fn measure(list: &HtmlElement) -> Option<View> {
+    let window = web_sys::window()?;
     // The list moves with its rows: where it begins is where its parent does.
     let outer = list.parent_element();
     let place = outer.map_or_else(
@@ -189,12 +213,13 @@ fn measure(list: &HtmlElement) -> View {
     let number = |value: Result<wasm_bindgen::JsValue, wasm_bindgen::JsValue>| {
         value.ok().and_then(|value| value.as_f64()).unwrap_or(0.0)
     };
-    View {
+    let view = View {
         above: (-place.top()).max(0.0),
         height: number(window.inner_height()),
         width: place.width(),
         rem: rem(&window),
-    }
+    };
+    (view.width > 0.0).then_some(view)
 }
 
 /// The reader's own type size counts, not ours.
@@ -260,13 +285,13 @@ mod tests {
         column: Some(17.0),
     };
 
-    fn view(above: f64) -> View {
-        View {
+    fn view(above: f64) -> Option<View> {
+        Some(View {
             above,
             height: 900.0,
             width: 1392.0,
             rem: 16.0,
-        }
+        })
     }
 
     #[test]
@@ -294,17 +319,16 @@ mod tests {
         let keys = [DeviceKey(0), DeviceKey(1)];
         assert_eq!(CARDS.slice(view(0.0), 2).keys(&keys), keys);
         assert!(CARDS.slice(view(0.0), 0).keys(&[]).is_empty());
-        let narrow = View {
+        let narrow = view(0.0).map(|view| View {
             width: 328.0,
-            ..view(0.0)
-        };
+            ..view
+        });
         assert_eq!(CARDS.slice(narrow, 2).columns, 1);
     }
 
     #[test]
     fn before_it_is_measured_nothing_exists() {
-        let keys = [DeviceKey(0)];
-        let slice = CARDS.slice(View::default(), 1);
-        assert!(slice.keys(&keys).len() <= 1);
+        let keys: Vec<DeviceKey> = (0..24).map(DeviceKey).collect();
+        assert!(CARDS.slice(None, keys.len()).keys(&keys).is_empty());
     }
 }

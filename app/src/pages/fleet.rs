@@ -1,5 +1,7 @@
 //! All devices: how many are there, which, and what they say.
 
+use std::sync::Arc;
+
 use fleet::PresenceKind;
 use leptos::ev;
 use leptos::html;
@@ -13,7 +15,7 @@ use crate::components::device_card::DeviceCard;
 use crate::components::icon::Icon;
 use crate::components::presence;
 use crate::components::window_list::{Metrics, WindowList};
-use crate::state::{AppState, Choice, ConnectionView, Layout, Query, Sort};
+use crate::state::{AppState, Choice, ConnectionView, Layout, Listing, Outcome, Query, Sort};
 
 /// The fleet page.
 #[component]
@@ -29,21 +31,13 @@ pub fn FleetPage() -> impl IntoView {
             total => format!("{here}/{total} · Fleet · Beaconry"),
         });
     });
-    let shown = Memo::new(move |_| state.list().with(|list| list.len()));
-    let lead = move || match (shown.get(), total.get()) {
-        (_, 0) => String::new(),
-        (shown, total) if shown == total => match total {
-            1 => "1 device".to_owned(),
-            _ => format!("{total} devices"),
-        },
-        (shown, total) => format!("{shown} of {total} devices"),
-    };
+    let lead = Memo::new(move |_| state.list().with(|list| lead(list, total.get())));
     let some = Memo::new(move |_| total.get() > 0);
     view! {
         <div class="page-head">
             <h1>"Fleet"</h1>
             <p class="lead tabular" aria-live="polite" data-testid="count-shown">
-                {lead}
+                {move || lead.get()}
             </p>
         </div>
         {move || {
@@ -57,6 +51,17 @@ pub fn FleetPage() -> impl IntoView {
                 view! { <NoDevices /> }.into_any()
             }
         }}
+    }
+}
+
+/// How many devices there are, or how many of them are shown.
+fn lead(list: &Listing, total: usize) -> String {
+    let (shown, of) = (list.keys.len(), list.of);
+    match total {
+        0 => String::new(),
+        _ if list.narrowed && shown < of => format!("{shown} of {of} devices"),
+        1 => "1 device".to_owned(),
+        total => format!("{total} devices"),
     }
 }
 
@@ -271,23 +276,36 @@ fn Devices() -> impl IntoView {
         (Layout::List, false) => ROWS,
         (Layout::List, true) => TALL_ROWS,
     });
-    let none = Memo::new(move |_| list.with(|list| list.is_empty()));
+    let keys = Memo::new(move |_| list.with(|list| Arc::clone(&list.keys)));
+    let outcome = Memo::new(move |_| list.with(Listing::outcome));
     move || {
         let layout = layout.get();
-        if none.get() {
-            return view! { <NoResults /> }.into_any();
+        match outcome.get() {
+            Outcome::Waiting => view! { <Skeleton /> }.into_any(),
+            Outcome::NoneFits => view! { <NoResults /> }.into_any(),
+            Outcome::Some => view! {
+                <div class:rows=layout == Layout::List data-testid="devices" data-layout=layout.word()>
+                    <WindowList
+                        keys=keys
+                        metrics=metrics
+                        label="Devices"
+                        waiting=|| view! { <Skeleton /> }
+                        item=move |key| view! { <DeviceCard key=key layout=layout /> }
+                    />
+                </div>
+            }
+            .into_any(),
         }
-        view! {
-            <div class:rows=layout == Layout::List data-testid="devices" data-layout=layout.word()>
-                <WindowList
-                    keys=list
-                    metrics=metrics
-                    label="Devices"
-                    item=move |key| view! { <DeviceCard key=key layout=layout /> }
-                />
-            </div>
-        }
-        .into_any()
+    }
+}
+
+/// The page's shape before its content.
+#[component]
+fn Skeleton() -> impl IntoView {
+    view! {
+        <div class="skeleton" role="status" aria-label="Waiting for devices" data-testid="loading">
+            {(0..8).map(|_| view! { <div></div> }).collect_view()}
+        </div>
     }
 }
 
@@ -343,8 +361,7 @@ fn NoDevices() -> impl IntoView {
             ConnectionView::Connecting { .. } | ConnectionView::Live { .. } => None,
         })
     });
-    move || {
-        match trouble.get() {
+    move || match trouble.get() {
         Some(why) => view! {
             <section class="empty" data-testid="disconnected">
                 {Icon::Unplugged.view()}
@@ -356,13 +373,7 @@ fn NoDevices() -> impl IntoView {
         }
         .into_any(),
         None if settled.get() => view! { <Welcome /> }.into_any(),
-        None => view! {
-            <div class="skeleton" role="status" aria-label="Waiting for devices" data-testid="loading">
-                {(0..8).map(|_| view! { <div></div> }).collect_view()}
-            </div>
-        }
-        .into_any(),
-    }
+        None => view! { <Skeleton /> }.into_any(),
     }
 }
 
@@ -444,7 +455,27 @@ fn media(query: &str) -> Signal<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::link_host;
+    use std::sync::Arc;
+
+    use fleet::DeviceKey;
+
+    use super::{Listing, lead, link_host};
+
+    #[test]
+    fn some_of_all_are_named_only_when_some_are_asked_for() {
+        let list = |shown, of, narrowed| Listing {
+            keys: Arc::new((0..shown).map(DeviceKey).collect()),
+            of,
+            narrowed,
+        };
+        assert_eq!(lead(&list(0, 0, false), 0), "");
+        assert_eq!(lead(&list(0, 0, false), 24), "24 devices");
+        assert_eq!(lead(&list(3, 3, false), 24), "24 devices");
+        assert_eq!(lead(&list(1, 1, false), 1), "1 device");
+        assert_eq!(lead(&list(3, 24, true), 24), "3 of 24 devices");
+        assert_eq!(lead(&list(0, 1, true), 1), "0 of 1 devices");
+        assert_eq!(lead(&list(24, 24, true), 24), "24 devices");
+    }
 
     #[test]
     fn the_recipe_names_the_brokers_own_host() {

@@ -14,7 +14,7 @@ use mqtt::{Instant, TopicFilter, Utf8String};
 
 use super::connection::ConnectionView;
 use super::core::Core;
-use super::list::{self, Query, Sort};
+use super::list::{Listing, Query, Sort};
 use super::messages::RawMessage;
 use super::preferences::{self, ChartWindow, Choice, Layout};
 use super::series::Series;
@@ -29,7 +29,7 @@ pub struct AppState {
     inner: StoredValue<Rc<Inner>, LocalStorage>,
     connection: RwSignal<ConnectionView>,
     counts: RwSignal<Counts>,
-    list: RwSignal<Arc<Vec<DeviceKey>>>,
+    list: RwSignal<Listing>,
     now: RwSignal<Timestamp>,
     /// What the list is asked for; set it, and the list follows in the next frame. Its order
     /// is remembered.
@@ -52,11 +52,6 @@ struct Inner {
     list_due: Cell<bool>,
     list_made: Cell<f64>,
 }
-
-/// Minutes may pass between two frames of a hidden page; between two lists of a busy one at
-/// least this, in milliseconds: a list that is in another order with every glance cannot be
-/// read.
-const LIST_PAUSE_MS: f64 = 250.0;
 
 /// Keep alive, in seconds: twice what a background tab's timer may be late, and more.
 const KEEP_ALIVE: u16 = 120;
@@ -151,9 +146,9 @@ impl AppState {
         self.counts.read_only()
     }
 
-    /// The devices that [`Self::query`] asks for, in its order; changes at most four times a
-    /// second.
-    pub fn list(self) -> ReadSignal<Arc<Vec<DeviceKey>>> {
+    /// The devices that [`Self::query`] asks for, in its order; once there are some it changes
+    /// at most four times a second.
+    pub fn list(self) -> ReadSignal<Listing> {
         self.list.read_only()
     }
 
@@ -405,7 +400,8 @@ impl AppState {
         if !inner.list_due.get() {
             return;
         }
-        if time - inner.list_made.get() < LIST_PAUSE_MS {
+        let age = time - inner.list_made.get();
+        if !self.list.with_untracked(|list| list.may_be_replaced(age)) {
             // Looked at again in the next frame.
             inner.request_frame();
             return;
@@ -413,9 +409,9 @@ impl AppState {
         inner.list_due.set(false);
         inner.list_made.set(time);
         let query = self.query.get_untracked();
-        let list = list::select(inner.core.borrow().fleet(), &query);
-        if self.list.with_untracked(|old| **old != list) {
-            self.list.set(Arc::new(list));
+        let list = Listing::new(inner.core.borrow().fleet(), &query);
+        if self.list.with_untracked(|old| *old != list) {
+            self.list.set(list);
         }
     }
 }

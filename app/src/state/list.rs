@@ -1,6 +1,7 @@
 //! Which devices the list shows, and in which order.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use fleet::{DeviceKey, Fleet, PresenceKind};
 
@@ -13,6 +14,66 @@ pub struct Query {
     pub presence: Option<PresenceKind>,
     /// In which order.
     pub sort: Sort,
+}
+
+impl Query {
+    /// Whether it asks for some of the devices only.
+    pub fn narrows(&self) -> bool {
+        self.presence.is_some() || !self.text.trim().is_empty()
+    }
+}
+
+/// The list as it was made last, and of what: what is said about it must not be taken from a
+/// query or a fleet that it does not know yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The devices, in the order asked for.
+    pub keys: Arc<Vec<DeviceKey>>,
+    /// How many devices were known.
+    pub of: usize,
+    /// Whether it was asked for some of them only.
+    pub narrowed: bool,
+}
+
+/// What stands where the devices do.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The list was made before there was a device.
+    Waiting,
+    /// There are devices, and none is as the query wants it.
+    NoneFits,
+    /// There are some to show.
+    Some,
+}
+
+impl Listing {
+    /// Two lists of a busy page are at least this apart, in milliseconds: a list that is in
+    /// another order with every glance cannot be read.
+    const PAUSE_MS: f64 = 250.0;
+
+    /// The list that `query` asks for.
+    pub fn new(fleet: &Fleet, query: &Query) -> Self {
+        Self {
+            keys: Arc::new(select(fleet, query)),
+            of: fleet.len(),
+            narrowed: query.narrows(),
+        }
+    }
+
+    /// What it comes to.
+    pub fn outcome(&self) -> Outcome {
+        match (self.keys.is_empty(), self.of) {
+            (true, 0) => Outcome::Waiting,
+            (true, _) => Outcome::NoneFits,
+            (false, _) => Outcome::Some,
+        }
+    }
+
+    /// Whether another may follow it that was made `age` milliseconds ago. One without devices
+    /// cannot be read anyway: the first come at once.
+    pub fn may_be_replaced(&self, age: f64) -> bool {
+        self.outcome() == Outcome::Waiting || age >= Self::PAUSE_MS
+    }
 }
 
 /// The order of the list.
@@ -177,6 +238,36 @@ mod tests {
         assert_eq!(text("beaconry 10"), ["pump-10"]);
         assert_eq!(text("TEMP"), ["Freezer"]);
         assert!(text("pump temp").is_empty());
+    }
+
+    #[test]
+    fn a_list_without_devices_says_nothing_and_keeps_nobody_waiting() {
+        let first = Listing::new(&Fleet::new(FleetOptions::default()), &Query::default());
+        assert_eq!(first.outcome(), Outcome::Waiting);
+        assert_eq!(Listing::default().outcome(), Outcome::Waiting);
+        assert!(first.may_be_replaced(0.0));
+
+        let all = Listing::new(&fleet(), &Query::default());
+        assert_eq!((all.outcome(), all.of), (Outcome::Some, 3));
+        assert!(!all.may_be_replaced(249.0) && all.may_be_replaced(250.0));
+    }
+
+    #[test]
+    fn none_fits_only_what_is_asked_for() {
+        let asked = |text: &str, presence| {
+            let query = Query {
+                text: text.to_owned(),
+                presence,
+                ..Query::default()
+            };
+            let listing = Listing::new(&fleet(), &query);
+            (listing.outcome(), listing.narrowed)
+        };
+        assert_eq!(asked("nothing", None), (Outcome::NoneFits, true));
+        let stale = Some(PresenceKind::Stale);
+        assert_eq!(asked("", stale), (Outcome::NoneFits, true));
+        assert_eq!(asked("pump", None), (Outcome::Some, true));
+        assert_eq!(asked(" ", None), (Outcome::Some, false));
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`connection()`](AppState::connection) | [`ConnectionView`]: live, connecting, reconnecting in n s and why, log in, stopped |
 //! | [`reconnect()`](AppState::reconnect), [`log_in(user, password)`](AppState::log_in), [`broker()`](AppState::broker) | the button, the dialog, the address |
-//! | [`counts()`](AppState::counts), [`list()`](AppState::list), `query` | how many by presence; the keys to show, in order; search, filter and order, to be set |
+//! | [`counts()`](AppState::counts), [`list()`](AppState::list), `query` | how many by presence; the [`Listing`]: keys to show, in order; search, filter and order, to be set |
 //! | [`card(key)`](AppState::card) | [`CardView`]: one device in the list |
 //! | [`find(id)`](AppState::find) | the key for a route's (decoded) id, once it is known |
 //! | [`open(key)`](AppState::open), then [`device(key)`](AppState::device) | [`DeviceView`]: presence and its history, readings, chart groups, position, faults, known commands |
@@ -29,7 +29,8 @@
 //!   only notes which device changed; nothing reactive happens.
 //! - Once a frame, and only if something changed, the devices that changed **and** are
 //!   looked at (`slots`) get their signal set. The others cost nothing.
-//! - The list is made anew at most four times a second, and set only if it differs.
+//! - The list is made anew at most four times a second once it has a device, and set only if it
+//!   differs.
 //! - Charts and trend lines are not reactive: they are made dirty and drawn by the frame
 //!   loop, if they are on screen.
 //!
@@ -62,7 +63,7 @@ mod wanted;
 
 pub use app::{AppState, Figures};
 pub use connection::ConnectionView;
-pub use list::{Query, Sort};
+pub use list::{Listing, Outcome, Query, Sort};
 pub use messages::RawMessage;
 pub use preferences::{ChartWindow, Choice, Layout};
 pub use views::{CardView, DeviceView, FaultView, ValueView};
