@@ -50,6 +50,10 @@ test('usable at 360 pixels', async () => {
   const { page, close } = await openPage(browser, server.page, { viewport: { width: 360, height: 740 } });
   await page.getByTestId('device-card').first().waitFor();
   assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= 360));
+  const cut = await page.evaluate(() => [...document.querySelectorAll('.chip, .card .metric .name')]
+    .filter((element) => element.getBoundingClientRect().right > 360 || element.scrollHeight > element.clientHeight + 1 || element.scrollWidth > element.clientWidth + 1)
+    .map((element) => element.textContent));
+  assert.deepEqual(cut, [], 'no filter and no name is cut');
   await page.getByTestId('device-card').first().click();
   await page.getByTestId('command-PING').waitFor();
   assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= 360));

@@ -139,7 +139,7 @@ fn Values(card: ReadSignal<Option<CardView>>) -> impl IntoView {
                 view! {
                     <div class="metric">
                         <div class="name clip" title=tip>
-                            <bdi>{name}</bdi>
+                            <bdi>{breakable(&name)}</bdi>
                         </div>
                         <div class="value clip">
                             <bdi>{move || text(index)}</bdi>
@@ -152,4 +152,12 @@ fn Values(card: ReadSignal<Option<CardView>>) -> impl IntoView {
             .into_any()
     };
     view! { <div class="metrics">{each}</div> }
+}
+
+/// A name that may be broken behind what joins its words, before it is broken anywhere.
+fn breakable(name: &str) -> impl IntoView + use<> {
+    let pieces = name.split_inclusive(['_', '.', '/', ':']);
+    pieces
+        .map(|piece| view! { {piece.to_owned()} <wbr /> })
+        .collect_view()
 }
