@@ -285,20 +285,20 @@ mod tests {
         column: Some(17.0),
     };
 
-    fn view(above: f64) -> Option<View> {
-        Some(View {
+    fn view(above: f64) -> View {
+        View {
             above,
             height: 900.0,
             width: 1392.0,
             rem: 16.0,
-        })
+        }
     }
 
     #[test]
     fn of_ten_thousand_only_what_can_be_seen_exists() {
         let keys: Vec<DeviceKey> = (0..10_000).map(DeviceKey).collect();
         for above in [0.0, 5_000.0, 300_000.0, 1e9] {
-            let slice = CARDS.slice(view(above), keys.len());
+            let slice = CARDS.slice(Some(view(above)), keys.len());
             assert_eq!(slice.columns, 4);
             assert!(slice.keys(&keys).len() <= 60, "{slice:?}");
         }
@@ -307,7 +307,7 @@ mod tests {
     #[test]
     fn what_is_in_sight_is_there_with_a_margin() {
         let keys: Vec<DeviceKey> = (0..10_000).map(DeviceKey).collect();
-        let slice = CARDS.slice(view(1_880.0), keys.len());
+        let slice = CARDS.slice(Some(view(1_880.0)), keys.len());
         let seen = slice.keys(&keys);
         // 188 pixels a row: rows 10 to 14 are in sight.
         assert_eq!(slice.first_row, 10 - MARGIN);
@@ -317,13 +317,13 @@ mod tests {
     #[test]
     fn a_short_list_and_an_empty_one() {
         let keys = [DeviceKey(0), DeviceKey(1)];
-        assert_eq!(CARDS.slice(view(0.0), 2).keys(&keys), keys);
-        assert!(CARDS.slice(view(0.0), 0).keys(&[]).is_empty());
-        let narrow = view(0.0).map(|view| View {
+        assert_eq!(CARDS.slice(Some(view(0.0)), 2).keys(&keys), keys);
+        assert!(CARDS.slice(Some(view(0.0)), 0).keys(&[]).is_empty());
+        let narrow = View {
             width: 328.0,
-            ..view
-        });
-        assert_eq!(CARDS.slice(narrow, 2).columns, 1);
+            ..view(0.0)
+        };
+        assert_eq!(CARDS.slice(Some(narrow), 2).columns, 1);
     }
 
     #[test]
