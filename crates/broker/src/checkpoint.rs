@@ -85,7 +85,8 @@ impl Pass {
 impl Broker {
     /// Writes the next piece of a copy of all that is durable into the journal: about `budget`
     /// bytes, and at least one session, message that waits for one, or retained message, but no
-    /// more than it has time to look at in one turn. The first call begins a copy. Says whether there is more to write; if not, [`Output::Checkpointed`](crate::Output::Checkpointed)
+    /// more than it has time to look at in one turn. The first call begins a copy. Says whether
+    /// there is more to write; if not, [`Output::Checkpointed`](crate::Output::Checkpointed)
     /// follows when the copy is durable, and the next call begins another one.
     ///
     /// Does nothing where no records are kept.
