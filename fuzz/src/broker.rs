@@ -346,7 +346,6 @@ impl World {
                     self.input(Input::Timeout);
                 }
                 Output::Authenticate(..) | Output::Connected(..) | Output::Limited(_) => {}
-                Output::ToShard(_, message) => match message {},
             }
         }
     }

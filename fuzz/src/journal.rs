@@ -173,7 +173,6 @@ fn settle(broker: &mut Broker, now: Instant, mut heard: impl FnMut(&[u8])) -> By
             | Output::Resume(_)
             | Output::Limited(_) => {}
             Output::Authenticate(..) => panic!("not asked for"),
-            Output::ToShard(_, message) => match message {},
         }
     }
 }

@@ -103,68 +103,30 @@
 //!   which counts from the end of the connection, after a crash from the next start, and who
 //!   comes back before takes the will back.
 
-mod acknowledge;
-mod alias;
-mod bites;
-mod bounds;
-mod broker;
-mod by_filter;
-mod checkpoint;
-mod close;
-mod connect;
-mod connection;
-mod deliver;
-mod ending;
-mod foreign;
-mod input;
-pub mod journal;
-mod ledger;
-mod limits;
-mod lookups;
-mod mend;
-mod message;
-mod metrics;
-mod needs;
-mod options;
-mod outbox;
-mod outgoing;
-mod output;
-mod pace;
-mod queued;
-mod rare;
-mod receive;
-mod record;
-mod recovery;
-mod retained;
-mod room;
-mod roster;
-mod route;
-mod search;
+mod types;
+
+mod admission;
+mod durability;
+
+mod delivery;
+mod protocol;
+mod routing;
 mod session;
-mod shared;
-mod sharing;
-mod slack;
-mod stalled;
-mod subscribe;
-mod subscriptions;
-mod timers;
-mod tree;
-mod weight;
-mod will;
+
+mod machine;
 
 #[cfg(test)]
 mod tests;
 
-pub use bites::LimitReached;
-pub use broker::Broker;
-#[doc(hidden)]
-pub use ending::Steps;
-pub use input::{Conn, Decision, Input, Peer, StoreState, Transport};
-pub use limits::{Limit, Limits, QueueFull};
-pub use metrics::Metrics;
-pub use options::BrokerOptions;
-pub use output::{
-    CloseCause, CloseReason, ConnectedClient, Credentials, LOOKS_LIKE_HTTP, Lsn, Output, ShardId,
-    ShardMessage, TOO_SLOW,
+pub use admission::LimitReached;
+pub use durability::journal;
+pub use durability::{RecordError, RecordErrorKind};
+pub use machine::{
+    Broker, BrokerOptions, ConnectedClient, Credentials, Decision, Input, Output, Recovery,
 };
-pub use recovery::{RecordError, RecordErrorKind, Recovery};
+#[doc(hidden)]
+pub use session::Steps;
+pub use types::{
+    CloseCause, CloseReason, Conn, LOOKS_LIKE_HTTP, Limit, Limits, Lsn, Metrics, Peer, QueueFull,
+    StoreState, TOO_SLOW, Transport,
+};

@@ -223,7 +223,6 @@ impl Core {
                 Output::Pause(conn) => self.set_paused(conn, true),
                 Output::Resume(conn) => self.set_paused(conn, false),
                 Output::Limited(reached) => log_limit(&reached),
-                Output::ToShard(_, message) => match message {},
                 Output::Idle(due) => {
                     self.timer.set(due);
                     break;

@@ -97,8 +97,7 @@ impl Shell {
                 | Output::Checkpointed(_)
                 | Output::Limited(_)
                 | Output::Pause(_)
-                | Output::Resume(_)
-                | Output::ToShard(..) => {}
+                | Output::Resume(_) => {}
             }
         }
         for conn in std::mem::take(&mut self.written) {

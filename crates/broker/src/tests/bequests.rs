@@ -8,7 +8,7 @@ use mqtt::{Packet, QoS, ReasonCode};
 use super::digest::Digest;
 use super::restarting::{ack, with_will, world};
 use super::{V3, V5, World, retained, text, to};
-use crate::record::Record;
+use crate::durability::Record;
 use crate::{BrokerOptions, Lsn, Recovery};
 
 /// What `with_will` gives, of a client whose session ends with its connection.

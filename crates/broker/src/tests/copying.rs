@@ -4,7 +4,7 @@ use mqtt::{Connect, Packet, PubAck, QoS, ReasonCode};
 
 use super::digest::Digest;
 use super::{V5, World, to};
-use crate::record::Record;
+use crate::durability::Record;
 use crate::{BrokerOptions, Lsn, Recovery};
 
 const PIECE: usize = 10_000;

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use mqtt::{Instant, PacketId, QoS, Will};
 
 use crate::Broker;
-use crate::lookups::Lookups;
-use crate::message::{Delivery, Message};
-use crate::outgoing::{Outgoing, Stage};
-use crate::queued::{Origin, Queued};
-use crate::record::{Absence, MessageId, SessionNumber, Subscribed};
-use crate::session::{Session, SessionId};
-use crate::shared::GroupId;
+use crate::durability::{Absence, Subscribed};
+use crate::routing::Lookups;
+use crate::session::Session;
+use crate::session::{Outgoing, Stage};
+use crate::types::GroupId;
+use crate::types::SessionId;
+use crate::types::{Delivery, Message};
+use crate::types::{MessageId, SessionNumber};
+use crate::types::{Origin, Queued};
 
 /// All that has to survive.
 #[derive(Debug, PartialEq, Eq)]

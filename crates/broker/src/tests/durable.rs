@@ -6,7 +6,7 @@ use mqtt::{
 };
 
 use super::{V3, V5, World, lasting, message, packet_id, retained, subscribe, to, topic};
-use crate::record::{Cause, Record, Retention};
+use crate::durability::{Cause, Record, Retention};
 use crate::{Input, Lsn, Peer, StoreState};
 
 /// Records become durable when the test says so.

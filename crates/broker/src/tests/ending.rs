@@ -5,7 +5,7 @@ use std::time::Duration;
 use mqtt::{Connect, Instant, Packet, PubAck, QoS, ReasonCode, Utf8String};
 
 use super::{V5, World, lasting, message, retained, to};
-use crate::ending::Ending;
+use crate::session::Ending;
 use crate::{Conn, Input, Output};
 
 /// How many connections are closed at most in each rest.

@@ -7,7 +7,7 @@ use mqtt::{Connect, Disconnect, Packet, QoS, ReasonCode, Will};
 
 use super::digest::Digest;
 use super::{V5, World, lasting, packet_id, retained, subscribe, to, topic};
-use crate::ending::Ending;
+use crate::session::Ending;
 use crate::{Input, Limit, StoreState};
 
 fn world() -> World {

@@ -5,9 +5,10 @@ use std::time::Duration;
 use mqtt::{Packet, PubAck, QoS, ReasonCode, Unsubscribe, Utf8String};
 
 use super::{V5, World, lasting, message, packet_id, retained, to};
-use crate::message::{Delivery, Routed};
-use crate::outgoing::Outgoing;
-use crate::queued::{Origin, Queued};
+use crate::delivery::Routed;
+use crate::session::Outgoing;
+use crate::types::Delivery;
+use crate::types::{Origin, Queued};
 
 /// The client acknowledges all that has come; gives the payloads.
 fn acknowledge(world: &mut World, conn: crate::Conn) -> Vec<String> {

@@ -27,8 +27,8 @@ mod retaining;
 mod robust;
 mod room;
 mod sharing;
+mod shrink;
 mod sizes;
-mod slack;
 mod stalled;
 mod subscribing;
 mod wills;
@@ -42,7 +42,7 @@ use mqtt::{
     ReasonCode, Subscribe, Subscription, TopicFilter, TopicName,
 };
 
-use crate::record::Record;
+use crate::durability::Record;
 use crate::{
     Broker, BrokerOptions, CloseReason, Conn, Input, LimitReached, Lsn, Output, Peer, Recovery,
     journal,
@@ -335,7 +335,6 @@ impl World {
                         self.records.push((frame.lsn, record));
                     }
                 }
-                Output::ToShard(_, message) => match message {},
                 Output::Idle(at) => return at,
             }
         }

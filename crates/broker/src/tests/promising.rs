@@ -45,7 +45,7 @@ fn mqtt_3_3_1_10_retained_messages_come_after_a_torn_subscribe() {
     let at = world
         .records
         .iter()
-        .find(|(_, it)| matches!(it, crate::record::Record::Subscribed { .. }))
+        .find(|(_, it)| matches!(it, crate::durability::Record::Subscribed { .. }))
         .unwrap()
         .0;
     assert!(

@@ -8,7 +8,7 @@ use mqtt::{Packet, PubComp, PubRec, PubRel, QoS, ReasonCode, Will};
 use super::bequests::passing_with_will;
 use super::digest::Digest;
 use super::{V3, V5, World, lasting, message, packet_id, retained, subscribe, text, to, topic};
-use crate::record::Record;
+use crate::durability::Record;
 use crate::{BrokerOptions, Lsn, RecordError, RecordErrorKind, Recovery};
 
 pub(super) fn world() -> World {

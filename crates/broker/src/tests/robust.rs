@@ -327,8 +327,7 @@ impl Shell {
                 | Output::Checkpointed(_)
                 | Output::Pause(_)
                 | Output::Resume(_)
-                | Output::Limited(_)
-                | Output::ToShard(..) => {}
+                | Output::Limited(_) => {}
             }
             self.outputs.push(output);
         }

@@ -4,12 +4,12 @@ use core::mem::size_of;
 
 use mqtt::Instant;
 
-use crate::connection::{Connection, Link};
+use crate::delivery::{Connection, Link};
 use crate::session::Session;
-use crate::timers::Timer;
+use crate::types::Timer;
 
 /// In bytes, with pointers of eight: what is rarely there stands in a box, or in a
-/// [`RareVec`](crate::rare::RareVec).
+/// [`ThinVec`](crate::rare::ThinVec).
 #[test]
 #[cfg(target_pointer_width = "64")]
 fn what_a_client_costs_does_not_grow_unnoticed() {

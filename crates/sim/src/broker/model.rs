@@ -123,7 +123,6 @@ impl Model {
             Input::Authenticated(conn, Decision::Refuse(_)) => {
                 self.connections.remove(conn);
             }
-            Input::FromShard(_, message) => match *message {},
             Input::Drained(_)
             | Input::Persisted(_)
             | Input::Store(_)

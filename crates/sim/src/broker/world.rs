@@ -302,7 +302,6 @@ impl World {
             | Input::Authenticated(..)
             | Input::Store(_)
             | Input::StoreRoom { .. }
-            | Input::FromShard(..)
             | Input::Timeout
             | Input::Shutdown => false,
         };
@@ -495,7 +494,6 @@ impl World {
                 | Output::Limited(_)
                 | Output::Pause(_)
                 | Output::Resume(_) => {}
-                Output::ToShard(_, message) => match message {},
                 Output::Idle(_) => break,
             }
         }

@@ -1,0 +1,130 @@
+//! What is said when a limit limit_log: at most once in five seconds for each limit, with how
+//! often it did. The counters in [`Metrics`](crate::Metrics) count every time.
+
+use std::collections::VecDeque;
+
+use core::time::Duration;
+
+use mqtt::{Instant, Utf8String};
+
+use crate::types::Limit;
+
+/// A limit was reached: for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitReached {
+    /// Which.
+    pub limit: Limit,
+    /// The last client that met it; `None` where that is not known.
+    pub client_id: Option<Utf8String>,
+    /// How often it was met since it was last told.
+    pub count: u64,
+}
+
+/// What is to be said, and what was said lately.
+#[derive(Debug, Default)]
+pub(crate) struct LimitLog {
+    /// The time of the input that is being handled.
+    now: Instant,
+    /// Each limit that was ever reached.
+    lately: Vec<Lately>,
+    to_tell: VecDeque<LimitReached>,
+}
+
+/// What is known of a limit.
+#[derive(Debug)]
+struct Lately {
+    limit: Limit,
+    /// Until when nothing is said.
+    silent_until: Instant,
+    /// How often it was reached since it was last told.
+    count: u64,
+    /// By whom last.
+    client_id: Option<Utf8String>,
+}
+
+impl LimitLog {
+    const SILENCE: Duration = Duration::from_secs(5);
+
+    /// Another input is handled: tells what was silent for long enough.
+    pub(crate) fn set_now(&mut self, now: Instant) {
+        self.now = now;
+        for it in &mut self.lately {
+            if it.count > 0 && it.silent_until <= now {
+                it.silent_until = now + Self::SILENCE;
+                self.to_tell.push_back(it.tell());
+            }
+        }
+    }
+
+    /// When there is something to be told, if nothing else happens.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        let untold = self.lately.iter().filter(|it| it.count > 0);
+        untold.map(|it| it.silent_until).min()
+    }
+
+    /// `limit` was reached by `client`.
+    pub(crate) fn note(&mut self, limit: Limit, client: Option<&Utf8String>) {
+        self.note_times(limit, client, 1);
+    }
+
+    /// `limit` was reached so many times, the last time by `client`.
+    pub(crate) fn note_times(&mut self, limit: Limit, client: Option<&Utf8String>, times: u64) {
+        let known = self.lately.iter().position(|it| it.limit == limit);
+        let at = known.unwrap_or_else(|| {
+            self.lately.push(Lately {
+                limit,
+                silent_until: self.now,
+                count: 0,
+                client_id: None,
+            });
+            self.lately.len() - 1
+        });
+        let it = &mut self.lately[at];
+        it.count += times;
+        it.client_id = client.cloned();
+        if it.silent_until <= self.now {
+            it.silent_until = self.now + Self::SILENCE;
+            self.to_tell.push_back(it.tell());
+        }
+    }
+
+    /// The next to be told.
+    pub(crate) fn pop(&mut self) -> Option<LimitReached> {
+        self.to_tell.pop_front()
+    }
+}
+
+impl Lately {
+    fn tell(&mut self) -> LimitReached {
+        LimitReached {
+            limit: self.limit,
+            client_id: self.client_id.take().as_ref().map(Utf8String::detach),
+            count: core::mem::take(&mut self.count),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_told_once_and_counted() {
+        let mut limit_log = LimitLog::default();
+        let client = Utf8String::try_from("a").unwrap();
+        for _ in 0..100 {
+            limit_log.note(Limit::Sessions, Some(&client));
+            limit_log.note(Limit::Will, None);
+        }
+        let told: Vec<_> = core::iter::from_fn(|| limit_log.pop()).collect();
+        assert_eq!(told.len(), 2);
+        assert_eq!((told[0].limit, told[0].count), (Limit::Sessions, 1));
+        assert_eq!(told[0].client_id.as_deref(), Some("a"));
+        // The rest is told though nothing happens any more.
+        assert_eq!(limit_log.next(), Some(Instant::from_millis(5_000)));
+        limit_log.set_now(Instant::from_millis(5_000));
+        assert_eq!(limit_log.pop().unwrap().count, 99);
+        assert_eq!(limit_log.pop().unwrap().count, 99);
+        assert_eq!((limit_log.pop(), limit_log.next()), (None, None));
+    }
+}

@@ -1,0 +1,416 @@
+//! The bytes that wait for one connection.
+//!
+//! All that one turn has for a connection is copied into one buffer, so that the shell
+//! writes once. A connection that is idle has no buffer: the few that are in use go round.
+//!
+//! Bytes that promise something wait until the record of it is durable, and so do those
+//! behind them whose order matters: acknowledgements and `QoS` 1 and 2 messages
+//! `[MQTT-4.6.0-2]` to `[MQTT-4.6.0-6]`. `QoS` 0 messages and PINGRESP pass them, but nothing
+//! passes a CONNACK `[MQTT-3.2.0-1]`.
+
+use std::collections::VecDeque;
+
+use bytes::BytesMut;
+use mqtt::QoS;
+
+use crate::durability::Ledger;
+use crate::types::{Conn, Lsn, Slot};
+
+/// What waits for a connection, and whether the shell knows.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    pending: BytesMut,
+    /// What waits for records, while there is something.
+    gated: Option<Box<Gated>>,
+    state: State,
+    /// How many bytes of what waits for nothing but the shell are answers, as opposed to messages.
+    answers: u32,
+    /// How much of what waits is in [`Metrics::unwritten_bytes`](crate::Metrics::unwritten_bytes).
+    counted: usize,
+    /// What the shell has taken and not written. It is in there too.
+    taken: usize,
+}
+
+/// Bytes that wait for records, behind those that do not.
+#[derive(Debug, Default)]
+struct Gated {
+    bytes: BytesMut,
+    gates: VecDeque<Gate>,
+    /// How many bytes have been released: where `bytes` begins.
+    released: usize,
+    /// How many bytes are answers.
+    answers: u32,
+}
+
+/// How much waited at some time.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Waiting {
+    pending: usize,
+    gated: usize,
+}
+
+/// From here on, up to the next gate, bytes wait for a record.
+#[derive(Copy, Clone, Debug)]
+struct Gate {
+    lsn: Lsn,
+    /// Counted from the first byte that ever was in [`Gated`].
+    start: usize,
+    /// Whether nothing at all may pass.
+    is_closed: bool,
+    /// How many PUBACKs there are.
+    pub_acks: u16,
+    /// How many bytes are answers.
+    answers: u32,
+}
+
+/// What may be sent before it.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Passage {
+    /// All that needs no order.
+    Open,
+    /// Nothing: it is CONNACK.
+    Closed,
+}
+
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+enum State {
+    /// Nothing waits.
+    #[default]
+    Quiet,
+    /// The shell has been told to take.
+    Announced,
+    /// The shell has taken and is writing.
+    Draining,
+}
+
+/// Buffers that are not in use.
+#[derive(Debug, Default)]
+pub(crate) struct SpareBuffers {
+    buffers: Vec<BytesMut>,
+    // As they are used: what they cost is the allocation.
+    #[allow(clippy::vec_box)]
+    gated: Vec<Box<Gated>>,
+}
+
+impl SpareBuffers {
+    const MAX_COUNT: usize = 64;
+    const MAX_CAPACITY: usize = 64 * 1024;
+
+    fn take(&mut self) -> BytesMut {
+        self.buffers.pop().unwrap_or_default()
+    }
+
+    // As it is kept.
+    #[allow(clippy::unnecessary_box_returns)]
+    fn take_gated(&mut self) -> Box<Gated> {
+        let mut gated = self.gated.pop().unwrap_or_default();
+        gated.bytes = self.take();
+        gated
+    }
+
+    fn put(&mut self, buffer: BytesMut) {
+        let useful = (1..=Self::MAX_CAPACITY).contains(&buffer.capacity());
+        if useful && self.buffers.len() < Self::MAX_COUNT {
+            self.buffers.push(buffer);
+        }
+    }
+
+    /// It is empty.
+    fn put_gated(&mut self, mut gated: Box<Gated>) {
+        gated.released = 0;
+        gated.answers = 0;
+        if self.gated.len() < Self::MAX_COUNT {
+            self.gated.push(gated);
+        }
+    }
+}
+
+impl Outbox {
+    /// How many bytes wait.
+    pub(crate) fn len(&self) -> usize {
+        let Waiting { pending, gated } = self.waiting();
+        pending + gated
+    }
+
+    /// The same, as [`note_answer`](Self::note_answer) wants it.
+    pub(crate) fn waiting(&self) -> Waiting {
+        Waiting {
+            pending: self.pending.len(),
+            gated: self.gated.as_ref().map_or(0, |gated| gated.bytes.len()),
+        }
+    }
+
+    /// How many bytes of that are answers to what the client sent. Messages come only while
+    /// there is room; answers, as many as it makes us give.
+    pub(crate) fn answers(&self) -> usize {
+        let gated = self.gated.as_ref().map_or(0, |gated| gated.answers);
+        self.answers as usize + gated as usize
+    }
+
+    /// What was written since, where so much was `before`, is an answer.
+    pub(crate) fn note_answer(&mut self, before: Waiting) {
+        let now = self.waiting();
+        let bytes = |more| u32::try_from(more).unwrap_or(u32::MAX);
+        let pending = bytes(now.pending - before.pending);
+        self.answers = self.answers.saturating_add(pending);
+        if let Some(gated) = &mut self.gated
+            && let Some(gate) = gated.gates.back_mut()
+        {
+            let more = bytes(now.gated - before.gated);
+            gate.answers = gate.answers.saturating_add(more);
+            gated.answers = gated.answers.saturating_add(more);
+        }
+    }
+
+    /// The same with what the shell has taken and not written.
+    pub(crate) fn held(&self) -> usize {
+        self.len() + self.taken
+    }
+
+    /// Where to write what needs no order. [`announce`](Self::announce) has to follow, as
+    /// below.
+    pub(crate) fn buffer(&mut self, spare: &mut SpareBuffers) -> &mut BytesMut {
+        if self.is_closed() {
+            self.ordered(spare)
+        } else {
+            ready(&mut self.pending, spare)
+        }
+    }
+
+    /// Whether a message that waits for no record comes before all that is written after it:
+    /// what waits for records is overtaken by `QoS` 0.
+    pub(crate) fn leads(&self, qos: QoS) -> bool {
+        self.gated.is_none() || (qos == QoS::AtMostOnce && !self.is_closed())
+    }
+
+    /// Where to write what comes behind all that waits.
+    pub(crate) fn ordered(&mut self, spare: &mut SpareBuffers) -> &mut BytesMut {
+        match &mut self.gated {
+            Some(gated) => &mut gated.bytes,
+            None => ready(&mut self.pending, spare),
+        }
+    }
+
+    /// Where to write what comes behind all that waits, and waits itself if `gate` says for
+    /// which record. `who` it is for is told by [`Ledger::next_ready`].
+    pub(crate) fn behind(
+        &mut self,
+        gate: Option<Lsn>,
+        passage: Passage,
+        ledger: &mut Ledger,
+        who: (Slot, Conn),
+        spare: &mut SpareBuffers,
+    ) -> &mut BytesMut {
+        let Some(lsn) = gate else {
+            return self.ordered(spare);
+        };
+        let (buffer, is_new) = self.gated(lsn, ledger.last_taken(), passage, spare);
+        if is_new {
+            ledger.wait(lsn, who.0, who.1);
+        }
+        buffer
+    }
+
+    /// Where to write what waits for the record `lsn`, or later for the lot that it is in; the
+    /// shell has taken all up to `taken`. Says whether
+    /// [`release`](Self::release) has to be called once that is durable.
+    pub(crate) fn gated(
+        &mut self,
+        lsn: Lsn,
+        taken: Lsn,
+        passage: Passage,
+        spare: &mut SpareBuffers,
+    ) -> (&mut BytesMut, bool) {
+        let gated = self.gated.get_or_insert_with(|| spare.take_gated());
+        let start = gated.released + gated.bytes.len();
+        let is_closed = passage == Passage::Closed;
+        match gated.gates.back_mut() {
+            // They are in one lot, and so become durable at once.
+            Some(last) if last.lsn > taken => {
+                last.lsn = last.lsn.max(lsn);
+                last.is_closed |= is_closed;
+                (&mut gated.bytes, false)
+            }
+            Some(_) | None => {
+                gated.gates.push_back(Gate {
+                    lsn,
+                    start,
+                    is_closed,
+                    pub_acks: 0,
+                    answers: 0,
+                });
+                (&mut gated.bytes, true)
+            }
+        }
+    }
+
+    /// What was written last is a PUBACK; says whether it waits.
+    pub(crate) fn note_pub_ack(&mut self) -> bool {
+        let gate = self.gated.as_mut().and_then(|it| it.gates.back_mut());
+        let waits = gate.is_some();
+        if let Some(gate) = gate {
+            gate.pub_acks = gate.pub_acks.saturating_add(1);
+        }
+        waits
+    }
+
+    /// All records up to `durable` are so: what waited for them waits no longer. Says how many
+    /// PUBACKs those are. [`announce`](Self::announce) has to follow.
+    pub(crate) fn release(&mut self, durable: Lsn, spare: &mut SpareBuffers) -> u16 {
+        let Some(gated) = &mut self.gated else {
+            return 0;
+        };
+        let mut pub_acks = 0_u16;
+        while let Some(gate) = gated.gates.front().filter(|gate| gate.lsn <= durable) {
+            pub_acks = pub_acks.saturating_add(gate.pub_acks);
+            gated.answers = gated.answers.saturating_sub(gate.answers);
+            self.answers = self.answers.saturating_add(gate.answers);
+            gated.gates.pop_front();
+        }
+        if let Some(next) = gated.gates.front() {
+            let released = gated.bytes.split_to(next.start - gated.released);
+            gated.released = next.start;
+            ready(&mut self.pending, spare).extend_from_slice(&released);
+            return pub_acks;
+        }
+        let mut released = core::mem::take(&mut gated.bytes);
+        if self.pending.is_empty() {
+            core::mem::swap(&mut self.pending, &mut released);
+        } else {
+            self.pending.extend_from_slice(&released);
+            released.clear();
+        }
+        spare.put(released);
+        if let Some(gated) = self.gated.take() {
+            spare.put_gated(gated);
+        }
+        pub_acks
+    }
+
+    /// The connection ends: what waits for records will not be sent. Says whether anything
+    /// else may be, which it may not before CONNACK `[MQTT-3.14.0-1]`.
+    pub(crate) fn drop_gated(&mut self) -> bool {
+        let is_closed = self.is_closed();
+        self.gated = None;
+        !is_closed
+    }
+
+    /// Whether CONNACK waits.
+    fn is_closed(&self) -> bool {
+        let gates = self.gated.as_ref().map(|gated| &gated.gates);
+        gates.is_some_and(|gates| gates.iter().any(|gate| gate.is_closed))
+    }
+
+    /// Whether the shell has to be told that something waits: once until it has taken it and
+    /// written it.
+    #[must_use]
+    pub(crate) fn announce(&mut self, unwritten: &mut u64) -> bool {
+        self.count(unwritten);
+        let news = self.state == State::Quiet && !self.pending.is_empty();
+        if news {
+            self.state = State::Announced;
+        }
+        news
+    }
+
+    /// The same where nothing will follow: what waits for the shell to finish writing waits
+    /// no longer.
+    #[must_use]
+    pub(crate) fn announce_last(&mut self) -> bool {
+        let news = self.state != State::Announced && !self.pending.is_empty();
+        if news {
+            self.state = State::Announced;
+        }
+        news
+    }
+
+    /// Gives all that waits; says how much it was.
+    pub(crate) fn take(
+        &mut self,
+        out: &mut BytesMut,
+        spare: &mut SpareBuffers,
+        unwritten: &mut u64,
+    ) -> usize {
+        self.count(unwritten);
+        let mut pending = core::mem::take(&mut self.pending);
+        let len = pending.len();
+        self.taken += len;
+        self.counted -= len;
+        self.answers = 0;
+        if len > 0 {
+            if out.is_empty() {
+                core::mem::swap(out, &mut pending);
+            } else {
+                out.extend_from_slice(&pending);
+                pending.clear();
+            }
+            self.state = State::Draining;
+        }
+        spare.put(pending);
+        len
+    }
+
+    /// The shell has written what it took.
+    pub(crate) fn drained(&mut self, unwritten: &mut u64) {
+        *unwritten -= core::mem::take(&mut self.taken) as u64;
+        match self.state {
+            State::Draining => self.state = State::Quiet,
+            State::Quiet | State::Announced => {}
+        }
+    }
+
+    /// The connection is gone, and with it what waits for it.
+    pub(crate) fn forget(&mut self, unwritten: &mut u64) {
+        let bytes = core::mem::take(&mut self.counted) + core::mem::take(&mut self.taken);
+        *unwritten -= bytes as u64;
+    }
+
+    fn count(&mut self, unwritten: &mut u64) {
+        let len = self.len();
+        *unwritten = *unwritten + len as u64 - self.counted as u64;
+        self.counted = len;
+    }
+}
+
+/// `pending`, with a buffer to write to.
+fn ready<'a>(pending: &'a mut BytesMut, spare: &mut SpareBuffers) -> &'a mut BytesMut {
+    if pending.capacity() == 0 {
+        *pending = spare.take();
+    }
+    pending
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A client that reads all that may go, and for which something always waits for a record.
+    #[test]
+    fn answers_that_were_taken_count_no_longer_though_others_always_wait() {
+        let (mut outbox, mut spare) = (Outbox::default(), SpareBuffers::default());
+        let (mut out, mut unwritten) = (BytesMut::new(), 0);
+        for number in 1..10_000 {
+            let last = Lsn(number - 1);
+            let (buffer, is_new) = outbox.gated(Lsn(number), last, Passage::Open, &mut spare);
+            assert!(is_new);
+            buffer.extend_from_slice(&[0; 1_000]);
+            let before = outbox.waiting();
+            outbox.ordered(&mut spare).extend_from_slice(&[0; 4]);
+            outbox.note_answer(before);
+            let before = outbox.waiting();
+            outbox.buffer(&mut spare).extend_from_slice(&[0; 2]);
+            outbox.note_answer(before);
+            outbox.release(last, &mut spare);
+            let released = if number == 1 { 0 } else { 4 };
+            assert_eq!(outbox.answers(), 4 + 2 + released);
+            outbox.take(&mut out, &mut spare, &mut unwritten);
+            outbox.drained(&mut unwritten);
+            out.clear();
+            assert_eq!((outbox.answers(), outbox.len()), (4, 1_004));
+        }
+        outbox.release(Lsn(10_000), &mut spare);
+        assert_eq!(outbox.answers(), 4);
+        outbox.take(&mut out, &mut spare, &mut unwritten);
+        assert_eq!((outbox.answers(), outbox.len()), (0, 0));
+    }
+}

@@ -1,0 +1,96 @@
+//! Who has no room for `QoS` 0 messages: known without looking at their sessions, which are
+//! many, and far from the processor.
+//!
+//! **Invariant.** Whoever is here is connected, looks for no retained messages, has no `QoS` 0
+//! message waiting, and takes packets of any size: what would be refused there is refused here,
+//! for the same reason. What might change any of that takes the session out.
+
+use crate::types::SessionId;
+
+/// How large a message is that each session's connection has room for, at most.
+#[derive(Debug, Default)]
+pub(crate) struct Stalled {
+    /// By session; [`ANY`](Self::ANY): that is not known.
+    room: Vec<u32>,
+    /// How many are known.
+    count: usize,
+}
+
+impl Stalled {
+    const ANY: u32 = u32::MAX;
+
+    /// There is room for no more than so many bytes.
+    pub(crate) fn insert(&mut self, session: SessionId, room: usize) {
+        let Ok(room) = u32::try_from(room) else {
+            return;
+        };
+        if self.room.len() <= session.index() {
+            self.room.resize(session.index() + 1, Self::ANY);
+        }
+        let old = core::mem::replace(&mut self.room[session.index()], room);
+        self.count += usize::from(old == Self::ANY);
+        self.count -= usize::from(room == Self::ANY);
+    }
+
+    /// There may be room again.
+    pub(crate) fn remove(&mut self, session: SessionId) {
+        if self.count > 0
+            && let Some(room) = self.room.get_mut(session.index())
+        {
+            let old = core::mem::replace(room, Self::ANY);
+            self.count -= usize::from(old != Self::ANY);
+        }
+    }
+
+    /// The session has no connection any more. The list is given back only then: one client that
+    /// has room and has none in turns must not make it again each time.
+    pub(crate) fn leave(&mut self, session: SessionId) {
+        self.remove(session);
+        if self.count == 0 {
+            self.room = Vec::new();
+        }
+    }
+
+    /// Whether there is no room for a message with so many bytes of payload.
+    pub(crate) fn refuses(&self, session: SessionId, payload: usize) -> bool {
+        self.count > 0
+            && self
+                .room
+                .get(session.index())
+                .is_some_and(|room| *room != Self::ANY && payload > *room as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_is_forgotten_and_costs_nothing() {
+        let mut stalled = Stalled::default();
+        let [a, b] = [3, 5].map(SessionId::from_number);
+        stalled.remove(a);
+        stalled.insert(a, 100);
+        stalled.insert(b, 0);
+        stalled.insert(b, 10);
+        assert!(!stalled.refuses(a, 100) && stalled.refuses(a, 101));
+        assert!(!stalled.refuses(b, 10) && stalled.refuses(b, 11));
+        assert!(!stalled.refuses(SessionId::from_number(4), usize::MAX));
+        assert!(!stalled.refuses(SessionId::from_number(9), usize::MAX));
+        stalled.remove(b);
+        stalled.remove(b);
+        assert!(stalled.refuses(a, 101) && !stalled.refuses(b, 11));
+        stalled.remove(a);
+        assert!(!stalled.refuses(a, 101));
+        // The list stays for those who are there, and for nobody else.
+        let places = stalled.room.capacity();
+        stalled.insert(b, 0);
+        stalled.remove(b);
+        assert_eq!((stalled.count, stalled.room.capacity()), (0, places));
+        stalled.insert(b, 0);
+        stalled.leave(a);
+        assert!(stalled.refuses(b, 1));
+        stalled.leave(b);
+        assert_eq!((stalled.count, stalled.room.capacity()), (0, 0));
+    }
+}

@@ -1,0 +1,302 @@
+//! The journal's frames: how a record becomes bytes that a reader can trust.
+//!
+//! A journal is a sequence of frames, without anything between them:
+//!
+//! ```text
+//! length  u32  bytes of what follows the checksum: 8 and the body; 0: nothing follows
+//! crc     u32  CRC-32 (ISO-HDLC) of what follows
+//! lsn     u64  1, 2, 3 …; 0: no record, but one of the writer's own
+//! body         a record; its first byte says its kind
+//! ```
+//!
+//! All numbers are little-endian. Records are numbered without gaps. Whoever writes them to a
+//! file writes a frame of number 0 before each group that is made durable at once, and says in
+//! it what was durable before: a frame that cannot be read and whose number a later group's
+//! frame calls durable is damage; any other one is a tail that was torn off by a crash, and was
+//! never promised to anyone. What else such a frame says is the writer's affair.
+//!
+//! **Invariant.** No bytes make reading panic, and what is read is a slice of the input.
+//!
+//! ```
+//! use broker::{Lsn, journal};
+//! use bytes::BytesMut;
+//!
+//! let mut file = BytesMut::new();
+//! journal::write_frame(&mut file, Lsn(1), |body| body.extend_from_slice(b"\x07record"));
+//!
+//! let mut file = file.freeze();
+//! let frame = journal::next_frame(&mut file).unwrap().unwrap();
+//! assert_eq!((frame.lsn, &frame.body[..]), (Lsn(1), &b"\x07record"[..]));
+//! assert_eq!(journal::next_frame(&mut file), Ok(None));
+//! ```
+
+use core::fmt;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use crate::types::Lsn;
+
+/// The version of frames and records. A file says which one it has; a program reads only its
+/// own.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// The number of a frame that is no record, such as a group's.
+pub const GROUP: Lsn = Lsn(0);
+
+/// The first byte of a group's frame. No record has it.
+pub const GROUP_KIND: u8 = 0;
+
+/// The longest body that is read, in bytes. What is longer by its header is damage, so that
+/// nobody waits or reserves memory for it.
+pub const MAX_BODY: usize = 1 << 30;
+
+/// Length and checksum.
+const HEADER: usize = 8;
+const LSN: usize = 8;
+
+/// One frame that has been found good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Its place; [`GROUP`] for what is no record.
+    pub lsn: Lsn,
+    /// A record, or what the writer says; at least one byte long.
+    pub body: Bytes,
+}
+
+/// Why there is no frame where one should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FrameError {
+    /// The bytes end before the frame does.
+    Incomplete {
+        /// Bytes that there are.
+        has: usize,
+        /// Bytes that the frame has, as far as can be told.
+        needs: usize,
+    },
+    /// No frame can be this long, or this short.
+    Length(u32),
+    /// The bytes are not what was written.
+    Checksum {
+        /// As it was written.
+        expected: u32,
+        /// Of what is there.
+        found: u32,
+    },
+}
+
+impl Frame {
+    /// Bytes of the whole frame.
+    pub fn encoded_len(&self) -> usize {
+        HEADER + LSN + self.body.len()
+    }
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Incomplete { has, needs } => {
+                write!(f, "the bytes end {has} into a frame of at least {needs}")
+            }
+            Self::Length(length) => write!(f, "no frame has a length of {length}"),
+            Self::Checksum { expected, found } => write!(
+                f,
+                "the checksum is {found:#010x} where {expected:#010x} was written"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for FrameError {}
+
+/// Whether a record is about the journal alone, such as that the broker started anew from it: nobody
+/// is told anything because of it, and a start without it comes to the same.
+///
+/// `body` is its frame's. What a copy of everything consists of does not count, but for its ends.
+pub fn is_bookkeeping(body: &[u8]) -> bool {
+    body.first()
+        .is_some_and(|kind| crate::durability::record::is_bookkeeping(*kind))
+}
+
+/// Appends a frame around what `body` appends: at least one byte, at most [`MAX_BODY`]. Says
+/// whether it did: a longer one would not be read back, and is not written at all.
+pub fn write_frame(out: &mut BytesMut, lsn: Lsn, body: impl FnOnce(&mut BytesMut)) -> bool {
+    write_frame_within(out, lsn, MAX_BODY, body)
+}
+
+/// The same for a body of at most `most` bytes, no more than [`MAX_BODY`].
+pub(crate) fn write_frame_within(
+    out: &mut BytesMut,
+    lsn: Lsn,
+    most: usize,
+    body: impl FnOnce(&mut BytesMut),
+) -> bool {
+    let start = out.len();
+    out.put_u64_le(0);
+    out.put_u64_le(lsn.0);
+    body(out);
+    let checked = &out[start + HEADER..];
+    let length = u32::try_from(checked.len()).ok();
+    let Some(length) = length.filter(|_| checked.len() - LSN <= most) else {
+        out.truncate(start);
+        return false;
+    };
+    let crc = crc32fast::hash(checked);
+    out[start..start + 4].copy_from_slice(&length.to_le_bytes());
+    out[start + 4..start + HEADER].copy_from_slice(&crc.to_le_bytes());
+    true
+}
+
+/// Takes the next frame off the front of `bytes`; on an error takes nothing.
+///
+/// `None`: nothing is left, or what is left begins with a length of 0, as the unwritten rest
+/// of a file that was made long beforehand does. Whether there are zeros only is for the
+/// reader of the file to see.
+pub fn next_frame(bytes: &mut Bytes) -> Result<Option<Frame>, FrameError> {
+    let has = bytes.len();
+    let incomplete = |needs| FrameError::Incomplete { has, needs };
+    let Some(length) = bytes.first_chunk() else {
+        return if bytes.iter().all(|&byte| byte == 0) {
+            Ok(None)
+        } else {
+            Err(incomplete(HEADER + LSN + 1))
+        };
+    };
+    let length = u32::from_le_bytes(*length);
+    if length == 0 {
+        return Ok(None);
+    }
+    let checked_len = length as usize;
+    if checked_len <= LSN || checked_len > LSN + MAX_BODY {
+        return Err(FrameError::Length(length));
+    }
+    if has < HEADER + checked_len {
+        return Err(incomplete(HEADER + checked_len));
+    }
+    let mut header = &bytes[4..HEADER + LSN];
+    let expected = header.get_u32_le();
+    let lsn = Lsn(header.get_u64_le());
+    let found = crc32fast::hash(&bytes[HEADER..HEADER + checked_len]);
+    if found != expected {
+        return Err(FrameError::Checksum { expected, found });
+    }
+    bytes.advance(HEADER + LSN);
+    let body = bytes.split_to(checked_len - LSN);
+    Ok(Some(Frame { lsn, body }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn journal(bodies: &[Vec<u8>]) -> Bytes {
+        let mut out = BytesMut::new();
+        for (lsn, body) in (1..).zip(bodies) {
+            write_frame(&mut out, Lsn(lsn), |out| out.extend_from_slice(body));
+        }
+        out.freeze()
+    }
+
+    fn read(mut bytes: Bytes) -> (Vec<Frame>, Result<(), FrameError>) {
+        let mut frames = Vec::new();
+        loop {
+            match next_frame(&mut bytes) {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => return (frames, Ok(())),
+                Err(error) => return (frames, Err(error)),
+            }
+        }
+    }
+
+    fn bodies() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        let body = prop::collection::vec(any::<u8>(), 1..60);
+        prop::collection::vec(body, 1..6)
+    }
+
+    #[test]
+    fn a_frame_is_what_the_head_of_this_file_says() {
+        let bytes = journal(&[b"abc".to_vec()]);
+        // CRC-32 of eight bytes of number and "abc", as any other program computes it.
+        let crc = crc32fast::hash(b"\x01\0\0\0\0\0\0\0abc");
+        let mut expected = b"\x0b\0\0\0".to_vec();
+        expected.extend_from_slice(&crc.to_le_bytes());
+        expected.extend_from_slice(b"\x01\0\0\0\0\0\0\0abc");
+        assert_eq!(&bytes[..], &expected[..]);
+        // The check value of CRC-32/ISO-HDLC.
+        assert_eq!(crc32fast::hash(b"123456789"), 0xCBF4_3926);
+    }
+
+    #[test]
+    fn the_zeros_behind_the_last_frame_are_the_end() {
+        for zeros in 0..20 {
+            let mut bytes = journal(&[b"abc".to_vec()]).to_vec();
+            bytes.resize(bytes.len() + zeros, 0);
+            let (frames, end) = read(bytes.into());
+            assert_eq!((frames.len(), end), (1, Ok(())));
+        }
+    }
+
+    #[test]
+    fn a_length_that_cannot_be_is_damage_and_not_waited_for() {
+        for length in [1, 8, u32::MAX, 8 + u32::try_from(MAX_BODY).unwrap() + 1] {
+            let mut bytes = length.to_le_bytes().to_vec();
+            bytes.resize(64, 1);
+            assert_eq!(read(bytes.into()).1, Err(FrameError::Length(length)));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read(bodies in bodies()) {
+            let (frames, end) = read(journal(&bodies));
+            prop_assert_eq!(end, Ok(()));
+            prop_assert_eq!(frames.len(), bodies.len());
+            for ((lsn, body), frame) in (1..).zip(&bodies).zip(&frames) {
+                prop_assert_eq!((frame.lsn, &frame.body[..]), (Lsn(lsn), &body[..]));
+                prop_assert_eq!(frame.encoded_len(), body.len() + 16);
+            }
+        }
+
+        #[test]
+        fn a_torn_tail_costs_what_was_torn_and_is_told(bodies in bodies(), cut in any::<prop::sample::Index>()) {
+            let whole = journal(&bodies);
+            let cut = cut.index(whole.len());
+            let (frames, end) = read(whole.slice(..cut));
+            let mut left = cut;
+            let complete = bodies.iter().take_while(|body| {
+                let fits = body.len() + 16 <= left;
+                left -= if fits { body.len() + 16 } else { 0 };
+                fits
+            });
+            prop_assert_eq!(frames.len(), complete.count());
+            if left == 0 {
+                prop_assert_eq!(end, Ok(()));
+            } else {
+                let is_incomplete = matches!(end, Err(FrameError::Incomplete { has, needs }) if has == left && needs > has);
+                prop_assert!(is_incomplete, "{:?}", end);
+            }
+        }
+
+        #[test]
+        fn a_changed_bit_is_found(bodies in bodies(), at in any::<prop::sample::Index>(), bit in 0..8) {
+            let whole = journal(&bodies);
+            let at = at.index(whole.len());
+            let mut damaged = whole.to_vec();
+            damaged[at] ^= 1_u8 << bit;
+            let (frames, _) = read(damaged.into());
+            let mut end = 0;
+            let before = bodies.iter().take_while(|body| {
+                end += body.len() + 16;
+                end <= at
+            });
+            // What stands before it is read, it is not, and nothing false is.
+            prop_assert_eq!(frames.len(), before.count());
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let (frames, _) = read(bytes.into());
+            prop_assert!(frames.len() <= 200 / 17);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What the store must have room for, whatever else it refuses.
+//!
+//! **Invariant.** What is refused leaves room for two things: the records of clients that come
+//! for what waits for them, take it and acknowledge it; and a copy of everything, behind which the
+//! old records can go. So a store that is full is full only for as long as what is in it matters.
+//!
+//! Both are counted, rather too high, with what is known at any time. The shell says how much room
+//! there is ([`Input::StoreRoom`](crate::Input::StoreRoom)); what is about to be accepted is held
+//! against what is left of it, before it is, so that not even a burst can use up what is kept.
+
+use mqtt::Publish;
+
+use crate::durability::Ledger;
+use crate::types::{Metrics, cost};
+
+/// What a client writes that is sent a message and acknowledges it, at most: with `QoS` 2 that it
+/// was sent, was received and is done with, each as small as a frame can be, and each in a group
+/// of its own.
+pub(crate) const TAKING: u64 = 176;
+/// What a message that waits takes in the copy of its session, which names it.
+pub(crate) const NAMED: u64 = 24;
+/// What a recipient takes in the record of a new message.
+pub(crate) const RECIPIENT: u64 = 16;
+/// What the record of a message takes besides the message.
+const RECORD: u64 = 64;
+/// What an incoming message of `QoS` 2 writes that is released, and in a copy.
+const RELEASING: u64 = 64;
+/// Of what holding a will costs, what is in memory only. The rest of that is for its session.
+const MEMORY_ONLY: u64 = 128;
+/// What a retained message takes in a copy that holds it already, for a session.
+const KEPT: u64 = 32;
+/// The beginning and the end of a copy.
+const ENDS: u64 = 128;
+/// A copy of everything may become so much larger while it is written, and what is written beside
+/// it so much too: a part of it.
+pub(crate) const MARGIN: u64 = 8;
+
+/// Bytes that something new takes: in its record and in a copy.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct StoreCost(u64);
+
+impl StoreCost {
+    /// A message, without its recipients.
+    pub(crate) fn of(publish: &Publish) -> Self {
+        Self::of_bytes(cost(publish))
+    }
+
+    /// The same for so many recipients whose sessions last.
+    pub(crate) const fn for_recipients(self, recipients: usize) -> Self {
+        const EACH: u64 = TAKING + NAMED + NAMED / MARGIN + RECIPIENT;
+        Self(self.0 + recipients as u64 * EACH)
+    }
+
+    /// Something that costs so much in memory.
+    pub(crate) const fn of_bytes(bytes: usize) -> Self {
+        Self(2 * (bytes as u64 + RECORD))
+    }
+}
+
+impl Metrics {
+    /// What a copy of everything that is to be stored takes, in bytes: rather more.
+    pub const fn copy_bytes(&self) -> u64 {
+        let wills = self.will_bytes - self.wills * MEMORY_ONLY;
+        self.stored_message_bytes
+            + self.stored_session_bytes
+            + wills
+            + self.stored_deliveries * NAMED
+            + self.retained_messages * KEPT
+            + self.incoming_messages * RELEASING
+            + ENDS
+    }
+
+    /// What clients write who take and acknowledge everything that waits, in bytes, however little
+    /// of it at a time: rather more.
+    pub const fn taking_bytes(&self) -> u64 {
+        self.stored_deliveries * TAKING + self.incoming_messages * RELEASING
+    }
+}
+
+impl Ledger {
+    /// Bytes of records that may come besides what has to.
+    pub(crate) fn spare_room(&self, metrics: &Metrics) -> u64 {
+        // The gauge is set when all of an input is done.
+        let copy = metrics.copy_bytes() - metrics.stored_message_bytes + self.tally.bytes();
+        let needed = copy.saturating_sub(self.copied) + copy / MARGIN + metrics.taking_bytes();
+        let unsettled = self.unsettled_bytes() as u64;
+        self.room.saturating_sub(unsettled).saturating_sub(needed)
+    }
+
+    /// Whether something new has to be refused that would have to be recorded.
+    pub(crate) fn lacks_room(&self, metrics: &Metrics, StoreCost(bytes): StoreCost) -> bool {
+        self.is_full() || (self.is_kept() && self.spare_room(metrics) < bytes)
+    }
+}

@@ -1,0 +1,268 @@
+//! How the journal gets shorter: a copy of all that matters, written into it piece by piece
+//! while the broker works on. When the copy is whole and durable, everything before it can go.
+//!
+//! The copy is no picture of one moment. Each session and each retained message is written
+//! whole in one record, as it is then (the messages that wait for a session before it, some at a
+//! time); what changed before is in the copy, and what changes
+//! later is in the records behind it. So whoever replays from the beginning of the copy meets
+//! records about sessions that it does not know yet, passes over them, and knows all in the
+//! end.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use mqtt::Instant;
+
+use crate::durability::{
+    Absence, Copying, InQueue, InWindow, Ledger, Recipient, Record, SessionState, Terms,
+    put_retained,
+};
+use crate::machine::Broker;
+use crate::routing::Lookups;
+use crate::session::{Inflight, Outgoing, Stage};
+use crate::types::{Holder, MessageId, NodeId, Queued, SessionId};
+
+impl Broker {
+    /// Writes the next piece of a copy of all that is durable into the journal: about `budget`
+    /// bytes, and at least one session, message that waits for one, or retained message, but no
+    /// more than it has time to look at in one turn. The first call begins a copy. Says whether
+    /// there is more to write; if not, [`Output::Checkpointed`](crate::Output::Checkpointed)
+    /// follows when the copy is durable, and the next call begins another one.
+    ///
+    /// Does nothing where no records are kept.
+    pub fn checkpoint(&mut self, now: Instant, budget: usize) -> bool {
+        if !self.ledger.is_kept() || self.ledger.is_stuck() || self.is_shut_down() {
+            return false;
+        }
+        if self.ledger.pass.stage == Copying::Nothing {
+            self.ledger.copied = 0;
+        }
+        let before = self.ledger.backlog();
+        let has_more = self.copy_piece(now, before.saturating_add(budget));
+        self.ledger.copied += (self.ledger.backlog() - before) as u64;
+        has_more
+    }
+
+    /// The same, up to `enough` bytes in all that wait.
+    fn copy_piece(&mut self, now: Instant, enough: usize) -> bool {
+        let mut looks = Self::VISITS;
+        loop {
+            looks = looks.saturating_sub(1);
+            let stage = self.ledger.pass.stage;
+            self.ledger.pass.stage = match stage {
+                Copying::Nothing => {
+                    let from = self.ledger.record(&Record::CheckpointBegan);
+                    self.ledger.record(&Record::Numbers {
+                        sessions: self.ledger.sessions(),
+                        groups: self.subscriptions.groups.last(),
+                    });
+                    Copying::Sessions {
+                        from,
+                        next: SessionId::FIRST,
+                        messages: 0,
+                    }
+                }
+                Copying::Sessions {
+                    from,
+                    next,
+                    messages,
+                } if self.sessions.has_place(next) => {
+                    let messages = self.copy_messages(now, next, messages, enough, &mut looks);
+                    if messages.is_none() {
+                        self.copy_session(now, next);
+                    }
+                    Copying::Sessions {
+                        from,
+                        next: if messages.is_some() {
+                            next
+                        } else {
+                            next.next()
+                        },
+                        messages: messages.unwrap_or(0),
+                    }
+                }
+                Copying::Sessions { from, .. } => Copying::Retained {
+                    from,
+                    next: NodeId::ROOT,
+                },
+                Copying::Retained { from, next } => {
+                    if self.retained.has_place(next) {
+                        self.copy_retained(next);
+                        let next = next.following();
+                        Copying::Retained { from, next }
+                    } else {
+                        let end = self.ledger.record(&Record::CheckpointEnded { from });
+                        if self.ledger.is_stuck() {
+                            return false;
+                        }
+                        self.ledger.pass.ended.push((end, from));
+                        self.ledger.pass.last_from = from;
+                        self.ledger.pass.stage = Copying::Nothing;
+                        self.metrics.records = end.0;
+                        return false;
+                    }
+                }
+            };
+            // A copy that is not whole is no copy: what is there stays.
+            if self.ledger.is_stuck() {
+                return false;
+            }
+            if self.ledger.backlog() >= enough || looks == 0 {
+                self.metrics.records = self.ledger.last().0;
+                return true;
+            }
+        }
+    }
+
+    /// Writes those messages that wait for a session and are in no record that stays, before the
+    /// session itself: so its record, which has to be whole, only names them, and is not large.
+    /// `seen` of them have been seen to. Gives how many have been when there are `enough` bytes, or
+    /// no `looks` any more; none: all, or as many as there were. Whatever else comes, or comes to another place,
+    /// before the session is written, is written with it.
+    fn copy_messages(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        seen: usize,
+        enough: usize,
+        looks: &mut usize,
+    ) -> Option<usize> {
+        let session = self.sessions.get(id)?;
+        let outgoing = session.outgoing.as_deref()?;
+        let is_lasting = session.number.is_some();
+        for (at, queued) in outgoing.all().enumerate().skip(seen) {
+            if at > seen && (self.ledger.backlog() >= enough || *looks == 0) {
+                return Some(at);
+            }
+            *looks = looks.saturating_sub(1);
+            let is_named = is_lasting || queued.is_held;
+            let is_sure = queued.delivery.qos != mqtt::QoS::AtMostOnce;
+            if is_named && is_sure && !queued.message.is_expired(now) {
+                self.ledger.store_message(&queued.message, true);
+            }
+        }
+        None
+    }
+
+    pub(crate) fn copy_session(&mut self, now: Instant, id: SessionId) {
+        let Some(session) = self.sessions.get(id) else {
+            return;
+        };
+        let Some(number) = session.number else {
+            if let Some(outgoing) = session.outgoing.as_deref() {
+                copy_held(&mut self.ledger, outgoing);
+            }
+            return self.copy_bequest(id);
+        };
+        let (ledger, subscriptions) = (&mut self.ledger, &self.subscriptions);
+        let direct = session.subscriptions.iter();
+        let direct = direct.filter_map(|node| subscriptions.direct(*node, id));
+        let shared = session.memberships.iter();
+        let shared = shared.filter_map(|it| subscriptions.shared(*it));
+        let outgoing = session.outgoing.as_deref();
+        let last_packet_id = outgoing.map(Outgoing::last_packet_id);
+        let window = outgoing.into_iter().flat_map(Outgoing::window);
+        let window = window.map(|it| in_window(ledger, it)).collect();
+        let queue = outgoing.into_iter().flat_map(Outgoing::queue);
+        let queue = queue
+            .filter(|it| it.delivery.qos != mqtt::QoS::AtMostOnce && !it.message.is_expired(now));
+        let queue = queue.map(|it| in_queue(ledger, it)).collect();
+        let lookups = session.lookups.as_deref().into_iter();
+        let state = SessionState {
+            session: number,
+            client_id: session.client_id.clone(),
+            terms: Terms {
+                expiry_interval: session.expiry_interval,
+                will: session.will().cloned().map(Box::new),
+            },
+            absence: session.slot.is_none().then_some(Absence {
+                expires_at: session.expires_at,
+                will_at: session.will_at,
+            }),
+            last_packet_id: last_packet_id.unwrap_or(session.last_packet_id),
+            incoming: session.incoming.clone(),
+            subscriptions: direct.chain(shared).collect(),
+            window,
+            queue,
+            lookups: lookups.flat_map(Lookups::recorded).collect(),
+        };
+        self.ledger.record(&Record::Session(Box::new(state)));
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.owes_will = false;
+        }
+    }
+
+    /// Copies the will of a session that ends with its connection, if it has one.
+    fn copy_bequest(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        if let Some(bequest) = session.bequest(|| self.ledger.number_session()) {
+            self.ledger.record(&Record::Willed(Box::new(bequest)));
+            session.owes_will = false;
+        }
+    }
+
+    /// Copies the message at this place, if there is one.
+    pub(crate) fn copy_retained(&mut self, node: NodeId) {
+        let Some(message) = self.retained.at(node) else {
+            return;
+        };
+        let message = Arc::clone(message);
+        let oldest = self.ledger.pass.oldest();
+        match message.id() {
+            Some(id) if message.stored().is_some_and(|it| it >= oldest) => {
+                self.ledger.record(&Record::Retained { message: id });
+            }
+            known => {
+                let id = known.or(MessageId::of(self.ledger.next()));
+                if let Some(id) = id {
+                    let write = |out: &mut BytesMut| {
+                        let (publisher, received) = (&message.publisher, message.received());
+                        put_retained(out, id, publisher, received, &message.publish);
+                    };
+                    let lsn = self.ledger.write(write);
+                    message.set_stored(id, lsn);
+                    message.count(&self.ledger.tally);
+                }
+            }
+        }
+    }
+}
+
+/// Copies what the journal has for groups, and a session has that does not last.
+fn copy_held(ledger: &mut Ledger, outgoing: &Outgoing) {
+    for queued in outgoing.held() {
+        let message = ledger.store_message(&queued.message, true);
+        ledger.record(&Record::Queued {
+            message,
+            from: None,
+            recipient: Recipient {
+                holder: Holder::Group,
+                delivery: queued.delivery.clone(),
+                origin: queued.origin,
+                packet_id: None,
+            },
+        });
+    }
+}
+
+fn in_window(ledger: &mut Ledger, inflight: &Inflight) -> InWindow {
+    InWindow {
+        packet_id: inflight.packet_id,
+        message: match &inflight.stage {
+            Stage::Unacknowledged(queued) | Stage::Unreceived(queued) => {
+                Some(in_queue(ledger, queued))
+            }
+            Stage::Released => None,
+        },
+    }
+}
+
+fn in_queue(ledger: &mut Ledger, queued: &Queued) -> InQueue {
+    InQueue {
+        message: ledger.store_message(&queued.message, true),
+        delivery: queued.delivery.clone(),
+        origin: queued.origin,
+    }
+}

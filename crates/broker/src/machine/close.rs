@@ -1,0 +1,309 @@
+//! The end of a connection, from either side, and of a session.
+
+use mqtt::{Disconnect, Instant, Packet, ReasonCode, Utf8String};
+
+use crate::delivery::{Passage, Phase};
+use crate::durability::{Absence, Cause, Record};
+use crate::machine::{Broker, Output};
+use crate::protocol::{farewell, refusal};
+use crate::routing::Standing;
+use crate::session::{DueWill, Ending};
+use crate::types::{CloseCause, CloseReason, Conn, Limit, Lsn, SessionId, Slot, Timer, violation};
+
+impl Broker {
+    /// Ends a connection from this side: says why as far as the standard has words for it,
+    /// and tells the shell.
+    pub(crate) fn close(&mut self, now: Instant, slot: Slot, cause: CloseCause) {
+        self.close_named(now, slot, None, cause);
+    }
+
+    /// The same for a connection that is not yet a client's, but said whose it would be.
+    pub(crate) fn close_named(
+        &mut self,
+        now: Instant,
+        slot: Slot,
+        client_id: Option<Utf8String>,
+        cause: CloseCause,
+    ) {
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        let conn = connection.conn;
+        let last_word = match &connection.phase {
+            Phase::AwaitingConnect(_) | Phase::Authenticating(_) => {
+                refusal(connection.decoder.version(), &cause)
+                    .map(|(packet, version)| (packet, version, connection.maximum_packet_size))
+            }
+            Phase::Connected(link) => farewell(link, &cause),
+            Phase::Closing => return,
+        };
+        let unwritten = connection.outbox.held();
+        let may_speak = connection.outbox.drop_gated();
+        if let Some((packet, version, limit)) = last_word.filter(|_| may_speak) {
+            let buffer = connection.outbox.buffer(&mut self.wire.spare);
+            // What does not fit is not said.
+            let _ = mqtt::encode_within(&packet, version, limit, buffer);
+        }
+        if connection.outbox.announce_last() {
+            self.wire.outputs.push_back(Output::Write(conn));
+        }
+        let phase = core::mem::replace(&mut connection.phase, Phase::Closing);
+        let client_id = match phase {
+            Phase::AwaitingConnect(_) | Phase::Closing => client_id.filter(|it| !it.is_empty()),
+            Phase::Authenticating(waiting) => Some(waiting.client_id.text.detach()),
+            Phase::Connected(link) => {
+                self.metrics.alias_bytes -= link.alias_bytes();
+                let is_normal = matches!(cause, CloseCause::Disconnected(ReasonCode::Success));
+                self.detach(now, link.session, is_normal)
+            }
+        };
+        self.count(&cause, client_id.as_ref());
+        self.set_deadline(slot, None);
+        self.ending.spend(Ending::CLOSE + unwritten / Ending::BYTES);
+        self.output_close(conn, CloseReason { client_id, cause });
+    }
+
+    /// The connection has ended without our doing: as if the network had failed.
+    pub(crate) fn closed(&mut self, now: Instant, conn: Conn) {
+        let Some(slot) = self.connections.slot(conn) else {
+            return;
+        };
+        self.set_deadline(slot, None);
+        if let Some(connection) = self.connections.get_mut(slot) {
+            let phase = core::mem::replace(&mut connection.phase, Phase::Closing);
+            match phase {
+                Phase::Connected(link) => {
+                    self.metrics.alias_bytes -= link.alias_bytes();
+                    self.detach(now, link.session, false);
+                }
+                Phase::AwaitingConnect(_) | Phase::Authenticating(_) | Phase::Closing => {}
+            }
+        }
+        self.forget_connection(slot);
+    }
+
+    /// DISCONNECT from the client (section 3.14).
+    pub(crate) fn disconnect(
+        &mut self,
+        slot: Slot,
+        disconnect: &Disconnect,
+    ) -> Result<(), CloseCause> {
+        let longest = self.limits().session_expiry_interval;
+        if let Some((link, _, _)) = self.connections.linked(slot)
+            && let Some(expiry) = disconnect.properties.session_expiry_interval
+            && let Some(session) = self.sessions.get_mut(link.session)
+        {
+            if !link.may_outlive && expiry > 0 {
+                return Err(violation(
+                    ReasonCode::ProtocolError,
+                    "a Session Expiry Interval in DISCONNECT after 0 in CONNECT (3.14.2.2.2)",
+                ));
+            }
+            session.expiry_interval = expiry.min(longest);
+        }
+        Err(CloseCause::Disconnected(disconnect.reason_code))
+    }
+
+    /// The session has lost its connection. Gives the client's identifier.
+    fn detach(&mut self, now: Instant, id: SessionId, is_normal: bool) -> Option<Utf8String> {
+        self.metrics.clients -= 1;
+        self.stalled.leave(id);
+        if is_normal {
+            self.take_back_will(id);
+        }
+        let session = self.sessions.get_mut(id)?;
+        session.slot = None;
+        let client_id = session.client_id.clone();
+        if session.expiry_interval == 0 {
+            self.end_session(now, id);
+            return Some(client_id);
+        }
+        let expires_at = session.expires_after(now);
+        if let Some(number) = session.number {
+            self.ledger.record(&Record::Left {
+                session: number,
+                expiry_interval: session.expiry_interval,
+                absence: Absence {
+                    expires_at,
+                    will_at: session.will_due_at(now),
+                },
+                is_will_gone: is_normal,
+            });
+        }
+        if let Some(outgoing) = &mut session.outgoing {
+            let before = outgoing.weight();
+            self.metrics.dropped_absent += outgoing.detach() as u64;
+            let after = outgoing.weight();
+            self.metrics.requeue(before, after);
+        }
+        let timer = Timer::SessionExpiry(id);
+        self.timers.set(timer, &mut session.expires_at, expires_at);
+        self.sessions.set_absent(id, Some(now));
+        self.stop_looking_at_most_once(now, id);
+        self.stand(id, Standing::Absent);
+        self.hand_over(now, id);
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.drop_outgoing_if_empty();
+        }
+        self.schedule_will(now, id);
+        Some(client_id)
+    }
+
+    /// The session is over `[MQTT-4.1.0-2]`. Its will is published, if it has one.
+    pub(crate) fn end_session(&mut self, now: Instant, id: SessionId) {
+        self.leave_groups(id);
+        self.stop_looking(now, id);
+        let Some(mut session) = self.sessions.remove(id) else {
+            return;
+        };
+        let subscriptions = session.subscriptions.len() * Ending::SUBSCRIPTION;
+        self.ending.spend(Ending::SESSION + subscriptions);
+        self.timers.set(Timer::Will(id), &mut session.will_at, None);
+        self.timers
+            .set(Timer::SessionExpiry(id), &mut session.expires_at, None);
+        for node in &session.subscriptions {
+            self.subscriptions.remove(*node, id);
+        }
+        self.metrics.subscriptions -= session.subscriptions.len() as u64;
+        session.set_subscription_bytes(0, &mut self.metrics);
+        self.metrics.stored_session_bytes -= session.stored_bytes();
+        self.metrics.incoming_messages -= session.incoming.len() as u64;
+        if let Some(mut outgoing) = session.outgoing.take() {
+            self.inherit(now, session.number, &mut outgoing);
+            self.metrics.dropped_session_ended += outgoing.messages() as u64;
+            self.ending.leave(outgoing, &mut self.metrics);
+        }
+        if let Some(will) = session.take_will(&mut self.metrics) {
+            // That the session is over, or the will was, is recorded with the will.
+            let cause = match (session.number, will.number) {
+                (Some(number), _) => Cause::LastWill(number),
+                (None, Some(number)) => Cause::PassingWill(number),
+                (None, None) => Cause::OtherWill,
+            };
+            self.due_wills.push_back(DueWill {
+                will: will.will,
+                publisher: session.client_id,
+                session: None,
+                cause,
+            });
+        } else if let Some(session) = session.number {
+            self.ledger.record(&Record::Ended { session });
+        }
+        self.metrics.sessions = self.sessions.len() as u64;
+    }
+
+    /// Nobody finds the session of a client that has been without a connection for as long as
+    /// it may, though many others may expire before it.
+    pub(crate) fn expire(&mut self, now: Instant, client_id: &str) {
+        if let Some(id) = self.sessions.find(client_id)
+            && let Some(session) = self.sessions.get(id)
+            && session.expires_at.is_some_and(|at| at <= now)
+        {
+            self.metrics.sessions_expired += 1;
+            self.end_session(now, id);
+            self.settle(now);
+        }
+    }
+
+    /// The session has been without a connection for as long as it may.
+    pub(crate) fn session_expired(&mut self, now: Instant, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.expires_at = None;
+            self.metrics.sessions_expired += 1;
+            self.end_session(now, id);
+        }
+    }
+
+    /// Sends a packet that needs no order: PINGRESP.
+    pub(crate) fn send(&mut self, slot: Slot, packet: &Packet) {
+        if let Some((link, outbox, _)) = self.connections.linked(slot) {
+            let before = outbox.waiting();
+            let buffer = outbox.buffer(&mut self.wire.spare);
+            let most = link.maximum_packet_size;
+            let written = mqtt::encode_within(packet, link.version, most, buffer);
+            outbox.note_answer(before);
+            self.sent(slot, written.is_ok());
+        }
+    }
+
+    /// Sends a packet that is no message behind all that waits; if `gate` says for which
+    /// record, it waits too.
+    pub(crate) fn send_behind(
+        &mut self,
+        slot: Slot,
+        packet: &Packet,
+        gate: Option<Lsn>,
+        passage: Passage,
+    ) {
+        let Some((link, outbox, conn)) = self.connections.linked(slot) else {
+            return;
+        };
+        let (ledger, spare) = (&mut self.ledger, &mut self.wire.spare);
+        let before = outbox.waiting();
+        let buffer = outbox.behind(gate, passage, ledger, (slot, conn), spare);
+        let most = link.maximum_packet_size;
+        let written = mqtt::encode_within(packet, link.version, most, buffer);
+        outbox.note_answer(before);
+        if matches!(packet, Packet::PubAck(_)) && outbox.note_pub_ack() {
+            link.unacknowledged += 1;
+        }
+        self.sent(slot, written.is_ok());
+    }
+
+    /// A packet has been put into the outbox, or was too large. What is larger than the client
+    /// takes cannot be said to it, and ends the connection `[MQTT-3.1.2-24]`.
+    fn sent(&mut self, slot: Slot, fits: bool) {
+        let most = 2 * self.limits().out_buffer(&self.metrics);
+        let Some((link, outbox, conn)) = self.connections.linked(slot) else {
+            return;
+        };
+        if outbox.announce(&mut self.metrics.unwritten_bytes) {
+            self.wire.outputs.push_back(Output::Write(conn));
+        }
+        let (what, reason_code) = if !fits {
+            let what = "an answer is larger than the client's Maximum Packet Size";
+            (what, ReasonCode::PacketTooLarge)
+        } else if outbox.answers() > most {
+            // Messages that wait do not count: there was room for them when they came, and it is
+            // not the client's doing that others have taken it since.
+            let what = "the client does not read what it is answered";
+            (what, ReasonCode::QuotaExceeded)
+        } else {
+            return;
+        };
+        let cause = CloseCause::Limit { reason_code, what };
+        // Who is answered several times before that is closed, and counted, once.
+        if !core::mem::replace(&mut link.is_doomed, true) {
+            if fits {
+                self.metrics.closed_not_reading += 1;
+                let session = self.sessions.get(link.session);
+                let client = session.map(|session| &session.client_id);
+                self.limit_log.note(Limit::NotReading, client);
+            }
+            self.ending.doom(slot, conn, cause);
+        }
+    }
+
+    fn count(&mut self, cause: &CloseCause, client: Option<&Utf8String>) {
+        let metrics = &mut self.metrics;
+        match cause {
+            CloseCause::Protocol(error) => {
+                metrics.protocol_errors += 1;
+                if error.reason_code() == ReasonCode::PacketTooLarge {
+                    metrics.refused_packet_too_large += 1;
+                    self.limit_log.note(Limit::PacketSize, client);
+                }
+            }
+            CloseCause::Refused { .. } => metrics.connects_refused += 1,
+            CloseCause::ConnectTimeout => {
+                metrics.connect_timeouts += 1;
+                self.limit_log.note(Limit::ConnectTimeout, None);
+            }
+            CloseCause::KeepAliveTimeout => metrics.keep_alive_timeouts += 1,
+            CloseCause::Disconnected(_)
+            | CloseCause::TakenOver { .. }
+            | CloseCause::Limit { .. }
+            | CloseCause::ShuttingDown => {}
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! CONNECT, until the client is connected or refused (sections 3.1 and 3.2).
+
+use core::hash::BuildHasher;
+
+use foldhash::quality::FixedState;
+use mqtt::packet::ConnAckProperties;
+use mqtt::{ConnAck, Connect, Instant, Packet, ProtocolVersion, ReasonCode, Utf8String};
+
+use crate::delivery::{Authenticating, ClientId, Link, Phase};
+use crate::durability::StoreCost;
+use crate::machine::{Broker, ConnectedClient, Credentials, Output};
+use crate::routing::Standing;
+use crate::session::record_session;
+use crate::types::{CloseCause, Limit, Lsn, SessionId, Slot, Timer, will_cost};
+
+impl Broker {
+    pub(crate) fn connect(
+        &mut self,
+        now: Instant,
+        slot: Slot,
+        connect: Connect,
+    ) -> Result<(), CloseCause> {
+        if connect.properties.authentication_method.is_some() {
+            // [MQTT-4.12.0-1]
+            return Err(refused(
+                ReasonCode::BadAuthenticationMethod,
+                "enhanced authentication is not supported",
+            ));
+        }
+        if let Some(will) = &connect.will {
+            self.check_topic_name(&will.topic, Some(&connect.client_id))
+                .map_err(|what| refused(ReasonCode::TopicNameInvalid, what))?;
+            self.check_will_size(now, &connect.client_id, will)
+                .map_err(|what| refused(ReasonCode::QuotaExceeded, what))?;
+            let indicator = will.properties.payload_format_indicator;
+            self.check_payload_format(indicator, &will.payload, &connect.client_id)
+                .map_err(|refusal| refused(refusal.reason_code, refusal.what))?;
+        }
+        let client_id = self.client_id(&connect)?;
+        let connack = Packet::ConnAck(self.connack(&connect, &client_id, false));
+        let most = connect.properties.maximum_packet_size.unwrap_or(u32::MAX);
+        if mqtt::encoded_len(&connack, connect.version).is_ok_and(|size| size > most as usize) {
+            // Once it is accepted it could only be told by a DISCONNECT [MQTT-3.14.0-1].
+            return Err(refused(
+                ReasonCode::PacketTooLarge,
+                "CONNACK is larger than the client's Maximum Packet Size [MQTT-3.1.2-24]",
+            ));
+        }
+        if !self.options.authenticate {
+            return self.admit(now, slot, connect, client_id);
+        }
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return Ok(());
+        };
+        let Phase::AwaitingConnect(peer) = connection.phase else {
+            return Ok(());
+        };
+        let credentials = Credentials {
+            client_id: client_id.text.clone(),
+            user_name: connect.user_name.clone(),
+            password: connect.password.clone(),
+            version: connect.version,
+            peer,
+        };
+        connection.phase = Phase::Authenticating(Box::new(Authenticating {
+            peer,
+            connect,
+            client_id,
+            early: Vec::new(),
+            early_bytes: 0,
+        }));
+        let output = Output::Authenticate(connection.conn, Box::new(credentials));
+        self.wire.outputs.push_back(output);
+        Ok(())
+    }
+
+    /// The client may connect: opens or resumes its session.
+    pub(crate) fn admit(
+        &mut self,
+        now: Instant,
+        slot: Slot,
+        connect: Connect,
+        client_id: ClientId,
+    ) -> Result<(), CloseCause> {
+        self.expire(now, &client_id.text);
+        let existing = self.sessions.find(&client_id.text);
+        self.check_session_store(&connect, &client_id.text, existing)?;
+        self.check_backlog(&connect, &client_id.text)?;
+        if existing.is_none() {
+            // First, as no session is to end for one that is refused.
+            self.check_memory_for(&client_id.text)?;
+            if self.sessions.len() >= self.limits().sessions {
+                self.make_room_for_session(now, &client_id.text)?;
+            }
+        }
+        if let Some(id) = existing {
+            self.take_over(now, id, slot);
+        }
+        // The connection that was taken over may have ended its session.
+        let existing = self.sessions.find(&client_id.text);
+        let (id, session_present) = match existing {
+            Some(id) if !connect.clean_start => (id, true),
+            Some(id) => {
+                // [MQTT-3.1.2-4]
+                self.end_session(now, id);
+                self.settle(now);
+                (self.sessions.insert(&client_id.text), false)
+            }
+            // [MQTT-3.1.2-6]
+            None => (self.sessions.insert(&client_id.text), false),
+        };
+        self.metrics.sessions = self.sessions.len() as u64;
+        self.establish(now, slot, id, session_present, connect, client_id);
+        Ok(())
+    }
+
+    /// Ends a session that has expired and waits for its turn, or one that has been without a
+    /// connection for long and for which nothing waits, if there is one: its client loses its subscriptions, which it will be told, but no
+    /// message that was acknowledged is lost.
+    fn make_room_for_session(
+        &mut self,
+        now: Instant,
+        client: &Utf8String,
+    ) -> Result<(), CloseCause> {
+        if let Some(id) = self.timers.pop_due_session(now) {
+            self.session_expired(now, id);
+            self.settle(now);
+        } else if let Some(id) = self.sessions.dispensable() {
+            let ended = self.sessions.get(id).map(|session| &session.client_id);
+            self.limit_log.note(Limit::SessionsEvicted, ended);
+            self.metrics.sessions_evicted += 1;
+            self.end_session(now, id);
+            self.settle(now);
+        }
+        if self.sessions.len() < self.limits().sessions {
+            return Ok(());
+        }
+        self.metrics.refused_sessions_limit += 1;
+        self.limit_log.note(Limit::Sessions, Some(client));
+        Err(refused(
+            ReasonCode::QuotaExceeded,
+            "as many sessions as there may be",
+        ))
+    }
+
+    /// Whoever comes again and again with a will must not be faster than the store.
+    fn check_backlog(&mut self, connect: &Connect, client: &Utf8String) -> Result<(), CloseCause> {
+        if connect.will.is_none()
+            || self.ledger.unsettled_bytes() <= self.limits().journal_backlog_bytes
+        {
+            return Ok(());
+        }
+        self.metrics.journal_backlog_pauses += 1;
+        self.limit_log.note(Limit::JournalBacklog, Some(client));
+        Err(refused(
+            ReasonCode::ServerBusy,
+            "the store is behind with what it has to write",
+        ))
+    }
+
+    /// Where the store of sessions is full, nobody gets a new one that outlives a connection.
+    fn check_session_store(
+        &mut self,
+        connect: &Connect,
+        client_id: &Utf8String,
+        existing: Option<SessionId>,
+    ) -> Result<(), CloseCause> {
+        let needs = StoreCost::of_bytes(client_id.len());
+        let is_full = self.ledger.lacks_room(&self.metrics, needs);
+        if !is_full || self.session_expiry_granted(connect) == 0 {
+            return Ok(());
+        }
+        let existing = existing.and_then(|id| self.sessions.get(id));
+        let is_resumed = !connect.clean_start && existing.is_some_and(|it| it.number.is_some());
+        if is_resumed && !self.ledger.is_stuck() {
+            return Ok(());
+        }
+        self.metrics.refused_store_full += 1;
+        self.limit_log.note(Limit::Store, Some(client_id));
+        let reason_code = match connect.version {
+            ProtocolVersion::V5 => ReasonCode::QuotaExceeded,
+            ProtocolVersion::V3_1_1 => ReasonCode::ServerUnavailable,
+        };
+        Err(refused(
+            reason_code,
+            "the store has no room for a session that lasts",
+        ))
+    }
+
+    /// Joins connection and session, and says so.
+    fn establish(
+        &mut self,
+        now: Instant,
+        slot: Slot,
+        id: SessionId,
+        session_present: bool,
+        connect: Connect,
+        client_id: ClientId,
+    ) {
+        let expiry_interval = self.session_expiry_granted(&connect);
+        let connack = self.connack(&connect, &client_id, session_present);
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        session.slot = Some(slot);
+        session.expiry_interval = expiry_interval;
+        // A will that waited is not to be sent any more [MQTT-3.1.3-9].
+        self.timers.set(Timer::Will(id), &mut session.will_at, None);
+        self.timers
+            .set(Timer::SessionExpiry(id), &mut session.expires_at, None);
+        session.set_will(connect.will.as_ref(), &mut self.metrics);
+
+        if expiry_interval == 0 && session.number.is_some() {
+            self.leave_to_groups(id);
+        }
+        let (Some(session), Some(connection)) =
+            (self.sessions.get_mut(id), self.connections.get_mut(slot))
+        else {
+            return;
+        };
+        let Phase::AwaitingConnect(peer) = connection.phase else {
+            return;
+        };
+        // [MQTT-4.1.0-1]
+        let will = session.will().map_or(0, will_cost);
+        let is_full = will > 0
+            && self
+                .ledger
+                .lacks_room(&self.metrics, StoreCost::of_bytes(will));
+        session.owes_will = is_full;
+        if session.owes_will {
+            self.ledger.owes = true;
+            self.metrics.wills_not_stored += 1;
+            self.limit_log.note(Limit::Store, Some(&session.client_id));
+        }
+        let gate = record_session(&mut self.ledger, session, &mut self.metrics);
+        // [MQTT-3.1.2-4] What was there before may not come back after a crash.
+        let gate = gate.or(self.ledger.gate_of_ends());
+        let link = Link::new(
+            id,
+            &connect,
+            self.options.server_keep_alive,
+            self.options.limits.server_topic_aliases,
+            self.options.seed,
+            session.incoming.clone(),
+        );
+        let conn = connection.conn;
+        let connected = ConnectedClient {
+            client_id: client_id.text,
+            user_name: connect.user_name,
+            version: connect.version,
+            keep_alive: link.keep_alive,
+            session_present,
+            session_expiry_interval: expiry_interval,
+            peer,
+        };
+        let deadline = link.patience().map(|patience| now + patience);
+        connection.phase = Phase::Connected(link);
+        connection.last_heard = now;
+
+        self.sessions.set_absent(id, None);
+        self.metrics.clients += 1;
+        self.metrics.connects_accepted += 1;
+        self.metrics.sessions_resumed += u64::from(session_present);
+        let output = Output::Connected(conn, Box::new(connected));
+        self.wire.outputs.push_back(output);
+        self.set_deadline(slot, deadline);
+        // [MQTT-3.2.0-1] before anything else.
+        self.welcome(slot, &Packet::ConnAck(connack), gate);
+        self.pump(now, id);
+        self.look_on(now, id);
+        self.stand(id, Standing::Ready);
+        // Whoever comes again and again must not be faster than the store.
+        self.await_store(slot, Lsn(0));
+    }
+
+    /// The CONNACK that lets a client in; `session_present` does not change its length.
+    fn connack(&self, connect: &Connect, client_id: &ClientId, session_present: bool) -> ConnAck {
+        let granted = self.session_expiry_granted(connect);
+        let keep_alive = Link::keep_alive(connect, self.options.server_keep_alive);
+        let asks_for_response = connect.properties.request_response_information == Some(true);
+        ConnAck {
+            session_present,
+            reason_code: ReasonCode::Success,
+            properties: ConnAckProperties {
+                session_expiry_interval: (granted != self.session_expiry_asked(connect))
+                    .then_some(granted),
+                receive_maximum: Some(self.options.limits.receive_maximum),
+                maximum_packet_size: Some(self.options.limits.maximum_packet_size),
+                assigned_client_identifier: client_id.is_assigned.then(|| client_id.text.clone()),
+                topic_alias_maximum: Some(self.options.limits.topic_alias_maximum),
+                server_keep_alive: (keep_alive != connect.keep_alive).then_some(keep_alive),
+                // [MQTT-3.1.2-28]
+                response_information: asks_for_response
+                    .then(|| self.response_information(&client_id.text))
+                    .flatten(),
+                ..ConnAckProperties::default()
+            },
+        }
+    }
+
+    /// Where a client may have its answers sent.
+    fn response_information(&self, client_id: &str) -> Option<Utf8String> {
+        let base = self.options.response_information.as_ref()?;
+        let topic = mqtt::TopicName::try_from(format!("{base}/{client_id}")).ok()?;
+        Some(topic.as_text().clone())
+    }
+
+    /// The identifier of the client that sent `connect`.
+    fn client_id(&mut self, connect: &Connect) -> Result<ClientId, CloseCause> {
+        if !connect.client_id.is_empty() {
+            return Ok(ClientId {
+                text: connect.client_id.clone(),
+                is_assigned: false,
+            });
+        }
+        if connect.version == ProtocolVersion::V3_1_1 && !connect.clean_start {
+            return Err(refused(
+                ReasonCode::ClientIdentifierNotValid,
+                "no client identifier with Clean Session 0 [MQTT-3.1.3-8 of 3.1.1]",
+            ));
+        }
+        loop {
+            self.assigned += 1;
+            let random = FixedState::with_seed(self.options.seed).hash_one(self.assigned);
+            let text = Utf8String::try_from(format!("beaconry-{random:016x}"));
+            // [MQTT-3.2.2-16]
+            if let Ok(text) = text
+                && self.sessions.find(&text).is_none()
+            {
+                return Ok(ClientId {
+                    text,
+                    is_assigned: true,
+                });
+            }
+        }
+    }
+
+    /// For how many seconds its session does outlive the connection.
+    fn session_expiry_granted(&self, connect: &Connect) -> u32 {
+        self.session_expiry_asked(connect)
+            .min(self.limits().session_expiry_interval)
+    }
+
+    /// For how many seconds the client wants its session to outlive the connection.
+    fn session_expiry_asked(&self, connect: &Connect) -> u32 {
+        match connect.version {
+            ProtocolVersion::V5 => connect.properties.session_expiry_interval.unwrap_or(0),
+            ProtocolVersion::V3_1_1 if connect.clean_start => 0,
+            ProtocolVersion::V3_1_1 => self.options.session_expiry_interval_3_1_1,
+        }
+    }
+
+    /// Closes the connection that the session has, for the one in slot `by` `[MQTT-3.1.4-3]`.
+    ///
+    /// With a Session Expiry Interval of 0 that ends the session, as each end of its
+    /// connection would: the new connection finds none.
+    fn take_over(&mut self, now: Instant, id: SessionId, by: Slot) {
+        let slot = self.sessions.get(id).and_then(|session| session.slot);
+        if let Some(slot) = slot
+            && let Some(by) = self.connections.get(by)
+        {
+            let by = by.conn;
+            self.metrics.takeovers += 1;
+            self.close(now, slot, CloseCause::TakenOver { by });
+            self.settle(now);
+        }
+    }
+}
+
+fn refused(reason_code: ReasonCode, what: &'static str) -> CloseCause {
+    CloseCause::Refused { reason_code, what }
+}

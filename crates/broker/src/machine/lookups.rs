@@ -1,0 +1,367 @@
+//! Retained messages for those who have just subscribed: looked for as their connection has
+//! room `[MQTT-3.3.1-9]`.
+//!
+//! **Invariant.** Nothing is collected: a client that subscribes to a million retained messages
+//! costs a [`Search`], and one turn looks at a bounded number of topics.
+
+use core::time::Duration;
+
+use mqtt::packet::SubscriptionIdentifier;
+use mqtt::{Instant, QoS, Subscription};
+
+use crate::delivery::Routed;
+use crate::durability::{Record, Subscribed};
+use crate::machine::Broker;
+use crate::routing::{Found, Lookup, Lookups};
+use crate::session::{Ending, Session};
+use crate::types::{Delivery, Limit, Metrics, Origin, SessionId, SessionNumber, Timer};
+
+impl Broker {
+    /// How many topics one session looks at before others have their turn.
+    pub(crate) const VISITS: usize = 2_048;
+    /// After how long it goes on. One session at a time does, so that all searches together
+    /// take a bounded part of the time.
+    const REST: Duration = Duration::from_millis(1);
+    /// How full a connection's buffer gets: others have their turn before it is sent.
+    const SLICE: usize = 64 * 1024;
+
+    /// The session wants the retained messages that match a subscription, and gets the first
+    /// of them. `is_new`: it was not subscribed so before.
+    pub(crate) fn look_for_retained(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        subscription: &Subscription,
+        identifier: Option<SubscriptionIdentifier>,
+        is_new: bool,
+    ) {
+        let filter = &subscription.topic_filter;
+        if !is_new {
+            // All are sent again, the rest of them once.
+            self.stop_looking_for(now, id, filter);
+        }
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let lookup = Lookup {
+            search: self.retained.search(filter.as_text()),
+            qos: subscription.qos,
+            no_local: subscription.no_local,
+            identifier,
+            // See `Broker::subscribe`.
+            is_recorded: subscription.qos != QoS::AtMostOnce && !self.ledger.is_full(),
+            behind: session.outgoing.as_ref().map_or(0, |it| it.queued()),
+        };
+        let cost = lookup.cost();
+        let limits = &self.options.limits;
+        self.stalled.remove(id);
+        let lookups = session.lookups.get_or_insert_default();
+        let all_bytes = self.metrics.retained_lookup_bytes + cost as u64;
+        let has_room = lookups.waiting.len() < limits.subscriptions_per_client
+            && lookups.bytes + cost <= limits.subscription_bytes_per_client
+            && all_bytes <= limits.all_subscriptions_bytes as u64;
+        if !has_room {
+            self.refuse_to_look(id, subscription);
+            return;
+        }
+        let replaced = lookups.waiting.push(filter, lookup);
+        lookups.bytes += cost;
+        self.metrics.retained_lookups += 1;
+        self.metrics.retained_lookup_bytes = all_bytes;
+        self.count_replaced(id, replaced);
+        self.look_on(now, id);
+    }
+
+    /// Nothing is looked for: the session looks for too much at once.
+    pub(crate) fn refuse_to_look(&mut self, id: SessionId, subscription: &Subscription) {
+        self.metrics.retained_not_looked_for += 1;
+        if let Some(session) = self.sessions.get(id) {
+            self.limit_log
+                .note(Limit::RetainedLookups, Some(&session.client_id));
+            if let Some(session) = session.number
+                && subscription.qos != QoS::AtMostOnce
+            {
+                let filter = subscription.topic_filter.as_text().clone();
+                self.ledger.record(&Record::Looked { session, filter });
+            }
+        }
+    }
+
+    /// Looks for what an earlier run of the broker had begun to look for.
+    pub(crate) fn restore_lookup(&mut self, id: SessionId, it: &Subscribed) {
+        let lookup = Lookup {
+            search: self.retained.search(&it.filter),
+            qos: it.qos,
+            no_local: it.no_local,
+            identifier: it.identifier,
+            is_recorded: true,
+            behind: 0,
+        };
+        let cost = lookup.cost();
+        if let Some(session) = self.sessions.get_mut(id) {
+            let lookups = session.lookups.get_or_insert_default();
+            let replaced = lookups.waiting.push(&it.filter, lookup);
+            lookups.bytes += cost;
+            // What is found may be older than what waits in the queue.
+            lookups.go_first = true;
+            self.metrics.retained_lookups += 1;
+            self.metrics.retained_lookup_bytes += cost as u64;
+            self.count_replaced(id, replaced);
+        }
+    }
+
+    /// Another search for the same filter has taken its place.
+    fn count_replaced(&mut self, id: SessionId, replaced: Option<Lookup>) {
+        if let (Some(lookup), Some(session)) = (replaced, self.sessions.get_mut(id))
+            && let Some(lookups) = &mut session.lookups
+        {
+            self.retained.release(&lookup.search);
+            count_out(&mut self.metrics, &mut lookups.bytes, lookup.cost());
+        }
+    }
+
+    /// Sends more of the retained messages that the session wants, as far as there is room.
+    /// Called whenever there may be more room than before.
+    pub(crate) fn look_on(&mut self, now: Instant, id: SessionId) {
+        let mut visits = Self::VISITS;
+        // What waited for one search may be what the next waits for.
+        while self.look_from(now, id, &mut visits) {}
+    }
+
+    /// Says whether the session's queue has become shorter, so that one may look on.
+    fn look_from(&mut self, now: Instant, id: SessionId, visits: &mut usize) -> bool {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return false;
+        };
+        let Some(mut lookups) = session.lookups.take() else {
+            return false;
+        };
+        let client_id = session.client_id.clone();
+        let number = session.number;
+        while let Some(lookup) = lookups.waiting.first_mut() {
+            if !self.has_room_for_retained(id, lookup.qos, lookup.behind) {
+                self.retained.rest(&mut lookup.search);
+                break;
+            }
+            match self.retained.next(now, &mut lookup.search, visits) {
+                Found::Message(message) => {
+                    // [MQTT-3.8.3-3]
+                    if lookup.no_local && message.publisher == client_id {
+                        continue;
+                    }
+                    if !self.has_room_for_copy(id, message.cost()) {
+                        self.retained.rest_before(&mut lookup.search);
+                        break;
+                    }
+                    let delivery = Delivery {
+                        qos: lookup.qos.min(message.publish.qos),
+                        retain: true,
+                        identifiers: lookup.identifier.into(),
+                    };
+                    let mut routed = Routed::from(message);
+                    self.deliver(now, id, &mut routed, delivery, Origin::Retained);
+                }
+                Found::Nothing => {
+                    if let Some(session) = number.filter(|_| lookup.is_recorded) {
+                        let filter = lookup.search.filter().clone();
+                        self.ledger.record(&Record::Looked { session, filter });
+                    }
+                    count_out(&mut self.metrics, &mut lookups.bytes, lookup.cost());
+                    lookups.waiting.pop_first();
+                }
+                Found::NotYet => {
+                    self.retained.rest(&mut lookup.search);
+                    if !core::mem::replace(&mut lookups.is_tired, true) {
+                        self.rest_looking(now, id);
+                    }
+                    break;
+                }
+            }
+        }
+        self.put_back(now, id, lookups)
+    }
+
+    /// [`Timer::Lookups`] is due: the next of those who are tired goes on.
+    pub(crate) fn look_on_tired(&mut self, now: Instant) {
+        self.looking.at = None;
+        while let Some(id) = self.looking.sessions.pop_front() {
+            let session = self.sessions.get_mut(id);
+            let lookups = session.and_then(|session| session.lookups.as_deref_mut());
+            let Some(lookups) = lookups.filter(|lookups| lookups.is_tired) else {
+                continue;
+            };
+            lookups.is_tired = false;
+            self.look_on(now, id);
+            break;
+        }
+        if !self.looking.sessions.is_empty() {
+            self.arm_looking(now);
+        }
+    }
+
+    /// The session wants no more of what a filter asked for.
+    pub(crate) fn stop_looking_for(&mut self, now: Instant, id: SessionId, filter: &str) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let number = session.number;
+        let lookups = session.lookups.as_deref_mut();
+        let Some(lookup) = lookups.and_then(|it| it.waiting.remove(filter)) else {
+            return;
+        };
+        if let Some(lookups) = session.lookups.take() {
+            self.stopped(now, id, number, lookups, &[lookup]);
+        }
+    }
+
+    /// The session wants nothing of what it has asked for.
+    pub(crate) fn stop_looking(&mut self, now: Instant, id: SessionId) {
+        self.keep_looking(now, id, |_| false);
+    }
+
+    /// The session has lost its connection: only what is sent surely is worth looking for.
+    pub(crate) fn stop_looking_at_most_once(&mut self, now: Instant, id: SessionId) {
+        self.keep_looking(now, id, |lookup| lookup.qos != QoS::AtMostOnce);
+    }
+
+    fn keep_looking(&mut self, now: Instant, id: SessionId, keep: impl Fn(&Lookup) -> bool) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let Some(mut lookups) = session.lookups.take() else {
+            return;
+        };
+        let number = session.number;
+        let stopped = lookups.waiting.extract(|lookup| !keep(lookup));
+        self.stopped(now, id, number, lookups, &stopped);
+    }
+
+    /// Goes on with what is left of `lookups` without those that are `stopped`.
+    fn stopped(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        number: Option<SessionNumber>,
+        mut lookups: Box<Lookups>,
+        stopped: &[Lookup],
+    ) {
+        self.ending.spend(stopped.len() * Ending::SUBSCRIPTION);
+        for lookup in stopped {
+            if let Some(session) = number.filter(|_| lookup.is_recorded) {
+                let filter = lookup.search.filter().clone();
+                self.ledger.record(&Record::Looked { session, filter });
+            }
+            self.retained.release(&lookup.search);
+            count_out(&mut self.metrics, &mut lookups.bytes, lookup.cost());
+        }
+        if self.put_back(now, id, lookups) {
+            self.look_on(now, id);
+        }
+    }
+
+    /// The session is still looking for `lookups`, or for nothing any more: what waited in its
+    /// queue for those that are over is sent. Says whether the others can go on for that.
+    fn put_back(&mut self, now: Instant, id: SessionId, lookups: Box<Lookups>) -> bool {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return false;
+        };
+        let next_queued = |session: &Session| session.outgoing.as_ref().map(|it| it.next_queued());
+        let before = next_queued(session);
+        let is_over = lookups.waiting.is_empty();
+        let was_waited_for = lookups.go_first && before.is_some_and(|it| !lookups.hold_back(it));
+        if !is_over {
+            session.lookups = Some(lookups);
+        }
+        if was_waited_for {
+            self.pump(now, id);
+        }
+        !is_over && self.sessions.get(id).and_then(next_queued) != before
+    }
+
+    /// Whether a message that is published has to wait until the session has the retained ones
+    /// that it has asked for: where one of the same topic is among them, which must not come
+    /// behind it `[MQTT-4.6.0-6]`. What replaces that one need not wait: it is not sent then.
+    pub(crate) fn waits_for_retained(&mut self, id: SessionId, routed: &Routed, qos: QoS) -> bool {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return false;
+        };
+        let Some(lookups) = &mut session.lookups else {
+            return false;
+        };
+        if session.slot.is_none() && qos == QoS::AtMostOnce {
+            return false;
+        }
+        let topic = routed.topic();
+        // As a rule nothing is, and then it does not matter how much is looked for.
+        let Some(number) = self.retained.number(topic) else {
+            return false;
+        };
+        let is_before = |lookup: &Lookup| lookup.search.is_of(number);
+        let must_wait = lookups.waiting.any_matching(topic, is_before);
+        lookups.go_first |= must_wait;
+        must_wait
+    }
+
+    fn rest_looking(&mut self, now: Instant, id: SessionId) {
+        self.looking.sessions.push_back(id);
+        self.arm_looking(now);
+    }
+
+    fn arm_looking(&mut self, now: Instant) {
+        if self.looking.at.is_none() {
+            let at = Some(now + Self::REST);
+            self.timers.set(Timer::Lookups, &mut self.looking.at, at);
+        }
+    }
+
+    /// Whether what a session's connection has to write may become so much more, as far as all
+    /// others are concerned. If not, it comes back here.
+    fn has_room_for_copy(&mut self, id: SessionId, cost: usize) -> bool {
+        let slot = self.sessions.get(id).and_then(|session| session.slot);
+        let Some(slot) = slot else { return false };
+        let Some((_, outbox, _)) = self.connections.linked(slot) else {
+            return false;
+        };
+        let limits = &self.options.limits;
+        let has_room = limits.all_have_room(&self.metrics, outbox.held(), cost);
+        if !has_room {
+            self.room.wait(slot, outbox, cost);
+        }
+        has_room
+    }
+
+    /// Whether a retained message of this `QoS` would go out at once, and may: so many that
+    /// wait come before it.
+    fn has_room_for_retained(&mut self, id: SessionId, qos: QoS, behind: u64) -> bool {
+        let limits = &self.options.limits;
+        let Some(session) = self.sessions.get(id) else {
+            return false;
+        };
+        let link = session.slot.and_then(|slot| self.connections.linked(slot));
+        let Some((link, outbox, _)) = link else {
+            return false;
+        };
+        if outbox.len() >= Self::SLICE.min(limits.out_buffer(&self.metrics) / 2) {
+            return false;
+        }
+        let outgoing = session.outgoing.as_deref();
+        if outgoing.is_some_and(|outgoing| !outgoing.is_past(behind)) {
+            return false;
+        }
+        match (qos, outgoing) {
+            (QoS::AtMostOnce, _) => true,
+            (QoS::AtLeastOnce | QoS::ExactlyOnce, Some(outgoing)) => {
+                link.quota > 0
+                    && outgoing.has_resent()
+                    && outgoing.has_window(limits.inflight_window)
+            }
+            (QoS::AtLeastOnce | QoS::ExactlyOnce, None) => link.quota > 0,
+        }
+    }
+}
+
+fn count_out(metrics: &mut Metrics, bytes: &mut usize, cost: usize) {
+    *bytes -= cost;
+    metrics.retained_lookups -= 1;
+    metrics.retained_lookup_bytes -= cost as u64;
+}

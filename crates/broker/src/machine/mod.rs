@@ -1,0 +1,579 @@
+//! The state machine as a whole: what comes in, what goes out, and the parts between.
+
+mod acknowledge;
+mod bounds;
+mod checkpoint;
+mod close;
+mod connect;
+mod deliver;
+mod input;
+mod lookups;
+mod make_room;
+mod options;
+mod output;
+mod pace;
+mod receive;
+mod recovery;
+mod room;
+mod route;
+mod sharing;
+mod space;
+mod subscribe;
+mod will;
+mod write_back;
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use mqtt::{Instant, Packet, Utf8String};
+
+use crate::admission::LimitLog;
+use crate::delivery::{AwaitingRoom, Connection, Connections, Phase, SpareBuffers, Stalled};
+use crate::durability::Ledger;
+use crate::protocol::looks_like;
+use crate::routing::{Looking, Membership, Retained, Subscriber, Subscriptions};
+use crate::session::{DueWill, Ending, Sessions};
+use crate::types::{
+    CloseCause, CloseReason, Conn, GroupId, Limit, Limits, Metrics, Peer, SessionId, Slot, Timer,
+    Timers, violation,
+};
+
+pub use input::{Decision, Input};
+pub use options::BrokerOptions;
+pub use output::{ConnectedClient, Credentials, Output};
+pub use recovery::Recovery;
+
+/// An MQTT server without its network: one shard.
+///
+/// See the [crate's documentation](crate) for the loop to run it in.
+#[derive(Debug)]
+pub struct Broker {
+    pub(crate) options: BrokerOptions,
+    pub(crate) connections: Connections,
+    pub(crate) sessions: Sessions,
+    pub(crate) subscriptions: Subscriptions,
+    pub(crate) retained: Retained,
+    pub(crate) looking: Looking,
+    pub(crate) timers: Timers,
+    pub(crate) ledger: Ledger,
+    pub(crate) metrics: Metrics,
+    pub(crate) limit_log: LimitLog,
+    pub(crate) wire: Wire,
+    pub(crate) room: AwaitingRoom,
+    /// Wills to be published before this input is done with.
+    pub(crate) due_wills: VecDeque<DueWill>,
+    pub(crate) ending: Ending,
+    pub(crate) stalled: Stalled,
+    /// For the matching of topics, kept to spare its allocation.
+    pub(crate) found: Vec<Subscriber>,
+    /// Likewise, for shared subscriptions.
+    pub(crate) found_groups: Vec<GroupId>,
+    /// Members that were put aside while one was chosen.
+    pub(crate) blocked: Vec<(SessionId, Membership)>,
+    /// Connections that are not read because the store is behind.
+    pub(crate) awaiting_store: VecDeque<(Slot, Conn)>,
+    /// How many client identifiers have been assigned.
+    pub(crate) assigned: u64,
+    is_shut_down: bool,
+}
+
+/// What goes to the shell.
+#[derive(Debug, Default)]
+pub(crate) struct Wire {
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) spare: SpareBuffers,
+}
+
+impl Broker {
+    /// A broker that nobody is connected to.
+    pub fn new(_now: Instant, mut options: BrokerOptions) -> Self {
+        options.limits.make_workable();
+        let seed = options.seed;
+        let limits = &options.limits;
+        Self {
+            connections: Connections::new(seed),
+            sessions: Sessions::new(seed),
+            subscriptions: Subscriptions::new(seed),
+            retained: Retained::new(seed, limits.retained_messages, limits.retained_bytes),
+            looking: Looking::default(),
+            timers: Timers::default(),
+            ledger: Ledger::new(options.durable),
+            metrics: Metrics::default(),
+            limit_log: LimitLog::default(),
+            wire: Wire::default(),
+            room: AwaitingRoom::default(),
+            due_wills: VecDeque::new(),
+            ending: Ending::new(options.steps),
+            stalled: Stalled::default(),
+            found: Vec::new(),
+            found_groups: Vec::new(),
+            blocked: Vec::new(),
+            awaiting_store: VecDeque::new(),
+            assigned: 0,
+            is_shut_down: false,
+            options,
+        }
+    }
+
+    /// Takes in what has happened.
+    pub fn handle_input(&mut self, now: Instant, input: Input) {
+        self.limit_log.set_now(now);
+        // Whatever comes finds the state that the time calls for, be the shell's timer late, but
+        // for what can wait.
+        self.handle_due(now);
+        match input {
+            Input::Opened(conn, peer) => self.opened(now, conn, peer),
+            Input::Bytes(conn, bytes) => self.bytes(now, conn, bytes),
+            Input::Closed(conn) => self.closed(now, conn),
+            Input::Drained(conn) => self.drained(now, conn),
+            Input::Authenticated(conn, decision) => self.authenticated(now, conn, decision),
+            Input::Persisted(lsn) => {
+                self.persisted(lsn);
+                self.mend(now);
+                self.read_on(now);
+            }
+            Input::Store(state) => self.store(now, state),
+            Input::StoreRoom { bytes, from } => self.store_room(bytes, from),
+            Input::Timeout => {}
+            Input::Shutdown => self.shut_down(now),
+        }
+        self.settle(now);
+        self.free_remains();
+        if self.may_mend() {
+            self.mend(now);
+        }
+        self.metrics.records = self.ledger.last().0;
+        if self.ledger.is_stuck() && self.metrics.journal_stuck == 0 {
+            self.metrics.journal_stuck = 1;
+            self.limit_log.note(Limit::RecordSize, None);
+        }
+        self.metrics.journal_bytes = self.ledger.unsettled_bytes() as u64;
+        self.metrics.stored_message_bytes = self.ledger.tally.bytes();
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Output {
+        while let Some(output) = self.wire.outputs.pop_front() {
+            match &output {
+                Output::Write(conn)
+                | Output::Pause(conn)
+                | Output::Resume(conn)
+                | Output::Authenticate(conn, _) => {
+                    if self.connections.slot(*conn).is_none() {
+                        continue;
+                    }
+                }
+                Output::Close(conn, _) => {
+                    let Some(slot) = self.connections.slot(*conn) else {
+                        continue;
+                    };
+                    self.forget_connection(slot);
+                }
+                Output::Connected(..)
+                | Output::Persist(_)
+                | Output::Checkpointed(_)
+                | Output::Limited(_)
+                | Output::Idle(_) => {}
+            }
+            return output;
+        }
+        if let Some(reached) = self.limit_log.pop() {
+            return Output::Limited(Box::new(reached));
+        }
+        if let Some(lsn) = self.ledger.announce() {
+            return Output::Persist(lsn);
+        }
+        let timers = self.timers.next(self.ending.not_before());
+        let mends = self.may_mend().then(|| self.ending.not_before());
+        let due = [timers, self.limit_log.next(), self.ending.next(), mends];
+        Output::Idle(due.into_iter().flatten().min())
+    }
+
+    /// Gives all bytes that wait for `conn`. Into an empty `out` they are moved, not copied,
+    /// and `out`'s own memory is used again for a later connection: give a buffer that has
+    /// been written and cleared. To a filled `out` they are appended.
+    ///
+    /// Follows [`Output::Write`], and is followed by [`Input::Drained`].
+    pub fn take_writes(&mut self, conn: Conn, out: &mut BytesMut) {
+        let slot = self.connections.slot(conn);
+        if let Some(connection) = slot.and_then(|slot| self.connections.get_mut(slot)) {
+            let len = connection.outbox.take(
+                out,
+                &mut self.wire.spare,
+                &mut self.metrics.unwritten_bytes,
+            );
+            self.metrics.bytes_out += len as u64;
+            if let Phase::Connected(link) = &connection.phase {
+                self.stalled.remove(link.session);
+            }
+        }
+    }
+
+    /// Appends all records that wait, as whole [frames](crate::journal), in order.
+    ///
+    /// Follows [`Output::Persist`], and is followed by [`Input::Persisted`] when they are
+    /// durable.
+    pub fn take_journal(&mut self, out: &mut BytesMut) {
+        self.ledger.take(out);
+    }
+
+    /// Bytes of records that wait to be taken.
+    pub fn journal_backlog(&self) -> usize {
+        self.ledger.backlog()
+    }
+
+    /// What has been counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Whose connection it is: `None` before an acceptable CONNECT, and after the end.
+    pub fn client_of(&self, conn: Conn) -> Option<&Utf8String> {
+        match &self.connections.get(self.connections.slot(conn)?)?.phase {
+            Phase::Authenticating(waiting) => Some(&waiting.client_id.text),
+            Phase::Connected(link) => Some(&self.sessions.get(link.session)?.client_id),
+            Phase::AwaitingConnect(_) | Phase::Closing => None,
+        }
+    }
+
+    pub(crate) fn is_shut_down(&self) -> bool {
+        self.is_shut_down
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.options.limits
+    }
+
+    fn opened(&mut self, now: Instant, conn: Conn, peer: Peer) {
+        if self.connections.slot(conn).is_some() {
+            return;
+        }
+        self.metrics.connections_opened += 1;
+        let is_full = self.connections.len() >= self.limits().connections
+            && !self.is_shut_down
+            && !self.make_room_for_connection(now);
+        let connection = Connection::new(now, conn, peer, self.limits().maximum_packet_size);
+        let slot = self.connections.insert(connection);
+        self.metrics.connections = self.connections.len() as u64;
+        if self.is_shut_down {
+            self.close(now, slot, CloseCause::ShuttingDown);
+        } else if is_full {
+            self.metrics.refused_connections_limit += 1;
+            self.limit_log.note(Limit::Connections, None);
+            let cause = CloseCause::Limit {
+                reason_code: mqtt::ReasonCode::ServerBusy,
+                what: "as many connections as there may be",
+            };
+            self.close(now, slot, cause);
+        } else {
+            self.set_deadline(slot, Some(now + self.limits().connect_timeout));
+        }
+    }
+
+    fn bytes(&mut self, now: Instant, conn: Conn, bytes: Bytes) {
+        if let Some(slot) = self.connections.slot(conn) {
+            self.metrics.bytes_in += bytes.len() as u64;
+            self.read(now, slot, bytes);
+        }
+    }
+
+    /// Takes in what a client has sent, packet by packet, as far as the connection's phase
+    /// lets it.
+    pub(crate) fn read(&mut self, now: Instant, slot: Slot, mut bytes: Bytes) {
+        while let Some(connection) = self.connections.get_mut(slot) {
+            if let Some(pause) = &mut connection.pause {
+                pause.put_by(&bytes);
+                return self.count_partial(now, slot);
+            }
+            let mut other_protocol = None;
+            match &mut connection.phase {
+                Phase::Connected(link) if link.is_doomed => return,
+                Phase::AwaitingConnect(_) if connection.decoder.buffered() == 0 => {
+                    other_protocol = looks_like(&bytes);
+                }
+                Phase::AwaitingConnect(_) | Phase::Connected(_) => {}
+                Phase::Authenticating(waiting) => {
+                    if bytes.is_empty() {
+                        return;
+                    }
+                    waiting.early_bytes += bytes.len();
+                    let has_room = waiting.early_bytes <= self.options.limits.early_bytes;
+                    // Copied, as it may stay for long.
+                    waiting.early.push(Bytes::copy_from_slice(&bytes));
+                    if !has_room {
+                        self.metrics.refused_early_bytes += 1;
+                        self.limit_log
+                            .note(Limit::EarlyBytes, Some(&waiting.client_id.text));
+                        let cause = CloseCause::Refused {
+                            reason_code: mqtt::ReasonCode::QuotaExceeded,
+                            what: "too much sent before CONNACK",
+                        };
+                        self.close(now, slot, cause);
+                    }
+                    return;
+                }
+                Phase::Closing => return,
+            }
+            let handled = match connection.decoder.decode(&mut bytes) {
+                Ok(Some(packet)) => {
+                    connection.last_heard = now;
+                    self.metrics.packets_in += 1;
+                    self.handle_packet(now, slot, packet)
+                }
+                Ok(None) => return self.count_partial(now, slot),
+                Err(error) => Err(match other_protocol {
+                    Some(what) => violation(error.reason_code(), what),
+                    None => CloseCause::Protocol(error.into()),
+                }),
+            };
+            if let Err(cause) = handled {
+                self.close(now, slot, cause);
+            }
+            self.settle(now);
+        }
+    }
+
+    /// `[MQTT-3.1.0-1]` and `[MQTT-3.1.0-2]` are held by the decoder: CONNECT comes first,
+    /// and once.
+    fn handle_packet(
+        &mut self,
+        now: Instant,
+        slot: Slot,
+        packet: Packet,
+    ) -> Result<(), CloseCause> {
+        match packet {
+            Packet::Connect(connect) => {
+                let client_id = connect.client_id.clone();
+                if let Some(connection) = self.connections.get_mut(slot)
+                    && let Some(limit) = connect.properties.maximum_packet_size
+                {
+                    connection.maximum_packet_size = limit;
+                }
+                if let Err(cause) = self.connect(now, slot, connect) {
+                    self.close_named(now, slot, Some(client_id), cause);
+                }
+                Ok(())
+            }
+            Packet::Publish(publish) => {
+                self.pace(now, slot);
+                let before = self.ledger.last();
+                let published = self.publish(now, slot, publish);
+                self.await_store(slot, before);
+                published
+            }
+            Packet::PubAck(ack) => self.pub_ack(now, slot, ack.packet_id),
+            Packet::PubRec(ack) => self.pub_rec(now, slot, &ack),
+            Packet::PubRel(ack) => {
+                self.pub_rel(slot, ack.packet_id);
+                Ok(())
+            }
+            Packet::PubComp(ack) => self.pub_comp(now, slot, ack.packet_id),
+            Packet::Subscribe(subscribe) => {
+                let before = self.ledger.last();
+                let subscribed = self.subscribe(now, slot, &subscribe);
+                self.await_store(slot, before);
+                subscribed
+            }
+            Packet::Unsubscribe(unsubscribe) => {
+                let before = self.ledger.last();
+                self.unsubscribe(now, slot, &unsubscribe);
+                self.await_store(slot, before);
+                Ok(())
+            }
+            // [MQTT-3.12.4-1]
+            Packet::PingReq => {
+                self.send(slot, &Packet::PingResp);
+                Ok(())
+            }
+            Packet::Disconnect(disconnect) => self.disconnect(slot, &disconnect),
+            Packet::Auth(_) => Err(violation(
+                mqtt::ReasonCode::ProtocolError,
+                "AUTH without an authentication method in CONNECT [MQTT-4.12.0-7]",
+            )),
+            Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
+                Err(violation(
+                    mqtt::ReasonCode::ProtocolError,
+                    "a packet that only a server may send",
+                ))
+            }
+        }
+    }
+
+    fn drained(&mut self, now: Instant, conn: Conn) {
+        let Some(slot) = self.connections.slot(conn) else {
+            return;
+        };
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        connection.outbox.drained(&mut self.metrics.unwritten_bytes);
+        if let Phase::Connected(link) = &connection.phase {
+            let session = link.session;
+            self.pump(now, session);
+            self.look_on(now, session);
+            self.unblock(session);
+        }
+        self.announce(slot);
+    }
+
+    fn authenticated(&mut self, now: Instant, conn: Conn, decision: Decision) {
+        let Some(slot) = self.connections.slot(conn) else {
+            return;
+        };
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        let Phase::Authenticating(waiting) = &connection.phase else {
+            return;
+        };
+        let awaiting = Phase::AwaitingConnect(waiting.peer);
+        let phase = core::mem::replace(&mut connection.phase, awaiting);
+        let Phase::Authenticating(waiting) = phase else {
+            return;
+        };
+        let client_id = waiting.client_id.text.clone();
+        let admitted = match decision {
+            Decision::Accept => self.admit(now, slot, waiting.connect, waiting.client_id),
+            Decision::Refuse(reason_code) => Err(CloseCause::Refused {
+                reason_code,
+                what: "not authenticated",
+            }),
+        };
+        match admitted {
+            Ok(()) => {
+                for bytes in waiting.early {
+                    self.read(now, slot, bytes);
+                }
+            }
+            // [MQTT-3.1.4-6]: what came behind CONNECT is not looked at.
+            Err(cause) => self.close_named(now, slot, Some(client_id), cause),
+        }
+    }
+
+    fn shut_down(&mut self, now: Instant) {
+        self.is_shut_down = true;
+        let slots = self.connections.slots();
+        // Whose session ends now leaves what they share to those whose session goes on.
+        for &slot in &slots {
+            if let Some((link, _, _)) = self.connections.linked(slot)
+                && let Some(session) = self.sessions.get(link.session)
+                && session.expiry_interval == 0
+            {
+                let id = link.session;
+                self.leave_groups(id);
+            }
+        }
+        for slot in slots {
+            self.close(now, slot, CloseCause::ShuttingDown);
+        }
+        // The standard leaves it open whether a server that ends publishes wills (section
+        // 3.1.2.5). Nobody is there to hear them. Those in records come after the next start.
+        self.due_wills.clear();
+    }
+
+    /// Does what handling an input has left to do.
+    pub(crate) fn settle(&mut self, now: Instant) {
+        loop {
+            if let Some((slot, conn, cause)) = self.ending.pop_doomed() {
+                if self.connections.slot(conn) == Some(slot) {
+                    self.close(now, slot, cause);
+                }
+            } else if let Some(will) = self.due_wills.pop_front() {
+                self.publish_will(now, will);
+            } else if !self.fill_room(now) {
+                return;
+            }
+        }
+    }
+
+    pub(crate) fn handle_due(&mut self, now: Instant) {
+        self.ending.renew(now);
+        while let Some(timer) = self.timers.pop_due(now, self.ending.is_spent()) {
+            self.ending.spend(Ending::TIMER);
+            match timer {
+                Timer::Connection(slot) => {
+                    self.connection_due(now, slot);
+                }
+                Timer::Resume(slot) => self.resume(now, slot),
+                Timer::Will(session) => self.will_due(session),
+                Timer::SessionExpiry(session) => self.session_expired(now, session),
+                Timer::Retained(node) => {
+                    self.ending.spend(Ending::SUBSCRIPTION);
+                    self.retained.expire(node);
+                    self.retained.count(&mut self.metrics);
+                }
+                Timer::Lookups => self.look_on_tired(now),
+            }
+            self.settle(now);
+        }
+    }
+
+    /// Nothing has come from a connection for long, perhaps; whether it is closed for that.
+    pub(crate) fn connection_due(&mut self, now: Instant, slot: Slot) -> bool {
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return false;
+        };
+        connection.deadline = None;
+        let cause = match &connection.phase {
+            Phase::AwaitingConnect(_) | Phase::Authenticating(_) => CloseCause::ConnectTimeout,
+            Phase::Connected(link) => {
+                let deadline = link
+                    .patience()
+                    .map(|patience| connection.last_heard + patience);
+                // Nobody hears a client that is not read: its time begins when it is again.
+                let awaits_store = connection.pause.as_ref().filter(|it| it.awaits_store);
+                let awaits_store = awaits_store.map(|_| now);
+                let resumes_at = connection.resumes_at.max(awaits_store);
+                let deadline = match (deadline, resumes_at, link.patience()) {
+                    (Some(_), Some(resumes_at), Some(patience)) => Some(resumes_at + patience),
+                    (deadline, _, _) => deadline,
+                };
+                if deadline.is_none_or(|deadline| deadline > now) {
+                    self.set_deadline(slot, deadline);
+                    return false;
+                }
+                CloseCause::KeepAliveTimeout
+            }
+            Phase::Closing => return false,
+        };
+        self.close(now, slot, cause);
+        true
+    }
+
+    /// When to look after the connection again.
+    pub(crate) fn set_deadline(&mut self, slot: Slot, at: Option<Instant>) {
+        if let Some(connection) = self.connections.get_mut(slot) {
+            let timer = Timer::Connection(slot);
+            self.timers.set(timer, &mut connection.deadline, at);
+        }
+    }
+
+    /// Tells the shell that there is something for the connection, unless it knows.
+    pub(crate) fn announce(&mut self, slot: Slot) {
+        if let Some(connection) = self.connections.get_mut(slot)
+            && connection
+                .outbox
+                .announce(&mut self.metrics.unwritten_bytes)
+        {
+            self.wire.outputs.push_back(Output::Write(connection.conn));
+        }
+    }
+
+    /// Nobody knows the connection any longer.
+    pub(crate) fn forget_connection(&mut self, slot: Slot) {
+        self.room.forget(slot);
+        if let Some(mut connection) = self.connections.remove(slot) {
+            connection.outbox.forget(&mut self.metrics.unwritten_bytes);
+            self.metrics.partial_bytes -= connection.partial as u64;
+            let timer = Timer::Resume(slot);
+            self.timers.set(timer, &mut connection.resumes_at, None);
+        }
+        self.metrics.connections = self.connections.len() as u64;
+    }
+
+    /// Tells the shell to close.
+    pub(crate) fn output_close(&mut self, conn: Conn, reason: CloseReason) {
+        let output = Output::Close(conn, Box::new(reason));
+        self.wire.outputs.push_back(output);
+    }
+}

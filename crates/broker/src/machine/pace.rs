@@ -1,0 +1,144 @@
+//! How fast a client may publish: whoever is faster than it may be, or than the store is, is
+//! not read for a while.
+//!
+//! So a client that is too fast loses nothing: its own sending waits, as it does when a network
+//! is slow. A second's worth may come at once.
+
+use core::time::Duration;
+
+use mqtt::Instant;
+
+use crate::delivery::Phase;
+use crate::machine::{Broker, Output};
+use crate::types::{Conn, Limit, Lsn, Slot, Timer};
+
+impl Broker {
+    /// What may come at once, as time.
+    const BURST: Duration = Duration::from_secs(1);
+    /// For how long a client that is too fast is not read, at least: so it is stopped ten times
+    /// a second at most, and not at each message.
+    const PAUSE: Duration = Duration::from_millis(100);
+
+    /// A client has published something. If it is too fast, its connection is not read for a
+    /// while.
+    pub(crate) fn pace(&mut self, now: Instant, slot: Slot) {
+        let rate = self.limits().publish_rate;
+        if rate == 0 {
+            return;
+        }
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        let Phase::Connected(link) = &connection.phase else {
+            return;
+        };
+        let Some(session) = self.sessions.get_mut(link.session) else {
+            return;
+        };
+        session.paid = session.paid.max(allowed(now, rate)).saturating_add(1);
+        let ahead = session
+            .paid
+            .saturating_sub(allowed(now + Self::BURST, rate));
+        if ahead == 0 || connection.pause.is_some() {
+            return;
+        }
+        let ahead = Duration::from_secs(ahead) / rate;
+        let until = now + ahead.max(Self::PAUSE);
+        connection.pause = Some(Box::default());
+        let timer = Timer::Resume(slot);
+        self.timers
+            .set(timer, &mut connection.resumes_at, Some(until));
+        self.metrics.publish_rate_pauses += 1;
+        self.limit_log
+            .note(Limit::PublishRate, Some(&session.client_id));
+        self.wire.outputs.push_back(Output::Pause(connection.conn));
+    }
+
+    /// A client has made the broker write records since `before` was the last. If too many bytes
+    /// of them are not durable yet, its connection is not read until most are.
+    pub(crate) fn await_store(&mut self, slot: Slot, before: Lsn) {
+        if self.ledger.last() == before
+            || self.ledger.unsettled_bytes() <= self.limits().journal_backlog_bytes
+        {
+            return;
+        }
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        let Phase::Connected(link) = &connection.phase else {
+            return;
+        };
+        let is_news = connection.pause.is_none();
+        let pause = connection.pause.get_or_insert_default();
+        if core::mem::replace(&mut pause.awaits_store, true) {
+            return;
+        }
+        let conn = connection.conn;
+        self.metrics.journal_backlog_pauses += 1;
+        let client = self.sessions.get(link.session);
+        let client = client.map(|session| &session.client_id);
+        self.limit_log.note(Limit::JournalBacklog, client);
+        if is_news {
+            self.wire.outputs.push_back(Output::Pause(conn));
+        }
+        let connections = &self.connections;
+        if self.awaiting_store.len() > 2 * connections.len() {
+            // Most of them have gone.
+            let is_there = |it: &(Slot, Conn)| connections.slot(it.1) == Some(it.0);
+            self.awaiting_store.retain(is_there);
+        }
+        self.awaiting_store.push_back((slot, conn));
+    }
+
+    /// More records are durable: clients that wait for that are read again, as far as there is
+    /// room for what they have sent.
+    pub(crate) fn read_on(&mut self, now: Instant) {
+        let enough = self.limits().journal_backlog_bytes / 2;
+        while self.ledger.unsettled_bytes() <= enough
+            && let Some((slot, conn)) = self.awaiting_store.pop_front()
+        {
+            let connection = self.connections.get_mut(slot);
+            let Some(connection) = connection.filter(|it| it.conn == conn) else {
+                continue;
+            };
+            if let Some(pause) = &mut connection.pause {
+                pause.awaits_store = false;
+            }
+            // If it was too fast too, its time comes.
+            if connection.resumes_at.is_none() {
+                self.resume(now, slot);
+                self.settle(now);
+            }
+        }
+    }
+
+    /// [`Timer::Resume`] is due: the connection is read again, and first what was put by. If that
+    /// is too fast in its turn, the shell hears of it as of any other pause.
+    pub(crate) fn resume(&mut self, now: Instant, slot: Slot) {
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        connection.resumes_at = None;
+        if connection.pause.as_ref().is_some_and(|it| it.awaits_store) {
+            return;
+        }
+        let Some(pause) = connection.pause.take() else {
+            return;
+        };
+        // It could not be heard.
+        connection.last_heard = now;
+        self.wire.outputs.push_back(Output::Resume(connection.conn));
+        for bytes in pause.unread {
+            self.read(now, slot, bytes);
+        }
+        self.count_partial(now, slot);
+    }
+}
+
+/// How many messages a client may have published by now that publishes `rate` a second since
+/// the clock began: exact, however small the time for one is.
+fn allowed(now: Instant, rate: u32) -> u64 {
+    const SECOND: u128 = 1_000_000;
+    let messages = u128::from(now.as_micros()) * u128::from(rate) / SECOND;
+    u64::try_from(messages).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,496 @@
+//! PUBLISH from a client, and the exchanges of packets about messages in both directions
+//! (sections 3.3 to 3.7).
+
+use mqtt::packet::ReasonProperties;
+use mqtt::{
+    Instant, Packet, PacketId, ProtocolVersion, PubAck, PubComp, PubRec, PubRel, Publish, QoS,
+    ReasonCode, TopicName, Utf8String,
+};
+
+use crate::delivery::Routed;
+use crate::durability::{Cause, Record, StoreCost};
+use crate::machine::Broker;
+use crate::session::{Acknowledged, Outgoing};
+use crate::types::{BadTopic, CloseCause, Holder, Limit, Refusal, SessionId, Slot, violation};
+
+impl Broker {
+    pub(crate) fn publish(
+        &mut self,
+        now: Instant,
+        slot: Slot,
+        mut publish: Publish,
+    ) -> Result<(), CloseCause> {
+        self.metrics.messages_in += 1;
+        let Some((link, _, _)) = self.connections.linked(slot) else {
+            return Ok(());
+        };
+        let before = self.metrics.alias_bytes;
+        let bytes = &mut self.metrics.alias_bytes;
+        let limits = &self.options.limits;
+        let resolved = link.aliases.resolve(&mut publish, limits, bytes);
+        let refused = resolved.map_err(|cause| self.note_alias(slot, cause))?;
+        if self.metrics.alias_bytes > before && self.is_short_of_memory() {
+            return Err(self.no_memory_for_alias(slot));
+        }
+        let Some((link, _, _)) = self.connections.linked(slot) else {
+            return Ok(());
+        };
+        let session = link.session;
+        let topic = match refused {
+            Some(bad) => Err(self.refuse_topic(session, bad)),
+            None => Ok(()),
+        };
+        if let Some(refused) = self.refuse_for_memory(slot, &publish) {
+            return refused;
+        }
+        let (qos, packet_id) = (publish.qos, publish.packet_id);
+        match (qos, packet_id) {
+            (QoS::AtMostOnce, _) => {
+                match topic.and_then(|()| self.accept(now, session, publish, Cause::Client)) {
+                    // There is no other way to say it.
+                    Err(Refusal { reason_code, what })
+                        if reason_code == ReasonCode::PayloadFormatInvalid =>
+                    {
+                        Err(violation(reason_code, what))
+                    }
+                    Ok(_) | Err(_) => Ok(()),
+                }
+            }
+            (QoS::AtLeastOnce, Some(packet_id)) => {
+                self.check_receive_maximum(slot, session, false)?;
+                let before = self.ledger.mark();
+                let accepted = topic
+                    .and_then(|()| self.check_packet_id(slot, packet_id))
+                    .and_then(|()| self.accept(now, session, publish, Cause::Client));
+                let gate = self.ledger.since(before);
+                let (reason_code, properties) = self.answer(slot, accepted)?;
+                let ack = PubAck {
+                    packet_id,
+                    reason_code,
+                    properties,
+                };
+                self.acknowledge(slot, &Packet::PubAck(ack), gate);
+                Ok(())
+            }
+            (QoS::ExactlyOnce, Some(packet_id)) => {
+                self.receive_exactly_once(now, slot, packet_id, publish, topic)
+            }
+            (QoS::AtLeastOnce | QoS::ExactlyOnce, None) => Err(violation(
+                ReasonCode::MalformedPacket,
+                "no packet identifier [MQTT-2.2.1-3]",
+            )),
+        }
+    }
+
+    fn receive_exactly_once(
+        &mut self,
+        now: Instant,
+        slot: Slot,
+        packet_id: PacketId,
+        publish: Publish,
+        topic: Result<(), Refusal>,
+    ) -> Result<(), CloseCause> {
+        let Some((link, _, _)) = self.connections.linked(slot) else {
+            return Ok(());
+        };
+        let id = link.session;
+        let Some(session) = self.sessions.get_mut(id) else {
+            return Ok(());
+        };
+        let Err(place) = session.incoming.binary_search(&packet_id) else {
+            // [MQTT-4.3.3-10]
+            self.metrics.duplicates_in += 1;
+            // That it is a repetition is known from a record, or soon will be.
+            let gate = session.number.and_then(|_| self.ledger.gate());
+            // Sent on this connection too, it is part of its quota.
+            if let Ok(at) = link.carried_over.binary_search(&packet_id) {
+                self.check_receive_maximum(slot, id, false)?;
+                if let Some((link, _, _)) = self.connections.linked(slot) {
+                    link.carried_over.remove(at);
+                }
+            }
+            let again = Packet::PubRec(PubRec::new(packet_id, ReasonCode::Success));
+            self.acknowledge(slot, &again, gate);
+            return Ok(());
+        };
+        let number = session.number;
+        self.check_receive_maximum(slot, id, true)?;
+        let cause = number.map_or(Cause::Client, |number| Cause::Incoming(number, packet_id));
+        let before = self.ledger.mark();
+        let accepted = topic.and_then(|()| self.accept(now, id, publish, cause));
+        let gate = self.ledger.since(before);
+        // [MQTT-4.3.3-9]
+        if accepted.is_ok()
+            && let Some(session) = self.sessions.get_mut(id)
+        {
+            session.incoming.insert(place, packet_id);
+            self.metrics.incoming_messages += 1;
+        }
+        let (reason_code, properties) = self.answer(slot, accepted)?;
+        let received = PubRec {
+            packet_id,
+            reason_code,
+            properties,
+        };
+        self.acknowledge(slot, &Packet::PubRec(received), gate);
+        Ok(())
+    }
+
+    /// What to say about a message in its acknowledgement. Version 3.1.1 has no word for a
+    /// refusal `[MQTT-3.3.5-2 of 3.1.1]`: a message that is not taken is as good as taken, as the
+    /// client would come back with it for ever if its connection ended. If it is for want of
+    /// room only, just that is wanted, and the connection ends.
+    fn answer(
+        &mut self,
+        slot: Slot,
+        accepted: Result<ReasonCode, Refusal>,
+    ) -> Result<(ReasonCode, ReasonProperties), CloseCause> {
+        let Refusal { reason_code, what } = match accepted {
+            Ok(reason_code) => return Ok((reason_code, ReasonProperties::default())),
+            Err(refusal) => refusal,
+        };
+        let link = self.connections.linked(slot);
+        let is_old = link.is_some_and(|(link, _, _)| link.version == ProtocolVersion::V3_1_1);
+        if is_old && reason_code == ReasonCode::QuotaExceeded {
+            return Err(CloseCause::Limit { reason_code, what });
+        }
+        Ok((reason_code, self.because(slot, what)))
+    }
+
+    /// Whether there is room to store a message that would have to be.
+    fn check_message_store(
+        &mut self,
+        id: SessionId,
+        publish: &Publish,
+        cause: Cause,
+    ) -> Result<(), Refusal> {
+        if publish.qos == QoS::AtMostOnce || !self.may_lack_room_for(publish) {
+            return Ok(());
+        }
+        let lasting = self.lasting_recipients(Some(id), publish);
+        let is_needed = publish.retain || cause != Cause::Client || lasting > 0;
+        if !is_needed || !self.lacks_room(StoreCost::of(publish), lasting) {
+            return Ok(());
+        }
+        self.metrics.refused_store_full += 1;
+        let client = self.sessions.get(id).map(|session| &session.client_id);
+        self.limit_log.note(Limit::Store, client);
+        Err(Refusal {
+            reason_code: ReasonCode::QuotaExceeded,
+            what: "the store has no room for the message",
+        })
+    }
+
+    /// A reason string, for a client that wants any `[MQTT-3.1.2-29]`.
+    pub(crate) fn because(&mut self, slot: Slot, what: &'static str) -> ReasonProperties {
+        let wanted = self
+            .connections
+            .linked(slot)
+            .is_some_and(|(link, _, _)| link.problem_information);
+        ReasonProperties {
+            reason_string: wanted.then(|| Utf8String::from_static(what)),
+            user_properties: Vec::new(),
+        }
+    }
+
+    /// `[MQTT-2.2.1-3]`, as far as it can be known: what was acknowledged is forgotten, but for
+    /// messages of `QoS` 2.
+    pub(crate) fn check_packet_id(
+        &mut self,
+        slot: Slot,
+        packet_id: PacketId,
+    ) -> Result<(), Refusal> {
+        let link = self.connections.linked(slot);
+        let is_in_use = link.is_some_and(|(link, _, _)| {
+            let session = self.sessions.get(link.session);
+            // Version 3.1.1 has no word for it.
+            link.version == ProtocolVersion::V5
+                && session.is_some_and(|it| it.incoming.binary_search(&packet_id).is_ok())
+        });
+        if is_in_use {
+            return Err(Refusal {
+                reason_code: ReasonCode::PacketIdentifierInUse,
+                what: "the packet identifier is that of a QoS 2 message [MQTT-2.2.1-3]",
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether the client may have another message unacknowledged `[MQTT-3.3.4-7]`; `is_new`:
+    /// one of `QoS` 2 that is not known yet.
+    fn check_receive_maximum(
+        &mut self,
+        slot: Slot,
+        id: SessionId,
+        is_new: bool,
+    ) -> Result<(), CloseCause> {
+        let limit = self.limits().receive_maximum;
+        let (Some((link, _, _)), Some(session)) =
+            (self.connections.linked(slot), self.sessions.get(id))
+        else {
+            return Ok(());
+        };
+        let most = usize::from(link.receive_maximum(limit));
+        let released = session
+            .incoming
+            .len()
+            .saturating_sub(link.carried_over.len());
+        // Those of earlier connections are no part of the quota, but must not grow with each:
+        // whoever follows the rules has as many again at most before it releases them.
+        let is_bounded = !is_new || session.incoming.len() < 2 * most;
+        if is_bounded && released + usize::from(link.unacknowledged) < most {
+            return Ok(());
+        }
+        self.metrics.refused_receive_maximum += 1;
+        let client = self.sessions.get(id).map(|session| &session.client_id);
+        self.limit_log.note(Limit::ReceiveMaximum, client);
+        Err(violation(
+            ReasonCode::ReceiveMaximumExceeded,
+            "more unacknowledged messages than Receive Maximum [MQTT-3.3.4-7]",
+        ))
+    }
+
+    /// Takes over responsibility for a message: hands it out, or says why not.
+    ///
+    /// Topics that start with `$` are the server's own: what clients publish there is
+    /// refused, in version 3.1.1 (which has no word for it) acknowledged and dropped.
+    fn accept(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        publish: Publish,
+        cause: Cause,
+    ) -> Result<ReasonCode, Refusal> {
+        let Some(session) = self.sessions.get(id) else {
+            return Err(Refusal {
+                reason_code: ReasonCode::UnspecifiedError,
+                what: "the session is over",
+            });
+        };
+        let client_id = session.client_id.clone();
+        let topic = publish.topic.as_ref().map_or("", TopicName::as_str);
+        self.check_topic_name(topic, Some(&client_id))
+            .map_err(|what| Refusal {
+                reason_code: ReasonCode::TopicNameInvalid,
+                what,
+            })?;
+        let indicator = publish.properties.payload_format_indicator;
+        self.check_payload_format(indicator, &publish.payload, &client_id)?;
+        self.check_message_store(id, &publish, cause)?;
+        let routed = Routed::fresh(publish, client_id);
+        Ok(if self.route(now, routed, Some(id), cause) {
+            ReasonCode::Success
+        } else {
+            ReasonCode::NoMatchingSubscribers
+        })
+    }
+
+    /// Whether a payload is what its indicator says (section 3.3.2.3.2); if not, that is counted.
+    pub(crate) fn check_payload_format(
+        &mut self,
+        indicator: Option<bool>,
+        payload: &[u8],
+        client: &Utf8String,
+    ) -> Result<(), Refusal> {
+        let says_text = indicator == Some(true) && self.options.check_payload_format;
+        if says_text && core::str::from_utf8(payload).is_err() {
+            self.metrics.refused_payload_format += 1;
+            self.limit_log.note(Limit::PayloadFormat, Some(client));
+            return Err(Refusal {
+                reason_code: ReasonCode::PayloadFormatInvalid,
+                what: "the payload says that it is UTF-8, and is not (section 3.3.2.3.2)",
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether clients may publish to `topic`; otherwise why not, and that is counted.
+    pub(crate) fn check_topic_name(
+        &mut self,
+        topic: &str,
+        client: Option<&Utf8String>,
+    ) -> Result<(), &'static str> {
+        let checked = if topic.starts_with('$') {
+            Err(BadTopic {
+                limit: Limit::ServerTopic,
+                what: "topics that start with $ are the server's own",
+            })
+        } else {
+            self.limits().check_topic(topic)
+        };
+        let Err(bad) = checked else { return Ok(()) };
+        self.metrics.refused_topic_name += 1;
+        self.limit_log.note(bad.limit, client);
+        Err(bad.what)
+    }
+
+    /// The same for a topic that an alias stands for.
+    fn refuse_topic(&mut self, id: SessionId, bad: BadTopic) -> Refusal {
+        self.metrics.refused_topic_name += 1;
+        let client = self.sessions.get(id).map(|session| &session.client_id);
+        self.limit_log.note(bad.limit, client);
+        Refusal {
+            reason_code: ReasonCode::TopicNameInvalid,
+            what: bad.what,
+        }
+    }
+
+    /// A connection is closed for an alias: counts it, if that is above Topic Alias Maximum.
+    fn note_alias(&mut self, slot: Slot, cause: CloseCause) -> CloseCause {
+        if cause.reason_code() == ReasonCode::TopicAliasInvalid {
+            let link = self.connections.linked(slot);
+            let client = link.and_then(|(link, _, _)| self.sessions.get(link.session));
+            self.metrics.refused_topic_alias += 1;
+            self.limit_log
+                .note(Limit::TopicAlias, client.map(|session| &session.client_id));
+        }
+        cause
+    }
+
+    /// Whether a topic or filter has no more levels than there may be.
+    pub(crate) fn has_few_levels(&self, topic: &str) -> bool {
+        self.limits().has_few_levels(topic)
+    }
+
+    pub(crate) fn pub_rel(&mut self, slot: Slot, packet_id: PacketId) {
+        let Some((link, _, _)) = self.connections.linked(slot) else {
+            return;
+        };
+        let Some(session) = self.sessions.get_mut(link.session) else {
+            return;
+        };
+        let (reason_code, gate) = if let Ok(place) = session.incoming.binary_search(&packet_id) {
+            session.incoming.remove(place);
+            self.metrics.incoming_messages -= 1;
+            if let Ok(at) = link.carried_over.binary_search(&packet_id) {
+                link.carried_over.remove(at);
+            }
+            if session.incoming.is_empty() {
+                session.incoming = Vec::new();
+            }
+            let gate = session.number.map(|session| {
+                let released = Record::Released { session, packet_id };
+                self.ledger.record(&released)
+            });
+            (ReasonCode::Success, gate)
+        } else {
+            // That it is free is known from a record, or soon will be.
+            let gate = session.number.and_then(|_| self.ledger.gate());
+            (ReasonCode::PacketIdentifierNotFound, gate)
+        };
+        // [MQTT-4.3.3-11]
+        let ack = Packet::PubComp(PubComp::new(packet_id, reason_code));
+        self.acknowledge(slot, &ack, gate);
+    }
+
+    pub(crate) fn pub_ack(
+        &mut self,
+        now: Instant,
+        slot: Slot,
+        packet_id: PacketId,
+    ) -> Result<(), CloseCause> {
+        let what = "PUBACK for a message of QoS 2 [MQTT-4.3.3-3]";
+        self.acknowledged(now, slot, packet_id, what, |outgoing| {
+            outgoing.pub_ack(packet_id)
+        })
+    }
+
+    pub(crate) fn pub_rec(
+        &mut self,
+        now: Instant,
+        slot: Slot,
+        ack: &PubRec,
+    ) -> Result<(), CloseCause> {
+        let what = "PUBREC for a message of QoS 1 [MQTT-4.3.2-3]";
+        let is_error = ack.reason_code.is_error();
+        self.acknowledged(now, slot, ack.packet_id, what, |outgoing| {
+            outgoing.pub_rec(ack.packet_id, is_error)
+        })
+    }
+
+    pub(crate) fn pub_comp(
+        &mut self,
+        now: Instant,
+        slot: Slot,
+        packet_id: PacketId,
+    ) -> Result<(), CloseCause> {
+        let what = "PUBCOMP before PUBREC [MQTT-4.3.3-5]";
+        self.acknowledged(now, slot, packet_id, what, |outgoing| {
+            outgoing.pub_comp(packet_id)
+        })
+    }
+
+    /// The client has acknowledged something that it was sent.
+    fn acknowledged(
+        &mut self,
+        now: Instant,
+        slot: Slot,
+        packet_id: PacketId,
+        what: &'static str,
+        step: impl FnOnce(&mut Outgoing) -> Acknowledged,
+    ) -> Result<(), CloseCause> {
+        let Some((link, _, _)) = self.connections.linked(slot) else {
+            return Ok(());
+        };
+        let Some(session) = self.sessions.get_mut(link.session) else {
+            return Ok(());
+        };
+        let session_number = session.number;
+        let outgoing = session.outgoing_mut();
+        let before = outgoing.weight();
+        let held = match session_number {
+            None if self.ledger.is_kept() => outgoing.held_in_window(packet_id),
+            None | Some(_) => None,
+        };
+        let outcome = step(outgoing);
+        let after = outgoing.weight();
+        self.metrics.requeue(before, after);
+        let mut gate = None;
+        if let Some((message, origin)) = held
+            && matches!(outcome, Acknowledged::Done { .. })
+        {
+            self.ledger.forgotten(Holder::Group, message, origin);
+        }
+        if let Some(session) = session_number {
+            match outcome {
+                Acknowledged::Done { .. } => {
+                    self.ledger.record(&Record::Done { session, packet_id });
+                }
+                Acknowledged::Release { is_news: true }
+                | Acknowledged::ReleaseLater { is_news: true } => {
+                    let received = Record::Received { session, packet_id };
+                    gate = Some(self.ledger.record(&received));
+                }
+                Acknowledged::Release { is_news: false } => gate = self.ledger.gate(),
+                Acknowledged::ReleaseLater { is_news: false }
+                | Acknowledged::Nothing
+                | Acknowledged::NotFound
+                | Acknowledged::WrongPacket => {}
+            }
+        }
+        match outcome {
+            Acknowledged::Done { is_charged } => {
+                link.quota += u16::from(is_charged);
+                let session = link.session;
+                self.pump(now, session);
+                self.look_on(now, session);
+                self.unblock(session);
+            }
+            // [MQTT-4.3.3-4]
+            Acknowledged::Release { .. } => {
+                let release = PubRel::new(packet_id, ReasonCode::Success);
+                self.acknowledge(slot, &Packet::PubRel(release), gate);
+            }
+            // The client is told, so that its exchange can end.
+            Acknowledged::NotFound => {
+                let release = PubRel::new(packet_id, ReasonCode::PacketIdentifierNotFound);
+                self.acknowledge(slot, &Packet::PubRel(release), None);
+            }
+            Acknowledged::ReleaseLater { .. } | Acknowledged::Nothing => {}
+            Acknowledged::WrongPacket => {
+                return Err(violation(ReasonCode::ProtocolError, what));
+            }
+        }
+        Ok(())
+    }
+}

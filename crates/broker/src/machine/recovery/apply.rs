@@ -1,0 +1,521 @@
+//! What each record does.
+
+use std::sync::Arc;
+
+use mqtt::{PacketId, QoS, TopicFilter, Utf8String};
+
+use super::{Found, Recovery};
+use crate::durability::{
+    Absence, Accepted, Cause, FromSession, InQueue, InWindow, Recipient, Record, Retention,
+    SessionState, Stored, Subscribed, Terms,
+};
+use crate::routing::Subscriber;
+use crate::session::{DueWill, Outgoing, Session, Stage};
+use crate::types::{
+    Holder, Lsn, Message, MessageId, Metrics, Origin, Queued, SessionId, SessionNumber, Weight,
+};
+
+impl Recovery {
+    pub(super) fn apply(&mut self, lsn: Lsn, record: Record) {
+        match record {
+            Record::Opened {
+                session,
+                client_id,
+                terms,
+            } => {
+                self.open(session, &client_id, &terms, None);
+            }
+            Record::Resumed { session, terms } => {
+                if let Some(found) = self.sessions.get_mut(&session) {
+                    found.absence = None;
+                }
+                self.change(session, |it, metrics| it.set_terms(&terms, metrics));
+            }
+            Record::Left {
+                session,
+                expiry_interval,
+                absence,
+                is_will_gone,
+            } => {
+                if let Some(found) = self.sessions.get_mut(&session) {
+                    found.absence = Some(absence);
+                }
+                self.change(session, |it, metrics| {
+                    it.expiry_interval = expiry_interval;
+                    if is_will_gone {
+                        it.forget_will(metrics);
+                    }
+                });
+            }
+            Record::Ended { session } => self.end(session),
+            Record::Subscribed {
+                session,
+                subscriptions,
+            } => {
+                if let Some(id) = self.find(session) {
+                    for subscribed in subscriptions {
+                        self.subscribe(id, &subscribed);
+                        if subscribed.asks {
+                            self.lookups.entry(session).or_default().push(subscribed);
+                        }
+                    }
+                }
+            }
+            Record::Unsubscribed { session, filters } => {
+                if let Some(id) = self.find(session) {
+                    for filter in filters {
+                        self.unsubscribe(id, filter);
+                    }
+                }
+            }
+            Record::Accepted(accepted) => self.accept(lsn, *accepted),
+            Record::Incoming { session, packet_id } => {
+                self.change(session, |it, metrics| it.take_incoming(packet_id, metrics));
+            }
+            Record::Released { session, packet_id } => {
+                self.change(session, |it, metrics| {
+                    it.release_incoming(packet_id, metrics);
+                });
+            }
+            Record::Message { id, message } => {
+                self.keep(lsn, id, &message);
+            }
+            Record::Queued {
+                message,
+                from,
+                recipient,
+            } => {
+                let message = self.message(message);
+                if let Some(message) = message {
+                    if let Some(from) = from {
+                        self.take_from(from, &message, &recipient);
+                    }
+                    self.queue(&message, recipient);
+                }
+            }
+            Record::Sent {
+                session,
+                message,
+                packet_id,
+            } => self.change_outgoing(session, |outgoing| {
+                let queued = outgoing.take_message(message, None);
+                let was_there = queued.is_some();
+                if let Some(queued) = queued {
+                    outgoing.restore(packet_id, stage(queued));
+                }
+                was_there
+            }),
+            Record::Received { session, packet_id } => self.change_outgoing(session, |outgoing| {
+                outgoing.pub_rec(packet_id, false);
+                true
+            }),
+            Record::Done { session, packet_id } => {
+                self.change_outgoing(session, |outgoing| outgoing.restore_done(packet_id));
+            }
+            Record::Forgotten {
+                holder: Holder::Session(session),
+                message,
+                origin,
+            } => self.change_outgoing(session, |outgoing| {
+                outgoing.take_message(message, Some(origin)).is_some()
+            }),
+            Record::Forgotten {
+                holder: Holder::Group,
+                message,
+                origin,
+            } => {
+                self.note_group(origin);
+                if !self.let_go(message, origin) {
+                    self.stray();
+                }
+            }
+            Record::Spoken { session } => {
+                self.change(session, Session::forget_will);
+            }
+            Record::Willed(bequest) => {
+                self.number(bequest.session);
+                self.wills.insert(bequest.session, DueWill::left(&bequest));
+            }
+            Record::Unwilled { session } => self.forget_bequest(session),
+            Record::RetainedMessage { id, message } => {
+                let message = self.keep(lsn, id, &message);
+                self.retain(message);
+            }
+            Record::Retained { message } => {
+                if let Some(message) = self.message(message) {
+                    self.retain(message);
+                }
+            }
+            Record::Looked { session, filter } => self.looked(session, &filter),
+            Record::Session(state) => self.restore(&state),
+            Record::CheckpointBegan => self.copying = Some(lsn),
+            Record::Numbers { sessions, groups } => {
+                self.numbered = self.numbered.max(sessions);
+                self.broker.subscriptions.groups.note_number(groups);
+            }
+            Record::CheckpointEnded { from } => {
+                self.copying = None;
+                self.is_whole |= self.first.is_some_and(|first| first <= from);
+            }
+            Record::Restarted => self.restart(),
+        }
+    }
+
+    fn open(
+        &mut self,
+        number: SessionNumber,
+        client_id: &Utf8String,
+        terms: &Terms,
+        absence: Option<Absence>,
+    ) -> SessionId {
+        self.number(number);
+        let broker = &mut self.broker;
+        if let Some(id) = broker.sessions.find(client_id) {
+            let old = broker.sessions.get(id).and_then(|it| it.number);
+            self.forget(id);
+            if let Some(old) = old {
+                self.sessions.remove(&old);
+                self.lookups.remove(&old);
+            }
+        }
+        let broker = &mut self.broker;
+        let id = broker.sessions.insert(client_id);
+        broker.metrics.sessions = broker.sessions.len() as u64;
+        if let Some(session) = broker.sessions.get_mut(id) {
+            session.set_number(Some(number), &mut broker.metrics);
+            session.set_terms(terms, &mut broker.metrics);
+        }
+        self.sessions.insert(number, Found { id, absence });
+        id
+    }
+
+    /// The first search for what this filter matches is over.
+    fn looked(&mut self, session: SessionNumber, filter: &Utf8String) {
+        if self.find(session).is_none() {
+            return;
+        }
+        let lookups = self.lookups.entry(session).or_default();
+        match lookups.iter().position(|it| it.filter == *filter) {
+            Some(at) => {
+                lookups.remove(at);
+            }
+            None => self.stray(),
+        }
+        if self.lookups.get(&session).is_some_and(Vec::is_empty) {
+            self.lookups.remove(&session);
+        }
+    }
+
+    fn end(&mut self, session: SessionNumber) {
+        self.lookups.remove(&session);
+        match self.sessions.remove(&session) {
+            Some(found) => self.forget(found.id),
+            None => self.stray(),
+        }
+    }
+
+    /// The will of a session that did not last has been published, or taken back.
+    fn forget_bequest(&mut self, session: SessionNumber) {
+        self.number(session);
+        if self.wills.remove(&session).is_none() {
+            self.stray();
+        }
+    }
+
+    /// Takes a session out, without consequences for others: those have their own records.
+    fn forget(&mut self, id: SessionId) {
+        let broker = &mut self.broker;
+        broker.leave_groups(id);
+        let Some(mut session) = broker.sessions.remove(id) else {
+            return;
+        };
+        for node in &session.subscriptions {
+            broker.subscriptions.remove(*node, id);
+        }
+        let metrics = &mut broker.metrics;
+        session.forget_will(metrics);
+        metrics.subscriptions -= session.subscriptions.len() as u64;
+        session.set_subscription_bytes(0, metrics);
+        metrics.stored_session_bytes -= session.stored_bytes();
+        metrics.incoming_messages -= session.incoming.len() as u64;
+        metrics.sessions = broker.sessions.len() as u64;
+        if let Some(outgoing) = &session.outgoing {
+            metrics.requeue(outgoing.weight(), Weight::default());
+        }
+    }
+
+    fn subscribe(&mut self, id: SessionId, subscribed: &Subscribed) {
+        if let Some(group) = subscribed.group {
+            self.note_group(Origin::Shared(group));
+        }
+        let Ok(filter) = TopicFilter::new(subscribed.filter.clone()) else {
+            return self.stray();
+        };
+        let subscriber = Subscriber {
+            session: id,
+            identifier: subscribed.identifier,
+            qos: subscribed.qos,
+            no_local: subscribed.no_local,
+            retain_as_published: subscribed.retain_as_published,
+            is_gone: false,
+        };
+        self.broker
+            .restore_subscription(id, &filter, subscribed.group, subscriber);
+    }
+
+    fn unsubscribe(&mut self, id: SessionId, filter: Utf8String) {
+        match TopicFilter::new(filter) {
+            Ok(filter) => self.broker.restore_unsubscribed(id, &filter),
+            Err(_) => self.stray(),
+        }
+    }
+
+    fn accept(&mut self, lsn: Lsn, accepted: Accepted) {
+        let Accepted {
+            message,
+            retention,
+            cause,
+            recipients,
+        } = accepted;
+        match cause {
+            Cause::Client | Cause::OtherWill => {}
+            Cause::Incoming(session, packet_id) => {
+                self.change(session, |it, metrics| it.take_incoming(packet_id, metrics));
+            }
+            Cause::Will(session) => self.change(session, Session::forget_will),
+            Cause::LastWill(session) => self.end(session),
+            Cause::PassingWill(session) => self.forget_bequest(session),
+        }
+        match retention {
+            Retention::Unchanged | Retention::Kept => {}
+            Retention::Removed => {
+                let topic = message.publish.topic.as_ref().map_or("", |it| it.as_str());
+                let broker = &mut self.broker;
+                broker.retained.remove(topic, &mut broker.timers);
+            }
+        }
+        if recipients.is_empty() && retention != Retention::Kept {
+            return;
+        }
+        let Some(id) = MessageId::of(lsn) else {
+            return;
+        };
+        let message = self.keep(lsn, id, &message);
+        for recipient in recipients {
+            self.queue(&message, recipient);
+        }
+        if retention == Retention::Kept {
+            self.retain(message);
+        }
+    }
+
+    /// The message `id`, which this record holds.
+    fn keep(&mut self, lsn: Lsn, id: MessageId, stored: &Stored) -> Arc<Message> {
+        let make = || {
+            Arc::new(Message::new(
+                stored.received,
+                &stored.publish,
+                &stored.publisher.detach(),
+            ))
+        };
+        let message = Arc::clone(self.messages.entry(id).or_insert_with(make));
+        message.set_stored(id, lsn);
+        message.count(&self.broker.ledger.tally);
+        message
+    }
+
+    fn message(&mut self, id: MessageId) -> Option<Arc<Message>> {
+        let message = self.messages.get(&id).map(Arc::clone);
+        if message.is_none() {
+            self.stray();
+        }
+        message
+    }
+
+    fn retain(&mut self, message: Arc<Message>) {
+        let broker = &mut self.broker;
+        broker.retained.restore(message, &mut broker.timers);
+    }
+
+    fn queue(&mut self, message: &Arc<Message>, recipient: Recipient) {
+        let queued = Queued {
+            message: Arc::clone(message),
+            delivery: recipient.delivery,
+            origin: recipient.origin,
+            is_held: recipient.holder == Holder::Group,
+        };
+        self.note_group(queued.origin);
+        let message = message.id();
+        if let Some(message) = message {
+            self.let_go(message, queued.origin);
+        }
+        match recipient.holder {
+            Holder::Session(session) => self.change_outgoing(session, |outgoing| {
+                match recipient.packet_id {
+                    Some(packet_id) => outgoing.restore(packet_id, stage(queued)),
+                    None => outgoing.push(queued),
+                }
+                true
+            }),
+            Holder::Group => {
+                if let (Some(message), Origin::Shared(group)) = (message, queued.origin) {
+                    self.held.insert((message, group), queued);
+                }
+            }
+        }
+    }
+
+    /// The group that a message came of has it no longer; says whether it had.
+    fn let_go(&mut self, message: MessageId, origin: Origin) -> bool {
+        match origin {
+            Origin::Shared(group) => self.held.remove(&(message, group)).is_some(),
+            Origin::Live | Origin::Retained => false,
+        }
+    }
+
+    /// Takes from a session what another one has got.
+    fn take_from(&mut self, from: FromSession, message: &Message, recipient: &Recipient) {
+        self.change_outgoing(from.session, |outgoing| match from.packet_id {
+            Some(packet_id) => outgoing.restore_done(packet_id),
+            None => message.id().is_some_and(|id| {
+                let origin = Some(recipient.origin);
+                outgoing.take_message(id, origin).is_some()
+            }),
+        });
+    }
+
+    /// Puts a session as it was copied in the place of what is known of it.
+    fn restore(&mut self, state: &SessionState) {
+        let id = self.open(state.session, &state.client_id, &state.terms, state.absence);
+        for subscribed in &state.subscriptions {
+            self.subscribe(id, subscribed);
+        }
+        self.change(state.session, |it, metrics| {
+            it.last_packet_id = state.last_packet_id;
+            for packet_id in &state.incoming {
+                it.take_incoming(*packet_id, metrics);
+            }
+        });
+        if !state.lookups.is_empty() {
+            self.lookups.insert(state.session, state.lookups.clone());
+        }
+        if state.window.is_empty() && state.queue.is_empty() {
+            return;
+        }
+        for it in &state.window {
+            self.restore_in_window(state.session, it);
+        }
+        for it in &state.queue {
+            if let Some(queued) = self.queued(it) {
+                self.change_outgoing(state.session, |outgoing| {
+                    outgoing.push(queued);
+                    true
+                });
+            }
+        }
+        self.change_outgoing(state.session, |outgoing| {
+            outgoing.restore_last_packet_id(state.last_packet_id);
+            true
+        });
+    }
+
+    fn restore_in_window(&mut self, session: SessionNumber, it: &InWindow) {
+        let stage = match &it.message {
+            None => Some(Stage::Released),
+            Some(message) => self.queued(message).map(stage),
+        };
+        if let Some(stage) = stage {
+            self.change_outgoing(session, |outgoing| {
+                outgoing.restore(it.packet_id, stage);
+                true
+            });
+        }
+    }
+
+    /// No other group gets the number of this one.
+    fn note_group(&mut self, origin: Origin) {
+        match origin {
+            Origin::Shared(group) => self.broker.subscriptions.groups.note_number(group),
+            Origin::Live | Origin::Retained => {}
+        }
+    }
+
+    fn queued(&mut self, it: &InQueue) -> Option<Queued> {
+        self.note_group(it.origin);
+        Some(Queued {
+            message: self.message(it.message)?,
+            delivery: it.delivery.clone(),
+            origin: it.origin,
+            is_held: false,
+        })
+    }
+
+    fn find(&mut self, session: SessionNumber) -> Option<SessionId> {
+        self.number(session);
+        let id = self.sessions.get(&session).map(|found| found.id);
+        if id.is_none() {
+            self.stray();
+        }
+        id
+    }
+
+    fn change(&mut self, session: SessionNumber, change: impl FnOnce(&mut Session, &mut Metrics)) {
+        if let Some(id) = self.find(session)
+            && let Some(session) = self.broker.sessions.get_mut(id)
+        {
+            change(session, &mut self.broker.metrics);
+        }
+    }
+
+    /// Changes what a session is to be sent. `change` says whether it found what it was about.
+    fn change_outgoing(
+        &mut self,
+        session: SessionNumber,
+        change: impl FnOnce(&mut Outgoing) -> bool,
+    ) {
+        let mut was_there = true;
+        self.change(session, |session, metrics| {
+            let outgoing = session.outgoing_mut();
+            let before = outgoing.weight();
+            was_there = change(outgoing);
+            let after = outgoing.weight();
+            metrics.requeue(before, after);
+        });
+        if !was_there {
+            self.stray();
+        }
+    }
+
+    /// A record named what is not known.
+    fn stray(&mut self) {
+        self.strays += u64::from(self.is_whole);
+    }
+}
+
+impl Session {
+    fn set_terms(&mut self, terms: &Terms, metrics: &mut Metrics) {
+        self.expiry_interval = terms.expiry_interval;
+        self.set_will(terms.will.as_deref(), metrics);
+    }
+
+    fn take_incoming(&mut self, packet_id: PacketId, metrics: &mut Metrics) {
+        if let Err(place) = self.incoming.binary_search(&packet_id) {
+            self.incoming.insert(place, packet_id);
+            metrics.incoming_messages += 1;
+        }
+    }
+
+    fn release_incoming(&mut self, packet_id: PacketId, metrics: &mut Metrics) {
+        if let Ok(place) = self.incoming.binary_search(&packet_id) {
+            self.incoming.remove(place);
+            metrics.incoming_messages -= 1;
+        }
+    }
+}
+
+fn stage(queued: Queued) -> Stage {
+    match queued.delivery.qos {
+        QoS::AtMostOnce | QoS::AtLeastOnce => Stage::Unacknowledged(queued),
+        QoS::ExactlyOnce => Stage::Unreceived(queued),
+    }
+}

@@ -1,0 +1,320 @@
+//! From the records of a journal back to a broker.
+//!
+//! The records are applied to a broker that nobody is connected to; at the end every session
+//! that had a connection has lost it.
+//!
+//! A journal whose beginning was cut off begins somewhere before a whole
+//! [copy](crate::Broker::checkpoint). Until the copy is through, records may name sessions and
+//! messages that are not known yet, and are passed over: the copy will have what they did.
+
+mod apply;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use mqtt::Instant;
+
+use crate::durability::{
+    Absence, Ledger, Malformed, Record, RecordError, RecordErrorKind, Subscribed,
+};
+use crate::machine::{Broker, BrokerOptions};
+use crate::routing::Standing;
+use crate::session::DueWill;
+use crate::types::{GroupId, Lsn, Message, MessageId, Queued, SessionId, SessionNumber, Timer};
+
+/// Makes a broker of the records that survived, one after the other.
+///
+/// ```
+/// use broker::{BrokerOptions, Recovery};
+/// use mqtt::Instant;
+///
+/// // Of an empty journal comes a new broker.
+/// let broker = Recovery::new(BrokerOptions::default()).finish(Instant::ZERO).unwrap();
+/// assert_eq!(broker.metrics().sessions, 0);
+/// ```
+#[derive(Debug)]
+pub struct Recovery {
+    broker: Broker,
+    first: Option<Lsn>,
+    last: Lsn,
+    /// Whether all is known that the records go on from.
+    is_whole: bool,
+    /// Where the copy began that is going on.
+    copying: Option<Lsn>,
+    sessions: HashMap<SessionNumber, Found, FixedState>,
+    /// Wills of sessions that did not last.
+    wills: BTreeMap<SessionNumber, DueWill>,
+    /// Retained messages that are looked for. Few sessions do.
+    lookups: BTreeMap<SessionNumber, Vec<Subscribed>>,
+    /// What members of groups had that did not last: it is for other members.
+    held: BTreeMap<(MessageId, GroupId), Queued>,
+    /// Messages by name: those that somebody has, and some that nobody has any more.
+    messages: HashMap<MessageId, Arc<Message>, FixedState>,
+    /// At how many of them to look for those that nobody has.
+    sweep_at: usize,
+    /// How many sessions have been numbered.
+    numbered: u64,
+    /// Records that named what is not known, although all should be.
+    strays: u64,
+}
+
+/// A session that has been found.
+#[derive(Copy, Clone, Debug)]
+struct Found {
+    id: SessionId,
+    /// Absent: it was connected.
+    absence: Option<Absence>,
+}
+
+impl Recovery {
+    const FIRST_SWEEP: usize = 1 << 16;
+
+    /// Nothing replayed yet.
+    pub fn new(mut options: BrokerOptions) -> Self {
+        options.durable = true;
+        let hasher = || FixedState::with_seed(options.seed);
+        let (sessions, messages) = (hasher(), hasher());
+        let mut broker = Broker::new(Instant::ZERO, options);
+        // What is replayed is not recorded again.
+        broker.ledger = Ledger::new(false);
+        Self {
+            broker,
+            first: None,
+            last: Lsn(0),
+            is_whole: false,
+            copying: None,
+            sessions: HashMap::with_hasher(sessions),
+            wills: BTreeMap::new(),
+            lookups: BTreeMap::new(),
+            held: BTreeMap::new(),
+            messages: HashMap::with_hasher(messages),
+            sweep_at: Self::FIRST_SWEEP,
+            numbered: 0,
+            strays: 0,
+        }
+    }
+
+    /// Replays the record with the number `lsn`: the first may have any, each other one
+    /// follows the one before.
+    ///
+    /// # Errors
+    /// The record is not the next, or is none. The journal is damaged, or was written by
+    /// another program; there is no going on.
+    pub fn replay(&mut self, lsn: Lsn, record: Bytes) -> Result<(), RecordError> {
+        let error = |kind| RecordError { lsn, kind };
+        let expected = Lsn(self.last.0.saturating_add(1));
+        if self.first.is_some() && lsn != expected {
+            return Err(error(RecordErrorKind::Gap { expected }));
+        }
+        let record = Record::decode(record).map_err(|malformed| match malformed {
+            Malformed::Kind(kind) => error(RecordErrorKind::UnknownKind(kind)),
+            Malformed::At { offset, what } => error(RecordErrorKind::Malformed { offset, what }),
+        })?;
+        if self.first.is_none() {
+            self.first = Some(lsn);
+            self.is_whole = lsn <= Lsn(1);
+        }
+        self.last = lsn;
+        self.apply(lsn, record);
+        self.sweep();
+        Ok(())
+    }
+
+    /// The broker, as if every client had lost its connection just now: what was to happen
+    /// since then is due, and happens as if it had all come at once. What can wait does so.
+    ///
+    /// # Errors
+    /// The journal's beginning was cut off, and no whole copy follows.
+    pub fn finish(mut self, now: Instant) -> Result<Broker, RecordError> {
+        if self.first.is_some() && !self.is_whole {
+            return Err(RecordError {
+                lsn: self.last,
+                kind: RecordErrorKind::NoWholeCopy,
+            });
+        }
+        self.restart();
+        self.messages = HashMap::with_hasher(FixedState::default());
+        let mut broker = self.broker;
+        let tally = broker.ledger.tally.clone();
+        broker.ledger = Ledger::following(self.last, self.numbered, tally);
+        if self.first.is_some() {
+            broker.ledger.record(&Record::Restarted);
+        }
+        for id in broker.sessions.ids() {
+            let number = broker.sessions.get(id).and_then(|it| it.number);
+            let found = number.and_then(|number| self.sessions.get(&number));
+            let absence = found.and_then(|found| found.absence);
+            broker.take_up(now, id, absence);
+            let lookups = number.and_then(|number| self.lookups.remove(&number));
+            for lookup in lookups.unwrap_or_default() {
+                broker.restore_lookup(id, &lookup);
+            }
+        }
+        for ((_, group), queued) in &self.held {
+            broker.restore_held(now, *group, queued);
+        }
+        broker.retained.count(&mut broker.metrics);
+        broker.metrics = broker.metrics.gauges();
+        // Whose session ends with its connection lost both in the crash [MQTT-3.1.2-8].
+        broker.due_wills.extend(self.wills.into_values());
+        broker.handle_due(now);
+        broker.settle(now);
+        broker.metrics.records = broker.ledger.last().0;
+        broker.metrics.stored_message_bytes = broker.ledger.tally.bytes();
+        Ok(broker)
+    }
+
+    /// The last record replayed; 0: none.
+    pub fn last_lsn(&self) -> Lsn {
+        self.last
+    }
+
+    /// How many sessions there are so far.
+    pub fn sessions(&self) -> usize {
+        self.broker.sessions.len()
+    }
+
+    /// How many retained messages there are so far.
+    pub fn retained_messages(&self) -> usize {
+        self.broker.retained.len()
+    }
+
+    /// How many `QoS` 1 and 2 messages wait to be sent or acknowledged so far.
+    pub fn queued_messages(&self) -> u64 {
+        self.broker.metrics.queued_messages
+    }
+
+    /// How many records named a session or message that should have been known, and was not.
+    /// Anything but 0 is a fault of the program that wrote them.
+    pub fn strays(&self) -> u64 {
+        self.strays
+    }
+
+    /// The broker so far, and what has run since each of its sessions lost its connection.
+    #[cfg(test)]
+    pub(crate) fn state(
+        &self,
+    ) -> (
+        &Broker,
+        impl Fn(SessionNumber) -> (Option<Absence>, Vec<Subscribed>),
+    ) {
+        let rest = |number| {
+            let absence = self.sessions.get(&number).and_then(|found| found.absence);
+            let lookups = self.lookups.get(&number).cloned();
+            (absence, lookups.unwrap_or_default())
+        };
+        (&self.broker, rest)
+    }
+
+    /// What members of groups have that do not last.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> impl Iterator<Item = &Queued> {
+        self.held.values()
+    }
+
+    /// Wills of sessions that did not last.
+    #[cfg(test)]
+    pub(crate) fn wills(&self) -> impl Iterator<Item = (&SessionNumber, &DueWill)> {
+        self.wills.iter()
+    }
+
+    /// The broker begins anew: a copy that was going on will not be ended, and what is looked
+    /// for twice is looked for once.
+    fn restart(&mut self) {
+        self.copying = None;
+        for lookups in self.lookups.values_mut() {
+            let all = core::mem::take(lookups);
+            for (at, lookup) in all.iter().enumerate() {
+                // As a newer one does at work.
+                let is_last = all[at + 1..].iter().all(|it| it.filter != lookup.filter);
+                if is_last {
+                    lookups.push(lookup.clone());
+                }
+            }
+        }
+    }
+
+    /// Forgets messages that nobody has any more, when there may be many.
+    ///
+    /// Not while a copy goes on, or before one is known to be whole: then what nobody is known
+    /// to have may be needed by what is yet to come.
+    fn sweep(&mut self) {
+        if self.messages.len() < self.sweep_at || !self.is_whole || self.copying.is_some() {
+            return;
+        }
+        self.messages
+            .retain(|_, message| Arc::strong_count(message) > 1);
+        self.sweep_at = (2 * self.messages.len()).max(Self::FIRST_SWEEP);
+    }
+
+    fn number(&mut self, session: SessionNumber) {
+        self.numbered = self.numbered.max(session.0.get());
+    }
+}
+
+impl Absence {
+    /// No later than `latest`, which is as long as it may last from now on: the clock may have
+    /// been set back since.
+    fn clamped(self, latest: Self) -> Self {
+        let earlier = |at: Option<Instant>, latest: Option<Instant>| {
+            at.map(|at| latest.map_or(at, |latest| at.min(latest)))
+        };
+        Self {
+            expires_at: earlier(self.expires_at, latest.expires_at),
+            will_at: earlier(self.will_at, latest.will_at),
+        }
+    }
+}
+
+impl Broker {
+    /// Lets a session that was found in the journal go on: `absence` says what has run since it
+    /// lost its connection, if it had before.
+    fn take_up(&mut self, now: Instant, id: SessionId, absence: Option<Absence>) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let is_news = absence.is_none();
+        let expiry_interval = session.expiry_interval;
+        let from_now = Absence {
+            expires_at: session.expires_after(now),
+            will_at: session.will_due_at(now),
+        };
+        let absence = absence.map_or(from_now, |absence| absence.clamped(from_now));
+        if let Some(outgoing) = session.outgoing.as_deref_mut() {
+            let before = outgoing.weight();
+            outgoing.drop_expired(now);
+            let after = outgoing.weight();
+            self.metrics.requeue(before, after);
+        }
+        session.drop_outgoing_if_empty();
+        let timer = Timer::SessionExpiry(id);
+        self.timers
+            .set(timer, &mut session.expires_at, absence.expires_at);
+        if session.will().is_some() {
+            let timer = Timer::Will(id);
+            self.timers
+                .set(timer, &mut session.will_at, absence.will_at);
+        }
+        let number = session.number;
+        // As far as it can be known: of those that never expire it does not matter.
+        let lasts = u64::from(expiry_interval) * 1_000_000;
+        let since = absence.expires_at.map_or(now, |at| {
+            Instant::from_micros(at.as_micros().saturating_sub(lasts))
+        });
+        self.sessions.set_absent(id, Some(since));
+        self.stand(id, Standing::Absent);
+        if let Some(number) = number
+            && is_news
+        {
+            self.ledger.record(&Record::Left {
+                session: number,
+                expiry_interval,
+                absence,
+                is_will_gone: false,
+            });
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! From one message to all who want it.
+
+use mqtt::{Instant, Publish, QoS, TopicName};
+
+use crate::delivery::Routed;
+use crate::durability::{AcceptedHead, Cause, Retention, StoreCost};
+use crate::machine::Broker;
+use crate::routing::{Outcome, Subscriber};
+use crate::types::{Delivery, Identifiers, Limit, Origin, SessionId};
+
+impl Broker {
+    /// Hands a message to every session that is subscribed to its topic, and keeps it if it
+    /// is to be retained. Says whether anybody was subscribed.
+    ///
+    /// A session with several matching subscriptions gets the message once
+    /// `[MQTT-3.3.4-2]`: see [`delivery`]. One that shares subscriptions besides may get it
+    /// again for each of those (section 4.8.2).
+    pub(crate) fn route(
+        &mut self,
+        now: Instant,
+        mut routed: Routed,
+        publisher: Option<SessionId>,
+        cause: Cause,
+    ) -> bool {
+        let is_light = routed.publish().qos == QoS::AtMostOnce && !routed.publish().retain;
+        let is_recorded = self.ledger.is_kept() && !(is_light && cause == Cause::Client);
+        if is_recorded {
+            let id = self.ledger.begin_message(cause);
+            routed.number(id);
+        }
+        let retention = if routed.publish().retain {
+            self.retain(now, &mut routed)
+        } else {
+            Retention::Unchanged
+        };
+        let mut found = core::mem::take(&mut self.found);
+        found.clear();
+        let mut groups = core::mem::take(&mut self.found_groups);
+        groups.clear();
+        let filters = self
+            .subscriptions
+            .matching(routed.topic(), &mut found, &mut groups);
+        if filters > 1 {
+            found.sort_by_key(|subscriber| subscriber.session);
+        }
+        let (qos, retain) = (routed.publish().qos, routed.publish().retain);
+        let payload = routed.publish().payload.len();
+        let (mut refused, mut refused_last) = (0, None);
+        for same_session in found.chunk_by(|a, b| a.session == b.session) {
+            if let Some(delivery) = delivery(qos, retain, publisher, same_session) {
+                let session = same_session[0].session;
+                if delivery.qos == QoS::AtMostOnce && self.stalled.refuses(session, payload) {
+                    refused += 1;
+                    refused_last = Some(session);
+                    continue;
+                }
+                self.deliver(now, session, &mut routed, delivery, Origin::Live);
+            }
+        }
+        if let Some(session) = refused_last.and_then(|session| self.sessions.get(session)) {
+            self.metrics.dropped_slow += refused;
+            let client = Some(&session.client_id);
+            self.limit_log
+                .note_times(Limit::SlowReader, client, refused);
+        }
+        for &group in &groups {
+            self.deliver_to_one(now, group, &mut routed);
+        }
+        let is_anyone = !found.is_empty() || !groups.is_empty();
+        self.found = found;
+        self.found_groups = groups;
+        if is_recorded {
+            self.record_message(now, &mut routed, retention, cause);
+        }
+        is_anyone
+    }
+
+    fn record_message(
+        &mut self,
+        now: Instant,
+        routed: &mut Routed,
+        retention: Retention,
+        cause: Cause,
+    ) {
+        let head = AcceptedHead {
+            publisher: routed.publisher(),
+            received: now,
+            publish: routed.publish(),
+            retention,
+            cause,
+        };
+        let is_recorded = self.ledger.end_message(&head);
+        routed.settle(is_recorded, &self.ledger.tally);
+    }
+
+    /// To how many sessions that outlive their connections a `QoS` 1 or 2 message goes, or may go.
+    pub(crate) fn lasting_recipients(
+        &mut self,
+        publisher: Option<SessionId>,
+        publish: &Publish,
+    ) -> usize {
+        let topic = publish.topic.as_ref().map_or("", TopicName::as_str);
+        let (mut found, mut groups) = (Vec::new(), Vec::new());
+        self.subscriptions.matching(topic, &mut found, &mut groups);
+        let sessions = &self.sessions;
+        let lasts = |it: &Subscriber| {
+            let session = sessions.get(it.session);
+            it.qos != QoS::AtMostOnce && session.is_some_and(|it| it.number.is_some())
+        };
+        let is_own = |it: &Subscriber| it.no_local && publisher == Some(it.session);
+        let all = &self.subscriptions.groups;
+        found.iter().filter(|it| lasts(it) && !is_own(it)).count()
+            + groups.iter().filter(|group| all.lasts(**group)).count()
+    }
+
+    /// `[MQTT-3.3.1-5]` `[MQTT-3.3.1-6]` `[MQTT-3.3.1-7]`
+    fn retain(&mut self, now: Instant, routed: &mut Routed) -> Retention {
+        let retention = if routed.publish().payload.is_empty() {
+            if self.retained.remove(routed.topic(), &mut self.timers) {
+                Retention::Removed
+            } else {
+                Retention::Unchanged
+            }
+        } else {
+            let is_promised = routed.publish().qos != QoS::AtMostOnce;
+            match self.retained.set(now, routed.keep(now), &mut self.timers) {
+                Outcome::Stored
+                    if !is_promised && self.lacks_room(StoreCost::of(routed.publish()), 0) =>
+                {
+                    // It is in the next copy.
+                    routed.keep(now).count(&self.ledger.tally);
+                    self.metrics.retained_not_stored += 1;
+                    self.ledger.owes = true;
+                    self.limit_log.note(Limit::Store, Some(routed.publisher()));
+                    Retention::Unchanged
+                }
+                Outcome::Stored => Retention::Kept,
+                Outcome::NoRoom { was_there } => {
+                    self.metrics.refused_retained_limit += 1;
+                    self.limit_log
+                        .note(Limit::Retained, Some(routed.publisher()));
+                    if was_there {
+                        Retention::Removed
+                    } else {
+                        Retention::Unchanged
+                    }
+                }
+            }
+        };
+        self.retained.count(&mut self.metrics);
+        retention
+    }
+}
+
+/// How a session gets a message that was published with `qos` and `retain`, given all of
+/// its subscriptions that match: once, at the highest of their `QoS` levels, with all of
+/// their identifiers `[MQTT-3.3.4-4]`, and with the retain flag as published if any of them
+/// asks for that `[MQTT-3.3.1-12]` `[MQTT-3.3.1-13]`. One with No Local does not count for
+/// its own client's messages `[MQTT-3.8.3-3]`.
+fn delivery(
+    qos: QoS,
+    retain: bool,
+    publisher: Option<SessionId>,
+    matching: &[Subscriber],
+) -> Option<Delivery> {
+    let wants = |it: &&Subscriber| !(it.no_local && publisher == Some(it.session));
+    let granted = matching.iter().filter(wants).map(|it| it.qos).max()?;
+    let as_published = || {
+        let mut wanting = matching.iter().filter(wants);
+        wanting.any(|it| it.retain_as_published)
+    };
+    let identifiers = match matching {
+        [only] => only.identifier.into(),
+        several => {
+            Identifiers::collect(several.iter().filter(wants).filter_map(|it| it.identifier))
+        }
+    };
+    Some(Delivery {
+        qos: qos.min(granted),
+        retain: retain && as_published(),
+        identifiers,
+    })
+}

@@ -1,0 +1,404 @@
+//! SUBSCRIBE and UNSUBSCRIBE (sections 3.8 to 3.11).
+
+use mqtt::packet::SubscriptionIdentifier;
+use mqtt::{
+    Instant, Packet, QoS, ReasonCode, RetainHandling, SubAck, Subscribe, Subscription, TopicFilter,
+    UnsubAck, Unsubscribe,
+};
+
+use crate::durability::{Record, StoreCost, Subscribed};
+use crate::machine::Broker;
+use crate::routing::{Standing, Subscriber};
+use crate::types::{CloseCause, GroupId, Limit, Refusal, SessionId, Slot, violation};
+
+impl Broker {
+    pub(crate) fn subscribe(
+        &mut self,
+        now: Instant,
+        slot: Slot,
+        subscribe: &Subscribe,
+    ) -> Result<(), CloseCause> {
+        let Some((link, _, _)) = self.connections.linked(slot) else {
+            return Ok(());
+        };
+        let id = link.session;
+        let number = self.sessions.get(id).and_then(|it| it.number);
+        let mut granted_ones = Vec::new();
+        let mut reason_codes = Vec::with_capacity(subscribe.subscriptions.len());
+        let mut asking = Vec::new();
+        let mut reason = None;
+        let packet_id = self.check_packet_id(slot, subscribe.packet_id);
+        let mut all = subscribe.subscriptions.iter();
+        if all.any(|it| it.no_local && it.topic_filter.shared().is_some()) {
+            return Err(violation(
+                ReasonCode::ProtocolError,
+                "No Local on a shared subscription [MQTT-3.8.3-4]",
+            ));
+        }
+        let filters = subscribe.subscriptions.iter();
+        let costs: usize = filters.map(|it| cost(&it.topic_filter)).sum();
+        let most = self.limits().all_subscriptions_bytes as u64;
+        self.expire_while(now, |it| {
+            it.metrics.subscription_bytes + costs as u64 > most
+        });
+        for subscription in &subscribe.subscriptions {
+            let identifier = subscribe.subscription_identifier;
+            let added = packet_id.and_then(|()| self.add(id, subscription, identifier));
+            reason_codes.push(match added {
+                Ok(is_new) => {
+                    let wants = match subscription.retain_handling {
+                        RetainHandling::Send => true,
+                        RetainHandling::SendIfNew => is_new,
+                        RetainHandling::DoNotSend => false,
+                    };
+                    // Never for a shared one (section 3.8.4).
+                    let asks = wants && subscription.topic_filter.shared().is_none();
+                    if asks {
+                        asking.push((subscription, is_new));
+                    }
+                    // Without room, only what is recorded already is granted.
+                    if number.is_some() && !self.ledger.is_full() {
+                        let made = self.record_of(id, subscription, identifier);
+                        let asks = asks && subscription.qos != QoS::AtMostOnce;
+                        granted_ones.push(Subscribed { asks, ..made });
+                    }
+                    granted(subscription.qos)
+                }
+                Err(refusal) => {
+                    reason.get_or_insert(refusal.what);
+                    refusal.reason_code
+                }
+            });
+        }
+        let properties = reason.map(|what| self.because(slot, what));
+        let suback = SubAck {
+            packet_id: subscribe.packet_id,
+            reason_codes,
+            properties: properties.unwrap_or_default(),
+        };
+        let gate = number.filter(|_| !granted_ones.is_empty()).map(|session| {
+            self.ledger.record(&Record::Subscribed {
+                session,
+                subscriptions: granted_ones,
+            })
+        });
+        // What was granted without a record may have one that is not durable yet.
+        let is_unrecorded = number.is_some() && self.ledger.is_full() && !self.ledger.is_stuck();
+        let gate = gate.or_else(|| self.ledger.gate().filter(|_| is_unrecorded));
+        self.acknowledge(slot, &Packet::SubAck(suback), gate);
+        // Equal filters are as good as several SUBSCRIBEs [MQTT-3.8.4-5], but not without end.
+        let most = self.limits().subscriptions_per_client;
+        for (number, (subscription, is_new)) in asking.into_iter().enumerate() {
+            if number < most {
+                let identifier = subscribe.subscription_identifier;
+                self.look_for_retained(now, id, subscription, identifier, is_new);
+            } else {
+                self.refuse_to_look(id, subscription);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a subscription; says whether it is a new one, or why it is none.
+    fn add(
+        &mut self,
+        id: SessionId,
+        subscription: &Subscription,
+        identifier: Option<SubscriptionIdentifier>,
+    ) -> Result<bool, Refusal> {
+        let filter = &subscription.topic_filter;
+        self.check_topic_filter(id, filter)?;
+        let session = self.sessions.get(id);
+        let needs = StoreCost::of_bytes(cost(filter));
+        if self.ledger.lacks_room(&self.metrics, needs)
+            && let Some(session) = session.filter(|it| it.number.is_some())
+        {
+            if !self.ledger.is_stuck() && self.is_known(id, subscription, identifier) {
+                return Ok(false);
+            }
+            self.metrics.refused_store_full += 1;
+            self.limit_log.note(Limit::Store, Some(&session.client_id));
+            return Err(Refusal {
+                reason_code: ReasonCode::QuotaExceeded,
+                what: "the store has no room for the subscription",
+            });
+        }
+        let subscriber = Subscriber::new(id, subscription, identifier);
+        let is_new = match filter.shared() {
+            Some((name, proper)) => self.join(id, (name, proper), subscriber, cost(filter)),
+            None => self.insert(id, filter, subscriber),
+        };
+        let Some(is_new) = is_new else {
+            self.metrics.refused_subscriptions_limit += 1;
+            let client = self.sessions.get(id).map(|session| &session.client_id);
+            self.limit_log.note(Limit::Subscriptions, client);
+            return Err(Refusal {
+                reason_code: ReasonCode::QuotaExceeded,
+                what: "as many subscriptions as there may be",
+            });
+        };
+        if is_new {
+            self.count_subscription(id, cost(filter));
+        }
+        Ok(is_new)
+    }
+
+    /// Whether the session has this very subscription: who comes back for what waits for it
+    /// commonly subscribes again.
+    fn is_known(
+        &self,
+        id: SessionId,
+        subscription: &Subscription,
+        identifier: Option<SubscriptionIdentifier>,
+    ) -> bool {
+        let filter = &subscription.topic_filter;
+        let known = if let Some((name, proper)) = filter.shared() {
+            let session = self.sessions.get(id);
+            let group = self.subscriptions.group(name, proper);
+            session.zip(group).and_then(|(session, group)| {
+                let at = session.membership(group).ok()?;
+                self.subscriptions.shared(session.memberships[at])
+            })
+        } else {
+            let node = self.subscriptions.find(filter, id);
+            node.and_then(|node| self.subscriptions.direct(node, id))
+        };
+        known.is_some_and(|it| it == self.record_of(id, subscription, identifier))
+    }
+
+    /// What is recorded of a subscription that was just made.
+    fn record_of(
+        &self,
+        id: SessionId,
+        subscription: &Subscription,
+        identifier: Option<SubscriptionIdentifier>,
+    ) -> Subscribed {
+        let filter = &subscription.topic_filter;
+        let shared = filter.shared();
+        let group = shared.and_then(|(name, filter)| self.subscriptions.group(name, filter));
+        Subscriber::new(id, subscription, identifier).record(filter, group)
+    }
+
+    /// Makes or replaces a subscription that is not shared; says whether it is a new one.
+    /// `None`: there is no room for it.
+    fn insert(&mut self, id: SessionId, filter: &str, subscriber: Subscriber) -> Option<bool> {
+        let is_known = self.subscriptions.find(filter, id).is_some();
+        if !is_known && !self.has_room_for(id, cost(filter)) {
+            return None;
+        }
+        let inserted = self.subscriptions.insert(filter, subscriber)?;
+        let session = self.sessions.get_mut(id)?;
+        if let Err(place) = session.subscriptions.binary_search(&inserted.node) {
+            session.subscriptions.insert(place, inserted.node);
+        }
+        Some(inserted.is_new)
+    }
+
+    /// The same for a shared one, of this name and filter proper.
+    fn join(
+        &mut self,
+        id: SessionId,
+        (name, filter): (&str, &str),
+        subscriber: Subscriber,
+        cost: usize,
+    ) -> Option<bool> {
+        let group = self.subscriptions.group(name, filter);
+        let session = self.sessions.get(id)?;
+        let known = group.and_then(|group| session.membership(group).ok());
+        if let Some(at) = known {
+            let membership = session.memberships[at];
+            self.subscriptions.groups.replace(membership, subscriber);
+            return Some(false);
+        }
+        if !self.has_room_for(id, cost) {
+            return None;
+        }
+        let standing = Standing::Ready;
+        let membership = self
+            .subscriptions
+            .join(name, filter, subscriber, standing)?;
+        let session = self.sessions.get_mut(id)?;
+        if session.number.is_some() {
+            let groups = &mut self.subscriptions.groups;
+            groups.set_lasting(membership, id, true);
+        }
+        if let Err(place) = session.membership(membership.group) {
+            session.memberships.to_mut().insert(place, membership);
+        }
+        Some(true)
+    }
+
+    /// Makes a subscription as an earlier run of the broker did, whatever the limits are now.
+    pub(crate) fn restore_subscription(
+        &mut self,
+        id: SessionId,
+        filter: &TopicFilter,
+        group: Option<GroupId>,
+        subscriber: Subscriber,
+    ) {
+        let limits = self.options.limits.clone();
+        let all = &mut self.options.limits;
+        all.subscriptions_per_client = usize::MAX;
+        all.subscription_bytes_per_client = usize::MAX;
+        all.all_subscriptions_bytes = usize::MAX;
+        let cost = cost(filter);
+        let is_new = match (filter.shared(), group) {
+            (Some((name, proper)), group) => {
+                self.subscriptions.restore_group(group, name, proper);
+                self.join(id, (name, proper), subscriber, cost)
+            }
+            (None, _) => self.insert(id, filter, subscriber),
+        };
+        self.options.limits = limits;
+        if is_new == Some(true) {
+            self.count_subscription(id, cost);
+        }
+    }
+
+    /// Ends a subscription as an earlier run of the broker did.
+    pub(crate) fn restore_unsubscribed(&mut self, id: SessionId, filter: &TopicFilter) {
+        let is_removed = match filter.shared() {
+            Some((name, proper)) => self.leave(id, name, proper).is_some(),
+            // Nobody is connected, so that nothing is sent, at whatever time.
+            None => self.remove_direct(Instant::ZERO, id, filter).is_some(),
+        };
+        if is_removed {
+            self.uncount_subscription(id, cost(filter));
+        }
+    }
+
+    fn count_subscription(&mut self, id: SessionId, cost: usize) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            let bytes = session.subscription_bytes + cost;
+            session.set_subscription_bytes(bytes, &mut self.metrics);
+            self.metrics.subscriptions += 1;
+        }
+    }
+
+    fn uncount_subscription(&mut self, id: SessionId, cost: usize) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            let bytes = session.subscription_bytes - cost;
+            session.set_subscription_bytes(bytes, &mut self.metrics);
+            self.metrics.subscriptions -= 1;
+        }
+    }
+
+    /// Whether the session may have another subscription, of so many bytes.
+    fn has_room_for(&self, id: SessionId, cost: usize) -> bool {
+        let limits = &self.options.limits;
+        let all_bytes = self.metrics.subscription_bytes + cost as u64;
+        self.sessions.get(id).is_some_and(|session| {
+            session.subscribed() < limits.subscriptions_per_client
+                && session.subscription_bytes + cost <= limits.subscription_bytes_per_client
+        }) && all_bytes <= limits.all_subscriptions_bytes as u64
+    }
+
+    fn check_topic_filter(&mut self, id: SessionId, filter: &TopicFilter) -> Result<(), Refusal> {
+        let (limit, what) = if filter.len() > self.limits().topic_bytes {
+            (Limit::TopicBytes, "the topic filter is too long")
+        } else if !self.has_few_levels(filter) {
+            (Limit::TopicLevels, "the topic filter has too many levels")
+        } else if filter.is_malformed_share() {
+            // Only in 3.1.1. That standard knows no shared subscriptions, so this is no malformed
+            // packet that would end the connection, with whatever else its client has. Taken for
+            // a filter like others (mosquitto 2.0 does that) it would never get a message, as
+            // nobody may publish to `$share/…`: and since `$share/g/t` is a shared one here in
+            // both versions, who asks for this has made a mistake and should hear of it.
+            let what = "no well-formed shared subscription [MQTT-4.8.2-1]";
+            (Limit::ShareName, what)
+        } else {
+            return Ok(());
+        };
+        self.metrics.refused_topic_filter += 1;
+        let client = self.sessions.get(id).map(|session| &session.client_id);
+        self.limit_log.note(limit, client);
+        Err(Refusal {
+            reason_code: ReasonCode::TopicFilterInvalid,
+            what,
+        })
+    }
+
+    pub(crate) fn unsubscribe(&mut self, now: Instant, slot: Slot, unsubscribe: &Unsubscribe) {
+        let Some((link, _, _)) = self.connections.linked(slot) else {
+            return;
+        };
+        let id = link.session;
+        let packet_id = self.check_packet_id(slot, unsubscribe.packet_id);
+        let properties = packet_id.err().map(|it| self.because(slot, it.what));
+        let number = self.sessions.get(id).and_then(|it| it.number);
+        let mut removed = Vec::new();
+        let mut reason_codes = Vec::with_capacity(unsubscribe.topic_filters.len());
+        for filter in &unsubscribe.topic_filters {
+            let reason_code = match packet_id {
+                Ok(()) => self.remove(now, id, filter),
+                Err(refusal) => refusal.reason_code,
+            };
+            if number.is_some() && reason_code == ReasonCode::Success {
+                removed.push(filter.as_text().clone());
+            }
+            reason_codes.push(reason_code);
+        }
+        let gate = number.filter(|_| !removed.is_empty()).map(|session| {
+            self.ledger.record(&Record::Unsubscribed {
+                session,
+                filters: removed,
+            })
+        });
+        // [MQTT-3.10.4-4] [MQTT-3.10.4-6]
+        let unsuback = UnsubAck {
+            packet_id: unsubscribe.packet_id,
+            reason_codes,
+            properties: properties.unwrap_or_default(),
+        };
+        self.acknowledge(slot, &Packet::UnsubAck(unsuback), gate);
+    }
+
+    fn remove(&mut self, now: Instant, id: SessionId, filter: &TopicFilter) -> ReasonCode {
+        let is_removed = match filter.shared() {
+            Some((name, proper)) => self.leave(id, name, proper).map(|group| {
+                self.hand_over_group(now, id, group);
+            }),
+            None => self.remove_direct(now, id, filter),
+        };
+        if is_removed.is_none() {
+            return ReasonCode::NoSubscriptionExisted;
+        }
+        self.uncount_subscription(id, cost(filter));
+        ReasonCode::Success
+    }
+
+    fn remove_direct(&mut self, now: Instant, id: SessionId, filter: &str) -> Option<()> {
+        let node = self.subscriptions.find(filter, id)?;
+        self.subscriptions.remove(node, id);
+        self.stop_looking_for(now, id, filter);
+        let session = self.sessions.get_mut(id)?;
+        let place = session.subscriptions.binary_search(&node).ok()?;
+        session.subscriptions.remove(place);
+        Some(())
+    }
+
+    fn leave(&mut self, id: SessionId, name: &str, filter: &str) -> Option<GroupId> {
+        let group = self.subscriptions.group(name, filter)?;
+        let session = self.sessions.get_mut(id)?;
+        let place = session.membership(group).ok()?;
+        let membership = session.memberships.remove(place);
+        session.blocked.retain(|it| it.group != group);
+        self.subscriptions.leave(membership);
+        Some(group)
+    }
+}
+
+/// What a subscription takes if its filter shares no level with another, in bytes.
+fn cost(filter: &str) -> usize {
+    const SUBSCRIPTION: usize = 32;
+    const LEVEL: usize = 128;
+    SUBSCRIPTION + filter.len() + filter.split('/').count() * LEVEL
+}
+
+const fn granted(qos: QoS) -> ReasonCode {
+    match qos {
+        QoS::AtMostOnce => ReasonCode::Success,
+        QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
+        QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
+    }
+}

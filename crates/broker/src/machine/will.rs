@@ -1,0 +1,103 @@
+//! Wills: what is published for a client that vanished (section 3.1.2.5).
+
+use mqtt::{Instant, QoS, Utf8String, Will};
+
+use crate::delivery::Routed;
+use crate::durability::{Cause, Record, StoreCost};
+use crate::machine::Broker;
+use crate::session::DueWill;
+use crate::types::{Limit, SessionId, Timer, to_publish, will_cost};
+
+impl Broker {
+    /// Whether there is room for a client's will; otherwise why not, and that is counted.
+    /// What the client's earlier will takes is not taken off: whoever sends the same again
+    /// needs room for both for a moment.
+    pub(crate) fn check_will_size(
+        &mut self,
+        now: Instant,
+        client: &Utf8String,
+        will: &Will,
+    ) -> Result<(), &'static str> {
+        let cost = will_cost(will);
+        let most = self.limits().all_wills_bytes as u64;
+        self.expire_while(now, |it| it.metrics.will_bytes + cost as u64 > most);
+        let limits = &self.options.limits;
+        let what = if cost > limits.will_bytes {
+            "the will is too large"
+        } else if self.metrics.will_bytes + cost as u64 > most {
+            "the wills of all clients take as much as they may"
+        } else {
+            return Ok(());
+        };
+        self.metrics.refused_will_limit += 1;
+        self.limit_log.note(Limit::Will, Some(client));
+        Err(what)
+    }
+
+    /// The session has lost its connection and goes on: its will is due now or after its
+    /// delay `[MQTT-3.1.2-8]`, and no later than the session ends.
+    pub(crate) fn schedule_will(&mut self, now: Instant, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        match session.will_due_at(now) {
+            None => {}
+            Some(at) if at <= now => self.will_due(id),
+            Some(at) => {
+                let timer = Timer::Will(id);
+                self.timers.set(timer, &mut session.will_at, Some(at));
+            }
+        }
+    }
+
+    /// The client has taken its will back with DISCONNECT `[MQTT-3.14.4-3]`. Of a session that
+    /// outlives the connection the record of that says so.
+    ///
+    /// Nothing waits for the record: DISCONNECT has no answer, and whatever else the client is
+    /// promised from now on is recorded behind it.
+    pub(crate) fn take_back_will(&mut self, id: SessionId) {
+        let session = self.sessions.get_mut(id);
+        let will = session.and_then(|session| session.take_will(&mut self.metrics));
+        if let Some(session) = will.and_then(|will| will.number) {
+            self.ledger.record(&Record::Unwilled { session });
+        }
+    }
+
+    /// The delay of the session's will is over.
+    pub(crate) fn will_due(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.will_at = None;
+            // [MQTT-3.1.2-10]
+            if let Some(will) = session.take_will(&mut self.metrics) {
+                self.due_wills.push_back(DueWill {
+                    will: will.will,
+                    publisher: session.client_id.clone(),
+                    session: Some(id),
+                    cause: session.number.map_or(Cause::OtherWill, Cause::Will),
+                });
+            }
+        }
+    }
+
+    pub(crate) fn publish_will(&mut self, now: Instant, due: DueWill) {
+        self.metrics.wills_published += 1;
+        let mut publish = to_publish(&due.will);
+        let is_stored =
+            publish.retain && !publish.payload.is_empty() || publish.qos != QoS::AtMostOnce;
+        let mut is_refused = false;
+        // Nobody can be told to send it again later, and whoever sends it is gone: it reaches
+        // those who are there. A retained one is stored when there is room again.
+        if is_stored && self.may_lack_room_for(&publish) {
+            let lasting = self.lasting_recipients(due.session, &publish);
+            let is_needed = publish.retain || lasting > 0;
+            is_refused = is_needed && self.lacks_room(StoreCost::of(&publish), lasting);
+        }
+        if is_refused {
+            publish.qos = QoS::AtMostOnce;
+            self.metrics.wills_not_stored += 1;
+            self.limit_log.note(Limit::Store, Some(&due.publisher));
+        }
+        let routed = Routed::fresh(publish, due.publisher);
+        self.route(now, routed, due.session, due.cause);
+    }
+}

@@ -1,0 +1,652 @@
+//! The groups of shared subscriptions, `$share/{name}/{filter}` (section 4.8.2): each message
+//! that matches goes to one member of each group.
+//!
+//! Whose turn it is goes round among those members that can be sent to at once. One that
+//! cannot is put aside when that shows, and comes back when it can: so a choice costs a few
+//! steps however many members there are and however many of them are stuck. Only when all
+//! are put aside does a message wait for one of them, and then for the one that has the
+//! fewest waiting among the next few. If no queue of as many as [`ASKED`] in turn has room, and of
+//! as many more as earlier choices have spared, the group is full.
+
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use mqtt::QoS;
+use slab::Slab;
+
+use crate::routing::Subscriber;
+use crate::types::{GroupId, NodeId, SessionId, ShrinkPolicy, shrink};
+
+/// Where a session is in a group.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Membership {
+    pub(crate) group: GroupId,
+    member: usize,
+}
+
+/// All groups.
+#[derive(Debug)]
+pub(crate) struct Groups {
+    by_id: HashMap<GroupId, Group, FixedState>,
+    last: GroupId,
+    /// The number of the next that is created, if it had one in an earlier run of the broker.
+    restored: Option<GroupId>,
+}
+
+#[derive(Debug)]
+struct Group {
+    node: NodeId,
+    name: Arc<str>,
+    members: Slab<Member>,
+    shrink: ShrinkPolicy,
+    /// How many members are sent messages surely and outlast a crash.
+    lasting: usize,
+    /// Whose turn is next in each standing.
+    next: [Option<usize>; 3],
+    /// How many more than [`ASKED`] may be asked.
+    spared: usize,
+}
+
+#[derive(Debug)]
+struct Member {
+    subscriber: Subscriber,
+    /// Whether its session is in the journal.
+    is_lasting: bool,
+    standing: Standing,
+    /// The neighbours in the ring of its standing.
+    previous: usize,
+    next: usize,
+}
+
+/// Whether a member can be sent to.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// As far as is known.
+    Ready,
+    /// Connected, and had no room when it was its turn.
+    Blocked,
+    /// It has a session and no connection.
+    Absent,
+}
+
+/// What a member can do with a message.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// Be sent it at once.
+    Now,
+    /// Have it wait, behind so many others.
+    Later(usize),
+    /// Nothing: there is no room.
+    None,
+    /// Nothing: this very message is larger than it takes.
+    TooSmall,
+}
+
+/// Which members may be chosen.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Among {
+    /// Those with a connection; those without if there is no other with room.
+    All,
+    /// Those with a connection.
+    Connected,
+}
+
+/// Whose a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// This one has room for it.
+    Takes(Subscriber),
+    /// Nobody has room for it. This one comes first to be told, or dropped from.
+    Full(Subscriber),
+    /// Nobody has room for it, and somebody for this only that it is too large. This one comes
+    /// first, as above.
+    TooLarge(Subscriber),
+    /// The group has no members that may be chosen.
+    Nobody,
+}
+
+/// How many members with room are compared when none can be sent to at once.
+const COMPARED: usize = 4;
+
+/// How many members of one standing are asked for their room, but for those that are put aside
+/// meanwhile: the next message begins behind them.
+const ASKED: usize = 256;
+
+/// How many more are asked at most, which is as many as earlier choices have spared: so all of a
+/// group are asked before a message is lost, unless it is very large or that happens all the
+/// time, and whoever publishes causes no more work than [`ASKED`] allows.
+const SPARED: usize = 16 * ASKED;
+
+impl Groups {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            by_id: HashMap::with_hasher(FixedState::with_seed(seed)),
+            last: GroupId(0),
+            restored: None,
+        }
+    }
+
+    /// The group that is created next has this number, as in an earlier run of the broker.
+    pub(crate) fn restore_number(&mut self, id: GroupId) {
+        if !self.by_id.contains_key(&id) {
+            self.restored = Some(id);
+        }
+    }
+
+    /// The number that was given last.
+    pub(crate) fn last(&self) -> GroupId {
+        self.last
+    }
+
+    /// An earlier run of the broker has given the number `id`.
+    pub(crate) fn note_number(&mut self, id: GroupId) {
+        self.last = self.last.max(id);
+    }
+
+    /// A new group without members, for the filter at `node`.
+    pub(crate) fn create(&mut self, node: NodeId, name: Arc<str>) -> GroupId {
+        let group = Group {
+            node,
+            name,
+            members: Slab::new(),
+            shrink: ShrinkPolicy::default(),
+            lasting: 0,
+            next: [None; 3],
+            spared: SPARED,
+        };
+        let id = self.restored.take();
+        let id = id.unwrap_or(GroupId(self.last.0.saturating_add(1)));
+        self.last = self.last.max(id);
+        self.by_id.insert(id, group);
+        id
+    }
+
+    pub(crate) fn join(
+        &mut self,
+        id: GroupId,
+        subscriber: Subscriber,
+        standing: Standing,
+    ) -> Option<Membership> {
+        let member = self.by_id.get_mut(&id)?.join(subscriber, standing);
+        Some(Membership { group: id, member })
+    }
+
+    /// Whether the member's session is in the journal. That of a new one is not.
+    pub(crate) fn set_lasting(
+        &mut self,
+        membership: Membership,
+        session: SessionId,
+        is_lasting: bool,
+    ) {
+        self.change(membership, session, |it| it.is_lasting = is_lasting);
+    }
+
+    /// Whether the group has members that are sent messages surely and outlast a crash.
+    pub(crate) fn lasts(&self, id: GroupId) -> bool {
+        self.by_id.get(&id).is_some_and(|group| group.lasting > 0)
+    }
+
+    /// The member's subscription is replaced by `subscriber`, its own.
+    pub(crate) fn replace(&mut self, membership: Membership, subscriber: Subscriber) {
+        self.change(membership, subscriber.session, |it| {
+            it.subscriber = subscriber;
+        });
+    }
+
+    /// Takes the member out. If it was the last, the group is gone: says where it was.
+    pub(crate) fn leave(&mut self, membership: Membership) -> Option<(NodeId, Arc<str>)> {
+        let group = self.by_id.get_mut(&membership.group)?;
+        if group.members.contains(membership.member) {
+            group.unlink(membership.member);
+            let member = group.members.remove(membership.member);
+            group.lasting -= usize::from(member.lasts());
+            group.shrink.shrank(&mut group.members);
+        }
+        if !group.members.is_empty() {
+            return None;
+        }
+        let group = self.by_id.remove(&membership.group)?;
+        shrink::shrink_map(&mut self.by_id);
+        Some((group.node, group.name))
+    }
+
+    /// How many places its tables have.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        let groups = self.by_id.values();
+        self.by_id.capacity() + groups.map(|it| it.members.capacity()).sum::<usize>()
+    }
+
+    /// What a group shares, and under which name.
+    pub(crate) fn shared(&self, id: GroupId) -> Option<(NodeId, &str)> {
+        let group = self.by_id.get(&id)?;
+        Some((group.node, &group.name))
+    }
+
+    /// What a member is subscribed with.
+    pub(crate) fn subscriber(&self, membership: Membership) -> Option<&Subscriber> {
+        let group = self.by_id.get(&membership.group)?;
+        Some(&group.members.get(membership.member)?.subscriber)
+    }
+
+    /// The session's standing in a group has changed; it comes last there.
+    pub(crate) fn stand(&mut self, membership: Membership, session: SessionId, standing: Standing) {
+        if self.member(membership, session).is_some()
+            && let Some(group) = self.by_id.get_mut(&membership.group)
+        {
+            group.stand(membership.member, standing);
+        }
+    }
+
+    /// Whose the next message of a group is. `room` says what a member can do with it; who was
+    /// put aside meanwhile is appended to `blocked`.
+    pub(crate) fn choose(
+        &mut self,
+        id: GroupId,
+        among: Among,
+        blocked: &mut Vec<(SessionId, Membership)>,
+        mut room: impl FnMut(&Subscriber) -> Room,
+    ) -> Choice {
+        let Some(group) = self.by_id.get_mut(&id) else {
+            return Choice::Nobody;
+        };
+        let mut skipped = None;
+        let mut asked = 0;
+        while let Some(key) = group.next[Standing::Ready as usize]
+            && skipped != Some(key)
+            && group.may_ask(asked)
+        {
+            let subscriber = group.members[key].subscriber;
+            match room(&subscriber) {
+                Room::Now => {
+                    group.next[Standing::Ready as usize] = Some(group.members[key].next);
+                    group.spare(asked);
+                    return Choice::Takes(subscriber);
+                }
+                Room::TooSmall => {
+                    skipped.get_or_insert(key);
+                    asked += 1;
+                    group.next[Standing::Ready as usize] = Some(group.members[key].next);
+                }
+                Room::Later(_) | Room::None => {
+                    group.stand(key, Standing::Blocked);
+                    let membership = Membership {
+                        group: id,
+                        member: key,
+                    };
+                    blocked.push((subscriber.session, membership));
+                }
+            }
+        }
+        let rings = match among {
+            Among::All => &[Standing::Ready, Standing::Blocked, Standing::Absent][..],
+            Among::Connected => &[Standing::Ready, Standing::Blocked],
+        };
+        let mut is_too_large = asked > 0;
+        for &standing in &rings[1..] {
+            let (chosen, more) = group.least_waiting(standing, &mut room, &mut is_too_large);
+            asked += more;
+            if let Some(subscriber) = chosen {
+                group.spare(asked);
+                return Choice::Takes(subscriber);
+            }
+        }
+        group.spare(asked);
+        let mut heads = rings
+            .iter()
+            .filter_map(|&standing| group.next[standing as usize]);
+        heads.next().map_or(Choice::Nobody, |key| {
+            let subscriber = group.members[key].subscriber;
+            if is_too_large {
+                Choice::TooLarge(subscriber)
+            } else {
+                Choice::Full(subscriber)
+            }
+        })
+    }
+
+    fn change(
+        &mut self,
+        membership: Membership,
+        session: SessionId,
+        change: impl FnOnce(&mut Member),
+    ) {
+        let Some(member) = self.member(membership, session) else {
+            return;
+        };
+        let before = member.lasts();
+        change(member);
+        let after = member.lasts();
+        if let Some(group) = self.by_id.get_mut(&membership.group) {
+            group.lasting = group.lasting - usize::from(before) + usize::from(after);
+        }
+    }
+
+    fn member(&mut self, membership: Membership, session: SessionId) -> Option<&mut Member> {
+        let group = self.by_id.get_mut(&membership.group)?;
+        let member = group.members.get_mut(membership.member)?;
+        (member.subscriber.session == session).then_some(member)
+    }
+}
+
+impl Member {
+    /// Whether it answers for messages after a crash.
+    fn lasts(&self) -> bool {
+        self.is_lasting && self.subscriber.qos != QoS::AtMostOnce
+    }
+}
+
+impl Group {
+    fn join(&mut self, subscriber: Subscriber, standing: Standing) -> usize {
+        let key = self.members.insert(Member {
+            subscriber,
+            is_lasting: false,
+            standing,
+            previous: 0,
+            next: 0,
+        });
+        self.shrink.grew(&self.members);
+        self.link(key);
+        key
+    }
+
+    fn stand(&mut self, key: usize, standing: Standing) {
+        if self.members[key].standing != standing {
+            self.unlink(key);
+            self.members[key].standing = standing;
+            self.link(key);
+        }
+    }
+
+    /// Whether another of one standing may be asked, after so many.
+    fn may_ask(&mut self, asked: usize) -> bool {
+        if asked < ASKED {
+            return true;
+        }
+        let may = self.spared > 0;
+        self.spared = self.spared.saturating_sub(1);
+        may
+    }
+
+    /// A choice is made, for which so many had to be asked.
+    fn spare(&mut self, asked: usize) {
+        self.spared = (self.spared + ASKED.saturating_sub(asked)).min(SPARED);
+    }
+
+    /// Of the next few in a ring that have room, the one behind the fewest others, and how many
+    /// were asked for that. Where one has none for this message only, `is_too_large`.
+    fn least_waiting(
+        &mut self,
+        standing: Standing,
+        room: &mut impl FnMut(&Subscriber) -> Room,
+        is_too_large: &mut bool,
+    ) -> (Option<Subscriber>, usize) {
+        let Some(first) = self.next[standing as usize] else {
+            return (None, 0);
+        };
+        let mut best: Option<(usize, usize)> = None;
+        let (mut asked, mut compared) = (0, 0);
+        let mut key = first;
+        loop {
+            let waiting = match room(&self.members[key].subscriber) {
+                Room::Now => Some(0),
+                Room::Later(waiting) => Some(waiting),
+                Room::None => None,
+                Room::TooSmall => {
+                    *is_too_large = true;
+                    None
+                }
+            };
+            asked += 1;
+            if let Some(waiting) = waiting {
+                compared += 1;
+                if best.is_none_or(|(least, _)| waiting < least) {
+                    best = Some((waiting, key));
+                }
+            }
+            key = self.members[key].next;
+            if compared == COMPARED || key == first || !self.may_ask(asked) {
+                break;
+            }
+        }
+        let Some((_, key)) = best else {
+            self.next[standing as usize] = Some(key);
+            return (None, asked);
+        };
+        self.next[standing as usize] = Some(self.members[key].next);
+        (Some(self.members[key].subscriber), asked)
+    }
+
+    /// Puts a member at the end of the ring of its standing.
+    fn link(&mut self, key: usize) {
+        let ring = self.members[key].standing as usize;
+        let (previous, next) = match self.next[ring] {
+            None => {
+                self.next[ring] = Some(key);
+                (key, key)
+            }
+            Some(first) => (self.members[first].previous, first),
+        };
+        self.members[key].previous = previous;
+        self.members[key].next = next;
+        self.members[previous].next = key;
+        self.members[next].previous = key;
+    }
+
+    fn unlink(&mut self, key: usize) {
+        let member = &self.members[key];
+        let (ring, previous, next) = (member.standing as usize, member.previous, member.next);
+        if next == key {
+            self.next[ring] = None;
+            return;
+        }
+        self.members[previous].next = next;
+        self.members[next].previous = previous;
+        if self.next[ring] == Some(key) {
+            self.next[ring] = Some(next);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mqtt::{Subscription, TopicFilter};
+
+    use super::*;
+
+    fn group(members: u32) -> (Groups, GroupId, Vec<Membership>) {
+        let mut groups = Groups::new(0);
+        let id = groups.create(NodeId::ROOT, "g".into());
+        let memberships = (0..members)
+            .map(|session| {
+                let filter = TopicFilter::try_from("$share/g/x").unwrap();
+                let subscription = Subscription::new(filter, QoS::AtLeastOnce);
+                let session = SessionId::from_number(session);
+                let subscriber = Subscriber::new(session, &subscription, None);
+                groups.join(id, subscriber, Standing::Ready).unwrap()
+            })
+            .collect();
+        (groups, id, memberships)
+    }
+
+    /// Whom `times` messages go to, and how often a member was asked for its room.
+    fn chosen(
+        groups: &mut Groups,
+        id: GroupId,
+        times: usize,
+        room: impl Fn(u32) -> Room,
+    ) -> (Vec<u32>, usize) {
+        let mut asked = 0;
+        let chosen = (0..times).map(|_| {
+            let choice = groups.choose(id, Among::All, &mut Vec::new(), |it| {
+                asked += 1;
+                room(it.session.number())
+            });
+            match choice {
+                Choice::Takes(subscriber) => subscriber.session.number(),
+                other => panic!("{other:?}"),
+            }
+        });
+        (chosen.collect(), asked)
+    }
+
+    #[test]
+    fn a_choice_costs_a_few_steps_where_nobody_has_room() {
+        let (mut groups, id, _) = group(1_000);
+        let mut ask = |room: Room| {
+            let mut asked = 0;
+            let choice = groups.choose(id, Among::All, &mut Vec::new(), |_| {
+                asked += 1;
+                room
+            });
+            (choice, asked)
+        };
+        // All are asked, but not again and again.
+        let mut sum = 0;
+        for _ in 0..100 {
+            let (choice, asked) = ask(Room::TooSmall);
+            assert!(matches!(choice, Choice::TooLarge(_)));
+            sum += asked;
+        }
+        assert_eq!(sum, 100 * ASKED + SPARED);
+        // All are put aside, once.
+        assert_eq!(ask(Room::None).1, 1_000 + ASKED);
+        for _ in 0..3 {
+            let (choice, asked) = ask(Room::None);
+            assert!(matches!(choice, Choice::Full(_)));
+            assert_eq!(asked, ASKED);
+        }
+        // The one that has room is found when its turn comes.
+        let mut tries = 0;
+        loop {
+            let choice = groups.choose(id, Among::All, &mut Vec::new(), |it| {
+                match it.session.number() {
+                    900 => Room::Later(3),
+                    _ => Room::None,
+                }
+            });
+            tries += 1;
+            match choice {
+                Choice::Takes(subscriber) => break assert_eq!(subscriber.session.number(), 900),
+                Choice::Full(_) => assert!(tries <= 1_000 / ASKED, "{tries}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// Hundreds in turn that can take nothing hide nobody who can: not one message is lost, and
+    /// all who can have as many.
+    #[test]
+    fn nobody_starves_behind_hundreds_without_room() {
+        type Of = fn(u32) -> Room;
+        let rooms: [(Of, Of); 3] = [
+            (|_| Room::None, |_| Room::Later(7)),
+            (|_| Room::TooSmall, |_| Room::Now),
+            (|_| Room::TooSmall, |_| Room::Later(7)),
+        ];
+        for (none, some) in rooms {
+            let (mut groups, id, memberships) = group(600);
+            let room = |session| match session {
+                0..300 => none(session),
+                _ => some(session),
+            };
+            let mut counts = [0_u32; 600];
+            for session in chosen(&mut groups, id, 6_000, room).0 {
+                counts[session as usize] += 1;
+            }
+            assert!(counts[..300].iter().all(|&count| count == 0));
+            assert!(
+                counts[300..].iter().all(|count| (10..=30).contains(count)),
+                "{counts:?}"
+            );
+            // They have room again, and then they are served as well.
+            for (session, &membership) in (0..).zip(&memberships) {
+                groups.stand(membership, SessionId::from_number(session), Standing::Ready);
+            }
+            let again = chosen(&mut groups, id, 600, |_| Room::Now).0;
+            assert!((0..600).all(|session| again.contains(&session)));
+        }
+        // Neither do those who are absent, where as many who are connected have no room.
+        let (mut groups, id, memberships) = group(600);
+        for session in 300..600 {
+            let membership = memberships[session as usize];
+            groups.stand(
+                membership,
+                SessionId::from_number(session),
+                Standing::Absent,
+            );
+        }
+        let room = |session| match session {
+            0..450 => Room::None,
+            _ => Room::Later(1),
+        };
+        let served = chosen(&mut groups, id, 600, room).0;
+        assert!((450..600).all(|session| served.contains(&session)));
+    }
+
+    #[test]
+    fn the_turn_goes_round() {
+        let (mut groups, id, memberships) = group(4);
+        let everybody = |_| Room::Now;
+        assert_eq!(chosen(&mut groups, id, 6, everybody).0, [0, 1, 2, 3, 0, 1]);
+        groups.leave(memberships[2]);
+        assert_eq!(chosen(&mut groups, id, 4, everybody).0, [3, 0, 1, 3]);
+        let standing = Standing::Absent;
+        groups.stand(memberships[0], SessionId::from_number(0), standing);
+        assert_eq!(chosen(&mut groups, id, 4, everybody).0, [1, 3, 1, 3]);
+        // One that comes back comes last.
+        let standing = Standing::Ready;
+        groups.stand(memberships[0], SessionId::from_number(0), standing);
+        assert_eq!(chosen(&mut groups, id, 4, everybody).0, [1, 3, 0, 1]);
+    }
+
+    #[test]
+    fn a_thousand_stuck_members_are_looked_at_once() {
+        let (mut groups, id, _) = group(1_000);
+        let only_last = |session| match session {
+            999 => Room::Now,
+            _ => Room::None,
+        };
+        let (chosen, asked) = chosen(&mut groups, id, 1_000, only_last);
+        assert!(chosen.iter().all(|&session| session == 999));
+        assert_eq!(asked, 999 + 1_000);
+    }
+
+    #[test]
+    fn where_nobody_is_ready_the_next_few_are_compared() {
+        let (mut groups, id, _) = group(100);
+        let queues = |session| Room::Later(session as usize % 4);
+        chosen(&mut groups, id, 1, queues);
+        let (chosen, asked) = chosen(&mut groups, id, 50, queues);
+        assert!(chosen.iter().all(|session| session % 4 == 0), "{chosen:?}");
+        assert_eq!(asked, 50 * COMPARED);
+    }
+
+    #[test]
+    fn a_member_with_room_is_found_behind_any_number_without() {
+        let (mut groups, id, _) = group(100);
+        let room = |session| match session {
+            77 => Room::Later(3),
+            _ => Room::None,
+        };
+        assert_eq!(chosen(&mut groups, id, 2, room).0, [77, 77]);
+        let mut blocked = Vec::new();
+        let full = groups.choose(id, Among::All, &mut blocked, |_| Room::None);
+        assert!(matches!(full, Choice::Full(_)));
+        assert!(blocked.is_empty());
+    }
+
+    #[test]
+    fn the_last_one_that_leaves_takes_the_group_along() {
+        let (mut groups, id, memberships) = group(2);
+        assert_eq!(groups.leave(memberships[0]), None);
+        assert!(groups.by_id.contains_key(&id));
+        let left = groups.leave(memberships[1]);
+        assert_eq!(left, Some((NodeId::ROOT, "g".into())));
+        assert!(!groups.by_id.contains_key(&id));
+        let nobody = groups.choose(id, Among::All, &mut Vec::new(), |_| Room::Now);
+        assert_eq!(nobody, Choice::Nobody);
+        assert_ne!(groups.create(NodeId::ROOT, "g".into()), id);
+    }
+}

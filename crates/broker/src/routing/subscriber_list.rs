@@ -1,0 +1,257 @@
+//! The sessions that are subscribed to one filter.
+//!
+//! A list, ordered by session, as it is copied whole for each message. To take one out of the
+//! middle of a hundred thousand would move half of them, and when a network fails all go: so
+//! who has many behind it leaves a gap, and gaps are closed when there are as many of them as
+//! sessions. Who comes takes one that is at its place: those who come after others have gone
+//! are given the same numbers, as a rule, the last that was given back first. Where the gaps were
+//! closed meanwhile, who comes before many others opens new ones before itself.
+
+use crate::routing::Subscriber;
+use crate::types::{SessionId, shrink};
+
+/// The subscriptions of all sessions to one filter, found by binary search, and met in the same
+/// order each time.
+#[derive(Debug, Default)]
+pub(crate) struct SubscriberList {
+    list: Vec<Subscriber>,
+    /// How many of those have gone. Fewer than have not.
+    gaps: u32,
+}
+
+impl SubscriberList {
+    /// How many may be moved for one that goes: less than is copied for each message.
+    const MOVED: usize = 256;
+    /// How many gaps are opened at once.
+    const OPENED: u32 = 256;
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    pub(crate) fn find(&self, session: SessionId) -> Option<&Subscriber> {
+        let at = self.position(session).ok()?;
+        Some(&self.list[at]).filter(|it| !it.is_gone)
+    }
+
+    /// Appends all, in order.
+    pub(crate) fn copy_to(&self, found: &mut Vec<Subscriber>) {
+        if self.gaps == 0 {
+            found.extend_from_slice(&self.list);
+        } else {
+            found.extend(self.list.iter().filter(|it| !it.is_gone));
+        }
+    }
+
+    /// Adds a subscription, or replaces the session's own; whether it had none.
+    pub(crate) fn insert(&mut self, subscriber: Subscriber) -> bool {
+        let list = &mut self.list;
+        let place = list.binary_search_by_key(&subscriber.session, |it| it.session);
+        let at = match place {
+            Ok(at) => at,
+            Err(at) => {
+                let is_gap = |at: &usize| list.get(*at).is_some_and(|it| it.is_gone);
+                let neighbours = [Some(at), at.checked_sub(1)].into_iter().flatten();
+                let Some(gap) = neighbours.into_iter().find(is_gap) else {
+                    if list.is_empty() {
+                        // Most filters are one session's own: no room for more before they come.
+                        list.reserve_exact(1);
+                    }
+                    self.insert_new(at, subscriber);
+                    return true;
+                };
+                gap
+            }
+        };
+        let old = core::mem::replace(&mut list[at], subscriber);
+        self.gaps -= u32::from(old.is_gone);
+        place.is_err() || old.is_gone
+    }
+
+    /// Adds one at a place where there is no gap.
+    fn insert_new(&mut self, at: usize, subscriber: Subscriber) {
+        let list = &mut self.list;
+        let number = subscriber.session.number();
+        let before = at
+            .checked_sub(1)
+            .map(|before| list[before].session.number() + 1);
+        let room = (number - before.unwrap_or(0)).min(Self::OPENED);
+        // Far fewer than have not gone: many more can go before the gaps are closed.
+        let may_open = 4 * (self.gaps + room) as usize <= list.len();
+        if list.len() - at <= Self::MOVED || room == 0 || !may_open {
+            list.insert(at, subscriber);
+            return;
+        }
+        let gaps = (number - room..number).map(|number| Subscriber {
+            session: SessionId::from_number(number),
+            is_gone: true,
+            ..subscriber
+        });
+        list.splice(at..at, gaps.chain([subscriber]));
+        self.gaps += room;
+    }
+
+    /// The session is subscribed no longer.
+    pub(crate) fn remove(&mut self, session: SessionId) {
+        let Ok(at) = self.position(session) else {
+            return;
+        };
+        if self.list.len() - at <= Self::MOVED {
+            let gone = self.list.remove(at);
+            self.gaps -= u32::from(gone.is_gone);
+        } else {
+            let gone = core::mem::replace(&mut self.list[at].is_gone, true);
+            self.gaps += u32::from(!gone);
+        }
+        if 2 * self.gaps as usize >= self.list.len() {
+            self.list.retain(|it| !it.is_gone);
+            self.gaps = 0;
+        }
+        if self.list.is_empty() {
+            self.list.shrink_to_fit();
+        } else {
+            shrink::shrink_list(&mut self.list);
+        }
+    }
+
+    /// How many places it has.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.list.capacity()
+    }
+
+    fn position(&self, session: SessionId) -> Result<usize, usize> {
+        self.list.binary_search_by_key(&session, |it| it.session)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use mqtt::{QoS, Subscription, TopicFilter};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn subscriber(session: u32, qos: QoS) -> Subscriber {
+        let filter = TopicFilter::try_from("x").unwrap();
+        Subscriber::new(
+            SessionId::from_number(session),
+            &Subscription::new(filter, qos),
+            None,
+        )
+    }
+
+    fn all(subscriber_list: &SubscriberList) -> Vec<Subscriber> {
+        let mut found = Vec::new();
+        subscriber_list.copy_to(&mut found);
+        found
+    }
+
+    #[test]
+    fn when_all_go_in_order_the_list_is_closed_up_a_few_times() {
+        const SESSIONS: u32 = 100_000;
+        let mut subscriber_list = SubscriberList::default();
+        for session in 0..SESSIONS {
+            assert!(subscriber_list.insert(subscriber(session, QoS::AtMostOnce)));
+        }
+        let mut closed_up = 0;
+        let mut len = subscriber_list.list.len();
+        for session in 0..SESSIONS - 300 {
+            subscriber_list.remove(SessionId::from_number(session));
+            closed_up += u32::from(subscriber_list.list.len() < len);
+            len = subscriber_list.list.len();
+        }
+        assert!(closed_up < 12, "{closed_up}");
+        assert_eq!(all(&subscriber_list).len(), 300);
+        assert!(
+            subscriber_list.capacity() < 2_000,
+            "{}",
+            subscriber_list.capacity()
+        );
+        for session in SESSIONS - 300..SESSIONS {
+            subscriber_list.remove(SessionId::from_number(session));
+        }
+        assert_eq!(
+            (subscriber_list.is_empty(), subscriber_list.capacity()),
+            (true, 0)
+        );
+    }
+
+    /// The last number that was given back is the first that is given again.
+    #[test]
+    fn when_all_come_again_in_the_other_order_few_of_them_move_the_others() {
+        const SESSIONS: u32 = 100_000;
+        let mut subscriber_list = SubscriberList::default();
+        for session in 0..2 * SESSIONS {
+            subscriber_list.insert(subscriber(session, QoS::AtMostOnce));
+        }
+        for session in 0..SESSIONS {
+            subscriber_list.remove(SessionId::from_number(session));
+        }
+        assert_eq!(subscriber_list.gaps, 0);
+        let mut moved = 0;
+        for session in (0..SESSIONS).rev() {
+            let len = subscriber_list.list.len();
+            assert!(subscriber_list.insert(subscriber(session, QoS::AtMostOnce)));
+            moved += u32::from(subscriber_list.list.len() > len);
+        }
+        assert!(moved <= SESSIONS / 256 + 1, "{moved}");
+        assert_eq!(subscriber_list.gaps, 0);
+        let found = all(&subscriber_list);
+        assert_eq!(found.len(), 2 * SESSIONS as usize);
+        assert!(found.is_sorted_by_key(|it| it.session));
+    }
+
+    #[test]
+    fn who_comes_again_takes_the_gap() {
+        let mut subscriber_list = SubscriberList::default();
+        for session in 0..1_000 {
+            subscriber_list.insert(subscriber(2 * session, QoS::AtMostOnce));
+        }
+        for session in [100, 200, 300] {
+            subscriber_list.remove(SessionId::from_number(session));
+            assert_eq!(subscriber_list.find(SessionId::from_number(session)), None);
+        }
+        assert_eq!(
+            (subscriber_list.gaps, all(&subscriber_list).len()),
+            (3, 997)
+        );
+        for session in [100, 199, 301] {
+            assert!(subscriber_list.insert(subscriber(session, QoS::AtLeastOnce)));
+        }
+        assert_eq!(
+            (subscriber_list.gaps, subscriber_list.list.len()),
+            (0, 1_000)
+        );
+        assert!(subscriber_list.list.is_sorted_by_key(|it| it.session));
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_an_ordered_map(
+            // Close together, and often enough far from the end.
+            changes in prop::collection::vec((0_u32..64, any::<bool>(), any::<bool>()), 0..400),
+        ) {
+            let mut subscriber_list = SubscriberList::default();
+            let mut model = BTreeMap::new();
+            let others = (100..100 + 2 * u32::try_from(SubscriberList::MOVED).unwrap()).rev();
+            let others = others.map(|session| (session, true, true));
+            for (session, is_there, is_sure) in others.chain(changes) {
+                let qos = if is_sure { QoS::AtLeastOnce } else { QoS::AtMostOnce };
+                let it = subscriber(session, qos);
+                if is_there {
+                    let is_new = model.insert(session, it).is_none();
+                    prop_assert_eq!(subscriber_list.insert(it), is_new);
+                } else {
+                    model.remove(&session);
+                    subscriber_list.remove(SessionId::from_number(session));
+                }
+                prop_assert_eq!(subscriber_list.find(it.session), model.get(&session));
+            }
+            let expected: Vec<_> = model.into_values().collect();
+            prop_assert_eq!(all(&subscriber_list), expected);
+        }
+    }
+}

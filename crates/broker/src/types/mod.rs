@@ -1,0 +1,31 @@
+//! The wing types.
+
+mod close;
+mod ids;
+mod limits;
+mod message;
+mod metrics;
+mod peer;
+mod queued;
+pub(crate) mod shrink;
+mod store_state;
+mod thin_vec;
+mod timers;
+mod weight;
+mod will;
+
+pub(crate) use close::{BadTopic, Refusal, violation};
+pub use close::{CloseCause, CloseReason, LOOKS_LIKE_HTTP, TOO_SLOW};
+pub use ids::{Conn, Lsn};
+pub(crate) use ids::{GroupId, MessageId, NodeId, SessionId, SessionNumber, Slot};
+pub use limits::{Limit, Limits, QueueFull};
+pub(crate) use message::{Delivery, Identifiers, Message, Parts, Tally, cost, held, topic};
+pub use metrics::Metrics;
+pub use peer::{Peer, Transport};
+pub(crate) use queued::{Holder, INFLIGHT, Origin, Queued};
+pub(crate) use shrink::ShrinkPolicy;
+pub use store_state::StoreState;
+pub(crate) use thin_vec::ThinVec;
+pub(crate) use timers::{Timer, Timers};
+pub(crate) use weight::Weight;
+pub(crate) use will::{detach_will, to_publish, will_cost};

@@ -1,0 +1,35 @@
+//! Who is at the other end of a connection.
+
+use core::net::SocketAddr;
+
+/// Who is at the other end of a connection, as far as the network knows.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address; `None` where there is none (an in-process client, a test).
+    pub address: Option<SocketAddr>,
+    /// How it came.
+    pub transport: Transport,
+}
+
+/// How a client is connected.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// MQTT over TCP.
+    Tcp,
+    /// MQTT over TLS.
+    Tls,
+    /// MQTT over WebSocket.
+    WebSocket,
+    /// MQTT over WebSocket over TLS.
+    SecureWebSocket,
+    /// No network at all.
+    Memory,
+}
+
+impl Peer {
+    /// A peer without a network: simulations, clients in the same process.
+    pub const MEMORY: Self = Self {
+        address: None,
+        transport: Transport::Memory,
+    };
+}

@@ -1,0 +1,182 @@
+//! Tables give memory back when most of what was in them has gone.
+//!
+//! A table doubles when it is full, and keeps what it has: after a flood of clients it would be
+//! as large as on the day of the flood for ever. So it is made smaller when a quarter is left
+//! of what was there. That costs a part of what it cost to become so large, and is not done
+//! again before three quarters of the rest have gone, or so many others have come that they
+//! pay for it.
+
+use core::hash::BuildHasher;
+use core::hash::Hash;
+
+use hashbrown::{HashMap, HashTable};
+use slab::Slab;
+
+/// A table of which there is only a quarter left is made smaller if it has so many places.
+pub(crate) const WORTH: usize = 1_024;
+
+/// When a [`Slab`] was last looked at, whose places can be given back only behind the last one
+/// that is taken: all of them are looked at for that, be it in vain.
+#[derive(Debug, Default)]
+pub(crate) struct ShrinkPolicy {
+    /// The most that were there since then, those apart that came too few to pay for a look.
+    most: usize,
+    /// How many have come since then.
+    came: usize,
+}
+
+impl ShrinkPolicy {
+    /// How many places are looked at for each that has come.
+    const LOOKS: usize = 64;
+
+    /// Something was put in.
+    pub(crate) fn grew<T>(&mut self, slab: &Slab<T>) {
+        self.came += 1;
+        if self.came >= slab.capacity() / Self::LOOKS {
+            self.most = self.most.max(slab.len());
+        }
+    }
+
+    /// Something was taken out: gives back what `slab` does not need, if it is time to look.
+    /// Whether it was.
+    pub(crate) fn shrank<T>(&mut self, slab: &mut Slab<T>) -> bool {
+        let is_time = slab.capacity() >= WORTH && slab.len() <= self.most / 4;
+        if is_time {
+            *self = Self {
+                most: slab.len(),
+                came: 0,
+            };
+            slab.shrink_to_fit();
+        }
+        is_time
+    }
+}
+
+/// The same for what finds entries of a slab again.
+pub(crate) fn shrink_table<T>(table: &mut HashTable<T>, hasher: impl Fn(&T) -> u64) {
+    if is_much(table.len(), table.capacity()) {
+        table.shrink_to(2 * table.len(), hasher);
+    }
+}
+
+/// The same for a map.
+pub(crate) fn shrink_map<K: Eq + Hash, V, S: BuildHasher>(map: &mut HashMap<K, V, S>) {
+    if is_much(map.len(), map.capacity()) {
+        map.shrink_to(2 * map.len());
+    }
+}
+
+/// The same for a list.
+pub(crate) fn shrink_list<T>(list: &mut Vec<T>) {
+    if is_much(list.len(), list.capacity()) {
+        list.shrink_to(2 * list.len());
+    }
+}
+
+fn is_much(len: usize, capacity: usize) -> bool {
+    capacity >= WORTH && len <= capacity / 4
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_keeps_its_place_and_the_rest_is_given_back() {
+        let (mut slab, mut shrink) = (Slab::new(), ShrinkPolicy::default());
+        let mut looks = 0;
+        for number in 0..100_000 {
+            slab.insert(number);
+            shrink.grew(&slab);
+        }
+        for number in (0..100_000).rev() {
+            if number % 10_000 != 7 {
+                slab.remove(number);
+                looks += usize::from(shrink.shrank(&mut slab));
+            }
+        }
+        // Nothing can be given back before the last place that is taken.
+        assert!(slab.capacity() <= 90_008);
+        for number in (1..10).rev() {
+            assert_eq!(slab.remove(number * 10_000 + 7), number * 10_000 + 7);
+            looks += usize::from(shrink.shrank(&mut slab));
+        }
+        assert_eq!((slab.len(), slab[7]), (1, 7));
+        assert!(slab.capacity() < WORTH, "{}", slab.capacity());
+        assert!(looks < 12, "{looks}");
+    }
+
+    #[test]
+    fn what_comes_and_goes_is_left_alone() {
+        let (mut slab, mut shrink) = (Slab::new(), ShrinkPolicy::default());
+        for _ in 0..10 {
+            let keys: Vec<_> = (0..5_000)
+                .map(|number| {
+                    let key = slab.insert(number);
+                    shrink.grew(&slab);
+                    key
+                })
+                .collect();
+            for key in &keys[..3_700] {
+                slab.remove(*key);
+                assert!(!shrink.shrank(&mut slab));
+            }
+            let capacity = slab.capacity();
+            assert!(capacity >= 5_000);
+            for key in &keys[3_700..] {
+                slab.remove(*key);
+                shrink.shrank(&mut slab);
+            }
+            assert_eq!(slab.capacity(), 0);
+        }
+    }
+
+    /// A single one at the last place, where nothing can be given back for it, and a few that
+    /// come and go: each look would be at all places.
+    #[test]
+    fn who_comes_and_goes_beside_the_last_of_a_flood_causes_no_look_each_time() {
+        let (mut slab, mut shrink) = (Slab::new(), ShrinkPolicy::default());
+        for number in 0..100_000 {
+            slab.insert(number);
+            shrink.grew(&slab);
+        }
+        for number in 0..99_999 {
+            slab.remove(number);
+            shrink.shrank(&mut slab);
+        }
+        let capacity = slab.capacity();
+        assert!(capacity >= 100_000);
+        let mut looks = 0;
+        for _ in 0..10_000 {
+            let keys = [(); 4].map(|()| {
+                let key = slab.insert(0);
+                shrink.grew(&slab);
+                key
+            });
+            for key in keys {
+                slab.remove(key);
+                looks += usize::from(shrink.shrank(&mut slab));
+            }
+        }
+        assert!(
+            (1..=40_000 * ShrinkPolicy::LOOKS / capacity).contains(&looks),
+            "{looks}"
+        );
+        slab.remove(99_999);
+        shrink.shrank(&mut slab);
+        assert_eq!(slab.capacity(), 0);
+    }
+
+    #[test]
+    fn a_list_keeps_what_it_needs_twice() {
+        let mut list: Vec<u32> = (0..10_000).collect();
+        for left in (0..10_000).rev() {
+            list.truncate(left);
+            shrink_list(&mut list);
+            assert!(list.capacity() < WORTH.max(4 * left + 4));
+        }
+        let mut list: Vec<u32> = Vec::with_capacity(WORTH - 1);
+        shrink_list(&mut list);
+        assert_eq!(list.capacity(), WORTH - 1);
+    }
+}

@@ -1,0 +1,88 @@
+//! Lists that are nearly always empty.
+
+use core::ops::Deref;
+
+/// A list of which most clients have none: then it takes the room of a pointer, where a
+/// `Vec` takes three.
+#[derive(Debug)]
+// A box of the `Vec`, not of its elements: that would take two pointers, and each change would
+// move all of them.
+#[allow(clippy::box_collection)]
+pub(crate) struct ThinVec<T>(Option<Box<Vec<T>>>);
+
+impl<T> ThinVec<T> {
+    /// To be changed: from now on there is something, or will be.
+    pub(crate) fn to_mut(&mut self) -> &mut Vec<T> {
+        self.0.get_or_insert_default()
+    }
+
+    /// Gives all; none are left.
+    pub(crate) fn take(&mut self) -> Vec<T> {
+        self.0.take().map_or_else(Vec::new, |list| *list)
+    }
+
+    /// Forgets all, and gives back their memory.
+    pub(crate) fn clear(&mut self) {
+        self.0 = None;
+    }
+
+    /// The one at `at`, which there must be; with the last one goes the memory.
+    pub(crate) fn remove(&mut self, at: usize) -> T {
+        let list = self.to_mut();
+        let removed = list.remove(at);
+        if list.is_empty() {
+            self.clear();
+        }
+        removed
+    }
+
+    /// Forgets those for which `keep` is false; with the last one goes the memory.
+    pub(crate) fn retain(&mut self, keep: impl FnMut(&T) -> bool) {
+        if let Some(list) = &mut self.0 {
+            list.retain(keep);
+            if list.is_empty() {
+                self.clear();
+            }
+        }
+    }
+}
+
+impl<T> Default for ThinVec<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T> From<Vec<T>> for ThinVec<T> {
+    fn from(list: Vec<T>) -> Self {
+        Self((!list.is_empty()).then(|| Box::new(list)))
+    }
+}
+
+impl<T> Deref for ThinVec<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        self.0.as_deref().map_or(&[], Vec::as_slice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_empty_takes_a_pointer_and_holds_no_memory() {
+        assert_eq!(size_of::<ThinVec<u64>>(), size_of::<usize>());
+        let mut list = ThinVec::from(vec![1, 2, 3]);
+        list.to_mut().push(4);
+        assert_eq!(*list, [1, 2, 3, 4]);
+        list.retain(|number| number % 2 == 0);
+        assert_eq!((list.remove(0), list.remove(0)), (2, 4));
+        assert!(list.is_empty() && list.0.is_none());
+        assert!(ThinVec::<u8>::from(Vec::new()).0.is_none());
+        list.to_mut().push(5);
+        assert_eq!(list.take(), [5]);
+        assert!(list.0.is_none());
+    }
+}
