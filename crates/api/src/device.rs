@@ -1,0 +1,142 @@
+//! What a device says of itself.
+
+use alloc::borrow::Cow;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+/// What a device publishes to `{prefix}/register/{id}`: a bare word, not JSON.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub enum Registration {
+    /// It is there.
+    SignIn,
+    /// It has left; its will says the same.
+    SignOut,
+}
+
+impl Registration {
+    /// The word as it is published.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::SignIn => "SIGN_IN",
+            Self::SignOut => "SIGN_OUT",
+        }
+    }
+
+    /// The registration of this word, in any case.
+    pub fn from_word(word: &str) -> Option<Self> {
+        let all = [Self::SignIn, Self::SignOut];
+        all.into_iter()
+            .find(|known| word.eq_ignore_ascii_case(known.word()))
+    }
+}
+
+/// The member `messageType`.
+#[derive(Copy, Clone, Eq, PartialEq, Debug, Serialize, Deserialize)]
+pub enum MessageType {
+    /// Readings.
+    #[serde(rename = "DATA")]
+    Data,
+    /// What the device understands and in which units it measures.
+    #[serde(rename = "ANNOUNCE")]
+    Announce,
+    /// An answer to a command.
+    #[serde(rename = "commandResp")]
+    CommandAnswer,
+}
+
+/// What a device announces, retained, on its data topic.
+///
+/// Readers find both members in any data message too, so the dashboard takes them from its
+/// tolerant reader rather than from this type.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Announcement<'a> {
+    /// Who.
+    pub device_id: Cow<'a, str>,
+    /// [`MessageType::Announce`].
+    pub message_type: MessageType,
+    /// The commands that it understands.
+    pub commands: Vec<Cow<'a, str>>,
+    /// The symbols of its metrics' units, by the metric's dotted name.
+    pub units: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
+}
+
+impl Announcement<'_> {
+    /// The announcement as JSON.
+    pub fn to_json(&self) -> String {
+        // Names and texts: writing them into memory does not fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// A data message: `{"deviceId":…,"messageType":"DATA",…}` and what was measured.
+///
+/// Only for those who write one. Readers take a payload apart whatever it is.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Data<'a, R> {
+    /// Who.
+    pub device_id: &'a str,
+    /// [`MessageType::Data`].
+    pub message_type: MessageType,
+    /// Degrees north.
+    pub lat: f64,
+    /// Degrees east.
+    pub lng: f64,
+    /// The readings, by their names.
+    #[serde(flatten)]
+    pub readings: R,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_a_registration_are_known_in_any_case() {
+        assert_eq!(
+            Registration::from_word("sign_IN"),
+            Some(Registration::SignIn)
+        );
+        assert_eq!(
+            Registration::from_word("SIGN_OUT"),
+            Some(Registration::SignOut)
+        );
+        assert_eq!(Registration::from_word("SIGN_INN"), None);
+    }
+
+    #[test]
+    fn an_announcement_is_read_as_it_was_written() {
+        let announcement = Announcement {
+            device_id: "pump-02".into(),
+            message_type: MessageType::Announce,
+            commands: [Cow::from("PING"), "SWITCH_ON".into()].into(),
+            units: BTreeMap::from([("flow".into(), "L/min".into())]),
+        };
+        let json = announcement.to_json();
+        assert_eq!(
+            json,
+            r#"{"deviceId":"pump-02","messageType":"ANNOUNCE","commands":["PING","SWITCH_ON"],"units":{"flow":"L/min"}}"#
+        );
+        let read: Announcement<'_> = serde_json::from_str(&json).unwrap();
+        assert_eq!(read, announcement);
+    }
+
+    #[test]
+    fn readings_stand_beside_who_measured_them() {
+        let data = Data {
+            device_id: "a",
+            message_type: MessageType::Data,
+            lat: 47.5,
+            lng: 9.25,
+            readings: BTreeMap::from([("temp", 23.5)]),
+        };
+        assert_eq!(
+            serde_json::to_string(&data).unwrap(),
+            r#"{"deviceId":"a","messageType":"DATA","lat":47.5,"lng":9.25,"temp":23.5}"#
+        );
+    }
+}
