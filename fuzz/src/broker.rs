@@ -391,7 +391,7 @@ impl World {
         // Sessions come in another order in a copy, and get the wills of all who are now gone in
         // that: where they share little room, another one may have none left.
         if shortened.metrics().dropped_queue_full == metrics.dropped_queue_full {
-            assert_eq!(gauges(shortened.metrics()), gauges(metrics));
+            assert_eq!(gauges(&shortened.metrics()), gauges(&metrics));
         }
     }
 

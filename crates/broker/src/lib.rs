@@ -119,13 +119,13 @@ mod machine;
 mod tests;
 
 pub use admission::LimitReached;
+#[doc(hidden)]
+pub use admission::Steps;
 pub use durability::journal;
 pub use durability::{RecordError, RecordErrorKind};
 pub use machine::{
     Broker, BrokerOptions, ConnectedClient, Credentials, Decision, Input, Output, Recovery,
 };
-#[doc(hidden)]
-pub use session::Steps;
 pub use types::{
     CloseCause, CloseReason, Conn, LOOKS_LIKE_HTTP, Limit, Limits, Lsn, Metrics, Peer, QueueFull,
     StoreState, TOO_SLOW, Transport,

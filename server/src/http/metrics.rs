@@ -83,7 +83,7 @@ pub(super) fn render(started: Duration, shard: &Snapshot, listeners: Counts) -> 
     page.gauge(
         "mqtt_memory_bytes",
         "Bytes of all lists together",
-        m.memory_bytes(),
+        m.memory_bytes,
     );
     page.gauge(
         "mqtt_alias_bytes",

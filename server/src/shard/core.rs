@@ -3,7 +3,7 @@
 //! Flushing waits for the other tasks that are ready in the same round of the runtime: the more
 //! there is to do, the more goes out with one write.
 
-use std::cell::{Cell, Ref, RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -156,7 +156,7 @@ impl Core {
 
     pub(super) fn snapshot(&self) -> Snapshot {
         Snapshot {
-            broker: self.broker.borrow().metrics().clone(),
+            broker: self.broker.borrow().metrics(),
             websocket_faults: self.websocket_faults.get(),
             store: self.storing.as_ref().map(Storing::stats),
         }
@@ -189,8 +189,8 @@ impl Core {
         has_more
     }
 
-    pub(super) fn metrics(&self) -> Ref<'_, Metrics> {
-        Ref::map(self.broker.borrow(), Broker::metrics)
+    pub(super) fn metrics(&self) -> Metrics {
+        self.broker.borrow().metrics()
     }
 
     pub(super) fn spare_room(&self) -> u64 {

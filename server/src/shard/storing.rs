@@ -82,7 +82,7 @@ impl Storing {
         let stats = self.store.stats();
         let due = Due {
             journal: stats.journal_bytes,
-            copy: metrics.copy_bytes() + self.more.get(),
+            copy: metrics.copy_bytes + self.more.get(),
             long_enough: self.store.long_enough(),
             room: self.store.room().saturating_sub(metrics.journal_bytes),
             spare,
@@ -105,14 +105,14 @@ impl Storing {
 
 /// What there is, and what it is kept for.
 fn why_full(room: u64, metrics: &Metrics) -> String {
-    let copy = Size(metrics.copy_bytes());
+    let copy = Size(metrics.copy_bytes);
     if room == 0 {
         return format!(
             "there is not a single byte left to write to, not even for a copy of what is stored ({copy})"
         );
     }
     let left = Size(room);
-    match metrics.taking_bytes() {
+    match metrics.taking_bytes {
         0 => format!("the {left} left are kept, {copy} of it for a copy of what is stored"),
         taking => format!(
             "the {left} left are kept for a copy of what is stored ({copy}), for what clients write who take what waits for them ({}), and for what nobody counts",
@@ -227,7 +227,7 @@ impl Core {
             while storing.stats().checkpoints == before {
                 storing.grown.notified().await;
             }
-            let thought = self.metrics().copy_bytes();
+            let thought = self.metrics().copy_bytes;
             let more = storing.stats().journal_bytes.saturating_sub(thought);
             storing.more.set(more);
         }

@@ -119,7 +119,7 @@ pub(crate) fn open(
     info!("what must outlive the server is in {}", path.display());
     settings
         .sizes
-        .check(&path, &recovered.segments, recovered.broker.metrics())?;
+        .check(&path, &recovered.segments, &recovered.broker.metrics())?;
     let sizes = settings.sizes.on_disk_of(&path, &folder.segments_path());
     let journal = Journal::resume(folder, sizes, recovered.segments, recovered.last)?;
     let (store, failed) = Store::start(journal, recovered.torn_bytes)

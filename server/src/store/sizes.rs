@@ -83,11 +83,11 @@ impl Sizes {
         metrics: &Metrics,
     ) -> Result<(), StoreError> {
         let used: u64 = segments.iter().map(|segment| segment.bytes).sum();
-        let copied = used + metrics.copy_bytes();
+        let copied = used + metrics.copy_bytes;
         if used == 0 || copied <= self.most {
             return Ok(());
         }
-        let least = copied + metrics.copy_bytes() / 8 + metrics.taking_bytes();
+        let least = copied + metrics.copy_bytes / 8 + metrics.taking_bytes;
         // Some of the whole is kept for what nobody counts.
         let least = (least + least / 8).next_multiple_of(64 << 10);
         Err(StoreError::TooSmall {

@@ -1,7 +1,11 @@
-//! The wing admission.
+//! What is let in, and how much of it may be held.
 
 mod limit_log;
 mod memory;
+mod work;
 
 pub(crate) use limit_log::LimitLog;
 pub use limit_log::LimitReached;
+pub(crate) use memory::MemoryBudget;
+pub use work::Steps;
+pub(crate) use work::WorkBudget;

@@ -7,6 +7,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use mqtt::{Publish, ReasonCode, TopicForm, TopicName};
 
+use crate::admission::MemoryBudget;
 use crate::types::{BadTopic, CloseCause, Limits, ThinVec, violation};
 
 /// What the client's aliases stand for, from alias 1 on.
@@ -44,7 +45,7 @@ impl ClientAliases {
         &mut self,
         publish: &mut Publish,
         limits: &Limits,
-        bytes: &mut u64,
+        memory: &mut MemoryBudget,
     ) -> Result<Option<BadTopic>, CloseCause> {
         let Some(alias) = publish.properties.topic_alias.take() else {
             return match &publish.topic {
@@ -65,7 +66,7 @@ impl ClientAliases {
         if let Some(topic) = &publish.topic {
             if self.0.len() <= at {
                 let more = at + 1 - self.0.len();
-                *bytes += more as u64 * Target::Nothing.bytes();
+                memory.change_aliases(0, more as u64 * Target::Nothing.bytes());
                 self.0.to_mut().resize(at + 1, Target::Nothing);
             }
             // It stands for the topic from now on, be this very message accepted or not.
@@ -73,7 +74,7 @@ impl ClientAliases {
                 Ok(()) => Target::Topic(topic.detach()),
                 Err(bad) => Target::Refused(bad),
             };
-            *bytes = *bytes + target.bytes() - self.0[at].bytes();
+            memory.change_aliases(self.0[at].bytes(), target.bytes());
             self.0.to_mut()[at] = target;
             return Ok(None);
         }
@@ -149,13 +150,13 @@ impl ServerAliases {
     }
 
     /// A message to `topic` has been written so. What aliases take is counted in `bytes`.
-    pub(crate) fn written(&mut self, topic: &str, naming: Naming, bytes: &mut u64) {
+    pub(crate) fn written(&mut self, topic: &str, naming: Naming, memory: &mut MemoryBudget) {
         const EACH: u64 = 64;
         match naming {
             Naming::Introduce(alias) => {
                 let more = EACH + topic.len() as u64;
                 self.bytes += more;
-                *bytes += more;
+                memory.change_aliases(0, more);
                 self.by_topic.insert(topic.into(), alias);
             }
             Naming::Name | Naming::Alias(_) => {}

@@ -9,6 +9,7 @@ use hashbrown::HashTable;
 use mqtt::{Connect, Decoder, Instant, PacketId, ProtocolVersion, Utf8String};
 use slab::Slab;
 
+use crate::admission::MemoryBudget;
 use crate::delivery::{ClientAliases, Naming, Outbox, Pause, ServerAliases};
 use crate::types::{Conn, Metrics, Peer, SessionId, ShrinkPolicy, Slot, ThinVec, shrink};
 
@@ -168,11 +169,17 @@ impl Link {
     }
 
     /// A message to `topic` has been written, and will be read before all that follows.
-    pub(crate) fn written(&mut self, topic: &str, naming: Naming, metrics: &mut Metrics) {
+    pub(crate) fn written(
+        &mut self,
+        topic: &str,
+        naming: Naming,
+        metrics: &mut Metrics,
+        memory: &mut MemoryBudget,
+    ) {
         metrics.messages_out += 1;
         metrics.aliases_out += u64::from(matches!(naming, Naming::Alias(_)));
         if let Some(aliases) = &mut self.server_aliases {
-            aliases.written(topic, naming, &mut metrics.alias_bytes);
+            aliases.written(topic, naming, memory);
         }
     }
 

@@ -10,8 +10,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::admission::MemoryBudget;
 use crate::delivery::Outbox;
-use crate::types::{Limits, Metrics, Slot};
+use crate::types::{Limits, Slot};
 
 /// Connections whose next message needs more room than there is, and that have nothing to
 /// write meanwhile.
@@ -40,9 +41,9 @@ impl AwaitingRoom {
     }
 
     /// Takes one out that has room now.
-    pub(crate) fn pop(&mut self, limits: &Limits, metrics: &Metrics) -> Option<Slot> {
+    pub(crate) fn pop(&mut self, limits: &Limits, memory: &MemoryBudget) -> Option<Slot> {
         let &(bytes, slot) = self.by_need.first()?;
-        if !limits.all_have_room(metrics, 0, bytes) {
+        if !memory.has_egress_room(limits, 0, bytes) {
             return None;
         }
         self.forget(slot);

@@ -2,6 +2,7 @@
 
 mod alias;
 mod connection;
+mod dismissals;
 mod egress;
 mod outbox;
 mod partial;
@@ -12,6 +13,7 @@ mod stalled;
 
 pub(crate) use alias::{ClientAliases, Naming, ServerAliases};
 pub(crate) use connection::{Authenticating, ClientId, Connection, Connections, Link, Phase};
+pub(crate) use dismissals::Dismissals;
 pub(crate) use egress::AwaitingRoom;
 pub(crate) use outbox::{Outbox, Passage, SpareBuffers};
 pub(crate) use pause::Pause;

@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use bytes::BytesMut;
 use mqtt::QoS;
 
+use crate::admission::MemoryBudget;
 use crate::durability::Ledger;
 use crate::types::{Conn, Lsn, Slot};
 
@@ -304,8 +305,8 @@ impl Outbox {
     /// Whether the shell has to be told that something waits: once until it has taken it and
     /// written it.
     #[must_use]
-    pub(crate) fn announce(&mut self, unwritten: &mut u64) -> bool {
-        self.count(unwritten);
+    pub(crate) fn announce(&mut self, memory: &mut MemoryBudget) -> bool {
+        self.count(memory);
         let news = self.state == State::Quiet && !self.pending.is_empty();
         if news {
             self.state = State::Announced;
@@ -329,9 +330,9 @@ impl Outbox {
         &mut self,
         out: &mut BytesMut,
         spare: &mut SpareBuffers,
-        unwritten: &mut u64,
+        memory: &mut MemoryBudget,
     ) -> usize {
-        self.count(unwritten);
+        self.count(memory);
         let mut pending = core::mem::take(&mut self.pending);
         let len = pending.len();
         self.taken += len;
@@ -351,8 +352,8 @@ impl Outbox {
     }
 
     /// The shell has written what it took.
-    pub(crate) fn drained(&mut self, unwritten: &mut u64) {
-        *unwritten -= core::mem::take(&mut self.taken) as u64;
+    pub(crate) fn drained(&mut self, memory: &mut MemoryBudget) {
+        memory.change_unwritten(core::mem::take(&mut self.taken), 0);
         match self.state {
             State::Draining => self.state = State::Quiet,
             State::Quiet | State::Announced => {}
@@ -360,14 +361,14 @@ impl Outbox {
     }
 
     /// The connection is gone, and with it what waits for it.
-    pub(crate) fn forget(&mut self, unwritten: &mut u64) {
+    pub(crate) fn forget(&mut self, memory: &mut MemoryBudget) {
         let bytes = core::mem::take(&mut self.counted) + core::mem::take(&mut self.taken);
-        *unwritten -= bytes as u64;
+        memory.change_unwritten(bytes, 0);
     }
 
-    fn count(&mut self, unwritten: &mut u64) {
+    fn count(&mut self, memory: &mut MemoryBudget) {
         let len = self.len();
-        *unwritten = *unwritten + len as u64 - self.counted as u64;
+        memory.change_unwritten(self.counted, len);
         self.counted = len;
     }
 }
@@ -388,7 +389,7 @@ mod tests {
     #[test]
     fn answers_that_were_taken_count_no_longer_though_others_always_wait() {
         let (mut outbox, mut spare) = (Outbox::default(), SpareBuffers::default());
-        let (mut out, mut unwritten) = (BytesMut::new(), 0);
+        let (mut out, mut memory) = (BytesMut::new(), MemoryBudget::default());
         for number in 1..10_000 {
             let last = Lsn(number - 1);
             let (buffer, is_new) = outbox.gated(Lsn(number), last, Passage::Open, &mut spare);
@@ -403,14 +404,14 @@ mod tests {
             outbox.release(last, &mut spare);
             let released = if number == 1 { 0 } else { 4 };
             assert_eq!(outbox.answers(), 4 + 2 + released);
-            outbox.take(&mut out, &mut spare, &mut unwritten);
-            outbox.drained(&mut unwritten);
+            outbox.take(&mut out, &mut spare, &mut memory);
+            outbox.drained(&mut memory);
             out.clear();
             assert_eq!((outbox.answers(), outbox.len()), (4, 1_004));
         }
         outbox.release(Lsn(10_000), &mut spare);
         assert_eq!(outbox.answers(), 4);
-        outbox.take(&mut out, &mut spare, &mut unwritten);
+        outbox.take(&mut out, &mut spare, &mut memory);
         assert_eq!((outbox.answers(), outbox.len()), (0, 0));
     }
 }

@@ -61,6 +61,8 @@ pub(crate) struct Ledger {
     /// what is not there: so nothing more is recorded, and nothing that waits for records is
     /// ever said.
     missing: u64,
+    /// Whether it has been said that records are missing.
+    is_stuck_told: bool,
     pub(crate) pass: Pass,
     pub(crate) store: StoreState,
     /// Bytes that the store can take behind what is durable.
@@ -144,6 +146,13 @@ impl Ledger {
     /// Whether nothing is recorded any more, for a record was too long.
     pub(crate) fn is_stuck(&self) -> bool {
         self.missing > 0
+    }
+
+    /// The same, and nobody has been told yet: says so once.
+    pub(crate) fn take_stuck_news(&mut self) -> bool {
+        let news = self.is_stuck() && !self.is_stuck_told;
+        self.is_stuck_told |= news;
+        news
     }
 
     /// The last record.

@@ -10,17 +10,18 @@
 
 use mqtt::Publish;
 
+use crate::admission::MemoryBudget;
 use crate::durability::Ledger;
 use crate::types::{Metrics, cost};
 
 /// What a client writes that is sent a message and acknowledges it, at most: with `QoS` 2 that it
 /// was sent, was received and is done with, each as small as a frame can be, and each in a group
 /// of its own.
-pub(crate) const TAKING: u64 = 176;
+const TAKING: u64 = 176;
 /// What a message that waits takes in the copy of its session, which names it.
-pub(crate) const NAMED: u64 = 24;
+const NAMED: u64 = 24;
 /// What a recipient takes in the record of a new message.
-pub(crate) const RECIPIENT: u64 = 16;
+const RECIPIENT: u64 = 16;
 /// What the record of a message takes besides the message.
 const RECORD: u64 = 64;
 /// What an incoming message of `QoS` 2 writes that is released, and in a copy.
@@ -33,7 +34,7 @@ const KEPT: u64 = 32;
 const ENDS: u64 = 128;
 /// A copy of everything may become so much larger while it is written, and what is written beside
 /// it so much too: a part of it.
-pub(crate) const MARGIN: u64 = 8;
+const MARGIN: u64 = 8;
 
 /// Bytes that something new takes: in its record and in a copy.
 #[derive(Copy, Clone, Debug)]
@@ -57,38 +58,48 @@ impl StoreCost {
     }
 }
 
-impl Metrics {
-    /// What a copy of everything that is to be stored takes, in bytes: rather more.
-    pub const fn copy_bytes(&self) -> u64 {
-        let wills = self.will_bytes - self.wills * MEMORY_ONLY;
-        self.stored_message_bytes
-            + self.stored_session_bytes
-            + wills
-            + self.stored_deliveries * NAMED
-            + self.retained_messages * KEPT
-            + self.incoming_messages * RELEASING
-            + ENDS
-    }
+/// What a copy of everything takes besides the messages, in bytes: rather more.
+fn copy_bytes_without_messages(memory: &MemoryBudget) -> u64 {
+    let wills = memory.will_bytes() - memory.wills() * MEMORY_ONLY;
+    memory.stored_session_bytes()
+        + wills
+        + memory.stored_deliveries() * NAMED
+        + memory.retained_messages() * KEPT
+        + memory.incoming_messages() * RELEASING
+        + ENDS
+}
 
-    /// What clients write who take and acknowledge everything that waits, in bytes, however little
-    /// of it at a time: rather more.
-    pub const fn taking_bytes(&self) -> u64 {
-        self.stored_deliveries * TAKING + self.incoming_messages * RELEASING
-    }
+/// What clients write who take and acknowledge everything that waits, in bytes, however little
+/// of it at a time: rather more.
+fn taking_bytes(memory: &MemoryBudget) -> u64 {
+    memory.stored_deliveries() * TAKING + memory.incoming_messages() * RELEASING
 }
 
 impl Ledger {
+    /// What a copy of everything that is to be stored takes, in bytes: rather more.
+    fn copy_bytes(&self, memory: &MemoryBudget) -> u64 {
+        copy_bytes_without_messages(memory) + self.tally.bytes()
+    }
+
     /// Bytes of records that may come besides what has to.
-    pub(crate) fn spare_room(&self, metrics: &Metrics) -> u64 {
-        // The gauge is set when all of an input is done.
-        let copy = metrics.copy_bytes() - metrics.stored_message_bytes + self.tally.bytes();
-        let needed = copy.saturating_sub(self.copied) + copy / MARGIN + metrics.taking_bytes();
+    pub(crate) fn spare_room(&self, memory: &MemoryBudget) -> u64 {
+        let copy = self.copy_bytes(memory);
+        let needed = copy.saturating_sub(self.copied) + copy / MARGIN + taking_bytes(memory);
         let unsettled = self.unsettled_bytes() as u64;
         self.room.saturating_sub(unsettled).saturating_sub(needed)
     }
 
     /// Whether something new has to be refused that would have to be recorded.
-    pub(crate) fn lacks_room(&self, metrics: &Metrics, StoreCost(bytes): StoreCost) -> bool {
-        self.is_full() || (self.is_kept() && self.spare_room(metrics) < bytes)
+    pub(crate) fn lacks_room(&self, memory: &MemoryBudget, StoreCost(bytes): StoreCost) -> bool {
+        self.is_full() || (self.is_kept() && self.spare_room(memory) < bytes)
+    }
+
+    /// Writes the gauges of what is recorded, and of what has to be.
+    pub(crate) fn report(&self, memory: &MemoryBudget, metrics: &mut Metrics) {
+        metrics.records = self.last().0;
+        metrics.journal_stuck = u64::from(self.is_stuck());
+        metrics.stored_message_bytes = self.tally.bytes();
+        metrics.copy_bytes = self.copy_bytes(memory);
+        metrics.taking_bytes = taking_bytes(memory);
     }
 }

@@ -33,7 +33,7 @@ impl Broker {
                 continue;
             }
             link.unacknowledged -= outbox.release(durable, &mut self.wire.spare);
-            if outbox.announce(&mut self.metrics.unwritten_bytes) {
+            if outbox.announce(&mut self.memory) {
                 self.wire.outputs.push_back(Output::Write(conn));
             }
         }

@@ -15,12 +15,14 @@ use crate::types::{CloseCause, Limit, Slot};
 impl Broker {
     /// Whether the lists take as much memory as they may, without what can be freed.
     pub(crate) fn is_short_of_memory(&mut self) -> bool {
-        let enough = self.limits().memory_bytes as u64;
-        let Some(more) = self.metrics.memory_bytes().checked_sub(enough) else {
+        let limits = &self.options.limits;
+        let excess = self.memory.excess_bytes(limits, 1);
+        if excess == 0 {
             return false;
-        };
-        self.ending.make_room(more + 1, &mut self.metrics);
-        self.metrics.memory_bytes() >= enough
+        }
+        self.reclamation
+            .make_room(excess, &mut self.work, &mut self.memory);
+        self.memory.excess_bytes(limits, 1) > 0
     }
 
     /// Refuses a message if there is no memory for it: `QoS` 0 is dropped, `QoS` 1 and 2 are
@@ -99,8 +101,8 @@ impl Broker {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        connection.count_partial(&mut self.metrics);
-        if self.metrics.partial_bytes <= self.limits().all_partial_bytes as u64 {
+        connection.count_partial(&mut self.memory);
+        if !self.memory.has_too_many_partial_bytes(&self.options.limits) {
             return;
         }
         let Some((slot, client)) = self.connections.worst_partial(now) else {
@@ -118,7 +120,7 @@ impl Broker {
         if let Some(connection) = self.connections.get_mut(slot) {
             connection.decoder = mqtt::Decoder::server();
             connection.pause = None;
-            connection.count_partial(&mut self.metrics);
+            connection.count_partial(&mut self.memory);
         }
     }
 }

@@ -98,7 +98,6 @@ impl Broker {
                         self.ledger.pass.ended.push((end, from));
                         self.ledger.pass.last_from = from;
                         self.ledger.pass.stage = Copying::Nothing;
-                        self.metrics.records = end.0;
                         return false;
                     }
                 }
@@ -108,7 +107,6 @@ impl Broker {
                 return false;
             }
             if self.ledger.backlog() >= enough || looks == 0 {
-                self.metrics.records = self.ledger.last().0;
                 return true;
             }
         }

@@ -2,12 +2,13 @@
 
 use mqtt::{Disconnect, Instant, Packet, ReasonCode, Utf8String};
 
+use crate::admission::WorkBudget;
 use crate::delivery::{Passage, Phase};
 use crate::durability::{Absence, Cause, Record};
 use crate::machine::{Broker, Output};
 use crate::protocol::{farewell, refusal};
 use crate::routing::Standing;
-use crate::session::{DueWill, Ending};
+use crate::session::DueWill;
 use crate::types::{CloseCause, CloseReason, Conn, Limit, Lsn, SessionId, Slot, Timer, violation};
 
 impl Broker {
@@ -52,14 +53,15 @@ impl Broker {
             Phase::AwaitingConnect(_) | Phase::Closing => client_id.filter(|it| !it.is_empty()),
             Phase::Authenticating(waiting) => Some(waiting.client_id.text.detach()),
             Phase::Connected(link) => {
-                self.metrics.alias_bytes -= link.alias_bytes();
+                self.memory.change_aliases(link.alias_bytes(), 0);
                 let is_normal = matches!(cause, CloseCause::Disconnected(ReasonCode::Success));
                 self.detach(now, link.session, is_normal)
             }
         };
         self.count(&cause, client_id.as_ref());
         self.set_deadline(slot, None);
-        self.ending.spend(Ending::CLOSE + unwritten / Ending::BYTES);
+        self.work
+            .spend(WorkBudget::CLOSE + unwritten / WorkBudget::BYTES);
         self.output_close(conn, CloseReason { client_id, cause });
     }
 
@@ -73,7 +75,7 @@ impl Broker {
             let phase = core::mem::replace(&mut connection.phase, Phase::Closing);
             match phase {
                 Phase::Connected(link) => {
-                    self.metrics.alias_bytes -= link.alias_bytes();
+                    self.memory.change_aliases(link.alias_bytes(), 0);
                     self.detach(now, link.session, false);
                 }
                 Phase::AwaitingConnect(_) | Phase::Authenticating(_) | Phase::Closing => {}
@@ -134,7 +136,7 @@ impl Broker {
             let before = outgoing.weight();
             self.metrics.dropped_absent += outgoing.detach() as u64;
             let after = outgoing.weight();
-            self.metrics.requeue(before, after);
+            self.memory.requeue(before, after);
         }
         let timer = Timer::SessionExpiry(id);
         self.timers.set(timer, &mut session.expires_at, expires_at);
@@ -156,8 +158,8 @@ impl Broker {
         let Some(mut session) = self.sessions.remove(id) else {
             return;
         };
-        let subscriptions = session.subscriptions.len() * Ending::SUBSCRIPTION;
-        self.ending.spend(Ending::SESSION + subscriptions);
+        let subscriptions = session.subscriptions.len() * WorkBudget::SUBSCRIPTION;
+        self.work.spend(WorkBudget::SESSION + subscriptions);
         self.timers.set(Timer::Will(id), &mut session.will_at, None);
         self.timers
             .set(Timer::SessionExpiry(id), &mut session.expires_at, None);
@@ -165,15 +167,16 @@ impl Broker {
             self.subscriptions.remove(*node, id);
         }
         self.metrics.subscriptions -= session.subscriptions.len() as u64;
-        session.set_subscription_bytes(0, &mut self.metrics);
-        self.metrics.stored_session_bytes -= session.stored_bytes();
-        self.metrics.incoming_messages -= session.incoming.len() as u64;
+        session.set_subscription_bytes(0, &mut self.memory);
+        self.memory.change_stored_session(session.stored_bytes(), 0);
+        self.memory.remove_incoming(session.incoming.len());
         if let Some(mut outgoing) = session.outgoing.take() {
             self.inherit(now, session.number, &mut outgoing);
             self.metrics.dropped_session_ended += outgoing.messages() as u64;
-            self.ending.leave(outgoing, &mut self.metrics);
+            self.reclamation
+                .take(outgoing, &mut self.work, &mut self.memory);
         }
-        if let Some(will) = session.take_will(&mut self.metrics) {
+        if let Some(will) = session.take_will(&mut self.memory) {
             // That the session is over, or the will was, is recorded with the will.
             let cause = match (session.number, will.number) {
                 (Some(number), _) => Cause::LastWill(number),
@@ -189,7 +192,7 @@ impl Broker {
         } else if let Some(session) = session.number {
             self.ledger.record(&Record::Ended { session });
         }
-        self.metrics.sessions = self.sessions.len() as u64;
+        self.memory.set_sessions(self.sessions.len());
     }
 
     /// Nobody finds the session of a client that has been without a connection for as long as
@@ -253,11 +256,11 @@ impl Broker {
     /// A packet has been put into the outbox, or was too large. What is larger than the client
     /// takes cannot be said to it, and ends the connection `[MQTT-3.1.2-24]`.
     fn sent(&mut self, slot: Slot, fits: bool) {
-        let most = 2 * self.limits().out_buffer(&self.metrics);
+        let most = 2 * self.memory.out_buffer(&self.options.limits);
         let Some((link, outbox, conn)) = self.connections.linked(slot) else {
             return;
         };
-        if outbox.announce(&mut self.metrics.unwritten_bytes) {
+        if outbox.announce(&mut self.memory) {
             self.wire.outputs.push_back(Output::Write(conn));
         }
         let (what, reason_code) = if !fits {
@@ -280,7 +283,7 @@ impl Broker {
                 let client = session.map(|session| &session.client_id);
                 self.limit_log.note(Limit::NotReading, client);
             }
-            self.ending.doom(slot, conn, cause);
+            self.dismissals.push(slot, conn, cause);
         }
     }
 

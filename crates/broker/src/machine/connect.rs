@@ -109,7 +109,7 @@ impl Broker {
             // [MQTT-3.1.2-6]
             None => (self.sessions.insert(&client_id.text), false),
         };
-        self.metrics.sessions = self.sessions.len() as u64;
+        self.memory.set_sessions(self.sessions.len());
         self.establish(now, slot, id, session_present, connect, client_id);
         Ok(())
     }
@@ -166,7 +166,7 @@ impl Broker {
         existing: Option<SessionId>,
     ) -> Result<(), CloseCause> {
         let needs = StoreCost::of_bytes(client_id.len());
-        let is_full = self.ledger.lacks_room(&self.metrics, needs);
+        let is_full = self.ledger.lacks_room(&self.memory, needs);
         if !is_full || self.session_expiry_granted(connect) == 0 {
             return Ok(());
         }
@@ -208,7 +208,7 @@ impl Broker {
         self.timers.set(Timer::Will(id), &mut session.will_at, None);
         self.timers
             .set(Timer::SessionExpiry(id), &mut session.expires_at, None);
-        session.set_will(connect.will.as_ref(), &mut self.metrics);
+        session.set_will(connect.will.as_ref(), &mut self.memory);
 
         if expiry_interval == 0 && session.number.is_some() {
             self.leave_to_groups(id);
@@ -226,14 +226,14 @@ impl Broker {
         let is_full = will > 0
             && self
                 .ledger
-                .lacks_room(&self.metrics, StoreCost::of_bytes(will));
+                .lacks_room(&self.memory, StoreCost::of_bytes(will));
         session.owes_will = is_full;
         if session.owes_will {
             self.ledger.owes = true;
             self.metrics.wills_not_stored += 1;
             self.limit_log.note(Limit::Store, Some(&session.client_id));
         }
-        let gate = record_session(&mut self.ledger, session, &mut self.metrics);
+        let gate = record_session(&mut self.ledger, session, &mut self.memory);
         // [MQTT-3.1.2-4] What was there before may not come back after a crash.
         let gate = gate.or(self.ledger.gate_of_ends());
         let link = Link::new(

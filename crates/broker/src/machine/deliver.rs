@@ -2,6 +2,7 @@
 
 use mqtt::{Instant, Packet, PubRel, QoS, ReasonCode, TemplatePatch};
 
+use crate::admission::MemoryBudget;
 use crate::delivery::{
     Passage, Routed, fits, holder, lacks_window, takes_at_most_once, takes_surely,
 };
@@ -9,7 +10,7 @@ use crate::durability::Record;
 use crate::machine::{Broker, Output};
 use crate::session::Stage;
 use crate::types::{
-    CloseCause, Delivery, Holder, Limit, Limits, Origin, QueueFull, Queued, SessionId, TOO_SLOW,
+    CloseCause, Delivery, Holder, Limit, Origin, QueueFull, Queued, SessionId, TOO_SLOW,
 };
 
 impl Broker {
@@ -68,12 +69,12 @@ impl Broker {
                 .note(Limit::ClientPacketSize, Some(&session.client_id));
             return true;
         };
-        let (limits, metrics) = (&self.options.limits, &mut self.metrics);
+        let (limits, memory) = (&self.options.limits, &mut self.memory);
+        let metrics = &mut self.metrics;
         let len = template.encoded_len();
         // What is retained was looked for because there is room.
-        let freeable = self.ending.bytes();
-        if is_live && !takes_at_most_once(limits, metrics, freeable, outbox, len) {
-            let limit = if limits.has_memory_for_copy(metrics, freeable, len) {
+        if is_live && !takes_at_most_once(limits, memory, outbox, len) {
+            let limit = if memory.has_memory_for_copy(limits, len) {
                 metrics.dropped_slow += 1;
                 let waiting = outbox.len();
                 let takes_any = link.maximum_packet_size == u32::MAX;
@@ -89,14 +90,14 @@ impl Broker {
             self.limit_log.note(limit, Some(&session.client_id));
             return false;
         }
-        if is_live && len > Limits::LEAST_OUT_BUFFER {
-            let more = limits.lacking_memory(metrics, len);
-            self.ending.make_room(more, metrics);
+        if is_live && len > MemoryBudget::LEAST_OUT_BUFFER {
+            let more = memory.excess_bytes(limits, len);
+            self.reclamation.make_room(more, &mut self.work, memory);
         }
         let buffer = outbox.buffer(&mut self.wire.spare);
         template.write(&patch, buffer);
-        link.written(routed.topic(), naming, &mut self.metrics);
-        if outbox.announce(&mut self.metrics.unwritten_bytes) {
+        link.written(routed.topic(), naming, &mut self.metrics, &mut self.memory);
+        if outbox.announce(&mut self.memory) {
             self.wire.outputs.push_back(Output::Write(conn));
         }
         true
@@ -126,11 +127,11 @@ impl Broker {
             Some((link, outbox, conn, slot))
         });
         let ready = link.filter(|(link, outbox, _, _)| {
-            takes_surely(limits, &self.metrics, Some(outgoing), link, outbox)
+            takes_surely(limits, &self.memory, Some(outgoing), link, outbox)
         });
         let ready = ready.filter(|(_, outbox, _, slot)| {
             let cost = routed.cost();
-            let has_room = limits.all_have_room(&self.metrics, outbox.held(), cost);
+            let has_room = self.memory.has_egress_room(limits, outbox.held(), cost);
             if !has_room {
                 self.room.wait(*slot, outbox, cost);
             }
@@ -183,8 +184,8 @@ impl Broker {
         let spare = &mut self.wire.spare;
         let buffer = outbox.behind(gate, Passage::Open, ledger, (slot, conn), spare);
         template.write(&patch, buffer);
-        link.written(routed.topic(), naming, &mut self.metrics);
-        if outbox.announce(&mut self.metrics.unwritten_bytes) {
+        link.written(routed.topic(), naming, &mut self.metrics, &mut self.memory);
+        if outbox.announce(&mut self.memory) {
             self.wire.outputs.push_back(Output::Write(conn));
         }
         link.quota -= 1;
@@ -197,7 +198,7 @@ impl Broker {
         };
         outgoing.sent(packet_id, queued);
         let after = outgoing.weight();
-        self.metrics.requeue(before, after);
+        self.memory.requeue(before, after);
         true
     }
 
@@ -224,24 +225,26 @@ impl Broker {
             outgoing.set_awaits_window(awaits);
         }
         let before = outgoing.weight();
-        let mut others = self.metrics.queued_bytes - before.bytes as u64;
+        let mut others = self.memory.queued_bytes() - before.bytes as u64;
         let cost = Queued::cost_of(routed.cost(), &delivery);
         let bytes = before.bytes + cost;
         if bytes <= limits.queue_bytes {
-            let more = limits.lacking_queue_room(bytes, cost, others);
-            self.ending.make_room(more, &mut self.metrics);
-            others = self.metrics.queued_bytes - before.bytes as u64;
+            let more = MemoryBudget::queue_excess(limits, bytes, cost, others);
+            self.reclamation
+                .make_room(more, &mut self.work, &mut self.memory);
+            others = self.memory.queued_bytes() - before.bytes as u64;
         }
         // A queue is not emptied for what there would be no room for even then.
         let alone = outgoing.window_bytes() + cost;
-        let could_fit = limits.queue_messages > 0 && limits.has_queue_room(alone, cost, others);
+        let could_fit =
+            limits.queue_messages > 0 && MemoryBudget::has_queue_room(limits, alone, cost, others);
         let mut is_full = false;
         let mut is_queued = false;
         loop {
             // Retained messages come all at once: only their bytes are limited.
             let few = origin == Origin::Retained || outgoing.queued_live() < limits.queue_messages;
             let bytes = outgoing.bytes() + cost;
-            if few && limits.has_queue_room(bytes, cost, others) {
+            if few && MemoryBudget::has_queue_room(limits, bytes, cost, others) {
                 let message = routed.keep(now);
                 let holder = holder(number, origin, &self.ledger, &self.subscriptions.groups);
                 let holder = holder.filter(|_| delivery.qos != QoS::AtMostOnce);
@@ -296,7 +299,7 @@ impl Broker {
             outgoing.pop();
         }
         let after = outgoing.weight();
-        self.metrics.requeue(before, after);
+        self.memory.requeue(before, after);
         let too_slow = is_full && limits.queue_full == QueueFull::Disconnect;
         if too_slow
             && origin != Origin::Retained
@@ -309,7 +312,7 @@ impl Broker {
                 reason_code: ReasonCode::QuotaExceeded,
                 what: TOO_SLOW,
             };
-            self.ending.doom(slot, conn, cause);
+            self.dismissals.push(slot, conn, cause);
         }
         is_queued
     }
@@ -333,7 +336,7 @@ impl Broker {
         let (ledger, spare) = (&mut self.ledger, &mut self.wire.spare);
         let before = outgoing.weight();
         outgoing.set_awaits_window(false);
-        while outbox.len() < limits.out_buffer(&self.metrics) / 2 {
+        while outbox.len() < self.memory.out_buffer(limits) / 2 {
             if let Some(inflight) = outgoing.unsent() {
                 // That the record of it is durable is as sure as it was sent before; but that
                 // may have been a moment ago.
@@ -352,7 +355,7 @@ impl Broker {
                     break;
                 }
                 let cost = queued.message.cost();
-                if !limits.all_have_room(&self.metrics, outbox.held(), cost) {
+                if !self.memory.has_egress_room(limits, outbox.held(), cost) {
                     self.room.wait(slot, outbox, cost);
                     break;
                 }
@@ -375,7 +378,7 @@ impl Broker {
                         &patch,
                         outbox.behind(gate, Passage::Open, ledger, (slot, conn), spare),
                     );
-                    link.written(message.topic(), naming, &mut self.metrics);
+                    link.written(message.topic(), naming, &mut self.metrics, &mut self.memory);
                     outgoing.resent(true);
                     link.quota -= 1;
                     self.metrics.retransmissions += 1;
@@ -414,7 +417,7 @@ impl Broker {
                 break;
             }
             let cost = front.message.cost();
-            if !limits.all_have_room(&self.metrics, outbox.held(), cost) {
+            if !self.memory.has_egress_room(limits, outbox.held(), cost) {
                 self.room.wait(slot, outbox, cost);
                 break;
             }
@@ -469,7 +472,7 @@ impl Broker {
                 }
             };
             template.write(&patch, buffer);
-            link.written(message.topic(), naming, &mut self.metrics);
+            link.written(message.topic(), naming, &mut self.metrics, &mut self.memory);
             if let Some(packet_id) = packet_id {
                 queued.is_held &= !is_gated;
                 outgoing.sent(packet_id, queued);
@@ -477,8 +480,8 @@ impl Broker {
             }
         }
         let after = outgoing.weight();
-        self.metrics.requeue(before, after);
-        if outbox.announce(&mut self.metrics.unwritten_bytes) {
+        self.memory.requeue(before, after);
+        if outbox.announce(&mut self.memory) {
             self.wire.outputs.push_back(Output::Write(conn));
         }
     }

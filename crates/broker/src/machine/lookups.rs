@@ -9,12 +9,13 @@ use core::time::Duration;
 use mqtt::packet::SubscriptionIdentifier;
 use mqtt::{Instant, QoS, Subscription};
 
+use crate::admission::{MemoryBudget, WorkBudget};
 use crate::delivery::Routed;
 use crate::durability::{Record, Subscribed};
 use crate::machine::Broker;
 use crate::routing::{Found, Lookup, Lookups};
-use crate::session::{Ending, Session};
-use crate::types::{Delivery, Limit, Metrics, Origin, SessionId, SessionNumber, Timer};
+use crate::session::Session;
+use crate::types::{Delivery, Limit, Origin, SessionId, SessionNumber, Timer};
 
 impl Broker {
     /// How many topics one session looks at before others have their turn.
@@ -56,18 +57,16 @@ impl Broker {
         let limits = &self.options.limits;
         self.stalled.remove(id);
         let lookups = session.lookups.get_or_insert_default();
-        let all_bytes = self.metrics.retained_lookup_bytes + cost as u64;
         let has_room = lookups.waiting.len() < limits.subscriptions_per_client
             && lookups.bytes + cost <= limits.subscription_bytes_per_client
-            && all_bytes <= limits.all_subscriptions_bytes as u64;
+            && self.memory.has_lookup_room(limits, cost);
         if !has_room {
             self.refuse_to_look(id, subscription);
             return;
         }
         let replaced = lookups.waiting.push(filter, lookup);
         lookups.bytes += cost;
-        self.metrics.retained_lookups += 1;
-        self.metrics.retained_lookup_bytes = all_bytes;
+        self.memory.add_lookup(cost);
         self.count_replaced(id, replaced);
         self.look_on(now, id);
     }
@@ -104,8 +103,7 @@ impl Broker {
             lookups.bytes += cost;
             // What is found may be older than what waits in the queue.
             lookups.go_first = true;
-            self.metrics.retained_lookups += 1;
-            self.metrics.retained_lookup_bytes += cost as u64;
+            self.memory.add_lookup(cost);
             self.count_replaced(id, replaced);
         }
     }
@@ -116,7 +114,7 @@ impl Broker {
             && let Some(lookups) = &mut session.lookups
         {
             self.retained.release(&lookup.search);
-            count_out(&mut self.metrics, &mut lookups.bytes, lookup.cost());
+            count_out(&mut self.memory, &mut lookups.bytes, lookup.cost());
         }
     }
 
@@ -166,7 +164,7 @@ impl Broker {
                         let filter = lookup.search.filter().clone();
                         self.ledger.record(&Record::Looked { session, filter });
                     }
-                    count_out(&mut self.metrics, &mut lookups.bytes, lookup.cost());
+                    count_out(&mut self.memory, &mut lookups.bytes, lookup.cost());
                     lookups.waiting.pop_first();
                 }
                 Found::NotYet => {
@@ -245,14 +243,14 @@ impl Broker {
         mut lookups: Box<Lookups>,
         stopped: &[Lookup],
     ) {
-        self.ending.spend(stopped.len() * Ending::SUBSCRIPTION);
+        self.work.spend(stopped.len() * WorkBudget::SUBSCRIPTION);
         for lookup in stopped {
             if let Some(session) = number.filter(|_| lookup.is_recorded) {
                 let filter = lookup.search.filter().clone();
                 self.ledger.record(&Record::Looked { session, filter });
             }
             self.retained.release(&lookup.search);
-            count_out(&mut self.metrics, &mut lookups.bytes, lookup.cost());
+            count_out(&mut self.memory, &mut lookups.bytes, lookup.cost());
         }
         if self.put_back(now, id, lookups) {
             self.look_on(now, id);
@@ -323,7 +321,7 @@ impl Broker {
             return false;
         };
         let limits = &self.options.limits;
-        let has_room = limits.all_have_room(&self.metrics, outbox.held(), cost);
+        let has_room = self.memory.has_egress_room(limits, outbox.held(), cost);
         if !has_room {
             self.room.wait(slot, outbox, cost);
         }
@@ -341,7 +339,7 @@ impl Broker {
         let Some((link, outbox, _)) = link else {
             return false;
         };
-        if outbox.len() >= Self::SLICE.min(limits.out_buffer(&self.metrics) / 2) {
+        if outbox.len() >= Self::SLICE.min(self.memory.out_buffer(limits) / 2) {
             return false;
         }
         let outgoing = session.outgoing.as_deref();
@@ -360,8 +358,7 @@ impl Broker {
     }
 }
 
-fn count_out(metrics: &mut Metrics, bytes: &mut usize, cost: usize) {
+fn count_out(memory: &mut MemoryBudget, bytes: &mut usize, cost: usize) {
     *bytes -= cost;
-    metrics.retained_lookups -= 1;
-    metrics.retained_lookup_bytes -= cost as u64;
+    memory.remove_lookup(cost);
 }

@@ -9,7 +9,7 @@ impl Broker {
     pub(crate) fn make_room_for_connection(&mut self, now: Instant) -> bool {
         /// Others may have been heard of meanwhile.
         const LOOKED_AT: usize = 64;
-        while let Some((slot, conn, cause)) = self.ending.take_doomed() {
+        while let Some((slot, conn, cause)) = self.dismissals.pop() {
             if self.connections.slot(conn) == Some(slot) {
                 self.close(now, slot, cause);
                 return true;
@@ -42,7 +42,7 @@ impl Broker {
     }
 
     /// Frees some of what is left of sessions that are over.
-    pub(crate) fn free_remains(&mut self) {
-        self.ending.free(&mut self.metrics);
+    pub(crate) fn go_on_reclaiming(&mut self) {
+        self.reclamation.go_on(&mut self.work, &mut self.memory);
     }
 }

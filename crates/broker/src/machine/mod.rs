@@ -27,12 +27,14 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 use mqtt::{Instant, Packet, Utf8String};
 
-use crate::admission::LimitLog;
-use crate::delivery::{AwaitingRoom, Connection, Connections, Phase, SpareBuffers, Stalled};
+use crate::admission::{LimitLog, MemoryBudget, WorkBudget};
+use crate::delivery::{
+    AwaitingRoom, Connection, Connections, Dismissals, Phase, SpareBuffers, Stalled,
+};
 use crate::durability::Ledger;
 use crate::protocol::looks_like;
 use crate::routing::{Looking, Membership, Retained, Subscriber, Subscriptions};
-use crate::session::{DueWill, Ending, Sessions};
+use crate::session::{DueWill, Reclamation, Sessions};
 use crate::types::{
     CloseCause, CloseReason, Conn, GroupId, Limit, Limits, Metrics, Peer, SessionId, Slot, Timer,
     Timers, violation,
@@ -57,12 +59,15 @@ pub struct Broker {
     pub(crate) timers: Timers,
     pub(crate) ledger: Ledger,
     pub(crate) metrics: Metrics,
+    pub(crate) memory: MemoryBudget,
     pub(crate) limit_log: LimitLog,
     pub(crate) wire: Wire,
     pub(crate) room: AwaitingRoom,
     /// Wills to be published before this input is done with.
     pub(crate) due_wills: VecDeque<DueWill>,
-    pub(crate) ending: Ending,
+    pub(crate) work: WorkBudget,
+    pub(crate) reclamation: Reclamation,
+    pub(crate) dismissals: Dismissals,
     pub(crate) stalled: Stalled,
     /// For the matching of topics, kept to spare its allocation.
     pub(crate) found: Vec<Subscriber>,
@@ -99,11 +104,14 @@ impl Broker {
             timers: Timers::default(),
             ledger: Ledger::new(options.durable),
             metrics: Metrics::default(),
+            memory: MemoryBudget::default(),
             limit_log: LimitLog::default(),
             wire: Wire::default(),
             room: AwaitingRoom::default(),
             due_wills: VecDeque::new(),
-            ending: Ending::new(options.steps),
+            work: WorkBudget::new(options.steps),
+            reclamation: Reclamation::new(options.steps.little),
+            dismissals: Dismissals::default(),
             stalled: Stalled::default(),
             found: Vec::new(),
             found_groups: Vec::new(),
@@ -138,17 +146,14 @@ impl Broker {
             Input::Shutdown => self.shut_down(now),
         }
         self.settle(now);
-        self.free_remains();
+        self.go_on_reclaiming();
         if self.may_mend() {
             self.mend(now);
         }
-        self.metrics.records = self.ledger.last().0;
-        if self.ledger.is_stuck() && self.metrics.journal_stuck == 0 {
-            self.metrics.journal_stuck = 1;
+        if self.ledger.take_stuck_news() {
             self.limit_log.note(Limit::RecordSize, None);
         }
-        self.metrics.journal_bytes = self.ledger.unsettled_bytes() as u64;
-        self.metrics.stored_message_bytes = self.ledger.tally.bytes();
+        self.memory.set_journal(self.ledger.unsettled_bytes());
     }
 
     /// The next thing to do.
@@ -183,9 +188,11 @@ impl Broker {
         if let Some(lsn) = self.ledger.announce() {
             return Output::Persist(lsn);
         }
-        let timers = self.timers.next(self.ending.not_before());
-        let mends = self.may_mend().then(|| self.ending.not_before());
-        let due = [timers, self.limit_log.next(), self.ending.next(), mends];
+        let timers = self.timers.next(self.work.not_before());
+        let mends = self.may_mend().then(|| self.work.not_before());
+        let has_deferred = !(self.dismissals.is_empty() && self.reclamation.is_empty());
+        let deferred = has_deferred.then(|| self.work.renewal());
+        let due = [timers, self.limit_log.next(), deferred, mends];
         Output::Idle(due.into_iter().flatten().min())
     }
 
@@ -197,11 +204,9 @@ impl Broker {
     pub fn take_writes(&mut self, conn: Conn, out: &mut BytesMut) {
         let slot = self.connections.slot(conn);
         if let Some(connection) = slot.and_then(|slot| self.connections.get_mut(slot)) {
-            let len = connection.outbox.take(
-                out,
-                &mut self.wire.spare,
-                &mut self.metrics.unwritten_bytes,
-            );
+            let len = connection
+                .outbox
+                .take(out, &mut self.wire.spare, &mut self.memory);
             self.metrics.bytes_out += len as u64;
             if let Phase::Connected(link) = &connection.phase {
                 self.stalled.remove(link.session);
@@ -222,9 +227,12 @@ impl Broker {
         self.ledger.backlog()
     }
 
-    /// What has been counted.
-    pub fn metrics(&self) -> &Metrics {
-        &self.metrics
+    /// What has been counted, and what is held.
+    pub fn metrics(&self) -> Metrics {
+        let mut metrics = self.metrics.clone();
+        self.memory.report(&mut metrics);
+        self.ledger.report(&self.memory, &mut metrics);
+        metrics
     }
 
     /// Whose connection it is: `None` before an acceptable CONNECT, and after the end.
@@ -254,7 +262,7 @@ impl Broker {
             && !self.make_room_for_connection(now);
         let connection = Connection::new(now, conn, peer, self.limits().maximum_packet_size);
         let slot = self.connections.insert(connection);
-        self.metrics.connections = self.connections.len() as u64;
+        self.memory.set_connections(self.connections.len());
         if self.is_shut_down {
             self.close(now, slot, CloseCause::ShuttingDown);
         } else if is_full {
@@ -406,7 +414,7 @@ impl Broker {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        connection.outbox.drained(&mut self.metrics.unwritten_bytes);
+        connection.outbox.drained(&mut self.memory);
         if let Phase::Connected(link) = &connection.phase {
             let session = link.session;
             self.pump(now, session);
@@ -474,7 +482,9 @@ impl Broker {
     /// Does what handling an input has left to do.
     pub(crate) fn settle(&mut self, now: Instant) {
         loop {
-            if let Some((slot, conn, cause)) = self.ending.pop_doomed() {
+            if !self.work.is_spent()
+                && let Some((slot, conn, cause)) = self.dismissals.pop()
+            {
                 if self.connections.slot(conn) == Some(slot) {
                     self.close(now, slot, cause);
                 }
@@ -487,9 +497,9 @@ impl Broker {
     }
 
     pub(crate) fn handle_due(&mut self, now: Instant) {
-        self.ending.renew(now);
-        while let Some(timer) = self.timers.pop_due(now, self.ending.is_spent()) {
-            self.ending.spend(Ending::TIMER);
+        self.work.renew(now);
+        while let Some(timer) = self.timers.pop_due(now, self.work.is_spent()) {
+            self.work.spend(WorkBudget::TIMER);
             match timer {
                 Timer::Connection(slot) => {
                     self.connection_due(now, slot);
@@ -498,9 +508,9 @@ impl Broker {
                 Timer::Will(session) => self.will_due(session),
                 Timer::SessionExpiry(session) => self.session_expired(now, session),
                 Timer::Retained(node) => {
-                    self.ending.spend(Ending::SUBSCRIPTION);
+                    self.work.spend(WorkBudget::SUBSCRIPTION);
                     self.retained.expire(node);
-                    self.retained.count(&mut self.metrics);
+                    self.retained.count(&mut self.memory);
                 }
                 Timer::Lookups => self.look_on_tired(now),
             }
@@ -551,9 +561,7 @@ impl Broker {
     /// Tells the shell that there is something for the connection, unless it knows.
     pub(crate) fn announce(&mut self, slot: Slot) {
         if let Some(connection) = self.connections.get_mut(slot)
-            && connection
-                .outbox
-                .announce(&mut self.metrics.unwritten_bytes)
+            && connection.outbox.announce(&mut self.memory)
         {
             self.wire.outputs.push_back(Output::Write(connection.conn));
         }
@@ -563,12 +571,12 @@ impl Broker {
     pub(crate) fn forget_connection(&mut self, slot: Slot) {
         self.room.forget(slot);
         if let Some(mut connection) = self.connections.remove(slot) {
-            connection.outbox.forget(&mut self.metrics.unwritten_bytes);
-            self.metrics.partial_bytes -= connection.partial as u64;
+            connection.outbox.forget(&mut self.memory);
+            self.memory.change_partial(connection.partial, 0);
             let timer = Timer::Resume(slot);
             self.timers.set(timer, &mut connection.resumes_at, None);
         }
-        self.metrics.connections = self.connections.len() as u64;
+        self.memory.set_connections(self.connections.len());
     }
 
     /// Tells the shell to close.

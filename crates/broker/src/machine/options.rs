@@ -2,7 +2,7 @@
 
 use mqtt::Utf8String;
 
-use crate::session::Steps;
+use crate::admission::Steps;
 use crate::types::Limits;
 
 /// How a broker is set up. [`BrokerOptions::default`] needs no further thought but a seed.

@@ -24,12 +24,11 @@ impl Broker {
         let Some((link, _, _)) = self.connections.linked(slot) else {
             return Ok(());
         };
-        let before = self.metrics.alias_bytes;
-        let bytes = &mut self.metrics.alias_bytes;
+        let before = self.memory.alias_bytes();
         let limits = &self.options.limits;
-        let resolved = link.aliases.resolve(&mut publish, limits, bytes);
+        let resolved = link.aliases.resolve(&mut publish, limits, &mut self.memory);
         let refused = resolved.map_err(|cause| self.note_alias(slot, cause))?;
-        if self.metrics.alias_bytes > before && self.is_short_of_memory() {
+        if self.memory.alias_bytes() > before && self.is_short_of_memory() {
             return Err(self.no_memory_for_alias(slot));
         }
         let Some((link, _, _)) = self.connections.linked(slot) else {
@@ -124,7 +123,7 @@ impl Broker {
             && let Some(session) = self.sessions.get_mut(id)
         {
             session.incoming.insert(place, packet_id);
-            self.metrics.incoming_messages += 1;
+            self.memory.add_incoming();
         }
         let (reason_code, properties) = self.answer(slot, accepted)?;
         let received = PubRec {
@@ -361,7 +360,7 @@ impl Broker {
         };
         let (reason_code, gate) = if let Ok(place) = session.incoming.binary_search(&packet_id) {
             session.incoming.remove(place);
-            self.metrics.incoming_messages -= 1;
+            self.memory.remove_incoming(1);
             if let Ok(at) = link.carried_over.binary_search(&packet_id) {
                 link.carried_over.remove(at);
             }
@@ -444,7 +443,7 @@ impl Broker {
         };
         let outcome = step(outgoing);
         let after = outgoing.weight();
-        self.metrics.requeue(before, after);
+        self.memory.requeue(before, after);
         let mut gate = None;
         if let Some((message, origin)) = held
             && matches!(outcome, Acknowledged::Done { .. })

@@ -15,7 +15,7 @@ use crate::machine::Broker;
 impl Broker {
     /// Goes on with one connection for which there is room now, if there is one.
     pub(crate) fn fill_room(&mut self, now: Instant) -> bool {
-        let Some(slot) = self.room.pop(&self.options.limits, &self.metrics) else {
+        let Some(slot) = self.room.pop(&self.options.limits, &self.memory) else {
             return false;
         };
         if let Some((link, _, _)) = self.connections.linked(slot) {

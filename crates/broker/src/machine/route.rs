@@ -147,7 +147,7 @@ impl Broker {
                 }
             }
         };
-        self.retained.count(&mut self.metrics);
+        self.retained.count(&mut self.memory);
         retention
     }
 }

@@ -11,12 +11,13 @@ use std::sync::Arc;
 
 use mqtt::{Instant, PacketId, QoS, TopicForm};
 
+use crate::admission::{MemoryBudget, WorkBudget};
 use crate::delivery::{Connections, Routed, takes_at_most_once, takes_surely};
 use crate::machine::Broker;
 use crate::routing::{Among, Choice, Room, Standing, Subscriber};
-use crate::session::{Ending, Outgoing, Sessions};
+use crate::session::{Outgoing, Sessions};
 use crate::types::{
-    Delivery, GroupId, Holder, Limits, Metrics, Origin, Queued, SessionId, SessionNumber, Weight,
+    Delivery, GroupId, Holder, Limits, Origin, Queued, SessionId, SessionNumber, Weight,
 };
 
 /// Groups in which nobody has room.
@@ -71,7 +72,7 @@ impl Broker {
         let Some(mut outgoing) = outgoing else {
             return;
         };
-        self.ending.spend(outgoing.messages() * Ending::OFFER);
+        self.work.spend(outgoing.messages() * WorkBudget::OFFER);
         let mut full = FullGroups::default();
         let before = outgoing.weight();
         outgoing.hand_over(sent_too, |queued, group, packet_id| {
@@ -96,7 +97,7 @@ impl Broker {
         if !outgoing.has_shared() {
             return;
         }
-        self.ending.spend(outgoing.messages() * Ending::OFFER);
+        self.work.spend(outgoing.messages() * WorkBudget::OFFER);
         let mut full = FullGroups::default();
         let before = outgoing.weight();
         outgoing.hand_over(true, |queued, group, packet_id| {
@@ -115,7 +116,7 @@ impl Broker {
     /// What was handed over is counted for who has it now.
     fn uncount_stored(&mut self, before: Weight, outgoing: &Outgoing) {
         let gone = before.stored - outgoing.weight().stored;
-        self.metrics.stored_deliveries -= gone as u64;
+        self.memory.uncount_stored(gone);
     }
 
     /// The session will not outlive its connection any more: for what it has of groups with
@@ -144,12 +145,12 @@ impl Broker {
     /// An earlier run of the broker had given a message to a member of the group that did not
     /// last: it is for another one.
     pub(crate) fn restore_held(&mut self, now: Instant, group: GroupId, queued: &Queued) {
-        self.metrics.requeue(Weight::default(), queued.weight());
+        self.memory.requeue(Weight::default(), queued.weight());
         let is_placed = self.moving(Some(Holder::Group), None, queued, |broker| {
             broker.pass_on(now, queued, group, Among::All, &mut FullGroups::default())
         });
         if !is_placed {
-            self.metrics.requeue(queued.weight(), Weight::default());
+            self.memory.requeue(queued.weight(), Weight::default());
             self.ledger.forget(Holder::Group, queued);
         }
     }
@@ -190,7 +191,7 @@ impl Broker {
             // It is in no record yet, and there is no room for it.
             Choice::Takes(subscriber) if self.lacks_store_for(subscriber.session) => false,
             Choice::Takes(subscriber) => {
-                self.metrics.requeue(queued.weight(), Weight::default());
+                self.memory.requeue(queued.weight(), Weight::default());
                 let delivery = delivery(&routed, &subscriber);
                 let origin = Origin::Shared(group);
                 let id = subscriber.session;
@@ -198,7 +199,7 @@ impl Broker {
                 if is_taken {
                     self.metrics.passed_on += 1;
                 } else {
-                    self.metrics.requeue(Weight::default(), queued.weight());
+                    self.memory.requeue(Weight::default(), queued.weight());
                 }
                 is_taken
             }
@@ -223,8 +224,8 @@ impl Broker {
     pub(crate) fn leave_groups(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(id) {
             session.blocked.clear();
-            self.ending
-                .spend(session.memberships.len() * Ending::SUBSCRIPTION);
+            self.work
+                .spend(session.memberships.len() * WorkBudget::SUBSCRIPTION);
             for membership in session.memberships.take() {
                 self.subscriptions.leave(membership);
                 self.metrics.subscriptions -= 1;
@@ -237,8 +238,7 @@ impl Broker {
         let (sessions, connections) = (&self.sessions, &mut self.connections);
         let together = Together {
             limits: &self.options.limits,
-            metrics: &self.metrics,
-            freeable: self.ending.bytes(),
+            memory: &self.memory,
         };
         let mut blocked = core::mem::take(&mut self.blocked);
         let groups = &mut self.subscriptions.groups;
@@ -265,10 +265,10 @@ impl Broker {
         }
         let outgoing = session.outgoing.as_deref();
         let link = session.slot.and_then(|slot| self.connections.linked(slot));
-        let metrics = &self.metrics;
+        let memory = &self.memory;
         let is_ready = link.is_some_and(|(link, outbox, _)| {
             outgoing.is_none_or(Outgoing::is_caught_up)
-                && takes_surely(limits, metrics, outgoing, link, outbox)
+                && takes_surely(limits, memory, outgoing, link, outbox)
         });
         if is_ready {
             for membership in session.blocked.take() {
@@ -303,9 +303,7 @@ fn delivery(routed: &Routed, subscriber: &Subscriber) -> Delivery {
 /// What all sessions have together.
 struct Together<'a> {
     limits: &'a Limits,
-    metrics: &'a Metrics,
-    /// What of that is only not freed yet: nobody is to find no room for it.
-    freeable: u64,
+    memory: &'a MemoryBudget,
 }
 
 /// What a member can do with a message: what [`Broker::deliver`] then does.
@@ -316,11 +314,7 @@ fn room(
     routed: &mut Routed,
     subscriber: &Subscriber,
 ) -> Room {
-    let &Together {
-        limits,
-        metrics,
-        freeable,
-    } = together;
+    let &Together { limits, memory } = together;
     let Some(session) = sessions.get(subscriber.session) else {
         return Room::None;
     };
@@ -328,9 +322,9 @@ fn room(
     let outgoing = session.outgoing.as_deref();
     let cost = Queued::cost_of(routed.cost(), &delivery);
     let held = outgoing.map_or(0, Outgoing::bytes);
-    let others = metrics.queued_bytes - freeable - held as u64;
+    let others = memory.queued_bytes() - memory.freeable_bytes() - held as u64;
     let may_wait = outgoing.is_none_or(|it| it.queued_live() < limits.queue_messages)
-        && limits.has_queue_room(held + cost, cost, others);
+        && MemoryBudget::has_queue_room(limits, held + cost, cost, others);
     let link = session.slot.and_then(|slot| connections.linked(slot));
     let is_doomed = link.as_ref().is_some_and(|(link, _, _)| link.is_doomed);
     // Who is to be dismissed is as good as gone, and its session perhaps with it.
@@ -351,14 +345,13 @@ fn room(
             QoS::AtMostOnce => {
                 let naming = routed.naming(link, &delivery, outbox.leads(QoS::AtMostOnce));
                 let template = routed.template(link.version, &delivery, naming.form());
-                template.is_ok_and(|it| {
-                    takes_at_most_once(limits, metrics, freeable, outbox, it.encoded_len())
-                })
+                template
+                    .is_ok_and(|it| takes_at_most_once(limits, memory, outbox, it.encoded_len()))
             }
             QoS::AtLeastOnce | QoS::ExactlyOnce => {
                 outgoing.is_none_or(Outgoing::is_caught_up)
-                    && takes_surely(limits, metrics, outgoing, link, outbox)
-                    && limits.all_have_room(metrics, outbox.held(), routed.cost())
+                    && takes_surely(limits, memory, outgoing, link, outbox)
+                    && memory.has_egress_room(limits, outbox.held(), routed.cost())
             }
         };
         // What is retained may have to go first.

@@ -11,7 +11,7 @@ impl Broker {
     /// take what waits for them, and a copy of everything. Where there are none, nothing new is
     /// accepted that would have to be stored.
     pub fn spare_room(&self) -> u64 {
-        self.ledger.spare_room(&self.metrics)
+        self.ledger.spare_room(&self.memory)
     }
 
     /// The store has so much room, and has removed what was before `from`.
@@ -32,6 +32,6 @@ impl Broker {
     /// Whether there is no room for something that is for so many sessions that last.
     pub(crate) fn lacks_room(&self, cost: StoreCost, recipients: usize) -> bool {
         let cost = cost.for_recipients(recipients);
-        self.ledger.lacks_room(&self.metrics, cost)
+        self.ledger.lacks_room(&self.memory, cost)
     }
 }

@@ -37,9 +37,8 @@ impl Broker {
         }
         let filters = subscribe.subscriptions.iter();
         let costs: usize = filters.map(|it| cost(&it.topic_filter)).sum();
-        let most = self.limits().all_subscriptions_bytes as u64;
         self.expire_while(now, |it| {
-            it.metrics.subscription_bytes + costs as u64 > most
+            !it.memory.has_subscription_room(&it.options.limits, costs)
         });
         for subscription in &subscribe.subscriptions {
             let identifier = subscribe.subscription_identifier;
@@ -110,7 +109,7 @@ impl Broker {
         self.check_topic_filter(id, filter)?;
         let session = self.sessions.get(id);
         let needs = StoreCost::of_bytes(cost(filter));
-        if self.ledger.lacks_room(&self.metrics, needs)
+        if self.ledger.lacks_room(&self.memory, needs)
             && let Some(session) = session.filter(|it| it.number.is_some())
         {
             if !self.ledger.is_stuck() && self.is_known(id, subscription, identifier) {
@@ -270,7 +269,7 @@ impl Broker {
     fn count_subscription(&mut self, id: SessionId, cost: usize) {
         if let Some(session) = self.sessions.get_mut(id) {
             let bytes = session.subscription_bytes + cost;
-            session.set_subscription_bytes(bytes, &mut self.metrics);
+            session.set_subscription_bytes(bytes, &mut self.memory);
             self.metrics.subscriptions += 1;
         }
     }
@@ -278,7 +277,7 @@ impl Broker {
     fn uncount_subscription(&mut self, id: SessionId, cost: usize) {
         if let Some(session) = self.sessions.get_mut(id) {
             let bytes = session.subscription_bytes - cost;
-            session.set_subscription_bytes(bytes, &mut self.metrics);
+            session.set_subscription_bytes(bytes, &mut self.memory);
             self.metrics.subscriptions -= 1;
         }
     }
@@ -286,11 +285,10 @@ impl Broker {
     /// Whether the session may have another subscription, of so many bytes.
     fn has_room_for(&self, id: SessionId, cost: usize) -> bool {
         let limits = &self.options.limits;
-        let all_bytes = self.metrics.subscription_bytes + cost as u64;
         self.sessions.get(id).is_some_and(|session| {
             session.subscribed() < limits.subscriptions_per_client
                 && session.subscription_bytes + cost <= limits.subscription_bytes_per_client
-        }) && all_bytes <= limits.all_subscriptions_bytes as u64
+        }) && self.memory.has_subscription_room(limits, cost)
     }
 
     fn check_topic_filter(&mut self, id: SessionId, filter: &TopicFilter) -> Result<(), Refusal> {

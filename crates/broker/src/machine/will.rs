@@ -19,12 +19,11 @@ impl Broker {
         will: &Will,
     ) -> Result<(), &'static str> {
         let cost = will_cost(will);
-        let most = self.limits().all_wills_bytes as u64;
-        self.expire_while(now, |it| it.metrics.will_bytes + cost as u64 > most);
+        self.expire_while(now, |it| !it.memory.has_will_room(&it.options.limits, cost));
         let limits = &self.options.limits;
         let what = if cost > limits.will_bytes {
             "the will is too large"
-        } else if self.metrics.will_bytes + cost as u64 > most {
+        } else if !self.memory.has_will_room(limits, cost) {
             "the wills of all clients take as much as they may"
         } else {
             return Ok(());
@@ -57,7 +56,7 @@ impl Broker {
     /// promised from now on is recorded behind it.
     pub(crate) fn take_back_will(&mut self, id: SessionId) {
         let session = self.sessions.get_mut(id);
-        let will = session.and_then(|session| session.take_will(&mut self.metrics));
+        let will = session.and_then(|session| session.take_will(&mut self.memory));
         if let Some(session) = will.and_then(|will| will.number) {
             self.ledger.record(&Record::Unwilled { session });
         }
@@ -68,7 +67,7 @@ impl Broker {
         if let Some(session) = self.sessions.get_mut(id) {
             session.will_at = None;
             // [MQTT-3.1.2-10]
-            if let Some(will) = session.take_will(&mut self.metrics) {
+            if let Some(will) = session.take_will(&mut self.memory) {
                 self.due_wills.push_back(DueWill {
                     will: will.will,
                     publisher: session.client_id.clone(),

@@ -7,9 +7,9 @@
 
 use mqtt::Instant;
 
+use crate::admission::WorkBudget;
 use crate::durability::WriteBack;
 use crate::machine::Broker;
-use crate::session::Ending;
 use crate::types::{NodeId, SessionId, StoreState};
 
 impl Broker {
@@ -55,9 +55,9 @@ impl Broker {
         let enough = before.saturating_add(Self::MENDED_AT_ONCE);
         while self.ledger.mending != WriteBack::Nothing
             && self.ledger.backlog() < enough
-            && !self.ending.is_spent()
+            && !self.work.is_spent()
         {
-            self.ending.spend(1);
+            self.work.spend(1);
             self.ledger.mending = match self.ledger.mending {
                 WriteBack::Wills { next } if self.sessions.has_place(next) => {
                     if self.sessions.get(next).is_some_and(|it| it.owes_will) {
@@ -78,7 +78,7 @@ impl Broker {
             };
         }
         let written = self.ledger.backlog() - before;
-        self.ending.spend(written / Ending::BYTES);
+        self.work.spend(written / WorkBudget::BYTES);
         if written > 0 {
             self.ledger.mended = self.ledger.last();
         }

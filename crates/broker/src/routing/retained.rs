@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use mqtt::Instant;
 
+use crate::admission::MemoryBudget;
 use crate::routing::{LevelTree, Value};
-use crate::types::{Message, Metrics, NodeId, Timer, Timers};
+use crate::types::{Message, NodeId, Timer, Timers};
 
 /// What is kept of a topic.
 #[derive(Debug, Default)]
@@ -190,9 +191,8 @@ impl Retained {
     }
 
     /// Brings the gauges up to date.
-    pub(crate) fn count(&self, metrics: &mut Metrics) {
-        metrics.retained_messages = self.messages as u64;
-        metrics.retained_bytes = self.bytes as u64;
+    pub(crate) fn count(&self, memory: &mut MemoryBudget) {
+        memory.set_retained(self.messages, self.bytes);
     }
 
     /// What keeping `message` costs, as if its topic shared no level with another.

@@ -1,21 +1,22 @@
 //! What is recorded when a client connects.
 
+use crate::admission::MemoryBudget;
 use crate::durability::{Ledger, Record, Terms};
 use crate::session::Session;
-use crate::types::{Lsn, Metrics};
+use crate::types::Lsn;
 
 /// Records that a client is connected, as far as its session outlives the connection or did, or
 /// leaves a will. Gives the record that CONNACK waits for.
 pub(crate) fn record_session(
     ledger: &mut Ledger,
     session: &mut Session,
-    metrics: &mut Metrics,
+    memory: &mut MemoryBudget,
 ) -> Option<Lsn> {
     if !ledger.is_kept() {
         return None;
     }
     if session.expiry_interval == 0 {
-        return record_passing(ledger, session, metrics);
+        return record_passing(ledger, session, memory);
     }
     let terms = || Terms {
         expiry_interval: session.expiry_interval,
@@ -38,7 +39,7 @@ pub(crate) fn record_session(
             client_id: session.client_id.clone(),
             terms: terms(),
         };
-        session.set_number(Some(number), metrics);
+        session.set_number(Some(number), memory);
         record
     };
     Some(ledger.record(&record))
@@ -48,10 +49,10 @@ pub(crate) fn record_session(
 fn record_passing(
     ledger: &mut Ledger,
     session: &mut Session,
-    metrics: &mut Metrics,
+    memory: &mut MemoryBudget,
 ) -> Option<Lsn> {
     let ended = session.number;
-    session.set_number(None, metrics);
+    session.set_number(None, memory);
     let ended = ended.map(|session| ledger.record(&Record::Ended { session }));
     // Where the store is full the client is let in all the same, and its will stays in memory
     // until there is room (`mend`): it is promised nothing else that lasts, and whoever refused

@@ -9,12 +9,12 @@ use core::hash::BuildHasher;
 use core::time::Duration;
 use std::collections::BTreeSet;
 
+use crate::admission::MemoryBudget;
 use crate::durability::Bequest;
 use crate::routing::{Lookups, Membership};
 use crate::session::{HeldWill, Outgoing};
 use crate::types::{
-    GroupId, Metrics, NodeId, SessionId, SessionNumber, ShrinkPolicy, Slot, ThinVec, shrink,
-    will_cost,
+    GroupId, NodeId, SessionId, SessionNumber, ShrinkPolicy, Slot, ThinVec, shrink, will_cost,
 };
 
 /// A client's session.
@@ -87,14 +87,14 @@ impl Session {
     }
 
     /// Its name in records from now on.
-    pub(crate) fn set_number(&mut self, number: Option<SessionNumber>, metrics: &mut Metrics) {
-        metrics.stored_session_bytes -= self.stored_bytes();
+    pub(crate) fn set_number(&mut self, number: Option<SessionNumber>, memory: &mut MemoryBudget) {
+        let before = self.stored_bytes();
         self.number = number;
-        metrics.stored_session_bytes += self.stored_bytes();
+        memory.change_stored_session(before, self.stored_bytes());
         if let Some(outgoing) = &mut self.outgoing {
             let before = outgoing.weight();
             outgoing.set_stored(number.is_some());
-            metrics.requeue(before, outgoing.weight());
+            memory.requeue(before, outgoing.weight());
         }
     }
 
@@ -109,12 +109,11 @@ impl Session {
     }
 
     /// Its subscriptions cost so many bytes from now on.
-    pub(crate) fn set_subscription_bytes(&mut self, bytes: usize, metrics: &mut Metrics) {
-        metrics.stored_session_bytes -= self.stored_bytes();
-        metrics.subscription_bytes -= self.subscription_bytes as u64;
+    pub(crate) fn set_subscription_bytes(&mut self, bytes: usize, memory: &mut MemoryBudget) {
+        let before = self.stored_bytes();
+        memory.change_subscriptions(self.subscription_bytes, bytes);
         self.subscription_bytes = bytes;
-        metrics.subscription_bytes += self.subscription_bytes as u64;
-        metrics.stored_session_bytes += self.stored_bytes();
+        memory.change_stored_session(before, self.stored_bytes());
     }
 
     /// Gives back the memory of what is to be sent, if that is nothing.
@@ -165,25 +164,23 @@ impl Session {
     }
 
     /// The will from now on: a copy that holds on to nothing but its own bytes.
-    pub(crate) fn set_will(&mut self, will: Option<&Will>, metrics: &mut Metrics) {
-        self.forget_will(metrics);
+    pub(crate) fn set_will(&mut self, will: Option<&Will>, memory: &mut MemoryBudget) {
+        self.forget_will(memory);
         if let Some(will) = will {
-            metrics.wills += 1;
-            metrics.will_bytes += will_cost(will) as u64;
+            memory.add_will(will_cost(will));
             self.will = Some(Box::new(HeldWill::new(will)));
         }
     }
 
     /// Gives the will, which the session has no longer.
-    pub(crate) fn take_will(&mut self, metrics: &mut Metrics) -> Option<Box<HeldWill>> {
+    pub(crate) fn take_will(&mut self, memory: &mut MemoryBudget) -> Option<Box<HeldWill>> {
         let will = self.will.take()?;
-        metrics.wills -= 1;
-        metrics.will_bytes -= will_cost(&will.will) as u64;
+        memory.remove_will(will_cost(&will.will));
         Some(will)
     }
 
-    pub(crate) fn forget_will(&mut self, metrics: &mut Metrics) {
-        self.take_will(metrics);
+    pub(crate) fn forget_will(&mut self, memory: &mut MemoryBudget) {
+        self.take_will(memory);
     }
 
     /// Where the session is in a group, or would come in `memberships`.

@@ -5,11 +5,11 @@ use std::time::Duration;
 use mqtt::{Connect, Instant, Packet, PubAck, QoS, ReasonCode, Utf8String};
 
 use super::{V5, World, lasting, message, retained, to};
-use crate::session::Ending;
+use crate::admission::WorkBudget;
 use crate::{Conn, Input, Output};
 
 /// How many connections are closed at most in each rest.
-const CLOSED: usize = Ending::STEPS / Ending::CLOSE + 1;
+const CLOSED: usize = WorkBudget::STEPS / WorkBudget::CLOSE + 1;
 pub(super) const MESSAGES: usize = 500;
 
 pub(super) fn named(mut connect: Connect, id: &str) -> Connect {
@@ -55,7 +55,7 @@ pub(super) fn closed(world: &World, conns: &[Conn]) -> usize {
 /// Lets only so much time pass that all are gone, and what they had is not freed.
 pub(super) fn until_dismissed(world: &mut World, conns: &[Conn]) {
     while closed(world, conns) < conns.len() {
-        world.sleep(Ending::REST);
+        world.sleep(WorkBudget::PERIOD);
     }
 }
 
@@ -83,9 +83,9 @@ fn clients_that_are_too_slow_at_once_are_dismissed_a_few_at_a_time() {
         let metrics = world.broker.metrics();
         // It is held, and counts.
         assert_eq!(metrics.sessions, 101 - now as u64);
-        assert!(metrics.memory_bytes() > metrics.queued_bytes);
+        assert!(metrics.memory_bytes > metrics.queued_bytes);
         let messages = usize::try_from(metrics.queued_messages).unwrap();
-        assert!(held - messages <= Ending::STEPS, "{held} to {messages}");
+        assert!(held - messages <= WorkBudget::STEPS, "{held} to {messages}");
         (gone, held) = (now, messages);
         turns += 1;
         if gone == 100 && held == 0 {
@@ -93,13 +93,13 @@ fn clients_that_are_too_slow_at_once_are_dismissed_a_few_at_a_time() {
         }
         // It goes on though nothing else happens, and does nothing before that.
         let at = idle(&mut world).unwrap();
-        assert!(at > world.now && at <= world.now + Ending::REST);
+        assert!(at > world.now && at <= world.now + WorkBudget::PERIOD);
         world.input(Input::Timeout);
         assert_eq!(closed(&world, &conns), gone);
         world.now = at;
         world.input(Input::Timeout);
     }
-    assert!(turns > 100 / CLOSED + 50_000 / Ending::STEPS, "{turns}");
+    assert!(turns > 100 / CLOSED + 50_000 / WorkBudget::STEPS, "{turns}");
     for conn in conns {
         let reason = world.closed(conn).unwrap();
         assert_eq!(reason.cause.reason_code(), ReasonCode::QuotaExceeded);
@@ -161,7 +161,7 @@ fn sessions_that_expire_at_once_do_so_a_few_at_a_time_and_are_gone_for_their_cli
     }
     world.now = world.now + Duration::from_mins(1);
     world.input(Input::Timeout);
-    let each = Ending::STEPS / (Ending::SESSION + Ending::SUBSCRIPTION) + 1;
+    let each = WorkBudget::STEPS / (WorkBudget::SESSION + WorkBudget::SUBSCRIPTION) + 1;
     let expired = world.broker.metrics().sessions_expired;
     assert!((50..=each as u64).contains(&expired), "{expired}");
     // The last of them comes before its turn.
@@ -302,13 +302,13 @@ fn what_members_of_groups_leave_is_offered_a_few_members_at_a_time() {
     // Each in a group of its own, so that nobody has room for it.
     let (mut world, conns, publisher) = stuck_at(20, |number| format!("$share/g{number}/t"));
     world.publish(publisher, "t", "too much", QoS::AtLeastOnce);
-    let each = Ending::STEPS / (Ending::CLOSE + MESSAGES * Ending::OFFER) + 1;
+    let each = WorkBudget::STEPS / (WorkBudget::CLOSE + MESSAGES * WorkBudget::OFFER) + 1;
     let mut gone = 0;
     while gone < conns.len() {
         let now = closed(&world, &conns);
         assert!(now - gone <= each, "{gone} to {now}");
         gone = now;
-        world.sleep(Ending::REST);
+        world.sleep(WorkBudget::PERIOD);
     }
     assert_eq!(world.broker.metrics().dropped_session_ended, 10_000);
 }
@@ -330,10 +330,10 @@ fn who_ends_with_much_keeps_the_next_waiting_for_as_long() {
     world.now = world.now + Duration::from_mins(1);
     let began = world.now;
     while world.broker.metrics().sessions_expired < 10 {
-        world.sleep(Ending::REST);
+        world.sleep(WorkBudget::PERIOD);
     }
-    let rests = 9 * 3_000 * Ending::SUBSCRIPTION / Ending::STEPS;
-    let least = Ending::REST * u32::try_from(rests).unwrap();
+    let rests = 9 * 3_000 * WorkBudget::SUBSCRIPTION / WorkBudget::STEPS;
+    let least = WorkBudget::PERIOD * u32::try_from(rests).unwrap();
     let took = world.now.saturating_since(began);
     assert!((least..2 * least).contains(&took), "{took:?}");
 }

@@ -7,7 +7,7 @@ use mqtt::{Connect, Disconnect, Packet, QoS, ReasonCode, Will};
 
 use super::digest::Digest;
 use super::{V5, World, lasting, packet_id, retained, subscribe, to, topic};
-use crate::session::Ending;
+use crate::admission::WorkBudget;
 use crate::{Input, Limit, StoreState};
 
 fn world() -> World {
@@ -348,7 +348,7 @@ fn what_is_to_be_stored_later_is_looked_for_in_several_turns() {
     while world.records.len() == before {
         // It goes on though nothing else happens.
         let at = world.run().unwrap();
-        assert!(at > world.now && at <= world.now + Ending::REST);
+        assert!(at > world.now && at <= world.now + WorkBudget::PERIOD);
         world.now = at;
         world.input(Input::Timeout);
         turns += 1;

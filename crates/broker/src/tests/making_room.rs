@@ -43,7 +43,7 @@ fn memory_is_not_short_because_of_what_others_have_left() {
     let (mut world, conns, publisher) = stuck(100);
     world.publish(publisher, "t", "too much", QoS::AtLeastOnce);
     until_dismissed(&mut world, &conns);
-    let taken = usize::try_from(world.broker.metrics().memory_bytes()).unwrap();
+    let taken = usize::try_from(world.broker.metrics().memory_bytes).unwrap();
     let left = world.broker.metrics().queued_bytes;
     assert!(left > 1_000_000, "{left}");
     world.broker.options.limits.memory_bytes = taken;
@@ -187,7 +187,7 @@ fn memory_for_a_large_message_of_qos_0_is_not_short_of_what_others_have_left() {
     world.publish(publisher, "t", "too much", QoS::AtLeastOnce);
     until_dismissed(&mut world, &conns);
     let left = world.broker.metrics().queued_bytes;
-    let taken = usize::try_from(world.broker.metrics().memory_bytes()).unwrap();
+    let taken = usize::try_from(world.broker.metrics().memory_bytes).unwrap();
     world.broker.options.limits.memory_bytes = taken + 1_000;
     world.publish(publisher, "large", &"x".repeat(100_000), QoS::AtMostOnce);
     assert_eq!(world.payloads(witness).len(), 2);

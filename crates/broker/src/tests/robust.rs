@@ -351,7 +351,7 @@ impl Shell {
             let waiting = self.broker.connections.get_mut(slot).unwrap().outbox.len();
             assert!(waiting <= 2 * 600 + 400 + 600, "{waiting}");
         }
-        let freed_later = self.broker.ending.held();
+        let freed_later = self.broker.reclamation.held();
         let (mut messages, mut bytes) = (freed_later.0 as u64, freed_later.1 as u64);
         let (mut subscriptions, mut filters) = (0, 0);
         for id in self.broker.sessions.ids() {

@@ -1,7 +1,5 @@
 //! What the broker counts.
 
-use crate::types::Weight;
-
 /// Counters since the start, and gauges of now. Plain numbers: the shell gives them names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metrics {
@@ -50,6 +48,13 @@ pub struct Metrics {
     pub stored_message_bytes: u64,
     /// Gauge: bytes of the sessions that are in records, without what waits for them.
     pub stored_session_bytes: u64,
+    /// Gauge: bytes of memory that all lists take together, as if nothing were shared.
+    pub memory_bytes: u64,
+    /// Gauge: bytes that a copy of everything that is to be stored takes, at most.
+    pub copy_bytes: u64,
+    /// Gauge: bytes of records that clients cause who take and acknowledge everything that
+    /// waits, however little of it at a time, at most.
+    pub taking_bytes: u64,
 
     /// Connections opened.
     pub connections_opened: u64,
@@ -170,39 +175,12 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The gauges alone, as if nothing had been counted.
-    pub(crate) fn gauges(&self) -> Self {
+    /// What is there now, as if nothing had been counted before.
+    pub(crate) fn without_counters(&self) -> Self {
         Self {
-            connections: self.connections,
             clients: self.clients,
-            sessions: self.sessions,
             subscriptions: self.subscriptions,
-            subscription_bytes: self.subscription_bytes,
-            retained_messages: self.retained_messages,
-            retained_bytes: self.retained_bytes,
-            retained_lookups: self.retained_lookups,
-            retained_lookup_bytes: self.retained_lookup_bytes,
-            queued_messages: self.queued_messages,
-            queued_bytes: self.queued_bytes,
-            stored_deliveries: self.stored_deliveries,
-            stored_message_bytes: self.stored_message_bytes,
-            stored_session_bytes: self.stored_session_bytes,
-            incoming_messages: self.incoming_messages,
-            wills: self.wills,
-            will_bytes: self.will_bytes,
-            unwritten_bytes: self.unwritten_bytes,
-            journal_bytes: self.journal_bytes,
             ..Self::default()
         }
-    }
-
-    /// What waits for a session has changed.
-    pub(crate) fn requeue(&mut self, before: Weight, after: Weight) {
-        let change = |gauge: &mut u64, before: usize, after: usize| {
-            *gauge = *gauge + after as u64 - before as u64;
-        };
-        change(&mut self.queued_messages, before.messages, after.messages);
-        change(&mut self.queued_bytes, before.bytes, after.bytes);
-        change(&mut self.stored_deliveries, before.stored, after.stored);
     }
 }

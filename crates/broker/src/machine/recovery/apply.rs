@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mqtt::{PacketId, QoS, TopicFilter, Utf8String};
 
 use super::{Found, Recovery};
+use crate::admission::MemoryBudget;
 use crate::durability::{
     Absence, Accepted, Cause, FromSession, InQueue, InWindow, Recipient, Record, Retention,
     SessionState, Stored, Subscribed, Terms,
@@ -12,7 +13,7 @@ use crate::durability::{
 use crate::routing::Subscriber;
 use crate::session::{DueWill, Outgoing, Session, Stage};
 use crate::types::{
-    Holder, Lsn, Message, MessageId, Metrics, Origin, Queued, SessionId, SessionNumber, Weight,
+    Holder, Lsn, Message, MessageId, Origin, Queued, SessionId, SessionNumber, Weight,
 };
 
 impl Recovery {
@@ -29,7 +30,7 @@ impl Recovery {
                 if let Some(found) = self.sessions.get_mut(&session) {
                     found.absence = None;
                 }
-                self.change(session, |it, metrics| it.set_terms(&terms, metrics));
+                self.change(session, |it, memory| it.set_terms(&terms, memory));
             }
             Record::Left {
                 session,
@@ -40,10 +41,10 @@ impl Recovery {
                 if let Some(found) = self.sessions.get_mut(&session) {
                     found.absence = Some(absence);
                 }
-                self.change(session, |it, metrics| {
+                self.change(session, |it, memory| {
                     it.expiry_interval = expiry_interval;
                     if is_will_gone {
-                        it.forget_will(metrics);
+                        it.forget_will(memory);
                     }
                 });
             }
@@ -70,11 +71,11 @@ impl Recovery {
             }
             Record::Accepted(accepted) => self.accept(lsn, *accepted),
             Record::Incoming { session, packet_id } => {
-                self.change(session, |it, metrics| it.take_incoming(packet_id, metrics));
+                self.change(session, |it, memory| it.take_incoming(packet_id, memory));
             }
             Record::Released { session, packet_id } => {
-                self.change(session, |it, metrics| {
-                    it.release_incoming(packet_id, metrics);
+                self.change(session, |it, memory| {
+                    it.release_incoming(packet_id, memory);
                 });
             }
             Record::Message { id, message } => {
@@ -180,10 +181,10 @@ impl Recovery {
         }
         let broker = &mut self.broker;
         let id = broker.sessions.insert(client_id);
-        broker.metrics.sessions = broker.sessions.len() as u64;
+        broker.memory.set_sessions(broker.sessions.len());
         if let Some(session) = broker.sessions.get_mut(id) {
-            session.set_number(Some(number), &mut broker.metrics);
-            session.set_terms(terms, &mut broker.metrics);
+            session.set_number(Some(number), &mut broker.memory);
+            session.set_terms(terms, &mut broker.memory);
         }
         self.sessions.insert(number, Found { id, absence });
         id
@@ -232,15 +233,15 @@ impl Recovery {
         for node in &session.subscriptions {
             broker.subscriptions.remove(*node, id);
         }
-        let metrics = &mut broker.metrics;
-        session.forget_will(metrics);
-        metrics.subscriptions -= session.subscriptions.len() as u64;
-        session.set_subscription_bytes(0, metrics);
-        metrics.stored_session_bytes -= session.stored_bytes();
-        metrics.incoming_messages -= session.incoming.len() as u64;
-        metrics.sessions = broker.sessions.len() as u64;
+        let memory = &mut broker.memory;
+        session.forget_will(memory);
+        broker.metrics.subscriptions -= session.subscriptions.len() as u64;
+        session.set_subscription_bytes(0, memory);
+        memory.change_stored_session(session.stored_bytes(), 0);
+        memory.remove_incoming(session.incoming.len());
+        memory.set_sessions(broker.sessions.len());
         if let Some(outgoing) = &session.outgoing {
-            metrics.requeue(outgoing.weight(), Weight::default());
+            memory.requeue(outgoing.weight(), Weight::default());
         }
     }
 
@@ -280,7 +281,7 @@ impl Recovery {
         match cause {
             Cause::Client | Cause::OtherWill => {}
             Cause::Incoming(session, packet_id) => {
-                self.change(session, |it, metrics| it.take_incoming(packet_id, metrics));
+                self.change(session, |it, memory| it.take_incoming(packet_id, memory));
             }
             Cause::Will(session) => self.change(session, Session::forget_will),
             Cause::LastWill(session) => self.end(session),
@@ -390,10 +391,10 @@ impl Recovery {
         for subscribed in &state.subscriptions {
             self.subscribe(id, subscribed);
         }
-        self.change(state.session, |it, metrics| {
+        self.change(state.session, |it, memory| {
             it.last_packet_id = state.last_packet_id;
             for packet_id in &state.incoming {
-                it.take_incoming(*packet_id, metrics);
+                it.take_incoming(*packet_id, memory);
             }
         });
         if !state.lookups.is_empty() {
@@ -459,11 +460,15 @@ impl Recovery {
         id
     }
 
-    fn change(&mut self, session: SessionNumber, change: impl FnOnce(&mut Session, &mut Metrics)) {
+    fn change(
+        &mut self,
+        session: SessionNumber,
+        change: impl FnOnce(&mut Session, &mut MemoryBudget),
+    ) {
         if let Some(id) = self.find(session)
             && let Some(session) = self.broker.sessions.get_mut(id)
         {
-            change(session, &mut self.broker.metrics);
+            change(session, &mut self.broker.memory);
         }
     }
 
@@ -474,12 +479,12 @@ impl Recovery {
         change: impl FnOnce(&mut Outgoing) -> bool,
     ) {
         let mut was_there = true;
-        self.change(session, |session, metrics| {
+        self.change(session, |session, memory| {
             let outgoing = session.outgoing_mut();
             let before = outgoing.weight();
             was_there = change(outgoing);
             let after = outgoing.weight();
-            metrics.requeue(before, after);
+            memory.requeue(before, after);
         });
         if !was_there {
             self.stray();
@@ -493,22 +498,22 @@ impl Recovery {
 }
 
 impl Session {
-    fn set_terms(&mut self, terms: &Terms, metrics: &mut Metrics) {
+    fn set_terms(&mut self, terms: &Terms, memory: &mut MemoryBudget) {
         self.expiry_interval = terms.expiry_interval;
-        self.set_will(terms.will.as_deref(), metrics);
+        self.set_will(terms.will.as_deref(), memory);
     }
 
-    fn take_incoming(&mut self, packet_id: PacketId, metrics: &mut Metrics) {
+    fn take_incoming(&mut self, packet_id: PacketId, memory: &mut MemoryBudget) {
         if let Err(place) = self.incoming.binary_search(&packet_id) {
             self.incoming.insert(place, packet_id);
-            metrics.incoming_messages += 1;
+            memory.add_incoming();
         }
     }
 
-    fn release_incoming(&mut self, packet_id: PacketId, metrics: &mut Metrics) {
+    fn release_incoming(&mut self, packet_id: PacketId, memory: &mut MemoryBudget) {
         if let Ok(place) = self.incoming.binary_search(&packet_id) {
             self.incoming.remove(place);
-            metrics.incoming_messages -= 1;
+            memory.remove_incoming(1);
         }
     }
 }

@@ -156,14 +156,13 @@ impl Recovery {
         for ((_, group), queued) in &self.held {
             broker.restore_held(now, *group, queued);
         }
-        broker.retained.count(&mut broker.metrics);
-        broker.metrics = broker.metrics.gauges();
+        broker.retained.count(&mut broker.memory);
+        broker.metrics = broker.metrics.without_counters();
         // Whose session ends with its connection lost both in the crash [MQTT-3.1.2-8].
         broker.due_wills.extend(self.wills.into_values());
         broker.handle_due(now);
         broker.settle(now);
-        broker.metrics.records = broker.ledger.last().0;
-        broker.metrics.stored_message_bytes = broker.ledger.tally.bytes();
+        broker.memory.set_journal(broker.ledger.unsettled_bytes());
         Ok(broker)
     }
 
@@ -184,7 +183,7 @@ impl Recovery {
 
     /// How many `QoS` 1 and 2 messages wait to be sent or acknowledged so far.
     pub fn queued_messages(&self) -> u64 {
-        self.broker.metrics.queued_messages
+        self.broker.memory.queued_messages()
     }
 
     /// How many records named a session or message that should have been known, and was not.
@@ -287,7 +286,7 @@ impl Broker {
             let before = outgoing.weight();
             outgoing.drop_expired(now);
             let after = outgoing.weight();
-            self.metrics.requeue(before, after);
+            self.memory.requeue(before, after);
         }
         session.drop_outgoing_if_empty();
         let timer = Timer::SessionExpiry(id);
