@@ -15,8 +15,6 @@
 #[path = "../../../server/src/clock.rs"]
 #[allow(dead_code)]
 mod clock;
-#[path = "../../../server/src/size.rs"]
-mod size;
 // The server's own, all of it: what is not needed here is as it is there.
 #[path = "../../../server/src/store/mod.rs"]
 #[allow(dead_code, unused_imports)]

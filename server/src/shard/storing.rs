@@ -13,12 +13,12 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use broker::{Broker, Input, Lsn, Metrics, StoreState};
+use bytesize::ByteSize;
 use tokio::sync::Notify;
 use tokio::task::{spawn_local, yield_now};
 use tracing::{error, info};
 
 use super::core::Core;
-use crate::size::Size;
 use crate::store::{Stats, Store};
 
 /// Bytes of a copy that are written at a time: a small part of a millisecond.
@@ -105,18 +105,18 @@ impl Storing {
 
 /// What there is, and what it is kept for.
 fn why_full(room: u64, metrics: &Metrics) -> String {
-    let copy = Size(metrics.copy_bytes);
+    let copy = ByteSize(metrics.copy_bytes);
     if room == 0 {
         return format!(
             "there is not a single byte left to write to, not even for a copy of what is stored ({copy})"
         );
     }
-    let left = Size(room);
+    let left = ByteSize(room);
     match metrics.taking_bytes {
         0 => format!("the {left} left are kept, {copy} of it for a copy of what is stored"),
         taking => format!(
             "the {left} left are kept for a copy of what is stored ({copy}), for what clients write who take what waits for them ({}), and for what nobody counts",
-            Size(taking)
+            ByteSize(taking)
         ),
     }
 }
@@ -307,14 +307,14 @@ mod tests {
         for deliveries in [0, 10_000] {
             metrics.stored_deliveries = deliveries;
             let why = why_full(4 * MIB, &metrics);
-            assert!(why.starts_with("the 4 MiB left"), "{why}");
+            assert!(why.starts_with("the 4.0 MiB left"), "{why}");
             let copy = if deliveries == 0 {
-                "3 MiB"
+                "3.0 MiB"
             } else {
                 "(3.2 MiB)"
             };
             assert!(why.contains(copy), "{why}");
-            assert_eq!(why.contains("(1.6 MiB)"), deliveries > 0, "{why}");
+            assert_eq!(why.contains("(1.7 MiB)"), deliveries > 0, "{why}");
         }
     }
 

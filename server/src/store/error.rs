@@ -4,11 +4,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use broker::RecordError;
+use bytesize::ByteSize;
 
 use super::salvage::Behind;
 use super::segment::JournalId;
 use super::sizes::Sizes;
-use crate::size::Size;
 
 /// What is wrong with a store.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +21,7 @@ pub(crate) enum StoreError {
     },
     #[error(
         "{path} has no room for a new store, which needs {least} ({error}): make room there, or give a folder on another disk with --data DIR, or keep everything in memory with --in-memory",
-        path = path.display(), least = Size(Sizes::LEAST)
+        path = path.display(), least = ByteSize(Sizes::LEAST)
     )]
     NoRoom { path: PathBuf, error: io::Error },
     #[error(
@@ -87,17 +87,17 @@ pub(crate) enum StoreError {
     NothingToSalvage { path: PathBuf, error: RecordError },
     #[error(
         "{path} is full, and records of {waiting} wait to be written to it, more than may: ending, so that nothing is lost unseen. Nobody was told that what waits is stored. Make room and start again",
-        path = path.display(), waiting = Size(*waiting as u64)
+        path = path.display(), waiting = ByteSize(*waiting as u64)
     )]
     Overfull { path: PathBuf, waiting: usize },
     #[error(
         "{path} was full to the end: records of {waiting} that waited for room are not stored. Nobody was told that they are. Make room before the next start",
-        path = path.display(), waiting = Size(*waiting as u64)
+        path = path.display(), waiting = ByteSize(*waiting as u64)
     )]
     EndedFull { path: PathBuf, waiting: usize },
     #[error(
         "--max-store-size allows {most}, and what is stored in {path} needs {least}KiB at least: to be copied, and for what clients who take what waits for them have yet to write. Give it as much, or leave the limit out",
-        path = path.display(), most = Size(*most), least = least.div_ceil(1024)
+        path = path.display(), most = ByteSize(*most), least = least.div_ceil(1024)
     )]
     TooSmall {
         path: PathBuf,

@@ -10,6 +10,7 @@ use std::fs;
 use broker::journal::FORMAT_VERSION;
 use broker::{BrokerOptions, Lsn};
 use bytes::Bytes;
+use bytesize::ByteSize;
 use tracing::warn;
 
 use super::error::StoreError;
@@ -18,7 +19,6 @@ use super::newest;
 use super::read;
 use super::recover::{Recovered, Stop, cut, missing, replay};
 use super::segment::HEADER_LEN;
-use crate::size::Size;
 
 /// What stands behind a place in the journal.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Behind {
 impl fmt::Display for Behind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let s = if self.files == 1 { "" } else { "s" };
-        write!(f, "{} in {} file{s}", Size(self.bytes), self.files)
+        write!(f, "{} in {} file{s}", ByteSize(self.bytes), self.files)
     }
 }
 

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::{fs, io};
 
 use broker::Metrics;
+use bytesize::ByteSize;
 use rustix::fs::statvfs;
 use tracing::info;
 
 use super::error::StoreError;
 use super::journal::Segment;
-use crate::size::Size;
 
 /// How large things may be.
 #[derive(Copy, Clone, Debug)]
@@ -57,7 +57,7 @@ impl Sizes {
             info!(
                 "{}: there is little room on this disk, so files of the store have {} at most, less than --store-segment-size",
                 folder.display(),
-                Size(sizes.segment)
+                ByteSize(sizes.segment)
             );
         }
         sizes

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use broker::{Lsn, journal};
 use bytes::BytesMut;
+use bytesize::ByteSize;
 use tokio::sync::{Notify, oneshot};
 use tracing::warn;
 
@@ -20,7 +21,6 @@ use super::Stats;
 use super::error::StoreError;
 use super::journal::{Journal, WriteError};
 use super::segment::{GROUP_LEN, HEADER_LEN};
-use crate::size::Size;
 
 /// For how long records are gathered after the first.
 const GATHER: Duration = Duration::from_millis(1);
@@ -486,7 +486,7 @@ impl Writer {
             warn!(
                 "{} has no room for {} that are to be written next ({error}): what waits for them is not acknowledged. It is tried again every second",
                 self.journal.folder().path().display(),
-                Size(len as u64)
+                ByteSize(len as u64)
             );
         }
         // The shard may be able to make some: what is stored may have become less.

@@ -163,7 +163,7 @@ fn a_new_folder_on_a_small_disk_is_used_as_far_as_there_is_room() {
     let data = disk.path().join("data");
     let (status, _, log) = serve(&data, ANY.parse().unwrap(), &[]).ended();
     assert_eq!(status.code(), Some(1), "{log}");
-    for part in [data.to_str().unwrap(), "needs 128 KiB", "--data DIR"] {
+    for part in [data.to_str().unwrap(), "needs 128.0 KiB", "--data DIR"] {
         assert!(log.contains(part), "no {part:?} in: {log}");
     }
 }

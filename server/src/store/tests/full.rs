@@ -372,7 +372,7 @@ fn a_disk_without_room_for_the_first_segment_says_how_much_it_takes() {
     let ours = Folder::open(folder.path()).unwrap();
     let error = Journal::resume(ours, sizes, VecDeque::new(), Lsn(0)).unwrap_err();
     let text = error.to_string();
-    for part in [folder.path().to_str().unwrap(), "needs 128 KiB", "--data"] {
+    for part in [folder.path().to_str().unwrap(), "needs 128.0 KiB", "--data"] {
         assert!(text.contains(part), "{text}");
     }
     assert_eq!(on_disk(&folder), 0);
