@@ -1,5 +1,5 @@
-//! Nanoseconds per packet, for whoever changes the codec: a 64 byte `QoS` 0 PUBLISH, which
-//! is what a broker does most.
+//! Measures nanoseconds per packet, for everyone who changes the codec. The packet is a 64 byte
+//! `QoS` 0 PUBLISH, which a broker handles most.
 //!
 //! `cargo run --release -p beaconry-mqtt --example codec_speed`
 #![allow(clippy::unwrap_used)] // a measurement that fails may panic
@@ -13,7 +13,7 @@ use mqtt::{
     TopicName, encode,
 };
 
-/// How many packets stand behind one another in the input, as a busy connection's do.
+/// How many packets follow one another in the input, as on a busy connection.
 const BATCH: u32 = 200;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_millis(300);
@@ -73,7 +73,7 @@ fn measure_decoding(version: ProtocolVersion, what: &str, packet: &Packet) {
     });
 }
 
-/// The best of some rounds: what disturbs a measurement only ever makes it longer.
+/// Takes the best of some rounds: a disturbance only ever makes a measurement longer.
 fn report(version: ProtocolVersion, what: &str, mut batch: impl FnMut()) {
     let mut best = f64::INFINITY;
     for _ in 0..ROUNDS {

@@ -1,17 +1,17 @@
-//! What can be wrong with bytes, and what to answer.
+//! What is wrong with received bytes, and which reason code to answer with.
 
 use crate::packet::PacketType;
 use crate::reason::ReasonCode;
 use crate::text::TextError;
 use crate::topic::TopicError;
 
-/// Bytes that the standard calls malformed, or a packet that may not stand where it stands.
+/// The bytes are malformed, or the packet is not allowed at this point.
 ///
 /// Incomplete input is no error: the decoder waits for the rest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} at byte {offset} of the packet")]
 pub struct DecodeError {
-    /// Where in the packet, counted from its first byte (the fixed header's).
+    /// The offset in the packet, counted from the first byte of its fixed header.
     pub offset: usize,
     /// What is wrong there.
     pub kind: DecodeErrorKind,
@@ -24,105 +24,105 @@ pub enum DecodeErrorKind {
     /// Packet type 0, or AUTH in version 3.1.1 (section 2.1.2).
     #[error("unknown packet type {0}")]
     UnknownPacketType(u8),
-    /// The fixed header's flags are not the ones that the standard lists `[MQTT-2.1.3-1]`.
+    /// The fixed header's flags differ from the standard's list `[MQTT-2.1.3-1]`.
     #[error("reserved flags are {0:#06b}")]
     ReservedFlags(u8),
-    /// A variable byte integer of five bytes, or one longer than it need be `[MQTT-1.5.5-1]`.
+    /// A variable byte integer has five bytes, or is longer than it need be `[MQTT-1.5.5-1]`.
     #[error("malformed variable byte integer")]
     VariableByteInteger,
-    /// Larger than the receiver's Maximum Packet Size `[MQTT-3.1.2-24]`.
-    #[error("packet of {size} bytes, where {limit} are allowed")]
+    /// The packet is larger than the receiver's Maximum Packet Size `[MQTT-3.1.2-24]`.
+    #[error("the packet has {size} bytes; the limit is {limit}")]
     PacketTooLarge {
-        /// The whole packet, in bytes.
+        /// Size of the whole packet, in bytes.
         size: usize,
         /// The limit, in bytes.
         limit: usize,
     },
-    /// The packet ends before what it must contain.
+    /// The packet ends before its last field is complete.
     #[error("the packet ends too early")]
     UnexpectedEnd,
     /// Bytes are left over after the packet's last field.
-    #[error("{0} bytes too many")]
+    #[error("{0} bytes are left over")]
     TrailingBytes(usize),
-    /// A string that is no UTF-8 Encoded String.
+    /// A string is not a valid UTF-8 Encoded String.
     #[error("string {0}")]
     Text(#[from] TextError),
-    /// A topic name or filter that is none.
+    /// A topic name or filter is not valid.
     #[error("topic {0}")]
     Topic(#[from] TopicError),
     /// The protocol name is not "MQTT" `[MQTT-3.1.2-1]`.
     #[error("the protocol name is not \"MQTT\"")]
     ProtocolName,
-    /// The protocol name is "MQIsdp": it is MQTT 3.1 `[MQTT-3.1.2-1]`.
-    #[error("the protocol name is that of MQTT 3.1")]
+    /// The protocol name is "MQIsdp", which means MQTT 3.1 `[MQTT-3.1.2-1]`.
+    #[error("the protocol name is MQTT 3.1's")]
     OldProtocolName,
-    /// A protocol version other than 4 and 5 `[MQTT-3.1.2-2]`.
+    /// The protocol version is neither 4 nor 5 `[MQTT-3.1.2-2]`.
     #[error("protocol version {0} is not supported")]
     ProtocolVersion(u8),
-    /// A reserved bit is set, or flags that exclude each other are.
+    /// A reserved bit is set, or two flags contradict each other.
     #[error("invalid flags {0:#010b}")]
     Flags(u8),
-    /// DUP in a message of `QoS` 0 `[MQTT-3.3.1-2]`.
-    #[error("DUP in a message of QoS 0")]
+    /// DUP is set in a `QoS` 0 message `[MQTT-3.3.1-2]`.
+    #[error("DUP is set in a QoS 0 message")]
     Dup,
-    /// `QoS` 3.
+    /// The message has `QoS` 3.
     #[error("QoS 3 does not exist")]
     QoS,
-    /// A packet identifier of zero `[MQTT-2.2.1-3]`.
-    #[error("packet identifier 0")]
+    /// The packet identifier is zero `[MQTT-2.2.1-3]`.
+    #[error("the packet identifier is 0")]
     ZeroPacketId,
-    /// A property that the standard does not know.
+    /// The standard does not know this property.
     #[error("unknown property {0:#04x}")]
     UnknownProperty(u32),
-    /// A property that may not stand in this packet.
+    /// This packet must not have this property.
     #[error("property {0:#04x} does not belong in this packet")]
     MisplacedProperty(u8),
-    /// A property twice that may stand once.
-    #[error("property {0:#04x} stands twice")]
+    /// A property appears twice that may appear only once.
+    #[error("property {0:#04x} appears twice")]
     DuplicateProperty(u8),
-    /// A property with a value that it may not have: zero where zero says nothing, a flag
-    /// other than 0 and 1 `[MQTT-3.3.2-8]`.
+    /// A property has a value that it must not have: zero where zero means nothing, or a flag other
+    /// than 0 and 1 `[MQTT-3.3.2-8]`.
     #[error("property {0:#04x} has an invalid value")]
     PropertyValue(u8),
-    /// A property that only the other side may put into this packet `[MQTT-3.3.4-6]`
+    /// Only the other side may send this property in this packet `[MQTT-3.3.4-6]`
     /// `[MQTT-3.14.2-2]`.
-    #[error("property {0:#04x} may not be sent by this side")]
+    #[error("property {0:#04x} must not come from this side")]
     MisdirectedProperty(u8),
-    /// A property that must be there is not: authentication data, or AUTH, without a method
-    /// (sections 3.1.2.11.10 and 3.15.2.2.2).
+    /// A mandatory property is missing: the method of authentication data or of AUTH (sections
+    /// 3.1.2.11.10 and 3.15.2.2.2).
     #[error("property {0:#04x} is missing")]
     MissingProperty(u8),
-    /// A reason or return code that may not stand in this packet, or not from this side.
+    /// This reason or return code is not allowed in this packet, or not from this side.
     #[error("code {0:#04x} does not belong in this packet")]
     ReasonCode(u8),
-    /// SUBSCRIBE or UNSUBSCRIBE without a topic filter, or an answer without a code.
+    /// A SUBSCRIBE or UNSUBSCRIBE has no topic filter, or its answer has no code.
     #[error("the packet's list is empty")]
     Empty,
-    /// PUBLISH with an empty topic name and no topic alias (section 3.3.2.1).
-    #[error("neither a topic name nor a topic alias")]
+    /// A PUBLISH has an empty topic name and no topic alias (section 3.3.2.1).
+    #[error("the packet has neither a topic name nor a topic alias")]
     NoTopic,
-    /// Subscription options that are well formed and forbidden: `QoS` 3, Retain Handling 3,
-    /// No Local on a shared subscription `[MQTT-3.8.3-4]`.
+    /// The subscription options are well formed but forbidden: `QoS` 3, Retain Handling 3, or No
+    /// Local on a shared subscription `[MQTT-3.8.3-4]`.
     #[error("forbidden subscription options {0:#010b}")]
     SubscriptionOptions(u8),
-    /// CONNACK that refuses, and yet says that a session is present `[MQTT-3.2.2-6]`.
+    /// A CONNACK refuses, and yet reports a session as present `[MQTT-3.2.2-6]`.
     #[error("session present in a CONNACK that refuses")]
     SessionPresent,
-    /// A packet that this side may not be sent, or not before or after CONNECT
-    /// `[MQTT-3.1.0-1]` `[MQTT-3.1.0-2]`.
-    #[error("{0} may not stand here")]
+    /// The other side must not send this packet, or not before or after CONNECT `[MQTT-3.1.0-1]`
+    /// `[MQTT-3.1.0-2]`.
+    #[error("{0} is not allowed here")]
     UnexpectedPacket(PacketType),
 }
 
 impl DecodeError {
     /// The reason code to answer with, in CONNACK or DISCONNECT.
     ///
-    /// What cannot be parsed is malformed (0x81); what can be parsed and is not allowed is a
-    /// protocol error (0x82), as section 4.13 and the definitions in 1.2 have it.
+    /// What cannot be parsed is malformed (0x81). What can be parsed but is not allowed is a
+    /// protocol error (0x82). Section 4.13 and the definitions in 1.2 say so.
     pub const fn reason_code(&self) -> ReasonCode {
         match &self.kind {
             DecodeErrorKind::PacketTooLarge { .. } => ReasonCode::PacketTooLarge,
-            // [MQTT-3.1.2-1] names this code for a foreign protocol name too.
+            // [MQTT-3.1.2-1] names this code for another protocol name too.
             DecodeErrorKind::ProtocolName
             | DecodeErrorKind::OldProtocolName
             | DecodeErrorKind::ProtocolVersion(_) => ReasonCode::UnsupportedProtocolVersion,
@@ -155,7 +155,7 @@ impl DecodeError {
 }
 
 impl DecodeErrorKind {
-    /// Which rule of version 5 a client broke that sent this to a server, for the log: the
+    /// The rule of version 5 that a client broke with this packet, for the server's log: the
     /// statement's id in brackets, or the section where the standard gives it no id.
     pub const fn rule(&self) -> &'static str {
         match self {
@@ -190,13 +190,13 @@ impl DecodeErrorKind {
             Self::Empty => "[MQTT-3.8.3-2] [MQTT-3.10.3-2]",
             Self::NoTopic => "(section 3.3.2.1)",
             Self::SubscriptionOptions(options) => match options {
-                // Otherwise good, so it is No Local that is wrong.
+                // The rest is valid, so No Local is wrong.
                 0..0x30 if *options & 0x03 != 0x03 => "[MQTT-3.8.3-4]",
                 _ => "(section 3.8.3.1)",
             },
             Self::SessionPresent => "[MQTT-3.2.2-6]",
             Self::UnexpectedPacket(packet_type) => match packet_type {
-                // A client may send it once, and these never.
+                // A client may send CONNECT once, and the others never.
                 PacketType::Connect => "[MQTT-3.1.0-2]",
                 PacketType::ConnAck
                 | PacketType::SubAck
@@ -217,21 +217,21 @@ impl DecodeErrorKind {
     }
 }
 
-/// The one property whose bad value has a reason code of its own.
+/// The only property whose bad value has its own reason code.
 const TOPIC_ALIAS: u8 = 0x23;
 
 /// The peer broke the protocol: the connection must end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
-    /// Its bytes are no packet.
+    /// Its bytes are not a valid packet.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// Its packet may not be sent in this state.
+    /// Its packet is not allowed in this state.
     #[error("{what}: {reason_code}")]
     Violation {
-        /// What to say in DISCONNECT.
+        /// The reason code for DISCONNECT.
         reason_code: ReasonCode,
-        /// Which rule was broken, for the log, with its id.
+        /// The rule that was broken, with its id, for the log.
         what: &'static str,
     },
 }
@@ -246,7 +246,7 @@ impl ProtocolError {
     }
 }
 
-/// A packet that cannot be written.
+/// Why a packet cannot be encoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
     /// Its remaining length would be above 268,435,455 bytes.
@@ -254,18 +254,18 @@ pub enum EncodeError {
     TooLarge(usize),
     /// It would exceed the peer's Maximum Packet Size, even without its reason string and
     /// user properties `[MQTT-3.1.2-24]` `[MQTT-3.2.2-15]`.
-    #[error("packet of {size} bytes, where the peer takes {limit}")]
+    #[error("the packet has {size} bytes; the peer's limit is {limit}")]
     AboveLimit {
-        /// The whole packet, in bytes, as small as it can be made.
+        /// Size of the whole packet, in bytes, as small as it can be made.
         size: usize,
         /// The peer's limit, in bytes.
         limit: usize,
     },
     /// Binary data of more than 65,535 bytes (a password, a will's payload, correlation data).
-    #[error("binary data of {0} bytes, where 65,535 are the most")]
+    #[error("binary data of {0} bytes; the limit is 65,535")]
     BinaryTooLong(usize),
-    /// Something the packet needs is not there, or contradicts another part: `QoS` above 0
-    /// without a packet identifier, AUTH in version 3.1.1, an empty subscription list.
+    /// A mandatory part is missing or contradicts another part: `QoS` above 0 without a packet
+    /// identifier, AUTH in version 3.1.1, an empty subscription list.
     #[error("{0}")]
     Invalid(&'static str),
 }

@@ -1,9 +1,9 @@
 //! MQTT 3.1.1 and 5: packets, codec, topics and a sans-IO client.
 //!
-//! Everything that speaks MQTT in Beaconry, in the browser, the broker, the
-//! simulator and the tests, speaks it through this crate.
+//! Everything in Beaconry that speaks MQTT speaks it through this crate: the browser, the broker,
+//! the simulator and the tests.
 //!
-//! **Invariant.** No socket, clock, thread or random source is known here: bytes and
+//! **Invariant.** This crate knows no socket, clock, thread or random source: bytes and
 //! [`Instant`]s come in, bytes and events come out.
 //!
 //! ```
@@ -14,7 +14,7 @@
 //! let connect = Packet::Connect(Connect::new(ProtocolVersion::V5, "weather-01"));
 //! encode(&connect, ProtocolVersion::V5, &mut wire).unwrap();
 //!
-//! // A decoder learns the version from CONNECT, and takes any split of the bytes.
+//! // A decoder learns the version from CONNECT, and accepts any split of the bytes.
 //! let mut decoder = Decoder::server();
 //! let mut input = wire.freeze();
 //! assert_eq!(decoder.decode(&mut input).unwrap(), Some(connect));
@@ -33,8 +33,8 @@ mod text;
 mod time;
 mod topic;
 
-/// What this build is to do: see the features. They are asked by `if`, so that all code is
-/// checked in every build; the compiler leaves out what is never reached.
+/// What this build can do: see the features. The code asks for them with `if`, so every build
+/// checks all code, and the compiler leaves out what is never reached.
 const PUBLISH: bool = cfg!(feature = "publish");
 const SERVER: bool = cfg!(feature = "server");
 

@@ -6,15 +6,15 @@ use crate::packet::PacketType;
 
 macro_rules! reason_codes {
     ($($(#[$doc:meta])* $name:ident = $value:literal, $text:literal;)*) => {
-        /// A reason code: below 0x80 success, from 0x80 on failure.
+        /// A reason code. Below 0x80 it means success, from 0x80 on failure.
         ///
-        /// Which code may stand in which packet is checked by the decoder.
+        /// The decoder checks which codes are allowed in which packet.
         #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
         pub enum ReasonCode { $($(#[$doc])* $name = $value,)* }
 
         impl ReasonCode {
-            /// The code that is `value` on the wire, if the standard knows one.
+            /// The code with this `value` on the wire, if the standard has one.
             pub const fn from_u8(value: u8) -> Option<Self> {
                 match value { $($value => Some(Self::$name),)* _ => None }
             }
@@ -34,9 +34,9 @@ reason_codes! {
     GrantedQoS1 = 0x01, "granted QoS 1";
     /// SUBACK.
     GrantedQoS2 = 0x02, "granted QoS 2";
-    /// DISCONNECT: the will is to be published all the same.
+    /// DISCONNECT: asks the server to publish the will all the same.
     DisconnectWithWill = 0x04, "disconnect with will message";
-    /// PUBACK, PUBREC: accepted, and nobody was there to receive it.
+    /// PUBACK, PUBREC: the server accepted the message, but there was no subscriber.
     NoMatchingSubscribers = 0x10, "no matching subscribers";
     /// UNSUBACK.
     NoSubscriptionExisted = 0x11, "no subscription existed";
@@ -48,9 +48,9 @@ reason_codes! {
     UnspecifiedError = 0x80, "unspecified error";
     /// The bytes do not follow the standard.
     MalformedPacket = 0x81, "malformed packet";
-    /// The bytes follow the standard, what they do does not.
+    /// The bytes follow the standard, but what the packet does is not allowed.
     ProtocolError = 0x82, "protocol error";
-    /// Valid, and not accepted by this receiver.
+    /// The packet is valid, but this receiver does not accept it.
     ImplementationSpecificError = 0x83, "implementation specific error";
     /// CONNACK.
     UnsupportedProtocolVersion = 0x84, "unsupported protocol version";
@@ -58,25 +58,25 @@ reason_codes! {
     ClientIdentifierNotValid = 0x85, "client identifier not valid";
     /// CONNACK.
     BadUserNameOrPassword = 0x86, "bad user name or password";
-    /// Not allowed to do this.
+    /// The client may not do this.
     NotAuthorized = 0x87, "not authorized";
     /// CONNACK.
     ServerUnavailable = 0x88, "server unavailable";
     /// Try again later.
     ServerBusy = 0x89, "server busy";
-    /// CONNACK: barred by an administrator.
+    /// CONNACK: an administrator has banned the client.
     Banned = 0x8A, "banned";
     /// DISCONNECT.
     ServerShuttingDown = 0x8B, "server shutting down";
-    /// The method is not supported or not the one in use.
+    /// The method is not supported, or is not the one in use.
     BadAuthenticationMethod = 0x8C, "bad authentication method";
-    /// Nothing was heard for one and a half times the keep alive.
+    /// Nothing came for one and a half times the keep alive.
     KeepAliveTimeout = 0x8D, "keep alive timeout";
     /// Another connection with the same client identifier took over.
     SessionTakenOver = 0x8E, "session taken over";
-    /// The filter is well formed and not accepted.
+    /// The filter is well formed, but the server does not accept it.
     TopicFilterInvalid = 0x8F, "topic filter invalid";
-    /// The name is well formed and not accepted.
+    /// The name is well formed, but the server does not accept it.
     TopicNameInvalid = 0x90, "topic name invalid";
     /// PUBACK, PUBREC, SUBACK, UNSUBACK.
     PacketIdentifierInUse = 0x91, "packet identifier in use";
@@ -88,17 +88,17 @@ reason_codes! {
     TopicAliasInvalid = 0x94, "topic alias invalid";
     /// Larger than Maximum Packet Size.
     PacketTooLarge = 0x95, "packet too large";
-    /// Publishing too fast.
+    /// The client publishes too fast.
     MessageRateTooHigh = 0x96, "message rate too high";
     /// A limit is reached.
     QuotaExceeded = 0x97, "quota exceeded";
-    /// Closed by an administrator.
+    /// An administrator closed the connection.
     AdministrativeAction = 0x98, "administrative action";
-    /// The payload is not of the form that the indicator says.
+    /// The payload does not have the form that the indicator names.
     PayloadFormatInvalid = 0x99, "payload format invalid";
     /// The server keeps no retained messages.
     RetainNotSupported = 0x9A, "retain not supported";
-    /// Above the server's Maximum `QoS`.
+    /// The `QoS` is above the server's Maximum `QoS`.
     QoSNotSupported = 0x9B, "QoS not supported";
     /// Use another server for a while.
     UseAnotherServer = 0x9C, "use another server";
@@ -106,9 +106,9 @@ reason_codes! {
     ServerMoved = 0x9D, "server moved";
     /// The server has no shared subscriptions.
     SharedSubscriptionsNotSupported = 0x9E, "shared subscriptions not supported";
-    /// Connecting too fast.
+    /// Clients connect too fast.
     ConnectionRateExceeded = 0x9F, "connection rate exceeded";
-    /// Connected for longer than is allowed.
+    /// The connection has lasted for longer than is allowed.
     MaximumConnectTime = 0xA0, "maximum connect time";
     /// The server has no subscription identifiers.
     SubscriptionIdentifiersNotSupported = 0xA1, "subscription identifiers not supported";
@@ -122,16 +122,16 @@ impl ReasonCode {
         self as u8
     }
 
-    /// Whether this says that something failed: 0x80 and above.
+    /// Whether the code means a failure: 0x80 and above.
     pub const fn is_error(self) -> bool {
         self.as_u8() >= 0x80
     }
 }
 
-/// Which codes may stand in which packet.
+/// Which codes are allowed in which packet.
 impl ReasonCode {
-    /// Whether this code may stand in a packet of `packet_type` of version 5: the table of
-    /// section 2.4. Packets without a reason code have none.
+    /// Whether this code is allowed in a version 5 packet of `packet_type`: the table of section
+    /// 2.4. No code is allowed in a packet without a reason code.
     pub const fn belongs_in(self, packet_type: PacketType) -> bool {
         match packet_type {
             PacketType::ConnAck => self.belongs_in_connack(),
@@ -189,8 +189,8 @@ impl ReasonCode {
         }
     }
 
-    /// Whether a client may say this in DISCONNECT: the column "sent by" of table 3-10. Servers
-    /// are not held to it: some say "normal disconnection", and nothing depends on that.
+    /// Whether a client may send this code in DISCONNECT: the column "sent by" of table 3-10. We do
+    /// not check servers for it: some send "normal disconnection", and nothing depends on that.
     pub const fn may_be_said_by_client(self) -> bool {
         matches!(
             self,
@@ -281,7 +281,7 @@ impl ReasonCode {
 
 /// The return codes of CONNACK in version 3.1.1 (its section 3.2.2.3).
 impl ReasonCode {
-    /// What return code `value` of a 3.1.1 CONNACK means.
+    /// The meaning of return code `value` in a 3.1.1 CONNACK.
     pub const fn from_return_code(value: u8) -> Option<Self> {
         match value {
             0 => Some(Self::Success),
@@ -294,8 +294,8 @@ impl ReasonCode {
         }
     }
 
-    /// The return code that says most nearly the same in a 3.1.1 CONNACK; what it has no
-    /// word for becomes 3, "server unavailable".
+    /// The return code of a 3.1.1 CONNACK with the nearest meaning. If there is none, it is 3,
+    /// "server unavailable".
     pub const fn to_return_code(self) -> u8 {
         match self {
             Self::UnsupportedProtocolVersion => 1,

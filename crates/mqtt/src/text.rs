@@ -10,22 +10,22 @@ use bytestring::ByteString;
 /// A UTF-8 Encoded String: at most 65,535 bytes of well-formed UTF-8 without U+0000
 /// `[MQTT-1.5.4-1]` `[MQTT-1.5.4-2]`.
 ///
-/// It is a slice of the packet that it came in: cloning it counts a reference and copies
-/// nothing. Whoever keeps one for long should keep a [`detached`](Self::detach) one, so
-/// that a short string does not hold on to a large packet.
+/// It is a slice of the packet that it came in: cloning it counts a reference and copies nothing.
+/// To keep one for long, keep a [`detached`](Self::detach) copy, so that a short string does not
+/// hold on to a large packet.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Utf8String(ByteString);
 
-/// Why some bytes are no UTF-8 Encoded String.
+/// Why some bytes are not a UTF-8 Encoded String.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
-    /// Not well-formed UTF-8 `[MQTT-1.5.4-1]`.
+    /// The bytes are not well-formed UTF-8 `[MQTT-1.5.4-1]`.
     #[error("not well-formed UTF-8")]
     NotUtf8,
-    /// The null character U+0000 is in it `[MQTT-1.5.4-2]`.
+    /// The text contains the null character U+0000 `[MQTT-1.5.4-2]`.
     #[error("contains the null character U+0000")]
     Null,
-    /// More than 65,535 bytes.
+    /// The text has more than 65,535 bytes.
     #[error("longer than 65,535 bytes")]
     TooLong,
 }
@@ -34,17 +34,17 @@ impl Utf8String {
     /// The longest string that a packet can carry, in bytes.
     pub const MAX_LEN: usize = u16::MAX as usize;
 
-    /// Takes `bytes` as they are, having checked them.
+    /// Checks `bytes` and takes them as they are.
     pub fn from_bytes(bytes: Bytes) -> Result<Self, TextError> {
         let text = ByteString::try_from(bytes).map_err(|_| TextError::NotUtf8)?;
         check(&text)?;
         Ok(Self(text))
     }
 
-    /// A string known when the program is compiled.
+    /// A string that is known when the program is compiled.
     ///
     /// # Panics
-    /// When `text` breaks a rule: at compile time in a `const`.
+    /// Panics when `text` breaks a rule; in a `const` that happens at compile time.
     pub const fn from_static(text: &'static str) -> Self {
         let bytes = text.as_bytes();
         assert!(bytes.len() <= Self::MAX_LEN, "longer than 65,535 bytes");
@@ -66,7 +66,7 @@ impl Utf8String {
         self.0.as_bytes()
     }
 
-    /// A copy that holds on to nothing but its own bytes.
+    /// A copy that holds no memory but its own bytes.
     #[must_use]
     pub fn detach(&self) -> Self {
         Self(ByteString::from(self.as_str()))

@@ -1,16 +1,16 @@
-//! The point in time that every sans-IO state machine is handed.
+//! The point in time that the shell gives to every sans-IO state machine.
 
 use core::fmt;
 use core::num::NonZeroU64;
 use core::ops::{Add, Sub};
 use core::time::Duration;
 
-/// A point on a monotonic clock, in microseconds since an epoch of the caller's own.
+/// A point on a monotonic clock, in microseconds since an epoch that the caller chooses.
 ///
-/// The shell says what time it is: `performance.now()` in a browser, a simulated clock
-/// in a test. Arithmetic saturates, so that a hostile interval cannot overflow it.
+/// The shell says what time it is: `performance.now()` in a browser, a simulated clock in a test.
+/// Arithmetic saturates, so a hostile interval cannot overflow it.
 ///
-/// An `Option` of it is no larger: a broker holds several for each client.
+/// An `Option<Instant>` takes no more memory, because a broker holds several for each client.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(
     /// One more than the microseconds since the epoch.
@@ -20,11 +20,11 @@ pub struct Instant(
 impl Instant {
     /// The epoch itself.
     pub const ZERO: Self = Self(NonZeroU64::MIN);
-    /// A point that is never reached.
+    /// A point in time that never comes.
     pub const FAR_FUTURE: Self = Self(NonZeroU64::MAX);
 
-    /// The point `micros` microseconds after the epoch; `u64::MAX` is
-    /// [`FAR_FUTURE`](Self::FAR_FUTURE), as is what is one less.
+    /// The point `micros` microseconds after the epoch. `u64::MAX` and `u64::MAX - 1` are
+    /// [`FAR_FUTURE`](Self::FAR_FUTURE).
     pub const fn from_micros(micros: u64) -> Self {
         Self(NonZeroU64::MIN.saturating_add(micros))
     }

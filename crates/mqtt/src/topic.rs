@@ -9,41 +9,42 @@ use bytes::Bytes;
 use crate::packet::ProtocolVersion;
 use crate::text::{TextError, Utf8String};
 
-/// A topic name: what a message is published to. Not empty, no wildcard
+/// A topic name, which a message is published to. It is not empty and has no wildcard
 /// `[MQTT-4.7.1-1]` `[MQTT-4.7.3-1]`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicName(Utf8String);
 
-/// A topic filter: what a subscription asks for. `+` fills a whole level, `#` the last
-/// ones `[MQTT-4.7.1-1]` `[MQTT-4.7.1-2]`. It may be a shared one, `$share/{name}/{filter}`.
+/// A topic filter, which a subscription asks for. `+` matches one whole level, `#` matches all
+/// levels that follow `[MQTT-4.7.1-1]` `[MQTT-4.7.1-2]`. The filter may be shared:
+/// `$share/{name}/{filter}`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicFilter(Utf8String);
 
-/// Why a text is no topic name or no topic filter.
+/// Why a text is not a topic name or not a topic filter.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TopicError {
-    /// No character at all `[MQTT-4.7.3-1]`.
+    /// The text is empty `[MQTT-4.7.3-1]`.
     #[error("is empty")]
     Empty,
-    /// `+` or `#` in a topic name `[MQTT-3.3.2-2]`.
+    /// A topic name contains `+` or `#` `[MQTT-3.3.2-2]`.
     #[error("name contains a wildcard")]
     WildcardInName,
-    /// `#` that is not the whole last level `[MQTT-4.7.1-1]`.
+    /// A `#` is not the whole last level `[MQTT-4.7.1-1]`.
     #[error("filter has a '#' that is not its whole last level")]
     MultiLevelWildcard,
-    /// `+` that is not a whole level `[MQTT-4.7.1-2]`.
+    /// A `+` is not a whole level `[MQTT-4.7.1-2]`.
     #[error("filter has a '+' that is not a whole level")]
     SingleLevelWildcard,
-    /// `$share` without a proper share name or filter `[MQTT-4.8.2-1]` `[MQTT-4.8.2-2]`.
-    #[error("filter is no well-formed shared subscription")]
+    /// `$share` comes without a valid share name or filter `[MQTT-4.8.2-1]` `[MQTT-4.8.2-2]`.
+    #[error("filter is not a well-formed shared subscription")]
     Share,
-    /// No UTF-8 Encoded String.
+    /// The text is not a UTF-8 Encoded String.
     #[error("is {0}")]
     Text(#[from] TextError),
 }
 
 impl TopicName {
-    /// The name in `text`, checked.
+    /// Checks `text` and makes it a topic name.
     pub fn new(text: Utf8String) -> Result<Self, TopicError> {
         if text.is_empty() {
             return Err(TopicError::Empty);
@@ -64,7 +65,7 @@ impl TopicName {
         self.0.as_str()
     }
 
-    /// A copy that holds on to nothing but its own bytes.
+    /// A copy that holds no memory but its own bytes.
     #[must_use]
     pub fn detach(&self) -> Self {
         Self(self.0.detach())
@@ -72,17 +73,18 @@ impl TopicName {
 }
 
 impl TopicFilter {
-    /// The filter in `text`, checked.
+    /// Checks `text` and makes it a topic filter.
     pub fn new(text: Utf8String) -> Result<Self, TopicError> {
         check_filter(&text)?;
         Ok(Self(text))
     }
 
-    /// The filter in `text`, as a client of this version may send it.
+    /// Checks `text` as a client of this version may send it.
     ///
-    /// Version 3.1.1 by itself knows no shared subscriptions: `$share/x` is a filter like others
-    /// there, so a packet that has it is not malformed. It is [no shared one](Self::shared), and
-    /// it is for the server to say what comes of [it](Self::is_malformed_share).
+    /// Version 3.1.1 by itself has no shared subscriptions: there `$share/x` is a filter like
+    /// others, so a packet that contains it is not malformed. It is [no shared
+    /// subscription](Self::shared), and the server decides how to answer
+    /// [it](Self::is_malformed_share).
     pub(crate) fn of_version(
         version: ProtocolVersion,
         text: Utf8String,
@@ -94,41 +96,40 @@ impl TopicFilter {
         Ok(Self(text))
     }
 
-    /// The text, with `$share/…/` where it is a shared one.
+    /// The text, with `$share/…/` if the filter is shared.
     pub fn as_text(&self) -> &Utf8String {
         &self.0
     }
 
-    /// The text, with `$share/…/` where it is a shared one.
+    /// The text, with `$share/…/` if the filter is shared.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
 
-    /// The share name and the filter proper of a shared subscription.
+    /// The share name and the inner filter of a shared subscription.
     pub fn shared(&self) -> Option<(&str, &str)> {
         share(self.as_str().strip_prefix("$share/")?)
     }
 
-    /// Whether it looks like a shared subscription and is none `[MQTT-4.8.2-1]` `[MQTT-4.8.2-2]`.
-    /// Only what a version 3.1.1 client sent can be so.
+    /// Whether the filter begins like a shared subscription but is not a valid one `[MQTT-4.8.2-1]`
+    /// `[MQTT-4.8.2-2]`. Only a version 3.1.1 client can have sent such a filter.
     pub fn is_malformed_share(&self) -> bool {
         let is_share = self.as_str() == "$share" || self.as_str().starts_with("$share/");
         is_share && self.shared().is_none()
     }
 
-    /// Whether the filter proper has a wildcard.
+    /// Whether the filter (of a shared subscription: the inner filter) has a wildcard.
     pub fn has_wildcard(&self) -> bool {
         self.0.as_bytes().iter().any(|b| matches!(b, b'+' | b'#'))
     }
 
-    /// Whether a message published to `topic` is what this filter (its filter proper, if it
-    /// is a shared one) asks for.
+    /// Whether the filter (of a shared subscription: the inner filter) matches `topic`.
     pub fn matches(&self, topic: &TopicName) -> bool {
         let filter = self.shared().map_or(self.as_str(), |(_, filter)| filter);
         topic_matches(filter, topic.as_str())
     }
 
-    /// A copy that holds on to nothing but its own bytes.
+    /// A copy that holds no memory but its own bytes.
     #[must_use]
     pub fn detach(&self) -> Self {
         Self(self.0.detach())
@@ -144,7 +145,7 @@ fn check_filter(text: &str) -> Result<(), TopicError> {
     check_levels(proper)
 }
 
-/// The share name and the filter proper in what follows `$share/`.
+/// The share name and the inner filter in the text behind `$share/`.
 fn share(rest: &str) -> Option<(&str, &str)> {
     rest.split_once('/').filter(|(name, filter)| {
         !name.is_empty() && !name.contains(['+', '#']) && !filter.is_empty()
@@ -167,8 +168,7 @@ fn check_levels(proper: &str) -> Result<(), TopicError> {
     Ok(())
 }
 
-/// Whether `topic` is what `filter` asks for; both must be well formed, and `filter` the
-/// filter proper, without `$share`.
+/// Whether `filter` matches `topic`. Both must be well formed, and `filter` must not have `$share`.
 ///
 /// A filter that starts with a wildcard does not match a topic that starts with `$`
 /// `[MQTT-4.7.2-1]`; `a/#` matches `a` too.
@@ -298,7 +298,8 @@ mod tests {
         assert_eq!(TopicName::try_from(""), Err(TopicError::Empty));
     }
 
-    /// What version 5 alone calls malformed is a filter of 3.1.1, where its levels are right.
+    /// Version 5 alone calls these filters malformed. For 3.1.1 they are filters if their levels
+    /// are valid.
     #[test]
     fn mqtt_4_8_2_1_only_version_5_has_share_names() {
         let of = |version, text: &str| {

@@ -1,5 +1,5 @@
-//! Bytes that the standard itself writes out (its figures and non-normative examples), and
-//! such as follow from its tables, held against the codec in both directions.
+//! Compares the codec in both directions with bytes that the standard itself writes out (its
+//! figures and non-normative examples), and with bytes that follow from its tables.
 #![allow(clippy::unwrap_used)] // what a test relies on may panic
 
 use bytes::{Bytes, BytesMut};
@@ -15,7 +15,7 @@ use ProtocolVersion::{V3_1_1, V5};
 const CONNECT_V3_1_1: &[u8] = b"\x10\x0C\x00\x04MQTT\x04\x02\x00\x3C\x00\x00";
 const CONNECT_V5: &[u8] = b"\x10\x0D\x00\x04MQTT\x05\x02\x00\x3C\x00\x00\x00";
 
-/// `packet` is written as `wire`, and `wire` from a client is read as `packet`.
+/// `packet` encodes as `wire`, and `wire` from a client decodes as `packet`.
 #[track_caller]
 fn from_client(version: ProtocolVersion, wire: &[u8], packet: &Packet) {
     let mut decoder = Decoder::server();
@@ -61,8 +61,8 @@ fn filter(text: &str) -> TopicFilter {
     TopicFilter::try_from(text).unwrap()
 }
 
-/// The variable header of section 3.1.2.12: user name, password, will at `QoS` 1, clean
-/// start, keep alive 10 s, session expiry 10 s.
+/// The variable header of section 3.1.2.12: user name, password, will at `QoS` 1, clean start, keep
+/// alive 10 s, session expiry 10 s.
 #[test]
 fn section_3_1_2_connect_of_version_5() {
     let mut connect = Connect::new(V5, "c");
@@ -146,7 +146,7 @@ fn section_3_2_2_3_return_codes_of_version_3_1_1() {
     }
 }
 
-/// What 3.1.1 has no word for is said by the nearest one.
+/// The encoder writes the nearest return code for what 3.1.1 has no code for.
 #[test]
 fn connack_of_version_3_1_1_says_the_nearest_return_code() {
     for (reason_code, return_code) in [
@@ -250,7 +250,7 @@ fn sections_3_4_to_3_7_acknowledgements() {
     );
 }
 
-/// A reason code of success, and an empty property list, may be there all the same.
+/// A success code and an empty property list may be present all the same.
 #[test]
 fn mqtt_3_4_2_an_acknowledgement_may_spell_out_success() {
     let expected = Packet::PubAck(PubAck::new(id(10), ReasonCode::Success));
@@ -318,7 +318,7 @@ fn section_3_9_suback() {
     from_server(V5, b"\x90\x06\x00\x0A\x00\x00\x02\x80", &suback);
 }
 
-/// Version 3.1.1 knows one failure.
+/// Version 3.1.1 has a single failure code.
 #[test]
 fn suback_of_version_3_1_1_says_0x80_for_every_failure() {
     let suback = Packet::SubAck(SubAck {
@@ -396,7 +396,7 @@ fn sections_3_12_to_3_15_ping_disconnect_auth() {
     );
 }
 
-/// Version 3.1.1 does not ask for the shortest remaining length; 5 does `[MQTT-1.5.5-1]`.
+/// Version 3.1.1 does not demand the shortest remaining length; 5 does `[MQTT-1.5.5-1]`.
 #[test]
 fn mqtt_1_5_5_1_is_a_rule_of_version_5_alone() {
     let mut decoder = Decoder::client(V3_1_1);

@@ -1,4 +1,4 @@
-//! Whatever the bytes are, the decoder neither panics nor hoards.
+//! Whatever the bytes are, the decoder neither panics nor hoards memory.
 #![allow(clippy::unwrap_used)] // what a test relies on may panic
 
 mod strategies;
@@ -43,7 +43,7 @@ fn decoders() -> [Decoder; 3] {
     ]
 }
 
-/// Decodes `wire` whole and byte by byte, which must come to the same end.
+/// Decodes `wire` whole and byte by byte. Both must give the same result.
 fn check(wire: &[u8]) {
     for (whole, bytewise) in decoders().into_iter().zip(decoders()) {
         let whole = decode_chunks(whole, &mut std::iter::once(wire));
@@ -124,7 +124,7 @@ proptest! {
         check(&wire);
     }
 
-    /// Whatever is accepted can be written again, and then says the same.
+    /// What the decoder accepts can be encoded again, and then decodes to the same.
     #[test]
     fn what_is_decoded_can_be_encoded(
         (version, packets) in strategies::version()
@@ -184,7 +184,7 @@ fn a_packet_of_exactly_the_limit_is_taken_and_one_byte_more_is_not() {
 #[test]
 fn memory_grows_with_what_arrived_and_not_with_what_is_announced() {
     let mut decoder = Decoder::client(ProtocolVersion::V5);
-    // 10 MB are announced.
+    // The header announces 10 MB.
     let mut arrived = 5;
     let mut input = Bytes::from_static(b"\x30\x80\xAD\xE2\x04");
     while arrived < 9_000_000 {
@@ -207,7 +207,7 @@ fn after_an_error_nothing_is_decoded_and_nothing_is_held() {
     assert_eq!(decoder.buffered(), 0);
 }
 
-/// A CONNECT that goes wrong after its version can be answered in that version.
+/// The server can answer a CONNECT that goes wrong after its version in that version.
 #[test]
 fn the_version_outlives_an_error() {
     let mut decoder = Decoder::server();

@@ -1,4 +1,4 @@
-//! Maximum Packet Size, the one message for many receivers, and what cannot be written.
+//! Maximum Packet Size, one message for many receivers, and packets that cannot be encoded.
 #![allow(clippy::unwrap_used)] // what a test relies on may panic
 
 mod strategies;
@@ -33,7 +33,7 @@ fn decoded(wire: &[u8], version: ProtocolVersion) -> Packet {
     decoder.decode(&mut input).unwrap().unwrap()
 }
 
-/// A packet that carries `properties` where its kind has them.
+/// One packet of each kind that carries `properties`.
 fn diagnosed(properties: &ReasonProperties) -> [Packet; 9] {
     let ReasonProperties {
         reason_string,
@@ -168,7 +168,7 @@ fn remaining_lengths_of_one_to_four_bytes_come_back() {
 }
 
 proptest! {
-    /// A template writes exactly what encoding that receiver's own packet would.
+    /// A template writes exactly what the encoder writes for that receiver's own packet.
     #[test]
     fn a_template_is_the_encoder(
         (version, publish) in strategies::version()
@@ -182,7 +182,7 @@ proptest! {
             PublishTemplate::new(&publish, version, &PublishForm::of(&publish)).unwrap();
         prop_assert_eq!(template.needs_packet_id(), publish.packet_id.is_some());
 
-        // As it is.
+        // For the original receiver.
         let same = TemplatePatch {
             packet_id: publish.packet_id,
             dup: publish.dup,
@@ -194,7 +194,7 @@ proptest! {
         prop_assert_eq!(&out[6..], &wire[..]);
         prop_assert_eq!(template.encoded_len(), wire.len());
 
-        // Without a packet round it.
+        // Without the wrapping packet.
         let mut bare = BytesMut::new();
         let form = PublishForm::of(&publish);
         mqtt::encode_publish(&publish, version, &form, publish.packet_id, &mut bare).unwrap();
@@ -202,7 +202,7 @@ proptest! {
         first.dup = false;
         prop_assert_eq!(&bare, &encoded(&Packet::Publish(first), version));
 
-        // Head and payload apart.
+        // Head and payload separately.
         let mut head = BytesMut::new();
         template.write_head(&same, &mut head);
         head.extend_from_slice(template.payload());
@@ -271,7 +271,7 @@ fn a_template_takes_its_form_and_not_the_publishers() {
     assert_eq!(&out[..], b"\x30\x07\x00\x03a/bon");
 }
 
-/// Whatever the other side's decoder would refuse is refused here, and nothing is appended.
+/// The encoder refuses whatever the other side's decoder would refuse, and appends nothing.
 #[test]
 fn what_the_standard_forbids_is_not_written() {
     let topic = || TopicName::try_from("t").unwrap();
@@ -420,7 +420,7 @@ fn version_3_1_1_cannot_say_everything() {
     assert!(out.is_empty());
 }
 
-/// The table of section 2.4, by counting: as many codes a packet as it lists.
+/// Counts the table of section 2.4: each packet allows as many codes as it lists.
 #[test]
 fn section_2_4_every_reason_code_stands_somewhere() {
     use mqtt::PacketType;

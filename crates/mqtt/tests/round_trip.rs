@@ -1,5 +1,4 @@
-//! Encoding and decoding are each other's inverse, and where the bytes are split does not
-//! matter.
+//! Encoding and decoding are each other's inverse, and the bytes may be split anywhere.
 #![allow(clippy::unwrap_used)] // what a test relies on may panic
 
 mod strategies;
@@ -18,7 +17,7 @@ fn encode_all(packets: &[Packet], version: ProtocolVersion) -> Bytes {
     out.freeze()
 }
 
-/// All that `decoder` makes of `chunks`.
+/// Everything that `decoder` makes of `chunks`.
 fn decode_all<'a>(
     decoder: &mut Decoder,
     chunks: impl IntoIterator<Item = &'a [u8]>,
@@ -34,7 +33,7 @@ fn decode_all<'a>(
     Ok(packets)
 }
 
-/// `wire` in one piece, byte by byte, and in two pieces split at every point.
+/// Decodes `wire` in one piece, byte by byte, and in two pieces split at every point.
 fn check_every_split(wire: &[u8], packets: &[Packet], decoder: impl Fn() -> Decoder) {
     let whole = decode_all(&mut decoder(), [wire]).unwrap();
     assert_eq!(whole, packets);

@@ -5,9 +5,9 @@ use std::collections::BinaryHeap;
 
 use mqtt::Instant;
 
-/// A clock that stands still until the next thing is due.
+/// A clock that stands still until the next event is due.
 ///
-/// Things that are due at the same instant come in the order in which they were scheduled.
+/// Events that are due at the same instant come in the order in which they were scheduled.
 #[derive(Debug)]
 pub struct Clock<E> {
     now: Instant,
@@ -23,7 +23,7 @@ struct Due<E> {
 }
 
 impl<E> Clock<E> {
-    /// A clock that shows `now`.
+    /// Creates a clock that shows `now`.
     pub const fn new(now: Instant) -> Self {
         Self {
             now,
@@ -32,7 +32,7 @@ impl<E> Clock<E> {
         }
     }
 
-    /// What it shows.
+    /// The time that it shows.
     pub const fn now(&self) -> Instant {
         self.now
     }
@@ -44,19 +44,19 @@ impl<E> Clock<E> {
         self.due.push(Reverse(Due { at, order, event }));
     }
 
-    /// When the next thing is due.
+    /// When the next event is due.
     pub fn next_at(&self) -> Option<Instant> {
         self.due.peek().map(|Reverse(due)| due.at.max(self.now))
     }
 
-    /// Moves on to the next thing that is due, if there is one.
+    /// Moves to the next event that is due, if there is one.
     pub fn pop(&mut self) -> Option<(Instant, E)> {
         let Reverse(due) = self.due.pop()?;
         self.advance(due.at);
         Some((self.now, due.event))
     }
 
-    /// Moves on to `now`; never back.
+    /// Moves forward to `now`; never back.
     pub fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
     }

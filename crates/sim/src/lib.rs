@@ -1,8 +1,7 @@
 //! For tests: a seeded network, a simulated clock and reference models.
 //!
-//! State machines that know no socket and no clock meet here. Everything that chance
-//! decides comes from one [`Random`] with one seed, so a run is the same each time, and a
-//! failure is reproduced by its seed alone.
+//! State machines that know no socket and no clock meet here. One [`Random`] with one seed makes
+//! all random decisions, so a run is the same each time, and its seed alone reproduces a failure.
 //!
 //! ```
 //! use core::time::Duration;

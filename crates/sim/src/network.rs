@@ -1,9 +1,9 @@
-//! A network that is as bad as asked for, and the same each time.
+//! A network that is as bad as the test asks for, and the same each time.
 //!
-//! A link is what TCP gives: bytes in order, each at most once, in chunks that have nothing
-//! to do with how they were sent. What can go wrong is what goes wrong with TCP: it takes
-//! long, it is refused, it ends; and when it ends, any number of the last bytes have not
-//! arrived, in the middle of a packet, and either side may learn of it late.
+//! A link gives what TCP gives: bytes in order, each at most once, in chunks that have nothing to
+//! do with how they were sent. It fails as TCP fails: it is slow, is refused, or ends. When it
+//! ends, any number of the last bytes have not arrived, perhaps in the middle of a packet, and
+//! either side may learn of it late.
 
 use core::ops::Range;
 use core::time::Duration;
@@ -18,28 +18,28 @@ use crate::random::Random;
 /// How bad a network is.
 #[derive(Clone, Debug)]
 pub struct Conditions {
-    /// How long a chunk is on its way.
+    /// How long a chunk takes to arrive.
     pub latency: Range<Duration>,
-    /// What is sent at once arrives in this many chunks at most; 1: never split.
+    /// The most chunks that the bytes of one send arrive in. 1: never split.
     pub chunks: usize,
-    /// Of a thousand attempts to open a link, how many are refused.
+    /// How many of a thousand attempts to open a link fail.
     pub refused: u32,
-    /// Of a thousand sends, how many are the link's last: only part of those bytes arrives.
+    /// How many of a thousand sends are the link's last. Only part of those bytes arrives.
     pub cut: u32,
-    /// Of a thousand cut links, how many just fall silent: nobody is told before
+    /// How many of a thousand cut links just fall silent. Neither side hears of the cut before
     /// [`silence`](Self::silence) has passed.
     pub silent: u32,
-    /// How long it takes until the sides of a link that fell silent are told.
+    /// How long the sides of a silent link wait until they hear of the end.
     pub silence: Duration,
 }
 
 /// A network with its links.
 ///
-/// It is a state machine like those that it connects: [`pop`](Self::pop) says what arrives
-/// next and when.
+/// It is a state machine like the ones that it connects: [`pop`](Self::pop) says what arrives next
+/// and when.
 #[derive(Debug)]
 pub struct Network {
-    /// May be changed at any time: what is on its way stays as it is.
+    /// May change at any time. What is already on its way stays as it is.
     pub conditions: Conditions,
     random: Random,
     clock: Clock<Delivery>,
@@ -47,48 +47,48 @@ pub struct Network {
     opened: u64,
 }
 
-/// Names one link; never reused.
+/// Identifies one link. Never reused.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
 
 /// The ends of a link.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Side {
-    /// The one that opened it.
+    /// The side that opened it.
     Client,
-    /// The other.
+    /// The other side.
     Server,
 }
 
 /// What arrives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// The link is open at this side. The server's side comes first.
+    /// The link is open at this side. The server's side hears it first.
     Opened {
-        /// Which.
+        /// The link.
         link: LinkId,
-        /// At which side.
+        /// The side that hears it.
         at: Side,
     },
-    /// The link could not be opened; told to the client only.
+    /// The link could not be opened. Only the client hears it.
     Refused {
-        /// Which.
+        /// The link.
         link: LinkId,
     },
-    /// Bytes.
+    /// Bytes have arrived.
     Bytes {
-        /// On which link.
+        /// The link.
         link: LinkId,
-        /// At which side.
+        /// The side that receives them.
         at: Side,
         /// Never empty.
         bytes: Bytes,
     },
-    /// The link has ended at this side, which hears no more of it.
+    /// The link has ended at this side, which hears nothing more of it.
     Closed {
-        /// Which.
+        /// The link.
         link: LinkId,
-        /// At which side.
+        /// The side that hears it.
         at: Side,
     },
 }
@@ -97,21 +97,21 @@ pub enum Delivery {
 struct Link {
     client: End,
     server: End,
-    /// Neither side's bytes get through any more.
+    /// Neither side's bytes arrive any more.
     cut: bool,
 }
 
 /// One side of a link.
 #[derive(Debug)]
 struct End {
-    /// This side closed it, or was told that it is closed: it sends and hears nothing more.
+    /// This side closed the link or has heard of its end: it sends and hears nothing more.
     closed: bool,
-    /// When the last thing that is on its way to this side arrives: nothing overtakes it.
+    /// When the last delivery to this side arrives. Nothing overtakes it.
     last_arrival: Instant,
 }
 
 impl Conditions {
-    /// One millisecond, whole chunks, no fault.
+    /// One millisecond, whole chunks, no faults.
     pub const fn perfect() -> Self {
         Self {
             latency: Duration::from_millis(1)..Duration::from_millis(1),
@@ -123,8 +123,8 @@ impl Conditions {
         }
     }
 
-    /// A bad day: 1 to 200 ms, torn into chunks, one send in fifty the last, one of four of
-    /// those in silence.
+    /// A bad day: 1 to 200 ms, chunks, one send in fifty is the last, and one in four of those ends
+    /// in silence.
     pub const fn bad() -> Self {
         Self {
             latency: Duration::from_millis(1)..Duration::from_millis(200),
@@ -149,7 +149,7 @@ impl Network {
         }
     }
 
-    /// Begins to open a link; [`Delivery::Opened`] or [`Delivery::Refused`] follows.
+    /// Begins to open a link. [`Delivery::Opened`] or [`Delivery::Refused`] follows.
     pub fn open(&mut self, now: Instant) -> LinkId {
         let link = LinkId(self.opened);
         self.opened += 1;
@@ -175,8 +175,8 @@ impl Network {
         link
     }
 
-    /// Sends bytes from one side to the other. On a link that has ended they are lost, as
-    /// they are in a socket whose end nobody has noticed yet.
+    /// Sends bytes from one side to the other. On a link that has ended they are lost, as in a
+    /// socket whose end nobody has noticed yet.
     pub fn send(&mut self, now: Instant, link: LinkId, from: Side, bytes: Bytes) {
         let alive = self
             .links
@@ -208,8 +208,8 @@ impl Network {
         }
     }
 
-    /// Cuts a link: nothing that is sent from now on arrives, and both sides are told, now
-    /// or after a long silence.
+    /// Cuts a link. Nothing that is sent from now on arrives. Both sides hear of the end, now or
+    /// after a long silence.
     pub fn cut(&mut self, now: Instant, link: LinkId) {
         let Some(both) = self.links.get_mut(&link) else {
             return;
@@ -236,7 +236,7 @@ impl Network {
         }
     }
 
-    /// When the next thing may arrive.
+    /// When the next delivery may arrive.
     pub fn next_at(&self) -> Option<Instant> {
         self.clock.next_at()
     }
@@ -251,7 +251,7 @@ impl Network {
         None
     }
 
-    /// What arrives next, if that is at `now` or before.
+    /// What arrives next, if it arrives at `now` or before.
     pub fn pop_by(&mut self, now: Instant) -> Option<(Instant, Delivery)> {
         while self.next_at().is_some_and(|at| at <= now) {
             let (at, delivery) = self.clock.pop()?;
@@ -262,7 +262,7 @@ impl Network {
         None
     }
 
-    /// Whether what is sent on a link may still arrive.
+    /// Whether bytes that are sent on a link may still arrive.
     pub fn is_alive(&self, link: LinkId) -> bool {
         self.links
             .get(&link)
@@ -274,7 +274,7 @@ impl Network {
         self.links.len()
     }
 
-    /// Whether anyone is there to hear it; an end is noted on the way.
+    /// Whether the side still listens. Notes an end on the way.
     fn is_heard(&mut self, delivery: &Delivery) -> bool {
         match *delivery {
             Delivery::Refused { .. } => true,
@@ -295,7 +295,7 @@ impl Network {
         }
     }
 
-    /// Puts bytes on their way to one side, in chunks, each no earlier than the one before.
+    /// Sends bytes to one side in chunks, each no earlier than the one before.
     fn deliver(&mut self, now: Instant, link: LinkId, at: Side, mut bytes: Bytes) {
         let mut chunks = 1 + self.random.index(self.conditions.chunks.max(1));
         while !bytes.is_empty() {
@@ -324,7 +324,7 @@ impl Network {
         self.schedule_last(arrival, link, at, Delivery::Closed { link, at });
     }
 
-    /// Schedules something for a side, after all that is on its way there.
+    /// Schedules a delivery for a side, after everything that is on its way there.
     fn schedule_last(&mut self, arrival: Instant, link: LinkId, at: Side, delivery: Delivery) {
         if let Some(both) = self.links.get_mut(&link) {
             let end = both.end_mut(at);
@@ -355,7 +355,7 @@ impl Link {
 }
 
 impl Side {
-    /// The one at the other end.
+    /// The side at the other end.
     #[must_use]
     pub const fn other(self) -> Self {
         match self {
@@ -369,8 +369,8 @@ impl Side {
 mod tests {
     use super::*;
 
-    /// Sends `message` on a fresh link and tells what the server's side got, and whether it
-    /// was told of an end.
+    /// Sends `message` on a fresh link. Returns what the server's side received, and whether it
+    /// heard of an end.
     fn run(seed: u64, conditions: Conditions, message: &'static [u8]) -> (Vec<u8>, bool) {
         let mut network = Network::new(seed, conditions);
         let link = network.open(Instant::ZERO);

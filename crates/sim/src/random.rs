@@ -1,14 +1,14 @@
-//! Chance, from a seed.
+//! Random numbers from a seed.
 
 use core::ops::Range;
 use core::time::Duration;
 
-/// A small generator of numbers (`SplitMix64`): the same seed gives the same numbers for ever.
+/// A small random number generator (`SplitMix64`). The same seed always gives the same numbers.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// From `seed`.
+    /// Creates a generator from `seed`.
     pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -22,7 +22,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`; 0 if that is 0.
+    /// A number below `bound`, or 0 if `bound` is 0.
     pub const fn below(&mut self, bound: u64) -> u64 {
         match bound {
             0 => 0,
@@ -30,7 +30,7 @@ impl Random {
         }
     }
 
-    /// An index into something of `len` parts; 0 if it has none.
+    /// An index into a list of `len` entries, or 0 if it is empty.
     pub fn index(&mut self, len: usize) -> usize {
         usize::try_from(self.below(len as u64)).unwrap_or(0)
     }
@@ -46,7 +46,7 @@ impl Random {
         range.start + Duration::from_micros(self.below(u64::try_from(span).unwrap_or(u64::MAX)))
     }
 
-    /// A generator of its own, so that what one part draws does not move what another draws.
+    /// A separate generator, so that one part's draws do not change another part's.
     #[must_use]
     pub const fn fork(&mut self) -> Self {
         Self(self.next_u64())

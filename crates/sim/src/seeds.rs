@@ -2,14 +2,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-/// Runs `scenario` with each seed from 0 on: `SEEDS` of them, or `default`; or only with
-/// `SEED`, if that is set.
+/// Runs `scenario` with the seeds from 0 on: `SEEDS` of them, or `default`. If `SEED` is set, runs
+/// only that one.
 ///
-/// When one fails, a line on stderr is the command that repeats just that: `test` is what
-/// comes after `--test`, `name` the test's own name.
+/// If one fails, a line on stderr has the command that repeats just that seed. `test` is the
+/// argument of `--test`, `name` is the test's own name.
 ///
 /// # Panics
-/// When `scenario` does.
+/// Panics when `scenario` does.
 pub fn for_each(test: &str, name: &str, default: u64, scenario: impl Fn(u64)) {
     let seeds = match number("SEED") {
         Some(seed) => seed..seed.saturating_add(1),

@@ -1,6 +1,6 @@
-//! The broker among many clients on a bad network, held against the reference model.
+//! The broker among many clients on a bad network, compared with the reference model.
 //!
-//! `SEEDS=5000 cargo test --release -p beaconry-sim --test broker` runs more; a failure
+//! `SEEDS=5000 cargo test --release -p beaconry-sim --test broker` runs more seeds. A failure
 //! prints the command that repeats it.
 
 use std::time::Duration;
@@ -51,8 +51,8 @@ fn the_same_seed_gives_the_same_run() {
     assert_eq!(report, World::new(&setting).run());
 }
 
-/// Nothing that was acknowledged is lost, nothing of `QoS` 2 comes twice, whenever the broker
-/// crashes.
+/// Whenever the broker crashes, no acknowledged message is lost, and no `QoS` 2 message comes
+/// twice.
 #[test]
 fn what_was_promised_is_kept_over_many_crashes() {
     seeds::for_each(
@@ -80,7 +80,7 @@ fn what_was_promised_is_kept_over_many_crashes() {
     );
 }
 
-/// One crash, at each of the places where something is to be made durable, or goes.
+/// One crash, at each place where the broker wants something made durable or no longer needs it.
 #[test]
 fn what_was_promised_is_kept_wherever_the_broker_crashes() {
     seeds::for_each(
@@ -99,7 +99,7 @@ fn what_was_promised_is_kept_wherever_the_broker_crashes() {
                 crashes,
             };
             let places = World::new(&setting(Crashes::At(usize::MAX))).run().places;
-            // None, where all sessions end with their connections.
+            // There are none if all sessions end with their connections.
             for place in 0..places {
                 let report = World::new(&setting(Crashes::At(place))).run();
                 assert_eq!(report.crashed, 1, "at {place}");

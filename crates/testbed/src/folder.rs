@@ -4,45 +4,45 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// An empty folder of its own among the system's temporary ones, removed when dropped.
+/// An empty temporary folder of its own, which is removed when it is dropped.
 #[derive(Debug)]
 pub struct Folder(PathBuf);
 
 impl Folder {
-    /// A new one, for a test.
+    /// Creates a folder for a test.
     ///
     /// # Panics
     ///
-    /// If the system gives none.
+    /// Panics if the system refuses.
     #[must_use]
     #[allow(clippy::new_without_default)] // each is another one
     pub fn new() -> Self {
         Self::create().expect("a temporary folder")
     }
 
-    /// A new one, or why there is none.
+    /// Creates a folder.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// Returns the system's error.
     pub fn create() -> io::Result<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("beaconry-{}-{number}", std::process::id());
         let path = std::env::temp_dir().join(name);
-        // Left by a process that had the same number, long ago.
+        // A process with the same number left it long ago.
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path)?;
         Ok(Self(path))
     }
 
-    /// Where it is.
+    /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// Where a server is to store things in it: not made yet.
+    /// A path in it for a server's data. It does not exist yet.
     #[must_use]
     pub fn data(&self) -> PathBuf {
         self.0.join("data")

@@ -1,38 +1,38 @@
-//! One request over HTTP.
+//! One HTTP request.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use crate::server::PATIENCE;
 
-/// What a server answered.
+/// A server's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// Such as 200.
+    /// For example 200.
     pub status: u16,
     /// The status line and all headers, in lower case.
     pub head: String,
-    /// What follows.
+    /// The bytes after the head.
     pub body: Vec<u8>,
 }
 
 impl Answer {
-    /// The body, which is text.
+    /// The body as text.
     ///
     /// # Panics
     ///
-    /// If it is none.
+    /// Panics if it is not UTF-8.
     #[must_use]
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 }
 
-/// Asks, `GET /path` for example, and waits for the whole answer.
+/// Sends a request, for example `GET /path`, and waits for the whole answer.
 ///
 /// # Panics
 ///
-/// If there is no server, or it does not speak HTTP.
+/// Panics if there is no server, or if it does not speak HTTP.
 #[must_use]
 pub fn request(address: SocketAddr, what: &str) -> Answer {
     request_with(address, what, "")
@@ -42,7 +42,7 @@ pub fn request(address: SocketAddr, what: &str) -> Answer {
 ///
 /// # Panics
 ///
-/// If there is no server, or it does not speak HTTP.
+/// Panics if there is no server, or if it does not speak HTTP.
 #[must_use]
 pub fn request_with(address: SocketAddr, what: &str, headers: &str) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
@@ -64,11 +64,11 @@ pub fn request_with(address: SocketAddr, what: &str, headers: &str) -> Answer {
     }
 }
 
-/// What `/metrics` says of this one, which is named without `beaconry_`.
+/// The value of one metric at `/metrics`. Give its name without `beaconry_`.
 ///
 /// # Panics
 ///
-/// If it says nothing, or no whole number.
+/// Panics if the metric is missing or is not a whole number.
 #[must_use]
 pub fn metric(address: SocketAddr, name: &str) -> u64 {
     let page = request(address, "GET /metrics");

@@ -1,8 +1,8 @@
-//! For tests and measurements: folders that go away by themselves, a server as a process, and
-//! what it says over HTTP.
+//! For tests and measurements: temporary folders, the server as a process, and its answers over
+//! HTTP.
 //!
-//! **Invariant.** Nothing outlives the test: what is started here ends, and what is made here is
-//! removed, when its value is dropped; and nothing is waited for longer than [`PATIENCE`].
+//! **Invariant.** Nothing outlives the test. Dropping a value ends its process or removes its
+//! folder, and nothing waits for longer than [`PATIENCE`].
 //!
 //! ```
 //! let folder = testbed::Folder::new();
@@ -12,7 +12,7 @@
 //! assert!(!path.exists());
 //! ```
 
-// Nothing here ships: what cannot happen may panic.
+// Nothing here ships, so what cannot happen may panic.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod folder;

@@ -1,4 +1,4 @@
-//! A server as a process: started, watched, ended.
+//! The server as a process: starts it, watches it, ends it.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The longest that any single step may take: generous, because the machine may be busy.
+/// The longest that any single step may take. It is generous, because the machine may be busy.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The binary that was built for the tests, or the one that `BEACONRY_BIN` names.
@@ -18,7 +18,7 @@ pub fn program(built: &str) -> PathBuf {
     std::env::var_os("BEACONRY_BIN").map_or_else(|| PathBuf::from(built), PathBuf::from)
 }
 
-/// A running `beaconry`, killed when dropped.
+/// A running `beaconry`, killed when it is dropped.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
@@ -27,12 +27,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Runs the command; whether it gets as far as accepting connections is for the caller to
-    /// see.
+    /// Runs the command. Call [`ready`](Self::ready) to learn whether it accepts connections.
     ///
     /// # Panics
     ///
-    /// If there is no such program.
+    /// Panics if there is no such program.
     #[must_use]
     pub fn start(command: &mut Command) -> Self {
         let mut child = command
@@ -41,17 +40,17 @@ impl Server {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let stdout = lines(child.stdout.take().expect("asked for"));
-        let log = lines(child.stderr.take().expect("asked for"));
+        let stdout = lines(child.stdout.take().expect("stdout was piped"));
+        let log = lines(child.stderr.take().expect("stderr was piped"));
         Self { child, stdout, log }
     }
 
-    /// Waits until it accepts connections, which it says once: where it takes MQTT, and where
-    /// HTTP.
+    /// Waits until the server accepts connections, which it says once. Returns its MQTT address and
+    /// its HTTP address.
     ///
     /// # Panics
     ///
-    /// If it does not come so far; its log is told.
+    /// Panics with the server's log if the server does not come that far.
     pub fn ready(&self) -> (SocketAddr, SocketAddr) {
         let line = self.stdout.recv_timeout(PATIENCE).unwrap_or_else(|_| {
             let log = self.log.try_iter().collect::<Vec<_>>().join("\n");
@@ -68,7 +67,7 @@ impl Server {
     ///
     /// # Panics
     ///
-    /// If none comes.
+    /// Panics if none comes.
     pub fn log_line(&self, part: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -81,7 +80,7 @@ impl Server {
         }
     }
 
-    /// Bytes of memory that it has now, where the system says so as Linux does.
+    /// How many bytes of memory it takes now, if the system tells, as Linux does.
     #[must_use]
     pub fn resident(&self) -> Option<usize> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
@@ -94,38 +93,38 @@ impl Server {
     ///
     /// # Panics
     ///
-    /// If the system refuses.
+    /// Panics if the system refuses.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// SIGKILL: it gets to do nothing any more.
+    /// Kills it with SIGKILL: it can do nothing more.
     ///
     /// # Panics
     ///
-    /// If the system refuses.
+    /// Panics if the system refuses.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM, and waits for a clean end.
+    /// Sends SIGTERM, and waits for a clean end.
     ///
     /// # Panics
     ///
-    /// If it does not end, or not with code 0; its log is told.
+    /// Panics with the server's log if the server does not end, or not with code 0.
     pub fn end(self) {
         self.signal(Signal::TERM);
         let (status, _, log) = self.ended();
         assert!(status.success(), "{status}: {log}");
     }
 
-    /// Waits for it to end by itself: how it did, and what else it said on standard output and in
+    /// Waits until it ends by itself. Returns how it ended, and the rest of its standard output and
     /// its log.
     ///
     /// # Panics
     ///
-    /// If it does not end; it is killed then.
+    /// Kills it and panics if it does not end.
     #[must_use]
     pub fn ended(mut self) -> (ExitStatus, String, String) {
         let status = wait(&mut self.child);
@@ -136,7 +135,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Fails if it has ended, which is what is wanted.
+        // This fails if the process has ended, which is what we want.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -152,12 +151,12 @@ fn wait(child: &mut Child) -> ExitStatus {
             let _ = child.kill();
             panic!("the server did not end");
         }
-        // The standard library has no way to wait for a process for a bounded time.
+        // The standard library cannot wait for a process for a limited time.
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// What comes, line by line.
+/// The stream, line by line.
 fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! Topic aliases both ways (section 3.3.2.3.4). They live as long as a connection
+//! Topic aliases in both directions (section 3.3.2.3.4). They live as long as a connection
 //! `[MQTT-3.3.2-7]`.
 
 use alloc::vec::Vec;
@@ -9,11 +9,11 @@ use crate::packet::Publish;
 use crate::reason::ReasonCode;
 use crate::topic::TopicName;
 
-/// What the server's aliases stand for.
+/// The topic names behind the server's aliases.
 #[derive(Debug)]
 pub(super) struct IncomingAliases {
     maximum: u16,
-    /// At index alias - 1; grows with what is used.
+    /// The name of alias `n` is at index `n - 1`. The list grows with the highest alias in use.
     names: Vec<Option<TopicName>>,
 }
 
@@ -25,7 +25,7 @@ impl IncomingAliases {
         }
     }
 
-    /// Puts the topic name where the alias stood, or learns what the alias stands for.
+    /// Replaces the alias with its topic name, or learns the name of a new alias.
     pub(super) fn resolve(&mut self, publish: &mut Publish) -> Result<(), ProtocolError> {
         let Some(alias) = publish.properties.topic_alias.take() else {
             return match publish.topic {
@@ -65,7 +65,7 @@ const fn violation(reason_code: ReasonCode, what: &'static str) -> ProtocolError
     ProtocolError::Violation { reason_code, what }
 }
 
-/// What our own aliases stand for: the topics used last.
+/// Our own aliases: the topics that we used last.
 #[derive(Debug)]
 pub(super) struct OutgoingAliases {
     maximum: u16,
@@ -79,15 +79,14 @@ struct Named {
     last_use: u64,
 }
 
-/// The most bytes that a new alias adds to a packet: the property, and a length field that
-/// grows.
+/// The most bytes that a new alias adds to a packet: the property, and a longer length field.
 pub(super) const ALIAS_COST: usize = 5;
 
-/// A name of no more bytes than the property itself gains nothing.
+/// A topic name of at most this many bytes is no longer than the property that would replace it.
 const WORTH_AN_ALIAS: usize = 4;
 
 impl OutgoingAliases {
-    /// `maximum` is the lower of the server's and our own.
+    /// `maximum` is the lower one of the server's maximum and our own.
     pub(super) const fn new(maximum: u16) -> Self {
         Self {
             maximum,
@@ -96,8 +95,8 @@ impl OutgoingAliases {
         }
     }
 
-    /// Puts an alias in place of the topic name, or beside it when it is new. The packet
-    /// must then be sent, as both sides count on it.
+    /// Replaces the topic name with an alias, or adds the alias if it is new. The caller must then
+    /// send the packet, because both sides rely on the alias.
     pub(super) fn apply(&mut self, publish: &mut Publish) {
         let Some(topic) = publish.topic.take_if(|topic| topic.len() >= WORTH_AN_ALIAS) else {
             return;

@@ -1,5 +1,4 @@
-//! From one connection to the next: opening, CONNECT, CONNACK, and what follows from each
-//! way in which it can end.
+//! From one connection to the next: opening, CONNECT, CONNACK, and what follows each kind of end.
 
 use alloc::boxed::Box;
 
@@ -20,33 +19,32 @@ use crate::reason::ReasonCode;
 use crate::text::Utf8String;
 use crate::time::Instant;
 
-/// Which version the next CONNECT speaks, and what is known about the server.
+/// The version of the next CONNECT, and what the client knows about the server.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) enum Speaks {
-    /// The server has not accepted anything yet; this is tried next.
+    /// The server has not accepted anything yet. The client tries this version next.
     Trying(ProtocolVersion),
-    /// Version 5 failed; 3.1.1 is tried next.
+    /// Version 5 failed. The client tries 3.1.1 next.
     FallingBack {
-        /// The server has said so; else it has said nothing at all.
+        /// `true` if the server refused version 5; `false` if it said nothing at all.
         refused: bool,
     },
-    /// The server has accepted this.
+    /// The server accepted this version.
     Accepted(ProtocolVersion),
-    /// The server has accepted 3.1.1 after it had met version 5 with silence. That may have
-    /// been the network: the next connection tries version 5 again.
+    /// The server accepted 3.1.1 after it had answered version 5 with silence. The network may have
+    /// caused the silence, so the next connection tries version 5 again.
     Assumed,
 }
 
-/// What is known about the server, over all connections.
+/// What the client knows about the server, over all connections.
 #[derive(Debug)]
 pub(super) struct Acquaintance {
     pub(super) speaks: Speaks,
     pub(super) backoff: Backoff,
-    /// Whether a CONNACK has ever accepted: from then on sessions are resumed.
+    /// A CONNACK has accepted at least once. From then on the client resumes its session.
     resumes: bool,
-    /// Whether a CONNECT has been sent since the last CONNACK. Its answer may have been lost,
-    /// and have said that the session is a new one; the next CONNACK then calls that new
-    /// session present.
+    /// The client has sent a CONNECT since the last CONNACK. The answer may have been lost, and may
+    /// have created a new session. The next CONNACK then reports that new session as present.
     unanswered: bool,
 }
 
@@ -56,12 +54,12 @@ enum Next {
     Wait,
     /// A new attempt at once.
     AtOnce,
-    /// The same with version 3.1.1.
+    /// A new attempt at once, with version 3.1.1.
     FallBack {
-        /// Because the server has said so.
+        /// `true` if the server refused version 5.
         refused: bool,
     },
-    /// No new attempt before there are other credentials.
+    /// No new attempt until the shell gives other credentials.
     Credentials(ReasonCode),
     /// No new attempt: it would end in the same way, or harm another client.
     Stop,
@@ -84,7 +82,7 @@ impl Speaks {
         }
     }
 
-    /// The connection, or the attempt, has ended; `preferred` is what the options say.
+    /// The connection or the attempt has ended. `preferred` is the version that the options name.
     const fn ended(self, preferred: ProtocolVersion) -> Self {
         match self {
             Self::Accepted(version) => Self::Accepted(version),
@@ -162,7 +160,7 @@ impl Client {
         }
     }
 
-    /// The server's answer to CONNECT.
+    /// Handles the server's answer to CONNECT.
     pub(super) fn on_connack(&mut self, connack: ConnAck) -> Result<(), ProtocolError> {
         let ConnAck {
             session_present,
@@ -213,7 +211,7 @@ impl Client {
         Ok(())
     }
 
-    /// The server sends us away.
+    /// Handles a DISCONNECT from the server.
     pub(super) fn on_disconnect(&mut self, disconnect: Disconnect) {
         let DisconnectProperties {
             reason_string,
@@ -229,7 +227,7 @@ impl Client {
         self.end(DisconnectCause::ByServer(reason), Farewell::Close);
     }
 
-    /// A connection, or an attempt to make one, ends: says so, and begins what follows.
+    /// Ends a connection or an attempt: reports it, and begins what follows.
     pub(super) fn end(&mut self, why: DisconnectCause, farewell: Farewell) {
         let next = self.next(&why);
         self.leave(farewell);
@@ -272,7 +270,8 @@ impl Client {
         }
     }
 
-    /// Ends the link, with or without a last word; nothing follows it `[MQTT-3.14.4-1]`.
+    /// Closes the link, with or without a DISCONNECT. Nothing follows a DISCONNECT
+    /// `[MQTT-3.14.4-1]`.
     fn leave(&mut self, farewell: Farewell) {
         self.farewell.clear();
         let link = self.link.take();
@@ -289,9 +288,8 @@ impl Client {
         }
     }
 
-    /// In version 3.1.1 DISCONNECT has no reason: it means that all is well, and that the
-    /// will is to be forgotten `[MQTT-3.14.4-3]`. Where that is not so, the end of the
-    /// transport says it.
+    /// In version 3.1.1 DISCONNECT has no reason. It always means a normal end, and discards the
+    /// will `[MQTT-3.14.4-3]`. For any other end the client only closes the transport.
     fn say_goodbye(&mut self, mut link: Link, reason_code: ReasonCode) {
         link.take_pending(&mut self.farewell);
         if link.version == ProtocolVersion::V5 || reason_code == ReasonCode::Success {
@@ -306,11 +304,12 @@ impl Client {
         }
     }
 
-    /// What follows the end of a connection.
+    /// Decides what follows the end of a connection.
     fn next(&self, why: &DisconnectCause) -> Next {
         match why {
             DisconnectCause::Requested | DisconnectCause::NotEncodable(_) => Next::Stop,
-            // The server has long closed its side, or will take this for a takeover.
+            // After a sleep the server has long closed its side, or takes the new connection as a
+            // takeover.
             DisconnectCause::Slept => Next::AtOnce,
             DisconnectCause::TransportNotOpened
             | DisconnectCause::ConnectTimeout
@@ -322,9 +321,9 @@ impl Client {
         }
     }
 
-    /// Closed without a word. Many servers of version 3.1.1 answer a CONNECT of version 5
-    /// so: the other version is tried, once; if that ends in the same way it was not the
-    /// version, and the next attempt is as the options say.
+    /// The server closed without a word. Many 3.1.1 servers answer a version 5 CONNECT that way, so
+    /// the client tries the other version once. If that ends in the same way, the version was not
+    /// the reason, and the next attempt uses the version that the options name.
     fn after_silence(&self) -> Next {
         if !self.awaits_connack() {
             return Next::Wait;
@@ -340,8 +339,8 @@ impl Client {
         }
     }
 
-    /// A server of version 3.1.1 may answer CONNECT with a CONNACK of its own version, which
-    /// is too short for one of version 5.
+    /// A 3.1.1 server may answer CONNECT with a CONNACK of its own version. That is too short to be
+    /// a version 5 CONNACK.
     fn after_violation(&self, error: &ProtocolError) -> Next {
         match error {
             ProtocolError::Decode(_) => self.after_silence(),
@@ -375,7 +374,7 @@ const fn wants_credentials(reason_code: ReasonCode) -> bool {
     )
 }
 
-/// Whether the same CONNECT would be refused again.
+/// Whether the server would refuse the same CONNECT again.
 const fn is_final(reason_code: ReasonCode) -> bool {
     matches!(
         reason_code,
@@ -404,8 +403,8 @@ fn after_disconnect(reason_code: ReasonCode) -> Next {
     }
 }
 
-/// Two clients with one client id would take the session from each other for ever: the one
-/// that was there first gives way.
+/// Two clients with one client identifier would take the session from each other for ever. So the
+/// client that was there first gives way.
 const fn is_last_word(reason_code: ReasonCode) -> bool {
     matches!(
         reason_code,
@@ -413,14 +412,14 @@ const fn is_last_word(reason_code: ReasonCode) -> bool {
     )
 }
 
-/// How a connection ends on our side.
+/// How our side ends a connection.
 #[derive(Copy, Clone, Debug)]
 pub(super) enum Farewell {
     /// The transport is closed already.
     None,
-    /// Close it.
+    /// Close the transport.
     Close,
-    /// Send DISCONNECT, if there is someone to hear it, and close it.
+    /// Send DISCONNECT if the connection is open, then close the transport.
     Disconnect(ReasonCode),
 }
 

@@ -1,5 +1,4 @@
-//! What every call does: takes note of the time, brings packets to where they belong, and
-//! collects what is to be sent.
+//! What every call does: it notes the time, routes packets, and collects what is to be sent.
 
 use alloc::vec::Vec;
 
@@ -18,8 +17,8 @@ use crate::reason::ReasonCode;
 use crate::time::Instant;
 
 impl Client {
-    /// Takes note of the time. `false` if with that the connection or the attempt has ended
-    /// or begun: what the shell wants to report is then about a transport that is no more.
+    /// Notes the time. Returns `false` if that ended or began a connection or an attempt: the
+    /// shell's report is then about a transport that no longer exists.
     pub(super) fn advance(&mut self, now: Instant) -> bool {
         self.now = self.now.max(now);
         match self.state {
@@ -48,7 +47,7 @@ impl Client {
         }
     }
 
-    /// Why the connection is dead by now, if it is.
+    /// Why the connection counts as dead at this time, if it does.
     pub(super) fn check_link(&mut self) -> Result<(), DisconnectCause> {
         self.link.as_mut().map_or(Ok(()), |link| {
             link.keep_alive.check(self.now, self.options.ping_timeout)
@@ -65,7 +64,7 @@ impl Client {
         )
     }
 
-    /// Makes a publication fit to be queued, and measures it, or says why it cannot be sent.
+    /// Prepares a publication for the queue and measures it, or says why it cannot be sent.
     pub(super) fn check(&self, publish: &mut Publish) -> Result<usize, PublishError> {
         if self.is_stopped() {
             return Err(PublishError::Stopped);
@@ -180,11 +179,15 @@ impl Client {
                 self.subscriptions
                     .on_unsuback(unsuback, &mut self.ids, &mut self.events)?;
             }
-            // That anything has come is answer enough, and already noted.
+            // Any byte from the server is answer enough, and the client has noted it already.
             Packet::PingResp => {}
             Packet::Disconnect(disconnect) => self.on_disconnect(disconnect),
             Packet::ConnAck(_) => return Err(violation("a second CONNACK [MQTT-3.2.0-2]")),
-            Packet::Auth(_) => return Err(violation("AUTH that nobody asked for [MQTT-4.12.0-6]")),
+            Packet::Auth(_) => {
+                return Err(violation(
+                    "AUTH that this client did not ask for [MQTT-4.12.0-6]",
+                ));
+            }
             Packet::Connect(_)
             | Packet::Subscribe(_)
             | Packet::Unsubscribe(_)

@@ -1,4 +1,4 @@
-//! What a client tells its shell, and how it says no.
+//! What a client tells its shell, and its reasons for refusing a call.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -17,151 +17,155 @@ pub enum Event {
     /// [`handle_transport_open`](super::Client::handle_transport_open), or
     /// [`handle_transport_closed`](super::Client::handle_transport_closed) if that fails.
     OpenTransport,
-    /// Write what [`poll_transmit`](super::Client::poll_transmit) gives, which may be a last
-    /// DISCONNECT, then close the transport, and report nothing about it any more.
+    /// Write the bytes from [`poll_transmit`](super::Client::poll_transmit), which may be a last
+    /// DISCONNECT. Then close the transport, and report nothing about it any more.
     CloseTransport,
-    /// The server has accepted; subscriptions that it does not know any more are on their way.
+    /// The server accepted the connection. The client is already renewing the subscriptions that
+    /// the server has lost.
     Connected {
-        /// What the connection speaks.
+        /// The protocol version of the connection.
         version: ProtocolVersion,
         /// Whether the server still knew the session.
         session_present: bool,
-        /// What the server said of itself; nothing in version 3.1.1.
+        /// The properties of the server's CONNACK; empty in version 3.1.1.
         properties: Box<ConnAckProperties>,
     },
     /// The connection, or the attempt to make one, has ended.
     Disconnected {
         /// Why.
         why: DisconnectCause,
-        /// When the next attempt begins; `None`: not by itself.
+        /// When the next attempt begins. `None`: the client does not try again by itself.
         retry_at: Option<Instant>,
     },
-    /// The server wants other credentials (0x86, 0x87). There is no further attempt before
-    /// [`set_credentials`](super::Client::set_credentials). Follows the `Disconnected` that
-    /// says the same.
+    /// The server wants other credentials (0x86, 0x87). The client makes no further attempt before
+    /// the shell calls [`set_credentials`](super::Client::set_credentials). This event follows the
+    /// `Disconnected` event with the same reason.
     CredentialsNeeded {
-        /// What the server said.
+        /// The server's reason code.
         reason_code: ReasonCode,
     },
-    /// A message. Its topic is always there: an alias has been replaced by what it stands
-    /// for. Its parts are slices of the input; what is kept for long should be kept as
-    /// [`Publish::detach`]'s copy.
+    /// A message. It always has its topic: the client has replaced an alias with its topic name.
+    /// Its parts are slices of the input. To keep it for long, keep the copy that
+    /// [`Publish::detach`] makes.
     Message(Publish),
-    /// What became of a publication.
+    /// What happened to a publication.
     Published {
-        /// Which.
+        /// The publication.
         id: PublishId,
-        /// What became of it.
+        /// What happened to it.
         outcome: PublishOutcome,
     },
-    /// The answer to a subscription. It comes again each time the subscription had to be
-    /// renewed because the server had lost the session.
+    /// The answer to a subscription. The event comes again each time the client had to renew the
+    /// subscription because the server had lost the session.
     Subscribed {
-        /// Which.
+        /// The subscription request.
         id: SubscribeId,
         /// The topic filters, in the order of the codes.
         topic_filters: Vec<TopicFilter>,
-        /// One for each: the granted `QoS`, or why not. Codes that the client itself gives,
-        /// because the server has said before that it would have to: 0x95, 0x9E, 0xA2.
+        /// One code for each filter: the granted `QoS`, or the reason for the refusal. The client
+        /// itself gives 0x95, 0x9E and 0xA2, where the server has announced before that it would
+        /// refuse.
         reason_codes: Vec<ReasonCode>,
     },
     /// The answer to an unsubscription.
     Unsubscribed {
-        /// Which.
+        /// The unsubscription request.
         id: UnsubscribeId,
-        /// One for each topic filter; version 3.1.1 gives none, and success is put here.
+        /// One code for each topic filter. Version 3.1.1 has none, so the client fills in success.
         reason_codes: Vec<ReasonCode>,
     },
 }
 
-/// What became of a publication.
+/// What happened to a publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PublishOutcome {
-    /// `QoS` 0: handed to the transport. More is never known.
+    /// `QoS` 0: the client handed it to the transport. Nobody learns more than that.
     Sent,
-    /// `QoS` 1 and 2: the server has taken it over. The code is success, or that no
-    /// subscriber was there.
+    /// `QoS` 1 and 2: the server took it over. The code is success, or says that there was no
+    /// subscriber.
     Acknowledged(ReasonCode),
-    /// `QoS` 1 and 2: the server did not want it.
+    /// `QoS` 1 and 2: the server refused it.
     Refused(ReasonCode),
     /// It never reached a server that could have taken it.
     Dropped(DropCause),
 }
 
-/// Why a publication was given up by the client itself.
+/// Why the client itself gave up a publication.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum DropCause {
-    /// Its message expiry interval passed while it waited.
+    /// Its Message Expiry Interval passed while it waited.
     Expired,
-    /// Larger than the server's Maximum Packet Size `[MQTT-3.1.2-24]`.
+    /// It is larger than the server's Maximum Packet Size `[MQTT-3.1.2-24]`.
     TooLarge,
-    /// Above the server's Maximum `QoS` `[MQTT-3.2.2-11]`.
+    /// Its `QoS` is above the server's Maximum `QoS` `[MQTT-3.2.2-11]`.
     QoSNotSupported,
     /// The server keeps no retained messages `[MQTT-3.2.2-14]`.
     RetainNotSupported,
-    /// It had not been sent when [`disconnect`](super::Client::disconnect) was called.
+    /// The shell called [`disconnect`](super::Client::disconnect) before it was sent.
     Stopped,
 }
 
-/// Why a publication was not accepted. Nothing was queued.
+/// Why the client did not accept a publication. Nothing was queued.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
-    /// The queue's limit in bytes or messages is reached: try again after a
+    /// The queue has reached its limit in bytes or messages. Try again after an
     /// [`Event::Published`].
     #[error("the queue is full: {messages} messages, {bytes} bytes")]
     QueueFull {
-        /// How many wait now.
+        /// How many messages wait now.
         messages: usize,
-        /// What they take, in bytes.
+        /// How many bytes they take.
         bytes: usize,
     },
-    /// Larger than the server, or MQTT itself, takes.
-    #[error("a packet of {size} bytes, where the server takes {limit}")]
+    /// The packet is larger than the server, or MQTT itself, accepts.
+    #[error("the packet takes {size} bytes; the server accepts at most {limit}")]
     TooLarge {
-        /// The whole packet, in bytes.
+        /// Size of the whole packet, in bytes.
         size: usize,
         /// The limit, in bytes.
         limit: usize,
     },
-    /// Above the server's Maximum `QoS`, and the options do not allow to lower it.
+    /// The `QoS` is above the server's Maximum `QoS`, and the options do not allow the client to
+    /// lower it.
     #[error("the server does not support this QoS")]
     QoSNotSupported,
     /// The server keeps no retained messages.
     #[error("the server does not support retained messages")]
     RetainNotSupported,
-    /// No topic: topic aliases are the client's own affair.
+    /// The message has no topic name. An alias is no substitute: the client chooses its aliases
+    /// itself.
     #[error("the message has no topic")]
     NoTopic,
-    /// Of `QoS` 0, there is no connection, and the options say not to queue it.
+    /// The `QoS` is 0, there is no connection, and the options say not to queue it.
     #[error("there is no connection, and QoS 0 messages are not queued")]
     Offline,
-    /// After [`disconnect`](super::Client::disconnect).
+    /// The shell called [`disconnect`](super::Client::disconnect).
     #[error("the client was stopped")]
     Stopped,
-    /// It cannot be encoded at all.
+    /// No packet can carry it.
     #[error(transparent)]
     Encode(#[from] EncodeError),
 }
 
-/// Why a subscription or unsubscription was not accepted. Nothing was queued.
+/// Why the client did not accept a subscription or unsubscription. Nothing was queued.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubscribeError {
-    /// No topic filter in it `[MQTT-3.8.3-2]` `[MQTT-3.10.3-2]`.
+    /// The request has no topic filter `[MQTT-3.8.3-2]` `[MQTT-3.10.3-2]`.
     #[error("no topic filter given")]
     Empty,
-    /// No Local with a shared subscription `[MQTT-3.8.3-4]`.
+    /// No Local does not go with a shared subscription `[MQTT-3.8.3-4]`.
     #[error("No Local does not go with a shared subscription")]
     NoLocalShared,
-    /// [`subscription_limit`](super::ClientOptions::subscription_limit) is reached.
+    /// The client has reached its [`subscription_limit`](super::ClientOptions::subscription_limit).
     #[error("more than {limit} subscriptions")]
     TooMany {
         /// The limit.
         limit: usize,
     },
-    /// After [`disconnect`](super::Client::disconnect).
+    /// The shell called [`disconnect`](super::Client::disconnect).
     #[error("the client was stopped")]
     Stopped,
-    /// It cannot be encoded at all.
+    /// No packet can carry it.
     #[error(transparent)]
     Encode(#[from] EncodeError),
 }
@@ -175,10 +179,10 @@ macro_rules! ids {
 }
 
 ids! {
-    /// Names one publication for the life of the client; never reused.
+    /// Identifies one publication for the life of the client. Never reused.
     PublishId;
-    /// Names one subscription request for the life of the client; never reused.
+    /// Identifies one subscription request for the life of the client. Never reused.
     SubscribeId;
-    /// Names one unsubscription request for the life of the client; never reused.
+    /// Identifies one unsubscription request for the life of the client. Never reused.
     UnsubscribeId;
 }

@@ -1,4 +1,5 @@
-//! Messages from the server: `QoS` 2 once only, and no more at a time than was agreed.
+//! Messages from the server: each `QoS` 2 message once, and never more unacknowledged messages than
+//! the client allows.
 
 use alloc::vec::Vec;
 
@@ -9,33 +10,33 @@ use crate::packet::{
 };
 use crate::reason::ReasonCode;
 
-/// The receiver's part of the session state: the `QoS` 2 messages that were handed to the
-/// application and whose PUBREL has not come `[MQTT-4.3.3-10]`.
+/// The receiver's part of the session state: the `QoS` 2 messages that the application has received
+/// and whose PUBREL has not come `[MQTT-4.3.3-10]`.
 #[derive(Debug, Default)]
 pub(super) struct Incoming {
     /// Sorted by identifier.
     received: Vec<Received>,
-    /// Of these, how many came over this connection.
+    /// How many of them came over this connection.
     open: usize,
-    /// Whether what came over earlier connections may belong to a session that the server has
-    /// lost: a message without DUP `[MQTT-3.3.1-1]` is then a new one, even if its identifier
-    /// is known.
+    /// Whether identifiers from earlier connections may belong to a session that the server has
+    /// lost. A message without DUP `[MQTT-3.3.1-1]` is then a new one, even if its identifier is
+    /// known.
     doubtful: bool,
-    /// PUBACK and PUBCOMP that have not left yet: the server cannot count on them.
+    /// How many PUBACK and PUBCOMP have not left yet. The server cannot count on them.
     unsent: usize,
 }
 
 #[derive(Debug)]
 struct Received {
     packet_id: PacketId,
-    /// Over this connection. What came over an earlier one does not count against the
-    /// receive maximum, which begins anew (section 4.9).
+    /// Whether it came over this connection. Messages of earlier connections do not count against
+    /// Receive Maximum, which begins anew with each connection (section 4.9).
     here: bool,
 }
 
 impl Incoming {
-    /// A message has come, and is answered. Gives it back if it is to be handed on; not if
-    /// it was before `[MQTT-4.3.3-10]`.
+    /// Answers a message from the server. Returns it if it is new, and `None` if the application
+    /// had it before `[MQTT-4.3.3-10]`.
     pub(super) fn on_publish(
         &mut self,
         link: &mut Link,
@@ -43,7 +44,7 @@ impl Incoming {
         receive_maximum: u16,
     ) -> Result<Option<Publish>, ProtocolError> {
         link.incoming_aliases.resolve(&mut publish)?;
-        // Without an identifier it is QoS 0 [MQTT-2.2.1-2], as the decoder has seen to.
+        // A message without an identifier has QoS 0 [MQTT-2.2.1-2]: the decoder has checked it.
         let Some(packet_id) = publish.packet_id else {
             return Ok(Some(publish));
         };
@@ -70,7 +71,7 @@ impl Incoming {
         Ok(new.then_some(publish))
     }
 
-    /// The server may forget a message, and so may we `[MQTT-4.3.3-11]`.
+    /// The server may forget the message, and so may the client `[MQTT-4.3.3-11]`.
     pub(super) fn on_pubrel(&mut self, link: &mut Link, pubrel: &PubRel) {
         let known = self.position(pubrel.packet_id);
         let reason_code = match known {
@@ -89,13 +90,13 @@ impl Incoming {
         )));
     }
 
-    /// All answers have left.
+    /// Notes that all answers have left.
     pub(super) const fn sent(&mut self) {
         self.unsent = 0;
     }
 
-    /// A connection begins. Without the session at the server, its identifiers mean nothing
-    /// any more.
+    /// Begins a connection. If the server does not have the session, the old identifiers mean
+    /// nothing any more.
     pub(super) fn connected(&mut self, session_present: bool, doubtful: bool) {
         self.doubtful = doubtful;
         if !session_present {
@@ -108,12 +109,12 @@ impl Incoming {
         self.unsent = 0;
     }
 
-    /// The identifiers of messages that were not released, in order of their numbers.
+    /// The identifiers of the messages that are not released, in ascending order.
     pub(super) fn packet_ids(&self) -> impl Iterator<Item = PacketId> {
         self.received.iter().map(|received| received.packet_id)
     }
 
-    /// Takes up what an earlier client had received.
+    /// Takes over what an earlier client had received.
     pub(super) fn restore(&mut self, packet_ids: &[PacketId]) {
         for &packet_id in packet_ids {
             if let Err(index) = self.position(packet_id) {

@@ -1,4 +1,4 @@
-//! Whether the other side is still there (section 3.1.2.10).
+//! Detects whether the other side is still there (section 3.1.2.10).
 
 use core::time::Duration;
 
@@ -7,11 +7,11 @@ use crate::time::Instant;
 
 /// Measures silence on one connection.
 ///
-/// What counts is the time that has passed, not how often or how punctually it is asked:
-/// browsers slow down the timers of hidden pages, and laptops sleep.
+/// Only the time that has passed counts, not how often or how punctually the shell asks. Browsers
+/// slow down the timers of hidden pages, and laptops sleep.
 #[derive(Debug)]
 pub(super) struct KeepAlive {
-    /// Zero: no PINGREQ by itself.
+    /// Zero: the client sends no PINGREQ by itself.
     interval: Duration,
     last_sent: Instant,
     last_received: Instant,
@@ -20,18 +20,18 @@ pub(super) struct KeepAlive {
 
 #[derive(Copy, Clone, Debug)]
 enum Ping {
-    /// None is under way.
+    /// No PINGREQ is under way.
     Idle,
-    /// One is to be written with the next transmission.
+    /// The next transmission must contain a PINGREQ.
     Due {
         /// How long its answer may take.
         timeout: Duration,
     },
-    /// One is written; anything that comes back will do for an answer.
+    /// A PINGREQ was written. Anything that comes back counts as the answer.
     Awaiting {
         deadline: Instant,
         timeout: Duration,
-        /// The deadline was once noticed so late that it said nothing.
+        /// The client once noticed the deadline so late that it proved nothing, and asked again.
         asked_again: bool,
     },
 }
@@ -46,7 +46,7 @@ impl KeepAlive {
         }
     }
 
-    /// Looks at what time it is: why the connection is dead, if it is.
+    /// Compares the deadlines with `now`: returns why the connection is dead, if it is.
     pub(super) fn check(
         &mut self,
         now: Instant,
@@ -67,7 +67,8 @@ impl KeepAlive {
                 timeout,
                 asked_again,
             } if now >= deadline => {
-                // Seen so late, the answer may lie unread behind this very call.
+                // The shell noticed the deadline so late that the answer may lie unread behind this
+                // call.
                 let late = now - deadline > timeout;
                 if !late || asked_again {
                     return Err(DisconnectCause::PingTimeout);
@@ -95,7 +96,8 @@ impl KeepAlive {
         self.ping = Ping::Due { timeout };
     }
 
-    /// Whether PINGREQ is to be written now `[MQTT-3.1.2-20]`; it then counts as written.
+    /// Whether a PINGREQ must be written now `[MQTT-3.1.2-20]`. If so, it counts as written from
+    /// here on.
     pub(super) fn take_ping(&mut self, now: Instant) -> bool {
         let Ping::Due { timeout } = self.ping else {
             return false;
@@ -108,18 +110,18 @@ impl KeepAlive {
         true
     }
 
-    /// Something was handed to the transport.
+    /// Notes that the client handed something to the transport.
     pub(super) const fn sent(&mut self, now: Instant) {
         self.last_sent = now;
     }
 
-    /// Something has come.
+    /// Notes that something has come.
     pub(super) const fn received(&mut self, now: Instant) {
         self.last_received = now;
         self.ping = Ping::Idle;
     }
 
-    /// When to look again.
+    /// When to check again.
     pub(super) fn next(&self) -> Option<(Instant, Timer)> {
         match self.ping {
             Ping::Idle => self.next_ping().map(|at| (at, Timer::KeepAlive)),
@@ -132,8 +134,8 @@ impl KeepAlive {
         }
     }
 
-    /// After three quarters of the keep alive without a packet in either direction: the
-    /// last quarter is for the way and for late timers.
+    /// After three quarters of the keep alive without a packet in either direction. The last
+    /// quarter covers the network's delay and late timers.
     fn next_ping(&self) -> Option<Instant> {
         if self.interval.is_zero() {
             return None;
@@ -141,7 +143,7 @@ impl KeepAlive {
         Some(self.last_sent.min(self.last_received) + self.interval * 3 / 4)
     }
 
-    /// The server does not wait longer `[MQTT-3.1.2-22]`.
+    /// After this time the server gives up the connection `[MQTT-3.1.2-22]`.
     fn given_up_after(&self) -> Duration {
         self.interval * 3 / 2
     }

@@ -13,25 +13,25 @@ use crate::codec::{Decoder, encode, encoded_len};
 use crate::packet::{ConnAckProperties, Packet, ProtocolVersion, Publish, QoS};
 use crate::time::Instant;
 
-/// One connection, from the open transport on.
+/// One connection, from the moment when its transport is open.
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) version: ProtocolVersion,
     /// Whether CONNECT asked the server to forget the session.
     pub(super) clean_start: bool,
-    /// Whether a session that the server calls present may be another than the one known
-    /// here, because the answer to an earlier CONNECT was lost.
+    /// Whether a session that the server reports as present may be another one than the client's,
+    /// because the answer to an earlier CONNECT was lost.
     pub(super) doubtful: bool,
     pub(super) decoder: Decoder,
     pub(super) limits: ServerLimits,
     pub(super) keep_alive: KeepAlive,
     pub(super) incoming_aliases: IncomingAliases,
     outgoing_aliases: OutgoingAliases,
-    /// CONNECT and acknowledgements, encoded as they arise and sent together.
+    /// CONNECT and acknowledgements, encoded when they arise and sent together.
     pending: BytesMut,
 }
 
-/// What writing to a connection needs.
+/// What a part of the client needs to write to a connection.
 pub(super) struct Outlet<'a> {
     pub(super) now: Instant,
     pub(super) link: &'a mut Link,
@@ -40,7 +40,7 @@ pub(super) struct Outlet<'a> {
     pub(super) events: &'a mut VecDeque<Event>,
 }
 
-/// What the server said that it takes.
+/// The limits that the server has announced.
 #[derive(Debug)]
 #[allow(clippy::struct_excessive_bools)] // they are the standard's own, and independent
 pub(super) struct ServerLimits {
@@ -54,7 +54,7 @@ pub(super) struct ServerLimits {
 }
 
 impl Link {
-    /// CONNECT and CONNACK are guarded by the connect time-out: the keep alive begins with
+    /// The connect time-out guards CONNECT and CONNACK. The keep alive begins with
     /// [`accept`](Self::accept).
     pub(super) fn new(now: Instant, version: ProtocolVersion, options: &ClientOptions) -> Self {
         let mut decoder = Decoder::client(version);
@@ -93,19 +93,19 @@ impl Link {
         self.outgoing_aliases = OutgoingAliases::new(aliases);
     }
 
-    /// Queues a packet that is small and cannot be refused: an acknowledgement, PINGREQ.
+    /// Queues a small packet that the server cannot refuse: an acknowledgement, PINGREQ.
     pub(super) fn push(&mut self, packet: &Packet) {
-        // Without strings in them these packets can always be encoded.
+        // These packets hold no strings, so they can always be encoded.
         let encoded = encode(packet, self.version, &mut self.pending);
         debug_assert!(encoded.is_ok(), "{packet:?}: {encoded:?}");
     }
 
-    /// Queues packets that are encoded already.
+    /// Queues packets that are already encoded.
     pub(super) fn push_encoded(&mut self, wire: &[u8]) {
         self.pending.extend_from_slice(wire);
     }
 
-    /// Appends what is queued to `out`.
+    /// Appends the queued bytes to `out`.
     pub(super) fn take_pending(&mut self, out: &mut BytesMut) {
         if !self.pending.is_empty() {
             out.extend_from_slice(&self.pending);
@@ -113,9 +113,8 @@ impl Link {
         }
     }
 
-    /// Appends a PUBLISH to `out`, with an alias for its topic where that is agreed on;
-    /// `false`, and nothing is appended, if it is too large for the server
-    /// `[MQTT-3.2.2-15]`.
+    /// Appends a PUBLISH to `out`, with an alias for its topic where the server allows one. Returns
+    /// `false`, and appends nothing, if the packet is too large for the server `[MQTT-3.2.2-15]`.
     pub(super) fn write_publish(&mut self, publish: Publish, out: &mut BytesMut) -> bool {
         let packet = Packet::Publish(publish);
         let limit = self.limits.maximum_packet_size;
@@ -134,8 +133,8 @@ impl Link {
         encode(&Packet::Publish(publish), self.version, out).is_ok()
     }
 
-    /// Appends any other packet to `out`; `false`, and nothing is appended, if it is too
-    /// large for the server.
+    /// Appends any other packet to `out`. Returns `false`, and appends nothing, if it is too large
+    /// for the server.
     pub(super) fn write(&self, packet: &Packet, out: &mut BytesMut) -> bool {
         encoded_len(packet, self.version).is_ok_and(|len| len <= self.limits.maximum_packet_size)
             && encode(packet, self.version, out).is_ok()

@@ -1,21 +1,20 @@
 //! The sans-IO client.
 //!
-//! A [`Client`] is a state machine: the shell that owns the socket tells it what happened
-//! and what time it is, and does what it says. It reconnects by itself, keeps what `QoS` 1
-//! and 2 promise over lost connections, and renews its subscriptions when the server has
-//! forgotten them.
+//! A [`Client`] is a state machine. The shell owns the socket. It tells the client what happened
+//! and what time it is, and does what the client asks for. The client reconnects by itself, keeps
+//! the promises of `QoS` 1 and 2 over lost connections, and renews its subscriptions when the
+//! server has forgotten them.
 //!
 //! **Invariant: the loop.** After any `handle_*` or other call, drain
-//! [`poll_event`](Client::poll_event), then write what
-//! [`poll_transmit`](Client::poll_transmit) gives; if that was something, begin again, as
-//! sending can finish a publication, or give it up; else arm a timer for
-//! [`poll_timeout`](Client::poll_timeout). Nothing else is needed, and no order of calls
-//! panics.
+//! [`poll_event`](Client::poll_event), then write what [`poll_transmit`](Client::poll_transmit)
+//! returns. If it returned something, begin again, because sending can finish a publication or give
+//! it up. Otherwise arm a timer for [`poll_timeout`](Client::poll_timeout). Nothing else is needed,
+//! and no order of calls panics.
 //!
-//! **Invariant: memory is bounded.** Publications by the queue's limits, subscriptions by
-//! theirs, an incoming packet by the maximum packet size, incoming `QoS` 2 identifiers by
-//! the receive maximum. Events arise from input and from calls, and a shell that keeps to
-//! the loop has drained them before the next one.
+//! **Invariant: memory is bounded.** The queue's limits bound publications. The subscription limit
+//! bounds subscriptions, the maximum packet size bounds an incoming packet, and the receive maximum
+//! bounds incoming `QoS` 2 identifiers. Input and calls cause events; a shell that keeps to the
+//! loop drains them before the next input or call.
 //!
 //! ```
 //! use bytes::{Bytes, BytesMut};
@@ -25,7 +24,7 @@
 //! let mut client = Client::new(now, ClientOptions::new(Utf8String::from_static("pump-7")));
 //! assert_eq!(client.poll_event(), Some(Event::OpenTransport));
 //!
-//! // The shell opens a socket, says so, and writes what there is to write: CONNECT.
+//! // The shell opens a socket, reports it, and writes what the client has to send: CONNECT.
 //! now = Instant::from_millis(20);
 //! client.handle_transport_open(now);
 //! let mut out = BytesMut::new();
@@ -85,7 +84,7 @@ use crate::text::Utf8String;
 use crate::time::Instant;
 use crate::topic::TopicFilter;
 
-/// An MQTT client that knows no socket and no clock; see the [module](self) for its loop.
+/// An MQTT client that knows no socket and no clock. The [module](self) describes its loop.
 #[derive(Debug)]
 pub struct Client {
     options: ClientOptions,
@@ -93,20 +92,20 @@ pub struct Client {
     now: Instant,
     events: VecDeque<Event>,
     server: Acquaintance,
-    /// There while CONNACK is awaited and while connected.
+    /// Present while the client waits for CONNACK and while it is connected.
     link: Option<Link>,
-    /// The last bytes for a transport that is to be closed.
+    /// The last bytes for a transport that the shell will close.
     farewell: BytesMut,
     ids: PacketIds,
     outgoing: Outgoing,
     incoming: Incoming,
     subscriptions: Subscriptions,
-    /// Publications, subscriptions and unsubscriptions so far.
+    /// How many publications, subscriptions and unsubscriptions there were so far.
     requests: u64,
 }
 
 impl Client {
-    /// A client that wants to connect: its first event is [`Event::OpenTransport`].
+    /// Creates a client that wants to connect: its first event is [`Event::OpenTransport`].
     pub fn new(now: Instant, mut options: ClientOptions) -> Self {
         let session = options.session.take();
         let queue = Queue::new(options.queue_limit_messages, options.queue_limit_bytes);
@@ -134,10 +133,10 @@ impl Client {
         client
     }
 
-    /// Queues a message; its packet identifier and its topic alias are the client's affair,
-    /// and what stands there is replaced.
+    /// Queues a message. The client chooses the packet identifier and the topic alias, and replaces
+    /// what `publish` holds there.
     ///
-    /// [`Event::Published`] tells what became of it.
+    /// [`Event::Published`] tells what happened to it.
     pub fn publish(
         &mut self,
         now: Instant,
@@ -156,9 +155,8 @@ impl Client {
         Ok(id)
     }
 
-    /// Asks for messages, and remembers it: when the server has lost the session, the
-    /// subscription is renewed. A filter that was subscribed to before is replaced
-    /// `[MQTT-3.8.4-3]`.
+    /// Subscribes, and remembers it: the client renews the subscription when the server has lost
+    /// the session. It replaces an earlier subscription to the same filter `[MQTT-3.8.4-3]`.
     pub fn subscribe(
         &mut self,
         now: Instant,
@@ -167,8 +165,9 @@ impl Client {
         self.subscribe_with_identifier(now, subscriptions, None)
     }
 
-    /// The same with a subscription identifier, which the server puts into every message
-    /// that these subscriptions cause; version 5, and left out where the server has none.
+    /// Subscribes with a subscription identifier. The server puts it into every message that these
+    /// subscriptions cause. Version 5 only; the client leaves it out where the server supports
+    /// none.
     pub fn subscribe_with_identifier(
         &mut self,
         now: Instant,
@@ -186,7 +185,7 @@ impl Client {
         Ok(id)
     }
 
-    /// Ends subscriptions, and forgets them.
+    /// Unsubscribes, and forgets the subscriptions.
     pub fn unsubscribe(
         &mut self,
         now: Instant,
@@ -202,12 +201,12 @@ impl Client {
         Ok(id)
     }
 
-    /// Ends for good. Over an open connection what may still be sent is sent first, then
-    /// DISCONNECT; acknowledgements are not waited for.
+    /// Ends for good. Over an open connection the client first sends what it still may, then
+    /// DISCONNECT. It does not wait for acknowledgements.
     ///
-    /// [`ReasonCode::DisconnectWithWill`] asks the server to publish the will all the same;
-    /// in version 3.1.1 the connection is closed without DISCONNECT for that. A code that only
-    /// a server may say is sent as [`ReasonCode::UnspecifiedError`].
+    /// [`ReasonCode::DisconnectWithWill`] asks the server to publish the will all the same. In
+    /// version 3.1.1 the client closes the connection without DISCONNECT for that. It sends
+    /// [`ReasonCode::UnspecifiedError`] in place of a code that only a server may send.
     pub fn disconnect(&mut self, now: Instant, reason_code: ReasonCode) {
         self.advance(now);
         if self.is_stopped() {
@@ -235,8 +234,8 @@ impl Client {
         self.end(DisconnectCause::Requested, farewell);
     }
 
-    /// Uses other credentials from the next connection on, and begins that at once if the
-    /// client waits for them.
+    /// Uses other credentials from the next connection on. Begins that connection at once if the
+    /// client waits for credentials.
     pub fn set_credentials(
         &mut self,
         now: Instant,
@@ -251,11 +250,12 @@ impl Client {
         }
     }
 
-    /// For the button, for the browser's `online`, for a page that becomes visible.
+    /// Call this for a button, for the browser's `online` event, or when a page becomes visible.
     ///
-    /// Not connected: the next attempt begins at once, also after a stop that a server
-    /// caused, but not after [`disconnect`](Self::disconnect) nor while credentials are
-    /// needed. Connected: a PINGREQ with a short time-out asks whether that is still true.
+    /// If the client is not connected, the next attempt begins at once, also after a stop that a
+    /// server caused. It does not begin after [`disconnect`](Self::disconnect), nor while
+    /// credentials are needed. If the client is connected, it sends a PINGREQ with a short time-out
+    /// to find out whether it still is.
     pub fn reconnect_now(&mut self, now: Instant) {
         self.advance(now);
         match &self.state {
@@ -276,7 +276,7 @@ impl Client {
         }
     }
 
-    /// The transport that [`Event::OpenTransport`] asked for is open.
+    /// The shell has opened the transport that [`Event::OpenTransport`] asked for.
     pub fn handle_transport_open(&mut self, now: Instant) {
         if !self.advance(now) {
             return;
@@ -286,7 +286,7 @@ impl Client {
         }
     }
 
-    /// The transport could not be opened, or was closed by the other side or by the network.
+    /// The shell could not open the transport, or the other side or the network closed it.
     pub fn handle_transport_closed(&mut self, now: Instant) {
         self.now = self.now.max(now);
         let why = match self.state {
@@ -303,10 +303,10 @@ impl Client {
         self.end(why, Farewell::None);
     }
 
-    /// Bytes have come. They may hold any part of a packet or many packets.
+    /// Handles bytes from the server. They may hold any part of a packet or many packets.
     ///
-    /// An error has already been dealt with (DISCONNECT, close, a later attempt): it is
-    /// returned for the log.
+    /// The client has already dealt with a returned error (DISCONNECT, close, a later attempt). It
+    /// is for the log.
     pub fn handle_input(&mut self, now: Instant, mut bytes: Bytes) -> Result<(), ProtocolError> {
         if !self.advance(now) {
             return Ok(());
@@ -322,17 +322,17 @@ impl Client {
         result
     }
 
-    /// The time of [`poll_timeout`](Self::poll_timeout) has come, or has passed long ago:
-    /// what counts is `now`.
+    /// The time of [`poll_timeout`](Self::poll_timeout) has come, perhaps long ago. Only `now`
+    /// counts.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.advance(now);
     }
 
-    /// Appends to `out` all that may be sent now. `true` if that is something, or if there is
-    /// something to hear of it: a publication can be given up without a byte.
+    /// Appends everything that may be sent now to `out`. Returns `true` if it appended something,
+    /// or if there is a new event: the client can give up a publication without sending a byte.
     ///
-    /// A shell whose transport does not keep up may wait with this call: publications then
-    /// fill the bounded queue.
+    /// A shell whose transport does not keep up may delay this call. Publications then fill the
+    /// bounded queue.
     pub fn poll_transmit(&mut self, out: &mut BytesMut) -> bool {
         let before = (out.len(), self.events.len());
         if self.farewell.is_empty() {
@@ -349,8 +349,8 @@ impl Client {
         self.events.pop_front()
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is wanted, and what for. Calling it
-    /// earlier does no harm.
+    /// When the shell should call [`handle_timeout`](Self::handle_timeout), and what for. An
+    /// earlier call does no harm.
     pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
         match self.state {
             State::Opening { since, .. } | State::Connecting { since, .. } => {
@@ -362,22 +362,22 @@ impl Client {
         }
     }
 
-    /// Where the client stands.
+    /// The client's state.
     pub fn state(&self) -> &State {
         &self.state
     }
 
-    /// The client id: the one that the server gave, where the options have none.
+    /// The client identifier: the one from the server, if the options have none.
     pub fn client_id(&self) -> &Utf8String {
         &self.options.client_id
     }
 
-    /// How many publications wait for their end, and the bytes that they take.
+    /// How many publications are not finished, and how many bytes they take.
     pub fn queued(&self) -> (usize, usize) {
         self.outgoing.queue.counts()
     }
 
-    /// How many packet identifiers are in use: none when nothing is unfinished.
+    /// How many packet identifiers are in use: none if nothing is unfinished.
     pub fn packet_ids_in_use(&self) -> usize {
         self.ids.used()
     }

@@ -1,4 +1,4 @@
-//! How a client connects, and what it may use.
+//! How a client connects, and how much it may use.
 
 use core::fmt;
 use core::time::Duration;
@@ -9,8 +9,8 @@ use super::session::SessionSnapshot;
 use crate::packet::{ProtocolVersion, Will};
 use crate::text::Utf8String;
 
-/// What a [`Client`](super::Client) is made from. Every limit has a default that suits one
-/// page or one small device.
+/// The settings of a [`Client`](super::Client). Every limit has a default that suits one page or
+/// one small device.
 ///
 /// ```
 /// use mqtt::{ClientOptions, Utf8String};
@@ -24,104 +24,101 @@ use crate::text::Utf8String;
 /// ```
 #[derive(Clone)]
 pub struct ClientOptions {
-    /// The version that is tried first.
+    /// The version that the client tries first.
     pub version: ProtocolVersion,
-    /// Whether 3.1.1 is tried when the server does not take version 5: it says so, or it
-    /// closes the connection without an answer to CONNECT, which is what many old servers do.
-    /// In the second case it may have been the network: the next connection tries version 5
-    /// again.
+    /// Whether the client tries 3.1.1 when the server does not accept version 5. A server says so,
+    /// or, like many old servers, closes the connection without an answer to CONNECT. In the second
+    /// case the network may have been the reason, so the next connection tries version 5 again.
     pub fall_back: bool,
-    /// Empty: the server gives one, which is then kept for the reconnections
-    /// `[MQTT-3.1.3-6]`. Version 3.1.1 allows that with a clean session only
-    /// `[MQTT-3.1.3-7]`.
+    /// If it is empty, the server assigns one, and the client keeps it for its reconnections
+    /// `[MQTT-3.1.3-6]`. Version 3.1.1 allows that only with a clean session `[MQTT-3.1.3-7]`.
     pub client_id: Utf8String,
-    /// Whether the first connection forgets an earlier session of this client id.
+    /// Whether the first connection discards an earlier session of this client identifier.
     ///
-    /// Reconnections resume. In version 3.1.1, where one flag says both when a session
-    /// begins and when it ends, the session of a first connection with `clean_start` ends
-    /// with that connection; with [`session_expiry_interval`](Self::session_expiry_interval)
-    /// 0 every session does.
+    /// Reconnections resume. In version 3.1.1 one flag says both when a session begins and when it
+    /// ends: the session of a first connection with `clean_start` ends with that connection. With
+    /// [`session_expiry_interval`](Self::session_expiry_interval) 0 every session does.
     pub clean_start: bool,
-    /// Seconds; 0: never. A PINGREQ goes out after three quarters of it without a packet in
-    /// either direction. A page whose timers the browser slows down to one a minute should
-    /// ask for 120 or more.
+    /// Seconds; 0: never. The client sends a PINGREQ after three quarters of it without a packet in
+    /// either direction. A page should ask for 120 or more, because a browser may slow its timers
+    /// down to one a minute.
     pub keep_alive: u16,
-    /// Seconds for which the server keeps the session after the connection is lost;
-    /// `u32::MAX`: for ever. Without it `QoS` 2 is exactly once on one connection only.
+    /// How many seconds the server keeps the session after the connection is lost; `u32::MAX`: for
+    /// ever. Without it, `QoS` 2 is exactly once only within one connection.
     pub session_expiry_interval: u32,
-    /// What the server publishes should the client vanish.
+    /// What the server publishes if the client vanishes.
     pub will: Option<Will>,
-    /// Who the client says it is.
+    /// The name that the client logs in with.
     pub user_name: Option<Utf8String>,
-    /// Its proof. Version 3.1.1 allows one only with a user name `[MQTT-3.1.2-22 of 3.1.1]`:
-    /// an empty one is sent then.
+    /// The password. Version 3.1.1 allows one only with a user name `[MQTT-3.1.2-22 of 3.1.1]`: the
+    /// client then sends an empty user name.
     pub password: Option<Bytes>,
-    /// How many `QoS` 1 and 2 messages the server may send ahead of their acknowledgements;
-    /// 0 counts as 1. Version 5.
+    /// How many `QoS` 1 and 2 messages the server may send before the client acknowledges them; 0
+    /// counts as 1. Version 5.
     pub receive_maximum: u16,
-    /// The largest packet that the client takes, in bytes; in version 3.1.1, where the
-    /// server cannot be told, a larger one ends the connection all the same.
+    /// The largest packet that the client accepts, in bytes. A 3.1.1 server cannot be told; a
+    /// larger packet from it ends the connection all the same.
     pub maximum_packet_size: u32,
-    /// How many topic names the server may shorten to a number. Version 5.
+    /// How many topic names the server may replace by a number. Version 5.
     pub topic_alias_maximum: u16,
-    /// How many topic names the client shortens, where the server allows it; the least
-    /// recently used one gives way to a new one. Version 5.
+    /// How many topic names the client replaces by a number, where the server allows it. A new one
+    /// takes the place of the least recently used one. Version 5.
     pub outgoing_topic_aliases: u16,
-    /// The most that publications not yet acknowledged (of `QoS` 0: not yet sent) may take,
+    /// How much publications that are not acknowledged yet (with `QoS` 0: not sent yet) may take,
     /// in bytes on the wire.
     pub queue_limit_bytes: usize,
-    /// The most publications not yet acknowledged (of `QoS` 0: not yet sent).
+    /// How many publications may be unacknowledged (with `QoS` 0: unsent).
     pub queue_limit_messages: usize,
-    /// What happens to `QoS` 0 messages that are published while there is no connection.
+    /// What happens to a `QoS` 0 message that is published while there is no connection.
     pub offline_qos0: OfflineQoS0,
-    /// Whether a message of a higher `QoS` than the server takes is sent with the server's
-    /// highest `[MQTT-3.2.2-11]`; else it is refused or dropped.
+    /// Whether the client lowers the `QoS` of a message to the server's highest `[MQTT-3.2.2-11]`.
+    /// Otherwise it refuses or drops a message with a higher `QoS`.
     pub lower_qos: bool,
-    /// The most topic filters that are remembered, and the most requests that wait.
+    /// How many topic filters the client remembers, and how many requests may wait.
     pub subscription_limit: usize,
-    /// How long opening the transport and the wait for CONNACK may take together.
+    /// How long opening the transport and waiting for CONNACK may take together.
     pub connect_timeout: Duration,
     /// How long the answer to PINGREQ may take.
     pub ping_timeout: Duration,
-    /// The same for the PINGREQ of [`reconnect_now`](super::Client::reconnect_now), which
-    /// asks whether a connection that looks open still is.
+    /// The same for the PINGREQ of [`reconnect_now`](super::Client::reconnect_now), which tests
+    /// whether a connection that looks open still is.
     pub probe_timeout: Duration,
     /// How long to wait between attempts.
     pub reconnect: Reconnect,
-    /// Of the jitter: different for every client, or all come back in the same instant after
-    /// the server was away.
+    /// The seed of the jitter. Give each client a different one, or all of them come back in the
+    /// same instant after the server was away.
     pub seed: u64,
-    /// What an earlier client had not finished, for example before the page was reloaded.
-    /// Give `clean_start: false` and the same client id with it.
+    /// What an earlier client had not finished, for example before the page was reloaded. Give
+    /// `clean_start: false` and the same client identifier with it.
     pub session: Option<SessionSnapshot>,
 }
 
-/// How long to wait between attempts to connect: twice as long each time, from `initial` to
-/// `max`, of which between a half and the whole is taken at random.
+/// How long to wait between attempts to connect. The wait doubles each time, from `initial` to
+/// `max`, and a random factor between a half and one shortens it.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Reconnect {
-    /// After the first failure.
+    /// The wait after the first failure.
     pub initial: Duration,
-    /// The longest.
+    /// The longest wait.
     pub max: Duration,
-    /// How long a connection must last before the next failure counts as a first one. A
-    /// server that accepts and closes at once is thus not asked ever again at the pace of
-    /// `initial`.
+    /// How long a connection must last before the next failure counts as a first one. So a server
+    /// that accepts and closes at once does not hear from the client at the pace of `initial` for
+    /// ever.
     pub stable_after: Duration,
 }
 
-/// What happens to `QoS` 0 messages that are published while there is no connection.
+/// What happens to a `QoS` 0 message that is published while there is no connection.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub enum OfflineQoS0 {
-    /// They wait like the others, within the queue's limits and their own message expiry.
+    /// It waits like the others, within the queue's limits and its own message expiry.
     #[default]
     Queue,
-    /// [`PublishError::Offline`](super::PublishError::Offline).
+    /// [`PublishError::Offline`](super::PublishError::Offline) is returned.
     Refuse,
 }
 
 impl ClientOptions {
-    /// Version 5 with fall-back, a clean start, 60 s keep alive, a session of five minutes.
+    /// Version 5 with fall-back, a clean start, 60 s keep alive, and a session of five minutes.
     pub fn new(client_id: Utf8String) -> Self {
         Self {
             version: ProtocolVersion::V5,
@@ -162,7 +159,7 @@ impl Default for Reconnect {
     }
 }
 
-/// Without the password.
+/// Leaves the password out.
 impl fmt::Debug for ClientOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientOptions")

@@ -1,9 +1,9 @@
-//! Messages to the server: the exchanges of `QoS` 1 and 2 (section 4.3), in order
-//! (section 4.6), never more at a time than the server takes (section 4.9).
+//! Messages to the server: the exchanges of `QoS` 1 and 2 (section 4.3), in order (section 4.6),
+//! and never more at a time than the server accepts (section 4.9).
 //!
-//! An exchange is an [`Unanswered`] until the server has answered its PUBLISH; that of `QoS`
-//! 2 is then an [`Unreleased`] until PUBCOMP. Each step consumes the state before it, so
-//! that nothing can be answered twice.
+//! An exchange is an [`Unanswered`] until the server has answered its PUBLISH. A `QoS` 2 exchange
+//! is then an [`Unreleased`] until PUBCOMP. Each step consumes the state before it, so the client
+//! cannot handle an answer twice.
 
 use alloc::collections::VecDeque;
 
@@ -16,24 +16,24 @@ use crate::error::ProtocolError;
 use crate::packet::{Packet, PacketId, PubAck, PubComp, PubRec, PubRel, QoS};
 use crate::reason::ReasonCode;
 
-/// The sender's part of the session state, and what waits for its turn.
+/// The sender's part of the session state, and the publications that wait for their turn.
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) queue: Queue,
     /// In the order of first sending `[MQTT-4.6.0-1]`.
     unanswered: VecDeque<Unanswered>,
-    /// How many of them, from the front, were sent on this connection. The others are next,
-    /// before anything from the queue.
+    /// How many of them, from the front, were sent on this connection. The others come next, before
+    /// anything from the queue.
     sent: usize,
     /// In the order of their PUBRECs `[MQTT-4.6.0-4]`.
     unreleased: VecDeque<Unreleased>,
     /// How many of them, from the front, had their PUBREL sent on this connection.
     released: usize,
-    /// Whether a lower `QoS` is better than none.
+    /// Whether to send a message with a lower `QoS` rather than not at all.
     lower_qos: bool,
 }
 
-/// PUBLISH is sent; PUBACK or PUBREC is awaited.
+/// PUBLISH was sent; PUBACK or PUBREC has not come.
 #[derive(Debug)]
 pub(super) enum Unanswered {
     /// `QoS` 1.
@@ -42,12 +42,13 @@ pub(super) enum Unanswered {
     PubRec(PacketId, Publication),
 }
 
-/// PUBREC has come, the message is forgotten `[MQTT-4.3.3-5]`; PUBCOMP is awaited.
+/// PUBREC has come, and the client has forgotten the message `[MQTT-4.3.3-5]`; PUBCOMP has not
+/// come.
 #[derive(Debug)]
 pub(super) struct Unreleased {
     pub(super) packet_id: PacketId,
     id: PublishId,
-    /// What to say when it is over.
+    /// The outcome to report when the exchange ends.
     outcome: PublishOutcome,
 }
 
@@ -90,10 +91,10 @@ impl Outgoing {
         }
     }
 
-    /// A connection begins. With the session still at the server, everything unfinished is
-    /// sent again on it, in order `[MQTT-4.4.0-1]`. Without it, what the server has not
-    /// answered is published anew, before what waits already; what it has answered with
-    /// PUBREC it has taken over `[MQTT-4.3.3-4]`, and is finished.
+    /// Begins a connection. If the server still has the session, the client sends everything
+    /// unfinished again, in order `[MQTT-4.4.0-1]`. If it does not, the client publishes what the
+    /// server has not answered anew, before the queue. The server has taken over what it answered
+    /// with PUBREC `[MQTT-4.3.3-4]`, so that is finished.
     pub(super) fn connected(
         &mut self,
         session_present: bool,
@@ -114,7 +115,7 @@ impl Outgoing {
         }
     }
 
-    /// Appends all that may be sent now to `out`.
+    /// Appends everything that may be sent now to `out`.
     pub(super) fn transmit(&mut self, outlet: &mut Outlet<'_>) {
         if !PUBLISH {
             return;
@@ -123,12 +124,12 @@ impl Outgoing {
         while self.sent < self.unanswered.len() && self.may_publish(outlet.link) {
             self.transmit_again(outlet);
         }
-        // What had to be given up is released with this call, not with the next one.
+        // Releases what had to be given up within this call, not with the next one.
         self.transmit_releases(outlet);
         while self.transmit_next(outlet) {}
     }
 
-    /// PUBREL for what is released and was not told on this connection yet.
+    /// Sends PUBREL for each released message that has not had one on this connection.
     fn transmit_releases(&mut self, outlet: &mut Outlet<'_>) {
         for unreleased in self.unreleased.range(self.released..) {
             let pubrel = PubRel::new(unreleased.packet_id, ReasonCode::Success);
@@ -137,13 +138,13 @@ impl Outgoing {
         self.released = self.unreleased.len();
     }
 
-    /// The send quota of section 4.9 `[MQTT-3.3.4-7]`. Exchanges in their second half count
-    /// too, also those that a connection before began: a little less than allowed.
+    /// The send quota of section 4.9 `[MQTT-3.3.4-7]`. Exchanges in their second half count too,
+    /// also those of an earlier connection. That is a little less than the standard allows.
     fn may_publish(&self, link: &Link) -> bool {
         self.sent + self.unreleased.len() < link.limits.receive_maximum
     }
 
-    /// The publication at `sent`, on a connection that has not seen it yet, with DUP
+    /// Sends the publication at `sent` again, on a connection that has not seen it yet, with DUP
     /// `[MQTT-3.3.1-1]`.
     fn transmit_again(&mut self, outlet: &mut Outlet<'_>) {
         let Some(unanswered) = self.unanswered.get(self.sent) else {
@@ -165,8 +166,8 @@ impl Outgoing {
         }
     }
 
-    /// The server now takes less than when it was sent the message first. Of `QoS` 2 it may
-    /// hold the identifier: only PUBCOMP makes that free.
+    /// Gives up a message, because the server now accepts less than when the client first sent it.
+    /// The server may hold the identifier of a `QoS` 2 message: only PUBCOMP frees it.
     fn give_up(&mut self, unanswered: Unanswered, cause: DropCause, outlet: &mut Outlet<'_>) {
         let outcome = PublishOutcome::Dropped(cause);
         match unanswered {
@@ -178,8 +179,8 @@ impl Outgoing {
         }
     }
 
-    /// The next publication from the queue, for the first time; `false` if there is none, or
-    /// it has to wait.
+    /// Sends the next publication from the queue for the first time. Returns `false` if there is
+    /// none, or if it has to wait.
     fn transmit_next(&mut self, outlet: &mut Outlet<'_>) -> bool {
         let Some(next) = self.queue.front_mut() else {
             return false;
@@ -216,7 +217,7 @@ impl Outgoing {
         true
     }
 
-    /// The publication at the front of the queue has been sent.
+    /// Notes that the publication at the front of the queue was sent.
     fn begin(&mut self, packet_id: PacketId) {
         if let Some(publication) = self.queue.pop() {
             self.unanswered
@@ -225,8 +226,8 @@ impl Outgoing {
         }
     }
 
-    /// `QoS` 1 is answered `[MQTT-4.3.2-3]`. An answer to nothing is ignored: it may be one
-    /// that came late.
+    /// Handles the answer to `QoS` 1 `[MQTT-4.3.2-3]`. The client ignores an answer without a
+    /// message: it may have come late.
     pub(super) fn on_puback(
         &mut self,
         puback: &PubAck,
@@ -250,8 +251,8 @@ impl Outgoing {
         Ok(())
     }
 
-    /// The first answer to `QoS` 2. An identifier that is unknown, or already released, is
-    /// answered all the same, so that the server can be done with it.
+    /// Handles the first answer to `QoS` 2. The client also answers an identifier that is unknown
+    /// or already released, so that the server can finish the exchange.
     pub(super) fn on_pubrec(
         &mut self,
         pubrec: &PubRec,
@@ -285,7 +286,7 @@ impl Outgoing {
         Ok(())
     }
 
-    /// The message is forgotten, the identifier is not.
+    /// Forgets the message, but not its identifier.
     fn release(&mut self, unanswered: Unanswered, outcome: PublishOutcome) {
         let packet_id = unanswered.packet_id();
         let publication = unanswered.into_publication();
@@ -308,8 +309,8 @@ impl Outgoing {
         link.push(&Packet::PubRel(PubRel::new(packet_id, reason_code)));
     }
 
-    /// The last answer to `QoS` 2: the identifier is free `[MQTT-4.3.3-7]`. If the server
-    /// did not know it any more, it is over all the same.
+    /// Handles the last answer to `QoS` 2: the identifier is free `[MQTT-4.3.3-7]`. The exchange
+    /// ends even if the server did not know the identifier any more.
     pub(super) fn on_pubcomp(
         &mut self,
         pubcomp: &PubComp,
@@ -359,7 +360,7 @@ impl Outgoing {
             .position(|unreleased| unreleased.packet_id == packet_id)
     }
 
-    /// Answers come in order as a rule: the search ends at the front.
+    /// Answers usually come in order, so the search usually ends at the front.
     fn position(&self, packet_id: PacketId) -> Option<usize> {
         self.unanswered
             .iter()
@@ -371,24 +372,24 @@ impl Outgoing {
         self.unanswered.remove(index)
     }
 
-    /// What is not answered, in order.
+    /// The exchanges that wait for their first answer, in order.
     pub(super) fn unanswered(&self) -> impl Iterator<Item = &Unanswered> {
         self.unanswered.iter()
     }
 
-    /// What is not released, in order.
+    /// The exchanges that wait for PUBCOMP, in order.
     pub(super) fn unreleased(&self) -> impl Iterator<Item = &Unreleased> {
         self.unreleased.iter()
     }
 
-    /// Takes up what an earlier client had sent.
+    /// Takes over what an earlier client had sent.
     pub(super) fn restore_unanswered(&mut self, packet_id: PacketId, publication: Publication) {
         self.queue.count(&publication);
         self.unanswered
             .push_back(Unanswered::new(packet_id, publication));
     }
 
-    /// Takes up what an earlier client had not released.
+    /// Takes over what an earlier client had not released.
     pub(super) fn restore_unreleased(&mut self, packet_id: PacketId, id: PublishId) {
         self.queue.count_released();
         self.unreleased.push_back(Unreleased {
@@ -399,7 +400,7 @@ impl Outgoing {
     }
 }
 
-/// Why a publication must not be sent at all, to this server or any more.
+/// Why a publication must not be sent: this server does not accept it, or it has expired.
 fn unfit(publication: &Publication, lower_qos: bool, outlet: &Outlet<'_>) -> Option<DropCause> {
     let limits = &outlet.link.limits;
     let publish = &publication.publish;

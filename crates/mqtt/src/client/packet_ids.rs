@@ -8,8 +8,8 @@ use crate::packet::PacketId;
 
 /// Gives out packet identifiers that are not in use `[MQTT-2.2.1-3]`.
 ///
-/// One bit an identifier, for as many as are needed: at least half of the covered ones are
-/// free, so that one that has just been freed is not given out again at once.
+/// It keeps one bit per identifier, and covers only as many as it needs. At least half of the
+/// covered identifiers are free, so it does not give out a freed one again at once.
 #[derive(Debug)]
 pub(super) struct PacketIds {
     /// Bit 0 stands for identifier 0, which does not exist and counts as used.
@@ -30,7 +30,7 @@ impl PacketIds {
         }
     }
 
-    /// An identifier that is free; `None` if all 65,535 are in use.
+    /// A free identifier. `None` if all 65,535 are in use.
     pub(super) fn take(&mut self) -> Option<PacketId> {
         if self.used * 2 >= self.words.len() * BITS && self.words.len() < ALL_WORDS {
             let words = (self.words.len() * 2).min(ALL_WORDS);
@@ -49,7 +49,7 @@ impl PacketIds {
         u16::try_from(free).ok().and_then(NonZeroU16::new)
     }
 
-    /// Marks one as used that was given out earlier, by another client of this session.
+    /// Marks an identifier as used that an earlier client of this session gave out.
     pub(super) fn reserve(&mut self, id: PacketId) {
         let id = usize::from(id.get());
         if id / BITS >= self.words.len() {
@@ -60,7 +60,7 @@ impl PacketIds {
         }
     }
 
-    /// Gives one back.
+    /// Gives an identifier back.
     pub(super) fn free(&mut self, id: PacketId) {
         let id = usize::from(id.get());
         if self.is_set(id) {

@@ -1,4 +1,4 @@
-//! Publications that wait to be sent, and the account of all that are not finished.
+//! Publications that wait to be sent, and the count of all that are not finished.
 
 use alloc::collections::VecDeque;
 
@@ -11,16 +11,16 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub(super) struct Publication {
     pub(super) id: PublishId,
-    /// Its packet identifier is there from its first sending on.
+    /// It has a packet identifier from its first sending on.
     pub(super) publish: Publish,
-    /// What it counts against the queue's limit, in bytes.
+    /// How much it counts against the queue's limit, in bytes.
     pub(super) size: usize,
     /// When the application gave it.
     pub(super) since: Instant,
 }
 
-/// A queue with a limit. What has left it and is not finished still counts: its memory is
-/// still held.
+/// A queue with a limit. A publication that has left it and is not finished still counts, because
+/// it still holds its memory.
 #[derive(Debug)]
 pub(super) struct Queue {
     waiting: VecDeque<Publication>,
@@ -31,8 +31,8 @@ pub(super) struct Queue {
 }
 
 impl Publication {
-    /// The message as it is to be sent now: with what is left of its message expiry
-    /// interval `[MQTT-3.3.2-6]`.
+    /// The message as it must be sent now, with the rest of its Message Expiry Interval
+    /// `[MQTT-3.3.2-6]`.
     pub(super) fn at(&self, now: Instant) -> Publish {
         let mut publish = self.publish.clone();
         if let Some(interval) = &mut publish.properties.message_expiry_interval {
@@ -41,7 +41,7 @@ impl Publication {
         publish
     }
 
-    /// Whether its message expiry interval has passed.
+    /// Whether its Message Expiry Interval has passed.
     pub(super) fn is_expired(&self, now: Instant) -> bool {
         let interval = self.publish.properties.message_expiry_interval;
         interval.is_some_and(|interval| self.age(now) >= interval.max(1))
@@ -64,7 +64,7 @@ impl Queue {
         }
     }
 
-    /// Takes a new publication in, or says that there is no room.
+    /// Adds a new publication, or returns that there is no room.
     pub(super) fn push(&mut self, publication: Publication) -> Result<(), PublishError> {
         let bytes = self.bytes.saturating_add(publication.size);
         let full = self.messages >= self.limit_messages || bytes > self.limit_bytes;
@@ -78,50 +78,51 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes one in regardless of the limits: it was accepted by an earlier client.
+    /// Adds a publication regardless of the limits, because an earlier client has accepted it.
     pub(super) fn restore(&mut self, publication: Publication) {
         self.count(&publication);
         self.waiting.push_back(publication);
     }
 
-    /// Counts one that does not wait here but at the outgoing exchanges.
+    /// Counts a publication that waits with the outgoing exchanges, not here.
     pub(super) const fn count(&mut self, publication: &Publication) {
         self.messages += 1;
         self.bytes += publication.size;
     }
 
-    /// Counts one whose message was forgotten already.
+    /// Counts a publication whose message was forgotten already.
     pub(super) const fn count_released(&mut self) {
         self.messages += 1;
     }
 
-    /// The next one to send.
+    /// The next publication to send.
     pub(super) fn front_mut(&mut self) -> Option<&mut Publication> {
         self.waiting.front_mut()
     }
 
-    /// Takes the next one out; it still counts.
+    /// Takes out the next publication. It still counts.
     pub(super) fn pop(&mut self) -> Option<Publication> {
         self.waiting.pop_front()
     }
 
-    /// Puts one that was taken out back in front.
+    /// Puts a publication back in front.
     pub(super) fn put_back(&mut self, publication: Publication) {
         self.waiting.push_front(publication);
     }
 
-    /// One that was taken out is finished.
+    /// Finishes a publication that was taken out.
     pub(super) const fn finish(&mut self, size: usize) {
         self.forget_bytes(size);
         self.messages = self.messages.saturating_sub(1);
     }
 
-    /// One that was taken out is not finished, but its message is gone.
+    /// Notes that the message of a publication that was taken out is gone, though it is not
+    /// finished.
     pub(super) const fn forget_bytes(&mut self, size: usize) {
         self.bytes = self.bytes.saturating_sub(size);
     }
 
-    /// Takes all out that wait; they do not count any more.
+    /// Takes out all publications that wait. They do not count any more.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Publication> {
         let waiting = core::mem::take(&mut self.waiting);
         for publication in &waiting {
@@ -130,12 +131,12 @@ impl Queue {
         waiting.into_iter()
     }
 
-    /// How many are not finished, and the bytes that they hold.
+    /// How many publications are not finished, and how many bytes they hold.
     pub(super) const fn counts(&self) -> (usize, usize) {
         (self.messages, self.bytes)
     }
 
-    /// Those that wait, in order.
+    /// The publications that wait, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Publication> {
         self.waiting.iter()
     }

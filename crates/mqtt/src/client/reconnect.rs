@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use super::options::Reconnect;
 
-/// Exponential backoff with jitter. The jitter comes from a seed, so that a simulated run
-/// is the same each time.
+/// Exponential backoff with jitter. The jitter comes from a seed, so a simulated run is the same
+/// each time.
 #[derive(Debug)]
 pub(super) struct Backoff {
     options: Reconnect,
@@ -27,8 +27,8 @@ impl Backoff {
         self.failures
     }
 
-    /// Counts a failure, and says how long to wait: of a span that doubles with each
-    /// failure, between a half and the whole.
+    /// Counts a failure, and returns how long to wait: between half of a span and the whole span.
+    /// The span doubles with each failure.
     pub(super) fn fail(&mut self) -> Duration {
         let doublings = self.failures.min(31);
         self.failures = self.failures.saturating_add(1);
@@ -41,14 +41,14 @@ impl Backoff {
         half + Duration::from_micros(self.random.below(micros(half).saturating_add(1)))
     }
 
-    /// After a connection that lasted for `lasted`: was it long enough to begin anew?
+    /// A connection lasted for `lasted`. Begins anew if that was long enough.
     pub(super) fn settle(&mut self, lasted: Duration) {
         if lasted >= self.options.stable_after {
             self.reset();
         }
     }
 
-    /// The next failure is a first one.
+    /// Makes the next failure count as a first one.
     pub(super) const fn reset(&mut self) {
         self.failures = 0;
     }
@@ -58,8 +58,8 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Sebastiano Vigna's `SplitMix64`: eight bytes of state, good enough for jitter and for
-/// nothing that must not be guessed.
+/// Sebastiano Vigna's `SplitMix64`: eight bytes of state. It is good enough for jitter, but not for
+/// anything that must not be guessed.
 #[derive(Debug)]
 struct SplitMix64(u64);
 

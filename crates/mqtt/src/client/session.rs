@@ -1,4 +1,4 @@
-//! What of a session must outlive a connection, as data that a page can store.
+//! The part of a session that must outlive a connection, as data that a page can store.
 
 use alloc::vec::Vec;
 
@@ -13,14 +13,14 @@ use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
 use crate::packet::{Packet, PacketId, ProtocolVersion, PubRec, PubRel, Publish, QoS};
 use crate::reason::ReasonCode;
 
-/// The client's part of the session state (section 4.1.0), and what waits to be sent.
+/// The client's part of the session state (section 4.1.0), and the publications that wait.
 ///
-/// A page stores it as [bytes](Self::to_bytes) and gives it to the next one's client, so
-/// that `QoS` 1 and 2 survive a reload.
+/// A page stores it as [bytes](Self::to_bytes) and gives it to the client of the next page, so that
+/// `QoS` 1 and 2 survive a reload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SessionSnapshot {
-    /// `QoS` 1 and 2 publications that were sent and not answered, in the order of sending,
-    /// each with its packet identifier.
+    /// `QoS` 1 and 2 publications that were sent and not answered, in the order of sending. Each
+    /// has its packet identifier.
     in_flight: Vec<Publish>,
     /// `QoS` 2 publications that wait for PUBCOMP, in the order of their PUBRECs.
     releases: Vec<PacketId>,
@@ -30,11 +30,11 @@ pub struct SessionSnapshot {
     queued: Vec<Publish>,
 }
 
-/// The packet identifier that a stored publication carries which has none yet.
+/// Stands in a stored publication that has no packet identifier yet.
 const NOT_SENT: PacketId = PacketId::MIN;
 
 impl SessionSnapshot {
-    /// Whether there is nothing to take up.
+    /// Whether the snapshot holds nothing.
     pub fn is_empty(&self) -> bool {
         self.in_flight.is_empty()
             && self.releases.is_empty()
@@ -42,8 +42,8 @@ impl SessionSnapshot {
             && self.queued.is_empty()
     }
 
-    /// The snapshot as a sequence of MQTT 5 packets: PUBLISH with DUP was sent, without it
-    /// was not, PUBREL waits for PUBCOMP, PUBREC for PUBREL.
+    /// Encodes the snapshot as a sequence of MQTT 5 packets. A PUBLISH with DUP was sent, one
+    /// without DUP was not. PUBREL waits for PUBCOMP, PUBREC waits for PUBREL.
     pub fn to_bytes(&self) -> Result<Bytes, EncodeError> {
         let mut out = BytesMut::new();
         let mut put = |packet: Packet| encode(&packet, ProtocolVersion::V5, &mut out);
@@ -64,7 +64,7 @@ impl SessionSnapshot {
         Ok(out.freeze())
     }
 
-    /// The snapshot that [`to_bytes`](Self::to_bytes) has written.
+    /// Decodes what [`to_bytes`](Self::to_bytes) has encoded.
     pub fn from_bytes(mut bytes: Bytes) -> Result<Self, DecodeError> {
         let mut snapshot = Self::default();
         let mut decoder = Decoder::client(ProtocolVersion::V5);
@@ -116,9 +116,9 @@ impl SessionSnapshot {
 }
 
 impl Client {
-    /// What is not finished, to be stored and given to the client of a later page in
-    /// [`ClientOptions::session`](super::ClientOptions::session). Subscriptions are not in
-    /// it: the page makes its own anew.
+    /// Everything that is not finished. A page stores it, and gives it to the client of a later
+    /// page in [`ClientOptions::session`](super::ClientOptions::session). It does not hold the
+    /// subscriptions: the page makes its own anew.
     pub fn session(&self) -> SessionSnapshot {
         let stored = |publication: &Publication, packet_id: Option<PacketId>| {
             let mut publish = publication.at(self.now);
@@ -147,8 +147,8 @@ impl Client {
         }
     }
 
-    /// Takes up what an earlier client has left. What the application then gets told of it
-    /// carries new ids, counted from 0 in the order of the snapshot.
+    /// Takes over what an earlier client has left. Events about it carry new ids, counted from 0 in
+    /// the order of the snapshot.
     pub(super) fn restore(&mut self, session: SessionSnapshot) {
         if !PUBLISH {
             return;

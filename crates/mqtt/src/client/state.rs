@@ -1,4 +1,4 @@
-//! Where a client stands, and why.
+//! The state of a client, and why a connection ended.
 
 use core::fmt;
 
@@ -8,33 +8,33 @@ use crate::reason::ReasonCode;
 use crate::text::Utf8String;
 use crate::time::Instant;
 
-/// Where a client stands: made for a screen.
+/// The state of a client, made for a screen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// The shell was asked for a transport.
+    /// The client has asked the shell for a transport.
     Opening {
-        /// Since when.
+        /// When it did.
         since: Instant,
         /// How many attempts failed before this one.
         attempt: u32,
     },
-    /// The transport is open, CONNECT is sent, CONNACK is awaited.
+    /// The transport is open and CONNECT is sent; CONNACK has not come.
     Connecting {
-        /// Since when.
+        /// When the transport opened.
         since: Instant,
         /// How many attempts failed before this one.
         attempt: u32,
     },
     /// CONNACK has come.
     Connected {
-        /// Since when.
+        /// When it came.
         since: Instant,
-        /// What the connection speaks.
+        /// The protocol version of the connection.
         version: ProtocolVersion,
         /// Whether the server still knew the session.
         session_present: bool,
     },
-    /// Not connected; the next attempt has its time.
+    /// The client is not connected, and will try again.
     Waiting {
         /// When the next attempt begins.
         until: Instant,
@@ -43,13 +43,13 @@ pub enum State {
         /// Why the last one, or the last connection, ended.
         why: DisconnectCause,
     },
-    /// The server wants other credentials; nothing happens before
+    /// The server wants other credentials. Nothing happens before
     /// [`set_credentials`](super::Client::set_credentials).
     CredentialsNeeded {
-        /// What the server said.
+        /// The server's reason code.
         reason_code: ReasonCode,
     },
-    /// Nothing happens any more by itself.
+    /// The client does nothing more by itself.
     Stopped {
         /// Why.
         why: DisconnectCause,
@@ -59,17 +59,17 @@ pub enum State {
 /// Why a connection, or an attempt to make one, ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DisconnectCause {
-    /// [`disconnect`](super::Client::disconnect) was called.
+    /// The shell called [`disconnect`](super::Client::disconnect).
     Requested,
-    /// The transport could not be opened.
+    /// The shell could not open the transport.
     TransportNotOpened,
-    /// The transport was closed without a word.
+    /// The transport was closed without a DISCONNECT.
     TransportClosed,
     /// The transport did not open, or CONNACK did not come, within the connect time-out.
     ConnectTimeout,
     /// Nothing came back after PINGREQ.
     PingTimeout,
-    /// More time passed between two calls than the server waits before it gives a client up
+    /// More time passed between two calls than the server waits before it gives up a client
     /// `[MQTT-3.1.2-22]`: the machine slept, or the page was frozen.
     Slept,
     /// The server answered CONNECT with a refusal.
@@ -78,11 +78,11 @@ pub enum DisconnectCause {
     ByServer(ServerReason),
     /// The server broke the protocol.
     Protocol(ProtocolError),
-    /// The options make no CONNECT: for example a will of more than 65,535 bytes.
+    /// The options make no valid CONNECT: for example, a will of more than 65,535 bytes.
     NotEncodable(EncodeError),
 }
 
-/// What a server says when it refuses or ends a connection.
+/// The reason that a server gives when it refuses or ends a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerReason {
     /// Why.
@@ -93,12 +93,12 @@ pub struct ServerReason {
     pub server_reference: Option<Utf8String>,
 }
 
-/// Which timer [`poll_timeout`](super::Client::poll_timeout) speaks of.
+/// What [`poll_timeout`](super::Client::poll_timeout)'s time is for.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Timer {
-    /// The transport must be open and CONNACK there by then.
+    /// The transport must be open and CONNACK must have come by then.
     Connect,
-    /// A PINGREQ is due.
+    /// The client must send a PINGREQ.
     KeepAlive,
     /// The answer to PINGREQ is overdue.
     PingResponse,
@@ -120,12 +120,12 @@ impl fmt::Display for DisconnectCause {
             Self::TransportNotOpened => f.write_str("the server cannot be reached"),
             Self::TransportClosed => f.write_str("the connection was closed"),
             Self::ConnectTimeout => f.write_str("the server did not answer in time"),
-            Self::PingTimeout => f.write_str("the server does not answer any more"),
+            Self::PingTimeout => f.write_str("the server no longer answers"),
             Self::Slept => f.write_str("this machine was asleep"),
             Self::Refused(reason) => write!(f, "the server refused: {reason}"),
             Self::ByServer(reason) => write!(f, "the server disconnected: {reason}"),
             Self::Protocol(error) => write!(f, "the server broke the protocol: {error}"),
-            Self::NotEncodable(error) => write!(f, "the options cannot be sent: {error}"),
+            Self::NotEncodable(error) => write!(f, "the options make no valid CONNECT: {error}"),
         }
     }
 }

@@ -1,5 +1,6 @@
-//! What the application has subscribed to: asked for until it is answered, remembered until
-//! it is taken back, and renewed when the server has lost the session.
+//! The application's subscriptions. The client repeats a request until the server answers it,
+//! remembers the subscription until the application ends it, and renews it when the server has lost
+//! the session.
 
 use alloc::collections::VecDeque;
 use alloc::vec;
@@ -16,10 +17,10 @@ use crate::packet::{
 use crate::reason::ReasonCode;
 use crate::topic::TopicFilter;
 
-/// Subscriptions, and the requests that are not answered.
+/// Subscriptions, and the requests that the server has not answered.
 ///
-/// What the server refused stays remembered: with the next session, perhaps with other
-/// credentials, it is asked for again.
+/// The client also remembers what the server refused: it asks again with the next session, perhaps
+/// with other credentials.
 #[derive(Debug)]
 pub(super) struct Subscriptions {
     remembered: Vec<Group>,
@@ -27,7 +28,7 @@ pub(super) struct Subscriptions {
     limit: usize,
 }
 
-/// What was subscribed to in one call, without what was replaced or taken back since.
+/// The subscriptions of one call, without those that were replaced or ended since.
 #[derive(Clone, Debug)]
 struct Group {
     id: SubscribeId,
@@ -38,7 +39,7 @@ struct Group {
 #[derive(Debug)]
 struct Request {
     what: What,
-    /// Once it is sent on this connection.
+    /// Set once it is sent on this connection.
     packet_id: Option<PacketId>,
 }
 
@@ -122,7 +123,7 @@ impl Subscriptions {
         });
     }
 
-    /// A connection has ended: what was not answered is to be asked again.
+    /// A connection has ended. The client must repeat every request without an answer.
     pub(super) fn disconnected(&mut self, ids: &mut PacketIds) {
         for request in &mut self.requests {
             if let Some(packet_id) = request.packet_id.take() {
@@ -131,8 +132,8 @@ impl Subscriptions {
         }
     }
 
-    /// A connection begins. If the server has, or may have, forgotten the session, everything that is not
-    /// about to be asked anyway is asked again, first.
+    /// A connection begins. If the server has, or may have, forgotten the session, the client first
+    /// repeats every subscription that it is not about to request anyway.
     pub(super) fn connected(&mut self, session_present: bool) {
         if session_present {
             return;
@@ -149,7 +150,7 @@ impl Subscriptions {
         }
     }
 
-    /// Appends the requests that have not been sent on this connection.
+    /// Appends the requests that were not sent on this connection.
     pub(super) fn transmit(&mut self, outlet: &mut Outlet<'_>) {
         let mut index = 0;
         while let Some(request) = self.requests.get_mut(index) {
@@ -166,7 +167,7 @@ impl Subscriptions {
         }
     }
 
-    /// SUBSCRIBE is answered, code by code `[MQTT-3.9.3-1]`.
+    /// Handles the answer to SUBSCRIBE, code by code `[MQTT-3.9.3-1]`.
     pub(super) fn on_suback(
         &mut self,
         suback: SubAck,
@@ -189,8 +190,8 @@ impl Subscriptions {
         Ok(())
     }
 
-    /// UNSUBSCRIBE is answered; code by code in version 5 `[MQTT-3.11.3-1]`, in one word
-    /// before.
+    /// Handles the answer to UNSUBSCRIBE. Version 5 has one code per filter `[MQTT-3.11.3-1]`,
+    /// 3.1.1 has none.
     pub(super) fn on_unsuback(
         &mut self,
         unsuback: UnsubAck,
@@ -238,12 +239,13 @@ impl Subscriptions {
     }
 }
 
-/// What happened at an attempt to send a request.
+/// What an attempt to send a request came to.
 enum Progress {
     Sent,
-    /// All are in use: later.
+    /// All packet identifiers are in use: try later.
     NoPacketId,
-    /// The server would have to refuse it, or has said that it is too large.
+    /// The server would have to refuse the request, or has announced a limit that is too small for
+    /// it.
     Refused(ReasonCode),
 }
 
@@ -283,7 +285,7 @@ impl What {
         }
     }
 
-    /// Why the server would end the connection over this (section 3.2.2.3.11 to 13).
+    /// Why the server would end the connection because of this filter (section 3.2.2.3.11 to 13).
     fn unsupported(&self, limits: &ServerLimits) -> Option<ReasonCode> {
         let Self::Subscribe(group) = self else {
             return None;

@@ -1,4 +1,4 @@
-//! From a stream of bytes, split anywhere, to packets.
+//! Turns a stream of bytes, split anywhere, into packets.
 
 use alloc::vec::Vec;
 
@@ -12,68 +12,68 @@ use crate::packet::{Packet, PacketType, ProtocolVersion, QoS};
 
 /// Takes packets off a stream of bytes.
 ///
-/// Feed it whatever has arrived, and call [`decode`](Self::decode) until it gives `None`.
-/// A packet that arrived whole is a slice of the input: nothing is copied, and its strings
-/// and payload share the input's memory. Only a packet that arrives in pieces is gathered,
-/// and what is held for it grows with what has arrived, not with what its header claims.
+/// Feed it whatever has arrived, and call [`decode`](Self::decode) until it returns `None`. A
+/// packet that arrived whole is a slice of the input: the decoder copies nothing, and the packet's
+/// strings and payload share the input's memory. The decoder gathers only a packet that arrives in
+/// pieces. The memory for it grows with what has arrived, not with what its header claims.
 ///
-/// It refuses, besides what is malformed, what this side may not be sent at all: anything
-/// before CONNECT, a second CONNECT, a SUBACK sent to a server. The order of what follows
-/// (CONNACK first, AUTH only where asked for) is for the state machines to watch.
+/// It refuses what is malformed, and what this side may never receive: anything before CONNECT, a
+/// second CONNECT, a SUBACK sent to a server. The state machines check the order of what follows
+/// (CONNACK first, AUTH only after a request).
 ///
-/// After an error the connection has to end: the decoder drops what it holds, and drops
-/// unread whatever it is fed from then on.
+/// After an error the connection has to end. The decoder drops what it holds, and drops everything
+/// that it is fed from then on.
 #[derive(Debug)]
 pub struct Decoder {
     stage: Stage,
     max_packet_size: u32,
-    /// The start of a packet whose rest has not arrived; never longer than
-    /// `max_packet_size`, and no memory at all between packets.
+    /// The start of a packet whose rest has not arrived. It is never longer than `max_packet_size`,
+    /// and takes no memory between packets.
     partial: Vec<u8>,
 }
 
-/// Who the bytes come from, and so which packets may be among them.
+/// Who sends the bytes. That decides which packets may come.
 #[derive(Copy, Clone, Debug)]
 enum Stage {
-    /// A client that has sent nothing.
+    /// A client that has not sent anything.
     AwaitingConnect,
     /// A client after CONNECT.
     FromClient(ProtocolVersion),
     /// A server.
     FromServer(ProtocolVersion),
-    /// There was an error; the version, if it was known by then.
+    /// An error occurred. Holds the version if it was known by then.
     Failed(Option<ProtocolVersion>),
 }
 
-/// A fixed header (section 2.1) that has been found good.
+/// A valid fixed header (section 2.1).
 #[derive(Copy, Clone)]
 struct Header {
     packet_type: PacketType,
     first_byte: u8,
-    /// Where the variable header starts: 2 to 5.
+    /// Length of the fixed header: 2 to 5.
     len: usize,
-    /// The whole packet, in bytes.
+    /// Length of the whole packet, in bytes.
     packet_len: usize,
-    /// `[MQTT-1.5.5-1]`, a rule of version 5 alone.
+    /// Whether the length has its shortest form `[MQTT-1.5.5-1]`. Only version 5 has this rule.
     minimal: bool,
 }
 
-/// What is reserved for a packet in pieces before more of it has arrived, in bytes.
+/// How many bytes a packet in pieces reserves before more of it arrives.
 const FIRST_RESERVATION: usize = 4 * 1024;
 
 impl Decoder {
-    /// The largest packet taken where no other limit is set, in bytes: 16 MiB.
+    /// The largest packet that a decoder accepts by default, in bytes: 16 MiB.
     pub const DEFAULT_MAX_PACKET_SIZE: u32 = 16 * 1024 * 1024;
 
-    /// For what a client sends, where the feature `server` is on; else it refuses everything.
+    /// Decodes what a client sends. Without the feature `server` it refuses everything.
     ///
-    /// It learns the version from CONNECT, which must come first and
-    /// only once `[MQTT-3.1.0-1]` `[MQTT-3.1.0-2]`.
+    /// It learns the version from CONNECT, which must come first and only once `[MQTT-3.1.0-1]`
+    /// `[MQTT-3.1.0-2]`.
     pub const fn server() -> Self {
         Self::at(Stage::AwaitingConnect)
     }
 
-    /// For what a server sends to a client that speaks `version`.
+    /// Decodes what a server sends to a client that speaks `version`.
     pub const fn client(version: ProtocolVersion) -> Self {
         Self::at(Stage::FromServer(version))
     }
@@ -86,14 +86,14 @@ impl Decoder {
         }
     }
 
-    /// Refuses packets of more than `bytes` from the next one on, fixed header included:
+    /// Refuses packets of more than `bytes`, fixed header included, from the next one on. This is
     /// the Maximum Packet Size that this side has announced.
     pub const fn set_max_packet_size(&mut self, bytes: u32) {
         self.max_packet_size = bytes;
     }
 
-    /// The version spoken, as soon as it is known. It outlives an error, so that a CONNECT
-    /// which says its version and then goes wrong can be answered in that version.
+    /// The protocol version, as soon as it is known. It outlives an error: a CONNECT that tells its
+    /// version and then goes wrong can be answered in that version.
     pub const fn version(&self) -> Option<ProtocolVersion> {
         match self.stage {
             Stage::AwaitingConnect => None,
@@ -102,7 +102,7 @@ impl Decoder {
         }
     }
 
-    /// The memory that an unfinished packet takes, in bytes: none between packets, and never
+    /// The memory that an unfinished packet takes, in bytes. It is zero between packets, and never
     /// more than the larger of 4 KiB and twice what has arrived.
     pub const fn buffered(&self) -> usize {
         self.partial.capacity()
@@ -110,7 +110,7 @@ impl Decoder {
 
     /// Takes the next packet off the front of `input`.
     ///
-    /// `None` means that all of `input` is used up, and what was incomplete is kept here.
+    /// `None` means that `input` is used up. The decoder keeps an incomplete packet.
     pub fn decode(&mut self, input: &mut Bytes) -> Result<Option<Packet>, DecodeError> {
         if let Stage::Failed(_) = self.stage {
             input.clear();
@@ -158,7 +158,8 @@ impl Decoder {
         }
     }
 
-    /// Moves what is there of a packet of `packet_len` bytes from `input` to `partial`.
+    /// Moves the bytes of a packet of `packet_len` bytes from `input` to `partial`, as far as they
+    /// are there.
     fn gather(&mut self, input: &mut Bytes, packet_len: usize) {
         let arrived = self.partial.len();
         let chunk = input.split_to(input.len().min(packet_len.saturating_sub(arrived)));
@@ -171,8 +172,8 @@ impl Decoder {
         self.partial.extend_from_slice(&chunk);
     }
 
-    /// The fixed header at the start of `bytes`, if all of it is there. Each byte is judged
-    /// as soon as it is: a packet that is refused is never waited for.
+    /// The fixed header at the start of `bytes`, if all of it is there. The decoder judges each
+    /// byte as soon as it arrives, so it never waits for a packet that it will refuse.
     fn header(&self, bytes: &[u8]) -> Result<Option<Header>, DecodeError> {
         let Some((&first_byte, rest)) = bytes.split_first() else {
             return Ok(None);
@@ -250,14 +251,14 @@ impl Decoder {
             reader,
             first_byte: header.first_byte,
             version,
-            // Not a client's but where this is a server.
+            // Without the feature `server` everything counts as the server's.
             from_server: from_server || !SERVER,
         };
         body.decode(header.packet_type)
     }
 }
 
-/// The column "direction of flow" of table 2-1. CONNECT is not in it: it comes once.
+/// The column "direction of flow" of table 2-1. CONNECT is not in it, because it comes only once.
 const fn is_sent_by_client(packet_type: PacketType) -> bool {
     match packet_type {
         PacketType::Publish
@@ -278,7 +279,7 @@ const fn is_sent_by_client(packet_type: PacketType) -> bool {
     }
 }
 
-/// In 3.1.1 a server that has enough of a client just closes the connection.
+/// In 3.1.1 a server has no DISCONNECT; it just closes the connection.
 const fn is_sent_by_server(packet_type: PacketType, version: ProtocolVersion) -> bool {
     match packet_type {
         PacketType::ConnAck

@@ -1,7 +1,7 @@
 //! Bytes to packets and back (chapters 1.5, 2 and 3 of the standard).
 //!
-//! **Invariant.** What is decoded holds no copy of a string or payload, only slices of the
-//! input; what is encoded is measured first and then written once.
+//! **Invariant.** A decoded packet holds no copy of a string or payload, only slices of the input.
+//! The encoder measures first and then writes once.
 
 mod decode;
 mod decoder;

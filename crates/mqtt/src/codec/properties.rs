@@ -1,8 +1,9 @@
-//! The properties of version 5 (section 2.2.2): which there are, where they may stand, and
-//! how they are read.
+//! The properties of version 5 (section 2.2.2): which exist, in which packets they are allowed, and
+//! how they are decoded.
 //!
-//! One function reads the properties of every packet into one plain struct, from which each
-//! packet takes its own; so the rules (known, in its place, once) stand here once.
+//! One function reads the properties of every packet into one plain struct, and each packet takes
+//! its own from it. So the rules (a property is known, is allowed here, comes once) stand in one
+//! place.
 
 use alloc::vec::Vec;
 use core::num::{NonZeroU16, NonZeroU32};
@@ -46,13 +47,13 @@ pub(super) mod id {
     pub(in crate::codec) const SHARED_SUBSCRIPTION_AVAILABLE: u8 = 0x2A;
 }
 
-/// Which properties may stand somewhere (table 2-4).
+/// The set of properties that are allowed somewhere (table 2-4).
 #[derive(Copy, Clone)]
 pub(super) struct PropertySet {
     allowed: u64,
-    /// May stand in this packet, but only when the other side sends it.
+    /// Properties that are allowed in this packet, but only from the other side.
     misdirected: u64,
-    /// May stand more than once.
+    /// Properties that are allowed more than once.
     repeatable: u64,
 }
 
@@ -126,7 +127,7 @@ impl PropertySet {
         id::REASON_STRING,
     ]);
 
-    /// These, and user properties, which may stand anywhere and repeat.
+    /// These properties, and user properties, which are allowed anywhere and any number of times.
     const fn of(ids: &[u8]) -> Self {
         let mut allowed = bit(id::USER_PROPERTY);
         let mut i = 0;
@@ -156,7 +157,7 @@ const fn bit(property: u8) -> u64 {
     1 << (property & 0x3F)
 }
 
-/// Every property that there is, as it was read.
+/// Every property of the standard, as it was read.
 #[derive(Default)]
 #[allow(clippy::struct_field_names)] // "user property" is the standard's name
 pub(super) struct Properties {
@@ -190,7 +191,7 @@ pub(super) struct Properties {
 }
 
 impl Properties {
-    /// A property length and as many bytes of properties.
+    /// Reads a property length and that many bytes of properties.
     pub(super) fn read(reader: &mut Reader, set: PropertySet) -> Result<Self, DecodeError> {
         let len = reader.variable_byte_integer()?;
         let enclosing_end = reader.enter(len as usize)?;
@@ -273,7 +274,7 @@ impl Properties {
         Ok(())
     }
 
-    /// What the packets that only acknowledge keep.
+    /// The properties that acknowledgements keep.
     pub(super) fn into_reason(self) -> ReasonProperties {
         ReasonProperties {
             reason_string: self.reason_string,
@@ -288,7 +289,7 @@ const KNOWN: u64 = PropertySet::CONNECT.allowed
     | PropertySet::CONNACK.allowed
     | PropertySet::PUBLISH.allowed;
 
-/// The identifier of the next property, if it may stand here.
+/// Reads the identifier of the next property, if it is allowed here.
 fn admit(reader: &mut Reader, set: PropertySet, seen: &mut u64) -> Result<u8, DecodeError> {
     let offset = reader.offset();
     let value = reader.variable_byte_integer()?;

@@ -11,8 +11,8 @@ use crate::topic::{TopicError, TopicFilter, TopicName};
 
 /// A position in one whole packet.
 ///
-/// Every error carries the offset of the field that is wrong: the first byte of its length
-/// prefix where it has one.
+/// Every error carries the offset of the field that is wrong. If the field has a length prefix,
+/// that is the first byte of the prefix.
 pub(super) struct Reader {
     packet: Bytes,
     at: usize,
@@ -26,8 +26,8 @@ pub(super) struct VariableByteInteger {
 }
 
 impl VariableByteInteger {
-    /// The integer at the start of `bytes`: `None` if it is not all there, an error if it
-    /// has a fifth byte (section 1.5.5).
+    /// Parses the integer at the start of `bytes`. Returns `None` if it is incomplete, and an error
+    /// if it has a fifth byte (section 1.5.5).
     pub(super) fn parse(bytes: &[u8]) -> Result<Option<Self>, DecodeErrorKind> {
         let mut value = 0;
         for (index, &byte) in bytes.iter().take(4).enumerate() {
@@ -63,12 +63,12 @@ impl Reader {
         self.at
     }
 
-    /// How many bytes are left in the packet, or in the section that is open.
+    /// How many bytes are left in the packet, or in the open section.
     pub(super) const fn remaining(&self) -> usize {
         self.end - self.at
     }
 
-    /// That the next field is wrong.
+    /// An error about the next field.
     #[cold]
     pub(super) const fn error(&self, kind: DecodeErrorKind) -> DecodeError {
         DecodeError {
@@ -77,7 +77,7 @@ impl Reader {
         }
     }
 
-    /// That nothing is left over.
+    /// Checks that no byte is left over.
     pub(super) fn finish(&self) -> Result<(), DecodeError> {
         match self.remaining() {
             0 => Ok(()),
@@ -85,14 +85,14 @@ impl Reader {
         }
     }
 
-    /// Opens a section of `len` bytes, which reading does not leave; gives back where what
-    /// encloses it ends, for [`Reader::leave`].
+    /// Opens a section of `len` bytes; reads cannot go beyond it. Returns the end of the enclosing
+    /// section, for [`Reader::leave`].
     pub(super) fn enter(&mut self, len: usize) -> Result<usize, DecodeError> {
         self.need(len)?;
         Ok(core::mem::replace(&mut self.end, self.at + len))
     }
 
-    /// Closes a section that has been read to its end.
+    /// Closes a section that was read to its end.
     pub(super) const fn leave(&mut self, end: usize) {
         self.end = end;
     }
@@ -104,7 +104,7 @@ impl Reader {
         Ok(())
     }
 
-    /// The next byte, not consumed.
+    /// The next byte, without consuming it.
     pub(super) fn peek(&self) -> Option<u8> {
         self.left().first().copied()
     }
@@ -142,7 +142,7 @@ impl Reader {
         Ok(value)
     }
 
-    /// A variable byte integer of version 5, as short as it can be `[MQTT-1.5.5-1]`.
+    /// A variable byte integer of version 5, in its shortest form `[MQTT-1.5.5-1]`.
     pub(super) fn variable_byte_integer(&mut self) -> Result<u32, DecodeError> {
         match VariableByteInteger::parse(self.left()) {
             Ok(Some(integer)) if integer.is_minimal() => {
@@ -200,7 +200,7 @@ impl Reader {
         TopicFilter::of_version(version, self.text()?).map_err(|error| topic_error(offset, error))
     }
 
-    /// All that is left, without counting another reference to the packet.
+    /// All the bytes that are left, without counting another reference to the packet.
     pub(super) fn rest(&mut self) -> Bytes {
         if self.remaining() == 0 {
             return Bytes::new();

@@ -1,4 +1,4 @@
-//! The standard's data types (section 1.5), written or only counted.
+//! Writes the standard's data types (section 1.5), or only counts their bytes.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -7,20 +7,19 @@ use crate::error::EncodeError;
 use crate::packet::UserProperty;
 use crate::text::Utf8String;
 
-/// Where a packet's fields go: to a buffer, or nowhere, where only their length matters.
+/// Takes a packet's fields, and writes them to a buffer or only measures them.
 ///
-/// Both ways are one and the same code, so that a length can never disagree with what is
-/// then written, and so that the code is there once.
+/// The same code does both, so a length can never differ from what is then written.
 pub(super) struct Sink<'a> {
     out: Option<&'a mut BytesMut>,
     len: usize,
-    /// The length of binary data that does not fit its two byte prefix, if any was put.
+    /// The length of binary data that does not fit its two byte prefix, if there was any.
     too_long: Option<usize>,
     diagnostics: Diagnostics,
 }
 
-/// How much of what is only meant for people's eyes is written: what a sender leaves out
-/// when a packet would be too large for the receiver `[MQTT-3.2.2-19]` `[MQTT-3.2.2-20]`.
+/// How much of the text for people a packet carries. A sender leaves it out when the packet would
+/// be too large for the receiver `[MQTT-3.2.2-19]` `[MQTT-3.2.2-20]`.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) enum Diagnostics {
     /// Reason string and user properties.
@@ -76,7 +75,7 @@ impl<'a> Sink<'a> {
         }
     }
 
-    /// How many bytes were put.
+    /// How many bytes were written or measured.
     pub(super) fn finish(self) -> Result<usize, EncodeError> {
         match self.too_long {
             None => Ok(self.len),
@@ -120,7 +119,7 @@ impl<'a> Sink<'a> {
         }
     }
 
-    /// A property length and the properties that `put` puts.
+    /// A property length, and the properties that `put` writes.
     pub(super) fn properties(&mut self, put: &dyn Fn(&mut Sink<'_>)) {
         let mut count = Sink::counting(self.diagnostics);
         put(&mut count);
@@ -173,7 +172,7 @@ impl<'a> Sink<'a> {
         }
     }
 
-    /// Whether [`diagnostics`](Self::diagnostics) would put anything.
+    /// Whether [`diagnostics`](Self::diagnostics) would write anything.
     pub(super) fn has_diagnostics(
         &self,
         reason_string: Option<&Utf8String>,
@@ -186,13 +185,13 @@ impl<'a> Sink<'a> {
         }
     }
 
-    /// Authentication method and data, which the packets that may have them have in this order.
+    /// Authentication method and data. All packets that have them have them in this order.
     pub(super) fn authentication(&mut self, method: Option<&Utf8String>, data: Option<&Bytes>) {
         self.text_property(id::AUTHENTICATION_METHOD, method);
         self.binary_property(id::AUTHENTICATION_DATA, data);
     }
 
-    /// Reason string and user properties, or as much of them as is wanted.
+    /// Reason string and user properties, as far as the [`Diagnostics`] level allows.
     pub(super) fn diagnostics(
         &mut self,
         reason_string: Option<&Utf8String>,

@@ -8,7 +8,7 @@ macro_rules! ack {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct $name {
-            /// Of the PUBLISH that this answers.
+            /// The packet identifier of the PUBLISH that this answers.
             pub packet_id: PacketId,
             /// Version 5; always success in 3.1.1.
             pub reason_code: ReasonCode,
@@ -17,7 +17,7 @@ macro_rules! ack {
         }
 
         impl $name {
-            /// Without properties.
+            /// Creates an answer without properties.
             pub fn new(packet_id: PacketId, reason_code: ReasonCode) -> Self {
                 Self { packet_id, reason_code, properties: ReasonProperties::default() }
             }

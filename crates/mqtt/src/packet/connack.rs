@@ -13,8 +13,8 @@ use crate::text::Utf8String;
 pub struct ConnAck {
     /// Whether the server has a session of this client `[MQTT-3.2.2-2]`.
     pub session_present: bool,
-    /// Success, or why not. Version 3.1.1 has only six return codes: the encoder writes the
-    /// nearest one, the decoder gives the reason code with the same meaning.
+    /// Success, or the reason for the refusal. Version 3.1.1 has only six return codes: the encoder
+    /// writes the nearest one, the decoder returns the reason code with the same meaning.
     pub reason_code: ReasonCode,
     /// Version 5 only.
     pub properties: ConnAckProperties,
@@ -23,19 +23,19 @@ pub struct ConnAck {
 /// The properties of CONNACK.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnAckProperties {
-    /// Seconds; absent: as the client asked.
+    /// Seconds. Absent: as the client asked.
     pub session_expiry_interval: Option<u32>,
-    /// How many `QoS` 1 and 2 publications the server takes unacknowledged; absent: 65,535.
+    /// How many unacknowledged `QoS` 1 and 2 publications the server accepts. Absent: 65,535.
     pub receive_maximum: Option<u16>,
-    /// `QoS` 0 or 1; absent: 2.
+    /// `QoS` 0 or 1. Absent: 2.
     pub maximum_qos: Option<QoS>,
-    /// Whether retained messages are kept; absent: yes.
+    /// Whether the server keeps retained messages. Absent: yes.
     pub retain_available: Option<bool>,
-    /// The largest packet that the server takes, in bytes.
+    /// The largest packet that the server accepts, in bytes.
     pub maximum_packet_size: Option<u32>,
-    /// The client id, where the client gave none.
+    /// The client identifier that the server assigned, if the client gave none.
     pub assigned_client_identifier: Option<Utf8String>,
-    /// The highest topic alias that the server takes; absent: 0, none.
+    /// The highest topic alias that the server accepts. Absent: 0, none.
     pub topic_alias_maximum: Option<u16>,
     /// For people who read logs.
     pub reason_string: Option<Utf8String>,

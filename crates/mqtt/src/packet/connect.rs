@@ -11,19 +11,19 @@ use crate::topic::TopicName;
 /// A client asks to connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connect {
-    /// Which version the whole connection speaks.
+    /// The protocol version of the whole connection.
     pub version: ProtocolVersion,
-    /// Forget an earlier session of this client (3.1.1: Clean Session).
+    /// Whether to discard an earlier session of this client (3.1.1: Clean Session).
     pub clean_start: bool,
     /// Seconds of silence after which the client sends PINGREQ; 0: never.
     pub keep_alive: u16,
-    /// May be empty: the server then gives one.
+    /// May be empty: the server then assigns one.
     pub client_id: Utf8String,
-    /// What to publish should the client vanish.
+    /// What the server publishes if the client vanishes.
     pub will: Option<Will>,
-    /// Who the client says it is.
+    /// The name that the client logs in with.
     pub user_name: Option<Utf8String>,
-    /// Its proof: any bytes.
+    /// The password: any bytes.
     pub password: Option<Bytes>,
     /// Version 5 only.
     pub properties: ConnectProperties,
@@ -32,17 +32,18 @@ pub struct Connect {
 /// The properties of CONNECT.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnectProperties {
-    /// Seconds for which the session outlives the connection; absent: 0; `u32::MAX`: for ever.
+    /// How many seconds the session outlives the connection. Absent: 0. `u32::MAX`: for ever.
     pub session_expiry_interval: Option<u32>,
-    /// How many `QoS` 1 and 2 publications the client takes unacknowledged; absent: 65,535; never 0.
+    /// How many unacknowledged `QoS` 1 and 2 publications the client accepts. Absent: 65,535. Never
+    /// 0.
     pub receive_maximum: Option<u16>,
-    /// The largest packet that the client takes, in bytes; never 0.
+    /// The largest packet that the client accepts, in bytes. Never 0.
     pub maximum_packet_size: Option<u32>,
-    /// The highest topic alias that the client takes; absent: 0, none.
+    /// The highest topic alias that the client accepts. Absent: 0, none.
     pub topic_alias_maximum: Option<u16>,
-    /// Whether the server may put response information into CONNACK; absent: no.
+    /// Whether the server may put response information into CONNACK. Absent: no.
     pub request_response_information: Option<bool>,
-    /// Whether the server may put reason strings and user properties anywhere; absent: yes.
+    /// Whether the server may send reason strings and user properties in any packet. Absent: yes.
     pub request_problem_information: Option<bool>,
     /// Kept in order.
     pub user_properties: Vec<UserProperty>,
@@ -52,16 +53,16 @@ pub struct ConnectProperties {
     pub authentication_data: Option<Bytes>,
 }
 
-/// The message that the server publishes should the client vanish (section 3.1.2.5).
+/// The message that the server publishes if the client vanishes (section 3.1.2.5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Will {
-    /// Where to.
+    /// The topic to publish to.
     pub topic: TopicName,
-    /// What: at most 65,535 bytes.
+    /// The payload: at most 65,535 bytes.
     pub payload: Bytes,
-    /// How surely.
+    /// The quality of service.
     pub qos: QoS,
-    /// Whether it is kept for later subscribers.
+    /// Whether the server keeps it for later subscribers.
     pub retain: bool,
     /// Version 5 only.
     pub properties: WillProperties,
@@ -70,17 +71,17 @@ pub struct Will {
 /// The properties of a will.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WillProperties {
-    /// Seconds between the loss and the will; absent: 0.
+    /// How many seconds the server waits after it lost the client. Absent: 0.
     pub will_delay_interval: Option<u32>,
     /// `true`: the payload is UTF-8.
     pub payload_format_indicator: Option<bool>,
     /// Seconds.
     pub message_expiry_interval: Option<u32>,
-    /// What the payload is.
+    /// The kind of content, for example a MIME type.
     pub content_type: Option<Utf8String>,
-    /// Where to answer.
+    /// The topic for the answer.
     pub response_topic: Option<TopicName>,
-    /// What to put into the answer.
+    /// The data that the answer must carry.
     pub correlation_data: Option<Bytes>,
     /// Kept in order.
     pub user_properties: Vec<UserProperty>,
@@ -90,13 +91,13 @@ impl Connect {
     /// A clean start with 60 s keep alive, and nothing else.
     ///
     /// # Panics
-    /// When `client_id` is no [`Utf8String`]; use [`Connect::with_client_id`] for what
-    /// comes from outside.
+    /// Panics when `client_id` is not a valid [`Utf8String`]. Use [`Connect::with_client_id`] for a
+    /// client identifier that comes from outside.
     pub fn new(version: ProtocolVersion, client_id: &'static str) -> Self {
         Self::build(version, Utf8String::from_static(client_id))
     }
 
-    /// The same for a client id that comes from outside.
+    /// The same for a client identifier that comes from outside.
     pub fn with_client_id(version: ProtocolVersion, client_id: &str) -> Result<Self, TextError> {
         Ok(Self::build(version, Utf8String::try_from(client_id)?))
     }

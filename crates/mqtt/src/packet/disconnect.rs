@@ -11,7 +11,7 @@ use crate::text::Utf8String;
 /// The sender closes the connection, and says why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Disconnect {
-    /// Version 5; in 3.1.1, where only the client may send it, always success.
+    /// In 3.1.1 always success; there only the client may send DISCONNECT.
     pub reason_code: ReasonCode,
     /// Version 5 only.
     pub properties: DisconnectProperties,
@@ -42,8 +42,8 @@ pub struct Auth {
 /// The properties of AUTH.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuthProperties {
-    /// Which method; the decoder refuses its absence with reason code and properties omitted
-    /// only where the standard does.
+    /// The method. The decoder accepts its absence only where the standard does, with reason code
+    /// and properties omitted.
     pub authentication_method: Option<Utf8String>,
     /// What the method needs.
     pub authentication_data: Option<Bytes>,
@@ -54,7 +54,7 @@ pub struct AuthProperties {
 }
 
 impl Disconnect {
-    /// Without properties.
+    /// Creates a DISCONNECT without properties.
     pub fn new(reason_code: ReasonCode) -> Self {
         Self {
             reason_code,

@@ -1,8 +1,8 @@
 //! The fifteen packet types as plain data (chapter 3 of the standard).
 //!
-//! One set of types serves both versions. What only version 5 has (properties, most
-//! reason codes) is simply not written when a packet is encoded for 3.1.1, and is absent
-//! or [`ReasonCode::Success`](crate::ReasonCode::Success) in what is decoded from it.
+//! One set of types serves both versions. The encoder leaves out what only version 5 has
+//! (properties, most reason codes) when it encodes for 3.1.1. The decoder fills it in as absent, or
+//! as [`ReasonCode::Success`](crate::ReasonCode::Success).
 
 mod ack;
 mod connack;
@@ -35,21 +35,21 @@ pub enum Packet {
     PubAck(PubAck),
     /// `QoS` 2, first answer: the message has arrived.
     PubRec(PubRec),
-    /// `QoS` 2, second step: the message may be forgotten.
+    /// `QoS` 2, second step: the receiver may forget the message.
     PubRel(PubRel),
-    /// `QoS` 2, last answer: it is forgotten.
+    /// `QoS` 2, last answer: the receiver has forgotten it.
     PubComp(PubComp),
     /// A client asks for messages.
     Subscribe(Subscribe),
     /// The answer to SUBSCRIBE.
     SubAck(SubAck),
-    /// A client wants some no longer.
+    /// A client ends subscriptions.
     Unsubscribe(Unsubscribe),
     /// The answer to UNSUBSCRIBE.
     UnsubAck(UnsubAck),
-    /// Is anyone there?
+    /// A client asks whether the server is still there.
     PingReq,
-    /// Yes.
+    /// The server's answer.
     PingResp,
     /// The sender closes the connection, and says why.
     Disconnect(Disconnect),
@@ -58,7 +58,7 @@ pub enum Packet {
 }
 
 impl Packet {
-    /// Which of the fifteen this is.
+    /// The packet's type.
     pub const fn packet_type(&self) -> PacketType {
         match self {
             Self::Connect(_) => PacketType::Connect,

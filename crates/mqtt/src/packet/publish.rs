@@ -12,21 +12,21 @@ use crate::topic::TopicName;
 
 /// A message.
 ///
-/// Topic, payload and the rest are slices of the bytes that it was decoded from; whoever
-/// keeps it for long keeps [`Publish::detach`]'s copy.
+/// Topic, payload and the rest are slices of the bytes that it was decoded from. To keep a message
+/// for long, keep the copy that [`Publish::detach`] makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publish {
-    /// Sent before, perhaps. False for `QoS` 0 `[MQTT-3.3.1-2]`.
+    /// The packet may have been sent before. Always false for `QoS` 0 `[MQTT-3.3.1-2]`.
     pub dup: bool,
-    /// How surely.
+    /// The quality of service.
     pub qos: QoS,
-    /// To the server: keep it. From the server: it was kept.
+    /// To the server: keep the message. From the server: it was kept.
     pub retain: bool,
-    /// Where to. `None` only with a topic alias that stands for it (an empty name on the wire).
+    /// The topic. `None` only if a topic alias stands for it (an empty name on the wire).
     pub topic: Option<TopicName>,
-    /// With `QoS` 1 and 2, and only there `[MQTT-2.2.1-2]`.
+    /// Present with `QoS` 1 and 2, and only there `[MQTT-2.2.1-2]`.
     pub packet_id: Option<PacketId>,
-    /// What: any bytes, or none.
+    /// The payload: any bytes, or none.
     pub payload: Bytes,
     /// Version 5 only.
     pub properties: PublishProperties,
@@ -37,19 +37,20 @@ pub struct Publish {
 pub struct PublishProperties {
     /// `true`: the payload is UTF-8.
     pub payload_format_indicator: Option<bool>,
-    /// Seconds left to live.
+    /// How many seconds the message may still live.
     pub message_expiry_interval: Option<u32>,
     /// Stands for the topic name on this connection.
     pub topic_alias: Option<NonZeroU16>,
-    /// Where to answer.
+    /// The topic for the answer.
     pub response_topic: Option<TopicName>,
-    /// What to put into the answer.
+    /// The data that the answer must carry.
     pub correlation_data: Option<Bytes>,
     /// Kept in order `[MQTT-3.3.2-18]`.
     pub user_properties: Vec<UserProperty>,
-    /// Which subscriptions this is sent for; only from the server `[MQTT-3.3.4-6]`.
+    /// The identifiers of the subscriptions that match. Only the server sends them
+    /// `[MQTT-3.3.4-6]`.
     pub subscription_identifiers: Vec<SubscriptionIdentifier>,
-    /// What the payload is.
+    /// The kind of content, for example a MIME type.
     pub content_type: Option<Utf8String>,
 }
 
@@ -67,7 +68,7 @@ impl Publish {
         }
     }
 
-    /// A copy that holds on to nothing but its own bytes.
+    /// A copy that holds no memory but its own bytes.
     #[must_use]
     pub fn detach(&self) -> Self {
         let properties = &self.properties;

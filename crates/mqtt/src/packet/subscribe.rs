@@ -13,11 +13,11 @@ pub type SubscriptionIdentifier = NonZeroU32;
 /// A client asks for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscribe {
-    /// For SUBACK.
+    /// SUBACK repeats it.
     pub packet_id: PacketId,
     /// At least one `[MQTT-3.8.3-2]`.
     pub subscriptions: Vec<Subscription>,
-    /// Version 5: put into every message that these subscriptions cause.
+    /// Version 5: the server puts it into every message that these subscriptions cause.
     pub subscription_identifier: Option<SubscriptionIdentifier>,
     /// Version 5 only.
     pub user_properties: Vec<UserProperty>,
@@ -26,19 +26,20 @@ pub struct Subscribe {
 /// One topic filter with its options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscription {
-    /// What is asked for.
+    /// The topics that the client asks for.
     pub topic_filter: TopicFilter,
-    /// The highest `QoS` at which messages are sent.
+    /// The highest `QoS` at which the server sends messages.
     pub qos: QoS,
-    /// Version 5: not the client's own messages. Not allowed with `$share` `[MQTT-3.8.3-4]`.
+    /// Version 5: the server does not send the client's own messages. Not allowed with `$share`
+    /// `[MQTT-3.8.3-4]`.
     pub no_local: bool,
-    /// Version 5: leave the retain flag as it was published.
+    /// Version 5: the server leaves the retain flag as it was published.
     pub retain_as_published: bool,
-    /// Version 5: which retained messages are sent at once.
+    /// Version 5: which retained messages the server sends at once.
     pub retain_handling: RetainHandling,
 }
 
-/// Which retained messages a subscription is sent at once (section 3.8.3.1).
+/// Which retained messages the server sends at once for a subscription (section 3.8.3.1).
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum RetainHandling {
@@ -54,18 +55,18 @@ pub enum RetainHandling {
 /// The answer to SUBSCRIBE.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubAck {
-    /// Of the SUBSCRIBE.
+    /// The packet identifier of the SUBSCRIBE.
     pub packet_id: PacketId,
-    /// One a filter, in order `[MQTT-3.9.3-1]`. Version 3.1.1 knows only 0, 1, 2 and 0x80.
+    /// One code per filter, in order `[MQTT-3.9.3-1]`. Version 3.1.1 has only 0, 1, 2 and 0x80.
     pub reason_codes: Vec<ReasonCode>,
     /// Version 5 only.
     pub properties: ReasonProperties,
 }
 
-/// A client wants some messages no longer.
+/// A client ends subscriptions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsubscribe {
-    /// For UNSUBACK.
+    /// UNSUBACK repeats it.
     pub packet_id: PacketId,
     /// At least one `[MQTT-3.10.3-2]`.
     pub topic_filters: Vec<TopicFilter>,
@@ -76,16 +77,16 @@ pub struct Unsubscribe {
 /// The answer to UNSUBSCRIBE.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnsubAck {
-    /// Of the UNSUBSCRIBE.
+    /// The packet identifier of the UNSUBSCRIBE.
     pub packet_id: PacketId,
-    /// One a filter, in order `[MQTT-3.11.3-1]`. Version 3.1.1 has none: empty.
+    /// One code per filter, in order `[MQTT-3.11.3-1]`. Version 3.1.1 has none: the list is empty.
     pub reason_codes: Vec<ReasonCode>,
     /// Version 5 only.
     pub properties: ReasonProperties,
 }
 
 impl Subscription {
-    /// With the options that version 3.1.1 has.
+    /// A subscription with the options that version 3.1.1 has.
     pub fn new(topic_filter: TopicFilter, qos: QoS) -> Self {
         Self {
             topic_filter,

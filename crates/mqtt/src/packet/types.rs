@@ -1,4 +1,4 @@
-//! What several packets share.
+//! Types that several packets share.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -6,26 +6,26 @@ use core::num::NonZeroU16;
 
 use crate::text::Utf8String;
 
-/// The version of the protocol that a connection speaks.
+/// The protocol version of a connection.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum ProtocolVersion {
-    /// MQTT 3.1.1, "4" on the wire.
+    /// MQTT 3.1.1, the number 4 on the wire.
     V3_1_1 = 4,
     /// MQTT 5.
     V5 = 5,
 }
 
-/// How surely a message arrives (section 4.3).
+/// The quality of service: how often a message arrives (section 4.3).
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum QoS {
-    /// Once or never.
+    /// At most once.
     #[default]
     AtMostOnce = 0,
-    /// Once or more often.
+    /// At least once.
     AtLeastOnce = 1,
-    /// Once.
+    /// Exactly once.
     ExactlyOnce = 2,
 }
 
@@ -49,8 +49,8 @@ impl QoS {
 /// A packet identifier: never zero `[MQTT-2.2.1-3]`.
 pub type PacketId = NonZeroU16;
 
-/// A name and a value that mean something to the application; names may repeat, and order
-/// is kept `[MQTT-3.3.2-18]`.
+/// A name and a value that mean something to the application. Names may repeat, and the order is
+/// kept `[MQTT-3.3.2-18]`.
 pub type UserProperty = (Utf8String, Utf8String);
 
 /// The properties of the packets that only acknowledge.
@@ -62,7 +62,7 @@ pub struct ReasonProperties {
     pub user_properties: Vec<UserProperty>,
 }
 
-/// Which of the fifteen packet types (section 2.1.2).
+/// The fifteen packet types (section 2.1.2).
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 #[allow(missing_docs)] // the names are the standard's and explained at `Packet`

@@ -1,11 +1,11 @@
-//! DISCONNECT from either side, AUTH, and what no client may be sent.
+//! DISCONNECT from either side, AUTH, and packets that a client must not receive.
 
 use mqtt::client::PublishError;
 use mqtt::{DisconnectCause, Event, Publish, QoS, ReasonCode};
 
 use crate::{ACCEPTED, Bench, options, topic};
 
-/// What waits goes before, nothing after. `[MQTT-3.14.2-1]` `[MQTT-3.14.2-3]`
+/// Waiting packets go out before it, and nothing after it. `[MQTT-3.14.2-1]` `[MQTT-3.14.2-3]`
 /// `[MQTT-3.14.2-4]` `[MQTT-3.14.4-2]` `[MQTT-2.1.3-1]`
 #[test]
 fn mqtt_3_14_4_1_nothing_follows_disconnect() {
@@ -20,7 +20,7 @@ fn mqtt_3_14_4_1_nothing_follows_disconnect() {
         expected.extend_from_slice(last_words);
         assert!(bench.closes(), "[MQTT-3.14.4-2]");
         assert_eq!(bench.sent(), expected);
-        // A last message from the server is not answered any more.
+        // The client no longer answers a last message from the server.
         bench.feed(b"\x32\x07\x00\x01t\x00\x09\x00m\xD0\x00");
         let refused = bench
             .client
@@ -57,8 +57,8 @@ fn mqtt_3_14_4_2_after_the_servers_disconnect_the_transport_is_closed() {
     }
 }
 
-/// Each fixed header has the flags that the standard lists, or the connection ends with
-/// "malformed packet". `[MQTT-2.1.3-1]` `[MQTT-3.6.1-1]` `[MQTT-3.15.1-1]`
+/// Each fixed header has the flags that the standard lists, or the connection ends with "malformed
+/// packet". `[MQTT-2.1.3-1]` `[MQTT-3.6.1-1]` `[MQTT-3.15.1-1]`
 #[test]
 fn mqtt_3_14_1_1_reserved_flags_end_the_connection() {
     for wire in [
@@ -83,8 +83,8 @@ fn mqtt_3_14_1_1_reserved_flags_end_the_connection() {
     }
 }
 
-/// Codes that do not belong into the packet that they stand in. `[MQTT-3.4.2-1]`
-/// `[MQTT-3.5.2-1]` `[MQTT-3.6.2-1]` `[MQTT-3.7.2-1]` `[MQTT-3.15.2-1]`
+/// Codes that are not allowed in their packet. `[MQTT-3.4.2-1]` `[MQTT-3.5.2-1]` `[MQTT-3.6.2-1]`
+/// `[MQTT-3.7.2-1]` `[MQTT-3.15.2-1]`
 #[test]
 fn mqtt_3_14_2_1_only_the_codes_of_the_standard_are_taken() {
     for wire in [
@@ -104,7 +104,7 @@ fn mqtt_3_14_2_1_only_the_codes_of_the_standard_are_taken() {
     }
 }
 
-/// A server that says when the session ends.
+/// A server must not say when the session ends.
 #[test]
 fn mqtt_3_14_2_2_no_session_expiry_interval_from_the_server() {
     let mut bench = Bench::connected(options(), ACCEPTED);

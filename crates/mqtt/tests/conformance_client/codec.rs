@@ -4,8 +4,8 @@ use mqtt::{ClientOptions, Publish, ReasonCode, TopicName, Utf8String};
 
 use crate::{ACCEPTED, Bench, options, text, topic};
 
-/// Ill-formed UTF-8: a lone continuation, an overlong form, a surrogate, beyond U+10FFFF, cut
-/// off. What comes is refused, and none of it can be said.
+/// Ill-formed UTF-8: a lone continuation, an overlong form, a surrogate, beyond U+10FFFF, cut off.
+/// The decoder refuses all of it, and the encoder cannot be made to write it.
 #[test]
 fn mqtt_1_5_4_1_ill_formed_utf_8_is_refused_and_cannot_be_said() {
     for wire in [
@@ -25,7 +25,7 @@ fn mqtt_1_5_4_1_ill_formed_utf_8_is_refused_and_cannot_be_said() {
     }
 }
 
-/// In a user property here; topic names have the same rule (`[MQTT-4.7.3-2]`).
+/// Tested in a user property; topic names have the same rule (`[MQTT-4.7.3-2]`).
 #[test]
 fn mqtt_1_5_4_2_the_null_character_is_refused_and_cannot_be_said() {
     let mut bench = Bench::connected(options(), ACCEPTED);
@@ -55,8 +55,8 @@ fn mqtt_1_5_4_3_a_byte_order_mark_is_a_character_like_others() {
     assert!(bench.open().ends_with(b"\x00\x03\xEF\xBB\xBF"));
 }
 
-/// Remaining lengths at each border are written with the fewest bytes; longer forms that come
-/// in are refused.
+/// The encoder writes remaining lengths at each border with the fewest bytes. The decoder refuses
+/// longer forms.
 #[test]
 fn mqtt_1_5_5_1_numbers_have_no_more_bytes_than_they_need() {
     let mut bench = Bench::connected(options(), ACCEPTED);
@@ -85,7 +85,7 @@ fn mqtt_1_5_5_1_numbers_have_no_more_bytes_than_they_need() {
     }
 }
 
-/// The name and the value of a user property alike.
+/// Tests both the name and the value of a user property.
 #[test]
 fn mqtt_1_5_7_1_both_strings_of_a_pair_are_utf_8() {
     for wire in [
@@ -99,8 +99,7 @@ fn mqtt_1_5_7_1_both_strings_of_a_pair_are_utf_8() {
     }
 }
 
-/// A packet that has properties says that it has none, and one that leaves the length out ends
-/// too early.
+/// A packet without properties says so. A packet that leaves the length out ends too early.
 #[test]
 fn mqtt_2_2_2_1_no_properties_is_a_length_of_zero() {
     let mut bench = Bench::connected(options(), ACCEPTED);
@@ -111,7 +110,7 @@ fn mqtt_2_2_2_1_no_properties_is_a_length_of_zero() {
     assert_eq!(reason, ReasonCode::MalformedPacket);
 }
 
-/// Topic names that are none cannot be published to. `[MQTT-3.3.2-2]` `[MQTT-3.3.2-14]`
+/// Nobody can publish to an invalid topic name. `[MQTT-3.3.2-2]` `[MQTT-3.3.2-14]`
 /// `[MQTT-3.1.3-11]` `[MQTT-4.7.3-1]` `[MQTT-4.7.3-2]` `[MQTT-4.7.3-3]`
 #[test]
 fn mqtt_4_7_0_1_what_is_no_topic_name_cannot_be_said() {
@@ -125,7 +124,7 @@ fn mqtt_4_7_0_1_what_is_no_topic_name_cannot_be_said() {
     assert!(TopicName::try_from("x".repeat(65_535).as_str()).is_ok());
 }
 
-/// Byte for byte: case, empty levels and the way an accent is written make a difference.
+/// Compared byte by byte: case, empty levels and the way an accent is encoded make a difference.
 #[test]
 fn mqtt_4_7_3_4_topics_are_compared_as_they_are() {
     use crate::filter;

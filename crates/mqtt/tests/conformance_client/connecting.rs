@@ -9,8 +9,8 @@ use mqtt::{
 
 use crate::{ACCEPTED, Bench, RESUMED, filter, options, resuming, text, topic};
 
-/// The properties of CONNECT that the options of these tests make: a session of 300 s, Receive
-/// Maximum 256, Maximum Packet Size 4 MiB, Topic Alias Maximum 64.
+/// The properties of CONNECT with the options of these tests: a session of 300 s, Receive Maximum
+/// 256, Maximum Packet Size 4 MiB, Topic Alias Maximum 64.
 const PROPERTIES: &[u8] = b"\x10\x11\x00\x00\x01\x2C\x21\x01\x00\x27\x00\x40\x00\x00\x22\x00\x40";
 
 /// CONNECT with these flags, keep alive 60, [`PROPERTIES`] and this payload.
@@ -72,7 +72,7 @@ fn mqtt_3_1_3_1_the_payload_is_in_the_order_of_the_standard() {
     );
 }
 
-/// `[MQTT-3.1.2-14]` `[MQTT-3.1.2-15]`: what the flags say is what the application asked for.
+/// `[MQTT-3.1.2-14]` `[MQTT-3.1.2-15]`: the flags match what the application asked for.
 #[test]
 fn mqtt_3_1_2_12_a_will_has_each_qos() {
     let payload = b"\x00\x01c\x00\x00\x01w\x00\x04gone";
@@ -106,8 +106,8 @@ fn mqtt_3_1_2_19_a_password_needs_no_user_name() {
     assert_eq!(bench.open(), connect(0b1000_0010, b"\x00\x01c\x00\x02me"));
 }
 
-/// An empty client id is present, and the one that the server gives is used from then on.
-/// `[MQTT-3.1.3-2]` `[MQTT-3.1.3-6]` `[MQTT-3.1.3-7]`
+/// An empty client identifier is still present in the packet. The client keeps the one that the
+/// server assigns. `[MQTT-3.1.3-2]` `[MQTT-3.1.3-6]` `[MQTT-3.1.3-7]`
 #[test]
 fn mqtt_3_1_3_3_a_client_id_is_always_there() {
     let mut bench = Bench::new(ClientOptions {
@@ -122,8 +122,8 @@ fn mqtt_3_1_3_3_a_client_id_is_always_there() {
     );
 }
 
-/// What an earlier run has left of a session is not part of the new one: no PUBREL of its
-/// exchanges, none of its packet identifiers, and a message with a known identifier is new.
+/// The new session takes nothing from an earlier run's session: no PUBREL of its exchanges, none of
+/// its packet identifiers. A message with a known identifier is new.
 #[test]
 fn mqtt_3_1_2_4_a_clean_start_takes_up_nothing() {
     let mut earlier = Bench::connected(options(), ACCEPTED);
@@ -156,7 +156,7 @@ fn mqtt_3_1_2_4_a_clean_start_takes_up_nothing() {
     assert_eq!(bench.messages().len(), 1, "identifier 9 is a new message's");
 }
 
-/// `[MQTT-3.1.2-21]` `[MQTT-3.2.2-21]`: and the server's keep alive counts where it has one.
+/// `[MQTT-3.1.2-21]` `[MQTT-3.2.2-21]`: if the server has a keep alive, it counts.
 #[test]
 fn mqtt_3_1_2_20_pingreq_within_the_keep_alive() {
     let server_keep_alive = b"\x20\x06\x00\x00\x03\x13\x00\x14";
@@ -172,7 +172,7 @@ fn mqtt_3_1_2_20_pingreq_within_the_keep_alive() {
     }
 }
 
-/// A server that takes keep alive 0 (for ever) as its own value switches PINGREQ off.
+/// A server that answers with keep alive 0 (never) switches PINGREQ off.
 #[test]
 fn mqtt_3_2_2_21_a_server_keep_alive_of_zero_counts_too() {
     let mut bench = Bench::connected(options(), b"\x20\x06\x00\x00\x03\x13\x00\x00");
@@ -222,8 +222,8 @@ fn mqtt_3_2_2_5_a_session_that_the_server_has_lost_is_discarded() {
     assert_eq!(bench.messages().len(), 1, "identifier 9 is a new message's");
 }
 
-/// The client says nothing to a server that breaks off the greeting, and closes.
-/// `[MQTT-3.2.0-1]` `[MQTT-3.2.2-1]` `[MQTT-3.2.2-6]` `[MQTT-3.2.2-8]`
+/// If the server breaks the greeting, the client sends nothing and closes. `[MQTT-3.2.0-1]`
+/// `[MQTT-3.2.2-1]` `[MQTT-3.2.2-6]` `[MQTT-3.2.2-8]`
 #[test]
 fn mqtt_3_2_0_1_only_a_connack_of_the_standard_connects() {
     for (wire, expected) in [
@@ -236,7 +236,7 @@ fn mqtt_3_2_0_1_only_a_connack_of_the_standard_connects() {
         (b"\x20\x03\x02\x00\x00", ReasonCode::MalformedPacket),
         // Session present in a refusal.
         (b"\x20\x03\x01\x87\x00", ReasonCode::ProtocolError),
-        // 0x92 is no Connect Reason Code.
+        // 0x92 is not a Connect Reason Code.
         (b"\x20\x03\x00\x92\x00", ReasonCode::ProtocolError),
     ] {
         let mut bench = Bench::new(options());
@@ -254,7 +254,7 @@ fn mqtt_3_2_0_2_a_second_connack_ends_the_connection() {
     assert_eq!(last_words, b"\xE0\x01\x82");
 }
 
-/// `[MQTT-4.13.2-1]`: a refusal closes the transport, whichever it is.
+/// `[MQTT-4.13.2-1]`: any refusal closes the transport.
 #[test]
 fn mqtt_3_2_2_7_a_refused_client_closes_and_says_nothing() {
     for wire in [
@@ -284,7 +284,7 @@ fn mqtt_3_2_2_7_a_refused_client_closes_and_says_nothing() {
     }
 }
 
-/// Maximum `QoS` 1: what is above goes out with 1, or not at all.
+/// Maximum `QoS` 1: a message with a higher `QoS` goes out with 1, or not at all.
 #[test]
 fn mqtt_3_2_2_11_no_qos_above_the_servers_maximum() {
     let connack = b"\x20\x05\x00\x00\x02\x24\x01";
@@ -308,7 +308,7 @@ fn mqtt_3_2_2_11_no_qos_above_the_servers_maximum() {
     let refused = bench.client.publish(bench.now, publish);
     assert_eq!(refused, Err(PublishError::QoSNotSupported));
 
-    // Maximum QoS 0, for what was sent before and is to be sent again.
+    // Maximum QoS 0, for a message that was sent before and must be sent again.
     let mut bench = Bench::connected(resuming(), RESUMED);
     bench.publish(QoS::AtLeastOnce, "x");
     bench.sent();
@@ -333,8 +333,8 @@ fn mqtt_3_2_2_14_no_retained_message_to_a_server_that_has_none() {
     assert_eq!(refused, Err(PublishError::RetainNotSupported));
 }
 
-/// Maximum Packet Size 12: a PUBLISH of 12 bytes goes out, one of 13 does not, nor does a
-/// SUBSCRIBE of 13.
+/// Maximum Packet Size 12: a PUBLISH of 12 bytes goes out. One of 13 does not, and a SUBSCRIBE of
+/// 13 does not either.
 #[test]
 fn mqtt_3_2_2_15_nothing_larger_than_the_server_takes() {
     let connack = b"\x20\x08\x00\x00\x05\x27\x00\x00\x00\x0C";
@@ -345,7 +345,7 @@ fn mqtt_3_2_2_15_nothing_larger_than_the_server_takes() {
     bench.accept(connack);
     assert_eq!(bench.sent(), b"", "13 and 14 bytes: known only now");
     bench.publish(QoS::AtLeastOnce, "1234");
-    // Identifier 1 was taken for the one that is too large.
+    // The message that is too large had taken identifier 1.
     assert_eq!(bench.sent(), b"\x32\x0A\x00\x01t\x00\x02\x001234");
     bench.publish(QoS::AtMostOnce, "123456");
     assert_eq!(bench.sent(), b"\x30\x0A\x00\x01t\x00123456");
@@ -391,7 +391,7 @@ fn mqtt_3_3_2_9_no_alias_above_the_servers_maximum() {
     }
 }
 
-/// The client offers no authentication method. `[MQTT-4.12.0-6]`: neither may the server.
+/// The client offers no authentication method. `[MQTT-4.12.0-6]`: so the server must not use one.
 #[test]
 fn mqtt_4_12_0_7_no_auth_without_a_method() {
     let mut bench = Bench::connected(options(), ACCEPTED);

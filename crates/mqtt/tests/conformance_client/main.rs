@@ -1,8 +1,8 @@
-//! The sans-IO client against the statements of the standard that a client can break: what the
-//! server sends and what the client sends are bytes, as the standard draws them.
+//! The sans-IO client against the statements of the standard that a client can break. Both sides
+//! send bytes, as the standard draws them.
 //!
 //! Each test names its statements: its own name has one, the comment above it the others. The
-//! server's side of the same statements is tested over real sockets, beside the server.
+//! server's tests check the server's side of the same statements over real sockets.
 #![allow(clippy::unwrap_used)] // what a test relies on may panic
 
 mod closing;
@@ -23,23 +23,23 @@ use mqtt::{
     TopicFilter, TopicName, Utf8String,
 };
 
-/// CONNACK of version 5: accepted, the session is a new one, no properties.
+/// CONNACK of version 5: accepted, with a new session and no properties.
 const ACCEPTED: &[u8] = b"\x20\x03\x00\x00\x00";
 /// The same with the session present.
 const RESUMED: &[u8] = b"\x20\x03\x01\x00\x00";
-/// CONNACK of version 3.1.1: accepted, the session is a new one.
+/// CONNACK of version 3.1.1: accepted, with a new session.
 const ACCEPTED_3_1_1: &[u8] = b"\x20\x02\x00\x00";
 /// The same with the session present.
 const RESUMED_3_1_1: &[u8] = b"\x20\x02\x01\x00";
 
-/// A client, and a hand that writes what the server says.
+/// A client, and the test that plays its server.
 struct Bench {
     now: Instant,
     client: Client,
 }
 
 impl Bench {
-    /// The transport is asked for, nothing else.
+    /// The client has asked for a transport, and nothing else.
     fn new(options: ClientOptions) -> Self {
         let mut client = Client::new(Instant::ZERO, options);
         assert_eq!(client.poll_event(), Some(Event::OpenTransport));
@@ -49,7 +49,7 @@ impl Bench {
         }
     }
 
-    /// Connected by `connack`; the events until then are taken.
+    /// A client that `connack` has accepted. The events until then are taken.
     fn connected(options: ClientOptions, connack: &'static [u8]) -> Self {
         let mut bench = Self::new(options);
         bench.open();
@@ -57,21 +57,21 @@ impl Bench {
         bench
     }
 
-    /// Opens the transport, and gives what the client says first.
+    /// Opens the transport, and returns what the client sends first.
     fn open(&mut self) -> Vec<u8> {
         self.client.handle_transport_open(self.now);
         self.sent()
     }
 
-    /// The server says `connack`, and the client is connected.
+    /// The server sends `connack`, and the client is connected.
     fn accept(&mut self, connack: &'static [u8]) {
         self.feed(connack);
         assert!(self.client.state().is_connected());
         while !matches!(self.client.poll_event(), Some(Event::Connected { .. })) {}
     }
 
-    /// Loses the transport, and connects again as soon as the client wants to. Gives the
-    /// CONNECT; what the client sends after `connack` is still to be taken.
+    /// Loses the transport, and connects again as soon as the client wants to. Returns the CONNECT.
+    /// The test still has to take what the client sends after `connack`.
     fn reconnect(&mut self, connack: &'static [u8]) -> Vec<u8> {
         let connect = self.reopen();
         self.accept(connack);
@@ -88,14 +88,14 @@ impl Bench {
         self.open()
     }
 
-    /// The server says `wire`, and may.
+    /// The server sends `wire`, which it may.
     fn feed(&mut self, wire: &'static [u8]) {
         let bytes = Bytes::from_static(wire);
         self.client.handle_input(self.now, bytes).unwrap();
     }
 
-    /// The server says `wire`, and may not: gives the reason, what the client still sends, and
-    /// sees to it that the transport is closed and the client takes nothing more from it.
+    /// The server sends `wire`, which it must not. Returns the reason and what the client still
+    /// sends. Checks that the client closes the transport and accepts nothing more from it.
     fn refuse(&mut self, wire: &'static [u8]) -> (ReasonCode, Vec<u8>) {
         self.events();
         let bytes = Bytes::from_static(wire);
@@ -121,7 +121,7 @@ impl Bench {
         std::iter::from_fn(|| self.client.poll_event()).collect()
     }
 
-    /// The messages that the application is handed.
+    /// The messages that the application receives.
     fn messages(&mut self) -> Vec<Publish> {
         let message = |event| match event {
             Event::Message(publish) => Some(publish),
@@ -130,7 +130,7 @@ impl Bench {
         self.events().into_iter().filter_map(message).collect()
     }
 
-    /// What became of the publications that have ended since the last look.
+    /// The outcomes of the publications that have ended since the last look.
     fn outcomes(&mut self) -> Vec<(PublishId, PublishOutcome)> {
         let outcome = |event| match event {
             Event::Published { id, outcome } => Some((id, outcome)),
@@ -157,7 +157,7 @@ impl Bench {
     }
 }
 
-/// Of a client that is called "c": whatever `CONNECT` holds is named by the test.
+/// The options of a client called "c". Each test names everything that `CONNECT` holds.
 fn options() -> ClientOptions {
     ClientOptions {
         fall_back: false,
@@ -165,7 +165,7 @@ fn options() -> ClientOptions {
     }
 }
 
-/// Whose first connection resumes: an earlier run of the application made the session.
+/// The first connection of this client resumes: an earlier run of the application made the session.
 fn resuming() -> ClientOptions {
     ClientOptions {
         clean_start: false,

@@ -5,10 +5,10 @@ use mqtt::{ClientOptions, QoS, ReasonCode};
 
 use crate::{ACCEPTED, Bench, RESUMED, options};
 
-/// A message of each `QoS`, and its answer: the shortest form, which says success and has no
-/// properties. `[MQTT-2.2.1-5]` `[MQTT-2.1.3-1]` `[MQTT-3.4.2-1]` `[MQTT-3.4.2-2]`
-/// `[MQTT-3.4.2-3]` `[MQTT-3.5.2-1]` `[MQTT-3.5.2-2]` `[MQTT-3.5.2-3]` `[MQTT-3.7.2-1]`
-/// `[MQTT-3.7.2-2]` `[MQTT-3.7.2-3]` `[MQTT-4.3.2-4]` `[MQTT-4.3.3-8]` `[MQTT-4.3.3-11]`
+/// A message of each `QoS`, and its answer in the shortest form: success without properties.
+/// `[MQTT-2.2.1-5]` `[MQTT-2.1.3-1]` `[MQTT-3.4.2-1]` `[MQTT-3.4.2-2]` `[MQTT-3.4.2-3]`
+/// `[MQTT-3.5.2-1]` `[MQTT-3.5.2-2]` `[MQTT-3.5.2-3]` `[MQTT-3.7.2-1]` `[MQTT-3.7.2-2]`
+/// `[MQTT-3.7.2-3]` `[MQTT-4.3.2-4]` `[MQTT-4.3.3-8]` `[MQTT-4.3.3-11]`
 #[test]
 fn mqtt_3_3_4_1_each_qos_has_its_answer() {
     let mut bench = Bench::connected(options(), ACCEPTED);
@@ -23,7 +23,7 @@ fn mqtt_3_3_4_1_each_qos_has_its_answer() {
     assert_eq!(bench.messages().len(), 3);
 }
 
-/// A message is answered whether or not anything was subscribed to, and also when the
+/// The client answers a message whether or not it has subscribed to anything, and also when the
 /// application never asks for it.
 #[test]
 fn mqtt_4_5_0_2_what_comes_is_acknowledged() {
@@ -32,7 +32,7 @@ fn mqtt_4_5_0_2_what_comes_is_acknowledged() {
     assert_eq!(bench.sent(), b"\x40\x02\x00\x01");
 }
 
-/// After PUBACK the identifier is the server's again, whatever DUP says.
+/// After PUBACK the server may use the identifier again, whatever DUP says.
 #[test]
 fn mqtt_4_3_2_5_after_puback_the_same_identifier_is_a_new_message() {
     let mut bench = Bench::connected(options(), ACCEPTED);
@@ -46,8 +46,8 @@ fn mqtt_4_3_2_5_after_puback_the_same_identifier_is_a_new_message() {
     }
 }
 
-/// Until PUBREL every PUBLISH with the identifier is answered and none is handed on, on this
-/// connection and on the next one.
+/// Until PUBREL the client answers every PUBLISH with the identifier and hands none of them on, on
+/// this connection and on the next one.
 #[test]
 fn mqtt_4_3_3_10_qos_2_is_handed_on_once() {
     let mut bench = Bench::connected(options(), ACCEPTED);
@@ -77,7 +77,7 @@ fn mqtt_4_3_3_12_after_pubcomp_the_same_identifier_is_a_new_message() {
     }
 }
 
-/// PUBREL for an identifier that is unknown: PUBCOMP all the same, with a code of its own.
+/// PUBREL for an unknown identifier: the client still answers with PUBCOMP, with a code of its own.
 #[test]
 fn mqtt_3_7_2_1_pubcomp_says_that_the_identifier_is_unknown() {
     let mut bench = Bench::connected(options(), ACCEPTED);
@@ -85,7 +85,7 @@ fn mqtt_3_7_2_1_pubcomp_says_that_the_identifier_is_unknown() {
     assert_eq!(bench.sent(), b"\x70\x03\x00\x05\x92");
 }
 
-/// The time that a message may live does not end its exchange.
+/// The message's expiry does not end its exchange.
 #[test]
 fn mqtt_4_3_3_13_the_exchange_goes_on_when_the_message_has_expired() {
     let mut bench = Bench::connected(options(), ACCEPTED);
@@ -96,7 +96,8 @@ fn mqtt_4_3_3_13_the_exchange_goes_on_when_the_message_has_expired() {
     assert_eq!(bench.sent(), b"\x70\x02\x00\x01");
 }
 
-/// `[MQTT-4.6.0-3]` `[MQTT-4.6.0-4]`: answers of all kinds in the order of what they answer.
+/// `[MQTT-4.6.0-3]` `[MQTT-4.6.0-4]`: all kinds of answers come in the order of the packets that
+/// they answer.
 #[test]
 fn mqtt_4_6_0_2_acknowledgements_are_in_order() {
     let mut bench = Bench::connected(options(), ACCEPTED);
@@ -117,7 +118,7 @@ fn mqtt_4_6_0_2_acknowledgements_are_in_order() {
     );
 }
 
-/// Our Topic Alias Maximum is 64: 1 and 64 are taken, 65 and 0 are not. `[MQTT-3.1.2-26]`
+/// Our Topic Alias Maximum is 64: the client accepts 1 and 64, but not 65 and 0. `[MQTT-3.1.2-26]`
 /// `[MQTT-3.3.2-8]` `[MQTT-3.3.2-11]`
 #[test]
 fn mqtt_3_3_2_10_every_alias_up_to_our_maximum_is_taken() {
@@ -148,7 +149,7 @@ fn mqtt_3_3_2_10_every_alias_up_to_our_maximum_is_taken() {
     }
 }
 
-/// A client that allows no aliases takes none.
+/// A client that allows no aliases accepts none.
 #[test]
 fn mqtt_3_1_2_27_no_alias_where_none_is_allowed() {
     let mut bench = Bench::connected(
@@ -162,7 +163,7 @@ fn mqtt_3_1_2_27_no_alias_where_none_is_allowed() {
     assert_eq!(reason, ReasonCode::TopicAliasInvalid);
 }
 
-/// What an alias of the last connection stood for is forgotten, in both directions.
+/// Both sides forget the aliases of the last connection.
 #[test]
 fn mqtt_3_3_2_7_aliases_end_with_the_connection() {
     let alias_maximum = b"\x20\x06\x00\x00\x03\x22\x00\x02";
@@ -180,8 +181,8 @@ fn mqtt_3_3_2_7_aliases_end_with_the_connection() {
     assert_eq!(reason, ReasonCode::ProtocolError);
 }
 
-/// `[MQTT-3.1.2-24]` `[MQTT-4.13.2-1]`: what the server may not send ends the connection, with
-/// the code that the standard has for it.
+/// `[MQTT-3.1.2-24]` `[MQTT-4.13.2-1]`: what the server must not send ends the connection, with the
+/// code that the standard has for it.
 #[test]
 fn mqtt_3_3_4_9_more_than_our_limits_ends_the_connection() {
     let mut bench = Bench::connected(
@@ -211,9 +212,9 @@ fn mqtt_3_3_4_9_more_than_our_limits_ends_the_connection() {
     assert_eq!(last_words, b"\xE0\x01\x95");
 }
 
-/// Everything that may be wrong with a PUBLISH from a server. `[MQTT-2.2.1-2]`
-/// `[MQTT-3.3.1-2]` `[MQTT-3.3.1-4]` `[MQTT-3.3.2-1]` `[MQTT-3.3.2-2]` `[MQTT-3.3.2-13]`
-/// `[MQTT-3.3.2-14]` `[MQTT-3.3.2-19]` `[MQTT-4.7.0-1]` `[MQTT-4.7.3-1]` `[MQTT-4.7.3-2]`
+/// Everything that can be wrong with a PUBLISH from a server. `[MQTT-2.2.1-2]` `[MQTT-3.3.1-2]`
+/// `[MQTT-3.3.1-4]` `[MQTT-3.3.2-1]` `[MQTT-3.3.2-2]` `[MQTT-3.3.2-13]` `[MQTT-3.3.2-14]`
+/// `[MQTT-3.3.2-19]` `[MQTT-4.7.0-1]` `[MQTT-4.7.3-1]` `[MQTT-4.7.3-2]`
 #[test]
 fn mqtt_3_3_1_4_a_publish_that_is_none_ends_the_connection() {
     for (wire, expected) in [

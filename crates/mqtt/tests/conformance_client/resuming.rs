@@ -1,12 +1,12 @@
-//! What is sent again, when, and in which order.
+//! Which packets the client sends again, when, and in which order.
 
 use mqtt::QoS;
 use mqtt::client::PublishOutcome;
 
 use crate::{ACCEPTED, Bench, RESUMED, options, resuming};
 
-/// Everything that is unfinished, with its own identifier; PUBLISH with DUP, PUBREL as it was;
-/// each once; and nothing of what is finished. `[MQTT-3.3.1-1]` `[MQTT-3.3.1-3]`
+/// The client sends everything unfinished again, once, with its own identifier: PUBLISH with DUP,
+/// PUBREL as it was. It sends nothing that is finished. `[MQTT-3.3.1-1]` `[MQTT-3.3.1-3]`
 /// `[MQTT-4.3.3-5]` `[MQTT-4.3.3-6]`
 #[test]
 fn mqtt_4_4_0_1_what_is_unfinished_is_sent_again() {
@@ -25,7 +25,7 @@ fn mqtt_4_4_0_1_what_is_unfinished_is_sent_again() {
         bench.sent(),
         b"\x62\x02\x00\x02\x3A\x07\x00\x01t\x00\x01\x00a\x3C\x07\x00\x01t\x00\x03\x00c"
     );
-    // The exchanges go on where they were.
+    // The exchanges go on where they stopped.
     bench.feed(b"\x70\x02\x00\x02\x40\x02\x00\x01\x50\x02\x00\x03");
     assert_eq!(bench.sent(), b"\x62\x02\x00\x03");
     bench.feed(b"\x70\x02\x00\x03");
@@ -33,7 +33,7 @@ fn mqtt_4_4_0_1_what_is_unfinished_is_sent_again() {
     assert_eq!(bench.client.packet_ids_in_use(), 0);
 }
 
-/// Time alone makes the client send nothing again, however long the answer takes.
+/// The client sends nothing again because of time alone, however long the answer takes.
 #[test]
 fn mqtt_4_4_0_1_nothing_is_sent_again_on_the_same_connection() {
     let mut bench = Bench::connected(options(), ACCEPTED);
@@ -49,7 +49,7 @@ fn mqtt_4_4_0_1_nothing_is_sent_again_on_the_same_connection() {
     }
 }
 
-/// `QoS` 1 and 2 alike, in the order of first sending; again and again.
+/// `QoS` 1 and 2 together, in the order of first sending, on each new connection.
 #[test]
 fn mqtt_4_6_0_1_publishes_are_sent_again_in_their_order() {
     let mut bench = Bench::connected(options(), ACCEPTED);
@@ -72,8 +72,8 @@ fn mqtt_4_6_0_1_publishes_are_sent_again_in_their_order() {
     }
 }
 
-/// What was accepted by the application while there was no connection comes after what is sent
-/// again, and without DUP.
+/// What the application published while there was no connection comes after what is sent again, and
+/// without DUP.
 #[test]
 fn mqtt_4_6_0_1_what_is_new_comes_after_what_is_sent_again() {
     let mut bench = Bench::connected(options(), ACCEPTED);
@@ -88,7 +88,7 @@ fn mqtt_4_6_0_1_what_is_new_comes_after_what_is_sent_again() {
     );
 }
 
-/// PUBRELs are sent again in the order of the PUBRECs that they answer.
+/// The client sends PUBRELs again in the order of the PUBRECs that they answer.
 #[test]
 fn mqtt_4_6_0_4_pubrels_are_in_the_order_of_the_pubrecs() {
     let mut bench = Bench::connected(options(), ACCEPTED);
@@ -103,8 +103,8 @@ fn mqtt_4_6_0_4_pubrels_are_in_the_order_of_the_pubrecs() {
     assert_eq!(bench.sent(), pubrels);
 }
 
-/// A session that was stored and is taken up by a later client, as after a reload of a page.
-/// `[MQTT-3.1.2-23]` `[MQTT-4.3.2-3]` `[MQTT-4.3.3-3]`
+/// A later client takes over a stored session, as after a reload of a page. `[MQTT-3.1.2-23]`
+/// `[MQTT-4.3.2-3]` `[MQTT-4.3.3-3]`
 #[test]
 fn mqtt_4_1_0_1_a_stored_session_goes_on() {
     let mut bench = Bench::connected(options(), ACCEPTED);
@@ -134,7 +134,7 @@ fn mqtt_4_1_0_1_a_stored_session_goes_on() {
     assert_eq!(later.client.packet_ids_in_use(), 0);
 }
 
-/// With a smaller Receive Maximum than before, what is sent again waits too. `[MQTT-4.9.0-1]`
+/// With a smaller Receive Maximum than before, repeated messages wait too. `[MQTT-4.9.0-1]`
 #[test]
 fn mqtt_4_9_0_2_the_quota_counts_what_is_sent_again() {
     let mut bench = Bench::connected(options(), ACCEPTED);

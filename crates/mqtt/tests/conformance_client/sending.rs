@@ -6,7 +6,7 @@ use mqtt::{ClientOptions, Publish, QoS, ReasonCode};
 use crate::{ACCEPTED, Bench, RESUMED, options, resuming, topic};
 
 /// `[MQTT-2.2.1-2]` `[MQTT-3.3.1-2]` `[MQTT-3.3.2-1]` `[MQTT-4.3.1-1]`: flags 0, no packet
-/// identifier, and no second time.
+/// identifier, and never a second time.
 #[test]
 fn mqtt_4_3_1_1_qos_0_is_sent_once_without_identifier_and_dup() {
     let mut bench = Bench::connected(options(), ACCEPTED);
@@ -17,7 +17,7 @@ fn mqtt_4_3_1_1_qos_0_is_sent_once_without_identifier_and_dup() {
     assert_eq!(bench.sent(), b"");
 }
 
-/// What the application puts into the fields that are the client's affair is not believed.
+/// The client ignores what the application puts into the fields that the client itself fills.
 /// `[MQTT-3.3.1-2]` `[MQTT-3.3.1-3]` `[MQTT-3.3.2-8]` `[MQTT-3.3.4-6]`
 #[test]
 fn mqtt_3_3_4_6_no_subscription_identifier_goes_to_a_server() {
@@ -34,8 +34,8 @@ fn mqtt_3_3_4_6_no_subscription_identifier_goes_to_a_server() {
     assert_eq!(bench.sent(), b"\x32\x07\x00\x01t\x00\x01\x00x");
 }
 
-/// The whole exchange, and what the sender holds on to until when.
-/// `[MQTT-2.2.1-3]` `[MQTT-4.3.2-1]` `[MQTT-4.3.2-2]` `[MQTT-4.3.2-3]`
+/// The whole exchange, and how long the sender keeps what. `[MQTT-2.2.1-3]` `[MQTT-4.3.2-1]`
+/// `[MQTT-4.3.2-2]` `[MQTT-4.3.2-3]`
 #[test]
 fn mqtt_4_3_2_3_qos_1_is_unacknowledged_until_puback() {
     let mut bench = Bench::connected(options(), ACCEPTED);
@@ -45,7 +45,7 @@ fn mqtt_4_3_2_3_qos_1_is_unacknowledged_until_puback() {
         bench.sent(),
         b"\x32\x07\x00\x01t\x00\x01\x00x\x32\x07\x00\x01t\x00\x02\x00y"
     );
-    // The answer to something else changes nothing.
+    // The answer to another message changes nothing.
     bench.feed(b"\x40\x02\x00\x63");
     assert_eq!(bench.outcomes(), []);
     assert_eq!(bench.client.packet_ids_in_use(), 2);
@@ -73,7 +73,7 @@ fn mqtt_4_3_3_4_qos_2_answers_pubrec_with_pubrel() {
     assert_eq!(bench.sent(), b"\x62\x02\x00\x01");
     assert_eq!(bench.outcomes(), [], "until PUBCOMP");
     assert_eq!(bench.client.packet_ids_in_use(), 1);
-    // PUBREC once more: PUBREL once more, and still no end.
+    // A second PUBREC gets a second PUBREL, and the exchange still does not end.
     bench.feed(b"\x50\x02\x00\x01");
     assert_eq!(bench.sent(), b"\x62\x02\x00\x01");
     bench.feed(b"\x70\x02\x00\x01");
@@ -82,7 +82,7 @@ fn mqtt_4_3_3_4_qos_2_answers_pubrec_with_pubrel() {
     assert_eq!(bench.client.packet_ids_in_use(), 0);
 }
 
-/// A PUBREC that nothing was sent for is answered with a code of PUBREL's own, and no more words.
+/// The client answers a PUBREC without a message with a code in PUBREL, and with nothing else.
 /// `[MQTT-3.6.2-2]` `[MQTT-3.6.2-3]`
 #[test]
 fn mqtt_3_6_2_1_pubrel_says_that_the_identifier_is_unknown() {
@@ -93,8 +93,8 @@ fn mqtt_3_6_2_1_pubrel_says_that_the_identifier_is_unknown() {
     assert_eq!(bench.sent(), b"", "a refusal wants no answer");
 }
 
-/// A PUBACK or PUBREC with a code of 0x80 or more ends the exchange: no PUBREL, the identifier
-/// is free, and nothing is sent again. `[MQTT-4.3.3-4]`
+/// A PUBACK or PUBREC with a code of 0x80 or more ends the exchange: there is no PUBREL, the
+/// identifier is free, and the client sends nothing again. `[MQTT-4.3.3-4]`
 #[test]
 fn mqtt_4_4_0_2_a_refused_message_is_not_sent_again() {
     for (qos, refusal) in [
@@ -114,8 +114,8 @@ fn mqtt_4_4_0_2_a_refused_message_is_not_sent_again() {
     }
 }
 
-/// The expiry of a message that was sent ends nothing: it is sent again on the next connection,
-/// although its time is over, and its exchange goes on.
+/// A message that was sent does not end when it expires. The client sends it again on the next
+/// connection, and its exchange goes on.
 #[test]
 fn mqtt_4_3_3_7_a_message_that_was_sent_does_not_expire() {
     let mut bench = Bench::connected(resuming(), RESUMED);
@@ -137,7 +137,7 @@ fn mqtt_4_3_3_7_a_message_that_was_sent_does_not_expire() {
         [(_, PublishOutcome::Acknowledged(_))]
     ));
 
-    // One that was never sent does expire.
+    // A message that was never sent does expire.
     bench.client.handle_transport_closed(bench.now);
     let id = bench.client.publish(bench.now, publish).unwrap();
     bench.wait(20);
@@ -148,7 +148,7 @@ fn mqtt_4_3_3_7_a_message_that_was_sent_does_not_expire() {
     assert_eq!(bench.outcomes(), [(id, expired)]);
 }
 
-/// All 65,535 identifiers once, none of them zero; and one in use is passed over.
+/// The client uses all 65,535 identifiers once, none of them zero, and skips one that is in use.
 /// `[MQTT-4.3.2-1]` `[MQTT-4.3.3-1]`
 #[test]
 fn mqtt_2_2_1_3_no_identifier_twice_and_never_zero() {
@@ -175,7 +175,7 @@ fn mqtt_2_2_1_3_no_identifier_twice_and_never_zero() {
     }
     assert_eq!(seen.len(), 65_535);
     assert!(!seen.contains(&[0, 0]));
-    // The next one waits for an identifier, and gets the one that is free.
+    // The next message waits for an identifier, and gets the one that is free.
     bench.feed(b"\x40\x02\x12\x34");
     assert_eq!(bench.sent(), b"\x34\x07\x00\x01t\x12\x34\x00x");
 }
@@ -191,7 +191,7 @@ fn mqtt_3_3_4_7_never_more_than_the_servers_receive_maximum() {
         bench.sent(),
         b"\x34\x07\x00\x01t\x00\x01\x00a\x32\x07\x00\x01t\x00\x02\x00b"
     );
-    // At quota zero all the rest goes on: SUBSCRIBE, PUBACK, PUBREC, PUBREL, PINGREQ.
+    // At quota zero everything else goes on: SUBSCRIBE, PUBACK, PUBREC, PUBREL, PINGREQ.
     bench.subscribe("a");
     bench.feed(b"\x32\x07\x00\x01t\x00\x10\x00m\x34\x07\x00\x01t\x00\x11\x00m\x50\x02\x00\x01");
     let sent = bench.sent();
@@ -217,7 +217,7 @@ fn mqtt_3_3_4_7_never_more_than_the_servers_receive_maximum() {
     assert_eq!(bench.sent(), b"");
 }
 
-/// A `QoS` 0 message needs no place.
+/// A `QoS` 0 message does not count against the quota.
 #[test]
 fn mqtt_4_9_0_2_only_qos_1_and_2_count() {
     let mut bench = Bench::connected(options(), b"\x20\x06\x00\x00\x03\x21\x00\x01");
@@ -225,7 +225,7 @@ fn mqtt_4_9_0_2_only_qos_1_and_2_count() {
     bench.sent();
     bench.publish(QoS::AtMostOnce, "z");
     assert_eq!(bench.sent(), b"\x30\x05\x00\x01t\x00z");
-    // A refusal in PUBREC gives the place back.
+    // A refusal in PUBREC frees the place in the quota.
     let mut bench = Bench::connected(options(), b"\x20\x06\x00\x00\x03\x21\x00\x01");
     bench.publish(QoS::ExactlyOnce, "a");
     bench.publish(QoS::ExactlyOnce, "b");

@@ -5,7 +5,7 @@ use mqtt::{Event, QoS, ReasonCode, RetainHandling, Subscription};
 
 use crate::{ACCEPTED, Bench, filter, options};
 
-/// Every option has its bits, the reserved ones are 0. `[MQTT-2.1.3-1]` `[MQTT-2.2.1-3]`
+/// Every option has its bits; the reserved bits are 0. `[MQTT-2.1.3-1]` `[MQTT-2.2.1-3]`
 /// `[MQTT-2.2.2-1]` `[MQTT-3.8.3-1]` `[MQTT-3.8.3-2]` `[MQTT-3.8.3-5]`
 #[test]
 fn mqtt_3_8_1_1_subscribe_has_the_flags_and_options_of_the_standard() {
@@ -34,7 +34,7 @@ fn mqtt_3_10_1_1_unsubscribe_has_the_flags_of_the_standard() {
     assert_eq!(bench.sent(), b"\xA2\x0B\x00\x01\x00\x00\x03a/+\x00\x01b");
 }
 
-/// `[MQTT-3.8.3-2]` `[MQTT-3.10.3-2]`: what the standard forbids is refused to the application.
+/// `[MQTT-3.8.3-2]` `[MQTT-3.10.3-2]`: the client refuses what the standard forbids.
 #[test]
 fn mqtt_3_8_3_4_no_local_does_not_go_with_a_shared_subscription() {
     let mut bench = Bench::connected(options(), ACCEPTED);
@@ -50,7 +50,7 @@ fn mqtt_3_8_3_4_no_local_does_not_go_with_a_shared_subscription() {
     assert_eq!(bench.sent(), b"");
 }
 
-/// The codes are told in the order of the filters. `[MQTT-2.2.1-6]` `[MQTT-3.8.4-6]`
+/// The codes come in the order of the filters. `[MQTT-2.2.1-6]` `[MQTT-3.8.4-6]`
 #[test]
 fn mqtt_3_9_3_1_each_filter_gets_its_code() {
     let mut bench = Bench::connected(options(), ACCEPTED);
@@ -112,8 +112,8 @@ fn mqtt_3_9_3_2_an_answer_that_does_not_fit_ends_the_connection() {
     }
 }
 
-/// A filter that is none cannot be asked for. `[MQTT-1.5.4-2]` `[MQTT-4.7.1-2]`
-/// `[MQTT-4.7.3-1]` `[MQTT-4.7.3-2]` `[MQTT-4.7.3-3]` `[MQTT-4.8.2-1]` `[MQTT-4.8.2-2]`
+/// The client refuses an invalid filter. `[MQTT-1.5.4-2]` `[MQTT-4.7.1-2]` `[MQTT-4.7.3-1]`
+/// `[MQTT-4.7.3-2]` `[MQTT-4.7.3-3]` `[MQTT-4.8.2-1]` `[MQTT-4.8.2-2]`
 #[test]
 fn mqtt_4_7_1_1_what_is_no_topic_filter_cannot_be_said() {
     use mqtt::TopicFilter;

@@ -1,5 +1,5 @@
-//! Where the rules of version 3.1.1 are others. Its statements have numbers of their own; where
-//! they say the same, the tests of version 5 stand for both.
+//! The rules of version 3.1.1 that differ from version 5. Its statements have numbers of their own.
+//! Where they say the same, the tests of version 5 stand for both.
 
 use bytes::Bytes;
 use mqtt::client::PublishOutcome;
@@ -15,7 +15,7 @@ fn resuming() -> ClientOptions {
     }
 }
 
-/// No property lengths, neither of CONNECT nor of the will, and level 4.
+/// Neither CONNECT nor the will has a property length, and the level is 4.
 #[test]
 fn mqtt_3_1_1_connect_has_no_properties() {
     let mut bench = Bench::new(ClientOptions {
@@ -52,7 +52,7 @@ fn mqtt_3_1_1_a_password_needs_a_user_name() {
     );
 }
 
-/// `[MQTT-3.1.3-7 of 3.1.1]`: a client without a name asks for a clean session, always.
+/// `[MQTT-3.1.3-7 of 3.1.1]`: a client without a client identifier always asks for a clean session.
 #[test]
 fn mqtt_3_1_1_an_empty_client_id_needs_a_clean_session() {
     let mut bench = Bench::new(ClientOptions {
@@ -65,8 +65,8 @@ fn mqtt_3_1_1_an_empty_client_id_needs_a_clean_session() {
     assert_eq!(bench.reconnect(ACCEPTED_3_1_1), connect);
 }
 
-/// One flag says when the session begins and when it ends: a client that wants no session
-/// beyond its connection says Clean Session each time. `[MQTT-3.1.2-6 of 3.1.1]`
+/// One flag says when the session begins and when it ends: a client that wants no session beyond
+/// its connection sets Clean Session each time. `[MQTT-3.1.2-6 of 3.1.1]`
 #[test]
 fn mqtt_3_1_1_clean_session_also_ends_the_session() {
     let flags = |options: ClientOptions| {
@@ -84,7 +84,7 @@ fn mqtt_3_1_1_clean_session_also_ends_the_session() {
     assert_eq!(flags(without), (2, 2));
 }
 
-/// Return codes 1 to 5 mean what the table says, and no others are there; none has properties.
+/// Return codes 1 to 5 mean what the table says. There are no others, and none has properties.
 /// `[MQTT-3.2.2-5 of 3.1.1]`
 #[test]
 fn mqtt_3_1_1_return_codes_are_understood() {
@@ -121,7 +121,7 @@ fn mqtt_3_1_1_return_codes_are_understood() {
     }
 }
 
-/// PUBLISH, its answers and SUBSCRIBE without properties and codes, and all of `QoS` 2.
+/// PUBLISH, its answers and SUBSCRIBE without properties and codes, and the whole of `QoS` 2.
 #[test]
 fn mqtt_3_1_1_packets_have_neither_properties_nor_codes() {
     let mut bench = Bench::connected(options_3_1_1(), ACCEPTED_3_1_1);
@@ -153,7 +153,7 @@ fn mqtt_3_1_1_packets_have_neither_properties_nor_codes() {
         bench.sent(),
         b"\x40\x02\x00\x09\x50\x02\x00\x0A\x70\x02\x00\x0A"
     );
-    // An unknown PUBREL is answered as if it were known: there is no code for it.
+    // The client answers an unknown PUBREL as if it knew it: there is no code for it.
     bench.feed(b"\x62\x02\x00\x0B");
     assert_eq!(bench.sent(), b"\x70\x02\x00\x0B");
     assert_eq!(bench.messages().len(), 2);
@@ -201,8 +201,8 @@ fn mqtt_3_1_1_what_is_unfinished_is_sent_again() {
     );
 }
 
-/// No reason fits into DISCONNECT: it says that all is well. Where the will is to be published,
-/// and where the server has broken a rule, the transport just ends. `[MQTT-2.2.2-2 of 3.1.1]`
+/// DISCONNECT has no reason: it always means a normal end. If the will is to be published, or the
+/// server has broken a rule, the client just closes the transport. `[MQTT-2.2.2-2 of 3.1.1]`
 /// `[MQTT-4.8.0-1 of 3.1.1]`
 #[test]
 fn mqtt_3_1_1_disconnect_means_that_all_is_well() {
@@ -218,7 +218,7 @@ fn mqtt_3_1_1_disconnect_means_that_all_is_well() {
     assert!(bench.closes());
     assert_eq!(bench.sent(), b"");
 
-    // DISCONNECT from the server, AUTH, a PUBACK with a code: none of them is 3.1.1.
+    // DISCONNECT from the server, AUTH, a PUBACK with a code: none of them exists in 3.1.1.
     for wire in [
         b"\xE0\x00".as_slice(),
         b"\xF0\x00",
@@ -233,7 +233,7 @@ fn mqtt_3_1_1_disconnect_means_that_all_is_well() {
     }
 }
 
-/// A server that says in its own way that it does not know version 5 is spoken to in 3.1.1.
+/// The client speaks 3.1.1 to a server that answers in its own way that it does not know version 5.
 /// `[MQTT-3.1.2-2 of 3.1.1]`
 #[test]
 fn mqtt_3_1_1_is_what_a_client_falls_back_to() {

@@ -1,4 +1,4 @@
-//! The packets that answer, and the short ones.
+//! Packets that answer, and short packets.
 
 use bytes::Bytes;
 use mqtt::{DecodeError, Decoder};
@@ -165,7 +165,7 @@ fn acknowledgements() {
                 Kind::UnexpectedEnd,
                 MalformedPacket,
             ),
-            // A code of CONNACK, and one that does not exist.
+            // A code that belongs to CONNACK, and one that does not exist.
             (
                 [first_byte, 3, 0, 1, 0x8A, 0],
                 5,
@@ -180,7 +180,7 @@ fn acknowledgements() {
                 Kind::ReasonCode(0xFF),
                 ProtocolError,
             ),
-            // One property too long.
+            // The property is one byte too long.
             (
                 [first_byte, 4, 0, 1, 0, 1],
                 6,
@@ -196,7 +196,7 @@ fn acknowledgements() {
             assert_eq!(error, DecodeError { offset, kind }, "packet type {number}");
             assert_eq!(error.reason_code(), reason_code);
         }
-        // Version 3.1.1 has no reason code: it is one byte too many.
+        // Version 3.1.1 has no reason code, so one byte is left over.
         let mut decoder = Decoder::client(V3_1_1);
         let mut input = Bytes::copy_from_slice(&[first_byte, 3, 0, 1, 0]);
         let error = decoder.decode(&mut input).unwrap_err();

@@ -1,4 +1,4 @@
-//! CONNECT, and the properties, whose rules are the same in every packet.
+//! CONNECT, and the properties. The rules of properties are the same in every packet.
 
 use mqtt::{TextError, TopicError};
 
@@ -239,7 +239,7 @@ fn properties() {
             Kind::MissingProperty(0x15),
             ProtocolError,
         ),
-        // A property reaches over the end of the properties.
+        // A property reaches beyond the end of the properties.
         Case(
             "2.2.2.1",
             b"\x10\x10\x00\x04MQTT\x05\x02\x00\x3C\x02\x21\x00\x01\x00\x00",
@@ -247,7 +247,7 @@ fn properties() {
             Kind::UnexpectedEnd,
             MalformedPacket,
         ),
-        // The properties reach over the end of the packet.
+        // The properties reach beyond the end of the packet.
         Case(
             "2.2.2.1",
             b"\x10\x0D\x00\x04MQTT\x05\x02\x00\x3C\x03\x21\x00",
@@ -262,7 +262,7 @@ fn properties() {
             Kind::Text(TextError::Null),
             MalformedPacket,
         ),
-        // A will's properties are not CONNECT's.
+        // A property of a will is not allowed in CONNECT itself.
         Case(
             "3.1.3.2",
             b"\x10\x15\x00\x04MQTT\x05\x06\x00\x3C\x00\x00\x00\x03\x21\x00\x01\x00\x01w\x00\x00",

@@ -1,8 +1,7 @@
-//! What the standard calls malformed or a protocol error: each with the byte at which it is
-//! found, what is wrong there, and the reason code to answer with.
+//! What the standard calls malformed or a protocol error. Each case has the offset of the error,
+//! its kind, and the reason code to answer with.
 //!
-//! The first word of each case is the rule's id, or the section where the standard gives it
-//! no id.
+//! The first word of each case is the rule's id, or the section where the standard gives it no id.
 #![allow(clippy::unwrap_used)] // what a test relies on may panic
 
 mod answers;
@@ -21,7 +20,7 @@ use ReasonCode::{MalformedPacket, ProtocolError};
 
 struct Case(&'static str, &'static [u8], usize, Kind, ReasonCode);
 
-/// Each case is refused as it says, in one piece and byte by byte.
+/// The decoder refuses each case as it says, in one piece and byte by byte.
 #[track_caller]
 fn check(cases: &[Case], before: &'static [u8], decoder: impl Fn() -> Decoder) {
     for Case(rule, wire, offset, kind, reason_code) in cases {
@@ -243,7 +242,7 @@ fn packets_that_may_not_stand_here() {
             ],
         );
     }
-    // In 3.1.1 only a client disconnects, and there is no AUTH.
+    // In 3.1.1 only a client sends DISCONNECT, and there is no AUTH.
     to_client(V3_1_1, &[unexpected("3.14 of 3.1.1", b"\xE0\x00", 14)]);
     let no_auth = || Kind::UnknownPacketType(15);
     to_client(
@@ -268,8 +267,8 @@ fn packets_that_may_not_stand_here() {
     );
 }
 
-/// For every packet with a reason code and for every byte: exactly the codes of section 2.4
-/// are taken.
+/// For every packet with a reason code and for every byte, the decoder accepts exactly the codes of
+/// section 2.4.
 #[test]
 fn section_2_4_every_reason_code_in_every_packet() {
     for code in 0..=u8::MAX {
@@ -297,7 +296,7 @@ fn section_2_4_every_reason_code_in_every_packet() {
     }
 }
 
-/// Table 3-10: what only a server may say in DISCONNECT is refused from a client.
+/// Table 3-10: the decoder refuses a client's DISCONNECT with a code that only a server may send.
 #[test]
 fn mqtt_3_14_2_1_a_client_may_not_disconnect_with_a_servers_reason() {
     const OF_SERVERS: &[u8] = &[
@@ -349,5 +348,5 @@ fn what_a_client_sends_wrong_names_its_rule() {
         assert_eq!(kind.rule(), rule, "{kind}");
     }
     let second = Kind::UnexpectedPacket(PacketType::Connect);
-    assert_eq!(second.to_string(), "CONNECT may not stand here");
+    assert_eq!(second.to_string(), "CONNECT is not allowed here");
 }

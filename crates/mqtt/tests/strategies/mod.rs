@@ -1,8 +1,8 @@
 //! Any packet of either version, for proptest.
 //!
-//! Every packet made here is in its normal form for its version: what the version has no
-//! place for is absent, so that decoding what was encoded gives exactly the same.
-//! The streams of a client start with CONNECT, as they must.
+//! Every packet is in the normal form of its version: what the version has no place for is absent,
+//! so decoding gives exactly the packet that was encoded. A client's stream starts with CONNECT, as
+//! it must.
 #![allow(dead_code)] // each test binary uses a part of this
 
 use bytes::Bytes;
@@ -129,7 +129,7 @@ fn subscription_identifier() -> impl Strategy<Value = SubscriptionIdentifier> {
         .prop_map(|id| SubscriptionIdentifier::new(id).unwrap())
 }
 
-/// Any reason code that may stand in `packet_type`.
+/// Any reason code that is allowed in `packet_type`.
 pub(crate) fn reason_code(packet_type: PacketType) -> impl Strategy<Value = ReasonCode> {
     let codes: Vec<_> = (0..=u8::MAX)
         .filter_map(ReasonCode::from_u8)

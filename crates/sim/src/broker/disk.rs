@@ -1,4 +1,4 @@
-//! A disk that keeps what it was told to keep, and of the rest what chance decides.
+//! A disk that keeps what it has reported as durable. Chance decides about the rest.
 
 use std::collections::VecDeque;
 
@@ -7,12 +7,12 @@ use bytes::{Bytes, BytesMut};
 
 use crate::Random;
 
-/// The broker's journal, and what is on its way there.
+/// The broker's journal, and the writes that are on their way to it.
 #[derive(Debug, Default)]
 pub struct Disk {
-    /// What is durable: records with their numbers.
+    /// The durable records with their numbers.
     file: VecDeque<(Lsn, Bytes)>,
-    /// What was written and is not durable, in lots, each with its last record.
+    /// Writes that are not durable yet, each with the number of its last record.
     pending: VecDeque<(Lsn, Bytes)>,
 }
 
@@ -22,11 +22,11 @@ impl Disk {
         self.pending.push_back((last, frames));
     }
 
-    /// Some of the lots that were written are durable, in their order and at least one; up to
-    /// which record, if there was anything.
+    /// Makes some of the pending writes durable: at least one, in their order. Returns the last
+    /// durable record, if there was anything to write.
     ///
     /// # Panics
-    /// When that cannot be read back.
+    /// Panics when the frames cannot be read back.
     pub fn sync(&mut self, random: &mut Random) -> Option<Lsn> {
         let lots = self.pending.len();
         let some = (lots > 0).then(|| 1 + random.index(lots))?;
@@ -45,16 +45,17 @@ impl Disk {
         self.file.back().map(|(lsn, _)| *lsn)
     }
 
-    /// What is before `from` is not needed: cuts it off, but for some that are in the same
-    /// part of the file.
+    /// Drops the records before `from`, which nobody needs. Some of them may stay, because they are
+    /// in the same part of the file.
     pub fn cut(&mut self, from: Lsn, random: &mut Random) {
         let before = self.file.iter().take_while(|(lsn, _)| *lsn < from).count();
         let kept = random.index(before.min(20) + 1);
         self.file.drain(..before - kept);
     }
 
-    /// The power fails: of what is not durable any number of bytes is there, perhaps with
-    /// rubbish behind it. `allowed` says up to which record that may be, for what was found.
+    /// Simulates a power failure. Any number of bytes of what is not durable stays, perhaps with
+    /// rubbish behind it. Given the last record that was found, `allowed` returns the last one that
+    /// may stay.
     pub fn crash(&mut self, random: &mut Random, allowed: impl FnOnce(Lsn) -> Lsn) {
         let mut pending = BytesMut::new();
         for (_, frames) in core::mem::take(&mut self.pending) {
@@ -82,13 +83,14 @@ impl Disk {
         }
     }
 
-    /// What is there.
+    /// The records on the disk.
     pub fn records(&self) -> impl Iterator<Item = &(Lsn, Bytes)> {
         self.file.iter()
     }
 }
 
-/// All records up to the first place that cannot be read, and whether that is the end.
+/// Reads all records up to the first place that cannot be read. Returns them, and whether that
+/// place is the end.
 fn read(mut bytes: Bytes) -> (Vec<(Lsn, Bytes)>, bool) {
     let mut records = Vec::new();
     loop {

@@ -3,58 +3,58 @@
 use bytes::Bytes;
 use mqtt::{Instant, PacketId, Publish, QoS};
 
-/// A message that a client has to be sent.
+/// A message that the broker has to send to a client.
 #[derive(Clone, Debug)]
 pub struct Expected {
-    /// Messages are sent in this order. Retained ones have none: they come as there is room.
+    /// Messages come in this order. Retained messages have none: they come when there is room.
     pub order: Option<u64>,
-    /// The filter of the subscription that asked for what is retained.
+    /// The filter of the subscription that asked for this retained message.
     pub asked_by: Option<String>,
-    /// Where to.
+    /// The message's topic.
     pub topic: String,
-    /// What.
+    /// The message's payload.
     pub payload: Bytes,
-    /// How surely.
+    /// The quality of service.
     pub qos: QoS,
-    /// The flag.
+    /// The retain flag.
     pub retain: bool,
-    /// Of subscriptions, sorted.
+    /// The subscription identifiers, sorted.
     pub identifiers: Vec<u32>,
-    /// After this it need not be sent.
+    /// After this time the broker need not send it.
     pub expires: Option<Instant>,
     state: State,
-    /// Whether the broker does not know of it any more, and so will not send it again.
+    /// The broker has forgotten it, and so will not send it again.
     is_lost: bool,
-    /// If it is one that may be sent again: the order of that.
+    /// Set if the broker may send it again: the order of the repetition.
     repeats: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
-    /// Must still be heard, unless its `QoS` is 0.
+    /// The client must still hear it, unless its `QoS` is 0.
     Awaited,
-    /// May be heard: the session that it was meant for has ended.
+    /// The client may hear it: the session that it was meant for has ended.
     Optional,
-    /// Was heard, with this packet identifier.
+    /// The client has heard it, with this packet identifier.
     Heard(Option<PacketId>),
 }
 
-/// How far a client's expectations were at some time.
+/// The state of a client's expectations at some time.
 #[derive(Clone, Debug, Default)]
 pub struct Mark(Vec<State>);
 
-/// All that one client has to hear.
+/// Everything that one client has to hear.
 #[derive(Clone, Debug, Default)]
 pub struct Expectations {
     list: Vec<Expected>,
-    /// The highest order of what was heard with `QoS` 1 and 2.
+    /// The highest order of the `QoS` 1 and 2 messages that the client has heard.
     last: u64,
-    /// Whether the broker has crashed, so that some may come again.
+    /// The broker has crashed, so some messages may come again.
     is_shaken: bool,
 }
 
 impl Expected {
-    /// `publish` as the client is to get it.
+    /// `publish` as the client must receive it.
     pub fn new(
         order: Option<u64>,
         publish: &Publish,
@@ -82,7 +82,7 @@ impl Expected {
         }
     }
 
-    /// The same as retained, for a subscription to `filter` that asks for that.
+    /// The same as a retained message, for a subscription to `filter` that asks for it.
     #[must_use]
     pub fn asked_by(self, filter: &str) -> Self {
         Self {
@@ -108,12 +108,12 @@ impl Expected {
 }
 
 impl Expectations {
-    /// One more.
+    /// Adds a message that the client has to hear.
     pub fn push(&mut self, expected: Expected) {
         self.list.push(expected);
     }
 
-    /// One more that may be heard, or not.
+    /// Adds a message that the client may hear or not.
     pub fn push_optional(&mut self, expected: Expected) {
         self.list.push(Expected {
             state: State::Optional,
@@ -121,14 +121,14 @@ impl Expectations {
         });
     }
 
-    /// What was retained on `topic` is so no longer: who has not been sent it yet gets what has
-    /// taken its place instead.
+    /// The retained message on `topic` was replaced. A client that has not received it yet gets the
+    /// new one instead.
     pub fn replace_retained(&mut self, topic: &str) {
         self.relax(|it| it.asked_by.is_some() && it.topic == topic);
     }
 
-    /// The subscription to `filter` is over, or asks anew: what was not sent yet need not be,
-    /// or not twice.
+    /// The subscription to `filter` has ended, or asks anew. Its unsent messages need not come, or
+    /// not twice.
     pub fn stop_asking(&mut self, filter: &str) {
         self.relax(|it| it.asked_by.as_deref() == Some(filter));
     }
@@ -141,25 +141,25 @@ impl Expectations {
         }
     }
 
-    /// The client's session has ended: what was not heard need not be.
+    /// The client's session has ended. The client need not hear what it has not heard yet.
     pub fn end_session(&mut self) {
         for expected in &mut self.list {
             expected.state = match expected.state {
                 State::Awaited | State::Optional => State::Optional,
-                // Its packet identifier means something else from now on.
+                // The packet identifier means something else from now on.
                 State::Heard(_) => State::Heard(None),
             };
         }
     }
 
-    /// The client has heard `publish`; `is_late`: on a connection that is none any more for the
-    /// broker, which may have ended its session since.
+    /// Notes that the client has heard `publish`. `is_late`: it came over a connection that the
+    /// broker has already given up, and whose session the broker may have ended since.
     ///
     /// # Errors
-    /// It should not have, or not now, or not again.
+    /// The client should not have heard it, or not now, or not again.
     pub fn hear(&mut self, now: Instant, publish: &Publish, is_late: bool) -> Result<(), String> {
-        // What is sent again has the packet identifier that it had. With `QoS` 2 the client
-        // has to know it and say nothing.
+        // A repetition has its old packet identifier. With `QoS` 2 the client must know it and must
+        // not hand the message on.
         let heard = State::Heard(publish.packet_id);
         let is_again = publish.dup && publish.qos == QoS::AtLeastOnce;
         if is_again
@@ -170,9 +170,9 @@ impl Expectations {
         {
             return Ok(());
         }
-        // Of several that are alike (a publisher repeats itself with `QoS` 1, a retained
-        // message is asked for twice) it is the first that must be heard now, not one that may
-        // have been dropped because it expired or because its session ended.
+        // Several expectations may be alike: a publisher repeats itself with `QoS` 1, or a client
+        // asks twice for a retained message. Then the first one that must be heard now counts, not
+        // one that the broker may have dropped because it expired or because its session ended.
         let is_overdue = |it: &Expected| it.expires.is_some_and(|at| at <= now);
         let last = self.last;
         let rank = |it: &Expected| match (&it.state, is_overdue(it)) {
@@ -181,24 +181,25 @@ impl Expectations {
             (State::Awaited, false) if it.order.is_none() => Some(1),
             (State::Awaited, true) => Some(2),
             (State::Optional, overdue) => Some(3 + u8::from(overdue)),
-            // Out of order.
+            // It came out of order.
             (State::Awaited, false) => Some(5),
             (State::Heard(_), _) => None,
         };
-        // Where one that was asked for is alike nobody can tell which one this is.
+        // If a retained message that was asked for is alike, nobody can tell which one this is.
         let is_told_apart = !self
             .list
             .iter()
             .any(|it| it.asked_by.is_some() && it.is(publish));
-        // Likewise where an earlier one may come again, or may have been on its way in a crash.
+        // The same holds if an earlier one may come again, or may have been on its way in a crash.
         let unheard = |it: &&Expected| !matches!(it.state, State::Heard(_)) && it.is(publish);
         let unheard: Vec<_> = self.list.iter().filter(unheard).collect();
-        // A client's wills are all alike, and those of different times can be heard and waiting.
+        // All wills of a client are alike. Wills of different times may be heard and waiting at
+        // once.
         let is_will = self.is_shaken && publish.payload.starts_with(b"will of");
         let is_told_apart = is_told_apart && !is_will && !unheard.iter().any(|it| it.is_lost);
         let repeats: Vec<u64> = unheard.iter().filter_map(|it| it.repeats).collect();
-        // A repetition was on its way when the session ended, and comes on the connection that
-        // ended before. On a new one nothing of an earlier session comes [MQTT-3.1.2-4].
+        // A repetition was on its way when the session ended, and comes over the connection that
+        // has ended. Nothing of an earlier session comes over a new connection [MQTT-3.1.2-4].
         let was_heard = |it: &Expected| it.state == State::Heard(None) && it.is(publish);
         let is_late = is_late && is_again && self.list.iter().any(was_heard);
         let alike = self.list.iter_mut().filter(|it| it.is(publish));
@@ -226,16 +227,16 @@ impl Expectations {
         Ok(())
     }
 
-    /// How far things are.
+    /// The present state.
     pub fn mark(&self) -> Mark {
         Mark(self.list.iter().map(|it| it.state.clone()).collect())
     }
 
-    /// What has come to be expected since `mark` need not come: the broker does not know of it
-    /// any more. What was heard was heard.
+    /// Takes back the expectations since `mark`, because the broker does not know of them any more.
+    /// What the client has heard stays heard.
     ///
     /// # Errors
-    /// Where the client `lasts`: it has heard something of `QoS` 2, which it will be told
+    /// If the session `lasts`: the client has heard a `QoS` 2 message that the broker will send
     /// again.
     pub fn rewind(&mut self, mark: &Mark, lasts: bool) -> Result<(), String> {
         let Mark(states) = mark;
@@ -266,8 +267,7 @@ impl Expectations {
         Ok(())
     }
 
-    /// The broker may not know that what was sent with `QoS` 1 lately was sent, be it heard or
-    /// on its way.
+    /// The broker may not know that it has sent the latest `QoS` 1 messages, heard or on their way.
     pub fn may_repeat(&mut self) {
         const LATELY: usize = 40;
         self.is_shaken = true;
@@ -288,7 +288,7 @@ impl Expectations {
         }
     }
 
-    /// What should have been heard by now and was not.
+    /// The messages that the client should have heard by now and has not.
     pub fn missing(&self, now: Instant) -> Vec<&Expected> {
         let is_missing = |it: &&Expected| {
             it.state == State::Awaited
@@ -298,7 +298,7 @@ impl Expectations {
         self.list.iter().filter(is_missing).collect()
     }
 
-    /// How many were heard.
+    /// How many messages the client has heard.
     pub fn heard(&self) -> usize {
         let is_heard = |it: &&Expected| matches!(it.state, State::Heard(_));
         self.list.iter().filter(is_heard).count()

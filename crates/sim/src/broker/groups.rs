@@ -1,19 +1,19 @@
-//! What the members of groups (shared subscriptions) have to hear: one of them each message.
+//! What the members of groups (shared subscriptions) have to hear: one member hears each message.
 //!
-//! A message of `QoS` 1 may be heard by another member for as long as the broker has no
-//! acknowledgement and the member's connection is gone. One of `QoS` 2 is heard once, and if it
-//! was published so by a client that goes on after a crash, that holds over crashes too.
+//! Another member may hear a `QoS` 1 message while the broker has no acknowledgement and the first
+//! member's connection is gone. Only one member hears a `QoS` 2 message. That also holds over
+//! crashes if the message was published with `QoS` 2 by a client that goes on after a crash.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use mqtt::{Instant, PacketId, Publish, QoS};
 
-/// How a member may get a message: `QoS`, the retain flag, the subscription's identifier.
+/// How a member may receive a message: `QoS`, the retain flag, the subscription's identifier.
 pub(super) type Form = (QoS, bool, Option<u32>);
 
-/// A message that one member of a group has to be sent.
-// They say different things and come in all combinations.
+/// A message that the broker has to send to one member of a group.
+// The flags say different things and occur in all combinations.
 #[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, Debug)]
 struct Shared {
@@ -26,50 +26,50 @@ struct Shared {
     retain: bool,
     published: Instant,
     expires: Option<Instant>,
-    /// Whether its publisher sees to it that it is published exactly once, and the group had
-    /// members that outlast a crash.
+    /// Its publisher makes sure that it is published exactly once, and the group had members whose
+    /// sessions survive a crash.
     is_exact: bool,
-    /// What each has subscribed with who was a member since.
+    /// The subscription options of everyone who has been a member since.
     forms: Vec<(String, Form)>,
-    /// Whether somebody must hear it.
+    /// A member must hear it.
     is_required: bool,
-    /// Whether the group has had members that outlast a crash ever since: where it had none,
-    /// what is left with one that does not last ends with that.
+    /// The group has always had members whose sessions survive a crash. Without them, a message
+    /// that one member has ends with that member's session.
     is_kept: bool,
-    /// Whether its publisher has repeated it, so that nobody can tell which one is heard.
+    /// Its publisher has repeated it, so nobody can tell which of them a member hears.
     is_repeated: bool,
-    /// Whether the broker has crashed since, and may not know what it sent to whom.
+    /// The broker has crashed since, and may not know what it sent to whom.
     is_shaken: bool,
-    /// Whether the group has had no members since: one of the same name is another one.
+    /// The group has had no members since. A group of the same name is another one.
     is_over: bool,
     heard: Vec<Heard>,
 }
 
-/// What may be lost of a message with the last records.
+/// The part of a message's state that may be lost with the last records.
 #[derive(Clone, Debug)]
 struct Known {
     is_required: bool,
     is_kept: bool,
     is_over: bool,
-    /// Of each time that it was heard: whether that was acknowledged.
+    /// One entry for each time that it was heard: whether the member acknowledged it.
     done: Vec<bool>,
 }
 
-/// How far things were at some time.
+/// The state at some time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Mark(Vec<Known>);
 
-/// That a member has heard a message.
+/// A member has heard a message.
 #[derive(Clone, Debug)]
 struct Heard {
     client_id: String,
     packet_id: Option<PacketId>,
     qos: QoS,
-    /// Whether the broker has its acknowledgement.
+    /// The broker has its acknowledgement.
     is_done: bool,
 }
 
-/// All that groups have to hear.
+/// Everything that groups have to hear.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     list: Vec<Shared>,
@@ -78,8 +78,8 @@ pub(super) struct Groups {
 }
 
 impl Groups {
-    /// A message for a group of these members. `is_exact`: it is published exactly once.
-    /// `is_kept`: some of the members outlast a crash.
+    /// Adds a message for a group of these members. `is_exact`: it is published exactly once.
+    /// `is_kept`: some of the members' sessions survive a crash.
     pub(super) fn push(
         &mut self,
         now: Instant,
@@ -126,7 +126,7 @@ impl Groups {
         self.list.push(shared);
     }
 
-    /// A client has joined a group, or has other options there from now on.
+    /// A client has joined a group, or has changed its options there.
     pub(super) fn join(&mut self, group: &str, client_id: &str, form: Form) {
         for shared in self.of(group) {
             shared.add(client_id.to_owned(), form);
@@ -141,14 +141,14 @@ impl Groups {
         }
     }
 
-    /// These groups have members that outlast a crash.
+    /// These groups have members whose sessions survive a crash.
     pub(super) fn last(&mut self, groups: &BTreeSet<String>) {
         for shared in &mut self.list {
             shared.is_kept &= groups.contains(&shared.group);
         }
     }
 
-    /// The broker has got PUBACK.
+    /// The broker has received PUBACK.
     pub(super) fn acknowledge(&mut self, client_id: &str, packet_id: PacketId) {
         for heard in self.list.iter_mut().flat_map(|it| &mut it.heard) {
             if heard.client_id == client_id && heard.packet_id == Some(packet_id) {
@@ -174,11 +174,11 @@ impl Groups {
         self.lost.insert(client_id.to_owned(), now);
     }
 
-    /// A client's session has ended: what it was sent with `QoS` 2 is lost
+    /// A client's session has ended. The `QoS` 2 messages that the broker sent to it are lost
     /// `[MQTT-4.8.2-5]`.
     pub(super) fn end_session(&mut self, client_id: &str) {
         for shared in &mut self.list {
-            // Nobody knows it if it comes again.
+            // If it comes again, nobody can recognise it.
             shared.is_exact &= shared.publisher != client_id;
             if shared
                 .forms
@@ -190,11 +190,12 @@ impl Groups {
         }
     }
 
-    /// A client has heard `publish`; `is_late`: on a connection that is none any more for the
-    /// broker, which may have given it to another since, if it is not of `QoS` 2.
+    /// Notes that a client has heard `publish`. `is_late`: it came over a connection that the
+    /// broker has already given up. The broker may have given the message to another member since,
+    /// if its `QoS` is not 2.
     ///
     /// # Errors
-    /// It is no member's message, or another has it.
+    /// The message is not for a member, or another member has it.
     pub(super) fn hear(
         &mut self,
         client_id: &str,
@@ -212,8 +213,8 @@ impl Groups {
             .filter(|it| is_once && it.is_exact && !it.is_over && it.is_heard_once())
             .map(|it| (it.group.clone(), it.payload.clone()))
             .collect();
-        // `QoS` 1 may be heard twice where the first to hear it went away before that was
-        // known. `QoS` 2 never is, and `QoS` 0 is nothing to be sent again.
+        // Two members may hear a `QoS` 1 message if the first one went away before the broker knew
+        // that it had it. That never happens with `QoS` 2, and the broker never repeats `QoS` 0.
         let may_hear = |it: &Shared| {
             let is_again =
                 |(group, payload): &(String, Bytes)| *group == it.group && *payload == it.payload;
@@ -257,7 +258,7 @@ impl Groups {
         Ok(())
     }
 
-    /// How far things are.
+    /// The present state.
     pub(super) fn mark(&self) -> Mark {
         let known = |it: &Shared| Known {
             is_required: it.is_required,
@@ -268,11 +269,11 @@ impl Groups {
         Mark(self.list.iter().map(known).collect())
     }
 
-    /// The broker does not know of anything since `mark`. `lasts` says whether a client has had
-    /// a session until now that outlasts a crash.
+    /// The broker has forgotten everything since `mark`. `lasts` says whether a client has a
+    /// session that survives a crash and has lasted until now.
     ///
     /// # Errors
-    /// Somebody has heard something of `QoS` 2 which somebody will be told again.
+    /// A member has heard a `QoS` 2 message that the broker will send again.
     pub(super) fn rewind(
         &mut self,
         mark: &Mark,
@@ -304,7 +305,7 @@ impl Groups {
         Ok(())
     }
 
-    /// The broker begins anew. These groups have members.
+    /// The broker restarts. These groups have members.
     pub(super) fn crash(&mut self, groups: &BTreeSet<&str>) {
         for shared in &mut self.list {
             shared.is_shaken = true;
@@ -316,7 +317,7 @@ impl Groups {
         }
     }
 
-    /// What somebody should have heard by now and nobody did.
+    /// The messages that some member should have heard by now and none has.
     pub(super) fn missing(&self, now: Instant) -> Vec<String> {
         let is_heard = |it: &Shared| {
             let mut alike = self.list.iter().filter(|other| other.is_alike(it));
@@ -328,7 +329,7 @@ impl Groups {
         missing.map(|it| format!("{it:?}")).collect()
     }
 
-    /// How many were heard.
+    /// How many messages members have heard.
     pub(super) fn heard(&self) -> usize {
         self.list.iter().filter(|it| !it.heard.is_empty()).count()
     }
@@ -338,8 +339,8 @@ impl Groups {
     }
 }
 
-/// Whether one can tell which message this is: wills and messages without a payload are alike,
-/// and where one of them may be heard twice nobody can say which one was.
+/// Whether this message can be told from others. Wills and messages without a payload are alike. If
+/// one of them may be heard twice, nobody can say which one was.
 fn is_told_apart(publish: &Publish) -> bool {
     !publish.payload.is_empty() && !publish.payload.starts_with(b"will")
 }
@@ -347,12 +348,12 @@ fn is_told_apart(publish: &Publish) -> bool {
 impl Shared {
     fn add(&mut self, client_id: String, (qos, as_published, identifier): Form) {
         let form = (qos.min(self.qos), as_published && self.retain, identifier);
-        // With `QoS` 0 it may be dropped.
+        // With `QoS` 0 the broker may drop it.
         self.is_required &= form.0 > QoS::AtMostOnce;
         self.forms.push((client_id, form));
     }
 
-    /// Whether somebody has heard it with `QoS` 2.
+    /// Whether a member has heard it with `QoS` 2.
     fn is_heard_once(&self) -> bool {
         let is_once = |heard: &Heard| heard.qos == QoS::ExactlyOnce;
         self.heard.iter().any(is_once)

@@ -1,4 +1,4 @@
-//! What the clients do.
+//! The clients and their actions.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -21,23 +21,23 @@ pub(super) struct Member {
     pub(super) client: Client,
     pub(super) options: ClientOptions,
     pub(super) link: Option<LinkId>,
-    /// What it has published with `QoS` 1 and 2 and must arrive.
+    /// The `QoS` 1 and 2 messages that it has published and that must arrive.
     pub(super) published: Vec<(Bytes, QoS)>,
-    /// What it was told that it is subscribed to.
+    /// The subscriptions that the broker has confirmed.
     pub(super) subscribed: BTreeSet<String>,
-    /// What it has asked not to be, and was not told.
+    /// The unsubscriptions that the broker has not confirmed.
     pub(super) unsubscribing: Vec<(UnsubscribeId, String)>,
-    /// Whether its sessions outlive its connections, so that `QoS` 2 is exactly once.
+    /// Its sessions outlive its connections, so `QoS` 2 is exactly once.
     pub(super) is_exact: bool,
-    /// Whether it says anew each time that it starts how long its session is to last.
+    /// It chooses a new session expiry each time it starts.
     pub(super) is_fickle: bool,
-    /// Whether it has started anew with nothing, and the broker does not know yet.
+    /// It has restarted without its session, and the broker does not know yet.
     pub(super) is_forgetful: bool,
 }
 
 const TOPICS: [&str; 6] = ["a", "a/b", "a/c", "b/b", "a/b/c", "$own"];
 const FILTERS: [&str; 9] = ["#", "a", "a/b", "+/b", "a/#", "+", "a/+", "a/b/c", "a/+/c"];
-/// Each with an identifier above 100, by which the model tells that a message is for it.
+/// Each has an identifier above 100. The model recognises a message for a group by it.
 const SHARED: [(&str, u32); 3] = [
     ("$share/g/a/#", 101),
     ("$share/g/+/b", 102),
@@ -72,7 +72,8 @@ impl World {
             topic: topic(TOPICS[self.random.index(5)]),
             payload: format!("will of {number}: {}", self.payloads).into(),
             qos: self.qos(),
-            // Several may come at once when the broker begins anew; the last one would be kept.
+            // Several wills may come at once when the broker restarts, and only the last would be
+            // kept.
             retain: self.random.chance(500) && (self.crashes == Crashes::Never || number == 0),
             properties: WillProperties {
                 will_delay_interval: self.random.chance(500).then_some(4),
@@ -85,7 +86,7 @@ impl World {
         [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce][self.random.index(3)]
     }
 
-    /// Does what a client wants done.
+    /// Does what a client asks its shell for.
     pub(super) fn serve(&mut self, number: usize) {
         let now = self.now;
         let member = &mut self.members[number];
@@ -129,8 +130,8 @@ impl World {
                         }
                     }
                 }
-                // An earlier attempt of its own came late and took its session over: somebody
-                // presses the button.
+                // An earlier attempt of the same client came late and took its session over:
+                // somebody presses the button.
                 Event::Disconnected { retry_at: None, .. } => member.client.reconnect_now(now),
                 Event::Unsubscribed { id, .. } => {
                     let unsubscribing = core::mem::take(&mut member.unsubscribing);
@@ -156,9 +157,9 @@ impl World {
         }
     }
 
-    /// A client does something.
+    /// Makes a client do something.
     pub(super) fn act(&mut self, number: usize) {
-        // Where it is about groups, most of what would be subscribed is shared.
+        // In a run about groups, most subscriptions are shared.
         let shares = self.is_sharing && self.random.chance(700);
         match self.random.below(100) {
             0..60 => self.publish(number),
@@ -193,12 +194,12 @@ impl World {
         if retain && self.random.chance(300) {
             payload = Bytes::new();
         }
-        // Nobody may publish there.
+        // No client may publish there.
         let name = TOPICS[self.random.index(TOPICS.len())];
         retain &= !name.starts_with('$');
         let qos = self.qos();
-        // Where a message may be dropped it must be clear which: it is published once, and no
-        // empty payload, which is like any other.
+        // Where the broker may drop a message, it must be clear which one: so each is published
+        // once, and none has an empty payload, because all of those are alike.
         let is_once = match qos {
             QoS::AtMostOnce => true,
             QoS::AtLeastOnce => false,
@@ -249,10 +250,10 @@ impl World {
         let _ = client.subscribe_with_identifier(self.now, subscriptions, identifier);
     }
 
-    /// The client joins a group. Version 3.1.1 has no identifiers.
+    /// Joins a group. Version 3.1.1 has no subscription identifiers.
     fn share(&mut self, number: usize) {
         let (text, identifier) = SHARED[self.random.index(SHARED.len())];
-        // Where one member has it with `QoS` 0, it may be lost.
+        // If one member has `QoS` 0, the message may be lost.
         let qos = match self.qos() {
             QoS::AtMostOnce if self.is_sharing && self.random.chance(800) => QoS::AtLeastOnce,
             other => other,
@@ -266,7 +267,7 @@ impl World {
         }
     }
 
-    /// The client says good-bye, and comes back as [`restart`](Self::restart) does.
+    /// Disconnects the client, which comes back as in [`restart`](Self::restart).
     fn leave(&mut self, number: usize) {
         let code = if self.random.chance(500) {
             ReasonCode::Success
@@ -280,7 +281,7 @@ impl World {
         self.restart(number);
     }
 
-    /// The client's program starts anew: with what it had stored, or with nothing.
+    /// Restarts the client's program, with its stored session or with nothing.
     fn restart(&mut self, number: usize) {
         let now = self.now;
         let forgets = self.random.chance(300);
@@ -292,8 +293,8 @@ impl World {
             .chance(700)
             .then(|| [0, HOUR][self.random.index(2)]);
         let member = &mut self.members[number];
-        // The session of a 3.1.1 connection with Clean Session 1 ends with it: a client that
-        // goes on to one that lasts cannot be sure which one it is told of.
+        // The session of a 3.1.1 connection with Clean Session 1 ends with the connection. If the
+        // client goes on to a lasting session, it cannot be sure which of the two CONNACK reports.
         let may_forget = member.options.version == ProtocolVersion::V5 || !member.is_exact;
         let forgets = forgets && may_forget;
         let mut options = member.options.clone();

@@ -1,4 +1,4 @@
-//! What a broker does, in the plainest way.
+//! A reference broker, in the plainest way.
 
 use core::num::NonZeroU32;
 use core::time::Duration;
@@ -15,8 +15,8 @@ use mqtt::{
 use super::expected::{Expectations, Expected};
 use super::groups::Groups;
 
-/// The reference broker. It is told the same as the broker, and has no output but what it
-/// expects; it knows no limit.
+/// The reference broker. It gets the same input as the broker. Its only output is what it expects,
+/// and it knows no limits.
 #[derive(Debug)]
 pub struct Model {
     authenticate: bool,
@@ -27,11 +27,12 @@ pub struct Model {
     pub(super) expectations: BTreeMap<String, Expectations>,
     pub(super) groups: Groups,
     pub(super) order: u64,
-    /// The payload of each message that was published.
+    /// The payload of each published message.
     pub(super) published: Vec<Bytes>,
-    /// Of each that was and concerned nothing that lasts: nothing of that can be lost.
+    /// The payload of each published message that concerned nothing lasting. No record of it can be
+    /// lost.
     pub(super) passed: Vec<Bytes>,
-    /// How many wills were, since the broker began.
+    /// How many wills were published since the broker started.
     pub(super) wills_published: u64,
 }
 
@@ -51,7 +52,7 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) client_id: String,
-    /// Whether its client has heard that it is connected.
+    /// The client has heard that it is connected.
     pub(super) is_told: bool,
     keep_alive: u16,
     last_heard: Instant,
@@ -67,7 +68,7 @@ pub(super) struct Session {
     pub(super) will_at: Option<Instant>,
     pub(super) subscriptions: BTreeMap<String, (Subscription, Option<u32>)>,
     pub(super) incoming: BTreeSet<PacketId>,
-    /// With what it has asked for retained messages, and by which filters.
+    /// The requests for retained messages, and the filters that made them.
     pub(super) asked: BTreeSet<(String, QoS, Option<u32>)>,
 }
 
@@ -88,8 +89,8 @@ enum Due {
 }
 
 impl Model {
-    /// Of a broker that asks about credentials or does not, and keeps the sessions of 3.1.1
-    /// clients for so many seconds.
+    /// A model of a broker that authenticates or does not, and keeps the sessions of 3.1.1 clients
+    /// for this many seconds.
     pub fn new(authenticate: bool, session_expiry_3_1_1: u32) -> Self {
         Self {
             authenticate,
@@ -106,7 +107,7 @@ impl Model {
         }
     }
 
-    /// What the broker is told too.
+    /// Handles the broker's input.
     pub fn input(&mut self, now: Instant, input: &Input) {
         self.advance(now);
         match input {
@@ -132,7 +133,7 @@ impl Model {
         }
     }
 
-    /// Whether `conn` is, as far as the model knows, still open.
+    /// Whether the model takes `conn` as still open.
     pub fn is_open(&self, conn: Conn) -> bool {
         self.connections.contains_key(&conn)
     }
@@ -145,8 +146,8 @@ impl Model {
         }
     }
 
-    /// Connected clients, sessions, subscriptions, retained messages, wills, and wills that were
-    /// published since the broker began.
+    /// The number of connected clients, sessions, subscriptions, retained messages, wills, and
+    /// wills published since the broker started.
     pub fn counts(&self) -> [u64; 6] {
         let sessions = self.sessions.values();
         [
@@ -162,10 +163,10 @@ impl Model {
         ]
     }
 
-    /// The client that calls itself `client_id` has heard `publish`, on this connection.
+    /// Notes that the client with this `client_id` has heard `publish` on this connection.
     ///
     /// # Errors
-    /// It should not have, or not now, or not again.
+    /// The client should not have heard it, or not now, or not again.
     pub fn hear(
         &mut self,
         now: Instant,
@@ -175,7 +176,7 @@ impl Model {
     ) -> Result<(), String> {
         self.groups.reuse(client_id, publish);
         let is_late = conn.is_none_or(|conn| !self.is_open(conn));
-        // The filters of groups have identifiers that no other has.
+        // The filters of groups have identifiers that no other filter has.
         let identifiers = &publish.properties.subscription_identifiers;
         if identifiers.iter().any(|it| it.get() > 100) {
             return self.groups.hear(client_id, publish, is_late);
@@ -183,17 +184,17 @@ impl Model {
         self.expectations(client_id).hear(now, publish, is_late)
     }
 
-    /// What one member of a group should have heard by now and none did.
+    /// The messages that one member of a group should have heard by now and none has.
     pub fn missing_in_groups(&self, now: Instant) -> Vec<String> {
         self.groups.missing(now)
     }
 
-    /// How many messages were heard by a member of a group.
+    /// How many messages members of groups have heard.
     pub fn heard_in_groups(&self) -> usize {
         self.groups.heard()
     }
 
-    /// What the client that calls itself `client_id` has to hear.
+    /// What the client with this `client_id` has to hear.
     pub fn expectations(&mut self, client_id: &str) -> &mut Expectations {
         self.expectations.entry(client_id.to_owned()).or_default()
     }
@@ -211,11 +212,11 @@ impl Model {
         filters.map(String::as_str).collect()
     }
 
-    /// Does all that is due.
+    /// Does everything that is due.
     pub(super) fn advance(&mut self, now: Instant) {
         let mut last = (Instant::ZERO, self.order);
         while let Some((at, due)) = self.next_due().filter(|(at, _)| *at <= now) {
-            // At the same time, and so in no order that matters.
+            // These happen at the same time, so their order does not matter.
             if at == last.0 {
                 self.order = last.1;
             }
@@ -401,7 +402,7 @@ impl Model {
         }
     }
 
-    /// The session's will is due.
+    /// Publishes the session's will, which is due.
     pub(super) fn speak(&mut self, now: Instant, client_id: &str) {
         if let Some(session) = self.sessions.get_mut(client_id) {
             session.will_at = None;
@@ -411,7 +412,7 @@ impl Model {
         }
     }
 
-    /// The session is over, if there is one.
+    /// Ends the session, if there is one.
     fn end(&mut self, now: Instant, client_id: &str) {
         if let Some(session) = self.sessions.remove(client_id) {
             self.expectations(client_id).end_session();
@@ -535,7 +536,7 @@ impl Model {
 }
 
 impl Session {
-    /// The connection is gone; gives the delay of the will, if there is one.
+    /// The connection is gone. Returns the delay of its will, if there is one.
     pub(super) fn leave(&mut self, now: Instant) -> Option<u32> {
         let seconds = |seconds: u32| now + Duration::from_secs(seconds.into());
         let delay = self.will.as_ref();
@@ -547,7 +548,7 @@ impl Session {
 }
 
 impl Link {
-    /// `publish` with its topic, where it came with an alias.
+    /// Fills in the topic of a `publish` that came with an alias.
     fn named(&mut self, mut publish: Publish) -> Publish {
         if let Some(alias) = publish.properties.topic_alias.take() {
             match &publish.topic {

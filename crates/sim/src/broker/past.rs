@@ -1,4 +1,4 @@
-//! What the model was before each step whose records may be lost.
+//! The model's earlier states, one for each step whose records may be lost.
 
 use std::collections::VecDeque;
 
@@ -6,24 +6,24 @@ use ::broker::Lsn;
 
 use super::rewind::Snapshot;
 
-/// The steps whose records are not known to be durable.
+/// The steps whose records may not be durable yet.
 #[derive(Debug, Default)]
 pub(super) struct Past(VecDeque<Step>);
 
 #[derive(Debug)]
 struct Step {
-    /// The last record before it.
+    /// The last record before the step.
     before: Lsn,
-    /// Its own last record.
+    /// The last record of the step.
     after: Lsn,
-    /// Whether its first record has all that matters to the model.
+    /// The first record holds everything that matters to the model.
     is_one: bool,
-    /// The model before it.
+    /// The model before the step.
     model: Snapshot,
 }
 
 impl Past {
-    /// A step was taken, which wrote the records behind `before` up to `after`.
+    /// Adds a step that wrote the records after `before` up to `after`.
     pub(super) fn push(&mut self, before: Lsn, after: Lsn, is_one: bool, model: Snapshot) {
         self.0.push_back(Step {
             before,
@@ -33,17 +33,17 @@ impl Past {
         });
     }
 
-    /// All records up to `durable` are so: those steps were taken for good.
+    /// All records up to `durable` are durable: those steps are final.
     pub(super) fn forget(&mut self, durable: Lsn) {
         while self.0.front().is_some_and(|step| step.after <= durable) {
             self.0.pop_front();
         }
     }
 
-    /// Of the records up to `last`, which the disk has, those that can be told apart: of a step
-    /// that does several things either all or nothing is there. Where only some are, the broker
-    /// is in a state between two of the model's (each such state is looked at by the broker's
-    /// own tests).
+    /// Given the last record on the disk, returns the last one at which the model has a state.
+    /// Either all records of a step that does several things are there, or none. If only some are,
+    /// the broker is between two of the model's states; the broker's own tests check each such
+    /// state.
     pub(super) fn allowed(&self, last: Lsn) -> Lsn {
         let torn = self
             .0
@@ -52,8 +52,8 @@ impl Past {
         torn.map_or(last, |step| step.before)
     }
 
-    /// The records up to `last` are all that is left: what the model was then. `None`: as it
-    /// is now.
+    /// The records up to `last` are all that is left. Returns the model at that time, or `None` if
+    /// it is the present one.
     pub(super) fn rewind(&mut self, last: Lsn) -> Option<Snapshot> {
         let mut steps = core::mem::take(&mut self.0).into_iter();
         steps.find(|step| step.before >= last).map(|it| it.model)

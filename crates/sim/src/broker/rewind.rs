@@ -1,4 +1,4 @@
-//! The model when the broker crashes.
+//! What happens to the model when the broker crashes.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::expected::{Expected, Mark};
 use super::groups;
 use super::model::{Kept, Model, Phase, Session};
 
-/// What the model was, as far as it outlives a crash of the broker.
+/// The part of the model that survives a crash of the broker.
 #[derive(Debug)]
 pub struct Snapshot {
     sessions: BTreeMap<String, Session>,
@@ -20,7 +20,7 @@ pub struct Snapshot {
 }
 
 impl Model {
-    /// What it is now.
+    /// Its present state.
     pub fn snapshot(&self) -> Snapshot {
         let expectations = self.expectations.iter();
         Snapshot {
@@ -34,12 +34,12 @@ impl Model {
         }
     }
 
-    /// How many messages have been published that may be in records.
+    /// How many published messages may be in records.
     pub fn recorded(&self) -> usize {
         self.published.len()
     }
 
-    /// What was published since there were so many is in no record.
+    /// The messages published since that number are in no record.
     pub fn pass(&mut self, recorded: usize) {
         self.passed.extend(self.published.drain(recorded..));
     }
@@ -53,10 +53,10 @@ impl Model {
         }
     }
 
-    /// Goes back to what was before the last steps: the broker does not know of them any more.
+    /// Goes back to the state before the last steps: the broker has forgotten them.
     ///
     /// # Errors
-    /// A client has heard of them what it should not have.
+    /// A client has heard something of those steps that it should not have heard.
     pub fn rewind(&mut self, before: Snapshot) -> Result<(), String> {
         self.check_welcomes(&before)?;
         let expiry = |sessions: &BTreeMap<String, Session>, client_id: &str| {
@@ -79,7 +79,8 @@ impl Model {
         Ok(())
     }
 
-    /// Who has heard that it is connected has its session, or its will, after the crash.
+    /// A client that has heard that it is connected still has its session or its will after the
+    /// crash.
     fn check_welcomes(&self, before: &Snapshot) -> Result<(), String> {
         for (conn, connection) in &self.connections {
             let Phase::Connected(link) = &connection.phase else {
@@ -96,7 +97,8 @@ impl Model {
         Ok(())
     }
 
-    /// The broker begins anew: all connections are gone, and what ends with them, but for wills.
+    /// The broker restarts. All connections are gone, with everything that ends with them except
+    /// wills.
     pub fn crash(&mut self, now: Instant) {
         self.connections.clear();
         self.wills_published = 0;
@@ -125,7 +127,7 @@ impl Model {
             }
         }
         self.expect_again(now);
-        // At the same time, and so in no order that matters.
+        // These happen at the same time, so their order does not matter.
         let order = self.order;
         for (client_id, will) in wills {
             self.order = order;
@@ -141,7 +143,7 @@ impl Model {
         self.advance(now);
     }
 
-    /// What may be sent a second time, because the broker does not know that it was.
+    /// Expects what the broker may send a second time because it has forgotten that it did.
     fn expect_again(&mut self, now: Instant) {
         for (client_id, session) in &self.sessions {
             let expectations = self.expectations.entry(client_id.clone()).or_default();

@@ -1,5 +1,5 @@
-//! What the model knows of shared subscriptions: who is in which group, and which groups outlast
-//! a crash.
+//! What the model knows of shared subscriptions: the members of each group, and which groups
+//! survive a crash.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use mqtt::{Instant, Publish, QoS};
 use super::model::Model;
 
 impl Model {
-    /// One member of each group that shares a filter which matches has to hear `publish`.
+    /// One member of each group with a matching filter has to hear `publish`.
     pub(super) fn share(
         &mut self,
         now: Instant,
@@ -42,7 +42,8 @@ impl Model {
         }
     }
 
-    /// The filters of groups that have members which outlast a crash and get nothing but surely.
+    /// The filters of groups that have members whose sessions survive a crash, and no member with
+    /// `QoS` 0.
     fn lasting(&self) -> BTreeSet<String> {
         let sessions = self.sessions.values().filter(|session| session.expiry > 0);
         let subscriptions = sessions.flat_map(|session| &session.subscriptions);
@@ -50,13 +51,13 @@ impl Model {
         lasting.map(|(filter, _)| filter.clone()).collect()
     }
 
-    /// Subscriptions, or how long sessions last, have changed.
+    /// Subscriptions or session expiries have changed.
     pub(super) fn tell_lasting(&mut self) {
         let lasting = self.lasting();
         self.groups.last(&lasting);
     }
 
-    /// Somebody's subscription to `filter` has ended.
+    /// A client's subscription to `filter` has ended.
     pub(super) fn leave(&mut self, filter: &str) {
         let mut sessions = self.sessions.values();
         if !sessions.any(|it| it.subscriptions.contains_key(filter)) {

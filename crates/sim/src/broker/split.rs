@@ -1,16 +1,16 @@
-//! Where one packet ends and the next begins.
+//! Finds where one packet ends and the next begins.
 
 /// Finds the ends of packets in a stream of bytes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Splitter {
-    /// The fixed header, as far as it has come.
+    /// The part of the fixed header that has come.
     header: Vec<u8>,
-    /// How much of the rest has not come, once the header is there.
+    /// How many bytes of the rest are missing, once the header is complete.
     left: Option<usize>,
 }
 
 impl Splitter {
-    /// Looks at the next byte; gives the type of the packet that ends with it, if one does.
+    /// Reads the next byte. Returns the type of the packet that ends with it, if one does.
     pub(super) fn next(&mut self, byte: u8) -> Option<u8> {
         if let Some(left) = &mut self.left {
             *left -= 1;

@@ -16,24 +16,24 @@ use super::past::Past;
 use super::split::Splitter;
 use crate::{Clock, Conditions, Delivery, LinkId, Network, Random, Side};
 
-/// What a run is like.
+/// The settings of a run.
 #[derive(Clone, Debug)]
 pub struct Setting {
-    /// Of all chance.
+    /// The seed of all random decisions.
     pub seed: u64,
-    /// How many clients.
+    /// The number of clients.
     pub clients: usize,
-    /// Until the network heals.
+    /// The network's conditions until it heals.
     pub conditions: Conditions,
     /// How long clients act.
     pub duration: Duration,
-    /// Whether the broker asks about credentials.
+    /// Whether the broker asks the shell about credentials.
     pub authenticate: bool,
     /// Whether it keeps records.
     pub durable: bool,
-    /// Whether it is about shared subscriptions most of all.
+    /// Whether most of the run is about shared subscriptions.
     pub sharing: bool,
-    /// When it crashes; never where it keeps no records.
+    /// When it crashes. Without records it never does.
     pub crashes: Crashes,
 }
 
@@ -42,26 +42,26 @@ pub struct Setting {
 pub enum Crashes {
     /// Never.
     Never,
-    /// When it wants something made durable, or does not need it any longer, for the time that
-    /// this says, from 0 on.
+    /// At one request to make something durable, or report that something is no longer needed. The
+    /// number counts those from 0 on.
     At(usize),
-    /// In so many of a thousand such cases, more often when something is not needed any longer,
-    /// and at other times.
+    /// In this many of a thousand such cases, more often when something is no longer needed, and at
+    /// other times.
     Often(u32),
 }
 
 /// What happened in a run.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// How many messages were heard.
+    /// How many messages the clients heard.
     pub heard: usize,
-    /// How often the broker wanted something made durable, or no longer needed it.
+    /// How often the broker wanted something made durable, or reported it as no longer needed.
     pub places: usize,
     /// How often it crashed.
     pub crashed: usize,
 }
 
-/// Everything.
+/// The broker, its clients, the network and the model.
 #[derive(Debug)]
 pub struct World {
     pub(super) now: Instant,
@@ -74,12 +74,12 @@ pub struct World {
     options: BrokerOptions,
     disk: Disk,
     past: Past,
-    /// What has come of packets, for each connection.
+    /// The parts of packets that have come, for each connection.
     splitters: BTreeMap<Conn, Splitter>,
-    /// The type of the packet that has just come, if a whole one has.
+    /// The type of the packet that has just come, if it is complete.
     last_type: Option<u8>,
     pub(super) crashes: Crashes,
-    /// How many places there were to crash at.
+    /// At how many places the broker could have crashed.
     places: usize,
     /// How often the broker has crashed.
     crashed: usize,
@@ -103,7 +103,7 @@ enum Chore {
 pub(super) const HOUR: u32 = 3_600;
 
 impl World {
-    /// A broker that clients begin to connect to.
+    /// A broker, and clients that begin to connect to it.
     pub fn new(setting: &Setting) -> Self {
         let now = Instant::ZERO;
         let mut random = Random::new(setting.seed);
@@ -114,7 +114,7 @@ impl World {
             session_expiry_interval_3_1_1: HOUR,
             ..BrokerOptions::default()
         };
-        // Small enough to be reached, large enough that nothing is dropped.
+        // Small enough to be reached, large enough that the broker drops nothing.
         options.limits.inflight_window = 4;
         options.limits.out_buffer_bytes = 1_500;
         options.limits.queue_messages = 100_000;
@@ -163,11 +163,11 @@ impl World {
         world
     }
 
-    /// Runs until the clients have stopped acting, the network has healed, and nobody has
-    /// anything left to say; then looks for what is missing.
+    /// Runs until the clients have stopped acting, the network has healed, and nobody has anything
+    /// left to send. Then checks that nothing is missing.
     ///
     /// # Panics
-    /// When the broker and the model disagree, or it takes too long.
+    /// Panics when the broker and the model disagree, or when the run takes too long.
     pub fn run(mut self) -> Report {
         self.settle();
         while self.now < self.ends_at {
@@ -202,7 +202,7 @@ impl World {
         }
     }
 
-    /// Lets the next thing happen, wherever that is.
+    /// Lets the next thing happen.
     fn step(&mut self) {
         let broker = match self.broker.poll_output() {
             Output::Idle(at) => at,
@@ -277,7 +277,7 @@ impl World {
         }
     }
 
-    /// Bytes from a client, one packet after the other.
+    /// Gives the broker and the model a client's bytes, one packet after the other.
     fn hear(&mut self, conn: Conn, mut bytes: Bytes) {
         while !bytes.is_empty() {
             let splitter = self.splitters.entry(conn).or_default();
@@ -290,11 +290,11 @@ impl World {
         }
     }
 
-    /// Broker and model are told the same, and must agree on what there is.
+    /// Gives broker and model the same input. They must agree on the counts.
     fn tell(&mut self, input: Input) {
         let is_one = match &input {
-            // CONNECT may end one session and begin another, DISCONNECT may publish a will, and
-            // UNSUBSCRIBE first gives up what is looked for.
+            // CONNECT may end one session and begin another. DISCONNECT may publish a will.
+            // UNSUBSCRIBE first gives up look-ups of retained messages.
             Input::Bytes(..) => !matches!(self.last_type, Some(1 | 10 | 14)),
             Input::Drained(_) | Input::Persisted(_) => true,
             Input::Opened(..)
@@ -324,7 +324,7 @@ impl World {
         self.crashes != Crashes::Never
     }
 
-    /// Whether the power fails at this place, so many times as probably as at others.
+    /// Whether the power fails at this place, `times` as probable as at others.
     fn crashes_here(&mut self, times: u32) -> bool {
         let number = self.places;
         self.places += 1;
@@ -335,7 +335,7 @@ impl World {
         }
     }
 
-    /// The power fails, and comes back at once, or after a while.
+    /// Fails the power, which comes back at once or after a while.
     fn crash(&mut self) {
         self.crashed += 1;
         if self.random.chance(300) {
@@ -361,7 +361,7 @@ impl World {
         {
             panic!("{error}");
         }
-        // What the broker records of its beginning may be lost too.
+        // What the broker records at its start may be lost too.
         let was = self.model.snapshot();
         let after = Lsn(self.broker.metrics().records);
         self.past.push(last, after, false, was);
@@ -446,7 +446,7 @@ impl World {
         self.members.iter_mut().find(|it| it.link == Some(link))
     }
 
-    /// Does what broker and clients want done.
+    /// Does what broker and clients ask for.
     fn settle(&mut self) {
         loop {
             match self.broker.poll_output() {
@@ -485,7 +485,7 @@ impl World {
                 }
                 Output::Checkpointed(from) => {
                     self.disk.cut(from, &mut self.random);
-                    // There are few of them, and what is left has to do without what was cut.
+                    // There are few of them, and recovery must work without what was cut.
                     if self.crashes_here(20) {
                         self.crash();
                     }
@@ -508,7 +508,7 @@ impl World {
         self.chores.schedule(at, chore);
     }
 
-    /// Whether everybody is connected and has nothing left to say.
+    /// Whether everybody is connected and has nothing left to send.
     fn is_quiet(&self) -> bool {
         let has_no_more = |client: &Client| {
             matches!(client.state(), mqtt::client::State::Connected { .. })

@@ -1,8 +1,8 @@
-//! A reference server for one client: as little of MQTT as it takes to hold a client to its
-//! side of the contract, written to be seen through at a glance.
+//! A reference server for one client. It has just enough of MQTT to check the client's side of the
+//! contract, and is small enough to understand at a glance.
 //!
-//! It keeps the session over connections, answers everything, and panics, naming the rule,
-//! when the client does what it may not.
+//! It keeps the session over connections and answers everything. When the client does what it must
+//! not, it panics and names the rule.
 
 mod sending;
 
@@ -19,29 +19,29 @@ use mqtt::{
 
 use crate::network::LinkId;
 
-/// What a [`Peer`] takes and how it behaves.
+/// What a [`Peer`] accepts and how it behaves.
 #[derive(Clone, Debug)]
 pub struct PeerOptions {
     /// Whether it speaks version 5, and what it does if not.
     pub version_5: Version5,
-    /// How many `QoS` 1 and 2 publications it takes unacknowledged. Version 5.
+    /// How many unacknowledged `QoS` 1 and 2 publications it accepts. Version 5.
     pub receive_maximum: u16,
-    /// The largest packet that it takes, in bytes. Version 5.
+    /// The largest packet that it accepts, in bytes. Version 5.
     pub maximum_packet_size: u32,
-    /// How many topic aliases it takes. Version 5.
+    /// How many topic aliases it accepts. Version 5.
     pub topic_alias_maximum: u16,
-    /// What it says instead of the client's keep alive, in seconds. Version 5.
+    /// The keep alive that it sets instead of the client's, in seconds. Version 5.
     pub server_keep_alive: Option<u16>,
 }
 
 /// What a [`Peer`] does with a CONNECT of version 5.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Version5 {
-    /// It speaks it.
+    /// It speaks version 5.
     Spoken,
     /// It answers with a CONNACK of version 3.1.1, "unacceptable protocol version".
     Refused,
-    /// It closes the connection without a word.
+    /// It closes the connection without an answer.
     Hung,
 }
 
@@ -52,19 +52,19 @@ pub struct Peer {
     connections: BTreeMap<LinkId, Connection>,
     current: Option<LinkId>,
     closing: Vec<LinkId>,
-    /// Messages that it has taken over from the client, in order, as often as it was made to.
+    /// The messages that it has taken over from the client, in order, with repetitions.
     taken: Vec<Publish>,
-    /// How often it has had to give a client up.
+    /// The links of the clients that it has given up.
     given_up: Vec<LinkId>,
 }
 
-/// What outlives a connection.
+/// The state that outlives a connection.
 #[derive(Debug, Default)]
 struct Session {
     /// `QoS` 2 publications that were taken over and not released.
     received: BTreeSet<PacketId>,
     subscriptions: Vec<TopicFilter>,
-    /// Sent to the client and not finished, in order.
+    /// The messages that it has sent and the client has not finished, in order.
     in_flight: Vec<InFlight>,
     waiting: VecDeque<Publish>,
     last_id: u16,
@@ -77,7 +77,7 @@ struct InFlight {
     step: Step,
 }
 
-/// Which answer of the client is awaited.
+/// Which answer of the client it waits for.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum Step {
     /// PUBACK.
@@ -92,19 +92,19 @@ enum Step {
 #[derive(Debug)]
 struct Connection {
     decoder: Decoder,
-    /// Known from CONNECT on.
+    /// Known after CONNECT.
     terms: Option<Terms>,
     out: BytesMut,
     /// The client's packet identifiers whose last answer has not left.
     open: BTreeSet<PacketId>,
-    /// Of these, the publications.
+    /// How many of them belong to publications.
     unanswered: usize,
-    /// Answers that are in `out`: identifiers, and whether of a publication.
+    /// The answers in `out`: each identifier, and whether it belongs to a publication.
     answered: Vec<(PacketId, bool)>,
     aliases: BTreeMap<u16, TopicName>,
-    /// How many of the session's `in_flight` have been sent here.
+    /// How many of the session's `in_flight` it has sent on this connection.
     sent: usize,
-    /// PUBRELs that the client owes, in order.
+    /// The PUBRELs that the client owes, in order.
     owed_releases: VecDeque<PacketId>,
     last_heard: Instant,
 }
@@ -118,7 +118,7 @@ struct Terms {
 }
 
 impl fmt::Debug for Peer {
-    /// Without what has been taken over, which can be long.
+    /// Leaves out the messages taken over, which can be many.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Peer")
             .field("session", &self.session)
@@ -142,7 +142,7 @@ impl Default for PeerOptions {
 }
 
 impl Peer {
-    /// A server that knows nobody.
+    /// A server that knows no client.
     pub const fn new(options: PeerOptions) -> Self {
         Self {
             options,
@@ -182,10 +182,10 @@ impl Peer {
         }
     }
 
-    /// Bytes from the client.
+    /// Handles bytes from the client.
     ///
     /// # Panics
-    /// When the client breaks a rule.
+    /// Panics when the client breaks a rule.
     pub fn input(&mut self, now: Instant, link: LinkId, mut bytes: Bytes) {
         while let Some(connection) = self.connections.get_mut(&link) {
             connection.last_heard = now;
@@ -193,20 +193,20 @@ impl Peer {
                 Ok(Some(Packet::Connect(connect))) => self.on_connect(link, &connect),
                 Ok(Some(packet)) => self.on_packet(link, packet),
                 Ok(None) => break,
-                Err(error) => panic!("the client sent no packet: {error}"),
+                Err(error) => panic!("the client sent an invalid packet: {error}"),
             }
         }
     }
 
-    /// Sends a message to the client, now or when it is there.
+    /// Sends a message to the client, now or when it is connected.
     pub fn send(&mut self, publish: Publish) {
         if let Some(session) = &mut self.session {
             session.waiting.push_back(publish);
         }
     }
 
-    /// What is to be written and which links are to be closed now: all answers and all
-    /// messages that the client may be sent.
+    /// The bytes to write and the links to close now: all answers, and all messages that the client
+    /// may receive.
     pub fn flush(&mut self) -> (Vec<(LinkId, Bytes)>, Vec<LinkId>) {
         self.send_waiting();
         let mut writes = Vec::new();
@@ -226,7 +226,7 @@ impl Peer {
         (writes, closing)
     }
 
-    /// Whether [`flush`](Self::flush) has anything to say.
+    /// Whether [`flush`](Self::flush) would return anything.
     pub fn has_output(&self) -> bool {
         !self.closing.is_empty()
             || self.connections.values().any(|one| !one.out.is_empty())
@@ -234,7 +234,7 @@ impl Peer {
     }
 
     /// Gives up clients that have been silent for one and a half times their keep alive
-    /// `[MQTT-3.1.2-22]`, and says which links those were.
+    /// `[MQTT-3.1.2-22]`. Returns their links.
     pub fn give_up(&mut self, now: Instant) -> Vec<LinkId> {
         let silent = self.silent_at().filter(|(at, _)| *at <= now);
         if let Some((_, link)) = silent {
@@ -254,8 +254,8 @@ impl Peer {
         (keep_alive != 0).then(|| (connection.last_heard + patience, link))
     }
 
-    /// Forgets the session, as a server without a disk does when it restarts; its
-    /// connections are gone too.
+    /// Forgets the session, like a server without a disk that restarts. Its connections are gone
+    /// too.
     pub fn forget(&mut self) {
         self.session = None;
         self.closing.extend(self.connections.keys().copied());
@@ -263,12 +263,12 @@ impl Peer {
         self.current = None;
     }
 
-    /// What was taken over from the client, in order, as often as it was.
+    /// The messages taken over from the client, in order, with repetitions.
     pub fn taken(&self) -> &[Publish] {
         &self.taken
     }
 
-    /// What the client is subscribed to.
+    /// The client's subscriptions.
     pub fn subscriptions(&self) -> &[TopicFilter] {
         self.session
             .as_ref()
@@ -338,7 +338,7 @@ impl Peer {
 
     fn on_packet(&mut self, link: LinkId, packet: Packet) {
         if self.current != Some(link) {
-            // What a connection that was taken over still had to say.
+            // This came from a connection that was taken over.
             return;
         }
         match packet {
@@ -375,7 +375,7 @@ impl Peer {
             | Packet::SubAck(_)
             | Packet::UnsubAck(_)
             | Packet::PingResp
-            | Packet::Auth(_) => panic!("the client may not send {packet:?}"),
+            | Packet::Auth(_) => panic!("the client must not send {packet:?}"),
         }
     }
 
@@ -492,7 +492,7 @@ impl Peer {
         );
     }
 
-    /// The last answer about an identifier.
+    /// The last answer for an identifier.
     fn answer(&mut self, link: LinkId, packet: &Packet, packet_id: PacketId, publication: bool) {
         self.write(link, packet);
         if let Some(connection) = self.connections.get_mut(&link) {

@@ -1,5 +1,5 @@
-//! What the reference server sends: in order, again on each new connection until it is
-//! answered, never more at a time than the client takes.
+//! The sender of the reference server. It sends in order, again on each new connection until the
+//! client answers, and never more at a time than the client accepts.
 
 use mqtt::{Packet, PacketId, ProtocolVersion, PubRel, QoS, ReasonCode, encoded_len};
 
@@ -7,7 +7,7 @@ use super::{InFlight, Peer, Session, Step};
 use crate::network::LinkId;
 
 impl Peer {
-    /// The client answers a message of ours.
+    /// Handles the client's answer to one of the server's messages.
     pub(super) fn on_ack(&mut self, link: LinkId, packet_id: PacketId, step: Step) {
         let session = self.session.get_or_insert_default();
         let mut awaited = session.in_flight.iter().filter(|one| one.step == step);

@@ -31,8 +31,8 @@ fn qos_2_exactly_once_while_the_session_lasts() {
     );
 }
 
-/// The server forgets its session now and then: at least once for both, and subscriptions
-/// are renewed.
+/// The server forgets its session now and then: both `QoS` arrive at least once, and the client
+/// renews its subscriptions.
 #[test]
 fn at_least_once_when_the_server_forgets() {
     seeds::for_each(
@@ -72,7 +72,7 @@ fn keep_alive_holds_an_idle_connection() {
     );
 }
 
-/// A server that speaks 3.1.1 only is found on a bad network too.
+/// A client finds out that a server speaks only 3.1.1, on a bad network too.
 #[test]
 fn falls_back_to_3_1_1() {
     seeds::for_each("client", "falls_back_to_3_1_1", SEEDS / 4, |seed| {
@@ -87,7 +87,7 @@ fn falls_back_to_3_1_1() {
     });
 }
 
-/// What differs from seed to seed.
+/// The settings that differ from seed to seed.
 fn scenario(seed: u64) -> Scenario {
     let mut random = Random::new(seed);
     let bad = Conditions::bad();

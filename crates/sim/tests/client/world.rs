@@ -1,5 +1,5 @@
-//! A client with its application, a network, a server with its application, and what each
-//! has promised the other.
+//! A client and a server with their applications, the network between them, and what each side has
+//! promised the other.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,7 @@ use mqtt::{
 use sim::peer::{Peer, PeerOptions};
 use sim::{Clock, Conditions, Delivery, LinkId, Network, Random, Side};
 
-/// What a run is made of.
+/// The settings of a run.
 pub(crate) struct Scenario {
     pub(crate) conditions: Conditions,
     pub(crate) peer: PeerOptions,
@@ -29,7 +29,7 @@ pub(crate) struct Scenario {
     pub(crate) promise: Promise,
 }
 
-/// What `QoS` 2 has to hold.
+/// What `QoS` 2 promises.
 #[derive(Copy, Clone, PartialEq, Eq)]
 pub(crate) enum Promise {
     ExactlyOnce,
@@ -37,19 +37,20 @@ pub(crate) enum Promise {
     AtLeastOnce,
 }
 
-/// What is due besides what the network delivers.
+/// What is due apart from the network's deliveries.
 #[derive(Copy, Clone)]
 enum Due {
     Action,
-    /// The server writes what it has to say.
+    /// The server writes what it has to send.
     Flush,
     /// The client's machine wakes up.
     Thaw,
-    /// The network is good from now on, and everything has to come to an end.
+    /// The network is good from now on, and everything has to finish.
     Heal,
 }
 
-/// What one side has accepted for sending and what the other has got, by `QoS`, in order.
+/// The messages that one side has accepted for sending and those that the other side has received,
+/// by `QoS`, in order.
 #[derive(Default)]
 struct Ledger {
     given: BTreeMap<QoS, Vec<u64>>,
@@ -66,16 +67,16 @@ pub(crate) struct World {
     link: Option<LinkId>,
     peer: Peer,
     flush_due: bool,
-    /// What waits for the client's machine to wake up.
+    /// The deliveries that wait until the client's machine wakes up.
     asleep: Option<Vec<Delivery>>,
     healed: bool,
-    /// When the network gets good.
+    /// When the network becomes good.
     heals: Instant,
     connections: u64,
     messages: u64,
-    /// The client's publications whose end it has not told.
+    /// The client's publications whose outcome has not come.
     pending: BTreeMap<PublishId, QoS>,
-    /// How many ends of publications from before the page was reloaded are still to be told.
+    /// How many outcomes of publications from before the reload are still to come.
     taken_over: usize,
     up: Ledger,
     down: Ledger,
@@ -128,7 +129,7 @@ impl World {
         self.connections
     }
 
-    /// Runs until both sides have come to rest, and holds them to their promises.
+    /// Runs until both sides have nothing left to do, and checks their promises.
     pub(crate) fn run(mut self) {
         self.drive_client();
         while !(self.healed && self.is_quiet()) {
@@ -227,7 +228,7 @@ impl World {
         }
     }
 
-    /// The machine wakes: its timer and what has arrived come in either order.
+    /// The machine wakes up. Its timer and what has arrived come in either order.
     fn thaw(&mut self) {
         let timer_first = self.random.chance(500);
         let Some(deliveries) = self.asleep.take() else {
@@ -273,7 +274,7 @@ impl World {
         }
     }
 
-    /// What arrives at the client; the shell drops what concerns a transport of the past.
+    /// Delivers to the client. The shell drops what concerns an old transport.
     fn deliver_to_client(&mut self, delivery: Delivery) {
         match delivery {
             Delivery::Opened { link, .. } if self.link == Some(link) => {
@@ -281,7 +282,7 @@ impl World {
             }
             Delivery::Bytes { link, bytes, .. } if self.link == Some(link) => {
                 if let Err(error) = self.client.handle_input(self.now, bytes) {
-                    // Only a server of 3.1.1 may be misunderstood, at its CONNACK.
+                    // Only a 3.1.1 server's CONNACK may be misunderstood.
                     panic!("{error}");
                 }
             }
@@ -358,7 +359,7 @@ impl World {
         }
     }
 
-    /// One of the applications does something.
+    /// Makes one of the applications do something.
     fn act(&mut self) {
         match self.random.below(100) {
             0..45 if self.asleep.is_none() => self.publish(),
@@ -420,7 +421,7 @@ impl World {
         publish
     }
 
-    /// The page goes, and comes back with what it had stored.
+    /// The page goes away, and comes back with what it had stored.
     fn reload(&mut self) {
         let bytes = self.client.session().to_bytes().unwrap();
         let session = SessionSnapshot::from_bytes(bytes).unwrap();
@@ -433,8 +434,8 @@ impl World {
         options.session = Some(session);
         self.client = Client::new(self.now, options);
         assert_eq!(self.client.queued().1, queued);
-        // The new client counts anew, in an order of its own: of what the old one had not
-        // finished it is only asked that it ends and arrives.
+        // The new client counts anew, in an order of its own. What the old client had not finished
+        // only has to end and to arrive.
         self.pending.clear();
         self.taken_over = self.client.queued().0;
         let everything = Subscription::new(filter(), QoS::ExactlyOnce);
@@ -455,7 +456,7 @@ impl World {
             && !self.peer.has_output()
     }
 
-    /// For a message of failure.
+    /// For a failure message.
     fn state(&self) -> String {
         format!(
             "{:?}, queued {:?}, packet ids {}, pending {:?}, taken over {}, network {:?}, {:?}",
@@ -521,8 +522,8 @@ impl Ledger {
         }
     }
 
-    /// Nothing comes that was not given, nor for the first time out of order, and `QoS` 0
-    /// not twice.
+    /// Nothing comes that was not sent, or out of order for the first time. `QoS` 0 does not come
+    /// twice.
     fn check_order_of_first(&self, way: &str) {
         for (qos, got) in &self.got {
             let once = first(got);
@@ -539,7 +540,7 @@ impl Ledger {
     }
 }
 
-/// Every number once, where it first stands.
+/// Every number once, where it stands first.
 fn first(numbers: &[u64]) -> Vec<u64> {
     let mut seen = BTreeSet::new();
     numbers

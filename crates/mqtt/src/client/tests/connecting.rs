@@ -304,7 +304,7 @@ fn mqtt_3_14_4_3_of_3_1_1_a_will_that_is_to_speak_gets_no_disconnect() {
     );
 }
 
-/// Found by fuzzing: a server refuses the packet that says it.
+/// Found by fuzzing. A server refuses a packet that holds such a code.
 #[test]
 fn mqtt_3_14_2_1_what_only_a_server_may_say_is_said_as_an_unspecified_error() {
     for reason_code in [ReasonCode::SessionTakenOver, ReasonCode::GrantedQoS1] {

@@ -1,4 +1,4 @@
-//! No order of calls and no packet panics, and what is given out is taken back.
+//! No order of calls and no packet panics. The client gives back everything that it takes.
 
 use alloc::vec;
 
@@ -84,7 +84,7 @@ proptest! {
     }
 }
 
-/// Does it, and says whether a publication was accepted.
+/// Does the step. Returns whether the client accepted a publication.
 fn act(bench: &mut Bench, step: Step) -> bool {
     let now = bench.now;
     let client = &mut bench.client;
@@ -136,7 +136,7 @@ fn act(bench: &mut Bench, step: Step) -> bool {
             let read = SessionSnapshot::from_bytes(stored).unwrap();
             assert_eq!(read, client.session());
         }
-        // In flight stays in flight after it, so that what is counted still adds up.
+        // After it, what is in flight stays in flight, so the counts still add up.
         Step::Disconnect => client.disconnect(now, ReasonCode::Success),
     }
     false

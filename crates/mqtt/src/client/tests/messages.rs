@@ -1,4 +1,4 @@
-//! Publications both ways.
+//! Publications in both directions.
 
 use super::*;
 use crate::packet::Disconnect;
@@ -240,7 +240,7 @@ fn mqtt_3_3_1_1_a_lost_connack_leaves_a_doubt_that_dup_decides() {
     bench.client.handle_transport_closed(bench.now);
     bench.wait(Duration::from_mins(1));
     bench.open();
-    // Had it come, this CONNACK would have said that the session is a new one.
+    // If that answer had come, this CONNACK would have reported a new session.
     bench.reconnect(true);
     bench.events();
     feed_message(&mut bench, QoS::ExactlyOnce, 7, false).unwrap();

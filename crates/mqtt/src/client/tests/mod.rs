@@ -1,5 +1,5 @@
-//! The client against packets written by hand: one test a rule. What holds over whole
-//! lives on a bad network is tested by the simulator.
+//! The client against packets that are written by hand, with one test for each rule. The simulator
+//! tests what holds over a whole life on a bad network.
 
 mod connecting;
 mod hostile;
@@ -19,17 +19,17 @@ use crate::packet::{
 };
 use crate::topic::TopicName;
 
-/// A client, and a hand that plays the server.
+/// A client, and the test that plays its server.
 struct Bench {
     now: Instant,
     client: Client,
     version: ProtocolVersion,
-    /// What the server has understood on this connection.
+    /// Decodes what the client has sent on this connection.
     decoder: Decoder,
 }
 
 impl Bench {
-    /// The transport is asked for, nothing else.
+    /// The client has asked for a transport, and nothing else.
     fn new(options: ClientOptions) -> Self {
         let version = options.version;
         Self {
@@ -40,12 +40,12 @@ impl Bench {
         }
     }
 
-    /// Connected without conditions; all events until then are taken.
+    /// A client that is connected without limits. All events until then are taken.
     fn connected(options: ClientOptions) -> Self {
         Self::connected_as(options, |_| {})
     }
 
-    /// Connected on the terms that `change` makes of CONNACK.
+    /// A client that is connected on the terms that `change` puts into CONNACK.
     fn connected_as(options: ClientOptions, change: impl FnOnce(&mut ConnAck)) -> Self {
         let mut bench = Self::new(options);
         bench.connect(change);
@@ -66,7 +66,7 @@ impl Bench {
         connect
     }
 
-    /// Opens the transport that was asked for, and gives the CONNECT that comes over it.
+    /// Opens the transport that the client asked for, and returns its CONNECT.
     fn open(&mut self) -> Connect {
         self.decoder = Decoder::server();
         self.client.handle_transport_open(self.now);
@@ -93,7 +93,7 @@ impl Bench {
         self.connect(|connack| connack.session_present = session_present)
     }
 
-    /// Lets time pass, and the timer that is then due.
+    /// Lets time pass, and fires the timer that is then due.
     fn wait(&mut self, duration: Duration) {
         self.now = self.now + duration;
         self.client.handle_timeout(self.now);
@@ -136,7 +136,7 @@ impl Bench {
         self.client.publish(self.now, message).unwrap()
     }
 
-    /// What became of the publications that have ended since the last look.
+    /// The outcomes of the publications that have ended since the last look.
     fn outcomes(&mut self) -> Vec<(PublishId, PublishOutcome)> {
         let outcome = |event| match event {
             Event::Published { id, outcome } => Some((id, outcome)),

@@ -83,7 +83,7 @@ fn a_lost_connack_leaves_a_doubt_and_subscriptions_are_renewed() {
     bench.client.handle_transport_closed(bench.now);
     bench.wait(Duration::from_mins(1));
     bench.open();
-    // Had it come, this CONNACK would have said that the session is a new one.
+    // If that answer had come, this CONNACK would have reported a new session.
     bench.reconnect(true);
     only_subscribe(&mut bench);
 }

@@ -7,7 +7,7 @@ use crate::packet::{PacketId, PacketType, ProtocolVersion, ReasonProperties};
 use crate::reason::ReasonCode;
 
 impl Body {
-    /// In version 5 the reason code may be left out, and the properties too.
+    /// In version 5 a sender may leave out the reason code, and the properties too.
     pub(super) fn ack(
         &mut self,
         packet_type: PacketType,

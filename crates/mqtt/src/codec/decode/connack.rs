@@ -24,8 +24,8 @@ impl Body {
         let session_present = flags == 1;
         let reason_code = match self.version {
             ProtocolVersion::V3_1_1 => self.return_code()?,
-            // A server that knows only 3.1.1 answers a CONNECT of version 5 in its own way,
-            // which has no properties: that is how a client learns to fall back.
+            // A server that knows only 3.1.1 answers a version 5 CONNECT with its own CONNACK,
+            // which has no properties. That is how a client learns to fall back.
             ProtocolVersion::V5 if is_short && self.reader.peek() != Some(0) => {
                 self.return_code()?
             }

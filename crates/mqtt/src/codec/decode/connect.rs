@@ -18,7 +18,7 @@ const WILL_RETAIN: u8 = 0x20;
 const PASSWORD: u8 = 0x40;
 const USER_NAME: u8 = 0x80;
 
-/// Protocol name and version, the first two fields: all else depends on them.
+/// Protocol name and version, the first two fields. Everything else depends on them.
 pub(in crate::codec) fn version(reader: &mut Reader) -> Result<ProtocolVersion, DecodeError> {
     // [MQTT-3.1.2-1]
     let offset = reader.offset();
@@ -55,7 +55,7 @@ impl Body {
         } else {
             Some(self.will(flags)?)
         };
-        // [MQTT-3.1.2-16] to [MQTT-3.1.2-19]: a field too many is left over at the end.
+        // [MQTT-3.1.2-16] to [MQTT-3.1.2-19]: an extra field is left over at the end.
         let user_name = if flags & USER_NAME == 0 {
             None
         } else {

@@ -9,7 +9,7 @@ use crate::packet::{
 use crate::reason::ReasonCode;
 
 impl Body {
-    /// In version 5 the reason code may be left out, and the properties too.
+    /// In version 5 a sender may leave out the reason code, and the properties too.
     pub(super) fn disconnect(&mut self) -> Result<Disconnect, DecodeError> {
         let mut disconnect = Disconnect::new(ReasonCode::Success);
         if self.version == ProtocolVersion::V3_1_1 || self.reader.remaining() == 0 {
@@ -39,7 +39,7 @@ impl Body {
         Ok(disconnect)
     }
 
-    /// Success without anything may leave all out; else the method has to be there.
+    /// Success without any properties may leave out everything. Otherwise the method is mandatory.
     pub(super) fn auth(&mut self) -> Result<Auth, DecodeError> {
         if self.reader.remaining() == 0 {
             return Ok(Auth {

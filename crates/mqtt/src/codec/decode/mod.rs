@@ -1,4 +1,4 @@
-//! The variable header and payload of each packet, from bytes (chapter 3).
+//! Decodes the variable header and payload of each packet (chapter 3).
 
 mod ack;
 mod connack;
@@ -15,9 +15,9 @@ use crate::error::{DecodeError, DecodeErrorKind};
 use crate::packet::{Packet, PacketType, ProtocolVersion, PubAck, PubComp, PubRec, PubRel};
 use crate::reason::ReasonCode;
 
-/// All of a packet but its fixed header.
+/// A packet without its fixed header.
 pub(super) struct Body {
-    /// Stands behind the fixed header; in CONNECT, behind the protocol version.
+    /// Reads from behind the fixed header; in CONNECT, from behind the protocol version.
     pub(super) reader: Reader,
     pub(super) first_byte: u8,
     pub(super) version: ProtocolVersion,
@@ -25,14 +25,14 @@ pub(super) struct Body {
 }
 
 impl Body {
-    /// The packet, with nothing left over; always `Some`, which is the form in which the
-    /// decoder hands it out: a packet is some 400 bytes, and copying it from one wrapper to
-    /// the next would take as long as decoding it.
+    /// Decodes the packet; no byte may be left over. Always returns `Some`, because the decoder
+    /// hands packets out in that form. A packet is some 400 bytes, and moving it from one wrapper
+    /// to the next would take as long as decoding it.
     pub(super) fn decode(mut self, packet_type: PacketType) -> Result<Option<Packet>, DecodeError> {
         let packet = match packet_type {
             PacketType::Connect if SERVER => Packet::Connect(self.connect()?),
             PacketType::ConnAck => Packet::ConnAck(self.connack()?),
-            // The payload takes all that is left.
+            // The payload takes all the bytes that are left.
             PacketType::Publish => return self.publish(),
             PacketType::PubAck => {
                 let (packet_id, reason_code, properties) = self.ack(packet_type)?;
@@ -73,7 +73,7 @@ impl Body {
             PacketType::PingReq => Packet::PingReq,
             PacketType::PingResp => Packet::PingResp,
             PacketType::Disconnect => Packet::Disconnect(self.disconnect()?),
-            // Our client never asks for it.
+            // Our client never starts an AUTH exchange.
             PacketType::Auth if SERVER => Packet::Auth(self.auth()?),
             PacketType::Connect
             | PacketType::Subscribe
@@ -87,7 +87,7 @@ impl Body {
         Ok(Some(packet))
     }
 
-    /// A reason code of version 5 that belongs in `packet_type`.
+    /// Reads a version 5 reason code that is allowed in `packet_type`.
     fn reason_code(&mut self, packet_type: PacketType) -> Result<ReasonCode, DecodeError> {
         let offset = self.reader.offset();
         let value = self.reader.byte()?;

@@ -10,7 +10,7 @@ const DUP: u8 = 0x08;
 const RETAIN: u8 = 0x01;
 
 impl Body {
-    /// To its end: the payload takes all that is left.
+    /// Decodes to the end of the packet, because the payload takes all the bytes that are left.
     pub(super) fn publish(&mut self) -> Result<Option<Packet>, DecodeError> {
         let topic_at = self.reader.offset();
         let error = |kind| DecodeError {
@@ -60,8 +60,8 @@ impl Body {
         })))
     }
 
-    /// Most messages have no properties: not worth filling a struct of all there are, nor
-    /// copying it about.
+    /// Most messages have no properties. Filling and moving the large struct of properties would
+    /// cost too much for them.
     fn skip_no_properties(&mut self) -> Result<bool, DecodeError> {
         if self.version == ProtocolVersion::V3_1_1 {
             return Ok(true);

@@ -36,7 +36,7 @@ impl Body {
         })
     }
 
-    /// A filter's options (section 3.8.3.1); in 3.1.1 only the `QoS`.
+    /// A filter's options (section 3.8.3.1); in 3.1.1 they hold only the `QoS`.
     fn subscription(&mut self, topic_filter: TopicFilter) -> Result<Subscription, DecodeError> {
         let offset = self.reader.offset();
         let options = self.reader.byte()?;
@@ -131,13 +131,13 @@ impl Body {
         }
     }
 
-    /// One a byte, to the end `[MQTT-3.9.3-2]` `[MQTT-3.11.3-2]`.
+    /// One code per byte, to the end `[MQTT-3.9.3-2]` `[MQTT-3.11.3-2]`.
     fn reason_codes(&mut self, packet_type: PacketType) -> Result<Vec<ReasonCode>, DecodeError> {
         let mut reason_codes = Vec::with_capacity(self.reader.remaining());
         while self.reader.remaining() > 0 {
             let offset = self.reader.offset();
             let code = self.reason_code(packet_type)?;
-            // Version 3.1.1 knows one failure.
+            // Version 3.1.1 has a single failure code.
             if self.version == ProtocolVersion::V3_1_1
                 && code.is_error()
                 && code != ReasonCode::UnspecifiedError

@@ -6,7 +6,7 @@ use crate::error::EncodeError;
 use crate::packet::{PacketId, PacketType, ProtocolVersion, ReasonProperties};
 use crate::reason::ReasonCode;
 
-/// Success without properties is left out: then the packet is the same in both versions.
+/// Leaves out success without properties. The packet is then the same in both versions.
 pub(super) fn put(
     packet_id: PacketId,
     (packet_type, reason_code, properties): (PacketType, ReasonCode, &ReasonProperties),

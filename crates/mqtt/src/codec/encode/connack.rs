@@ -32,7 +32,7 @@ fn put_properties(properties: &ConnAckProperties, sink: &mut Sink<'_>) -> Result
     check_bounds(properties.receive_maximum, properties.maximum_packet_size)?;
     check(
         properties.maximum_qos != Some(QoS::ExactlyOnce),
-        "maximum QoS 2 is said by leaving it out",
+        "maximum QoS 2 must be left out: 2 is the default",
     )?;
     sink.properties(&|sink| {
         sink.u32_property(

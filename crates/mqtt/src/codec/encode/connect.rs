@@ -14,7 +14,7 @@ pub(super) fn put(
 ) -> Result<(), EncodeError> {
     check(
         connect.version == version,
-        "CONNECT names another version than the one it is written in",
+        "CONNECT names another version than the one that it is encoded for",
     )?;
     check(
         version == ProtocolVersion::V5 || connect.password.is_none() || connect.user_name.is_some(),

@@ -9,7 +9,7 @@ use crate::packet::{
 };
 use crate::reason::ReasonCode;
 
-/// Success is left out where nothing follows it; in 3.1.1 there is no body at all.
+/// Leaves out success if nothing follows it. In 3.1.1 the packet has no body at all.
 pub(super) fn put_disconnect(
     disconnect: &Disconnect,
     version: ProtocolVersion,
@@ -50,7 +50,7 @@ fn put_disconnect_properties(properties: &DisconnectProperties, sink: &mut Sink<
     });
 }
 
-/// Success without anything is written as nothing; all else has a method.
+/// Leaves out everything for success without properties. Any other AUTH has a method.
 pub(super) fn put_auth(
     auth: &Auth,
     version: ProtocolVersion,

@@ -1,8 +1,8 @@
-//! The packets, to bytes (chapter 3).
+//! Encodes packets (chapter 3).
 //!
-//! Each packet is visited twice, by the same code: once to measure it, which finds whatever
-//! cannot be written, and once to write it, which then cannot fail. Nothing is allocated
-//! but the output.
+//! The same code visits each packet twice. The first visit measures it and finds whatever cannot be
+//! encoded. The second visit writes it, and cannot fail. The encoder allocates nothing but the
+//! output.
 
 mod ack;
 mod connack;
@@ -26,10 +26,10 @@ pub use template::{PublishTemplate, TemplatePatch, encode_publish};
 /// The largest Remaining Length (section 2.1.4).
 const MAX_REMAINING_LENGTH: usize = 268_435_455;
 
-/// Appends `packet`, written for `version`; on an error appends nothing.
+/// Appends `packet`, encoded for `version`. On an error it appends nothing.
 ///
-/// What `version` has no place for (properties in 3.1.1) is left out. Whatever the decoder
-/// of the other side would have to refuse is an error.
+/// It leaves out what `version` has no place for (properties in 3.1.1). It returns an error for
+/// whatever the other side's decoder would have to refuse.
 pub fn encode(
     packet: &Packet,
     version: ProtocolVersion,
@@ -44,15 +44,14 @@ pub fn encoded_len(packet: &Packet, version: ProtocolVersion) -> Result<usize, E
     measure(packet, version, Diagnostics::Full).map(packet_len)
 }
 
-/// Appends `packet` as [`encode`] does, in no more than `limit` bytes: the Maximum Packet
-/// Size of the peer `[MQTT-3.1.2-24]` `[MQTT-3.2.2-15]`.
+/// Appends `packet` as [`encode`] does, in at most `limit` bytes: the peer's Maximum Packet Size
+/// `[MQTT-3.1.2-24]` `[MQTT-3.2.2-15]`.
 ///
-/// User properties, and then the reason string, are left out of a packet that only
-/// acknowledges or closes when it would be too large with them: `[MQTT-3.2.2-19]`
-/// `[MQTT-3.2.2-20]` for CONNACK, `[MQTT-3.4.2-2]` `[MQTT-3.4.2-3]` for PUBACK and the like
-/// for PUBREC, PUBREL, PUBCOMP, SUBACK, UNSUBACK, DISCONNECT and AUTH. A message's own user
-/// properties stay `[MQTT-3.3.2-17]`. What is too large all the same is
-/// [`EncodeError::AboveLimit`], and nothing is appended.
+/// If a packet that only acknowledges or closes is too large, the encoder leaves out its user
+/// properties, and then its reason string: `[MQTT-3.2.2-19]` `[MQTT-3.2.2-20]` for CONNACK,
+/// `[MQTT-3.4.2-2]` `[MQTT-3.4.2-3]` for PUBACK and the like for PUBREC, PUBREL, PUBCOMP, SUBACK,
+/// UNSUBACK, DISCONNECT and AUTH. A message keeps its own user properties `[MQTT-3.3.2-17]`. If the
+/// packet is still too large, the result is [`EncodeError::AboveLimit`], and nothing is appended.
 pub fn encode_within(
     packet: &Packet,
     version: ProtocolVersion,
@@ -80,7 +79,7 @@ pub fn encode_within(
     Err(EncodeError::AboveLimit { size, limit })
 }
 
-/// The Remaining Length, or why `packet` cannot be written.
+/// The Remaining Length, or why `packet` cannot be encoded.
 fn measure(
     packet: &Packet,
     version: ProtocolVersion,
@@ -119,7 +118,7 @@ fn put_fixed_header(first_byte: u8, remaining_length: usize, out: &mut BytesMut)
     put_variable_byte_integer(out, remaining_length);
 }
 
-/// Type and flags `[MQTT-2.1.3-1]`.
+/// Packet type and flags `[MQTT-2.1.3-1]`.
 fn first_byte(packet: &Packet) -> u8 {
     match packet {
         Packet::Publish(publish) => publish::first_byte(publish.dup, publish.qos, publish.retain),
@@ -140,7 +139,7 @@ fn first_byte(packet: &Packet) -> u8 {
     }
 }
 
-/// Variable header and payload. Fails only where it would fail without a buffer too.
+/// Writes the variable header and payload. It fails only where measuring fails too.
 fn put_body(
     packet: &Packet,
     version: ProtocolVersion,
@@ -182,7 +181,7 @@ fn put_body(
     }
 }
 
-/// `[MQTT-3.2.2-8]` `[MQTT-3.4.2-1]` and their like.
+/// `[MQTT-3.2.2-8]` `[MQTT-3.4.2-1]` and the like for other packets.
 fn check_reason_code(code: ReasonCode, packet_type: PacketType) -> Result<(), EncodeError> {
     if code.belongs_in(packet_type) {
         Ok(())
@@ -193,7 +192,8 @@ fn check_reason_code(code: ReasonCode, packet_type: PacketType) -> Result<(), En
     }
 }
 
-/// What either side may limit the other to (sections 3.1.2.11.3, 3.1.2.11.4, 3.2.2.3.3, 3.2.2.3.6).
+/// The limits that either side may set for the other (sections 3.1.2.11.3, 3.1.2.11.4, 3.2.2.3.3,
+/// 3.2.2.3.6).
 fn check_bounds(
     receive_maximum: Option<u16>,
     maximum_packet_size: Option<u32>,

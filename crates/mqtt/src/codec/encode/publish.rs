@@ -11,36 +11,36 @@ use crate::packet::{
 };
 use crate::topic::TopicName;
 
-/// What a variable byte integer can hold (section 3.3.2.3.8).
+/// The largest value of a variable byte integer (section 3.3.2.3.8).
 pub(super) const MAX_SUBSCRIPTION_IDENTIFIER: u32 = 268_435_455;
 
-/// What may differ between receivers of one message, other than what a
+/// What may differ between the receivers of one message, apart from what a
 /// [`TemplatePatch`](super::TemplatePatch) changes.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PublishForm<'a> {
-    /// How surely: never above the publisher's own `[MQTT-3.8.4-8]`.
+    /// The `QoS` of this delivery: never above the publisher's own `[MQTT-3.8.4-8]`.
     pub qos: QoS,
-    /// The retain flag, as the subscription has it `[MQTT-3.3.1-12]` `[MQTT-3.3.1-13]`.
+    /// The retain flag, as the subscription asks for it `[MQTT-3.3.1-12]` `[MQTT-3.3.1-13]`.
     pub retain: bool,
-    /// How the topic is said.
+    /// How the packet names its topic.
     pub topic: TopicForm,
-    /// Which subscriptions this is for `[MQTT-3.3.4-3]`; version 5 only.
+    /// The identifiers of the subscriptions that match `[MQTT-3.3.4-3]`; version 5 only.
     pub subscription_identifiers: &'a [SubscriptionIdentifier],
 }
 
-/// How a PUBLISH says its topic (section 3.3.2.3.4); in version 3.1.1 always by name.
+/// How a PUBLISH names its topic (section 3.3.2.3.4). Version 3.1.1 always uses the name.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub enum TopicForm {
-    /// By its name alone.
+    /// The name alone.
     Name,
-    /// By its name, for which the alias stands from now on.
+    /// The name, and an alias that stands for it from now on.
     NameAndAlias(NonZeroU16),
-    /// By the alias alone.
+    /// The alias alone.
     Alias(NonZeroU16),
 }
 
 impl<'a> PublishForm<'a> {
-    /// Of `publish` as it is.
+    /// The form of `publish` as it is.
     pub fn of(publish: &'a Publish) -> Self {
         let topic = match (&publish.topic, publish.properties.topic_alias) {
             (Some(_) | None, None) => TopicForm::Name,
@@ -90,7 +90,7 @@ pub(super) const fn first_byte(dup: bool, qos: QoS, retain: bool) -> u8 {
     0x30 | (dup as u8) << 3 | qos.as_u8() << 1 | retain as u8
 }
 
-/// The variable header: all that stands between the fixed header and the payload.
+/// The variable header: everything between the fixed header and the payload.
 pub(super) struct Head<'a> {
     topic: &'a [u8],
     form: PublishForm<'a>,
@@ -126,21 +126,20 @@ impl<'a> Head<'a> {
         })
     }
 
-    /// Where the packet identifier stands from the start of the variable header, if there
-    /// is one.
+    /// The offset of the packet identifier from the start of the variable header, if there is one.
     pub(super) fn packet_id_at(&self) -> Option<usize> {
         (self.form.qos != QoS::AtMostOnce).then_some(2 + self.topic.len())
     }
 
-    /// Where the message expiry interval's value stands from the start of the variable
-    /// header, if it is there.
+    /// The offset of the Message Expiry Interval's value from the start of the variable header, if
+    /// the packet has one.
     pub(super) fn message_expiry_interval_at(&self) -> Option<usize> {
         self.properties?.message_expiry_interval?;
         // Its property comes first: one byte of identifier, then the value.
         Some(self.properties_at()? + 1)
     }
 
-    /// Where the topic alias' value stands, likewise.
+    /// The same for the value of the topic alias.
     pub(super) fn topic_alias_at(&self) -> Option<usize> {
         let properties = self.properties?;
         self.form.topic.alias()?;
@@ -149,7 +148,7 @@ impl<'a> Head<'a> {
         Some(self.properties_at()? + expiry + format + 1)
     }
 
-    /// Where the first property stands.
+    /// The offset of the first property.
     fn properties_at(&self) -> Option<usize> {
         let properties = self.properties?;
         let mut before = 2 + self.topic.len();
@@ -176,7 +175,7 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// Most messages have no properties, and the broker writes many.
+    /// Most messages have no properties, and the broker encodes many of them.
     fn is_bare(&self, properties: &PublishProperties) -> bool {
         self.form.topic.alias().is_none()
             && self.form.subscription_identifiers.is_empty()
@@ -189,7 +188,7 @@ impl<'a> Head<'a> {
     }
 
     fn put_properties(&self, properties: &PublishProperties, sink: &mut Sink<'_>) {
-        // First, and the topic alias third, so that a template finds them: see
+        // This property comes first and the topic alias third, so that a template finds them: see
         // `message_expiry_interval_at` and `topic_alias_at`.
         sink.u32_property(
             id::MESSAGE_EXPIRY_INTERVAL,

@@ -43,7 +43,7 @@ pub(super) fn put_subscribe(
     Ok(())
 }
 
-/// Section 3.8.3.1; in 3.1.1 only the `QoS`.
+/// Section 3.8.3.1. In 3.1.1 the byte holds only the `QoS`.
 fn options(subscription: &Subscription, version: ProtocolVersion) -> Result<u8, EncodeError> {
     let qos = subscription.qos.as_u8();
     match version {
@@ -78,7 +78,7 @@ pub(super) fn put_suback(
     for &code in &suback.reason_codes {
         check_reason_code(code, PacketType::SubAck)?;
         sink.byte(match version {
-            // It knows one failure.
+            // Version 3.1.1 has a single failure code.
             ProtocolVersion::V3_1_1 if code.is_error() => ReasonCode::UnspecifiedError.as_u8(),
             ProtocolVersion::V3_1_1 | ProtocolVersion::V5 => code.as_u8(),
         });

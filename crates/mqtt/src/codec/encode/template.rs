@@ -10,14 +10,14 @@ use crate::codec::sink::{Diagnostics, Sink, variable_byte_integer_len};
 use crate::error::EncodeError;
 use crate::packet::{PacketId, ProtocolVersion, Publish};
 
-/// A PUBLISH in one of its forms (version, `QoS`, retain flag, subscription identifiers,
-/// topic alias), encoded once, for any number of receivers.
+/// A PUBLISH in one of its forms (version, `QoS`, retain flag, subscription identifiers, topic
+/// alias), encoded once, for any number of receivers.
 ///
-/// Writing it copies bytes and patches what always takes the same room: packet identifier,
-/// DUP flag, message expiry interval, topic alias. The payload is shared with the [`Publish`] that the
-/// template was made from, so that a template costs the size of its header, and so that a
-/// large payload need not be copied at all: write [`head`](Self::write_head) and
-/// [`payload`](Self::payload) one after the other.
+/// Writing it copies bytes and patches the fields of fixed size: packet identifier, DUP flag,
+/// message expiry interval, topic alias. The template shares the payload with the [`Publish`] that
+/// it was made from. So a template costs the size of its header, and a large payload need not be
+/// copied at all: write [`head`](Self::write_head) and [`payload`](Self::payload) one after the
+/// other.
 ///
 /// ```
 /// use bytes::BytesMut;
@@ -50,25 +50,25 @@ pub struct PublishTemplate {
 /// What differs between the receivers of one form of a message.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub struct TemplatePatch {
-    /// The receiver's own packet identifier; needed with `QoS` 1 and 2 `[MQTT-2.2.1-4]`,
-    /// ignored with 0.
+    /// The receiver's own packet identifier. `QoS` 1 and 2 need it `[MQTT-2.2.1-4]`, `QoS` 0
+    /// ignores it.
     pub packet_id: Option<PacketId>,
-    /// Whether this is sent again `[MQTT-3.3.1-3]`; ignored with `QoS` 0 `[MQTT-3.3.1-2]`.
+    /// Whether the packet is sent again `[MQTT-3.3.1-3]`. `QoS` 0 ignores it `[MQTT-3.3.1-2]`.
     pub dup: bool,
-    /// What is left of the message expiry interval, in seconds `[MQTT-3.3.2-6]`, in place of
-    /// what the message was published with; ignored where it was published with none.
+    /// The rest of the message expiry interval, in seconds `[MQTT-3.3.2-6]`. It replaces the
+    /// interval that the message was published with, and is ignored if there was none.
     pub message_expiry_interval: Option<u32>,
-    /// The receiver's own alias for the topic, in place of the form's; ignored where the form
-    /// has none `[MQTT-3.3.2-11]`.
+    /// The receiver's own alias for the topic. It replaces the form's alias, and is ignored if the
+    /// form has none `[MQTT-3.3.2-11]`.
     pub topic_alias: Option<NonZeroU16>,
 }
 
-/// Appends `publish`, written for `version` in `form` in place of its own `QoS`, retain flag,
-/// topic alias and subscription identifiers, without DUP; with `QoS` 1 and 2 `packet_id` goes
-/// with it. On an error appends nothing.
+/// Appends `publish`, encoded for `version`, without DUP. `form` replaces its own `QoS`, retain
+/// flag, topic alias and subscription identifiers. With `QoS` 1 and 2 give `packet_id`. On an error
+/// it appends nothing.
 ///
-/// For a message that is written once and has not to become a [`Packet`](crate::Packet) for
-/// that; for many receivers a [`PublishTemplate`] is cheaper.
+/// Use it for a message that is written once: it spares making a [`Packet`](crate::Packet). For
+/// many receivers a [`PublishTemplate`] is cheaper.
 pub fn encode_publish(
     publish: &Publish,
     version: ProtocolVersion,
@@ -93,9 +93,8 @@ pub fn encode_publish(
 }
 
 impl PublishTemplate {
-    /// Encodes `publish` for `version`, in `form` in place of its own `QoS`, retain flag,
-    /// topic alias and subscription identifiers; its packet identifier and DUP flag do not
-    /// count.
+    /// Encodes `publish` for `version`. `form` replaces its own `QoS`, retain flag, topic alias and
+    /// subscription identifiers. Its packet identifier and DUP flag do not count.
     pub fn new(
         publish: &Publish,
         version: ProtocolVersion,
@@ -121,13 +120,13 @@ impl PublishTemplate {
         })
     }
 
-    /// How many bytes [`write`](Self::write) appends: hold it against the receiver's Maximum
-    /// Packet Size `[MQTT-3.1.2-24]`.
+    /// How many bytes [`write`](Self::write) appends. Compare it with the receiver's Maximum Packet
+    /// Size `[MQTT-3.1.2-24]`.
     pub fn encoded_len(&self) -> usize {
         self.head.len() + self.payload.len()
     }
 
-    /// Whether the receiver has to acknowledge, and a packet identifier is needed.
+    /// Whether the receiver has to acknowledge the message, so that it needs a packet identifier.
     pub const fn needs_packet_id(&self) -> bool {
         self.packet_id_at.is_some()
     }
@@ -144,7 +143,7 @@ impl PublishTemplate {
         out.extend_from_slice(&self.payload);
     }
 
-    /// Appends all of the packet but its payload, which has to follow.
+    /// Appends the packet without its payload, which must follow.
     pub fn write_head(&self, patch: &TemplatePatch, out: &mut BytesMut) {
         let start = out.len();
         out.extend_from_slice(&self.head);
@@ -169,7 +168,7 @@ impl PublishTemplate {
     }
 }
 
-/// In the first byte of a PUBLISH.
+/// The DUP bit in the first byte of a PUBLISH.
 const DUP: u8 = 0x08;
 
 fn overwrite(out: &mut BytesMut, at: usize, bytes: &[u8]) {
