@@ -1,10 +1,11 @@
-//! WebSocket frames: what the generator sends, masked beforehand, and what it gets.
+//! WebSocket frames: those that the generator sends, masked beforehand, and those that it receives.
 
-/// Any will do; nobody else is on the wire. Not zero, so that unmasking is real work.
+/// Any key will do, because nobody else is on the wire. It is not zero, so that unmasking is real
+/// work.
 const KEY: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 const BINARY: u8 = 2;
 
-/// One masked binary message with `payload`, appended to `out`.
+/// Appends one masked binary message with `payload` to `out`.
 pub(crate) fn mask(payload: &[u8], out: &mut Vec<u8>) {
     const MASKED: u8 = 0x80;
     out.push(0x80 | BINARY);
@@ -29,12 +30,12 @@ pub(crate) fn mask(payload: &[u8], out: &mut Vec<u8>) {
     );
 }
 
-/// Takes server's frames apart.
+/// Unwraps the server's frames.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
-    /// What there is of the next header.
+    /// The part of the next header that has come.
     header: Vec<u8>,
-    /// What is left of the present frame, and whether it carries data.
+    /// How much is left of the present frame, and whether it carries data.
     left: u64,
     carries_data: bool,
 }
@@ -42,9 +43,9 @@ pub(crate) struct Frames {
 /// What ends a WebSocket.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum FrameError {
-    /// The server's close frame.
+    /// The server sent a close frame.
     Closed,
-    /// Text, a mask, or an extension that nobody asked for.
+    /// The server sent text, a masked frame, or an extension that the generator did not ask for.
     Unexpected(u8),
 }
 
@@ -60,8 +61,8 @@ impl std::fmt::Display for FrameError {
 }
 
 impl Frames {
-    /// The next piece of data at the start of `bytes`, which is moved behind it; `None` when
-    /// `bytes` is used up.
+    /// Returns the next piece of data at the start of `bytes`, and moves `bytes` behind it. Returns
+    /// `None` when `bytes` is used up.
     pub(crate) fn next<'a>(
         &mut self,
         bytes: &mut &'a [u8],
@@ -101,7 +102,7 @@ impl Frames {
             self.header.clear();
             self.left = len;
             self.carries_data = match first & 0x7F {
-                // A message may be cut into frames.
+                // A message may come in several frames.
                 0 | BINARY => true,
                 // Ping and pong.
                 9 | 10 => false,

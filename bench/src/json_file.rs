@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 
 use crate::report::Report;
 
-/// Open from the start, so that a path that cannot be written is no news after an hour.
+/// The file is open from the start, so that a wrong path fails at once and not after an hour.
 pub(crate) struct JsonFile {
     file: File,
     path: PathBuf,
@@ -24,8 +24,8 @@ impl JsonFile {
         })
     }
 
-    /// Writes what there is until now in place of what there was. What is no file (a pipe)
-    /// gets everything at the end alone.
+    /// Writes all results so far over the earlier content. If the path is not a regular file (a
+    /// pipe), it gets everything at the end.
     pub(crate) fn keep(&mut self, report: &Report) -> Result<()> {
         if self.file.metadata()?.is_file() {
             self.write(report)?;

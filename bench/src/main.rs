@@ -1,9 +1,9 @@
 //! Measures MQTT brokers: `cargo xtask bench`.
 //!
-//! A load generator of its own, with raw sockets and packets that were encoded beforehand, so
-//! that it is never what is measured ([`swarm`], [`scanner`]). It runs Beaconry and a peer in
-//! turns on one core, itself on another, and compares the seconds of CPU that each took for
-//! the same work ([`scenario`], [`report`]).
+//! The load generator has raw sockets and packets that were encoded beforehand, so that it never
+//! measures itself ([`swarm`], [`scanner`]). It runs Beaconry and a peer in turns on one core and
+//! itself on another, and compares the seconds of CPU that each broker took for the same work
+//! ([`scenario`], [`report`]).
 
 #[cfg(target_os = "linux")]
 mod frames;
@@ -39,6 +39,8 @@ fn main() -> ExitCode {
 
 #[cfg(not(target_os = "linux"))]
 fn main() -> ExitCode {
-    eprintln!("bench: runs on Linux only: it pins processes to cores and reads /proc");
+    eprintln!(
+        "bench: this program runs on Linux only, because it pins processes to cores and reads /proc"
+    );
     ExitCode::FAILURE
 }

@@ -9,20 +9,21 @@ use mqtt::ProtocolVersion;
 
 use crate::scenario::{ALL, Fill, Scenario};
 
-/// What is heavy about what is heavy.
+/// The costs of a heavy scenario.
 const HEAVY: &str = "a minute for each broker and round, 1 GB of memory, 300 MB of disk";
 
 /// Measures Beaconry beside another MQTT broker, in turns on the same core.
 ///
-/// Without scenarios, all of them but those that say otherwise. `cargo xtask bench` builds what this needs.
+/// Without scenarios, runs all of them except those that say otherwise. `cargo xtask bench` builds
+/// what this needs.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench", after_help = scenarios())]
 pub(crate) struct Options {
-    /// What to measure.
+    /// The scenarios to run.
     #[arg(value_name = "SCENARIO")]
     scenarios: Vec<String>,
 
-    /// How often; the table shows medians.
+    /// How often to run each scenario; the table shows medians.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) rounds: u32,
 
@@ -38,7 +39,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(..=10_000_000))]
     sessions: u64,
 
-    /// `start`: how many messages wait for each of them.
+    /// `start`: how many messages wait for each session.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(..=1_000))]
     queued: u64,
 
@@ -46,7 +47,7 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) store: bool,
 
-    /// What to compare with.
+    /// The broker to compare with.
     #[arg(long, value_name = "BROKER", default_value = "mosquitto")]
     pub(crate) peer: PeerName,
 
@@ -90,7 +91,7 @@ impl Options {
         Ok(chosen)
     }
 
-    /// What `start` starts with.
+    /// What `start` fills the broker with.
     pub(crate) fn fill(&self) -> Fill {
         Fill {
             retained: self.retained,

@@ -1,4 +1,4 @@
-//! Packets, encoded before they are needed.
+//! Packets that are encoded before they are needed.
 
 use anyhow::Result;
 use bytes::BytesMut;
@@ -16,7 +16,7 @@ pub(crate) const PUBREC: u8 = 5;
 pub(crate) const PUBREL: u8 = 6;
 pub(crate) const PUBCOMP: u8 = 7;
 pub(crate) const SUBACK: u8 = 9;
-/// A whole packet, which is one in both versions.
+/// A whole packet, the same in both versions.
 pub(crate) const DISCONNECT: [u8; 2] = [14 << 4, 0];
 
 /// What a client asks for when it connects.
@@ -62,14 +62,14 @@ pub(crate) fn publish(
     encoded(&Packet::Publish(publish), version)
 }
 
-/// An acknowledgement of four bytes, which is one in both versions.
+/// An acknowledgement of four bytes, the same in both versions.
 pub(crate) fn ack(kind: u8, packet_id: u16) -> [u8; 4] {
     let [high, low] = packet_id.to_be_bytes();
     let flags = if kind == PUBREL { 2 } else { 0 };
     [kind << 4 | flags, 2, high, low]
 }
 
-/// Where in a PUBLISH of `QoS` 1 or 2 its packet identifier stands.
+/// The offset of the packet identifier in a PUBLISH of `QoS` 1 or 2.
 pub(crate) fn publish_id_at(packet: &[u8]) -> usize {
     let mut body = 0;
     let mut topic = 0;

@@ -1,4 +1,4 @@
-//! What the system knows of a process, and on which core it runs.
+//! What the system knows of a process, and the core that it runs on.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -19,9 +19,9 @@ pub(crate) struct Cores {
 }
 
 impl Cores {
-    /// The first two that this process may use.
+    /// Chooses the first two cores that this process may use.
     pub(crate) fn choose() -> Result<Self> {
-        let allowed = sched_getaffinity(None).context("cannot ask for the cores to be used")?;
+        let allowed = sched_getaffinity(None).context("cannot find out which cores may be used")?;
         let mut cores = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core));
         match (cores.next(), cores.next()) {
             (Some(broker), Some(load)) => Ok(Self { broker, load }),
@@ -29,9 +29,9 @@ impl Cores {
         }
     }
 
-    /// Starts `command` on the broker's core; this thread goes on on the load's.
+    /// Starts `command` on the broker's core. This thread goes on on the load's core.
     pub(crate) fn spawn(self, command: &mut Command) -> Result<Child> {
-        // A child runs where the thread that starts it runs.
+        // A child starts on the core of the thread that starts it.
         pin(self.broker)?;
         let child = command.spawn();
         pin(self.load)?;
@@ -45,8 +45,8 @@ fn pin(core: usize) -> Result<()> {
     sched_setaffinity(None, &set).with_context(|| format!("cannot run on core {core}"))
 }
 
-/// CPU time of a process, in user and in system mode together: of all its threads, those that
-/// have ended included, which `/proc/PID/task` forgets.
+/// The CPU time of a process, in user and system mode together. It includes threads that have
+/// ended, which `/proc/PID/task` forgets.
 pub(crate) fn cpu(pid: u32) -> Result<Duration> {
     let pid = Pid::from_raw(i32::try_from(pid)?);
     let time = ClockId::pid_cpu_clock_id(pid).and_then(ClockId::now);
@@ -70,10 +70,10 @@ fn status(pid: u32, name: &str) -> Result<u64> {
         .lines()
         .find_map(|line| line.strip_prefix(name))
         .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    Ok(kib.context("/proc does not say how much memory is in use")? * 1024)
+    Ok(kib.context("/proc does not tell how much memory is in use")? * 1024)
 }
 
-/// What a folder takes on the disk, in bytes: room that a file has, but does not use, included.
+/// How many bytes a folder takes on the disk, including space that files reserve and do not use.
 pub(crate) fn disk(folder: &Path) -> Result<u64> {
     let mut total = 0;
     for entry in
@@ -90,8 +90,8 @@ pub(crate) fn disk(folder: &Path) -> Result<u64> {
     Ok(total)
 }
 
-/// Lets this process and those that it starts have as many sockets as the system allows.
-/// Says how many those are.
+/// Lets this process and its children have as many sockets as the system allows. Returns how many
+/// those are.
 pub(crate) fn raise_open_files() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     const WANTED: u64 = 100_000;

@@ -19,29 +19,29 @@ pub(crate) struct Record {
     pub(crate) measurement: Measurement,
 }
 
-/// All of them.
+/// All runs.
 pub(crate) struct Report {
     heading: String,
     brokers: Vec<&'static str>,
     records: Vec<Record>,
     failures: Vec<String>,
-    /// How many rounds there should have been.
+    /// How many rounds were planned.
     rounds: u32,
-    /// In which of them somebody broke the run off.
+    /// The round in which somebody interrupted the run.
     broken_off: Option<u32>,
 }
 
-/// What the rounds of one scenario against one broker have in their middle.
+/// The medians of the rounds of one scenario against one broker.
 struct Medians {
-    /// Microseconds of CPU a delivery that was received, which is seconds for a million.
+    /// Microseconds of CPU per received delivery, which equals seconds per million.
     cpu: f64,
     /// Seconds of CPU in all.
     cpu_whole: f64,
-    /// Deliveries a second.
+    /// Deliveries per second.
     rate: f64,
     /// Over all rounds.
     lost: u64,
-    /// The same.
+    /// Over all rounds.
     held_up: u64,
     memory: f64,
     /// Seconds.
@@ -58,7 +58,7 @@ struct Medians {
 }
 
 impl Measurement {
-    /// For somebody who waits.
+    /// One line about a run, for somebody who waits.
     pub(crate) fn line(&self) -> String {
         let lost = match self.lost {
             0 => String::new(),
@@ -165,12 +165,12 @@ impl Report {
             .push(format!("{scenario}, {broker}: {error:#}"));
     }
 
-    /// Nothing more will come: somebody has broken the run off.
+    /// Notes that somebody interrupted the run, so nothing more will come.
     pub(crate) fn break_off(&mut self, round: u32) {
         self.broken_off = Some(round);
     }
 
-    /// Whether all scenarios ran, and none lost what may not be lost.
+    /// Whether all scenarios ran, and none lost a message that must not be lost.
     pub(crate) fn is_good(&self) -> bool {
         self.failures.is_empty() && self.broken_off.is_none()
     }
@@ -180,7 +180,7 @@ impl Report {
         if let Some(round) = self.broken_off {
             let _ = writeln!(
                 text,
-                "\n**Broken off in round {round} of {}**: of each scenario only what was finished.",
+                "\n**Interrupted in round {round} of {}**: the tables show only what was finished.",
                 self.rounds
             );
         }
@@ -290,8 +290,8 @@ impl Report {
         text
     }
 
-    /// One table: of the scenarios whose detail `is_one`, `columns` for each broker, and how
-    /// the first broker's `key` compares with the second's.
+    /// One table for the scenarios whose detail satisfies `is_one`: `columns` for each broker, and
+    /// the ratio of the first broker's `key` to the second's.
     fn table(
         &self,
         text: &mut String,
@@ -474,7 +474,7 @@ impl Record {
     }
 }
 
-/// How ours compares with theirs, as the targets are written: "1/5.2" is a fifth.
+/// The ratio of our figure to theirs, in the form of the goals: "1/5.2" is a fifth.
 fn compared(ours: f64, theirs: f64) -> String {
     if ours <= 0.0 || theirs <= 0.0 {
         "—".to_owned()
@@ -496,7 +496,7 @@ fn row(text: &mut String, cells: &[String]) {
     let _ = writeln!(text, "| {} |", cells.join(" | "));
 }
 
-/// Counts here are far below where this would round.
+/// The counts here are far below the point where this would round.
 #[allow(clippy::cast_precision_loss)]
 fn as_f64(count: u64) -> f64 {
     count as f64
@@ -597,7 +597,7 @@ mod tests {
         let mut report = report(&[("Beaconry", 1_000_000)]);
         report.break_off(2);
         let text = report.markdown();
-        assert!(text.contains("Broken off in round 2 of 3"), "{text}");
+        assert!(text.contains("Interrupted in round 2 of 3"), "{text}");
         assert!(text.contains("| 1.00 | 1000000 | 0 |"), "{text}");
         assert_eq!(report.json()["broken_off_in_round"], 2);
         assert!(!report.is_good());

@@ -1,4 +1,4 @@
-//! All scenarios, all rounds, all brokers.
+//! Runs all scenarios, all rounds, all brokers.
 
 use std::process::ExitCode;
 
@@ -95,7 +95,7 @@ fn run(options: &Options) -> Result<ExitCode> {
                         }
                     }
                 }
-                // Whatever ends this process, what is finished is kept.
+                // Whatever ends this process, the file keeps what is finished.
                 if let Some(json) = &mut json {
                     json.keep(&report)?;
                 }

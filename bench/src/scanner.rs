@@ -1,9 +1,9 @@
-//! Cuts a stream of bytes into MQTT packets, looking at nothing but their fixed headers.
+//! Cuts a stream of bytes into MQTT packets. It looks at nothing but their fixed headers.
 //!
-//! Whole packets are handed on where they were read; only one that is cut by the end of a
-//! read is copied.
+//! It hands whole packets on where they were read. It copies only a packet that continues in the
+//! next read.
 
-/// What has been read of a packet that is not whole yet.
+/// The start of a packet whose rest has not come.
 #[derive(Debug, Default)]
 pub(crate) struct Scanner {
     carry: Vec<u8>,
@@ -12,9 +12,9 @@ pub(crate) struct Scanner {
 /// One packet.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Seen<'a> {
-    /// Type and flags.
+    /// Packet type and flags.
     pub(crate) first: u8,
-    /// All behind the fixed header.
+    /// Everything behind the fixed header.
     pub(crate) body: &'a [u8],
 }
 
@@ -31,7 +31,7 @@ impl std::fmt::Display for NotMqtt {
 }
 
 impl Scanner {
-    /// Gives each packet that ends within `bytes` to `each`.
+    /// Calls `each` for each packet that ends within `bytes`.
     pub(crate) fn scan(
         &mut self,
         mut bytes: &[u8],
@@ -68,15 +68,14 @@ impl Scanner {
 }
 
 impl Seen<'_> {
-    /// The packet identifier at the start of the body: of all acknowledgements.
+    /// The packet identifier of an acknowledgement, at the start of its body.
     pub(crate) fn packet_id(&self) -> u16 {
         self.body
             .first_chunk()
             .map_or(0, |bytes| u16::from_be_bytes(*bytes))
     }
 
-    /// The packet identifier of a PUBLISH of `QoS` 1 or 2, which stands behind its topic in
-    /// both versions.
+    /// The packet identifier of a PUBLISH of `QoS` 1 or 2. It follows the topic in both versions.
     pub(crate) fn publish_id(&self) -> u16 {
         let topic = usize::from(self.packet_id());
         let id = self.body.get(2 + topic..).and_then(<[u8]>::first_chunk);
@@ -98,7 +97,7 @@ fn seen(packet: &[u8], header: usize, len: usize) -> Seen<'_> {
     }
 }
 
-/// The lengths of the fixed header and of what follows it, once the header is whole.
+/// The lengths of the fixed header and of the rest, once the header is complete.
 fn header(bytes: &[u8]) -> Result<Option<(usize, usize)>, NotMqtt> {
     let mut len = 0;
     for (at, &byte) in bytes.iter().skip(1).take(4).enumerate() {

@@ -1,8 +1,7 @@
 //! Many connections on one thread.
 //!
-//! Connecting and subscribing is done one after the other with blocking calls; then the sockets
-//! go into one poll, where all reading shares one buffer and what is sent in answer to one read
-//! leaves with one write.
+//! Blocking calls connect and subscribe the clients one after the other. Then the sockets go into
+//! one poll. All reads share one buffer, and the answers to one read leave with one write.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
@@ -20,18 +19,18 @@ use crate::scanner::{Scanner, Seen};
 
 /// How long the broker may take to answer while a connection is made.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long it may take until many connections are made.
+/// How long making many connections may take.
 const JOINING: Duration = Duration::from_mins(1);
 const BUFFER: usize = 256 * 1024;
 
-/// Where the broker is found, and how.
+/// How to reach the broker.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     Tcp(SocketAddr),
     WebSocket(SocketAddr),
 }
 
-/// Connections that are polled together.
+/// Connections that one poll waits for.
 pub(crate) struct Swarm {
     poll: Poll,
     events: Events,
@@ -52,25 +51,25 @@ enum Carrier {
     WebSocket(Frames),
 }
 
-/// What is to be sent on one connection.
+/// The bytes to send on one connection.
 pub(crate) struct Outgoing {
     bytes: Vec<u8>,
-    /// How many of them are with the system.
+    /// How many of them the system has taken.
     sent: usize,
     is_websocket: bool,
 }
 
-/// Which connection of a swarm.
+/// The index of a connection in its swarm.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Member(pub(crate) usize);
 
 impl Outgoing {
-    /// A packet that was encoded, and for a WebSocket masked ([`Route::wire`]), beforehand.
+    /// Appends a packet that was encoded, and for a WebSocket masked ([`Route::wire`]), beforehand.
     pub(crate) fn wire(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// A packet.
+    /// Appends a packet.
     pub(crate) fn packet(&mut self, packet: &[u8]) {
         if self.is_websocket {
             frames::mask(packet, &mut self.bytes);
@@ -81,7 +80,7 @@ impl Outgoing {
 }
 
 impl Route {
-    /// `packet` as it goes over the wire.
+    /// Appends `packet` to `out` in its form on the wire.
     pub(crate) fn wire(self, packet: &[u8], out: &mut Vec<u8>) {
         match self {
             Self::Tcp(_) => out.extend_from_slice(packet),
@@ -105,7 +104,7 @@ impl Swarm {
         self.join_subscribed(route, hello, None)
     }
 
-    /// The same, and subscribes and waits for SUBACK.
+    /// Connects and subscribes, and waits for SUBACK.
     pub(crate) fn join_subscribed(
         &mut self,
         route: Route,
@@ -126,7 +125,7 @@ impl Swarm {
         self.add(stream, route)
     }
 
-    /// Opens a connection on which nothing was said yet.
+    /// Opens a connection, and sends nothing on it.
     pub(crate) fn open(&mut self, route: Route) -> Result<Member> {
         let stream = Opening::begin(route)
             .and_then(|mut opening| {
@@ -137,7 +136,7 @@ impl Swarm {
         self.add(stream, route)
     }
 
-    /// Connects many side by side: some brokers take their time for each step of each.
+    /// Connects many clients side by side, because some brokers take long for each step.
     pub(crate) fn join_all(
         &mut self,
         route: Route,
@@ -215,8 +214,8 @@ impl Swarm {
         Ok(member)
     }
 
-    /// No longer reads what comes for `member`, whose receive buffer is made small: the broker
-    /// finds out soon that nobody reads.
+    /// Stops reading what comes for `member`, and makes its receive buffer small, so that the
+    /// broker soon finds out that nobody reads.
     pub(crate) fn deafen(&mut self, Member(member): Member) -> Result<()> {
         let socket = &mut self.sockets[member];
         self.poll.registry().deregister(&mut socket.stream)?;
@@ -224,7 +223,7 @@ impl Swarm {
         Ok(())
     }
 
-    /// Sends what `write` writes, or as much as the system takes now.
+    /// Sends what `write` writes, or as much of it as the system takes now.
     pub(crate) fn send(
         &mut self,
         Member(member): Member,
@@ -235,18 +234,18 @@ impl Swarm {
         socket.flush()
     }
 
-    /// How many connections it has.
+    /// How many connections there are.
     pub(crate) fn len(&self) -> usize {
         self.sockets.len()
     }
 
-    /// Whether all that was given for `member` is with the system.
+    /// Whether the system has taken everything that was given for `member`.
     pub(crate) fn is_flushed(&self, Member(member): Member) -> bool {
         self.sockets[member].out.bytes.is_empty()
     }
 
-    /// Waits for the broker, but not longer than `timeout`, and gives all packets that have
-    /// come to `each`, which can answer on the same connection. Says whether anything came.
+    /// Waits for the broker, at most for `timeout`. Calls `each` for all packets that have come; it
+    /// can answer on the same connection. Returns whether anything came.
     pub(crate) fn turn(
         &mut self,
         timeout: Duration,
@@ -284,7 +283,7 @@ impl Socket {
         let mut anything = false;
         loop {
             let count = match self.stream.read(buffer) {
-                Ok(0) => bail!("the broker closed it"),
+                Ok(0) => bail!("the broker closed the connection"),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(anything),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -301,7 +300,7 @@ impl Socket {
                     }
                 }
             }
-            // More would be announced again.
+            // The poll would report more bytes again.
             if count < buffer.len() {
                 return Ok(true);
             }
@@ -324,7 +323,7 @@ impl Socket {
     }
 }
 
-/// A connection on its way into a swarm.
+/// A connection that is still being made.
 struct Opening {
     stream: std::net::TcpStream,
     route: Route,
@@ -371,10 +370,10 @@ impl Opening {
         while !answer.ends_with(b"\r\n\r\n") {
             self.stream
                 .read_exact(&mut byte)
-                .context("waiting for the WebSocket handshake")?;
+                .context("the WebSocket handshake did not finish")?;
             answer.extend(byte);
             if answer.len() > MOST {
-                bail!("the WebSocket handshake's answer has no end");
+                bail!("the answer to the WebSocket handshake has no end");
             }
         }
         if !answer.starts_with(b"HTTP/1.1 101") {
@@ -384,7 +383,7 @@ impl Opening {
         Ok(())
     }
 
-    /// Sends `packet`, and waits for a packet of kind `answer`, which says success.
+    /// Sends `packet`, and waits for a packet of kind `answer` that means success.
     fn ask(&mut self, packet: &[u8], answer: u8) -> Result<()> {
         self.send(packet)?;
         self.await_answer(answer)
@@ -405,9 +404,9 @@ impl Opening {
             let count = self
                 .stream
                 .read(&mut buffer)
-                .context("waiting for an acknowledgement")?;
+                .context("no acknowledgement came")?;
             if count == 0 {
-                bail!("the broker closed it");
+                bail!("the broker closed the connection");
             }
             let mut bytes = &buffer[..count];
             let mut look = |seen: Seen<'_>| {
@@ -432,7 +431,7 @@ impl Opening {
     }
 }
 
-/// Whether a CONNACK or the SUBACK of one subscription says success.
+/// Whether a CONNACK, or the SUBACK of one subscription, means success.
 fn accepts(kind: u8, body: &[u8]) -> bool {
     let code = if kind == CONNACK {
         body.get(1)

@@ -1,10 +1,10 @@
 //! The sans-IO broker: several connections that send packets, spoilt packets and plain bytes, that
-//! read or do not read, come and go; a store that is late.
+//! read or do not read, come and go; and a store that is late.
 //!
-//! Checked: no panic; what is written to a client are packets that a client of its version takes,
-//! none larger than it asked for, no topic alias that it does not know; gauges and what waits to be
-//! written stay within their limits; and when everyone has gone and every session has expired, all
-//! gauges are back at zero.
+//! The target checks that nothing panics. The broker writes to a client only packets that a client
+//! of its version accepts, none larger than it asked for, with no topic alias that it does not
+//! know. Gauges and unwritten bytes stay within their limits. When everyone has gone and every
+//! session has expired, all gauges are back at zero.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::Script;
 
 /// How many connections an input can name.
 pub const CONNECTIONS: u8 = 6;
-/// So that the last one finds no room.
+/// One fewer, so that the last connection finds no room.
 const MOST_CONNECTIONS: usize = 5;
 const SESSIONS: usize = 4;
 const MAXIMUM_PACKET_SIZE: u32 = 700;
@@ -31,17 +31,18 @@ const RETAINED: usize = 3;
 const RETAINED_BYTES: usize = 3_000;
 const LONGEST_SESSION: u32 = 600;
 
-/// The operations of the script, each by the number of its first byte; most name a connection next.
+/// The operations of the script, each with the number of its first byte. Most of them name a
+/// connection next.
 #[derive(Clone, Copy, Debug)]
 #[repr(u8)]
 #[allow(missing_docs)]
 pub enum Op {
     Open = 0,
-    /// The word says how many bytes follow.
+    /// A word says how many bytes follow.
     Bytes = 1,
     /// A packet from a [`Script`].
     Packet = 2,
-    /// The same with one byte changed or cut short.
+    /// The same with one byte changed, or cut short.
     Spoilt = 3,
     Close = 4,
     /// The peer has read everything.
@@ -49,9 +50,9 @@ pub enum Op {
     Authenticated = 6,
     Persisted = 7,
     Sleep = 8,
-    /// The store is full, or has room again, or so much of it.
+    /// The store is full, has room again, or has this much room.
     Store = 9,
-    /// The next piece of a copy of everything.
+    /// The next piece of a checkpoint.
     Checkpoint = 10,
 }
 
@@ -68,14 +69,14 @@ impl Op {
         Self::Sleep,
         Self::Store,
         Self::Checkpoint,
-        // Again: these should come more often.
+        // These appear twice, so that they come more often.
         Self::Packet,
         Self::Packet,
         Self::Drained,
     ];
 }
 
-/// See the module.
+/// Runs one input; see the module.
 pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
     let mut world = World::new(&mut script);
@@ -92,15 +93,15 @@ pub fn run(data: &[u8]) {
 /// A peer as the shell sees it.
 struct Client {
     conn: Conn,
-    /// What it has said: so its version and its wishes are known.
+    /// What the peer has sent, which tells its version and its wishes.
     said: Decoder,
     connect: Option<Connect>,
-    /// What it is told.
+    /// What the broker has sent to the peer.
     told: Option<Decoder>,
     aliases: Vec<u16>,
     /// Whether the shell was told to read on.
     is_read: bool,
-    /// Messages for which the test asked.
+    /// The messages that the test asked for.
     heard: Vec<Publish>,
 }
 
@@ -113,9 +114,9 @@ struct World {
     last_lsn: Lsn,
     /// What the store holds.
     journal: BytesMut,
-    /// Everything before this is no longer needed.
+    /// The store no longer needs anything before this.
     copied_from: Lsn,
-    /// Whether there was a time at which it took nothing new.
+    /// Whether the store ever took nothing new.
     was_full: bool,
 }
 
@@ -165,7 +166,7 @@ impl World {
             },
             check_payload_format: more & 16 == 0,
             response_information: (more & 32 != 0).then(|| Utf8String::from_static("answers")),
-            // All that can wait does, for as long as it can.
+            // As many steps of deferred work as possible stay.
             steps: match more & 64 {
                 0 => Steps::default(),
                 _ => Steps { each: 1, little: 0 },
@@ -312,7 +313,7 @@ impl World {
         self.input(Input::Bytes(conn, bytes));
     }
 
-    /// Does what the broker says; the peer has not read yet what is written here.
+    /// Does what the broker asks for. The peer has not read yet what the broker writes here.
     fn poll(&mut self) {
         let mut turns = 0;
         loop {
@@ -340,7 +341,7 @@ impl World {
                     if at.is_none_or(|at| at > self.now) {
                         return;
                     }
-                    // What is due is done: or a shell would turn for ever.
+                    // What is due is done, or a shell would loop for ever.
                     turns += 1;
                     assert!(turns < 3, "{at:?} is past, and past again");
                     self.input(Input::Timeout);
@@ -372,7 +373,7 @@ impl World {
         assert!(taken.is_empty() && self.last_lsn >= at_least);
     }
 
-    /// A restart finds what was stored to be good, with and without what is no longer needed.
+    /// A restart accepts what was stored, with and without what is no longer needed.
     fn recover(&mut self) {
         self.end_what_is_over();
         self.poll();
@@ -382,14 +383,15 @@ impl World {
         assert!(metrics.retained_messages <= RETAINED as u64, "{metrics:?}");
         if self.options.durable && !self.was_full {
             let kept = self.broker.metrics().retained_messages;
-            // What has expired meanwhile is not looked at yet; and each will, of a client that is now
-            // gone, may have cleared one.
+            // The recovery has not looked at what has expired meanwhile. Each will of a client that
+            // is now gone may have cleared a retained message.
             let found = metrics.retained_messages + metrics.wills_published;
             assert!(found >= kept, "lost: {metrics:?}");
         }
         let shortened = self.recovered(self.copied_from);
-        // Sessions come in another order in a copy, and get the wills of all who are now gone in
-        // that: where they share little room, another one may have none left.
+        // A checkpoint holds sessions in another order, and they get the wills of all clients that
+        // are now gone in that order. Where they share little room, a different session may have
+        // none left.
         if shortened.metrics().dropped_queue_full == metrics.dropped_queue_full {
             assert_eq!(gauges(&shortened.metrics()), gauges(&metrics));
         }
@@ -423,7 +425,7 @@ impl World {
         else {
             panic!("written to {conn:?}, which was closed");
         };
-        // Answers come on top of messages, up to twice the limit, and so do a packet and DISCONNECT.
+        // Answers come on top of messages, up to twice the limit. So do a packet and a DISCONNECT.
         let most = 3 * OUT_BUFFER + MAXIMUM_PACKET_SIZE as usize + 600;
         assert!(wire.len() <= most, "{} bytes waited", wire.len());
         client.listen(wire.freeze());
@@ -464,7 +466,7 @@ impl World {
         self.poll();
     }
 
-    /// What waits for steps is done.
+    /// Does all deferred work.
     fn end_what_is_over(&mut self) {
         for _ in 0..500 {
             self.poll();
@@ -475,7 +477,7 @@ impl World {
                 _ => return,
             }
         }
-        panic!("what is over does not come to its end");
+        panic!("deferred work does not end");
     }
 
     fn everyone_leaves(&mut self) {
@@ -485,7 +487,7 @@ impl World {
             }
         }
         self.persist_all();
-        // Twice: a will's delay may keep a session longer than itself.
+        // Twice, because a will's delay may keep a session longer than the session's own expiry.
         for _ in 0..2 {
             self.sleep(Duration::from_secs(u64::from(LONGEST_SESSION) + 1));
             self.end_what_is_over();
@@ -495,7 +497,7 @@ impl World {
         assert_eq!(gauges(metrics), [0; 17], "{metrics:?}");
     }
 
-    /// Nothing retained is left when someone has cleared every topic that there was.
+    /// Nothing retained is left when a client has cleared every topic.
     fn forget_retained(&mut self) {
         if self.broker.metrics().retained_messages == 0 {
             assert_eq!(self.broker.metrics().retained_bytes, 0);
@@ -546,7 +548,7 @@ impl Client {
     fn listen(&mut self, mut wire: Bytes) {
         let version = match (&self.told, self.said.version()) {
             (None, Some(version)) => version,
-            // CONNACK or DISCONNECT for something that was no CONNECT of a known version.
+            // CONNACK or DISCONNECT answers something that was no CONNECT of a known version.
             (None, None) => match wire.first() {
                 Some(0x20) if wire.len() == 4 => ProtocolVersion::V3_1_1,
                 _ => ProtocolVersion::V5,
@@ -576,14 +578,14 @@ impl Client {
                 }
                 Ok(Some(_)) => {}
                 Ok(None) => break,
-                Err(error) => panic!("the broker writes what no client takes: {error}"),
+                Err(error) => panic!("the broker wrote what no client accepts: {error}"),
             }
         }
         assert_eq!(decoder.buffered(), 0, "half a packet");
     }
 }
 
-/// What must be zero when all have gone; retained messages stay.
+/// The gauges that must be zero when all clients have gone. Retained messages stay.
 fn gauges(metrics: &Metrics) -> [u64; 17] {
     [
         metrics.connections,

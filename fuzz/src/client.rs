@@ -1,8 +1,9 @@
 //! The sans-IO client: any calls and any bytes, in any order.
 //!
-//! Checked: no panic; each publication ends once; queue, packet identifiers and what is written stay
-//! within their limits; what is written are packets that a server takes; a stored session reads back
-//! the same; and once a server has answered everything, no packet identifier is left in use.
+//! The target checks that nothing panics. Each publication ends once. The queue, the packet
+//! identifiers and what is written stay within their limits. The client writes only packets that a
+//! server accepts. A stored session reads back the same. Once a server has answered everything, no
+//! packet identifier is in use.
 
 use std::time::Duration;
 
@@ -20,10 +21,10 @@ const QUEUE_MESSAGES: usize = 8;
 const QUEUE_BYTES: usize = 4_000;
 const SUBSCRIPTIONS: usize = 6;
 const RECEIVE_MAXIMUM: u16 = 3;
-/// More rounds than this with a server that answers everything, and something is stuck.
+/// If a server that answers everything needs more rounds than this, something is stuck.
 const ROUNDS: usize = 200;
 
-/// See the module.
+/// Runs one input; see the module.
 pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
     let mut page = Page::new(&mut script);
@@ -35,14 +36,14 @@ pub fn run(data: &[u8]) {
     page.end_well(&mut script);
 }
 
-/// The client with its shell, and what it must not lose count of.
+/// The client with its shell, and counts that must add up.
 struct Page {
     now: Instant,
     client: Client,
     decoder: Decoder,
-    /// Publications that are in the queue or whose end is not told yet.
+    /// How many publications are queued or have not reported their end.
     pending: usize,
-    /// What the server has been sent and not answered.
+    /// What the server has received and not answered.
     unanswered: Vec<Packet>,
 }
 
@@ -75,7 +76,7 @@ impl Page {
         };
         let mut pending = 0;
         if flags & 64 != 0 {
-            // What a page's storage holds may be anything.
+            // A page's storage may hold anything.
             let stored = Bytes::copy_from_slice(script.bytes());
             options.session = SessionSnapshot::from_bytes(stored).ok();
         }
@@ -141,7 +142,7 @@ impl Page {
                 .set_credentials(now, None, script.flag().then(Bytes::new)),
             14 => self.store(),
             _ => {
-                // Rarely: afterwards there is not much left to do.
+                // Rarely, because little is left to do afterwards.
                 if script.byte() == 0 {
                     self.client.disconnect(now, script.reason_code());
                 }
@@ -168,7 +169,7 @@ impl Page {
     }
 
     fn feed(&mut self, bytes: Bytes) {
-        // An error is dealt with inside, and comes back as events.
+        // The client deals with an error itself, and reports it in events.
         let _ = self.client.handle_input(self.now, bytes);
     }
 
@@ -212,7 +213,7 @@ impl Page {
         }
     }
 
-    /// Takes what is to be sent; a server must understand it.
+    /// Takes the bytes to send. A server must understand them.
     fn transmit(&mut self) -> bool {
         let mut wire = BytesMut::new();
         if !self.client.poll_transmit(&mut wire) {
@@ -227,7 +228,7 @@ impl Page {
             match self.decoder.decode(&mut wire) {
                 Ok(Some(packet)) => self.unanswered.push(packet),
                 Ok(None) => break,
-                Err(error) => panic!("the client writes what no server takes: {error}"),
+                Err(error) => panic!("the client wrote what no server accepts: {error}"),
             }
         }
         assert_eq!(self.decoder.buffered(), 0, "half a packet");
@@ -275,7 +276,7 @@ impl Page {
         self.feed_packet(&answer);
     }
 
-    /// As a page does before it goes away.
+    /// Stores the session, as a page does before it goes away.
     fn store(&self) {
         let session = self.client.session();
         let stored = session.to_bytes().expect("a session can be stored");
@@ -285,7 +286,7 @@ impl Page {
         );
     }
 
-    /// Whatever went wrong before: a server that answers everything leaves nothing behind.
+    /// Whatever went wrong before, a server that answers everything leaves nothing behind.
     fn end_well(&mut self, script: &mut Script<'_>) {
         let session_present = script.flag();
         self.client.handle_transport_closed(self.now);

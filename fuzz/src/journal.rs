@@ -1,11 +1,11 @@
 //! The journal: what a disk may give back.
 //!
-//! Byte 0 of the input says how to read the rest: even, as the bytes of a file; odd, as a list of
-//! records, each two bytes of length and the record, which are put into good frames: no checksum keeps
-//! those from the replay.
+//! Byte 0 of the input says how to read the rest. If it is even, the rest is a file's bytes. If it
+//! is odd, the rest is a list of records, each with two bytes of length. The target puts them into
+//! good frames, so that no checksum keeps them from the replay.
 //!
-//! Checked: no panic; nothing but whole frames is read, and what is read is what was written; whatever
-//! can be replayed gives a broker that works.
+//! The target checks that nothing panics. The reader reads only whole frames, and reads what was
+//! written. Whatever replays gives a broker that works.
 
 use broker::{Broker, BrokerOptions, Conn, Input, Limits, Lsn, Output, Peer, Recovery, journal};
 use bytes::{Bytes, BytesMut};
@@ -16,7 +16,7 @@ use mqtt::{
 
 use crate::Script;
 
-/// See the module.
+/// Runs one input; see the module.
 pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
     let file = if script.flag() {
@@ -57,7 +57,7 @@ fn read(mut file: Bytes) -> Vec<journal::Frame> {
             Ok(None) => return frames,
             Err(error) => {
                 assert!(!error.to_string().is_empty());
-                assert_eq!(file, before, "what is damaged stays, to be looked at");
+                assert_eq!(file, before, "damaged bytes stay in the input");
                 return frames;
             }
         }
@@ -90,7 +90,7 @@ fn options() -> BrokerOptions {
     }
 }
 
-/// The records of a broker whose one client sends `packets`: for the seeds.
+/// The records of a broker whose only client sends `packets`: for the seeds.
 pub fn record(packets: &[Packet]) -> Vec<Bytes> {
     let now = Instant::from_millis(1);
     let mut broker = Broker::new(now, options());
@@ -107,7 +107,7 @@ pub fn record(packets: &[Packet]) -> Vec<Bytes> {
     frames.into_iter().map(|frame| frame.body).collect()
 }
 
-/// A client comes and asks for everything; then time passes.
+/// A client connects and asks for everything. Then time passes.
 fn use_it(mut broker: Broker) {
     let now = Instant::from_millis(2);
     let version = ProtocolVersion::V5;

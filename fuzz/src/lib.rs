@@ -1,8 +1,8 @@
-//! What the fuzz targets do with their input, apart from libFuzzer: so a test can replay the kept
-//! inputs, and a finding can be looked at in a debugger.
+//! What the fuzz targets do with their input, apart from libFuzzer. So a test can replay the kept
+//! inputs, and a debugger can run a finding.
 //!
-//! Each module has one function `run(data)`, which panics when something is wrong. How to run them is
-//! in CONTRIBUTING.md.
+//! Each module has one function `run(data)`, which panics when something is wrong. CONTRIBUTING.md
+//! says how to run the targets.
 
 pub mod broker;
 pub mod client;

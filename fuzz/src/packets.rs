@@ -1,10 +1,12 @@
 //! The packet decoder and encoder.
 //!
-//! Byte 0 of the input says which side reads, byte 1 how the stream is split, the rest is the stream.
+//! Byte 0 of the input says which side reads, byte 1 how the stream is split. The rest is the
+//! stream.
 //!
-//! Checked: however the stream is split, the same packets and the same error come out; what is kept of
-//! an unfinished packet is no more than documented; what was decoded can be encoded, in the length
-//! foretold, and decodes to the same again; a template writes what the encoder writes.
+//! The target checks that every split of the stream gives the same packets and the same error. The
+//! decoder keeps no more of an unfinished packet than documented. A decoded packet can be encoded,
+//! in the length foretold, and decodes to the same again. A template writes what the encoder
+//! writes.
 
 use bytes::{Bytes, BytesMut};
 use mqtt::{
@@ -17,19 +19,19 @@ use crate::Script;
 /// Small enough for a short input to exceed it.
 const MAX_PACKET_SIZE: u32 = 4_000;
 
-/// Who reads the stream, and what came before it.
+/// The side that reads the stream, and what came before it.
 #[derive(Clone, Copy, Debug)]
 pub enum Side {
     /// A server, from the first byte on.
     Server,
-    /// A server behind a CONNECT of this version.
+    /// A server after a CONNECT of this version.
     Connected(ProtocolVersion),
     /// A client of this version.
     Client(ProtocolVersion),
 }
 
 impl Side {
-    /// As numbered by byte 0 of the input.
+    /// The sides, as byte 0 of the input numbers them.
     pub const ALL: [Self; 5] = [
         Self::Server,
         Self::Connected(ProtocolVersion::V3_1_1),
@@ -55,7 +57,7 @@ impl Side {
     }
 }
 
-/// See the module.
+/// Runs one input; see the module.
 pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
     let side = Side::ALL[usize::from(script.below(5))];
@@ -124,8 +126,8 @@ fn again(packet: &Packet, version: ProtocolVersion, side: Side) {
         (side, _) => side,
     };
     let mut decoder = side.decoder();
-    // What is not the shortest form may become longer: a reason code that was left out stays out, but
-    // a length of four bytes becomes one of one.
+    // A packet that is not in its shortest form may become longer: a reason code that was left out
+    // stays out, but a length of four bytes becomes one of one.
     decoder.set_max_packet_size(2 * MAX_PACKET_SIZE);
     let (decoded, error) = decode(&mut decoder, std::iter::once(&wire[..]));
     assert_eq!(error, None, "{packet:?}");
@@ -138,7 +140,8 @@ fn again(packet: &Packet, version: ProtocolVersion, side: Side) {
     }
 }
 
-/// A smaller limit leaves out diagnostics or refuses, and never exceeds the limit.
+/// A smaller limit leaves out diagnostics or refuses the packet. The output never exceeds the
+/// limit.
 fn within(packet: &Packet, version: ProtocolVersion, wire: &Bytes) {
     let len = u32::try_from(wire.len()).unwrap();
     let mut out = BytesMut::new();

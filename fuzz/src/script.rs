@@ -1,7 +1,7 @@
 //! An input as a list of operations.
 //!
-//! Everything is read from the front, a number as one or two bytes and a text with its length before
-//! it: so libFuzzer's mutations stay local, and [`Pen`] can write the seeds.
+//! Everything is read from the front: a number as one or two bytes, a text with its length before
+//! it. So libFuzzer's mutations stay local, and [`Pen`] can write the seeds.
 
 use arbitrary::Unstructured;
 use bytes::Bytes;
@@ -47,7 +47,7 @@ const FILTERS: &[&str] = &[
 ];
 const CLIENTS: &[&str] = &["x", "y", "z", ""];
 
-/// Reads operations; past the end everything is zero.
+/// Reads operations. Past the end everything is zero.
 pub struct Script<'a>(Unstructured<'a>);
 
 impl<'a> Script<'a> {
@@ -56,7 +56,7 @@ impl<'a> Script<'a> {
         Self(Unstructured::new(data))
     }
 
-    /// Whether all has been read.
+    /// Whether everything has been read.
     pub fn is_over(&self) -> bool {
         self.0.is_empty()
     }
@@ -87,7 +87,7 @@ impl<'a> Script<'a> {
         self.0.bytes(len).unwrap_or_default()
     }
 
-    /// All that is left.
+    /// Everything that is left.
     pub fn rest(&mut self) -> &'a [u8] {
         self.0.bytes(self.0.len()).unwrap_or_default()
     }
@@ -101,38 +101,38 @@ impl<'a> Script<'a> {
         self.pick(&[ProtocolVersion::V5, ProtocolVersion::V3_1_1])
     }
 
-    /// One of the three.
+    /// One of the three levels.
     pub fn qos(&mut self) -> QoS {
         self.pick(&[QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce])
     }
 
-    /// One of a few, so that some meet.
+    /// One of a few, so that some are equal.
     pub fn packet_id(&mut self) -> PacketId {
         PacketId::new(u16::from(self.below(8)) + 1).expect("not zero")
     }
 
-    /// Any of the standard's.
+    /// Any code of the standard.
     pub fn reason_code(&mut self) -> ReasonCode {
         ReasonCode::from_u8(self.byte()).unwrap_or(ReasonCode::Success)
     }
 
-    /// One of a few.
+    /// One of a few topics.
     pub fn topic(&mut self) -> TopicName {
         TopicName::try_from(self.pick(TOPICS)).expect("a topic name")
     }
 
-    /// One of a few.
+    /// One of a few filters.
     pub fn filter(&mut self) -> TopicFilter {
         TopicFilter::try_from(self.pick(FILTERS)).expect("a topic filter")
     }
 
-    /// A length rather than bytes: what a payload says does not matter.
+    /// Reads only a length, because a payload's content does not matter.
     pub fn payload(&mut self) -> Bytes {
         let len = usize::from(self.word() % 600);
         Bytes::from(vec![b'x'; len])
     }
 
-    /// A message; `packet_id` and `dup` are as its QoS asks.
+    /// A message. `packet_id` and `dup` follow its QoS.
     pub fn publish(&mut self) -> Publish {
         let mut publish = Publish::new(self.topic(), self.payload());
         publish.qos = self.qos();
@@ -174,7 +174,7 @@ impl<'a> Script<'a> {
         }
     }
 
-    /// Some packet that a client may send, if in the wrong moment.
+    /// Some packet that a client may send, perhaps at the wrong moment.
     pub fn client_packet(&mut self) -> Packet {
         match self.below(16) {
             0..=2 => Packet::Connect(self.connect()),
@@ -296,7 +296,7 @@ impl<'a> Script<'a> {
         connect
     }
 
-    /// Some packet that a server may send, if in the wrong moment.
+    /// Some packet that a server may send, perhaps at the wrong moment.
     pub fn server_packet(&mut self) -> Packet {
         use mqtt::{ConnAck, PacketType, SubAck, UnsubAck};
         match self.below(16) {
@@ -365,7 +365,7 @@ impl<'a> Script<'a> {
 pub struct Pen(Vec<u8>);
 
 impl Pen {
-    /// What has been written.
+    /// The bytes written so far.
     pub fn into_bytes(self) -> Vec<u8> {
         self.0
     }

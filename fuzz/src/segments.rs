@@ -1,12 +1,13 @@
-//! The files of the store: a segment of the journal, with holes, flips and a torn end, read by the
-//! server's own reader.
+//! The files of the store: a segment of the journal, with holes, flips and a torn end, which the
+//! server's own reader reads.
 //!
-//! Byte 0 of the input says how to go on: even, the rest is a file; odd, it is a list of groups of
-//! records, and of what happens to the bytes afterwards.
+//! Byte 0 of the input says what follows. If it is even, the rest is a file. If it is odd, the rest
+//! is a list of groups of records, and of changes to their bytes.
 //!
-//! Checked: no panic; every record before the first changed byte is read, and none behind it; a loss
-//! is called damage exactly when a group that is still there shows that what is lost was durable; and
-//! so what a crash tears, which is the last group alone, is never called damage.
+//! The target checks that nothing panics. The reader reads every record before the first changed
+//! byte, and none behind it. It reports damage exactly when a later group shows that the lost
+//! records were durable. So it never reports what a crash tears, which is only the last group, as
+//! damage.
 
 use std::convert::Infallible;
 
@@ -32,7 +33,7 @@ const HEADER: Header = Header {
 };
 const MOST_GROUPS: usize = 20;
 
-/// See the module.
+/// Runs one input; see the module.
 pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
     if script.flag() {
@@ -47,7 +48,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// What was written behind the header.
+/// What was written after the header.
 struct File {
     bytes: BytesMut,
     /// Where each record's frame ends.
@@ -123,7 +124,7 @@ impl File {
     }
 }
 
-/// What happens to the bytes until they are read again.
+/// Changes the bytes before they are read again.
 fn harm(script: &mut Script<'_>, bytes: &mut Vec<u8>) {
     while !script.is_over() {
         let kind = script.below(5);
@@ -132,9 +133,9 @@ fn harm(script: &mut Script<'_>, bytes: &mut Vec<u8>) {
             // A crash, before the size of the file was durable, and after.
             0 => bytes.truncate(at),
             1 => bytes[at..].fill(0),
-            // Room that was reserved.
+            // Reserved space.
             2 => bytes.resize(bytes.len() + usize::from(script.byte()), 0),
-            // A bad place of the disk.
+            // A bad spot on the disk.
             3 => {
                 let end = bytes.len().min(at + usize::from(script.byte()));
                 bytes[at..end].fill(0);

@@ -1,8 +1,8 @@
-//! Topic names and filters: what is one, and which match, held against a model that a reader can see
-//! through; and the broker's subscription tree and retained messages held against the same model.
+//! Topic names and filters: which are valid, and which match. The target compares them with a plain
+//! model, and the broker's subscription tree and retained messages with the same model.
 //!
-//! The input is lines: `+ filter` subscribes, `- filter` unsubscribes, `! name` retains, `? name`
-//! clears, anything else is a name that is published to.
+//! The input is lines. `+ filter` subscribes, `- filter` unsubscribes, `! name` retains, `? name`
+//! clears. Anything else is a name to publish to.
 
 use broker::{Broker, BrokerOptions, Conn, Input, Limits, Output, Peer};
 use bytes::{Bytes, BytesMut};
@@ -15,7 +15,7 @@ const VERSION: ProtocolVersion = ProtocolVersion::V5;
 /// More would only be slower.
 const MOST: usize = 40;
 
-/// See the module.
+/// Runs one input; see the module.
 pub fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -26,7 +26,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// Section 4.7 as plainly as it can be said.
+/// Section 4.7, as plainly as possible.
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= 65_535 && !text.contains(['+', '#', '\0'])
 }
@@ -53,7 +53,7 @@ fn is_proper(levels: &[&str]) -> bool {
         })
 }
 
-/// Whether `filter`'s proper part matches.
+/// Whether the inner filter of `filter` matches.
 fn matches(filter: &str, name: &str) -> bool {
     let filter: Vec<&str> = proper(filter).split('/').collect();
     let name: Vec<&str> = name.split('/').collect();
@@ -82,10 +82,11 @@ fn proper(filter: &str) -> &str {
     }
 }
 
-/// One subscriber that has all subscriptions, each with an identifier of its own, and one publisher.
+/// One subscriber that has all subscriptions, each with an identifier of its own, and one
+/// publisher.
 struct Room {
     broker: Broker,
-    /// By identifier less one; `None` when it has ended or been replaced.
+    /// Indexed by identifier less one. `None` when the subscription has ended or was replaced.
     filters: Vec<Option<String>>,
     retained: Vec<String>,
     heard: [Decoder; 3],
@@ -93,7 +94,7 @@ struct Room {
 
 const SUBSCRIBER: Conn = Conn(1);
 const PUBLISHER: Conn = Conn(2);
-/// Comes for the retained messages only.
+/// Connects for the retained messages only.
 const VISITOR: Conn = Conn(3);
 
 impl Room {
@@ -211,7 +212,7 @@ impl Room {
         }
         topics.sort_unstable();
         let mut expected: Vec<&str> = Vec::new();
-        // [MQTT-4.8.2] Retained messages are not for shared subscriptions.
+        // [MQTT-4.8.2] Retained messages are not sent for shared subscriptions.
         if filter.shared().is_none() {
             let retained = self.retained.iter().map(String::as_str);
             expected.extend(retained.filter(|name| matches(filter.as_str(), name)));
@@ -267,7 +268,7 @@ impl Room {
         self.broker.handle_input(Instant::ZERO, input);
     }
 
-    /// Sends, and gives everything that anyone is told then.
+    /// Sends, and returns everything that anyone receives then.
     fn send(&mut self, conn: Conn, packet: &Packet) -> Vec<(Conn, Packet)> {
         let mut wire = BytesMut::new();
         encode(packet, VERSION, &mut wire).expect("a packet");

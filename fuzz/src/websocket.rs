@@ -1,12 +1,11 @@
-//! What the server does with bytes behind a WebSocket's handshake: its own transport, over memory.
+//! What the server does with bytes after a WebSocket's handshake: its own transport, over memory.
 //!
-//! The script is a list of frames, well formed or not, plain bytes, and things that the server writes
-//! meanwhile.
+//! The script is a list of frames, well formed or not, of plain bytes, and of writes by the server.
 //!
-//! Checked: no panic, no endless loop; the bytes that come out are those of the binary messages that
-//! came in, held against a reader of frames that is as plain as RFC 6455 lets it be; what breaks the
-//! protocol ends the connection where it breaks it; and what the server writes are whole unmasked
-//! frames: what was to be sent, and no more pongs than there were pings.
+//! The target checks that nothing panics or loops for ever. The bytes that come out are those of
+//! the binary messages that came in; a reader of frames as plain as RFC 6455 allows finds the same.
+//! Input that breaks the protocol ends the connection at that place. The server writes only whole
+//! unmasked frames: what was to be sent, and no more pongs than there were pings.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -29,12 +28,12 @@ mod transport;
 use transport::{Carrier, CarrierError, Received};
 
 const MAX_PACKET_SIZE: u32 = 1_000;
-/// The longest message: what a packet may have, and what is read at once.
+/// The longest message: one packet, plus one read.
 const MAX_MESSAGE: u64 = MAX_PACKET_SIZE as u64 + 64 * 1024;
-/// More turns than this for one input, and something goes round in circles.
+/// More turns than this for one input mean that something loops.
 const TURNS: usize = 20_000;
 
-/// See the module.
+/// Runs one input; see the module.
 pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
     let early = usize::from(script.byte());
@@ -94,7 +93,7 @@ pub fn run(data: &[u8]) {
     }
     expected.check(&heard, ended.as_ref());
 
-    // Good-bye, to a peer that says no more.
+    // Says goodbye to a peer that sends nothing more.
     is_closed.set(true);
     let good_bye = match &ended {
         Some(Err(CarrierError::Rule { code, what })) => (*code, what.as_str()),
@@ -102,7 +101,7 @@ pub fn run(data: &[u8]) {
     };
     let mut finish = pin!(carrier.finish(unsent, good_bye));
     for turn in 0.. {
-        assert!(turn < TURNS, "does not say good-bye");
+        assert!(turn < TURNS, "does not send CLOSE");
         if finish.as_mut().poll(&mut cx).is_ready() {
             break;
         }
@@ -123,7 +122,7 @@ fn input(script: &mut Script<'_>) -> (Vec<u8>, Vec<Vec<u8>>) {
             }
             1..=6 => {
                 let first = script.byte();
-                // A well-formed frame as a rule: masked, and nothing reserved.
+                // Usually a well-formed frame: masked, with no reserved bit.
                 let first = if first & 0x70 == 0x70 {
                     first
                 } else {
@@ -170,23 +169,23 @@ pub fn put_frame(out: &mut Vec<u8>, first: u8, key: Option<[u8; 4]>, payload: &[
     }
 }
 
-/// How the peer's bytes end, for the one who reads them.
+/// How the peer's bytes end for the reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     /// More may come.
     Waits,
-    /// The peer says CLOSE.
+    /// The peer sends CLOSE.
     Closes,
-    /// A rule is broken.
+    /// The peer breaks a rule.
     Breaks,
 }
 
-/// What is in the peer's bytes.
+/// What the peer's bytes contain.
 #[derive(Debug)]
 struct Expected {
     /// The payloads of all binary messages that came whole before the end.
     whole: Vec<u8>,
-    /// The same, and what came of a message that did not.
+    /// The same, and the received part of a message that did not come whole.
     all: Vec<u8>,
     pings: usize,
     end: End,
@@ -212,7 +211,7 @@ impl Expected {
                 8 => break close(&frame.payload),
                 9 => expected.pings += 1,
                 10.. => {}
-                // MQTT is taken out as it comes.
+                // The transport takes out MQTT as it arrives.
                 _ => {
                     expected.all.extend_from_slice(&frame.payload);
                     is_open = !frame.is_final;
@@ -246,13 +245,13 @@ impl Expected {
 struct Frame {
     is_final: bool,
     opcode: u8,
-    /// As much as there is.
+    /// As much as has come.
     payload: Vec<u8>,
     is_whole: bool,
 }
 
-/// The next frame of a client, whose header is there. `Err`: what no client may send, which shows
-/// in the header.
+/// The next frame of a client whose header is complete. `Err`: the header shows that no client may
+/// send it.
 fn frame(input: &mut &[u8], is_open: bool) -> Result<Option<Frame>, End> {
     let mut rest = *input;
     let &[first, second, ..] = rest else {
@@ -277,7 +276,7 @@ fn frame(input: &mut &[u8], is_open: bool) -> Result<Option<Frame>, End> {
     };
     let may_be = match opcode {
         0 => is_open && len <= MAX_MESSAGE,
-        // Texts may not be [MQTT-6.0.0-1].
+        // Texts are not allowed [MQTT-6.0.0-1].
         2 => !is_open && len <= MAX_MESSAGE,
         8..=10 => is_final && len <= 125,
         _ => false,
@@ -312,7 +311,7 @@ fn close(payload: &[u8]) -> End {
     }
 }
 
-/// What the server wrote must be whole frames.
+/// The server must have written whole frames.
 fn check_output(output: &[u8], sent: &[u8], pings: usize) {
     let mut rest = output;
     let mut told = Vec::new();
@@ -333,7 +332,7 @@ fn check_output(output: &[u8], sent: &[u8], pings: usize) {
         };
         let (payload, behind) = rest.split_at(len);
         rest = behind;
-        assert_eq!(closes, 0, "something behind the good-bye");
+        assert_eq!(closes, 0, "something follows the CLOSE");
         match first & 15 {
             2 => told.extend_from_slice(payload),
             8 => closes += 1,
@@ -352,13 +351,13 @@ struct Memory {
     output: Rc<RefCell<Vec<u8>>>,
     read_most: usize,
     write_most: usize,
-    /// Whether the next call has to come again.
+    /// Whether the next call must be repeated.
     pauses: bool,
     is_closed: Rc<Cell<bool>>,
 }
 
 impl Memory {
-    /// Every other time there is nothing to be done.
+    /// Every other call can do nothing.
     fn pause(&mut self) -> bool {
         self.pauses = !self.pauses;
         self.pauses

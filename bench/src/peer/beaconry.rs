@@ -12,7 +12,7 @@ use testbed::Folder;
 use super::{Process, Setting};
 use crate::process::Cores;
 
-/// More than a scenario asks for.
+/// A limit above what any scenario needs.
 const MANY: &str = "100000000";
 
 pub(super) fn version(program: &Path) -> Option<String> {
@@ -34,7 +34,7 @@ pub(super) fn start(
         .current_dir(files.path())
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
-    // Whoever measures may have set some for a server of their own.
+    // The user's environment may hold settings for another server.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("BEACONRY_") {
             command.env_remove(name);
@@ -51,7 +51,7 @@ pub(super) fn start(
     let mut child = cores.spawn(&mut command)?;
     let mut line = String::new();
     if let Some(stdout) = child.stdout.take() {
-        // Ends at once when the server does.
+        // This ends at once when the server does.
         BufReader::new(stdout).read_line(&mut line)?;
     }
     let address = |name: &str| -> Option<SocketAddr> {

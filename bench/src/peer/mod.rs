@@ -1,4 +1,4 @@
-//! The brokers that are measured, as processes of their own.
+//! The measured brokers, as separate processes.
 
 mod beaconry;
 mod mosquitto;
@@ -26,16 +26,16 @@ pub(crate) enum Peer {
     Mosquitto { program: PathBuf },
 }
 
-/// How a broker is run.
+/// How a broker runs.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Setting {
-    /// Whether it keeps what it must on disk.
+    /// Whether it stores on the disk what must not be lost.
     pub(crate) store: bool,
-    /// Whether nothing may be dropped, however much waits. Else as the broker is by default.
+    /// Whether it must drop nothing, however much waits. Otherwise it has its default limits.
     pub(crate) unlimited: bool,
 }
 
-/// A broker that runs; it ends when this is dropped, and its files are removed.
+/// A running broker. Dropping it ends the process and removes its files.
 pub(crate) struct Running {
     peer: Peer,
     cores: Cores,
@@ -44,7 +44,7 @@ pub(crate) struct Running {
     files: Folder,
 }
 
-/// A broker's process, and where it listens.
+/// A broker's process, and its addresses.
 struct Process {
     child: Child,
     tcp: SocketAddr,
@@ -52,7 +52,7 @@ struct Process {
 }
 
 impl Peer {
-    /// Debian's, or whatever is installed.
+    /// Debian's mosquitto, or whatever is installed.
     pub(crate) fn mosquitto() -> Result<Self> {
         const PLACES: &[&str] = &["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin"];
         let path = std::env::var_os("PATH").unwrap_or_default();
@@ -84,7 +84,7 @@ impl Peer {
         version.unwrap_or_else(|| "of an unknown version".to_owned())
     }
 
-    /// Starts it on the broker's core and waits until it accepts connections.
+    /// Starts the broker on its core, and waits until it accepts connections.
     pub(crate) fn start(&self, cores: Cores, setting: Setting) -> Result<Running> {
         let files = Folder::create().context("cannot make a temporary folder")?;
         Ok(Running {
@@ -114,19 +114,19 @@ impl Running {
         }
     }
 
-    /// Asks it to end, and waits until it has: what it keeps is in its folder then.
+    /// Asks the broker to end, and waits until it has. Its folder then holds what it keeps.
     pub(crate) fn end(&mut self) -> Result<()> {
         self.process.end()
     }
 
-    /// Starts it again, with what its folder holds, and waits until it accepts connections.
-    /// What still runs of it ends at once.
+    /// Starts the broker again on its folder, and waits until it accepts connections. A process
+    /// that still runs ends at once.
     pub(crate) fn start_again(&mut self) -> Result<()> {
         self.process = self.peer.launch(self.cores, self.setting, &self.files)?;
         Ok(())
     }
 
-    /// What its folder takes on the disk, in bytes.
+    /// How many bytes its folder takes on the disk.
     pub(crate) fn disk(&self) -> Result<u64> {
         process::disk(self.files.path())
     }
@@ -148,7 +148,7 @@ impl Running {
 impl Process {
     fn end(&mut self) -> Result<()> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        let pid = pid.context("a process without a number")?;
+        let pid = pid.context("the process has no id")?;
         rustix::process::kill_process(pid, Signal::TERM).context("cannot end the broker")?;
         let deadline = Instant::now() + PATIENCE;
         while self.child.try_wait()?.is_none() {
@@ -164,13 +164,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It has nothing to say any more, and may hold sockets of thousands of clients.
+        // It has nothing left to write, and may hold the sockets of thousands of clients.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Two addresses where nobody listens just now.
+/// Two addresses on which nobody listens at the moment.
 fn free_addresses() -> Result<(SocketAddr, SocketAddr)> {
     let (one, other) = (
         TcpListener::bind("127.0.0.1:0")?,
@@ -179,7 +179,8 @@ fn free_addresses() -> Result<(SocketAddr, SocketAddr)> {
     Ok((one.local_addr()?, other.local_addr()?))
 }
 
-/// Waits until somebody listens at `address`; looks often, as the time of a start is measured.
+/// Waits until somebody listens on `address`. Checks often, because the time of a start is
+/// measured.
 fn wait_for(child: &mut Child, address: SocketAddr) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     while std::net::TcpStream::connect(address).is_err() {
@@ -189,7 +190,7 @@ fn wait_for(child: &mut Child, address: SocketAddr) -> Result<()> {
         }
         if Instant::now() > deadline {
             let _ = child.kill();
-            bail!("nobody listens at {address} after {PATIENCE:?}");
+            bail!("nobody listens on {address} after {PATIENCE:?}");
         }
         std::thread::sleep(Duration::from_millis(1));
     }

@@ -1,4 +1,4 @@
-//! Eclipse Mosquitto, as its package has it.
+//! Eclipse Mosquitto, as its package installs it.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -27,8 +27,8 @@ pub(super) fn start(
 ) -> Result<Process> {
     let (tcp, websocket) = free_addresses()?;
     let folder = files.path().display();
-    // Beaconry sends at once too. Started by root it would become a user who may not write
-    // into this folder.
+    // Beaconry sends at once too. If root starts mosquitto, it becomes another user, who cannot
+    // write into this folder.
     let mut config = format!(
         "listener {} 127.0.0.1\nprotocol mqtt\n\
          listener {} 127.0.0.1\nprotocol websockets\n\

@@ -1,7 +1,8 @@
-//! Memory that comes back: many clients come, subscribe, go, have messages queued, come once
-//! more to end their sessions, and go. What is then still in use, nobody needs.
+//! Memory that comes back: many clients connect, subscribe and disconnect. Messages are queued for
+//! them. They connect once more to end their sessions, and disconnect. Nobody needs what is still
+//! in use then.
 //!
-//! It is done twice: what an allocator keeps for the next time may stay, but must not grow.
+//! It happens twice: what an allocator keeps for the next time may stay, but must not grow.
 
 use std::time::{Duration, Instant};
 
@@ -14,13 +15,13 @@ use crate::swarm::{Member, Swarm};
 
 /// Messages that wait for each client.
 const QUEUED: u64 = 20;
-/// What is not acknowledged yet.
+/// How many messages may be unacknowledged.
 const WINDOW: u64 = 100;
-/// Clients that are on their way in at once.
+/// How many clients connect at once.
 const AT_ONCE: usize = 100;
 
 pub(super) fn run(context: &Context<'_>, clients: usize) -> Result<Measurement> {
-    // The first ones bring what is there once for all.
+    // The first clients cause what exists once for all clients.
     flood(context, AT_ONCE)?;
     let before = settled(context)?;
     let (cpu, began) = (context.broker.cpu()?, Instant::now());
@@ -43,7 +44,8 @@ pub(super) fn run(context: &Context<'_>, clients: usize) -> Result<Measurement> 
     })
 }
 
-/// Lets all come and go; says how much memory was in use with all there, or with all queued.
+/// Lets all clients come and go. Returns the most memory: with all clients there, or with all
+/// messages queued.
 fn flood(context: &Context<'_>, clients: usize) -> Result<u64> {
     let hello = |number: usize, lasting: bool| Hello {
         lasting,
@@ -63,7 +65,8 @@ fn flood(context: &Context<'_>, clients: usize) -> Result<u64> {
     leave(all)?;
     queue(context, clients)?;
     let queued = context.broker.memory()?;
-    // With clean start: the session from before ends, and this one with its connection.
+    // Each connects with clean start: its earlier session ends, and the new one ends with its
+    // connection.
     let all = join(context, clients, CONNACK, |number, out| {
         out.extend(packets::connect(&hello(number, false))?);
         Ok(())
@@ -72,7 +75,8 @@ fn flood(context: &Context<'_>, clients: usize) -> Result<u64> {
     Ok(present.max(queued))
 }
 
-/// Connects all, each with what `say` says, and waits for an answer of kind `answer` to each.
+/// Connects all clients, each with what `say` writes, and waits for an answer of kind `answer` to
+/// each.
 fn join(
     context: &Context<'_>,
     clients: usize,

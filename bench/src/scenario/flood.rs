@@ -1,7 +1,7 @@
-//! `QoS` 0 as fast as it goes: many to one, and one to many.
+//! `QoS` 0 as fast as possible: many to one, and one to many.
 //!
-//! There are never more than a window of messages on their way, so that no broker has to drop
-//! any: what is measured is its work, not its limits.
+//! Only a window of messages is in flight, so that no broker has to drop any. The scenario measures
+//! a broker's work, not its limits.
 
 use std::time::{Duration, Instant};
 
@@ -12,14 +12,14 @@ use super::{Context, Detail, Measurement, PAYLOAD, Patience, WARM_UP};
 use crate::packets::{self, PUBLISH};
 use crate::swarm::{Member, Swarm};
 
-/// Messages that a publisher sends at once.
+/// How many messages a publisher sends at once.
 const BATCH: u64 = 50;
 
 struct Flood {
     swarm: Swarm,
     publishers: Vec<(Member, Vec<u8>)>,
     subscribers: u64,
-    /// Messages, as published.
+    /// How many published messages may be in flight.
     window: u64,
     next: usize,
 }
@@ -77,8 +77,8 @@ pub(super) fn run(
 }
 
 impl Flood {
-    /// Publishes as much as makes at least `deliveries`; says how many were received, of how
-    /// many.
+    /// Publishes enough for at least `deliveries`. Returns how many were received and how many were
+    /// due.
     fn pump(&mut self, deliveries: u64) -> Result<(u64, u64)> {
         let batches = deliveries.div_ceil(BATCH * self.subscribers).max(1);
         let expected = batches * BATCH * self.subscribers;
@@ -102,7 +102,7 @@ impl Flood {
                 break;
             }
         }
-        // With a message lost the window never empties: what was not sent was not lost.
+        // If a message is lost, the window never empties. What was not sent was not lost.
         Ok((received, sent * BATCH * self.subscribers))
     }
 }

@@ -1,4 +1,4 @@
-//! What a connection costs that does nothing.
+//! What an idle connection costs.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::swarm::Swarm;
 pub(super) fn run(context: &Context<'_>, connections: usize) -> Result<Measurement> {
     let route = context.route();
     let mut swarm = Swarm::new()?;
-    // The first one brings what is there once for all.
+    // The first connection causes what exists once for all.
     swarm.join(route, &context.hello("first".to_owned()))?;
     let before = settled(context)?;
     let (cpu, began) = (context.broker.cpu()?, Instant::now());
@@ -30,7 +30,7 @@ pub(super) fn run(context: &Context<'_>, connections: usize) -> Result<Measureme
     })
 }
 
-/// The broker's memory, once it does not change any more.
+/// The broker's memory, once it no longer changes.
 pub(super) fn settled(context: &Context<'_>) -> Result<u64> {
     const MOST: usize = 10;
     let mut memory = context.broker.memory()?;

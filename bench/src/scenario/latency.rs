@@ -1,17 +1,17 @@
 //! How long a message takes from publisher to subscriber, at a fixed rate.
 //!
-//! Counted from when the message *should* have been sent: a broker (or a generator) that holds
-//! everything up for a while does not look better by sending less meanwhile.
+//! The time counts from when the message *should* have been sent. So a broker (or a generator) that
+//! delays everything for a while does not look better because it sends less meanwhile.
 //!
-//! The brokers have turns of a quarter of a second while all of them run. One message in a
-//! hundred is about as many as other programs of the machine hold up now and then: whoever was
-//! measured in a bad minute would look worse, so all of them are measured in the same one.
+//! All brokers run, and take turns of a quarter of a second. Other programs of the machine delay
+//! about one message in a hundred. A broker that was measured in a bad minute would look worse, so
+//! all of them are measured in the same minute.
 //!
-//! The generator is held up by them as well, for a whole tick of the system's clock now and then:
-//! twenty messages that are sent late and read late, none of it the broker's doing. It notices,
-//! because it never waits itself, and what was on its way then has no part in the percentiles. How
-//! many those were is said. What holds up a broker is shared out by chance all the same: the percentile
-//! of the turn in the middle is beside that of all turns.
+//! Other programs delay the generator too, now and then for a whole tick of the system's clock.
+//! Twenty messages then leave late and are read late, and the broker is not to blame. The generator
+//! notices it, because it never waits itself, and leaves the messages that were on their way out of
+//! the percentiles. It reports how many those were. Delays of a broker still hit brokers at random.
+//! So the percentile of the turn in the middle stands beside the one of all turns.
 
 use std::time::{Duration, Instant};
 
@@ -25,26 +25,26 @@ use crate::swarm::{Member, Swarm};
 const PAIRS: u64 = 10;
 const RATE: u64 = 5_000;
 const EVERY: Duration = Duration::from_nanos(1_000_000_000 / RATE);
-/// Messages of one turn. No whole number of turns is a tenth of a second: what the system does
-/// ten times a second would always meet the same broker.
+/// Messages of one turn. A tenth of a second is not a whole number of turns: what the system does
+/// ten times a second would otherwise always hit the same broker.
 const TURN: u64 = 1_150;
-/// The first ones of a turn find cold caches that others have used.
+/// The first messages of a turn find caches that the other brokers have used.
 const SETTLING: u64 = 50;
-/// A round of the generator's loop that took so long was held up by somebody else: by itself it
-/// takes some 10 µs.
+/// If one round of the generator's loop takes this long, another program delayed it. By itself a
+/// round takes some 10 µs.
 const HELD_UP: Duration = Duration::from_micros(100);
-/// Turns of each broker that only warm it up, and that are measured.
+/// How many turns of each broker only warm it up, and how many are measured.
 const WARM_UP: u32 = 2;
 const MEASURED: u32 = 32;
 
-/// What those that read nothing are sent: filling them up, and a second while others are
+/// What stuck subscribers are sent: enough to fill them up, and for a second while others are
 /// measured.
 const FLOOD_PAYLOAD: usize = 4096;
 const FLOOD_FIRST: u64 = 3_000;
 const FLOOD_RATE: u64 = 200;
 const FLOOD_WINDOW: u16 = 50;
 
-/// Measures all brokers side by side; the results are in their order.
+/// Measures all brokers side by side. The results are in their order.
 pub(super) fn run(contexts: &[Context<'_>], stuck: usize) -> Result<Vec<Measurement>> {
     let began = Instant::now();
     let lanes: Result<Vec<_>> = contexts
@@ -53,7 +53,7 @@ pub(super) fn run(contexts: &[Context<'_>], stuck: usize) -> Result<Vec<Measurem
         .collect();
     let mut lanes = lanes?;
     for turn in 0..WARM_UP + MEASURED {
-        // Each comes first as often as last.
+        // Each broker comes first as often as last.
         let order: &mut dyn Iterator<Item = &mut Lane<'_>> = if turn % 2 == 0 {
             &mut lanes.iter_mut()
         } else {
@@ -66,18 +66,18 @@ pub(super) fn run(contexts: &[Context<'_>], stuck: usize) -> Result<Vec<Measurem
     lanes.into_iter().map(Lane::finish).collect()
 }
 
-/// One broker, and who talks to it.
+/// One broker and its clients.
 struct Lane<'a> {
     context: &'a Context<'a>,
     swarm: Swarm,
     publishers: Vec<(Member, Vec<u8>)>,
     flood: Option<Flood>,
-    /// What stamps in messages count from.
+    /// The stamps in messages count from here.
     epoch: Instant,
-    /// Of the turns that are measured.
+    /// In the measured turns.
     received: u64,
     lost: u64,
-    /// Messages that the generator itself was too late for.
+    /// How many messages the generator itself was too late for.
     held_up: u64,
     wall: Duration,
     cpu: Duration,
@@ -126,7 +126,7 @@ impl<'a> Lane<'a> {
         })
     }
 
-    /// Sends one turn's messages, each when it is due, and waits for all of them.
+    /// Sends the messages of one turn, each when it is due, and waits for all of them.
     fn turn(&mut self, is_measured: bool) -> Result<()> {
         let cpu = self.context.broker.cpu()?;
         let earlier = self.samples.len();
@@ -155,18 +155,19 @@ impl<'a> Lane<'a> {
                 flood.go_on(&mut self.swarm, now)?;
             }
             let before = received;
-            // Never sleeps: a core is there for nothing else.
+            // The loop never sleeps, because it has a core to itself.
             let (epoch, flood, samples) = (self.epoch, &mut self.flood, &mut self.samples);
             let (held_up, looked_at) = (&mut self.held_up, nanos(offset + looked));
             self.swarm
                 .turn(Duration::ZERO, |member, seen, _| match seen.first >> 4 {
-                    // One of an earlier turn, given up there, is lost there.
+                    // A message of an earlier turn counted as lost there.
                     PUBLISH if seen.stamp() >= began_at => {
                         received += 1;
                         let due = seen.stamp();
                         if is_measured && due >= settled {
                             let read = nanos(epoch.elapsed());
-                            // Held up before it was sent, or between the broker and here.
+                            // The message was delayed before it was sent, or between the broker and
+                            // here.
                             let looking = read.saturating_sub(looked_at);
                             if due < held_up_until || looking > nanos(HELD_UP) {
                                 *held_up += 1;
@@ -231,7 +232,7 @@ fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {
         .copied()
 }
 
-/// When the message with this number is due, after the turn's beginning.
+/// When the message with this number is due, counted from the start of the turn.
 fn every(number: u64) -> Duration {
     EVERY.saturating_mul(u32::try_from(number).unwrap_or(u32::MAX))
 }
@@ -247,13 +248,13 @@ struct Flood {
     id_at: usize,
     sent: u64,
     acknowledged: u64,
-    /// How long it has gone on for, in turns before this one.
+    /// How long it has run, in the turns before this one.
     before: Duration,
 }
 
 impl Flood {
-    /// Half of the subscribers at `QoS` 0, half at `QoS` 1; comes back when the broker has
-    /// had to find out that they are stuck.
+    /// Starts the flood: half of the subscribers have `QoS` 0, half `QoS` 1. Returns when the
+    /// broker must have found out that they are stuck.
     fn begin(context: &Context<'_>, swarm: &mut Swarm, stuck: usize) -> Result<Self> {
         let route = context.route();
         for number in 0..stuck {
@@ -296,7 +297,7 @@ impl Flood {
         Ok(flood)
     }
 
-    /// `now`: since the turn began.
+    /// Goes on with the flood. `now` is the time since the turn began.
     fn go_on(&mut self, swarm: &mut Swarm, now: Duration) -> Result<()> {
         let due = u64::try_from((self.before + now).as_millis())? * FLOOD_RATE / 1000;
         if self.sent < FLOOD_FIRST + due && self.has_room() {
@@ -305,7 +306,7 @@ impl Flood {
         Ok(())
     }
 
-    /// The turn is over after so long.
+    /// Ends the flood's part in a turn, which took `after`.
     fn pause(&mut self, after: Duration) {
         self.before += after;
     }

@@ -1,4 +1,4 @@
-//! What is measured.
+//! The scenarios.
 
 mod ebb;
 mod flood;
@@ -19,12 +19,12 @@ use crate::swarm::Route;
 
 pub(crate) use start::Fill;
 
-/// Bytes of a payload.
+/// Size of a payload in bytes.
 const PAYLOAD: usize = 64;
-/// What is warmed up, as a part of what is measured.
+/// The warm-up is this part of the measured deliveries.
 const WARM_UP: u64 = 20;
 
-/// One thing that is measured.
+/// One scenario.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
@@ -35,20 +35,21 @@ pub(crate) struct Scenario {
 
 #[derive(Copy, Clone, Debug)]
 enum Kind {
-    /// `QoS` 0, as fast as it goes, but never more than `window` messages on their way.
+    /// `QoS` 0, as fast as possible, with at most `window` messages in flight.
     Flood {
         publishers: usize,
         subscribers: usize,
         window: u64,
         deliveries: u64,
     },
-    /// Publishers with one subscriber each, and up to 16 messages without acknowledgement.
+    /// Publishers with one subscriber each, and up to 16 unacknowledged messages.
     Pairs {
         qos: QoS,
         lasting: bool,
         deliveries: u64,
     },
-    /// From when a message should be sent to when it is received, with others that read nothing.
+    /// The time from when a message should be sent until it is received, beside others that read
+    /// nothing.
     Latency { stuck: usize },
     /// Connections that do nothing.
     Idle { connections: usize },
@@ -60,7 +61,7 @@ enum Kind {
     Start,
 }
 
-/// Everything that can be measured, in the order of the table.
+/// All scenarios, in the order of the table.
 pub(crate) const ALL: &[Scenario] = &[
     flood(
         "fan-in",
@@ -174,7 +175,7 @@ const START: Scenario = Scenario {
     websocket: false,
 };
 
-/// What came of running a scenario once.
+/// The result of one run of a scenario.
 #[derive(Clone, Debug)]
 pub(crate) struct Measurement {
     /// Messages that were received.
@@ -182,48 +183,48 @@ pub(crate) struct Measurement {
     /// Messages that should have been received and were not.
     pub(crate) lost: u64,
     pub(crate) wall: Duration,
-    /// Of the broker.
+    /// The broker's CPU time.
     pub(crate) cpu: Duration,
-    /// Of the broker, at the end, in bytes.
+    /// The broker's memory at the end, in bytes.
     pub(crate) memory: u64,
     pub(crate) detail: Detail,
 }
 
-/// What a scenario is about.
+/// What a scenario measures in particular.
 #[derive(Clone, Debug)]
 pub(crate) enum Detail {
-    /// CPU and messages a second.
+    /// CPU and messages per second.
     Work,
-    /// Of single messages, without those that the generator itself was too late for.
+    /// The latency of single messages, without those that the generator itself was too late for.
     Latency {
         p50: Duration,
         p99: Duration,
-        /// Of the turn in the middle, by this.
+        /// The percentile in the middle turn.
         p99_of_turn: Duration,
         max: Duration,
         held_up: u64,
     },
     /// Bytes of memory for each connection.
     Connection(u64),
-    /// Memory before many clients came, with all of them, and after they went for the first
-    /// time, in bytes. In the end it is the second time.
+    /// Memory before many clients came, with all of them, and after they went for the first time,
+    /// in bytes. [`Measurement::memory`] holds it after the second time.
     Ebb { before: u64, peak: u64, after: u64 },
-    /// The most memory that was in use until it had started, and what it started from, in bytes.
+    /// The most memory in use until the broker had started, and the size of its files, in bytes.
     Start { peak: u64, disk: u64 },
 }
 
-/// What a scenario is run with.
+/// What a scenario runs with.
 pub(crate) struct Context<'a> {
     pub(crate) broker: &'a mut Running,
     pub(crate) version: ProtocolVersion,
-    /// In place of the scenario's own number of deliveries.
+    /// Replaces the scenario's own number of deliveries.
     pub(crate) messages: Option<u64>,
     pub(crate) fill: Fill,
     pub(crate) websocket: bool,
 }
 
 impl Detail {
-    /// Messages without a latency, as the generator was too late for them.
+    /// How many messages have no latency, because the generator was too late for them.
     pub(crate) fn held_up(&self) -> u64 {
         match self {
             Self::Latency { held_up, .. } => *held_up,
@@ -241,7 +242,7 @@ impl Scenario {
             | Kind::Ebb { .. }
             | Kind::Retained { .. }
             | Kind::Start => true,
-            // What is about stuck subscribers is about limits.
+            // Stuck subscribers are about limits.
             Kind::Latency { stuck } => stuck == 0,
         };
         Setting {
@@ -250,7 +251,7 @@ impl Scenario {
         }
     }
 
-    /// Whether this is about what is on the disk.
+    /// Whether the scenario is about what is on the disk.
     pub(crate) fn needs_store(&self) -> bool {
         match self.kind {
             Kind::Start => true,
@@ -263,12 +264,12 @@ impl Scenario {
         }
     }
 
-    /// Whether this takes so long, or so much memory, that it runs only if it is named.
+    /// Whether it takes so much time or memory that it runs only if it is named.
     pub(crate) fn is_heavy(&self) -> bool {
         self.needs_store()
     }
 
-    /// Which kind of result this gives, which decides the table that it belongs into.
+    /// The kind of its result, which decides the table.
     pub(crate) fn has_guarantee(&self) -> bool {
         match self.kind {
             Kind::Pairs { .. } | Kind::Retained { .. } | Kind::Start => true,
@@ -278,7 +279,7 @@ impl Scenario {
         }
     }
 
-    /// Whether all brokers are measured at the same time, in turns.
+    /// Whether it measures all brokers at the same time, in turns.
     pub(crate) fn is_side_by_side(&self) -> bool {
         match self.kind {
             Kind::Latency { .. } => true,
@@ -291,7 +292,7 @@ impl Scenario {
         }
     }
 
-    /// Measures `brokers`, which is one unless this [is side by side](Self::is_side_by_side).
+    /// Measures `brokers`: one, unless the scenario [is side by side](Self::is_side_by_side).
     pub(crate) fn run(
         &self,
         brokers: &mut [Running],
@@ -351,16 +352,16 @@ impl Context<'_> {
     }
 }
 
-/// Ends what does not get on.
+/// Ends a run that makes no progress.
 struct Patience {
     since: Instant,
     begun: Instant,
 }
 
 impl Patience {
-    /// Without anything received for so long, what is missing will not come.
+    /// If nothing comes for this long, what is missing will not come.
     const QUIET: Duration = Duration::from_secs(5);
-    /// For one run of one scenario.
+    /// The limit for one run of one scenario.
     const WHOLE: Duration = Duration::from_mins(2);
 
     fn new() -> Self {
@@ -371,7 +372,7 @@ impl Patience {
         }
     }
 
-    /// Something has come, or has not. `true`: nothing more will.
+    /// Notes whether something has come. Returns `true` if nothing more will.
     fn is_over(&mut self, came: bool, received: u64, of: u64) -> Result<bool> {
         let now = Instant::now();
         if came {

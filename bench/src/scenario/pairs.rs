@@ -1,7 +1,7 @@
 //! Publishers with one subscriber each, at `QoS` 1 or 2.
 //!
-//! Each publisher has up to 16 messages that are not acknowledged. It ends when all are
-//! received and all acknowledged, in both directions.
+//! Each publisher has up to 16 unacknowledged messages. The scenario ends when all messages are
+//! received and acknowledged, in both directions.
 
 use std::time::{Duration, Instant};
 
@@ -17,19 +17,19 @@ const WINDOW: u16 = 16;
 
 struct Pairs {
     swarm: Swarm,
-    /// Member `2 n` publishes to member `2 n + 1`; here with its packet for each identifier.
+    /// Member `2 n` publishes to member `2 n + 1`. Holds its packet for each identifier.
     wires: Vec<Vec<Vec<u8>>>,
     progress: Progress,
 }
 
 #[derive(Default)]
 struct Progress {
-    /// Of each pair, messages that are still to be published.
+    /// For each pair, how many messages it still has to publish.
     to_send: Vec<u64>,
     received: u64,
-    /// Of the publishers.
+    /// Acknowledgements to the publishers.
     acknowledged: u64,
-    /// Of the subscribers, at `QoS` 2.
+    /// Releases to the subscribers, at `QoS` 2.
     released: u64,
 }
 
@@ -79,7 +79,7 @@ pub(super) fn run(
 }
 
 impl Pairs {
-    /// Says how many messages were received, of how many.
+    /// Returns how many messages were received and how many were due.
     fn pump(&mut self, qos: QoS, deliveries: u64) -> Result<(u64, u64)> {
         let each = deliveries.div_ceil(PAIRS as u64).max(u64::from(WINDOW));
         let expected = each * PAIRS as u64;

@@ -1,4 +1,4 @@
-//! Retained messages, all of them, to a client that has just come.
+//! All retained messages, to a client that has just connected.
 
 use std::time::{Duration, Instant};
 
@@ -51,7 +51,7 @@ pub(super) fn run(context: &Context<'_>, messages: u64) -> Result<Measurement> {
     })
 }
 
-/// `QoS` 1, so that it is known when the broker has them all.
+/// Publishes with `QoS` 1, so that the acknowledgements show when the broker has all messages.
 fn load(context: &Context<'_>, swarm: &mut Swarm, messages: u64) -> Result<()> {
     let publisher = swarm.join(context.route(), &context.hello("pub".to_owned()))?;
     let (mut sent, mut acknowledged) = (0, 0);

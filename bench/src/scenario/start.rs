@@ -1,7 +1,8 @@
-//! A start with much to read: a broker is filled over the wire and ended, and started again.
+//! A start with much to read: the scenario fills a broker over the wire, ends it, and starts it
+//! again.
 //!
-//! What it has then is counted, message by message and session by session: a fast start of a
-//! broker that has forgotten something is no result.
+//! It then counts what the broker has, message by message and session by session. A fast start of a
+//! broker that has forgotten something does not count.
 
 use std::time::{Duration, Instant};
 
@@ -12,14 +13,14 @@ use super::{Context, Detail, Measurement, PAYLOAD};
 use crate::packets::{self, CONNACK, Hello, PUBACK, PUBLISH, SUBACK};
 use crate::swarm::{Member, Swarm};
 
-/// Publishers that fill it side by side, and what each sends before it is acknowledged.
+/// How many publishers fill it side by side, and how many messages each has unacknowledged.
 const PUBLISHERS: u64 = 8;
 const WINDOW: u64 = 200;
-/// Clients that are connected at once.
+/// How many clients are connected at once.
 const CLIENTS: u64 = 100;
-/// A broker that does nothing for so long does not go on.
+/// A broker that does nothing for this long counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How often somebody who waits is told how far it is.
+/// How often a person who waits hears of the progress.
 const TELL: Duration = Duration::from_secs(5);
 
 /// What a broker starts with.
@@ -32,7 +33,7 @@ pub(crate) struct Fill {
     pub(crate) queued: u64,
 }
 
-/// What it still had.
+/// What it still had after the start.
 struct Found {
     retained: u64,
     sessions: u64,
@@ -60,7 +61,7 @@ pub(super) fn run(context: &mut Context<'_>) -> Result<Measurement> {
         retained: context.count_retained()?,
         ..context.count_sessions()?
     };
-    // Each session must have its subscription too, for which one more message was published.
+    // Each session must have its subscription too: one more message is published for it.
     let expected = fill.retained + fill.sessions * (fill.queued + 2);
     let received = found.retained + found.sessions + found.queued;
     if received < expected {
@@ -85,7 +86,7 @@ pub(super) fn run(context: &mut Context<'_>) -> Result<Measurement> {
     })
 }
 
-/// Those who fill a broker, and those who look what it has.
+/// Fills a broker, and counts what it has.
 impl Context<'_> {
     fn make_sessions(&self) -> Result<()> {
         let sessions = self.fill.sessions;
@@ -130,7 +131,7 @@ impl Context<'_> {
         let Fill {
             sessions, queued, ..
         } = self.fill;
-        // One for each before the second for any: as messages come in earnest.
+        // Publishes one message for each session before the second for any, as real traffic would.
         self.publish("messages that wait", sessions * queued, false, |number| {
             session_topic(number % sessions)
         })
@@ -175,7 +176,7 @@ impl Context<'_> {
             let mut refused = None;
             swarm.turn(Duration::from_millis(100), |Member(member), seen, _| {
                 if seen.first >> 4 == PUBACK {
-                    // Version 5 says why not; nobody subscribed is a success.
+                    // Version 5 gives the reason. "No subscribers" is a success.
                     refused = refused.or(seen.body.get(2).filter(|code| **code >= 0x80).copied());
                     acknowledged[member] += 1;
                 }
@@ -198,14 +199,14 @@ impl Context<'_> {
         Ok(packet)
     }
 
-    /// Waits until CONNECT is answered.
+    /// Waits until the broker answers CONNECT.
     fn say_hello(&self) -> Result<()> {
         let hello = self.hello("first".to_owned());
         Swarm::new()?.join(self.route(), &hello)?;
         Ok(())
     }
 
-    /// How many of the retained messages a new subscriber gets.
+    /// How many of the retained messages a new subscriber receives.
     fn count_retained(&self) -> Result<u64> {
         let expected = self.fill.retained;
         let mut swarm = Swarm::new()?;
@@ -228,8 +229,8 @@ impl Context<'_> {
         tally.finish()
     }
 
-    /// How many sessions are still there, and how many messages they get: those that waited,
-    /// and one more that is published now.
+    /// How many sessions still exist, and how many messages they receive: those that waited, and
+    /// one more that is published now.
     fn count_sessions(&self) -> Result<Found> {
         let Fill {
             sessions, queued, ..
@@ -260,7 +261,7 @@ impl Context<'_> {
                             answered += 1;
                             present += u64::from(seen.body.first() == Some(&1));
                         }
-                        // A message that reached somebody else's session counts for nobody.
+                        // A message that reached the wrong session does not count.
                         PUBLISH if seen.stamp() % sessions == first + member as u64 - 1 => {
                             tally.take(seen.stamp());
                         }
@@ -294,7 +295,7 @@ impl Context<'_> {
 struct Tally {
     has_come: Vec<bool>,
     seen: u64,
-    /// Came twice, or were never published.
+    /// Messages that came twice or were never published.
     strangers: u64,
 }
 
@@ -328,7 +329,7 @@ impl Tally {
     }
 }
 
-/// Tells somebody who waits how far it is, and ends what does not get on.
+/// Reports the progress, and ends a broker that makes none.
 struct Progress {
     what: &'static str,
     done: u64,
@@ -377,7 +378,7 @@ impl Progress {
     }
 }
 
-/// Says goodbye for all `members`; their sockets are closed with the swarm.
+/// Sends DISCONNECT for all `members`. Dropping the swarm closes their sockets.
 fn disconnect(swarm: &mut Swarm, members: &[Member]) -> Result<()> {
     for member in members {
         swarm.send(*member, |out| out.packet(&packets::DISCONNECT))?;
@@ -397,7 +398,7 @@ fn clients() -> usize {
     index(CLIENTS)
 }
 
-/// Numbers here are of things that are in memory.
+/// The numbers here count things in memory.
 fn index(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }

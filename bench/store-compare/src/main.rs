@@ -4,13 +4,13 @@
 //! cargo run --release --manifest-path bench/store-compare/Cargo.toml --target-dir target/store-compare
 //! ```
 //!
-//! One writer gives records in groups and waits for each group to be on the disk, as the broker
-//! does with what it acknowledges. In turns, each time in a process of its own, so that threads
-//! that go on in the background count too. A folder to write to can be given; its disk is what
-//! the time on the clock is about.
+//! One writer gives records in groups and waits until each group is on the disk, as the broker does
+//! with what it acknowledges. The stores take turns, each time in a process of its own, so that
+//! threads that go on in the background count too. An argument names the folder to write to; its
+//! disk decides the time on the clock.
 //!
-//! Nothing but this program is built with fjall: it stands outside of the workspace, and CI does
-//! not build it.
+//! Only this program is built with fjall. It stands outside the workspace, and CI only checks that
+//! it compiles.
 
 #[path = "../../../server/src/clock.rs"]
 #[allow(dead_code)]
@@ -32,20 +32,20 @@ use rustix::time::{ClockId, clock_gettime};
 
 const RECORDS: u64 = 400_000;
 const GROUP: u64 = 200;
-/// Bytes of each.
+/// Size of each record in bytes.
 const RECORD: usize = 100;
 const ROUNDS: usize = 3;
 
 const STORES: [&str; 2] = ["journal", "fjall"];
 
-/// What one run cost.
+/// The costs of one run.
 #[derive(Copy, Clone, Debug)]
 struct Cost {
     cpu: f64,
     wall: f64,
-    /// That the system was given to write, in MB.
+    /// How much the system was given to write, in MB.
     written: f64,
-    /// That the folder takes in the end, in MB.
+    /// How much the folder takes in the end, in MB.
     kept: f64,
 }
 
@@ -61,7 +61,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// Runs all in turns, and prints the medians.
+/// Runs all stores in turns, and prints the medians.
 fn compare(folder: &Path) -> Result<()> {
     println!(
         "{RECORDS} records of {RECORD} bytes in groups of {GROUP}, each on the disk before the \
@@ -123,7 +123,7 @@ fn in_a_process(store: &str, folder: &Path) -> Result<Cost> {
     }
 }
 
-/// In the process of one run: writes, and prints what it cost.
+/// Runs in the process of one run: writes, and prints the costs.
 fn measure(store: &str, folder: &Path) -> Result<()> {
     let (began, cpu) = (Instant::now(), cpu());
     match store {
@@ -140,7 +140,7 @@ fn measure(store: &str, folder: &Path) -> Result<()> {
 fn record(number: u64) -> [u8; RECORD] {
     let mut record = [b'x'; RECORD];
     record[..8].copy_from_slice(&number.to_be_bytes());
-    // Not the same bytes everywhere, which a database might take less room for.
+    // The bytes differ everywhere. A database might need less space for equal ones.
     let mut state = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     for byte in &mut record[8..] {
         state ^= state << 13;
@@ -200,7 +200,7 @@ fn write_fjall(folder: &Path) -> Result<()> {
         }
         batch.commit()?;
     }
-    // What it still does in the background is its cost too.
+    // What the store still does in the background is part of its cost.
     drop(records);
     drop(database);
     Ok(())
@@ -212,14 +212,14 @@ fn cpu() -> Duration {
     Duration::try_from(time).unwrap_or_default()
 }
 
-/// Bytes that this process has given the disk to write.
+/// How many bytes this process has given the disk to write.
 fn written() -> Result<u64> {
     let text = fs::read_to_string("/proc/self/io")?;
     let line = text
         .lines()
         .find_map(|line| line.strip_prefix("write_bytes: "));
     Ok(line
-        .context("/proc does not say what was written")?
+        .context("/proc does not tell how much was written")?
         .parse()?)
 }
 

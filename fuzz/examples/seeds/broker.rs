@@ -7,7 +7,7 @@ use mqtt::{Connect, Packet, ProtocolVersion, PubAck, PubComp, PubRec, PubRel, Qo
 use crate::made::{id, publish, subscribe, the_will, wire};
 use crate::{Seeds, V3, V5, named};
 
-/// Bytes 0 and 1: options. Then operations, most with a connection's number.
+/// Bytes 0 and 1 are options. Operations follow; most of them have a connection's number.
 pub(crate) fn seeds() -> Seeds {
     struct Play(Pen);
     impl Play {

@@ -6,7 +6,7 @@ use mqtt::{ConnAck, Disconnect, Packet, PubRec, PubRel, Publish, QoS, ReasonCode
 use crate::made::{id, publish, topic, wire};
 use crate::{Seeds, V3, V5, named};
 
-/// Byte 0: options, byte 1: version; then the server's side as bytes (4).
+/// Byte 0: options. Byte 1: version. Then the server's side as bytes (4).
 pub(crate) fn seeds() -> Seeds {
     let talk = |version: u8, steps: &dyn Fn(&mut Pen)| {
         let mut pen = Pen::default();
@@ -22,7 +22,7 @@ pub(crate) fn seeds() -> Seeds {
             "answers-to-everything",
             talk(0, &|pen| {
                 connected(pen);
-                // Publish at each QoS, subscribe, unsubscribe; then the server answers.
+                // Publishes at each QoS, subscribes, unsubscribes. Then the server answers.
                 for qos in 0..3 {
                     pen.byte(9).byte(1).word(5).byte(qos);
                     if qos > 0 {

@@ -1,4 +1,4 @@
-//! Frames of the journal, and what a broker records.
+//! Frames of the journal, and records of a broker.
 
 use beaconry_fuzz::Pen;
 use broker::{Lsn, journal};
@@ -90,7 +90,7 @@ fn recorded() -> Vec<(&'static str, Vec<Bytes>)> {
         .into()
 }
 
-/// Of a client whose session ends with its connection.
+/// A client whose session ends with its connection.
 fn passing() -> Connect {
     let mut connect = Connect::new(V5, "x");
     connect.will = Some(the_will());

@@ -1,4 +1,4 @@
-//! Packets that several targets are given.
+//! Packets for several targets.
 
 use bytes::{Bytes, BytesMut};
 use mqtt::packet::{ConnectProperties, UserProperty, WillProperties};

@@ -1,7 +1,8 @@
-//! Writes the kept inputs to `corpus/`: `cargo run --manifest-path fuzz/Cargo.toml --example seeds`.
+//! Writes the kept inputs to `corpus/`: `cargo run --manifest-path fuzz/Cargo.toml --example
+//! seeds`.
 //!
-//! They are small, and each has a name; what fuzzing finds beside them is not kept. A finding becomes
-//! a test of the crate that it was found in.
+//! They are small, and each has a name. The corpus does not keep what fuzzing finds. A finding
+//! becomes a test of the crate that has the fault.
 
 mod broker;
 mod client;

@@ -1,4 +1,4 @@
-//! Packets: one of each type, side and version, and some that are none.
+//! Packets: one of each type, side and version, and some that are invalid.
 
 use std::num::{NonZeroU16, NonZeroU32};
 
@@ -14,7 +14,7 @@ use mqtt::{
 use crate::made::{connect, filter, id, publish, text, topic, user, wire};
 use crate::{Seeds, V3, V5};
 
-/// One packet of each type, side and version, with everything in it that there is.
+/// One packet of each type, side and version, with every field that it can have.
 pub(crate) fn seeds() -> Seeds {
     let mut seeds = Vec::new();
     let sides = [
@@ -56,7 +56,7 @@ fn tag(version: ProtocolVersion) -> &'static str {
     }
 }
 
-/// With every property; `from_server` with those that only a server may send.
+/// A PUBLISH with every property; `from_server` adds those that only a server may send.
 fn rich_publish(from_server: bool) -> Packet {
     let Packet::Publish(mut publish) = publish(QoS::ExactlyOnce) else {
         unreachable!()

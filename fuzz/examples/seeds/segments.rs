@@ -4,7 +4,7 @@ use beaconry_fuzz::Pen;
 
 use crate::{Seeds, named};
 
-/// Byte 0: a file as it is, or three groups of two records, which are then harmed.
+/// Byte 0: a file as it is, or three groups of two records, which the input then damages.
 pub(crate) fn seeds() -> Seeds {
     let harmed = |harm: &[(u8, u16, Option<u8>)]| {
         let mut pen = Pen::default();

@@ -1,4 +1,4 @@
-//! Names and filters, a line each.
+//! Names and filters, one per line.
 
 use crate::{Seeds, named};
 

@@ -1,11 +1,12 @@
-//! Frames behind the handshake.
+//! Frames that follow the handshake.
 
 use beaconry_fuzz::Pen;
 
 use crate::made::{connect, wire};
 use crate::{Seeds, V5, named};
 
-/// Three bytes say in which pieces; then plain bytes (0), the server's own (1) and frames (2, 7).
+/// Three bytes say how the bytes are split. Plain bytes (0), the server's own (1) and frames (2, 7)
+/// follow.
 pub(crate) fn seeds() -> Seeds {
     const FIN: u8 = 0x80;
     let begin = || {
