@@ -1,4 +1,4 @@
-//! `cargo xtask audit`: what may be linked, and what is known to be at fault.
+//! `cargo xtask audit`: checks what is linked, and looks for known faults in it.
 
 use std::{
     env,
@@ -18,20 +18,21 @@ use crate::{
 
 const WITHOUT: &str = "--without-advisories";
 const ADVISORIES: &str = "https://github.com/RustSec/advisory-db";
-/// How long the list of faults may take to answer.
+/// How long the advisory database may take to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Where the list of known faults is.
+/// Where the database of known faults is.
 enum Database {
     /// A clone that the user names.
     Here(PathBuf),
     /// The tools can fetch it.
     Online,
-    /// It cannot be had.
+    /// Nobody can reach it.
     Nowhere,
 }
 
-/// Runs every check that can be run. What cannot be is a failure, unless it was left out by name.
+/// Runs every check that can run. A check that cannot run is a failure, unless a flag leaves it
+/// out.
 pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
     let wants_advisories = match args {
         [] => true,
@@ -43,7 +44,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
         &mut deny(workspace, &["licenses", "bans", "sources"])?,
     )?;
     if !wants_advisories {
-        eprintln!("xtask: known faults: NOT CHECKED, as asked");
+        eprintln!("xtask: known faults: NOT CHECKED, as you asked");
         return Ok(code(good));
     }
     match database() {
@@ -78,7 +79,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
     Ok(code(good))
 }
 
-/// cargo-deny with these checks, as deny.toml has them.
+/// cargo-deny with these checks, as deny.toml configures them.
 pub(crate) fn deny(workspace: &Workspace, checks: &[&str]) -> Result<Command> {
     let mut deny = command::new(tools::rust::ensure_cargo_deny(workspace)?.join("cargo-deny"));
     deny.current_dir(&workspace.root)

@@ -1,4 +1,5 @@
-//! The benchmarks: builds the release server and the load generator, and becomes the latter.
+//! The benchmarks: builds the release server and the load generator, and becomes the load
+//! generator.
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -11,7 +12,7 @@ use crate::{
     workspace::Workspace,
 };
 
-/// The dashboard is not built for this: it has no part in what is measured.
+/// This does not build the dashboard, because it has no part in the measurement.
 pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
     let mut cargo = command::new("cargo");
     cargo

@@ -1,7 +1,8 @@
 //! Tools that are installed once and found again.
 //!
-//! **Invariant:** a directory `tools/NAME-VERSION` is complete. Installing happens in a directory
-//! beside it that is renamed as the last thing, so that what was interrupted never looks installed.
+//! **Invariant:** a directory `tools/NAME-VERSION` is complete. The installation happens in a
+//! directory beside it, and renames that as its last step. So an interrupted installation never
+//! looks complete.
 
 use std::{
     env,
@@ -17,7 +18,8 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// `BEACONRY_CACHE`, or `beaconry` in the place where this system keeps caches.
+    /// Finds the folder: `BEACONRY_CACHE`, or `beaconry` in the place where this system keeps
+    /// caches.
     pub(crate) fn locate() -> Result<Self> {
         let var = |name: &str| {
             env::var_os(name)
@@ -27,7 +29,7 @@ impl Cache {
         let root = match var("BEACONRY_CACHE") {
             Some(dir) => std::path::absolute(dir)?,
             None => system_cache(var)
-                .context("no cache folder is known here: set BEACONRY_CACHE to one")?
+                .context("this system has no known cache folder: set BEACONRY_CACHE to one")?
                 .join("beaconry"),
         };
         Ok(Self { root })
@@ -38,14 +40,14 @@ impl Cache {
         &self.root
     }
 
-    /// Where a tool of this name and version is, or would be, installed.
+    /// The place for a tool of this name and version, installed or not.
     pub(crate) fn tool(&self, name: &str, version: &str) -> PathBuf {
         self.root.join("tools").join(format!("{name}-{version}"))
     }
 
-    /// The directory of a tool; `install` fills it first when it is not there.
+    /// The directory of a tool. If it does not exist, `install` fills it first.
     ///
-    /// Two xtasks do not install at once: the second waits and then finds the first one's work.
+    /// Two xtasks do not install at once: the second one waits and then finds the first one's work.
     pub(crate) fn ensure(
         &self,
         name: &str,
@@ -70,19 +72,19 @@ impl Cache {
         Ok(ready)
     }
 
-    /// Forgets a tool that no longer works, so that it is installed anew.
+    /// Removes a tool that no longer works, so that it is installed again.
     pub(crate) fn discard(&self, name: &str, version: &str) -> Result<()> {
         let _lock = self.lock()?;
         remove(&self.tool(name, version))
     }
 
-    /// Held by who installs tools; see [`Self::lock_for`].
+    /// A process holds this while it installs tools; see [`Self::lock_for`].
     pub(crate) fn lock(&self) -> Result<File> {
         self.lock_for("tools", "installing tools")
     }
 
     /// Keeps other xtasks from the same work until the returned file is dropped, or until this
-    /// process ends in any way. `doing` is what those are told that wait.
+    /// process ends in any way. Waiting processes print `doing`.
     pub(crate) fn lock_for(&self, work: &str, doing: &str) -> Result<File> {
         fs::create_dir_all(&self.root).with_context(|| {
             format!(

@@ -1,4 +1,4 @@
-//! Starting other programs.
+//! Starts other programs.
 
 use std::{
     env,
@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-/// A command without what cargo sets for the program that it runs (us): a cargo, rustc or rustup
-/// started with these would take our toolchain and package for its own.
+/// A command without the variables that cargo sets for the program that it runs (this one). With
+/// them, a cargo, rustc or rustup would take our toolchain and package for its own.
 pub(crate) fn new(program: impl AsRef<OsStr>) -> Command {
     const EXACT: &[&str] = &[
         "CARGO",
@@ -37,14 +37,14 @@ pub(crate) fn new(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// The command as one would type it, with the directory and the variables that it needs.
+/// The command as a user would type it, with the directory and the variables that it needs.
 pub(crate) fn shown(command: &Command) -> String {
     let mut words = Vec::new();
     if let Some(dir) = command.get_current_dir() {
         words.extend(["cd".to_owned(), quoted(dir.as_os_str()), "&&".to_owned()]);
     }
     for (name, value) in command.get_envs() {
-        // What is only taken away here would not be there in a user's shell either.
+        // A variable that this program only removes is not set in a user's shell either.
         if let Some(value) = value {
             words.push(format!("{}={}", name.to_string_lossy(), quoted(value)));
         }
@@ -54,7 +54,7 @@ pub(crate) fn shown(command: &Command) -> String {
     words.join(" ")
 }
 
-/// What the command prints; an error, with its stderr, when it fails.
+/// What the command prints. If it fails, returns an error with its stderr.
 pub(crate) fn stdout(command: &mut Command) -> Result<String> {
     let output = command
         .stdin(Stdio::null())
@@ -73,18 +73,18 @@ pub(crate) fn stdout(command: &mut Command) -> Result<String> {
         .to_owned())
 }
 
-/// The first line that `program args…` prints, when it can be run at all.
+/// The first line that `program args…` prints, if it can run at all.
 pub(crate) fn first_line(program: impl AsRef<OsStr>, args: &[&str]) -> Option<String> {
     let text = stdout(new(program).args(args)).ok()?;
     Some(text.lines().next()?.trim().to_owned())
 }
 
-/// The program's place on `PATH`.
+/// The program's path on `PATH`.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
     find_in(name, env::split_paths(&env::var_os("PATH")?))
 }
 
-/// The program's place in the first of these directories that has it.
+/// The program's path in the first of these directories that has it.
 pub(crate) fn find_in(name: &str, dirs: impl IntoIterator<Item = PathBuf>) -> Option<PathBuf> {
     let endings: &[&str] = if cfg!(windows) {
         &[".exe", ".cmd", ".bat"]
@@ -107,7 +107,7 @@ pub(crate) fn path_with(dirs: &[&Path]) -> Result<OsString> {
         .iter()
         .map(|dir| dir.to_path_buf())
         .chain(env::split_paths(&old));
-    env::join_paths(all).context("a directory that should go on PATH holds PATH's separator")
+    env::join_paths(all).context("a directory for PATH contains PATH's separator")
 }
 
 fn quoted(text: &OsStr) -> String {

@@ -1,4 +1,4 @@
-//! How many tests ran: read from what the runners print.
+//! How many tests ran, read from what the test runners print.
 
 use std::ops::AddAssign;
 
@@ -7,22 +7,22 @@ use std::ops::AddAssign;
 pub(crate) struct Counts {
     /// Those that passed.
     pub(crate) passed: u64,
-    /// Those that failed, and programs that ended badly without saying which test it was.
+    /// Tests that failed, and programs that ended badly without naming a test.
     pub(crate) failed: u64,
-    /// Those that their source marks as not to be run.
+    /// Tests that their source marks as not to be run.
     pub(crate) skipped: u64,
 }
 
 impl Counts {
-    /// A check that is no test: it counts only when it fails.
+    /// A check that is not a test. It counts only when it fails.
     pub(crate) const BROKEN: Self = Self {
         passed: 0,
         failed: 1,
         skipped: 0,
     };
 
-    /// Sums the results that Rust's test harness and wasm-bindgen's print, one a test binary:
-    /// `test result: ok. 12 passed; 0 failed; 1 ignored; …`.
+    /// Sums the results of Rust's and wasm-bindgen's test harness, one for each test binary: `test
+    /// result: ok. 12 passed; 0 failed; 1 ignored; …`.
     pub(crate) fn of_rust(lines: &[String]) -> Self {
         let mut sum = Self::default();
         for line in lines {
@@ -58,8 +58,8 @@ impl Counts {
         sum
     }
 
-    /// A run that failed has failed somewhere, even when its words do not show it; and a run that
-    /// should hold tests and holds none is broken.
+    /// A run that failed counts a failure even if its output shows none. A run that should hold
+    /// tests and holds none is broken.
     pub(crate) fn checked(mut self, success: bool) -> Self {
         if self.failed == 0 && (!success || self.passed == 0) {
             self.failed = 1;

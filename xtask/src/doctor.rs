@@ -1,4 +1,4 @@
-//! `cargo xtask doctor`: what is there, what is missing, and what would be done about it.
+//! `cargo xtask doctor`: lists what is there, what is missing, and what xtask would do about it.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use crate::{
     workspace::Workspace,
 };
 
-/// Prints the table; a failure when a prerequisite is missing.
+/// Prints the table. Returns a failure if a prerequisite is missing.
 pub(crate) fn run(workspace: &Workspace) -> ExitCode {
     let findings = tools::findings(workspace);
     let width = findings

@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: feeds what strangers and disks may give to the targets of `fuzz/`.
+//! `cargo xtask fuzz`: feeds the targets of `fuzz/` with what strangers and disks may send.
 
 use std::{
     fs,
@@ -11,16 +11,16 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{command, counts::Counts, step::Step, tools, workspace::Workspace};
 
-/// For each target, where nothing else is asked for.
+/// For each target, unless the user asks for another time.
 const SECONDS: u64 = 60;
-/// Inputs longer than this are slow and find nothing that shorter ones do not.
+/// Longer inputs are slow, and find nothing that shorter ones do not find.
 const LONGEST: u32 = 4096;
-/// What a target may take, in MiB: all that it tests is bounded to far less.
+/// How much memory a target may take, in MiB. Everything that it tests is bounded to far less.
 const MEMORY: u32 = 1024;
-/// What one input may take, in seconds: a busy machine may stop us for long, and an endless loop is one
-/// after a minute, too.
+/// How long one input may take, in seconds. A busy machine may stop a run for long; an endless loop
+/// still shows after a minute.
 const ONE: u32 = 60;
-/// What a run may take longer than asked for, before it is killed.
+/// How much longer than asked for a run may take before it is killed.
 const GRACE: Duration = Duration::from_mins(5);
 /// For targets of MQTT bytes.
 const DICTIONARY: &str = "mqtt.dict";
@@ -42,7 +42,7 @@ struct Places {
     failures: PathBuf,
 }
 
-/// Fuzzes the named targets, or all; goes on from what earlier runs have found.
+/// Fuzzes the named targets, or all. Goes on from what earlier runs have found.
 pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
     let asked = parse(args, &targets(workspace)?)?;
     let programs = build(workspace, &asked.sanitizer)?;
@@ -61,13 +61,13 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
     })
 }
 
-/// The stage of the tests: builds all targets and gives each the kept inputs and some seconds.
+/// The stage of the tests: builds all targets, and gives each the kept inputs and some seconds.
 pub(crate) fn smoke(workspace: &Workspace, seconds: u64) -> Result<Counts> {
     let programs = build(workspace, "none")?;
     let mut counts = Counts::default();
     for target in targets(workspace)? {
         let places = Places {
-            // Each run from the kept inputs alone: what it finds does not depend on the one before.
+            // Each run starts from the kept inputs alone, so it does not depend on the run before.
             found: workspace.scratch().join("fuzz/smoke").join(&target),
             failures: workspace.scratch().join("fuzz/failures"),
         };
@@ -102,7 +102,7 @@ fn parse(args: &[String], known: &[String]) -> Result<Asked> {
                     .parse()
                     .ok()
                     .filter(|&seconds| seconds > 0)
-                    .with_context(|| format!("`{seconds}` is no number of seconds"))?;
+                    .with_context(|| format!("`{seconds}` is not a number of seconds"))?;
             }
             "--sanitizer" => {
                 let sanitizer = value()?;
@@ -140,7 +140,7 @@ fn targets(workspace: &Workspace) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Builds all targets, and gives the folder that they are in.
+/// Builds all targets, and returns their folder.
 ///
 /// Without a sanitizer the pinned toolchain is enough, and inputs run several times faster: our own
 /// code has no `unsafe`, and libFuzzer needs only the coverage that every compiler can count. The
@@ -169,7 +169,7 @@ fn build(workspace: &Workspace, sanitizer: &str) -> Result<PathBuf> {
     Ok(dir.join(host).join("release"))
 }
 
-/// Whether the target found nothing.
+/// Runs a target. Returns whether it found nothing.
 fn fuzz(
     workspace: &Workspace,
     programs: &Path,
@@ -215,7 +215,7 @@ fn fuzz(
     Ok(false)
 }
 
-/// What libFuzzer says at its end, in a line.
+/// What libFuzzer prints at its end, in one line.
 fn summary(lines: &[String]) -> String {
     let stat = |name: &str| {
         lines
@@ -232,7 +232,7 @@ fn summary(lines: &[String]) -> String {
     )
 }
 
-/// The first panic, without libFuzzer's progress and dictionaries, and how to see it again.
+/// The first panic, without libFuzzer's progress and dictionaries, and how to repeat it.
 fn explained(lines: &[String], program: &Path) -> String {
     let first = lines
         .iter()
@@ -246,7 +246,7 @@ fn explained(lines: &[String], program: &Path) -> String {
         .find_map(|line| line.split_once("Test unit written to "));
     if let Some((_, input)) = written {
         text.push(String::new());
-        text.push("To see it again, and to make it shorter:".to_owned());
+        text.push("To repeat it, and to make it shorter:".to_owned());
         text.push(format!("  {} {input}", program.display()));
         text.push(format!(
             "  {} -minimize_crash=1 -runs=100000 {input}",

@@ -1,8 +1,8 @@
 //! Builds, runs and tests Beaconry: `cargo xtask help`.
 //!
-//! rustup and Node.js are all that must be there before; every other tool is installed once into
-//! the user's cache folder ([`cache`]) in the version that this repository names, and found again.
-//! Messages go to stderr, so that stdout holds only what the server or the tests have to say.
+//! Only rustup and Node.js must be installed before. xtask installs every other tool once into the
+//! user's cache folder ([`cache`]), in the version that this repository names, and finds it again.
+//! Messages go to stderr, so that stdout holds only what the server or the tests print.
 
 mod audit;
 mod bench;
@@ -28,23 +28,23 @@ use crate::workspace::Workspace;
 const HELP: &str = "\
 cargo xtask COMMAND
 
-  serve [-- ARGS]   Install what is missing, build everything, run `beaconry serve --demo 24 ARGS`
-  build             The same without running it
-  test [STAGE]...   All tests, or some stages: fmt clippy deny conformance native fuzz wasm e2e
-  conformance       Which test holds which statement of the standards, into docs/conformance.md;
-                    --check only says whether something is missing there
-  bench [ARGS]      Beaconry beside mosquitto, in turns on one core; `bench --help` says more
-  fuzz [TARGET]...  Fuzzes the targets of fuzz/, or some; --seconds N for each (60),
+  serve [-- ARGS]   Installs what is missing, builds everything, runs `beaconry serve --demo 24 ARGS`
+  build             Does the same without running it
+  test [STAGE]...   Runs all tests, or some stages: fmt clippy deny conformance native fuzz wasm e2e
+  conformance       Writes docs/conformance.md: which test holds which statement of the standards;
+                    --check only reports what is missing there
+  bench [ARGS]      Measures Beaconry beside mosquitto, in turns on one core; see `bench --help`
+  fuzz [TARGET]...  Fuzzes the targets of fuzz/, or some of them; --seconds N for each (60),
                     --sanitizer address for the unsafe code of the crates that are used
-  audit             Licences, duplicates and sources of the crates that are used, and known faults in
-                    them; --without-advisories where there is no way to the list of faults
-  doctor            What is there, what is missing, and what would be done about it
-  help              This text
+  audit             Checks licences, duplicates and sources of the crates that are used, and looks for
+                    known faults in them; --without-advisories leaves out the known faults
+  doctor            Lists what is there, what is missing, and what xtask would do about it
+  help              Prints this text
 
 Environment
   BEACONRY_CACHE    Where tools are installed (default: beaconry in the user's cache folder)
   BEACONRY_ADVISORY_DB  A clone of https://github.com/RustSec/advisory-db, for `audit` offline
-  BEACONRY_VERBOSE  When set, what the tools print is passed on as it comes
+  BEACONRY_VERBOSE  When set, shows what the tools print as it comes
   CHROMIUM          The browser for the tests
   CARGO_TARGET_DIR  Where cargo builds, as everywhere
 ";
@@ -59,8 +59,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// One arm a command. Later commands get a module of
-/// their own, an arm here and a line in [`HELP`].
+/// One arm per command. A new command gets its own module, an arm here and a line in [`HELP`].
 fn run(args: &[String]) -> Result<ExitCode> {
     let (command, rest) = match args.split_first() {
         Some((command, rest)) => (command.as_str(), rest),

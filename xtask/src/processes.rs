@@ -1,4 +1,4 @@
-//! Ending a program with all that it has started.
+//! Ends a program with everything that it has started.
 
 use std::process::{Child, Command, Stdio};
 
@@ -6,14 +6,15 @@ use anyhow::Result;
 
 use crate::command;
 
-/// Kills the program, what it started, what that started, and so on: a test that hangs is a process
-/// of cargo's, and a server that hangs one of a test's.
+/// Kills the program, what it started, what that started, and so on. A test that hangs is a process
+/// of cargo's, and a server that hangs is a process of a test's.
 ///
-/// It is no process group of its own, which would keep Ctrl-C on a terminal from reaching it.
+/// The program has no process group of its own, which would keep Ctrl-C on a terminal from reaching
+/// it.
 pub(crate) fn kill(child: &mut Child) -> Result<()> {
     let all = with_descendants(child.id(), &parents());
     let mut killer = killer(&all);
-    // What has ended meanwhile makes it fail; the rest is killed all the same.
+    // This fails if a process has ended meanwhile. The rest is killed all the same.
     let _ = killer
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -31,14 +32,14 @@ fn killer(ids: &[u32]) -> Command {
         taskkill.args(ids.flat_map(|id| ["/PID".to_owned(), id]));
         taskkill
     } else {
-        // The shell's own `kill`: not every system has a program of that name.
+        // The shell has its own `kill`; not every system has a program of that name.
         let mut shell = command::new("sh");
         shell.args(["-c", r#"kill -KILL "$@""#, "kill"]).args(ids);
         shell
     }
 }
 
-/// Of each process, its own number and its parent's.
+/// The number of each process, and its parent's.
 fn parents() -> Vec<(u32, u32)> {
     if cfg!(target_os = "linux") {
         let Ok(entries) = std::fs::read_dir("/proc") else {

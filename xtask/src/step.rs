@@ -1,4 +1,4 @@
-//! A long step of work by another program, with its time and, when it fails, its last words.
+//! A long step of work by another program, with its time and, if it fails, its last lines.
 
 use std::{
     fs,
@@ -16,12 +16,12 @@ use crate::{command, processes};
 
 /// How often the elapsed time on a terminal is redrawn.
 const TICK: Duration = Duration::from_millis(200);
-/// How long a program that has ended may be outlived by its pipes (a grandchild can hold them).
+/// How long a program's pipes may outlive it, because a grandchild can hold them.
 const DRAIN: Duration = Duration::from_secs(2);
 /// How many of its last lines a failed step shows.
 const TAIL: usize = 60;
 
-/// A step: what it does, in words, and where its whole output is kept.
+/// A step: its title, and where its whole output is kept.
 pub(crate) struct Step {
     title: String,
     log: Option<PathBuf>,
@@ -32,14 +32,14 @@ pub(crate) struct Step {
 pub(crate) struct Outcome {
     /// How it ended.
     pub(crate) status: ExitStatus,
-    /// What it printed, stdout and stderr as they came.
+    /// What it printed: stdout and stderr in the order of arrival.
     pub(crate) lines: Vec<String>,
     /// Whether it was killed because it took longer than the step's limit.
     pub(crate) hung: bool,
 }
 
 impl Step {
-    /// A step of this title, such as "building the dashboard".
+    /// Creates a step with a title, such as "building the dashboard".
     pub(crate) fn new(title: impl Into<String>) -> Self {
         Self {
             title: title.into(),
@@ -48,19 +48,19 @@ impl Step {
         }
     }
 
-    /// Keeps the whole output in this file too.
+    /// Also keeps the whole output in this file.
     pub(crate) fn log(mut self, path: PathBuf) -> Self {
         self.log = Some(path);
         self
     }
 
-    /// Kills the program, and all that it started, when it takes longer than this.
+    /// Kills the program, and everything that it started, if it takes longer than this.
     pub(crate) fn limit(mut self, limit: Duration) -> Self {
         self.limit = Some(limit);
         self
     }
 
-    /// Runs the program to its end; an error with the tail of its output when it fails.
+    /// Runs the program to its end. If it fails, returns an error with the tail of its output.
     pub(crate) fn run(self, command: &mut Command) -> Result<Outcome> {
         let outcome = self.outcome(command)?;
         if !outcome.status.success() {
@@ -74,7 +74,7 @@ impl Step {
         Ok(outcome)
     }
 
-    /// Runs the program to its end, however that is.
+    /// Runs the program to its end, whatever its result.
     pub(crate) fn outcome(self, command: &mut Command) -> Result<Outcome> {
         let mut display = Display::start(&self.title);
         let mut child = command
@@ -185,8 +185,8 @@ fn read_lines(pipe: impl Read + Send + 'static, sender: mpsc::Sender<String>) {
     });
 }
 
-/// On a terminal one line that is redrawn with the elapsed time; elsewhere a line at the start and
-/// one at the end; with `BEACONRY_VERBOSE` everything.
+/// Shows progress. On a terminal, one line is redrawn with the elapsed time. Elsewhere there is a
+/// line at the start and one at the end. With `BEACONRY_VERBOSE` everything is shown.
 struct Display {
     title: String,
     started: Instant,

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every check and every test, and how many passed.
+//! `cargo xtask test`: runs every check and every test, and counts how many passed.
 
 use std::{
     fs,
@@ -20,26 +20,27 @@ use crate::{
     workspace::{WASM, Workspace},
 };
 
-/// The crates that only make sense in a browser: checked for its target too, and tested in it.
+/// The crates that only make sense in a browser. They are checked for its target too, and tested in
+/// it.
 const BROWSER_CRATES: &[&str] = &["beaconry-app", "beaconry-link", "beaconry-widgets"];
 
-/// How many lines a failed stage shows; all of them are in its log.
+/// How many lines a failed stage shows. Its log has all of them.
 const TAIL: usize = 200;
 
 /// The longest that one end-to-end test may take.
 const E2E_LIMIT_MS: u32 = 180_000;
 
-/// The longest that Rust's tests may take together, building included, which on a cold machine is
-/// most of it.
+/// The longest that Rust's tests may take together, including the build. On a cold machine the
+/// build takes most of it.
 const RUST_LIMIT: Duration = Duration::from_mins(45);
 
-/// How often the release binary is killed: some seconds.
+/// How often the release binary is killed. That takes some seconds.
 const KILLS: &str = "20";
 
-/// How long each fuzz target is run.
+/// How long each fuzz target runs.
 const FUZZ_SECONDS: u64 = 5;
 
-/// A part of the tests that can be run alone.
+/// A part of the tests that can run alone.
 #[derive(Clone, Copy)]
 enum Stage {
     Fmt,
@@ -91,8 +92,8 @@ impl Stage {
     }
 }
 
-/// Runs the named stages, or all, every one of them even when an earlier one failed; the last line
-/// on stdout is `N passed, N failed`.
+/// Runs the named stages, or all of them, even if an earlier one failed. The last line on stdout is
+/// `N passed, N failed`.
 pub(crate) fn run(workspace: &Workspace, names: &[String]) -> Result<ExitCode> {
     let mut total = Counts::default();
     let mut summary = Vec::new();
@@ -163,7 +164,7 @@ fn clippy(workspace: &Workspace) -> Result<Counts> {
         &mut browser,
     )?;
 
-    // A workspace apart, for what it is linked with; it compiles parts of the server into itself.
+    // This workspace is separate because of what it links. It compiles parts of the server itself.
     let mut apart = cargo(workspace, &["check", "--locked", "--manifest-path"]);
     apart
         .arg("bench/store-compare/Cargo.toml")
@@ -174,13 +175,13 @@ fn clippy(workspace: &Workspace) -> Result<Counts> {
     Ok(counts)
 }
 
-/// Licences, duplicates and sources; what needs the network is for `cargo xtask audit`.
+/// Checks licences, duplicates and sources. `cargo xtask audit` does what needs the network.
 fn deny(workspace: &Workspace) -> Result<Counts> {
     let mut deny = audit::deny(workspace, &["licenses", "bans", "sources"])?;
     check(workspace, "checking what is linked", "deny", &mut deny)
 }
 
-/// Every statement of the standards has its test, and the table of them is up to date.
+/// Checks that every statement of the standards has its test, and that the table is up to date.
 fn conformance(workspace: &Workspace) -> Result<Counts> {
     conformance::run(workspace, &["--check".to_owned()])?;
     Ok(Counts::default())
@@ -196,7 +197,7 @@ fn native(workspace: &Workspace) -> Result<Counts> {
     )
 }
 
-/// wasm-bindgen's runner serves each test binary as a page; our script opens it in the browser.
+/// wasm-bindgen's runner serves each test binary as a page. Our script opens it in the browser.
 fn wasm(workspace: &Workspace) -> Result<Counts> {
     tools::node::ensure(workspace)?;
     tools::rust::ensure_target(workspace)?;
@@ -222,7 +223,7 @@ fn wasm(workspace: &Workspace) -> Result<Counts> {
     )
 }
 
-/// The release binary, real MQTT programs of others, and a real browser.
+/// Tests the release binary with other people's MQTT programs and a real browser.
 fn end_to_end(workspace: &Workspace) -> Result<Counts> {
     build::everything(workspace)?;
     let mut counts = kill_release(workspace)?;
@@ -257,7 +258,7 @@ fn end_to_end(workspace: &Workspace) -> Result<Counts> {
     Ok(counts)
 }
 
-/// The native tests kill what was built for them; this is what people run.
+/// The native tests kill the binary that was built for them. This kills the one that people run.
 fn kill_release(workspace: &Workspace) -> Result<Counts> {
     let tests = ["test", "--package", "beaconry", "--test", "durability"];
     let mut cargo = cargo(workspace, &tests);
@@ -315,7 +316,7 @@ fn rust_tests(
     Ok(counts)
 }
 
-/// Rust's test harness names a test that has run for a minute; the one that hung has no result.
+/// Rust's test harness names a test that has run for a minute. The one that hung has no result.
 fn what_hung(lines: &[String]) -> String {
     let running = lines
         .iter()
@@ -337,7 +338,7 @@ fn what_hung(lines: &[String]) -> String {
         .collect();
     let minutes = RUST_LIMIT.as_secs() / 60;
     match names.as_slice() {
-        [] => format!("After {minutes} minutes this was not done: {running}"),
+        [] => format!("After {minutes} minutes this had not finished: {running}"),
         names => format!(
             "After {minutes} minutes these hang: {}\nin: {running}",
             names.join(", ")
@@ -386,7 +387,7 @@ mod tests {
             text.contains("these hang: stuck::here\nin: Running unittests"),
             "{text}"
         );
-        assert!(what_hung(&lines[..2]).contains("not done: Running unittests"));
+        assert!(what_hung(&lines[..2]).contains("not finished: Running unittests"));
     }
 
     #[test]

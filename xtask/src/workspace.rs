@@ -1,4 +1,4 @@
-//! Where things are in this repository, and which versions it names.
+//! Where things are in this repository, and the versions that it names.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use crate::{cache::Cache, command};
 /// The target triple of everything that runs in the browser.
 pub(crate) const WASM: &str = "wasm32-unknown-unknown";
 
-/// The checkout, its pinned toolchain and the cache that its tools live in.
+/// The checkout, its pinned toolchain, and the cache of its tools.
 pub(crate) struct Workspace {
     /// The root of the checkout.
     pub(crate) root: PathBuf,
@@ -26,7 +26,7 @@ impl Workspace {
     pub(crate) fn load() -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"))
             .parent()
-            .context("xtask lies in no workspace")?
+            .context("xtask is not in a workspace")?
             .to_path_buf();
         let pin = read(&root.join("rust-toolchain.toml"))?;
         let toolchain = quoted_value(&pin, "channel")
@@ -40,7 +40,7 @@ impl Workspace {
         })
     }
 
-    /// The version of a crate in Cargo.lock, when the workspace uses it.
+    /// The version of a crate in Cargo.lock, if the workspace uses it.
     pub(crate) fn locked_version(&self, package: &str) -> Result<Option<String>> {
         let lock = read(&self.root.join("Cargo.lock"))?;
         let name = format!("name = \"{package}\"");
@@ -51,12 +51,12 @@ impl Workspace {
             .map(str::to_owned))
     }
 
-    /// Where this program keeps its own products: logs, the widget bundle.
+    /// Where this program keeps its own output: logs, the widget bundle.
     pub(crate) fn scratch(&self) -> PathBuf {
         self.target.join("xtask")
     }
 
-    /// The server that `build::everything` makes.
+    /// The server that `build::everything` builds.
     pub(crate) fn server(&self) -> PathBuf {
         self.target
             .join("release")
@@ -64,7 +64,7 @@ impl Workspace {
     }
 }
 
-/// Asks cargo, since the directory may come from the environment or from any config.toml.
+/// Asks cargo, because the directory may come from the environment or from any config.toml.
 fn target_directory(root: &Path) -> Result<PathBuf> {
     let mut cargo = command::new("cargo");
     cargo
@@ -80,7 +80,7 @@ fn target_directory(root: &Path) -> Result<PathBuf> {
     Ok(PathBuf::from(path.replace("\\\\", "\\")))
 }
 
-/// The string of the first `key = "string"` in a text of TOML.
+/// The string in the first `key = "string"` of a TOML text.
 fn quoted_value<'a>(toml: &'a str, key: &str) -> Option<&'a str> {
     toml.lines().find_map(|line| {
         let (found, value) = line.split_once('=')?;

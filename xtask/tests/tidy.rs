@@ -1,4 +1,4 @@
-//! House rules that no compiler knows.
+//! House rules that no compiler checks.
 
 #![allow(clippy::unwrap_used)] // all of this is a test
 
@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Past this, not counting its tests, a file has a seam to be split at.
+/// A longer file, not counting its tests, has a seam to split it at.
 const LONGEST: usize = 600;
 
 /// No IO here: no socket, clock, thread, random source or runtime.
@@ -25,7 +25,7 @@ const IMPURE: &[&str] = &[
 
 #[test]
 fn sources_hold_nothing_unfinished() {
-    // Spelled apart, so that this file keeps its own rule.
+    // Written in two parts, so that this file keeps its own rule.
     let forbidden = [
         concat!("todo", "!("),
         concat!("dbg", "!("),

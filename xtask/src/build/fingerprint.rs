@@ -1,5 +1,5 @@
-//! Of what `dist/` is made: a hash over the content of its sources, which a fresh checkout with its
-//! new times does not change.
+//! What `dist/` is made of: a hash of its sources' content. A fresh checkout with new file times
+//! does not change it.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 
 use crate::workspace::Workspace;
 
-/// Everything that the page and the widgets are built from, and with.
+/// Everything that the page and the widgets are built from and with.
 const SOURCES: &[&str] = &[
     ".cargo/config.toml",
     "Cargo.lock",
@@ -28,7 +28,7 @@ const SOURCES: &[&str] = &[
     "xtask/src/build",
 ];
 
-/// The fingerprint of the page's sources as they are now.
+/// The fingerprint of the page's present sources.
 pub(crate) fn of_page(workspace: &Workspace) -> Result<String> {
     let mut files = Vec::new();
     for source in SOURCES {
@@ -50,7 +50,7 @@ pub(crate) fn of_bytes(bytes: &[u8]) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-/// All files in and under a place; a place that is not there has none.
+/// All files at and under a place. A missing place has none.
 pub(crate) fn collect(place: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     if place.is_file() {
         files.push(place.to_path_buf());

@@ -1,5 +1,5 @@
-//! From sources to the one binary: the dashboard and the widgets into `dist/`, then the server,
-//! whose build script takes `dist/` into itself.
+//! From sources to the one binary: builds the dashboard and the widgets into `dist/`, then the
+//! server, whose build script embeds `dist/`.
 
 mod fingerprint;
 mod widgets;
@@ -18,10 +18,11 @@ use crate::{
 /// How many devices `cargo xtask serve` simulates, unless its arguments say otherwise.
 const DEMO: &str = "24";
 
-/// Says what `dist/` was made of. Trunk, called by hand, wipes it together with the rest.
+/// Tells what `dist/` was made from. Trunk, when it is called by hand, deletes it together with the
+/// rest.
 const STAMP: &str = ".beaconry-inputs";
 
-/// Installs what is missing and builds the release binary with everything in it.
+/// Installs what is missing, and builds the release binary with everything in it.
 pub(crate) fn everything(workspace: &Workspace) -> Result<()> {
     page(workspace)?;
     let mut cargo = command::new("cargo");
@@ -44,7 +45,7 @@ pub(crate) fn serve(workspace: &Workspace, args: &[String]) -> Result<ExitCode> 
     {
         server.args(["--demo", DEMO]);
     }
-    // What the simulated devices say is worth nothing tomorrow.
+    // Nobody needs the simulated devices' data tomorrow.
     let stores = |arg: &String| arg.starts_with("--data") || arg == "--in-memory";
     if !args.iter().any(stores) && std::env::var_os("BEACONRY_DATA").is_none() {
         server.arg("--in-memory");
@@ -52,7 +53,7 @@ pub(crate) fn serve(workspace: &Workspace, args: &[String]) -> Result<ExitCode> 
     become_program(server.args(args))
 }
 
-/// Cargo must not change the lock file of a checkout that is only being tested.
+/// Cargo must not change the lock file of a checkout that CI only tests.
 pub(crate) fn locked_in_ci(cargo: &mut std::process::Command) -> &mut std::process::Command {
     if std::env::var_os("CI").is_some() {
         cargo.arg("--locked")
@@ -61,12 +62,12 @@ pub(crate) fn locked_in_ci(cargo: &mut std::process::Command) -> &mut std::proce
     }
 }
 
-/// Makes `dist/`, when its sources changed since it was made.
+/// Builds `dist/` if its sources have changed.
 fn page(workspace: &Workspace) -> Result<()> {
-    // First, since nothing here can install Node.js itself: what is missing is said at once.
+    // This comes first: nothing here can install Node.js, so a missing one is reported at once.
     let npm = tools::node::ensure(workspace)?;
     let tools = tools::rust::ensure(workspace)?;
-    // Builds into different target directories share this checkout's one dist.
+    // Builds with different target directories share this checkout's one `dist`.
     let work = format!(
         "page-{}",
         fingerprint::of_bytes(workspace.root.as_os_str().as_encoded_bytes())
@@ -86,7 +87,7 @@ fn page(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Downloads the crates; what follows then needs no network.
+/// Downloads the crates. The steps that follow need no network.
 fn fetch(workspace: &Workspace) -> Result<()> {
     let host = command::stdout(
         command::new("rustc")
@@ -112,9 +113,9 @@ fn dashboard(workspace: &Workspace, tools: &WasmTools, npm: &Path) -> Result<()>
             "PATH",
             command::path_with(&[&tools.trunk, &tools.bindgen, npm])?,
         )
-        // Trunk reads NO_COLOR as a boolean and refuses the `1` that everyone sets.
+        // Trunk reads NO_COLOR as a boolean, and refuses the `1` that everyone sets.
         .env_remove("NO_COLOR")
-        // Offline, it takes wasm-bindgen and wasm-opt from PATH and never looks elsewhere.
+        // With `--offline` Trunk takes wasm-bindgen and wasm-opt from PATH and looks nowhere else.
         .args(["build", "--release", "--offline"])
         .current_dir(&workspace.root);
     Step::new("building the dashboard").run(&mut trunk)?;
@@ -125,7 +126,7 @@ fn dashboard(workspace: &Workspace, tools: &WasmTools, npm: &Path) -> Result<()>
 pub(crate) fn become_program(command: &mut std::process::Command) -> Result<ExitCode> {
     use std::os::unix::process::CommandExt as _;
 
-    // The same process goes on as the server: signals, terminal and exit code are its own.
+    // The server replaces this process: signals, terminal and exit code are its own.
     let error = command.exec();
     Err(error).with_context(|| format!("cannot start `{}`", command::shown(command)))
 }

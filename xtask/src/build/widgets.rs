@@ -1,5 +1,5 @@
-//! The widget bundle: `embed/beaconry.js`, whose name pages of others write down and which
-//! therefore never changes, and what it loads, whose names change with their content.
+//! The widget bundle. Other people's pages name `embed/beaconry.js`, so its name never changes. It
+//! loads files whose names change with their content.
 
 use std::{
     fs,
@@ -16,13 +16,13 @@ use crate::{
     workspace::{WASM, Workspace},
 };
 
-/// wasm-bindgen's name for the module; the glue names it in one place.
+/// wasm-bindgen's name for the module. The JavaScript glue names it in one place.
 const MODULE: &str = "beaconry_widgets_bg.wasm";
 
-/// The most that a page which embeds a widget has to load, in bytes after brotli.
+/// The most that a page with a widget may have to load, in bytes after brotli.
 const BUDGET: u64 = 60_000;
 
-/// Builds the widgets and puts them into `embed`, anew.
+/// Builds the widgets into an empty `embed`.
 pub(crate) fn build(workspace: &Workspace, tools: &WasmTools, embed: &Path) -> Result<()> {
     let compiled = compile(workspace)?;
     let bindings = bind(workspace, tools, &compiled)?;
@@ -45,7 +45,7 @@ fn compile(workspace: &Workspace) -> Result<PathBuf> {
             "wasm",
         ])
         .args(["--target", WASM])
-        // Only these, so that the dashboard's crates need not be built again for other flags.
+        // Only the widgets get these flags, so that the dashboard's crates need not be built again.
         .env("CARGO_ENCODED_RUSTFLAGS", short_paths(workspace)?)
         .current_dir(&workspace.root);
     Step::new("building the widgets").run(locked_in_ci(&mut cargo))?;
@@ -55,8 +55,8 @@ fn compile(workspace: &Workspace) -> Result<PathBuf> {
         .join("wasm/beaconry_widgets.wasm"))
 }
 
-/// Each place that can panic names its file. The widgets never say it, and a builder's home
-/// folder is nobody's business: so the names are short, and the same on every machine.
+/// Each place that can panic names its file. The widgets never print it, and nobody should learn a
+/// builder's home folder. So the names are short, and the same on every machine.
 fn short_paths(workspace: &Workspace) -> Result<String> {
     let mut rustc = command::new("rustc");
     rustc
@@ -76,7 +76,7 @@ fn short_paths(workspace: &Workspace) -> Result<String> {
             flags.push(format!("--remap-path-prefix={}=", place?.path().display()));
         }
     }
-    // The separator that cargo wants here: paths may hold spaces.
+    // Cargo wants this separator here, because paths may hold spaces.
     Ok(flags.join("\u{1f}"))
 }
 
@@ -101,8 +101,8 @@ fn optimize(workspace: &Workspace, bindings: &Path) -> Result<PathBuf> {
     wasm_opt
         .current_dir(&workspace.root)
         .args(["node_modules/binaryen/bin/wasm-opt", "--strip-dwarf"])
-        // A function that is called once is smaller where it is called, but brotli finds less
-        // in it that it has seen before.
+        // Inlining a function that is called once makes the module smaller, but brotli then finds
+        // less repetition in it.
         .args([
             "-Oz",
             "--converge",
@@ -123,7 +123,7 @@ fn optimize(workspace: &Workspace, bindings: &Path) -> Result<PathBuf> {
     Ok(optimized)
 }
 
-/// Names everything but the script by its content, and writes the script, which loads it all at
+/// Names every file but the script by its content. Writes the script, which loads all of them at
 /// once instead of one after the other.
 fn assemble(workspace: &Workspace, bindings: &Path, module: &Path, embed: &Path) -> Result<()> {
     if embed.exists() {
@@ -165,7 +165,7 @@ fn assemble(workspace: &Workspace, bindings: &Path, module: &Path, embed: &Path)
     fs::write(embed.join("beaconry.js"), script).context("cannot write the widgets' script")
 }
 
-/// Writes a file that is named by its content, and gives its name.
+/// Writes a file under a name with a hash of its content, and returns the name.
 fn publish(embed: &Path, stem: &str, ending: &str, content: &[u8]) -> Result<String> {
     let name = format!("{stem}-{}.{ending}", fingerprint::of_bytes(content));
     fs::write(embed.join(&name), content).context("cannot write into dist/embed")?;
@@ -197,7 +197,7 @@ fn rename(script: &mut String, old: &str, new: &str) -> Result<()> {
     Ok(())
 }
 
-/// Says what a page has to load for its widgets, and fails when that is too much.
+/// Reports what a page has to load for its widgets, and fails if that is too much.
 fn weigh(workspace: &Workspace, embed: &Path) -> Result<()> {
     const SCRIPT: &str = "const [dir] = process.argv.slice(1); let sum = 0;
         for (const name of fs.readdirSync(dir)) {
@@ -215,7 +215,7 @@ fn weigh(workspace: &Workspace, embed: &Path) -> Result<()> {
     let sum: u64 = sum.context("cannot weigh the widgets")?;
     eprintln!("xtask: the widgets are {sum} bytes in brotli, of {BUDGET}");
     if sum > BUDGET {
-        bail!("the widgets are too large, in brotli:\n{sizes}");
+        bail!("the widgets are too large (bytes in brotli):\n{sizes}");
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
-//! Source text with its comments and strings blanked out, so that brackets can be counted; and
-//! those comments and strings.
+//! Source text with its comments and strings blanked out, so that brackets can be counted; and a
+//! list of those comments and strings.
 
 /// A comment or a string.
 #[derive(Debug)]
 pub(super) struct Text {
-    /// Where it begins, its marks included.
+    /// Where it begins, with its marks.
     pub(super) at: usize,
     end: usize,
     pub(super) comment: bool,
@@ -13,13 +13,13 @@ pub(super) struct Text {
 #[derive(Debug)]
 pub(super) struct Masked<'a> {
     pub(super) source: &'a str,
-    /// As long as the source: offsets are the same in both.
+    /// As long as the source, so offsets are the same in both.
     pub(super) code: String,
     pub(super) texts: Vec<Text>,
 }
 
 impl Text {
-    /// Without the marks round it.
+    /// Its text without its marks.
     pub(super) fn content<'a>(&self, source: &'a str) -> &'a str {
         let whole = &source[self.at..self.end];
         if self.comment {
@@ -42,7 +42,8 @@ impl<'a> Masked<'a> {
         Self::of(source, javascript_text)
     }
 
-    /// `text` says whether a comment or a string begins at an offset: its length, and which.
+    /// `text` says whether a comment or a string begins at an offset. It returns its length, and
+    /// which it is.
     fn of(source: &'a str, text: fn(&str, usize) -> Option<(usize, bool)>) -> Self {
         let mut texts = Vec::new();
         let mut code = source.as_bytes().to_vec();
@@ -61,7 +62,7 @@ impl<'a> Masked<'a> {
             }
             at = end;
         }
-        // What is left of other alphabets is of no interest, and would not be whole any more.
+        // Other alphabets do not matter here, and their characters may have been cut.
         code.iter_mut()
             .filter(|byte| !byte.is_ascii())
             .for_each(|byte| *byte = b' ');
@@ -106,7 +107,7 @@ fn rust_text(source: &str, at: usize) -> Option<(usize, bool)> {
     }
 }
 
-/// The length of a character in quotes; `None` for a lifetime.
+/// The length of a quoted character. `None` for a lifetime.
 fn character(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     if bytes.get(1) == Some(&b'\\') {
@@ -124,7 +125,7 @@ fn javascript_text(source: &str, at: usize) -> Option<(usize, bool)> {
     match rest[0] {
         mark @ (b'"' | b'\'' | b'`') => Some((quoted(rest, mark), false)),
         b'/' => {
-            // A pattern, unless something stands before it that can be divided.
+            // This is a pattern, unless something that can be divided stands before it.
             let before = source[..at].trim_end().chars().next_back();
             let pattern = before.is_none_or(|c| "(,=:[!&|?{};>+\n".contains(c));
             pattern.then(|| (regular_expression(rest), false))
@@ -133,7 +134,7 @@ fn javascript_text(source: &str, at: usize) -> Option<(usize, bool)> {
     }
 }
 
-/// The length of the pattern that begins here: a slash in brackets does not end it.
+/// The length of the pattern that begins here. A slash in brackets does not end it.
 fn regular_expression(bytes: &[u8]) -> usize {
     let (mut at, mut class) = (1, false);
     while at < bytes.len() {
@@ -162,7 +163,7 @@ fn comment(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// The length of what stands between this mark and the next, where a backslash hides one.
+/// The length of the text between this mark and the next. A backslash hides a mark.
 fn quoted(bytes: &[u8], mark: u8) -> usize {
     let mut at = 1;
     while at < bytes.len() {
@@ -180,7 +181,7 @@ fn quoted(bytes: &[u8], mark: u8) -> usize {
 mod tests {
     use super::*;
 
-    /// What is left, with each blank stretch as one; nothing moves.
+    /// The rest, with each blank stretch as one space. Nothing moves.
     fn left(masked: &Masked<'_>) -> String {
         assert_eq!(masked.code.len(), masked.source.len());
         let words: Vec<&str> = masked.code.split_whitespace().collect();

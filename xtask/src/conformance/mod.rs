@@ -1,7 +1,7 @@
-//! `cargo xtask conformance`: which test holds which statement of the standards.
+//! `cargo xtask conformance`: lists which test holds which statement of the standards.
 //!
-//! The statements are the `*.txt` beside this file; the tests are looked for in the sources, so the
-//! table is never more than what the code says of itself. With `--check` nothing is written.
+//! The statements are in the `*.txt` files beside this one. It looks for the tests in the sources,
+//! so the table can only say what the code says of itself. With `--check` it writes nothing.
 
 mod mask;
 mod scan;
@@ -22,14 +22,14 @@ use self::{
 };
 use crate::workspace::Workspace;
 
-/// Where the table is.
+/// The path of the table.
 const TABLE: &str = "docs/conformance.md";
 
-/// Where sources may name a statement. Not this crate: its tests name ids that mean nothing.
+/// Where sources may name a statement. This crate is left out, because its tests name made-up ids.
 const PLACES: &[&str] = &["app", "crates", "e2e", "server"];
 
-/// Writes the table; an error, with all that is wrong, when a statement has neither test nor reason
-/// or when an id is named that does not exist.
+/// Writes the table. Returns an error with all faults if a statement has neither test nor reason,
+/// or if a source names an id that does not exist.
 pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
     let check = match args {
         [] => false,
@@ -58,7 +58,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The table as it should be, and what is wrong with it.
+/// The table as it should be, and its faults.
 fn survey(root: &Path) -> Result<(String, Vec<String>)> {
     let statements = statements::all()?;
     let mut held = Held::new();
@@ -95,7 +95,7 @@ fn found(name: &str, source: &str, statements: &Statements) -> Found {
     }
 }
 
-/// Ids that no list has.
+/// The ids that no list has.
 fn unknown(name: &str, found: &Found, statements: &Statements) -> Vec<String> {
     let mentions = found
         .mentions

@@ -1,24 +1,24 @@
 //! Finds tests in source text, and the statements that each names.
 //!
-//! A test of Rust is a function with an attribute that ends in `test`; one of Node.js is a call of
-//! `test(` or `it(`. It names a statement by its own name (`mqtt_3_1_4_3_…`, also
-//! `…_3_4_and_7_…`, `…_3_to_5_…`, `…_of_3_1_1_…`), by `[MQTT-3.1.4-3]` in a comment within or
-//! directly above it or in a Node.js title, or by a string that is nothing else: the label of a
-//! case in a table.
+//! A Rust test is a function with an attribute that ends in `test`. A Node.js test is a call of
+//! `test(` or `it(`. A test names a statement in one of three ways: by its own name
+//! (`mqtt_3_1_4_3_…`, also `…_3_4_and_7_…`, `…_3_to_5_…`, `…_of_3_1_1_…`); by `[MQTT-3.1.4-3]` in a
+//! comment within or directly above it, or in a Node.js title; or by a string that holds only the
+//! id, such as the label of a case in a table.
 
 use super::{
     mask::{Masked, Text},
     statements::{Id, Version},
 };
 
-/// A test, and what it names.
+/// A test, and the statements that it names.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Test {
     pub(super) name: String,
     pub(super) ids: Vec<Id>,
 }
 
-/// What a file has to say.
+/// What was found in a file.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) tests: Vec<Test>,
@@ -26,7 +26,8 @@ pub(super) struct Found {
     pub(super) mentions: Vec<(usize, Id)>,
 }
 
-/// `known` tells a statement's number in a function's name from a section's.
+/// Scans a Rust file. `known` tells a statement's number in a function's name from a section's
+/// number.
 pub(super) fn rust(source: &str, known: &dyn Fn(&Id) -> bool) -> Found {
     let masked = Masked::rust(source);
     let mut tests = Vec::new();
@@ -51,7 +52,7 @@ pub(super) fn rust(source: &str, known: &dyn Fn(&Id) -> bool) -> Found {
     }
 }
 
-/// The same for a file of Node.js tests.
+/// Scans a file of Node.js tests.
 pub(super) fn node(source: &str) -> Found {
     let masked = Masked::javascript(source);
     let mut tests = Vec::new();
@@ -86,7 +87,7 @@ impl Test {
 }
 
 impl Masked<'_> {
-    /// What the comments and labels within a range name.
+    /// The ids in the comments and labels of a range.
     fn ids(&self, range: std::ops::Range<usize>) -> Vec<Id> {
         let within = |text: &&Text| range.contains(&text.at);
         let named = self.texts.iter().filter(within).flat_map(|text| {
@@ -107,7 +108,7 @@ impl Masked<'_> {
             .collect()
     }
 
-    /// Where the comment begins that ends on the line before `at`, or `at`.
+    /// Where the comment begins that ends at `at` or on the line before it.
     fn comment_above(&self, at: usize) -> usize {
         let mut begin = self.source[..at].rfind('\n').map_or(0, |end| end + 1);
         while begin > 0 {
@@ -124,7 +125,7 @@ impl Masked<'_> {
     }
 }
 
-/// The end of the attributes that begin at `start`, and whether they make a test.
+/// The end of the attributes that begin at `start`, and whether they make the function a test.
 fn attributes(code: &str, start: usize) -> (usize, bool) {
     let (mut at, mut is_test, mut ignored) = (start, false, false);
     while code[at..].starts_with("#[") {
@@ -168,7 +169,7 @@ fn word(code: &str) -> &str {
     &code[..end.unwrap_or(code.len())]
 }
 
-/// The next `test(` or `it(`, or one of their kinds such as `test.only(`.
+/// The next `test(` or `it(`, or a variant such as `test.only(`.
 fn call(code: &str, from: usize) -> Option<usize> {
     let found = ["test(", "it("].into_iter().filter_map(|name| {
         code[from..].match_indices(name).find_map(|(at, _)| {
@@ -180,7 +181,7 @@ fn call(code: &str, from: usize) -> Option<usize> {
     found.min()
 }
 
-/// Just past what closes the bracket at `open`; the end of the text if nothing does.
+/// Just past the bracket that closes the one at `open`. Without one, the end of the text.
 fn close(code: &str, open: usize, left: u8, right: u8) -> usize {
     let mut depth = 0_usize;
     for (at, byte) in code.bytes().enumerate().skip(open) {
@@ -196,7 +197,7 @@ fn close(code: &str, open: usize, left: u8, right: u8) -> usize {
     code.len()
 }
 
-/// All of `[MQTT-…]`, and where.
+/// Every `[MQTT-…]`, and its offset.
 fn bracketed(text: &str) -> Vec<(usize, Id)> {
     let found = text.match_indices("[MQTT-").filter_map(|(at, _)| {
         let inner = &text[at + 1..];
@@ -214,8 +215,8 @@ fn labelled(text: &str) -> Option<Id> {
     }
 }
 
-/// What a function's name names. Three numbers are a section unless they are known as a statement
-/// (4.2-1 is one); four are always a statement, so that one that does not exist is noticed.
+/// The statements that a function's name names. Three numbers are a section, unless they are known
+/// as a statement (4.2-1 is one). Four are always a statement, so that a wrong one is noticed.
 fn of_name(name: &str, known: &dyn Fn(&Id) -> bool) -> Vec<Id> {
     let Some(rest) = name.strip_prefix("mqtt_") else {
         return Vec::new();

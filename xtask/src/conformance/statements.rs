@@ -1,9 +1,9 @@
 //! The normative statements, in our own words, and who can break each.
 //!
-//! One a line: `id | who | wording`, and `| untestable: why` where no test can hold it; `untestable
-//! by server: why` and `untestable by client: why` excuse one side of a statement for `both`. Behind
-//! those, or instead, `| not over the wire: why` where a test can hold a server to it, but none that
-//! speaks to it over a network.
+//! Each line is one statement: `id | who | wording`. It may end in `| untestable: why` if no test
+//! can hold it; `untestable by server: why` and `untestable by client: why` excuse one side of a
+//! statement for `both`. It may also end in `| not over the wire: why` if a test can hold a server
+//! to it, but none that speaks to the server over a network.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -15,15 +15,15 @@ const V5: [&str; 2] = [
 ];
 const V3_1_1: &str = include_str!("v3.1.1.txt");
 
-/// The version of MQTT whose statement it is.
+/// The version of MQTT that a statement belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Version {
-    /// The table of 5 comes first: 3.1.1 is listed only where it differs.
+    /// The table of 5 comes first. 3.1.1 is listed only where it differs.
     V5,
     V3_1_1,
 }
 
-/// A statement's id, ordered as the standard is.
+/// A statement's id. Ids are ordered as in the standard.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Id {
     pub(super) version: Version,
@@ -39,7 +39,7 @@ pub(super) enum Who {
     Both,
 }
 
-/// One of the two that a statement may bind.
+/// One of the two sides that a statement may bind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
     Server,
@@ -50,7 +50,7 @@ pub(super) enum Side {
 pub(super) struct Statement {
     pub(super) who: Who,
     pub(super) wording: String,
-    /// Why no test can hold it, and for which side (`None`: for all).
+    /// Why no test can hold it, and for which side (`None`: for both).
     pub(super) untestable: Option<(Option<Side>, String)>,
     /// Why no test over the wire can hold a server to it.
     pub(super) not_over_the_wire: Option<String>,
@@ -58,7 +58,7 @@ pub(super) struct Statement {
 
 pub(super) type Statements = BTreeMap<Id, Statement>;
 
-/// All that this repository knows.
+/// All statements in this repository's lists.
 pub(super) fn all() -> Result<Statements> {
     let mut statements = Statements::new();
     for text in V5 {
@@ -91,7 +91,7 @@ fn statement(line: &str, version: Version) -> Result<(Id, Statement)> {
         "server" => Who::Server,
         "client" => Who::Client,
         "both" => Who::Both,
-        other => bail!("`{other}` is none of server, client, both"),
+        other => bail!("`{other}` is not one of server, client, both"),
     };
     let (reasons, wire) = match reasons {
         [others @ .., last] if last.starts_with(NOT_OVER_THE_WIRE) => (others, Some(last)),
@@ -103,18 +103,18 @@ fn statement(line: &str, version: Version) -> Result<(Id, Statement)> {
         untestable: match reasons {
             [] => None,
             [reason] => Some(untestable(reason)?),
-            _ => bail!("more reasons than there may be"),
+            _ => bail!("too many reasons"),
         },
         not_over_the_wire: wire.map(|why| why[NOT_OVER_THE_WIRE.len()..].to_owned()),
     };
     if wire.is_some() && (!who.includes(Side::Server) || statement.excused(Side::Server)) {
-        bail!("no test over the wire is asked for here");
+        bail!("this statement needs no test over the wire, so it needs no reason");
     }
     let id = Id::read(id, version).context("an id looks like 3.1.4-3")?;
     Ok((id, statement))
 }
 
-/// How the reason for that begins.
+/// How such a reason begins.
 const NOT_OVER_THE_WIRE: &str = "not over the wire: ";
 
 fn untestable(field: &str) -> Result<(Option<Side>, String)> {
@@ -129,7 +129,7 @@ fn untestable(field: &str) -> Result<(Option<Side>, String)> {
 }
 
 impl Id {
-    /// Of `3.1.4-3`.
+    /// Reads an id such as `3.1.4-3`.
     pub(super) fn read(text: &str, version: Version) -> Option<Self> {
         let (section, number) = text.split_once('-')?;
         let mut numbers = section
@@ -182,7 +182,7 @@ impl Who {
 }
 
 impl Statement {
-    /// Whether no test is asked for on this side.
+    /// Whether this side needs no test.
     pub(super) fn excused(&self, side: Side) -> bool {
         self.untestable
             .as_ref()

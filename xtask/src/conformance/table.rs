@@ -1,4 +1,4 @@
-//! Which test holds which statement: the table, and what is missing in it.
+//! Which test holds which statement: the table, and its gaps.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -20,7 +20,7 @@ pub(super) enum Layer {
 }
 
 impl Layer {
-    /// Of the test's file; `None` where nothing of MQTT is tested.
+    /// The layer of a test's file. `None` if nothing there tests MQTT.
     pub(super) fn of(path: &str) -> Option<Self> {
         const PLACES: &[(&str, Layer)] = &[
             ("server/tests/conformance/", Layer::Wire),
@@ -54,8 +54,8 @@ impl Layer {
 /// The tests of each statement, as `path::name`.
 pub(super) type Held = BTreeMap<Id, Vec<(Layer, String)>>;
 
-/// Each statement that some side can break and that nothing holds, or a server and nothing over the
-/// wire; and reasons that no longer hold.
+/// The statements that a side can break and that no test holds, or that a server can break and no
+/// test over the wire holds; and reasons that are no longer needed.
 pub(super) fn gaps(statements: &Statements, held: &Held) -> Vec<String> {
     let mut gaps = Vec::new();
     for (id, statement) in statements {
@@ -85,7 +85,7 @@ pub(super) fn gaps(statements: &Statements, held: &Held) -> Vec<String> {
     gaps
 }
 
-/// Of one that something holds a server to.
+/// The gap of a statement that some test holds a server to.
 fn gap_of_the_wire(id: &Id, statement: &Statement, held: &Held) -> Option<String> {
     match (is_over_the_wire(held, id), &statement.not_over_the_wire) {
         (false, None) => Some(format!(
@@ -137,14 +137,15 @@ pub(super) fn render(statements: &Statements, held: &Held) -> String {
 const HEAD: &str = "\
 # Conformance
 
-Written by `cargo xtask conformance`; do not edit. It lists the normative statements of MQTT 5, and
-those of 3.1.1 that differ, in our own words; who can break each (a server, a client, or both); and
-the tests that name its id, or why no test can hold it.
+Written by `cargo xtask conformance`; do not edit. The table lists the normative statements of MQTT 5,
+and those of 3.1.1 that differ, in our own words. It says who can break each statement (a server, a
+client, or both), and names the tests that cite its id, or why no test can hold it.
 
-**wire**: raw bytes to the running server, over TCP and over WebSocket, and to one that stores things.
-What a server can break has to be held there, or a reason says why not. **program**: the running
-server in other tests. **broker**: the broker without sockets. **client**: our client without sockets. **codec**:
-the packets, which both sides share.
+**wire** tests send raw bytes to the running server, over TCP, over WebSocket, and to a server that
+stores things. Every statement that a server can break has to be held there, or a reason says why not.
+**program** tests use the running server in other ways. **broker** tests use the broker without
+sockets. **client** tests use our client without sockets. **codec** tests check the packets, which both
+sides share.
 
 ";
 
@@ -242,7 +243,7 @@ mod tests {
         }
     }
 
-    /// `excused`: nothing, or the one thing that is not testable.
+    /// `excused` is nothing, or the only thing that is not testable.
     fn table(tests: &[Layer], who: Who, excused: &[Option<Side>]) -> (Statements, Held) {
         let untestable = excused.first().map(|side| (*side, "because".to_owned()));
         let tests = tests.iter().map(|layer| (*layer, "t".to_owned())).collect();
@@ -263,7 +264,7 @@ mod tests {
             (&[], Who::Both, &[None], 0),
             (&[], Who::Both, client, 1),
             (&[Layer::Wire], Who::Both, client, 0),
-            (&[Layer::Wire], Who::Both, server, 2), // a reason too many, and no test of the client
+            (&[Layer::Wire], Who::Both, server, 2), // one reason too many, and no test of the client
             (&[Layer::Broker], Who::Client, nothing, 1),
             (&[Layer::Client], Who::Server, nothing, 1),
             (&[Layer::Codec], Who::Client, nothing, 0),
@@ -284,7 +285,7 @@ mod tests {
             (&[Layer::Program, Layer::Codec], Who::Server, false, 1),
             (&[Layer::Codec], Who::Both, false, 1),
             (&[Layer::Codec], Who::Both, true, 0),
-            (&[Layer::Broker, Layer::Wire], Who::Server, true, 1), // a reason too many
+            (&[Layer::Broker, Layer::Wire], Who::Server, true, 1), // one reason too many
             (&[], Who::Server, true, 1),                           // it excuses from no other test
         ] {
             let (mut statements, held) = table(tests, who, &[]);

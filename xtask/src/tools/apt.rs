@@ -1,4 +1,4 @@
-//! Debian's and Ubuntu's packages, where we may install them.
+//! Debian's and Ubuntu's packages, where this program may install them.
 
 use std::{fs, path::Path};
 
@@ -13,14 +13,14 @@ pub(crate) fn distribution() -> Option<String> {
     Some(id.trim_matches('"').to_owned())
 }
 
-/// Whether apt-get is there and would let us.
+/// Whether apt-get exists and this user may run it.
 pub(crate) fn usable() -> bool {
     Path::new("/etc/debian_version").exists()
         && command::find("apt-get").is_some()
         && command::first_line("id", &["-u"]).as_deref() == Some("0")
 }
 
-/// Refreshes the package lists and installs these.
+/// Refreshes the package lists and installs these packages.
 pub(crate) fn install(packages: &[&str]) -> Result<()> {
     Step::new("apt-get update").run(&mut apt(&["update"]))?;
     let mut args = vec!["install", "-y", "--no-install-recommends"];
@@ -33,7 +33,7 @@ fn apt(args: &[&str]) -> std::process::Command {
     let mut command = command::new("apt-get");
     command
         .env("DEBIAN_FRONTEND", "noninteractive")
-        // No service that a package brings is started: mosquitto's would take our port.
+        // This keeps apt from starting services: mosquitto's would take our port.
         .env("RUNLEVEL", "1")
         .args(["-o", "DPkg::Lock::Timeout=120"])
         .args(args);

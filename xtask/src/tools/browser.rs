@@ -11,9 +11,9 @@ use anyhow::{Result, bail};
 use super::{Finding, Need, State, apt};
 use crate::{command, step::Step, workspace::Workspace};
 
-/// The browser: `CHROMIUM`, one of the usual places, Debian's package, or Playwright's own.
+/// Finds the browser: `CHROMIUM`, one of the usual places, Debian's package, or Playwright's own.
 ///
-/// The npm packages must be there.
+/// The npm packages must be installed.
 pub(crate) fn ensure(workspace: &Workspace) -> Result<PathBuf> {
     if let Some(path) = find(workspace)? {
         return Ok(path);
@@ -32,7 +32,7 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<PathBuf> {
     match find(workspace)? {
         Some(path) if outcome.status.success() => Ok(path),
         _ => bail!(
-            "{}\n\nNo Chromium for the tests was found, and none could be installed. {}",
+            "{}\n\nThe tests need Chromium. None was found, and none could be installed. {}",
             outcome.tail(20),
             remedy()
         ),
@@ -105,7 +105,7 @@ fn remedy() -> &'static str {
     }
 }
 
-/// What doctor says.
+/// The rows for doctor.
 pub(crate) fn findings(workspace: &Workspace) -> Vec<Finding> {
     let state = match find(workspace) {
         Ok(Some(path)) => {

@@ -1,5 +1,5 @@
-//! The other programs that building and testing need: finding each, installing it, and saying what
-//! to do where it cannot be installed.
+//! The other programs that building and testing need. Finds each, installs it, and says what to do
+//! where it cannot be installed.
 
 mod apt;
 pub(crate) mod browser;
@@ -11,39 +11,39 @@ use std::path::PathBuf;
 
 use crate::workspace::Workspace;
 
-/// What `cargo xtask doctor` says of one thing.
+/// A row of `cargo xtask doctor`.
 pub(crate) struct Finding {
     /// Its name.
     pub(crate) name: &'static str,
-    /// What asks for it.
+    /// What needs it.
     pub(crate) need: Need,
-    /// Whether it is there.
+    /// Whether it is installed.
     pub(crate) state: State,
 }
 
-/// What asks for a thing.
+/// What needs a tool.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// It must be there before anything starts; nothing here installs it.
+    /// It must be there before anything starts. Nothing here installs it.
     Prerequisite,
-    /// Building and running.
+    /// Building and running need it.
     Build,
-    /// Only the tests.
+    /// Only the tests need it.
     Test,
 }
 
-/// Whether a thing is there.
+/// Whether a tool is installed.
 pub(crate) enum State {
-    /// It is, in this version at this place.
+    /// It is installed, in this version at this place.
     Found {
-        /// What it calls its version.
+        /// The version that it reports.
         version: String,
         /// Where it is.
         path: Option<PathBuf>,
     },
-    /// It is not; this would be done about it, or must be done by the user.
+    /// It is missing. xtask would do this about it, or the user must.
     Missing {
-        /// A sentence, with the command where the user must act.
+        /// A sentence, with a command if the user must act.
         remedy: String,
     },
 }

@@ -11,13 +11,13 @@ use anyhow::{Context as _, Result, bail};
 use super::{Finding, Need, State};
 use crate::{command, step::Step, workspace::Workspace};
 
-/// The oldest major version of Node.js that will do.
+/// The oldest major version of Node.js that works.
 const OLDEST: u32 = 20;
 const INSTALL: &str = "install Node.js 20 or newer (npm comes with it): https://nodejs.org";
-/// Says which package-lock.json `node_modules` was filled from.
+/// Tells which package-lock.json `node_modules` was filled from.
 const STAMP: &str = "node_modules/.beaconry-lock";
 
-/// Installs the packages, when they are not those of the lock file; the directory of their
+/// Installs the packages if they are not those of the lock file. Returns the directory of their
 /// commands.
 pub(crate) fn ensure(workspace: &Workspace) -> Result<PathBuf> {
     check_version()?;
@@ -67,7 +67,7 @@ fn is_current(workspace: &Workspace, wanted: &str) -> bool {
     fs::read_to_string(workspace.root.join(STAMP)).is_ok_and(|found| found == wanted)
 }
 
-/// What doctor says.
+/// The rows for doctor.
 pub(crate) fn findings(workspace: &Workspace) -> Vec<Finding> {
     let node = match command::first_line("node", &["--version"]) {
         Some(version) if major(&version).is_some_and(|major| major >= OLDEST) => {

@@ -1,4 +1,4 @@
-//! The MQTT programs of others that the end-to-end tests use as devices and as a second broker.
+//! Other people's MQTT programs, which the end-to-end tests use as devices and as a second broker.
 
 use std::{
     env,
@@ -12,7 +12,7 @@ use crate::{command, step::Step, workspace::Workspace};
 
 const PAHO: (&str, &str) = ("paho-mqtt", "2.1.0");
 
-/// What was found or installed.
+/// The programs that were found or installed.
 pub(crate) struct Peers {
     /// The directories of mosquitto and its clients, for `PATH`.
     pub(crate) mosquitto: Vec<PathBuf>,
@@ -41,13 +41,13 @@ fn ensure_mosquitto(workspace: &Workspace) -> Result<Vec<PathBuf>> {
     }
     let mut dirs = Vec::new();
     for name in ["mosquitto", "mosquitto_pub", "mosquitto_sub"] {
-        let path = mosquitto(name).with_context(|| format!("{name} is still not to be found"))?;
+        let path = mosquitto(name).with_context(|| format!("{name} was still not found"))?;
         dirs.extend(path.parent().map(Path::to_path_buf));
     }
     Ok(dirs)
 }
 
-/// The broker itself lies in an sbin, which is not on everyone's `PATH`.
+/// The broker itself is in an sbin directory, which is not on everyone's `PATH`.
 fn mosquitto(name: &str) -> Option<PathBuf> {
     const PLACES: &[&str] = &[
         "/usr/sbin",
@@ -78,7 +78,7 @@ fn mosquitto_remedy() -> &'static str {
 fn ensure_paho(workspace: &Workspace) -> Result<PathBuf> {
     let (name, version) = PAHO;
     if workspace.cache.tool(name, version).is_dir() && paho_version(workspace).is_none() {
-        // A virtual environment dies with the Python that made it.
+        // A virtual environment stops working when the Python that made it goes.
         workspace.cache.discard(name, version)?;
     }
     workspace.cache.ensure(name, version, |dir| {
@@ -138,7 +138,7 @@ fn paho_version(workspace: &Workspace) -> Option<String> {
     )
 }
 
-/// What doctor says.
+/// The rows for doctor.
 pub(crate) fn findings(workspace: &Workspace) -> Vec<Finding> {
     let apt = apt::usable();
     let program = |name| match mosquitto(name) {

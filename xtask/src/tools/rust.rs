@@ -15,7 +15,7 @@ const TRUNK: &str = "0.21.14";
 const CARGO_FUZZ: &str = "0.13.2";
 const CARGO_DENY: &str = "0.20.2";
 const CARGO_AUDIT: &str = "0.22.2";
-/// libFuzzer is written in C++: one of these must be there.
+/// libFuzzer is written in C++, so one of these must be there.
 const CPP: &[&str] = &["c++", "g++", "clang++"];
 
 /// The directories of Trunk and of wasm-bindgen, for `PATH`.
@@ -26,7 +26,7 @@ pub(crate) struct WasmTools {
     pub(crate) bindgen: PathBuf,
 }
 
-/// Installs what is missing of the target and the tools.
+/// Installs the target and the tools if they are missing.
 pub(crate) fn ensure(workspace: &Workspace) -> Result<WasmTools> {
     ensure_target(workspace)?;
     Ok(WasmTools {
@@ -47,10 +47,10 @@ pub(crate) fn ensure_target(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// The directory that holds `wasm-bindgen` of Cargo.lock's version.
+/// The directory of `wasm-bindgen` in Cargo.lock's version.
 pub(crate) fn ensure_bindgen(workspace: &Workspace) -> Result<PathBuf> {
     let version = bindgen_version(workspace)?;
-    // Without --locked: its own lock file is allowed to name releases that were withdrawn.
+    // Without --locked, because its own lock file may name releases that were withdrawn.
     install(workspace, "wasm-bindgen-cli", &version, &[])
 }
 
@@ -58,22 +58,22 @@ fn ensure_trunk(workspace: &Workspace) -> Result<PathBuf> {
     install(workspace, "trunk", TRUNK, &["--locked"])
 }
 
-/// The directory that holds `cargo-fuzz`.
+/// The directory of `cargo-fuzz`.
 pub(crate) fn ensure_cargo_fuzz(workspace: &Workspace) -> Result<PathBuf> {
     install(workspace, "cargo-fuzz", CARGO_FUZZ, &["--locked"])
 }
 
-/// The directory that holds `cargo-deny`.
+/// The directory of `cargo-deny`.
 pub(crate) fn ensure_cargo_deny(workspace: &Workspace) -> Result<PathBuf> {
     install(workspace, "cargo-deny", CARGO_DENY, &["--locked"])
 }
 
-/// The directory that holds `cargo-audit`.
+/// The directory of `cargo-audit`.
 pub(crate) fn ensure_cargo_audit(workspace: &Workspace) -> Result<PathBuf> {
     install(workspace, "cargo-audit", CARGO_AUDIT, &["--locked"])
 }
 
-/// Installs a C++ compiler where that is allowed.
+/// Installs a C++ compiler where this program may.
 pub(crate) fn ensure_cpp() -> Result<()> {
     if has_cpp() {
         return Ok(());
@@ -92,9 +92,7 @@ pub(crate) fn host(workspace: &Workspace) -> Result<String> {
         .arg("-vV");
     let told = command::stdout(&mut rustc)?;
     let host = told.lines().find_map(|line| line.strip_prefix("host: "));
-    Ok(host
-        .context("rustc does not say which host it is for")?
-        .to_owned())
+    Ok(host.context("rustc does not tell its host")?.to_owned())
 }
 
 fn has_cpp() -> bool {
@@ -110,15 +108,15 @@ fn cpp_remedy() -> &'static str {
     }
 }
 
-/// Compiles a program from the registry; a debug build, since these only call others and an
-/// optimised one takes four times as long to build.
+/// Compiles a program from the registry, as a debug build: these programs only call others, and an
+/// optimised build takes four times as long.
 fn install(workspace: &Workspace, name: &str, version: &str, flags: &[&str]) -> Result<PathBuf> {
     let dir = workspace.cache.ensure(name, version, |dir| {
         let mut cargo = command::new("cargo");
         cargo
             .env("RUSTUP_TOOLCHAIN", &workspace.toolchain)
             .env("CARGO_PROFILE_DEV_DEBUG", "0")
-            // Neither this workspace's settings nor its user's are meant for foreign programs.
+            // Neither this workspace's settings nor its user's should apply to other programs.
             .current_dir(workspace.cache.root())
             .env_remove("RUSTFLAGS")
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
@@ -155,7 +153,7 @@ fn has_target(workspace: &Workspace) -> bool {
     })
 }
 
-/// What doctor says.
+/// The rows for doctor.
 pub(crate) fn findings(workspace: &Workspace) -> Vec<Finding> {
     let rustup = match command::first_line("rustup", &["--version"]) {
         Some(version) => State::found(version, command::find("rustup")),
