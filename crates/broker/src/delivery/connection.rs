@@ -6,12 +6,15 @@ use core::time::Duration;
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use mqtt::{Connect, Decoder, Instant, PacketId, ProtocolVersion, Utf8String};
+use mqtt::{Connect, Decoder, Instant, PacketId, ProtocolVersion, Publish, TopicForm, Utf8String};
 use slab::Slab;
 
 use crate::admission::MemoryBudget;
-use crate::delivery::{ClientAliases, Naming, Outbox, Pause, ServerAliases};
-use crate::types::{Conn, Metrics, Peer, SessionId, ShrinkPolicy, Slot, ThinVec, shrink};
+use crate::delivery::routed::template;
+use crate::delivery::{ClientAliases, Naming, Outbox, Pause, Receiver, ServerAliases};
+use crate::types::{
+    Conn, Delivery, Metrics, Peer, SessionId, ShrinkPolicy, Slot, ThinVec, shrink, topic,
+};
 
 /// One network connection.
 #[derive(Debug)]
@@ -86,9 +89,9 @@ pub(crate) struct Link {
     /// The session's incoming `QoS` 2 messages, in order, that are from earlier connections and
     /// were not sent again on this one: they are no part of its quota (section 4.9).
     pub(crate) carried_over: ThinVec<PacketId>,
-    /// Whether it is to be closed for a limit, see [`Ending`](crate::ending::Ending): nothing
-    /// more is read from it.
-    pub(crate) is_doomed: bool,
+    /// Whether the client has reached a limit and will be dismissed. Nothing more is read from
+    /// it.
+    is_being_dismissed: bool,
     /// What the client's topic aliases stand for.
     pub(crate) aliases: ClientAliases,
     /// What the server's topic aliases stand for, if the client takes any.
@@ -120,7 +123,7 @@ impl Link {
             problem_information: properties.request_problem_information.unwrap_or(true),
             unacknowledged: 0,
             carried_over: carried_over.into(),
-            is_doomed: false,
+            is_being_dismissed: false,
             aliases: ClientAliases::default(),
             server_aliases: ServerAliases::up_to(
                 properties
@@ -142,28 +145,25 @@ impl Link {
         }
     }
 
-    /// How a message says its topic; `leads` says whether it comes before all that is written
-    /// after it, `name` gives its length where it says the name alone.
-    pub(crate) fn naming(
-        &self,
-        topic: &str,
-        leads: bool,
-        name: impl FnOnce() -> Option<usize>,
-    ) -> Naming {
+    /// How a message says its topic. `leads`: the client reads it before all that is written
+    /// after it.
+    pub(super) fn naming(&self, publish: &Publish, delivery: &Delivery, leads: bool) -> Naming {
         /// What saying an alias besides the name adds at most: the property, and a byte for
         /// each of two lengths.
         const ALIAS: usize = 5;
         let Some(aliases) = &self.server_aliases else {
             return Naming::Name;
         };
-        let naming = aliases.naming(topic);
+        let naming = aliases.naming(topic(publish));
         let most = self.maximum_packet_size;
         match naming {
             Naming::Introduce(_) if !leads => Naming::Name,
-            Naming::Introduce(_) if most != u32::MAX => match name() {
-                Some(len) if len + ALIAS <= most as usize => naming,
-                Some(_) | None => Naming::Name,
-            },
+            Naming::Introduce(_) if most != u32::MAX => {
+                match template(publish, self.version, delivery, TopicForm::Name) {
+                    Ok(named) if named.encoded_len() + ALIAS <= most as usize => naming,
+                    Ok(_) | Err(_) => Naming::Name,
+                }
+            }
             Naming::Introduce(_) | Naming::Name | Naming::Alias(_) => naming,
         }
     }
@@ -181,6 +181,16 @@ impl Link {
         if let Some(aliases) = &mut self.server_aliases {
             aliases.written(topic, naming, memory);
         }
+    }
+
+    /// Whether the client will be dismissed for a limit: nothing more is read from it.
+    pub(crate) fn is_being_dismissed(&self) -> bool {
+        self.is_being_dismissed
+    }
+
+    /// The client will be dismissed. Says whether that is news.
+    pub(crate) fn begin_dismissal(&mut self) -> bool {
+        !core::mem::replace(&mut self.is_being_dismissed, true)
     }
 
     /// What the topic aliases of both sides take, as counted in
@@ -244,6 +254,17 @@ impl Connections {
             Phase::Connected(link) => Some((link, &mut connection.outbox, connection.conn)),
             Phase::AwaitingConnect(_) | Phase::Authenticating(_) | Phase::Closing => None,
         }
+    }
+
+    /// The connection in `slot` as one that messages are sent to, if it has a client.
+    pub(crate) fn receiver(&mut self, slot: Slot) -> Option<Receiver<'_>> {
+        let (link, outbox, conn) = self.linked(slot)?;
+        Some(Receiver {
+            link,
+            outbox,
+            slot,
+            conn,
+        })
     }
 
     /// The connection that holds most of an unfinished packet for longest, and its session.

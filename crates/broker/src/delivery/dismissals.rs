@@ -1,7 +1,8 @@
-//! Connections that are to be closed for a limit.
+//! Connections whose clients are dismissed, because they have reached a limit.
 //!
-//! A limit can show while a message is handed out, when nothing may be closed. The connection is
-//! noted here, nothing more is read from it, and it is closed when there are steps for that.
+//! The broker may notice that while it hands out a message, when it may not close a connection. So
+//! it notes the connection here and reads nothing more from it. It closes the connection when the
+//! work budget has steps for that.
 
 use crate::types::{CloseCause, Conn, Slot, shrink};
 
@@ -10,7 +11,7 @@ use crate::types::{CloseCause, Conn, Slot, shrink};
 pub(crate) struct Dismissals(Vec<(Slot, Conn, CloseCause)>);
 
 impl Dismissals {
-    /// Notes a connection, once: see [`Link::is_doomed`](crate::delivery::Link).
+    /// Notes a connection, once: see [`Link::begin_dismissal`](crate::delivery::Link).
     pub(crate) fn push(&mut self, slot: Slot, conn: Conn, cause: CloseCause) {
         self.0.push((slot, conn, cause));
     }

@@ -1,52 +1,298 @@
-//! Room for what all connections together have not written yet.
+//! From a message to one session: now, if the client can be sent it, else through its queue.
 //!
-//! A message is larger than what everybody may have waiting, or is not: one that is not always
-//! finds room. A larger one goes out if it fits into what is free of
-//! [`Limits::all_out_buffers_bytes`]; of `QoS` 0 it is dropped otherwise, of `QoS` 1 and 2 it
-//! stays in its queue. Where the connection itself has something to write, its queue goes on
-//! when that is written. Where it has nothing, nobody would come back to it: it is noted here
-//! how much it needs, and it goes on when others have made so much room, whoever needs least
-//! first. One that would never fit goes out when nothing else waits.
+//! **Invariant.** Nothing here closes a connection or publishes. A client that must go is given to
+//! the dismissals; whether the shell has to be told of bytes is part of the answer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use core::borrow::Borrow;
 
-use crate::admission::MemoryBudget;
-use crate::delivery::Outbox;
-use crate::types::{Limits, Slot};
+use mqtt::{Instant, PacketId, PublishTemplate, QoS, Utf8String};
 
-/// Connections whose next message needs more room than there is, and that have nothing to
-/// write meanwhile.
-#[derive(Debug, Default)]
-pub(crate) struct AwaitingRoom {
-    by_need: BTreeSet<(usize, Slot)>,
-    needs: BTreeMap<Slot, usize>,
+use crate::admission::{LimitLog, MemoryBudget, WorkBudget};
+use crate::delivery::readiness::{holder, takes_at_most_once, takes_surely};
+use crate::delivery::send::{Encoded, SendAttempt};
+use crate::delivery::{
+    AwaitingBudget, Connections, Dismissals, Receiver, Routed, SpareBuffers, Stalled,
+};
+use crate::durability::Ledger;
+use crate::routing::Groups;
+use crate::session::{Reclamation, Sessions};
+use crate::types::{
+    Conn, Delivery, Holder, Limit, Limits, Lsn, Metrics, Origin, Queued, SessionId, SessionNumber,
+};
+
+/// What delivery needs to hand messages to sessions.
+#[derive(Debug)]
+pub(crate) struct Egress<'a> {
+    pub(crate) sessions: &'a mut Sessions,
+    pub(crate) connections: &'a mut Connections,
+    pub(crate) means: Means<'a>,
 }
 
-impl AwaitingRoom {
-    /// The connection in `slot` needs so many bytes. If it has something to write it will be
-    /// heard of anyway.
-    pub(crate) fn wait(&mut self, slot: Slot, outbox: &Outbox, bytes: usize) {
-        if outbox.held() == 0 {
-            self.forget(slot);
-            self.by_need.insert((bytes, slot));
-            self.needs.insert(slot, bytes);
+/// What all sessions and connections share: limits, memory, buffers, records.
+#[derive(Debug)]
+pub(crate) struct Means<'a> {
+    pub(crate) limits: &'a Limits,
+    pub(crate) groups: &'a Groups,
+    pub(crate) ledger: &'a mut Ledger,
+    pub(crate) metrics: &'a mut Metrics,
+    pub(crate) memory: &'a mut MemoryBudget,
+    pub(crate) work: &'a mut WorkBudget,
+    pub(crate) reclamation: &'a mut Reclamation,
+    pub(crate) limit_log: &'a mut LimitLog,
+    pub(crate) dismissals: &'a mut Dismissals,
+    pub(crate) spare: &'a mut SpareBuffers,
+    pub(crate) awaiting_budget: &'a mut AwaitingBudget,
+    pub(crate) stalled: &'a mut Stalled,
+}
+
+/// What became of a message for one session.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Outcome {
+    /// It is written. The shell has to be told of this connection.
+    Written(Option<Conn>),
+    /// It waits in the session's queue.
+    Queued,
+    /// The client does not take messages of its size: it is done with `[MQTT-3.1.2-25]`.
+    TooLarge,
+    /// There was no room for it, or nobody to send it to.
+    Dropped,
+}
+
+impl Outcome {
+    /// Whether the session is the one that the message was for, and no other need get it.
+    pub(crate) fn is_taken(self) -> bool {
+        match self {
+            Self::Written(_) | Self::Queued | Self::TooLarge => true,
+            Self::Dropped => false,
+        }
+    }
+}
+
+impl Egress<'_> {
+    /// Hands a message to a session.
+    pub(crate) fn deliver(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        routed: &mut Routed,
+        delivery: Delivery,
+        origin: Origin,
+    ) -> Outcome {
+        match delivery.qos {
+            QoS::AtMostOnce => self.deliver_at_most_once(now, id, routed, delivery, origin),
+            QoS::AtLeastOnce | QoS::ExactlyOnce => {
+                self.deliver_surely(now, id, routed, delivery, origin)
+            }
         }
     }
 
-    /// It needs nothing any more.
-    pub(crate) fn forget(&mut self, slot: Slot) {
-        if let Some(bytes) = self.needs.remove(&slot) {
-            self.by_need.remove(&(bytes, slot));
+    fn deliver_at_most_once(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        routed: &mut Routed,
+        delivery: Delivery,
+        origin: Origin,
+    ) -> Outcome {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return Outcome::Dropped;
+        };
+        let slot = session.slot;
+        let Some(mut receiver) = slot.and_then(|slot| self.connections.receiver(slot)) else {
+            self.means.metrics.dropped_absent += 1;
+            return Outcome::Dropped;
+        };
+        let outgoing = session.outgoing.as_ref();
+        let is_live = origin != Origin::Retained;
+        if is_live && outgoing.is_some_and(|it| it.holds_at_most_once()) {
+            return self.enqueue(now, id, routed, delivery, origin);
+        }
+        let attempt = SendAttempt {
+            delivery: &delivery,
+            packet_id: None,
+            is_duplicate: false,
+            awaits_record: false,
+        };
+        let means = &mut self.means;
+        let Some(encoded) = attempt.encode(now, routed, &receiver) else {
+            means.drop_too_large(&session.client_id);
+            return Outcome::TooLarge;
+        };
+        let len = encoded.len();
+        // A retained message was looked for because there is room.
+        if is_live {
+            if !means.takes_at_most_once(&receiver, len) {
+                let is_searching = session.lookups.is_some();
+                means.drop_at_most_once(id, &session.client_id, is_searching, &receiver, len);
+                return Outcome::Dropped;
+            }
+            means.free_memory_for(len);
+        }
+        means.write(encoded, &mut receiver, None);
+        Outcome::Written(receiver.announce(means.memory))
+    }
+
+    fn deliver_surely(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        routed: &mut Routed,
+        delivery: Delivery,
+        origin: Origin,
+    ) -> Outcome {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return Outcome::Dropped;
+        };
+        let (slot, number) = (session.slot, session.number);
+        let (client_id, outgoing) = session.named_outgoing_mut();
+        let is_next = match origin {
+            Origin::Live | Origin::Shared(_) => outgoing.is_caught_up(),
+            Origin::Retained => outgoing.has_resent(),
+        };
+        // The connection of a client that is behind need not be looked at.
+        let slot = slot.filter(|_| is_next);
+        let receiver = slot.and_then(|slot| self.connections.receiver(slot));
+        let means = &mut self.means;
+        let ready = receiver.filter(|it| {
+            takes_surely(means.limits, means.memory, Some(outgoing), it)
+                && means.claim_budget(it, routed.cost())
+        });
+        let Some(mut receiver) = ready else {
+            return self.enqueue(now, id, routed, delivery, origin);
+        };
+        let packet_id = outgoing.free_packet_id();
+        let is_once = delivery.qos == QoS::ExactlyOnce;
+        let certain = means.certain_record(is_once, origin);
+        let is_recorded = number.is_some() || means.ledger.is_moving() || certain.is_some();
+        let attempt = SendAttempt {
+            delivery: &delivery,
+            packet_id: Some(packet_id),
+            is_duplicate: false,
+            awaits_record: is_once && is_recorded,
+        };
+        let message = routed.keep(now);
+        let Some(encoded) = attempt.encode(now, routed, &receiver) else {
+            means.drop_too_large(client_id);
+            return Outcome::TooLarge;
+        };
+        let mut queued = Queued {
+            message,
+            delivery,
+            origin,
+            is_held: false,
+        };
+        let record = means.record_sent(number, packet_id, &mut queued, certain);
+        means.write(encoded, &mut receiver, record);
+        let announced = receiver.announce(means.memory);
+        let before = outgoing.weight();
+        outgoing.sent(packet_id, queued);
+        means.memory.requeue(before, outgoing.weight());
+        Outcome::Written(announced)
+    }
+}
+
+impl Means<'_> {
+    /// Writes a message behind `record`, see [`Encoded::write`].
+    pub(super) fn write<T: Borrow<PublishTemplate>>(
+        &mut self,
+        encoded: Encoded<'_, T>,
+        receiver: &mut Receiver<'_>,
+        record: Option<Lsn>,
+    ) {
+        encoded.write(receiver, record, self);
+    }
+
+    /// A client does not get a message because that is larger than it takes.
+    pub(super) fn drop_too_large(&mut self, client_id: &Utf8String) {
+        self.metrics.dropped_too_large += 1;
+        self.limit_log
+            .note(Limit::ClientPacketSize, Some(client_id));
+    }
+
+    /// Asks whether all connections together leave room for a message that costs so much. If
+    /// not, the connection is called when they do, see [`AwaitingBudget`].
+    pub(super) fn claim_budget(&mut self, receiver: &Receiver<'_>, cost: usize) -> bool {
+        let held = receiver.outbox.held();
+        let has_room = self.memory.has_egress_room(self.limits, held, cost);
+        if !has_room {
+            self.awaiting_budget
+                .wait(receiver.slot, receiver.outbox, cost);
+        }
+        has_room
+    }
+
+    fn takes_at_most_once(&self, receiver: &Receiver<'_>, len: usize) -> bool {
+        takes_at_most_once(self.limits, self.memory, receiver, len)
+    }
+
+    /// Frees what is left of ended sessions, as far as memory for `len` more bytes is lacking.
+    fn free_memory_for(&mut self, len: usize) {
+        if len > MemoryBudget::LEAST_OUT_BUFFER {
+            let excess = self.memory.excess_bytes(self.limits, len);
+            self.reclamation.make_room(excess, self.work, self.memory);
         }
     }
 
-    /// Takes one out that has room now.
-    pub(crate) fn pop(&mut self, limits: &Limits, memory: &MemoryBudget) -> Option<Slot> {
-        let &(bytes, slot) = self.by_need.first()?;
-        if !memory.has_egress_room(limits, 0, bytes) {
-            return None;
+    /// Drops a `QoS` 0 message for which the connection has no room. `is_searching`: the session
+    /// looks for retained messages.
+    fn drop_at_most_once(
+        &mut self,
+        id: SessionId,
+        client_id: &Utf8String,
+        is_searching: bool,
+        receiver: &Receiver<'_>,
+        len: usize,
+    ) {
+        let limit = if self.memory.has_memory_for_copy(self.limits, len) {
+            self.metrics.dropped_slow += 1;
+            let waiting = receiver.outbox.len();
+            let takes_any_size = receiver.link.maximum_packet_size == u32::MAX;
+            if waiting > 0 && takes_any_size && !is_searching {
+                let room = self.limits.out_buffer_bytes.saturating_sub(waiting);
+                self.stalled.insert(id, room);
+            }
+            Limit::SlowReader
+        } else {
+            self.metrics.dropped_memory += 1;
+            Limit::Memory
+        };
+        self.limit_log.note(limit, Some(client_id));
+    }
+
+    /// The record that a `QoS` 2 message must wait for even if the session does not last: a
+    /// crash before that record would make the message come again, for another member of the
+    /// group `[MQTT-4.8.2-5]`.
+    fn certain_record(&self, is_once: bool, origin: Origin) -> Option<Lsn> {
+        self.ledger.certain().filter(|_| {
+            is_once && matches!(origin, Origin::Shared(group) if self.groups.lasts(group))
+        })
+    }
+
+    /// Records that a client is sent a message that has not been in its queue. Gives the record
+    /// that says so; `certain` is the one that says so in any case.
+    fn record_sent(
+        &mut self,
+        number: Option<SessionNumber>,
+        packet_id: PacketId,
+        queued: &mut Queued,
+        certain: Option<Lsn>,
+    ) -> Option<Lsn> {
+        let is_once = queued.delivery.qos == QoS::ExactlyOnce;
+        let holder = holder(number, queued.origin, self.ledger, self.groups);
+        // No other member may get what was sent with QoS 2 [MQTT-4.8.2-5].
+        let holder = holder.filter(|it| !(is_once && *it == Holder::Group));
+        queued.is_held = holder == Some(Holder::Group);
+        let (message, delivery, origin) = (&queued.message, &queued.delivery, queued.origin);
+        match holder {
+            Some(holder) => {
+                let packet_id = number.map(|_| packet_id);
+                let recipient = self
+                    .ledger
+                    .recipient(holder, message, delivery, origin, packet_id);
+                Some(recipient)
+            }
+            None => self.ledger.give_up(message, origin).or(certain),
         }
-        self.forget(slot);
-        Some(slot)
     }
 }

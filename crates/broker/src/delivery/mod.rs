@@ -1,22 +1,37 @@
-//! The wing delivery.
+//! From a message to the bytes of each connection that gets it.
+//!
+//! - [`Routed`]: a message while it is handed out, encoded once for each form;
+//! - [`Egress`]: to one session, now ([`egress`]), through its queue ([`queue`]), or out of it
+//!   ([`backlog`]);
+//! - [`send`]: the steps from a message to the bytes in an outbox;
+//! - [`Members`]: what each member of a group could do with a message;
+//! - [`Connections`]: what is known of each connection, with its [`Outbox`].
 
 mod alias;
+mod backlog;
 mod connection;
 mod dismissals;
 mod egress;
+mod egress_budget;
+mod members;
 mod outbox;
 mod partial;
 mod pause;
-mod room;
+mod queue;
+mod readiness;
 mod routed;
+mod send;
 mod stalled;
 
 pub(crate) use alias::{ClientAliases, Naming, ServerAliases};
 pub(crate) use connection::{Authenticating, ClientId, Connection, Connections, Link, Phase};
 pub(crate) use dismissals::Dismissals;
-pub(crate) use egress::AwaitingRoom;
+pub(crate) use egress::{Egress, Means, Outcome};
+pub(crate) use egress_budget::AwaitingBudget;
+pub(crate) use members::{Members, Shared};
 pub(crate) use outbox::{Outbox, Passage, SpareBuffers};
 pub(crate) use pause::Pause;
-pub(crate) use room::{fits, holder, lacks_window, takes_at_most_once, takes_surely};
+pub(crate) use readiness::is_ready;
 pub(crate) use routed::Routed;
+pub(crate) use send::Receiver;
 pub(crate) use stalled::Stalled;

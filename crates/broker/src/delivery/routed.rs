@@ -7,7 +7,8 @@ use mqtt::{
     Utf8String,
 };
 
-use crate::delivery::{Link, Naming};
+use crate::delivery::send::Sendable;
+use crate::routing::Subscriber;
 use crate::types::{Delivery, Message, MessageId, Tally, cost, topic};
 
 /// A message while it is handed out: what has been encoded is used again, and a copy to
@@ -92,6 +93,17 @@ impl Routed {
         topic(self.publish())
     }
 
+    /// How a member of a group gets it.
+    pub(crate) fn delivery_to(&self, member: &Subscriber) -> Delivery {
+        let publish = self.publish();
+        Delivery {
+            // [MQTT-4.8.2-3]
+            qos: publish.qos.min(member.qos),
+            retain: publish.retain && member.retain_as_published,
+            identifiers: member.identifier.into(),
+        }
+    }
+
     /// What a copy to keep costs.
     pub(crate) fn cost(&self) -> usize {
         match &self.source {
@@ -124,29 +136,24 @@ impl Routed {
         }
     }
 
-    /// What is left of its expiry interval, if it has waited.
-    pub(crate) fn remaining_expiry(&self, now: Instant) -> Option<u32> {
-        match &self.source {
-            Source::Fresh { .. } => None,
-            Source::Kept(message) => message.remaining_expiry(now),
-        }
-    }
-
-    /// How it says its topic to one client, see [`Link::naming`].
-    pub(crate) fn naming(&self, link: &Link, delivery: &Delivery, leads: bool) -> Naming {
-        link.naming(self.topic(), leads, || {
-            let named = template(self.publish(), link.version, delivery, TopicForm::Name);
-            named.ok().map(|template| template.encoded_len())
-        })
-    }
-
-    /// Encoded for one session: once for all that get the same form.
-    pub(crate) fn template(
+    /// Encodes it for one session: once for all that get the same form.
+    pub(super) fn template(
         &mut self,
         version: ProtocolVersion,
         delivery: &Delivery,
         topic: TopicForm,
     ) -> Result<&PublishTemplate, EncodeError> {
+        let place = self.place(version, delivery, topic)?;
+        self.at(place)
+    }
+
+    /// Which of the templates has this form. It is made if there is none.
+    fn place(
+        &mut self,
+        version: ProtocolVersion,
+        delivery: &Delivery,
+        topic: TopicForm,
+    ) -> Result<Place, EncodeError> {
         let is = |(form, _): &(Form, PublishTemplate)| {
             form.version == version && form.topic == topic && form.delivery == *delivery
         };
@@ -155,10 +162,13 @@ impl Routed {
             Some(first) if is(first) => Some(Place::First),
             Some(_) => self.others.iter().position(is).map(Place::Other),
         };
-        let place = match place {
-            Some(place) => place,
-            None => self.encode(version, delivery, topic)?,
-        };
+        match place {
+            Some(place) => Ok(place),
+            None => self.add(version, delivery, topic),
+        }
+    }
+
+    fn at(&self, place: Place) -> Result<&PublishTemplate, EncodeError> {
         match (place, &self.first) {
             (Place::First, Some((_, template))) => Ok(template),
             (Place::Other(at), _) => Ok(&self.others[at].1),
@@ -166,7 +176,7 @@ impl Routed {
         }
     }
 
-    fn encode(
+    fn add(
         &mut self,
         version: ProtocolVersion,
         delivery: &Delivery,
@@ -202,7 +212,7 @@ impl From<Arc<Message>> for Routed {
     }
 }
 
-fn template(
+pub(super) fn template(
     publish: &Publish,
     version: ProtocolVersion,
     delivery: &Delivery,
@@ -217,22 +227,50 @@ fn template(
     PublishTemplate::new(publish, version, &form)
 }
 
-impl Message {
-    /// How it says its topic to one client, see [`Link::naming`].
-    pub(crate) fn naming(&self, link: &Link, delivery: &Delivery, leads: bool) -> Naming {
-        link.naming(self.topic(), leads, || {
-            let named = self.template(link.version, delivery, TopicForm::Name);
-            named.ok().map(|template| template.encoded_len())
-        })
+impl<'m> Sendable<'m> for &'m mut Routed {
+    type Template = &'m PublishTemplate;
+
+    fn publish(&self) -> &Publish {
+        Routed::publish(self)
     }
 
-    /// Encoded for one session.
-    pub(crate) fn template(
-        &self,
+    fn remaining_expiry(&self, now: Instant) -> Option<u32> {
+        match &self.source {
+            Source::Fresh { .. } => None,
+            Source::Kept(message) => message.remaining_expiry(now),
+        }
+    }
+
+    fn encode(
+        self,
         version: ProtocolVersion,
         delivery: &Delivery,
         topic: TopicForm,
-    ) -> Result<PublishTemplate, EncodeError> {
-        template(&self.publish, version, delivery, topic)
+    ) -> Result<(&'m str, &'m PublishTemplate), EncodeError> {
+        let place = self.place(version, delivery, topic)?;
+        Ok((self.topic(), self.at(place)?))
+    }
+}
+
+/// A message that waited is encoded for one session alone.
+impl<'m> Sendable<'m> for &'m Message {
+    type Template = PublishTemplate;
+
+    fn publish(&self) -> &Publish {
+        &self.publish
+    }
+
+    fn remaining_expiry(&self, now: Instant) -> Option<u32> {
+        Message::remaining_expiry(self, now)
+    }
+
+    fn encode(
+        self,
+        version: ProtocolVersion,
+        delivery: &Delivery,
+        topic: TopicForm,
+    ) -> Result<(&'m str, PublishTemplate), EncodeError> {
+        let template = template(&self.publish, version, delivery, topic)?;
+        Ok((self.topic(), template))
     }
 }

@@ -276,7 +276,7 @@ impl Broker {
         };
         let cause = CloseCause::Limit { reason_code, what };
         // Who is answered several times before that is closed, and counted, once.
-        if !core::mem::replace(&mut link.is_doomed, true) {
+        if link.begin_dismissal() {
             if fits {
                 self.metrics.closed_not_reading += 1;
                 let session = self.sessions.get(link.session);

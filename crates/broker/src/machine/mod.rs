@@ -14,7 +14,6 @@ mod output;
 mod pace;
 mod receive;
 mod recovery;
-mod room;
 mod route;
 mod sharing;
 mod space;
@@ -29,7 +28,7 @@ use mqtt::{Instant, Packet, Utf8String};
 
 use crate::admission::{LimitLog, MemoryBudget, WorkBudget};
 use crate::delivery::{
-    AwaitingRoom, Connection, Connections, Dismissals, Phase, SpareBuffers, Stalled,
+    AwaitingBudget, Connection, Connections, Dismissals, Phase, SpareBuffers, Stalled,
 };
 use crate::durability::Ledger;
 use crate::protocol::looks_like;
@@ -62,7 +61,7 @@ pub struct Broker {
     pub(crate) memory: MemoryBudget,
     pub(crate) limit_log: LimitLog,
     pub(crate) wire: Wire,
-    pub(crate) room: AwaitingRoom,
+    pub(crate) room: AwaitingBudget,
     /// Wills to be published before this input is done with.
     pub(crate) due_wills: VecDeque<DueWill>,
     pub(crate) work: WorkBudget,
@@ -107,7 +106,7 @@ impl Broker {
             memory: MemoryBudget::default(),
             limit_log: LimitLog::default(),
             wire: Wire::default(),
-            room: AwaitingRoom::default(),
+            room: AwaitingBudget::default(),
             due_wills: VecDeque::new(),
             work: WorkBudget::new(options.steps),
             reclamation: Reclamation::new(options.steps.little),
@@ -295,7 +294,7 @@ impl Broker {
             }
             let mut other_protocol = None;
             match &mut connection.phase {
-                Phase::Connected(link) if link.is_doomed => return,
+                Phase::Connected(link) if link.is_being_dismissed() => return,
                 Phase::AwaitingConnect(_) if connection.decoder.buffered() == 0 => {
                     other_protocol = looks_like(&bytes);
                 }
@@ -490,7 +489,7 @@ impl Broker {
                 }
             } else if let Some(will) = self.due_wills.pop_front() {
                 self.publish_will(now, will);
-            } else if !self.fill_room(now) {
+            } else if !self.resume_one(now) {
                 return;
             }
         }

@@ -9,16 +9,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use mqtt::{Instant, PacketId, QoS, TopicForm};
+use mqtt::{Instant, PacketId};
 
-use crate::admission::{MemoryBudget, WorkBudget};
-use crate::delivery::{Connections, Routed, takes_at_most_once, takes_surely};
+use crate::admission::WorkBudget;
+use crate::delivery::{Members, Routed, Shared, is_ready};
 use crate::machine::Broker;
-use crate::routing::{Among, Choice, Room, Standing, Subscriber};
-use crate::session::{Outgoing, Sessions};
-use crate::types::{
-    Delivery, GroupId, Holder, Limits, Origin, Queued, SessionId, SessionNumber, Weight,
-};
+use crate::routing::{Among, Choice, Standing};
+use crate::session::Outgoing;
+use crate::types::{GroupId, Holder, Origin, Queued, SessionId, SessionNumber, Weight};
 
 /// Groups in which nobody has room.
 type FullGroups = BTreeSet<GroupId>;
@@ -26,9 +24,9 @@ type FullGroups = BTreeSet<GroupId>;
 impl Broker {
     /// Hands a message to one member of a group.
     pub(crate) fn deliver_to_one(&mut self, now: Instant, group: GroupId, routed: &mut Routed) {
-        match self.choose(group, Among::All, routed) {
+        match self.choose(now, group, Among::All, routed) {
             Choice::Takes(subscriber) | Choice::Full(subscriber) | Choice::TooLarge(subscriber) => {
-                let delivery = delivery(routed, &subscriber);
+                let delivery = routed.delivery_to(&subscriber);
                 let origin = Origin::Shared(group);
                 self.deliver(now, subscriber.session, routed, delivery, origin);
             }
@@ -187,12 +185,12 @@ impl Broker {
             return false;
         }
         let mut routed = Routed::from(Arc::clone(&queued.message));
-        match self.choose(group, among, &mut routed) {
+        match self.choose(now, group, among, &mut routed) {
             // It is in no record yet, and there is no room for it.
             Choice::Takes(subscriber) if self.lacks_store_for(subscriber.session) => false,
             Choice::Takes(subscriber) => {
                 self.memory.requeue(queued.weight(), Weight::default());
-                let delivery = delivery(&routed, &subscriber);
+                let delivery = routed.delivery_to(&subscriber);
                 let origin = Origin::Shared(group);
                 let id = subscriber.session;
                 let is_taken = self.deliver(now, id, &mut routed, delivery, origin);
@@ -234,16 +232,25 @@ impl Broker {
     }
 
     /// Who in a group the message is for.
-    fn choose(&mut self, group: GroupId, among: Among, routed: &mut Routed) -> Choice {
-        let (sessions, connections) = (&self.sessions, &mut self.connections);
-        let together = Together {
-            limits: &self.options.limits,
-            memory: &self.memory,
+    fn choose(
+        &mut self,
+        now: Instant,
+        group: GroupId,
+        among: Among,
+        routed: &mut Routed,
+    ) -> Choice {
+        let mut members = Members {
+            sessions: &self.sessions,
+            connections: &mut self.connections,
+            shared: Shared {
+                limits: &self.options.limits,
+                memory: &self.memory,
+            },
         };
         let mut blocked = core::mem::take(&mut self.blocked);
         let groups = &mut self.subscriptions.groups;
         let choice = groups.choose(group, among, &mut blocked, |subscriber| {
-            room(sessions, connections, &together, routed, subscriber)
+            members.room(now, routed, subscriber)
         });
         for (id, membership) in blocked.drain(..) {
             if let Some(session) = self.sessions.get_mut(id) {
@@ -264,12 +271,11 @@ impl Broker {
             return;
         }
         let outgoing = session.outgoing.as_deref();
-        let link = session.slot.and_then(|slot| self.connections.linked(slot));
+        let receiver = session
+            .slot
+            .and_then(|slot| self.connections.receiver(slot));
         let memory = &self.memory;
-        let is_ready = link.is_some_and(|(link, outbox, _)| {
-            outgoing.is_none_or(Outgoing::is_caught_up)
-                && takes_surely(limits, memory, outgoing, link, outbox)
-        });
+        let is_ready = receiver.is_some_and(|it| is_ready(limits, memory, outgoing, &it));
         if is_ready {
             for membership in session.blocked.take() {
                 let groups = &mut self.subscriptions.groups;
@@ -286,82 +292,5 @@ impl Broker {
                 self.subscriptions.groups.stand(*membership, id, standing);
             }
         }
-    }
-}
-
-/// How a member gets a message.
-fn delivery(routed: &Routed, subscriber: &Subscriber) -> Delivery {
-    let publish = routed.publish();
-    Delivery {
-        // [MQTT-4.8.2-3]
-        qos: publish.qos.min(subscriber.qos),
-        retain: publish.retain && subscriber.retain_as_published,
-        identifiers: subscriber.identifier.into(),
-    }
-}
-
-/// What all sessions have together.
-struct Together<'a> {
-    limits: &'a Limits,
-    memory: &'a MemoryBudget,
-}
-
-/// What a member can do with a message: what [`Broker::deliver`] then does.
-fn room(
-    sessions: &Sessions,
-    connections: &mut Connections,
-    together: &Together<'_>,
-    routed: &mut Routed,
-    subscriber: &Subscriber,
-) -> Room {
-    let &Together { limits, memory } = together;
-    let Some(session) = sessions.get(subscriber.session) else {
-        return Room::None;
-    };
-    let delivery = delivery(routed, subscriber);
-    let outgoing = session.outgoing.as_deref();
-    let cost = Queued::cost_of(routed.cost(), &delivery);
-    let held = outgoing.map_or(0, Outgoing::bytes);
-    let others = memory.queued_bytes() - memory.freeable_bytes() - held as u64;
-    let may_wait = outgoing.is_none_or(|it| it.queued_live() < limits.queue_messages)
-        && MemoryBudget::has_queue_room(limits, held + cost, cost, others);
-    let link = session.slot.and_then(|slot| connections.linked(slot));
-    let is_doomed = link.as_ref().is_some_and(|(link, _, _)| link.is_doomed);
-    // Who is to be dismissed is as good as gone, and its session perhaps with it.
-    if is_doomed && session.expiry_interval == 0 {
-        return Room::None;
-    }
-    if let Some((link, outbox, _)) = link.filter(|_| !is_doomed) {
-        // Another may be able to take it (section 3.1.2.11.4).
-        if link.maximum_packet_size != u32::MAX {
-            let template = routed.template(link.version, &delivery, TopicForm::Name);
-            let most = link.maximum_packet_size as usize;
-            if template.is_ok_and(|it| it.encoded_len() > most) {
-                return Room::TooSmall;
-            }
-        }
-        let is_ready = match delivery.qos {
-            QoS::AtMostOnce if outgoing.is_some_and(Outgoing::holds_at_most_once) => may_wait,
-            QoS::AtMostOnce => {
-                let naming = routed.naming(link, &delivery, outbox.leads(QoS::AtMostOnce));
-                let template = routed.template(link.version, &delivery, naming.form());
-                template
-                    .is_ok_and(|it| takes_at_most_once(limits, memory, outbox, it.encoded_len()))
-            }
-            QoS::AtLeastOnce | QoS::ExactlyOnce => {
-                outgoing.is_none_or(Outgoing::is_caught_up)
-                    && takes_surely(limits, memory, outgoing, link, outbox)
-                    && memory.has_egress_room(limits, outbox.held(), routed.cost())
-            }
-        };
-        // What is retained may have to go first.
-        if is_ready && (may_wait || session.lookups.is_none()) {
-            return Room::Now;
-        }
-    }
-    if may_wait && delivery.qos != QoS::AtMostOnce {
-        Room::Later(outgoing.map_or(0, Outgoing::messages))
-    } else {
-        Room::None
     }
 }

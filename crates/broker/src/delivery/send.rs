@@ -1,0 +1,146 @@
+//! One message to one client. The steps are the same for every message, whether it is live,
+//! shared, retained, queued or sent again:
+//!
+//! 1. name the topic: by its name, by an alias, or by both;
+//! 2. encode the message in the form that this client gets;
+//! 3. check that it is no larger than the client takes;
+//! 4. record what a crash must not forget (the caller does that between
+//!    [`SendAttempt::encode`] and [`Encoded::write`]);
+//! 5. write the bytes to the connection's outbox, behind the record if they have to wait for it.
+//!
+//! **Invariant.** No other code writes a PUBLISH to a connection.
+
+use core::borrow::Borrow;
+
+use mqtt::{
+    EncodeError, Instant, PacketId, ProtocolVersion, Publish, PublishTemplate, QoS, TemplatePatch,
+    TopicForm,
+};
+
+use crate::admission::MemoryBudget;
+use crate::delivery::{Link, Means, Naming, Outbox, Passage};
+use crate::types::{Conn, Delivery, Lsn, Slot};
+
+/// The connection that a message goes to.
+#[derive(Debug)]
+pub(crate) struct Receiver<'a> {
+    pub(super) link: &'a mut Link,
+    pub(super) outbox: &'a mut Outbox,
+    pub(super) slot: Slot,
+    pub(super) conn: Conn,
+}
+
+/// How a message is to be sent: what one attempt has different from another.
+#[derive(Debug)]
+pub(super) struct SendAttempt<'a> {
+    pub(super) delivery: &'a Delivery,
+    /// `None` with `QoS` 0.
+    pub(super) packet_id: Option<PacketId>,
+    /// Whether the client may have got it on an earlier connection `[MQTT-3.3.1-1]`.
+    pub(super) is_duplicate: bool,
+    /// Whether the bytes will wait for a record. Later messages may overtake it then, so it
+    /// must not be the one that introduces a topic alias.
+    pub(super) awaits_record: bool,
+}
+
+/// A message that can be encoded for a client.
+pub(super) trait Sendable<'m> {
+    type Template: Borrow<PublishTemplate>;
+
+    fn publish(&self) -> &Publish;
+
+    /// What is left of its expiry interval in seconds, if it has waited `[MQTT-3.3.2-6]`.
+    fn remaining_expiry(&self, now: Instant) -> Option<u32>;
+
+    /// Its topic, and the message in this form.
+    fn encode(
+        self,
+        version: ProtocolVersion,
+        delivery: &Delivery,
+        topic: TopicForm,
+    ) -> Result<(&'m str, Self::Template), EncodeError>;
+}
+
+/// A message that its client takes, and that is not written yet.
+#[derive(Debug)]
+pub(super) struct Encoded<'m, T> {
+    topic: &'m str,
+    naming: Naming,
+    template: T,
+    patch: TemplatePatch,
+    qos: QoS,
+}
+
+impl SendAttempt<'_> {
+    /// Names the topic and encodes the message. `None` if it is larger than the client takes
+    /// `[MQTT-3.1.2-24]`.
+    pub(super) fn encode<'m, M: Sendable<'m>>(
+        &self,
+        now: Instant,
+        message: M,
+        receiver: &Receiver<'_>,
+    ) -> Option<Encoded<'m, M::Template>> {
+        let link = &*receiver.link;
+        let leads = !self.awaits_record && receiver.outbox.leads(self.delivery.qos);
+        let naming = link.naming(message.publish(), self.delivery, leads);
+        let patch = TemplatePatch {
+            packet_id: self.packet_id,
+            dup: self.is_duplicate,
+            message_expiry_interval: message.remaining_expiry(now),
+            topic_alias: naming.alias(),
+        };
+        let encoded = message.encode(link.version, self.delivery, naming.form());
+        let (topic, template) = encoded.ok()?;
+        let encoded = Encoded {
+            topic,
+            naming,
+            template,
+            patch,
+            qos: self.delivery.qos,
+        };
+        (encoded.len() <= link.maximum_packet_size as usize).then_some(encoded)
+    }
+}
+
+impl<T: Borrow<PublishTemplate>> Encoded<'_, T> {
+    /// Bytes of the whole packet.
+    pub(super) fn len(&self) -> usize {
+        self.template.borrow().encoded_len()
+    }
+
+    /// Writes the message to the connection's outbox. `record` is the one that says that the
+    /// client has it. `QoS` 2 waits until that is durable: a crash must not make the client get
+    /// the message again as a new one `[MQTT-4.3.3-2]`, nor another client of its group get it
+    /// too `[MQTT-4.8.2-5]`.
+    pub(super) fn write(
+        self,
+        receiver: &mut Receiver<'_>,
+        record: Option<Lsn>,
+        means: &mut Means<'_>,
+    ) {
+        let (ledger, spare) = (&mut *means.ledger, &mut *means.spare);
+        let who = (receiver.slot, receiver.conn);
+        let outbox = &mut *receiver.outbox;
+        let buffer = match self.qos {
+            QoS::AtMostOnce => outbox.buffer(spare),
+            QoS::AtLeastOnce => outbox.ordered(spare),
+            QoS::ExactlyOnce => outbox.behind(record, Passage::Open, ledger, who, spare),
+        };
+        self.template.borrow().write(&self.patch, buffer);
+        receiver
+            .link
+            .written(self.topic, self.naming, means.metrics, means.memory);
+        if self.qos != QoS::AtMostOnce {
+            receiver.link.quota -= 1;
+        }
+    }
+}
+
+impl Receiver<'_> {
+    /// The connection, if the shell has to be told that bytes wait for it.
+    #[must_use]
+    pub(super) fn announce(&mut self, memory: &mut MemoryBudget) -> Option<Conn> {
+        let is_news = self.outbox.announce(memory);
+        is_news.then_some(self.conn)
+    }
+}
