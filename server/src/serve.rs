@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use crate::cli::ServeArgs;
 use crate::clock::{self, Clock};
-use crate::http::Http;
+use crate::http::{About, Http};
 use crate::limits::{self, Limits};
 use crate::listener::{Accepted, Listener};
 use crate::shard::{self, NewConnection, Transport};
@@ -103,7 +103,11 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
         ending.clone(),
     ));
     let website = Arc::new(Http::new(
-        started,
+        About {
+            started,
+            mqtt: mqtt_address,
+            max_packet_size,
+        },
         shard.clone(),
         Arc::clone(&limits),
         arguments.limits.connect_timeout,

@@ -13,6 +13,9 @@
 //! assert!(answer.is_success());
 //! ```
 //!
+//! [`ServerInfo`] and [`Problem`] are answers of the server's HTTP API. A field that comes later must
+//! have a default there, so that a new page reads the answer of an older server.
+//!
 //! The crate is `no_std`. Parts that a page does not use cost it nothing.
 
 #![no_std]
@@ -21,8 +24,12 @@ extern crate alloc;
 
 mod command;
 mod device;
+mod problem;
 mod raw;
+mod server;
 
 pub use command::{Command, CommandAnswer};
 pub use device::{Announcement, Data, MessageType, Registration};
+pub use problem::Problem;
 pub use raw::{BadJson, Members, Raw, quoted, text_of};
+pub use server::{MqttInfo, ServerInfo};

@@ -1,36 +1,52 @@
 //! The opening handshake of a WebSocket that carries MQTT (RFC 6455, section 4.2; MQTT 5,
 //! chapter 6).
+//!
+//! The standard knows one subprotocol, "mqtt". Old clients offer "mqttv3.1", the name before
+//! there was a standard, and simple ones offer none. They speak the same MQTT, so all three get
+//! what they asked for. A client that offers only other names wants something else.
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Response, StatusCode, Version};
+use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::http::{Method, StatusCode, Version};
+use axum::response::{IntoResponse, Response};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::respond;
 
-const SUBPROTOCOL: &str = "mqtt";
+/// What a client may offer, the preferred one first [MQTT-6.0.0-4].
+const SUBPROTOCOLS: [&str; 2] = ["mqtt", "mqttv3.1"];
 
-/// Why a request for `/mqtt` does not become a WebSocket, in words for whoever sent it.
+/// Why a request does not become a WebSocket, in words for whoever sent it.
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    /// It does not ask for one, or not for the one that is spoken here.
+    /// It does not ask for a WebSocket, or not in a version that the server speaks.
     UpgradeRequired(&'static str),
     /// It asks wrongly.
     BadRequest(&'static str),
 }
 
-/// What proves to the client that its handshake was understood.
+/// A handshake that was understood, and what the answer says of it.
 #[derive(Debug)]
-pub(crate) struct Accepted(HeaderValue);
+pub(crate) struct Accepted {
+    /// Proves to the client that the server read its key.
+    key: HeaderValue,
+    /// `None`: the client offered none.
+    subprotocol: Option<&'static str>,
+}
 
-/// Checks a request for `/mqtt`.
+/// Whether a request wants to become a WebSocket, rightly or not.
+pub(crate) fn is_asked_for(headers: &HeaderMap) -> bool {
+    let lists =
+        |name, wanted: &str| tokens(headers, name).any(|token| token.eq_ignore_ascii_case(wanted));
+    lists(&header::CONNECTION, "upgrade") && lists(&header::UPGRADE, "websocket")
+}
+
+/// Checks a request for MQTT over WebSocket.
 pub(crate) fn check(
     method: &Method,
     version: Version,
     headers: &HeaderMap,
 ) -> Result<Accepted, Refusal> {
-    if method != Method::GET || version != Version::HTTP_11 || !wants_websocket(headers) {
+    if method != Method::GET || version != Version::HTTP_11 || !is_asked_for(headers) {
         return Err(Refusal::UpgradeRequired(
             "This is MQTT over WebSocket: point an MQTT client at it, not a browser's address bar.\n\
              The subprotocol is \"mqtt\", and packets travel in binary messages.\n",
@@ -41,22 +57,15 @@ pub(crate) fn check(
         .is_none_or(|version| version != "13")
     {
         return Err(Refusal::UpgradeRequired(
-            "Only version 13 of the WebSocket protocol is spoken here.\n",
+            "This server speaks version 13 of the WebSocket protocol only.\n",
         ));
     }
-    if !has_token(headers, &header::SEC_WEBSOCKET_PROTOCOL, |token| {
-        token == SUBPROTOCOL
-    }) {
-        return Err(Refusal::BadRequest(
-            "The WebSocket's list of subprotocols must contain \"mqtt\" [MQTT-6.0.0-3]. In a browser: \
-             new WebSocket(url, \"mqtt\").\n",
-        ));
-    }
+    let subprotocol = subprotocol(headers)?;
     let key = headers
         .get(header::SEC_WEBSOCKET_KEY)
         .filter(|key| is_key(key.as_bytes()));
     key.and_then(|key| HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok())
-        .map(Accepted)
+        .map(|key| Accepted { key, subprotocol })
         .ok_or(Refusal::BadRequest(
             "Sec-WebSocket-Key is missing or is not 16 bytes in base64.\n",
         ))
@@ -64,27 +73,34 @@ pub(crate) fn check(
 
 impl Accepted {
     /// The answer that switches protocols.
-    pub(crate) fn response(self) -> Response<Full<Bytes>> {
-        let mut response = respond::empty(StatusCode::SWITCHING_PROTOCOLS);
+    pub(crate) fn response(self) -> Response {
+        let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(header::SEC_WEBSOCKET_ACCEPT, self.0);
-        // [MQTT-6.0.0-4]
-        headers.insert(
-            header::SEC_WEBSOCKET_PROTOCOL,
-            HeaderValue::from_static(SUBPROTOCOL),
-        );
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, self.key);
+        if let Some(subprotocol) = self.subprotocol {
+            headers.insert(
+                header::SEC_WEBSOCKET_PROTOCOL,
+                HeaderValue::from_static(subprotocol),
+            );
+        }
         response
     }
 }
 
 impl Refusal {
-    pub(crate) fn response(&self) -> Response<Full<Bytes>> {
+    /// For a request that came without a socket to take over.
+    pub(crate) const NO_SOCKET: Self =
+        Self::UpgradeRequired("This connection cannot become a WebSocket.\n");
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
         match self {
-            Self::BadRequest(text) => respond::text(StatusCode::BAD_REQUEST, *text),
+            Self::BadRequest(text) => respond::text(StatusCode::BAD_REQUEST, text),
             Self::UpgradeRequired(text) => {
-                let mut response = respond::text(StatusCode::UPGRADE_REQUIRED, *text);
+                let mut response = respond::text(StatusCode::UPGRADE_REQUIRED, text);
                 let headers = response.headers_mut();
                 headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
                 headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -98,22 +114,28 @@ impl Refusal {
     }
 }
 
-fn wants_websocket(headers: &HeaderMap) -> bool {
-    has_token(headers, &header::CONNECTION, |token| {
-        token.eq_ignore_ascii_case("upgrade")
-    }) && has_token(headers, &header::UPGRADE, |token| {
-        token.eq_ignore_ascii_case("websocket")
-    })
+/// The one that the server selects from those that the client offers.
+fn subprotocol(headers: &HeaderMap) -> Result<Option<&'static str>, Refusal> {
+    let offers =
+        |name: &&str| tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL).any(|token| token == *name);
+    if !headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
+        return Ok(None);
+    }
+    let selected = SUBPROTOCOLS.into_iter().find(offers);
+    selected.map(Some).ok_or(Refusal::BadRequest(
+        "None of the WebSocket's subprotocols is MQTT's. Offer \"mqtt\" [MQTT-6.0.0-3]; in a browser: \
+         new WebSocket(url, \"mqtt\").\n",
+    ))
 }
 
-/// Whether a comma-separated list, which may be spread over several lines, has a fitting item.
-fn has_token(headers: &HeaderMap, name: &HeaderName, fits: impl Fn(&str) -> bool) -> bool {
+/// The items of a comma-separated list, which may be spread over several lines.
+fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     headers
         .get_all(name)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .any(|token| fits(token.trim()))
+        .map(str::trim)
 }
 
 /// 16 bytes in base64: 22 characters and two of padding.
@@ -143,20 +165,37 @@ mod tests {
         .collect()
     }
 
-    fn status(headers: &HeaderMap) -> StatusCode {
+    fn answer(headers: &HeaderMap) -> Response {
         match check(&Method::GET, Version::HTTP_11, headers) {
-            Ok(accepted) => accepted.response().status(),
-            Err(refusal) => refusal.response().status(),
+            Ok(accepted) => accepted.response(),
+            Err(refusal) => refusal.into_response(),
         }
     }
 
+    fn status(headers: &HeaderMap) -> StatusCode {
+        answer(headers).status()
+    }
+
+    /// The status for these lines of Sec-WebSocket-Protocol, and what is selected.
+    fn selected(lines: &[&'static str]) -> (u16, Option<String>) {
+        let mut request = request();
+        request.remove(header::SEC_WEBSOCKET_PROTOCOL);
+        for line in lines {
+            request.append(
+                header::SEC_WEBSOCKET_PROTOCOL,
+                HeaderValue::from_static(line),
+            );
+        }
+        let answer = answer(&request);
+        let selected = answer.headers().get(header::SEC_WEBSOCKET_PROTOCOL);
+        let selected = selected.map(|name| name.to_str().unwrap().to_owned());
+        (answer.status().as_u16(), selected)
+    }
+
     #[test]
-    fn mqtt_6_0_0_4_answers_with_the_subprotocol() {
-        let response = check(&Method::GET, Version::HTTP_11, &request())
-            .unwrap()
-            .response();
+    fn the_key_is_answered() {
+        let response = answer(&request());
         assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
-        assert_eq!(response.headers()[header::SEC_WEBSOCKET_PROTOCOL], "mqtt");
         assert_eq!(
             response.headers()[header::SEC_WEBSOCKET_ACCEPT],
             "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
@@ -164,21 +203,32 @@ mod tests {
     }
 
     #[test]
-    fn mqtt_6_0_0_3_refuses_other_subprotocols() {
-        let mut none = request();
-        none.remove(header::SEC_WEBSOCKET_PROTOCOL);
-        assert_eq!(status(&none), StatusCode::BAD_REQUEST);
-        let mut other = request();
-        other.insert(
-            header::SEC_WEBSOCKET_PROTOCOL,
-            HeaderValue::from_static("mqttv3.1, MQTT"),
+    fn mqtt_6_0_0_4_answers_with_the_subprotocol() {
+        let mqtt = (101, Some("mqtt".to_owned()));
+        for lines in [
+            &["mqtt"][..],
+            &["chat, mqtt"],
+            &["mqttv3.1,mqtt"],
+            &["mqttv3.1, MQTT", "mqtt"],
+        ] {
+            assert_eq!(selected(lines), mqtt, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn clients_from_before_the_standard_get_what_they_offer() {
+        assert_eq!(
+            selected(&["chat, mqttv3.1"]),
+            (101, Some("mqttv3.1".to_owned()))
         );
-        assert_eq!(status(&other), StatusCode::BAD_REQUEST);
-        other.append(
-            header::SEC_WEBSOCKET_PROTOCOL,
-            HeaderValue::from_static("mqtt"),
-        );
-        assert_eq!(status(&other), StatusCode::SWITCHING_PROTOCOLS);
+        assert_eq!(selected(&[]), (101, None));
+    }
+
+    #[test]
+    fn mqtt_6_0_0_3_refuses_who_offers_only_others() {
+        for lines in [&["chat"][..], &["MQTT"], &["mqtt5"], &[""], &[","]] {
+            assert_eq!(selected(lines), (400, None), "{lines:?}");
+        }
     }
 
     #[test]
@@ -201,5 +251,6 @@ mod tests {
             assert_eq!(status(&bad), StatusCode::BAD_REQUEST, "{key}");
         }
         assert!(check(&Method::GET, Version::HTTP_10, &request()).is_err());
+        assert!(check(&Method::POST, Version::HTTP_11, &request()).is_err());
     }
 }

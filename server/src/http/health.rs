@@ -1,25 +1,53 @@
-//! `/healthz` and `/livez`: whether the server can do all of its work, and whether it runs at all.
+//! `/healthz`, `/livez` and `/metrics`: what a program asks that watches the server.
 //!
-//! Two questions, because two answers follow from them. Where the store is full, someone should
-//! make room, and a load balancer with another server had better ask that one: 503. But starting
-//! anew makes no room, and it is the clients who come and take what waits for them that do: who
-//! would restart it for that, or keep everybody away, asks `/livez`.
+//! `/healthz` asks whether the server can do all of its work, `/livez` whether it runs at all.
+//! They are two questions because different things follow from them. When the store is full,
+//! someone should make room, and a load balancer should prefer another server: 503. But a
+//! restart makes no room; clients that come and take their messages do. So a supervisor that
+//! restarts the server, or keeps clients away, must ask `/livez`.
 
-use hyper::StatusCode;
+use std::sync::Arc;
 
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+
+use super::{Site, metrics, respond};
 use crate::shard::Snapshot;
 
-/// What is answered at `/healthz`. `None`: the broker has not said in time what it counts.
-pub(super) fn healthz(shard: Option<&Snapshot>) -> (StatusCode, &'static str) {
+pub(super) async fn healthz(State(site): State<Arc<Site>>) -> Response {
+    let (status, text) = health(site.shard.snapshot().await.as_ref());
+    respond::text(status, text)
+}
+
+pub(super) async fn livez(State(site): State<Arc<Site>>) -> Response {
+    let (status, text) = life(site.shard.snapshot().await.as_ref());
+    respond::text(status, text)
+}
+
+pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Response {
+    let Some(of_shard) = site.shard.snapshot().await else {
+        return respond::text(StatusCode::SERVICE_UNAVAILABLE, SILENT);
+    };
+    let page = metrics::render(site.about.started, &of_shard, site.limits.counts());
+    let headers = [(
+        header::CONTENT_TYPE,
+        "text/plain; version=0.0.4; charset=utf-8",
+    )];
+    (headers, page).into_response()
+}
+
+const SILENT: &str = "the broker does not answer\n";
+
+/// `None`: the broker did not say in time what it counts.
+fn health(shard: Option<&Snapshot>) -> (StatusCode, &'static str) {
     answer(shard.map_or(Some(SILENT), fault))
 }
 
-/// The same at `/livez`.
-pub(super) fn livez(shard: Option<&Snapshot>) -> (StatusCode, &'static str) {
+fn life(shard: Option<&Snapshot>) -> (StatusCode, &'static str) {
     answer(shard.is_none().then_some(SILENT))
 }
-
-pub(super) const SILENT: &str = "the broker does not answer\n";
 
 fn answer(fault: Option<&'static str>) -> (StatusCode, &'static str) {
     match fault {
@@ -28,20 +56,20 @@ fn answer(fault: Option<&'static str>) -> (StatusCode, &'static str) {
     }
 }
 
-/// The worst first.
+/// What is wrong with the store, the worst first.
 fn fault(shard: &Snapshot) -> Option<&'static str> {
     let store = shard.store.as_ref()?;
     if store.has_ended {
-        return Some("the store has failed: nothing more is stored\n");
+        return Some("the store has failed: the server stores nothing more\n");
     }
     if shard.broker.journal_stuck > 0 {
         return Some(
-            "the store has failed: a record is too long for the journal, nothing more is stored\n",
+            "the store has failed: a record is too long for the journal, the server stores nothing more\n",
         );
     }
-    store
-        .is_full
-        .then_some("the store is full: what would have to be stored is refused, all else goes on\n")
+    store.is_full.then_some(
+        "the store is full: the server refuses what it would have to store, and does all else\n",
+    )
 }
 
 #[cfg(test)]
@@ -58,7 +86,9 @@ mod tests {
 
     #[track_caller]
     fn assert_answers(shard: Option<&Snapshot>, health: &str, life: &str) {
-        for ((status, body), expected) in [(healthz(shard), health), (livez(shard), life)] {
+        for ((status, body), expected) in
+            [(super::health(shard), health), (super::life(shard), life)]
+        {
             assert!(body.starts_with(expected), "{body}");
             assert!(body.ends_with('\n'), "{body}");
             assert_eq!(status == StatusCode::OK, expected == "ok\n");

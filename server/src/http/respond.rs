@@ -1,45 +1,35 @@
 //! Answers that are not files, and what every answer carries.
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Response, StatusCode};
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::http::header::{self, HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
 
 pub(crate) const RESOURCE_POLICY: HeaderName =
     HeaderName::from_static("cross-origin-resource-policy");
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
-/// A few plain words, never kept.
-pub(crate) fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(text.into()));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    secure(headers);
-    response
+/// A few plain words.
+pub(crate) fn text(status: StatusCode, text: impl Into<Body>) -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    (status, headers, text.into()).into_response()
 }
 
-/// Headers only.
-pub(crate) fn empty(status: StatusCode) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = status;
+/// Keeps a browser from treating an answer as something that it is not, and caches from keeping
+/// it. What a handler has set stays. The answer that switches to a WebSocket needs none of this.
+pub(crate) async fn harden(mut response: Response) -> Response {
+    const HEADERS: [(HeaderName, &str); 5] = [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (RESOURCE_POLICY, "same-origin"),
+        (OPENER_POLICY, "same-origin"),
+    ];
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        for (name, value) in HEADERS {
+            let entry = response.headers_mut().entry(name);
+            entry.or_insert(HeaderValue::from_static(value));
+        }
+    }
     response
-}
-
-/// What keeps a browser from treating an answer as something that it is not.
-pub(crate) fn secure(headers: &mut HeaderMap) {
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    headers.insert(
-        header::REFERRER_POLICY,
-        HeaderValue::from_static("no-referrer"),
-    );
-    headers.insert(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
-    headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
 }

@@ -5,16 +5,16 @@
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Response, StatusCode};
+use axum::body::{Body, Bytes};
+use axum::http::StatusCode;
+use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
 
 use super::assets::Asset;
 use super::negotiate::{self, Coding};
 use super::respond;
 
-/// What the table is looked up by.
+/// The table of files, by path.
 #[derive(Debug)]
 pub(crate) struct StaticFiles {
     by_path: HashMap<&'static str, &'static Asset>,
@@ -24,11 +24,12 @@ pub(crate) struct StaticFiles {
 const INDEX: &str = "/index.html";
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 const CHECK_FIRST: &str = "no-cache";
-const NOTHING_HERE: &str = "There is nothing here. The dashboard is at /, health at /healthz and /livez, \
-     metrics are at /metrics.\n";
+/// Without a path from the root: a proxy may have put this server below another one's path.
+const NOTHING_HERE: &str = "There is nothing here. Below the address of the dashboard are healthz, livez, metrics \
+     and api/v1/server.\n";
 
 impl StaticFiles {
-    /// `script_hashes` are what index.html has of scripts between its lines.
+    /// `script_hashes` are those of the scripts that stand in index.html itself.
     pub(crate) fn new(assets: &'static [Asset], script_hashes: &[&str]) -> Self {
         Self {
             by_path: assets.iter().map(|asset| (asset.path, asset)).collect(),
@@ -41,23 +42,8 @@ impl StaticFiles {
         self.by_path.contains_key(INDEX)
     }
 
-    /// Answers GET and HEAD. (For HEAD the server sends the same headers and no body.)
-    pub(crate) fn serve(
-        &self,
-        method: &Method,
-        path: &str,
-        headers: &HeaderMap,
-    ) -> Response<Full<Bytes>> {
-        if method != Method::GET && method != Method::HEAD {
-            let mut response = respond::text(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "Only GET and HEAD are answered here.\n",
-            );
-            response
-                .headers_mut()
-                .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return response;
-        }
+    /// Answers GET. (For HEAD the router sends the same headers and no body.)
+    pub(crate) fn answer(&self, path: &str, headers: &HeaderMap) -> Response {
         if let Some(asset) = self.by_path.get(path) {
             return self.send(asset, headers);
         }
@@ -69,14 +55,14 @@ impl StaticFiles {
             .map_or_else(no_dashboard, |index| self.send(index, headers))
     }
 
-    fn send(&self, asset: &Asset, request: &HeaderMap) -> Response<Full<Bytes>> {
+    fn send(&self, asset: &Asset, request: &HeaderMap) -> Response {
         let coding = coding(asset, request);
         let tag = negotiate::entity_tag(asset.etag, coding);
         let known = text(request, &header::IF_NONE_MATCH)
             .is_some_and(|tags| negotiate::matches(tags, &tag));
 
         let mut response = if known {
-            respond::empty(StatusCode::NOT_MODIFIED)
+            StatusCode::NOT_MODIFIED.into_response()
         } else {
             whole(asset, coding)
         };
@@ -97,10 +83,11 @@ impl StaticFiles {
         response
     }
 
-    /// People get the dashboard, which says that there is no such page; programs must not take
-    /// that for the answer that they asked for. Whether they have the page already changes
-    /// nothing (RFC 9110, section 13.2.1), and it is not kept as what is found here.
-    fn not_found(&self, request: &HeaderMap) -> Response<Full<Bytes>> {
+    /// People get the dashboard, which tells them that there is no such page. Programs get plain
+    /// text, or they would take the page for what they asked for. It makes no difference whether
+    /// a browser has the page already (RFC 9110, section 13.2.1), and no cache may keep it as
+    /// the content of this path.
+    fn not_found(&self, request: &HeaderMap) -> Response {
         let page = text(request, &header::ACCEPT).is_some_and(negotiate::names_html);
         let index = self.by_path.get(INDEX).filter(|_| page);
         let mut response = index.map_or_else(
@@ -121,9 +108,8 @@ impl StaticFiles {
         response
     }
 
-    /// Whom a file is for, and what it may do.
+    /// Says who may load a file, and what it may do.
     fn restrict(&self, asset: &Asset, headers: &mut HeaderMap) {
-        respond::secure(headers);
         if asset.path.starts_with("/embed/") {
             // Made to be loaded by other people's pages.
             headers.insert(
@@ -150,8 +136,8 @@ fn coding(asset: &Asset, request: &HeaderMap) -> Coding {
     })
 }
 
-fn whole(asset: &Asset, coding: Coding) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from_static(
+fn whole(asset: &Asset, coding: Coding) -> Response {
+    let mut response = Response::new(Body::from(Bytes::from_static(
         body(asset, coding).unwrap_or(asset.identity),
     )));
     let headers = response.headers_mut();
@@ -180,8 +166,8 @@ fn body(asset: &Asset, coding: Coding) -> Option<&'static [u8]> {
     }
 }
 
-/// Whether the dashboard has a page for this path: the same as `Route::of_path` in
-/// `app/src/route.rs` says, which the browser asks.
+/// Whether the dashboard has a page for this path. `Route::of_path` in `app/src/route.rs`, which
+/// decides in the browser, must say the same.
 fn is_route(path: &str) -> bool {
     let path = path.strip_prefix('/').unwrap_or(path);
     let path = path.strip_suffix('/').unwrap_or(path);
@@ -189,7 +175,7 @@ fn is_route(path: &str) -> bool {
     path.is_empty() || device.is_some_and(|id| !id.is_empty() && !id.contains('/'))
 }
 
-fn no_dashboard() -> Response<Full<Bytes>> {
+fn no_dashboard() -> Response {
     respond::text(
         StatusCode::SERVICE_UNAVAILABLE,
         "This beaconry was built without its dashboard.\n\n\
@@ -199,7 +185,8 @@ fn no_dashboard() -> Response<Full<Bytes>> {
 }
 
 /// What the page may do: run its own scripts and WebAssembly, use its own styles, pictures and
-/// fonts, and connect to brokers anywhere (`?broker=wss://…`). Nothing else, and in no frame.
+/// fonts, and connect to brokers anywhere (`?broker=wss://…`). It may do nothing else, and no
+/// other page may frame it. `'self'` is an origin: the policy holds below any path of a proxy.
 fn content_security_policy(script_hashes: &[&str]) -> HeaderValue {
     let mut scripts = String::from("'self' 'wasm-unsafe-eval'");
     for hash in script_hashes {
@@ -254,23 +241,23 @@ mod tests {
         StaticFiles::new(FIXTURE, &["sha256-AbC="])
     }
 
-    fn get(path: &str, headers: &[(HeaderName, &'static str)]) -> Response<Full<Bytes>> {
+    fn get(path: &str, headers: &[(HeaderName, &'static str)]) -> Response {
         let headers = headers
             .iter()
             .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)))
             .collect();
-        files().serve(&Method::GET, path, &headers)
+        files().answer(path, &headers)
     }
 
-    fn header<'a>(response: &'a Response<Full<Bytes>>, name: &str) -> &'a str {
+    fn header<'a>(response: &'a Response, name: &str) -> &'a str {
         response
             .headers()
             .get(name)
             .map_or("", |value| value.to_str().unwrap())
     }
 
-    fn size(response: &Response<Full<Bytes>>) -> u64 {
-        use hyper::body::Body;
+    fn size(response: &Response) -> u64 {
+        use axum::body::HttpBody;
         response.body().size_hint().exact().unwrap()
     }
 
@@ -285,7 +272,6 @@ mod tests {
             header(&wasm, "cache-control"),
             "public, max-age=31536000, immutable"
         );
-        assert_eq!(header(&wasm, "x-content-type-options"), "nosniff");
         assert_eq!(size(&wasm), 7);
 
         let index = get("/", &[]);
@@ -398,7 +384,6 @@ mod tests {
         assert_eq!(header(&response, "etag"), "");
         assert_eq!(header(&response, "vary"), "accept, accept-encoding");
         assert!(header(&response, "content-security-policy").starts_with("default-src 'none'"));
-        assert_eq!(header(&response, "x-content-type-options"), "nosniff");
     }
 
     #[test]
@@ -415,19 +400,13 @@ mod tests {
         assert_eq!(header(&script, "content-encoding"), "");
         let wasm = get("/app-0123.wasm", &[]);
         assert_eq!(header(&wasm, "access-control-allow-origin"), "");
-        assert_eq!(header(&wasm, "cross-origin-resource-policy"), "same-origin");
-    }
-
-    #[test]
-    fn other_methods_are_refused() {
-        let response = files().serve(&Method::POST, "/", &HeaderMap::new());
-        assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
-        assert_eq!(header(&response, "allow"), "GET, HEAD");
+        // The router adds "same-origin" where there is none.
+        assert_eq!(header(&wasm, "cross-origin-resource-policy"), "");
     }
 
     #[test]
     fn without_a_dashboard_the_page_says_what_to_do() {
-        let response = StaticFiles::new(&[], &[]).serve(&Method::GET, "/", &HeaderMap::new());
+        let response = StaticFiles::new(&[], &[]).answer("/", &HeaderMap::new());
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(
             header(&response, "content-type"),
@@ -435,7 +414,7 @@ mod tests {
         );
         let accept =
             HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("text/html"))]);
-        let missing = StaticFiles::new(&[], &[]).serve(&Method::GET, "/healthzz", &accept);
+        let missing = StaticFiles::new(&[], &[]).answer("/healthzz", &accept);
         assert_eq!(missing.status(), StatusCode::NOT_FOUND);
     }
 }

@@ -1,12 +1,23 @@
 //! The web server. What it does with files is tested where it is written, with files of its own:
 //! this binary may have been built with or without the dashboard.
 
+use std::time::{Duration, SystemTime};
+
+use api::{MqttInfo, Problem, ServerInfo};
+use mqtt::ProtocolVersion;
 use testbed::Answer;
 
-use super::support::Server;
+use super::support::{Peer, Server};
 
 fn request(server: &Server, what: &str) -> Answer {
     testbed::request(server.http, what)
+}
+
+/// One header of an answer; empty if it is not there.
+fn header<'a>(answer: &'a Answer, name: &str) -> &'a str {
+    let lines = answer.head.lines();
+    let mut values = lines.filter_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    values.next().unwrap_or_default()
 }
 
 #[test]
@@ -63,9 +74,118 @@ fn what_is_not_there_is_not_found() {
         assert_eq!(answer.status, 404, "{path}");
         assert!(answer.head.contains("content-type: text/plain"), "{path}");
     }
-    let post = request(&server, "POST /");
-    assert_eq!(post.status, 405);
-    assert!(post.head.contains("allow: get, head"));
+}
+
+#[test]
+fn each_path_says_which_methods_it_answers() {
+    let server = Server::start();
+    for path in [
+        "/",
+        "/device/x",
+        "/missing",
+        "/healthz",
+        "/livez",
+        "/metrics",
+        "/api/v1/server",
+    ] {
+        for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
+            let answer = request(&server, &format!("{method} {path}"));
+            assert_eq!(answer.status, 405, "{method} {path}");
+            let allow = header(&answer, "allow").replace(' ', "");
+            assert_eq!(allow, "get,head", "{method} {path}");
+        }
+    }
+    // A handshake, whatever the method, is told what is wrong with it.
+    assert_eq!(request(&server, "POST /mqtt").status, 426);
+}
+
+/// What keeps a browser from misreading an answer is on each: files, words, errors, the API.
+#[test]
+fn every_answer_is_hardened() {
+    let server = Server::start();
+    for what in [
+        "GET /",
+        "HEAD /",
+        "POST /",
+        "GET /missing",
+        "GET /mqtt",
+        "GET /healthz",
+        "GET /metrics",
+        "GET /api/v1/server",
+        "GET /api/v1/missing",
+    ] {
+        let answer = request(&server, what);
+        assert!(
+            ["no-store", "no-cache"].contains(&header(&answer, "cache-control")),
+            "{what}: {}",
+            answer.head
+        );
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "no-referrer"),
+            ("cross-origin-resource-policy", "same-origin"),
+            ("cross-origin-opener-policy", "same-origin"),
+        ] {
+            assert_eq!(header(&answer, name), value, "{what}");
+        }
+        // Behind a proxy all paths may stand below another one: no answer leads to the root.
+        assert!(
+            !answer.head.contains("location:"),
+            "{what}: {}",
+            answer.head
+        );
+        assert!(!answer.head.contains("link:"), "{what}: {}", answer.head);
+    }
+}
+
+#[test]
+fn the_api_tells_of_the_server() {
+    let server = Server::start_with(&["--max-packet-size", "64KiB"]);
+    let _client = Peer::connected(&server, ProtocolVersion::V5, "one");
+    let answer = request(&server, "GET /api/v1/server");
+    assert_eq!(answer.status, 200);
+    assert_eq!(header(&answer, "content-type"), "application/json");
+    assert_eq!(header(&answer, "cache-control"), "no-store");
+    let info: ServerInfo = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(info.version, env!("CARGO_PKG_VERSION"));
+    assert!(!info.stores);
+    assert_eq!(
+        info.mqtt,
+        MqttInfo {
+            port: server.mqtt.port(),
+            max_packet_size: 64 * 1024,
+            clients: 1,
+        }
+    );
+    let started = Duration::from_millis(info.started_at_ms);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    assert!(now.unwrap().abs_diff(started) < Duration::from_mins(10));
+}
+
+#[test]
+fn errors_of_the_api_are_problems() {
+    let server = Server::start();
+    let long = "content-length: 65537\r\n";
+    for (what, headers, status) in [
+        ("GET /api/v1", "", 404),
+        ("GET /api/v1/missing", "accept: text/html\r\n", 404),
+        ("POST /api/v1/server", "", 405),
+        ("GET /api/v1/server", long, 413),
+    ] {
+        let answer = testbed::request_with(server.http, what, headers);
+        assert_eq!(answer.status, status, "{what}");
+        assert_eq!(
+            header(&answer, "content-type"),
+            "application/problem+json",
+            "{what}"
+        );
+        let problem: Problem = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(problem.status, status, "{what}");
+        assert!(
+            !problem.title.is_empty() && !problem.detail.is_empty(),
+            "{what}"
+        );
+    }
 }
 
 #[test]

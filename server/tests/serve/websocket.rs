@@ -1,6 +1,7 @@
 //! MQTT over WebSocket: chapter 6 of the standard.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 use bytes::{Bytes, BytesMut};
 use mqtt::{Connect, Packet, ProtocolVersion, Publish, QoS, ReasonCode};
@@ -8,20 +9,112 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 
-use super::support::{Link, Peer, Server, bytes_of, topic_name, websocket};
+use super::support::{Link, Peer, Server, bytes_of, tcp, topic_name, websocket};
 
 const V5: ProtocolVersion = ProtocolVersion::V5;
 
+/// Sends a handshake by hand, and gives the answer's head in lower case.
+fn handshake(stream: &mut TcpStream, path: &str, subprotocols: Option<&str>) -> String {
+    let subprotocols = subprotocols.map_or_else(String::new, |list| {
+        format!("sec-websocket-protocol: {list}\r\n")
+    });
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         {subprotocols}\r\n"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.extend_from_slice(&byte);
+    }
+    String::from_utf8(head).unwrap().to_ascii_lowercase()
+}
+
+/// CONNECT in one frame. It is masked with zeroes, which change nothing.
+fn connect_frame(client_id: &'static str) -> Vec<u8> {
+    let connect = bytes_of(&Packet::Connect(Connect::new(V5, client_id)), V5);
+    let length = u8::try_from(connect.len()).unwrap();
+    let mut frame = vec![0x82, 0x80 | length, 0, 0, 0, 0];
+    frame.extend_from_slice(&connect);
+    frame
+}
+
+/// A binary frame with a CONNACK in it.
+fn assert_is_connack(frame: &[u8]) {
+    assert_eq!((frame[0], frame[2]), (0x82, 0x20), "{frame:?}");
+}
+
+/// Old clients offer "mqttv3.1" or nothing, and mosquitto's users are used to `/` and `/ws`.
 #[test]
-fn mqtt_6_0_0_3_the_subprotocol_is_required() {
+fn every_usual_path_and_subprotocol_leads_to_the_broker() {
     let server = Server::start();
-    assert!(websocket(&server, Some("mqtt")).is_ok());
-    assert!(websocket(&server, Some("chat, mqtt")).is_ok());
-    for refused in [None, Some("chat"), Some("mqttv3.1"), Some("MQTT")] {
-        assert!(
-            websocket(&server, refused).unwrap_err().contains("400"),
-            "{refused:?}"
-        );
+    for path in ["/", "/mqtt", "/mqtt/", "/ws", "/mqtt?token=x", "/?x"] {
+        for (offered, selected) in [
+            (Some("mqtt"), Some("mqtt")),
+            (Some("mqttv3.1"), Some("mqttv3.1")),
+            (Some("mqttv3.1, mqtt"), Some("mqtt")),
+            (Some("chat, mqttv3.1"), Some("mqttv3.1")),
+            (None, None),
+        ] {
+            let mut stream = tcp(server.http);
+            let head = handshake(&mut stream, path, offered);
+            assert!(
+                head.starts_with("http/1.1 101 "),
+                "{path} {offered:?}: {head}"
+            );
+            assert!(
+                head.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=\r\n"),
+                "{path} {offered:?}: {head}"
+            );
+            let line = head
+                .lines()
+                .find_map(|line| line.strip_prefix("sec-websocket-protocol: "));
+            assert_eq!(line, selected, "{path} {offered:?}");
+            stream.write_all(&connect_frame("usual")).unwrap();
+            assert_is_connack(&stream.receive().expect("the server closed"));
+        }
+    }
+}
+
+#[test]
+fn other_paths_and_subprotocols_do_not() {
+    let server = Server::start();
+    for path in [
+        "/mqtt/x",
+        "/ws/",
+        "/metrics",
+        "/device/x",
+        "/MQTT",
+        "/api/v1/server",
+    ] {
+        let head = handshake(&mut tcp(server.http), path, Some("mqtt"));
+        assert!(!head.starts_with("http/1.1 101 "), "{path}: {head}");
+    }
+    for path in ["/", "/mqtt", "/mqtt/", "/ws"] {
+        for offered in ["chat", "MQTT", "mqtt5", ""] {
+            let head = handshake(&mut tcp(server.http), path, Some(offered));
+            assert!(
+                head.starts_with("http/1.1 400 "),
+                "{path} {offered}: {head}"
+            );
+        }
+    }
+    server.assert_alive();
+}
+
+/// The offer is required of the client, not by the server, which refuses only foreign names.
+#[test]
+fn mqtt_6_0_0_3_foreign_subprotocols_are_refused() {
+    let server = Server::start();
+    for accepted in [None, Some("mqtt"), Some("chat, mqtt"), Some("mqttv3.1")] {
+        assert!(websocket(&server, accepted).is_ok(), "{accepted:?}");
+    }
+    for refused in ["chat", "MQTT", "mqtt5"] {
+        let error = websocket(&server, Some(refused)).unwrap_err();
+        assert!(error.contains("400"), "{refused}: {error}");
     }
 }
 
@@ -130,22 +223,13 @@ fn pings_of_one_who_does_not_read_are_answered_between_whole_frames() {
 #[test]
 fn bytes_that_follow_the_handshake_at_once_are_not_lost() {
     let server = Server::start();
-    let mut stream = super::support::tcp(server.http);
-    let handshake = "GET /mqtt HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
-                     sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-                     sec-websocket-protocol: mqtt\r\n\r\n";
-    let connect = bytes_of(&Packet::Connect(Connect::new(V5, "eager")), V5);
-    let mut bytes = handshake.as_bytes().to_vec();
-    // Masked with zeroes, which change nothing.
-    bytes.extend_from_slice(&[
-        0x82,
-        0x80 | u8::try_from(connect.len()).unwrap(),
-        0,
-        0,
-        0,
-        0,
-    ]);
-    bytes.extend_from_slice(&connect);
+    let mut stream = tcp(server.http);
+    let mut bytes =
+        b"GET /mqtt HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+                      sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                      sec-websocket-protocol: mqtt\r\n\r\n"
+            .to_vec();
+    bytes.extend_from_slice(&connect_frame("eager"));
     stream.write_all(&bytes).unwrap();
     let mut answer = Vec::new();
     while !answer.windows(4).any(|window| window == b"\r\n\r\n") || answer.last() == Some(&b'\n') {
@@ -154,10 +238,8 @@ fn bytes_that_follow_the_handshake_at_once_are_not_lost() {
     let end = answer
         .windows(4)
         .position(|window| window == b"\r\n\r\n")
-        .unwrap()
-        + 4;
-    // A binary frame with a CONNACK in it.
-    assert_eq!((answer[end], answer[end + 2]), (0x82, 0x20));
+        .unwrap();
+    assert_is_connack(&answer[end + 4..]);
 }
 
 #[test]

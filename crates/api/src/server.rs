@@ -1,0 +1,29 @@
+//! `GET /api/v1/server`.
+
+use alloc::string::String;
+
+use serde::{Deserialize, Serialize};
+
+/// The server, and what it is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerInfo {
+    /// Of the program, such as "0.1.0".
+    pub version: String,
+    /// When it started, in milliseconds since 1970.
+    pub started_at_ms: u64,
+    /// Whether sessions and messages outlive the program.
+    pub stores: bool,
+    /// The broker in it.
+    pub mqtt: MqttInfo,
+}
+
+/// The broker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MqttInfo {
+    /// The port for MQTT over TCP. A proxy or a container may show another one to the outside.
+    pub port: u16,
+    /// The largest packet that a client may send, in bytes.
+    pub max_packet_size: u32,
+    /// How many clients are connected.
+    pub clients: u64,
+}

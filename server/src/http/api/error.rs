@@ -1,0 +1,118 @@
+//! Why a request to the API failed, as RFC 9457 says it.
+
+use api::Problem;
+use axum::body::to_bytes;
+use axum::http::StatusCode;
+use axum::http::header::{self, HeaderValue};
+use axum::response::{IntoResponse, Response};
+
+const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// What a handler of the API fails with. Its text says what to do, where there is something.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ApiError {
+    #[error("the API has no such path")]
+    NoSuchRoute,
+    #[error("this path does not answer that method; the header Allow lists those that it answers")]
+    MethodNotAllowed,
+    #[error("the broker did not answer in time; ask again")]
+    BrokerSilent,
+}
+
+impl ApiError {
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::NoSuchRoute => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BrokerSilent => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        problem(self.status(), self.to_string())
+    }
+}
+
+/// Makes a problem of an error that a layer or an extractor answered with plain text.
+pub(super) async fn as_problem(response: Response) -> Response {
+    /// Their texts are a sentence.
+    const LONGEST: usize = 4 * 1024;
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    if !is_error || response.headers().get(header::CONTENT_TYPE) == Some(&PROBLEM) {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    let text = to_bytes(body, LONGEST).await.unwrap_or_default();
+    let mut response = problem(status, String::from_utf8_lossy(&text).into_owned());
+    // Such as Allow. What describes the old body goes with it.
+    for (name, value) in &parts.headers {
+        if name != header::CONTENT_LENGTH {
+            response
+                .headers_mut()
+                .entry(name)
+                .or_insert_with(|| value.clone());
+        }
+    }
+    response
+}
+
+fn problem(status: StatusCode, detail: String) -> Response {
+    let problem = Problem {
+        title: status.canonical_reason().unwrap_or_default().to_owned(),
+        status: status.as_u16(),
+        detail,
+    };
+    let headers = [
+        (header::CONTENT_TYPE, PROBLEM),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    (
+        status,
+        headers,
+        serde_json::to_string(&problem).unwrap_or_default(),
+    )
+        .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read(response: Response) -> (u16, Problem) {
+        assert_eq!(response.headers()[header::CONTENT_TYPE], PROBLEM);
+        let status = response.status().as_u16();
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_refusal_in_plain_text_becomes_a_problem() {
+        let headers = [(header::ALLOW, "GET"), (header::CONTENT_LENGTH, "4")];
+        let refusal = (StatusCode::PAYLOAD_TOO_LARGE, headers, "too \"large\"");
+        let response = as_problem(refusal.into_response()).await;
+        assert_eq!(response.headers()[header::ALLOW], "GET");
+        assert!(!response.headers().contains_key(header::CONTENT_LENGTH));
+        let (status, problem) = read(response).await;
+        assert_eq!((status, problem.status), (413, 413));
+        assert_eq!(problem.title, "Payload Too Large");
+        assert_eq!(problem.detail, "too \"large\"");
+    }
+
+    #[tokio::test]
+    async fn an_error_of_a_handler_keeps_its_words() {
+        let response = as_problem(ApiError::BrokerSilent.into_response()).await;
+        let (status, problem) = read(response).await;
+        assert_eq!((status, problem.status), (503, 503));
+        assert_eq!(problem.detail, ApiError::BrokerSilent.to_string());
+    }
+
+    #[tokio::test]
+    async fn what_is_well_stays_as_it_is() {
+        let response = as_problem("text".into_response()).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(to_bytes(response.into_body(), 9).await.unwrap(), "text");
+    }
+}

@@ -1,0 +1,105 @@
+//! One connection to the HTTP port, from its accepting to its end.
+//!
+//! **Invariant.** A connection that does nothing ends by itself. The head of a request must come
+//! within the connect timeout, and a connection that is [`OLD`] must end after its answer.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+use tracing::{debug, info};
+
+use super::Http;
+use crate::limits::Permit;
+use crate::listener::Accepted;
+
+/// After this long a connection finishes its answer and ends. Browsers open another one.
+const OLD: Duration = Duration::from_mins(2);
+/// How long that last answer may take. A client that has not taken it by then does not read.
+const LAST_CHANCE: Duration = Duration::from_mins(1);
+/// The longest head of a request, in bytes. It bounds the memory of an unfinished request.
+const MAX_HEAD: usize = 16 * 1024;
+
+/// Who is at the other end of the connection. Every request carries it in its extensions.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    pub(super) peer: SocketAddr,
+    /// Shared, because a WebSocket takes it along to the shard.
+    pub(super) permit: Arc<Permit>,
+}
+
+impl Http {
+    pub(super) async fn connection(
+        self: Arc<Self>,
+        accepted: Accepted,
+        mut ending: watch::Receiver<bool>,
+    ) {
+        let Accepted {
+            stream,
+            peer,
+            permit,
+        } = accepted;
+        let client = Client {
+            peer,
+            permit: Arc::new(permit),
+        };
+        let routes = TowerToHyperService::new(self.routes.clone());
+        let asks = Arc::new(AtomicBool::new(false));
+        let has_asked = Arc::clone(&asks);
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            asks.store(true, Ordering::Relaxed);
+            request.extensions_mut().insert(client.clone());
+            routes.call(request)
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.head_timeout)
+            .max_buf_size(MAX_HEAD)
+            .half_close(false)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        let mut connection = pin!(connection);
+
+        let finished = tokio::select! {
+            finished = connection.as_mut() => Some(finished),
+            () = tokio::time::sleep(OLD) => None,
+            _ = ending.wait_for(|ending| *ending) => None,
+        };
+        let finished = if let Some(finished) = finished {
+            finished
+        } else {
+            connection.as_mut().graceful_shutdown();
+            timeout(LAST_CHANCE, connection).await.unwrap_or(Ok(()))
+        };
+        if let Err(error) = finished {
+            // Browsers give up and scanners send nonsense all day: not worth a line at `info`.
+            debug!(%peer, "http: {error}");
+            // A connection that had an answer and then idles ends with the same error.
+            if error.is_timeout() && !has_asked.load(Ordering::Relaxed) {
+                self.count_head_timeout(peer);
+            }
+        }
+    }
+
+    /// Counts a connection that was closed because the head of its request did not come in time.
+    /// Browsers open connections in advance, so this is no warning.
+    fn count_head_timeout(&self, peer: SocketAddr) {
+        self.limits.count_head_timeout();
+        let throttle = self.head_timeouts.lock();
+        let mut throttle = throttle.unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = throttle.count(Instant::now()) {
+            info!(
+                "http: closed {count} connection(s), the last from {peer}: no whole request head came in time (--connect-timeout)"
+            );
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! From an HTTP request to a WebSocket on the shard.
+//!
+//! Axum's own `ws` feature would keep the socket in HTTP's hands and bring a second tungstenite.
+//! Here the shard gets the bare socket, and HTTP forgets it.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, OptionalFromRequestParts, State};
+use axum::http::request::Parts;
+use axum::response::Response;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tracing::{debug, warn};
+
+use super::Site;
+use super::connection::Client;
+use super::handshake::{self, Accepted, Refusal};
+use crate::shard::{self, NewConnection, Transport};
+
+/// A request that asks for MQTT over WebSocket, and asks rightly.
+pub(super) struct Upgrade {
+    accepted: Accepted,
+    socket: OnUpgrade,
+    client: Client,
+}
+
+/// `/mqtt`, `/mqtt/`, `/ws`: nothing but MQTT over WebSocket.
+pub(super) async fn mqtt(State(site): State<Arc<Site>>, upgrade: Upgrade) -> Response {
+    upgrade.accept(&site.shard)
+}
+
+impl Upgrade {
+    /// Answers the handshake. The shard gets the socket as soon as the answer is written.
+    pub(super) fn accept(self, shard: &shard::Handle) -> Response {
+        tokio::spawn(hand_over(self.socket, shard.clone(), self.client));
+        self.accepted.response()
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Upgrade {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let client = parts.extensions.get::<Client>().cloned();
+        let refused = |refusal: Refusal| {
+            let peer = client.as_ref().map(|client| client.peer);
+            debug!(?peer, "websocket: refused a handshake: {refusal:?}");
+            refusal
+        };
+        let accepted = handshake::check(&parts.method, parts.version, &parts.headers);
+        let accepted = accepted.map_err(refused)?;
+        // hyper puts the first one there, the connection the other.
+        match (parts.extensions.remove::<OnUpgrade>(), client) {
+            (Some(socket), Some(client)) => Ok(Self {
+                accepted,
+                socket,
+                client,
+            }),
+            _ => Err(Refusal::NO_SOCKET),
+        }
+    }
+}
+
+/// `None`: the request asks for no WebSocket.
+impl<S: Sync> OptionalFromRequestParts<S> for Upgrade {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Refusal> {
+        if handshake::is_asked_for(&parts.headers) {
+            <Self as FromRequestParts<S>>::from_request_parts(parts, state)
+                .await
+                .map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+}
+
+/// Takes the socket out of HTTP's hands, with the bytes that HTTP has read too many, and gives it
+/// to the shard.
+async fn hand_over(socket: OnUpgrade, shard: shard::Handle, client: Client) {
+    let Client { peer, permit } = client;
+    let upgraded = match socket.await {
+        Ok(upgraded) => upgraded,
+        Err(error) => return debug!(%peer, "websocket: the handshake was not finished: {error}"),
+    };
+    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+        return warn!(%peer, "websocket: the upgraded connection is not the socket that was accepted");
+    };
+    match parts.io.into_inner().into_std() {
+        Ok(stream) => {
+            let transport = Transport::WebSocket {
+                already_read: parts.read_buf,
+            };
+            shard
+                .open(NewConnection {
+                    stream,
+                    peer,
+                    permit,
+                    transport,
+                })
+                .await;
+        }
+        Err(error) => warn!(%peer, "websocket: cannot hand the socket over: {error}"),
+    }
+}
