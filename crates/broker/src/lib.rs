@@ -73,7 +73,17 @@
 //! # What the standard leaves to the server
 //!
 //! - Topics that start with `$` are the server's own: what a client publishes there is
-//!   refused ("topic name invalid"; in 3.1.1 acknowledged and dropped), a will there too.
+//!   refused ("topic name invalid"; in 3.1.1 acknowledged and dropped), a will there too ("not
+//!   authorized" in 3.1.1). A client may publish to, and leave its will at, one of them:
+//!   `$SYS/broker/connection/{its client id}/state`, where mosquitto's bridges say whether they
+//!   are connected.
+//! - A client that says in CONNECT that it is a bridge (mosquitto's do, see
+//!   [`Dialect`](mqtt::Dialect)) gets what version 5 calls No Local and Retain As Published with
+//!   each subscription that is not shared: messages do not go in circles between the two
+//!   brokers, and retained ones stay retained.
+//! - A client of MQTT 3.1 is served as one of 3.1.1. It needs a client identifier, of any
+//!   length; its CONNACK never says that a session is present, which 3.1 does not know; a
+//!   subscription that is refused is 0x80 in its SUBACK, though 3.1 does not know that either.
 //! - A client with several matching subscriptions gets a message once, at the highest of
 //!   their `QoS` levels, with all their identifiers, and with the retain flag as published
 //!   if one of them asks for that.

@@ -50,13 +50,11 @@ pub enum DecodeErrorKind {
     /// A topic name or filter is not valid.
     #[error("topic {0}")]
     Topic(#[from] TopicError),
-    /// The protocol name is not "MQTT" `[MQTT-3.1.2-1]`.
-    #[error("the protocol name is not \"MQTT\"")]
+    /// The protocol name is neither "MQTT" nor that of MQTT 3.1 `[MQTT-3.1.2-1]`.
+    #[error("the protocol name is neither \"MQTT\" nor \"MQIsdp\"")]
     ProtocolName,
-    /// The protocol name is "MQIsdp", which means MQTT 3.1 `[MQTT-3.1.2-1]`.
-    #[error("the protocol name is MQTT 3.1's")]
-    OldProtocolName,
-    /// The protocol version is neither 4 nor 5 `[MQTT-3.1.2-2]`.
+    /// The protocol version is neither 4 nor 5, nor 3 with the protocol name of MQTT 3.1
+    /// `[MQTT-3.1.2-2]`.
     #[error("protocol version {0} is not supported")]
     ProtocolVersion(u8),
     /// A reserved bit is set, or two flags contradict each other.
@@ -123,9 +121,9 @@ impl DecodeError {
         match &self.kind {
             DecodeErrorKind::PacketTooLarge { .. } => ReasonCode::PacketTooLarge,
             // [MQTT-3.1.2-1] names this code for another protocol name too.
-            DecodeErrorKind::ProtocolName
-            | DecodeErrorKind::OldProtocolName
-            | DecodeErrorKind::ProtocolVersion(_) => ReasonCode::UnsupportedProtocolVersion,
+            DecodeErrorKind::ProtocolName | DecodeErrorKind::ProtocolVersion(_) => {
+                ReasonCode::UnsupportedProtocolVersion
+            }
             DecodeErrorKind::PropertyValue(TOPIC_ALIAS) => ReasonCode::TopicAliasInvalid,
             DecodeErrorKind::ZeroPacketId
             | DecodeErrorKind::DuplicateProperty(_)
@@ -175,7 +173,7 @@ impl DecodeErrorKind {
             Self::Topic(TopicError::MultiLevelWildcard) => "[MQTT-4.7.1-1]",
             Self::Topic(TopicError::SingleLevelWildcard) => "[MQTT-4.7.1-2]",
             Self::Topic(TopicError::Share) => "[MQTT-4.8.2-1] [MQTT-4.8.2-2]",
-            Self::ProtocolName | Self::OldProtocolName => "[MQTT-3.1.2-1]",
+            Self::ProtocolName => "[MQTT-3.1.2-1]",
             Self::ProtocolVersion(_) => "[MQTT-3.1.2-2]",
             Self::QoS => "[MQTT-3.3.1-4]",
             Self::ZeroPacketId => "[MQTT-2.2.1-3]",

@@ -45,8 +45,8 @@ pub use codec::{
 };
 pub use error::{DecodeError, DecodeErrorKind, EncodeError, ProtocolError};
 pub use packet::{
-    Auth, ConnAck, Connect, Disconnect, Packet, PacketId, PacketType, ProtocolVersion, PubAck,
-    PubComp, PubRec, PubRel, Publish, QoS, RetainHandling, SubAck, Subscribe, Subscription,
+    Auth, ConnAck, Connect, Dialect, Disconnect, Packet, PacketId, PacketType, ProtocolVersion,
+    PubAck, PubComp, PubRec, PubRel, Publish, QoS, RetainHandling, SubAck, Subscribe, Subscription,
     UnsubAck, Unsubscribe, Will,
 };
 pub use reason::ReasonCode;

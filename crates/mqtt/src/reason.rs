@@ -296,12 +296,15 @@ impl ReasonCode {
 
     /// The return code of a 3.1.1 CONNACK with the nearest meaning. If there is none, it is 3,
     /// "server unavailable".
+    ///
+    /// A will's topic that the client must not publish to becomes 5, "not authorized". 3 would
+    /// promise that the same CONNECT succeeds later.
     pub const fn to_return_code(self) -> u8 {
         match self {
             Self::UnsupportedProtocolVersion => 1,
             Self::ClientIdentifierNotValid => 2,
             Self::BadUserNameOrPassword | Self::BadAuthenticationMethod => 4,
-            Self::NotAuthorized | Self::Banned => 5,
+            Self::NotAuthorized | Self::Banned | Self::TopicNameInvalid => 5,
             _ if self.is_error() => 3,
             _ => 0,
         }

@@ -38,8 +38,8 @@ fn mqtt_3_1_0_2_a_second_connect_ends_the_connection() {
     });
 }
 
-/// `[MQTT-3.1.2-1 of 3.1.1]` too: a server that does not reveal itself closes. To a client of
-/// MQTT 3.1 it does, with that version's own "unacceptable protocol version".
+/// `[MQTT-3.1.2-1 of 3.1.1]` too: a server that does not reveal itself closes. The name of MQTT 3.1
+/// is served with its own level alone: see `dialects.rs`.
 #[test]
 fn mqtt_3_1_2_1_another_protocol_is_not_served() {
     on_each_transport(|site| {
@@ -47,7 +47,8 @@ fn mqtt_3_1_2_1_another_protocol_is_not_served() {
             ("mqtt", 5, None),
             ("MQTTT", 5, None),
             ("MQT", 4, None),
-            ("MQIsdp", 3, Some([CONNACK, 2, 0, 1])),
+            ("MQIsdp", 4, Some([CONNACK, 2, 0, 1])),
+            ("MQIsdpp", 3, None),
             ("", 5, None),
         ] {
             for version in VERSIONS {
@@ -72,7 +73,9 @@ fn mqtt_3_1_2_2_another_version_is_refused() {
             (0, &[CONNACK, 2, 0, 1][..]),
             (3, &[CONNACK, 2, 0, 1]),
             (6, &[CONNACK, 3, 0, 0x84, 0]),
-            (0x84, &[CONNACK, 3, 0, 0x84, 0]),
+            // The high bit is that of a bridge, which goes with level 4.
+            (0x83, &[CONNACK, 2, 0, 1]),
+            (0x85, &[CONNACK, 3, 0, 0x84, 0]),
             (0xFF, &[CONNACK, 3, 0, 0x84, 0]),
         ] {
             let mut wire = site.open();
@@ -292,13 +295,13 @@ fn mqtt_3_1_3_3_a_connect_without_client_id_is_refused() {
 }
 
 /// `[MQTT-3.1.4-6]` `[MQTT-3.2.2-6]` `[MQTT-3.2.2-7]` `[MQTT-3.2.2-8]`: what fails a check is
-/// refused with its reason, the connection closed, and what follows is not looked at. 3.1.1 has
-/// no code for a will's topic: `[MQTT-3.2.2-6 of 3.1.1]`.
+/// refused with its reason, the connection closed, and what follows is not looked at. 3.1.1 says
+/// of a will's topic that it is not authorized: `[MQTT-3.2.2-4 of 3.1.1]` `[MQTT-3.2.2-5 of 3.1.1]`.
 #[test]
 fn mqtt_3_1_4_2_a_connect_that_may_not_be_is_refused() {
     on_each_transport(|site| {
         let mut watcher = site.subscriber(V5, "#", 0);
-        let refused = |connect: Connect, reason| {
+        let refused = |connect: Connect, answer: &[u8]| {
             let mut wire = site.open();
             wire.version = connect.version;
             let more = [
@@ -306,22 +309,25 @@ fn mqtt_3_1_4_2_a_connect_that_may_not_be_is_refused() {
                 Publish::new("early", "x").bytes(connect.version),
             ];
             wire.send(&more.concat());
-            wire.expect_refusal(reason);
+            let packet = wire.packet();
+            assert_eq!(packet.first, CONNACK);
+            assert_eq!(packet.rest[..2], *answer);
+            wire.expect_close();
         };
         refused(
             Connect {
                 properties: vec![text(AUTHENTICATION_METHOD, "SCRAM-SHA-1")],
                 ..Connect::new(V5, "method")
             },
-            0x8C,
+            &[0, 0x8C],
         );
-        for version in VERSIONS {
+        for (version, code) in [(V3, 5), (V5, 0x90)] {
             refused(
                 Connect {
                     will: Some(Will::new("$SYS/mine", "x")),
                     ..Connect::new(version, "will")
                 },
-                0x90,
+                &[0, code],
             );
         }
         watcher.quiet();

@@ -141,8 +141,8 @@ fn who_speaks_something_else_is_told_to_the_log_as_that() {
             ["this looks like HTTP", "on the port of --http"],
         ),
         (
-            b"\x10\x0E\x00\x06MQIsdp\x03\x02\x00\x3C\x00\x00",
-            ["MQTT 3.1 is not supported", "3.1.1 or 5"],
+            b"\x10\x0D\x00\x04MQTT\x06\x02\x00\x3C\x00\x00\x00",
+            ["protocol version 6 is not supported", "[MQTT-3.1.2-2]"],
         ),
         (&twice, ["CONNECT is not allowed here", "[MQTT-3.1.0-2]"]),
         // Not at the start, and so nothing but a fault.

@@ -96,6 +96,8 @@ pub(crate) struct Link {
     pub(crate) aliases: ClientAliases,
     /// What the server's topic aliases stand for, if the client takes any.
     server_aliases: Option<Box<ServerAliases>>,
+    /// Whether the client is a bridge to another broker.
+    pub(crate) is_bridge: bool,
     /// Whether CONNECT asked for a session that outlives the connection: only then may
     /// DISCONNECT (section 3.14.2.2.2).
     pub(crate) may_outlive: bool,
@@ -132,6 +134,7 @@ impl Link {
                     .min(most_aliases),
                 seed,
             ),
+            is_bridge: connect.dialect.is_bridge,
             may_outlive: properties.session_expiry_interval.unwrap_or(0) > 0,
         }
     }

@@ -198,7 +198,9 @@ impl Broker {
         client_id: ClientId,
     ) {
         let expiry_interval = self.session_expiry_granted(&connect);
-        let connack = self.connack(&connect, &client_id, session_present);
+        // The byte is reserved in MQTT 3.1: its clients do not know Session Present.
+        let is_told = session_present && !connect.dialect.is_v3_1;
+        let connack = self.connack(&connect, &client_id, is_told);
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
@@ -313,6 +315,12 @@ impl Broker {
                 text: connect.client_id.clone(),
                 is_assigned: false,
             });
+        }
+        if connect.dialect.is_v3_1 {
+            return Err(refused(
+                ReasonCode::ClientIdentifierNotValid,
+                "no client identifier, which MQTT 3.1 requires",
+            ));
         }
         if connect.version == ProtocolVersion::V3_1_1 && !connect.clean_start {
             return Err(refused(

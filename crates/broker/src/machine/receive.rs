@@ -252,7 +252,8 @@ impl Broker {
     /// Takes over responsibility for a message: hands it out, or says why not.
     ///
     /// Topics that start with `$` are the server's own: what clients publish there is
-    /// refused, in version 3.1.1 (which has no word for it) acknowledged and dropped.
+    /// refused, in version 3.1.1 (which has no word for it) acknowledged and dropped. A
+    /// bridge's own state is the exception.
     fn accept(
         &mut self,
         now: Instant,
@@ -309,7 +310,8 @@ impl Broker {
         topic: &str,
         client: Option<&Utf8String>,
     ) -> Result<(), &'static str> {
-        let checked = if topic.starts_with('$') {
+        let is_own_state = client.is_some_and(|id| is_bridge_state(topic, id));
+        let checked = if topic.starts_with('$') && !is_own_state {
             Err(BadTopic {
                 limit: Limit::ServerTopic,
                 what: "topics that start with $ are the server's own",
@@ -492,4 +494,13 @@ impl Broker {
         }
         Ok(())
     }
+}
+
+/// Whether `topic` is where the client with this identifier, if it is a bridge of mosquitto's,
+/// says whether it is connected: `$SYS/broker/connection/{client id}/state`.
+fn is_bridge_state(topic: &str, client_id: &str) -> bool {
+    let id = topic
+        .strip_prefix("$SYS/broker/connection/")
+        .and_then(|rest| rest.strip_suffix("/state"));
+    !client_id.is_empty() && id == Some(client_id)
 }

@@ -22,6 +22,7 @@ impl Broker {
             return Ok(());
         };
         let id = link.session;
+        let is_bridge = link.is_bridge;
         let number = self.sessions.get(id).and_then(|it| it.number);
         let mut granted_ones = Vec::new();
         let mut reason_codes = Vec::with_capacity(subscribe.subscriptions.len());
@@ -35,12 +36,19 @@ impl Broker {
                 "No Local on a shared subscription [MQTT-3.8.3-4]",
             ));
         }
-        let filters = subscribe.subscriptions.iter();
+        let bridged;
+        let subscriptions = if is_bridge {
+            bridged = as_bridge(&subscribe.subscriptions);
+            &bridged
+        } else {
+            &subscribe.subscriptions
+        };
+        let filters = subscriptions.iter();
         let costs: usize = filters.map(|it| cost(&it.topic_filter)).sum();
         self.expire_while(now, |it| {
             !it.memory.has_subscription_room(&it.options.limits, costs)
         });
-        for subscription in &subscribe.subscriptions {
+        for subscription in subscriptions {
             let identifier = subscribe.subscription_identifier;
             let added = packet_id.and_then(|()| self.add(id, subscription, identifier));
             reason_codes.push(match added {
@@ -399,4 +407,17 @@ const fn granted(qos: QoS) -> ReasonCode {
         QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
         QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
     }
+}
+
+/// What a bridge subscribes to, with options that version 3.1.1 has no bits for: its own messages
+/// do not come back to it, and the retain flag stays as it was published, as the broker behind it
+/// has subscribers of its own.
+fn as_bridge(subscriptions: &[Subscription]) -> Vec<Subscription> {
+    let options = |subscription: &Subscription| Subscription {
+        // [MQTT-3.8.3-4]
+        no_local: subscription.topic_filter.shared().is_none(),
+        retain_as_published: true,
+        ..subscription.clone()
+    };
+    subscriptions.iter().map(options).collect()
 }

@@ -17,16 +17,11 @@ pub(crate) fn refusal(
     cause: &CloseCause,
 ) -> Option<(Packet, ProtocolVersion)> {
     let (version, reason_code, what) = match cause {
-        // 3.1.1 has no return code that comes near [MQTT-3.2.2-6 of 3.1.1].
-        CloseCause::Refused {
-            reason_code: ReasonCode::TopicNameInvalid,
-            ..
-        } if version == Some(ProtocolVersion::V3_1_1) => return None,
         CloseCause::Refused { reason_code, what } => (version?, *reason_code, Some(*what)),
         CloseCause::Protocol(ProtocolError::Decode(error)) => match (&error.kind, version) {
-            // [MQTT-3.1.2-1] [MQTT-3.1.2-2] An older client understands an older answer: that of
-            // 3.1 has the same bytes.
-            (DecodeErrorKind::OldProtocolName | DecodeErrorKind::ProtocolVersion(..=4), _) => {
+            // [MQTT-3.1.2-2] An older client understands an older answer: that of 3.1 has the
+            // same bytes. So does a bridge, which sets the high bit.
+            (DecodeErrorKind::ProtocolVersion(..=4 | 0x80..=0x84), _) => {
                 let code = ReasonCode::UnsupportedProtocolVersion;
                 (ProtocolVersion::V3_1_1, code, None)
             }

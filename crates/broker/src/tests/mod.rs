@@ -5,6 +5,7 @@
 mod aliasing;
 mod bequests;
 mod bounds;
+mod bridging;
 mod connecting;
 mod copying;
 mod costs;

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use mqtt::{DecodeErrorKind, ProtocolError, ReasonCode, Utf8String};
+use mqtt::{ProtocolError, ReasonCode, Utf8String};
 
 use crate::types::{Conn, Limit};
 
@@ -115,11 +115,6 @@ impl fmt::Display for CloseCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Disconnected(reason_code) => write!(f, "disconnected, {reason_code}"),
-            Self::Protocol(ProtocolError::Decode(error))
-                if error.kind == DecodeErrorKind::OldProtocolName =>
-            {
-                f.write_str("MQTT 3.1 is not supported, let it speak 3.1.1 or 5 [MQTT-3.1.2-1]")
-            }
             Self::Protocol(ProtocolError::Decode(error)) => {
                 write!(f, "broke the protocol, {error} {}", error.kind.rule())
             }

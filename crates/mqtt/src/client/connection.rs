@@ -13,7 +13,8 @@ use super::state::{DisconnectCause, ServerReason, State};
 use crate::codec::encode;
 use crate::error::ProtocolError;
 use crate::packet::{
-    ConnAck, Connect, ConnectProperties, Disconnect, DisconnectProperties, Packet, ProtocolVersion,
+    ConnAck, Connect, ConnectProperties, Dialect, Disconnect, DisconnectProperties, Packet,
+    ProtocolVersion,
 };
 use crate::reason::ReasonCode;
 use crate::text::Utf8String;
@@ -147,6 +148,7 @@ impl Client {
         let needs_user_name = version == ProtocolVersion::V3_1_1 && options.password.is_some();
         Connect {
             version,
+            dialect: Dialect::default(),
             clean_start,
             keep_alive: options.keep_alive,
             client_id: options.client_id.clone(),

@@ -8,7 +8,7 @@ use super::decode;
 use super::reader::{Reader, VariableByteInteger};
 use crate::SERVER;
 use crate::error::{DecodeError, DecodeErrorKind};
-use crate::packet::{Packet, PacketType, ProtocolVersion, QoS};
+use crate::packet::{Dialect, Packet, PacketType, ProtocolVersion, QoS};
 
 /// Takes packets off a stream of bytes.
 ///
@@ -38,7 +38,7 @@ enum Stage {
     /// A client that has not sent anything.
     AwaitingConnect,
     /// A client after CONNECT.
-    FromClient(ProtocolVersion),
+    FromClient(ProtocolVersion, Dialect),
     /// A server.
     FromServer(ProtocolVersion),
     /// An error occurred. Holds the version if it was known by then.
@@ -97,7 +97,7 @@ impl Decoder {
     pub const fn version(&self) -> Option<ProtocolVersion> {
         match self.stage {
             Stage::AwaitingConnect => None,
-            Stage::FromClient(version) | Stage::FromServer(version) => Some(version),
+            Stage::FromClient(version, _) | Stage::FromServer(version) => Some(version),
             Stage::Failed(version) => version,
         }
     }
@@ -217,15 +217,30 @@ impl Decoder {
         }
         let expected = match self.stage {
             Stage::AwaitingConnect => SERVER && packet_type == PacketType::Connect,
-            Stage::FromClient(_) => SERVER && is_sent_by_client(packet_type),
+            Stage::FromClient(..) => SERVER && is_sent_by_client(packet_type),
             Stage::FromServer(version) => is_sent_by_server(packet_type, version),
             Stage::Failed(_) => false,
         };
         if !expected {
             return Err(DecodeErrorKind::UnexpectedPacket(packet_type));
         }
-        check_flags(packet_type, first_byte)?;
+        check_flags(
+            packet_type,
+            first_byte & !self.meaningless_flags(packet_type),
+        )?;
         Ok(packet_type)
+    }
+
+    /// Flags that say nothing in a packet of this type. In MQTT 3.1 (its section 2.1) whoever
+    /// repeats one of these three sets DUP; from 3.1.1 on the bit is reserved.
+    const fn meaningless_flags(&self, packet_type: PacketType) -> u8 {
+        match (self.stage, packet_type) {
+            (
+                Stage::FromClient(_, Dialect { is_v3_1: true, .. }),
+                PacketType::PubRel | PacketType::Subscribe | PacketType::Unsubscribe,
+            ) => 0x08,
+            _ => 0,
+        }
     }
 
     fn decode_frame(
@@ -234,23 +249,24 @@ impl Decoder {
         frame: Bytes,
     ) -> Result<Option<Packet>, DecodeError> {
         let mut reader = Reader::new(frame, header.len);
-        let (version, from_server) = match self.stage {
-            Stage::FromClient(version) => (version, false),
-            Stage::FromServer(version) => (version, true),
+        let (version, dialect, from_server) = match self.stage {
+            Stage::FromClient(version, dialect) => (version, dialect, false),
+            Stage::FromServer(version) => (version, Dialect::default(), true),
             Stage::AwaitingConnect | Stage::Failed(_) => {
-                let version = decode::connect_version(&mut reader)?;
-                self.stage = Stage::FromClient(version);
+                let (version, dialect) = decode::connect_version(&mut reader)?;
+                self.stage = Stage::FromClient(version, dialect);
                 if !header.minimal && version == ProtocolVersion::V5 {
                     let kind = DecodeErrorKind::VariableByteInteger;
                     return Err(DecodeError { offset: 1, kind });
                 }
-                (version, false)
+                (version, dialect, false)
             }
         };
         let body = decode::Body {
             reader,
             first_byte: header.first_byte,
             version,
+            dialect,
             // Without the feature `server` everything counts as the server's.
             from_server: from_server || !SERVER,
         };

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::types::{ProtocolVersion, QoS, UserProperty};
+use super::types::{Dialect, ProtocolVersion, QoS, UserProperty};
 use crate::text::{TextError, Utf8String};
 use crate::topic::TopicName;
 
@@ -13,6 +13,8 @@ use crate::topic::TopicName;
 pub struct Connect {
     /// The protocol version of the whole connection.
     pub version: ProtocolVersion,
+    /// How CONNECT deviates from the standards of that version, if it does.
+    pub dialect: Dialect,
     /// Whether to discard an earlier session of this client (3.1.1: Clean Session).
     pub clean_start: bool,
     /// Seconds of silence after which the client sends PINGREQ; 0: never.
@@ -105,6 +107,7 @@ impl Connect {
     fn build(version: ProtocolVersion, client_id: Utf8String) -> Self {
         Self {
             version,
+            dialect: Dialect::default(),
             clean_start: true,
             keep_alive: 60,
             client_id,

@@ -20,7 +20,9 @@ pub use publish::{Publish, PublishProperties};
 pub use subscribe::{
     RetainHandling, SubAck, Subscribe, Subscription, SubscriptionIdentifier, UnsubAck, Unsubscribe,
 };
-pub use types::{PacketId, PacketType, ProtocolVersion, QoS, ReasonProperties, UserProperty};
+pub use types::{
+    Dialect, PacketId, PacketType, ProtocolVersion, QoS, ReasonProperties, UserProperty,
+};
 
 /// Any packet.
 #[derive(Clone, Debug, PartialEq, Eq)]

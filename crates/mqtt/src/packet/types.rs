@@ -16,6 +16,17 @@ pub enum ProtocolVersion {
     V5 = 5,
 }
 
+/// How CONNECT deviates from the standards, though the connection speaks 3.1.1. Version 5 has no
+/// dialects: there it is the default.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Dialect {
+    /// The client speaks MQTT 3.1: its protocol name is `MQIsdp`, its level 3.
+    pub is_v3_1: bool,
+    /// The client is a bridge to another broker: it sets the high bit of the protocol level. No
+    /// standard has this. mosquitto's bridges do it, unless `try_private false` turns it off.
+    pub is_bridge: bool,
+}
+
 /// The quality of service: how often a message arrives (section 4.3).
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]

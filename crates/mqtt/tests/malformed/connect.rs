@@ -15,12 +15,36 @@ fn connect() {
             Kind::ProtocolName,
             UnsupportedProtocolVersion,
         ),
+        // The name of MQTT 3.1 goes with level 3 alone, and level 3 with that name.
         Case(
-            "MQTT-3.1.2-1",
-            b"\x10\x0E\x00\x06MQIsdp\x03\x02\x00\x3C\x00\x00",
-            2,
-            Kind::OldProtocolName,
+            "MQTT-3.1.2-2",
+            b"\x10\x0E\x00\x06MQIsdp\x04\x02\x00\x3C\x00\x00",
+            10,
+            Kind::ProtocolVersion(4),
             UnsupportedProtocolVersion,
+        ),
+        Case(
+            "MQTT-3.1.2-2",
+            b"\x10\x0C\x00\x04MQTT\x03\x02\x00\x3C\x00\x00",
+            8,
+            Kind::ProtocolVersion(3),
+            UnsupportedProtocolVersion,
+        ),
+        // No bridge says so in version 5.
+        Case(
+            "MQTT-3.1.2-2",
+            b"\x10\x0D\x00\x04MQTT\x85\x02\x00\x3C\x00\x00\x00",
+            8,
+            Kind::ProtocolVersion(0x85),
+            UnsupportedProtocolVersion,
+        ),
+        // MQTT 3.1 has no password without a user name either.
+        Case(
+            "MQTT-3.1.2-22 of 3.1.1",
+            b"\x10\x11\x00\x06MQIsdp\x03\x42\x00\x3C\x00\x00\x00\x01p",
+            11,
+            Kind::Flags(0x42),
+            MalformedPacket,
         ),
         Case(
             "MQTT-3.1.2-2",

@@ -11,8 +11,8 @@ use mqtt::packet::{
     ReasonProperties, SubscriptionIdentifier, UserProperty, WillProperties,
 };
 use mqtt::{
-    Auth, ConnAck, Connect, Disconnect, Packet, PacketId, PacketType, ProtocolVersion, PubAck,
-    PubComp, PubRec, PubRel, Publish, QoS, ReasonCode, RetainHandling, SubAck, Subscribe,
+    Auth, ConnAck, Connect, Dialect, Disconnect, Packet, PacketId, PacketType, ProtocolVersion,
+    PubAck, PubComp, PubRec, PubRel, Publish, QoS, ReasonCode, RetainHandling, SubAck, Subscribe,
     Subscription, TopicFilter, TopicName, UnsubAck, Unsubscribe, Utf8String, Will,
 };
 use proptest::collection::vec;
@@ -160,17 +160,18 @@ pub(crate) fn connect(version: ProtocolVersion) -> BoxedStrategy<Connect> {
         ProtocolVersion::V5 => connect_properties().boxed(),
     };
     (
-        (any::<bool>(), any::<u16>(), text()),
+        (any::<bool>(), any::<u16>(), text(), dialect(version)),
         option::of(will(version)),
         option::of(text()),
         option::of(binary()),
         properties,
     )
         .prop_map(move |(first, will, user_name, password, properties)| {
-            let (clean_start, keep_alive, client_id) = first;
+            let (clean_start, keep_alive, client_id, dialect) = first;
             let password_may_stand = version == ProtocolVersion::V5 || user_name.is_some();
             Connect {
                 version,
+                dialect,
                 clean_start,
                 keep_alive,
                 client_id,
@@ -181,6 +182,16 @@ pub(crate) fn connect(version: ProtocolVersion) -> BoxedStrategy<Connect> {
             }
         })
         .boxed()
+}
+
+/// Version 5 has none.
+fn dialect(version: ProtocolVersion) -> BoxedStrategy<Dialect> {
+    match version {
+        ProtocolVersion::V3_1_1 => any::<(bool, bool)>()
+            .prop_map(|(is_v3_1, is_bridge)| Dialect { is_v3_1, is_bridge })
+            .boxed(),
+        ProtocolVersion::V5 => Just(Dialect::default()).boxed(),
+    }
 }
 
 fn connect_properties() -> impl Strategy<Value = ConnectProperties> {

@@ -4,11 +4,15 @@ use super::Body;
 use crate::codec::properties::{Properties, PropertySet, id};
 use crate::codec::reader::Reader;
 use crate::error::{DecodeError, DecodeErrorKind};
-use crate::packet::{Connect, ConnectProperties, ProtocolVersion, QoS, Will, WillProperties};
+use crate::packet::{
+    Connect, ConnectProperties, Dialect, ProtocolVersion, QoS, Will, WillProperties,
+};
 
-const PROTOCOL_NAME: &[u8] = b"\0\x04MQTT";
+const PROTOCOL_NAME: &[u8] = b"MQTT";
 /// Of MQTT 3.1.
 const OLD_PROTOCOL_NAME: &[u8] = b"MQIsdp";
+/// In the protocol level: the client is a bridge.
+const BRIDGE: u8 = 0x80;
 
 const RESERVED: u8 = 0x01;
 const CLEAN_START: u8 = 0x02;
@@ -19,26 +23,30 @@ const PASSWORD: u8 = 0x40;
 const USER_NAME: u8 = 0x80;
 
 /// Protocol name and version, the first two fields. Everything else depends on them.
-pub(in crate::codec) fn version(reader: &mut Reader) -> Result<ProtocolVersion, DecodeError> {
-    // [MQTT-3.1.2-1]
+///
+/// The server takes two forms besides those of `[MQTT-3.1.2-1]` and `[MQTT-3.1.2-2]`, and serves
+/// both as version 3.1.1: that of MQTT 3.1, and that of a bridge.
+pub(in crate::codec) fn version(
+    reader: &mut Reader,
+) -> Result<(ProtocolVersion, Dialect), DecodeError> {
     let offset = reader.offset();
     let name = reader.binary()?;
-    if name != PROTOCOL_NAME[2..] {
-        let kind = if name == OLD_PROTOCOL_NAME {
-            DecodeErrorKind::OldProtocolName
-        } else {
-            DecodeErrorKind::ProtocolName
-        };
+    let is_v3_1 = name == OLD_PROTOCOL_NAME;
+    if !is_v3_1 && name != PROTOCOL_NAME {
+        let kind = DecodeErrorKind::ProtocolName;
         return Err(DecodeError { offset, kind });
     }
-    // [MQTT-3.1.2-2]
     let offset = reader.offset();
-    match reader.byte()? {
-        4 => Ok(ProtocolVersion::V3_1_1),
-        5 => Ok(ProtocolVersion::V5),
-        other => Err(DecodeError {
+    let level = reader.byte()?;
+    let is_bridge = level & BRIDGE != 0;
+    let dialect = Dialect { is_v3_1, is_bridge };
+    match (is_v3_1, level & !BRIDGE) {
+        (true, 3) | (false, 4) => Ok((ProtocolVersion::V3_1_1, dialect)),
+        // Version 5 has No Local in its place, and no bridge sets the bit.
+        (false, 5) if !is_bridge => Ok((ProtocolVersion::V5, dialect)),
+        _ => Err(DecodeError {
             offset,
-            kind: DecodeErrorKind::ProtocolVersion(other),
+            kind: DecodeErrorKind::ProtocolVersion(level),
         }),
     }
 }
@@ -56,18 +64,19 @@ impl Body {
             Some(self.will(flags)?)
         };
         // [MQTT-3.1.2-16] to [MQTT-3.1.2-19]: an extra field is left over at the end.
-        let user_name = if flags & USER_NAME == 0 {
-            None
-        } else {
+        let user_name = if self.has_field(flags, USER_NAME) {
             Some(self.reader.text()?)
-        };
-        let password = if flags & PASSWORD == 0 {
-            None
         } else {
+            None
+        };
+        let password = if self.has_field(flags, PASSWORD) {
             Some(self.reader.binary()?)
+        } else {
+            None
         };
         Ok(Connect {
             version: self.version,
+            dialect: self.dialect,
             clean_start: flags & CLEAN_START != 0,
             keep_alive,
             client_id,
@@ -78,18 +87,28 @@ impl Body {
         })
     }
 
+    /// Whether user name or password follows. In MQTT 3.1 the packet may end without the field
+    /// that its flag announces, as in the versions before it (its section 3.1).
+    fn has_field(&self, flags: u8, flag: u8) -> bool {
+        let may_be_missing = self.dialect.is_v3_1 && self.reader.remaining() == 0;
+        flags & flag != 0 && !may_be_missing
+    }
+
     fn connect_flags(&mut self) -> Result<u8, DecodeError> {
         let offset = self.reader.offset();
         let flags = self.reader.byte()?;
         let error = |kind| Err(DecodeError { offset, kind });
         let invalid = error(DecodeErrorKind::Flags(flags));
-        // [MQTT-3.1.2-3]
-        if flags & RESERVED != 0 {
-            return invalid;
-        }
-        // [MQTT-3.1.2-11] [MQTT-3.1.2-13]
-        if flags & WILL == 0 && flags & (WILL_QOS | WILL_RETAIN) != 0 {
-            return invalid;
+        // MQTT 3.1 gives no value to the bits that these rules are about.
+        if !self.dialect.is_v3_1 {
+            // [MQTT-3.1.2-3]
+            if flags & RESERVED != 0 {
+                return invalid;
+            }
+            // [MQTT-3.1.2-11] [MQTT-3.1.2-13]
+            if flags & WILL == 0 && flags & (WILL_QOS | WILL_RETAIN) != 0 {
+                return invalid;
+            }
         }
         // [MQTT-3.1.2-12]
         if flags & WILL_QOS == WILL_QOS {

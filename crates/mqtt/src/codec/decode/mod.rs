@@ -12,7 +12,9 @@ pub(super) use connect::version as connect_version;
 use super::reader::Reader;
 use crate::SERVER;
 use crate::error::{DecodeError, DecodeErrorKind};
-use crate::packet::{Packet, PacketType, ProtocolVersion, PubAck, PubComp, PubRec, PubRel};
+use crate::packet::{
+    Dialect, Packet, PacketType, ProtocolVersion, PubAck, PubComp, PubRec, PubRel,
+};
 use crate::reason::ReasonCode;
 
 /// A packet without its fixed header.
@@ -21,6 +23,7 @@ pub(super) struct Body {
     pub(super) reader: Reader,
     pub(super) first_byte: u8,
     pub(super) version: ProtocolVersion,
+    pub(super) dialect: Dialect,
     pub(super) from_server: bool,
 }
 

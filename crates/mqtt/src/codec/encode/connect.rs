@@ -5,7 +5,7 @@ use crate::PUBLISH;
 use crate::codec::properties::id;
 use crate::codec::sink::Sink;
 use crate::error::EncodeError;
-use crate::packet::{Connect, ConnectProperties, ProtocolVersion, Will, WillProperties};
+use crate::packet::{Connect, ConnectProperties, Dialect, ProtocolVersion, Will, WillProperties};
 
 pub(super) fn put(
     connect: &Connect,
@@ -20,9 +20,19 @@ pub(super) fn put(
         version == ProtocolVersion::V5 || connect.password.is_none() || connect.user_name.is_some(),
         "version 3.1.1 has no password without a user name",
     )?;
+    let dialect = connect.dialect;
+    check(
+        version == ProtocolVersion::V3_1_1 || dialect == Dialect::default(),
+        "version 5 has no dialects",
+    )?;
     // [MQTT-3.1.2-1] [MQTT-3.1.2-2]
-    sink.raw(b"\0\x04MQTT");
-    sink.byte(version as u8);
+    let (name, level): (&[u8], u8) = if dialect.is_v3_1 {
+        (b"MQIsdp", 3)
+    } else {
+        (b"MQTT", version as u8)
+    };
+    sink.binary(name);
+    sink.byte(level | u8::from(dialect.is_bridge) << 7);
     sink.byte(flags(connect));
     sink.u16(connect.keep_alive);
     if version == ProtocolVersion::V5 {
