@@ -6,7 +6,9 @@ use core::time::Duration;
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use mqtt::{Connect, Decoder, Instant, PacketId, ProtocolVersion, Publish, TopicForm, Utf8String};
+use mqtt::{
+    Connect, Decoder, Dialect, Instant, PacketId, ProtocolVersion, Publish, TopicForm, Utf8String,
+};
 use slab::Slab;
 
 use crate::admission::MemoryBudget;
@@ -96,8 +98,8 @@ pub(crate) struct Link {
     pub(crate) aliases: ClientAliases,
     /// What the server's topic aliases stand for, if the client takes any.
     server_aliases: Option<Box<ServerAliases>>,
-    /// Whether the client is a bridge to another broker.
-    pub(crate) is_bridge: bool,
+    /// Whether the client is a bridge to another broker, or speaks MQTT 3.1.
+    pub(crate) dialect: Dialect,
     /// Whether CONNECT asked for a session that outlives the connection: only then may
     /// DISCONNECT (section 3.14.2.2.2).
     pub(crate) may_outlive: bool,
@@ -134,7 +136,7 @@ impl Link {
                     .min(most_aliases),
                 seed,
             ),
-            is_bridge: connect.dialect.is_bridge,
+            dialect: connect.dialect,
             may_outlive: properties.session_expiry_interval.unwrap_or(0) > 0,
         }
     }

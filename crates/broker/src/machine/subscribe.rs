@@ -22,7 +22,7 @@ impl Broker {
             return Ok(());
         };
         let id = link.session;
-        let is_bridge = link.is_bridge;
+        let is_bridge = link.dialect.is_bridge;
         let number = self.sessions.get(id).and_then(|it| it.number);
         let mut granted_ones = Vec::new();
         let mut reason_codes = Vec::with_capacity(subscribe.subscriptions.len());
