@@ -1,24 +1,24 @@
-//! The dashboard's files, compressed and put into this binary when it was built.
+//! The dashboard's files. The build script compressed them and put them into this binary.
 
-/// One file, ready to be sent.
+/// One file, ready to send.
 #[derive(Debug)]
 pub struct Asset {
-    /// Where it is found, from `/`.
+    /// Its path in a request.
     pub path: &'static str,
-    /// Its media type, with the character set for texts.
+    /// Its media type; for a text, with the character set.
     pub content_type: &'static str,
     /// A quoted hash of its bytes.
     pub etag: &'static str,
-    /// Its name changes with its bytes: it may be kept for ever.
+    /// Whether its name changes with its bytes, so that a cache may keep it for ever.
     pub immutable: bool,
-    /// As it is.
+    /// Its bytes, uncompressed.
     pub identity: &'static [u8],
-    /// In brotli, where that is smaller.
+    /// Its bytes in brotli, if they are fewer.
     pub brotli: Option<&'static [u8]>,
-    /// In gzip, where that is smaller.
+    /// Its bytes in gzip, if they are fewer.
     pub gzip: Option<&'static [u8]>,
 }
 
-// `ASSETS`, every file, and `INLINE_SCRIPT_HASHES`, what the Content-Security-Policy must let
-// run of index.html's own scripts. Both are empty when the dashboard was not built.
+// Defines `ASSETS`, which has every file, and `INLINE_SCRIPT_HASHES`, the scripts in index.html that the
+// Content-Security-Policy must allow. Both are empty if there was no dashboard to put in.
 include!(concat!(env!("OUT_DIR"), "/assets.rs"));

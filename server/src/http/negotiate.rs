@@ -1,7 +1,7 @@
-//! Which form of a file a request accepts (RFC 9110, sections 12.5.1 and 12.5.3), and whether it
-//! has it already (section 13.1.2).
+//! Which form of a file a client accepts (RFC 9110, sections 12.5.1 and 12.5.3), and whether it
+//! has that form already (section 13.1.2).
 
-/// A content coding that files are kept in.
+/// A content coding in which this binary holds files.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Coding {
     Brotli,
@@ -10,7 +10,7 @@ pub(crate) enum Coding {
 }
 
 impl Coding {
-    /// In the order in which they are preferred: the smallest first.
+    /// In order of preference: the smallest files first.
     const ALL: [Self; 3] = [Self::Brotli, Self::Gzip, Self::Identity];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -21,7 +21,7 @@ impl Coding {
         }
     }
 
-    /// Marks an entity tag as this coding's: the bytes differ, so must the tags.
+    /// The mark of this coding in an entity tag. The bytes differ, so the tags must differ too.
     const fn suffix(self) -> &'static str {
         match self {
             Self::Brotli => "-br",
@@ -33,8 +33,8 @@ impl Coding {
 
 /// The best coding of those `available` that `accept_encoding` allows.
 ///
-/// Without the header, or where it allows none of them, it is identity: a page in a form that
-/// was not asked for is more use than an error.
+/// It is identity if there is no such header, or if the header allows none of them: a page in a
+/// form that the client did not ask for is of more use than an error.
 pub(crate) fn coding(accept_encoding: Option<&str>, available: impl Fn(Coding) -> bool) -> Coding {
     let Some(header) = accept_encoding else {
         return Coding::Identity;
@@ -49,7 +49,7 @@ pub(crate) fn coding(accept_encoding: Option<&str>, available: impl Fn(Coding) -
     best.0
 }
 
-/// In thousandths; 0: not acceptable.
+/// The quality of a coding in thousandths. 0 means that the client does not accept it.
 fn quality(header: &str, coding: Coding) -> u16 {
     let mut wildcard = None;
     for entry in header.split(',') {
@@ -66,12 +66,12 @@ fn quality(header: &str, coding: Coding) -> u16 {
         }
         wildcard = Some(weight);
     }
-    // Identity is acceptable unless something says otherwise, but what is named comes first.
+    // Identity is acceptable unless the header excludes it, but codings that it names come first.
     wildcard.unwrap_or(u16::from(coding == Coding::Identity))
 }
 
-/// Whether `accept` asks for a page by its name, as a browser does for what it is to show. That
-/// anything will do (`*/*`) is what programs say.
+/// Whether `accept` names HTML, as a browser does when it wants a page to show. Programs say that
+/// they take anything (`*/*`).
 pub(crate) fn names_html(accept: &str) -> bool {
     accept.split(',').any(|entry| {
         let mut parts = entry.split(';').map(str::trim);
@@ -80,14 +80,14 @@ pub(crate) fn names_html(accept: &str) -> bool {
     })
 }
 
-/// The quality among an entry's parameters, in thousandths.
+/// The quality that an entry's parameters give, in thousandths.
 fn weight<'a>(mut parameters: impl Iterator<Item = &'a str>) -> u16 {
     parameters
         .find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")))
         .map_or(1_000, thousandths)
 }
 
-/// `0`, `1`, or up to three decimals; anything else counts as 0.
+/// Reads `0`, `1`, or up to three decimals. Anything else counts as 0.
 fn thousandths(text: &str) -> u16 {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
     if decimals.len() > 3 || !decimals.bytes().all(|b| b.is_ascii_digit()) {
@@ -100,13 +100,13 @@ fn thousandths(text: &str) -> u16 {
     }
 }
 
-/// The entity tag of a file in one coding; `etag` is the quoted one of its plain bytes.
+/// The entity tag of a file in one coding. `etag` is the quoted tag of its plain bytes.
 pub(crate) fn entity_tag(etag: &str, coding: Coding) -> String {
     let opaque = etag.trim_matches('"');
     format!("\"{opaque}{}\"", coding.suffix())
 }
 
-/// Whether `if_none_match` names `tag`: the client has it already.
+/// Whether `if_none_match` names `tag`, which means that the client has these bytes already.
 pub(crate) fn matches(if_none_match: &str, tag: &str) -> bool {
     if_none_match.split(',').map(str::trim).any(|candidate| {
         candidate == "*" || candidate.strip_prefix("W/").unwrap_or(candidate) == tag

@@ -1,13 +1,14 @@
 //! The web server. What it does with files is tested where it is written, with files of its own:
 //! this binary may have been built with or without the dashboard.
 
+use std::io::{Read, Write};
 use std::time::{Duration, SystemTime};
 
 use api::{MqttInfo, Problem, ServerInfo};
 use mqtt::ProtocolVersion;
 use testbed::Answer;
 
-use super::support::{Peer, Server};
+use super::support::{Peer, Server, tcp};
 
 fn request(server: &Server, what: &str) -> Answer {
     testbed::request(server.http, what)
@@ -221,4 +222,48 @@ fn health_and_metrics_are_there() {
         metrics.contains("beaconry_mqtt_received_messages_total 1\n"),
         "{metrics}"
     );
+}
+
+/// What an unfinished request can hold in memory has an end.
+#[test]
+fn a_head_that_is_too_long_is_refused() {
+    let server = Server::start();
+    let long = format!("x: {}\r\n", "x".repeat(20 * 1024));
+    let answer = testbed::request_with(server.http, "GET /livez", &long);
+    assert_eq!(answer.status, 431);
+    let shorter = format!("x: {}\r\n", "x".repeat(12 * 1024));
+    let answer = testbed::request_with(server.http, "GET /livez", &shorter);
+    assert_eq!(answer.status, 200);
+}
+
+#[test]
+fn a_connection_answers_one_request_after_the_other() {
+    let server = Server::start();
+    let mut stream = tcp(server.http);
+    stream
+        .write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\nHEAD /livez HTTP/1.1\r\nhost: x\r\n\r\n")
+        .unwrap();
+    stream
+        .write_all(b"GET /missing HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .unwrap();
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).unwrap();
+    let statuses: Vec<_> = answers
+        .lines()
+        .filter_map(|line| line.strip_prefix("HTTP/1.1 "))
+        .collect();
+    assert_eq!(statuses, ["200 OK", "200 OK", "404 Not Found"]);
+}
+
+/// A query may hold a token.
+#[test]
+fn the_log_tells_of_requests_but_not_their_queries() {
+    let server = Server::start_with(&["--log", "debug"]);
+    let answer = request(&server, "GET /api/v1/server?token=secret");
+    assert_eq!(answer.status, 200);
+    let line = server.log_line("/api/v1/server");
+    for part in ["status=200", "method=GET", "peer=127.0.0.1:"] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+    assert!(!line.contains("secret"), "{line}");
 }
