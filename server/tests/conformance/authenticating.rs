@@ -1,5 +1,5 @@
-//! Sections 3.15 and 4.12: AUTH. Enhanced authentication is not offered, and is refused as the
-//! standard says.
+//! Sections 3.15 and 4.12: AUTH. The server does not offer enhanced authentication, and refuses it
+//! as the standard says.
 
 use crate::raw::{
     AUTHENTICATION_DATA, AUTHENTICATION_METHOD, CONNACK, Connect, Publish, REASON_STRING, V3, V5,
@@ -12,7 +12,7 @@ fn auth(code: u8, all: &[Vec<u8>]) -> Vec<u8> {
     packet(0xF0, &[vec![code], properties(V5, all)].concat())
 }
 
-/// With and without data; what stands behind is not looked at. [MQTT-4.12.0-4] [MQTT-3.1.4-6]
+/// With and without data. The server does not look at what follows. [MQTT-4.12.0-4] [MQTT-3.1.4-6]
 /// [MQTT-3.2.2-7] [MQTT-4.13.2-1]
 #[test]
 fn mqtt_4_12_0_1_a_method_is_refused_and_the_connection_closed() {
@@ -45,7 +45,7 @@ fn mqtt_4_12_0_1_a_method_is_refused_and_the_connection_closed() {
     });
 }
 
-/// Neither does data without a method connect: a protocol error (section 3.1.2.11.10).
+/// Data without a method does not connect either: it is a protocol error (section 3.1.2.11.10).
 #[test]
 fn mqtt_4_12_0_4_data_without_a_method_is_refused() {
     on_each_transport(|site| {
@@ -59,7 +59,7 @@ fn mqtt_4_12_0_4_data_without_a_method_is_refused() {
     });
 }
 
-/// With a name and a password as without.
+/// With a user name and a password, and without.
 #[test]
 fn mqtt_4_12_0_6_no_auth_and_no_method_for_who_has_none() {
     on_each_transport(|site| {
@@ -69,7 +69,7 @@ fn mqtt_4_12_0_6_no_auth_and_no_method_for_who_has_none() {
             ..Connect::new(V5, "named")
         };
         for connect in [Connect::new(V5, "plain"), named] {
-            // The first answer is CONNACK: `connect` sees to that.
+            // `connect` checks that the first answer is CONNACK.
             let (mut wire, connack) = site.connect(&connect);
             assert!(connack.property(AUTHENTICATION_METHOD).is_empty());
             assert!(connack.property(AUTHENTICATION_DATA).is_empty());
@@ -78,7 +78,7 @@ fn mqtt_4_12_0_6_no_auth_and_no_method_for_who_has_none() {
     });
 }
 
-/// Nobody has authenticated so: it is a protocol error, and the end.
+/// The client has not authenticated in this way, so it is a protocol error and ends the connection.
 #[test]
 fn mqtt_4_12_1_2_re_authentication_without_a_method_ends_the_connection() {
     on_each_transport(|site| {
@@ -107,8 +107,9 @@ fn mqtt_3_15_1_1_reserved_flags_of_auth_end_the_connection() {
     });
 }
 
-/// Codes that are none of AUTH's, and this is why: its own end the connection too, where there is
-/// no method, but for another reason. Both sides are told, the server's in its log.
+/// Codes that do not belong to AUTH. The reason is checked, because AUTH's own codes without a
+/// method end the connection too, for another reason. Both sides learn it, the server's side in its
+/// log.
 #[test]
 fn mqtt_3_15_2_1_other_codes_end_the_connection() {
     on_each_transport(|site| {

@@ -1,10 +1,10 @@
-//! Time that passes at the server: nothing here sleeps, the server says when it is over.
+//! Waits for time to pass at the server. Nothing here sleeps: the server tells when it is over.
 
 use crate::raw::{Connect, SESSION_EXPIRY, V5, WILL_DELAY, Will, four};
 use crate::wire::Site;
 
-/// Comes back when so many seconds have passed by the server's own clock: a will with that delay
-/// is published.
+/// Returns when this many seconds have passed by the server's own clock: when it publishes a will
+/// with that delay.
 pub(crate) fn seconds(site: &Site, delay: u32) {
     let mut watcher = site.connected(V5, "clock watcher");
     watcher.subscribe("clock", 0);

@@ -7,8 +7,8 @@ use crate::raw::{
 };
 use crate::wire::on_each_transport;
 
-/// Messages that wait, and packets that came together with CONNECT: CONNACK goes first.
-/// `[MQTT-3.2.0-1 of 3.1.1]`
+/// CONNACK comes before waiting messages, and before answers to packets that came together with
+/// CONNECT. `[MQTT-3.2.0-1 of 3.1.1]`
 #[test]
 fn mqtt_3_2_0_1_connack_comes_before_all_else() {
     on_each_transport(|site| {
@@ -38,7 +38,7 @@ fn mqtt_3_2_0_1_connack_comes_before_all_else() {
     });
 }
 
-/// Not for a second CONNECT, and not when the session is used.
+/// A second CONNECT gets none, and using the session brings none.
 #[test]
 fn mqtt_3_2_0_2_there_is_one_connack() {
     on_each_transport(|site| {
@@ -53,7 +53,7 @@ fn mqtt_3_2_0_2_there_is_one_connack() {
     });
 }
 
-/// The flags are 0 or 1 and nothing else; 3.1.1 has four bytes in all.
+/// The flags are 0 or 1. In 3.1.1 the packet has four bytes in all.
 #[test]
 fn mqtt_3_2_2_1_the_reserved_flags_are_0() {
     on_each_transport(|site| {
@@ -75,8 +75,8 @@ fn mqtt_3_2_2_1_the_reserved_flags_are_0() {
     });
 }
 
-/// `[MQTT-3.2.2-2]`: after a clean start, even where there is a session; and in each case the
-/// code is 0. The session is one of the other version here.
+/// `[MQTT-3.2.2-2]`: Session Present is 0 after a clean start, even if there is a session. The code
+/// is always 0. The session belongs to the other version here.
 #[test]
 fn mqtt_3_2_2_3_session_present_says_what_there_is() {
     on_each_transport(|site| {
@@ -103,7 +103,7 @@ fn mqtt_3_2_2_3_session_present_says_what_there_is() {
     });
 }
 
-/// `[MQTT-3.2.2-7]` `[MQTT-3.2.2-8]`, where a session of that name is there.
+/// `[MQTT-3.2.2-7]` `[MQTT-3.2.2-8]`, while a session of that client identifier exists.
 #[test]
 fn mqtt_3_2_2_6_a_refusal_has_session_present_0_and_closes() {
     on_each_transport(|site| {
@@ -115,13 +115,13 @@ fn mqtt_3_2_2_6_a_refusal_has_session_present_0_and_closes() {
         let mut wire = site.open();
         wire.send(&refused.bytes());
         wire.expect_refusal(0x8C);
-        // It is there still: the refusal has changed nothing.
+        // The session still exists: the refusal has changed nothing.
         let (_, answer) = site.connect(&Connect::lasting(V5, "mine"));
         assert_eq!(answer.id, 1);
     });
 }
 
-/// `[MQTT-3.1.2-24]`: with less and less room, until there is none at all.
+/// `[MQTT-3.1.2-24]`: the client accepts less and less, until nothing fits.
 #[test]
 fn mqtt_3_2_2_19_a_refusal_is_no_larger_than_the_client_takes() {
     on_each_transport(|site| {
@@ -149,8 +149,8 @@ fn mqtt_3_2_2_19_a_refusal_is_no_larger_than_the_client_takes() {
     });
 }
 
-/// `[MQTT-3.14.0-1]`: what must be in it does not fit. The server cannot serve
-/// this client; what it says is small enough, and no DISCONNECT.
+/// `[MQTT-3.14.0-1]`: the mandatory part of CONNACK does not fit. The server cannot serve this
+/// client. Its answer is small enough, and is no DISCONNECT.
 #[test]
 fn mqtt_3_1_2_24_a_client_that_takes_too_little_for_connack_is_refused() {
     on_each_transport(|site| {
@@ -169,8 +169,8 @@ fn mqtt_3_1_2_24_a_client_that_takes_too_little_for_connack_is_refused() {
     });
 }
 
-/// `[MQTT-3.3.1-5]`: so CONNACK names no lower `QoS`, and does not say that nothing is retained.
-/// Nor does it set a keep alive of its own. `[MQTT-3.2.2-22]`
+/// `[MQTT-3.3.1-5]`: so CONNACK names no lower `QoS`, and does not say that retained messages are
+/// unavailable. It sets no keep alive either. `[MQTT-3.2.2-22]`
 #[test]
 fn mqtt_3_2_2_8_connack_promises_what_the_server_does() {
     on_each_transport(|site| {

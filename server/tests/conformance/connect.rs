@@ -1,4 +1,4 @@
-//! Section 3.1: what CONNECT must be, and what becomes of one that is not.
+//! Section 3.1: the form of CONNECT, and what happens to one that has another form.
 
 use crate::raw::{
     AUTHENTICATION_METHOD, CONNACK, Connect, MAXIMUM_PACKET_SIZE, PINGREQ, PUBACK, Publish,
@@ -86,7 +86,8 @@ fn mqtt_3_1_2_2_another_version_is_refused() {
     });
 }
 
-/// A CONNECT with these flags and this payload behind the identifier is malformed.
+/// Checks that a CONNECT with these flags, and this payload behind the client identifier, is
+/// malformed.
 fn refuses(site: &Site, version: Version, flags: u8, payload: &[u8]) {
     let mut wire = site.open();
     wire.version = version;
@@ -108,7 +109,7 @@ fn mqtt_3_1_2_3_the_reserved_flag_is_checked() {
     });
 }
 
-/// What the flags announce and what follows are the same. `[MQTT-3.1.2-9]` `[MQTT-3.1.2-11]`
+/// The payload must have what the flags announce. `[MQTT-3.1.2-9]` `[MQTT-3.1.2-11]`
 /// `[MQTT-3.1.2-12]` `[MQTT-3.1.2-13]` `[MQTT-3.1.2-16]` `[MQTT-3.1.2-17]` `[MQTT-3.1.2-18]`
 /// `[MQTT-3.1.2-19]` `[MQTT-3.1.4-1 of 3.1.1]`
 #[test]
@@ -135,7 +136,7 @@ fn mqtt_3_1_4_1_flags_that_do_not_fit_the_payload_are_refused() {
     });
 }
 
-/// What else is not as section 3.1 describes it.
+/// Everything else that differs from section 3.1.
 #[test]
 fn mqtt_3_1_4_1_a_connect_of_another_form_is_refused() {
     on_each_transport(|site| {
@@ -145,11 +146,11 @@ fn mqtt_3_1_4_1_a_connect_of_another_form_is_refused() {
             wire
         };
         let head = [&string("MQTT")[..], &[5, 2, 0, 0]].concat();
-        // Nothing at all; a protocol name that ends too early: no version to answer in.
+        // Nothing at all, or a protocol name that ends too early: there is no version to answer in.
         for rest in [&[][..], &head[..4]] {
             sent(&packet(0x10, rest)).expect_close();
         }
-        // No flags, no keep alive, no properties, half a client identifier; a byte too many.
+        // No flags, no keep alive, no properties, half a client identifier, a byte too many.
         let id = [&head[..], &[0, 0, 2], b"id"].concat();
         for rest in [
             &head[..7],
@@ -182,8 +183,8 @@ fn mqtt_3_1_4_1_a_connect_of_another_form_is_refused() {
     });
 }
 
-/// `[MQTT-3.1.2-17]` `[MQTT-3.1.2-19]`: each of the two without the other in version 5;
-/// `[MQTT-3.1.2-22 of 3.1.1]` not so in 3.1.1.
+/// `[MQTT-3.1.2-17]` `[MQTT-3.1.2-19]`: in version 5, each of the two without the other;
+/// `[MQTT-3.1.2-22 of 3.1.1]` forbids it in 3.1.1.
 #[test]
 fn mqtt_3_1_2_17_and_19_user_name_and_password_are_read() {
     on_each_transport(|site| {
@@ -242,7 +243,7 @@ fn mqtt_3_1_3_1_every_field_is_read_where_it_stands() {
 }
 
 /// `[MQTT-3.1.3-4]` `[MQTT-3.1.3-11]` `[MQTT-3.1.3-12]` `[MQTT-1.5.4-1]` `[MQTT-1.5.4-2]`: each
-/// string of CONNECT, with bytes that are none.
+/// string of CONNECT, with bytes that are not UTF-8.
 #[test]
 fn mqtt_3_1_3_4_the_strings_of_connect_are_utf_8() {
     on_each_transport(|site| {
@@ -264,7 +265,7 @@ fn mqtt_3_1_3_4_the_strings_of_connect_are_utf_8() {
                 refuses(site, version, 0x06, &will);
                 refuses(site, version, 0x82, &string(bad));
             }
-            // The payload of a will and a password are any bytes.
+            // The payload of a will and a password may hold any bytes.
             let (mut wire, _) = site.connect(&Connect {
                 will: Some(Will {
                     payload: b"\xC3\x28\0".to_vec(),
@@ -279,7 +280,7 @@ fn mqtt_3_1_3_4_the_strings_of_connect_are_utf_8() {
     });
 }
 
-/// `[MQTT-3.1.4-1]`: it is not even an empty one.
+/// `[MQTT-3.1.4-1]`: this CONNECT does not even have an empty client identifier.
 #[test]
 fn mqtt_3_1_3_3_a_connect_without_client_id_is_refused() {
     on_each_transport(|site| {
@@ -294,9 +295,10 @@ fn mqtt_3_1_3_3_a_connect_without_client_id_is_refused() {
     });
 }
 
-/// `[MQTT-3.1.4-6]` `[MQTT-3.2.2-6]` `[MQTT-3.2.2-7]` `[MQTT-3.2.2-8]`: what fails a check is
-/// refused with its reason, the connection closed, and what follows is not looked at. 3.1.1 says
-/// of a will's topic that it is not authorized: `[MQTT-3.2.2-4 of 3.1.1]` `[MQTT-3.2.2-5 of 3.1.1]`.
+/// `[MQTT-3.1.4-6]` `[MQTT-3.2.2-6]` `[MQTT-3.2.2-7]` `[MQTT-3.2.2-8]`: the server refuses a
+/// CONNECT that fails a check with its reason, closes the connection, and ignores what follows.
+/// 3.1.1 reports a will's topic as not authorized: `[MQTT-3.2.2-4 of 3.1.1]`
+/// `[MQTT-3.2.2-5 of 3.1.1]`.
 #[test]
 fn mqtt_3_1_4_2_a_connect_that_may_not_be_is_refused() {
     on_each_transport(|site| {

@@ -7,7 +7,7 @@ use crate::raw::{
 };
 use crate::wire::{Site, Wire, on_each_transport};
 
-/// A client of version 5 whose Maximum Packet Size leaves room for a CONNACK, and for nothing more.
+/// A client of version 5 whose Maximum Packet Size has room for a CONNACK and nothing more.
 pub(crate) fn with_least_packet_size(site: &Site, client_id: &str) -> Wire {
     let mut first = site.open();
     first.send(&Connect::new(V5, client_id).bytes());
@@ -28,7 +28,7 @@ fn mqtt_3_12_4_1_pingreq_is_answered() {
             let mut wire = site.connected(version, "pinging");
             wire.send(&[0xC0, 0]);
             wire.expect(&[0xD0, 0]);
-            // Each of them, and in the place where it stands.
+            // Each gets its answer, in its place.
             let publish = Publish::of_qos(1, 9, "t", "").bytes(version);
             wire.send(&[&[0xC0, 0, 0xC0, 0][..], &publish, &[0xC0, 0]].concat());
             wire.expect(&[0xD0, 0]);
@@ -72,7 +72,7 @@ fn mqtt_3_14_0_1_no_disconnect_before_connack() {
     });
 }
 
-/// What version 5 calls malformed (0x81) or a protocol error (0x82) has no code in 3.1.1.
+/// 3.1.1 has no code for what version 5 calls malformed (0x81) or a protocol error (0x82).
 /// [MQTT-3.1.4-1] [MQTT-3.1.4-1 of 3.1.1]
 #[test]
 fn mqtt_3_2_2_6_of_3_1_1_without_a_code_there_is_no_connack() {
@@ -109,8 +109,9 @@ fn mqtt_3_14_1_1_reserved_flags_of_disconnect_are_malformed() {
     });
 }
 
-/// Codes of the standard end the connection without an answer, others are a protocol error. A
-/// server's DISCONNECT has a code of the table, and no Session Expiry Interval: [MQTT-3.14.2-2].
+/// A client's DISCONNECT with a code of the standard ends the connection without an answer; another
+/// code is a protocol error. A server's DISCONNECT has a code of the table, and no Session Expiry
+/// Interval: [MQTT-3.14.2-2].
 #[test]
 fn mqtt_3_14_2_1_only_codes_of_the_standard() {
     on_each_transport(|site| {
@@ -121,7 +122,7 @@ fn mqtt_3_14_2_1_only_codes_of_the_standard() {
             wire.send(&disconnect(code, &[]));
             wire.expect_close();
         }
-        // The last ones are a server's to say.
+        // Only a server may send the last ones.
         for code in [
             0x01, 0x10, 0x18, 0x84, 0x86, 0x91, 0x92, 0xFF, 0x87, 0x89, 0x8B, 0x8D, 0x8E, 0x9A,
             0x9F,
@@ -148,7 +149,7 @@ fn mqtt_3_14_2_2_no_session_expiry_interval_from_the_server() {
     });
 }
 
-/// Said to who takes it, left out for who does not. [MQTT-3.1.2-24]
+/// A client with room for it gets the reason string, another does not. [MQTT-3.1.2-24]
 #[test]
 fn mqtt_3_14_2_3_no_words_where_they_would_be_too_large() {
     on_each_transport(|site| {
@@ -171,8 +172,8 @@ fn mqtt_3_14_2_3_no_words_where_they_would_be_too_large() {
     });
 }
 
-/// What stands behind the packet that ends the connection is not answered, and nothing that was
-/// on its way follows the DISCONNECT. [MQTT-3.14.4-2]
+/// The server answers nothing behind the packet that ends the connection, and nothing that was on
+/// its way follows the DISCONNECT. [MQTT-3.14.4-2]
 #[test]
 fn mqtt_3_14_4_1_nothing_follows_disconnect() {
     on_each_transport(|site| {
@@ -189,7 +190,7 @@ fn mqtt_3_14_4_1_nothing_follows_disconnect() {
             publisher.publishes(&Publish::new("t", "x"));
             wire.expect_disconnect(0x81);
 
-            // The client's own DISCONNECT: the server says nothing more.
+            // After the client's own DISCONNECT the server sends nothing more.
             let mut wire = site.connected(version, "ending");
             wire.subscribe("t", 0);
             let behind = [
@@ -203,8 +204,8 @@ fn mqtt_3_14_4_1_nothing_follows_disconnect() {
     });
 }
 
-/// DISCONNECT 0x00 takes the will back; 0x04, and every other end, does not.
-/// [MQTT-3.1.2-10] [MQTT-3.1.2-8] [MQTT-3.14.4-3 of 3.1.1] [MQTT-3.1.2-8 of 3.1.1]
+/// DISCONNECT 0x00 discards the will. 0x04 and every other end do not. [MQTT-3.1.2-10]
+/// [MQTT-3.1.2-8] [MQTT-3.14.4-3 of 3.1.1] [MQTT-3.1.2-8 of 3.1.1]
 #[test]
 fn mqtt_3_14_4_3_disconnect_takes_the_will_back() {
     on_each_transport(|site| {
@@ -239,7 +240,8 @@ fn mqtt_3_14_4_3_disconnect_takes_the_will_back() {
     });
 }
 
-/// One fault of each kind, its code, and the end. [MQTT-4.13.2-1] [MQTT-4.8.0-1 of 3.1.1]
+/// One fault of each kind, its code, and the end of the connection. [MQTT-4.13.2-1] [MQTT-4.8.0-1
+/// of 3.1.1]
 #[test]
 fn mqtt_4_13_1_1_a_fault_ends_the_connection_with_its_code() {
     on_each_transport(|site| {
@@ -264,7 +266,7 @@ fn mqtt_4_13_1_1_a_fault_ends_the_connection_with_its_code() {
                 wire.send(&bytes);
                 wire.expect_disconnect(reason);
             }
-            // Nobody else notices.
+            // No other client notices.
             site.connected(version, "other").quiet();
         }
     });

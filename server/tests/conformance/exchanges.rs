@@ -1,4 +1,5 @@
-//! Sections 3.5 to 3.7, 4.3 and 4.4: the exchanges of `QoS` 1 and 2, and what is sent again.
+//! Sections 3.5 to 3.7, 4.3 and 4.4: the exchanges of `QoS` 1 and 2, and what the server sends
+//! again.
 
 use crate::clock::seconds;
 use crate::raw::{
@@ -7,7 +8,7 @@ use crate::raw::{
 };
 use crate::wire::{Site, Wire, on_each_transport};
 
-/// Of a session that lasts, one for each version.
+/// A CONNECT for a session that lasts, one for each version.
 fn connect(version: Version) -> Connect {
     Connect::lasting(version, &format!("lasting {version:?}"))
 }
@@ -19,7 +20,7 @@ fn lasting(site: &Site, version: Version) -> Wire {
     wire
 }
 
-/// The connection ends as by a failing network, and the client comes back to its session.
+/// The connection ends as if the network had failed, and the client comes back to its session.
 fn again(site: &Site, wire: Wire) -> Wire {
     let version = wire.version;
     wire.cut();
@@ -37,7 +38,7 @@ fn mqtt_4_3_1_1_qos_0_has_no_identifier_and_no_dup() {
             let mut publisher = site.connected(version, "publisher");
             publisher.publishes(&Publish::new("t", "x"));
             subscriber.expect(&Publish::new("t", "x").bytes(version));
-            // What was published with more, to a subscription of QoS 0.
+            // Messages of a higher QoS, to a subscription with QoS 0.
             subscriber.subscribe("u", 0);
             let sent = Publish {
                 dup: true,
@@ -85,7 +86,7 @@ fn mqtt_4_3_2_3_qos_1_is_sent_again_until_its_puback() {
             publisher.publishes(&Publish::of_qos(1, 9, "t", "x"));
             let first = subscriber.publish();
             assert_eq!((first.qos, first.dup), (1, false));
-            // An acknowledgement of something else is none.
+            // An acknowledgement of another message does not count.
             subscriber.send(&ack(PUBACK, first.id.wrapping_add(1)));
             subscriber.quiet();
             let again_with_dup = Publish {
@@ -159,7 +160,7 @@ fn mqtt_4_3_3_3_each_half_of_qos_2_is_sent_again_until_its_answer() {
 
             subscriber.send(&ack(PUBREC, first.id));
             subscriber.expect(&ack(PUBREL, first.id));
-            // PUBREL again and again, and never PUBLISH.
+            // The server repeats PUBREL, and never PUBLISH.
             for _ in 0..2 {
                 subscriber = again(site, subscriber);
                 subscriber.expect(&ack(PUBREL, first.id));
@@ -193,7 +194,7 @@ fn mqtt_4_4_0_2_a_message_that_the_client_refuses_is_not_sent_again() {
     });
 }
 
-/// What is not acknowledged in the first seconds is not sent again on the same connection.
+/// The server does not repeat a message on the same connection, though nobody acknowledges it.
 #[test]
 fn mqtt_4_4_0_1_nothing_is_sent_again_while_the_connection_lasts() {
     on_each_transport(|site| {
@@ -210,7 +211,7 @@ fn mqtt_4_4_0_1_nothing_is_sent_again_while_the_connection_lasts() {
     });
 }
 
-/// All that is unfinished, in its order, with its identifiers; what is finished is not there.
+/// Everything unfinished comes again in its order, with its identifiers. Nothing finished comes.
 #[test]
 fn mqtt_4_4_0_1_what_is_unfinished_comes_again_in_its_order() {
     on_each_transport(|site| {
@@ -224,7 +225,7 @@ fn mqtt_4_4_0_1_what_is_unfinished_comes_again_in_its_order() {
             subscriber.send(&ack(PUBACK, received[2].id));
             subscriber.send(&ack(PUBREC, received[3].id));
             subscriber.expect(&ack(PUBREL, received[3].id));
-            // Published while the client is away: comes last, without DUP.
+            // Published while the client is away: it comes last, without DUP.
             let version = subscriber.version;
             subscriber.cut();
             publisher.publishes(&Publish::of_qos(1, 9, "t", [6]));
@@ -326,7 +327,7 @@ fn mqtt_4_3_3_8_qos_2_is_answered_each_time_and_passed_on_once() {
     });
 }
 
-/// Topics that begin with "$" are the server's own: such a message is refused.
+/// Topics that begin with "$" belong to the server, so it refuses such a message.
 #[test]
 fn mqtt_4_3_3_9_after_a_refusal_the_same_identifier_is_a_new_message() {
     on_each_transport(|site| {
@@ -356,7 +357,7 @@ fn mqtt_3_6_1_1_pubrel_with_other_flags_ends_the_connection() {
     });
 }
 
-// [MQTT-3.5.2-1] [MQTT-3.6.2-1]: an unknown identifier has a code in version 5, and none in 3.1.1.
+// [MQTT-3.5.2-1] [MQTT-3.6.2-1]: version 5 has a code for an unknown identifier, 3.1.1 has none.
 #[test]
 fn mqtt_3_7_2_1_unknown_identifiers_have_the_code_of_the_standard() {
     on_each_transport(|site| {
@@ -370,7 +371,7 @@ fn mqtt_3_7_2_1_unknown_identifiers_have_the_code_of_the_standard() {
             wire.expect_answer(PUBCOMP, 9, &[unknown]);
             wire.send(&ack(PUBREC, 9));
             wire.expect_answer(PUBREL, 9, &[unknown]);
-            // These want no answer.
+            // These need no answer.
             wire.send(&ack(PUBACK, 9));
             wire.send(&ack(PUBCOMP, 9));
             wire.quiet();
@@ -384,7 +385,7 @@ fn mqtt_3_7_2_1_unknown_identifiers_have_the_code_of_the_standard() {
     });
 }
 
-/// Codes that another packet has, or none. [MQTT-3.4.2-1] [MQTT-3.5.2-1] [MQTT-3.6.2-1]
+/// Codes that belong to another packet or to none. [MQTT-3.4.2-1] [MQTT-3.5.2-1] [MQTT-3.6.2-1]
 /// [MQTT-3.7.2-1]
 #[test]
 fn mqtt_4_13_1_1_codes_that_do_not_belong_end_the_connection() {
@@ -406,8 +407,8 @@ fn mqtt_4_13_1_1_codes_that_do_not_belong_end_the_connection() {
     });
 }
 
-/// A client that takes no more than its CONNACK is long is answered in full, without words.
-/// [MQTT-3.4.2-2] [MQTT-3.1.2-24]
+/// A client that accepts nothing longer than its CONNACK gets complete answers, without reason
+/// strings. [MQTT-3.4.2-2] [MQTT-3.1.2-24]
 #[test]
 fn mqtt_3_5_2_2_no_words_where_they_would_be_too_large() {
     on_each_transport(|site| {
@@ -439,8 +440,8 @@ fn mqtt_3_5_2_2_no_words_where_they_would_be_too_large() {
     });
 }
 
-/// Between PUBLISH and PUBCOMP the identifier is that of the message: what else has it is refused,
-/// and the exchange goes on. 3.1.1 has no code for it.
+/// From PUBLISH to PUBCOMP the identifier belongs to the message. The server refuses another use of
+/// it, and the exchange goes on. 3.1.1 has no code for it.
 #[test]
 fn mqtt_2_2_1_3_an_identifier_in_use_is_refused() {
     on_each_transport(|site| {

@@ -1,4 +1,4 @@
-//! Chapters 1 and 2: how values, strings and packets are formed.
+//! Chapters 1 and 2: the form of values, strings and packets.
 
 use crate::raw::{
     Connect, PINGREQ, PINGRESP, PUBACK, PUBCOMP, PUBREC, PUBREL, Publish, SESSION_EXPIRY, SUBACK,
@@ -7,7 +7,7 @@ use crate::raw::{
 };
 use crate::wire::{Site, on_each_transport};
 
-/// A connection that sends this is closed, and told that it is malformed.
+/// Checks that a connection that sends this is closed as malformed.
 #[track_caller]
 fn is_malformed(site: &Site, version: Version, bytes: &[u8]) {
     let mut wire = site.connected(version, "malformed");
@@ -15,7 +15,7 @@ fn is_malformed(site: &Site, version: Version, bytes: &[u8]) {
     wire.expect_disconnect(0x81);
 }
 
-/// A packet of each kind that holds a string, with this one in it.
+/// One packet of each kind that holds a string, with this string in it.
 fn with_string(version: Version, text: &[u8]) -> Vec<Vec<u8>> {
     let none = properties(version, &[]);
     let id = [0, 1];
@@ -79,8 +79,8 @@ fn mqtt_1_5_4_3_a_byte_order_mark_is_kept() {
     });
 }
 
-/// Whatever the server sends is checked for it wherever a test reads it (`raw`, `wire`); here is
-/// what it takes, and that lengths at each border are read and written.
+/// The tests' reader (`raw`, `wire`) checks everything that the server sends for it. This test
+/// checks what the server accepts, and that it reads and writes lengths at each border.
 #[test]
 fn mqtt_1_5_5_1_lengths_are_as_short_as_can_be() {
     on_each_transport(|site| {
@@ -124,7 +124,7 @@ fn mqtt_1_5_7_1_both_halves_of_a_user_property_are_utf_8() {
 }
 
 /// `[MQTT-3.14.1-1]` `[MQTT-3.6.1-1]` `[MQTT-3.8.1-1]` `[MQTT-3.10.1-1]` `[MQTT-3.15.1-1]`; in
-/// 3.1.1 `[MQTT-2.2.2-2 of 3.1.1]` `[MQTT-3.14.1-1 of 3.1.1]`, without a word.
+/// 3.1.1 `[MQTT-2.2.2-2 of 3.1.1]` `[MQTT-3.14.1-1 of 3.1.1]`, without a DISCONNECT.
 #[test]
 fn mqtt_2_1_3_1_reserved_flags_are_as_listed() {
     on_each_transport(|site| {
@@ -143,9 +143,9 @@ fn mqtt_2_1_3_1_reserved_flags_are_as_listed() {
                     is_malformed(site, version, &packet(kind | flags, rest));
                 }
             }
-            // Types that do not exist.
+            // Packet types that do not exist.
             is_malformed(site, version, &[0x00, 0]);
-            // CONNECT itself, where no version is known yet.
+            // CONNECT itself, when the version is not known yet.
             let mut wire = site.open();
             let mut connect = Connect::new(version, "flags").bytes();
             connect[0] |= 1;
@@ -177,7 +177,7 @@ fn mqtt_2_2_1_2_qos_0_has_no_packet_identifier() {
     });
 }
 
-/// Over a resumed session too, where some are in use. `[MQTT-4.3.2-1]` `[MQTT-4.3.3-1]`
+/// Also over a resumed session, where some are in use. `[MQTT-4.3.2-1]` `[MQTT-4.3.3-1]`
 #[test]
 fn mqtt_2_2_1_4_the_server_uses_no_identifier_twice() {
     on_each_transport(|site| {
@@ -214,7 +214,7 @@ fn mqtt_2_2_1_4_the_server_uses_no_identifier_twice() {
     });
 }
 
-/// Both directions of both qualities, with identifiers of the client's choice.
+/// `QoS` 1 and 2 in both directions, with identifiers that the client chooses.
 #[test]
 fn mqtt_2_2_1_5_acknowledgements_name_their_message() {
     on_each_transport(|site| {
@@ -283,7 +283,7 @@ fn mqtt_2_2_1_3_an_identifier_of_zero_ends_the_connection() {
     });
 }
 
-/// What has no length for its properties is malformed, unless they may be left out.
+/// A packet without the length of its properties is malformed, unless it may leave the length out.
 #[test]
 fn mqtt_2_2_2_1_a_missing_property_length_is_malformed() {
     on_each_transport(|site| {

@@ -6,7 +6,7 @@ use crate::raw::{
 };
 use crate::wire::on_each_transport;
 
-/// A session of so many seconds.
+/// A session that lasts for this many seconds.
 fn session(client_id: &str, expiry: u32) -> Connect {
     Connect {
         properties: vec![four(SESSION_EXPIRY, expiry)],
@@ -35,8 +35,8 @@ fn mqtt_4_1_0_1_the_session_is_kept_while_the_connection_lasts() {
     });
 }
 
-/// One that passes without a connection ends everything; and 0 means at once.
-/// [MQTT-3.1.2-23] [MQTT-3.1.2-6] [MQTT-3.2.2-3]
+/// One that passes without a connection ends everything; 0 means at once. [MQTT-3.1.2-23]
+/// [MQTT-3.1.2-6] [MQTT-3.2.2-3]
 #[test]
 fn mqtt_4_1_0_2_the_session_ends_when_its_time_has_passed() {
     on_each_transport(|site| {
@@ -63,7 +63,7 @@ fn mqtt_4_1_0_2_the_session_ends_when_its_time_has_passed() {
     });
 }
 
-/// DISCONNECT can change it (section 3.14.2.2.2), but not where CONNECT has said 0.
+/// DISCONNECT can change the interval (section 3.14.2.2.2), but not if CONNECT has set 0.
 /// [MQTT-3.1.2-23] [MQTT-3.14.2-2]
 #[test]
 fn mqtt_4_1_0_2_disconnect_can_say_when_the_session_ends() {
@@ -87,8 +87,8 @@ fn mqtt_4_1_0_2_disconnect_can_say_when_the_session_ends() {
     });
 }
 
-/// 3.1.1 has one flag for it. [MQTT-3.1.2-4 of 3.1.1] [MQTT-3.1.2-5 of 3.1.1]
-/// [MQTT-3.1.2-7 of 3.1.1]
+/// 3.1.1 has one flag for both. [MQTT-3.1.2-4 of 3.1.1] [MQTT-3.1.2-5 of 3.1.1] [MQTT-3.1.2-7 of
+/// 3.1.1]
 #[test]
 fn mqtt_3_1_2_6_of_3_1_1_a_clean_session_ends_with_its_connection() {
     on_each_transport(|site| {
@@ -110,7 +110,7 @@ fn mqtt_3_1_2_6_of_3_1_1_a_clean_session_ends_with_its_connection() {
                 wire.message("t", "x");
             }
             wire.quiet();
-            // Retained messages are no part of a session.
+            // Retained messages are not part of a session.
             wire.subscribe("kept", 0);
             wire.message("kept", "x");
             wire.send(&[0xE0, 0]);
@@ -122,7 +122,7 @@ fn mqtt_3_1_2_6_of_3_1_1_a_clean_session_ends_with_its_connection() {
     });
 }
 
-/// Present and absent ones, of each version.
+/// Present and absent clients, of each version.
 #[test]
 fn mqtt_4_5_0_1_a_message_is_added_to_every_session_that_matches() {
     on_each_transport(|site| {
@@ -151,7 +151,8 @@ fn mqtt_4_5_0_1_a_message_is_added_to_every_session_that_matches() {
     });
 }
 
-/// All bytes of a large message arrive in their order, both ways, and packets may be cut anywhere.
+/// All bytes of a large message arrive in order, in both directions, and packets may be cut
+/// anywhere.
 #[test]
 fn mqtt_4_2_1_each_transport_keeps_all_bytes_in_order() {
     on_each_transport(|site| {

@@ -1,10 +1,11 @@
-//! The normative statements of the standards, held against the running server in raw bytes, over
-//! TCP and over WebSocket.
+//! The running server against the normative statements of the standards, in raw bytes, over TCP and
+//! over WebSocket.
 //!
-//! Packets are made and read by hand here (`raw`), not by our own codec: it is what is tested. A
-//! test names the statements that it holds; `cargo xtask conformance` makes a table of them.
+//! The tests make and read packets by hand (`raw`), not with our own codec, because they test the
+//! codec. A test names the statements that it holds; `cargo xtask conformance` makes a table of
+//! them.
 
-// Nothing here ships: what cannot happen may panic.
+// Nothing here ships, so what cannot happen may panic.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod authenticating;
@@ -31,7 +32,7 @@ mod will;
 mod wire;
 mod wishes;
 
-// How the server is started and spoken to is the same as there.
+// Those tests start the server and speak to it in the same way.
 #[allow(dead_code)] // what only those tests need
 #[path = "../serve/support.rs"]
 mod support;

@@ -1,4 +1,4 @@
-//! Sections 4.6 and 4.9: order, and flow control.
+//! Sections 4.6 and 4.9: order and flow control.
 
 use crate::raw::{
     Connect, PUBACK, PUBCOMP, PUBREC, PUBREL, Publish, RECEIVE_MAXIMUM, SUBACK, V5, VERSIONS, ack,
@@ -9,7 +9,7 @@ use crate::wire::{Site, Wire, on_each_transport};
 /// How many messages each publisher sends: more than the server's window.
 const MANY: u16 = 100;
 
-/// Reads and acknowledges so many messages: their payloads, in order.
+/// Reads and acknowledges this many messages. Returns their payloads in order.
 fn payloads(wire: &mut Wire, count: usize) -> Vec<Vec<u8>> {
     let mut payloads = Vec::new();
     let mut unreleased = 0;
@@ -51,7 +51,7 @@ fn mqtt_4_6_0_5_messages_arrive_in_the_order_in_which_they_came() {
                         Publish::of_qos(qos, number, "t", payload).bytes(version)
                     };
                     wire.send(&(1..=MANY).flat_map(message).collect::<Vec<u8>>());
-                    // Answered in that order, too.
+                    // The answers have the same order.
                     for number in 1..=MANY {
                         match qos {
                             0 => {}
@@ -75,7 +75,7 @@ fn mqtt_4_6_0_5_messages_arrive_in_the_order_in_which_they_came() {
     });
 }
 
-/// Whatever the topic and the filter, and also where a small quota makes messages wait.
+/// For any topic and filter, and also where a small quota makes messages wait.
 #[test]
 fn mqtt_4_6_0_6_every_topic_is_ordered() {
     on_each_transport(|site| {
@@ -97,7 +97,7 @@ fn mqtt_4_6_0_6_every_topic_is_ordered() {
     });
 }
 
-/// A client that takes so many messages at a time, subscribed to "t" with `QoS` 2.
+/// A client that accepts this many messages at a time, subscribed to "t" with `QoS` 2.
 fn limited(site: &Site, receive_maximum: u16) -> Wire {
     let connect = Connect {
         properties: vec![two(RECEIVE_MAXIMUM, receive_maximum)],
@@ -108,8 +108,8 @@ fn limited(site: &Site, receive_maximum: u16) -> Wire {
     wire
 }
 
-/// PUBACK, PUBCOMP and a PUBREC that refuses give the quota back, nothing else does.
-/// [MQTT-4.9.0-1] [MQTT-3.3.4-9]
+/// PUBACK, PUBCOMP and a PUBREC that refuses free the quota. Nothing else does. [MQTT-4.9.0-1]
+/// [MQTT-3.3.4-9]
 #[test]
 fn mqtt_4_9_0_2_no_more_than_the_clients_receive_maximum() {
     on_each_transport(|site| {
@@ -122,7 +122,7 @@ fn mqtt_4_9_0_2_no_more_than_the_clients_receive_maximum() {
             let mut open: Vec<Publish> = (0..maximum).map(|_| wire.publish()).collect();
             wire.quiet();
             let mut next = u8::try_from(maximum).unwrap();
-            // What waits for its acknowledgement longest is acknowledged last.
+            // The client acknowledges the oldest message last.
             while let Some(publish) = open.pop() {
                 match (publish.qos, publish.payload[0] % 4) {
                     (1, _) => wire.send(&ack(PUBACK, publish.id)),
@@ -176,7 +176,7 @@ fn mqtt_4_9_0_3_at_quota_zero_all_else_goes_on() {
     });
 }
 
-/// Without a Receive Maximum there is one of 65,535: the server may send ahead, and does.
+/// Without a Receive Maximum it is 65,535: the server may send ahead, and does.
 #[test]
 fn mqtt_4_9_0_1_the_quota_does_not_begin_at_zero() {
     on_each_transport(|site| {

@@ -1,4 +1,5 @@
-//! Sections 3.3 and 3.4: the flags of PUBLISH, its topic, its answers and how many there may be.
+//! Sections 3.3 and 3.4: the flags of PUBLISH, its topic, its answers, and how many may be
+//! unacknowledged.
 
 use crate::raw::{
     Connect, MAXIMUM_PACKET_SIZE, PUBACK, PUBCOMP, PUBREC, PUBREL, Publish, RECEIVE_MAXIMUM,
@@ -6,8 +7,8 @@ use crate::raw::{
 };
 use crate::wire::{on_each_transport, with_settings};
 
-/// `[MQTT-4.4.0-1]` `[MQTT-4.4.0-1 of 3.1.1]`: at the next connection, with the same identifier
-/// and otherwise the same bytes.
+/// `[MQTT-4.4.0-1]` `[MQTT-4.4.0-1 of 3.1.1]`: at the next connection, with the same identifier and
+/// otherwise the same bytes.
 #[test]
 fn mqtt_3_3_1_1_what_is_sent_again_has_dup() {
     on_each_transport(|site| {
@@ -93,7 +94,7 @@ fn mqtt_3_3_1_4_qos_3_ends_the_connection() {
     });
 }
 
-/// `[MQTT-4.7.0-1]` `[MQTT-4.7.3-1]`: no wildcards, not empty, and all of it there.
+/// `[MQTT-4.7.0-1]` `[MQTT-4.7.3-1]`: a topic name has no wildcards, is not empty, and is complete.
 #[test]
 fn mqtt_3_3_2_2_what_is_no_topic_name_ends_the_connection() {
     on_each_transport(|site| {
@@ -110,7 +111,7 @@ fn mqtt_3_3_2_2_what_is_no_topic_name_ends_the_connection() {
     });
 }
 
-/// The topic is the first field, whatever bytes come after it.
+/// The topic is the first field, whatever bytes follow.
 #[test]
 fn mqtt_3_3_2_1_a_publish_without_a_whole_topic_ends_the_connection() {
     on_each_transport(|site| {
@@ -156,8 +157,9 @@ fn mqtt_3_3_2_3_only_what_matches_the_filter_comes() {
     });
 }
 
-/// `[MQTT-3.4.2-1]` `[MQTT-3.5.2-1]` `[MQTT-3.7.2-1]` `[MQTT-4.3.2-4]` `[MQTT-4.3.3-8]`: nothing,
-/// PUBACK, PUBREC, with the right code: whether anybody got it, and whether it may be published.
+/// `[MQTT-3.4.2-1]` `[MQTT-3.5.2-1]` `[MQTT-3.7.2-1]` `[MQTT-4.3.2-4]` `[MQTT-4.3.3-8]`: the answer
+/// is nothing, PUBACK or PUBREC. Its code says whether there was a subscriber, and whether the
+/// client may publish the message.
 #[test]
 fn mqtt_3_3_4_1_a_publish_is_answered_as_its_qos_asks() {
     on_each_transport(|site| {
@@ -180,13 +182,14 @@ fn mqtt_3_3_4_1_a_publish_is_answered_as_its_qos_asks() {
             wire.expect_answer(PUBACK, 3, &[refused]);
             let _reader = site.subscriber(version, "t", 0);
             wire.send(&Publish::of_qos(1, 1, "t", "x").bytes(version));
-            // Success is the shortest form.
+            // Success has the shortest form.
             wire.expect(&[PUBACK, 2, 0, 1]);
         }
     });
 }
 
-/// What is not allowed is acknowledged in 3.1.1, which has no word for it, and delivered to nobody.
+/// The server acknowledges a forbidden message of 3.1.1, which has no code for it, and delivers it
+/// to nobody.
 #[test]
 fn mqtt_3_3_5_2_of_3_1_1_a_message_that_is_not_allowed_is_acknowledged() {
     on_each_transport(|site| {
@@ -199,8 +202,8 @@ fn mqtt_3_3_5_2_of_3_1_1_a_message_that_is_not_allowed_is_acknowledged() {
     });
 }
 
-/// A message that the server has no room for is no reason to lie: 5 says so, 3.1.1 is closed.
-/// `[MQTT-4.8.0-2 of 3.1.1]` `[MQTT-3.3.5-2 of 3.1.1]`
+/// The server does not acknowledge a message that it has no room for: version 5 has a code for it,
+/// a 3.1.1 client's connection is closed. `[MQTT-4.8.0-2 of 3.1.1]` `[MQTT-3.3.5-2 of 3.1.1]`
 #[test]
 fn mqtt_3_4_2_1_a_full_server_says_so() {
     let room = ["--max-memory", "16MiB", "--max-retained-bytes", "1GiB"];
@@ -208,7 +211,7 @@ fn mqtt_3_4_2_1_a_full_server_says_so() {
         let mut old = site.connected(V3, "old");
         let mut wire = site.connected(V5, "writer");
         let mut id = 0;
-        // What an unfinished packet took is free again: so fill what is left by small ones.
+        // The memory of an unfinished packet becomes free again, so small messages fill the rest.
         for size in [100_000, 1_000, 10] {
             loop {
                 id += 1;
@@ -232,7 +235,8 @@ fn mqtt_3_4_2_1_a_full_server_says_so() {
     });
 }
 
-/// `[MQTT-3.5.2-2]` `[MQTT-3.9.2-1]`: what explains a refusal gives way to the client's Maximum Packet Size; the refusal itself comes.
+/// `[MQTT-3.5.2-2]` `[MQTT-3.9.2-1]`: the server leaves out the explanation of a refusal if the
+/// client's Maximum Packet Size has no room for it. The refusal itself comes.
 #[test]
 fn mqtt_3_4_2_2_a_refusal_fits_the_clients_maximum_packet_size() {
     on_each_transport(|site| {
@@ -264,8 +268,8 @@ fn mqtt_3_4_2_2_a_refusal_fits_the_clients_maximum_packet_size() {
     });
 }
 
-/// The client's: the next one is sent when one is acknowledged, or refused. `[MQTT-4.9.0-1]`
-/// `[MQTT-4.9.0-2]`
+/// The client's Receive Maximum: the server sends the next message when one is acknowledged or
+/// refused. `[MQTT-4.9.0-1]` `[MQTT-4.9.0-2]`
 #[test]
 fn mqtt_3_3_4_9_no_more_under_way_than_the_client_takes() {
     on_each_transport(|site| {
@@ -285,7 +289,7 @@ fn mqtt_3_3_4_9_no_more_under_way_than_the_client_takes() {
         let two = wire.publish();
         assert_eq!(two.payload, [2]);
         wire.quiet();
-        // PUBREC is no end, unless it refuses; PUBCOMP is one.
+        // PUBREC does not end the exchange, unless it refuses; PUBCOMP does.
         wire.send(&ack(PUBREC, one.id));
         wire.expect_answer(PUBREL, one.id, &[0]);
         wire.quiet();
@@ -302,7 +306,7 @@ fn mqtt_3_3_4_9_no_more_under_way_than_the_client_takes() {
     });
 }
 
-/// `[MQTT-4.9.0-3]`: answers of all kinds, and messages of `QoS` 0.
+/// `[MQTT-4.9.0-3]`: all kinds of answers, and messages of `QoS` 0.
 #[test]
 fn mqtt_3_3_4_10_a_full_receive_maximum_delays_only_messages() {
     on_each_transport(|site| {
@@ -330,7 +334,7 @@ fn mqtt_3_3_4_10_a_full_receive_maximum_delays_only_messages() {
     });
 }
 
-/// The server's own: one more, of `QoS` 2 that is never released, is too much.
+/// The server's Receive Maximum: one more `QoS` 2 message that is never released is too much.
 #[test]
 fn mqtt_3_3_4_7_a_client_that_sends_more_than_the_server_takes_is_closed() {
     on_each_transport(|site| {
@@ -343,7 +347,7 @@ fn mqtt_3_3_4_7_a_client_that_sends_more_than_the_server_takes_is_closed() {
             wire.send(&Publish::of_qos(2, id, "t", "x").bytes(V5));
             wire.expect_answer(PUBREC, id, &[0x10]);
         }
-        // The same again is none more.
+        // A repetition does not count again.
         let again = Publish {
             dup: true,
             ..Publish::of_qos(2, 1, "t", "x")

@@ -8,7 +8,7 @@ use crate::raw::{
 };
 use crate::wire::{Site, on_each_transport};
 
-/// A message with these properties ends the connection for this reason.
+/// Checks that a message with these properties ends the connection for this reason.
 #[track_caller]
 fn refuses(site: &Site, properties: &[Vec<u8>], reason: u8) {
     let mut wire = site.connected(V5, "refused");
@@ -17,7 +17,7 @@ fn refuses(site: &Site, properties: &[Vec<u8>], reason: u8) {
 }
 
 /// `[MQTT-3.3.2-15]` `[MQTT-3.3.2-16]` `[MQTT-3.3.2-17]` `[MQTT-3.3.2-18]` `[MQTT-3.3.2-20]`: to
-/// each subscriber, live, from a queue and retained; a subscriber of 3.1.1 has the payload alone.
+/// each subscriber, live, from a queue and retained. A 3.1.1 subscriber gets only the payload.
 #[test]
 fn mqtt_3_3_2_4_properties_are_passed_on_unaltered() {
     on_each_transport(|site| {
@@ -71,7 +71,8 @@ fn mqtt_3_3_2_4_properties_are_passed_on_unaltered() {
     });
 }
 
-/// One for a queue, one that is retained, each with a life of a second and one of an hour.
+/// One message for a queue and one retained message, each once with a second to live and once with
+/// an hour.
 #[test]
 fn mqtt_3_3_2_5_and_6_a_message_ages_and_dies() {
     on_each_transport(|site| {
@@ -104,7 +105,7 @@ fn mqtt_3_3_2_5_and_6_a_message_ages_and_dies() {
     });
 }
 
-/// The Message Expiry Interval.
+/// The Message Expiry Interval that is left.
 fn left(publish: &Publish) -> u32 {
     match &publish.property(MESSAGE_EXPIRY)[..] {
         [property] => u32::from_be_bytes(property[1..].try_into().unwrap()),
@@ -112,8 +113,8 @@ fn left(publish: &Publish) -> u32 {
     }
 }
 
-/// `[MQTT-3.3.2-12]` `[MQTT-3.3.2-7]`: all that CONNACK allows, each for its topic, given anew, in
-/// each `QoS`; and none of them at the next connection of the same session.
+/// `[MQTT-3.3.2-12]` `[MQTT-3.3.2-7]`: all aliases that CONNACK allows, each for its topic, set
+/// anew, with each `QoS`; and none of them at the next connection of the same session.
 #[test]
 fn mqtt_3_3_2_12_every_alias_up_to_the_servers_maximum_is_taken() {
     on_each_transport(|site| {
@@ -155,7 +156,7 @@ fn most(property: &[Vec<u8>]) -> u16 {
     }
 }
 
-/// `[MQTT-3.3.2-9]`: and one above the maximum is refused for the same reason.
+/// `[MQTT-3.3.2-9]`: the server refuses an alias above the maximum for the same reason.
 #[test]
 fn mqtt_3_3_2_8_an_alias_of_0_ends_the_connection() {
     on_each_transport(|site| {
@@ -164,7 +165,7 @@ fn mqtt_3_3_2_8_an_alias_of_0_ends_the_connection() {
         for alias in [0, most + 1, 0xFFFF] {
             refuses(site, &[two(TOPIC_ALIAS, alias)], 0x94);
         }
-        // One that stands for nothing yet.
+        // An alias that stands for nothing yet.
         let mut wire = site.connected(V5, "nothing");
         let short = Publish::new("", "x").with(&[two(TOPIC_ALIAS, 1)]);
         wire.send(&short.bytes(V5));
@@ -198,7 +199,7 @@ fn mqtt_3_3_2_19_the_content_type_is_utf_8() {
     });
 }
 
-/// Not even one that the client has.
+/// Not even an identifier that the client has.
 #[test]
 fn mqtt_3_3_4_6_a_subscription_identifier_from_a_client_ends_the_connection() {
     on_each_transport(|site| {
@@ -211,7 +212,7 @@ fn mqtt_3_3_4_6_a_subscription_identifier_from_a_client_ends_the_connection() {
     });
 }
 
-/// What may stand once stands once, and what belongs elsewhere does not stand here.
+/// A property that may appear once appears once, and one of another packet does not appear here.
 #[test]
 fn mqtt_4_13_1_1_properties_that_may_not_stand_end_the_connection() {
     on_each_transport(|site| {

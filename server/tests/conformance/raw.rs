@@ -1,8 +1,8 @@
-//! Packets byte by byte: what a test sends, and what it reads.
+//! Packets byte by byte: what a test sends and what it reads.
 
 pub(crate) use Version::{V3, V5};
 
-/// The version that a connection speaks.
+/// The protocol version of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Version {
     /// 3.1.1
@@ -10,7 +10,7 @@ pub(crate) enum Version {
     V5,
 }
 
-/// Both, for rules that they share.
+/// Both versions, for rules that they share.
 pub(crate) const VERSIONS: [Version; 2] = [V3, V5];
 
 pub(crate) const PINGREQ: [u8; 2] = [0xC0, 0];
@@ -18,7 +18,7 @@ pub(crate) const PINGRESP: [u8; 2] = [0xD0, 0];
 /// Normal disconnection, in both versions.
 pub(crate) const DISCONNECT: [u8; 2] = [0xE0, 0];
 
-// First bytes of packets without flags of their own.
+// First bytes of packets that have no flags of their own.
 pub(crate) const CONNACK: u8 = 0x20;
 pub(crate) const PUBLISH: u8 = 0x30;
 pub(crate) const PUBACK: u8 = 0x40;
@@ -33,7 +33,7 @@ pub(crate) const UNSUBACK: u8 = 0xB0;
 /// The last bit of a PUBLISH's first byte.
 pub(crate) const RETAIN: u8 = 1;
 
-// Identifiers of properties, by section 2.2.2.2.
+// Identifiers of properties (section 2.2.2.2).
 pub(crate) const PAYLOAD_FORMAT: u8 = 0x01;
 pub(crate) const MESSAGE_EXPIRY: u8 = 0x02;
 pub(crate) const CONTENT_TYPE: u8 = 0x03;
@@ -61,7 +61,7 @@ pub(crate) const WILDCARDS_AVAILABLE: u8 = 0x28;
 pub(crate) const SUBSCRIPTION_IDS_AVAILABLE: u8 = 0x29;
 pub(crate) const SHARED_AVAILABLE: u8 = 0x2A;
 
-/// A packet: its first byte, the length of the rest, the rest.
+/// A packet: its first byte, the length of the rest, and the rest.
 pub(crate) fn packet(first: u8, rest: &[u8]) -> Vec<u8> {
     [&[first], &variable(rest.len())[..], rest].concat()
 }
@@ -80,14 +80,14 @@ pub(crate) fn variable(mut value: usize) -> Vec<u8> {
     }
 }
 
-/// A string, or Binary Data, with its length before it.
+/// A string or Binary Data, with its length before it.
 pub(crate) fn string(content: impl AsRef<[u8]>) -> Vec<u8> {
     let content = content.as_ref();
     let length = u16::try_from(content.len()).unwrap();
     [&length.to_be_bytes(), content].concat()
 }
 
-/// One property of a single byte.
+/// A property of a single byte.
 pub(crate) fn byte(id: u8, value: u8) -> Vec<u8> {
     vec![id, value]
 }
@@ -113,7 +113,7 @@ pub(crate) fn subscription_id(id: usize) -> Vec<u8> {
     [vec![SUBSCRIPTION_ID], variable(id)].concat()
 }
 
-/// Properties with their length before them; nothing at all in 3.1.1.
+/// Properties with their length before them. In 3.1.1, nothing at all.
 pub(crate) fn properties(version: Version, all: &[Vec<u8>]) -> Vec<u8> {
     match version {
         V3 => Vec::new(),
@@ -124,7 +124,7 @@ pub(crate) fn properties(version: Version, all: &[Vec<u8>]) -> Vec<u8> {
     }
 }
 
-/// A CONNECT. `..Connect::new(…)` for all that a test does not care about.
+/// A CONNECT. Use `..Connect::new(…)` for everything that a test does not care about.
 #[derive(Clone, Debug)]
 pub(crate) struct Connect {
     pub(crate) version: Version,
@@ -148,7 +148,7 @@ pub(crate) struct Will {
 }
 
 impl Connect {
-    /// A clean start without will, name and password.
+    /// A clean start without will, user name and password.
     pub(crate) fn new(version: Version, client_id: &str) -> Self {
         Self {
             version,
@@ -162,7 +162,7 @@ impl Connect {
         }
     }
 
-    /// A session that goes on, and that lasts.
+    /// A session that is resumed, and that lasts.
     pub(crate) fn lasting(version: Version, client_id: &str) -> Self {
         Self {
             clean_start: false,
@@ -185,7 +185,7 @@ impl Connect {
         self.with_flags(self.flags())
     }
 
-    /// With flags that need not fit the rest.
+    /// Encodes it with flags that need not fit the rest.
     pub(crate) fn with_flags(&self, flags: u8) -> Vec<u8> {
         let level = match self.version {
             V3 => 4,
@@ -233,7 +233,7 @@ impl Will {
     }
 }
 
-/// A CONNECT of any parts, however wrong; `properties` with their length before them.
+/// A CONNECT of any parts, however wrong. `properties` includes their length.
 pub(crate) fn connect(
     protocol: &str,
     level: u8,
@@ -252,14 +252,15 @@ pub(crate) fn connect(
     packet(0x10, &rest.concat())
 }
 
-/// A PUBLISH, sent or received. `..Publish::new(…)` for all that a test does not care about.
+/// A PUBLISH, sent or received. Use `..Publish::new(…)` for everything that a test does not care
+/// about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Publish {
     pub(crate) dup: bool,
     pub(crate) qos: u8,
     pub(crate) retain: bool,
     pub(crate) topic: String,
-    /// Where `QoS` is above 0.
+    /// Present if the `QoS` is above 0.
     pub(crate) id: u16,
     /// Each with its identifier.
     pub(crate) properties: Vec<Vec<u8>>,
@@ -267,7 +268,7 @@ pub(crate) struct Publish {
 }
 
 impl Publish {
-    /// Of `QoS` 0.
+    /// A message with `QoS` 0.
     pub(crate) fn new(topic: &str, payload: impl AsRef<[u8]>) -> Self {
         Self {
             dup: false,
@@ -315,7 +316,7 @@ impl Publish {
         packet(first, &rest.concat())
     }
 
-    /// Reads one that was received.
+    /// Reads a PUBLISH that was received.
     pub(crate) fn read(version: Version, packet: &Received) -> Self {
         assert_eq!(packet.first >> 4, 3, "no PUBLISH: {packet:02x?}");
         let qos = (packet.first >> 1) & 3;
@@ -338,7 +339,7 @@ impl Publish {
         }
     }
 
-    /// The properties of this identifier, in order.
+    /// The properties with this identifier, in order.
     pub(crate) fn property(&self, id: u8) -> Vec<Vec<u8>> {
         let found = self.properties.iter().filter(|property| property[0] == id);
         found.cloned().collect()
@@ -383,7 +384,7 @@ pub(crate) fn ack(first: u8, id: u16) -> Vec<u8> {
     packet(first, &id.to_be_bytes())
 }
 
-/// The same with a reason code, as 5 has it.
+/// The same with a reason code, as in version 5.
 pub(crate) fn ack_with(first: u8, id: u16, reason: u8) -> Vec<u8> {
     packet(first, &[&id.to_be_bytes()[..], &[reason]].concat())
 }
@@ -401,17 +402,17 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    /// As it came: its length is as short as can be.
+    /// The bytes as they came: the length has its shortest form.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         packet(self.first, &self.rest)
     }
 }
 
-/// An answer of one reason code or several: CONNACK, PUBACK, SUBACK, DISCONNECT and so on.
+/// An answer with one or more reason codes: CONNACK, PUBACK, SUBACK, DISCONNECT and so on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) first: u8,
-    /// The Packet Identifier; of CONNACK the flags; of DISCONNECT and AUTH 0.
+    /// The Packet Identifier. For CONNACK, the flags. For DISCONNECT and AUTH, 0.
     pub(crate) id: u16,
     pub(crate) codes: Vec<u8>,
     pub(crate) properties: Vec<Vec<u8>>,
@@ -452,7 +453,7 @@ impl Answer {
         answer
     }
 
-    /// Both may be left out, and then the reason is 0.
+    /// A packet may leave out both, and then the reason is 0.
     fn reason_and_properties(&mut self, version: Version, mut rest: &[u8]) {
         assert!(version == V5 || rest.is_empty(), "3.1.1 has no reason code");
         if rest.is_empty() {
@@ -465,7 +466,7 @@ impl Answer {
         assert!(rest.is_empty(), "too long: {self:02x?} and {rest:02x?}");
     }
 
-    /// The properties of this identifier, in order.
+    /// The properties with this identifier, in order.
     pub(crate) fn property(&self, id: u8) -> Vec<Vec<u8>> {
         let found = self.properties.iter().filter(|property| property[0] == id);
         found.cloned().collect()
@@ -518,7 +519,7 @@ fn take_two(rest: &mut &[u8]) -> u16 {
     u16::from_be_bytes([take(rest), take(rest)])
 }
 
-/// As short as can be, or it panics: [MQTT-1.5.5-1].
+/// Reads a Variable Byte Integer. Panics if it does not have its shortest form: [MQTT-1.5.5-1].
 fn take_variable(rest: &mut &[u8]) -> usize {
     let before = *rest;
     let (mut value, mut shift) = (0, 0);

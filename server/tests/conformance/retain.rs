@@ -1,14 +1,14 @@
-//! Section 3.3.1: what is retained, and who gets it.
+//! Section 3.3.1: what the server retains, and who gets it.
 
 use crate::raw::{Publish, SUBACK, V3, V5, VERSIONS, subscribe, unsubscribe};
 use crate::wire::on_each_transport;
 
-/// Options of a subscription: Retain As Published, and Retain Handling.
+/// Options of a subscription: Retain As Published and Retain Handling.
 const AS_PUBLISHED: u8 = 0x08;
 const HANDLING: [u8; 3] = [0x00, 0x10, 0x20];
 
-/// `[MQTT-3.3.1-9]`; of 3.1.1 `[MQTT-3.3.1-6 of 3.1.1]` `[MQTT-3.3.1-8 of 3.1.1]`: of each topic
-/// the last one, whatever its `QoS`, and with RETAIN. `[MQTT-3.3.1-7 of 3.1.1]`
+/// `[MQTT-3.3.1-9]`; of 3.1.1 `[MQTT-3.3.1-6 of 3.1.1]` `[MQTT-3.3.1-8 of 3.1.1]`: a new subscriber
+/// gets the last message of each topic, whatever its `QoS`, with RETAIN. `[MQTT-3.3.1-7 of 3.1.1]`
 #[test]
 fn mqtt_3_3_1_5_the_last_retained_message_of_a_topic_is_kept() {
     on_each_transport(|site| {
@@ -84,7 +84,8 @@ fn mqtt_3_3_1_8_a_message_without_retain_changes_nothing_that_is_kept() {
     });
 }
 
-/// `[MQTT-3.3.1-10]` `[MQTT-3.3.1-11]` `[MQTT-3.8.4-4]`: subscribed, again, and anew.
+/// `[MQTT-3.3.1-10]` `[MQTT-3.3.1-11]` `[MQTT-3.8.4-4]`: a first subscription, a repeated one, and
+/// a new one.
 #[test]
 fn mqtt_3_3_1_9_retain_handling_says_when_retained_messages_are_sent() {
     on_each_transport(|site| {
@@ -131,8 +132,8 @@ fn mqtt_3_3_1_8_of_3_1_1_each_subscription_brings_what_is_retained() {
     });
 }
 
-/// `[MQTT-3.3.1-13]`, and `[MQTT-3.3.1-9 of 3.1.1]`; only for what is passed on at once: what was
-/// kept has RETAIN in each case.
+/// `[MQTT-3.3.1-13]`, and `[MQTT-3.3.1-9 of 3.1.1]`: only for live messages. A retained message
+/// that is sent for a new subscription always has RETAIN.
 #[test]
 fn mqtt_3_3_1_12_retain_as_published() {
     on_each_transport(|site| {

@@ -1,9 +1,9 @@
-//! Section 3.3.4: which subscriptions a message is sent for.
+//! Section 3.3.4: which subscriptions the server sends a message for.
 
 use crate::raw::{Publish, SUBSCRIPTION_ID, V5, VERSIONS, subscription_id};
 use crate::wire::on_each_transport;
 
-/// One copy, at the highest `QoS`, no higher than it was published with. `[MQTT-3.8.4-8]`
+/// One copy, with the highest `QoS`, but no higher than the publisher's. `[MQTT-3.8.4-8]`
 #[test]
 fn mqtt_3_3_4_2_overlapping_subscriptions_give_the_highest_qos() {
     on_each_transport(|site| {
@@ -24,7 +24,8 @@ fn mqtt_3_3_4_2_overlapping_subscriptions_give_the_highest_qos() {
     });
 }
 
-/// `[MQTT-3.3.4-3]`: of each that matches, live and retained; and none for one that has none.
+/// `[MQTT-3.3.4-3]`: the identifiers of all subscriptions that match, live and retained. A
+/// subscription without an identifier adds none.
 #[test]
 fn mqtt_3_3_4_4_one_copy_carries_all_subscription_identifiers() {
     on_each_transport(|site| {
@@ -53,7 +54,7 @@ fn mqtt_3_3_4_4_one_copy_carries_all_subscription_identifiers() {
         later.subscribe_with(&[subscription_id(5)], "kept", 0);
         let got = later.message("kept", "x").property(SUBSCRIPTION_ID);
         assert_eq!(got, [subscription_id(5)]);
-        // Nobody else's, and the latest of its own.
+        // Only the client's own identifier, and the latest one.
         later.subscribe_with(&[subscription_id(6)], "kept", 0x20);
         publisher.publishes(&Publish::new("kept", "y"));
         let got = later.message("kept", "y").property(SUBSCRIPTION_ID);

@@ -20,7 +20,8 @@ fn mqtt_3_1_3_5_ordinary_client_ids_are_taken() {
     });
 }
 
-/// `[MQTT-3.1.3-7]` `[MQTT-3.2.2-16]`: unique, told, and in force.
+/// `[MQTT-3.1.3-7]` `[MQTT-3.2.2-16]`: the identifier is unique, is sent in CONNACK, and is in
+/// force.
 #[test]
 fn mqtt_3_1_3_6_an_empty_client_id_gets_one() {
     on_each_transport(|site| {
@@ -38,7 +39,7 @@ fn mqtt_3_1_3_6_an_empty_client_id_gets_one() {
         assert_ne!(first, second);
         wire.subscribe("kept", 1);
         wire.leave();
-        // The session is found by the assigned identifier, which is not told again.
+        // The assigned identifier finds the session again, and CONNACK does not repeat it.
         let (mut wire, answer) = site.connect(&Connect::lasting(V5, &first));
         assert_eq!(answer.id, 1, "Session Present");
         assert!(answer.property(crate::raw::ASSIGNED_CLIENT_ID).is_empty());
@@ -48,7 +49,7 @@ fn mqtt_3_1_3_6_an_empty_client_id_gets_one() {
     });
 }
 
-/// 3.1.1 cannot be told; but each is a client of its own, with a session of its own.
+/// 3.1.1 cannot tell the client, but each is a separate client with its own session.
 #[test]
 fn mqtt_3_1_3_6_of_3_1_1_clients_without_an_id_live_side_by_side() {
     on_each_transport(|site| {
@@ -57,7 +58,7 @@ fn mqtt_3_1_3_6_of_3_1_1_clients_without_an_id_live_side_by_side() {
             wire.subscribe(topic, 1);
             wire
         });
-        // The second has not taken over from the first, nor has it the first's subscription.
+        // The second client has neither taken over from the first nor got its subscription.
         first.quiet();
         let mut publisher = site.connected(V3, "");
         for topic in ["first", "second"] {
@@ -98,9 +99,9 @@ fn mqtt_3_1_3_2_the_client_id_names_the_session() {
             publisher.publishes(&Publish::of_qos(1, 1, "to/two", "for two"));
             publisher.publishes(&Publish::of_qos(1, 2, "to/one", "for one"));
             one.message("to/one", "for one");
-            // Upper case is another name.
+            // Upper case makes another identifier.
             assert_eq!(site.connect(&Connect::lasting(version, "ONE")).1.id, 0);
-            // The next version finds none of these sessions.
+            // The next version must find none of these sessions.
             for id in ["one", "two", "ONE"] {
                 site.connected(version, id).leave();
             }
@@ -137,7 +138,7 @@ fn mqtt_3_1_2_4_a_session_goes_on_until_a_clean_start() {
             wire.quiet();
             wire.subscribe("kept", 1);
             wire.leave();
-            // The clean session ended with its connection, so that there is none to go on.
+            // The clean session ended with its connection, so there is none to resume.
             let (mut wire, answer) = site.connect(&Connect::lasting(version, "session"));
             assert_eq!(answer.id, 0, "it ended");
             publisher.publishes(&Publish::of_qos(1, 1, "kept", "x"));
@@ -148,7 +149,8 @@ fn mqtt_3_1_2_4_a_session_goes_on_until_a_clean_start() {
     });
 }
 
-/// `[MQTT-3.1.2-23]`: an interval of 0, or none, ends it with the connection, clean start or not.
+/// `[MQTT-3.1.2-23]`: without an interval, or with 0, the session ends with the connection, clean
+/// start or not.
 #[test]
 fn mqtt_3_1_2_23_a_session_without_expiry_interval_ends_with_its_connection() {
     on_each_transport(|site| {
@@ -167,7 +169,7 @@ fn mqtt_3_1_2_23_a_session_without_expiry_interval_ends_with_its_connection() {
     });
 }
 
-/// `[MQTT-3.1.4-2 of 3.1.1]`: in silence.
+/// `[MQTT-3.1.4-2 of 3.1.1]`: there without a DISCONNECT.
 #[test]
 fn mqtt_3_1_4_3_a_client_that_connects_again_takes_over() {
     on_each_transport(|site| {

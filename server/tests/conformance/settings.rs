@@ -1,5 +1,5 @@
-//! What the standard leaves to the server, where the server is told by its flags to do otherwise.
-//! Response Information is with what CONNECT asks for, in `wishes`.
+//! What the standard leaves to the server, when the server's flags set it. `wishes` tests Response
+//! Information, together with what CONNECT asks for.
 
 use std::time::{Duration, Instant};
 
@@ -10,11 +10,11 @@ use crate::raw::{
 };
 use crate::wire::{Site, with_settings};
 
-/// Bytes that are no UTF-8.
+/// Bytes that are not UTF-8.
 const NO_TEXT: [u8; 2] = [0xC3, 0x28];
 
-/// A client that asks for this keep alive and is silent: what it is told to use instead, and when
-/// it is closed.
+/// A client that asks for this keep alive and is silent. Returns the keep alive that the server
+/// sets instead, and when the server closes.
 fn silent(site: &Site, keep_alive: u16) -> (Vec<Vec<u8>>, Duration) {
     let begun = Instant::now();
     let (mut wire, answer) = site.connect(&Connect {
@@ -25,8 +25,8 @@ fn silent(site: &Site, keep_alive: u16) -> (Vec<Vec<u8>>, Duration) {
     (answer.property(SERVER_KEEP_ALIVE), begun.elapsed())
 }
 
-/// It is told to who asks for a longer one or none (section 3.2.2.3.14), and is in force; a shorter
-/// one stays. `[MQTT-3.2.2-22]`
+/// The server sends its keep alive to a client that asks for a longer one or none (section
+/// 3.2.2.3.14), and enforces it. A shorter one stays. `[MQTT-3.2.2-22]`
 #[test]
 fn mqtt_3_1_2_22_the_servers_keep_alive_is_told_and_in_force() {
     with_settings(&["--server-keep-alive", "2"], |site| {
@@ -45,12 +45,12 @@ fn mqtt_3_1_2_22_the_servers_keep_alive_is_told_and_in_force() {
     });
 }
 
-/// It says that it is text, and is none. Its identifier is its `QoS`.
+/// A message that claims to be text and is not. Its identifier is its `QoS`.
 fn spoilt(qos: u8) -> Publish {
     Publish::of_qos(qos, qos.into(), "t", NO_TEXT).with(&[byte(PAYLOAD_FORMAT, 1)])
 }
 
-/// With a will whose payload says that it is text, and is this.
+/// A CONNECT with a will whose payload claims to be text, and is this.
 fn bequest(payload: &[u8]) -> Connect {
     Connect {
         will: Some(Will {
@@ -61,9 +61,10 @@ fn bequest(payload: &[u8]) -> Connect {
     }
 }
 
-/// Refused with 0x99, each as its packet allows (sections 3.3.2.3.2 and 3.1.3.2.3), by default and
-/// where it is asked for. What does not say that it is text need not be any, and what is text
-/// passes. `[MQTT-3.4.2-1]` `[MQTT-3.5.2-1]` `[MQTT-3.14.2-1]` `[MQTT-3.2.2-8]` `[MQTT-3.3.2-4]`
+/// The server refuses it with 0x99, in the way that each packet allows (sections 3.3.2.3.2 and
+/// 3.1.3.2.3), by default and if the flag asks for it. A payload without the claim may be anything,
+/// and valid text passes. `[MQTT-3.4.2-1]` `[MQTT-3.5.2-1]` `[MQTT-3.14.2-1]` `[MQTT-3.2.2-8]`
+/// `[MQTT-3.3.2-4]`
 #[test]
 fn a_payload_that_says_that_it_is_text_is_checked() {
     for settings in [&[][..], &["--check-payload-format", "true"]] {
@@ -82,7 +83,7 @@ fn a_payload_that_says_that_it_is_text_is_checked() {
             }
             wire.publishes(&Publish::new("t", NO_TEXT));
             watcher.message("t", NO_TEXT);
-            // There is no other word for it at QoS 0.
+            // QoS 0 has no other way to say it.
             wire.send(&spoilt(0).bytes(V5));
             wire.expect_disconnect(0x99);
             let mut wire = site.open();
@@ -95,7 +96,7 @@ fn a_payload_that_says_that_it_is_text_is_checked() {
     }
 }
 
-/// And passed on as it came, indicator and all. `[MQTT-3.3.2-4]`
+/// The server passes it on as it came, with the indicator. `[MQTT-3.3.2-4]`
 #[test]
 fn a_payload_is_not_checked_where_that_is_turned_off() {
     with_settings(&["--check-payload-format", "false"], |site| {
@@ -119,7 +120,7 @@ fn a_payload_is_not_checked_where_that_is_turned_off() {
     });
 }
 
-/// Section 3.1.2.4 of 3.1.1 lets the server forget sessions; those of version 5 say how long they
+/// Section 3.1.2.4 of 3.1.1 lets the server forget sessions. Version 5 clients say how long theirs
 /// last. `[MQTT-3.1.2-4 of 3.1.1]` `[MQTT-3.2.2-2 of 3.1.1]` `[MQTT-3.2.2-3 of 3.1.1]`
 #[test]
 fn sessions_of_3_1_1_last_for_as_long_as_the_server_is_told() {

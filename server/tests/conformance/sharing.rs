@@ -6,7 +6,7 @@ use crate::raw::{
 };
 use crate::wire::{Site, Wire, on_each_transport};
 
-/// A member of the group, whose session lasts for so many seconds.
+/// A member of the group whose session lasts for this many seconds.
 fn member(site: &Site, name: &str, expiry: u32, qos: u8) -> Wire {
     let connect = Connect {
         properties: vec![four(SESSION_EXPIRY, expiry)],
@@ -17,8 +17,8 @@ fn member(site: &Site, name: &str, expiry: u32, qos: u8) -> Wire {
     wire
 }
 
-/// Publishes until the member whose turn it is is this one; all others are served, and have
-/// acknowledged. Gives what it got, which is not acknowledged.
+/// Publishes until it is the turn of the `chosen` member. The others get their messages and
+/// acknowledge them. Returns the message of the chosen one, which it has not acknowledged.
 fn until_chosen(publisher: &mut Wire, qos: u8, chosen: &mut Wire, others: &mut [Wire]) -> Publish {
     for number in 0..10_u8 {
         publisher.publishes(&Publish::of_qos(qos, 9, "t", [number]));
@@ -44,7 +44,7 @@ fn until_chosen(publisher: &mut Wire, qos: u8, chosen: &mut Wire, others: &mut [
     panic!("ten messages, and not one for this member");
 }
 
-// [MQTT-4.8.2-2]: what begins with "$share/" is a shared subscription, or nothing.
+// [MQTT-4.8.2-2]: a filter that begins with "$share/" is a shared subscription, or invalid.
 #[test]
 fn mqtt_4_8_2_1_a_share_name_and_a_filter() {
     on_each_transport(|site| {
@@ -79,7 +79,7 @@ fn mqtt_4_8_2_1_a_share_name_and_a_filter() {
             let mut wire = site.subscriber(V5, filter, 0);
             publisher.publishes(&Publish::new(topic, filter));
             wire.message(topic, filter);
-            // It is not the filter without its first levels that is subscribed to.
+            // The client is not subscribed to the filter without its first levels.
             wire.send(&unsubscribe(V5, 9, &[topic]));
             wire.expect_answer(UNSUBACK, 9, &[0x11]);
             wire.send(&unsubscribe(V5, 9, &[filter]));
@@ -90,8 +90,8 @@ fn mqtt_4_8_2_1_a_share_name_and_a_filter() {
     });
 }
 
-// Version 3.1.1 knows no share names: what is malformed as such is answered with a failure, and
-// nothing else ends. Well-formed ones are as in version 5.
+// Version 3.1.1 knows no share names. A malformed one gets a failure code, and nothing else ends.
+// Well-formed ones work as in version 5.
 #[test]
 fn a_3_1_1_client_is_told_of_a_malformed_share_and_stays() {
     on_each_transport(|site| {
@@ -128,8 +128,8 @@ fn a_3_1_1_client_is_told_of_a_malformed_share_and_stays() {
     });
 }
 
-/// One member gets each message, with the `QoS` that was granted to it; every other group, and who
-/// shares with nobody, gets it too.
+/// One member gets each message, with the `QoS` that was granted to it. Every other group, and
+/// every subscriber without a group, gets it too.
 #[test]
 fn mqtt_4_8_2_3_each_member_has_its_own_qos() {
     on_each_transport(|site| {
@@ -165,13 +165,13 @@ fn mqtt_4_8_2_3_each_member_has_its_own_qos() {
             }
             assert_eq!(served, 1);
         }
-        // It goes round: each has had as many as the others.
+        // Members take turns: each has had as many as the others.
         assert_eq!(counts, [4; 3]);
     });
 }
 
-/// So section 4.8.2 has it for `QoS` 1, also where the session goes on: the other one gets them in
-/// the order in which they came, as new ones, and the first, when it comes back, none of them.
+/// Section 4.8.2 says so for `QoS` 1, also if the session goes on. The other member gets the
+/// messages in their order, as new ones. The first member gets none of them when it comes back.
 /// `[MQTT-3.3.1-3]`
 #[test]
 fn what_a_member_has_not_acknowledged_when_it_goes_away_goes_to_another_in_order() {
@@ -236,7 +236,7 @@ fn mqtt_4_8_2_4_qos_2_is_completed_with_the_member_that_it_was_begun_with() {
     });
 }
 
-/// The session ends with the connection, or is ended by a clean start.
+/// The session ends with the connection, or a clean start ends it.
 #[test]
 fn mqtt_4_8_2_5_qos_2_of_a_session_that_ends_is_for_nobody_else() {
     on_each_transport(|site| {
@@ -249,14 +249,14 @@ fn mqtt_4_8_2_5_qos_2_of_a_session_that_ends_is_for_nobody_else() {
             let (mut chosen, _) = site.connect(&Connect::new(V5, "chosen"));
             chosen.quiet();
             others[0].quiet();
-            // The other member is there and well.
+            // The other member is connected and reads.
             publisher.publishes(&Publish::of_qos(2, 9, "t", "next"));
             others[0].message("t", "next");
         }
     });
 }
 
-/// Neither by another member nor again by the one that refused it.
+/// Neither another member gets it, nor the one that refused it again.
 #[test]
 fn mqtt_4_8_2_6_what_a_member_refuses_is_for_nobody_else() {
     on_each_transport(|site| {

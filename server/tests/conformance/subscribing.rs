@@ -10,7 +10,7 @@ use crate::wire::on_each_transport;
 const NO_LOCAL: u8 = 0b100;
 const RETAIN_HANDLING_2: u8 = 0b10_0000;
 
-/// With more levels than the server takes.
+/// A filter with more levels than the server accepts.
 fn too_deep() -> String {
     "a/".repeat(1_000)
 }
@@ -102,7 +102,7 @@ fn mqtt_3_8_3_4_no_local_on_a_shared_subscription_ends_the_connection() {
     });
 }
 
-// [MQTT-3.8.3-4 of 3.1.1]: only the QoS is there in 3.1.1. QoS 3 and Retain Handling 3 are protocol
+// [MQTT-3.8.3-4 of 3.1.1]: 3.1.1 has only the QoS there. QoS 3 and Retain Handling 3 are protocol
 // errors in version 5 (section 3.8.3.1).
 #[test]
 fn mqtt_3_8_3_5_reserved_bits_of_the_options_end_the_connection() {
@@ -155,7 +155,7 @@ fn mqtt_3_8_4_5_several_filters_are_several_subscriptions_with_one_answer() {
                 V5 => 0x8F,
             };
             wire.expect_answer(SUBACK, 9, &[2, failed, 0, 1, 1]);
-            // As of several SUBSCRIBEs, the last for the same filter counts.
+            // The last subscription to a filter counts, as with several SUBSCRIBEs.
             let mut publisher = site.connected(version, "publisher");
             for (topic, qos) in [("a", 1), ("b", 2), ("c", 1)] {
                 publisher.publishes(&Publish::of_qos(2, 9, topic, "x"));
@@ -187,8 +187,8 @@ fn mqtt_3_8_4_3_the_same_filter_replaces_the_subscription() {
     });
 }
 
-/// Retained messages come again with each SUBSCRIBE, and every message that is published around
-/// the replacements comes once. [MQTT-3.8.4-3 of 3.1.1] [MQTT-3.3.1-6 of 3.1.1]
+/// Retained messages come again with each SUBSCRIBE, and every message that is published around the
+/// replacements comes once. [MQTT-3.8.4-3 of 3.1.1] [MQTT-3.3.1-6 of 3.1.1]
 #[test]
 fn mqtt_3_8_4_4_replacing_sends_the_retained_again_and_loses_nothing() {
     on_each_transport(|site| {
@@ -202,7 +202,7 @@ fn mqtt_3_8_4_4_replacing_sends_the_retained_again_and_loses_nothing() {
             wire.subscribe("#", 1);
             assert!(wire.message("kept", "old").retain);
             for number in 0..20_u8 {
-                // Not read before the SUBSCRIBE behind it.
+                // The subscriber sends its SUBSCRIBE before it reads this message.
                 publisher.publishes(&Publish::of_qos(1, 9, "live", [number]));
                 wire.send(&subscribe(version, 9, &[("#", 1)]));
                 wire.message("live", [number]);
@@ -216,7 +216,7 @@ fn mqtt_3_8_4_4_replacing_sends_the_retained_again_and_loses_nothing() {
     });
 }
 
-/// Also when nothing of it could be delivered yet: the messages of an absent client.
+/// Even if nothing could be delivered yet: messages for an absent client.
 #[test]
 fn mqtt_3_8_4_4_what_waits_survives_a_replaced_subscription() {
     on_each_transport(|site| {
@@ -259,7 +259,7 @@ fn mqtt_3_8_4_8_the_lower_qos_counts() {
                     publisher.publishes(&Publish::of_qos(published, 9, "t", "x"));
                     assert_eq!(wire.message("t", "x").qos, published.min(granted));
                 }
-                // Retained ones too.
+                // Retained messages too.
                 publisher.publishes(&Publish {
                     retain: true,
                     ..Publish::of_qos(2, 9, "kept", "x")
@@ -271,7 +271,7 @@ fn mqtt_3_8_4_8_the_lower_qos_counts() {
     });
 }
 
-/// A client that takes little is answered without words, another one with them.
+/// A client that accepts little gets answers without reason strings, another one gets them with.
 /// [MQTT-3.11.2-1] [MQTT-3.1.2-24]
 #[test]
 fn mqtt_3_9_2_1_no_words_where_they_would_be_too_large() {
@@ -281,7 +281,7 @@ fn mqtt_3_9_2_1_no_words_where_they_would_be_too_large() {
         for (mut wire, words) in [(roomy, 1), (small, 0)] {
             wire.send(&subscribe(V5, 9, &[(&too_deep(), 0)]));
             let suback = wire.expect_answer(SUBACK, 9, &[0x8F]);
-            // The identifier is that of a message.
+            // The identifier belongs to a message.
             wire.send(&Publish::of_qos(2, 9, "t", "x").bytes(V5));
             wire.expect_answer(PUBREC, 9, &[0x10]);
             wire.send(&unsubscribe(V5, 9, &["t"]));
@@ -316,7 +316,7 @@ fn mqtt_3_10_4_1_exactly_the_filter_is_deleted() {
     });
 }
 
-/// Nothing new, also not for an absent client when it comes back.
+/// Nothing new is added, not even for an absent client that comes back.
 #[test]
 fn mqtt_3_10_4_2_after_unsubscribe_nothing_new_is_added() {
     on_each_transport(|site| {

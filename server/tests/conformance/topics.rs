@@ -20,8 +20,7 @@ fn mqtt_4_7_0_1_no_wildcards_in_a_topic_name() {
     });
 }
 
-/// Filters that are none end the connection; those that look like it and are some do not.
-/// [MQTT-4.7.1-2]
+/// Invalid filters end the connection. Valid ones that look like them do not. [MQTT-4.7.1-2]
 #[test]
 fn mqtt_4_7_1_1_wildcards_are_whole_levels_and_the_last_one() {
     on_each_transport(|site| {
@@ -64,9 +63,9 @@ fn mqtt_4_7_1_1_wildcards_are_whole_levels_and_the_last_one() {
     });
 }
 
-/// It is refused in version 5, and dropped in 3.1.1; nobody gets it, nor is it retained. That
-/// wildcards would not match it is a test of the broker's own, as no client can publish there.
-/// [MQTT-3.3.5-2 of 3.1.1]
+/// Version 5 refuses it, 3.1.1 drops it. Nobody gets it, and the server does not retain it. One of
+/// the broker's own tests shows that wildcards would not match it, because no client can publish
+/// there. [MQTT-3.3.5-2 of 3.1.1]
 #[test]
 fn topics_that_begin_with_a_dollar_are_the_servers_own() {
     on_each_transport(|site| {
@@ -94,8 +93,8 @@ fn topics_that_begin_with_a_dollar_are_the_servers_own() {
     });
 }
 
-/// An empty filter is malformed; an empty topic name is a protocol error where no alias stands for
-/// it (section 3.3.2.1), and in 3.1.1 there are none.
+/// An empty filter is malformed. An empty topic name is a protocol error if no alias stands for it
+/// (section 3.3.2.1); 3.1.1 has no aliases.
 #[test]
 fn mqtt_4_7_3_1_at_least_one_character() {
     on_each_transport(|site| {

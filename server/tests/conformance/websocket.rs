@@ -10,7 +10,7 @@ use crate::raw::{Connect, PINGREQ, PINGRESP, Publish, V5, VERSIONS, subscribe};
 use crate::support::websocket;
 use crate::wire::Site;
 
-/// A WebSocket whose MQTT connection is made.
+/// A WebSocket on which MQTT is connected.
 fn connected(site: &Site) -> WebSocket<TcpStream> {
     let mut socket = site.websocket();
     let connect = Connect::new(V5, "by hand").bytes();
@@ -22,7 +22,7 @@ fn connected(site: &Site) -> WebSocket<TcpStream> {
     socket
 }
 
-/// What comes until the end: all binary, then a close frame with this code.
+/// Reads until the end. Everything is binary, and a close frame with this code ends it.
 fn closed_with(mut socket: WebSocket<TcpStream>) -> CloseCode {
     loop {
         match socket.read().unwrap() {
@@ -33,9 +33,9 @@ fn closed_with(mut socket: WebSocket<TcpStream>) -> CloseCode {
     }
 }
 
-/// A text frame ends the connection, even if what it says is MQTT; also in the middle of a packet,
-/// and before CONNECT. The log says whose, for many have the address of a proxy. The server's own frames are binary: `connected` and every
-/// other test over WebSocket see to that.
+/// A text frame ends the connection, even if it holds MQTT; also in the middle of a packet, and
+/// before CONNECT. The log names the client, because many share a proxy's address. The server's own
+/// frames are binary: `connected` and every other test over WebSocket check that.
 #[test]
 fn mqtt_6_0_0_1_a_text_frame_ends_the_connection() {
     let site = Site::of_websockets();
@@ -72,8 +72,8 @@ fn mqtt_6_0_0_1_a_text_frame_ends_the_connection() {
     watcher.quiet();
 }
 
-/// One byte a frame; all packets in one frame; a frame that ends within a packet; fragments, with
-/// a ping of WebSocket's own between them.
+/// One byte per frame; all packets in one frame; a frame that ends within a packet; fragments with
+/// a WebSocket ping between them.
 #[test]
 fn mqtt_6_0_0_2_packets_need_not_be_aligned_to_frames() {
     let site = Site::of_websockets();
@@ -123,9 +123,9 @@ fn mqtt_6_0_0_2_packets_need_not_be_aligned_to_frames() {
     assert_eq!(answers, PINGRESP);
 }
 
-/// "mqtt" is selected whatever stands beside it in the list; `websocket` looks at what the server
-/// selected. A list without any name of MQTT's gets no connection. The server is more lenient than
-/// the statement towards clients that offer "mqttv3.1" or nothing: see `serve/websocket.rs`.
+/// The server selects "mqtt", whatever else the list has; `websocket` checks what it has selected. A
+/// list without any of MQTT's names gets no connection. The server is more lenient than the
+/// statement towards clients that offer "mqttv3.1" or nothing: see `serve/websocket.rs`.
 #[test]
 fn mqtt_6_0_0_4_the_server_selects_mqtt() {
     let site = Site::of_websockets();

@@ -1,4 +1,4 @@
-//! Section 3.1: what becomes of a will.
+//! Section 3.1: what happens to a will.
 
 use std::time::{Duration, Instant};
 
@@ -13,9 +13,9 @@ fn mortal(site: &Site, version: crate::raw::Version, will: Will) -> Wire {
     site.connect(&connect).0
 }
 
-/// `[MQTT-3.1.2-7]` `[MQTT-3.1.2-10]`, and of 3.1.1 `[MQTT-3.1.2-8 of 3.1.1]`
-/// `[MQTT-3.1.2-10 of 3.1.1]`: however the connection ends, unless DISCONNECT took it back; and
-/// once. Who has none leaves none: `[MQTT-3.1.2-12 of 3.1.1]`.
+/// `[MQTT-3.1.2-7]` `[MQTT-3.1.2-10]`, and of 3.1.1 `[MQTT-3.1.2-8 of 3.1.1]` `[MQTT-3.1.2-10 of
+/// 3.1.1]`: however the connection ends, unless DISCONNECT discarded it; and only once. A client
+/// without a will leaves none: `[MQTT-3.1.2-12 of 3.1.1]`.
 #[test]
 fn mqtt_3_1_2_8_the_will_is_published_when_the_connection_ends() {
     on_each_transport(|site| {
@@ -33,7 +33,7 @@ fn mqtt_3_1_2_8_the_will_is_published_when_the_connection_ends() {
             let _old = mortal(site, version, Will::new("will", "taken over"));
             let mut new = site.connected(version, "mortal");
             watcher.message("will", "taken over");
-            // It was published, and is gone: this connection has none.
+            // The will was published and is gone: this connection has none.
             new.send(&Connect::new(version, "mortal").bytes());
             new.expect_disconnect(0x82);
             watcher.quiet();
@@ -63,7 +63,7 @@ fn mqtt_3_1_2_10_disconnect_takes_the_will_back() {
             wire.send(&DISCONNECT);
             wire.expect_close();
             watcher.quiet();
-            // The session has none left either: it ends here.
+            // The session has no will left either; it ends here.
             site.connected(version, "mortal").leave();
             watcher.quiet();
         }
@@ -98,7 +98,7 @@ fn mqtt_3_1_2_14_and_15_the_will_is_retained_if_it_says_so() {
     });
 }
 
-/// A client whose session and will delay last.
+/// A client whose session lasts and whose will is delayed.
 fn delayed(client_id: &str, seconds: u32, session: u32) -> Connect {
     Connect {
         clean_start: false,
@@ -111,7 +111,7 @@ fn delayed(client_id: &str, seconds: u32, session: u32) -> Connect {
     }
 }
 
-/// The delay of another client, which begins later, shows that this one's is over.
+/// The delay of another client's will begins later, and shows that this one's is over.
 #[test]
 fn mqtt_3_1_3_9_a_client_that_comes_back_in_time_keeps_its_will() {
     on_each_transport(|site| {
@@ -146,7 +146,7 @@ fn mqtt_3_1_2_8_the_will_waits_for_its_delay_or_the_end_of_the_session() {
             assert!(elapsed >= Duration::from_millis(1950), "{elapsed:?}");
             assert!(elapsed < Duration::from_secs(15), "{elapsed:?}");
         }
-        // A clean start ends the session at once, and with it the delay.
+        // A clean start ends the session at once, and the delay with it.
         let (mut wire, _) = site.connect(&delayed("clean", 60, 60));
         wire.send(&disconnect(0x04, &[]));
         wire.expect_close();

@@ -1,4 +1,4 @@
-//! Connections that carry raw bytes, over TCP and over WebSocket alike.
+//! Connections that carry raw bytes, over TCP or over WebSocket.
 
 use std::collections::VecDeque;
 use std::net::TcpStream;
@@ -16,11 +16,11 @@ use crate::raw::{
 };
 use crate::support::{Link, Server, tcp, websocket};
 
-/// A server with the transport that a scenario is to use.
+/// A server, and the transport that a scenario uses.
 pub(crate) struct Site {
     pub(crate) server: Server,
     pub(crate) transport: Transport,
-    /// Where the server stores things; removed when it has ended.
+    /// Where the server stores things. Removed when it has ended.
     data: Option<Folder>,
 }
 
@@ -30,20 +30,21 @@ pub(crate) enum Transport {
     WebSocket,
 }
 
-/// Where the server of a site keeps what must not be lost.
+/// Where a site's server keeps what must not be lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Storage {
     Memory,
     Disk,
 }
 
-/// Runs the scenario over TCP and over WebSocket, and over TCP with a server that stores things as
-/// it does by default: each against a fresh server, at the same time, for much of it is waiting.
+/// Runs the scenario over TCP, over WebSocket, and over TCP with a server that stores things, as it
+/// does by default. Each has a fresh server. They run at the same time, because much of it is
+/// waiting.
 pub(crate) fn on_each_transport(scenario: impl Fn(&Site) + Sync) {
     with_settings(&[], scenario);
 }
 
-/// The same with flags for the server.
+/// The same, with flags for the server.
 pub(crate) fn with_settings(arguments: &[&str], scenario: impl Fn(&Site) + Sync) {
     let run = |transport, storage| scenario(&Site::start(transport, storage, arguments));
     thread::scope(|scope| {
@@ -53,7 +54,7 @@ pub(crate) fn with_settings(arguments: &[&str], scenario: impl Fn(&Site) + Sync)
             (Transport::Tcp, Storage::Disk),
         ]
         .map(|(transport, storage)| {
-            // Its name stands in the message of a scenario that fails.
+            // The thread's name appears in the message of a scenario that fails.
             thread::Builder::new()
                 .name(format!("over {transport:?}, stored in {storage:?}"))
                 .spawn_scoped(scope, move || run(transport, storage))
@@ -82,12 +83,13 @@ impl Site {
         }
     }
 
-    /// One that speaks WebSocket, and stores nothing.
+    /// A site that uses WebSocket and stores nothing.
     pub(crate) fn of_websockets() -> Self {
         Self::start(Transport::WebSocket, Storage::Memory, &[])
     }
 
-    /// A connection on which nothing was said yet. It reads what comes as 5 until told otherwise.
+    /// A connection on which nothing was sent yet. It reads what comes as version 5 until told
+    /// otherwise.
     pub(crate) fn open(&self) -> Wire {
         let link: Box<dyn Link> = match self.transport {
             Transport::Tcp => {
@@ -125,7 +127,7 @@ impl Site {
         self.connect(&Connect::new(version, client_id)).0
     }
 
-    /// A connection that is subscribed to one filter, with these options.
+    /// A connection that is subscribed to one filter with these options.
     pub(crate) fn subscriber(&self, version: Version, filter: &str, options: u8) -> Wire {
         let mut wire = self.connected(version, &format!("{version:?} {filter} {options}"));
         wire.subscribe(filter, options);
@@ -133,7 +135,7 @@ impl Site {
     }
 }
 
-/// One connection. Whatever it waits for it waits for a bounded time.
+/// One connection. It waits for anything only for a limited time.
 pub(crate) struct Wire {
     link: Box<dyn Link>,
     pub(crate) version: Version,
@@ -145,12 +147,12 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// Over WebSocket all of it in one binary message.
+    /// Over WebSocket, all bytes go in one binary message.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.link.send(Bytes::copy_from_slice(bytes)).unwrap();
     }
 
-    /// The next packet; `None` when the server has closed.
+    /// The next packet. `None` when the server has closed.
     pub(crate) fn receive(&mut self) -> Option<Received> {
         if let Some(packet) = self.early.pop_front() {
             return Some(packet);
@@ -168,27 +170,27 @@ impl Wire {
         }
     }
 
-    /// The next packet, whatever it is.
+    /// The next packet, of any kind.
     #[track_caller]
     pub(crate) fn packet(&mut self) -> Received {
         self.receive().expect("closed instead of a packet")
     }
 
-    /// The next packet is this, byte for byte.
+    /// Expects that the next packet is this, byte for byte.
     #[track_caller]
     pub(crate) fn expect(&mut self, bytes: &[u8]) {
         let received = self.packet().bytes();
         assert_eq!(received, bytes, "got {received:02x?}, not {bytes:02x?}");
     }
 
-    /// The next packet is an acknowledgement, CONNACK or DISCONNECT.
+    /// Expects that the next packet is an acknowledgement, CONNACK or DISCONNECT.
     #[track_caller]
     pub(crate) fn answer(&mut self) -> Answer {
         let packet = self.packet();
         Answer::read(self.version, &packet)
     }
 
-    /// The next packet is an answer of this kind, for this identifier, with these codes.
+    /// Expects an answer of this kind, for this identifier, with these codes.
     #[track_caller]
     pub(crate) fn expect_answer(&mut self, first: u8, id: u16, codes: &[u8]) -> Answer {
         let answer = self.answer();
@@ -200,14 +202,14 @@ impl Wire {
         answer
     }
 
-    /// The next packet is a PUBLISH. It is not acknowledged.
+    /// Expects a PUBLISH, and does not acknowledge it.
     #[track_caller]
     pub(crate) fn publish(&mut self) -> Publish {
         let packet = self.packet();
         Publish::read(self.version, &packet)
     }
 
-    /// The next packet is a PUBLISH of this topic and payload; it is acknowledged, to the end.
+    /// Expects a PUBLISH with this topic and payload, and completes its exchange.
     #[track_caller]
     pub(crate) fn message(&mut self, topic: &str, payload: impl AsRef<[u8]>) -> Publish {
         let publish = self.publish();
@@ -225,7 +227,7 @@ impl Wire {
         publish
     }
 
-    /// Subscribes to one filter, and it is granted.
+    /// Subscribes to one filter. The server must grant it.
     #[track_caller]
     pub(crate) fn subscribe(&mut self, filter: &str, options: u8) {
         self.subscribe_with(&[], filter, options);
@@ -239,7 +241,7 @@ impl Wire {
             properties,
             &[(filter, options)],
         ));
-        // Section 3.8.4: what needs no order may come before it.
+        // Section 3.8.4: messages without an order may come before it.
         let mut early = VecDeque::new();
         let mut packet = self.packet();
         while self.stored && packet.first & !RETAIN == PUBLISH {
@@ -252,9 +254,9 @@ impl Wire {
         self.early = early;
     }
 
-    /// Sends a PUBLISH, and sees it acknowledged with success to the end.
+    /// Sends a PUBLISH, and expects successful acknowledgements to the end.
     ///
-    /// What follows at any other connection comes after the server has dealt with it.
+    /// What follows on any other connection comes after the server has dealt with it.
     #[track_caller]
     pub(crate) fn publishes(&mut self, publish: &Publish) {
         self.send(&publish.bytes(self.version));
@@ -272,7 +274,7 @@ impl Wire {
         }
     }
 
-    /// Accepted, whether anybody is subscribed (0x00) or not (0x10).
+    /// Accepted, with a subscriber (0x00) or without (0x10).
     #[track_caller]
     fn expect_acknowledged(&mut self, first: u8, id: u16) {
         let answer = self.answer();
@@ -280,22 +282,22 @@ impl Wire {
         assert!([0, 0x10].contains(&answer.codes[0]), "{answer:02x?}");
     }
 
-    /// Nothing has come, or comes because of what was sent so far. What another connection sent
-    /// counts if that one has seen its answer.
+    /// Expects that nothing has come, or will come, because of what was sent so far. What another
+    /// connection sent counts if that one has its answer.
     #[track_caller]
     pub(crate) fn quiet(&mut self) {
         let packet = self.waiting();
         assert_eq!(packet, None, "something came");
     }
 
-    /// What has come, or comes because of what was sent so far: one packet or nothing. As for
-    /// [`quiet`](Self::quiet), a question is answered behind it.
+    /// What has come, or will come, because of what was sent so far: one packet or nothing. As for
+    /// [`quiet`](Self::quiet), the test sends a question after it.
     ///
-    /// That is a PINGREQ, or where packets wait for the disk, which PINGRESP overtakes, an
-    /// UNSUBSCRIBE of nothing: as an acknowledgement its answer keeps the order.
+    /// The question is a PINGREQ. If packets wait for the disk, PINGRESP overtakes them; then the
+    /// question is an UNSUBSCRIBE of nothing, whose acknowledgement keeps the order.
     #[track_caller]
     pub(crate) fn waiting(&mut self) -> Option<Received> {
-        // Of no message that is under way.
+        // The identifier of no message under way.
         const NOTHING: u16 = 0xFA5C;
         let (question, answer) = if self.stored {
             let nothing = unsubscribe(self.version, NOTHING, &["nobody/subscribes/to/this"]);
@@ -316,14 +318,15 @@ impl Wire {
         Some(first)
     }
 
-    /// The server closes, and says nothing before.
+    /// Expects that the server closes, and sends nothing before.
     #[track_caller]
     pub(crate) fn expect_close(&mut self) {
         let packet = self.receive();
         assert_eq!(packet, None, "a packet instead of the end");
     }
 
-    /// The server ends the connection for this reason: 5 says it in a DISCONNECT, 3.1.1 does not.
+    /// Expects that the server ends the connection for this reason. Version 5 sends it in a
+    /// DISCONNECT, 3.1.1 does not.
     #[track_caller]
     pub(crate) fn expect_disconnect(&mut self, reason: u8) {
         match self.version {
@@ -335,8 +338,8 @@ impl Wire {
         self.expect_close();
     }
 
-    /// The server refuses CONNECT for this reason of version 5, and closes; a version that has no
-    /// such code gets no word.
+    /// Expects that the server refuses CONNECT for this version 5 reason, and closes. A version
+    /// without such a code gets no answer.
     #[track_caller]
     pub(crate) fn expect_refusal(&mut self, reason: u8) {
         match self.version {
@@ -349,7 +352,7 @@ impl Wire {
         self.expect_close();
     }
 
-    /// Disconnects, and sees the server close: it knows that the client has gone.
+    /// Disconnects, and waits until the server closes: it then knows that the client has gone.
     #[track_caller]
     pub(crate) fn leave(mut self) {
         self.send(&DISCONNECT);
@@ -362,7 +365,7 @@ impl Wire {
     }
 }
 
-/// The first packet of these bytes and its length, when all of it is there.
+/// The first packet of these bytes and its length, if the packet is complete.
 fn split(bytes: &[u8]) -> Option<(Received, usize)> {
     let (first, rest) = bytes.split_first()?;
     let (mut length, mut shift) = (0_usize, 0);

@@ -10,8 +10,8 @@ use crate::raw::{
 };
 use crate::wire::{on_each_transport, with_settings};
 
-/// `[MQTT-3.2.2-22]`, and `[MQTT-3.1.2-24 of 3.1.1]`: and the will is published, as if the network
-/// had failed.
+/// `[MQTT-3.2.2-22]`, and `[MQTT-3.1.2-24 of 3.1.1]`: the server publishes the will, as if the
+/// network had failed.
 #[test]
 fn mqtt_3_1_2_22_silence_ends_the_connection_after_one_and_a_half_keep_alives() {
     on_each_transport(|site| {
@@ -35,7 +35,7 @@ fn mqtt_3_1_2_22_silence_ends_the_connection_after_one_and_a_half_keep_alives() 
     });
 }
 
-/// `[MQTT-3.1.2-25]`: it counts as sent, so that its place under Receive Maximum is free.
+/// `[MQTT-3.1.2-25]`: the message counts as sent, so its place under Receive Maximum is free.
 #[test]
 fn mqtt_3_1_2_24_nothing_larger_than_the_client_takes_is_sent() {
     on_each_transport(|site| {
@@ -62,8 +62,8 @@ fn mqtt_3_1_2_24_nothing_larger_than_the_client_takes_is_sent() {
     });
 }
 
-/// `[MQTT-3.1.2-27]` `[MQTT-3.3.2-8]` `[MQTT-3.3.2-11]`: with or without one, the topic is the right
-/// one; and where they are taken, they are made use of.
+/// `[MQTT-3.1.2-27]` `[MQTT-3.3.2-8]` `[MQTT-3.3.2-11]`: the topic is right with an alias and
+/// without, and the server uses aliases where the client accepts them.
 #[test]
 fn mqtt_3_1_2_26_no_alias_above_the_clients_maximum() {
     on_each_transport(|site| {
@@ -109,7 +109,7 @@ fn mqtt_3_1_2_26_no_alias_above_the_clients_maximum() {
     });
 }
 
-/// The server has one to give, and gives it to who asks.
+/// The server has Response Information, and gives it to a client that asks.
 #[test]
 fn mqtt_3_1_2_28_no_response_information_that_was_not_asked_for() {
     with_settings(&["--response-information", "answers/of"], |site| {
@@ -127,10 +127,10 @@ fn mqtt_3_1_2_28_no_response_information_that_was_not_asked_for() {
         assert!(information(&[0]).is_empty());
         let given = text(RESPONSE_INFORMATION, "answers/of/asking");
         assert_eq!(information(&[1]), [given]);
-        // 3.1.1 has no such words: `connect` sees that there is nothing behind the code.
+        // 3.1.1 has no such property: `connect` checks that nothing follows the code.
         site.connected(V3, "asking").quiet();
     });
-    // What it does not have it gives to nobody.
+    // A server without Response Information gives none.
     on_each_transport(|site| {
         let connect = Connect {
             properties: vec![byte(REQUEST_RESPONSE_INFORMATION, 1)],
@@ -141,7 +141,7 @@ fn mqtt_3_1_2_28_no_response_information_that_was_not_asked_for() {
     });
 }
 
-/// Every answer that could carry them, at its worst.
+/// Every answer that could carry an explanation, in its worst case.
 #[test]
 fn mqtt_3_1_2_29_without_problem_information_no_answer_explains_itself() {
     on_each_transport(|site| {

@@ -1,4 +1,4 @@
-//! One connection of a client: as a rule of one whose session lasts for ever.
+//! One connection of a client, whose session usually lasts for ever.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -20,7 +20,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// An error: the server is not there, or is gone again.
+    /// Connects. An error means that the server is not there, or is gone again.
     pub(crate) fn connect(address: SocketAddr, client_id: &str) -> io::Result<(Self, ConnAck)> {
         let mut connect = Connect::with_client_id(ProtocolVersion::V5, client_id).unwrap();
         connect.clean_start = false;
@@ -29,7 +29,7 @@ impl Client {
         Self::connect_as(address, connect)
     }
 
-    /// The same on the client's own terms.
+    /// The same with the client's own CONNECT.
     pub(crate) fn connect_as(address: SocketAddr, connect: Connect) -> io::Result<(Self, ConnAck)> {
         let client_id = connect.client_id.clone();
         let stream = TcpStream::connect(address)?;
@@ -53,7 +53,7 @@ impl Client {
         }
     }
 
-    /// Goes out with the next [`flush`](Self::flush).
+    /// Queues a packet for the next [`flush`](Self::flush).
     pub(crate) fn put(&mut self, packet: &Packet) {
         encode(packet, self.version, &mut self.output).unwrap();
     }
@@ -82,12 +82,12 @@ impl Client {
         }
     }
 
-    /// Whether there is something to be handled without waiting.
+    /// Whether there is input to handle without waiting.
     pub(crate) fn has_input(&self) -> bool {
         !self.input.is_empty()
     }
 
-    /// Something else can wake up whoever waits in [`receive`](Self::receive).
+    /// Lets another thread wake up a thread that waits in [`receive`](Self::receive).
     pub(crate) fn stream(&self) -> TcpStream {
         self.stream.try_clone().unwrap()
     }

@@ -1,6 +1,6 @@
-//! Real disks, small ones in memory: one that has no room, and one that may only be read.
+//! Real disks, small ones in memory: one that has no room, and one that is read-only.
 //!
-//! Mounting is for root, and not everywhere: where it is not allowed, a line says that nothing was
+//! Only root may mount, and not everywhere. Where it is not allowed, a line says that nothing was
 //! tested.
 
 use std::fs;
@@ -16,21 +16,21 @@ use super::full::{assert_lives_without_room, leave_subscribed, offer, take_store
 use super::server::{Folder, serve, wait_until};
 
 const ANY: &str = "127.0.0.1:0";
-/// So that there is room for some of them: the disk is the only limit.
+/// So that several files fit: the disk is the only limit.
 const SMALL: &[&str] = &["--store-segment-size", "1MiB"];
 
-/// A small disk, mounted until this is dropped.
+/// A small disk, mounted until it is dropped.
 struct Disk(Folder);
 
 impl Disk {
-    /// `None`, and a line that says so, where nothing can be mounted.
+    /// Mounts a disk. Where nothing can be mounted, prints a line and returns `None`.
     fn mount(test: &str, size: &str) -> Option<Self> {
         let folder = Folder::new();
         let size = format!("size={size}");
         match run(&["mount", "-t", "tmpfs", "-o", &size, "tmpfs"], &folder) {
             Ok(()) => Some(Self(folder)),
             Err(why) => {
-                // Not with println!, which nobody is shown of a test that has passed.
+                // Not with println!, because nobody sees that of a test that has passed.
                 let _ = writeln!(std::io::stderr(), "NOT TESTED: {test}: {why}");
                 None
             }
@@ -48,7 +48,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // With -l: a server that still ends must not keep it.
+        // With -l, because a server that is still ending must not keep it.
         if let Err(why) = run(&["umount", "-l"], &self.0) {
             let _ = writeln!(std::io::stderr(), "left mounted: {why}");
         }
@@ -99,7 +99,7 @@ fn a_disk_without_room_refuses_what_is_new_until_there_is_some() {
     }
     assert_lives_without_room(mqtt, &mut client);
 
-    // Others take what is left: "No space left on device" is the answer to all from now on.
+    // Another program takes the rest: from now on every write gets "No space left on device".
     let rest = disk.path().join("rest");
     let error = fs::write(&rest, vec![1; 64 << 20]).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(28), "{error}");
@@ -128,8 +128,8 @@ fn a_disk_without_room_refuses_what_is_new_until_there_is_some() {
     server.end();
 }
 
-/// Whatever `--store-segment-size` is by default: a disk that is smaller is no reason not to start,
-/// nor to be full from the beginning.
+/// Whatever the default of `--store-segment-size` is, a smaller disk must not stop the start, nor
+/// be full from the beginning.
 #[test]
 fn a_new_folder_on_a_small_disk_is_used_as_far_as_there_is_room() {
     for (size, least) in [("40m", 1_000), ("8m", 500), ("1m", 50), ("128k", 1)] {
@@ -168,7 +168,7 @@ fn a_new_folder_on_a_small_disk_is_used_as_far_as_there_is_room() {
     }
 }
 
-/// Nobody was there, so nobody misses what it would have written.
+/// No client was there, so nobody misses what it would have written.
 #[test]
 fn an_idle_server_ends_well_on_a_full_disk() {
     let Some(disk) = Disk::mount("an idle server on a full disk", "8m") else {

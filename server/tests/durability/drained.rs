@@ -1,5 +1,5 @@
-//! A full store has kept enough: clients take all that waits for them, and then there is room
-//! again, whatever it was filled with. None of these servers is started anew for that.
+//! A full store has kept enough room. When clients take all queued messages there is room again,
+//! whatever filled the store. No server here restarts for that.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use testbed::metric;
 use super::client::{Client, publish, subscribe};
 use super::server::{Folder, Server, serve, wait_until};
 
-/// As small as is allowed.
+/// The smallest allowed size.
 const LEAST: &str = "256KiB";
 
 fn serve_limited(folder: &Folder, most: &str) -> Server {
@@ -21,7 +21,7 @@ fn client_id(number: usize) -> String {
     format!("absent-{number}")
 }
 
-/// So many clients that are away, for each of which all below `stored` is kept.
+/// Leaves this many absent clients, for each of which the server keeps everything below `stored`.
 fn leave_subscribed(mqtt: SocketAddr, count: usize, qos: QoS) {
     for number in 0..count {
         let (mut absent, _) = Client::connect(mqtt, &client_id(number)).unwrap();
@@ -31,7 +31,7 @@ fn leave_subscribed(mqtt: SocketAddr, count: usize, qos: QoS) {
     }
 }
 
-/// Whether the message is accepted, or refused for want of room.
+/// Whether the server accepts the message, or refuses it because there is no room.
 fn offer(client: &mut Client, topic: &str, payload: Vec<u8>, qos: QoS, retain: bool) -> bool {
     let mut message = publish(topic, payload, qos, 1);
     message.retain = retain;
@@ -60,7 +60,7 @@ fn release(client: &mut Client, id: PacketId) {
     client.flush().unwrap();
 }
 
-/// Publishes until there is no room; gives how many were accepted.
+/// Publishes until there is no room. Returns how many messages were accepted.
 fn fill(client: &mut Client, bytes: usize, qos: QoS) -> usize {
     let mut stored = 0;
     while offer(client, "stored/x", vec![b'x'; bytes], qos, false) {
@@ -70,7 +70,8 @@ fn fill(client: &mut Client, bytes: usize, qos: QoS) -> usize {
     stored
 }
 
-/// The client comes, and takes so many messages, each acknowledged before the next is looked at.
+/// The client connects and takes this many messages, and acknowledges each before it reads the
+/// next.
 fn take(mqtt: SocketAddr, number: usize, stored: usize) {
     let (mut absent, answer) = Client::connect(mqtt, &client_id(number)).unwrap();
     assert!(answer.session_present);
@@ -97,7 +98,7 @@ fn take(mqtt: SocketAddr, number: usize, stored: usize) {
     }
 }
 
-/// All is taken, and what is new is accepted again.
+/// The clients take everything, and the server accepts new messages again.
 fn drain((mqtt, http): (SocketAddr, SocketAddr), clients: usize, stored: usize) {
     for number in 0..clients {
         take(mqtt, number, stored);
@@ -126,7 +127,7 @@ fn what_fills_a_store_is_taken(most: &str, clients: usize, bytes: usize, qos: Qo
     assert_eq!(metric(http, "store_full"), 1);
     drain((mqtt, http), clients, stored);
     server.kill();
-    // Only the last is still there.
+    // Only the last one is still there.
     let server = serve_limited(&folder, most);
     let (mqtt, _) = server.ready();
     for number in 0..clients {
@@ -135,7 +136,7 @@ fn what_fills_a_store_is_taken(most: &str, clients: usize, bytes: usize, qos: Qo
     server.end();
 }
 
-/// What is written for a message is small beside what its recipients write.
+/// The record of a message is small compared with what its receivers write.
 #[test]
 fn a_store_full_of_messages_for_many_is_drained() {
     what_fills_a_store_is_taken("2MiB", 50, 500, QoS::AtLeastOnce);
@@ -146,7 +147,7 @@ fn the_smallest_store_full_of_messages_of_qos_2_is_drained() {
     what_fills_a_store_is_taken(LEAST, 8, 20, QoS::ExactlyOnce);
 }
 
-/// The copy is nearly as large as what there is.
+/// The copy is nearly as large as the data.
 #[test]
 fn a_store_that_retained_messages_nearly_fill_is_drained() {
     let folder = Folder::new();
@@ -164,7 +165,7 @@ fn a_store_that_retained_messages_nearly_fill_is_drained() {
     let stored = fill(&mut client, 1_000, qos);
     assert!((10..320).contains(&stored), "{stored}");
     drain((mqtt, http), 2, stored);
-    // Until they alone fill it, and then some are removed.
+    // Retained messages alone fill the store, and then some are removed.
     let mut kept = 320;
     let (mut client, _) = Client::connect(mqtt, "publisher").unwrap();
     while keep(&mut client, kept, vec![b'x'; 1_000], qos) {
@@ -189,7 +190,7 @@ fn a_store_that_retained_messages_nearly_fill_is_drained() {
     server.end();
 }
 
-/// What comes at once is answered before any of it is on the disk.
+/// The server must answer all messages of a burst before any of them is on the disk.
 #[test]
 fn a_burst_does_not_use_up_what_is_kept() {
     const WINDOW: u16 = 250;
@@ -216,7 +217,7 @@ fn a_burst_does_not_use_up_what_is_kept() {
     server.end();
 }
 
-/// A folder that was filled with another limit.
+/// The folder was filled under another limit.
 #[test]
 fn a_limit_in_which_nothing_has_room_is_refused_with_the_least_that_works() {
     let folder = Folder::new();
@@ -247,7 +248,7 @@ fn a_limit_in_which_nothing_has_room_is_refused_with_the_least_that_works() {
     server.end();
 }
 
-/// What a start reads is no measure of what matters in it.
+/// The size of what a start reads says nothing about how much of it still matters.
 #[test]
 fn a_journal_that_was_long_at_the_start_gets_shorter() {
     let folder = Folder::new();

@@ -1,4 +1,4 @@
-//! Folders that cannot be used: one clear line, and nothing is changed.
+//! Folders that cannot be used: the server prints one clear line and changes nothing.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ fn any() -> SocketAddr {
     ANY.parse().unwrap()
 }
 
-/// Starts a server that must not start; gives the one line that it says.
+/// Starts a server that must not start. Returns the one line that it prints.
 fn refusal(data: &Path, arguments: &[&str]) -> String {
     let server = serve(data, any(), arguments);
     let (status, _, log) = server.ended();
@@ -41,7 +41,7 @@ fn assert_says(line: &str, parts: &[&str]) {
     }
 }
 
-/// Publishes `count` retained messages at `QoS` 1, all acknowledged, to topics of their own.
+/// Publishes `count` retained messages with `QoS` 1 to separate topics. All are acknowledged.
 fn fill(address: SocketAddr, from: u16, count: u16) {
     let (mut client, _) = Client::connect(address, "filler").unwrap();
     for number in from..from + count {
@@ -62,7 +62,7 @@ fn fill(address: SocketAddr, from: u16, count: u16) {
 fn filled(folder: &Folder, arguments: &[&str], count: u16) -> PathBuf {
     let server = serve(&folder.data(), any(), arguments);
     let (address, _) = server.ready();
-    // In two groups at least: only the last one can be torn by a crash.
+    // In two groups at least, because a crash can tear only the last one.
     fill(address, 0, count / 2);
     fill(address, count / 2, count - count / 2);
     server.kill();
@@ -97,7 +97,7 @@ fn a_folder_that_cannot_be_made_says_what_to_do() {
     );
 }
 
-/// As SECURITY.md says.
+/// SECURITY.md says so.
 #[test]
 fn what_is_in_the_folder_is_for_its_owner_only() {
     let folder = Folder::new();
@@ -155,12 +155,12 @@ fn two_servers_cannot_share_a_folder() {
     serve(&folder.data(), any(), &[]).ready();
 }
 
-/// As a user who may not write there: root may write everywhere.
+/// Runs as a user who may not write there, because root may write everywhere.
 #[test]
 fn a_folder_that_cannot_be_written_to_is_named() {
     const NOBODY: u32 = 65_534;
     let folder = Folder::new();
-    // Where nobody can run it.
+    // Where every user can run it.
     let program = folder.path().join("beaconry");
     fs::copy(binary(), &program).unwrap();
     let locked = folder.path().join("locked");
@@ -214,8 +214,8 @@ fn a_torn_tail_is_cut_off_and_everything_acknowledged_is_there() {
     let bytes = fs::read(&path).unwrap();
     let used = bytes.iter().rposition(|&byte| byte != 0).unwrap() as u64 + 1;
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
-    // The beginning of a frame of 200 bytes, as a crash in the middle of a write leaves it.
-    // Room for the zeros that the last frame may end with.
+    // The beginning of a frame of 200 bytes, as a crash in the middle of a write leaves it. There
+    // is room for the zeros that may follow the last frame.
     file.write_all_at(&[200, 0, 0, 0, 1, 2, 3, 4, 5], used + 32)
         .unwrap();
     let server = serve(&data, any(), &[]);
@@ -240,7 +240,7 @@ fn spoil(path: &Path, offset: u64) {
     file.write_all_at(&[!byte[0]], offset).unwrap();
 }
 
-/// Good files, too: nobody is to learn that only afterwards.
+/// The line also counts good files, so that nobody learns of them only afterwards.
 #[test]
 fn what_salvage_gives_up_is_said_before_and_after() {
     const SHORT: &[&str] = &["--store-segment-size", "64KiB"];
@@ -274,7 +274,7 @@ fn what_salvage_gives_up_is_said_before_and_after() {
 #[test]
 fn damage_in_the_middle_is_refused_until_salvage_is_asked_for() {
     let folder = Folder::new();
-    // So small that no copy of everything is made: damage is in the way.
+    // So small that no checkpoint is made, and nothing helps against the damage.
     let data = filled(&folder, &[], 60);
     let path = segments(&data).remove(0);
     spoil(&path, 3_000);
@@ -298,7 +298,7 @@ fn damage_in_the_middle_is_refused_until_salvage_is_asked_for() {
     assert_eq!(fs::read(aside).unwrap(), damaged);
     fill(address, 100, 1);
     server.end();
-    // From now on without.
+    // From now on without the flag.
     serve(&data, any(), &[]).ready();
 }
 
@@ -308,7 +308,7 @@ fn a_missing_file_is_refused() {
     let data = filled(&folder, &["--store-segment-size", "64KiB"], 200);
     let paths = segments(&data);
     assert!(paths.len() > 1, "{paths:?}");
-    // The last one, too, behind which nothing says that there was another.
+    // The last file too: nothing behind it says that there was another.
     for path in [&paths[paths.len() - 1], &paths[paths.len() - 2]] {
         let bytes = fs::read(path).unwrap();
         fs::remove_file(path).unwrap();

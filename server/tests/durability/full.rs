@@ -1,4 +1,5 @@
-//! No room: what is new is refused, what was promised is kept, and with room all goes on.
+//! A full store: it refuses what is new, keeps what was promised, and everything goes on when there
+//! is room.
 
 use std::net::SocketAddr;
 
@@ -8,12 +9,12 @@ use testbed::{metric, request};
 use super::client::{Client, publish, subscribe};
 use super::server::{Folder, serve, wait_until};
 
-/// What becomes of a message at `QoS` 1.
+/// The answer to a message with `QoS` 1.
 pub(crate) fn offer(client: &mut Client, topic: &str, number: u16) -> ReasonCode {
     offer_sized(client, topic, number, 4_000)
 }
 
-/// The same with a payload of about so many bytes.
+/// The same, with a payload of about this many bytes.
 fn offer_sized(client: &mut Client, topic: &str, number: u16, bytes: usize) -> ReasonCode {
     let text = format!("{number} {}", "x".repeat(bytes));
     let message = publish(topic, text, QoS::AtLeastOnce, 1);
@@ -35,7 +36,7 @@ fn assert_answers(http: SocketAddr, path: &str, status: u16, body: &str) {
     assert!(answer.text().starts_with(body), "{path}: {answer:?}");
 }
 
-/// A client that is away, for which all below `stored` is kept.
+/// Leaves an absent client, for which the server keeps everything below `stored`.
 pub(crate) fn leave_subscribed(mqtt: SocketAddr) {
     let (mut absent, _) = Client::connect(mqtt, "absent").unwrap();
     absent.put(&subscribe("stored/#", QoS::AtLeastOnce));
@@ -43,7 +44,7 @@ pub(crate) fn leave_subscribed(mqtt: SocketAddr) {
     assert!(matches!(absent.receive().unwrap(), Packet::SubAck(_)));
 }
 
-/// It comes, and takes what waits for it: so many messages, in order, each acknowledged before
+/// The client connects and takes this many queued messages, in order. It acknowledges each before
 /// the next.
 pub(crate) fn take_stored(mqtt: SocketAddr, stored: u16) -> Client {
     let (mut absent, answer) = Client::connect(mqtt, "absent").unwrap();
@@ -65,8 +66,8 @@ pub(crate) fn take_stored(mqtt: SocketAddr, stored: u16) -> Client {
     absent
 }
 
-/// While nothing can be stored: what would have to be is refused at `QoS` 2, too, and what needs no
-/// store goes on, for somebody who comes only now.
+/// While nothing can be stored, the server refuses `QoS` 2 messages that it would have to store.
+/// What needs no store goes on, also for a client that connects only now.
 pub(crate) fn assert_lives_without_room(mqtt: SocketAddr, publisher: &mut Client) {
     let connect = Connect::with_client_id(ProtocolVersion::V5, "present").unwrap();
     let (mut present, _) = Client::connect_as(mqtt, connect).unwrap();
@@ -87,7 +88,7 @@ pub(crate) fn assert_lives_without_room(mqtt: SocketAddr, publisher: &mut Client
         other => panic!("{other:?}"),
     }
     assert_eq!(offer(publisher, "stored/x", 0), ReasonCode::QuotaExceeded);
-    // The first goes to the absent client's filter as well, which must not keep it from others.
+    // The first message also matches the absent client's filter. That must not keep it from others.
     let mut said = Vec::new();
     for number in 0..20 {
         let topic = ["stored/x", "live/x"][number % 2];
@@ -101,7 +102,7 @@ pub(crate) fn assert_lives_without_room(mqtt: SocketAddr, publisher: &mut Client
         said.push((topic.to_owned(), text));
     }
     publisher.flush().unwrap();
-    // QoS 1 that concerns nobody who is stored.
+    // A QoS 1 message that no stored session gets.
     assert_eq!(offer(publisher, "live/x", 20), ReasonCode::Success);
     let heard: Vec<_> = (0..20)
         .map(|_| match present.receive().unwrap() {
@@ -127,7 +128,7 @@ fn a_full_store_refuses_what_is_new_and_makes_room_when_queues_shrink() {
     let (mqtt, http) = server.ready();
     assert_answers(http, "/healthz", 200, "ok\n");
 
-    // A client that is away, and messages for it until nothing more can be stored.
+    // Leaves an absent client, and publishes until nothing more can be stored.
     leave_subscribed(mqtt);
     let (mut client, _) = Client::connect(mqtt, "publisher").unwrap();
     let mut stored = 0;
@@ -140,7 +141,7 @@ fn a_full_store_refuses_what_is_new_and_makes_room_when_queues_shrink() {
         assert!(stored < 2_000, "never full");
     }
     assert!(stored > 100, "{stored}");
-    // Not well, but a new start would change nothing.
+    // The server is not well, but a restart would change nothing.
     assert_answers(http, "/healthz", 503, "the store is full");
     assert_answers(http, "/livez", 200, "ok\n");
     let data = folder.data();
@@ -162,9 +163,9 @@ fn a_full_store_refuses_what_is_new_and_makes_room_when_queues_shrink() {
     }
     assert_lives_without_room(mqtt, &mut client);
 
-    // The absent client takes what waits for it: all that was acknowledged, in order.
+    // The absent client takes its queue: everything that was acknowledged, in order.
     let _absent = take_stored(mqtt, stored);
-    // So little is left that a copy of it fits into the reserve, and the old files go.
+    // So little is left that a copy of it fits into the reserve. The old files go.
     server.log_line("there is room again");
     wait_until("room", || metric(http, "store_full") == 0);
     assert_answers(http, "/healthz", 200, "ok\n");
@@ -188,8 +189,8 @@ fn a_full_store_refuses_what_is_new_and_makes_room_when_queues_shrink() {
     server.end();
 }
 
-/// One client is away until the store is full, then takes all, one message after the other: that
-/// alone writes more than what is left of the last file.
+/// One client is away until the store is full. Then it takes all messages, one after the other,
+/// which alone writes more than the rest of the last file holds.
 fn a_drained_store_is_not_full_for_ever(most: &str, bytes: usize) {
     let folder = Folder::new();
     let limits = ["--max-store-size", most, "--max-queued-messages", "100000"];
@@ -215,7 +216,7 @@ fn a_drained_store_is_not_full_for_ever(most: &str, bytes: usize) {
     );
     server.kill();
 
-    // None of those that were acknowledged comes again, but what was accepted since.
+    // None of the acknowledged messages comes again, but those accepted since do.
     let server = serve(&folder.data(), "127.0.0.1:0".parse().unwrap(), &limits);
     let (mqtt, _) = server.ready();
     let (mut absent, answer) = Client::connect(mqtt, "absent").unwrap();
@@ -237,9 +238,9 @@ fn a_store_of_2_mib_is_drained() {
     a_drained_store_is_not_full_for_ever("2MiB", 20);
 }
 
-/// Whether so many messages of 1 kB have room for a client that is away.
+/// Whether this many messages of 1 kB fit for an absent client.
 fn have_room(most: &str, count: u16) -> bool {
-    /// What a client may send before it is answered.
+    /// How much a client may send before it gets an answer.
     const ONCE: u16 = 200;
     let folder = Folder::new();
     let limits = ["--max-store-size", most];
@@ -265,7 +266,7 @@ fn have_room(most: &str, count: u16) -> bool {
     is_stored
 }
 
-/// The example of docs/limits.md.
+/// Checks the example in docs/limits.md.
 #[test]
 fn a_limit_has_room_for_as_many_messages_as_is_documented() {
     assert!(include_str!("../../../docs/limits.md").contains("give `--max-store-size 28MiB`"));

@@ -1,4 +1,4 @@
-//! Acknowledgements wait for the disk, but not each for itself.
+//! Acknowledgements wait for the disk, but they share the wait.
 
 use mqtt::{Connect, Packet, ProtocolVersion, QoS};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
@@ -9,8 +9,8 @@ use super::full::leave_subscribed;
 use super::server::{Folder, serve};
 
 const PUBLISHERS: u64 = 1_000;
-/// Groups that may become of it. One is gathered for a millisecond, and it takes the server some to
-/// read all that; more on a machine that is busy.
+/// How many groups the test allows. The server gathers a group for a millisecond, and takes some to
+/// read everything; more on a busy machine.
 const MOST_GROUPS: u64 = 100;
 
 #[test]
@@ -35,7 +35,7 @@ fn a_thousand_publishers_share_the_flushes_of_the_disk() {
     };
     let (records, groups) = counted();
 
-    // However long it takes to write them all, they are there at once.
+    // However long writing them takes, the server sees all of them at once.
     server.signal(Signal::STOP);
     for client in &mut publishers {
         let message = publish("stored/x", "reading", QoS::AtLeastOnce, 1);
@@ -56,7 +56,7 @@ fn a_thousand_publishers_share_the_flushes_of_the_disk() {
     server.end();
 }
 
-/// As many as the system allows: the soft limit is 1,024 in many places.
+/// Raises the limit to the most that the system allows: the soft limit is 1,024 in many places.
 fn raise_open_files() {
     let maximum = getrlimit(Resource::Nofile).maximum;
     let current = maximum;

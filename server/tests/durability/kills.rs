@@ -1,4 +1,4 @@
-//! The process is killed again and again, at random moments, under load.
+//! Kills the process again and again, at random moments, under load.
 //!
 //! `BEACONRY_KILLS` says how often, `BEACONRY_SEED` at which moments.
 
@@ -14,8 +14,8 @@ use super::server::{Folder, Server, binary, serve};
 use super::stage::{Act, Alarm, Stage};
 use super::subscriber::{Presence, Subscriber};
 
-/// Small files, so that copies of everything are made all the time; and queues that hold all
-/// that is published while a subscriber is away.
+/// Small files, so that the server makes checkpoints all the time. The queues hold everything that
+/// is published while a subscriber is away.
 const ARGUMENTS: &[&str] = &[
     "--store-segment-size",
     "256KiB",
@@ -83,7 +83,7 @@ fn nothing_acknowledged_is_lost_or_doubled_however_often_the_server_is_killed() 
         let mut acknowledged = 0;
         for _ in 0..kills {
             acknowledged = stage.wait_for_acknowledgements(1 + random.below(600));
-            // Anywhere between two groups, too.
+            // Also between two groups.
             std::thread::sleep(Duration::from_micros(random.below(6_000)));
             stage.down();
             server.kill();
@@ -112,7 +112,7 @@ fn nothing_acknowledged_is_lost_or_doubled_however_often_the_server_is_killed() 
     println!("{kills} kills in {:.1?}", began.elapsed());
 }
 
-/// One in eight is killed again while it starts.
+/// Kills one in eight again while it starts.
 fn restart(folder: &Folder, address: SocketAddr, random: &mut Random) -> Server {
     loop {
         let server = serve(&folder.data(), address, ARGUMENTS);
@@ -133,7 +133,7 @@ fn number(variable: &str) -> Option<u64> {
     )
 }
 
-/// xorshift64*: good enough for moments, and the same each time.
+/// xorshift64*: good enough to choose moments, and the same each time.
 struct Random(u64);
 
 impl Random {

@@ -1,6 +1,6 @@
-//! What was acknowledged is there, whatever happens to the process, the disk or the files.
+//! What was acknowledged survives, whatever happens to the process, the disk or the files.
 
-// Nothing here ships: what cannot happen may panic.
+// Nothing here ships, so what cannot happen may panic.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod client;

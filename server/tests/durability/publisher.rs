@@ -9,14 +9,14 @@ use mqtt::{Packet, PacketId, PubRel, QoS, ReasonCode};
 use super::client::{Client, publish};
 use super::stage::{Act, Alarm, Stage};
 
-/// How many messages are on their way at once.
+/// How many messages are in flight at once.
 const WINDOW: usize = 16;
 
 pub(crate) struct Publisher {
     pub(crate) name: String,
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
-    /// In order: messages that were sent, and not acknowledged.
+    /// The messages that were sent and not acknowledged, in order.
     on_their_way: VecDeque<Sent>,
     /// The number of the last message.
     last: u64,
@@ -52,8 +52,8 @@ impl Publisher {
         format!("load/{}", self.name)
     }
 
-    /// Publishes until it is told to finish and everything is acknowledged; gives the number of
-    /// the last message.
+    /// Publishes until the stage says to finish and everything is acknowledged. Returns the number
+    /// of the last message.
     pub(crate) fn run(mut self, stage: &Stage) -> u64 {
         let _alarm = Alarm(stage);
         let mut generation = 0;
@@ -61,7 +61,7 @@ impl Publisher {
             let (current, address) = stage.server(generation);
             match self.session(address, stage) {
                 Ok(()) => return self.last,
-                // It was killed.
+                // The server was killed.
                 Err(_) => generation = current,
             }
         }
@@ -109,7 +109,7 @@ impl Publisher {
         }
     }
 
-    /// Takes in an acknowledgement; gives how many more messages are stored for sure.
+    /// Handles an acknowledgement. Returns how many more messages are certainly stored.
     fn handle(&mut self, client: &mut Client, packet: &Packet) -> u64 {
         let (packet_id, step) = match packet {
             Packet::PubAck(ack) => {
@@ -121,7 +121,7 @@ impl Publisher {
                 (ack.packet_id, Step::Received)
             }
             Packet::PubComp(ack) => {
-                // The second one is the answer to a PUBREL whose PUBCOMP a kill has swallowed.
+                // The second code answers a PUBREL whose PUBCOMP a kill has swallowed.
                 let unknown = ReasonCode::PacketIdentifierNotFound;
                 let fits = [ReasonCode::Success, unknown].contains(&ack.reason_code);
                 assert!(fits, "{ack:?}");
@@ -161,7 +161,7 @@ fn release(number: u64) -> Packet {
     Packet::PubRel(PubRel::new(id(number), ReasonCode::Success))
 }
 
-/// Not given again for a long time.
+/// A long time passes before the identifier is used again.
 fn id(number: u64) -> PacketId {
     PacketId::new(u16::try_from(number % 60_000).unwrap() + 1).unwrap()
 }

@@ -1,4 +1,4 @@
-//! The real binary on a folder of its own: started, killed, started again.
+//! The real binary on its own folder: started, killed, started again.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use testbed::{Folder, PATIENCE, Server};
 
-/// Starts it; whether it gets as far as accepting connections is for the caller to see.
+/// Starts it. Call `ready` to learn whether it accepts connections.
 pub(crate) fn serve(data: &Path, mqtt: SocketAddr, arguments: &[&str]) -> Server {
     Server::start(
         Command::new(binary())
@@ -23,7 +23,7 @@ pub(crate) fn binary() -> PathBuf {
     testbed::program(env!("CARGO_BIN_EXE_beaconry"))
 }
 
-/// Asks until it is so: there is no event to wait for that the server would send.
+/// Repeats the question until the answer is yes. The server sends no event to wait for.
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {

@@ -1,11 +1,11 @@
-//! What the server, the clients and whoever kills the server know of each other.
+//! What the server, the clients and the killer know of each other.
 
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Condvar, Mutex, MutexGuard};
 
 use super::server::PATIENCE;
 
-/// Shared by all threads of a test.
+/// The state that all threads of a test share.
 pub(crate) struct Stage {
     state: Mutex<State>,
     changed: Condvar,
@@ -13,26 +13,26 @@ pub(crate) struct Stage {
 
 struct State {
     act: Act,
-    /// How often the server has been started.
+    /// How often the server was started.
     generation: u64,
-    /// Where it is, while it accepts connections.
+    /// Its address, while it accepts connections.
     address: Option<SocketAddr>,
-    /// Messages that publishers were told to be stored.
+    /// How many messages the server has acknowledged to publishers.
     acknowledged: u64,
-    /// Connections of those who wait to read while nothing may come.
+    /// Connections of clients that wait to read while nothing may come.
     asleep: Vec<TcpStream>,
 }
 
-/// What clients are to do.
+/// What the clients have to do.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Act {
     /// Publish without end.
     Publishing,
-    /// Publish nothing new: have acknowledged what was published.
+    /// Publish nothing new, and get everything acknowledged.
     Finishing,
-    /// All was acknowledged: receive all of it.
+    /// Everything was acknowledged: receive all of it.
     Receiving,
-    /// Somebody failed.
+    /// A thread failed.
     Over,
 }
 
@@ -54,7 +54,7 @@ impl Stage {
         self.state.lock().unwrap()
     }
 
-    /// Waits until `done` gives something.
+    /// Waits until `done` returns something.
     fn wait<T>(&self, what: &str, mut done: impl FnMut(&mut State) -> Option<T>) -> T {
         let mut result = None;
         let (state, waited) = self
@@ -88,7 +88,7 @@ impl Stage {
         })
     }
 
-    /// Waits for a server that was started after `generation`, or for the act in which all
+    /// Waits for a server that was started after `generation`, or for the act in which all clients
     /// receive.
     pub(crate) fn wait_for_news(&self, generation: u64) {
         self.wait("the next server", |state| {
@@ -101,7 +101,7 @@ impl Stage {
         self.changed.notify_all();
     }
 
-    /// Waits for so many more acknowledgements than there are.
+    /// Waits for this many further acknowledgements.
     pub(crate) fn wait_for_acknowledgements(&self, more: u64) -> u64 {
         let goal = self.state().acknowledged + more;
         self.wait("acknowledgements", |state| {
@@ -115,11 +115,11 @@ impl Stage {
 
     pub(crate) fn set_act(&self, act: Act) {
         let mut state = self.state();
-        // A failure stays one.
+        // A failure stays a failure.
         state.act = state.act.max(act);
         if act >= Act::Receiving {
             for stream in state.asleep.drain(..) {
-                // Fails if the server has gone, which wakes it as well.
+                // This fails if the server has gone, which wakes the client as well.
                 let _ = stream.shutdown(Shutdown::Both);
             }
         }
@@ -127,7 +127,8 @@ impl Stage {
     }
 
     pub(crate) fn wait_for_act(&self, act: Act) {
-        // As long as the kills take. Who fails meanwhile says so, and each of the others has a limit.
+        // As long as the kills take. A thread that fails meanwhile reports it, and each of the
+        // others has a limit.
         let state = self.state();
         drop(
             self.changed
@@ -136,7 +137,7 @@ impl Stage {
         );
     }
 
-    /// This connection is closed when all are to receive, or now.
+    /// Closes this connection when all clients must receive, or now.
     pub(crate) fn wake_to_receive(&self, stream: TcpStream) {
         let mut state = self.state();
         if state.act < Act::Receiving {
@@ -147,7 +148,7 @@ impl Stage {
     }
 }
 
-/// For a thread of a test: the others do not wait for one that has panicked.
+/// Held by a thread of a test, so that the others do not wait for one that has panicked.
 pub(crate) struct Alarm<'a>(pub(crate) &'a Stage);
 
 impl Drop for Alarm<'_> {

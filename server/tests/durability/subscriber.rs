@@ -1,4 +1,4 @@
-//! A client that takes messages, and checks that none is missing, doubled or out of order.
+//! A client that receives messages, and checks that none is missing, doubled or out of order.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
@@ -25,18 +25,18 @@ pub(crate) struct Subscriber {
     presence: Presence,
     has_session: bool,
     is_subscribed: bool,
-    /// `QoS` 2 messages that were taken and not released.
+    /// The `QoS` 2 messages that it has received and that are not released.
     unreleased: HashSet<PacketId>,
     /// By topic.
     taken: BTreeMap<String, Taken>,
 }
 
-/// What was taken of one publisher.
+/// The messages received from one publisher.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
     /// The highest number.
     pub(crate) last: u64,
-    /// Messages that came again, at `QoS` 1.
+    /// How many messages came again, with `QoS` 1.
     pub(crate) again: u64,
 }
 
@@ -52,7 +52,7 @@ impl Subscriber {
         }
     }
 
-    /// Waits until this one is subscribed, on a server that nobody kills.
+    /// Waits until it is subscribed, on a server that nobody kills.
     pub(crate) fn subscribe(&mut self, address: SocketAddr) {
         let (mut client, answer) = Client::connect(address, &self.name).unwrap();
         assert!(!answer.session_present);
@@ -66,8 +66,8 @@ impl Subscriber {
         self.is_subscribed = true;
     }
 
-    /// Takes messages until all of `expected` (the last number of each topic, once it is known)
-    /// are there.
+    /// Receives messages until everything in `expected` has come: the last number of each topic,
+    /// once it is known.
     pub(crate) fn run(
         mut self,
         stage: &Stage,
@@ -87,7 +87,8 @@ impl Subscriber {
                 continue;
             }
             let lived = self.session(address, stage, &expected);
-            // After a kill a new server is waited for; woken by a new act, the same one will do.
+            // After a kill the client waits for a new server. After a new act, the same server will
+            // do.
             generation = match lived {
                 Ok(()) => return self.taken,
                 Err(_) if stage.act() >= Act::Receiving => 0,
@@ -118,7 +119,7 @@ impl Subscriber {
             }
         }
         client.flush()?;
-        // Whatever would come twice has come before this is answered.
+        // Anything that would come twice has come before this answer.
         client.put(&Packet::PingReq);
         client.flush()?;
         loop {

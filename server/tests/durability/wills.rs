@@ -1,4 +1,4 @@
-//! The server is killed while clients are connected that left wills, and whose sessions end with
+//! The server is killed while clients are connected that have wills, and whose sessions end with
 //! their connections.
 
 use std::collections::BTreeSet;
@@ -16,7 +16,7 @@ use super::server::{Folder, serve, wait_until};
 
 const ANY: &str = "127.0.0.1:0";
 
-/// A device that says of itself that it is online, and that its will calls offline.
+/// A device that publishes that it is online. Its will says that it is offline.
 fn device(address: SocketAddr, version: ProtocolVersion, name: &str) -> Client {
     let mut connect = Connect::with_client_id(version, name).unwrap();
     connect.keep_alive = 0;
@@ -27,7 +27,7 @@ fn device(address: SocketAddr, version: ProtocolVersion, name: &str) -> Client {
         qos: QoS::ExactlyOnce,
         retain: true,
         properties: WillProperties {
-            // Its session ends before, with the connection.
+            // Its session ends before that, with the connection.
             will_delay_interval: (version == ProtocolVersion::V5).then_some(3_600),
             ..WillProperties::default()
         },
@@ -44,8 +44,8 @@ fn device(address: SocketAddr, version: ProtocolVersion, name: &str) -> Client {
     client
 }
 
-/// Asks, and takes all messages that come before the answer, those of `QoS` 2 to their end:
-/// topics and payloads, sorted.
+/// Asks, and takes all messages that come before the answer, and completes the `QoS` 2 exchanges.
+/// Returns topics and payloads, sorted.
 fn taken(client: &mut Client) -> Vec<(String, String)> {
     let mut taken = Vec::new();
     let mut open = BTreeSet::new();
@@ -62,7 +62,7 @@ fn taken(client: &mut Client) -> Vec<(String, String)> {
                 taken.push(said(&message));
             }
             Packet::PubRel(release) => {
-                // PUBREL means that it is known to be received, after a kill too.
+                // PUBREL means that the server has the client's PUBREC, after a kill too.
                 let id = release.packet_id;
                 open.remove(&id);
                 client.put(&Packet::PubComp(PubComp::new(id, ReasonCode::Success)));
@@ -83,7 +83,7 @@ fn said(message: &Publish) -> (String, String) {
     (topic.to_owned(), payload)
 }
 
-/// What somebody is told who asks only now.
+/// What a client that subscribes only now receives.
 fn retained(address: SocketAddr) -> Vec<(String, String)> {
     let connect = Connect::with_client_id(ProtocolVersion::V5, "newcomer").unwrap();
     let (mut client, _) = Client::connect_as(address, connect).unwrap();
@@ -112,7 +112,7 @@ fn mqtt_3_1_2_8_the_wills_of_those_who_were_connected_are_published_once_after_a
     let mut polite = device(address, ProtocolVersion::V5, "polite");
     polite.put(&Packet::Disconnect(Disconnect::new(ReasonCode::Success)));
     polite.flush().unwrap();
-    // The server has closed the connection: what it recorded of that is before what comes now.
+    // The server has closed the connection, so its record of that comes before what follows.
     assert!(polite.receive().is_err());
     let _new = device(address, ProtocolVersion::V5, "new");
     let _old = device(address, ProtocolVersion::V3_1_1, "old");
@@ -132,7 +132,7 @@ fn mqtt_3_1_2_8_the_wills_of_those_who_were_connected_are_published_once_after_a
     let (mut watcher, connack) = Client::connect(address, "watcher").unwrap();
     assert!(connack.session_present);
     assert_eq!(taken(&mut watcher), pairs(offline));
-    // One is back when the server is killed once more.
+    // One device is back when the server is killed once more.
     let _new = device(address, ProtocolVersion::V5, "new");
     assert_eq!(taken(&mut watcher), pairs([online[0]]));
     server.kill();
@@ -141,7 +141,7 @@ fn mqtt_3_1_2_8_the_wills_of_those_who_were_connected_are_published_once_after_a
     assert_eq!(retained(address), pairs(after));
     let (mut watcher, _) = Client::connect(address, "watcher").unwrap();
     assert_eq!(taken(&mut watcher), pairs([offline[0]]));
-    // A server that is stopped leaves it to the next one in the same way.
+    // A server that is stopped leaves the will to its next start in the same way.
     let _new = device(address, ProtocolVersion::V5, "new");
     assert_eq!(taken(&mut watcher), pairs([online[0]]));
     server.end();
@@ -151,7 +151,7 @@ fn mqtt_3_1_2_8_the_wills_of_those_who_were_connected_are_published_once_after_a
     assert_eq!(taken(&mut watcher), pairs([offline[0]]));
 }
 
-/// Nobody has to come for what is due after a start, or for it to be stored.
+/// No client has to connect for what is due after a start, or for its record.
 #[test]
 fn mqtt_3_1_2_8_a_delayed_will_is_published_though_nobody_connects_after_a_start() {
     let folder = Folder::new();

@@ -1,5 +1,5 @@
-//! Clients that take all they can get: the server's memory stays bounded, and the others are
-//! served meanwhile.
+//! Clients that take all they can get: the server's memory stays bounded, and it serves the others
+//! meanwhile.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -19,7 +19,7 @@ use super::support::{Link, Peer, Server, bytes_of, tcp, topic_name, websocket};
 const V5: ProtocolVersion = ProtocolVersion::V5;
 const MIB: usize = 1 << 20;
 
-/// Two clients of whom one hears what the other says, over and over, on a thread of their own.
+/// Two clients on a thread of their own. One publishes to the other over and over.
 pub(crate) struct Healthy {
     is_over: Arc<AtomicBool>,
     /// How long each round took.
@@ -27,11 +27,11 @@ pub(crate) struct Healthy {
 }
 
 impl Healthy {
-    /// At least so many, or their median would say nothing.
+    /// At least this many rounds, or their median would say nothing.
     const ROUNDS: usize = 9;
 
     pub(crate) fn watch(server: &Server) -> Self {
-        // It says nothing for as long as the test takes.
+        // It sends nothing for as long as the test takes.
         let mut connect = Connect::new(V5, "healthy listener");
         connect.keep_alive = 0;
         let mut listener = Peer::over(tcp(server.mqtt), V5);
@@ -47,7 +47,7 @@ impl Healthy {
                 speaker.publish("healthy", "x", QoS::AtMostOnce);
                 listener.message();
                 rounds.push(start.elapsed());
-                // Not to be a flood itself.
+                // So that this client is not a flood itself.
                 std::thread::sleep(Duration::from_millis(5));
             }
             rounds
@@ -55,9 +55,9 @@ impl Healthy {
         Self { is_over, thread }
     }
 
-    /// Ends, and sees that nobody had to wait for long. The bounds are generous, most of all for
-    /// a single round: the machine may be busy with other tests, and the server is not optimised.
-    /// Where the others really waited for whoever takes all, half of the rounds would be late.
+    /// Ends, and checks that no round took long. The bounds are generous, most of all for a single
+    /// round: the machine may be busy with other tests, and the server is not optimised. If the
+    /// others really waited for the greedy client, half of the rounds would be late.
     pub(crate) fn assert_served(self) {
         self.is_over.store(true, Ordering::Relaxed);
         let mut rounds = self.thread.join().unwrap();
@@ -86,7 +86,7 @@ fn subscribe(filters: impl Iterator<Item = String>) -> Packet {
     })
 }
 
-/// The reason codes of the SUBACK that comes next, whatever comes before it.
+/// The reason codes of the next SUBACK, whatever comes before it.
 fn suback<L: Link>(peer: &mut Peer<L>) -> Vec<ReasonCode> {
     loop {
         match peer.receive() {
@@ -110,7 +110,7 @@ fn a_connect_that_comes_byte_by_byte_is_accepted_if_it_comes_in_time() {
     assert!(matches!(over_tcp.receive(), Some(Packet::ConnAck(_))));
     assert!(matches!(over_websocket.receive(), Some(Packet::ConnAck(_))));
 
-    // Who never comes to an end is closed, though bytes keep coming.
+    // The server closes a client that never finishes, though bytes keep coming.
     let mut slow = tcp(server.mqtt);
     let healthy = Healthy::watch(&server);
     let start = Instant::now();
@@ -168,13 +168,13 @@ fn a_storm_of_subscriptions_to_everything() {
     }
     let healthy = Healthy::watch(&server);
     let before = server.resident();
-    // Each asks for all that is retained, again and again, and reads nothing of it.
+    // Each asks for all retained messages again and again, and reads none of them.
     let mut storm: Vec<_> = (0..50)
         .map(|number| Peer::connected(&server, V5, &format!("storm {number}")))
         .collect();
     for _ in 0..100 {
         for peer in &mut storm {
-            // The server may have closed it by now: it reads nothing.
+            // The server may have closed the connection by now, because the client reads nothing.
             let packet = subscribe(std::iter::once("#".to_owned()));
             let _ = peer.link.send(bytes_of(&packet, V5));
         }
@@ -200,14 +200,14 @@ fn filters_full_of_wildcards_over_many_retained_messages() {
     let healthy = Healthy::watch(&server);
     let before = server.resident();
     let mut peer = Peer::connected(&server, V5, "wild");
-    // All of it would be walked through for each, and nothing found.
+    // The server would walk through everything for each filter, and find nothing.
     let filters = (0..200).map(|number| format!("+/+/+/+/{number}"));
     peer.send(&subscribe(filters));
     assert!(suback(&mut peer).iter().all(|code| !code.is_error()));
-    // It is answered at once, and the others go on while it is looked for.
+    // The server answers at once, and serves the others while it looks.
     peer.send(&Packet::PingReq);
     assert_eq!(peer.receive(), Some(Packet::PingResp));
-    // What a topic matches among overlapping filters is bounded by how many there are.
+    // The number of overlapping filters bounds how many of them a topic can match.
     let overlapping = (0..1 << 12).map(|bits: u32| {
         let level = |at: u32| if (bits >> at) & 1 == 1 { "+" } else { "l" };
         (0..12).map(level).collect::<Vec<_>>().join("/")
@@ -253,13 +253,13 @@ fn packets_that_never_come_to_their_end() {
         .map(|number| Peer::connected(&server, V5, &format!("loris {number}")))
         .collect();
     for peer in &mut lorises {
-        // Closed already, perhaps.
+        // The server may have closed the connection already.
         let _ = peer.link.send(publish.clone());
     }
     let line = server.log_line("--max-all-partial-bytes");
     assert!(line.contains("loris"), "{line}");
     assert!(server.metric("mqtt_partial_bytes") <= 4 * MIB as u64);
-    // Who comes to an end is served.
+    // The server serves a client that finishes its packet.
     let mut honest = Peer::connected(&server, V5, "honest");
     honest.subscribe("large", QoS::AtMostOnce);
     honest.publish("large", vec![1; 500_000], QoS::AtMostOnce);
@@ -334,11 +334,12 @@ fn subscribers_that_stop_reading_cost_their_limit_and_no_more() {
         })
         .collect();
     let mut publisher = Peer::connected(&server, V5, "publisher");
-    // More than sockets hold by far.
+    // Far more than the sockets hold.
     for _ in 0..2_000 {
         publisher.publish("much", vec![0; 10_000], QoS::AtMostOnce);
     }
-    // No more comes to who reads nothing, so as many messages are more than a queue holds.
+    // A client that reads nothing gets nothing more, so as many messages are more than a queue
+    // holds.
     for _ in 0..100 {
         publish_once(&mut publisher);
     }
@@ -350,8 +351,8 @@ fn subscribers_that_stop_reading_cost_their_limit_and_no_more() {
         }
         assert!(more < 200, "{} dismissed", dismissed());
     }
-    // Those of QoS 0 lost messages and are there; the others are told why they have to go, behind
-    // what was sent before.
+    // The clients with QoS 0 lost messages and are still connected. The others learn why they have
+    // to go, after what was sent before.
     for peer in &mut stuck[..2] {
         assert_eq!(last_words(peer), Some(ReasonCode::QuotaExceeded));
     }
@@ -364,11 +365,11 @@ fn subscribers_that_stop_reading_cost_their_limit_and_no_more() {
     assert!(line.contains("stuck"), "{line}");
     server.assert_grew_less_than(before, 64 * MIB);
     healthy.assert_served();
-    // Whoever did not mind to lose some is still there, and gets what is in the sockets.
+    // A client that may lose messages is still connected, and gets what is in the sockets.
     assert!(matches!(stuck[2].receive(), Some(Packet::Publish(_))));
 }
 
-/// A message with `QoS` 2, from its beginning to its end.
+/// Publishes a message with `QoS` 2, and completes the exchange.
 fn publish_once(publisher: &mut Peer) {
     publisher.publish("much", vec![0; 10_000], QoS::ExactlyOnce);
     loop {
@@ -381,7 +382,7 @@ fn publish_once(publisher: &mut Peer) {
     }
 }
 
-/// Reads all that comes: why the server closed, if that was last.
+/// Reads everything that comes. Returns why the server closed, if that came last.
 fn last_words(peer: &mut Peer) -> Option<ReasonCode> {
     let mut last = None;
     while let Some(packet) = peer.receive() {

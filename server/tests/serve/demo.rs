@@ -128,7 +128,7 @@ fn an_answer_goes_to_the_response_topic_with_the_correlation_data() {
     );
     request.properties.response_topic = Some(topic_name("answers/here"));
     request.properties.correlation_data = Some(Bytes::from_static(b"\x00\xFF7"));
-    // For a device that is not there yet the request would be lost.
+    // The request would be lost on a device that is not connected yet.
     until(&mut observer, |topic, payload| {
         topic.ends_with("data/weather-01") && payload.contains("\"DATA\"")
     });

@@ -1,4 +1,4 @@
-//! Many connections at once, of those that do as they should and of those that say nothing.
+//! Many connections at once, of well-behaved clients and of silent ones.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -11,7 +11,7 @@ use super::bounded::Healthy;
 use super::support::{Link, Peer, Server, bytes_of, tcp, wait_until, websocket};
 
 const V5: ProtocolVersion = ProtocolVersion::V5;
-/// How many connections a test has open at once: a process may have 1,024 files as a rule.
+/// How many connections a test has open at once. A process may usually have 1,024 files.
 const OPEN: usize = 300;
 
 /// Connects without waiting for the answer.
@@ -44,7 +44,7 @@ fn a_flood_of_new_clients() {
     }
     open.iter_mut().for_each(assert_accepted);
     drop(open);
-    // And the two that are well.
+    // Plus the two well-behaved ones.
     let accepted = server.metric("mqtt_connects_accepted_total");
     assert_eq!(accepted, CLIENTS + 2);
     wait_until("their sessions to end", || {
@@ -101,7 +101,7 @@ fn a_flood_of_http_connections_that_ask_for_nothing() {
         .map(|number| {
             let mut stream = TcpStream::connect(server.http).unwrap();
             if number % 2 == 0 {
-                // Refused already, perhaps.
+                // The server may have refused the connection already.
                 let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: local");
             }
             stream
@@ -115,7 +115,7 @@ fn a_flood_of_http_connections_that_ask_for_nothing() {
     });
     let line = server.log_line("--connect-timeout");
     assert!(line.contains("http: closed"), "{line}");
-    // On a slow machine some are closed before all have come, and make room for others.
+    // On a slow machine the server closes some before all have come, which makes room for others.
     let refused = || server.metric("connections_refused_total");
     wait_until("the end of all", || {
         server.metric("http_head_timeouts_total") + refused() >= OPEN as u64
@@ -134,7 +134,7 @@ fn who_says_nothing_over_http_or_websocket_is_closed_and_counted() {
         let names = ["mqtt_connect_timeouts_total", "http_head_timeouts_total"];
         names.map(of)
     };
-    // The handshake is done, and no CONNECT comes: nothing, or not the whole of one.
+    // The handshake is done, but no CONNECT comes: nothing, or only a part of it.
     for part in [0, 5] {
         let mut socket = websocket(&server, Some("mqtt")).unwrap();
         let connect = bytes_of(&Packet::Connect(Connect::new(V5, "late")), V5);
@@ -150,7 +150,7 @@ fn who_says_nothing_over_http_or_websocket_is_closed_and_counted() {
     let line = server.log_line("limit reached");
     assert!(line.contains("--connect-timeout"), "{line}");
 
-    // A head that comes byte by byte, and has no end.
+    // A head that comes byte by byte and has no end.
     let mut slow = tcp(server.http);
     slow.write_all(b"GET /mqtt HTTP/1.1\r\nhost: x\r\nx: ")
         .unwrap();
@@ -159,19 +159,19 @@ fn who_says_nothing_over_http_or_websocket_is_closed_and_counted() {
         assert!(begun.elapsed() < super::support::PATIENCE, "never closed");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    // And none at all.
+    // No head at all.
     assert_eq!(Link::receive(&mut tcp(server.http)), None);
     assert_eq!(timeouts(), [2, 2]);
     let line = server.log_line("http: closed");
     assert!(line.contains("--connect-timeout"), "{line}");
 
-    // Who has asked for something, and is idle since, has done nothing wrong.
+    // A connection that has sent a request and is idle since has done nothing wrong.
     let mut idle = tcp(server.http);
     idle.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n")
         .unwrap();
     while Link::receive(&mut idle).is_some() {}
     assert_eq!(timeouts(), [2, 2]);
-    // Nor is a client that has said who it is closed.
+    // The server does not close a client that has connected either.
     let mut client = Peer::connected_by_websocket(&server, "client");
     let mut silent = tcp(server.http);
     assert_eq!(Link::receive(&mut silent), None);

@@ -1,5 +1,5 @@
-//! WebSocket frames that no browser sends: what is allowed is taken, what is not ends the
-//! connection with the close code that RFC 6455 has for it.
+//! WebSocket frames that no browser sends. The server accepts what is allowed. What is not allowed
+//! ends the connection with the close code of RFC 6455.
 
 use std::io::{Read, Write};
 
@@ -36,7 +36,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The server's next frame: its first byte and what it holds.
+/// The server's next frame: its first byte and its payload.
 fn read_frame(stream: &mut impl Read) -> Option<(u8, Vec<u8>)> {
     let mut head = [0; 2];
     stream.read_exact(&mut head).ok()?;
@@ -81,11 +81,11 @@ fn a_packet_in_fragments_with_pings_between_is_a_packet() {
             }
         }
     }
-    // Only the last of several pings has to be answered (section 5.5.3).
+    // The server has to answer only the last of several pings (section 5.5.3).
     assert!((1..=others.len()).contains(&pongs), "{pongs}");
 }
 
-/// A connected client sends this, and is closed with code 1002.
+/// Checks that the server closes a connected client that sends this, with code 1002.
 fn assert_breaks_the_protocol(server: &Server, what: &str, bytes: &[u8]) {
     let mut socket = websocket(server, Some("mqtt")).unwrap();
     let stream = socket.get_mut();
@@ -97,7 +97,7 @@ fn assert_breaks_the_protocol(server: &Server, what: &str, bytes: &[u8]) {
     assert_closed_with_1002(stream, what);
 }
 
-/// The server says DISCONNECT, perhaps, then why it closes, and closes.
+/// Expects perhaps a DISCONNECT, then a close frame, then the end.
 fn assert_closed_with_1002(stream: &mut impl Read, what: &str) {
     let (first, payload) = read_frame(stream).unwrap_or_else(|| panic!("{what}: no frame"));
     // DISCONNECT may come before it.
@@ -113,7 +113,7 @@ fn assert_closed_with_1002(stream: &mut impl Read, what: &str) {
     assert_eq!(read_frame(stream), None, "{what}");
 }
 
-/// The head of the answer to a handshake that has this line in it besides the usual ones.
+/// The head of the answer to a handshake that has this line besides the usual ones.
 fn handshake(server: &Server, line: &str) -> (std::net::TcpStream, String) {
     let mut stream = super::support::tcp(server.http);
     let request = format!(
@@ -141,7 +141,7 @@ fn what_rfc_6455_forbids_ends_the_connection() {
     unmasked[1] &= 0x7F;
     for (what, bytes) in [
         ("unmasked (5.1)", unmasked),
-        // No extension was agreed on: so nothing can be compressed.
+        // The sides agreed on no extension, so nothing can be compressed.
         (
             "compressed (5.2)",
             frame(FINAL | RSV1 | BINARY, b"\x4a\x04\x00"),
@@ -166,7 +166,7 @@ fn what_rfc_6455_forbids_ends_the_connection() {
         assert_breaks_the_protocol(&server, what, &bytes);
         let line = server.log_line("broke the WebSocket protocol");
         assert!(line.contains("client \"frames\""), "{what}: {line}");
-        // Once is enough.
+        // One log line is enough.
         assert!(!line.contains("protocol error"), "{what}: {line}");
     }
     assert_eq!(server.metric("websocket_faults_total"), 9);
@@ -185,12 +185,12 @@ fn compression_is_not_agreed_on_and_not_taken() {
         let (mut stream, head) = handshake(&server, &format!("sec-websocket-extensions: {offer}"));
         assert!(head.starts_with("http/1.1 101 "), "{offer}: {head}");
         assert!(!head.contains("extension"), "{offer}: {head}");
-        // What is not compressed is taken.
+        // The server accepts a frame that is not compressed.
         let connect = frame(FINAL | BINARY, &connect());
         stream.write_all(&connect).unwrap();
         let (first, payload) = read_frame(&mut stream).unwrap();
         assert_eq!((first, payload[0]), (FINAL | BINARY, 0x20), "{offer}");
-        // PINGREQ, deflated and with the bit that says so, is not.
+        // It refuses a PINGREQ that is deflated and has the bit that says so.
         let deflated = [0x3A, 0xC0, 0x00, 0x00];
         stream
             .write_all(&frame(FINAL | RSV1 | BINARY, &deflated))
@@ -206,7 +206,7 @@ fn reserved_bits_end_the_connection_wherever_they_stand() {
     let server = Server::start();
     let mut faults = 0;
     for bit in [RSV1, RSV2, RSV3, RSV1 | RSV2 | RSV3] {
-        // Half of a PINGREQ, which is fine so far.
+        // Half of a PINGREQ, which is valid so far.
         let half = frame(BINARY, &[0xC0]);
         let after_half = |first: u8, payload: &[u8]| [&half[..], &frame(first, payload)].concat();
         for (what, bytes) in [
@@ -249,7 +249,7 @@ fn a_flood_of_pings_costs_no_memory() {
     stream
         .set_write_timeout(Some(std::time::Duration::from_secs(1)))
         .unwrap();
-    // Nothing is read: at some time the server takes no more, or it drops answers.
+    // The test reads nothing. At some time the server accepts no more, or drops answers.
     for _ in 0..200 {
         if stream.write_all(&pings).is_err() {
             break;
@@ -284,7 +284,7 @@ fn a_large_upload_leaves_nothing_behind_nor_does_one_that_never_ends() {
         header.extend_from_slice(&(packet.len() as u64).to_be_bytes());
         header.extend_from_slice(&[0; 4]);
         let _ = stream.write_all(&header);
-        // Closed already, perhaps.
+        // The server may have closed the connection already.
         let _ = stream.write_all(&packet[..900_000]);
         unfinished.push(peer);
     }

@@ -1,4 +1,5 @@
-//! Whoever sends nonsense is closed, and named in the log; the others do not notice.
+//! The server closes a client that sends nonsense, and names it in the log. The others do not
+//! notice.
 
 use std::io::{Read, Write};
 
@@ -7,7 +8,7 @@ use mqtt::{Connect, Packet, ProtocolVersion};
 
 use super::support::{Link, Peer, Server, bytes_of, tcp, websocket};
 
-/// Not random, but as good: the same every time.
+/// Noise that is the same every time.
 fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     (0..len)
@@ -38,7 +39,7 @@ fn noise_instead_of_connect() {
     let server = Server::start_with(&["--connect-timeout", "500ms"]);
     for seed in 0..100 {
         let mut stream = tcp(server.mqtt);
-        // The server may close while this is still being written.
+        // The server may close while the test is still writing.
         let _ = stream.write_all(&noise(seed, 2_000));
         drain(&mut stream);
     }
@@ -121,7 +122,7 @@ fn mqtt_1_5_4_a_rule_that_is_broken_is_named_with_the_client() {
     assert!(line.contains("naughty"), "{line}");
 }
 
-/// Who has the wrong port or version gets no answer that says so: the log has to.
+/// A client with the wrong port or version gets no answer that says so, so the log has to.
 #[test]
 fn who_speaks_something_else_is_told_to_the_log_as_that() {
     let server = Server::start();
@@ -145,7 +146,7 @@ fn who_speaks_something_else_is_told_to_the_log_as_that() {
             ["protocol version 6 is not supported", "[MQTT-3.1.2-2]"],
         ),
         (&twice, ["CONNECT is not allowed here", "[MQTT-3.1.0-2]"]),
-        // Not at the start, and so nothing but a fault.
+        // Not at the start, so it is just a protocol error.
         (
             &late,
             ["broke the protocol, reserved flags", "[MQTT-2.1.3-1]"],

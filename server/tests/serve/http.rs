@@ -1,5 +1,5 @@
-//! The web server. What it does with files is tested where it is written, with files of its own:
-//! this binary may have been built with or without the dashboard.
+//! The web server. Unit tests with their own files test how it serves files: this binary may have
+//! been built with or without the dashboard.
 
 use std::io::{Read, Write};
 use std::time::{Duration, SystemTime};
@@ -41,7 +41,7 @@ fn the_dashboard_or_the_way_to_get_it() {
     let route = request(&server, "GET /device/weather-01");
     assert_eq!((route.status, &route.body), (page.status, &page.body));
 
-    // Who mistypes an address in a browser is told so on the page, where there is one.
+    // If a browser asks for a wrong address, the page says so, where there is one.
     let accept = "accept: text/html,*/*;q=0.8\r\n";
     let missing = testbed::request_with(server.http, "GET /healthzz", accept);
     assert_eq!(missing.status, 404);

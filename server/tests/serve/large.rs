@@ -1,7 +1,7 @@
-//! Packets of some 20 MiB, where they are allowed: over TCP and WebSocket, with each `QoS`, to
-//! who is there, to who is away, retained, and from the store of a server that was started again.
+//! Packets of some 20 MiB, where the limit allows them: over TCP and WebSocket, with each `QoS`, to
+//! connected and absent clients, retained, and from the store after a restart.
 //!
-//! `BEACONRY_PACKET_MIB=255` makes them as large as the standard has them; that takes some GB of
+//! `BEACONRY_PACKET_MIB=255` makes them as large as the standard allows. That takes some GB of
 //! memory and of disk.
 
 use std::time::Instant;
@@ -20,7 +20,7 @@ const LEVELS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
 
 type AnyPeer = Peer<Box<dyn Link>>;
 
-/// Over TCP or WebSocket, CONNECT not sent.
+/// Opens a connection over TCP or WebSocket, and sends no CONNECT.
 fn open(server: &Server, by_websocket: bool) -> AnyPeer {
     if !by_websocket {
         return Peer::over(Box::new(tcp(server.mqtt)), V5);
@@ -29,7 +29,7 @@ fn open(server: &Server, by_websocket: bool) -> AnyPeer {
     let mut request = request.into_client_request().unwrap();
     let headers = request.headers_mut();
     headers.insert("sec-websocket-protocol", HeaderValue::from_static("mqtt"));
-    // The usual limit of what is received is less.
+    // The default limit for received messages is lower.
     let config = WebSocketConfig::default()
         .max_frame_size(None)
         .max_message_size(None);
@@ -43,7 +43,7 @@ fn connected(server: &Server, by_websocket: bool, client_id: &str) -> AnyPeer {
     peer
 }
 
-/// The same with a session that lasts; whether it was there.
+/// The same with a session that lasts. Returns whether the session was present.
 fn lasting(server: &Server, by_websocket: bool, client_id: &str) -> (AnyPeer, bool) {
     let mut peer = open(server, by_websocket);
     let mut connect = Connect::with_client_id(V5, client_id).unwrap();
@@ -53,13 +53,13 @@ fn lasting(server: &Server, by_websocket: bool, client_id: &str) -> (AnyPeer, bo
     (peer, answer.session_present)
 }
 
-/// So many MiB in which no page is like another.
+/// This many MiB in which no page is like another.
 fn payload(mib: usize) -> Bytes {
     let pages = (0..mib << 8).map(|number| number.to_be_bytes().repeat(4_096 / 8));
     pages.collect::<Vec<_>>().concat().into()
 }
 
-/// Publishes, and waits for what acknowledges it.
+/// Publishes, and waits for the acknowledgements.
 fn publish(peer: &mut AnyPeer, topic: &str, payload: &Bytes, qos: QoS, retain: bool) {
     let mut publish = peer.publication(topic, payload.clone(), qos);
     publish.retain = retain;
@@ -81,7 +81,7 @@ fn assert_receives(peer: &mut AnyPeer, topic: &str, payload: &Bytes, qos: QoS) {
     let publish = peer.raw_message(|_| true);
     assert_eq!(publish.topic.unwrap().as_str(), topic);
     assert_eq!(publish.qos, qos, "{topic}");
-    // Not `assert_eq`, which would print both.
+    // Not `assert_eq`, because that would print both.
     assert!(publish.payload == *payload, "{topic}: another payload");
 }
 
@@ -94,7 +94,7 @@ fn assert_is_retained(server: &Server, by_websocket: bool, payload: &Bytes) {
     }
 }
 
-/// What waits for a client that was away.
+/// Checks the messages that wait for an absent client.
 fn assert_was_kept(server: &Server, by_websocket: bool, client_id: &str, payload: &Bytes) {
     let (mut peer, was_present) = lasting(server, by_websocket, client_id);
     assert!(was_present);
@@ -162,7 +162,7 @@ fn packets_much_larger_than_usual_come_and_go_by_all_ways() {
     let mib_resident = server.resident().map(|bytes| bytes >> 20);
     println!("took {:.1?}, {mib_resident:?} MiB", begun.elapsed());
 
-    // More than was agreed on is refused as before: a PUBLISH as long as can be said.
+    // The server refuses more than the limit as before: a PUBLISH with the longest possible length.
     let mut peer = connected(&server, false, "too large");
     let header = Bytes::from_static(&[0x30, 0xFF, 0xFF, 0xFF, 0x7F]);
     peer.link.send(header).unwrap();

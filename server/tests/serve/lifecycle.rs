@@ -1,4 +1,4 @@
-//! Starting, ending, and what is said about it.
+//! Starting, ending, and what the server prints about it.
 
 use std::net::TcpListener;
 

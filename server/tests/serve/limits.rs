@@ -1,5 +1,5 @@
-//! Each limit of docs/limits.md on the running server: how who meets it is answered, that the
-//! counter counts, and that the log names the client and the flag.
+//! Each limit of docs/limits.md on the running server: how the server answers a client that reaches
+//! it, that the counter counts, and that the log names the client and the flag.
 
 use std::collections::BTreeSet;
 
@@ -8,23 +8,23 @@ use mqtt::{Packet, QoS, ReasonCode};
 use super::meeting::{self, CULPRIT};
 use super::support::{Server, wait_until};
 
-/// A limit, and how it is met.
+/// A limit, and how a client reaches it.
 struct Row {
-    /// Its flag, with a small value; then what else it takes to meet this limit first.
+    /// Its flag with a small value, then further flags that make the client reach this limit first.
     flags: &'static [&'static str],
-    /// As docs/limits.md names it.
+    /// The metric's name in docs/limits.md.
     metric: &'static str,
     line: Line,
-    /// Has [`CULPRIT`] meet it, and sees how that is answered: in `meeting.rs`.
+    /// Lets [`CULPRIT`] reach it and checks the answer: in `meeting.rs`.
     meet: fn(&Server),
 }
 
-/// What the log says, besides the flag.
+/// What the log says, apart from the flag.
 #[derive(Clone, Copy)]
 enum Line {
-    /// Who it was.
+    /// It names the client.
     Culprit,
-    /// This, of one who has not said its name.
+    /// It has this text, about a client that has not sent its identifier.
     Of(&'static str),
     /// Nothing: see docs/limits.md.
     None,
@@ -301,7 +301,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// Gauges of the table: they show how near a limit is.
+/// Gauges of the table. They show how near a limit is.
 const GAUGES: &[&str] = &[
     "connections_open",
     "store_full",
@@ -328,11 +328,11 @@ fn each_limit_is_answered_counted_and_logged() {
             flag => flag,
         });
         let server = Server::start_with(&flags.collect::<Vec<_>>());
-        // For whoever reads why it failed.
+        // For everyone who reads why the test failed.
         println!("beaconry serve {}: {}", row.flags.join(" "), row.metric);
         assert_eq!(server.metric(row.metric), 0);
         (row.meet)(&server);
-        // It is counted with the answer, or a moment after it.
+        // The server counts it with the answer, or a moment after it.
         wait_until("the counter", || server.metric(row.metric) > 0);
         let named = format!(", the last by client \"{CULPRIT}\": ");
         let says = match row.line {
@@ -340,7 +340,7 @@ fn each_limit_is_answered_counted_and_logged() {
             Line::Of(what) => what,
             Line::None => continue,
         };
-        // Another limit may have been met on the way.
+        // The client may have reached another limit on the way.
         while !server.log_line(says).contains(row.flags[0]) {}
     }
 }
@@ -362,7 +362,7 @@ fn no_limit_of_the_table_is_left_out() {
     assert_eq!(held, documented);
 }
 
-/// A closed queue says so with the flags, too: who looks for the client finds both.
+/// The line about a full queue names the flags too: a search for the client finds both.
 #[test]
 fn who_is_dismissed_for_a_full_queue_is_named_with_the_flags() {
     let server = Server::start_with(&["--max-queued-messages", "2"]);
@@ -373,7 +373,7 @@ fn who_is_dismissed_for_a_full_queue_is_named_with_the_flags() {
     }
 }
 
-/// The client's limit, and none of ours: but what it costs is counted and told in the same way.
+/// This is the client's limit, not the server's. But the server counts and logs it in the same way.
 #[test]
 fn a_message_that_is_too_large_for_its_subscriber_is_counted_and_logged() {
     let server = Server::start();
@@ -384,7 +384,7 @@ fn a_message_that_is_too_large_for_its_subscriber_is_counted_and_logged() {
     assert!(line.contains(CULPRIT), "{line}");
 }
 
-/// Nor is that a limit: no flag changes it, and the log names none.
+/// This is not a limit either: no flag changes it, and the log names none.
 #[test]
 fn a_topic_that_is_the_servers_own_is_counted_and_logged() {
     let server = Server::start();
@@ -396,7 +396,7 @@ fn a_topic_that_is_the_servers_own_is_counted_and_logged() {
     assert!(line.contains(CULPRIT) && !line.contains("--"), "{line}");
 }
 
-/// Nobody's limit: but what is checked is counted and told in the same way.
+/// This is not a limit. But the server counts and logs what it checks in the same way.
 #[test]
 fn a_payload_that_is_not_what_it_says_is_counted_and_logged() {
     let server = Server::start();

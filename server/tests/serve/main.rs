@@ -1,6 +1,6 @@
-//! The real binary, spoken to over real sockets on this machine.
+//! The real binary, over real sockets on this machine.
 
-// Nothing here ships: what cannot happen may panic.
+// Nothing here ships, so what cannot happen may panic.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bounded;

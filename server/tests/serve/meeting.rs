@@ -1,4 +1,4 @@
-//! How each limit is met by a client, and what that client is told: for `limits.rs`.
+//! How a client reaches each limit, and what the server answers: for `limits.rs`.
 
 use std::io::Write;
 
@@ -11,14 +11,14 @@ use mqtt::{
 use super::support::{Link, Peer, Server, bytes_of, tcp, topic_name, wait_until};
 
 const V5: ProtocolVersion = ProtocolVersion::V5;
-/// The client that meets the limit.
+/// The client that reaches the limit.
 pub(crate) const CULPRIT: &str = "culprit";
 
 pub(crate) fn culprit(server: &Server) -> Peer {
     Peer::connected(server, V5, CULPRIT)
 }
 
-/// Connects with what `change` makes of a usual CONNECT; how that is answered.
+/// Connects with a usual CONNECT that `change` has changed. Returns the answer.
 fn comes(
     server: &Server,
     client_id: &str,
@@ -34,13 +34,13 @@ fn comes(
     }
 }
 
-/// Says DISCONNECT, and waits until the server has closed.
+/// Sends DISCONNECT, and waits until the server has closed.
 fn leaves(mut peer: Peer) {
     peer.send(&Packet::Disconnect(Disconnect::new(ReasonCode::Success)));
     assert_eq!(peer.receive(), None);
 }
 
-/// The server closes, and says why; whatever it said before.
+/// Expects that the server closes and gives the reason, whatever it sent before.
 fn assert_dismissed(peer: &mut Peer, reason_code: ReasonCode) {
     let mut last = None;
     while let Some(packet) = peer.receive() {
@@ -52,7 +52,7 @@ fn assert_dismissed(peer: &mut Peer, reason_code: ReasonCode) {
     }
 }
 
-/// Publishes with `QoS` 1; how that is answered.
+/// Publishes with `QoS` 1. Returns the answer.
 fn offer(peer: &mut Peer, topic: &str, bytes: usize, retain: bool) -> ReasonCode {
     let mut publish = peer.publication(topic, vec![b'x'; bytes], QoS::AtLeastOnce);
     publish.retain = retain;
@@ -145,7 +145,7 @@ pub(crate) fn uses_a_third_alias(server: &Server) {
         peer.send(&Packet::Publish(publish));
     }
     assert_dismissed(&mut peer, ReasonCode::TopicAliasInvalid);
-    // It is one fault, and the third message's.
+    // It is one fault, of the third message.
     assert_eq!(server.metric("mqtt_protocol_errors_total"), 1);
 }
 
@@ -173,7 +173,7 @@ pub(crate) fn is_sent_one_topic_by_alias(server: &Server) {
 pub(crate) fn has_4_kb_stored(server: &Server) {
     let mut peer = culprit(server);
     for _ in 0..2 {
-        // It waits, and nothing is lost.
+        // The message waits, and nothing is lost.
         assert!(!offer(&mut peer, "kept", 4_000, true).is_error());
     }
 }
@@ -192,14 +192,14 @@ pub(crate) fn stores_until_it_is_refused(server: &Server) {
     assert!(stored > 10, "{stored}");
 }
 
-/// Others fill the store, and are not refused themselves.
+/// Other clients fill the store, and are not refused themselves.
 fn fill_the_store(server: &Server) {
     let mut peer = Peer::connected(server, V5, "others");
     let mut stored = 0;
     while server.metric("store_full") == 0 {
         let answer = offer(&mut peer, &format!("kept/{stored}"), 2_000, true);
         if answer == ReasonCode::QuotaExceeded {
-            // It was full before it said so.
+            // It was full before it reported that.
             break;
         }
         stored += 1;
@@ -274,7 +274,7 @@ pub(crate) fn subscribes_to_too_much(server: &Server) {
 
 pub(crate) fn asks_for_what_is_retained_too_often(server: &Server) {
     let mut peer = culprit(server);
-    // The same filter four times: one subscription, and what is retained for each.
+    // The same filter four times: one subscription, and four look-ups of retained messages.
     let codes = ask(&mut peer, &["a", "a", "a", "a"].map(str::to_owned));
     assert_eq!(codes, [ReasonCode::GrantedQoS1; 4]);
 }
@@ -311,7 +311,7 @@ pub(crate) fn acknowledges_late(server: &Server) {
     assert_eq!(server.metric("mqtt_window_waits_total"), 0);
     assert_eq!(offer(&mut publisher, "t", 2, false), ReasonCode::Success);
     assert_eq!(server.metric("mqtt_window_waits_total"), 1);
-    // It is acknowledged now, and what waited comes.
+    // The client acknowledges it now, and what waited comes.
     for bytes in [1, 1, 2] {
         assert_eq!(peer.message().1.len(), bytes);
     }
@@ -324,7 +324,7 @@ pub(crate) fn acknowledges_nothing(server: &Server) {
     peer.subscribe("t", QoS::AtLeastOnce);
     let mut publisher = Peer::connected(server, V5, "publisher");
     for _ in 0..4 {
-        // What is lost to another is not the publisher's affair.
+        // The publisher does not learn what another client loses.
         assert!(!offer(&mut publisher, "t", 1_500, false).is_error());
     }
     assert_dismissed(&mut peer, ReasonCode::QuotaExceeded);
@@ -337,7 +337,7 @@ pub(crate) fn takes_no_more_than_100_bytes(server: &Server) {
     peer.subscribe("t", QoS::AtLeastOnce);
     let mut publisher = Peer::connected(server, V5, "publisher");
     for bytes in [200, 10] {
-        // That it is too large for another is not the publisher's affair.
+        // The publisher does not learn that the message is too large for another client.
         assert!(!offer(&mut publisher, "t", bytes, false).is_error());
     }
     assert_eq!(peer.message().1.len(), 10);
@@ -356,7 +356,7 @@ pub(crate) fn reads_nothing(server: &Server) {
         sent += 200;
         assert!(sent < 10_000, "the system holds more than 80 MB");
     }
-    // Both flags allow no more, and not much is in the hands of the system's writing.
+    // Both flags allow no more, and the system holds little of it.
     let unwritten = server.metric("mqtt_unwritten_bytes");
     assert!(unwritten <= 32 << 10, "{unwritten}");
 }
@@ -364,12 +364,12 @@ pub(crate) fn reads_nothing(server: &Server) {
 pub(crate) fn reads_no_answers(server: &Server) {
     let mut peer = culprit(server);
     rustix::net::sockopt::set_socket_recv_buffer_size(&peer.link, 4_096).unwrap();
-    // Nine bytes each, refused with five times as many.
+    // Nine bytes each. The refusal takes five times as many.
     let subscribe = [0x82, 7, 0, 1, 0, 0, 1, b'/', 0];
     let many = subscribe.repeat(1_000);
     let mut sent = 0;
     while server.metric(r#"mqtt_refused_total{limit="not_reading"}"#) == 0 {
-        // Closed already, perhaps.
+        // The server may have closed the connection already.
         let _ = peer.link.write_all(&many);
         sent += 1_000;
         assert!(sent < 2_000_000, "never closed");
@@ -388,7 +388,7 @@ pub(crate) fn never_comes_to_an_end(server: &Server) {
     });
     other.link.write_all(&packet[..10_000]).unwrap();
     assert_dismissed(&mut peer, ReasonCode::QuotaExceeded);
-    // The other may come to its end.
+    // The other client may finish.
     other.link.write_all(&packet[10_000..]).unwrap();
     other.send(&Packet::PingReq);
     assert_eq!(other.receive(), Some(Packet::PingResp));
@@ -401,7 +401,7 @@ pub(crate) fn retains_too_much(server: &Server) {
     for number in 0..3 {
         let topic = format!("kept/{number}");
         assert_eq!(offer(&mut peer, &topic, 1_000, true), ReasonCode::Success);
-        // It is delivered, whether it is kept or not.
+        // The server delivers it, whether it keeps it or not.
         assert_eq!(listener.message().0, topic);
     }
     let kept = server.metric("mqtt_retained_messages");

@@ -14,10 +14,10 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::{Message, WebSocket, client};
 
-/// The longest that any single step may take: generous, because the machine may be busy.
+/// The longest that any single step may take. It is generous, because the machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A running server, killed when dropped.
+/// A running server, killed when it is dropped.
 pub(crate) struct Server {
     process: testbed::Server,
     pub(crate) mqtt: SocketAddr,
@@ -29,7 +29,7 @@ impl Server {
         Self::start_with(&[])
     }
 
-    /// Starts on ports of the system's choice, and waits for `ready`.
+    /// Starts it on ports that the system chooses, and waits for `ready`.
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
         let process = testbed::Server::start(
             beaconry(&["serve", "--mqtt", "127.0.0.1:0", "--http", "127.0.0.1:0"])
@@ -49,17 +49,17 @@ impl Server {
         self.process.log_line(part)
     }
 
-    /// What `/metrics` says of this one, named without `beaconry_`.
+    /// The value of one metric at `/metrics`. Give its name without `beaconry_`.
     pub(crate) fn metric(&self, name: &str) -> u64 {
         testbed::metric(self.http, name)
     }
 
-    /// Bytes of memory that the server has now, where the system says so as Linux does.
+    /// How many bytes of memory the server takes now, if the system tells, as Linux does.
     pub(crate) fn resident(&self) -> Option<usize> {
         self.process.resident()
     }
 
-    /// The server has no more than `bytes` more than it had.
+    /// Checks that the server takes at most `bytes` more than it did.
     pub(crate) fn assert_grew_less_than(&self, before: Option<usize>, bytes: usize) {
         if let (Some(before), Some(now)) = (before, self.resident()) {
             let grown = now.saturating_sub(before);
@@ -71,13 +71,13 @@ impl Server {
         self.process.signal(signal);
     }
 
-    /// Waits for the end, and gives what else was said on standard output.
+    /// Waits for the end. Returns what else the server printed to standard output.
     pub(crate) fn ended(self) -> (ExitStatus, String) {
         let (status, more, _) = self.process.ended();
         (status, more)
     }
 
-    /// Another client can do all that it wants: the server is well.
+    /// Checks that the server is well: another client can do everything.
     pub(crate) fn assert_alive(&self) {
         let mut peer = Peer::connected(self, ProtocolVersion::V5, "alive");
         peer.subscribe("alive/#", QoS::AtLeastOnce);
@@ -89,7 +89,7 @@ impl Server {
     }
 }
 
-/// Asks until it is so: there is no event to wait for that the server would send.
+/// Repeats the question until the answer is yes. The server sends no event to wait for.
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
@@ -98,7 +98,7 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// A test that does not say where to store things stores nothing.
+/// A test that does not name a folder stores nothing.
 fn memory_or(arguments: &[&str]) -> &'static [&'static str] {
     if arguments.contains(&"--data") {
         &[]
@@ -113,13 +113,13 @@ fn beaconry(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs to the end: the code, standard output, standard error.
+/// Runs to the end. Returns the code, standard output and standard error.
 pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     let (status, stdout, stderr) = testbed::Server::start(&mut beaconry(arguments)).ended();
     (status.code(), stdout, stderr)
 }
 
-/// What carries a [`Peer`]'s bytes.
+/// Carries a [`Peer`]'s bytes.
 pub(crate) trait Link {
     fn send(&mut self, bytes: Bytes) -> io::Result<()>;
     /// `None`: closed.
@@ -182,7 +182,7 @@ pub(crate) fn tcp(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// A WebSocket that asks for these subprotocols, or the refusal.
+/// Opens a WebSocket that asks for these subprotocols, or returns the refusal.
 pub(crate) fn websocket(
     server: &Server,
     subprotocols: Option<&'static str>,
@@ -208,7 +208,7 @@ pub(crate) fn websocket(
     }
 }
 
-/// An MQTT client that does exactly what it is told.
+/// An MQTT client that does exactly what the test says.
 pub(crate) struct Peer<L = TcpStream> {
     pub(crate) link: L,
     version: ProtocolVersion,
@@ -218,7 +218,7 @@ pub(crate) struct Peer<L = TcpStream> {
 }
 
 impl Peer {
-    /// Over TCP, CONNECT accepted.
+    /// A client over TCP whose CONNECT was accepted.
     pub(crate) fn connected(server: &Server, version: ProtocolVersion, client_id: &str) -> Self {
         let mut peer = Peer::over(tcp(server.mqtt), version);
         peer.connect(Connect::with_client_id(version, client_id).unwrap());
@@ -227,7 +227,7 @@ impl Peer {
 }
 
 impl Peer<WebSocket<TcpStream>> {
-    /// Over WebSocket, CONNECT accepted.
+    /// A client over WebSocket whose CONNECT was accepted.
     pub(crate) fn connected_by_websocket(server: &Server, client_id: &str) -> Self {
         let mut peer = Peer::over(
             websocket(server, Some("mqtt")).unwrap(),
@@ -256,7 +256,7 @@ impl<L: Link> Peer<L> {
         self.link.send(bytes).unwrap();
     }
 
-    /// The next packet, or `None` when the server has closed.
+    /// The next packet. `None` when the server has closed.
     pub(crate) fn receive(&mut self) -> Option<Packet> {
         loop {
             if let Some(packet) = self.decoder.decode(&mut self.input).unwrap() {
@@ -267,7 +267,7 @@ impl<L: Link> Peer<L> {
         }
     }
 
-    /// The packets that end within `bytes`, which came next.
+    /// Decodes the packets that end within `bytes`, the next input.
     pub(crate) fn decoded(&mut self, mut bytes: Bytes) -> Vec<Packet> {
         let decoder = &mut self.decoder;
         std::iter::from_fn(|| decoder.decode(&mut bytes).unwrap()).collect()
@@ -318,13 +318,13 @@ impl<L: Link> Peer<L> {
         publish
     }
 
-    /// The next message that is published to this peer.
+    /// The next message that this client receives.
     pub(crate) fn message(&mut self) -> (String, Bytes) {
         let publish = self.raw_message(|_| true);
         (publish.topic.unwrap().as_str().to_owned(), publish.payload)
     }
 
-    /// The next one that fits.
+    /// The next message that fits.
     pub(crate) fn raw_message(&mut self, fits: impl Fn(&Publish) -> bool) -> Publish {
         let deadline = Instant::now() + 2 * PATIENCE;
         loop {
@@ -341,7 +341,7 @@ impl<L: Link> Peer<L> {
         }
     }
 
-    /// Answers a message, or an acknowledgement, as the standard wants it.
+    /// Answers a message or an acknowledgement as the standard demands.
     pub(crate) fn handle(&mut self, packet: Packet) {
         let success = ReasonCode::Success;
         let answer = match packet {

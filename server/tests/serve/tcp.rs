@@ -1,4 +1,4 @@
-//! MQTT over TCP, as far as the shell has a part in it.
+//! The shell's part in MQTT over TCP.
 
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
@@ -98,8 +98,8 @@ fn the_will_speaks_for_a_client_that_vanishes() {
     );
 }
 
-/// Two devices that were given the same client identifier close each other for ever: nothing but
-/// the log says so.
+/// Two devices with the same client identifier close each other's connections for ever. Only the
+/// log says so.
 #[test]
 fn who_takes_over_a_connection_is_logged_with_both_addresses() {
     let server = Server::start();
@@ -150,7 +150,7 @@ fn connections_above_the_limit_are_closed_and_the_others_live() {
     first.send(&Packet::PingReq);
     assert_eq!(first.receive(), Some(Packet::PingResp));
     drop(second);
-    // The place is free as soon as the server has seen that.
+    // The place is free as soon as the server has noticed.
     let deadline = Instant::now() + super::support::PATIENCE;
     loop {
         let mut stream = tcp(server.mqtt);
@@ -177,7 +177,7 @@ fn silence_ends_a_connection() {
     http.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nx-slow: ")
         .unwrap();
     let mut answer = Vec::new();
-    // Closed, with or without a word.
+    // Closed, with an answer or without.
     let _ = http.read_to_end(&mut answer);
     assert!(begun.elapsed() >= Duration::from_millis(200));
 }

@@ -192,7 +192,7 @@ fn pings_of_one_who_does_not_read_are_answered_between_whole_frames() {
         writer.publish("much", vec![number; 100_000], QoS::AtLeastOnce);
         assert!(matches!(writer.receive(), Some(Packet::PubAck(_))));
     }
-    // More than the sockets hold waits by now; most of these come while a frame is half sent.
+    // By now more waits than the sockets hold. Most of these come while a frame is half sent.
     let pings = 2_000_u32;
     for number in 0..pings {
         let payload = Bytes::copy_from_slice(&number.to_be_bytes());
@@ -252,7 +252,7 @@ fn a_message_larger_than_allowed_ends_the_connection() {
         Ok(Message::Close(Some(frame))) => assert_eq!(frame.code, CloseCode::Size),
         other => panic!("not closed: {other:?}"),
     }
-    // What fits a frame and is too large for a packet is MQTT's affair.
+    // A message that fits a frame and is too large for a packet is for MQTT to refuse.
     let mut peer = Peer::connected_by_websocket(&server, "larger");
     let publish = Publish::new(topic_name("t"), vec![0; 70_000]);
     Link::send(&mut peer.link, bytes_of(&Packet::Publish(publish), V5)).unwrap();
