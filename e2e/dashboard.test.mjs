@@ -21,7 +21,7 @@ after(async () => {
   assert.equal(code, 0);
 });
 
-/// What is not retained is seen only by who is there already.
+/// Only a client that is already subscribed sees a message that is not retained.
 const live = (page) => page.getByTestId('connection-state').filter({ hasText: /live/i }).waitFor();
 const card = (page, id) => page.getByTestId('device-card').filter({ hasText: id });
 
@@ -72,7 +72,7 @@ test('a load never says that nothing fits, nor shows a grid before it is measure
     new MutationObserver(() => {
       window.seen.words.push(...[shown('no-results'), shown('count-shown')].filter((text) => /No device fits| of /.test(text)));
     }).observe(document, { subtree: true, childList: true, characterData: true });
-    // What is there when a frame begins was painted, or is about to be.
+    // What exists when a frame begins was painted, or is about to be.
     const look = () => {
       const card = document.querySelector('[data-testid=device-card]');
       if (card) window.seen.columns.push(getComputedStyle(card.closest('ul')).gridTemplateColumns.split(' ').length);
@@ -88,7 +88,7 @@ test('a load never says that nothing fits, nor shows a grid before it is measure
     assert.deepEqual(seen.words, []);
     assert.deepEqual([...new Set(seen.columns)], [4]);
   }
-  // What is looked for is seen when it is there.
+  // The search shows a device as soon as it exists.
   await page.getByTestId('search').fill('no such device');
   await page.getByTestId('no-results').waitFor();
   const words = await page.evaluate(() => window.seen.words.join());
@@ -144,7 +144,7 @@ test('a cut connection comes back by itself, without a gap or a duplicate at QoS
   const state = page.getByTestId('connection-state');
   const total = 40;
   for (let n = 1; n <= total; n += 1) {
-    // What the page of a device loads for itself must have come: a cut would be an error of its own.
+    // The device page must have loaded its own files: a cut would be another error.
     if (n === 10) await page.getByTestId('chart').first().locator('canvas').waitFor();
     if (n === 10 || n === 25) {
       proxy.cut();

@@ -1,5 +1,5 @@
-// What strangers send, to the ports and onto the page: a log line or a visible fault at that
-// device, and everyone else goes on.
+// Strangers send bad input to the ports and onto the page. It causes a log line or a visible fault of that
+// device, and does not affect anyone else.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -26,7 +26,7 @@ after(async () => {
 });
 
 let round = 0;
-/// The rest goes on: a message of another client still arrives.
+/// Everything else goes on: a message from another client still arrives.
 async function othersGoOn() {
   round += 1;
   await witness.publish('witness', String(round), { qos: 2 });

@@ -70,7 +70,7 @@ test('everyone hears everyone, once, at QoS 0, 1 and 2', async () => {
         assert.equal(got.retain, false, name);
       }
     }
-    // Everyone has everything; now nobody may have anything twice.
+    // Every client has every message. Now none may come twice.
     for (const [name, peer] of Object.entries(peers)) {
       const payloads = peer.messages().map((m) => m.payload);
       assert.equal(payloads.length, sent.length, `${name}: ${payloads.join(', ')}`);
@@ -128,7 +128,7 @@ describe('a will speaks for a client that is killed, and not for one that discon
   test('mosquitto 5 that says "disconnect with will message"', async () => {
     const observer = await mqttjs.connect(server.tcp, { protocolVersion: 4 });
     await observer.subscribe('will/said', 1);
-    // Ended by SIGTERM, a mosquitto_sub with a will sends DISCONNECT 0x04.
+    // On SIGTERM, a mosquitto_sub with a will sends DISCONNECT 0x04.
     const device = await mosquitto.connectWithWill(server, 'said', { topic: 'will/said', payload: 'on purpose', qos: 1 });
     await device.stop();
     await observer.message((m) => m.payload === 'on purpose');
@@ -162,12 +162,12 @@ test('a session keeps what its client missed, at QoS 1 and 2, in order', async (
   for (let n = 0; n < 20; n += 1) {
     await mosquitto.publish(server, 'missed/a', String(n), { qos: 1 + (n % 2), version: n % 3 ? '5' : '311' });
   }
-  // Listening from the start: the broker sends what waited right behind CONNACK.
+  // It listens from the start, because the broker sends queued messages right after CONNACK.
   const second = await mqttjs.connect(server.tcp, options);
   assert.equal(second.connack.sessionPresent, true);
   await second.message((m) => m.payload === '19');
   await second.message((m) => m.payload === '18');
-  // A receiver hands on a QoS 2 message when it is released, so order holds within a QoS.
+  // A receiver hands on a QoS 2 message when it is released, so the order holds only within a QoS.
   const order = (qos) => second.messages.filter((m) => m.qos === qos).map((m) => Number(m.payload));
   assert.deepEqual(order(1), [0, 2, 4, 6, 8, 10, 12, 14, 16, 18]);
   assert.deepEqual(order(2), [1, 3, 5, 7, 9, 11, 13, 15, 17, 19]);

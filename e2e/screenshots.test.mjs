@@ -1,5 +1,5 @@
-// Photographs of both pages with the demo fleet: desktop and phone, dark and light. Each is
-// checked for what a picture must have; people look at the rest.
+// Photographs both pages with the demo fleet: desktop and phone, dark and light. The test checks what
+// each picture must have; people look at the rest.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { launch, openPage, photograph, viewports } from './lib/browser.mjs';
@@ -23,7 +23,7 @@ for (const [device, viewport] of Object.entries(viewports)) {
         viewport, colorScheme, deviceScaleFactor: device === 'phone' ? 2 : 1, hasTouch: device === 'phone',
       });
       await page.getByTestId('device-card').nth(3).waitFor();
-      // Enough for trend lines: the demo sends four readings a second.
+      // This is enough for trend lines: the demo sends four readings a second.
       await page.waitForFunction(() => [...document.querySelectorAll('[data-testid=device-card] canvas')].slice(0, 2)
         .every((canvas) => canvas.width > 0 && canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some((byte) => byte > 0)));
       await page.getByTestId('count-online').filter({ hasText: /[1-9]/ }).waitFor();
@@ -31,7 +31,7 @@ for (const [device, viewport] of Object.entries(viewports)) {
       const fits = () => page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth);
       assert.ok(await fits(), 'no sideways scrolling');
 
-      // The list is as long as the screen: what is further down is found by its name.
+      // The list renders only what is on the screen. The search finds what is further down.
       await page.getByTestId('search').fill('weather');
       await page.getByTestId('device-card').filter({ hasText: 'weather' }).first().click();
       await page.getByTestId('chart').first().locator('canvas').waitFor();

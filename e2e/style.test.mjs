@@ -1,4 +1,4 @@
-// The style sheet's promise: every pair of ink and ground that is used holds WCAG AA.
+// Every pair of text and background colours in use meets WCAG AA.
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { run } from './lib/process.mjs';

@@ -1,4 +1,4 @@
-// <beaconry-status> through everything that can happen to it and to the page around it.
+// <beaconry-status> in every state, and everything that can happen to the page around it.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ import { startServer } from './lib/server.mjs';
 let server;
 let browser;
 let elsewhere;
-/// What the other origin serves, by path.
+/// The files of the other origin, by path.
 const pages = new Map();
 before(async () => {
   server = await startServer();
@@ -22,7 +22,7 @@ before(async () => {
   elsewhere = http.createServer((request, response) => {
     const { html = '', headers = {} } = pages.get(request.url) ?? {};
     response.writeHead(html ? 200 : 204, { 'content-type': 'text/html; charset=utf-8', ...headers });
-    // Nothing at all for what the browser asks by itself: its icon.
+    // An empty answer for the icon, which the browser requests by itself.
     response.end(html && `<!doctype html><html lang="en"><title>Somebody's page</title>${html}`);
   }).listen(0, '127.0.0.1');
   await once(elsewhere, 'listening');
@@ -34,7 +34,7 @@ after(async () => {
 });
 
 const script = (of = server) => `<script type="module" src="http://${of.httpAddress}/embed/beaconry.js"></script>`;
-/// Closed sockets are reported by the browser itself.
+/// The browser itself reports closed sockets.
 const LOST = /WebSocket connection to|ERR_CONNECTION_REFUSED|favicon/;
 
 async function visit(path, html, { headers, expected = [], ...context } = {}) {
@@ -47,10 +47,10 @@ async function visit(path, html, { headers, expected = [], ...context } = {}) {
   return { ...opened, sockets, part };
 }
 
-/// What stands in the element, as somebody copies it or hears it.
+/// The element's text, as a reader copies it or hears it.
 const says = (page, id) => page.locator(`#${id}`).evaluate((element) => element.shadowRoot.textContent.trim());
 
-/// Publishes one message as somebody's own device would.
+/// Publishes one message, as a user's own device would.
 async function publish(topic, payload, options = {}, to = server) {
   const client = await connect(to.tcp);
   await client.publish(topic, payload, { qos: 1, ...options });
@@ -94,7 +94,7 @@ test('attributes that name nothing say what is wrong, and open no socket', async
   await page.locator('#tcp').getByText('“mqtt://” is not for browsers').waitFor();
   await page.locator('#secret').getByText('leave user name and password out').waitFor();
   assert.equal(sockets.length, 0);
-  // Put right, it works.
+  // With the right attribute it works.
   await page.locator('#none').evaluate((element) => element.setAttribute('device', 'pump'));
   await page.locator('#none').getByText('no word from it yet').waitFor();
   assert.equal(sockets.length, 1);
@@ -102,7 +102,7 @@ test('attributes that name nothing say what is wrong, and open no socket', async
   await close();
 });
 
-/// A broker that answers each packet as `answer` says: for what ours has no cause to say.
+/// A broker that answers each packet with `answer`: for answers that our broker never gives here.
 async function startFake(t, answer) {
   const fake = new WebSocketServer({ host: '127.0.0.1', port: 0, handleProtocols: () => 'mqtt' });
   t.after(() => new Promise((done) => {
@@ -193,7 +193,7 @@ test('in the page before and after the script, moved, and taken out', async () =
   await page.evaluate(() => {
     const there = document.getElementById('there');
     there.append(document.getElementById('made'), document.getElementById('before'));
-    // And a copy, which is an element of its own.
+    // A copy is a separate element.
     there.append(Object.assign(document.getElementById('made').cloneNode(true), { id: 'copy' }));
   });
   await page.locator('#copy').getByText('online').waitFor();
@@ -236,7 +236,7 @@ test('two hundred on one page', async () => {
     .filter((element) => element.shadowRoot?.querySelector(`[part~="${word}"]`)).length === 200, word);
   await count('online');
   assert.equal(sockets.length, 1);
-  // A burst to all of them is drawn without a long task.
+  // The page draws a burst to all of them without a long task.
   const longest = page.evaluate(() => new Promise((done) => {
     let longest = 0;
     new PerformanceObserver((list) => {
@@ -347,7 +347,7 @@ test('those who do not look at it have it as text', async () => {
   await close();
 });
 
-/// All states side by side, as they are drawn; those that take time are set by hand.
+/// All states side by side, as the page draws them. The test sets those that take time by hand.
 test('every state has a form and a colour of its own', async () => {
   const html = `<meta name="color-scheme" content="light dark"><style>
       body { font: 16px/1.5 system-ui; margin: 2rem; max-width: 40rem }

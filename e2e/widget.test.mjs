@@ -54,7 +54,7 @@ test('it follows the device, with one socket a page', async () => {
   await again.quit();
   await status('door').getByText(/offline/i).first().waitFor();
 
-  // The last element to leave closes the socket; a new one opens it again.
+  // The last element to leave closes the socket. A new one opens it again.
   await page.evaluate(() => document.querySelectorAll('beaconry-status').forEach((element) => element.remove()));
   await page.evaluate(() => {
     const element = document.createElement('beaconry-status');

@@ -1,6 +1,6 @@
 // A device as its maker would write it, with MQTT.js: the four-topic convention over TCP.
-// node device.mjs URL ID [PREFIX] — says "ready" when signed in; each line on stdin that is
-// JSON is published as data at QoS 2 and acknowledged by "sent N".
+// node device.mjs URL ID [PREFIX] — prints "ready" when it has signed in. It publishes each JSON line from
+// stdin as data with QoS 2, and prints "sent N" when the exchange is complete.
 import { createInterface } from 'node:readline';
 import mqtt from 'mqtt';
 

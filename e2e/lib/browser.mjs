@@ -1,4 +1,4 @@
-// Real Chromium, and pages that fail their test when they complain.
+// Real Chromium. A page fails its test when it reports an error.
 import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
@@ -16,7 +16,7 @@ export function launch() {
 }
 
 /// A page with `complaints`: errors, CSP violations and panics that it reported. `expected`
-/// are the ones that a test provokes, such as the failed connections of a cut network.
+/// holds those that a test provokes, such as the failed connections of a cut network.
 export async function openPage(browser, url, { expected = [], ...context } = {}) {
   const page = await (await browser.newContext({ viewport: viewports.desktop, ...context })).newPage();
   page.setDefaultTimeout(20_000);

@@ -10,7 +10,7 @@ export async function startDevice(server, id, prefix = 'beaconry') {
   let sent = 0;
   return {
     program,
-    /// Publishes one reading and resolves when the broker has it for good.
+    /// Publishes one reading. Resolves when the broker has completed the exchange.
     async send(reading) {
       sent += 1;
       const number = sent;

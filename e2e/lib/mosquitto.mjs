@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { Program, run } from './process.mjs';
 
-// Into a pipe, C programs write whole blocks; stdbuf (coreutils) makes it lines.
+// C programs write whole blocks into a pipe. stdbuf (coreutils) makes them write lines.
 const lineBuffered = spawnSync('stdbuf', ['--version']).error ? [] : ['stdbuf', '-oL'];
 
 function mosquittoSub(args) {
@@ -21,7 +21,7 @@ export async function subscribe(server, topics, { version = '5', qos = 2, id, ex
   return {
     program,
     messages: () => program.lines.filter((line) => line.startsWith('message ')).map(parse),
-    /// Resolves with the first message that `accept` likes.
+    /// Resolves with the first message that `accept` accepts.
     message(accept, patience) {
       return program.until('a message', () => this.messages().find(accept), patience);
     },
@@ -41,7 +41,7 @@ export function publish(server, topic, payload, { version = '5', qos = 0, retain
   ]);
 }
 
-/// A device that holds a connection open with a will: `kill()` makes the will speak.
+/// A device that holds a connection open with a will. After `kill()` the broker publishes the will.
 export async function connectWithWill(server, id, will, { version = '5', keepAlive = 5, topic = `${id}/none` } = {}) {
   const program = mosquittoSub([
     '-h', server.mqttHost, '-p', String(server.mqttPort), '-V', version, '-i', id, '-k', String(keepAlive), '-d',

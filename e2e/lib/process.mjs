@@ -1,4 +1,4 @@
-// Programs that a test starts: their output as lines to await, and a sure end.
+// Programs that a test starts. Their output comes as lines to await, and they always end.
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
@@ -34,7 +34,7 @@ export class Program {
     for (const check of [...this.#waiting]) check();
   }
 
-  /// Resolves with the first truthy `find()`; looks again whenever the program says something.
+  /// Resolves with the first truthy `find()`. Calls it again whenever the program prints something.
   until(what, find, patience = PATIENCE_MS) {
     return new Promise((resolve, reject) => {
       const done = (act) => {
@@ -60,14 +60,14 @@ export class Program {
     return this.until(String(pattern), () => [...this.lines, ...this.errors].find(matches), patience);
   }
 
-  /// Ends it with `signal` and resolves with how it ended.
+  /// Ends it with `signal`. Resolves with how it ended.
   async stop(signal = 'SIGTERM') {
     if (!this.result) this.child.kill(signal);
     return this.exited;
   }
 }
 
-/// Runs a program to its end; rejects when it fails.
+/// Runs a program to its end. Rejects when it fails.
 export async function run(command, args, options) {
   const program = new Program(command, args, options);
   const timer = setTimeout(() => program.child.kill('SIGKILL'), PATIENCE_MS);

@@ -1,4 +1,4 @@
-// A TCP relay in front of the server that a test can cut: what a bad network does to a page.
+// A TCP relay in front of the server. A test cuts it to simulate a bad network.
 import net from 'node:net';
 
 export async function startProxy(targetAddress) {

@@ -240,8 +240,8 @@ fn mqtt_3_14_4_3_disconnect_takes_the_will_back() {
     });
 }
 
-/// One fault of each kind, its code, and the end of the connection. [MQTT-4.13.2-1] [MQTT-4.8.0-1
-/// of 3.1.1]
+/// One fault of each kind, its code, and the end of the connection. [MQTT-4.13.2-1]
+/// [MQTT-4.8.0-1 of 3.1.1]
 #[test]
 fn mqtt_4_13_1_1_a_fault_ends_the_connection_with_its_code() {
     on_each_transport(|site| {

@@ -87,8 +87,8 @@ fn mqtt_4_1_0_2_disconnect_can_say_when_the_session_ends() {
     });
 }
 
-/// 3.1.1 has one flag for both. [MQTT-3.1.2-4 of 3.1.1] [MQTT-3.1.2-5 of 3.1.1] [MQTT-3.1.2-7 of
-/// 3.1.1]
+/// 3.1.1 has one flag for both. [MQTT-3.1.2-4 of 3.1.1] [MQTT-3.1.2-5 of 3.1.1]
+/// [MQTT-3.1.2-7 of 3.1.1]
 #[test]
 fn mqtt_3_1_2_6_of_3_1_1_a_clean_session_ends_with_its_connection() {
     on_each_transport(|site| {

@@ -13,9 +13,9 @@ fn mortal(site: &Site, version: crate::raw::Version, will: Will) -> Wire {
     site.connect(&connect).0
 }
 
-/// `[MQTT-3.1.2-7]` `[MQTT-3.1.2-10]`, and of 3.1.1 `[MQTT-3.1.2-8 of 3.1.1]` `[MQTT-3.1.2-10 of
-/// 3.1.1]`: however the connection ends, unless DISCONNECT discarded it; and only once. A client
-/// without a will leaves none: `[MQTT-3.1.2-12 of 3.1.1]`.
+/// `[MQTT-3.1.2-7]` `[MQTT-3.1.2-10]`, and of 3.1.1 `[MQTT-3.1.2-8 of 3.1.1]`
+/// `[MQTT-3.1.2-10 of 3.1.1]`: however the connection ends, unless DISCONNECT discarded it; and only
+/// once. A client without a will leaves none: `[MQTT-3.1.2-12 of 3.1.1]`.
 #[test]
 fn mqtt_3_1_2_8_the_will_is_published_when_the_connection_ends() {
     on_each_transport(|site| {
