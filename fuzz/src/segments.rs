@@ -13,18 +13,10 @@ use std::convert::Infallible;
 
 use broker::{Lsn, journal};
 use bytes::{Bytes, BytesMut};
+use store::read::{Rest, header, records};
+use store::segment::{GROUP_LEN, Header, JournalId, write_group};
 
 use crate::Script;
-
-#[path = "../../server/src/store/read.rs"]
-#[allow(missing_docs, unreachable_pub, dead_code)]
-mod read;
-#[path = "../../server/src/store/segment.rs"]
-#[allow(missing_docs, unreachable_pub, dead_code)]
-mod segment;
-
-use read::{Rest, header, records};
-use segment::{GROUP_LEN, Header, JournalId, write_group};
 
 const HEADER: Header = Header {
     version: 1,

@@ -17,15 +17,9 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use transport::{ByteStream, CloseCode, Received, StreamError};
 
 use crate::Script;
-
-#[path = "../../server/src/shard/transport/mod.rs"]
-#[allow(missing_docs, unreachable_pub, dead_code)] // plain TCP is not fuzzed: it has no form
-mod transport;
-
-use transport::{Carrier, CarrierError, Received};
 
 const MAX_PACKET_SIZE: u32 = 1_000;
 /// The longest message: one packet, plus one read.
@@ -51,7 +45,7 @@ pub fn run(data: &[u8]) {
 
     let expected = Expected::of(&input);
     let mut cx = Context::from_waker(Waker::noop());
-    let mut carrier = Carrier::websocket(memory, &already_read, MAX_PACKET_SIZE);
+    let mut stream = ByteStream::websocket(memory, &already_read, MAX_PACKET_SIZE);
 
     let mut sent = Vec::new();
     let mut writes = writes.into_iter();
@@ -68,12 +62,12 @@ pub fn run(data: &[u8]) {
             sent.extend_from_slice(&bytes);
             unsent.extend_from_slice(&bytes);
         }
-        let written = carrier.poll_write(&mut cx, &mut unsent);
+        let written = stream.poll_write(&mut cx, &mut unsent);
         if let Poll::Ready(Err(error)) = written {
             ended = Some(Err(error));
             break;
         }
-        match carrier.poll_read(&mut cx, &mut buffer) {
+        match stream.poll_read(&mut cx, &mut buffer) {
             Poll::Ready(Ok(Received::Bytes(bytes))) => heard.extend_from_slice(&bytes),
             Poll::Ready(Ok(Received::End)) => {
                 ended = Some(Ok(()));
@@ -96,10 +90,10 @@ pub fn run(data: &[u8]) {
     // Says goodbye to a peer that sends nothing more.
     is_closed.set(true);
     let good_bye = match &ended {
-        Some(Err(CarrierError::Rule { code, what })) => (*code, what.as_str()),
+        Some(Err(StreamError::Rule { code, what })) => (*code, what.as_str()),
         _ => (CloseCode::Normal, ""),
     };
-    let mut finish = pin!(carrier.finish(unsent, good_bye));
+    let mut finish = pin!(stream.finish(unsent, good_bye));
     for turn in 0.. {
         assert!(turn < TURNS, "does not send CLOSE");
         if finish.as_mut().poll(&mut cx).is_ready() {
@@ -227,7 +221,7 @@ impl Expected {
         expected
     }
 
-    fn check(&self, heard: &[u8], ended: Option<&Result<(), CarrierError>>) {
+    fn check(&self, heard: &[u8], ended: Option<&Result<(), StreamError>>) {
         assert!(
             heard.starts_with(&self.whole) && self.all.starts_with(heard),
             "heard {heard:02x?}, where {:02x?} came",
@@ -236,7 +230,7 @@ impl Expected {
         match (self.end, ended) {
             (End::Waits, None)
             | (End::Closes, Some(Ok(())))
-            | (End::Breaks, Some(Err(CarrierError::Rule { .. }))) => {}
+            | (End::Breaks, Some(Err(StreamError::Rule { .. }))) => {}
             (expected, found) => panic!("{expected:?} expected, not {found:?}"),
         }
     }

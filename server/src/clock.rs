@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use store::clock::Note;
 use tokio::time::Instant as Monotonic;
 
 /// A monotonic clock that counts from the Unix epoch, as far as the system knows the date when it
@@ -15,13 +16,6 @@ pub(crate) struct Clock {
     epoch: Monotonic,
     /// What it showed then.
     start: mqtt::Instant,
-}
-
-/// What a clock showed when the system's date was this one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Note {
-    pub(crate) shown: mqtt::Instant,
-    pub(crate) date: mqtt::Instant,
 }
 
 impl Clock {
@@ -64,13 +58,6 @@ impl Clock {
     }
 }
 
-impl Note {
-    /// What the clock would show at `date`, had it gone as the date has.
-    pub(crate) fn at(&self, date: mqtt::Instant) -> mqtt::Instant {
-        self.shown + date.saturating_since(self.date)
-    }
-}
-
 fn date() -> mqtt::Instant {
     mqtt::Instant::ZERO + since_1970()
 }
@@ -97,20 +84,6 @@ mod tests {
         );
         let _ = clock.deadline(mqtt::Instant::FAR_FUTURE);
         assert!(clock.deadline(mqtt::Instant::ZERO) <= Monotonic::now());
-    }
-
-    /// A machine without a battery starts in 1970, serves for a minute, and learns the date.
-    #[test]
-    fn a_date_that_jumps_is_no_time_that_passes() {
-        let seconds = |seconds: u64| mqtt::Instant::from_millis(seconds * 1_000);
-        let year_2026 = 1_790_000_000;
-        let note = Note {
-            shown: seconds(60),
-            date: seconds(year_2026),
-        };
-        assert_eq!(note.at(seconds(year_2026 + 5)), seconds(65));
-        // Started again without the network.
-        assert_eq!(note.at(seconds(3)), seconds(60));
     }
 
     #[test]

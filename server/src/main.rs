@@ -20,7 +20,6 @@ mod memory;
 mod mqtt_driver;
 mod serve;
 mod shard;
-mod store;
 
 use std::process::ExitCode;
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Broker, BrokerOptions};
+use store::{Opened, Settings, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
@@ -17,8 +18,7 @@ use crate::clock::{self, Clock};
 use crate::http::{About, Http};
 use crate::limits::{self, Limits};
 use crate::listener::{Accepted, Listener};
-use crate::shard::{self, NewConnection, Transport};
-use crate::store::{self, Opened, Settings, Store, StoreError};
+use crate::shard::{self, Framing, NewConnection};
 use crate::{demo, logging};
 
 /// Why the server could not start, or not go on.
@@ -86,13 +86,14 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
     let folder = settings.as_ref().map(|settings| settings.folder.clone());
     let clock = folder
         .as_deref()
-        .map_or_else(Clock::new, store::clock::clock);
+        .and_then(store::clock::read)
+        .map_or_else(Clock::new, Clock::continuing);
     let Some(opened) = open_store(arguments, settings, clock, &mut signals).await? else {
         return Ok(());
     };
     let (broker, store, mut store_failed) = opened;
     if let Some(folder) = folder {
-        tokio::spawn(store::clock::keep(folder, clock));
+        tokio::spawn(store::clock::keep(folder, move || clock.note()));
     }
     let max_packet_size = arguments.limits.max_packet_size;
     let (shard, mut shard_ended) = shard::spawn(clock, broker, store, max_packet_size)?;
@@ -262,7 +263,7 @@ async fn accept_mqtt(
                         stream,
                         peer,
                         permit,
-                        transport: Transport::Tcp,
+                        framing: Framing::Plain,
                     })
                     .await;
             }

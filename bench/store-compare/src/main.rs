@@ -12,14 +12,6 @@
 //! Only this program is built with fjall. It stands outside the workspace, and CI only checks that
 //! it compiles.
 
-#[path = "../../../server/src/clock.rs"]
-#[allow(dead_code)]
-mod clock;
-// The server's own, all of it: what is not needed here is as it is there.
-#[path = "../../../server/src/store/mod.rs"]
-#[allow(dead_code, unused_imports)]
-mod store;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

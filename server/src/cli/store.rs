@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use store::{Settings, Sizes};
 
 use super::limits::parse_size;
-use crate::store::{Settings, Sizes};
 
 /// The store.
 // Printed by `--help` as they are: no backticks.

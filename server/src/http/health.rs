@@ -75,7 +75,7 @@ fn fault(shard: &Snapshot) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Stats;
+    use store::Stats;
 
     fn with(stats: Stats) -> Snapshot {
         Snapshot {

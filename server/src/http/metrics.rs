@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::exposition::Page;
 use crate::limits::Counts;
 use crate::shard::Snapshot;
-use crate::store::Stats;
+use store::Stats;
 
 /// One line each: what it is to Prometheus, its name without `beaconry_`, what it counts.
 /// `started` is the date when the server was, since 1970.

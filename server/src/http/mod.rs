@@ -112,7 +112,7 @@ pub(crate) fn metrics_page() -> String {
     metrics::render(
         Duration::ZERO,
         &shard::Snapshot {
-            store: Some(crate::store::Stats::default()),
+            store: Some(store::Stats::default()),
             ..shard::Snapshot::default()
         },
         crate::limits::Counts::default(),

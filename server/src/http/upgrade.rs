@@ -16,7 +16,7 @@ use tracing::{debug, warn};
 use super::Site;
 use super::connection::Client;
 use super::handshake::{self, Accepted, Refusal};
-use crate::shard::{self, NewConnection, Transport};
+use crate::shard::{self, Framing, NewConnection};
 
 /// A request that asks for MQTT over WebSocket, and asks rightly.
 pub(super) struct Upgrade {
@@ -90,7 +90,7 @@ async fn hand_over(socket: OnUpgrade, shard: shard::Handle, client: Client) {
     };
     match parts.io.into_inner().into_std() {
         Ok(stream) => {
-            let transport = Transport::WebSocket {
+            let framing = Framing::WebSocket {
                 already_read: parts.read_buf,
             };
             shard
@@ -98,7 +98,7 @@ async fn hand_over(socket: OnUpgrade, shard: shard::Handle, client: Client) {
                     stream,
                     peer,
                     permit,
-                    transport,
+                    framing,
                 })
                 .await;
         }

@@ -16,11 +16,10 @@ use std::time::Duration;
 use broker::{Conn, Input};
 use bytes::BytesMut;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tracing::debug;
+use transport::{ByteStream, CloseCode, Received, StreamError};
 
 use super::core::Core;
-use super::transport::{Carrier, CarrierError, Received};
 use crate::limits::Permit;
 
 /// For a peer that is being closed to take the last bytes and close its side.
@@ -32,7 +31,7 @@ pub(super) struct Connection {
     conn: Conn,
     peer: SocketAddr,
     /// `None` once the task has taken it to close it.
-    carrier: RefCell<Option<Carrier>>,
+    stream: RefCell<Option<ByteStream>>,
     /// What was taken from the broker and is not with the system yet.
     unsent: RefCell<BytesMut>,
     writing: Cell<Writing>,
@@ -60,20 +59,20 @@ enum Ended {
     /// The peer closed it.
     Left,
     /// It cannot go on.
-    Failed(CarrierError),
+    Failed(StreamError),
 }
 
 impl Connection {
     pub(super) fn new(
         conn: Conn,
         peer: SocketAddr,
-        carrier: Carrier,
+        stream: ByteStream,
         permit: Arc<Permit>,
     ) -> Rc<Self> {
         Rc::new(Self {
             conn,
             peer,
-            carrier: RefCell::new(Some(carrier)),
+            stream: RefCell::new(Some(stream)),
             unsent: RefCell::default(),
             writing: Cell::new(Writing::Done),
             open: Cell::new(true),
@@ -144,11 +143,11 @@ impl Connection {
                 debug!(peer = %self.peer, "closed: the peer left without DISCONNECT");
                 (CloseCode::Normal, "")
             }
-            Ended::Failed(CarrierError::Io(error)) => {
+            Ended::Failed(StreamError::Io(error)) => {
                 debug!(peer = %self.peer, "connection lost: {error}");
                 (CloseCode::Normal, "")
             }
-            Ended::Failed(CarrierError::Rule { code, what }) => {
+            Ended::Failed(StreamError::Rule { code, what }) => {
                 core.websocket_fault(self.conn, self.peer, what);
                 (*code, what.as_str())
             }
@@ -158,12 +157,12 @@ impl Connection {
             Ended::Dismissed => {}
             Ended::Left | Ended::Failed(_) => core.input(Input::Closed(self.conn)),
         }
-        let Some(carrier) = self.carrier.borrow_mut().take() else {
+        let Some(stream) = self.stream.borrow_mut().take() else {
             return;
         };
         let unsent = self.unsent.take();
         // Boxed: the task is as large as its largest state, and this one is short.
-        let _ = Box::pin(timeout(LAST_WORDS, carrier.finish(unsent, good_bye))).await;
+        let _ = Box::pin(timeout(LAST_WORDS, stream.finish(unsent, good_bye))).await;
     }
 
     fn poll(&self, core: &Core, cx: &mut Context<'_>) -> Poll<Ended> {
@@ -178,10 +177,10 @@ impl Connection {
             if self.paused.get() {
                 return Poll::Pending;
             }
-            let (received, has_answers) = match self.carrier.borrow_mut().as_mut() {
-                Some(carrier) => (
-                    carrier.poll_read(cx, &mut core.read_buffer()),
-                    carrier.has_answers(),
+            let (received, has_answers) = match self.stream.borrow_mut().as_mut() {
+                Some(stream) => (
+                    stream.poll_read(cx, &mut core.read_buffer()),
+                    stream.has_answers(),
                 ),
                 None => return Poll::Ready(Ended::Dismissed),
             };
@@ -204,7 +203,7 @@ impl Connection {
         Poll::Pending
     }
 
-    fn poll_unsent(&self, core: &Core, cx: &mut Context<'_>) -> Poll<Result<(), CarrierError>> {
+    fn poll_unsent(&self, core: &Core, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
         match self.writing.get() {
             Writing::Done => Poll::Ready(Ok(())),
             Writing::Blocked => {
@@ -216,10 +215,10 @@ impl Connection {
         }
     }
 
-    fn poll_write(&self, cx: &mut Context<'_>) -> Poll<Result<(), CarrierError>> {
+    fn poll_write(&self, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
         let mut unsent = self.unsent.borrow_mut();
-        match self.carrier.borrow_mut().as_mut() {
-            Some(carrier) => carrier.poll_write(cx, &mut unsent),
+        match self.stream.borrow_mut().as_mut() {
+            Some(stream) => stream.poll_write(cx, &mut unsent),
             None => Poll::Ready(Ok(())),
         }
     }

@@ -15,6 +15,7 @@ use bytes::BytesMut;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use mqtt::{Instant, ProtocolVersion};
+use store::Store;
 use tokio::sync::Notify;
 use tracing::{debug, warn};
 
@@ -26,7 +27,6 @@ use crate::clock::Clock;
 use crate::limits;
 use crate::listener::{Budget, Spending};
 use crate::memory;
-use crate::store::Store;
 
 pub(super) struct Core {
     clock: Clock,

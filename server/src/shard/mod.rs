@@ -7,7 +7,6 @@ mod auth;
 mod connection;
 mod core;
 mod storing;
-mod transport;
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,19 +16,19 @@ use std::time::Duration;
 
 use broker::{Broker, Input, Peer};
 use bytes::Bytes;
+use store::Store;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{LocalSet, coop, spawn_local};
 use tokio::time::Instant;
 use tracing::warn;
+use transport::ByteStream;
 
 use self::auth::Authenticator;
 use self::connection::Connection;
 use self::core::Core;
-use self::transport::Carrier;
 use crate::clock::Clock;
 use crate::limits::Permit;
-use crate::store::{self, Store};
 
 /// How many commands may wait; beyond, accepting connections waits too.
 const COMMANDS: usize = 256;
@@ -48,15 +47,15 @@ pub(crate) struct NewConnection {
     pub(crate) stream: std::net::TcpStream,
     pub(crate) peer: SocketAddr,
     pub(crate) permit: Arc<Permit>,
-    pub(crate) transport: Transport,
+    pub(crate) framing: Framing,
 }
 
-/// What a new connection speaks.
+/// How a new connection carries MQTT.
 #[derive(Debug)]
-pub(crate) enum Transport {
-    /// MQTT.
-    Tcp,
-    /// MQTT in the binary messages of a WebSocket, whose handshake is done.
+pub(crate) enum Framing {
+    /// As it is.
+    Plain,
+    /// In the binary messages of a WebSocket, whose handshake is done.
     WebSocket {
         /// What came behind the handshake.
         already_read: Bytes,
@@ -176,21 +175,21 @@ fn open(core: &Rc<Core>, new: NewConnection, max_packet_size: u32) {
         stream,
         peer,
         permit,
-        transport,
+        framing,
     } = new;
     let stream = match TcpStream::from_std(stream) {
         Ok(stream) => stream,
         Err(error) => return warn!(%peer, "cannot take over a socket: {error}"),
     };
-    let (carrier, transport) = match transport {
-        Transport::Tcp => (Carrier::Tcp(stream), broker::Transport::Tcp),
-        Transport::WebSocket { already_read } => (
-            Carrier::websocket(stream, &already_read, max_packet_size),
+    let (stream, transport) = match framing {
+        Framing::Plain => (ByteStream::plain(stream), broker::Transport::Tcp),
+        Framing::WebSocket { already_read } => (
+            ByteStream::websocket(stream, &already_read, max_packet_size),
             broker::Transport::WebSocket,
         ),
     };
     let conn = core.next_conn();
-    let connection = Connection::new(conn, peer, carrier, permit);
+    let connection = Connection::new(conn, peer, stream, permit);
     core.open(
         conn,
         Peer {

@@ -14,12 +14,12 @@ use std::rc::Rc;
 
 use broker::{Broker, Input, Lsn, Metrics, StoreState};
 use bytesize::ByteSize;
+use store::{Stats, Store};
 use tokio::sync::Notify;
 use tokio::task::{spawn_local, yield_now};
 use tracing::{error, info};
 
 use super::core::Core;
-use crate::store::{Stats, Store};
 
 /// Bytes of a copy that are written at a time: a small part of a millisecond.
 const SLICE: usize = 32 * 1024;

@@ -28,6 +28,8 @@ impl Layer {
             ("e2e/", Layer::Program),
             ("server/src/", Layer::Broker),
             ("crates/broker/", Layer::Broker),
+            ("crates/store/", Layer::Broker),
+            ("crates/transport/", Layer::Broker),
             ("crates/sim/tests/client/", Layer::Client),
             ("crates/sim/tests/", Layer::Broker),
             ("crates/mqtt/src/client/", Layer::Client),

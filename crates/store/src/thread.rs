@@ -17,10 +17,10 @@ use bytesize::ByteSize;
 use tokio::sync::{Notify, oneshot};
 use tracing::warn;
 
-use super::Stats;
-use super::error::StoreError;
-use super::journal::{Journal, WriteError};
-use super::segment::{GROUP_LEN, HEADER_LEN};
+use crate::Stats;
+use crate::error::StoreError;
+use crate::journal::{Journal, WriteError};
+use crate::segment::{GROUP_LEN, HEADER_LEN};
 
 /// For how long records are gathered after the first.
 const GATHER: Duration = Duration::from_millis(1);
@@ -37,7 +37,7 @@ const LARGEST_KEPT: usize = 4 << 20;
 
 /// The shard's end of the store.
 #[derive(Debug)]
-pub(crate) struct Store {
+pub struct Store {
     shared: Arc<Shared>,
     thread: JoinHandle<()>,
     long_enough: u64,
@@ -134,7 +134,7 @@ impl Store {
     }
 
     /// Lets `give` append records to what will be written next.
-    pub(crate) fn append(&self, give: impl FnOnce(&mut BytesMut)) {
+    pub fn append(&self, give: impl FnOnce(&mut BytesMut)) {
         let mut queue = self.shared.queue();
         let before = queue.records.len();
         give(&mut queue.records);
@@ -150,47 +150,49 @@ impl Store {
     }
 
     /// All records before `from` may go.
-    pub(crate) fn trim(&self, from: Lsn) {
+    pub fn trim(&self, from: Lsn) {
         self.shared.queue().trim = Some(from);
         self.shared.work.notify_one();
     }
 
     /// What is given from now on goes into another file than what was written before.
-    pub(crate) fn leave(&self) {
+    pub fn leave(&self) {
         self.shared.queue().leaves = true;
     }
 
     /// Bytes of a journal that are not worth a copy.
-    pub(crate) const fn long_enough(&self) -> u64 {
+    pub const fn long_enough(&self) -> u64 {
         self.long_enough
     }
 
     /// Bytes of room that are kept beside what has to have some.
-    pub(crate) const fn kept(&self) -> u64 {
+    pub const fn kept(&self) -> u64 {
         self.kept
     }
 
-    pub(crate) fn durable(&self) -> Lsn {
+    /// The last record that is durable.
+    pub fn durable(&self) -> Lsn {
         Lsn(self.shared.durable.load(Ordering::Acquire))
     }
 
     /// Bytes that can be written behind what is durable. To be asked for after that: it may know of
     /// more that is, never of less.
-    pub(crate) fn room(&self) -> u64 {
+    pub fn room(&self) -> u64 {
         self.shared.room.load(Ordering::Acquire)
     }
 
     /// The records before this one are gone.
-    pub(crate) fn trimmed(&self) -> Lsn {
+    pub fn trimmed(&self) -> Lsn {
         Lsn(self.shared.trimmed.load(Ordering::Acquire))
     }
 
-    pub(crate) fn folder(&self) -> &Path {
+    /// Where the files are.
+    pub fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// Whether what is new is refused: then it is looked for room every second.
-    pub(crate) fn set_full(&self, is_full: bool) {
+    pub fn set_full(&self, is_full: bool) {
         if is_full {
             self.shared.stats().times_full += 1;
         }
@@ -203,11 +205,12 @@ impl Store {
 
     /// Waits until [`durable`](Self::durable) or [`room`](Self::room) has changed since this was
     /// last asked, or old records are gone, or room was looked for and there is none.
-    pub(crate) async fn news(&self) {
+    pub async fn news(&self) {
         self.shared.news.notified().await;
     }
 
-    pub(crate) fn stats(&self) -> Stats {
+    /// What has been counted so far.
+    pub fn stats(&self) -> Stats {
         let mut stats = self.shared.stats().clone();
         stats.waiting_bytes = (self.shared.queue().records.len() - GROUP_LEN) as u64;
         stats.is_full = self.shared.is_full.load(Ordering::Acquire);
@@ -216,7 +219,7 @@ impl Store {
     }
 
     /// Waits until everything that was given is durable, and the thread has ended.
-    pub(crate) fn close(self) {
+    pub fn close(self) {
         self.shared.queue().is_closing = true;
         self.shared.work.notify_one();
         // A panic has said what it has to say.

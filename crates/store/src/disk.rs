@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 
 #[cfg(test)]
-use super::tests::watch::{self, Act};
+use crate::tests::watch::{self, Act};
 
 /// A file that is written to, for its owner only.
 #[derive(Debug)]

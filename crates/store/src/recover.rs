@@ -10,14 +10,14 @@ use broker::{Broker, BrokerOptions, Lsn, Recovery};
 use bytes::Bytes;
 use tracing::{info, warn};
 
-use super::disk::File;
-use super::error::{Damage, StoreError, io_error};
-use super::folder::Folder;
-use super::journal::Segment;
-use super::newest;
-use super::read::{self, Rest};
-use super::salvage::Behind;
-use super::segment::HEADER_LEN;
+use crate::disk::File;
+use crate::error::{Damage, StoreError, io_error};
+use crate::folder::Folder;
+use crate::journal::Segment;
+use crate::newest;
+use crate::read::{self, Rest};
+use crate::salvage::Behind;
+use crate::segment::HEADER_LEN;
 
 /// How often a long start says how far it is.
 const PROGRESS: Duration = Duration::from_secs(2);

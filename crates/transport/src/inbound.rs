@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 
-use super::CarrierError;
+use crate::StreamError;
 
 /// How far the frames have been read.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ impl Inbound {
         input: &mut Bytes,
         output: &mut BytesMut,
         most: usize,
-    ) -> Result<Found, CarrierError> {
+    ) -> Result<Found, StreamError> {
         while !input.is_empty() && output.len() < most {
             match &mut self.stage {
                 Stage::Header { bytes, len } => {
@@ -79,7 +79,7 @@ impl Inbound {
                         check_length(raw)?;
                         // Fails with a reserved opcode.
                         let header = FrameHeader::parse(&mut Cursor::new(raw))
-                            .map_err(super::carrier_error)?;
+                            .map_err(crate::stream_error)?;
                         if let Some((header, payload)) = header {
                             self.stage = self.begin(&header, payload, raw)?;
                         }
@@ -120,9 +120,9 @@ impl Inbound {
         header: &FrameHeader,
         payload: u64,
         raw: &[u8],
-    ) -> Result<Stage, CarrierError> {
+    ) -> Result<Stage, StreamError> {
         const MOST_OF_CONTROL: u64 = 125;
-        let fault = |error: ProtocolError| Err(super::carrier_error(Error::Protocol(error)));
+        let fault = |error: ProtocolError| Err(crate::stream_error(Error::Protocol(error)));
         // No extension was agreed on, compression or other.
         if header.rsv1 || header.rsv2 || header.rsv3 {
             return fault(ProtocolError::NonZeroReservedBits);
@@ -138,7 +138,7 @@ impl Inbound {
                         return fault(ProtocolError::UnexpectedContinueFrame);
                     }
                     (Data::Text, false) => {
-                        return Err(CarrierError::Rule {
+                        return Err(StreamError::Rule {
                             code: CloseCode::Unsupported,
                             what:
                                 "a text message, where MQTT takes binary ones only [MQTT-6.0.0-1]"
@@ -148,7 +148,7 @@ impl Inbound {
                     (data, _) => return fault(ProtocolError::ExpectedFragment(data)),
                 }
                 if payload > self.max_frame {
-                    return Err(CarrierError::Rule {
+                    return Err(StreamError::Rule {
                         code: CloseCode::Size,
                         what: format!(
                             "a frame of {payload} bytes, where {} are allowed",
@@ -176,7 +176,7 @@ impl Inbound {
 
 /// The length of a payload has to be said in as few bytes as it takes (section 5.2), and has no
 /// highest bit.
-fn check_length(header: &[u8]) -> Result<(), CarrierError> {
+fn check_length(header: &[u8]) -> Result<(), StreamError> {
     const MASKED: u8 = 0x80;
     let is_well_said = match header {
         [_, second, high, low, ..] if second & !MASKED == 126 => {
@@ -191,7 +191,7 @@ fn check_length(header: &[u8]) -> Result<(), CarrierError> {
     if is_well_said {
         Ok(())
     } else {
-        Err(CarrierError::Rule {
+        Err(StreamError::Rule {
             code: CloseCode::Protocol,
             what: "the length of a frame in more bytes than it takes".to_owned(),
         })
@@ -307,7 +307,7 @@ mod tests {
         ] {
             let mut input = Bytes::from(bytes.clone());
             match Inbound::new(1_000).read(&mut input, &mut BytesMut::new(), 10) {
-                Err(CarrierError::Rule { code: given, .. }) => assert_eq!(given, code),
+                Err(StreamError::Rule { code: given, .. }) => assert_eq!(given, code),
                 other => panic!("{bytes:?}: {other:?}"),
             }
         }

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
-use super::disk::File;
-use super::error::{StoreError, io_error, is_full};
-use super::folder::sync_folder;
+use crate::disk::File;
+use crate::error::{StoreError, io_error, is_full};
+use crate::folder::sync_folder;
 
 /// The number of the file that was begun last, as far as the note says.
 pub(super) fn read(folder: &Path) -> Result<Option<u64>, StoreError> {

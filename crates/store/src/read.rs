@@ -9,33 +9,46 @@ use broker::Lsn;
 use broker::journal::{self, Frame, FrameError};
 use bytes::Bytes;
 
-use super::segment::{GROUP_LEN, Header, JournalId, durable_before};
+use crate::segment::{GROUP_LEN, Header, JournalId, durable_before};
 
 /// Where reading ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct End {
+pub struct End {
     /// Everything before this byte is good.
-    pub(super) offset: u64,
+    pub offset: u64,
     /// Where the last group begins. What is before it was durable when it was begun.
-    pub(super) group: u64,
+    pub group: u64,
     /// The record that comes next.
-    pub(super) next: Lsn,
-    pub(super) rest: Rest,
+    pub next: Lsn,
+    /// What stands there.
+    pub rest: Rest,
 }
 
 /// What stands behind the last good frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Rest {
+pub enum Rest {
     /// Nothing, or zeros.
     Empty,
     /// What was being written when a crash came.
-    Torn { bytes: u64, what: String },
+    Torn {
+        /// How much of it there is, without zeros at the end.
+        bytes: u64,
+        /// Why it is no frame.
+        what: String,
+    },
     /// What was durable, and is not what was written.
-    Damaged { what: String },
+    Damaged {
+        /// Why it is not.
+        what: String,
+    },
 }
 
-/// The header, and the bytes behind it. `Ok(None)`: the file was never used.
-pub(super) fn header(bytes: &mut Bytes) -> Result<Option<Header>, String> {
+/// Takes the header off the front of a file. `Ok(None)`: the file was never used.
+///
+/// # Errors
+///
+/// Says what the file begins with, if that is no header.
+pub fn header(bytes: &mut Bytes) -> Result<Option<Header>, String> {
     match journal::next_frame(bytes) {
         Ok(Some(frame)) => match Header::read(&frame) {
             Some(header) => Ok(Some(header)),
@@ -49,7 +62,11 @@ pub(super) fn header(bytes: &mut Bytes) -> Result<Option<Header>, String> {
 
 /// Gives every record of a segment, whose header has been read, to `each`, with the byte at which
 /// its frame begins.
-pub(super) fn records<E>(
+///
+/// # Errors
+///
+/// Only those of `each`, which end the reading.
+pub fn records<E>(
     mut bytes: Bytes,
     start: u64,
     header: &Header,

@@ -1,7 +1,8 @@
-//! `DIR/clock`: what the clock showed that dates what is stored, beside the system's date.
+//! `DIR/clock`: what the server's clock showed, beside the system's date at that moment.
 //!
-//! Without it a date that is put right while the server runs would, at the next start, be time in
-//! which sessions have expired.
+//! The server's clock dates what is stored. It does not jump when the system's date is corrected, so
+//! the two can differ by years. With the note the next run's clock goes on from where this one was.
+//! Without it, the correction would look like time that has passed, and sessions would expire.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -12,8 +13,6 @@ use std::time::Duration;
 use mqtt::Instant;
 use tracing::warn;
 
-use crate::clock::{Clock, Note};
-
 /// How often the system's date is looked at.
 const LOOK: Duration = Duration::from_secs(10);
 /// A smaller difference is not worth writing.
@@ -21,35 +20,51 @@ const JUMP: Duration = Duration::from_secs(1);
 /// How old a note may become.
 const OLDEST: Duration = Duration::from_hours(1);
 
-/// The clock for a folder: goes on from the one that was there before.
-pub(crate) fn clock(folder: &Path) -> Clock {
-    // None: the first start in this folder, or one that will be refused for a better reason.
-    let Ok(text) = fs::read_to_string(path(folder)) else {
-        return Clock::new();
-    };
-    if let Some(note) = parse(&text) {
-        return Clock::continuing(note);
-    }
-    warn!(
-        "{}: not as beaconry writes it, ignored: sessions may end earlier or later than they should",
-        path(folder).display()
-    );
-    Clock::new()
+/// What a clock showed when the system's date was this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// What the clock showed.
+    pub shown: Instant,
+    /// The system's date, counted from the Unix epoch.
+    pub date: Instant,
 }
 
-/// Runs for ever: keeps the note in `folder`, which is open, true.
-pub(crate) async fn keep(folder: PathBuf, clock: Clock) {
+impl Note {
+    /// What the clock shows at a later `date`, if both went on at the same pace. A date that is
+    /// earlier than the note's counts as no time at all.
+    pub fn at(&self, date: Instant) -> Instant {
+        self.shown + date.saturating_since(self.date)
+    }
+}
+
+/// The note that the last run left in `folder`. `None`: there is none, or it cannot be read.
+pub fn read(folder: &Path) -> Option<Note> {
+    // Missing at the first start in this folder. Other reasons are reported when it is opened.
+    let text = fs::read_to_string(path(folder)).ok()?;
+    let note = parse(&text);
+    if note.is_none() {
+        warn!(
+            "ignoring {}, which is not as beaconry writes it: sessions may expire earlier or later than they should",
+            path(folder).display()
+        );
+    }
+    note
+}
+
+/// Runs for ever: writes what `now` answers to `folder`, whenever the last note is no longer good.
+/// The folder must be open.
+pub async fn keep(folder: PathBuf, now: impl Fn() -> Note) {
     let mut written: Option<Note> = None;
     let mut has_failed = false;
     loop {
-        let note = clock.note();
+        let note = now();
         if written.is_none_or(|written| is_stale(&written, &note)) {
             match write(&folder, &note) {
                 Ok(()) => has_failed = false,
                 Err(error) if !has_failed => {
                     has_failed = true;
                     warn!(
-                        "cannot write {}: {error}; should the system's date change, sessions may end earlier or later than they should after a restart",
+                        "cannot write {}: {error}. If the system's date changes, sessions may expire earlier or later than they should after a restart",
                         path(&folder).display()
                     );
                 }
@@ -85,7 +100,7 @@ fn parse(text: &str) -> Option<Note> {
     })
 }
 
-/// Not waited for: should the system crash, an older note is nearly as good.
+/// Does not wait for the disk: after a crash of the system an older note is nearly as good.
 fn write(folder: &Path, note: &Note) -> std::io::Result<()> {
     let new = folder.join("clock.new");
     let text = format!(
@@ -101,7 +116,7 @@ fn write(folder: &Path, note: &Note) -> std::io::Result<()> {
         .truncate(true)
         .mode(0o600)
         .open(&new)?;
-    // It may have been left behind by one that was killed, as it made it.
+    // An earlier process may have left the file behind, with other permissions.
     file.set_permissions(fs::Permissions::from_mode(0o600))?;
     file.write_all(text.as_bytes())?;
     fs::rename(&new, path(folder))
@@ -146,17 +161,27 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_of_a_folder_goes_on_from_its_note() {
+    fn a_folder_has_the_note_that_was_left_in_it() {
         let folder = testbed::Folder::new();
-        let before = Note {
-            shown: NOTE.shown,
-            date: Clock::new().note().date,
-        };
-        write(folder.path(), &before).unwrap();
-        let gone = clock(folder.path()).now().saturating_since(before.shown);
-        assert!(gone < Duration::from_mins(1), "{gone:?}");
+        assert_eq!(read(folder.path()), None);
+        write(folder.path(), &NOTE).unwrap();
+        assert_eq!(read(folder.path()), Some(NOTE));
         fs::write(folder.path().join("clock"), "rubbish").unwrap();
-        assert!(clock(folder.path()).now() >= before.date);
+        assert_eq!(read(folder.path()), None);
+    }
+
+    /// A machine without a battery starts in 1970, serves for a minute, and learns the date.
+    #[test]
+    fn a_date_that_jumps_is_no_time_that_passes() {
+        let seconds = |seconds: u64| Instant::from_millis(seconds * 1_000);
+        let year_2026 = 1_790_000_000;
+        let note = Note {
+            shown: seconds(60),
+            date: seconds(year_2026),
+        };
+        assert_eq!(note.at(seconds(year_2026 + 5)), seconds(65));
+        // Started again without the network.
+        assert_eq!(note.at(seconds(3)), seconds(60));
     }
 
     #[test]

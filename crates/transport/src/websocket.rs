@@ -21,8 +21,8 @@ use tokio_tungstenite::tungstenite::protocol::{
 };
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::inbound::{Found, Inbound};
-use super::{CarrierError, READ_CHUNK, Received, carrier_error, make_room};
+use crate::inbound::{Found, Inbound};
+use crate::{READ_CHUNK, Received, StreamError, reserve, stream_error};
 
 /// The largest binary message that is sent: what clients on small devices can take.
 const FRAME: usize = 64 * 1024;
@@ -31,7 +31,7 @@ const FRAME: usize = 64 * 1024;
 const ANSWERS: usize = 2 * 1024;
 
 /// A WebSocket, the server's side.
-pub(in super::super) struct WebSocket<S> {
+pub(crate) struct WebSocket<S> {
     stream: S,
     context: WebSocketContext,
     inbound: Inbound,
@@ -44,7 +44,7 @@ pub(in super::super) struct WebSocket<S> {
     /// Whether the peer has sent a close frame.
     is_left: bool,
     /// Found behind messages that had to be handed on first.
-    ended: Option<Box<Result<(), CarrierError>>>,
+    ended: Option<Box<Result<(), StreamError>>>,
 }
 
 /// What of a frame is not with the system yet.
@@ -97,7 +97,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         &mut self,
         cx: &mut Context<'_>,
         buffer: &mut BytesMut,
-    ) -> Poll<Result<Received, CarrierError>> {
+    ) -> Poll<Result<Received, StreamError>> {
         if let Some(ended) = self.ended.take() {
             return Poll::Ready((*ended).map(|()| Received::End));
         }
@@ -105,7 +105,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             if let Some(received) = self.take_input(buffer) {
                 return Poll::Ready(received);
             }
-            make_room(buffer);
+            reserve(buffer);
             let count = ready!(pin!(self.stream.read_buf(buffer)).poll(cx))?;
             if count == 0 {
                 // That is for tungstenite to judge: the peer may have said that it would.
@@ -117,7 +117,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// All that the input holds; `None` if that is nothing.
-    fn take_input(&mut self, output: &mut BytesMut) -> Option<Result<Received, CarrierError>> {
+    fn take_input(&mut self, output: &mut BytesMut) -> Option<Result<Received, StreamError>> {
         let ended = loop {
             match self.inbound.read(&mut self.input, output, READ_CHUNK) {
                 Ok(Found::Nothing) => break None,
@@ -141,7 +141,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// Has tungstenite do what a control frame asks for.
-    fn control(&mut self, frame: Bytes, is_at_end: bool) -> Result<Control, CarrierError> {
+    fn control(&mut self, frame: Bytes, is_at_end: bool) -> Result<Control, StreamError> {
         let mut frame = frame;
         let mut pipe = Pipe {
             input: &mut frame,
@@ -165,7 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                     Ok(Control::Continue)
                 }
-                Err(error) => Err(carrier_error(error)),
+                Err(error) => Err(stream_error(error)),
             };
         }
     }
@@ -180,7 +180,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         &mut self,
         cx: &mut Context<'_>,
         bytes: &mut BytesMut,
-    ) -> Poll<Result<(), CarrierError>> {
+    ) -> Poll<Result<(), StreamError>> {
         loop {
             if self.frame.is_sent() {
                 while !self.answers.is_empty() {

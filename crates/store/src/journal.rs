@@ -15,12 +15,12 @@ use broker::journal::FORMAT_VERSION;
 use bytes::BytesMut;
 use rustix::fs::statvfs;
 
-use super::disk::{self, File};
-use super::error::{StoreError, io_error, is_full, is_passing};
-use super::folder::Folder;
-use super::newest;
-use super::segment::{self, GROUP_LEN, HEADER_LEN, Header};
-use super::sizes::Sizes;
+use crate::disk::{self, File};
+use crate::error::{StoreError, io_error, is_full, is_passing};
+use crate::folder::Folder;
+use crate::newest;
+use crate::segment::{self, GROUP_LEN, HEADER_LEN, Header};
+use crate::sizes::Sizes;
 
 /// Of a segment: one that is shorter is not made ahead of need.
 const SHORTEST: u64 = 16;

@@ -9,18 +9,18 @@ use bytesize::ByteSize;
 use rustix::fs::statvfs;
 use tracing::info;
 
-use super::error::StoreError;
-use super::journal::Segment;
+use crate::error::StoreError;
+use crate::journal::Segment;
 
 /// How large things may be.
 #[derive(Copy, Clone, Debug)]
-pub(crate) struct Sizes {
+pub struct Sizes {
     /// Bytes of a segment.
-    pub(crate) segment: u64,
+    pub segment: u64,
     /// Bytes of all segments together. `u64::MAX`: what the disk has.
-    pub(crate) most: u64,
+    pub most: u64,
     /// Bytes that may wait for a full disk to have room.
-    pub(crate) waiting: usize,
+    pub waiting: usize,
 }
 
 impl Sizes {

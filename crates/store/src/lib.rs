@@ -21,16 +21,16 @@
 //! **Invariant.** What the broker was told to be durable is read at the next start, or the next
 //! start says which file is to blame, and changes nothing.
 
-pub(crate) mod clock;
+pub mod clock;
 mod disk;
 mod error;
 mod folder;
 mod journal;
 mod newest;
-mod read;
+pub mod read;
 mod recover;
 mod salvage;
-mod segment;
+pub mod segment;
 mod sizes;
 #[cfg(test)]
 mod tests;
@@ -43,9 +43,9 @@ use broker::{Broker, BrokerOptions};
 use tokio::sync::oneshot;
 use tracing::info;
 
-pub(crate) use self::error::StoreError;
-pub(crate) use self::sizes::Sizes;
-pub(crate) use self::thread::Store;
+pub use self::error::{Damage, StoreError};
+pub use self::sizes::Sizes;
+pub use self::thread::Store;
 
 use self::folder::Folder;
 use self::journal::Journal;
@@ -54,55 +54,67 @@ use self::salvage::salvage;
 
 /// Where the store is, and how large it may be.
 #[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) folder: PathBuf,
-    pub(crate) sizes: Sizes,
+pub struct Settings {
+    /// The folder. It is made if it does not exist.
+    pub folder: PathBuf,
+    /// How large the files and the whole may be.
+    pub sizes: Sizes,
     /// Whether to start with what was stored before the damage, if there is some.
-    pub(crate) salvage: bool,
+    pub salvage: bool,
 }
 
 /// A store with what was in it.
 #[derive(Debug)]
-pub(crate) struct Opened {
-    pub(crate) broker: Broker,
-    pub(crate) store: Store,
-    /// What the store fails of, should it.
-    pub(crate) failed: oneshot::Receiver<StoreError>,
+pub struct Opened {
+    /// The broker, with everything that was stored.
+    pub broker: Broker,
+    /// Takes what the broker wants to have stored from now on.
+    pub store: Store,
+    /// Why the store failed. Nothing comes as long as it works.
+    pub failed: oneshot::Receiver<StoreError>,
 }
 
 /// What the store counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Stats {
+pub struct Stats {
     /// Groups that were made durable.
-    pub(crate) groups: u64,
-    pub(crate) records: u64,
-    pub(crate) bytes: u64,
+    pub groups: u64,
+    /// Records in these groups.
+    pub records: u64,
+    /// Bytes in these groups.
+    pub bytes: u64,
     /// Spent on writing groups and waiting for the disk.
-    pub(crate) sync_time: Duration,
+    pub sync_time: Duration,
     /// Gauge: bytes in use in all segments.
-    pub(crate) journal_bytes: u64,
-    /// Gauge.
-    pub(crate) segments: u64,
+    pub journal_bytes: u64,
+    /// Gauge: files of the journal.
+    pub segments: u64,
     /// Gauge: bytes that can be written though the disk be full.
-    pub(crate) reserve_bytes: u64,
+    pub reserve_bytes: u64,
     /// Gauge: bytes that the system would give for more segments.
-    pub(crate) free_bytes: u64,
+    pub free_bytes: u64,
     /// Times that old segments were looked for, to be removed.
-    pub(crate) checkpoints: u64,
+    pub checkpoints: u64,
     /// Gauge: bytes that wait to be written.
-    pub(crate) waiting_bytes: u64,
-    /// Gauge.
-    pub(crate) is_full: bool,
-    pub(crate) times_full: u64,
+    pub waiting_bytes: u64,
+    /// Gauge: what is new is refused, because there is no more room.
+    pub is_full: bool,
+    /// How often the store became full.
+    pub times_full: u64,
     /// Gauge: nothing becomes durable any more.
-    pub(crate) has_ended: bool,
+    pub has_ended: bool,
     /// Cut off at the start.
-    pub(crate) torn_bytes: u64,
+    pub torn_bytes: u64,
 }
 
-/// Opens the folder, reads everything, and starts the thread that writes. Takes as long as reading
-/// takes: seconds, where there is much.
-pub(crate) fn open(
+/// Opens the folder, reads everything, and starts the thread that writes. This blocks for as long
+/// as reading takes, which may be seconds.
+///
+/// # Errors
+///
+/// [`StoreError`] names the file or folder that is to blame, and says what to do. The folder is as
+/// it was before, unless `settings` asks for salvage.
+pub fn open(
     settings: &Settings,
     options: &BrokerOptions,
     now: mqtt::Instant,

@@ -19,10 +19,10 @@ use std::path::{Path, PathBuf};
 use broker::journal::FORMAT_VERSION;
 use tracing::warn;
 
-use super::disk;
-use super::error::{StoreError, io_error, is_full};
-use super::read;
-use super::segment::{self, HEADER_LEN, JournalId};
+use crate::disk;
+use crate::error::{StoreError, io_error, is_full};
+use crate::read;
+use crate::segment::{self, HEADER_LEN, JournalId};
 
 /// The first beaconry that reads what this one writes.
 const NEEDS: &str = "beaconry 0.1.0 or newer";

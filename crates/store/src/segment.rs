@@ -13,26 +13,29 @@ const HEADER_KIND: u8 = 0xFF;
 const MAGIC: &[u8; 16] = b"beaconry journal";
 
 /// Bytes of a header's frame.
-pub(super) const HEADER_LEN: usize = 16 + 1 + MAGIC.len() + 4 + 8 + 8;
+pub const HEADER_LEN: usize = 16 + 1 + MAGIC.len() + 4 + 8 + 8;
 /// Bytes of a group's frame.
-pub(super) const GROUP_LEN: usize = 16 + 1 + 8 + 8;
+pub const GROUP_LEN: usize = 16 + 1 + 8 + 8;
 
 /// What the first frame of a segment says.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(super) struct Header {
-    pub(super) version: u32,
-    pub(super) journal: JournalId,
+pub struct Header {
+    /// The format of what follows.
+    pub version: u32,
+    /// Whose file this is.
+    pub journal: JournalId,
     /// The number of the first record.
-    pub(super) first: Lsn,
+    pub first: Lsn,
 }
 
 /// A journal's own random number. Nobody outside knows it, so nobody can send a message that,
 /// in a torn tail, would pass for a group's frame.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) struct JournalId(pub(super) u64);
+pub struct JournalId(pub u64);
 
 impl Header {
-    pub(super) fn write(&self, out: &mut BytesMut) {
+    /// Appends the frame.
+    pub fn write(&self, out: &mut BytesMut) {
         journal::write_frame(out, GROUP, |body| {
             body.put_u8(HEADER_KIND);
             body.put_slice(MAGIC);
@@ -60,7 +63,7 @@ impl Header {
 }
 
 /// Appends the frame that says: when this was written, all records up to `durable` were durable.
-pub(super) fn write_group(out: &mut BytesMut, journal: JournalId, durable: Lsn) {
+pub fn write_group(out: &mut BytesMut, journal: JournalId, durable: Lsn) {
     journal::write_frame(out, GROUP, |body| {
         body.put_u8(GROUP_KIND);
         body.put_u64_le(durable.0);

@@ -13,12 +13,12 @@ use bytes::Bytes;
 use bytesize::ByteSize;
 use tracing::warn;
 
-use super::error::StoreError;
-use super::folder::Folder;
-use super::newest;
-use super::read;
-use super::recover::{Recovered, Stop, cut, missing, replay};
-use super::segment::HEADER_LEN;
+use crate::error::StoreError;
+use crate::folder::Folder;
+use crate::newest;
+use crate::read;
+use crate::recover::{Recovered, Stop, cut, missing, replay};
+use crate::segment::HEADER_LEN;
 
 /// What stands behind a place in the journal.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
