@@ -1,4 +1,4 @@
-//! What is said when a limit limit_log: at most once in five seconds for each limit, with how
+//! The log of limits that were reached: each is told at most once in five seconds, with how
 //! often it did. The counters in [`Metrics`](crate::Metrics) count every time.
 
 use std::collections::VecDeque;

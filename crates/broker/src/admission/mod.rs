@@ -2,10 +2,12 @@
 
 mod limit_log;
 mod memory;
+mod rate;
 mod work;
 
 pub(crate) use limit_log::LimitLog;
 pub use limit_log::LimitReached;
 pub(crate) use memory::MemoryBudget;
+pub(crate) use rate::allowed_messages;
 pub use work::Steps;
 pub(crate) use work::WorkBudget;

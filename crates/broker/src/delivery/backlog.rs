@@ -30,14 +30,15 @@ impl Egress<'_> {
     /// of it.
     pub(crate) fn pump(&mut self, now: Instant, id: SessionId) -> Option<Conn> {
         let session = self.sessions.get_mut(id)?;
-        let outgoing = session.outgoing.as_deref_mut()?;
-        let receiver = self.connections.receiver(session.slot?)?;
+        let (slot, number) = (session.slot(), session.number());
+        let (client_id, lookups, outgoing) = session.sending_parts()?;
+        let receiver = self.connections.receiver(slot?)?;
         let before = outgoing.weight();
         outgoing.set_awaits_window(false);
         let mut backlog = Backlog {
-            client_id: &session.client_id,
-            number: session.number,
-            lookups: session.lookups.as_deref(),
+            client_id,
+            number,
+            lookups,
             outgoing,
             receiver,
             means: &mut self.means,
@@ -75,11 +76,11 @@ impl Backlog<'_, '_> {
         let Some(inflight) = self.outgoing.unsent() else {
             return ControlFlow::Break(());
         };
-        let packet_id = inflight.packet_id;
+        let packet_id = inflight.packet_id();
         // It was sent before, so its record was written before. But that may have been a moment
         // ago, and not be durable yet.
         let record = self.number.and_then(|_| self.means.ledger.gate());
-        let queued = match &inflight.stage {
+        let queued = match inflight.stage() {
             Stage::Unacknowledged(queued) | Stage::Unreceived(queued) => queued,
             Stage::Released => {
                 self.release_again(packet_id, record);

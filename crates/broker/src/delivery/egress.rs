@@ -15,7 +15,7 @@ use crate::delivery::{
 };
 use crate::durability::Ledger;
 use crate::routing::Groups;
-use crate::session::{Reclamation, Sessions};
+use crate::session::{Outgoing, Reclamation, Sessions};
 use crate::types::{
     Conn, Delivery, Holder, Limit, Limits, Lsn, Metrics, Origin, Queued, SessionId, SessionNumber,
 };
@@ -98,14 +98,14 @@ impl Egress<'_> {
         let Some(session) = self.sessions.get_mut(id) else {
             return Outcome::Dropped;
         };
-        let slot = session.slot;
+        let slot = session.slot();
         let Some(mut receiver) = slot.and_then(|slot| self.connections.receiver(slot)) else {
             self.means.metrics.dropped_absent += 1;
             return Outcome::Dropped;
         };
-        let outgoing = session.outgoing.as_ref();
+        let outgoing = session.outgoing();
         let is_live = origin != Origin::Retained;
-        if is_live && outgoing.is_some_and(|it| it.holds_at_most_once()) {
+        if is_live && outgoing.is_some_and(Outgoing::holds_at_most_once) {
             return self.enqueue(now, id, routed, delivery, origin);
         }
         let attempt = SendAttempt {
@@ -116,15 +116,15 @@ impl Egress<'_> {
         };
         let means = &mut self.means;
         let Some(encoded) = attempt.encode(now, routed, &receiver) else {
-            means.drop_too_large(&session.client_id);
+            means.drop_too_large(session.client_id());
             return Outcome::TooLarge;
         };
         let len = encoded.len();
         // A retained message was looked for because there is room.
         if is_live {
             if !means.takes_at_most_once(&receiver, len) {
-                let is_searching = session.lookups.is_some();
-                means.drop_at_most_once(id, &session.client_id, is_searching, &receiver, len);
+                let is_searching = session.lookups().is_some();
+                means.drop_at_most_once(id, session.client_id(), is_searching, &receiver, len);
                 return Outcome::Dropped;
             }
             means.free_memory_for(len);
@@ -144,7 +144,7 @@ impl Egress<'_> {
         let Some(session) = self.sessions.get_mut(id) else {
             return Outcome::Dropped;
         };
-        let (slot, number) = (session.slot, session.number);
+        let (slot, number) = (session.slot(), session.number());
         let (client_id, outgoing) = session.named_outgoing_mut();
         let is_next = match origin {
             Origin::Live | Origin::Shared(_) => outgoing.is_caught_up(),

@@ -7,9 +7,9 @@ use crate::admission::MemoryBudget;
 use crate::delivery::readiness::{is_ready, takes_at_most_once};
 use crate::delivery::send::SendAttempt;
 use crate::delivery::{Connections, Receiver, Routed};
-use crate::routing::{Room, Subscriber};
+use crate::routing::Room;
 use crate::session::{Outgoing, Sessions};
-use crate::types::{Delivery, Limits, Queued};
+use crate::types::{Delivery, Limits, Queued, Subscriber};
 
 /// Everybody who may be a member of a group.
 #[derive(Debug)]
@@ -33,16 +33,16 @@ impl Members<'_> {
             return Room::None;
         };
         let delivery = routed.delivery_to(member);
-        let outgoing = session.outgoing.as_deref();
+        let outgoing = session.outgoing();
         let may_wait = self
             .shared
             .may_wait(outgoing, Queued::cost_of(routed.cost(), &delivery));
-        let slot = session.slot;
+        let slot = session.slot();
         let receiver = slot.and_then(|slot| self.connections.receiver(slot));
         let is_leaving = |it: &Receiver<'_>| it.link.is_being_dismissed();
         let is_leaving = receiver.as_ref().is_some_and(is_leaving);
         // The client is as good as gone, and its session perhaps with it.
-        if is_leaving && session.expiry_interval == 0 {
+        if is_leaving && session.expiry_interval() == 0 {
             return Room::None;
         }
         if let Some(receiver) = receiver.filter(|_| !is_leaving) {
@@ -65,7 +65,7 @@ impl Members<'_> {
                 }
             };
             // Retained messages that it looks for may have to go first.
-            if is_ready && (may_wait || session.lookups.is_none()) {
+            if is_ready && (may_wait || session.lookups().is_none()) {
                 return Room::Now;
             }
         }

@@ -49,7 +49,7 @@ impl Egress<'_> {
             return Outcome::Dropped;
         };
         let means = &mut self.means;
-        let (slot, number) = (session.slot, session.number);
+        let (slot, number) = (session.slot(), session.number());
         let (client_id, outgoing) = session.named_outgoing_mut();
         if outgoing.is_caught_up() {
             let receiver = slot.and_then(|slot| self.connections.receiver(slot));

@@ -8,8 +8,7 @@ use mqtt::{
 };
 
 use crate::delivery::send::Sendable;
-use crate::routing::Subscriber;
-use crate::types::{Delivery, Message, MessageId, Tally, cost, topic};
+use crate::types::{Delivery, Message, MessageId, Subscriber, Tally, cost, topic};
 
 /// A message while it is handed out: what has been encoded is used again, and a copy to
 /// keep is made once, when the first session needs it.

@@ -13,11 +13,11 @@ use bytes::{Bytes, BytesMut};
 use mqtt::{PacketId, Publish, QoS};
 
 use crate::durability::{
-    AcceptedHead, Cause, FromSession, MAX_BODY, Pass, Recipient, Record, Retention, WriteBack,
+    AcceptedHead, FromSession, MAX_BODY, Pass, Recipient, Record, Retention, WriteBack,
     put_accepted, put_message, put_recipient, write_frame_within,
 };
 use crate::types::{
-    Conn, Delivery, Holder, Lsn, Message, MessageId, Origin, Queued, SessionNumber, Slot,
+    Cause, Conn, Delivery, Holder, Lsn, Message, MessageId, Origin, Queued, SessionNumber, Slot,
     StoreState, Tally,
 };
 
@@ -56,27 +56,20 @@ pub(crate) struct Ledger {
     /// Who had the message that another session is about to get in its place.
     moving: Option<Giver>,
     /// The longest record.
-    pub(crate) max_body: usize,
+    max_body: usize,
     /// How many records are missing since one was longer. What is said after it would build on
     /// what is not there: so nothing more is recorded, and nothing that waits for records is
     /// ever said.
     missing: u64,
     /// Whether it has been said that records are missing.
     is_stuck_told: bool,
-    pub(crate) pass: Pass,
-    pub(crate) store: StoreState,
+    pass: Pass,
+    store: StoreState,
     /// Bytes that the store can take behind what is durable.
-    pub(crate) room: u64,
-    /// Bytes of a copy of everything that have been written, and whose originals are still there.
-    pub(crate) copied: u64,
+    room: u64,
     /// What a copy of everything takes for messages.
-    pub(crate) tally: Tally,
-    /// Whether anything is in memory only that would be in a record, had there been room.
-    pub(crate) owes: bool,
-    /// How far that is written, now that there is room again.
-    pub(crate) mending: WriteBack,
-    /// What is to be durable before more of it is.
-    pub(crate) mended: Lsn,
+    tally: Tally,
+    write_back: WriteBack,
 }
 
 /// A message that is being handed out, and will be the next record if that concerns anything
@@ -131,6 +124,60 @@ impl Ledger {
             sessions,
             ..Self::default()
         }
+    }
+
+    /// How far a copy of everything is.
+    pub(crate) fn pass(&self) -> &Pass {
+        &self.pass
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn pass_mut(&mut self) -> &mut Pass {
+        &mut self.pass
+    }
+
+    /// Where the last copy began that has become durable, if one has since this was asked.
+    pub(crate) fn checkpointed(&mut self) -> Option<Lsn> {
+        self.pass.checkpointed(self.durable)
+    }
+
+    /// What is in memory only, for want of room.
+    pub(crate) fn write_back(&self) -> &WriteBack {
+        &self.write_back
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn write_back_mut(&mut self) -> &mut WriteBack {
+        &mut self.write_back
+    }
+
+    /// What a copy of everything takes for messages.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// The store has room, or none. With room, what is in memory only is written.
+    pub(crate) fn set_store(&mut self, state: StoreState) {
+        self.store = state;
+        match state {
+            StoreState::Ready => self.write_back.begin(),
+            StoreState::Full => {}
+        }
+    }
+
+    /// Bytes that the store can take behind what is durable.
+    pub(crate) fn room(&self) -> u64 {
+        self.room
+    }
+
+    pub(crate) fn set_room(&mut self, bytes: u64) {
+        self.room = bytes;
+    }
+
+    /// For tests: no record may be longer.
+    #[cfg(test)]
+    pub(crate) fn set_max_body(&mut self, bytes: usize) {
+        self.max_body = bytes;
     }
 
     /// Whether records are kept at all.

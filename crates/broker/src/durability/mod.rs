@@ -14,9 +14,9 @@ pub(crate) use journal::write_frame_within;
 pub(crate) use ledger::Ledger;
 pub(crate) use pass::{Copying, Pass};
 pub(crate) use record::{
-    Absence, Accepted, AcceptedHead, Bequest, Cause, FromSession, InQueue, InWindow, Malformed,
-    Recipient, Record, Retention, SessionState, Stored, Subscribed, Terms, put_accepted,
-    put_message, put_recipient, put_retained,
+    Absence, Accepted, AcceptedHead, Bequest, FromSession, InQueue, InWindow, Malformed, Recipient,
+    Record, Retention, SessionState, Stored, Subscribed, Terms, put_accepted, put_message,
+    put_recipient, put_retained,
 };
 pub(crate) use space::StoreCost;
-pub(crate) use write_back::WriteBack;
+pub(crate) use write_back::{Searching, WriteBack};

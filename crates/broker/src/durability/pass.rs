@@ -2,17 +2,20 @@
 
 use crate::types::{Lsn, NodeId, SessionId};
 
-/// How far a copy is.
+/// The copy that is being written, and those that are whole.
 #[derive(Debug, Default)]
 pub(crate) struct Pass {
-    pub(crate) stage: Copying,
+    stage: Copying,
     /// Where the last whole copy began.
-    pub(crate) last_from: Lsn,
-    /// Copies that are whole and not durable: where they end and began. Several where the
+    last_from: Lsn,
+    /// Copies that are whole and not durable: where they end and began. There are several if the
     /// shell begins one before the last is durable.
-    pub(crate) ended: Vec<(Lsn, Lsn)>,
+    ended: Vec<(Lsn, Lsn)>,
+    /// Bytes of a copy that have been written, and whose originals are still there.
+    bytes: u64,
 }
 
+/// What is copied next.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Copying {
     #[default]
@@ -20,7 +23,7 @@ pub(crate) enum Copying {
     Sessions {
         from: Lsn,
         next: SessionId,
-        /// How many of the messages that wait for that one have been seen to.
+        /// How many of the messages that wait for that session have been seen to.
         messages: usize,
     },
     Retained {
@@ -30,6 +33,23 @@ pub(crate) enum Copying {
 }
 
 impl Pass {
+    /// What is copied next.
+    pub(crate) fn stage(&self) -> Copying {
+        self.stage
+    }
+
+    /// This is copied next.
+    pub(crate) fn set_stage(&mut self, stage: Copying) {
+        self.stage = stage;
+    }
+
+    /// The copy is whole: it began with the record `from`, and ends with `end`.
+    pub(crate) fn end(&mut self, from: Lsn, end: Lsn) {
+        self.ended.push((end, from));
+        self.last_from = from;
+        self.stage = Copying::Nothing;
+    }
+
     /// What is in no record from here on may be cut off.
     pub(crate) fn oldest(&self) -> Lsn {
         match self.stage {
@@ -38,10 +58,27 @@ impl Pass {
         }
     }
 
-    /// Whether no copy is under way whose originals are still there, if everything before `from`
-    /// has been removed.
-    pub(crate) fn is_over(&self, from: Lsn) -> bool {
-        self.stage == Copying::Nothing && self.last_from <= from
+    /// Bytes of a copy that have been written, and whose originals are still there.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// So many bytes more of the copy have been written.
+    pub(crate) fn add_bytes(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+    }
+
+    /// A new copy begins.
+    pub(crate) fn clear_bytes(&mut self) {
+        self.bytes = 0;
+    }
+
+    /// All records before `from` have been removed. If that were all originals of the last copy,
+    /// and no other is being written, none is counted any more.
+    pub(crate) fn originals_removed(&mut self, from: Lsn) {
+        if self.stage == Copying::Nothing && self.last_from <= from {
+            self.bytes = 0;
+        }
     }
 
     /// Where the last copy began that has become durable with `durable`, if one has.

@@ -78,15 +78,16 @@ fn taking_bytes(memory: &MemoryBudget) -> u64 {
 impl Ledger {
     /// What a copy of everything that is to be stored takes, in bytes: rather more.
     fn copy_bytes(&self, memory: &MemoryBudget) -> u64 {
-        copy_bytes_without_messages(memory) + self.tally.bytes()
+        copy_bytes_without_messages(memory) + self.tally().bytes()
     }
 
     /// Bytes of records that may come besides what has to.
     pub(crate) fn spare_room(&self, memory: &MemoryBudget) -> u64 {
         let copy = self.copy_bytes(memory);
-        let needed = copy.saturating_sub(self.copied) + copy / MARGIN + taking_bytes(memory);
+        let needed =
+            copy.saturating_sub(self.pass().bytes()) + copy / MARGIN + taking_bytes(memory);
         let unsettled = self.unsettled_bytes() as u64;
-        self.room.saturating_sub(unsettled).saturating_sub(needed)
+        self.room().saturating_sub(unsettled).saturating_sub(needed)
     }
 
     /// Whether something new has to be refused that would have to be recorded.
@@ -98,7 +99,7 @@ impl Ledger {
     pub(crate) fn report(&self, memory: &MemoryBudget, metrics: &mut Metrics) {
         metrics.records = self.last().0;
         metrics.journal_stuck = u64::from(self.is_stuck());
-        metrics.stored_message_bytes = self.tally.bytes();
+        metrics.stored_message_bytes = self.tally().bytes();
         metrics.copy_bytes = self.copy_bytes(memory);
         metrics.taking_bytes = taking_bytes(memory);
     }

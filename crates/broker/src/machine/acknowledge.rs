@@ -37,7 +37,7 @@ impl Broker {
                 self.wire.outputs.push_back(Output::Write(conn));
             }
         }
-        if let Some(from) = self.ledger.pass.checkpointed(self.ledger.durable()) {
+        if let Some(from) = self.ledger.checkpointed() {
             self.metrics.checkpoints += 1;
             self.wire.outputs.push_back(Output::Checkpointed(from));
         }

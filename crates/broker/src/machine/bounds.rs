@@ -40,11 +40,12 @@ impl Broker {
         let version = link.version;
         let session = self.sessions.get(link.session)?;
         let packet_id = publish.packet_id;
-        if packet_id.is_some_and(|id| session.incoming.binary_search(&id).is_ok()) {
+        if packet_id.is_some_and(|id| session.has_incoming(id)) {
             // It was accepted before, and is only acknowledged again.
             return None;
         }
-        self.limit_log.note(Limit::Memory, Some(&session.client_id));
+        self.limit_log
+            .note(Limit::Memory, Some(session.client_id()));
         let reason_code = ReasonCode::QuotaExceeded;
         let answer = match (publish.qos, packet_id) {
             (QoS::AtMostOnce, _) => {
@@ -75,7 +76,7 @@ impl Broker {
         let client = link.and_then(|(link, _, _)| self.sessions.get(link.session));
         self.metrics.refused_memory += 1;
         self.limit_log
-            .note(Limit::Memory, client.map(|session| &session.client_id));
+            .note(Limit::Memory, client.map(|session| session.client_id()));
         CloseCause::Limit {
             reason_code: ReasonCode::QuotaExceeded,
             what: "no memory for another topic alias",
@@ -111,7 +112,7 @@ impl Broker {
         let client = client.and_then(|id| self.sessions.get(id));
         self.metrics.closed_partial += 1;
         self.limit_log
-            .note(Limit::Partial, client.map(|session| &session.client_id));
+            .note(Limit::Partial, client.map(|session| session.client_id()));
         let cause = CloseCause::Limit {
             reason_code: ReasonCode::QuotaExceeded,
             what: "too much held for packets that do not come to their end",

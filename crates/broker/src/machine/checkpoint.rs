@@ -34,12 +34,13 @@ impl Broker {
         if !self.ledger.is_kept() || self.ledger.is_stuck() || self.is_shut_down() {
             return false;
         }
-        if self.ledger.pass.stage == Copying::Nothing {
-            self.ledger.copied = 0;
+        if self.ledger.pass().stage() == Copying::Nothing {
+            self.ledger.pass_mut().clear_bytes();
         }
         let before = self.ledger.backlog();
         let has_more = self.copy_piece(now, before.saturating_add(budget));
-        self.ledger.copied += (self.ledger.backlog() - before) as u64;
+        let written = self.ledger.backlog() - before;
+        self.ledger.pass_mut().add_bytes(written);
         has_more
     }
 
@@ -48,13 +49,12 @@ impl Broker {
         let mut looks = Self::VISITS;
         loop {
             looks = looks.saturating_sub(1);
-            let stage = self.ledger.pass.stage;
-            self.ledger.pass.stage = match stage {
+            let stage = match self.ledger.pass().stage() {
                 Copying::Nothing => {
                     let from = self.ledger.record(&Record::CheckpointBegan);
                     self.ledger.record(&Record::Numbers {
                         sessions: self.ledger.sessions(),
-                        groups: self.subscriptions.groups.last(),
+                        groups: self.subscriptions.groups().last(),
                     });
                     Copying::Sessions {
                         from,
@@ -95,13 +95,12 @@ impl Broker {
                         if self.ledger.is_stuck() {
                             return false;
                         }
-                        self.ledger.pass.ended.push((end, from));
-                        self.ledger.pass.last_from = from;
-                        self.ledger.pass.stage = Copying::Nothing;
+                        self.ledger.pass_mut().end(from, end);
                         return false;
                     }
                 }
             };
+            self.ledger.pass_mut().set_stage(stage);
             // A copy that is not whole is no copy: what is there stays.
             if self.ledger.is_stuck() {
                 return false;
@@ -126,8 +125,8 @@ impl Broker {
         looks: &mut usize,
     ) -> Option<usize> {
         let session = self.sessions.get(id)?;
-        let outgoing = session.outgoing.as_deref()?;
-        let is_lasting = session.number.is_some();
+        let outgoing = session.outgoing()?;
+        let is_lasting = session.number().is_some();
         for (at, queued) in outgoing.all().enumerate().skip(seen) {
             if at > seen && (self.ledger.backlog() >= enough || *looks == 0) {
                 return Some(at);
@@ -146,39 +145,38 @@ impl Broker {
         let Some(session) = self.sessions.get(id) else {
             return;
         };
-        let Some(number) = session.number else {
-            if let Some(outgoing) = session.outgoing.as_deref() {
+        let Some(number) = session.number() else {
+            if let Some(outgoing) = session.outgoing() {
                 copy_held(&mut self.ledger, outgoing);
             }
             return self.copy_bequest(id);
         };
         let (ledger, subscriptions) = (&mut self.ledger, &self.subscriptions);
-        let direct = session.subscriptions.iter();
+        let direct = session.subscriptions().iter();
         let direct = direct.filter_map(|node| subscriptions.direct(*node, id));
-        let shared = session.memberships.iter();
+        let shared = session.memberships().iter();
         let shared = shared.filter_map(|it| subscriptions.shared(*it));
-        let outgoing = session.outgoing.as_deref();
-        let last_packet_id = outgoing.map(Outgoing::last_packet_id);
+        let outgoing = session.outgoing();
         let window = outgoing.into_iter().flat_map(Outgoing::window);
         let window = window.map(|it| in_window(ledger, it)).collect();
         let queue = outgoing.into_iter().flat_map(Outgoing::queue);
         let queue = queue
             .filter(|it| it.delivery.qos != mqtt::QoS::AtMostOnce && !it.message.is_expired(now));
         let queue = queue.map(|it| in_queue(ledger, it)).collect();
-        let lookups = session.lookups.as_deref().into_iter();
+        let lookups = session.lookups().into_iter();
         let state = SessionState {
             session: number,
-            client_id: session.client_id.clone(),
+            client_id: session.client_id().clone(),
             terms: Terms {
-                expiry_interval: session.expiry_interval,
+                expiry_interval: session.expiry_interval(),
                 will: session.will().cloned().map(Box::new),
             },
-            absence: session.slot.is_none().then_some(Absence {
-                expires_at: session.expires_at,
-                will_at: session.will_at,
+            absence: session.slot().is_none().then_some(Absence {
+                expires_at: session.expires_at(),
+                will_at: session.will_at(),
             }),
-            last_packet_id: last_packet_id.unwrap_or(session.last_packet_id),
-            incoming: session.incoming.clone(),
+            last_packet_id: session.last_packet_id(),
+            incoming: session.incoming().to_vec(),
             subscriptions: direct.chain(shared).collect(),
             window,
             queue,
@@ -186,7 +184,7 @@ impl Broker {
         };
         self.ledger.record(&Record::Session(Box::new(state)));
         if let Some(session) = self.sessions.get_mut(id) {
-            session.owes_will = false;
+            session.set_owes_will(false);
         }
     }
 
@@ -197,7 +195,7 @@ impl Broker {
         };
         if let Some(bequest) = session.bequest(|| self.ledger.number_session()) {
             self.ledger.record(&Record::Willed(Box::new(bequest)));
-            session.owes_will = false;
+            session.set_owes_will(false);
         }
     }
 
@@ -207,7 +205,7 @@ impl Broker {
             return;
         };
         let message = Arc::clone(message);
-        let oldest = self.ledger.pass.oldest();
+        let oldest = self.ledger.pass().oldest();
         match message.id() {
             Some(id) if message.stored().is_some_and(|it| it >= oldest) => {
                 self.ledger.record(&Record::Retained { message: id });
@@ -221,7 +219,7 @@ impl Broker {
                     };
                     let lsn = self.ledger.write(write);
                     message.set_stored(id, lsn);
-                    message.count(&self.ledger.tally);
+                    message.count(self.ledger.tally());
                 }
             }
         }
@@ -247,8 +245,8 @@ fn copy_held(ledger: &mut Ledger, outgoing: &Outgoing) {
 
 fn in_window(ledger: &mut Ledger, inflight: &Inflight) -> InWindow {
     InWindow {
-        packet_id: inflight.packet_id,
-        message: match &inflight.stage {
+        packet_id: inflight.packet_id(),
+        message: match inflight.stage() {
             Stage::Unacknowledged(queued) | Stage::Unreceived(queued) => {
                 Some(in_queue(ledger, queued))
             }

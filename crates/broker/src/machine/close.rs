@@ -4,12 +4,13 @@ use mqtt::{Disconnect, Instant, Packet, ReasonCode, Utf8String};
 
 use crate::admission::WorkBudget;
 use crate::delivery::{Passage, Phase};
-use crate::durability::{Absence, Cause, Record};
+use crate::durability::{Absence, Record};
 use crate::machine::{Broker, Output};
 use crate::protocol::{farewell, refusal};
 use crate::routing::Standing;
-use crate::session::DueWill;
-use crate::types::{CloseCause, CloseReason, Conn, Limit, Lsn, SessionId, Slot, Timer, violation};
+use crate::types::{
+    Cause, CloseCause, CloseReason, Conn, DueWill, Limit, Lsn, SessionId, Slot, violation,
+};
 
 impl Broker {
     /// Ends a connection from this side: says why as far as the standard has words for it,
@@ -101,7 +102,7 @@ impl Broker {
                     "a Session Expiry Interval in DISCONNECT after 0 in CONNECT (3.14.2.2.2)",
                 ));
             }
-            session.expiry_interval = expiry.min(longest);
+            session.set_expiry_interval(expiry.min(longest));
         }
         Err(CloseCause::Disconnected(disconnect.reason_code))
     }
@@ -114,17 +115,17 @@ impl Broker {
             self.take_back_will(id);
         }
         let session = self.sessions.get_mut(id)?;
-        session.slot = None;
-        let client_id = session.client_id.clone();
-        if session.expiry_interval == 0 {
+        session.set_slot(None);
+        let client_id = session.client_id().clone();
+        if session.expiry_interval() == 0 {
             self.end_session(now, id);
             return Some(client_id);
         }
         let expires_at = session.expires_after(now);
-        if let Some(number) = session.number {
+        if let Some(number) = session.number() {
             self.ledger.record(&Record::Left {
                 session: number,
-                expiry_interval: session.expiry_interval,
+                expiry_interval: session.expiry_interval(),
                 absence: Absence {
                     expires_at,
                     will_at: session.will_due_at(now),
@@ -132,14 +133,13 @@ impl Broker {
                 is_will_gone: is_normal,
             });
         }
-        if let Some(outgoing) = &mut session.outgoing {
+        if let Some(outgoing) = session.present_outgoing_mut() {
             let before = outgoing.weight();
             self.metrics.dropped_absent += outgoing.detach() as u64;
             let after = outgoing.weight();
             self.memory.requeue(before, after);
         }
-        let timer = Timer::SessionExpiry(id);
-        self.timers.set(timer, &mut session.expires_at, expires_at);
+        session.set_expires_at(id, expires_at, &mut self.timers);
         self.sessions.set_absent(id, Some(now));
         self.stop_looking_at_most_once(now, id);
         self.stand(id, Standing::Absent);
@@ -158,38 +158,37 @@ impl Broker {
         let Some(mut session) = self.sessions.remove(id) else {
             return;
         };
-        let subscriptions = session.subscriptions.len() * WorkBudget::SUBSCRIPTION;
+        let subscriptions = session.subscriptions().len() * WorkBudget::SUBSCRIPTION;
         self.work.spend(WorkBudget::SESSION + subscriptions);
-        self.timers.set(Timer::Will(id), &mut session.will_at, None);
-        self.timers
-            .set(Timer::SessionExpiry(id), &mut session.expires_at, None);
-        for node in &session.subscriptions {
+        session.set_will_at(id, None, &mut self.timers);
+        session.set_expires_at(id, None, &mut self.timers);
+        for node in session.subscriptions() {
             self.subscriptions.remove(*node, id);
         }
-        self.metrics.subscriptions -= session.subscriptions.len() as u64;
+        self.metrics.subscriptions -= session.subscriptions().len() as u64;
         session.set_subscription_bytes(0, &mut self.memory);
         self.memory.change_stored_session(session.stored_bytes(), 0);
-        self.memory.remove_incoming(session.incoming.len());
-        if let Some(mut outgoing) = session.outgoing.take() {
-            self.inherit(now, session.number, &mut outgoing);
+        self.memory.remove_incoming(session.incoming().len());
+        if let Some(mut outgoing) = session.take_outgoing_if(|_| true) {
+            self.inherit(now, session.number(), &mut outgoing);
             self.metrics.dropped_session_ended += outgoing.messages() as u64;
             self.reclamation
                 .take(outgoing, &mut self.work, &mut self.memory);
         }
         if let Some(will) = session.take_will(&mut self.memory) {
             // That the session is over, or the will was, is recorded with the will.
-            let cause = match (session.number, will.number) {
+            let cause = match (session.number(), will.number()) {
                 (Some(number), _) => Cause::LastWill(number),
                 (None, Some(number)) => Cause::PassingWill(number),
                 (None, None) => Cause::OtherWill,
             };
             self.due_wills.push_back(DueWill {
-                will: will.will,
-                publisher: session.client_id,
+                will: will.into_will(),
+                publisher: session.client_id().clone(),
                 session: None,
                 cause,
             });
-        } else if let Some(session) = session.number {
+        } else if let Some(session) = session.number() {
             self.ledger.record(&Record::Ended { session });
         }
         self.memory.set_sessions(self.sessions.len());
@@ -200,7 +199,7 @@ impl Broker {
     pub(crate) fn expire(&mut self, now: Instant, client_id: &str) {
         if let Some(id) = self.sessions.find(client_id)
             && let Some(session) = self.sessions.get(id)
-            && session.expires_at.is_some_and(|at| at <= now)
+            && session.expires_at().is_some_and(|at| at <= now)
         {
             self.metrics.sessions_expired += 1;
             self.end_session(now, id);
@@ -211,7 +210,7 @@ impl Broker {
     /// The session has been without a connection for as long as it may.
     pub(crate) fn session_expired(&mut self, now: Instant, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(id) {
-            session.expires_at = None;
+            session.expiry_timer_fired();
             self.metrics.sessions_expired += 1;
             self.end_session(now, id);
         }
@@ -280,7 +279,7 @@ impl Broker {
             if fits {
                 self.metrics.closed_not_reading += 1;
                 let session = self.sessions.get(link.session);
-                let client = session.map(|session| &session.client_id);
+                let client = session.map(|session| session.client_id());
                 self.limit_log.note(Limit::NotReading, client);
             }
             self.dismissals.push(slot, conn, cause);

@@ -11,7 +11,7 @@ use crate::durability::StoreCost;
 use crate::machine::{Broker, ConnectedClient, Credentials, Output};
 use crate::routing::Standing;
 use crate::session::record_session;
-use crate::types::{CloseCause, Limit, Lsn, SessionId, Slot, Timer, will_cost};
+use crate::types::{CloseCause, Limit, Lsn, SessionId, Slot, will_cost};
 
 impl Broker {
     pub(crate) fn connect(
@@ -126,7 +126,7 @@ impl Broker {
             self.session_expired(now, id);
             self.settle(now);
         } else if let Some(id) = self.sessions.dispensable() {
-            let ended = self.sessions.get(id).map(|session| &session.client_id);
+            let ended = self.sessions.get(id).map(|session| session.client_id());
             self.limit_log.note(Limit::SessionsEvicted, ended);
             self.metrics.sessions_evicted += 1;
             self.end_session(now, id);
@@ -171,7 +171,7 @@ impl Broker {
             return Ok(());
         }
         let existing = existing.and_then(|id| self.sessions.get(id));
-        let is_resumed = !connect.clean_start && existing.is_some_and(|it| it.number.is_some());
+        let is_resumed = !connect.clean_start && existing.is_some_and(|it| it.number().is_some());
         if is_resumed && !self.ledger.is_stuck() {
             return Ok(());
         }
@@ -204,15 +204,14 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        session.slot = Some(slot);
-        session.expiry_interval = expiry_interval;
+        session.set_slot(Some(slot));
+        session.set_expiry_interval(expiry_interval);
         // A will that waited is not to be sent any more [MQTT-3.1.3-9].
-        self.timers.set(Timer::Will(id), &mut session.will_at, None);
-        self.timers
-            .set(Timer::SessionExpiry(id), &mut session.expires_at, None);
+        session.set_will_at(id, None, &mut self.timers);
+        session.set_expires_at(id, None, &mut self.timers);
         session.set_will(connect.will.as_ref(), &mut self.memory);
 
-        if expiry_interval == 0 && session.number.is_some() {
+        if expiry_interval == 0 && session.number().is_some() {
             self.leave_to_groups(id);
         }
         let (Some(session), Some(connection)) =
@@ -229,11 +228,11 @@ impl Broker {
             && self
                 .ledger
                 .lacks_room(&self.memory, StoreCost::of_bytes(will));
-        session.owes_will = is_full;
-        if session.owes_will {
-            self.ledger.owes = true;
+        session.set_owes_will(is_full);
+        if session.owes_will() {
+            self.ledger.write_back_mut().owe();
             self.metrics.wills_not_stored += 1;
-            self.limit_log.note(Limit::Store, Some(&session.client_id));
+            self.limit_log.note(Limit::Store, Some(session.client_id()));
         }
         let gate = record_session(&mut self.ledger, session, &mut self.memory);
         // [MQTT-3.1.2-4] What was there before may not come back after a crash.
@@ -244,7 +243,7 @@ impl Broker {
             self.options.server_keep_alive,
             self.options.limits.server_topic_aliases,
             self.options.seed,
-            session.incoming.clone(),
+            session.incoming().to_vec(),
         );
         let conn = connection.conn;
         let connected = ConnectedClient {
@@ -364,7 +363,7 @@ impl Broker {
     /// With a Session Expiry Interval of 0 that ends the session, as each end of its
     /// connection would: the new connection finds none.
     fn take_over(&mut self, now: Instant, id: SessionId, by: Slot) {
-        let slot = self.sessions.get(id).and_then(|session| session.slot);
+        let slot = self.sessions.get(id).and_then(|session| session.slot());
         if let Some(slot) = slot
             && let Some(by) = self.connections.get(by)
         {

@@ -63,7 +63,7 @@ impl Broker {
             connections: &mut self.connections,
             means: Means {
                 limits: &self.options.limits,
-                groups: &self.subscriptions.groups,
+                groups: self.subscriptions.groups(),
                 ledger: &mut self.ledger,
                 metrics: &mut self.metrics,
                 memory: &mut self.memory,

@@ -9,13 +9,13 @@ use core::time::Duration;
 use mqtt::packet::SubscriptionIdentifier;
 use mqtt::{Instant, QoS, Subscription};
 
-use crate::admission::{MemoryBudget, WorkBudget};
+use crate::admission::WorkBudget;
 use crate::delivery::Routed;
 use crate::durability::{Record, Subscribed};
 use crate::machine::Broker;
 use crate::routing::{Found, Lookup, Lookups};
-use crate::session::Session;
-use crate::types::{Delivery, Limit, Origin, SessionId, SessionNumber, Timer};
+use crate::session::{Outgoing, Session};
+use crate::types::{Delivery, Limit, Origin, SessionId, SessionNumber, Subscriber};
 
 impl Broker {
     /// How many topics one session looks at before others have their turn.
@@ -44,30 +44,26 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        let lookup = Lookup {
-            search: self.retained.search(filter.as_text()),
-            qos: subscription.qos,
-            no_local: subscription.no_local,
-            identifier,
-            // See `Broker::subscribe`.
-            is_recorded: subscription.qos != QoS::AtMostOnce && !self.ledger.is_full(),
-            behind: session.outgoing.as_ref().map_or(0, |it| it.queued()),
-        };
+        // See `Broker::subscribe`.
+        let is_recorded = subscription.qos != QoS::AtMostOnce && !self.ledger.is_full();
+        let asked = Subscriber::new(id, subscription, identifier).record(filter, None);
+        let search = self.retained.search(&asked.filter);
+        let behind = session.outgoing().map_or(0, Outgoing::queued);
+        let lookup = Lookup::new(search, &asked, is_recorded, behind);
         let cost = lookup.cost();
         let limits = &self.options.limits;
         self.stalled.remove(id);
-        let lookups = session.lookups.get_or_insert_default();
-        let has_room = lookups.waiting.len() < limits.subscriptions_per_client
-            && lookups.bytes + cost <= limits.subscription_bytes_per_client
+        let lookups = session.started_lookups();
+        let has_room = lookups.len() < limits.subscriptions_per_client
+            && lookups.bytes() + cost <= limits.subscription_bytes_per_client
             && self.memory.has_lookup_room(limits, cost);
         if !has_room {
             self.refuse_to_look(id, subscription);
             return;
         }
-        let replaced = lookups.waiting.push(filter, lookup);
-        lookups.bytes += cost;
+        let replaced = lookups.push(filter, lookup);
         self.memory.add_lookup(cost);
-        self.count_replaced(id, replaced);
+        self.forget_replaced(replaced);
         self.look_on(now, id);
     }
 
@@ -76,8 +72,8 @@ impl Broker {
         self.metrics.retained_not_looked_for += 1;
         if let Some(session) = self.sessions.get(id) {
             self.limit_log
-                .note(Limit::RetainedLookups, Some(&session.client_id));
-            if let Some(session) = session.number
+                .note(Limit::RetainedLookups, Some(session.client_id()));
+            if let Some(session) = session.number()
                 && subscription.qos != QoS::AtMostOnce
             {
                 let filter = subscription.topic_filter.as_text().clone();
@@ -88,33 +84,23 @@ impl Broker {
 
     /// Looks for what an earlier run of the broker had begun to look for.
     pub(crate) fn restore_lookup(&mut self, id: SessionId, it: &Subscribed) {
-        let lookup = Lookup {
-            search: self.retained.search(&it.filter),
-            qos: it.qos,
-            no_local: it.no_local,
-            identifier: it.identifier,
-            is_recorded: true,
-            behind: 0,
-        };
+        let lookup = Lookup::new(self.retained.search(&it.filter), it, true, 0);
         let cost = lookup.cost();
         if let Some(session) = self.sessions.get_mut(id) {
-            let lookups = session.lookups.get_or_insert_default();
-            let replaced = lookups.waiting.push(&it.filter, lookup);
-            lookups.bytes += cost;
+            let lookups = session.started_lookups();
+            let replaced = lookups.push(&it.filter, lookup);
             // What is found may be older than what waits in the queue.
-            lookups.go_first = true;
+            lookups.put_first();
             self.memory.add_lookup(cost);
-            self.count_replaced(id, replaced);
+            self.forget_replaced(replaced);
         }
     }
 
     /// Another search for the same filter has taken its place.
-    fn count_replaced(&mut self, id: SessionId, replaced: Option<Lookup>) {
-        if let (Some(lookup), Some(session)) = (replaced, self.sessions.get_mut(id))
-            && let Some(lookups) = &mut session.lookups
-        {
-            self.retained.release(&lookup.search);
-            count_out(&mut self.memory, &mut lookups.bytes, lookup.cost());
+    fn forget_replaced(&mut self, replaced: Option<Lookup>) {
+        if let Some(lookup) = replaced {
+            self.retained.release(lookup.search());
+            self.memory.remove_lookup(lookup.cost());
         }
     }
 
@@ -131,46 +117,47 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(id) else {
             return false;
         };
-        let Some(mut lookups) = session.lookups.take() else {
+        let Some(mut lookups) = session.take_lookups() else {
             return false;
         };
-        let client_id = session.client_id.clone();
-        let number = session.number;
-        while let Some(lookup) = lookups.waiting.first_mut() {
-            if !self.has_room_for_retained(id, lookup.qos, lookup.behind) {
-                self.retained.rest(&mut lookup.search);
+        let client_id = session.client_id().clone();
+        let number = session.number();
+        while let Some(lookup) = lookups.first_mut() {
+            if !self.has_room_for_retained(id, lookup.qos(), lookup.behind()) {
+                self.retained.rest(lookup.search_mut());
                 break;
             }
-            match self.retained.next(now, &mut lookup.search, visits) {
+            match self.retained.next(now, lookup.search_mut(), visits) {
                 Found::Message(message) => {
                     // [MQTT-3.8.3-3]
-                    if lookup.no_local && message.publisher == client_id {
+                    if lookup.no_local() && message.publisher == client_id {
                         continue;
                     }
                     if !self.has_room_for_copy(id, message.cost()) {
-                        self.retained.rest_before(&mut lookup.search);
+                        self.retained.rest_before(lookup.search_mut());
                         break;
                     }
                     let delivery = Delivery {
-                        qos: lookup.qos.min(message.publish.qos),
+                        qos: lookup.qos().min(message.publish.qos),
                         retain: true,
-                        identifiers: lookup.identifier.into(),
+                        identifiers: lookup.identifier().into(),
                     };
                     let mut routed = Routed::from(message);
                     self.deliver(now, id, &mut routed, delivery, Origin::Retained);
                 }
                 Found::Nothing => {
-                    if let Some(session) = number.filter(|_| lookup.is_recorded) {
-                        let filter = lookup.search.filter().clone();
+                    if let Some(session) = number.filter(|_| lookup.is_recorded()) {
+                        let filter = lookup.filter().clone();
                         self.ledger.record(&Record::Looked { session, filter });
                     }
-                    count_out(&mut self.memory, &mut lookups.bytes, lookup.cost());
-                    lookups.waiting.pop_first();
+                    self.memory.remove_lookup(lookup.cost());
+                    lookups.pop_first();
                 }
                 Found::NotYet => {
-                    self.retained.rest(&mut lookup.search);
-                    if !core::mem::replace(&mut lookups.is_tired, true) {
-                        self.rest_looking(now, id);
+                    self.retained.rest(lookup.search_mut());
+                    if lookups.rest() {
+                        self.lookup_rotation
+                            .push(id, now + Self::REST, &mut self.timers);
                     }
                     break;
                 }
@@ -179,22 +166,19 @@ impl Broker {
         self.put_back(now, id, lookups)
     }
 
-    /// [`Timer::Lookups`] is due: the next of those who are tired goes on.
-    pub(crate) fn look_on_tired(&mut self, now: Instant) {
-        self.looking.at = None;
-        while let Some(id) = self.looking.sessions.pop_front() {
+    /// [`Timer::Lookups`] is due: the next session in turn goes on.
+    pub(crate) fn look_on_in_turn(&mut self, now: Instant) {
+        self.lookup_rotation.timer_fired();
+        while let Some(id) = self.lookup_rotation.pop() {
             let session = self.sessions.get_mut(id);
-            let lookups = session.and_then(|session| session.lookups.as_deref_mut());
-            let Some(lookups) = lookups.filter(|lookups| lookups.is_tired) else {
-                continue;
-            };
-            lookups.is_tired = false;
-            self.look_on(now, id);
-            break;
+            let lookups = session.and_then(Session::lookups_mut);
+            if lookups.is_some_and(Lookups::wake) {
+                self.look_on(now, id);
+                break;
+            }
         }
-        if !self.looking.sessions.is_empty() {
-            self.arm_looking(now);
-        }
+        self.lookup_rotation
+            .go_on(now + Self::REST, &mut self.timers);
     }
 
     /// The session wants no more of what a filter asked for.
@@ -202,12 +186,12 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        let number = session.number;
-        let lookups = session.lookups.as_deref_mut();
-        let Some(lookup) = lookups.and_then(|it| it.waiting.remove(filter)) else {
+        let number = session.number();
+        let lookups = session.lookups_mut();
+        let Some(lookup) = lookups.and_then(|it| it.remove(filter)) else {
             return;
         };
-        if let Some(lookups) = session.lookups.take() {
+        if let Some(lookups) = session.take_lookups() {
             self.stopped(now, id, number, lookups, &[lookup]);
         }
     }
@@ -219,18 +203,18 @@ impl Broker {
 
     /// The session has lost its connection: only what is sent surely is worth looking for.
     pub(crate) fn stop_looking_at_most_once(&mut self, now: Instant, id: SessionId) {
-        self.keep_looking(now, id, |lookup| lookup.qos != QoS::AtMostOnce);
+        self.keep_looking(now, id, |lookup| lookup.qos() != QoS::AtMostOnce);
     }
 
     fn keep_looking(&mut self, now: Instant, id: SessionId, keep: impl Fn(&Lookup) -> bool) {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        let Some(mut lookups) = session.lookups.take() else {
+        let Some(mut lookups) = session.take_lookups() else {
             return;
         };
-        let number = session.number;
-        let stopped = lookups.waiting.extract(|lookup| !keep(lookup));
+        let number = session.number();
+        let stopped = lookups.extract(|lookup| !keep(lookup));
         self.stopped(now, id, number, lookups, &stopped);
     }
 
@@ -240,17 +224,17 @@ impl Broker {
         now: Instant,
         id: SessionId,
         number: Option<SessionNumber>,
-        mut lookups: Box<Lookups>,
+        lookups: Box<Lookups>,
         stopped: &[Lookup],
     ) {
         self.work.spend(stopped.len() * WorkBudget::SUBSCRIPTION);
         for lookup in stopped {
-            if let Some(session) = number.filter(|_| lookup.is_recorded) {
-                let filter = lookup.search.filter().clone();
+            if let Some(session) = number.filter(|_| lookup.is_recorded()) {
+                let filter = lookup.filter().clone();
                 self.ledger.record(&Record::Looked { session, filter });
             }
-            self.retained.release(&lookup.search);
-            count_out(&mut self.memory, &mut lookups.bytes, lookup.cost());
+            self.retained.release(lookup.search());
+            self.memory.remove_lookup(lookup.cost());
         }
         if self.put_back(now, id, lookups) {
             self.look_on(now, id);
@@ -263,12 +247,13 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(id) else {
             return false;
         };
-        let next_queued = |session: &Session| session.outgoing.as_ref().map(|it| it.next_queued());
+        let next_queued = |session: &Session| session.outgoing().map(|it| it.next_queued());
         let before = next_queued(session);
-        let is_over = lookups.waiting.is_empty();
-        let was_waited_for = lookups.go_first && before.is_some_and(|it| !lookups.hold_back(it));
+        let is_over = lookups.is_empty();
+        let was_waited_for =
+            lookups.may_go_first() && before.is_some_and(|it| !lookups.hold_back(it));
         if !is_over {
-            session.lookups = Some(lookups);
+            session.put_lookups(lookups);
         }
         if was_waited_for {
             self.pump(now, id);
@@ -283,10 +268,11 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(id) else {
             return false;
         };
-        let Some(lookups) = &mut session.lookups else {
+        let is_absent = session.slot().is_none();
+        let Some(lookups) = session.lookups_mut() else {
             return false;
         };
-        if session.slot.is_none() && qos == QoS::AtMostOnce {
+        if is_absent && qos == QoS::AtMostOnce {
             return false;
         }
         let topic = routed.topic();
@@ -294,28 +280,13 @@ impl Broker {
         let Some(number) = self.retained.number(topic) else {
             return false;
         };
-        let is_before = |lookup: &Lookup| lookup.search.is_of(number);
-        let must_wait = lookups.waiting.any_matching(topic, is_before);
-        lookups.go_first |= must_wait;
-        must_wait
-    }
-
-    fn rest_looking(&mut self, now: Instant, id: SessionId) {
-        self.looking.sessions.push_back(id);
-        self.arm_looking(now);
-    }
-
-    fn arm_looking(&mut self, now: Instant) {
-        if self.looking.at.is_none() {
-            let at = Some(now + Self::REST);
-            self.timers.set(Timer::Lookups, &mut self.looking.at, at);
-        }
+        lookups.must_go_before(topic, number)
     }
 
     /// Whether what a session's connection has to write may become so much more, as far as all
     /// others are concerned. If not, it comes back here.
     fn has_room_for_copy(&mut self, id: SessionId, cost: usize) -> bool {
-        let slot = self.sessions.get(id).and_then(|session| session.slot);
+        let slot = self.sessions.get(id).and_then(|session| session.slot());
         let Some(slot) = slot else { return false };
         let Some((_, outbox, _)) = self.connections.linked(slot) else {
             return false;
@@ -335,14 +306,16 @@ impl Broker {
         let Some(session) = self.sessions.get(id) else {
             return false;
         };
-        let link = session.slot.and_then(|slot| self.connections.linked(slot));
+        let link = session
+            .slot()
+            .and_then(|slot| self.connections.linked(slot));
         let Some((link, outbox, _)) = link else {
             return false;
         };
         if outbox.len() >= Self::SLICE.min(self.memory.out_buffer(limits) / 2) {
             return false;
         }
-        let outgoing = session.outgoing.as_deref();
+        let outgoing = session.outgoing();
         if outgoing.is_some_and(|outgoing| !outgoing.is_past(behind)) {
             return false;
         }
@@ -356,9 +329,4 @@ impl Broker {
             (QoS::AtLeastOnce | QoS::ExactlyOnce, None) => link.quota > 0,
         }
     }
-}
-
-fn count_out(memory: &mut MemoryBudget, bytes: &mut usize, cost: usize) {
-    *bytes -= cost;
-    memory.remove_lookup(cost);
 }

@@ -32,11 +32,11 @@ use crate::delivery::{
 };
 use crate::durability::Ledger;
 use crate::protocol::looks_like;
-use crate::routing::{Looking, Membership, Retained, Subscriber, Subscriptions};
-use crate::session::{DueWill, Reclamation, Sessions};
+use crate::routing::{LookupRotation, Membership, Retained, Subscriptions};
+use crate::session::{Reclamation, Sessions};
 use crate::types::{
-    CloseCause, CloseReason, Conn, GroupId, Limit, Limits, Metrics, Peer, SessionId, Slot, Timer,
-    Timers, violation,
+    CloseCause, CloseReason, Conn, DueWill, GroupId, Limit, Limits, Metrics, Peer, SessionId, Slot,
+    Subscriber, Timer, Timers, violation,
 };
 
 pub use input::{Decision, Input};
@@ -54,7 +54,7 @@ pub struct Broker {
     pub(crate) sessions: Sessions,
     pub(crate) subscriptions: Subscriptions,
     pub(crate) retained: Retained,
-    pub(crate) looking: Looking,
+    pub(crate) lookup_rotation: LookupRotation,
     pub(crate) timers: Timers,
     pub(crate) ledger: Ledger,
     pub(crate) metrics: Metrics,
@@ -99,7 +99,7 @@ impl Broker {
             sessions: Sessions::new(seed),
             subscriptions: Subscriptions::new(seed),
             retained: Retained::new(seed, limits.retained_messages, limits.retained_bytes),
-            looking: Looking::default(),
+            lookup_rotation: LookupRotation::default(),
             timers: Timers::default(),
             ledger: Ledger::new(options.durable),
             metrics: Metrics::default(),
@@ -136,7 +136,7 @@ impl Broker {
             Input::Authenticated(conn, decision) => self.authenticated(now, conn, decision),
             Input::Persisted(lsn) => {
                 self.persisted(lsn);
-                self.mend(now);
+                self.write_back(now);
                 self.read_on(now);
             }
             Input::Store(state) => self.store(now, state),
@@ -146,8 +146,8 @@ impl Broker {
         }
         self.settle(now);
         self.go_on_reclaiming();
-        if self.may_mend() {
-            self.mend(now);
+        if self.may_write_back() {
+            self.write_back(now);
         }
         if self.ledger.take_stuck_news() {
             self.limit_log.note(Limit::RecordSize, None);
@@ -188,10 +188,10 @@ impl Broker {
             return Output::Persist(lsn);
         }
         let timers = self.timers.next(self.work.not_before());
-        let mends = self.may_mend().then(|| self.work.not_before());
+        let writes_back = self.may_write_back().then(|| self.work.not_before());
         let has_deferred = !(self.dismissals.is_empty() && self.reclamation.is_empty());
         let deferred = has_deferred.then(|| self.work.renewal());
-        let due = [timers, self.limit_log.next(), deferred, mends];
+        let due = [timers, self.limit_log.next(), deferred, writes_back];
         Output::Idle(due.into_iter().flatten().min())
     }
 
@@ -238,7 +238,7 @@ impl Broker {
     pub fn client_of(&self, conn: Conn) -> Option<&Utf8String> {
         match &self.connections.get(self.connections.slot(conn)?)?.phase {
             Phase::Authenticating(waiting) => Some(&waiting.client_id.text),
-            Phase::Connected(link) => Some(&self.sessions.get(link.session)?.client_id),
+            Phase::Connected(link) => Some(self.sessions.get(link.session)?.client_id()),
             Phase::AwaitingConnect(_) | Phase::Closing => None,
         }
     }
@@ -464,7 +464,7 @@ impl Broker {
         for &slot in &slots {
             if let Some((link, _, _)) = self.connections.linked(slot)
                 && let Some(session) = self.sessions.get(link.session)
-                && session.expiry_interval == 0
+                && session.expiry_interval() == 0
             {
                 let id = link.session;
                 self.leave_groups(id);
@@ -511,7 +511,7 @@ impl Broker {
                     self.retained.expire(node);
                     self.retained.count(&mut self.memory);
                 }
-                Timer::Lookups => self.look_on_tired(now),
+                Timer::Lookups => self.look_on_in_turn(now),
             }
             self.settle(now);
         }

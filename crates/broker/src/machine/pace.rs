@@ -35,14 +35,10 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(link.session) else {
             return;
         };
-        session.paid = session.paid.max(allowed(now, rate)).saturating_add(1);
-        let ahead = session
-            .paid
-            .saturating_sub(allowed(now + Self::BURST, rate));
-        if ahead == 0 || connection.pause.is_some() {
+        let ahead = session.count_published(now, rate, Self::BURST);
+        if ahead.is_zero() || connection.pause.is_some() {
             return;
         }
-        let ahead = Duration::from_secs(ahead) / rate;
         let until = now + ahead.max(Self::PAUSE);
         connection.pause = Some(Box::default());
         let timer = Timer::Resume(slot);
@@ -50,7 +46,7 @@ impl Broker {
             .set(timer, &mut connection.resumes_at, Some(until));
         self.metrics.publish_rate_pauses += 1;
         self.limit_log
-            .note(Limit::PublishRate, Some(&session.client_id));
+            .note(Limit::PublishRate, Some(session.client_id()));
         self.wire.outputs.push_back(Output::Pause(connection.conn));
     }
 
@@ -76,7 +72,7 @@ impl Broker {
         let conn = connection.conn;
         self.metrics.journal_backlog_pauses += 1;
         let client = self.sessions.get(link.session);
-        let client = client.map(|session| &session.client_id);
+        let client = client.map(|session| session.client_id());
         self.limit_log.note(Limit::JournalBacklog, client);
         if is_news {
             self.wire.outputs.push_back(Output::Pause(conn));
@@ -133,12 +129,4 @@ impl Broker {
         }
         self.count_partial(now, slot);
     }
-}
-
-/// How many messages a client may have published by now that publishes `rate` a second since
-/// the clock began: exact, however small the time for one is.
-fn allowed(now: Instant, rate: u32) -> u64 {
-    const SECOND: u128 = 1_000_000;
-    let messages = u128::from(now.as_micros()) * u128::from(rate) / SECOND;
-    u64::try_from(messages).unwrap_or(u64::MAX)
 }

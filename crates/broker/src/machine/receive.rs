@@ -8,10 +8,12 @@ use mqtt::{
 };
 
 use crate::delivery::Routed;
-use crate::durability::{Cause, Record, StoreCost};
+use crate::durability::{Record, StoreCost};
 use crate::machine::Broker;
 use crate::session::{Acknowledged, Outgoing};
-use crate::types::{BadTopic, CloseCause, Holder, Limit, Refusal, SessionId, Slot, violation};
+use crate::types::{
+    BadTopic, Cause, CloseCause, Holder, Limit, Refusal, SessionId, Slot, violation,
+};
 
 impl Broker {
     pub(crate) fn publish(
@@ -96,11 +98,11 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(id) else {
             return Ok(());
         };
-        let Err(place) = session.incoming.binary_search(&packet_id) else {
+        if session.has_incoming(packet_id) {
             // [MQTT-4.3.3-10]
             self.metrics.duplicates_in += 1;
             // That it is a repetition is known from a record, or soon will be.
-            let gate = session.number.and_then(|_| self.ledger.gate());
+            let gate = session.number().and_then(|_| self.ledger.gate());
             // Sent on this connection too, it is part of its quota.
             if let Ok(at) = link.carried_over.binary_search(&packet_id) {
                 self.check_receive_maximum(slot, id, false)?;
@@ -111,8 +113,8 @@ impl Broker {
             let again = Packet::PubRec(PubRec::new(packet_id, ReasonCode::Success));
             self.acknowledge(slot, &again, gate);
             return Ok(());
-        };
-        let number = session.number;
+        }
+        let number = session.number();
         self.check_receive_maximum(slot, id, true)?;
         let cause = number.map_or(Cause::Client, |number| Cause::Incoming(number, packet_id));
         let before = self.ledger.mark();
@@ -122,8 +124,7 @@ impl Broker {
         if accepted.is_ok()
             && let Some(session) = self.sessions.get_mut(id)
         {
-            session.incoming.insert(place, packet_id);
-            self.memory.add_incoming();
+            session.add_incoming(packet_id, &mut self.memory);
         }
         let (reason_code, properties) = self.answer(slot, accepted)?;
         let received = PubRec {
@@ -172,7 +173,7 @@ impl Broker {
             return Ok(());
         }
         self.metrics.refused_store_full += 1;
-        let client = self.sessions.get(id).map(|session| &session.client_id);
+        let client = self.sessions.get(id).map(|session| session.client_id());
         self.limit_log.note(Limit::Store, client);
         Err(Refusal {
             reason_code: ReasonCode::QuotaExceeded,
@@ -204,7 +205,7 @@ impl Broker {
             let session = self.sessions.get(link.session);
             // Version 3.1.1 has no word for it.
             link.version == ProtocolVersion::V5
-                && session.is_some_and(|it| it.incoming.binary_search(&packet_id).is_ok())
+                && session.is_some_and(|it| it.has_incoming(packet_id))
         });
         if is_in_use {
             return Err(Refusal {
@@ -231,17 +232,17 @@ impl Broker {
         };
         let most = usize::from(link.receive_maximum(limit));
         let released = session
-            .incoming
+            .incoming()
             .len()
             .saturating_sub(link.carried_over.len());
         // Those of earlier connections are no part of the quota, but must not grow with each:
         // whoever follows the rules has as many again at most before it releases them.
-        let is_bounded = !is_new || session.incoming.len() < 2 * most;
+        let is_bounded = !is_new || session.incoming().len() < 2 * most;
         if is_bounded && released + usize::from(link.unacknowledged) < most {
             return Ok(());
         }
         self.metrics.refused_receive_maximum += 1;
-        let client = self.sessions.get(id).map(|session| &session.client_id);
+        let client = self.sessions.get(id).map(|session| session.client_id());
         self.limit_log.note(Limit::ReceiveMaximum, client);
         Err(violation(
             ReasonCode::ReceiveMaximumExceeded,
@@ -267,7 +268,7 @@ impl Broker {
                 what: "the session is over",
             });
         };
-        let client_id = session.client_id.clone();
+        let client_id = session.client_id().clone();
         let topic = publish.topic.as_ref().map_or("", TopicName::as_str);
         self.check_topic_name(topic, Some(&client_id))
             .map_err(|what| Refusal {
@@ -328,7 +329,7 @@ impl Broker {
     /// The same for a topic that an alias stands for.
     fn refuse_topic(&mut self, id: SessionId, bad: BadTopic) -> Refusal {
         self.metrics.refused_topic_name += 1;
-        let client = self.sessions.get(id).map(|session| &session.client_id);
+        let client = self.sessions.get(id).map(|session| session.client_id());
         self.limit_log.note(bad.limit, client);
         Refusal {
             reason_code: ReasonCode::TopicNameInvalid,
@@ -343,7 +344,7 @@ impl Broker {
             let client = link.and_then(|(link, _, _)| self.sessions.get(link.session));
             self.metrics.refused_topic_alias += 1;
             self.limit_log
-                .note(Limit::TopicAlias, client.map(|session| &session.client_id));
+                .note(Limit::TopicAlias, client.map(|session| session.client_id()));
         }
         cause
     }
@@ -360,23 +361,18 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(link.session) else {
             return;
         };
-        let (reason_code, gate) = if let Ok(place) = session.incoming.binary_search(&packet_id) {
-            session.incoming.remove(place);
-            self.memory.remove_incoming(1);
+        let (reason_code, gate) = if session.release_incoming(packet_id, &mut self.memory) {
             if let Ok(at) = link.carried_over.binary_search(&packet_id) {
                 link.carried_over.remove(at);
             }
-            if session.incoming.is_empty() {
-                session.incoming = Vec::new();
-            }
-            let gate = session.number.map(|session| {
+            let gate = session.number().map(|session| {
                 let released = Record::Released { session, packet_id };
                 self.ledger.record(&released)
             });
             (ReasonCode::Success, gate)
         } else {
             // That it is free is known from a record, or soon will be.
-            let gate = session.number.and_then(|_| self.ledger.gate());
+            let gate = session.number().and_then(|_| self.ledger.gate());
             (ReasonCode::PacketIdentifierNotFound, gate)
         };
         // [MQTT-4.3.3-11]
@@ -436,7 +432,7 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(link.session) else {
             return Ok(());
         };
-        let session_number = session.number;
+        let session_number = session.number();
         let outgoing = session.outgoing_mut();
         let before = outgoing.weight();
         let held = match session_number {

@@ -3,10 +3,10 @@
 use mqtt::{Instant, Publish, QoS, TopicName};
 
 use crate::delivery::Routed;
-use crate::durability::{AcceptedHead, Cause, Retention, StoreCost};
+use crate::durability::{AcceptedHead, Retention, StoreCost};
 use crate::machine::Broker;
-use crate::routing::{Outcome, Subscriber};
-use crate::types::{Delivery, Identifiers, Limit, Origin, SessionId};
+use crate::routing::Outcome;
+use crate::types::{Cause, Delivery, Identifiers, Limit, Origin, SessionId, Subscriber};
 
 impl Broker {
     /// Hands a message to every session that is subscribed to its topic, and keeps it if it
@@ -59,7 +59,7 @@ impl Broker {
         }
         if let Some(session) = refused_last.and_then(|session| self.sessions.get(session)) {
             self.metrics.dropped_slow += refused;
-            let client = Some(&session.client_id);
+            let client = Some(session.client_id());
             self.limit_log
                 .note_times(Limit::SlowReader, client, refused);
         }
@@ -90,7 +90,7 @@ impl Broker {
             cause,
         };
         let is_recorded = self.ledger.end_message(&head);
-        routed.settle(is_recorded, &self.ledger.tally);
+        routed.settle(is_recorded, self.ledger.tally());
     }
 
     /// To how many sessions that outlive their connections a `QoS` 1 or 2 message goes, or may go.
@@ -105,10 +105,10 @@ impl Broker {
         let sessions = &self.sessions;
         let lasts = |it: &Subscriber| {
             let session = sessions.get(it.session);
-            it.qos != QoS::AtMostOnce && session.is_some_and(|it| it.number.is_some())
+            it.qos != QoS::AtMostOnce && session.is_some_and(|it| it.number().is_some())
         };
         let is_own = |it: &Subscriber| it.no_local && publisher == Some(it.session);
-        let all = &self.subscriptions.groups;
+        let all = self.subscriptions.groups();
         found.iter().filter(|it| lasts(it) && !is_own(it)).count()
             + groups.iter().filter(|group| all.lasts(**group)).count()
     }
@@ -128,9 +128,9 @@ impl Broker {
                     if !is_promised && self.lacks_room(StoreCost::of(routed.publish()), 0) =>
                 {
                     // It is in the next copy.
-                    routed.keep(now).count(&self.ledger.tally);
+                    routed.keep(now).count(self.ledger.tally());
                     self.metrics.retained_not_stored += 1;
-                    self.ledger.owes = true;
+                    self.ledger.write_back_mut().owe();
                     self.limit_log.note(Limit::Store, Some(routed.publisher()));
                     Retention::Unchanged
                 }

@@ -38,7 +38,7 @@ impl Broker {
     /// take now is theirs.
     pub(crate) fn hand_over(&mut self, now: Instant, id: SessionId) {
         let session = self.sessions.get_mut(id);
-        let memberships = session.map_or(0, |session| session.memberships.len());
+        let memberships = session.map_or(0, |session| session.memberships().len());
         // Where all go, nobody is to be given anything.
         if memberships > 0 && !self.is_shut_down() {
             self.hand_over_from(id, true, |broker, queued, group, full| {
@@ -65,8 +65,8 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        let number = session.number;
-        let outgoing = session.outgoing.take_if(|it| it.has_shared());
+        let number = session.number();
+        let outgoing = session.take_outgoing_if(Outgoing::has_shared);
         let Some(mut outgoing) = outgoing else {
             return;
         };
@@ -81,7 +81,7 @@ impl Broker {
         });
         self.uncount_stored(before, &outgoing);
         if let Some(session) = self.sessions.get_mut(id) {
-            session.outgoing = Some(outgoing);
+            session.put_outgoing(outgoing);
         }
     }
 
@@ -123,11 +123,11 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        let (groups, ledger) = (&mut self.subscriptions.groups, &mut self.ledger);
-        for membership in &*session.memberships {
+        let (groups, ledger) = (self.subscriptions.groups_mut(), &mut self.ledger);
+        for membership in session.memberships() {
             groups.set_lasting(*membership, id, false);
         }
-        if let (Some(number), Some(outgoing)) = (session.number, &mut session.outgoing) {
+        if let (Some(number), Some(outgoing)) = (session.number(), session.present_outgoing_mut()) {
             outgoing.hold(|queued, group, packet_id| {
                 let is_held = groups.lasts(group);
                 if is_held {
@@ -215,16 +215,15 @@ impl Broker {
         let session = self.sessions.get(id);
         self.ledger.is_full()
             && !self.ledger.is_moving()
-            && session.is_some_and(|session| session.number.is_some())
+            && session.is_some_and(|session| session.number().is_some())
     }
 
     /// Takes the session out of all its groups.
     pub(crate) fn leave_groups(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(id) {
-            session.blocked.clear();
             self.work
-                .spend(session.memberships.len() * WorkBudget::SUBSCRIPTION);
-            for membership in session.memberships.take() {
+                .spend(session.memberships().len() * WorkBudget::SUBSCRIPTION);
+            for membership in session.leave_all() {
                 self.subscriptions.leave(membership);
                 self.metrics.subscriptions -= 1;
             }
@@ -248,13 +247,13 @@ impl Broker {
             },
         };
         let mut blocked = core::mem::take(&mut self.blocked);
-        let groups = &mut self.subscriptions.groups;
+        let groups = self.subscriptions.groups_mut();
         let choice = groups.choose(group, among, &mut blocked, |subscriber| {
             members.room(now, routed, subscriber)
         });
         for (id, membership) in blocked.drain(..) {
             if let Some(session) = self.sessions.get_mut(id) {
-                session.blocked.to_mut().push(membership);
+                session.block(membership);
             }
         }
         self.blocked = blocked;
@@ -267,18 +266,18 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        if session.blocked.is_empty() {
+        if session.blocked().is_empty() {
             return;
         }
-        let outgoing = session.outgoing.as_deref();
+        let outgoing = session.outgoing();
         let receiver = session
-            .slot
+            .slot()
             .and_then(|slot| self.connections.receiver(slot));
         let memory = &self.memory;
         let is_ready = receiver.is_some_and(|it| is_ready(limits, memory, outgoing, &it));
         if is_ready {
-            for membership in session.blocked.take() {
-                let groups = &mut self.subscriptions.groups;
+            for membership in session.unblock() {
+                let groups = self.subscriptions.groups_mut();
                 groups.stand(membership, id, Standing::Ready);
             }
         }
@@ -287,9 +286,11 @@ impl Broker {
     /// The session has a connection from now on, or none.
     pub(crate) fn stand(&mut self, id: SessionId, standing: Standing) {
         if let Some(session) = self.sessions.get_mut(id) {
-            session.blocked.clear();
-            for membership in &*session.memberships {
-                self.subscriptions.groups.stand(*membership, id, standing);
+            session.unblock();
+            for membership in session.memberships() {
+                self.subscriptions
+                    .groups_mut()
+                    .stand(*membership, id, standing);
             }
         }
     }

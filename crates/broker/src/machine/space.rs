@@ -16,10 +16,8 @@ impl Broker {
 
     /// The store has so much room, and has removed what was before `from`.
     pub(crate) fn store_room(&mut self, bytes: u64, from: Lsn) {
-        self.ledger.room = bytes;
-        if self.ledger.pass.is_over(from) {
-            self.ledger.copied = 0;
-        }
+        self.ledger.set_room(bytes);
+        self.ledger.pass_mut().originals_removed(from);
     }
 
     /// Whether it has to be looked who gets the message: if it were everybody who lasts, there

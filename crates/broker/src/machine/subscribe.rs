@@ -8,8 +8,8 @@ use mqtt::{
 
 use crate::durability::{Record, StoreCost, Subscribed};
 use crate::machine::Broker;
-use crate::routing::{Standing, Subscriber};
-use crate::types::{CloseCause, GroupId, Limit, Refusal, SessionId, Slot, violation};
+use crate::routing::Standing;
+use crate::types::{CloseCause, GroupId, Limit, Refusal, SessionId, Slot, Subscriber, violation};
 
 impl Broker {
     pub(crate) fn subscribe(
@@ -23,7 +23,7 @@ impl Broker {
         };
         let id = link.session;
         let is_bridge = link.dialect.is_bridge;
-        let number = self.sessions.get(id).and_then(|it| it.number);
+        let number = self.sessions.get(id).and_then(|it| it.number());
         let mut granted_ones = Vec::new();
         let mut reason_codes = Vec::with_capacity(subscribe.subscriptions.len());
         let mut asking = Vec::new();
@@ -118,13 +118,13 @@ impl Broker {
         let session = self.sessions.get(id);
         let needs = StoreCost::of_bytes(cost(filter));
         if self.ledger.lacks_room(&self.memory, needs)
-            && let Some(session) = session.filter(|it| it.number.is_some())
+            && let Some(session) = session.filter(|it| it.number().is_some())
         {
             if !self.ledger.is_stuck() && self.is_known(id, subscription, identifier) {
                 return Ok(false);
             }
             self.metrics.refused_store_full += 1;
-            self.limit_log.note(Limit::Store, Some(&session.client_id));
+            self.limit_log.note(Limit::Store, Some(session.client_id()));
             return Err(Refusal {
                 reason_code: ReasonCode::QuotaExceeded,
                 what: "the store has no room for the subscription",
@@ -137,7 +137,7 @@ impl Broker {
         };
         let Some(is_new) = is_new else {
             self.metrics.refused_subscriptions_limit += 1;
-            let client = self.sessions.get(id).map(|session| &session.client_id);
+            let client = self.sessions.get(id).map(|session| session.client_id());
             self.limit_log.note(Limit::Subscriptions, client);
             return Err(Refusal {
                 reason_code: ReasonCode::QuotaExceeded,
@@ -163,8 +163,7 @@ impl Broker {
             let session = self.sessions.get(id);
             let group = self.subscriptions.group(name, proper);
             session.zip(group).and_then(|(session, group)| {
-                let at = session.membership(group).ok()?;
-                self.subscriptions.shared(session.memberships[at])
+                self.subscriptions.shared(session.membership_in(group)?)
             })
         } else {
             let node = self.subscriptions.find(filter, id);
@@ -195,10 +194,8 @@ impl Broker {
         }
         let inserted = self.subscriptions.insert(filter, subscriber)?;
         let session = self.sessions.get_mut(id)?;
-        if let Err(place) = session.subscriptions.binary_search(&inserted.node) {
-            session.subscriptions.insert(place, inserted.node);
-        }
-        Some(inserted.is_new)
+        session.add_subscription(inserted.node());
+        Some(inserted.is_new())
     }
 
     /// The same for a shared one, of this name and filter proper.
@@ -211,10 +208,11 @@ impl Broker {
     ) -> Option<bool> {
         let group = self.subscriptions.group(name, filter);
         let session = self.sessions.get(id)?;
-        let known = group.and_then(|group| session.membership(group).ok());
-        if let Some(at) = known {
-            let membership = session.memberships[at];
-            self.subscriptions.groups.replace(membership, subscriber);
+        let known = group.and_then(|group| session.membership_in(group));
+        if let Some(membership) = known {
+            self.subscriptions
+                .groups_mut()
+                .replace(membership, subscriber);
             return Some(false);
         }
         if !self.has_room_for(id, cost) {
@@ -225,13 +223,11 @@ impl Broker {
             .subscriptions
             .join(name, filter, subscriber, standing)?;
         let session = self.sessions.get_mut(id)?;
-        if session.number.is_some() {
-            let groups = &mut self.subscriptions.groups;
+        if session.number().is_some() {
+            let groups = self.subscriptions.groups_mut();
             groups.set_lasting(membership, id, true);
         }
-        if let Err(place) = session.membership(membership.group) {
-            session.memberships.to_mut().insert(place, membership);
-        }
+        session.join(membership);
         Some(true)
     }
 
@@ -276,7 +272,7 @@ impl Broker {
 
     fn count_subscription(&mut self, id: SessionId, cost: usize) {
         if let Some(session) = self.sessions.get_mut(id) {
-            let bytes = session.subscription_bytes + cost;
+            let bytes = session.subscription_bytes() + cost;
             session.set_subscription_bytes(bytes, &mut self.memory);
             self.metrics.subscriptions += 1;
         }
@@ -284,7 +280,7 @@ impl Broker {
 
     fn uncount_subscription(&mut self, id: SessionId, cost: usize) {
         if let Some(session) = self.sessions.get_mut(id) {
-            let bytes = session.subscription_bytes - cost;
+            let bytes = session.subscription_bytes() - cost;
             session.set_subscription_bytes(bytes, &mut self.memory);
             self.metrics.subscriptions -= 1;
         }
@@ -295,7 +291,7 @@ impl Broker {
         let limits = &self.options.limits;
         self.sessions.get(id).is_some_and(|session| {
             session.subscribed() < limits.subscriptions_per_client
-                && session.subscription_bytes + cost <= limits.subscription_bytes_per_client
+                && session.subscription_bytes() + cost <= limits.subscription_bytes_per_client
         }) && self.memory.has_subscription_room(limits, cost)
     }
 
@@ -316,7 +312,7 @@ impl Broker {
             return Ok(());
         };
         self.metrics.refused_topic_filter += 1;
-        let client = self.sessions.get(id).map(|session| &session.client_id);
+        let client = self.sessions.get(id).map(|session| session.client_id());
         self.limit_log.note(limit, client);
         Err(Refusal {
             reason_code: ReasonCode::TopicFilterInvalid,
@@ -331,7 +327,7 @@ impl Broker {
         let id = link.session;
         let packet_id = self.check_packet_id(slot, unsubscribe.packet_id);
         let properties = packet_id.err().map(|it| self.because(slot, it.what));
-        let number = self.sessions.get(id).and_then(|it| it.number);
+        let number = self.sessions.get(id).and_then(|it| it.number());
         let mut removed = Vec::new();
         let mut reason_codes = Vec::with_capacity(unsubscribe.topic_filters.len());
         for filter in &unsubscribe.topic_filters {
@@ -378,17 +374,13 @@ impl Broker {
         self.subscriptions.remove(node, id);
         self.stop_looking_for(now, id, filter);
         let session = self.sessions.get_mut(id)?;
-        let place = session.subscriptions.binary_search(&node).ok()?;
-        session.subscriptions.remove(place);
-        Some(())
+        session.remove_subscription(node)
     }
 
     fn leave(&mut self, id: SessionId, name: &str, filter: &str) -> Option<GroupId> {
         let group = self.subscriptions.group(name, filter)?;
         let session = self.sessions.get_mut(id)?;
-        let place = session.membership(group).ok()?;
-        let membership = session.memberships.remove(place);
-        session.blocked.retain(|it| it.group != group);
+        let membership = session.leave(group)?;
         self.subscriptions.leave(membership);
         Some(group)
     }

@@ -3,10 +3,9 @@
 use mqtt::{Instant, QoS, Utf8String, Will};
 
 use crate::delivery::Routed;
-use crate::durability::{Cause, Record, StoreCost};
+use crate::durability::{Record, StoreCost};
 use crate::machine::Broker;
-use crate::session::DueWill;
-use crate::types::{Limit, SessionId, Timer, to_publish, will_cost};
+use crate::types::{Cause, DueWill, Limit, SessionId, to_publish, will_cost};
 
 impl Broker {
     /// Whether there is room for a client's will; otherwise why not, and that is counted.
@@ -43,8 +42,7 @@ impl Broker {
             None => {}
             Some(at) if at <= now => self.will_due(id),
             Some(at) => {
-                let timer = Timer::Will(id);
-                self.timers.set(timer, &mut session.will_at, Some(at));
+                session.set_will_at(id, Some(at), &mut self.timers);
             }
         }
     }
@@ -57,7 +55,7 @@ impl Broker {
     pub(crate) fn take_back_will(&mut self, id: SessionId) {
         let session = self.sessions.get_mut(id);
         let will = session.and_then(|session| session.take_will(&mut self.memory));
-        if let Some(session) = will.and_then(|will| will.number) {
+        if let Some(session) = will.and_then(|will| will.number()) {
             self.ledger.record(&Record::Unwilled { session });
         }
     }
@@ -65,14 +63,14 @@ impl Broker {
     /// The delay of the session's will is over.
     pub(crate) fn will_due(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(id) {
-            session.will_at = None;
+            session.will_timer_fired();
             // [MQTT-3.1.2-10]
             if let Some(will) = session.take_will(&mut self.memory) {
                 self.due_wills.push_back(DueWill {
-                    will: will.will,
-                    publisher: session.client_id.clone(),
+                    will: will.into_will(),
+                    publisher: session.client_id().clone(),
                     session: Some(id),
-                    cause: session.number.map_or(Cause::OtherWill, Cause::Will),
+                    cause: session.number().map_or(Cause::OtherWill, Cause::Will),
                 });
             }
         }

@@ -15,13 +15,12 @@ use hashbrown::HashMap;
 use mqtt::QoS;
 use slab::Slab;
 
-use crate::routing::Subscriber;
-use crate::types::{GroupId, NodeId, SessionId, ShrinkPolicy, shrink};
+use crate::types::{GroupId, NodeId, SessionId, ShrinkPolicy, Subscriber, shrink};
 
 /// Where a session is in a group.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Membership {
-    pub(crate) group: GroupId,
+    group: GroupId,
     member: usize,
 }
 
@@ -117,6 +116,12 @@ const ASKED: usize = 256;
 /// group are asked before a message is lost, unless it is very large or that happens all the
 /// time, and whoever publishes causes no more work than [`ASKED`] allows.
 const SPARED: usize = 16 * ASKED;
+
+impl Membership {
+    pub(crate) fn group(self) -> GroupId {
+        self.group
+    }
+}
 
 impl Groups {
     pub(crate) fn new(seed: u64) -> Self {

@@ -11,9 +11,9 @@ mod tree;
 
 pub(crate) use by_filter::ByFilter;
 pub(crate) use groups::{Among, Choice, Groups, Membership, Room, Standing};
-pub(crate) use lookups::{Looking, Lookup, Lookups};
+pub(crate) use lookups::{Lookup, LookupRotation, Lookups};
 pub(crate) use retained::{Outcome, Retained};
 pub(crate) use search::{Found, Search};
 pub(crate) use subscriber_list::SubscriberList;
-pub(crate) use subscriptions::{Subscriber, Subscriptions};
+pub(crate) use subscriptions::Subscriptions;
 pub(crate) use tree::{LevelTree, Value};

@@ -7,8 +7,7 @@
 //! are given the same numbers, as a rule, the last that was given back first. Where the gaps were
 //! closed meanwhile, who comes before many others opens new ones before itself.
 
-use crate::routing::Subscriber;
-use crate::types::{SessionId, shrink};
+use crate::types::{SessionId, Subscriber, shrink};
 
 /// The subscriptions of all sessions to one filter, found by binary search, and met in the same
 /// order each time.

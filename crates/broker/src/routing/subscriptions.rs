@@ -10,24 +10,11 @@
 
 use std::sync::Arc;
 
-use mqtt::packet::SubscriptionIdentifier;
-use mqtt::{QoS, Subscription, Utf8String};
+use mqtt::Utf8String;
 
 use crate::durability::Subscribed;
 use crate::routing::{Groups, LevelTree, Membership, Standing, SubscriberList, Value};
-use crate::types::{GroupId, NodeId, SessionId};
-
-/// One session's subscription to one filter.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Subscriber {
-    pub(crate) session: SessionId,
-    pub(crate) identifier: Option<SubscriptionIdentifier>,
-    pub(crate) qos: QoS,
-    pub(crate) no_local: bool,
-    pub(crate) retain_as_published: bool,
-    /// Whether this is a gap in a [`SubscriberList`], where one was.
-    pub(crate) is_gone: bool,
-}
+use crate::types::{GroupId, NodeId, SessionId, Subscriber};
 
 /// All subscriptions to one filter.
 #[derive(Debug, Default)]
@@ -51,7 +38,7 @@ impl Value for Subscribers {
 #[derive(Debug)]
 pub(crate) struct Subscriptions {
     tree: LevelTree<Subscribers>,
-    pub(crate) groups: Groups,
+    groups: Groups,
     /// For the walk, kept to spare its allocation.
     steps: Vec<(NodeId, usize)>,
     /// Where each level of the topic being matched ends.
@@ -61,27 +48,24 @@ pub(crate) struct Subscriptions {
 /// What became of a SUBSCRIBE.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Inserted {
-    pub(crate) node: NodeId,
+    node: NodeId,
     /// Whether there was none to this filter before `[MQTT-3.8.4-3]`.
-    pub(crate) is_new: bool,
+    is_new: bool,
+}
+
+impl Inserted {
+    /// The place of the filter.
+    pub(crate) fn node(self) -> NodeId {
+        self.node
+    }
+
+    /// Whether the session had no subscription to this filter before `[MQTT-3.8.4-3]`.
+    pub(crate) fn is_new(self) -> bool {
+        self.is_new
+    }
 }
 
 impl Subscriber {
-    pub(crate) fn new(
-        session: SessionId,
-        subscription: &Subscription,
-        identifier: Option<SubscriptionIdentifier>,
-    ) -> Self {
-        Self {
-            session,
-            identifier,
-            qos: subscription.qos,
-            no_local: subscription.no_local,
-            retain_as_published: subscription.retain_as_published,
-            is_gone: false,
-        }
-    }
-
     /// For a record.
     pub(crate) fn record(&self, filter: &str, group: Option<GroupId>) -> Subscribed {
         Subscribed {
@@ -105,6 +89,16 @@ impl Subscriptions {
             steps: Vec::new(),
             ends: Vec::new(),
         }
+    }
+
+    /// The groups of shared subscriptions.
+    pub(crate) fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn groups_mut(&mut self) -> &mut Groups {
+        &mut self.groups
     }
 
     /// Adds a subscription, or replaces the session's one to the same filter
@@ -131,10 +125,10 @@ impl Subscriptions {
 
     /// A shared subscription, for a record.
     pub(crate) fn shared(&self, membership: Membership) -> Option<Subscribed> {
-        let (node, name) = self.groups.shared(membership.group)?;
+        let (node, name) = self.groups.shared(membership.group())?;
         let subscriber = self.groups.subscriber(membership)?;
         let filter = format!("$share/{name}/{}", self.tree.path(node));
-        Some(subscriber.record(&filter, Some(membership.group)))
+        Some(subscriber.record(&filter, Some(membership.group())))
     }
 
     /// The group `id` shared `filter`, a filter proper, under `name` in an earlier run of the
@@ -270,7 +264,7 @@ impl Shares {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mqtt::{TopicFilter, topic_matches};
+    use mqtt::{QoS, Subscription, TopicFilter, topic_matches};
     use proptest::prelude::*;
 
     fn subscriber(session: u32) -> Subscriber {

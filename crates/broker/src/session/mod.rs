@@ -1,13 +1,17 @@
 //! The wing session.
 
+mod incoming;
 mod outgoing;
 mod reclamation;
 mod records;
 mod session;
+mod sessions;
+mod subscribed;
 mod will;
 
 pub(crate) use outgoing::{Acknowledged, Inflight, Outgoing, Stage};
 pub(crate) use reclamation::Reclamation;
 pub(crate) use records::record_session;
-pub(crate) use session::{Session, Sessions};
-pub(crate) use will::{DueWill, HeldWill};
+pub(crate) use session::Session;
+pub(crate) use sessions::Sessions;
+pub(crate) use will::HeldWill;

@@ -37,7 +37,7 @@ pub(crate) struct Outgoing {
     count: u32,
     /// Whether records say something about what is here: the session lasts, or had something
     /// that the journal has for a group.
-    pub(crate) is_stored: bool,
+    is_stored: bool,
 }
 
 /// What is in the queue.
@@ -51,8 +51,8 @@ struct Numbered {
 /// A message that has been sent and not acknowledged.
 #[derive(Debug)]
 pub(crate) struct Inflight {
-    pub(crate) packet_id: PacketId,
-    pub(crate) stage: Stage,
+    packet_id: PacketId,
+    stage: Stage,
     /// Which of all messages sent this is.
     number: u32,
     /// Whether it counts against this connection's quota `[MQTT-4.9.0-2]`.
@@ -87,6 +87,16 @@ pub(crate) enum Acknowledged {
     NotFound,
     /// The message with this identifier is not of the `QoS` that is acknowledged so.
     WrongPacket,
+}
+
+impl Inflight {
+    pub(crate) fn packet_id(&self) -> PacketId {
+        self.packet_id
+    }
+
+    pub(crate) fn stage(&self) -> &Stage {
+        &self.stage
+    }
 }
 
 impl Stage {

@@ -1,39 +1,42 @@
 //! Wills, as sessions hold them (section 3.1.2.5).
 
-use mqtt::{Utf8String, Will};
+use core::time::Duration;
 
-use crate::durability::{Bequest, Cause};
-use crate::types::{SessionId, SessionNumber, detach_will};
+use mqtt::{Instant, Will};
+
+use crate::admission::MemoryBudget;
+use crate::durability::Bequest;
+use crate::session::Session;
+use crate::types::{
+    Cause, DueWill, SessionId, SessionNumber, Timer, Timers, detach_will, will_cost,
+};
 
 /// A will that a session has.
 #[derive(Debug)]
 pub(crate) struct HeldWill {
     /// A copy that holds on to nothing but its own bytes.
-    pub(crate) will: Will,
+    will: Will,
     /// Its name in records, if it is there by itself: it is of a session that ends with its
     /// connection. Here, and not in the session, as most have no will.
-    pub(crate) number: Option<SessionNumber>,
+    number: Option<SessionNumber>,
 }
 
 impl HeldWill {
+    /// Its name in records, if it is there by itself.
+    pub(crate) fn number(&self) -> Option<SessionNumber> {
+        self.number
+    }
+
+    pub(crate) fn into_will(self) -> Will {
+        self.will
+    }
+
     pub(crate) fn new(will: &Will) -> Self {
         Self {
             will: detach_will(will),
             number: None,
         }
     }
-}
-
-/// A will whose time has come.
-#[derive(Debug)]
-pub(crate) struct DueWill {
-    pub(crate) will: Will,
-    /// Whose it is.
-    pub(crate) publisher: Utf8String,
-    /// Its session, if that goes on.
-    pub(crate) session: Option<SessionId>,
-    /// The same for records.
-    pub(crate) cause: Cause,
 }
 
 impl DueWill {
@@ -45,5 +48,83 @@ impl DueWill {
             session: None,
             cause: Cause::PassingWill(bequest.session),
         }
+    }
+}
+
+/// The will of a session.
+impl Session {
+    /// When the will is due of a session that loses its connection now, if that is before the
+    /// session ends.
+    pub(crate) fn will_due_at(&self, now: Instant) -> Option<Instant> {
+        let delay = self.will()?.properties.will_delay_interval.unwrap_or(0);
+        let is_before = delay == 0 || delay < self.expiry_interval;
+        is_before.then(|| now + Duration::from_secs(delay.into()))
+    }
+
+    pub(crate) fn will(&self) -> Option<&Will> {
+        self.will.as_ref().map(|held| &held.will)
+    }
+
+    /// What of a session that ends with its connection is to be in a record: its will, under a
+    /// name of its own that `number` gives if it has none.
+    pub(crate) fn bequest(&mut self, number: impl FnOnce() -> SessionNumber) -> Option<Bequest> {
+        debug_assert!(self.number.is_none(), "its record has the will");
+        let held = self.will.as_deref_mut()?;
+        Some(Bequest {
+            session: *held.number.get_or_insert_with(number),
+            client_id: self.client_id.clone(),
+            will: Box::new(held.will.clone()),
+        })
+    }
+
+    /// The will, if it is in a record by itself, and its name there.
+    #[cfg(test)]
+    pub(crate) fn held_will(&self) -> Option<(SessionNumber, &Will)> {
+        let held = self.will.as_deref()?;
+        Some((held.number?, &held.will))
+    }
+
+    /// The will from now on: a copy that holds on to nothing but its own bytes.
+    pub(crate) fn set_will(&mut self, will: Option<&Will>, memory: &mut MemoryBudget) {
+        self.forget_will(memory);
+        if let Some(will) = will {
+            memory.add_will(will_cost(will));
+            self.will = Some(Box::new(HeldWill::new(will)));
+        }
+    }
+
+    /// Gives the will, which the session has no longer.
+    pub(crate) fn take_will(&mut self, memory: &mut MemoryBudget) -> Option<Box<HeldWill>> {
+        let will = self.will.take()?;
+        memory.remove_will(will_cost(&will.will));
+        Some(will)
+    }
+
+    pub(crate) fn forget_will(&mut self, memory: &mut MemoryBudget) {
+        self.take_will(memory);
+    }
+
+    /// Whether the will is in no record, for want of room in the store.
+    pub(crate) fn owes_will(&self) -> bool {
+        self.owes_will
+    }
+
+    pub(crate) fn set_owes_will(&mut self, owes_will: bool) {
+        self.owes_will = owes_will;
+    }
+
+    /// When the will is due, if it waits for that.
+    pub(crate) fn will_at(&self) -> Option<Instant> {
+        self.will_at
+    }
+
+    /// The will is due at this time, or does not wait.
+    pub(crate) fn set_will_at(&mut self, id: SessionId, at: Option<Instant>, timers: &mut Timers) {
+        timers.set(Timer::Will(id), &mut self.will_at, at);
+    }
+
+    /// The timer of the will has fired.
+    pub(crate) fn will_timer_fired(&mut self) {
+        self.will_at = None;
     }
 }

@@ -241,7 +241,7 @@ fn aliases_of_both_directions_are_counted_as_long_as_they_are_there() {
         world.send(publisher, &introduce(topic, alias));
     }
     let id = world.broker.sessions.find("p").unwrap();
-    let slot = world.broker.sessions.get(id).unwrap().slot.unwrap();
+    let slot = world.broker.sessions.get(id).unwrap().slot().unwrap();
     let (link, _, _) = world.broker.connections.linked(slot).unwrap();
     let from = link.alias_bytes();
     assert!(from > 900 * 90, "{from}");

@@ -350,7 +350,12 @@ fn a_publish_rate_is_exact_however_high() {
         let id = world.broker.sessions.find("p").unwrap();
         // A second's worth is used up; then two milliseconds pass.
         let now = u64::from(rate) * world.now.as_micros() / 1_000_000;
-        world.broker.sessions.get_mut(id).unwrap().paid = now + u64::from(rate);
+        world
+            .broker
+            .sessions
+            .get_mut(id)
+            .unwrap()
+            .set_paid(now + u64::from(rate));
         world.now = world.now + Duration::from_millis(2);
         let mut sent = 0;
         while !world.paused.contains(&publisher) && sent < 10_000 {

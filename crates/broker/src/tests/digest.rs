@@ -53,21 +53,21 @@ impl Digest {
     pub(crate) fn of(now: Instant, broker: &Broker) -> Self {
         let ids = broker.sessions.ids().into_iter();
         let held = ids.flat_map(|id| {
-            let outgoing = broker.sessions.get(id).unwrap().outgoing.as_deref();
+            let outgoing = broker.sessions.get(id).unwrap().outgoing();
             outgoing.into_iter().flat_map(Outgoing::held)
         });
         let ids = broker.sessions.ids().into_iter();
         let wills = ids.filter_map(|id| {
             let session = broker.sessions.get(id).unwrap();
             let (number, will) = session.held_will()?;
-            Some((number, (session.client_id.to_string(), will.clone())))
+            Some((number, (session.client_id().to_string(), will.clone())))
         });
         Self::with(now, broker, wills.collect(), held, |_, session| {
-            let absence = session.slot.is_none().then_some(Absence {
-                expires_at: session.expires_at,
-                will_at: session.will_at,
+            let absence = session.slot().is_none().then_some(Absence {
+                expires_at: session.expires_at(),
+                will_at: session.will_at(),
             });
-            let lookups = session.lookups.as_deref().into_iter();
+            let lookups = session.lookups().into_iter();
             (absence, lookups.flat_map(Lookups::recorded).collect())
         })
     }
@@ -93,7 +93,7 @@ impl Digest {
         let ids = broker.sessions.ids();
         let sessions = ids.into_iter().filter_map(|id| {
             let session = broker.sessions.get(id)?;
-            let number = session.number?;
+            let number = session.number()?;
             let rest = rest(number, session);
             Some((number, lasting(now, broker, id, session, rest)))
         });
@@ -126,35 +126,35 @@ fn lasting(
     session: &Session,
     (absence, lookups): (Option<Absence>, Vec<Subscribed>),
 ) -> Lasting {
-    let (all, outgoing) = (&broker.subscriptions, session.outgoing.as_deref());
-    let direct = session.subscriptions.iter();
+    let (all, outgoing) = (&broker.subscriptions, session.outgoing());
+    let direct = session.subscriptions().iter();
     let direct = direct.map(|node| all.direct(*node, id).unwrap());
-    let shared = session.memberships.iter();
+    let shared = session.memberships().iter();
     let shared = shared.map(|membership| all.shared(*membership).unwrap());
     let mut subscriptions: Vec<_> = direct.chain(shared).collect();
     subscriptions.sort_by(|a, b| a.filter.cmp(&b.filter));
     let window = outgoing.into_iter().flat_map(Outgoing::window);
     let queue = outgoing.into_iter().flat_map(Outgoing::queue);
     let lasts = |it: &&Queued| it.delivery.qos > QoS::AtMostOnce && !it.message.is_expired(now);
-    let will = session.will().filter(|_| !session.owes_will);
+    let will = session.will().filter(|_| !session.owes_will());
     Lasting {
-        client_id: session.client_id.to_string(),
-        expiry_interval: session.expiry_interval,
+        client_id: session.client_id().to_string(),
+        expiry_interval: session.expiry_interval(),
         will: will.cloned(),
         absence: absence.map(|it| Absence {
             // Of a will that is not there.
             will_at: it.will_at.filter(|_| will.is_some()),
             ..it
         }),
-        incoming: session.incoming.clone(),
+        incoming: session.incoming().to_vec(),
         subscriptions,
-        last_packet_id: outgoing.map_or(session.last_packet_id, Outgoing::last_packet_id),
+        last_packet_id: session.last_packet_id(),
         window: window
-            .map(|it| match &it.stage {
+            .map(|it| match it.stage() {
                 Stage::Unacknowledged(queued) | Stage::Unreceived(queued) => {
-                    (it.packet_id, Some(waiting(queued)))
+                    (it.packet_id(), Some(waiting(queued)))
                 }
-                Stage::Released => (it.packet_id, None),
+                Stage::Released => (it.packet_id(), None),
             })
             .collect(),
         queue: queue.filter(lasts).map(waiting).collect(),

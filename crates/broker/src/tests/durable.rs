@@ -6,7 +6,8 @@ use mqtt::{
 };
 
 use super::{V3, V5, World, lasting, message, packet_id, retained, subscribe, to, topic};
-use crate::durability::{Cause, Record, Retention};
+use crate::durability::{Record, Retention};
+use crate::types::Cause;
 use crate::{Input, Lsn, Peer, StoreState};
 
 /// Records become durable when the test says so.

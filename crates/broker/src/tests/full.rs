@@ -269,7 +269,7 @@ fn mqtt_4_1_0_1_nothing_is_acknowledged_behind_a_record_that_is_too_long() {
     let publisher = world.client(V5, "p");
     world.publish(publisher, "t", "before", QoS::AtLeastOnce);
     assert_eq!(world.received(publisher).len(), 1);
-    world.broker.ledger.max_body = 1_000;
+    world.broker.ledger.set_max_body(1_000);
     world.publish(publisher, "t", &"x".repeat(2_000), QoS::AtLeastOnce);
     assert!(world.received(publisher).is_empty());
     assert_eq!(world.told[0].limit, Limit::RecordSize);

@@ -115,7 +115,7 @@ fn what_a_full_group_has_no_room_for_keeps_its_place_before_what_is_smaller() {
     assert_eq!(after.queued_messages, 6);
     assert_eq!(after.dropped_queue_full, 0);
     let waits: Vec<_> = (world.broker.sessions.find("b"))
-        .and_then(|id| world.broker.sessions.get(id)?.outgoing.as_deref())
+        .and_then(|id| world.broker.sessions.get(id)?.outgoing())
         .into_iter()
         .flat_map(|it| it.queue().map(|queued| queued.message.cost() > 15_000))
         .collect();

@@ -357,12 +357,12 @@ impl Shell {
         for id in self.broker.sessions.ids() {
             let session = self.broker.sessions.get(id).unwrap();
             subscriptions += session.subscribed() as u64;
-            for membership in session.memberships.iter().chain(session.blocked.iter()) {
-                let subscriber = self.broker.subscriptions.groups.subscriber(*membership);
+            for membership in session.memberships().iter().chain(session.blocked().iter()) {
+                let subscriber = self.broker.subscriptions.groups().subscriber(*membership);
                 assert_eq!(subscriber.unwrap().session, id);
             }
-            filters += session.subscription_bytes as u64;
-            if let Some(outgoing) = &session.outgoing {
+            filters += session.subscription_bytes() as u64;
+            if let Some(outgoing) = session.outgoing() {
                 messages += outgoing.messages() as u64;
                 bytes += outgoing.bytes() as u64;
             }

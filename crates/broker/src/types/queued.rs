@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use mqtt::PacketId;
+
 use crate::types::{Delivery, GroupId, Message, SessionNumber};
 
 /// What an entry of a window takes, in bytes: `session::Inflight` is held to it.
@@ -66,4 +68,21 @@ pub(crate) enum Holder {
     /// A member, of the group that the message's origin names, that does not last: after a
     /// crash it is for another one. A group has a message once.
     Group,
+}
+
+/// Where a message is from, as far as that lasts.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// From a client, and nothing of that lasts.
+    Client,
+    /// From a client, whose packet identifier is taken from now on.
+    Incoming(SessionNumber, PacketId),
+    /// It is the will of a session, which goes on without.
+    Will(SessionNumber),
+    /// It is the will of a session, which is over.
+    LastWill(SessionNumber),
+    /// It is the will of a session that did not last, which is in a record.
+    PassingWill(SessionNumber),
+    /// The same, in no record.
+    OtherWill,
 }

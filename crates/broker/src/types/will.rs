@@ -4,7 +4,7 @@ use bytes::Bytes;
 use mqtt::packet::{PublishProperties, WillProperties};
 use mqtt::{Publish, Utf8String, Will};
 
-use crate::types::{Parts, held};
+use crate::types::{Cause, Parts, SessionId, held};
 
 /// A copy that holds on to nothing but its own bytes.
 pub(crate) fn detach_will(will: &Will) -> Will {
@@ -70,4 +70,16 @@ pub(crate) fn to_publish(will: &Will) -> Publish {
             content_type: properties.content_type.clone(),
         },
     }
+}
+
+/// A will whose time has come.
+#[derive(Debug)]
+pub(crate) struct DueWill {
+    pub(crate) will: Will,
+    /// Whose it is.
+    pub(crate) publisher: Utf8String,
+    /// Its session, if that goes on.
+    pub(crate) session: Option<SessionId>,
+    /// The same for records.
+    pub(crate) cause: Cause,
 }

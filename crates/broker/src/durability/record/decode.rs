@@ -1,4 +1,4 @@
-//! FromSession bytes to records.
+//! From bytes to records.
 
 use core::num::NonZeroU64;
 
@@ -9,10 +9,12 @@ use mqtt::{Decoder, Instant, Packet, PacketId, ProtocolVersion, Publish, QoS, Wi
 use super::fields::Fields;
 use super::{cause, delivery, kind, options, retention};
 use crate::durability::{
-    Absence, Accepted, Bequest, Cause, FromSession, InQueue, InWindow, Malformed, Recipient,
-    Record, Retention, SessionState, Stored, Subscribed, Terms,
+    Absence, Accepted, Bequest, FromSession, InQueue, InWindow, Malformed, Recipient, Record,
+    Retention, SessionState, Stored, Subscribed, Terms,
 };
-use crate::types::{Delivery, GroupId, Holder, Identifiers, Lsn, MessageId, Origin, SessionNumber};
+use crate::types::{
+    Cause, Delivery, GroupId, Holder, Identifiers, Lsn, MessageId, Origin, SessionNumber,
+};
 
 impl Record {
     /// Texts and payloads are slices of `bytes`.

@@ -1,4 +1,4 @@
-//! FromSession records to bytes.
+//! From records to bytes.
 
 use bytes::{BufMut, BytesMut};
 use mqtt::packet::SubscriptionIdentifier;
@@ -9,11 +9,11 @@ use mqtt::{
 use super::fields::{put_bytes, put_number, put_packet_id, put_time, put_u32_if};
 use super::{cause, delivery, kind, options, retention};
 use crate::durability::{
-    Absence, Accepted, Cause, InQueue, InWindow, Record, Retention, SessionState, Stored,
-    Subscribed, Terms,
+    Absence, Accepted, InQueue, InWindow, Record, Retention, SessionState, Stored, Subscribed,
+    Terms,
 };
 use crate::types::{
-    Delivery, GroupId, Holder, Identifiers, MessageId, Origin, SessionNumber, to_publish,
+    Cause, Delivery, GroupId, Holder, Identifiers, MessageId, Origin, SessionNumber, to_publish,
 };
 
 /// A message on its way into a record.

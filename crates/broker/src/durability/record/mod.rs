@@ -13,7 +13,7 @@ mod decode;
 mod encode;
 mod fields;
 
-use crate::types::{Delivery, GroupId, Holder, Lsn, MessageId, Origin, SessionNumber};
+use crate::types::{Cause, Delivery, GroupId, Holder, Lsn, MessageId, Origin, SessionNumber};
 
 #[cfg(test)]
 mod tests;
@@ -201,23 +201,6 @@ pub(crate) enum Retention {
     Kept,
     /// It is gone.
     Removed,
-}
-
-/// Where a message is from, as far as that lasts.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// FromSession a client, and nothing of that lasts.
-    Client,
-    /// FromSession a client, whose packet identifier is taken from now on.
-    Incoming(SessionNumber, PacketId),
-    /// It is the will of a session, which goes on without.
-    Will(SessionNumber),
-    /// It is the will of a session, which is over.
-    LastWill(SessionNumber),
-    /// It is the will of a session that did not last, which is in a record.
-    PassingWill(SessionNumber),
-    /// The same, in no record.
-    OtherWill,
 }
 
 /// Who gets a message.

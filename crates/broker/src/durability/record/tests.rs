@@ -7,10 +7,12 @@ use core::num::NonZeroU64;
 
 use super::*;
 use crate::durability::{
-    Absence, Accepted, Bequest, Cause, FromSession, InQueue, InWindow, Malformed, Recipient,
-    Record, Retention, SessionState, Stored, Subscribed, Terms,
+    Absence, Accepted, Bequest, FromSession, InQueue, InWindow, Malformed, Recipient, Record,
+    Retention, SessionState, Stored, Subscribed, Terms,
 };
-use crate::types::{Delivery, GroupId, Holder, Identifiers, Lsn, MessageId, Origin, SessionNumber};
+use crate::types::{
+    Cause, Delivery, GroupId, Holder, Identifiers, Lsn, MessageId, Origin, SessionNumber,
+};
 
 fn text() -> impl Strategy<Value = Utf8String> {
     "[a-zé/]{0,12}".prop_map(|text| Utf8String::try_from(text).unwrap())

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use mqtt::{PacketId, QoS, TopicFilter, Utf8String};
+use mqtt::{QoS, TopicFilter, Utf8String};
 
 use super::{Found, Recovery};
 use crate::admission::MemoryBudget;
 use crate::durability::{
-    Absence, Accepted, Cause, FromSession, InQueue, InWindow, Recipient, Record, Retention,
-    SessionState, Stored, Subscribed, Terms,
+    Absence, Accepted, FromSession, InQueue, InWindow, Recipient, Record, Retention, SessionState,
+    Stored, Subscribed, Terms,
 };
-use crate::routing::Subscriber;
-use crate::session::{DueWill, Outgoing, Session, Stage};
+use crate::session::{Outgoing, Session, Stage};
 use crate::types::{
-    Holder, Lsn, Message, MessageId, Origin, Queued, SessionId, SessionNumber, Weight,
+    Cause, DueWill, Holder, Lsn, Message, MessageId, Origin, Queued, SessionId, SessionNumber,
+    Subscriber, Weight,
 };
 
 impl Recovery {
@@ -42,7 +42,7 @@ impl Recovery {
                     found.absence = Some(absence);
                 }
                 self.change(session, |it, memory| {
-                    it.expiry_interval = expiry_interval;
+                    it.set_expiry_interval(expiry_interval);
                     if is_will_gone {
                         it.forget_will(memory);
                     }
@@ -71,7 +71,7 @@ impl Recovery {
             }
             Record::Accepted(accepted) => self.accept(lsn, *accepted),
             Record::Incoming { session, packet_id } => {
-                self.change(session, |it, memory| it.take_incoming(packet_id, memory));
+                self.change(session, |it, memory| it.add_incoming(packet_id, memory));
             }
             Record::Released { session, packet_id } => {
                 self.change(session, |it, memory| {
@@ -152,7 +152,7 @@ impl Recovery {
             Record::CheckpointBegan => self.copying = Some(lsn),
             Record::Numbers { sessions, groups } => {
                 self.numbered = self.numbered.max(sessions);
-                self.broker.subscriptions.groups.note_number(groups);
+                self.broker.subscriptions.groups_mut().note_number(groups);
             }
             Record::CheckpointEnded { from } => {
                 self.copying = None;
@@ -172,7 +172,7 @@ impl Recovery {
         self.number(number);
         let broker = &mut self.broker;
         if let Some(id) = broker.sessions.find(client_id) {
-            let old = broker.sessions.get(id).and_then(|it| it.number);
+            let old = broker.sessions.get(id).and_then(|it| it.number());
             self.forget(id);
             if let Some(old) = old {
                 self.sessions.remove(&old);
@@ -230,17 +230,17 @@ impl Recovery {
         let Some(mut session) = broker.sessions.remove(id) else {
             return;
         };
-        for node in &session.subscriptions {
+        for node in session.subscriptions() {
             broker.subscriptions.remove(*node, id);
         }
         let memory = &mut broker.memory;
         session.forget_will(memory);
-        broker.metrics.subscriptions -= session.subscriptions.len() as u64;
+        broker.metrics.subscriptions -= session.subscriptions().len() as u64;
         session.set_subscription_bytes(0, memory);
         memory.change_stored_session(session.stored_bytes(), 0);
-        memory.remove_incoming(session.incoming.len());
+        memory.remove_incoming(session.incoming().len());
         memory.set_sessions(broker.sessions.len());
-        if let Some(outgoing) = &session.outgoing {
+        if let Some(outgoing) = session.outgoing() {
             memory.requeue(outgoing.weight(), Weight::default());
         }
     }
@@ -281,7 +281,7 @@ impl Recovery {
         match cause {
             Cause::Client | Cause::OtherWill => {}
             Cause::Incoming(session, packet_id) => {
-                self.change(session, |it, memory| it.take_incoming(packet_id, memory));
+                self.change(session, |it, memory| it.add_incoming(packet_id, memory));
             }
             Cause::Will(session) => self.change(session, Session::forget_will),
             Cause::LastWill(session) => self.end(session),
@@ -321,7 +321,7 @@ impl Recovery {
         };
         let message = Arc::clone(self.messages.entry(id).or_insert_with(make));
         message.set_stored(id, lsn);
-        message.count(&self.broker.ledger.tally);
+        message.count(self.broker.ledger.tally());
         message
     }
 
@@ -392,9 +392,9 @@ impl Recovery {
             self.subscribe(id, subscribed);
         }
         self.change(state.session, |it, memory| {
-            it.last_packet_id = state.last_packet_id;
+            it.restore_last_packet_id(state.last_packet_id);
             for packet_id in &state.incoming {
-                it.take_incoming(*packet_id, memory);
+                it.add_incoming(*packet_id, memory);
             }
         });
         if !state.lookups.is_empty() {
@@ -436,7 +436,7 @@ impl Recovery {
     /// No other group gets the number of this one.
     fn note_group(&mut self, origin: Origin) {
         match origin {
-            Origin::Shared(group) => self.broker.subscriptions.groups.note_number(group),
+            Origin::Shared(group) => self.broker.subscriptions.groups_mut().note_number(group),
             Origin::Live | Origin::Retained => {}
         }
     }
@@ -499,22 +499,8 @@ impl Recovery {
 
 impl Session {
     fn set_terms(&mut self, terms: &Terms, memory: &mut MemoryBudget) {
-        self.expiry_interval = terms.expiry_interval;
+        self.set_expiry_interval(terms.expiry_interval);
         self.set_will(terms.will.as_deref(), memory);
-    }
-
-    fn take_incoming(&mut self, packet_id: PacketId, memory: &mut MemoryBudget) {
-        if let Err(place) = self.incoming.binary_search(&packet_id) {
-            self.incoming.insert(place, packet_id);
-            memory.add_incoming();
-        }
-    }
-
-    fn release_incoming(&mut self, packet_id: PacketId, memory: &mut MemoryBudget) {
-        if let Ok(place) = self.incoming.binary_search(&packet_id) {
-            self.incoming.remove(place);
-            memory.remove_incoming(1);
-        }
     }
 }
 

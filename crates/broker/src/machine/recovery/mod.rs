@@ -22,8 +22,7 @@ use crate::durability::{
 };
 use crate::machine::{Broker, BrokerOptions};
 use crate::routing::Standing;
-use crate::session::DueWill;
-use crate::types::{GroupId, Lsn, Message, MessageId, Queued, SessionId, SessionNumber, Timer};
+use crate::types::{DueWill, GroupId, Lsn, Message, MessageId, Queued, SessionId, SessionNumber};
 
 /// Makes a broker of the records that survived, one after the other.
 ///
@@ -138,13 +137,13 @@ impl Recovery {
         self.restart();
         self.messages = HashMap::with_hasher(FixedState::default());
         let mut broker = self.broker;
-        let tally = broker.ledger.tally.clone();
+        let tally = broker.ledger.tally().clone();
         broker.ledger = Ledger::following(self.last, self.numbered, tally);
         if self.first.is_some() {
             broker.ledger.record(&Record::Restarted);
         }
         for id in broker.sessions.ids() {
-            let number = broker.sessions.get(id).and_then(|it| it.number);
+            let number = broker.sessions.get(id).and_then(|it| it.number());
             let found = number.and_then(|number| self.sessions.get(&number));
             let absence = found.and_then(|found| found.absence);
             broker.take_up(now, id, absence);
@@ -276,28 +275,24 @@ impl Broker {
             return;
         };
         let is_news = absence.is_none();
-        let expiry_interval = session.expiry_interval;
+        let expiry_interval = session.expiry_interval();
         let from_now = Absence {
             expires_at: session.expires_after(now),
             will_at: session.will_due_at(now),
         };
         let absence = absence.map_or(from_now, |absence| absence.clamped(from_now));
-        if let Some(outgoing) = session.outgoing.as_deref_mut() {
+        if let Some(outgoing) = session.present_outgoing_mut() {
             let before = outgoing.weight();
             outgoing.drop_expired(now);
             let after = outgoing.weight();
             self.memory.requeue(before, after);
         }
         session.drop_outgoing_if_empty();
-        let timer = Timer::SessionExpiry(id);
-        self.timers
-            .set(timer, &mut session.expires_at, absence.expires_at);
+        session.set_expires_at(id, absence.expires_at, &mut self.timers);
         if session.will().is_some() {
-            let timer = Timer::Will(id);
-            self.timers
-                .set(timer, &mut session.will_at, absence.will_at);
+            session.set_will_at(id, absence.will_at, &mut self.timers);
         }
-        let number = session.number;
+        let number = session.number();
         // As far as it can be known: of those that never expire it does not matter.
         let lasts = u64::from(expiry_interval) * 1_000_000;
         let since = absence.expires_at.map_or(now, |at| {

@@ -1,0 +1,63 @@
+//! Messages that a client publishes: `QoS` 2 exchanges that are not over, and the publish rate.
+
+use core::time::Duration;
+
+use mqtt::{Instant, PacketId};
+
+use crate::admission::{MemoryBudget, allowed_messages};
+use crate::session::Session;
+
+impl Session {
+    /// The packet identifiers of incoming `QoS` 2 messages between PUBLISH and PUBREL, in order
+    /// `[MQTT-4.3.3-10]`.
+    pub(crate) fn incoming(&self) -> &[PacketId] {
+        &self.incoming
+    }
+
+    /// Whether a `QoS` 2 message with this identifier has come and is not released.
+    pub(crate) fn has_incoming(&self, packet_id: PacketId) -> bool {
+        self.incoming.binary_search(&packet_id).is_ok()
+    }
+
+    /// A `QoS` 2 message has come.
+    pub(crate) fn add_incoming(&mut self, packet_id: PacketId, memory: &mut MemoryBudget) {
+        if let Err(place) = self.incoming.binary_search(&packet_id) {
+            self.incoming.insert(place, packet_id);
+            memory.add_incoming();
+        }
+    }
+
+    /// A `QoS` 2 message is released; says whether there was one.
+    pub(crate) fn release_incoming(
+        &mut self,
+        packet_id: PacketId,
+        memory: &mut MemoryBudget,
+    ) -> bool {
+        let Ok(place) = self.incoming.binary_search(&packet_id) else {
+            return false;
+        };
+        self.incoming.remove(place);
+        memory.remove_incoming(1);
+        if self.incoming.is_empty() {
+            self.incoming = Vec::new();
+        }
+        true
+    }
+
+    /// The client has published a message and may publish `rate` a second, those of `burst` at
+    /// once. Gives for how long it is ahead of that.
+    pub(crate) fn count_published(&mut self, now: Instant, rate: u32, burst: Duration) -> Duration {
+        let paid = self.paid.max(allowed_messages(now, rate));
+        self.paid = paid.saturating_add(1);
+        let ahead = self
+            .paid
+            .saturating_sub(allowed_messages(now + burst, rate));
+        Duration::from_secs(ahead) / rate
+    }
+
+    /// For tests: the client has published so much.
+    #[cfg(test)]
+    pub(crate) fn set_paid(&mut self, paid: u64) {
+        self.paid = paid;
+    }
+}

@@ -1,0 +1,292 @@
+//! Imports run one way: no circle between the folders that are named here, and nothing of one
+//! folder where a rule keeps it out.
+
+#![allow(clippy::unwrap_used)] // all of this is a test
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The broker's wings, from the ground floor up. An arrow leads from an importer to what it
+/// imports, and never upward.
+const BROKER: &[&str] = &[
+    "types",
+    "admission",
+    "durability",
+    "routing",
+    "session",
+    "delivery",
+    "protocol",
+    "machine",
+];
+
+/// One line that imports.
+#[derive(Clone, Debug)]
+struct Import {
+    file: PathBuf,
+    line: usize,
+    text: String,
+}
+
+/// Who imports whom, with the first line that does.
+type Arrows = BTreeMap<(String, String), Import>;
+
+#[test]
+fn the_wings_of_the_broker_make_no_circle() {
+    let root = root().join("crates/broker/src");
+    let arrows = arrows(&root, BROKER, &["tests"]);
+    let faults = circles(&arrows);
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    let faults = upward(&arrows, BROKER);
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn every_file_of_the_broker_stands_in_a_wing() {
+    let root = root().join("crates/broker/src");
+    let outside: Vec<_> = fs::read_dir(&root)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !BROKER.contains(&name.as_str()))
+        .filter(|name| name != "lib.rs" && name != "tests")
+        .collect();
+    assert!(
+        outside.is_empty(),
+        "name these in BROKER, or move them: {outside:?}"
+    );
+}
+
+/// State is private to its wing. Values that wings hand to each other are plain data: they stand in
+/// `types`, and records in `durability/record`.
+#[test]
+fn no_wing_of_the_broker_shows_its_fields() {
+    let root = root().join("crates/broker/src");
+    let mut shown = Vec::new();
+    // Nobody imports the machine, so that nobody sees its fields.
+    let data = ["types", "machine", "delivery"];
+    for wing in BROKER.iter().filter(|wing| !data.contains(wing)) {
+        for file in sources(&root.join(wing)) {
+            if file.starts_with(root.join("durability/record")) {
+                continue;
+            }
+            for (line, text) in code_lines(&read(&file)) {
+                let is_field = text
+                    .strip_prefix("    pub(crate) ")
+                    .is_some_and(|rest| field_name(rest).is_some());
+                if is_field {
+                    shown.push(format!("{}:{line}: {}", file.display(), text.trim()));
+                }
+            }
+        }
+    }
+    assert!(
+        shown.is_empty(),
+        "make these private, and give what others need a method:\n{}",
+        shown.join("\n")
+    );
+}
+
+#[test]
+fn a_circle_is_told_by_the_two_lines_that_make_it() {
+    let arrows: Arrows = [
+        arrow("session", "routing", "session/session.rs", 3),
+        arrow("routing", "types", "routing/tree.rs", 4),
+        arrow("routing", "session", "routing/lookups.rs", 5),
+    ]
+    .into();
+    let faults = circles(&arrows);
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(faults[0].contains("session/session.rs:3"), "{}", faults[0]);
+    assert!(faults[0].contains("routing/lookups.rs:5"), "{}", faults[0]);
+    let faults = upward(&arrows, BROKER);
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(faults[0].contains("routing/lookups.rs:5"), "{}", faults[0]);
+}
+
+#[test]
+fn a_long_circle_is_found_too() {
+    let arrows: Arrows = [
+        arrow("a", "b", "a/x.rs", 1),
+        arrow("b", "c", "b/x.rs", 2),
+        arrow("c", "a", "c/x.rs", 3),
+    ]
+    .into();
+    let faults = circles(&arrows);
+    assert!(!faults.is_empty());
+    assert!(faults[0].contains("a/x.rs:1"), "{}", faults[0]);
+}
+
+#[test]
+fn imports_are_read_in_all_their_forms() {
+    let code = "\
+use crate::types::{Lsn, Slot};
+pub(crate) use crate::session::Session;
+// use crate::machine::Broker;
+    /// See [`Broker`](crate::machine::Broker).
+fn f() { crate::routing::g(); }
+use crate::{
+    delivery::Outbox,
+    protocol::connect,
+};
+";
+    let found: BTreeSet<String> = imported(code, BROKER)
+        .into_iter()
+        .map(|(name, _, _)| name)
+        .collect();
+    let expected = ["delivery", "protocol", "routing", "session", "types"].map(str::to_owned);
+    assert_eq!(found, expected.into());
+}
+
+fn arrow(from: &str, to: &str, file: &str, line: usize) -> ((String, String), Import) {
+    let import = Import {
+        file: file.into(),
+        line,
+        text: format!("use crate::{to}::X;"),
+    };
+    ((from.to_owned(), to.to_owned()), import)
+}
+
+/// Each pair of folders that import each other, directly or through others.
+fn circles(arrows: &Arrows) -> Vec<String> {
+    let mut faults = Vec::new();
+    for ((from, to), there) in arrows {
+        let Some(back) = way_back(arrows, to, from) else {
+            continue;
+        };
+        // Each circle is told once, from its first folder.
+        if from < to {
+            faults.push(format!(
+                "{from} and {to} import each other:\n  {}\n  {}",
+                shown(there),
+                shown(back)
+            ));
+        }
+    }
+    faults
+}
+
+/// The first line of a way from one folder to another.
+fn way_back<'a>(arrows: &'a Arrows, from: &str, to: &str) -> Option<&'a Import> {
+    let mut seen = BTreeSet::from([from.to_owned()]);
+    let mut next: Vec<(String, Option<&Import>)> = vec![(from.to_owned(), None)];
+    while let Some((at, first)) = next.pop() {
+        for ((_, target), import) in arrows.iter().filter(|((source, _), _)| *source == at) {
+            let first = first.or(Some(import));
+            if target == to {
+                return first;
+            }
+            if seen.insert(target.clone()) {
+                next.push((target.clone(), first));
+            }
+        }
+    }
+    None
+}
+
+/// The arrows that lead from a lower floor to a higher one.
+fn upward(arrows: &Arrows, floors: &[&str]) -> Vec<String> {
+    let floor = |name: &str| floors.iter().position(|it| *it == name).unwrap();
+    arrows
+        .iter()
+        .filter(|((from, to), _)| floor(from) < floor(to))
+        .map(|((from, to), import)| format!("{from} stands below {to}: {}", shown(import)))
+        .collect()
+}
+
+fn shown(import: &Import) -> String {
+    format!("{}:{}: {}", import.file.display(), import.line, import.text)
+}
+
+/// What the folders of `root` import from each other.
+fn arrows(root: &Path, folders: &[&str], left_out: &[&str]) -> Arrows {
+    let mut arrows = Arrows::new();
+    for folder in folders.iter().filter(|it| !left_out.contains(it)) {
+        let files = sources(&root.join(folder));
+        assert!(!files.is_empty(), "{folder} has no sources");
+        for file in files {
+            for (to, line, text) in imported(&read(&file), folders) {
+                if to != *folder {
+                    let import = Import {
+                        file: file.strip_prefix(root).unwrap().to_owned(),
+                        line,
+                        text,
+                    };
+                    arrows.entry(((*folder).to_owned(), to)).or_insert(import);
+                }
+            }
+        }
+    }
+    arrows
+}
+
+/// The folders that the code names, with the line and its text.
+fn imported(code: &str, folders: &[&str]) -> Vec<(String, usize, String)> {
+    let mut found = Vec::new();
+    let mut in_group = false;
+    for (line, text) in code_lines(code) {
+        let mut names: Vec<&str> = text
+            .split("crate::")
+            .skip(1)
+            .map(|rest| rest.split(|c: char| !is_name(c)).next().unwrap_or_default())
+            .collect();
+        if in_group {
+            names.push(text.trim().split("::").next().unwrap_or_default());
+        }
+        if text.trim_end().ends_with("crate::{") {
+            in_group = true;
+        } else if in_group && text.contains('}') {
+            in_group = text.trim_start().starts_with(is_name);
+        }
+        for name in names.into_iter().filter(|name| folders.contains(name)) {
+            found.push((name.to_owned(), line, text.trim().to_owned()));
+        }
+    }
+    found
+}
+
+/// The lines without comments, and without the unit tests at the end of a file.
+fn code_lines(source: &str) -> impl Iterator<Item = (usize, &str)> {
+    source
+        .lines()
+        .enumerate()
+        .take_while(|(_, line)| *line != "mod tests {")
+        .map(|(at, line)| (at + 1, line.split("//").next().unwrap_or_default()))
+}
+
+/// The name in `name: Type,`, if it is that.
+fn field_name(text: &str) -> Option<&str> {
+    let (name, _) = text.split_once(": ")?;
+    (name.chars().all(is_name) && !name.is_empty()).then_some(name)
+}
+
+fn is_name(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+fn sources(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    collect(dir, &mut files);
+    files.sort();
+    files
+}
+
+fn collect(dir: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
