@@ -4,14 +4,14 @@ mod incoming;
 mod outgoing;
 mod reclamation;
 mod records;
-mod session;
 mod sessions;
+mod state;
 mod subscribed;
 mod will;
 
 pub(crate) use outgoing::{Acknowledged, Inflight, Outgoing, Stage};
 pub(crate) use reclamation::Reclamation;
 pub(crate) use records::record_session;
-pub(crate) use session::Session;
 pub(crate) use sessions::Sessions;
+pub(crate) use state::Session;
 pub(crate) use will::HeldWill;
