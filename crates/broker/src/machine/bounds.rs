@@ -10,6 +10,7 @@ use mqtt::{
 };
 
 use crate::machine::Broker;
+use crate::session::Session;
 use crate::types::{CloseCause, Limit, Slot};
 
 impl Broker {
@@ -76,7 +77,7 @@ impl Broker {
         let client = link.and_then(|(link, _, _)| self.sessions.get(link.session));
         self.metrics.refused_memory += 1;
         self.limit_log
-            .note(Limit::Memory, client.map(|session| session.client_id()));
+            .note(Limit::Memory, client.map(Session::client_id));
         CloseCause::Limit {
             reason_code: ReasonCode::QuotaExceeded,
             what: "no memory for another topic alias",
@@ -112,7 +113,7 @@ impl Broker {
         let client = client.and_then(|id| self.sessions.get(id));
         self.metrics.closed_partial += 1;
         self.limit_log
-            .note(Limit::Partial, client.map(|session| session.client_id()));
+            .note(Limit::Partial, client.map(Session::client_id));
         let cause = CloseCause::Limit {
             reason_code: ReasonCode::QuotaExceeded,
             what: "too much held for packets that do not come to their end",

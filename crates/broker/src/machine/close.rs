@@ -8,6 +8,7 @@ use crate::durability::{Absence, Record};
 use crate::machine::{Broker, Output};
 use crate::protocol::{farewell, refusal};
 use crate::routing::Standing;
+use crate::session::Session;
 use crate::types::{
     Cause, CloseCause, CloseReason, Conn, DueWill, Limit, Lsn, SessionId, Slot, violation,
 };
@@ -279,7 +280,7 @@ impl Broker {
             if fits {
                 self.metrics.closed_not_reading += 1;
                 let session = self.sessions.get(link.session);
-                let client = session.map(|session| session.client_id());
+                let client = session.map(Session::client_id);
                 self.limit_log.note(Limit::NotReading, client);
             }
             self.dismissals.push(slot, conn, cause);

@@ -10,7 +10,7 @@ use crate::delivery::{Authenticating, ClientId, Link, Phase};
 use crate::durability::StoreCost;
 use crate::machine::{Broker, ConnectedClient, Credentials, Output};
 use crate::routing::Standing;
-use crate::session::record_session;
+use crate::session::{Session, record_session};
 use crate::types::{CloseCause, Limit, Lsn, SessionId, Slot, will_cost};
 
 impl Broker {
@@ -126,7 +126,7 @@ impl Broker {
             self.session_expired(now, id);
             self.settle(now);
         } else if let Some(id) = self.sessions.dispensable() {
-            let ended = self.sessions.get(id).map(|session| session.client_id());
+            let ended = self.sessions.get(id).map(Session::client_id);
             self.limit_log.note(Limit::SessionsEvicted, ended);
             self.metrics.sessions_evicted += 1;
             self.end_session(now, id);
@@ -363,7 +363,7 @@ impl Broker {
     /// With a Session Expiry Interval of 0 that ends the session, as each end of its
     /// connection would: the new connection finds none.
     fn take_over(&mut self, now: Instant, id: SessionId, by: Slot) {
-        let slot = self.sessions.get(id).and_then(|session| session.slot());
+        let slot = self.sessions.get(id).and_then(Session::slot);
         if let Some(slot) = slot
             && let Some(by) = self.connections.get(by)
         {

@@ -247,7 +247,7 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(id) else {
             return false;
         };
-        let next_queued = |session: &Session| session.outgoing().map(|it| it.next_queued());
+        let next_queued = |session: &Session| session.outgoing().map(Outgoing::next_queued);
         let before = next_queued(session);
         let is_over = lookups.is_empty();
         let was_waited_for =
@@ -286,7 +286,7 @@ impl Broker {
     /// Whether what a session's connection has to write may become so much more, as far as all
     /// others are concerned. If not, it comes back here.
     fn has_room_for_copy(&mut self, id: SessionId, cost: usize) -> bool {
-        let slot = self.sessions.get(id).and_then(|session| session.slot());
+        let slot = self.sessions.get(id).and_then(Session::slot);
         let Some(slot) = slot else { return false };
         let Some((_, outbox, _)) = self.connections.linked(slot) else {
             return false;

@@ -10,6 +10,7 @@ use mqtt::Instant;
 
 use crate::delivery::Phase;
 use crate::machine::{Broker, Output};
+use crate::session::Session;
 use crate::types::{Conn, Limit, Lsn, Slot, Timer};
 
 impl Broker {
@@ -72,7 +73,7 @@ impl Broker {
         let conn = connection.conn;
         self.metrics.journal_backlog_pauses += 1;
         let client = self.sessions.get(link.session);
-        let client = client.map(|session| session.client_id());
+        let client = client.map(Session::client_id);
         self.limit_log.note(Limit::JournalBacklog, client);
         if is_news {
             self.wire.outputs.push_back(Output::Pause(conn));

@@ -10,7 +10,7 @@ use mqtt::{
 use crate::delivery::Routed;
 use crate::durability::{Record, StoreCost};
 use crate::machine::Broker;
-use crate::session::{Acknowledged, Outgoing};
+use crate::session::{Acknowledged, Outgoing, Session};
 use crate::types::{
     BadTopic, Cause, CloseCause, Holder, Limit, Refusal, SessionId, Slot, violation,
 };
@@ -173,7 +173,7 @@ impl Broker {
             return Ok(());
         }
         self.metrics.refused_store_full += 1;
-        let client = self.sessions.get(id).map(|session| session.client_id());
+        let client = self.sessions.get(id).map(Session::client_id);
         self.limit_log.note(Limit::Store, client);
         Err(Refusal {
             reason_code: ReasonCode::QuotaExceeded,
@@ -242,7 +242,7 @@ impl Broker {
             return Ok(());
         }
         self.metrics.refused_receive_maximum += 1;
-        let client = self.sessions.get(id).map(|session| session.client_id());
+        let client = self.sessions.get(id).map(Session::client_id);
         self.limit_log.note(Limit::ReceiveMaximum, client);
         Err(violation(
             ReasonCode::ReceiveMaximumExceeded,
@@ -329,7 +329,7 @@ impl Broker {
     /// The same for a topic that an alias stands for.
     fn refuse_topic(&mut self, id: SessionId, bad: BadTopic) -> Refusal {
         self.metrics.refused_topic_name += 1;
-        let client = self.sessions.get(id).map(|session| session.client_id());
+        let client = self.sessions.get(id).map(Session::client_id);
         self.limit_log.note(bad.limit, client);
         Refusal {
             reason_code: ReasonCode::TopicNameInvalid,
@@ -344,7 +344,7 @@ impl Broker {
             let client = link.and_then(|(link, _, _)| self.sessions.get(link.session));
             self.metrics.refused_topic_alias += 1;
             self.limit_log
-                .note(Limit::TopicAlias, client.map(|session| session.client_id()));
+                .note(Limit::TopicAlias, client.map(Session::client_id));
         }
         cause
     }

@@ -9,6 +9,7 @@ use mqtt::{
 use crate::durability::{Record, StoreCost, Subscribed};
 use crate::machine::Broker;
 use crate::routing::Standing;
+use crate::session::Session;
 use crate::types::{CloseCause, GroupId, Limit, Refusal, SessionId, Slot, Subscriber, violation};
 
 impl Broker {
@@ -23,7 +24,7 @@ impl Broker {
         };
         let id = link.session;
         let is_bridge = link.dialect.is_bridge;
-        let number = self.sessions.get(id).and_then(|it| it.number());
+        let number = self.sessions.get(id).and_then(Session::number);
         let mut granted_ones = Vec::new();
         let mut reason_codes = Vec::with_capacity(subscribe.subscriptions.len());
         let mut asking = Vec::new();
@@ -137,7 +138,7 @@ impl Broker {
         };
         let Some(is_new) = is_new else {
             self.metrics.refused_subscriptions_limit += 1;
-            let client = self.sessions.get(id).map(|session| session.client_id());
+            let client = self.sessions.get(id).map(Session::client_id);
             self.limit_log.note(Limit::Subscriptions, client);
             return Err(Refusal {
                 reason_code: ReasonCode::QuotaExceeded,
@@ -312,7 +313,7 @@ impl Broker {
             return Ok(());
         };
         self.metrics.refused_topic_filter += 1;
-        let client = self.sessions.get(id).map(|session| session.client_id());
+        let client = self.sessions.get(id).map(Session::client_id);
         self.limit_log.note(limit, client);
         Err(Refusal {
             reason_code: ReasonCode::TopicFilterInvalid,
@@ -327,7 +328,7 @@ impl Broker {
         let id = link.session;
         let packet_id = self.check_packet_id(slot, unsubscribe.packet_id);
         let properties = packet_id.err().map(|it| self.because(slot, it.what));
-        let number = self.sessions.get(id).and_then(|it| it.number());
+        let number = self.sessions.get(id).and_then(Session::number);
         let mut removed = Vec::new();
         let mut reason_codes = Vec::with_capacity(unsubscribe.topic_filters.len());
         for filter in &unsubscribe.topic_filters {

@@ -172,7 +172,7 @@ impl Recovery {
         self.number(number);
         let broker = &mut self.broker;
         if let Some(id) = broker.sessions.find(client_id) {
-            let old = broker.sessions.get(id).and_then(|it| it.number());
+            let old = broker.sessions.get(id).and_then(Session::number);
             self.forget(id);
             if let Some(old) = old {
                 self.sessions.remove(&old);

@@ -22,6 +22,7 @@ use crate::durability::{
 };
 use crate::machine::{Broker, BrokerOptions};
 use crate::routing::Standing;
+use crate::session::Session;
 use crate::types::{DueWill, GroupId, Lsn, Message, MessageId, Queued, SessionId, SessionNumber};
 
 /// Makes a broker of the records that survived, one after the other.
@@ -143,7 +144,7 @@ impl Recovery {
             broker.ledger.record(&Record::Restarted);
         }
         for id in broker.sessions.ids() {
-            let number = broker.sessions.get(id).and_then(|it| it.number());
+            let number = broker.sessions.get(id).and_then(Session::number);
             let found = number.and_then(|number| self.sessions.get(&number));
             let absence = found.and_then(|found| found.absence);
             broker.take_up(now, id, absence);
