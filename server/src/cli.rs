@@ -4,6 +4,7 @@ mod limits;
 mod mqtt;
 mod store;
 
+use std::ffi::OsString;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -78,9 +79,12 @@ pub(crate) struct ServeArgs {
     pub(crate) limits: LimitArgs,
 }
 
-/// Reads the command line. `Err` is the code to exit with: what there was to say has been said.
-pub(crate) fn parse() -> Result<Command, ExitCode> {
-    let checked = Cli::try_parse().and_then(|cli| {
+/// Reads the command line, which begins with the program's name. `Err` is the code to exit with; the
+/// user has been told why.
+pub(crate) fn parse<A: Into<OsString> + Clone>(
+    arguments: impl IntoIterator<Item = A>,
+) -> Result<Command, ExitCode> {
+    let checked = Cli::try_parse_from(arguments).and_then(|cli| {
         let Command::Serve(arguments) = &cli.command;
         let checked = arguments.limits.check();
         checked.map_err(|what| Cli::command().error(ErrorKind::ArgumentConflict, what))?;

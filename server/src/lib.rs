@@ -1,0 +1,59 @@
+//! Every device, live, from one binary.
+//!
+//! `beaconry serve` is an MQTT broker over TCP and WebSocket, the dashboard's web server and, with
+//! `--demo`, a fleet of simulated devices. This crate is the shell: sockets, clocks, threads and
+//! signals. What MQTT means is in the pure crates `mqtt` and `broker`.
+//!
+//! There are three threads. The main thread accepts connections and answers HTTP. The shard's thread
+//! owns the broker and every MQTT connection. The demo's thread runs the simulated devices. A fourth
+//! one, in the crate `store`, writes to the disk.
+//!
+//! The program itself is [`run`]; `main.rs` does nothing but call it.
+
+mod cli;
+mod clock;
+mod demo;
+#[cfg(test)]
+mod docs;
+mod http;
+mod limits;
+mod listener;
+mod logging;
+mod memory;
+mod mqtt_driver;
+mod serve;
+mod shard;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use cli::Command;
+
+/// Does what the command line asks for, and returns when that is done. `arguments` begin with the
+/// program's own name; environment variables stand in for flags that are not given.
+///
+/// Writes to standard output and standard error, and installs the process' log and its handlers of
+/// signals: a process calls it once.
+///
+/// The exit code is 0 if all went well, 1 if the server could not start or go on, and 2 if the command
+/// line makes no sense. Standard error says why, in one line.
+///
+/// ```
+/// # use std::process::ExitCode;
+/// assert_eq!(beaconry::run(["beaconry", "--version"]), ExitCode::SUCCESS);
+/// ```
+pub fn run<A: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = A>) -> ExitCode {
+    let command = match cli::parse(arguments) {
+        Ok(command) => command,
+        Err(code) => return code,
+    };
+    match command {
+        Command::Serve(arguments) => match serve::run(&arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("beaconry: {error}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
