@@ -1,5 +1,9 @@
-// Debian's mosquitto clients, as devices and observers that no one here wrote.
+// mosquitto and its clients, as devices, observers and a second broker that no one here wrote.
 import { spawnSync } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { Program, run } from './process.mjs';
 
 // C programs write whole blocks into a pipe. stdbuf (coreutils) makes them write lines.
@@ -56,4 +60,39 @@ export async function connectWithWill(server, id, will, { version = '5', keepAli
     kill: () => program.stop('SIGKILL'),
     stop: () => program.stop('SIGTERM'),
   };
+}
+
+/// A mosquitto on a free port that stores nothing, with these lines of configuration more. Like a
+/// server it has `mqttHost` and `mqttPort`.
+export async function startBroker(lines) {
+  const mqttPort = await freePort();
+  const folder = await mkdtemp(path.join(tmpdir(), 'beaconry-mosquitto-'));
+  const file = path.join(folder, 'mosquitto.conf');
+  await writeFile(file, [
+    `listener ${mqttPort} 127.0.0.1`, 'allow_anonymous true', 'persistence false', 'log_dest stderr',
+    ...lines, '',
+  ].join('\n'));
+  const program = new Program('mosquitto', ['-v', '-c', file]);
+  await program.line(/mosquitto version \S+ running/);
+  return {
+    program,
+    mqttHost: '127.0.0.1',
+    mqttPort,
+    async stop(signal) {
+      await program.stop(signal);
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/// mosquitto takes no port 0.
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = net.createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
 }

@@ -12,6 +12,7 @@ mod authenticating;
 mod clock;
 mod connack;
 mod connect;
+mod dialects;
 mod ending;
 mod exchanges;
 mod form;
