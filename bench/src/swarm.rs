@@ -43,7 +43,7 @@ struct Socket {
     stream: TcpStream,
     carrier: Carrier,
     scanner: Scanner,
-    out: Outgoing,
+    out: SendBuffer,
 }
 
 enum Carrier {
@@ -52,7 +52,7 @@ enum Carrier {
 }
 
 /// The bytes to send on one connection.
-pub(crate) struct Outgoing {
+pub(crate) struct SendBuffer {
     bytes: Vec<u8>,
     /// How many of them the system has taken.
     sent: usize,
@@ -63,7 +63,7 @@ pub(crate) struct Outgoing {
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Member(pub(crate) usize);
 
-impl Outgoing {
+impl SendBuffer {
     /// Appends a packet that was encoded, and for a WebSocket masked ([`Route::wire`]), beforehand.
     pub(crate) fn wire(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
@@ -205,7 +205,7 @@ impl Swarm {
                 Route::WebSocket(_) => Carrier::WebSocket(Frames::default()),
             },
             scanner: Scanner::default(),
-            out: Outgoing {
+            out: SendBuffer {
                 bytes: Vec::new(),
                 sent: 0,
                 is_websocket: matches!(route, Route::WebSocket(_)),
@@ -227,7 +227,7 @@ impl Swarm {
     pub(crate) fn send(
         &mut self,
         Member(member): Member,
-        write: impl FnOnce(&mut Outgoing),
+        write: impl FnOnce(&mut SendBuffer),
     ) -> Result<()> {
         let socket = &mut self.sockets[member];
         write(&mut socket.out);
@@ -249,7 +249,7 @@ impl Swarm {
     pub(crate) fn turn(
         &mut self,
         timeout: Duration,
-        mut each: impl FnMut(Member, Seen<'_>, &mut Outgoing),
+        mut each: impl FnMut(Member, Seen<'_>, &mut SendBuffer),
     ) -> Result<bool> {
         interrupt::check()?;
         match self.poll.poll(&mut self.events, Some(timeout)) {
@@ -278,7 +278,7 @@ impl Socket {
     fn read(
         &mut self,
         buffer: &mut [u8],
-        mut each: impl FnMut(Seen<'_>, &mut Outgoing),
+        mut each: impl FnMut(Seen<'_>, &mut SendBuffer),
     ) -> Result<bool> {
         let mut anything = false;
         loop {

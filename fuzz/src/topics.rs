@@ -20,9 +20,9 @@ pub fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
-    let mut room = Room::new();
+    let mut clients = Clients::new();
     for line in text.split('\n').take(MOST) {
-        room.line(line);
+        clients.line(line);
     }
 }
 
@@ -84,7 +84,7 @@ fn proper(filter: &str) -> &str {
 
 /// One subscriber that has all subscriptions, each with an identifier of its own, and one
 /// publisher.
-struct Room {
+struct Clients {
     broker: Broker,
     /// Indexed by identifier less one. `None` when the subscription has ended or was replaced.
     filters: Vec<Option<String>>,
@@ -97,7 +97,7 @@ const PUBLISHER: Conn = Conn(2);
 /// Connects for the retained messages only.
 const VISITOR: Conn = Conn(3);
 
-impl Room {
+impl Clients {
     fn new() -> Self {
         let limits = Limits {
             maximum_packet_size: 200_000,
@@ -109,17 +109,17 @@ impl Room {
             limits,
             ..BrokerOptions::default()
         };
-        let mut room = Self {
+        let mut clients = Self {
             broker: Broker::new(Instant::ZERO, options),
             filters: Vec::new(),
             retained: Vec::new(),
             heard: [const { Decoder::client(VERSION) }; 3],
         };
         for (conn, name) in [(SUBSCRIBER, "s"), (PUBLISHER, "p"), (VISITOR, "v")] {
-            room.input(Input::Opened(conn, Peer::MEMORY));
-            room.send(conn, &Packet::Connect(Connect::new(VERSION, name)));
+            clients.input(Input::Opened(conn, Peer::MEMORY));
+            clients.send(conn, &Packet::Connect(Connect::new(VERSION, name)));
         }
-        room
+        clients
     }
 
     fn line(&mut self, line: &str) {

@@ -10,7 +10,7 @@ use mqtt::QoS;
 
 use super::{Context, Detail, Measurement, PAYLOAD, Patience, WARM_UP};
 use crate::packets::{self, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL};
-use crate::swarm::{Member, Outgoing, Swarm};
+use crate::swarm::{Member, SendBuffer, Swarm};
 
 const PAIRS: usize = 50;
 const WINDOW: u16 = 16;
@@ -88,7 +88,7 @@ impl Pairs {
             ..Progress::default()
         };
         for (pair, wires) in self.wires.iter().enumerate() {
-            let first = |out: &mut Outgoing| wires.iter().for_each(|wire| out.wire(wire));
+            let first = |out: &mut SendBuffer| wires.iter().for_each(|wire| out.wire(wire));
             self.swarm.send(Member(2 * pair), first)?;
         }
         let mut patience = Patience::new();
@@ -129,7 +129,7 @@ impl Progress {
         kind: u8,
         seen: &crate::scanner::Seen<'_>,
         wires: &[Vec<u8>],
-        out: &mut Outgoing,
+        out: &mut SendBuffer,
     ) {
         match kind {
             PUBLISH => {

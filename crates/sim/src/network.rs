@@ -43,7 +43,7 @@ pub struct Network {
     pub conditions: Conditions,
     random: Random,
     clock: Clock<Delivery>,
-    links: BTreeMap<LinkId, Link>,
+    links: BTreeMap<LinkId, LinkState>,
     opened: u64,
 }
 
@@ -94,7 +94,7 @@ pub enum Delivery {
 }
 
 #[derive(Debug)]
-struct Link {
+struct LinkState {
     client: End,
     server: End,
     /// Neither side's bytes arrive any more.
@@ -163,7 +163,7 @@ impl Network {
             closed: false,
             last_arrival,
         };
-        let both = Link {
+        let both = LinkState {
             client: end(back),
             server: end(there),
             cut: false,
@@ -338,7 +338,7 @@ impl Network {
     }
 }
 
-impl Link {
+impl LinkState {
     const fn end(&self, side: Side) -> &End {
         match side {
             Side::Client => &self.client,

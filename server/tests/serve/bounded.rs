@@ -14,7 +14,7 @@ use mqtt::{
     TopicFilter, Utf8String, Will,
 };
 
-use super::support::{Link, Peer, Server, bytes_of, tcp, topic_name, websocket};
+use super::support::{ByteStream, Peer, Server, bytes_of, tcp, topic_name, websocket};
 
 const V5: ProtocolVersion = ProtocolVersion::V5;
 const MIB: usize = 1 << 20;
@@ -87,7 +87,7 @@ fn subscribe(filters: impl Iterator<Item = String>) -> Packet {
 }
 
 /// The reason codes of the next SUBACK, whatever comes before it.
-fn suback<L: Link>(peer: &mut Peer<L>) -> Vec<ReasonCode> {
+fn suback<L: ByteStream>(peer: &mut Peer<L>) -> Vec<ReasonCode> {
     loop {
         match peer.receive() {
             Some(Packet::SubAck(suback)) => return suback.reason_codes,
@@ -104,8 +104,8 @@ fn a_connect_that_comes_byte_by_byte_is_accepted_if_it_comes_in_time() {
     let mut over_tcp = Peer::over(tcp(server.mqtt), V5);
     let mut over_websocket = Peer::over(websocket(&server, Some("mqtt")).unwrap(), V5);
     for at in 0..connect.len() {
-        Link::send(&mut over_tcp.link, connect.slice(at..=at)).unwrap();
-        Link::send(&mut over_websocket.link, connect.slice(at..=at)).unwrap();
+        ByteStream::send(&mut over_tcp.stream, connect.slice(at..=at)).unwrap();
+        ByteStream::send(&mut over_websocket.stream, connect.slice(at..=at)).unwrap();
     }
     assert!(matches!(over_tcp.receive(), Some(Packet::ConnAck(_))));
     assert!(matches!(over_websocket.receive(), Some(Packet::ConnAck(_))));
@@ -176,7 +176,7 @@ fn a_storm_of_subscriptions_to_everything() {
         for peer in &mut storm {
             // The server may have closed the connection by now, because the client reads nothing.
             let packet = subscribe(std::iter::once("#".to_owned()));
-            let _ = peer.link.send(bytes_of(&packet, V5));
+            let _ = peer.stream.send(bytes_of(&packet, V5));
         }
     }
     server.assert_grew_less_than(before, 150 * MIB);
@@ -254,7 +254,7 @@ fn packets_that_never_come_to_their_end() {
         .collect();
     for peer in &mut lorises {
         // The server may have closed the connection already.
-        let _ = peer.link.send(publish.clone());
+        let _ = peer.stream.send(publish.clone());
     }
     let line = server.log_line("--max-all-partial-bytes");
     assert!(line.contains("loris"), "{line}");

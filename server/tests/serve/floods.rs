@@ -8,7 +8,7 @@ use mqtt::{Connect, Packet, ProtocolVersion, ReasonCode};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::bounded::Healthy;
-use super::support::{Link, Peer, Server, bytes_of, tcp, wait_until, websocket};
+use super::support::{ByteStream, Peer, Server, bytes_of, tcp, wait_until, websocket};
 
 const V5: ProtocolVersion = ProtocolVersion::V5;
 /// How many connections a test has open at once. A process may usually have 1,024 files.
@@ -139,7 +139,7 @@ fn who_says_nothing_over_http_or_websocket_is_closed_and_counted() {
         let mut socket = websocket(&server, Some("mqtt")).unwrap();
         let connect = bytes_of(&Packet::Connect(Connect::new(V5, "late")), V5);
         if part > 0 {
-            Link::send(&mut socket, connect.slice(..part)).unwrap();
+            ByteStream::send(&mut socket, connect.slice(..part)).unwrap();
         }
         match socket.read() {
             Ok(Message::Close(_)) => {}
@@ -160,7 +160,7 @@ fn who_says_nothing_over_http_or_websocket_is_closed_and_counted() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     // No head at all.
-    assert_eq!(Link::receive(&mut tcp(server.http)), None);
+    assert_eq!(ByteStream::receive(&mut tcp(server.http)), None);
     assert_eq!(timeouts(), [2, 2]);
     let line = server.log_line("http: closed");
     assert!(line.contains("--connect-timeout"), "{line}");
@@ -169,12 +169,12 @@ fn who_says_nothing_over_http_or_websocket_is_closed_and_counted() {
     let mut idle = tcp(server.http);
     idle.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n")
         .unwrap();
-    while Link::receive(&mut idle).is_some() {}
+    while ByteStream::receive(&mut idle).is_some() {}
     assert_eq!(timeouts(), [2, 2]);
     // The server does not close a client that has connected either.
     let mut client = Peer::connected_by_websocket(&server, "client");
     let mut silent = tcp(server.http);
-    assert_eq!(Link::receive(&mut silent), None);
+    assert_eq!(ByteStream::receive(&mut silent), None);
     client.send(&Packet::PingReq);
     assert_eq!(client.receive(), Some(Packet::PingResp));
 }

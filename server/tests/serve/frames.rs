@@ -279,7 +279,7 @@ fn a_large_upload_leaves_nothing_behind_nor_does_one_that_never_ends() {
     let mut unfinished = Vec::new();
     for number in 0..40 {
         let mut peer = Peer::connected_by_websocket(&server, &format!("unfinished {number}"));
-        let stream = peer.link.get_mut();
+        let stream = peer.stream.get_mut();
         let mut header = vec![FINAL | BINARY, 0xFF];
         header.extend_from_slice(&(packet.len() as u64).to_be_bytes());
         header.extend_from_slice(&[0; 4]);
@@ -300,7 +300,7 @@ fn a_packet_larger_than_allowed_in_small_frames_is_refused_as_soon_as_it_says_so
     let server = Server::start();
     let mut peer = Peer::connected_by_websocket(&server, "large");
     // PUBLISH of 256 MB.
-    let stream = peer.link.get_mut();
+    let stream = peer.stream.get_mut();
     stream
         .write_all(&frame(FINAL | BINARY, &[0x30, 0xFF, 0xFF, 0xFF, 0x7F]))
         .unwrap();

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use bytes::Bytes;
 use mqtt::{Connect, Packet, ProtocolVersion};
 
-use super::support::{Link, Peer, Server, bytes_of, tcp, websocket};
+use super::support::{ByteStream, Peer, Server, bytes_of, tcp, websocket};
 
 /// Noise that is the same every time.
 fn noise(seed: u64, len: usize) -> Vec<u8> {
@@ -65,7 +65,7 @@ fn noise_in_websocket_messages_and_instead_of_them() {
     let server = Server::start();
     for seed in 0..40 {
         let mut socket = websocket(&server, Some("mqtt")).unwrap();
-        let _ = Link::send(&mut socket, noise(seed, 3_000).into());
+        let _ = ByteStream::send(&mut socket, noise(seed, 3_000).into());
         let _ = socket.close(None);
         while socket.read().is_ok() {}
 
@@ -114,10 +114,10 @@ fn mqtt_1_5_4_a_rule_that_is_broken_is_named_with_the_client() {
     let server = Server::start();
     let mut peer = Peer::connected(&server, ProtocolVersion::V5, "naughty");
     // PUBLISH of QoS 3.
-    peer.link
+    peer.stream
         .write_all(&[0x36, 0x03, 0x00, 0x01, b'a'])
         .unwrap();
-    drain(&mut peer.link);
+    drain(&mut peer.stream);
     let line = server.log_line("QoS 3 does not exist");
     assert!(line.contains("naughty"), "{line}");
 }

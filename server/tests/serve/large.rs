@@ -13,12 +13,12 @@ use tokio_tungstenite::tungstenite::client::{IntoClientRequest, client_with_conf
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use super::support::{Link, Peer, Server, tcp};
+use super::support::{ByteStream, Peer, Server, tcp};
 
 const V5: ProtocolVersion = ProtocolVersion::V5;
 const LEVELS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
 
-type AnyPeer = Peer<Box<dyn Link>>;
+type AnyPeer = Peer<Box<dyn ByteStream>>;
 
 /// Opens a connection over TCP or WebSocket, and sends no CONNECT.
 fn open(server: &Server, by_websocket: bool) -> AnyPeer {
@@ -165,7 +165,7 @@ fn packets_much_larger_than_usual_come_and_go_by_all_ways() {
     // The server refuses more than the limit as before: a PUBLISH with the longest possible length.
     let mut peer = connected(&server, false, "too large");
     let header = Bytes::from_static(&[0x30, 0xFF, 0xFF, 0xFF, 0x7F]);
-    peer.link.send(header).unwrap();
+    peer.stream.send(header).unwrap();
     match peer.receive() {
         Some(Packet::Disconnect(disconnect)) => {
             assert_eq!(disconnect.reason_code, mqtt::ReasonCode::PacketTooLarge);

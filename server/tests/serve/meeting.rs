@@ -8,7 +8,7 @@ use mqtt::{
     Subscription, TopicFilter, Utf8String, Will,
 };
 
-use super::support::{Link, Peer, Server, bytes_of, tcp, topic_name, wait_until};
+use super::support::{ByteStream, Peer, Server, bytes_of, tcp, topic_name, wait_until};
 
 const V5: ProtocolVersion = ProtocolVersion::V5;
 /// The client that reaches the limit.
@@ -100,7 +100,7 @@ pub(crate) fn asks_half_a_question(server: &Server) {
     stream
         .write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n")
         .unwrap();
-    assert_eq!(Link::receive(&mut stream), None);
+    assert_eq!(ByteStream::receive(&mut stream), None);
 }
 
 pub(crate) fn sends_a_large_packet(server: &Server) {
@@ -286,7 +286,7 @@ pub(crate) fn publishes_too_fast(server: &Server) {
         let publish = peer.publication("t", "x", QoS::AtLeastOnce);
         packets.extend_from_slice(&bytes_of(&Packet::Publish(publish), V5));
     }
-    peer.link.write_all(&packets).unwrap();
+    peer.stream.write_all(&packets).unwrap();
     for _ in 0..25 {
         assert!(matches!(peer.receive(), Some(Packet::PubAck(_))));
     }
@@ -363,14 +363,14 @@ pub(crate) fn reads_nothing(server: &Server) {
 
 pub(crate) fn reads_no_answers(server: &Server) {
     let mut peer = culprit(server);
-    rustix::net::sockopt::set_socket_recv_buffer_size(&peer.link, 4_096).unwrap();
+    rustix::net::sockopt::set_socket_recv_buffer_size(&peer.stream, 4_096).unwrap();
     // Nine bytes each. The refusal takes five times as many.
     let subscribe = [0x82, 7, 0, 1, 0, 0, 1, b'/', 0];
     let many = subscribe.repeat(1_000);
     let mut sent = 0;
     while server.metric(r#"mqtt_refused_total{limit="not_reading"}"#) == 0 {
         // The server may have closed the connection already.
-        let _ = peer.link.write_all(&many);
+        let _ = peer.stream.write_all(&many);
         sent += 1_000;
         assert!(sent < 2_000_000, "never closed");
     }
@@ -382,14 +382,14 @@ pub(crate) fn never_comes_to_an_end(server: &Server) {
     let mut other = Peer::connected(server, V5, "other");
     let publish = peer.publication("t", vec![0; 60_000], QoS::AtMostOnce);
     let packet = bytes_of(&Packet::Publish(publish), V5);
-    peer.link.write_all(&packet[..59_000]).unwrap();
+    peer.stream.write_all(&packet[..59_000]).unwrap();
     wait_until("the first part", || {
         server.metric("mqtt_partial_bytes") > 50_000
     });
-    other.link.write_all(&packet[..10_000]).unwrap();
+    other.stream.write_all(&packet[..10_000]).unwrap();
     assert_dismissed(&mut peer, ReasonCode::QuotaExceeded);
     // The other client may finish.
-    other.link.write_all(&packet[10_000..]).unwrap();
+    other.stream.write_all(&packet[10_000..]).unwrap();
     other.send(&Packet::PingReq);
     assert_eq!(other.receive(), Some(Packet::PingResp));
 }

@@ -120,13 +120,13 @@ pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
 }
 
 /// Carries a [`Peer`]'s bytes.
-pub(crate) trait Link {
+pub(crate) trait ByteStream {
     fn send(&mut self, bytes: Bytes) -> io::Result<()>;
     /// `None`: closed.
     fn receive(&mut self) -> Option<Bytes>;
 }
 
-impl Link for TcpStream {
+impl ByteStream for TcpStream {
     fn send(&mut self, bytes: Bytes) -> io::Result<()> {
         self.write_all(&bytes)
     }
@@ -142,7 +142,7 @@ impl Link for TcpStream {
     }
 }
 
-impl Link for WebSocket<TcpStream> {
+impl ByteStream for WebSocket<TcpStream> {
     fn send(&mut self, bytes: Bytes) -> io::Result<()> {
         WebSocket::send(self, Message::Binary(bytes)).map_err(io::Error::other)
     }
@@ -165,7 +165,7 @@ impl Link for WebSocket<TcpStream> {
     }
 }
 
-impl<L: Link + ?Sized> Link for Box<L> {
+impl<L: ByteStream + ?Sized> ByteStream for Box<L> {
     fn send(&mut self, bytes: Bytes) -> io::Result<()> {
         (**self).send(bytes)
     }
@@ -210,7 +210,7 @@ pub(crate) fn websocket(
 
 /// An MQTT client that does exactly what the test says.
 pub(crate) struct Peer<L = TcpStream> {
-    pub(crate) link: L,
+    pub(crate) stream: L,
     version: ProtocolVersion,
     decoder: Decoder,
     input: Bytes,
@@ -238,12 +238,12 @@ impl Peer<WebSocket<TcpStream>> {
     }
 }
 
-impl<L: Link> Peer<L> {
-    pub(crate) fn over(link: L, version: ProtocolVersion) -> Self {
+impl<L: ByteStream> Peer<L> {
+    pub(crate) fn over(stream: L, version: ProtocolVersion) -> Self {
         let mut decoder = Decoder::client(version);
         decoder.set_max_packet_size(u32::MAX);
         Self {
-            link,
+            stream,
             version,
             decoder,
             input: Bytes::new(),
@@ -253,7 +253,7 @@ impl<L: Link> Peer<L> {
 
     pub(crate) fn send(&mut self, packet: &Packet) {
         let bytes = bytes_of(packet, self.version);
-        self.link.send(bytes).unwrap();
+        self.stream.send(bytes).unwrap();
     }
 
     /// The next packet. `None` when the server has closed.
@@ -263,7 +263,7 @@ impl<L: Link> Peer<L> {
                 return Some(packet);
             }
             assert!(!self.input.has_remaining(), "the decoder takes all");
-            self.input = self.link.receive()?;
+            self.input = self.stream.receive()?;
         }
     }
 

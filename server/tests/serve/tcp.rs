@@ -33,10 +33,10 @@ fn a_packet_may_come_byte_by_byte() {
     let server = Server::start();
     let version = ProtocolVersion::V5;
     let mut peer = Peer::over(tcp(server.mqtt), version);
-    peer.link.set_nodelay(true).unwrap();
+    peer.stream.set_nodelay(true).unwrap();
     let connect = bytes_of(&Packet::Connect(Connect::new(version, "slow")), version);
     for byte in &connect {
-        peer.link.write_all(&[*byte]).unwrap();
+        peer.stream.write_all(&[*byte]).unwrap();
     }
     assert!(matches!(peer.receive(), Some(Packet::ConnAck(_))));
 }
@@ -112,8 +112,8 @@ fn who_takes_over_a_connection_is_logged_with_both_addresses() {
         let line = server.log_line("another connection uses its client identifier");
         for part in [
             format!("closed: client {twin:?}: "),
-            format!("peer={}", old.link.local_addr().unwrap()),
-            format!("by={}", new.link.local_addr().unwrap()),
+            format!("peer={}", old.stream.local_addr().unwrap()),
+            format!("by={}", new.stream.local_addr().unwrap()),
         ] {
             assert!(line.contains(&part), "{part} in {line}");
         }
@@ -130,7 +130,7 @@ fn each_connect_and_each_end_is_logged_at_debug() {
     server.log_line("closed: client \"polite\": disconnected");
     let rude = Peer::connected(&server, ProtocolVersion::V5, "rude");
     server.log_line("client_id=\"rude\"");
-    let address = rude.link.local_addr().unwrap();
+    let address = rude.stream.local_addr().unwrap();
     drop(rude);
     let line = server.log_line("left without DISCONNECT");
     assert!(line.contains(&format!("peer={address}")), "{line}");

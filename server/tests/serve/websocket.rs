@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 
-use super::support::{Link, Peer, Server, bytes_of, tcp, topic_name, websocket};
+use super::support::{ByteStream, Peer, Server, bytes_of, tcp, topic_name, websocket};
 
 const V5: ProtocolVersion = ProtocolVersion::V5;
 
@@ -122,8 +122,8 @@ fn mqtt_6_0_0_3_foreign_subprotocols_are_refused() {
 fn mqtt_6_0_0_1_a_text_message_ends_the_connection() {
     let server = Server::start();
     let mut peer = Peer::connected_by_websocket(&server, "texter");
-    peer.link.send(Message::text("hello")).unwrap();
-    match peer.link.read() {
+    peer.stream.send(Message::text("hello")).unwrap();
+    match peer.stream.read() {
         Ok(Message::Close(Some(frame))) => assert_eq!(frame.code, CloseCode::Unsupported),
         other => panic!("not closed: {other:?}"),
     }
@@ -137,7 +137,7 @@ fn mqtt_6_0_0_2_a_packet_may_span_messages() {
     let server = Server::start();
     let mut peer = Peer::over(websocket(&server, Some("mqtt")).unwrap(), V5);
     for byte in &bytes_of(&Packet::Connect(Connect::new(V5, "spanning")), V5) {
-        Link::send(&mut peer.link, Bytes::copy_from_slice(&[*byte])).unwrap();
+        ByteStream::send(&mut peer.stream, Bytes::copy_from_slice(&[*byte])).unwrap();
     }
     assert!(matches!(peer.receive(), Some(Packet::ConnAck(_))));
 }
@@ -152,12 +152,12 @@ fn mqtt_6_0_0_2_a_message_may_hold_many_packets() {
     }
     let half_a_packet = bytes_of(&Packet::PingReq, V5).slice(..1);
     many.extend_from_slice(&half_a_packet);
-    Link::send(&mut peer.link, many.freeze()).unwrap();
+    ByteStream::send(&mut peer.stream, many.freeze()).unwrap();
     assert!(matches!(peer.receive(), Some(Packet::ConnAck(_))));
     for _ in 0..5_000 {
         assert_eq!(peer.receive(), Some(Packet::PingResp));
     }
-    Link::send(&mut peer.link, bytes_of(&Packet::PingReq, V5).slice(1..)).unwrap();
+    ByteStream::send(&mut peer.stream, bytes_of(&Packet::PingReq, V5).slice(1..)).unwrap();
     assert_eq!(peer.receive(), Some(Packet::PingResp));
 }
 
@@ -168,16 +168,16 @@ fn a_message_may_come_in_fragments_with_pings_between() {
     let connect = bytes_of(&Packet::Connect(Connect::new(V5, "fragments")), V5);
     let (head, tail) = (connect.slice(..5), connect.slice(5..));
     let first = Frame::message(head, OpCode::Data(Data::Binary), false);
-    peer.link.send(Message::Frame(first)).unwrap();
-    peer.link
+    peer.stream.send(Message::Frame(first)).unwrap();
+    peer.stream
         .send(Message::Ping(Bytes::from_static(b"between")))
         .unwrap();
     assert_eq!(
-        peer.link.read().unwrap(),
+        peer.stream.read().unwrap(),
         Message::Pong(Bytes::from_static(b"between"))
     );
     let last = Frame::message(tail, OpCode::Data(Data::Continue), true);
-    peer.link.send(Message::Frame(last)).unwrap();
+    peer.stream.send(Message::Frame(last)).unwrap();
     assert!(matches!(peer.receive(), Some(Packet::ConnAck(_))));
 }
 
@@ -196,11 +196,11 @@ fn pings_of_one_who_does_not_read_are_answered_between_whole_frames() {
     let pings = 2_000_u32;
     for number in 0..pings {
         let payload = Bytes::copy_from_slice(&number.to_be_bytes());
-        reader.link.send(Message::Ping(payload)).unwrap();
+        reader.stream.send(Message::Ping(payload)).unwrap();
     }
     let (mut next, mut last_pong) = (0, None);
     while next < MESSAGES || last_pong != Some(pings - 1) {
-        match reader.link.read().unwrap() {
+        match reader.stream.read().unwrap() {
             Message::Pong(payload) => {
                 let number = u32::from_be_bytes(payload[..].try_into().unwrap());
                 assert!(last_pong < Some(number), "{number} after {last_pong:?}");
@@ -247,15 +247,15 @@ fn a_message_larger_than_allowed_ends_the_connection() {
     let server = Server::start_with(&["--max-packet-size", "64KiB"]);
     let mut peer = Peer::connected_by_websocket(&server, "large");
     let frame_header = [0x82, 0xFF, 0, 0, 0, 0, 0x40, 0, 0, 0, 1, 2, 3, 4];
-    peer.link.get_mut().write_all(&frame_header).unwrap();
-    match peer.link.read() {
+    peer.stream.get_mut().write_all(&frame_header).unwrap();
+    match peer.stream.read() {
         Ok(Message::Close(Some(frame))) => assert_eq!(frame.code, CloseCode::Size),
         other => panic!("not closed: {other:?}"),
     }
     // A message that fits a frame and is too large for a packet is for MQTT to refuse.
     let mut peer = Peer::connected_by_websocket(&server, "larger");
     let publish = Publish::new(topic_name("t"), vec![0; 70_000]);
-    Link::send(&mut peer.link, bytes_of(&Packet::Publish(publish), V5)).unwrap();
+    ByteStream::send(&mut peer.stream, bytes_of(&Packet::Publish(publish), V5)).unwrap();
     match peer.receive() {
         Some(Packet::Disconnect(disconnect)) => {
             assert_eq!(disconnect.reason_code, ReasonCode::PacketTooLarge);
@@ -271,10 +271,10 @@ fn a_proper_close_is_answered() {
     let mut watcher = Peer::connected(&server, V5, "watcher");
     watcher.subscribe("x", QoS::AtMostOnce);
     let mut peer = Peer::connected_by_websocket(&server, "closing");
-    peer.link.close(None).unwrap();
-    assert!(matches!(peer.link.read(), Ok(Message::Close(_))));
+    peer.stream.close(None).unwrap();
+    assert!(matches!(peer.stream.read(), Ok(Message::Close(_))));
     assert!(
-        peer.link.read().is_err(),
+        peer.stream.read().is_err(),
         "the server closes the connection after that"
     );
 }

@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 
 use super::Client;
-use super::connection::Farewell;
+use super::connecting::Farewell;
+use super::connection::Outlet;
 use super::event::{Event, PublishError};
-use super::link::Outlet;
 use super::options::OfflineQoS0;
 use super::state::{DisconnectCause, State};
 use crate::codec::encoded_len;
@@ -32,7 +32,7 @@ impl Client {
                 self.open();
                 false
             }
-            State::Connected { .. } => match self.check_link() {
+            State::Connected { .. } => match self.check_connection() {
                 Ok(()) => true,
                 Err(why) => {
                     self.end(why, Farewell::Close);
@@ -48,9 +48,11 @@ impl Client {
     }
 
     /// Why the connection counts as dead at this time, if it does.
-    pub(super) fn check_link(&mut self) -> Result<(), DisconnectCause> {
-        self.link.as_mut().map_or(Ok(()), |link| {
-            link.keep_alive.check(self.now, self.options.ping_timeout)
+    pub(super) fn check_connection(&mut self) -> Result<(), DisconnectCause> {
+        self.connection.as_mut().map_or(Ok(()), |connection| {
+            connection
+                .keep_alive
+                .check(self.now, self.options.ping_timeout)
         })
     }
 
@@ -79,8 +81,11 @@ impl Client {
         let size = encoded_len(&Packet::Publish(publish.clone()), ProtocolVersion::V5)?;
         publish.packet_id = None;
 
-        let link = self.link.as_ref().filter(|_| self.state.is_connected());
-        let Some(link) = link else {
+        let connection = self
+            .connection
+            .as_ref()
+            .filter(|_| self.state.is_connected());
+        let Some(connection) = connection else {
             let refused =
                 self.options.offline_qos0 == OfflineQoS0::Refuse && publish.qos == QoS::AtMostOnce;
             return if refused {
@@ -89,7 +94,7 @@ impl Client {
                 Ok(size)
             };
         };
-        let limits = &link.limits;
+        let limits = &connection.limits;
         if size > limits.maximum_packet_size {
             return Err(PublishError::TooLarge {
                 size,
@@ -106,19 +111,19 @@ impl Client {
     }
 
     pub(super) fn transmit(&mut self, out: &mut BytesMut) {
-        let Some(link) = &mut self.link else {
+        let Some(connection) = &mut self.connection else {
             return;
         };
         let before = out.len();
-        if link.keep_alive.take_ping(self.now) {
-            link.push(&Packet::PingReq);
+        if connection.keep_alive.take_ping(self.now) {
+            connection.push(&Packet::PingReq);
         }
-        link.take_pending(out);
+        connection.take_pending(out);
         self.incoming.sent();
         if self.state.is_connected() {
             let mut outlet = Outlet {
                 now: self.now,
-                link,
+                connection,
                 ids: &mut self.ids,
                 out,
                 events: &mut self.events,
@@ -127,13 +132,13 @@ impl Client {
             self.outgoing.transmit(&mut outlet);
         }
         if out.len() > before {
-            link.keep_alive.sent(self.now);
+            connection.keep_alive.sent(self.now);
         }
     }
 
     pub(super) fn take_packets(&mut self, bytes: &mut Bytes) -> Result<(), ProtocolError> {
-        while let Some(link) = &mut self.link {
-            match link.decoder.decode(bytes)? {
+        while let Some(connection) = &mut self.connection {
+            match connection.decoder.decode(bytes)? {
                 Some(packet) => self.take_packet(packet)?,
                 None => break,
             }
@@ -143,7 +148,7 @@ impl Client {
 
     fn take_packet(&mut self, packet: Packet) -> Result<(), ProtocolError> {
         let connected = self.state.is_connected();
-        let Some(link) = &mut self.link else {
+        let Some(connection) = &mut self.connection else {
             return Ok(());
         };
         if !connected {
@@ -155,7 +160,9 @@ impl Client {
         match packet {
             Packet::Publish(publish) => {
                 let receive_maximum = self.options.receive_maximum;
-                let message = self.incoming.on_publish(link, publish, receive_maximum)?;
+                let message = self
+                    .incoming
+                    .on_publish(connection, publish, receive_maximum)?;
                 self.events.extend(message.map(Event::Message));
             }
             Packet::PubAck(puback) => {
@@ -164,9 +171,9 @@ impl Client {
             }
             Packet::PubRec(pubrec) => {
                 self.outgoing
-                    .on_pubrec(&pubrec, link, &mut self.ids, &mut self.events)?;
+                    .on_pubrec(&pubrec, connection, &mut self.ids, &mut self.events)?;
             }
-            Packet::PubRel(pubrel) => self.incoming.on_pubrel(link, &pubrel),
+            Packet::PubRel(pubrel) => self.incoming.on_pubrel(connection, &pubrel),
             Packet::PubComp(pubcomp) => {
                 self.outgoing
                     .on_pubcomp(&pubcomp, &mut self.ids, &mut self.events);

@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use super::link::Link;
+use super::connection::Connection;
 use crate::error::ProtocolError;
 use crate::packet::{
     Packet, PacketId, ProtocolVersion, PubAck, PubComp, PubRec, PubRel, Publish, QoS,
@@ -39,11 +39,11 @@ impl Incoming {
     /// had it before `[MQTT-4.3.3-10]`.
     pub(super) fn on_publish(
         &mut self,
-        link: &mut Link,
+        connection: &mut Connection,
         mut publish: Publish,
         receive_maximum: u16,
     ) -> Result<Option<Publish>, ProtocolError> {
-        link.incoming_aliases.resolve(&mut publish)?;
+        connection.incoming_aliases.resolve(&mut publish)?;
         // A message without an identifier has QoS 0 [MQTT-2.2.1-2]: the decoder has checked it.
         let Some(packet_id) = publish.packet_id else {
             return Ok(Some(publish));
@@ -52,16 +52,16 @@ impl Incoming {
             QoS::AtMostOnce => true,
             QoS::AtLeastOnce => {
                 self.unsent += 1;
-                link.push(&Packet::PubAck(PubAck::new(packet_id, ReasonCode::Success)));
+                connection.push(&Packet::PubAck(PubAck::new(packet_id, ReasonCode::Success)));
                 true
             }
             QoS::ExactlyOnce => {
                 let new = self.receive(packet_id, publish.dup);
-                link.push(&Packet::PubRec(PubRec::new(packet_id, ReasonCode::Success)));
+                connection.push(&Packet::PubRec(PubRec::new(packet_id, ReasonCode::Success)));
                 new
             }
         };
-        let limited = link.version == ProtocolVersion::V5;
+        let limited = connection.version == ProtocolVersion::V5;
         if limited && self.open + self.unsent > usize::from(receive_maximum.max(1)) {
             return Err(ProtocolError::Violation {
                 reason_code: ReasonCode::ReceiveMaximumExceeded,
@@ -72,7 +72,7 @@ impl Incoming {
     }
 
     /// The server may forget the message, and so may the client `[MQTT-4.3.3-11]`.
-    pub(super) fn on_pubrel(&mut self, link: &mut Link, pubrel: &PubRel) {
+    pub(super) fn on_pubrel(&mut self, connection: &mut Connection, pubrel: &PubRel) {
         let known = self.position(pubrel.packet_id);
         let reason_code = match known {
             Ok(index) => {
@@ -84,7 +84,7 @@ impl Incoming {
             }
             Err(_) => ReasonCode::PacketIdentifierNotFound,
         };
-        link.push(&Packet::PubComp(PubComp::new(
+        connection.push(&Packet::PubComp(PubComp::new(
             pubrel.packet_id,
             reason_code,
         )));

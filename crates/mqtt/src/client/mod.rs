@@ -39,12 +39,12 @@
 //! ```
 
 mod alias;
+mod connecting;
 mod connection;
 mod dispatch;
 mod event;
 mod incoming;
 mod keep_alive;
-mod link;
 mod options;
 mod outgoing;
 mod packet_ids;
@@ -69,9 +69,9 @@ pub use options::{ClientOptions, OfflineQoS0, Reconnect};
 pub use session::SessionSnapshot;
 pub use state::{DisconnectCause, ServerReason, State, Timer};
 
-use connection::{Acquaintance, Farewell};
+use connecting::{Acquaintance, Farewell};
+use connection::Connection;
 use incoming::Incoming;
-use link::Link;
 use outgoing::Outgoing;
 use packet_ids::PacketIds;
 use queue::{Publication, Queue};
@@ -93,7 +93,7 @@ pub struct Client {
     events: VecDeque<Event>,
     server: Acquaintance,
     /// Present while the client waits for CONNACK and while it is connected.
-    link: Option<Link>,
+    connection: Option<Connection>,
     /// The last bytes for a transport that the shell will close.
     farewell: BytesMut,
     ids: PacketIds,
@@ -117,7 +117,7 @@ impl Client {
             now,
             events: VecDeque::new(),
             server: Acquaintance::new(&options),
-            link: None,
+            connection: None,
             farewell: BytesMut::new(),
             ids: PacketIds::new(),
             outgoing: Outgoing::new(queue, options.lower_qos),
@@ -214,8 +214,8 @@ impl Client {
         }
         let mut last = BytesMut::new();
         self.transmit(&mut last);
-        if let Some(link) = &mut self.link {
-            link.push_encoded(&last);
+        if let Some(connection) = &mut self.connection {
+            connection.push_encoded(&last);
         }
         for publication in self.outgoing.queue.drain() {
             self.events.push_back(Event::Published {
@@ -260,8 +260,10 @@ impl Client {
         self.advance(now);
         match &self.state {
             State::Connected { .. } => {
-                if let Some(link) = &mut self.link {
-                    link.keep_alive.probe(self.now, self.options.probe_timeout);
+                if let Some(connection) = &mut self.connection {
+                    connection
+                        .keep_alive
+                        .probe(self.now, self.options.probe_timeout);
                 }
             }
             State::Waiting { .. } => {
@@ -293,7 +295,7 @@ impl Client {
             State::Opening { .. } => DisconnectCause::TransportNotOpened,
             State::Connecting { .. } => DisconnectCause::TransportClosed,
             State::Connected { .. } => self
-                .check_link()
+                .check_connection()
                 .err()
                 .unwrap_or(DisconnectCause::TransportClosed),
             State::Waiting { .. } | State::CredentialsNeeded { .. } | State::Stopped { .. } => {
@@ -311,8 +313,8 @@ impl Client {
         if !self.advance(now) {
             return Ok(());
         }
-        if let Some(link) = &mut self.link {
-            link.keep_alive.received(self.now);
+        if let Some(connection) = &mut self.connection {
+            connection.keep_alive.received(self.now);
         }
         let result = self.take_packets(&mut bytes);
         if let Err(error) = &result {
@@ -356,7 +358,7 @@ impl Client {
             State::Opening { since, .. } | State::Connecting { since, .. } => {
                 Some((since + self.options.connect_timeout, Timer::Connect))
             }
-            State::Connected { .. } => self.link.as_ref()?.keep_alive.next(),
+            State::Connected { .. } => self.connection.as_ref()?.keep_alive.next(),
             State::Waiting { until, .. } => Some((until, Timer::Reconnect)),
             State::CredentialsNeeded { .. } | State::Stopped { .. } => None,
         }

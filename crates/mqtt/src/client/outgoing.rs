@@ -7,8 +7,8 @@
 
 use alloc::collections::VecDeque;
 
+use super::connection::{Connection, Outlet};
 use super::event::{DropCause, Event, PublishId, PublishOutcome};
-use super::link::{Link, Outlet};
 use super::packet_ids::PacketIds;
 use super::queue::{Publication, Queue};
 use crate::PUBLISH;
@@ -121,7 +121,7 @@ impl Outgoing {
             return;
         }
         self.transmit_releases(outlet);
-        while self.sent < self.unanswered.len() && self.may_publish(outlet.link) {
+        while self.sent < self.unanswered.len() && self.may_publish(outlet.connection) {
             self.transmit_again(outlet);
         }
         // Releases what had to be given up within this call, not with the next one.
@@ -133,15 +133,15 @@ impl Outgoing {
     fn transmit_releases(&mut self, outlet: &mut Outlet<'_>) {
         for unreleased in self.unreleased.range(self.released..) {
             let pubrel = PubRel::new(unreleased.packet_id, ReasonCode::Success);
-            outlet.link.write(&Packet::PubRel(pubrel), outlet.out);
+            outlet.connection.write(&Packet::PubRel(pubrel), outlet.out);
         }
         self.released = self.unreleased.len();
     }
 
     /// The send quota of section 4.9 `[MQTT-3.3.4-7]`. Exchanges in their second half count too,
     /// also those of an earlier connection. That is a little less than the standard allows.
-    fn may_publish(&self, link: &Link) -> bool {
-        self.sent + self.unreleased.len() < link.limits.receive_maximum
+    fn may_publish(&self, connection: &Connection) -> bool {
+        self.sent + self.unreleased.len() < connection.limits.receive_maximum
     }
 
     /// Sends the publication at `sent` again, on a connection that has not seen it yet, with DUP
@@ -153,9 +153,9 @@ impl Outgoing {
         let mut publish = unanswered.publication().at(outlet.now);
         publish.packet_id = Some(unanswered.packet_id());
         publish.dup = true;
-        let cause = if publish.qos > outlet.link.limits.maximum_qos {
+        let cause = if publish.qos > outlet.connection.limits.maximum_qos {
             DropCause::QoSNotSupported
-        } else if outlet.link.write_publish(publish, outlet.out) {
+        } else if outlet.connection.write_publish(publish, outlet.out) {
             self.sent += 1;
             return;
         } else {
@@ -186,25 +186,25 @@ impl Outgoing {
             return false;
         };
         let unfit = unfit(next, self.lower_qos, outlet);
-        next.publish.qos = next.publish.qos.min(outlet.link.limits.maximum_qos);
+        next.publish.qos = next.publish.qos.min(outlet.connection.limits.maximum_qos);
         let (qos, mut publish) = (next.publish.qos, next.at(outlet.now));
         let outcome = if let Some(cause) = unfit {
             PublishOutcome::Dropped(cause)
         } else if qos == QoS::AtMostOnce {
-            if outlet.link.write_publish(publish, outlet.out) {
+            if outlet.connection.write_publish(publish, outlet.out) {
                 PublishOutcome::Sent
             } else {
                 PublishOutcome::Dropped(DropCause::TooLarge)
             }
         } else {
-            if self.sent < self.unanswered.len() || !self.may_publish(outlet.link) {
+            if self.sent < self.unanswered.len() || !self.may_publish(outlet.connection) {
                 return false;
             }
             let Some(packet_id) = outlet.ids.take() else {
                 return false;
             };
             publish.packet_id = Some(packet_id);
-            if outlet.link.write_publish(publish, outlet.out) {
+            if outlet.connection.write_publish(publish, outlet.out) {
                 self.begin(packet_id);
                 return true;
             }
@@ -256,7 +256,7 @@ impl Outgoing {
     pub(super) fn on_pubrec(
         &mut self,
         pubrec: &PubRec,
-        link: &mut Link,
+        connection: &mut Connection,
         ids: &mut PacketIds,
         events: &mut VecDeque<Event>,
     ) -> Result<(), ProtocolError> {
@@ -266,7 +266,7 @@ impl Outgoing {
         let packet_id = pubrec.packet_id;
         let Some(index) = self.position(packet_id) else {
             if !pubrec.reason_code.is_error() {
-                self.release_again(packet_id, link);
+                self.release_again(packet_id, connection);
             }
             return Ok(());
         };
@@ -298,7 +298,7 @@ impl Outgoing {
         });
     }
 
-    fn release_again(&self, packet_id: PacketId, link: &mut Link) {
+    fn release_again(&self, packet_id: PacketId, connection: &mut Connection) {
         let position = self.release_position(packet_id);
         let reason_code = match position {
             // Its first PUBREL on this connection is still to come.
@@ -306,7 +306,7 @@ impl Outgoing {
             Some(_) => ReasonCode::Success,
             None => ReasonCode::PacketIdentifierNotFound,
         };
-        link.push(&Packet::PubRel(PubRel::new(packet_id, reason_code)));
+        connection.push(&Packet::PubRel(PubRel::new(packet_id, reason_code)));
     }
 
     /// Handles the last answer to `QoS` 2: the identifier is free `[MQTT-4.3.3-7]`. The exchange
@@ -402,7 +402,7 @@ impl Outgoing {
 
 /// Why a publication must not be sent: this server does not accept it, or it has expired.
 fn unfit(publication: &Publication, lower_qos: bool, outlet: &Outlet<'_>) -> Option<DropCause> {
-    let limits = &outlet.link.limits;
+    let limits = &outlet.connection.limits;
     let publish = &publication.publish;
     if publication.is_expired(outlet.now) {
         Some(DropCause::Expired)

@@ -6,8 +6,8 @@ use alloc::collections::VecDeque;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::connection::{Outlet, ServerLimits};
 use super::event::{Event, SubscribeError, SubscribeId, UnsubscribeId};
-use super::link::{Outlet, ServerLimits};
 use super::packet_ids::PacketIds;
 use crate::error::ProtocolError;
 use crate::packet::{
@@ -261,14 +261,14 @@ impl Request {
         if self.packet_id.is_some() {
             return Progress::Sent;
         }
-        if let Some(reason_code) = self.what.unsupported(&outlet.link.limits) {
+        if let Some(reason_code) = self.what.unsupported(&outlet.connection.limits) {
             return Progress::Refused(reason_code);
         }
         let Some(packet_id) = outlet.ids.take() else {
             return Progress::NoPacketId;
         };
-        let packet = self.what.packet(packet_id, &outlet.link.limits);
-        if !outlet.link.write(&packet, outlet.out) {
+        let packet = self.what.packet(packet_id, &outlet.connection.limits);
+        if !outlet.connection.write(&packet, outlet.out) {
             outlet.ids.free(packet_id);
             return Progress::Refused(ReasonCode::PacketTooLarge);
         }

@@ -46,11 +46,11 @@ pub(super) struct Connection {
 pub(super) enum Phase {
     New,
     Asked(Box<Connect>, Vec<Bytes>),
-    Connected(Link),
+    Connected(ConnectedClient),
 }
 
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct ConnectedClient {
     pub(super) client_id: String,
     /// The client has heard that it is connected.
     pub(super) is_told: bool,
@@ -367,7 +367,7 @@ impl Model {
         session.will.clone_from(&connect.will);
         self.tell_lasting();
         if let Some(connection) = self.connections.get_mut(&conn) {
-            connection.phase = Phase::Connected(Link {
+            connection.phase = Phase::Connected(ConnectedClient {
                 client_id,
                 is_told: false,
                 keep_alive: connect.keep_alive,
@@ -547,7 +547,7 @@ impl Session {
     }
 }
 
-impl Link {
+impl ConnectedClient {
     /// Fills in the topic of a `publish` that came with an alias.
     fn named(&mut self, mut publish: Publish) -> Publish {
         if let Some(alias) = publish.properties.topic_alias.take() {
