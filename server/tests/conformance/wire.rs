@@ -14,7 +14,7 @@ use crate::raw::{
     PUBREL, Publish, RETAIN, Received, SUBACK, UNSUBACK, V3, V5, Version, ack, packet,
     subscribe_with, unsubscribe, variable,
 };
-use crate::support::{Link, Server, tcp, websocket};
+use crate::support::{ByteStream, Server, tcp, websocket};
 
 /// A server, and the transport that a scenario uses.
 pub(crate) struct Site {
@@ -91,7 +91,7 @@ impl Site {
     /// A connection on which nothing was sent yet. It reads what comes as version 5 until told
     /// otherwise.
     pub(crate) fn open(&self) -> Wire {
-        let link: Box<dyn Link> = match self.transport {
+        let stream: Box<dyn ByteStream> = match self.transport {
             Transport::Tcp => {
                 let stream = tcp(self.server.mqtt);
                 stream.set_nodelay(true).unwrap();
@@ -100,7 +100,7 @@ impl Site {
             Transport::WebSocket => Box::new(self.websocket()),
         };
         Wire {
-            link,
+            stream,
             version: V5,
             stored: self.data.is_some(),
             early: VecDeque::new(),
@@ -137,7 +137,7 @@ impl Site {
 
 /// One connection. It waits for anything only for a limited time.
 pub(crate) struct Wire {
-    link: Box<dyn Link>,
+    stream: Box<dyn ByteStream>,
     pub(crate) version: Version,
     /// Whether answers may wait for the server's disk.
     stored: bool,
@@ -149,7 +149,7 @@ pub(crate) struct Wire {
 impl Wire {
     /// Over WebSocket, all bytes go in one binary message.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
-        self.link.send(Bytes::copy_from_slice(bytes)).unwrap();
+        self.stream.send(Bytes::copy_from_slice(bytes)).unwrap();
     }
 
     /// The next packet. `None` when the server has closed.
@@ -162,7 +162,7 @@ impl Wire {
                 self.input.drain(..length);
                 return Some(packet);
             }
-            let Some(bytes) = self.link.receive() else {
+            let Some(bytes) = self.stream.receive() else {
                 assert!(self.input.is_empty(), "half a packet: {:02x?}", self.input);
                 return None;
             };
@@ -361,7 +361,7 @@ impl Wire {
 
     /// Ends the connection without DISCONNECT.
     pub(crate) fn cut(self) {
-        drop(self.link);
+        drop(self.stream);
     }
 }
 
