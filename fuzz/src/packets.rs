@@ -10,8 +10,8 @@
 
 use bytes::{Bytes, BytesMut};
 use mqtt::{
-    Connect, DecodeError, Decoder, EncodeError, Packet, ProtocolVersion, Publish, PublishForm,
-    PublishTemplate, TemplatePatch, encode, encode_within, encoded_len,
+    Connect, DecodeError, Decoder, Dialect, EncodeError, Packet, ProtocolVersion, Publish,
+    PublishForm, PublishTemplate, TemplatePatch, encode, encode_within, encoded_len,
 };
 
 use crate::Script;
@@ -28,39 +28,57 @@ pub enum Side {
     Connected(ProtocolVersion),
     /// A client of this version.
     Client(ProtocolVersion),
+    /// A server after a CONNECT of MQTT 3.1, which is less strict about flags.
+    ConnectedV3_1,
 }
 
 impl Side {
     /// The sides, as byte 0 of the input numbers them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Server,
         Self::Connected(ProtocolVersion::V3_1_1),
         Self::Connected(ProtocolVersion::V5),
         Self::Client(ProtocolVersion::V3_1_1),
         Self::Client(ProtocolVersion::V5),
+        Self::ConnectedV3_1,
     ];
 
     fn decoder(self) -> Decoder {
         let mut decoder = match self {
-            Self::Server | Self::Connected(_) => Decoder::server(),
+            Self::Server | Self::Connected(_) | Self::ConnectedV3_1 => Decoder::server(),
             Self::Client(version) => Decoder::client(version),
         };
         decoder.set_max_packet_size(MAX_PACKET_SIZE);
-        if let Self::Connected(version) = self {
+        if let Some(connect) = self.connect() {
             let mut wire = BytesMut::new();
-            let connect = Packet::Connect(Connect::new(version, "c"));
-            encode(&connect, version, &mut wire).expect("a good CONNECT");
+            let version = connect.version;
+            encode(&Packet::Connect(connect), version, &mut wire).expect("a good CONNECT");
             let decoded = decoder.decode(&mut wire.freeze());
             assert!(matches!(decoded, Ok(Some(Packet::Connect(_)))));
         }
         decoder
+    }
+
+    /// What came before the stream.
+    fn connect(self) -> Option<Connect> {
+        match self {
+            Self::Server | Self::Client(_) => None,
+            Self::Connected(version) => Some(Connect::new(version, "c")),
+            Self::ConnectedV3_1 => Some(Connect {
+                dialect: Dialect {
+                    is_v3_1: true,
+                    is_bridge: false,
+                },
+                ..Connect::new(ProtocolVersion::V3_1_1, "c")
+            }),
+        }
     }
 }
 
 /// Runs one input; see the module.
 pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
-    let side = Side::ALL[usize::from(script.below(5))];
+    let side = Side::ALL[usize::from(script.below(6))];
     let step = usize::from(script.byte()) + 1;
     let wire = script.rest();
 

@@ -10,9 +10,9 @@ use mqtt::packet::{
     WillProperties,
 };
 use mqtt::{
-    Connect, Disconnect, Packet, PacketId, ProtocolVersion, PubAck, PubComp, PubRec, PubRel,
-    Publish, QoS, ReasonCode, RetainHandling, Subscribe, Subscription, TopicFilter, TopicName,
-    Unsubscribe, Utf8String, Will,
+    Connect, Dialect, Disconnect, Packet, PacketId, ProtocolVersion, PubAck, PubComp, PubRec,
+    PubRel, Publish, QoS, ReasonCode, RetainHandling, Subscribe, Subscription, TopicFilter,
+    TopicName, Unsubscribe, Utf8String, Will,
 };
 
 /// Topics that overlap, for filters that overlap.
@@ -264,6 +264,12 @@ impl<'a> Script<'a> {
     pub fn connect(&mut self) -> Connect {
         let mut connect = Connect::new(self.version(), self.pick(CLIENTS));
         let flags = self.byte();
+        if connect.version == ProtocolVersion::V3_1_1 {
+            connect.dialect = Dialect {
+                is_v3_1: flags & 64 != 0,
+                is_bridge: flags & 128 != 0,
+            };
+        }
         connect.clean_start = flags & 1 != 0;
         connect.keep_alive = if flags & 2 != 0 {
             self.byte().into()

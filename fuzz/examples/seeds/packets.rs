@@ -34,6 +34,22 @@ pub(crate) fn seeds() -> Seeds {
             seeds.push((format!("{name}-{}-from-{from}", tag(version)), seed));
         }
     }
+    for (name, dialect) in [
+        ("connect-3-1-from-client", (true, false)),
+        ("connect-of-a-bridge", (false, true)),
+    ] {
+        let Packet::Connect(mut connect) = connect(V3) else {
+            unreachable!()
+        };
+        (connect.dialect.is_v3_1, connect.dialect.is_bridge) = dialect;
+        let wire = wire(&Packet::Connect(connect), V3);
+        seeds.push((name.to_owned(), [&[0, 7], &wire[..]].concat()));
+    }
+    // A PUBREL that is sent again, as MQTT 3.1 has it.
+    seeds.push((
+        "pubrel-3-1-with-dup".to_owned(),
+        b"\x05\x07\x6a\x02\x00\x01".to_vec(),
+    ));
     let mut two = vec![4, 2];
     two.extend_from_slice(&wire(&publish(QoS::AtLeastOnce), V5));
     two.extend_from_slice(b"\xd0\x80\x00");
