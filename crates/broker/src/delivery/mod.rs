@@ -10,12 +10,13 @@
 mod alias;
 mod backlog;
 mod connection;
+mod connections;
 mod dismissals;
 mod egress;
 mod egress_budget;
+mod link;
 mod members;
 mod outbox;
-mod partial;
 mod pause;
 mod queue;
 mod readiness;
@@ -23,14 +24,17 @@ mod routed;
 mod send;
 mod stalled;
 
-pub(crate) use alias::{ClientAliases, Naming, ServerAliases};
-pub(crate) use connection::{Authenticating, ClientId, Connection, Connections, Link, Phase};
+use alias::{ClientAliases, Naming, ServerAliases};
+use pause::Pause;
+
+pub(crate) use connection::{Authenticating, ClientId, Connection, Phase};
+pub(crate) use connections::Connections;
 pub(crate) use dismissals::Dismissals;
 pub(crate) use egress::{Egress, Means, Outcome};
 pub(crate) use egress_budget::AwaitingBudget;
+pub(crate) use link::Link;
 pub(crate) use members::{Members, Shared};
 pub(crate) use outbox::{Outbox, Passage, SpareBuffers};
-pub(crate) use pause::Pause;
 pub(crate) use readiness::is_ready;
 pub(crate) use routed::Routed;
 pub(crate) use send::Receiver;

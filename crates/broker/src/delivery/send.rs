@@ -13,12 +13,13 @@
 use core::borrow::Borrow;
 
 use mqtt::{
-    EncodeError, Instant, PacketId, ProtocolVersion, Publish, PublishTemplate, QoS, TemplatePatch,
-    TopicForm,
+    EncodeError, Instant, Packet, PacketId, ProtocolVersion, Publish, PublishTemplate, QoS,
+    TemplatePatch, TopicForm,
 };
 
 use crate::admission::MemoryBudget;
-use crate::delivery::{Link, Means, Naming, Outbox, Passage};
+use crate::delivery::{Link, Means, Naming, Outbox, Passage, SpareBuffers};
+use crate::durability::Ledger;
 use crate::types::{Conn, Delivery, Lsn, Slot};
 
 /// The connection that a message goes to.
@@ -137,6 +138,39 @@ impl<T: Borrow<PublishTemplate>> Encoded<'_, T> {
 }
 
 impl Receiver<'_> {
+    /// Writes an answer that needs no order. Says whether the client takes packets of its size:
+    /// if not, nothing is written.
+    pub(crate) fn answer(&mut self, packet: &Packet, spare: &mut SpareBuffers) -> bool {
+        let before = self.outbox.waiting();
+        let buffer = self.outbox.buffer(spare);
+        let (version, most) = (self.link.version, self.link.maximum_packet_size);
+        let written = mqtt::encode_within(packet, version, most, buffer);
+        self.outbox.note_answer(before);
+        written.is_ok()
+    }
+
+    /// The same for an answer that comes behind all that waits. If `gate` says for which record,
+    /// it waits for that too.
+    pub(crate) fn answer_behind(
+        &mut self,
+        packet: &Packet,
+        gate: Option<Lsn>,
+        passage: Passage,
+        ledger: &mut Ledger,
+        spare: &mut SpareBuffers,
+    ) -> bool {
+        let before = self.outbox.waiting();
+        let who = (self.slot, self.conn);
+        let buffer = self.outbox.behind(gate, passage, ledger, who, spare);
+        let (version, most) = (self.link.version, self.link.maximum_packet_size);
+        let written = mqtt::encode_within(packet, version, most, buffer);
+        self.outbox.note_answer(before);
+        if matches!(packet, Packet::PubAck(_)) && self.outbox.note_pub_ack() {
+            self.link.hold_pub_ack();
+        }
+        written.is_ok()
+    }
+
     /// The connection, if the shell has to be told that bytes wait for it.
     #[must_use]
     pub(super) fn announce(&mut self, memory: &mut MemoryBudget) -> Option<Conn> {

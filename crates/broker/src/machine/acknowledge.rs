@@ -32,7 +32,7 @@ impl Broker {
             if present != conn {
                 continue;
             }
-            link.unacknowledged -= outbox.release(durable, &mut self.wire.spare);
+            link.release_pub_acks(outbox.release(durable, &mut self.wire.spare));
             if outbox.announce(&mut self.memory) {
                 self.wire.outputs.push_back(Output::Write(conn));
             }

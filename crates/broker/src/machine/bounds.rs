@@ -38,8 +38,8 @@ impl Broker {
             return None;
         }
         let (link, _, _) = self.connections.linked(slot)?;
-        let version = link.version;
-        let session = self.sessions.get(link.session)?;
+        let version = link.version();
+        let session = self.sessions.get(link.session())?;
         let packet_id = publish.packet_id;
         if packet_id.is_some_and(|id| session.has_incoming(id)) {
             // It was accepted before, and is only acknowledged again.
@@ -74,7 +74,7 @@ impl Broker {
     /// An alias cannot be refused by itself: the client would use it.
     pub(crate) fn no_memory_for_alias(&mut self, slot: Slot) -> CloseCause {
         let link = self.connections.linked(slot);
-        let client = link.and_then(|(link, _, _)| self.sessions.get(link.session));
+        let client = link.and_then(|(link, _, _)| self.sessions.get(link.session()));
         self.metrics.refused_memory += 1;
         self.limit_log
             .note(Limit::Memory, client.map(Session::client_id));
@@ -120,9 +120,7 @@ impl Broker {
         };
         self.close(now, slot, cause);
         if let Some(connection) = self.connections.get_mut(slot) {
-            connection.decoder = mqtt::Decoder::server();
-            connection.pause = None;
-            connection.count_partial(&mut self.memory);
+            connection.drop_unread(&mut self.memory);
         }
     }
 }

@@ -31,33 +31,33 @@ impl Broker {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        let conn = connection.conn;
-        let last_word = match &connection.phase {
+        let conn = connection.conn();
+        let last_word = match connection.phase() {
             Phase::AwaitingConnect(_) | Phase::Authenticating(_) => {
-                refusal(connection.decoder.version(), &cause)
-                    .map(|(packet, version)| (packet, version, connection.maximum_packet_size))
+                refusal(connection.version(), &cause)
+                    .map(|(packet, version)| (packet, version, connection.maximum_packet_size()))
             }
             Phase::Connected(link) => farewell(link, &cause),
             Phase::Closing => return,
         };
-        let unwritten = connection.outbox.held();
-        let may_speak = connection.outbox.drop_gated();
+        let unwritten = connection.outbox_mut().held();
+        let may_speak = connection.outbox_mut().drop_gated();
         if let Some((packet, version, limit)) = last_word.filter(|_| may_speak) {
-            let buffer = connection.outbox.buffer(&mut self.wire.spare);
+            let buffer = connection.outbox_mut().buffer(&mut self.wire.spare);
             // What does not fit is not said.
             let _ = mqtt::encode_within(&packet, version, limit, buffer);
         }
-        if connection.outbox.announce_last() {
+        if connection.outbox_mut().announce_last() {
             self.wire.outputs.push_back(Output::Write(conn));
         }
-        let phase = core::mem::replace(&mut connection.phase, Phase::Closing);
+        let phase = connection.begin_closing();
         let client_id = match phase {
             Phase::AwaitingConnect(_) | Phase::Closing => client_id.filter(|it| !it.is_empty()),
-            Phase::Authenticating(waiting) => Some(waiting.client_id.text.detach()),
+            Phase::Authenticating(waiting) => Some(waiting.client_id().text().detach()),
             Phase::Connected(link) => {
                 self.memory.change_aliases(link.alias_bytes(), 0);
                 let is_normal = matches!(cause, CloseCause::Disconnected(ReasonCode::Success));
-                self.detach(now, link.session, is_normal)
+                self.detach(now, link.session(), is_normal)
             }
         };
         self.count(&cause, client_id.as_ref());
@@ -74,11 +74,11 @@ impl Broker {
         };
         self.set_deadline(slot, None);
         if let Some(connection) = self.connections.get_mut(slot) {
-            let phase = core::mem::replace(&mut connection.phase, Phase::Closing);
+            let phase = connection.begin_closing();
             match phase {
                 Phase::Connected(link) => {
                     self.memory.change_aliases(link.alias_bytes(), 0);
-                    self.detach(now, link.session, false);
+                    self.detach(now, link.session(), false);
                 }
                 Phase::AwaitingConnect(_) | Phase::Authenticating(_) | Phase::Closing => {}
             }
@@ -95,9 +95,9 @@ impl Broker {
         let longest = self.limits().session_expiry_interval;
         if let Some((link, _, _)) = self.connections.linked(slot)
             && let Some(expiry) = disconnect.properties.session_expiry_interval
-            && let Some(session) = self.sessions.get_mut(link.session)
+            && let Some(session) = self.sessions.get_mut(link.session())
         {
-            if !link.may_outlive && expiry > 0 {
+            if !link.may_outlive() && expiry > 0 {
                 return Err(violation(
                     ReasonCode::ProtocolError,
                     "a Session Expiry Interval in DISCONNECT after 0 in CONNECT (3.14.2.2.2)",
@@ -219,13 +219,9 @@ impl Broker {
 
     /// Sends a packet that needs no order: PINGRESP.
     pub(crate) fn send(&mut self, slot: Slot, packet: &Packet) {
-        if let Some((link, outbox, _)) = self.connections.linked(slot) {
-            let before = outbox.waiting();
-            let buffer = outbox.buffer(&mut self.wire.spare);
-            let most = link.maximum_packet_size;
-            let written = mqtt::encode_within(packet, link.version, most, buffer);
-            outbox.note_answer(before);
-            self.sent(slot, written.is_ok());
+        if let Some(mut receiver) = self.connections.receiver(slot) {
+            let fits = receiver.answer(packet, &mut self.wire.spare);
+            self.sent(slot, fits);
         }
     }
 
@@ -238,19 +234,12 @@ impl Broker {
         gate: Option<Lsn>,
         passage: Passage,
     ) {
-        let Some((link, outbox, conn)) = self.connections.linked(slot) else {
+        let Some(mut receiver) = self.connections.receiver(slot) else {
             return;
         };
         let (ledger, spare) = (&mut self.ledger, &mut self.wire.spare);
-        let before = outbox.waiting();
-        let buffer = outbox.behind(gate, passage, ledger, (slot, conn), spare);
-        let most = link.maximum_packet_size;
-        let written = mqtt::encode_within(packet, link.version, most, buffer);
-        outbox.note_answer(before);
-        if matches!(packet, Packet::PubAck(_)) && outbox.note_pub_ack() {
-            link.unacknowledged += 1;
-        }
-        self.sent(slot, written.is_ok());
+        let fits = receiver.answer_behind(packet, gate, passage, ledger, spare);
+        self.sent(slot, fits);
     }
 
     /// A packet has been put into the outbox, or was too large. What is larger than the client
@@ -279,7 +268,7 @@ impl Broker {
         if link.begin_dismissal() {
             if fits {
                 self.metrics.closed_not_reading += 1;
-                let session = self.sessions.get(link.session);
+                let session = self.sessions.get(link.session());
                 let client = session.map(Session::client_id);
                 self.limit_log.note(Limit::NotReading, client);
             }

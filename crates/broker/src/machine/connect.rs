@@ -52,24 +52,18 @@ impl Broker {
         let Some(connection) = self.connections.get_mut(slot) else {
             return Ok(());
         };
-        let Phase::AwaitingConnect(peer) = connection.phase else {
+        let &Phase::AwaitingConnect(peer) = connection.phase() else {
             return Ok(());
         };
         let credentials = Credentials {
-            client_id: client_id.text.clone(),
+            client_id: client_id.text().clone(),
             user_name: connect.user_name.clone(),
             password: connect.password.clone(),
             version: connect.version,
             peer,
         };
-        connection.phase = Phase::Authenticating(Box::new(Authenticating {
-            peer,
-            connect,
-            client_id,
-            early: Vec::new(),
-            early_bytes: 0,
-        }));
-        let output = Output::Authenticate(connection.conn, Box::new(credentials));
+        connection.begin_authentication(Authenticating::new(peer, connect, client_id));
+        let output = Output::Authenticate(connection.conn(), Box::new(credentials));
         self.wire.outputs.push_back(output);
         Ok(())
     }
@@ -82,32 +76,32 @@ impl Broker {
         connect: Connect,
         client_id: ClientId,
     ) -> Result<(), CloseCause> {
-        self.expire(now, &client_id.text);
-        let existing = self.sessions.find(&client_id.text);
-        self.check_session_store(&connect, &client_id.text, existing)?;
-        self.check_backlog(&connect, &client_id.text)?;
+        self.expire(now, client_id.text());
+        let existing = self.sessions.find(client_id.text());
+        self.check_session_store(&connect, client_id.text(), existing)?;
+        self.check_backlog(&connect, client_id.text())?;
         if existing.is_none() {
             // First, as no session is to end for one that is refused.
-            self.check_memory_for(&client_id.text)?;
+            self.check_memory_for(client_id.text())?;
             if self.sessions.len() >= self.limits().sessions {
-                self.make_room_for_session(now, &client_id.text)?;
+                self.make_room_for_session(now, client_id.text())?;
             }
         }
         if let Some(id) = existing {
             self.take_over(now, id, slot);
         }
         // The connection that was taken over may have ended its session.
-        let existing = self.sessions.find(&client_id.text);
+        let existing = self.sessions.find(client_id.text());
         let (id, session_present) = match existing {
             Some(id) if !connect.clean_start => (id, true),
             Some(id) => {
                 // [MQTT-3.1.2-4]
                 self.end_session(now, id);
                 self.settle(now);
-                (self.sessions.insert(&client_id.text), false)
+                (self.sessions.insert(client_id.text()), false)
             }
             // [MQTT-3.1.2-6]
-            None => (self.sessions.insert(&client_id.text), false),
+            None => (self.sessions.insert(client_id.text()), false),
         };
         self.memory.set_sessions(self.sessions.len());
         self.establish(now, slot, id, session_present, connect, client_id);
@@ -219,7 +213,7 @@ impl Broker {
         else {
             return;
         };
-        let Phase::AwaitingConnect(peer) = connection.phase else {
+        let &Phase::AwaitingConnect(peer) = connection.phase() else {
             return;
         };
         // [MQTT-4.1.0-1]
@@ -245,19 +239,18 @@ impl Broker {
             self.options.seed,
             session.incoming().to_vec(),
         );
-        let conn = connection.conn;
+        let conn = connection.conn();
         let connected = ConnectedClient {
-            client_id: client_id.text,
+            client_id: client_id.into_text(),
             user_name: connect.user_name,
             version: connect.version,
-            keep_alive: link.keep_alive,
+            keep_alive: link.keep_alive(),
             session_present,
             session_expiry_interval: expiry_interval,
             peer,
         };
         let deadline = link.patience().map(|patience| now + patience);
-        connection.phase = Phase::Connected(link);
-        connection.last_heard = now;
+        connection.establish(now, link);
 
         self.sessions.set_absent(id, None);
         self.metrics.clients += 1;
@@ -278,7 +271,7 @@ impl Broker {
     /// The CONNACK that lets a client in; `session_present` does not change its length.
     fn connack(&self, connect: &Connect, client_id: &ClientId, session_present: bool) -> ConnAck {
         let granted = self.session_expiry_granted(connect);
-        let keep_alive = Link::keep_alive(connect, self.options.server_keep_alive);
+        let keep_alive = Link::granted_keep_alive(connect, self.options.server_keep_alive);
         let asks_for_response = connect.properties.request_response_information == Some(true);
         ConnAck {
             session_present,
@@ -288,12 +281,12 @@ impl Broker {
                     .then_some(granted),
                 receive_maximum: Some(self.options.limits.receive_maximum),
                 maximum_packet_size: Some(self.options.limits.maximum_packet_size),
-                assigned_client_identifier: client_id.is_assigned.then(|| client_id.text.clone()),
+                assigned_client_identifier: client_id.if_assigned().cloned(),
                 topic_alias_maximum: Some(self.options.limits.topic_alias_maximum),
                 server_keep_alive: (keep_alive != connect.keep_alive).then_some(keep_alive),
                 // [MQTT-3.1.2-28]
                 response_information: asks_for_response
-                    .then(|| self.response_information(&client_id.text))
+                    .then(|| self.response_information(client_id.text()))
                     .flatten(),
                 ..ConnAckProperties::default()
             },
@@ -310,10 +303,7 @@ impl Broker {
     /// The identifier of the client that sent `connect`.
     fn client_id(&mut self, connect: &Connect) -> Result<ClientId, CloseCause> {
         if !connect.client_id.is_empty() {
-            return Ok(ClientId {
-                text: connect.client_id.clone(),
-                is_assigned: false,
-            });
+            return Ok(ClientId::asked_for(connect.client_id.clone()));
         }
         if connect.dialect.is_v3_1 {
             return Err(refused(
@@ -335,10 +325,7 @@ impl Broker {
             if let Ok(text) = text
                 && self.sessions.find(&text).is_none()
             {
-                return Ok(ClientId {
-                    text,
-                    is_assigned: true,
-                });
+                return Ok(ClientId::assigned(text));
             }
         }
     }
@@ -367,7 +354,7 @@ impl Broker {
         if let Some(slot) = slot
             && let Some(by) = self.connections.get(by)
         {
-            let by = by.conn;
+            let by = by.conn();
             self.metrics.takeovers += 1;
             self.close(now, slot, CloseCause::TakenOver { by });
             self.settle(now);

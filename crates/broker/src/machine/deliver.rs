@@ -43,7 +43,7 @@ impl Broker {
             return false;
         };
         if let Some((link, _, _)) = self.connections.linked(slot) {
-            let session = link.session;
+            let session = link.session();
             self.pump(now, session);
             self.look_on(now, session);
             self.unblock(session);

@@ -322,11 +322,11 @@ impl Broker {
         match (qos, outgoing) {
             (QoS::AtMostOnce, _) => true,
             (QoS::AtLeastOnce | QoS::ExactlyOnce, Some(outgoing)) => {
-                link.quota > 0
+                link.has_quota()
                     && outgoing.has_resent()
                     && outgoing.has_window(limits.inflight_window)
             }
-            (QoS::AtLeastOnce | QoS::ExactlyOnce, None) => link.quota > 0,
+            (QoS::AtLeastOnce | QoS::ExactlyOnce, None) => link.has_quota(),
         }
     }
 }

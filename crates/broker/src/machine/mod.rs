@@ -204,11 +204,11 @@ impl Broker {
         let slot = self.connections.slot(conn);
         if let Some(connection) = slot.and_then(|slot| self.connections.get_mut(slot)) {
             let len = connection
-                .outbox
+                .outbox_mut()
                 .take(out, &mut self.wire.spare, &mut self.memory);
             self.metrics.bytes_out += len as u64;
-            if let Phase::Connected(link) = &connection.phase {
-                self.stalled.remove(link.session);
+            if let Phase::Connected(link) = connection.phase() {
+                self.stalled.remove(link.session());
             }
         }
     }
@@ -236,9 +236,9 @@ impl Broker {
 
     /// Whose connection it is: `None` before an acceptable CONNECT, and after the end.
     pub fn client_of(&self, conn: Conn) -> Option<&Utf8String> {
-        match &self.connections.get(self.connections.slot(conn)?)?.phase {
-            Phase::Authenticating(waiting) => Some(&waiting.client_id.text),
-            Phase::Connected(link) => Some(self.sessions.get(link.session)?.client_id()),
+        match self.connections.get(self.connections.slot(conn)?)?.phase() {
+            Phase::Authenticating(waiting) => Some(waiting.client_id().text()),
+            Phase::Connected(link) => Some(self.sessions.get(link.session())?.client_id()),
             Phase::AwaitingConnect(_) | Phase::Closing => None,
         }
     }
@@ -288,29 +288,22 @@ impl Broker {
     /// lets it.
     pub(crate) fn read(&mut self, now: Instant, slot: Slot, mut bytes: Bytes) {
         while let Some(connection) = self.connections.get_mut(slot) {
-            if let Some(pause) = &mut connection.pause {
-                pause.put_by(&bytes);
+            if connection.put_by(&bytes) {
                 return self.count_partial(now, slot);
             }
-            let mut other_protocol = None;
-            match &mut connection.phase {
+            let mut is_first = false;
+            match connection.phase_mut() {
                 Phase::Connected(link) if link.is_being_dismissed() => return,
-                Phase::AwaitingConnect(_) if connection.decoder.buffered() == 0 => {
-                    other_protocol = looks_like(&bytes);
-                }
-                Phase::AwaitingConnect(_) | Phase::Connected(_) => {}
+                Phase::AwaitingConnect(_) => is_first = true,
+                Phase::Connected(_) => {}
                 Phase::Authenticating(waiting) => {
                     if bytes.is_empty() {
                         return;
                     }
-                    waiting.early_bytes += bytes.len();
-                    let has_room = waiting.early_bytes <= self.options.limits.early_bytes;
-                    // Copied, as it may stay for long.
-                    waiting.early.push(Bytes::copy_from_slice(&bytes));
-                    if !has_room {
+                    if !waiting.put_by(&bytes, self.options.limits.early_bytes) {
                         self.metrics.refused_early_bytes += 1;
                         self.limit_log
-                            .note(Limit::EarlyBytes, Some(&waiting.client_id.text));
+                            .note(Limit::EarlyBytes, Some(waiting.client_id().text()));
                         let cause = CloseCause::Refused {
                             reason_code: mqtt::ReasonCode::QuotaExceeded,
                             what: "too much sent before CONNACK",
@@ -321,9 +314,10 @@ impl Broker {
                 }
                 Phase::Closing => return,
             }
-            let handled = match connection.decoder.decode(&mut bytes) {
+            let is_first = is_first && !connection.has_partial_packet();
+            let other_protocol = is_first.then(|| looks_like(&bytes)).flatten();
+            let handled = match connection.decode(now, &mut bytes) {
                 Ok(Some(packet)) => {
-                    connection.last_heard = now;
                     self.metrics.packets_in += 1;
                     self.handle_packet(now, slot, packet)
                 }
@@ -354,7 +348,7 @@ impl Broker {
                 if let Some(connection) = self.connections.get_mut(slot)
                     && let Some(limit) = connect.properties.maximum_packet_size
                 {
-                    connection.maximum_packet_size = limit;
+                    connection.set_maximum_packet_size(limit);
                 }
                 if let Err(cause) = self.connect(now, slot, connect) {
                     self.close_named(now, slot, Some(client_id), cause);
@@ -413,9 +407,9 @@ impl Broker {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        connection.outbox.drained(&mut self.memory);
-        if let Phase::Connected(link) = &connection.phase {
-            let session = link.session;
+        connection.outbox_mut().drained(&mut self.memory);
+        if let Phase::Connected(link) = connection.phase() {
+            let session = link.session();
             self.pump(now, session);
             self.look_on(now, session);
             self.unblock(session);
@@ -430,17 +424,13 @@ impl Broker {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        let Phase::Authenticating(waiting) = &connection.phase else {
+        let Some(waiting) = connection.end_authentication() else {
             return;
         };
-        let awaiting = Phase::AwaitingConnect(waiting.peer);
-        let phase = core::mem::replace(&mut connection.phase, awaiting);
-        let Phase::Authenticating(waiting) = phase else {
-            return;
-        };
-        let client_id = waiting.client_id.text.clone();
+        let client_id = waiting.client_id().text().clone();
+        let (connect, asked_for, early) = waiting.into_parts();
         let admitted = match decision {
-            Decision::Accept => self.admit(now, slot, waiting.connect, waiting.client_id),
+            Decision::Accept => self.admit(now, slot, connect, asked_for),
             Decision::Refuse(reason_code) => Err(CloseCause::Refused {
                 reason_code,
                 what: "not authenticated",
@@ -448,7 +438,7 @@ impl Broker {
         };
         match admitted {
             Ok(()) => {
-                for bytes in waiting.early {
+                for bytes in early {
                     self.read(now, slot, bytes);
                 }
             }
@@ -463,10 +453,10 @@ impl Broker {
         // Whose session ends now leaves what they share to those whose session goes on.
         for &slot in &slots {
             if let Some((link, _, _)) = self.connections.linked(slot)
-                && let Some(session) = self.sessions.get(link.session)
+                && let Some(session) = self.sessions.get(link.session())
                 && session.expiry_interval() == 0
             {
-                let id = link.session;
+                let id = link.session();
                 self.leave_groups(id);
             }
         }
@@ -522,21 +512,11 @@ impl Broker {
         let Some(connection) = self.connections.get_mut(slot) else {
             return false;
         };
-        connection.deadline = None;
-        let cause = match &connection.phase {
+        connection.clear_deadline();
+        let cause = match connection.phase() {
             Phase::AwaitingConnect(_) | Phase::Authenticating(_) => CloseCause::ConnectTimeout,
-            Phase::Connected(link) => {
-                let deadline = link
-                    .patience()
-                    .map(|patience| connection.last_heard + patience);
-                // Nobody hears a client that is not read: its time begins when it is again.
-                let awaits_store = connection.pause.as_ref().filter(|it| it.awaits_store);
-                let awaits_store = awaits_store.map(|_| now);
-                let resumes_at = connection.resumes_at.max(awaits_store);
-                let deadline = match (deadline, resumes_at, link.patience()) {
-                    (Some(_), Some(resumes_at), Some(patience)) => Some(resumes_at + patience),
-                    (deadline, _, _) => deadline,
-                };
+            Phase::Connected(_) => {
+                let deadline = connection.may_be_silent_until(now);
                 if deadline.is_none_or(|deadline| deadline > now) {
                     self.set_deadline(slot, deadline);
                     return false;
@@ -552,28 +532,26 @@ impl Broker {
     /// When to look after the connection again.
     pub(crate) fn set_deadline(&mut self, slot: Slot, at: Option<Instant>) {
         if let Some(connection) = self.connections.get_mut(slot) {
-            let timer = Timer::Connection(slot);
-            self.timers.set(timer, &mut connection.deadline, at);
+            connection.set_deadline(slot, at, &mut self.timers);
         }
     }
 
     /// Tells the shell that there is something for the connection, unless it knows.
     pub(crate) fn announce(&mut self, slot: Slot) {
         if let Some(connection) = self.connections.get_mut(slot)
-            && connection.outbox.announce(&mut self.memory)
+            && connection.outbox_mut().announce(&mut self.memory)
         {
-            self.wire.outputs.push_back(Output::Write(connection.conn));
+            self.wire
+                .outputs
+                .push_back(Output::Write(connection.conn()));
         }
     }
 
     /// Nobody knows the connection any longer.
     pub(crate) fn forget_connection(&mut self, slot: Slot) {
         self.room.forget(slot);
-        if let Some(mut connection) = self.connections.remove(slot) {
-            connection.outbox.forget(&mut self.memory);
-            self.memory.change_partial(connection.partial, 0);
-            let timer = Timer::Resume(slot);
-            self.timers.set(timer, &mut connection.resumes_at, None);
+        if let Some(connection) = self.connections.remove(slot) {
+            connection.forget(slot, &mut self.memory, &mut self.timers);
         }
         self.memory.set_connections(self.connections.len());
     }

@@ -11,7 +11,7 @@ use mqtt::Instant;
 use crate::delivery::Phase;
 use crate::machine::{Broker, Output};
 use crate::session::Session;
-use crate::types::{Conn, Limit, Lsn, Slot, Timer};
+use crate::types::{Conn, Limit, Lsn, Slot};
 
 impl Broker {
     /// What may come at once, as time.
@@ -30,25 +30,24 @@ impl Broker {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        let Phase::Connected(link) = &connection.phase else {
+        let Phase::Connected(link) = connection.phase() else {
             return;
         };
-        let Some(session) = self.sessions.get_mut(link.session) else {
+        let Some(session) = self.sessions.get_mut(link.session()) else {
             return;
         };
         let ahead = session.count_published(now, rate, Self::BURST);
-        if ahead.is_zero() || connection.pause.is_some() {
+        if ahead.is_zero() || connection.is_paused() {
             return;
         }
         let until = now + ahead.max(Self::PAUSE);
-        connection.pause = Some(Box::default());
-        let timer = Timer::Resume(slot);
-        self.timers
-            .set(timer, &mut connection.resumes_at, Some(until));
+        connection.pause_until(slot, until, &mut self.timers);
         self.metrics.publish_rate_pauses += 1;
         self.limit_log
             .note(Limit::PublishRate, Some(session.client_id()));
-        self.wire.outputs.push_back(Output::Pause(connection.conn));
+        self.wire
+            .outputs
+            .push_back(Output::Pause(connection.conn()));
     }
 
     /// A client has made the broker write records since `before` was the last. If too many bytes
@@ -62,17 +61,17 @@ impl Broker {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        let Phase::Connected(link) = &connection.phase else {
+        let Phase::Connected(link) = connection.phase() else {
             return;
         };
-        let is_news = connection.pause.is_none();
-        let pause = connection.pause.get_or_insert_default();
-        if core::mem::replace(&mut pause.awaits_store, true) {
+        let session = link.session();
+        let is_news = !connection.is_paused();
+        if !connection.pause_for_store() {
             return;
         }
-        let conn = connection.conn;
+        let conn = connection.conn();
         self.metrics.journal_backlog_pauses += 1;
-        let client = self.sessions.get(link.session);
+        let client = self.sessions.get(session);
         let client = client.map(Session::client_id);
         self.limit_log.note(Limit::JournalBacklog, client);
         if is_news {
@@ -95,37 +94,29 @@ impl Broker {
             && let Some((slot, conn)) = self.awaiting_store.pop_front()
         {
             let connection = self.connections.get_mut(slot);
-            let Some(connection) = connection.filter(|it| it.conn == conn) else {
+            let Some(connection) = connection.filter(|it| it.conn() == conn) else {
                 continue;
             };
-            if let Some(pause) = &mut connection.pause {
-                pause.awaits_store = false;
-            }
-            // If it was too fast too, its time comes.
-            if connection.resumes_at.is_none() {
+            // A client that was too fast too is read when its time comes.
+            if connection.stop_awaiting_store() {
                 self.resume(now, slot);
                 self.settle(now);
             }
         }
     }
 
-    /// [`Timer::Resume`] is due: the connection is read again, and first what was put by. If that
+    /// [`Timer::Resume`](crate::types::Timer::Resume) is due: the connection is read again, and first what was put by. If that
     /// is too fast in its turn, the shell hears of it as of any other pause.
     pub(crate) fn resume(&mut self, now: Instant, slot: Slot) {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        connection.resumes_at = None;
-        if connection.pause.as_ref().is_some_and(|it| it.awaits_store) {
-            return;
-        }
-        let Some(pause) = connection.pause.take() else {
+        let Some(unread) = connection.resume(now) else {
             return;
         };
-        // It could not be heard.
-        connection.last_heard = now;
-        self.wire.outputs.push_back(Output::Resume(connection.conn));
-        for bytes in pause.unread {
+        let output = Output::Resume(connection.conn());
+        self.wire.outputs.push_back(output);
+        for bytes in unread {
             self.read(now, slot, bytes);
         }
         self.count_partial(now, slot);

@@ -28,7 +28,7 @@ impl Broker {
         };
         let before = self.memory.alias_bytes();
         let limits = &self.options.limits;
-        let resolved = link.aliases.resolve(&mut publish, limits, &mut self.memory);
+        let resolved = link.resolve_alias(&mut publish, limits, &mut self.memory);
         let refused = resolved.map_err(|cause| self.note_alias(slot, cause))?;
         if self.memory.alias_bytes() > before && self.is_short_of_memory() {
             return Err(self.no_memory_for_alias(slot));
@@ -36,7 +36,7 @@ impl Broker {
         let Some((link, _, _)) = self.connections.linked(slot) else {
             return Ok(());
         };
-        let session = link.session;
+        let session = link.session();
         let topic = match refused {
             Some(bad) => Err(self.refuse_topic(session, bad)),
             None => Ok(()),
@@ -94,7 +94,7 @@ impl Broker {
         let Some((link, _, _)) = self.connections.linked(slot) else {
             return Ok(());
         };
-        let id = link.session;
+        let id = link.session();
         let Some(session) = self.sessions.get_mut(id) else {
             return Ok(());
         };
@@ -104,10 +104,10 @@ impl Broker {
             // That it is a repetition is known from a record, or soon will be.
             let gate = session.number().and_then(|_| self.ledger.gate());
             // Sent on this connection too, it is part of its quota.
-            if let Ok(at) = link.carried_over.binary_search(&packet_id) {
+            if link.is_carried_over(packet_id) {
                 self.check_receive_maximum(slot, id, false)?;
                 if let Some((link, _, _)) = self.connections.linked(slot) {
-                    link.carried_over.remove(at);
+                    link.forget_carried_over(packet_id);
                 }
             }
             let again = Packet::PubRec(PubRec::new(packet_id, ReasonCode::Success));
@@ -150,7 +150,7 @@ impl Broker {
             Err(refusal) => refusal,
         };
         let link = self.connections.linked(slot);
-        let is_old = link.is_some_and(|(link, _, _)| link.version == ProtocolVersion::V3_1_1);
+        let is_old = link.is_some_and(|(link, _, _)| link.version() == ProtocolVersion::V3_1_1);
         if is_old && reason_code == ReasonCode::QuotaExceeded {
             return Err(CloseCause::Limit { reason_code, what });
         }
@@ -186,7 +186,7 @@ impl Broker {
         let wanted = self
             .connections
             .linked(slot)
-            .is_some_and(|(link, _, _)| link.problem_information);
+            .is_some_and(|(link, _, _)| link.wants_reason_strings());
         ReasonProperties {
             reason_string: wanted.then(|| Utf8String::from_static(what)),
             user_properties: Vec::new(),
@@ -202,9 +202,9 @@ impl Broker {
     ) -> Result<(), Refusal> {
         let link = self.connections.linked(slot);
         let is_in_use = link.is_some_and(|(link, _, _)| {
-            let session = self.sessions.get(link.session);
+            let session = self.sessions.get(link.session());
             // Version 3.1.1 has no word for it.
-            link.version == ProtocolVersion::V5
+            link.version() == ProtocolVersion::V5
                 && session.is_some_and(|it| it.has_incoming(packet_id))
         });
         if is_in_use {
@@ -231,14 +231,11 @@ impl Broker {
             return Ok(());
         };
         let most = usize::from(link.receive_maximum(limit));
-        let released = session
-            .incoming()
-            .len()
-            .saturating_sub(link.carried_over.len());
+        let released = session.incoming().len().saturating_sub(link.carried_over());
         // Those of earlier connections are no part of the quota, but must not grow with each:
         // whoever follows the rules has as many again at most before it releases them.
         let is_bounded = !is_new || session.incoming().len() < 2 * most;
-        if is_bounded && released + usize::from(link.unacknowledged) < most {
+        if is_bounded && released + usize::from(link.unacknowledged()) < most {
             return Ok(());
         }
         self.metrics.refused_receive_maximum += 1;
@@ -341,7 +338,7 @@ impl Broker {
     fn note_alias(&mut self, slot: Slot, cause: CloseCause) -> CloseCause {
         if cause.reason_code() == ReasonCode::TopicAliasInvalid {
             let link = self.connections.linked(slot);
-            let client = link.and_then(|(link, _, _)| self.sessions.get(link.session));
+            let client = link.and_then(|(link, _, _)| self.sessions.get(link.session()));
             self.metrics.refused_topic_alias += 1;
             self.limit_log
                 .note(Limit::TopicAlias, client.map(Session::client_id));
@@ -358,13 +355,11 @@ impl Broker {
         let Some((link, _, _)) = self.connections.linked(slot) else {
             return;
         };
-        let Some(session) = self.sessions.get_mut(link.session) else {
+        let Some(session) = self.sessions.get_mut(link.session()) else {
             return;
         };
         let (reason_code, gate) = if session.release_incoming(packet_id, &mut self.memory) {
-            if let Ok(at) = link.carried_over.binary_search(&packet_id) {
-                link.carried_over.remove(at);
-            }
+            link.forget_carried_over(packet_id);
             let gate = session.number().map(|session| {
                 let released = Record::Released { session, packet_id };
                 self.ledger.record(&released)
@@ -429,7 +424,7 @@ impl Broker {
         let Some((link, _, _)) = self.connections.linked(slot) else {
             return Ok(());
         };
-        let Some(session) = self.sessions.get_mut(link.session) else {
+        let Some(session) = self.sessions.get_mut(link.session()) else {
             return Ok(());
         };
         let session_number = session.number();
@@ -467,8 +462,10 @@ impl Broker {
         }
         match outcome {
             Acknowledged::Done { is_charged } => {
-                link.quota += u16::from(is_charged);
-                let session = link.session;
+                if is_charged {
+                    link.give_back_quota();
+                }
+                let session = link.session();
                 self.pump(now, session);
                 self.look_on(now, session);
                 self.unblock(session);

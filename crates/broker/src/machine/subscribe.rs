@@ -22,8 +22,8 @@ impl Broker {
         let Some((link, _, _)) = self.connections.linked(slot) else {
             return Ok(());
         };
-        let id = link.session;
-        let is_bridge = link.dialect.is_bridge;
+        let id = link.session();
+        let is_bridge = link.dialect().is_bridge;
         let number = self.sessions.get(id).and_then(Session::number);
         let mut granted_ones = Vec::new();
         let mut reason_codes = Vec::with_capacity(subscribe.subscriptions.len());
@@ -325,7 +325,7 @@ impl Broker {
         let Some((link, _, _)) = self.connections.linked(slot) else {
             return;
         };
-        let id = link.session;
+        let id = link.session();
         let packet_id = self.check_packet_id(slot, unsubscribe.packet_id);
         let properties = packet_id.err().map(|it| self.because(slot, it.what));
         let number = self.sessions.get(id).and_then(Session::number);

@@ -48,7 +48,7 @@ pub(crate) fn refusal(
 
 /// What to say to a connected client: in version 5 DISCONNECT, in 3.1.1 nothing.
 pub(crate) fn farewell(link: &Link, cause: &CloseCause) -> Option<(Packet, ProtocolVersion, u32)> {
-    match (link.version, cause) {
+    match (link.version(), cause) {
         (ProtocolVersion::V3_1_1, _) | (_, CloseCause::Disconnected(_)) => return None,
         (
             ProtocolVersion::V5,
@@ -62,7 +62,7 @@ pub(crate) fn farewell(link: &Link, cause: &CloseCause) -> Option<(Packet, Proto
         ) => {}
     }
     let reason_string = link
-        .problem_information
+        .wants_reason_strings()
         .then(|| Utf8String::try_from(cause.to_string()).ok())
         .flatten();
     let disconnect = Disconnect {
@@ -75,6 +75,6 @@ pub(crate) fn farewell(link: &Link, cause: &CloseCause) -> Option<(Packet, Proto
     Some((
         Packet::Disconnect(disconnect),
         ProtocolVersion::V5,
-        link.maximum_packet_size,
+        link.maximum_packet_size(),
     ))
 }

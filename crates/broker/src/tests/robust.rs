@@ -348,7 +348,13 @@ impl Shell {
         );
         for conn in self.conns.into_iter().flatten() {
             let slot = self.broker.connections.slot(conn).unwrap();
-            let waiting = self.broker.connections.get_mut(slot).unwrap().outbox.len();
+            let waiting = self
+                .broker
+                .connections
+                .get_mut(slot)
+                .unwrap()
+                .outbox_mut()
+                .len();
             assert!(waiting <= 2 * 600 + 400 + 600, "{waiting}");
         }
         let freed_later = self.broker.reclamation.held();

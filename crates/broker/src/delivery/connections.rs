@@ -1,0 +1,132 @@
+//! The table of all connections.
+
+use core::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use mqtt::Instant;
+use slab::Slab;
+
+use crate::delivery::{Connection, Link, Outbox, Phase, Receiver};
+use crate::types::{Conn, SessionId, ShrinkPolicy, Slot, shrink};
+
+/// All connections.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    slab: Slab<Connection>,
+    shrink: ShrinkPolicy,
+    by_conn: HashTable<Slot>,
+    hasher: FixedState,
+}
+
+impl Connections {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            slab: Slab::new(),
+            shrink: ShrinkPolicy::default(),
+            by_conn: HashTable::new(),
+            hasher: FixedState::with_seed(seed),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    pub(crate) fn slot(&self, conn: Conn) -> Option<Slot> {
+        self.by_conn
+            .find(self.hasher.hash_one(conn), |slot| {
+                self.slab[slot.key()].conn == conn
+            })
+            .copied()
+    }
+
+    pub(crate) fn get(&self, slot: Slot) -> Option<&Connection> {
+        self.slab.get(slot.key())
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Connection> {
+        self.slab.get_mut(slot.key())
+    }
+
+    /// The connection in `slot`, if it is one with a client.
+    pub(crate) fn linked(&mut self, slot: Slot) -> Option<(&mut Link, &mut Outbox, Conn)> {
+        let connection = self.slab.get_mut(slot.key())?;
+        match &mut connection.phase {
+            Phase::Connected(link) => Some((link, &mut connection.outbox, connection.conn)),
+            Phase::AwaitingConnect(_) | Phase::Authenticating(_) | Phase::Closing => None,
+        }
+    }
+
+    /// The connection in `slot` as one that messages are sent to, if it has a client.
+    pub(crate) fn receiver(&mut self, slot: Slot) -> Option<Receiver<'_>> {
+        let (link, outbox, conn) = self.linked(slot)?;
+        Some(Receiver {
+            link,
+            outbox,
+            slot,
+            conn,
+        })
+    }
+
+    /// The connection that has held most bytes of an unfinished packet for longest, and its
+    /// session.
+    ///
+    /// Looks at all connections. That costs less than it took to hold so much, and makes room
+    /// for as much again.
+    pub(crate) fn worst_partial(&self, now: Instant) -> Option<(Slot, Option<SessionId>)> {
+        let weight = |connection: &Connection| {
+            let age = now.saturating_since(connection.last_heard).as_millis() + 1;
+            connection.partial as u128 * age
+        };
+        let (key, worst) = self
+            .slab
+            .iter()
+            .max_by_key(|(_, connection)| weight(connection))?;
+        let session = match &worst.phase {
+            Phase::Connected(link) => Some(link.session()),
+            Phase::AwaitingConnect(_) | Phase::Authenticating(_) | Phase::Closing => None,
+        };
+        Some((Slot::from_key(key), session))
+    }
+
+    /// All slots in use, in order.
+    pub(crate) fn slots(&self) -> Vec<Slot> {
+        self.slab
+            .iter()
+            .map(|(key, _)| Slot::from_key(key))
+            .collect()
+    }
+
+    pub(crate) fn insert(&mut self, connection: Connection) -> Slot {
+        let conn = connection.conn;
+        let slot = Slot::from_key(self.slab.insert(connection));
+        self.shrink.grew(&self.slab);
+        let (slab, hasher) = (&self.slab, &self.hasher);
+        let hash = hasher.hash_one(conn);
+        self.by_conn
+            .insert_unique(hash, slot, |other| hasher.hash_one(slab[other.key()].conn));
+        slot
+    }
+
+    /// How many places its tables have.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.slab.capacity() + self.by_conn.capacity()
+    }
+
+    pub(crate) fn remove(&mut self, slot: Slot) -> Option<Connection> {
+        let connection = self.slab.try_remove(slot.key())?;
+        let hash = self.hasher.hash_one(connection.conn);
+        if let Ok(entry) = self.by_conn.find_entry(hash, |&other| other == slot) {
+            entry.remove();
+        }
+        if self.shrink.shrank(&mut self.slab) {
+            let (slab, hasher) = (&self.slab, &self.hasher);
+            shrink::shrink_table(&mut self.by_conn, |other| {
+                hasher.hash_one(slab[other.key()].conn)
+            });
+        }
+        Some(connection)
+    }
+}
