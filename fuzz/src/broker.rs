@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use broker::{
+use broker::{Principal, 
     Broker, BrokerOptions, Conn, Decision, Input, Limits, Lsn, Metrics, Output, Peer, QueueFull,
     Recovery, Steps, StoreState, journal,
 };
@@ -221,7 +221,7 @@ impl World {
                 let decision = if script.flag() {
                     Decision::Refuse(ReasonCode::NotAuthorized)
                 } else {
-                    Decision::Accept
+                    Decision::Accept(Principal::default())
                 };
                 self.with(at, |conn| Input::Authenticated(conn, decision));
             }
@@ -507,7 +507,7 @@ impl World {
         let mut connect = Connect::new(ProtocolVersion::V5, "cleaner");
         connect.keep_alive = 0;
         self.send_packet(0, &Packet::Connect(connect), |_| {});
-        self.with(0, |conn| Input::Authenticated(conn, Decision::Accept));
+        self.with(0, |conn| Input::Authenticated(conn, Decision::Accept(Principal::default())));
         self.settle();
         let everything = TopicFilter::try_from("#").expect("a filter");
         let subscribe = Packet::Subscribe(Subscribe {

@@ -187,6 +187,12 @@ pub(crate) const fn describe(limit: broker::Limit) -> &'static str {
         Limit::ServerTopic => {
             "published to a topic that starts with $, refused: those are the server's own"
         }
+        Limit::PublishRule => {
+            "published to a topic that it may not publish to, refused (--deny-publish)"
+        }
+        Limit::SubscribeRule => {
+            "subscribed to a filter that it may not subscribe to, refused (--deny-subscribe)"
+        }
         Limit::ShareName => {
             "malformed shared subscription, refused: it should be $share/NAME/FILTER"
         }

@@ -59,23 +59,28 @@ fn every_file_of_the_broker_stands_in_a_wing() {
 }
 
 /// State is private to its wing. Values that wings hand to each other are plain data: they stand in
-/// `types`, and records in `durability/record`.
+/// `types`, and records in `durability/record`. A bundle of borrows is a list of arguments: whoever
+/// makes it may reach what it borrows.
 #[test]
 fn no_wing_of_the_broker_shows_its_fields() {
     let root = root().join("crates/broker/src");
     let mut shown = Vec::new();
     // Nobody imports the machine, so that nobody sees its fields.
-    let data = ["types", "machine", "delivery"];
+    let data = ["types", "machine"];
     for wing in BROKER.iter().filter(|wing| !data.contains(wing)) {
         for file in sources(&root.join(wing)) {
             if file.starts_with(root.join("durability/record")) {
                 continue;
             }
+            let mut borrows = false;
             for (line, text) in code_lines(&read(&file)) {
+                if text.contains("struct ") {
+                    borrows = text.contains("<'");
+                }
                 let is_field = text
                     .strip_prefix("    pub(crate) ")
                     .is_some_and(|rest| field_name(rest).is_some());
-                if is_field {
+                if is_field && !borrows {
                     shown.push(format!("{}:{line}: {}", file.display(), text.trim()));
                 }
             }

@@ -128,15 +128,15 @@ mod machine;
 #[cfg(test)]
 mod tests;
 
-pub use admission::LimitReached;
 #[doc(hidden)]
 pub use admission::Steps;
+pub use admission::{DenyRules, LimitReached};
 pub use durability::journal;
 pub use durability::{RecordError, RecordErrorKind};
 pub use machine::{
     Broker, BrokerOptions, ConnectedClient, Credentials, Decision, Input, Output, Recovery,
 };
 pub use types::{
-    CloseCause, CloseReason, Conn, LOOKS_LIKE_HTTP, Limit, Limits, Lsn, Metrics, Peer, QueueFull,
-    StoreState, TOO_SLOW, Transport,
+    Access, CloseCause, CloseReason, Conn, Grants, LOOKS_LIKE_HTTP, Limit, Limits, Lsn, Metrics,
+    Peer, Principal, QueueFull, Reach, StoreState, TOO_SLOW, Transport,
 };

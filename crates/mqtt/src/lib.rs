@@ -26,6 +26,7 @@ extern crate alloc;
 
 pub mod client;
 mod codec;
+mod coverage;
 mod error;
 pub mod packet;
 mod reason;
@@ -43,6 +44,7 @@ pub use codec::{
     Decoder, PublishForm, PublishTemplate, TemplatePatch, TopicForm, encode, encode_publish,
     encode_within, encoded_len,
 };
+pub use coverage::{filter_covers, filters_overlap};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError, ProtocolError};
 pub use packet::{
     Auth, ConnAck, Connect, Dialect, Disconnect, Packet, PacketId, PacketType, ProtocolVersion,

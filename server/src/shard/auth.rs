@@ -1,6 +1,6 @@
 //! Who may connect.
 
-use broker::{Credentials, Decision};
+use broker::{Credentials, Decision, Principal};
 
 /// What decides. Password files and access rules become further variants.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ impl Authenticator {
 
     pub(super) fn decide(&self, _credentials: &Credentials) -> Decision {
         match self {
-            Self::Everyone => Decision::Accept,
+            Self::Everyone => Decision::Accept(Principal::default()),
         }
     }
 }

@@ -138,11 +138,6 @@ impl Link {
         self.dialect
     }
 
-    /// The keep alive in seconds; 0: none.
-    pub(crate) fn keep_alive(&self) -> u16 {
-        self.keep_alive
-    }
-
     /// The largest packet that the client takes, in bytes `[MQTT-3.1.2-24]`.
     pub(crate) fn maximum_packet_size(&self) -> u32 {
         self.maximum_packet_size

@@ -32,6 +32,9 @@ impl Members<'_> {
         let Some(session) = self.sessions.get(member.session) else {
             return Room::None;
         };
+        if member.is_restricted() && !session.grants().may_receive(routed.topic()) {
+            return Room::NotThis;
+        }
         let delivery = routed.delivery_to(member);
         let outgoing = session.outgoing();
         let may_wait = self
@@ -48,7 +51,7 @@ impl Members<'_> {
         if let Some(receiver) = receiver.filter(|_| !is_leaving) {
             // Another may be able to take it (section 3.1.2.11.4).
             if is_too_large(routed, &delivery, &receiver) {
-                return Room::TooSmall;
+                return Room::NotThis;
             }
             let is_ready = match delivery.qos {
                 QoS::AtMostOnce if outgoing.is_some_and(Outgoing::holds_at_most_once) => may_wait,

@@ -11,7 +11,14 @@ use crate::durability::StoreCost;
 use crate::machine::{Broker, ConnectedClient, Credentials, Output};
 use crate::routing::Standing;
 use crate::session::{Session, record_session};
-use crate::types::{CloseCause, Limit, Lsn, SessionId, Slot, will_cost};
+use crate::types::{CloseCause, Conn, Limit, Lsn, Peer, Principal, SessionId, Slot, will_cost};
+
+/// A client that is let in.
+pub(crate) struct Arrival {
+    pub(crate) connect: Connect,
+    pub(crate) client_id: ClientId,
+    pub(crate) principal: Principal,
+}
 
 impl Broker {
     pub(crate) fn connect(
@@ -47,7 +54,16 @@ impl Broker {
             ));
         }
         if !self.options.authenticate {
-            return self.admit(now, slot, connect, client_id);
+            let principal = Principal {
+                name: None,
+                grants: self.options.grants.clone(),
+            };
+            let arrival = Arrival {
+                connect,
+                client_id,
+                principal,
+            };
+            return self.admit(now, slot, arrival);
         }
         let Some(connection) = self.connections.get_mut(slot) else {
             return Ok(());
@@ -73,13 +89,18 @@ impl Broker {
         &mut self,
         now: Instant,
         slot: Slot,
-        connect: Connect,
-        client_id: ClientId,
+        arrival: Arrival,
     ) -> Result<(), CloseCause> {
+        let Arrival {
+            connect,
+            client_id,
+            principal,
+        } = &arrival;
+        self.check_will_rule(connect, client_id.text(), &principal.grants)?;
         self.expire(now, client_id.text());
         let existing = self.sessions.find(client_id.text());
-        self.check_session_store(&connect, client_id.text(), existing)?;
-        self.check_backlog(&connect, client_id.text())?;
+        self.check_session_store(connect, client_id.text(), existing)?;
+        self.check_backlog(connect, client_id.text())?;
         if existing.is_none() {
             // First, as no session is to end for one that is refused.
             self.check_memory_for(client_id.text())?;
@@ -104,7 +125,7 @@ impl Broker {
             None => (self.sessions.insert(client_id.text()), false),
         };
         self.memory.set_sessions(self.sessions.len());
-        self.establish(now, slot, id, session_present, connect, client_id);
+        self.establish(now, slot, id, session_present, arrival);
         Ok(())
     }
 
@@ -188,13 +209,46 @@ impl Broker {
         slot: Slot,
         id: SessionId,
         session_present: bool,
-        connect: Connect,
-        client_id: ClientId,
+        arrival: Arrival,
     ) {
-        let expiry_interval = self.session_expiry_granted(&connect);
+        let connect = &arrival.connect;
+        let expiry_interval = self.session_expiry_granted(connect);
         // The byte is reserved in MQTT 3.1: its clients do not know Session Present.
         let is_told = session_present && !connect.dialect.is_v3_1;
-        let connack = self.connack(&connect, &client_id, is_told);
+        let connack = self.connack(connect, &arrival.client_id, is_told);
+        let keep_alive = Link::granted_keep_alive(connect, self.options.server_keep_alive);
+        self.equip(slot, id, expiry_interval, &arrival);
+        let gate = self.record_arrival(id);
+        let Some((conn, peer)) = self.link(now, slot, id, &arrival.connect) else {
+            return;
+        };
+        let connected = ConnectedClient {
+            client_id: arrival.client_id.into_text(),
+            user_name: arrival.connect.user_name,
+            version: arrival.connect.version,
+            principal: arrival.principal.name,
+            keep_alive,
+            session_present,
+            session_expiry_interval: expiry_interval,
+            peer,
+        };
+        self.sessions.set_absent(id, None);
+        self.metrics.clients += 1;
+        self.metrics.connects_accepted += 1;
+        self.metrics.sessions_resumed += u64::from(session_present);
+        let output = Output::Connected(conn, Box::new(connected));
+        self.wire.outputs.push_back(output);
+        // [MQTT-3.2.0-1] before anything else.
+        self.welcome(slot, &Packet::ConnAck(connack), gate);
+        self.pump(now, id);
+        self.look_on(now, id);
+        self.stand(id, Standing::Ready);
+        // A client that comes again and again must not be faster than the store.
+        self.await_store(slot, Lsn(0));
+    }
+
+    /// The session gets what its client has brought.
+    fn equip(&mut self, slot: Slot, id: SessionId, expiry_interval: u32, arrival: &Arrival) {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
@@ -203,69 +257,61 @@ impl Broker {
         // A will that waited is not to be sent any more [MQTT-3.1.3-9].
         session.set_will_at(id, None, &mut self.timers);
         session.set_expires_at(id, None, &mut self.timers);
-        session.set_will(connect.will.as_ref(), &mut self.memory);
-
-        if expiry_interval == 0 && session.number().is_some() {
+        session.set_will(arrival.connect.will.as_ref(), &mut self.memory);
+        let ends_with_connection = expiry_interval == 0 && session.number().is_some();
+        let is_other = *session.grants() != arrival.principal.grants;
+        session.set_grants(arrival.principal.grants.clone());
+        if is_other {
+            self.grants_changed(id);
+        }
+        if ends_with_connection {
             self.leave_to_groups(id);
         }
-        let (Some(session), Some(connection)) =
-            (self.sessions.get_mut(id), self.connections.get_mut(slot))
-        else {
-            return;
-        };
-        let &Phase::AwaitingConnect(peer) = connection.phase() else {
-            return;
-        };
+    }
+
+    /// Records the session as its client has made it. Gives the record that CONNACK waits for.
+    fn record_arrival(&mut self, id: SessionId) -> Option<Lsn> {
+        let session = self.sessions.get_mut(id)?;
         // [MQTT-4.1.0-1]
         let will = session.will().map_or(0, will_cost);
-        let is_full = will > 0
-            && self
-                .ledger
-                .lacks_room(&self.memory, StoreCost::of_bytes(will));
+        let cost = StoreCost::of_bytes(will);
+        let is_full = will > 0 && self.ledger.lacks_room(&self.memory, cost);
         session.set_owes_will(is_full);
-        if session.owes_will() {
+        if is_full {
             self.ledger.write_back_mut().owe();
             self.metrics.wills_not_stored += 1;
             self.limit_log.note(Limit::Store, Some(session.client_id()));
         }
         let gate = record_session(&mut self.ledger, session, &mut self.memory);
         // [MQTT-3.1.2-4] What was there before may not come back after a crash.
-        let gate = gate.or(self.ledger.gate_of_ends());
+        gate.or(self.ledger.gate_of_ends())
+    }
+
+    /// The connection is the session's from now on.
+    fn link(
+        &mut self,
+        now: Instant,
+        slot: Slot,
+        id: SessionId,
+        connect: &Connect,
+    ) -> Option<(Conn, Peer)> {
+        let session = self.sessions.get(id)?;
+        let connection = self.connections.get_mut(slot)?;
+        let &Phase::AwaitingConnect(peer) = connection.phase() else {
+            return None;
+        };
         let link = Link::new(
             id,
-            &connect,
+            connect,
             self.options.server_keep_alive,
             self.options.limits.server_topic_aliases,
             self.options.seed,
             session.incoming().to_vec(),
         );
-        let conn = connection.conn();
-        let connected = ConnectedClient {
-            client_id: client_id.into_text(),
-            user_name: connect.user_name,
-            version: connect.version,
-            keep_alive: link.keep_alive(),
-            session_present,
-            session_expiry_interval: expiry_interval,
-            peer,
-        };
-        let deadline = link.patience().map(|patience| now + patience);
+        let (conn, patience) = (connection.conn(), link.patience());
         connection.establish(now, link);
-
-        self.sessions.set_absent(id, None);
-        self.metrics.clients += 1;
-        self.metrics.connects_accepted += 1;
-        self.metrics.sessions_resumed += u64::from(session_present);
-        let output = Output::Connected(conn, Box::new(connected));
-        self.wire.outputs.push_back(output);
-        self.set_deadline(slot, deadline);
-        // [MQTT-3.2.0-1] before anything else.
-        self.welcome(slot, &Packet::ConnAck(connack), gate);
-        self.pump(now, id);
-        self.look_on(now, id);
-        self.stand(id, Standing::Ready);
-        // Whoever comes again and again must not be faster than the store.
-        self.await_store(slot, Lsn(0));
+        self.set_deadline(slot, patience.map(|patience| now + patience));
+        Some((conn, peer))
     }
 
     /// The CONNACK that lets a client in; `session_present` does not change its length.

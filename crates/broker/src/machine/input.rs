@@ -3,13 +3,13 @@
 use bytes::Bytes;
 use mqtt::ReasonCode;
 
-use crate::types::{Conn, Lsn, Peer, StoreState};
+use crate::types::{Conn, Lsn, Peer, Principal, StoreState};
 
 /// What a shell found out about a client's credentials.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It may connect.
-    Accept,
+    /// It may connect, and do what the principal may.
+    Accept(Principal),
     /// It may not. The code goes into CONNACK: one of the standard's CONNACK reason codes
     /// from 0x80 on, as a rule [`ReasonCode::BadUserNameOrPassword`] or
     /// [`ReasonCode::NotAuthorized`].

@@ -122,6 +122,7 @@ impl Broker {
         };
         let client_id = session.client_id().clone();
         let number = session.number();
+        let grants = self.limited_grants(id);
         while let Some(lookup) = lookups.first_mut() {
             if !self.has_room_for_retained(id, lookup.qos(), lookup.behind()) {
                 self.retained.rest(lookup.search_mut());
@@ -131,6 +132,11 @@ impl Broker {
                 Found::Message(message) => {
                     // [MQTT-3.8.3-3]
                     if lookup.no_local() && message.publisher == client_id {
+                        continue;
+                    }
+                    let topic = message.topic();
+                    if grants.as_ref().is_some_and(|it| !it.may_receive(topic)) {
+                        self.metrics.dropped_rule += 1;
                         continue;
                     }
                     if !self.has_room_for_copy(id, message.cost()) {

@@ -1,5 +1,6 @@
 //! The state machine as a whole: what comes in, what goes out, and the parts between.
 
+mod access;
 mod acknowledge;
 mod bounds;
 mod checkpoint;
@@ -430,7 +431,14 @@ impl Broker {
         let client_id = waiting.client_id().text().clone();
         let (connect, asked_for, early) = waiting.into_parts();
         let admitted = match decision {
-            Decision::Accept => self.admit(now, slot, connect, asked_for),
+            Decision::Accept(principal) => {
+                let arrival = connect::Arrival {
+                    connect,
+                    client_id: asked_for,
+                    principal,
+                };
+                self.admit(now, slot, arrival)
+            }
             Decision::Refuse(reason_code) => Err(CloseCause::Refused {
                 reason_code,
                 what: "not authenticated",

@@ -3,7 +3,7 @@
 use mqtt::Utf8String;
 
 use crate::admission::Steps;
-use crate::types::Limits;
+use crate::types::{Grants, Limits};
 
 /// How a broker is set up. [`BrokerOptions::default`] needs no further thought but a seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,9 @@ pub struct BrokerOptions {
     /// Whether CONNECT leads to [`Output::Authenticate`](crate::Output::Authenticate).
     /// Otherwise every client is let in.
     pub authenticate: bool,
+    /// What clients may do that are let in without being asked, and sessions of an earlier run
+    /// until their clients are back.
+    pub grants: Grants,
     /// Whether acknowledgements wait for [`Input::Persisted`](crate::Input::Persisted).
     pub durable: bool,
     /// Seconds for which the session of a 3.1.1 client outlives its connection when Clean
@@ -44,6 +47,7 @@ impl Default for BrokerOptions {
             limits: Limits::default(),
             seed: 0,
             authenticate: false,
+            grants: Grants::default(),
             durable: false,
             session_expiry_interval_3_1_1: 7 * 24 * 60 * 60,
             server_keep_alive: None,

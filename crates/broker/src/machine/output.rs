@@ -67,6 +67,8 @@ pub struct ConnectedClient {
     pub user_name: Option<Utf8String>,
     /// From CONNECT.
     pub version: ProtocolVersion,
+    /// Who the client turned out to be, if it has a name.
+    pub principal: Option<Utf8String>,
     /// In force, in seconds; 0: none.
     pub keep_alive: u16,
     /// Whether an earlier session goes on `[MQTT-3.2.2-3]`.

@@ -272,6 +272,7 @@ impl Broker {
                 reason_code: ReasonCode::TopicNameInvalid,
                 what,
             })?;
+        self.check_publish_rule(id, topic)?;
         let indicator = publish.properties.payload_format_indicator;
         self.check_payload_format(indicator, &publish.payload, &client_id)?;
         self.check_message_store(id, &publish, cause)?;

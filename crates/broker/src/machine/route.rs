@@ -49,6 +49,9 @@ impl Broker {
         for same_session in found.chunk_by(|a, b| a.session == b.session) {
             if let Some(delivery) = delivery(qos, retain, publisher, same_session) {
                 let session = same_session[0].session;
+                if !self.may_be_sent(same_session, routed.topic()) {
+                    continue;
+                }
                 if delivery.qos == QoS::AtMostOnce && self.stalled.refuses(session, payload) {
                     refused += 1;
                     refused_last = Some(session);

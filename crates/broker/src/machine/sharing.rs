@@ -25,7 +25,10 @@ impl Broker {
     /// Hands a message to one member of a group.
     pub(crate) fn deliver_to_one(&mut self, now: Instant, group: GroupId, routed: &mut Routed) {
         match self.choose(now, group, Among::All, routed) {
-            Choice::Takes(subscriber) | Choice::Full(subscriber) | Choice::TooLarge(subscriber) => {
+            Choice::Takes(subscriber) | Choice::Full(subscriber) | Choice::NotThis(subscriber) => {
+                if !self.may_be_sent(&[subscriber], routed.topic()) {
+                    return;
+                }
                 let delivery = routed.delivery_to(&subscriber);
                 let origin = Origin::Shared(group);
                 self.deliver(now, subscriber.session, routed, delivery, origin);
@@ -205,7 +208,7 @@ impl Broker {
                 full.insert(group);
                 false
             }
-            Choice::TooLarge(_) => false,
+            Choice::NotThis(_) => false,
         }
     }
 

@@ -116,6 +116,7 @@ impl Broker {
     ) -> Result<bool, Refusal> {
         let filter = &subscription.topic_filter;
         self.check_topic_filter(id, filter)?;
+        let reach = self.check_subscribe_rule(id, filter)?;
         let session = self.sessions.get(id);
         let needs = StoreCost::of_bytes(cost(filter));
         if self.ledger.lacks_room(&self.memory, needs)
@@ -131,7 +132,7 @@ impl Broker {
                 what: "the store has no room for the subscription",
             });
         }
-        let subscriber = Subscriber::new(id, subscription, identifier);
+        let subscriber = Subscriber::new(id, subscription, identifier).within(reach);
         let is_new = match filter.shared() {
             Some((name, proper)) => self.join(id, (name, proper), subscriber, cost(filter)),
             None => self.insert(id, filter, subscriber),
@@ -240,6 +241,8 @@ impl Broker {
         group: Option<GroupId>,
         subscriber: Subscriber,
     ) {
+        let inner = filter.shared().map_or(filter.as_str(), |(_, inner)| inner);
+        let subscriber = subscriber.within(self.options.grants.reach(inner));
         let limits = self.options.limits.clone();
         let all = &mut self.options.limits;
         all.subscriptions_per_client = usize::MAX;

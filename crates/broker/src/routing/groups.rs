@@ -78,8 +78,8 @@ pub(crate) enum Room {
     Later(usize),
     /// Nothing: there is no room.
     None,
-    /// Nothing: this very message is larger than it takes.
-    TooSmall,
+    /// Nothing: this very message is larger than it takes, or not for it.
+    NotThis,
 }
 
 /// Which members may be chosen.
@@ -98,9 +98,9 @@ pub(crate) enum Choice {
     Takes(Subscriber),
     /// Nobody has room for it. This one comes first to be told, or dropped from.
     Full(Subscriber),
-    /// Nobody has room for it, and somebody for this only that it is too large. This one comes
-    /// first, as above.
-    TooLarge(Subscriber),
+    /// Nobody has room for it, and somebody only because it is too large or not for that one.
+    /// This one comes first, as above.
+    NotThis(Subscriber),
     /// The group has no members that may be chosen.
     Nobody,
 }
@@ -269,7 +269,7 @@ impl Groups {
                     group.spare(asked);
                     return Choice::Takes(subscriber);
                 }
-                Room::TooSmall => {
+                Room::NotThis => {
                     skipped.get_or_insert(key);
                     asked += 1;
                     group.next[Standing::Ready as usize] = Some(group.members[key].next);
@@ -288,9 +288,9 @@ impl Groups {
             Among::All => &[Standing::Ready, Standing::Blocked, Standing::Absent][..],
             Among::Connected => &[Standing::Ready, Standing::Blocked],
         };
-        let mut is_too_large = asked > 0;
+        let mut is_not_this = asked > 0;
         for &standing in &rings[1..] {
-            let (chosen, more) = group.least_waiting(standing, &mut room, &mut is_too_large);
+            let (chosen, more) = group.least_waiting(standing, &mut room, &mut is_not_this);
             asked += more;
             if let Some(subscriber) = chosen {
                 group.spare(asked);
@@ -303,8 +303,8 @@ impl Groups {
             .filter_map(|&standing| group.next[standing as usize]);
         heads.next().map_or(Choice::Nobody, |key| {
             let subscriber = group.members[key].subscriber;
-            if is_too_large {
-                Choice::TooLarge(subscriber)
+            if is_not_this {
+                Choice::NotThis(subscriber)
             } else {
                 Choice::Full(subscriber)
             }
@@ -380,12 +380,12 @@ impl Group {
     }
 
     /// Of the next few in a ring that have room, the one behind the fewest others, and how many
-    /// were asked for that. Where one has none for this message only, `is_too_large`.
+    /// were asked for that. Where one has none for this message only, `is_not_this`.
     fn least_waiting(
         &mut self,
         standing: Standing,
         room: &mut impl FnMut(&Subscriber) -> Room,
-        is_too_large: &mut bool,
+        is_not_this: &mut bool,
     ) -> (Option<Subscriber>, usize) {
         let Some(first) = self.next[standing as usize] else {
             return (None, 0);
@@ -398,8 +398,8 @@ impl Group {
                 Room::Now => Some(0),
                 Room::Later(waiting) => Some(waiting),
                 Room::None => None,
-                Room::TooSmall => {
-                    *is_too_large = true;
+                Room::NotThis => {
+                    *is_not_this = true;
                     None
                 }
             };
@@ -510,8 +510,8 @@ mod tests {
         // All are asked, but not again and again.
         let mut sum = 0;
         for _ in 0..100 {
-            let (choice, asked) = ask(Room::TooSmall);
-            assert!(matches!(choice, Choice::TooLarge(_)));
+            let (choice, asked) = ask(Room::NotThis);
+            assert!(matches!(choice, Choice::NotThis(_)));
             sum += asked;
         }
         assert_eq!(sum, 100 * ASKED + SPARED);
@@ -547,8 +547,8 @@ mod tests {
         type Of = fn(u32) -> Room;
         let rooms: [(Of, Of); 3] = [
             (|_| Room::None, |_| Room::Later(7)),
-            (|_| Room::TooSmall, |_| Room::Now),
-            (|_| Room::TooSmall, |_| Room::Later(7)),
+            (|_| Room::NotThis, |_| Room::Now),
+            (|_| Room::NotThis, |_| Room::Later(7)),
         ];
         for (none, some) in rooms {
             let (mut groups, id, memberships) = group(600);

@@ -7,7 +7,7 @@
 //! are given the same numbers, as a rule, the last that was given back first. Where the gaps were
 //! closed meanwhile, who comes before many others opens new ones before itself.
 
-use crate::types::{SessionId, Subscriber, shrink};
+use crate::types::{Entry, SessionId, Subscriber, shrink};
 
 /// The subscriptions of all sessions to one filter, found by binary search, and met in the same
 /// order each time.
@@ -30,7 +30,7 @@ impl SubscriberList {
 
     pub(crate) fn find(&self, session: SessionId) -> Option<&Subscriber> {
         let at = self.position(session).ok()?;
-        Some(&self.list[at]).filter(|it| !it.is_gone)
+        Some(&self.list[at]).filter(|it| !it.is_gap())
     }
 
     /// Appends all, in order.
@@ -38,7 +38,7 @@ impl SubscriberList {
         if self.gaps == 0 {
             found.extend_from_slice(&self.list);
         } else {
-            found.extend(self.list.iter().filter(|it| !it.is_gone));
+            found.extend(self.list.iter().filter(|it| !it.is_gap()));
         }
     }
 
@@ -49,7 +49,7 @@ impl SubscriberList {
         let at = match place {
             Ok(at) => at,
             Err(at) => {
-                let is_gap = |at: &usize| list.get(*at).is_some_and(|it| it.is_gone);
+                let is_gap = |at: &usize| list.get(*at).is_some_and(Subscriber::is_gap);
                 let neighbours = [Some(at), at.checked_sub(1)].into_iter().flatten();
                 let Some(gap) = neighbours.into_iter().find(is_gap) else {
                     if list.is_empty() {
@@ -63,8 +63,8 @@ impl SubscriberList {
             }
         };
         let old = core::mem::replace(&mut list[at], subscriber);
-        self.gaps -= u32::from(old.is_gone);
-        place.is_err() || old.is_gone
+        self.gaps -= u32::from(old.is_gap());
+        place.is_err() || old.is_gap()
     }
 
     /// Adds one at a place where there is no gap.
@@ -83,7 +83,7 @@ impl SubscriberList {
         }
         let gaps = (number - room..number).map(|number| Subscriber {
             session: SessionId::from_number(number),
-            is_gone: true,
+            entry: Entry::Gap,
             ..subscriber
         });
         list.splice(at..at, gaps.chain([subscriber]));
@@ -97,13 +97,13 @@ impl SubscriberList {
         };
         if self.list.len() - at <= Self::MOVED {
             let gone = self.list.remove(at);
-            self.gaps -= u32::from(gone.is_gone);
+            self.gaps -= u32::from(gone.is_gap());
         } else {
-            let gone = core::mem::replace(&mut self.list[at].is_gone, true);
-            self.gaps += u32::from(!gone);
+            let gone = core::mem::replace(&mut self.list[at].entry, Entry::Gap);
+            self.gaps += u32::from(gone != Entry::Gap);
         }
         if 2 * self.gaps as usize >= self.list.len() {
-            self.list.retain(|it| !it.is_gone);
+            self.list.retain(|it| !it.is_gap());
             self.gaps = 0;
         }
         if self.list.is_empty() {

@@ -14,7 +14,7 @@ use mqtt::Utf8String;
 
 use crate::durability::Subscribed;
 use crate::routing::{Groups, LevelTree, Membership, Standing, SubscriberList, Value};
-use crate::types::{GroupId, NodeId, SessionId, Subscriber};
+use crate::types::{Grants, GroupId, NodeId, SessionId, Subscriber};
 
 /// All subscriptions to one filter.
 #[derive(Debug, Default)]
@@ -115,6 +115,26 @@ impl Subscriptions {
         let node = self.tree.find(filter)?;
         self.tree.value(node).direct.find(session)?;
         Some(node)
+    }
+
+    /// How much of what the filter at `node` matches the session may be sent has changed.
+    pub(crate) fn restrict(&mut self, node: NodeId, session: SessionId, grants: &Grants) {
+        let reach = grants.reach(&self.tree.path(node));
+        let direct = &mut self.tree.value_mut(node).direct;
+        if let Some(subscriber) = direct.find(session).copied() {
+            direct.insert(subscriber.within(reach));
+        }
+    }
+
+    /// The same for a shared subscription.
+    pub(crate) fn restrict_member(&mut self, membership: Membership, grants: &Grants) {
+        let Some((node, _)) = self.groups.shared(membership.group()) else {
+            return;
+        };
+        let reach = grants.reach(&self.tree.path(node));
+        if let Some(subscriber) = self.groups.subscriber(membership).copied() {
+            self.groups.replace(membership, subscriber.within(reach));
+        }
     }
 
     /// The subscription of `session` to the filter at `node`, for a record.

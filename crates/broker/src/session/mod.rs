@@ -14,4 +14,5 @@ pub(crate) use reclamation::Reclamation;
 pub(crate) use records::record_session;
 pub(crate) use sessions::Sessions;
 pub(crate) use state::Session;
+use subscribed::Shared;
 pub(crate) use will::HeldWill;

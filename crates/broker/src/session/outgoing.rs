@@ -241,12 +241,17 @@ impl Outgoing {
 
     fn take(&mut self, at: usize) -> Option<Queued> {
         let queued = self.queue.remove(at)?.queued;
+        self.uncount(&queued);
+        Some(queued)
+    }
+
+    /// `queued` has left the queue.
+    fn uncount(&mut self, queued: &Queued) {
         let cost = queued.cost();
         self.bytes -= cost;
         self.queue_bytes -= cost;
         self.queued_at_most_once -= usize::from(queued.delivery.qos == QoS::AtMostOnce);
         self.queued_retained -= usize::from(queued.origin == Origin::Retained);
-        Some(queued)
     }
 
     /// Puts a message at the end of the queue.
@@ -513,6 +518,20 @@ impl Outgoing {
         let before = self.queue.len();
         self.retain(|queued| !queued.message.is_expired(now));
         before - self.queue.len()
+    }
+
+    /// Takes out of the queue what `keep` does not say is to stay.
+    pub(crate) fn take_unless(&mut self, keep: impl Fn(&Queued) -> bool) -> Vec<Queued> {
+        let mut taken = Vec::new();
+        for numbered in core::mem::take(&mut self.queue) {
+            if keep(&numbered.queued) {
+                self.queue.push_back(numbered);
+            } else {
+                self.uncount(&numbered.queued);
+                taken.push(numbered.queued);
+            }
+        }
+        taken
     }
 
     /// Keeps in the queue what `keep` says.

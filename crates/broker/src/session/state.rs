@@ -5,9 +5,9 @@ use core::time::Duration;
 use mqtt::{Instant, PacketId, Utf8String};
 
 use crate::admission::MemoryBudget;
-use crate::routing::{Lookups, Membership};
-use crate::session::{HeldWill, Outgoing};
-use crate::types::{NodeId, SessionId, SessionNumber, Slot, ThinVec, Timer, Timers};
+use crate::routing::Lookups;
+use crate::session::{HeldWill, Outgoing, Shared};
+use crate::types::{Grants, NodeId, SessionId, SessionNumber, Slot, Timer, Timers};
 
 /// A client's session.
 #[derive(Debug)]
@@ -21,10 +21,8 @@ pub(crate) struct Session {
     pub(super) expiry_interval: u32,
     /// Where it is subscribed, in order.
     pub(super) subscriptions: Vec<NodeId>,
-    /// Where it shares a subscription, ordered by group.
-    pub(super) memberships: ThinVec<Membership>,
-    /// Where of those it was put aside for having no room.
-    pub(super) blocked: ThinVec<Membership>,
+    /// Its places in groups; absent until there is one.
+    pub(super) shared: Option<Box<Shared>>,
     /// What its subscriptions cost, in bytes.
     pub(super) subscription_bytes: usize,
     /// What is to be sent, or sent and not acknowledged; absent until there is something.
@@ -48,6 +46,8 @@ pub(crate) struct Session {
     pub(super) owes_will: bool,
     /// When [`Timer::Will`](crate::types::Timer::Will) is due.
     pub(super) will_at: Option<Instant>,
+    /// What its client may do, as was found out when it connected last.
+    pub(super) grants: Grants,
     /// When [`Timer::SessionExpiry`](crate::types::Timer::SessionExpiry) is due.
     pub(super) expires_at: Option<Instant>,
 }
@@ -129,6 +129,15 @@ impl Session {
 
     pub(crate) fn set_slot(&mut self, slot: Option<Slot>) {
         self.slot = slot;
+    }
+
+    /// What its client may do.
+    pub(crate) fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
+    pub(crate) fn set_grants(&mut self, grants: Grants) {
+        self.grants = grants;
     }
 
     /// Seconds for which it outlives its connection; `u32::MAX`: for ever.
@@ -235,8 +244,8 @@ impl Session {
             slot: None,
             expiry_interval: 0,
             subscriptions: Vec::new(),
-            memberships: ThinVec::default(),
-            blocked: ThinVec::default(),
+            shared: None,
+            grants: Grants::default(),
             subscription_bytes: 0,
             outgoing: None,
             lookups: None,

@@ -338,7 +338,10 @@ fn what_is_put_by_holds_on_to_no_buffer_of_the_shell() {
     assert_eq!(world.asked, [conn]);
     world.send_bytes(conn, read.clone());
     assert!(read.is_unique());
-    world.input(crate::Input::Authenticated(conn, crate::Decision::Accept));
+    world.input(crate::Input::Authenticated(
+        conn,
+        crate::Decision::Accept(crate::Principal::default()),
+    ));
     assert_eq!(world.received(conn).len(), 3);
 }
 

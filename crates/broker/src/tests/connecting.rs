@@ -6,7 +6,7 @@ use mqtt::packet::Disconnect;
 use mqtt::{Connect, Packet, QoS, ReasonCode};
 
 use super::{V3, V5, World, lasting, to};
-use crate::{CloseCause, Decision, Input};
+use crate::{CloseCause, Decision, Input, Principal};
 
 #[test]
 fn mqtt_3_1_0_1_the_first_packet_is_connect() {
@@ -267,7 +267,10 @@ fn what_is_sent_behind_connect_waits_for_the_decision() {
     world.publish(conn, "t", "early", QoS::AtMostOnce);
     assert!(world.payloads(watcher).is_empty());
     let asked = world.asked.pop().unwrap();
-    world.input(Input::Authenticated(asked, Decision::Accept));
+    world.input(Input::Authenticated(
+        asked,
+        Decision::Accept(Principal::default()),
+    ));
     assert_eq!(world.payloads(watcher), ["early"]);
     // A second decision changes nothing.
     let refuse = Decision::Refuse(ReasonCode::NotAuthorized);
@@ -279,7 +282,10 @@ fn accepted(world: &mut World, id: &'static str) -> crate::Conn {
     let conn = world.open(V5);
     world.send(conn, &Packet::Connect(Connect::new(V5, id)));
     let asked = world.asked.pop().unwrap();
-    world.input(Input::Authenticated(asked, Decision::Accept));
+    world.input(Input::Authenticated(
+        asked,
+        Decision::Accept(Principal::default()),
+    ));
     assert!(matches!(world.take(conn), Packet::ConnAck(_)));
     conn
 }

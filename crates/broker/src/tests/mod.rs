@@ -2,6 +2,7 @@
 //!
 //! Each test is named by the rule that it holds.
 
+mod access;
 mod aliasing;
 mod bequests;
 mod bounds;

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use super::digest::Digest;
 use super::{V3, V5, lasting, message, packet_id, retained, subscribe, to};
 use crate::{
-    Broker, BrokerOptions, Conn, Decision, Input, Lsn, Output, Peer, Recovery, Steps, StoreState,
-    journal,
+    Broker, BrokerOptions, Conn, Decision, Input, Lsn, Output, Peer, Principal, Recovery, Steps,
+    StoreState, journal,
 };
 
 /// Something that a client or the network does.
@@ -254,7 +254,7 @@ impl Shell {
             Op::Authenticated(at, is_accepted) => {
                 if let Some(conn) = self.conns[usize::from(at)] {
                     let decision = if is_accepted {
-                        Decision::Accept
+                        Decision::Accept(Principal::default())
                     } else {
                         Decision::Refuse(mqtt::ReasonCode::NotAuthorized)
                     };

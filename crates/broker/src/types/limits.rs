@@ -128,6 +128,12 @@ pub enum Limit {
     /// What a shared subscription has to look like, which is none of [`Limits`]
     /// `[MQTT-4.8.2-1]`.
     ShareName,
+    /// What the client may publish to, which is none of [`Limits`]:
+    /// [`Grants`](crate::Grants).
+    PublishRule,
+    /// What the client may subscribe to, which is none of [`Limits`]:
+    /// [`Grants`](crate::Grants).
+    SubscribeRule,
     /// [`Limits::topic_alias_maximum`].
     TopicAlias,
     /// What a payload says of itself, which is none of [`Limits`]:

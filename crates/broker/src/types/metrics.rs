@@ -134,6 +134,15 @@ pub struct Metrics {
     pub refused_receive_maximum: u64,
     /// Messages and wills not accepted because their payload is not the UTF-8 that it says.
     pub refused_payload_format: u64,
+    /// Messages not accepted because the client may not publish to their topic.
+    pub refused_publish_rule: u64,
+    /// CONNECTs refused because the client may not publish to the topic of its will.
+    pub refused_will_rule: u64,
+    /// Subscriptions refused because the client may be sent nothing that their filter matches.
+    pub refused_subscribe_rule: u64,
+    /// Messages not sent to a client that may not be sent them: its filter matches more than it
+    /// may be sent.
+    pub dropped_rule: u64,
     /// Messages not accepted because of their topic: too long, too deep, or starting with `$`.
     pub refused_topic_name: u64,
     /// Subscriptions not accepted because of their filter: too long, too deep, shared.

@@ -1,5 +1,6 @@
 //! The wing types.
 
+mod access;
 mod close;
 mod ids;
 mod limits;
@@ -15,6 +16,7 @@ mod timers;
 mod weight;
 mod will;
 
+pub use access::{Access, Grants, Principal, Reach};
 pub(crate) use close::{BadTopic, Refusal, violation};
 pub use close::{CloseCause, CloseReason, LOOKS_LIKE_HTTP, TOO_SLOW};
 pub use ids::{Conn, Lsn};
@@ -26,7 +28,7 @@ pub use peer::{Peer, Transport};
 pub(crate) use queued::{Cause, Holder, INFLIGHT, Origin, Queued};
 pub(crate) use shrink::ShrinkPolicy;
 pub use store_state::StoreState;
-pub(crate) use subscriber::Subscriber;
+pub(crate) use subscriber::{Entry, Subscriber};
 pub(crate) use thin_vec::ThinVec;
 pub(crate) use timers::{Timer, Timers};
 pub(crate) use weight::Weight;

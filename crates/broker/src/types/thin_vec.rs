@@ -16,11 +16,6 @@ impl<T> ThinVec<T> {
         self.0.get_or_insert_default()
     }
 
-    /// Gives all; none are left.
-    pub(crate) fn take(&mut self) -> Vec<T> {
-        self.0.take().map_or_else(Vec::new, |list| *list)
-    }
-
     /// Forgets all, and gives back their memory.
     pub(crate) fn clear(&mut self) {
         self.0 = None;
@@ -34,16 +29,6 @@ impl<T> ThinVec<T> {
             self.clear();
         }
         removed
-    }
-
-    /// Forgets those for which `keep` is false; with the last one goes the memory.
-    pub(crate) fn retain(&mut self, keep: impl FnMut(&T) -> bool) {
-        if let Some(list) = &mut self.0 {
-            list.retain(keep);
-            if list.is_empty() {
-                self.clear();
-            }
-        }
     }
 }
 
@@ -77,12 +62,12 @@ mod tests {
         let mut list = ThinVec::from(vec![1, 2, 3]);
         list.to_mut().push(4);
         assert_eq!(*list, [1, 2, 3, 4]);
-        list.retain(|number| number % 2 == 0);
-        assert_eq!((list.remove(0), list.remove(0)), (2, 4));
+        assert_eq!((list.remove(1), list.remove(0)), (2, 1));
+        assert_eq!((list.remove(0), list.remove(0)), (3, 4));
         assert!(list.is_empty() && list.0.is_none());
         assert!(ThinVec::<u8>::from(Vec::new()).0.is_none());
         list.to_mut().push(5);
-        assert_eq!(list.take(), [5]);
+        list.clear();
         assert!(list.0.is_none());
     }
 }

@@ -120,7 +120,7 @@ impl Model {
             }
             Input::Bytes(conn, bytes) => self.read(now, *conn, bytes.clone()),
             Input::Closed(conn) => self.lose(now, *conn, false),
-            Input::Authenticated(conn, Decision::Accept) => self.authenticated(now, *conn),
+            Input::Authenticated(conn, Decision::Accept(_)) => self.authenticated(now, *conn),
             Input::Authenticated(conn, Decision::Refuse(_)) => {
                 self.connections.remove(conn);
             }

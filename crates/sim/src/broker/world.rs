@@ -243,7 +243,10 @@ impl World {
     fn do_chore(&mut self, chore: Chore) {
         match chore {
             Chore::Drained(conn) => self.tell(Input::Drained(conn)),
-            Chore::Authenticated(conn) => self.tell(Input::Authenticated(conn, Decision::Accept)),
+            Chore::Authenticated(conn) => self.tell(Input::Authenticated(
+                conn,
+                Decision::Accept(broker::Principal::default()),
+            )),
             Chore::Sync => {
                 if let Some(durable) = self.disk.sync(&mut self.random) {
                     self.past.forget(durable);

@@ -12,8 +12,8 @@ use crate::durability::{
 };
 use crate::session::{Outgoing, Session, Stage};
 use crate::types::{
-    Cause, DueWill, Holder, Lsn, Message, MessageId, Origin, Queued, SessionId, SessionNumber,
-    Subscriber, Weight,
+    Cause, DueWill, Entry, Holder, Lsn, Message, MessageId, Origin, Queued, SessionId,
+    SessionNumber, Subscriber, Weight,
 };
 
 impl Recovery {
@@ -183,6 +183,7 @@ impl Recovery {
         let id = broker.sessions.insert(client_id);
         broker.memory.set_sessions(broker.sessions.len());
         if let Some(session) = broker.sessions.get_mut(id) {
+            session.set_grants(broker.options.grants.clone());
             session.set_number(Some(number), &mut broker.memory);
             session.set_terms(terms, &mut broker.memory);
         }
@@ -258,7 +259,7 @@ impl Recovery {
             qos: subscribed.qos,
             no_local: subscribed.no_local,
             retain_as_published: subscribed.retain_as_published,
-            is_gone: false,
+            entry: Entry::All,
         };
         self.broker
             .restore_subscription(id, &filter, subscribed.group, subscriber);

@@ -1,0 +1,129 @@
+//! The grants of clients are asked here: at a will, PUBLISH, SUBSCRIBE, delivery and retained
+//! look-up.
+
+use mqtt::{Connect, ReasonCode, TopicFilter, Utf8String};
+
+use crate::machine::Broker;
+use crate::session::Session;
+use crate::types::{CloseCause, Grants, Limit, Reach, Refusal, SessionId, Subscriber};
+
+impl Broker {
+    /// Whether a client may publish to the topic of its will; if not, that is counted.
+    pub(crate) fn check_will_rule(
+        &mut self,
+        connect: &Connect,
+        client: &Utf8String,
+        grants: &Grants,
+    ) -> Result<(), CloseCause> {
+        let will = connect.will.as_ref();
+        if will.is_none_or(|will| grants.may_publish(&will.topic)) {
+            return Ok(());
+        }
+        self.metrics.refused_will_rule += 1;
+        self.limit_log.note(Limit::PublishRule, Some(client));
+        Err(CloseCause::Refused {
+            reason_code: ReasonCode::NotAuthorized,
+            what: "the client may not publish to the topic of its will",
+        })
+    }
+
+    /// Whether a client may publish to a topic; if not, that is counted.
+    pub(crate) fn check_publish_rule(&mut self, id: SessionId, topic: &str) -> Result<(), Refusal> {
+        let Some(session) = self.sessions.get(id) else {
+            return Ok(());
+        };
+        if session.grants().may_publish(topic) {
+            return Ok(());
+        }
+        self.metrics.refused_publish_rule += 1;
+        let client = Some(session.client_id());
+        self.limit_log.note(Limit::PublishRule, client);
+        Err(Refusal {
+            reason_code: ReasonCode::NotAuthorized,
+            what: "the client may not publish to this topic",
+        })
+    }
+
+    /// How much of what a filter matches a client may be sent; nothing is refused, and counted.
+    pub(crate) fn check_subscribe_rule(
+        &mut self,
+        id: SessionId,
+        filter: &TopicFilter,
+    ) -> Result<Reach, Refusal> {
+        let Some(session) = self.sessions.get(id) else {
+            return Ok(Reach::All);
+        };
+        match session.grants().reach(inner(filter)) {
+            reach @ (Reach::All | Reach::Part) => Ok(reach),
+            Reach::Nothing => {
+                self.metrics.refused_subscribe_rule += 1;
+                let client = Some(session.client_id());
+                self.limit_log.note(Limit::SubscribeRule, client);
+                Err(Refusal {
+                    reason_code: ReasonCode::NotAuthorized,
+                    what: "the client may not subscribe to this filter",
+                })
+            }
+        }
+    }
+
+    /// Whether a message to `topic` may go to a session for one of these subscriptions, which all
+    /// match it; if not, that is counted.
+    pub(crate) fn may_be_sent(&mut self, matching: &[Subscriber], topic: &str) -> bool {
+        // A filter that is not restricted matches nothing that the client may not be sent.
+        if !matching.iter().all(Subscriber::is_restricted) {
+            return true;
+        }
+        let session = matching
+            .first()
+            .and_then(|it| self.sessions.get(it.session));
+        let may = session.is_none_or(|session| session.grants().may_receive(topic));
+        self.metrics.dropped_rule += u64::from(!may);
+        may
+    }
+
+    /// A client has come back with other grants than its session had: its subscriptions are looked
+    /// at again, and what waits for it and may not be sent any more is dropped.
+    pub(crate) fn grants_changed(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let grants = session.grants().clone();
+        for node in session.subscriptions() {
+            self.subscriptions.restrict(*node, id, &grants);
+        }
+        for membership in session.memberships() {
+            self.subscriptions.restrict_member(*membership, &grants);
+        }
+        if grants.is_everything() {
+            return;
+        }
+        let number = session.number();
+        let Some(outgoing) = session.present_outgoing_mut() else {
+            return;
+        };
+        let before = outgoing.weight();
+        let denied = outgoing.take_unless(|queued| grants.may_receive(queued.message.topic()));
+        self.memory.requeue(before, outgoing.weight());
+        self.metrics.dropped_rule += denied.len() as u64;
+        for queued in denied {
+            if let Some(holder) = queued.holder(number) {
+                self.ledger.forget(holder, &queued);
+            }
+        }
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.drop_outgoing_if_empty();
+        }
+    }
+
+    /// The grants of a session, where they do not allow everything.
+    pub(crate) fn limited_grants(&self, id: SessionId) -> Option<Grants> {
+        let grants = self.sessions.get(id).map(Session::grants)?;
+        (!grants.is_everything()).then(|| grants.clone())
+    }
+}
+
+/// A filter without `$share/{name}/`.
+fn inner(filter: &TopicFilter) -> &str {
+    filter.shared().map_or(filter.as_str(), |(_, inner)| inner)
+}

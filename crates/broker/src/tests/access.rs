@@ -1,0 +1,297 @@
+//! What a client may not do: at PUBLISH, SUBSCRIBE, a will, delivery and retained look-up.
+
+use mqtt::packet::{Will, WillProperties};
+use mqtt::{Connect, Packet, QoS, ReasonCode, TopicFilter};
+use proptest::prelude::*;
+
+use super::*;
+use crate::{Decision, DenyRules, Grants, Limit, Principal};
+
+fn filters(filters: &[&str]) -> Vec<TopicFilter> {
+    let filters = filters.iter();
+    filters
+        .map(|it| TopicFilter::try_from(*it).unwrap())
+        .collect()
+}
+
+fn denying(publish: &[&str], subscribe: &[&str]) -> Grants {
+    Grants::new(DenyRules::new(filters(publish), filters(subscribe)))
+}
+
+/// Everybody is denied the same.
+fn world(publish: &[&str], subscribe: &[&str]) -> World {
+    let grants = denying(publish, subscribe);
+    World::with(|options| {
+        options.grants = grants;
+        options.durable = true;
+    })
+}
+
+/// What SUBSCRIBE is answered, one filter after the other.
+fn suback(world: &mut World, conn: Conn, filters: &[&str]) -> Vec<ReasonCode> {
+    let subscriptions: Vec<_> = filters.iter().map(|it| to(it, QoS::AtLeastOnce)).collect();
+    world.send(conn, &subscribe(&subscriptions, None));
+    let Packet::SubAck(suback) = world.take(conn) else {
+        panic!("no SUBACK");
+    };
+    suback.reason_codes
+}
+
+#[test]
+fn a_filter_inside_a_denied_one_is_refused_and_a_wider_one_is_not() {
+    let mut world = world(&[], &["plant/+/secret/#"]);
+    let asked = [
+        "plant/1/secret",
+        "plant/+/secret/#",
+        "plant/#",
+        "plant/1/temp",
+    ];
+    let one = ReasonCode::GrantedQoS1;
+    for (version, refused) in [
+        (V5, ReasonCode::NotAuthorized),
+        // 0x80: version 3.1.1 has no other word.
+        (V3, ReasonCode::UnspecifiedError),
+    ] {
+        let conn = world.client(version, "a");
+        let codes = suback(&mut world, conn, &asked);
+        assert_eq!(codes, [refused, refused, one, one], "{version:?}");
+        // What a shared one shares counts.
+        let codes = suback(
+            &mut world,
+            conn,
+            &["$share/g/plant/1/secret/x", "$share/g/#"],
+        );
+        assert_eq!(codes, [refused, one], "{version:?}");
+    }
+    assert_eq!(world.broker.metrics().refused_subscribe_rule, 6);
+    assert_eq!(world.told[0].limit, Limit::SubscribeRule);
+    assert_eq!(world.told[0].client_id.as_deref(), Some("a"));
+}
+
+#[test]
+fn of_a_wider_filter_only_what_may_be_sent_is_delivered() {
+    let mut world = world(&[], &["+/secret"]);
+    let publisher = world.client(V5, "p");
+    world.send(publisher, &retained("a/secret", "kept", QoS::AtLeastOnce));
+    world.send(publisher, &retained("a/open", "kept", QoS::AtLeastOnce));
+    let (conn, _) = world.lasting(V5, "s");
+    world.subscribe(
+        conn,
+        &[to("#", QoS::AtLeastOnce), to("a/open", QoS::AtLeastOnce)],
+    );
+    // The retained message of two filters comes for each.
+    assert_eq!(world.payloads(conn), ["kept", "kept"]);
+    for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
+        world.publish(publisher, "a/secret", "no", qos);
+        world.publish(publisher, "a/open", "yes", qos);
+    }
+    assert_eq!(world.payloads(conn), ["yes", "yes"]);
+    // Nor does it wait for who is absent.
+    world.cut(conn);
+    world.publish(publisher, "a/secret", "no", QoS::AtLeastOnce);
+    world.publish(publisher, "b", "yes", QoS::AtLeastOnce);
+    let (conn, is_present) = world.lasting(V5, "s");
+    assert!(is_present);
+    assert!(world.payloads(conn).contains(&"yes".to_owned()));
+    assert!(!world.payloads(conn).contains(&"no".to_owned()));
+    assert_eq!(world.broker.metrics().dropped_rule, 4);
+}
+
+#[test]
+fn a_message_of_a_group_goes_to_a_member_that_may_have_it() {
+    let mut world = World::with(|options| options.authenticate = true);
+    let mut join = |id: &'static str, grants: Grants| {
+        let conn = connect_as(&mut world, &Connect::new(V5, id), grants);
+        let codes = suback(&mut world, conn, &["$share/g/#"]);
+        assert_eq!(codes, [ReasonCode::GrantedQoS1]);
+        conn
+    };
+    let denied = join("denied", denying(&[], &["secret"]));
+    let free = join("free", Grants::default());
+    let publisher = connect_as(&mut world, &Connect::new(V5, "p"), Grants::default());
+    for _ in 0..4 {
+        world.publish(publisher, "secret", "s", QoS::AtLeastOnce);
+        world.publish(publisher, "open", "o", QoS::AtLeastOnce);
+    }
+    let (denied_got, free_got) = (world.payloads(denied), world.payloads(free));
+    assert!(denied_got.iter().all(|it| it == "o"), "{denied_got:?}");
+    assert_eq!(free_got.iter().filter(|it| *it == "s").count(), 4);
+    assert_eq!(denied_got.len() + free_got.len(), 8);
+    // Where nobody may have it, nobody gets it.
+    world.cut(free);
+    world.publish(publisher, "secret", "s", QoS::AtLeastOnce);
+    world.publish(publisher, "open", "o", QoS::AtLeastOnce);
+    assert_eq!(world.payloads(denied), ["o"]);
+    assert_eq!(world.broker.metrics().dropped_rule, 1);
+}
+
+#[test]
+fn a_denied_publish_gets_its_reason_code() {
+    let mut world = world(&["locked/#"], &[]);
+    let subscriber = world.client(V5, "s");
+    world.subscribe(subscriber, &[to("#", QoS::ExactlyOnce)]);
+    let conn = world.client(V5, "five");
+    world.publish(conn, "locked/a", "0", QoS::AtMostOnce);
+    world.send(
+        conn,
+        &Packet::Publish(message("locked/a", "1", QoS::AtLeastOnce, 1)),
+    );
+    world.send(
+        conn,
+        &Packet::Publish(message("locked/a", "2", QoS::ExactlyOnce, 2)),
+    );
+    let answers = world.received(conn);
+    let [Packet::PubAck(ack), Packet::PubRec(received)] = answers.as_slice() else {
+        panic!("{answers:?}");
+    };
+    assert_eq!(ack.reason_code, ReasonCode::NotAuthorized);
+    assert_eq!(received.reason_code, ReasonCode::NotAuthorized);
+    // The identifier of the refused one is free.
+    world.send(
+        conn,
+        &Packet::Publish(message("open", "ok", QoS::ExactlyOnce, 2)),
+    );
+    assert_eq!(world.payloads(subscriber), ["ok"]);
+    // Version 3.1.1 has no word for it: it is acknowledged and dropped.
+    let conn = world.client(V3, "three");
+    world.send(
+        conn,
+        &Packet::Publish(message("locked/a", "1", QoS::AtLeastOnce, 1)),
+    );
+    assert!(matches!(world.take(conn), Packet::PubAck(_)));
+    assert_eq!(world.payloads(subscriber), [] as [&str; 0]);
+    assert_eq!(world.broker.metrics().refused_publish_rule, 4);
+    assert_eq!(world.told[0].limit, Limit::PublishRule);
+    // Nor does it take the place of what is retained.
+    world.send(conn, &retained("locked/a", "kept", QoS::AtLeastOnce));
+    assert_eq!(world.broker.metrics().retained_messages, 0);
+}
+
+#[test]
+fn a_will_to_a_denied_topic_refuses_its_client() {
+    let mut world = world(&["locked/#"], &[]);
+    for (version, code) in [
+        (V5, ReasonCode::NotAuthorized),
+        (V3, ReasonCode::NotAuthorized),
+    ] {
+        let mut connect = Connect::new(version, "w");
+        connect.will = Some(Will {
+            topic: topic("locked/gone"),
+            payload: "x".into(),
+            qos: QoS::AtMostOnce,
+            retain: false,
+            properties: WillProperties::default(),
+        });
+        let conn = world.open(version);
+        world.send(conn, &Packet::Connect(connect));
+        let Packet::ConnAck(connack) = world.take(conn) else {
+            panic!("no CONNACK");
+        };
+        assert_eq!(connack.reason_code, code, "{version:?}");
+        assert!(world.closed(conn).is_some());
+    }
+    assert_eq!(world.broker.metrics().refused_will_rule, 2);
+    assert_eq!(world.broker.metrics().sessions, 0);
+}
+
+#[test]
+fn grants_are_those_of_the_last_connection() {
+    let mut world = World::with(|options| {
+        options.authenticate = true;
+        options.durable = true;
+    });
+    let publisher = connect_as(&mut world, &Connect::new(V5, "p"), Grants::default());
+    let conn = connect_as(&mut world, &lasting(V5, "s"), Grants::default());
+    world.subscribe(conn, &[to("#", QoS::AtLeastOnce)]);
+    world.cut(conn);
+    for name in ["secret", "open", "secret"] {
+        world.publish(publisher, name, name, QoS::AtLeastOnce);
+    }
+    // What waits and may not be sent any more is dropped, for good.
+    let conn = connect_as(&mut world, &lasting(V5, "s"), denying(&["x"], &["secret"]));
+    assert_eq!(world.payloads(conn), ["open"]);
+    world.publish(publisher, "secret", "secret", QoS::AtLeastOnce);
+    world.publish(conn, "x", "x", QoS::AtLeastOnce);
+    assert_eq!(world.payloads(conn), [] as [&str; 0]);
+    let metrics = world.broker.metrics();
+    assert_eq!((metrics.dropped_rule, metrics.refused_publish_rule), (3, 1));
+    // And back.
+    world.cut(conn);
+    let conn = connect_as(&mut world, &lasting(V5, "s"), Grants::default());
+    world.publish(publisher, "secret", "now", QoS::AtLeastOnce);
+    assert!(world.payloads(conn).contains(&"now".to_owned()));
+}
+
+#[test]
+fn sessions_of_an_earlier_run_are_held_to_the_rules_for_all() {
+    let mut world = world(&[], &["secret"]);
+    let (conn, _) = world.lasting(V5, "s");
+    world.subscribe(conn, &[to("#", QoS::AtLeastOnce)]);
+    world.crash();
+    let publisher = world.client(V5, "p");
+    world.publish(publisher, "secret", "no", QoS::AtLeastOnce);
+    world.publish(publisher, "open", "yes", QoS::AtLeastOnce);
+    let (conn, is_present) = world.lasting(V5, "s");
+    assert!(is_present);
+    assert_eq!(world.payloads(conn), ["yes"]);
+}
+
+/// Lets a client in as the shell would that knows what it may do.
+fn connect_as(world: &mut World, connect: &Connect, grants: Grants) -> Conn {
+    let conn = world.open(connect.version);
+    world.send(conn, &Packet::Connect(connect.clone()));
+    let asked = world.asked.pop().unwrap();
+    let name = Some(connect.client_id.clone());
+    let decision = Decision::Accept(Principal { name, grants });
+    world.input(Input::Authenticated(asked, decision));
+    let Packet::ConnAck(connack) = world.take(conn) else {
+        panic!("no CONNACK");
+    };
+    assert_eq!(connack.reason_code, ReasonCode::Success);
+    conn
+}
+
+fn levels(wild: bool) -> impl Strategy<Value = String> {
+    let level = prop::sample::select(if wild {
+        vec!["a", "b", "+"]
+    } else {
+        vec!["a", "b"]
+    });
+    let levels = prop::collection::vec(level, 1..4);
+    (levels, any::<bool>()).prop_map(move |(levels, is_open)| {
+        let end = if wild && is_open { "/#" } else { "" };
+        levels.join("/") + end
+    })
+}
+
+proptest! {
+    /// Whatever is subscribed, shared or not, published and retained: nobody gets what is denied,
+    /// and everybody gets the rest as if nothing were.
+    #[test]
+    fn what_a_client_gets_is_what_it_may(
+        denied in levels(true),
+        wanted in prop::collection::vec((levels(true), any::<bool>()), 1..4),
+        before in prop::collection::vec(levels(false), 0..4),
+        after in prop::collection::vec(levels(false), 0..6),
+    ) {
+        let got = |grants: Grants| {
+            let mut world = World::with(|options| options.grants = grants);
+            let publisher = world.client(V5, "p");
+            for name in &before {
+                world.send(publisher, &retained(name, name, QoS::AtMostOnce));
+            }
+            let conn = world.client(V5, "s");
+            for (filter, is_shared) in &wanted {
+                let filter = if *is_shared { format!("$share/g/{filter}") } else { filter.clone() };
+                world.send(conn, &subscribe(&[to(&filter, QoS::AtMostOnce)], None));
+            }
+            for name in &after {
+                world.publish(publisher, name, name, QoS::AtMostOnce);
+            }
+            world.payloads(conn)
+        };
+        let mut expected = got(Grants::default());
+        expected.retain(|name| !mqtt::topic_matches(&denied, name));
+        prop_assert_eq!(got(denying(&[], &[&denied])), expected);
+    }
+}

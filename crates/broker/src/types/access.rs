@@ -1,0 +1,100 @@
+//! What a client may do: asked at PUBLISH, SUBSCRIBE, a will, delivery and retained look-up.
+
+use core::fmt;
+use std::sync::Arc;
+
+use mqtt::Utf8String;
+
+/// Rules that were compiled for one principal.
+///
+/// The broker asks them on its own thread, for each message: an answer must neither block nor
+/// allocate.
+pub trait Access: fmt::Debug + Send + Sync {
+    /// Whether the client may publish to this topic name.
+    fn may_publish(&self, topic: &str) -> bool;
+
+    /// Whether the client may be sent a message with this topic name.
+    fn may_receive(&self, topic: &str) -> bool;
+
+    /// How much of what a topic filter matches the client may be sent. The filter is no shared
+    /// one: of `$share/{name}/{filter}` it is what stands at the end.
+    fn reach(&self, filter: &str) -> Reach;
+}
+
+/// How much of what a topic filter matches a client may be sent.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Everything.
+    All,
+    /// A part: each message is looked at when it is delivered.
+    Part,
+    /// Nothing.
+    Nothing,
+}
+
+/// What a client may do; by default everything.
+///
+/// Sessions keep it, most of them the same: a copy is a pointer.
+#[derive(Clone, Default)]
+// The box makes the pointer a thin one, which every session has.
+#[allow(clippy::redundant_allocation)]
+pub struct Grants(Option<Arc<Box<dyn Access>>>);
+
+impl Grants {
+    /// What `access` allows.
+    #[must_use]
+    pub fn new(access: impl Access + 'static) -> Self {
+        Self(Some(Arc::new(Box::new(access))))
+    }
+
+    /// Whether nothing is denied, so that nobody need be asked.
+    pub fn is_everything(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// See [`Access::may_publish`].
+    pub fn may_publish(&self, topic: &str) -> bool {
+        self.0.as_ref().is_none_or(|it| it.may_publish(topic))
+    }
+
+    /// See [`Access::may_receive`].
+    pub fn may_receive(&self, topic: &str) -> bool {
+        self.0.as_ref().is_none_or(|it| it.may_receive(topic))
+    }
+
+    /// See [`Access::reach`].
+    pub fn reach(&self, filter: &str) -> Reach {
+        self.0.as_ref().map_or(Reach::All, |it| it.reach(filter))
+    }
+}
+
+/// Equal are grants that are the same, not only alike.
+impl PartialEq for Grants {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, Some(_)) | (Some(_), None) => false,
+        }
+    }
+}
+
+impl Eq for Grants {}
+
+impl fmt::Debug for Grants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            None => f.write_str("everything"),
+            Some(access) => access.fmt(f),
+        }
+    }
+}
+
+/// Who a client turned out to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Principal {
+    /// As the log calls it; `None` for a client that is let in without a name.
+    pub name: Option<Utf8String>,
+    /// What it may do.
+    pub grants: Grants,
+}
