@@ -21,6 +21,7 @@ mod listener;
 mod logging;
 mod memory;
 mod mqtt_driver;
+mod platform;
 mod serve;
 mod shard;
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::memory;
+use crate::platform;
 
 /// Counts open connections of all listeners together against the limits.
 ///
@@ -251,29 +252,14 @@ pub(crate) fn flags_of(cause: &broker::CloseCause) -> &'static str {
     ""
 }
 
-/// Lets this process open as many files as the system allows it, and says how many connections
-/// that leaves room for.
-///
-/// Shells commonly start programs with a soft limit of 1,024, where the hard one is far higher.
+/// Lets this process open as many files as the system allows it. Answers how many connections that
+/// leaves room for.
 pub(crate) fn raise_open_files() -> usize {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     /// Listeners, the runtimes' own, standard streams, and some to spare.
     const OTHERS: u64 = 64;
-
-    let before = getrlimit(Resource::Nofile);
-    // Where it is refused, the limit stays what it was: read it again rather than guess.
-    let _ = setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: before.maximum,
-            maximum: before.maximum,
-        },
-    );
-    getrlimit(Resource::Nofile)
-        .current
-        .map_or(usize::MAX, |files| {
-            usize::try_from(files.saturating_sub(OTHERS).max(1)).unwrap_or(usize::MAX)
-        })
+    platform::raise_open_files().map_or(usize::MAX, |files| {
+        usize::try_from(files.saturating_sub(OTHERS).max(1)).unwrap_or(usize::MAX)
+    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::net::sockopt;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 use tracing::warn;
@@ -119,17 +119,17 @@ impl Listener {
     }
 }
 
-/// Has the system ask a peer that has been silent for `idle` whether it is still there, and end
-/// the connection if four questions, a quarter of that apart, are not answered. So even one
-/// without a keep alive of MQTT's own does not stay for ever when its peer has vanished.
+/// Lets the system ask a peer that has been silent for `idle` whether it is still there. The system
+/// ends the connection when four questions, each a quarter of `idle` after the other, stay without an
+/// answer. So a connection ends when its peer has vanished, even one without MQTT's own keep alive.
 fn keep_alive(stream: &TcpStream, idle: Duration) -> io::Result<()> {
     const PROBES: u32 = 4;
     let interval = (idle / PROBES).max(Duration::from_secs(1));
-    sockopt::set_socket_keepalive(stream, true)?;
-    sockopt::set_tcp_keepidle(stream, idle)?;
-    sockopt::set_tcp_keepintvl(stream, interval)?;
-    sockopt::set_tcp_keepcnt(stream, PROBES)?;
-    Ok(())
+    let probing = TcpKeepalive::new()
+        .with_time(idle)
+        .with_interval(interval)
+        .with_retries(PROBES);
+    SockRef::from(stream).set_tcp_keepalive(&probing)
 }
 
 /// A peer that gave up while it waited says nothing about the next one; what else fails

@@ -9,7 +9,6 @@ use std::time::Duration;
 use broker::{Broker, BrokerOptions};
 use store::{Opened, Settings, Store, StoreError};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tracing::{info, warn};
 
@@ -18,6 +17,7 @@ use crate::clock::{self, Clock};
 use crate::http::{About, Http};
 use crate::limits::{self, Limits};
 use crate::listener::{Accepted, Listener};
+use crate::platform::Signals;
 use crate::shard::{self, Framing, NewConnection};
 use crate::{demo, logging};
 
@@ -302,27 +302,6 @@ fn reachable(address: SocketAddr) -> SocketAddr {
         ip => ip,
     };
     SocketAddr::new(ip, address.port())
-}
-
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
-        }
-    }
 }
 
 #[cfg(test)]

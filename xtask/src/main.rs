@@ -30,7 +30,8 @@ cargo xtask COMMAND
 
   serve [-- ARGS]   Installs what is missing, builds everything, runs `beaconry serve --demo 24 ARGS`
   build             Does the same without running it
-  test [STAGE]...   Runs all tests, or some stages: fmt clippy deny conformance native fuzz wasm e2e
+  test [STAGE]...   Runs all tests, or some stages:
+                    fmt clippy targets deny conformance native fuzz wasm e2e
   conformance       Writes docs/conformance.md: which test holds which statement of the standards;
                     --check only reports what is missing there
   bench [ARGS]      Measures Beaconry beside mosquitto, in turns on one core; see `bench --help`

@@ -24,6 +24,19 @@ use crate::{
 /// it.
 const BROWSER_CRATES: &[&str] = &["beaconry-app", "beaconry-link", "beaconry-widgets"];
 
+/// What the server compiles for: large and small computers, containers without a C library, and
+/// desktops.
+const SERVER_TARGETS: &[&str] = &[
+    "x86_64-unknown-linux-gnu",
+    "aarch64-unknown-linux-gnu",
+    "armv7-unknown-linux-gnueabihf",
+    "x86_64-unknown-linux-musl",
+    "aarch64-unknown-linux-musl",
+    "x86_64-apple-darwin",
+    "aarch64-apple-darwin",
+    "x86_64-pc-windows-msvc",
+];
+
 /// How many lines a failed stage shows. Its log has all of them.
 const TAIL: usize = 200;
 
@@ -45,6 +58,7 @@ const FUZZ_SECONDS: u64 = 5;
 enum Stage {
     Fmt,
     Clippy,
+    Targets,
     Deny,
     Conformance,
     Native,
@@ -54,9 +68,10 @@ enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Fmt,
         Self::Clippy,
+        Self::Targets,
         Self::Deny,
         Self::Conformance,
         Self::Native,
@@ -69,6 +84,7 @@ impl Stage {
         match self {
             Self::Fmt => "fmt",
             Self::Clippy => "clippy",
+            Self::Targets => "targets",
             Self::Deny => "deny",
             Self::Conformance => "conformance",
             Self::Native => "native",
@@ -82,6 +98,7 @@ impl Stage {
         match self {
             Self::Fmt => fmt(workspace),
             Self::Clippy => clippy(workspace),
+            Self::Targets => targets(workspace),
             Self::Deny => deny(workspace),
             Self::Conformance => conformance(workspace),
             Self::Native => native(workspace),
@@ -153,7 +170,7 @@ fn clippy(workspace: &Workspace) -> Result<Counts> {
     locked_in_ci(&mut native).args(["--", "-D", "warnings"]);
     let mut counts = check(workspace, "clippy", "clippy", &mut native)?;
 
-    tools::rust::ensure_target(workspace)?;
+    tools::rust::ensure_target(workspace, WASM)?;
     let mut browser = cargo(workspace, &["clippy", "--all-targets", "--target", WASM]);
     browser.args(packages());
     locked_in_ci(&mut browser).args(["--", "-D", "warnings"]);
@@ -172,6 +189,20 @@ fn clippy(workspace: &Workspace) -> Result<Counts> {
         .arg(workspace.target.join("store-compare"));
     let title = "checking the comparison of the store with a database";
     counts += check(workspace, title, "store-compare", &mut apart)?;
+    Ok(counts)
+}
+
+/// Checks that the server compiles for every system that it is meant for. Nothing is linked, so no
+/// system's linker has to be here; no dependency needs a C compiler; the dashboard need not be built.
+fn targets(workspace: &Workspace) -> Result<Counts> {
+    let mut counts = Counts::default();
+    for target in SERVER_TARGETS {
+        tools::rust::ensure_target(workspace, target)?;
+        let mut cargo = cargo(workspace, &["check", "--package", "beaconry"]);
+        locked_in_ci(cargo.args(["--target", target]));
+        let title = format!("checking the server for {target}");
+        counts += check(workspace, &title, &format!("targets-{target}"), &mut cargo)?;
+    }
     Ok(counts)
 }
 
@@ -200,7 +231,7 @@ fn native(workspace: &Workspace) -> Result<Counts> {
 /// wasm-bindgen's runner serves each test binary as a page. Our script opens it in the browser.
 fn wasm(workspace: &Workspace) -> Result<Counts> {
     tools::node::ensure(workspace)?;
-    tools::rust::ensure_target(workspace)?;
+    tools::rust::ensure_target(workspace, WASM)?;
     let bindgen = tools::rust::ensure_bindgen(workspace)?;
     let script = workspace.root.join("xtask/wasm-runner.mjs");
 

@@ -6,12 +6,13 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mqtt::Instant;
 use tracing::warn;
+
+use crate::platform;
 
 /// How often the system's date is looked at.
 const LOOK: Duration = Duration::from_secs(10);
@@ -110,20 +111,19 @@ fn write(folder: &Path, note: &Note) -> std::io::Result<()> {
         note.shown.as_micros(),
         note.date.as_micros()
     );
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&new)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    let mut file = platform::make_private_when_created(&mut options).open(&new)?;
     // An earlier process may have left the file behind, with other permissions.
-    file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    platform::make_private(&file)?;
     file.write_all(text.as_bytes())?;
     fs::rename(&new, path(folder))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     const NOTE: Note = Note {

@@ -4,11 +4,11 @@
 //! power or fail (`tests/watch.rs`). What goes by here is all that must outlive a start, but the copy
 //! that salvage puts aside.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 
+use crate::platform;
 #[cfg(test)]
 use crate::tests::watch::{self, Act};
 
@@ -39,7 +39,7 @@ impl File {
     fn open_as(path: &Path, options: &mut OpenOptions) -> io::Result<Self> {
         #[cfg(test)]
         watch::before_opening(path)?;
-        let file = options.write(true).mode(0o600).open(path)?;
+        let file = platform::make_private_when_created(options.write(true)).open(path)?;
         Ok(Self {
             file,
             #[cfg(test)]
@@ -48,13 +48,13 @@ impl File {
     }
 
     pub(super) fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_exact_at(bytes, offset)
+        platform::read_exact_at(&self.file, bytes, offset)
     }
 
     pub(super) fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         #[cfg(test)]
         self.watched.told(Act::Write(offset, bytes))?;
-        self.file.write_all_at(bytes, offset)
+        platform::write_all_at(&self.file, bytes, offset)
     }
 
     pub(super) fn set_len(&self, len: u64) -> io::Result<()> {
@@ -107,7 +107,7 @@ pub(super) fn remove_file(path: &Path) -> io::Result<()> {
 pub(super) fn create_folder(path: &Path) -> io::Result<()> {
     #[cfg(test)]
     watch::told(path, Act::CreateFolder)?;
-    DirBuilder::new().mode(0o700).create(path)
+    platform::folder_builder().create(path)
 }
 
 /// Waits until the disk has the names of what is in a folder.
@@ -116,33 +116,17 @@ pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     if watch::synced_folder(path)? {
         return Ok(());
     }
-    fs::File::open(path)?.sync_all()
+    platform::sync_folder(path)
 }
 
 fn allocate(file: &fs::File, from: u64, to: u64) -> io::Result<()> {
     if from >= to {
         return Ok(());
     }
-    match reserve(file, from, to) {
+    match platform::reserve(file, from, to) {
         Err(error) if error.kind() == io::ErrorKind::Unsupported => fill(file, from, to),
         reserved => reserved,
     }
-}
-
-#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-fn reserve(file: &fs::File, from: u64, to: u64) -> io::Result<()> {
-    use rustix::fs::{FallocateFlags, fallocate};
-    loop {
-        match fallocate(file, FallocateFlags::empty(), from, to - from) {
-            Err(rustix::io::Errno::INTR) => {}
-            reserved => return Ok(reserved?),
-        }
-    }
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
-fn reserve(_file: &fs::File, _from: u64, _to: u64) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
 }
 
 fn fill(file: &fs::File, mut from: u64, to: u64) -> io::Result<()> {
@@ -151,7 +135,7 @@ fn fill(file: &fs::File, mut from: u64, to: u64) -> io::Result<()> {
         let len = usize::try_from(to - from)
             .unwrap_or(usize::MAX)
             .min(ZEROS.len());
-        file.write_all_at(&ZEROS[..len], from)?;
+        platform::write_all_at(file, &ZEROS[..len], from)?;
         from += len as u64;
     }
     Ok(())
@@ -159,6 +143,8 @@ fn fill(file: &fs::File, mut from: u64, to: u64) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt;
+
     use super::*;
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use broker::RecordError;
 use bytesize::ByteSize;
 
+use crate::platform;
 use crate::salvage::Behind;
 use crate::segment::JournalId;
 use crate::sizes::Sizes;
@@ -225,9 +226,7 @@ pub(super) fn is_full(error: &io::Error) -> bool {
 
 /// Whether what failed may go well a little later, by itself: too many files are open.
 pub(super) fn is_passing(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let errno = error.raw_os_error();
-    errno == Some(Errno::MFILE.raw_os_error()) || errno == Some(Errno::NFILE.raw_os_error())
+    platform::is_out_of_files(error)
 }
 
 fn anew(journal: Option<&JournalId>) -> &'static str {

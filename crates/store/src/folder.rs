@@ -13,7 +13,6 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use broker::journal::FORMAT_VERSION;
@@ -21,6 +20,7 @@ use tracing::warn;
 
 use crate::disk;
 use crate::error::{StoreError, io_error, is_full};
+use crate::platform;
 use crate::read;
 use crate::segment::{self, HEADER_LEN, JournalId};
 
@@ -213,11 +213,9 @@ fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
 
 fn lock(folder: &Path) -> Result<File, StoreError> {
     let path = folder.join("lock");
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    let file = platform::make_private_when_created(&mut options)
         .open(&path)
         .map_err(io_error("write to", &path))?;
     match file.try_lock() {

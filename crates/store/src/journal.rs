@@ -13,12 +13,12 @@ use std::io;
 use broker::Lsn;
 use broker::journal::FORMAT_VERSION;
 use bytes::BytesMut;
-use rustix::fs::statvfs;
 
 use crate::disk::{self, File};
 use crate::error::{StoreError, io_error, is_full, is_passing};
 use crate::folder::Folder;
 use crate::newest;
+use crate::platform;
 use crate::segment::{self, GROUP_LEN, HEADER_LEN, Header};
 use crate::sizes::Sizes;
 
@@ -180,8 +180,7 @@ impl Journal {
         if self.is_refused {
             return next;
         }
-        let disk = statvfs(self.folder.path())
-            .map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+        let disk = platform::space_of(self.folder.path()).map_or(u64::MAX, |disk| disk.free);
         next + disk.min(self.sizes.most.saturating_sub(self.reserved() + next))
     }
 

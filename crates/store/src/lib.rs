@@ -10,6 +10,7 @@
 //! | `disk.rs` | the calls that change files, or wait for them |
 //! | `folder.rs` | the folder: lock, format, permissions |
 //! | `newest.rs` | which file of the journal there must be at least |
+//! | `platform/` | what depends on the operating system |
 //! | `segment.rs` | the files of the journal, as bytes |
 //! | `sizes.rs` | how large the store may be |
 //! | `read.rs` | reading one file: torn tail or damage |
@@ -27,6 +28,7 @@ mod error;
 mod folder;
 mod journal;
 mod newest;
+mod platform;
 pub mod read;
 mod recover;
 mod salvage;

@@ -6,11 +6,11 @@ use std::{fs, io};
 
 use broker::Metrics;
 use bytesize::ByteSize;
-use rustix::fs::statvfs;
 use tracing::info;
 
 use crate::error::StoreError;
 use crate::journal::Segment;
+use crate::platform;
 
 /// How large things may be.
 #[derive(Copy, Clone, Debug)]
@@ -42,17 +42,16 @@ impl Sizes {
     /// have room is a part of a segment: with longer ones a small disk would be full from the
     /// beginning.
     pub(super) fn on_disk_of(self, folder: &Path, segments: &Path) -> Self {
-        let Ok(disk) = statvfs(folder) else {
+        let Ok(disk) = platform::space_of(folder) else {
             return self;
         };
-        let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
         let files = fs::read_dir(segments).into_iter().flatten().flatten();
         let used: u64 = files
             .filter_map(|file| file.metadata().ok())
             .map(|it| it.len())
             .sum();
-        let free = bytes(disk.f_bavail).saturating_add(used);
-        let sizes = self.within(free, bytes(disk.f_blocks));
+        let free = disk.free.saturating_add(used);
+        let sizes = self.within(free, disk.all);
         if sizes.segment < self.segment {
             info!(
                 "{}: there is little room on this disk, so files of the store have {} at most, less than --store-segment-size",

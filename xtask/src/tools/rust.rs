@@ -28,22 +28,22 @@ pub(crate) struct WasmTools {
 
 /// Installs the target and the tools if they are missing.
 pub(crate) fn ensure(workspace: &Workspace) -> Result<WasmTools> {
-    ensure_target(workspace)?;
+    ensure_target(workspace, WASM)?;
     Ok(WasmTools {
         bindgen: ensure_bindgen(workspace)?,
         trunk: ensure_trunk(workspace)?,
     })
 }
 
-/// Adds the wasm32 target to the pinned toolchain.
-pub(crate) fn ensure_target(workspace: &Workspace) -> Result<()> {
-    if has_target(workspace) {
+/// Adds a target to the pinned toolchain.
+pub(crate) fn ensure_target(workspace: &Workspace, target: &str) -> Result<()> {
+    if has_target(workspace, target) {
         return Ok(());
     }
     let _lock = workspace.cache.lock()?;
     let mut rustup = command::new("rustup");
-    rustup.args(["target", "add", WASM, "--toolchain", &workspace.toolchain]);
-    Step::new(format!("adding the target {WASM}")).run(&mut rustup)?;
+    rustup.args(["target", "add", target, "--toolchain", &workspace.toolchain]);
+    Step::new(format!("adding the target {target}")).run(&mut rustup)?;
     Ok(())
 }
 
@@ -139,7 +139,7 @@ fn bindgen_version(workspace: &Workspace) -> Result<String> {
         .context("Cargo.lock names no wasm-bindgen, so no version of its command can be chosen")
 }
 
-fn has_target(workspace: &Workspace) -> bool {
+fn has_target(workspace: &Workspace, target: &str) -> bool {
     let mut rustc = command::new("rustc");
     rustc
         .env("RUSTUP_TOOLCHAIN", &workspace.toolchain)
@@ -147,7 +147,7 @@ fn has_target(workspace: &Workspace) -> bool {
     command::stdout(&mut rustc).is_ok_and(|sysroot| {
         Path::new(&sysroot)
             .join("lib/rustlib")
-            .join(WASM)
+            .join(target)
             .join("lib")
             .is_dir()
     })
@@ -170,7 +170,7 @@ pub(crate) fn findings(workspace: &Workspace) -> Vec<Finding> {
             workspace.toolchain
         )),
     };
-    let target = if has_target(workspace) {
+    let target = if has_target(workspace, WASM) {
         State::found("installed", None)
     } else {
         let toolchain = &workspace.toolchain;

@@ -1,0 +1,78 @@
+//! Linux, macOS and the other Unix systems.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use rustix::fs::statvfs;
+use rustix::io::Errno;
+
+use super::Space;
+
+/// Makes folders that only their owner may enter.
+pub(crate) fn folder_builder() -> DirBuilder {
+    let mut builder = DirBuilder::new();
+    builder.mode(0o700);
+    builder
+}
+
+/// A file that these options create is for its owner only.
+pub(crate) fn make_private_when_created(options: &mut OpenOptions) -> &mut OpenOptions {
+    options.mode(0o600)
+}
+
+/// Leaves a file to its owner only, whatever it was before.
+pub(crate) fn make_private(file: &File) -> io::Result<()> {
+    file.set_permissions(fs::Permissions::from_mode(0o600))
+}
+
+/// Fills `bytes` from byte `offset` of the file on.
+pub(crate) fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    file.read_exact_at(bytes, offset)
+}
+
+/// Writes all of `bytes` at byte `offset` of the file.
+pub(crate) fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    file.write_all_at(bytes, offset)
+}
+
+/// The disk that `folder` is on.
+pub(crate) fn space_of(folder: &Path) -> io::Result<Space> {
+    let disk = statvfs(folder)?;
+    let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
+    Ok(Space {
+        free: bytes(disk.f_bavail),
+        all: bytes(disk.f_blocks),
+    })
+}
+
+/// Waits until the disk has the names of what is in a folder.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Reserves the bytes from `from` to `to`, and makes the file that long.
+/// [`io::ErrorKind::Unsupported`]: the file system cannot.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+pub(crate) fn reserve(file: &File, from: u64, to: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    loop {
+        match fallocate(file, FallocateFlags::empty(), from, to - from) {
+            Err(Errno::INTR) => {}
+            reserved => return Ok(reserved?),
+        }
+    }
+}
+
+/// Not tried on these systems: the store writes zeros instead.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+pub(crate) fn reserve(_file: &File, _from: u64, _to: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Whether a file could not be opened because too many are open.
+pub(crate) fn is_out_of_files(error: &io::Error) -> bool {
+    let errno = error.raw_os_error();
+    errno == Some(Errno::MFILE.raw_os_error()) || errno == Some(Errno::NFILE.raw_os_error())
+}

@@ -1,0 +1,47 @@
+//! Linux, macOS and the other Unix systems.
+
+use std::io;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The signals that end the server.
+pub(crate) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// From here on they no longer end the process at once.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for the next signal, and says which it was.
+    pub(crate) async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}
+
+/// Lets this process open as many files as the system allows it. Answers how many that are; `None`:
+/// there is no limit.
+///
+/// Shells commonly start programs with a soft limit of 1,024, where the hard one is far higher.
+pub(crate) fn raise_open_files() -> Option<u64> {
+    let before = getrlimit(Resource::Nofile);
+    // The system may refuse it, so the limit is read again.
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: before.maximum,
+            maximum: before.maximum,
+        },
+    );
+    getrlimit(Resource::Nofile).current
+}
