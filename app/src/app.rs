@@ -1,5 +1,6 @@
 //! The shell round the pages.
 
+use leptos::ev::MouseEvent;
 use leptos::html;
 use leptos::prelude::*;
 
@@ -21,9 +22,14 @@ pub fn App() -> impl IntoView {
     // What was heard before stays on screen, but nothing of it is claimed to hold now.
     let blind = Memo::new(move |_| !connection.with(ConnectionView::is_live));
     let main = NodeRef::<html::Main>::new();
+    let skip = move |event: MouseEvent| {
+        // The address `#main` is relative to the document's base, and would leave a device's page.
+        event.prevent_default();
+        focus(main);
+    };
     view! {
         <div class="shell" class:blind=blind>
-            <a class="skip-link" href="#main">
+            <a class="skip-link" href="#main" on:click=skip>
                 "Skip to the content"
             </a>
             <header class="shell-header">
@@ -63,21 +69,19 @@ fn FocusOnNavigation(main: NodeRef<html::Main>) -> impl IntoView {
     let route = Navigation::expect().route();
     Effect::new(move |before: Option<Route>| {
         let route = route.get();
-        if before.is_some_and(|before| before != route)
-            && let Some(main) = main.get_untracked()
-        {
-            let options = web_sys::FocusOptions::new();
-            options.set_prevent_scroll(true);
-            // Fails only when it is not in the document any more.
-            let _ = main.focus_with_options(&options);
+        if before.is_some_and(|before| before != route) {
+            focus(main);
         }
         route
     });
 }
 
-/// What the browser's tab says.
-pub fn set_title(title: &str) {
-    if let Some(document) = web_sys::window().and_then(|window| window.document()) {
-        document.set_title(title);
+/// Moves the focus to the page's content, and scrolls nowhere.
+fn focus(main: NodeRef<html::Main>) {
+    if let Some(main) = main.get_untracked() {
+        let options = web_sys::FocusOptions::new();
+        options.set_prevent_scroll(true);
+        // Fails only when it is not in the document any more.
+        let _ = main.focus_with_options(&options);
     }
 }

@@ -1,16 +1,22 @@
 //! The Beaconry dashboard: a Leptos page that talks MQTT over a WebSocket.
 //!
-//! Everything of the page is in this library, so that its logic is tested natively and its
-//! browser part in headless Chromium; `main.rs` only mounts it.
+//! The whole page is in this library. Native tests check its logic, tests in headless Chromium its
+//! browser part; `main.rs` only mounts it.
 //!
+//! From the ground up; each part imports only parts above it in this list (`xtask/tests/imports.rs`):
+//!
+//! - [`frame`]: the one animation frame loop; nothing else asks for animation frames.
+//! - [`route`]: which page the address names.
 //! - [`state`]: what the screen shows, and the one connection that feeds it.
-//! - [`chart`]: the frame loop, the trend lines and the charts.
-//! - [`app`]: the shell round the pages; [`route`]: which page the address names.
-//! - [`pages`] and [`components`]: what is on them.
+//! - [`chart`]: trend lines and charts.
+//! - [`components`]: what the pages are made of.
+//! - [`pages`]: the fleet, one device, and what an unknown address gets.
+//! - [`app`]: the frame around the pages.
 
 pub mod app;
 pub mod chart;
 pub mod components;
+pub mod frame;
 pub mod pages;
 pub mod route;
 pub mod state;

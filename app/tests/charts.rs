@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use browser::{next_frame, until};
 use dashboard::chart::TrendLine;
-use dashboard::chart::frame::{FrameLoop, Phase};
+use dashboard::frame::{FrameLoop, Phase};
 use wasm_bindgen::JsCast;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, HtmlElement};

@@ -10,9 +10,9 @@ use leptos::prelude::*;
 use web_sys::HtmlElement;
 
 use super::align::Aligned;
-use super::frame::{Drawable, FrameLoop, Phase};
 use super::plot::{NOT_LOADED, Plot, PlotOptions, clock};
 use super::sight::{Seen, Sight};
+use crate::frame::{Drawable, FrameLoop, Phase};
 use crate::state::{AppState, ChartWindow, format};
 
 /// A group of metrics on one chart, with its values below: the latest ones, or those under

@@ -1,6 +1,5 @@
-//! What draws: one animation frame loop, trend lines, charts.
+//! What draws: trend lines and charts. The frame loop calls them: see [`frame`](crate::frame).
 //!
-//! - [`frame`]: the page's one loop; nothing else asks for animation frames.
 //! - [`Sparkline`]: a metric's trend, on a canvas of our own.
 //! - [`LiveChart`]: a group of metrics, by uPlot, with values under the cursor.
 //!
@@ -8,7 +7,6 @@
 //! time axis, `palette` knows the style sheet's colours, `sight` tells what is on screen.
 
 mod align;
-pub mod frame;
 pub mod live;
 mod palette;
 mod plot;

@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use link::Listener;
+use gloo_events::EventListener;
 use web_sys::MediaQueryList;
 
-use super::frame::FrameLoop;
+use crate::frame::FrameLoop;
 
 /// The chart colours as the page's CSS custom properties have them now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(super) struct Palette {
 struct Cached {
     palette: Option<Rc<Palette>>,
     /// What tells that the reader's system turned dark or light.
-    scheme: Option<(MediaQueryList, Listener)>,
+    scheme: Option<(MediaQueryList, EventListener)>,
 }
 
 thread_local! {
@@ -74,11 +74,11 @@ impl Palette {
     }
 }
 
-fn watch_scheme() -> Option<(MediaQueryList, Listener)> {
+fn watch_scheme() -> Option<(MediaQueryList, EventListener)> {
     let query = web_sys::window()?
         .match_media("(prefers-color-scheme: dark)")
         .ok()??;
-    let listener = Listener::new(&query, "change", |_| {
+    let listener = EventListener::new(&query, "change", |_| {
         CACHED.with_borrow_mut(|cached| cached.palette = None);
         FrameLoop::page().invalidate_all();
     });

@@ -9,10 +9,10 @@ use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement};
 
-use super::frame::{Drawable, FrameLoop, Phase};
 use super::palette::Palette;
 use super::sight::{Seen, Sight};
 use super::trace::{Frame, Step, trace};
+use crate::frame::{Drawable, FrameLoop, Phase};
 use crate::state::AppState;
 
 /// How much time a trend line shows at most, in milliseconds.

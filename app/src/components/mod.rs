@@ -7,6 +7,7 @@
 //! - [`device_link`]: addresses of device pages, for ids of any text.
 //! - [`window_list`]: lists of any length, of which only what can be seen exists.
 //! - [`copy`]: the button that copies.
+//! - [`title`]: the title of the browser's tab.
 //!
 //! **Invariant.** What strangers wrote (ids, names, values, payloads) becomes text nodes and
 //! attribute values, never markup; ids and values stand in `<bdi>`.
@@ -17,4 +18,5 @@ pub mod device_card;
 pub mod device_link;
 pub mod icon;
 pub mod presence;
+pub mod title;
 pub mod window_list;

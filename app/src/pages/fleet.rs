@@ -8,12 +8,12 @@ use leptos::html;
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 
-use crate::app::set_title;
 use crate::components::connection::{TryAgain, sentence};
 use crate::components::copy::CopyButton;
 use crate::components::device_card::DeviceCard;
 use crate::components::icon::Icon;
 use crate::components::presence;
+use crate::components::title::set_title;
 use crate::components::window_list::{Metrics, WindowList};
 use crate::state::{AppState, Choice, ConnectionView, Layout, Listing, Outcome, Query, Sort};
 
@@ -445,7 +445,7 @@ fn media(query: &str) -> Signal<bool> {
     };
     let holds = RwSignal::new(list.matches());
     let watched = list.clone();
-    let listener = link::Listener::new(&list, "change", move |_| {
+    let listener = gloo_events::EventListener::new(&list, "change", move |_| {
         holds.try_set(watched.matches());
     });
     let listener = StoredValue::new_local(listener);

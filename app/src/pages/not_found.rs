@@ -2,9 +2,9 @@
 
 use leptos::prelude::*;
 
-use crate::app::set_title;
 use crate::components::device_link::{fleet_href, follow};
 use crate::components::icon::Icon;
+use crate::components::title::set_title;
 
 /// Says so, and shows the way back.
 #[component]

@@ -21,7 +21,7 @@ use super::series::Series;
 use super::slots::{Commands, Messages, Slots, View};
 use super::views::{CardView, DeviceView};
 use super::wanted::{Wanted, refusal, subscription};
-use crate::chart::frame::{Drawable, FrameLoop, Phase};
+use crate::frame::{Drawable, FrameLoop, Phase};
 
 /// What the screen shows; see the [module](super) for how it is used.
 #[derive(Copy, Clone)]

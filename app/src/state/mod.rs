@@ -17,7 +17,6 @@
 //! | [`messages(key)`](AppState::messages) | the raw messages since `open` |
 //! | [`now()`](AppState::now), [`mod@format`] | the time to a second; numbers, “12 s ago”, sizes |
 //! | `layout`, `window` | remembered choices |
-//! | [`Sparkline`](crate::chart::Sparkline), [`LiveChart`](crate::chart::LiveChart) | components that draw |
 //!
 //! `card`, `device`, `commands`, `messages`, `open` and `on_samples` hold until the calling
 //! component is cleaned up: call them in the component's body, not in an event handler. A

@@ -18,11 +18,11 @@ pub mod raw;
 use fleet::{DeviceKey, Presence, Timestamp};
 use leptos::prelude::*;
 
-use crate::app::set_title;
 use crate::components::copy::CopyButton;
 use crate::components::device_link::{fleet_href, follow};
 use crate::components::icon::Icon;
 use crate::components::presence::{PresenceLine, reason, title};
+use crate::components::title::set_title;
 use crate::state::{AppState, DeviceView, format};
 
 use charts::{Charts, Readings};
