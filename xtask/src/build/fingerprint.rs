@@ -18,6 +18,7 @@ const SOURCES: &[&str] = &[
     "Cargo.toml",
     "Trunk.toml",
     "app",
+    "crates/api",
     "crates/fleet",
     "crates/mqtt",
     "crates/widgets",

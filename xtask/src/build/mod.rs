@@ -2,6 +2,7 @@
 //! server, whose build script embeds `dist/`.
 
 mod fingerprint;
+mod weigh;
 mod widgets;
 
 use std::{fs, path::Path, process::ExitCode};
@@ -17,6 +18,9 @@ use crate::{
 
 /// How many devices `cargo xtask serve` simulates, unless its arguments say otherwise.
 const DEMO: &str = "24";
+
+/// The most that the dashboard may be, in bytes after brotli.
+const PAGE_BUDGET: u64 = 335_000;
 
 /// Tells what `dist/` was made from. Trunk, when it is called by hand, deletes it together with the
 /// rest.
@@ -82,6 +86,7 @@ fn page(workspace: &Workspace) -> Result<()> {
     }
     fetch(workspace)?;
     dashboard(workspace, &tools, &npm)?;
+    weigh::check(workspace, &dist, "the dashboard", PAGE_BUDGET)?;
     widgets::build(workspace, &tools, &dist.join("embed"))?;
     fs::write(dist.join(STAMP), inputs).context("cannot write into dist")?;
     Ok(())

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{fingerprint, locked_in_ci};
+use super::{fingerprint, locked_in_ci, weigh};
 use crate::{
     command,
     step::Step,
@@ -28,7 +28,7 @@ pub(crate) fn build(workspace: &Workspace, tools: &WasmTools, embed: &Path) -> R
     let bindings = bind(workspace, tools, &compiled)?;
     let module = optimize(workspace, &bindings)?;
     assemble(workspace, &bindings, &module, embed)?;
-    weigh(workspace, embed)
+    weigh::check(workspace, embed, "the widgets", BUDGET)
 }
 
 fn compile(workspace: &Workspace) -> Result<PathBuf> {
@@ -194,28 +194,5 @@ fn rename(script: &mut String, old: &str, new: &str) -> Result<()> {
         bail!("the widgets' script does not name {old}: wasm-bindgen changed how it writes it");
     }
     *script = script.replace(old, new);
-    Ok(())
-}
-
-/// Reports what a page has to load for its widgets, and fails if that is too much.
-fn weigh(workspace: &Workspace, embed: &Path) -> Result<()> {
-    const SCRIPT: &str = "const [dir] = process.argv.slice(1); let sum = 0;
-        for (const name of fs.readdirSync(dir)) {
-            const size = zlib.brotliCompressSync(fs.readFileSync(path.join(dir, name))).length;
-            sum += size; console.log(name, size);
-        }
-        console.log(sum);";
-    let sizes = command::stdout(
-        command::new("node")
-            .current_dir(&workspace.root)
-            .args(["--input-type=commonjs", "--eval", SCRIPT, "--"])
-            .arg(embed),
-    )?;
-    let sum = sizes.lines().last().and_then(|sum| sum.parse().ok());
-    let sum: u64 = sum.context("cannot weigh the widgets")?;
-    eprintln!("xtask: the widgets are {sum} bytes in brotli, of {BUDGET}");
-    if sum > BUDGET {
-        bail!("the widgets are too large (bytes in brotli):\n{sizes}");
-    }
     Ok(())
 }
