@@ -49,12 +49,20 @@ fn run() -> io::Result<()> {
     for file in files {
         let name = relative(&dist, &file);
         let content = fs::read(&file)?;
+        let mut assets = Vec::new();
         if name == "index.html" {
-            hashes = inline_scripts(&String::from_utf8_lossy(&content));
+            let html = String::from_utf8_lossy(&content);
+            hashes = inline_scripts(&html);
+            for (path, html) in pages(&html)? {
+                assets.push(Asset::prepare(&path, html.as_bytes(), &out)?);
+            }
+        } else {
+            assets.push(Asset::prepare(&format!("/{name}"), &content, &out)?);
         }
-        let asset = Asset::prepare(&name, &content, &out)?;
-        kept.extend(asset.stored());
-        let _ = write!(table, "{asset}");
+        for asset in assets {
+            kept.extend(asset.stored());
+            let _ = write!(table, "{asset}");
+        }
     }
     table.push_str("];\n\n/// The hashes of index.html's own scripts, for its policy.\n");
     let _ = writeln!(
@@ -63,6 +71,32 @@ fn run() -> io::Result<()> {
     );
     fs::write(out.join("assets.rs"), table)?;
     forget_others(&out, &kept)
+}
+
+/// How many folders deep an address may be that still gets the page.
+const DEEPEST_PAGE: usize = 7;
+
+/// The page for an address at each depth, by the path that the server looks it up by: `/index.html`,
+/// `../index.html` and so on. They differ in their `<base>`, which leads back to where the dashboard
+/// begins. It is relative: so the page works under any prefix that a proxy strips.
+fn pages(html: &str) -> io::Result<Vec<(String, String)>> {
+    let split = html
+        .split_once("<base href=")
+        .and_then(|(before, rest)| Some((before, rest.split_once('>')?.1)));
+    let (before, after) =
+        split.ok_or_else(|| io::Error::other("index.html has no <base href=…>"))?;
+    Ok((0..=DEEPEST_PAGE)
+        .map(|depth| {
+            let up = "../".repeat(depth);
+            let (folder, base) = if depth == 0 {
+                ("/", "./")
+            } else {
+                (&*up, &*up)
+            };
+            let page = format!("{before}<base href=\"{base}\">{after}");
+            (format!("{folder}index.html"), page)
+        })
+        .collect())
 }
 
 /// A file and where its bytes, as they are and compressed, are stored for the compiler.
@@ -93,7 +127,7 @@ impl Asset {
             Ok(smaller.then_some(path))
         };
         Ok(Self {
-            path: format!("/{name}"),
+            path: name.to_owned(),
             content_type,
             immutable: named_by_content(name),
             brotli: if compressible {

@@ -1,5 +1,5 @@
-// Starts the dashboard, and says in plain words when that cannot work. It is a file of its own because
-// the page's policy allows no script between its lines; Trunk's `pattern_script` writes the two addresses.
+// Starts the dashboard, and says in plain words when that cannot work. Trunk's `pattern_script` writes
+// the two addresses.
 const { js, wasm } = document.currentScript.dataset;
 
 const fail = (what, todo) => {

@@ -1,19 +1,21 @@
-//! Which page is shown: two routes need no router's crate, which would be a sixth of the
-//! program.
+//! Which page is shown. There are two routes: a router's crate would be a sixth of the program.
 //!
 //! The address is the truth: links write it ([`Navigation::go`]), the browser's own buttons
 //! change it, and [`Navigation::route`] follows.
+//!
+//! The dashboard may stand under any path, behind a proxy that strips it. The document's `<base>`
+//! says where the dashboard begins: links are relative to it, and so are the paths here.
 
+use gloo_events::EventListener;
 use leptos::prelude::*;
-use link::Listener;
 use web_sys::Window;
 
 /// The page that an address asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// `/`, and the file that stands there.
+    /// The base itself, and the file that stands there.
     Fleet,
-    /// `/device/{id}`, the id decoded.
+    /// `device/{id}`, the id decoded. It may have slashes.
     Device(String),
     /// Anything else.
     Unknown,
@@ -23,27 +25,35 @@ pub enum Route {
 #[derive(Copy, Clone)]
 pub struct Navigation {
     route: RwSignal<Route>,
-    _listener: StoredValue<Option<Listener>, LocalStorage>,
+    _listener: StoredValue<Option<EventListener>, LocalStorage>,
 }
 
 impl Route {
-    /// The route of an address's path, as it stands there. The server asks the same
-    /// (`is_route` in `server/src/http/static_files.rs`): all else it answers with 404.
+    /// The route of an address's path, as it stands behind the base. The server asks the same
+    /// (`is_route` in `server/src/http/static_files.rs`), and answers everything else with 404.
     pub fn of_path(path: &str) -> Self {
-        let path = path.strip_prefix('/').unwrap_or(path);
         let path = path.strip_suffix('/').unwrap_or(path);
         if path.is_empty() || path == "index.html" {
             return Self::Fleet;
         }
         match path.strip_prefix("device/") {
-            Some(id) if !id.is_empty() && !id.contains('/') => Self::Device(decode(id)),
+            Some(id) if !id.is_empty() => Self::Device(decode(id)),
             Some(_) | None => Self::Unknown,
         }
     }
 
     fn current() -> Self {
-        let path = web_sys::window().and_then(|window| window.location().pathname().ok());
-        Self::of_path(&path.unwrap_or_default())
+        let window = web_sys::window();
+        let path = window
+            .as_ref()
+            .and_then(|window| window.location().pathname().ok());
+        let base = window
+            .and_then(|window| window.document())
+            .and_then(|document| document.base_uri().ok().flatten());
+        let (path, base) = (path.unwrap_or_default(), base.unwrap_or_default());
+        // A page without a base of its own is its own base.
+        let behind = path.strip_prefix(folder(&base)).unwrap_or_default();
+        Self::of_path(behind)
     }
 }
 
@@ -52,7 +62,7 @@ impl Navigation {
     pub fn provide() -> Self {
         let route = RwSignal::new(Route::current());
         let listener = web_sys::window().map(|window| {
-            Listener::new(&window, "popstate", move |_| {
+            EventListener::new(&window, "popstate", move |_| {
                 route.set(Route::current());
             })
         });
@@ -77,7 +87,7 @@ impl Navigation {
         Memo::new(move |_| self.route.get())
     }
 
-    /// Goes to an address of this page, taken as it stands, and to its top.
+    /// Goes to an address, which may be relative to the base, and to the top of its page.
     pub fn go(self, href: &str) {
         if let Some(window) = web_sys::window()
             && push(&window, href)
@@ -100,6 +110,14 @@ fn push(window: &Window, href: &str) -> bool {
         let _ = window.location().set_href(href);
     }
     pushed
+}
+
+/// The path of a URL up to its last slash: `/some/prefix/`.
+fn folder(url: &str) -> &str {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    let end = rest.find(['?', '#']).unwrap_or(rest.len());
+    let path = rest[..end].find('/').map_or("/", |start| &rest[start..end]);
+    path.rfind('/').map_or("/", |last| &path[..=last])
 }
 
 /// Percent-decodes; what is no proper encoding stays as it is.
@@ -143,20 +161,33 @@ mod tests {
     #[test]
     fn the_routes() {
         for (path, route) in [
-            ("/", Route::Fleet),
             ("", Route::Fleet),
-            ("/index.html", Route::Fleet),
-            ("/device/a", device("a")),
-            ("/device/a/", device("a")),
-            ("/device/beaconry%2Fpump-02", device("beaconry/pump-02")),
-            ("/device/", Route::Unknown),
-            ("/device", Route::Unknown),
-            ("/device/a/b", Route::Unknown),
-            ("/devices", Route::Unknown),
-            ("/fleet", Route::Unknown),
-            ("/healthzz", Route::Unknown),
+            ("index.html", Route::Fleet),
+            ("device/a", device("a")),
+            ("device/a/", device("a")),
+            ("device/beaconry/pump-02", device("beaconry/pump-02")),
+            ("device/beaconry%2Fpump-02", device("beaconry/pump-02")),
+            ("device/", Route::Unknown),
+            ("device", Route::Unknown),
+            ("devices", Route::Unknown),
+            ("fleet", Route::Unknown),
+            ("healthzz", Route::Unknown),
         ] {
             assert_eq!(Route::of_path(path), route, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_base_is_the_folder_of_its_url() {
+        for (url, base) in [
+            ("http://h:1/", "/"),
+            ("http://h:1", "/"),
+            ("https://h/some/prefix/", "/some/prefix/"),
+            ("https://h/some/page?x=/y/#/z/", "/some/"),
+            ("https://h?x=/y/", "/"),
+            ("about:blank", "/"),
+        ] {
+            assert_eq!(folder(url), base, "{url}");
         }
     }
 

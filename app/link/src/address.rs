@@ -1,23 +1,24 @@
-//! Which broker to talk to, and whether a browser can.
+//! The broker's address, and whether a browser can connect to it.
 
 use alloc::borrow::ToOwned as _;
 use alloc::string::String;
 use core::fmt;
 
-/// Where the page came from, as far as it matters for where its broker is.
+/// What the page's own address means for its broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageAddress {
-    /// Whether it was loaded over TLS: then its sockets must use TLS too.
+    /// Whether the page was loaded over TLS: then its sockets must use TLS too.
     pub secure: bool,
-    /// Host and port: `192.168.1.5:8080`.
-    pub host: String,
+    /// The broker's address if nobody names another, as `http://…` or `https://…`. It stands beside
+    /// what the server sends, so that a proxy can serve both under any path.
+    pub own_broker: String,
 }
 
 /// A URL that a WebSocket can be opened to from this page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokerUrl(String);
 
-/// Why an address is none that a WebSocket can be opened to.
+/// Why no WebSocket can be opened to an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UrlError {
     /// `mqtt://`, `tcp://` and the like.
@@ -25,11 +26,11 @@ pub enum UrlError {
         /// What stands before `://`.
         scheme: String,
     },
-    /// Nothing between `://` and the path.
+    /// There is nothing between `://` and the path.
     NoHost,
-    /// A user name or password in it, where everyone sees them.
+    /// It holds a user name or password, where everyone sees them.
     Credentials,
-    /// The page came over TLS, the broker's address does not use it, and browsers refuse that.
+    /// The page came over TLS and the broker's address does not use it. Browsers refuse that.
     MixedContent {
         /// The address.
         url: String,
@@ -37,8 +38,8 @@ pub enum UrlError {
 }
 
 impl UrlError {
-    /// What is wrong and what to do, without the machinery of `Display`, which would be a
-    /// twentieth of a widget.
+    /// What is wrong and what to do. `Display` with its machinery would be a twentieth of a
+    /// widget.
     pub fn message(&self) -> String {
         match self {
             Self::Scheme { scheme } => [
@@ -48,9 +49,9 @@ impl UrlError {
             ]
             .concat(),
             Self::NoHost => "the broker's address names no host".to_owned(),
-            Self::Credentials => "leave user name and password out of the broker's address: they are asked for when the broker wants them".to_owned(),
+            Self::Credentials => "leave user name and password out of the broker's address: the page asks for them when the broker wants them".to_owned(),
             Self::MixedContent { url } => [
-                "this page came over https, so browsers do not let it connect to ",
+                "this page came over https, so the browser does not let it connect to ",
                 url,
                 ": use a wss:// address, or open the page over http",
             ]
@@ -68,29 +69,42 @@ impl fmt::Display for UrlError {
 impl core::error::Error for UrlError {}
 
 impl PageAddress {
-    /// The address of the page that this runs in; outside a page, `localhost`.
+    /// The address of the page that this runs in. Its broker is `mqtt` beside the page's base.
     pub fn current() -> Self {
+        let document = crate::window().and_then(|window| window.document());
+        let base = document.and_then(|document| document.base_uri().ok().flatten());
+        let base = base.unwrap_or_default();
+        let folder = until(&base, b"?#").rsplit_once('/');
+        Self::beside([folder.map_or("", |(folder, _)| folder), "/mqtt"].concat())
+    }
+
+    /// The address of the page that this runs in, with another broker of its own.
+    pub fn beside(own_broker: String) -> Self {
         let location = crate::window().map(|window| window.location());
-        let part = |part: fn(&web_sys::Location) -> Result<String, wasm_bindgen::JsValue>| {
-            location.as_ref().and_then(|location| part(location).ok())
-        };
+        let protocol = location.and_then(|location| location.protocol().ok());
         Self {
-            secure: part(web_sys::Location::protocol).as_deref() == Some("https:"),
-            host: part(web_sys::Location::host).unwrap_or_else(|| "localhost".to_owned()),
+            secure: protocol.as_deref() == Some("https:"),
+            own_broker,
         }
     }
 
-    /// The broker in `wanted`, or `/mqtt` at the page's own origin. An address without
-    /// `ws://` or `wss://` gets the one that goes with the page.
+    /// The broker in `wanted`, or the page's own. An address without `ws://` or `wss://` gets the
+    /// one that goes with the page.
     pub fn broker_url(&self, wanted: Option<&str>) -> Result<BrokerUrl, UrlError> {
         let wanted = wanted
             .map(str::trim_ascii)
             .filter(|wanted| !wanted.is_empty());
-        let scheme = if self.secure { "wss" } else { "ws" };
         let url = match wanted {
-            None => [scheme, "://", &self.host, "/mqtt"].concat(),
+            // `http` becomes `ws`, and `https` `wss`. A page that is a file has no broker.
+            None => {
+                let rest = self.own_broker.strip_prefix("http");
+                ["ws", rest.ok_or(UrlError::NoHost)?].concat()
+            }
             Some(wanted) if split_scheme(wanted).is_some() => wanted.to_owned(),
-            Some(wanted) => [scheme, "://", wanted].concat(),
+            Some(wanted) => {
+                let scheme = if self.secure { "wss://" } else { "ws://" };
+                [scheme, wanted].concat()
+            }
         };
         let (scheme, rest) = split_scheme(&url).ok_or(UrlError::NoHost)?;
         let plain = scheme.eq_ignore_ascii_case("ws");
@@ -109,26 +123,27 @@ impl PageAddress {
         if self.secure && plain && !is_loopback(authority) {
             return Err(UrlError::MixedContent { url });
         }
-        // A fragment is a syntax error to `new WebSocket`, and says nothing to a broker.
+        // `new WebSocket` refuses a fragment, and no broker would see it.
         Ok(BrokerUrl(until(&url, b"#").to_owned()))
     }
 }
 
-/// What stands before `://`, if that is a scheme, and what behind it.
+/// Splits a URL at `://`, if it begins with a scheme.
 fn split_scheme(url: &str) -> Option<(&str, &str)> {
     let scheme = until(url, b":/?#");
     let rest = url.get(scheme.len()..)?.strip_prefix("://")?;
     Some((scheme, rest))
 }
 
-/// The start of `text`, up to one of `stops`, which are ASCII. The library's own patterns would
-/// be larger than all of this file.
+/// The start of `text` up to the first of `stops`, which are ASCII. The standard library's
+/// patterns would take more of a widget than the rest of this file.
 fn until<'a>(text: &'a str, stops: &[u8]) -> &'a str {
     let end = text.bytes().position(|byte| stops.contains(&byte));
     end.and_then(|end| text.get(..end)).unwrap_or(text)
 }
 
-/// Loopback addresses are trusted without TLS, even by pages that came over it.
+/// Whether this host is the machine itself. Browsers trust it without TLS, even on a page that came
+/// over TLS.
 fn is_loopback(authority: &str) -> bool {
     let host = match authority.strip_prefix('[') {
         Some(rest) => until(rest, b"]"),
@@ -179,9 +194,10 @@ mod tests {
     use alloc::string::ToString as _;
 
     fn page(secure: bool) -> PageAddress {
+        let scheme = if secure { "https" } else { "http" };
         PageAddress {
             secure,
-            host: "fleet.example:8443".to_owned(),
+            own_broker: format!("{scheme}://fleet.example:8443/some/path/mqtt"),
         }
     }
 
@@ -195,10 +211,34 @@ mod tests {
     fn the_page_s_own_broker_is_the_default() {
         for wanted in [None, Some(""), Some("  ")] {
             let url = page(false).broker_url(wanted).unwrap();
-            assert_eq!(url.as_str(), "ws://fleet.example:8443/mqtt");
+            assert_eq!(url.as_str(), "ws://fleet.example:8443/some/path/mqtt");
         }
         let url = page(true).broker_url(None).unwrap();
-        assert_eq!(url.as_str(), "wss://fleet.example:8443/mqtt");
+        assert_eq!(url.as_str(), "wss://fleet.example:8443/some/path/mqtt");
+    }
+
+    #[test]
+    fn a_page_without_a_host_has_no_broker_of_its_own() {
+        for own_broker in ["/mqtt", "file:///home/me/mqtt", "nullmqtt"] {
+            let page = PageAddress {
+                secure: false,
+                own_broker: own_broker.to_owned(),
+            };
+            assert_eq!(page.broker_url(None), Err(UrlError::NoHost), "{own_broker}");
+            assert!(page.broker_url(Some("b/mqtt")).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_script_from_a_host_without_tls_cannot_bring_its_broker_to_a_page_with_it() {
+        let page = PageAddress {
+            own_broker: "http://192.168.1.5:8080/mqtt".to_owned(),
+            ..page(true)
+        };
+        assert!(matches!(
+            page.broker_url(None),
+            Err(UrlError::MixedContent { .. })
+        ));
     }
 
     #[test]
@@ -210,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_browser_can_open_is_refused_with_a_reason() {
+    fn an_address_that_no_browser_can_open_is_refused_with_a_reason() {
         assert!(matches!(
             url(false, "mqtt://b:1883"),
             Err(UrlError::Scheme { scheme }) if scheme == "mqtt"

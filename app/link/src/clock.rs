@@ -1,4 +1,4 @@
-//! The page's monotonic clock, which also runs while the machine sleeps.
+//! The page's monotonic clock. It goes on while the machine sleeps.
 
 use core::cell::Cell;
 
@@ -8,10 +8,10 @@ use web_sys::Performance;
 /// Gives [`Instant`]s.
 ///
 /// `performance.now()` never goes back, but in several browsers and systems it stands still
-/// while the machine sleeps, so that a connection that died hours ago would look fresh.
-/// `Date.now()` goes on, but people and time servers set it. So the first is read, and where
-/// the second has run ahead of it by more than [`Clock::JUMP_MS`], the difference is added:
-/// the machine slept, or someone set the clock forward, which costs one PINGREQ.
+/// while the machine sleeps. A connection that died hours ago would then look fresh. `Date.now()`
+/// goes on, but people and time servers set it. So this reads the first. When the second has run
+/// ahead of it by more than [`Clock::JUMP_MS`], it adds the difference: the machine slept. If
+/// somebody set the clock forward instead, that costs one PINGREQ.
 pub struct Clock {
     performance: Option<Performance>,
     hands: Cell<Hands>,
@@ -44,7 +44,7 @@ impl Clock {
         self.tick().0
     }
 
-    /// What time it is, and how many milliseconds were slept since it was last asked.
+    /// What time it is, and for how many milliseconds the machine slept since the last call.
     pub(crate) fn tick(&self) -> (Instant, f64) {
         let (steady, wall) = read(self.performance.as_ref());
         let (hands, slept) = self.hands.get().advance(steady, wall);
@@ -52,8 +52,8 @@ impl Clock {
         (hands.instant(), slept)
     }
 
-    /// The wall-clock time of `at`, in milliseconds since the Unix epoch. Like the instants
-    /// it never goes back, whatever is done to the machine's clock.
+    /// The wall-clock time of `at`, in milliseconds since the Unix epoch. It never goes back, even
+    /// if somebody sets the machine's clock back.
     pub fn wall_ms(&self, at: Instant) -> f64 {
         // Exact up to 2^53 microseconds, 285 years.
         #[allow(clippy::cast_precision_loss)]
@@ -73,7 +73,7 @@ impl Default for Clock {
     }
 }
 
-/// What was last read, in milliseconds.
+/// The last readings, in milliseconds.
 #[derive(Copy, Clone, Debug, Default)]
 struct Hands {
     steady: f64,
@@ -82,7 +82,7 @@ struct Hands {
 }
 
 impl Hands {
-    /// The hands at the new readings, and what was slept between.
+    /// The hands at the new readings, and how long the machine slept in between.
     fn advance(self, steady: f64, wall: f64) -> (Self, f64) {
         let ahead = (wall - self.wall) - (steady - self.steady);
         let slept = if ahead > Clock::JUMP_MS { ahead } else { 0.0 };
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_stood_still_is_moved_on() {
+    fn a_clock_that_stood_still_catches_up() {
         let (hands, slept) = START.advance(600.0, START.wall + 3_600_100.0);
         assert!((slept - 3_600_000.0).abs() < 1.0);
         assert_eq!(hands.instant(), Instant::from_millis(3_600_600));

@@ -1,4 +1,4 @@
-//! The loop: what the browser reports goes into the client, what the client wants is done.
+//! The loop: it gives the client what the browser reports, and does what the client asks for.
 
 use alloc::boxed::Box;
 use alloc::rc::{Rc, Weak};
@@ -25,26 +25,26 @@ use crate::window;
 /// What a [`Link`] tells its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkEvent {
-    /// From the client; never [`Event::OpenTransport`] or [`Event::CloseTransport`], which
-    /// are the link's own affair.
+    /// The client says this. It is never [`Event::OpenTransport`] or [`Event::CloseTransport`]: the
+    /// link handles these itself.
     Client(Event),
-    /// The socket failed; the client's [`Event::Disconnected`] follows.
+    /// The socket failed. The client's [`Event::Disconnected`] follows.
     TransportFailed(TransportFailure),
 }
 
-/// A client with its socket, timer and listeners, until it is dropped.
+/// A client with its socket, timer and listeners. Dropping it ends all of them.
 ///
-/// What keeps it true without relying on the browser's `close` event:
-/// - every call and every frame looks at the [`Clock`], so a client that slept notices;
-/// - `online`, `pageshow` and a page that becomes visible make it reconnect at once, or ask
-///   with a PINGREQ of short time-out whether an open connection is still alive;
-/// - while the page is visible and nothing has been heard for [`Link::SILENCE`], it asks
-///   too: what looks live is live;
-/// - the timer is never armed for longer than [`Link::LONGEST_TIMER`], so that a sleep is
-///   noticed soon after it ends.
+/// It does not rely on the browser's `close` event to learn that a connection is dead:
+/// - Every call and every frame reads the [`Clock`], and so notices that the machine slept.
+/// - On `online`, on `pageshow` and when the page becomes visible, it reconnects at once. If a
+///   connection is open, it sends a PINGREQ with a short time-out instead.
+/// - While the page is visible and the broker has been silent for [`Link::SILENCE`], it sends a
+///   PINGREQ too. So a connection that looks live is live.
+/// - It never arms the timer for longer than [`Link::LONGEST_TIMER`], and so notices a sleep soon
+///   after its end.
 ///
-/// In a background tab the browser delays timers, to one a minute at worst; frames that
-/// come in are not delayed and keep the loop going. Ask for a `keep_alive` of 120 s or more.
+/// In a background tab the browser delays timers, at worst to one a minute. It does not delay
+/// frames that come in, and these keep the loop going. Use a `keep_alive` of 120 s or more.
 pub struct Link(Rc<Inner>);
 
 struct Inner {
@@ -57,7 +57,7 @@ struct Inner {
     handler: Box<Handler>,
     failure: RefCell<Option<TransportFailure>>,
     last_heard: Cell<Instant>,
-    /// Which socket is the present one: what an earlier one still reports is not heard.
+    /// The number of the present socket. Reports of earlier sockets are ignored.
     socket_number: Cell<u32>,
     in_turn: Cell<bool>,
     closed: Cell<bool>,
@@ -66,17 +66,17 @@ struct Inner {
 type Handler = dyn Fn(Instant, Vec<LinkEvent>);
 
 impl Link {
-    /// While more than this many bytes wait in the browser, no more are written.
+    /// While more bytes than this wait in the browser, the link writes no more.
     pub const MAX_BUFFERED: u32 = 256 << 10;
-    /// How often a full buffer is looked at again: WebSockets have no event for it.
+    /// How often the link looks at a full buffer again: WebSockets have no event for it.
     pub const BUFFER_POLL: Duration = Duration::from_millis(50);
-    /// The longest that the timer is armed for.
+    /// The longest time that the timer is armed for.
     pub const LONGEST_TIMER: Duration = Duration::from_secs(10);
-    /// How long nothing may be heard on a visible page before the server is asked.
+    /// How long the server may be silent on a visible page before the link sends a PINGREQ.
     pub const SILENCE: Duration = Duration::from_secs(20);
 
-    /// Begins to connect. `handler` gets what happens, in batches and in order; it may call
-    /// the link, and what that causes comes in a batch of its own.
+    /// Begins to connect. `handler` gets the events in order and in batches. It may call the link;
+    /// the events that this causes come in a later batch.
     pub fn open(
         url: BrokerUrl,
         options: ClientOptions,
@@ -106,17 +106,17 @@ impl Link {
             closed: Cell::new(false),
         });
         inner.listen();
-        // Not within this call: the owner has no link yet that its handler could use.
+        // Later, not within this call: the owner's handler could not use the link yet.
         inner.arm(Duration::ZERO);
         Self(inner)
     }
 
-    /// Publishes, at once or when there is a connection.
+    /// Publishes now, or as soon as there is a connection.
     pub fn publish(&self, publish: Publish) -> Result<PublishId, PublishError> {
         self.0.call(|client, now| client.publish(now, publish))
     }
 
-    /// Subscribes, and again whenever the server has forgotten.
+    /// Subscribes, and does so again whenever the server has lost the session.
     pub fn subscribe(
         &self,
         subscriptions: Vec<Subscription>,
@@ -140,28 +140,28 @@ impl Link {
             .call(|client, now| client.set_credentials(now, user_name, password));
     }
 
-    /// Tries at once instead of waiting, or asks whether the connection is still alive.
+    /// Tries at once instead of waiting. If connected, asks whether the connection is alive.
     pub fn reconnect_now(&self) {
         self.0.call(Client::reconnect_now);
     }
 
-    /// Disconnects for good.
+    /// Disconnects, and does not reconnect.
     pub fn disconnect(&self, reason_code: ReasonCode) {
         self.0
             .call(|client, now| client.disconnect(now, reason_code));
     }
 
-    /// Where the client stands.
+    /// The client's state.
     pub fn state(&self) -> State {
         self.0.client.borrow().state().clone()
     }
 
-    /// Looks at where the client stands, without a copy of it.
+    /// Looks at the client's state without copying it.
     pub fn with_state<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         look(self.0.client.borrow().state())
     }
 
-    /// How many publications wait for their end, and the bytes that they take.
+    /// How many publications are not finished, and the bytes that they take.
     pub fn queued(&self) -> (usize, usize) {
         self.0.client.borrow().queued()
     }
@@ -188,7 +188,7 @@ impl Drop for Link {
         inner.closed.set(true);
         inner.listeners.borrow_mut().clear();
         inner.timer.stop();
-        // Within a turn the client is borrowed by nobody: the handler runs between borrows.
+        // Nobody borrows the client here, even in a turn: the handler runs between borrows.
         let now = inner.clock.now();
         let mut client = inner.client.borrow_mut();
         client.disconnect(now, ReasonCode::Success);
@@ -225,7 +225,7 @@ impl Inner {
         }
     }
 
-    /// Lets `act` do something with the client, then keeps the loop.
+    /// Lets `act` use the client, then runs a turn of the loop.
     fn call<T>(self: &Rc<Self>, act: impl FnOnce(&mut Client, Instant) -> T) -> T {
         let now = self.notice_sleep();
         let result = act(&mut self.client.borrow_mut(), now);
@@ -233,7 +233,7 @@ impl Inner {
         result
     }
 
-    /// The time; if the machine slept until now, what follows from that is done first.
+    /// The time. If the machine slept until now, the client learns that first.
     fn notice_sleep(self: &Rc<Self>) -> Instant {
         let (now, slept) = self.clock.tick();
         if slept > 0.0 {
@@ -247,16 +247,16 @@ impl Inner {
         now
     }
 
-    /// Drains events, writes, arms the timer, until there is nothing more to do.
+    /// Drains events, writes, and arms the timer, until nothing more is to be done.
     fn turn(self: &Rc<Self>) {
         if self.in_turn.replace(true) {
-            // Called by the handler: the turn that called it goes round once more.
+            // The handler called this: the turn that called the handler goes around once more.
             return;
         }
         while !self.closed.get() {
             let mut batch = self.drain();
             self.transmit();
-            // What was handed over is told with the same batch.
+            // Writing may end publications; they belong to the same batch.
             batch.append(&mut self.drain());
             if batch.is_empty() {
                 break;
@@ -298,7 +298,7 @@ impl Inner {
 
     fn open_socket(self: &Rc<Self>) {
         let weak = Rc::downgrade(self);
-        // The old one must be gone before the new one speaks.
+        // The old socket must be gone before the new one reports.
         let number = self.drop_socket();
         match Socket::open(&self.url, move |event| Self::report(&weak, number, event)) {
             Ok(socket) => *self.socket.borrow_mut() = Some(socket),
@@ -306,7 +306,7 @@ impl Inner {
         }
     }
 
-    /// Closes the socket; gives the number of the next one.
+    /// Closes the socket, and returns the number of the next one.
     fn drop_socket(&self) -> u32 {
         self.socket.take();
         let number = self.socket_number.get().wrapping_add(1);
@@ -325,8 +325,8 @@ impl Inner {
         let Some(inner) = weak.upgrade() else {
             return;
         };
-        // After a sleep the client may give this very socket up, and open another: the first
-        // one's "open" must not be taken for the second one's.
+        // After a sleep the client may give up this socket and open another. An "open" of the first
+        // must not count for the second.
         inner.notice_sleep();
         if inner.socket_number.get() != number {
             return;
@@ -335,7 +335,7 @@ impl Inner {
             SocketEvent::Opened => inner.call(Client::handle_transport_open),
             SocketEvent::Bytes(bytes) => inner.call(|client, now| {
                 inner.last_heard.set(now);
-                // The client has dealt with an error, and `Disconnected` says it.
+                // The client handles an error itself, and says so by `Disconnected`.
                 let _ = client.handle_input(now, bytes);
             }),
             SocketEvent::Closed(failure) => {
@@ -345,7 +345,7 @@ impl Inner {
         }
     }
 
-    /// Writes what may be written.
+    /// Writes the client's bytes, unless the browser's buffer is full.
     fn transmit(&self) {
         let socket = self.socket.borrow();
         if let Some(socket) = socket.as_ref()
@@ -373,7 +373,7 @@ impl Inner {
     }
 
     fn arm(&self, after: Duration) {
-        // Rounded up: a timer that goes off too early would only be armed again.
+        // Rounded up: a timer that goes off too early has to be armed again.
         let part = u64::from(after.subsec_nanos().div_ceil(1_000_000));
         let millis = after.as_secs().saturating_mul(1_000).saturating_add(part);
         self.timer.start(u32::try_from(millis).unwrap_or(u32::MAX));
@@ -384,7 +384,7 @@ impl Inner {
             client.handle_timeout(now);
             let silent = now.saturating_since(self.last_heard.get()) >= Link::SILENCE;
             if silent && client.state().is_connected() && is_visible() {
-                // Also keeps from asking again at every timer until the answer is there.
+                // So the next timers do not ask again before the answer comes.
                 self.last_heard.set(now);
                 client.reconnect_now(now);
             }

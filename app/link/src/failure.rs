@@ -1,24 +1,23 @@
-//! Why a socket failed, in words that help.
+//! Why a socket failed, and what people can do about it.
 
 use alloc::string::String;
 use core::fmt::{self, Write as _};
 
 use crate::address::BrokerUrl;
 
-/// A socket that could not be opened, or that ended without being asked to.
+/// A socket that could not be opened, or that ended by itself.
 ///
-/// A browser tells a page next to nothing about either, on purpose: a page must not be able
-/// to explore its visitor's network. [`TransportFailure::advice`] says what is known and
-/// what can be tried.
+/// Browsers tell a page almost nothing about it, on purpose: a page must not explore its visitor's
+/// network. [`TransportFailure::advice`] says what people can try.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransportFailure {
-    /// Where to.
+    /// The broker's address.
     pub url: BrokerUrl,
-    /// Whether it had been open.
+    /// Whether the socket had been open.
     pub was_open: bool,
-    /// The WebSocket close code; 1006: none came.
+    /// The WebSocket close code. 1006 means that no close frame came.
     pub code: u16,
-    /// In the other side's own words, or in the browser's.
+    /// The reason, in the words of the other side or of the browser.
     pub reason: String,
 }
 
@@ -26,7 +25,7 @@ pub struct TransportFailure {
 const ABNORMAL: u16 = 1006;
 
 impl TransportFailure {
-    /// What can be tried; `None` when there is nothing better than to try again.
+    /// What people can try; `None` when nothing is better than to try again.
     pub fn advice(&self) -> Option<String> {
         if self.was_open {
             return None;
@@ -36,13 +35,13 @@ impl TransportFailure {
             Some(port @ (1883 | 8883)) => {
                 let _ = write!(
                     text,
-                    "Port {port} is usually MQTT over plain TCP, which browsers cannot speak: name the broker's WebSocket port (often 9001, 8083 or 8084)."
+                    "Port {port} usually serves MQTT over plain TCP, which browsers cannot speak. Use the broker's WebSocket port (often 9001, 8083 or 8084)."
                 );
             }
             Some(_) | None if self.url.is_secure() => {
                 let _ = write!(
                     text,
-                    "If the broker's certificate is self-signed, browsers refuse it here without a word: open https://{} in another tab, accept the certificate there, then try again.",
+                    "If the broker's certificate is self-signed, the browser refuses it here and does not say so. Open https://{} in another tab, accept the certificate there, then try again.",
                     self.url.authority()
                 );
             }
@@ -85,7 +84,7 @@ mod tests {
     fn failure(url: &str) -> TransportFailure {
         let page = PageAddress {
             secure: false,
-            host: "h".to_owned(),
+            own_broker: "http://h/mqtt".to_owned(),
         };
         TransportFailure {
             url: page.broker_url(Some(url)).unwrap(),

@@ -1,17 +1,20 @@
 //! Drives [`mqtt::Client`](mqtt::client::Client) over a browser's WebSocket.
 //!
-//! The only place of the dashboard and the widgets that touches sockets and their timers.
-//! It knows neither Leptos nor devices: events go out in batches, one for each frame that
-//! came in, timer that went off or call that was made.
+//! Only this crate touches sockets and their timers, for the dashboard and for the widgets. It knows
+//! neither Leptos nor devices. Events go out in batches: one for each frame that comes in, each
+//! timer that goes off, each call.
 //!
 //! **Invariants.**
-//! - The client's loop is kept: after whatever happens its events are drained, its bytes
-//!   written and its timer armed, in that order, by one function (`Inner::turn`).
-//! - Nothing depends on the browser's `close` event. After a laptop's sleep it may come
-//!   minutes late or never; see [`Clock`] and [`Link`] for what is done instead.
-//! - Nothing waits unboundedly: while more than [`Link::MAX_BUFFERED`] bytes lie in the
-//!   browser's send buffer no more are taken from the client, whose own queue is bounded.
+//! - One function (`Inner::turn`) keeps the client's loop: after each call it drains the events,
+//!   writes the bytes and arms the timer, in this order.
+//! - Nothing depends on the browser's `close` event. After a laptop's sleep it may come minutes late
+//!   or never. [`Clock`] and [`Link`] say what happens instead.
+//! - Memory is bounded: while more than [`Link::MAX_BUFFERED`] bytes wait in the browser's send
+//!   buffer, the link takes no more from the client, whose own queue is bounded.
 //! - Dropping a [`Link`] closes its socket and removes every listener and timer.
+//!
+//! The listener and the timer are our own, because the widgets' bundle has no `std` and gloo needs
+//! it. The dashboard uses `gloo-events` and `gloo-timers`.
 //!
 //! ```no_run
 //! use link::{Link, LinkEvent, PageAddress, random};
@@ -50,7 +53,7 @@ extern "C" {
     static WINDOW: Option<web_sys::Window>;
 }
 
-/// The page's window, looked for in one place; `web_sys` looks in four.
+/// The page's window. It is looked for in one place only; `web_sys` looks in four.
 fn window() -> Option<web_sys::Window> {
     WINDOW.with(Option::clone)
 }
@@ -59,5 +62,4 @@ pub use address::{BrokerUrl, PageAddress, UrlError};
 pub use clock::Clock;
 pub use driver::{Link, LinkEvent};
 pub use failure::TransportFailure;
-pub use listener::Listener;
 pub use timer::Timer;

@@ -4,8 +4,8 @@ use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use web_sys::{Event, EventTarget};
 
-/// Calls a closure for every event of one name at one target, until it is dropped.
-pub struct Listener {
+/// Calls a closure for each event of one name at one target, until it is dropped.
+pub(crate) struct Listener {
     target: EventTarget,
     name: &'static str,
     callback: Closure<dyn FnMut(Event)>,
@@ -13,13 +13,13 @@ pub struct Listener {
 
 impl Listener {
     /// Listens to `name` at `target`.
-    pub fn new(
+    pub(crate) fn new(
         target: &EventTarget,
         name: &'static str,
         callback: impl FnMut(Event) + 'static,
     ) -> Self {
         let callback = Closure::<dyn FnMut(Event)>::new(callback);
-        // Fails only for arguments of another kind.
+        // Fails only for arguments of a wrong type.
         let _ = target.add_event_listener_with_callback(name, callback.as_ref().unchecked_ref());
         Self {
             target: target.clone(),

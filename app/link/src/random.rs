@@ -1,12 +1,12 @@
-//! Random names, from the browser's own source.
+//! Random names and seeds, from the browser's random source.
 
 use alloc::string::String;
 use core::fmt::Write as _;
 
 use mqtt::Utf8String;
 
-/// Random bytes by `crypto.getRandomValues`, which unlike `crypto.randomUUID` is there on
-/// pages without TLS too (`http://192.168…`).
+/// Random bytes by `crypto.getRandomValues`. Unlike `crypto.randomUUID`, pages without TLS
+/// (`http://192.168…`) have it too.
 pub fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     fill(&mut bytes);
@@ -17,7 +17,7 @@ fn fill(bytes: &mut [u8]) {
     let crypto = crate::window().and_then(|window| window.crypto().ok());
     let filled = crypto.is_some_and(|crypto| crypto.get_random_values_with_u8_array(bytes).is_ok());
     if !filled {
-        // Good enough for names that only must not collide by accident.
+        // Good enough for names that must not collide by accident.
         for byte in bytes {
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
             let random = (js_sys::Math::random() * 256.0) as u8;
@@ -31,13 +31,13 @@ pub fn uuid() -> String {
     format_uuid(bytes())
 }
 
-/// A seed for what need not be secret: the jitter between attempts to connect.
+/// A seed for values that are no secret, such as the jitter between attempts to connect.
 pub fn seed() -> u64 {
     u64::from_le_bytes(bytes())
 }
 
-/// `prefix`, a hyphen and ten random letters and digits; empty (the server gives one) for a
-/// prefix that no client id can have.
+/// `prefix`, a hyphen, and ten random letters and digits. A prefix that no client id can have gives
+/// an empty id: the server then assigns one.
 pub fn client_id(prefix: &str) -> Utf8String {
     const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut id = String::from(prefix);

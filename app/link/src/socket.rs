@@ -14,17 +14,17 @@ use crate::address::BrokerUrl;
 use crate::failure::TransportFailure;
 use crate::listener::Listener;
 
-/// The subprotocol that both versions of the standard ask for `[MQTT-6.0.0-3]`.
+/// The subprotocol that both versions of the standard require `[MQTT-6.0.0-3]`.
 const SUBPROTOCOL: &str = "mqtt";
 
-/// What a socket reports. After `Closed` it reports nothing.
+/// What a socket reports. Nothing follows `Closed`.
 pub(crate) enum SocketEvent {
     Opened,
     Bytes(Bytes),
     Closed(TransportFailure),
 }
 
-/// A WebSocket; dropping it closes it and ends its reports.
+/// A WebSocket. Dropping it closes it and ends its reports.
 pub(crate) struct Socket {
     socket: WebSocket,
     _listeners: [Listener; 3],
@@ -37,7 +37,7 @@ impl Socket {
         report: impl Fn(SocketEvent) + Clone + 'static,
     ) -> Result<Self, TransportFailure> {
         let socket = WebSocket::new_with_str(url.as_str(), SUBPROTOCOL).map_err(|error| {
-            // A SyntaxError or SecurityError: here the browser does say why.
+            // A SyntaxError or SecurityError. Here the browser does say why.
             let message = js_sys::Reflect::get(&error, &"message".into()).ok();
             failure(url, message.and_then(|message| message.as_string()))
         })?;
@@ -59,8 +59,8 @@ impl Socket {
                     .dyn_into::<ArrayBuffer>()
                 {
                     Ok(buffer) => SocketEvent::Bytes(Uint8Array::new(&buffer).to_vec().into()),
-                    // MQTT is binary frames `[MQTT-6.0.0-1]`: whoever sends text speaks
-                    // something else.
+                    // MQTT uses binary frames `[MQTT-6.0.0-1]`: a server that sends text
+                    // speaks another protocol.
                     Err(_) => SocketEvent::Closed(TransportFailure {
                         was_open: true,
                         ..failure(&own_url, Some("the server sent a text frame".to_owned()))
@@ -98,15 +98,15 @@ impl Socket {
 
     /// Writes one binary frame.
     pub(crate) fn write(&self, bytes: &[u8]) {
-        // Fails only while connecting, when nothing is written.
+        // Fails only while connecting, and then nobody writes.
         let _ = self.socket.send_with_u8_array(bytes);
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // The listeners go with it, so that a late `close` of this socket is not taken for
-        // one of the next.
+        // Its listeners go too, so that a late `close` of this socket is not taken for one of the
+        // next.
         let _ = self.socket.close();
     }
 }

@@ -5,10 +5,10 @@ use core::cell::Cell;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 
-/// Calls a closure some time after it was started, until it is dropped.
+/// Calls a closure once, some time after each start, until it is dropped.
 ///
-/// Starting it again takes the place of what was started before: there is one closure and at
-/// most one time-out, however often it is armed.
+/// A new start replaces the one before: there is one closure and at most one time-out, however
+/// often the timer is started.
 pub struct Timer {
     callback: Closure<dyn FnMut()>,
     id: Cell<Option<i32>>,
@@ -37,7 +37,7 @@ impl Timer {
         self.id.set(id);
     }
 
-    /// Does not go off any more, until it is started again.
+    /// Stops it, until it is started again.
     pub fn stop(&self) {
         if let (Some(id), Some(window)) = (self.id.take(), crate::window()) {
             window.clear_timeout_with_handle(id);

@@ -26,7 +26,7 @@ type Batches = Rc<RefCell<Vec<Vec<LinkEvent>>>>;
 fn url() -> BrokerUrl {
     let page = PageAddress {
         secure: false,
-        host: "broker.test:8080".to_owned(),
+        own_broker: "http://broker.test:8080/mqtt".to_owned(),
     };
     page.broker_url(None).unwrap()
 }

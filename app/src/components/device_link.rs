@@ -1,8 +1,11 @@
 //! Addresses of device pages.
 //!
-//! A device's id is any text: it may hold `/`, `%`, `?`, emoji. It stands in the address
-//! percent-encoded, as one part of the path. The address's query (`?broker=…`) goes along,
-//! so that a reloaded device page talks to the same broker.
+//! They are relative to the document's `<base>`, so that they work under any path of a proxy.
+//!
+//! A device's id is any text: it may hold `/`, `%`, `?`, emoji. In the address it is
+//! percent-encoded, but for the slashes between its levels: proxies that decode a path would make
+//! slashes of them. The address's query (`?broker=…`) goes along, so that a reloaded device page
+//! talks to the same broker.
 
 use leptos::ev::MouseEvent;
 
@@ -10,12 +13,12 @@ use crate::route::Navigation;
 
 /// Where this device's page is.
 pub fn device_href(full_id: &str) -> String {
-    format!("/device/{}{}", encode(full_id), query())
+    format!("device/{}{}", encode(full_id), query())
 }
 
 /// Where the fleet's page is.
 pub fn fleet_href() -> String {
-    format!("/{}", query())
+    format!("./{}", query())
 }
 
 /// What follows the path in this page's address: empty, or `?…`.
@@ -43,12 +46,16 @@ pub fn follow(href: impl Fn() -> String + 'static) -> impl Fn(MouseEvent) {
     }
 }
 
-/// Percent-encodes all but RFC 3986's unreserved characters.
+/// Percent-encodes everything but RFC 3986's unreserved characters and the slashes between levels.
 fn encode(text: &str) -> String {
     use std::fmt::Write as _;
+    // Browsers and proxies would drop such a level, or go up by it.
+    let is_lost = |level: &str| matches!(level, "" | "." | "..");
+    let keeps_slashes = !text.split('/').any(is_lost);
     let mut encoded = String::with_capacity(text.len() + 8);
     for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+        let is_plain = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        if is_plain || (byte == b'/' && keeps_slashes) {
             encoded.push(char::from(byte));
         } else {
             // Writing to a String cannot fail.
@@ -63,8 +70,11 @@ mod tests {
     use super::encode;
 
     #[test]
-    fn an_id_is_one_part_of_a_path_whatever_it_is() {
-        assert_eq!(encode("beaconry/pump-02"), "beaconry%2Fpump-02");
+    fn an_id_is_the_rest_of_a_path_whatever_it_is() {
+        assert_eq!(encode("beaconry/pump-02"), "beaconry/pump-02");
+        assert_eq!(encode("/a"), "%2Fa");
+        assert_eq!(encode("a//b/"), "a%2F%2Fb%2F");
+        assert_eq!(encode("a/../b"), "a%2F..%2Fb");
         assert_eq!(encode("50%?#<a>"), "50%25%3F%23%3Ca%3E");
         assert_eq!(encode("é🚀"), "%C3%A9%F0%9F%9A%80");
         assert_eq!(encode("a%2Fb"), "a%252Fb");

@@ -114,7 +114,7 @@ mod tests {
     fn a_wait_counts_down_and_says_why() {
         let page = PageAddress {
             secure: false,
-            host: "h".to_owned(),
+            own_broker: "http://h/mqtt".to_owned(),
         };
         let failure = TransportFailure {
             url: page.broker_url(None).unwrap(),

@@ -1,90 +1,25 @@
-// A custom element needs a JavaScript class, and this is all that it does: it tells Rust when it
-// comes, changes and goes, and draws what Rust says.
+// A custom element needs a JavaScript class. This one tells Rust when an element comes, changes and
+// goes. It knows no element in particular: what one draws is in its own module.
 
-const SVG = 'http://www.w3.org/2000/svg';
+/// The broker that belongs to this script. The script stands in `embed/`, and the broker beside that.
+export const ownBroker = () => new URL('../mqtt', import.meta.url).href;
 
-// A ring: nothing is known.
-const RING = 'M8 1a7 7 0 1 1 0 14A7 7 0 0 1 8 1ZM8 3a5 5 0 1 0 0 10A5 5 0 0 0 8 3Z';
-
-/// A form for each presence, so that none is told by its colour alone.
-const SHAPES = {
-  // A disc with a tick.
-  online: 'M8 1a7 7 0 1 1 0 14A7 7 0 0 1 8 1ZM7 11.2 12.3 6 11 4.7 7 8.6 5 6.7 3.8 8Z',
-  // A crescent.
-  sleeping: 'M6.2 1.4A7 7 0 1 0 14.6 9.8 6 6 0 0 1 6.2 1.4Z',
-  // A triangle with a mark.
-  stale: 'M8 1 15.5 14.5H.5ZM7.2 6h1.6v4H7.2ZM7.2 11.2h1.6v1.6H7.2Z',
-  // A disc with a cross.
-  offline: 'M8 1a7 7 0 1 1 0 14A7 7 0 0 1 8 1ZM5.6 4.5 4.5 5.6 6.9 8 4.5 10.4 5.6 11.5 8 9.1 10.4 11.5 11.5 10.4 9.1 8 11.5 5.6 10.4 4.5Z',
-  // A square on its corner with a mark.
-  problem: 'M8 0 16 8 8 16 0 8ZM7.2 4h1.6v5H7.2ZM7.2 10.4h1.6v1.6H7.2Z',
-  // The ring, struck through.
-  lost: 'M8 1a7 7 0 1 1 0 14A7 7 0 0 1 8 1ZM8 3a5 5 0 1 0 0 10A5 5 0 0 0 8 3ZM4.5 5.3 5.3 4.5 11.5 10.7 10.7 11.5Z',
-};
-
-/// Where this module was loaded from: the broker's own host.
-export const scriptOrigin = () => new URL(import.meta.url).origin;
-
-/// The moment as the reader's own clock shows it; with the date if it is not today's.
-export function clockTime(at) {
-  const day = (time) => new Date(time).toDateString();
-  const dateStyle = day(at) === day(Date.now()) ? undefined : 'short';
-  return new Date(at).toLocaleString(undefined, { dateStyle, timeStyle: 'short' });
+function makeRoot(host, sheet) {
+  const root = host.shadowRoot ?? host.attachShadow({ mode: 'open' });
+  root.adoptedStyleSheets = [sheet];
+  return root;
 }
 
-/// What one element shows.
-class Face {
-  #host;
-  #parts;
-
-  constructor(host, sheet) {
-    this.#host = host;
-    const root = host.shadowRoot ?? host.attachShadow({ mode: 'open' });
-    root.adoptedStyleSheets = [sheet];
-    const svg = document.createElementNS(SVG, 'svg');
-    svg.setAttribute('part', 'indicator');
-    svg.setAttribute('viewBox', '0 0 16 16');
-    svg.setAttribute('aria-hidden', 'true');
-    const path = svg.appendChild(document.createElementNS(SVG, 'path'));
-    const make = (tag, part) => Object.assign(document.createElement(tag), { part });
-    // A name may be written from right to left, and must not turn round what follows it. It is
-    // of any language; our own words are English.
-    const [status, name, presence, detail] = [
-      make('span', 'status'), make('bdi', 'name'), make('span', 'presence'), make('span', 'detail'),
-    ];
-    status.lang = 'en';
-    name.lang = '';
-    // The spaces are for whoever copies it or has it read aloud.
-    status.append(svg, name, ' ', presence, ' ', detail);
-    root.replaceChildren(status);
-    this.#parts = { status, path, name, presence, detail };
-  }
-
-  attribute(name) {
-    return this.#host.getAttribute(name) ?? undefined;
-  }
-
-  show(shape, name, word, detail) {
-    const parts = this.#parts;
-    parts.status.part = `status ${shape}`;
-    parts.path.setAttribute('d', SHAPES[shape] ?? RING);
-    for (const [part, text] of [[parts.name, name], [parts.presence, word], [parts.detail, detail]]) {
-      // A text that stays the same stays selected, and is not read aloud again.
-      if (part.textContent !== text) part.textContent = text;
-    }
-  }
-}
-
-/// Registers `name`. `begin(face, before)` gets what it draws on and the number of the instance
-/// whose place it takes, and gives its own; `end(number)` ends one. A page that loads the module
-/// twice keeps the first registration.
+/// Registers `name`. `begin(element, root, before)` gets the element, the root that it draws into and
+/// the number of the instance whose place it takes; it returns its own number. `end(number)` ends an
+/// instance. A page that loads the module twice keeps the first registration.
 export function define(name, attributes, css, begin, end) {
   if (customElements.get(name)) return;
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(css);
   customElements.define(name, class extends HTMLElement {
     static observedAttributes = attributes.split(' ');
-    #face;
+    #root;
     #number;
     #changed = false;
     #asked = false;
@@ -102,7 +37,7 @@ export function define(name, attributes, css, begin, end) {
       this.#ask();
     }
 
-    // Once for all that one task does: attributes set one after the other, a move in the page.
+    // Once for everything that one task does: attributes set one after the other, a move in the page.
     #ask() {
       if (this.#asked) return;
       this.#asked = true;
@@ -113,8 +48,8 @@ export function define(name, attributes, css, begin, end) {
           this.#number = undefined;
         } else if (this.#changed || this.#number === undefined) {
           this.#changed = false;
-          this.#face ??= new Face(this, sheet);
-          this.#number = begin(this.#face, this.#number);
+          this.#root ??= makeRoot(this, sheet);
+          this.#number = begin(this, this.#root, this.#number);
         }
       });
     }

@@ -11,27 +11,22 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 #[wasm_bindgen(module = "/js/element.js")]
 extern "C" {
-    /// The scheme, host and port that the script came from.
-    #[wasm_bindgen(js_name = scriptOrigin)]
-    pub(crate) fn script_origin() -> String;
-
-    /// A moment, in milliseconds since the Unix epoch, as the reader's own clock shows it.
-    #[wasm_bindgen(js_name = clockTime)]
-    pub(crate) fn clock_time(at: f64) -> String;
+    /// The address of the broker that belongs to this script: `http://HOST/mqtt`.
+    #[wasm_bindgen(js_name = ownBroker)]
+    pub(crate) fn own_broker() -> String;
 
     #[wasm_bindgen(js_name = define)]
     fn js_define(name: &str, attributes: &str, css: &str, begin: &JsValue, end: &JsValue);
 
-    /// What one element shows.
-    pub(crate) type Face;
+    /// An element in the page.
+    pub(crate) type Element;
 
-    /// The element's attribute.
-    #[wasm_bindgen(method)]
-    pub(crate) fn attribute(this: &Face, name: &str) -> Option<String>;
+    /// The value of one of its attributes.
+    #[wasm_bindgen(method, js_name = getAttribute)]
+    pub(crate) fn attribute(this: &Element, name: &str) -> Option<String>;
 
-    /// Draws a shape, and writes the rest as text.
-    #[wasm_bindgen(method)]
-    pub(crate) fn show(this: &Face, shape: &str, name: &str, word: &str, detail: &str);
+    /// What an element draws into: its shadow root. It stays the same for the element's life.
+    pub(crate) type Root;
 }
 
 /// A kind of element.
@@ -44,19 +39,20 @@ pub(crate) struct Kind {
     pub(crate) css: &'static str,
 }
 
-/// Registers a kind of element. An instance lives from when its element enters the page, or an
-/// attribute changes, until it leaves or the next change.
-pub(crate) fn define<I: 'static>(kind: &Kind, begin: impl Fn(Face) -> I + 'static) {
+/// Registers a kind of element. `begin` makes an instance when an element enters the page and when
+/// an attribute changes. The instance lives until the element leaves or the next change.
+pub(crate) fn define<I: 'static>(kind: &Kind, begin: impl Fn(&Element, Root) -> I + 'static) {
     let instances: Rc<RefCell<Vec<Option<I>>>> = Rc::default();
     let living = Rc::clone(&instances);
-    let begin = Closure::<dyn Fn(Face, Option<u32>) -> u32>::new(move |face, before: Option<_>| {
+    let begin = move |element: Element, root, before: Option<u32>| {
         // The new one first: a connection that both use stays open.
-        let instance = begin(face);
+        let instance = begin(&element, root);
         let place = before.unwrap_or_else(|| free_place(&mut living.borrow_mut()));
         let old = replace(&living, place, Some(instance));
         drop(old);
         place
-    });
+    };
+    let begin = Closure::<dyn Fn(Element, Root, Option<u32>) -> u32>::new(begin);
     let end = Closure::<dyn Fn(u32)>::new(move |place| {
         let old = replace(&instances, place, None);
         drop(old);

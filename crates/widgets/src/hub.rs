@@ -14,6 +14,7 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::prelude::wasm_bindgen;
 
+use crate::element::own_broker;
 use crate::source::Source;
 
 /// What is shown is looked at anew at least this often, in milliseconds: at midnight a time of
@@ -40,7 +41,7 @@ impl Page {
         Rc::new_cyclic(|weak: &Weak<Self>| {
             let weak = Weak::clone(weak);
             Self {
-                address: PageAddress::current(),
+                address: PageAddress::beside(own_broker()),
                 hubs: RefCell::default(),
                 frame: Closure::new(move || {
                     if let Some(page) = weak.upgrade() {

@@ -6,16 +6,31 @@
 //! ```
 //!
 //! The page may be of any origin; it needs no framework and gets none: this crate draws with
-//! the browser's own elements, because all of it together, with the MQTT client and the
-//! device model, has to stay below 60 kB. What was done for that is in `docs/widgets.md`.
+//! the browser's own elements. All of it together, with the MQTT client and the device model,
+//! must stay below 60 kB; `docs/widgets.md` says how.
 //!
 //! **Invariants.**
 //! - One socket a page and broker, however many elements: see [`Hub`](hub::Hub). The last
 //!   element to leave closes it.
 //! - What strangers sent reaches the page as text nodes only.
 //! - Nothing is left in the page's globals.
-//! - A new element is one module here, beside [`status`]; access keys will be one more
-//!   attribute, read in [`source`].
+//!
+//! # How to add a widget
+//!
+//! A widget is one folder beside [`status`], and one line in [`start`]:
+//!
+//! 1. `src/NAME/mod.rs`: its `Kind` (tag, attributes, style), a `define` that calls
+//!    [`element::define`], and a type that implements [`hub::Watcher`]. It joins a [`hub::Hub`]
+//!    when it begins and leaves when it is dropped.
+//! 2. `src/NAME/NAME.js`: what it draws, as functions that take its root. Rust imports them with
+//!    `#[wasm_bindgen(module = "/src/NAME/NAME.js")]`.
+//! 3. `src/NAME/NAME.css`: the style of its shadow root.
+//! 4. [`start`] calls its `define`.
+//! 5. `WIDGETS` in `xtask/tests/imports.rs` gets a line, and `docs/widgets.md` a section. Its test is
+//!    a file in `e2e/`.
+//!
+//! `js/element.js`, [`element`], [`hub`] and [`source`] know no widget. `cargo xtask build` takes the
+//! new files by itself, and fails when the bundle is over its budget.
 #![no_std]
 
 extern crate alloc;

@@ -1,10 +1,9 @@
-//! From an element's attributes to a broker and topic filters.
+//! From an element's attributes to topic filters.
 
 use alloc::borrow::ToOwned as _;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use link::{BrokerUrl, PageAddress, UrlError};
 use mqtt::TopicFilter;
 
 /// The prefix of the four-topic convention where the element names none.
@@ -79,20 +78,6 @@ fn four_topics(prefix: &str, id: &str) -> Vec<String> {
         .collect()
 }
 
-/// The broker: `wanted`, or the one at the `origin` of the script.
-pub(crate) fn broker_url(
-    page: &PageAddress,
-    origin: &str,
-    wanted: Option<&str>,
-) -> Result<BrokerUrl, UrlError> {
-    if wanted.is_some() {
-        return page.broker_url(wanted);
-    }
-    // `http` becomes `ws`, and `https` `wss`. A file has no host.
-    let rest = origin.strip_prefix("http").ok_or(UrlError::NoHost)?;
-    page.broker_url(Some(&["ws", rest, "/mqtt"].concat()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,29 +126,5 @@ mod tests {
                 "{device}"
             );
         }
-    }
-
-    #[test]
-    fn the_broker_is_the_one_that_served_the_script() {
-        let page = PageAddress {
-            secure: false,
-            host: "example.org".to_owned(),
-        };
-        let origin = "http://192.168.1.5:8080";
-        let url = broker_url(&page, origin, None).unwrap();
-        assert_eq!(url.as_str(), "ws://192.168.1.5:8080/mqtt");
-        let url = broker_url(&page, origin, Some("wss://b.example/mqtt")).unwrap();
-        assert_eq!(url.as_str(), "wss://b.example/mqtt");
-        let secure = PageAddress {
-            secure: true,
-            ..page
-        };
-        let url = broker_url(&secure, "https://fleet.example", None).unwrap();
-        assert_eq!(url.as_str(), "wss://fleet.example/mqtt");
-        assert_eq!(broker_url(&secure, "null", None), Err(UrlError::NoHost));
-        assert!(matches!(
-            broker_url(&secure, origin, None),
-            Err(UrlError::MixedContent { .. })
-        ));
     }
 }

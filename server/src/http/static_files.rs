@@ -48,11 +48,23 @@ impl StaticFiles {
             return self.send(asset, headers);
         }
         if !is_route(path) {
-            return self.not_found(headers);
+            return self.not_found(path, headers);
         }
-        self.by_path
-            .get(INDEX)
+        self.index(path)
             .map_or_else(no_dashboard, |index| self.send(index, headers))
+    }
+
+    /// The page for an address. Its `<base>` leads back from there to where the dashboard begins:
+    /// `build.rs` has made one for each depth.
+    fn index(&self, path: &str) -> Option<&'static Asset> {
+        let depth = path.matches('/').count().saturating_sub(1);
+        let page = match depth {
+            0 => self.by_path.get(INDEX),
+            _ => self
+                .by_path
+                .get(&*["../".repeat(depth), "index.html".to_owned()].concat()),
+        };
+        page.copied()
     }
 
     fn send(&self, asset: &Asset, request: &HeaderMap) -> Response {
@@ -87,9 +99,9 @@ impl StaticFiles {
     /// text, or they would take the page for what they asked for. It makes no difference whether
     /// a browser has the page already (RFC 9110, section 13.2.1), and no cache may keep it as
     /// the content of this path.
-    fn not_found(&self, request: &HeaderMap) -> Response {
+    fn not_found(&self, path: &str, request: &HeaderMap) -> Response {
         let page = text(request, &header::ACCEPT).is_some_and(negotiate::names_html);
-        let index = self.by_path.get(INDEX).filter(|_| page);
+        let index = self.index(path).filter(|_| page);
         let mut response = index.map_or_else(
             || respond::text(StatusCode::NOT_FOUND, NOTHING_HERE),
             |index| {
@@ -167,12 +179,12 @@ fn body(asset: &Asset, coding: Coding) -> Option<&'static [u8]> {
 }
 
 /// Whether the dashboard has a page for this path. `Route::of_path` in `app/src/route.rs`, which
-/// decides in the browser, must say the same.
+/// decides in the browser, must say the same. A device's id may have slashes.
 fn is_route(path: &str) -> bool {
     let path = path.strip_prefix('/').unwrap_or(path);
     let path = path.strip_suffix('/').unwrap_or(path);
     let device = path.strip_prefix("device/");
-    path.is_empty() || device.is_some_and(|id| !id.is_empty() && !id.contains('/'))
+    path.is_empty() || device.is_some_and(|id| !id.is_empty())
 }
 
 fn no_dashboard() -> Response {
@@ -216,6 +228,24 @@ mod tests {
             identity: b"<!doctype html>",
             brotli: Some(b"brotli"),
             gzip: Some(b"gzip"),
+        },
+        Asset {
+            path: "../index.html",
+            content_type: "text/html; charset=utf-8",
+            etag: "\"i2\"",
+            immutable: false,
+            identity: b"<!doctype html><base>",
+            brotli: None,
+            gzip: None,
+        },
+        Asset {
+            path: "../../index.html",
+            content_type: "text/html; charset=utf-8",
+            etag: "\"i3\"",
+            immutable: false,
+            identity: b"<!doctype html><base><base>",
+            brotli: None,
+            gzip: None,
         },
         Asset {
             path: "/app-0123.wasm",
@@ -319,17 +349,20 @@ mod tests {
 
     #[test]
     fn routes_give_the_app_and_all_else_404() {
-        for page in [
-            "/",
-            "/device/weather-01",
-            "/device/weather-01/",
-            "/device/a.b.c",
-            "/device/beaconry%2Fpump-02",
+        // Each with the base of its depth.
+        for (page, size_of_it) in [
+            ("/", 15),
+            ("/index.html", 15),
+            ("/device/weather-01", 21),
+            ("/device/weather-01/", 27),
+            ("/device/a.b.c", 21),
+            ("/device/beaconry%2Fpump-02", 21),
+            ("/device/beaconry/pump-02", 27),
         ] {
             let response = get(page, &[]);
             assert_eq!(
                 (response.status(), size(&response)),
-                (StatusCode::OK, 15),
+                (StatusCode::OK, size_of_it),
                 "{page}"
             );
         }
@@ -343,7 +376,6 @@ mod tests {
             "/fleet",
             "/device",
             "/device/",
-            "/device/a/b",
             "/devices",
             "/app-9999.js",
             "/favicon.ico",

@@ -5,7 +5,7 @@
 //! | `device` | the device's id |
 //! | `prefix` | the prefix of its topics; `beaconry` if absent |
 //! | `label` | a name to show instead of the id |
-//! | `broker` | another broker, as `wss://…`; the one that served the script if absent |
+//! | `broker` | another broker, as `wss://…`; the one beside the script if absent |
 //!
 //! It is styled through `::part(status)`, `indicator`, `name`, `presence` and `detail`, and
 //! through the custom properties of `status.css`; the state is one more name of the part
@@ -19,10 +19,22 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use core::cell::Cell;
 
-use crate::element::{self, Face, Kind, clock_time, script_origin};
+use crate::element::{self, Element, Kind, Root};
 use crate::hub::{Hub, Page, Sight, Watcher, this_quarter_hour};
-use crate::source::{Source, broker_url};
+use crate::source::Source;
+use wasm_bindgen::prelude::wasm_bindgen;
 use words::Words;
+
+#[wasm_bindgen(module = "/src/status/status.js")]
+extern "C" {
+    /// Draws a shape, and writes the rest as text.
+    #[wasm_bindgen(js_name = show)]
+    fn js_show(root: &Root, shape: &str, name: &str, word: &str, detail: &str);
+
+    /// A moment, in milliseconds since the Unix epoch, as the reader's own clock shows it.
+    #[wasm_bindgen(js_name = clockTime)]
+    fn clock_time(at: f64) -> String;
+}
 
 const KIND: Kind = Kind {
     name: "beaconry-status",
@@ -32,14 +44,16 @@ const KIND: Kind = Kind {
 
 /// Registers the element.
 pub(crate) fn define(page: Rc<Page>) {
-    element::define(&KIND, move |face| Status::begin(&page, face));
+    element::define(&KIND, move |element, root| {
+        Status::begin(&page, element, root)
+    });
 }
 
 /// One element in the page, as its attributes are.
 struct Status {
     hub: Rc<Hub>,
     source: Source,
-    face: Face,
+    root: Root,
     name: String,
     /// What is shown, and in which quarter of an hour that was found out.
     shown: Cell<Option<(Sight, i64)>>,
@@ -47,9 +61,9 @@ struct Status {
 
 impl Status {
     /// `None` where the attributes name nothing that could be followed: this then says why.
-    fn begin(page: &Rc<Page>, face: Face) -> Option<Rc<Self>> {
+    fn begin(page: &Rc<Page>, element: &Element, root: Root) -> Option<Rc<Self>> {
         let attribute = |name| {
-            let value = face.attribute(name).unwrap_or_default();
+            let value = element.attribute(name).unwrap_or_default();
             let value = value.trim_ascii();
             (!value.is_empty()).then(|| value.to_owned())
         };
@@ -57,21 +71,18 @@ impl Status {
         let label = attribute("label");
         let name = label.unwrap_or_else(|| device.clone());
         // An empty prefix is one: the topics then begin with `register/`.
-        let prefix = face.attribute("prefix");
+        let prefix = element.attribute("prefix");
         let source =
             Source::new(&device, prefix.as_deref()).map_err(|error| error.message().to_owned());
-        let url = broker_url(
-            &page.address,
-            &script_origin(),
-            attribute("broker").as_deref(),
-        )
-        .map_err(|error| error.message());
+        let broker = attribute("broker");
+        let url = page.address.broker_url(broker.as_deref());
+        let url = url.map_err(|error| error.message());
         match (source, url) {
             (Ok(source), Ok(url)) => {
                 let status = Rc::new(Self {
                     hub: page.hub(url),
                     source,
-                    face,
+                    root,
                     name,
                     shown: Cell::new(None),
                 });
@@ -80,11 +91,15 @@ impl Status {
                 Some(status)
             }
             (Err(message), _) | (Ok(_), Err(message)) => {
-                Words::problem(message).show(&face, &name);
+                show(&root, &name, &Words::problem(message));
                 None
             }
         }
     }
+}
+
+fn show(root: &Root, name: &str, words: &Words) {
+    js_show(root, words.shape, name, words.word, &words.detail);
 }
 
 impl Watcher for Status {
@@ -100,7 +115,7 @@ impl Watcher for Status {
             // Milliseconds are exact in an f64 for 285,000 years.
             #[allow(clippy::cast_precision_loss)]
             let words = Words::of(sight, &|at| clock_time(at.0 as f64));
-            words.show(&self.face, &self.name);
+            show(&self.root, &self.name, &words);
         }
     }
 }

@@ -5,7 +5,6 @@ use alloc::string::String;
 
 use fleet::{Presence, PresenceKind, Timestamp};
 
-use crate::element::Face;
 use crate::hub::Sight;
 
 /// Nothing was heard of the device on this connection.
@@ -16,11 +15,11 @@ const NO_WORD: &str = "no word from it yet";
 pub(crate) struct Words {
     /// The shape and colour, and the state's name as a part: a presence's word, `connecting`,
     /// `lost` or `problem`.
-    shape: &'static str,
+    pub(crate) shape: &'static str,
     /// The one word.
-    word: &'static str,
+    pub(crate) word: &'static str,
     /// Since when and why; may be empty.
-    detail: String,
+    pub(crate) detail: String,
 }
 
 impl Words {
@@ -63,11 +62,6 @@ impl Words {
             word: "not set up",
             detail: message,
         }
-    }
-
-    /// Shows them, with the device's name.
-    pub(crate) fn show(&self, face: &Face, name: &str) {
-        face.show(self.shape, name, self.word, &self.detail);
     }
 }
 
