@@ -16,6 +16,7 @@ mod dialects;
 mod ending;
 mod exchanges;
 mod form;
+mod gadgets;
 mod lasting;
 mod ordering;
 mod publish;
