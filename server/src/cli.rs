@@ -1,5 +1,6 @@
 //! The command line: what can be asked for, and one clear line when it is not understood.
 
+mod access;
 mod limits;
 mod mqtt;
 mod store;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+pub(crate) use self::access::AccessArgs;
 pub(crate) use self::limits::LimitArgs;
 pub(crate) use self::mqtt::MqttArgs;
 pub(crate) use self::store::StoreArgs;
@@ -71,6 +73,9 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(crate) mqtt_options: MqttArgs,
+
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
 
     #[command(flatten)]
     pub(crate) store: StoreArgs,

@@ -18,7 +18,7 @@ use crate::http::{About, Http};
 use crate::limits::{self, Limits};
 use crate::listener::{Accepted, Listener};
 use crate::platform::Signals;
-use crate::shard::{self, Framing, NewConnection};
+use crate::shard::{self, Authenticate, Framing, NewConnection};
 use crate::{demo, logging};
 
 /// Why the server could not start, or not go on.
@@ -88,7 +88,12 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
         .as_deref()
         .and_then(store::clock::read)
         .map_or_else(Clock::new, Clock::continuing);
-    let Some(opened) = open_store(arguments, settings, clock, &mut signals).await? else {
+    let authenticator = shard::Everyone::with(arguments.access.grants());
+    let authenticator: Arc<dyn Authenticate> = Arc::new(authenticator);
+    let mut options = broker_options(arguments);
+    options.authenticate = authenticator.asks();
+    options.grants = arguments.access.grants();
+    let Some(opened) = open_store(options, settings, clock, &mut signals).await? else {
         return Ok(());
     };
     let (broker, store, mut store_failed) = opened;
@@ -96,7 +101,8 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
         tokio::spawn(store::clock::keep(folder, move || clock.note()));
     }
     let max_packet_size = arguments.limits.max_packet_size;
-    let (shard, mut shard_ended) = shard::spawn(clock, broker, store, max_packet_size)?;
+    let (shard, mut shard_ended) =
+        shard::spawn(clock, broker, authenticator, store, max_packet_size)?;
     let (end, ending) = watch::channel(false);
     tokio::spawn(accept_mqtt(
         Listener::new(mqtt, "mqtt", Arc::clone(&limits), tcp_keep_alive),
@@ -163,13 +169,11 @@ type Stored = (Broker, Option<Store>, oneshot::Receiver<StoreError>);
 
 /// `None`: a signal came before all was read.
 async fn open_store(
-    arguments: &ServeArgs,
+    mut options: BrokerOptions,
     settings: Option<Settings>,
     clock: Clock,
     signals: &mut Signals,
 ) -> Result<Option<Stored>, ServeError> {
-    let mut options = broker_options(arguments);
-    options.authenticate = shard::authenticates();
     let Some(settings) = settings else {
         info!("nothing is stored: sessions and messages end with the server (--in-memory)");
         let (_, never) = oneshot::channel();

@@ -300,6 +300,9 @@ pub(super) fn render(started: Duration, shard: &Snapshot, listeners: Counts) -> 
         ("receive_maximum", m.refused_receive_maximum),
         ("topic_name", m.refused_topic_name),
         ("topic_filter", m.refused_topic_filter),
+        ("publish_rule", m.refused_publish_rule),
+        ("subscribe_rule", m.refused_subscribe_rule),
+        ("will_rule", m.refused_will_rule),
         ("topic_alias", m.refused_topic_alias),
         ("payload_format", m.refused_payload_format),
         ("subscriptions", m.refused_subscriptions_limit),
@@ -327,6 +330,7 @@ pub(super) fn render(started: Duration, shard: &Snapshot, listeners: Counts) -> 
         ("expired", m.dropped_expired),
         ("too_large", m.dropped_too_large),
         ("session_ended", m.dropped_session_ended),
+        ("rule", m.dropped_rule),
     ] {
         page.labelled("mqtt_dropped_messages_total", "reason", reason, value);
     }

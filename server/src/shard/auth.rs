@@ -1,25 +1,253 @@
-//! Who may connect.
+//! Who may connect, and what clients may do.
+//!
+//! The broker asks for each client ([`Output::Authenticate`](broker::Output::Authenticate)). An
+//! authenticator answers at once, or hands back work that takes long, such as hashing a password.
+//! That work runs on a thread apart, a bounded number at a time: its client waits, others do not.
+//! A client that waits longer than `--connect-timeout` is closed, as if it had sent no CONNECT.
 
-use broker::{Credentials, Decision, Principal};
+use std::fmt;
+use std::sync::Arc;
 
-/// What decides. Password files and access rules become further variants.
-#[derive(Clone, Debug)]
-pub(super) enum Authenticator {
-    /// Every client is let in: for the loopback addresses that are the default.
-    Everyone,
+use broker::{Credentials, Decision, Grants, Principal};
+use mqtt::ReasonCode;
+use tokio::sync::Semaphore;
+use tokio::task;
+use tracing::error;
+
+/// How many slow decisions are worked on at once: enough to keep the processors busy that the
+/// shard leaves free. The others wait, as many as there are connections.
+const SLOW_AT_ONCE: usize = 4;
+
+/// Finds out who a client is.
+pub(crate) trait Authenticate: fmt::Debug + Send + Sync {
+    /// Whether the broker has to ask at all. If not, every client is let in and may do everything.
+    fn asks(&self) -> bool;
+
+    /// Runs on the shard's thread, so that it must neither block nor take long.
+    fn ask(&self, credentials: Credentials) -> Answer;
 }
 
-impl Authenticator {
-    /// Whether the broker has to ask at all.
-    pub(super) const fn asks(&self) -> bool {
-        match self {
-            Self::Everyone => false,
+/// What an authenticator says.
+pub(crate) enum Answer {
+    /// It knows.
+    Now(Decision),
+    /// It has to work for it: this may block.
+    // So far all are let in, or held to rules that need no work.
+    #[cfg_attr(not(test), expect(dead_code))]
+    Later(Box<dyn FnOnce() -> Decision + Send>),
+}
+
+/// Lets every client in. What clients may do is the same for all.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Everyone {
+    grants: Grants,
+}
+
+impl Everyone {
+    /// Every client gets these grants.
+    pub(crate) fn with(grants: Grants) -> Self {
+        Self { grants }
+    }
+}
+
+impl Authenticate for Everyone {
+    fn asks(&self) -> bool {
+        !self.grants.is_everything()
+    }
+
+    fn ask(&self, _credentials: Credentials) -> Answer {
+        Answer::Now(Decision::Accept(Principal {
+            name: None,
+            grants: self.grants.clone(),
+        }))
+    }
+}
+
+/// Where slow decisions are made.
+#[derive(Clone, Debug)]
+pub(super) struct Bench {
+    authenticator: Arc<dyn Authenticate>,
+    slots: Arc<Semaphore>,
+}
+
+impl Bench {
+    pub(super) fn new(authenticator: Arc<dyn Authenticate>) -> Self {
+        Self {
+            authenticator,
+            slots: Arc::new(Semaphore::new(SLOW_AT_ONCE)),
         }
     }
 
-    pub(super) fn decide(&self, _credentials: &Credentials) -> Decision {
-        match self {
-            Self::Everyone => Decision::Accept(Principal::default()),
+    pub(super) fn ask(&self, credentials: Credentials) -> Answer {
+        self.authenticator.ask(credentials)
+    }
+
+    /// Makes a slow decision when its turn has come. `is_awaited` says whether the client is still
+    /// there then.
+    pub(super) async fn decide(
+        &self,
+        work: Box<dyn FnOnce() -> Decision + Send>,
+        is_awaited: impl FnOnce() -> bool,
+    ) -> Option<Decision> {
+        let _slot = self.slots.acquire().await.ok()?;
+        if !is_awaited() {
+            return None;
         }
+        let decided = task::spawn_blocking(work).await;
+        Some(decided.unwrap_or_else(|error| {
+            error!("finding out who a client is failed, it is refused: {error}");
+            Decision::Refuse(ReasonCode::ServerUnavailable)
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{Ipv4Addr, TcpListener, TcpStream};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use broker::{Broker, BrokerOptions};
+    use bytes::BytesMut;
+    use mqtt::{Connect, Decoder, Packet, ProtocolVersion};
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::limits::Limits;
+    use crate::shard::{self, Framing, NewConnection};
+
+    #[tokio::test]
+    async fn a_bounded_number_of_slow_decisions_is_worked_on_at_once() {
+        let bench = Bench::new(Arc::new(Everyone::default()));
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let barrier = Arc::new(std::sync::Barrier::new(SLOW_AT_ONCE));
+        let work = || -> Box<dyn FnOnce() -> Decision + Send> {
+            let (now, most, barrier) = (now.clone(), most.clone(), barrier.clone());
+            Box::new(move || {
+                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                // All that may run at once do.
+                barrier.wait();
+                now.fetch_sub(1, Ordering::SeqCst);
+                Decision::Accept(Principal::default())
+            })
+        };
+        let mut tasks = task::JoinSet::new();
+        for _ in 0..3 * SLOW_AT_ONCE {
+            let (bench, work) = (bench.clone(), work());
+            tasks.spawn(async move { bench.decide(work, || true).await });
+        }
+        while let Some(decided) = tasks.join_next().await {
+            assert!(matches!(decided.unwrap(), Some(Decision::Accept(_))));
+        }
+        assert_eq!(most.load(Ordering::SeqCst), SLOW_AT_ONCE);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_worked_on_for_a_client_that_has_gone() {
+        let bench = Bench::new(Arc::new(Everyone::default()));
+        let decided = bench.decide(Box::new(|| unreachable!("nobody waits")), || false);
+        assert_eq!(decided.await, None);
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_refuses_its_client() {
+        let bench = Bench::new(Arc::new(Everyone::default()));
+        let decided = bench.decide(Box::new(|| panic!("as a test wants it")), || true);
+        let refused = Decision::Refuse(ReasonCode::ServerUnavailable);
+        assert_eq!(decided.await, Some(refused));
+    }
+
+    /// Lets everybody in: `slow` only when the test says so.
+    #[derive(Debug)]
+    struct Slowly(std::sync::Mutex<Option<mpsc::Receiver<()>>>);
+
+    impl Authenticate for Slowly {
+        fn asks(&self) -> bool {
+            true
+        }
+
+        fn ask(&self, credentials: Credentials) -> Answer {
+            let accept = Decision::Accept(Principal::default());
+            if credentials.client_id.as_str() != "slow" {
+                return Answer::Now(accept);
+            }
+            let released = self.0.lock().unwrap().take().unwrap();
+            Answer::Later(Box::new(move || {
+                released.recv().unwrap();
+                accept
+            }))
+        }
+    }
+
+    fn connect(shard: &shard::Handle, id: &'static str) -> TcpStream {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        let (stream, peer) = listener.accept().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let permit = Limits::new(10, 10).acquire(peer.ip()).unwrap();
+        let new = NewConnection {
+            stream,
+            peer,
+            permit: Arc::new(permit),
+            framing: Framing::Plain,
+        };
+        let shard = shard.clone();
+        let opening = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .build()
+                .unwrap();
+            runtime.block_on(shard.open(new));
+        });
+        opening.join().unwrap();
+        let mut out = BytesMut::new();
+        let connect = Packet::Connect(Connect::new(ProtocolVersion::V5, id));
+        mqtt::encode(&connect, ProtocolVersion::V5, &mut out).unwrap();
+        client.write_all(&out).unwrap();
+        client
+    }
+
+    fn next(client: &mut TcpStream, decoder: &mut Decoder) -> Packet {
+        let mut buffer = [0; 1_024];
+        loop {
+            let len = client.read(&mut buffer).unwrap();
+            assert!(len > 0, "the server closed the connection");
+            let mut bytes = bytes::Bytes::copy_from_slice(&buffer[..len]);
+            if let Some(packet) = decoder.decode(&mut bytes).unwrap() {
+                return packet;
+            }
+        }
+    }
+
+    #[test]
+    fn a_client_waits_for_a_slow_decision_and_others_do_not() {
+        let (release, released) = mpsc::channel();
+        let slowly = Slowly(std::sync::Mutex::new(Some(released)));
+        let clock = Clock::new();
+        let options = BrokerOptions {
+            authenticate: true,
+            ..BrokerOptions::default()
+        };
+        let broker = Broker::new(clock.now(), options);
+        let (shard, _ended) =
+            shard::spawn(clock, broker, Arc::new(slowly), None, 1024 * 1024).unwrap();
+        let mut slow = connect(&shard, "slow");
+        let mut fast = connect(&shard, "fast");
+        let v5 = || Decoder::client(ProtocolVersion::V5);
+        let mut of_fast = v5();
+        assert!(matches!(next(&mut fast, &mut of_fast), Packet::ConnAck(_)));
+        fast.write_all(&[0xC0, 0]).unwrap();
+        assert!(matches!(next(&mut fast, &mut of_fast), Packet::PingResp));
+        // Nothing has come to the slow one meanwhile.
+        slow.set_nonblocking(true).unwrap();
+        let nothing = slow.read(&mut [0; 1]).unwrap_err();
+        assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+        slow.set_nonblocking(false).unwrap();
+        release.send(()).unwrap();
+        assert!(matches!(next(&mut slow, &mut v5()), Packet::ConnAck(_)));
     }
 }

@@ -5,11 +5,12 @@
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::net::SocketAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
 
 use broker::{
-    Broker, CloseCause, CloseReason, Conn, ConnectedClient, Input, LimitReached, Metrics, Output,
-    Peer, Transport,
+    Broker, CloseCause, CloseReason, Conn, ConnectedClient, Decision, Input, LimitReached, Metrics,
+    Output, Peer, Transport,
 };
 use bytes::BytesMut;
 use foldhash::fast::FixedState;
@@ -17,10 +18,11 @@ use hashbrown::HashMap;
 use mqtt::{Instant, ProtocolVersion};
 use store::Store;
 use tokio::sync::Notify;
+use tokio::task::spawn_local;
 use tracing::{debug, warn};
 
 use super::Snapshot;
-use super::auth::Authenticator;
+use super::auth::{Answer, Authenticate, Bench};
 use super::connection::Connection;
 use super::storing::Storing;
 use crate::clock::Clock;
@@ -31,7 +33,9 @@ use crate::memory;
 pub(super) struct Core {
     clock: Clock,
     broker: RefCell<Broker>,
-    authenticator: Authenticator,
+    /// Itself, for tasks of its own.
+    this: Weak<Self>,
+    authentication: Bench,
     /// `None`: nothing is stored.
     storing: Option<Storing>,
     /// Numbers of our own: no client chooses what collides.
@@ -61,13 +65,14 @@ impl Core {
     pub(super) fn new(
         clock: Clock,
         broker: Broker,
-        authenticator: Authenticator,
+        authenticator: Arc<dyn Authenticate>,
         store: Option<Store>,
     ) -> Rc<Self> {
-        Rc::new(Self {
+        Rc::new_cyclic(|this| Self {
             clock,
             broker: RefCell::new(broker),
-            authenticator,
+            this: Weak::clone(this),
+            authentication: Bench::new(authenticator),
             storing: store.map(Storing::new),
             connections: RefCell::default(),
             next_conn: Cell::new(0),
@@ -204,8 +209,13 @@ impl Core {
                 Output::Write(conn) => self.take(broker, conn),
                 Output::Close(conn, reason) => self.close(conn, &reason),
                 Output::Authenticate(conn, credentials) => {
-                    let decision = self.authenticator.decide(&credentials);
-                    broker.handle_input(self.clock.now(), Input::Authenticated(conn, decision));
+                    match self.authentication.ask(*credentials) {
+                        Answer::Now(decision) => {
+                            let decided = Input::Authenticated(conn, decision);
+                            broker.handle_input(self.clock.now(), decided);
+                        }
+                        Answer::Later(work) => self.decide_later(conn, work),
+                    }
                 }
                 Output::Connected(conn, client) => log_connected(conn, &client),
                 // Without a store neither comes: `durable` is not set.
@@ -232,6 +242,22 @@ impl Core {
         if !self.dirty.borrow().is_empty() {
             self.flush.notify_one();
         }
+    }
+
+    /// Finds out on another thread who a client is. The shard goes on meanwhile.
+    fn decide_later(&self, conn: Conn, work: Box<dyn FnOnce() -> Decision + Send>) {
+        let (this, authentication) = (Weak::clone(&self.this), self.authentication.clone());
+        spawn_local(async move {
+            let is_there = || {
+                let core = this.upgrade();
+                core.is_some_and(|core| core.connections.borrow().contains_key(&conn))
+            };
+            if let Some(decision) = authentication.decide(work, is_there).await
+                && let Some(core) = this.upgrade()
+            {
+                core.input(Input::Authenticated(conn, decision));
+            }
+        });
     }
 
     /// Takes what the broker has for `conn` right away: should a close follow, it would be gone.

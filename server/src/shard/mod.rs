@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use tracing::warn;
 use transport::ByteStream;
 
-use self::auth::Authenticator;
+pub(crate) use self::auth::{Authenticate, Everyone};
 use self::connection::Connection;
 use self::core::Core;
 use crate::clock::Clock;
@@ -78,21 +78,12 @@ enum Command {
     Shutdown,
 }
 
-/// Who may connect. One of them so far.
-const AUTHENTICATOR: Authenticator = Authenticator::Everyone;
-
-/// Whether the broker has to ask for each client ([`BrokerOptions::authenticate`]).
-///
-/// [`BrokerOptions::authenticate`]: broker::BrokerOptions::authenticate
-pub(crate) const fn authenticates() -> bool {
-    AUTHENTICATOR.asks()
-}
-
 /// Starts the shard's thread. The second value is there when the thread has ended, and everything
 /// is stored.
 pub(crate) fn spawn(
     clock: Clock,
     broker: Broker,
+    authenticator: Arc<dyn Authenticate>,
     store: Option<Store>,
     max_packet_size: u32,
 ) -> io::Result<(Handle, oneshot::Receiver<()>)> {
@@ -104,7 +95,7 @@ pub(crate) fn spawn(
     std::thread::Builder::new()
         .name("shard".to_owned())
         .spawn(move || {
-            let core = Core::new(clock, broker, AUTHENTICATOR, store);
+            let core = Core::new(clock, broker, authenticator, store);
             let tasks = LocalSet::new();
             let running = run(Rc::clone(&core), inbox, max_packet_size);
             runtime.block_on(tasks.run_until(running));

@@ -3,6 +3,7 @@
 // Nothing here ships, so what cannot happen may panic.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod access;
 mod bounded;
 mod demo;
 mod floods;
