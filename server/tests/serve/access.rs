@@ -11,7 +11,12 @@ fn suback<L: super::support::ByteStream>(peer: &mut Peer<L>, filter: &str) -> Re
     let filter = TopicFilter::try_from(filter).unwrap();
     let subscription = Subscription::new(filter, QoS::AtLeastOnce);
     let id = mqtt::PacketId::new(77).unwrap();
-    peer.send(&Packet::Subscribe(Subscribe::new(id, subscription)));
+    peer.send(&Packet::Subscribe(Subscribe {
+        packet_id: id,
+        subscription_identifier: None,
+        user_properties: Vec::new(),
+        subscriptions: vec![subscription],
+    }));
     match peer.receive() {
         Some(Packet::SubAck(suback)) => suback.reason_codes[0],
         other => panic!("SUBACK expected, not {other:?}"),
@@ -33,8 +38,8 @@ fn what_is_denied_is_refused_or_filtered_and_counted() {
     publisher.publish("open", "yes", QoS::AtMostOnce);
     let (topic, payload) = watcher.message();
     assert_eq!((topic.as_str(), &payload[..]), ("open", &b"yes"[..]));
-    assert!(server.log_line("--deny-publish").contains("publisher"));
     assert!(server.log_line("--deny-subscribe").contains("watcher"));
+    assert!(server.log_line("--deny-publish").contains("publisher"));
     assert_eq!(
         server.metric("mqtt_refused_total{limit=\"publish_rule\"}"),
         1
