@@ -194,6 +194,8 @@ impl Egress<'_> {
 
 impl Means<'_> {
     /// Writes a message behind `record`, see [`Encoded::write`].
+    #[allow(clippy::inline_always)] // see `SendAttempt::encode`
+    #[inline(always)]
     pub(super) fn write<T: Borrow<PublishTemplate>>(
         &mut self,
         encoded: Encoded<'_, T>,

@@ -75,6 +75,9 @@ pub(super) struct Encoded<'m, T> {
 impl SendAttempt<'_> {
     /// Names the topic and encodes the message. `None` if it is larger than the client takes
     /// `[MQTT-3.1.2-24]`.
+    // Otherwise `Encoded` goes through memory: that costs a fifth of a delivery to 100 clients.
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
     pub(super) fn encode<'m, M: Sendable<'m>>(
         &self,
         now: Instant,
@@ -92,19 +95,22 @@ impl SendAttempt<'_> {
         };
         let encoded = message.encode(link.version, self.delivery, naming.form());
         let (topic, template) = encoded.ok()?;
-        let encoded = Encoded {
+        if template.borrow().encoded_len() > link.maximum_packet_size as usize {
+            return None;
+        }
+        Some(Encoded {
             topic,
             naming,
             template,
             patch,
             qos: self.delivery.qos,
-        };
-        (encoded.len() <= link.maximum_packet_size as usize).then_some(encoded)
+        })
     }
 }
 
 impl<T: Borrow<PublishTemplate>> Encoded<'_, T> {
     /// Bytes of the whole packet.
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.template.borrow().encoded_len()
     }
@@ -113,6 +119,8 @@ impl<T: Borrow<PublishTemplate>> Encoded<'_, T> {
     /// client has it. `QoS` 2 waits until that is durable: a crash must not make the client get
     /// the message again as a new one `[MQTT-4.3.3-2]`, nor another client of its group get it
     /// too `[MQTT-4.8.2-5]`.
+    #[allow(clippy::inline_always)] // as above
+    #[inline(always)]
     pub(super) fn write(
         self,
         receiver: &mut Receiver<'_>,
