@@ -1,12 +1,13 @@
-//! The command line: what can be asked for, and one clear line when it is not understood.
+//! The command line: what it accepts, and one clear line when it is wrong. The limits are made from a
+//! table: `server/src/limits`.
 
 mod access;
-mod limits;
 mod mqtt;
+pub(crate) mod parse;
 mod store;
 
 use std::ffi::OsString;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,9 +15,9 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub(crate) use self::access::AccessArgs;
-pub(crate) use self::limits::LimitArgs;
 pub(crate) use self::mqtt::MqttArgs;
 pub(crate) use self::store::StoreArgs;
+use crate::limits::LimitArgs;
 use crate::logging::Filter;
 
 /// Every device, live, from one binary: an MQTT broker with its dashboard.
@@ -32,37 +33,40 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What `beaconry` can do.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the broker and the dashboard.
     ///
-    /// Prints one line on standard output once it accepts connections:
-    /// `ready mqtt=ADDR http=ADDR`. Logs go to standard error. SIGINT and SIGTERM end it
+    /// The server prints one line on standard output when it accepts connections:
+    /// `ready mqtt=ADDR http=ADDR`. Logs go to standard error. SIGINT and SIGTERM end the server
     /// cleanly.
+    ///
+    /// Sizes are written 65536, 64kB, 512KiB or 4MiB; times 250ms, 10s, 5m, 12h or 30d. Each flag
+    /// wins over its environment variable.
     Serve(ServeArgs),
 }
 
 /// The flags of `beaconry serve`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// Where to accept MQTT over TCP; port 0 picks a free one.
-    #[arg(long, value_name = "ADDR", env = "BEACONRY_MQTT", default_value = "127.0.0.1:1883", value_parser = parse_address)]
+    /// The address for MQTT over TCP; port 0 picks a free port.
+    #[arg(long, value_name = "ADDR", env = "BEACONRY_MQTT", default_value = "127.0.0.1:1883", value_parser = parse::address)]
     pub(crate) mqtt: SocketAddr,
 
     /// Where to serve the dashboard, and MQTT over WebSocket at /mqtt; port 0 picks a free one.
-    #[arg(long, value_name = "ADDR", env = "BEACONRY_HTTP", default_value = "127.0.0.1:8080", value_parser = parse_address)]
+    #[arg(long, value_name = "ADDR", env = "BEACONRY_HTTP", default_value = "127.0.0.1:8080", value_parser = parse::address)]
     pub(crate) http: SocketAddr,
 
-    /// Simulate this many devices, connected by real TCP connections.
+    /// How many devices to simulate. They connect over real TCP connections.
     #[arg(long, value_name = "N", env = "BEACONRY_DEMO", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=100_000))]
     pub(crate) demo: u32,
 
-    /// How often a simulated device sends its readings, for example 1s or 250ms.
-    #[arg(long, value_name = "TIME", env = "BEACONRY_DEMO_INTERVAL", default_value = "1s", value_parser = parse_interval)]
+    /// How often each simulated device sends its readings, for example 1s or 250ms.
+    #[arg(long, value_name = "TIME", env = "BEACONRY_DEMO_INTERVAL", default_value = "1s", value_parser = parse::interval)]
     pub(crate) demo_interval: Duration,
 
-    /// What to log: off, error, warn, info, debug or trace.
+    /// How much to log: off, error, warn, info, debug or trace.
     #[arg(
         long,
         value_name = "LEVEL",
@@ -100,7 +104,7 @@ pub(crate) fn parse<A: Into<OsString> + Clone>(
             error.kind(),
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
         ) {
-            // A closed pipe (`beaconry --help | head -1`) is no reason to complain.
+            // A closed pipe (`beaconry --help | head -1`) is no error.
             let _ = error.print();
             return ExitCode::SUCCESS;
         }
@@ -109,10 +113,10 @@ pub(crate) fn parse<A: Into<OsString> + Clone>(
     })
 }
 
-/// clap explains itself in paragraphs; a log or a service manager wants one line.
+/// Joins clap's paragraphs into one line, for logs and service managers.
 fn one_line(error: &clap::Error) -> String {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return "beaconry: say what to do, for example beaconry serve; see beaconry --help"
+        return "beaconry: a command is missing, for example beaconry serve; see beaconry --help"
             .to_owned();
     }
     let text = error.to_string();
@@ -132,47 +136,6 @@ fn one_line(error: &clap::Error) -> String {
     }
     line.push_str("; see beaconry serve --help");
     line
-}
-
-fn parse_address(text: &str) -> Result<SocketAddr, String> {
-    if let Ok(address) = text.parse() {
-        return Ok(address);
-    }
-    // A name such as localhost:1883; its first address is the one meant.
-    text.to_socket_addrs()
-        .ok()
-        .and_then(|mut addresses| addresses.next())
-        .ok_or_else(|| {
-            "expected an address and a port, such as 127.0.0.1:1883 or [::]:1883".to_owned()
-        })
-}
-
-fn parse_interval(text: &str) -> Result<Duration, String> {
-    parse_duration(text, Duration::from_millis(10), Duration::from_hours(1))
-}
-
-fn parse_timeout(text: &str) -> Result<Duration, String> {
-    parse_duration(text, Duration::from_millis(100), Duration::from_hours(1))
-}
-
-fn parse_duration(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
-    const UNITS: [(&str, f64); 4] = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3_600.0)];
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match &text[digits.len()..] {
-        "" => Some(1.0),
-        unit => UNITS
-            .iter()
-            .find(|(name, _)| *name == unit)
-            .map(|(_, seconds)| *seconds),
-    };
-    let duration = unit
-        .zip(digits.parse::<f64>().ok())
-        .and_then(|(unit, number)| Duration::try_from_secs_f64(number * unit).ok());
-    match duration {
-        Some(duration) if (least..=most).contains(&duration) => Ok(duration),
-        Some(_) => Err(format!("expected a time between {least:?} and {most:?}")),
-        None => Err("expected a time such as 250ms, 1s or 2m".to_owned()),
-    }
 }
 
 #[cfg(test)]
@@ -203,16 +166,6 @@ mod tests {
             let line = line_for(arguments);
             assert!(!line.contains('\n'), "{line}");
             assert!(line.contains(named), "{line}");
-        }
-    }
-
-    #[test]
-    fn times_have_units_and_bounds() {
-        assert_eq!(parse_interval("250ms"), Ok(Duration::from_millis(250)));
-        assert_eq!(parse_interval("2"), Ok(Duration::from_secs(2)));
-        assert_eq!(parse_interval("1.5m"), Ok(Duration::from_secs(90)));
-        for bad in ["", "s", "1ms", "2h", "1 s", "-1s", "NaN", "1d", "1é"] {
-            assert!(parse_interval(bad).is_err(), "{bad}");
         }
     }
 }

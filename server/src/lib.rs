@@ -13,13 +13,15 @@
 mod cli;
 mod clock;
 mod demo;
+mod gate;
 #[cfg(test)]
-mod docs;
+mod generated;
 mod http;
-mod limits;
+pub mod limits;
 mod listener;
 mod logging;
 mod memory;
+pub mod metrics;
 mod mqtt_driver;
 mod platform;
 mod serve;

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::limits::{Full, Limits, Permit};
+use crate::gate::{ConnectionGate, Full, Permit};
 
 /// A connection that was accepted within the limit.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct Listener {
     socket: TcpListener,
     /// `mqtt` or `http`, for the log.
     name: &'static str,
-    limits: Arc<Limits>,
+    gate: Arc<ConnectionGate>,
     /// After how much silence the system asks whether the peer is still there.
     tcp_keep_alive: Option<Duration>,
     refusals: Throttle,
@@ -38,13 +38,13 @@ impl Listener {
     pub(crate) fn new(
         socket: TcpListener,
         name: &'static str,
-        limits: Arc<Limits>,
+        gate: Arc<ConnectionGate>,
         tcp_keep_alive: Option<Duration>,
     ) -> Self {
         Self {
             socket,
             name,
-            limits,
+            gate,
             tcp_keep_alive,
             refusals: Throttle::default(),
             errors: Throttle::default(),
@@ -74,7 +74,7 @@ impl Listener {
                     };
                 }
                 Err(error) => {
-                    self.limits.count_accept_error();
+                    self.gate.count_accept_error();
                     if let Some(count) = self.errors.count(Instant::now()) {
                         warn!(
                             "{}: cannot accept connections ({count} since this was last said): {error}",
@@ -93,7 +93,7 @@ impl Listener {
 impl Listener {
     /// A place for one more, unless there is none, which is logged.
     fn admit(&mut self, peer: SocketAddr) -> Option<Permit> {
-        let admitted = self.limits.acquire(peer.ip());
+        let admitted = self.gate.acquire(peer.ip());
         admitted.map_err(|full| self.log_refusal(peer, full)).ok()
     }
 
@@ -104,13 +104,13 @@ impl Listener {
         let name = self.name;
         match full {
             Full::Everywhere => {
-                let max = self.limits.counts().max;
+                let max = self.gate.counts().max;
                 warn!(
                     "{name}: refused {count} connection(s), the last from {peer}: all {max} are in use (--max-connections, or the limit of open files)"
                 );
             }
             Full::Address => {
-                let max = self.limits.max_per_address();
+                let max = self.gate.max_per_address();
                 warn!(
                     "{name}: refused {count} connection(s), the last from {peer}: its address has {max} already (--max-connections-per-address)"
                 );
@@ -264,15 +264,15 @@ mod tests {
         let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).finish();
         let _guard = tracing::subscriber::set_default(subscriber);
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let limits = Limits::new(3, 2);
-        let mut listener = Listener::new(socket, "mqtt", Arc::clone(&limits), None);
+        let gate = ConnectionGate::new(3, 2);
+        let mut listener = Listener::new(socket, "mqtt", Arc::clone(&gate), None);
         let mut admit = |address: &str| listener.admit(address.parse().unwrap());
 
         let _first = admit("192.0.2.1:1001").unwrap();
         let _second = admit("192.0.2.1:1002").unwrap();
         assert_eq!(log.take(), "");
         assert!(admit("192.0.2.1:1003").is_none());
-        assert_eq!(limits.counts().refused_address, 1);
+        assert_eq!(gate.counts().refused_address, 1);
         let line = log.take();
         for part in [
             "mqtt: ",
@@ -287,10 +287,10 @@ mod tests {
         // The same address again says nothing new so soon, and others have what is left.
         assert!(admit("192.0.2.1:1004").is_none());
         assert_eq!(log.take(), "");
-        assert_eq!(limits.counts().refused_address, 2);
+        assert_eq!(gate.counts().refused_address, 2);
         let _third = admit("192.0.2.2:1001").unwrap();
         assert!(admit("192.0.2.3:1001").is_none());
-        assert_eq!(limits.counts().refused, 1);
+        assert_eq!(gate.counts().refused, 1);
     }
 
     #[test]

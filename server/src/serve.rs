@@ -14,8 +14,8 @@ use tracing::{info, warn};
 
 use crate::cli::ServeArgs;
 use crate::clock::{self, Clock};
+use crate::gate::{self, ConnectionGate};
 use crate::http::{About, Http};
-use crate::limits::{self, Limits};
 use crate::listener::{Accepted, Listener};
 use crate::platform::Signals;
 use crate::shard::{self, Authenticate, Framing, NewConnection};
@@ -70,9 +70,9 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
     let (mqtt_address, http_address) = (mqtt.local_addr()?, http.local_addr()?);
     let mut signals = Signals::new()?;
 
-    let room = limits::raise_open_files();
-    let wanted = usize::try_from(arguments.limits.max_connections).unwrap_or(usize::MAX);
-    let limits = Limits::new(wanted.min(room), arguments.limits.connections_per_address());
+    let room = gate::raise_open_files();
+    let wanted = usize::try_from(arguments.limits.connections).unwrap_or(usize::MAX);
+    let gate = ConnectionGate::new(wanted.min(room), arguments.limits.connections_per_address());
     let tcp_keep_alive = Some(arguments.limits.tcp_keep_alive).filter(|idle| !idle.is_zero());
     if room < wanted {
         info!(
@@ -80,9 +80,7 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
         );
     }
 
-    let settings = arguments
-        .store
-        .settings(arguments.limits.max_journal_backlog);
+    let settings = arguments.store.settings(&arguments.limits);
     let folder = settings.as_ref().map(|settings| settings.folder.clone());
     let clock = folder
         .as_deref()
@@ -100,12 +98,12 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
     if let Some(folder) = folder {
         tokio::spawn(store::clock::keep(folder, move || clock.note()));
     }
-    let max_packet_size = arguments.limits.max_packet_size;
+    let max_packet_size = arguments.limits.maximum_packet_size;
     let (shard, mut shard_ended) =
         shard::spawn(clock, broker, authenticator, store, max_packet_size)?;
     let (end, ending) = watch::channel(false);
     tokio::spawn(accept_mqtt(
-        Listener::new(mqtt, "mqtt", Arc::clone(&limits), tcp_keep_alive),
+        Listener::new(mqtt, "mqtt", Arc::clone(&gate), tcp_keep_alive),
         shard.clone(),
         ending.clone(),
     ));
@@ -116,11 +114,11 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
             max_packet_size,
         },
         shard.clone(),
-        Arc::clone(&limits),
+        Arc::clone(&gate),
         arguments.limits.connect_timeout,
     ));
     let has_dashboard = website.has_dashboard();
-    tokio::spawn(website.serve(Listener::new(http, "http", limits, tcp_keep_alive), ending));
+    tokio::spawn(website.serve(Listener::new(http, "http", gate, tcp_keep_alive), ending));
     let demo = (arguments.demo > 0)
         .then(|| {
             demo::spawn(

@@ -1,9 +1,9 @@
-//! What the standard leaves to the server, and can be set.
+//! Settings for what the standard leaves to the server.
 
 use clap::Args;
 use mqtt::TopicName;
 
-use super::limits::parse_expiry;
+use super::parse;
 
 /// How the server speaks MQTT.
 // Printed by `--help` as they are: no backticks.
@@ -11,17 +11,17 @@ use super::limits::parse_expiry;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "MQTT")]
 pub(crate) struct MqttArgs {
-    /// The longest keep alive in seconds: version 5 clients that ask for a longer one, or for
-    /// none, are told to use this one. Not given: each as it likes.
+    /// The longest keep alive in seconds. A version 5 client that asks for a longer one, or for
+    /// none, is told to use this one. Without this flag each client chooses its own.
     #[arg(long, value_name = "SECONDS", env = "BEACONRY_SERVER_KEEP_ALIVE", value_parser = clap::value_parser!(u16).range(1..))]
     server_keep_alive: Option<u16>,
 
-    /// How long the session of a 3.1.1 client, unless it asked for a clean one, is kept when its
-    /// connection has ended; never: it is kept for good. Version 5 clients say it themselves.
-    #[arg(long, value_name = "TIME", env = "BEACONRY_SESSION_EXPIRY_3_1_1", default_value = "7d", value_parser = parse_expiry)]
+    /// How long the session of a 3.1.1 client outlives its connection, unless the client asked for a
+    /// clean session; never keeps it for good. Version 5 clients say it themselves.
+    #[arg(long, value_name = "TIME", env = "BEACONRY_SESSION_EXPIRY_3_1_1", default_value = "7d", value_parser = parse::expiry)]
     session_expiry_3_1_1: u32,
 
-    /// Whether to refuse a payload that says that it is UTF-8 (version 5) and is not.
+    /// Whether to refuse a payload that claims to be UTF-8 (version 5) and is not.
     #[arg(
         long,
         value_name = "BOOL",
@@ -31,14 +31,15 @@ pub(crate) struct MqttArgs {
     )]
     check_payload_format: bool,
 
-    /// Where version 5 clients that ask for Response Information are told to expect answers: this
-    /// topic, with / and their client identifier behind it. Not given: they are told nothing.
-    #[arg(long, value_name = "TOPIC", env = "BEACONRY_RESPONSE_INFORMATION", value_parser = parse_topic)]
+    /// Where version 5 clients expect the answers to their requests. A client that asks for Response
+    /// Information gets this topic followed by / and its client identifier. Without this flag it
+    /// gets none.
+    #[arg(long, value_name = "TOPIC", env = "BEACONRY_RESPONSE_INFORMATION", value_parser = parse::topic)]
     response_information: Option<TopicName>,
 }
 
 impl MqttArgs {
-    /// The broker's options but for what the other flags set.
+    /// The broker's options. The limits are left at their defaults.
     pub(crate) fn broker(&self) -> broker::BrokerOptions {
         let response_information = self.response_information.as_ref();
         broker::BrokerOptions {
@@ -49,10 +50,6 @@ impl MqttArgs {
             ..broker::BrokerOptions::default()
         }
     }
-}
-
-fn parse_topic(text: &str) -> Result<TopicName, String> {
-    TopicName::try_from(text).map_err(|error| format!("a topic that {error}"))
 }
 
 #[cfg(test)]

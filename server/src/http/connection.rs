@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{debug, info};
 
 use super::Http;
-use crate::limits::Permit;
+use crate::gate::Permit;
 use crate::listener::Accepted;
 
 /// After this long a connection finishes its answer and ends. Browsers open another one.
@@ -93,7 +93,7 @@ impl Http {
     /// Counts a connection that was closed because the head of its request did not come in time.
     /// Browsers open connections in advance, so this is no warning.
     fn count_head_timeout(&self, peer: SocketAddr) {
-        self.limits.count_head_timeout();
+        self.gate.count_head_timeout();
         let throttle = self.head_timeouts.lock();
         let mut throttle = throttle.unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = throttle.count(Instant::now()) {

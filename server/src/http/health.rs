@@ -13,7 +13,8 @@ use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
-use super::{Site, metrics, respond};
+use super::{Site, respond};
+use crate::metrics;
 use crate::shard::Snapshot;
 
 pub(super) async fn healthz(State(site): State<Arc<Site>>) -> Response {
@@ -30,11 +31,8 @@ pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Response {
     let Some(of_shard) = site.shard.snapshot().await else {
         return respond::text(StatusCode::SERVICE_UNAVAILABLE, SILENT);
     };
-    let page = metrics::render(site.about.started, &of_shard, site.limits.counts());
-    let headers = [(
-        header::CONTENT_TYPE,
-        "text/plain; version=0.0.4; charset=utf-8",
-    )];
+    let page = metrics::page(site.about.started, &of_shard, &site.gate.counts());
+    let headers = [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)];
     (headers, page).into_response()
 }
 

@@ -10,10 +10,8 @@ mod api;
 #[allow(unreachable_pub)] // the build script writes `pub`
 mod assets;
 mod connection;
-mod exposition;
 mod handshake;
 mod health;
-mod metrics;
 mod negotiate;
 mod respond;
 mod routes;
@@ -27,7 +25,7 @@ use std::time::Duration;
 use axum::Router;
 use tokio::sync::watch;
 
-use crate::limits::Limits;
+use crate::gate::ConnectionGate;
 use crate::listener::{Listener, Throttle};
 use crate::shard;
 use static_files::StaticFiles;
@@ -48,7 +46,7 @@ pub(crate) struct About {
 struct Site {
     files: StaticFiles,
     shard: shard::Handle,
-    limits: Arc<Limits>,
+    gate: Arc<ConnectionGate>,
     about: About,
 }
 
@@ -57,7 +55,7 @@ struct Site {
 pub(crate) struct Http {
     routes: Router,
     has_dashboard: bool,
-    limits: Arc<Limits>,
+    gate: Arc<ConnectionGate>,
     head_timeout: Duration,
     head_timeouts: Mutex<Throttle>,
 }
@@ -67,17 +65,17 @@ impl Http {
     pub(crate) fn new(
         about: About,
         shard: shard::Handle,
-        limits: Arc<Limits>,
+        gate: Arc<ConnectionGate>,
         head_timeout: Duration,
     ) -> Self {
         let files = StaticFiles::new(assets::ASSETS, assets::INLINE_SCRIPT_HASHES);
         Self {
             has_dashboard: files.has_dashboard(),
-            limits: Arc::clone(&limits),
+            gate: Arc::clone(&gate),
             routes: routes::routes(Site {
                 files,
                 shard,
-                limits,
+                gate,
                 about,
             }),
             head_timeout,
@@ -104,17 +102,4 @@ impl Http {
             tokio::spawn(Arc::clone(&self).connection(accepted, ending.clone()));
         }
     }
-}
-
-/// `/metrics` of a server that has done nothing yet.
-#[cfg(test)]
-pub(crate) fn metrics_page() -> String {
-    metrics::render(
-        Duration::ZERO,
-        &shard::Snapshot {
-            store: Some(store::Stats::default()),
-            ..shard::Snapshot::default()
-        },
-        crate::limits::Counts::default(),
-    )
 }

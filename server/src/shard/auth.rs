@@ -115,7 +115,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
-    use crate::limits::Limits;
+    use crate::gate::ConnectionGate;
     use crate::shard::{self, Framing, NewConnection};
 
     #[tokio::test]
@@ -189,7 +189,7 @@ mod tests {
             .unwrap();
         let (stream, peer) = listener.accept().unwrap();
         stream.set_nonblocking(true).unwrap();
-        let permit = Limits::new(10, 10).acquire(peer.ip()).unwrap();
+        let permit = ConnectionGate::new(10, 10).acquire(peer.ip()).unwrap();
         let new = NewConnection {
             stream,
             peer,

@@ -20,7 +20,7 @@ use tracing::debug;
 use transport::{ByteStream, CloseCode, Received, StreamError};
 
 use super::core::Core;
-use crate::limits::Permit;
+use crate::gate::Permit;
 
 /// For a peer that is being closed to take the last bytes and close its side.
 const LAST_WORDS: Duration = Duration::from_secs(2);

@@ -28,7 +28,7 @@ pub(crate) use self::auth::{Authenticate, Everyone};
 use self::connection::Connection;
 use self::core::Core;
 use crate::clock::Clock;
-use crate::limits::Permit;
+use crate::gate::Permit;
 
 /// How many commands may wait; beyond, accepting connections waits too.
 const COMMANDS: usize = 256;

@@ -1,0 +1,34 @@
+//! docs/metrics.md is made from the table. `UPDATE_DOCS=1 cargo test -p beaconry docs` writes it.
+
+use std::fmt::Write;
+
+use super::{Kind, PREFIX, samples};
+use crate::gate::ConnectionCounts;
+use crate::generated;
+use crate::shard::Snapshot;
+use store::Stats;
+
+#[test]
+fn docs_metrics_is_up_to_date() {
+    let shard = Snapshot {
+        store: Some(Stats::default()),
+        ..Snapshot::default()
+    };
+    let mut text = "| metric | type | what it tells |\n|---|---|---|\n".to_owned();
+    let mut before = None;
+    for (metric, _) in samples(&shard, &ConnectionCounts::default()) {
+        let kind = match metric.kind() {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+        };
+        // One family, one sentence.
+        let help = if before == Some(metric.family) {
+            "the same"
+        } else {
+            metric.family.help
+        };
+        before = Some(metric.family);
+        writeln!(text, "| `{PREFIX}_{metric}` | {kind} | {help} |").unwrap();
+    }
+    generated::compare("docs/metrics.md", &text);
+}
