@@ -73,7 +73,8 @@ fn run() -> io::Result<()> {
     forget_others(&out, &kept)
 }
 
-/// How many folders deep an address may be that still gets the page.
+/// How many folders deep an address may be that still gets the page. Deeper ones get 404. Only a
+/// proxy that decodes `%2F` makes them, of a device whose id has as many levels.
 const DEEPEST_PAGE: usize = 7;
 
 /// The page for an address at each depth, by the path that the server looks it up by: `/index.html`,

@@ -47,15 +47,15 @@ impl StaticFiles {
         if let Some(asset) = self.by_path.get(path) {
             return self.send(asset, headers);
         }
-        if !is_route(path) {
-            return self.not_found(path, headers);
+        match self.index(path) {
+            Some(index) if is_route(path) => self.send(index, headers),
+            None if is_route(path) && !self.has_dashboard() => no_dashboard(),
+            Some(_) | None => self.not_found(path, headers),
         }
-        self.index(path)
-            .map_or_else(no_dashboard, |index| self.send(index, headers))
     }
 
     /// The page for an address. Its `<base>` leads back from there to where the dashboard begins:
-    /// `build.rs` has made one for each depth.
+    /// `build.rs` has made one for each depth. `None`: the address is deeper than all of them.
     fn index(&self, path: &str) -> Option<&'static Asset> {
         let depth = path.matches('/').count().saturating_sub(1);
         let page = match depth {
@@ -391,6 +391,23 @@ mod tests {
                     header(&response, "content-type"),
                     "text/plain; charset=utf-8",
                     "{missing}"
+                );
+            }
+        }
+    }
+
+    /// No page was made for that depth, which does not mean that there is no dashboard.
+    #[test]
+    fn an_address_deeper_than_any_page_is_not_found() {
+        let html = [(header::ACCEPT, "text/html")];
+        for headers in [&[][..], &html] {
+            for deep in ["/device/a/b/c", "/device/a/b/c/d/e/f/g/h/i/", "/x/y/z/a"] {
+                let response = get(deep, headers);
+                assert_eq!(response.status(), StatusCode::NOT_FOUND, "{deep}");
+                assert_eq!(
+                    header(&response, "content-type"),
+                    "text/plain; charset=utf-8",
+                    "{deep}"
                 );
             }
         }
