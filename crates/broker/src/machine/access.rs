@@ -4,6 +4,7 @@
 use mqtt::{Connect, ReasonCode, TopicFilter, Utf8String};
 
 use crate::machine::Broker;
+use crate::protocol::inner_filter;
 use crate::session::Session;
 use crate::types::{CloseCause, Grants, Limit, Reach, Refusal, SessionId, Subscriber};
 
@@ -53,7 +54,7 @@ impl Broker {
         let Some(session) = self.sessions.get(id) else {
             return Ok(Reach::All);
         };
-        match session.grants().reach(inner(filter)) {
+        match session.grants().reach(inner_filter(filter)) {
             reach @ (Reach::All | Reach::Part) => Ok(reach),
             Reach::Nothing => {
                 self.metrics.refused_subscribe_rule += 1;
@@ -121,9 +122,4 @@ impl Broker {
         let grants = self.sessions.get(id).map(Session::grants)?;
         (!grants.is_everything()).then(|| grants.clone())
     }
-}
-
-/// A filter without `$share/{name}/`.
-fn inner(filter: &TopicFilter) -> &str {
-    filter.shared().map_or(filter.as_str(), |(_, inner)| inner)
 }

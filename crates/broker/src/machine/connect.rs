@@ -3,12 +3,12 @@
 use core::hash::BuildHasher;
 
 use foldhash::quality::FixedState;
-use mqtt::packet::ConnAckProperties;
-use mqtt::{ConnAck, Connect, Instant, Packet, ProtocolVersion, ReasonCode, Utf8String};
+use mqtt::{Connect, Instant, Packet, ProtocolVersion, ReasonCode, Utf8String};
 
 use crate::delivery::{Authenticating, ClientId, Link, Phase};
 use crate::durability::StoreCost;
 use crate::machine::{Broker, ConnectedClient, Credentials, Output};
+use crate::protocol::{Granted, client_id_asked, refused, session_expiry_asked};
 use crate::routing::Standing;
 use crate::session::{Session, record_session};
 use crate::types::{CloseCause, Conn, Limit, Lsn, Peer, Principal, SessionId, Slot, will_cost};
@@ -44,7 +44,7 @@ impl Broker {
                 .map_err(|refusal| refused(refusal.reason_code, refusal.what))?;
         }
         let client_id = self.client_id(&connect)?;
-        let connack = Packet::ConnAck(self.connack(&connect, &client_id, false));
+        let connack = Packet::ConnAck(self.granted(&connect).connack(&connect, &client_id, false));
         let most = connect.properties.maximum_packet_size.unwrap_or(u32::MAX);
         if mqtt::encoded_len(&connack, connect.version).is_ok_and(|size| size > most as usize) {
             // Once it is accepted it could only be told by a DISCONNECT [MQTT-3.14.0-1].
@@ -182,7 +182,7 @@ impl Broker {
     ) -> Result<(), CloseCause> {
         let needs = StoreCost::of_bytes(client_id.len());
         let is_full = self.ledger.lacks_room(&self.memory, needs);
-        if !is_full || self.session_expiry_granted(connect) == 0 {
+        if !is_full || self.granted(connect).session_expiry_interval == 0 {
             return Ok(());
         }
         let existing = existing.and_then(|id| self.sessions.get(id));
@@ -212,11 +212,11 @@ impl Broker {
         arrival: Arrival,
     ) {
         let connect = &arrival.connect;
-        let expiry_interval = self.session_expiry_granted(connect);
+        let granted = self.granted(connect);
+        let (expiry_interval, keep_alive) = (granted.session_expiry_interval, granted.keep_alive);
         // The byte is reserved in MQTT 3.1: its clients do not know Session Present.
         let is_told = session_present && !connect.dialect.is_v3_1;
-        let connack = self.connack(connect, &arrival.client_id, is_told);
-        let keep_alive = Link::granted_keep_alive(connect, self.options.server_keep_alive);
+        let connack = granted.connack(connect, &arrival.client_id, is_told);
         self.equip(slot, id, expiry_interval, &arrival);
         let gate = self.record_arrival(id);
         let Some((conn, peer)) = self.link(now, slot, id, &arrival.connect) else {
@@ -314,54 +314,23 @@ impl Broker {
         Some((conn, peer))
     }
 
-    /// The CONNACK that lets a client in; `session_present` does not change its length.
-    fn connack(&self, connect: &Connect, client_id: &ClientId, session_present: bool) -> ConnAck {
-        let granted = self.session_expiry_granted(connect);
-        let keep_alive = Link::granted_keep_alive(connect, self.options.server_keep_alive);
-        let asks_for_response = connect.properties.request_response_information == Some(true);
-        ConnAck {
-            session_present,
-            reason_code: ReasonCode::Success,
-            properties: ConnAckProperties {
-                session_expiry_interval: (granted != self.session_expiry_asked(connect))
-                    .then_some(granted),
-                receive_maximum: Some(self.options.limits.receive_maximum),
-                maximum_packet_size: Some(self.options.limits.maximum_packet_size),
-                assigned_client_identifier: client_id.if_assigned().cloned(),
-                topic_alias_maximum: Some(self.options.limits.topic_alias_maximum),
-                server_keep_alive: (keep_alive != connect.keep_alive).then_some(keep_alive),
-                // [MQTT-3.1.2-28]
-                response_information: asks_for_response
-                    .then(|| self.response_information(client_id.text()))
-                    .flatten(),
-                ..ConnAckProperties::default()
-            },
+    /// What a client is granted that sent `connect`.
+    fn granted(&self, connect: &Connect) -> Granted<'_> {
+        let of_3_1_1 = self.options.session_expiry_interval_3_1_1;
+        let asked = session_expiry_asked(connect, of_3_1_1);
+        Granted {
+            session_expiry_interval: asked.min(self.limits().session_expiry_interval),
+            session_expiry_asked: asked,
+            keep_alive: Link::granted_keep_alive(connect, self.options.server_keep_alive),
+            response_base: self.options.response_information.as_ref(),
+            limits: &self.options.limits,
         }
-    }
-
-    /// Where a client may have its answers sent.
-    fn response_information(&self, client_id: &str) -> Option<Utf8String> {
-        let base = self.options.response_information.as_ref()?;
-        let topic = mqtt::TopicName::try_from(format!("{base}/{client_id}")).ok()?;
-        Some(topic.as_text().clone())
     }
 
     /// The identifier of the client that sent `connect`.
     fn client_id(&mut self, connect: &Connect) -> Result<ClientId, CloseCause> {
-        if !connect.client_id.is_empty() {
-            return Ok(ClientId::asked_for(connect.client_id.clone()));
-        }
-        if connect.dialect.is_v3_1 {
-            return Err(refused(
-                ReasonCode::ClientIdentifierNotValid,
-                "no client identifier, which MQTT 3.1 requires",
-            ));
-        }
-        if connect.version == ProtocolVersion::V3_1_1 && !connect.clean_start {
-            return Err(refused(
-                ReasonCode::ClientIdentifierNotValid,
-                "no client identifier with Clean Session 0 [MQTT-3.1.3-8 of 3.1.1]",
-            ));
+        if let Some(client_id) = client_id_asked(connect)? {
+            return Ok(client_id);
         }
         loop {
             self.assigned += 1;
@@ -373,21 +342,6 @@ impl Broker {
             {
                 return Ok(ClientId::assigned(text));
             }
-        }
-    }
-
-    /// For how many seconds its session does outlive the connection.
-    fn session_expiry_granted(&self, connect: &Connect) -> u32 {
-        self.session_expiry_asked(connect)
-            .min(self.limits().session_expiry_interval)
-    }
-
-    /// For how many seconds the client wants its session to outlive the connection.
-    fn session_expiry_asked(&self, connect: &Connect) -> u32 {
-        match connect.version {
-            ProtocolVersion::V5 => connect.properties.session_expiry_interval.unwrap_or(0),
-            ProtocolVersion::V3_1_1 if connect.clean_start => 0,
-            ProtocolVersion::V3_1_1 => self.options.session_expiry_interval_3_1_1,
         }
     }
 
@@ -406,8 +360,4 @@ impl Broker {
             self.settle(now);
         }
     }
-}
-
-fn refused(reason_code: ReasonCode, what: &'static str) -> CloseCause {
-    CloseCause::Refused { reason_code, what }
 }

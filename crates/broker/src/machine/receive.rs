@@ -10,6 +10,7 @@ use mqtt::{
 use crate::delivery::Routed;
 use crate::durability::{Record, StoreCost};
 use crate::machine::Broker;
+use crate::protocol::{check_name, is_as_indicated};
 use crate::session::{Acknowledged, Outgoing, Session};
 use crate::types::{
     BadTopic, Cause, CloseCause, Holder, Limit, Refusal, SessionId, Slot, violation,
@@ -291,8 +292,7 @@ impl Broker {
         payload: &[u8],
         client: &Utf8String,
     ) -> Result<(), Refusal> {
-        let says_text = indicator == Some(true) && self.options.check_payload_format;
-        if says_text && core::str::from_utf8(payload).is_err() {
+        if self.options.check_payload_format && !is_as_indicated(indicator, payload) {
             self.metrics.refused_payload_format += 1;
             self.limit_log.note(Limit::PayloadFormat, Some(client));
             return Err(Refusal {
@@ -309,15 +309,7 @@ impl Broker {
         topic: &str,
         client: Option<&Utf8String>,
     ) -> Result<(), &'static str> {
-        let is_own_state = client.is_some_and(|id| is_bridge_state(topic, id));
-        let checked = if topic.starts_with('$') && !is_own_state {
-            Err(BadTopic {
-                limit: Limit::ServerTopic,
-                what: "topics that start with $ are the server's own",
-            })
-        } else {
-            self.limits().check_topic(topic)
-        };
+        let checked = check_name(self.limits(), topic, client.map(Utf8String::as_str));
         let Err(bad) = checked else { return Ok(()) };
         self.metrics.refused_topic_name += 1;
         self.limit_log.note(bad.limit, client);
@@ -345,11 +337,6 @@ impl Broker {
                 .note(Limit::TopicAlias, client.map(Session::client_id));
         }
         cause
-    }
-
-    /// Whether a topic or filter has no more levels than there may be.
-    pub(crate) fn has_few_levels(&self, topic: &str) -> bool {
-        self.limits().has_few_levels(topic)
     }
 
     pub(crate) fn pub_rel(&mut self, slot: Slot, packet_id: PacketId) {
@@ -488,13 +475,4 @@ impl Broker {
         }
         Ok(())
     }
-}
-
-/// Whether `topic` is where the client with this identifier, if it is a bridge of mosquitto's,
-/// says whether it is connected: `$SYS/broker/connection/{client id}/state`.
-fn is_bridge_state(topic: &str, client_id: &str) -> bool {
-    let id = topic
-        .strip_prefix("$SYS/broker/connection/")
-        .and_then(|rest| rest.strip_suffix("/state"));
-    !client_id.is_empty() && id == Some(client_id)
 }

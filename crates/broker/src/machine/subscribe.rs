@@ -2,15 +2,31 @@
 
 use mqtt::packet::SubscriptionIdentifier;
 use mqtt::{
-    Instant, Packet, QoS, ReasonCode, RetainHandling, SubAck, Subscribe, Subscription, TopicFilter,
-    UnsubAck, Unsubscribe,
+    Instant, Packet, QoS, ReasonCode, SubAck, Subscribe, Subscription, TopicFilter, UnsubAck,
+    Unsubscribe,
 };
 
 use crate::durability::{Record, StoreCost, Subscribed};
 use crate::machine::Broker;
+use crate::protocol::{
+    as_bridge, asks_for_retained, check_filter, check_subscribe, granted, inner_filter,
+    subscription_cost as cost,
+};
 use crate::routing::Standing;
 use crate::session::Session;
-use crate::types::{CloseCause, GroupId, Limit, Refusal, SessionId, Slot, Subscriber, violation};
+use crate::types::{CloseCause, GroupId, Limit, Lsn, Refusal, SessionId, Slot, Subscriber};
+
+/// What has come of the subscriptions of one SUBSCRIBE.
+#[derive(Default)]
+struct Made<'a> {
+    reason_codes: Vec<ReasonCode>,
+    /// Why the first that was refused was.
+    reason: Option<&'static str>,
+    /// What is to be recorded.
+    granted: Vec<Subscribed>,
+    /// Those that ask for retained messages, and whether they are new.
+    asking: Vec<(&'a Subscription, bool)>,
+}
 
 impl Broker {
     pub(crate) fn subscribe(
@@ -22,21 +38,8 @@ impl Broker {
         let Some((link, _, _)) = self.connections.linked(slot) else {
             return Ok(());
         };
-        let id = link.session();
-        let is_bridge = link.dialect().is_bridge;
-        let number = self.sessions.get(id).and_then(Session::number);
-        let mut granted_ones = Vec::new();
-        let mut reason_codes = Vec::with_capacity(subscribe.subscriptions.len());
-        let mut asking = Vec::new();
-        let mut reason = None;
-        let packet_id = self.check_packet_id(slot, subscribe.packet_id);
-        let mut all = subscribe.subscriptions.iter();
-        if all.any(|it| it.no_local && it.topic_filter.shared().is_some()) {
-            return Err(violation(
-                ReasonCode::ProtocolError,
-                "No Local on a shared subscription [MQTT-3.8.3-4]",
-            ));
-        }
+        let (id, is_bridge) = (link.session(), link.dialect().is_bridge);
+        check_subscribe(subscribe)?;
         let bridged;
         let subscriptions = if is_bridge {
             bridged = as_bridge(&subscribe.subscriptions);
@@ -49,62 +52,76 @@ impl Broker {
         self.expire_while(now, |it| {
             !it.memory.has_subscription_room(&it.options.limits, costs)
         });
+        let identifier = subscribe.subscription_identifier;
+        let packet_id = self.check_packet_id(slot, subscribe.packet_id);
+        let mut made = Made::default();
         for subscription in subscriptions {
-            let identifier = subscribe.subscription_identifier;
             let added = packet_id.and_then(|()| self.add(id, subscription, identifier));
-            reason_codes.push(match added {
-                Ok(is_new) => {
-                    let wants = match subscription.retain_handling {
-                        RetainHandling::Send => true,
-                        RetainHandling::SendIfNew => is_new,
-                        RetainHandling::DoNotSend => false,
-                    };
-                    // Never for a shared one (section 3.8.4).
-                    let asks = wants && subscription.topic_filter.shared().is_none();
-                    if asks {
-                        asking.push((subscription, is_new));
-                    }
-                    // Without room, only what is recorded already is granted.
-                    if number.is_some() && !self.ledger.is_full() {
-                        let made = self.record_of(id, subscription, identifier);
-                        let asks = asks && subscription.qos != QoS::AtMostOnce;
-                        granted_ones.push(Subscribed { asks, ..made });
-                    }
-                    granted(subscription.qos)
-                }
-                Err(refusal) => {
-                    reason.get_or_insert(refusal.what);
-                    refusal.reason_code
-                }
-            });
+            self.note_added(id, subscription, identifier, added, &mut made);
         }
-        let properties = reason.map(|what| self.because(slot, what));
+        let properties = made.reason.map(|what| self.because(slot, what));
         let suback = SubAck {
             packet_id: subscribe.packet_id,
-            reason_codes,
+            reason_codes: made.reason_codes,
             properties: properties.unwrap_or_default(),
         };
-        let gate = number.filter(|_| !granted_ones.is_empty()).map(|session| {
-            self.ledger.record(&Record::Subscribed {
-                session,
-                subscriptions: granted_ones,
-            })
-        });
-        // What was granted without a record may have one that is not durable yet.
-        let is_unrecorded = number.is_some() && self.ledger.is_full() && !self.ledger.is_stuck();
-        let gate = gate.or_else(|| self.ledger.gate().filter(|_| is_unrecorded));
+        let gate = self.record_subscribed(id, made.granted);
         self.acknowledge(slot, &Packet::SubAck(suback), gate);
         // Equal filters are as good as several SUBSCRIBEs [MQTT-3.8.4-5], but not without end.
         let most = self.limits().subscriptions_per_client;
-        for (number, (subscription, is_new)) in asking.into_iter().enumerate() {
+        for (number, (subscription, is_new)) in made.asking.into_iter().enumerate() {
             if number < most {
-                let identifier = subscribe.subscription_identifier;
                 self.look_for_retained(now, id, subscription, identifier, is_new);
             } else {
                 self.refuse_to_look(id, subscription);
             }
         }
         Ok(())
+    }
+
+    /// Notes what has come of one subscription.
+    fn note_added<'a>(
+        &self,
+        id: SessionId,
+        subscription: &'a Subscription,
+        identifier: Option<SubscriptionIdentifier>,
+        added: Result<bool, Refusal>,
+        made: &mut Made<'a>,
+    ) {
+        let is_new = match added {
+            Ok(is_new) => is_new,
+            Err(refusal) => {
+                made.reason.get_or_insert(refusal.what);
+                made.reason_codes.push(refusal.reason_code);
+                return;
+            }
+        };
+        made.reason_codes.push(granted(subscription.qos));
+        let asks = asks_for_retained(subscription, is_new);
+        if asks {
+            made.asking.push((subscription, is_new));
+        }
+        let number = self.sessions.get(id).and_then(Session::number);
+        // Without room, only what is recorded already is granted.
+        if number.is_some() && !self.ledger.is_full() {
+            let record = self.record_of(id, subscription, identifier);
+            let asks = asks && subscription.qos != QoS::AtMostOnce;
+            made.granted.push(Subscribed { asks, ..record });
+        }
+    }
+
+    /// Records what was granted to a session that lasts. Gives the record that SUBACK waits for.
+    fn record_subscribed(&mut self, id: SessionId, granted: Vec<Subscribed>) -> Option<Lsn> {
+        let session = self.sessions.get(id).and_then(Session::number)?;
+        if !granted.is_empty() {
+            return Some(self.ledger.record(&Record::Subscribed {
+                session,
+                subscriptions: granted,
+            }));
+        }
+        // What was granted without a record may have one that is not durable yet.
+        let is_unrecorded = self.ledger.is_full() && !self.ledger.is_stuck();
+        self.ledger.gate().filter(|_| is_unrecorded)
     }
 
     /// Makes a subscription; says whether it is a new one, or why it is none.
@@ -241,8 +258,8 @@ impl Broker {
         group: Option<GroupId>,
         subscriber: Subscriber,
     ) {
-        let inner = filter.shared().map_or(filter.as_str(), |(_, inner)| inner);
-        let subscriber = subscriber.within(self.options.grants.reach(inner));
+        let reach = self.options.grants.reach(inner_filter(filter));
+        let subscriber = subscriber.within(reach);
         let limits = self.options.limits.clone();
         let all = &mut self.options.limits;
         all.subscriptions_per_client = usize::MAX;
@@ -300,27 +317,15 @@ impl Broker {
     }
 
     fn check_topic_filter(&mut self, id: SessionId, filter: &TopicFilter) -> Result<(), Refusal> {
-        let (limit, what) = if filter.len() > self.limits().topic_bytes {
-            (Limit::TopicBytes, "the topic filter is too long")
-        } else if !self.has_few_levels(filter) {
-            (Limit::TopicLevels, "the topic filter has too many levels")
-        } else if filter.is_malformed_share() {
-            // Only in 3.1.1. That standard knows no shared subscriptions, so this is no malformed
-            // packet that would end the connection, with whatever else its client has. Taken for
-            // a filter like others (mosquitto 2.0 does that) it would never get a message, as
-            // nobody may publish to `$share/…`: and since `$share/g/t` is a shared one here in
-            // both versions, who asks for this has made a mistake and should hear of it.
-            let what = "no well-formed shared subscription [MQTT-4.8.2-1]";
-            (Limit::ShareName, what)
-        } else {
+        let Err(bad) = check_filter(self.limits(), filter) else {
             return Ok(());
         };
         self.metrics.refused_topic_filter += 1;
         let client = self.sessions.get(id).map(Session::client_id);
-        self.limit_log.note(limit, client);
+        self.limit_log.note(bad.limit, client);
         Err(Refusal {
             reason_code: ReasonCode::TopicFilterInvalid,
-            what,
+            what: bad.what,
         })
     }
 
@@ -388,32 +393,4 @@ impl Broker {
         self.subscriptions.leave(membership);
         Some(group)
     }
-}
-
-/// What a subscription takes if its filter shares no level with another, in bytes.
-fn cost(filter: &str) -> usize {
-    const SUBSCRIPTION: usize = 32;
-    const LEVEL: usize = 128;
-    SUBSCRIPTION + filter.len() + filter.split('/').count() * LEVEL
-}
-
-const fn granted(qos: QoS) -> ReasonCode {
-    match qos {
-        QoS::AtMostOnce => ReasonCode::Success,
-        QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
-        QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
-    }
-}
-
-/// What a bridge subscribes to, with options that version 3.1.1 has no bits for: its own messages
-/// do not come back to it, and the retain flag stays as it was published, as the broker behind it
-/// has subscribers of its own.
-fn as_bridge(subscriptions: &[Subscription]) -> Vec<Subscription> {
-    let options = |subscription: &Subscription| Subscription {
-        // [MQTT-3.8.3-4]
-        no_local: subscription.topic_filter.shared().is_none(),
-        retain_as_published: true,
-        ..subscription.clone()
-    };
-    subscriptions.iter().map(options).collect()
 }

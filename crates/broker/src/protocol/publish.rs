@@ -1,0 +1,34 @@
+//! PUBLISH: what a client may send, as far as the packet alone tells (section 3.3).
+
+use crate::types::{BadTopic, Limit, Limits};
+
+/// Whether a client may publish to a topic of this form; otherwise why not. Topics that start with
+/// `$` are the server's own; a bridge's own state is the exception.
+pub(crate) fn check_name(
+    limits: &Limits,
+    topic: &str,
+    client_id: Option<&str>,
+) -> Result<(), BadTopic> {
+    let is_own_state = client_id.is_some_and(|id| is_bridge_state(topic, id));
+    if topic.starts_with('$') && !is_own_state {
+        return Err(BadTopic {
+            limit: Limit::ServerTopic,
+            what: "topics that start with $ are the server's own",
+        });
+    }
+    limits.check_topic(topic)
+}
+
+/// Whether a payload is what its Payload Format Indicator says (section 3.3.2.3.2).
+pub(crate) fn is_as_indicated(indicator: Option<bool>, payload: &[u8]) -> bool {
+    indicator != Some(true) || core::str::from_utf8(payload).is_ok()
+}
+
+/// Whether `topic` is where the client with this identifier, if it is a bridge of mosquitto's,
+/// says whether it is connected: `$SYS/broker/connection/{client id}/state`.
+fn is_bridge_state(topic: &str, client_id: &str) -> bool {
+    let id = topic
+        .strip_prefix("$SYS/broker/connection/")
+        .and_then(|rest| rest.strip_suffix("/state"));
+    !client_id.is_empty() && id == Some(client_id)
+}
