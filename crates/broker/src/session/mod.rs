@@ -8,11 +8,13 @@ mod sessions;
 mod state;
 mod subscribed;
 mod will;
+mod window;
 
-pub(crate) use outgoing::{Acknowledged, Inflight, Outgoing, Stage};
+pub(crate) use outgoing::Outgoing;
 pub(crate) use reclamation::Reclamation;
 pub(crate) use records::record_session;
 pub(crate) use sessions::Sessions;
 pub(crate) use state::Session;
 use subscribed::Shared;
 pub(crate) use will::HeldWill;
+pub(crate) use window::{Acknowledged, Inflight, Stage};

@@ -1,20 +1,17 @@
-//! What a session is to be sent: the window of messages that are sent and not acknowledged,
-//! and the queue of those that wait.
+//! What a session is to be sent: the window of messages that are sent and not acknowledged, and
+//! the queue of those that wait.
 
 use std::collections::VecDeque;
 
 use mqtt::{Instant, PacketId, QoS};
 
-use crate::types::{GroupId, INFLIGHT, MessageId, Origin, Queued, Weight};
+use crate::session::window::{Acknowledged, Inflight, Stage, Window};
+use crate::types::{GroupId, MessageId, Origin, Queued, Weight};
 
 /// The window and the queue of one session.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
-    /// In the order in which they were first sent `[MQTT-4.4.0-1]`.
-    window: VecDeque<Inflight>,
-    /// How many at the front of the window have been sent on this connection. The others are
-    /// from an earlier one, and are sent again before anything new.
-    sent: usize,
+    window: Window,
     queue: VecDeque<Numbered>,
     /// How many have ever been put into the queue.
     queued: u64,
@@ -25,16 +22,11 @@ pub(crate) struct Outgoing {
     queued_retained: usize,
     /// Whether anything in window and queue has ever been of a group.
     has_shared: bool,
-    /// Bytes of window and queue.
-    bytes: usize,
     /// Bytes of the queue.
     queue_bytes: usize,
-    last_packet_id: u16,
     /// Whether the queue waits for acknowledgements, as far as was seen last: it is not looked
     /// at again for each message behind the first.
     awaits_window: bool,
-    /// How many messages have been sent, modulo 2^32.
-    count: u32,
     /// Whether records say something about what is here: the session lasts, or had something
     /// that the journal has for a group.
     is_stored: bool,
@@ -48,81 +40,12 @@ struct Numbered {
     number: u64,
 }
 
-/// A message that has been sent and not acknowledged.
-#[derive(Debug)]
-pub(crate) struct Inflight {
-    packet_id: PacketId,
-    stage: Stage,
-    /// Which of all messages sent this is.
-    number: u32,
-    /// Whether it counts against this connection's quota `[MQTT-4.9.0-2]`.
-    is_charged: bool,
-}
-
-const _: () = assert!(core::mem::size_of::<Inflight>() == INFLIGHT);
-
-/// How far the exchange of packets about a message is.
-#[derive(Clone, Debug)]
-pub(crate) enum Stage {
-    /// PUBLISH sent with `QoS` 1: PUBACK is awaited.
-    Unacknowledged(Queued),
-    /// PUBLISH sent with `QoS` 2: PUBREC is awaited.
-    Unreceived(Queued),
-    /// PUBREL sent: PUBCOMP is awaited. The message is forgotten `[MQTT-4.3.3-6]`.
-    Released,
-}
-
-/// What an acknowledgement from the client did.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Acknowledged {
-    /// The exchange is over; whether the quota grows `[MQTT-4.9.0-2]`.
-    Done { is_charged: bool },
-    /// PUBREL is to be sent now; whether the client said so for the first time.
-    Release { is_news: bool },
-    /// PUBREL will be sent when its turn comes in what is sent again.
-    ReleaseLater { is_news: bool },
-    /// No message has this identifier, and nothing comes of it.
-    Nothing,
-    /// No message has this identifier, and the client waits for a PUBREL.
-    NotFound,
-    /// The message with this identifier is not of the `QoS` that is acknowledged so.
-    WrongPacket,
-}
-
-impl Inflight {
-    pub(crate) fn packet_id(&self) -> PacketId {
-        self.packet_id
-    }
-
-    pub(crate) fn stage(&self) -> &Stage {
-        &self.stage
-    }
-}
-
-impl Stage {
-    fn is_shared(&self) -> bool {
-        match self {
-            Self::Unacknowledged(queued) | Self::Unreceived(queued) => {
-                matches!(queued.origin, Origin::Shared(_))
-            }
-            Self::Released => false,
-        }
-    }
-
-    fn cost(&self) -> usize {
-        match self {
-            Self::Unacknowledged(queued) | Self::Unreceived(queued) => queued.cost(),
-            Self::Released => 0,
-        }
-    }
-}
-
 impl Outgoing {
     /// Empty; the first packet identifier given is the one after `last_packet_id`. `is_stored`:
     /// records say what becomes of it.
     pub(crate) fn following(last_packet_id: u16, is_stored: bool) -> Self {
         Self {
-            last_packet_id,
+            window: Window::following(last_packet_id),
             is_stored,
             ..Self::default()
         }
@@ -130,17 +53,17 @@ impl Outgoing {
 
     /// The packet identifier that was given last.
     pub(crate) fn last_packet_id(&self) -> u16 {
-        self.last_packet_id
+        self.window.last_packet_id()
     }
 
     /// Bytes of window and queue.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.window.bytes() + self.queue_bytes
     }
 
     /// Bytes of the window.
     pub(crate) fn window_bytes(&self) -> usize {
-        self.bytes - self.queue_bytes
+        self.window.bytes()
     }
 
     /// Messages in window and queue.
@@ -160,7 +83,7 @@ impl Outgoing {
 
     /// Whether a `QoS` 1 or 2 message would be next, with nothing before it.
     pub(crate) fn is_caught_up(&self) -> bool {
-        self.queue.is_empty() && self.sent == self.window.len()
+        self.queue.is_empty() && self.window.has_resent()
     }
 
     /// Whether something may be there that another member of a group could get.
@@ -185,7 +108,7 @@ impl Outgoing {
 
     /// Whether nothing waits to be sent again.
     pub(crate) fn has_resent(&self) -> bool {
-        self.sent == self.window.len()
+        self.window.has_resent()
     }
 
     /// Whether the window has room below `limit`.
@@ -204,22 +127,17 @@ impl Outgoing {
 
     /// The next that was sent on an earlier connection and not on this one.
     pub(crate) fn unsent(&self) -> Option<&Inflight> {
-        self.window.get(self.sent)
+        self.window.unsent()
     }
 
     /// [`unsent`](Self::unsent) has been sent again; whether it counts against the quota.
     pub(crate) fn resent(&mut self, is_charged: bool) {
-        if let Some(inflight) = self.window.get_mut(self.sent) {
-            inflight.is_charged = is_charged;
-            self.sent += 1;
-        }
+        self.window.resent(is_charged);
     }
 
     /// [`unsent`](Self::unsent) cannot be sent: it is forgotten.
     pub(crate) fn skip_unsent(&mut self) {
-        if let Some(inflight) = self.window.remove(self.sent) {
-            self.bytes -= inflight.stage.cost();
-        }
+        self.window.skip_unsent();
     }
 
     /// The next in the queue.
@@ -247,18 +165,14 @@ impl Outgoing {
 
     /// `queued` has left the queue.
     fn uncount(&mut self, queued: &Queued) {
-        let cost = queued.cost();
-        self.bytes -= cost;
-        self.queue_bytes -= cost;
+        self.queue_bytes -= queued.cost();
         self.queued_at_most_once -= usize::from(queued.delivery.qos == QoS::AtMostOnce);
         self.queued_retained -= usize::from(queued.origin == Origin::Retained);
     }
 
     /// Puts a message at the end of the queue.
     pub(crate) fn push(&mut self, queued: Queued) {
-        let cost = queued.cost();
-        self.bytes += cost;
-        self.queue_bytes += cost;
+        self.queue_bytes += queued.cost();
         self.queued_at_most_once += usize::from(queued.delivery.qos == QoS::AtMostOnce);
         self.queued_retained += usize::from(queued.origin == Origin::Retained);
         self.has_shared |= matches!(queued.origin, Origin::Shared(_));
@@ -269,22 +183,8 @@ impl Outgoing {
     }
 
     /// A packet identifier that no message in the window has `[MQTT-2.2.1-4]`.
-    ///
-    /// They are given in a circle. As long as fewer than all have been given since the oldest
-    /// message in the window was sent, the next is free; only after that one has to look.
     pub(crate) fn free_packet_id(&self) -> PacketId {
-        let oldest = self.window.front();
-        let given = oldest.map_or(0, |oldest| self.count.wrapping_sub(oldest.number));
-        let has_gone_round = given >= u32::from(u16::MAX);
-        let mut number = self.last_packet_id;
-        loop {
-            number = number.wrapping_add(1);
-            if let Some(packet_id) = PacketId::new(number)
-                && !(has_gone_round && self.position(packet_id).is_some())
-            {
-                return packet_id;
-            }
-        }
+        self.window.free_packet_id()
     }
 
     /// `queued` has been sent for the first time, and counts against the quota. Nothing may
@@ -292,80 +192,28 @@ impl Outgoing {
     pub(crate) fn sent(&mut self, packet_id: PacketId, queued: Queued) {
         self.has_shared |= matches!(queued.origin, Origin::Shared(_));
         self.is_stored |= queued.is_held;
-        let stage = match queued.delivery.qos {
-            QoS::AtMostOnce => return,
-            QoS::AtLeastOnce => Stage::Unacknowledged(queued),
-            QoS::ExactlyOnce => Stage::Unreceived(queued),
-        };
-        self.bytes += stage.cost();
-        self.last_packet_id = packet_id.get();
-        self.window.push_back(Inflight {
-            packet_id,
-            stage,
-            number: self.count,
-            is_charged: true,
-        });
-        self.count = self.count.wrapping_add(1);
-        self.sent = self.window.len();
+        self.window.push(packet_id, queued);
     }
 
     /// PUBACK has come.
     pub(crate) fn pub_ack(&mut self, packet_id: PacketId) -> Acknowledged {
-        let Some(at) = self.position(packet_id) else {
-            return Acknowledged::Nothing;
-        };
-        match self.window[at].stage {
-            Stage::Unacknowledged(_) => self.finish(at),
-            Stage::Unreceived(_) | Stage::Released => Acknowledged::WrongPacket,
-        }
+        self.window.pub_ack(packet_id)
     }
 
-    /// PUBREC has come, and says that the client has, or will not have, the message.
+    /// PUBREC has come. `is_error`: the client will not take the message.
     pub(crate) fn pub_rec(&mut self, packet_id: PacketId, is_error: bool) -> Acknowledged {
-        let Some(at) = self.position(packet_id) else {
-            return if is_error {
-                Acknowledged::Nothing
-            } else {
-                Acknowledged::NotFound
-            };
-        };
-        let is_sent = at < self.sent;
-        let inflight = &mut self.window[at];
-        let is_news = matches!(inflight.stage, Stage::Unreceived(_));
-        match &inflight.stage {
-            Stage::Unacknowledged(_) => return Acknowledged::WrongPacket,
-            // [MQTT-4.4.0-2]
-            Stage::Unreceived(_) | Stage::Released if is_error => {
-                return self.finish(at);
-            }
-            Stage::Unreceived(queued) => {
-                self.bytes -= queued.cost();
-                inflight.stage = Stage::Released;
-            }
-            Stage::Released => {}
-        }
-        if is_sent {
-            Acknowledged::Release { is_news }
-        } else {
-            Acknowledged::ReleaseLater { is_news }
-        }
+        self.window.pub_rec(packet_id, is_error)
     }
 
     /// PUBCOMP has come.
     pub(crate) fn pub_comp(&mut self, packet_id: PacketId) -> Acknowledged {
-        let Some(at) = self.position(packet_id) else {
-            return Acknowledged::Nothing;
-        };
-        match self.window[at].stage {
-            Stage::Released => self.finish(at),
-            Stage::Unacknowledged(_) | Stage::Unreceived(_) => Acknowledged::WrongPacket,
-        }
+        self.window.pub_comp(packet_id)
     }
 
     /// The connection is gone: what is in the window will be sent again, and what is worth
     /// nothing to an absent client is dropped. Says how many those were.
     pub(crate) fn detach(&mut self) -> usize {
-        self.sent = 0;
+        self.window.detach();
         let dropped = self.queued_at_most_once;
         if dropped > 0 {
             self.retain(|queued| queued.delivery.qos != QoS::AtMostOnce);
@@ -381,28 +229,13 @@ impl Outgoing {
         sent_too: bool,
         mut place: impl FnMut(&Queued, GroupId, Option<PacketId>) -> bool,
     ) {
-        let (bytes, sent) = (&mut self.bytes, &mut self.sent);
-        let mut take = |queued: &Queued, packet_id| {
-            let is_taken = match queued.origin {
-                Origin::Shared(group) => place(queued, group, packet_id),
-                Origin::Live | Origin::Retained => false,
-            };
-            if is_taken {
-                *bytes -= queued.cost();
-            }
-            is_taken
+        let mut take = |queued: &Queued, packet_id| match queued.origin {
+            Origin::Shared(group) => place(queued, group, packet_id),
+            Origin::Live | Origin::Retained => false,
         };
         if sent_too {
-            let mut at = 0;
-            self.window.retain(|inflight| {
-                let is_taken = match &inflight.stage {
-                    Stage::Unacknowledged(queued) => take(queued, Some(inflight.packet_id)),
-                    Stage::Unreceived(_) | Stage::Released => false,
-                };
-                *sent -= usize::from(is_taken && at < *sent);
-                at += usize::from(!is_taken);
-                !is_taken
-            });
+            self.window
+                .hand_over(|queued, packet_id| take(queued, Some(packet_id)));
         }
         let queue_bytes = &mut self.queue_bytes;
         self.queue.retain(|Numbered { queued, .. }| {
@@ -421,21 +254,13 @@ impl Outgoing {
 
     /// All messages, in order.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Queued> {
-        let window = self.window.iter().filter_map(|it| match &it.stage {
-            Stage::Unacknowledged(queued) | Stage::Unreceived(queued) => Some(queued),
-            Stage::Released => None,
-        });
+        let window = self.window.iter().filter_map(|it| it.stage().queued());
         window.chain(self.queue())
     }
 
     /// What the journal has for a group and has this packet identifier.
     pub(crate) fn held_in_window(&self, packet_id: PacketId) -> Option<(MessageId, Origin)> {
-        match &self.window[self.position(packet_id)?].stage {
-            Stage::Unacknowledged(queued) | Stage::Unreceived(queued) if queued.is_held => {
-                Some((queued.message.id()?, queued.origin))
-            }
-            Stage::Unacknowledged(_) | Stage::Unreceived(_) | Stage::Released => None,
-        }
+        self.window.held(packet_id)
     }
 
     /// Marks what `hold` says that the journal has for its group from now on: offered is what
@@ -451,12 +276,8 @@ impl Outgoing {
                 queued.is_held = hold(queued, group, packet_id);
             }
         };
-        for inflight in &mut self.window {
-            match &mut inflight.stage {
-                Stage::Unacknowledged(queued) => mark(queued, Some(inflight.packet_id)),
-                Stage::Unreceived(_) | Stage::Released => {}
-            }
-        }
+        self.window
+            .mark(|queued, packet_id| mark(queued, Some(packet_id)));
         for Numbered { queued, .. } in &mut self.queue {
             mark(queued, None);
         }
@@ -490,27 +311,17 @@ impl Outgoing {
     /// Puts at the end of the window what an earlier run of the broker had sent.
     pub(crate) fn restore(&mut self, packet_id: PacketId, stage: Stage) {
         self.has_shared |= stage.is_shared();
-        self.bytes += stage.cost();
-        self.last_packet_id = packet_id.get();
-        self.window.push_back(Inflight {
-            packet_id,
-            stage,
-            // How many have been sent since is not known: as if all identifiers had been
-            // given, so that each is looked for before it is given again.
-            number: self.count.wrapping_sub(u16::MAX.into()),
-            is_charged: false,
-        });
+        self.window.restore(packet_id, stage);
     }
 
     /// The packet identifier that was given last is this one.
     pub(crate) fn restore_last_packet_id(&mut self, last_packet_id: u16) {
-        self.last_packet_id = last_packet_id;
+        self.window.restore_last_packet_id(last_packet_id);
     }
 
     /// Takes what has this identifier out of the window.
     pub(crate) fn restore_done(&mut self, packet_id: PacketId) -> bool {
-        let at = self.position(packet_id);
-        at.is_some_and(|at| matches!(self.finish(at), Acknowledged::Done { .. }))
+        self.window.remove(packet_id)
     }
 
     /// Drops from the queue what has expired; says how many those were.
@@ -546,7 +357,6 @@ impl Outgoing {
             }
             is_kept
         });
-        self.bytes -= bytes;
         self.queue_bytes -= bytes;
         self.queued_at_most_once -= at_most_once;
         self.queued_retained -= retained;
@@ -555,39 +365,14 @@ impl Outgoing {
     /// Frees some of all that is here, as far as there are steps.
     pub(crate) fn free(&mut self, steps: &mut usize) {
         while *steps > 0 {
-            let queued = match self.take(0) {
-                Some(queued) => Some(queued),
-                None => match self.window.pop_front() {
+            let steps_taken = match self.take(0) {
+                Some(queued) => queued.freeing(),
+                None => match self.window.pop() {
+                    Some(stage) => stage.queued().map_or(1, Queued::freeing),
                     None => return,
-                    Some(inflight) => {
-                        self.bytes -= inflight.stage.cost();
-                        match inflight.stage {
-                            Stage::Unacknowledged(queued) | Stage::Unreceived(queued) => {
-                                Some(queued)
-                            }
-                            Stage::Released => None,
-                        }
-                    }
                 },
             };
-            *steps = steps.saturating_sub(queued.map_or(1, |it| it.freeing()));
-        }
-    }
-
-    fn position(&self, packet_id: PacketId) -> Option<usize> {
-        // As a rule the first.
-        self.window.iter().position(|it| it.packet_id == packet_id)
-    }
-
-    fn finish(&mut self, at: usize) -> Acknowledged {
-        let Some(inflight) = self.window.remove(at) else {
-            return Acknowledged::Nothing;
-        };
-        self.bytes -= inflight.stage.cost();
-        let was_sent = at < self.sent;
-        self.sent -= usize::from(was_sent);
-        Acknowledged::Done {
-            is_charged: was_sent && inflight.is_charged,
+            *steps = steps.saturating_sub(steps_taken);
         }
     }
 }

@@ -1,0 +1,340 @@
+//! The window of a session: the messages with `QoS` 1 and 2 that were sent and are not
+//! acknowledged.
+//!
+//! **Invariant.** Messages stand in the order in which they were first sent `[MQTT-4.4.0-1]`. No
+//! two have the same packet identifier `[MQTT-2.2.1-4]`.
+
+use std::collections::VecDeque;
+
+use mqtt::{PacketId, QoS};
+
+use crate::types::{INFLIGHT, MessageId, Origin, Queued};
+
+/// The messages of one session that were sent and are not acknowledged.
+#[derive(Debug, Default)]
+pub(super) struct Window {
+    messages: VecDeque<Inflight>,
+    /// How many at the front have been sent on this connection. The others are from an earlier
+    /// one. They are sent again before anything new.
+    sent: usize,
+    bytes: usize,
+    last_packet_id: u16,
+    /// How many messages have been sent, modulo 2^32.
+    count: u32,
+}
+
+/// A message that has been sent and not acknowledged.
+#[derive(Debug)]
+pub(crate) struct Inflight {
+    packet_id: PacketId,
+    stage: Stage,
+    /// Which of all messages sent this is.
+    number: u32,
+    /// Whether it counts against this connection's quota `[MQTT-4.9.0-2]`.
+    is_charged: bool,
+}
+
+const _: () = assert!(core::mem::size_of::<Inflight>() == INFLIGHT);
+
+/// How far the exchange of packets about a message is.
+#[derive(Clone, Debug)]
+pub(crate) enum Stage {
+    /// PUBLISH was sent with `QoS` 1. The broker waits for PUBACK.
+    Unacknowledged(Queued),
+    /// PUBLISH was sent with `QoS` 2. The broker waits for PUBREC.
+    Unreceived(Queued),
+    /// PUBREL was sent. The broker waits for PUBCOMP, and has forgotten the message
+    /// `[MQTT-4.3.3-6]`.
+    Released,
+}
+
+/// What an acknowledgement from the client did.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Acknowledged {
+    /// The exchange is over. `is_charged` says whether the quota grows `[MQTT-4.9.0-2]`.
+    Done { is_charged: bool },
+    /// PUBREL is to be sent now. `is_news` says whether this is the client's first PUBREC.
+    Release { is_news: bool },
+    /// PUBREL will be sent when the message's turn comes among those that are sent again.
+    ReleaseLater { is_news: bool },
+    /// No message has this identifier, and nothing has to be answered.
+    Nothing,
+    /// No message has this identifier, and the client waits for a PUBREL.
+    NotFound,
+    /// The message with this identifier has a `QoS` that is acknowledged by another packet.
+    WrongPacket,
+}
+
+impl Inflight {
+    pub(crate) fn packet_id(&self) -> PacketId {
+        self.packet_id
+    }
+
+    pub(crate) fn stage(&self) -> &Stage {
+        &self.stage
+    }
+}
+
+impl Stage {
+    pub(super) fn is_shared(&self) -> bool {
+        self.queued()
+            .is_some_and(|queued| matches!(queued.origin, Origin::Shared(_)))
+    }
+
+    /// The message, until PUBREL was sent.
+    pub(super) fn queued(&self) -> Option<&Queued> {
+        match self {
+            Self::Unacknowledged(queued) | Self::Unreceived(queued) => Some(queued),
+            Self::Released => None,
+        }
+    }
+
+    fn cost(&self) -> usize {
+        self.queued().map_or(0, Queued::cost)
+    }
+}
+
+/// What is sent.
+impl Window {
+    /// Empty. The first packet identifier that it gives is the one after `last_packet_id`.
+    pub(super) fn following(last_packet_id: u16) -> Self {
+        Self {
+            last_packet_id,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The packet identifier that was given last.
+    pub(super) fn last_packet_id(&self) -> u16 {
+        self.last_packet_id
+    }
+
+    /// All messages, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Inflight> {
+        self.messages.iter()
+    }
+
+    /// Whether nothing waits to be sent again.
+    pub(super) fn has_resent(&self) -> bool {
+        self.sent == self.messages.len()
+    }
+
+    /// The next that was sent on an earlier connection and not on this one.
+    pub(super) fn unsent(&self) -> Option<&Inflight> {
+        self.messages.get(self.sent)
+    }
+
+    /// [`unsent`](Self::unsent) has been sent again. `is_charged`: it counts against the quota.
+    pub(super) fn resent(&mut self, is_charged: bool) {
+        if let Some(inflight) = self.messages.get_mut(self.sent) {
+            inflight.is_charged = is_charged;
+            self.sent += 1;
+        }
+    }
+
+    /// [`unsent`](Self::unsent) cannot be sent. It is forgotten.
+    pub(super) fn skip_unsent(&mut self) {
+        if let Some(inflight) = self.messages.remove(self.sent) {
+            self.bytes -= inflight.stage.cost();
+        }
+    }
+
+    /// The connection is gone. All messages have to be sent again.
+    pub(super) fn detach(&mut self) {
+        self.sent = 0;
+    }
+
+    /// A packet identifier that no message in the window has `[MQTT-2.2.1-4]`.
+    ///
+    /// Identifiers are given in a circle. As long as fewer than all have been given since the
+    /// oldest message was sent, the next is free. Only after that the window has to be searched.
+    pub(super) fn free_packet_id(&self) -> PacketId {
+        let oldest = self.messages.front();
+        let given = oldest.map_or(0, |oldest| self.count.wrapping_sub(oldest.number));
+        let has_gone_round = given >= u32::from(u16::MAX);
+        let mut number = self.last_packet_id;
+        loop {
+            number = number.wrapping_add(1);
+            if let Some(packet_id) = PacketId::new(number)
+                && !(has_gone_round && self.position(packet_id).is_some())
+            {
+                return packet_id;
+            }
+        }
+    }
+
+    /// `queued` has been sent for the first time, and counts against the quota. Nothing may be
+    /// [`unsent`](Self::unsent). A message with `QoS` 0 is not kept.
+    pub(super) fn push(&mut self, packet_id: PacketId, queued: Queued) {
+        let stage = match queued.delivery.qos {
+            QoS::AtMostOnce => return,
+            QoS::AtLeastOnce => Stage::Unacknowledged(queued),
+            QoS::ExactlyOnce => Stage::Unreceived(queued),
+        };
+        self.bytes += stage.cost();
+        self.last_packet_id = packet_id.get();
+        self.messages.push_back(Inflight {
+            packet_id,
+            stage,
+            number: self.count,
+            is_charged: true,
+        });
+        self.count = self.count.wrapping_add(1);
+        self.sent = self.messages.len();
+    }
+
+    /// Takes the first message out, to free it.
+    pub(super) fn pop(&mut self) -> Option<Stage> {
+        let stage = self.messages.pop_front()?.stage;
+        self.bytes -= stage.cost();
+        Some(stage)
+    }
+}
+
+/// What is acknowledged.
+impl Window {
+    /// PUBACK has come.
+    pub(super) fn pub_ack(&mut self, packet_id: PacketId) -> Acknowledged {
+        let Some(at) = self.position(packet_id) else {
+            return Acknowledged::Nothing;
+        };
+        match self.messages[at].stage {
+            Stage::Unacknowledged(_) => self.finish(at),
+            Stage::Unreceived(_) | Stage::Released => Acknowledged::WrongPacket,
+        }
+    }
+
+    /// PUBREC has come. `is_error`: the client will not take the message.
+    pub(super) fn pub_rec(&mut self, packet_id: PacketId, is_error: bool) -> Acknowledged {
+        let Some(at) = self.position(packet_id) else {
+            return if is_error {
+                Acknowledged::Nothing
+            } else {
+                Acknowledged::NotFound
+            };
+        };
+        let is_sent = at < self.sent;
+        let inflight = &mut self.messages[at];
+        let is_news = matches!(inflight.stage, Stage::Unreceived(_));
+        match &inflight.stage {
+            Stage::Unacknowledged(_) => return Acknowledged::WrongPacket,
+            // [MQTT-4.4.0-2]
+            Stage::Unreceived(_) | Stage::Released if is_error => {
+                return self.finish(at);
+            }
+            Stage::Unreceived(queued) => {
+                self.bytes -= queued.cost();
+                inflight.stage = Stage::Released;
+            }
+            Stage::Released => {}
+        }
+        if is_sent {
+            Acknowledged::Release { is_news }
+        } else {
+            Acknowledged::ReleaseLater { is_news }
+        }
+    }
+
+    /// PUBCOMP has come.
+    pub(super) fn pub_comp(&mut self, packet_id: PacketId) -> Acknowledged {
+        let Some(at) = self.position(packet_id) else {
+            return Acknowledged::Nothing;
+        };
+        match self.messages[at].stage {
+            Stage::Released => self.finish(at),
+            Stage::Unacknowledged(_) | Stage::Unreceived(_) => Acknowledged::WrongPacket,
+        }
+    }
+
+    /// Takes the message with this identifier out, whatever its stage.
+    pub(super) fn remove(&mut self, packet_id: PacketId) -> bool {
+        let at = self.position(packet_id);
+        at.is_some_and(|at| matches!(self.finish(at), Acknowledged::Done { .. }))
+    }
+
+    fn finish(&mut self, at: usize) -> Acknowledged {
+        let Some(inflight) = self.messages.remove(at) else {
+            return Acknowledged::Nothing;
+        };
+        self.bytes -= inflight.stage.cost();
+        let was_sent = at < self.sent;
+        self.sent -= usize::from(was_sent);
+        Acknowledged::Done {
+            is_charged: was_sent && inflight.is_charged,
+        }
+    }
+
+    fn position(&self, packet_id: PacketId) -> Option<usize> {
+        // Usually the first.
+        self.messages
+            .iter()
+            .position(|it| it.packet_id == packet_id)
+    }
+}
+
+/// What other members of a group may get, and what an earlier run had sent.
+impl Window {
+    /// Offers each message with `QoS` 1 to `take`, in order, and forgets those that it takes. A
+    /// message with `QoS` 2 that was sent stays `[MQTT-4.8.2-4]`.
+    pub(super) fn hand_over(&mut self, mut take: impl FnMut(&Queued, PacketId) -> bool) {
+        let mut at = 0;
+        let (sent, bytes) = (&mut self.sent, &mut self.bytes);
+        self.messages.retain(|inflight| {
+            let is_taken = match &inflight.stage {
+                Stage::Unacknowledged(queued) => take(queued, inflight.packet_id),
+                Stage::Unreceived(_) | Stage::Released => false,
+            };
+            if is_taken {
+                *bytes -= inflight.stage.cost();
+                *sent -= usize::from(at < *sent);
+            } else {
+                at += 1;
+            }
+            !is_taken
+        });
+    }
+
+    /// Gives each message with `QoS` 1 to `mark`, in order.
+    pub(super) fn mark(&mut self, mut mark: impl FnMut(&mut Queued, PacketId)) {
+        for inflight in &mut self.messages {
+            match &mut inflight.stage {
+                Stage::Unacknowledged(queued) => mark(queued, inflight.packet_id),
+                Stage::Unreceived(_) | Stage::Released => {}
+            }
+        }
+    }
+
+    /// The message that the journal holds for a group under this packet identifier.
+    pub(super) fn held(&self, packet_id: PacketId) -> Option<(MessageId, Origin)> {
+        let queued = self.messages[self.position(packet_id)?].stage.queued()?;
+        let is_held = queued.is_held;
+        is_held.then(|| queued.message.id().map(|id| (id, queued.origin)))?
+    }
+
+    /// Puts at the end what an earlier run of the broker had sent.
+    pub(super) fn restore(&mut self, packet_id: PacketId, stage: Stage) {
+        self.bytes += stage.cost();
+        self.last_packet_id = packet_id.get();
+        self.messages.push_back(Inflight {
+            packet_id,
+            stage,
+            // Nobody knows how many messages have been sent since. So the window acts as if all
+            // identifiers had been given, and searches before it gives one again.
+            number: self.count.wrapping_sub(u16::MAX.into()),
+            is_charged: false,
+        });
+    }
+
+    /// The packet identifier that was given last is this one.
+    pub(super) fn restore_last_packet_id(&mut self, last_packet_id: u16) {
+        self.last_packet_id = last_packet_id;
+    }
+}
