@@ -14,7 +14,7 @@ use crate::delivery::{
     AwaitingBudget, Connections, Dismissals, Receiver, Routed, SpareBuffers, Stalled,
 };
 use crate::durability::Ledger;
-use crate::routing::Groups;
+use crate::routing::{Groups, Retained};
 use crate::session::{Outgoing, Reclamation, Sessions};
 use crate::types::{
     Conn, Delivery, Holder, Limit, Limits, Lsn, Metrics, Origin, Queued, SessionId, SessionNumber,
@@ -25,6 +25,7 @@ use crate::types::{
 pub(crate) struct Egress<'a> {
     pub(crate) sessions: &'a mut Sessions,
     pub(crate) connections: &'a mut Connections,
+    pub(crate) retained: &'a Retained,
     pub(crate) means: Means<'a>,
 }
 
@@ -71,6 +72,7 @@ impl Outcome {
 
 impl Egress<'_> {
     /// Hands a message to a session.
+    #[inline]
     pub(crate) fn deliver(
         &mut self,
         now: Instant,

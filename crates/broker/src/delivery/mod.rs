@@ -1,8 +1,8 @@
 //! From a message to the bytes of each connection that gets it.
 //!
 //! - [`Routed`]: a message while it is handed out, encoded once for each form;
-//! - [`Egress`]: to one session, now ([`egress`]), through its queue ([`queue`]), or out of it
-//!   ([`backlog`]);
+//! - [`Egress`]: to all who are subscribed ([`fan_out`]), to one session now ([`egress`]), through
+//!   its queue ([`queue`]), or out of it ([`backlog`]);
 //! - [`send`]: the steps from a message to the bytes in an outbox;
 //! - [`Members`]: what each member of a group could do with a message;
 //! - [`Connections`]: what is known of each connection, with its [`Outbox`].
@@ -14,6 +14,7 @@ mod connections;
 mod dismissals;
 mod egress;
 mod egress_budget;
+mod fan_out;
 mod link;
 mod members;
 mod outbox;

@@ -6,7 +6,7 @@ use mqtt::{Connect, ReasonCode, TopicFilter, Utf8String};
 use crate::machine::Broker;
 use crate::protocol::inner_filter;
 use crate::session::Session;
-use crate::types::{CloseCause, Grants, Limit, Reach, Refusal, SessionId, Subscriber};
+use crate::types::{CloseCause, Grants, Limit, Reach, Refusal, SessionId};
 
 impl Broker {
     /// Whether a client may publish to the topic of its will; if not, that is counted.
@@ -66,21 +66,6 @@ impl Broker {
                 })
             }
         }
-    }
-
-    /// Whether a message to `topic` may go to a session for one of these subscriptions, which all
-    /// match it; if not, that is counted.
-    pub(crate) fn may_be_sent(&mut self, matching: &[Subscriber], topic: &str) -> bool {
-        // A filter that is not restricted matches nothing that the client may not be sent.
-        if !matching.iter().all(Subscriber::is_restricted) {
-            return true;
-        }
-        let session = matching
-            .first()
-            .and_then(|it| self.sessions.get(it.session));
-        let may = session.is_none_or(|session| session.grants().may_receive(topic));
-        self.metrics.dropped_rule += u64::from(!may);
-        may
     }
 
     /// A client has come back with other grants than its session had: its subscriptions are looked

@@ -1,10 +1,12 @@
 //! Hands messages to the wing that delivers them, and tells the shell what has to be written.
 
+use std::collections::VecDeque;
+
 use mqtt::Instant;
 
 use crate::delivery::{Egress, Means, Outcome, Routed};
 use crate::machine::{Broker, Output};
-use crate::types::{Conn, Delivery, Origin, SessionId};
+use crate::types::{Delivery, Origin, SessionId};
 
 impl Broker {
     /// Hands a message to a session. Says whether the session took it, now or into its queue.
@@ -16,24 +18,19 @@ impl Broker {
         delivery: Delivery,
         origin: Origin,
     ) -> bool {
-        let must_wait =
-            origin != Origin::Retained && self.waits_for_retained(id, routed, delivery.qos);
-        let mut egress = self.egress();
-        let outcome = if must_wait {
-            egress.enqueue(now, id, routed, delivery, origin)
-        } else {
-            egress.deliver(now, id, routed, delivery, origin)
-        };
+        let (mut egress, outputs) = self.egress();
+        let outcome = egress.deliver_in_turn(now, id, routed, delivery, origin);
         if let Outcome::Written(conn) = outcome {
-            self.tell_to_write(conn);
+            outputs.extend(conn.map(Output::Write));
         }
         outcome.is_taken()
     }
 
     /// Sends what waits for a session, as far as its client and its connection allow.
     pub(crate) fn pump(&mut self, now: Instant, id: SessionId) {
-        let conn = self.egress().pump(now, id);
-        self.tell_to_write(conn);
+        let (mut egress, outputs) = self.egress();
+        let conn = egress.pump(now, id);
+        outputs.extend(conn.map(Output::Write));
     }
 
     /// Goes on with one connection that waited for the egress budget and fits into it now, if
@@ -51,16 +48,12 @@ impl Broker {
         true
     }
 
-    fn tell_to_write(&mut self, conn: Option<Conn>) {
-        if let Some(conn) = conn {
-            self.wire.outputs.push_back(Output::Write(conn));
-        }
-    }
-
-    fn egress(&mut self) -> Egress<'_> {
-        Egress {
+    /// The wing of delivery over the broker's state, and where it puts what the shell has to write.
+    pub(crate) fn egress(&mut self) -> (Egress<'_>, &mut VecDeque<Output>) {
+        let egress = Egress {
             sessions: &mut self.sessions,
             connections: &mut self.connections,
+            retained: &self.retained,
             means: Means {
                 limits: &self.options.limits,
                 groups: self.subscriptions.groups(),
@@ -75,6 +68,7 @@ impl Broker {
                 awaiting_budget: &mut self.room,
                 stalled: &mut self.stalled,
             },
-        }
+        };
+        (egress, &mut self.wire.outputs)
     }
 }

@@ -267,28 +267,6 @@ impl Broker {
         !is_over && self.sessions.get(id).and_then(next_queued) != before
     }
 
-    /// Whether a message that is published has to wait until the session has the retained ones
-    /// that it has asked for: where one of the same topic is among them, which must not come
-    /// behind it `[MQTT-4.6.0-6]`. What replaces that one need not wait: it is not sent then.
-    pub(crate) fn waits_for_retained(&mut self, id: SessionId, routed: &Routed, qos: QoS) -> bool {
-        let Some(session) = self.sessions.get_mut(id) else {
-            return false;
-        };
-        let is_absent = session.slot().is_none();
-        let Some(lookups) = session.lookups_mut() else {
-            return false;
-        };
-        if is_absent && qos == QoS::AtMostOnce {
-            return false;
-        }
-        let topic = routed.topic();
-        // As a rule nothing is, and then it does not matter how much is looked for.
-        let Some(number) = self.retained.number(topic) else {
-            return false;
-        };
-        lookups.must_go_before(topic, number)
-    }
-
     /// Whether what a session's connection has to write may become so much more, as far as all
     /// others are concerned. If not, it comes back here.
     fn has_room_for_copy(&mut self, id: SessionId, cost: usize) -> bool {

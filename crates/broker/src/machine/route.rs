@@ -4,17 +4,17 @@ use mqtt::{Instant, Publish, QoS, TopicName};
 
 use crate::delivery::Routed;
 use crate::durability::{AcceptedHead, Retention, StoreCost};
-use crate::machine::Broker;
+use crate::machine::{Broker, Output};
 use crate::routing::Outcome;
-use crate::types::{Cause, Delivery, Identifiers, Limit, Origin, SessionId, Subscriber};
+use crate::types::{Cause, Limit, SessionId, Subscriber};
 
 impl Broker {
     /// Hands a message to every session that is subscribed to its topic, and keeps it if it
     /// is to be retained. Says whether anybody was subscribed.
     ///
-    /// A session with several matching subscriptions gets the message once
-    /// `[MQTT-3.3.4-2]`: see [`delivery`]. One that shares subscriptions besides may get it
-    /// again for each of those (section 4.8.2).
+    /// A session with several matching subscriptions gets the message once `[MQTT-3.3.4-2]`. If
+    /// it shares subscriptions too, it may get the message again for each of those
+    /// (section 4.8.2).
     pub(crate) fn route(
         &mut self,
         now: Instant,
@@ -43,29 +43,10 @@ impl Broker {
         if filters > 1 {
             found.sort_by_key(|subscriber| subscriber.session);
         }
-        let (qos, retain) = (routed.publish().qos, routed.publish().retain);
-        let payload = routed.publish().payload.len();
-        let (mut refused, mut refused_last) = (0, None);
-        for same_session in found.chunk_by(|a, b| a.session == b.session) {
-            if let Some(delivery) = delivery(qos, retain, publisher, same_session) {
-                let session = same_session[0].session;
-                if !self.may_be_sent(same_session, routed.topic()) {
-                    continue;
-                }
-                if delivery.qos == QoS::AtMostOnce && self.stalled.refuses(session, payload) {
-                    refused += 1;
-                    refused_last = Some(session);
-                    continue;
-                }
-                self.deliver(now, session, &mut routed, delivery, Origin::Live);
-            }
-        }
-        if let Some(session) = refused_last.and_then(|session| self.sessions.get(session)) {
-            self.metrics.dropped_slow += refused;
-            let client = Some(session.client_id());
-            self.limit_log
-                .note_times(Limit::SlowReader, client, refused);
-        }
+        let (mut egress, outputs) = self.egress();
+        egress.fan_out(now, &mut routed, publisher, &found, |conn| {
+            outputs.push_back(Output::Write(conn));
+        });
         for &group in &groups {
             self.deliver_to_one(now, group, &mut routed);
         }
@@ -153,34 +134,4 @@ impl Broker {
         self.retained.count(&mut self.memory);
         retention
     }
-}
-
-/// How a session gets a message that was published with `qos` and `retain`, given all of
-/// its subscriptions that match: once, at the highest of their `QoS` levels, with all of
-/// their identifiers `[MQTT-3.3.4-4]`, and with the retain flag as published if any of them
-/// asks for that `[MQTT-3.3.1-12]` `[MQTT-3.3.1-13]`. One with No Local does not count for
-/// its own client's messages `[MQTT-3.8.3-3]`.
-fn delivery(
-    qos: QoS,
-    retain: bool,
-    publisher: Option<SessionId>,
-    matching: &[Subscriber],
-) -> Option<Delivery> {
-    let wants = |it: &&Subscriber| !(it.no_local && publisher == Some(it.session));
-    let granted = matching.iter().filter(wants).map(|it| it.qos).max()?;
-    let as_published = || {
-        let mut wanting = matching.iter().filter(wants);
-        wanting.any(|it| it.retain_as_published)
-    };
-    let identifiers = match matching {
-        [only] => only.identifier.into(),
-        several => {
-            Identifiers::collect(several.iter().filter(wants).filter_map(|it| it.identifier))
-        }
-    };
-    Some(Delivery {
-        qos: qos.min(granted),
-        retain: retain && as_published(),
-        identifiers,
-    })
 }

@@ -26,7 +26,7 @@ impl Broker {
     pub(crate) fn deliver_to_one(&mut self, now: Instant, group: GroupId, routed: &mut Routed) {
         match self.choose(now, group, Among::All, routed) {
             Choice::Takes(subscriber) | Choice::Full(subscriber) | Choice::NotThis(subscriber) => {
-                if !self.may_be_sent(&[subscriber], routed.topic()) {
+                if !self.egress().0.may_be_sent(&[subscriber], routed.topic()) {
                     return;
                 }
                 let delivery = routed.delivery_to(&subscriber);
