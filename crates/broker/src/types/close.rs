@@ -1,4 +1,4 @@
-//! Why something ends or is refused.
+//! Why the broker closes a connection or refuses something.
 
 use core::fmt;
 
@@ -6,16 +6,16 @@ use mqtt::{ProtocolError, ReasonCode, Utf8String};
 
 use crate::types::{Conn, Limit};
 
-/// Why a client is closed whose queue is full: the text of [`CloseCause::Limit`].
+/// Why the broker closes a client whose queue is full: the text of [`CloseCause::Limit`].
 pub const TOO_SLOW: &str = "the client takes its messages too slowly";
 
-/// What is said of bytes that look like HTTP: the text of [`ProtocolError::Violation`].
+/// Why the broker closes a connection that sends HTTP: the text of [`ProtocolError::Violation`].
 pub const LOOKS_LIKE_HTTP: &str = "this looks like HTTP; this port speaks MQTT";
 
 /// Why the broker closes a connection, and whose it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloseReason {
-    /// Unknown before an acceptable CONNECT.
+    /// The client. `None` before an acceptable CONNECT.
     pub client_id: Option<Utf8String>,
     /// What happened.
     pub cause: CloseCause,
@@ -24,11 +24,11 @@ pub struct CloseReason {
 /// What made the broker close a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CloseCause {
-    /// The client said DISCONNECT.
+    /// The client sent DISCONNECT.
     Disconnected(ReasonCode),
     /// The client broke the protocol; the error names the rule.
     Protocol(ProtocolError),
-    /// CONNECT was refused with this code.
+    /// The broker refused the CONNECT.
     Refused {
         /// As sent in CONNACK.
         reason_code: ReasonCode,
@@ -37,13 +37,14 @@ pub enum CloseCause {
     },
     /// No CONNECT came within [`Limits::connect_timeout`](crate::Limits::connect_timeout).
     ConnectTimeout,
-    /// Silence for one and a half times the keep alive `[MQTT-3.1.2-22]`.
+    /// The client was silent for one and a half times its keep alive `[MQTT-3.1.2-22]`.
     KeepAliveTimeout,
-    /// Another connection uses the client's identifier `[MQTT-3.1.4-3]`. No fault where a client
-    /// comes back before its old connection is known to be dead, but two that have the same
-    /// identifier close each other for ever: the log should say so.
+    /// Another connection uses the client's identifier `[MQTT-3.1.4-3]`. This is no fault if a
+    /// client returns before its old connection is known to be dead. But two clients with the
+    /// same identifier close each other for ever, so the log should say so.
     TakenOver {
-        /// The other one. Not for the client: where it comes from is nobody else's affair.
+        /// The other connection. Never tell the client: where the other one connects from is
+        /// nobody else's business.
         by: Conn,
     },
     /// One of [`Limits`](crate::Limits) was reached.
@@ -53,7 +54,7 @@ pub enum CloseCause {
         /// Which limit, for the log.
         what: &'static str,
     },
-    /// The server ends.
+    /// The server shuts down.
     ShuttingDown,
 }
 
@@ -68,14 +69,14 @@ pub(crate) struct Refusal {
 /// Why a topic name is refused.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BadTopic {
-    /// What it is told as.
+    /// The limit as the log names it.
     pub(crate) limit: Limit,
     /// For people.
     pub(crate) what: &'static str,
 }
 
 impl CloseCause {
-    /// Whether the client did something wrong, so that the log should say so.
+    /// Whether the client did something wrong, which the log should report.
     pub const fn is_fault(&self) -> bool {
         match self {
             Self::Protocol(_)
@@ -135,7 +136,7 @@ impl fmt::Display for CloseCause {
     }
 }
 
-/// The client broke the rule that `what` says.
+/// The cause for a client that broke the rule in `what`.
 pub(crate) fn violation(reason_code: mqtt::ReasonCode, what: &'static str) -> CloseCause {
     CloseCause::Protocol(mqtt::ProtocolError::Violation { reason_code, what })
 }

@@ -1,4 +1,4 @@
-//! A message on its way through the broker, and as it is kept.
+//! A message as the broker keeps it, and what keeping it costs.
 
 use core::num::NonZeroU64;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -11,33 +11,33 @@ use mqtt::{Instant, Publish, QoS, TopicName, Utf8String};
 
 use crate::types::{Lsn, MessageId};
 
-/// A message that is kept: retained, queued, or sent and not acknowledged. It holds on to
-/// nothing but its own bytes.
+/// A message that the broker keeps: retained, queued, or sent and not acknowledged. Its strings
+/// and payload are copies, so it keeps no read buffer alive.
 #[derive(Debug)]
 pub(crate) struct Message {
-    /// Its packet identifier, DUP flag, topic alias and subscription identifiers mean
-    /// nothing here.
+    /// The message itself. Ignore its packet identifier, DUP flag, topic alias and subscription
+    /// identifiers: they belong to one delivery, not to the message.
     pub(crate) publish: Publish,
     /// Who published it, for No Local.
     pub(crate) publisher: Utf8String,
     received: Instant,
-    /// What it takes, worked out once.
+    /// Bytes of memory, computed once.
     cost: usize,
-    /// Its name in records; 0: it is in none. Atomic because sessions share the message, not
-    /// because threads do.
+    /// Its name in journal records; 0 if no record holds it. The field is atomic because
+    /// sessions share the message through an [`Arc`], not because threads do.
     id: AtomicU64,
-    /// The last record that holds it whole; 0: none.
+    /// The last record that holds the whole message; 0 if none does.
     stored: AtomicU64,
-    /// It is part of what a copy of everything takes.
+    /// Set while the message counts towards the size of a checkpoint.
     counted: OnceLock<Counted>,
 }
 
-/// Bytes of the messages that a copy of everything would hold, each once: as long as somebody has
-/// the message, whoever that is.
+/// Bytes of all messages that a checkpoint would hold. A message counts once, however many
+/// sessions share it, until the last of them drops it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally(Arc<AtomicU64>);
 
-/// Part of a [`Tally`].
+/// One message's part of a [`Tally`]. Dropping it subtracts the part.
 #[derive(Debug)]
 struct Counted {
     tally: Tally,
@@ -86,9 +86,10 @@ impl Message {
         }
     }
 
-    /// A copy of everything has to hold it from now on, until nobody has it any more.
+    /// Counts the message towards the size of a checkpoint, until it is dropped. Further calls
+    /// change nothing.
     pub(crate) fn count(&self, tally: &Tally) {
-        /// A frame, its name, when it came, and the lengths of its parts.
+        /// The frame, the message's name, its time of arrival, and the lengths of its parts.
         const RECORD: usize = 64;
         self.counted.get_or_init(|| {
             let bytes = self.cost.saturating_sub(OVERHEAD) + self.publisher.len() + RECORD;
@@ -101,49 +102,49 @@ impl Message {
         });
     }
 
-    /// Its name in records, if it is in one.
+    /// The message's name in records, if a record holds it.
     pub(crate) fn id(&self) -> Option<MessageId> {
         NonZeroU64::new(self.id.load(Ordering::Relaxed)).map(MessageId)
     }
 
-    /// Its name in records will be this one.
+    /// Sets the name that records will use.
     pub(crate) fn set_id(&self, id: MessageId) {
         self.id.store(id.0.get(), Ordering::Relaxed);
     }
 
-    /// It is in no record.
+    /// Forgets the name: no record holds the message any more.
     pub(crate) fn forget_id(&self) {
         self.id.store(0, Ordering::Relaxed);
     }
 
-    /// The last record that holds it whole.
+    /// The last record that holds the whole message.
     pub(crate) fn stored(&self) -> Option<Lsn> {
         let lsn = self.stored.load(Ordering::Relaxed);
         (lsn > 0).then_some(Lsn(lsn))
     }
 
-    /// The record `lsn` holds it whole, under the name `id`.
+    /// Notes that the record `lsn` holds the whole message under the name `id`.
     pub(crate) fn set_stored(&self, id: MessageId, lsn: Lsn) {
         self.id.store(id.0.get(), Ordering::Relaxed);
         self.stored.store(lsn.0, Ordering::Relaxed);
     }
 
-    /// When it came.
+    /// When the message arrived.
     pub(crate) fn received(&self) -> Instant {
         self.received
     }
 
-    /// Where to.
+    /// The topic name.
     pub(crate) fn topic(&self) -> &str {
         topic(&self.publish)
     }
 
-    /// Bytes of memory, near enough.
+    /// Bytes of memory, approximately.
     pub(crate) fn cost(&self) -> usize {
         self.cost
     }
 
-    /// When it is no longer worth delivering.
+    /// When its expiry interval ends, if it has one.
     pub(crate) fn expires(&self) -> Option<Instant> {
         let seconds = self.publish.properties.message_expiry_interval?;
         Some(self.received + Duration::from_secs(seconds.into()))
@@ -154,7 +155,7 @@ impl Message {
         self.expires().is_some_and(|at| at <= now)
     }
 
-    /// What is left of its expiry interval, in seconds `[MQTT-3.3.2-6]`.
+    /// The seconds left of its expiry interval `[MQTT-3.3.2-6]`.
     pub(crate) fn remaining_expiry(&self, now: Instant) -> Option<u32> {
         let seconds = self.publish.properties.message_expiry_interval?;
         let waited = now.saturating_since(self.received).as_secs();
@@ -199,7 +200,7 @@ impl From<Option<SubscriptionIdentifier>> for Identifiers {
     }
 }
 
-/// The parts of a message, or of a will, that memory is held for.
+/// The parts of a message or a will that take memory.
 pub(crate) struct Parts<'a> {
     pub(crate) topic: usize,
     pub(crate) payload: usize,
@@ -209,12 +210,12 @@ pub(crate) struct Parts<'a> {
     pub(crate) user_properties: &'a [(Utf8String, Utf8String)],
 }
 
-/// Of what holding a message takes, what is not its own bytes: the allocations and their headers.
+/// Bytes that a message takes besides its contents: the allocations and their headers.
 const OVERHEAD: usize = 384;
 
-/// Bytes of memory that holding a message takes, near enough.
+/// Bytes of memory that a message or will of these parts takes, approximately.
 pub(crate) fn held(parts: &Parts<'_>) -> usize {
-    /// A pair of strings, and an allocation for each.
+    /// Two strings, each with an allocation of its own.
     const USER_PROPERTY: usize = 128;
     let user_properties = parts.user_properties.iter();
     OVERHEAD
@@ -232,7 +233,7 @@ pub(crate) fn topic(publish: &Publish) -> &str {
     publish.topic.as_ref().map_or("", TopicName::as_str)
 }
 
-/// What keeping `publish` costs.
+/// Bytes of memory that keeping `publish` takes, approximately.
 pub(crate) fn cost(publish: &Publish) -> usize {
     let properties = &publish.properties;
     held(&Parts {

@@ -1,13 +1,13 @@
-//! Who is at the other end of a connection.
+//! The other end of a connection.
 
 use core::net::SocketAddr;
 
-/// Who is at the other end of a connection, as far as the network knows.
+/// What the network knows of the other end of a connection.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// Its address; `None` where there is none (an in-process client, a test).
+    /// Its address. `None` without a network, as for a client in the same process.
     pub address: Option<SocketAddr>,
-    /// How it came.
+    /// How it is connected.
     pub transport: Transport,
 }
 

@@ -1,10 +1,9 @@
-//! Tables give memory back when most of what was in them has gone.
+//! The shrink policy: tables give memory back after most of their entries have gone.
 //!
-//! A table doubles when it is full, and keeps what it has: after a flood of clients it would be
-//! as large as on the day of the flood for ever. So it is made smaller when a quarter is left
-//! of what was there. That costs a part of what it cost to become so large, and is not done
-//! again before three quarters of the rest have gone, or so many others have come that they
-//! pay for it.
+//! A table doubles when it is full and never shrinks by itself. After a flood of clients it
+//! would stay large for ever. So we shrink a table once it is three quarters empty. Shrinking
+//! costs a part of what growing cost. It does not happen again before three quarters of the rest
+//! have gone, or enough new entries have come to pay for it.
 
 use core::hash::BuildHasher;
 use core::hash::Hash;
@@ -12,24 +11,27 @@ use core::hash::Hash;
 use hashbrown::{HashMap, HashTable};
 use slab::Slab;
 
-/// A table of which there is only a quarter left is made smaller if it has so many places.
+/// The least capacity of a table that is worth shrinking.
 pub(crate) const WORTH: usize = 1_024;
 
-/// When a [`Slab`] was last looked at, whose places can be given back only behind the last one
-/// that is taken: all of them are looked at for that, be it in vain.
+/// Decides when to shrink a [`Slab`].
+///
+/// A slab can only give back the places behind its last entry. To find that entry, shrinking
+/// looks at every place, sometimes for nothing. This policy limits how often that happens.
 #[derive(Debug, Default)]
 pub(crate) struct ShrinkPolicy {
-    /// The most that were there since then, those apart that came too few to pay for a look.
+    /// The most entries since the last attempt to shrink. Entries that came too few to pay for
+    /// an attempt do not raise it.
     most: usize,
-    /// How many have come since then.
+    /// How many entries have come since the last attempt.
     came: usize,
 }
 
 impl ShrinkPolicy {
-    /// How many places are looked at for each that has come.
+    /// How many places an attempt may look at for each entry that has come.
     const LOOKS: usize = 64;
 
-    /// Something was put in.
+    /// Notes that an entry was inserted.
     pub(crate) fn grew<T>(&mut self, slab: &Slab<T>) {
         self.came += 1;
         if self.came >= slab.capacity() / Self::LOOKS {
@@ -37,8 +39,8 @@ impl ShrinkPolicy {
         }
     }
 
-    /// Something was taken out: gives back what `slab` does not need, if it is time to look.
-    /// Whether it was.
+    /// Notes that an entry was removed, and shrinks `slab` if that is due. Returns whether it
+    /// tried.
     pub(crate) fn shrank<T>(&mut self, slab: &mut Slab<T>) -> bool {
         let is_time = slab.capacity() >= WORTH && slab.len() <= self.most / 4;
         if is_time {
@@ -52,21 +54,21 @@ impl ShrinkPolicy {
     }
 }
 
-/// The same for what finds entries of a slab again.
+/// Shrinks a hash table that is three quarters empty.
 pub(crate) fn shrink_table<T>(table: &mut HashTable<T>, hasher: impl Fn(&T) -> u64) {
     if is_much(table.len(), table.capacity()) {
         table.shrink_to(2 * table.len(), hasher);
     }
 }
 
-/// The same for a map.
+/// Shrinks a map that is three quarters empty.
 pub(crate) fn shrink_map<K: Eq + Hash, V, S: BuildHasher>(map: &mut HashMap<K, V, S>) {
     if is_much(map.len(), map.capacity()) {
         map.shrink_to(2 * map.len());
     }
 }
 
-/// The same for a list.
+/// Shrinks a list that is three quarters empty.
 pub(crate) fn shrink_list<T>(list: &mut Vec<T>) {
     if is_much(list.len(), list.capacity()) {
         list.shrink_to(2 * list.len());
@@ -95,7 +97,7 @@ mod tests {
                 looks += usize::from(shrink.shrank(&mut slab));
             }
         }
-        // Nothing can be given back before the last place that is taken.
+        // A slab cannot give back places before its last entry.
         assert!(slab.capacity() <= 90_008);
         for number in (1..10).rev() {
             assert_eq!(slab.remove(number * 10_000 + 7), number * 10_000 + 7);
@@ -131,8 +133,8 @@ mod tests {
         }
     }
 
-    /// A single one at the last place, where nothing can be given back for it, and a few that
-    /// come and go: each look would be at all places.
+    /// One entry stays at the last place, so nothing can be given back, while a few others come
+    /// and go. Without the policy each of them would cause a look at every place.
     #[test]
     fn who_comes_and_goes_beside_the_last_of_a_flood_causes_no_look_each_time() {
         let (mut slab, mut shrink) = (Slab::new(), ShrinkPolicy::default());

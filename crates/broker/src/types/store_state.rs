@@ -1,16 +1,17 @@
-//! Whether the store of records can take more.
+//! Whether the store has room for more records.
 
-/// Whether the store of records has room.
+/// Whether the store has room for more records.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub enum StoreState {
-    /// It has.
+    /// It has room.
     #[default]
     Ready,
-    /// It has a reserve left, enough for the small records that end something. What would
-    /// promise something new is refused: `QoS` 1 and 2 messages, subscriptions and sessions
-    /// that outlive a connection. `QoS` 0 goes on. Nothing of size that a client can cause is
-    /// recorded: a retained message of `QoS` 0 and the will of a client that is let in stay in
-    /// memory until there is room again, and a will that is due, and would have to be stored, is
-    /// published with `QoS` 0.
+    /// Only a reserve is left, for the small records that end something. The broker refuses
+    /// whatever would promise something new: `QoS` 1 and 2 messages, and subscriptions and
+    /// sessions that outlive a connection. `QoS` 0 goes on.
+    ///
+    /// No client can cause a large record in this state. A retained `QoS` 0 message and the will
+    /// of a new client stay in memory until there is room again. A will that is due, and that
+    /// would need a record, is published with `QoS` 0.
     Full,
 }

@@ -2,26 +2,27 @@
 
 use core::ops::Deref;
 
-/// A list of which most clients have none: then it takes the room of a pointer, where a
-/// `Vec` takes three.
+/// A list that takes a pointer while it is empty, where a `Vec` takes three words. Most clients
+/// have an empty one.
 #[derive(Debug)]
-// A box of the `Vec`, not of its elements: that would take two pointers, and each change would
-// move all of them.
+// The box holds the `Vec`, not its elements: a boxed slice would take two words, and each change
+// would move all elements.
 #[allow(clippy::box_collection)]
 pub(crate) struct ThinVec<T>(Option<Box<Vec<T>>>);
 
 impl<T> ThinVec<T> {
-    /// To be changed: from now on there is something, or will be.
+    /// The list for a change. Allocates it, so only call this to add something.
     pub(crate) fn to_mut(&mut self) -> &mut Vec<T> {
         self.0.get_or_insert_default()
     }
 
-    /// Forgets all, and gives back their memory.
+    /// Removes all elements and frees their memory.
     pub(crate) fn clear(&mut self) {
         self.0 = None;
     }
 
-    /// The one at `at`, which there must be; with the last one goes the memory.
+    /// Removes and returns the element at `at`, which must exist. Frees the memory with the last
+    /// element.
     pub(crate) fn remove(&mut self, at: usize) -> T {
         let list = self.to_mut();
         let removed = list.remove(at);

@@ -1,13 +1,12 @@
 //! When something is due.
 //!
-//! Ordered sets, from which an entry is taken exactly when its owner no longer needs it:
-//! no stale entries pile up, whatever clients do. A connection has one entry. It is not
-//! moved by each packet: when it is due, the connection looks when it last heard something
-//! (so 100,000 connections with 60 s keep alive cost about 1,100 moves a second, at
-//! O(log n)).
+//! Timers are ordered sets. The owner of a timer removes it as soon as it needs it no more, so
+//! clients cannot pile up stale entries. A connection has one timer, and packets do not move it:
+//! when it is due, the broker checks when it last heard from the client. So 100,000 connections
+//! with a keep alive of 60 s cost about 1,100 moves a second, at O(log n).
 //!
-//! Some things can be late: they are in sets of their own, so that nothing else is late for them,
-//! and who needs the room that they take can have them end at once.
+//! Deferrable timers are in sets of their own. Urgent timers need not wait for them, and the
+//! broker can run them early if it needs the memory that they would free.
 
 use std::collections::BTreeSet;
 
@@ -15,43 +14,44 @@ use mqtt::Instant;
 
 use crate::types::{NodeId, SessionId, Slot};
 
-/// Whose time has come.
+/// A timer, named after what it wakes.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
-    /// A CONNECT that has not come, or a keep alive.
+    /// A connection that has not sent CONNECT, or whose keep alive may have passed.
     Connection(Slot),
-    /// A connection that is not read for a while.
+    /// A connection that is paused: the broker reads it again.
     Resume(Slot),
-    /// A will that was delayed.
+    /// The delayed will of a session.
     Will(SessionId),
-    /// A session without a connection.
+    /// A session without a connection, which expires.
     SessionExpiry(SessionId),
-    /// A retained message.
+    /// A retained message, which expires.
     Retained(NodeId),
-    /// The next of the sessions that look for retained messages and rest.
+    /// The next session that pauses in its look-up of retained messages.
     Lookups,
 }
 
-/// All that will be due.
+/// All timers.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     prompt: BTreeSet<(Instant, Timer)>,
-    // What can wait where many are due at once: something ends, and who asks for it is told that
-    // it has ended.
+    // Deferrable, as many may be due at once. They only end something, and a client that asks
+    // for it is told that it has ended.
     connections: BTreeSet<(Instant, Slot)>,
     sessions: BTreeSet<(Instant, SessionId)>,
     retained: BTreeSet<(Instant, NodeId)>,
 }
 
 impl Timers {
-    /// When the first is due, where nothing that can wait is before `patience`.
+    /// When the first timer is due. A deferrable one counts as due at `patience` at the
+    /// earliest.
     pub(crate) fn next(&self, patience: Instant) -> Option<Instant> {
         let patient = self.patient().into_iter().flatten();
         let patient = patient.map(|at| patience.max(at));
         first(&self.prompt).into_iter().chain(patient).min()
     }
 
-    /// When the first of each kind is due that can wait.
+    /// When the first deferrable timer of each kind is due.
     fn patient(&self) -> [Option<Instant>; 3] {
         let Self {
             prompt: _,
@@ -62,7 +62,7 @@ impl Timers {
         [first(connections), first(sessions), first(retained)]
     }
 
-    /// Changes when `timer` is due, where `at` is its owner's note of it.
+    /// Changes when `timer` is due. `at` is its owner's note of that time.
     pub(crate) fn set(&mut self, timer: Timer, at: &mut Option<Instant>, new: Option<Instant>) {
         let old = core::mem::replace(at, new);
         if old == new {
@@ -78,14 +78,14 @@ impl Timers {
         }
     }
 
-    /// Takes the first that is due out; where `all_wait` that can wait, the first of the others.
-    /// Its owner's note of it is out of date from then on.
+    /// Removes and returns the first timer that is due; with `all_wait`, the first urgent one.
+    /// Its owner must then clear its note.
     pub(crate) fn pop_due(&mut self, now: Instant, all_wait: bool) -> Option<Timer> {
         let patient = self.patient().map(|at| at.filter(|_| !all_wait));
         let [connection, session, _] = patient;
         let prompt = first(&self.prompt);
         let first = [prompt].into_iter().chain(patient).flatten().min();
-        // At the same time, what cannot wait comes first.
+        // Of timers for the same time, urgent ones come first.
         if first == prompt {
             pop_due(now, &mut self.prompt)
         } else if first == connection {
@@ -97,17 +97,17 @@ impl Timers {
         }
     }
 
-    /// Takes the first of the connections out that are to be looked after.
+    /// Removes and returns the first connection whose timer is due.
     pub(crate) fn pop_due_connection(&mut self, now: Instant) -> Option<Slot> {
         pop_due(now, &mut self.connections)
     }
 
-    /// Takes the first of the sessions out that are due to expire.
+    /// Removes and returns the first session that is due to expire.
     pub(crate) fn pop_due_session(&mut self, now: Instant) -> Option<SessionId> {
         pop_due(now, &mut self.sessions)
     }
 
-    /// Takes the first of the retained messages out that are due to expire.
+    /// Removes and returns the first retained message that is due to expire.
     pub(crate) fn pop_due_retained(&mut self, now: Instant) -> Option<NodeId> {
         pop_due(now, &mut self.retained)
     }
@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(timers.pop_due(at(3), true), Some(Timer::Will(session)));
         assert_eq!(timers.next(at(5)), Some(at(5)));
         assert_eq!(timers.pop_due(at(3), true), None);
-        // Otherwise each has its turn when it is due.
+        // Without `all_wait` each runs in the order of its time.
         will = None;
         timers.set(Timer::Will(session), &mut will, Some(at(2)));
         let due = [(); 3].map(|()| timers.pop_due(at(3), false));

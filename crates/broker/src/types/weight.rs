@@ -1,18 +1,20 @@
-//! What waits for a session, as it is counted.
+//! How much waits for a session.
 
 use crate::types::Queued;
 
-/// How much that is.
+/// The size of a session's queue and window. The [memory budget](crate::admission) adds these up
+/// over all sessions.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Weight {
     pub(crate) messages: usize,
     pub(crate) bytes: usize,
-    /// How many of the messages records say something about.
+    /// How many of the messages stand in journal records.
     pub(crate) stored: usize,
 }
 
 impl Queued {
-    /// It alone, on its way from one session to another.
+    /// The weight of this message alone, while it moves from one session to another. No record
+    /// names it then.
     pub(crate) fn weight(&self) -> Weight {
         Weight {
             messages: 1,
