@@ -4,7 +4,7 @@ use mqtt::{TopicFilter, filter_covers, filters_overlap, topic_matches};
 
 use crate::types::{Access, Reach};
 
-/// What is denied to everybody. Everything else is allowed.
+/// Topic filters that are denied to every client. Everything else is allowed.
 ///
 /// ```
 /// use broker::{DenyRules, Grants, Reach};
@@ -23,8 +23,9 @@ pub struct DenyRules {
 }
 
 impl DenyRules {
-    /// Denies to publish to what matches one of `publish`, and to be sent what matches one of
-    /// `subscribe`. Of a shared filter what stands at its end counts.
+    /// Denies publishing to topics that match one of `publish`, and receiving topics that match
+    /// one of `subscribe`. A shared subscription `$share/{name}/{filter}` counts as its
+    /// `{filter}`.
     #[must_use]
     pub fn new(publish: Vec<TopicFilter>, subscribe: Vec<TopicFilter>) -> Self {
         Self {

@@ -1,5 +1,7 @@
-//! The log of limits that were reached: each is told at most once in five seconds, with how
-//! often it did. The counters in [`Metrics`](crate::Metrics) count every time.
+//! The rate-limited log of limits that were reached.
+//!
+//! The log reports each limit at most once in five seconds, with how often it was reached since.
+//! The counters in [`Metrics`](crate::Metrics) count every time.
 
 use std::collections::VecDeque;
 
@@ -9,18 +11,18 @@ use mqtt::{Instant, Utf8String};
 
 use crate::types::Limit;
 
-/// A limit was reached: for the log.
+/// A report for the log: a limit was reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitReached {
-    /// Which.
+    /// The limit.
     pub limit: Limit,
-    /// The last client that met it; `None` where that is not known.
+    /// The last client that reached it. `None` if that is not known.
     pub client_id: Option<Utf8String>,
-    /// How often it was met since it was last told.
+    /// How often it was reached since the last report.
     pub count: u64,
 }
 
-/// What is to be said, and what was said lately.
+/// Reports that wait for the log, and what was reported lately.
 #[derive(Debug, Default)]
 pub(crate) struct LimitLog {
     /// The time of the input that is being handled.
@@ -30,22 +32,22 @@ pub(crate) struct LimitLog {
     to_tell: VecDeque<LimitReached>,
 }
 
-/// What is known of a limit.
+/// What the log knows of one limit.
 #[derive(Debug)]
 struct Lately {
     limit: Limit,
-    /// Until when nothing is said.
+    /// Nothing is reported before this time.
     silent_until: Instant,
-    /// How often it was reached since it was last told.
+    /// How often it was reached since the last report.
     count: u64,
-    /// By whom last.
+    /// The last client that reached it.
     client_id: Option<Utf8String>,
 }
 
 impl LimitLog {
     const SILENCE: Duration = Duration::from_secs(5);
 
-    /// Another input is handled: tells what was silent for long enough.
+    /// Sets the time of the next input, and reports every limit whose silence is over.
     pub(crate) fn set_now(&mut self, now: Instant) {
         self.now = now;
         for it in &mut self.lately {
@@ -56,18 +58,18 @@ impl LimitLog {
         }
     }
 
-    /// When there is something to be told, if nothing else happens.
+    /// When the next report is due.
     pub(crate) fn next(&self) -> Option<Instant> {
         let untold = self.lately.iter().filter(|it| it.count > 0);
         untold.map(|it| it.silent_until).min()
     }
 
-    /// `limit` was reached by `client`.
+    /// Notes that `client` reached `limit`.
     pub(crate) fn note(&mut self, limit: Limit, client: Option<&Utf8String>) {
         self.note_times(limit, client, 1);
     }
 
-    /// `limit` was reached so many times, the last time by `client`.
+    /// Notes that `limit` was reached `times` times, the last time by `client`.
     pub(crate) fn note_times(&mut self, limit: Limit, client: Option<&Utf8String>, times: u64) {
         let known = self.lately.iter().position(|it| it.limit == limit);
         let at = known.unwrap_or_else(|| {
@@ -88,7 +90,7 @@ impl LimitLog {
         }
     }
 
-    /// The next to be told.
+    /// Takes the next report.
     pub(crate) fn pop(&mut self) -> Option<LimitReached> {
         self.to_tell.pop_front()
     }
@@ -120,7 +122,7 @@ mod tests {
         assert_eq!(told.len(), 2);
         assert_eq!((told[0].limit, told[0].count), (Limit::Sessions, 1));
         assert_eq!(told[0].client_id.as_deref(), Some("a"));
-        // The rest is told though nothing happens any more.
+        // The rest is reported even if nothing else happens.
         assert_eq!(limit_log.next(), Some(Instant::from_millis(5_000)));
         limit_log.set_now(Instant::from_millis(5_000));
         assert_eq!(limit_log.pop().unwrap().count, 99);

@@ -1,24 +1,25 @@
-//! Bounds over all clients: who takes more than a fair share pays.
+//! Bounds over all clients: a client that takes more than a fair share pays for it.
 //!
-//! What is shared by all (bytes in queues, bytes not written yet) is divided as switches divide
-//! their buffers: nobody may hold more than what is still free. So whoever holds much stops
-//! first, and who holds little has room until the very end: with n that take all they can get,
-//! each ends at 1/(n+1) of the whole, and as much stays free for the others.
+//! All clients share some buffers (bytes in queues, bytes that wait to be written). The budget
+//! divides them as network switches divide theirs: no client may hold more than what is still
+//! free. So a client that holds much is stopped first, and a client that holds little has room
+//! until the very end. If n clients take all they can get, each ends at 1/(n+1) of the whole,
+//! and as much stays free for the others.
 
 use crate::types::{Limits, Metrics, Weight};
 
 /// What the broker holds, and whether it may hold more.
 ///
-/// It decides; [`Metrics`] only shows what is here ([`report`](Self::report)).
+/// The budget decides. [`Metrics`] only shows what stands here ([`report`](Self::report)).
 #[derive(Debug, Default)]
 pub(crate) struct MemoryBudget {
-    /// Windows and queues of all sessions, those that are over included.
+    /// Windows and queues of all sessions, ended ones included.
     queued: Weight,
-    /// Bytes of queues whose sessions are over. They can be freed at any time.
+    /// Bytes in queues of ended sessions, which can be freed at any time.
     freeable_bytes: u64,
     /// Bytes that wait to be written to connections, or are being written.
     unwritten_bytes: u64,
-    /// Bytes of packets that have not come to their end.
+    /// Bytes of unfinished packets.
     partial_bytes: u64,
     alias_bytes: u64,
     subscription_bytes: u64,
@@ -28,31 +29,31 @@ pub(crate) struct MemoryBudget {
     will_bytes: u64,
     retained_messages: u64,
     retained_bytes: u64,
-    /// `QoS` 2 messages from clients whose PUBREL has not come.
+    /// `QoS` 2 messages from clients that have not sent PUBREL yet.
     incoming_messages: u64,
     sessions: u64,
     connections: u64,
     /// Bytes of records that are not durable yet.
     journal_bytes: u64,
-    /// Bytes that the sessions take in a copy of everything, without what waits for them.
+    /// Bytes that the sessions take in a checkpoint, without their queues.
     stored_session_bytes: u64,
 }
 
 /// The decisions.
 impl MemoryBudget {
-    /// What every connection may have waiting to be written, however much others have: an
-    /// answer to a SUBSCRIBE with a thousand filters and some messages.
+    /// Bytes that every connection may always have waiting, however much others have: enough for
+    /// the answer to a SUBSCRIBE with a thousand filters, and for some messages.
     pub(crate) const LEAST_OUT_BUFFER: usize = 16 * 1024;
 
-    /// What a session takes that has nothing, near enough, in bytes.
+    /// Bytes that an empty session takes, approximately.
     const SESSION: u64 = 400;
-    /// What a connection takes that has nothing.
+    /// Bytes that an idle connection takes, approximately.
     const CONNECTION: u64 = 800;
-    /// What the packet identifier of an incoming message takes: in a list that grows, and in
-    /// another of what was there before the connection.
+    /// Bytes that the packet identifier of an incoming message takes: an entry in a list that
+    /// grows, and another in the list of identifiers from before the connection.
     const INCOMING: u64 = 6;
 
-    /// Bytes of memory that all lists take together, as if nothing were shared.
+    /// Bytes of memory that the broker holds, counted as if nothing were shared.
     pub(crate) fn total_bytes(&self) -> u64 {
         self.retained_bytes
             + self.queued_bytes()
@@ -68,18 +69,18 @@ impl MemoryBudget {
             + self.connections * Self::CONNECTION
     }
 
-    /// Bytes that are used beyond [`Limits::memory_bytes`] once `more` are.
+    /// How many bytes the broker would hold beyond [`Limits::memory_bytes`] if it took `more`.
     pub(crate) fn excess_bytes(&self, limits: &Limits, more: usize) -> u64 {
         (self.total_bytes() + more as u64).saturating_sub(limits.memory_bytes as u64)
     }
 
-    /// Whether there is memory for a copy of so many bytes, with what can be freed. A copy that
-    /// every connection may have needs no look at the sum.
+    /// Whether there is memory for `bytes` of encoded output, after everything freeable is
+    /// freed. Small amounts are always allowed, so they need no sum.
     pub(crate) fn has_memory_for_copy(&self, limits: &Limits, bytes: usize) -> bool {
         bytes <= Self::LEAST_OUT_BUFFER || self.excess_bytes(limits, bytes) <= self.freeable_bytes
     }
 
-    /// Bytes that may wait to be written to one connection just now.
+    /// Most bytes that may now wait to be written to one connection.
     pub(crate) fn out_buffer(&self, limits: &Limits) -> usize {
         let free = usize::try_from(self.free_out_buffers(limits)).unwrap_or(usize::MAX);
         limits
@@ -87,8 +88,8 @@ impl MemoryBudget {
             .min(free.max(Self::LEAST_OUT_BUFFER))
     }
 
-    /// Whether a connection of which `held` bytes are not written yet may get so many more,
-    /// as far as the others are concerned.
+    /// Whether the shared egress budget lets a connection with `held` unwritten bytes take
+    /// `bytes` more.
     pub(crate) fn has_egress_room(&self, limits: &Limits, held: usize, bytes: usize) -> bool {
         let wanted = held + bytes;
         wanted <= Self::LEAST_OUT_BUFFER
@@ -100,42 +101,43 @@ impl MemoryBudget {
         (limits.all_out_buffers_bytes as u64).saturating_sub(self.unwritten_bytes)
     }
 
-    /// Whether the connections hold more of unfinished packets than they may.
+    /// Whether unfinished packets take more than they may.
     pub(crate) fn has_too_many_partial_bytes(&self, limits: &Limits) -> bool {
         self.partial_bytes > limits.all_partial_bytes as u64
     }
 
-    /// Whether the subscriptions of all clients may take so many bytes more.
+    /// Whether the subscriptions of all clients may take `cost` bytes more.
     pub(crate) fn has_subscription_room(&self, limits: &Limits, cost: usize) -> bool {
         self.subscription_bytes + cost as u64 <= limits.all_subscriptions_bytes as u64
     }
 
-    /// Whether the look-ups of all clients may take so many bytes more.
+    /// Whether the retained look-ups of all clients may take `cost` bytes more.
     pub(crate) fn has_lookup_room(&self, limits: &Limits, cost: usize) -> bool {
         self.lookup_bytes + cost as u64 <= limits.all_subscriptions_bytes as u64
     }
 
-    /// Whether the wills of all clients may take so many bytes more.
+    /// Whether the wills of all clients may take `cost` bytes more.
     pub(crate) fn has_will_room(&self, limits: &Limits, cost: usize) -> bool {
         self.will_bytes + cost as u64 <= limits.all_wills_bytes as u64
     }
 
-    /// Whether a session's queue may grow by `cost` to so many bytes, where those of all others
-    /// take `others`.
+    /// Whether a session's queue may grow by `cost` bytes to `bytes`, while all other queues
+    /// hold `others`.
     pub(crate) fn has_queue_room(limits: &Limits, bytes: usize, cost: usize, others: u64) -> bool {
         bytes <= limits.queue_bytes && Self::queue_excess(limits, bytes, cost, others) == 0
     }
 
-    /// Bytes that would have to be freed first for a queue to grow by `cost` to `bytes`.
+    /// How many bytes must be freed before a queue may grow by `cost` bytes to `bytes`, while
+    /// all other queues hold `others`.
     pub(crate) fn queue_excess(limits: &Limits, bytes: usize, cost: usize, others: u64) -> u64 {
         let taken = others + (bytes - cost) as u64;
         (taken + bytes as u64).saturating_sub(limits.all_queues_bytes as u64)
     }
 }
 
-/// What is held.
+/// The account of what the broker holds.
 impl MemoryBudget {
-    /// What waits for a session has changed.
+    /// Replaces the weight of one session's queue.
     pub(crate) fn requeue(&mut self, before: Weight, after: Weight) {
         let change = |gauge: &mut usize, before: usize, after: usize| {
             *gauge = *gauge + after - before;
@@ -145,7 +147,7 @@ impl MemoryBudget {
         change(&mut self.queued.stored, before.stored, after.stored);
     }
 
-    /// So many messages are in records for somebody else from now on.
+    /// Takes back that `messages` stand in records: they now belong to somebody else.
     pub(crate) fn uncount_stored(&mut self, messages: usize) {
         self.queued.stored -= messages;
     }
@@ -158,12 +160,12 @@ impl MemoryBudget {
         self.queued.messages as u64
     }
 
-    /// Messages in queues that records say something about.
+    /// Messages in queues that stand in records.
     pub(crate) fn stored_deliveries(&self) -> u64 {
         self.queued.stored as u64
     }
 
-    /// Bytes of [`queued_bytes`](Self::queued_bytes) that can be freed at any time.
+    /// The part of [`queued_bytes`](Self::queued_bytes) that can be freed at any time.
     pub(crate) fn freeable_bytes(&self) -> u64 {
         self.freeable_bytes
     }
@@ -261,7 +263,7 @@ impl MemoryBudget {
         self.journal_bytes = bytes as u64;
     }
 
-    /// Writes the gauges of what is held.
+    /// Writes the gauges into `metrics`.
     pub(crate) fn report(&self, metrics: &mut Metrics) {
         metrics.memory_bytes = self.total_bytes();
         metrics.queued_messages = self.queued_messages();

@@ -1,4 +1,13 @@
-//! What is let in, and how much of it may be held.
+//! Admission: what the broker lets in, how much it may hold, and how much deferrable work it
+//! does at once.
+//!
+//! **Invariant.** Every limit over all clients is decided here, by [`MemoryBudget`]. The other
+//! wings report each change of what they hold. [`Metrics`](crate::Metrics) only shows what
+//! stands here.
+//!
+//! Begin with `memory.rs` (bounds over all clients) and `work.rs` (the budget for deferrable
+//! work). `rate.rs` bounds how fast a client publishes, `deny_rules.rs` has the simplest access
+//! rules, and `limit_log.rs` is the rate-limited log of limits that were reached.
 
 mod deny_rules;
 mod limit_log;

@@ -1,24 +1,25 @@
-//! How much of what can wait is done at once.
+//! The work budget: how much deferrable work the broker does at once.
 //!
-//! Much can become due at once: one publish fills ten thousand queues, a network fails and as many
-//! clients are silent for too long, a whole tree of retained messages expires. None of it is
-//! urgent, and all of it together would keep everybody else waiting. So each millisecond has a
-//! number of steps for such work. What is left over goes on in the next one, whether something
-//! else happens or not ([`Output::Idle`](crate::Output::Idle)). One piece of work is not divided:
-//! the steps that it takes beyond those that are left make the next piece wait.
+//! Much work can become due at once: one publish fills ten thousand queues, a network fails and
+//! ten thousand clients are silent for too long, a whole tree of retained messages expires. None
+//! of it is urgent, and all of it together would keep everybody else waiting. So each
+//! millisecond has a number of steps for such work. The rest goes on in the next millisecond,
+//! even if nothing else happens ([`Output::Idle`](crate::Output::Idle)). One piece of work is
+//! never divided: if it takes more steps than are left, the next piece waits longer.
 
 use core::time::Duration;
 
 use mqtt::Instant;
 
-/// How much deferred work is done at once. Only tests have a reason to change it: they have
-/// little such work.
+/// The sizes of the work budget. Only tests have a reason to change them, because they have
+/// little deferrable work.
 #[doc(hidden)]
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Steps {
-    /// How many steps each millisecond has; at least one.
+    /// Steps in each millisecond, at least one.
     pub each: usize,
-    /// A queue of so many messages is freed with its session, whether steps are left or not.
+    /// A queue of at most this many messages is freed with its session, even if no steps are
+    /// left.
     pub little: usize,
 }
 
@@ -31,34 +32,34 @@ impl Default for Steps {
     }
 }
 
-/// The steps that are left for deferred work.
+/// The steps that are left for deferrable work.
 #[derive(Debug)]
 pub(crate) struct WorkBudget {
     /// Steps of each [`PERIOD`](Self::PERIOD).
     each: usize,
     left: usize,
-    /// Steps that were taken beyond those that were left.
+    /// Steps that were taken beyond the budget. Later periods pay for them.
     owed: usize,
-    /// When there are `each` steps again, less those owed.
+    /// When there are `each` steps again, less the overdraft.
     renewed_at: Instant,
 }
 
 impl WorkBudget {
-    /// Steps of each [`PERIOD`](Self::PERIOD). One takes some 20 ns: deferred work costs
-    /// everybody else less than a tenth of the time.
+    /// Steps of each [`PERIOD`](Self::PERIOD). A step takes about 20 ns, so deferrable work
+    /// takes less than a tenth of the time.
     pub(crate) const STEPS: usize = 4_096;
     pub(crate) const PERIOD: Duration = Duration::from_millis(1);
-    /// The most periods that can be owed. A client that causes much work that cannot wait, such
-    /// as closing many connections of its own, does not stop all deferred work for ever.
+    /// Most periods of overdraft. Without a bound, a client that causes much undeferrable work,
+    /// such as closing many connections of its own, would stop all deferrable work for ever.
     const MOST_OWED: usize = 32;
 
-    /// Steps for closing a connection, most of which is the shell's work.
+    /// Steps for closing a connection, including the shell's work.
     pub(crate) const CLOSE: usize = 512;
-    /// Steps for looking at a timer that is due.
+    /// Steps for running a timer that is due.
     pub(crate) const TIMER: usize = 4;
-    /// Steps for ending a session that has nothing.
+    /// Steps for ending an empty session.
     pub(crate) const SESSION: usize = 32;
-    /// Steps for forgetting a subscription, or a look-up.
+    /// Steps for removing a subscription or a retained look-up.
     pub(crate) const SUBSCRIPTION: usize = 8;
     /// Steps for offering a message to the other members of a group.
     pub(crate) const OFFER: usize = 4;
@@ -75,7 +76,7 @@ impl WorkBudget {
         }
     }
 
-    /// Gives new steps if their time has come.
+    /// Starts a new period if it is time.
     pub(crate) fn renew(&mut self, now: Instant) {
         if now >= self.renewed_at && now >= self.renewal() {
             self.left = self.each - self.owed % self.each;
@@ -84,7 +85,7 @@ impl WorkBudget {
         }
     }
 
-    /// Counts work that was done, whether steps were left for it or not.
+    /// Counts work that was done, even beyond the budget.
     pub(crate) fn spend(&mut self, steps: usize) {
         let beyond = steps.saturating_sub(self.left);
         self.left = self.left.saturating_sub(steps);
@@ -97,18 +98,18 @@ impl WorkBudget {
         self.left
     }
 
-    /// Whether no steps are left for what can wait.
+    /// Whether no steps are left for deferrable work.
     pub(crate) fn is_spent(&self) -> bool {
         self.left == 0
     }
 
-    /// When there are new steps.
+    /// When the next period with steps begins.
     pub(crate) fn renewal(&self) -> Instant {
         let periods = u32::try_from(self.owed / self.each).unwrap_or(u32::MAX);
         self.renewed_at + Self::PERIOD * periods
     }
 
-    /// The earliest time at which deferred work can be done.
+    /// The earliest time for deferrable work.
     pub(crate) fn not_before(&self) -> Instant {
         if self.is_spent() {
             self.renewal()

@@ -1,11 +1,12 @@
-//! What a client may do: asked at PUBLISH, SUBSCRIBE, a will, delivery and retained look-up.
+//! What a client may do. The broker asks at PUBLISH, SUBSCRIBE, a will, delivery and retained
+//! look-up.
 
 use core::fmt;
 use std::sync::Arc;
 
 use mqtt::Utf8String;
 
-/// Rules that were compiled for one principal.
+/// The rules for one principal, compiled.
 ///
 /// The broker asks them on its own thread, for each message: an answer must neither block nor
 /// allocate.
@@ -16,8 +17,8 @@ pub trait Access: fmt::Debug + Send + Sync {
     /// Whether the client may be sent a message with this topic name.
     fn may_receive(&self, topic: &str) -> bool;
 
-    /// How much of what a topic filter matches the client may be sent. The filter is no shared
-    /// one: of `$share/{name}/{filter}` it is what stands at the end.
+    /// How much of what a topic filter matches the client may be sent. For a shared subscription
+    /// `$share/{name}/{filter}` the broker passes only `{filter}`.
     fn reach(&self, filter: &str) -> Reach;
 }
 
@@ -26,17 +27,17 @@ pub trait Access: fmt::Debug + Send + Sync {
 pub enum Reach {
     /// Everything.
     All,
-    /// A part: each message is looked at when it is delivered.
+    /// A part. The broker asks again for each message that it delivers.
     Part,
     /// Nothing.
     Nothing,
 }
 
-/// What a client may do; by default everything.
+/// What a client may do. By default: everything.
 ///
-/// Sessions keep it, most of them the same: a copy is a pointer.
+/// Each session keeps its grants, and most sessions have the same ones: a copy is a pointer.
 #[derive(Clone, Default)]
-// The box makes the pointer a thin one, which every session has.
+// Every session has this pointer. The box makes it one word instead of two.
 #[allow(clippy::redundant_allocation)]
 pub struct Grants(Option<Arc<Box<dyn Access>>>);
 
@@ -47,7 +48,7 @@ impl Grants {
         Self(Some(Arc::new(Box::new(access))))
     }
 
-    /// Whether nothing is denied, so that nobody need be asked.
+    /// Whether the client may do everything, so that no rules need be asked.
     pub fn is_everything(&self) -> bool {
         self.0.is_none()
     }
@@ -68,7 +69,8 @@ impl Grants {
     }
 }
 
-/// Equal are grants that are the same, not only alike.
+/// Grants are equal if they point to the same rules. Two sets of rules that happen to say the
+/// same are not equal.
 impl PartialEq for Grants {
     fn eq(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
@@ -90,10 +92,10 @@ impl fmt::Debug for Grants {
     }
 }
 
-/// Who a client turned out to be.
+/// Who a client is, once it is authenticated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Principal {
-    /// As the log calls it; `None` for a client that is let in without a name.
+    /// The name for the log. `None` for a client that is let in without a name.
     pub name: Option<Utf8String>,
     /// What it may do.
     pub grants: Grants,

@@ -1,45 +1,46 @@
-//! The names by which the wings speak of each other's things.
+//! Identifiers: the names by which one wing speaks of another wing's things.
 
 use core::num::{NonZeroU32, NonZeroU64};
 
-/// A network connection: a number that the shell gives and never gives again.
+/// A network connection. The shell chooses the number and never uses it again.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Conn(pub u64);
 
-/// Where a connection is in the broker's table. Unlike a [`Conn`] it is used again.
+/// The place of a connection in the broker's table. Unlike a [`Conn`], a slot is used again.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Slot(u32);
 
-/// Where a session is in the broker's table, for as long as it is there.
+/// The place of a session in the broker's table, valid until the session ends.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SessionId(u32);
 
-/// A node, for as long as it is there.
+/// A node of the topic tree, valid until the node is removed.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct NodeId(NonZeroU32);
 
-/// A group, for as long as it has members. The number is never given again.
+/// A group of a shared subscription, valid while it has members. A number is never used again.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct GroupId(pub(crate) u64);
 
-/// Names a session that outlives its connection, or leaves a will.
+/// The name in records of a session that outlives its connection or leaves a will.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SessionNumber(pub(crate) NonZeroU64);
 
-/// Names a message that is in a record.
+/// The name in records of a message.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct MessageId(pub(crate) NonZeroU64);
 
-/// The place of a record in the order of all records, from 1 on, without gaps.
+/// The log sequence number of a record: 1 for the first, without gaps.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lsn(pub u64);
 
 impl Slot {
-    /// The most connections that there can be: as many again are told that there are too many.
+    /// Most connections that the table can hold. It needs as many slots again for connections
+    /// that are told that there are too many.
     pub(crate) const MAX: usize = u32::MAX as usize / 2;
 
     pub(crate) fn from_key(key: usize) -> Self {
-        // `Limits::connections` is cut to what fits.
+        // `Limits::make_workable` keeps the number small enough.
         Self(u32::try_from(key).unwrap_or(u32::MAX))
     }
 
@@ -49,11 +50,11 @@ impl Slot {
 }
 
 impl SessionId {
-    /// The most sessions that there can be.
+    /// Most sessions that the table can hold.
     pub(crate) const MAX: usize = u32::MAX as usize - 1;
 
     pub(crate) fn from_key(key: usize) -> Self {
-        // `Limits::sessions` is cut to what fits.
+        // `Limits::make_workable` keeps the number small enough.
         Self(u32::try_from(key).unwrap_or(u32::MAX))
     }
 
@@ -61,12 +62,12 @@ impl SessionId {
         self.0 as usize
     }
 
-    /// Its place, for lists of something about each.
+    /// The place, for lists that are indexed by session.
     pub(crate) const fn index(self) -> usize {
         self.key()
     }
 
-    /// The place of the first.
+    /// The first place.
     pub(crate) const FIRST: Self = Self(0);
 
     /// The next place.
@@ -84,7 +85,7 @@ impl SessionId {
 }
 
 impl NodeId {
-    /// What has no level above it.
+    /// The root of the tree, which has no parent.
     pub(crate) const ROOT: Self = Self(NonZeroU32::MIN);
 
     /// The next place.
@@ -107,7 +108,7 @@ impl NodeId {
 }
 
 impl MessageId {
-    /// The number of the record that a message is in.
+    /// A message takes the number of the first record that holds it as its name.
     pub(crate) fn of(lsn: Lsn) -> Option<Self> {
         NonZeroU64::new(lsn.0).map(Self)
     }

@@ -1,98 +1,104 @@
-//! What bounds the broker's memory, and what happens at each bound.
+//! The limits of the broker, and what happens at each.
 
 use core::time::Duration;
 
 use crate::types::BadTopic;
 
-/// Every limit of the broker. Reaching one is counted in [`Metrics`](crate::Metrics).
+/// Every limit of the broker. [`Metrics`](crate::Metrics) counts how often each is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at once, before and after CONNECT. One more is closed at once.
+    /// Most connections at once, before and after CONNECT. The broker closes any further one
+    /// immediately.
     pub connections: usize,
-    /// Sessions, with and without a connection. For a new client above it the session ends that
-    /// has been without a connection for longest and for which nothing waits; if there is
-    /// none, it gets CONNACK "quota exceeded".
+    /// Most sessions, with and without a connection. For a further client the broker ends the
+    /// session that has been without a connection for longest and has nothing waiting. If there
+    /// is none, the client gets CONNACK "quota exceeded".
     pub sessions: usize,
-    /// How long a connection may take to send its whole CONNECT.
+    /// How long a client may take to send its whole CONNECT.
     pub connect_timeout: Duration,
-    /// Bytes that a client may send behind CONNECT while it waits to be authenticated; more
+    /// Most bytes that a client may send after CONNECT while it waits to be authenticated. More
     /// of them close the connection.
     pub early_bytes: usize,
-    /// The largest packet that a client may send, in bytes, told in CONNACK. A larger one
-    /// ends the connection with "packet too large" `[MQTT-3.2.2-15]`.
+    /// The largest packet that a client may send, in bytes. CONNACK says so. A larger packet
+    /// closes the connection with "packet too large" `[MQTT-3.2.2-15]`.
     pub maximum_packet_size: u32,
-    /// How many `QoS` 1 and 2 messages a client may have unacknowledged, told in CONNACK
-    /// `[MQTT-3.3.4-7]`. One more ends the connection with "receive maximum exceeded", and so
-    /// does one of `QoS` 2 if twice as many are not released, those of earlier connections
-    /// included. It does not hold for version 3.1.1, which has no word for it: such a client may have as
-    /// many as there are packet identifiers, 65,535.
+    /// Most `QoS` 1 and 2 messages that a client may have unacknowledged. CONNACK says so
+    /// `[MQTT-3.3.4-7]`. One more closes the connection with "receive maximum exceeded". So does
+    /// a `QoS` 2 message while twice as many are not released, those of earlier connections
+    /// included.
+    ///
+    /// This limit does not hold for version 3.1.1, which cannot express it. Such a client may
+    /// have as many as there are packet identifiers, 65,535.
     pub receive_maximum: u16,
-    /// Messages that a client may publish in a second; a second's worth may come at once. Whoever
-    /// is faster is not read for a while. 0: as many as it likes.
+    /// Most messages that a client may publish in a second, in bursts of up to a second's worth.
+    /// The broker stops reading a faster client for a while. 0: no limit.
     pub publish_rate: u32,
-    /// The highest topic alias that a client may use, told in CONNACK `[MQTT-3.3.2-9]`.
+    /// The highest topic alias that a client may use. CONNACK says so `[MQTT-3.3.2-9]`.
     pub topic_alias_maximum: u16,
-    /// How many topic aliases the broker uses towards a client, where the client's own Topic
-    /// Alias Maximum is not smaller `[MQTT-3.3.2-11]`. Other topics are said by name.
+    /// Most topic aliases that the broker uses towards a client, unless the client's own Topic
+    /// Alias Maximum is smaller `[MQTT-3.3.2-11]`. The broker sends other topics by name.
     pub server_topic_aliases: u16,
-    /// The longest topic name or filter in bytes. A longer name is refused in the
-    /// acknowledgement with "topic name invalid", a longer filter with "topic filter invalid".
+    /// The longest topic name or filter in bytes. The acknowledgement of a longer name says
+    /// "topic name invalid", that of a longer filter "topic filter invalid".
     pub topic_bytes: usize,
-    /// The most levels of a topic name or filter; more are refused like a longer one.
+    /// Most levels of a topic name or filter. Deeper ones are refused like longer ones.
     pub topic_levels: usize,
-    /// Subscriptions of one client; one more gets SUBACK "quota exceeded". This also bounds
-    /// for how many filters a client can have retained messages looked for at once, and one
-    /// SUBSCRIBE at all, equal ones included.
+    /// Most subscriptions of one client. One more gets SUBACK "quota exceeded". This also bounds
+    /// the retained look-ups of a client at once, and the filters of one SUBSCRIBE, equal ones
+    /// included.
     pub subscriptions_per_client: usize,
-    /// Bytes of one client's subscriptions, as if no filter shared a level with another; one
-    /// more gets SUBACK "quota exceeded".
+    /// Most bytes of one client's subscriptions, counted as if no filter shared a level with
+    /// another. One more subscription gets SUBACK "quota exceeded".
     pub subscription_bytes_per_client: usize,
-    /// The same over all clients.
+    /// Most bytes of the subscriptions of all clients, counted in the same way.
     pub all_subscriptions_bytes: usize,
-    /// `QoS` 1 and 2 messages that are sent to a client and not acknowledged, where its own
-    /// Receive Maximum is not smaller `[MQTT-3.3.4-9]`. The rest waits in its queue.
+    /// Most `QoS` 1 and 2 messages that the broker has sent to a client and that are not
+    /// acknowledged, unless the client's own Receive Maximum is smaller `[MQTT-3.3.4-9]`.
+    /// Further messages wait in its queue.
     pub inflight_window: u16,
-    /// `QoS` 1 and 2 messages that wait for one client, present or absent. Retained messages
-    /// that a subscription asked for are no part of them: only their bytes are limited.
+    /// Most `QoS` 1 and 2 messages that wait for one client, connected or not. Retained messages
+    /// that a subscription asked for do not count here, only in bytes.
     pub queue_messages: usize,
-    /// The same in bytes (topic, payload, properties and what holding them costs).
+    /// Most bytes of the messages that wait for one client: topic, payload, properties and
+    /// overhead.
     pub queue_bytes: usize,
-    /// The same in bytes over all clients, as if nothing were shared between them. No queue may
-    /// be larger than what is still free of it: who has a fair share of it is not refused
-    /// because of those who have more.
+    /// Most bytes of the messages that wait for all clients, counted as if clients shared none.
+    /// No queue may be larger than what is still free of this, so large queues cannot crowd out
+    /// a client that has only its fair share.
     pub all_queues_bytes: usize,
-    /// What happens to a `QoS` 1 or 2 message that its client's queue has no room for.
+    /// What happens to a `QoS` 1 or 2 message that does not fit into its client's queue.
     pub queue_full: QueueFull,
-    /// Bytes of one client's will, with what holding it costs; a larger one is refused in
-    /// CONNACK with "quota exceeded".
+    /// Most bytes of one client's will, overhead included. A CONNECT with a larger one gets
+    /// "quota exceeded".
     pub will_bytes: usize,
-    /// The same over all clients.
+    /// Most bytes of the wills of all clients, overhead included.
     pub all_wills_bytes: usize,
-    /// Bytes that wait to be taken for one connection. At the limit `QoS` 0 messages to it are
-    /// dropped and `QoS` 1 and 2 messages stay in its queue. A client that reads nothing and
-    /// still makes the broker answer more than twice as much is closed with "quota exceeded".
+    /// Most bytes that wait to be written to one connection. At the limit the broker drops `QoS`
+    /// 0 messages to it and leaves `QoS` 1 and 2 messages in its queue. A client that reads
+    /// nothing, and still makes the broker answer more than twice as much, is closed with "quota
+    /// exceeded".
     pub out_buffer_bytes: usize,
-    /// The same over all connections, with what is being written. Nobody may have more waiting
-    /// than is still free of it, and everybody 16 KiB. One message that is larger than all of it
-    /// goes out when nothing else waits.
+    /// Most bytes that wait to be written to all connections, or are being written. No
+    /// connection may have more waiting than is still free of this, except that each may always
+    /// have 16 KiB. A single larger message goes out when nothing else waits.
     pub all_out_buffers_bytes: usize,
-    /// Bytes of unfinished packets over all connections. At the limit the connection is closed
-    /// that has held most for longest.
+    /// Most bytes of unfinished packets over all connections. At the limit the broker closes the
+    /// connection that has held most for longest.
     pub all_partial_bytes: usize,
-    /// Bytes that all lists may take together. Above it messages of `QoS` 0 are dropped, those
-    /// of `QoS` 1 and 2 get "quota exceeded", and new clients "server busy"; clients that come
-    /// back for what waits for them are let in.
+    /// Most bytes of everything that the broker holds. Above it `QoS` 0 messages are dropped,
+    /// `QoS` 1 and 2 messages get "quota exceeded", and new clients "server busy". A client that
+    /// comes back for messages that wait for it is still let in.
     pub memory_bytes: usize,
-    /// Retained messages. One more is delivered and not kept.
+    /// Most retained messages. One more is delivered but not kept.
     pub retained_messages: usize,
-    /// The same in bytes.
+    /// Most bytes of retained messages, overhead included.
     pub retained_bytes: usize,
-    /// Bytes of [records](crate#what-outlives-a-crash) that the store has not made durable yet.
-    /// Above it clients that cause more of them, and those that come, are not read until half of
-    /// it is durable; who comes with a will gets "server busy".
+    /// Most bytes of [records](crate#what-outlives-a-crash) that are not durable yet. Above it
+    /// the broker does not read new clients, nor clients that cause more records, until half of
+    /// it is durable. A new client with a will gets "server busy".
     pub journal_backlog_bytes: usize,
-    /// The longest Session Expiry Interval in seconds; a longer one is cut, and told in
-    /// CONNACK. `u32::MAX`: sessions may live for ever.
+    /// The longest Session Expiry Interval in seconds. A longer one is shortened, and CONNACK
+    /// says so. `u32::MAX`: sessions may live for ever.
     pub session_expiry_interval: u32,
 }
 
@@ -103,7 +109,7 @@ pub enum Limit {
     Connections,
     /// [`Limits::sessions`].
     Sessions,
-    /// [`Limits::sessions`]: one that was absent for long made room.
+    /// [`Limits::sessions`]: a session that was absent for long was ended to make room.
     SessionsEvicted,
     /// [`Limits::publish_rate`].
     PublishRate,
@@ -113,8 +119,8 @@ pub enum Limit {
     EarlyBytes,
     /// [`Limits::maximum_packet_size`].
     PacketSize,
-    /// A client's own Maximum Packet Size, which is none of [`Limits`]: a message that is larger
-    /// is not sent to it `[MQTT-3.1.2-24]`.
+    /// A client's own Maximum Packet Size, not one of [`Limits`]: the broker does not send it a
+    /// larger message `[MQTT-3.1.2-24]`.
     ClientPacketSize,
     /// [`Limits::receive_maximum`].
     ReceiveMaximum,
@@ -122,21 +128,18 @@ pub enum Limit {
     TopicBytes,
     /// [`Limits::topic_levels`].
     TopicLevels,
-    /// What clients may publish to, which is none of [`Limits`]: topics that start with `$` are
+    /// Not one of [`Limits`]: clients may not publish to topics that start with `$`, which are
     /// the server's own.
     ServerTopic,
-    /// What a shared subscription has to look like, which is none of [`Limits`]
-    /// `[MQTT-4.8.2-1]`.
+    /// Not one of [`Limits`]: the form of a shared subscription `[MQTT-4.8.2-1]`.
     ShareName,
-    /// What the client may publish to, which is none of [`Limits`]:
-    /// [`Grants`](crate::Grants).
+    /// Not one of [`Limits`]: what the client's [`Grants`](crate::Grants) let it publish to.
     PublishRule,
-    /// What the client may subscribe to, which is none of [`Limits`]:
-    /// [`Grants`](crate::Grants).
+    /// Not one of [`Limits`]: what the client's [`Grants`](crate::Grants) let it subscribe to.
     SubscribeRule,
     /// [`Limits::topic_alias_maximum`].
     TopicAlias,
-    /// What a payload says of itself, which is none of [`Limits`]:
+    /// Not one of [`Limits`]: a payload is not in the format that it claims, see
     /// [`BrokerOptions::check_payload_format`](crate::BrokerOptions::check_payload_format).
     PayloadFormat,
     /// [`Limits::subscriptions_per_client`], [`Limits::subscription_bytes_per_client`] or
@@ -150,41 +153,41 @@ pub enum Limit {
     Partial,
     /// [`Limits::memory_bytes`].
     Memory,
-    /// [`Limits::out_buffer_bytes`]: `QoS` 0 messages are dropped.
+    /// [`Limits::out_buffer_bytes`]: `QoS` 0 messages were dropped.
     SlowReader,
-    /// [`Limits::out_buffer_bytes`]: a client that does not read is closed.
+    /// [`Limits::out_buffer_bytes`]: a client that does not read was closed.
     NotReading,
     /// [`Limits::retained_messages`] or [`Limits::retained_bytes`].
     Retained,
-    /// [`Limits::subscriptions_per_client`], for retained messages that are looked for.
+    /// [`Limits::subscriptions_per_client`], for retained look-ups.
     RetainedLookups,
     /// [`Limits::journal_backlog_bytes`].
     JournalBacklog,
-    /// [`journal::MAX_BODY`](crate::journal::MAX_BODY), which is none of [`Limits`]: a record is
-    /// longer. Nothing more is recorded, and nothing acknowledged that would have to be, until
-    /// the broker is started again.
+    /// Not one of [`Limits`]: a record is longer than
+    /// [`journal::MAX_BODY`](crate::journal::MAX_BODY). Until the broker is started again it
+    /// records nothing more, and acknowledges nothing that would need a record.
     RecordSize,
-    /// The room of the store, which is none of [`Limits`]:
+    /// Not one of [`Limits`]: the store has no room, see
     /// [`StoreState::Full`](crate::StoreState::Full).
     Store,
 }
 
-/// What happens to a `QoS` 1 or 2 message that its client's queue has no room for.
+/// What happens to a `QoS` 1 or 2 message that does not fit into its client's queue.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum QueueFull {
-    /// It is dropped. If the client is connected, it is too slow and disconnected with
-    /// "quota exceeded": it can come back and read what was kept.
+    /// The message is dropped. A connected client is too slow: the broker disconnects it with
+    /// "quota exceeded", so that it can come back and read what was kept.
     Disconnect,
-    /// It is dropped.
+    /// The message is dropped.
     DropNewest,
-    /// The oldest messages of the queue make room, but none does for a retained message that
-    /// a subscription asks for: that one is dropped.
+    /// The oldest messages of the queue are dropped. They do not make room for a retained
+    /// message that a subscription asks for: that one is dropped.
     DropOldest,
 }
 
 impl Limits {
-    /// Raises what would let nobody do anything, and what CONNACK may not say (a Receive
-    /// Maximum of 0, section 3.2.2.3.3); lowers what the tables cannot hold.
+    /// Raises limits that would let nobody do anything, or that CONNACK may not state (a Receive
+    /// Maximum of 0, section 3.2.2.3.3). Lowers limits beyond what the tables can hold.
     pub(crate) fn make_workable(&mut self) {
         self.sessions = self.sessions.min(crate::types::SessionId::MAX);
         self.connections = self.connections.min(crate::types::Slot::MAX);
@@ -194,7 +197,7 @@ impl Limits {
         self.out_buffer_bytes = self.out_buffer_bytes.max(64);
     }
 
-    /// Whether a topic name is short enough; otherwise why not.
+    /// Checks the length and depth of a topic name.
     pub(crate) fn check_topic(&self, topic: &str) -> Result<(), BadTopic> {
         let (limit, what) = if topic.len() > self.topic_bytes {
             (Limit::TopicBytes, "the topic name is too long")
@@ -206,7 +209,7 @@ impl Limits {
         Err(BadTopic { limit, what })
     }
 
-    /// Whether a topic or filter has no more levels than there may be.
+    /// Whether a topic name or filter has at most [`Limits::topic_levels`].
     pub(crate) fn has_few_levels(&self, topic: &str) -> bool {
         topic.bytes().filter(|&byte| byte == b'/').count() < self.topic_levels
     }

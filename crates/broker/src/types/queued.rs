@@ -1,4 +1,4 @@
-//! A message that a session is to be sent.
+//! A message in a session's queue, and what records say of its origin.
 
 use std::sync::Arc;
 
@@ -6,47 +6,49 @@ use mqtt::PacketId;
 
 use crate::types::{Delivery, GroupId, Message, SessionNumber};
 
-/// What an entry of a window takes, in bytes: `session::Inflight` is held to it.
+/// Bytes that an entry of the window takes. A test holds `session::Inflight` to it.
 pub(crate) const INFLIGHT: usize = 80;
 
-/// A message that waits.
+/// A message that waits to be sent to one session.
 #[derive(Clone, Debug)]
 pub(crate) struct Queued {
     pub(crate) message: Arc<Message>,
     pub(crate) delivery: Delivery,
     pub(crate) origin: Origin,
-    /// Whether the journal has it for its group: the session does not last, and others in the
-    /// group do.
+    /// Whether the journal keeps the message for its group: this session does not last, but
+    /// others of the group do.
     pub(crate) is_held: bool,
 }
 
 /// Why a session gets a message.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// It was published just now.
+    /// The message was just published.
     Live,
-    /// It was published just now, and the session was chosen from this group.
+    /// The message was just published, and this group chose the session for it.
     Shared(GroupId),
-    /// A subscription asked for what is retained `[MQTT-3.3.1-9]`. Such messages come all at
-    /// once, and do not count against the queue's limit of messages.
+    /// A new subscription asked for retained messages `[MQTT-3.3.1-9]`. They come all at once
+    /// and do not count towards [`Limits::queue_messages`](crate::Limits::queue_messages).
     Retained,
 }
 
 impl Queued {
-    /// Who has it in the journal, if it is in the queue of the session of this name.
+    /// Who has the message in the journal, given that it is in the queue of the session with
+    /// this number.
     pub(crate) fn holder(&self, number: Option<SessionNumber>) -> Option<Holder> {
         let group = self.is_held.then_some(Holder::Group);
         number.map(Holder::Session).or(group)
     }
 
-    /// What holding it costs, as if nothing were shared.
+    /// Bytes of memory that the message takes, counted as if no session shared it.
     pub(crate) fn cost(&self) -> usize {
         Self::cost_of(self.message.cost(), &self.delivery)
     }
 
-    /// How many steps it takes to free it: where others have the message too, its bytes stay.
+    /// How many [work steps](crate::admission) freeing it takes. If others share the message,
+    /// its bytes stay.
     pub(crate) fn freeing(&self) -> usize {
-        /// Several pieces of memory that have not been looked at for long.
+        /// Several allocations that are no longer in the processor's cache.
         const WHOLE: usize = 16;
         const PAGE: usize = 4_096;
         match Arc::strong_count(&self.message) {
@@ -55,34 +57,34 @@ impl Queued {
         }
     }
 
-    /// The same for a message that costs so much to keep.
+    /// [`cost`](Self::cost) from the cost of the message alone.
     pub(crate) fn cost_of(message: usize, delivery: &Delivery) -> usize {
         message + INFLIGHT + delivery.identifiers.held()
     }
 }
 
-/// Who has a message, as far as that outlasts a crash.
+/// Who has a message, as the journal knows it.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Holder {
     Session(SessionNumber),
-    /// A member, of the group that the message's origin names, that does not last: after a
-    /// crash it is for another one. A group has a message once.
+    /// A member of the group in the message's origin, whose own session does not last. After a
+    /// crash the group gives the message to another member. A group has a message only once.
     Group,
 }
 
-/// Where a message is from, as far as that lasts.
+/// Where a message came from, as records need to know it.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
-    /// From a client, and nothing of that lasts.
+    /// A client, with nothing to record about it.
     Client,
-    /// From a client, whose packet identifier is taken from now on.
+    /// A `QoS` 2 PUBLISH of this session. Its packet identifier is in use from now on.
     Incoming(SessionNumber, PacketId),
-    /// It is the will of a session, which goes on without.
+    /// The will of this session, which goes on without it.
     Will(SessionNumber),
-    /// It is the will of a session, which is over.
+    /// The will of this session, which is over.
     LastWill(SessionNumber),
-    /// It is the will of a session that did not last, which is in a record.
+    /// The will of a session that did not last. A record holds the will.
     PassingWill(SessionNumber),
-    /// The same, in no record.
+    /// The will of a session that did not last. No record holds the will.
     OtherWill,
 }

@@ -1,4 +1,4 @@
-//! Who gets a message, and how.
+//! An entry of a subscriber list: who gets a message, and how.
 
 use mqtt::packet::SubscriptionIdentifier;
 use mqtt::{QoS, Subscription};
@@ -16,15 +16,15 @@ pub(crate) struct Subscriber {
     pub(crate) entry: Entry,
 }
 
-/// What an entry in a list of subscribers is.
+/// What an entry of a subscriber list means.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Entry {
     /// The session gets everything that the filter matches.
     All,
-    /// The session may be sent only a part of what the filter matches: its grants are asked for
-    /// each message.
+    /// The session may be sent only a part of what the filter matches. The broker asks its
+    /// grants for each message.
     Part,
-    /// A gap, where a session was.
+    /// A gap that an ended subscription left.
     Gap,
 }
 
@@ -44,7 +44,7 @@ impl Subscriber {
         }
     }
 
-    /// The same for a client that may be sent so much of what the filter matches.
+    /// Restricts the subscription to what the client may be sent.
     pub(crate) fn within(self, reach: Reach) -> Self {
         let entry = match reach {
             Reach::All => Entry::All,
@@ -53,12 +53,12 @@ impl Subscriber {
         Self { entry, ..self }
     }
 
-    /// Whether the session's grants are to be asked for each message.
+    /// Whether the broker must ask the session's grants for each message.
     pub(crate) fn is_restricted(&self) -> bool {
         self.entry == Entry::Part
     }
 
-    /// Whether nobody is here any more.
+    /// Whether the entry is a gap.
     pub(crate) fn is_gap(&self) -> bool {
         self.entry == Entry::Gap
     }

@@ -6,7 +6,7 @@ use mqtt::{Publish, Utf8String, Will};
 
 use crate::types::{Cause, Parts, SessionId, held};
 
-/// A copy that holds on to nothing but its own bytes.
+/// A copy of a will that keeps no read buffer alive.
 pub(crate) fn detach_will(will: &Will) -> Will {
     let properties = &will.properties;
     Will {
@@ -36,7 +36,7 @@ pub(crate) fn detach_will(will: &Will) -> Will {
     }
 }
 
-/// Bytes of memory that holding a will takes, near enough.
+/// Bytes of memory that a will takes, approximately.
 pub(crate) fn will_cost(will: &Will) -> usize {
     let properties = &will.properties;
     held(&Parts {
@@ -49,7 +49,7 @@ pub(crate) fn will_cost(will: &Will) -> usize {
     })
 }
 
-/// The message that a will is.
+/// The message to publish for a will.
 pub(crate) fn to_publish(will: &Will) -> Publish {
     let properties = &will.properties;
     Publish {
@@ -72,14 +72,14 @@ pub(crate) fn to_publish(will: &Will) -> Publish {
     }
 }
 
-/// A will whose time has come.
+/// A will that must be published now.
 #[derive(Debug)]
 pub(crate) struct DueWill {
     pub(crate) will: Will,
-    /// Whose it is.
+    /// The client that left it.
     pub(crate) publisher: Utf8String,
-    /// Its session, if that goes on.
+    /// The client's session, unless that has ended.
     pub(crate) session: Option<SessionId>,
-    /// The same for records.
+    /// Where it came from, for records.
     pub(crate) cause: Cause,
 }
