@@ -1,13 +1,13 @@
-//! Why a journal cannot be replayed.
+//! Why the broker cannot replay a journal.
 
 use core::fmt;
 
 use crate::types::Lsn;
 
-/// Why a journal cannot be replayed.
+/// Why the broker cannot replay a journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordError {
-    /// At which record.
+    /// The record at which replay stopped.
     pub lsn: Lsn,
     /// What is wrong.
     pub kind: RecordErrorKind,
@@ -16,22 +16,22 @@ pub struct RecordError {
 /// What is wrong with a journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordErrorKind {
-    /// Records are missing: this one was to come.
+    /// Records are missing.
     Gap {
-        /// The next in order.
+        /// The record that should have come next.
         expected: Lsn,
     },
-    /// A kind of record that this program does not know.
+    /// This program does not know this kind of record.
     UnknownKind(u8),
-    /// The record is not as its kind says.
+    /// The record does not have the form of its kind.
     Malformed {
-        /// Bytes into the record.
+        /// Where in the record, in bytes.
         offset: usize,
-        /// What was to be there.
+        /// What should stand there.
         what: &'static str,
     },
-    /// The journal does not begin with record 1, and there is no whole copy in it that would
-    /// make up for what is missing.
+    /// The journal does not begin with record 1, and holds no complete checkpoint to make up for
+    /// what is missing.
     NoWholeCopy,
 }
 
@@ -41,7 +41,7 @@ impl fmt::Display for RecordError {
         write!(f, "record {lsn}: ")?;
         match &self.kind {
             RecordErrorKind::Gap { expected } => {
-                write!(f, "record {} was to come, and is missing", expected.0)
+                write!(f, "record {} is missing before it", expected.0)
             }
             RecordErrorKind::UnknownKind(kind) => write!(
                 f,
@@ -49,11 +49,11 @@ impl fmt::Display for RecordError {
                  a newer one may have written it"
             ),
             RecordErrorKind::Malformed { offset, what } => {
-                write!(f, "no {what} at byte {offset}")
+                write!(f, "it has no {what} at byte {offset}")
             }
             RecordErrorKind::NoWholeCopy => f.write_str(
-                "the journal ends here, and neither begins with record 1 \
-                 nor has a whole copy of what was before",
+                "the journal ends here. It neither begins with record 1, \
+                 nor holds a complete checkpoint of what came before",
             ),
         }
     }

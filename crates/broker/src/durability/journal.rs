@@ -1,6 +1,6 @@
 //! The journal's frames: how a record becomes bytes that a reader can trust.
 //!
-//! A journal is a sequence of frames, without anything between them:
+//! A journal is a sequence of frames with nothing between them:
 //!
 //! ```text
 //! length  u32  bytes of what follows the checksum: 8 and the body; 0: nothing follows
@@ -9,13 +9,14 @@
 //! body         a record; its first byte says its kind
 //! ```
 //!
-//! All numbers are little-endian. Records are numbered without gaps. Whoever writes them to a
-//! file writes a frame of number 0 before each group that is made durable at once, and says in
-//! it what was durable before: a frame that cannot be read and whose number a later group's
-//! frame calls durable is damage; any other one is a tail that was torn off by a crash, and was
-//! never promised to anyone. What else such a frame says is the writer's affair.
+//! All numbers are little-endian. Records are numbered without gaps. The store makes records
+//! durable in groups. Before each group it writes a frame with number 0, which says which record
+//! was already durable. A reader needs that when it meets a frame that it cannot read. If a
+//! later group says that the frame was durable, the file is damaged. Otherwise a crash tore off
+//! the tail, and nobody was promised anything about it. The store may put more into its own
+//! frames.
 //!
-//! **Invariant.** No bytes make reading panic, and what is read is a slice of the input.
+//! **Invariant.** No input makes reading panic. What is read is a slice of the input.
 //!
 //! ```
 //! use broker::{Lsn, journal};
@@ -36,56 +37,56 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::types::Lsn;
 
-/// The version of frames and records. A file says which one it has; a program reads only its
+/// The version of frames and records. A file states its version, and a program reads only its
 /// own.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// The number of a frame that is no record, such as a group's.
+/// The number of a frame that holds no record, such as the head of a group.
 pub const GROUP: Lsn = Lsn(0);
 
-/// The first byte of a group's frame. No record has it.
+/// The first body byte of a group's head. No record begins with it.
 pub const GROUP_KIND: u8 = 0;
 
-/// The longest body that is read, in bytes. What is longer by its header is damage, so that
-/// nobody waits or reserves memory for it.
+/// The longest body in bytes. A header that claims more is damage, so that no reader waits or
+/// reserves memory for it.
 pub const MAX_BODY: usize = 1 << 30;
 
 /// Length and checksum.
 const HEADER: usize = 8;
 const LSN: usize = 8;
 
-/// One frame that has been found good.
+/// A frame whose checksum is right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Its place; [`GROUP`] for what is no record.
+    /// The number of the record, or [`GROUP`].
     pub lsn: Lsn,
-    /// A record, or what the writer says; at least one byte long.
+    /// A record, or what the store wrote for itself. At least one byte.
     pub body: Bytes,
 }
 
-/// Why there is no frame where one should be.
+/// Why a frame cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FrameError {
-    /// The bytes end before the frame does.
+    /// The bytes end within the frame.
     Incomplete {
-        /// Bytes that there are.
+        /// Bytes that are there.
         has: usize,
-        /// Bytes that the frame has, as far as can be told.
+        /// Bytes that the frame has at least.
         needs: usize,
     },
-    /// No frame can be this long, or this short.
+    /// The frame claims an impossible length.
     Length(u32),
-    /// The bytes are not what was written.
+    /// The checksum is wrong: the bytes have changed since they were written.
     Checksum {
-        /// As it was written.
+        /// The checksum in the frame.
         expected: u32,
-        /// Of what is there.
+        /// The checksum of the bytes that are there.
         found: u32,
     },
 }
 
 impl Frame {
-    /// Bytes of the whole frame.
+    /// The length of the whole frame in bytes.
     pub fn encoded_len(&self) -> usize {
         HEADER + LSN + self.body.len()
     }
@@ -108,22 +109,24 @@ impl fmt::Display for FrameError {
 
 impl core::error::Error for FrameError {}
 
-/// Whether a record is about the journal alone, such as that the broker started anew from it: nobody
-/// is told anything because of it, and a start without it comes to the same.
+/// Whether a record only concerns the journal itself, such as the start of a checkpoint. The
+/// broker tells nobody anything because of such a record, and recovers the same state without
+/// it.
 ///
-/// `body` is its frame's. What a copy of everything consists of does not count, but for its ends.
+/// `body` is the body of the record's frame. Of a checkpoint only the first and last records are
+/// bookkeeping, not its contents.
 pub fn is_bookkeeping(body: &[u8]) -> bool {
     body.first()
         .is_some_and(|kind| crate::durability::record::is_bookkeeping(*kind))
 }
 
-/// Appends a frame around what `body` appends: at least one byte, at most [`MAX_BODY`]. Says
-/// whether it did: a longer one would not be read back, and is not written at all.
+/// Appends a frame around what `body` appends, which must be 1 to [`MAX_BODY`] bytes. Returns
+/// whether it did: it does not write a longer frame, since no reader would accept it.
 pub fn write_frame(out: &mut BytesMut, lsn: Lsn, body: impl FnOnce(&mut BytesMut)) -> bool {
     write_frame_within(out, lsn, MAX_BODY, body)
 }
 
-/// The same for a body of at most `most` bytes, no more than [`MAX_BODY`].
+/// [`write_frame`] with a smaller limit for the body: `most` bytes, at most [`MAX_BODY`].
 pub(crate) fn write_frame_within(
     out: &mut BytesMut,
     lsn: Lsn,
@@ -146,11 +149,10 @@ pub(crate) fn write_frame_within(
     true
 }
 
-/// Takes the next frame off the front of `bytes`; on an error takes nothing.
+/// Takes the next frame off the front of `bytes`. Takes nothing on an error.
 ///
-/// `None`: nothing is left, or what is left begins with a length of 0, as the unwritten rest
-/// of a file that was made long beforehand does. Whether there are zeros only is for the
-/// reader of the file to see.
+/// Returns `None` at the end: nothing is left, or the rest begins with a length of 0, like the
+/// unwritten part of a preallocated file. The caller checks whether only zeros follow.
 pub fn next_frame(bytes: &mut Bytes) -> Result<Option<Frame>, FrameError> {
     let has = bytes.len();
     let incomplete = |needs| FrameError::Incomplete { has, needs };
@@ -216,7 +218,8 @@ mod tests {
     #[test]
     fn a_frame_is_what_the_head_of_this_file_says() {
         let bytes = journal(&[b"abc".to_vec()]);
-        // CRC-32 of eight bytes of number and "abc", as any other program computes it.
+        // CRC-32 of the eight bytes of the number and of "abc", as any other program computes
+        // it.
         let crc = crc32fast::hash(b"\x01\0\0\0\0\0\0\0abc");
         let mut expected = b"\x0b\0\0\0".to_vec();
         expected.extend_from_slice(&crc.to_le_bytes());
@@ -289,7 +292,7 @@ mod tests {
                 end += body.len() + 16;
                 end <= at
             });
-            // What stands before it is read, it is not, and nothing false is.
+            // All frames before the changed bit are read, and none after it.
             prop_assert_eq!(frames.len(), before.count());
         }
 

@@ -1,9 +1,9 @@
-//! What has been recorded, what of it is durable, and what waits for that.
+//! The ledger: what has been recorded, what of it is durable, and who waits for that.
 //!
-//! Records are numbered in the order in which they arise, and become durable in that order,
-//! in lots: what the shell takes at once. So bytes for a connection that wait for a record
-//! ([`Outbox`](crate::outbox::Outbox)) wait for the whole lot that it is in, and one queue for
-//! all connections says who waits for which.
+//! Records are numbered in the order in which they arise and become durable in that order, in
+//! batches: a batch is what the shell takes at once. So bytes for a connection that wait for a
+//! record (see [`Outbox`](crate::delivery::Outbox)) wait for its whole batch, and one queue for
+//! all connections says who waits for which record.
 
 use core::num::NonZeroU64;
 use std::collections::VecDeque;
@@ -24,75 +24,78 @@ use crate::types::{
 /// The broker's end of the journal.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    /// Whether records are kept at all.
+    /// Whether the broker writes a journal.
     is_kept: bool,
-    /// Frames that the shell has not taken.
+    /// Frames that the shell has not taken yet.
     frames: BytesMut,
     /// The last record.
     last: Lsn,
     /// The last record that the shell has taken.
     last_taken: Lsn,
-    /// Where each lot ended that the shell has taken and not made durable.
-    /// How many bytes it had.
+    /// Last record and size in bytes of each batch that the shell has taken and not made
+    /// durable.
     taken: VecDeque<(Lsn, usize)>,
-    /// Bytes of all those.
+    /// Bytes of all those batches.
     taken_bytes: usize,
-    /// The last record of those lots that are durable.
+    /// The last durable record.
     durable: Lsn,
     /// The last record that ended a session.
     ended: Lsn,
     /// Whether the shell knows that there are frames to take.
     is_announced: bool,
-    /// Who has bytes that wait, and for which record: in order.
+    /// The connections with bytes that wait, and for which record, in order.
     waiting: VecDeque<(Lsn, Slot, Conn)>,
-    /// How many sessions have been numbered.
+    /// How many sessions have a number.
     sessions: u64,
-    /// A message that is being handed out.
+    /// The message that is being routed.
     accepting: Option<Accepting>,
-    /// What [`put_recipient`] wrote for it. Kept to spare its allocation, as the next.
+    /// The recipients of that message, as [`put_recipient`] wrote them. Kept between messages to
+    /// save an allocation, like `lost`.
     recipients: BytesMut,
-    /// What queues lost to it: recorded behind it, so that its own number is known before.
+    /// Messages that queues dropped to make room for it. They are recorded after it, because its
+    /// own number must be known before.
     lost: Vec<(Holder, MessageId, Origin)>,
-    /// Who had the message that another session is about to get in its place.
+    /// Who had the message that is moving to another session.
     moving: Option<Giver>,
-    /// The longest record.
+    /// The longest body of a record.
     max_body: usize,
-    /// How many records are missing since one was longer. What is said after it would build on
-    /// what is not there: so nothing more is recorded, and nothing that waits for records is
-    /// ever said.
+    /// How many records are missing since one was too long. Later records would build on the
+    /// missing ones, so the ledger records nothing more, and nothing that waits for a record is
+    /// ever sent.
     missing: u64,
-    /// Whether it has been said that records are missing.
+    /// Whether the shell has been told that records are missing.
     is_stuck_told: bool,
     pass: Pass,
     store: StoreState,
-    /// Bytes that the store can take behind what is durable.
+    /// Bytes that the store can take beyond what is durable.
     room: u64,
-    /// What a copy of everything takes for messages.
+    /// Bytes that a checkpoint takes for messages.
     tally: Tally,
     write_back: WriteBack,
 }
 
-/// A message that is being handed out, and will be the next record if that concerns anything
-/// that lasts.
+/// A message that is being routed. It becomes the next record if it concerns anything that
+/// outlives a crash.
 #[derive(Copy, Clone, Debug)]
 struct Accepting {
     recipients: usize,
-    /// Whether it is recorded in any case.
+    /// Whether it is recorded even without recipients.
     is_certain: bool,
 }
 
-/// How far the records were at some time.
+/// A position in the records, to ask later what has been added since.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Mark {
     last: Lsn,
     missing: u64,
 }
 
-/// Who had a message before another session gets it.
+/// Who had a message before it moved to another session.
 #[derive(Copy, Clone, Debug)]
 enum Giver {
     Session(FromSession),
-    /// Its group, in the records: a session that does not last.
+    /// Its group, according to the records: the session that had it does not outlive its
+    /// connection.
     Group,
 }
 
@@ -100,7 +103,7 @@ impl Ledger {
     /// The number of a record that will never be durable.
     const NEVER: Lsn = Lsn(u64::MAX);
 
-    /// Empty; with `is_kept` false it stays so.
+    /// A ledger without records. If `is_kept` is false, it never has any.
     pub(crate) fn new(is_kept: bool) -> Self {
         Self {
             is_kept,
@@ -110,8 +113,8 @@ impl Ledger {
         }
     }
 
-    /// Goes on after `last`, which is durable, and after so many numbered sessions; `tally` has
-    /// what they have.
+    /// A ledger that continues after the durable record `last` and after `sessions` numbered
+    /// sessions. `tally` counts their messages.
     pub(crate) fn following(last: Lsn, sessions: u64, tally: Tally) -> Self {
         Self {
             is_kept: true,
@@ -126,37 +129,37 @@ impl Ledger {
         }
     }
 
-    /// How far a copy of everything is.
+    /// The progress of the checkpoint.
     pub(crate) fn pass(&self) -> &Pass {
         &self.pass
     }
 
-    /// The same, to be changed.
+    /// The progress of the checkpoint, for a change.
     pub(crate) fn pass_mut(&mut self) -> &mut Pass {
         &mut self.pass
     }
 
-    /// Where the last copy began that has become durable, if one has since this was asked.
+    /// The first record of the last checkpoint that has become durable since the last call.
     pub(crate) fn checkpointed(&mut self) -> Option<Lsn> {
         self.pass.checkpointed(self.durable)
     }
 
-    /// What is in memory only, for want of room.
+    /// The state of the write-back.
     pub(crate) fn write_back(&self) -> &WriteBack {
         &self.write_back
     }
 
-    /// The same, to be changed.
+    /// The state of the write-back, for a change.
     pub(crate) fn write_back_mut(&mut self) -> &mut WriteBack {
         &mut self.write_back
     }
 
-    /// What a copy of everything takes for messages.
+    /// Bytes that a checkpoint takes for messages.
     pub(crate) fn tally(&self) -> &Tally {
         &self.tally
     }
 
-    /// The store has room, or none. With room, what is in memory only is written.
+    /// Notes whether the store has room. If it has, the write-back begins.
     pub(crate) fn set_store(&mut self, state: StoreState) {
         self.store = state;
         match state {
@@ -165,7 +168,7 @@ impl Ledger {
         }
     }
 
-    /// Bytes that the store can take behind what is durable.
+    /// Bytes that the store can take beyond what is durable.
     pub(crate) fn room(&self) -> u64 {
         self.room
     }
@@ -174,28 +177,28 @@ impl Ledger {
         self.room = bytes;
     }
 
-    /// For tests: no record may be longer.
+    /// For tests: limits the length of a record.
     #[cfg(test)]
     pub(crate) fn set_max_body(&mut self, bytes: usize) {
         self.max_body = bytes;
     }
 
-    /// Whether records are kept at all.
+    /// Whether the broker writes a journal.
     pub(crate) fn is_kept(&self) -> bool {
         self.is_kept
     }
 
-    /// Whether what would promise something new is to be refused.
+    /// Whether the broker must refuse whatever would promise something new.
     pub(crate) fn is_full(&self) -> bool {
         self.is_kept && (self.store == StoreState::Full || self.is_stuck())
     }
 
-    /// Whether nothing is recorded any more, for a record was too long.
+    /// Whether recording has stopped because a record was too long.
     pub(crate) fn is_stuck(&self) -> bool {
         self.missing > 0
     }
 
-    /// The same, and nobody has been told yet: says so once.
+    /// Whether recording has stopped since the last call.
     pub(crate) fn take_stuck_news(&mut self) -> bool {
         let news = self.is_stuck() && !self.is_stuck_told;
         self.is_stuck_told |= news;
@@ -222,8 +225,8 @@ impl Ledger {
         self.last_taken
     }
 
-    /// What has to be durable before something leaves that builds on anything done so far, if
-    /// that is not durable already.
+    /// The record that must be durable before an answer may leave that builds on everything done
+    /// so far. `None` if it is durable already.
     pub(crate) fn gate(&self) -> Option<Lsn> {
         let last = if self.is_stuck() {
             Self::NEVER
@@ -233,13 +236,13 @@ impl Ledger {
         (self.durable < last).then_some(last)
     }
 
-    /// What has to be durable before a client is told that it has no earlier session, if one has
-    /// ended lately.
+    /// The record that must be durable before a client is told that it has no earlier session,
+    /// if a session has ended lately.
     pub(crate) fn gate_of_ends(&self) -> Option<Lsn> {
         self.gate().filter(|_| self.durable < self.ended)
     }
 
-    /// How far the records are.
+    /// The present position in the records.
     pub(crate) fn mark(&self) -> Mark {
         Mark {
             last: self.last,
@@ -255,12 +258,12 @@ impl Ledger {
         (before.last < self.last).then_some(self.last)
     }
 
-    /// Bytes that wait to be taken.
+    /// Bytes that the shell has not taken yet.
     pub(crate) fn backlog(&self) -> usize {
         self.frames.len()
     }
 
-    /// How many sessions have been numbered.
+    /// How many sessions have a number.
     pub(crate) fn sessions(&self) -> u64 {
         self.sessions
     }
@@ -270,7 +273,7 @@ impl Ledger {
         self.frames.len() + self.taken_bytes
     }
 
-    /// A number for a session that outlives its connection, or leaves a will.
+    /// Gives a number to a session that outlives its connection or leaves a will.
     pub(crate) fn number_session(&mut self) -> SessionNumber {
         self.sessions = self.sessions.saturating_add(1);
         SessionNumber(NonZeroU64::new(self.sessions).unwrap_or(NonZeroU64::MAX))
@@ -297,7 +300,7 @@ impl Ledger {
         lsn
     }
 
-    /// A message is about to be handed out, because of `cause`; gives the number that it will
+    /// Begins to route a message that came from `cause`. Returns the name that the message will
     /// have if it is recorded.
     pub(crate) fn begin_message(&mut self, cause: Cause) -> Option<MessageId> {
         if !self.is_kept {
@@ -317,15 +320,16 @@ impl Ledger {
         MessageId::of(self.next())
     }
 
-    /// The record of the message that is being handed out, if a crash without it would have the
-    /// message come again, for whoever gets it then.
+    /// The coming record of the message that is being routed, if it will be recorded even
+    /// without recipients. A crash without that record would deliver the message again, to
+    /// whoever gets it then.
     pub(crate) fn certain(&self) -> Option<Lsn> {
         let accepting = self.accepting.filter(|it| it.is_certain);
         accepting.map(|_| self.next())
     }
 
-    /// `holder` gets `message`: the one that is being handed out, or one that was there
-    /// before. Gives the record that says so.
+    /// Notes that `holder` gets `message`, which is the one being routed or an older one.
+    /// Returns the record that says so.
     pub(crate) fn recipient(
         &mut self,
         holder: Holder,
@@ -359,8 +363,8 @@ impl Ledger {
         })
     }
 
-    /// A session's queue has lost a message; or its group has, for good, if that had it for a
-    /// session that does not last.
+    /// Records that a session dropped a message from its queue, or that its group did for good,
+    /// if the group had it for a session that does not outlive its connection.
     pub(crate) fn forget(&mut self, holder: Holder, queued: &Queued) {
         let Some(message) = queued.message.id() else {
             return;
@@ -376,7 +380,7 @@ impl Ledger {
         }
     }
 
-    /// `holder` has the message no longer. Gives the record that says so.
+    /// Records that `holder` no longer has the message. Returns that record.
     pub(crate) fn forgotten(&mut self, holder: Holder, message: MessageId, origin: Origin) -> Lsn {
         self.record(&Record::Forgotten {
             holder,
@@ -385,8 +389,8 @@ impl Ledger {
         })
     }
 
-    /// Another session is about to get what `holder` has, in its window if there is a packet
-    /// identifier.
+    /// Begins to move a message from `holder` to another session. With a packet identifier, it
+    /// was in the holder's window.
     pub(crate) fn begin_move(&mut self, holder: Holder, packet_id: Option<PacketId>) {
         self.moving = Some(match holder {
             Holder::Session(session) => Giver::Session(FromSession { session, packet_id }),
@@ -394,19 +398,18 @@ impl Ledger {
         });
     }
 
-    /// Whether a message may become its group's in the records: one that is none's yet only
-    /// while there is room for it.
+    /// Whether the records may give a message to its group. A message that no one holds yet
+    /// needs room in the store.
     pub(crate) fn may_hold(&self) -> bool {
         self.is_kept && (!self.is_full() || self.is_moving() || self.accepting.is_some())
     }
 
-    /// Whether a message is about to go from one session to another, and records have to say
-    /// so.
+    /// Whether a recorded message is moving from one session to another.
     pub(crate) fn is_moving(&self) -> bool {
         self.moving.is_some()
     }
 
-    /// It has got it, or will not.
+    /// Ends the move. `is_moved` says whether the other session took the message.
     pub(crate) fn end_move(&mut self, queued: &Queued, is_moved: bool) {
         if is_moved {
             self.give_up(&queued.message, queued.origin);
@@ -414,8 +417,8 @@ impl Ledger {
         self.moving = None;
     }
 
-    /// Whoever gets what is being moved does not last, and nobody answers for it from now on.
-    /// Gives the record that says so.
+    /// Records that the moving message now belongs to nobody in the records, because its new
+    /// session does not outlive its connection. Returns that record.
     pub(crate) fn give_up(&mut self, message: &Message, origin: Origin) -> Option<Lsn> {
         let holder = match self.moving.take()? {
             Giver::Session(FromSession {
@@ -431,8 +434,9 @@ impl Ledger {
         Some(self.forgotten(holder, message.id()?, origin))
     }
 
-    /// The message is handed out: records it if anything that lasts got it, it changed what is
-    /// kept, or its origin lasts. Says whether the message itself is recorded.
+    /// Ends the routing of a message. Records it if a lasting session got it, if it changed what
+    /// is retained, or if its origin outlives a crash. Returns whether the whole message is
+    /// recorded.
     pub(crate) fn end_message(&mut self, head: &AcceptedHead<'_>) -> bool {
         let Some(accepting) = self.accepting.take() else {
             return false;
@@ -440,7 +444,8 @@ impl Ledger {
         let count = accepting.recipients;
         let is_whole = count > 0 || head.retention == Retention::Kept;
         if is_whole || head.retention != Retention::Unchanged {
-            // What is kept of a topic is gone, and nobody gets the message: it may be large.
+            // The message only removes a retained one and nobody gets it. It may be large, so
+            // only its topic is recorded.
             let bare = head.publish.topic.clone().filter(|_| !is_whole);
             let bare = bare.map(|topic| Publish::new(topic, Bytes::new()));
             let publish = bare.as_ref().unwrap_or(head.publish);
@@ -476,12 +481,11 @@ impl Ledger {
         is_whole
     }
 
-    /// Sees to it that `message` is in a record that is not about to be cut off, and gives its
-    /// number.
+    /// Makes sure that `message` is in a record that will not be removed. Returns its name.
     ///
-    /// One that `is_there`, kept for its topic or had by a session that lasts, is in the
-    /// journal, if it ever was. Of any other one the last session may be gone that had it
-    /// there: it is written again, to be sure.
+    /// If `is_there`, the message is retained or a lasting session has it, so the journal still
+    /// holds it if it ever did. Otherwise the last session that held it may be gone. The message
+    /// is then written again to be sure.
     pub(crate) fn store_message(&mut self, message: &Message, is_there: bool) -> MessageId {
         let is_stored = |it: &Lsn| *it >= self.pass.oldest();
         let stored = message.stored().filter(is_stored);
@@ -497,14 +501,15 @@ impl Ledger {
         id
     }
 
-    /// The number up to which there is something new to take, if the shell does not know.
+    /// The last record, if there are frames to take that the shell does not know of. Notes that
+    /// it knows now.
     pub(crate) fn announce(&mut self) -> Option<Lsn> {
         let news = !self.frames.is_empty() && !self.is_announced;
         self.is_announced |= news;
         news.then_some(self.last)
     }
 
-    /// Gives all frames that wait.
+    /// Moves all waiting frames to `out`. They are a batch.
     pub(crate) fn take(&mut self, out: &mut BytesMut) {
         if self.frames.is_empty() {
             return;
@@ -522,12 +527,12 @@ impl Ledger {
         self.taken.push_back((self.last, bytes));
     }
 
-    /// Bytes for a connection have begun to wait for `lsn`.
+    /// Notes that bytes for a connection wait for the record `lsn`.
     pub(crate) fn wait(&mut self, lsn: Lsn, slot: Slot, conn: Conn) {
         self.waiting.push_back((lsn, slot, conn));
     }
 
-    /// All records up to `lsn` are durable.
+    /// Notes that all records up to `lsn` are durable.
     pub(crate) fn persisted(&mut self, lsn: Lsn) {
         while let Some((end, bytes)) = self.taken.front().filter(|(end, _)| *end <= lsn) {
             self.durable = *end;
@@ -536,7 +541,7 @@ impl Ledger {
         }
     }
 
-    /// The next connection with bytes that wait no longer.
+    /// Takes the next connection whose bytes need not wait any more.
     pub(crate) fn next_ready(&mut self) -> Option<(Slot, Conn)> {
         let (lsn, slot, conn) = *self.waiting.front()?;
         if lsn > self.durable {

@@ -1,4 +1,15 @@
-//! The wing durability.
+//! Durability: what the broker writes into its journal, and what of it is durable.
+//!
+//! **Invariant.** An answer that promises something leaves only after the record behind it is
+//! durable. [`Ledger`] numbers the records and knows which are durable. The outbox of each
+//! connection holds the bytes back.
+//!
+//! **Invariant.** The broker refuses new messages before the store is too full for the records
+//! that existing ones will still cause (`space.rs`).
+//!
+//! Begin with `record/mod.rs` (everything that can be recorded), then `ledger.rs` (the broker's
+//! end of the journal) and `journal.rs` (the form of frames). `pass.rs` is the progress of a
+//! checkpoint, `write_back.rs` catches up on records that a full store could not take.
 
 mod error;
 pub mod journal;

@@ -1,21 +1,23 @@
-//! How far a copy of everything is: see [`Broker::checkpoint`](crate::Broker::checkpoint).
+//! The progress of a checkpoint: a copy of the whole state in the journal, after which older
+//! records can be removed. See [`Broker::checkpoint`](crate::Broker::checkpoint).
 
 use crate::types::{Lsn, NodeId, SessionId};
 
-/// The copy that is being written, and those that are whole.
+/// The checkpoint that is being written, and those that are complete but not durable.
 #[derive(Debug, Default)]
 pub(crate) struct Pass {
     stage: Copying,
-    /// Where the last whole copy began.
+    /// The first record of the last complete checkpoint.
     last_from: Lsn,
-    /// Copies that are whole and not durable: where they end and began. There are several if the
-    /// shell begins one before the last is durable.
+    /// Last and first record of each checkpoint that is complete but not durable. There are
+    /// several if the shell begins another one before the last is durable.
     ended: Vec<(Lsn, Lsn)>,
-    /// Bytes of a copy that have been written, and whose originals are still there.
+    /// Bytes of checkpoints that have been written while the records that they replace are still
+    /// in the journal.
     bytes: u64,
 }
 
-/// What is copied next.
+/// What the checkpoint copies next.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Copying {
     #[default]
@@ -23,7 +25,7 @@ pub(crate) enum Copying {
     Sessions {
         from: Lsn,
         next: SessionId,
-        /// How many of the messages that wait for that session have been seen to.
+        /// How many of that session's messages are already copied.
         messages: usize,
     },
     Retained {
@@ -33,24 +35,25 @@ pub(crate) enum Copying {
 }
 
 impl Pass {
-    /// What is copied next.
+    /// What the checkpoint copies next.
     pub(crate) fn stage(&self) -> Copying {
         self.stage
     }
 
-    /// This is copied next.
+    /// Sets what the checkpoint copies next.
     pub(crate) fn set_stage(&mut self, stage: Copying) {
         self.stage = stage;
     }
 
-    /// The copy is whole: it began with the record `from`, and ends with `end`.
+    /// The checkpoint is complete. It reaches from the record `from` to the record `end`.
     pub(crate) fn end(&mut self, from: Lsn, end: Lsn) {
         self.ended.push((end, from));
         self.last_from = from;
         self.stage = Copying::Nothing;
     }
 
-    /// What is in no record from here on may be cut off.
+    /// The record from which on a message must be recorded to be safe. Earlier records may be
+    /// removed.
     pub(crate) fn oldest(&self) -> Lsn {
         match self.stage {
             Copying::Nothing => self.last_from,
@@ -58,30 +61,32 @@ impl Pass {
         }
     }
 
-    /// Bytes of a copy that have been written, and whose originals are still there.
+    /// Bytes of checkpoints that have been written while the records that they replace are still
+    /// in the journal.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// So many bytes more of the copy have been written.
+    /// Counts `bytes` more of the checkpoint as written.
     pub(crate) fn add_bytes(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
     }
 
-    /// A new copy begins.
+    /// Starts counting for a new checkpoint.
     pub(crate) fn clear_bytes(&mut self) {
         self.bytes = 0;
     }
 
-    /// All records before `from` have been removed. If that were all originals of the last copy,
-    /// and no other is being written, none is counted any more.
+    /// All records before `from` have been removed. If they include everything that the last
+    /// checkpoint replaces, and no other one is being written, the count returns to 0.
     pub(crate) fn originals_removed(&mut self, from: Lsn) {
         if self.stage == Copying::Nothing && self.last_from <= from {
             self.bytes = 0;
         }
     }
 
-    /// Where the last copy began that has become durable with `durable`, if one has.
+    /// The first record of the last checkpoint that has become durable with `durable`, if one
+    /// has.
     pub(crate) fn checkpointed(&mut self, durable: Lsn) -> Option<Lsn> {
         let mut last = None;
         self.ended.retain(|(end, from)| {

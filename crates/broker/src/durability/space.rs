@@ -1,12 +1,13 @@
-//! What the store must have room for, whatever else it refuses.
+//! Room in the store that the broker reserves before it accepts anything new.
 //!
-//! **Invariant.** What is refused leaves room for two things: the records of clients that come
-//! for what waits for them, take it and acknowledge it; and a copy of everything, behind which the
-//! old records can go. So a store that is full is full only for as long as what is in it matters.
+//! **Invariant.** The broker refuses new things early enough to leave room for two others: the
+//! records that clients cause by taking and acknowledging what waits for them, and a checkpoint,
+//! after which old records can be removed. So a full store can always become less full.
 //!
-//! Both are counted, rather too high, with what is known at any time. The shell says how much room
-//! there is ([`Input::StoreRoom`](crate::Input::StoreRoom)); what is about to be accepted is held
-//! against what is left of it, before it is, so that not even a burst can use up what is kept.
+//! The broker estimates both from counters that it has at any time, rather too high than too
+//! low. The shell says how much room there is ([`Input::StoreRoom`](crate::Input::StoreRoom)).
+//! The broker compares before it accepts anything, so that not even a burst can use up the
+//! reserve.
 
 use mqtt::Publish;
 
@@ -14,51 +15,52 @@ use crate::admission::MemoryBudget;
 use crate::durability::Ledger;
 use crate::types::{Metrics, cost};
 
-/// What a client writes that is sent a message and acknowledges it, at most: with `QoS` 2 that it
-/// was sent, was received and is done with, each as small as a frame can be, and each in a group
-/// of its own.
+/// Most bytes of records for a client that is sent a message and acknowledges it. With `QoS` 2
+/// there are three records (sent, received, done), each in a group of its own.
 const TAKING: u64 = 176;
-/// What a message that waits takes in the copy of its session, which names it.
+/// Bytes of a message's name in the checkpoint of a session.
 const NAMED: u64 = 24;
-/// What a recipient takes in the record of a new message.
+/// Bytes of a recipient in the record of a new message.
 const RECIPIENT: u64 = 16;
-/// What the record of a message takes besides the message.
+/// Bytes of the record of a message besides the message.
 const RECORD: u64 = 64;
-/// What an incoming message of `QoS` 2 writes that is released, and in a copy.
+/// Bytes of the record that releases an incoming `QoS` 2 message, and of its entry in a
+/// checkpoint.
 const RELEASING: u64 = 64;
-/// Of what holding a will costs, what is in memory only. The rest of that is for its session.
+/// The part of a will's cost in memory that no record has. The rest of its overhead covers its
+/// session.
 const MEMORY_ONLY: u64 = 128;
-/// What a retained message takes in a copy that holds it already, for a session.
+/// Bytes of a retained message in a checkpoint that already holds the message for a session.
 const KEPT: u64 = 32;
-/// The beginning and the end of a copy.
+/// Bytes of the first and last record of a checkpoint.
 const ENDS: u64 = 128;
-/// A copy of everything may become so much larger while it is written, and what is written beside
-/// it so much too: a part of it.
+/// A checkpoint may grow by this part of its size (an eighth) while it is written, and other
+/// records may take as much.
 const MARGIN: u64 = 8;
 
-/// Bytes that something new takes: in its record and in a copy.
+/// Bytes that something new takes in the store: in its own record and in a checkpoint.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct StoreCost(u64);
 
 impl StoreCost {
-    /// A message, without its recipients.
+    /// The cost of a message, without its recipients.
     pub(crate) fn of(publish: &Publish) -> Self {
         Self::of_bytes(cost(publish))
     }
 
-    /// The same for so many recipients whose sessions last.
+    /// Adds the cost of `recipients` whose sessions outlive their connections.
     pub(crate) const fn for_recipients(self, recipients: usize) -> Self {
         const EACH: u64 = TAKING + NAMED + NAMED / MARGIN + RECIPIENT;
         Self(self.0 + recipients as u64 * EACH)
     }
 
-    /// Something that costs so much in memory.
+    /// The cost of something that takes `bytes` of memory.
     pub(crate) const fn of_bytes(bytes: usize) -> Self {
         Self(2 * (bytes as u64 + RECORD))
     }
 }
 
-/// What a copy of everything takes besides the messages, in bytes: rather more.
+/// Bytes of a checkpoint without the messages, estimated rather too high.
 fn copy_bytes_without_messages(memory: &MemoryBudget) -> u64 {
     let wills = memory.will_bytes() - memory.wills() * MEMORY_ONLY;
     memory.stored_session_bytes()
@@ -69,19 +71,19 @@ fn copy_bytes_without_messages(memory: &MemoryBudget) -> u64 {
         + ENDS
 }
 
-/// What clients write who take and acknowledge everything that waits, in bytes, however little
-/// of it at a time: rather more.
+/// Bytes of records that clients cause by taking and acknowledging everything that waits, in
+/// pieces as small as they like. Estimated rather too high.
 fn taking_bytes(memory: &MemoryBudget) -> u64 {
     memory.stored_deliveries() * TAKING + memory.incoming_messages() * RELEASING
 }
 
 impl Ledger {
-    /// What a copy of everything that is to be stored takes, in bytes: rather more.
+    /// Bytes of a whole checkpoint, estimated rather too high.
     fn copy_bytes(&self, memory: &MemoryBudget) -> u64 {
         copy_bytes_without_messages(memory) + self.tally().bytes()
     }
 
-    /// Bytes of records that may come besides what has to.
+    /// Bytes that are free for new things, beyond the reserve.
     pub(crate) fn spare_room(&self, memory: &MemoryBudget) -> u64 {
         let copy = self.copy_bytes(memory);
         let needed =
@@ -90,12 +92,12 @@ impl Ledger {
         self.room().saturating_sub(unsettled).saturating_sub(needed)
     }
 
-    /// Whether something new has to be refused that would have to be recorded.
+    /// Whether the store has too little room for something new of this cost.
     pub(crate) fn lacks_room(&self, memory: &MemoryBudget, StoreCost(bytes): StoreCost) -> bool {
         self.is_full() || (self.is_kept() && self.spare_room(memory) < bytes)
     }
 
-    /// Writes the gauges of what is recorded, and of what has to be.
+    /// Writes the gauges of the journal into `metrics`.
     pub(crate) fn report(&self, memory: &MemoryBudget, metrics: &mut Metrics) {
         metrics.records = self.last().0;
         metrics.journal_stuck = u64::from(self.is_stuck());

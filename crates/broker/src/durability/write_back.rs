@@ -1,23 +1,24 @@
-//! Write-back: what is in memory only because the store had no room is written when it has.
+//! Write-back: state that is in memory only because the store was full is recorded when there is
+//! room again.
 //!
-//! While the store is [full](crate::StoreState::Full), its reserve must last for the small records
-//! that end something. So nothing of size that a client can cause is recorded then: what can be
-//! refused is refused, a retained message of `QoS` 0 and a client's will stay in memory, and a
-//! will that is due is published with `QoS` 0.
+//! While the store is [full](crate::StoreState::Full), its reserve must last for the small
+//! records that end something. So the broker records nothing large that a client can cause. It
+//! refuses what can be refused, keeps retained `QoS` 0 messages and wills in memory, and
+//! publishes a will that is due with `QoS` 0.
 
 use crate::types::{Lsn, NodeId, SessionId};
 
-/// What is owed to the store, and how far the search for it is.
+/// Whether anything waits to be written back, and how far the search for it is.
 #[derive(Debug, Default)]
 pub(crate) struct WriteBack {
-    /// Whether anything is in memory only that would be in a record, had there been room.
+    /// Whether anything is in memory only that would be in a record if there had been room.
     owes: bool,
     stage: Searching,
-    /// The record that has to be durable before more is written.
+    /// The record that must be durable before more is written back.
     awaited: Lsn,
 }
 
-/// Where the search goes on.
+/// Where the search continues.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Searching {
     #[default]
@@ -31,15 +32,15 @@ pub(crate) enum Searching {
 }
 
 impl WriteBack {
-    /// Bytes that are written at once: the next when those are durable.
+    /// Bytes that are written back at once. The next follow when these are durable.
     pub(crate) const AT_ONCE: usize = 256 * 1024;
 
-    /// Something is in memory only.
+    /// Notes that something is in memory only.
     pub(crate) fn owe(&mut self) {
         self.owes = true;
     }
 
-    /// There is room again: the search begins, if anything is owed.
+    /// There is room again. Starts the search if anything is in memory only.
     pub(crate) fn begin(&mut self) {
         if self.owes {
             let next = SessionId::FIRST;
@@ -47,7 +48,7 @@ impl WriteBack {
         }
     }
 
-    /// There is no room any more: the search begins anew when there is.
+    /// There is no room any more. The search will start again when there is.
     pub(crate) fn stop(&mut self) {
         if self.is_searching() {
             self.owes = true;
@@ -59,12 +60,13 @@ impl WriteBack {
         self.stage != Searching::Nothing
     }
 
-    /// Whether the search can go on, where all up to `durable` is.
+    /// Whether the search can continue, now that all records up to `durable` are durable.
     pub(crate) fn may_go_on(&self, durable: Lsn) -> bool {
         self.is_searching() && self.awaited <= durable
     }
 
-    /// Where the search goes on. What is owed from its beginning on is for the next one.
+    /// Where the search continues. Whatever is left in memory after a search has begun is for
+    /// the next search.
     pub(crate) fn stage(&mut self) -> Searching {
         let first = SessionId::FIRST;
         if self.stage == (Searching::Wills { next: first }) {
@@ -73,12 +75,12 @@ impl WriteBack {
         self.stage
     }
 
-    /// The search goes on here.
+    /// Sets where the search continues.
     pub(crate) fn set_stage(&mut self, stage: Searching) {
         self.stage = stage;
     }
 
-    /// What was written ends with this record, which has to be durable before more is.
+    /// Waits until the record `lsn`, the last of those written back, is durable.
     pub(crate) fn wait_for(&mut self, lsn: Lsn) {
         self.awaited = lsn;
     }

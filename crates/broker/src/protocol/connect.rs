@@ -1,4 +1,5 @@
-//! CONNECT and CONNACK: what a client asks for, and what it is told (sections 3.1 and 3.2).
+//! CONNECT and CONNACK: what a client asks for, and what the broker grants (sections 3.1 and
+//! 3.2).
 
 use mqtt::packet::ConnAckProperties;
 use mqtt::{ConnAck, Connect, ProtocolVersion, ReasonCode, TopicName, Utf8String};
@@ -6,23 +7,24 @@ use mqtt::{ConnAck, Connect, ProtocolVersion, ReasonCode, TopicName, Utf8String}
 use crate::delivery::ClientId;
 use crate::types::{CloseCause, Limits};
 
-/// What a client is granted.
+/// What the broker grants to a client.
 #[derive(Debug)]
 pub(crate) struct Granted<'a> {
-    /// Seconds for which its session outlives the connection.
+    /// How long the session outlives the connection, in seconds.
     pub(crate) session_expiry_interval: u32,
-    /// The seconds that it asked for.
+    /// How long the client asked for, in seconds.
     pub(crate) session_expiry_asked: u32,
-    /// The keep alive in seconds; 0: none.
+    /// The keep alive in seconds. 0: none.
     pub(crate) keep_alive: u16,
-    /// Where clients may have their answers sent, with `/` and their identifier behind it.
+    /// Under which topic clients get their response topics. `/` and the client identifier follow
+    /// it.
     pub(crate) response_base: Option<&'a Utf8String>,
     pub(crate) limits: &'a Limits,
 }
 
 impl Granted<'_> {
-    /// The CONNACK that lets a client in; `session_present` does not change its length. To add a
-    /// property, add it here.
+    /// The CONNACK that lets a client in. `session_present` does not change its length. Add a
+    /// new property here.
     pub(crate) fn connack(
         &self,
         connect: &Connect,
@@ -50,7 +52,7 @@ impl Granted<'_> {
         }
     }
 
-    /// Where a client may have its answers sent.
+    /// The client's own topic for responses.
     fn response_information(&self, client_id: &str) -> Option<Utf8String> {
         let base = self.response_base?;
         let topic = TopicName::try_from(format!("{base}/{client_id}")).ok()?;
@@ -58,7 +60,7 @@ impl Granted<'_> {
     }
 }
 
-/// The identifier that a client asks for; `None`: it is to be assigned one.
+/// The identifier that a client asks for. `None` if the broker must assign one.
 pub(crate) fn client_id_asked(connect: &Connect) -> Result<Option<ClientId>, CloseCause> {
     if !connect.client_id.is_empty() {
         return Ok(Some(ClientId::asked_for(connect.client_id.clone())));
@@ -73,8 +75,8 @@ pub(crate) fn client_id_asked(connect: &Connect) -> Result<Option<ClientId>, Clo
     Err(refused(ReasonCode::ClientIdentifierNotValid, what))
 }
 
-/// Seconds for which the client wants its session to outlive the connection. Version 3.1.1 cannot
-/// say it: `of_3_1_1` is used unless the client asks for a clean session.
+/// How long the client wants its session to outlive the connection, in seconds. Version 3.1.1
+/// cannot say so: without a clean session, `of_3_1_1` applies.
 pub(crate) fn session_expiry_asked(connect: &Connect, of_3_1_1: u32) -> u32 {
     match connect.version {
         ProtocolVersion::V5 => connect.properties.session_expiry_interval.unwrap_or(0),
@@ -83,7 +85,7 @@ pub(crate) fn session_expiry_asked(connect: &Connect, of_3_1_1: u32) -> u32 {
     }
 }
 
-/// CONNACK says this code; the log says `what`.
+/// The cause for a refused CONNECT: CONNACK carries the code, the log says `what`.
 pub(crate) fn refused(reason_code: ReasonCode, what: &'static str) -> CloseCause {
     CloseCause::Refused { reason_code, what }
 }

@@ -1,4 +1,4 @@
-//! The last packet that a client is sent.
+//! The last packet that the broker sends to a client.
 
 use mqtt::packet::DisconnectProperties;
 use mqtt::{
@@ -9,9 +9,8 @@ use mqtt::{
 use crate::delivery::Link;
 use crate::types::CloseCause;
 
-/// What to say to a client whose CONNECT has not been accepted, in which version, and how
-/// large it may be. Never DISCONNECT `[MQTT-3.14.0-1]`; nothing at all to what may not even
-/// speak MQTT.
+/// The last packet to a client whose CONNECT was not accepted, with its protocol version. It is
+/// never DISCONNECT `[MQTT-3.14.0-1]`. `None` for a peer that may not even speak MQTT.
 pub(crate) fn refusal(
     version: Option<ProtocolVersion>,
     cause: &CloseCause,
@@ -19,8 +18,8 @@ pub(crate) fn refusal(
     let (version, reason_code, what) = match cause {
         CloseCause::Refused { reason_code, what } => (version?, *reason_code, Some(*what)),
         CloseCause::Protocol(ProtocolError::Decode(error)) => match (&error.kind, version) {
-            // [MQTT-3.1.2-2] An older client understands an older answer: that of 3.1 has the
-            // same bytes. So does a bridge, which sets the high bit.
+            // [MQTT-3.1.2-2] An older client understands an older answer. The answer of 3.1 has
+            // the same bytes. A bridge sets the high bit of the version and understands it too.
             (DecodeErrorKind::ProtocolVersion(..=4 | 0x80..=0x84), _) => {
                 let code = ReasonCode::UnsupportedProtocolVersion;
                 (ProtocolVersion::V3_1_1, code, None)
@@ -29,7 +28,7 @@ pub(crate) fn refusal(
                 let code = ReasonCode::UnsupportedProtocolVersion;
                 (ProtocolVersion::V5, code, None)
             }
-            // Version 3.1.1 has no return code for it.
+            // Version 3.1.1 has no return code for malformed packets.
             (_, Some(ProtocolVersion::V5)) => (ProtocolVersion::V5, error.reason_code(), None),
             (_, Some(ProtocolVersion::V3_1_1) | None) => return None,
         },
@@ -46,7 +45,8 @@ pub(crate) fn refusal(
     Some((Packet::ConnAck(connack), version))
 }
 
-/// What to say to a connected client: in version 5 DISCONNECT, in 3.1.1 nothing.
+/// The last packet to a connected client, with its version and the client's Maximum Packet Size:
+/// DISCONNECT in version 5, nothing in 3.1.1.
 pub(crate) fn farewell(link: &Link, cause: &CloseCause) -> Option<(Packet, ProtocolVersion, u32)> {
     match (link.version(), cause) {
         (ProtocolVersion::V3_1_1, _) | (_, CloseCause::Disconnected(_)) => return None,

@@ -1,5 +1,11 @@
-//! What packets ask for and what their answers say, as far as the packets alone tell. The machine
-//! does what they ask for.
+//! Protocol: what packets ask for and what answers say, as far as the packets alone can tell.
+//!
+//! **Invariant.** Functions here look at a packet, limits and grants, and change nothing. The
+//! [machine](crate::machine) does what the packet asks for.
+//!
+//! Begin with `connect.rs`, `publish.rs` and `subscribe.rs`, one for each packet. `last_word.rs`
+//! makes the last packet before a close. `prefix_sniffing.rs` recognises clients that speak
+//! another protocol.
 
 mod connect;
 mod last_word;

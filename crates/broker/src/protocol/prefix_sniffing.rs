@@ -1,9 +1,11 @@
-//! What comes in place of CONNECT and is no MQTT at all. That a reserved flag is set helps nobody
-//! who has taken the wrong port: the log says what it looks like.
+//! Prefix sniffing: recognises other protocols by their first bytes.
+//!
+//! A client on the wrong port learns nothing from "a reserved flag is set". So the log says what
+//! its bytes look like.
 
 use crate::types::LOOKS_LIKE_HTTP;
 
-/// How requests begin: the methods of RFC 9110 and 5789, and the preface of HTTP/2.
+/// How HTTP requests begin: the methods of RFC 9110 and 5789, and the preface of HTTP/2.
 const METHODS: &[&[u8]] = &[
     b"GET ",
     b"HEAD ",
@@ -17,10 +19,10 @@ const METHODS: &[&[u8]] = &[
     b"PRI * ",
 ];
 
-/// What the first bytes of a connection look like, if they look like something else. None of it
-/// can begin a CONNECT.
+/// What the first bytes of a connection look like, unless they may be MQTT. No CONNECT begins
+/// with any of these.
 pub(crate) fn looks_like(bytes: &[u8]) -> Option<&'static str> {
-    // A record with a handshake message, of any version (RFC 8446, section 5.1).
+    // A TLS record with a handshake message, of any version (RFC 8446, section 5.1).
     if bytes.starts_with(&[0x16, 0x03]) {
         return Some("this looks like TLS; this port speaks plain MQTT");
     }

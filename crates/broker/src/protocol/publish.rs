@@ -1,9 +1,9 @@
-//! PUBLISH: what a client may send, as far as the packet alone tells (section 3.3).
+//! PUBLISH: what a client may send, as far as the packet alone can tell (section 3.3).
 
 use crate::types::{BadTopic, Limit, Limits};
 
-/// Whether a client may publish to a topic of this form; otherwise why not. Topics that start with
-/// `$` are the server's own; a bridge's own state is the exception.
+/// Checks that a client may publish to a topic of this form. Topics that start with `$` are the
+/// server's own, except for a bridge's own state.
 pub(crate) fn check_name(
     limits: &Limits,
     topic: &str,
@@ -19,13 +19,14 @@ pub(crate) fn check_name(
     limits.check_topic(topic)
 }
 
-/// Whether a payload is what its Payload Format Indicator says (section 3.3.2.3.2).
+/// Whether a payload has the format that its Payload Format Indicator claims (section
+/// 3.3.2.3.2).
 pub(crate) fn is_as_indicated(indicator: Option<bool>, payload: &[u8]) -> bool {
     indicator != Some(true) || core::str::from_utf8(payload).is_ok()
 }
 
-/// Whether `topic` is where the client with this identifier, if it is a bridge of mosquitto's,
-/// says whether it is connected: `$SYS/broker/connection/{client id}/state`.
+/// Whether `topic` is where one of mosquitto's bridges with this client identifier says whether
+/// it is connected: `$SYS/broker/connection/{client id}/state`.
 fn is_bridge_state(topic: &str, client_id: &str) -> bool {
     let id = topic
         .strip_prefix("$SYS/broker/connection/")

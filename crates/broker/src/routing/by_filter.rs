@@ -1,12 +1,12 @@
-//! A queue whose elements are found by their filter, too.
+//! A queue whose elements can also be found by topic filter.
 
 use core::ops::Bound;
 use std::collections::BTreeMap;
 
-/// One element for each filter, in the order in which they came.
+/// At most one element for each filter, in the order in which they came.
 #[derive(Debug)]
 pub(crate) struct ByFilter<T> {
-    /// Boxed, since as a rule there is one, and a tree has room for many.
+    /// Boxed, because there is usually one element, and a node of the tree has room for many.
     elements: BTreeMap<u64, Box<(T, Box<str>)>>,
     numbers: BTreeMap<Box<str>, u64>,
     next: u64,
@@ -23,9 +23,9 @@ impl<T> Default for ByFilter<T> {
 }
 
 impl<T> ByFilter<T> {
-    /// Up to so many are looked at one by one.
+    /// Up to this many elements are checked one by one.
     const FEW: usize = 16;
-    /// What finding an element costs, near enough, in bytes, besides two copies of its filter.
+    /// Bytes that an element takes here, approximately, without the two copies of its filter.
     pub(crate) const COST: usize = 96;
 
     pub(crate) fn len(&self) -> usize {
@@ -36,7 +36,7 @@ impl<T> ByFilter<T> {
         self.elements.is_empty()
     }
 
-    /// In order.
+    /// All elements, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.elements.values().map(|it| &it.0)
     }
@@ -56,7 +56,7 @@ impl<T> ByFilter<T> {
         Some(first.0)
     }
 
-    /// Puts an element at the end; gives the one that was there for the same filter.
+    /// Adds an element at the end. Returns the one for the same filter that it replaces.
     pub(crate) fn push(&mut self, filter: &str, element: T) -> Option<T> {
         let replaced = self.remove(filter);
         let element = Box::new((element, filter.into()));
@@ -71,10 +71,10 @@ impl<T> ByFilter<T> {
         self.elements.remove(&number).map(|it| it.0)
     }
 
-    /// Whether one whose filter matches `topic` is what `is` says.
+    /// Whether `is` holds for any element whose filter matches `topic`.
     ///
-    /// Where there are many, goes down the filters level by level, as they are sorted: what
-    /// no filter begins with is not looked into.
+    /// With many elements, walks down the sorted filters level by level, and only into levels
+    /// with which some filter begins.
     pub(crate) fn any_matching(&self, topic: &str, is: impl Fn(&T) -> bool) -> bool {
         if self.elements.len() <= Self::FEW {
             let mut elements = self.elements.values();
@@ -83,10 +83,10 @@ impl<T> ByFilter<T> {
         let is = |filter: &str| {
             let number = self.numbers.get(filter);
             let element = number.and_then(|number| self.elements.get(number));
-            // Whether it matches is asked of the one who knows all rules.
+            // The walk only finds candidates. `topic_matches` knows all rules.
             element.is_some_and(|it| mqtt::topic_matches(filter, topic) && is(&it.0))
         };
-        // What of the filter is behind, and what of the topic is ahead.
+        // The part of the filter walked so far, and the part of the topic that is left.
         let mut ways = vec![(String::new(), topic)];
         while let Some((way, ahead)) = ways.pop() {
             if is(&format!("{way}#")) {
@@ -116,7 +116,7 @@ impl<T> ByFilter<T> {
         first.is_some_and(|(filter, _)| filter.starts_with(start))
     }
 
-    /// Takes those out that `take` says.
+    /// Removes the elements for which `take` holds, and returns them.
     pub(crate) fn extract(&mut self, take: impl Fn(&T) -> bool) -> Vec<T> {
         let all = core::mem::take(&mut self.elements);
         let mut taken = Vec::new();
@@ -152,7 +152,7 @@ mod tests {
             "a", "b", "$s", "/", "a/b", "a/", "/a", "$s/a", "a/b/b", "a//b", "c", "c/b", "a/c/b/d",
         ];
         for filter in &filters {
-            // Alone among those that match nothing, and all but this one.
+            // This filter among many that match nothing, and all filters but this one.
             let mut alone = ByFilter::default();
             for number in 0..20 {
                 alone.push(&format!("none/{number}"), false);

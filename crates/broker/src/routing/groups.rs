@@ -1,12 +1,12 @@
-//! The groups of shared subscriptions, `$share/{name}/{filter}` (section 4.8.2): each message
-//! that matches goes to one member of each group.
+//! The groups of shared subscriptions, `$share/{name}/{filter}` (section 4.8.2): one member of
+//! each group gets each matching message.
 //!
-//! Whose turn it is goes round among those members that can be sent to at once. One that
-//! cannot is put aside when that shows, and comes back when it can: so a choice costs a few
-//! steps however many members there are and however many of them are stuck. Only when all
-//! are put aside does a message wait for one of them, and then for the one that has the
-//! fewest waiting among the next few. If no queue of as many as [`ASKED`] in turn has room, and of
-//! as many more as earlier choices have spared, the group is full.
+//! The turn goes round among the members that can be sent to at once. A member that turns out to
+//! be blocked is put aside until it can be sent to again. So a choice costs a few steps, however
+//! many members there are and however many of them are blocked. If all are put aside, the
+//! message waits for the one with the shortest queue among the next few. The group is full if
+//! none of the next [`ASKED`] members has room in its queue, and none of the extra ones that
+//! earlier choices saved.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use slab::Slab;
 
 use crate::types::{GroupId, NodeId, SessionId, ShrinkPolicy, Subscriber, shrink};
 
-/// Where a session is in a group.
+/// The place of a session in a group.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Membership {
     group: GroupId,
@@ -29,7 +29,8 @@ pub(crate) struct Membership {
 pub(crate) struct Groups {
     by_id: HashMap<GroupId, Group, FixedState>,
     last: GroupId,
-    /// The number of the next that is created, if it had one in an earlier run of the broker.
+    /// The number for the next group to be created, if it had one in an earlier run of the
+    /// broker.
     restored: Option<GroupId>,
 }
 
@@ -39,11 +40,11 @@ struct Group {
     name: Arc<str>,
     members: Slab<Member>,
     shrink: ShrinkPolicy,
-    /// How many members are sent messages surely and outlast a crash.
+    /// How many members outlast a crash and get messages with `QoS` 1 or 2.
     lasting: usize,
-    /// Whose turn is next in each standing.
+    /// The member whose turn is next, for each [`Standing`].
     next: [Option<usize>; 3],
-    /// How many more than [`ASKED`] may be asked.
+    /// How many members beyond [`ASKED`] may be asked.
     spared: usize,
 }
 
@@ -61,60 +62,61 @@ struct Member {
 /// Whether a member can be sent to.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// As far as is known.
+    /// It can, as far as we know.
     Ready,
-    /// Connected, and had no room when it was its turn.
+    /// It is connected, but had no room when it was its turn.
     Blocked,
-    /// It has a session and no connection.
+    /// It has a session but no connection.
     Absent,
 }
 
 /// What a member can do with a message.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
-    /// Be sent it at once.
+    /// It can be sent the message at once.
     Now,
-    /// Have it wait, behind so many others.
+    /// The message can wait in its queue behind this many others.
     Later(usize),
-    /// Nothing: there is no room.
+    /// Its queue is full.
     None,
-    /// Nothing: this very message is larger than it takes, or not for it.
+    /// It cannot take this message, which is too large or which it may not receive.
     NotThis,
 }
 
 /// Which members may be chosen.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Among {
-    /// Those with a connection; those without if there is no other with room.
+    /// Members with a connection, or others if none of those has room.
     All,
-    /// Those with a connection.
+    /// Only members with a connection.
     Connected,
 }
 
-/// Whose a message is.
+/// The result of a choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Choice {
-    /// This one has room for it.
+    /// This member has room for the message.
     Takes(Subscriber),
-    /// Nobody has room for it. This one comes first to be told, or dropped from.
+    /// No member has room. Apply the queue-full behaviour to this one.
     Full(Subscriber),
-    /// Nobody has room for it, and somebody only because it is too large or not for that one.
-    /// This one comes first, as above.
+    /// No member has room, and at least one only because it cannot take this message. Apply the
+    /// queue-full behaviour to this one.
     NotThis(Subscriber),
-    /// The group has no members that may be chosen.
+    /// The group has no member that may be chosen.
     Nobody,
 }
 
-/// How many members with room are compared when none can be sent to at once.
+/// How many members with room to compare if none can be sent to at once.
 const COMPARED: usize = 4;
 
-/// How many members of one standing are asked for their room, but for those that are put aside
-/// meanwhile: the next message begins behind them.
+/// How many members of one standing are asked whether they have room. Members that are put aside
+/// by the way do not count. The next message begins after them.
 const ASKED: usize = 256;
 
-/// How many more are asked at most, which is as many as earlier choices have spared: so all of a
-/// group are asked before a message is lost, unless it is very large or that happens all the
-/// time, and whoever publishes causes no more work than [`ASKED`] allows.
+/// The most extra members that may be asked. Each choice that asks fewer than [`ASKED`] saves
+/// the difference. So a message is lost only after all members have been asked, unless the group
+/// is very large or this happens all the time. And a publisher causes no more work on average
+/// than [`ASKED`] allows.
 const SPARED: usize = 16 * ASKED;
 
 impl Membership {
@@ -132,24 +134,25 @@ impl Groups {
         }
     }
 
-    /// The group that is created next has this number, as in an earlier run of the broker.
+    /// Gives the next group to be created the number that it had in an earlier run of the
+    /// broker.
     pub(crate) fn restore_number(&mut self, id: GroupId) {
         if !self.by_id.contains_key(&id) {
             self.restored = Some(id);
         }
     }
 
-    /// The number that was given last.
+    /// The highest number in use so far.
     pub(crate) fn last(&self) -> GroupId {
         self.last
     }
 
-    /// An earlier run of the broker has given the number `id`.
+    /// Notes that an earlier run of the broker has used the number `id`.
     pub(crate) fn note_number(&mut self, id: GroupId) {
         self.last = self.last.max(id);
     }
 
-    /// A new group without members, for the filter at `node`.
+    /// Creates a group without members for the filter at `node`.
     pub(crate) fn create(&mut self, node: NodeId, name: Arc<str>) -> GroupId {
         let group = Group {
             node,
@@ -177,7 +180,7 @@ impl Groups {
         Some(Membership { group: id, member })
     }
 
-    /// Whether the member's session is in the journal. That of a new one is not.
+    /// Notes whether the member's session is in the journal. For a new member it is not.
     pub(crate) fn set_lasting(
         &mut self,
         membership: Membership,
@@ -187,19 +190,20 @@ impl Groups {
         self.change(membership, session, |it| it.is_lasting = is_lasting);
     }
 
-    /// Whether the group has members that are sent messages surely and outlast a crash.
+    /// Whether any member outlasts a crash and gets messages with `QoS` 1 or 2.
     pub(crate) fn lasts(&self, id: GroupId) -> bool {
         self.by_id.get(&id).is_some_and(|group| group.lasting > 0)
     }
 
-    /// The member's subscription is replaced by `subscriber`, its own.
+    /// Replaces the member's subscription.
     pub(crate) fn replace(&mut self, membership: Membership, subscriber: Subscriber) {
         self.change(membership, subscriber.session, |it| {
             it.subscriber = subscriber;
         });
     }
 
-    /// Takes the member out. If it was the last, the group is gone: says where it was.
+    /// Removes the member. If it was the last one, also removes the group, and returns its
+    /// filter's node and its name.
     pub(crate) fn leave(&mut self, membership: Membership) -> Option<(NodeId, Arc<str>)> {
         let group = self.by_id.get_mut(&membership.group)?;
         if group.members.contains(membership.member) {
@@ -216,26 +220,27 @@ impl Groups {
         Some((group.node, group.name))
     }
 
-    /// How many places its tables have.
+    /// The capacity of the tables.
     #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         let groups = self.by_id.values();
         self.by_id.capacity() + groups.map(|it| it.members.capacity()).sum::<usize>()
     }
 
-    /// What a group shares, and under which name.
+    /// The node of a group's filter, and its name.
     pub(crate) fn shared(&self, id: GroupId) -> Option<(NodeId, &str)> {
         let group = self.by_id.get(&id)?;
         Some((group.node, &group.name))
     }
 
-    /// What a member is subscribed with.
+    /// A member's subscription.
     pub(crate) fn subscriber(&self, membership: Membership) -> Option<&Subscriber> {
         let group = self.by_id.get(&membership.group)?;
         Some(&group.members.get(membership.member)?.subscriber)
     }
 
-    /// The session's standing in a group has changed; it comes last there.
+    /// Changes the session's standing in a group. It goes to the end of the ring of that
+    /// standing.
     pub(crate) fn stand(&mut self, membership: Membership, session: SessionId, standing: Standing) {
         if self.member(membership, session).is_some()
             && let Some(group) = self.by_id.get_mut(&membership.group)
@@ -244,8 +249,8 @@ impl Groups {
         }
     }
 
-    /// Whose the next message of a group is. `room` says what a member can do with it; who was
-    /// put aside meanwhile is appended to `blocked`.
+    /// Chooses the member that gets the next message of a group. `room` says what a member can
+    /// do with it. Members that are put aside by the way are appended to `blocked`.
     pub(crate) fn choose(
         &mut self,
         id: GroupId,
@@ -336,7 +341,7 @@ impl Groups {
 }
 
 impl Member {
-    /// Whether it answers for messages after a crash.
+    /// Whether it outlasts a crash and gets messages with `QoS` 1 or 2.
     fn lasts(&self) -> bool {
         self.is_lasting && self.subscriber.qos != QoS::AtMostOnce
     }
@@ -364,7 +369,8 @@ impl Group {
         }
     }
 
-    /// Whether another of one standing may be asked, after so many.
+    /// Whether another member may be asked after `asked` ones. Beyond [`ASKED`] this takes one
+    /// of the saved extra ones.
     fn may_ask(&mut self, asked: usize) -> bool {
         if asked < ASKED {
             return true;
@@ -374,13 +380,14 @@ impl Group {
         may
     }
 
-    /// A choice is made, for which so many had to be asked.
+    /// Saves what a choice that asked `asked` members left over.
     fn spare(&mut self, asked: usize) {
         self.spared = (self.spared + ASKED.saturating_sub(asked)).min(SPARED);
     }
 
-    /// Of the next few in a ring that have room, the one behind the fewest others, and how many
-    /// were asked for that. Where one has none for this message only, `is_not_this`.
+    /// Finds the member with the shortest queue among the next few in a ring that have room.
+    /// Also returns how many were asked. Sets `is_not_this` if one of them only cannot take this
+    /// message.
     fn least_waiting(
         &mut self,
         standing: Standing,
@@ -475,7 +482,7 @@ mod tests {
         (groups, id, memberships)
     }
 
-    /// Whom `times` messages go to, and how often a member was asked for its room.
+    /// The members that `times` messages go to, and how often a member was asked for its room.
     fn chosen(
         groups: &mut Groups,
         id: GroupId,
@@ -507,7 +514,7 @@ mod tests {
             });
             (choice, asked)
         };
-        // All are asked, but not again and again.
+        // All members are asked, but not again and again.
         let mut sum = 0;
         for _ in 0..100 {
             let (choice, asked) = ask(Room::NotThis);
@@ -515,14 +522,14 @@ mod tests {
             sum += asked;
         }
         assert_eq!(sum, 100 * ASKED + SPARED);
-        // All are put aside, once.
+        // All members are put aside, each once.
         assert_eq!(ask(Room::None).1, 1_000 + ASKED);
         for _ in 0..3 {
             let (choice, asked) = ask(Room::None);
             assert!(matches!(choice, Choice::Full(_)));
             assert_eq!(asked, ASKED);
         }
-        // The one that has room is found when its turn comes.
+        // The member with room is found when its turn comes.
         let mut tries = 0;
         loop {
             let choice = groups.choose(id, Among::All, &mut Vec::new(), |it| {
@@ -540,8 +547,8 @@ mod tests {
         }
     }
 
-    /// Hundreds in turn that can take nothing hide nobody who can: not one message is lost, and
-    /// all who can have as many.
+    /// Hundreds of members in a row that can take nothing do not hide one that can. No message
+    /// is lost while any member has room.
     #[test]
     fn nobody_starves_behind_hundreds_without_room() {
         type Of = fn(u32) -> Room;
@@ -565,14 +572,14 @@ mod tests {
                 counts[300..].iter().all(|count| (10..=30).contains(count)),
                 "{counts:?}"
             );
-            // They have room again, and then they are served as well.
+            // They have room again, and are served too.
             for (session, &membership) in (0..).zip(&memberships) {
                 groups.stand(membership, SessionId::from_number(session), Standing::Ready);
             }
             let again = chosen(&mut groups, id, 600, |_| Room::Now).0;
             assert!((0..600).all(|session| again.contains(&session)));
         }
-        // Neither do those who are absent, where as many who are connected have no room.
+        // Absent members are found too behind as many connected members without room.
         let (mut groups, id, memberships) = group(600);
         for session in 300..600 {
             let membership = memberships[session as usize];
@@ -600,7 +607,7 @@ mod tests {
         let standing = Standing::Absent;
         groups.stand(memberships[0], SessionId::from_number(0), standing);
         assert_eq!(chosen(&mut groups, id, 4, everybody).0, [1, 3, 1, 3]);
-        // One that comes back comes last.
+        // A member that comes back is last in its ring.
         let standing = Standing::Ready;
         groups.stand(memberships[0], SessionId::from_number(0), standing);
         assert_eq!(chosen(&mut groups, id, 4, everybody).0, [1, 3, 0, 1]);

@@ -1,4 +1,4 @@
-//! Retained look-ups: what a session still looks for among the retained messages.
+//! Retained look-ups: the searches of a session for retained messages that are not over.
 
 use std::collections::VecDeque;
 
@@ -14,27 +14,30 @@ use crate::types::{SessionId, Timer, Timers};
 pub(crate) struct Lookups {
     waiting: ByFilter<Lookup>,
     bytes: usize,
-    /// Whether the session waits in [`LookupRotation`] for its turn.
+    /// Whether the session waits for its turn in [`LookupRotation`].
     is_resting: bool,
-    /// Whether something is in the session's queue that must not be sent before them.
+    /// Whether the session's queue holds a message that must not be sent before these look-ups
+    /// are over.
     go_first: bool,
 }
 
-/// A search, and how what it finds is sent.
+/// A search, and how to send the messages that it finds.
 #[derive(Debug)]
 pub(crate) struct Lookup {
     search: Search,
     qos: QoS,
     no_local: bool,
     identifier: Option<SubscriptionIdentifier>,
-    /// Whether the journal knows of it, if it knows the session: then it is begun anew after a
-    /// crash. A message may be sent twice then; it is never left out.
+    /// Whether the journal holds the look-up, if it holds the session. After a crash such a
+    /// look-up begins anew: a message may be sent twice, but none is left out.
     is_recorded: bool,
-    /// How many messages had been put into the session's queue before: those are sent first.
+    /// How many messages had entered the session's queue before the look-up began. Those are
+    /// sent first.
     behind: u64,
 }
 
-/// The sessions that have looked at as many topics as they may in one turn, and wait for the next.
+/// The sessions that have looked at as many topics as one turn allows, and wait for their next
+/// turn.
 #[derive(Debug, Default)]
 pub(crate) struct LookupRotation {
     sessions: VecDeque<SessionId>,
@@ -43,13 +46,14 @@ pub(crate) struct LookupRotation {
 }
 
 impl Lookups {
-    /// Those that the journal knows of.
+    /// The look-ups that the journal holds.
     pub(crate) fn recorded(&self) -> impl Iterator<Item = Subscribed> {
         let waiting = self.waiting.iter();
         waiting.filter(|it| it.is_recorded).map(Lookup::record)
     }
 
-    /// Whether the session's queue has to wait for them, where so many have been sent of it.
+    /// Whether the session's queue must wait for the look-ups. `next` is how many messages of
+    /// the queue have been sent.
     pub(crate) fn hold_back(&self, next: u64) -> bool {
         let first = self.waiting.first();
         self.go_first && first.is_some_and(|lookup| lookup.behind <= next)
@@ -63,17 +67,17 @@ impl Lookups {
         self.waiting.is_empty()
     }
 
-    /// Bytes of memory, near enough.
+    /// Bytes of memory, approximately.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The one that began first.
+    /// The look-up that began first.
     pub(crate) fn first_mut(&mut self) -> Option<&mut Lookup> {
         self.waiting.first_mut()
     }
 
-    /// Adds one, and gives the one for the same filter whose place it takes.
+    /// Adds a look-up. Returns the one for the same filter that it replaces.
     pub(crate) fn push(&mut self, filter: &str, lookup: Lookup) -> Option<Lookup> {
         self.bytes += lookup.cost();
         let replaced = self.waiting.push(filter, lookup);
@@ -81,40 +85,41 @@ impl Lookups {
         replaced
     }
 
-    /// Takes the first out.
+    /// Removes the first look-up.
     pub(crate) fn pop_first(&mut self) {
         let cost = self.waiting.first().map_or(0, Lookup::cost);
         self.waiting.pop_first();
         self.bytes -= cost;
     }
 
-    /// Takes the one for this filter out.
+    /// Removes the look-up for this filter.
     pub(crate) fn remove(&mut self, filter: &str) -> Option<Lookup> {
         let removed = self.waiting.remove(filter)?;
         self.bytes -= removed.cost();
         Some(removed)
     }
 
-    /// Takes those out for which `is_over` says so.
+    /// Removes the look-ups that are over, and returns them.
     pub(crate) fn extract(&mut self, is_over: impl Fn(&Lookup) -> bool) -> Vec<Lookup> {
         let extracted = self.waiting.extract(is_over);
         self.bytes -= extracted.iter().map(Lookup::cost).sum::<usize>();
         extracted
     }
 
-    /// What they find may be older than what waits in the session's queue: they go first.
+    /// The look-ups may find messages that are older than those in the session's queue, so they
+    /// go first.
     pub(crate) fn put_first(&mut self) {
         self.go_first = true;
     }
 
-    /// Whether what waits in the session's queue may have to wait for them.
+    /// Whether the session's queue may have to wait for the look-ups.
     pub(crate) fn may_go_first(&self) -> bool {
         self.go_first
     }
 
-    /// Whether a message to `topic` has to wait for one of them, as that may yet find the
-    /// retained message with this [number](crate::routing::Retained::number). If so they go first
-    /// from now on.
+    /// Whether a message to `topic` must wait for a look-up that may yet find the retained
+    /// message with this [number](crate::routing::Retained::number). If so, the look-ups go
+    /// first from now on.
     pub(crate) fn must_go_before(&mut self, topic: &str, number: u64) -> bool {
         let is_before = |lookup: &Lookup| lookup.search.is_of(number);
         let must_wait = self.waiting.any_matching(topic, is_before);
@@ -122,19 +127,20 @@ impl Lookups {
         must_wait
     }
 
-    /// They rest until the session has its turn again; says whether they did not rest before.
+    /// Pauses the look-ups until the session's next turn. Returns whether they were running.
     pub(crate) fn rest(&mut self) -> bool {
         !core::mem::replace(&mut self.is_resting, true)
     }
 
-    /// They go on; says whether they rested.
+    /// Continues the look-ups. Returns whether they were paused.
     pub(crate) fn wake(&mut self) -> bool {
         core::mem::take(&mut self.is_resting)
     }
 }
 
 impl Lookup {
-    /// What `asked` says. It goes behind so many messages of the session's queue.
+    /// A look-up for the subscription `asked`. The first `behind` messages of the session's
+    /// queue go before it.
     pub(crate) fn new(search: Search, asked: &Subscribed, is_recorded: bool, behind: u64) -> Self {
         Self {
             search,
@@ -146,7 +152,7 @@ impl Lookup {
         }
     }
 
-    /// Bytes of memory with its search, near enough.
+    /// Bytes of memory, approximately, the search included.
     pub(crate) fn cost(&self) -> usize {
         let found = ByFilter::<Self>::COST + 2 * self.search.filter().len();
         core::mem::size_of::<Self>() + self.search.cost() + found
@@ -164,12 +170,12 @@ impl Lookup {
         &mut self.search
     }
 
-    /// The most that its messages are sent with.
+    /// The highest `QoS` for its messages.
     pub(crate) fn qos(&self) -> QoS {
         self.qos
     }
 
-    /// Whether the client gets none of its own messages `[MQTT-3.8.3-3]`.
+    /// Whether the client's own messages are left out `[MQTT-3.8.3-3]`.
     pub(crate) fn no_local(&self) -> bool {
         self.no_local
     }
@@ -178,7 +184,7 @@ impl Lookup {
         self.identifier
     }
 
-    /// Whether the journal knows of it, if it knows the session.
+    /// Whether the journal holds the look-up, if it holds the session.
     pub(crate) fn is_recorded(&self) -> bool {
         self.is_recorded
     }
@@ -202,23 +208,23 @@ impl Lookup {
 }
 
 impl LookupRotation {
-    /// The session has its turn behind the others, the first of them at `at`.
+    /// Puts the session behind the others. The first of them has its turn at `at`.
     pub(crate) fn push(&mut self, session: SessionId, at: Instant, timers: &mut Timers) {
         self.sessions.push_back(session);
         self.arm(at, timers);
     }
 
-    /// The timer has fired: another session may have its turn.
+    /// Notes that the timer has fired, so that it can be set again.
     pub(crate) fn timer_fired(&mut self) {
         self.at = None;
     }
 
-    /// The session whose turn is next.
+    /// Takes the session whose turn is next.
     pub(crate) fn pop(&mut self) -> Option<SessionId> {
         self.sessions.pop_front()
     }
 
-    /// The next turn is at `at`, if anybody waits for one.
+    /// Sets the next turn to `at`, if a session waits for one.
     pub(crate) fn go_on(&mut self, at: Instant, timers: &mut Timers) {
         if !self.sessions.is_empty() {
             self.arm(at, timers);

@@ -1,4 +1,15 @@
-//! The wing routing.
+//! Routing: who gets a message.
+//!
+//! **Invariant.** Finding the subscribers of a message visits only the filters that match its
+//! topic so far, never all filters. The order in which they are found depends only on the order
+//! of earlier inputs.
+//!
+//! **Invariant.** Every list here gives its memory back when its entries go.
+//!
+//! Begin with `tree.rs` (the tree of topic levels that everything stands on), then
+//! `subscriptions.rs` (which sessions a topic matches) and `groups.rs` (shared subscriptions).
+//! `retained.rs` keeps the retained messages. `search.rs` finds those that match a filter, and
+//! `lookups.rs` is the queue of such searches of one session.
 
 mod by_filter;
 mod groups;

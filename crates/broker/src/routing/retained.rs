@@ -1,4 +1,5 @@
-//! The last message of each topic that was published to be kept (section 3.3.1.3).
+//! Retained messages: the last message of each topic that was published with RETAIN (section
+//! 3.3.1.3).
 
 use std::sync::Arc;
 
@@ -8,13 +9,13 @@ use crate::admission::MemoryBudget;
 use crate::routing::{LevelTree, Value};
 use crate::types::{Message, NodeId, Timer, Timers};
 
-/// What is kept of a topic.
+/// The retained message of one topic, or the place of a search.
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
     message: Option<Arc<Message>>,
-    /// Which of all messages that were ever kept this is.
+    /// The message's number among all messages that were ever retained.
     number: u64,
-    /// How many searches rest here.
+    /// How many searches have paused at this node.
     holders: u32,
     /// When [`Timer::Retained`] is due.
     expires_at: Option<Instant>,
@@ -37,18 +38,18 @@ pub(crate) struct Retained {
     kept_so_far: u64,
 }
 
-/// What became of a message that was to be kept.
+/// What became of a message that was to be retained.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// It is kept.
+    /// It is retained.
     Stored,
-    /// There is no room for it. What was kept of its topic, if there was anything, is gone: it
-    /// would be out of date.
+    /// There is no room for it. An earlier message of its topic was removed, because it would be
+    /// out of date. `was_there` says whether there was one.
     NoRoom { was_there: bool },
 }
 
 impl Retained {
-    /// What a node of the tree costs, near enough, in bytes.
+    /// Bytes that a node of the tree takes, approximately.
     const NODE: usize = 128;
 
     pub(crate) fn new(seed: u64, max_messages: usize, max_bytes: usize) -> Self {
@@ -62,7 +63,7 @@ impl Retained {
         }
     }
 
-    /// Keeps `message` as the last of its topic `[MQTT-3.3.1-5]`.
+    /// Retains `message` in place of the earlier one of its topic `[MQTT-3.3.1-5]`.
     pub(crate) fn set(
         &mut self,
         now: Instant,
@@ -71,9 +72,9 @@ impl Retained {
     ) -> Outcome {
         let topic = message.topic();
         let mut room = self.room(&message);
-        // What is only not forgotten yet takes no other one's place: so many at most, as each
-        // takes a node at least. Where more was restored than there may be now, the rest has
-        // its own time.
+        // Messages that have expired must not take room from others. Each takes at least one
+        // node, so this many removals are enough. If an earlier run stored more than the limits
+        // now allow, the rest goes when it expires.
         for _ in 0..=Self::cost(&message) / Self::NODE {
             if room.is_some() || Self::cost(&message) > self.max_bytes {
                 break;
@@ -100,7 +101,7 @@ impl Retained {
         Outcome::Stored
     }
 
-    /// Forgets what was kept of `topic` `[MQTT-3.3.1-6]`; says whether there was anything.
+    /// Removes the retained message of `topic` `[MQTT-3.3.1-6]`. Returns whether there was one.
     pub(crate) fn remove(&mut self, topic: &str, timers: &mut Timers) -> bool {
         let Some(node) = self.tree.find(topic) else {
             return false;
@@ -112,7 +113,8 @@ impl Retained {
         is_there
     }
 
-    /// Keeps `message` as an earlier run of the broker did, whatever the limits are now.
+    /// Retains a message that an earlier run of the broker retained, whatever the limits are
+    /// now.
     pub(crate) fn restore(&mut self, message: Arc<Message>, timers: &mut Timers) {
         let limits = (self.max_messages, self.max_bytes);
         (self.max_messages, self.max_bytes) = (usize::MAX, usize::MAX);
@@ -120,7 +122,7 @@ impl Retained {
         (self.max_messages, self.max_bytes) = limits;
     }
 
-    /// Whether there may be a message at this place or behind it.
+    /// Whether there may be a message at this place or after it.
     pub(crate) fn has_place(&self, node: NodeId) -> bool {
         self.tree.has_place(node)
     }
@@ -130,24 +132,25 @@ impl Retained {
         self.tree.at(node)?.message.as_ref()
     }
 
-    /// The timer of `node` is due.
+    /// Removes the message at `node`, whose timer was due.
     pub(crate) fn expire(&mut self, node: NodeId) {
         self.tree.value_mut(node).expires_at = None;
         self.take(node);
     }
 
-    /// How many messages have been kept since the start.
+    /// How many messages have been retained since the start.
     pub(crate) fn kept_so_far(&self) -> u64 {
         self.kept_so_far
     }
 
-    /// What is kept at `node`, if it was one of the first so many.
+    /// The message at `node`, if it was one of the first `first` that were ever retained.
     pub(crate) fn kept(&self, node: NodeId, first: u64) -> Option<&Arc<Message>> {
         let kept = self.tree.value(node);
         kept.message.as_ref().filter(|_| kept.number < first)
     }
 
-    /// Which of all messages that were ever kept the one of `topic` is, if there is one.
+    /// The number of the retained message of `topic`, counted over all messages that were ever
+    /// retained.
     pub(crate) fn number(&self, topic: &str) -> Option<u64> {
         let kept = self.tree.value(self.tree.find(topic)?);
         kept.message.as_ref().map(|_| kept.number)
@@ -157,7 +160,7 @@ impl Retained {
         &self.tree
     }
 
-    /// `node` stays in the tree until it is [let go](Self::let_go).
+    /// Keeps `node` in the tree until [`let_go`](Self::let_go).
     pub(crate) fn hold(&mut self, node: NodeId) {
         self.tree.value_mut(node).holders += 1;
     }
@@ -167,13 +170,13 @@ impl Retained {
         self.tree.prune(node);
     }
 
-    /// How many places its tables have.
+    /// The capacity of the tables.
     #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         self.tree.capacity()
     }
 
-    /// All, in the order of their places.
+    /// All messages, in the order of their places.
     #[cfg(test)]
     pub(crate) fn all(&self) -> Vec<&Arc<Message>> {
         let mut all = Vec::new();
@@ -185,23 +188,25 @@ impl Retained {
         all
     }
 
-    /// How many there are.
+    /// How many messages are retained.
     pub(crate) fn len(&self) -> usize {
         self.messages
     }
 
-    /// Brings the gauges up to date.
+    /// Updates the memory budget.
     pub(crate) fn count(&self, memory: &mut MemoryBudget) {
         memory.set_retained(self.messages, self.bytes);
     }
 
-    /// What keeping `message` costs, as if its topic shared no level with another.
+    /// Bytes that retaining `message` takes, counted as if its topic shared no level with
+    /// another.
     fn cost(message: &Message) -> usize {
         let levels = 1 + message.topic().bytes().filter(|&byte| byte == b'/').count();
         message.cost() + Self::NODE * levels
     }
 
-    /// How many messages and bytes there are with `message` in its place, if there may be.
+    /// How many messages and bytes there would be with `message` in its place. `None` if that is
+    /// over a limit.
     fn room(&self, message: &Message) -> Option<(usize, usize)> {
         let old = self.tree.find(message.topic()).and_then(|node| {
             let old = self.tree.value(node).message.as_ref()?;

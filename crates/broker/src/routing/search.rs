@@ -1,9 +1,8 @@
-//! A search for the retained messages that match a filter, in as many steps as one likes.
+//! A search for the retained messages that match a filter, in steps of any size.
 //!
-//! It goes through the tree in depth, and knows of its way only where it is: the nodes above
-//! are there as long as that one is, and that one is held in the tree while the search rests
-//! ([`Retained::rest`]). What is kept while it rests is not its affair: whoever subscribed has
-//! got it as it came.
+//! The search walks the tree depth first and stores only its present node. While it pauses, that
+//! node is held in the tree ([`Retained::rest`]), and so the nodes above it stay too. It ignores
+//! messages that are retained after it began: the subscriber got those when they were published.
 
 use std::sync::Arc;
 
@@ -12,46 +11,45 @@ use mqtt::{Instant, Utf8String};
 use crate::routing::Retained;
 use crate::types::{Message, NodeId};
 
-/// A search that may not be over. Whoever gives one up has to
-/// [`release`](Retained::release) it.
+/// A search that may not be over. To give it up, [`release`](Retained::release) it.
 #[derive(Debug)]
 pub(crate) struct Search {
     filter: Utf8String,
-    /// Where each level of the filter ends. Without the `#` that it may end with.
+    /// Where each level of the filter ends, without a final `#`.
     ends: Box<[usize]>,
     /// Whether the filter ends with `#`.
     is_open: bool,
-    /// How many messages had been kept when it began: later ones are none of its affair.
+    /// How many messages had been retained when it began. Later ones are ignored.
     begun: u64,
-    /// Where it is.
+    /// The present node.
     node: NodeId,
     /// How many levels `node` is below the root.
     depth: usize,
-    /// Whether `node` is held in the tree for it.
+    /// Whether the search has paused, and `node` is held in the tree for it.
     is_resting: bool,
-    /// Whether `node` is looked at once more: what was found there could not be sent.
+    /// Whether to look at `node` once more, because what was found there could not be sent.
     is_again: bool,
 }
 
-/// What came of looking further.
+/// The result of a step of a search.
 #[derive(Debug)]
 pub(crate) enum Found {
-    /// A message that matches, and is none too old.
+    /// A message that matches and has not expired.
     Message(Arc<Message>),
-    /// There is no other.
+    /// There are no more.
     Nothing,
-    /// There may be others: as many nodes as allowed have been looked at.
+    /// There may be more, but the step has looked at as many nodes as it may.
     NotYet,
 }
 
 impl Search {
-    /// Which filter's messages it looks for.
+    /// The filter.
     pub(crate) fn filter(&self) -> &Utf8String {
         &self.filter
     }
 
-    /// Whether it would find the message of this [number](Retained::number), if it is not past
-    /// it.
+    /// Whether the message with this [number](Retained::number) is old enough to be found,
+    /// unless the search is past it.
     pub(crate) fn is_of(&self, number: u64) -> bool {
         number < self.begun
     }
@@ -61,14 +59,14 @@ impl Search {
         core::mem::size_of::<Self>() + self.filter.len() + core::mem::size_of_val(&*self.ends)
     }
 
-    /// The filter's level for nodes `depth` levels below the root, if it says one.
+    /// The filter's level for nodes `depth` levels below the root, unless only `#` covers them.
     fn level(&self, depth: usize) -> Option<&str> {
         let end = *self.ends.get(depth.checked_sub(1)?)?;
         let start = depth.checked_sub(2).map_or(0, |above| self.ends[above] + 1);
         Some(&self.filter[start..end])
     }
 
-    /// Whether any node is right, `depth` levels below the root.
+    /// Whether the filter has a wildcard for nodes `depth` levels below the root.
     fn is_wild(&self, depth: usize) -> bool {
         match self.level(depth) {
             Some(level) => level == "+",
@@ -76,14 +74,15 @@ impl Search {
         }
     }
 
-    /// Whether nodes `depth` levels below the root match as a whole. `a/#` matches `a` too.
+    /// Whether a node `depth` levels below the root can be the end of a match. `a/#` matches `a`
+    /// too.
     fn is_whole(&self, depth: usize) -> bool {
         depth == self.ends.len() || (self.is_open && depth > self.ends.len())
     }
 }
 
 impl Retained {
-    /// Begins a search. `filter` is that of a subscription that is not shared.
+    /// Begins a search. `filter` is the filter of a subscription that is not shared.
     pub(crate) fn search(&self, filter: &Utf8String) -> Search {
         let mut ends: Vec<_> = filter.match_indices('/').map(|(at, _)| at).collect();
         ends.push(filter.len());
@@ -92,7 +91,7 @@ impl Retained {
             ends.pop();
         }
         Search {
-            // Nothing of what was read from the network.
+            // A copy, so that it keeps no read buffer alive.
             filter: filter.detach(),
             ends: ends.into(),
             is_open,
@@ -104,7 +103,7 @@ impl Retained {
         }
     }
 
-    /// The next message that matches. Each node that is looked at takes one off `visits`.
+    /// Finds the next message that matches. Each node that it looks at takes one off `visits`.
     pub(crate) fn next(&mut self, now: Instant, search: &mut Search, visits: &mut usize) -> Found {
         let held = search.is_resting.then_some(search.node);
         search.is_resting = false;
@@ -134,7 +133,7 @@ impl Retained {
         found
     }
 
-    /// The search goes on later: where it is stays in the tree.
+    /// Pauses the search. Its node stays in the tree.
     pub(crate) fn rest(&mut self, search: &mut Search) {
         if !search.is_resting && search.node != NodeId::ROOT {
             self.hold(search.node);
@@ -142,20 +141,21 @@ impl Retained {
         }
     }
 
-    /// The search goes on later, with what it has just found if that is still there.
+    /// Pauses the search before the message that it has just found. It finds that message again,
+    /// unless it is gone.
     pub(crate) fn rest_before(&mut self, search: &mut Search) {
         search.is_again = true;
         self.rest(search);
     }
 
-    /// The search is given up.
+    /// Gives the search up.
     pub(crate) fn release(&mut self, search: &Search) {
         if search.is_resting {
             self.let_go(search.node);
         }
     }
 
-    /// To the next node whose levels match so far; `false`: there is none.
+    /// Moves to the next node whose levels match so far. Returns `false` if there is none.
     fn step(&self, search: &mut Search) -> bool {
         let tree = self.tree();
         let below = search.depth + 1;
@@ -233,7 +233,7 @@ mod tests {
             .prop_filter("a filter has a character", |filter| !filter.is_empty())
     }
 
-    /// What is done to the tree while the search rests.
+    /// A change of the tree while the search pauses.
     #[derive(Clone, Debug)]
     enum Change {
         Keep(String),
@@ -256,7 +256,8 @@ mod tests {
         ) {
             let mut retained = Retained::new(1, 1_000, 1 << 20);
             let mut timers = Timers::default();
-            // Whether each topic has to be found, may not be found, or either.
+            // `true`: the topic must be found; `false`: it must not. Topics without an entry may
+            // be found or not.
             let mut expected = BTreeMap::new();
             for topic in &topics {
                 keep(&mut retained, &mut timers, topic, "old");
@@ -282,7 +283,7 @@ mod tests {
             for (visits, change) in changes {
                 is_over = is_over || look(&mut retained, &mut search, visits);
                 let (Change::Keep(topic) | Change::Remove(topic)) = &change;
-                // Found before or not: nobody can say.
+                // The search may have passed this topic already or not.
                 expected.remove(topic);
                 match &change {
                     Change::Keep(topic) => keep(&mut retained, &mut timers, topic, "new"),
@@ -297,7 +298,7 @@ mod tests {
                 let times = found.iter().filter(|it| **it == topic).count();
                 prop_assert_eq!(times, usize::from(matches), "{}", topic);
             }
-            // Nothing is held any longer.
+            // No node is held any longer.
             for topic in retained_topics(&retained) {
                 retained.remove(&topic, &mut timers);
             }

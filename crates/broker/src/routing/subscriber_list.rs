@@ -1,27 +1,29 @@
-//! The sessions that are subscribed to one filter.
+//! The subscriber list of one filter.
 //!
-//! A list, ordered by session, as it is copied whole for each message. To take one out of the
-//! middle of a hundred thousand would move half of them, and when a network fails all go: so
-//! who has many behind it leaves a gap, and gaps are closed when there are as many of them as
-//! sessions. Who comes takes one that is at its place: those who come after others have gone
-//! are given the same numbers, as a rule, the last that was given back first. Where the gaps were
-//! closed meanwhile, who comes before many others opens new ones before itself.
+//! It is a list ordered by session, because each message copies all of it. Removing an entry
+//! from the middle of a hundred thousand would move half of them, and when a network fails all
+//! of them go. So an entry with many behind it leaves a gap. Gaps are closed when there are as
+//! many of them as sessions.
+//!
+//! A new session takes the gap at its place, if there is one. That is common: session numbers
+//! are used again, the last one given back first. If there is no gap, and many entries are
+//! behind it, it opens some new gaps before itself.
 
 use crate::types::{Entry, SessionId, Subscriber, shrink};
 
-/// The subscriptions of all sessions to one filter, found by binary search, and met in the same
-/// order each time.
+/// The subscriptions of all sessions to one filter, found by binary search and always visited in
+/// the same order.
 #[derive(Debug, Default)]
 pub(crate) struct SubscriberList {
     list: Vec<Subscriber>,
-    /// How many of those have gone. Fewer than have not.
+    /// How many entries are gaps: always fewer than half.
     gaps: u32,
 }
 
 impl SubscriberList {
-    /// How many may be moved for one that goes: less than is copied for each message.
+    /// The most entries that a removal may move. That is less than a message copies.
     const MOVED: usize = 256;
-    /// How many gaps are opened at once.
+    /// The most gaps that are opened at once.
     const OPENED: u32 = 256;
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -33,7 +35,7 @@ impl SubscriberList {
         Some(&self.list[at]).filter(|it| !it.is_gap())
     }
 
-    /// Appends all, in order.
+    /// Appends all subscriptions to `found`, ordered by session.
     pub(crate) fn copy_to(&self, found: &mut Vec<Subscriber>) {
         if self.gaps == 0 {
             found.extend_from_slice(&self.list);
@@ -42,7 +44,7 @@ impl SubscriberList {
         }
     }
 
-    /// Adds a subscription, or replaces the session's own; whether it had none.
+    /// Adds a subscription, or replaces the session's earlier one. Returns whether it had none.
     pub(crate) fn insert(&mut self, subscriber: Subscriber) -> bool {
         let list = &mut self.list;
         let place = list.binary_search_by_key(&subscriber.session, |it| it.session);
@@ -53,7 +55,8 @@ impl SubscriberList {
                 let neighbours = [Some(at), at.checked_sub(1)].into_iter().flatten();
                 let Some(gap) = neighbours.into_iter().find(is_gap) else {
                     if list.is_empty() {
-                        // Most filters are one session's own: no room for more before they come.
+                        // Most filters have one subscriber, so the first one reserves no room
+                        // for more.
                         list.reserve_exact(1);
                     }
                     self.insert_new(at, subscriber);
@@ -67,7 +70,7 @@ impl SubscriberList {
         place.is_err() || old.is_gap()
     }
 
-    /// Adds one at a place where there is no gap.
+    /// Adds a subscription where there is no gap.
     fn insert_new(&mut self, at: usize, subscriber: Subscriber) {
         let list = &mut self.list;
         let number = subscriber.session.number();
@@ -75,7 +78,8 @@ impl SubscriberList {
             .checked_sub(1)
             .map(|before| list[before].session.number() + 1);
         let room = (number - before.unwrap_or(0)).min(Self::OPENED);
-        // Far fewer than have not gone: many more can go before the gaps are closed.
+        // Keep gaps at a quarter of the list at most, so that many more entries can go before
+        // the gaps are closed.
         let may_open = 4 * (self.gaps + room) as usize <= list.len();
         if list.len() - at <= Self::MOVED || room == 0 || !may_open {
             list.insert(at, subscriber);
@@ -90,7 +94,7 @@ impl SubscriberList {
         self.gaps += room;
     }
 
-    /// The session is subscribed no longer.
+    /// Removes the session's subscription.
     pub(crate) fn remove(&mut self, session: SessionId) {
         let Ok(at) = self.position(session) else {
             return;
@@ -113,7 +117,7 @@ impl SubscriberList {
         }
     }
 
-    /// How many places it has.
+    /// The capacity of the list.
     #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         self.list.capacity()
@@ -178,7 +182,7 @@ mod tests {
         );
     }
 
-    /// The last number that was given back is the first that is given again.
+    /// Session numbers are used again, the last one given back first.
     #[test]
     fn when_all_come_again_in_the_other_order_few_of_them_move_the_others() {
         const SESSIONS: u32 = 100_000;
@@ -230,7 +234,7 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_an_ordered_map(
-            // Close together, and often enough far from the end.
+            // Session numbers close together, often far from the end of the list.
             changes in prop::collection::vec((0_u32..64, any::<bool>(), any::<bool>()), 0..400),
         ) {
             let mut subscriber_list = SubscriberList::default();

@@ -1,12 +1,12 @@
-//! Who is subscribed to what.
+//! All subscriptions: who is subscribed to what.
 //!
-//! A filter's levels are a path in a [`LevelTree`]; `+` and `#` are levels like others
-//! there. A topic is matched by walking its levels down the literal children and the `+`
-//! children at once, picking up `#` children on the way: what is visited are the filters
-//! that match so far, never all filters.
+//! The levels of a filter are a path in a [`LevelTree`], in which `+` and `#` are levels like
+//! others. To match a topic, we walk its levels down the literal children and the `+` children
+//! at once, and collect `#` children on the way. So we visit the filters that match so far,
+//! never all filters.
 //!
-//! A shared subscription (`$share/{name}/{filter}`) stands at the node of its filter proper,
-//! as a group beside [`Subscribers::direct`].
+//! A shared subscription (`$share/{name}/{filter}`) is a group at the node of `{filter}`, beside
+//! the direct subscribers there.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::types::{Grants, GroupId, NodeId, SessionId, Subscriber};
 #[derive(Debug, Default)]
 struct Subscribers {
     direct: SubscriberList,
-    /// The groups that share it; few filters have any.
+    /// The groups that share the filter. Few filters have any.
     shared: Option<Box<Shares>>,
 }
 
@@ -39,22 +39,22 @@ impl Value for Subscribers {
 pub(crate) struct Subscriptions {
     tree: LevelTree<Subscribers>,
     groups: Groups,
-    /// For the walk, kept to spare its allocation.
+    /// The stack of the walk, kept to save its allocation.
     steps: Vec<(NodeId, usize)>,
     /// Where each level of the topic being matched ends.
     ends: Vec<usize>,
 }
 
-/// What became of a SUBSCRIBE.
+/// The result of adding a subscription.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Inserted {
     node: NodeId,
-    /// Whether there was none to this filter before `[MQTT-3.8.4-3]`.
+    /// Whether the session had no subscription to this filter before `[MQTT-3.8.4-3]`.
     is_new: bool,
 }
 
 impl Inserted {
-    /// The place of the filter.
+    /// The node of the filter.
     pub(crate) fn node(self) -> NodeId {
         self.node
     }
@@ -66,10 +66,10 @@ impl Inserted {
 }
 
 impl Subscriber {
-    /// For a record.
+    /// The subscription as a record stores it.
     pub(crate) fn record(&self, filter: &str, group: Option<GroupId>) -> Subscribed {
         Subscribed {
-            // It was one when it was subscribed to.
+            // Always valid: the filter comes from a SUBSCRIBE.
             filter: Utf8String::try_from(filter).unwrap_or_default(),
             group,
             identifier: self.identifier,
@@ -96,20 +96,20 @@ impl Subscriptions {
         &self.groups
     }
 
-    /// The same, to be changed.
+    /// The groups of shared subscriptions, for a change.
     pub(crate) fn groups_mut(&mut self) -> &mut Groups {
         &mut self.groups
     }
 
-    /// Adds a subscription, or replaces the session's one to the same filter
-    /// `[MQTT-3.8.4-3]`. `None`: there is no room for another filter.
+    /// Adds a subscription, or replaces the session's earlier one to the same filter
+    /// `[MQTT-3.8.4-3]`. Returns `None` if there is no room for another filter.
     pub(crate) fn insert(&mut self, filter: &str, subscriber: Subscriber) -> Option<Inserted> {
         let node = self.tree.insert(filter)?;
         let is_new = self.tree.value_mut(node).direct.insert(subscriber);
         Some(Inserted { node, is_new })
     }
 
-    /// The node of `filter`, if `session` is subscribed to it: compared character by
+    /// The node of `filter`, if `session` is subscribed to it. Filters are compared character by
     /// character `[MQTT-3.10.4-1]`.
     pub(crate) fn find(&self, filter: &str, session: SessionId) -> Option<NodeId> {
         let node = self.tree.find(filter)?;
@@ -117,7 +117,7 @@ impl Subscriptions {
         Some(node)
     }
 
-    /// How much of what the filter at `node` matches the session may be sent has changed.
+    /// Applies changed `grants` to the session's subscription to the filter at `node`.
     pub(crate) fn restrict(&mut self, node: NodeId, session: SessionId, grants: &Grants) {
         let reach = grants.reach(&self.tree.path(node));
         let direct = &mut self.tree.value_mut(node).direct;
@@ -126,7 +126,7 @@ impl Subscriptions {
         }
     }
 
-    /// The same for a shared subscription.
+    /// Applies changed `grants` to a shared subscription.
     pub(crate) fn restrict_member(&mut self, membership: Membership, grants: &Grants) {
         let Some((node, _)) = self.groups.shared(membership.group()) else {
             return;
@@ -137,13 +137,13 @@ impl Subscriptions {
         }
     }
 
-    /// The subscription of `session` to the filter at `node`, for a record.
+    /// The subscription of `session` to the filter at `node`, as a record stores it.
     pub(crate) fn direct(&self, node: NodeId, session: SessionId) -> Option<Subscribed> {
         let subscriber = self.tree.value(node).direct.find(session)?;
         Some(subscriber.record(&self.tree.path(node), None))
     }
 
-    /// A shared subscription, for a record.
+    /// A shared subscription, as a record stores it.
     pub(crate) fn shared(&self, membership: Membership) -> Option<Subscribed> {
         let (node, name) = self.groups.shared(membership.group())?;
         let subscriber = self.groups.subscriber(membership)?;
@@ -151,8 +151,9 @@ impl Subscriptions {
         Some(subscriber.record(&filter, Some(membership.group())))
     }
 
-    /// The group `id` shared `filter`, a filter proper, under `name` in an earlier run of the
-    /// broker: if it has to be made again, it gets the same number.
+    /// Restores the number of a group that shared `filter` under `name` in an earlier run of the
+    /// broker. If the group must be created again, it gets the number `id`. `filter` is without
+    /// `$share/{name}/`.
     pub(crate) fn restore_group(&mut self, id: Option<GroupId>, name: &str, filter: &str) {
         if let Some(id) = id
             && self.group(name, filter).is_none()
@@ -161,7 +162,7 @@ impl Subscriptions {
         }
     }
 
-    /// Ends the subscription of `session` to the filter at `node`, if there is one.
+    /// Removes the subscription of `session` to the filter at `node`, if there is one.
     pub(crate) fn remove(&mut self, node: NodeId, session: SessionId) {
         let direct = &mut self.tree.value_mut(node).direct;
         direct.remove(session);
@@ -170,7 +171,7 @@ impl Subscriptions {
         }
     }
 
-    /// How many places its tables have, and the list of `filter`.
+    /// The capacity of the tables, and of the list of `filter`.
     #[cfg(test)]
     pub(crate) fn capacity(&self, filter: &str) -> usize {
         let list = self.tree.find(filter);
@@ -178,15 +179,16 @@ impl Subscriptions {
         self.tree.capacity() + self.groups.capacity() + list
     }
 
-    /// The group that shares `filter`, a filter proper, under `name`.
+    /// The group that shares `filter` under `name`. `filter` is without `$share/{name}/`.
     pub(crate) fn group(&self, name: &str, filter: &str) -> Option<GroupId> {
         let node = self.tree.find(filter)?;
         let shares = self.tree.value(node).shared.as_ref()?;
         Some(shares.0[shares.position(name).ok()?].1)
     }
 
-    /// Adds a session that is not in it to the group that shares `filter`, a filter proper,
-    /// under `name`. `None`: there is no room for another filter.
+    /// Adds a session to the group that shares `filter` under `name`. The session must not be in
+    /// the group yet, and `filter` is without `$share/{name}/`. Returns `None` if there is no
+    /// room for another filter.
     pub(crate) fn join(
         &mut self,
         name: &str,
@@ -208,7 +210,7 @@ impl Subscriptions {
         self.groups.join(group, subscriber, standing)
     }
 
-    /// Takes a session out of a group.
+    /// Removes a session from a group, and an empty group from its filter.
     pub(crate) fn leave(&mut self, membership: Membership) {
         let Some((node, name)) = self.groups.leave(membership) else {
             return;
@@ -225,9 +227,9 @@ impl Subscriptions {
         }
     }
 
-    /// Appends all subscriptions that match `topic` to `found`, and says how many filters
-    /// they belong to: with one, no session is there twice, and they are in order. The groups
-    /// of shared ones are appended to `groups`.
+    /// Appends all subscriptions that match `topic` to `found`, and the groups of matching
+    /// shared subscriptions to `groups`. Returns how many filters the subscriptions belong to.
+    /// If that is at most one, no session appears twice and they are ordered by session.
     pub(crate) fn matching(
         &mut self,
         topic: &str,
@@ -250,7 +252,7 @@ impl Subscriptions {
             // A wildcard at the start does not match a topic that starts with `$`
             // [MQTT-4.7.2-1].
             let wildcards = depth > 0 || !topic.starts_with('$');
-            // `a/#` matches `a` too, so this does not depend on there being a level left.
+            // `a/#` matches `a` too, so this comes before the check whether a level is left.
             if wildcards && let Some(hash) = self.tree.hash(node) {
                 take(self.tree.value(hash));
             }
@@ -275,7 +277,7 @@ impl Subscriptions {
 }
 
 impl Shares {
-    /// Where the group of this name is, or would be.
+    /// The position of the group with this name, or where it would be inserted.
     fn position(&self, name: &str) -> Result<usize, usize> {
         self.0.binary_search_by(|(other, _)| (**other).cmp(name))
     }

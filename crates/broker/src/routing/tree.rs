@@ -1,9 +1,9 @@
-//! A tree of topic levels: the ground on which subscriptions and retained messages stand.
+//! A tree of topic levels, on which subscriptions and retained messages stand.
 //!
-//! All nodes share one hash table keyed by (parent, level), so that a step down costs one
-//! look-up however many children a node has, and a node with one child costs no table of its
-//! own. Siblings are linked besides, so that a wildcard can visit them; their order depends
-//! on nothing but the order of insertions and removals.
+//! All nodes share one hash table keyed by (parent, level). So a step down costs one look-up,
+//! however many children a node has, and a node with one child needs no table of its own.
+//! Siblings are also linked, so that a wildcard can visit them. Their order depends only on the
+//! order of insertions and removals.
 
 use core::fmt;
 use core::hash::{BuildHasher, Hasher};
@@ -14,9 +14,9 @@ use slab::Slab;
 
 use crate::types::{NodeId, ShrinkPolicy, shrink};
 
-/// What can stand at a node.
+/// The value of a node.
 pub(crate) trait Value: Default {
-    /// Whether there is nothing: a node that has nothing and no children goes away.
+    /// Whether the value is empty. The tree removes a node with an empty value and no children.
     fn is_vacant(&self) -> bool;
 }
 
@@ -42,7 +42,7 @@ struct Node<V> {
 }
 
 impl<V: Value> LevelTree<V> {
-    /// How many nodes there can be at most.
+    /// The most nodes that the tree can hold.
     const MAX_NODES: usize = u32::MAX as usize - 2;
 
     pub(crate) fn new(seed: u64) -> Self {
@@ -81,12 +81,12 @@ impl<V: Value> LevelTree<V> {
         self.nodes[node.key()].parent
     }
 
-    /// The first of the children of `node`; the [`next`](Self::next) comes after it.
+    /// The first child of `node`. Follow it with [`next`](Self::next).
     pub(crate) fn first_child(&self, node: NodeId) -> Option<NodeId> {
         self.nodes[node.key()].first_child
     }
 
-    /// The sibling that comes after `node`. New ones come before it.
+    /// The next sibling of `node`. New siblings are inserted before all others.
     pub(crate) fn next(&self, node: NodeId) -> Option<NodeId> {
         self.nodes[node.key()].next
     }
@@ -108,7 +108,7 @@ impl<V: Value> LevelTree<V> {
         core::iter::successors(first, |child| self.nodes[child.key()].next)
     }
 
-    /// The child of `parent` with this very level; wildcards stand for themselves.
+    /// The child of `parent` with exactly this level. Wildcards are ordinary levels here.
     pub(crate) fn child(&self, parent: NodeId, level: &str) -> Option<NodeId> {
         self.nodes[parent.key()].first_child?;
         self.children
@@ -124,9 +124,9 @@ impl<V: Value> LevelTree<V> {
             .try_fold(NodeId::ROOT, |node, level| self.child(node, level))
     }
 
-    /// The node at the end of `path`, made if need be; `None` if there are too many.
+    /// The node at the end of `path`, created if it does not exist. `None` if the tree is full.
     ///
-    /// Whoever leaves its value vacant calls [`prune`](Self::prune).
+    /// A caller that leaves the value vacant must call [`prune`](Self::prune).
     pub(crate) fn insert(&mut self, path: &str) -> Option<NodeId> {
         let mut node = NodeId::ROOT;
         for level in path.split('/') {
@@ -142,8 +142,7 @@ impl<V: Value> LevelTree<V> {
         Some(node)
     }
 
-    /// Takes `node` away if nothing stands there, and those above it that are left with
-    /// nothing.
+    /// Removes `node` if it is vacant and has no children, and then likewise the nodes above it.
     pub(crate) fn prune(&mut self, node: NodeId) {
         let mut next = Some(node);
         while let Some(node) = next {
@@ -218,17 +217,17 @@ impl<V: Value> LevelTree<V> {
         hash_of(&self.hasher, parent, level)
     }
 
-    /// Whether there may be a node at this place or behind it.
+    /// Whether there may be a node at this place or after it.
     pub(crate) fn has_place(&self, node: NodeId) -> bool {
         node.key() < self.nodes.capacity()
     }
 
-    /// What is at this place, if there is a node.
+    /// The value of the node at this place, if there is one.
     pub(crate) fn at(&self, node: NodeId) -> Option<&V> {
         self.nodes.get(node.key()).map(|node| &node.value)
     }
 
-    /// How many places its tables have.
+    /// The capacity of the tables.
     #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         self.nodes.capacity() + self.children.capacity()

@@ -1,4 +1,4 @@
-//! From bytes to records.
+//! Decodes records.
 
 use core::num::NonZeroU64;
 
@@ -27,7 +27,7 @@ impl Record {
     }
 }
 
-/// How a session gets a message, and what else its byte says.
+/// The [delivery byte](super::delivery) in parts.
 struct Way {
     delivery: Delivery,
     origin: Origin,
@@ -325,7 +325,7 @@ impl Fields {
         Ok(number.map_or(Holder::Group, |it| Holder::Session(SessionNumber(it))))
     }
 
-    /// A group has only what comes of it.
+    /// Checks that a group only holds messages that were shared in it.
     fn check_holder(&mut self, holder: Holder, origin: Origin) -> Result<(), Malformed> {
         match (holder, origin) {
             (Holder::Session(_), _) | (Holder::Group, Origin::Shared(_)) => Ok(()),

@@ -1,4 +1,4 @@
-//! From records to bytes.
+//! Encodes records.
 
 use bytes::{BufMut, BytesMut};
 use mqtt::packet::SubscriptionIdentifier;
@@ -16,7 +16,7 @@ use crate::types::{
     Cause, Delivery, GroupId, Holder, Identifiers, MessageId, Origin, SessionNumber, to_publish,
 };
 
-/// A message on its way into a record.
+/// An accepted message without its recipients.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct AcceptedHead<'a> {
     pub(crate) publisher: &'a Utf8String,
@@ -26,7 +26,8 @@ pub(crate) struct AcceptedHead<'a> {
     pub(crate) cause: Cause,
 }
 
-/// Writes [`Record::Accepted`]. `recipients` is what [`put_recipient`] wrote, `count` times.
+/// Writes [`Record::Accepted`]. `recipients` holds `count` recipients, as [`put_recipient`]
+/// wrote them.
 pub(crate) fn put_accepted(
     out: &mut BytesMut,
     head: &AcceptedHead<'_>,
@@ -388,8 +389,8 @@ fn put_stored(out: &mut BytesMut, publisher: &Utf8String, received: Instant, pub
     put_publish(out, publish);
 }
 
-/// As a PUBLISH of version 5, without a packet identifier, which would mean nothing; the
-/// `QoS` stands before it.
+/// Writes the message as a PUBLISH of version 5. The packet identifier means nothing, so it is
+/// left out, and the `QoS` stands before.
 fn put_publish(out: &mut BytesMut, publish: &Publish) {
     out.put_u8(publish.qos.as_u8());
     let form = PublishForm {
@@ -411,7 +412,7 @@ fn put_session(out: &mut BytesMut, session: SessionNumber) {
     put_number(out, session.0.get());
 }
 
-/// 0: a group, which the origin names.
+/// Writes the number of a session. 0 means the group in the origin.
 fn put_holder(out: &mut BytesMut, holder: Holder) {
     match holder {
         Holder::Session(session) => put_session(out, session),

@@ -1,18 +1,18 @@
-//! The parts of records: numbers, texts, times.
+//! The fields of records: numbers, texts, times.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use mqtt::{Instant, PacketId, Utf8String};
 
-/// Why bytes are no record.
+/// Why bytes are not a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Malformed {
-    /// There is no such kind.
+    /// This kind does not exist.
     Kind(u8),
-    /// Something else should be there.
+    /// `what` should stand at `offset`.
     At { offset: usize, what: &'static str },
 }
 
-/// Seven bits a byte, the lowest first.
+/// Writes a number as a varint: seven bits a byte, the lowest first.
 pub(super) fn put_number(out: &mut BytesMut, mut number: u64) {
     while number >= 0x80 {
         out.put_u8(number.to_le_bytes()[0] | 0x80);
@@ -30,17 +30,17 @@ pub(super) fn put_packet_id(out: &mut BytesMut, packet_id: PacketId) {
     out.put_u16_le(packet_id.get());
 }
 
-/// Absent is 0, which no time is that matters.
+/// Writes a time in microseconds, and 0 for `None`. A time of 0 becomes 1.
 pub(super) fn put_time(out: &mut BytesMut, time: Option<Instant>) {
     put_number(out, time.map_or(0, |time| time.as_micros().max(1)));
 }
 
-/// Absent is 0.
+/// Writes a number plus one, and 0 for `None`.
 pub(super) fn put_u32_if(out: &mut BytesMut, number: Option<u32>) {
     put_number(out, number.map_or(0, |number| u64::from(number) + 1));
 }
 
-/// What is left of a record.
+/// Reads a record field by field.
 pub(super) struct Fields {
     len: usize,
     left: Bytes,
@@ -110,7 +110,7 @@ impl Fields {
         Ok((micros > 0).then(|| Instant::from_micros(micros)))
     }
 
-    /// A slice of the record.
+    /// Reads bytes with their length before them. They are a slice of the record.
     pub(super) fn bytes(&mut self, what: &'static str) -> Result<Bytes, Malformed> {
         let len = self.number(what)?;
         match usize::try_from(len) {
@@ -119,7 +119,7 @@ impl Fields {
         }
     }
 
-    /// A slice of the record.
+    /// Reads a text, which is a slice of the record.
     pub(super) fn text(&mut self, what: &'static str) -> Result<Utf8String, Malformed> {
         let bytes = self.bytes(what)?;
         Utf8String::from_bytes(bytes).map_err(|_| self.malformed(what))
@@ -137,8 +137,8 @@ impl Fields {
         Ok(self.left.get_u16_le())
     }
 
-    /// The same as [`bytes`](Self::bytes), with a length of four bytes: it was not known
-    /// before they were written.
+    /// Reads bytes whose length is a fixed four bytes, because the writer only knew it
+    /// afterwards.
     pub(super) fn fixed_bytes(&mut self, what: &'static str) -> Result<Bytes, Malformed> {
         if self.left.len() < 4 {
             return Err(self.malformed(what));
@@ -150,8 +150,8 @@ impl Fields {
         Ok(self.left.split_to(len))
     }
 
-    /// As many as a number says of what `read` reads. Memory grows with what is there, not
-    /// with what the number claims.
+    /// Reads a count, and as many items with `read`. Memory grows with the items that are there,
+    /// not with the count that the record claims.
     pub(super) fn list<T>(
         &mut self,
         what: &'static str,

@@ -1,11 +1,12 @@
-//! Records: what the broker does to state that outlives a crash, as bytes.
+//! Records: each change of state that outlives a crash, as bytes.
 //!
-//! What ends with a connection (a session whose expiry interval is 0, what is subscribed and
-//! queued there) is in no record, but for its will: that is to be published when a crash has
-//! ended the connection. A session that outlives its connection, or leaves a will, has a number,
-//! which is never given again; a message that a record holds has the number of that record.
+//! State that ends with its connection is in no record: a session whose expiry interval is 0,
+//! its subscriptions and its queue. Its will is the exception, because it must be published
+//! after a crash ended the connection. A session that outlives its connection or leaves a will
+//! has a number, which is never used again. A message in a record has the number of that record
+//! as its name.
 //!
-//! The first byte says the kind. A kind's form never changes: a new form is a new kind.
+//! The first byte is the kind. The form of a kind never changes: a new form gets a new kind.
 //!
 //! **Invariant.** No bytes make decoding panic, or allocate more than a few times their size.
 
@@ -24,16 +25,16 @@ use mqtt::{Instant, PacketId, Publish, QoS, Utf8String, Will};
 pub(crate) use encode::{AcceptedHead, put_accepted, put_message, put_recipient, put_retained};
 pub(crate) use fields::Malformed;
 
-/// Something that was done.
+/// A change of the broker's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Record {
-    /// A client connected: its session begins.
+    /// A client connected, and its session begins.
     Opened {
         session: SessionNumber,
         client_id: Utf8String,
         terms: Terms,
     },
-    /// A client connected: its session goes on.
+    /// A client connected, and its session goes on.
     Resumed {
         session: SessionNumber,
         terms: Terms,
@@ -43,24 +44,26 @@ pub(crate) enum Record {
         session: SessionNumber,
         expiry_interval: u32,
         absence: Absence,
-        /// Whether the will is gone: DISCONNECT took it back.
+        /// Whether DISCONNECT took the will back.
         is_will_gone: bool,
     },
-    /// The session is over, or does not outlive its connection any more.
+    /// The session ended, or no longer outlives its connection.
     Ended { session: SessionNumber },
-    /// What was granted.
+    /// The client subscribed. These are the granted subscriptions.
     Subscribed {
         session: SessionNumber,
         subscriptions: Vec<Subscribed>,
     },
-    /// What was taken back.
+    /// The client unsubscribed from these filters.
     Unsubscribed {
         session: SessionNumber,
         filters: Vec<Utf8String>,
     },
-    /// A message was accepted, from a client or as a will: its number is the record's.
+    /// The broker accepted a message, from a client or as a will. The record's number is its
+    /// name.
     Accepted(Box<Accepted>),
-    /// The packet identifier of an incoming `QoS` 2 message that nobody has to get is taken.
+    /// The packet identifier of an incoming `QoS` 2 message is in use. No lasting session gets
+    /// the message.
     Incoming {
         session: SessionNumber,
         packet_id: PacketId,
@@ -70,23 +73,23 @@ pub(crate) enum Record {
         session: SessionNumber,
         packet_id: PacketId,
     },
-    /// A message that other records name.
+    /// A message, for later records that name it.
     Message { id: MessageId, message: Stored },
-    /// A session, or a group, was given a message that was there before. A group that had it
-    /// has it no longer.
+    /// A session or a group got a message that existed before. A group that had the message no
+    /// longer has it.
     Queued {
         message: MessageId,
-        /// Who had it and has it no longer.
+        /// The session that had it and no longer has it.
         from: Option<FromSession>,
         recipient: Recipient,
     },
-    /// A message left a session's queue for its window.
+    /// A message moved from a session's queue to its window.
     Sent {
         session: SessionNumber,
         message: MessageId,
         packet_id: PacketId,
     },
-    /// The client has received the message: PUBREL goes out.
+    /// The client sent PUBREC: PUBREL goes out.
     Received {
         session: SessionNumber,
         packet_id: PacketId,
@@ -96,41 +99,41 @@ pub(crate) enum Record {
         session: SessionNumber,
         packet_id: PacketId,
     },
-    /// A message left a session's queue for good, or somebody who does not last is done with
-    /// it.
+    /// A message left a session's queue for good, or a session that does not outlive its
+    /// connection is done with it.
     Forgotten {
         holder: Holder,
         message: MessageId,
         origin: Origin,
     },
-    /// A will was published that concerned nothing that lasts.
+    /// The will of a lasting session was published, and nothing else about it needs a record.
     Spoken { session: SessionNumber },
-    /// A client connected with a will, and its session ends with its connection: the will is all
-    /// of that which outlasts a crash.
+    /// A client connected with a will, and its session ends with its connection. Only the will
+    /// outlives a crash.
     Willed(Box<Bequest>),
-    /// That will is no more: DISCONNECT took it back, or it was published and concerned nothing
-    /// that lasts.
+    /// That will is gone: DISCONNECT took it back, or it was published and nothing else about it
+    /// needs a record.
     Unwilled { session: SessionNumber },
-    /// This message is kept for its topic, with the message.
+    /// The message, which is retained for its topic.
     RetainedMessage { id: MessageId, message: Stored },
-    /// The same, where the message is in an earlier record.
+    /// A message from an earlier record is retained for its topic.
     Retained { message: MessageId },
-    /// All retained messages are found, or given up, that a subscription to this filter asked
-    /// for: of several such, the first.
+    /// The retained look-up of a subscription to this filter is over. If there are several, this
+    /// means the first.
     Looked {
         session: SessionNumber,
         filter: Utf8String,
     },
-    /// All of a session.
+    /// The whole state of a session, for a checkpoint.
     Session(Box<SessionState>),
-    /// A copy of all that matters begins.
+    /// A checkpoint begins.
     CheckpointBegan,
-    /// The last numbers that had been given: none is given again, though no other record may
-    /// name it any more.
+    /// The highest numbers in use so far. They must never be used again, even if no other record
+    /// names them any more.
     Numbers { sessions: u64, groups: GroupId },
-    /// The copy that began with the record `from` is whole.
+    /// The checkpoint that began with the record `from` is complete.
     CheckpointEnded { from: Lsn },
-    /// The broker started anew from the records before.
+    /// The broker recovered from the records before this one.
     Restarted,
 }
 
@@ -149,16 +152,16 @@ pub(crate) struct Bequest {
     pub(crate) will: Box<Will>,
 }
 
-/// What runs while a session has no connection.
+/// The clocks that run while a session has no connection.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Absence {
-    /// Never, if absent.
+    /// When the session expires. `None`: never.
     pub(crate) expires_at: Option<Instant>,
-    /// With the session's end, if absent.
+    /// When the will is published. `None`: at the session's end.
     pub(crate) will_at: Option<Instant>,
 }
 
-/// A subscription with its identifier.
+/// A subscription as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Subscribed {
     /// A topic filter.
@@ -169,8 +172,7 @@ pub(crate) struct Subscribed {
     pub(crate) qos: QoS,
     pub(crate) no_local: bool,
     pub(crate) retain_as_published: bool,
-    /// Whether retained messages are looked for, to be sent with `QoS` 1 or 2: until
-    /// [`Record::Looked`] says that it is over.
+    /// Whether a retained look-up with `QoS` 1 or 2 goes on for it, until [`Record::Looked`].
     pub(crate) asks: bool,
 }
 
@@ -182,7 +184,7 @@ pub(crate) struct Stored {
     pub(crate) publish: Publish,
 }
 
-/// A message that was accepted, and what that means.
+/// An accepted message, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Accepted {
     pub(crate) message: Stored,
@@ -191,15 +193,15 @@ pub(crate) struct Accepted {
     pub(crate) recipients: Vec<Recipient>,
 }
 
-/// What becomes of what is kept for a message's topic.
+/// What a message does to the retained message of its topic.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Retention {
-    /// It stays.
+    /// Nothing: the retained message stays.
     #[default]
     Unchanged,
-    /// The message takes its place.
+    /// The message replaces it.
     Kept,
-    /// It is gone.
+    /// The message removes it.
     Removed,
 }
 
@@ -209,32 +211,32 @@ pub(crate) struct Recipient {
     pub(crate) holder: Holder,
     pub(crate) delivery: Delivery,
     pub(crate) origin: Origin,
-    /// If it is in the window already.
+    /// The packet identifier, if the message is in the window already.
     pub(crate) packet_id: Option<PacketId>,
 }
 
-/// A session that had a message before another one got it.
+/// A session that had a message before another session got it.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FromSession {
     pub(crate) session: SessionNumber,
-    /// If it was in the window.
+    /// The packet identifier, if the message was in the window.
     pub(crate) packet_id: Option<PacketId>,
 }
 
-/// All that is known of a session.
+/// The whole state of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SessionState {
     pub(crate) session: SessionNumber,
     pub(crate) client_id: Utf8String,
     pub(crate) terms: Terms,
-    /// Absent: it is connected.
+    /// `None` while it is connected.
     pub(crate) absence: Option<Absence>,
     pub(crate) last_packet_id: u16,
     pub(crate) incoming: Vec<PacketId>,
     pub(crate) subscriptions: Vec<Subscribed>,
     pub(crate) window: Vec<InWindow>,
     pub(crate) queue: Vec<InQueue>,
-    /// What retained messages are still looked for.
+    /// The retained look-ups that are not over.
     pub(crate) lookups: Vec<Subscribed>,
 }
 
@@ -242,11 +244,11 @@ pub(crate) struct SessionState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct InWindow {
     pub(crate) packet_id: PacketId,
-    /// Absent: it was received, and PUBCOMP is awaited.
+    /// `None` after PUBREC: the session waits for PUBCOMP.
     pub(crate) message: Option<InQueue>,
 }
 
-/// A message that a session has.
+/// A message in a session's queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct InQueue {
     pub(crate) message: MessageId,
@@ -254,8 +256,7 @@ pub(crate) struct InQueue {
     pub(crate) origin: Origin,
 }
 
-/// Whether a record of this kind is about the journal alone: nobody is told anything because of it,
-/// and a start without it comes to the same.
+/// See [`journal::is_bookkeeping`](crate::journal::is_bookkeeping).
 pub(crate) fn is_bookkeeping(kind: u8) -> bool {
     matches!(
         kind,
@@ -263,7 +264,7 @@ pub(crate) fn is_bookkeeping(kind: u8) -> bool {
     )
 }
 
-/// The first byte of each. 0 is a group's frame: see [`journal`](crate::journal).
+/// The first byte of each record. 0 is the head of a group: see [`journal`](crate::journal).
 mod kind {
     pub(super) const OPENED: u8 = 1;
     pub(super) const RESUMED: u8 = 2;
@@ -311,7 +312,7 @@ mod options {
     pub(super) const ASKS: u8 = 1 << 5;
 }
 
-/// The byte that says where a message is from.
+/// The byte that says where a message came from.
 mod cause {
     pub(super) const CLIENT: u8 = 0;
     pub(super) const INCOMING: u8 = 1;
@@ -321,7 +322,7 @@ mod cause {
     pub(super) const PASSING_WILL: u8 = 5;
 }
 
-/// The byte that says what becomes of what is kept for a topic.
+/// The byte for [`Retention`].
 mod retention {
     pub(super) const UNCHANGED: u8 = 0;
     pub(super) const KEPT: u8 = 1;

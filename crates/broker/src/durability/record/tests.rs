@@ -332,7 +332,7 @@ fn record() -> impl Strategy<Value = Record> {
     prop_oneof![11 => sessions, 11 => messages, 3 => others]
 }
 
-/// Records about few sessions and messages, as if they belonged together.
+/// Records about so few sessions and messages that they may concern each other.
 fn narrowed(record: Record) -> Record {
     let session = |it: SessionNumber| SessionNumber(few(it.0, 3));
     let id = |it: MessageId| MessageId(few(it.0, 5));
@@ -481,7 +481,7 @@ proptest! {
     fn a_record_cut_short_is_none(record in record(), cut in any::<prop::sample::Index>()) {
         let bytes = encoded(&record);
         let cut = cut.index(bytes.len());
-        // What was cut off is missed, and it is told where.
+        // Decoding reports where the record was cut off.
         match Record::decode(bytes.slice(..cut)) {
             Err(Malformed::At { offset, .. }) => prop_assert!(offset <= cut),
             other => prop_assert!(false, "{other:?}"),
@@ -491,7 +491,7 @@ proptest! {
         prop_assert!(Record::decode(longer.into()).is_err());
     }
 
-    /// Whatever the records say, and however little they belong together.
+    /// Replay never panics, whatever the records say and however badly they fit together.
     #[test]
     fn no_records_panic_when_they_are_replayed(
         records in prop::collection::vec(record(), 1..40),
