@@ -26,6 +26,7 @@ mod mqtt_driver;
 mod platform;
 mod serve;
 mod shard;
+mod standstill;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -18,8 +18,8 @@
 //! 2. [`Broker::poll_output`] until [`Output::Idle`]; at a [`Output::Write`],
 //!    [`Broker::take_writes`], at a [`Output::Persist`], [`Broker::take_journal`];
 //! 3. write to the sockets, and [`Input::Drained`] for each that has taken all its bytes;
-//! 4. sleep until something happens or the time that `Idle` named, at which it is
-//!    [`Input::Timeout`].
+//! 4. sleep until something happens or the time that `Idle` named. Then read what waits in the
+//!    sockets, and only after it give [`Input::Timeout`].
 //!
 //! ```
 //! use broker::{Broker, BrokerOptions, Conn, Input, Output, Peer};

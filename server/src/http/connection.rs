@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use axum::http::Request;
 use hyper::body::Incoming;
+use hyper::rt::Timer;
 use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -21,6 +22,7 @@ use tracing::{debug, info};
 use super::Http;
 use crate::gate::Permit;
 use crate::listener::Accepted;
+use crate::standstill::ReadFirst;
 
 /// After this long a connection finishes its answer and ends. Browsers open another one.
 const OLD: Duration = Duration::from_mins(2);
@@ -60,8 +62,9 @@ impl Http {
             request.extensions_mut().insert(client.clone());
             routes.call(request)
         });
+        let timer = ReadFirst::new(Arc::clone(&self.gate));
         let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
+            .timer(timer.clone())
             .header_read_timeout(self.head_timeout)
             .max_buf_size(MAX_HEAD)
             .half_close(false)
@@ -71,7 +74,7 @@ impl Http {
 
         let finished = tokio::select! {
             finished = connection.as_mut() => Some(finished),
-            () = tokio::time::sleep(OLD) => None,
+            () = timer.sleep(OLD) => None,
             _ = ending.wait_for(|ending| *ending) => None,
         };
         let finished = if let Some(finished) = finished {

@@ -167,6 +167,7 @@ impl Connection {
 
     fn poll(&self, core: &Core, cx: &mut Context<'_>) -> Poll<Ended> {
         self.remember(cx);
+        core.count_turn();
         if !self.open.get() {
             return Poll::Ready(Ended::Dismissed);
         }

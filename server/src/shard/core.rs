@@ -28,7 +28,7 @@ use super::storing::Storing;
 use crate::clock::Clock;
 use crate::limits;
 use crate::listener::{Budget, Spending};
-use crate::memory;
+use crate::{memory, standstill};
 
 pub(super) struct Core {
     clock: Clock,
@@ -50,6 +50,8 @@ pub(super) struct Core {
     spare: RefCell<Vec<BytesMut>>,
     websocket_faults: Cell<u64>,
     tasks: Cell<usize>,
+    /// How often a connection's task has had its turn.
+    turns: Cell<u64>,
     task_ended: Notify,
     warnings: RefCell<Budget>,
 }
@@ -83,6 +85,7 @@ impl Core {
             spare: RefCell::default(),
             websocket_faults: Cell::new(0),
             tasks: Cell::new(0),
+            turns: Cell::new(0),
             task_ended: Notify::new(),
             warnings: RefCell::default(),
         })
@@ -118,6 +121,11 @@ impl Core {
     pub(super) fn task_ends(&self) {
         self.tasks.set(self.tasks.get().saturating_sub(1));
         self.task_ended.notify_one();
+    }
+
+    /// A connection's task has its turn.
+    pub(super) fn count_turn(&self) {
+        self.turns.set(self.turns.get().wrapping_add(1));
     }
 
     pub(super) fn task_count(&self) -> usize {
@@ -345,7 +353,8 @@ impl Core {
         self.input(Input::Drained(conn));
     }
 
-    /// Runs for ever: tells the broker when the time that it waits for has come.
+    /// Runs for ever: tells the broker when the time that it waits for has come, after everything
+    /// that waits in the sockets was read (see [`standstill`]).
     pub(super) async fn timer_loop(&self) {
         loop {
             let changed = self.timer.changed.notified();
@@ -353,6 +362,8 @@ impl Core {
                 None => changed.await,
                 Some(due) => tokio::select! {
                     () = tokio::time::sleep_until(self.clock.deadline(due)) => {
+                        let sockets = self.connections.borrow().len();
+                        standstill::read_what_waits(sockets, || self.turns.get()).await;
                         self.timer.due.set(None);
                         self.input(Input::Timeout);
                     }

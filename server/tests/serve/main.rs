@@ -14,6 +14,7 @@ mod large;
 mod lifecycle;
 mod limits;
 mod meeting;
+mod standstill;
 mod support;
 mod tcp;
 mod websocket;

@@ -71,6 +71,11 @@ impl Server {
         self.process.signal(signal);
     }
 
+    /// The server does nothing for this long, and `meanwhile` is done while it stands still.
+    pub(crate) fn stand_still(&self, time: Duration, meanwhile: impl FnOnce()) {
+        self.process.stand_still(time, meanwhile);
+    }
+
     /// Waits for the end. Returns what else the server printed to standard output.
     pub(crate) fn ended(self) -> (ExitStatus, String) {
         let (status, more, _) = self.process.ended();

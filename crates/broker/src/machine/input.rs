@@ -48,6 +48,10 @@ pub enum Input {
         from: Lsn,
     },
     /// The time that [`Output::Idle`](crate::Output::Idle) named has come. Harmless if early.
+    ///
+    /// Only this input closes connections for silence: those whose keep alive or whose time limit
+    /// for CONNECT is over. So first give the broker what waits in the sockets. A shell that did
+    /// not run for a while would otherwise close clients whose packets it has not read yet.
     Timeout,
     /// The server ends: clients are told so, and closed.
     Shutdown,

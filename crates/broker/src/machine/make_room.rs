@@ -16,7 +16,7 @@ impl Broker {
             }
         }
         for _ in 0..LOOKED_AT {
-            let Some(slot) = self.timers.pop_due_connection(now) else {
+            let Some(slot) = self.timers.pop_due_connection(self.heard_until) else {
                 return false;
             };
             if self.connection_due(now, slot) {

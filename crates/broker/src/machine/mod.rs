@@ -79,6 +79,9 @@ pub struct Broker {
     pub(crate) awaiting_store: VecDeque<(Slot, Conn)>,
     /// How many client identifiers have been assigned.
     pub(crate) assigned: u64,
+    /// The shell has given us everything that clients sent before this time, which is that of the
+    /// last [`Input::Timeout`]. Nobody is closed for a silence that ends later.
+    pub(crate) heard_until: Instant,
     is_shut_down: bool,
 }
 
@@ -118,6 +121,7 @@ impl Broker {
             blocked: Vec::new(),
             awaiting_store: VecDeque::new(),
             assigned: 0,
+            heard_until: Instant::ZERO,
             is_shut_down: false,
             options,
         }
@@ -126,8 +130,10 @@ impl Broker {
     /// Takes in what has happened.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         self.limit_log.set_now(now);
-        // Whatever comes finds the state that the time calls for, be the shell's timer late, but
-        // for what can wait.
+        if matches!(input, Input::Timeout) {
+            self.heard_until = now;
+        }
+        // Runs everything that is due, even if the shell's timer was late. Deferred work may wait.
         self.handle_due(now);
         match input {
             Input::Opened(conn, peer) => self.opened(now, conn, peer),
@@ -495,7 +501,8 @@ impl Broker {
 
     pub(crate) fn handle_due(&mut self, now: Instant) {
         self.work.renew(now);
-        while let Some(timer) = self.timers.pop_due(now, self.work.is_spent()) {
+        let heard = self.heard_until;
+        while let Some(timer) = self.timers.pop_due(now, heard, self.work.is_spent()) {
             self.work.spend(WorkBudget::TIMER);
             match timer {
                 Timer::Connection(slot) => {

@@ -79,9 +79,16 @@ impl Timers {
     }
 
     /// Removes and returns the first timer that is due; with `all_wait`, the first urgent one.
-    /// Its owner must then clear its note.
-    pub(crate) fn pop_due(&mut self, now: Instant, all_wait: bool) -> Option<Timer> {
-        let patient = self.patient().map(|at| at.filter(|_| !all_wait));
+    /// Its owner must then clear its note. Connections are due only up to `heard`: what clients
+    /// sent later may not have been read yet.
+    pub(crate) fn pop_due(
+        &mut self,
+        now: Instant,
+        heard: Instant,
+        all_wait: bool,
+    ) -> Option<Timer> {
+        let mut patient = self.patient().map(|at| at.filter(|_| !all_wait));
+        patient[0] = patient[0].filter(|at| *at <= heard);
         let [connection, session, _] = patient;
         let prompt = first(&self.prompt);
         let first = [prompt].into_iter().chain(patient).flatten().min();
@@ -89,7 +96,8 @@ impl Timers {
         if first == prompt {
             pop_due(now, &mut self.prompt)
         } else if first == connection {
-            self.pop_due_connection(now).map(Timer::Connection)
+            self.pop_due_connection(now.min(heard))
+                .map(Timer::Connection)
         } else if first == session {
             self.pop_due_session(now).map(Timer::SessionExpiry)
         } else {
@@ -158,15 +166,33 @@ mod tests {
         timers.set(Timer::Will(session), &mut will, Some(at(2)));
         assert_eq!(timers.next(at(0)), Some(at(1)));
         assert_eq!(timers.next(at(5)), Some(at(2)));
-        assert_eq!(timers.pop_due(at(1), true), None);
-        assert_eq!(timers.pop_due(at(3), true), Some(Timer::Will(session)));
+        assert_eq!(timers.pop_due(at(1), at(1), true), None);
+        assert_eq!(
+            timers.pop_due(at(3), at(3), true),
+            Some(Timer::Will(session))
+        );
         assert_eq!(timers.next(at(5)), Some(at(5)));
-        assert_eq!(timers.pop_due(at(3), true), None);
+        assert_eq!(timers.pop_due(at(3), at(3), true), None);
         // Without `all_wait` each runs in the order of its time.
         will = None;
         timers.set(Timer::Will(session), &mut will, Some(at(2)));
-        let due = [(); 3].map(|()| timers.pop_due(at(3), false));
+        let due = [(); 3].map(|()| timers.pop_due(at(3), at(3), false));
         let expected = [Timer::SessionExpiry(session), Timer::Will(session)];
         assert_eq!(due, [Some(expected[0]), Some(expected[1]), None]);
+    }
+    #[test]
+    fn a_silence_that_may_not_be_one_keeps_nothing_else_waiting() {
+        let mut timers = Timers::default();
+        let at = Instant::from_millis;
+        let (slot, session) = (Slot::from_key(3), SessionId::from_number(7));
+        let (mut silence, mut expiry) = (None, None);
+        timers.set(Timer::Connection(slot), &mut silence, Some(at(1)));
+        timers.set(Timer::SessionExpiry(session), &mut expiry, Some(at(2)));
+        let first = timers.pop_due(at(3), at(0), false);
+        assert_eq!(first, Some(Timer::SessionExpiry(session)));
+        assert_eq!(timers.pop_due(at(3), at(0), false), None);
+        assert_eq!(timers.next(at(0)), Some(at(1)));
+        let then = timers.pop_due(at(3), at(1), false);
+        assert_eq!(then, Some(Timer::Connection(slot)));
     }
 }
