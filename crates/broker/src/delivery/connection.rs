@@ -18,14 +18,14 @@ pub(crate) struct Connection {
     maximum_packet_size: u32,
     /// Set while nothing is to be read from it.
     pause: Option<Box<Pause>>,
-    /// When [`Timer::Resume`](crate::types::Timer::Resume) is due.
+    /// When [`Timer::Resume`] is due.
     resumes_at: Option<Instant>,
     /// What an unfinished packet takes, as counted in
     /// [`Metrics::partial_bytes`](crate::Metrics::partial_bytes).
     pub(super) partial: usize,
     /// When a whole packet was last received, or the connection opened.
     pub(super) last_heard: Instant,
-    /// When [`Timer::Connection`](crate::types::Timer::Connection) is due.
+    /// When [`Timer::Connection`] is due.
     deadline: Option<Instant>,
 }
 

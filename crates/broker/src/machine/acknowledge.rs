@@ -1,8 +1,9 @@
-//! Answers that wait until what they promise is durable.
+//! Answers wait until the records that they promise are durable.
 //!
-//! Each goes behind what waits already for the same connection, so that acknowledgements keep
-//! their order `[MQTT-4.6.0-2]` `[MQTT-4.6.0-3]` `[MQTT-4.6.0-4]`. What waits where stands in
-//! [`Outbox`](crate::outbox::Outbox), for what in [`Ledger`](crate::ledger::Ledger).
+//! An answer goes behind whatever already waits for the same connection, so that
+//! acknowledgements keep their order `[MQTT-4.6.0-2]` `[MQTT-4.6.0-3]` `[MQTT-4.6.0-4]`.
+//! [`Outbox`](crate::delivery::Outbox) holds the bytes that wait, and
+//! [`Ledger`](crate::durability::Ledger) knows for which record.
 
 use mqtt::Packet;
 
@@ -11,17 +12,17 @@ use crate::machine::{Broker, Output};
 use crate::types::{Lsn, Slot};
 
 impl Broker {
-    /// Sends an answer behind all that waits; if `gate` says for which record, it waits too.
+    /// Sends an answer behind everything that waits. With a `gate`, it waits for that record.
     pub(crate) fn acknowledge(&mut self, slot: Slot, packet: &Packet, gate: Option<Lsn>) {
         self.send_behind(slot, packet, gate, Passage::Open);
     }
 
-    /// The same for CONNACK, before which nothing goes `[MQTT-3.2.0-1]`.
+    /// Sends CONNACK likewise. Nothing may overtake it `[MQTT-3.2.0-1]`.
     pub(crate) fn welcome(&mut self, slot: Slot, packet: &Packet, gate: Option<Lsn>) {
         self.send_behind(slot, packet, gate, Passage::Closed);
     }
 
-    /// All records up to `lsn` are durable: what waited for them goes out.
+    /// Notes that all records up to `lsn` are durable, and sends what waited for them.
     pub(crate) fn persisted(&mut self, lsn: Lsn) {
         self.ledger.persisted(lsn);
         while let Some((slot, conn)) = self.ledger.next_ready() {

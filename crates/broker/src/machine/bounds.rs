@@ -1,9 +1,5 @@
-//! Bounds over all clients: who takes more than a fair share pays.
-//!
-//! What is shared by all (bytes in queues, bytes not written yet) is divided as switches divide
-//! their buffers: nobody may hold more than what is still free. So whoever holds much stops
-//! first, and who holds little has room until the very end: with n that take all they can get,
-//! each ends at 1/(n+1) of the whole, and as much stays free for the others.
+//! Applies the bounds over all clients: refuses or closes when memory is short.
+//! [`MemoryBudget`](crate::admission::MemoryBudget) decides, and says how the memory is divided.
 
 use mqtt::{
     Instant, Packet, ProtocolVersion, PubAck, PubRec, Publish, QoS, ReasonCode, Utf8String,
@@ -14,7 +10,7 @@ use crate::session::Session;
 use crate::types::{CloseCause, Limit, Slot};
 
 impl Broker {
-    /// Whether the lists take as much memory as they may, without what can be freed.
+    /// Whether the broker holds as much memory as it may, after freeing what can be freed.
     pub(crate) fn is_short_of_memory(&mut self) -> bool {
         let limits = &self.options.limits;
         let excess = self.memory.excess_bytes(limits, 1);
@@ -26,9 +22,10 @@ impl Broker {
         self.memory.excess_bytes(limits, 1) > 0
     }
 
-    /// Refuses a message if there is no memory for it: `QoS` 0 is dropped, `QoS` 1 and 2 are
-    /// acknowledged with "quota exceeded", for which version 3.1.1 has no word: it is closed.
-    /// A message that removes what is retained makes room, and is not refused.
+    /// Refuses a message if there is no memory for it. `QoS` 0 is dropped. `QoS` 1 and 2 are
+    /// acknowledged with "quota exceeded", except in version 3.1.1, which cannot express that:
+    /// the connection is closed. A message that removes a retained one frees memory and is not
+    /// refused.
     pub(crate) fn refuse_for_memory(
         &mut self,
         slot: Slot,
@@ -42,7 +39,7 @@ impl Broker {
         let session = self.sessions.get(link.session())?;
         let packet_id = publish.packet_id;
         if packet_id.is_some_and(|id| session.has_incoming(id)) {
-            // It was accepted before, and is only acknowledged again.
+            // It was already accepted, and is only acknowledged again.
             return None;
         }
         self.limit_log
@@ -71,7 +68,8 @@ impl Broker {
         })
     }
 
-    /// An alias cannot be refused by itself: the client would use it.
+    /// Closes a connection whose new alias finds no memory. Refusing only the message would not
+    /// do: the client would use the alias.
     pub(crate) fn no_memory_for_alias(&mut self, slot: Slot) -> CloseCause {
         let link = self.connections.linked(slot);
         let client = link.and_then(|(link, _, _)| self.sessions.get(link.session()));
@@ -84,7 +82,7 @@ impl Broker {
         }
     }
 
-    /// Whether there is memory for the session of a new client; if not, that is counted.
+    /// Checks that there is memory for the session of a new client, and counts if not.
     pub(crate) fn check_memory_for(&mut self, client: &Utf8String) -> Result<(), CloseCause> {
         if !self.is_short_of_memory() {
             return Ok(());
@@ -97,8 +95,8 @@ impl Broker {
         })
     }
 
-    /// What the connection holds of an unfinished packet may have changed. If all connections
-    /// together hold too much so, the one that has held most for longest is closed.
+    /// Counts what the connection holds of an unfinished packet. If all connections together
+    /// hold too much, closes the one that has held most for longest.
     pub(crate) fn count_partial(&mut self, now: Instant, slot: Slot) {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;

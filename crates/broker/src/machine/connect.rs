@@ -47,7 +47,7 @@ impl Broker {
         let connack = Packet::ConnAck(self.granted(&connect).connack(&connect, &client_id, false));
         let most = connect.properties.maximum_packet_size.unwrap_or(u32::MAX);
         if mqtt::encoded_len(&connack, connect.version).is_ok_and(|size| size > most as usize) {
-            // Once it is accepted it could only be told by a DISCONNECT [MQTT-3.14.0-1].
+            // Once the client is accepted, only a DISCONNECT could say so [MQTT-3.14.0-1].
             return Err(refused(
                 ReasonCode::PacketTooLarge,
                 "CONNACK is larger than the client's Maximum Packet Size [MQTT-3.1.2-24]",
@@ -84,7 +84,7 @@ impl Broker {
         Ok(())
     }
 
-    /// The client may connect: opens or resumes its session.
+    /// Lets the client in: opens or resumes its session.
     pub(crate) fn admit(
         &mut self,
         now: Instant,
@@ -102,7 +102,7 @@ impl Broker {
         self.check_session_store(connect, client_id.text(), existing)?;
         self.check_backlog(connect, client_id.text())?;
         if existing.is_none() {
-            // First, as no session is to end for one that is refused.
+            // Check this first: no session must end for a client that is then refused.
             self.check_memory_for(client_id.text())?;
             if self.sessions.len() >= self.limits().sessions {
                 self.make_room_for_session(now, client_id.text())?;
@@ -111,7 +111,7 @@ impl Broker {
         if let Some(id) = existing {
             self.take_over(now, id, slot);
         }
-        // The connection that was taken over may have ended its session.
+        // Taking over the connection may have ended its session.
         let existing = self.sessions.find(client_id.text());
         let (id, session_present) = match existing {
             Some(id) if !connect.clean_start => (id, true),
@@ -129,9 +129,10 @@ impl Broker {
         Ok(())
     }
 
-    /// Ends a session that has expired and waits for its turn, or one that has been without a
-    /// connection for long and for which nothing waits, if there is one: its client loses its subscriptions, which it will be told, but no
-    /// message that was acknowledged is lost.
+    /// Ends a session to make room for a new one: one that has expired, or the one that has been
+    /// without a connection for longest and has nothing waiting. The client of the second loses
+    /// its subscriptions, and learns so from its next CONNACK. But no acknowledged message is
+    /// lost.
     fn make_room_for_session(
         &mut self,
         now: Instant,
@@ -158,7 +159,8 @@ impl Broker {
         ))
     }
 
-    /// Whoever comes again and again with a will must not be faster than the store.
+    /// Refuses a client with a will while the store is behind: reconnecting with a will must not
+    /// be faster than the store.
     fn check_backlog(&mut self, connect: &Connect, client: &Utf8String) -> Result<(), CloseCause> {
         if connect.will.is_none()
             || self.ledger.unsettled_bytes() <= self.limits().journal_backlog_bytes
@@ -173,7 +175,7 @@ impl Broker {
         ))
     }
 
-    /// Where the store of sessions is full, nobody gets a new one that outlives a connection.
+    /// Refuses a new session that would outlive its connection if the store is full.
     fn check_session_store(
         &mut self,
         connect: &Connect,
@@ -202,7 +204,7 @@ impl Broker {
         ))
     }
 
-    /// Joins connection and session, and says so.
+    /// Joins connection and session, and sends CONNACK.
     fn establish(
         &mut self,
         now: Instant,
@@ -214,7 +216,7 @@ impl Broker {
         let connect = &arrival.connect;
         let granted = self.granted(connect);
         let (expiry_interval, keep_alive) = (granted.session_expiry_interval, granted.keep_alive);
-        // The byte is reserved in MQTT 3.1: its clients do not know Session Present.
+        // MQTT 3.1 reserves the byte: its clients do not know Session Present.
         let is_told = session_present && !connect.dialect.is_v3_1;
         let connack = granted.connack(connect, &arrival.client_id, is_told);
         self.equip(slot, id, expiry_interval, &arrival);
@@ -243,18 +245,18 @@ impl Broker {
         self.pump(now, id);
         self.look_on(now, id);
         self.stand(id, Standing::Ready);
-        // A client that comes again and again must not be faster than the store.
+        // Reconnecting must not be faster than the store.
         self.await_store(slot, Lsn(0));
     }
 
-    /// The session gets what its client has brought.
+    /// Gives the session what its client has brought: expiry interval, will, grants.
     fn equip(&mut self, slot: Slot, id: SessionId, expiry_interval: u32, arrival: &Arrival) {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
         session.set_slot(Some(slot));
         session.set_expiry_interval(expiry_interval);
-        // A will that waited is not to be sent any more [MQTT-3.1.3-9].
+        // A delayed will must not be sent any more [MQTT-3.1.3-9].
         session.set_will_at(id, None, &mut self.timers);
         session.set_expires_at(id, None, &mut self.timers);
         session.set_will(arrival.connect.will.as_ref(), &mut self.memory);
@@ -269,7 +271,7 @@ impl Broker {
         }
     }
 
-    /// Records the session as its client has made it. Gives the record that CONNACK waits for.
+    /// Records the session. Returns the record that CONNACK waits for.
     fn record_arrival(&mut self, id: SessionId) -> Option<Lsn> {
         let session = self.sessions.get_mut(id)?;
         // [MQTT-4.1.0-1]
@@ -283,11 +285,11 @@ impl Broker {
             self.limit_log.note(Limit::Store, Some(session.client_id()));
         }
         let gate = record_session(&mut self.ledger, session, &mut self.memory);
-        // [MQTT-3.1.2-4] What was there before may not come back after a crash.
+        // [MQTT-3.1.2-4] An earlier session must not come back after a crash.
         gate.or(self.ledger.gate_of_ends())
     }
 
-    /// The connection is the session's from now on.
+    /// Makes the connection the session's.
     fn link(
         &mut self,
         now: Instant,
@@ -314,7 +316,7 @@ impl Broker {
         Some((conn, peer))
     }
 
-    /// What a client is granted that sent `connect`.
+    /// What the broker grants to the sender of `connect`.
     fn granted(&self, connect: &Connect) -> Granted<'_> {
         let of_3_1_1 = self.options.session_expiry_interval_3_1_1;
         let asked = session_expiry_asked(connect, of_3_1_1);
@@ -327,7 +329,7 @@ impl Broker {
         }
     }
 
-    /// The identifier of the client that sent `connect`.
+    /// The identifier of the sender of `connect`: its own, or a new one.
     fn client_id(&mut self, connect: &Connect) -> Result<ClientId, CloseCause> {
         if let Some(client_id) = client_id_asked(connect)? {
             return Ok(client_id);
@@ -345,10 +347,11 @@ impl Broker {
         }
     }
 
-    /// Closes the connection that the session has, for the one in slot `by` `[MQTT-3.1.4-3]`.
+    /// Closes the session's present connection in favour of the one in slot `by`
+    /// `[MQTT-3.1.4-3]`.
     ///
-    /// With a Session Expiry Interval of 0 that ends the session, as each end of its
-    /// connection would: the new connection finds none.
+    /// With a Session Expiry Interval of 0 this ends the session, like every end of its
+    /// connection. The new connection finds none.
     fn take_over(&mut self, now: Instant, id: SessionId, by: Slot) {
         let slot = self.sessions.get(id).and_then(Session::slot);
         if let Some(slot) = slot

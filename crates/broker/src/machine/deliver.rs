@@ -1,4 +1,4 @@
-//! Hands messages to the wing that delivers them, and tells the shell what has to be written.
+//! Passes messages to the wing of delivery, and tells the shell what to write.
 
 use std::collections::VecDeque;
 
@@ -9,7 +9,8 @@ use crate::machine::{Broker, Output};
 use crate::types::{Delivery, Origin, SessionId};
 
 impl Broker {
-    /// Hands a message to a session. Says whether the session took it, now or into its queue.
+    /// Delivers a message to a session. Returns whether the session took it, now or into its
+    /// queue.
     pub(crate) fn deliver(
         &mut self,
         now: Instant,
@@ -33,8 +34,8 @@ impl Broker {
         outputs.extend(conn.map(Output::Write));
     }
 
-    /// Goes on with one connection that waited for the egress budget and fits into it now, if
-    /// there is one.
+    /// Continues with one connection that waited for the egress budget and now fits into it.
+    /// Returns whether there was one.
     pub(crate) fn resume_one(&mut self, now: Instant) -> bool {
         let Some(slot) = self.room.pop(&self.options.limits, &self.memory) else {
             return false;
@@ -48,7 +49,7 @@ impl Broker {
         true
     }
 
-    /// The wing of delivery over the broker's state, and where it puts what the shell has to write.
+    /// The wing of delivery with the broker's state, and the queue for its outputs.
     pub(crate) fn egress(&mut self) -> (Egress<'_>, &mut VecDeque<Output>) {
         let egress = Egress {
             sessions: &mut self.sessions,

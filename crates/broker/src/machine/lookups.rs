@@ -1,8 +1,9 @@
-//! Retained messages for those who have just subscribed: looked for as their connection has
-//! room `[MQTT-3.3.1-9]`.
+//! Retained messages for new subscriptions, found as the connection has room for them
+//! `[MQTT-3.3.1-9]`.
 //!
-//! **Invariant.** Nothing is collected: a client that subscribes to a million retained messages
-//! costs a [`Search`], and one turn looks at a bounded number of topics.
+//! **Invariant.** The results of a look-up are never collected. A client that subscribes to a
+//! million retained messages costs one [`Search`](crate::routing::Search), and one turn looks at
+//! a bounded number of topics.
 
 use core::time::Duration;
 
@@ -18,16 +19,16 @@ use crate::session::{Outgoing, Session};
 use crate::types::{Delivery, Limit, Origin, SessionId, SessionNumber, Subscriber};
 
 impl Broker {
-    /// How many topics one session looks at before others have their turn.
+    /// How many topics one session may look at before others have their turn.
     pub(crate) const VISITS: usize = 2_048;
-    /// After how long it goes on. One session at a time does, so that all searches together
-    /// take a bounded part of the time.
+    /// The pause between turns. One session has a turn at a time, so all searches together take
+    /// a bounded part of the time.
     const REST: Duration = Duration::from_millis(1);
-    /// How full a connection's buffer gets: others have their turn before it is sent.
+    /// How full a connection's buffer may get. Others have their turn before it is written.
     const SLICE: usize = 64 * 1024;
 
-    /// The session wants the retained messages that match a subscription, and gets the first
-    /// of them. `is_new`: it was not subscribed so before.
+    /// Begins the look-up for a new subscription and sends the first messages. `is_new`: the
+    /// session had no subscription to this filter before.
     pub(crate) fn look_for_retained(
         &mut self,
         now: Instant,
@@ -38,13 +39,14 @@ impl Broker {
     ) {
         let filter = &subscription.topic_filter;
         if !is_new {
-            // All are sent again, the rest of them once.
+            // All matching messages are sent again, so the rest of an earlier look-up would only
+            // send some twice.
             self.stop_looking_for(now, id, filter);
         }
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        // See `Broker::subscribe`.
+        // For `QoS` 0 and a full store, see `Broker::subscribe`.
         let is_recorded = subscription.qos != QoS::AtMostOnce && !self.ledger.is_full();
         let asked = Subscriber::new(id, subscription, identifier).record(filter, None);
         let search = self.retained.search(&asked.filter);
@@ -67,7 +69,7 @@ impl Broker {
         self.look_on(now, id);
     }
 
-    /// Nothing is looked for: the session looks for too much at once.
+    /// Refuses a look-up, because the session has too many.
     pub(crate) fn refuse_to_look(&mut self, id: SessionId, subscription: &Subscription) {
         self.metrics.retained_not_looked_for += 1;
         if let Some(session) = self.sessions.get(id) {
@@ -82,21 +84,21 @@ impl Broker {
         }
     }
 
-    /// Looks for what an earlier run of the broker had begun to look for.
+    /// Restores a look-up that an earlier run of the broker began.
     pub(crate) fn restore_lookup(&mut self, id: SessionId, it: &Subscribed) {
         let lookup = Lookup::new(self.retained.search(&it.filter), it, true, 0);
         let cost = lookup.cost();
         if let Some(session) = self.sessions.get_mut(id) {
             let lookups = session.started_lookups();
             let replaced = lookups.push(&it.filter, lookup);
-            // What is found may be older than what waits in the queue.
+            // It may find messages that are older than those in the queue.
             lookups.put_first();
             self.memory.add_lookup(cost);
             self.forget_replaced(replaced);
         }
     }
 
-    /// Another search for the same filter has taken its place.
+    /// Drops a look-up that another one for the same filter has replaced.
     fn forget_replaced(&mut self, replaced: Option<Lookup>) {
         if let Some(lookup) = replaced {
             self.retained.release(lookup.search());
@@ -104,15 +106,16 @@ impl Broker {
         }
     }
 
-    /// Sends more of the retained messages that the session wants, as far as there is room.
-    /// Called whenever there may be more room than before.
+    /// Continues the look-ups of a session as far as there is room. Call this whenever there may
+    /// be more room than before.
     pub(crate) fn look_on(&mut self, now: Instant, id: SessionId) {
         let mut visits = Self::VISITS;
-        // What waited for one search may be what the next waits for.
+        // The end of one look-up may send queued messages that another one waits for.
         while self.look_from(now, id, &mut visits) {}
     }
 
-    /// Says whether the session's queue has become shorter, so that one may look on.
+    /// Returns whether the session's queue has become shorter, so that another look-up may
+    /// continue.
     fn look_from(&mut self, now: Instant, id: SessionId, visits: &mut usize) -> bool {
         let Some(session) = self.sessions.get_mut(id) else {
             return false;
@@ -172,7 +175,8 @@ impl Broker {
         self.put_back(now, id, lookups)
     }
 
-    /// [`Timer::Lookups`] is due: the next session in turn goes on.
+    /// Gives the next session its turn when [`Timer::Lookups`](crate::types::Timer::Lookups) is
+    /// due.
     pub(crate) fn look_on_in_turn(&mut self, now: Instant) {
         self.lookup_rotation.timer_fired();
         while let Some(id) = self.lookup_rotation.pop() {
@@ -187,7 +191,7 @@ impl Broker {
             .go_on(now + Self::REST, &mut self.timers);
     }
 
-    /// The session wants no more of what a filter asked for.
+    /// Ends the look-up for a filter.
     pub(crate) fn stop_looking_for(&mut self, now: Instant, id: SessionId, filter: &str) {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
@@ -202,12 +206,12 @@ impl Broker {
         }
     }
 
-    /// The session wants nothing of what it has asked for.
+    /// Ends all look-ups of a session.
     pub(crate) fn stop_looking(&mut self, now: Instant, id: SessionId) {
         self.keep_looking(now, id, |_| false);
     }
 
-    /// The session has lost its connection: only what is sent surely is worth looking for.
+    /// Ends the look-ups with `QoS` 0 of a session that lost its connection.
     pub(crate) fn stop_looking_at_most_once(&mut self, now: Instant, id: SessionId) {
         self.keep_looking(now, id, |lookup| lookup.qos() != QoS::AtMostOnce);
     }
@@ -224,7 +228,7 @@ impl Broker {
         self.stopped(now, id, number, lookups, &stopped);
     }
 
-    /// Goes on with what is left of `lookups` without those that are `stopped`.
+    /// Puts back what is left of `lookups` after those in `stopped` were removed, and continues.
     fn stopped(
         &mut self,
         now: Instant,
@@ -247,8 +251,9 @@ impl Broker {
         }
     }
 
-    /// The session is still looking for `lookups`, or for nothing any more: what waited in its
-    /// queue for those that are over is sent. Says whether the others can go on for that.
+    /// Puts the look-ups back into their session, unless they are all over, and sends queued
+    /// messages that need not wait for them any more. Returns whether the look-ups can continue
+    /// because of that.
     fn put_back(&mut self, now: Instant, id: SessionId, lookups: Box<Lookups>) -> bool {
         let Some(session) = self.sessions.get_mut(id) else {
             return false;
@@ -267,8 +272,8 @@ impl Broker {
         !is_over && self.sessions.get(id).and_then(next_queued) != before
     }
 
-    /// Whether what a session's connection has to write may become so much more, as far as all
-    /// others are concerned. If not, it comes back here.
+    /// Whether the egress budget has room for `cost` bytes more for a session's connection. If
+    /// not, the connection waits for it.
     fn has_room_for_copy(&mut self, id: SessionId, cost: usize) -> bool {
         let slot = self.sessions.get(id).and_then(Session::slot);
         let Some(slot) = slot else { return false };
@@ -283,8 +288,8 @@ impl Broker {
         has_room
     }
 
-    /// Whether a retained message of this `QoS` would go out at once, and may: so many that
-    /// wait come before it.
+    /// Whether a retained message of this `QoS` would be sent at once, after the first `behind`
+    /// messages of the queue.
     fn has_room_for_retained(&mut self, id: SessionId, qos: QoS, behind: u64) -> bool {
         let limits = &self.options.limits;
         let Some(session) = self.sessions.get(id) else {

@@ -1,13 +1,14 @@
-//! What waits for its turn to end makes room for who needs it at once.
+//! Runs deferrable work early when a client needs the place or the memory that it frees.
 
 use mqtt::Instant;
 
 use crate::machine::Broker;
 
 impl Broker {
-    /// Closes a connection that waits for it, if there is one: another is to have its place.
+    /// Closes a connection that is due to be closed, so that another can have its place. Returns
+    /// whether there was one.
     pub(crate) fn make_room_for_connection(&mut self, now: Instant) -> bool {
-        /// Others may have been heard of meanwhile.
+        /// Some of the timers may have been answered since.
         const LOOKED_AT: usize = 64;
         while let Some((slot, conn, cause)) = self.dismissals.pop() {
             if self.connections.slot(conn) == Some(slot) {
@@ -26,8 +27,8 @@ impl Broker {
         false
     }
 
-    /// Ends sessions that have expired and wait for it as long as something is `lacking`, but
-    /// not many: who asks next goes on with it.
+    /// Ends expired sessions while something is `lacking`, but only a few: the next caller
+    /// continues.
     pub(crate) fn expire_while(&mut self, now: Instant, lacking: impl Fn(&Self) -> bool) {
         const ENDED: usize = 64;
         for _ in 0..ENDED {
@@ -41,7 +42,7 @@ impl Broker {
         }
     }
 
-    /// Frees some of what is left of sessions that are over.
+    /// Frees more of the queues of ended sessions, within the work budget.
     pub(crate) fn go_on_reclaiming(&mut self) {
         self.reclamation.go_on(&mut self.work, &mut self.memory);
     }

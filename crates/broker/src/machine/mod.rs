@@ -1,4 +1,15 @@
-//! The state machine as a whole: what comes in, what goes out, and the parts between.
+//! Machine: the state machine that ties the wings together.
+//!
+//! Each file handles one kind of event: it asks the wings what to do, and then does it with the
+//! state of all of them. Wings answer with values (whom to close, what to publish, how much was
+//! freed), and the machine acts on those.
+//!
+//! **Invariant.** After each input [`Broker::settle`] does everything that handling it has left
+//! to do: connections to close, wills to publish, connections that now fit into the egress
+//! budget. Only deferrable work may be left.
+//!
+//! Begin with this file, `input.rs` and `output.rs`, then follow a client: `connect.rs`,
+//! `receive.rs`, `route.rs`, `close.rs`. `recovery/` makes a broker from the journal.
 
 mod access;
 mod acknowledge;
@@ -63,19 +74,19 @@ pub struct Broker {
     pub(crate) limit_log: LimitLog,
     pub(crate) wire: Wire,
     pub(crate) room: AwaitingBudget,
-    /// Wills to be published before this input is done with.
+    /// Wills to publish before the present input is settled.
     pub(crate) due_wills: VecDeque<DueWill>,
     pub(crate) work: WorkBudget,
     pub(crate) reclamation: Reclamation,
     pub(crate) dismissals: Dismissals,
     pub(crate) stalled: Stalled,
-    /// For the matching of topics, kept to spare its allocation.
+    /// Subscribers of the topic that is being matched. Kept to save the allocation.
     pub(crate) found: Vec<Subscriber>,
-    /// Likewise, for shared subscriptions.
+    /// Matching groups of shared subscriptions, likewise.
     pub(crate) found_groups: Vec<GroupId>,
-    /// Members that were put aside while one was chosen.
+    /// Members that a choice has put aside.
     pub(crate) blocked: Vec<(SessionId, Membership)>,
-    /// Connections that are not read because the store is behind.
+    /// Connections that are paused because the store is behind.
     pub(crate) awaiting_store: VecDeque<(Slot, Conn)>,
     /// How many client identifiers have been assigned.
     pub(crate) assigned: u64,
@@ -85,7 +96,7 @@ pub struct Broker {
     is_shut_down: bool,
 }
 
-/// What goes to the shell.
+/// Outputs for the shell, and buffers for what it writes.
 #[derive(Debug, Default)]
 pub(crate) struct Wire {
     pub(crate) outputs: VecDeque<Output>,
@@ -93,7 +104,7 @@ pub(crate) struct Wire {
 }
 
 impl Broker {
-    /// A broker that nobody is connected to.
+    /// A broker without connections.
     pub fn new(_now: Instant, mut options: BrokerOptions) -> Self {
         options.limits.make_workable();
         let seed = options.seed;
@@ -127,13 +138,13 @@ impl Broker {
         }
     }
 
-    /// Takes in what has happened.
+    /// Handles something that has happened.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         self.limit_log.set_now(now);
         if matches!(input, Input::Timeout) {
             self.heard_until = now;
         }
-        // Runs everything that is due, even if the shell's timer was late. Deferred work may wait.
+        // Runs everything that is due, even if the shell's timer was late. Deferrable work may stay.
         self.handle_due(now);
         match input {
             Input::Opened(conn, peer) => self.opened(now, conn, peer),
@@ -162,7 +173,7 @@ impl Broker {
         self.memory.set_journal(self.ledger.unsettled_bytes());
     }
 
-    /// The next thing to do.
+    /// The next thing for the shell to do.
     pub fn poll_output(&mut self) -> Output {
         while let Some(output) = self.wire.outputs.pop_front() {
             match &output {
@@ -202,11 +213,11 @@ impl Broker {
         Output::Idle(due.into_iter().flatten().min())
     }
 
-    /// Gives all bytes that wait for `conn`. Into an empty `out` they are moved, not copied,
-    /// and `out`'s own memory is used again for a later connection: give a buffer that has
-    /// been written and cleared. To a filled `out` they are appended.
+    /// Gives all bytes that wait for `conn`. They are appended to `out`, or moved into it
+    /// without a copy if it is empty. The memory of an empty `out` is used again for a later
+    /// connection, so pass a buffer that was written and cleared.
     ///
-    /// Follows [`Output::Write`], and is followed by [`Input::Drained`].
+    /// Call this after [`Output::Write`]. When the bytes are written, send [`Input::Drained`].
     pub fn take_writes(&mut self, conn: Conn, out: &mut BytesMut) {
         let slot = self.connections.slot(conn);
         if let Some(connection) = slot.and_then(|slot| self.connections.get_mut(slot)) {
@@ -220,20 +231,20 @@ impl Broker {
         }
     }
 
-    /// Appends all records that wait, as whole [frames](crate::journal), in order.
+    /// Appends all waiting records to `out`, as whole [frames](crate::journal), in order.
     ///
-    /// Follows [`Output::Persist`], and is followed by [`Input::Persisted`] when they are
-    /// durable.
+    /// Call this after [`Output::Persist`]. When the records are durable, send
+    /// [`Input::Persisted`].
     pub fn take_journal(&mut self, out: &mut BytesMut) {
         self.ledger.take(out);
     }
 
-    /// Bytes of records that wait to be taken.
+    /// Bytes of records that the shell has not taken yet.
     pub fn journal_backlog(&self) -> usize {
         self.ledger.backlog()
     }
 
-    /// What has been counted, and what is held.
+    /// All counters and gauges.
     pub fn metrics(&self) -> Metrics {
         let mut metrics = self.metrics.clone();
         self.memory.report(&mut metrics);
@@ -241,7 +252,7 @@ impl Broker {
         metrics
     }
 
-    /// Whose connection it is: `None` before an acceptable CONNECT, and after the end.
+    /// The client of a connection. `None` before an acceptable CONNECT, and after the end.
     pub fn client_of(&self, conn: Conn) -> Option<&Utf8String> {
         match self.connections.get(self.connections.slot(conn)?)?.phase() {
             Phase::Authenticating(waiting) => Some(waiting.client_id().text()),
@@ -291,8 +302,8 @@ impl Broker {
         }
     }
 
-    /// Takes in what a client has sent, packet by packet, as far as the connection's phase
-    /// lets it.
+    /// Handles bytes from a client, packet by packet, as far as the phase of its connection
+    /// allows.
     pub(crate) fn read(&mut self, now: Instant, slot: Slot, mut bytes: Bytes) {
         while let Some(connection) = self.connections.get_mut(slot) {
             if connection.put_by(&bytes) {
@@ -341,8 +352,8 @@ impl Broker {
         }
     }
 
-    /// `[MQTT-3.1.0-1]` and `[MQTT-3.1.0-2]` are held by the decoder: CONNECT comes first,
-    /// and once.
+    /// Handles a packet. The decoder has made sure that CONNECT comes first and once
+    /// `[MQTT-3.1.0-1]` `[MQTT-3.1.0-2]`.
     fn handle_packet(
         &mut self,
         now: Instant,
@@ -456,7 +467,7 @@ impl Broker {
                     self.read(now, slot, bytes);
                 }
             }
-            // [MQTT-3.1.4-6]: what came behind CONNECT is not looked at.
+            // [MQTT-3.1.4-6]: bytes after CONNECT are not processed.
             Err(cause) => self.close_named(now, slot, Some(client_id), cause),
         }
     }
@@ -464,7 +475,7 @@ impl Broker {
     fn shut_down(&mut self, now: Instant) {
         self.is_shut_down = true;
         let slots = self.connections.slots();
-        // Whose session ends now leaves what they share to those whose session goes on.
+        // Sessions that end now leave their shared messages to members whose sessions go on.
         for &slot in &slots {
             if let Some((link, _, _)) = self.connections.linked(slot)
                 && let Some(session) = self.sessions.get(link.session())
@@ -477,12 +488,12 @@ impl Broker {
         for slot in slots {
             self.close(now, slot, CloseCause::ShuttingDown);
         }
-        // The standard leaves it open whether a server that ends publishes wills (section
-        // 3.1.2.5). Nobody is there to hear them. Those in records come after the next start.
+        // Section 3.1.2.5 leaves open whether a server publishes wills when it shuts down.
+        // Nobody is left to receive them. The next start publishes those that are in records.
         self.due_wills.clear();
     }
 
-    /// Does what handling an input has left to do.
+    /// Does what handling an input has left to do, except deferrable work beyond the budget.
     pub(crate) fn settle(&mut self, now: Instant) {
         loop {
             if !self.work.is_spent()
@@ -522,7 +533,8 @@ impl Broker {
         }
     }
 
-    /// Nothing has come from a connection for long, perhaps; whether it is closed for that.
+    /// Checks whether a connection was silent for too long, and closes it then. Returns whether
+    /// it did.
     pub(crate) fn connection_due(&mut self, now: Instant, slot: Slot) -> bool {
         let Some(connection) = self.connections.get_mut(slot) else {
             return false;
@@ -544,14 +556,14 @@ impl Broker {
         true
     }
 
-    /// When to look after the connection again.
+    /// Sets when to check the connection for silence.
     pub(crate) fn set_deadline(&mut self, slot: Slot, at: Option<Instant>) {
         if let Some(connection) = self.connections.get_mut(slot) {
             connection.set_deadline(slot, at, &mut self.timers);
         }
     }
 
-    /// Tells the shell that there is something for the connection, unless it knows.
+    /// Tells the shell that there are bytes for the connection, unless it knows.
     pub(crate) fn announce(&mut self, slot: Slot) {
         if let Some(connection) = self.connections.get_mut(slot)
             && connection.outbox_mut().announce(&mut self.memory)
@@ -562,7 +574,7 @@ impl Broker {
         }
     }
 
-    /// Nobody knows the connection any longer.
+    /// Removes the connection and everything about it.
     pub(crate) fn forget_connection(&mut self, slot: Slot) {
         self.room.forget(slot);
         if let Some(connection) = self.connections.remove(slot) {
@@ -571,7 +583,7 @@ impl Broker {
         self.memory.set_connections(self.connections.len());
     }
 
-    /// Tells the shell to close.
+    /// Tells the shell to close a connection.
     pub(crate) fn output_close(&mut self, conn: Conn, reason: CloseReason) {
         let output = Output::Close(conn, Box::new(reason));
         self.wire.outputs.push_back(output);

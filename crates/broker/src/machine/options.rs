@@ -1,42 +1,42 @@
-//! How a broker is set up.
+//! The options of a broker.
 
 use mqtt::Utf8String;
 
 use crate::admission::Steps;
 use crate::types::{Grants, Limits};
 
-/// How a broker is set up. [`BrokerOptions::default`] needs no further thought but a seed.
+/// The options of a broker. [`BrokerOptions::default`] works as it is, but set a seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokerOptions {
     /// Every limit.
     pub limits: Limits,
-    /// Random, and secret: keys the hash tables against chosen collisions and makes assigned
+    /// A random secret. It keys the hash tables against chosen collisions, and makes assigned
     /// client identifiers hard to guess. The same seed and the same inputs give the same
     /// outputs.
     pub seed: u64,
-    /// Whether CONNECT leads to [`Output::Authenticate`](crate::Output::Authenticate).
-    /// Otherwise every client is let in.
+    /// Whether a CONNECT leads to [`Output::Authenticate`](crate::Output::Authenticate).
+    /// Otherwise the broker lets every client in.
     pub authenticate: bool,
-    /// What clients may do that are let in without being asked, and sessions of an earlier run
-    /// until their clients are back.
+    /// What clients may do that are let in without authentication. Also what recovered sessions
+    /// may do until their clients are back.
     pub grants: Grants,
     /// Whether acknowledgements wait for [`Input::Persisted`](crate::Input::Persisted).
     pub durable: bool,
-    /// Seconds for which the session of a 3.1.1 client outlives its connection when Clean
-    /// Session is 0; version 5 clients say it themselves. `u32::MAX`: for ever.
+    /// How long the session of a 3.1.1 client with Clean Session 0 outlives its connection, in
+    /// seconds. Version 5 clients say it themselves. `u32::MAX`: for ever.
     pub session_expiry_interval_3_1_1: u32,
-    /// The longest keep alive in seconds. A version 5 client that asks for a longer one, or
-    /// for none, is told this one `[MQTT-3.1.2-21]`.
+    /// The longest keep alive in seconds. CONNACK gives this one to a version 5 client that asks
+    /// for a longer one or for none `[MQTT-3.1.2-21]`.
     pub server_keep_alive: Option<u16>,
-    /// Whether a payload that says that it is UTF-8 has to be (section 3.3.2.3.2). One that is
-    /// not is refused with "payload format invalid"; for `QoS` 0 that ends the connection, as
-    /// there is no other way to say it.
+    /// Whether to check that a payload that claims to be UTF-8 is (section 3.3.2.3.2). If it is
+    /// not, the message is refused with "payload format invalid". For `QoS` 0 the connection is
+    /// closed, because there is no other way to refuse it.
     pub check_payload_format: bool,
-    /// What a client is told that asks for Response Information (section 3.2.2.3.15), with a
-    /// `/` and its client identifier behind it: where it may have its answers sent. Nothing is
-    /// told to a client whose identifier could not stand in a topic name.
+    /// The beginning of Response Information (section 3.2.2.3.15): the topic under which clients
+    /// may have their responses sent. `/` and the client identifier follow it. A client gets
+    /// none if its identifier cannot stand in a topic name.
     pub response_information: Option<Utf8String>,
-    /// How much of what can wait is done at once.
+    /// The size of the work budget.
     #[doc(hidden)]
     pub steps: Steps,
 }

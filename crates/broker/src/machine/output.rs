@@ -6,75 +6,77 @@ use mqtt::{Instant, ProtocolVersion, Utf8String};
 use crate::admission::LimitReached;
 use crate::types::{CloseReason, Conn, Lsn, Peer};
 
-/// Something for the shell to do. Poll until [`Output::Idle`] comes, after every turn (one
-/// input or, better, all that is at hand).
+/// Something for the shell to do. After every turn (one input or, better, all inputs at hand),
+/// poll until [`Output::Idle`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
     /// There are bytes for this connection: [`Broker::take_writes`](crate::Broker::take_writes)
-    /// gives them all. Comes once, and again only after
-    /// [`Input::Drained`](crate::Input::Drained), or as the last word before a `Close`.
+    /// gives them all. This output comes once, and again only after
+    /// [`Input::Drained`](crate::Input::Drained), or with the last bytes before a `Close`.
     Write(Conn),
     /// Write what was taken so far (for a bounded time), then close the connection. The broker
-    /// knows it no longer.
+    /// has already forgotten it.
     Close(Conn, Box<CloseReason>),
-    /// May this client connect? Answer with
-    /// [`Input::Authenticated`](crate::Input::Authenticated); the client's further bytes wait.
-    /// Only if [`BrokerOptions::authenticate`](crate::BrokerOptions::authenticate) is set.
+    /// Decide whether this client may connect, and answer with
+    /// [`Input::Authenticated`](crate::Input::Authenticated). Until then the broker keeps
+    /// further bytes of the client. This output comes only if
+    /// [`BrokerOptions::authenticate`](crate::BrokerOptions::authenticate) is set.
     Authenticate(Conn, Box<Credentials>),
-    /// Read nothing from this connection until [`Output::Resume`]: its client publishes too
-    /// fast. What has been read already may still be given to the broker.
+    /// Stop reading this connection until [`Output::Resume`]: its client is faster than it may
+    /// be or than the store is. The broker still takes bytes that were already read.
     Pause(Conn),
     /// Read from this connection again.
     Resume(Conn),
-    /// A client is connected: for the log, and for presence.
+    /// A client is connected. For the log and for presence.
     Connected(Conn, Box<ConnectedClient>),
-    /// There are records, up to this one at least:
-    /// [`Broker::take_journal`](crate::Broker::take_journal) gives them all. Make them
-    /// durable, then say [`Input::Persisted`](crate::Input::Persisted). Comes once, until they
-    /// are taken, and only if [`BrokerOptions::durable`](crate::BrokerOptions::durable) is set.
+    /// There are records, at least up to this one:
+    /// [`Broker::take_journal`](crate::Broker::take_journal) gives them all. Make them durable,
+    /// then send [`Input::Persisted`](crate::Input::Persisted). This output comes once until the
+    /// records are taken, and only if [`BrokerOptions::durable`](crate::BrokerOptions::durable)
+    /// is set.
     Persist(Lsn),
-    /// All records before this one are no longer needed: a copy of all that matters, which
-    /// begins here, is durable. See [`Broker::checkpoint`](crate::Broker::checkpoint).
+    /// The records before this one are no longer needed: a checkpoint that begins here is
+    /// durable. See [`Broker::checkpoint`](crate::Broker::checkpoint).
     Checkpointed(Lsn),
-    /// A limit was reached: for the log. Comes at most once in five seconds for each limit.
+    /// A limit was reached. For the log; comes at most once in five seconds for each limit.
     Limited(Box<LimitReached>),
-    /// Nothing more to do until some input, or until this time, at which
-    /// [`Input::Timeout`](crate::Input::Timeout) is due.
+    /// Nothing is left to do until the next input, or until this time. Then send
+    /// [`Input::Timeout`](crate::Input::Timeout).
     Idle(Option<Instant>),
 }
 
-/// What a client says to be let in.
+/// What a client presents to be let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
-    /// As it asked for, or as the broker assigned.
+    /// The client identifier that it asked for, or that the broker assigned.
     pub client_id: Utf8String,
-    /// From CONNECT.
+    /// The user name in CONNECT.
     pub user_name: Option<Utf8String>,
-    /// From CONNECT.
+    /// The password in CONNECT.
     pub password: Option<Bytes>,
-    /// From CONNECT.
+    /// The protocol version in CONNECT.
     pub version: ProtocolVersion,
-    /// Where it comes from.
+    /// The other end of its connection.
     pub peer: Peer,
 }
 
-/// Who has connected.
+/// A client that has connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectedClient {
-    /// As it asked for, or as the broker assigned.
+    /// The client identifier that it asked for, or that the broker assigned.
     pub client_id: Utf8String,
-    /// From CONNECT.
+    /// The user name in CONNECT.
     pub user_name: Option<Utf8String>,
-    /// From CONNECT.
+    /// The protocol version in CONNECT.
     pub version: ProtocolVersion,
-    /// Who the client turned out to be, if it has a name.
+    /// The name of its principal, if it has one.
     pub principal: Option<Utf8String>,
-    /// In force, in seconds; 0: none.
+    /// The keep alive in force, in seconds. 0: none.
     pub keep_alive: u16,
-    /// Whether an earlier session goes on `[MQTT-3.2.2-3]`.
+    /// Whether it resumed an earlier session `[MQTT-3.2.2-3]`.
     pub session_present: bool,
-    /// In force, in seconds; `u32::MAX`: for ever.
+    /// The session expiry interval in force, in seconds. `u32::MAX`: for ever.
     pub session_expiry_interval: u32,
-    /// Where it comes from.
+    /// The other end of its connection.
     pub peer: Peer,
 }

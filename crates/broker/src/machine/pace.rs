@@ -1,8 +1,8 @@
-//! How fast a client may publish: whoever is faster than it may be, or than the store is, is
+//! Slows clients down: one that publishes faster than it may, or than the store can follow, is
 //! not read for a while.
 //!
-//! So a client that is too fast loses nothing: its own sending waits, as it does when a network
-//! is slow. A second's worth may come at once.
+//! Such a client loses nothing. Its own sending waits, as on a slow network. A second's worth of
+//! messages may come at once.
 
 use core::time::Duration;
 
@@ -14,14 +14,13 @@ use crate::session::Session;
 use crate::types::{Conn, Limit, Lsn, Slot};
 
 impl Broker {
-    /// What may come at once, as time.
+    /// How long a burst may be.
     const BURST: Duration = Duration::from_secs(1);
-    /// For how long a client that is too fast is not read, at least: so it is stopped ten times
-    /// a second at most, and not at each message.
+    /// The shortest pause. So a client that is too fast is stopped at most ten times a second,
+    /// not at each message.
     const PAUSE: Duration = Duration::from_millis(100);
 
-    /// A client has published something. If it is too fast, its connection is not read for a
-    /// while.
+    /// Counts a published message, and pauses the connection if its client is too fast.
     pub(crate) fn pace(&mut self, now: Instant, slot: Slot) {
         let rate = self.limits().publish_rate;
         if rate == 0 {
@@ -50,8 +49,8 @@ impl Broker {
             .push_back(Output::Pause(connection.conn()));
     }
 
-    /// A client has made the broker write records since `before` was the last. If too many bytes
-    /// of them are not durable yet, its connection is not read until most are.
+    /// Pauses the connection of a client that has caused records since `before`, if too many
+    /// bytes of records are not durable yet. It is read again when half of them are.
     pub(crate) fn await_store(&mut self, slot: Slot, before: Lsn) {
         if self.ledger.last() == before
             || self.ledger.unsettled_bytes() <= self.limits().journal_backlog_bytes
@@ -79,15 +78,15 @@ impl Broker {
         }
         let connections = &self.connections;
         if self.awaiting_store.len() > 2 * connections.len() {
-            // Most of them have gone.
+            // Most entries are of connections that have gone.
             let is_there = |it: &(Slot, Conn)| connections.slot(it.1) == Some(it.0);
             self.awaiting_store.retain(is_there);
         }
         self.awaiting_store.push_back((slot, conn));
     }
 
-    /// More records are durable: clients that wait for that are read again, as far as there is
-    /// room for what they have sent.
+    /// Resumes connections that wait for the store, now that more records are durable, as long
+    /// as there is room for what their clients have sent.
     pub(crate) fn read_on(&mut self, now: Instant) {
         let enough = self.limits().journal_backlog_bytes / 2;
         while self.ledger.unsettled_bytes() <= enough
@@ -97,7 +96,7 @@ impl Broker {
             let Some(connection) = connection.filter(|it| it.conn() == conn) else {
                 continue;
             };
-            // A client that was too fast too is read when its time comes.
+            // A client that was also too fast resumes when its time comes.
             if connection.stop_awaiting_store() {
                 self.resume(now, slot);
                 self.settle(now);
@@ -105,8 +104,9 @@ impl Broker {
         }
     }
 
-    /// [`Timer::Resume`](crate::types::Timer::Resume) is due: the connection is read again, and first what was put by. If that
-    /// is too fast in its turn, the shell hears of it as of any other pause.
+    /// Resumes a connection when [`Timer::Resume`](crate::types::Timer::Resume) is due. First
+    /// handles the bytes that were put by. If those are too fast again, the shell gets another
+    /// pause as usual.
     pub(crate) fn resume(&mut self, now: Instant, slot: Slot) {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;

@@ -49,7 +49,7 @@ impl Broker {
         match (qos, packet_id) {
             (QoS::AtMostOnce, _) => {
                 match topic.and_then(|()| self.accept(now, session, publish, Cause::Client)) {
-                    // There is no other way to say it.
+                    // A `QoS` 0 message has no acknowledgement to refuse it in.
                     Err(Refusal { reason_code, what })
                         if reason_code == ReasonCode::PayloadFormatInvalid =>
                     {
@@ -102,9 +102,9 @@ impl Broker {
         if session.has_incoming(packet_id) {
             // [MQTT-4.3.3-10]
             self.metrics.duplicates_in += 1;
-            // That it is a repetition is known from a record, or soon will be.
+            // That this is a duplicate follows from a record, which may not be durable yet.
             let gate = session.number().and_then(|_| self.ledger.gate());
-            // Sent on this connection too, it is part of its quota.
+            // The client has now sent it on this connection too, so it counts against its quota.
             if link.is_carried_over(packet_id) {
                 self.check_receive_maximum(slot, id, false)?;
                 if let Some((link, _, _)) = self.connections.linked(slot) {
@@ -137,10 +137,10 @@ impl Broker {
         Ok(())
     }
 
-    /// What to say about a message in its acknowledgement. Version 3.1.1 has no word for a
-    /// refusal `[MQTT-3.3.5-2 of 3.1.1]`: a message that is not taken is as good as taken, as the
-    /// client would come back with it for ever if its connection ended. If it is for want of
-    /// room only, just that is wanted, and the connection ends.
+    /// The reason code and properties for the acknowledgement of a message. Version 3.1.1 cannot
+    /// express a refusal `[MQTT-3.3.5-2 of 3.1.1]`, so a message that is refused is acknowledged
+    /// as if it were accepted: if its connection ended, the client would send it again for ever.
+    /// If only room is lacking, that is what we want, and the connection ends.
     fn answer(
         &mut self,
         slot: Slot,
@@ -158,7 +158,7 @@ impl Broker {
         Ok((reason_code, self.because(slot, what)))
     }
 
-    /// Whether there is room to store a message that would have to be.
+    /// Checks that the store has room for a message, if it must be stored.
     fn check_message_store(
         &mut self,
         id: SessionId,
@@ -182,7 +182,7 @@ impl Broker {
         })
     }
 
-    /// A reason string, for a client that wants any `[MQTT-3.1.2-29]`.
+    /// A reason string, if the client wants any `[MQTT-3.1.2-29]`.
     pub(crate) fn because(&mut self, slot: Slot, what: &'static str) -> ReasonProperties {
         let wanted = self
             .connections
@@ -194,8 +194,8 @@ impl Broker {
         }
     }
 
-    /// `[MQTT-2.2.1-3]`, as far as it can be known: what was acknowledged is forgotten, but for
-    /// messages of `QoS` 2.
+    /// Checks that a packet identifier is free `[MQTT-2.2.1-3]`, as far as the broker can know.
+    /// It remembers only identifiers of `QoS` 2 messages.
     pub(crate) fn check_packet_id(
         &mut self,
         slot: Slot,
@@ -204,7 +204,7 @@ impl Broker {
         let link = self.connections.linked(slot);
         let is_in_use = link.is_some_and(|(link, _, _)| {
             let session = self.sessions.get(link.session());
-            // Version 3.1.1 has no word for it.
+            // Version 3.1.1 has no code for it.
             link.version() == ProtocolVersion::V5
                 && session.is_some_and(|it| it.has_incoming(packet_id))
         });
@@ -217,8 +217,8 @@ impl Broker {
         Ok(())
     }
 
-    /// Whether the client may have another message unacknowledged `[MQTT-3.3.4-7]`; `is_new`:
-    /// one of `QoS` 2 that is not known yet.
+    /// Checks that the client may have another message unacknowledged `[MQTT-3.3.4-7]`.
+    /// `is_new`: it is a `QoS` 2 message that is not known yet.
     fn check_receive_maximum(
         &mut self,
         slot: Slot,
@@ -233,8 +233,9 @@ impl Broker {
         };
         let most = usize::from(link.receive_maximum(limit));
         let released = session.incoming().len().saturating_sub(link.carried_over());
-        // Those of earlier connections are no part of the quota, but must not grow with each:
-        // whoever follows the rules has as many again at most before it releases them.
+        // Messages of earlier connections do not count against the quota, but they must not grow
+        // with each connection. A client that follows the rules has at most as many again before
+        // it releases them.
         let is_bounded = !is_new || session.incoming().len() < 2 * most;
         if is_bounded && released + usize::from(link.unacknowledged()) < most {
             return Ok(());
@@ -248,11 +249,11 @@ impl Broker {
         ))
     }
 
-    /// Takes over responsibility for a message: hands it out, or says why not.
+    /// Accepts a message and routes it, or refuses it.
     ///
-    /// Topics that start with `$` are the server's own: what clients publish there is
-    /// refused, in version 3.1.1 (which has no word for it) acknowledged and dropped. A
-    /// bridge's own state is the exception.
+    /// Topics that start with `$` are the server's own. A message to one is refused, and in
+    /// version 3.1.1, which cannot express that, acknowledged and dropped. A bridge's own state
+    /// is the exception.
     fn accept(
         &mut self,
         now: Instant,
@@ -285,7 +286,8 @@ impl Broker {
         })
     }
 
-    /// Whether a payload is what its indicator says (section 3.3.2.3.2); if not, that is counted.
+    /// Checks that a payload has the format that it claims (section 3.3.2.3.2), and counts if
+    /// not.
     pub(crate) fn check_payload_format(
         &mut self,
         indicator: Option<bool>,
@@ -303,7 +305,7 @@ impl Broker {
         Ok(())
     }
 
-    /// Whether clients may publish to `topic`; otherwise why not, and that is counted.
+    /// Checks that a client may publish to a topic of this form, and counts if not.
     pub(crate) fn check_topic_name(
         &mut self,
         topic: &str,
@@ -316,7 +318,7 @@ impl Broker {
         Err(bad.what)
     }
 
-    /// The same for a topic that an alias stands for.
+    /// Refuses the topic behind an alias, and counts it.
     fn refuse_topic(&mut self, id: SessionId, bad: BadTopic) -> Refusal {
         self.metrics.refused_topic_name += 1;
         let client = self.sessions.get(id).map(Session::client_id);
@@ -327,7 +329,7 @@ impl Broker {
         }
     }
 
-    /// A connection is closed for an alias: counts it, if that is above Topic Alias Maximum.
+    /// Counts a connection that is closed because of an alias above Topic Alias Maximum.
     fn note_alias(&mut self, slot: Slot, cause: CloseCause) -> CloseCause {
         if cause.reason_code() == ReasonCode::TopicAliasInvalid {
             let link = self.connections.linked(slot);
@@ -354,7 +356,7 @@ impl Broker {
             });
             (ReasonCode::Success, gate)
         } else {
-            // That it is free is known from a record, or soon will be.
+            // That the identifier is free follows from a record, which may not be durable yet.
             let gate = session.number().and_then(|_| self.ledger.gate());
             (ReasonCode::PacketIdentifierNotFound, gate)
         };
@@ -400,7 +402,7 @@ impl Broker {
         })
     }
 
-    /// The client has acknowledged something that it was sent.
+    /// Handles an acknowledgement from the client: `step` applies it.
     fn acknowledged(
         &mut self,
         now: Instant,
@@ -463,7 +465,7 @@ impl Broker {
                 let release = PubRel::new(packet_id, ReasonCode::Success);
                 self.acknowledge(slot, &Packet::PubRel(release), gate);
             }
-            // The client is told, so that its exchange can end.
+            // Answer, so that the client can end its exchange.
             Acknowledged::NotFound => {
                 let release = PubRel::new(packet_id, ReasonCode::PacketIdentifierNotFound);
                 self.acknowledge(slot, &Packet::PubRel(release), None);

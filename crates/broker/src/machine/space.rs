@@ -7,27 +7,28 @@ use crate::machine::Broker;
 use crate::types::Lsn;
 
 impl Broker {
-    /// Bytes of records that there may be besides what has to have room: what clients write who
-    /// take what waits for them, and a copy of everything. Where there are none, nothing new is
-    /// accepted that would have to be stored.
+    /// Bytes of records that the store can take beyond the reserve. The reserve is for the
+    /// records that clients cause by taking what waits for them, and for a checkpoint. At 0 the
+    /// broker accepts nothing new that it would have to store.
     pub fn spare_room(&self) -> u64 {
         self.ledger.spare_room(&self.memory)
     }
 
-    /// The store has so much room, and has removed what was before `from`.
+    /// Notes that the store has room for `bytes`, and has removed the records before `from`.
     pub(crate) fn store_room(&mut self, bytes: u64, from: Lsn) {
         self.ledger.set_room(bytes);
         self.ledger.pass_mut().originals_removed(from);
     }
 
-    /// Whether it has to be looked who gets the message: if it were everybody who lasts, there
-    /// would be no room.
+    /// Whether there would be no room if every lasting session got the message. Then the caller
+    /// must find out who gets it.
     pub(crate) fn may_lack_room_for(&self, publish: &Publish) -> bool {
         let everybody = self.sessions.len();
         self.lacks_room(StoreCost::of(publish), everybody)
     }
 
-    /// Whether there is no room for something that is for so many sessions that last.
+    /// Whether there is no room for something with so many recipients whose sessions outlive
+    /// their connections.
     pub(crate) fn lacks_room(&self, cost: StoreCost, recipients: usize) -> bool {
         let cost = cost.for_recipients(recipients);
         self.ledger.lacks_room(&self.memory, cost)

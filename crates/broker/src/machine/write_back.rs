@@ -1,4 +1,4 @@
-//! What is in memory only because the store had no room is written when it has again: see
+//! Write-back: records state that is in memory only because the store was full. See
 //! [`WriteBack`].
 
 use mqtt::Instant;
@@ -10,20 +10,19 @@ use crate::session::Session;
 use crate::types::{NodeId, StoreState};
 
 impl Broker {
-    /// The store has room again, or none any more.
+    /// Notes whether the store has room.
     pub(crate) fn store(&mut self, now: Instant, state: StoreState) {
         self.ledger.set_store(state);
         self.write_back(now);
     }
 
-    /// Whether the search for what is in memory only can go on.
+    /// Whether the write-back can continue now.
     pub(crate) fn may_write_back(&self) -> bool {
         self.ledger.write_back().may_go_on(self.ledger.durable())
     }
 
-    /// Writes more of what is in memory only, if there is room. That can wait: where little is to
-    /// be written among much, it has as many steps as other deferred work
-    /// ([`WorkBudget`]).
+    /// Writes back more, if there is room. This is deferrable: the search uses steps of the
+    /// [`WorkBudget`], because there may be little to write among much.
     pub(crate) fn write_back(&mut self, now: Instant) {
         if self.ledger.is_full() {
             self.ledger.write_back_mut().stop();
@@ -49,7 +48,7 @@ impl Broker {
         }
     }
 
-    /// Looks at one place, and says where to go on.
+    /// Checks one place, and returns where to continue.
     fn write_back_one(&mut self, now: Instant) -> Searching {
         match self.ledger.write_back_mut().stage() {
             Searching::Wills { next } if self.sessions.has_place(next) => {

@@ -1,4 +1,4 @@
-//! Messages that a client publishes: `QoS` 2 exchanges that are not over, and the publish rate.
+//! Messages from the client: `QoS` 2 exchanges that are not over, and the publish rate.
 
 use core::time::Duration;
 
@@ -14,12 +14,12 @@ impl Session {
         &self.incoming
     }
 
-    /// Whether a `QoS` 2 message with this identifier has come and is not released.
+    /// Whether a `QoS` 2 message with this identifier was received and not released.
     pub(crate) fn has_incoming(&self, packet_id: PacketId) -> bool {
         self.incoming.binary_search(&packet_id).is_ok()
     }
 
-    /// A `QoS` 2 message has come.
+    /// Notes that a `QoS` 2 message was received.
     pub(crate) fn add_incoming(&mut self, packet_id: PacketId, memory: &mut MemoryBudget) {
         if let Err(place) = self.incoming.binary_search(&packet_id) {
             self.incoming.insert(place, packet_id);
@@ -27,7 +27,7 @@ impl Session {
         }
     }
 
-    /// A `QoS` 2 message is released; says whether there was one.
+    /// Notes that a `QoS` 2 message was released. Returns whether there was one.
     pub(crate) fn release_incoming(
         &mut self,
         packet_id: PacketId,
@@ -44,8 +44,8 @@ impl Session {
         true
     }
 
-    /// The client has published a message and may publish `rate` a second, those of `burst` at
-    /// once. Gives for how long it is ahead of that.
+    /// Counts a published message. The client may publish `rate` messages a second, and those of
+    /// `burst` at once. Returns by how long the client is ahead of that.
     pub(crate) fn count_published(&mut self, now: Instant, rate: u32, burst: Duration) -> Duration {
         let paid = self.paid.max(allowed_messages(now, rate));
         self.paid = paid.saturating_add(1);
@@ -55,7 +55,7 @@ impl Session {
         Duration::from_secs(ahead) / rate
     }
 
-    /// For tests: the client has published so much.
+    /// For tests: sets how much the client has published.
     #[cfg(test)]
     pub(crate) fn set_paid(&mut self, paid: u64) {
         self.paid = paid;

@@ -1,4 +1,11 @@
-//! The wing session.
+//! Session: what the broker knows of a client, whether it is connected or not (section 4.1).
+//!
+//! **Invariant.** A session changes what it holds only together with the [memory
+//! budget](crate::admission). Its messages stay in the order in which they came.
+//!
+//! Begin with `state.rs` (the session and its parts), then `outgoing.rs` (the queue) and
+//! `window.rs` (messages that were sent and are not acknowledged). `sessions.rs` is the table of
+//! all sessions. `reclamation.rs` frees the queues of ended sessions step by step.
 
 mod incoming;
 mod outgoing;

@@ -1,5 +1,5 @@
-//! What a session is to be sent: the window of messages that are sent and not acknowledged, and
-//! the queue of those that wait.
+//! The messages for one session: the window of those that are sent and not acknowledged, and the
+//! queue of those that wait.
 
 use std::collections::VecDeque;
 
@@ -13,36 +13,36 @@ use crate::types::{GroupId, MessageId, Origin, Queued, Weight};
 pub(crate) struct Outgoing {
     window: Window,
     queue: VecDeque<Numbered>,
-    /// How many have ever been put into the queue.
+    /// How many messages have ever entered the queue.
     queued: u64,
-    /// How many in the queue are of `QoS` 0: retained messages that a new subscription asked
-    /// for and that are more than the connection took at once, and what came after them.
+    /// How many in the queue have `QoS` 0. They are retained messages for a new subscription
+    /// that the connection could not take at once, and messages that came after those.
     queued_at_most_once: usize,
     /// How many in the queue are [`Origin::Retained`].
     queued_retained: usize,
-    /// Whether anything in window and queue has ever been of a group.
+    /// Whether the window or the queue has ever held a message of a group.
     has_shared: bool,
     /// Bytes of the queue.
     queue_bytes: usize,
-    /// Whether the queue waits for acknowledgements, as far as was seen last: it is not looked
-    /// at again for each message behind the first.
+    /// Whether the queue waits for acknowledgements, as far as was last seen. So we need not
+    /// look at the queue for each further message.
     awaits_window: bool,
-    /// Whether records say something about what is here: the session lasts, or had something
-    /// that the journal has for a group.
+    /// Whether records name these messages: the session outlives its connection, or held
+    /// messages that the journal has for a group.
     is_stored: bool,
 }
 
-/// What is in the queue.
+/// An entry of the queue.
 #[derive(Debug)]
 struct Numbered {
     queued: Queued,
-    /// How many had been put into the queue before.
+    /// How many messages had entered the queue before it.
     number: u64,
 }
 
 impl Outgoing {
-    /// Empty; the first packet identifier given is the one after `last_packet_id`. `is_stored`:
-    /// records say what becomes of it.
+    /// An empty queue and window. The first packet identifier is the one after `last_packet_id`.
+    /// `is_stored`: records name its messages.
     pub(crate) fn following(last_packet_id: u16, is_stored: bool) -> Self {
         Self {
             window: Window::following(last_packet_id),
@@ -51,7 +51,7 @@ impl Outgoing {
         }
     }
 
-    /// The packet identifier that was given last.
+    /// The last packet identifier that was used.
     pub(crate) fn last_packet_id(&self) -> u16 {
         self.window.last_packet_id()
     }
@@ -71,12 +71,12 @@ impl Outgoing {
         self.window.len() + self.queue.len()
     }
 
-    /// Messages in the queue that count against its limit.
+    /// Messages in the queue that count towards its limit.
     pub(crate) fn queued_live(&self) -> usize {
         self.queue.len() - self.queued_retained
     }
 
-    /// Whether a `QoS` 0 message has to wait behind others of its kind.
+    /// Whether a `QoS` 0 message must wait behind others in the queue.
     pub(crate) fn holds_at_most_once(&self) -> bool {
         self.queued_at_most_once > 0
     }
@@ -86,22 +86,22 @@ impl Outgoing {
         self.queue.is_empty() && self.window.has_resent()
     }
 
-    /// Whether something may be there that another member of a group could get.
+    /// Whether there may be a message that another member of a group could get.
     pub(crate) fn has_shared(&self) -> bool {
         self.has_shared
     }
 
-    /// How many have ever been put into the queue.
+    /// How many messages have ever entered the queue.
     pub(crate) fn queued(&self) -> u64 {
         self.queued
     }
 
-    /// How many were put into the queue before the next in it.
+    /// How many messages had entered the queue before the one that is next.
     pub(crate) fn next_queued(&self) -> u64 {
         self.queue.front().map_or(self.queued, |it| it.number)
     }
 
-    /// Whether what was put into the queue before `number` others had been is gone.
+    /// Whether the first `number` messages that ever entered the queue have left it.
     pub(crate) fn is_past(&self, number: u64) -> bool {
         self.next_queued() >= number
     }
@@ -116,7 +116,7 @@ impl Outgoing {
         self.window.len() < usize::from(limit)
     }
 
-    /// Whether what is in the queue waits because too many messages are unacknowledged.
+    /// Whether the queue waits because too many messages are unacknowledged.
     pub(crate) fn awaits_window(&self) -> bool {
         self.awaits_window
     }
@@ -125,32 +125,33 @@ impl Outgoing {
         self.awaits_window = awaits_window;
     }
 
-    /// The next that was sent on an earlier connection and not on this one.
+    /// The next message that was sent on an earlier connection and not on this one.
     pub(crate) fn unsent(&self) -> Option<&Inflight> {
         self.window.unsent()
     }
 
-    /// [`unsent`](Self::unsent) has been sent again; whether it counts against the quota.
+    /// Notes that [`unsent`](Self::unsent) was sent again. `is_charged`: it counts against the
+    /// quota.
     pub(crate) fn resent(&mut self, is_charged: bool) {
         self.window.resent(is_charged);
     }
 
-    /// [`unsent`](Self::unsent) cannot be sent: it is forgotten.
+    /// Drops [`unsent`](Self::unsent), which cannot be sent.
     pub(crate) fn skip_unsent(&mut self) {
         self.window.skip_unsent();
     }
 
-    /// The next in the queue.
+    /// The next message in the queue.
     pub(crate) fn front(&self) -> Option<&Queued> {
         self.queue.front().map(|it| &it.queued)
     }
 
-    /// Takes the next out of the queue.
+    /// Removes and returns the next message in the queue.
     pub(crate) fn pop(&mut self) -> Option<Queued> {
         self.take(0)
     }
 
-    /// Takes the first that is not [`Origin::Retained`] out of the queue.
+    /// Removes and returns the first message in the queue that is not [`Origin::Retained`].
     pub(crate) fn pop_live(&mut self) -> Option<Queued> {
         let mut queue = self.queue.iter();
         let at = queue.position(|it| it.queued.origin != Origin::Retained)?;
@@ -163,7 +164,7 @@ impl Outgoing {
         Some(queued)
     }
 
-    /// `queued` has left the queue.
+    /// Adjusts the counters for a message that has left the queue.
     fn uncount(&mut self, queued: &Queued) {
         self.queue_bytes -= queued.cost();
         self.queued_at_most_once -= usize::from(queued.delivery.qos == QoS::AtMostOnce);
@@ -187,31 +188,31 @@ impl Outgoing {
         self.window.free_packet_id()
     }
 
-    /// `queued` has been sent for the first time, and counts against the quota. Nothing may
-    /// be [`unsent`](Self::unsent).
+    /// Puts a message into the window that was sent for the first time and counts against the
+    /// quota. Nothing may be [`unsent`](Self::unsent).
     pub(crate) fn sent(&mut self, packet_id: PacketId, queued: Queued) {
         self.has_shared |= matches!(queued.origin, Origin::Shared(_));
         self.is_stored |= queued.is_held;
         self.window.push(packet_id, queued);
     }
 
-    /// PUBACK has come.
+    /// Handles PUBACK.
     pub(crate) fn pub_ack(&mut self, packet_id: PacketId) -> Acknowledged {
         self.window.pub_ack(packet_id)
     }
 
-    /// PUBREC has come. `is_error`: the client will not take the message.
+    /// Handles PUBREC. `is_error`: the client will not take the message.
     pub(crate) fn pub_rec(&mut self, packet_id: PacketId, is_error: bool) -> Acknowledged {
         self.window.pub_rec(packet_id, is_error)
     }
 
-    /// PUBCOMP has come.
+    /// Handles PUBCOMP.
     pub(crate) fn pub_comp(&mut self, packet_id: PacketId) -> Acknowledged {
         self.window.pub_comp(packet_id)
     }
 
-    /// The connection is gone: what is in the window will be sent again, and what is worth
-    /// nothing to an absent client is dropped. Says how many those were.
+    /// Notes that the connection is gone. The window will be sent again. Queued `QoS` 0 messages
+    /// are dropped, because they are not kept for an absent client. Returns how many.
     pub(crate) fn detach(&mut self) -> usize {
         self.window.detach();
         let dropped = self.queued_at_most_once;
@@ -221,9 +222,10 @@ impl Outgoing {
         dropped
     }
 
-    /// Offers what may go to another member of its group to `place`, in order, and forgets
-    /// what that took: what has not been sent, and if `sent_too` also what was sent with
-    /// `QoS` 1 (and this packet identifier) and not acknowledged. `QoS` 2 that was sent stays `[MQTT-4.8.2-4]`.
+    /// Offers messages that another member of their group may get to `place`, in order, and
+    /// drops those that it takes. Offers messages that were not sent, and with `sent_too` also
+    /// messages with `QoS` 1 that were sent (with their packet identifiers) and not
+    /// acknowledged. `QoS` 2 messages that were sent stay `[MQTT-4.8.2-4]`.
     pub(crate) fn hand_over(
         &mut self,
         sent_too: bool,
@@ -258,13 +260,14 @@ impl Outgoing {
         window.chain(self.queue())
     }
 
-    /// What the journal has for a group and has this packet identifier.
+    /// The message that the journal holds for a group under this packet identifier.
     pub(crate) fn held_in_window(&self, packet_id: PacketId) -> Option<(MessageId, Origin)> {
         self.window.held(packet_id)
     }
 
-    /// Marks what `hold` says that the journal has for its group from now on: offered is what
-    /// another member of the group might get, see [`hand_over`](Self::hand_over).
+    /// Marks the messages that the journal holds for their group from now on. Asks `hold` about
+    /// each message that another member of the group might get, see
+    /// [`hand_over`](Self::hand_over).
     pub(crate) fn hold(
         &mut self,
         mut hold: impl FnMut(&Queued, GroupId, Option<PacketId>) -> bool,
@@ -283,18 +286,18 @@ impl Outgoing {
         }
     }
 
-    /// What is in the window, in order.
+    /// The messages in the window, in order.
     pub(crate) fn window(&self) -> impl Iterator<Item = &Inflight> {
         self.window.iter()
     }
 
-    /// What waits, in order.
+    /// The messages in the queue, in order.
     pub(crate) fn queue(&self) -> impl Iterator<Item = &Queued> {
         self.queue.iter().map(|it| &it.queued)
     }
 
-    /// Takes the first that is `message`, and of this origin if one is given, out of the
-    /// queue: as a rule the first of all.
+    /// Removes and returns the first `message` in the queue, with this origin if one is given.
+    /// It is usually at the front.
     pub(crate) fn take_message(
         &mut self,
         message: MessageId,
@@ -308,30 +311,30 @@ impl Outgoing {
         self.take(at)
     }
 
-    /// Puts at the end of the window what an earlier run of the broker had sent.
+    /// Puts a message at the end of the window that an earlier run of the broker sent.
     pub(crate) fn restore(&mut self, packet_id: PacketId, stage: Stage) {
         self.has_shared |= stage.is_shared();
         self.window.restore(packet_id, stage);
     }
 
-    /// The packet identifier that was given last is this one.
+    /// Restores the last packet identifier that was used.
     pub(crate) fn restore_last_packet_id(&mut self, last_packet_id: u16) {
         self.window.restore_last_packet_id(last_packet_id);
     }
 
-    /// Takes what has this identifier out of the window.
+    /// Removes the message with this identifier from the window. Returns whether there was one.
     pub(crate) fn restore_done(&mut self, packet_id: PacketId) -> bool {
         self.window.remove(packet_id)
     }
 
-    /// Drops from the queue what has expired; says how many those were.
+    /// Drops expired messages from the queue. Returns how many.
     pub(crate) fn drop_expired(&mut self, now: Instant) -> usize {
         let before = self.queue.len();
         self.retain(|queued| !queued.message.is_expired(now));
         before - self.queue.len()
     }
 
-    /// Takes out of the queue what `keep` does not say is to stay.
+    /// Removes and returns the messages in the queue that `keep` does not hold for.
     pub(crate) fn take_unless(&mut self, keep: impl Fn(&Queued) -> bool) -> Vec<Queued> {
         let mut taken = Vec::new();
         for numbered in core::mem::take(&mut self.queue) {
@@ -345,7 +348,7 @@ impl Outgoing {
         taken
     }
 
-    /// Keeps in the queue what `keep` says.
+    /// Drops the messages in the queue that `keep` does not hold for.
     fn retain(&mut self, keep: impl Fn(&Queued) -> bool) {
         let (mut bytes, mut at_most_once, mut retained) = (0, 0, 0);
         self.queue.retain(|Numbered { queued, .. }| {
@@ -362,7 +365,7 @@ impl Outgoing {
         self.queued_retained -= retained;
     }
 
-    /// Frees some of all that is here, as far as there are steps.
+    /// Frees messages until `steps` are used up.
     pub(crate) fn free(&mut self, steps: &mut usize) {
         while *steps > 0 {
             let steps_taken = match self.take(0) {
@@ -378,7 +381,7 @@ impl Outgoing {
 }
 
 impl Outgoing {
-    /// What is here.
+    /// The weight of the queue and the window.
     pub(crate) fn weight(&self) -> Weight {
         let messages = self.messages();
         Weight {
@@ -388,7 +391,7 @@ impl Outgoing {
         }
     }
 
-    /// The session lasts from now on, or does no longer.
+    /// Notes whether the session outlives its connection.
     pub(crate) fn set_stored(&mut self, lasts: bool) {
         self.is_stored = lasts || self.all().any(|it| it.is_held);
     }

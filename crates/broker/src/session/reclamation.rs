@@ -1,9 +1,9 @@
-//! Deferred reclamation: the queues of sessions that are over are freed message by message.
+//! Deferred reclamation: frees the queues of ended sessions message by message.
 //!
-//! **Invariant.** What is not freed yet counts as held: in the gauges and against the limits. But
-//! nobody is refused because of it. Whoever finds no room in a queue, or no memory, has as much of
-//! it freed at once as makes room. And no client notices: a session that is over is over for
-//! everybody, whether its queue is freed or not.
+//! **Invariant.** Memory that is not freed yet counts as held, in the gauges and against the limits.
+//! But nothing is refused because of it: if a queue or the memory is full, enough is freed at once.
+//! No client notices any of this: an ended session is gone for everybody, whether its queue is freed
+//! or not.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ use crate::admission::{MemoryBudget, WorkBudget};
 use crate::session::Outgoing;
 use crate::types::Weight;
 
-/// Queues of sessions that are over.
+/// The queues of ended sessions.
 #[derive(Debug)]
 pub(crate) struct Reclamation {
     queues: VecDeque<Box<Outgoing>>,
@@ -27,7 +27,7 @@ impl Reclamation {
         }
     }
 
-    /// Takes the queue of a session that is over. A short one is freed at once.
+    /// Takes the queue of an ended session. A short one is freed at once.
     pub(crate) fn take(
         &mut self,
         mut outgoing: Box<Outgoing>,
@@ -46,14 +46,14 @@ impl Reclamation {
         }
     }
 
-    /// Frees so many bytes, or all there are, whether steps are left or not.
+    /// Frees `bytes`, or everything, even beyond the work budget.
     pub(crate) fn make_room(
         &mut self,
         bytes: u64,
         work: &mut WorkBudget,
         memory: &mut MemoryBudget,
     ) {
-        /// Several messages at a time.
+        /// Enough for several messages at a time.
         const STEPS: usize = 64;
         let enough = memory.queued_bytes().saturating_sub(bytes);
         while memory.queued_bytes() > enough && !self.is_empty() {
@@ -63,7 +63,7 @@ impl Reclamation {
         }
     }
 
-    /// Frees as much as there are steps for.
+    /// Frees as much as the work budget allows.
     pub(crate) fn go_on(&mut self, work: &mut WorkBudget, memory: &mut MemoryBudget) {
         let mut steps = work.left();
         while steps > 0 && !self.is_empty() {
@@ -76,7 +76,7 @@ impl Reclamation {
         self.queues.is_empty()
     }
 
-    /// Messages that wait to be freed, and their bytes.
+    /// How many messages wait to be freed, and their bytes.
     #[cfg(test)]
     pub(crate) fn held(&self) -> (usize, usize) {
         let queues = self.queues.iter();

@@ -1,12 +1,12 @@
-//! What is recorded when a client connects.
+//! The record of a client that connects.
 
 use crate::admission::MemoryBudget;
 use crate::durability::{Ledger, Record, Terms};
 use crate::session::Session;
 use crate::types::Lsn;
 
-/// Records that a client is connected, as far as its session outlives the connection or did, or
-/// leaves a will. Gives the record that CONNACK waits for.
+/// Records that a client connected, if its session outlives the connection or did so before, or
+/// if it leaves a will. Returns the record that CONNACK waits for.
 pub(crate) fn record_session(
     ledger: &mut Ledger,
     session: &mut Session,
@@ -32,7 +32,7 @@ pub(crate) fn record_session(
             terms: terms(),
         }
     } else {
-        // Without a number it did not last, and so is a new one.
+        // A session without a number did not outlive its connection, so it is a new one.
         let number = ledger.number_session();
         let record = Record::Opened {
             session: number,
@@ -45,7 +45,7 @@ pub(crate) fn record_session(
     Some(ledger.record(&record))
 }
 
-/// The same for one whose session ends with its connection.
+/// The same for a session that ends with its connection.
 fn record_passing(
     ledger: &mut Ledger,
     session: &mut Session,
@@ -54,9 +54,9 @@ fn record_passing(
     let ended = session.number;
     session.set_number(None, memory);
     let ended = ended.map(|session| ledger.record(&Record::Ended { session }));
-    // Where the store is full the client is let in all the same, and its will stays in memory
-    // until there is room (`mend`): it is promised nothing else that lasts, and whoever refused
-    // it would keep nearly every device off, for which `QoS` 0 goes on.
+    // If the store is full, the client is let in nevertheless, and its will stays in memory
+    // until there is room (see `write_back`). The client is promised nothing else that needs a
+    // record. Refusing it would keep out nearly every device, although `QoS` 0 goes on.
     if session.owes_will {
         return ended;
     }

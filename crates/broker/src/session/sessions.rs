@@ -17,7 +17,7 @@ pub(crate) struct Sessions {
     slab: Slab<Session>,
     shrink: ShrinkPolicy,
     by_client_id: HashTable<SessionId>,
-    /// Those without a connection, by since when.
+    /// Sessions without a connection, ordered by when they lost it.
     absent: BTreeSet<(Instant, SessionId)>,
     hasher: FixedState,
 }
@@ -45,7 +45,7 @@ impl Sessions {
         self.slab.get(id.key())
     }
 
-    /// The session of the client that calls itself `client_id` `[MQTT-3.1.3-2]`.
+    /// The session of the client with this identifier `[MQTT-3.1.3-2]`.
     pub(crate) fn find(&self, client_id: &str) -> Option<SessionId> {
         self.by_client_id
             .find(self.hasher.hash_one(client_id), |&id| {
@@ -54,7 +54,7 @@ impl Sessions {
             .copied()
     }
 
-    /// A new session; there must be none of this client.
+    /// Creates a session. The client must not have one.
     pub(crate) fn insert(&mut self, client_id: &Utf8String) -> SessionId {
         let client_id = client_id.detach();
         let hash = self.hasher.hash_one(client_id.as_str());
@@ -67,7 +67,7 @@ impl Sessions {
         id
     }
 
-    /// Has the session been without a connection since `since`, or does it have one?
+    /// Notes since when the session has been without a connection. `None`: it has one.
     pub(crate) fn set_absent(&mut self, id: SessionId, since: Option<Instant>) {
         let Some(session) = self.slab.get_mut(id.key()) else {
             return;
@@ -80,9 +80,9 @@ impl Sessions {
         }
     }
 
-    /// The session that has been without a connection for longest, of those for which nothing
-    /// waits. Only the first few are looked at: where messages wait for all of them, there is
-    /// none that could go without loss.
+    /// The session that has been without a connection for longest and has nothing waiting. We
+    /// only look at the first few: if messages wait for all of them, no session can end without
+    /// loss.
     pub(crate) fn dispensable(&self) -> Option<SessionId> {
         const LOOKED_AT: usize = 64;
         let absent = self.absent.iter().take(LOOKED_AT).map(|(_, id)| *id);
@@ -94,12 +94,12 @@ impl Sessions {
         })
     }
 
-    /// Whether there may be a session at this place or behind it.
+    /// Whether there may be a session at this place or after it.
     pub(crate) fn has_place(&self, id: SessionId) -> bool {
         id.key() < self.slab.capacity()
     }
 
-    /// All, in the order of their places.
+    /// All sessions, in the order of their places.
     pub(crate) fn ids(&self) -> Vec<SessionId> {
         self.slab
             .iter()
@@ -107,7 +107,7 @@ impl Sessions {
             .collect()
     }
 
-    /// How many places its tables have.
+    /// The capacity of the tables.
     #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         self.slab.capacity() + self.by_client_id.capacity()

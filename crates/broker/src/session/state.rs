@@ -1,4 +1,4 @@
-//! What the broker knows of a client, connected or not (section 4.1).
+//! The state of one session (section 4.1).
 
 use core::time::Duration;
 
@@ -13,52 +13,54 @@ use crate::types::{Grants, NodeId, SessionId, SessionNumber, Slot, Timer, Timers
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(super) client_id: Utf8String,
-    /// Its name in records, if it outlives its connection and records are kept.
+    /// Its name in records, if it outlives its connection and the broker writes a journal.
     pub(super) number: Option<SessionNumber>,
     /// The client's connection, if it has one.
     pub(super) slot: Option<Slot>,
-    /// Seconds for which it outlives its connection; `u32::MAX`: for ever.
+    /// How long it outlives its connection, in seconds. `u32::MAX`: for ever.
     pub(super) expiry_interval: u32,
-    /// Where it is subscribed, in order.
+    /// The nodes of its filters, in order.
     pub(super) subscriptions: Vec<NodeId>,
-    /// Its places in groups; absent until there is one.
+    /// Its places in groups. `None` until there is one.
     pub(super) shared: Option<Box<Shared>>,
-    /// What its subscriptions cost, in bytes.
+    /// Bytes of its subscriptions.
     pub(super) subscription_bytes: usize,
-    /// What is to be sent, or sent and not acknowledged; absent until there is something.
+    /// Messages to be sent, or sent and not acknowledged. `None` while there are none.
     pub(super) outgoing: Option<Box<Outgoing>>,
-    /// What retained messages are still looked for; absent if none are.
+    /// Its retained look-ups. `None` while there are none.
     pub(super) lookups: Option<Box<Lookups>>,
-    /// Where `outgoing` goes on when it is there again: an identifier that was just in use is
-    /// not used again soon, so that nobody takes a late packet for another.
+    /// The last packet identifier, from which the next `outgoing` continues. So an identifier is
+    /// not used again soon, and nobody mistakes a late packet for another.
     pub(super) last_packet_id: u16,
     /// The packet identifiers of incoming `QoS` 2 messages between PUBLISH and PUBREL, in
     /// order `[MQTT-4.3.3-10]`.
     pub(super) incoming: Vec<PacketId>,
-    /// Up to which message its client has used up what its rate allows, counted as if one had
-    /// been allowed after the other since the clock began.
+    /// How much of its rate the client has used, as the number of messages that are allowed
+    /// since the clock began.
     pub(super) paid: u64,
-    /// Since when it has been without a connection, if it is in [`Sessions::absent`].
+    /// Since when it has been without a connection. [`Sessions`](crate::session::Sessions) keeps
+    /// it in step with its own order.
     pub(super) absent_since: Option<Instant>,
-    /// `[MQTT-3.1.2-7]`
+    /// The will `[MQTT-3.1.2-7]`.
     pub(super) will: Option<Box<HeldWill>>,
-    /// Whether the will is in no record, for want of room.
+    /// Whether the will is only in memory because the store had no room.
     pub(super) owes_will: bool,
-    /// When [`Timer::Will`](crate::types::Timer::Will) is due.
+    /// When [`Timer::Will`] is due.
     pub(super) will_at: Option<Instant>,
-    /// What its client may do, as was found out when it connected last.
+    /// What its client may do, as of its last connection.
     pub(super) grants: Grants,
-    /// When [`Timer::SessionExpiry`](crate::types::Timer::SessionExpiry) is due.
+    /// When [`Timer::SessionExpiry`] is due.
     pub(super) expires_at: Option<Instant>,
 }
 
 impl Session {
-    /// What is to be sent: from now on there is something.
+    /// The outgoing messages for a change, created if there are none.
     pub(crate) fn outgoing_mut(&mut self) -> &mut Outgoing {
         self.named_outgoing_mut().1
     }
 
-    /// The same, and who it is to be sent to.
+    /// The client identifier, and the outgoing messages as [`outgoing_mut`](Self::outgoing_mut)
+    /// gives them.
     pub(crate) fn named_outgoing_mut(&mut self) -> (&Utf8String, &mut Outgoing) {
         let (last_packet_id, lasts) = (self.last_packet_id, self.number.is_some());
         let outgoing = self
@@ -67,7 +69,7 @@ impl Session {
         (&self.client_id, outgoing)
     }
 
-    /// Its name in records from now on.
+    /// Sets its name in records.
     pub(crate) fn set_number(&mut self, number: Option<SessionNumber>, memory: &mut MemoryBudget) {
         let before = self.stored_bytes();
         self.number = number;
@@ -79,9 +81,10 @@ impl Session {
         }
     }
 
-    /// What it takes in a copy of everything, without its will and what waits for it: rather more.
+    /// Bytes that it takes in a checkpoint without its will and its messages, estimated rather
+    /// too high.
     pub(crate) fn stored_bytes(&self) -> u64 {
-        /// A frame, and all that has no length of its own.
+        /// The frame and all fields of fixed length.
         const SESSION: usize = 96;
         match self.number {
             Some(_) => (SESSION + self.client_id.len() + self.subscription_bytes) as u64,
@@ -89,7 +92,7 @@ impl Session {
         }
     }
 
-    /// Its subscriptions cost so many bytes from now on.
+    /// Sets the bytes of its subscriptions.
     pub(crate) fn set_subscription_bytes(&mut self, bytes: usize, memory: &mut MemoryBudget) {
         let before = self.stored_bytes();
         memory.change_subscriptions(self.subscription_bytes, bytes);
@@ -97,7 +100,7 @@ impl Session {
         memory.change_stored_session(before, self.stored_bytes());
     }
 
-    /// Gives back the memory of what is to be sent, if that is nothing.
+    /// Frees the queue and the window if both are empty.
     pub(crate) fn drop_outgoing_if_empty(&mut self) {
         if let Some(outgoing) = &self.outgoing
             && outgoing.messages() == 0
@@ -107,7 +110,7 @@ impl Session {
         }
     }
 
-    /// When the session ends that loses its connection now, if it ever does.
+    /// When the session would expire if it lost its connection now. `None`: never.
     pub(crate) fn expires_after(&self, now: Instant) -> Option<Instant> {
         (self.expiry_interval != u32::MAX)
             .then(|| now + Duration::from_secs(self.expiry_interval.into()))
@@ -117,7 +120,7 @@ impl Session {
         &self.client_id
     }
 
-    /// Its name in records, if it outlives its connection and records are kept.
+    /// Its name in records, if it outlives its connection and the broker writes a journal.
     pub(crate) fn number(&self) -> Option<SessionNumber> {
         self.number
     }
@@ -140,7 +143,7 @@ impl Session {
         self.grants = grants;
     }
 
-    /// Seconds for which it outlives its connection; `u32::MAX`: for ever.
+    /// How long it outlives its connection, in seconds. `u32::MAX`: for ever.
     pub(crate) fn expiry_interval(&self) -> u32 {
         self.expiry_interval
     }
@@ -154,7 +157,7 @@ impl Session {
         self.expires_at
     }
 
-    /// It expires at this time, or not.
+    /// Sets when it expires. `None`: not.
     pub(crate) fn set_expires_at(
         &mut self,
         id: SessionId,
@@ -164,23 +167,23 @@ impl Session {
         timers.set(Timer::SessionExpiry(id), &mut self.expires_at, at);
     }
 
-    /// The timer of its expiry has fired.
+    /// Notes that the timer of its expiry has fired.
     pub(crate) fn expiry_timer_fired(&mut self) {
         self.expires_at = None;
     }
 
-    /// What is to be sent, or sent and not acknowledged, if there is anything.
+    /// The messages to be sent, or sent and not acknowledged, if there are any.
     pub(crate) fn outgoing(&self) -> Option<&Outgoing> {
         self.outgoing.as_deref()
     }
 
-    /// The same, to be changed.
+    /// The outgoing messages for a change, if there are any.
     pub(crate) fn present_outgoing_mut(&mut self) -> Option<&mut Outgoing> {
         self.outgoing.as_deref_mut()
     }
 
-    /// What sending to the client takes, if there is anything to be sent: its identifier, the
-    /// look-ups that may go first, and what is to be sent.
+    /// What the broker needs to send to the client, if there are messages: the client
+    /// identifier, the look-ups that may go first, and the messages.
     pub(crate) fn sending_parts(
         &mut self,
     ) -> Option<(&Utf8String, Option<&Lookups>, &mut Outgoing)> {
@@ -188,7 +191,7 @@ impl Session {
         Some((&self.client_id, self.lookups.as_deref(), outgoing))
     }
 
-    /// Takes what is to be sent out of its place, if `is_wanted` says so.
+    /// Takes the outgoing messages out of the session, if `is_wanted` says so.
     pub(crate) fn take_outgoing_if(
         &mut self,
         is_wanted: impl FnOnce(&Outgoing) -> bool,
@@ -196,43 +199,43 @@ impl Session {
         self.outgoing.take_if(|it| is_wanted(it))
     }
 
-    /// Puts it back.
+    /// Puts the outgoing messages back.
     pub(crate) fn put_outgoing(&mut self, outgoing: Box<Outgoing>) {
         self.outgoing = Some(outgoing);
     }
 
-    /// The packet identifier that was given last.
+    /// The last packet identifier that was used.
     pub(crate) fn last_packet_id(&self) -> u16 {
         self.outgoing()
             .map_or(self.last_packet_id, Outgoing::last_packet_id)
     }
 
-    /// The packet identifier that was given last is this one.
+    /// Restores the last packet identifier that was used.
     pub(crate) fn restore_last_packet_id(&mut self, last_packet_id: u16) {
         self.last_packet_id = last_packet_id;
     }
 
-    /// What retained messages are still looked for, if any are.
+    /// The retained look-ups, if there are any.
     pub(crate) fn lookups(&self) -> Option<&Lookups> {
         self.lookups.as_deref()
     }
 
-    /// The same, to be changed.
+    /// The retained look-ups for a change, if there are any.
     pub(crate) fn lookups_mut(&mut self) -> Option<&mut Lookups> {
         self.lookups.as_deref_mut()
     }
 
-    /// The same where something is about to be looked for.
+    /// The retained look-ups for a change, created if there are none.
     pub(crate) fn started_lookups(&mut self) -> &mut Lookups {
         self.lookups.get_or_insert_default()
     }
 
-    /// Takes the look-ups out of their place.
+    /// Takes the retained look-ups out of the session.
     pub(crate) fn take_lookups(&mut self) -> Option<Box<Lookups>> {
         self.lookups.take()
     }
 
-    /// Puts them back.
+    /// Puts the retained look-ups back.
     pub(crate) fn put_lookups(&mut self, lookups: Box<Lookups>) {
         self.lookups = Some(lookups);
     }

@@ -1,4 +1,4 @@
-//! Where a session is subscribed, and where it shares a subscription.
+//! The subscriptions of a session, direct and shared.
 
 use crate::routing::Membership;
 use crate::session::Session;
@@ -9,7 +9,7 @@ use crate::types::{GroupId, NodeId};
 pub(crate) struct Shared {
     /// Ordered by group.
     memberships: Vec<Membership>,
-    /// Those where the session was put aside for having no room.
+    /// The groups that have put the session aside because it has no room.
     blocked: Vec<Membership>,
 }
 
@@ -26,26 +26,26 @@ impl Session {
         self.subscriptions.len() + self.memberships().len()
     }
 
-    /// The filters that it is subscribed to by itself, in order.
+    /// The nodes of the filters of its direct subscriptions, in order.
     pub(crate) fn subscriptions(&self) -> &[NodeId] {
         &self.subscriptions
     }
 
-    /// It is subscribed to the filter at `node`, if it was not before.
+    /// Adds a direct subscription to the filter at `node`, unless there is one.
     pub(crate) fn add_subscription(&mut self, node: NodeId) {
         if let Err(place) = self.subscriptions.binary_search(&node) {
             self.subscriptions.insert(place, node);
         }
     }
 
-    /// It is not subscribed to the filter at `node` any more; `None`: it was not.
+    /// Removes the direct subscription to the filter at `node`. `None` if there was none.
     pub(crate) fn remove_subscription(&mut self, node: NodeId) -> Option<()> {
         let place = self.subscriptions.binary_search(&node).ok()?;
         self.subscriptions.remove(place);
         Some(())
     }
 
-    /// Where it shares subscriptions, ordered by group.
+    /// Its places in groups, ordered by group.
     pub(crate) fn memberships(&self) -> &[Membership] {
         self.shared.as_ref().map_or(&[], |it| &it.memberships)
     }
@@ -56,7 +56,7 @@ impl Session {
         Some(shared.memberships[shared.position(group).ok()?])
     }
 
-    /// It is a member from now on.
+    /// Adds a place in a group.
     pub(crate) fn join(&mut self, membership: Membership) {
         let shared = self.shared.get_or_insert_default();
         if let Err(place) = shared.position(membership.group()) {
@@ -64,7 +64,7 @@ impl Session {
         }
     }
 
-    /// It is a member no longer; gives its place if it was one.
+    /// Removes and returns its place in a group, if it is a member.
     pub(crate) fn leave(&mut self, group: GroupId) -> Option<Membership> {
         let shared = self.shared.as_deref_mut()?;
         let place = shared.position(group).ok()?;
@@ -76,32 +76,32 @@ impl Session {
         Some(left)
     }
 
-    /// It is a member of nothing any more; gives where it was.
+    /// Removes and returns all its places in groups.
     pub(crate) fn leave_all(&mut self) -> Vec<Membership> {
         self.shared
             .take()
             .map_or_else(Vec::new, |it| it.memberships)
     }
 
-    /// It was put aside in a group, as it has no room.
+    /// Notes that a group has put it aside because it has no room.
     pub(crate) fn block(&mut self, membership: Membership) {
         if let Some(shared) = &mut self.shared {
             shared.blocked.push(membership);
         }
     }
 
-    /// Where it was put aside.
+    /// The groups that have put it aside.
     pub(crate) fn blocked(&self) -> &[Membership] {
         self.shared.as_ref().map_or(&[], |it| &it.blocked)
     }
 
-    /// It is put aside nowhere any more; gives where it was.
+    /// Takes the groups that have put it aside, to join their turns again.
     pub(crate) fn unblock(&mut self) -> Vec<Membership> {
         let shared = self.shared.as_deref_mut();
         shared.map_or_else(Vec::new, |it| core::mem::take(&mut it.blocked))
     }
 
-    /// What its subscriptions cost, in bytes.
+    /// Bytes of its subscriptions.
     pub(crate) fn subscription_bytes(&self) -> usize {
         self.subscription_bytes
     }

@@ -1,4 +1,4 @@
-//! Wills, as sessions hold them (section 3.1.2.5).
+//! The will of a session (section 3.1.2.5).
 
 use core::time::Duration;
 
@@ -11,18 +11,18 @@ use crate::types::{
     Cause, DueWill, SessionId, SessionNumber, Timer, Timers, detach_will, will_cost,
 };
 
-/// A will that a session has.
+/// The will of a session.
 #[derive(Debug)]
 pub(crate) struct HeldWill {
-    /// A copy that holds on to nothing but its own bytes.
+    /// A copy that keeps no read buffer alive.
     will: Will,
-    /// Its name in records, if it is there by itself: it is of a session that ends with its
-    /// connection. Here, and not in the session, as most have no will.
+    /// Its own name in records, if its session ends with its connection. The name is here and
+    /// not in the session because most sessions have no will.
     number: Option<SessionNumber>,
 }
 
 impl HeldWill {
-    /// Its name in records, if it is there by itself.
+    /// Its own name in records, if its session ends with its connection.
     pub(crate) fn number(&self) -> Option<SessionNumber> {
         self.number
     }
@@ -40,7 +40,7 @@ impl HeldWill {
 }
 
 impl DueWill {
-    /// One that was found in records: the session and its connection have ended.
+    /// A will from records whose session and connection have ended.
     pub(crate) fn left(bequest: &Bequest) -> Self {
         Self {
             will: detach_will(&bequest.will),
@@ -53,8 +53,8 @@ impl DueWill {
 
 /// The will of a session.
 impl Session {
-    /// When the will is due of a session that loses its connection now, if that is before the
-    /// session ends.
+    /// When the will would be due if the session lost its connection now. `None` if the session
+    /// ends first.
     pub(crate) fn will_due_at(&self, now: Instant) -> Option<Instant> {
         let delay = self.will()?.properties.will_delay_interval.unwrap_or(0);
         let is_before = delay == 0 || delay < self.expiry_interval;
@@ -65,8 +65,8 @@ impl Session {
         self.will.as_ref().map(|held| &held.will)
     }
 
-    /// What of a session that ends with its connection is to be in a record: its will, under a
-    /// name of its own that `number` gives if it has none.
+    /// The record of the will of a session that ends with its connection. `number` names it if
+    /// it has no name yet.
     pub(crate) fn bequest(&mut self, number: impl FnOnce() -> SessionNumber) -> Option<Bequest> {
         debug_assert!(self.number.is_none(), "its record has the will");
         let held = self.will.as_deref_mut()?;
@@ -77,14 +77,14 @@ impl Session {
         })
     }
 
-    /// The will, if it is in a record by itself, and its name there.
+    /// The will and its own name in records, if it has one.
     #[cfg(test)]
     pub(crate) fn held_will(&self) -> Option<(SessionNumber, &Will)> {
         let held = self.will.as_deref()?;
         Some((held.number?, &held.will))
     }
 
-    /// The will from now on: a copy that holds on to nothing but its own bytes.
+    /// Replaces the will by a copy that keeps no read buffer alive.
     pub(crate) fn set_will(&mut self, will: Option<&Will>, memory: &mut MemoryBudget) {
         self.forget_will(memory);
         if let Some(will) = will {
@@ -93,7 +93,7 @@ impl Session {
         }
     }
 
-    /// Gives the will, which the session has no longer.
+    /// Removes and returns the will.
     pub(crate) fn take_will(&mut self, memory: &mut MemoryBudget) -> Option<Box<HeldWill>> {
         let will = self.will.take()?;
         memory.remove_will(will_cost(&will.will));
@@ -104,7 +104,7 @@ impl Session {
         self.take_will(memory);
     }
 
-    /// Whether the will is in no record, for want of room in the store.
+    /// Whether the will is only in memory because the store had no room.
     pub(crate) fn owes_will(&self) -> bool {
         self.owes_will
     }
@@ -113,17 +113,17 @@ impl Session {
         self.owes_will = owes_will;
     }
 
-    /// When the will is due, if it waits for that.
+    /// When the will is due, if it is delayed.
     pub(crate) fn will_at(&self) -> Option<Instant> {
         self.will_at
     }
 
-    /// The will is due at this time, or does not wait.
+    /// Sets when the will is due. `None`: it does not wait.
     pub(crate) fn set_will_at(&mut self, id: SessionId, at: Option<Instant>, timers: &mut Timers) {
         timers.set(Timer::Will(id), &mut self.will_at, at);
     }
 
-    /// The timer of the will has fired.
+    /// Notes that the timer of the will has fired.
     pub(crate) fn will_timer_fired(&mut self) {
         self.will_at = None;
     }

@@ -112,7 +112,7 @@ impl Window {
         self.bytes
     }
 
-    /// The packet identifier that was given last.
+    /// The last packet identifier that was used.
     pub(super) fn last_packet_id(&self) -> u16 {
         self.last_packet_id
     }
@@ -127,12 +127,13 @@ impl Window {
         self.sent == self.messages.len()
     }
 
-    /// The next that was sent on an earlier connection and not on this one.
+    /// The next message that was sent on an earlier connection and not on this one.
     pub(super) fn unsent(&self) -> Option<&Inflight> {
         self.messages.get(self.sent)
     }
 
-    /// [`unsent`](Self::unsent) has been sent again. `is_charged`: it counts against the quota.
+    /// Notes that [`unsent`](Self::unsent) was sent again. `is_charged`: it counts against the
+    /// quota.
     pub(super) fn resent(&mut self, is_charged: bool) {
         if let Some(inflight) = self.messages.get_mut(self.sent) {
             inflight.is_charged = is_charged;
@@ -140,14 +141,14 @@ impl Window {
         }
     }
 
-    /// [`unsent`](Self::unsent) cannot be sent. It is forgotten.
+    /// Drops [`unsent`](Self::unsent), which cannot be sent.
     pub(super) fn skip_unsent(&mut self) {
         if let Some(inflight) = self.messages.remove(self.sent) {
             self.bytes -= inflight.stage.cost();
         }
     }
 
-    /// The connection is gone. All messages have to be sent again.
+    /// Notes that the connection is gone. All messages must be sent again.
     pub(super) fn detach(&mut self) {
         self.sent = 0;
     }
@@ -171,8 +172,8 @@ impl Window {
         }
     }
 
-    /// `queued` has been sent for the first time, and counts against the quota. Nothing may be
-    /// [`unsent`](Self::unsent). A message with `QoS` 0 is not kept.
+    /// Adds a message that was sent for the first time and counts against the quota. Nothing may
+    /// be [`unsent`](Self::unsent). A message with `QoS` 0 is not kept.
     pub(super) fn push(&mut self, packet_id: PacketId, queued: Queued) {
         let stage = match queued.delivery.qos {
             QoS::AtMostOnce => return,
@@ -191,7 +192,7 @@ impl Window {
         self.sent = self.messages.len();
     }
 
-    /// Takes the first message out, to free it.
+    /// Removes the first message, to free it.
     pub(super) fn pop(&mut self) -> Option<Stage> {
         let stage = self.messages.pop_front()?.stage;
         self.bytes -= stage.cost();
@@ -201,7 +202,7 @@ impl Window {
 
 /// What is acknowledged.
 impl Window {
-    /// PUBACK has come.
+    /// Handles PUBACK.
     pub(super) fn pub_ack(&mut self, packet_id: PacketId) -> Acknowledged {
         let Some(at) = self.position(packet_id) else {
             return Acknowledged::Nothing;
@@ -212,7 +213,7 @@ impl Window {
         }
     }
 
-    /// PUBREC has come. `is_error`: the client will not take the message.
+    /// Handles PUBREC. `is_error`: the client will not take the message.
     pub(super) fn pub_rec(&mut self, packet_id: PacketId, is_error: bool) -> Acknowledged {
         let Some(at) = self.position(packet_id) else {
             return if is_error {
@@ -243,7 +244,7 @@ impl Window {
         }
     }
 
-    /// PUBCOMP has come.
+    /// Handles PUBCOMP.
     pub(super) fn pub_comp(&mut self, packet_id: PacketId) -> Acknowledged {
         let Some(at) = self.position(packet_id) else {
             return Acknowledged::Nothing;
@@ -254,7 +255,8 @@ impl Window {
         }
     }
 
-    /// Takes the message with this identifier out, whatever its stage.
+    /// Removes the message with this identifier, whatever its stage. Returns whether there was
+    /// one.
     pub(super) fn remove(&mut self, packet_id: PacketId) -> bool {
         let at = self.position(packet_id);
         at.is_some_and(|at| matches!(self.finish(at), Acknowledged::Done { .. }))
@@ -282,7 +284,7 @@ impl Window {
 
 /// What other members of a group may get, and what an earlier run had sent.
 impl Window {
-    /// Offers each message with `QoS` 1 to `take`, in order, and forgets those that it takes. A
+    /// Offers each message with `QoS` 1 to `take`, in order, and drops those that it takes. A
     /// message with `QoS` 2 that was sent stays `[MQTT-4.8.2-4]`.
     pub(super) fn hand_over(&mut self, mut take: impl FnMut(&Queued, PacketId) -> bool) {
         let mut at = 0;
@@ -302,7 +304,7 @@ impl Window {
         });
     }
 
-    /// Gives each message with `QoS` 1 to `mark`, in order.
+    /// Passes each message with `QoS` 1 to `mark`, in order.
     pub(super) fn mark(&mut self, mut mark: impl FnMut(&mut Queued, PacketId)) {
         for inflight in &mut self.messages {
             match &mut inflight.stage {
@@ -319,7 +321,7 @@ impl Window {
         is_held.then(|| queued.message.id().map(|id| (id, queued.origin)))?
     }
 
-    /// Puts at the end what an earlier run of the broker had sent.
+    /// Adds a message at the end that an earlier run of the broker sent.
     pub(super) fn restore(&mut self, packet_id: PacketId, stage: Stage) {
         self.bytes += stage.cost();
         self.last_packet_id = packet_id.get();
@@ -333,7 +335,7 @@ impl Window {
         });
     }
 
-    /// The packet identifier that was given last is this one.
+    /// Restores the last packet identifier that was used.
     pub(super) fn restore_last_packet_id(&mut self, last_packet_id: u16) {
         self.last_packet_id = last_packet_id;
     }
