@@ -10,7 +10,7 @@ use mqtt::{Publish, ReasonCode, TopicForm, TopicName};
 use crate::admission::MemoryBudget;
 use crate::types::{BadTopic, CloseCause, Limits, ThinVec, violation};
 
-/// What the client's aliases stand for, from alias 1 on.
+/// The topics of the client's aliases, from alias 1 on.
 #[derive(Debug, Default)]
 pub(crate) struct ClientAliases(ThinVec<Target>);
 
@@ -19,7 +19,7 @@ enum Target {
     #[default]
     Nothing,
     Topic(TopicName),
-    /// A topic that is refused whenever it is published to, and so need not be held.
+    /// A topic that is always refused, so its name need not be stored.
     Refused(BadTopic),
 }
 
@@ -34,13 +34,13 @@ impl Target {
 }
 
 impl ClientAliases {
-    /// Bytes of memory that they take, near enough. Looks at all.
+    /// Bytes of memory that they take, approximately. Looks at all of them.
     pub(crate) fn bytes(&self) -> u64 {
         self.0.iter().map(Target::bytes).sum()
     }
 
-    /// Sees to it that `publish` has a topic, for which its alias may stand, and no alias. Or
-    /// says why its topic is refused. What aliases take is counted in `bytes`.
+    /// Replaces the topic alias of `publish` by its topic, or stores the topic for a new alias.
+    /// Returns why the topic is refused, if it is. Counts the memory that aliases take.
     pub(crate) fn resolve(
         &mut self,
         publish: &mut Publish,
@@ -69,7 +69,7 @@ impl ClientAliases {
                 memory.change_aliases(0, more as u64 * Target::Nothing.bytes());
                 self.0.to_mut().resize(at + 1, Target::Nothing);
             }
-            // It stands for the topic from now on, be this very message accepted or not.
+            // The alias stands for the topic from now on, even if this message is refused.
             let target = match limits.check_topic(topic) {
                 Ok(()) => Target::Topic(topic.detach()),
                 Err(bad) => Target::Refused(bad),
@@ -92,34 +92,34 @@ impl ClientAliases {
     }
 }
 
-/// What the server's aliases stand for: the first topics of a connection that are worth it.
+/// The topics of the server's aliases: the first topics of a connection that are worth one.
 #[derive(Debug)]
 pub(crate) struct ServerAliases {
     by_topic: HashMap<Box<str>, NonZeroU16, FixedState>,
-    /// How many there may be.
+    /// The most aliases that there may be.
     most: u16,
-    /// What they take, near enough.
+    /// Bytes of memory that they take, approximately.
     bytes: u64,
 }
 
-/// How a message says its topic to one client.
+/// How a message names its topic to one client.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Naming {
     #[default]
     Name,
-    /// By its name, for which the alias stands from now on.
+    /// By its name, and with an alias that stands for it from now on.
     Introduce(NonZeroU16),
     /// By the alias alone.
     Alias(NonZeroU16),
 }
 
 impl ServerAliases {
-    /// The shortest topic that is worth an alias, which takes three bytes.
+    /// The shortest topic that is worth an alias. An alias takes three bytes.
     const SHORTEST: usize = 8;
-    /// The longest topic that is remembered.
+    /// The longest topic that gets an alias.
     const LONGEST: usize = 256;
 
-    /// `None` where there may be none `[MQTT-3.1.2-27]`.
+    /// Room for `most` aliases. `None` if that is 0 `[MQTT-3.1.2-27]`.
     pub(crate) fn up_to(most: u16, seed: u64) -> Option<Box<Self>> {
         (most > 0).then(|| {
             Box::new(Self {
@@ -135,8 +135,8 @@ impl ServerAliases {
         self.bytes
     }
 
-    /// How a message to `topic` says it: never above the client's Topic Alias Maximum
-    /// `[MQTT-3.1.2-26]`.
+    /// How a message to `topic` names it. An alias is never above the client's Topic Alias
+    /// Maximum `[MQTT-3.1.2-26]`.
     pub(crate) fn naming(&self, topic: &str) -> Naming {
         if let Some(alias) = self.by_topic.get(topic) {
             return Naming::Alias(*alias);
@@ -149,7 +149,8 @@ impl ServerAliases {
         }
     }
 
-    /// A message to `topic` has been written so. What aliases take is counted in `bytes`.
+    /// Notes that a message to `topic` was written with this naming. Counts the memory that
+    /// aliases take.
     pub(crate) fn written(&mut self, topic: &str, naming: Naming, memory: &mut MemoryBudget) {
         const EACH: u64 = 64;
         match naming {
@@ -165,7 +166,7 @@ impl ServerAliases {
 }
 
 impl Naming {
-    /// The same for all aliases: which one it is stands in the
+    /// The form of the packet. It is the same for all aliases: the number itself is in the
     /// [`TemplatePatch`](mqtt::TemplatePatch).
     pub(crate) const fn form(self) -> TopicForm {
         match self {

@@ -1,4 +1,4 @@
-//! What waits for a session is sent as its client and its connection allow.
+//! Sends what waits for a session, as far as its client and its connection allow.
 
 use core::ops::ControlFlow;
 
@@ -12,7 +12,7 @@ use crate::routing::Lookups;
 use crate::session::{Outgoing, Stage};
 use crate::types::{Conn, Holder, Lsn, Queued, SessionId, SessionNumber};
 
-/// The window and the queue of a session, and the connection that they go to.
+/// A session's window and queue, and the connection that they are sent to.
 #[derive(Debug)]
 struct Backlog<'a, 'b> {
     client_id: &'a Utf8String,
@@ -25,9 +25,9 @@ struct Backlog<'a, 'b> {
 
 impl Egress<'_> {
     /// Sends what waits for a session, as far as its window, its quota and the connection's
-    /// buffer allow: first again what was sent on an earlier connection, in the same order
-    /// `[MQTT-4.4.0-1]`, then what is new. Gives the connection, if the shell has to be told
-    /// of it.
+    /// buffer allow. Messages that were sent on an earlier connection go first, in the same
+    /// order `[MQTT-4.4.0-1]`, then new ones. Returns the connection if the shell must be told
+    /// that there are bytes for it.
     pub(crate) fn pump(&mut self, now: Instant, id: SessionId) -> Option<Conn> {
         let session = self.sessions.get_mut(id)?;
         let (slot, number) = (session.slot(), session.number());
@@ -62,7 +62,7 @@ impl Backlog<'_, '_> {
         self.receiver.outbox.len() < most / 2
     }
 
-    /// Sends the next, or removes it if it cannot be sent. Breaks where it has to wait.
+    /// Sends the next message, or drops it if it cannot be sent. Breaks if it must wait.
     fn send_next(&mut self, now: Instant) -> ControlFlow<()> {
         if self.outgoing.has_resent() {
             self.send_queued(now)
@@ -71,14 +71,14 @@ impl Backlog<'_, '_> {
         }
     }
 
-    /// Sends the next that was sent on an earlier connection.
+    /// Sends the next message that was sent on an earlier connection.
     fn send_again(&mut self, now: Instant) -> ControlFlow<()> {
         let Some(inflight) = self.outgoing.unsent() else {
             return ControlFlow::Break(());
         };
         let packet_id = inflight.packet_id();
-        // It was sent before, so its record was written before. But that may have been a moment
-        // ago, and not be durable yet.
+        // Its record was written when it was first sent. But that may have been a moment ago, so
+        // the record may not be durable yet.
         let record = self.number.and_then(|_| self.means.ledger.gate());
         let queued = match inflight.stage() {
             Stage::Unacknowledged(queued) | Stage::Unreceived(queued) => queued,
@@ -134,7 +134,7 @@ impl Backlog<'_, '_> {
         self.outgoing.resent(false);
     }
 
-    /// Sends the next in the queue.
+    /// Sends the next message in the queue.
     fn send_queued(&mut self, now: Instant) -> ControlFlow<()> {
         let next = self.outgoing.next_queued();
         if self.lookups.is_some_and(|it| it.hold_back(next)) {
@@ -187,7 +187,7 @@ impl Backlog<'_, '_> {
         ControlFlow::Continue(())
     }
 
-    /// Records that a message from the queue is sent. Gives the record that says so.
+    /// Records that a message from the queue is sent. Returns that record.
     fn record_sent(
         &mut self,
         queued: &Queued,

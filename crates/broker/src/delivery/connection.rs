@@ -14,13 +14,13 @@ pub(crate) struct Connection {
     decoder: Decoder,
     pub(super) phase: Phase,
     pub(super) outbox: Outbox,
-    /// The client's Maximum Packet Size; no limit before CONNECT `[MQTT-3.1.2-24]`.
+    /// The client's Maximum Packet Size `[MQTT-3.1.2-24]`. No limit before CONNECT.
     maximum_packet_size: u32,
-    /// Set while nothing is to be read from it.
+    /// Set while the connection is paused.
     pause: Option<Box<Pause>>,
     /// When [`Timer::Resume`] is due.
     resumes_at: Option<Instant>,
-    /// What an unfinished packet takes, as counted in
+    /// Bytes of an unfinished packet, as counted in
     /// [`Metrics::partial_bytes`](crate::Metrics::partial_bytes).
     pub(super) partial: usize,
     /// When a whole packet was last received, or the connection opened.
@@ -29,17 +29,16 @@ pub(crate) struct Connection {
     deadline: Option<Instant>,
 }
 
-/// How far a connection is.
+/// The phase of a connection.
 #[derive(Debug)]
 pub(crate) enum Phase {
-    /// Nothing has come yet but perhaps a part of CONNECT.
+    /// The client has sent at most a part of CONNECT.
     AwaitingConnect(Peer),
-    /// CONNECT has come; the shell finds out whether the client may connect.
+    /// The client has sent CONNECT. The shell decides whether it may connect.
     Authenticating(Box<Authenticating>),
-    /// CONNACK "success" has been sent.
+    /// The broker has sent CONNACK "success".
     Connected(Link),
-    /// The shell has been told to close the connection, or will be at once. Nothing more is
-    /// read.
+    /// The shell has been told to close the connection, or is about to be. Nothing more is read.
     Closing,
 }
 
@@ -48,9 +47,9 @@ pub(crate) enum Phase {
 pub(crate) struct Authenticating {
     peer: Peer,
     connect: Connect,
-    /// As asked for or assigned.
+    /// The client identifier, asked for or assigned.
     client_id: ClientId,
-    /// What the client has sent behind its CONNECT.
+    /// Bytes that the client has sent after CONNECT.
     early: Vec<Bytes>,
     early_bytes: usize,
 }
@@ -59,7 +58,7 @@ pub(crate) struct Authenticating {
 #[derive(Clone, Debug)]
 pub(crate) struct ClientId {
     text: Utf8String,
-    /// Whether the broker chose it, and so tells it in CONNACK `[MQTT-3.1.3-7]`.
+    /// Whether the broker chose it, so that CONNACK must say it `[MQTT-3.1.3-7]`.
     is_assigned: bool,
 }
 
@@ -97,12 +96,12 @@ impl Connection {
         &mut self.outbox
     }
 
-    /// CONNECT waits for the shell's decision.
+    /// Lets CONNECT wait for the shell's decision.
     pub(crate) fn begin_authentication(&mut self, waiting: Authenticating) {
         self.phase = Phase::Authenticating(Box::new(waiting));
     }
 
-    /// The shell has decided. Gives the CONNECT that waited for that.
+    /// Ends the wait for the shell's decision. Returns the CONNECT that waited.
     pub(crate) fn end_authentication(&mut self) -> Option<Box<Authenticating>> {
         match core::mem::replace(&mut self.phase, Phase::Closing) {
             Phase::Authenticating(waiting) => {
@@ -116,23 +115,23 @@ impl Connection {
         }
     }
 
-    /// The client is connected from now on.
+    /// Notes that the client is connected.
     pub(crate) fn establish(&mut self, now: Instant, link: Link) {
         self.phase = Phase::Connected(link);
         self.last_heard = now;
     }
 
-    /// The connection ends. Gives the phase that it was in.
+    /// Begins to close the connection. Returns the phase that it was in.
     pub(crate) fn begin_closing(&mut self) -> Phase {
         core::mem::replace(&mut self.phase, Phase::Closing)
     }
 
-    /// The version that the client speaks, once it has said so.
+    /// The version that the client speaks, once CONNECT has said so.
     pub(crate) fn version(&self) -> Option<ProtocolVersion> {
         self.decoder.version()
     }
 
-    /// The client's Maximum Packet Size; no limit before CONNECT `[MQTT-3.1.2-24]`.
+    /// The client's Maximum Packet Size `[MQTT-3.1.2-24]`. No limit before CONNECT.
     pub(crate) fn maximum_packet_size(&self) -> u32 {
         self.maximum_packet_size
     }
@@ -141,7 +140,7 @@ impl Connection {
         self.maximum_packet_size = bytes;
     }
 
-    /// Takes the next whole packet out of `bytes` and what came before them.
+    /// Decodes the next whole packet from earlier bytes and `bytes`.
     pub(crate) fn decode(
         &mut self,
         now: Instant,
@@ -154,12 +153,12 @@ impl Connection {
         decoded
     }
 
-    /// Whether a part of a packet has come.
+    /// Whether a part of a packet was received.
     pub(crate) fn has_partial_packet(&self) -> bool {
         self.decoder.buffered() > 0
     }
 
-    /// Counts the bytes of the unfinished packet and those that were put by.
+    /// Counts the bytes of the unfinished packet and the bytes that were put by.
     pub(crate) fn count_partial(&mut self, memory: &mut MemoryBudget) {
         let put_by = self.pause.as_ref().map_or(0, |pause| pause.bytes());
         let buffered = self.decoder.buffered() + put_by;
@@ -169,36 +168,36 @@ impl Connection {
         }
     }
 
-    /// Frees the unfinished packet and what was put by: nothing of it will be read.
+    /// Frees the unfinished packet and the bytes that were put by. They will never be read.
     pub(crate) fn drop_unread(&mut self, memory: &mut MemoryBudget) {
         self.decoder = Decoder::server();
         self.pause = None;
         self.count_partial(memory);
     }
 
-    /// Until when the client may be silent; `None`: for ever.
+    /// Until when the client may be silent. `None`: for ever.
     pub(crate) fn may_be_silent_until(&self, now: Instant) -> Option<Instant> {
         let Phase::Connected(link) = &self.phase else {
             return None;
         };
         let patience = link.patience()?;
-        // A client that is not read cannot be heard: its time begins when it is read again.
+        // A paused client cannot be heard, so its time begins when it is read again.
         let awaits_store = self.awaits_store().then_some(now);
         let heard = self.resumes_at.max(awaits_store);
         Some(heard.unwrap_or(self.last_heard) + patience)
     }
 
-    /// When [`Timer::Connection`] is due.
+    /// Sets when [`Timer::Connection`] is due.
     pub(crate) fn set_deadline(&mut self, slot: Slot, at: Option<Instant>, timers: &mut Timers) {
         timers.set(Timer::Connection(slot), &mut self.deadline, at);
     }
 
-    /// [`Timer::Connection`] was due.
+    /// Notes that [`Timer::Connection`] was due.
     pub(crate) fn clear_deadline(&mut self) {
         self.deadline = None;
     }
 
-    /// The connection is gone: gives back what was counted and set for it.
+    /// Removes what was counted and set for the connection, which is gone.
     pub(crate) fn forget(mut self, slot: Slot, memory: &mut MemoryBudget, timers: &mut Timers) {
         self.outbox.forget(memory);
         memory.change_partial(self.partial, 0);
@@ -216,19 +215,20 @@ impl Connection {
         self.pause.as_ref().is_some_and(|it| it.awaits_store())
     }
 
-    /// The connection is not read until then.
+    /// Pauses the connection until `until`.
     pub(crate) fn pause_until(&mut self, slot: Slot, until: Instant, timers: &mut Timers) {
         self.pause = Some(Box::default());
         timers.set(Timer::Resume(slot), &mut self.resumes_at, Some(until));
     }
 
-    /// The connection is not read until the store has caught up. Says whether that is news.
+    /// Pauses the connection until the store has caught up. Returns whether it did not wait for
+    /// that before.
     pub(crate) fn pause_for_store(&mut self) -> bool {
         self.pause.get_or_insert_default().await_store()
     }
 
-    /// The store has caught up. Says whether the connection may be read again, which it may not
-    /// if its client is too fast besides.
+    /// Notes that the store has caught up. Returns whether the connection may be read again,
+    /// which it may not if its client is also too fast.
     pub(crate) fn stop_awaiting_store(&mut self) -> bool {
         if let Some(pause) = &mut self.pause {
             pause.stop_awaiting_store();
@@ -236,7 +236,7 @@ impl Connection {
         self.resumes_at.is_none()
     }
 
-    /// Keeps `bytes` for later, if the connection is paused. Says whether it is.
+    /// Puts `bytes` by for later, if the connection is paused. Returns whether it is.
     pub(crate) fn put_by(&mut self, bytes: &Bytes) -> bool {
         match &mut self.pause {
             Some(pause) => {
@@ -247,15 +247,15 @@ impl Connection {
         }
     }
 
-    /// [`Timer::Resume`] was due, or the store has caught up. Gives what was put by, if the
-    /// connection is read again.
+    /// Resumes the connection after [`Timer::Resume`] was due or the store has caught up.
+    /// Returns the bytes that were put by, if nothing else keeps it paused.
     pub(crate) fn resume(&mut self, now: Instant) -> Option<Vec<Bytes>> {
         self.resumes_at = None;
         if self.awaits_store() {
             return None;
         }
         let pause = self.pause.take()?;
-        // The client could not be heard meanwhile.
+        // The client could not be heard during the pause.
         self.last_heard = now;
         Some(pause.into_unread())
     }
@@ -276,23 +276,22 @@ impl Authenticating {
         &self.client_id
     }
 
-    /// Keeps what the client has sent behind its CONNECT. Says whether that is no more than
-    /// `most` bytes.
+    /// Puts by bytes after CONNECT. Returns whether they are at most `most` bytes in all.
     pub(crate) fn put_by(&mut self, bytes: &Bytes, most: usize) -> bool {
         self.early_bytes += bytes.len();
-        // Copied, as it may stay for long.
+        // A copy, because it may stay for long.
         self.early.push(Bytes::copy_from_slice(bytes));
         self.early_bytes <= most
     }
 
-    /// The CONNECT, its client identifier, and what came behind it.
+    /// The CONNECT, its client identifier, and the bytes after it.
     pub(crate) fn into_parts(self) -> (Connect, ClientId, Vec<Bytes>) {
         (self.connect, self.client_id, self.early)
     }
 }
 
 impl ClientId {
-    /// As the client asked for.
+    /// An identifier that the client asked for.
     pub(crate) fn asked_for(text: Utf8String) -> Self {
         Self {
             text,
@@ -300,7 +299,7 @@ impl ClientId {
         }
     }
 
-    /// As the broker chose.
+    /// An identifier that the broker chose.
     pub(crate) fn assigned(text: Utf8String) -> Self {
         Self {
             text,

@@ -49,7 +49,7 @@ impl Connections {
         self.slab.get_mut(slot.key())
     }
 
-    /// The connection in `slot`, if it is one with a client.
+    /// The connection in `slot`, if its client is connected.
     pub(crate) fn linked(&mut self, slot: Slot) -> Option<(&mut Link, &mut Outbox, Conn)> {
         let connection = self.slab.get_mut(slot.key())?;
         match &mut connection.phase {
@@ -58,7 +58,7 @@ impl Connections {
         }
     }
 
-    /// The connection in `slot` as one that messages are sent to, if it has a client.
+    /// The connection in `slot` as a receiver of messages, if its client is connected.
     pub(crate) fn receiver(&mut self, slot: Slot) -> Option<Receiver<'_>> {
         let (link, outbox, conn) = self.linked(slot)?;
         Some(Receiver {
@@ -72,8 +72,8 @@ impl Connections {
     /// The connection that has held most bytes of an unfinished packet for longest, and its
     /// session.
     ///
-    /// Looks at all connections. That costs less than it took to hold so much, and makes room
-    /// for as much again.
+    /// This looks at all connections. That costs less than it took to hold so much, and makes
+    /// room for as much again.
     pub(crate) fn worst_partial(&self, now: Instant) -> Option<(Slot, Option<SessionId>)> {
         let weight = |connection: &Connection| {
             let age = now.saturating_since(connection.last_heard).as_millis() + 1;
@@ -109,7 +109,7 @@ impl Connections {
         slot
     }
 
-    /// How many places its tables have.
+    /// The capacity of the tables.
     #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         self.slab.capacity() + self.by_conn.capacity()

@@ -1,12 +1,12 @@
 //! Connections whose clients are dismissed, because they have reached a limit.
 //!
-//! The broker may notice that while it hands out a message, when it may not close a connection. So
-//! it notes the connection here and reads nothing more from it. It closes the connection when the
-//! work budget has steps for that.
+//! The broker may notice this while it delivers a message, when it must not close a connection.
+//! So it notes the connection here and reads nothing more from it. It closes the connection when
+//! the work budget allows.
 
 use crate::types::{CloseCause, Conn, Slot, shrink};
 
-/// Connections that are to be closed, and why.
+/// Connections to be closed, and why.
 #[derive(Debug, Default)]
 pub(crate) struct Dismissals(Vec<(Slot, Conn, CloseCause)>);
 
@@ -16,8 +16,8 @@ impl Dismissals {
         self.0.push((slot, conn, cause));
     }
 
-    /// The next to be closed. The last comes first: as a rule they stand in the order of their
-    /// sessions, and the last entry of an ordered list is the cheapest to take out.
+    /// Takes the next connection to close. The last one comes first: they usually stand in the
+    /// order of their sessions, and the last entry of an ordered list is the cheapest to remove.
     pub(crate) fn pop(&mut self) -> Option<(Slot, Conn, CloseCause)> {
         let last = self.0.pop()?;
         shrink::shrink_list(&mut self.0);

@@ -1,7 +1,8 @@
-//! From a message to one session: now, if the client can be sent it, else through its queue.
+//! Delivers a message to one session: at once if the client can be sent it, otherwise into its
+//! queue.
 //!
-//! **Invariant.** Nothing here closes a connection or publishes. A client that must go is given to
-//! the dismissals; whether the shell has to be told of bytes is part of the answer.
+//! **Invariant.** Nothing here closes a connection or publishes a message. A client that must go
+//! is added to the dismissals. The answer says whether the shell must be told of bytes.
 
 use core::borrow::Borrow;
 
@@ -20,7 +21,7 @@ use crate::types::{
     Conn, Delivery, Holder, Limit, Limits, Lsn, Metrics, Origin, Queued, SessionId, SessionNumber,
 };
 
-/// What delivery needs to hand messages to sessions.
+/// What delivery needs to reach all sessions.
 #[derive(Debug)]
 pub(crate) struct Egress<'a> {
     pub(crate) sessions: &'a mut Sessions,
@@ -50,18 +51,19 @@ pub(crate) struct Means<'a> {
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub(crate) enum Outcome {
-    /// It is written. The shell has to be told of this connection.
+    /// It is in the outbox. The shell must be told of this connection, if there is one.
     Written(Option<Conn>),
     /// It waits in the session's queue.
     Queued,
-    /// The client does not take messages of its size: it is done with `[MQTT-3.1.2-25]`.
+    /// It is larger than the client takes, and is dropped `[MQTT-3.1.2-25]`.
     TooLarge,
-    /// There was no room for it, or nobody to send it to.
+    /// There was no room for it, or no client to send it to.
     Dropped,
 }
 
 impl Outcome {
-    /// Whether the session is the one that the message was for, and no other need get it.
+    /// Whether the session has dealt with the message, so that no other member of a group need
+    /// get it.
     pub(crate) fn is_taken(self) -> bool {
         match self {
             Self::Written(_) | Self::Queued | Self::TooLarge => true,
@@ -71,7 +73,7 @@ impl Outcome {
 }
 
 impl Egress<'_> {
-    /// Hands a message to a session.
+    /// Delivers a message to a session.
     #[inline]
     pub(crate) fn deliver(
         &mut self,
@@ -122,7 +124,7 @@ impl Egress<'_> {
             return Outcome::TooLarge;
         };
         let len = encoded.len();
-        // A retained message was looked for because there is room.
+        // A retained message is only looked up if there is room for it.
         if is_live {
             if !means.takes_at_most_once(&receiver, len) {
                 let is_searching = session.lookups().is_some();
@@ -152,7 +154,7 @@ impl Egress<'_> {
             Origin::Live | Origin::Shared(_) => outgoing.is_caught_up(),
             Origin::Retained => outgoing.has_resent(),
         };
-        // The connection of a client that is behind need not be looked at.
+        // If earlier messages wait, there is no need to look at the connection.
         let slot = slot.filter(|_| is_next);
         let receiver = slot.and_then(|slot| self.connections.receiver(slot));
         let means = &mut self.means;
@@ -207,15 +209,15 @@ impl Means<'_> {
         encoded.write(receiver, record, self);
     }
 
-    /// A client does not get a message because that is larger than it takes.
+    /// Counts a message that is larger than its client takes.
     pub(super) fn drop_too_large(&mut self, client_id: &Utf8String) {
         self.metrics.dropped_too_large += 1;
         self.limit_log
             .note(Limit::ClientPacketSize, Some(client_id));
     }
 
-    /// Asks whether all connections together leave room for a message that costs so much. If
-    /// not, the connection is called when they do, see [`AwaitingBudget`].
+    /// Whether the egress budget has room for a message of this cost. If not, the connection
+    /// waits for it, see [`AwaitingBudget`].
     pub(super) fn claim_budget(&mut self, receiver: &Receiver<'_>, cost: usize) -> bool {
         let held = receiver.outbox.held();
         let has_room = self.memory.has_egress_room(self.limits, held, cost);
@@ -230,7 +232,7 @@ impl Means<'_> {
         takes_at_most_once(self.limits, self.memory, receiver, len)
     }
 
-    /// Frees what is left of ended sessions, as far as memory for `len` more bytes is lacking.
+    /// Frees queues of ended sessions if memory for `len` more bytes is lacking.
     fn free_memory_for(&mut self, len: usize) {
         if len > MemoryBudget::LEAST_OUT_BUFFER {
             let excess = self.memory.excess_bytes(self.limits, len);
@@ -239,7 +241,7 @@ impl Means<'_> {
     }
 
     /// Drops a `QoS` 0 message for which the connection has no room. `is_searching`: the session
-    /// looks for retained messages.
+    /// has retained look-ups.
     fn drop_at_most_once(
         &mut self,
         id: SessionId,
@@ -264,17 +266,17 @@ impl Means<'_> {
         self.limit_log.note(limit, Some(client_id));
     }
 
-    /// The record that a `QoS` 2 message must wait for even if the session does not last: a
-    /// crash before that record would make the message come again, for another member of the
-    /// group `[MQTT-4.8.2-5]`.
+    /// The record that a `QoS` 2 message must wait for even if the session does not outlive its
+    /// connection. A crash before that record would deliver the message again, to another member
+    /// of the group `[MQTT-4.8.2-5]`.
     fn certain_record(&self, is_once: bool, origin: Origin) -> Option<Lsn> {
         self.ledger.certain().filter(|_| {
             is_once && matches!(origin, Origin::Shared(group) if self.groups.lasts(group))
         })
     }
 
-    /// Records that a client is sent a message that has not been in its queue. Gives the record
-    /// that says so; `certain` is the one that says so in any case.
+    /// Records that a message is sent at once, without the queue. Returns that record, or
+    /// `certain`, the one that exists in any case.
     fn record_sent(
         &mut self,
         number: Option<SessionNumber>,

@@ -1,7 +1,7 @@
-//! From a message to every session that is subscribed to its topic.
+//! Delivers a message to every session that is subscribed to its topic.
 //!
-//! **Invariant.** A live message reaches a session only through
-//! [`Egress::deliver_in_turn`]: no retained message that has to go first is overtaken.
+//! **Invariant.** A live message reaches a session only through [`Egress::deliver_in_turn`]. So
+//! it never overtakes a retained message that must go first.
 
 use mqtt::{Instant, QoS};
 
@@ -9,13 +9,13 @@ use crate::delivery::{Egress, Outcome, Routed};
 use crate::types::{Conn, Delivery, Identifiers, Limit, Origin, SessionId, Subscriber};
 
 impl Egress<'_> {
-    /// Hands a message to every session of `found`, which lists the matching subscriptions of one
-    /// session next to each other. Calls `write` with each connection that the shell has to be
-    /// told of.
+    /// Delivers a message to every session in `found`, where the matching subscriptions of one
+    /// session are adjacent. Calls `write` with each connection that the shell must be told of.
     ///
     /// A session with several matching subscriptions gets the message once `[MQTT-3.3.4-2]`: see
     /// [`combined`].
-    // One loop over hundreds of subscribers: what is the same for all is looked up before it.
+    // This loop runs over hundreds of subscribers. Anything that is the same for all is computed
+    // before it.
     pub(crate) fn fan_out(
         &mut self,
         now: Instant,
@@ -54,7 +54,7 @@ impl Egress<'_> {
         }
     }
 
-    /// Hands a message to a session, behind the retained messages that have to go before it.
+    /// Delivers a message to a session, after the retained messages that must go first.
     #[inline]
     pub(crate) fn deliver_in_turn(
         &mut self,
@@ -76,7 +76,7 @@ impl Egress<'_> {
     /// Whether a message to `topic` may go to a session for one of these subscriptions, which all
     /// match it. Counts it if not.
     pub(crate) fn may_be_sent(&mut self, matching: &[Subscriber], topic: &str) -> bool {
-        // A filter that is not restricted matches nothing that the client may not be sent.
+        // An unrestricted filter matches only topics that the client may receive.
         if !matching.iter().all(Subscriber::is_restricted) {
             return true;
         }
@@ -88,9 +88,9 @@ impl Egress<'_> {
         may
     }
 
-    /// Whether a message that was just published has to wait until the session has the retained
-    /// messages that it asked for. It waits if one of the same topic is among them: that one must
-    /// not come after it `[MQTT-4.6.0-6]`. A message that replaces the retained one need not wait:
+    /// Whether a message that was just published must wait for a retained look-up of the
+    /// session. It waits if the look-up may yet find a message of the same topic, which must not
+    /// come after it `[MQTT-4.6.0-6]`. If it replaces that retained message, it need not wait:
     /// the old one is not sent then.
     fn waits_for_retained(&mut self, id: SessionId, routed: &Routed, qos: QoS) -> bool {
         let Some(session) = self.sessions.get_mut(id) else {
@@ -103,8 +103,8 @@ impl Egress<'_> {
             return false;
         }
         let topic = routed.topic();
-        // Usually no message is retained for the topic, and then the number of look-ups does not
-        // matter.
+        // Check this first: usually no message is retained for the topic, and then the look-ups
+        // do not matter.
         let Some(number) = self.retained.number(topic) else {
             return false;
         };
@@ -114,11 +114,11 @@ impl Egress<'_> {
     }
 }
 
-/// How a session gets a message that was published with `qos` and `retain`, given all of
-/// its subscriptions that match: once, at the highest of their `QoS` levels, with all of
-/// their identifiers `[MQTT-3.3.4-4]`, and with the retain flag as published if any of them
-/// asks for that `[MQTT-3.3.1-12]` `[MQTT-3.3.1-13]`. A subscription with No Local does not count
-/// for its own client's messages `[MQTT-3.8.3-3]`.
+/// How a session gets a message that was published with `qos` and `retain`, given all its
+/// matching subscriptions. It gets the message once, at the highest of their `QoS` levels and
+/// with all their identifiers `[MQTT-3.3.4-4]`. The retain flag stays as published if any of
+/// them asks for that `[MQTT-3.3.1-12]` `[MQTT-3.3.1-13]`. A subscription with No Local does not
+/// count for its own client's messages `[MQTT-3.8.3-3]`.
 #[inline]
 fn combined(
     qos: QoS,

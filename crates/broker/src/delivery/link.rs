@@ -1,4 +1,5 @@
-//! What a connection has agreed on with its client, and how far both have used it.
+//! The link of a connection with its client: what they have agreed on, and how much of it both
+//! have used.
 
 use core::time::Duration;
 
@@ -14,37 +15,37 @@ use crate::types::{BadTopic, CloseCause, Delivery, Limits, Metrics, SessionId, T
 pub(crate) struct Link {
     session: SessionId,
     pub(super) version: ProtocolVersion,
-    /// Seconds; 0: none.
+    /// The keep alive in seconds. 0: none.
     keep_alive: u16,
     /// The client's Maximum Packet Size `[MQTT-3.1.2-24]`.
     pub(super) maximum_packet_size: u32,
     /// How many more `QoS` 1 and 2 messages may be sent `[MQTT-4.9.0-2]`.
     pub(super) quota: u16,
-    /// Whether reason strings are wanted `[MQTT-3.1.2-29]`.
+    /// Whether the client wants reason strings `[MQTT-3.1.2-29]`.
     problem_information: bool,
     /// `QoS` 1 messages from the client whose PUBACK waits for a record.
     unacknowledged: u16,
-    /// The session's incoming `QoS` 2 messages, in order, that are from earlier connections and
-    /// were not sent again on this one: they are no part of its quota (section 4.9).
+    /// Incoming `QoS` 2 messages from earlier connections that were not sent again on this one,
+    /// in order. They do not count against its quota (section 4.9).
     carried_over: ThinVec<PacketId>,
     /// Whether the client has reached a limit and will be dismissed. Nothing more is read from
     /// it.
     is_being_dismissed: bool,
-    /// What the client's topic aliases stand for.
+    /// The client's topic aliases.
     aliases: ClientAliases,
-    /// What the server's topic aliases stand for, if the client takes any.
+    /// The server's topic aliases, if the client takes any.
     server_aliases: Option<Box<ServerAliases>>,
     /// Whether the client is a bridge to another broker, or speaks MQTT 3.1.
     dialect: Dialect,
-    /// Whether CONNECT asked for a session that outlives the connection: only then may
-    /// DISCONNECT (section 3.14.2.2.2).
+    /// Whether CONNECT asked for a session that outlives the connection. Only then may
+    /// DISCONNECT ask for one (section 3.14.2.2.2).
     may_outlive: bool,
 }
 
 impl Link {
-    /// What `connect` asks for, within the limits. The broker uses at most `most_aliases` topic
-    /// aliases towards the client; `seed` keys their table. `carried_over` are the incoming
-    /// `QoS` 2 messages of earlier connections.
+    /// A link as `connect` asks for it, within the limits. The broker uses at most
+    /// `most_aliases` topic aliases towards the client, and `seed` keys their table.
+    /// `carried_over` are the incoming `QoS` 2 messages of earlier connections.
     pub(crate) fn new(
         session: SessionId,
         connect: &Connect,
@@ -77,7 +78,8 @@ impl Link {
         }
     }
 
-    /// The keep alive that `connect` gets, in seconds, where `longest` is the most that the server allows.
+    /// The keep alive that `connect` gets, in seconds. `longest` is the most that the server
+    /// allows.
     pub(crate) fn granted_keep_alive(connect: &Connect, longest: Option<u16>) -> u16 {
         match (connect.version, longest) {
             (ProtocolVersion::V5, Some(longest)) if connect.keep_alive == 0 => longest,
@@ -86,11 +88,11 @@ impl Link {
         }
     }
 
-    /// How a message says its topic. `leads`: the client reads it before all that is written
-    /// after it.
+    /// How a message names its topic. `leads`: the client reads it before everything that is
+    /// written after it.
     pub(super) fn naming(&self, publish: &Publish, delivery: &Delivery, leads: bool) -> Naming {
-        /// What saying an alias besides the name adds at most: the property, and a byte for
-        /// each of two lengths.
+        /// Most bytes that an alias besides the name adds: the property, and a byte for each of
+        /// two lengths.
         const ALIAS: usize = 5;
         let Some(aliases) = &self.server_aliases else {
             return Naming::Name;
@@ -109,7 +111,8 @@ impl Link {
         }
     }
 
-    /// A message to `topic` has been written, and will be read before all that follows.
+    /// Notes that a message to `topic` was written. The client will read it before everything
+    /// that follows.
     pub(super) fn written(
         &mut self,
         topic: &str,
@@ -158,7 +161,7 @@ impl Link {
         self.quota > 0
     }
 
-    /// The client has acknowledged a message that counted against its quota.
+    /// Gives back quota for an acknowledged message that counted against it.
     pub(crate) fn give_back_quota(&mut self) {
         self.quota += 1;
     }
@@ -168,36 +171,35 @@ impl Link {
         self.unacknowledged
     }
 
-    /// A PUBACK waits for a record.
+    /// Counts a PUBACK that waits for a record.
     pub(super) fn hold_pub_ack(&mut self) {
         self.unacknowledged += 1;
     }
 
-    /// So many PUBACKs wait no longer.
+    /// Uncounts `count` PUBACKs that wait no longer.
     pub(crate) fn release_pub_acks(&mut self, count: u16) {
         self.unacknowledged -= count;
     }
 
-    /// How many incoming `QoS` 2 messages are no part of this connection's quota: they are from
-    /// earlier ones (section 4.9).
+    /// How many incoming `QoS` 2 messages are from earlier connections and do not count against
+    /// this one's quota (section 4.9).
     pub(crate) fn carried_over(&self) -> usize {
         self.carried_over.len()
     }
 
-    /// Whether the incoming message with this packet identifier is one of those.
+    /// Whether the incoming message with this packet identifier is from an earlier connection.
     pub(crate) fn is_carried_over(&self, packet_id: PacketId) -> bool {
         self.carried_over.binary_search(&packet_id).is_ok()
     }
 
-    /// The incoming message with this packet identifier was sent again, or is released.
+    /// Notes that the incoming message with this packet identifier was sent again or released.
     pub(crate) fn forget_carried_over(&mut self, packet_id: PacketId) {
         if let Ok(at) = self.carried_over.binary_search(&packet_id) {
             self.carried_over.remove(at);
         }
     }
 
-    /// Puts the topic into `publish` that its topic alias stands for, see
-    /// [`ClientAliases::resolve`].
+    /// Replaces the topic alias of `publish` by its topic. See [`ClientAliases::resolve`].
     pub(crate) fn resolve_alias(
         &mut self,
         publish: &mut Publish,
@@ -212,12 +214,12 @@ impl Link {
         self.is_being_dismissed
     }
 
-    /// The client will be dismissed. Says whether that is news.
+    /// Notes that the client will be dismissed. Returns whether it was not noted before.
     pub(crate) fn begin_dismissal(&mut self) -> bool {
         !core::mem::replace(&mut self.is_being_dismissed, true)
     }
 
-    /// What the topic aliases of both sides take, as counted in
+    /// Bytes of the topic aliases in both directions, as counted in
     /// [`Metrics::alias_bytes`](crate::Metrics::alias_bytes).
     pub(crate) fn alias_bytes(&self) -> u64 {
         let server = self.server_aliases.as_ref().map_or(0, |it| it.bytes());
@@ -231,9 +233,9 @@ impl Link {
         (keep_alive > 0).then(|| Duration::from_millis(keep_alive * 1_500))
     }
 
-    /// How many messages the client may have unacknowledged where `limit` is set. Version
-    /// 3.1.1 has no Receive Maximum, so that its clients cannot know the limit: what bounds
-    /// them is how many packet identifiers there are.
+    /// How many messages the client may have unacknowledged if `limit` is set. Clients of
+    /// version 3.1.1 have no Receive Maximum and cannot know the limit. The number of packet
+    /// identifiers bounds them.
     pub(crate) fn receive_maximum(&self, limit: u16) -> u16 {
         match self.version {
             ProtocolVersion::V5 => limit,

@@ -1,4 +1,4 @@
-//! What a member of a group can do with a message: the answer before
+//! Finds out what a member of a group can do with a message, before
 //! [`Egress::deliver`](crate::delivery::Egress::deliver) does it.
 
 use mqtt::{Instant, QoS, TopicForm};
@@ -11,7 +11,7 @@ use crate::routing::Room;
 use crate::session::{Outgoing, Sessions};
 use crate::types::{Delivery, Limits, Queued, Subscriber};
 
-/// Everybody who may be a member of a group.
+/// All sessions and connections that may belong to members.
 #[derive(Debug)]
 pub(crate) struct Members<'a> {
     pub(crate) sessions: &'a Sessions,
@@ -19,7 +19,7 @@ pub(crate) struct Members<'a> {
     pub(crate) shared: Shared<'a>,
 }
 
-/// What all have together.
+/// What all members share.
 #[derive(Debug)]
 pub(crate) struct Shared<'a> {
     pub(crate) limits: &'a Limits,
@@ -44,12 +44,12 @@ impl Members<'_> {
         let receiver = slot.and_then(|slot| self.connections.receiver(slot));
         let is_leaving = |it: &Receiver<'_>| it.link.is_being_dismissed();
         let is_leaving = receiver.as_ref().is_some_and(is_leaving);
-        // The client is as good as gone, and its session perhaps with it.
+        // The client is about to be closed, and its session ends with it.
         if is_leaving && session.expiry_interval() == 0 {
             return Room::None;
         }
         if let Some(receiver) = receiver.filter(|_| !is_leaving) {
-            // Another may be able to take it (section 3.1.2.11.4).
+            // Another member may be able to take it (section 3.1.2.11.4).
             if is_too_large(routed, &delivery, &receiver) {
                 return Room::NotThis;
             }
@@ -67,7 +67,8 @@ impl Members<'_> {
                         )
                 }
             };
-            // Retained messages that it looks for may have to go first.
+            // Retained messages from its look-ups may have to go first, so the message may have
+            // to wait.
             if is_ready && (may_wait || session.lookups().is_none()) {
                 return Room::Now;
             }
@@ -81,7 +82,7 @@ impl Members<'_> {
 }
 
 impl Shared<'_> {
-    /// Whether there is room for a message that costs so much in a session's queue.
+    /// Whether a session's queue has room for a message of this cost.
     fn may_wait(&self, outgoing: Option<&Outgoing>, cost: usize) -> bool {
         let held = outgoing.map_or(0, Outgoing::bytes);
         let others = self.memory.queued_bytes() - self.memory.freeable_bytes() - held as u64;
@@ -108,7 +109,7 @@ impl Shared<'_> {
     }
 }
 
-/// Whether the client takes no packet of this size, whichever way the topic is named.
+/// Whether the packet is too large for the client, however the topic is named.
 fn is_too_large(routed: &mut Routed, delivery: &Delivery, receiver: &Receiver<'_>) -> bool {
     let most = receiver.link.maximum_packet_size;
     if most == u32::MAX {

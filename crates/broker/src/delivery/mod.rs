@@ -1,11 +1,16 @@
-//! From a message to the bytes of each connection that gets it.
+//! Delivery: from a message to the bytes of each connection that gets it.
 //!
-//! - [`Routed`]: a message while it is handed out, encoded once for each form;
-//! - [`Egress`]: to all who are subscribed ([`fan_out`]), to one session now ([`egress`]), through
-//!   its queue ([`queue`]), or out of it ([`backlog`]);
+//! - [`Routed`]: a message while it is delivered, encoded once for each form;
+//! - [`Egress`]: delivers to all subscribers ([`fan_out`]), to one session now ([`egress`]),
+//!   into its queue ([`queue`]), or from its queue ([`backlog`]);
 //! - [`send`]: the steps from a message to the bytes in an outbox;
 //! - [`Members`]: what each member of a group could do with a message;
-//! - [`Connections`]: what is known of each connection, with its [`Outbox`].
+//! - [`Connections`]: the table of all connections, each with its [`Outbox`].
+//!
+//! **Invariant.** Nothing here closes a connection or publishes a message. The caller gets a
+//! value and acts on it.
+//!
+//! Begin with `send.rs` and `egress.rs`, then `outbox.rs`.
 
 mod alias;
 mod backlog;

@@ -1,12 +1,13 @@
-//! The bytes that wait for one connection.
+//! The outbox: the bytes that wait for one connection.
 //!
-//! All that one turn has for a connection is copied into one buffer, so that the shell
-//! writes once. A connection that is idle has no buffer: the few that are in use go round.
+//! All bytes that one turn has for a connection are copied into one buffer, so that the shell
+//! writes once. An idle connection has no buffer. The buffers in use are few and are passed
+//! around.
 //!
-//! Bytes that promise something wait until the record of it is durable, and so do those
-//! behind them whose order matters: acknowledgements and `QoS` 1 and 2 messages
-//! `[MQTT-4.6.0-2]` to `[MQTT-4.6.0-6]`. `QoS` 0 messages and PINGRESP pass them, but nothing
-//! passes a CONNACK `[MQTT-3.2.0-1]`.
+//! Bytes that promise something wait until the record of it is durable. So do bytes behind them
+//! whose order matters: acknowledgements and `QoS` 1 and 2 messages `[MQTT-4.6.0-2]` to
+//! `[MQTT-4.6.0-6]`. `QoS` 0 messages and PINGRESP overtake them, but nothing overtakes a
+//! CONNACK `[MQTT-3.2.0-1]`.
 
 use std::collections::VecDeque;
 
@@ -17,59 +18,60 @@ use crate::admission::MemoryBudget;
 use crate::durability::Ledger;
 use crate::types::{Conn, Lsn, Slot};
 
-/// What waits for a connection, and whether the shell knows.
+/// The bytes that wait for a connection, and whether the shell knows of them.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     pending: BytesMut,
-    /// What waits for records, while there is something.
+    /// The bytes that wait for records, if there are any.
     gated: Option<Box<Gated>>,
     state: State,
-    /// How many bytes of what waits for nothing but the shell are answers, as opposed to messages.
+    /// How many bytes of `pending` are answers and not messages.
     answers: u32,
-    /// How much of what waits is in [`Metrics::unwritten_bytes`](crate::Metrics::unwritten_bytes).
+    /// How many of the waiting bytes are counted in
+    /// [`Metrics::unwritten_bytes`](crate::Metrics::unwritten_bytes).
     counted: usize,
-    /// What the shell has taken and not written. It is in there too.
+    /// Bytes that the shell has taken and not written. They are counted there too.
     taken: usize,
 }
 
-/// Bytes that wait for records, behind those that do not.
+/// Bytes that wait for records. They go out after `pending`.
 #[derive(Debug, Default)]
 struct Gated {
     bytes: BytesMut,
     gates: VecDeque<Gate>,
-    /// How many bytes have been released: where `bytes` begins.
+    /// How many bytes have been released, which is where `bytes` begins.
     released: usize,
     /// How many bytes are answers.
     answers: u32,
 }
 
-/// How much waited at some time.
+/// How many bytes waited at some moment.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Waiting {
     pending: usize,
     gated: usize,
 }
 
-/// From here on, up to the next gate, bytes wait for a record.
+/// A gate: the bytes from here to the next gate wait for a record.
 #[derive(Copy, Clone, Debug)]
 struct Gate {
     lsn: Lsn,
-    /// Counted from the first byte that ever was in [`Gated`].
+    /// Counted from the first byte that was ever in [`Gated`].
     start: usize,
-    /// Whether nothing at all may pass.
+    /// Whether nothing at all may overtake.
     is_closed: bool,
-    /// How many PUBACKs there are.
+    /// How many PUBACKs wait here.
     pub_acks: u16,
     /// How many bytes are answers.
     answers: u32,
 }
 
-/// What may be sent before it.
+/// What may overtake bytes that wait for a record.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Passage {
-    /// All that needs no order.
+    /// Everything that needs no order.
     Open,
-    /// Nothing: it is CONNACK.
+    /// Nothing, because they are CONNACK.
     Closed,
 }
 
@@ -78,9 +80,9 @@ enum State {
     /// Nothing waits.
     #[default]
     Quiet,
-    /// The shell has been told to take.
+    /// The shell has been told to take the bytes.
     Announced,
-    /// The shell has taken and is writing.
+    /// The shell has taken bytes and is writing them.
     Draining,
 }
 
@@ -88,7 +90,7 @@ enum State {
 #[derive(Debug, Default)]
 pub(crate) struct SpareBuffers {
     buffers: Vec<BytesMut>,
-    // As they are used: what they cost is the allocation.
+    // Boxed as in use: the allocation is what we save.
     #[allow(clippy::vec_box)]
     gated: Vec<Box<Gated>>,
 }
@@ -101,7 +103,7 @@ impl SpareBuffers {
         self.buffers.pop().unwrap_or_default()
     }
 
-    // As it is kept.
+    // Boxed as it is kept.
     #[allow(clippy::unnecessary_box_returns)]
     fn take_gated(&mut self) -> Box<Gated> {
         let mut gated = self.gated.pop().unwrap_or_default();
@@ -116,7 +118,7 @@ impl SpareBuffers {
         }
     }
 
-    /// It is empty.
+    /// Takes back a box whose buffer is empty.
     fn put_gated(&mut self, mut gated: Box<Gated>) {
         gated.released = 0;
         gated.answers = 0;
@@ -127,13 +129,13 @@ impl SpareBuffers {
 }
 
 impl Outbox {
-    /// How many bytes wait.
+    /// How many bytes wait to be taken.
     pub(crate) fn len(&self) -> usize {
         let Waiting { pending, gated } = self.waiting();
         pending + gated
     }
 
-    /// The same, as [`note_answer`](Self::note_answer) wants it.
+    /// How many bytes wait now, for [`note_answer`](Self::note_answer).
     pub(crate) fn waiting(&self) -> Waiting {
         Waiting {
             pending: self.pending.len(),
@@ -141,14 +143,14 @@ impl Outbox {
         }
     }
 
-    /// How many bytes of that are answers to what the client sent. Messages come only while
-    /// there is room; answers, as many as it makes us give.
+    /// How many of the waiting bytes are answers to packets from the client. Messages only come
+    /// while there is room, but a client can cause any number of answers.
     pub(crate) fn answers(&self) -> usize {
         let gated = self.gated.as_ref().map_or(0, |gated| gated.answers);
         self.answers as usize + gated as usize
     }
 
-    /// What was written since, where so much was `before`, is an answer.
+    /// Notes that the bytes that were written since `before` are an answer.
     pub(crate) fn note_answer(&mut self, before: Waiting) {
         let now = self.waiting();
         let bytes = |more| u32::try_from(more).unwrap_or(u32::MAX);
@@ -163,13 +165,13 @@ impl Outbox {
         }
     }
 
-    /// The same with what the shell has taken and not written.
+    /// How many bytes wait to be taken or written.
     pub(crate) fn held(&self) -> usize {
         self.len() + self.taken
     }
 
-    /// Where to write what needs no order. [`announce`](Self::announce) has to follow, as
-    /// below.
+    /// The buffer for bytes that need no order. Call [`announce`](Self::announce) afterwards, as
+    /// for the buffers below.
     pub(crate) fn buffer(&mut self, spare: &mut SpareBuffers) -> &mut BytesMut {
         if self.is_closed() {
             self.ordered(spare)
@@ -178,13 +180,13 @@ impl Outbox {
         }
     }
 
-    /// Whether a message that waits for no record comes before all that is written after it:
-    /// what waits for records is overtaken by `QoS` 0.
+    /// Whether a message that waits for no record reaches the client before everything that is
+    /// written after it. `QoS` 0 messages overtake bytes that wait for records.
     pub(crate) fn leads(&self, qos: QoS) -> bool {
         self.gated.is_none() || (qos == QoS::AtMostOnce && !self.is_closed())
     }
 
-    /// Where to write what comes behind all that waits.
+    /// The buffer for bytes that go behind everything that waits.
     pub(crate) fn ordered(&mut self, spare: &mut SpareBuffers) -> &mut BytesMut {
         match &mut self.gated {
             Some(gated) => &mut gated.bytes,
@@ -192,8 +194,8 @@ impl Outbox {
         }
     }
 
-    /// Where to write what comes behind all that waits, and waits itself if `gate` says for
-    /// which record. `who` it is for is told by [`Ledger::next_ready`].
+    /// The buffer for bytes that go behind everything that waits, and that wait for the record
+    /// `gate` themselves, if it is given. [`Ledger::next_ready`] will then name `who`.
     pub(crate) fn behind(
         &mut self,
         gate: Option<Lsn>,
@@ -212,9 +214,9 @@ impl Outbox {
         buffer
     }
 
-    /// Where to write what waits for the record `lsn`, or later for the lot that it is in; the
-    /// shell has taken all up to `taken`. Says whether
-    /// [`release`](Self::release) has to be called once that is durable.
+    /// The buffer for bytes that wait for the record `lsn`, or for the batch that it is in. The
+    /// shell has taken all records up to `taken`. Also returns whether
+    /// [`release`](Self::release) must be called once the record is durable.
     pub(crate) fn gated(
         &mut self,
         lsn: Lsn,
@@ -226,7 +228,7 @@ impl Outbox {
         let start = gated.released + gated.bytes.len();
         let is_closed = passage == Passage::Closed;
         match gated.gates.back_mut() {
-            // They are in one lot, and so become durable at once.
+            // Both are in one batch, which becomes durable at once.
             Some(last) if last.lsn > taken => {
                 last.lsn = last.lsn.max(lsn);
                 last.is_closed |= is_closed;
@@ -245,7 +247,7 @@ impl Outbox {
         }
     }
 
-    /// What was written last is a PUBACK; says whether it waits.
+    /// Notes that the last packet was a PUBACK. Returns whether it waits for a record.
     pub(crate) fn note_pub_ack(&mut self) -> bool {
         let gate = self.gated.as_mut().and_then(|it| it.gates.back_mut());
         let waits = gate.is_some();
@@ -255,8 +257,8 @@ impl Outbox {
         waits
     }
 
-    /// All records up to `durable` are so: what waited for them waits no longer. Says how many
-    /// PUBACKs those are. [`announce`](Self::announce) has to follow.
+    /// Releases the bytes that waited for records up to `durable`. Returns how many PUBACKs they
+    /// hold. Call [`announce`](Self::announce) afterwards.
     pub(crate) fn release(&mut self, durable: Lsn, spare: &mut SpareBuffers) -> u16 {
         let Some(gated) = &mut self.gated else {
             return 0;
@@ -288,22 +290,22 @@ impl Outbox {
         pub_acks
     }
 
-    /// The connection ends: what waits for records will not be sent. Says whether anything
-    /// else may be, which it may not before CONNACK `[MQTT-3.14.0-1]`.
+    /// Drops the bytes that wait for records, because the connection ends. Returns whether other
+    /// bytes may still be sent, which they may not before CONNACK `[MQTT-3.14.0-1]`.
     pub(crate) fn drop_gated(&mut self) -> bool {
         let is_closed = self.is_closed();
         self.gated = None;
         !is_closed
     }
 
-    /// Whether CONNACK waits.
+    /// Whether CONNACK waits for a record.
     fn is_closed(&self) -> bool {
         let gates = self.gated.as_ref().map(|gated| &gated.gates);
         gates.is_some_and(|gates| gates.iter().any(|gate| gate.is_closed))
     }
 
-    /// Whether the shell has to be told that something waits: once until it has taken it and
-    /// written it.
+    /// Whether the shell must be told that bytes wait. That happens once until it has taken and
+    /// written them.
     #[must_use]
     pub(crate) fn announce(&mut self, memory: &mut MemoryBudget) -> bool {
         self.count(memory);
@@ -314,8 +316,8 @@ impl Outbox {
         news
     }
 
-    /// The same where nothing will follow: what waits for the shell to finish writing waits
-    /// no longer.
+    /// The same for the last bytes of a connection: they do not wait until the shell has written
+    /// earlier ones.
     #[must_use]
     pub(crate) fn announce_last(&mut self) -> bool {
         let news = self.state != State::Announced && !self.pending.is_empty();
@@ -325,7 +327,7 @@ impl Outbox {
         news
     }
 
-    /// Gives all that waits; says how much it was.
+    /// Moves all bytes that may go to `out`. Returns how many.
     pub(crate) fn take(
         &mut self,
         out: &mut BytesMut,
@@ -351,7 +353,7 @@ impl Outbox {
         len
     }
 
-    /// The shell has written what it took.
+    /// Notes that the shell has written what it took.
     pub(crate) fn drained(&mut self, memory: &mut MemoryBudget) {
         memory.change_unwritten(core::mem::take(&mut self.taken), 0);
         match self.state {
@@ -360,7 +362,7 @@ impl Outbox {
         }
     }
 
-    /// The connection is gone, and with it what waits for it.
+    /// Uncounts everything, because the connection is gone.
     pub(crate) fn forget(&mut self, memory: &mut MemoryBudget) {
         let bytes = core::mem::take(&mut self.counted) + core::mem::take(&mut self.taken);
         memory.change_unwritten(bytes, 0);
@@ -373,7 +375,7 @@ impl Outbox {
     }
 }
 
-/// `pending`, with a buffer to write to.
+/// `pending` with a buffer to write to.
 fn ready<'a>(pending: &'a mut BytesMut, spare: &mut SpareBuffers) -> &'a mut BytesMut {
     if pending.capacity() == 0 {
         *pending = spare.take();
@@ -385,7 +387,7 @@ fn ready<'a>(pending: &'a mut BytesMut, spare: &mut SpareBuffers) -> &'a mut Byt
 mod tests {
     use super::*;
 
-    /// A client that reads all that may go, and for which something always waits for a record.
+    /// A client reads everything at once, while something for it always waits for a record.
     #[test]
     fn answers_that_were_taken_count_no_longer_though_others_always_wait() {
         let (mut outbox, mut spare) = (Outbox::default(), SpareBuffers::default());

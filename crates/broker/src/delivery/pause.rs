@@ -1,11 +1,11 @@
-//! A connection that is not read for a while.
+//! The pause of a connection that is not read for a while.
 
 use bytes::Bytes;
 
-/// What is known of a connection that is not read.
+/// The state of a paused connection.
 #[derive(Debug, Default)]
 pub(super) struct Pause {
-    /// What was read before the shell knew: no more than it reads at once.
+    /// Bytes that were read before the shell knew of the pause: no more than it reads at once.
     unread: Vec<Bytes>,
     bytes: usize,
     /// Whether the connection waits for the store.
@@ -13,16 +13,16 @@ pub(super) struct Pause {
 }
 
 impl Pause {
-    /// Keeps `bytes` for later.
+    /// Puts `bytes` by for later.
     pub(super) fn put_by(&mut self, bytes: &Bytes) {
         if !bytes.is_empty() {
             self.bytes += bytes.len();
-            // Copied: the shell uses the buffer that it was read into for others.
+            // A copy, because the shell uses its read buffer for other connections.
             self.unread.push(Bytes::copy_from_slice(bytes));
         }
     }
 
-    /// Bytes that are kept.
+    /// How many bytes were put by.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -31,7 +31,7 @@ impl Pause {
         self.awaits_store
     }
 
-    /// The connection waits for the store. Says whether that is news.
+    /// Notes that the connection waits for the store. Returns whether it did not before.
     pub(super) fn await_store(&mut self) -> bool {
         !core::mem::replace(&mut self.awaits_store, true)
     }

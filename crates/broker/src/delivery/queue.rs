@@ -1,4 +1,4 @@
-//! A message that cannot be sent at once waits in its session's queue, if there is room.
+//! Puts a message that cannot be sent at once into its session's queue, if there is room.
 
 use mqtt::{Instant, QoS, ReasonCode, Utf8String};
 
@@ -11,32 +11,32 @@ use crate::types::{
     TOO_SLOW,
 };
 
-/// What finding a place in a queue came to.
+/// The result of looking for a place in a queue.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum Place {
     Free,
-    /// There is none for a `QoS` 0 message.
+    /// There is none, and the message has `QoS` 0.
     Dropped,
-    /// There is none for a `QoS` 1 or 2 message.
+    /// There is none, and the message has `QoS` 1 or 2.
     Full,
 }
 
-/// A message that wants a place in a queue.
+/// A message that needs a place in a queue.
 #[derive(Copy, Clone, Debug)]
 struct Newcomer {
     qos: QoS,
     origin: Origin,
-    /// What it takes in the queue.
+    /// Bytes that it takes in the queue.
     cost: usize,
-    /// Whether it would fit if the queue were empty: otherwise nothing is removed for it.
+    /// Whether it would fit into an empty queue. Otherwise nothing is removed for it.
     could_fit: bool,
     /// Bytes in the queues of all other sessions.
     others: u64,
 }
 
 impl Egress<'_> {
-    /// Lets a message wait, if there is room. Otherwise does what
-    /// [`Limits::queue_full`](crate::Limits::queue_full) says.
+    /// Queues a message if there is room. Otherwise applies
+    /// [`Limits::queue_full`](crate::Limits::queue_full).
     pub(crate) fn enqueue(
         &mut self,
         now: Instant,
@@ -82,7 +82,7 @@ impl Egress<'_> {
         Outcome::Dropped
     }
 
-    /// A client whose queue is full is dismissed, if the limits say so.
+    /// Dismisses a client whose queue is full, if the limits say so.
     fn dismiss_if_queue_full(&mut self, slot: Option<Slot>) {
         if self.means.limits.queue_full != QueueFull::Disconnect {
             return;
@@ -102,8 +102,8 @@ impl Egress<'_> {
 }
 
 impl Means<'_> {
-    /// What a message for this queue asks for. Frees what is left of ended sessions if their
-    /// bytes stand in its way.
+    /// What a message needs in this queue. Frees queues of ended sessions if their bytes are in
+    /// its way.
     fn newcomer(
         &mut self,
         outgoing: &Outgoing,
@@ -131,7 +131,8 @@ impl Means<'_> {
         }
     }
 
-    /// Finds a place for a message. Removes what has expired, and what the newcomer may replace.
+    /// Finds a place for a message. Drops expired messages, and those that the newcomer may
+    /// replace.
     fn find_place(
         &mut self,
         now: Instant,
@@ -142,11 +143,11 @@ impl Means<'_> {
     ) -> Place {
         let limits = self.limits;
         let is_retained = newcomer.origin == Origin::Retained;
-        // A retained message can be asked for again: it replaces nothing.
+        // A client can ask for retained messages again, so they replace nothing.
         let may_replace =
             limits.queue_full == QueueFull::DropOldest && newcomer.could_fit && !is_retained;
         loop {
-            // Retained messages come all at once: only their bytes are limited.
+            // Retained messages come all at once, so only their bytes are limited.
             let are_few = is_retained || outgoing.queued_live() < limits.queue_messages;
             let bytes = outgoing.bytes() + newcomer.cost;
             if are_few

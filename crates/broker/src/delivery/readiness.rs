@@ -7,9 +7,9 @@ use crate::routing::Groups;
 use crate::session::Outgoing;
 use crate::types::{Holder, Limits, Origin, SessionNumber};
 
-/// Who has a message in the journal that a session gets. A group with members whose sessions
-/// last keeps what it gave to a member whose session does not, until that one has acknowledged
-/// it.
+/// Who has a message in the journal if a session gets it. If the session outlives its
+/// connection, the session. Otherwise the group that the message was shared in, if other members
+/// outlast a crash: the group keeps it until this member has acknowledged it.
 pub(super) fn holder(
     number: Option<SessionNumber>,
     origin: Origin,
@@ -33,18 +33,19 @@ pub(super) fn takes_at_most_once(
     len: usize,
 ) -> bool {
     let waiting = receiver.outbox.len();
-    // One that is larger than the buffer goes through it alone.
+    // A message that is larger than the buffer goes out alone.
     (waiting == 0 || waiting + len <= limits.out_buffer_bytes)
         && memory.has_egress_room(limits, receiver.outbox.held(), len)
         && memory.has_memory_for_copy(limits, len)
 }
 
-/// Whether a client has as many messages unacknowledged as it may.
+/// Whether a client's window or quota is full.
 pub(super) fn lacks_window(limits: &Limits, outgoing: &Outgoing, receiver: &Receiver<'_>) -> bool {
     receiver.link.quota == 0 || !outgoing.has_window(limits.inflight_window)
 }
 
-/// Whether a client can be sent a `QoS` 1 or 2 message at once, if none is to go before it.
+/// Whether a client can be sent a `QoS` 1 or 2 message at once, provided that no other message
+/// must go first.
 pub(super) fn takes_surely(
     limits: &Limits,
     memory: &MemoryBudget,
@@ -56,7 +57,8 @@ pub(super) fn takes_surely(
         && receiver.outbox.len() < memory.out_buffer(limits) / 2
 }
 
-/// Whether a client can be sent a `QoS` 1 or 2 message at once: none is to go before it.
+/// Whether a client can be sent a `QoS` 1 or 2 message at once, and no other message must go
+/// first.
 pub(crate) fn is_ready(
     limits: &Limits,
     memory: &MemoryBudget,

@@ -1,4 +1,4 @@
-//! A message while it is handed out: encoded once for all who get the same form.
+//! A message while it is delivered, encoded once for all sessions that get the same form.
 
 use std::sync::Arc;
 
@@ -10,23 +10,23 @@ use mqtt::{
 use crate::delivery::send::Sendable;
 use crate::types::{Delivery, Message, MessageId, Subscriber, Tally, cost, topic};
 
-/// A message while it is handed out: what has been encoded is used again, and a copy to
-/// keep is made once, when the first session needs it.
+/// A message while it is delivered. Its encoded forms are used again. A copy to keep is made
+/// once, when the first session needs it.
 #[derive(Debug)]
 pub(crate) struct Routed {
     source: Source,
-    /// Its name, should it be recorded.
+    /// Its name if it is recorded.
     id: Option<MessageId>,
     /// Most messages have one form.
     first: Option<(Form, PublishTemplate)>,
     others: Vec<(Form, PublishTemplate)>,
 }
 
-// One at a time, on the stack: boxing it would cost an allocation a message.
+// There is one at a time, on the stack. Boxing it would cost an allocation for each message.
 #[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 enum Source {
-    /// Slices of what was read from the network.
+    /// Slices of the read buffer.
     Fresh {
         publish: Publish,
         publisher: Utf8String,
@@ -41,20 +41,21 @@ struct Form {
     topic: TopicForm,
 }
 
-/// Which of the templates.
+/// Where a template is.
 #[derive(Copy, Clone, Debug)]
 enum Place {
     First,
     Other(usize),
 }
 
-/// How many forms of one message are kept. Without subscription identifiers there are at
-/// most twelve, and as many again for each way to say the topic; with them there is one a client, each used once.
+/// How many forms of one message are kept. Without subscription identifiers there are at most
+/// twelve, and as many again for each way to name the topic. With identifiers there is one for
+/// each client, each used once.
 const MAX_TEMPLATES: usize = 16;
 
 impl Routed {
-    /// A message that has just come, from the client `publisher`: it has a topic, and no
-    /// topic alias.
+    /// A message that the client `publisher` has just published. It has a topic and no topic
+    /// alias.
     pub(crate) fn fresh(publish: Publish, publisher: Utf8String) -> Self {
         Self {
             source: Source::Fresh { publish, publisher },
@@ -64,12 +65,12 @@ impl Routed {
         }
     }
 
-    /// It will be the record `id`, or none: [`settle`](Self::settle) says so.
+    /// Sets the record that it may become. [`settle`](Self::settle) says whether it did.
     pub(crate) fn number(&mut self, id: Option<MessageId>) {
         self.id = id;
     }
 
-    /// Whether it is in the record that it was numbered for.
+    /// Notes whether it became the record that it was numbered for.
     pub(crate) fn settle(&mut self, is_recorded: bool, tally: &Tally) {
         if let (Source::Kept(message), Some(id)) = (&self.source, self.id) {
             if is_recorded {
@@ -92,7 +93,7 @@ impl Routed {
         topic(self.publish())
     }
 
-    /// How a member of a group gets it.
+    /// How a member of a group gets the message.
     pub(crate) fn delivery_to(&self, member: &Subscriber) -> Delivery {
         let publish = self.publish();
         Delivery {
@@ -103,7 +104,7 @@ impl Routed {
         }
     }
 
-    /// What a copy to keep costs.
+    /// Bytes of memory of a copy to keep.
     pub(crate) fn cost(&self) -> usize {
         match &self.source {
             Source::Fresh { publish, .. } => cost(publish),
@@ -111,7 +112,7 @@ impl Routed {
         }
     }
 
-    /// Who published it.
+    /// The client that published it.
     pub(crate) fn publisher(&self) -> &Utf8String {
         match &self.source {
             Source::Fresh { publisher, .. } => publisher,
@@ -119,7 +120,7 @@ impl Routed {
         }
     }
 
-    /// A copy to keep: the same for all who ask.
+    /// A copy to keep. All callers get the same one.
     pub(crate) fn keep(&mut self, now: Instant) -> Arc<Message> {
         match &self.source {
             Source::Kept(message) => Arc::clone(message),
@@ -135,7 +136,7 @@ impl Routed {
         }
     }
 
-    /// Encodes it for one session: once for all that get the same form.
+    /// The encoded message for one session. Sessions that get the same form share it.
     pub(super) fn template(
         &mut self,
         version: ProtocolVersion,
@@ -146,7 +147,7 @@ impl Routed {
         self.at(place)
     }
 
-    /// Which of the templates has this form. It is made if there is none.
+    /// Where the template with this form is. Makes it if there is none.
     fn place(
         &mut self,
         version: ProtocolVersion,
@@ -251,7 +252,7 @@ impl<'m> Sendable<'m> for &'m mut Routed {
     }
 }
 
-/// A message that waited is encoded for one session alone.
+/// A message from a queue is encoded for one session alone.
 impl<'m> Sendable<'m> for &'m Message {
     type Template = PublishTemplate;
 

@@ -1,25 +1,26 @@
-//! Who has no room for `QoS` 0 messages: known without looking at their sessions, which are
-//! many, and far from the processor.
+//! Sessions whose connections have no room for `QoS` 0 messages. A fan-out can skip them without
+//! looking at the sessions themselves, which are many and not in the processor's cache.
 //!
-//! **Invariant.** Whoever is here is connected, looks for no retained messages, has no `QoS` 0
-//! message waiting, and takes packets of any size: what would be refused there is refused here,
-//! for the same reason. What might change any of that takes the session out.
+//! **Invariant.** A session in here is connected, has no retained look-ups and no `QoS` 0
+//! message waiting, and its client takes packets of any size. So the ordinary path would refuse
+//! the same messages for the same reason. Anything that might change this removes the session
+//! from here.
 
 use crate::types::SessionId;
 
-/// How large a message is that each session's connection has room for, at most.
+/// How large a message each session's connection has room for, at most.
 #[derive(Debug, Default)]
 pub(crate) struct Stalled {
-    /// By session; [`ANY`](Self::ANY): that is not known.
+    /// Indexed by session. [`ANY`](Self::ANY): not known.
     room: Vec<u32>,
-    /// How many are known.
+    /// How many entries are known.
     count: usize,
 }
 
 impl Stalled {
     const ANY: u32 = u32::MAX;
 
-    /// There is room for no more than so many bytes.
+    /// Notes that a session's connection has room for `room` bytes at most.
     pub(crate) fn insert(&mut self, session: SessionId, room: usize) {
         let Ok(room) = u32::try_from(room) else {
             return;
@@ -32,7 +33,7 @@ impl Stalled {
         self.count -= usize::from(room == Self::ANY);
     }
 
-    /// There may be room again.
+    /// Notes that there may be room again.
     pub(crate) fn remove(&mut self, session: SessionId) {
         if self.count > 0
             && let Some(room) = self.room.get_mut(session.index())
@@ -42,8 +43,8 @@ impl Stalled {
         }
     }
 
-    /// The session has no connection any more. The list is given back only then: one client that
-    /// has room and has none in turns must not make it again each time.
+    /// Removes a session that has lost its connection. Only this frees the list: a client that
+    /// has room and none by turns must not cause an allocation each time.
     pub(crate) fn leave(&mut self, session: SessionId) {
         self.remove(session);
         if self.count == 0 {
@@ -51,7 +52,7 @@ impl Stalled {
         }
     }
 
-    /// Whether there is no room for a message with so many bytes of payload.
+    /// Whether there is no room for a message with this many bytes of payload.
     pub(crate) fn refuses(&self, session: SessionId, payload: usize) -> bool {
         self.count > 0
             && self
@@ -82,7 +83,7 @@ mod tests {
         assert!(stalled.refuses(a, 101) && !stalled.refuses(b, 11));
         stalled.remove(a);
         assert!(!stalled.refuses(a, 101));
-        // The list stays for those who are there, and for nobody else.
+        // The list stays while sessions are connected, and no longer.
         let places = stalled.room.capacity();
         stalled.insert(b, 0);
         stalled.remove(b);

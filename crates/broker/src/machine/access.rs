@@ -1,5 +1,4 @@
-//! The grants of clients are asked here: at a will, PUBLISH, SUBSCRIBE, delivery and retained
-//! look-up.
+//! Asks the grants of clients: at a will, PUBLISH, SUBSCRIBE, delivery and retained look-up.
 
 use mqtt::{Connect, ReasonCode, TopicFilter, Utf8String};
 
@@ -9,7 +8,7 @@ use crate::session::Session;
 use crate::types::{CloseCause, Grants, Limit, Reach, Refusal, SessionId};
 
 impl Broker {
-    /// Whether a client may publish to the topic of its will; if not, that is counted.
+    /// Checks that a client may publish to the topic of its will, and counts if not.
     pub(crate) fn check_will_rule(
         &mut self,
         connect: &Connect,
@@ -28,7 +27,7 @@ impl Broker {
         })
     }
 
-    /// Whether a client may publish to a topic; if not, that is counted.
+    /// Checks that a client may publish to a topic, and counts if not.
     pub(crate) fn check_publish_rule(&mut self, id: SessionId, topic: &str) -> Result<(), Refusal> {
         let Some(session) = self.sessions.get(id) else {
             return Ok(());
@@ -45,7 +44,8 @@ impl Broker {
         })
     }
 
-    /// How much of what a filter matches a client may be sent; nothing is refused, and counted.
+    /// How much of what a filter matches a client may be sent. Refuses and counts a filter that
+    /// would give it nothing.
     pub(crate) fn check_subscribe_rule(
         &mut self,
         id: SessionId,
@@ -68,8 +68,8 @@ impl Broker {
         }
     }
 
-    /// A client has come back with other grants than its session had: its subscriptions are looked
-    /// at again, and what waits for it and may not be sent any more is dropped.
+    /// Applies changed grants of a client that has come back: restricts its subscriptions, and
+    /// drops queued messages that it may not receive any more.
     pub(crate) fn grants_changed(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
@@ -102,7 +102,7 @@ impl Broker {
         }
     }
 
-    /// The grants of a session, where they do not allow everything.
+    /// The grants of a session, unless they allow everything.
     pub(crate) fn limited_grants(&self, id: SessionId) -> Option<Grants> {
         let grants = self.sessions.get(id).map(Session::grants)?;
         (!grants.is_everything()).then(|| grants.clone())

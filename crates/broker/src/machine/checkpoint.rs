@@ -1,12 +1,12 @@
-//! How the journal gets shorter: a copy of all that matters, written into it piece by piece
-//! while the broker works on. When the copy is whole and durable, everything before it can go.
+//! Checkpoints make the journal shorter. A checkpoint is a copy of the whole durable state,
+//! written into the journal piece by piece while the broker works on. When it is complete and
+//! durable, everything before it can go.
 //!
-//! The copy is no picture of one moment. Each session and each retained message is written
-//! whole in one record, as it is then (the messages that wait for a session before it, some at a
-//! time); what changed before is in the copy, and what changes
-//! later is in the records behind it. So whoever replays from the beginning of the copy meets
-//! records about sessions that it does not know yet, passes over them, and knows all in the
-//! end.
+//! A checkpoint does not show one moment. Each session and each retained message is one record
+//! with its state at that time. A session's messages come before it, some at a time. Earlier
+//! changes are in the checkpoint, later ones in the records after it. So a replay from the
+//! beginning of a checkpoint passes over records about sessions that it does not know yet, and
+//! knows everything at the end.
 
 use std::sync::Arc;
 
@@ -23,13 +23,13 @@ use crate::session::{Inflight, Outgoing, Stage};
 use crate::types::{Holder, MessageId, NodeId, Queued, SessionId};
 
 impl Broker {
-    /// Writes the next piece of a copy of all that is durable into the journal: about `budget`
-    /// bytes, and at least one session, message that waits for one, or retained message, but no
-    /// more than it has time to look at in one turn. The first call begins a copy. Says whether
-    /// there is more to write; if not, [`Output::Checkpointed`](crate::Output::Checkpointed)
-    /// follows when the copy is durable, and the next call begins another one.
+    /// Writes the next piece of a checkpoint into the journal: about `budget` bytes. It writes
+    /// at least one session, queued message or retained message, and no more than one turn has
+    /// time to look at. The first call begins a checkpoint. Returns whether there is more to
+    /// write. If not, [`Output::Checkpointed`](crate::Output::Checkpointed) follows when the
+    /// checkpoint is durable, and the next call begins another one.
     ///
-    /// Does nothing where no records are kept.
+    /// Does nothing if the broker writes no journal.
     pub fn checkpoint(&mut self, now: Instant, budget: usize) -> bool {
         if !self.ledger.is_kept() || self.ledger.is_stuck() || self.is_shut_down() {
             return false;
@@ -44,7 +44,7 @@ impl Broker {
         has_more
     }
 
-    /// The same, up to `enough` bytes in all that wait.
+    /// Copies until `enough` bytes of records wait to be taken.
     fn copy_piece(&mut self, now: Instant, enough: usize) -> bool {
         let mut looks = Self::VISITS;
         loop {
@@ -101,7 +101,7 @@ impl Broker {
                 }
             };
             self.ledger.pass_mut().set_stage(stage);
-            // A copy that is not whole is no copy: what is there stays.
+            // An incomplete checkpoint is useless, so the old records stay.
             if self.ledger.is_stuck() {
                 return false;
             }
@@ -111,11 +111,13 @@ impl Broker {
         }
     }
 
-    /// Writes those messages that wait for a session and are in no record that stays, before the
-    /// session itself: so its record, which has to be whole, only names them, and is not large.
-    /// `seen` of them have been seen to. Gives how many have been when there are `enough` bytes, or
-    /// no `looks` any more; none: all, or as many as there were. Whatever else comes, or comes to another place,
-    /// before the session is written, is written with it.
+    /// Writes the messages of a session that are in no record that stays, before the session
+    /// itself. The session's record must be whole. So it only names its messages, and stays
+    /// small.
+    ///
+    /// The first `seen` messages are done. Returns how many are done when there are `enough`
+    /// bytes or no more `looks`, and `None` when all are. A message that comes or moves before
+    /// the session is written is written with it.
     fn copy_messages(
         &mut self,
         now: Instant,
@@ -199,7 +201,7 @@ impl Broker {
         }
     }
 
-    /// Copies the message at this place, if there is one.
+    /// Copies the retained message at this place, if there is one.
     pub(crate) fn copy_retained(&mut self, node: NodeId) {
         let Some(message) = self.retained.at(node) else {
             return;
@@ -226,7 +228,8 @@ impl Broker {
     }
 }
 
-/// Copies what the journal has for groups, and a session has that does not last.
+/// Copies the messages that the journal holds for groups while a session that does not outlive
+/// its connection has them.
 fn copy_held(ledger: &mut Ledger, outgoing: &Outgoing) {
     for queued in outgoing.held() {
         let message = ledger.store_message(&queued.message, true);

@@ -1,4 +1,4 @@
-//! The end of a connection, from either side, and of a session.
+//! The end of a connection, from either side, and the end of a session.
 
 use mqtt::{Disconnect, Instant, Packet, ReasonCode, Utf8String};
 
@@ -14,13 +14,13 @@ use crate::types::{
 };
 
 impl Broker {
-    /// Ends a connection from this side: says why as far as the standard has words for it,
-    /// and tells the shell.
+    /// Closes a connection: tells the client why, as far as the standard allows, and tells the
+    /// shell.
     pub(crate) fn close(&mut self, now: Instant, slot: Slot, cause: CloseCause) {
         self.close_named(now, slot, None, cause);
     }
 
-    /// The same for a connection that is not yet a client's, but said whose it would be.
+    /// Closes a connection whose client is not connected yet but has given its identifier.
     pub(crate) fn close_named(
         &mut self,
         now: Instant,
@@ -44,7 +44,7 @@ impl Broker {
         let may_speak = connection.outbox_mut().drop_gated();
         if let Some((packet, version, limit)) = last_word.filter(|_| may_speak) {
             let buffer = connection.outbox_mut().buffer(&mut self.wire.spare);
-            // What does not fit is not said.
+            // If the packet is too large for the client, it is left out.
             let _ = mqtt::encode_within(&packet, version, limit, buffer);
         }
         if connection.outbox_mut().announce_last() {
@@ -67,7 +67,7 @@ impl Broker {
         self.output_close(conn, CloseReason { client_id, cause });
     }
 
-    /// The connection has ended without our doing: as if the network had failed.
+    /// Handles a connection that has gone without the broker's doing, like a network failure.
     pub(crate) fn closed(&mut self, now: Instant, conn: Conn) {
         let Some(slot) = self.connections.slot(conn) else {
             return;
@@ -86,7 +86,7 @@ impl Broker {
         self.forget_connection(slot);
     }
 
-    /// DISCONNECT from the client (section 3.14).
+    /// Handles DISCONNECT from the client (section 3.14).
     pub(crate) fn disconnect(
         &mut self,
         slot: Slot,
@@ -108,7 +108,7 @@ impl Broker {
         Err(CloseCause::Disconnected(disconnect.reason_code))
     }
 
-    /// The session has lost its connection. Gives the client's identifier.
+    /// Takes the session off its connection. Returns the client identifier.
     fn detach(&mut self, now: Instant, id: SessionId, is_normal: bool) -> Option<Utf8String> {
         self.metrics.clients -= 1;
         self.stalled.leave(id);
@@ -152,7 +152,7 @@ impl Broker {
         Some(client_id)
     }
 
-    /// The session is over `[MQTT-4.1.0-2]`. Its will is published, if it has one.
+    /// Ends the session `[MQTT-4.1.0-2]`, and publishes its will if it has one.
     pub(crate) fn end_session(&mut self, now: Instant, id: SessionId) {
         self.leave_groups(id);
         self.stop_looking(now, id);
@@ -177,7 +177,8 @@ impl Broker {
                 .take(outgoing, &mut self.work, &mut self.memory);
         }
         if let Some(will) = session.take_will(&mut self.memory) {
-            // That the session is over, or the will was, is recorded with the will.
+            // The end of the session or of the will is recorded together with the will's
+            // message.
             let cause = match (session.number(), will.number()) {
                 (Some(number), _) => Cause::LastWill(number),
                 (None, Some(number)) => Cause::PassingWill(number),
@@ -195,8 +196,8 @@ impl Broker {
         self.memory.set_sessions(self.sessions.len());
     }
 
-    /// Nobody finds the session of a client that has been without a connection for as long as
-    /// it may, though many others may expire before it.
+    /// Ends the session of a client if it has expired, even if many others are due before it. So
+    /// no client finds an expired session.
     pub(crate) fn expire(&mut self, now: Instant, client_id: &str) {
         if let Some(id) = self.sessions.find(client_id)
             && let Some(session) = self.sessions.get(id)
@@ -208,7 +209,7 @@ impl Broker {
         }
     }
 
-    /// The session has been without a connection for as long as it may.
+    /// Ends a session whose expiry timer was due.
     pub(crate) fn session_expired(&mut self, now: Instant, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(id) {
             session.expiry_timer_fired();
@@ -217,7 +218,7 @@ impl Broker {
         }
     }
 
-    /// Sends a packet that needs no order: PINGRESP.
+    /// Sends a packet that needs no order, such as PINGRESP.
     pub(crate) fn send(&mut self, slot: Slot, packet: &Packet) {
         if let Some(mut receiver) = self.connections.receiver(slot) {
             let fits = receiver.answer(packet, &mut self.wire.spare);
@@ -225,8 +226,7 @@ impl Broker {
         }
     }
 
-    /// Sends a packet that is no message behind all that waits; if `gate` says for which
-    /// record, it waits too.
+    /// Sends an answer behind everything that waits. With a `gate`, it waits for that record.
     pub(crate) fn send_behind(
         &mut self,
         slot: Slot,
@@ -242,8 +242,8 @@ impl Broker {
         self.sent(slot, fits);
     }
 
-    /// A packet has been put into the outbox, or was too large. What is larger than the client
-    /// takes cannot be said to it, and ends the connection `[MQTT-3.1.2-24]`.
+    /// Follows up on an answer that was put into the outbox or was too large. An answer that is
+    /// larger than the client takes cannot be sent, so the connection ends `[MQTT-3.1.2-24]`.
     fn sent(&mut self, slot: Slot, fits: bool) {
         let most = 2 * self.memory.out_buffer(&self.options.limits);
         let Some((link, outbox, conn)) = self.connections.linked(slot) else {
@@ -256,15 +256,16 @@ impl Broker {
             let what = "an answer is larger than the client's Maximum Packet Size";
             (what, ReasonCode::PacketTooLarge)
         } else if outbox.answers() > most {
-            // Messages that wait do not count: there was room for them when they came, and it is
-            // not the client's doing that others have taken it since.
+            // Waiting messages do not count. There was room for them when they came, and it is
+            // not this client's fault that others have taken it since.
             let what = "the client does not read what it is answered";
             (what, ReasonCode::QuotaExceeded)
         } else {
             return;
         };
         let cause = CloseCause::Limit { reason_code, what };
-        // Who is answered several times before that is closed, and counted, once.
+        // A client may get several more answers before it is closed. Close and count it only
+        // once.
         if link.begin_dismissal() {
             if fits {
                 self.metrics.closed_not_reading += 1;

@@ -1,4 +1,4 @@
-//! From one message to all who want it.
+//! Routes one message to everybody who wants it.
 
 use mqtt::{Instant, Publish, QoS, TopicName};
 
@@ -9,12 +9,12 @@ use crate::routing::Outcome;
 use crate::types::{Cause, Limit, SessionId, Subscriber};
 
 impl Broker {
-    /// Hands a message to every session that is subscribed to its topic, and keeps it if it
-    /// is to be retained. Says whether anybody was subscribed.
+    /// Delivers a message to every session that is subscribed to its topic, and retains it if it
+    /// says so. Returns whether anybody was subscribed.
     ///
     /// A session with several matching subscriptions gets the message once `[MQTT-3.3.4-2]`. If
-    /// it shares subscriptions too, it may get the message again for each of those
-    /// (section 4.8.2).
+    /// it also shares subscriptions, it may get the message again for each of those (section
+    /// 4.8.2).
     pub(crate) fn route(
         &mut self,
         now: Instant,
@@ -77,7 +77,7 @@ impl Broker {
         routed.settle(is_recorded, self.ledger.tally());
     }
 
-    /// To how many sessions that outlive their connections a `QoS` 1 or 2 message goes, or may go.
+    /// How many sessions that outlive their connections get, or may get, a `QoS` 1 or 2 message.
     pub(crate) fn lasting_recipients(
         &mut self,
         publisher: Option<SessionId>,
@@ -97,7 +97,8 @@ impl Broker {
             + groups.iter().filter(|group| all.lasts(**group)).count()
     }
 
-    /// `[MQTT-3.3.1-5]` `[MQTT-3.3.1-6]` `[MQTT-3.3.1-7]`
+    /// Retains the message, or removes the retained one `[MQTT-3.3.1-5]` `[MQTT-3.3.1-6]`
+    /// `[MQTT-3.3.1-7]`.
     fn retain(&mut self, now: Instant, routed: &mut Routed) -> Retention {
         let retention = if routed.publish().payload.is_empty() {
             if self.retained.remove(routed.topic(), &mut self.timers) {
@@ -111,7 +112,7 @@ impl Broker {
                 Outcome::Stored
                     if !is_promised && self.lacks_room(StoreCost::of(routed.publish()), 0) =>
                 {
-                    // It is in the next copy.
+                    // The next checkpoint will hold it.
                     routed.keep(now).count(self.ledger.tally());
                     self.metrics.retained_not_stored += 1;
                     self.ledger.write_back_mut().owe();

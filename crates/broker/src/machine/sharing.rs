@@ -1,10 +1,10 @@
-//! Messages for the members of groups (section 4.8.2): who gets one, and what becomes of those
-//! of a member that goes away.
+//! Messages for groups of shared subscriptions (section 4.8.2): which member gets one, and who
+//! gets the messages of a member that goes away.
 //!
-//! A member that loses its connection keeps what no other connected member has room for; one
-//! whose session ends leaves all to the others, connected or not. What was sent to it with
-//! `QoS` 2 is nobody else's `[MQTT-4.8.2-4]` `[MQTT-4.8.2-5]`, and what it refused is done with
-//! `[MQTT-4.8.2-6]`.
+//! A member that loses its connection keeps the messages that no other connected member has room
+//! for. A member whose session ends leaves all messages to the others, connected or not. A
+//! message that was sent to it with `QoS` 2 goes to nobody else `[MQTT-4.8.2-4]`
+//! `[MQTT-4.8.2-5]`, and neither does a message that it refused `[MQTT-4.8.2-6]`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use crate::routing::{Among, Choice, Standing};
 use crate::session::Outgoing;
 use crate::types::{GroupId, Holder, Origin, Queued, SessionId, SessionNumber, Weight};
 
-/// Groups in which nobody has room.
+/// Groups in which no member has room.
 type FullGroups = BTreeSet<GroupId>;
 
 impl Broker {
-    /// Hands a message to one member of a group.
+    /// Delivers a message to one member of a group.
     pub(crate) fn deliver_to_one(&mut self, now: Instant, group: GroupId, routed: &mut Routed) {
         match self.choose(now, group, Among::All, routed) {
             Choice::Takes(subscriber) | Choice::Full(subscriber) | Choice::NotThis(subscriber) => {
@@ -37,12 +37,12 @@ impl Broker {
         }
     }
 
-    /// The session has lost its connection, and goes on: what other members of its groups can
-    /// take now is theirs.
+    /// Hands messages of a session that lost its connection, and goes on, to other members of
+    /// its groups that can take them now.
     pub(crate) fn hand_over(&mut self, now: Instant, id: SessionId) {
         let session = self.sessions.get_mut(id);
         let memberships = session.map_or(0, |session| session.memberships().len());
-        // Where all go, nobody is to be given anything.
+        // When all members go, none needs to get anything.
         if memberships > 0 && !self.is_shut_down() {
             self.hand_over_from(id, true, |broker, queued, group, full| {
                 broker.pass_on(now, queued, group, Among::Connected, full)
@@ -50,8 +50,8 @@ impl Broker {
         }
     }
 
-    /// The session has left a group: what was not sent is for those who stay, if any do. What
-    /// was goes on `[MQTT-3.10.4-3]`.
+    /// Hands messages of a session that has left a group to the remaining members, as far as
+    /// they were not sent. Messages that were sent stay `[MQTT-3.10.4-3]`.
     pub(crate) fn hand_over_group(&mut self, now: Instant, id: SessionId, left: GroupId) {
         self.hand_over_from(id, false, |broker, queued, group, full| {
             group == left && broker.pass_on(now, queued, group, Among::All, full)
@@ -64,7 +64,7 @@ impl Broker {
         sent_too: bool,
         mut place: impl FnMut(&mut Self, &Queued, GroupId, &mut FullGroups) -> bool,
     ) {
-        // Out of its place meanwhile: the message goes to other sessions only.
+        // The queue leaves its session meanwhile: its messages go to other sessions only.
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
@@ -88,7 +88,7 @@ impl Broker {
         }
     }
 
-    /// What is left by a session that is over, and has left its groups.
+    /// Hands the messages of an ended session to other members of the groups that it has left.
     pub(crate) fn inherit(
         &mut self,
         now: Instant,
@@ -108,20 +108,20 @@ impl Broker {
                 })
         });
         self.uncount_stored(before, outgoing);
-        // What nobody has room for is lost.
+        // Messages that no member has room for are lost.
         for queued in outgoing.held() {
             self.ledger.forget(Holder::Group, queued);
         }
     }
 
-    /// What was handed over is counted for who has it now.
+    /// Uncounts messages that were handed over: they count for the sessions that have them now.
     fn uncount_stored(&mut self, before: Weight, outgoing: &Outgoing) {
         let gone = before.stored - outgoing.weight().stored;
         self.memory.uncount_stored(gone);
     }
 
-    /// The session will not outlive its connection any more: for what it has of groups with
-    /// members that do, the journal has the group from now on.
+    /// Gives the messages of a session to its groups in the journal, as far as the groups have
+    /// members that outlast a crash. The session will not outlive its connection any more.
     pub(crate) fn leave_to_groups(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
@@ -143,8 +143,8 @@ impl Broker {
         }
     }
 
-    /// An earlier run of the broker had given a message to a member of the group that did not
-    /// last: it is for another one.
+    /// Gives a message to another member of its group. In an earlier run of the broker a member
+    /// had it that did not outlast the crash.
     pub(crate) fn restore_held(&mut self, now: Instant, group: GroupId, queued: &Queued) {
         self.memory.requeue(Weight::default(), queued.weight());
         let is_placed = self.moving(Some(Holder::Group), None, queued, |broker| {
@@ -156,8 +156,8 @@ impl Broker {
         }
     }
 
-    /// Sees to it that the records say of a message that `place` may give to another session
-    /// that `holder` has it no longer.
+    /// Calls `place`, which may give a message to another session, and records then that
+    /// `holder` no longer has it.
     fn moving(
         &mut self,
         holder: Option<Holder>,
@@ -173,9 +173,9 @@ impl Broker {
         is_moved
     }
 
-    /// Gives what waited for one member of a group to another that has room for it. Says
-    /// whether there was one; a group without room for one message is `full`, and need not be
-    /// asked for the next.
+    /// Gives a message of one member of a group to another that has room for it. Returns whether
+    /// there was one. If no member has room, adds the group to `full`, so that it need not be
+    /// asked for the next message.
     fn pass_on(
         &mut self,
         now: Instant,
@@ -189,7 +189,7 @@ impl Broker {
         }
         let mut routed = Routed::from(Arc::clone(&queued.message));
         match self.choose(now, group, among, &mut routed) {
-            // It is in no record yet, and there is no room for it.
+            // No record holds the message yet, and the store has no room for one.
             Choice::Takes(subscriber) if self.lacks_store_for(subscriber.session) => false,
             Choice::Takes(subscriber) => {
                 self.memory.requeue(queued.weight(), Weight::default());
@@ -212,8 +212,8 @@ impl Broker {
         }
     }
 
-    /// Whether a session outlives its connection, so that what it gets has to be stored, and
-    /// the store has no room for what is not there.
+    /// Whether the session's messages must be stored, and the store has no room for a message
+    /// that is not stored yet.
     fn lacks_store_for(&self, id: SessionId) -> bool {
         let session = self.sessions.get(id);
         self.ledger.is_full()
@@ -221,7 +221,7 @@ impl Broker {
             && session.is_some_and(|session| session.number().is_some())
     }
 
-    /// Takes the session out of all its groups.
+    /// Removes the session from all its groups.
     pub(crate) fn leave_groups(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(id) {
             self.work
@@ -233,7 +233,7 @@ impl Broker {
         }
     }
 
-    /// Who in a group the message is for.
+    /// Chooses the member of a group that gets the message.
     fn choose(
         &mut self,
         now: Instant,
@@ -263,7 +263,7 @@ impl Broker {
         choice
     }
 
-    /// The session may have room again: where it was put aside, it is no longer, if it has.
+    /// Ends the session's being put aside in its groups, if it has room again.
     pub(crate) fn unblock(&mut self, id: SessionId) {
         let limits = &self.options.limits;
         let Some(session) = self.sessions.get_mut(id) else {
@@ -286,7 +286,8 @@ impl Broker {
         }
     }
 
-    /// The session has a connection from now on, or none.
+    /// Changes the session's standing in all its groups, when it has gained or lost its
+    /// connection.
     pub(crate) fn stand(&mut self, id: SessionId, standing: Standing) {
         if let Some(session) = self.sessions.get_mut(id) {
             session.unblock();

@@ -16,15 +16,15 @@ use crate::routing::Standing;
 use crate::session::Session;
 use crate::types::{CloseCause, GroupId, Limit, Lsn, Refusal, SessionId, Slot, Subscriber};
 
-/// What has come of the subscriptions of one SUBSCRIBE.
+/// The results of the subscriptions of one SUBSCRIBE.
 #[derive(Default)]
 struct Made<'a> {
     reason_codes: Vec<ReasonCode>,
-    /// Why the first that was refused was.
+    /// Why the first refused subscription was refused.
     reason: Option<&'static str>,
-    /// What is to be recorded.
+    /// The subscriptions to record.
     granted: Vec<Subscribed>,
-    /// Those that ask for retained messages, and whether they are new.
+    /// The subscriptions that ask for retained messages, and whether they are new.
     asking: Vec<(&'a Subscription, bool)>,
 }
 
@@ -67,7 +67,7 @@ impl Broker {
         };
         let gate = self.record_subscribed(id, made.granted);
         self.acknowledge(slot, &Packet::SubAck(suback), gate);
-        // Equal filters are as good as several SUBSCRIBEs [MQTT-3.8.4-5], but not without end.
+        // Equal filters count as separate SUBSCRIBEs [MQTT-3.8.4-5], but the number is bounded.
         let most = self.limits().subscriptions_per_client;
         for (number, (subscription, is_new)) in made.asking.into_iter().enumerate() {
             if number < most {
@@ -79,7 +79,7 @@ impl Broker {
         Ok(())
     }
 
-    /// Notes what has come of one subscription.
+    /// Notes the result of one subscription.
     fn note_added<'a>(
         &self,
         id: SessionId,
@@ -102,7 +102,7 @@ impl Broker {
             made.asking.push((subscription, is_new));
         }
         let number = self.sessions.get(id).and_then(Session::number);
-        // Without room, only what is recorded already is granted.
+        // With a full store, only subscriptions that are already recorded are granted.
         if number.is_some() && !self.ledger.is_full() {
             let record = self.record_of(id, subscription, identifier);
             let asks = asks && subscription.qos != QoS::AtMostOnce;
@@ -110,7 +110,8 @@ impl Broker {
         }
     }
 
-    /// Records what was granted to a session that lasts. Gives the record that SUBACK waits for.
+    /// Records the granted subscriptions of a session that outlives its connection. Returns the
+    /// record that SUBACK waits for.
     fn record_subscribed(&mut self, id: SessionId, granted: Vec<Subscribed>) -> Option<Lsn> {
         let session = self.sessions.get(id).and_then(Session::number)?;
         if !granted.is_empty() {
@@ -119,12 +120,13 @@ impl Broker {
                 subscriptions: granted,
             }));
         }
-        // What was granted without a record may have one that is not durable yet.
+        // A subscription that was granted without a new record may have an old one that is not
+        // durable yet.
         let is_unrecorded = self.ledger.is_full() && !self.ledger.is_stuck();
         self.ledger.gate().filter(|_| is_unrecorded)
     }
 
-    /// Makes a subscription; says whether it is a new one, or why it is none.
+    /// Makes a subscription. Returns whether it is new.
     fn add(
         &mut self,
         id: SessionId,
@@ -169,8 +171,8 @@ impl Broker {
         Ok(is_new)
     }
 
-    /// Whether the session has this very subscription: who comes back for what waits for it
-    /// commonly subscribes again.
+    /// Whether the session already has exactly this subscription. A client that resumes its
+    /// session often subscribes again.
     fn is_known(
         &self,
         id: SessionId,
@@ -191,7 +193,7 @@ impl Broker {
         known.is_some_and(|it| it == self.record_of(id, subscription, identifier))
     }
 
-    /// What is recorded of a subscription that was just made.
+    /// The record of a subscription that was just made.
     fn record_of(
         &self,
         id: SessionId,
@@ -204,8 +206,8 @@ impl Broker {
         Subscriber::new(id, subscription, identifier).record(filter, group)
     }
 
-    /// Makes or replaces a subscription that is not shared; says whether it is a new one.
-    /// `None`: there is no room for it.
+    /// Makes or replaces a direct subscription. Returns whether it is new, or `None` if there is
+    /// no room for it.
     fn insert(&mut self, id: SessionId, filter: &str, subscriber: Subscriber) -> Option<bool> {
         let is_known = self.subscriptions.find(filter, id).is_some();
         if !is_known && !self.has_room_for(id, cost(filter)) {
@@ -217,7 +219,7 @@ impl Broker {
         Some(inserted.is_new())
     }
 
-    /// The same for a shared one, of this name and filter proper.
+    /// The same for a shared subscription. `filter` is without `$share/{name}/`.
     fn join(
         &mut self,
         id: SessionId,
@@ -250,7 +252,7 @@ impl Broker {
         Some(true)
     }
 
-    /// Makes a subscription as an earlier run of the broker did, whatever the limits are now.
+    /// Restores a subscription of an earlier run of the broker, whatever the limits are now.
     pub(crate) fn restore_subscription(
         &mut self,
         id: SessionId,
@@ -279,11 +281,11 @@ impl Broker {
         }
     }
 
-    /// Ends a subscription as an earlier run of the broker did.
+    /// Removes a subscription, as an earlier run of the broker did.
     pub(crate) fn restore_unsubscribed(&mut self, id: SessionId, filter: &TopicFilter) {
         let is_removed = match filter.shared() {
             Some((name, proper)) => self.leave(id, name, proper).is_some(),
-            // Nobody is connected, so that nothing is sent, at whatever time.
+            // No client is connected, so nothing is sent and the time does not matter.
             None => self.remove_direct(Instant::ZERO, id, filter).is_some(),
         };
         if is_removed {
@@ -307,7 +309,7 @@ impl Broker {
         }
     }
 
-    /// Whether the session may have another subscription, of so many bytes.
+    /// Whether the session may have another subscription of `cost` bytes.
     fn has_room_for(&self, id: SessionId, cost: usize) -> bool {
         let limits = &self.options.limits;
         self.sessions.get(id).is_some_and(|session| {

@@ -1,4 +1,4 @@
-//! Wills: what is published for a client that vanished (section 3.1.2.5).
+//! Wills: messages for clients that vanished (section 3.1.2.5).
 
 use mqtt::{Instant, QoS, Utf8String, Will};
 
@@ -8,9 +8,8 @@ use crate::machine::Broker;
 use crate::types::{Cause, DueWill, Limit, SessionId, to_publish, will_cost};
 
 impl Broker {
-    /// Whether there is room for a client's will; otherwise why not, and that is counted.
-    /// What the client's earlier will takes is not taken off: whoever sends the same again
-    /// needs room for both for a moment.
+    /// Checks that there is room for a client's will, and counts if not. The client's earlier
+    /// will still counts: both need room for a moment.
     pub(crate) fn check_will_size(
         &mut self,
         now: Instant,
@@ -32,7 +31,7 @@ impl Broker {
         Err(what)
     }
 
-    /// The session has lost its connection and goes on: its will is due now or after its
+    /// Schedules the will of a session that lost its connection and goes on: now or after its
     /// delay `[MQTT-3.1.2-8]`, and no later than the session ends.
     pub(crate) fn schedule_will(&mut self, now: Instant, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else {
@@ -47,11 +46,11 @@ impl Broker {
         }
     }
 
-    /// The client has taken its will back with DISCONNECT `[MQTT-3.14.4-3]`. Of a session that
-    /// outlives the connection the record of that says so.
+    /// Drops the will that the client has taken back with DISCONNECT `[MQTT-3.14.4-3]`. If the
+    /// session outlives the connection, [`Record::Left`] says so.
     ///
-    /// Nothing waits for the record: DISCONNECT has no answer, and whatever else the client is
-    /// promised from now on is recorded behind it.
+    /// Nothing waits for the record. DISCONNECT has no answer, and anything that the client is
+    /// promised later is recorded after it.
     pub(crate) fn take_back_will(&mut self, id: SessionId) {
         let session = self.sessions.get_mut(id);
         let will = session.and_then(|session| session.take_will(&mut self.memory));
@@ -60,7 +59,7 @@ impl Broker {
         }
     }
 
-    /// The delay of the session's will is over.
+    /// Publishes the session's will, whose delay is over.
     pub(crate) fn will_due(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(id) {
             session.will_timer_fired();

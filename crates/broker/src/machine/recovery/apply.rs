@@ -1,4 +1,4 @@
-//! What each record does.
+//! Applies each record to the broker that is being recovered.
 
 use std::sync::Arc;
 
@@ -191,7 +191,7 @@ impl Recovery {
         id
     }
 
-    /// The first search for what this filter matches is over.
+    /// The first look-up for this filter is over.
     fn looked(&mut self, session: SessionNumber, filter: &Utf8String) {
         if self.find(session).is_none() {
             return;
@@ -216,7 +216,8 @@ impl Recovery {
         }
     }
 
-    /// The will of a session that did not last has been published, or taken back.
+    /// Drops the will of a session that ended with its connection: it was published or taken
+    /// back.
     fn forget_bequest(&mut self, session: SessionNumber) {
         self.number(session);
         if self.wills.remove(&session).is_none() {
@@ -224,7 +225,7 @@ impl Recovery {
         }
     }
 
-    /// Takes a session out, without consequences for others: those have their own records.
+    /// Removes a session without any effect on others, which have records of their own.
     fn forget(&mut self, id: SessionId) {
         let broker = &mut self.broker;
         broker.leave_groups(id);
@@ -311,7 +312,7 @@ impl Recovery {
         }
     }
 
-    /// The message `id`, which this record holds.
+    /// The message `id`, which this record holds whole.
     fn keep(&mut self, lsn: Lsn, id: MessageId, stored: &Stored) -> Arc<Message> {
         let make = || {
             Arc::new(Message::new(
@@ -367,7 +368,7 @@ impl Recovery {
         }
     }
 
-    /// The group that a message came of has it no longer; says whether it had.
+    /// Takes a message from its group. Returns whether the group had it.
     fn let_go(&mut self, message: MessageId, origin: Origin) -> bool {
         match origin {
             Origin::Shared(group) => self.held.remove(&(message, group)).is_some(),
@@ -375,7 +376,7 @@ impl Recovery {
         }
     }
 
-    /// Takes from a session what another one has got.
+    /// Takes a message from a session, because another session has got it.
     fn take_from(&mut self, from: FromSession, message: &Message, recipient: &Recipient) {
         self.change_outgoing(from.session, |outgoing| match from.packet_id {
             Some(packet_id) => outgoing.restore_done(packet_id),
@@ -386,7 +387,7 @@ impl Recovery {
         });
     }
 
-    /// Puts a session as it was copied in the place of what is known of it.
+    /// Replaces a session by its state in a checkpoint.
     fn restore(&mut self, state: &SessionState) {
         let id = self.open(state.session, &state.client_id, &state.terms, state.absence);
         for subscribed in &state.subscriptions {
@@ -434,7 +435,7 @@ impl Recovery {
         }
     }
 
-    /// No other group gets the number of this one.
+    /// Notes the number of a group, so that no other group gets it.
     fn note_group(&mut self, origin: Origin) {
         match origin {
             Origin::Shared(group) => self.broker.subscriptions.groups_mut().note_number(group),
@@ -473,7 +474,8 @@ impl Recovery {
         }
     }
 
-    /// Changes what a session is to be sent. `change` says whether it found what it was about.
+    /// Changes a session's outgoing messages. `change` returns whether it found what it was
+    /// about.
     fn change_outgoing(
         &mut self,
         session: SessionNumber,
@@ -492,7 +494,7 @@ impl Recovery {
         }
     }
 
-    /// A record named what is not known.
+    /// Counts a record that named something unknown.
     fn stray(&mut self) {
         self.strays += u64::from(self.is_whole);
     }

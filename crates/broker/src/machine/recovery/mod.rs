@@ -1,11 +1,12 @@
-//! From the records of a journal back to a broker.
+//! Recovery makes a broker from the records of a journal.
 //!
-//! The records are applied to a broker that nobody is connected to; at the end every session
-//! that had a connection has lost it.
+//! The records are applied to a broker without connections. At the end every session that had a
+//! connection has lost it.
 //!
-//! A journal whose beginning was cut off begins somewhere before a whole
-//! [copy](crate::Broker::checkpoint). Until the copy is through, records may name sessions and
-//! messages that are not known yet, and are passed over: the copy will have what they did.
+//! A journal whose beginning was removed starts somewhere before a complete
+//! [checkpoint](crate::Broker::checkpoint). Until the end of that checkpoint, records may name
+//! sessions and messages that are not known yet. Recovery passes over them, because the
+//! checkpoint includes their effect.
 
 mod apply;
 
@@ -25,13 +26,13 @@ use crate::routing::Standing;
 use crate::session::Session;
 use crate::types::{DueWill, GroupId, Lsn, Message, MessageId, Queued, SessionId, SessionNumber};
 
-/// Makes a broker of the records that survived, one after the other.
+/// Makes a broker from the records that survived.
 ///
 /// ```
 /// use broker::{BrokerOptions, Recovery};
 /// use mqtt::Instant;
 ///
-/// // Of an empty journal comes a new broker.
+/// // An empty journal gives a new broker.
 /// let broker = Recovery::new(BrokerOptions::default()).finish(Instant::ZERO).unwrap();
 /// assert_eq!(broker.metrics().sessions, 0);
 /// ```
@@ -40,45 +41,47 @@ pub struct Recovery {
     broker: Broker,
     first: Option<Lsn>,
     last: Lsn,
-    /// Whether all is known that the records go on from.
+    /// Whether the state is complete: the journal began with record 1, or a whole checkpoint was
+    /// replayed.
     is_whole: bool,
-    /// Where the copy began that is going on.
+    /// The first record of the checkpoint that is being replayed.
     copying: Option<Lsn>,
     sessions: HashMap<SessionNumber, Found, FixedState>,
-    /// Wills of sessions that did not last.
+    /// Wills of sessions that ended with their connections.
     wills: BTreeMap<SessionNumber, DueWill>,
-    /// Retained messages that are looked for. Few sessions do.
+    /// Retained look-ups. Few sessions have any.
     lookups: BTreeMap<SessionNumber, Vec<Subscribed>>,
-    /// What members of groups had that did not last: it is for other members.
+    /// Messages of group members whose sessions ended with their connections. They go to other
+    /// members.
     held: BTreeMap<(MessageId, GroupId), Queued>,
-    /// Messages by name: those that somebody has, and some that nobody has any more.
+    /// Messages by name. Some may belong to no session any more.
     messages: HashMap<MessageId, Arc<Message>, FixedState>,
-    /// At how many of them to look for those that nobody has.
+    /// The number of messages at which to sweep those that belong to nobody.
     sweep_at: usize,
-    /// How many sessions have been numbered.
+    /// The highest session number.
     numbered: u64,
-    /// Records that named what is not known, although all should be.
+    /// How many records named something unknown although the state was complete.
     strays: u64,
 }
 
-/// A session that has been found.
+/// A session from the records.
 #[derive(Copy, Clone, Debug)]
 struct Found {
     id: SessionId,
-    /// Absent: it was connected.
+    /// `None` if it was connected.
     absence: Option<Absence>,
 }
 
 impl Recovery {
     const FIRST_SWEEP: usize = 1 << 16;
 
-    /// Nothing replayed yet.
+    /// A recovery before its first record.
     pub fn new(mut options: BrokerOptions) -> Self {
         options.durable = true;
         let hasher = || FixedState::with_seed(options.seed);
         let (sessions, messages) = (hasher(), hasher());
         let mut broker = Broker::new(Instant::ZERO, options);
-        // What is replayed is not recorded again.
+        // Replay must not record anything again.
         broker.ledger = Ledger::new(false);
         Self {
             broker,
@@ -97,12 +100,11 @@ impl Recovery {
         }
     }
 
-    /// Replays the record with the number `lsn`: the first may have any, each other one
-    /// follows the one before.
+    /// Replays the record with the number `lsn`. The first record may have any number. Each
+    /// other one must follow the one before.
     ///
-    /// # Errors
-    /// The record is not the next, or is none. The journal is damaged, or was written by
-    /// another program; there is no going on.
+    /// The record is not the next one, or is malformed. The journal is damaged or was written by
+    /// another program, and recovery cannot continue.
     pub fn replay(&mut self, lsn: Lsn, record: Bytes) -> Result<(), RecordError> {
         let error = |kind| RecordError { lsn, kind };
         let expected = Lsn(self.last.0.saturating_add(1));
@@ -123,11 +125,10 @@ impl Recovery {
         Ok(())
     }
 
-    /// The broker, as if every client had lost its connection just now: what was to happen
-    /// since then is due, and happens as if it had all come at once. What can wait does so.
+    /// Makes the broker, as if every client had just lost its connection. Everything that became
+    /// due since the crash happens now. Deferrable work stays deferred.
     ///
-    /// # Errors
-    /// The journal's beginning was cut off, and no whole copy follows.
+    /// The beginning of the journal was removed, and no complete checkpoint follows.
     pub fn finish(mut self, now: Instant) -> Result<Broker, RecordError> {
         if self.first.is_some() && !self.is_whole {
             return Err(RecordError {
@@ -158,7 +159,7 @@ impl Recovery {
         }
         broker.retained.count(&mut broker.memory);
         broker.metrics = broker.metrics.without_counters();
-        // Whose session ends with its connection lost both in the crash [MQTT-3.1.2-8].
+        // Sessions that end with their connections ended in the crash [MQTT-3.1.2-8].
         broker.due_wills.extend(self.wills.into_values());
         broker.handle_due(now);
         broker.settle(now);
@@ -166,33 +167,33 @@ impl Recovery {
         Ok(broker)
     }
 
-    /// The last record replayed; 0: none.
+    /// The last record that was replayed, or 0.
     pub fn last_lsn(&self) -> Lsn {
         self.last
     }
 
-    /// How many sessions there are so far.
+    /// How many sessions the broker has so far.
     pub fn sessions(&self) -> usize {
         self.broker.sessions.len()
     }
 
-    /// How many retained messages there are so far.
+    /// How many retained messages the broker has so far.
     pub fn retained_messages(&self) -> usize {
         self.broker.retained.len()
     }
 
-    /// How many `QoS` 1 and 2 messages wait to be sent or acknowledged so far.
+    /// How many `QoS` 1 and 2 messages wait so far to be sent or acknowledged.
     pub fn queued_messages(&self) -> u64 {
         self.broker.memory.queued_messages()
     }
 
-    /// How many records named a session or message that should have been known, and was not.
+    /// How many records named a session or message that should have been known and was not.
     /// Anything but 0 is a fault of the program that wrote them.
     pub fn strays(&self) -> u64 {
         self.strays
     }
 
-    /// The broker so far, and what has run since each of its sessions lost its connection.
+    /// The broker so far, and each session's clocks and look-ups.
     #[cfg(test)]
     pub(crate) fn state(
         &self,
@@ -208,26 +209,26 @@ impl Recovery {
         (&self.broker, rest)
     }
 
-    /// What members of groups have that do not last.
+    /// Messages of group members whose sessions end with their connections.
     #[cfg(test)]
     pub(crate) fn held(&self) -> impl Iterator<Item = &Queued> {
         self.held.values()
     }
 
-    /// Wills of sessions that did not last.
+    /// Wills of sessions that ended with their connections.
     #[cfg(test)]
     pub(crate) fn wills(&self) -> impl Iterator<Item = (&SessionNumber, &DueWill)> {
         self.wills.iter()
     }
 
-    /// The broker begins anew: a copy that was going on will not be ended, and what is looked
-    /// for twice is looked for once.
+    /// Handles a restart of the broker. A checkpoint that was being written will never end, and
+    /// of several look-ups for one filter only one goes on.
     fn restart(&mut self) {
         self.copying = None;
         for lookups in self.lookups.values_mut() {
             let all = core::mem::take(lookups);
             for (at, lookup) in all.iter().enumerate() {
-                // As a newer one does at work.
+                // A newer look-up replaces an older one, as in a running broker.
                 let is_last = all[at + 1..].iter().all(|it| it.filter != lookup.filter);
                 if is_last {
                     lookups.push(lookup.clone());
@@ -236,10 +237,10 @@ impl Recovery {
         }
     }
 
-    /// Forgets messages that nobody has any more, when there may be many.
+    /// Drops messages that belong to nobody any more, once there may be many.
     ///
-    /// Not while a copy goes on, or before one is known to be whole: then what nobody is known
-    /// to have may be needed by what is yet to come.
+    /// Not during a checkpoint, or before the state is complete: later records may still need a
+    /// message that seems to belong to nobody.
     fn sweep(&mut self) {
         if self.messages.len() < self.sweep_at || !self.is_whole || self.copying.is_some() {
             return;
@@ -255,8 +256,8 @@ impl Recovery {
 }
 
 impl Absence {
-    /// No later than `latest`, which is as long as it may last from now on: the clock may have
-    /// been set back since.
+    /// Limits the clocks to `latest`, which is the most that they may run from now on. The
+    /// system's clock may have been set back since.
     fn clamped(self, latest: Self) -> Self {
         let earlier = |at: Option<Instant>, latest: Option<Instant>| {
             at.map(|at| latest.map_or(at, |latest| at.min(latest)))
@@ -269,8 +270,8 @@ impl Absence {
 }
 
 impl Broker {
-    /// Lets a session that was found in the journal go on: `absence` says what has run since it
-    /// lost its connection, if it had before.
+    /// Lets a session from the journal go on. `absence` has its clocks if it had lost its
+    /// connection before the crash.
     fn take_up(&mut self, now: Instant, id: SessionId, absence: Option<Absence>) {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
@@ -294,7 +295,7 @@ impl Broker {
             session.set_will_at(id, absence.will_at, &mut self.timers);
         }
         let number = session.number();
-        // As far as it can be known: of those that never expire it does not matter.
+        // Approximately: for sessions that never expire it does not matter.
         let lasts = u64::from(expiry_interval) * 1_000_000;
         let since = absence.expires_at.map_or(now, |at| {
             Instant::from_micros(at.as_micros().saturating_sub(lasts))
