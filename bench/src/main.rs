@@ -18,7 +18,7 @@ mod packets;
 #[cfg(target_os = "linux")]
 mod peer;
 #[cfg(target_os = "linux")]
-mod process;
+mod platform;
 #[cfg(target_os = "linux")]
 mod report;
 #[cfg(target_os = "linux")]

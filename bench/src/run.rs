@@ -9,7 +9,7 @@ use crate::interrupt;
 use crate::json_file::JsonFile;
 use crate::options::{Options, PeerName};
 use crate::peer::Peer;
-use crate::process::{self, Cores};
+use crate::platform::{self, Cores};
 use crate::report::{Record, Report};
 
 pub(crate) fn main() -> ExitCode {
@@ -37,7 +37,7 @@ fn run(options: &Options) -> Result<ExitCode> {
         PeerName::Mosquitto => brokers.push(Peer::mosquitto()?),
         PeerName::None => {}
     }
-    let open_files = process::raise_open_files();
+    let open_files = platform::raise_open_files();
     if open_files < 11_000 {
         eprintln!("bench: only {open_files} sockets are allowed: idle connections will fail");
     }

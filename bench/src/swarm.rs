@@ -15,6 +15,7 @@ use mqtt::QoS;
 use crate::frames::{self, Frames};
 use crate::interrupt;
 use crate::packets::{self, CONNACK, Hello, SUBACK};
+use crate::platform;
 use crate::scanner::{Scanner, Seen};
 
 /// How long the broker may take to answer while a connection is made.
@@ -219,7 +220,7 @@ impl Swarm {
     pub(crate) fn deafen(&mut self, Member(member): Member) -> Result<()> {
         let socket = &mut self.sockets[member];
         self.poll.registry().deregister(&mut socket.stream)?;
-        rustix::net::sockopt::set_socket_recv_buffer_size(&socket.stream, 4096)?;
+        platform::set_receive_buffer(&socket.stream, 4096)?;
         Ok(())
     }
 

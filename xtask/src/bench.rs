@@ -5,12 +5,7 @@ use std::{ffi::OsString, process::ExitCode};
 
 use anyhow::Result;
 
-use crate::{
-    build::{become_program, locked_in_ci},
-    command,
-    step::Step,
-    workspace::Workspace,
-};
+use crate::{build::locked_in_ci, command, platform, step::Step, workspace::Workspace};
 
 /// This does not build the dashboard, because it has no part in the measurement.
 pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
@@ -24,5 +19,5 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
     let mut bench = command::new(server.with_file_name("beaconry-bench"));
     let mut flag = OsString::from("--beaconry=");
     flag.push(&server);
-    become_program(bench.arg(flag).args(args))
+    platform::become_program(bench.arg(flag).args(args))
 }

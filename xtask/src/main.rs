@@ -13,6 +13,7 @@ mod conformance;
 mod counts;
 mod doctor;
 mod fuzz;
+mod platform;
 mod processes;
 mod step;
 mod test;

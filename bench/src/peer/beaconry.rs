@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use testbed::Folder;
 
 use super::{Process, Setting};
-use crate::process::Cores;
+use crate::platform::Cores;
 
 /// A limit above what any scenario needs.
 const MANY: &str = "100000000";

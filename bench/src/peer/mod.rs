@@ -9,11 +9,10 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use rustix::process::{Pid, Signal};
 use testbed::Folder;
 
 use crate::interrupt;
-use crate::process::{self, Cores};
+use crate::platform::{self, Cores};
 use crate::swarm::Route;
 
 /// How long a broker may take to start, with much to read, or to end, with much to write.
@@ -128,28 +127,26 @@ impl Running {
 
     /// How many bytes its folder takes on the disk.
     pub(crate) fn disk(&self) -> Result<u64> {
-        process::disk(self.files.path())
+        platform::disk(self.files.path())
     }
 
     pub(crate) fn cpu(&self) -> Result<Duration> {
-        process::cpu(self.process.child.id())
+        platform::cpu(self.process.child.id())
     }
 
     pub(crate) fn memory(&self) -> Result<u64> {
-        process::memory(self.process.child.id())
+        platform::memory(self.process.child.id())
     }
 
     /// The most memory that it has used, in bytes.
     pub(crate) fn peak_memory(&self) -> Result<u64> {
-        process::peak_memory(self.process.child.id())
+        platform::peak_memory(self.process.child.id())
     }
 }
 
 impl Process {
     fn end(&mut self) -> Result<()> {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        let pid = pid.context("the process has no id")?;
-        rustix::process::kill_process(pid, Signal::TERM).context("cannot end the broker")?;
+        platform::terminate(&self.child).context("cannot end the broker")?;
         let deadline = Instant::now() + PATIENCE;
         while self.child.try_wait()?.is_none() {
             interrupt::check()?;

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use testbed::Folder;
 
 use super::{Process, Setting, free_addresses, wait_for};
-use crate::process::Cores;
+use crate::platform::Cores;
 
 pub(super) fn version(program: &Path) -> Option<String> {
     let output = Command::new(program).arg("-h").output().ok()?;

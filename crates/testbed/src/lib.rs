@@ -17,8 +17,10 @@
 
 mod folder;
 mod http;
+mod platform;
 mod server;
 
 pub use folder::Folder;
 pub use http::{Answer, metric, request, request_with};
+pub use platform::Signal;
 pub use server::{PATIENCE, Server, program};

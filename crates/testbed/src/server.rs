@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use crate::platform::{self, Signal};
 
 /// The longest that any single step may take. It is generous, because the machine may be busy.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -95,7 +95,7 @@ impl Server {
     ///
     /// Panics if the system refuses.
     pub fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
+        platform::send(&self.child, signal).unwrap();
     }
 
     /// Stops it with SIGSTOP, does `meanwhile`, and lets it go on when `time` has passed since it
@@ -106,9 +106,7 @@ impl Server {
     /// Panics if the system refuses, or if the server ends.
     pub fn stand_still(&self, time: Duration, meanwhile: impl FnOnce()) {
         self.signal(Signal::STOP);
-        let stopped = waitpid(Some(Pid::from_child(&self.child)), WaitOptions::UNTRACED);
-        let (_, status) = stopped.unwrap().expect("waited for it");
-        assert!(status.stopped(), "{status:?}");
+        platform::wait_for_stop(&self.child).unwrap();
         let since = Instant::now();
         meanwhile();
         // The time is what this is about: nothing else happens.

@@ -10,7 +10,7 @@ use std::{fs, path::Path, process::ExitCode};
 use anyhow::{Context as _, Result};
 
 use crate::{
-    command,
+    command, platform,
     step::Step,
     tools::{self, rust::WasmTools},
     workspace::{WASM, Workspace},
@@ -54,7 +54,7 @@ pub(crate) fn serve(workspace: &Workspace, args: &[String]) -> Result<ExitCode> 
     if !args.iter().any(stores) && std::env::var_os("BEACONRY_DATA").is_none() {
         server.arg("--in-memory");
     }
-    become_program(server.args(args))
+    platform::become_program(server.args(args))
 }
 
 /// Cargo must not change the lock file of a checkout that CI only tests.
@@ -125,25 +125,4 @@ fn dashboard(workspace: &Workspace, tools: &WasmTools, npm: &Path) -> Result<()>
         .current_dir(&workspace.root);
     Step::new("building the dashboard").run(&mut trunk)?;
     Ok(())
-}
-
-#[cfg(unix)]
-pub(crate) fn become_program(command: &mut std::process::Command) -> Result<ExitCode> {
-    use std::os::unix::process::CommandExt as _;
-
-    // The server replaces this process: signals, terminal and exit code are its own.
-    let error = command.exec();
-    Err(error).with_context(|| format!("cannot start `{}`", command::shown(command)))
-}
-
-#[cfg(not(unix))]
-pub(crate) fn become_program(command: &mut std::process::Command) -> Result<ExitCode> {
-    let status = command
-        .status()
-        .with_context(|| format!("cannot start `{}`", command::shown(command)))?;
-    let code = status
-        .code()
-        .and_then(|code| u8::try_from(code).ok())
-        .unwrap_or(1);
-    Ok(ExitCode::from(code))
 }

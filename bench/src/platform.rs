@@ -1,14 +1,18 @@
-//! What the system knows of a process, and the core that it runs on.
+//! What the measurements need of Linux beyond `std`: cores, CPU time and memory of a process, and
+//! options of sockets. The only place here that makes system calls of its own.
 
-use std::fs;
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::Duration;
+use std::{fs, io};
 
 use anyhow::{Context as _, Result, bail};
 use nix::time::ClockId;
 use nix::unistd::Pid;
+use rustix::net::sockopt;
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// The two cores: one for the broker, one for the load.
@@ -53,6 +57,19 @@ pub(crate) fn cpu(pid: u32) -> Result<Duration> {
     Ok(time.context("the broker has ended")?.into())
 }
 
+/// Asks a process to end, with SIGTERM.
+pub(crate) fn terminate(child: &Child) -> io::Result<()> {
+    Ok(kill_process(
+        rustix::process::Pid::from_child(child),
+        Signal::TERM,
+    )?)
+}
+
+/// Sets how many bytes the system may keep for this socket until they are read.
+pub(crate) fn set_receive_buffer(socket: impl AsFd, bytes: usize) -> io::Result<()> {
+    Ok(sockopt::set_socket_recv_buffer_size(socket, bytes)?)
+}
+
 /// Memory in use (resident set), in bytes.
 pub(crate) fn memory(pid: u32) -> Result<u64> {
     status(pid, "VmRSS:")
@@ -93,7 +110,6 @@ pub(crate) fn disk(folder: &Path) -> Result<u64> {
 /// Lets this process and its children have as many sockets as the system allows. Returns how many
 /// those are.
 pub(crate) fn raise_open_files() -> u64 {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     const WANTED: u64 = 100_000;
     let before = getrlimit(Resource::Nofile);
     for maximum in [before.maximum.map(|it| it.max(WANTED)), before.maximum] {
