@@ -1,18 +1,18 @@
 //! The sans-IO MQTT broker: sessions, routing, retained messages, wills, queues and timers.
 //!
-//! One [`Broker`] is one shard: a state machine that is told what happened ([`Input`]) and
-//! says what to do ([`Output`]). It serves MQTT 3.1.1 and 5 at once.
+//! One [`Broker`] is one shard: a state machine that takes what happened ([`Input`]) and answers
+//! with what to do ([`Output`]). It serves MQTT 3.1.1 and 5 at once.
 //!
-//! **Invariant.** No socket, clock, thread or random source is known here. The same inputs
-//! at the same [`Instant`](mqtt::Instant)s with the same seed give the same outputs.
+//! **Invariant.** The broker knows no socket, clock, thread or random source. The same inputs at
+//! the same [`Instant`](mqtt::Instant)s with the same seed give the same outputs.
 //!
-//! **Invariant.** Memory is bounded: each queue, buffer and store has a place in [`Limits`],
-//! and what a limit dropped or refused is counted in [`Metrics`].
+//! **Invariant.** Memory is bounded. Each queue, buffer and store has a limit in [`Limits`], and
+//! [`Metrics`] count what a limit dropped or refused.
 //!
-//! **Invariant.** What a client is told is durable before it is told
+//! **Invariant.** The broker tells a client only what is durable
 //! ([below](#what-outlives-a-crash)).
 //!
-//! The loop that every shell runs, one turn after another:
+//! Every shell runs this loop, one turn after another:
 //!
 //! 1. [`Broker::handle_input`] for all that has happened;
 //! 2. [`Broker::poll_output`] until [`Output::Idle`]; at a [`Output::Write`],
@@ -50,68 +50,71 @@
 //!
 //! # What outlives a crash
 //!
-//! With [`BrokerOptions::durable`] the broker writes what it does into a [`journal`], as far as
-//! it outlives a connection: sessions whose expiry interval is not 0, what is subscribed,
-//! queued and in flight there, the wills of all sessions, and retained messages. What the shell
-//! takes at once is durable at once, and until it is ([`Input::Persisted`]) this stays in the
-//! broker:
+//! With [`BrokerOptions::durable`] the broker writes each change of state that outlives a
+//! connection into a [`journal`]: sessions whose expiry interval is not 0, with their
+//! subscriptions, queues and messages in flight; the wills of all sessions; and retained
+//! messages. The records that the shell takes at once become durable together. Until they are
+//! ([`Input::Persisted`]), the broker holds back:
 //!
-//! - acknowledgements of what is recorded, CONNACK and SUBACK of such sessions and CONNACK of
-//!   clients with a will among them, and the acknowledgements behind them;
-//! - `QoS` 2 messages to such sessions, and PUBREL: a crash would make the broker send the
-//!   message again, as another one.
+//! - acknowledgements of anything recorded, CONNACK and SUBACK of such sessions, CONNACK of
+//!   clients with a will, and the acknowledgements behind them;
+//! - `QoS` 2 messages to such sessions, and PUBREL: after a crash the broker would otherwise
+//!   send the message again as a new one.
 //!
-//! Nothing else waits; what concerns no such session or will is in no record, and acknowledged
-//! at once.
-//! `QoS` 0 messages pass what waits, but for CONNACK. [`Recovery`] makes a broker of the records
-//! that survived: every client has lost its connection then. A retained message that a
-//! subscription asked for may be sent again after a crash, with `QoS` 2 too, if not all of them
-//! had been sent. [`Broker::checkpoint`] makes the journal shorter; [`StoreState::Full`] says
-//! what is refused while it has no room, and [`Input::StoreRoom`] how much it has: what is accepted
-//! leaves enough of that for clients to take all that waits for them, and for a copy.
+//! Nothing else waits. What concerns no such session and no will is not recorded, and is
+//! acknowledged at once. `QoS` 0 messages overtake what waits, except CONNACK.
+//!
+//! [`Recovery`] makes a broker from the records that survived a crash. Every client has then
+//! lost its connection. A retained look-up that was not over begins again, so some retained
+//! messages may be sent twice, with `QoS` 2 too.
+//!
+//! [`Broker::checkpoint`] makes the journal shorter. [`StoreState::Full`] says what is refused
+//! while the store has no room, and [`Input::StoreRoom`] tells the broker how much room there
+//! is. The broker accepts new things only as long as there is enough room left for clients to
+//! take everything that waits for them, and for a checkpoint.
 //!
 //! # What the standard leaves to the server
 //!
-//! - Topics that start with `$` are the server's own: what a client publishes there is
-//!   refused ("topic name invalid"; in 3.1.1 acknowledged and dropped), a will there too ("not
-//!   authorized" in 3.1.1). A client may publish to, and leave its will at, one of them:
+//! - Topics that start with `$` are the server's own. A message to one is refused with "topic
+//!   name invalid" (in 3.1.1 it is acknowledged and dropped), and a CONNECT with such a will too
+//!   ("not authorized" in 3.1.1). One exception: a client may publish to, and leave its will at,
 //!   `$SYS/broker/connection/{its client id}/state`, where mosquitto's bridges say whether they
 //!   are connected.
-//! - A client that says in CONNECT that it is a bridge (mosquitto's do, see
-//!   [`Dialect`](mqtt::Dialect)) gets what version 5 calls No Local and Retain As Published with
-//!   each subscription that is not shared: messages do not go in circles between the two
-//!   brokers, and retained ones stay retained.
-//! - A client of MQTT 3.1 is served as one of 3.1.1. It needs a client identifier, of any
-//!   length; its CONNACK never says that a session is present, which 3.1 does not know; a
-//!   subscription that is refused is 0x80 in its SUBACK, though 3.1 does not know that either.
-//! - A client with several matching subscriptions gets a message once, at the highest of
-//!   their `QoS` levels, with all their identifiers, and with the retain flag as published
-//!   if one of them asks for that.
-//! - Shared subscriptions (`$share/{name}/{filter}`) are for clients of both versions. Whose
-//!   turn a message is goes round among the members of a group that can be sent to at once;
-//!   if none can, it waits for a connected one, and for an absent one only if none of those
-//!   has room. What a member has not been sent, and what it has not acknowledged of `QoS` 1,
-//!   goes to another one that is connected when it loses its connection, and to any other
-//!   when its session ends. A message that is too large for one member goes to another.
-//! - A group with members whose sessions last (and get `QoS` 1 or 2) is in the journal for what
-//!   it gave to a member whose session does not: until that one has acknowledged it, or was
-//!   sent it with `QoS` 2, when it is nobody else's `[MQTT-4.8.2-5]`. After a crash another
-//!   member gets it. So what was acknowledged to its publisher is kept, and whose turn it is
-//!   does not depend on whose session lasts.
-//! - `QoS` 0 messages are not kept for absent clients, and are dropped, not delayed, for one
-//!   that reads too slowly. Retained messages that a subscription asks for are not dropped
-//!   so: they are looked for as the connection has room. What is published meanwhile goes
-//!   before those that are not found yet, unless one of its own topic may be among them: then
-//!   it, and what comes later, waits behind them.
-//! - `QoS` 1 and 2 messages wait in order, within [`Limits`]; [`QueueFull`] says what
-//!   happens then.
-//! - A takeover closes the old connection first: a session whose expiry interval is 0 ends
-//!   with it, and its will is published, before the new connection's CONNECT is looked at.
+//! - A client may say in CONNECT that it is a bridge, as mosquitto's do (see
+//!   [`Dialect`](mqtt::Dialect)). Each of its subscriptions that is not shared then gets what
+//!   version 5 calls No Local and Retain As Published. So messages do not go in circles between
+//!   the two brokers, and retained messages stay retained.
+//! - A client of MQTT 3.1 is served like one of 3.1.1. It needs a client identifier, of any
+//!   length. Its CONNACK never says that a session is present, because 3.1 does not know that. A
+//!   refused subscription is 0x80 in its SUBACK, although 3.1 does not know that either.
+//! - A client with several matching subscriptions gets a message once, at the highest of their
+//!   `QoS` levels and with all their identifiers. The retain flag stays as published if one of
+//!   them asks for that.
+//! - Shared subscriptions (`$share/{name}/{filter}`) work in both versions. The turn goes round
+//!   among the members of a group that can be sent to at once. If none can, the message waits
+//!   for a connected member, and for an absent one only if no connected one has room. When a
+//!   member loses its connection, messages that it was not sent, or did not acknowledge with
+//!   `QoS` 1, go to another connected member. When its session ends, they go to any other
+//!   member. A message that is too large for one member goes to another.
+//! - A group may have members whose sessions outlive their connections and get `QoS` 1 or 2. The
+//!   journal then also keeps the messages that the group gave to other members, until they are
+//!   acknowledged, or sent with `QoS` 2, which makes them nobody else's `[MQTT-4.8.2-5]`. After
+//!   a crash another member gets them. So an acknowledged message is kept, and the turn does not
+//!   depend on whose session lasts.
+//! - `QoS` 0 messages are not kept for absent clients. For a client that reads too slowly they
+//!   are dropped, not delayed. Retained messages for a new subscription are not dropped like
+//!   that: the broker looks them up as the connection has room. Live messages go before those
+//!   that are not found yet, unless one of the same topic may be among them. Then the live
+//!   message and all later ones wait.
+//! - `QoS` 1 and 2 messages wait in order, within [`Limits`]. [`QueueFull`] says what happens
+//!   beyond.
+//! - A takeover closes the old connection first. A session whose expiry interval is 0 ends with
+//!   it, and its will is published, before the new connection's CONNECT is handled.
 //! - A server that shuts down publishes no wills (section 3.1.2.5 leaves it open). As after a
-//!   crash, the next run publishes those that are in records. Those of sessions that ended with
-//!   the server it publishes at its start; those of sessions that go on when their delay is over,
-//!   which counts from the end of the connection, after a crash from the next start, and who
-//!   comes back before takes the will back.
+//!   crash, the next run publishes those in records. Wills of sessions that ended with the
+//!   server are published at its start. Wills of sessions that go on are published when their
+//!   delay is over, and a client that comes back before takes its will back. The delay counts
+//!   from the end of the connection, or from the next start after a crash.
 
 mod types;
 

@@ -1,4 +1,4 @@
-//! What a client may not do: at PUBLISH, SUBSCRIBE, a will, delivery and retained look-up.
+//! Grants that deny something: at PUBLISH, SUBSCRIBE, a will, delivery and retained look-up.
 
 use mqtt::packet::{Will, WillProperties};
 use mqtt::{Connect, Packet, QoS, ReasonCode, TopicFilter};
@@ -18,7 +18,7 @@ fn denying(publish: &[&str], subscribe: &[&str]) -> Grants {
     Grants::new(DenyRules::new(filters(publish), filters(subscribe)))
 }
 
-/// Everybody is denied the same.
+/// A world in which every client is denied the same.
 fn world(publish: &[&str], subscribe: &[&str]) -> World {
     let grants = denying(publish, subscribe);
     World::with(|options| {
@@ -27,7 +27,7 @@ fn world(publish: &[&str], subscribe: &[&str]) -> World {
     })
 }
 
-/// What SUBSCRIBE is answered, one filter after the other.
+/// The reason codes of SUBACK for these filters.
 fn suback(world: &mut World, conn: Conn, filters: &[&str]) -> Vec<ReasonCode> {
     let subscriptions: Vec<_> = filters.iter().map(|it| to(it, QoS::AtLeastOnce)).collect();
     world.send(conn, &subscribe(&subscriptions, None));
@@ -49,13 +49,13 @@ fn a_filter_inside_a_denied_one_is_refused_and_a_wider_one_is_not() {
     let one = ReasonCode::GrantedQoS1;
     for (version, refused) in [
         (V5, ReasonCode::NotAuthorized),
-        // 0x80: version 3.1.1 has no other word.
+        // 0x80: version 3.1.1 has no other code.
         (V3, ReasonCode::UnspecifiedError),
     ] {
         let conn = world.client(version, "a");
         let codes = suback(&mut world, conn, &asked);
         assert_eq!(codes, [refused, refused, one, one], "{version:?}");
-        // What a shared one shares counts.
+        // For a shared subscription only the filter inside it counts.
         let codes = suback(
             &mut world,
             conn,
@@ -79,14 +79,14 @@ fn of_a_wider_filter_only_what_may_be_sent_is_delivered() {
         conn,
         &[to("#", QoS::AtLeastOnce), to("a/open", QoS::AtLeastOnce)],
     );
-    // The retained message of two filters comes for each.
+    // Two filters match the retained message, which comes once for each.
     assert_eq!(world.payloads(conn), ["kept", "kept"]);
     for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
         world.publish(publisher, "a/secret", "no", qos);
         world.publish(publisher, "a/open", "yes", qos);
     }
     assert_eq!(world.payloads(conn), ["yes", "yes"]);
-    // Nor does it wait for who is absent.
+    // Nor does it wait for an absent client.
     world.cut(conn);
     world.publish(publisher, "a/secret", "no", QoS::AtLeastOnce);
     world.publish(publisher, "b", "yes", QoS::AtLeastOnce);
@@ -117,7 +117,7 @@ fn a_message_of_a_group_goes_to_a_member_that_may_have_it() {
     assert!(denied_got.iter().all(|it| it == "o"), "{denied_got:?}");
     assert_eq!(free_got.iter().filter(|it| *it == "s").count(), 4);
     assert_eq!(denied_got.len() + free_got.len(), 8);
-    // Where nobody may have it, nobody gets it.
+    // If no member may receive it, nobody gets it.
     world.cut(free);
     world.publish(publisher, "secret", "s", QoS::AtLeastOnce);
     world.publish(publisher, "open", "o", QoS::AtLeastOnce);
@@ -146,13 +146,13 @@ fn a_denied_publish_gets_its_reason_code() {
     };
     assert_eq!(ack.reason_code, ReasonCode::NotAuthorized);
     assert_eq!(received.reason_code, ReasonCode::NotAuthorized);
-    // The identifier of the refused one is free.
+    // The packet identifier of the refused message is free.
     world.send(
         conn,
         &Packet::Publish(message("open", "ok", QoS::ExactlyOnce, 2)),
     );
     assert_eq!(world.payloads(subscriber), ["ok"]);
-    // Version 3.1.1 has no word for it: it is acknowledged and dropped.
+    // Version 3.1.1 has no code for this: the message is acknowledged and dropped.
     let conn = world.client(V3, "three");
     world.send(
         conn,
@@ -162,7 +162,7 @@ fn a_denied_publish_gets_its_reason_code() {
     assert_eq!(world.payloads(subscriber), [] as [&str; 0]);
     assert_eq!(world.broker.metrics().refused_publish_rule, 4);
     assert_eq!(world.told[0].limit, Limit::PublishRule);
-    // Nor does it take the place of what is retained.
+    // Nor does it replace the retained message.
     world.send(conn, &retained("locked/a", "kept", QoS::AtLeastOnce));
     assert_eq!(world.broker.metrics().retained_messages, 0);
 }
@@ -207,7 +207,7 @@ fn grants_are_those_of_the_last_connection() {
     for name in ["secret", "open", "secret"] {
         world.publish(publisher, name, name, QoS::AtLeastOnce);
     }
-    // What waits and may not be sent any more is dropped, for good.
+    // Queued messages that it may no longer receive are dropped for good.
     let conn = connect_as(&mut world, &lasting(V5, "s"), denying(&["x"], &["secret"]));
     assert_eq!(world.payloads(conn), ["open"]);
     world.publish(publisher, "secret", "secret", QoS::AtLeastOnce);
@@ -215,7 +215,7 @@ fn grants_are_those_of_the_last_connection() {
     assert_eq!(world.payloads(conn), [] as [&str; 0]);
     let metrics = world.broker.metrics();
     assert_eq!((metrics.dropped_rule, metrics.refused_publish_rule), (3, 1));
-    // And back.
+    // Getting its grants back does not bring them back.
     world.cut(conn);
     let conn = connect_as(&mut world, &lasting(V5, "s"), Grants::default());
     world.publish(publisher, "secret", "now", QoS::AtLeastOnce);
@@ -236,7 +236,7 @@ fn sessions_of_an_earlier_run_are_held_to_the_rules_for_all() {
     assert_eq!(world.payloads(conn), ["yes"]);
 }
 
-/// Lets a client in as the shell would that knows what it may do.
+/// Lets a client in with these grants, as the shell would.
 fn connect_as(world: &mut World, connect: &Connect, grants: Grants) -> Conn {
     let conn = world.open(connect.version);
     world.send(conn, &Packet::Connect(connect.clone()));
@@ -265,8 +265,8 @@ fn levels(wild: bool) -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// Whatever is subscribed, shared or not, published and retained: nobody gets what is denied,
-    /// and everybody gets the rest as if nothing were.
+    /// With any subscriptions, shared or not, and any messages, retained or not: no client gets
+    /// a denied message, and all others are delivered as if nothing were denied.
     #[test]
     fn what_a_client_gets_is_what_it_may(
         denied in levels(true),

@@ -15,7 +15,7 @@ fn subscriber(world: &mut World, most: Option<u16>, qos: QoS) -> Conn {
     conn
 }
 
-/// How the next message says its topic: name and alias.
+/// How the next message names its topic: name and alias.
 fn said(world: &mut World, conn: Conn) -> (Option<String>, Option<u16>) {
     let publish = world.take_publish(conn);
     (
@@ -61,7 +61,7 @@ fn mqtt_3_1_2_27_no_aliases_for_who_takes_none() {
             );
         }
     }
-    // Nor where the server is to use none, nor for a topic that is shorter than its alias.
+    // Neither if the server may use none, nor for a topic that is shorter than its alias.
     let mut world = World::with(|options| options.limits.server_topic_aliases = 0);
     let conn = subscriber(&mut world, Some(9), QoS::AtMostOnce);
     world.publish(conn, "devices/1/state", "x", QoS::AtMostOnce);
@@ -91,13 +91,13 @@ fn mqtt_3_3_2_7_aliases_end_with_their_connection() {
     }
     world.cut(conn);
     world.publish(publisher, name, "3", QoS::AtLeastOnce);
-    // What is sent again, and what waited, on a new connection.
+    // Messages that are sent again, and messages that waited, on a new connection.
     let (conn, _) = world.connect(&connect);
     assert_eq!(said(&mut world, conn), (Some(name.to_owned()), Some(1)));
     assert_eq!(said(&mut world, conn), (None, Some(1)));
     assert_eq!(said(&mut world, conn), (None, Some(1)));
     world.cut(conn);
-    // And for a client that takes none any more.
+    // And for a client that no longer takes aliases.
     connect.properties.topic_alias_maximum = None;
     let (conn, _) = world.connect(&connect);
     for _ in 0..3 {
@@ -151,12 +151,12 @@ fn mqtt_3_1_2_24_an_alias_is_not_introduced_where_there_is_no_room_for_it() {
     let (conn, _) = world.connect(&connect);
     world.subscribe(conn, &[to("#", QoS::AtMostOnce)]);
     let name = "devices/1/state";
-    // 20 bytes and the payload.
+    // The packet is 20 bytes longer than the payload.
     world.publish(conn, name, "1234567890", QoS::AtMostOnce);
     assert_eq!(said(&mut world, conn), (Some(name.to_owned()), None));
     world.publish(conn, name, "12345", QoS::AtMostOnce);
     assert_eq!(said(&mut world, conn), (Some(name.to_owned()), Some(1)));
-    // By its alias a message fits that does not by its name.
+    // This message fits with an alias, but not with its name.
     world.publish(conn, name, "1234567890123456789", QoS::AtMostOnce);
     assert_eq!(said(&mut world, conn), (None, Some(1)));
     assert_eq!(world.broker.metrics().dropped_too_large, 0);
@@ -180,8 +180,8 @@ fn what_is_acknowledged_and_goes_on_keeps_its_aliases() {
     }
 }
 
-/// What waits for a record is overtaken by `QoS` 0: an alias that it introduced would come too
-/// late.
+/// `QoS` 0 messages overtake messages that wait for a record. An alias that such a message
+/// introduced would come too late.
 #[test]
 fn mqtt_3_3_2_7_nothing_that_can_be_overtaken_introduces_an_alias() {
     let mut world = World::with(|options| options.durable = true);
@@ -199,7 +199,7 @@ fn mqtt_3_3_2_7_nothing_that_can_be_overtaken_introduces_an_alias() {
     assert_eq!(said(&mut world, conn), (Some(name.to_owned()), Some(1)));
     world.persist();
     assert_eq!(said(&mut world, conn), (Some(name.to_owned()), None));
-    // Known by then, the alias is used by what waits as well.
+    // Messages that wait use the alias too, because the client knows it by then.
     world.send(
         publisher,
         &Packet::Publish(message(name, "2", QoS::ExactlyOnce, 2)),
@@ -231,7 +231,7 @@ fn aliases_of_both_directions_are_counted_as_long_as_they_are_there() {
     }
     let towards = world.broker.metrics().alias_bytes;
     assert!((500 * 200..500 * 300).contains(&towards), "{towards}");
-    // A longer topic in the place of a shorter one, and the other way round.
+    // A longer topic replaces a shorter one, and the other way round.
     for (topic, alias) in [
         ("short", 7),
         ("rather/long", 7),
@@ -246,7 +246,7 @@ fn aliases_of_both_directions_are_counted_as_long_as_they_are_there() {
     let from = link.alias_bytes();
     assert!(from > 900 * 90, "{from}");
     let all = world.broker.metrics().alias_bytes;
-    // The reader got one more of its own: "rather/long".
+    // The reader got one more alias: "rather/long".
     assert!(all > towards + from && all < towards + from + 200, "{all}");
     world.cut(publisher);
     assert_eq!(world.broker.metrics().alias_bytes, all - from);

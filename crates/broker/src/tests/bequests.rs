@@ -1,4 +1,4 @@
-//! What a crash leaves of clients whose sessions end with their connections: their wills.
+//! After a crash the wills of clients whose sessions end with their connections are published.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{V3, V5, World, retained, text, to};
 use crate::durability::Record;
 use crate::{BrokerOptions, Lsn, Recovery};
 
-/// What `with_will` gives, of a client whose session ends with its connection.
+/// As `with_will`, for a client whose session ends with its connection.
 pub(super) fn passing_with_will(id: &'static str, delay: u32) -> mqtt::Connect {
     mqtt::Connect {
         clean_start: true,
@@ -20,7 +20,7 @@ pub(super) fn passing_with_will(id: &'static str, delay: u32) -> mqtt::Connect {
     }
 }
 
-/// The messages of `QoS` 2 that came, each acknowledged to its end.
+/// Takes all `QoS` 2 messages that came and completes their exchanges.
 fn take_all(world: &mut World, conn: crate::Conn) -> Vec<String> {
     let mut taken = Vec::new();
     for packet in world.received(conn) {
@@ -34,7 +34,7 @@ fn take_all(world: &mut World, conn: crate::Conn) -> Vec<String> {
     taken
 }
 
-/// The crash ends connection and session, and so each delay.
+/// The crash ends connection and session, and with them every delay.
 #[test]
 fn mqtt_3_1_2_8_a_crash_publishes_the_wills_of_sessions_that_end_with_it() {
     let mut world = world();
@@ -44,13 +44,13 @@ fn mqtt_3_1_2_8_a_crash_publishes_the_wills_of_sessions_that_end_with_it() {
     for (id, delay) in [("there", 0), ("there-delayed", 1_000), ("old", 0)] {
         world.connect(&passing_with_will(id, delay));
     }
-    // In the same way, in 3.1.1.
+    // The same in version 3.1.1.
     let mut old = passing_with_will("old", 0);
     old.version = V3;
     old.will.as_mut().unwrap().properties = WillProperties::default();
     world.connect(&old);
     assert_eq!(take_all(&mut world, heir), ["old"]);
-    // These have spoken, or were taken back.
+    // These wills were published or taken back.
     let (conn, _) = world.connect(&passing_with_will("cut", 0));
     world.cut(conn);
     let (conn, _) = world.connect(&passing_with_will("bye-with-will", 5));
@@ -69,18 +69,18 @@ fn mqtt_3_1_2_8_a_crash_publishes_the_wills_of_sessions_that_end_with_it() {
     let (heir, _) = world.lasting(V5, "heir");
     let expected = ["there", "there-delayed", "old"];
     assert_eq!(take_all(&mut world, heir), expected);
-    // Once.
+    // Each is published only once.
     world.crash();
     let (heir, _) = world.lasting(V5, "heir");
     assert!(take_all(&mut world, heir).is_empty());
-    // Whoever comes now has a will of its own.
+    // A client that connects now leaves a will of its own.
     world.connect(&passing_with_will("there", 0));
     world.crash();
     let (heir, _) = world.lasting(V5, "heir");
     assert_eq!(take_all(&mut world, heir), ["there"]);
 }
 
-/// Wherever among the records of its publication a crash cuts: before, with it, or behind it.
+/// A crash anywhere among the records of a will's publication: before, within, or after them.
 #[test]
 fn a_will_is_neither_lost_nor_doubled_wherever_crashes_come() {
     let prepared = || {
@@ -113,7 +113,7 @@ fn a_will_is_neither_lost_nor_doubled_wherever_crashes_come() {
     }
 }
 
-/// What a device says of itself is put right by its will.
+/// Its will corrects the retained state of a device.
 #[test]
 fn mqtt_3_1_2_15_a_retained_will_replaces_what_is_kept_after_a_crash() {
     let mut world = world();
@@ -139,7 +139,7 @@ fn a_copy_has_the_wills_that_are_alive_and_no_others() {
     let (conn, _) = world.connect(&passing_with_will("gone", 0));
     assert_eq!(take_all(&mut world, heir), ["gone"]);
     world.send(conn, &bye);
-    // One comes and one goes while the copy goes on.
+    // One client comes and one goes during the checkpoint.
     let mut more = world.broker.checkpoint(world.now, 1);
     let (conn, _) = world.connect(&passing_with_will("leaves-later", 0));
     assert_eq!(take_all(&mut world, heir), ["leaves-later"]);
@@ -165,10 +165,10 @@ fn a_copy_has_the_wills_that_are_alive_and_no_others() {
         .collect();
     wills.sort_unstable();
     assert_eq!(wills, ["comes-later", "there"]);
-    // The next copy begins where nothing is left of the records before.
+    // The next checkpoint begins where no earlier records are left.
     world.checkpoint(usize::MAX);
     assert_eq!(Digest::of_recovery(world.now, &world.recovery()), live);
-    // No number is given again, though no record names it any more.
+    // No number is used again, even if no record names it any more.
     let numbers = |world: &World| -> Vec<_> {
         let recovery = world.recovery();
         let numbers = recovery.wills().map(|(number, _)| *number);
@@ -181,7 +181,7 @@ fn a_copy_has_the_wills_that_are_alive_and_no_others() {
     assert!(after[0] > before[1] && after.len() == 1, "{after:?}");
 }
 
-/// A session that is resumed for the last time leaves its place to the will.
+/// A session that will end with its connection keeps only its will in the records.
 #[test]
 fn mqtt_3_1_2_8_a_session_that_lasted_and_does_not_any_more_leaves_its_will() {
     let mut world = world();
@@ -199,7 +199,7 @@ fn mqtt_3_1_2_8_a_session_that_lasted_and_does_not_any_more_leaves_its_will() {
     assert_eq!(world.broker.metrics().sessions, 1);
     let (heir, _) = world.lasting(V5, "heir");
     assert_eq!(take_all(&mut world, heir), ["a"]);
-    // The other way round: taken over by one that lasts.
+    // The other way round: a session that lasts takes it over.
     world.connect(&passing_with_will("a", 0));
     world.connect(&with_will("a", 20));
     assert_eq!(take_all(&mut world, heir), ["a"]);

@@ -1,4 +1,5 @@
-//! What all clients share: who takes more than a fair part of it pays, and nobody else.
+//! What all clients share: a client that takes more than a fair share pays for it, and no other
+//! client does.
 
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ fn queues_of_hogs_leave_room_for_the_others() {
     }
     let metrics = world.broker.metrics().clone();
     assert!(metrics.dropped_queue_full > 1_000);
-    // Two hogs get a third each.
+    // Two greedy clients get a third each.
     assert!(
         (120_000..140_000).contains(&metrics.queued_bytes),
         "{metrics:?}"
@@ -54,7 +55,7 @@ fn clients_that_do_not_read_leave_room_for_the_others() {
     }
     let unwritten = world.broker.metrics().unwritten_bytes;
     assert!((140_000..160_000).contains(&unwritten), "{unwritten}");
-    // Another that is slow for a moment has as much as is free.
+    // Another client that is slow for a moment may use all that is free.
     let late = world.client(V5, "late");
     world.subscribe(late, &[to("#", QoS::AtMostOnce)]);
     world.set_reads(late, false);
@@ -102,7 +103,7 @@ fn without_memory_new_messages_are_refused_in_each_versions_words() {
     }
     assert_eq!(world.broker.metrics().refused_memory, 2);
 
-    // What makes room is not refused, and then the others are not either.
+    // Messages that free memory are not refused, and afterwards others are not either.
     for number in 0..10 {
         let topic = format!("fill/{number}");
         world.send(publisher, &retained(&topic, "", QoS::AtMostOnce));
@@ -150,7 +151,7 @@ fn without_memory_nobody_new_is_let_in_but_who_comes_back_is() {
 #[test]
 fn of_unfinished_packets_the_one_that_was_held_most_for_longest_goes() {
     let mut world = World::with(|options| options.limits.all_partial_bytes = 300_000);
-    // PUBLISH of 200,000 bytes, of which almost all comes.
+    // A PUBLISH of 200,000 bytes, of which almost all is sent.
     let start = [0x30, 0xC0, 0x9A, 0x0C];
     let hostile = world.client(V5, "hostile");
     world.send_bytes(hostile, start.to_vec());
@@ -187,7 +188,7 @@ fn what_bites_is_told_with_the_client() {
     assert!(matches!(world.broker.poll_output(), Output::Idle(_)));
 }
 
-/// Sends so many messages with one read.
+/// Sends this many messages in one read.
 fn flood(world: &mut World, conn: crate::Conn, messages: u32) {
     let mut bytes = bytes::BytesMut::new();
     for number in 0..messages {
@@ -207,14 +208,14 @@ fn who_publishes_too_fast_waits_and_loses_nothing() {
     let (fast, _) = world.connect(&connect);
     flood(&mut world, fast, 70);
     assert!(world.paused.contains(&fast));
-    // A second's worth came at once, and the one at which it was too fast.
+    // A second's worth came at once, and then the message that was too fast.
     assert_eq!(world.payloads(subscriber).len(), 11);
     assert!(world.broker.metrics().partial_bytes > 0);
     world.sleep(Duration::from_millis(1_050));
     let payloads = world.payloads(subscriber);
     assert!((9..=11).contains(&payloads.len()), "{payloads:?}");
     assert_eq!(payloads[0], "11");
-    // Nobody else waits, and it is not taken for dead.
+    // No other client waits, and this one is not closed for silence.
     world.publish(subscriber, "t", "other", QoS::AtMostOnce);
     assert_eq!(world.payloads(subscriber), ["other"]);
     world.sleep(Duration::from_secs(5));
@@ -226,7 +227,7 @@ fn who_publishes_too_fast_waits_and_loses_nothing() {
     assert_eq!(metrics.partial_bytes, 0);
     assert_eq!(world.told[0].limit, Limit::PublishRate);
 
-    // Silent from then on, it is dead in the end.
+    // If it stays silent from then on, it is closed for silence.
     world.sleep(Duration::from_secs(4));
     assert!(world.closed(fast).is_some());
 }
@@ -265,7 +266,7 @@ fn a_session_for_which_nothing_waits_makes_room_the_longest_absent_first() {
     world.client(V5, "second");
     assert_eq!(world.broker.metrics().sessions_evicted, 2);
     assert_eq!(world.told[0].client_id.as_deref(), Some("old"));
-    // Whose messages wait stays; so do those who are there.
+    // Sessions with waiting messages stay, and so do connected ones.
     let (_, connack) = world.connect(&Connect::new(V5, "third"));
     assert_eq!(connack.reason_code, ReasonCode::QuotaExceeded);
     world.cut(first);
@@ -351,7 +352,7 @@ fn a_publish_rate_is_exact_however_high() {
         let mut world = World::with(|options| options.limits.publish_rate = rate);
         let publisher = world.client(V5, "p");
         let id = world.broker.sessions.find("p").unwrap();
-        // A second's worth is used up; then two milliseconds pass.
+        // A second's worth is used up. Then two milliseconds pass.
         let now = u64::from(rate) * world.now.as_micros() / 1_000_000;
         world
             .broker
@@ -392,7 +393,7 @@ fn messages_that_are_not_released_are_counted_and_do_not_grow_with_each_connecti
         world.cut(conn);
     }
     assert_eq!(unreleased(&world), 20);
-    // Who releases has room again.
+    // A client that releases messages has room again.
     let (conn, _) = world.lasting(V5, "new");
     let release = mqtt::PubRel::new(super::packet_id(1), ReasonCode::Success);
     world.send(conn, &Packet::PubRel(release));
@@ -402,7 +403,8 @@ fn messages_that_are_not_released_are_counted_and_do_not_grow_with_each_connecti
     assert!(world.closed(conn).is_none());
     assert_eq!(unreleased(&world), 20);
 
-    // Version 3.1.1 may have as many as there are identifiers: it is the memory that bounds.
+    // A client of version 3.1.1 may have as many as there are packet identifiers. Only memory
+    // bounds it.
     let before = world.broker.metrics().memory_bytes;
     let (old, _) = world.lasting(V3, "old");
     for id in 1..=5_000 {

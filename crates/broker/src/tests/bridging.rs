@@ -18,7 +18,7 @@ fn bridge() -> Connect {
     }
 }
 
-/// What mosquitto's bridge leaves behind: that it is gone.
+/// The will of mosquitto's bridge: it says that the bridge is gone.
 fn with_state(mut connect: Connect, at: &str) -> Connect {
     connect.will = Some(Will {
         topic: topic(at),
@@ -30,7 +30,7 @@ fn with_state(mut connect: Connect, at: &str) -> Connect {
     connect
 }
 
-/// The messages that have come, and whether they say that they are retained.
+/// The messages that have come, each with its retain flag.
 fn messages(world: &mut World, conn: Conn) -> Vec<(String, bool)> {
     let message = |packet| match packet {
         Packet::Publish(publish) => Some((text(&publish), publish.retain)),
@@ -65,7 +65,8 @@ fn a_bridge_says_whether_it_is_connected() {
     }
 }
 
-/// One's own, and nothing else under `$`. Version 3.1.1 has a code for it.
+/// A bridge may publish its own state, and nothing else under `$`. Version 3.1.1 has a code for
+/// a refused will.
 #[test]
 fn nobody_says_so_for_another() {
     let mut world = World::new();
@@ -91,7 +92,7 @@ fn nobody_says_so_for_another() {
             other => panic!("{other:?}"),
         }
     }
-    // Who has no identifier has no state either.
+    // A client without an identifier has no such state.
     let (_, connack) = world.connect(&with_state(
         Connect::new(V5, ""),
         "$SYS/broker/connection//state",
@@ -100,8 +101,8 @@ fn nobody_says_so_for_another() {
     assert!(world.broker.metrics().refused_topic_name > 0);
 }
 
-/// Its own messages do not come back, neither now nor as retained ones, at whatever level; and
-/// those of others are retained for the other broker too.
+/// A bridge's own messages do not come back, neither live nor retained, at any QoS. Those of
+/// others arrive with their retain flag, for the other broker.
 #[test]
 fn what_a_bridge_brings_does_not_go_back_to_it() {
     let mut world = World::new();
@@ -128,7 +129,8 @@ fn what_a_bridge_brings_does_not_go_back_to_it() {
     assert_eq!(messages(&mut world, conn), expected);
 }
 
-/// A group's message goes to any member, and No Local is forbidden there [MQTT-3.8.3-4].
+/// No Local is forbidden for shared subscriptions [MQTT-3.8.3-4], and any member may get a
+/// message.
 #[test]
 fn a_bridge_may_be_of_a_group() {
     let mut world = World::new();
@@ -141,7 +143,7 @@ fn a_bridge_may_be_of_a_group() {
     assert_eq!(world.payloads(conn).len(), 1);
 }
 
-/// The options are the session's, so that they outlive the connection.
+/// The options belong to the session and outlive the connection.
 #[test]
 fn what_waits_for_an_absent_bridge_is_not_its_own() {
     let mut world = World::new();
@@ -177,7 +179,7 @@ fn a_client_of_mqtt_3_1_is_served_and_never_told_of_a_session() {
         &Packet::Publish(message("t", "kept", QoS::AtLeastOnce, 1)),
     );
     let (conn, connack) = world.connect(&v3_1(lasting(V3, "old")));
-    // The byte is reserved there.
+    // MQTT 3.1 reserves the byte.
     assert!(!connack.session_present);
     assert_eq!(world.payloads(conn).len(), 1);
 }
@@ -187,13 +189,13 @@ fn a_client_of_mqtt_3_1_needs_an_identifier() {
     let mut world = World::new();
     let (_, connack) = world.connect(&v3_1(Connect::new(V3, "")));
     assert_eq!(connack.reason_code, ReasonCode::ClientIdentifierNotValid);
-    // 3.1 has no longer ones, but whoever has one has always been let in elsewhere.
+    // MQTT 3.1 forbids longer identifiers, but other brokers have always let such clients in.
     let long = v3_1(Connect::new(V3, "more-than-twenty-three-characters"));
     let (_, connack) = world.connect(&long);
     assert_eq!(connack.reason_code, ReasonCode::Success);
 }
 
-/// That there is no room may be over soon: 3, and not 5.
+/// A lack of room may soon be over: the code is 3, not 5.
 #[test]
 fn a_will_that_is_too_large_is_refused_with_a_code_in_3_1_1() {
     let mut world = World::with(|options: &mut BrokerOptions| options.limits.will_bytes = 10);

@@ -1,4 +1,4 @@
-//! A copy of a session for which much waits is written a piece at a time.
+//! A checkpoint copies a session with a long queue piece by piece.
 
 use mqtt::{Connect, Packet, PubAck, QoS, ReasonCode};
 
@@ -11,8 +11,8 @@ const PIECE: usize = 10_000;
 const MESSAGE: usize = 1_000;
 const MESSAGES: usize = 500;
 
-/// A session with so many messages in its queue and some in its window, and a publisher. They
-/// are in records before the copy.
+/// A session with many messages in its queue and some in its window, and a publisher. The
+/// messages are in records before the checkpoint.
 fn waiting() -> (World, crate::Conn) {
     let mut world = World::with(|options| options.durable = true);
     let (subscriber, _) = world.lasting(V5, "s");
@@ -29,7 +29,7 @@ fn waiting() -> (World, crate::Conn) {
     (world, publisher)
 }
 
-/// What is behind the beginning of the last copy, replayed.
+/// Replays the records from the beginning of the last checkpoint.
 fn from_copy(world: &World) -> Recovery {
     let from = world.checkpointed.unwrap();
     let options = BrokerOptions {
@@ -57,7 +57,7 @@ fn no_piece_is_much_larger_than_asked_for() {
         world.run();
     }
     assert!(pieces > MESSAGES * MESSAGE / PIECE / 2, "{pieces}");
-    // The session itself names each of its messages, and is whole.
+    // The record of the session names each of its messages, and is in one piece.
     assert!(largest < PIECE + MESSAGE + MESSAGES * 32, "{largest}");
     let copied: Vec<_> = world.records.iter().filter(|it| it.0 > first).collect();
     let is_message = |it: &&&(Lsn, Record)| matches!(it.1, Record::Message { .. });
@@ -74,7 +74,7 @@ fn no_piece_is_much_larger_than_asked_for() {
     );
 }
 
-/// While the messages of a session are copied it takes some, gets others, ends, and begins anew.
+/// While its messages are copied, a session takes some, gets others, ends, and begins anew.
 #[test]
 fn a_copy_in_pieces_is_right_whatever_happens_meanwhile() {
     let (mut world, publisher) = waiting();
@@ -96,7 +96,8 @@ fn a_copy_in_pieces_is_right_whatever_happens_meanwhile() {
                 }
             }
             12 => world.cut(subscriber.unwrap()),
-            // A crash of which the beginning of the copy is found, and no end.
+            // A crash after which the journal has the beginning of the checkpoint but not its
+            // end.
             15 => {
                 let before = Digest::of(world.now, &world.broker);
                 let found = Digest::of_recovery(world.now, &world.recovery());
@@ -126,7 +127,7 @@ fn a_copy_in_pieces_is_right_whatever_happens_meanwhile() {
     );
 }
 
-/// Sessions that end with their connections are not copied, and are looked at all the same.
+/// Sessions that end with their connections are not copied, but looking at them takes time too.
 #[test]
 fn what_is_not_copied_is_passed_over_in_several_pieces() {
     let mut world = World::with(|options| options.durable = true);

@@ -1,4 +1,4 @@
-//! What is held is charged for what it costs, so that the bounds mean what they say.
+//! Everything is counted at what it really costs, so that the limits mean what they say.
 
 use std::num::NonZeroU16;
 
@@ -43,10 +43,10 @@ fn a_queued_message_is_charged_for_its_subscription_identifiers() {
 fn a_retained_message_is_charged_for_each_level_of_its_topic() {
     let mut world = World::new();
     let conn = world.client(V5, "a");
-    // Of one length: only the levels differ.
+    // Both topics have the same length, and only their levels differ.
     let mut costs = ["abcde", "a/c/e"].map(|topic| {
         world.send(conn, &retained(topic, "x", QoS::AtMostOnce));
-        // Replaced, it costs what it did.
+        // Replacing it does not change the cost.
         let bytes = world.broker.metrics().retained_bytes;
         world.send(conn, &retained(topic, "y", QoS::AtMostOnce));
         assert_eq!(world.broker.metrics().retained_bytes, bytes);
@@ -76,7 +76,7 @@ fn a_topic_that_may_not_be_is_not_held_for_its_alias() {
             panic!("PUBACK expected");
         };
         assert_eq!(ack.reason_code, ReasonCode::TopicNameInvalid);
-        // It stands for the refused topic, not for what it stood for before: to use it is no
+        // The alias stands for the refused topic, not for the earlier one. Using it is no
         // protocol error, and is refused again.
         publish.topic = None;
         for _ in 0..2 {

@@ -1,4 +1,4 @@
-//! PUBLISH and the exchanges about it while the connection lasts.
+//! PUBLISH and its acknowledgements on one connection.
 
 use std::num::NonZeroU16;
 use std::time::Duration;
@@ -31,7 +31,7 @@ fn mqtt_4_3_2_a_message_of_qos_1() {
     world.send(subscriber, &Packet::PubAck(ack.clone()));
     assert_eq!(world.broker.metrics().queued_messages, 0);
     assert_eq!(world.broker.metrics().queued_bytes, 0);
-    // Once more means nothing.
+    // A second PUBACK is ignored.
     world.send(subscriber, &Packet::PubAck(ack));
     assert!(world.received(subscriber).is_empty());
 }
@@ -48,7 +48,7 @@ fn mqtt_4_3_3_a_message_of_qos_2() {
     );
     let id = world.take_publish(subscriber).packet_id.unwrap();
 
-    // [MQTT-4.3.3-10] Sent again, it is answered again and delivered no more.
+    // [MQTT-4.3.3-10] Sent again, the message is answered again and not delivered again.
     let mut again = message("t", "x", QoS::ExactlyOnce, 1);
     again.dup = true;
     world.send(publisher, &Packet::Publish(again.clone()));
@@ -65,7 +65,7 @@ fn mqtt_4_3_3_a_message_of_qos_2() {
     let unknown = PubComp::new(packet_id(1), ReasonCode::PacketIdentifierNotFound);
     assert_eq!(world.received(publisher), [Packet::PubComp(unknown)]);
 
-    // [MQTT-4.3.3-12] From now on it is a new message.
+    // [MQTT-4.3.3-12] After the release it counts as a new message.
     world.send(publisher, &Packet::Publish(again));
     assert_eq!(world.payloads(subscriber), ["x"]);
 
@@ -164,12 +164,12 @@ fn mqtt_3_3_4_9_the_clients_receive_maximum_is_kept() {
     let one = world.take_publish(subscriber);
     let two = world.take_publish(subscriber);
     assert!(world.received(subscriber).is_empty());
-    // [MQTT-3.3.4-10] Nothing else waits.
+    // [MQTT-3.3.4-10] Other packets do not wait.
     world.send(subscriber, &Packet::PingReq);
     world.publish(publisher, "t", "0", QoS::AtMostOnce);
     assert_eq!(world.take(subscriber), Packet::PingResp);
     assert_eq!(world.payloads(subscriber), ["0"]);
-    // A PUBREC frees nothing, a PUBCOMP does.
+    // PUBREC frees no quota, PUBCOMP does.
     let id = two.packet_id.unwrap();
     world.send(
         subscriber,
@@ -196,7 +196,7 @@ fn mqtt_3_3_4_7_a_client_that_exceeds_our_receive_maximum_is_disconnected() {
             &Packet::Publish(message("t", "x", QoS::ExactlyOnce, id)),
         );
     }
-    // One that is acknowledged at once is none too many, where there is room for it.
+    // A message that is acknowledged at once does not count, as long as there is room for it.
     let release = PubRel::new(packet_id(1), ReasonCode::Success);
     world.send(conn, &Packet::PubRel(release));
     world.send(
@@ -262,7 +262,7 @@ fn mqtt_3_1_2_24_and_25_what_is_too_large_for_the_client_is_dropped() {
         world.publish(publisher, "t", &"x".repeat(50), qos);
     }
     assert_eq!(world.broker.metrics().dropped_too_large, 2);
-    // In the queue likewise.
+    // The same from the queue.
     for payload in ["1", &"x".repeat(50), "2"] {
         world.publish(publisher, "t", payload, QoS::AtLeastOnce);
     }
@@ -273,7 +273,7 @@ fn mqtt_3_1_2_24_and_25_what_is_too_large_for_the_client_is_dropped() {
     );
     assert_eq!(world.payloads(subscriber), ["2"]);
     assert_eq!(world.broker.metrics().dropped_too_large, 3);
-    // The first is told at once, the others when that has been a while.
+    // The log reports the first at once, and the others after the silence.
     world.sleep(Duration::from_secs(5));
     let told = world.told.iter();
     let told: Vec<_> = told
@@ -283,7 +283,8 @@ fn mqtt_3_1_2_24_and_25_what_is_too_large_for_the_client_is_dropped() {
     assert_eq!(told, [of_subscriber(1), of_subscriber(2)]);
 }
 
-/// What was sent before on a connection that took more: the third place where it can be found out.
+/// A message that was first sent on a connection that took larger packets. This is the third
+/// place that must check the size.
 #[test]
 fn what_is_too_large_to_be_sent_again_is_dropped_and_told() {
     let mut world = World::new();
@@ -331,7 +332,7 @@ fn mqtt_3_3_2_12_topic_aliases_stand_for_topics() {
         let Packet::Publish(publish) = packet else {
             panic!("PUBLISH expected, not {packet:?}");
         };
-        // [MQTT-3.3.2-11] Ours, not the publisher's.
+        // [MQTT-3.3.2-11] The alias of the publisher is not passed on.
         assert_eq!(publish.properties.topic_alias, None);
         publish.topic.unwrap().as_str().to_owned()
     });

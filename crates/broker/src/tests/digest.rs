@@ -1,4 +1,4 @@
-//! What has to survive, in a form that can be compared.
+//! The state that must survive a crash, in a form that can be compared.
 
 use std::collections::BTreeMap;
 
@@ -15,14 +15,14 @@ use crate::types::{Delivery, Message};
 use crate::types::{MessageId, SessionNumber};
 use crate::types::{Origin, Queued};
 
-/// All that has to survive.
+/// Everything that must survive.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Digest {
     sessions: BTreeMap<SessionNumber, Lasting>,
-    /// Of sessions that end with their connections, each with its client's identifier.
+    /// Wills of sessions that end with their connections, each with its client identifier.
     wills: BTreeMap<SessionNumber, (String, Will)>,
     retained: BTreeMap<String, String>,
-    /// What groups have, of which a member has it that does not last.
+    /// Messages that the journal holds for groups, while a member that does not last has them.
     held: BTreeMap<(MessageId, GroupId), String>,
 }
 
@@ -49,7 +49,7 @@ struct Waiting {
 }
 
 impl Digest {
-    /// Of a broker at work.
+    /// The digest of a running broker.
     pub(crate) fn of(now: Instant, broker: &Broker) -> Self {
         let ids = broker.sessions.ids().into_iter();
         let held = ids.flat_map(|id| {
@@ -72,7 +72,7 @@ impl Digest {
         })
     }
 
-    /// Of one that is being made of records.
+    /// The digest of a broker that is being recovered.
     pub(crate) fn of_recovery(now: Instant, recovery: &crate::Recovery) -> Self {
         let (broker, rest) = recovery.state();
         let wills = recovery.wills().map(|(number, due)| {
@@ -97,7 +97,7 @@ impl Digest {
             let rest = rest(number, session);
             Some((number, lasting(now, broker, id, session, rest)))
         });
-        // What never was in a record need not survive, nor what has expired.
+        // Messages that were never recorded need not survive, and neither do expired ones.
         let retained = broker.retained.all().into_iter();
         let retained = retained.filter(|it| it.id().is_some() && !it.is_expired(now));
         Self {
@@ -142,7 +142,7 @@ fn lasting(
         expiry_interval: session.expiry_interval(),
         will: will.cloned(),
         absence: absence.map(|it| Absence {
-            // Of a will that is not there.
+            // The time means nothing without a will.
             will_at: it.will_at.filter(|_| will.is_some()),
             ..it
         }),
@@ -178,7 +178,7 @@ fn waiting(queued: &Queued) -> Waiting {
     }
 }
 
-/// The parts of a message that mean something.
+/// The parts of a message that matter.
 fn shown(message: &Message) -> String {
     let mut publish = message.publish.clone();
     publish.dup = false;

@@ -1,4 +1,4 @@
-//! What waits for records.
+//! Answers and messages that wait for records.
 
 use mqtt::packet::WillProperties;
 use mqtt::{
@@ -10,14 +10,14 @@ use crate::durability::{Record, Retention};
 use crate::types::Cause;
 use crate::{Input, Lsn, Peer, StoreState};
 
-/// Records become durable when the test says so.
+/// A world in which records become durable when the test says so.
 pub(super) fn world() -> World {
     let mut world = World::with(|options| options.durable = true);
     world.persists = false;
     world
 }
 
-/// One with a client that is away, and subscribed to `t` with `QoS` 2.
+/// The same with an absent client that is subscribed to `t` with `QoS` 2.
 fn world_with_absent() -> World {
     let mut world = World::with(|options| options.durable = true);
     let (conn, _) = world.lasting(V5, "absent");
@@ -49,7 +49,7 @@ fn mqtt_4_3_2_4_puback_waits_until_the_message_is_durable() {
     let conn = world.client(V5, "a");
     world.subscribe(conn, &[to("t", QoS::AtMostOnce)]);
     world.publish(conn, "t", "x", QoS::AtLeastOnce);
-    // `QoS` 0 does not wait, nor does PINGRESP.
+    // `QoS` 0 messages and PINGRESP do not wait.
     assert_eq!(world.payloads(conn), ["x"]);
     world.send(conn, &Packet::PingReq);
     assert_eq!(world.received(conn), [Packet::PingResp]);
@@ -69,7 +69,7 @@ fn mqtt_4_3_2_4_puback_waits_until_the_message_is_durable() {
     assert_eq!(world.received(conn), [pub_ack(1)]);
 }
 
-/// Nothing is recorded of what ends with its connections.
+/// Nothing is recorded about sessions that end with their connections.
 #[test]
 fn what_concerns_nothing_that_lasts_waits_for_nothing() {
     let mut world = world();
@@ -97,7 +97,7 @@ fn passing_with_will(version: ProtocolVersion, id: &'static str) -> Connect {
     connect
 }
 
-/// The will is all that outlasts a crash of a client whose session ends with its connection.
+/// If a session ends with its connection, only its will survives a crash.
 #[test]
 fn mqtt_3_1_2_8_connack_waits_until_the_will_is_durable() {
     for version in [V5, V3] {
@@ -105,7 +105,7 @@ fn mqtt_3_1_2_8_connack_waits_until_the_will_is_durable() {
         let conn = world.open(version);
         let connect = passing_with_will(version, "a");
         world.send(conn, &Packet::Connect(connect.clone()));
-        // Nor does anything pass it [MQTT-3.2.0-1].
+        // Nothing overtakes CONNACK either [MQTT-3.2.0-1].
         world.send(conn, &Packet::PingReq);
         assert!(world.received(conn).is_empty());
         let [(Lsn(1), Record::Willed(bequest))] = &world.records[..] else {
@@ -116,7 +116,7 @@ fn mqtt_3_1_2_8_connack_waits_until_the_will_is_durable() {
         world.persist();
         let kinds: Vec<_> = world.received(conn).iter().map(kind).collect();
         assert_eq!(kinds, ["CONNACK", "PINGRESP"]);
-        // From now on it costs no more than any other client.
+        // From now on it causes no more records than any other client.
         world.subscribe(conn, &[to("t", QoS::ExactlyOnce)]);
         world.publish(conn, "t", "x", QoS::AtLeastOnce);
         assert_eq!(world.received(conn).len(), 2);
@@ -124,7 +124,7 @@ fn mqtt_3_1_2_8_connack_waits_until_the_will_is_durable() {
     }
 }
 
-/// Who leaves no will waits for nothing, not even where others have left theirs just now.
+/// A client without a will waits for nothing, even if others have just left theirs.
 #[test]
 fn nobody_waits_for_the_wills_of_others() {
     let mut world = world();
@@ -143,7 +143,7 @@ fn nobody_waits_for_the_wills_of_others() {
         world.client(version, id);
     }
     assert_eq!(world.records.len(), recorded);
-    // One that takes over has the will published, and does not wait for it either.
+    // A client that takes over causes the will to be published, and does not wait for it either.
     world.client(V5, "c");
     let last = world.records.last();
     let Some((_, Record::Accepted(accepted))) = last else {
@@ -162,7 +162,7 @@ fn mqtt_3_1_2_10_each_end_of_a_will_is_recorded_once() {
     light.will.as_mut().unwrap().qos = QoS::AtMostOnce;
     light.will.as_mut().unwrap().retain = false;
     let bye = |code| Packet::Disconnect(mqtt::Disconnect::new(code));
-    // Taken back; published and kept; published and nobody's; taken back late.
+    // Four wills: taken back, published and retained, published to nobody, and taken back late.
     let (conn, _) = world.connect(&passing_with_will(V5, "a"));
     world.send(conn, &bye(ReasonCode::Success));
     assert!(matches!(world.records[1..], [(_, Record::Unwilled { .. })]));
@@ -176,7 +176,7 @@ fn mqtt_3_1_2_10_each_end_of_a_will_is_recorded_once() {
     world.cut(conn);
     assert!(matches!(world.records[5..], [(_, Record::Unwilled { .. })]));
     assert!(world.recovery().wills().next().is_none());
-    // Each has a number of its own.
+    // Each will has its own number.
     let numbers: Vec<_> = world
         .records
         .iter()
@@ -186,7 +186,7 @@ fn mqtt_3_1_2_10_each_end_of_a_will_is_recorded_once() {
         })
         .collect();
     assert_eq!(numbers, [1, 2, 3]);
-    // Nothing is recorded where nothing is stored.
+    // A broker without a journal records nothing.
     let mut world = World::new();
     let (conn, _) = world.connect(&passing_with_will(V5, "a"));
     world.cut(conn);
@@ -205,7 +205,7 @@ fn mqtt_4_6_0_2_acknowledgements_keep_their_order() {
         world.send(conn, &publish(QoS::AtLeastOnce));
         world.send(other, &publish(QoS::ExactlyOnce));
     }
-    // Refused, so without a record; still behind the others.
+    // A refused message has no record, but its answer still goes behind the others.
     let refused = message("$t", "x", QoS::AtLeastOnce, 4);
     world.send(conn, &Packet::Publish(refused));
     assert!(world.received(conn).is_empty() && world.received(other).is_empty());
@@ -236,7 +236,7 @@ fn mqtt_4_3_3_11_pubrec_and_pubcomp_wait_for_what_they_promise() {
     let (conn, _) = world.lasting(V5, "a");
     world.persists = false;
     world.publish(conn, "t", "x", QoS::ExactlyOnce);
-    // Known by its packet identifier, which is no more durable.
+    // It is known by its packet identifier, whose record is not durable yet.
     world.publish(conn, "t", "x", QoS::ExactlyOnce);
     assert!(world.received(conn).is_empty());
     world.persist();
@@ -251,7 +251,8 @@ fn mqtt_4_3_3_11_pubrec_and_pubcomp_wait_for_what_they_promise() {
     assert_eq!(world.received(conn), [pub_comp(1)]);
 }
 
-/// A crash would make the broker send it anew, and the client take it for another.
+/// Otherwise a crash would make the broker send it as a new message, and the client would take
+/// it for another.
 #[test]
 fn mqtt_4_3_3_2_a_message_of_qos_2_waits_until_its_packet_identifier_is_durable() {
     let mut world = world_with_absent();
@@ -268,12 +269,13 @@ fn mqtt_4_3_3_2_a_message_of_qos_2_waits_until_its_packet_identifier_is_durable(
     assert!(world.received(conn).is_empty());
     world.persist();
     assert_eq!(world.received(conn), [pub_rel(1)]);
-    // Said again, and known to be durable.
+    // Sent again, when the record is known to be durable.
     world.send(conn, &pub_rec(1));
     assert_eq!(world.received(conn), [pub_rel(1)]);
 }
 
-/// A crash would make the publisher send it again, and somebody else in the group get it too.
+/// Otherwise a crash would make the publisher send it again, and another member would get it
+/// too.
 #[test]
 fn mqtt_4_8_2_5_a_member_that_does_not_last_gets_qos_2_when_the_publish_is_durable() {
     let mut world = world();
@@ -290,13 +292,13 @@ fn mqtt_4_8_2_5_a_member_that_does_not_last_gets_qos_2_when_the_publish_is_durab
     assert!(world.received(member).is_empty());
     world.persist();
     assert_eq!(world.payloads(member), ["x"]);
-    // Who publishes it again will not do so as the same message.
+    // A publisher that sends it again sends a new message.
     let other = world.client(V5, "other");
     world.publish(other, "t", "y", QoS::ExactlyOnce);
     assert_eq!(world.payloads(member), ["y"]);
 }
 
-/// The same out of the queue.
+/// The same from the queue.
 #[test]
 fn mqtt_4_3_3_2_what_waited_waits_once_more_for_its_packet_identifier() {
     let mut world = world_with_absent();
@@ -305,7 +307,7 @@ fn mqtt_4_3_3_2_what_waited_waits_once_more_for_its_packet_identifier() {
     world.persist();
     let conn = world.open(V5);
     world.send(conn, &Packet::Connect(lasting(V5, "absent")));
-    // CONNACK waits, and all behind it.
+    // CONNACK waits, and so does everything behind it.
     assert!(world.received(conn).is_empty());
     assert!(matches!(
         world.records.last(),
@@ -332,7 +334,7 @@ fn mqtt_3_2_0_1_nothing_passes_connack() {
     );
     assert!(world.received(conn).is_empty());
     world.input(Input::Persisted(Lsn(1)));
-    // SUBACK waits for its own record, and what needs no order does not.
+    // SUBACK waits for its own record. Packets that need no order do not.
     let kinds: Vec<_> = world.received(conn).iter().map(kind).collect();
     assert_eq!(kinds, ["CONNACK", "PINGRESP"]);
     world.persist();
@@ -351,7 +353,7 @@ fn kind(packet: &Packet) -> &'static str {
     }
 }
 
-/// A client that is closed before its CONNACK left is told nothing [MQTT-3.14.0-1].
+/// A client that is closed before its CONNACK left gets no packet [MQTT-3.14.0-1].
 #[test]
 fn mqtt_3_14_0_1_no_disconnect_before_connack() {
     let mut world = world();
@@ -385,7 +387,7 @@ fn suback_and_unsuback_wait_where_the_session_lasts() {
     assert!(world.received(conn).is_empty());
     world.persist();
     assert_eq!(kind(&world.take(conn)), "UNSUBACK");
-    // Nothing was there: nothing is recorded, nothing waits.
+    // There was no subscription, so nothing is recorded and nothing waits.
     world.send(conn, &unsubscribe);
     assert_eq!(kind(&world.take(conn)), "UNSUBACK");
     let passing = world.client(V5, "b");
@@ -414,7 +416,7 @@ fn what_waits_counts_against_receive_maximum_and_is_bounded() {
         Some(ReasonCode::ReceiveMaximumExceeded)
     );
 
-    // What is acknowledged makes room again.
+    // Acknowledged messages make room again.
     let conn = world.client(V5, "b");
     for id in 1..=30 {
         world.send(
@@ -427,7 +429,7 @@ fn what_waits_counts_against_receive_maximum_and_is_bounded() {
     }
     assert_eq!(world.received(conn).len(), 30);
 
-    // Repetitions count in bytes.
+    // Repeated messages count in bytes.
     let conn = world.client(V5, "c");
     for _ in 0..101 {
         world.publish(conn, "t", "x", QoS::ExactlyOnce);
@@ -455,7 +457,7 @@ fn what_waits_for_a_connection_that_is_gone_goes_nowhere() {
     assert_eq!(world.received(conn), [pub_rec(1)]);
 }
 
-/// Until somebody takes the records, they are announced once.
+/// Records are announced once until the shell takes them.
 #[test]
 fn records_are_announced_once_until_they_are_taken() {
     let mut world = world();
@@ -505,7 +507,7 @@ fn a_full_store_refuses_what_it_would_have_to_keep_and_nothing_else() {
         });
         codes.last()
     };
-    // For somebody who is away, or to be kept.
+    // For an absent client, or to be retained.
     for (name, qos, retain) in [
         ("t", QoS::AtLeastOnce, false),
         ("t", QoS::ExactlyOnce, false),
@@ -514,10 +516,10 @@ fn a_full_store_refuses_what_it_would_have_to_keep_and_nothing_else() {
         let code = answer(&mut world, name, qos, retain);
         assert_eq!(code, Some(ReasonCode::QuotaExceeded), "{name}, {qos:?}");
     }
-    // For those who are there.
+    // For connected clients.
     let code = answer(&mut world, "u", QoS::AtLeastOnce, false);
     assert_eq!(code, Some(ReasonCode::Success));
-    // `QoS` 0 goes on, retained too.
+    // `QoS` 0 messages go on, retained ones too.
     assert_eq!(answer(&mut world, "t", QoS::AtMostOnce, false), None);
     assert_eq!(answer(&mut world, "u", QoS::AtMostOnce, true), None);
     let metrics = world.broker.metrics();
@@ -527,7 +529,7 @@ fn a_full_store_refuses_what_it_would_have_to_keep_and_nothing_else() {
     );
     assert_eq!(metrics.retained_messages, 1);
 
-    // Nobody gets anything new that lasts; what is there goes on.
+    // Nothing new that would last is granted. Existing sessions and subscriptions go on.
     let (_, connack) = world.connect(&lasting(V5, "new"));
     assert_eq!(connack.reason_code, ReasonCode::QuotaExceeded);
     let (_, connack) = world.connect(&lasting(V3, "new"));

@@ -1,4 +1,5 @@
-//! What ends at once does so a piece at a time, and nobody can tell.
+//! Deferrable work: many things that end at once are worked off piece by piece, and no client
+//! can tell.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use super::{V5, World, lasting, message, retained, to};
 use crate::admission::WorkBudget;
 use crate::{Conn, Input, Output};
 
-/// How many connections are closed at most in each rest.
+/// The most connections that one period of the work budget closes.
 const CLOSED: usize = WorkBudget::STEPS / WorkBudget::CLOSE + 1;
 pub(super) const MESSAGES: usize = 500;
 
@@ -17,13 +18,13 @@ pub(super) fn named(mut connect: Connect, id: &str) -> Connect {
     connect
 }
 
-/// So many subscribers that read nothing and whose queues are full, and a publisher; the next
-/// message is one too many for all of them at once.
+/// Subscribers that read nothing and whose queues are full, and a publisher. The next message is
+/// one too many for all of them at once.
 pub(super) fn stuck(subscribers: usize) -> (World, Vec<Conn>, Conn) {
     stuck_at(subscribers, |_| "t".to_owned())
 }
 
-/// The same where each is subscribed to what `filter` says.
+/// The same with a filter for each of them.
 fn stuck_at(subscribers: usize, filter: impl Fn(usize) -> String) -> (World, Vec<Conn>, Conn) {
     let mut world = World::with(|options| {
         options.limits.inflight_window = 1;
@@ -42,7 +43,7 @@ fn stuck_at(subscribers: usize, filter: impl Fn(usize) -> String) -> (World, Vec
         world.publish(publisher, "t", "x", QoS::AtLeastOnce);
     }
     world.received(publisher);
-    // Other inputs have used up no steps of this time.
+    // A new period: other inputs have used no steps of it.
     world.now = world.now + Duration::from_secs(1);
     (world, conns, publisher)
 }
@@ -52,14 +53,14 @@ pub(super) fn closed(world: &World, conns: &[Conn]) -> usize {
     closed.count()
 }
 
-/// Lets only so much time pass that all are gone, and what they had is not freed.
+/// Lets just enough time pass to close all of them, but not to free their queues.
 pub(super) fn until_dismissed(world: &mut World, conns: &[Conn]) {
     while closed(world, conns) < conns.len() {
         world.sleep(WorkBudget::PERIOD);
     }
 }
 
-/// When the broker wants to go on.
+/// When the broker wants to continue.
 fn idle(world: &mut World) -> Option<Instant> {
     match world.broker.poll_output() {
         Output::Idle(at) => at,
@@ -72,7 +73,7 @@ fn clients_that_are_too_slow_at_once_are_dismissed_a_few_at_a_time() {
     let (mut world, conns, publisher) = stuck(100);
     assert_eq!(world.broker.metrics().queued_messages, 50_000);
     world.publish(publisher, "t", "too much", QoS::AtLeastOnce);
-    // The publisher is answered meanwhile.
+    // The publisher is answered in the meantime.
     assert!(matches!(world.take(publisher), Packet::PubAck(_)));
     assert_eq!(world.broker.metrics().closed_queue_full, 100);
     let (mut gone, mut held) = (0, 50_000);
@@ -81,7 +82,7 @@ fn clients_that_are_too_slow_at_once_are_dismissed_a_few_at_a_time() {
         let now = closed(&world, &conns);
         assert!(now - gone <= CLOSED, "{gone} to {now}");
         let metrics = world.broker.metrics();
-        // It is held, and counts.
+        // The memory is held, and counts.
         assert_eq!(metrics.sessions, 101 - now as u64);
         assert!(metrics.memory_bytes > metrics.queued_bytes);
         let messages = usize::try_from(metrics.queued_messages).unwrap();
@@ -91,7 +92,7 @@ fn clients_that_are_too_slow_at_once_are_dismissed_a_few_at_a_time() {
         if gone == 100 && held == 0 {
             break;
         }
-        // It goes on though nothing else happens, and does nothing before that.
+        // It continues even if nothing else happens, and does nothing before.
         let at = idle(&mut world).unwrap();
         assert!(at > world.now && at <= world.now + WorkBudget::PERIOD);
         world.input(Input::Timeout);
@@ -164,7 +165,7 @@ fn sessions_that_expire_at_once_do_so_a_few_at_a_time_and_are_gone_for_their_cli
     let each = WorkBudget::STEPS / (WorkBudget::SESSION + WorkBudget::SUBSCRIPTION) + 1;
     let expired = world.broker.metrics().sessions_expired;
     assert!((50..=each as u64).contains(&expired), "{expired}");
-    // The last of them comes before its turn.
+    // The last one's client returns before it expires.
     let (_, connack) = world.connect(&named(lasting(V5, ""), "absent-999"));
     assert!(!connack.session_present);
     assert_eq!(world.broker.metrics().sessions_expired, expired + 1);
@@ -188,7 +189,7 @@ fn mqtt_3_1_2_22_clients_that_are_silent_at_once_are_closed_a_few_at_a_time() {
     world.input(Input::Timeout);
     let gone = closed(&world, &conns);
     assert!((1..=CLOSED).contains(&gone), "{gone}");
-    // One is heard in time, and it is as if it had never been silent.
+    // One client is heard in time, as if it had never been silent.
     let late = *conns
         .iter()
         .find(|it| world.closed(**it).is_none())
@@ -246,14 +247,14 @@ fn what_cannot_wait_does_not_wait_for_sessions_to_expire() {
         world.send(fast, &Packet::Publish(publish));
     }
     assert!(world.paused.contains(&fast));
-    // So late that nearly all sessions are still there when its pause is over.
+    // So late that nearly all sessions still exist when its pause is over.
     world.now = world.now + Duration::from_millis(500);
     world.input(Input::Timeout);
     assert!(world.broker.metrics().sessions > 500);
     assert!(!world.paused.contains(&fast));
 }
 
-/// What it was given would be lost with it, or be sent to others late.
+/// A message that it got would be lost with it, or would reach others late.
 #[test]
 fn who_is_to_be_dismissed_is_given_nothing_of_a_group() {
     for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
@@ -265,13 +266,13 @@ fn who_is_to_be_dismissed_is_given_nothing_of_a_group() {
         }
         let (witness, _) = world.connect(&named(lasting(V5, ""), "witness"));
         world.subscribe(witness, &[shared]);
-        // For QoS 1 and 2 it is not connected, and still comes before them.
+        // For `QoS` 1 and 2 this member is not connected, and is still preferred to them.
         if qos != QoS::AtMostOnce {
             world.cut(witness);
         }
         world.publish(publisher, "t", "too much", QoS::AtLeastOnce);
         assert!(closed(&world, &conns) < 50);
-        // They take what they were sent, and acknowledge nothing more.
+        // They read what they were sent, and acknowledge nothing more.
         for conn in &conns {
             if world.closed(*conn).is_none() {
                 world.set_reads(*conn, true);
@@ -296,10 +297,10 @@ fn who_is_to_be_dismissed_is_given_nothing_of_a_group() {
     }
 }
 
-/// Each of the messages that a member of a group leaves is offered to the others.
+/// Each message that a member of a group leaves behind is offered to the others.
 #[test]
 fn what_members_of_groups_leave_is_offered_a_few_members_at_a_time() {
-    // Each in a group of its own, so that nobody has room for it.
+    // Each is in a group of its own, so no other member can take its messages.
     let (mut world, conns, publisher) = stuck_at(20, |number| format!("$share/g{number}/t"));
     world.publish(publisher, "t", "too much", QoS::AtLeastOnce);
     let each = WorkBudget::STEPS / (WorkBudget::CLOSE + MESSAGES * WorkBudget::OFFER) + 1;
@@ -313,7 +314,7 @@ fn what_members_of_groups_leave_is_offered_a_few_members_at_a_time() {
     assert_eq!(world.broker.metrics().dropped_session_ended, 10_000);
 }
 
-/// One piece that is too large for a rest takes several.
+/// A piece of work that is larger than a period takes several.
 #[test]
 fn who_ends_with_much_keeps_the_next_waiting_for_as_long() {
     let mut world = World::with(|options| options.limits.subscriptions_per_client = 3_000);

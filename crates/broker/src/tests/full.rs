@@ -14,7 +14,7 @@ fn world() -> World {
     World::with(|options| options.durable = true)
 }
 
-/// `QoS` 0 has records without anything waiting for them: what bounds them?
+/// `QoS` 0 messages can cause records that nothing waits for. The backlog limit bounds them.
 #[test]
 fn records_of_qos_0_are_bounded_while_the_store_is_slow() {
     let mut world = world();
@@ -34,7 +34,7 @@ fn records_of_qos_0_are_bounded_while_the_store_is_slow() {
     );
     assert!(world.paused.contains(&publisher));
     assert_eq!(world.told[0].limit, Limit::JournalBacklog);
-    // Who writes no records is not held up.
+    // A client that causes no records is not held up.
     world.publish(other, "o", "O", QoS::AtMostOnce);
     assert_eq!(world.payloads(other), ["O"]);
     for session_expiry_interval in [Some(3_600), None] {
@@ -45,15 +45,15 @@ fn records_of_qos_0_are_bounded_while_the_store_is_slow() {
         world.send(conn, &Packet::Connect(coming));
         assert_eq!(world.farewell(conn), Some(ReasonCode::ServerBusy));
     }
-    // Who comes only now is heard when the store has caught up.
+    // A client that connects now is heard when the store has caught up.
     let late = world.client(V5, "l");
     world.send(late, &retained("late", &payload, QoS::AtMostOnce));
     assert!(world.paused.contains(&late));
     assert!(world.broker.metrics().journal_bytes < (64 << 20) + 200_000);
-    // It is not silent: nobody hears it.
+    // It is not closed for silence, because nobody reads it.
     world.sleep(Duration::from_hours(1));
     assert_eq!(world.closed(publisher), None);
-    // Nothing of it is lost.
+    // Nothing that it sent is lost.
     world.persists = true;
     world.persist();
     assert!(!world.paused.contains(&publisher));
@@ -64,7 +64,7 @@ fn records_of_qos_0_are_bounded_while_the_store_is_slow() {
     );
 }
 
-/// With a full store, what is kept of a topic for which there is no room is a whole record.
+/// With a full store, removing a retained message that found no room is still a complete record.
 #[test]
 fn a_full_store_is_not_given_payloads_of_qos_0() {
     let mut world = World::with(|options| {
@@ -87,7 +87,7 @@ fn a_full_store_is_not_given_payloads_of_qos_0() {
     );
 }
 
-/// What could not be stored is, as soon as there is room.
+/// State that could not be stored is stored as soon as there is room.
 #[test]
 fn retained_messages_of_qos_0_are_stored_when_there_is_room_again() {
     let mut world = world();
@@ -122,7 +122,7 @@ fn with_will(retain: bool) -> Connect {
     connect
 }
 
-/// Who comes and goes with a large will does not use up what the store has in reserve.
+/// A client that connects again and again with a large will does not use up the store's reserve.
 #[test]
 fn a_full_store_is_not_given_wills() {
     let mut world = world();
@@ -137,7 +137,7 @@ fn a_full_store_is_not_given_wills() {
         let (w, connack) = world.connect(&with_will(true));
         assert!(connack.session_present);
         world.cut(w);
-        // Who is there has it.
+        // A connected client gets it.
         assert_eq!(world.take_publish(s).qos, QoS::AtMostOnce);
     }
     assert!(
@@ -145,7 +145,7 @@ fn a_full_store_is_not_given_wills() {
         "{}",
         bytes(&world) - before
     );
-    // Fifty that were kept, fifty that were published.
+    // Fifty wills that were kept, and fifty that were published.
     assert_eq!(world.broker.metrics().wills_not_stored, 100);
     let live = Digest::of(world.now, &world.broker);
     assert_eq!(live, Digest::of_recovery(world.now, &world.recovery()));
@@ -172,11 +172,11 @@ fn mqtt_3_1_2_8_a_will_is_stored_when_there_is_room_again() {
     assert_eq!(world.payloads(s).len(), 1);
 }
 
-/// The same with one that is delayed, of a client that is gone before there is room.
+/// The same with a delayed will of a client that is gone before there is room.
 #[test]
 fn mqtt_3_1_2_8_a_delayed_will_is_stored_when_there_is_room_again() {
     let mut world = world();
-    // A new session that lasts would be refused.
+    // A new lasting session would be refused.
     let (w, _) = world.lasting(V5, "w");
     world.cut(w);
     world.input(Input::Store(StoreState::Full));
@@ -198,7 +198,7 @@ fn mqtt_3_1_2_8_a_delayed_will_is_stored_when_there_is_room_again() {
     assert_eq!(world.payloads(reader).len(), 1);
 }
 
-/// A device is let in all the same: its will stays in memory until there is room.
+/// A device is let in nevertheless. Its will stays in memory until there is room.
 #[test]
 fn mqtt_3_1_2_8_a_full_store_lets_in_who_leaves_a_will() {
     let mut world = world();
@@ -226,7 +226,7 @@ fn mqtt_3_1_2_8_a_full_store_lets_in_who_leaves_a_will() {
     let live = Digest::of(world.now, &world.broker);
     assert_eq!(live, Digest::of_recovery(world.now, &world.recovery()));
     world.input(Input::Store(StoreState::Ready));
-    // What has ended in the same moment comes first.
+    // Deferrable work of the same moment comes first.
     world.sleep(Duration::from_millis(40));
     assert_eq!(world.recovery().wills().count(), 1);
     world.crash();
@@ -234,7 +234,7 @@ fn mqtt_3_1_2_8_a_full_store_lets_in_who_leaves_a_will() {
     world.subscribe(reader, &[to("wills", QoS::AtMostOnce)]);
     assert_eq!(world.payloads(reader).len(), 1);
 
-    // One that was recorded before is published with `QoS` 0, and its record is ended.
+    // A will that was already recorded is published with `QoS` 0, and its record is ended.
     let (conn, _) = world.connect(&passing("before"));
     world.input(Input::Store(StoreState::Full));
     world.cut(conn);
@@ -242,7 +242,7 @@ fn mqtt_3_1_2_8_a_full_store_lets_in_who_leaves_a_will() {
     assert_eq!(world.recovery().wills().count(), 0);
 }
 
-/// What is in no record is not given to a session that lasts while there is no room.
+/// A message without a record is not given to a lasting session while there is no room.
 #[test]
 fn a_full_store_is_not_given_what_a_member_leaves() {
     let mut world = world();
@@ -260,7 +260,8 @@ fn a_full_store_is_not_given_what_a_member_leaves() {
     assert_eq!(world.broker.metrics().dropped_session_ended, 1);
 }
 
-/// A record that could not be read back is not written, and nothing is promised that builds on it.
+/// A record that could not be read back is not written, and nothing that builds on it is
+/// promised.
 #[test]
 fn mqtt_4_1_0_1_nothing_is_acknowledged_behind_a_record_that_is_too_long() {
     let mut world = world();
@@ -273,7 +274,7 @@ fn mqtt_4_1_0_1_nothing_is_acknowledged_behind_a_record_that_is_too_long() {
     world.publish(publisher, "t", &"x".repeat(2_000), QoS::AtLeastOnce);
     assert!(world.received(publisher).is_empty());
     assert_eq!(world.told[0].limit, Limit::RecordSize);
-    // From now on it is said at once.
+    // From now on it is refused at once.
     let other = world.client(V5, "o");
     world.publish(other, "t", "behind", QoS::AtLeastOnce);
     let Packet::PubAck(ack) = world.take(other) else {
@@ -287,7 +288,8 @@ fn mqtt_4_1_0_1_nothing_is_acknowledged_behind_a_record_that_is_too_long() {
     assert_eq!(world.payloads(s), ["before"]);
 }
 
-/// Who comes back for what fills the store commonly subscribes again, to the same.
+/// A client that comes back for the messages that fill the store often subscribes again, to the
+/// same filters.
 #[test]
 fn mqtt_3_8_4_3_an_equal_subscription_is_granted_by_a_full_store() {
     let mut world = world();
@@ -308,7 +310,7 @@ fn mqtt_3_8_4_3_an_equal_subscription_is_granted_by_a_full_store() {
     assert_eq!(world.payloads(s), ["kept"]);
     assert!(bytes(&world) - before < 200, "{}", bytes(&world) - before);
     assert_eq!(world.broker.metrics().refused_store_full, 0);
-    // With other options it would have to be recorded.
+    // With other options the subscription would need a record.
     for other in [to("t", QoS::AtMostOnce), to("v", QoS::AtLeastOnce)] {
         world.send(s, &subscribe(&[other], None));
         let Packet::SubAck(ack) = world.take(s) else {
@@ -330,7 +332,7 @@ fn mqtt_3_8_4_3_an_equal_subscription_is_granted_by_a_full_store() {
     assert_eq!(live, Digest::of_recovery(world.now, &world.recovery()));
 }
 
-/// Among much that is stored a turn does not look for the little that is not.
+/// One turn does not search all that is stored for the little that is not.
 #[test]
 fn what_is_to_be_stored_later_is_looked_for_in_several_turns() {
     let mut world = world();
@@ -346,7 +348,7 @@ fn what_is_to_be_stored_later_is_looked_for_in_several_turns() {
     world.input(Input::Store(StoreState::Ready));
     let mut turns = 1;
     while world.records.len() == before {
-        // It goes on though nothing else happens.
+        // It continues even if nothing else happens.
         let at = world.run().unwrap();
         assert!(at > world.now && at <= world.now + WorkBudget::PERIOD);
         world.now = at;

@@ -1,4 +1,4 @@
-//! What becomes of a group's messages where there is hardly any room (section 4.8.2).
+//! Messages of groups when there is hardly any room (section 4.8.2).
 
 use mqtt::packet::ConnectProperties;
 use mqtt::{Connect, QoS, Utf8String};
@@ -6,7 +6,7 @@ use mqtt::{Connect, QoS, Utf8String};
 use super::{V5, World, lasting, to};
 use crate::{Conn, QueueFull};
 
-/// A member of the group whose client takes one message at a time and acknowledges none.
+/// A member whose client takes one message at a time and acknowledges none.
 fn member(world: &mut World, id: &'static str, qos: QoS) -> Conn {
     let connect = lasting(V5, id);
     let (conn, _) = world.connect(&Connect {
@@ -40,7 +40,8 @@ fn handing_over_loses_nothing_where_queues_are_nearly_full() {
         let publisher = world.client(V5, "p");
         let a = member(&mut world, "a", QoS::AtLeastOnce);
         let b = member(&mut world, "b", QoS::AtLeastOnce);
-        // A fair share is what is still free: with two that have as much it is 66,667 bytes.
+        // A fair share is what is still free. With two sessions that hold as much, it is 66,667
+        // bytes.
         while world.broker.metrics().queued_bytes < 125_000 {
             publish(&mut world, publisher, 500, QoS::AtLeastOnce);
         }
@@ -51,7 +52,7 @@ fn handing_over_loses_nothing_where_queues_are_nearly_full() {
         assert_eq!(after.queued_messages, before.queued_messages);
         assert_eq!(after.queued_bytes, before.queued_bytes);
         assert_eq!(after.dropped_queue_full, 0);
-        // A few had room, and most had none.
+        // A few messages found room, and most did not.
         assert!((1..30).contains(&after.passed_on), "{}", after.passed_on);
         assert!(world.closed(a).is_none());
     }
@@ -86,7 +87,7 @@ fn a_group_sends_to_who_can_take_where_buffers_are_nearly_full() {
             }
         }
         assert_eq!(world.broker.metrics().dropped_slow, 0);
-        // What one member may have in its buffer is half of all; the rest is the other's.
+        // One member's buffer may take half of all. The rest goes to the other.
         assert!(got >= 400, "{got}");
         assert!(world.broker.metrics().unwritten_bytes <= 101_000);
     }
@@ -100,7 +101,7 @@ fn what_a_full_group_has_no_room_for_keeps_its_place_before_what_is_smaller() {
     });
     let publisher = world.client(V5, "p");
     let a = member(&mut world, "a", QoS::AtLeastOnce);
-    // One is on its way to `a`, and one waits.
+    // One message is on its way to `a`, and one waits.
     publish(&mut world, publisher, 6_000, QoS::AtLeastOnce);
     publish(&mut world, publisher, 6_000, QoS::AtLeastOnce);
     world.received(a);

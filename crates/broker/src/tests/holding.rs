@@ -9,7 +9,8 @@ fn world() -> World {
     World::with(|options| options.durable = true)
 }
 
-/// M was stored for a durable member, acknowledged, and handed over to one that does not last.
+/// A message was stored for a lasting member, acknowledged to its publisher, and handed over to
+/// a member that does not last.
 #[test]
 fn what_goes_to_a_member_that_does_not_last_survives_a_crash() {
     let mut world = world();
@@ -23,7 +24,7 @@ fn what_goes_to_a_member_that_does_not_last_survives_a_crash() {
     world.subscribe(b, &[to("$share/g/t", QoS::AtLeastOnce)]);
     world.set_reads(b, false);
     world.cut(a);
-    // b has not acknowledged it. Without the crash a would get it back:
+    // b has not acknowledged it. Without the crash, a would get it back.
     world.crash();
     let (a, present) = world.lasting(V5, "a");
     assert!(present);
@@ -47,7 +48,7 @@ fn what_went_to_a_member_that_does_not_last_comes_back() {
     assert_eq!(world.payloads(a), ["M"]);
 }
 
-/// A group has a durable member; the message waits for one that does not last.
+/// A group has a lasting member, and a message waits for one that does not last.
 #[test]
 fn what_a_group_gets_survives_if_any_of_its_members_does() {
     let mut world = world();
@@ -67,7 +68,8 @@ fn what_a_group_gets_survives_if_any_of_its_members_does() {
     assert_eq!(world.payloads(a).len(), 50);
 }
 
-/// What waits in the queue of a member that lasts, and what was sent to one that does not.
+/// Messages in the queue of a member that lasts, and messages that were sent to one that does
+/// not.
 #[test]
 fn the_queue_of_a_member_that_lasts_survives_with_one_that_does_not() {
     let mut world = world();
@@ -89,8 +91,8 @@ fn the_queue_of_a_member_that_lasts_survives_with_one_that_does_not() {
     assert_eq!((acknowledged, got), (20, 20));
 }
 
-/// A message leaves a lasting member's queue for one that does not last; the crash comes after
-/// that one has completed the exchange, before the record.
+/// A message moves from a lasting member's queue to a member that does not last. The crash comes
+/// after that member has completed the exchange, before the record.
 #[test]
 fn mqtt_4_3_3_2_no_two_members_get_a_message_of_qos_2() {
     let mut world = World::with(|options| {
@@ -131,7 +133,7 @@ fn mqtt_4_3_3_2_no_two_members_get_a_message_of_qos_2() {
     );
 }
 
-/// Only a message in a window still names the group, which is over.
+/// The group has ended, and only a message in a window still names it.
 #[test]
 fn a_groups_number_is_not_given_again_after_a_restart_from_a_copy() {
     let mut world = world();
@@ -162,7 +164,8 @@ fn a_groups_number_is_not_given_again_after_a_restart_from_a_copy() {
     );
 }
 
-/// What was acknowledged by whoever had it is nobody else's, and a copy keeps what was not.
+/// A message that its member acknowledged goes to nobody else, and a checkpoint keeps one that
+/// was not acknowledged.
 #[test]
 fn what_was_acknowledged_does_not_come_back_and_a_copy_keeps_the_rest() {
     let mut world = world();
@@ -191,7 +194,7 @@ fn what_was_acknowledged_does_not_come_back_and_a_copy_keeps_the_rest() {
     assert_eq!(world.payloads(a), ["1", "3"]);
 }
 
-/// A session that ends with its connection from now on leaves its messages to those that do not.
+/// A session that will end with its connection leaves its messages to members that last.
 #[test]
 fn what_a_session_has_that_lasts_no_longer_survives_with_its_group() {
     let mut world = world();
@@ -202,7 +205,7 @@ fn what_a_session_has_that_lasts_no_longer_survives_with_its_group() {
     let (b, _) = world.lasting(V5, "b");
     world.subscribe(b, &[to("$share/g/t", QoS::AtLeastOnce)]);
     world.set_reads(b, false);
-    // Nobody else is connected that has room for it, so that it stays with a.
+    // No other connected member has room for it, so it stays with a.
     let mut ending = mqtt::Connect::new(V5, "a");
     ending.clean_start = false;
     world.cut(b);
@@ -214,7 +217,8 @@ fn what_a_session_has_that_lasts_no_longer_survives_with_its_group() {
     assert_eq!(world.payloads(b), ["M"]);
 }
 
-/// `[MQTT-4.8.2-5]`: what was sent with `QoS` 2 is for nobody else, also after a crash.
+/// `[MQTT-4.8.2-5]`: a message that was sent with `QoS` 2 goes to nobody else, even after a
+/// crash.
 #[test]
 fn mqtt_4_8_2_5_what_was_sent_with_qos_2_is_for_nobody_else_after_a_crash() {
     let mut world = world();
@@ -235,7 +239,7 @@ fn mqtt_4_8_2_5_what_was_sent_with_qos_2_is_for_nobody_else_after_a_crash() {
     world.send(b, &Packet::PubRec(received));
     let complete = mqtt::PubComp::new(packet_id(1), mqtt::ReasonCode::Success);
     world.send(b, &Packet::PubComp(complete));
-    // It waited for b, and now b was sent it.
+    // It waited for b, and has now been sent to b.
     assert_eq!(world.payloads(b), ["2"]);
     world.crash();
     let (a, _) = world.lasting(V5, "a");

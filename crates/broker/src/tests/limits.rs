@@ -149,7 +149,7 @@ fn a_client_that_does_not_read_costs_its_buffer_and_no_more() {
     assert!((90..100).contains(&dropped), "{dropped}");
     assert_eq!(world.payloads(other).len(), 100);
 
-    // It wakes up: what was to be surely delivered is there, in the window's steps.
+    // The client reads again: its `QoS` 1 and 2 messages are there, as the window allows.
     world.set_reads(subscriber, true);
     let mut sure = 0;
     loop {
@@ -201,7 +201,7 @@ fn an_answer_that_is_too_large_for_the_client_ends_the_connection() {
     assert_eq!(world.farewell(conn), Some(ReasonCode::PacketTooLarge));
 }
 
-/// A lasting client with a will whose payload has this length.
+/// A client with a lasting session and a will whose payload has this length.
 fn with_will(id: &'static str, len: usize, delay: u32) -> Connect {
     let mut connect = lasting(V5, id);
     connect.will = Some(Will {
@@ -291,7 +291,7 @@ fn a_queue_is_not_emptied_for_what_it_has_no_room_for_at_all() {
 #[test]
 fn what_waits_for_an_acknowledgement_is_counted_and_nothing_else_that_waits() {
     let waits = |world: &World| world.broker.metrics().window_waits;
-    // The window, and a client that takes less than it.
+    // The window, and a client that takes fewer messages.
     for (window, receive_maximum) in [(2, None), (64, Some(2))] {
         let mut world = World::with(|options| {
             options.limits.inflight_window = window;
@@ -314,7 +314,7 @@ fn what_waits_for_an_acknowledgement_is_counted_and_nothing_else_that_waits() {
             world.publish(publisher, "t", "is sent", QoS::AtMostOnce);
         }
         assert_eq!(waits(&world), 3);
-        // One goes, another waits behind those that still do.
+        // One message goes, and another joins the queue.
         let ids = world.received(subscriber).into_iter().filter_map(|packet| {
             let Packet::Publish(publish) = packet else {
                 return None;
@@ -326,17 +326,17 @@ fn what_waits_for_an_acknowledgement_is_counted_and_nothing_else_that_waits() {
         world.send(subscriber, &Packet::PubAck(ack));
         world.publish(publisher, "t", "waits", QoS::AtLeastOnce);
         assert_eq!(waits(&world), 4);
-        // An absent client's messages wait for the client.
+        // An absent client's messages wait for the client, not for its window.
         world.cut(subscriber);
         world.publish(publisher, "t", "absent", QoS::AtLeastOnce);
         assert_eq!(waits(&world), 4);
-        // What was sent is sent again, and leaves no room.
+        // Messages that were sent are sent again, and leave no room in the window.
         let (subscriber, _) = world.connect(&connect);
         world.publish(publisher, "t", "waits", QoS::AtLeastOnce);
         assert_eq!(waits(&world), 5);
         drop(world.received(subscriber));
 
-        // Nor does it count who does not read.
+        // A client that does not read does not count either.
         let slow = world.client(V5, "slow");
         world.subscribe(slow, &[to("slow", QoS::AtLeastOnce)]);
         world.set_reads(slow, false);

@@ -1,4 +1,4 @@
-//! What waits for retained messages, and what they wait for.
+//! Retained look-ups: which messages wait for them, and what they wait for.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::session::Outgoing;
 use crate::types::Delivery;
 use crate::types::{Origin, Queued};
 
-/// The client acknowledges all that has come; gives the payloads.
+/// Acknowledges everything that has come. Returns the payloads.
 fn acknowledge(world: &mut World, conn: crate::Conn) -> Vec<String> {
     let mut payloads = Vec::new();
     loop {
@@ -42,7 +42,7 @@ fn what_waits_for_one_search_and_is_waited_for_by_the_next_does_not_stall() {
     let conn = world.client(V5, "s");
     world.subscribe(conn, &[to("+/z", QoS::AtLeastOnce)]);
     acknowledge(&mut world, conn);
-    // It waits behind what is retained of its topic, as far as is known.
+    // It waits for a retained message of its topic that may still be found.
     world.publish(publisher, "last/z", "live", QoS::AtLeastOnce);
     world.subscribe(conn, &[to("other", QoS::AtLeastOnce)]);
     assert_eq!(world.broker.metrics().retained_lookups, 2);
@@ -101,7 +101,7 @@ fn each_filter_is_looked_for_once_however_many_and_however_often_it_is_asked_for
     connect.properties.receive_maximum = Some(1);
     let (conn, _) = world.connect(&connect);
     world.subscribe(conn, &[to("keep/+", QoS::AtLeastOnce)]);
-    // The window is full, so that nothing more is looked for.
+    // The window is full, so the look-up pauses.
     let first = world.take_publish(conn);
     let bytes = world.broker.metrics().retained_lookup_bytes;
     let filters: Vec<_> = (0..1_000)
@@ -112,8 +112,7 @@ fn each_filter_is_looked_for_once_however_many_and_however_often_it_is_asked_for
     world.subscribe(conn, &filters);
     assert_eq!(world.broker.metrics().retained_lookups, 1_001);
     assert_eq!(world.broker.metrics().retained_lookup_bytes, all_bytes);
-    // What is published meanwhile waits for what is retained of its own topic, and not of
-    // others.
+    // A live message waits for the retained message of its own topic, but not for others.
     for (topic, waits) in [("f/1", false), ("keep/4", false), ("keep/2", true)] {
         let qos = QoS::AtMostOnce;
         world.publish(publisher, topic, "live", qos);

@@ -1,4 +1,4 @@
-//! Who needs room that is taken by what is over does not pay for that.
+//! A client that needs room does not pay for memory that ended sessions still hold.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ fn a_queue_is_not_full_of_what_others_have_left() {
         assert_eq!(metrics.dropped_queue_full, 100);
         assert!(metrics.queued_bytes <= left, "{number}");
     }
-    // No more is freed at once than is needed.
+    // The broker frees at once only what is needed.
     assert!(world.broker.metrics().queued_bytes > left / 2);
     let (absent, connack) = world.connect(&named(lasting(V5, ""), "absent"));
     assert!(connack.session_present);
@@ -66,7 +66,8 @@ fn sessions_that_have_expired_keep_nobody_out_and_cost_nobody_else_theirs() {
         let mut connect = named(lasting(V5, ""), &format!("absent-{number}"));
         connect.properties.session_expiry_interval = Some(if number == 0 { 3_600 } else { 60 });
         let (conn, _) = world.connect(&connect);
-        // Something waits for each but the first, which goes on, and could be dispensed with.
+        // Messages wait for all but the first session, which is connected again but could be
+        // dispensed with.
         if number > 0 {
             world.subscribe(conn, &[to("t", QoS::AtLeastOnce)]);
         }
@@ -110,7 +111,7 @@ fn retained_messages_that_have_expired_take_no_other_ones_place() {
     assert_eq!(metrics.retained_messages, 5_000);
 }
 
-/// More than there may be were restored, and no number of them makes room.
+/// More retained messages were restored than the limit allows, and removing some makes no room.
 #[test]
 fn retained_messages_that_have_expired_do_not_all_go_for_one_that_is_not_kept() {
     let mut world = World::with(|options| options.durable = true);
@@ -133,8 +134,8 @@ fn retained_messages_that_have_expired_do_not_all_go_for_one_that_is_not_kept() 
     assert_eq!(world.broker.metrics().refused_retained_limit, 1);
 }
 
-/// Nearly all that there is room for is taken by what is over, and a member of a group that does
-/// not last has so many messages; another, absent one has none.
+/// Ended sessions hold nearly all memory. One group member, whose session ends with its
+/// connection, has this many messages. Another, absent one has none.
 fn group_beside_remains(messages: usize) -> (World, Conn, Conn) {
     let (mut world, conns, publisher) = stuck(100);
     let shared = to("$share/g/other", QoS::AtLeastOnce);
@@ -154,7 +155,7 @@ fn group_beside_remains(messages: usize) -> (World, Conn, Conn) {
     (world, member, publisher)
 }
 
-/// What a member leaves is for the others, though what is over takes all room.
+/// The messages of a member that leaves go to the others, even if ended sessions hold all room.
 #[test]
 fn what_is_over_keeps_nobody_from_inheriting() {
     let (mut world, member, _) = group_beside_remains(1);
@@ -166,7 +167,7 @@ fn what_is_over_keeps_nobody_from_inheriting() {
     assert_eq!(world.payloads(absent), ["x"]);
 }
 
-/// The one that is asked first has a full queue, and the next has room.
+/// The member that is asked first has a full queue, and the next has room.
 #[test]
 fn what_is_over_keeps_no_member_from_what_another_has_no_room_for() {
     let (mut world, member, publisher) = group_beside_remains(MESSAGES);
@@ -261,7 +262,7 @@ fn what_sessions_had_that_have_expired_is_no_others_to_lack() {
     let (conn, connack) = world.connect(&connect);
     assert_eq!(connack.reason_code, ReasonCode::Success);
     world.subscribe(conn, &[to("a/b/c", QoS::AtLeastOnce)]);
-    // No more than is needed.
+    // Only what is needed is freed.
     let metrics = world.broker.metrics();
     assert!(metrics.sessions > 500);
     assert_eq!(

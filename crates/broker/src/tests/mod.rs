@@ -1,4 +1,5 @@
-//! The broker, driven with packets over an ideal network: what is sent arrives at once.
+//! The broker, driven with packets over an ideal network: everything that is sent arrives at
+//! once.
 //!
 //! Each test is named by the rule that it holds.
 
@@ -53,7 +54,7 @@ use crate::{
 pub(crate) const V5: ProtocolVersion = ProtocolVersion::V5;
 pub(crate) const V3: ProtocolVersion = ProtocolVersion::V3_1_1;
 
-/// A broker and everybody who is connected to it.
+/// A broker and all clients that are connected to it.
 pub(crate) struct World {
     pub(crate) broker: Broker,
     pub(crate) now: Instant,
@@ -61,16 +62,16 @@ pub(crate) struct World {
     next_conn: u64,
     pub(crate) records: Vec<(Lsn, Record)>,
     journal: Vec<(Lsn, Bytes)>,
-    /// Whether what is to be made durable is so at once. Otherwise the test says when.
+    /// Whether records become durable at once. Otherwise the test decides.
     pub(crate) persists: bool,
-    /// What the journal is no longer needed before.
+    /// The first record that is still needed, as of the last checkpoint.
     pub(crate) checkpointed: Option<Lsn>,
     options: BrokerOptions,
     /// Connections whose CONNECT waits for a decision.
     pub(crate) asked: Vec<Conn>,
     /// Connections that are not to be read.
     pub(crate) paused: BTreeSet<Conn>,
-    /// Limits that were reached, as told.
+    /// The reports of limits that were reached.
     pub(crate) told: Vec<LimitReached>,
 }
 
@@ -79,7 +80,7 @@ struct End {
     decoder: Decoder,
     version: ProtocolVersion,
     received: VecDeque<Packet>,
-    /// Whether it takes what it is sent.
+    /// Whether it reads what it is sent.
     reads: bool,
     untaken: bool,
     closed: Option<CloseReason>,
@@ -110,18 +111,18 @@ impl World {
         }
     }
 
-    /// All records so far that the shell has taken.
+    /// All records that the shell has taken so far.
     pub(crate) fn journal(&self) -> &[(Lsn, Bytes)] {
         &self.journal
     }
 
-    /// All that was taken is durable.
+    /// Makes everything that was taken durable.
     pub(crate) fn persist(&mut self) {
         let last = self.journal.last().map_or(Lsn(0), |(lsn, _)| *lsn);
         self.input(Input::Persisted(last));
     }
 
-    /// The broker crashes, and starts anew with those records that have numbers up to `last`.
+    /// Crashes the broker, and starts it again from the records up to `last`.
     pub(crate) fn crash_at(&mut self, last: Lsn) {
         self.journal.retain(|(lsn, _)| *lsn <= last);
         let recovery = self.recovery();
@@ -131,12 +132,12 @@ impl World {
         self.run();
     }
 
-    /// The same with all records.
+    /// Crashes the broker, and starts it again from all records.
     pub(crate) fn crash(&mut self) {
         self.crash_at(Lsn(u64::MAX));
     }
 
-    /// The records that are there, replayed.
+    /// Replays the records that are there.
     pub(crate) fn recovery(&self) -> Recovery {
         let mut recovery = Recovery::new(self.options.clone());
         for (lsn, body) in &self.journal {
@@ -145,8 +146,7 @@ impl World {
         recovery
     }
 
-    /// Writes a whole copy of all that is durable, in pieces of `budget` bytes, and cuts off
-    /// what is before it.
+    /// Writes a whole checkpoint in pieces of `budget` bytes, and removes the records before it.
     pub(crate) fn checkpoint(&mut self, budget: usize) {
         while self.broker.checkpoint(self.now, budget) {
             self.run();
@@ -157,7 +157,7 @@ impl World {
         self.journal.retain(|(lsn, _)| *lsn >= from);
     }
 
-    /// Opens a connection that has said nothing yet.
+    /// Opens a connection that sends nothing yet.
     pub(crate) fn open(&mut self, version: ProtocolVersion) -> Conn {
         self.next_conn += 1;
         let conn = Conn(self.next_conn);
@@ -174,7 +174,7 @@ impl World {
         conn
     }
 
-    /// Connects, and gives the answer.
+    /// Connects. Returns the answer.
     pub(crate) fn connect(&mut self, connect: &Connect) -> (Conn, ConnAck) {
         let conn = self.open(connect.version);
         self.send(conn, &Packet::Connect(connect.clone()));
@@ -224,7 +224,7 @@ impl World {
         self.send(conn, &Packet::Publish(message(topic, payload, qos, 1)));
     }
 
-    /// The connection ends as if the network had failed.
+    /// Ends the connection like a network failure.
     pub(crate) fn cut(&mut self, conn: Conn) {
         self.ends.remove(&conn);
         self.input(Input::Closed(conn));
@@ -240,13 +240,13 @@ impl World {
         }
     }
 
-    /// All that has come and was not looked at.
+    /// Takes all packets that have come.
     pub(crate) fn received(&mut self, conn: Conn) -> Vec<Packet> {
         let end = self.ends.get_mut(&conn).unwrap();
         end.received.drain(..).collect()
     }
 
-    /// The next that has come.
+    /// Takes the next packet.
     pub(crate) fn take(&mut self, conn: Conn) -> Packet {
         let end = self.ends.get_mut(&conn).unwrap();
         let closed = &end.closed;
@@ -255,7 +255,7 @@ impl World {
             .unwrap_or_else(|| panic!("nothing came; closed: {closed:?}"))
     }
 
-    /// The next that has come, a message.
+    /// Takes the next packet, which must be a PUBLISH.
     pub(crate) fn take_publish(&mut self, conn: Conn) -> Publish {
         match self.take(conn) {
             Packet::Publish(publish) => publish,
@@ -263,7 +263,7 @@ impl World {
         }
     }
 
-    /// The payloads of all messages that have come.
+    /// Takes all packets. Returns the payloads of the messages.
     pub(crate) fn payloads(&mut self, conn: Conn) -> Vec<String> {
         let payload = |packet| match packet {
             Packet::Publish(publish) => Some(text(&publish)),
@@ -307,7 +307,7 @@ impl World {
         self.run();
     }
 
-    /// Does all that the broker wants done.
+    /// Does everything that the broker asks for.
     fn run(&mut self) -> Option<Instant> {
         loop {
             match self.broker.poll_output() {

@@ -1,4 +1,4 @@
-//! What the store must have room for is never thought to be less than it is.
+//! The estimate of the store's reserve is never too low.
 
 use bytes::BytesMut;
 use mqtt::packet::WillProperties;
@@ -8,20 +8,20 @@ use super::{V5, World, message, retained, subscribe, to, topic};
 use crate::{Conn, Input, Lsn};
 
 const NAMES: [&str; 10] = ["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9"];
-/// The frame of a group, as the server writes it before what is made durable at once.
+/// Bytes of the head of a group, as the store writes it.
 const GROUP: u64 = 33;
 
 fn world() -> World {
     World::with(|options| options.durable = true)
 }
 
-/// Bytes of all records behind the first so many, each with `more`.
+/// Bytes of all records after the first `from`, with `more` for each.
 fn written(world: &World, from: usize, more: u64) -> u64 {
     let records = world.journal()[from..].iter();
     records.map(|(_, body)| 16 + body.len() as u64 + more).sum()
 }
 
-/// Bytes of a copy of everything.
+/// Bytes of a checkpoint.
 fn copied(world: &mut World) -> u64 {
     let before = world.journal().len();
     while world.broker.checkpoint(world.now, 10_000) {
@@ -40,7 +40,7 @@ fn absent(world: &mut World, qos: QoS) {
     }
 }
 
-/// Acknowledges whatever has come, until nothing comes any more, one packet after the other.
+/// Acknowledges everything, one packet after the other, until nothing comes any more.
 fn take_all(world: &mut World, conn: Conn) -> usize {
     let mut count = 0;
     loop {
@@ -110,7 +110,7 @@ fn a_copy_is_no_larger_than_thought_and_has_each_message_once() {
             &retained(&format!("r/{number}"), &payload, QoS::AtLeastOnce),
         );
         let mut connect = Connect::with_client_id(V5, &format!("w{number}")).unwrap();
-        // Half of them of sessions that end with their connections.
+        // Half of the sessions end with their connections.
         connect.properties.session_expiry_interval = (number % 2 == 0).then_some(60);
         connect.will = Some(Will {
             topic: topic("wills"),
@@ -128,7 +128,7 @@ fn a_copy_is_no_larger_than_thought_and_has_each_message_once() {
         assert!((is..is * 5 / 4).contains(&thought), "{is} of {thought}");
         assert_eq!(world.broker.metrics().copy_bytes, thought);
     }
-    // Nor is it after a start.
+    // Nor is it too low after a start.
     world.crash();
     let thought = world.broker.metrics().copy_bytes;
     let is = copied(&mut world);
@@ -153,7 +153,7 @@ fn what_is_in_no_record_needs_no_room() {
     assert_eq!((metrics.copy_bytes, metrics.taking_bytes), (nothing, 0));
 }
 
-/// Whoever takes what another one had, or ends, leaves nothing counted.
+/// Handing messages over or ending a session leaves nothing counted.
 #[test]
 fn what_is_over_needs_no_room() {
     let mut world = world();
@@ -170,7 +170,8 @@ fn what_is_over_needs_no_room() {
         }
         assert!(world.broker.metrics().stored_deliveries >= 200);
         for name in NAMES {
-            // One that goes on for an hour, or is over: what it had of a group the others get.
+            // The session goes on for an hour, or has ended. The others get what it had of a
+            // group.
             let (conn, _) = world.lasting(V5, name);
             world.send(conn, &subscribe(&[to("other", QoS::AtLeastOnce)], None));
             let mut disconnect = Disconnect::new(ReasonCode::Success);
@@ -184,7 +185,7 @@ fn what_is_over_needs_no_room() {
     }
 }
 
-/// What is accepted at once, with nothing durable yet, leaves room for what must have some.
+/// A burst that is accepted before anything is durable still leaves the reserve.
 #[test]
 fn a_burst_leaves_the_room_that_is_kept() {
     const ROOM: u64 = 200_000;
@@ -197,7 +198,7 @@ fn a_burst_leaves_the_room_that_is_kept() {
     });
     world.persists = false;
     let before = world.journal().len();
-    // All of it in one piece.
+    // Everything in one piece.
     let mut bytes = BytesMut::new();
     for id in 1..=256 {
         let message = message("t", &"x".repeat(1_000), QoS::AtLeastOnce, id);
@@ -212,11 +213,11 @@ fn a_burst_leaves_the_room_that_is_kept() {
         metrics.refused_store_full + metrics.stored_deliveries / 10,
         256
     );
-    // A retained message of QoS 0 and a will stay in memory, a session that lasts is refused.
+    // A retained message of QoS 0 and a will stay in memory. A lasting session is refused.
     let fill = retained("r", &"x".repeat(100_000), QoS::AtMostOnce);
     world.send(publisher, &fill);
     assert_eq!(world.broker.metrics().retained_not_stored, 1);
-    // More room comes, and with it more is accepted.
+    // With more room, more is accepted.
     world.persists = true;
     world.persist();
     world.input(Input::StoreRoom {
@@ -235,7 +236,7 @@ fn a_burst_leaves_the_room_that_is_kept() {
     }
 }
 
-/// What of a copy is written is needed no more, until what is before it has gone.
+/// The written part of a checkpoint needs no reserve, until the records before it have gone.
 #[test]
 fn a_copy_under_way_needs_room_for_its_rest_only() {
     let mut world = world();

@@ -1,4 +1,4 @@
-//! What a client was told, and a crash right behind it.
+//! A crash right after an answer.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ fn world() -> World {
     World::with(|options| options.durable = true)
 }
 
-/// CONNACK would say that the old session is gone before that is durable.
+/// CONNACK must not say that the old session is gone before that is durable.
 #[test]
 fn mqtt_3_1_2_4_connack_waits_for_the_end_of_the_old_session() {
     let mut world = world();
@@ -31,7 +31,7 @@ fn mqtt_3_1_2_4_connack_waits_for_the_end_of_the_old_session() {
     );
 }
 
-/// Of a torn group only SUBSCRIBED is left; the client, never answered, subscribes again.
+/// Only SUBSCRIBED is left of a torn group. The client was never answered, and subscribes again.
 #[test]
 fn mqtt_3_3_1_10_retained_messages_come_after_a_torn_subscribe() {
     let mut world = world();
@@ -129,7 +129,7 @@ fn a_will_that_went_with_its_session_is_not_published_again() {
     assert_eq!(world.payloads(s), ["w"]);
 }
 
-/// What a server that ends does with wills: the next run publishes them, once.
+/// A server that shuts down publishes no wills. The next run publishes them, once.
 #[test]
 fn mqtt_3_1_2_8_wills_of_sessions_that_last_are_published_by_the_next_run() {
     let mut world = world();
@@ -147,7 +147,7 @@ fn mqtt_3_1_2_8_wills_of_sessions_that_last_are_published_by_the_next_run() {
     world.input(crate::Input::Shutdown);
     world.crash();
     let (s, _) = world.lasting(V5, "s");
-    // [MQTT-3.1.2-8]: not lost, and once.
+    // [MQTT-3.1.2-8]: published, and only once.
     assert_eq!(world.payloads(s), ["w"]);
     world.crash();
     let (s, _) = world.lasting(V5, "s");
@@ -160,7 +160,7 @@ fn mqtt_3_1_2_8_wills_of_sessions_that_last_are_published_by_the_next_run() {
     );
 }
 
-/// A refusal for want of memory needs no record, and is not sent before what does.
+/// A refusal for lack of memory needs no record, but is not sent before answers that do.
 #[test]
 fn mqtt_4_6_0_2_a_refusal_does_not_pass_what_waits_for_the_store() {
     // [MQTT-4.6.0-2] [MQTT-4.6.0-3]

@@ -1,4 +1,4 @@
-//! What is refused, and what is said about it.
+//! Refusals, and what the client and the log are told.
 
 use core::time::Duration;
 use std::num::NonZeroU16;
@@ -26,7 +26,7 @@ fn will(name: &str, payload: impl Into<bytes::Bytes>) -> Will {
     }
 }
 
-/// A message that says that its payload is UTF-8.
+/// A message that claims that its payload is UTF-8.
 fn texted(payload: &[u8], qos: QoS) -> Packet {
     let mut publish = message("t", "", qos, 7);
     publish.payload = payload.to_vec().into();
@@ -70,7 +70,7 @@ fn section_3_3_2_3_2_a_payload_that_says_it_is_utf_8_has_to_be() {
     publish.properties.payload_format_indicator = Some(false);
     world.send(conn, &Packet::Publish(publish));
     assert_eq!(&*world.take_publish(watcher).payload, b"\xFF");
-    // With QoS 0 there is only DISCONNECT to say it.
+    // With QoS 0 only DISCONNECT can say so.
     world.send(conn, &texted(b"\xFF", QoS::AtMostOnce));
     assert_eq!(world.farewell(conn), Some(ReasonCode::PayloadFormatInvalid));
     assert!(world.received(watcher).is_empty());
@@ -91,7 +91,7 @@ fn who_sends_a_payload_that_is_not_what_it_says_is_told_to_the_log() {
     for _ in 0..100 {
         world.send(conn, &texted(b"\xFF", QoS::AtLeastOnce));
     }
-    // Once, however many there are; the others a while later, together.
+    // One report at once, however many there are. The others follow later, in one report.
     let client = Some(utf8("spoilt"));
     assert_eq!(
         told(&mut world),
@@ -109,7 +109,7 @@ fn who_sends_a_payload_that_is_not_what_it_says_is_told_to_the_log() {
     assert_eq!(told(&mut world), [(Limit::PayloadFormat, client, 1)]);
 }
 
-/// One line for all of them left it open which flag would help, if any.
+/// Each limit has its own report, because a common one did not say which flag would help.
 #[test]
 fn each_fault_of_a_topic_is_told_to_the_log_as_its_own() {
     let mut world = World::with(|options| {
@@ -128,7 +128,7 @@ fn each_fault_of_a_topic_is_told_to_the_log_as_its_own() {
         world.publish(old, fault, "x", QoS::AtLeastOnce);
         assert_eq!(world.told.len(), 1, "{fault}");
         assert_eq!(world.told[0].limit, limit, "{fault}");
-        // By its alias it is no better.
+        // The alias of a refused topic is refused too.
         world.sleep(Duration::from_secs(5));
         world.told.clear();
         for topic in [Some(fault), None] {
@@ -150,7 +150,7 @@ fn each_fault_of_a_topic_is_told_to_the_log_as_its_own() {
     ] {
         world.sleep(Duration::from_secs(5));
         world.told.clear();
-        // Only a filter of 3.1.1 may look like that at all.
+        // Only a client of 3.1.1 can send such a filter.
         let mut subscribe = vec![0x82, 0, 0, 1, 0, 0];
         subscribe[5] = u8::try_from(fault.len()).unwrap();
         subscribe.extend_from_slice(fault.as_bytes());
@@ -246,12 +246,12 @@ fn mqtt_2_2_1_3_a_packet_identifier_that_is_in_use_is_refused() {
     };
     assert_eq!(ack.reason_codes, [in_use]);
     assert_eq!(world.broker.metrics().subscriptions, 0);
-    // Free again, it can be used again [MQTT-4.3.3-12].
+    // The identifier is free and can be used again [MQTT-4.3.3-12].
     let release = PubRel::new(packet_id(900), ReasonCode::Success);
     world.send(conn, &Packet::PubRel(release));
     world.received(conn);
     world.subscribe(conn, &[to("t", QoS::AtMostOnce)]);
-    // Version 3.1.1 has no word for it, and takes no harm.
+    // Version 3.1.1 has no code for this, and comes to no harm.
     let old = world.client(V3, "old");
     for qos in [QoS::ExactlyOnce, QoS::AtLeastOnce] {
         world.send(old, &Packet::Publish(message("t", "x", qos, 900)));
@@ -273,18 +273,18 @@ fn section_4_9_what_was_sent_on_an_earlier_connection_is_no_part_of_the_quota() 
     world.send(conn, &publish(2, false));
     world.cut(conn);
 
-    // Two more are in order, with the two from before still unreleased.
+    // Two more are allowed, although the two from before are still not released.
     let (conn, _) = world.lasting(V5, "a");
     world.send(conn, &publish(3, false));
     world.send(conn, &publish(4, false));
     assert!(world.closed(conn).is_none());
-    // One that is released and was no part of it makes no room.
+    // Releasing a message that did not count makes no room.
     world.send(conn, &release(1));
     world.send(conn, &publish(5, false));
     let exceeded = Some(ReasonCode::ReceiveMaximumExceeded);
     assert_eq!(world.farewell(conn), exceeded);
 
-    // What is sent again on this connection counts on it.
+    // A message that is sent again on this connection counts.
     let (conn, _) = world.lasting(V5, "a");
     world.send(conn, &publish(2, true));
     world.send(conn, &publish(3, true));
@@ -305,7 +305,7 @@ fn mqtt_3_1_2_28_response_information_is_for_those_who_ask() {
         (Some(true), "a", Some("answers/a")),
         (Some(false), "a", None),
         (None, "a", None),
-        // No topic could be made of it.
+        // The identifier cannot stand in a topic.
         (Some(true), "a+", None),
     ] {
         let mut connect = Connect::new(V5, id);
@@ -314,7 +314,7 @@ fn mqtt_3_1_2_28_response_information_is_for_those_who_ask() {
         let told = connack.properties.response_information;
         assert_eq!(told.as_deref(), expected);
     }
-    // An assigned identifier will do as well.
+    // An assigned identifier works as well.
     let mut connect = Connect::new(V5, "");
     connect.properties.request_response_information = Some(true);
     let (_, connack) = world.connect(&connect);
@@ -348,14 +348,14 @@ fn mqtt_3_14_0_1_no_disconnect_where_connack_is_too_large_for_the_client() {
             let size = mqtt::encoded_len(&packet, V5).unwrap();
             assert!(size <= limit as usize, "{size} {packet:?}");
         }
-        // Whoever is refused leaves no session behind.
+        // A refused client leaves no session behind.
         assert_eq!(world.broker.metrics().sessions, u64::from(!is_refused));
     }
 }
 
 #[test]
 fn section_3_14_2_2_2_only_who_asked_for_a_session_may_prolong_it() {
-    // Cut to nothing by the server, it was still asked for.
+    // The server has shortened the interval to 0, but the client had asked for one.
     let mut world = World::with(|options| options.limits.session_expiry_interval = 0);
     let (conn, _) = world.connect(&lasting(V5, "a"));
     let mut disconnect = Disconnect::new(ReasonCode::Success);
@@ -393,7 +393,7 @@ fn mqtt_3_3_2_15_to_20_everything_is_forwarded_unaltered_and_in_order() {
     let publisher = world.client(V5, "p");
     world.send(publisher, &Packet::Publish(publish.clone()));
     assert_eq!(world.take_publish(conn).properties, expected);
-    // Kept for somebody who is away, too.
+    // The same for an absent client.
     world.cut(conn);
     world.send(publisher, &Packet::Publish(publish));
     let (conn, _) = world.lasting(V5, "s");
@@ -420,8 +420,8 @@ fn mqtt_3_3_2_15_to_20_everything_is_forwarded_unaltered_and_in_order() {
     assert_eq!(world.take_publish(conn).properties, expected);
 }
 
-/// Each wrong packet with the reason code that version 5 has for it, and the rule that the log
-/// names besides the client.
+/// Each wrong packet with its reason code in version 5, and the rule that the log names besides
+/// the client.
 #[test]
 fn mqtt_4_13_1_1_each_fault_ends_the_connection_with_its_reason_and_its_rule() {
     let faults: &[(&[u8], ReasonCode, &str)] = &[
@@ -510,7 +510,7 @@ fn mqtt_4_13_1_1_each_fault_ends_the_connection_with_its_reason_and_its_rule() {
     }
 }
 
-/// Nothing is said to what has not said CONNECT, and nothing in version 3.1.1.
+/// A peer that has not sent CONNECT gets no packet, and neither does a client of version 3.1.1.
 #[test]
 fn mqtt_3_1_0_1_before_connect_there_is_nothing_to_answer() {
     for bytes in [&b"\x30\x00"[..], b"GET / HTTP/1.1", b"\x00", b"\xFF\xFF"] {

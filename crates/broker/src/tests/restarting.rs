@@ -1,4 +1,4 @@
-//! What a crash leaves.
+//! What survives a crash.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ fn mqtt_4_1_0_1_a_session_goes_on_where_it_was() {
         world.send(publisher, &release);
     }
     assert_eq!(world.payloads(conn), ["1", "2", "3", "4"]);
-    // The first is done, the second is received, and the last two are not acknowledged.
+    // The first is complete, the second has its PUBREC, and the last two are not acknowledged.
     world.send(conn, &ack(1).0);
     world.send(conn, &ack(1).2);
     world.send(conn, &ack(2).0);
@@ -66,7 +66,7 @@ fn mqtt_4_1_0_1_a_session_goes_on_where_it_was() {
     let expected = [("3", 3), ("4", 4)];
     let expected = expected.map(|(text, id)| (text.to_owned(), Some(packet_id(id)), true));
     assert_eq!(again, expected);
-    // What comes next gets the next identifier, and the subscriptions are there.
+    // The next message gets the next packet identifier, and the subscriptions are there.
     let publisher = world.client(V5, "p");
     world.publish(publisher, "t", "5", QoS::ExactlyOnce);
     assert_eq!(world.take_publish(conn).packet_id, Some(packet_id(5)));
@@ -154,7 +154,7 @@ fn mqtt_3_3_2_5_what_expired_while_the_server_was_away_is_not_sent() {
     assert_eq!(world.payloads(conn), ["2", "3"]);
 }
 
-/// A session's hour begins anew only where it had not begun.
+/// After a crash a session's hour starts only if it had not started before.
 #[test]
 fn mqtt_3_1_2_23_sessions_expire_by_the_wall() {
     let mut world = world();
@@ -166,7 +166,7 @@ fn mqtt_3_1_2_23_sessions_expire_by_the_wall() {
     assert_eq!(world.broker.metrics().sessions, 2);
     world.sleep(Duration::from_mins(21));
     assert_eq!(world.broker.metrics().sessions, 1);
-    // Since the first crash, not since the second.
+    // The hour counts from the first crash, not from the second.
     world.crash();
     world.sleep(Duration::from_mins(38));
     assert_eq!(world.broker.metrics().sessions, 1);
@@ -174,7 +174,7 @@ fn mqtt_3_1_2_23_sessions_expire_by_the_wall() {
     assert_eq!(world.broker.metrics().sessions, 0);
     world.crash();
     assert_eq!(world.broker.metrics().sessions, 0);
-    // While it was away.
+    // These were published while it was away.
     let (conn, _) = world.lasting(V5, "absent");
     world.cut(conn);
     world.now = world.now + Duration::from_hours(2);
@@ -206,7 +206,8 @@ fn mqtt_3_1_2_8_wills_come_in_time_and_once() {
     let (heir, _) = world.lasting(V5, "heir");
     world.subscribe(heir, &[to("wills", QoS::ExactlyOnce)]);
     world.cut(heir);
-    // One is away, one connected, one of each without delay, one said good-bye.
+    // One client is away and one is connected, with and without a delay. One has sent
+    // DISCONNECT.
     for (id, delay, leaves) in [
         ("away-20", 20, true),
         ("away-0", 0, true),
@@ -246,7 +247,7 @@ fn mqtt_3_1_2_8_wills_come_in_time_and_once() {
     assert!(heard(&mut world).is_empty());
     world.sleep(Duration::from_secs(15));
     assert_eq!(heard(&mut world), ["there-20"]);
-    // With its session, after an hour.
+    // It is published with its session's end, after an hour.
     world.crash();
     world.now = world.now + Duration::from_mins(30);
     let (heir, _) = world.lasting(V5, "heir");
@@ -257,7 +258,7 @@ fn mqtt_3_1_2_8_wills_come_in_time_and_once() {
     assert!(heard(&mut world).is_empty());
 }
 
-/// A server that ends publishes no wills; they are not lost with it.
+/// A server that shuts down publishes no wills, but they are not lost.
 #[test]
 fn wills_of_those_who_were_there_at_the_end_come_after_the_start() {
     let mut world = world();
@@ -285,7 +286,7 @@ fn what_waits_for_a_group_goes_to_another_member_after_a_crash_too() {
         world.publish(publisher, "t", payload, QoS::AtLeastOnce);
     }
     world.crash();
-    // The other one's session ends: what was for it is for this one.
+    // The other member's session ends, and this one gets its messages.
     let (conn, _) = world.lasting(V5, "a");
     let mut payloads = world.payloads(conn);
     let mut connect = lasting(V5, "b");
@@ -302,7 +303,7 @@ fn what_waits_for_a_group_goes_to_another_member_after_a_crash_too() {
     assert_eq!(world.broker.metrics().queued_messages, 4);
 }
 
-/// A client that ends its session leaves nothing that comes back.
+/// Nothing comes back of a session that its client ended.
 #[test]
 fn mqtt_4_1_0_2_what_has_ended_does_not_come_back() {
     let mut world = world();
@@ -316,7 +317,7 @@ fn mqtt_4_1_0_2_what_has_ended_does_not_come_back() {
     assert_eq!(world.broker.metrics().subscriptions, 0);
     assert_eq!(world.broker.metrics().queued_messages, 0);
     let _ = conn;
-    // Nor one whose client changed its mind at DISCONNECT.
+    // Nor of a session whose client changed its mind at DISCONNECT.
     let (conn, _) = world.lasting(V5, "a");
     let mut bye = mqtt::Disconnect::new(ReasonCode::Success);
     bye.properties.session_expiry_interval = Some(0);
@@ -382,7 +383,7 @@ fn a_copy_stands_for_all_before_it() {
     assert!(first > Lsn(records as u64), "{first:?}");
     assert_eq!(Digest::of_recovery(world.now, &world.recovery()), before);
     assert_eq!(world.broker.metrics().checkpoints, 1);
-    // A second one stands for the first.
+    // A second checkpoint replaces the first.
     world.publish(publisher, "t", "5", QoS::AtLeastOnce);
     world.checkpoint(usize::MAX);
     let now = Digest::of(world.now, &world.broker);
@@ -392,7 +393,8 @@ fn a_copy_stands_for_all_before_it() {
     assert_eq!(world.payloads(conn), ["1", "2", "3", "4", "5"]);
 }
 
-/// What is written while a copy goes on, of what it has and what it has not reached.
+/// Records are written during a checkpoint, about state that it has and state that it has not
+/// reached.
 #[test]
 fn a_copy_is_right_whatever_happens_meanwhile() {
     let mut world = world();
@@ -408,7 +410,8 @@ fn a_copy_is_right_whatever_happens_meanwhile() {
     while more {
         more = world.broker.checkpoint(world.now, 1);
         steps += 1;
-        // Everybody gets a message, one gets what is kept, which no copy has yet.
+        // Every client gets a message, and one gets a retained message that the checkpoint has
+        // not reached.
         world.publish(publisher, "t", &steps.to_string(), QoS::AtLeastOnce);
         if steps == 2 {
             let (conn, _) = world.lasting(V5, "a");
@@ -464,7 +467,7 @@ fn a_missing_or_unknown_record_is_told() {
     assert!(matches!(error.kind, RecordErrorKind::Malformed { .. }));
 }
 
-/// Of a crash in the middle of what belongs together the beginning may survive.
+/// If a crash tears records that belong together, their beginning may survive.
 #[test]
 fn each_prefix_of_the_journal_gives_a_state() {
     let mut world = world();

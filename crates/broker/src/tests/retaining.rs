@@ -97,10 +97,10 @@ fn mqtt_3_3_2_6_a_retained_message_says_what_is_left_of_its_life() {
     world.subscribe(conn, &[to("+", QoS::AtMostOnce)]);
     let properties = world.take_publish(conn).properties;
     assert_eq!(properties.message_expiry_interval, Some(18));
-    // It is not kept longer than it lives.
+    // It is not retained beyond its expiry.
     world.sleep(Duration::from_secs(18));
     assert_eq!(world.broker.metrics().retained_messages, 0);
-    // A new one lives its own life.
+    // A new message has its own expiry.
     world.send(conn, &Packet::Publish(publish.clone()));
     world.sleep(Duration::from_secs(20));
     world.send(conn, &Packet::PingReq);
@@ -174,7 +174,7 @@ fn more_retained_messages_than_the_connection_takes_at_once_all_arrive_in_the_en
     let subscriber = world.client(V5, "s");
     world.set_reads(subscriber, false);
     world.send(subscriber, &subscribe(&[to("#", QoS::AtMostOnce)], None));
-    // What is published meanwhile does not wait for them.
+    // Live messages do not wait for them.
     for number in 0..5 {
         let topic = format!("t/{number}");
         world.publish(publisher, &topic, "live", QoS::AtMostOnce);
@@ -206,14 +206,14 @@ fn retained_messages_that_wait_leave_live_ones_their_room() {
         }
         let (subscriber, _) = world.lasting(V5, "s");
         world.subscribe(subscriber, &[to("#", QoS::AtLeastOnce)]);
-        // The window is full, and 136 are not looked for yet.
+        // The window is full, and 136 are not looked up yet.
         for number in 0..10 {
             world.publish(publisher, "t", &format!("live {number}"), QoS::AtLeastOnce);
         }
         assert_eq!(world.closed(subscriber), None);
         assert_eq!(world.broker.metrics().queued_messages, 64 + 10);
         assert_eq!(world.broker.metrics().dropped_queue_full, 0);
-        // One more is one too many of the live ones.
+        // One more live message is one too many.
         world.publish(publisher, "t", "live 10", QoS::AtLeastOnce);
         assert_eq!(world.broker.metrics().dropped_queue_full, 1);
         let is_closed = world.closed(subscriber).is_some();
@@ -355,7 +355,7 @@ fn what_is_replaced_while_it_is_looked_for_comes_once_and_what_is_removed_does_n
     let found = world.broker.metrics().messages_out;
     assert!(found < 100, "{found}");
     world.set_reads(subscriber, true);
-    // What is live went before, and was dropped where it found no room.
+    // Live messages went first, and were dropped if they found no room.
     let dropped = world.broker.metrics().dropped_slow;
     let payloads = all_payloads(&mut world, subscriber);
     let old = payloads.iter().filter(|payload| *payload == "old").count();
@@ -401,7 +401,7 @@ fn a_session_that_ends_gives_its_searches_back() {
         let topic = format!("t/{number}/x");
         world.send(publisher, &retained(&topic, "", QoS::AtMostOnce));
     }
-    // Where the search rests is still there.
+    // The node at which the search pauses is still there.
     assert_eq!(world.broker.retained.tree().len(), 1 + 3);
     world.cut(subscriber);
     world.connect(&mqtt::Connect::new(V5, "s"));

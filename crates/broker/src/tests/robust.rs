@@ -1,4 +1,4 @@
-//! Hostile clients: whatever is sent, in whatever order, the broker goes on and stays small.
+//! Hostile clients: whatever they send, in whatever order, the broker works on and stays small.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ enum Op {
     Authenticated(u8, bool),
     Persisted(u8),
     Sleep(u16),
-    /// Write a piece of a copy of all that lasts.
+    /// Write a piece of a checkpoint.
     Checkpoint(u8),
     Store(bool),
 }
@@ -131,8 +131,8 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// Three clients, two of them with a session that ends with its connection, and in a group:
-/// chance alone seldom comes so far that anything waits for somebody who goes.
+/// Three clients in a group, two of them with sessions that end with their connections. Chance
+/// alone rarely leads to messages that wait for a member that goes away.
 fn three_clients() -> Vec<Op> {
     let clients = [
         Connect::new(V5, "x"),
@@ -154,12 +154,12 @@ fn three_clients() -> Vec<Op> {
     ops.collect()
 }
 
-/// How a run is set up.
+/// The options of a run.
 #[derive(Copy, Clone, Debug)]
 struct Setting {
     authenticate: bool,
     durable: bool,
-    /// Whether all that can wait does.
+    /// Whether everything deferrable is deferred.
     is_patient: bool,
 }
 
@@ -196,7 +196,7 @@ fn options(setting: Setting) -> BrokerOptions {
     options
 }
 
-/// The network's side: numbers of connections that are used again only after a close.
+/// The network's side. It uses the number of a connection again only after a close.
 struct Shell {
     broker: Broker,
     now: Instant,
@@ -204,10 +204,10 @@ struct Shell {
     next: u64,
     last_record: u64,
     outputs: Vec<Output>,
-    /// What a new broker would know.
+    /// The recovery that a new broker would start from.
     recovery: Recovery,
     journal: Vec<(Lsn, Bytes)>,
-    /// Where the last whole copy began.
+    /// The first record of the last complete checkpoint.
     copied_from: Option<Lsn>,
     copying_from: Option<Lsn>,
 }
@@ -333,7 +333,7 @@ impl Shell {
         }
     }
 
-    /// What must hold whatever has happened.
+    /// Checks what must always hold.
     fn check(&mut self) {
         let metrics = self.broker.metrics().clone();
         assert!(metrics.connections <= 6, "{metrics:?}");
@@ -341,7 +341,8 @@ impl Shell {
         assert!(metrics.clients <= metrics.sessions, "{metrics:?}");
         assert!(metrics.retained_messages <= 2, "{metrics:?}");
         assert!(metrics.retained_bytes <= 2_000, "{metrics:?}");
-        // What was sent before the queues filled is not in them; the window is bounded too.
+        // Messages that were sent before the queues filled are not in them. The window is
+        // bounded too.
         assert!(
             metrics.queued_bytes <= 5_000 + 4 * 64 * 1_000,
             "{metrics:?}"
@@ -382,17 +383,18 @@ impl Shell {
 }
 
 impl Shell {
-    /// What the records say is what is.
+    /// Checks that the records give the present state.
     fn check_records(&self, metrics: &crate::Metrics) {
         assert_eq!(self.recovery.strays(), 0, "{:?}", self.journal);
-        // What could not be stored is not there.
+        // State that could not be stored is missing from the records.
         if metrics.retained_not_stored == 0 {
             let found = Digest::of_recovery(self.now, &self.recovery);
             assert_eq!(found, Digest::of(self.now, &self.broker));
         }
     }
 
-    /// What is behind the beginning of a whole copy says the same as everything.
+    /// Checks that the records from the beginning of a complete checkpoint give the same state
+    /// as all records.
     fn check_suffix(&self) {
         let Some(from) = self.copied_from else { return };
         let mut recovery = Recovery::new(self.broker.options.clone());
@@ -444,7 +446,7 @@ fn run(ops: &[Op], setting: Setting) -> Vec<Output> {
     shell.broker.handle_input(shell.now, Input::Shutdown);
     shell.poll();
     assert_eq!(shell.broker.metrics().connections, 0);
-    // And again from what was recorded.
+    // And again from the records.
     let after = options(Setting {
         authenticate: false,
         durable: true,

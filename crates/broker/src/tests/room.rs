@@ -1,5 +1,5 @@
-//! Messages larger than what everybody may have waiting: they go round no limit, and none that
-//! was promised is stuck.
+//! Messages that are larger than what every connection may have waiting. They evade no limit,
+//! and none that was promised gets stuck.
 
 use mqtt::{Packet, QoS, RetainHandling};
 
@@ -7,10 +7,10 @@ use super::{V5, World, retained, to};
 use crate::{Conn, Limit};
 
 const LARGE: usize = 1_000_000;
-/// So much is written of one besides its payload, at most.
+/// Most bytes of such a message besides its payload.
 const HEAD: u64 = 100;
 
-/// So many clients that are subscribed to `t`, and do not read.
+/// Clients that are subscribed to `t` and do not read.
 fn subscribers(world: &mut World, count: usize, qos: QoS) -> Vec<Conn> {
     let names = ["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9"];
     let all: Vec<_> = names[..count]
@@ -36,7 +36,7 @@ fn one_large_message_for_many_stays_within_all_out_buffers() {
     assert!(metrics.unwritten_bytes <= 1 << 20, "{metrics:?}");
     assert_eq!(metrics.dropped_slow, 9);
     assert_eq!(world.told[0].limit, Limit::SlowReader);
-    // What is small finds room with everybody.
+    // A small message finds room at every connection.
     world.publish(publisher, "t", "small", QoS::AtMostOnce);
     assert_eq!(world.broker.metrics().dropped_slow, 10);
     for conn in all {
@@ -64,7 +64,7 @@ fn a_client_that_writes_slowly_has_no_second_large_message_for_nothing() {
     let slow = subscribers(&mut world, 1, QoS::AtMostOnce)[0];
     let text = "x".repeat(LARGE);
     world.publish(publisher, "t", &text, QoS::AtMostOnce);
-    // It is taken, and being written.
+    // The shell has taken the bytes and is writing them.
     let mut taken = bytes::BytesMut::new();
     world.broker.take_writes(slow, &mut taken);
     world.publish(publisher, "t", &text, QoS::AtMostOnce);
@@ -75,7 +75,7 @@ fn a_client_that_writes_slowly_has_no_second_large_message_for_nothing() {
 
 #[test]
 fn who_has_a_large_message_to_read_may_ping_while_others_fill_the_buffers() {
-    /// Fewer bytes than everybody may have waiting.
+    /// As many bytes as every connection may have waiting.
     const LITTLE: u64 = 16 * 1024;
     let limit = 1_500_000;
     for too_many in [false, true] {
@@ -94,11 +94,11 @@ fn who_has_a_large_message_to_read_may_ping_while_others_fill_the_buffers() {
         );
         let free = limit as u64 - world.broker.metrics().unwritten_bytes;
         assert!(free < LITTLE, "{free}");
-        // It has been answered two bytes, and reads as fast as it can.
+        // Its answer has two bytes, and it reads as fast as it can.
         world.send(slow, &Packet::PingReq);
         assert_eq!(world.closed(slow), None);
         if too_many {
-            // Not any number: that is twice what it may have waiting just now.
+            // But not any number: these answers are twice what may wait for it now.
             let pings = usize::try_from(LITTLE).unwrap();
             world.send_bytes(slow, b"\xC0\0".repeat(pings));
             assert!(world.closed(slow).is_some());
@@ -112,7 +112,7 @@ fn who_has_a_large_message_to_read_may_ping_while_others_fill_the_buffers() {
     }
 }
 
-/// That a client takes what may go forgives it no answer that waits for the store.
+/// Answers that wait for the store count, even if the client reads everything else.
 #[test]
 fn answers_that_wait_for_the_store_count_though_others_are_taken() {
     let mut world = World::with(|options| {
@@ -144,7 +144,7 @@ fn large_messages_that_are_promised_go_out_as_others_make_room() {
         assert!(world.broker.metrics().unwritten_bytes <= most);
         assert_eq!(world.broker.metrics().dropped_queue_full, 0);
         let mut got = 0;
-        // The last has what the others take, and leaves without it.
+        // The last client waits for the room that the others take, and leaves.
         world.cut(all[5]);
         for &conn in all[..5].iter().rev() {
             world.set_reads(conn, true);
@@ -176,7 +176,7 @@ fn retained_messages_that_are_large_wait_for_room() {
         let unwritten = world.broker.metrics().unwritten_bytes;
         assert!(unwritten <= 1 << 20, "{unwritten}");
         assert_eq!(world.broker.metrics().retained_lookups, 4);
-        // What replaces it meanwhile is what they get.
+        // They get the message that has replaced it in the meantime.
         let expected = if qos == QoS::AtMostOnce {
             LARGE
         } else {

@@ -26,7 +26,7 @@ fn publish(world: &mut World, publisher: Conn, numbers: std::ops::Range<u16>, qo
     world.received(publisher);
 }
 
-/// Acknowledges all that comes until nothing does; gives the payloads.
+/// Acknowledges everything until nothing comes any more. Returns the payloads.
 fn work(world: &mut World, conn: Conn) -> Vec<String> {
     let mut done = Vec::new();
     loop {
@@ -59,7 +59,7 @@ fn work(world: &mut World, conn: Conn) -> Vec<String> {
     }
 }
 
-/// So many members, none of them connected, and with room for one message each.
+/// Members that are not connected, with room for one message each.
 fn absent_members(world: &mut World, ids: std::ops::Range<u16>) {
     for id in ids {
         let connect = Connect {
@@ -72,8 +72,8 @@ fn absent_members(world: &mut World, ids: std::ops::Range<u16>) {
     }
 }
 
-/// More than are asked in turn have full queues, and others have room: neither what is published
-/// nor what a member leaves behind is lost.
+/// More members than are asked in a row have full queues, and others have room. No message is
+/// lost, neither a published one nor one that a member leaves behind.
 #[test]
 fn what_others_have_room_for_is_not_lost_behind_hundreds_of_full_queues() {
     let mut world = World::with(|options| options.limits.queue_messages = 1);
@@ -82,7 +82,7 @@ fn what_others_have_room_for_is_not_lost_behind_hundreds_of_full_queues() {
     publish(&mut world, publisher, 0..300, QoS::AtLeastOnce);
     assert_eq!(world.broker.metrics().queued_messages, 300);
     absent_members(&mut world, 300..600);
-    // One that acknowledges nothing, and whose session ends.
+    // A member that acknowledges nothing, and whose session ends.
     let leaver = world.client(V5, "leaver");
     world.subscribe(leaver, &[to("$share/g/t/#", QoS::AtLeastOnce)]);
     publish(&mut world, publisher, 300..310, QoS::AtLeastOnce);
@@ -96,7 +96,7 @@ fn what_others_have_room_for_is_not_lost_behind_hundreds_of_full_queues() {
         (metrics.dropped_queue_full, metrics.dropped_session_ended),
         (0, 0)
     );
-    // Each has one.
+    // Each has one message.
     let (conn, present) = world.lasting(V5, "599");
     assert!(present);
     assert_eq!(work(&mut world, conn).len(), 1);
@@ -285,7 +285,7 @@ fn a_stuck_member_does_not_hold_up_the_others() {
             done.extend(work(&mut world, conn));
         }
     }
-    // The stuck one has its window, and not one message more.
+    // The stuck member has its window full, and not one message more.
     assert_eq!(world.received(stuck).len(), 4);
     assert_eq!(world.broker.metrics().queued_messages, 4);
     assert_eq!(done.len(), 296);
@@ -305,7 +305,7 @@ fn where_all_are_busy_messages_wait_for_those_with_the_fewest() {
     }
     done.sort_by_key(|number| number.parse::<u16>().unwrap());
     assert_eq!(done, numbers(0..30));
-    // All are ready again.
+    // All members are ready again.
     publish(&mut world, publisher, 0..3, QoS::AtLeastOnce);
     for conn in conns {
         assert_eq!(work(&mut world, conn).len(), 1);
@@ -379,7 +379,7 @@ fn section_3_1_2_11_4_a_message_too_large_for_one_member_goes_to_another() {
     }
     assert_eq!(work(&mut world, small), ["y", "y"]);
     assert_eq!(work(&mut world, large).len(), 2);
-    // [MQTT-3.1.2-25] Where nobody can take it, it is dropped.
+    // [MQTT-3.1.2-25] If no member can take it, it is dropped.
     world.cut(large);
     world.publish(publisher, "t", &"x".repeat(100), QoS::AtLeastOnce);
     assert!(world.received(small).is_empty());
@@ -392,7 +392,7 @@ fn mqtt_4_8_2_4_what_a_member_did_not_get_goes_to_another_but_sent_qos_2_stays()
     let mut world = World::with(|options| options.limits.inflight_window = 2);
     let gone = member(&mut world, "gone", QoS::ExactlyOnce);
     let publisher = world.client(V5, "p");
-    // Two are sent, one of each QoS; two more wait.
+    // Two are sent, one with each QoS. Two more wait.
     for (number, qos) in [
         (0, QoS::AtLeastOnce),
         (1, QoS::ExactlyOnce),

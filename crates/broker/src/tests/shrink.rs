@@ -1,4 +1,4 @@
-//! What a flood of clients took is given back when they have gone.
+//! The memory for a flood of clients is freed when they have gone.
 
 use mqtt::packet::Disconnect;
 use mqtt::{Packet, QoS, ReasonCode};
@@ -7,7 +7,7 @@ use super::{V5, World, lasting, retained, to};
 use crate::Conn;
 use crate::types::shrink::WORTH;
 
-/// Places in all tables of the broker that grow with its clients, and with what they ask for.
+/// The capacity of all tables that grow with the clients and with what they ask for.
 fn places(world: &World) -> usize {
     let broker = &world.broker;
     broker.connections.capacity()
@@ -16,8 +16,8 @@ fn places(world: &World) -> usize {
         + broker.retained.capacity()
 }
 
-/// Each with a filter and a group of its own, a filter that all have, and a group of all; a
-/// retained message besides.
+/// Clients connect, each with a filter and a group of its own, a filter and a group that all
+/// share, and a retained message.
 fn come(world: &mut World, clients: u32) -> Vec<Conn> {
     let conns = (0..clients).map(|number| {
         let mut connect = lasting(V5, "x");
@@ -35,7 +35,8 @@ fn come(world: &mut World, clients: u32) -> Vec<Conn> {
     conns.collect()
 }
 
-/// Their sessions end, and what they had kept goes too. The last one first: that takes least.
+/// Their sessions end, and their retained messages are removed. The last one goes first, which
+/// takes least time.
 fn go(world: &mut World, conns: &[Conn]) {
     let mut goodbye = Disconnect::new(ReasonCode::Success);
     goodbye.properties.session_expiry_interval = Some(0);

@@ -1,4 +1,4 @@
-//! What each client costs in the broker's tables, however idle it is.
+//! What an idle client costs in the broker's tables.
 
 use core::mem::size_of;
 
@@ -8,8 +8,8 @@ use crate::delivery::{Connection, Link};
 use crate::session::Session;
 use crate::types::Timer;
 
-/// In bytes, with pointers of eight: what is rarely there stands in a box, or in a
-/// [`ThinVec`](crate::rare::ThinVec).
+/// In bytes, with pointers of eight bytes. What most clients do not have is in a box or in a
+/// [`ThinVec`](crate::types::ThinVec).
 #[test]
 #[cfg(target_pointer_width = "64")]
 fn what_a_client_costs_does_not_grow_unnoticed() {

@@ -1,5 +1,5 @@
-//! Who has no room for `QoS` 0 messages is refused without a look, and never for longer than it
-//! has none.
+//! Sessions without room for `QoS` 0 messages are skipped without a look, but not for longer
+//! than they have none.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use mqtt::{Connect, QoS};
 use super::{V5, World, lasting, retained, to};
 use crate::{Conn, Limit};
 
-/// A subscriber to everything that reads nothing and is refused messages of 100 bytes, another
-/// client, and how many have been refused.
+/// A subscriber to everything that reads nothing and has no room for messages of 100 bytes,
+/// another client, and how many messages were refused.
 fn stalled() -> (World, Conn, Conn, u64) {
     let mut world = World::with(|options| options.limits.out_buffer_bytes = 1_000);
     let (subscriber, _) = world.connect(&lasting(V5, "s"));
@@ -75,7 +75,7 @@ fn who_is_gone_is_absent_and_who_comes_back_is_sent_again() {
     world.publish(publisher, "t", &"x".repeat(100), QoS::AtMostOnce);
     assert_eq!(world.payloads(subscriber).len(), 1);
 
-    // Nor does it pass to another session at the same place.
+    // Nor is it passed on to another session at the same place.
     world.set_reads(subscriber, false);
     for _ in 0..20 {
         world.publish(publisher, "t", &"x".repeat(100), QoS::AtMostOnce);
@@ -93,7 +93,7 @@ fn who_asks_for_retained_messages_gets_what_is_published_behind_them() {
     let (mut world, subscriber, publisher, refused) = stalled();
     let old = retained("r", &"old".repeat(40), QoS::AtMostOnce);
     world.send(publisher, &old);
-    // It subscribes again, and has no room for what it asks for.
+    // It subscribes again, and has no room for the retained messages.
     let again = super::subscribe(&[to("r", QoS::AtMostOnce)], None);
     world.send(subscriber, &again);
     assert_eq!(world.broker.metrics().retained_lookups, 1);

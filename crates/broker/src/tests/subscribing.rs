@@ -1,4 +1,4 @@
-//! SUBSCRIBE, UNSUBSCRIBE, and which messages they lead to.
+//! SUBSCRIBE and UNSUBSCRIBE, and which messages they lead to.
 
 use mqtt::packet::Unsubscribe;
 use mqtt::{Packet, QoS, ReasonCode, TopicFilter};
@@ -65,7 +65,7 @@ fn what_the_server_takes_is_told_in_connack() {
 fn mqtt_3_8_3_4_no_local_on_a_shared_subscription_is_a_protocol_error() {
     let mut world = World::new();
     let conn = world.client(V5, "a");
-    // The encoder would not write it.
+    // By hand, because the encoder would refuse to write it.
     let bytes = b"\x82\x10\x00\x01\x00\x00\x0A$share/g/b\x04";
     let mut bytes = bytes.to_vec();
     bytes[1] = u8::try_from(bytes.len() - 2).unwrap();
@@ -141,7 +141,7 @@ fn mqtt_3_8_3_3_no_local() {
     let other = world.client(V5, "b");
     world.publish(other, "t", "another's", QoS::AtMostOnce);
     assert_eq!(world.payloads(conn), ["another's"]);
-    // A second subscription without it brings the client its own.
+    // A second subscription without No Local brings the client its own messages.
     world.subscribe(conn, &[to("#", QoS::AtMostOnce)]);
     world.publish(conn, "t", "mine", QoS::AtMostOnce);
     assert_eq!(world.payloads(conn), ["mine"]);
@@ -218,7 +218,7 @@ fn topics_are_bounded_in_bytes_and_levels() {
     }
     assert_eq!(world.broker.metrics().refused_topic_name, 9);
     assert_eq!(world.broker.metrics().refused_topic_filter, 2);
-    // Version 3.1.1 has no word for it.
+    // Version 3.1.1 has no code for this.
     let old = world.client(V3, "old");
     for topic in ["a/b/c/d", "a23456789012345678901", "$SYS/x"] {
         world.publish(old, topic, "x", QoS::AtLeastOnce);
@@ -267,7 +267,7 @@ fn subscriptions_are_bounded_in_bytes_of_a_client_and_of_all() {
         let other = world.client(V5, "b");
         world.send(other, &subscribe(&deep[1..], None));
         assert_eq!(codes(&mut world, other)[0].is_error(), all);
-        // What is given back can be used again.
+        // The bytes of an ended subscription can be used again.
         world.send(conn, &unsubscribe(&["1/2/3/4/5"]));
         codes(&mut world, conn);
         world.send(

@@ -1,4 +1,4 @@
-//! What is published for a client that vanished.
+//! Wills of clients that vanished.
 
 use std::time::Duration;
 
