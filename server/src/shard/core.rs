@@ -408,6 +408,7 @@ fn log_connected(conn: Conn, client: &ConnectedClient) {
     let ConnectedClient {
         client_id,
         version,
+        dialect,
         keep_alive,
         session_present,
         peer,
@@ -415,6 +416,7 @@ fn log_connected(conn: Conn, client: &ConnectedClient) {
     } = client;
     let Conn(number) = conn;
     let version = match version {
+        ProtocolVersion::V3_1_1 if dialect.is_v3_1 => "3.1",
         ProtocolVersion::V3_1_1 => "3.1.1",
         ProtocolVersion::V5 => "5.0",
     };
@@ -430,6 +432,7 @@ fn log_connected(conn: Conn, client: &ConnectedClient) {
         number,
         ?client_id,
         version,
+        bridge = dialect.is_bridge,
         keep_alive,
         session_present,
         peer = %format_args!("{address} over {over}"),

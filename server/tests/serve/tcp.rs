@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mqtt::packet::WillProperties;
-use mqtt::{Connect, Disconnect, Packet, ProtocolVersion, QoS, ReasonCode, Will};
+use mqtt::{Connect, Dialect, Disconnect, Packet, ProtocolVersion, QoS, ReasonCode, Will};
 
 use super::support::{Peer, Server, bytes_of, tcp, topic_name};
 
@@ -164,6 +164,26 @@ fn connections_above_the_limit_are_closed_and_the_others_live() {
             Instant::now() < deadline,
             "the place of a client that left is not given again"
         );
+    }
+}
+
+#[test]
+fn the_log_says_which_version_a_client_speaks_and_whether_it_is_a_bridge() {
+    let server = Server::start_with(&["--log", "debug"]);
+    let (v3, v5) = (ProtocolVersion::V3_1_1, ProtocolVersion::V5);
+    for (version, is_v3_1, is_bridge, expected) in [
+        (v3, true, false, r#"version="3.1" bridge=false"#),
+        (v3, true, true, r#"version="3.1" bridge=true"#),
+        (v3, false, true, r#"version="3.1.1" bridge=true"#),
+        (v3, false, false, r#"version="3.1.1" bridge=false"#),
+        (v5, false, false, r#"version="5.0" bridge=false"#),
+    ] {
+        let mut connect = Connect::new(version, "speaker");
+        connect.dialect = Dialect { is_v3_1, is_bridge };
+        let mut peer = Peer::over(tcp(server.mqtt), version);
+        peer.connect(connect);
+        let line = server.log_line("client_id=\"speaker\"");
+        assert!(line.contains(expected), "{line}");
     }
 }
 

@@ -228,6 +228,7 @@ impl Broker {
             client_id: arrival.client_id.into_text(),
             user_name: arrival.connect.user_name,
             version: arrival.connect.version,
+            dialect: arrival.connect.dialect,
             principal: arrival.principal.name,
             keep_alive,
             session_present,

@@ -1,7 +1,7 @@
 //! What the broker tells the shell.
 
 use bytes::Bytes;
-use mqtt::{Instant, ProtocolVersion, Utf8String};
+use mqtt::{Dialect, Instant, ProtocolVersion, Utf8String};
 
 use crate::admission::LimitReached;
 use crate::types::{CloseReason, Conn, Lsn, Peer};
@@ -69,6 +69,8 @@ pub struct ConnectedClient {
     pub user_name: Option<Utf8String>,
     /// The protocol version in CONNECT.
     pub version: ProtocolVersion,
+    /// Whether it speaks MQTT 3.1, and whether it is a bridge.
+    pub dialect: Dialect,
     /// The name of its principal, if it has one.
     pub principal: Option<Utf8String>,
     /// The keep alive in force, in seconds. 0: none.
