@@ -1,12 +1,12 @@
-//! Nanoseconds a delivery and bytes an idle connection, in the broker alone: no socket, and
-//! a shell that throws away what it takes.
+//! Measures the broker alone, without sockets: nanoseconds per delivery, and bytes per idle
+//! connection. The shell throws away what it takes.
 //!
 //! ```text
 //! cargo run --release -p beaconry-broker --example measure
 //! ```
 //!
-//! With the argument `stuck` only what publishing costs to clients that read nothing, with
-//! `silent` only what it takes to close many at once.
+//! The argument `stuck` measures only publishing to clients that read nothing. `silent` measures
+//! only closing many clients at once.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant as Clock};
@@ -26,7 +26,7 @@ fn main() {
     if std::env::args().any(|argument| argument == "silent") {
         return all_silent();
     }
-    // First, while no memory has been given back that it could use again.
+    // First, before any memory has been freed that it could use again.
     idle();
     println!("64 B payloads, version 5, one turn = 50 packets of each publisher");
     for (name, publishers, subscribers, qos) in [
@@ -74,7 +74,7 @@ fn connect(shell: &mut Shell, number: u64, keep_alive: u16) -> Conn {
     shell.connect_with(number, |connect| connect.keep_alive = keep_alive)
 }
 
-/// Nanoseconds a delivery to 1,000 clients that take so many aliases, with a topic that is
+/// Nanoseconds per delivery to 1,000 clients that take `most` aliases, with a topic that is
 /// worth one.
 fn aliases(most: u16) -> f64 {
     let mut shell = Shell::new(options());
@@ -98,7 +98,7 @@ fn aliases(most: u16) -> f64 {
     nanos(took, deliveries)
 }
 
-/// Nanoseconds a message of `QoS` 1 to one of so many members, of whom some acknowledge
+/// Nanoseconds per `QoS` 1 message to a group of `members`, of which `stuck` acknowledge
 /// nothing.
 fn share(members: u64, stuck: u64) -> f64 {
     const MESSAGES: u32 = 50_000;
@@ -114,7 +114,7 @@ fn share(members: u64, stuck: u64) -> f64 {
     let publisher = connect(&mut shell, 1_000_000, 60);
     let packet = bytes(&Packet::Publish(message("bench/data", QoS::AtLeastOnce, 1)));
     let mut took = Duration::ZERO;
-    // The stuck ones get their windows full first.
+    // First fill the windows of the stuck members.
     let filling = u32::try_from(stuck * 64).unwrap_or(0);
     let mut at = vec![0_u16; conns.len()];
     for number in 0..filling + MESSAGES {
@@ -161,9 +161,9 @@ fn all_stuck() {
     }
 }
 
-/// What publishing costs to clients that read nothing: refused, queued, and when the queues are
-/// full and all of them are dismissed at once. With `is_cold` so much is done between two
-/// messages that the processor has forgotten them.
+/// What publishing to clients that read nothing costs: when messages are refused, when they are
+/// queued, and when the queues are full and all clients are dismissed at once. With `is_cold`,
+/// other work between two messages empties the processor's cache.
 fn stuck(subscribers: u64, payload: usize, is_cold: bool) {
     const QUEUE: u32 = 1_000;
     let publish = |qos| {
@@ -188,7 +188,7 @@ fn stuck(subscribers: u64, payload: usize, is_cold: bool) {
         (shell, publisher)
     };
     let mut other = vec![0_u8; if is_cold { 16 << 20 } else { 0 }];
-    // Nothing is taken but what the publisher is told.
+    // Only the publisher's bytes are taken.
     let mut send = |shell: &mut Shell, publisher: Conn, packet: &Bytes| {
         for byte in other.iter_mut().step_by(64) {
             *byte = black_box(byte.wrapping_add(1));
@@ -251,8 +251,8 @@ fn stuck(subscribers: u64, payload: usize, is_cold: bool) {
     println!("{what:28} {all:10.1?} to dismiss them, {longest:.1?} at once");
 }
 
-/// Clients that are silent for too long at once, as after a failure of the network, and have a
-/// filter in common: how long they keep everybody else waiting.
+/// Many clients that share a filter are silent for too long at once, as after a network failure.
+/// Measures how long closing them keeps everybody else waiting.
 fn all_silent() {
     const CONNECTIONS: u64 = 100_000;
     let mut shell = Shell::new(options());
@@ -279,14 +279,14 @@ fn all_silent() {
     );
 }
 
-/// What it takes as a rule: other programs take their time too.
+/// The median, because other programs disturb some runs.
 fn median(times: impl Iterator<Item = Duration>) -> Duration {
     let mut times: Vec<_> = times.collect();
     times.sort_unstable();
     times[times.len() / 2]
 }
 
-/// Nanoseconds a delivery.
+/// Nanoseconds per delivery.
 fn deliver(publishers: u64, subscribers: u64, qos: QoS) -> f64 {
     const PACKETS: u16 = 50;
     let mut shell = Shell::new(options());
@@ -311,7 +311,7 @@ fn deliver(publishers: u64, subscribers: u64, qos: QoS) -> f64 {
     let start = Clock::now();
     for turn in 0..turns {
         for (conn, batch) in &publishing {
-            // As if it had just been read.
+            // A copy, as if it had just been read.
             let read = BytesMut::from(&batch[..]).freeze();
             shell.input(Input::Bytes(*conn, read));
             shell.turn();
@@ -336,7 +336,7 @@ fn deliver(publishers: u64, subscribers: u64, qos: QoS) -> f64 {
     nanos(took, deliveries)
 }
 
-/// What a subscriber acknowledges in each turn, until the packet identifiers begin again.
+/// The acknowledgements of a subscriber in each turn, until the packet identifiers begin again.
 fn acknowledgements(packets: u16, publishers: u64) -> Vec<Bytes> {
     let a_turn = u64::from(packets) * publishers;
     let mut id = 0_u16;
@@ -383,7 +383,7 @@ fn retained() -> f64 {
     nanos(took, sent)
 }
 
-/// What connections cost that say nothing.
+/// What silent connections cost.
 fn idle() {
     const CONNECTIONS: u64 = 100_000;
     let mut shell = Shell::new(options());
@@ -406,7 +406,7 @@ fn idle() {
         bytes / CONNECTIONS,
         format_args!("{:.1} us", nanos(took, CONNECTIONS) / 1_000.0)
     );
-    // 66 seconds pass, in which each says PINGREQ once.
+    // 66 seconds pass, in which each client sends one PINGREQ.
     let ping = bytes_of_ping();
     let start = Clock::now();
     for number in 1..=CONNECTIONS {

@@ -1,5 +1,5 @@
-//! What keeping records costs, in the broker alone: nanoseconds a message with records and
-//! without, bytes of journal a message, and how long a start from a large journal takes.
+//! Measures what a journal costs in the broker alone: nanoseconds per message with records and
+//! without, bytes of journal per message, and how long a start from a large journal takes.
 //!
 //! ```text
 //! cargo run --release -p beaconry-broker --example measure_journal
@@ -18,7 +18,7 @@ mod shell;
 const PUBLISHERS: u64 = 50;
 const PACKETS: u16 = 50;
 
-/// Who is subscribed.
+/// The subscriber.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum Subscriber {
     Passing,
@@ -45,7 +45,7 @@ fn main() {
     }
 }
 
-/// A client whose session lasts for so many seconds.
+/// Connects a client with this session expiry interval in seconds.
 fn connect(shell: &mut Shell, number: u64, expiry: u32) -> Conn {
     shell.connect_with(number, |connect| {
         connect.clean_start = false;
@@ -73,7 +73,7 @@ fn options(durable: bool) -> BrokerOptions {
     options
 }
 
-/// Nanoseconds and bytes of journal for a message, the whole exchange of packets included.
+/// Nanoseconds and bytes of journal per message, including its acknowledgements.
 fn publish(qos: QoS, subscriber: Subscriber, durable: bool) -> (f64, f64) {
     const TURNS: u64 = 80;
     let code = ReasonCode::Success;
@@ -103,7 +103,7 @@ fn publish(qos: QoS, subscriber: Subscriber, durable: bool) -> (f64, f64) {
     let mut next = 0_u16;
     let mut took = Duration::ZERO;
     for _ in 0..TURNS {
-        // What the subscriber answers is made outside of the time that counts.
+        // The subscriber's answers are made outside of the measured time.
         let count = if subscriber == Subscriber::Absent {
             0
         } else {

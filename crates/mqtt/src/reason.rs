@@ -34,7 +34,7 @@ reason_codes! {
     GrantedQoS1 = 0x01, "granted QoS 1";
     /// SUBACK.
     GrantedQoS2 = 0x02, "granted QoS 2";
-    /// DISCONNECT: asks the server to publish the will all the same.
+    /// DISCONNECT: asks the server to publish the will nevertheless.
     DisconnectWithWill = 0x04, "disconnect with will message";
     /// PUBACK, PUBREC: the server accepted the message, but there was no subscriber.
     NoMatchingSubscribers = 0x10, "no matching subscribers";

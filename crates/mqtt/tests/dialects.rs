@@ -1,4 +1,5 @@
-//! What is served as version 3.1.1 and says something else in CONNECT: MQTT 3.1, and bridges.
+//! Clients that are served as version 3.1.1 but say something else in CONNECT: MQTT 3.1, and
+//! bridges.
 #![allow(clippy::unwrap_used)] // what a test relies on may panic
 
 use bytes::{Bytes, BytesMut};
@@ -102,12 +103,12 @@ fn user_name_and_password_may_be_missing_in_version_3_1() {
     let half = connect(b"\x10\x12\x00\x06MQIsdp\x03\xC2\x00\x3C\x00\x01c\x00\x01u");
     assert_eq!(half.user_name.as_deref(), Some("u"));
     assert_eq!(half.password, None);
-    // What is there must be whole.
+    // A field that is there must be complete.
     let cut = decode(b"\x10\x11\x00\x06MQIsdp\x03\xC2\x00\x3C\x00\x01c\x00\x01");
     assert_eq!(cut.unwrap_err().kind, DecodeErrorKind::UnexpectedEnd);
 }
 
-/// Whoever repeats PUBREL, SUBSCRIBE or UNSUBSCRIBE sets DUP in 3.1 (its section 2.1).
+/// In 3.1 a client that repeats PUBREL, SUBSCRIBE or UNSUBSCRIBE sets DUP (its section 2.1).
 #[test]
 fn a_repeated_request_has_dup_in_version_3_1_alone() {
     let repeated: [&[u8]; 3] = [

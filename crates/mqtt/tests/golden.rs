@@ -146,7 +146,7 @@ fn section_3_2_2_3_return_codes_of_version_3_1_1() {
     }
 }
 
-/// The encoder writes the nearest return code for what 3.1.1 has no code for.
+/// The encoder writes the nearest return code if 3.1.1 has none of that meaning.
 #[test]
 fn connack_of_version_3_1_1_says_the_nearest_return_code() {
     for (reason_code, return_code) in [
@@ -250,7 +250,7 @@ fn sections_3_4_to_3_7_acknowledgements() {
     );
 }
 
-/// A success code and an empty property list may be present all the same.
+/// A success code and an empty property list may be present, although they could be left out.
 #[test]
 fn mqtt_3_4_2_an_acknowledgement_may_spell_out_success() {
     let expected = Packet::PubAck(PubAck::new(id(10), ReasonCode::Success));

@@ -1,4 +1,4 @@
-//! Whatever the bytes are, the decoder neither panics nor hoards memory.
+//! Whatever the bytes are, the decoder neither panics nor takes much memory.
 #![allow(clippy::unwrap_used)] // what a test relies on may panic
 
 mod strategies;

@@ -1,5 +1,4 @@
-//! A shell round the broker that throws away what it takes, and what else the measurements have
-//! in common.
+//! A shell for the broker that throws away what it takes, and helpers for the measurements.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -13,7 +12,7 @@ use mqtt::{
 
 pub(crate) const V5: ProtocolVersion = ProtocolVersion::V5;
 
-/// Takes, throws away, and makes durable at once.
+/// A shell that takes everything, throws it away, and reports it as durable at once.
 pub(crate) struct Shell {
     pub(crate) broker: Broker,
     pub(crate) now: Instant,
@@ -21,7 +20,7 @@ pub(crate) struct Shell {
     written: Vec<Conn>,
     pub(crate) journal: BytesMut,
     pub(crate) journal_bytes: usize,
-    /// Whether the journal is kept.
+    /// Whether to keep the journal.
     pub(crate) keeps: bool,
 }
 
@@ -38,7 +37,7 @@ impl Shell {
         }
     }
 
-    /// Connects a client, with a CONNECT that is changed so.
+    /// Connects a client, after `change` has changed its CONNECT.
     pub(crate) fn connect_with(&mut self, number: u64, change: impl FnOnce(&mut Connect)) -> Conn {
         let conn = Conn(number);
         let client_id = Utf8String::try_from(format!("device-{number:06}")).ok();
@@ -70,7 +69,7 @@ impl Shell {
         self.broker.handle_input(self.now, input);
     }
 
-    /// Does all there is to do.
+    /// Does everything that the broker asks for.
     pub(crate) fn turn(&mut self) {
         loop {
             match self.broker.poll_output() {
@@ -114,7 +113,7 @@ pub(crate) fn bytes(packet: &Packet) -> Bytes {
     out.freeze()
 }
 
-/// 64 bytes of payload; `id` counts above `QoS` 0.
+/// A message with 64 bytes of payload. `id` matters above `QoS` 0.
 pub(crate) fn message(topic: &str, qos: QoS, id: u16) -> Publish {
     let mut publish = Publish::new(
         TopicName::try_from(topic).unwrap_or_else(|error| panic!("{error}")),
@@ -125,7 +124,7 @@ pub(crate) fn message(topic: &str, qos: QoS, id: u16) -> Publish {
     publish
 }
 
-/// Packets that follow one another.
+/// Encodes packets one after another.
 pub(crate) fn batch(packets: impl Iterator<Item = Packet>) -> Bytes {
     let mut out = BytesMut::new();
     for packet in packets {
@@ -134,7 +133,7 @@ pub(crate) fn batch(packets: impl Iterator<Item = Packet>) -> Bytes {
     out.freeze()
 }
 
-/// Memory of this process in bytes, where the system says so as Linux does; else 0.
+/// The memory of this process in bytes, if the system tells, as Linux does. Otherwise 0.
 pub(crate) fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -145,7 +144,7 @@ pub(crate) fn resident() -> u64 {
         * 1024
 }
 
-/// Nanoseconds for each of so many.
+/// Nanoseconds for each of `count`.
 pub(crate) fn nanos(took: Duration, count: u64) -> f64 {
     took.as_secs_f64() * 1e9 / number(count.max(1))
 }

@@ -204,9 +204,9 @@ impl Client {
     /// Ends for good. Over an open connection the client first sends what it still may, then
     /// DISCONNECT. It does not wait for acknowledgements.
     ///
-    /// [`ReasonCode::DisconnectWithWill`] asks the server to publish the will all the same. In
+    /// [`ReasonCode::DisconnectWithWill`] asks the server to publish the will nevertheless. In
     /// version 3.1.1 the client closes the connection without DISCONNECT for that. It sends
-    /// [`ReasonCode::UnspecifiedError`] in place of a code that only a server may send.
+    /// [`ReasonCode::UnspecifiedError`] instead of a code that only a server may send.
     pub fn disconnect(&mut self, now: Instant, reason_code: ReasonCode) {
         self.advance(now);
         if self.is_stopped() {

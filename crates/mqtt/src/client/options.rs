@@ -56,8 +56,8 @@ pub struct ClientOptions {
     /// How many `QoS` 1 and 2 messages the server may send before the client acknowledges them; 0
     /// counts as 1. Version 5.
     pub receive_maximum: u16,
-    /// The largest packet that the client accepts, in bytes. A 3.1.1 server cannot be told; a
-    /// larger packet from it ends the connection all the same.
+    /// The largest packet that the client accepts, in bytes. A 3.1.1 server cannot be told, but
+    /// a larger packet from it still ends the connection.
     pub maximum_packet_size: u32,
     /// How many topic names the server may replace by a number. Version 5.
     pub topic_alias_maximum: u16,

@@ -231,8 +231,8 @@ impl Decoder {
         Ok(packet_type)
     }
 
-    /// Flags that say nothing in a packet of this type. In MQTT 3.1 (its section 2.1) whoever
-    /// repeats one of these three sets DUP; from 3.1.1 on the bit is reserved.
+    /// Flags that mean nothing in a packet of this type. In MQTT 3.1 (its section 2.1) a sender
+    /// that repeats one of these three packets sets DUP. From 3.1.1 on the bit is reserved.
     const fn meaningless_flags(&self, packet_type: PacketType) -> u8 {
         match (self.stage, packet_type) {
             (

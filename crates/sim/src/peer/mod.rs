@@ -1,8 +1,8 @@
 //! A reference server for one client. It has just enough of MQTT to check the client's side of the
 //! contract, and is small enough to understand at a glance.
 //!
-//! It keeps the session over connections and answers everything. When the client does what it must
-//! not, it panics and names the rule.
+//! It keeps the session over connections and answers everything. If the client breaks a rule, it
+//! panics and names the rule.
 
 mod sending;
 
@@ -104,7 +104,7 @@ struct Connection {
     aliases: BTreeMap<u16, TopicName>,
     /// How many of the session's `in_flight` it has sent on this connection.
     sent: usize,
-    /// The PUBRELs that the client owes, in order.
+    /// The PUBRELs that the client must still send, in order.
     owed_releases: VecDeque<PacketId>,
     last_heard: Instant,
 }
