@@ -169,7 +169,7 @@ impl World {
             // As many steps of deferred work as possible stay.
             steps: match more & 64 {
                 0 => Steps::default(),
-                _ => Steps { each: 1, little: 0 },
+                _ => Steps { each: 1, small_queue: 0 },
             },
             ..BrokerOptions::default()
         };

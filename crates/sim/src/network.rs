@@ -244,7 +244,7 @@ impl Network {
     /// What arrives next, and when.
     pub fn pop(&mut self) -> Option<(Instant, Delivery)> {
         while let Some((now, delivery)) = self.clock.pop() {
-            if self.is_heard(&delivery) {
+            if self.note_delivery(&delivery) {
                 return Some((now, delivery));
             }
         }
@@ -255,7 +255,7 @@ impl Network {
     pub fn pop_by(&mut self, now: Instant) -> Option<(Instant, Delivery)> {
         while self.next_at().is_some_and(|at| at <= now) {
             let (at, delivery) = self.clock.pop()?;
-            if self.is_heard(&delivery) {
+            if self.note_delivery(&delivery) {
                 return Some((at, delivery));
             }
         }
@@ -274,8 +274,8 @@ impl Network {
         self.links.len()
     }
 
-    /// Whether the side still listens. Notes an end on the way.
-    fn is_heard(&mut self, delivery: &Delivery) -> bool {
+    /// Notes what a side hears. Returns whether it still listens.
+    fn note_delivery(&mut self, delivery: &Delivery) -> bool {
         match *delivery {
             Delivery::Refused { .. } => true,
             Delivery::Opened { link, at } | Delivery::Bytes { link, at, .. } => self

@@ -28,13 +28,13 @@ pub(crate) struct LimitLog {
     /// The time of the input that is being handled.
     now: Instant,
     /// Each limit that was ever reached.
-    lately: Vec<Lately>,
-    to_tell: VecDeque<LimitReached>,
+    states: Vec<LimitState>,
+    pending: VecDeque<LimitReached>,
 }
 
 /// What the log knows of one limit.
 #[derive(Debug)]
-struct Lately {
+struct LimitState {
     limit: Limit,
     /// Nothing is reported before this time.
     silent_until: Instant,
@@ -45,22 +45,22 @@ struct Lately {
 }
 
 impl LimitLog {
-    const SILENCE: Duration = Duration::from_secs(5);
+    const INTERVAL: Duration = Duration::from_secs(5);
 
     /// Sets the time of the next input, and reports every limit whose silence is over.
     pub(crate) fn set_now(&mut self, now: Instant) {
         self.now = now;
-        for it in &mut self.lately {
+        for it in &mut self.states {
             if it.count > 0 && it.silent_until <= now {
-                it.silent_until = now + Self::SILENCE;
-                self.to_tell.push_back(it.tell());
+                it.silent_until = now + Self::INTERVAL;
+                self.pending.push_back(it.take_report());
             }
         }
     }
 
     /// When the next report is due.
     pub(crate) fn next(&self) -> Option<Instant> {
-        let untold = self.lately.iter().filter(|it| it.count > 0);
+        let untold = self.states.iter().filter(|it| it.count > 0);
         untold.map(|it| it.silent_until).min()
     }
 
@@ -71,33 +71,33 @@ impl LimitLog {
 
     /// Notes that `limit` was reached `times` times, the last time by `client`.
     pub(crate) fn note_times(&mut self, limit: Limit, client: Option<&Utf8String>, times: u64) {
-        let known = self.lately.iter().position(|it| it.limit == limit);
+        let known = self.states.iter().position(|it| it.limit == limit);
         let at = known.unwrap_or_else(|| {
-            self.lately.push(Lately {
+            self.states.push(LimitState {
                 limit,
                 silent_until: self.now,
                 count: 0,
                 client_id: None,
             });
-            self.lately.len() - 1
+            self.states.len() - 1
         });
-        let it = &mut self.lately[at];
+        let it = &mut self.states[at];
         it.count += times;
         it.client_id = client.cloned();
         if it.silent_until <= self.now {
-            it.silent_until = self.now + Self::SILENCE;
-            self.to_tell.push_back(it.tell());
+            it.silent_until = self.now + Self::INTERVAL;
+            self.pending.push_back(it.take_report());
         }
     }
 
     /// Takes the next report.
     pub(crate) fn pop(&mut self) -> Option<LimitReached> {
-        self.to_tell.pop_front()
+        self.pending.pop_front()
     }
 }
 
-impl Lately {
-    fn tell(&mut self) -> LimitReached {
+impl LimitState {
+    fn take_report(&mut self) -> LimitReached {
         LimitReached {
             limit: self.limit,
             client_id: self.client_id.take().as_ref().map(Utf8String::detach),

@@ -20,14 +20,14 @@ pub struct Steps {
     pub each: usize,
     /// A queue of at most this many messages is freed with its session, even if no steps are
     /// left.
-    pub little: usize,
+    pub small_queue: usize,
 }
 
 impl Default for Steps {
     fn default() -> Self {
         Self {
             each: WorkBudget::STEPS,
-            little: 64,
+            small_queue: 64,
         }
     }
 }
@@ -39,7 +39,7 @@ pub(crate) struct WorkBudget {
     each: usize,
     left: usize,
     /// Steps that were taken beyond the budget. Later periods pay for them.
-    owed: usize,
+    overdraft: usize,
     /// When there are `each` steps again, less the overdraft.
     renewed_at: Instant,
 }
@@ -51,7 +51,7 @@ impl WorkBudget {
     pub(crate) const PERIOD: Duration = Duration::from_millis(1);
     /// Most periods of overdraft. Without a bound, a client that causes much undeferrable work,
     /// such as closing many connections of its own, would stop all deferrable work for ever.
-    const MOST_OWED: usize = 32;
+    const MAX_OVERDRAFT: usize = 32;
 
     /// Steps for closing a connection, including the shell's work.
     pub(crate) const CLOSE: usize = 512;
@@ -71,7 +71,7 @@ impl WorkBudget {
         Self {
             each,
             left: each,
-            owed: 0,
+            overdraft: 0,
             renewed_at: Instant::ZERO,
         }
     }
@@ -79,8 +79,8 @@ impl WorkBudget {
     /// Starts a new period if it is time.
     pub(crate) fn renew(&mut self, now: Instant) {
         if now >= self.renewed_at && now >= self.renewal() {
-            self.left = self.each - self.owed % self.each;
-            self.owed = 0;
+            self.left = self.each - self.overdraft % self.each;
+            self.overdraft = 0;
             self.renewed_at = now + Self::PERIOD;
         }
     }
@@ -89,8 +89,8 @@ impl WorkBudget {
     pub(crate) fn spend(&mut self, steps: usize) {
         let beyond = steps.saturating_sub(self.left);
         self.left = self.left.saturating_sub(steps);
-        let owed = self.owed.saturating_add(beyond);
-        self.owed = owed.min(Self::MOST_OWED * self.each);
+        let overdraft = self.overdraft.saturating_add(beyond);
+        self.overdraft = overdraft.min(Self::MAX_OVERDRAFT * self.each);
     }
 
     /// The steps that are left.
@@ -105,7 +105,7 @@ impl WorkBudget {
 
     /// When the next period with steps begins.
     pub(crate) fn renewal(&self) -> Instant {
-        let periods = u32::try_from(self.owed / self.each).unwrap_or(u32::MAX);
+        let periods = u32::try_from(self.overdraft / self.each).unwrap_or(u32::MAX);
         self.renewed_at + Self::PERIOD * periods
     }
 

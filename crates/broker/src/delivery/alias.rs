@@ -119,7 +119,7 @@ impl ServerAliases {
     /// The longest topic that gets an alias.
     const LONGEST: usize = 256;
 
-    /// Room for `most` aliases. `None` if that is 0 `[MQTT-3.1.2-27]`.
+    /// Capability for `most` aliases. `None` if that is 0 `[MQTT-3.1.2-27]`.
     pub(crate) fn up_to(most: u16, seed: u64) -> Option<Box<Self>> {
         (most > 0).then(|| {
             Box::new(Self {

@@ -101,7 +101,7 @@ impl Connections {
     pub(crate) fn insert(&mut self, connection: Connection) -> Slot {
         let conn = connection.conn;
         let slot = Slot::from_key(self.slab.insert(connection));
-        self.shrink.grew(&self.slab);
+        self.shrink.record_insert(&self.slab);
         let (slab, hasher) = (&self.slab, &self.hasher);
         let hash = hasher.hash_one(conn);
         self.by_conn
@@ -121,7 +121,7 @@ impl Connections {
         if let Ok(entry) = self.by_conn.find_entry(hash, |&other| other == slot) {
             entry.remove();
         }
-        if self.shrink.shrank(&mut self.slab) {
+        if self.shrink.shrink_if_due(&mut self.slab) {
             let (slab, hasher) = (&self.slab, &self.hasher);
             shrink::shrink_table(&mut self.by_conn, |other| {
                 hasher.hash_one(slab[other.key()].conn)

@@ -32,7 +32,7 @@ impl Egress<'_> {
                 continue;
             };
             let session = matching[0].session;
-            if !self.may_be_sent(matching, routed.topic()) {
+            if !self.check_receive_rule(matching, routed.topic()) {
                 continue;
             }
             if delivery.qos == QoS::AtMostOnce && self.means.stalled.refuses(session, payload) {
@@ -73,9 +73,9 @@ impl Egress<'_> {
         }
     }
 
-    /// Whether a message to `topic` may go to a session for one of these subscriptions, which all
-    /// match it. Counts it if not.
-    pub(crate) fn may_be_sent(&mut self, matching: &[Subscriber], topic: &str) -> bool {
+    /// Checks that a session may receive a message to `topic`, given its matching subscriptions.
+    /// Counts the message as dropped if not.
+    pub(crate) fn check_receive_rule(&mut self, matching: &[Subscriber], topic: &str) -> bool {
         // An unrestricted filter matches only topics that the client may receive.
         if !matching.iter().all(Subscriber::is_restricted) {
             return true;
@@ -110,7 +110,7 @@ impl Egress<'_> {
         };
         session
             .lookups_mut()
-            .is_some_and(|lookups| lookups.must_go_before(topic, number))
+            .is_some_and(|lookups| lookups.put_first_if_matching(topic, number))
     }
 }
 

@@ -7,7 +7,7 @@ use crate::admission::MemoryBudget;
 use crate::delivery::readiness::{is_ready, takes_at_most_once};
 use crate::delivery::send::SendAttempt;
 use crate::delivery::{Connections, Receiver, Routed};
-use crate::routing::Room;
+use crate::routing::Capability;
 use crate::session::{Outgoing, Sessions};
 use crate::types::{Delivery, Limits, Queued, Subscriber};
 
@@ -16,24 +16,29 @@ use crate::types::{Delivery, Limits, Queued, Subscriber};
 pub(crate) struct Members<'a> {
     pub(crate) sessions: &'a Sessions,
     pub(crate) connections: &'a mut Connections,
-    pub(crate) shared: Shared<'a>,
+    pub(crate) shared: MemberMeans<'a>,
 }
 
-/// What all members share.
+/// The limits and the memory that all members share.
 #[derive(Debug)]
-pub(crate) struct Shared<'a> {
+pub(crate) struct MemberMeans<'a> {
     pub(crate) limits: &'a Limits,
     pub(crate) memory: &'a MemoryBudget,
 }
 
 impl Members<'_> {
     /// What a member can do with a message.
-    pub(crate) fn room(&mut self, now: Instant, routed: &mut Routed, member: &Subscriber) -> Room {
+    pub(crate) fn room(
+        &mut self,
+        now: Instant,
+        routed: &mut Routed,
+        member: &Subscriber,
+    ) -> Capability {
         let Some(session) = self.sessions.get(member.session) else {
-            return Room::None;
+            return Capability::None;
         };
         if member.is_restricted() && !session.grants().may_receive(routed.topic()) {
-            return Room::NotThis;
+            return Capability::NotThis;
         }
         let delivery = routed.delivery_to(member);
         let outgoing = session.outgoing();
@@ -46,12 +51,12 @@ impl Members<'_> {
         let is_leaving = receiver.as_ref().is_some_and(is_leaving);
         // The client is about to be closed, and its session ends with it.
         if is_leaving && session.expiry_interval() == 0 {
-            return Room::None;
+            return Capability::None;
         }
         if let Some(receiver) = receiver.filter(|_| !is_leaving) {
             // Another member may be able to take it (section 3.1.2.11.4).
             if is_too_large(routed, &delivery, &receiver) {
-                return Room::NotThis;
+                return Capability::NotThis;
             }
             let is_ready = match delivery.qos {
                 QoS::AtMostOnce if outgoing.is_some_and(Outgoing::holds_at_most_once) => may_wait,
@@ -70,18 +75,18 @@ impl Members<'_> {
             // Retained messages from its look-ups may have to go first, so the message may have
             // to wait.
             if is_ready && (may_wait || session.lookups().is_none()) {
-                return Room::Now;
+                return Capability::Now;
             }
         }
         if may_wait && delivery.qos != QoS::AtMostOnce {
-            Room::Later(outgoing.map_or(0, Outgoing::messages))
+            Capability::Later(outgoing.map_or(0, Outgoing::messages))
         } else {
-            Room::None
+            Capability::None
         }
     }
 }
 
-impl Shared<'_> {
+impl MemberMeans<'_> {
     /// Whether a session's queue has room for a message of this cost.
     fn may_wait(&self, outgoing: Option<&Outgoing>, cost: usize) -> bool {
         let held = outgoing.map_or(0, Outgoing::bytes);

@@ -39,7 +39,7 @@ pub(crate) use dismissals::Dismissals;
 pub(crate) use egress::{Egress, Means, Outcome};
 pub(crate) use egress_budget::AwaitingBudget;
 pub(crate) use link::Link;
-pub(crate) use members::{Members, Shared};
+pub(crate) use members::{MemberMeans, Members};
 pub(crate) use outbox::{Outbox, Passage, SpareBuffers};
 pub(crate) use readiness::is_ready;
 pub(crate) use routed::Routed;

@@ -13,7 +13,7 @@ use crate::types::{
 
 /// The result of looking for a place in a queue.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-enum Place {
+enum QueuePlace {
     Free,
     /// There is none, and the message has `QoS` 0.
     Dropped,
@@ -60,7 +60,7 @@ impl Egress<'_> {
         let cost = Queued::cost_of(routed.cost(), &delivery);
         let newcomer = means.newcomer(outgoing, &delivery, origin, cost);
         let place = means.find_place(now, client_id, number, outgoing, newcomer);
-        if place == Place::Free {
+        if place == QueuePlace::Free {
             let mut queued = Queued {
                 message: routed.keep(now),
                 delivery,
@@ -75,9 +75,9 @@ impl Egress<'_> {
         }
         means.memory.requeue(before, outgoing.weight());
         match place {
-            Place::Free => return Outcome::Queued,
-            Place::Full if origin != Origin::Retained => self.dismiss_if_queue_full(slot),
-            Place::Full | Place::Dropped => {}
+            QueuePlace::Free => return Outcome::Queued,
+            QueuePlace::Full if origin != Origin::Retained => self.dismiss_if_queue_full(slot),
+            QueuePlace::Full | QueuePlace::Dropped => {}
         }
         Outcome::Dropped
     }
@@ -140,7 +140,7 @@ impl Means<'_> {
         number: Option<SessionNumber>,
         outgoing: &mut Outgoing,
         newcomer: Newcomer,
-    ) -> Place {
+    ) -> QueuePlace {
         let limits = self.limits;
         let is_retained = newcomer.origin == Origin::Retained;
         // A client can ask for retained messages again, so they replace nothing.
@@ -153,7 +153,7 @@ impl Means<'_> {
             if are_few
                 && MemoryBudget::has_queue_room(limits, bytes, newcomer.cost, newcomer.others)
             {
-                return Place::Free;
+                return QueuePlace::Free;
             }
             let front = outgoing.front();
             if front.is_some_and(|it| it.message.is_expired(now)) {
@@ -164,12 +164,12 @@ impl Means<'_> {
             if newcomer.qos == QoS::AtMostOnce {
                 self.metrics.dropped_slow += 1;
                 self.limit_log.note(Limit::SlowReader, Some(client_id));
-                return Place::Dropped;
+                return QueuePlace::Dropped;
             }
             self.metrics.dropped_queue_full += 1;
             self.limit_log.note(Limit::Queue, Some(client_id));
             if !may_replace {
-                return Place::Full;
+                return QueuePlace::Full;
             }
             let lost = if are_few {
                 outgoing.pop()
@@ -177,7 +177,7 @@ impl Means<'_> {
                 outgoing.pop_live()
             };
             let Some(lost) = lost else {
-                return Place::Full;
+                return QueuePlace::Full;
             };
             if let Some(holder) = lost.holder(number) {
                 self.ledger.forget(holder, &lost);

@@ -8,7 +8,7 @@ use mqtt::{
 };
 
 use crate::delivery::send::Sendable;
-use crate::types::{Delivery, Message, MessageId, Subscriber, Tally, cost, topic};
+use crate::types::{Delivery, Message, MessageBytes, MessageId, Subscriber, cost, topic};
 
 /// A message while it is delivered. Its encoded forms are used again. A copy to keep is made
 /// once, when the first session needs it.
@@ -43,7 +43,7 @@ struct Form {
 
 /// Where a template is.
 #[derive(Copy, Clone, Debug)]
-enum Place {
+enum TemplatePlace {
     First,
     Other(usize),
 }
@@ -71,10 +71,10 @@ impl Routed {
     }
 
     /// Notes whether it became the record that it was numbered for.
-    pub(crate) fn settle(&mut self, is_recorded: bool, tally: &Tally) {
+    pub(crate) fn settle(&mut self, is_recorded: bool, message_bytes: &MessageBytes) {
         if let (Source::Kept(message), Some(id)) = (&self.source, self.id) {
             if is_recorded {
-                message.count(tally);
+                message.count(message_bytes);
                 message.set_stored(id, id.lsn());
             } else {
                 message.forget_id();
@@ -153,14 +153,14 @@ impl Routed {
         version: ProtocolVersion,
         delivery: &Delivery,
         topic: TopicForm,
-    ) -> Result<Place, EncodeError> {
+    ) -> Result<TemplatePlace, EncodeError> {
         let is = |(form, _): &(Form, PublishTemplate)| {
             form.version == version && form.topic == topic && form.delivery == *delivery
         };
         let place = match &self.first {
             None => None,
-            Some(first) if is(first) => Some(Place::First),
-            Some(_) => self.others.iter().position(is).map(Place::Other),
+            Some(first) if is(first) => Some(TemplatePlace::First),
+            Some(_) => self.others.iter().position(is).map(TemplatePlace::Other),
         };
         match place {
             Some(place) => Ok(place),
@@ -168,11 +168,11 @@ impl Routed {
         }
     }
 
-    fn at(&self, place: Place) -> Result<&PublishTemplate, EncodeError> {
+    fn at(&self, place: TemplatePlace) -> Result<&PublishTemplate, EncodeError> {
         match (place, &self.first) {
-            (Place::First, Some((_, template))) => Ok(template),
-            (Place::Other(at), _) => Ok(&self.others[at].1),
-            (Place::First, None) => Err(EncodeError::Invalid("no template")),
+            (TemplatePlace::First, Some((_, template))) => Ok(template),
+            (TemplatePlace::Other(at), _) => Ok(&self.others[at].1),
+            (TemplatePlace::First, None) => Err(EncodeError::Invalid("no template")),
         }
     }
 
@@ -181,7 +181,7 @@ impl Routed {
         version: ProtocolVersion,
         delivery: &Delivery,
         topic: TopicForm,
-    ) -> Result<Place, EncodeError> {
+    ) -> Result<TemplatePlace, EncodeError> {
         let template = template(self.publish(), version, delivery, topic)?;
         let form = Form {
             version,
@@ -191,13 +191,13 @@ impl Routed {
         let made = (form, template);
         if self.first.is_none() {
             self.first = Some(made);
-            return Ok(Place::First);
+            return Ok(TemplatePlace::First);
         }
         if self.others.len() >= MAX_TEMPLATES {
             self.others.pop();
         }
         self.others.push(made);
-        Ok(Place::Other(self.others.len() - 1))
+        Ok(TemplatePlace::Other(self.others.len() - 1))
     }
 }
 

@@ -13,12 +13,12 @@ use bytes::{Bytes, BytesMut};
 use mqtt::{PacketId, Publish, QoS};
 
 use crate::durability::{
-    AcceptedHead, FromSession, MAX_BODY, Pass, Recipient, Record, Retention, WriteBack,
-    put_accepted, put_message, put_recipient, write_frame_within,
+    AcceptedHead, CheckpointProgress, FromSession, MAX_BODY, Recipient, Record, Retention,
+    WriteBack, put_accepted, put_message, put_recipient, write_frame_within,
 };
 use crate::types::{
-    Cause, Conn, Delivery, Holder, Lsn, Message, MessageId, Origin, Queued, SessionNumber, Slot,
-    StoreState, Tally,
+    Cause, Conn, Delivery, Holder, Lsn, Message, MessageBytes, MessageId, Origin, Queued,
+    SessionNumber, Slot, StoreState,
 };
 
 /// The broker's end of the journal.
@@ -56,7 +56,7 @@ pub(crate) struct Ledger {
     /// own number must be known before.
     lost: Vec<(Holder, MessageId, Origin)>,
     /// Who had the message that is moving to another session.
-    moving: Option<Giver>,
+    moving: Option<PreviousHolder>,
     /// The longest body of a record.
     max_body: usize,
     /// How many records are missing since one was too long. Later records would build on the
@@ -65,12 +65,12 @@ pub(crate) struct Ledger {
     missing: u64,
     /// Whether the shell has been told that records are missing.
     is_stuck_told: bool,
-    pass: Pass,
+    checkpoint: CheckpointProgress,
     store: StoreState,
     /// Bytes that the store can take beyond what is durable.
     room: u64,
     /// Bytes that a checkpoint takes for messages.
-    tally: Tally,
+    message_bytes: MessageBytes,
     write_back: WriteBack,
 }
 
@@ -92,7 +92,7 @@ pub(crate) struct Mark {
 
 /// Who had a message before it moved to another session.
 #[derive(Copy, Clone, Debug)]
-enum Giver {
+enum PreviousHolder {
     Session(FromSession),
     /// Its group, according to the records: the session that had it does not outlive its
     /// connection.
@@ -114,13 +114,13 @@ impl Ledger {
     }
 
     /// A ledger that continues after the durable record `last` and after `sessions` numbered
-    /// sessions. `tally` counts their messages.
-    pub(crate) fn following(last: Lsn, sessions: u64, tally: Tally) -> Self {
+    /// sessions. `message_bytes` counts their messages.
+    pub(crate) fn following(last: Lsn, sessions: u64, message_bytes: MessageBytes) -> Self {
         Self {
             is_kept: true,
             max_body: MAX_BODY,
             room: u64::MAX,
-            tally,
+            message_bytes,
             last,
             last_taken: last,
             durable: last,
@@ -130,18 +130,18 @@ impl Ledger {
     }
 
     /// The progress of the checkpoint.
-    pub(crate) fn pass(&self) -> &Pass {
-        &self.pass
+    pub(crate) fn checkpoint(&self) -> &CheckpointProgress {
+        &self.checkpoint
     }
 
     /// The progress of the checkpoint, for a change.
-    pub(crate) fn pass_mut(&mut self) -> &mut Pass {
-        &mut self.pass
+    pub(crate) fn checkpoint_mut(&mut self) -> &mut CheckpointProgress {
+        &mut self.checkpoint
     }
 
     /// The first record of the last checkpoint that has become durable since the last call.
     pub(crate) fn checkpointed(&mut self) -> Option<Lsn> {
-        self.pass.checkpointed(self.durable)
+        self.checkpoint.checkpointed(self.durable)
     }
 
     /// The state of the write-back.
@@ -155,8 +155,8 @@ impl Ledger {
     }
 
     /// Bytes that a checkpoint takes for messages.
-    pub(crate) fn tally(&self) -> &Tally {
-        &self.tally
+    pub(crate) fn message_bytes(&self) -> &MessageBytes {
+        &self.message_bytes
     }
 
     /// Notes whether the store has room. If it has, the write-back begins.
@@ -307,7 +307,7 @@ impl Ledger {
             return None;
         }
         let is_certain = match cause {
-            Cause::Incoming(..) | Cause::Will(_) | Cause::LastWill(_) | Cause::PassingWill(_) => {
+            Cause::Incoming(..) | Cause::Will(_) | Cause::LastWill(_) | Cause::TransientWill(_) => {
                 true
             }
             Cause::Client | Cause::OtherWill => false,
@@ -343,10 +343,10 @@ impl Ledger {
             put_recipient(&mut self.recipients, holder, delivery, origin, packet_id);
             return self.next();
         }
-        let giver = self.moving.take();
-        let from = match giver {
-            Some(Giver::Session(from)) => Some(from),
-            Some(Giver::Group) | None => None,
+        let previous = self.moving.take();
+        let from = match previous {
+            Some(PreviousHolder::Session(from)) => Some(from),
+            Some(PreviousHolder::Group) | None => None,
         };
         let recipient = Recipient {
             holder,
@@ -354,7 +354,7 @@ impl Ledger {
             origin,
             packet_id,
         };
-        let is_there = giver.is_some() || origin == Origin::Retained;
+        let is_there = previous.is_some() || origin == Origin::Retained;
         let message = self.store_message(message, is_there);
         self.record(&Record::Queued {
             message,
@@ -382,7 +382,7 @@ impl Ledger {
 
     /// Records that `holder` no longer has the message. Returns that record.
     pub(crate) fn forgotten(&mut self, holder: Holder, message: MessageId, origin: Origin) -> Lsn {
-        self.record(&Record::Forgotten {
+        self.record(&Record::Dropped {
             holder,
             message,
             origin,
@@ -393,8 +393,8 @@ impl Ledger {
     /// was in the holder's window.
     pub(crate) fn begin_move(&mut self, holder: Holder, packet_id: Option<PacketId>) {
         self.moving = Some(match holder {
-            Holder::Session(session) => Giver::Session(FromSession { session, packet_id }),
-            Holder::Group => Giver::Group,
+            Holder::Session(session) => PreviousHolder::Session(FromSession { session, packet_id }),
+            Holder::Group => PreviousHolder::Group,
         });
     }
 
@@ -421,15 +421,15 @@ impl Ledger {
     /// session does not outlive its connection. Returns that record.
     pub(crate) fn give_up(&mut self, message: &Message, origin: Origin) -> Option<Lsn> {
         let holder = match self.moving.take()? {
-            Giver::Session(FromSession {
+            PreviousHolder::Session(FromSession {
                 session,
                 packet_id: Some(packet_id),
             }) => return Some(self.record(&Record::Done { session, packet_id })),
-            Giver::Session(FromSession {
+            PreviousHolder::Session(FromSession {
                 session,
                 packet_id: None,
             }) => Holder::Session(session),
-            Giver::Group => Holder::Group,
+            PreviousHolder::Group => Holder::Group,
         };
         Some(self.forgotten(holder, message.id()?, origin))
     }
@@ -463,13 +463,13 @@ impl Ledger {
                     self.record(&Record::Incoming { session, packet_id });
                 }
                 Cause::Will(session) => {
-                    self.record(&Record::Spoken { session });
+                    self.record(&Record::WillPublished { session });
                 }
                 Cause::LastWill(session) => {
                     self.record(&Record::Ended { session });
                 }
-                Cause::PassingWill(session) => {
-                    self.record(&Record::Unwilled { session });
+                Cause::TransientWill(session) => {
+                    self.record(&Record::TransientWillEnded { session });
                 }
             }
         }
@@ -487,7 +487,7 @@ impl Ledger {
     /// holds it if it ever did. Otherwise the last session that held it may be gone. The message
     /// is then written again to be sure.
     pub(crate) fn store_message(&mut self, message: &Message, is_there: bool) -> MessageId {
-        let is_stored = |it: &Lsn| *it >= self.pass.oldest();
+        let is_stored = |it: &Lsn| *it >= self.checkpoint.oldest();
         let stored = message.stored().filter(is_stored);
         if let (Some(id), Some(_), true) = (message.id(), stored, is_there) {
             return id;
@@ -497,7 +497,7 @@ impl Ledger {
         let (publisher, received) = (&message.publisher, message.received());
         let lsn = self.write(|out| put_message(out, id, publisher, received, &message.publish));
         message.set_stored(id, lsn);
-        message.count(&self.tally);
+        message.count(&self.message_bytes);
         id
     }
 

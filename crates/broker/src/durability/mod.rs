@@ -8,26 +8,26 @@
 //! that existing ones will still cause (`space.rs`).
 //!
 //! Begin with `record/mod.rs` (everything that can be recorded), then `ledger.rs` (the broker's
-//! end of the journal) and `journal.rs` (the form of frames). `pass.rs` is the progress of a
+//! end of the journal) and `journal.rs` (the form of frames). `checkpoint.rs` is the progress of a
 //! checkpoint, `write_back.rs` catches up on records that a full store could not take.
 
+mod checkpoint;
 mod error;
 pub mod journal;
 mod ledger;
-mod pass;
 mod record;
 mod space;
 mod write_back;
 
+pub(crate) use checkpoint::{CheckpointProgress, CheckpointStage};
 pub use error::{RecordError, RecordErrorKind};
 pub(crate) use journal::MAX_BODY;
 pub(crate) use journal::write_frame_within;
 pub(crate) use ledger::Ledger;
-pub(crate) use pass::{Copying, Pass};
 pub(crate) use record::{
-    Absence, Accepted, AcceptedHead, Bequest, FromSession, InQueue, InWindow, Malformed, Recipient,
-    Record, Retention, SessionState, Stored, Subscribed, Terms, put_accepted, put_message,
+    Absence, Accepted, AcceptedHead, FromSession, InQueue, InWindow, Malformed, Recipient, Record,
+    Retention, SessionState, Stored, Subscribed, Terms, TransientWill, put_accepted, put_message,
     put_recipient, put_retained,
 };
 pub(crate) use space::StoreCost;
-pub(crate) use write_back::{Searching, WriteBack};
+pub(crate) use write_back::{WriteBack, WriteBackStage};

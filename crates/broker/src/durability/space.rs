@@ -61,7 +61,7 @@ impl StoreCost {
 }
 
 /// Bytes of a checkpoint without the messages, estimated rather too high.
-fn copy_bytes_without_messages(memory: &MemoryBudget) -> u64 {
+fn checkpoint_bytes_without_messages(memory: &MemoryBudget) -> u64 {
     let wills = memory.will_bytes() - memory.wills() * MEMORY_ONLY;
     memory.stored_session_bytes()
         + wills
@@ -80,14 +80,14 @@ fn taking_bytes(memory: &MemoryBudget) -> u64 {
 impl Ledger {
     /// Bytes of a whole checkpoint, estimated rather too high.
     fn copy_bytes(&self, memory: &MemoryBudget) -> u64 {
-        copy_bytes_without_messages(memory) + self.tally().bytes()
+        checkpoint_bytes_without_messages(memory) + self.message_bytes().bytes()
     }
 
     /// Bytes that are free for new things, beyond the reserve.
     pub(crate) fn spare_room(&self, memory: &MemoryBudget) -> u64 {
         let copy = self.copy_bytes(memory);
         let needed =
-            copy.saturating_sub(self.pass().bytes()) + copy / MARGIN + taking_bytes(memory);
+            copy.saturating_sub(self.checkpoint().bytes()) + copy / MARGIN + taking_bytes(memory);
         let unsettled = self.unsettled_bytes() as u64;
         self.room().saturating_sub(unsettled).saturating_sub(needed)
     }
@@ -101,7 +101,7 @@ impl Ledger {
     pub(crate) fn report(&self, memory: &MemoryBudget, metrics: &mut Metrics) {
         metrics.records = self.last().0;
         metrics.journal_stuck = u64::from(self.is_stuck());
-        metrics.stored_message_bytes = self.tally().bytes();
+        metrics.stored_message_bytes = self.message_bytes().bytes();
         metrics.copy_bytes = self.copy_bytes(memory);
         metrics.taking_bytes = taking_bytes(memory);
     }

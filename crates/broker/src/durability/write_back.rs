@@ -12,15 +12,15 @@ use crate::types::{Lsn, NodeId, SessionId};
 #[derive(Debug, Default)]
 pub(crate) struct WriteBack {
     /// Whether anything is in memory only that would be in a record if there had been room.
-    owes: bool,
-    stage: Searching,
+    is_needed: bool,
+    stage: WriteBackStage,
     /// The record that must be durable before more is written back.
     awaited: Lsn,
 }
 
 /// Where the search continues.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Searching {
+pub(crate) enum WriteBackStage {
     #[default]
     Nothing,
     Wills {
@@ -35,29 +35,29 @@ impl WriteBack {
     /// Bytes that are written back at once. The next follow when these are durable.
     pub(crate) const AT_ONCE: usize = 256 * 1024;
 
-    /// Notes that something is in memory only.
-    pub(crate) fn owe(&mut self) {
-        self.owes = true;
+    /// Notes that something is in memory only, so that a search is needed.
+    pub(crate) fn request(&mut self) {
+        self.is_needed = true;
     }
 
     /// There is room again. Starts the search if anything is in memory only.
     pub(crate) fn begin(&mut self) {
-        if self.owes {
+        if self.is_needed {
             let next = SessionId::FIRST;
-            self.stage = Searching::Wills { next };
+            self.stage = WriteBackStage::Wills { next };
         }
     }
 
     /// There is no room any more. The search will start again when there is.
     pub(crate) fn stop(&mut self) {
         if self.is_searching() {
-            self.owes = true;
-            self.stage = Searching::Nothing;
+            self.is_needed = true;
+            self.stage = WriteBackStage::Nothing;
         }
     }
 
     pub(crate) fn is_searching(&self) -> bool {
-        self.stage != Searching::Nothing
+        self.stage != WriteBackStage::Nothing
     }
 
     /// Whether the search can continue, now that all records up to `durable` are durable.
@@ -67,16 +67,16 @@ impl WriteBack {
 
     /// Where the search continues. Whatever is left in memory after a search has begun is for
     /// the next search.
-    pub(crate) fn stage(&mut self) -> Searching {
+    pub(crate) fn stage(&mut self) -> WriteBackStage {
         let first = SessionId::FIRST;
-        if self.stage == (Searching::Wills { next: first }) {
-            self.owes = false;
+        if self.stage == (WriteBackStage::Wills { next: first }) {
+            self.is_needed = false;
         }
         self.stage
     }
 
     /// Sets where the search continues.
-    pub(crate) fn set_stage(&mut self, stage: Searching) {
+    pub(crate) fn set_stage(&mut self, stage: WriteBackStage) {
         self.stage = stage;
     }
 

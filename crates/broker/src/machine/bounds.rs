@@ -10,8 +10,9 @@ use crate::session::Session;
 use crate::types::{CloseCause, Limit, Slot};
 
 impl Broker {
-    /// Whether the broker holds as much memory as it may, after freeing what can be freed.
-    pub(crate) fn is_short_of_memory(&mut self) -> bool {
+    /// If the broker holds as much memory as it may, frees what can be freed. Returns whether
+    /// memory is still short then.
+    pub(crate) fn frees_too_little_memory(&mut self) -> bool {
         let limits = &self.options.limits;
         let excess = self.memory.excess_bytes(limits, 1);
         if excess == 0 {
@@ -31,7 +32,7 @@ impl Broker {
         slot: Slot,
         publish: &Publish,
     ) -> Option<Result<(), CloseCause>> {
-        if !self.is_short_of_memory() || (publish.retain && publish.payload.is_empty()) {
+        if !self.frees_too_little_memory() || (publish.retain && publish.payload.is_empty()) {
             return None;
         }
         let (link, _, _) = self.connections.linked(slot)?;
@@ -84,7 +85,7 @@ impl Broker {
 
     /// Checks that there is memory for the session of a new client, and counts if not.
     pub(crate) fn check_memory_for(&mut self, client: &Utf8String) -> Result<(), CloseCause> {
-        if !self.is_short_of_memory() {
+        if !self.frees_too_little_memory() {
             return Ok(());
         }
         self.metrics.refused_memory += 1;

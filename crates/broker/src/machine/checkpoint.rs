@@ -14,7 +14,7 @@ use bytes::BytesMut;
 use mqtt::Instant;
 
 use crate::durability::{
-    Absence, Copying, InQueue, InWindow, Ledger, Recipient, Record, SessionState, Terms,
+    Absence, CheckpointStage, InQueue, InWindow, Ledger, Recipient, Record, SessionState, Terms,
     put_retained,
 };
 use crate::machine::Broker;
@@ -34,13 +34,13 @@ impl Broker {
         if !self.ledger.is_kept() || self.ledger.is_stuck() || self.is_shut_down() {
             return false;
         }
-        if self.ledger.pass().stage() == Copying::Nothing {
-            self.ledger.pass_mut().clear_bytes();
+        if self.ledger.checkpoint().stage() == CheckpointStage::Nothing {
+            self.ledger.checkpoint_mut().clear_bytes();
         }
         let before = self.ledger.backlog();
         let has_more = self.copy_piece(now, before.saturating_add(budget));
         let written = self.ledger.backlog() - before;
-        self.ledger.pass_mut().add_bytes(written);
+        self.ledger.checkpoint_mut().add_bytes(written);
         has_more
     }
 
@@ -49,20 +49,20 @@ impl Broker {
         let mut looks = Self::VISITS;
         loop {
             looks = looks.saturating_sub(1);
-            let stage = match self.ledger.pass().stage() {
-                Copying::Nothing => {
+            let stage = match self.ledger.checkpoint().stage() {
+                CheckpointStage::Nothing => {
                     let from = self.ledger.record(&Record::CheckpointBegan);
                     self.ledger.record(&Record::Numbers {
                         sessions: self.ledger.sessions(),
                         groups: self.subscriptions.groups().last(),
                     });
-                    Copying::Sessions {
+                    CheckpointStage::Sessions {
                         from,
                         next: SessionId::FIRST,
                         messages: 0,
                     }
                 }
-                Copying::Sessions {
+                CheckpointStage::Sessions {
                     from,
                     next,
                     messages,
@@ -71,7 +71,7 @@ impl Broker {
                     if messages.is_none() {
                         self.copy_session(now, next);
                     }
-                    Copying::Sessions {
+                    CheckpointStage::Sessions {
                         from,
                         next: if messages.is_some() {
                             next
@@ -81,26 +81,26 @@ impl Broker {
                         messages: messages.unwrap_or(0),
                     }
                 }
-                Copying::Sessions { from, .. } => Copying::Retained {
+                CheckpointStage::Sessions { from, .. } => CheckpointStage::Retained {
                     from,
                     next: NodeId::ROOT,
                 },
-                Copying::Retained { from, next } => {
+                CheckpointStage::Retained { from, next } => {
                     if self.retained.has_place(next) {
                         self.copy_retained(next);
                         let next = next.following();
-                        Copying::Retained { from, next }
+                        CheckpointStage::Retained { from, next }
                     } else {
                         let end = self.ledger.record(&Record::CheckpointEnded { from });
                         if self.ledger.is_stuck() {
                             return false;
                         }
-                        self.ledger.pass_mut().end(from, end);
+                        self.ledger.checkpoint_mut().end(from, end);
                         return false;
                     }
                 }
             };
-            self.ledger.pass_mut().set_stage(stage);
+            self.ledger.checkpoint_mut().set_stage(stage);
             // An incomplete checkpoint is useless, so the old records stay.
             if self.ledger.is_stuck() {
                 return false;
@@ -151,7 +151,7 @@ impl Broker {
             if let Some(outgoing) = session.outgoing() {
                 copy_held(&mut self.ledger, outgoing);
             }
-            return self.copy_bequest(id);
+            return self.copy_transient_will(id);
         };
         let (ledger, subscriptions) = (&mut self.ledger, &self.subscriptions);
         let direct = session.subscriptions().iter();
@@ -186,18 +186,19 @@ impl Broker {
         };
         self.ledger.record(&Record::Session(Box::new(state)));
         if let Some(session) = self.sessions.get_mut(id) {
-            session.set_owes_will(false);
+            session.set_will_unrecorded(false);
         }
     }
 
     /// Copies the will of a session that ends with its connection, if it has one.
-    fn copy_bequest(&mut self, id: SessionId) {
+    fn copy_transient_will(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        if let Some(bequest) = session.bequest(|| self.ledger.number_session()) {
-            self.ledger.record(&Record::Willed(Box::new(bequest)));
-            session.set_owes_will(false);
+        if let Some(transient_will) = session.transient_will(|| self.ledger.number_session()) {
+            self.ledger
+                .record(&Record::TransientWill(Box::new(transient_will)));
+            session.set_will_unrecorded(false);
         }
     }
 
@@ -207,7 +208,7 @@ impl Broker {
             return;
         };
         let message = Arc::clone(message);
-        let oldest = self.ledger.pass().oldest();
+        let oldest = self.ledger.checkpoint().oldest();
         match message.id() {
             Some(id) if message.stored().is_some_and(|it| it >= oldest) => {
                 self.ledger.record(&Record::Retained { message: id });
@@ -221,7 +222,7 @@ impl Broker {
                     };
                     let lsn = self.ledger.write(write);
                     message.set_stored(id, lsn);
-                    message.count(self.ledger.tally());
+                    message.count(self.ledger.message_bytes());
                 }
             }
         }

@@ -124,7 +124,7 @@ impl Broker {
         }
         let expires_at = session.expires_after(now);
         if let Some(number) = session.number() {
-            self.ledger.record(&Record::Left {
+            self.ledger.record(&Record::Disconnected {
                 session: number,
                 expiry_interval: session.expiry_interval(),
                 absence: Absence {
@@ -181,7 +181,7 @@ impl Broker {
             // message.
             let cause = match (session.number(), will.number()) {
                 (Some(number), _) => Cause::LastWill(number),
-                (None, Some(number)) => Cause::PassingWill(number),
+                (None, Some(number)) => Cause::TransientWill(number),
                 (None, None) => Cause::OtherWill,
             };
             self.due_wills.push_back(DueWill {

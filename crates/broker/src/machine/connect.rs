@@ -279,9 +279,9 @@ impl Broker {
         let will = session.will().map_or(0, will_cost);
         let cost = StoreCost::of_bytes(will);
         let is_full = will > 0 && self.ledger.lacks_room(&self.memory, cost);
-        session.set_owes_will(is_full);
+        session.set_will_unrecorded(is_full);
         if is_full {
-            self.ledger.write_back_mut().owe();
+            self.ledger.write_back_mut().request();
             self.metrics.wills_not_stored += 1;
             self.limit_log.note(Limit::Store, Some(session.client_id()));
         }

@@ -37,7 +37,7 @@ impl Broker {
     /// Continues with one connection that waited for the egress budget and now fits into it.
     /// Returns whether there was one.
     pub(crate) fn resume_one(&mut self, now: Instant) -> bool {
-        let Some(slot) = self.room.pop(&self.options.limits, &self.memory) else {
+        let Some(slot) = self.awaiting_budget.pop(&self.options.limits, &self.memory) else {
             return false;
         };
         if let Some((link, _, _)) = self.connections.linked(slot) {
@@ -66,7 +66,7 @@ impl Broker {
                 limit_log: &mut self.limit_log,
                 dismissals: &mut self.dismissals,
                 spare: &mut self.wire.spare,
-                awaiting_budget: &mut self.room,
+                awaiting_budget: &mut self.awaiting_budget,
                 stalled: &mut self.stalled,
             },
         };

@@ -79,7 +79,7 @@ impl Broker {
                 && subscription.qos != QoS::AtMostOnce
             {
                 let filter = subscription.topic_filter.as_text().clone();
-                self.ledger.record(&Record::Looked { session, filter });
+                self.ledger.record(&Record::LookupEnded { session, filter });
             }
         }
     }
@@ -142,7 +142,7 @@ impl Broker {
                         self.metrics.dropped_rule += 1;
                         continue;
                     }
-                    if !self.has_room_for_copy(id, message.cost()) {
+                    if !self.claim_budget_for(id, message.cost()) {
                         self.retained.rest_before(lookup.search_mut());
                         break;
                     }
@@ -157,7 +157,7 @@ impl Broker {
                 Found::Nothing => {
                     if let Some(session) = number.filter(|_| lookup.is_recorded()) {
                         let filter = lookup.filter().clone();
-                        self.ledger.record(&Record::Looked { session, filter });
+                        self.ledger.record(&Record::LookupEnded { session, filter });
                     }
                     self.memory.remove_lookup(lookup.cost());
                     lookups.pop_first();
@@ -241,7 +241,7 @@ impl Broker {
         for lookup in stopped {
             if let Some(session) = number.filter(|_| lookup.is_recorded()) {
                 let filter = lookup.filter().clone();
-                self.ledger.record(&Record::Looked { session, filter });
+                self.ledger.record(&Record::LookupEnded { session, filter });
             }
             self.retained.release(lookup.search());
             self.memory.remove_lookup(lookup.cost());
@@ -272,9 +272,9 @@ impl Broker {
         !is_over && self.sessions.get(id).and_then(next_queued) != before
     }
 
-    /// Whether the egress budget has room for `cost` bytes more for a session's connection. If
-    /// not, the connection waits for it.
-    fn has_room_for_copy(&mut self, id: SessionId, cost: usize) -> bool {
+    /// Claims `cost` bytes of the egress budget for a session's connection. If there is no room,
+    /// returns `false`, and the connection waits for it.
+    fn claim_budget_for(&mut self, id: SessionId, cost: usize) -> bool {
         let slot = self.sessions.get(id).and_then(Session::slot);
         let Some(slot) = slot else { return false };
         let Some((_, outbox, _)) = self.connections.linked(slot) else {
@@ -283,7 +283,7 @@ impl Broker {
         let limits = &self.options.limits;
         let has_room = self.memory.has_egress_room(limits, outbox.held(), cost);
         if !has_room {
-            self.room.wait(slot, outbox, cost);
+            self.awaiting_budget.wait(slot, outbox, cost);
         }
         has_room
     }

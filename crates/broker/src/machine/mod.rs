@@ -73,7 +73,7 @@ pub struct Broker {
     pub(crate) memory: MemoryBudget,
     pub(crate) limit_log: LimitLog,
     pub(crate) wire: Wire,
-    pub(crate) room: AwaitingBudget,
+    pub(crate) awaiting_budget: AwaitingBudget,
     /// Wills to publish before the present input is settled.
     pub(crate) due_wills: VecDeque<DueWill>,
     pub(crate) work: WorkBudget,
@@ -121,10 +121,10 @@ impl Broker {
             memory: MemoryBudget::default(),
             limit_log: LimitLog::default(),
             wire: Wire::default(),
-            room: AwaitingBudget::default(),
+            awaiting_budget: AwaitingBudget::default(),
             due_wills: VecDeque::new(),
             work: WorkBudget::new(options.steps),
-            reclamation: Reclamation::new(options.steps.little),
+            reclamation: Reclamation::new(options.steps.small_queue),
             dismissals: Dismissals::default(),
             stalled: Stalled::default(),
             found: Vec::new(),
@@ -576,7 +576,7 @@ impl Broker {
 
     /// Removes the connection and everything about it.
     pub(crate) fn forget_connection(&mut self, slot: Slot) {
-        self.room.forget(slot);
+        self.awaiting_budget.forget(slot);
         if let Some(connection) = self.connections.remove(slot) {
             connection.forget(slot, &mut self.memory, &mut self.timers);
         }

@@ -31,7 +31,7 @@ impl Broker {
         let limits = &self.options.limits;
         let resolved = link.resolve_alias(&mut publish, limits, &mut self.memory);
         let refused = resolved.map_err(|cause| self.note_alias(slot, cause))?;
-        if self.memory.alias_bytes() > before && self.is_short_of_memory() {
+        if self.memory.alias_bytes() > before && self.frees_too_little_memory() {
             return Err(self.no_memory_for_alias(slot));
         }
         let Some((link, _, _)) = self.connections.linked(slot) else {

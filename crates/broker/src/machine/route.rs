@@ -5,7 +5,7 @@ use mqtt::{Instant, Publish, QoS, TopicName};
 use crate::delivery::Routed;
 use crate::durability::{AcceptedHead, Retention, StoreCost};
 use crate::machine::{Broker, Output};
-use crate::routing::Outcome;
+use crate::routing::RetainOutcome;
 use crate::types::{Cause, Limit, SessionId, Subscriber};
 
 impl Broker {
@@ -74,7 +74,7 @@ impl Broker {
             cause,
         };
         let is_recorded = self.ledger.end_message(&head);
-        routed.settle(is_recorded, self.ledger.tally());
+        routed.settle(is_recorded, self.ledger.message_bytes());
     }
 
     /// How many sessions that outlive their connections get, or may get, a `QoS` 1 or 2 message.
@@ -109,18 +109,18 @@ impl Broker {
         } else {
             let is_promised = routed.publish().qos != QoS::AtMostOnce;
             match self.retained.set(now, routed.keep(now), &mut self.timers) {
-                Outcome::Stored
+                RetainOutcome::Stored
                     if !is_promised && self.lacks_room(StoreCost::of(routed.publish()), 0) =>
                 {
                     // The next checkpoint will hold it.
-                    routed.keep(now).count(self.ledger.tally());
+                    routed.keep(now).count(self.ledger.message_bytes());
                     self.metrics.retained_not_stored += 1;
-                    self.ledger.write_back_mut().owe();
+                    self.ledger.write_back_mut().request();
                     self.limit_log.note(Limit::Store, Some(routed.publisher()));
                     Retention::Unchanged
                 }
-                Outcome::Stored => Retention::Kept,
-                Outcome::NoRoom { was_there } => {
+                RetainOutcome::Stored => Retention::Kept,
+                RetainOutcome::NoRoom { was_there } => {
                     self.metrics.refused_retained_limit += 1;
                     self.limit_log
                         .note(Limit::Retained, Some(routed.publisher()));

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use mqtt::{Instant, PacketId};
 
 use crate::admission::WorkBudget;
-use crate::delivery::{Members, Routed, Shared, is_ready};
+use crate::delivery::{MemberMeans, Members, Routed, is_ready};
 use crate::machine::Broker;
 use crate::routing::{Among, Choice, Standing};
 use crate::session::Outgoing;
@@ -26,7 +26,11 @@ impl Broker {
     pub(crate) fn deliver_to_one(&mut self, now: Instant, group: GroupId, routed: &mut Routed) {
         match self.choose(now, group, Among::All, routed) {
             Choice::Takes(subscriber) | Choice::Full(subscriber) | Choice::NotThis(subscriber) => {
-                if !self.egress().0.may_be_sent(&[subscriber], routed.topic()) {
+                if !self
+                    .egress()
+                    .0
+                    .check_receive_rule(&[subscriber], routed.topic())
+                {
                     return;
                 }
                 let delivery = routed.delivery_to(&subscriber);
@@ -244,7 +248,7 @@ impl Broker {
         let mut members = Members {
             sessions: &self.sessions,
             connections: &mut self.connections,
-            shared: Shared {
+            shared: MemberMeans {
                 limits: &self.options.limits,
                 memory: &self.memory,
             },

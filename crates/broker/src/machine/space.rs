@@ -17,7 +17,7 @@ impl Broker {
     /// Notes that the store has room for `bytes`, and has removed the records before `from`.
     pub(crate) fn store_room(&mut self, bytes: u64, from: Lsn) {
         self.ledger.set_room(bytes);
-        self.ledger.pass_mut().originals_removed(from);
+        self.ledger.checkpoint_mut().originals_removed(from);
     }
 
     /// Whether there would be no room if every lasting session got the message. Then the caller

@@ -47,7 +47,7 @@ impl Broker {
     }
 
     /// Drops the will that the client has taken back with DISCONNECT `[MQTT-3.14.4-3]`. If the
-    /// session outlives the connection, [`Record::Left`] says so.
+    /// session outlives the connection, [`Record::Disconnected`] says so.
     ///
     /// Nothing waits for the record. DISCONNECT has no answer, and anything that the client is
     /// promised later is recorded after it.
@@ -55,7 +55,7 @@ impl Broker {
         let session = self.sessions.get_mut(id);
         let will = session.and_then(|session| session.take_will(&mut self.memory));
         if let Some(session) = will.and_then(|will| will.number()) {
-            self.ledger.record(&Record::Unwilled { session });
+            self.ledger.record(&Record::TransientWillEnded { session });
         }
     }
 

@@ -4,7 +4,7 @@
 use mqtt::Instant;
 
 use crate::admission::WorkBudget;
-use crate::durability::{Searching, WriteBack};
+use crate::durability::{WriteBack, WriteBackStage};
 use crate::machine::Broker;
 use crate::session::Session;
 use crate::types::{NodeId, StoreState};
@@ -49,24 +49,28 @@ impl Broker {
     }
 
     /// Checks one place, and returns where to continue.
-    fn write_back_one(&mut self, now: Instant) -> Searching {
+    fn write_back_one(&mut self, now: Instant) -> WriteBackStage {
         match self.ledger.write_back_mut().stage() {
-            Searching::Wills { next } if self.sessions.has_place(next) => {
-                if self.sessions.get(next).is_some_and(Session::owes_will) {
+            WriteBackStage::Wills { next } if self.sessions.has_place(next) => {
+                if self
+                    .sessions
+                    .get(next)
+                    .is_some_and(Session::is_will_unrecorded)
+                {
                     self.copy_session(now, next);
                 }
-                Searching::Wills { next: next.next() }
+                WriteBackStage::Wills { next: next.next() }
             }
-            Searching::Wills { .. } => Searching::Retained { next: NodeId::ROOT },
-            Searching::Retained { next } if self.retained.has_place(next) => {
+            WriteBackStage::Wills { .. } => WriteBackStage::Retained { next: NodeId::ROOT },
+            WriteBackStage::Retained { next } if self.retained.has_place(next) => {
                 let message = self.retained.at(next);
                 if message.is_some_and(|it| it.stored().is_none()) {
                     self.copy_retained(next);
                 }
                 let next = next.following();
-                Searching::Retained { next }
+                WriteBackStage::Retained { next }
             }
-            Searching::Nothing | Searching::Retained { .. } => Searching::Nothing,
+            WriteBackStage::Nothing | WriteBackStage::Retained { .. } => WriteBackStage::Nothing,
         }
     }
 }

@@ -72,7 +72,7 @@ pub(crate) enum Standing {
 
 /// What a member can do with a message.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Room {
+pub(crate) enum Capability {
     /// It can be sent the message at once.
     Now,
     /// The message can wait in its queue behind this many others.
@@ -210,7 +210,7 @@ impl Groups {
             group.unlink(membership.member);
             let member = group.members.remove(membership.member);
             group.lasting -= usize::from(member.lasts());
-            group.shrink.shrank(&mut group.members);
+            group.shrink.shrink_if_due(&mut group.members);
         }
         if !group.members.is_empty() {
             return None;
@@ -256,7 +256,7 @@ impl Groups {
         id: GroupId,
         among: Among,
         blocked: &mut Vec<(SessionId, Membership)>,
-        mut room: impl FnMut(&Subscriber) -> Room,
+        mut room: impl FnMut(&Subscriber) -> Capability,
     ) -> Choice {
         let Some(group) = self.by_id.get_mut(&id) else {
             return Choice::Nobody;
@@ -265,21 +265,21 @@ impl Groups {
         let mut asked = 0;
         while let Some(key) = group.next[Standing::Ready as usize]
             && skipped != Some(key)
-            && group.may_ask(asked)
+            && group.claim_ask(asked)
         {
             let subscriber = group.members[key].subscriber;
             match room(&subscriber) {
-                Room::Now => {
+                Capability::Now => {
                     group.next[Standing::Ready as usize] = Some(group.members[key].next);
                     group.spare(asked);
                     return Choice::Takes(subscriber);
                 }
-                Room::NotThis => {
+                Capability::NotThis => {
                     skipped.get_or_insert(key);
                     asked += 1;
                     group.next[Standing::Ready as usize] = Some(group.members[key].next);
                 }
-                Room::Later(_) | Room::None => {
+                Capability::Later(_) | Capability::None => {
                     group.stand(key, Standing::Blocked);
                     let membership = Membership {
                         group: id,
@@ -356,7 +356,7 @@ impl Group {
             previous: 0,
             next: 0,
         });
-        self.shrink.grew(&self.members);
+        self.shrink.record_insert(&self.members);
         self.link(key);
         key
     }
@@ -369,9 +369,9 @@ impl Group {
         }
     }
 
-    /// Whether another member may be asked after `asked` ones. Beyond [`ASKED`] this takes one
-    /// of the saved extra ones.
-    fn may_ask(&mut self, asked: usize) -> bool {
+    /// Claims the right to ask another member after `asked` ones. Beyond [`ASKED`] this uses up
+    /// one of the saved extra ones. Returns `false` if none is left.
+    fn claim_ask(&mut self, asked: usize) -> bool {
         if asked < ASKED {
             return true;
         }
@@ -391,7 +391,7 @@ impl Group {
     fn least_waiting(
         &mut self,
         standing: Standing,
-        room: &mut impl FnMut(&Subscriber) -> Room,
+        room: &mut impl FnMut(&Subscriber) -> Capability,
         is_not_this: &mut bool,
     ) -> (Option<Subscriber>, usize) {
         let Some(first) = self.next[standing as usize] else {
@@ -402,10 +402,10 @@ impl Group {
         let mut key = first;
         loop {
             let waiting = match room(&self.members[key].subscriber) {
-                Room::Now => Some(0),
-                Room::Later(waiting) => Some(waiting),
-                Room::None => None,
-                Room::NotThis => {
+                Capability::Now => Some(0),
+                Capability::Later(waiting) => Some(waiting),
+                Capability::None => None,
+                Capability::NotThis => {
                     *is_not_this = true;
                     None
                 }
@@ -418,7 +418,7 @@ impl Group {
                 }
             }
             key = self.members[key].next;
-            if compared == COMPARED || key == first || !self.may_ask(asked) {
+            if compared == COMPARED || key == first || !self.claim_ask(asked) {
                 break;
             }
         }
@@ -487,7 +487,7 @@ mod tests {
         groups: &mut Groups,
         id: GroupId,
         times: usize,
-        room: impl Fn(u32) -> Room,
+        room: impl Fn(u32) -> Capability,
     ) -> (Vec<u32>, usize) {
         let mut asked = 0;
         let chosen = (0..times).map(|_| {
@@ -506,7 +506,7 @@ mod tests {
     #[test]
     fn a_choice_costs_a_few_steps_where_nobody_has_room() {
         let (mut groups, id, _) = group(1_000);
-        let mut ask = |room: Room| {
+        let mut ask = |room: Capability| {
             let mut asked = 0;
             let choice = groups.choose(id, Among::All, &mut Vec::new(), |_| {
                 asked += 1;
@@ -517,15 +517,15 @@ mod tests {
         // All members are asked, but not again and again.
         let mut sum = 0;
         for _ in 0..100 {
-            let (choice, asked) = ask(Room::NotThis);
+            let (choice, asked) = ask(Capability::NotThis);
             assert!(matches!(choice, Choice::NotThis(_)));
             sum += asked;
         }
         assert_eq!(sum, 100 * ASKED + SPARED);
         // All members are put aside, each once.
-        assert_eq!(ask(Room::None).1, 1_000 + ASKED);
+        assert_eq!(ask(Capability::None).1, 1_000 + ASKED);
         for _ in 0..3 {
-            let (choice, asked) = ask(Room::None);
+            let (choice, asked) = ask(Capability::None);
             assert!(matches!(choice, Choice::Full(_)));
             assert_eq!(asked, ASKED);
         }
@@ -534,8 +534,8 @@ mod tests {
         loop {
             let choice = groups.choose(id, Among::All, &mut Vec::new(), |it| {
                 match it.session.number() {
-                    900 => Room::Later(3),
-                    _ => Room::None,
+                    900 => Capability::Later(3),
+                    _ => Capability::None,
                 }
             });
             tries += 1;
@@ -551,11 +551,11 @@ mod tests {
     /// is lost while any member has room.
     #[test]
     fn nobody_starves_behind_hundreds_without_room() {
-        type Of = fn(u32) -> Room;
+        type Of = fn(u32) -> Capability;
         let rooms: [(Of, Of); 3] = [
-            (|_| Room::None, |_| Room::Later(7)),
-            (|_| Room::NotThis, |_| Room::Now),
-            (|_| Room::NotThis, |_| Room::Later(7)),
+            (|_| Capability::None, |_| Capability::Later(7)),
+            (|_| Capability::NotThis, |_| Capability::Now),
+            (|_| Capability::NotThis, |_| Capability::Later(7)),
         ];
         for (none, some) in rooms {
             let (mut groups, id, memberships) = group(600);
@@ -576,7 +576,7 @@ mod tests {
             for (session, &membership) in (0..).zip(&memberships) {
                 groups.stand(membership, SessionId::from_number(session), Standing::Ready);
             }
-            let again = chosen(&mut groups, id, 600, |_| Room::Now).0;
+            let again = chosen(&mut groups, id, 600, |_| Capability::Now).0;
             assert!((0..600).all(|session| again.contains(&session)));
         }
         // Absent members are found too behind as many connected members without room.
@@ -590,8 +590,8 @@ mod tests {
             );
         }
         let room = |session| match session {
-            0..450 => Room::None,
-            _ => Room::Later(1),
+            0..450 => Capability::None,
+            _ => Capability::Later(1),
         };
         let served = chosen(&mut groups, id, 600, room).0;
         assert!((450..600).all(|session| served.contains(&session)));
@@ -600,7 +600,7 @@ mod tests {
     #[test]
     fn the_turn_goes_round() {
         let (mut groups, id, memberships) = group(4);
-        let everybody = |_| Room::Now;
+        let everybody = |_| Capability::Now;
         assert_eq!(chosen(&mut groups, id, 6, everybody).0, [0, 1, 2, 3, 0, 1]);
         groups.leave(memberships[2]);
         assert_eq!(chosen(&mut groups, id, 4, everybody).0, [3, 0, 1, 3]);
@@ -617,8 +617,8 @@ mod tests {
     fn a_thousand_stuck_members_are_looked_at_once() {
         let (mut groups, id, _) = group(1_000);
         let only_last = |session| match session {
-            999 => Room::Now,
-            _ => Room::None,
+            999 => Capability::Now,
+            _ => Capability::None,
         };
         let (chosen, asked) = chosen(&mut groups, id, 1_000, only_last);
         assert!(chosen.iter().all(|&session| session == 999));
@@ -628,7 +628,7 @@ mod tests {
     #[test]
     fn where_nobody_is_ready_the_next_few_are_compared() {
         let (mut groups, id, _) = group(100);
-        let queues = |session| Room::Later(session as usize % 4);
+        let queues = |session| Capability::Later(session as usize % 4);
         chosen(&mut groups, id, 1, queues);
         let (chosen, asked) = chosen(&mut groups, id, 50, queues);
         assert!(chosen.iter().all(|session| session % 4 == 0), "{chosen:?}");
@@ -639,12 +639,12 @@ mod tests {
     fn a_member_with_room_is_found_behind_any_number_without() {
         let (mut groups, id, _) = group(100);
         let room = |session| match session {
-            77 => Room::Later(3),
-            _ => Room::None,
+            77 => Capability::Later(3),
+            _ => Capability::None,
         };
         assert_eq!(chosen(&mut groups, id, 2, room).0, [77, 77]);
         let mut blocked = Vec::new();
-        let full = groups.choose(id, Among::All, &mut blocked, |_| Room::None);
+        let full = groups.choose(id, Among::All, &mut blocked, |_| Capability::None);
         assert!(matches!(full, Choice::Full(_)));
         assert!(blocked.is_empty());
     }
@@ -657,7 +657,7 @@ mod tests {
         let left = groups.leave(memberships[1]);
         assert_eq!(left, Some((NodeId::ROOT, "g".into())));
         assert!(!groups.by_id.contains_key(&id));
-        let nobody = groups.choose(id, Among::All, &mut Vec::new(), |_| Room::Now);
+        let nobody = groups.choose(id, Among::All, &mut Vec::new(), |_| Capability::Now);
         assert_eq!(nobody, Choice::Nobody);
         assert_ne!(groups.create(NodeId::ROOT, "g".into()), id);
     }

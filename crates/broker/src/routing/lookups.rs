@@ -117,10 +117,10 @@ impl Lookups {
         self.go_first
     }
 
-    /// Whether a message to `topic` must wait for a look-up that may yet find the retained
-    /// message with this [number](crate::routing::Retained::number). If so, the look-ups go
-    /// first from now on.
-    pub(crate) fn must_go_before(&mut self, topic: &str, number: u64) -> bool {
+    /// Puts the look-ups before the session's queue if one of them may yet find the retained
+    /// message of `topic` with this [number](crate::routing::Retained::number). Returns whether
+    /// it did: a live message to `topic` must then wait.
+    pub(crate) fn put_first_if_matching(&mut self, topic: &str, number: u64) -> bool {
         let is_before = |lookup: &Lookup| lookup.search.is_of(number);
         let must_wait = self.waiting.any_matching(topic, is_before);
         self.go_first |= must_wait;

@@ -21,9 +21,9 @@ mod subscriptions;
 mod tree;
 
 pub(crate) use by_filter::ByFilter;
-pub(crate) use groups::{Among, Choice, Groups, Membership, Room, Standing};
+pub(crate) use groups::{Among, Capability, Choice, Groups, Membership, Standing};
 pub(crate) use lookups::{Lookup, LookupRotation, Lookups};
-pub(crate) use retained::{Outcome, Retained};
+pub(crate) use retained::{RetainOutcome, Retained};
 pub(crate) use search::{Found, Search};
 pub(crate) use subscriber_list::SubscriberList;
 pub(crate) use subscriptions::Subscriptions;

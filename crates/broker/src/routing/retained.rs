@@ -11,7 +11,7 @@ use crate::types::{Message, NodeId, Timer, Timers};
 
 /// The retained message of one topic, or the place of a search.
 #[derive(Debug, Default)]
-pub(crate) struct Kept {
+pub(crate) struct RetainedNode {
     message: Option<Arc<Message>>,
     /// The message's number among all messages that were ever retained.
     number: u64,
@@ -21,7 +21,7 @@ pub(crate) struct Kept {
     expires_at: Option<Instant>,
 }
 
-impl Value for Kept {
+impl Value for RetainedNode {
     fn is_vacant(&self) -> bool {
         self.message.is_none() && self.holders == 0
     }
@@ -30,17 +30,17 @@ impl Value for Kept {
 /// All retained messages, found by topic and by filter.
 #[derive(Debug)]
 pub(crate) struct Retained {
-    tree: LevelTree<Kept>,
+    tree: LevelTree<RetainedNode>,
     max_messages: usize,
     max_bytes: usize,
     messages: usize,
     bytes: usize,
-    kept_so_far: u64,
+    set_so_far: u64,
 }
 
 /// What became of a message that was to be retained.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum RetainOutcome {
     /// It is retained.
     Stored,
     /// There is no room for it. An earlier message of its topic was removed, because it would be
@@ -59,7 +59,7 @@ impl Retained {
             max_bytes,
             messages: 0,
             bytes: 0,
-            kept_so_far: 0,
+            set_so_far: 0,
         }
     }
 
@@ -69,7 +69,7 @@ impl Retained {
         now: Instant,
         message: Arc<Message>,
         timers: &mut Timers,
-    ) -> Outcome {
+    ) -> RetainOutcome {
         let topic = message.topic();
         let mut room = self.room(&message);
         // Messages that have expired must not take room from others. Each takes at least one
@@ -88,17 +88,17 @@ impl Retained {
         let kept = room.and_then(|room| Some((room, self.tree.insert(topic)?)));
         let Some(((messages, bytes), node)) = kept else {
             let was_there = self.remove(topic, timers);
-            return Outcome::NoRoom { was_there };
+            return RetainOutcome::NoRoom { was_there };
         };
         let expires = message.expires();
         let kept = self.tree.value_mut(node);
         kept.message = Some(message);
-        kept.number = self.kept_so_far;
-        self.kept_so_far += 1;
+        kept.number = self.set_so_far;
+        self.set_so_far += 1;
         timers.set(Timer::Retained(node), &mut kept.expires_at, expires);
         self.messages = messages;
         self.bytes = bytes;
-        Outcome::Stored
+        RetainOutcome::Stored
     }
 
     /// Removes the retained message of `topic` `[MQTT-3.3.1-6]`. Returns whether there was one.
@@ -139,12 +139,12 @@ impl Retained {
     }
 
     /// How many messages have been retained since the start.
-    pub(crate) fn kept_so_far(&self) -> u64 {
-        self.kept_so_far
+    pub(crate) fn set_so_far(&self) -> u64 {
+        self.set_so_far
     }
 
     /// The message at `node`, if it was one of the first `first` that were ever retained.
-    pub(crate) fn kept(&self, node: NodeId, first: u64) -> Option<&Arc<Message>> {
+    pub(crate) fn older_than(&self, node: NodeId, first: u64) -> Option<&Arc<Message>> {
         let kept = self.tree.value(node);
         kept.message.as_ref().filter(|_| kept.number < first)
     }
@@ -156,7 +156,7 @@ impl Retained {
         kept.message.as_ref().map(|_| kept.number)
     }
 
-    pub(crate) fn tree(&self) -> &LevelTree<Kept> {
+    pub(crate) fn tree(&self) -> &LevelTree<RetainedNode> {
         &self.tree
     }
 

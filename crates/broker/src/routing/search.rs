@@ -95,7 +95,7 @@ impl Retained {
             filter: filter.detach(),
             ends: ends.into(),
             is_open,
-            begun: self.kept_so_far(),
+            begun: self.set_so_far(),
             node: NodeId::ROOT,
             depth: 0,
             is_resting: false,
@@ -117,7 +117,7 @@ impl Retained {
                 break Found::Nothing;
             }
             if search.is_whole(search.depth)
-                && let Some(message) = self.kept(search.node, search.begun)
+                && let Some(message) = self.older_than(search.node, search.begun)
                 && !message.is_expired(now)
             {
                 break Found::Message(Arc::clone(message));
@@ -312,7 +312,7 @@ mod tests {
         while let Some(node) = nodes.pop() {
             topics.extend(
                 retained
-                    .kept(node, u64::MAX)
+                    .older_than(node, u64::MAX)
                     .map(|it| it.topic().to_owned()),
             );
             nodes.extend(retained.tree().children(node));

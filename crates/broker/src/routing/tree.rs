@@ -158,7 +158,7 @@ impl<V: Value> LevelTree<V> {
 
     fn add_child(&mut self, parent: NodeId, level: &str) -> NodeId {
         let child = NodeId::from_key(self.nodes.insert(Node::new(Some(parent), level)));
-        self.shrink.grew(&self.nodes);
+        self.shrink.record_insert(&self.nodes);
         let above = &mut self.nodes[parent.key()];
         let sibling = above.first_child.replace(child);
         match level {
@@ -199,7 +199,7 @@ impl<V: Value> LevelTree<V> {
         if above.hash == Some(node) {
             above.hash = None;
         }
-        if self.shrink.shrank(&mut self.nodes) {
+        if self.shrink.shrink_if_due(&mut self.nodes) {
             let (nodes, hasher) = (&self.nodes, &self.hasher);
             shrink::shrink_table(&mut self.children, |&other| {
                 let node = &nodes[other.key()];

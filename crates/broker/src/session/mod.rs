@@ -22,6 +22,6 @@ pub(crate) use reclamation::Reclamation;
 pub(crate) use records::record_session;
 pub(crate) use sessions::Sessions;
 pub(crate) use state::Session;
-use subscribed::Shared;
+use subscribed::Memberships;
 pub(crate) use will::HeldWill;
 pub(crate) use window::{Acknowledged, Inflight, Stage};

@@ -16,14 +16,14 @@ use crate::types::Weight;
 pub(crate) struct Reclamation {
     queues: VecDeque<Box<Outgoing>>,
     /// A queue with no more messages than this is freed at once.
-    little: usize,
+    small_queue: usize,
 }
 
 impl Reclamation {
-    pub(crate) fn new(little: usize) -> Self {
+    pub(crate) fn new(small_queue: usize) -> Self {
         Self {
             queues: VecDeque::new(),
-            little,
+            small_queue,
         }
     }
 
@@ -34,7 +34,7 @@ impl Reclamation {
         work: &mut WorkBudget,
         memory: &mut MemoryBudget,
     ) {
-        if outgoing.messages() > self.little {
+        if outgoing.messages() > self.small_queue {
             memory.change_freeable(0, outgoing.bytes());
             self.queues.push_back(outgoing);
         } else {

@@ -16,13 +16,13 @@ pub(crate) fn record_session(
         return None;
     }
     if session.expiry_interval == 0 {
-        return record_passing(ledger, session, memory);
+        return record_transient(ledger, session, memory);
     }
     let terms = || Terms {
         expiry_interval: session.expiry_interval,
         will: session
             .will()
-            .filter(|_| !session.owes_will)
+            .filter(|_| !session.is_will_unrecorded)
             .cloned()
             .map(Box::new),
     };
@@ -46,7 +46,7 @@ pub(crate) fn record_session(
 }
 
 /// The same for a session that ends with its connection.
-fn record_passing(
+fn record_transient(
     ledger: &mut Ledger,
     session: &mut Session,
     memory: &mut MemoryBudget,
@@ -57,10 +57,11 @@ fn record_passing(
     // If the store is full, the client is let in nevertheless, and its will stays in memory
     // until there is room (see `write_back`). The client is promised nothing else that needs a
     // record. Refusing it would keep out nearly every device, although `QoS` 0 goes on.
-    if session.owes_will {
+    if session.is_will_unrecorded {
         return ended;
     }
-    let bequest = session.bequest(|| ledger.number_session());
-    let willed = bequest.map(|bequest| ledger.record(&Record::Willed(Box::new(bequest))));
+    let transient_will = session.transient_will(|| ledger.number_session());
+    let willed = transient_will
+        .map(|transient_will| ledger.record(&Record::TransientWill(Box::new(transient_will))));
     willed.or(ended)
 }

@@ -59,7 +59,7 @@ impl Sessions {
         let client_id = client_id.detach();
         let hash = self.hasher.hash_one(client_id.as_str());
         let id = SessionId::from_key(self.slab.insert(Session::new(client_id)));
-        self.shrink.grew(&self.slab);
+        self.shrink.record_insert(&self.slab);
         let (slab, hasher) = (&self.slab, &self.hasher);
         self.by_client_id.insert_unique(hash, id, |other| {
             hasher.hash_one(slab[other.key()].client_id.as_str())
@@ -120,7 +120,7 @@ impl Sessions {
         if let Ok(entry) = self.by_client_id.find_entry(hash, |&other| other == id) {
             entry.remove();
         }
-        if self.shrink.shrank(&mut self.slab) {
+        if self.shrink.shrink_if_due(&mut self.slab) {
             let (slab, hasher) = (&self.slab, &self.hasher);
             shrink::shrink_table(&mut self.by_client_id, |other| {
                 hasher.hash_one(slab[other.key()].client_id.as_str())

@@ -6,7 +6,7 @@ use mqtt::{Instant, PacketId, Utf8String};
 
 use crate::admission::MemoryBudget;
 use crate::routing::Lookups;
-use crate::session::{HeldWill, Outgoing, Shared};
+use crate::session::{HeldWill, Memberships, Outgoing};
 use crate::types::{Grants, NodeId, SessionId, SessionNumber, Slot, Timer, Timers};
 
 /// A client's session.
@@ -22,7 +22,7 @@ pub(crate) struct Session {
     /// The nodes of its filters, in order.
     pub(super) subscriptions: Vec<NodeId>,
     /// Its places in groups. `None` until there is one.
-    pub(super) shared: Option<Box<Shared>>,
+    pub(super) shared: Option<Box<Memberships>>,
     /// Bytes of its subscriptions.
     pub(super) subscription_bytes: usize,
     /// Messages to be sent, or sent and not acknowledged. `None` while there are none.
@@ -43,8 +43,8 @@ pub(crate) struct Session {
     pub(super) absent_since: Option<Instant>,
     /// The will `[MQTT-3.1.2-7]`.
     pub(super) will: Option<Box<HeldWill>>,
-    /// Whether the will is only in memory because the store had no room.
-    pub(super) owes_will: bool,
+    /// Whether no record holds the will, because the store had no room.
+    pub(super) is_will_unrecorded: bool,
     /// When [`Timer::Will`] is due.
     pub(super) will_at: Option<Instant>,
     /// What its client may do, as of its last connection.
@@ -257,7 +257,7 @@ impl Session {
             paid: 0,
             absent_since: None,
             will: None,
-            owes_will: false,
+            is_will_unrecorded: false,
             will_at: None,
             expires_at: None,
         }

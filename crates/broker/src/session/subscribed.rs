@@ -6,14 +6,14 @@ use crate::types::{GroupId, NodeId};
 
 /// A session's places in groups.
 #[derive(Debug, Default)]
-pub(crate) struct Shared {
+pub(crate) struct Memberships {
     /// Ordered by group.
     memberships: Vec<Membership>,
     /// The groups that have put the session aside because it has no room.
     blocked: Vec<Membership>,
 }
 
-impl Shared {
+impl Memberships {
     fn position(&self, group: GroupId) -> Result<usize, usize> {
         self.memberships
             .binary_search_by_key(&group, |it| it.group())

@@ -5,7 +5,7 @@ use core::time::Duration;
 use mqtt::{Instant, Will};
 
 use crate::admission::MemoryBudget;
-use crate::durability::Bequest;
+use crate::durability::TransientWill;
 use crate::session::Session;
 use crate::types::{
     Cause, DueWill, SessionId, SessionNumber, Timer, Timers, detach_will, will_cost,
@@ -41,12 +41,12 @@ impl HeldWill {
 
 impl DueWill {
     /// A will from records whose session and connection have ended.
-    pub(crate) fn left(bequest: &Bequest) -> Self {
+    pub(crate) fn left(transient_will: &TransientWill) -> Self {
         Self {
-            will: detach_will(&bequest.will),
-            publisher: bequest.client_id.detach(),
+            will: detach_will(&transient_will.will),
+            publisher: transient_will.client_id.detach(),
             session: None,
-            cause: Cause::PassingWill(bequest.session),
+            cause: Cause::TransientWill(transient_will.session),
         }
     }
 }
@@ -67,10 +67,13 @@ impl Session {
 
     /// The record of the will of a session that ends with its connection. `number` names it if
     /// it has no name yet.
-    pub(crate) fn bequest(&mut self, number: impl FnOnce() -> SessionNumber) -> Option<Bequest> {
+    pub(crate) fn transient_will(
+        &mut self,
+        number: impl FnOnce() -> SessionNumber,
+    ) -> Option<TransientWill> {
         debug_assert!(self.number.is_none(), "its record has the will");
         let held = self.will.as_deref_mut()?;
-        Some(Bequest {
+        Some(TransientWill {
             session: *held.number.get_or_insert_with(number),
             client_id: self.client_id.clone(),
             will: Box::new(held.will.clone()),
@@ -104,13 +107,13 @@ impl Session {
         self.take_will(memory);
     }
 
-    /// Whether the will is only in memory because the store had no room.
-    pub(crate) fn owes_will(&self) -> bool {
-        self.owes_will
+    /// Whether no record holds the will, because the store had no room.
+    pub(crate) fn is_will_unrecorded(&self) -> bool {
+        self.is_will_unrecorded
     }
 
-    pub(crate) fn set_owes_will(&mut self, owes_will: bool) {
-        self.owes_will = owes_will;
+    pub(crate) fn set_will_unrecorded(&mut self, is_will_unrecorded: bool) {
+        self.is_will_unrecorded = is_will_unrecorded;
     }
 
     /// When the will is due, if it is delayed.

@@ -101,8 +101,8 @@ fn nobody_says_so_for_another() {
     assert!(world.broker.metrics().refused_topic_name > 0);
 }
 
-/// A bridge's own messages do not come back, neither live nor retained, at any QoS. Those of
-/// others arrive with their retain flag, for the other broker.
+/// A bridge's own messages do not come back, neither live nor retained, at any `QoS`. Those
+/// of others arrive with their retain flag, for the other broker.
 #[test]
 fn what_a_bridge_brings_does_not_go_back_to_it() {
     let mut world = World::new();

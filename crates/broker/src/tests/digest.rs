@@ -136,7 +136,7 @@ fn lasting(
     let window = outgoing.into_iter().flat_map(Outgoing::window);
     let queue = outgoing.into_iter().flat_map(Outgoing::queue);
     let lasts = |it: &&Queued| it.delivery.qos > QoS::AtMostOnce && !it.message.is_expired(now);
-    let will = session.will().filter(|_| !session.owes_will());
+    let will = session.will().filter(|_| !session.is_will_unrecorded());
     Lasting {
         client_id: session.client_id().to_string(),
         expiry_interval: session.expiry_interval(),

@@ -85,7 +85,7 @@ fn what_concerns_nothing_that_lasts_waits_for_nothing() {
     assert_eq!(world.records, []);
 }
 
-fn passing_with_will(version: ProtocolVersion, id: &'static str) -> Connect {
+fn transient_with_will(version: ProtocolVersion, id: &'static str) -> Connect {
     let mut connect = Connect::new(version, id);
     connect.will = Some(Will {
         topic: topic("wills"),
@@ -103,16 +103,16 @@ fn mqtt_3_1_2_8_connack_waits_until_the_will_is_durable() {
     for version in [V5, V3] {
         let mut world = world();
         let conn = world.open(version);
-        let connect = passing_with_will(version, "a");
+        let connect = transient_with_will(version, "a");
         world.send(conn, &Packet::Connect(connect.clone()));
         // Nothing overtakes CONNACK either [MQTT-3.2.0-1].
         world.send(conn, &Packet::PingReq);
         assert!(world.received(conn).is_empty());
-        let [(Lsn(1), Record::Willed(bequest))] = &world.records[..] else {
+        let [(Lsn(1), Record::TransientWill(transient_will))] = &world.records[..] else {
             panic!("{:?}", world.records);
         };
-        assert_eq!(bequest.client_id.as_str(), "a");
-        assert_eq!(Some(&*bequest.will), connect.will.as_ref());
+        assert_eq!(transient_will.client_id.as_str(), "a");
+        assert_eq!(Some(&*transient_will.will), connect.will.as_ref());
         world.persist();
         let kinds: Vec<_> = world.received(conn).iter().map(kind).collect();
         assert_eq!(kinds, ["CONNACK", "PINGRESP"]);
@@ -130,7 +130,7 @@ fn nobody_waits_for_the_wills_of_others() {
     let mut world = world();
     let willed = ["a", "b", "c"].map(|id| {
         let conn = world.open(V5);
-        world.send(conn, &Packet::Connect(passing_with_will(V5, id)));
+        world.send(conn, &Packet::Connect(transient_with_will(V5, id)));
         conn
     });
     world.persist();
@@ -149,7 +149,7 @@ fn nobody_waits_for_the_wills_of_others() {
     let Some((_, Record::Accepted(accepted))) = last else {
         panic!("{last:?}");
     };
-    assert!(matches!(accepted.cause, Cause::PassingWill(_)));
+    assert!(matches!(accepted.cause, Cause::TransientWill(_)));
     assert_eq!(world.records.len(), recorded + 1);
 }
 
@@ -158,15 +158,18 @@ fn nobody_waits_for_the_wills_of_others() {
 fn mqtt_3_1_2_10_each_end_of_a_will_is_recorded_once() {
     let mut world = world();
     world.persists = true;
-    let mut light = passing_with_will(V5, "light");
+    let mut light = transient_with_will(V5, "light");
     light.will.as_mut().unwrap().qos = QoS::AtMostOnce;
     light.will.as_mut().unwrap().retain = false;
     let bye = |code| Packet::Disconnect(mqtt::Disconnect::new(code));
     // Four wills: taken back, published and retained, published to nobody, and taken back late.
-    let (conn, _) = world.connect(&passing_with_will(V5, "a"));
+    let (conn, _) = world.connect(&transient_with_will(V5, "a"));
     world.send(conn, &bye(ReasonCode::Success));
-    assert!(matches!(world.records[1..], [(_, Record::Unwilled { .. })]));
-    let (conn, _) = world.connect(&passing_with_will(V5, "a"));
+    assert!(matches!(
+        world.records[1..],
+        [(_, Record::TransientWillEnded { .. })]
+    ));
+    let (conn, _) = world.connect(&transient_with_will(V5, "a"));
     world.send(conn, &bye(ReasonCode::DisconnectWithWill));
     assert!(matches!(
         &world.records[3..],
@@ -174,21 +177,24 @@ fn mqtt_3_1_2_10_each_end_of_a_will_is_recorded_once() {
     ));
     let (conn, _) = world.connect(&light);
     world.cut(conn);
-    assert!(matches!(world.records[5..], [(_, Record::Unwilled { .. })]));
+    assert!(matches!(
+        world.records[5..],
+        [(_, Record::TransientWillEnded { .. })]
+    ));
     assert!(world.recovery().wills().next().is_none());
     // Each will has its own number.
     let numbers: Vec<_> = world
         .records
         .iter()
         .filter_map(|(_, record)| match record {
-            Record::Willed(bequest) => Some(bequest.session.0.get()),
+            Record::TransientWill(transient_will) => Some(transient_will.session.0.get()),
             _ => None,
         })
         .collect();
     assert_eq!(numbers, [1, 2, 3]);
     // A broker without a journal records nothing.
     let mut world = World::new();
-    let (conn, _) = world.connect(&passing_with_will(V5, "a"));
+    let (conn, _) = world.connect(&transient_with_will(V5, "a"));
     world.cut(conn);
     assert_eq!(world.records, []);
     assert_eq!(world.broker.metrics().wills_published, 1);

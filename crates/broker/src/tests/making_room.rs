@@ -5,7 +5,7 @@ use std::time::Duration;
 use mqtt::packet::WillProperties;
 use mqtt::{Connect, Packet, QoS, ReasonCode, Will};
 
-use super::ending::{MESSAGES, closed, named, stuck, until_dismissed};
+use super::deferred_work::{MESSAGES, closed, named, stuck, until_dismissed};
 use super::{V5, World, lasting, retained, to};
 use crate::{Conn, Input};
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use mqtt::packet::WillProperties;
 use mqtt::{Packet, PubComp, PubRec, PubRel, QoS, ReasonCode, Will};
 
-use super::bequests::passing_with_will;
 use super::digest::Digest;
+use super::transient_wills::transient_with_will;
 use super::{V3, V5, World, lasting, message, packet_id, retained, subscribe, text, to, topic};
 use crate::durability::Record;
 use crate::{BrokerOptions, Lsn, RecordError, RecordErrorKind, Recovery};
@@ -265,7 +265,7 @@ fn wills_of_those_who_were_there_at_the_end_come_after_the_start() {
     let (heir, _) = world.lasting(V5, "heir");
     world.subscribe(heir, &[to("wills", QoS::AtLeastOnce)]);
     world.connect(&with_will("there", 0));
-    world.connect(&passing_with_will("passing", 0));
+    world.connect(&transient_with_will("passing", 0));
     world.input(crate::Input::Shutdown);
     world.crash();
     let (heir, _) = world.lasting(V5, "heir");
@@ -474,7 +474,7 @@ fn each_prefix_of_the_journal_gives_a_state() {
     let (conn, _) = world.lasting(V5, "a");
     world.send(conn, &subscribe(&[to("#", QoS::ExactlyOnce)], Some(9)));
     world.connect(&with_will("b", 0));
-    world.connect(&passing_with_will("c", 0));
+    world.connect(&transient_with_will("c", 0));
     for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
         world.publish(conn, "t", "x", qos);
         world.send(conn, &retained("r", "x", qos));

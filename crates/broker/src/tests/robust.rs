@@ -170,7 +170,10 @@ fn options(setting: Setting) -> BrokerOptions {
         is_patient,
     } = setting;
     let steps = if is_patient {
-        Steps { each: 1, little: 0 }
+        Steps {
+            each: 1,
+            small_queue: 0,
+        }
     } else {
         Steps::default()
     };
@@ -208,8 +211,8 @@ struct Shell {
     recovery: Recovery,
     journal: Vec<(Lsn, Bytes)>,
     /// The first record of the last complete checkpoint.
-    copied_from: Option<Lsn>,
-    copying_from: Option<Lsn>,
+    checkpointed_from: Option<Lsn>,
+    checkpointing_from: Option<Lsn>,
 }
 
 impl Shell {
@@ -268,10 +271,10 @@ impl Shell {
             }
             Op::Checkpoint(budget) => {
                 let next = Lsn(self.last_record + 1);
-                let from = *self.copying_from.get_or_insert(next);
+                let from = *self.checkpointing_from.get_or_insert(next);
                 if !self.broker.checkpoint(self.now, budget.into()) {
-                    self.copied_from = Some(from);
-                    self.copying_from = None;
+                    self.checkpointed_from = Some(from);
+                    self.checkpointing_from = None;
                 }
             }
             Op::Store(is_full) => {
@@ -396,7 +399,9 @@ impl Shell {
     /// Checks that the records from the beginning of a complete checkpoint give the same state
     /// as all records.
     fn check_suffix(&self) {
-        let Some(from) = self.copied_from else { return };
+        let Some(from) = self.checkpointed_from else {
+            return;
+        };
         let mut recovery = Recovery::new(self.broker.options.clone());
         for (lsn, body) in &self.journal {
             if *lsn >= from {
@@ -432,8 +437,8 @@ fn run(ops: &[Op], setting: Setting) -> Vec<Output> {
         outputs: Vec::new(),
         recovery: Recovery::new(options(setting)),
         journal: Vec::new(),
-        copied_from: None,
-        copying_from: None,
+        checkpointed_from: None,
+        checkpointing_from: None,
     };
     for op in ops {
         shell.apply(op.clone());

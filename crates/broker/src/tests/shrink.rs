@@ -5,7 +5,7 @@ use mqtt::{Packet, QoS, ReasonCode};
 
 use super::{V5, World, lasting, retained, to};
 use crate::Conn;
-use crate::types::shrink::WORTH;
+use crate::types::shrink::MIN_CAPACITY;
 
 /// The capacity of all tables that grow with the clients and with what they ask for.
 fn places(world: &World) -> usize {
@@ -59,5 +59,5 @@ fn tables_are_small_again_after_twenty_thousand_sessions() {
     assert_eq!((metrics.sessions, metrics.subscriptions), (0, 0));
     assert_eq!((metrics.connections, metrics.retained_messages), (0, 0));
     let left = places(&world);
-    assert!(left < 16 * WORTH, "{left}");
+    assert!(left < 16 * MIN_CAPACITY, "{left}");
 }

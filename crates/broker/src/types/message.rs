@@ -35,12 +35,12 @@ pub(crate) struct Message {
 /// Bytes of all messages that a checkpoint would hold. A message counts once, however many
 /// sessions share it, until the last of them drops it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Tally(Arc<AtomicU64>);
+pub(crate) struct MessageBytes(Arc<AtomicU64>);
 
-/// One message's part of a [`Tally`]. Dropping it subtracts the part.
+/// One message's part of a [`MessageBytes`]. Dropping it subtracts the part.
 #[derive(Debug)]
 struct Counted {
-    tally: Tally,
+    message_bytes: MessageBytes,
     bytes: u64,
 }
 
@@ -61,7 +61,7 @@ pub(crate) enum Identifiers {
     Many(Box<[SubscriptionIdentifier]>),
 }
 
-impl Tally {
+impl MessageBytes {
     pub(crate) fn bytes(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -69,7 +69,9 @@ impl Tally {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.tally.0.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.message_bytes
+            .0
+            .fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -88,15 +90,15 @@ impl Message {
 
     /// Counts the message towards the size of a checkpoint, until it is dropped. Further calls
     /// change nothing.
-    pub(crate) fn count(&self, tally: &Tally) {
+    pub(crate) fn count(&self, message_bytes: &MessageBytes) {
         /// The frame, the message's name, its time of arrival, and the lengths of its parts.
         const RECORD: usize = 64;
         self.counted.get_or_init(|| {
             let bytes = self.cost.saturating_sub(OVERHEAD) + self.publisher.len() + RECORD;
             let bytes = bytes as u64;
-            tally.0.fetch_add(bytes, Ordering::Relaxed);
+            message_bytes.0.fetch_add(bytes, Ordering::Relaxed);
             Counted {
-                tally: tally.clone(),
+                message_bytes: message_bytes.clone(),
                 bytes,
             }
         });

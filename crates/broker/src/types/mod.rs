@@ -31,7 +31,7 @@ pub use close::{CloseCause, CloseReason, LOOKS_LIKE_HTTP, TOO_SLOW};
 pub use ids::{Conn, Lsn};
 pub(crate) use ids::{GroupId, MessageId, NodeId, SessionId, SessionNumber, Slot};
 pub use limits::{Limit, Limits, QueueFull};
-pub(crate) use message::{Delivery, Identifiers, Message, Parts, Tally, cost, held, topic};
+pub(crate) use message::{Delivery, Identifiers, Message, MessageBytes, Parts, cost, held, topic};
 pub use metrics::Metrics;
 pub use peer::{Peer, Transport};
 pub(crate) use queued::{Cause, Holder, INFLIGHT, Origin, Queued};

@@ -84,7 +84,7 @@ pub(crate) enum Cause {
     /// The will of this session, which is over.
     LastWill(SessionNumber),
     /// The will of a session that did not last. A record holds the will.
-    PassingWill(SessionNumber),
+    TransientWill(SessionNumber),
     /// The will of a session that did not last. No record holds the will.
     OtherWill,
 }

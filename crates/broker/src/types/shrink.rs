@@ -12,7 +12,7 @@ use hashbrown::{HashMap, HashTable};
 use slab::Slab;
 
 /// The least capacity of a table that is worth shrinking.
-pub(crate) const WORTH: usize = 1_024;
+pub(crate) const MIN_CAPACITY: usize = 1_024;
 
 /// Decides when to shrink a [`Slab`].
 ///
@@ -22,31 +22,31 @@ pub(crate) const WORTH: usize = 1_024;
 pub(crate) struct ShrinkPolicy {
     /// The most entries since the last attempt to shrink. Entries that came too few to pay for
     /// an attempt do not raise it.
-    most: usize,
+    peak: usize,
     /// How many entries have come since the last attempt.
-    came: usize,
+    inserted: usize,
 }
 
 impl ShrinkPolicy {
     /// How many places an attempt may look at for each entry that has come.
-    const LOOKS: usize = 64;
+    const LOOKS_PER_INSERT: usize = 64;
 
     /// Notes that an entry was inserted.
-    pub(crate) fn grew<T>(&mut self, slab: &Slab<T>) {
-        self.came += 1;
-        if self.came >= slab.capacity() / Self::LOOKS {
-            self.most = self.most.max(slab.len());
+    pub(crate) fn record_insert<T>(&mut self, slab: &Slab<T>) {
+        self.inserted += 1;
+        if self.inserted >= slab.capacity() / Self::LOOKS_PER_INSERT {
+            self.peak = self.peak.max(slab.len());
         }
     }
 
     /// Notes that an entry was removed, and shrinks `slab` if that is due. Returns whether it
     /// tried.
-    pub(crate) fn shrank<T>(&mut self, slab: &mut Slab<T>) -> bool {
-        let is_time = slab.capacity() >= WORTH && slab.len() <= self.most / 4;
+    pub(crate) fn shrink_if_due<T>(&mut self, slab: &mut Slab<T>) -> bool {
+        let is_time = slab.capacity() >= MIN_CAPACITY && slab.len() <= self.peak / 4;
         if is_time {
             *self = Self {
-                most: slab.len(),
-                came: 0,
+                peak: slab.len(),
+                inserted: 0,
             };
             slab.shrink_to_fit();
         }
@@ -56,27 +56,27 @@ impl ShrinkPolicy {
 
 /// Shrinks a hash table that is three quarters empty.
 pub(crate) fn shrink_table<T>(table: &mut HashTable<T>, hasher: impl Fn(&T) -> u64) {
-    if is_much(table.len(), table.capacity()) {
+    if is_sparse(table.len(), table.capacity()) {
         table.shrink_to(2 * table.len(), hasher);
     }
 }
 
 /// Shrinks a map that is three quarters empty.
 pub(crate) fn shrink_map<K: Eq + Hash, V, S: BuildHasher>(map: &mut HashMap<K, V, S>) {
-    if is_much(map.len(), map.capacity()) {
+    if is_sparse(map.len(), map.capacity()) {
         map.shrink_to(2 * map.len());
     }
 }
 
 /// Shrinks a list that is three quarters empty.
 pub(crate) fn shrink_list<T>(list: &mut Vec<T>) {
-    if is_much(list.len(), list.capacity()) {
+    if is_sparse(list.len(), list.capacity()) {
         list.shrink_to(2 * list.len());
     }
 }
 
-fn is_much(len: usize, capacity: usize) -> bool {
-    capacity >= WORTH && len <= capacity / 4
+fn is_sparse(len: usize, capacity: usize) -> bool {
+    capacity >= MIN_CAPACITY && len <= capacity / 4
 }
 
 #[cfg(test)]
@@ -89,22 +89,22 @@ mod tests {
         let mut looks = 0;
         for number in 0..100_000 {
             slab.insert(number);
-            shrink.grew(&slab);
+            shrink.record_insert(&slab);
         }
         for number in (0..100_000).rev() {
             if number % 10_000 != 7 {
                 slab.remove(number);
-                looks += usize::from(shrink.shrank(&mut slab));
+                looks += usize::from(shrink.shrink_if_due(&mut slab));
             }
         }
         // A slab cannot give back places before its last entry.
         assert!(slab.capacity() <= 90_008);
         for number in (1..10).rev() {
             assert_eq!(slab.remove(number * 10_000 + 7), number * 10_000 + 7);
-            looks += usize::from(shrink.shrank(&mut slab));
+            looks += usize::from(shrink.shrink_if_due(&mut slab));
         }
         assert_eq!((slab.len(), slab[7]), (1, 7));
-        assert!(slab.capacity() < WORTH, "{}", slab.capacity());
+        assert!(slab.capacity() < MIN_CAPACITY, "{}", slab.capacity());
         assert!(looks < 12, "{looks}");
     }
 
@@ -115,19 +115,19 @@ mod tests {
             let keys: Vec<_> = (0..5_000)
                 .map(|number| {
                     let key = slab.insert(number);
-                    shrink.grew(&slab);
+                    shrink.record_insert(&slab);
                     key
                 })
                 .collect();
             for key in &keys[..3_700] {
                 slab.remove(*key);
-                assert!(!shrink.shrank(&mut slab));
+                assert!(!shrink.shrink_if_due(&mut slab));
             }
             let capacity = slab.capacity();
             assert!(capacity >= 5_000);
             for key in &keys[3_700..] {
                 slab.remove(*key);
-                shrink.shrank(&mut slab);
+                shrink.shrink_if_due(&mut slab);
             }
             assert_eq!(slab.capacity(), 0);
         }
@@ -140,11 +140,11 @@ mod tests {
         let (mut slab, mut shrink) = (Slab::new(), ShrinkPolicy::default());
         for number in 0..100_000 {
             slab.insert(number);
-            shrink.grew(&slab);
+            shrink.record_insert(&slab);
         }
         for number in 0..99_999 {
             slab.remove(number);
-            shrink.shrank(&mut slab);
+            shrink.shrink_if_due(&mut slab);
         }
         let capacity = slab.capacity();
         assert!(capacity >= 100_000);
@@ -152,20 +152,20 @@ mod tests {
         for _ in 0..10_000 {
             let keys = [(); 4].map(|()| {
                 let key = slab.insert(0);
-                shrink.grew(&slab);
+                shrink.record_insert(&slab);
                 key
             });
             for key in keys {
                 slab.remove(key);
-                looks += usize::from(shrink.shrank(&mut slab));
+                looks += usize::from(shrink.shrink_if_due(&mut slab));
             }
         }
         assert!(
-            (1..=40_000 * ShrinkPolicy::LOOKS / capacity).contains(&looks),
+            (1..=40_000 * ShrinkPolicy::LOOKS_PER_INSERT / capacity).contains(&looks),
             "{looks}"
         );
         slab.remove(99_999);
-        shrink.shrank(&mut slab);
+        shrink.shrink_if_due(&mut slab);
         assert_eq!(slab.capacity(), 0);
     }
 
@@ -175,10 +175,10 @@ mod tests {
         for left in (0..10_000).rev() {
             list.truncate(left);
             shrink_list(&mut list);
-            assert!(list.capacity() < WORTH.max(4 * left + 4));
+            assert!(list.capacity() < MIN_CAPACITY.max(4 * left + 4));
         }
-        let mut list: Vec<u32> = Vec::with_capacity(WORTH - 1);
+        let mut list: Vec<u32> = Vec::with_capacity(MIN_CAPACITY - 1);
         shrink_list(&mut list);
-        assert_eq!(list.capacity(), WORTH - 1);
+        assert_eq!(list.capacity(), MIN_CAPACITY - 1);
     }
 }

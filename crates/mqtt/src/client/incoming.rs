@@ -13,7 +13,7 @@ use crate::reason::ReasonCode;
 /// The receiver's part of the session state: the `QoS` 2 messages that the application has received
 /// and whose PUBREL has not come `[MQTT-4.3.3-10]`.
 #[derive(Debug, Default)]
-pub(super) struct Incoming {
+pub(super) struct ReceiverState {
     /// Sorted by identifier.
     received: Vec<Received>,
     /// How many of them came over this connection.
@@ -34,7 +34,7 @@ struct Received {
     here: bool,
 }
 
-impl Incoming {
+impl ReceiverState {
     /// Answers a message from the server. Returns it if it is new, and `None` if the application
     /// had it before `[MQTT-4.3.3-10]`.
     pub(super) fn on_publish(

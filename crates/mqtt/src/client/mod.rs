@@ -71,8 +71,8 @@ pub use state::{DisconnectCause, ServerReason, State, Timer};
 
 use connecting::{Acquaintance, Farewell};
 use connection::Connection;
-use incoming::Incoming;
-use outgoing::Outgoing;
+use incoming::ReceiverState;
+use outgoing::SenderState;
 use packet_ids::PacketIds;
 use queue::{Publication, Queue};
 use subscriptions::Subscriptions;
@@ -97,8 +97,8 @@ pub struct Client {
     /// The last bytes for a transport that the shell will close.
     farewell: BytesMut,
     ids: PacketIds,
-    outgoing: Outgoing,
-    incoming: Incoming,
+    outgoing: SenderState,
+    incoming: ReceiverState,
     subscriptions: Subscriptions,
     /// How many publications, subscriptions and unsubscriptions there were so far.
     requests: u64,
@@ -120,8 +120,8 @@ impl Client {
             connection: None,
             farewell: BytesMut::new(),
             ids: PacketIds::new(),
-            outgoing: Outgoing::new(queue, options.lower_qos),
-            incoming: Incoming::default(),
+            outgoing: SenderState::new(queue, options.lower_qos),
+            incoming: ReceiverState::default(),
             subscriptions: Subscriptions::new(options.subscription_limit),
             requests: 0,
             options,

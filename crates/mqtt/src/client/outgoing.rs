@@ -18,7 +18,7 @@ use crate::reason::ReasonCode;
 
 /// The sender's part of the session state, and the publications that wait for their turn.
 #[derive(Debug)]
-pub(super) struct Outgoing {
+pub(super) struct SenderState {
     pub(super) queue: Queue,
     /// In the order of first sending `[MQTT-4.6.0-1]`.
     unanswered: VecDeque<Unanswered>,
@@ -79,7 +79,7 @@ impl Unanswered {
     }
 }
 
-impl Outgoing {
+impl SenderState {
     pub(super) const fn new(queue: Queue, lower_qos: bool) -> Self {
         Self {
             queue,

@@ -267,8 +267,9 @@ impl Expectations {
         Ok(())
     }
 
-    /// The broker may not know that it has sent the latest `QoS` 1 messages, heard or on their way.
-    pub fn may_repeat(&mut self) {
+    /// Lets the broker repeat the latest `QoS` 1 messages, heard or on their way: it may not
+    /// know that it has sent them.
+    pub fn allow_repeats(&mut self) {
         const LATELY: usize = 40;
         self.is_shaken = true;
         let is_sure = |it: &&Expected| it.qos == QoS::AtLeastOnce;

@@ -218,7 +218,7 @@ impl Groups {
         let may_hear = |it: &Shared| {
             let is_again =
                 |(group, payload): &(String, Bytes)| *group == it.group && *payload == it.payload;
-            let may_repeat = |heard: &Heard| match heard.qos {
+            let allow_repeats = |heard: &Heard| match heard.qos {
                 QoS::AtMostOnce => it.is_shaken,
                 QoS::AtLeastOnce => {
                     let lost = lost.get(&heard.client_id);
@@ -226,7 +226,7 @@ impl Groups {
                 }
                 QoS::ExactlyOnce => false,
             };
-            let is_taken = !it.is_repeated && !it.heard.iter().all(may_repeat);
+            let is_taken = !it.is_repeated && !it.heard.iter().all(allow_repeats);
             let was_taken = is_late && publish.qos < QoS::ExactlyOnce;
             let was_heard = it.is_exact && heard_once.iter().any(is_again);
             !was_heard && (was_taken || !is_taken)

@@ -147,7 +147,7 @@ impl Model {
     fn expect_again(&mut self, now: Instant) {
         for (client_id, session) in &self.sessions {
             let expectations = self.expectations.entry(client_id.clone()).or_default();
-            expectations.may_repeat();
+            expectations.allow_repeats();
             for (filter, granted, identifier) in &session.asked {
                 for (topic, kept) in &self.retained {
                     let is_over = kept.expires.is_some_and(|at| at <= now);

@@ -105,7 +105,7 @@ struct Connection {
     /// How many of the session's `in_flight` it has sent on this connection.
     sent: usize,
     /// The PUBRELs that the client must still send, in order.
-    owed_releases: VecDeque<PacketId>,
+    awaited_releases: VecDeque<PacketId>,
     last_heard: Instant,
 }
 
@@ -168,7 +168,7 @@ impl Peer {
             answered: Vec::new(),
             aliases: BTreeMap::new(),
             sent: 0,
-            owed_releases: VecDeque::new(),
+            awaited_releases: VecDeque::new(),
             last_heard: now,
         };
         self.connections.insert(link, connection);
@@ -399,7 +399,7 @@ impl Peer {
             let pubrec = PubRec::new(packet_id, ReasonCode::Success);
             self.write(link, &Packet::PubRec(pubrec));
             if let Some(connection) = self.connections.get_mut(&link) {
-                connection.owed_releases.push_back(packet_id);
+                connection.awaited_releases.push_back(packet_id);
             }
         } else {
             assert!(
@@ -421,9 +421,9 @@ impl Peer {
             ReasonCode::PacketIdentifierNotFound
         };
         if let Some(connection) = self.connections.get_mut(&link)
-            && connection.owed_releases.contains(&packet_id)
+            && connection.awaited_releases.contains(&packet_id)
         {
-            let first = connection.owed_releases.pop_front();
+            let first = connection.awaited_releases.pop_front();
             assert_eq!(first, Some(packet_id), "PUBREL out of order [MQTT-4.6.0-4]");
         }
         let pubcomp = PubComp::new(packet_id, reason_code);

@@ -9,8 +9,8 @@ use mqtt::{Decoder, Instant, Packet, PacketId, ProtocolVersion, Publish, QoS, Wi
 use super::fields::Fields;
 use super::{cause, delivery, kind, options, retention};
 use crate::durability::{
-    Absence, Accepted, Bequest, FromSession, InQueue, InWindow, Malformed, Recipient, Record,
-    Retention, SessionState, Stored, Subscribed, Terms,
+    Absence, Accepted, FromSession, InQueue, InWindow, Malformed, Recipient, Record, Retention,
+    SessionState, Stored, Subscribed, Terms, TransientWill,
 };
 use crate::types::{
     Cause, Delivery, GroupId, Holder, Identifiers, Lsn, MessageId, Origin, SessionNumber,
@@ -46,7 +46,7 @@ impl Fields {
                 session: self.session()?,
                 terms: self.terms()?,
             },
-            kind::LEFT => Record::Left {
+            kind::DISCONNECTED => Record::Disconnected {
                 session: self.session()?,
                 expiry_interval: self.u32("expiry interval")?,
                 absence: self.absence()?,
@@ -94,26 +94,26 @@ impl Fields {
                 session: self.session()?,
                 packet_id: self.packet_id()?,
             },
-            kind::FORGOTTEN => {
+            kind::DROPPED => {
                 let holder = self.holder()?;
                 let message = self.message_id()?;
                 let origin = self.way()?.origin;
                 self.check_holder(holder, origin)?;
-                Record::Forgotten {
+                Record::Dropped {
                     holder,
                     message,
                     origin,
                 }
             }
-            kind::SPOKEN => Record::Spoken {
+            kind::WILL_PUBLISHED => Record::WillPublished {
                 session: self.session()?,
             },
-            kind::WILLED => Record::Willed(Box::new(Bequest {
+            kind::TRANSIENT_WILL => Record::TransientWill(Box::new(TransientWill {
                 session: self.session()?,
                 client_id: self.text("client identifier")?,
                 will: Box::new(self.will()?),
             })),
-            kind::UNWILLED => Record::Unwilled {
+            kind::TRANSIENT_WILL_ENDED => Record::TransientWillEnded {
                 session: self.session()?,
             },
             kind::RETAINED_MESSAGE => Record::RetainedMessage {
@@ -123,7 +123,7 @@ impl Fields {
             kind::RETAINED => Record::Retained {
                 message: self.message_id()?,
             },
-            kind::LOOKED => Record::Looked {
+            kind::LOOKUP_ENDED => Record::LookupEnded {
                 session: self.session()?,
                 filter: self.text("topic filter")?,
             },
@@ -263,7 +263,7 @@ impl Fields {
             cause::INCOMING => Cause::Incoming(self.session()?, self.packet_id()?),
             cause::WILL => Cause::Will(self.session()?),
             cause::LAST_WILL => Cause::LastWill(self.session()?),
-            cause::PASSING_WILL => Cause::PassingWill(self.session()?),
+            cause::TRANSIENT_WILL => Cause::TransientWill(self.session()?),
             cause::OTHER_WILL => Cause::OtherWill,
             _ => return Err(self.malformed("cause")),
         };

@@ -55,8 +55,8 @@ pub(crate) fn put_accepted(
             out.put_u8(cause::LAST_WILL);
             put_session(out, session);
         }
-        Cause::PassingWill(session) => {
-            out.put_u8(cause::PASSING_WILL);
+        Cause::TransientWill(session) => {
+            out.put_u8(cause::TRANSIENT_WILL);
             put_session(out, session);
         }
         Cause::OtherWill => out.put_u8(cause::OTHER_WILL),
@@ -121,13 +121,13 @@ impl Record {
                 head(out, kind::RESUMED, *session);
                 put_terms(out, terms);
             }
-            Self::Left {
+            Self::Disconnected {
                 session,
                 expiry_interval,
                 absence,
                 is_will_gone,
             } => {
-                head(out, kind::LEFT, *session);
+                head(out, kind::DISCONNECTED, *session);
                 put_number(out, (*expiry_interval).into());
                 put_absence(out, *absence);
                 out.put_u8((*is_will_gone).into());
@@ -200,12 +200,12 @@ impl Record {
                 head(out, kind::DONE, *session);
                 put_packet_id(out, *packet_id);
             }
-            Self::Forgotten {
+            Self::Dropped {
                 holder,
                 message,
                 origin,
             } => {
-                out.put_u8(kind::FORGOTTEN);
+                out.put_u8(kind::DROPPED);
                 put_holder(out, *holder);
                 put_number(out, message.0.get());
                 let anyhow = Delivery {
@@ -215,13 +215,13 @@ impl Record {
                 };
                 put_delivery(out, &anyhow, *origin, None);
             }
-            Self::Spoken { session } => head(out, kind::SPOKEN, *session),
-            Self::Willed(bequest) => {
-                head(out, kind::WILLED, bequest.session);
-                put_bytes(out, bequest.client_id.as_bytes());
-                put_will(out, &bequest.will);
+            Self::WillPublished { session } => head(out, kind::WILL_PUBLISHED, *session),
+            Self::TransientWill(transient_will) => {
+                head(out, kind::TRANSIENT_WILL, transient_will.session);
+                put_bytes(out, transient_will.client_id.as_bytes());
+                put_will(out, &transient_will.will);
             }
-            Self::Unwilled { session } => head(out, kind::UNWILLED, *session),
+            Self::TransientWillEnded { session } => head(out, kind::TRANSIENT_WILL_ENDED, *session),
             Self::RetainedMessage { id, message } => {
                 put_retained(
                     out,
@@ -235,8 +235,8 @@ impl Record {
                 out.put_u8(kind::RETAINED);
                 put_number(out, message.0.get());
             }
-            Self::Looked { session, filter } => {
-                head(out, kind::LOOKED, *session);
+            Self::LookupEnded { session, filter } => {
+                head(out, kind::LOOKUP_ENDED, *session);
                 put_bytes(out, filter.as_bytes());
             }
             Self::Session(state) => put_state(out, state),

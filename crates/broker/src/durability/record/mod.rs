@@ -40,7 +40,7 @@ pub(crate) enum Record {
         terms: Terms,
     },
     /// The session lost its connection.
-    Left {
+    Disconnected {
         session: SessionNumber,
         expiry_interval: u32,
         absence: Absence,
@@ -101,26 +101,26 @@ pub(crate) enum Record {
     },
     /// A message left a session's queue for good, or a session that does not outlive its
     /// connection is done with it.
-    Forgotten {
+    Dropped {
         holder: Holder,
         message: MessageId,
         origin: Origin,
     },
     /// The will of a lasting session was published, and nothing else about it needs a record.
-    Spoken { session: SessionNumber },
+    WillPublished { session: SessionNumber },
     /// A client connected with a will, and its session ends with its connection. Only the will
     /// outlives a crash.
-    Willed(Box<Bequest>),
+    TransientWill(Box<TransientWill>),
     /// That will is gone: DISCONNECT took it back, or it was published and nothing else about it
     /// needs a record.
-    Unwilled { session: SessionNumber },
+    TransientWillEnded { session: SessionNumber },
     /// The message, which is retained for its topic.
     RetainedMessage { id: MessageId, message: Stored },
     /// A message from an earlier record is retained for its topic.
     Retained { message: MessageId },
     /// The retained look-up of a subscription to this filter is over. If there are several, this
     /// means the first.
-    Looked {
+    LookupEnded {
         session: SessionNumber,
         filter: Utf8String,
     },
@@ -146,7 +146,7 @@ pub(crate) struct Terms {
 
 /// The will of a session that ends with its connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Bequest {
+pub(crate) struct TransientWill {
     pub(crate) session: SessionNumber,
     pub(crate) client_id: Utf8String,
     pub(crate) will: Box<Will>,
@@ -172,7 +172,7 @@ pub(crate) struct Subscribed {
     pub(crate) qos: QoS,
     pub(crate) no_local: bool,
     pub(crate) retain_as_published: bool,
-    /// Whether a retained look-up with `QoS` 1 or 2 goes on for it, until [`Record::Looked`].
+    /// Whether a retained look-up with `QoS` 1 or 2 goes on for it, until [`Record::LookupEnded`].
     pub(crate) asks: bool,
 }
 
@@ -268,7 +268,7 @@ pub(crate) fn is_bookkeeping(kind: u8) -> bool {
 mod kind {
     pub(super) const OPENED: u8 = 1;
     pub(super) const RESUMED: u8 = 2;
-    pub(super) const LEFT: u8 = 3;
+    pub(super) const DISCONNECTED: u8 = 3;
     pub(super) const ENDED: u8 = 4;
     pub(super) const SUBSCRIBED: u8 = 5;
     pub(super) const UNSUBSCRIBED: u8 = 6;
@@ -280,18 +280,18 @@ mod kind {
     pub(super) const SENT: u8 = 12;
     pub(super) const RECEIVED: u8 = 13;
     pub(super) const DONE: u8 = 14;
-    pub(super) const FORGOTTEN: u8 = 15;
-    pub(super) const SPOKEN: u8 = 16;
+    pub(super) const DROPPED: u8 = 15;
+    pub(super) const WILL_PUBLISHED: u8 = 16;
     pub(super) const RETAINED_MESSAGE: u8 = 17;
     pub(super) const RETAINED: u8 = 18;
     pub(super) const SESSION: u8 = 19;
     pub(super) const CHECKPOINT_BEGAN: u8 = 20;
     pub(super) const CHECKPOINT_ENDED: u8 = 21;
     pub(super) const RESTARTED: u8 = 22;
-    pub(super) const LOOKED: u8 = 23;
+    pub(super) const LOOKUP_ENDED: u8 = 23;
     pub(super) const NUMBERS: u8 = 24;
-    pub(super) const WILLED: u8 = 25;
-    pub(super) const UNWILLED: u8 = 26;
+    pub(super) const TRANSIENT_WILL: u8 = 25;
+    pub(super) const TRANSIENT_WILL_ENDED: u8 = 26;
 }
 
 /// Bits of the byte that says how a session gets a message. The lowest two are the `QoS`.
@@ -319,7 +319,7 @@ mod cause {
     pub(super) const WILL: u8 = 2;
     pub(super) const LAST_WILL: u8 = 3;
     pub(super) const OTHER_WILL: u8 = 4;
-    pub(super) const PASSING_WILL: u8 = 5;
+    pub(super) const TRANSIENT_WILL: u8 = 5;
 }
 
 /// The byte for [`Retention`].

@@ -7,8 +7,8 @@ use core::num::NonZeroU64;
 
 use super::*;
 use crate::durability::{
-    Absence, Accepted, Bequest, FromSession, InQueue, InWindow, Malformed, Recipient, Record,
-    Retention, SessionState, Stored, Subscribed, Terms,
+    Absence, Accepted, FromSession, InQueue, InWindow, Malformed, Recipient, Record, Retention,
+    SessionState, Stored, Subscribed, Terms, TransientWill,
 };
 use crate::types::{
     Cause, Delivery, GroupId, Holder, Identifiers, Lsn, MessageId, Origin, SessionNumber,
@@ -193,7 +193,7 @@ fn accepted() -> impl Strategy<Value = Accepted> {
         (session(), packet_id()).prop_map(|(session, id)| Cause::Incoming(session, id)),
         session().prop_map(Cause::Will),
         session().prop_map(Cause::LastWill),
-        session().prop_map(Cause::PassingWill),
+        session().prop_map(Cause::TransientWill),
         Just(Cause::OtherWill),
     ];
     let recipients = prop::collection::vec(recipient(), 0..4);
@@ -265,7 +265,7 @@ fn record() -> impl Strategy<Value = Record> {
         }),
         (session(), terms()).prop_map(|(session, terms)| Record::Resumed { session, terms }),
         (session(), any::<u32>(), absence(), any::<bool>()).prop_map(
-            |(session, expiry_interval, absence, is_will_gone)| Record::Left {
+            |(session, expiry_interval, absence, is_will_gone)| Record::Disconnected {
                 session,
                 expiry_interval,
                 absence,
@@ -273,15 +273,15 @@ fn record() -> impl Strategy<Value = Record> {
             }
         ),
         session().prop_map(|session| Record::Ended { session }),
-        session().prop_map(|session| Record::Spoken { session }),
+        session().prop_map(|session| Record::WillPublished { session }),
         (session(), text(), will()).prop_map(|(session, client_id, will)| {
-            Record::Willed(Box::new(Bequest {
+            Record::TransientWill(Box::new(TransientWill {
                 session,
                 client_id,
                 will,
             }))
         }),
-        session().prop_map(|session| Record::Unwilled { session }),
+        session().prop_map(|session| Record::TransientWillEnded { session }),
         (session(), prop::collection::vec(subscribed(), 0..4)).prop_map(
             |(session, subscriptions)| Record::Subscribed {
                 session,
@@ -290,7 +290,7 @@ fn record() -> impl Strategy<Value = Record> {
         ),
         (session(), prop::collection::vec(text(), 0..4))
             .prop_map(|(session, filters)| Record::Unsubscribed { session, filters }),
-        (session(), text()).prop_map(|(session, filter)| Record::Looked { session, filter }),
+        (session(), text()).prop_map(|(session, filter)| Record::LookupEnded { session, filter }),
         state().prop_map(|state| Record::Session(Box::new(state))),
     ];
     let messages = prop_oneof![
@@ -314,7 +314,7 @@ fn record() -> impl Strategy<Value = Record> {
             message,
             packet_id
         }),
-        (holder(), id()).prop_map(|((holder, origin), message)| Record::Forgotten {
+        (holder(), id()).prop_map(|((holder, origin), message)| Record::Dropped {
             holder,
             message,
             origin
@@ -363,11 +363,11 @@ fn narrowed(record: Record) -> Record {
         Record::Ended { session: it } => Record::Ended {
             session: session(it),
         },
-        Record::Willed(bequest) => Record::Willed(Box::new(Bequest {
-            session: session(bequest.session),
-            ..*bequest
+        Record::TransientWill(transient_will) => Record::TransientWill(Box::new(TransientWill {
+            session: session(transient_will.session),
+            ..*transient_will
         })),
-        Record::Unwilled { session: it } => Record::Unwilled {
+        Record::TransientWillEnded { session: it } => Record::TransientWillEnded {
             session: session(it),
         },
         Record::Subscribed {
@@ -383,7 +383,7 @@ fn narrowed(record: Record) -> Record {
             accepted.cause = match accepted.cause {
                 Cause::Will(it) => Cause::Will(session(it)),
                 Cause::LastWill(it) => Cause::LastWill(session(it)),
-                Cause::PassingWill(it) => Cause::PassingWill(session(it)),
+                Cause::TransientWill(it) => Cause::TransientWill(session(it)),
                 Cause::Client | Cause::Incoming(..) | Cause::OtherWill => accepted.cause,
             };
             Record::Accepted(accepted)
@@ -423,11 +423,11 @@ fn narrowed(record: Record) -> Record {
             session: session(it),
             packet_id: packet_id(number),
         },
-        Record::Forgotten {
+        Record::Dropped {
             holder: it,
             message,
             origin,
-        } => Record::Forgotten {
+        } => Record::Dropped {
             holder: holder(it),
             message: id(message),
             origin,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mqtt::{QoS, TopicFilter, Utf8String};
 
-use super::{Found, Recovery};
+use super::{KnownSession, Recovery};
 use crate::admission::MemoryBudget;
 use crate::durability::{
     Absence, Accepted, FromSession, InQueue, InWindow, Recipient, Record, Retention, SessionState,
@@ -32,7 +32,7 @@ impl Recovery {
                 }
                 self.change(session, |it, memory| it.set_terms(&terms, memory));
             }
-            Record::Left {
+            Record::Disconnected {
                 session,
                 expiry_interval,
                 absence,
@@ -113,14 +113,14 @@ impl Recovery {
             Record::Done { session, packet_id } => {
                 self.change_outgoing(session, |outgoing| outgoing.restore_done(packet_id));
             }
-            Record::Forgotten {
+            Record::Dropped {
                 holder: Holder::Session(session),
                 message,
                 origin,
             } => self.change_outgoing(session, |outgoing| {
                 outgoing.take_message(message, Some(origin)).is_some()
             }),
-            Record::Forgotten {
+            Record::Dropped {
                 holder: Holder::Group,
                 message,
                 origin,
@@ -130,14 +130,15 @@ impl Recovery {
                     self.stray();
                 }
             }
-            Record::Spoken { session } => {
+            Record::WillPublished { session } => {
                 self.change(session, Session::forget_will);
             }
-            Record::Willed(bequest) => {
-                self.number(bequest.session);
-                self.wills.insert(bequest.session, DueWill::left(&bequest));
+            Record::TransientWill(transient_will) => {
+                self.number(transient_will.session);
+                self.wills
+                    .insert(transient_will.session, DueWill::left(&transient_will));
             }
-            Record::Unwilled { session } => self.forget_bequest(session),
+            Record::TransientWillEnded { session } => self.forget_transient_will(session),
             Record::RetainedMessage { id, message } => {
                 let message = self.keep(lsn, id, &message);
                 self.retain(message);
@@ -147,15 +148,15 @@ impl Recovery {
                     self.retain(message);
                 }
             }
-            Record::Looked { session, filter } => self.looked(session, &filter),
+            Record::LookupEnded { session, filter } => self.looked(session, &filter),
             Record::Session(state) => self.restore(&state),
-            Record::CheckpointBegan => self.copying = Some(lsn),
+            Record::CheckpointBegan => self.checkpointing = Some(lsn),
             Record::Numbers { sessions, groups } => {
                 self.numbered = self.numbered.max(sessions);
                 self.broker.subscriptions.groups_mut().note_number(groups);
             }
             Record::CheckpointEnded { from } => {
-                self.copying = None;
+                self.checkpointing = None;
                 self.is_whole |= self.first.is_some_and(|first| first <= from);
             }
             Record::Restarted => self.restart(),
@@ -187,7 +188,7 @@ impl Recovery {
             session.set_number(Some(number), &mut broker.memory);
             session.set_terms(terms, &mut broker.memory);
         }
-        self.sessions.insert(number, Found { id, absence });
+        self.sessions.insert(number, KnownSession { id, absence });
         id
     }
 
@@ -218,7 +219,7 @@ impl Recovery {
 
     /// Drops the will of a session that ended with its connection: it was published or taken
     /// back.
-    fn forget_bequest(&mut self, session: SessionNumber) {
+    fn forget_transient_will(&mut self, session: SessionNumber) {
         self.number(session);
         if self.wills.remove(&session).is_none() {
             self.stray();
@@ -287,7 +288,7 @@ impl Recovery {
             }
             Cause::Will(session) => self.change(session, Session::forget_will),
             Cause::LastWill(session) => self.end(session),
-            Cause::PassingWill(session) => self.forget_bequest(session),
+            Cause::TransientWill(session) => self.forget_transient_will(session),
         }
         match retention {
             Retention::Unchanged | Retention::Kept => {}
@@ -323,7 +324,7 @@ impl Recovery {
         };
         let message = Arc::clone(self.messages.entry(id).or_insert_with(make));
         message.set_stored(id, lsn);
-        message.count(self.broker.ledger.tally());
+        message.count(self.broker.ledger.message_bytes());
         message
     }
 

@@ -45,8 +45,8 @@ pub struct Recovery {
     /// replayed.
     is_whole: bool,
     /// The first record of the checkpoint that is being replayed.
-    copying: Option<Lsn>,
-    sessions: HashMap<SessionNumber, Found, FixedState>,
+    checkpointing: Option<Lsn>,
+    sessions: HashMap<SessionNumber, KnownSession, FixedState>,
     /// Wills of sessions that ended with their connections.
     wills: BTreeMap<SessionNumber, DueWill>,
     /// Retained look-ups. Few sessions have any.
@@ -66,7 +66,7 @@ pub struct Recovery {
 
 /// A session from the records.
 #[derive(Copy, Clone, Debug)]
-struct Found {
+struct KnownSession {
     id: SessionId,
     /// `None` if it was connected.
     absence: Option<Absence>,
@@ -88,7 +88,7 @@ impl Recovery {
             first: None,
             last: Lsn(0),
             is_whole: false,
-            copying: None,
+            checkpointing: None,
             sessions: HashMap::with_hasher(sessions),
             wills: BTreeMap::new(),
             lookups: BTreeMap::new(),
@@ -139,8 +139,8 @@ impl Recovery {
         self.restart();
         self.messages = HashMap::with_hasher(FixedState::default());
         let mut broker = self.broker;
-        let tally = broker.ledger.tally().clone();
-        broker.ledger = Ledger::following(self.last, self.numbered, tally);
+        let message_bytes = broker.ledger.message_bytes().clone();
+        broker.ledger = Ledger::following(self.last, self.numbered, message_bytes);
         if self.first.is_some() {
             broker.ledger.record(&Record::Restarted);
         }
@@ -224,7 +224,7 @@ impl Recovery {
     /// Handles a restart of the broker. A checkpoint that was being written will never end, and
     /// of several look-ups for one filter only one goes on.
     fn restart(&mut self) {
-        self.copying = None;
+        self.checkpointing = None;
         for lookups in self.lookups.values_mut() {
             let all = core::mem::take(lookups);
             for (at, lookup) in all.iter().enumerate() {
@@ -242,7 +242,7 @@ impl Recovery {
     /// Not during a checkpoint, or before the state is complete: later records may still need a
     /// message that seems to belong to nobody.
     fn sweep(&mut self) {
-        if self.messages.len() < self.sweep_at || !self.is_whole || self.copying.is_some() {
+        if self.messages.len() < self.sweep_at || !self.is_whole || self.checkpointing.is_some() {
             return;
         }
         self.messages
@@ -305,7 +305,7 @@ impl Broker {
         if let Some(number) = number
             && is_news
         {
-            self.ledger.record(&Record::Left {
+            self.ledger.record(&Record::Disconnected {
                 session: number,
                 expiry_interval,
                 absence,

@@ -5,8 +5,8 @@ use crate::types::{Lsn, NodeId, SessionId};
 
 /// The checkpoint that is being written, and those that are complete but not durable.
 #[derive(Debug, Default)]
-pub(crate) struct Pass {
-    stage: Copying,
+pub(crate) struct CheckpointProgress {
+    stage: CheckpointStage,
     /// The first record of the last complete checkpoint.
     last_from: Lsn,
     /// Last and first record of each checkpoint that is complete but not durable. There are
@@ -19,7 +19,7 @@ pub(crate) struct Pass {
 
 /// What the checkpoint copies next.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Copying {
+pub(crate) enum CheckpointStage {
     #[default]
     Nothing,
     Sessions {
@@ -34,14 +34,14 @@ pub(crate) enum Copying {
     },
 }
 
-impl Pass {
+impl CheckpointProgress {
     /// What the checkpoint copies next.
-    pub(crate) fn stage(&self) -> Copying {
+    pub(crate) fn stage(&self) -> CheckpointStage {
         self.stage
     }
 
     /// Sets what the checkpoint copies next.
-    pub(crate) fn set_stage(&mut self, stage: Copying) {
+    pub(crate) fn set_stage(&mut self, stage: CheckpointStage) {
         self.stage = stage;
     }
 
@@ -49,15 +49,15 @@ impl Pass {
     pub(crate) fn end(&mut self, from: Lsn, end: Lsn) {
         self.ended.push((end, from));
         self.last_from = from;
-        self.stage = Copying::Nothing;
+        self.stage = CheckpointStage::Nothing;
     }
 
     /// The record from which on a message must be recorded to be safe. Earlier records may be
     /// removed.
     pub(crate) fn oldest(&self) -> Lsn {
         match self.stage {
-            Copying::Nothing => self.last_from,
-            Copying::Sessions { from, .. } | Copying::Retained { from, .. } => from,
+            CheckpointStage::Nothing => self.last_from,
+            CheckpointStage::Sessions { from, .. } | CheckpointStage::Retained { from, .. } => from,
         }
     }
 
@@ -80,7 +80,7 @@ impl Pass {
     /// All records before `from` have been removed. If they include everything that the last
     /// checkpoint replaces, and no other one is being written, the count returns to 0.
     pub(crate) fn originals_removed(&mut self, from: Lsn) {
-        if self.stage == Copying::Nothing && self.last_from <= from {
+        if self.stage == CheckpointStage::Nothing && self.last_from <= from {
             self.bytes = 0;
         }
     }

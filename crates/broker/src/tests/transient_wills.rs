@@ -12,7 +12,7 @@ use crate::durability::Record;
 use crate::{BrokerOptions, Lsn, Recovery};
 
 /// As `with_will`, for a client whose session ends with its connection.
-pub(super) fn passing_with_will(id: &'static str, delay: u32) -> mqtt::Connect {
+pub(super) fn transient_with_will(id: &'static str, delay: u32) -> mqtt::Connect {
     mqtt::Connect {
         clean_start: true,
         properties: mqtt::packet::ConnectProperties::default(),
@@ -42,20 +42,20 @@ fn mqtt_3_1_2_8_a_crash_publishes_the_wills_of_sessions_that_end_with_it() {
     world.subscribe(heir, &[to("wills", QoS::ExactlyOnce)]);
     let bye = |code| Packet::Disconnect(mqtt::Disconnect::new(code));
     for (id, delay) in [("there", 0), ("there-delayed", 1_000), ("old", 0)] {
-        world.connect(&passing_with_will(id, delay));
+        world.connect(&transient_with_will(id, delay));
     }
     // The same in version 3.1.1.
-    let mut old = passing_with_will("old", 0);
+    let mut old = transient_with_will("old", 0);
     old.version = V3;
     old.will.as_mut().unwrap().properties = WillProperties::default();
     world.connect(&old);
     assert_eq!(take_all(&mut world, heir), ["old"]);
     // These wills were published or taken back.
-    let (conn, _) = world.connect(&passing_with_will("cut", 0));
+    let (conn, _) = world.connect(&transient_with_will("cut", 0));
     world.cut(conn);
-    let (conn, _) = world.connect(&passing_with_will("bye-with-will", 5));
+    let (conn, _) = world.connect(&transient_with_will("bye-with-will", 5));
     world.send(conn, &bye(ReasonCode::DisconnectWithWill));
-    let (conn, _) = world.connect(&passing_with_will("polite", 0));
+    let (conn, _) = world.connect(&transient_with_will("polite", 0));
     world.send(conn, &bye(ReasonCode::Success));
     world.client(V5, "without");
     assert_eq!(take_all(&mut world, heir), ["cut", "bye-with-will"]);
@@ -74,7 +74,7 @@ fn mqtt_3_1_2_8_a_crash_publishes_the_wills_of_sessions_that_end_with_it() {
     let (heir, _) = world.lasting(V5, "heir");
     assert!(take_all(&mut world, heir).is_empty());
     // A client that connects now leaves a will of its own.
-    world.connect(&passing_with_will("there", 0));
+    world.connect(&transient_with_will("there", 0));
     world.crash();
     let (heir, _) = world.lasting(V5, "heir");
     assert_eq!(take_all(&mut world, heir), ["there"]);
@@ -88,8 +88,8 @@ fn a_will_is_neither_lost_nor_doubled_wherever_crashes_come() {
         let (heir, _) = world.lasting(V5, "heir");
         world.subscribe(heir, &[to("wills", QoS::ExactlyOnce)]);
         world.cut(heir);
-        world.connect(&passing_with_will("a", 7));
-        world.connect(&passing_with_will("b", 0));
+        world.connect(&transient_with_will("a", 7));
+        world.connect(&transient_with_will("b", 0));
         let alive = world.journal().last().unwrap().0;
         world.persists = false;
         world.crash();
@@ -117,7 +117,7 @@ fn a_will_is_neither_lost_nor_doubled_wherever_crashes_come() {
 #[test]
 fn mqtt_3_1_2_15_a_retained_will_replaces_what_is_kept_after_a_crash() {
     let mut world = world();
-    let mut connect = passing_with_will("offline", 0);
+    let mut connect = transient_with_will("offline", 0);
     connect.will.as_mut().unwrap().retain = true;
     let (conn, _) = world.connect(&connect);
     world.send(conn, &retained("wills", "online", QoS::AtLeastOnce));
@@ -133,21 +133,21 @@ fn a_copy_has_the_wills_that_are_alive_and_no_others() {
     let (heir, _) = world.lasting(V5, "heir");
     world.subscribe(heir, &[to("wills", QoS::ExactlyOnce)]);
     for id in ["gone", "there", "leaves-later"] {
-        world.connect(&passing_with_will(id, 0));
+        world.connect(&transient_with_will(id, 0));
     }
     let bye = Packet::Disconnect(mqtt::Disconnect::new(ReasonCode::Success));
-    let (conn, _) = world.connect(&passing_with_will("gone", 0));
+    let (conn, _) = world.connect(&transient_with_will("gone", 0));
     assert_eq!(take_all(&mut world, heir), ["gone"]);
     world.send(conn, &bye);
     // One client comes and one goes during the checkpoint.
     let mut more = world.broker.checkpoint(world.now, 1);
-    let (conn, _) = world.connect(&passing_with_will("leaves-later", 0));
+    let (conn, _) = world.connect(&transient_with_will("leaves-later", 0));
     assert_eq!(take_all(&mut world, heir), ["leaves-later"]);
     while more {
         more = world.broker.checkpoint(world.now, 1);
     }
     world.send(conn, &bye);
-    world.connect(&passing_with_will("comes-later", 0));
+    world.connect(&transient_with_will("comes-later", 0));
     world.persist();
     let from = world.checkpointed.unwrap();
     let mut recovery = Recovery::new(BrokerOptions::default());
@@ -176,7 +176,7 @@ fn a_copy_has_the_wills_that_are_alive_and_no_others() {
     };
     let before = numbers(&world);
     world.crash();
-    world.connect(&passing_with_will("new", 0));
+    world.connect(&transient_with_will("new", 0));
     let after = numbers(&world);
     assert!(after[0] > before[1] && after.len() == 1, "{after:?}");
 }
@@ -189,7 +189,7 @@ fn mqtt_3_1_2_8_a_session_that_lasted_and_does_not_any_more_leaves_its_will() {
     world.subscribe(heir, &[to("wills", QoS::ExactlyOnce)]);
     let (conn, _) = world.connect(&with_will("a", 20));
     world.cut(conn);
-    let mut connect = passing_with_will("a", 0);
+    let mut connect = transient_with_will("a", 0);
     connect.clean_start = false;
     let (_, connack) = world.connect(&connect);
     assert!(connack.session_present);
@@ -200,7 +200,7 @@ fn mqtt_3_1_2_8_a_session_that_lasted_and_does_not_any_more_leaves_its_will() {
     let (heir, _) = world.lasting(V5, "heir");
     assert_eq!(take_all(&mut world, heir), ["a"]);
     // The other way round: a session that lasts takes it over.
-    world.connect(&passing_with_will("a", 0));
+    world.connect(&transient_with_will("a", 0));
     world.connect(&with_will("a", 20));
     assert_eq!(take_all(&mut world, heir), ["a"]);
     world.crash();
@@ -213,9 +213,9 @@ fn mqtt_3_1_2_8_a_session_that_lasted_and_does_not_any_more_leaves_its_will() {
 #[test]
 fn no_number_of_a_will_is_given_again() {
     let mut world = world();
-    world.connect(&passing_with_will("a", 0));
+    world.connect(&transient_with_will("a", 0));
     world.crash();
-    world.connect(&passing_with_will("b", 0));
+    world.connect(&transient_with_will("b", 0));
     world.lasting(V5, "c");
     let recovery = world.recovery();
     let b: Vec<_> = recovery.wills().map(|(number, _)| number.0.get()).collect();
