@@ -14,12 +14,12 @@
 //!
 //! Every shell runs this loop, one turn after another:
 //!
-//! 1. [`Broker::handle_input`] for all that has happened;
-//! 2. [`Broker::poll_output`] until [`Output::Idle`]; at a [`Output::Write`],
-//!    [`Broker::take_writes`], at a [`Output::Persist`], [`Broker::take_journal`];
-//! 3. write to the sockets, and [`Input::Drained`] for each that has taken all its bytes;
-//! 4. sleep until something happens or the time that `Idle` named. Then read what waits in the
-//!    sockets, and only after it give [`Input::Timeout`].
+//! 1. Call [`Broker::handle_input`] for everything that has happened.
+//! 2. Call [`Broker::poll_output`] until [`Output::Idle`]. At an [`Output::Write`] call
+//!    [`Broker::take_writes`], at an [`Output::Persist`] call [`Broker::take_journal`].
+//! 3. Write to the sockets, and give [`Input::Drained`] for each that has taken all its bytes.
+//! 4. Sleep until something happens or until the time that `Idle` named. Then read what waits in
+//!    the sockets, and only after that give [`Input::Timeout`].
 //!
 //! ```
 //! use broker::{Broker, BrokerOptions, Conn, Input, Output, Peer};

@@ -80,7 +80,7 @@ impl MemoryBudget {
         bytes <= Self::LEAST_OUT_BUFFER || self.excess_bytes(limits, bytes) <= self.freeable_bytes
     }
 
-    /// Most bytes that may now wait to be written to one connection.
+    /// The most bytes that may now wait to be written to one connection.
     pub(crate) fn out_buffer(&self, limits: &Limits) -> usize {
         let free = usize::try_from(self.free_out_buffers(limits)).unwrap_or(usize::MAX);
         limits

@@ -49,7 +49,7 @@ impl WorkBudget {
     /// takes less than a tenth of the time.
     pub(crate) const STEPS: usize = 4_096;
     pub(crate) const PERIOD: Duration = Duration::from_millis(1);
-    /// Most periods of overdraft. Without a bound, a client that causes much undeferrable work,
+    /// The most periods of overdraft. Without a bound, a client that causes much undeferrable work,
     /// such as closing many connections of its own, would stop all deferrable work for ever.
     const MAX_OVERDRAFT: usize = 32;
 

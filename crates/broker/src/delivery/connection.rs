@@ -158,17 +158,17 @@ impl Connection {
         self.decoder.buffered() > 0
     }
 
-    /// Counts the bytes of the unfinished packet and the bytes that were put by.
+    /// Counts the bytes of the unfinished packet and the deferred bytes.
     pub(crate) fn count_partial(&mut self, memory: &mut MemoryBudget) {
-        let put_by = self.pause.as_ref().map_or(0, |pause| pause.bytes());
-        let buffered = self.decoder.buffered() + put_by;
+        let deferred = self.pause.as_ref().map_or(0, |pause| pause.bytes());
+        let buffered = self.decoder.buffered() + deferred;
         if buffered != self.partial {
             memory.change_partial(self.partial, buffered);
             self.partial = buffered;
         }
     }
 
-    /// Frees the unfinished packet and the bytes that were put by. They will never be read.
+    /// Frees the unfinished packet and the deferred bytes. They will never be read.
     pub(crate) fn drop_unread(&mut self, memory: &mut MemoryBudget) {
         self.decoder = Decoder::server();
         self.pause = None;
@@ -180,11 +180,11 @@ impl Connection {
         let Phase::Connected(link) = &self.phase else {
             return None;
         };
-        let patience = link.patience()?;
+        let longest_silence = link.longest_silence()?;
         // A paused client cannot be heard, so its time begins when it is read again.
         let awaits_store = self.awaits_store().then_some(now);
         let heard = self.resumes_at.max(awaits_store);
-        Some(heard.unwrap_or(self.last_heard) + patience)
+        Some(heard.unwrap_or(self.last_heard) + longest_silence)
     }
 
     /// Sets when [`Timer::Connection`] is due.
@@ -236,11 +236,11 @@ impl Connection {
         self.resumes_at.is_none()
     }
 
-    /// Puts `bytes` by for later, if the connection is paused. Returns whether it is.
-    pub(crate) fn put_by(&mut self, bytes: &Bytes) -> bool {
+    /// Defers `bytes`, if the connection is paused. Returns whether it is.
+    pub(crate) fn defer(&mut self, bytes: &Bytes) -> bool {
         match &mut self.pause {
             Some(pause) => {
-                pause.put_by(bytes);
+                pause.defer(bytes);
                 true
             }
             None => false,
@@ -248,7 +248,7 @@ impl Connection {
     }
 
     /// Resumes the connection after [`Timer::Resume`] was due or the store has caught up.
-    /// Returns the bytes that were put by, if nothing else keeps it paused.
+    /// Returns the deferred bytes, if nothing else keeps it paused.
     pub(crate) fn resume(&mut self, now: Instant) -> Option<Vec<Bytes>> {
         self.resumes_at = None;
         if self.awaits_store() {
@@ -276,8 +276,8 @@ impl Authenticating {
         &self.client_id
     }
 
-    /// Puts by bytes after CONNECT. Returns whether they are at most `most` bytes in all.
-    pub(crate) fn put_by(&mut self, bytes: &Bytes, most: usize) -> bool {
+    /// Defers bytes after CONNECT. Returns whether they are at most `most` bytes in all.
+    pub(crate) fn defer(&mut self, bytes: &Bytes, most: usize) -> bool {
         self.early_bytes += bytes.len();
         // A copy, because it may stay for long.
         self.early.push(Bytes::copy_from_slice(bytes));

@@ -149,7 +149,7 @@ impl Egress<'_> {
             return Outcome::Dropped;
         };
         let (slot, number) = (session.slot(), session.number());
-        let (client_id, outgoing) = session.named_outgoing_mut();
+        let (client_id, outgoing) = session.named_outgoing_or_new();
         let is_next = match origin {
             Origin::Live | Origin::Shared(_) => outgoing.is_caught_up(),
             Origin::Retained => outgoing.has_resent(),

@@ -91,7 +91,7 @@ impl Link {
     /// How a message names its topic. `leads`: the client reads it before everything that is
     /// written after it.
     pub(super) fn naming(&self, publish: &Publish, delivery: &Delivery, leads: bool) -> Naming {
-        /// Most bytes that an alias besides the name adds: the property, and a byte for each of
+        /// The most bytes that an alias besides the name adds: the property, and a byte for each of
         /// two lengths.
         const ALIAS: usize = 5;
         let Some(aliases) = &self.server_aliases else {
@@ -228,7 +228,7 @@ impl Link {
 
     /// How long the client may be silent: one and a half times its keep alive
     /// `[MQTT-3.1.2-22]`.
-    pub(crate) fn patience(&self) -> Option<Duration> {
+    pub(crate) fn longest_silence(&self) -> Option<Duration> {
         let keep_alive = u64::from(self.keep_alive);
         (keep_alive > 0).then(|| Duration::from_millis(keep_alive * 1_500))
     }

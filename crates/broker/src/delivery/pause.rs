@@ -13,8 +13,8 @@ pub(super) struct Pause {
 }
 
 impl Pause {
-    /// Puts `bytes` by for later.
-    pub(super) fn put_by(&mut self, bytes: &Bytes) {
+    /// Defers `bytes`.
+    pub(super) fn defer(&mut self, bytes: &Bytes) {
         if !bytes.is_empty() {
             self.bytes += bytes.len();
             // A copy, because the shell uses its read buffer for other connections.
@@ -22,7 +22,7 @@ impl Pause {
         }
     }
 
-    /// How many bytes were put by.
+    /// How many bytes are deferred.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -50,7 +50,7 @@ impl Egress<'_> {
         };
         let means = &mut self.means;
         let (slot, number) = (session.slot(), session.number());
-        let (client_id, outgoing) = session.named_outgoing_mut();
+        let (client_id, outgoing) = session.named_outgoing_or_new();
         if outgoing.is_caught_up() {
             let receiver = slot.and_then(|slot| self.connections.receiver(slot));
             let awaits = receiver.is_some_and(|it| lacks_window(means.limits, outgoing, &it));

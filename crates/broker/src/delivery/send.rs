@@ -1,12 +1,12 @@
 //! One message to one client. The steps are the same for every message, whether it is live,
 //! shared, retained, queued or sent again:
 //!
-//! 1. name the topic: by its name, by an alias, or by both;
-//! 2. encode the message in the form that this client gets;
-//! 3. check that it is no larger than the client takes;
-//! 4. record what a crash must not forget (the caller does that between
-//!    [`SendAttempt::encode`] and [`Encoded::write`]);
-//! 5. write the bytes to the connection's outbox, behind the record if they have to wait for it.
+//! 1. Name the topic: by its name, by an alias, or by both.
+//! 2. Encode the message in the form that this client gets.
+//! 3. Check that it is no larger than the client takes.
+//! 4. Record what must survive a crash. The caller does that between [`SendAttempt::encode`] and
+//!    [`Encoded::write`].
+//! 5. Write the bytes to the connection's outbox, behind the record if they must wait for it.
 //!
 //! **Invariant.** No other code writes a PUBLISH to a connection.
 

@@ -15,7 +15,7 @@ use crate::admission::MemoryBudget;
 use crate::durability::Ledger;
 use crate::types::{Metrics, cost};
 
-/// Most bytes of records for a client that is sent a message and acknowledges it. With `QoS` 2
+/// The most bytes of records for a client that is sent a message and acknowledges it. With `QoS` 2
 /// there are three records (sent, received, done), each in a group of its own.
 const TAKING: u64 = 176;
 /// Bytes of a message's name in the checkpoint of a session.

@@ -61,13 +61,13 @@ impl WriteBack {
     }
 
     /// Whether the search can continue, now that all records up to `durable` are durable.
-    pub(crate) fn may_go_on(&self, durable: Lsn) -> bool {
+    pub(crate) fn may_continue(&self, durable: Lsn) -> bool {
         self.is_searching() && self.awaited <= durable
     }
 
     /// Where the search continues. Whatever is left in memory after a search has begun is for
     /// the next search.
-    pub(crate) fn stage(&mut self) -> WriteBackStage {
+    pub(crate) fn begin_stage(&mut self) -> WriteBackStage {
         let first = SessionId::FIRST;
         if self.stage == (WriteBackStage::Wills { next: first }) {
             self.is_needed = false;

@@ -85,7 +85,7 @@ impl Broker {
             return;
         }
         let number = session.number();
-        let Some(outgoing) = session.present_outgoing_mut() else {
+        let Some(outgoing) = session.outgoing_mut() else {
             return;
         };
         let before = outgoing.weight();

@@ -18,7 +18,7 @@ impl Broker {
     }
 
     /// Sends CONNACK likewise. Nothing may overtake it `[MQTT-3.2.0-1]`.
-    pub(crate) fn welcome(&mut self, slot: Slot, packet: &Packet, gate: Option<Lsn>) {
+    pub(crate) fn send_connack(&mut self, slot: Slot, packet: &Packet, gate: Option<Lsn>) {
         self.send_behind(slot, packet, gate, Passage::Closed);
     }
 

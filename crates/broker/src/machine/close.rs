@@ -134,7 +134,7 @@ impl Broker {
                 is_will_gone: is_normal,
             });
         }
-        if let Some(outgoing) = session.present_outgoing_mut() {
+        if let Some(outgoing) = session.outgoing_mut() {
             let before = outgoing.weight();
             self.metrics.dropped_absent += outgoing.detach() as u64;
             let after = outgoing.weight();
@@ -142,8 +142,8 @@ impl Broker {
         }
         session.set_expires_at(id, expires_at, &mut self.timers);
         self.sessions.set_absent(id, Some(now));
-        self.stop_looking_at_most_once(now, id);
-        self.stand(id, Standing::Absent);
+        self.end_lookups_at_most_once(now, id);
+        self.set_standing(id, Standing::Absent);
         self.hand_over(now, id);
         if let Some(session) = self.sessions.get_mut(id) {
             session.drop_outgoing_if_empty();
@@ -155,7 +155,7 @@ impl Broker {
     /// Ends the session `[MQTT-4.1.0-2]`, and publishes its will if it has one.
     pub(crate) fn end_session(&mut self, now: Instant, id: SessionId) {
         self.leave_groups(id);
-        self.stop_looking(now, id);
+        self.end_lookups(now, id);
         let Some(mut session) = self.sessions.remove(id) else {
             return;
         };
@@ -171,7 +171,7 @@ impl Broker {
         self.memory.change_stored_session(session.stored_bytes(), 0);
         self.memory.remove_incoming(session.incoming().len());
         if let Some(mut outgoing) = session.take_outgoing_if(|_| true) {
-            self.inherit(now, session.number(), &mut outgoing);
+            self.hand_over_all(now, session.number(), &mut outgoing);
             self.metrics.dropped_session_ended += outgoing.messages() as u64;
             self.reclamation
                 .take(outgoing, &mut self.work, &mut self.memory);

@@ -219,7 +219,7 @@ impl Broker {
         // MQTT 3.1 reserves the byte: its clients do not know Session Present.
         let is_told = session_present && !connect.dialect.is_v3_1;
         let connack = granted.connack(connect, &arrival.client_id, is_told);
-        self.equip(slot, id, expiry_interval, &arrival);
+        self.apply_connect(slot, id, expiry_interval, &arrival);
         let gate = self.record_arrival(id);
         let Some((conn, peer)) = self.link(now, slot, id, &arrival.connect) else {
             return;
@@ -242,16 +242,22 @@ impl Broker {
         let output = Output::Connected(conn, Box::new(connected));
         self.wire.outputs.push_back(output);
         // [MQTT-3.2.0-1] before anything else.
-        self.welcome(slot, &Packet::ConnAck(connack), gate);
+        self.send_connack(slot, &Packet::ConnAck(connack), gate);
         self.pump(now, id);
-        self.look_on(now, id);
-        self.stand(id, Standing::Ready);
+        self.continue_lookups(now, id);
+        self.set_standing(id, Standing::Ready);
         // Reconnecting must not be faster than the store.
         self.await_store(slot, Lsn(0));
     }
 
     /// Gives the session what its client has brought: expiry interval, will, grants.
-    fn equip(&mut self, slot: Slot, id: SessionId, expiry_interval: u32, arrival: &Arrival) {
+    fn apply_connect(
+        &mut self,
+        slot: Slot,
+        id: SessionId,
+        expiry_interval: u32,
+        arrival: &Arrival,
+    ) {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
@@ -311,9 +317,12 @@ impl Broker {
             self.options.seed,
             session.incoming().to_vec(),
         );
-        let (conn, patience) = (connection.conn(), link.patience());
+        let (conn, longest_silence) = (connection.conn(), link.longest_silence());
         connection.establish(now, link);
-        self.set_deadline(slot, patience.map(|patience| now + patience));
+        self.set_deadline(
+            slot,
+            longest_silence.map(|longest_silence| now + longest_silence),
+        );
         Some((conn, peer))
     }
 

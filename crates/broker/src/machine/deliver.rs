@@ -43,7 +43,7 @@ impl Broker {
         if let Some((link, _, _)) = self.connections.linked(slot) {
             let session = link.session();
             self.pump(now, session);
-            self.look_on(now, session);
+            self.continue_lookups(now, session);
             self.unblock(session);
         }
         true

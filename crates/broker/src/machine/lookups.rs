@@ -29,7 +29,7 @@ impl Broker {
 
     /// Begins the look-up for a new subscription and sends the first messages. `is_new`: the
     /// session had no subscription to this filter before.
-    pub(crate) fn look_for_retained(
+    pub(crate) fn begin_lookup(
         &mut self,
         now: Instant,
         id: SessionId,
@@ -41,7 +41,7 @@ impl Broker {
         if !is_new {
             // All matching messages are sent again, so the rest of an earlier look-up would only
             // send some twice.
-            self.stop_looking_for(now, id, filter);
+            self.end_lookup(now, id, filter);
         }
         let Some(session) = self.sessions.get_mut(id) else {
             return;
@@ -55,22 +55,22 @@ impl Broker {
         let cost = lookup.cost();
         let limits = &self.options.limits;
         self.stalled.remove(id);
-        let lookups = session.started_lookups();
+        let lookups = session.lookups_or_new();
         let has_room = lookups.len() < limits.subscriptions_per_client
             && lookups.bytes() + cost <= limits.subscription_bytes_per_client
             && self.memory.has_lookup_room(limits, cost);
         if !has_room {
-            self.refuse_to_look(id, subscription);
+            self.refuse_lookup(id, subscription);
             return;
         }
         let replaced = lookups.push(filter, lookup);
         self.memory.add_lookup(cost);
         self.forget_replaced(replaced);
-        self.look_on(now, id);
+        self.continue_lookups(now, id);
     }
 
     /// Refuses a look-up, because the session has too many.
-    pub(crate) fn refuse_to_look(&mut self, id: SessionId, subscription: &Subscription) {
+    pub(crate) fn refuse_lookup(&mut self, id: SessionId, subscription: &Subscription) {
         self.metrics.retained_not_looked_for += 1;
         if let Some(session) = self.sessions.get(id) {
             self.limit_log
@@ -89,7 +89,7 @@ impl Broker {
         let lookup = Lookup::new(self.retained.search(&it.filter), it, true, 0);
         let cost = lookup.cost();
         if let Some(session) = self.sessions.get_mut(id) {
-            let lookups = session.started_lookups();
+            let lookups = session.lookups_or_new();
             let replaced = lookups.push(&it.filter, lookup);
             // It may find messages that are older than those in the queue.
             lookups.put_first();
@@ -108,15 +108,15 @@ impl Broker {
 
     /// Continues the look-ups of a session as far as there is room. Call this whenever there may
     /// be more room than before.
-    pub(crate) fn look_on(&mut self, now: Instant, id: SessionId) {
+    pub(crate) fn continue_lookups(&mut self, now: Instant, id: SessionId) {
         let mut visits = Self::VISITS;
         // The end of one look-up may send queued messages that another one waits for.
-        while self.look_from(now, id, &mut visits) {}
+        while self.continue_lookups_once(now, id, &mut visits) {}
     }
 
     /// Returns whether the session's queue has become shorter, so that another look-up may
     /// continue.
-    fn look_from(&mut self, now: Instant, id: SessionId, visits: &mut usize) -> bool {
+    fn continue_lookups_once(&mut self, now: Instant, id: SessionId, visits: &mut usize) -> bool {
         let Some(session) = self.sessions.get_mut(id) else {
             return false;
         };
@@ -177,22 +177,22 @@ impl Broker {
 
     /// Gives the next session its turn when [`Timer::Lookups`](crate::types::Timer::Lookups) is
     /// due.
-    pub(crate) fn look_on_in_turn(&mut self, now: Instant) {
+    pub(crate) fn continue_lookups_in_turn(&mut self, now: Instant) {
         self.lookup_rotation.timer_fired();
         while let Some(id) = self.lookup_rotation.pop() {
             let session = self.sessions.get_mut(id);
             let lookups = session.and_then(Session::lookups_mut);
             if lookups.is_some_and(Lookups::wake) {
-                self.look_on(now, id);
+                self.continue_lookups(now, id);
                 break;
             }
         }
         self.lookup_rotation
-            .go_on(now + Self::REST, &mut self.timers);
+            .arm_next(now + Self::REST, &mut self.timers);
     }
 
     /// Ends the look-up for a filter.
-    pub(crate) fn stop_looking_for(&mut self, now: Instant, id: SessionId, filter: &str) {
+    pub(crate) fn end_lookup(&mut self, now: Instant, id: SessionId, filter: &str) {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
@@ -207,16 +207,16 @@ impl Broker {
     }
 
     /// Ends all look-ups of a session.
-    pub(crate) fn stop_looking(&mut self, now: Instant, id: SessionId) {
-        self.keep_looking(now, id, |_| false);
+    pub(crate) fn end_lookups(&mut self, now: Instant, id: SessionId) {
+        self.end_lookups_unless(now, id, |_| false);
     }
 
     /// Ends the look-ups with `QoS` 0 of a session that lost its connection.
-    pub(crate) fn stop_looking_at_most_once(&mut self, now: Instant, id: SessionId) {
-        self.keep_looking(now, id, |lookup| lookup.qos() != QoS::AtMostOnce);
+    pub(crate) fn end_lookups_at_most_once(&mut self, now: Instant, id: SessionId) {
+        self.end_lookups_unless(now, id, |lookup| lookup.qos() != QoS::AtMostOnce);
     }
 
-    fn keep_looking(&mut self, now: Instant, id: SessionId, keep: impl Fn(&Lookup) -> bool) {
+    fn end_lookups_unless(&mut self, now: Instant, id: SessionId, keep: impl Fn(&Lookup) -> bool) {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
@@ -247,7 +247,7 @@ impl Broker {
             self.memory.remove_lookup(lookup.cost());
         }
         if self.put_back(now, id, lookups) {
-            self.look_on(now, id);
+            self.continue_lookups(now, id);
         }
     }
 

@@ -43,7 +43,8 @@ impl Broker {
     }
 
     /// Frees more of the queues of ended sessions, within the work budget.
-    pub(crate) fn go_on_reclaiming(&mut self) {
-        self.reclamation.go_on(&mut self.work, &mut self.memory);
+    pub(crate) fn continue_reclamation(&mut self) {
+        self.reclamation
+            .continue_freeing(&mut self.work, &mut self.memory);
     }
 }

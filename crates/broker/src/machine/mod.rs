@@ -155,7 +155,7 @@ impl Broker {
             Input::Persisted(lsn) => {
                 self.persisted(lsn);
                 self.write_back(now);
-                self.read_on(now);
+                self.resume_awaiting_store(now);
             }
             Input::Store(state) => self.store(now, state),
             Input::StoreRoom { bytes, from } => self.store_room(bytes, from),
@@ -163,7 +163,7 @@ impl Broker {
             Input::Shutdown => self.shut_down(now),
         }
         self.settle(now);
-        self.go_on_reclaiming();
+        self.continue_reclamation();
         if self.may_write_back() {
             self.write_back(now);
         }
@@ -306,7 +306,7 @@ impl Broker {
     /// allows.
     pub(crate) fn read(&mut self, now: Instant, slot: Slot, mut bytes: Bytes) {
         while let Some(connection) = self.connections.get_mut(slot) {
-            if connection.put_by(&bytes) {
+            if connection.defer(&bytes) {
                 return self.count_partial(now, slot);
             }
             let mut is_first = false;
@@ -318,7 +318,7 @@ impl Broker {
                     if bytes.is_empty() {
                         return;
                     }
-                    if !waiting.put_by(&bytes, self.options.limits.early_bytes) {
+                    if !waiting.defer(&bytes, self.options.limits.early_bytes) {
                         self.metrics.refused_early_bytes += 1;
                         self.limit_log
                             .note(Limit::EarlyBytes, Some(waiting.client_id().text()));
@@ -429,7 +429,7 @@ impl Broker {
         if let Phase::Connected(link) = connection.phase() {
             let session = link.session();
             self.pump(now, session);
-            self.look_on(now, session);
+            self.continue_lookups(now, session);
             self.unblock(session);
         }
         self.announce(slot);
@@ -527,7 +527,7 @@ impl Broker {
                     self.retained.expire(node);
                     self.retained.count(&mut self.memory);
                 }
-                Timer::Lookups => self.look_on_in_turn(now),
+                Timer::Lookups => self.continue_lookups_in_turn(now),
             }
             self.settle(now);
         }

@@ -87,7 +87,7 @@ impl Broker {
 
     /// Resumes connections that wait for the store, now that more records are durable, as long
     /// as there is room for what their clients have sent.
-    pub(crate) fn read_on(&mut self, now: Instant) {
+    pub(crate) fn resume_awaiting_store(&mut self, now: Instant) {
         let enough = self.limits().journal_backlog_bytes / 2;
         while self.ledger.unsettled_bytes() <= enough
             && let Some((slot, conn)) = self.awaiting_store.pop_front()
@@ -105,7 +105,7 @@ impl Broker {
     }
 
     /// Resumes a connection when [`Timer::Resume`](crate::types::Timer::Resume) is due. First
-    /// handles the bytes that were put by. If those are too fast again, the shell gets another
+    /// handles the deferred bytes. If those are too fast again, the shell gets another
     /// pause as usual.
     pub(crate) fn resume(&mut self, now: Instant, slot: Slot) {
         let Some(connection) = self.connections.get_mut(slot) else {

@@ -155,7 +155,7 @@ impl Broker {
         if is_old && reason_code == ReasonCode::QuotaExceeded {
             return Err(CloseCause::Limit { reason_code, what });
         }
-        Ok((reason_code, self.because(slot, what)))
+        Ok((reason_code, self.reason_properties(slot, what)))
     }
 
     /// Checks that the store has room for a message, if it must be stored.
@@ -183,7 +183,7 @@ impl Broker {
     }
 
     /// A reason string, if the client wants any `[MQTT-3.1.2-29]`.
-    pub(crate) fn because(&mut self, slot: Slot, what: &'static str) -> ReasonProperties {
+    pub(crate) fn reason_properties(&mut self, slot: Slot, what: &'static str) -> ReasonProperties {
         let wanted = self
             .connections
             .linked(slot)
@@ -418,7 +418,7 @@ impl Broker {
             return Ok(());
         };
         let session_number = session.number();
-        let outgoing = session.outgoing_mut();
+        let outgoing = session.outgoing_or_new();
         let before = outgoing.weight();
         let held = match session_number {
             None if self.ledger.is_kept() => outgoing.held_in_window(packet_id),
@@ -457,7 +457,7 @@ impl Broker {
                 }
                 let session = link.session();
                 self.pump(now, session);
-                self.look_on(now, session);
+                self.continue_lookups(now, session);
                 self.unblock(session);
             }
             // [MQTT-4.3.3-4]

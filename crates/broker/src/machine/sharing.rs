@@ -93,7 +93,7 @@ impl Broker {
     }
 
     /// Hands the messages of an ended session to other members of the groups that it has left.
-    pub(crate) fn inherit(
+    pub(crate) fn hand_over_all(
         &mut self,
         now: Instant,
         number: Option<SessionNumber>,
@@ -134,7 +134,7 @@ impl Broker {
         for membership in session.memberships() {
             groups.set_lasting(*membership, id, false);
         }
-        if let (Some(number), Some(outgoing)) = (session.number(), session.present_outgoing_mut()) {
+        if let (Some(number), Some(outgoing)) = (session.number(), session.outgoing_mut()) {
             outgoing.hold(|queued, group, packet_id| {
                 let is_held = groups.lasts(group);
                 if is_held {
@@ -285,20 +285,20 @@ impl Broker {
         if is_ready {
             for membership in session.unblock() {
                 let groups = self.subscriptions.groups_mut();
-                groups.stand(membership, id, Standing::Ready);
+                groups.set_standing(membership, id, Standing::Ready);
             }
         }
     }
 
     /// Changes the session's standing in all its groups, when it has gained or lost its
     /// connection.
-    pub(crate) fn stand(&mut self, id: SessionId, standing: Standing) {
+    pub(crate) fn set_standing(&mut self, id: SessionId, standing: Standing) {
         if let Some(session) = self.sessions.get_mut(id) {
             session.unblock();
             for membership in session.memberships() {
                 self.subscriptions
                     .groups_mut()
-                    .stand(*membership, id, standing);
+                    .set_standing(*membership, id, standing);
             }
         }
     }

@@ -59,7 +59,7 @@ impl Broker {
             let added = packet_id.and_then(|()| self.add(id, subscription, identifier));
             self.note_added(id, subscription, identifier, added, &mut made);
         }
-        let properties = made.reason.map(|what| self.because(slot, what));
+        let properties = made.reason.map(|what| self.reason_properties(slot, what));
         let suback = SubAck {
             packet_id: subscribe.packet_id,
             reason_codes: made.reason_codes,
@@ -71,9 +71,9 @@ impl Broker {
         let most = self.limits().subscriptions_per_client;
         for (number, (subscription, is_new)) in made.asking.into_iter().enumerate() {
             if number < most {
-                self.look_for_retained(now, id, subscription, identifier, is_new);
+                self.begin_lookup(now, id, subscription, identifier, is_new);
             } else {
-                self.refuse_to_look(id, subscription);
+                self.refuse_lookup(id, subscription);
             }
         }
         Ok(())
@@ -337,7 +337,9 @@ impl Broker {
         };
         let id = link.session();
         let packet_id = self.check_packet_id(slot, unsubscribe.packet_id);
-        let properties = packet_id.err().map(|it| self.because(slot, it.what));
+        let properties = packet_id
+            .err()
+            .map(|it| self.reason_properties(slot, it.what));
         let number = self.sessions.get(id).and_then(Session::number);
         let mut removed = Vec::new();
         let mut reason_codes = Vec::with_capacity(unsubscribe.topic_filters.len());
@@ -383,7 +385,7 @@ impl Broker {
     fn remove_direct(&mut self, now: Instant, id: SessionId, filter: &str) -> Option<()> {
         let node = self.subscriptions.find(filter, id)?;
         self.subscriptions.remove(node, id);
-        self.stop_looking_for(now, id, filter);
+        self.end_lookup(now, id, filter);
         let session = self.sessions.get_mut(id)?;
         session.remove_subscription(node)
     }

@@ -18,7 +18,7 @@ impl Broker {
 
     /// Whether the write-back can continue now.
     pub(crate) fn may_write_back(&self) -> bool {
-        self.ledger.write_back().may_go_on(self.ledger.durable())
+        self.ledger.write_back().may_continue(self.ledger.durable())
     }
 
     /// Writes back more, if there is room. This is deferrable: the search uses steps of the
@@ -50,7 +50,7 @@ impl Broker {
 
     /// Checks one place, and returns where to continue.
     fn write_back_one(&mut self, now: Instant) -> WriteBackStage {
-        match self.ledger.write_back_mut().stage() {
+        match self.ledger.write_back_mut().begin_stage() {
             WriteBackStage::Wills { next } if self.sessions.has_place(next) => {
                 if self
                     .sessions

@@ -241,11 +241,16 @@ impl Groups {
 
     /// Changes the session's standing in a group. It goes to the end of the ring of that
     /// standing.
-    pub(crate) fn stand(&mut self, membership: Membership, session: SessionId, standing: Standing) {
+    pub(crate) fn set_standing(
+        &mut self,
+        membership: Membership,
+        session: SessionId,
+        standing: Standing,
+    ) {
         if self.member(membership, session).is_some()
             && let Some(group) = self.by_id.get_mut(&membership.group)
         {
-            group.stand(membership.member, standing);
+            group.set_standing(membership.member, standing);
         }
     }
 
@@ -280,7 +285,7 @@ impl Groups {
                     group.next[Standing::Ready as usize] = Some(group.members[key].next);
                 }
                 Capability::Later(_) | Capability::None => {
-                    group.stand(key, Standing::Blocked);
+                    group.set_standing(key, Standing::Blocked);
                     let membership = Membership {
                         group: id,
                         member: key,
@@ -361,7 +366,7 @@ impl Group {
         key
     }
 
-    fn stand(&mut self, key: usize, standing: Standing) {
+    fn set_standing(&mut self, key: usize, standing: Standing) {
         if self.members[key].standing != standing {
             self.unlink(key);
             self.members[key].standing = standing;
@@ -574,7 +579,7 @@ mod tests {
             );
             // They have room again, and are served too.
             for (session, &membership) in (0..).zip(&memberships) {
-                groups.stand(membership, SessionId::from_number(session), Standing::Ready);
+                groups.set_standing(membership, SessionId::from_number(session), Standing::Ready);
             }
             let again = chosen(&mut groups, id, 600, |_| Capability::Now).0;
             assert!((0..600).all(|session| again.contains(&session)));
@@ -583,7 +588,7 @@ mod tests {
         let (mut groups, id, memberships) = group(600);
         for session in 300..600 {
             let membership = memberships[session as usize];
-            groups.stand(
+            groups.set_standing(
                 membership,
                 SessionId::from_number(session),
                 Standing::Absent,
@@ -605,11 +610,11 @@ mod tests {
         groups.leave(memberships[2]);
         assert_eq!(chosen(&mut groups, id, 4, everybody).0, [3, 0, 1, 3]);
         let standing = Standing::Absent;
-        groups.stand(memberships[0], SessionId::from_number(0), standing);
+        groups.set_standing(memberships[0], SessionId::from_number(0), standing);
         assert_eq!(chosen(&mut groups, id, 4, everybody).0, [1, 3, 1, 3]);
         // A member that comes back is last in its ring.
         let standing = Standing::Ready;
-        groups.stand(memberships[0], SessionId::from_number(0), standing);
+        groups.set_standing(memberships[0], SessionId::from_number(0), standing);
         assert_eq!(chosen(&mut groups, id, 4, everybody).0, [1, 3, 0, 1]);
     }
 

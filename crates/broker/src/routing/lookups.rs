@@ -225,7 +225,7 @@ impl LookupRotation {
     }
 
     /// Sets the next turn to `at`, if a session waits for one.
-    pub(crate) fn go_on(&mut self, at: Instant, timers: &mut Timers) {
+    pub(crate) fn arm_next(&mut self, at: Instant, timers: &mut Timers) {
         if !self.sessions.is_empty() {
             self.arm(at, timers);
         }

@@ -64,7 +64,7 @@ impl Reclamation {
     }
 
     /// Frees as much as the work budget allows.
-    pub(crate) fn go_on(&mut self, work: &mut WorkBudget, memory: &mut MemoryBudget) {
+    pub(crate) fn continue_freeing(&mut self, work: &mut WorkBudget, memory: &mut MemoryBudget) {
         let mut steps = work.left();
         while steps > 0 && !self.is_empty() {
             self.free_first(&mut steps, memory);

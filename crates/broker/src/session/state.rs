@@ -55,13 +55,13 @@ pub(crate) struct Session {
 
 impl Session {
     /// The outgoing messages for a change, created if there are none.
-    pub(crate) fn outgoing_mut(&mut self) -> &mut Outgoing {
-        self.named_outgoing_mut().1
+    pub(crate) fn outgoing_or_new(&mut self) -> &mut Outgoing {
+        self.named_outgoing_or_new().1
     }
 
-    /// The client identifier, and the outgoing messages as [`outgoing_mut`](Self::outgoing_mut)
+    /// The client identifier, and the outgoing messages as [`outgoing_or_new`](Self::outgoing_or_new)
     /// gives them.
-    pub(crate) fn named_outgoing_mut(&mut self) -> (&Utf8String, &mut Outgoing) {
+    pub(crate) fn named_outgoing_or_new(&mut self) -> (&Utf8String, &mut Outgoing) {
         let (last_packet_id, lasts) = (self.last_packet_id, self.number.is_some());
         let outgoing = self
             .outgoing
@@ -157,7 +157,7 @@ impl Session {
         self.expires_at
     }
 
-    /// Sets when it expires. `None`: not.
+    /// Sets when it expires. `None`: never, or it is connected.
     pub(crate) fn set_expires_at(
         &mut self,
         id: SessionId,
@@ -178,7 +178,7 @@ impl Session {
     }
 
     /// The outgoing messages for a change, if there are any.
-    pub(crate) fn present_outgoing_mut(&mut self) -> Option<&mut Outgoing> {
+    pub(crate) fn outgoing_mut(&mut self) -> Option<&mut Outgoing> {
         self.outgoing.as_deref_mut()
     }
 
@@ -226,7 +226,7 @@ impl Session {
     }
 
     /// The retained look-ups for a change, created if there are none.
-    pub(crate) fn started_lookups(&mut self) -> &mut Lookups {
+    pub(crate) fn lookups_or_new(&mut self) -> &mut Lookups {
         self.lookups.get_or_insert_default()
     }
 

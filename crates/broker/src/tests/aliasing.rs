@@ -61,7 +61,8 @@ fn mqtt_3_1_2_27_no_aliases_for_who_takes_none() {
             );
         }
     }
-    // Neither if the server may use none, nor for a topic that is shorter than its alias.
+    // The server also names the topic if it may use no aliases, or if the topic is shorter than
+    // an alias.
     let mut world = World::with(|options| options.limits.server_topic_aliases = 0);
     let conn = subscriber(&mut world, Some(9), QoS::AtMostOnce);
     world.publish(conn, "devices/1/state", "x", QoS::AtMostOnce);

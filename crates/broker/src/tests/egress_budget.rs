@@ -7,7 +7,7 @@ use super::{V5, World, retained, to};
 use crate::{Conn, Limit};
 
 const LARGE: usize = 1_000_000;
-/// Most bytes of such a message besides its payload.
+/// The most bytes of such a message besides its payload.
 const HEAD: u64 = 100;
 
 /// Clients that are subscribed to `t` and do not read.

@@ -160,16 +160,16 @@ struct Setting {
     authenticate: bool,
     durable: bool,
     /// Whether everything deferrable is deferred.
-    is_patient: bool,
+    defers_everything: bool,
 }
 
 fn options(setting: Setting) -> BrokerOptions {
     let Setting {
         authenticate,
         durable,
-        is_patient,
+        defers_everything,
     } = setting;
-    let steps = if is_patient {
+    let steps = if defers_everything {
         Steps {
             each: 1,
             small_queue: 0,
@@ -476,12 +476,12 @@ proptest! {
         ops in prop::collection::vec(op(), 1..120),
         authenticate in any::<bool>(),
         durable in any::<bool>(),
-        is_patient in any::<bool>(),
+        defers_everything in any::<bool>(),
         begins_alone in any::<bool>(),
     ) {
         let begin = if begins_alone { Vec::new() } else { three_clients() };
         let ops: Vec<_> = begin.into_iter().chain(ops).collect();
-        let setting = Setting { authenticate, durable, is_patient };
+        let setting = Setting { authenticate, durable, defers_everything };
         let first = run(&ops, setting);
         prop_assert_eq!(first, run(&ops, setting));
     }

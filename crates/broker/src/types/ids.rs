@@ -35,7 +35,7 @@ pub(crate) struct MessageId(pub(crate) NonZeroU64);
 pub struct Lsn(pub u64);
 
 impl Slot {
-    /// Most connections that the table can hold. It needs as many slots again for connections
+    /// The most connections that the table can hold. It needs as many slots again for connections
     /// that are told that there are too many.
     pub(crate) const MAX: usize = u32::MAX as usize / 2;
 
@@ -50,7 +50,7 @@ impl Slot {
 }
 
 impl SessionId {
-    /// Most sessions that the table can hold.
+    /// The most sessions that the table can hold.
     pub(crate) const MAX: usize = u32::MAX as usize - 1;
 
     pub(crate) fn from_key(key: usize) -> Self {

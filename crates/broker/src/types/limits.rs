@@ -7,22 +7,22 @@ use crate::types::BadTopic;
 /// Every limit of the broker. [`Metrics`](crate::Metrics) counts how often each is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Most connections at once, before and after CONNECT. The broker closes any further one
+    /// The most connections at once, before and after CONNECT. The broker closes any further one
     /// immediately.
     pub connections: usize,
-    /// Most sessions, with and without a connection. For a further client the broker ends the
+    /// The most sessions, with and without a connection. For a further client the broker ends the
     /// session that has been without a connection for longest and has nothing waiting. If there
     /// is none, the client gets CONNACK "quota exceeded".
     pub sessions: usize,
     /// How long a client may take to send its whole CONNECT.
     pub connect_timeout: Duration,
-    /// Most bytes that a client may send after CONNECT while it waits to be authenticated. More
+    /// The most bytes that a client may send after CONNECT while it waits to be authenticated. More
     /// of them close the connection.
     pub early_bytes: usize,
     /// The largest packet that a client may send, in bytes. CONNACK says so. A larger packet
     /// closes the connection with "packet too large" `[MQTT-3.2.2-15]`.
     pub maximum_packet_size: u32,
-    /// Most `QoS` 1 and 2 messages that a client may have unacknowledged. CONNACK says so
+    /// The most `QoS` 1 and 2 messages that a client may have unacknowledged. CONNACK says so
     /// `[MQTT-3.3.4-7]`. One more closes the connection with "receive maximum exceeded". So does
     /// a `QoS` 2 message while twice as many are not released, those of earlier connections
     /// included.
@@ -30,70 +30,70 @@ pub struct Limits {
     /// This limit does not hold for version 3.1.1, which cannot express it. Such a client may
     /// have as many as there are packet identifiers, 65,535.
     pub receive_maximum: u16,
-    /// Most messages that a client may publish in a second, in bursts of up to a second's worth.
+    /// The most messages that a client may publish in a second, in bursts of up to a second's worth.
     /// The broker stops reading a faster client for a while. 0: no limit.
     pub publish_rate: u32,
     /// The highest topic alias that a client may use. CONNACK says so `[MQTT-3.3.2-9]`.
     pub topic_alias_maximum: u16,
-    /// Most topic aliases that the broker uses towards a client, unless the client's own Topic
+    /// The most topic aliases that the broker uses towards a client, unless the client's own Topic
     /// Alias Maximum is smaller `[MQTT-3.3.2-11]`. The broker sends other topics by name.
     pub server_topic_aliases: u16,
     /// The longest topic name or filter in bytes. The acknowledgement of a longer name says
     /// "topic name invalid", that of a longer filter "topic filter invalid".
     pub topic_bytes: usize,
-    /// Most levels of a topic name or filter. Deeper ones are refused like longer ones.
+    /// The most levels of a topic name or filter. Deeper ones are refused like longer ones.
     pub topic_levels: usize,
-    /// Most subscriptions of one client. One more gets SUBACK "quota exceeded". This also bounds
+    /// The most subscriptions of one client. One more gets SUBACK "quota exceeded". This also bounds
     /// the retained look-ups of a client at once, and the filters of one SUBSCRIBE, equal ones
     /// included.
     pub subscriptions_per_client: usize,
-    /// Most bytes of one client's subscriptions, counted as if no filter shared a level with
+    /// The most bytes of one client's subscriptions, counted as if no filter shared a level with
     /// another. One more subscription gets SUBACK "quota exceeded".
     pub subscription_bytes_per_client: usize,
-    /// Most bytes of the subscriptions of all clients, counted in the same way.
+    /// The most bytes of the subscriptions of all clients, counted in the same way.
     pub all_subscriptions_bytes: usize,
-    /// Most `QoS` 1 and 2 messages that the broker has sent to a client and that are not
+    /// The most `QoS` 1 and 2 messages that the broker has sent to a client and that are not
     /// acknowledged, unless the client's own Receive Maximum is smaller `[MQTT-3.3.4-9]`.
     /// Further messages wait in its queue.
     pub inflight_window: u16,
-    /// Most `QoS` 1 and 2 messages that wait for one client, connected or not. Retained messages
+    /// The most `QoS` 1 and 2 messages that wait for one client, connected or not. Retained messages
     /// that a subscription asked for do not count here, only in bytes.
     pub queue_messages: usize,
-    /// Most bytes of the messages that wait for one client: topic, payload, properties and
+    /// The most bytes of the messages that wait for one client: topic, payload, properties and
     /// overhead.
     pub queue_bytes: usize,
-    /// Most bytes of the messages that wait for all clients, counted as if clients shared none.
+    /// The most bytes of the messages that wait for all clients, counted as if clients shared none.
     /// No queue may be larger than what is still free of this, so large queues cannot crowd out
     /// a client that has only its fair share.
     pub all_queues_bytes: usize,
     /// What happens to a `QoS` 1 or 2 message that does not fit into its client's queue.
     pub queue_full: QueueFull,
-    /// Most bytes of one client's will, overhead included. A CONNECT with a larger one gets
+    /// The most bytes of one client's will, overhead included. A CONNECT with a larger one gets
     /// "quota exceeded".
     pub will_bytes: usize,
-    /// Most bytes of the wills of all clients, overhead included.
+    /// The most bytes of the wills of all clients, overhead included.
     pub all_wills_bytes: usize,
-    /// Most bytes that wait to be written to one connection. At the limit the broker drops `QoS`
+    /// The most bytes that wait to be written to one connection. At the limit the broker drops `QoS`
     /// 0 messages to it and leaves `QoS` 1 and 2 messages in its queue. A client that reads
     /// nothing, and still makes the broker answer more than twice as much, is closed with "quota
     /// exceeded".
     pub out_buffer_bytes: usize,
-    /// Most bytes that wait to be written to all connections, or are being written. No
+    /// The most bytes that wait to be written to all connections, or are being written. No
     /// connection may have more waiting than is still free of this, except that each may always
     /// have 16 KiB. A single larger message goes out when nothing else waits.
     pub all_out_buffers_bytes: usize,
-    /// Most bytes of unfinished packets over all connections. At the limit the broker closes the
+    /// The most bytes of unfinished packets over all connections. At the limit the broker closes the
     /// connection that has held most for longest.
     pub all_partial_bytes: usize,
-    /// Most bytes of everything that the broker holds. Above it `QoS` 0 messages are dropped,
+    /// The most bytes of everything that the broker holds. Above it `QoS` 0 messages are dropped,
     /// `QoS` 1 and 2 messages get "quota exceeded", and new clients "server busy". A client that
     /// comes back for messages that wait for it is still let in.
     pub memory_bytes: usize,
-    /// Most retained messages. One more is delivered but not kept.
+    /// The most retained messages. One more is delivered but not kept.
     pub retained_messages: usize,
-    /// Most bytes of retained messages, overhead included.
+    /// The most bytes of retained messages, overhead included.
     pub retained_bytes: usize,
-    /// Most bytes of [records](crate#what-outlives-a-crash) that are not durable yet. Above it
+    /// The most bytes of [records](crate#what-outlives-a-crash) that are not durable yet. Above it
     /// the broker does not read new clients, nor clients that cause more records, until half of
     /// it is durable. A new client with a will gets "server busy".
     pub journal_backlog_bytes: usize,

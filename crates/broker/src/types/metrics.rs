@@ -52,9 +52,9 @@ pub struct Metrics {
     pub stored_session_bytes: u64,
     /// Gauge: bytes of memory that the broker holds, counted as if nothing were shared.
     pub memory_bytes: u64,
-    /// Gauge: most bytes that a checkpoint would take.
+    /// Gauge: the most bytes that a checkpoint would take.
     pub copy_bytes: u64,
-    /// Gauge: most bytes of records that clients would cause by taking and acknowledging
+    /// Gauge: the most bytes of records that clients would cause by taking and acknowledging
     /// everything that waits for them, in pieces as small as they like.
     pub taking_bytes: u64,
 

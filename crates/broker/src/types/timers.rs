@@ -19,7 +19,7 @@ use crate::types::{NodeId, SessionId, Slot};
 pub(crate) enum Timer {
     /// A connection that has not sent CONNECT, or whose keep alive may have passed.
     Connection(Slot),
-    /// A connection that is paused: the broker reads it again.
+    /// A paused connection, which the broker then reads again.
     Resume(Slot),
     /// The delayed will of a session.
     Will(SessionId),
@@ -34,7 +34,7 @@ pub(crate) enum Timer {
 /// All timers.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    prompt: BTreeSet<(Instant, Timer)>,
+    urgent: BTreeSet<(Instant, Timer)>,
     // Deferrable, as many may be due at once. They only end something, and a client that asks
     // for it is told that it has ended.
     connections: BTreeSet<(Instant, Slot)>,
@@ -43,18 +43,18 @@ pub(crate) struct Timers {
 }
 
 impl Timers {
-    /// When the first timer is due. A deferrable one counts as due at `patience` at the
+    /// When the first timer is due. A deferrable one counts as due at `not_before` at the
     /// earliest.
-    pub(crate) fn next(&self, patience: Instant) -> Option<Instant> {
-        let patient = self.patient().into_iter().flatten();
-        let patient = patient.map(|at| patience.max(at));
-        first(&self.prompt).into_iter().chain(patient).min()
+    pub(crate) fn next(&self, not_before: Instant) -> Option<Instant> {
+        let deferrable = self.deferrable().into_iter().flatten();
+        let deferrable = deferrable.map(|at| not_before.max(at));
+        first(&self.urgent).into_iter().chain(deferrable).min()
     }
 
     /// When the first deferrable timer of each kind is due.
-    fn patient(&self) -> [Option<Instant>; 3] {
+    fn deferrable(&self) -> [Option<Instant>; 3] {
         let Self {
-            prompt: _,
+            urgent: _,
             connections,
             sessions,
             retained,
@@ -70,7 +70,7 @@ impl Timers {
         }
         match timer {
             Timer::Resume(_) | Timer::Will(_) | Timer::Lookups => {
-                change(&mut self.prompt, timer, old, new);
+                change(&mut self.urgent, timer, old, new);
             }
             Timer::Connection(slot) => change(&mut self.connections, slot, old, new),
             Timer::SessionExpiry(session) => change(&mut self.sessions, session, old, new),
@@ -78,23 +78,23 @@ impl Timers {
         }
     }
 
-    /// Removes and returns the first timer that is due; with `all_wait`, the first urgent one.
-    /// Its owner must then clear its note. Connections are due only up to `heard`: what clients
-    /// sent later may not have been read yet.
+    /// Removes and returns the first timer that is due; with `urgent_only`, the first urgent
+    /// one. Its owner must then clear its note. Connections are due only up to `heard`: later
+    /// bytes of their clients may not have been read yet.
     pub(crate) fn pop_due(
         &mut self,
         now: Instant,
         heard: Instant,
-        all_wait: bool,
+        urgent_only: bool,
     ) -> Option<Timer> {
-        let mut patient = self.patient().map(|at| at.filter(|_| !all_wait));
-        patient[0] = patient[0].filter(|at| *at <= heard);
-        let [connection, session, _] = patient;
-        let prompt = first(&self.prompt);
-        let first = [prompt].into_iter().chain(patient).flatten().min();
+        let mut deferrable = self.deferrable().map(|at| at.filter(|_| !urgent_only));
+        deferrable[0] = deferrable[0].filter(|at| *at <= heard);
+        let [connection, session, _] = deferrable;
+        let urgent = first(&self.urgent);
+        let first = [urgent].into_iter().chain(deferrable).flatten().min();
         // Of timers for the same time, urgent ones come first.
-        if first == prompt {
-            pop_due(now, &mut self.prompt)
+        if first == urgent {
+            pop_due(now, &mut self.urgent)
         } else if first == connection {
             self.pop_due_connection(now.min(heard))
                 .map(Timer::Connection)
@@ -173,7 +173,7 @@ mod tests {
         );
         assert_eq!(timers.next(at(5)), Some(at(5)));
         assert_eq!(timers.pop_due(at(3), at(3), true), None);
-        // Without `all_wait` each runs in the order of its time.
+        // Without `urgent_only` each runs in the order of its time.
         will = None;
         timers.set(Timer::Will(session), &mut will, Some(at(2)));
         let due = [(); 3].map(|()| timers.pop_due(at(3), at(3), false));

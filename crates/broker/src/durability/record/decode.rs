@@ -28,7 +28,7 @@ impl Record {
 }
 
 /// The [delivery byte](super::delivery) in parts.
-struct Way {
+struct DeliveryByte {
     delivery: Delivery,
     origin: Origin,
     packet_id: Option<PacketId>,
@@ -97,7 +97,7 @@ impl Fields {
             kind::DROPPED => {
                 let holder = self.holder()?;
                 let message = self.message_id()?;
-                let origin = self.way()?.origin;
+                let origin = self.delivery_byte()?.origin;
                 self.check_holder(holder, origin)?;
                 Record::Dropped {
                     holder,
@@ -310,13 +310,13 @@ impl Fields {
 
     fn recipient(&mut self) -> Result<Recipient, Malformed> {
         let holder = self.holder()?;
-        let way = self.way()?;
-        self.check_holder(holder, way.origin)?;
+        let form = self.delivery_byte()?;
+        self.check_holder(holder, form.origin)?;
         Ok(Recipient {
             holder,
-            delivery: way.delivery,
-            origin: way.origin,
-            packet_id: way.packet_id,
+            delivery: form.delivery,
+            origin: form.origin,
+            packet_id: form.packet_id,
         })
     }
 
@@ -333,12 +333,12 @@ impl Fields {
         }
     }
 
-    fn way(&mut self) -> Result<Way, Malformed> {
-        let bits = self.byte("way of delivery")?;
-        self.way_of(bits)
+    fn delivery_byte(&mut self) -> Result<DeliveryByte, Malformed> {
+        let bits = self.byte("delivery byte")?;
+        self.delivery_of(bits)
     }
 
-    fn way_of(&mut self, bits: u8) -> Result<Way, Malformed> {
+    fn delivery_of(&mut self, bits: u8) -> Result<DeliveryByte, Malformed> {
         let is_retained = bits & delivery::ORIGIN_RETAINED != 0;
         let origin = match (is_retained, bits & delivery::ORIGIN_SHARED != 0) {
             (false, false) => Origin::Live,
@@ -361,7 +361,7 @@ impl Fields {
         if qos == QoS::AtMostOnce {
             return Err(self.malformed("QoS 1 or 2"));
         }
-        Ok(Way {
+        Ok(DeliveryByte {
             delivery: Delivery {
                 qos,
                 retain: bits & delivery::RETAIN != 0,
@@ -392,32 +392,32 @@ impl Fields {
     }
 
     fn in_window(&mut self) -> Result<InWindow, Malformed> {
-        let bits = self.byte("way of delivery")?;
+        let bits = self.byte("delivery byte")?;
         if bits == delivery::RECEIVED {
             return Ok(InWindow {
                 packet_id: self.packet_id()?,
                 message: None,
             });
         }
-        let way = self.way_of(bits)?;
+        let form = self.delivery_of(bits)?;
         let message = self.message_id()?;
-        let packet_id = way.packet_id;
+        let packet_id = form.packet_id;
         Ok(InWindow {
             packet_id: packet_id.ok_or_else(|| self.malformed("packet identifier"))?,
             message: Some(InQueue {
                 message,
-                delivery: way.delivery,
-                origin: way.origin,
+                delivery: form.delivery,
+                origin: form.origin,
             }),
         })
     }
 
     fn in_queue(&mut self) -> Result<InQueue, Malformed> {
-        let way = self.way()?;
+        let form = self.delivery_byte()?;
         Ok(InQueue {
             message: self.message_id()?,
-            delivery: way.delivery,
-            origin: way.origin,
+            delivery: form.delivery,
+            origin: form.origin,
         })
     }
 }

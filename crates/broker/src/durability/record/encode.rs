@@ -402,7 +402,7 @@ fn put_publish(out: &mut BytesMut, publish: &Publish) {
     let start = out.len();
     out.put_u32_le(0);
     let written = mqtt::encode_publish(publish, ProtocolVersion::V5, &form, None, out);
-    // What was decoded can be encoded.
+    // This succeeds: whatever the decoder accepted can be encoded.
     debug_assert!(written.is_ok(), "{written:?}");
     let len = u32::try_from(out.len() - start - 4).unwrap_or(u32::MAX);
     out[start..start + 4].copy_from_slice(&len.to_le_bytes());

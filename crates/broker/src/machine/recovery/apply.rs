@@ -484,7 +484,7 @@ impl Recovery {
     ) {
         let mut was_there = true;
         self.change(session, |session, memory| {
-            let outgoing = session.outgoing_mut();
+            let outgoing = session.outgoing_or_new();
             let before = outgoing.weight();
             was_there = change(outgoing);
             let after = outgoing.weight();

@@ -283,7 +283,7 @@ impl Broker {
             will_at: session.will_due_at(now),
         };
         let absence = absence.map_or(from_now, |absence| absence.clamped(from_now));
-        if let Some(outgoing) = session.present_outgoing_mut() {
+        if let Some(outgoing) = session.outgoing_mut() {
             let before = outgoing.weight();
             outgoing.drop_expired(now);
             let after = outgoing.weight();
@@ -301,7 +301,7 @@ impl Broker {
             Instant::from_micros(at.as_micros().saturating_sub(lasts))
         });
         self.sessions.set_absent(id, Some(since));
-        self.stand(id, Standing::Absent);
+        self.set_standing(id, Standing::Absent);
         if let Some(number) = number
             && is_news
         {
