@@ -183,7 +183,7 @@ where
             >
                 <ForEnumerate
                     each=move || visible.get()
-                    key=|key| key.0
+                    key=|key| key.number
                     children=move |index, key| {
                         let item = item.clone();
                         view! {
@@ -294,9 +294,13 @@ mod tests {
         }
     }
 
+    const fn key(place: u32) -> DeviceKey {
+        DeviceKey { place, number: 0 }
+    }
+
     #[test]
     fn of_ten_thousand_only_what_can_be_seen_exists() {
-        let keys: Vec<DeviceKey> = (0..10_000).map(DeviceKey).collect();
+        let keys: Vec<DeviceKey> = (0..10_000).map(key).collect();
         for above in [0.0, 5_000.0, 300_000.0, 1e9] {
             let slice = CARDS.slice(Some(view(above)), keys.len());
             assert_eq!(slice.columns, 4);
@@ -306,17 +310,17 @@ mod tests {
 
     #[test]
     fn what_is_in_sight_is_there_with_a_margin() {
-        let keys: Vec<DeviceKey> = (0..10_000).map(DeviceKey).collect();
+        let keys: Vec<DeviceKey> = (0..10_000).map(key).collect();
         let slice = CARDS.slice(Some(view(1_880.0)), keys.len());
         let seen = slice.keys(&keys);
         // 188 pixels a row: rows 10 to 14 are in sight.
         assert_eq!(slice.first_row, 10 - MARGIN);
-        assert!(seen.contains(&DeviceKey(40)) && seen.contains(&DeviceKey(59)));
+        assert!(seen.contains(&key(40)) && seen.contains(&key(59)));
     }
 
     #[test]
     fn a_short_list_and_an_empty_one() {
-        let keys = [DeviceKey(0), DeviceKey(1)];
+        let keys = [key(0), key(1)];
         assert_eq!(CARDS.slice(Some(view(0.0)), 2).keys(&keys), keys);
         assert!(CARDS.slice(Some(view(0.0)), 0).keys(&[]).is_empty());
         let narrow = View {
@@ -328,7 +332,7 @@ mod tests {
 
     #[test]
     fn before_it_is_measured_nothing_exists() {
-        let keys: Vec<DeviceKey> = (0..24).map(DeviceKey).collect();
+        let keys: Vec<DeviceKey> = (0..24).map(key).collect();
         assert!(CARDS.slice(None, keys.len()).keys(&keys).is_empty());
     }
 }

@@ -44,6 +44,7 @@ pub fn FleetPage() -> impl IntoView {
             if some.get() {
                 view! {
                     <Filters />
+                    <NotKept />
                     <Devices />
                 }
                     .into_any()
@@ -62,6 +63,41 @@ fn lead(list: &Listing, total: usize) -> String {
         _ if list.narrowed && shown < of => format!("{shown} of {of} devices"),
         1 => "1 device".to_owned(),
         total => format!("{total} devices"),
+    }
+}
+
+/// What the fleet's limits dropped, once they have dropped something.
+#[component]
+fn NotKept() -> impl IntoView {
+    let list = AppState::expect().list();
+    let limits = Memo::new(move |_| list.with(|list| list.limits.clone()));
+    let lines = move || {
+        let limits = limits.get().into_iter();
+        let lines = limits.map(|(limit, count)| {
+            view! {
+                <li data-testid="limit">
+                    {sentence(limit.message())} " " <span class="quiet-note tabular">{times(count)}</span>
+                </li>
+            }
+        });
+        lines.collect_view()
+    };
+    view! {
+        <details
+            class="not-kept"
+            hidden=move || limits.with(Vec::is_empty)
+            data-testid="limits"
+        >
+            <summary>{Icon::ChevronRight.view()} "Not everything was kept"</summary>
+            <ul>{lines}</ul>
+        </details>
+    }
+}
+
+fn times(count: u64) -> String {
+    match count {
+        1 => "Once.".to_owned(),
+        count => format!("{count} times."),
     }
 }
 
@@ -464,9 +500,14 @@ mod tests {
     #[test]
     fn some_of_all_are_named_only_when_some_are_asked_for() {
         let list = |shown, of, narrowed| Listing {
-            keys: Arc::new((0..shown).map(DeviceKey).collect()),
+            keys: Arc::new(
+                (0..shown)
+                    .map(|place| DeviceKey { place, number: 0 })
+                    .collect(),
+            ),
             of,
             narrowed,
+            limits: Vec::new(),
         };
         assert_eq!(lead(&list(0, 0, false), 0), "");
         assert_eq!(lead(&list(0, 0, false), 24), "24 devices");

@@ -230,6 +230,20 @@ impl AppState {
         Ok(uuid)
     }
 
+    /// Why [`Self::send`] would not take this request, for people.
+    pub fn command_problem(self, key: DeviceKey, request: CommandRequest<'_>) -> Option<String> {
+        self.inner
+            .with_value(|inner| inner.core.borrow().command_problem(key, request))
+    }
+
+    /// Forgets a device. It comes back when it sends something: what the broker has retained of it
+    /// does not bring it back. Reloading the page forgets that too.
+    pub fn forget(self, key: DeviceKey) {
+        let inner = self.inner.get_value();
+        inner.core.borrow_mut().forget(key);
+        inner.invalidate();
+    }
+
     // ---- readings, for what draws ----
 
     /// Lets `read` look at a metric's readings.
@@ -393,7 +407,8 @@ impl AppState {
         if changes.list {
             inner.list_due.set(true);
             let counts = inner.core.borrow().fleet().counts();
-            if self.counts.get_untracked() != counts {
+            // Who finds a device by its id hears of each that came or went in this way.
+            if changes.known || self.counts.get_untracked() != counts {
                 self.counts.set(counts);
             }
         }

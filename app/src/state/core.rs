@@ -30,6 +30,7 @@ pub struct Core {
     changes: Dense<Changed>,
     changed: Vec<DeviceKey>,
     list_changed: bool,
+    devices_changed: bool,
     received: u64,
 }
 
@@ -38,8 +39,10 @@ pub struct Core {
 pub struct Changes {
     /// The devices about which something changed, and what.
     pub devices: Vec<(DeviceKey, Changed)>,
-    /// Devices came, or presence changed: the list may be another.
+    /// Devices came or were forgotten, or presence changed: the list may be another.
     pub list: bool,
+    /// Devices came or were forgotten: an id may mean another device, or none.
+    pub known: bool,
 }
 
 /// What changed about one device.
@@ -55,6 +58,15 @@ pub struct Changed {
     pub commands: bool,
     /// Its raw messages.
     pub messages: bool,
+}
+
+impl Changed {
+    const ALL: Self = Self {
+        view: true,
+        samples: true,
+        commands: true,
+        messages: true,
+    };
 }
 
 #[derive(Debug, Default)]
@@ -82,6 +94,7 @@ impl Core {
             changes: Dense::default(),
             changed: Vec::new(),
             list_changed: false,
+            devices_changed: false,
             received: 0,
         }
     }
@@ -241,8 +254,26 @@ impl Core {
         self.fold();
     }
 
-    /// Someone looks at this device: more readings and its raw messages are kept.
+    /// Why [`Self::command`] would not take this request.
+    pub fn command_problem(
+        &self,
+        device: DeviceKey,
+        request: CommandRequest<'_>,
+    ) -> Option<String> {
+        let checked = self.fleet.check_command(device, request);
+        checked.err().map(|error| error.to_string())
+    }
+
+    /// Forgets a device: only a live message of its own brings it back.
+    pub fn forget(&mut self, device: DeviceKey) {
+        self.fleet.forget(device);
+        self.fold();
+    }
+
+    /// Someone looks at this device: more readings and its raw messages are kept, and it is not
+    /// forgotten for another one.
     pub fn open(&mut self, device: DeviceKey) {
+        self.fleet.watch(device);
         self.series.open(device);
         if let Some((_, open)) = self.open.iter_mut().find(|(key, _)| *key == device) {
             open.viewers += 1;
@@ -257,6 +288,7 @@ impl Core {
 
     /// Someone does not look at it any more.
     pub fn close(&mut self, device: DeviceKey) {
+        self.fleet.unwatch(device);
         self.series.close(device);
         let position = self.open.iter().position(|(key, _)| *key == device);
         if let Some(position) = position {
@@ -272,7 +304,19 @@ impl Core {
     pub fn fold(&mut self) {
         while let Some(event) = self.fleet.poll_event() {
             match event {
-                Event::DeviceAdded(key) | Event::PresenceChanged(key) => {
+                Event::DeviceAdded(key) => {
+                    self.changed(key).view = true;
+                    self.list_changed = true;
+                    self.devices_changed = true;
+                }
+                Event::DeviceForgotten(key) => {
+                    self.series.forget(key);
+                    self.open.retain(|(open, _)| *open != key);
+                    *self.changed(key) = Changed::ALL;
+                    self.list_changed = true;
+                    self.devices_changed = true;
+                }
+                Event::PresenceChanged(key) => {
                     self.changed(key).view = true;
                     self.list_changed = true;
                 }
@@ -317,6 +361,7 @@ impl Core {
         Changes {
             devices,
             list: std::mem::take(&mut self.list_changed),
+            known: std::mem::take(&mut self.devices_changed),
         }
     }
 
@@ -364,175 +409,4 @@ fn publication(outgoing: Outgoing) -> Result<Publish, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use fleet::{CommandState, PresenceKind};
-    use mqtt::client::{Client, ClientOptions};
-    use mqtt::{Instant, ReasonCode, Utf8String};
-
-    const NOW: Timestamp = Timestamp(1_795_233_600_000);
-
-    fn message(topic: &str, payload: &str) -> Publish {
-        Publish::new(TopicName::try_from(topic).unwrap(), payload.to_owned())
-    }
-
-    fn with_device() -> (Core, DeviceKey) {
-        let mut core = Core::new();
-        core.handle_message(NOW, &message("beaconry/register/pump-1", "SIGN_IN"));
-        core.handle_message(NOW, &message("beaconry/data/pump-1", "{\"flow\":1.5}"));
-        core.fold();
-        let key = core.fleet().find("pump-1").unwrap();
-        (core, key)
-    }
-
-    fn changed(changes: &Changes, key: DeviceKey) -> Changed {
-        let mut devices = changes.devices.iter();
-        devices.find(|(device, _)| *device == key).unwrap().1
-    }
-
-    fn state(core: &Core, key: DeviceKey, uuid: &str) -> CommandState {
-        let device = core.fleet().device(key).unwrap();
-        device.command(uuid).unwrap().state().clone()
-    }
-
-    #[test]
-    fn a_burst_is_one_change_and_all_its_readings() {
-        let (mut core, key) = with_device();
-        core.take_changes();
-        for index in 0..1_000 {
-            let at = NOW.plus_ms(i64::from(index));
-            let payload = format!("{{\"flow\":{index}}}");
-            core.handle_message(at, &message("beaconry/data/pump-1", &payload));
-        }
-        core.fold();
-        let changes = core.take_changes();
-        assert_eq!(changes.devices.len(), 1);
-        assert!(changes.devices[0].1.samples && changes.devices[0].1.view);
-        assert!(!changes.list, "presence is what it was");
-        assert!(!core.has_changes());
-        let (metric, _) = core
-            .fleet()
-            .device(key)
-            .unwrap()
-            .metric_named("flow")
-            .unwrap();
-        let series = core.series().series(key, metric).unwrap();
-        assert_eq!(series.values().last(), Some(&999.0));
-    }
-
-    #[test]
-    fn raw_messages_are_kept_of_open_devices_only() {
-        let (mut core, key) = with_device();
-        assert!(core.messages(key).is_none());
-        core.open(key);
-        core.handle_message(NOW, &message("beaconry/data/pump-1", "{not json"));
-        core.handle_message(NOW, &message("beaconry/data/pump-2", "{\"flow\":1}"));
-        assert_eq!(core.messages(key).unwrap().len(), 1);
-        core.fold();
-        let changes = core.take_changes();
-        assert!(changed(&changes, key).messages);
-        core.open(key);
-        core.close(key);
-        assert!(core.messages(key).is_some(), "one still looks");
-        core.close(key);
-        assert!(core.messages(key).is_none());
-    }
-
-    #[test]
-    fn presence_makes_the_list_new_and_an_outage_leaves_nothing_known() {
-        let (mut core, key) = with_device();
-        assert!(core.take_changes().list);
-        core.handle_disconnected(NOW);
-        assert!(core.take_changes().list);
-        let kind = |core: &Core| core.fleet().device(key).unwrap().presence().kind();
-        assert_eq!(kind(&core), PresenceKind::Unknown);
-        core.handle_connected(NOW);
-        core.handle_message(NOW, &message("beaconry/data/pump-1", "{\"flow\":2}"));
-        core.fold();
-        assert_eq!(kind(&core), PresenceKind::Online);
-    }
-
-    /// A client that is not connected: what is published waits in it.
-    fn publish_id(publish: Publish) -> PublishId {
-        let options = ClientOptions::new(Utf8String::from_static("test"));
-        let mut client = Client::new(Instant::ZERO, options);
-        client.publish(Instant::ZERO, publish).unwrap()
-    }
-
-    #[test]
-    fn a_command_goes_from_queued_to_answered() {
-        let (mut core, key) = with_device();
-        core.take_changes();
-        let publish = core
-            .command(NOW, key, "u-1", CommandRequest::Named("PING"))
-            .unwrap();
-        assert_eq!(publish.qos, QoS::ExactlyOnce);
-        assert!(!publish.retain);
-        assert_eq!(publish.topic.as_deref(), Some("beaconry/cmd/req/pump-1"));
-        let properties = &publish.properties;
-        assert_eq!(
-            properties.response_topic.as_deref(),
-            Some("beaconry/cmd/resp/pump-1")
-        );
-        assert_eq!(properties.correlation_data.as_deref(), Some(&b"u-1"[..]));
-        assert_eq!(properties.message_expiry_interval, Some(COMMAND_EXPIRY));
-        assert!(changed(&core.take_changes(), key).commands);
-
-        let id = publish_id(publish);
-        core.command_published(NOW, id, key, "u-1", false);
-        assert_eq!(state(&core, key, "u-1"), CommandState::Queued);
-        core.handle_connected(NOW.plus_ms(100));
-        assert_eq!(state(&core, key, "u-1"), CommandState::Sent);
-        let acknowledged = PublishOutcome::Acknowledged(ReasonCode::Success);
-        core.handle_published(NOW.plus_ms(110), id, &acknowledged);
-        assert_eq!(state(&core, key, "u-1"), CommandState::Pending);
-        let answer = r#"{"deviceId":"pump-1","messageType":"commandResp","commandResult":"PONG","uuid":"u-1","command":"PING"}"#;
-        core.handle_message(
-            NOW.plus_ms(140),
-            &message("beaconry/cmd/resp/pump-1", answer),
-        );
-        core.fold();
-        let CommandState::Answered { after_ms, ok, .. } = state(&core, key, "u-1") else {
-            panic!("not answered");
-        };
-        assert_eq!((after_ms, ok), (Some(40), true));
-        assert!(changed(&core.take_changes(), key).commands);
-    }
-
-    #[test]
-    fn a_command_that_could_not_go_says_why() {
-        let (mut core, key) = with_device();
-        let mut send = |uuid: &str, outcome: PublishOutcome| {
-            let publish = core.command(NOW, key, uuid, CommandRequest::Named("PING"));
-            let id = publish_id(publish.unwrap());
-            core.command_published(NOW, id, key, uuid, false);
-            core.handle_published(NOW, id, &outcome);
-            match state(&core, key, uuid) {
-                CommandState::Failed { why, .. } => why.to_string(),
-                other => panic!("{other:?}"),
-            }
-        };
-        let expired = send("u-1", PublishOutcome::Dropped(DropCause::Expired));
-        assert_eq!(expired, "there was no connection in time");
-        let refused = send("u-2", PublishOutcome::Refused(ReasonCode::NotAuthorized));
-        assert_eq!(refused, "the broker refused it: not authorized (0x87)");
-        let not_an_object = core.command(NOW, key, "u-3", CommandRequest::Json("[1]"));
-        assert!(not_an_object.unwrap_err().starts_with("not a JSON object"));
-    }
-
-    #[test]
-    fn a_command_without_an_answer_times_out() {
-        let (mut core, key) = with_device();
-        let publish = core.command(NOW, key, "u-1", CommandRequest::Named("PING"));
-        let id = publish_id(publish.unwrap());
-        core.command_published(NOW, id, key, "u-1", true);
-        // Punctual calls, as the page's ticker makes them.
-        for second in 1..=40 {
-            core.handle_timeout(NOW.plus_ms(second * 1_000));
-        }
-        assert!(matches!(
-            state(&core, key, "u-1"),
-            CommandState::TimedOut { .. }
-        ));
-    }
-}
+mod tests;

@@ -1,20 +1,23 @@
-//! A map from devices to something: their keys are dense indices, so a list does.
+//! A map from devices to something: their keys have small numbers, so a list does.
 
 use fleet::DeviceKey;
 
-/// One place a device, most of them empty.
+/// One place for each device, most of them empty. Once a device was forgotten, its place may belong
+/// to another one: then what was there is replaced.
 #[derive(Debug)]
 pub(super) struct Dense<T> {
-    places: Vec<Option<T>>,
+    places: Vec<Option<(DeviceKey, T)>>,
 }
 
 impl<T> Dense<T> {
     pub(super) fn get(&self, key: DeviceKey) -> Option<&T> {
-        self.places.get(index(key))?.as_ref()
+        let (owner, value) = self.places.get(index(key))?.as_ref()?;
+        (*owner == key).then_some(value)
     }
 
     pub(super) fn get_mut(&mut self, key: DeviceKey) -> Option<&mut T> {
-        self.places.get_mut(index(key))?.as_mut()
+        let (owner, value) = self.places.get_mut(index(key))?.as_mut()?;
+        (*owner == key).then_some(value)
     }
 
     pub(super) fn get_or_insert_with(&mut self, key: DeviceKey, new: impl FnOnce() -> T) -> &mut T {
@@ -22,16 +25,22 @@ impl<T> Dense<T> {
         if index >= self.places.len() {
             self.places.resize_with(index + 1, || None);
         }
-        self.places[index].get_or_insert_with(new)
+        let place = &mut self.places[index];
+        if place.as_ref().is_some_and(|(owner, _)| *owner != key) {
+            *place = None;
+        }
+        &mut place.get_or_insert_with(|| (key, new())).1
     }
 
     pub(super) fn remove(&mut self, key: DeviceKey) -> Option<T> {
-        self.places.get_mut(index(key))?.take()
+        let place = self.places.get_mut(index(key))?;
+        let removed = place.take_if(|(owner, _)| *owner == key)?;
+        Some(removed.1)
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = DeviceKey> {
-        let places = (0..).zip(&self.places);
-        places.filter_map(|(index, place)| place.as_ref().map(|_| DeviceKey(index)))
+        let places = self.places.iter().flatten();
+        places.map(|(owner, _)| *owner)
     }
 }
 
@@ -42,25 +51,45 @@ impl<T> Default for Dense<T> {
 }
 
 const fn index(key: DeviceKey) -> usize {
-    key.0 as usize
+    key.place as usize
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const fn key(place: u32) -> DeviceKey {
+        DeviceKey { place, number: 5 }
+    }
+
     #[test]
     fn places_are_filled_and_emptied() {
         let mut dense = Dense::default();
-        assert_eq!(dense.get(DeviceKey(7)), None);
-        *dense.get_or_insert_with(DeviceKey(3), || 1) += 1;
-        *dense.get_or_insert_with(DeviceKey(3), || 1) += 1;
-        dense.get_or_insert_with(DeviceKey(1), || 9);
-        assert_eq!(dense.get(DeviceKey(3)), Some(&3));
-        assert_eq!(dense.get(DeviceKey(2)), None);
-        assert!(dense.keys().eq([DeviceKey(1), DeviceKey(3)]));
-        assert_eq!(dense.remove(DeviceKey(3)), Some(3));
-        assert_eq!(dense.remove(DeviceKey(3)), None);
-        assert_eq!(dense.get_mut(DeviceKey(9)), None);
+        assert_eq!(dense.get(key(7)), None);
+        *dense.get_or_insert_with(key(3), || 1) += 1;
+        *dense.get_or_insert_with(key(3), || 1) += 1;
+        dense.get_or_insert_with(key(1), || 9);
+        assert_eq!(dense.get(key(3)), Some(&3));
+        assert_eq!(dense.get(key(2)), None);
+        assert!(dense.keys().eq([key(1), key(3)]));
+        assert_eq!(dense.remove(key(3)), Some(3));
+        assert_eq!(dense.remove(key(3)), None);
+        assert_eq!(dense.get_mut(key(9)), None);
+    }
+
+    #[test]
+    fn a_device_finds_nothing_of_the_one_before_it() {
+        let mut dense = Dense::default();
+        let later = DeviceKey {
+            place: 3,
+            number: 6,
+        };
+        dense.get_or_insert_with(key(3), || 1);
+        assert_eq!(dense.get(later), None);
+        assert_eq!(dense.remove(later), None);
+        assert_eq!(*dense.get_or_insert_with(later, || 2), 2);
+        assert_eq!(dense.get(key(3)), None);
+        assert_eq!(dense.get_mut(key(3)), None);
+        assert!(dense.keys().eq([later]));
     }
 }

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use fleet::{DeviceKey, Fleet, PresenceKind};
+use fleet::{DeviceKey, Fleet, Limit, PresenceKind};
 
 /// What the list is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct Listing {
     pub of: usize,
     /// Whether it was asked for some of them only.
     pub narrowed: bool,
+    /// The fleet's limits that dropped something, and how often.
+    pub limits: Vec<(Limit, u64)>,
 }
 
 /// What stands where the devices do.
@@ -57,6 +59,7 @@ impl Listing {
             keys: Arc::new(select(fleet, query)),
             of: fleet.len(),
             narrowed: query.narrows(),
+            limits: fleet.limits().hit().collect(),
         }
     }
 

@@ -9,11 +9,12 @@
 //! |---|---|
 //! | [`connection()`](AppState::connection) | [`ConnectionView`]: live, connecting, reconnecting in n s and why, log in, stopped |
 //! | [`reconnect()`](AppState::reconnect), [`log_in(user, password)`](AppState::log_in), [`broker()`](AppState::broker) | the button, the dialog, the address |
-//! | [`counts()`](AppState::counts), [`list()`](AppState::list), `query` | how many by presence; the [`Listing`]: keys to show, in order; search, filter and order, to be set |
+//! | [`counts()`](AppState::counts), [`list()`](AppState::list), `query` | how many by presence; the [`Listing`]: keys to show, in order, and what the limits dropped; search, filter and order, to be set |
 //! | [`card(key)`](AppState::card) | [`CardView`]: one device in the list |
 //! | [`find(id)`](AppState::find) | the key for a route's (decoded) id, once it is known |
 //! | [`open(key)`](AppState::open), then [`device(key)`](AppState::device) | [`DeviceView`]: presence and its history, readings, chart groups, position, faults, known commands |
 //! | [`commands(key)`](AppState::commands), [`send(key, request)`](AppState::send) | the commands with their states and answers; a new one |
+//! | [`forget(key)`](AppState::forget) | the device goes, and comes back only when it sends something |
 //! | [`messages(key)`](AppState::messages) | the raw messages since `open` |
 //! | [`now()`](AppState::now), [`mod@format`] | the time to a second; numbers, “12 s ago”, sizes |
 //! | `layout`, `window` | remembered choices |

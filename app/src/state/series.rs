@@ -204,6 +204,13 @@ impl SeriesStore {
         }
     }
 
+    /// The device was forgotten, and its readings with it.
+    pub fn forget(&mut self, device: DeviceKey) {
+        let series = self.devices.remove(device).unwrap_or_default();
+        let bytes: usize = series.iter().map(Series::bytes).sum();
+        self.used -= bytes + series.len() * size_of::<Series>();
+    }
+
     /// The bytes that the readings take.
     pub fn bytes(&self) -> usize {
         self.used
@@ -254,7 +261,11 @@ impl Default for SeriesStore {
 mod tests {
     use super::*;
 
-    const DEVICE: DeviceKey = DeviceKey(7);
+    const DEVICE: DeviceKey = key(7);
+
+    const fn key(place: u32) -> DeviceKey {
+        DeviceKey { place, number: 0 }
+    }
     const METRIC: MetricKey = MetricKey(0);
 
     fn fill(store: &mut SeriesStore, device: DeviceKey, readings: u32) {
@@ -306,16 +317,29 @@ mod tests {
     }
 
     #[test]
+    fn a_forgotten_device_takes_no_memory() {
+        let mut store = SeriesStore::default();
+        fill(&mut store, key(1), 100);
+        let before = store.bytes();
+        fill(&mut store, DEVICE, 5_000);
+        store.push(DEVICE, MetricKey(9), 0.0, 1.0);
+        store.forget(DEVICE);
+        store.forget(DEVICE);
+        assert_eq!(store.bytes(), before);
+        assert!(store.series(DEVICE, METRIC).is_none());
+    }
+
+    #[test]
     fn the_budget_holds_for_any_number_of_devices() {
         let budget = 256 << 10;
         let mut store = SeriesStore::new(budget);
         for device in 0..2_000 {
-            fill(&mut store, DeviceKey(device), 40);
+            fill(&mut store, key(device), 40);
         }
         // The last buffer may overshoot by its own first readings.
         assert!(store.bytes() <= budget + 1_024, "{}", store.bytes());
         assert!(store.refused() > 0);
-        let kept = store.series(DeviceKey(0), METRIC).unwrap();
+        let kept = store.series(key(0), METRIC).unwrap();
         assert!(!kept.is_empty(), "who was there first keeps the least");
     }
 

@@ -6,7 +6,7 @@ use alloc::string::String;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::device::MessageType;
-use crate::raw::{BadJson, Members, Raw};
+use crate::raw::{BadJson, Members, Raw, is_nothing};
 
 /// `{"uuid":…,"command":…}` and whatever else the command wants: `"seconds":5`.
 #[derive(Clone, Debug, Serialize)]
@@ -124,10 +124,11 @@ pub struct CommandAnswer<'a> {
     /// `error` says that it failed.
     #[serde(
         default,
-        deserialize_with = "text",
+        borrow,
+        deserialize_with = "present",
         skip_serializing_if = "Option::is_none"
     )]
-    pub status: Option<String>,
+    pub status: Option<Raw<'a>>,
 }
 
 impl<'a> CommandAnswer<'a> {
@@ -141,31 +142,17 @@ impl<'a> CommandAnswer<'a> {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Whether the device reports success. It reports failure when it has an `error` member that
-    /// is not `null`, `false` or empty, when its `ok` or `success` is `false`, when its `status`
-    /// begins with `error`, or when its `commandResult` is a text that begins with `error` or
-    /// `unknown` in any case.
+    /// Whether the device reports success: no member of the answer [says failure](says_failure).
     pub fn is_success(&self) -> bool {
-        let begins = |text: &str, word: &str| {
-            let start = text.get(..word.len());
-            start.is_some_and(|start| start.eq_ignore_ascii_case(word))
-        };
-        let is_false = |value: &Option<Raw<'_>>| {
+        let failed = |name: &str, value: &Option<Raw<'_>>| {
             let value = value.as_ref();
-            value.is_some_and(|value| value.as_json() == "false")
+            value.is_some_and(|value| says_failure(name, value.as_json()))
         };
-        let result = self.command_result.as_ref();
-        // A word that begins a text stands behind its quote.
-        let result = result.map_or("", |result| result.as_json().trim_start_matches('"'));
-        let status = self.status.as_deref().unwrap_or_default();
-        let error = self.error.as_ref();
-        let failed = error.is_some_and(|error| !error.is_nothing())
-            || is_false(&self.ok)
-            || is_false(&self.success)
-            || begins(status, "error")
-            || begins(result, "error")
-            || begins(result, "unknown");
-        !failed
+        !(failed("error", &self.error)
+            || failed("ok", &self.ok)
+            || failed("success", &self.success)
+            || failed("status", &self.status)
+            || failed("commandResult", &self.command_result))
     }
 
     /// What came of it as JSON: the result; where that is absent or `null`, the reason for which
@@ -177,6 +164,27 @@ impl<'a> CommandAnswer<'a> {
             Some(error) if matches!(result, "" | "null") => error.as_json(),
             Some(_) | None => result,
         }
+    }
+}
+
+/// Whether one member of an answer says that the command failed. `json` is its value as written.
+///
+/// That is an `error` that is not `null`, `false` or empty; `ok` or `success` that is `false`; a
+/// `status` that is a text and begins with `error`; a `commandResult` that is a text and begins
+/// with `error` or `unknown`. Texts may be in any case.
+pub fn says_failure(member: &str, json: &str) -> bool {
+    let begins = |word: &str| {
+        let start = json
+            .strip_prefix('"')
+            .and_then(|text| text.get(..word.len()));
+        start.is_some_and(|start| start.eq_ignore_ascii_case(word))
+    };
+    match member {
+        "error" => !is_nothing(json),
+        "ok" | "success" => json == "false",
+        "status" => begins("error"),
+        "commandResult" => begins("error") || begins("unknown"),
+        _ => false,
     }
 }
 

@@ -91,6 +91,13 @@ pub struct Data<'a, R> {
     pub readings: R,
 }
 
+impl<R: Serialize> Data<'_, R> {
+    /// The message as JSON; empty for readings that are no names and values.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,7 +142,7 @@ mod tests {
             readings: BTreeMap::from([("temp", 23.5)]),
         };
         assert_eq!(
-            serde_json::to_string(&data).unwrap(),
+            data.to_json(),
             r#"{"deviceId":"a","messageType":"DATA","lat":47.5,"lng":9.25,"temp":23.5}"#
         );
     }

@@ -28,7 +28,7 @@ mod problem;
 mod raw;
 mod server;
 
-pub use command::{Command, CommandAnswer};
+pub use command::{Command, CommandAnswer, says_failure};
 pub use device::{Announcement, Data, MessageType, Registration};
 pub use problem::Problem;
 pub use raw::{BadJson, Members, Raw, quoted, text_of};

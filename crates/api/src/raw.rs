@@ -75,7 +75,7 @@ impl Raw<'_> {
 
     /// Whether this is `null`, `false` or the empty text: what says that there is nothing.
     pub fn is_nothing(&self) -> bool {
-        matches!(self.as_json(), "null" | "false" | "\"\"")
+        is_nothing(self.as_json())
     }
 }
 
@@ -90,6 +90,10 @@ impl Serialize for Raw<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(serializer)
     }
+}
+
+pub(crate) fn is_nothing(json: &str) -> bool {
+    matches!(json, "null" | "false" | "\"\"")
 }
 
 /// The members of an object, as they were written and in their order.

@@ -151,6 +151,21 @@ impl Command {
         &self.payload
     }
 
+    /// The request's members beside `uuid` and `command`, each with its JSON text. Nothing if the
+    /// request was cut.
+    pub fn arguments(&self) -> Vec<(String, String)> {
+        let mut arguments = Vec::new();
+        let read = json::each_member(&self.payload, |member, value| {
+            if !matches!(member, "uuid" | "command") {
+                arguments.push((String::from(member), String::from(value)));
+            }
+        });
+        if read.is_err() {
+            arguments.clear();
+        }
+        arguments
+    }
+
     /// When it was made, or first seen.
     pub const fn created_at(&self) -> Timestamp {
         self.created_at
@@ -201,7 +216,7 @@ impl Command {
 }
 
 const MAX_UUID: usize = 128;
-const MAX_FREE_TEXT: usize = 64 << 10;
+const MAX_REQUEST: usize = 64 << 10;
 
 pub(crate) fn check_uuid(uuid: &str) -> Result<(), CommandError> {
     let fits = !uuid.is_empty() && uuid.len() <= MAX_UUID;
@@ -212,108 +227,11 @@ pub(crate) fn check_uuid(uuid: &str) -> Result<(), CommandError> {
     }
 }
 
-/// The request's name and its JSON with the uuid in it.
-pub(crate) fn encode(
-    uuid: &str,
-    request: CommandRequest<'_>,
-) -> Result<(String, String), CommandError> {
-    let mut payload = String::from("{\"uuid\":");
-    json::quote_into(uuid, &mut payload);
-    let mut name = String::new();
-    match request {
-        CommandRequest::Named(command) => {
-            if command.len() > MAX_FREE_TEXT {
-                return Err(CommandError::TooLong);
-            }
-            name.push_str(command);
-            payload.push_str(",\"command\":");
-            json::quote_into(command, &mut payload);
-        }
-        CommandRequest::Json(text) => {
-            if text.len() > MAX_FREE_TEXT {
-                return Err(CommandError::TooLong);
-            }
-            let mut has_uuid = false;
-            json::each_member(text, |key, value| {
-                match key {
-                    "uuid" => has_uuid = true,
-                    "command" => {
-                        name.clear();
-                        json::unquote_into(value, &mut name);
-                    }
-                    _ => {}
-                }
-                payload.push(',');
-                json::quote_into(key, &mut payload);
-                payload.push(':');
-                payload.push_str(value);
-            })
-            .map_err(|error| CommandError::NotAnObject {
-                offset: error.offset,
-            })?;
-            if has_uuid {
-                return Err(CommandError::HasUuid);
-            }
-        }
+pub(crate) fn check_length(request: CommandRequest<'_>) -> Result<(), CommandError> {
+    let (CommandRequest::Named(text) | CommandRequest::Json(text)) = request;
+    if text.len() <= MAX_REQUEST {
+        Ok(())
+    } else {
+        Err(CommandError::TooLong)
     }
-    payload.push('}');
-    if name.is_empty() {
-        return Err(CommandError::NoName);
-    }
-    Ok((name, payload))
-}
-
-/// What an answer says.
-#[derive(Default, Debug)]
-pub(crate) struct Answer {
-    pub(crate) uuid: String,
-    pub(crate) name: String,
-    pub(crate) result: String,
-    pub(crate) ok: bool,
-}
-
-/// Reads a request or an answer: its uuid, its command's name, its result. `Err` when it is not
-/// a JSON object.
-pub(crate) fn decode(text: &str) -> Result<Answer, json::NotJson> {
-    let mut answer = Answer {
-        ok: true,
-        ..Answer::default()
-    };
-    let mut error_text = None;
-    json::each_member(text, |key, value| match key {
-        "uuid" => {
-            answer.uuid.clear();
-            json::unquote_into(value, &mut answer.uuid);
-        }
-        "command" => {
-            answer.name.clear();
-            json::unquote_into(value, &mut answer.name);
-        }
-        "commandResult" => {
-            answer.result.clear();
-            answer.result.push_str(value);
-            let word = value.trim_start_matches('"');
-            answer.ok &= !(begins_with(word, "error") || begins_with(word, "unknown"));
-        }
-        "error" if !matches!(value, "null" | "false" | "\"\"") => {
-            answer.ok = false;
-            error_text = Some(value);
-        }
-        "ok" | "success" if value == "false" => answer.ok = false,
-        "status" if begins_with(value, "\"error\"") => answer.ok = false,
-        _ => {}
-    })?;
-    // A `null` beside a reason is no result: people want to read the reason.
-    if (answer.result.is_empty() || answer.result == "null")
-        && let Some(error) = error_text
-    {
-        answer.result.clear();
-        answer.result.push_str(error);
-    }
-    Ok(answer)
-}
-
-fn begins_with(text: &str, word: &str) -> bool {
-    text.get(..word.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(word))
 }

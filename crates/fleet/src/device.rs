@@ -1,9 +1,10 @@
 //! A device: everything that was learnt about it.
 
 use crate::command::Command;
-use crate::conventions::Convention;
+use crate::conventions::{Convention, Name};
 use crate::event::Dirty;
 use crate::fault::Fault;
+use crate::limits::Account;
 use crate::metric::{self, Metric, MetricGroup, MetricKey};
 use crate::options::FleetOptions;
 use crate::presence::{History, Presence, PresenceSpan};
@@ -14,14 +15,23 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-/// A device of one [`crate::Fleet`]: a dense index, stable for the session.
+/// A device of one [`crate::Fleet`]. It names this device for as long as the fleet knows it, and
+/// nothing afterwards: a device that comes back after it was forgotten has another key.
 #[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Debug, Hash)]
-pub struct DeviceKey(pub u32);
+pub struct DeviceKey {
+    /// A small number that no other known device has, to be used as an index. Another device may
+    /// get it after this one was forgotten.
+    pub place: u32,
+    /// Counts the devices in the order in which the fleet met them.
+    pub number: u32,
+}
 
-impl DeviceKey {
-    pub(crate) const fn index(self) -> usize {
-        self.0 as usize
-    }
+/// A device's neighbours in the ring of all devices of one id, by their places. The only one is
+/// its own neighbour.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct SameId {
+    pub(crate) before: u32,
+    pub(crate) after: u32,
 }
 
 /// Where a device is.
@@ -37,10 +47,24 @@ pub struct Position {
 
 /// A device.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // Four facts that do not depend on each other.
 pub struct Device {
     pub(crate) prefix: Arc<str>,
     pub(crate) id: Box<str>,
+    pub(crate) number: u32,
     pub(crate) convention: Convention,
+    /// It has sent what can be of no other convention, and the convention has learnt from that.
+    pub(crate) certain: bool,
+    /// What the fleet's memory budget was charged for it.
+    pub(crate) account: Account,
+    /// The index finds the devices of one id by the first of them.
+    pub(crate) same_id: SameId,
+    /// How many look at it.
+    pub(crate) watchers: u32,
+    /// It, its will or its broker has said its presence.
+    pub(crate) registered: bool,
+    /// How many live messages it sent.
+    pub(crate) heard: u32,
     pub(crate) first_seen: Timestamp,
     pub(crate) last_seen: Option<Timestamp>,
     pub(crate) messages: u64,
@@ -213,13 +237,20 @@ impl Device {
         self.convention.has_commands()
     }
 
-    /// The commands that it is known to understand: `PING` first, which every device of a
-    /// convention with commands does, then those it announced. Nothing when it takes none.
+    /// The commands that it is known to understand: first those that every device of its
+    /// convention does (`PING`), then those it announced. Nothing when it takes none.
     pub fn known_commands(&self) -> impl Iterator<Item = &str> {
-        let ping = self.takes_commands().then_some("PING");
+        let common = self.convention.common_commands().unwrap_or_default();
         let announced = self.known_commands.iter().map(AsRef::as_ref);
-        ping.into_iter()
-            .chain(announced.filter(|name| *name != "PING"))
+        let announced = announced.filter(|name| !common.contains(name));
+        common.iter().copied().chain(announced)
+    }
+
+    pub(crate) fn name(&self) -> Name<'_> {
+        Name {
+            prefix: &self.prefix,
+            id: &self.id,
+        }
     }
 
     /// When its presence must be looked at again.

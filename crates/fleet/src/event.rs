@@ -13,6 +13,8 @@ use alloc::collections::VecDeque;
 pub enum Event {
     /// A device was seen for the first time.
     DeviceAdded(DeviceKey),
+    /// A device was forgotten. Its key means nothing any more, and no event names it after this.
+    DeviceForgotten(DeviceKey),
     /// A device's presence changed; several changes since the last poll are one event.
     PresenceChanged(DeviceKey),
     /// A device has new metrics, or units or known commands that it announced: its metric groups
@@ -71,6 +73,11 @@ impl Dirty {
 
     pub(crate) const fn is_fault(self, kind: FaultKind) -> bool {
         self.0 & Self::fault(kind).0 != 0
+    }
+
+    /// Nobody was told of the device yet.
+    pub(crate) const fn is_new(self) -> bool {
+        self.0 & Self::ADDED.0 != 0
     }
 
     /// Takes `flag` out, if it is in.

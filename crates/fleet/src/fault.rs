@@ -26,9 +26,9 @@ pub enum FaultKind {
     NameTooLong,
     /// A latitude beyond 90 or a longitude beyond 180 degrees.
     PositionOutOfBounds,
-    /// The `deviceId` in the payload is not the one in the topic.
+    /// The device id in the payload is not the one in the topic.
     IdMismatch,
-    /// A registration that is neither `SIGN_IN` nor `SIGN_OUT`.
+    /// A message about presence that says none.
     UnknownPresence,
 }
 
@@ -46,8 +46,10 @@ impl FaultKind {
             Self::TooManyMetrics => "too many metrics, further ones are not shown",
             Self::NameTooLong => "a metric's name is too long, its value is not shown",
             Self::PositionOutOfBounds => "the position is not on Earth",
-            Self::IdMismatch => "the deviceId in the payload is not the one in the topic",
-            Self::UnknownPresence => "registration is neither SIGN_IN nor SIGN_OUT",
+            Self::IdMismatch => "the device id in the payload is not the one in the topic",
+            Self::UnknownPresence => {
+                "a registration says neither that the device is there nor that it left"
+            }
         }
     }
 }

@@ -87,6 +87,12 @@ pub(crate) fn each_member<'a>(
     })
 }
 
+/// The characters of a JSON text, such as `"PONG"`; `None` for any other value.
+pub fn text_of_json(json: &str) -> Option<String> {
+    let mut text = String::new();
+    unquote_into(json, &mut text).then_some(text)
+}
+
 /// Appends the characters of a JSON string literal (with its quotes) to `out`; `false` when
 /// `literal` is not a string.
 pub(crate) fn unquote_into(literal: &str, out: &mut String) -> bool {

@@ -5,8 +5,15 @@
 pub enum Limit {
     /// `max_bytes`: something new could not be remembered.
     Bytes,
-    /// `max_devices`: a message of a further device was ignored.
+    /// `max_devices`: a message of a further device was ignored, because no stranger was left that
+    /// could be forgotten for it.
     Devices,
+    /// `max_devices` or `max_bytes`: a stranger was forgotten for a further device. See
+    /// [`crate::Fleet::forget`] for who is a stranger.
+    Strangers,
+    /// A prefix could not be learnt, because 64 are known: under it, what cannot be read is taken
+    /// for another kind of topic.
+    Prefixes,
     /// `max_id_len`: a message of a device with a longer id or prefix was ignored.
     IdLength,
     /// `max_metrics_per_device`: a value of a further metric was ignored.
@@ -29,9 +36,11 @@ pub enum Limit {
 
 impl Limit {
     /// All of them, in declaration order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Bytes,
         Self::Devices,
+        Self::Strangers,
+        Self::Prefixes,
         Self::IdLength,
         Self::Metrics,
         Self::MetricNameLength,
@@ -48,6 +57,10 @@ impl Limit {
         match self {
             Self::Bytes => "memory is full: new devices, metrics or texts are not kept",
             Self::Devices => "too many devices: further ones are ignored",
+            Self::Strangers => "too many devices: some that were hardly heard were forgotten",
+            Self::Prefixes => {
+                "too many topic prefixes: what cannot be read under further ones is not reported"
+            }
             Self::IdLength => "a device's id is too long: its messages are ignored",
             Self::Metrics => "a device has too many metrics: further ones are ignored",
             Self::MetricNameLength => "a metric's name is too long: its values are ignored",
@@ -106,6 +119,12 @@ pub(crate) struct Budget {
     limit: usize,
 }
 
+/// The part of a [`Budget`] that one device takes.
+#[derive(Default, Debug)]
+pub(crate) struct Account {
+    bytes: usize,
+}
+
 impl Budget {
     pub(crate) const fn new(limit: usize) -> Self {
         Self { used: 0, limit }
@@ -129,6 +148,28 @@ impl Budget {
 
     pub(crate) fn refund(&mut self, bytes: usize) {
         self.used = self.used.saturating_sub(bytes);
+    }
+
+    /// Takes `bytes` for a device, or says no.
+    #[must_use]
+    pub(crate) fn charge_to(&mut self, account: &mut Account, bytes: usize) -> bool {
+        let fits = self.charge(bytes);
+        if fits {
+            account.bytes += bytes;
+        }
+        fits
+    }
+
+    /// Gives back `bytes` of a device, but never more than it took.
+    pub(crate) fn refund_from(&mut self, account: &mut Account, bytes: usize) {
+        let bytes = bytes.min(account.bytes);
+        account.bytes -= bytes;
+        self.refund(bytes);
+    }
+
+    /// Gives back everything that a device took.
+    pub(crate) fn close(&mut self, account: &mut Account) {
+        self.refund(core::mem::take(&mut account.bytes));
     }
 }
 
@@ -167,5 +208,18 @@ mod tests {
         budget.refund(60);
         assert!(budget.charge(100));
         assert_eq!(budget.used(), 100);
+    }
+
+    #[test]
+    fn a_closed_account_has_given_everything_back() {
+        let mut budget = Budget::new(100);
+        let (mut one, mut other) = (Account::default(), Account::default());
+        assert!(budget.charge_to(&mut one, 60) && budget.charge_to(&mut other, 30));
+        assert!(!budget.charge_to(&mut one, 20));
+        budget.refund_from(&mut other, 50);
+        assert_eq!(budget.used(), 60);
+        budget.close(&mut one);
+        budget.close(&mut one);
+        assert_eq!(budget.used(), 0);
     }
 }

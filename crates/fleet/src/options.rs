@@ -1,20 +1,7 @@
 //! What a fleet recognises, how patient it is, and every limit on what it may hold.
 
-use alloc::boxed::Box;
-use alloc::vec::Vec;
+use crate::conventions::PrefixRule;
 use core::time::Duration;
-
-/// Which topic prefixes belong to the four-topic convention.
-#[derive(Clone, Eq, PartialEq, Debug)]
-pub enum PrefixRule {
-    /// Any prefix of any depth. A prefix counts as the convention's own after the first
-    /// registration, command or typed data message under it; `beaconry` does from the start.
-    /// Under such a prefix, what cannot be read is a fault of its device instead of another
-    /// kind of topic.
-    Any,
-    /// Only these prefixes (without a trailing slash); everything else is a plain topic.
-    Only(Vec<Box<str>>),
-}
 
 /// When a device that should be talking counts as stale.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
@@ -57,11 +44,19 @@ pub struct FleetOptions {
     /// The longest sleep of a duty-cycled device; a longer absence is offline. Default 1 h.
     pub max_cycle: Duration,
 
-    /// Bytes for everything the fleet remembers, estimated; at the limit nothing new is
-    /// remembered, what is known goes on. Default 256 MiB.
+    /// Bytes for everything the fleet remembers, estimated. At the limit a stranger is forgotten
+    /// for each new device, as with `max_devices`; nothing else that is new is remembered, and
+    /// what is known goes on. Default 256 MiB.
     pub max_bytes: usize,
-    /// Devices; further ones are ignored. Default 200,000.
+    /// Devices. For a further one the fleet forgets a stranger, counted as
+    /// [`Limit::Strangers`](crate::Limit::Strangers). If there is none, the further one is ignored,
+    /// counted as [`Limit::Devices`](crate::Limit::Devices). [`Fleet::forget`](crate::Fleet::forget)
+    /// says who is a stranger. Default 200,000.
     pub max_devices: usize,
+    /// Devices that a person had forgotten: only a live message brings such a device back. Beyond
+    /// this many the longest forgotten may come back by a retained message too. Default 4,096,
+    /// which take 32 KiB.
+    pub max_forgotten: usize,
     /// Metrics of one device; further ones are ignored, with a fault. Default 256.
     pub max_metrics_per_device: usize,
     /// Bytes of a device id and of its prefix; longer ones are ignored. Default 8,192.
@@ -95,6 +90,7 @@ impl Default for FleetOptions {
             max_cycle: Duration::from_hours(1),
             max_bytes: 256 << 20,
             max_devices: 200_000,
+            max_forgotten: 4096,
             max_metrics_per_device: 256,
             max_id_len: 8192,
             max_metric_name_len: 8192,

@@ -188,14 +188,6 @@ impl Readings {
         (0..self.len()).filter_map(|index| self.get(index))
     }
 
-    /// The text value called `name`.
-    pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.iter().find_map(|(key, value)| match value {
-            Scalar::Text(text) if key == name => Some(text),
-            Scalar::Text(_) | Scalar::Number(_) | Scalar::Bool(_) | Scalar::Null => None,
-        })
-    }
-
     /// Counts what was left out.
     pub(crate) fn note_limits(&self, limits: &mut LimitCounters) {
         for (hit, limit) in [

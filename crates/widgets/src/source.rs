@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use mqtt::TopicFilter;
 
-/// The prefix of the four-topic convention where the element names none.
+/// The prefix of a device for which the element names none.
 pub(crate) const DEFAULT_PREFIX: &str = "beaconry";
 
 /// Which device, as the attributes say.
@@ -39,9 +39,8 @@ impl SourceError {
 }
 
 impl Source {
-    /// The device's own four topics under `prefix`, those under the id's own prefix if it has
-    /// slashes, and what it publishes under its bare id. Only what one device says is asked
-    /// for: an element must not pull a whole fleet into somebody's page.
+    /// The device of this id under `prefix`, whichever convention it follows. Only what one device
+    /// publishes is subscribed to: an element must not pull a whole fleet into somebody's page.
     pub(crate) fn new(device: &str, prefix: Option<&str>) -> Result<Self, SourceError> {
         let device = device.trim_ascii();
         if device.is_empty() {
@@ -55,27 +54,14 @@ impl Source {
         if is_special || device.bytes().chain(prefix.bytes()).any(is_wildcard) {
             return Err(SourceError::NoFilter);
         }
-        let mut topics = four_topics(prefix, device);
-        if let Some((own_prefix, id)) = device.rsplit_once('/') {
-            topics.extend(four_topics(own_prefix, id));
-        }
-        topics.push(["presence/", device].concat());
-        topics.push([device, "/#"].concat());
-        let filters: Result<Vec<_>, _> = topics.into_iter().map(TopicFilter::try_from).collect();
+        let filters = fleet::topic_filters(prefix, device).into_iter();
+        let filters: Result<Vec<_>, _> = filters.map(TopicFilter::try_from).collect();
         Ok(Self {
             device: device.to_owned(),
             prefix: prefix.to_owned(),
             filters: filters.map_err(|_| SourceError::NoFilter)?,
         })
     }
-}
-
-fn four_topics(prefix: &str, id: &str) -> Vec<String> {
-    let slash = if prefix.is_empty() { "" } else { "/" };
-    ["register", "data"]
-        .iter()
-        .map(|kind| [prefix, slash, kind, "/", id].concat())
-        .collect()
 }
 
 #[cfg(test)]

@@ -6,85 +6,306 @@
 //! | `{prefix}/data/{id}` | a JSON object |
 //! | `{prefix}/cmd/req/{id}` | a JSON object with `uuid` and `command` |
 //! | `{prefix}/cmd/resp/{id}` | a JSON object with `uuid` and `commandResult` |
+//!
+//! Other topics look like these too (`site/data/x`), so the convention learns its prefixes: one
+//! that a device has used for what only this convention says. Under a known prefix everything on
+//! the four topics belongs to the convention, and what cannot be read there is a fault. A prefix
+//! is known as long as such a device is.
 
-use super::{Claim, Convention, Prefixes, Said, What};
+use super::{Answer, Composed, Name, Request, Role, Said, Speech, What};
+use crate::command::{CommandError, CommandRequest};
 use crate::fault::FaultKind;
+use crate::json;
+use crate::limits::{Budget, Limit};
+use crate::options::FleetOptions;
 use crate::payload::{Form, Payload};
 use crate::presence::OfflineReason;
 use crate::text::{contains, split_last_level};
+use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 
-/// What the message means, if it is of this convention. Under a known prefix everything on the
-/// four topics is; under others only what looks like it.
-pub(super) fn read<'a>(
-    topic: &'a str,
-    payload: &Payload<'a>,
-    prefixes: &Prefixes,
-) -> Option<Claim<'a>> {
-    let (head, id) = split_last_level(topic)?;
-    let (parent, last) = split_last_level(head).unwrap_or(("", head));
-    let (prefix, role) = match last {
-        "register" => (parent, Role::Register),
-        "data" => (parent, Role::Data),
-        "req" => (without_cmd(parent)?, Role::Request),
-        "resp" => (without_cmd(parent)?, Role::Response),
-        _ => return None,
-    };
-    if !prefixes.admits(prefix) {
-        return None;
-    }
-    let known = prefixes.knows(prefix);
-    let what = match (payload.form, role) {
-        (Form::Empty, _) if known => What::Nothing,
-        (Form::Json, Role::Data) => What::Values {
-            stem: "",
-            unit: None,
-        },
-        (Form::Json, Role::Request) if known || contains(payload.text, "\"uuid\"") => What::Request,
-        (Form::Json, Role::Response) if known || contains(payload.text, "\"uuid\"") => {
-            What::Response
-        }
-        (Form::Json, Role::Register) if known || says_sign(payload.text) => {
-            What::PresenceObject { otherwise: None }
-        }
-        (_, Role::Register) => match sign_word(payload.text) {
-            Some(said) => What::Presence(said),
-            None if known => What::Unreadable(FaultKind::UnknownPresence),
-            None => return None,
-        },
-        (Form::Binary, _) if known => What::Unreadable(FaultKind::NotText),
-        _ if known => What::Unreadable(FaultKind::NotJson),
-        _ => return None,
-    };
-    Some(Claim {
-        convention: Convention::FourTopics,
-        prefix,
-        id,
-        what,
-    })
+/// Which topic prefixes belong to the four-topic convention.
+#[derive(Clone, Eq, PartialEq, Debug)]
+pub enum PrefixRule {
+    /// Any prefix of any depth. A prefix counts as the convention's own while there is a device
+    /// that has sent a registration, a command's answer or typed data under it, or got a command
+    /// there; `beaconry` always does. At most 64 prefixes are learnt; further ones are counted as
+    /// [`Limit::Prefixes`]. Under such a prefix, what cannot be read is a fault of its device
+    /// instead of another kind of topic.
+    Any,
+    /// Only these prefixes (without a trailing slash); everything else is a plain topic.
+    Only(Vec<Box<str>>),
 }
 
-/// `{prefix}/cmd/req/{id}` and `{prefix}/cmd/resp/{id}`.
-pub(super) fn command_topics(prefix: &str, id: &str) -> (String, String) {
-    let topic = |role: &str| {
-        let mut topic = String::with_capacity(prefix.len() + role.len() + id.len() + 1);
-        topic.push_str(prefix);
-        if !prefix.is_empty() {
-            topic.push('/');
+/// The prefixes that are known to be of the convention.
+#[derive(Debug)]
+pub(super) struct FourTopics {
+    /// From the start, and for ever.
+    given: Vec<Box<str>>,
+    learnt: Vec<Learnt>,
+    /// Whether other prefixes than the given ones may be of the convention.
+    learns: bool,
+}
+
+/// A prefix that devices have taught us.
+#[derive(Debug)]
+struct Learnt {
+    prefix: Box<str>,
+    /// How many devices keep it known.
+    devices: u32,
+}
+
+/// How many prefixes are learnt. Most sites have one; the limit is against mischief.
+const MAX_LEARNT: usize = 64;
+
+impl FourTopics {
+    fn knows(&self, prefix: &str) -> bool {
+        self.given.iter().any(|given| **given == *prefix)
+            || self.learnt.iter().any(|learnt| *learnt.prefix == *prefix)
+    }
+
+    fn place(&self, prefix: &str) -> Option<usize> {
+        let mut learnt = self.learnt.iter();
+        learnt.position(|learnt| *learnt.prefix == *prefix)
+    }
+}
+
+impl Speech for FourTopics {
+    const NAME: &'static str = "four topics";
+    const COMMANDS: Option<&'static [&'static str]> = Some(&["PING"]);
+
+    fn new(options: &FleetOptions) -> Self {
+        let (given, learns) = match &options.prefixes {
+            PrefixRule::Any => (alloc::vec!["beaconry".into()], true),
+            PrefixRule::Only(prefixes) => (prefixes.clone(), false),
+        };
+        Self {
+            given,
+            learnt: Vec::new(),
+            learns,
         }
-        topic.push_str(role);
-        topic.push_str(id);
-        topic
-    };
-    (topic("cmd/req/"), topic("cmd/resp/"))
+    }
+
+    /// Under a known prefix everything on the four topics is of the convention; under others only
+    /// what looks like it.
+    fn read<'a>(&self, topic: &'a str, payload: &Payload<'a>) -> Option<(Name<'a>, What<'a>)> {
+        let (head, id) = split_last_level(topic)?;
+        let (parent, last) = split_last_level(head).unwrap_or(("", head));
+        let (prefix, kind) = match last {
+            "register" => (parent, Kind::Register),
+            "data" => (parent, Kind::Data),
+            "req" => (without_cmd(parent)?, Kind::Request),
+            "resp" => (without_cmd(parent)?, Kind::Response),
+            _ => return None,
+        };
+        let known = self.knows(prefix);
+        if !known && !self.learns {
+            return None;
+        }
+        let what = match (payload.form, kind) {
+            (Form::Empty, _) if known => What::Nothing,
+            (Form::Json, Kind::Data) => What::Values {
+                stem: "",
+                unit: None,
+            },
+            (Form::Json, Kind::Request) if known || has_uuid(payload.text) => What::Request,
+            (Form::Json, Kind::Response) if known || has_uuid(payload.text) => What::Response,
+            (Form::Json, Kind::Register) if known || says_sign(payload.text) => {
+                What::PresenceObject { otherwise: None }
+            }
+            (_, Kind::Register) => match sign_word(payload.text) {
+                Some(said) => What::Presence(said),
+                None if known => What::Unreadable(FaultKind::UnknownPresence),
+                None => return None,
+            },
+            (Form::Binary, _) if known => What::Unreadable(FaultKind::NotText),
+            _ if known => What::Unreadable(FaultKind::NotJson),
+            _ => return None,
+        };
+        Some((Name { prefix, id }, what))
+    }
+
+    fn role(member: &str) -> Option<Role<'_>> {
+        match member {
+            "deviceId" => return Some(Role::DeviceId),
+            "messageType" => return Some(Role::Envelope),
+            _ => {}
+        }
+        if let Some(command) = member.strip_prefix("commands.") {
+            return Some(if is_command_name(command) {
+                Role::Command
+            } else {
+                Role::Envelope
+            });
+        }
+        member.strip_prefix("units.").map(Role::Unit)
+    }
+
+    /// What the device registers and sends, under `name.prefix` and under the prefix in its own
+    /// id, if that has slashes. Commands and their answers are not the device's state.
+    fn filters(name: Name<'_>, filters: &mut Vec<String>) {
+        let own = split_last_level(name.id);
+        let own = own.map(|(prefix, id)| Name { prefix, id });
+        for name in core::iter::once(name).chain(own) {
+            for kind in ["register/", "data/"] {
+                filters.push(topic(name, kind));
+            }
+        }
+    }
+
+    fn command(
+        name: Name<'_>,
+        uuid: &str,
+        request: CommandRequest<'_>,
+    ) -> Result<Composed, CommandError> {
+        let mut payload = String::from("{\"uuid\":");
+        json::quote_into(uuid, &mut payload);
+        let mut called = String::new();
+        match request {
+            CommandRequest::Named(command) => {
+                called.push_str(command);
+                payload.push_str(",\"command\":");
+                json::quote_into(command, &mut payload);
+            }
+            CommandRequest::Json(text) => {
+                let mut has_uuid = false;
+                json::each_member(text, |member, value| {
+                    match member {
+                        "uuid" => has_uuid = true,
+                        "command" => set_text(&mut called, value),
+                        _ => {}
+                    }
+                    payload.push(',');
+                    json::quote_into(member, &mut payload);
+                    payload.push(':');
+                    payload.push_str(value);
+                })
+                .map_err(|error| CommandError::NotAnObject {
+                    offset: error.offset,
+                })?;
+                if has_uuid {
+                    return Err(CommandError::HasUuid);
+                }
+            }
+        }
+        payload.push('}');
+        if called.is_empty() {
+            return Err(CommandError::NoName);
+        }
+        Ok(Composed {
+            name: called,
+            topic: topic(name, "cmd/req/"),
+            response_topic: topic(name, "cmd/resp/"),
+            payload,
+        })
+    }
+
+    fn request(text: &str) -> Result<Request, FaultKind> {
+        let mut request = Request::default();
+        json::each_member(text, |member, value| match member {
+            "uuid" => set_text(&mut request.uuid, value),
+            "command" => set_text(&mut request.name, value),
+            _ => {}
+        })
+        .map_err(|_| FaultKind::NotJson)?;
+        Ok(request)
+    }
+
+    fn answer(text: &str) -> Result<Answer, FaultKind> {
+        let mut answer = Answer {
+            ok: true,
+            ..Answer::default()
+        };
+        let mut reason = None;
+        json::each_member(text, |member, value| {
+            answer.ok &= !api::says_failure(member, value);
+            match member {
+                "uuid" => set_text(&mut answer.uuid, value),
+                "command" => set_text(&mut answer.name, value),
+                "commandResult" => {
+                    answer.result.clear();
+                    answer.result.push_str(value);
+                }
+                "error" => reason = Some(value).filter(|value| api::says_failure(member, value)),
+                _ => {}
+            }
+        })
+        .map_err(|_| FaultKind::NotJson)?;
+        // A `null` beside a reason is no result: people want to read the reason.
+        if (answer.result.is_empty() || answer.result == "null")
+            && let Some(reason) = reason
+        {
+            answer.result.clear();
+            answer.result.push_str(reason);
+        }
+        Ok(answer)
+    }
+
+    fn learn(
+        &mut self,
+        name: Name<'_>,
+        what: What<'_>,
+        payload: &Payload<'_>,
+        budget: &mut Budget,
+    ) -> Result<bool, Limit> {
+        let certain = match what {
+            What::Presence(_) | What::PresenceObject { .. } | What::Request | What::Response => {
+                true
+            }
+            What::Values { .. } => contains(payload.text, "\"messageType\""),
+            What::Unreadable(_) | What::Nothing => false,
+        };
+        let given = self.given.iter().any(|given| **given == *name.prefix);
+        if !certain || given {
+            return Ok(certain);
+        }
+        if let Some(place) = self.place(name.prefix) {
+            self.learnt[place].devices += 1;
+            return Ok(true);
+        }
+        if self.learnt.len() >= MAX_LEARNT {
+            return Err(Limit::Prefixes);
+        }
+        if !budget.charge(cost(name.prefix)) {
+            return Err(Limit::Bytes);
+        }
+        self.learnt.push(Learnt {
+            prefix: name.prefix.into(),
+            devices: 1,
+        });
+        Ok(true)
+    }
+
+    fn forget(&mut self, name: Name<'_>, budget: &mut Budget) {
+        let Some(place) = self.place(name.prefix) else {
+            return;
+        };
+        let learnt = &mut self.learnt[place];
+        learnt.devices -= 1;
+        if learnt.devices == 0 {
+            budget.refund(cost(name.prefix));
+            self.learnt.swap_remove(place);
+        }
+    }
 }
 
 #[derive(Copy, Clone)]
-enum Role {
+enum Kind {
     Register,
     Data,
     Request,
     Response,
+}
+
+const fn cost(prefix: &str) -> usize {
+    size_of::<Learnt>() + prefix.len()
+}
+
+/// `{prefix}/{kind}{id}`; `kind` ends with a slash.
+fn topic(name: Name<'_>, kind: &str) -> String {
+    let slash = if name.prefix.is_empty() { "" } else { "/" };
+    [name.prefix, slash, kind, name.id].concat()
 }
 
 /// `mqtt/blog/cmd` is of the prefix `mqtt/blog`, and `cmd` alone of the empty one.
@@ -95,17 +316,29 @@ fn without_cmd(parent: &str) -> Option<&str> {
     }
 }
 
+fn has_uuid(text: &str) -> bool {
+    contains(text, "\"uuid\"")
+}
+
 fn sign_word(text: &str) -> Option<Said> {
-    let is = |word: &str| text.eq_ignore_ascii_case(word);
-    if is("SIGN_IN") {
-        Some(Said::Online)
-    } else if is("SIGN_OUT") {
-        Some(Said::Offline(OfflineReason::SaidSo))
-    } else {
-        None
+    match api::Registration::from_word(text)? {
+        api::Registration::SignIn => Some(Said::Online),
+        api::Registration::SignOut => Some(Said::Offline(OfflineReason::SaidSo)),
     }
 }
 
 fn says_sign(text: &str) -> bool {
     contains(text, "SIGN_IN") || contains(text, "SIGN_OUT")
+}
+
+/// Behind `commands.`: `3`, `3.command` or `3.name`.
+fn is_command_name(rest: &str) -> bool {
+    let (index, member) = rest.split_once('.').unwrap_or((rest, ""));
+    index.bytes().all(|byte| byte.is_ascii_digit()) && matches!(member, "" | "command" | "name")
+}
+
+/// The text that `value` is; nothing if it is another kind of value.
+fn set_text(text: &mut String, value: &str) {
+    text.clear();
+    json::unquote_into(value, text);
 }

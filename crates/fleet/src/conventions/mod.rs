@@ -1,54 +1,247 @@
-//! How devices speak: each convention is a module with one function `read`, which says what a
-//! message means, or that it is of another convention.
+//! How devices speak. Each convention is one module with one type that implements [`Speech`].
 //!
-//! To add one: a module beside these, an entry in [`Convention`], and its place in [`read`], the
-//! particular before the general. A convention is stateless: topic, payload and the prefixes
-//! that are known are all it sees, and what it returns borrows from them.
+//! To add one: a module beside these (`mod` below), and its line in the list `conventions!`. The
+//! device model above knows no convention by name. It asks:
+//!
+//! | question | method |
+//! |---|---|
+//! | What does this message mean, and for which device? | [`Speech::read`] |
+//! | What is this member of a payload for? | [`Speech::role`] |
+//! | Which topic and payload carry this command? | [`Speech::command`] |
+//! | Which command is this, that was seen on the wire? | [`Speech::request`] |
+//! | Which command does this message answer, and how? | [`Speech::answer`] |
+//! | Which topic filters cover one device? | [`Speech::filters`] |
+//!
+//! # State
+//!
+//! A convention may learn. [`Speech::learn`] gets the first message of each device that no other
+//! convention could mean, and charges what it keeps to the fleet's memory. [`Speech::forget`]
+//! frees what it keeps for a device. `four_topics` learns prefixes in this way, `plain` learns
+//! nothing. So a convention with descriptions (a retained configuration, a birth certificate)
+//! keeps them by the device's name in its own type, with a limit and a [`Limit`] that counts what
+//! is over it, and `read` looks them up.
 
 mod four_topics;
 mod plain;
 
-use crate::options::PrefixRule;
+pub use four_topics::PrefixRule;
+
+use crate::command::{CommandError, CommandRequest};
+use crate::fault::FaultKind;
+use crate::limits::{Budget, Limit};
+use crate::options::FleetOptions;
 use crate::payload::Payload;
 use crate::presence::OfflineReason;
 use crate::readings::{Readings, Scalar};
-use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// How a device speaks.
-#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Debug, Hash)]
-pub enum Convention {
-    /// `{prefix}/register/{id}`, `{prefix}/data/{id}`, `{prefix}/cmd/req/{id}` and
-    /// `{prefix}/cmd/resp/{id}`.
-    FourTopics,
-    /// Any other topics.
-    Plain,
+/// What a device is called on the wire. The two together are unique in a fleet.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub(crate) struct Name<'a> {
+    /// What stands before the id in its topics; may be empty.
+    pub(crate) prefix: &'a str,
+    pub(crate) id: &'a str,
+}
+
+/// What a convention answers. One that has no commands leaves those methods out.
+pub(crate) trait Speech: Sized {
+    /// Its name, for people.
+    const NAME: &'static str;
+
+    /// The commands that each of its devices understands; `None` if its devices take no commands.
+    const COMMANDS: Option<&'static [&'static str]> = None;
+
+    /// The convention before it has learnt anything.
+    fn new(options: &FleetOptions) -> Self;
+
+    /// What the message means and whose it is; `None` if it is not of this convention.
+    fn read<'a>(&self, topic: &'a str, payload: &Payload<'a>) -> Option<(Name<'a>, What<'a>)>;
+
+    /// What a member of a payload is for; `None` for a plain value.
+    fn role(_member: &str) -> Option<Role<'_>> {
+        None
+    }
+
+    /// Adds the topic filters that together cover what the device of this name publishes about
+    /// itself, and nothing that other devices publish. `id` is what a person calls the device: it
+    /// may be a full id.
+    fn filters(name: Name<'_>, filters: &mut Vec<String>);
+
+    /// The message that carries a command to the device.
+    fn command(
+        _name: Name<'_>,
+        _uuid: &str,
+        _request: CommandRequest<'_>,
+    ) -> Result<Composed, CommandError> {
+        Err(CommandError::NotSupported)
+    }
+
+    /// Reads the payload of a [`What::Request`].
+    fn request(_text: &str) -> Result<Request, FaultKind> {
+        Ok(Request::default())
+    }
+
+    /// Reads the payload of a [`What::Response`].
+    fn answer(_text: &str) -> Result<Answer, FaultKind> {
+        Ok(Answer::default())
+    }
+
+    /// A message of the device was read and acted on. Returns whether it can be of no other
+    /// convention; if so, this is not called for the device again before [`Speech::forget`].
+    /// What is kept is charged to `budget`. An error is the limit that kept it from being learnt.
+    fn learn(
+        &mut self,
+        _name: Name<'_>,
+        _what: What<'_>,
+        _payload: &Payload<'_>,
+        _budget: &mut Budget,
+    ) -> Result<bool, Limit> {
+        Ok(false)
+    }
+
+    /// The fleet has forgotten a device for which `learn` had returned `true`.
+    fn forget(&mut self, _name: Name<'_>, _budget: &mut Budget) {}
+}
+
+/// Makes, from the list of conventions, the type that says which one and the type that holds
+/// them all. Each method is a `match`: the widgets' bundle drops those that it does not call,
+/// which it could not with a table of function pointers.
+macro_rules! conventions {
+    ($($module:ident::$Type:ident,)+) => {
+        /// How a device speaks.
+        #[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Debug, Hash)]
+        pub struct Convention(Which);
+
+        /// In the order of the list: an earlier one is the more particular.
+        #[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Debug, Hash)]
+        enum Which {
+            $($Type,)+
+        }
+
+        /// All conventions, with what they have learnt.
+        #[derive(Debug)]
+        pub(crate) struct Conventions {
+            $($module: $module::$Type,)+
+        }
+
+        impl Convention {
+            /// Its name, for people.
+            pub const fn name(self) -> &'static str {
+                match self.0 {
+                    $(Which::$Type => $module::$Type::NAME,)+
+                }
+            }
+
+            /// The commands that each of its devices understands; `None` if its devices take no
+            /// commands.
+            pub(crate) const fn common_commands(self) -> Option<&'static [&'static str]> {
+                match self.0 {
+                    $(Which::$Type => $module::$Type::COMMANDS,)+
+                }
+            }
+
+            pub(crate) fn role(self, member: &str) -> Option<Role<'_>> {
+                match self.0 {
+                    $(Which::$Type => $module::$Type::role(member),)+
+                }
+            }
+
+            pub(crate) fn command(
+                self,
+                name: Name<'_>,
+                uuid: &str,
+                request: CommandRequest<'_>,
+            ) -> Result<Composed, CommandError> {
+                match self.0 {
+                    $(Which::$Type => $module::$Type::command(name, uuid, request),)+
+                }
+            }
+
+            pub(crate) fn request(self, text: &str) -> Result<Request, FaultKind> {
+                match self.0 {
+                    $(Which::$Type => $module::$Type::request(text),)+
+                }
+            }
+
+            pub(crate) fn answer(self, text: &str) -> Result<Answer, FaultKind> {
+                match self.0 {
+                    $(Which::$Type => $module::$Type::answer(text),)+
+                }
+            }
+        }
+
+        impl Conventions {
+            pub(crate) fn new(options: &FleetOptions) -> Self {
+                Self {
+                    $($module: $module::$Type::new(options),)+
+                }
+            }
+
+            /// What a message means by the first convention that recognises it.
+            pub(crate) fn read<'a>(
+                &self,
+                topic: &'a str,
+                payload: &Payload<'a>,
+            ) -> Option<Claim<'a>> {
+                $(
+                    if let Some((name, what)) = self.$module.read(topic, payload) {
+                        let convention = Convention(Which::$Type);
+                        return Some(Claim { convention, name, what });
+                    }
+                )+
+                None
+            }
+
+            pub(crate) fn learn(
+                &mut self,
+                claim: &Claim<'_>,
+                payload: &Payload<'_>,
+                budget: &mut Budget,
+            ) -> Result<bool, Limit> {
+                match claim.convention.0 {
+                    $(Which::$Type => self.$module.learn(claim.name, claim.what, payload, budget),)+
+                }
+            }
+
+            pub(crate) fn forget(
+                &mut self,
+                convention: Convention,
+                name: Name<'_>,
+                budget: &mut Budget,
+            ) {
+                match convention.0 {
+                    $(Which::$Type => self.$module.forget(name, budget),)+
+                }
+            }
+        }
+
+        /// The topic filters that together cover what one device publishes about itself, whichever
+        /// convention it follows, and nothing that other devices publish. `id` is what people call
+        /// the device: it may begin with a prefix of its own. Neither may have wildcards in it.
+        pub fn topic_filters(prefix: &str, id: &str) -> Vec<String> {
+            let mut filters = Vec::new();
+            $($module::$Type::filters(Name { prefix, id }, &mut filters);)+
+            filters
+        }
+    };
+}
+
+// The particular before the general: the first that recognises a message has it.
+conventions! {
+    four_topics::FourTopics,
+    plain::Plain,
 }
 
 impl Convention {
-    /// Its name, for people.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::FourTopics => "four topics",
-            Self::Plain => "plain topics",
-        }
-    }
-
     /// Whether its devices take commands.
     pub const fn has_commands(self) -> bool {
-        match self {
-            Self::FourTopics => true,
-            Self::Plain => false,
-        }
+        self.common_commands().is_some()
     }
 
-    /// Where a device's commands go and where its answers come from.
-    pub(crate) fn command_topics(self, prefix: &str, id: &str) -> Option<(String, String)> {
-        match self {
-            Self::FourTopics => Some(four_topics::command_topics(prefix, id)),
-            Self::Plain => None,
-        }
+    /// Whether a device that has spoken both ways is taken to follow this convention.
+    pub(crate) fn wins_over(self, other: Self) -> bool {
+        self < other
     }
 }
 
@@ -56,8 +249,7 @@ impl Convention {
 #[derive(Copy, Clone, PartialEq, Debug)]
 pub(crate) struct Claim<'a> {
     pub(crate) convention: Convention,
-    pub(crate) prefix: &'a str,
-    pub(crate) id: &'a str,
+    pub(crate) name: Name<'a>,
     pub(crate) what: What<'a>,
 }
 
@@ -66,8 +258,8 @@ pub(crate) struct Claim<'a> {
 pub(crate) enum What<'a> {
     /// The device's presence.
     Presence(Said),
-    /// A JSON object that says the device's presence, and if it does not, is values called
-    /// `otherwise` (or, when `None`, is a fault).
+    /// A JSON object that may say the device's presence. If it does not, it holds values called
+    /// `otherwise`, or is a fault when that is `None`.
     PresenceObject { otherwise: Option<&'a str> },
     /// Values, of the quantity `stem` if the topic names one.
     Values {
@@ -79,7 +271,7 @@ pub(crate) enum What<'a> {
     /// A device's answer.
     Response,
     /// Not readable, at a place where the convention is certain.
-    Unreadable(crate::fault::FaultKind),
+    Unreadable(FaultKind),
     /// A retained message is being deleted: means nothing.
     Nothing,
 }
@@ -92,9 +284,53 @@ pub(crate) enum Said {
     Sleeping,
 }
 
-/// What `topic` and `payload` mean by the first convention that recognises them.
-pub(crate) fn read<'a>(topic: &'a str, payload: &Payload<'a>, prefixes: &Prefixes) -> Claim<'a> {
-    four_topics::read(topic, payload, prefixes).unwrap_or_else(|| plain::read(topic, payload))
+/// What a member of a payload is for.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub(crate) enum Role<'a> {
+    /// A value that the device measured.
+    Metric,
+    /// When the values were measured.
+    OwnClock,
+    /// Degrees north.
+    Latitude,
+    /// Degrees east.
+    Longitude,
+    /// The device's id, once more.
+    DeviceId,
+    /// It says something about the message, not about the device.
+    Envelope,
+    /// The name of a command that the device understands.
+    Command,
+    /// The unit of the metric of this name.
+    Unit(&'a str),
+}
+
+/// A command as a convention writes it.
+#[derive(Debug)]
+pub(crate) struct Composed {
+    /// The command's name.
+    pub(crate) name: String,
+    pub(crate) topic: String,
+    pub(crate) payload: String,
+    pub(crate) response_topic: String,
+}
+
+/// A command that was seen on the wire. Without a uuid it cannot be followed.
+#[derive(Default, Debug)]
+pub(crate) struct Request {
+    pub(crate) uuid: String,
+    pub(crate) name: String,
+}
+
+/// What an answer says. The command is found by the uuid; if that is empty, by the message's
+/// correlation data; failing that, it is the oldest open command of the same name.
+#[derive(Default, Debug)]
+pub(crate) struct Answer {
+    pub(crate) uuid: String,
+    pub(crate) name: String,
+    /// JSON, for people.
+    pub(crate) result: String,
+    pub(crate) ok: bool,
 }
 
 /// Words that say a presence wherever a presence is expected.
@@ -138,51 +374,4 @@ pub(crate) fn presence_in(readings: &Readings) -> Option<Said> {
             Scalar::Text(_) | Scalar::Bool(_) | Scalar::Number(_) | Scalar::Null => None,
         }
     })
-}
-
-/// The prefixes that are known to be of the four-topic convention.
-#[derive(Debug)]
-pub(crate) struct Prefixes {
-    known: Vec<Box<str>>,
-    fixed: bool,
-}
-
-/// How many prefixes are learnt. More than one is rare; the bound is against mischief.
-const MAX_PREFIXES: usize = 64;
-
-impl Prefixes {
-    pub(crate) fn new(rule: &PrefixRule) -> Self {
-        match rule {
-            PrefixRule::Any => Self {
-                known: alloc::vec!["beaconry".into()],
-                fixed: false,
-            },
-            PrefixRule::Only(prefixes) => Self {
-                known: prefixes.clone(),
-                fixed: true,
-            },
-        }
-    }
-
-    /// Certainly of the convention.
-    pub(crate) fn knows(&self, prefix: &str) -> bool {
-        self.known.iter().any(|known| **known == *prefix)
-    }
-
-    /// Possibly of the convention.
-    pub(crate) fn admits(&self, prefix: &str) -> bool {
-        !self.fixed || self.knows(prefix)
-    }
-
-    /// The message could be of no other convention.
-    pub(crate) fn learn_from(&mut self, claim: &Claim<'_>) {
-        let prefix = claim.prefix;
-        if claim.convention == Convention::FourTopics
-            && !self.fixed
-            && !self.knows(prefix)
-            && self.known.len() < MAX_PREFIXES
-        {
-            self.known.push(prefix.into());
-        }
-    }
 }

@@ -16,22 +16,42 @@
 //! So `home/kitchen` with JSON, `home/kitchen/temperature` with a number and
 //! `home/kitchen/status` with `online` are one device, `home/kitchen`.
 
-use super::{Claim, Convention, Said, What, presence_word};
+use super::{Name, Said, Speech, What, presence_word};
+use crate::options::FleetOptions;
 use crate::payload::{Form, Payload};
 use crate::presence::OfflineReason;
 use crate::text::split_last_level;
 use crate::units;
+use alloc::string::String;
+use alloc::vec::Vec;
 
-/// What the message means; every message is a plain one if it is nothing else.
-pub(super) fn read<'a>(topic: &'a str, payload: &Payload<'a>) -> Claim<'a> {
+/// Each message says everything by itself: nothing is learnt.
+#[derive(Debug)]
+pub(super) struct Plain;
+
+impl Speech for Plain {
+    const NAME: &'static str = "plain topics";
+
+    fn new(_options: &FleetOptions) -> Self {
+        Self
+    }
+
+    /// Every message is a plain one if it is nothing else.
+    fn read<'a>(&self, topic: &'a str, payload: &Payload<'a>) -> Option<(Name<'a>, What<'a>)> {
+        Some(read(topic, payload))
+    }
+
+    /// Everything below the id. Plain devices have no prefix but in their id.
+    fn filters(name: Name<'_>, filters: &mut Vec<String>) {
+        filters.push(["presence/", name.id].concat());
+        filters.push([name.id, "/#"].concat());
+    }
+}
+
+fn read<'a>(topic: &'a str, payload: &Payload<'a>) -> (Name<'a>, What<'a>) {
     let trimmed = topic.trim_matches('/');
     let topic = if trimmed.is_empty() { topic } else { trimmed };
-    let claim = |prefix, id, what| Claim {
-        convention: Convention::Plain,
-        prefix,
-        id,
-        what,
-    };
+    let claim = |prefix, id, what| (Name { prefix, id }, what);
     if payload.form == Form::Empty {
         return claim("", topic, What::Nothing);
     }

@@ -1,10 +1,10 @@
 //! Commands: made here or seen on the wire, answered or given up.
 
 use super::{Fleet, Message};
-use crate::command::{self, Answer, Command, CommandError, CommandRequest, CommandState, Outgoing};
+use crate::command::{self, Command, CommandError, CommandRequest, CommandState, Outgoing};
+use crate::conventions::{Answer, Claim, Composed};
 use crate::device::{Device, DeviceKey};
 use crate::event::Dirty;
-use crate::fault::FaultKind;
 use crate::limits::Limit;
 use crate::options::FleetOptions;
 use crate::presence::Presence;
@@ -27,17 +27,11 @@ impl Fleet {
     ) -> Result<Outgoing, CommandError> {
         let now = self.advance(now);
         let known = self.device(device).ok_or(CommandError::UnknownDevice)?;
-        let topics = known.convention.command_topics(&known.prefix, &known.id);
-        let (topic, response_topic) = topics.ok_or(CommandError::NotSupported)?;
-        command::check_uuid(uuid)?;
-        if known.command(uuid).is_some() {
-            return Err(CommandError::DuplicateUuid);
-        }
-        let (name, payload) = command::encode(uuid, request)?;
+        let composed = compose(known, uuid, request)?;
         let command = Command {
             uuid: uuid.into(),
-            name: cut(&name, self.options.max_text_len),
-            payload: cut(&payload, self.options.max_text_len),
+            name: cut(&composed.name, self.options.max_text_len),
+            payload: cut(&composed.payload, self.options.max_text_len),
             created_at: now,
             sent_at: None,
             deadline: None,
@@ -49,11 +43,22 @@ impl Fleet {
             return Err(CommandError::TooMany);
         }
         Ok(Outgoing {
-            topic,
-            payload: payload.into_bytes(),
-            response_topic,
+            topic: composed.topic,
+            payload: composed.payload.into_bytes(),
+            response_topic: composed.response_topic,
             correlation_data: uuid.as_bytes().to_owned(),
         })
+    }
+
+    /// Why [`Fleet::command`] would not take this request, so that people hear it while they type.
+    pub fn check_command(
+        &self,
+        device: DeviceKey,
+        request: CommandRequest<'_>,
+    ) -> Result<(), CommandError> {
+        let known = self.device(device).ok_or(CommandError::UnknownDevice)?;
+        // No other command has this uuid: those that come from outside are checked for blanks.
+        compose(known, "-", request).map(|_| ())
     }
 
     /// The command was handed to a live connection: its time runs from now.
@@ -106,14 +111,14 @@ impl Fleet {
 
     /// Forgets a command, finished or not. An answer that comes later is ignored.
     pub fn forget_command(&mut self, device: DeviceKey, uuid: &str) {
-        if let Some(device) = self.devices.get_mut(device.index())
+        if let Some(device) = self.devices.get_mut(device)
             && let Some(index) = device
                 .commands
                 .iter()
                 .position(|known| *known.uuid == *uuid)
         {
             let command = device.commands.remove(index);
-            self.budget.refund(command.cost());
+            self.budget.refund_from(&mut device.account, command.cost());
             device.update_command_deadline();
         }
     }
@@ -123,14 +128,15 @@ impl Fleet {
         &mut self,
         now: Timestamp,
         key: DeviceKey,
+        claim: &Claim<'_>,
         text: &str,
         message: &Message<'_>,
     ) {
-        let Ok(request) = command::decode(text) else {
-            self.fault(now, key, FaultKind::NotJson, message.payload);
-            return;
+        let request = match claim.convention.request(text) {
+            Ok(request) => request,
+            Err(kind) => return self.fault(now, key, kind, message.payload),
         };
-        let device = &self.devices[key.index()];
+        let device = &self.devices[key];
         if device.command(&request.uuid).is_some() {
             self.note_command_acked(now, key, &request.uuid);
             return;
@@ -151,7 +157,7 @@ impl Fleet {
             changed: true,
         };
         if self.remember(key, command) {
-            self.devices[key.index()].update_command_deadline();
+            self.devices[key].update_command_deadline();
             self.reschedule(key);
         }
     }
@@ -162,14 +168,15 @@ impl Fleet {
         &mut self,
         now: Timestamp,
         key: DeviceKey,
+        claim: &Claim<'_>,
         text: &str,
         message: &Message<'_>,
     ) {
-        let Ok(answer) = command::decode(text) else {
-            self.fault(now, key, FaultKind::NotJson, message.payload);
-            return;
+        let answer = match claim.convention.answer(text) {
+            Ok(answer) => answer,
+            Err(kind) => return self.fault(now, key, kind, message.payload),
         };
-        let device = &self.devices[key.index()];
+        let device = &self.devices[key];
         let Some(index) = find_asked(device, &answer, message.correlation_data) else {
             return;
         };
@@ -198,7 +205,7 @@ impl Fleet {
         uuid: &str,
         change: impl FnOnce(&mut Device, &FleetOptions, usize),
     ) {
-        let Some(device) = self.devices.get_mut(key.index()) else {
+        let Some(device) = self.devices.get_mut(key) else {
             return;
         };
         let Some(index) = device
@@ -217,23 +224,23 @@ impl Fleet {
         }
         command.changed = true;
         let after = command.cost();
-        self.budget.refund(before);
-        if !self.budget.charge(after) {
+        self.budget.refund_from(&mut device.account, before);
+        if !self.budget.charge_to(&mut device.account, after) {
             // An answer is worth more than its budget; only its text is given up.
             if let CommandState::Answered { result, .. } = &mut command.state {
                 *result = "".into();
             }
             self.limits.note(Limit::Bytes);
-            let _ = self.budget.charge(command.cost());
+            let _ = self.budget.charge_to(&mut device.account, command.cost());
         }
         device.update_command_deadline();
         self.reschedule(key);
         self.mark(key, Dirty::COMMANDS);
     }
 
-    /// Keeps a new command; the oldest finished one makes room.
+    /// Keeps a new command, in the place of the oldest finished one if there are many.
     fn remember(&mut self, key: DeviceKey, command: Command) -> bool {
-        let device = &mut self.devices[key.index()];
+        let device = &mut self.devices[key];
         if device.commands.len() >= self.options.max_commands_per_device {
             let finished = device
                 .commands
@@ -243,9 +250,9 @@ impl Fleet {
                 self.limits.note(Limit::Commands);
                 return false;
             };
-            self.budget.refund(removed.cost());
+            self.budget.refund_from(&mut device.account, removed.cost());
         }
-        if !self.budget.charge(command.cost()) {
+        if !self.budget.charge_to(&mut device.account, command.cost()) {
             self.limits.note(Limit::Bytes);
             return false;
         }
@@ -253,6 +260,20 @@ impl Fleet {
         self.mark(key, Dirty::COMMANDS);
         true
     }
+}
+
+/// The command as the device's convention writes it.
+fn compose(
+    device: &Device,
+    uuid: &str,
+    request: CommandRequest<'_>,
+) -> Result<Composed, CommandError> {
+    command::check_uuid(uuid)?;
+    command::check_length(request)?;
+    if device.command(uuid).is_some() {
+        return Err(CommandError::DuplicateUuid);
+    }
+    device.convention.command(device.name(), uuid, request)
 }
 
 /// When a command sent now is given up: a sleeping device gets its time when it wakes.

@@ -1,20 +1,21 @@
 //! Finding a device by its prefix and id.
 
 use super::Message;
+use super::table::Table;
 use crate::INDEX;
-use crate::device::{Device, DeviceKey};
-use alloc::boxed::Box;
+use crate::conventions::Name;
+use crate::device::{Device, DeviceKey, SameId};
 use core::hash::BuildHasher as _;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-/// Hash tables of places in the fleet's list of devices. In a build without the feature `index`
-/// they stay empty, and the list is gone through.
+/// Hash tables of places in the fleet's table of devices. In a build without the feature `index`
+/// they stay empty, and the table is searched device by device.
 #[derive(Debug)]
 pub(super) struct Index {
-    /// Devices by prefix and id.
-    by_full_id: HashTable<u32>,
-    /// The first device of each id.
+    by_name: HashTable<u32>,
+    /// The first device of each id. The others follow in a ring, see [`Device::same_id`]: many
+    /// equal hashes would make the table slow.
     by_id: HashTable<u32>,
     hasher: FixedState,
 }
@@ -22,29 +23,23 @@ pub(super) struct Index {
 impl Index {
     pub(super) fn new(seed: u64) -> Self {
         Self {
-            by_full_id: HashTable::new(),
+            by_name: HashTable::new(),
             by_id: HashTable::new(),
             hasher: FixedState::with_seed(seed),
         }
     }
 
-    /// The device of this prefix and id.
-    pub(super) fn find(
-        &self,
-        devices: &[Box<Device>],
-        prefix: &str,
-        id: &str,
-    ) -> Option<DeviceKey> {
-        let is_it = |device: &Device| *device.id == *id && *device.prefix == *prefix;
+    /// The device of this name.
+    pub(super) fn find(&self, devices: &Table, name: Name<'_>) -> Option<DeviceKey> {
+        let is_it = |device: &Device| device.name() == name;
         if !INDEX {
             return find_in(devices, is_it);
         }
-        let hash = self.hasher.hash_one((prefix, id));
-        find_at(&self.by_full_id, hash, devices, is_it)
+        find_at(&self.by_name, self.hash(name), devices, is_it)
     }
 
     /// The first device of this id, under whatever prefix.
-    pub(super) fn find_by_id(&self, devices: &[Box<Device>], id: &str) -> Option<DeviceKey> {
+    pub(super) fn find_by_id(&self, devices: &Table, id: &str) -> Option<DeviceKey> {
         let is_it = |device: &Device| *device.id == *id;
         if !INDEX {
             return find_in(devices, is_it);
@@ -52,28 +47,62 @@ impl Index {
         find_at(&self.by_id, self.hasher.hash_one(id), devices, is_it)
     }
 
-    /// Enters the device at `place`, which is new.
-    pub(super) fn enter(&mut self, devices: &[Box<Device>], place: u32) {
-        let Some(device) = devices.get(place as usize) else {
+    /// Enters a device that was just added.
+    pub(super) fn enter(&mut self, devices: &mut Table, key: DeviceKey) {
+        let Some(device) = devices.get(key) else {
             return;
         };
         if !INDEX {
             return;
         }
-        let first = self.find_by_id(devices, &device.id).is_none();
+        let first = self.find_by_id(devices, &device.id);
         let hasher = &self.hasher;
-        let full_hash = |at: &u32| match devices.get(*at as usize) {
-            Some(device) => hasher.hash_one((&*device.prefix, &*device.id)),
+        let hash_name = |at: &u32| match devices.at(*at) {
+            Some(device) => hash_name(hasher, device.name()),
             None => 0,
         };
-        let id_hash = |at: &u32| match devices.get(*at as usize) {
+        let hash_id = |at: &u32| match devices.at(*at) {
             Some(device) => hasher.hash_one(&*device.id),
             None => 0,
         };
-        insert(&mut self.by_full_id, place, &full_hash);
-        if first {
-            insert(&mut self.by_id, place, &id_hash);
+        insert(&mut self.by_name, key.place, &hash_name);
+        match first {
+            None => insert(&mut self.by_id, key.place, &hash_id),
+            Some(first) => {
+                let last = devices[first].same_id.before;
+                link(devices, last, key.place);
+                link(devices, key.place, first.place);
+            }
         }
+    }
+
+    /// Takes a device out that is about to be removed.
+    pub(super) fn leave(&mut self, devices: &mut Table, key: DeviceKey) {
+        let Some(device) = devices.get(key) else {
+            return;
+        };
+        if !INDEX {
+            return;
+        }
+        let hash = self.hash(device.name());
+        if let Ok(entry) = self.by_name.find_entry(hash, |place| *place == key.place) {
+            entry.remove();
+        }
+        let SameId { before, after } = device.same_id;
+        let hash = self.hasher.hash_one(&*device.id);
+        if let Ok(mut entry) = self.by_id.find_entry(hash, |place| *place == key.place) {
+            if after == key.place {
+                entry.remove();
+            } else {
+                *entry.get_mut() = after;
+            }
+        }
+        link(devices, before, after);
+    }
+
+    /// A number by which a name is known that has no device.
+    pub(super) fn hash(&self, name: Name<'_>) -> u64 {
+        hash_name(&self.hasher, name)
     }
 
     /// A number by which a message that comes twice is known.
@@ -93,26 +122,37 @@ impl Index {
     }
 }
 
-fn find_in(devices: &[Box<Device>], is_it: impl Fn(&Device) -> bool) -> Option<DeviceKey> {
-    let place = devices.iter().position(|device| is_it(device))?;
-    u32::try_from(place).ok().map(DeviceKey)
+fn hash_name(hasher: &FixedState, name: Name<'_>) -> u64 {
+    hasher.hash_one((name.prefix, name.id))
+}
+
+fn find_in(devices: &Table, is_it: impl Fn(&Device) -> bool) -> Option<DeviceKey> {
+    let mut devices = devices.iter();
+    let found = devices.find(|(_, device)| is_it(device));
+    found.map(|(key, _)| key)
 }
 
 fn find_at(
     table: &HashTable<u32>,
     hash: u64,
-    devices: &[Box<Device>],
+    devices: &Table,
     is_it: impl Fn(&Device) -> bool,
 ) -> Option<DeviceKey> {
-    let at = |place: &u32| {
-        devices
-            .get(*place as usize)
-            .is_some_and(|device| is_it(device))
-    };
-    table.find(hash, at).map(|place| DeviceKey(*place))
+    let at = |place: &u32| devices.at(*place).is_some_and(&is_it);
+    devices.key_at(*table.find(hash, at)?)
 }
 
 /// One function for both tables: the code for growing a table is large.
 fn insert(table: &mut HashTable<u32>, place: u32, hash: &dyn Fn(&u32) -> u64) {
     table.insert_unique(hash(&place), place, hash);
+}
+
+/// Makes two devices neighbours in the ring of their id.
+fn link(devices: &mut Table, before: u32, after: u32) {
+    if let Some(device) = devices.at_mut(before) {
+        device.same_id.after = after;
+    }
+    if let Some(device) = devices.at_mut(after) {
+        device.same_id.before = before;
+    }
 }

@@ -1,29 +1,32 @@
 //! The fleet: devices by id, and the way of a message through it.
 
 mod commands;
+mod forget;
 mod index;
+mod meet;
 mod presence;
+mod table;
 mod timers;
 mod values;
 
-use crate::conventions::{self, Claim, Prefixes, What};
+use crate::conventions::{self, Claim, Convention, Conventions, Name, What};
 use crate::device::{Device, DeviceKey};
 use crate::event::{Dirty, Event, SampleQueue};
 use crate::fault::{self, Fault, FaultKind};
 use crate::limits::{Budget, Limit, LimitCounters};
 use crate::options::FleetOptions;
 use crate::payload::Payload;
-use crate::presence::{Counts, History, Presence, PresenceSpan};
+use crate::presence::Counts;
 use crate::readings::{Caps, Readings};
-use crate::rhythm::{Intervals, Rhythm};
-use crate::text::{contains, part};
+use crate::text::part;
 use crate::time::Timestamp;
 use crate::{COMMANDS, TELEMETRY};
-use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BinaryHeap, VecDeque};
 use alloc::string::String;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+/// Devices in the order of a number, the lowest first.
+type Queue = BinaryHeap<Reverse<(i64, DeviceKey)>>;
 
 /// A message as it came.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
@@ -65,16 +68,18 @@ impl<'a> Message<'a> {
 #[derive(Debug)]
 pub struct Fleet {
     options: FleetOptions,
-    // Boxed, so that growing does not copy a hundred megabytes.
-    #[allow(clippy::vec_box)]
-    devices: Vec<Box<Device>>,
+    devices: table::Table,
     index: index::Index,
-    prefixes: Prefixes,
+    conventions: Conventions,
+    strangers: forget::Strangers,
+    forgotten: forget::Forgotten,
     counts: Counts,
     limits: LimitCounters,
     budget: Budget,
     samples: SampleQueue,
-    dirty: VecDeque<u32>,
+    /// Devices that were forgotten since the last poll, of those that were told of before.
+    gone: VecDeque<DeviceKey>,
+    dirty: VecDeque<DeviceKey>,
     timers: timers::Timers,
     /// The latest `now`: time does not go back.
     now: Timestamp,
@@ -85,13 +90,16 @@ impl Fleet {
     /// A fleet without devices, whose observer is connected.
     pub fn new(options: FleetOptions) -> Self {
         Self {
-            prefixes: Prefixes::new(&options.prefixes),
+            conventions: Conventions::new(&options),
             budget: Budget::new(options.max_bytes),
-            devices: Vec::new(),
+            devices: table::Table::default(),
+            strangers: forget::Strangers::default(),
+            forgotten: forget::Forgotten::default(),
             index: index::Index::new(options.seed),
             counts: Counts::default(),
             limits: LimitCounters::default(),
             samples: SampleQueue::default(),
+            gone: VecDeque::new(),
             dirty: VecDeque::new(),
             timers: timers::Timers::default(),
             now: Timestamp(i64::MIN),
@@ -114,7 +122,7 @@ impl Fleet {
 
     /// The device.
     pub fn device(&self, key: DeviceKey) -> Option<&Device> {
-        self.devices.get(key.index()).map(AsRef::as_ref)
+        self.devices.get(key)
     }
 
     /// The device of this full id ([`Device::full_id`]), or else the first one seen of this id,
@@ -123,16 +131,21 @@ impl Fleet {
         let slashes = id.bytes().enumerate().filter(|(_, byte)| *byte == b'/');
         // An empty prefix has no slash behind it: `/a/b` is not `a/b`.
         let mut slashes = slashes.filter(|(at, _)| *at > 0);
-        let by_full_id = self.lookup("", id).or_else(|| {
-            slashes.find_map(|(at, _)| self.lookup(part(id, 0..at), part(id, at + 1..id.len())))
+        let by_name = self.lookup(Name { prefix: "", id }).or_else(|| {
+            slashes.find_map(|(at, _)| {
+                self.lookup(Name {
+                    prefix: part(id, 0..at),
+                    id: part(id, at + 1..id.len()),
+                })
+            })
         });
-        by_full_id.or_else(|| self.index.find_by_id(&self.devices, id))
+        by_name.or_else(|| self.index.find_by_id(&self.devices, id))
     }
 
-    /// All devices in the order they were first seen.
+    /// All devices in the order of their places: as they were first seen, but that a new device
+    /// takes the place of a forgotten one.
     pub fn devices(&self) -> impl DoubleEndedIterator<Item = (DeviceKey, &Device)> {
-        let devices = self.devices.iter().enumerate();
-        devices.map(|(index, device)| (presence::key_at(index), device.as_ref()))
+        self.devices.iter()
     }
 
     /// How many devices there are.
@@ -142,7 +155,7 @@ impl Fleet {
 
     /// Whether there is no device yet.
     pub fn is_empty(&self) -> bool {
-        self.devices.is_empty()
+        self.devices.len() == 0
     }
 
     /// How many devices are in each presence; costs nothing.
@@ -172,9 +185,11 @@ impl Fleet {
         if let Some(limit) = self.limits.poll() {
             return Some(Event::LimitHit(limit));
         }
-        while let Some(&index) = self.dirty.front() {
-            let key = DeviceKey(index);
-            if let Some(device) = self.devices.get_mut(key.index()) {
+        if let Some(key) = self.gone.pop_front() {
+            return Some(Event::DeviceForgotten(key));
+        }
+        while let Some(&key) = self.dirty.front() {
+            if let Some(device) = self.devices.get_mut(key) {
                 if let Some(event) = next_event(key, device) {
                     return Some(event);
                 }
@@ -185,7 +200,10 @@ impl Fleet {
         if !TELEMETRY {
             return None;
         }
-        let sample = self.samples.pop()?;
+        let mut sample = self.samples.pop()?;
+        while self.devices.get(sample.device).is_none() {
+            sample = self.samples.pop()?;
+        }
         Some(Event::Sample {
             device: sample.device,
             metric: sample.metric,
@@ -208,19 +226,23 @@ impl Fleet {
         } else {
             Payload::new(message.payload)
         };
-        let claim = conventions::read(message.topic, &payload, &self.prefixes);
+        let Some(claim) = self.conventions.read(message.topic, &payload) else {
+            return;
+        };
         if claim.what == What::Nothing {
             return;
         }
-        if claim.what == What::Request && (message.retained || self.key_of(&claim).is_none()) {
+        let known = self.lookup(claim.name);
+        if claim.what == What::Request && (message.retained || known.is_none()) {
             // A command to nobody makes no device.
             return;
         }
-        let Some(key) = self.key_of(&claim).or_else(|| self.add(now, &claim)) else {
+        let Some(key) = known.or_else(|| self.add(now, &claim, message.retained)) else {
             return;
         };
         let fingerprint = self.index.fingerprint(message);
-        let device = &mut self.devices[key.index()];
+        self.follow(key, &claim);
+        let device = &mut self.devices[key];
         device.messages += 1;
         if device.is_repetition(fingerprint, message.duplicate) {
             device.duplicates += 1;
@@ -246,25 +268,25 @@ impl Fleet {
     ) {
         let (stem, unit) = match claim.what {
             What::Presence(said) => {
-                self.prefixes.learn_from(claim);
+                self.learn(key, claim, payload);
                 self.said(now, key, said, message.retained);
                 return;
             }
             What::Request => {
-                self.prefixes.learn_from(claim);
+                self.learn(key, claim, payload);
                 if !COMMANDS {
                     return;
                 }
-                self.request_seen(now, key, payload.text, message);
+                self.request_seen(now, key, claim, payload.text, message);
                 return;
             }
             What::Response => {
-                self.prefixes.learn_from(claim);
+                self.learn(key, claim, payload);
                 self.alive(now, key, message, false);
                 if !COMMANDS {
                     return;
                 }
-                self.response(now, key, payload.text, message);
+                self.response(now, key, claim, payload.text, message);
                 return;
             }
             What::Unreadable(kind) => {
@@ -276,9 +298,9 @@ impl Fleet {
             What::Nothing => return,
             What::PresenceObject { otherwise } => (otherwise.unwrap_or(""), None),
             What::Values { .. } if !TELEMETRY => {
-                // As far as can be told without reading it.
-                if payload.is_json() && contains(payload.text, "\"messageType\"") {
-                    self.prefixes.learn_from(claim);
+                // Not read, so as far as can be told from its first characters.
+                if payload.is_json() {
+                    self.learn(key, claim, payload);
                 }
                 self.alive(now, key, message, true);
                 return;
@@ -303,9 +325,9 @@ impl Fleet {
         };
         if let What::PresenceObject { otherwise } = claim.what {
             if let Some(said) = conventions::presence_in(readings) {
-                self.prefixes.learn_from(claim);
+                self.learn(key, claim, payload);
                 if TELEMETRY {
-                    self.announced(key, readings);
+                    self.announced(key, claim.convention, readings, stem);
                 }
                 self.said(now, key, said, message.retained);
                 return;
@@ -315,101 +337,39 @@ impl Fleet {
                 return;
             }
         }
-        if readings.text("messageType").is_some() {
-            self.prefixes.learn_from(claim);
-        }
+        self.learn(key, claim, payload);
         self.alive(now, key, message, true);
         if !TELEMETRY {
             return;
         }
-        self.take_values(now, key, readings, stem, written_unit, message);
-    }
-
-    fn key_of(&self, claim: &Claim<'_>) -> Option<DeviceKey> {
-        self.lookup(claim.prefix, claim.id)
-    }
-
-    fn lookup(&self, prefix: &str, id: &str) -> Option<DeviceKey> {
-        self.index.find(&self.devices, prefix, id)
-    }
-
-    /// A device that was not known.
-    fn add(&mut self, now: Timestamp, claim: &Claim<'_>) -> Option<DeviceKey> {
-        let (prefix, id) = (claim.prefix, claim.id);
-        if id.len() > self.options.max_id_len || prefix.len() > self.options.max_id_len {
-            self.limits.note(Limit::IdLength);
-            return None;
-        }
-        if self.devices.len() >= self.options.max_devices {
-            self.limits.note(Limit::Devices);
-            return None;
-        }
-        let index = u32::try_from(self.devices.len()).ok()?;
-        // Two index entries, one timer, one place in the queue of changes.
-        let overhead = 64 + size_of::<PresenceSpan>();
-        if !self
-            .budget
-            .charge(size_of::<Device>() + overhead + prefix.len() + id.len())
-        {
-            self.limits.note(Limit::Bytes);
-            return None;
-        }
-        // Neighbours mostly share their prefix.
-        let prefix = match self.devices.last() {
-            Some(last) if *last.prefix == *prefix => Arc::clone(&last.prefix),
-            Some(_) | None => Arc::from(prefix),
-        };
-        let presence = PresenceSpan {
-            presence: Presence::Unknown { since: now },
-            exact: false,
-        };
-        let mut device = Device {
-            prefix,
-            id: id.into(),
+        let source = Source {
             convention: claim.convention,
-            first_seen: now,
-            last_seen: None,
-            messages: 0,
-            duplicates: 0,
-            out_of_order: 0,
-            presence,
-            history: History::new(presence),
-            before_outage: None,
-            intervals: Intervals::default(),
-            rhythm: Rhythm::default(),
-            sends_values: false,
-            stale_after_ms: 0,
-            metrics: Vec::new(),
-            next_metric: 0,
-            announced_units: Vec::new(),
-            position: None,
-            faults: Vec::new(),
-            commands: Vec::new(),
-            command_deadline: None,
-            known_commands: Vec::new(),
-            recent: [0; 4],
-            recent_next: 0,
-            dirty: Dirty::default(),
-            in_dirty_queue: false,
-            scheduled: None,
+            stem,
+            unit: written_unit,
         };
-        device.update_staleness(&self.options);
-        self.counts.add(presence.presence.kind());
-        self.devices.push(Box::new(device));
-        self.index.enter(&self.devices, index);
-        let key = DeviceKey(index);
-        self.mark(key, Dirty::ADDED);
-        Some(key)
+        self.take_values(now, key, readings, source, message);
+    }
+
+    fn lookup(&self, name: Name<'_>) -> Option<DeviceKey> {
+        self.index.find(&self.devices, name)
     }
 
     /// Something changed at a device, to be told at the next poll.
     fn mark(&mut self, key: DeviceKey, change: Dirty) {
-        if let Some(device) = self.devices.get_mut(key.index()) {
+        if let Some(device) = self.devices.get_mut(key) {
             device.dirty.0 |= change.0;
             if !device.in_dirty_queue {
                 device.in_dirty_queue = true;
-                self.dirty.push_back(key.0);
+                self.dirty.push_back(key);
             }
+        }
+    }
+
+    /// Drops entries of forgotten devices, if they are too many.
+    fn sweep_dirty(&mut self) {
+        if self.dirty.len() > self.devices.len() * 2 + 64 {
+            let devices = &self.devices;
+            self.dirty.retain(|key| devices.get(*key).is_some());
         }
     }
 
@@ -418,7 +378,7 @@ impl Fleet {
         if !TELEMETRY {
             return;
         }
-        let Some(device) = self.devices.get_mut(key.index()) else {
+        let Some(device) = self.devices.get_mut(key) else {
             return;
         };
         if let Some(known) = device.faults.iter_mut().find(|fault| fault.kind == kind) {
@@ -428,7 +388,8 @@ impl Fleet {
             known.count += 1;
             known.last_at = now;
         } else {
-            let excerpt = if self.budget.charge(size_of::<Fault>() + 240) {
+            let cost = size_of::<Fault>() + 240;
+            let excerpt = if self.budget.charge_to(&mut device.account, cost) {
                 fault::excerpt(payload)
             } else {
                 self.limits.note(Limit::Bytes);
@@ -444,6 +405,17 @@ impl Fleet {
         }
         self.mark(key, Dirty::fault(kind));
     }
+}
+
+/// Where the values of a message come from.
+#[derive(Copy, Clone)]
+struct Source<'a> {
+    /// How the message was read.
+    convention: Convention,
+    /// The quantity that its topic names.
+    stem: &'a str,
+    /// The unit that topic or payload name.
+    unit: Option<&'static str>,
 }
 
 /// The next thing to tell about a device, in a fixed order.

@@ -25,26 +25,31 @@ impl Fleet {
             ObserverState::Connected => {
                 self.timers.watch_from(now);
                 let extended = now.plus(self.options.command_timeout);
-                for index in 0..self.devices.len() {
-                    let device = &mut self.devices[index];
+                for place in self.devices.places() {
+                    let Some(key) = self.devices.key_at(place) else {
+                        continue;
+                    };
                     if COMMANDS {
-                        device.extend_commands(extended);
+                        self.devices[key].extend_commands(extended);
                     }
-                    self.reschedule(key_at(index));
+                    self.reschedule(key);
                 }
             }
             ObserverState::Disconnected => {
                 self.timers.stop();
-                for index in 0..self.devices.len() {
-                    let device = &mut self.devices[index];
+                for place in self.devices.places() {
+                    let Some(key) = self.devices.key_at(place) else {
+                        continue;
+                    };
+                    let device = &mut self.devices[key];
                     device.scheduled = None;
                     device.intervals.interrupt();
                     device.rhythm.interrupt();
                     if device.presence.presence.kind() != PresenceKind::Unknown {
                         let before = device.presence;
                         let unknown = Presence::Unknown { since: now };
-                        self.turn(key_at(index), unknown, true);
-                        self.devices[index].before_outage = Some(before);
+                        self.turn(key, unknown, true);
+                        self.devices[key].before_outage = Some(before);
                     }
                 }
             }
@@ -62,8 +67,9 @@ impl Fleet {
         if message.retained {
             return;
         }
-        let device = &mut self.devices[key.index()];
+        let device = &mut self.devices[key];
         device.last_seen = Some(now);
+        device.heard = device.heard.saturating_add(1);
         if values {
             device.sends_values = true;
             if device.intervals.note(now) {
@@ -80,9 +86,11 @@ impl Fleet {
 
     /// The device, its will or its broker said its presence.
     pub(super) fn said(&mut self, now: Timestamp, key: DeviceKey, said: Said, retained: bool) {
-        let device = &mut self.devices[key.index()];
+        let device = &mut self.devices[key];
+        device.registered = true;
         if !retained {
             device.last_seen = Some(now);
+            device.heard = device.heard.saturating_add(1);
         }
         if self.timers.state() == ObserverState::Disconnected {
             return;
@@ -103,7 +111,7 @@ impl Fleet {
     }
 
     fn come(&mut self, now: Timestamp, key: DeviceKey, exact: bool) {
-        let device = &mut self.devices[key.index()];
+        let device = &mut self.devices[key];
         match device.presence.presence {
             Presence::Offline { .. } | Presence::Sleeping { .. } => device.rhythm.wakes(now),
             // A signing-in that we saw begins a cycle; a first message somewhere in it does not.
@@ -116,7 +124,7 @@ impl Fleet {
 
     fn leave(&mut self, now: Timestamp, key: DeviceKey, reason: OfflineReason, retained: bool) {
         let max_cycle = millis(self.options.max_cycle);
-        let device = &mut self.devices[key.index()];
+        let device = &mut self.devices[key];
         device.intervals.interrupt();
         if let (
             Presence::Sleeping {
@@ -151,7 +159,7 @@ impl Fleet {
 
     /// The device's presence is `to` from now on.
     pub(super) fn turn(&mut self, key: DeviceKey, to: Presence, exact: bool) {
-        let device = &mut self.devices[key.index()];
+        let device = &mut self.devices[key];
         let from = device.presence;
         let (old, new) = (from.presence.kind(), to.kind());
         let span = PresenceSpan {
@@ -180,21 +188,21 @@ impl Fleet {
         while device.history.len() > self.options.max_presence_history.max(1) {
             device.history.forget_oldest();
         }
-        if device.history.len() > before && !self.budget.charge(size_of::<PresenceSpan>()) {
+        if device.history.len() > before
+            && !self
+                .budget
+                .charge_to(&mut device.account, size_of::<PresenceSpan>())
+        {
             device.history.forget_oldest();
         }
         for _ in device.history.len()..before {
-            self.budget.refund(size_of::<PresenceSpan>());
+            let cost = size_of::<PresenceSpan>();
+            self.budget.refund_from(&mut device.account, cost);
         }
         self.counts.remove(old);
         self.counts.add(new);
         self.mark(key, Dirty::PRESENCE);
     }
-}
-
-pub(super) fn key_at(index: usize) -> DeviceKey {
-    // Keys are made from u32, so an index always fits.
-    DeviceKey(u32::try_from(index).unwrap_or(u32::MAX))
 }
 
 /// The same presence, since an earlier moment.

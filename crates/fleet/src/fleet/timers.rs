@@ -1,7 +1,6 @@
 //! Silence: what is due when, and how to judge it when we ourselves were away.
 
-use super::Fleet;
-use super::presence::key_at;
+use super::{Fleet, Queue};
 use crate::COMMANDS;
 use crate::command::CommandState;
 use crate::device::DeviceKey;
@@ -9,7 +8,6 @@ use crate::event::Dirty;
 use crate::options::ObserverState;
 use crate::presence::{OfflineReason, Presence};
 use crate::time::Timestamp;
-use alloc::collections::BinaryHeap;
 use core::cmp::Reverse;
 
 /// A call this late is on time.
@@ -26,7 +24,7 @@ const SLEPT_MS: i64 = 90_000;
 /// left alone and looked at again when it comes, so a message costs no heap operation.
 #[derive(Debug)]
 pub(super) struct Timers {
-    heap: BinaryHeap<Reverse<(Timestamp, u32)>>,
+    heap: Queue,
     state: ObserverState,
     /// Since when silence means something.
     watching_since: Timestamp,
@@ -37,7 +35,7 @@ pub(super) struct Timers {
 impl Default for Timers {
     fn default() -> Self {
         Self {
-            heap: BinaryHeap::new(),
+            heap: Queue::new(),
             state: ObserverState::Connected,
             watching_since: Timestamp(i64::MIN),
             hold_until: None,
@@ -62,7 +60,7 @@ impl Timers {
     }
 
     fn first(&self) -> Option<Timestamp> {
-        self.heap.peek().map(|Reverse((at, _))| *at)
+        self.heap.peek().map(|Reverse((at, _))| Timestamp(*at))
     }
 }
 
@@ -96,15 +94,14 @@ impl Fleet {
             self.timers.hold_until = Some(now.plus_ms(SETTLE_MS));
             return;
         }
-        while let Some(Reverse((at, index))) = self.timers.heap.peek().copied()
-            && at <= now
+        while let Some(Reverse((at, key))) = self.timers.heap.peek().copied()
+            && at <= now.0
         {
             self.timers.heap.pop();
-            let key = DeviceKey(index);
-            let Some(device) = self.devices.get_mut(key.index()) else {
+            let Some(device) = self.devices.get_mut(key) else {
                 continue;
             };
-            if device.scheduled == Some(at) {
+            if device.scheduled == Some(Timestamp(at)) {
                 device.scheduled = None;
                 self.judge(now, key);
                 self.reschedule(key);
@@ -117,7 +114,7 @@ impl Fleet {
         if self.timers.state == ObserverState::Disconnected {
             return;
         }
-        let Some(device) = self.devices.get_mut(key.index()) else {
+        let Some(device) = self.devices.get_mut(key) else {
             return;
         };
         let presence = device.presence_deadline(self.timers.watching_since);
@@ -130,20 +127,20 @@ impl Fleet {
         };
         if device.scheduled.is_none_or(|scheduled| due < scheduled) {
             device.scheduled = Some(due);
-            self.timers.heap.push(Reverse((due, key.0)));
-            // Entries that were overtaken stay until they are due; too many are swept out.
-            if self.timers.heap.len() > self.devices.len() * 2 + 64 {
-                self.sweep();
-            }
+            self.timers.heap.push(Reverse((due.0, key)));
+            self.sweep_timers();
         }
     }
 
-    fn sweep(&mut self) {
+    /// Drops entries that were overtaken, or whose device was forgotten, if they are too many.
+    pub(super) fn sweep_timers(&mut self) {
+        if self.timers.heap.len() <= self.devices.len() * 2 + 64 {
+            return;
+        }
         let devices = &self.devices;
-        self.timers.heap.retain(|Reverse((at, index))| {
-            devices
-                .get(*index as usize)
-                .is_some_and(|device| device.scheduled == Some(*at))
+        self.timers.heap.retain(|Reverse((at, key))| {
+            let device = devices.get(*key);
+            device.is_some_and(|device| device.scheduled == Some(Timestamp(*at)))
         });
     }
 
@@ -151,11 +148,14 @@ impl Fleet {
     fn watch_anew(&mut self, now: Timestamp) {
         self.timers.watching_since = now;
         let extended = now.plus(self.options.command_timeout);
-        for index in 0..self.devices.len() {
-            let device = &mut self.devices[index];
+        for place in self.devices.places() {
+            let Some(key) = self.devices.key_at(place) else {
+                continue;
+            };
+            let device = &mut self.devices[key];
             if COMMANDS && device.command_deadline.is_some() {
                 device.extend_commands(extended);
-                self.reschedule(key_at(index));
+                self.reschedule(key);
             }
         }
     }
@@ -164,7 +164,7 @@ impl Fleet {
         if COMMANDS {
             self.judge_commands(now, key);
         }
-        let Some(device) = self.devices.get(key.index()) else {
+        let Some(device) = self.devices.get(key) else {
             return;
         };
         let Some(due) = device.presence_deadline(self.timers.watching_since) else {
@@ -205,7 +205,7 @@ impl Fleet {
     }
 
     fn judge_commands(&mut self, now: Timestamp, key: DeviceKey) {
-        let Some(device) = self.devices.get_mut(key.index()) else {
+        let Some(device) = self.devices.get_mut(key) else {
             return;
         };
         if device

@@ -1,11 +1,11 @@
 //! How values become metrics, samples and positions.
 
-use super::{Fleet, Message};
-use crate::conventions::Convention;
+use super::{Fleet, Message, Source};
+use crate::conventions::{Convention, Role};
 use crate::device::{Device, DeviceKey, Position};
 use crate::event::{Dirty, QueuedSample};
 use crate::fault::FaultKind;
-use crate::limits::{Budget, Limit};
+use crate::limits::{Account, Budget, Limit};
 use crate::metric::{Metric, MetricKey, Unit, Value};
 use crate::readings::{Readings, Scalar};
 use crate::time::{OwnClock, Timestamp, millis, own_clock_from_number, own_clock_from_text};
@@ -18,44 +18,40 @@ const MAX_COMMAND_NAME: usize = 128;
 const MAX_UNIT: usize = 32;
 
 /// What a value is for, by the name that stands in its payload.
-#[derive(Copy, Clone, Eq, PartialEq)]
-enum Role {
-    Metric,
-    OwnClock,
-    Latitude,
-    Longitude,
-    DeviceId,
-    /// Says something about the message, not about the device.
-    Envelope,
-    Command,
-    Unit,
-}
-
-fn role(name: &str, stem: &str, convention: Convention) -> Role {
+fn role<'a>(name: &'a str, stem: &str, convention: Convention) -> Role<'a> {
     let own = if stem.is_empty() {
         name
     } else {
         let rest = name.strip_prefix(stem).unwrap_or(name);
         rest.strip_prefix('.').unwrap_or(rest)
     };
-    match own {
-        "ts" | "timestamp" | "time" | "Time" | "Timestamp" => return Role::OwnClock,
-        "deviceId" if convention == Convention::FourTopics => return Role::DeviceId,
-        "messageType" if convention == Convention::FourTopics => return Role::Envelope,
-        _ => {}
+    if let "ts" | "timestamp" | "time" | "Time" | "Timestamp" = own {
+        return Role::OwnClock;
     }
-    if convention == Convention::FourTopics {
-        if own.starts_with("commands.") {
-            return Role::Command;
-        }
-        if own.starts_with("units.") {
-            return Role::Unit;
-        }
+    if let Some(role) = convention.role(own) {
+        return role;
     }
     match own.rsplit('.').next() {
         Some("lat" | "latitude" | "Lat" | "Latitude") => Role::Latitude,
         Some("lng" | "lon" | "long" | "longitude" | "Lng" | "Lon" | "Longitude") => Role::Longitude,
         Some(_) | None => Role::Metric,
+    }
+}
+
+/// Where the bytes of one device are counted.
+struct Memory<'a> {
+    budget: &'a mut Budget,
+    account: &'a mut Account,
+}
+
+impl Memory<'_> {
+    #[must_use]
+    fn charge(&mut self, bytes: usize) -> bool {
+        self.budget.charge_to(self.account, bytes)
+    }
+
+    fn refund(&mut self, bytes: usize) {
+        self.budget.refund_from(self.account, bytes);
     }
 }
 
@@ -73,10 +69,14 @@ impl Fleet {
         now: Timestamp,
         key: DeviceKey,
         readings: &Readings,
-        stem: &str,
-        unit: Option<&'static str>,
+        source: Source<'_>,
         message: &Message<'_>,
     ) {
+        let Source {
+            convention,
+            stem,
+            unit,
+        } = source;
         for (hit, kind) in [
             (readings.too_many, FaultKind::TooManyValues),
             (readings.too_deep, FaultKind::TooDeep),
@@ -86,8 +86,7 @@ impl Fleet {
                 self.fault(now, key, kind, message.payload);
             }
         }
-        let device = &self.devices[key.index()];
-        let convention = device.convention;
+        let device = &self.devices[key];
         let max_ahead = millis(self.options.max_clock_ahead);
         let mut moment = Moment {
             at: now,
@@ -115,7 +114,7 @@ impl Fleet {
                 (Role::Latitude, Scalar::Number(value)) => lat = lat.or(Some(value)),
                 (Role::Longitude, Scalar::Number(value)) => lng = lng.or(Some(value)),
                 (Role::DeviceId, Scalar::Text(id)) => id_mismatch = *id != *device.id,
-                (Role::Command | Role::Unit, Scalar::Text(_)) => announces = true,
+                (Role::Command | Role::Unit(_), Scalar::Text(_)) => announces = true,
                 (
                     Role::Metric
                     | Role::OwnClock
@@ -124,7 +123,7 @@ impl Fleet {
                     | Role::DeviceId
                     | Role::Envelope
                     | Role::Command
-                    | Role::Unit,
+                    | Role::Unit(_),
                     Scalar::Number(_) | Scalar::Bool(_) | Scalar::Text(_) | Scalar::Null,
                 ) => {}
             }
@@ -136,7 +135,7 @@ impl Fleet {
             self.fault(now, key, FaultKind::IdMismatch, message.payload);
         }
         if announces {
-            self.announced(key, readings);
+            self.announced(key, convention, readings, stem);
         }
         let position = lat.zip(lng);
         if let Some((lat, lng)) = position {
@@ -150,7 +149,7 @@ impl Fleet {
                 Role::Latitude | Role::Longitude => position.is_none() || !number,
                 // Neither number nor a time.
                 Role::OwnClock => matches!(value, Scalar::Bool(_)),
-                Role::DeviceId | Role::Envelope | Role::Command | Role::Unit => false,
+                Role::DeviceId | Role::Envelope | Role::Command | Role::Unit(_) => false,
             };
             if is_metric {
                 self.take_value(now, key, name, value, unit, moment, message);
@@ -177,7 +176,7 @@ impl Fleet {
             Scalar::Null => return,
             Scalar::Number(_) | Scalar::Bool(_) | Scalar::Text(_) => {}
         }
-        let device = &mut self.devices[key.index()];
+        let device = &mut self.devices[key];
         let index = match find_metric(device, name) {
             Some(index) => index,
             None => match self.add_metric(now, key, name, message) {
@@ -185,14 +184,18 @@ impl Fleet {
                 None => return,
             },
         };
-        let device = &mut self.devices[key.index()];
+        let device = &mut self.devices[key];
         let metric = &mut device.metrics[index];
         if let Some(unit) = unit
             && matches!(metric.unit, Unit::Unknown | Unit::Assumed(_))
         {
             metric.unit = Unit::Written(unit);
         }
-        let order = take_up(metric, &mut self.budget, now, value, moment);
+        let mut memory = Memory {
+            budget: &mut self.budget,
+            account: &mut device.account,
+        };
+        let order = take_up(metric, &mut memory, now, value, moment);
         let sample = match order {
             Order::Sample(sample) => sample,
             Order::Shown => {
@@ -231,7 +234,7 @@ impl Fleet {
         name: &str,
         message: &Message<'_>,
     ) -> Option<usize> {
-        let device = &mut self.devices[key.index()];
+        let device = &mut self.devices[key];
         let max = self
             .options
             .max_metrics_per_device
@@ -241,7 +244,8 @@ impl Fleet {
             self.fault(now, key, FaultKind::TooManyMetrics, message.payload);
             return None;
         }
-        if !self.budget.charge(size_of::<Metric>() + name.len()) {
+        let cost = size_of::<Metric>() + name.len();
+        if !self.budget.charge_to(&mut device.account, cost) {
             self.limits.note(Limit::Bytes);
             return None;
         }
@@ -270,7 +274,7 @@ impl Fleet {
             self.fault(now, key, FaultKind::PositionOutOfBounds, message.payload);
             return;
         }
-        let device = &mut self.devices[key.index()];
+        let device = &mut self.devices[key];
         let known = device.position;
         if moment.own_clock && known.is_some_and(|known| moment.at < known.at) {
             return;
@@ -287,17 +291,20 @@ impl Fleet {
     }
 
     /// A message announces the device's commands or units.
-    pub(super) fn announced(&mut self, key: DeviceKey, readings: &Readings) {
-        let device = &mut self.devices[key.index()];
-        if device.convention != Convention::FourTopics {
-            return;
-        }
+    pub(super) fn announced(
+        &mut self,
+        key: DeviceKey,
+        convention: Convention,
+        readings: &Readings,
+        stem: &str,
+    ) {
+        let device = &mut self.devices[key];
         let names = || {
             let texts = readings.iter().filter_map(|(name, value)| match value {
                 Scalar::Text(text) => Some((name, text)),
                 Scalar::Number(_) | Scalar::Bool(_) | Scalar::Null => None,
             });
-            let commands = texts.filter(|(name, _)| is_command_name(name));
+            let commands = texts.filter(|(name, _)| role(name, stem, convention) == Role::Command);
             let commands = commands.map(|(_, text)| text);
             let commands =
                 commands.filter(|text| !text.is_empty() && text.len() <= MAX_COMMAND_NAME);
@@ -308,8 +315,10 @@ impl Fleet {
         if names().next().is_some() && !device.known_commands.iter().map(AsRef::as_ref).eq(names())
         {
             let announced: Vec<Box<str>> = names().map(Into::into).collect();
-            self.budget.refund(cost(&device.known_commands));
-            if self.budget.charge(cost(&announced)) {
+            let before = cost(&device.known_commands);
+            self.budget.refund_from(&mut device.account, before);
+            let after = cost(&announced);
+            if self.budget.charge_to(&mut device.account, after) {
                 device.known_commands = announced;
                 changed = true;
             } else {
@@ -318,7 +327,7 @@ impl Fleet {
             }
         }
         for (name, value) in readings.iter() {
-            let Some(of) = name.strip_prefix("units.") else {
+            let Role::Unit(of) = role(name, stem, convention) else {
                 continue;
             };
             let Scalar::Text(unit) = value else {
@@ -336,7 +345,8 @@ impl Fleet {
                 Some((_, known)) => *known = unit.into(),
                 None => {
                     let full = device.announced_units.len() >= self.options.max_metrics_per_device;
-                    if full || !self.budget.charge(of.len() + MAX_UNIT + 32) {
+                    let cost = of.len() + MAX_UNIT + 32;
+                    if full || !self.budget.charge_to(&mut device.account, cost) {
                         self.limits
                             .note(if full { Limit::Metrics } else { Limit::Bytes });
                         continue;
@@ -353,15 +363,6 @@ impl Fleet {
             self.mark(key, Dirty::SHAPE);
         }
     }
-}
-
-/// `commands.3`, `commands.3.command` or `commands.3.name`.
-fn is_command_name(name: &str) -> bool {
-    let Some(rest) = name.strip_prefix("commands.") else {
-        return false;
-    };
-    let (index, member) = rest.split_once('.').unwrap_or((rest, ""));
-    index.bytes().all(|byte| byte.is_ascii_digit()) && matches!(member, "" | "command" | "name")
 }
 
 /// The metric's place: mostly the one after the last that was found.
@@ -411,7 +412,7 @@ enum Order {
 ///   only when it differs from what is there.
 fn take_up(
     metric: &mut Metric,
-    budget: &mut Budget,
+    memory: &mut Memory<'_>,
     now: Timestamp,
     value: Scalar<'_>,
     moment: Moment,
@@ -440,7 +441,7 @@ fn take_up(
     } else {
         at = metric.drawn_at.map_or(at, |last| last.max(at));
     }
-    if (first || !same) && !store(metric, budget, value) {
+    if (first || !same) && !store(metric, memory, value) {
         return Order::Refused;
     }
     if !moment.retained {
@@ -472,14 +473,14 @@ const fn value_to_draw(value: Scalar<'_>) -> Option<f64> {
     }
 }
 
-fn store(metric: &mut Metric, budget: &mut Budget, value: Scalar<'_>) -> bool {
+fn store(metric: &mut Metric, memory: &mut Memory<'_>, value: Scalar<'_>) -> bool {
     if let Value::Text(text) = &metric.value {
-        budget.refund(text.len());
+        memory.refund(text.len());
     }
     let (stored, fits) = match value {
         Scalar::Number(value) => (Value::Number(value), true),
         Scalar::Bool(value) => (Value::Bool(value), true),
-        Scalar::Text(text) if budget.charge(text.len()) => (Value::Text(text.into()), true),
+        Scalar::Text(text) if memory.charge(text.len()) => (Value::Text(text.into()), true),
         Scalar::Text(_) | Scalar::Null => (Value::Text("".into()), false),
     };
     metric.value = stored;

@@ -2,8 +2,8 @@
 
 use crate::sim::{Sim, assert_consistent, at};
 use fleet::{
-    CommandRequest, Convention, Event, FaultKind, FleetOptions, OfflineReason, Position,
-    PrefixRule, Presence, PresenceKind, Value,
+    CommandRequest, Event, FaultKind, FleetOptions, OfflineReason, Position, PrefixRule, Presence,
+    PresenceKind, Value,
 };
 
 const DATA: &str =
@@ -19,7 +19,7 @@ fn a_device_signs_in_sends_and_signs_out() {
     sim.until(2.0)
         .publish("mqtt/blog/examples/data/sim-1", DATA);
     let device = sim.device("sim-1");
-    assert_eq!(device.convention(), Convention::FourTopics);
+    assert_eq!(device.convention().name(), "four topics");
     assert_eq!(device.prefix(), "mqtt/blog/examples");
     assert_eq!(device.full_id(), "mqtt/blog/examples/sim-1");
     let position = Position {
@@ -85,9 +85,12 @@ fn prefixes_can_be_fixed() {
     });
     sim.publish("ours/data/a", "garbage");
     sim.publish("theirs/data/b", r#"{"temp":1}"#);
-    assert_eq!(sim.device("a").convention(), Convention::FourTopics);
+    assert_eq!(sim.device("a").convention().name(), "four topics");
     assert_eq!(sim.fault_count("a", FaultKind::NotJson), 1);
-    assert_eq!(sim.device("theirs/data/b").convention(), Convention::Plain);
+    assert_eq!(
+        sim.device("theirs/data/b").convention().name(),
+        "plain topics"
+    );
 }
 
 #[test]
@@ -267,8 +270,10 @@ fn a_command_to_nobody_makes_no_device() {
     sim.publish("p/cmd/req/ghost", r#"{"uuid":"1","command":"PING"}"#);
     assert_eq!(sim.fleet.len(), 0);
     let request = CommandRequest::Named("PING");
-    let unknown = sim
-        .fleet
-        .command(at(0.0), fleet::DeviceKey(3), "u", request);
+    let nobody = fleet::DeviceKey {
+        place: 3,
+        number: 3,
+    };
+    let unknown = sim.fleet.command(at(0.0), nobody, "u", request);
     assert_eq!(unknown, Err(fleet::CommandError::UnknownDevice));
 }

@@ -5,6 +5,7 @@
 
 mod commands;
 mod day;
+mod forget;
 mod four_topics;
 mod groups;
 mod hostile;

@@ -1,7 +1,7 @@
 //! Topics of no particular convention.
 
 use crate::sim::{Sim, at};
-use fleet::{Convention, FaultKind, OfflineReason, Presence, PresenceKind, Value};
+use fleet::{FaultKind, OfflineReason, Presence, PresenceKind, Value};
 
 #[test]
 fn one_device_out_of_many_topics() {
@@ -13,7 +13,7 @@ fn one_device_out_of_many_topics() {
     sim.publish("home/kitchen/status", "online");
     assert_eq!(sim.fleet.len(), 1);
     let device = sim.device("home/kitchen");
-    assert_eq!(device.convention(), Convention::Plain);
+    assert_eq!(device.convention().name(), "plain topics");
     let names: Vec<_> = device.metrics().iter().map(fleet::Metric::name).collect();
     assert_eq!(names, ["noise", "gas.co", "temperature", "humidity", "lux"]);
     assert!(!device.takes_commands());

@@ -29,9 +29,16 @@ enum Op {
         device: u32,
         uuid: u8,
     },
-    Forget {
+    ForgetCommand {
         device: u32,
         uuid: u8,
+    },
+    Forget {
+        device: u32,
+    },
+    Watch {
+        device: u32,
+        watch: bool,
     },
     Poll(u8),
 }
@@ -93,9 +100,18 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(device, uuid, free)| Op::Command { device, uuid, free }),
         1 => (0u32..4, 0u8..4).prop_map(|(device, uuid)| Op::Sent { device, uuid }),
         1 => (0u32..4, 0u8..4).prop_map(|(device, uuid)| Op::Acked { device, uuid }),
-        1 => (0u32..4, 0u8..4).prop_map(|(device, uuid)| Op::Forget { device, uuid }),
+        1 => (0u32..4, 0u8..4).prop_map(|(device, uuid)| Op::ForgetCommand { device, uuid }),
+        1 => (0u32..6).prop_map(|device| Op::Forget { device }),
+        1 => (0u32..4, any::<bool>()).prop_map(|(device, watch)| Op::Watch { device, watch }),
         2 => any::<u8>().prop_map(Op::Poll),
     ]
+}
+
+/// The device at this place; one that is not known, if there is none.
+fn key(sim: &Sim, place: u32) -> DeviceKey {
+    let mut keys = sim.fleet.devices().map(|(key, _)| key);
+    let unknown = DeviceKey { place, number: 0 };
+    keys.find(|key| key.place == place).unwrap_or(unknown)
 }
 
 /// Applies one operation and checks what must hold after it.
@@ -136,21 +152,33 @@ fn apply(sim: &mut Sim, op: Op) {
             let request = free
                 .as_deref()
                 .map_or(CommandRequest::Named("PING"), CommandRequest::Json);
-            let _ = sim
-                .fleet
-                .command(now, DeviceKey(device), &uuid.to_string(), request);
+            let key = key(sim, device);
+            let _ = sim.fleet.command(now, key, &uuid.to_string(), request);
         }
         Op::Sent { device, uuid } => {
-            sim.fleet
-                .note_command_sent(now, DeviceKey(device), &uuid.to_string());
+            let key = key(sim, device);
+            sim.fleet.note_command_sent(now, key, &uuid.to_string());
         }
         Op::Acked { device, uuid } => {
-            sim.fleet
-                .note_command_acked(now, DeviceKey(device), &uuid.to_string());
+            let key = key(sim, device);
+            sim.fleet.note_command_acked(now, key, &uuid.to_string());
         }
-        Op::Forget { device, uuid } => {
-            sim.fleet
-                .forget_command(DeviceKey(device), &uuid.to_string());
+        Op::ForgetCommand { device, uuid } => {
+            let key = key(sim, device);
+            sim.fleet.forget_command(key, &uuid.to_string());
+        }
+        Op::Forget { device } => {
+            let key = key(sim, device);
+            sim.fleet.forget(key);
+            assert!(sim.fleet.device(key).is_none());
+        }
+        Op::Watch { device, watch } => {
+            let key = key(sim, device);
+            if watch {
+                sim.fleet.watch(key);
+            } else {
+                sim.fleet.unwatch(key);
+            }
         }
         Op::Poll(count) => {
             for _ in 0..count {
@@ -189,6 +217,13 @@ proptest! {
             left += 1;
             prop_assert!(left < 100_000);
         }
+        // What belongs to a device goes with it.
+        let keys: Vec<_> = sim.fleet.devices().map(|(key, _)| key).collect();
+        for key in keys {
+            sim.fleet.forget(key);
+        }
+        prop_assert_eq!(sim.fleet.memory_used(), 0);
+        assert_consistent(&sim.fleet);
     }
 
     #[test]

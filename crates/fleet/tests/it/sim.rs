@@ -131,8 +131,10 @@ impl Sim {
 /// Everything about the fleet that must always hold.
 pub(crate) fn assert_consistent(fleet: &Fleet) {
     let mut recount = [0usize; 5];
-    for (index, (key, device)) in fleet.devices().enumerate() {
-        assert_eq!(key.0 as usize, index);
+    assert!(fleet.len() <= fleet.options().max_devices);
+    assert_eq!(fleet.devices().count(), fleet.len());
+    for (key, device) in fleet.devices() {
+        assert_eq!(fleet.device(key).unwrap().full_id(), device.full_id());
         recount[device.presence().kind() as usize] += 1;
         let spans: Vec<_> = device.history().collect();
         assert!(!spans.is_empty() && spans.len() <= fleet.options().max_presence_history.max(1));

@@ -1,0 +1,214 @@
+//! Forgetting devices: when a person says so, and strangers when the table is full.
+
+use super::table::Table;
+use super::{Fleet, Queue};
+use crate::conventions::Name;
+use crate::device::{Device, DeviceKey};
+use crate::limits::Limit;
+use crate::presence::PresenceKind;
+use crate::time::Timestamp;
+use alloc::collections::VecDeque;
+use core::cmp::Reverse;
+
+/// A device that sent so many live messages is often heard.
+const OFTEN: u32 = 8;
+/// Unless it was silent for so long since.
+const LONG_SILENT_MS: i64 = 7 * 86_400_000;
+/// The table is searched for strangers at most this often. Until then, the strangers that were
+/// found and the new ones are all there are.
+const SEARCH_EVERY_MS: i64 = 1000;
+
+/// How easily a device is forgotten, the easiest first: who never signed in before who did, the
+/// less heard before the more heard, and the newest before the older.
+///
+/// How often one was heard does not count for a device that has signed out: it is known by more
+/// than its messages.
+fn rank(device: &Device) -> i64 {
+    let heard = if device.registered {
+        u32::MAX >> 1
+    } else {
+        device.heard.min(u32::MAX >> 2)
+    };
+    i64::from(heard) << 32 | i64::from(u32::MAX - device.number)
+}
+
+/// Who may be forgotten for a new device.
+#[derive(Default, Debug)]
+pub(super) struct Strangers {
+    /// Empty until the table is full for the first time. From then on every new device is in it.
+    /// A rank may be out of date; it is checked when it comes up.
+    ranks: Queue,
+    searched_at: Option<Timestamp>,
+}
+
+impl Strangers {
+    /// A device was added.
+    pub(super) fn note_new(&mut self, key: DeviceKey, device: &Device) {
+        if self.searched_at.is_some() {
+            self.ranks.push(Reverse((rank(device), key)));
+        }
+    }
+
+    /// The stranger that is to be forgotten next.
+    fn next(&mut self, now: Timestamp, devices: &Table) -> Option<DeviceKey> {
+        loop {
+            let Some(Reverse((known, key))) = self.ranks.pop() else {
+                let searched_at = self.searched_at;
+                if searched_at.is_some_and(|at| now.ms_since(at) < SEARCH_EVERY_MS) {
+                    return None;
+                }
+                self.search(now, devices);
+                if self.ranks.is_empty() {
+                    return None;
+                }
+                continue;
+            };
+            let Some(device) = devices.get(key).filter(|device| is_stranger(device, now)) else {
+                continue;
+            };
+            let current = rank(device);
+            if current == known {
+                return Some(key);
+            }
+            self.ranks.push(Reverse((current, key)));
+        }
+    }
+
+    fn search(&mut self, now: Timestamp, devices: &Table) {
+        self.searched_at = Some(now);
+        let strangers = devices.iter();
+        let strangers = strangers.filter(|(_, device)| is_stranger(device, now));
+        self.ranks = strangers
+            .map(|(key, device)| Reverse((rank(device), key)))
+            .collect();
+    }
+
+    /// Drops the ranks of devices that are gone, if they are too many.
+    fn sweep(&mut self, devices: &Table) {
+        if self.ranks.len() > devices.len() * 2 + 64 {
+            self.ranks
+                .retain(|Reverse((_, key))| devices.get(*key).is_some());
+        }
+    }
+}
+
+/// Whether a device may be forgotten for another one.
+fn is_stranger(device: &Device, now: Timestamp) -> bool {
+    let kind = device.presence.presence.kind();
+    let before = device.before_outage.map(|span| span.presence.kind());
+    // While we cannot see, what held before counts.
+    let signed_in = match before.unwrap_or(kind) {
+        PresenceKind::Online | PresenceKind::Stale => device.registered,
+        PresenceKind::Sleeping => true,
+        PresenceKind::Offline | PresenceKind::Unknown => false,
+    };
+    let commanded = device.commands.iter().any(|command| command.ours);
+    let tied = device.watchers > 0 || commanded;
+    let silent_ms = device.last_seen.map_or(0, |seen| now.ms_since(seen));
+    let often_heard = device.heard >= OFTEN && silent_ms < LONG_SILENT_MS;
+    !(signed_in || tied || often_heard)
+}
+
+/// The names that people had forgotten, as hashes: whether a retained message may bring a device
+/// back.
+#[derive(Default, Debug)]
+pub(super) struct Forgotten {
+    /// Oldest first.
+    hashes: VecDeque<u64>,
+}
+
+impl Forgotten {
+    pub(super) fn is_empty(&self) -> bool {
+        self.hashes.is_empty()
+    }
+
+    pub(super) fn contains(&self, hash: u64) -> bool {
+        self.hashes.contains(&hash)
+    }
+
+    pub(super) fn remove(&mut self, hash: u64) {
+        self.hashes.retain(|known| *known != hash);
+    }
+
+    fn push(&mut self, hash: u64, max: usize) {
+        self.remove(hash);
+        self.hashes.push_back(hash);
+        while self.hashes.len() > max {
+            self.hashes.pop_front();
+        }
+    }
+}
+
+impl Fleet {
+    /// Forgets a device because a person says so: all that is known about it, and its commands.
+    /// Only a live message brings it back, with a new key. Retained messages, which the broker sends
+    /// again after each subscribing, do not; see the option `max_forgotten`.
+    ///
+    /// The fleet also forgets devices by itself, when the table or the memory is full and a new
+    /// device comes. Then it chooses a stranger: a device that
+    ///
+    /// - is not signed in, nor asleep,
+    /// - nobody looks at ([`Fleet::watch`]), and that this fleet gave no command,
+    /// - was heard fewer than eight times, or not for a week.
+    ///
+    /// First come those that never signed in, the least heard and of these the newest first; then
+    /// those that have signed out, the newest first. So a flood of strangers pushes out itself. A
+    /// build without the feature `forget` keeps the devices that it has, and ignores new ones.
+    pub fn forget(&mut self, key: DeviceKey) {
+        if let Some(device) = self.devices.get(key) {
+            let hash = self.index.hash(device.name());
+            self.forgotten.push(hash, self.options.max_forgotten);
+            self.drop_device(key);
+        }
+    }
+
+    /// Somebody looks at this device: it is no stranger until [`Fleet::unwatch`] was called as
+    /// often.
+    pub fn watch(&mut self, key: DeviceKey) {
+        if let Some(device) = self.devices.get_mut(key) {
+            device.watchers = device.watchers.saturating_add(1);
+        }
+    }
+
+    /// One who looked at this device does so no more.
+    pub fn unwatch(&mut self, key: DeviceKey) {
+        if let Some(device) = self.devices.get_mut(key) {
+            device.watchers = device.watchers.saturating_sub(1);
+        }
+    }
+
+    /// Forgets a stranger; `false` if there is none.
+    pub(super) fn forget_stranger(&mut self, now: Timestamp) -> bool {
+        let Some(key) = self.strangers.next(now, &self.devices) else {
+            return false;
+        };
+        self.limits.note(Limit::Strangers);
+        self.drop_device(key);
+        true
+    }
+
+    /// Whether only a live message may make a device of this name.
+    pub(super) fn is_forgotten(&self, name: Name<'_>) -> bool {
+        !self.forgotten.is_empty() && self.forgotten.contains(self.index.hash(name))
+    }
+
+    fn drop_device(&mut self, key: DeviceKey) {
+        self.index.leave(&mut self.devices, key);
+        let Some(mut device) = self.devices.remove(key) else {
+            return;
+        };
+        self.counts.remove(device.presence.presence.kind());
+        self.budget.close(&mut device.account);
+        if device.certain {
+            self.conventions
+                .forget(device.convention, device.name(), &mut self.budget);
+        }
+        // Who never heard of it needs not hear that it is gone.
+        if !device.dirty.is_new() {
+            self.gone.push_back(key);
+        }
+        self.sweep_timers();
+        self.sweep_dirty();
+        self.strangers.sweep(&self.devices);
+    }
+}
