@@ -2,14 +2,16 @@
 //!
 //! Pure: messages go in, messages come out, time is told. Who connects it is in `runner`.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
+use api::{Announcement, Command, CommandAnswer, Data, MessageType, Raw, Registration};
 use mqtt::packet::WillProperties;
 use mqtt::{Publish, QoS, Subscription, TopicFilter, TopicName, Utf8String, Will};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::kinds::Kind;
-use super::model::{Model, Moment, Pace, Readings, argument, number};
+use super::model::{Model, Moment, Pace, Readings, argument, number, rounded};
 use super::random::Random;
 
 /// Before each device's own part.
@@ -105,7 +107,8 @@ impl Device {
 
     /// "I am here", kept for those who come later, but not for ever.
     pub(crate) fn sign_in(&self) -> Publish {
-        let mut publish = retained(&self.topics.register, "SIGN_IN", QoS::ExactlyOnce);
+        let word = Registration::SignIn.word();
+        let mut publish = retained(&self.topics.register, word, QoS::ExactlyOnce);
         publish.properties.message_expiry_interval = Some(SIGN_IN_EXPIRY);
         publish
     }
@@ -117,7 +120,8 @@ impl Device {
 
     /// "I am leaving."
     pub(crate) fn sign_out(&self) -> Publish {
-        retained(&self.topics.register, "SIGN_OUT", QoS::ExactlyOnce)
+        let word = Registration::SignOut.word();
+        retained(&self.topics.register, word, QoS::ExactlyOnce)
     }
 
     /// The same, said by the broker should the device vanish.
@@ -134,20 +138,16 @@ impl Device {
 
     /// Its commands and units, kept for those who come later.
     pub(crate) fn announcement(&self) -> Publish {
-        let units: Map<String, Value> = self
-            .model
-            .units()
-            .iter()
-            .map(|(name, unit)| ((*name).to_owned(), Value::from(*unit)))
-            .collect();
-        let announcement = json!({
-            "deviceId": self.id, "messageType": "ANNOUNCE", "commands": self.commands(), "units": units,
-        });
-        retained(
-            &self.topics.data,
-            announcement.to_string(),
-            QoS::AtLeastOnce,
-        )
+        let units = self.model.units().iter();
+        let announcement = Announcement {
+            device_id: Cow::Borrowed(&self.id),
+            message_type: MessageType::Announce,
+            commands: self.commands().into_iter().map(Cow::Borrowed).collect(),
+            units: units
+                .map(|(name, unit)| (Cow::Borrowed(*name), Cow::Borrowed(*unit)))
+                .collect(),
+        };
+        retained(&self.topics.data, announcement.to_json(), QoS::AtLeastOnce)
     }
 
     /// What it wants to hear: its commands, exactly once each, and its partner.
@@ -176,15 +176,15 @@ impl Device {
     pub(crate) fn data(&self) -> Publish {
         let (lat, lng) = self.home;
         let mut readings = Readings::new();
-        readings.insert("deviceId".into(), Value::from(self.id.as_str()));
-        readings.insert("messageType".into(), Value::from("DATA"));
-        readings.insert("lat".into(), number(lat, 5));
-        readings.insert("lng".into(), number(lng, 5));
         self.model.read(&mut readings);
-        let mut publish = Publish::new(
-            self.topics.data.clone(),
-            Value::Object(readings).to_string(),
-        );
+        let data = Data {
+            device_id: &self.id,
+            message_type: MessageType::Data,
+            lat: rounded(lat, 5),
+            lng: rounded(lng, 5),
+            readings,
+        };
+        let mut publish = Publish::new(self.topics.data.clone(), data.to_json());
         publish.qos = match self.kind {
             Kind::Weather | Kind::Solar | Kind::Humidity | Kind::Tracker => QoS::AtMostOnce,
             Kind::Freezer | Kind::Pump | Kind::Humidifier | Kind::Soil => QoS::AtLeastOnce,
@@ -199,7 +199,7 @@ impl Device {
         }
         if message.topic.is_some()
             && message.topic == self.topics.partner
-            && let Ok(Value::Object(readings)) = serde_json::from_slice(&message.payload)
+            && let Ok(readings) = serde_json::from_slice(&message.payload)
         {
             self.model.hear(&readings);
         }
@@ -207,26 +207,19 @@ impl Device {
     }
 
     fn handle_command(&mut self, message: &Publish) -> Reaction {
-        let request = match serde_json::from_slice(&message.payload) {
-            Ok(Value::Object(request)) => request,
-            Ok(_) => {
-                return self.answered(
-                    message,
-                    &Map::new(),
-                    Err("a command is a JSON object with a \"command\"".to_owned()),
-                );
-            }
+        let text = String::from_utf8_lossy(&message.payload);
+        let request = match Command::parse(&text) {
+            Ok(request) => request,
             Err(error) => {
-                return self.answered(message, &Map::new(), Err(format!("not JSON: {error}")));
+                let why = format!("not a JSON object: {error}");
+                return self.answered(message, None, Err(why));
             }
         };
-        let Some(command) = request.get("command").and_then(Value::as_str) else {
-            return self.answered(
-                message,
-                &request,
-                Err("the request has no \"command\"".to_owned()),
-            );
+        let Some(command) = request.command.as_deref() else {
+            let why = "the request has no \"command\"".to_owned();
+            return self.answered(message, Some(&request), Err(why));
         };
+        let arguments = &request.arguments;
         let mut reboots = false;
         let result = match command {
             "PING" => Ok(Value::from("PONG")),
@@ -234,12 +227,12 @@ impl Device {
                 reboots = true;
                 Ok(Value::from("REBOOTING"))
             }
-            "SET_INTERVAL" => argument(&request, "seconds", 0.1, 3_600.0).map(|seconds| {
+            "SET_INTERVAL" => argument(arguments, "seconds", 0.1, 3_600.0).map(|seconds| {
                 self.interval = Duration::from_secs_f64(seconds);
                 number(seconds, 3)
             }),
             command if self.model.commands().contains(&command) => {
-                self.model.command(command, &request)
+                self.model.command(command, arguments)
             }
             command => {
                 let command: String = command.chars().take(64).collect();
@@ -249,7 +242,7 @@ impl Device {
                 ))
             }
         };
-        let reaction = self.answered(message, &request, result);
+        let reaction = self.answered(message, Some(&request), result);
         Reaction {
             reboots,
             ..reaction
@@ -260,25 +253,24 @@ impl Device {
     fn answered(
         &self,
         request: &Publish,
-        body: &Map<String, Value>,
+        command: Option<&Command<'_>>,
         result: Result<Value, String>,
     ) -> Reaction {
-        let mut answer = Map::new();
-        answer.insert("deviceId".into(), Value::from(self.id.as_str()));
-        answer.insert("messageType".into(), Value::from("commandResp"));
-        for echoed in ["uuid", "command"] {
-            if let Some(value) = body.get(echoed) {
-                answer.insert(echoed.into(), value.clone());
-            }
-        }
-        match result {
-            Ok(result) => answer.insert("commandResult".into(), result),
-            Err(error) => {
-                answer.insert("commandResult".into(), Value::Null);
-                answer.insert("error".into(), Value::from(error))
-            }
+        let owned = |text: &Option<Cow<'_, str>>| text.as_deref().map(str::to_owned);
+        let (result, error) = match result {
+            Ok(result) => (result, None),
+            Err(error) => (Value::Null, Raw::of(&error)),
         };
-        let payload = Value::Object(answer).to_string();
+        let answer = CommandAnswer {
+            device_id: Some(self.id.clone()),
+            message_type: Some(MessageType::CommandAnswer),
+            command_result: Raw::of(&result),
+            error,
+            uuid: command.and_then(|command| owned(&command.uuid)),
+            command: command.and_then(|command| owned(&command.command)),
+            ..CommandAnswer::default()
+        };
+        let payload = answer.to_json();
 
         let properties = &request.properties;
         let elsewhere = properties
@@ -328,6 +320,7 @@ fn retained(topic: &TopicName, payload: impl Into<bytes::Bytes>, qos: QoS) -> Pu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn device(kind: Kind) -> Device {
         Device::new(kind, "03", 7, Duration::from_secs(1)).unwrap()

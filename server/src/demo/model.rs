@@ -7,6 +7,7 @@
 use std::f64::consts::PI;
 use std::time::Duration;
 
+use api::Members;
 use serde_json::{Map, Value};
 
 use super::random::Random;
@@ -38,12 +39,12 @@ pub(crate) trait Model: Send {
     }
 
     /// Does what `commands` names; the answer, or why not.
-    fn command(&mut self, _name: &str, _arguments: &Map<String, Value>) -> Result<Value, String> {
+    fn command(&mut self, _name: &str, _arguments: &Members<'_>) -> Result<Value, String> {
         Err("this device has no such command".to_owned())
     }
 
     /// It has heard the readings of the device that it works with.
-    fn hear(&mut self, _readings: &Map<String, Value>) {}
+    fn hear(&mut self, _readings: &Readings) {}
 }
 
 /// A point in the model's time.
@@ -114,20 +115,25 @@ impl Pace {
 }
 
 /// Rounded to `decimals`, as a sensor would.
-pub(crate) fn number(value: f64, decimals: i32) -> Value {
+pub(crate) fn rounded(value: f64, decimals: i32) -> f64 {
     let scale = 10_f64.powi(decimals);
     // Adding zero turns -0 into 0.
-    Value::from((value * scale).round() / scale + 0.0)
+    (value * scale).round() / scale + 0.0
+}
+
+/// The same as a JSON number.
+pub(crate) fn number(value: f64, decimals: i32) -> Value {
+    Value::from(rounded(value, decimals))
 }
 
 /// The number that a command came with under `name`.
 pub(crate) fn argument(
-    arguments: &Map<String, Value>,
+    arguments: &Members<'_>,
     name: &str,
     low: f64,
     high: f64,
 ) -> Result<f64, String> {
-    let value = arguments.get(name).and_then(Value::as_f64);
+    let value: Option<f64> = arguments.read(name);
     value
         .filter(|value| (low..=high).contains(value))
         .ok_or_else(|| format!("give \"{name}\", a number from {low} to {high}"))

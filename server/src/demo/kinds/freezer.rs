@@ -1,6 +1,7 @@
 //! A freezer: a compressor that comes and goes, doors that are opened by day, and an alarm.
 
-use serde_json::{Map, Value};
+use api::Members;
+use serde_json::Value;
 
 use super::super::model::{Model, Moment, Readings, argument, number};
 use super::super::random::Random;
@@ -75,7 +76,7 @@ impl Model for Freezer {
         &["SWITCH_ON", "SWITCH_OFF", "SET_TARGET"]
     }
 
-    fn command(&mut self, name: &str, arguments: &Map<String, Value>) -> Result<Value, String> {
+    fn command(&mut self, name: &str, arguments: &Members<'_>) -> Result<Value, String> {
         match name {
             "SET_TARGET" => {
                 self.target = argument(arguments, "celsius", -30.0, -5.0)?;
@@ -116,7 +117,7 @@ mod tests {
     fn without_mains_it_thaws_and_alarms() {
         let mut freezer = Freezer::new(&mut Random::new(1));
         assert_eq!(
-            freezer.command("SWITCH_OFF", &Map::new()),
+            freezer.command("SWITCH_OFF", &Members::default()),
             Ok(Value::from("OFF"))
         );
         let day = day(&mut freezer, 1);
@@ -128,15 +129,17 @@ mod tests {
     #[test]
     fn the_target_has_bounds() {
         let mut freezer = Freezer::new(&mut Random::new(1));
-        let with = |celsius: f64| Map::from_iter([("celsius".to_owned(), Value::from(celsius))]);
-        assert!(freezer.command("SET_TARGET", &with(-22.0)).is_ok());
+        let with = |json| Members::parse(json).unwrap();
+        let cold = with(r#"{"celsius":-22.0}"#);
+        assert!(freezer.command("SET_TARGET", &cold).is_ok());
+        let warm = with(r#"{"celsius":5.0}"#);
         assert!(
             freezer
-                .command("SET_TARGET", &with(5.0))
+                .command("SET_TARGET", &warm)
                 .unwrap_err()
                 .contains("from -30 to -5")
         );
-        assert!(freezer.command("SET_TARGET", &Map::new()).is_err());
+        assert!(freezer.command("SET_TARGET", &Members::default()).is_err());
         let day = day(&mut freezer, 3);
         series(&day[300..], "temp", -26.0..=-17.0);
     }

@@ -3,7 +3,8 @@
 //! The loop is closed through the broker. The sensor's readings switch the humidifier, and the
 //! humidifier's readings say to the room's model how much vapour comes in.
 
-use serde_json::{Map, Value};
+use api::Members;
+use serde_json::Value;
 
 use super::super::model::{Model, Moment, Readings, argument, number};
 use super::super::random::{Drift, Random};
@@ -66,7 +67,7 @@ impl Model for Sensor {
         readings.insert("temp".into(), number(self.temp, 1));
     }
 
-    fn hear(&mut self, readings: &Map<String, Value>) {
+    fn hear(&mut self, readings: &Readings) {
         if let Some(output) = readings.get("output").and_then(Value::as_f64) {
             self.vapour = output.clamp(0.0, 100.0);
         }
@@ -118,7 +119,7 @@ impl Model for Humidifier {
         &["SWITCH_ON", "SWITCH_OFF", "SWITCH_AUTO", "SET_TARGET"]
     }
 
-    fn command(&mut self, name: &str, arguments: &Map<String, Value>) -> Result<Value, String> {
+    fn command(&mut self, name: &str, arguments: &Members<'_>) -> Result<Value, String> {
         match name {
             "SWITCH_ON" | "SWITCH_OFF" => {
                 self.mode = Mode::Manual;
@@ -137,7 +138,7 @@ impl Model for Humidifier {
         }
     }
 
-    fn hear(&mut self, readings: &Map<String, Value>) {
+    fn hear(&mut self, readings: &Readings) {
         let Some(humidity) = readings.get("humidity").and_then(Value::as_f64) else {
             return;
         };
@@ -194,10 +195,14 @@ mod tests {
             Sensor::new(&mut Random::new(1)),
             Humidifier::new(&mut Random::new(2)),
         );
-        humidifier.command("SWITCH_OFF", &Map::new()).unwrap();
+        humidifier
+            .command("SWITCH_OFF", &Members::default())
+            .unwrap();
         let (humidity, switched) = together(&mut sensor, &mut humidifier, 12);
         assert!(humidity[719] < 38.0 && switched == 0);
-        humidifier.command("SWITCH_AUTO", &Map::new()).unwrap();
+        humidifier
+            .command("SWITCH_AUTO", &Members::default())
+            .unwrap();
         let (humidity, _) = together(&mut sensor, &mut humidifier, 12);
         assert!(humidity[719] > 40.0);
     }

@@ -1,6 +1,7 @@
 //! A pump that keeps a tank full while people draw from it.
 
-use serde_json::{Map, Value};
+use api::Members;
+use serde_json::Value;
 
 use super::super::model::{Model, Moment, Readings, number};
 use super::super::random::{Drift, Random};
@@ -87,7 +88,7 @@ impl Model for Pump {
         &["SWITCH_ON", "SWITCH_OFF"]
     }
 
-    fn command(&mut self, name: &str, _arguments: &Map<String, Value>) -> Result<Value, String> {
+    fn command(&mut self, name: &str, _arguments: &Members<'_>) -> Result<Value, String> {
         match name {
             "SWITCH_ON" => {
                 self.enabled = true;
@@ -127,10 +128,10 @@ mod tests {
     #[test]
     fn switched_off_it_lets_the_tank_run_dry() {
         let mut pump = Pump::new(&mut Random::new(1));
-        pump.command("SWITCH_OFF", &Map::new()).unwrap();
+        pump.command("SWITCH_OFF", &Members::default()).unwrap();
         let level = series(&day(&mut pump, 1), "level", 0.0..=100.0);
         assert!(level[1_439] < 1.0, "{}", level[1_439]);
-        pump.command("SWITCH_ON", &Map::new()).unwrap();
+        pump.command("SWITCH_ON", &Members::default()).unwrap();
         let level = series(&day(&mut pump, 2), "level", 0.0..=100.0);
         assert!(level[300] > 25.0, "{}", level[300]);
     }

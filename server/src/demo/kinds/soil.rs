@@ -1,6 +1,7 @@
 //! A probe in a field: it runs on a battery, so it sleeps most of the time.
 
-use serde_json::{Map, Value};
+use api::Members;
+use serde_json::Value;
 
 use super::super::model::{Model, Moment, Readings, number};
 use super::super::random::{Drift, Random};
@@ -65,7 +66,7 @@ impl Model for Soil {
     }
 
     /// The irrigation's valve.
-    fn command(&mut self, name: &str, _arguments: &Map<String, Value>) -> Result<Value, String> {
+    fn command(&mut self, name: &str, _arguments: &Members<'_>) -> Result<Value, String> {
         match name {
             "SWITCH_ON" => {
                 self.watering = 2_400.0;
@@ -101,7 +102,7 @@ mod tests {
     fn watering_can_be_commanded() {
         let mut soil = Soil::new(&mut Random::new(1));
         let before = soil.moisture;
-        soil.command("SWITCH_ON", &Map::new()).unwrap();
+        soil.command("SWITCH_ON", &Members::default()).unwrap();
         let day = day(&mut soil, 1);
         assert!(day[40]["moisture"].as_f64().unwrap() > before.min(40.0) + 5.0);
     }

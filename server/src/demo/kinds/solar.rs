@@ -1,6 +1,7 @@
 //! A solar inverter: the sun, clouds that pass before it, and a limit that the grid may ask for.
 
-use serde_json::{Map, Value};
+use api::Members;
+use serde_json::Value;
 
 use super::super::model::{Model, Moment, Readings, argument, number};
 use super::super::random::{Drift, Random};
@@ -88,7 +89,7 @@ impl Model for Solar {
         &["SWITCH_ON", "SWITCH_OFF", "SET_LIMIT"]
     }
 
-    fn command(&mut self, name: &str, arguments: &Map<String, Value>) -> Result<Value, String> {
+    fn command(&mut self, name: &str, arguments: &Members<'_>) -> Result<Value, String> {
         match name {
             "SET_LIMIT" => {
                 self.limit = argument(arguments, "percent", 0.0, 100.0)?;
@@ -136,7 +137,7 @@ mod tests {
     #[test]
     fn a_limit_is_kept() {
         let mut solar = Solar::new(&mut Random::new(4));
-        let half = Map::from_iter([("percent".to_owned(), Value::from(50))]);
+        let half = Members::parse(r#"{"percent":50}"#).unwrap();
         solar.command("SET_LIMIT", &half).unwrap();
         series(&day(&mut solar, 4), "power_w", 0.0..=PEAK / 2.0);
     }
