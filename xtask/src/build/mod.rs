@@ -86,6 +86,7 @@ fn page(workspace: &Workspace) -> Result<()> {
     }
     fetch(workspace)?;
     dashboard(workspace, &tools, &npm)?;
+    minify(workspace, &dist)?;
     weigh::check(workspace, &dist, "the dashboard", PAGE_BUDGET)?;
     widgets::build(workspace, &tools, &dist.join("embed"))?;
     fs::write(dist.join(STAMP), inputs).context("cannot write into dist")?;
@@ -124,5 +125,18 @@ fn dashboard(workspace: &Workspace, tools: &WasmTools, npm: &Path) -> Result<()>
         .args(["build", "--release", "--offline"])
         .current_dir(&workspace.root);
     Step::new("building the dashboard").run(&mut trunk)?;
+    Ok(())
+}
+
+/// Makes the dashboard's own script smaller. Trunk's minifier leaves it as wasm-bindgen wrote it.
+fn minify(workspace: &Workspace, dist: &Path) -> Result<()> {
+    for entry in fs::read_dir(dist)? {
+        let script = entry?.path();
+        let name = script.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("beaconry-app-") && name.ends_with(".js") {
+            let content = widgets::minified(workspace, &script)?;
+            fs::write(&script, content).context("cannot write into dist")?;
+        }
+    }
     Ok(())
 }

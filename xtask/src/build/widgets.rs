@@ -172,7 +172,7 @@ fn publish(embed: &Path, stem: &str, ending: &str, content: &[u8]) -> Result<Str
     Ok(name)
 }
 
-fn minified(workspace: &Workspace, script: &Path) -> Result<String> {
+pub(super) fn minified(workspace: &Workspace, script: &Path) -> Result<String> {
     command::stdout(
         command::new("node")
             .current_dir(&workspace.root)
