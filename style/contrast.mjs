@@ -17,6 +17,7 @@ const pairs = [
   ...presences.map((presence) => ['ink', `${presence}-soft`, TEXT]),
   ['accent', 'accent-soft', TEXT],
   ['accent-ink', 'accent', TEXT],
+  ['accent-ink', 'offline', TEXT],
   ['primary-ink', 'primary', TEXT],
   ['primary-ink', 'primary-hover', TEXT],
   ...[1, 2, 3, 4, 5, 6].map((n) => [`chart-${n}`, 'surface', SHAPE]),

@@ -114,7 +114,7 @@ pub fn CommandBox(
                             >
                                 {move || error.get()}
                             </p>
-                            <FreeCommand draft=draft open=open send=send />
+                            <FreeCommand key=key draft=draft open=open send=send />
                         }
                             .into_any()
                     } else {
@@ -147,11 +147,7 @@ where
         let typed = field.get_untracked().map(|field| field.value());
         let number: Option<f64> = typed.and_then(|typed| typed.trim().parse().ok());
         if let Some(number) = number.filter(|number| number.is_finite()) {
-            let request = format!(
-                "{{\"command\":{},\"{}\":{number}}}",
-                json::quote(&name),
-                argument.member
-            );
+            let request = json::command_with(&name, argument.member, number);
             send(CommandRequest::Json(&request));
         }
     };
@@ -176,12 +172,22 @@ where
 
 /// Any JSON, checked as it is typed.
 #[component]
-fn FreeCommand<S>(draft: RwSignal<String>, open: RwSignal<bool>, send: S) -> impl IntoView
+fn FreeCommand<S>(
+    key: DeviceKey,
+    draft: RwSignal<String>,
+    open: RwSignal<bool>,
+    send: S,
+) -> impl IntoView
 where
     S: Fn(CommandRequest<'_>) -> bool + Copy + Send + Sync + 'static,
 {
-    let problem = Memo::new(move |_| draft.with(|draft| json::command_problem(draft)));
+    let state = AppState::expect();
     let empty = Memo::new(move |_| draft.with(|draft| draft.trim().is_empty()));
+    let problem = Memo::new(move |_| {
+        let draft = draft.read();
+        let problem = state.command_problem(key, CommandRequest::Json(&draft));
+        problem.filter(|_| !empty.get()).map(|why| sentence(&why))
+    });
     let submit = move || {
         if problem.with_untracked(Option::is_none) && !empty.get_untracked() {
             let text = draft.get_untracked();
@@ -282,7 +288,7 @@ fn Answer(commands: ReadSignal<Option<Vec<Command>>>, uuid: String) -> impl Into
         let command = command.get()?;
         let created = command.created_at();
         let sent = move || format::ago(now.get().ms_since(created));
-        let payload = json::shown_request(command.payload(), command.name());
+        let payload = json::shown_request(&command);
         let outcome = Outcome::of(command.state());
         Some(view! {
             <li

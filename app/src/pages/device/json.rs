@@ -1,8 +1,9 @@
-//! JSON for people: made readable, checked as it is typed. By the browser's own reader, so
-//! that the page carries no second one.
+//! JSON for people: made readable, and written from what they typed. The browser reads and writes
+//! it, and `fleet` reads what devices sent: a JSON crate would add ten kilobytes to the page.
 
-use js_sys::{JSON, Object};
-use wasm_bindgen::{JsCast, JsValue};
+use fleet::Command;
+use js_sys::{JSON, Object, Reflect};
+use wasm_bindgen::JsValue;
 
 /// A JSON text made readable, if it is one.
 pub(super) fn pretty(text: &str) -> Option<String> {
@@ -11,8 +12,7 @@ pub(super) fn pretty(text: &str) -> Option<String> {
     if !value.is_object() {
         return None;
     }
-    let pretty = JSON::stringify_with_replacer_and_space(&value, &JsValue::NULL, &2.into());
-    let pretty = String::from(pretty.ok()?);
+    let pretty = written(&value, 2)?;
     (digits(text) == digits(&pretty)).then_some(pretty)
 }
 
@@ -21,104 +21,82 @@ fn digits(text: &str) -> usize {
     text.bytes().filter(u8::is_ascii_digit).count()
 }
 
-/// Why this text is no command; `None` when it is one, and for an empty text.
-pub(super) fn command_problem(text: &str) -> Option<String> {
-    if text.trim().is_empty() {
-        return None;
-    }
-    let value = match JSON::parse(text) {
-        Ok(value) => value,
-        Err(error) => {
-            let error = error.dyn_ref::<js_sys::Error>().map(js_sys::Error::message);
-            return Some(error.map_or_else(|| "Not JSON".to_owned(), String::from));
-        }
-    };
-    let Some(object) = object(&value) else {
-        return Some("A command is a JSON object: { … }".to_owned());
-    };
-    let member = |name: &str| js_sys::Reflect::get(object, &name.into()).ok();
-    let command = member("command").and_then(|command| command.as_string());
-    if command.is_none_or(|command| command.is_empty()) {
-        return Some("The object needs a \"command\" with a name".to_owned());
-    }
-    if member("uuid").is_some_and(|uuid| !uuid.is_undefined()) {
-        return Some("Leave out \"uuid\": each command gets its own".to_owned());
-    }
-    None
-}
-
-fn object(value: &JsValue) -> Option<&Object> {
-    let object = value.dyn_ref::<Object>()?;
-    (!js_sys::Array::is_array(object)).then_some(object)
-}
-
 /// What the JSON field begins with.
 pub(super) fn command_template(name: &str) -> String {
-    if name == "PING" {
-        return "{ \"command\": \"PING\" }".to_owned();
-    }
-    format!("{{\n  \"command\": {},\n  \"value\": 0\n}}", quote(name))
+    let argument = (name != "PING").then_some(("value", 0.0));
+    command(name, argument, 2)
 }
 
-/// The text as a JSON string.
-pub(super) fn quote(text: &str) -> String {
-    JSON::stringify(&text.into())
-        .ok()
-        .and_then(|quoted| quoted.as_string())
-        .unwrap_or_else(|| "\"\"".to_owned())
+/// A command with one number.
+pub(super) fn command_with(name: &str, argument: &str, number: f64) -> String {
+    command(name, Some((argument, number)), 0)
+}
+
+fn command(name: &str, argument: Option<(&str, f64)>, indent: u8) -> String {
+    let object = Object::new();
+    // Fails only for an object that is frozen.
+    let _ = Reflect::set(&object, &"command".into(), &name.into());
+    if let Some((member, number)) = argument {
+        let _ = Reflect::set(&object, &member.into(), &number.into());
+    }
+    written(&object, indent).unwrap_or_default()
+}
+
+fn written(value: &JsValue, indent: u8) -> Option<String> {
+    let text = JSON::stringify_with_replacer_and_space(value, &JsValue::NULL, &indent.into());
+    text.ok().map(String::from)
 }
 
 /// An answer without its quotes, when it is one text: `PONG`.
 pub(super) fn shown_answer(result: &str) -> String {
-    let plain = result
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-        .filter(|inner| !inner.contains(['\\', '"']));
-    let text = plain.unwrap_or(result);
-    fleet::display::shorten(text, 1_000)
+    let text = fleet::text_of_json(result);
+    fleet::display::shorten(text.as_deref().unwrap_or(result), 1_000)
 }
 
 /// The members of a request beside its name and uuid, short: `seconds: 5`; `None` when there
 /// is nothing else in it.
-pub(super) fn shown_request(payload: &str, name: &str) -> Option<String> {
-    let inner = payload.trim().strip_prefix('{')?.strip_suffix('}')?;
-    let parts: Vec<&str> = inner
-        .split(',')
-        .map(str::trim)
-        .filter(|part| {
-            let member = part.split(':').next().unwrap_or_default().trim();
-            !matches!(member, "\"uuid\"" | "\"command\"") && !part.is_empty()
-        })
-        .collect();
-    // A name with commas in it would be cut in pieces: then nothing is better than that.
-    if parts.is_empty() || name.contains([',', ':']) {
-        return None;
+pub(super) fn shown_request(command: &Command) -> Option<String> {
+    let mut shown = String::new();
+    for (member, value) in command.arguments() {
+        if !shown.is_empty() {
+            shown.push_str(", ");
+        }
+        shown.push_str(&member);
+        shown.push_str(": ");
+        shown.push_str(&fleet::text_of_json(&value).unwrap_or(value));
     }
-    Some(fleet::display::shorten(
-        &parts.join(", ").replace('"', ""),
-        60,
-    ))
+    (!shown.is_empty()).then(|| fleet::display::shorten(&shown, 60))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fleet::{CommandRequest, Fleet, FleetOptions, Message, Timestamp};
 
     #[test]
     fn an_answer_that_is_a_text_stands_without_quotes() {
         assert_eq!(shown_answer("\"PONG\""), "PONG");
         assert_eq!(shown_answer("{\"a\":1}"), "{\"a\":1}");
-        assert_eq!(shown_answer("\"say \\\"hi\\\"\""), "\"say \\\"hi\\\"\"");
+        assert_eq!(shown_answer("\"say \\\"hi\\\"\""), "say \"hi\"");
         assert_eq!(shown_answer("\""), "\"");
     }
 
     #[test]
     fn a_request_is_shown_by_what_it_brings() {
-        let shown = |payload| shown_request(payload, "SET_INTERVAL");
-        let payload = "{\"uuid\":\"u\",\"command\":\"SET_INTERVAL\",\"seconds\":5}";
-        assert_eq!(shown(payload).as_deref(), Some("seconds:5"));
-        assert_eq!(shown("{\"uuid\":\"u\",\"command\":\"PING\"}"), None);
-        assert_eq!(shown("nonsense"), None);
+        let mut fleet = Fleet::new(FleetOptions::default());
+        let now = Timestamp(1_795_233_600_000);
+        fleet.handle_message(now, Message::new("beaconry/register/a", b"SIGN_IN"));
+        let key = fleet.find("a").unwrap();
+        let mut shown = |uuid, request| {
+            fleet.command(now, key, uuid, request).unwrap();
+            shown_request(fleet.device(key).unwrap().command(uuid).unwrap())
+        };
+        let request = r#"{"command":"SET, ALL","seconds":5,"mode":"a, b","deep":{"x":[1,2]}}"#;
+        assert_eq!(
+            shown("1", CommandRequest::Json(request)).as_deref(),
+            Some("seconds: 5, mode: a, b, deep: {\"x\":[1,2]}")
+        );
+        assert_eq!(shown("2", CommandRequest::Named("PING")), None);
     }
 
     #[test]

@@ -6,10 +6,12 @@
 //! - [`position`]: where it is, drawn without anyone's map.
 //! - [`raw`]: its messages as they came.
 //! - [`faults`]: what is wrong with what it sends.
+//! - [`forget`]: away with it.
 
 pub mod charts;
 pub mod commands;
 pub mod faults;
+pub mod forget;
 pub mod history;
 mod json;
 pub mod position;
@@ -28,6 +30,7 @@ use crate::state::{AppState, DeviceView, format};
 use charts::{Charts, Readings};
 use commands::CommandBox;
 use faults::Faults;
+use forget::Forget;
 use history::PresenceHistory;
 use position::PositionPanel;
 use raw::RawMessages;
@@ -112,7 +115,7 @@ fn KnownDevice(key: DeviceKey) -> impl IntoView {
     });
     view! {
         <article data-testid="device-page">
-            <Head device=device />
+            <Head key=key device=device />
             <div class="stack">
                 <Faults device=device />
                 <Readings device=device />
@@ -138,7 +141,7 @@ fn KnownDevice(key: DeviceKey) -> impl IntoView {
 
 /// Its name, whether it is there, and what is known of how it speaks.
 #[component]
-fn Head(device: DeviceSignal) -> impl IntoView {
+fn Head(key: DeviceKey, device: DeviceSignal) -> impl IntoView {
     let state = AppState::expect();
     let full_id = device.with_untracked(|device| {
         device
@@ -208,6 +211,7 @@ fn Head(device: DeviceSignal) -> impl IntoView {
                 <CopyButton what="the device's id" text=move || copied.clone() />
             </h1>
             <PresenceLine presence=presence exact=exact now=state.now() badge=true />
+            <Forget key=key device=device />
             <p class="facts tabular">
                 {why} <span>{last_seen}</span> <span>{move || rhythm.get()}</span>
                 <span>{move || count.get()}</span> <span>{move || convention.get()}</span>

@@ -1,0 +1,94 @@
+//! Forgetting a device, once whoever asked for it has confirmed it.
+
+use fleet::{DeviceKey, PresenceKind};
+use leptos::html;
+use leptos::prelude::*;
+
+use super::DeviceSignal;
+use crate::components::device_link::fleet_href;
+use crate::route::Navigation;
+use crate::state::AppState;
+
+/// The button, and the dialog that asks. The browser keeps the focus in the dialog, closes it at
+/// Escape, and gives the focus back to the button.
+#[component]
+pub fn Forget(
+    /// Which.
+    key: DeviceKey,
+    /// The device.
+    device: DeviceSignal,
+) -> impl IntoView {
+    let state = AppState::expect();
+    let navigation = Navigation::expect();
+    let dialog = NodeRef::<html::Dialog>::new();
+    let read = move |read: fn(&crate::state::CardView) -> String| {
+        Memo::new(move |_| {
+            device.with(|device| {
+                let device = device.as_ref();
+                device.map(|device| read(&device.card)).unwrap_or_default()
+            })
+        })
+    };
+    let name = read(|card| card.name.clone());
+    let soon = read(|card| match card.presence.kind() {
+        PresenceKind::Online => " It is online now, so that may be soon.".to_owned(),
+        PresenceKind::Sleeping => " It sleeps, so that will be when it wakes.".to_owned(),
+        PresenceKind::Stale | PresenceKind::Offline | PresenceKind::Unknown => String::new(),
+    });
+    let ask = move |_| {
+        if let Some(dialog) = dialog.get_untracked() {
+            // Fails only when it is shown already.
+            let _ = dialog.show_modal();
+        }
+    };
+    let close = move || {
+        if let Some(dialog) = dialog.get_untracked() {
+            dialog.close();
+        }
+    };
+    let forget = move |_| {
+        close();
+        navigation.go(&fleet_href());
+        state.forget(key);
+    };
+    view! {
+        <button
+            type="button"
+            class="button small"
+            aria-haspopup="dialog"
+            data-testid="forget"
+            on:click=ask
+        >
+            "Forget"
+        </button>
+        <dialog
+            node_ref=dialog
+            class="dialog"
+            aria-labelledby="forget-title"
+            aria-describedby="forget-text"
+            data-testid="forget-dialog"
+        >
+            <h2 id="forget-title" class="wrap-anywhere">
+                "Forget " <bdi>{name}</bdi> "?"
+            </h2>
+            <p id="forget-text">
+                "Its readings, history and commands go from this page. It comes back when it sends a message. "
+                "What the broker has retained does not bring it back, until you reload the page."
+                {soon}
+            </p>
+            <div class="actions">
+                <button type="button" class="button" autofocus on:click=move |_| close()>
+                    "Cancel"
+                </button>
+                <button
+                    type="button"
+                    class="button danger"
+                    data-testid="forget-confirm"
+                    on:click=forget
+                >
+                    "Forget"
+                </button>
+            </div>
+        </dialog>
+    }
+}
