@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_is_told_once_and_counted() {
+    fn a_flood_is_reported_once_and_counted() {
         let mut limit_log = LimitLog::default();
         let client = Utf8String::try_from("a").unwrap();
         for _ in 0..100 {

@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steps_taken_beyond_the_budget_are_made_up_for_and_not_for_ever() {
+    fn an_overdraft_is_paid_back_and_bounded() {
         let mut work = WorkBudget::new(Steps::default());
         let start = Instant::from_millis(1_000);
         work.renew(start);

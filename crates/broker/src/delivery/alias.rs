@@ -86,7 +86,7 @@ impl ClientAliases {
             Some(Target::Refused(bad)) => Ok(Some(*bad)),
             Some(Target::Nothing) | None => Err(violation(
                 ReasonCode::ProtocolError,
-                "a topic alias that stands for nothing (section 3.3.2.3.4)",
+                "a topic alias that was never set (section 3.3.2.3.4)",
             )),
         }
     }

@@ -389,7 +389,7 @@ mod tests {
 
     /// A client reads everything at once, while something for it always waits for a record.
     #[test]
-    fn answers_that_were_taken_count_no_longer_though_others_always_wait() {
+    fn answers_that_were_taken_do_not_count_even_if_others_always_wait() {
         let (mut outbox, mut spare) = (Outbox::default(), SpareBuffers::default());
         let (mut out, mut memory) = (BytesMut::new(), MemoryBudget::default());
         for number in 1..10_000 {

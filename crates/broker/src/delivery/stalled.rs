@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_known_is_forgotten_and_costs_nothing() {
+    fn a_removed_entry_costs_nothing() {
         let mut stalled = Stalled::default();
         let [a, b] = [3, 5].map(SessionId::from_number);
         stalled.remove(a);

@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn the_zeros_behind_the_last_frame_are_the_end() {
+    fn zeros_after_the_last_frame_are_the_end() {
         for zeros in 0..20 {
             let mut bytes = journal(&[b"abc".to_vec()]).to_vec();
             bytes.resize(bytes.len() + zeros, 0);
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_cannot_be_is_damage_and_not_waited_for() {
+    fn an_impossible_length_is_damage_and_not_waited_for() {
         for length in [1, 8, u32::MAX, 8 + u32::try_from(MAX_BODY).unwrap() + 1] {
             let mut bytes = length.to_le_bytes().to_vec();
             bytes.resize(64, 1);
@@ -261,7 +261,7 @@ mod tests {
         }
 
         #[test]
-        fn a_torn_tail_costs_what_was_torn_and_is_told(bodies in bodies(), cut in any::<prop::sample::Index>()) {
+        fn a_torn_tail_loses_only_the_torn_frames_and_is_reported(bodies in bodies(), cut in any::<prop::sample::Index>()) {
             let whole = journal(&bodies);
             let cut = cut.index(whole.len());
             let (frames, end) = read(whole.slice(..cut));

@@ -115,7 +115,7 @@ impl Broker {
             .note(Limit::Partial, client.map(Session::client_id));
         let cause = CloseCause::Limit {
             reason_code: ReasonCode::QuotaExceeded,
-            what: "too much held for packets that do not come to their end",
+            what: "unfinished packets of all clients take too much memory",
         };
         self.close(now, slot, cause);
         if let Some(connection) = self.connections.get_mut(slot) {

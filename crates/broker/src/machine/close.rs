@@ -258,7 +258,7 @@ impl Broker {
         } else if outbox.answers() > most {
             // Waiting messages do not count. There was room for them when they came, and it is
             // not this client's fault that others have taken it since.
-            let what = "the client does not read what it is answered";
+            let what = "the client does not read the answers to its packets";
             (what, ReasonCode::QuotaExceeded)
         } else {
             return;

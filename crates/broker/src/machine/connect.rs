@@ -153,10 +153,7 @@ impl Broker {
         }
         self.metrics.refused_sessions_limit += 1;
         self.limit_log.note(Limit::Sessions, Some(client));
-        Err(refused(
-            ReasonCode::QuotaExceeded,
-            "as many sessions as there may be",
-        ))
+        Err(refused(ReasonCode::QuotaExceeded, "too many sessions"))
     }
 
     /// Refuses a client with a will while the store is behind: reconnecting with a will must not
@@ -171,7 +168,7 @@ impl Broker {
         self.limit_log.note(Limit::JournalBacklog, Some(client));
         Err(refused(
             ReasonCode::ServerBusy,
-            "the store is behind with what it has to write",
+            "the store cannot keep up with what it has to write",
         ))
     }
 
@@ -200,7 +197,7 @@ impl Broker {
         };
         Err(refused(
             reason_code,
-            "the store has no room for a session that lasts",
+            "the store has no room for a session that outlives its connection",
         ))
     }
 

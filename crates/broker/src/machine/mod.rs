@@ -287,7 +287,7 @@ impl Broker {
             self.limit_log.note(Limit::Connections, None);
             let cause = CloseCause::Limit {
                 reason_code: mqtt::ReasonCode::ServerBusy,
-                what: "as many connections as there may be",
+                what: "too many connections",
             };
             self.close(now, slot, cause);
         } else {
@@ -324,7 +324,7 @@ impl Broker {
                             .note(Limit::EarlyBytes, Some(waiting.client_id().text()));
                         let cause = CloseCause::Refused {
                             reason_code: mqtt::ReasonCode::QuotaExceeded,
-                            what: "too much sent before CONNACK",
+                            what: "the client sent too much before CONNACK",
                         };
                         self.close(now, slot, cause);
                     }

@@ -211,7 +211,7 @@ impl Broker {
         if is_in_use {
             return Err(Refusal {
                 reason_code: ReasonCode::PacketIdentifierInUse,
-                what: "the packet identifier is that of a QoS 2 message [MQTT-2.2.1-3]",
+                what: "a QoS 2 message uses this packet identifier [MQTT-2.2.1-3]",
             });
         }
         Ok(())
@@ -245,7 +245,7 @@ impl Broker {
         self.limit_log.note(Limit::ReceiveMaximum, client);
         Err(violation(
             ReasonCode::ReceiveMaximumExceeded,
-            "more unacknowledged messages than Receive Maximum [MQTT-3.3.4-7]",
+            "more unacknowledged messages than Receive Maximum allows [MQTT-3.3.4-7]",
         ))
     }
 
@@ -264,7 +264,7 @@ impl Broker {
         let Some(session) = self.sessions.get(id) else {
             return Err(Refusal {
                 reason_code: ReasonCode::UnspecifiedError,
-                what: "the session is over",
+                what: "the session has ended",
             });
         };
         let client_id = session.client_id().clone();
@@ -299,7 +299,7 @@ impl Broker {
             self.limit_log.note(Limit::PayloadFormat, Some(client));
             return Err(Refusal {
                 reason_code: ReasonCode::PayloadFormatInvalid,
-                what: "the payload says that it is UTF-8, and is not (section 3.3.2.3.2)",
+                what: "the payload claims to be UTF-8, but is not (section 3.3.2.3.2)",
             });
         }
         Ok(())

@@ -162,7 +162,7 @@ impl Broker {
             self.limit_log.note(Limit::Subscriptions, client);
             return Err(Refusal {
                 reason_code: ReasonCode::QuotaExceeded,
-                what: "as many subscriptions as there may be",
+                what: "too many subscriptions",
             });
         };
         if is_new {

@@ -22,7 +22,7 @@ impl Broker {
         let what = if cost > limits.will_bytes {
             "the will is too large"
         } else if !self.memory.has_will_room(limits, cost) {
-            "the wills of all clients take as much as they may"
+            "the wills of all clients take too much memory"
         } else {
             return Ok(());
         };

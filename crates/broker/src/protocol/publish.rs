@@ -13,7 +13,7 @@ pub(crate) fn check_name(
     if topic.starts_with('$') && !is_own_state {
         return Err(BadTopic {
             limit: Limit::ServerTopic,
-            what: "topics that start with $ are the server's own",
+            what: "topics that start with $ belong to the server",
         });
     }
     limits.check_topic(topic)

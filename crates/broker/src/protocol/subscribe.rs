@@ -39,7 +39,7 @@ pub(crate) fn check_filter(limits: &Limits, filter: &TopicFilter) -> Result<(), 
         // treats it as an ordinary filter, but that would never match, because nobody may
         // publish to `$share/…`. And `$share/g/t` is a shared subscription here in both
         // versions. So the client has made a mistake, and we say so.
-        let what = "no well-formed shared subscription [MQTT-4.8.2-1]";
+        let what = "not a well-formed shared subscription [MQTT-4.8.2-1]";
         (Limit::ShareName, what)
     } else {
         return Ok(());

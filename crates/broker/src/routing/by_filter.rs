@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn elements_are_found_by_topic_as_one_by_one() {
+    fn elements_are_found_by_topic_as_a_scan_finds_them() {
         let levels = ["a", "b", "", "+", "$s"];
         let mut filters = vec!["#".to_owned()];
         for first in levels {

@@ -555,7 +555,7 @@ mod tests {
     /// Hundreds of members in a row that can take nothing do not hide one that can. No message
     /// is lost while any member has room.
     #[test]
-    fn nobody_starves_behind_hundreds_without_room() {
+    fn no_member_starves_behind_hundreds_without_room() {
         type Of = fn(u32) -> Capability;
         let rooms: [(Of, Of); 3] = [
             (|_| Capability::None, |_| Capability::Later(7)),
@@ -619,7 +619,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_stuck_members_are_looked_at_once() {
+    fn a_thousand_stuck_members_are_asked_only_once() {
         let (mut groups, id, _) = group(1_000);
         let only_last = |session| match session {
             999 => Capability::Now,
@@ -631,7 +631,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nobody_is_ready_the_next_few_are_compared() {
+    fn if_no_member_is_ready_the_next_few_are_compared() {
         let (mut groups, id, _) = group(100);
         let queues = |session| Capability::Later(session as usize % 4);
         chosen(&mut groups, id, 1, queues);
@@ -655,7 +655,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_one_that_leaves_takes_the_group_along() {
+    fn the_group_ends_with_its_last_member() {
         let (mut groups, id, memberships) = group(2);
         assert_eq!(groups.leave(memberships[0]), None);
         assert!(groups.by_id.contains_key(&id));

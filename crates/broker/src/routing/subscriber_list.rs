@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn when_all_go_in_order_the_list_is_closed_up_a_few_times() {
+    fn removing_all_in_order_closes_the_gaps_a_few_times() {
         const SESSIONS: u32 = 100_000;
         let mut subscriber_list = SubscriberList::default();
         for session in 0..SESSIONS {
@@ -184,7 +184,7 @@ mod tests {
 
     /// Session numbers are used again, the last one given back first.
     #[test]
-    fn when_all_come_again_in_the_other_order_few_of_them_move_the_others() {
+    fn returning_in_reverse_order_moves_few_entries() {
         const SESSIONS: u32 = 100_000;
         let mut subscriber_list = SubscriberList::default();
         for session in 0..2 * SESSIONS {
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_again_takes_the_gap() {
+    fn a_returning_session_takes_its_gap() {
         let mut subscriber_list = SubscriberList::default();
         for session in 0..1_000 {
             subscriber_list.insert(subscriber(2 * session, QoS::AtMostOnce));

@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn topics_whose_letters_are_wider_than_a_byte_are_cut_at_levels_only() {
+    fn topics_with_wide_letters_are_split_only_at_levels() {
         let mut subscriptions = Subscriptions::new(0);
         subscriptions.insert("éa/+/日本", subscriber(1));
         assert_eq!(sessions(&mut subscriptions, "éa/b/日本"), [1]);

@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_with_nothing_goes_away_up_to_what_is_still_used() {
+    fn vacant_nodes_are_removed_up_to_the_first_used_one() {
         let mut tree = LevelTree::<bool>::new(1);
         let abc = tree.insert("a/b/c").unwrap();
         *tree.value_mut(abc) = true;

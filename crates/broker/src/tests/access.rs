@@ -69,7 +69,7 @@ fn a_filter_inside_a_denied_one_is_refused_and_a_wider_one_is_not() {
 }
 
 #[test]
-fn of_a_wider_filter_only_what_may_be_sent_is_delivered() {
+fn a_wider_filter_delivers_only_permitted_messages() {
     let mut world = world(&[], &["+/secret"]);
     let publisher = world.client(V5, "p");
     world.send(publisher, &retained("a/secret", "kept", QoS::AtLeastOnce));
@@ -268,7 +268,7 @@ proptest! {
     /// With any subscriptions, shared or not, and any messages, retained or not: no client gets
     /// a denied message, and all others are delivered as if nothing were denied.
     #[test]
-    fn what_a_client_gets_is_what_it_may(
+    fn a_client_gets_only_what_it_may_receive(
         denied in levels(true),
         wanted in prop::collection::vec((levels(true), any::<bool>()), 1..4),
         before in prop::collection::vec(levels(false), 0..4),

@@ -48,7 +48,7 @@ fn mqtt_3_1_2_26_aliases_go_up_to_the_clients_maximum_and_no_further() {
 }
 
 #[test]
-fn mqtt_3_1_2_27_no_aliases_for_who_takes_none() {
+fn mqtt_3_1_2_27_no_aliases_for_clients_that_take_none() {
     for most in [None, Some(0)] {
         let mut world = World::new();
         let conn = subscriber(&mut world, most, QoS::AtMostOnce);
@@ -164,7 +164,7 @@ fn mqtt_3_1_2_24_an_alias_is_not_introduced_where_there_is_no_room_for_it() {
 }
 
 #[test]
-fn what_is_acknowledged_and_goes_on_keeps_its_aliases() {
+fn messages_that_go_on_keep_their_aliases() {
     let mut world = World::with(|options| options.limits.inflight_window = 1);
     let conn = subscriber(&mut world, Some(9), QoS::AtLeastOnce);
     let publisher = world.client(V5, "p");
@@ -213,7 +213,7 @@ fn mqtt_3_3_2_7_nothing_that_can_be_overtaken_introduces_an_alias() {
 }
 
 #[test]
-fn aliases_of_both_directions_are_counted_as_long_as_they_are_there() {
+fn aliases_of_both_directions_are_counted_while_they_exist() {
     let mut world = World::with(|options| {
         options.limits.server_topic_aliases = 1_000;
         options.limits.topic_alias_maximum = 1_000;

@@ -63,7 +63,7 @@ fn mqtt_3_3_1_10_retained_messages_come_after_a_torn_subscribe() {
 
 /// An expired message in the queue is dropped to make room.
 #[test]
-fn what_had_expired_and_made_room_is_not_missed() {
+fn an_expired_message_that_made_room_is_not_missed() {
     let mut world = World::with(|options| {
         options.durable = true;
         options.limits.queue_messages = 2;

@@ -9,7 +9,7 @@ use super::{V3, V5, World, lasting, message, retained, to};
 use crate::{Limit, Output};
 
 #[test]
-fn queues_of_hogs_leave_room_for_the_others() {
+fn large_queues_leave_room_for_small_ones() {
     let mut world = World::with(|options| options.limits.all_queues_bytes = 200_000);
     let publisher = world.client(V5, "p");
     for (id, filter) in [("hog 1", "hog"), ("hog 2", "hog"), ("innocent", "small")] {
@@ -116,7 +116,7 @@ fn without_memory_new_messages_are_refused_in_each_versions_words() {
 }
 
 #[test]
-fn without_memory_a_3_1_1_client_is_closed_instead_of_being_told_a_lie() {
+fn without_memory_a_3_1_1_client_is_closed_instead_of_acknowledged() {
     let mut world = World::with(|options| options.limits.memory_bytes = 4_000);
     let conn = world.client(V3, "old");
     world.send(conn, &retained("t", &"x".repeat(3_000), QoS::AtMostOnce));
@@ -132,7 +132,7 @@ fn without_memory_a_3_1_1_client_is_closed_instead_of_being_told_a_lie() {
 }
 
 #[test]
-fn without_memory_nobody_new_is_let_in_but_who_comes_back_is() {
+fn without_memory_only_returning_clients_are_let_in() {
     let mut world = World::with(|options| options.limits.memory_bytes = 10_000);
     let (conn, _) = world.lasting(V5, "known");
     world.subscribe(conn, &[to("t", QoS::AtLeastOnce)]);
@@ -149,7 +149,7 @@ fn without_memory_nobody_new_is_let_in_but_who_comes_back_is() {
 }
 
 #[test]
-fn of_unfinished_packets_the_one_that_was_held_most_for_longest_goes() {
+fn the_unfinished_packet_that_was_held_most_for_longest_goes() {
     let mut world = World::with(|options| options.limits.all_partial_bytes = 300_000);
     // A PUBLISH of 200,000 bytes, of which almost all is sent.
     let start = [0x30, 0xC0, 0x9A, 0x0C];
@@ -174,7 +174,7 @@ fn of_unfinished_packets_the_one_that_was_held_most_for_longest_goes() {
 }
 
 #[test]
-fn what_bites_is_told_with_the_client() {
+fn a_reached_limit_is_reported_with_the_client() {
     let mut world = World::with(|options| options.limits.subscriptions_per_client = 1);
     let conn = world.client(V5, "greedy");
     world.send(
@@ -199,7 +199,7 @@ fn flood(world: &mut World, conn: crate::Conn, messages: u32) {
 }
 
 #[test]
-fn who_publishes_too_fast_waits_and_loses_nothing() {
+fn a_client_that_publishes_too_fast_waits_and_loses_nothing() {
     let mut world = World::with(|options| options.limits.publish_rate = 10);
     let subscriber = world.client(V5, "s");
     world.subscribe(subscriber, &[to("t", QoS::AtMostOnce)]);
@@ -233,7 +233,7 @@ fn who_publishes_too_fast_waits_and_loses_nothing() {
 }
 
 #[test]
-fn who_comes_back_is_not_faster_for_it_and_who_leaves_is_forgotten() {
+fn reconnecting_does_not_raise_the_publish_rate() {
     let mut world = World::with(|options| options.limits.publish_rate = 10);
     let (fast, _) = world.lasting(V5, "fast");
     flood(&mut world, fast, 100);
@@ -248,7 +248,7 @@ fn who_comes_back_is_not_faster_for_it_and_who_leaves_is_forgotten() {
 }
 
 #[test]
-fn a_session_for_which_nothing_waits_makes_room_the_longest_absent_first() {
+fn the_longest_absent_session_with_an_empty_queue_makes_room() {
     let mut world = World::with(|options| options.limits.sessions = 3);
     for (id, filter) in [("holds", "t"), ("old", "u"), ("new", "u")] {
         let (conn, _) = world.lasting(V5, id);
@@ -278,7 +278,7 @@ fn a_session_for_which_nothing_waits_makes_room_the_longest_absent_first() {
 }
 
 #[test]
-fn topic_aliases_are_counted_and_given_back() {
+fn topic_aliases_are_counted_and_freed() {
     let mut world = World::with(|options| options.limits.memory_bytes = 20_000);
     let aliased = |alias: u16| {
         let mut publish = message("t", "x", QoS::AtMostOnce, 1);
@@ -323,7 +323,7 @@ fn no_session_ends_for_a_client_that_is_refused_for_want_of_memory() {
 }
 
 #[test]
-fn what_is_put_by_holds_on_to_no_buffer_of_the_shell() {
+fn deferred_bytes_keep_no_read_buffer_alive() {
     let mut world = World::with(|options| options.limits.publish_rate = 10);
     let fast = world.client(V5, "fast");
     flood(&mut world, fast, 20);

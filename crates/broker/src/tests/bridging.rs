@@ -68,7 +68,7 @@ fn a_bridge_says_whether_it_is_connected() {
 /// A bridge may publish its own state, and nothing else under `$`. Version 3.1.1 has a code for
 /// a refused will.
 #[test]
-fn nobody_says_so_for_another() {
+fn no_client_publishes_the_state_of_another() {
     let mut world = World::new();
     for at in [
         "$SYS/broker/connection/another/state",
@@ -104,7 +104,7 @@ fn nobody_says_so_for_another() {
 /// A bridge's own messages do not come back, neither live nor retained, at any `QoS`. Those
 /// of others arrive with their retain flag, for the other broker.
 #[test]
-fn what_a_bridge_brings_does_not_go_back_to_it() {
+fn a_bridges_messages_do_not_go_back_to_it() {
     let mut world = World::new();
     let watcher = world.client(V5, "watcher");
     world.subscribe(watcher, &[to("#", QoS::ExactlyOnce)]);
@@ -145,7 +145,7 @@ fn a_bridge_may_be_of_a_group() {
 
 /// The options belong to the session and outlive the connection.
 #[test]
-fn what_waits_for_an_absent_bridge_is_not_its_own() {
+fn an_absent_bridges_queue_has_none_of_its_own_messages() {
     let mut world = World::new();
     let (conn, _) = world.connect(&bridge());
     world.subscribe(conn, &[to("#", QoS::AtLeastOnce)]);

@@ -76,7 +76,7 @@ fn no_piece_is_much_larger_than_asked_for() {
 
 /// While its messages are copied, a session takes some, gets others, ends, and begins anew.
 #[test]
-fn a_copy_in_pieces_is_right_whatever_happens_meanwhile() {
+fn a_checkpoint_in_pieces_is_right_whatever_happens_meanwhile() {
     let (mut world, publisher) = waiting();
     let mut step = 0;
     let mut subscriber = None;
@@ -129,7 +129,7 @@ fn a_copy_in_pieces_is_right_whatever_happens_meanwhile() {
 
 /// Sessions that end with their connections are not copied, but looking at them takes time too.
 #[test]
-fn what_is_not_copied_is_passed_over_in_several_pieces() {
+fn sessions_that_are_not_copied_are_passed_over_in_pieces() {
     let mut world = World::with(|options| options.durable = true);
     for number in 0..5_000 {
         let mut connect = Connect::new(super::V5, "");

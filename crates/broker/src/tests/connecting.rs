@@ -258,7 +258,7 @@ fn mqtt_3_1_4_6_what_follows_a_refused_connect_is_not_looked_at() {
 }
 
 #[test]
-fn what_is_sent_behind_connect_waits_for_the_decision() {
+fn bytes_after_connect_wait_for_the_decision() {
     let mut world = World::with(|options| options.authenticate = true);
     let watcher = accepted(&mut world, "watcher");
     world.subscribe(watcher, &[to("#", QoS::AtMostOnce)]);
@@ -291,7 +291,7 @@ fn accepted(world: &mut World, id: &'static str) -> crate::Conn {
 }
 
 #[test]
-fn what_is_sent_behind_connect_is_bounded() {
+fn bytes_after_connect_are_bounded() {
     let mut world = World::with(|options| options.authenticate = true);
     let conn = world.open(V5);
     world.send(conn, &Packet::Connect(Connect::new(V5, "a")));
@@ -364,7 +364,7 @@ fn mqtt_3_1_2_29_a_client_may_do_without_reason_strings() {
 }
 
 #[test]
-fn a_server_that_ends_says_so_and_takes_nobody_in() {
+fn a_server_that_ends_says_so_and_lets_no_client_in() {
     let mut world = World::new();
     let five = world.client(V5, "five");
     let three = world.client(V3, "three");

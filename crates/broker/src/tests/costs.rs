@@ -59,7 +59,7 @@ fn a_retained_message_is_charged_for_each_level_of_its_topic() {
 }
 
 #[test]
-fn a_topic_that_may_not_be_is_not_held_for_its_alias() {
+fn a_refused_topic_is_not_stored_for_its_alias() {
     for refused in ["x".repeat(11), "a/b/c/d".to_owned()] {
         let mut world = World::with(|options| {
             options.limits.topic_bytes = 10;

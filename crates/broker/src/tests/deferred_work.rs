@@ -113,7 +113,7 @@ fn clients_that_are_too_slow_at_once_are_dismissed_a_few_at_a_time() {
 }
 
 #[test]
-fn from_a_client_that_is_to_be_dismissed_nothing_more_is_read() {
+fn a_client_that_will_be_dismissed_is_not_read() {
     let (mut world, conns, publisher) = stuck(100);
     let witness = world.client(V5, "witness");
     world.subscribe(witness, &[to("#", QoS::AtMostOnce)]);
@@ -232,7 +232,7 @@ fn retained_messages_that_expire_at_once_go_a_few_at_a_time_and_are_sent_to_nobo
 }
 
 #[test]
-fn what_cannot_wait_does_not_wait_for_sessions_to_expire() {
+fn urgent_work_does_not_wait_for_sessions_to_expire() {
     let mut world = World::with(|options| options.limits.publish_rate = 10);
     for number in 0..1_000 {
         let mut connect = named(lasting(V5, ""), &format!("absent-{number}"));
@@ -256,7 +256,7 @@ fn what_cannot_wait_does_not_wait_for_sessions_to_expire() {
 
 /// A message that it got would be lost with it, or would reach others late.
 #[test]
-fn who_is_to_be_dismissed_is_given_nothing_of_a_group() {
+fn a_client_that_will_be_dismissed_gets_nothing_of_a_group() {
     for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
         let (mut world, conns, publisher) = stuck(100);
         let shared = to("$share/g/work", qos);
@@ -299,7 +299,7 @@ fn who_is_to_be_dismissed_is_given_nothing_of_a_group() {
 
 /// Each message that a member of a group leaves behind is offered to the others.
 #[test]
-fn what_members_of_groups_leave_is_offered_a_few_members_at_a_time() {
+fn messages_that_members_leave_are_offered_in_pieces() {
     // Each is in a group of its own, so no other member can take its messages.
     let (mut world, conns, publisher) = stuck_at(20, |number| format!("$share/g{number}/t"));
     world.publish(publisher, "t", "too much", QoS::AtLeastOnce);
@@ -316,7 +316,7 @@ fn what_members_of_groups_leave_is_offered_a_few_members_at_a_time() {
 
 /// A piece of work that is larger than a period takes several.
 #[test]
-fn who_ends_with_much_keeps_the_next_waiting_for_as_long() {
+fn a_large_piece_of_work_delays_the_next_one() {
     let mut world = World::with(|options| options.limits.subscriptions_per_client = 3_000);
     for number in 0..10 {
         let mut connect = named(lasting(V5, ""), &format!("absent-{number}"));

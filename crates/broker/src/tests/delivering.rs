@@ -93,7 +93,7 @@ fn mqtt_4_4_0_2_a_message_that_the_client_refuses_is_done_with() {
 }
 
 #[test]
-fn section_4_3_3_a_pubrec_for_nothing_known_is_answered_so() {
+fn section_4_3_3_a_pubrec_for_an_unknown_message_is_answered_so() {
     let mut world = World::new();
     let conn = world.client(V5, "a");
     world.send(
@@ -135,7 +135,7 @@ fn section_4_3_an_acknowledgement_of_the_wrong_kind_is_a_protocol_error() {
 }
 
 #[test]
-fn section_3_4_2_1_the_publisher_hears_that_nobody_was_there() {
+fn section_3_4_2_1_the_publisher_learns_that_nobody_subscribes() {
     let mut world = World::new();
     let conn = world.client(V5, "a");
     world.publish(conn, "t", "x", QoS::AtLeastOnce);
@@ -286,7 +286,7 @@ fn mqtt_3_1_2_24_and_25_what_is_too_large_for_the_client_is_dropped() {
 /// A message that was first sent on a connection that took larger packets. This is the third
 /// place that must check the size.
 #[test]
-fn what_is_too_large_to_be_sent_again_is_dropped_and_told() {
+fn a_message_too_large_to_be_sent_again_is_dropped_and_reported() {
     let mut world = World::new();
     let (subscriber, _) = world.connect(&lasting(V5, "s"));
     world.subscribe(subscriber, &[to("t", QoS::AtLeastOnce)]);

@@ -71,7 +71,7 @@ fn mqtt_4_3_2_4_puback_waits_until_the_message_is_durable() {
 
 /// Nothing is recorded about sessions that end with their connections.
 #[test]
-fn what_concerns_nothing_that_lasts_waits_for_nothing() {
+fn a_message_without_lasting_recipients_waits_for_nothing() {
     let mut world = world();
     let conn = world.client(V5, "a");
     world.subscribe(conn, &[to("t", QoS::ExactlyOnce)]);
@@ -126,7 +126,7 @@ fn mqtt_3_1_2_8_connack_waits_until_the_will_is_durable() {
 
 /// A client without a will waits for nothing, even if others have just left theirs.
 #[test]
-fn nobody_waits_for_the_wills_of_others() {
+fn no_client_waits_for_the_wills_of_others() {
     let mut world = world();
     let willed = ["a", "b", "c"].map(|id| {
         let conn = world.open(V5);
@@ -306,7 +306,7 @@ fn mqtt_4_8_2_5_a_member_that_does_not_last_gets_qos_2_when_the_publish_is_durab
 
 /// The same from the queue.
 #[test]
-fn mqtt_4_3_3_2_what_waited_waits_once_more_for_its_packet_identifier() {
+fn mqtt_4_3_3_2_a_queued_message_waits_for_its_packet_identifier() {
     let mut world = world_with_absent();
     let publisher = world.client(V5, "a");
     world.publish(publisher, "t", "x", QoS::ExactlyOnce);
@@ -401,7 +401,7 @@ fn suback_and_unsuback_wait_where_the_session_lasts() {
 }
 
 #[test]
-fn what_waits_counts_against_receive_maximum_and_is_bounded() {
+fn waiting_pubacks_count_against_receive_maximum() {
     let mut world = world_with_absent();
     world.broker.options.limits.receive_maximum = 10;
     world.broker.options.limits.out_buffer_bytes = 200;
@@ -445,7 +445,7 @@ fn what_waits_counts_against_receive_maximum_and_is_bounded() {
 }
 
 #[test]
-fn what_waits_for_a_connection_that_is_gone_goes_nowhere() {
+fn bytes_for_a_connection_that_is_gone_go_nowhere() {
     let mut world = world_with_absent();
     world.persists = true;
     let (conn, _) = world.lasting(V5, "a");
@@ -549,7 +549,7 @@ fn a_full_store_refuses_what_it_would_have_to_keep_and_nothing_else() {
 }
 
 #[test]
-fn a_full_store_closes_who_has_no_word_for_it() {
+fn a_full_store_closes_clients_that_cannot_be_told() {
     let mut world = world_with_absent();
     world.persists = true;
     let conn = world.client(V3, "a");

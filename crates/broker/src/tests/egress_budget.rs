@@ -58,7 +58,7 @@ fn one_large_message_for_many_stays_within_the_memory() {
 }
 
 #[test]
-fn a_client_that_writes_slowly_has_no_second_large_message_for_nothing() {
+fn a_slow_client_gets_no_second_large_message_beyond_its_limit() {
     let mut world = World::with(|options| options.limits.all_out_buffers_bytes = 1_500_000);
     let publisher = world.client(V5, "p");
     let slow = subscribers(&mut world, 1, QoS::AtMostOnce)[0];
@@ -74,7 +74,7 @@ fn a_client_that_writes_slowly_has_no_second_large_message_for_nothing() {
 }
 
 #[test]
-fn who_has_a_large_message_to_read_may_ping_while_others_fill_the_buffers() {
+fn a_client_with_a_large_message_to_read_may_ping() {
     /// As many bytes as every connection may have waiting.
     const LITTLE: u64 = 16 * 1024;
     let limit = 1_500_000;
@@ -114,7 +114,7 @@ fn who_has_a_large_message_to_read_may_ping_while_others_fill_the_buffers() {
 
 /// Answers that wait for the store count, even if the client reads everything else.
 #[test]
-fn answers_that_wait_for_the_store_count_though_others_are_taken() {
+fn answers_that_wait_for_the_store_count_even_if_others_are_taken() {
     let mut world = World::with(|options| {
         options.durable = true;
         options.limits.out_buffer_bytes = 1_000;

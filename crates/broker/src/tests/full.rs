@@ -66,7 +66,7 @@ fn records_of_qos_0_are_bounded_while_the_store_is_slow() {
 
 /// With a full store, removing a retained message that found no room is still a complete record.
 #[test]
-fn a_full_store_is_not_given_payloads_of_qos_0() {
+fn a_full_store_does_not_take_payloads_of_qos_0() {
     let mut world = World::with(|options| {
         options.durable = true;
         options.limits.retained_messages = 1;
@@ -124,7 +124,7 @@ fn with_will(retain: bool) -> Connect {
 
 /// A client that connects again and again with a large will does not use up the store's reserve.
 #[test]
-fn a_full_store_is_not_given_wills() {
+fn a_full_store_does_not_take_wills() {
     let mut world = world();
     let (s, _) = world.lasting(V5, "s");
     world.subscribe(s, &[to("wills", QoS::AtLeastOnce)]);
@@ -200,7 +200,7 @@ fn mqtt_3_1_2_8_a_delayed_will_is_stored_when_there_is_room_again() {
 
 /// A device is let in nevertheless. Its will stays in memory until there is room.
 #[test]
-fn mqtt_3_1_2_8_a_full_store_lets_in_who_leaves_a_will() {
+fn mqtt_3_1_2_8_a_full_store_lets_in_clients_with_wills() {
     let mut world = world();
     let passing = |id| {
         let mut connect = Connect::new(V5, id);
@@ -244,7 +244,7 @@ fn mqtt_3_1_2_8_a_full_store_lets_in_who_leaves_a_will() {
 
 /// A message without a record is not given to a lasting session while there is no room.
 #[test]
-fn a_full_store_is_not_given_what_a_member_leaves() {
+fn a_full_store_does_not_take_messages_that_a_member_leaves() {
     let mut world = world();
     let b = world.client(V5, "b");
     world.subscribe(b, &[to("$share/g/t", QoS::AtLeastOnce)]);
@@ -334,7 +334,7 @@ fn mqtt_3_8_4_3_an_equal_subscription_is_granted_by_a_full_store() {
 
 /// One turn does not search all that is stored for the little that is not.
 #[test]
-fn what_is_to_be_stored_later_is_looked_for_in_several_turns() {
+fn the_write_back_searches_in_several_turns() {
     let mut world = world();
     let publisher = world.client(V5, "p");
     for number in 0..10_000 {

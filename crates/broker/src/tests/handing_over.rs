@@ -27,7 +27,7 @@ fn publish(world: &mut World, publisher: Conn, bytes: usize, qos: QoS) {
 }
 
 #[test]
-fn handing_over_loses_nothing_where_queues_are_nearly_full() {
+fn handing_over_loses_nothing_when_queues_are_nearly_full() {
     for queue_full in [
         QueueFull::DropNewest,
         QueueFull::DropOldest,
@@ -59,7 +59,7 @@ fn handing_over_loses_nothing_where_queues_are_nearly_full() {
 }
 
 #[test]
-fn a_group_sends_to_who_can_take_where_buffers_are_nearly_full() {
+fn a_group_sends_to_members_with_room_when_buffers_are_nearly_full() {
     for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
         let mut world = World::with(|options| {
             options.limits.all_out_buffers_bytes = 200_000;
@@ -94,7 +94,7 @@ fn a_group_sends_to_who_can_take_where_buffers_are_nearly_full() {
 }
 
 #[test]
-fn what_a_full_group_has_no_room_for_keeps_its_place_before_what_is_smaller() {
+fn a_large_message_keeps_its_place_in_a_full_group() {
     let mut world = World::with(|options| {
         options.limits.queue_bytes = 20_000;
         options.limits.queue_full = QueueFull::DropNewest;

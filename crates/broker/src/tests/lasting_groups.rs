@@ -12,7 +12,7 @@ fn world() -> World {
 /// A message was stored for a lasting member, acknowledged to its publisher, and handed over to
 /// a member that does not last.
 #[test]
-fn what_goes_to_a_member_that_does_not_last_survives_a_crash() {
+fn a_message_to_a_member_that_does_not_last_survives_a_crash() {
     let mut world = world();
     let (a, _) = world.lasting(V5, "a");
     world.subscribe(a, &[to("$share/g/t", QoS::AtLeastOnce)]);
@@ -33,7 +33,7 @@ fn what_goes_to_a_member_that_does_not_last_survives_a_crash() {
 
 /// The same without a crash: the message comes back when b goes.
 #[test]
-fn what_went_to_a_member_that_does_not_last_comes_back() {
+fn a_message_that_went_to_a_transient_member_comes_back() {
     let mut world = world();
     let (a, _) = world.lasting(V5, "a");
     world.subscribe(a, &[to("$share/g/t", QoS::AtLeastOnce)]);
@@ -50,7 +50,7 @@ fn what_went_to_a_member_that_does_not_last_comes_back() {
 
 /// A group has a lasting member, and a message waits for one that does not last.
 #[test]
-fn what_a_group_gets_survives_if_any_of_its_members_does() {
+fn a_groups_messages_survive_if_any_member_does() {
     let mut world = world();
     let (a, _) = world.lasting(V5, "a");
     world.subscribe(a, &[to("$share/g/t", QoS::AtLeastOnce)]);
@@ -135,7 +135,7 @@ fn mqtt_4_3_3_2_no_two_members_get_a_message_of_qos_2() {
 
 /// The group has ended, and only a message in a window still names it.
 #[test]
-fn a_groups_number_is_not_given_again_after_a_restart_from_a_copy() {
+fn a_groups_number_is_not_used_again_after_a_restart_from_a_checkpoint() {
     let mut world = world();
     let (a, _) = world.lasting(V5, "a");
     world.subscribe(a, &[to("$share/z/zz", QoS::AtLeastOnce)]);
@@ -167,7 +167,7 @@ fn a_groups_number_is_not_given_again_after_a_restart_from_a_copy() {
 /// A message that its member acknowledged goes to nobody else, and a checkpoint keeps one that
 /// was not acknowledged.
 #[test]
-fn what_was_acknowledged_does_not_come_back_and_a_copy_keeps_the_rest() {
+fn acknowledged_messages_do_not_come_back_and_a_checkpoint_keeps_the_rest() {
     let mut world = world();
     let (a, _) = world.lasting(V5, "a");
     world.subscribe(a, &[to("$share/g/t", QoS::AtLeastOnce)]);
@@ -196,7 +196,7 @@ fn what_was_acknowledged_does_not_come_back_and_a_copy_keeps_the_rest() {
 
 /// A session that will end with its connection leaves its messages to members that last.
 #[test]
-fn what_a_session_has_that_lasts_no_longer_survives_with_its_group() {
+fn messages_of_a_session_that_no_longer_lasts_survive_with_its_group() {
     let mut world = world();
     let (a, _) = world.lasting(V5, "a");
     world.subscribe(a, &[to("$share/g/t", QoS::AtLeastOnce)]);
@@ -220,7 +220,7 @@ fn what_a_session_has_that_lasts_no_longer_survives_with_its_group() {
 /// `[MQTT-4.8.2-5]`: a message that was sent with `QoS` 2 goes to nobody else, even after a
 /// crash.
 #[test]
-fn mqtt_4_8_2_5_what_was_sent_with_qos_2_is_for_nobody_else_after_a_crash() {
+fn mqtt_4_8_2_5_a_sent_qos_2_message_goes_to_nobody_else_after_a_crash() {
     let mut world = world();
     let (a, _) = world.lasting(V5, "a");
     world.subscribe(a, &[to("$share/g/t", QoS::ExactlyOnce)]);

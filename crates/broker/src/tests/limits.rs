@@ -86,7 +86,7 @@ fn a_queue_is_bounded_in_bytes_of_its_own_and_of_all() {
 }
 
 #[test]
-fn what_has_expired_makes_room_first() {
+fn expired_messages_make_room_first() {
     let mut world = World::with(|options| options.limits.queue_messages = 1);
     let (subscriber, _) = world.lasting(V5, "s");
     world.subscribe(subscriber, &[to("#", QoS::AtLeastOnce)]);
@@ -174,7 +174,7 @@ fn a_client_that_does_not_read_costs_its_buffer_and_no_more() {
 }
 
 #[test]
-fn a_client_that_makes_us_answer_and_does_not_read_is_closed() {
+fn a_client_that_causes_answers_and_does_not_read_is_closed() {
     let mut world = World::with(|options| options.limits.out_buffer_bytes = 1_000);
     let conn = world.client(V5, "a");
     world.set_reads(conn, false);
@@ -270,7 +270,7 @@ fn a_client_that_is_closed_for_not_reading_is_counted_once() {
 }
 
 #[test]
-fn a_queue_is_not_emptied_for_what_it_has_no_room_for_at_all() {
+fn a_queue_is_not_emptied_for_a_message_that_can_never_fit() {
     let mut world = World::with(|options| {
         options.limits.queue_bytes = 10_000;
         options.limits.queue_full = QueueFull::DropOldest;
@@ -289,7 +289,7 @@ fn a_queue_is_not_emptied_for_what_it_has_no_room_for_at_all() {
 }
 
 #[test]
-fn what_waits_for_an_acknowledgement_is_counted_and_nothing_else_that_waits() {
+fn only_messages_that_wait_for_the_window_count_as_such() {
     let waits = |world: &World| world.broker.metrics().window_waits;
     // The window, and a client that takes fewer messages.
     for (window, receive_maximum) in [(2, None), (64, Some(2))] {
@@ -350,7 +350,7 @@ fn what_waits_for_an_acknowledgement_is_counted_and_nothing_else_that_waits() {
 }
 
 #[test]
-fn who_sends_too_much_before_it_is_known_is_named() {
+fn a_client_that_sends_too_much_early_is_named_in_the_log() {
     let mut world = World::with(|options| {
         options.authenticate = true;
         options.limits.early_bytes = 100;

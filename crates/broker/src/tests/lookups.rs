@@ -31,7 +31,7 @@ fn acknowledge(world: &mut World, conn: crate::Conn) -> Vec<String> {
 }
 
 #[test]
-fn what_waits_for_one_search_and_is_waited_for_by_the_next_does_not_stall() {
+fn a_message_between_two_look_ups_does_not_stall() {
     let mut world = World::new();
     let publisher = world.client(V5, "p");
     for number in 0..20_000 {
@@ -54,7 +54,7 @@ fn what_waits_for_one_search_and_is_waited_for_by_the_next_does_not_stall() {
 }
 
 #[test]
-fn what_was_put_into_the_queue_before_is_so_whatever_is_taken_from_its_middle() {
+fn queue_numbers_stay_right_when_entries_leave_the_middle() {
     let queued = |origin| {
         let publish = message("t", "x", QoS::AtLeastOnce, 1);
         let publisher = Utf8String::try_from("p").unwrap();
@@ -90,7 +90,7 @@ fn what_was_put_into_the_queue_before_is_so_whatever_is_taken_from_its_middle() 
 }
 
 #[test]
-fn each_filter_is_looked_for_once_however_many_and_however_often_it_is_asked_for() {
+fn each_filter_has_one_look_up_however_often_it_is_subscribed() {
     let mut world = World::new();
     let publisher = world.client(V5, "p");
     for topic in ["keep/1", "keep/2", "keep/3"] {

@@ -10,7 +10,7 @@ use super::{V5, World, lasting, retained, to};
 use crate::{Conn, Input};
 
 #[test]
-fn a_queue_is_not_full_of_what_others_have_left() {
+fn a_queue_is_not_full_because_of_ended_sessions() {
     let (mut world, conns, publisher) = stuck(100);
     let absent = named(lasting(V5, ""), "absent");
     let (absent, _) = world.connect(&absent);
@@ -39,7 +39,7 @@ fn a_queue_is_not_full_of_what_others_have_left() {
 }
 
 #[test]
-fn memory_is_not_short_because_of_what_others_have_left() {
+fn memory_is_not_short_because_of_ended_sessions() {
     let (mut world, conns, publisher) = stuck(100);
     world.publish(publisher, "t", "too much", QoS::AtLeastOnce);
     until_dismissed(&mut world, &conns);
@@ -59,7 +59,7 @@ fn memory_is_not_short_because_of_what_others_have_left() {
 }
 
 #[test]
-fn sessions_that_have_expired_keep_nobody_out_and_cost_nobody_else_theirs() {
+fn expired_sessions_keep_no_client_out_and_end_no_other_session() {
     let mut world = World::with(|options| options.limits.sessions = 1_001);
     let publisher = world.client(V5, "p");
     for number in 0..1_000 {
@@ -88,7 +88,7 @@ fn sessions_that_have_expired_keep_nobody_out_and_cost_nobody_else_theirs() {
 }
 
 #[test]
-fn retained_messages_that_have_expired_take_no_other_ones_place() {
+fn expired_retained_messages_take_no_room_from_others() {
     let mut world = World::with(|options| options.limits.retained_messages = 5_000);
     let publisher = world.client(V5, "p");
     for number in 0..5_000 {
@@ -113,7 +113,7 @@ fn retained_messages_that_have_expired_take_no_other_ones_place() {
 
 /// More retained messages were restored than the limit allows, and removing some makes no room.
 #[test]
-fn retained_messages_that_have_expired_do_not_all_go_for_one_that_is_not_kept() {
+fn expired_retained_messages_stay_if_removing_them_does_not_help() {
     let mut world = World::with(|options| options.durable = true);
     let publisher = world.client(V5, "p");
     for number in 0..5_000 {
@@ -157,7 +157,7 @@ fn group_beside_remains(messages: usize) -> (World, Conn, Conn) {
 
 /// The messages of a member that leaves go to the others, even if ended sessions hold all room.
 #[test]
-fn what_is_over_keeps_nobody_from_inheriting() {
+fn ended_sessions_do_not_keep_members_from_taking_over() {
     let (mut world, member, _) = group_beside_remains(1);
     world.cut(member);
     let metrics = world.broker.metrics();
@@ -169,7 +169,7 @@ fn what_is_over_keeps_nobody_from_inheriting() {
 
 /// The member that is asked first has a full queue, and the next has room.
 #[test]
-fn what_is_over_keeps_no_member_from_what_another_has_no_room_for() {
+fn ended_sessions_do_not_keep_a_member_from_taking_a_message() {
     let (mut world, member, publisher) = group_beside_remains(MESSAGES);
     let dropped = world.broker.metrics().dropped_queue_full;
     world.publish(publisher, "other", "y", QoS::AtLeastOnce);
@@ -180,7 +180,7 @@ fn what_is_over_keeps_no_member_from_what_another_has_no_room_for() {
 }
 
 #[test]
-fn memory_for_a_large_message_of_qos_0_is_not_short_of_what_others_have_left() {
+fn memory_for_a_large_message_of_qos_0_is_taken_from_ended_sessions() {
     let (mut world, conns, publisher) = stuck(100);
     let witness = world.client(V5, "witness");
     world.subscribe(witness, &[to("large", QoS::AtMostOnce)]);
@@ -198,7 +198,7 @@ fn memory_for_a_large_message_of_qos_0_is_not_short_of_what_others_have_left() {
 }
 
 #[test]
-fn connections_that_are_to_be_dismissed_or_are_silent_keep_nobody_out() {
+fn connections_that_are_due_to_close_keep_no_client_out() {
     let (mut world, conns, publisher) = stuck(100);
     let silent = (0..100).map(|number| {
         let mut connect = named(Connect::new(V5, ""), &format!("silent-{number}"));
@@ -230,7 +230,7 @@ fn connections_that_are_to_be_dismissed_or_are_silent_keep_nobody_out() {
 }
 
 #[test]
-fn what_sessions_had_that_have_expired_is_no_others_to_lack() {
+fn expired_sessions_take_no_room_from_others() {
     let mut world = World::new();
     let will = Will {
         topic: super::topic("wills"),

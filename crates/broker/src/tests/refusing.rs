@@ -78,7 +78,7 @@ fn section_3_3_2_3_2_a_payload_that_says_it_is_utf_8_has_to_be() {
 }
 
 #[test]
-fn who_sends_a_payload_that_is_not_what_it_says_is_told_to_the_log() {
+fn a_payload_of_the_wrong_format_is_logged_with_its_client() {
     let mut world = World::new();
     let conn = world.client(V5, "spoilt");
     let told = |world: &mut World| {
@@ -111,7 +111,7 @@ fn who_sends_a_payload_that_is_not_what_it_says_is_told_to_the_log() {
 
 /// Each limit has its own report, because a common one did not say which flag would help.
 #[test]
-fn each_fault_of_a_topic_is_told_to_the_log_as_its_own() {
+fn each_fault_of_a_topic_has_its_own_report_in_the_log() {
     let mut world = World::with(|options| {
         options.limits.topic_bytes = 20;
         options.limits.topic_levels = 3;
@@ -185,7 +185,7 @@ fn the_check_of_payloads_can_be_turned_off() {
 }
 
 #[test]
-fn mqtt_3_1_2_29_refusals_say_why_to_those_who_want_to_know() {
+fn mqtt_3_1_2_29_refusals_say_why_to_clients_that_want_to_know() {
     for wanted in [true, false] {
         let mut world = World::with(|options| {
             options.limits.topic_levels = 2;
@@ -260,7 +260,7 @@ fn mqtt_2_2_1_3_a_packet_identifier_that_is_in_use_is_refused() {
 }
 
 #[test]
-fn section_4_9_what_was_sent_on_an_earlier_connection_is_no_part_of_the_quota() {
+fn section_4_9_messages_of_earlier_connections_do_not_count() {
     let mut world = World::with(|options| options.limits.receive_maximum = 2);
     let publish = |id, dup| {
         let mut publish = message("t", "x", QoS::ExactlyOnce, id);
@@ -354,7 +354,7 @@ fn mqtt_3_14_0_1_no_disconnect_where_connack_is_too_large_for_the_client() {
 }
 
 #[test]
-fn section_3_14_2_2_2_only_who_asked_for_a_session_may_prolong_it() {
+fn section_3_14_2_2_2_only_a_client_that_asked_for_a_session_may_prolong_it() {
     // The server has shortened the interval to 0, but the client had asked for one.
     let mut world = World::with(|options| options.limits.session_expiry_interval = 0);
     let (conn, _) = world.connect(&lasting(V5, "a"));

@@ -104,7 +104,7 @@ fn mqtt_4_3_3_10_a_repetition_is_known_after_a_crash() {
 }
 
 #[test]
-fn retained_messages_come_back_and_expire_by_the_wall() {
+fn retained_messages_come_back_and_expire_by_the_wall_clock() {
     let mut world = world();
     let conn = world.client(V5, "a");
     for (name, payload) in [("t", "old"), ("t", "new"), ("u", "x"), ("u", "")] {
@@ -156,7 +156,7 @@ fn mqtt_3_3_2_5_what_expired_while_the_server_was_away_is_not_sent() {
 
 /// After a crash a session's hour starts only if it had not started before.
 #[test]
-fn mqtt_3_1_2_23_sessions_expire_by_the_wall() {
+fn mqtt_3_1_2_23_sessions_expire_by_the_wall_clock() {
     let mut world = world();
     let (conn, _) = world.lasting(V5, "absent");
     world.cut(conn);
@@ -260,7 +260,7 @@ fn mqtt_3_1_2_8_wills_come_in_time_and_once() {
 
 /// A server that shuts down publishes no wills, but they are not lost.
 #[test]
-fn wills_of_those_who_were_there_at_the_end_come_after_the_start() {
+fn wills_of_clients_connected_at_the_end_come_after_the_start() {
     let mut world = world();
     let (heir, _) = world.lasting(V5, "heir");
     world.subscribe(heir, &[to("wills", QoS::AtLeastOnce)]);
@@ -274,7 +274,7 @@ fn wills_of_those_who_were_there_at_the_end_come_after_the_start() {
 
 /// [MQTT-4.8.2-4]
 #[test]
-fn what_waits_for_a_group_goes_to_another_member_after_a_crash_too() {
+fn waiting_messages_go_to_another_member_after_a_crash_too() {
     let mut world = world();
     for id in ["a", "b"] {
         let (conn, _) = world.lasting(V5, id);
@@ -305,7 +305,7 @@ fn what_waits_for_a_group_goes_to_another_member_after_a_crash_too() {
 
 /// Nothing comes back of a session that its client ended.
 #[test]
-fn mqtt_4_1_0_2_what_has_ended_does_not_come_back() {
+fn mqtt_4_1_0_2_an_ended_session_does_not_come_back() {
     let mut world = world();
     let (conn, _) = world.lasting(V5, "a");
     world.subscribe(conn, &[to("#", QoS::AtLeastOnce)]);
@@ -327,7 +327,7 @@ fn mqtt_4_1_0_2_what_has_ended_does_not_come_back() {
 }
 
 #[test]
-fn what_was_unsubscribed_or_dropped_does_not_come_back() {
+fn ended_subscriptions_and_dropped_messages_do_not_come_back() {
     let mut world = World::with(|options| {
         options.durable = true;
         options.limits.queue_messages = 2;
@@ -358,7 +358,7 @@ fn what_was_unsubscribed_or_dropped_does_not_come_back() {
 }
 
 #[test]
-fn a_copy_stands_for_all_before_it() {
+fn a_checkpoint_replaces_everything_before_it() {
     let mut world = world();
     let (conn, _) = world.lasting(V5, "a");
     world.subscribe(
@@ -396,7 +396,7 @@ fn a_copy_stands_for_all_before_it() {
 /// Records are written during a checkpoint, about state that it has and state that it has not
 /// reached.
 #[test]
-fn a_copy_is_right_whatever_happens_meanwhile() {
+fn a_checkpoint_is_right_whatever_happens_meanwhile() {
     let mut world = world();
     for id in ["a", "b", "c"] {
         let (conn, _) = world.lasting(V5, id);
@@ -437,7 +437,7 @@ fn a_copy_is_right_whatever_happens_meanwhile() {
 }
 
 #[test]
-fn a_journal_without_its_beginning_or_a_whole_copy_is_refused() {
+fn a_journal_without_its_beginning_or_a_whole_checkpoint_is_refused() {
     let mut world = world();
     let (_, _) = world.lasting(V5, "a");
     world.lasting(V5, "b");
@@ -450,7 +450,7 @@ fn a_journal_without_its_beginning_or_a_whole_copy_is_refused() {
 }
 
 #[test]
-fn a_missing_or_unknown_record_is_told() {
+fn a_missing_or_unknown_record_is_an_error() {
     let mut world = world();
     world.lasting(V5, "a");
     let record = || world.journal()[0].1.clone();
@@ -502,7 +502,7 @@ fn each_prefix_of_the_journal_gives_a_state() {
 }
 
 #[test]
-fn what_a_session_had_not_released_goes_with_it() {
+fn unreleased_messages_end_with_their_session() {
     let mut world = World::with(|options| options.durable = true);
     let (conn, _) = world.lasting(V5, "a");
     world.publish(conn, "t", "once", QoS::ExactlyOnce);

@@ -41,7 +41,7 @@ fn mqtt_3_3_1_6_an_empty_payload_removes_it_and_is_delivered() {
 }
 
 #[test]
-fn mqtt_3_3_1_8_a_message_that_is_not_retained_changes_nothing_kept() {
+fn mqtt_3_3_1_8_a_message_without_retain_changes_no_retained_one() {
     let mut world = World::new();
     let conn = world.client(V5, "a");
     world.send(conn, &retained("t", "kept", QoS::AtMostOnce));
@@ -193,7 +193,7 @@ fn more_retained_messages_than_the_connection_takes_at_once_all_arrive_in_the_en
 }
 
 #[test]
-fn retained_messages_that_wait_leave_live_ones_their_room() {
+fn waiting_retained_messages_leave_live_ones_their_room() {
     for queue_full in [QueueFull::Disconnect, QueueFull::DropOldest] {
         let mut world = World::with(|options| {
             options.limits.queue_messages = 10;
@@ -247,7 +247,7 @@ fn retained_messages_that_wait_leave_live_ones_their_room() {
 }
 
 #[test]
-fn what_finds_no_room_is_not_kept_and_neither_is_what_it_would_replace() {
+fn a_retained_message_without_room_is_not_kept_nor_is_its_predecessor() {
     let mut world = World::with(|options| options.limits.retained_bytes = 2_000);
     let conn = world.client(V5, "a");
     world.send(conn, &retained("t", "small", QoS::AtMostOnce));
@@ -301,7 +301,7 @@ fn all_payloads(world: &mut World, conn: crate::Conn) -> Vec<String> {
 }
 
 #[test]
-fn what_is_retained_takes_no_room_in_the_queue_and_is_not_lost_for_want_of_it() {
+fn retained_messages_take_no_room_in_the_queue_and_are_not_lost() {
     for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
         let mut world = World::with(|options| {
             options.limits.queue_bytes = 5_000;
@@ -345,7 +345,7 @@ fn waiting(count: usize, qos: QoS) -> (World, crate::Conn, crate::Conn) {
 }
 
 #[test]
-fn what_is_replaced_while_it_is_looked_for_comes_once_and_what_is_removed_does_not() {
+fn a_look_up_finds_replaced_messages_once_and_removed_ones_never() {
     let (mut world, publisher, subscriber) = waiting(500, QoS::AtMostOnce);
     for number in 0..500 {
         let topic = format!("t/{number}/x");
@@ -383,7 +383,7 @@ fn mqtt_3_10_4_2_unsubscribing_ends_the_search() {
 }
 
 #[test]
-fn a_search_outlives_the_connection_if_it_is_for_what_is_sent_surely() {
+fn a_look_up_outlives_the_connection_if_its_qos_is_1_or_2() {
     for (qos, expected) in [(QoS::AtMostOnce, 0), (QoS::AtLeastOnce, 500)] {
         let (mut world, _, subscriber) = waiting(500, qos);
         world.cut(subscriber);
@@ -395,7 +395,7 @@ fn a_search_outlives_the_connection_if_it_is_for_what_is_sent_surely() {
 }
 
 #[test]
-fn a_session_that_ends_gives_its_searches_back() {
+fn a_session_that_ends_releases_its_look_ups() {
     let (mut world, publisher, subscriber) = waiting(500, QoS::AtLeastOnce);
     for number in 0..500 {
         let topic = format!("t/{number}/x");
@@ -410,7 +410,7 @@ fn a_session_that_ends_gives_its_searches_back() {
 }
 
 #[test]
-fn a_filter_that_matches_little_is_looked_for_a_piece_at_a_time() {
+fn a_look_up_that_finds_little_goes_in_pieces() {
     let mut world = World::new();
     let publisher = world.client(V5, "p");
     for number in 0..10_000 {

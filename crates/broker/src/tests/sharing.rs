@@ -75,7 +75,7 @@ fn absent_members(world: &mut World, ids: std::ops::Range<u16>) {
 /// More members than are asked in a row have full queues, and others have room. No message is
 /// lost, neither a published one nor one that a member leaves behind.
 #[test]
-fn what_others_have_room_for_is_not_lost_behind_hundreds_of_full_queues() {
+fn messages_find_the_member_with_room_behind_hundreds_of_full_queues() {
     let mut world = World::with(|options| options.limits.queue_messages = 1);
     let publisher = world.client(V5, "p");
     absent_members(&mut world, 0..300);
@@ -190,7 +190,7 @@ fn section_3_2_2_3_13_connack_says_nothing_against_shared_subscriptions() {
 }
 
 #[test]
-fn mqtt_4_8_2_1_and_2_share_names_that_are_none() {
+fn mqtt_4_8_2_1_and_2_invalid_share_names() {
     for filter in [
         "$share/",
         "$share//t",
@@ -292,7 +292,7 @@ fn a_stuck_member_does_not_hold_up_the_others() {
 }
 
 #[test]
-fn where_all_are_busy_messages_wait_for_those_with_the_fewest() {
+fn if_all_members_are_busy_messages_wait_for_the_shortest_queues() {
     let mut world = World::with(|options| options.limits.inflight_window = 1);
     let conns = ["a", "b", "c"].map(|id| member(&mut world, id, QoS::AtLeastOnce));
     let publisher = world.client(V5, "p");
@@ -313,7 +313,7 @@ fn where_all_are_busy_messages_wait_for_those_with_the_fewest() {
 }
 
 #[test]
-fn while_all_are_away_messages_wait_for_them_fairly() {
+fn while_all_members_are_absent_messages_wait_fairly() {
     let mut world = World::new();
     for id in ["a", "b", "c"] {
         let conn = member(&mut world, id, QoS::AtLeastOnce);
@@ -333,7 +333,7 @@ fn while_all_are_away_messages_wait_for_them_fairly() {
 }
 
 #[test]
-fn one_that_is_connected_comes_before_those_who_are_away() {
+fn a_connected_member_is_preferred_to_absent_ones() {
     let mut world = World::with(|options| options.limits.inflight_window = 1);
     let away = member(&mut world, "away", QoS::AtLeastOnce);
     world.cut(away);
@@ -421,7 +421,7 @@ fn mqtt_4_8_2_4_what_a_member_did_not_get_goes_to_another_but_sent_qos_2_stays()
 }
 
 #[test]
-fn mqtt_4_8_2_5_what_was_sent_with_qos_2_is_nobody_elses_when_the_session_ends() {
+fn mqtt_4_8_2_5_a_sent_qos_2_message_goes_to_nobody_else_when_the_session_ends() {
     let mut world = World::with(|options| options.limits.inflight_window = 2);
     let gone = world.client(V5, "gone");
     world.subscribe(gone, &[to("$share/g/t/x", QoS::ExactlyOnce)]);
@@ -438,7 +438,7 @@ fn mqtt_4_8_2_5_what_was_sent_with_qos_2_is_nobody_elses_when_the_session_ends()
 }
 
 #[test]
-fn mqtt_4_8_2_6_what_a_member_refuses_goes_to_nobody() {
+fn mqtt_4_8_2_6_a_message_that_a_member_refuses_goes_to_nobody() {
     let mut world = World::new();
     let refusing = member(&mut world, "refusing", QoS::ExactlyOnce);
     let publisher = world.client(V5, "p");
@@ -464,7 +464,7 @@ fn mqtt_4_8_2_6_what_a_member_refuses_goes_to_nobody() {
 }
 
 #[test]
-fn what_waits_stays_with_a_member_whose_session_goes_on_if_no_other_is_connected() {
+fn waiting_messages_stay_with_a_lasting_member_if_no_other_is_connected() {
     let mut world = World::with(|options| options.limits.inflight_window = 1);
     for id in ["a", "b"] {
         let conn = member(&mut world, id, QoS::AtLeastOnce);
@@ -480,7 +480,7 @@ fn what_waits_stays_with_a_member_whose_session_goes_on_if_no_other_is_connected
 }
 
 #[test]
-fn mqtt_3_10_4_3_who_unsubscribes_gets_what_it_was_sent_and_the_others_the_rest() {
+fn mqtt_3_10_4_3_sent_messages_stay_with_the_member_that_unsubscribes() {
     let mut world = World::with(|options| options.limits.inflight_window = 1);
     let leaving = member(&mut world, "leaving", QoS::AtLeastOnce);
     world.subscribe(leaving, &[to("own", QoS::AtLeastOnce)]);
@@ -504,7 +504,7 @@ fn mqtt_3_10_4_3_who_unsubscribes_gets_what_it_was_sent_and_the_others_the_rest(
 }
 
 #[test]
-fn a_server_that_ends_leaves_what_is_shared_to_the_sessions_that_go_on() {
+fn a_server_that_ends_leaves_shared_messages_to_sessions_that_go_on() {
     let mut world = World::with(|options| options.limits.inflight_window = 1);
     let passing = world.client(V5, "passing");
     world.subscribe(passing, &[to("$share/g/t/#", QoS::AtLeastOnce)]);

@@ -12,7 +12,7 @@ use crate::types::Timer;
 /// [`ThinVec`](crate::types::ThinVec).
 #[test]
 #[cfg(target_pointer_width = "64")]
-fn what_a_client_costs_does_not_grow_unnoticed() {
+fn the_cost_of_a_client_does_not_grow_unnoticed() {
     assert!(size_of::<Session>() <= 184);
     assert!(size_of::<Connection>() <= 200);
     assert!(size_of::<Link>() <= 48);

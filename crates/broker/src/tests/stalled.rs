@@ -25,7 +25,7 @@ fn stalled() -> (World, Conn, Conn, u64) {
 }
 
 #[test]
-fn every_refusal_is_counted_and_told_with_the_client() {
+fn every_refusal_is_counted_and_reported_with_the_client() {
     let (mut world, _, publisher, refused) = stalled();
     for _ in 0..10 {
         world.publish(publisher, "t", &"x".repeat(100), QoS::AtMostOnce);
@@ -43,7 +43,7 @@ fn every_refusal_is_counted_and_told_with_the_client() {
 }
 
 #[test]
-fn what_is_smaller_than_what_is_free_still_goes_out() {
+fn a_message_that_fits_into_the_free_budget_goes_out() {
     let (mut world, _, publisher, refused) = stalled();
     let out = world.broker.metrics().messages_out;
     world.publish(publisher, "t", "x", QoS::AtMostOnce);
@@ -52,7 +52,7 @@ fn what_is_smaller_than_what_is_free_still_goes_out() {
 }
 
 #[test]
-fn who_reads_again_is_sent_again() {
+fn a_client_that_reads_again_gets_messages_again() {
     let (mut world, subscriber, publisher, refused) = stalled();
     world.set_reads(subscriber, true);
     world.received(subscriber);
@@ -64,7 +64,7 @@ fn who_reads_again_is_sent_again() {
 }
 
 #[test]
-fn who_is_gone_is_absent_and_who_comes_back_is_sent_again() {
+fn a_returning_client_gets_messages_again() {
     let (mut world, subscriber, publisher, refused) = stalled();
     world.cut(subscriber);
     world.publish(publisher, "t", &"x".repeat(100), QoS::AtMostOnce);
@@ -89,7 +89,7 @@ fn who_is_gone_is_absent_and_who_comes_back_is_sent_again() {
 }
 
 #[test]
-fn who_asks_for_retained_messages_gets_what_is_published_behind_them() {
+fn live_messages_come_after_the_retained_ones_that_were_asked_for() {
     let (mut world, subscriber, publisher, refused) = stalled();
     let old = retained("r", &"old".repeat(40), QoS::AtMostOnce);
     world.send(publisher, &old);

@@ -70,7 +70,7 @@ fn take_all(world: &mut World, conn: Conn) -> usize {
 }
 
 #[test]
-fn what_clients_write_who_take_everything_is_no_more_than_thought() {
+fn taking_everything_causes_no_more_records_than_estimated() {
     for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
         let mut world = world();
         absent(&mut world, qos);
@@ -97,7 +97,7 @@ fn what_clients_write_who_take_everything_is_no_more_than_thought() {
 }
 
 #[test]
-fn a_copy_is_no_larger_than_thought_and_has_each_message_once() {
+fn a_checkpoint_is_no_larger_than_estimated_and_has_each_message_once() {
     const BODY: usize = 3_000;
     let mut world = world();
     absent(&mut world, QoS::ExactlyOnce);
@@ -137,7 +137,7 @@ fn a_copy_is_no_larger_than_thought_and_has_each_message_once() {
 
 /// Sessions that end with their connections cost the store nothing, whatever waits for them.
 #[test]
-fn what_is_in_no_record_needs_no_room() {
+fn unrecorded_state_needs_no_room() {
     let mut world = world();
     let nothing = world.broker.metrics().copy_bytes;
     for name in NAMES {
@@ -155,7 +155,7 @@ fn what_is_in_no_record_needs_no_room() {
 
 /// Handing messages over or ending a session leaves nothing counted.
 #[test]
-fn what_is_over_needs_no_room() {
+fn ended_sessions_need_no_room_in_the_store() {
     let mut world = world();
     let nothing = world.broker.metrics().copy_bytes;
     for shared in [false, true] {
@@ -187,7 +187,7 @@ fn what_is_over_needs_no_room() {
 
 /// A burst that is accepted before anything is durable still leaves the reserve.
 #[test]
-fn a_burst_leaves_the_room_that_is_kept() {
+fn a_burst_leaves_the_stores_reserve() {
     const ROOM: u64 = 200_000;
     let mut world = world();
     absent(&mut world, QoS::AtLeastOnce);
@@ -238,7 +238,7 @@ fn a_burst_leaves_the_room_that_is_kept() {
 
 /// The written part of a checkpoint needs no reserve, until the records before it have gone.
 #[test]
-fn a_copy_under_way_needs_room_for_its_rest_only() {
+fn an_unfinished_checkpoint_needs_room_only_for_its_rest() {
     let mut world = world();
     absent(&mut world, QoS::AtLeastOnce);
     let publisher = world.client(V5, "p");

@@ -52,7 +52,7 @@ fn mqtt_3_8_4_1_and_2_and_5_to_7_suback_answers_each_filter_in_order() {
 }
 
 #[test]
-fn what_the_server_takes_is_told_in_connack() {
+fn connack_states_the_servers_limits() {
     let mut world = World::new();
     let (_, connack) = world.connect(&mqtt::Connect::new(V5, "a"));
     let properties = connack.properties;

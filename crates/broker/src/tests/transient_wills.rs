@@ -115,7 +115,7 @@ fn a_will_is_neither_lost_nor_doubled_wherever_crashes_come() {
 
 /// Its will corrects the retained state of a device.
 #[test]
-fn mqtt_3_1_2_15_a_retained_will_replaces_what_is_kept_after_a_crash() {
+fn mqtt_3_1_2_15_a_retained_will_replaces_the_retained_message_after_a_crash() {
     let mut world = world();
     let mut connect = transient_with_will("offline", 0);
     connect.will.as_mut().unwrap().retain = true;
@@ -128,7 +128,7 @@ fn mqtt_3_1_2_15_a_retained_will_replaces_what_is_kept_after_a_crash() {
 }
 
 #[test]
-fn a_copy_has_the_wills_that_are_alive_and_no_others() {
+fn a_checkpoint_has_the_live_wills_and_no_others() {
     let mut world = world();
     let (heir, _) = world.lasting(V5, "heir");
     world.subscribe(heir, &[to("wills", QoS::ExactlyOnce)]);
@@ -183,7 +183,7 @@ fn a_copy_has_the_wills_that_are_alive_and_no_others() {
 
 /// A session that will end with its connection keeps only its will in the records.
 #[test]
-fn mqtt_3_1_2_8_a_session_that_lasted_and_does_not_any_more_leaves_its_will() {
+fn mqtt_3_1_2_8_a_session_that_no_longer_lasts_leaves_its_will() {
     let mut world = world();
     let (heir, _) = world.lasting(V5, "heir");
     world.subscribe(heir, &[to("wills", QoS::ExactlyOnce)]);
@@ -211,7 +211,7 @@ fn mqtt_3_1_2_8_a_session_that_lasted_and_does_not_any_more_leaves_its_will() {
 }
 
 #[test]
-fn no_number_of_a_will_is_given_again() {
+fn no_number_of_a_will_is_used_again() {
     let mut world = world();
     world.connect(&transient_with_will("a", 0));
     world.crash();

@@ -76,7 +76,7 @@ fn mqtt_3_14_4_3_a_normal_disconnect_takes_the_will_back() {
 }
 
 #[test]
-fn section_3_14_2_1_disconnect_with_will_lets_it_speak() {
+fn section_3_14_2_1_disconnect_with_will_publishes_it() {
     let mut world = World::new();
     let watcher = watcher(&mut world);
     let (conn, _) = world.connect(&with_will(Connect::new(V5, "a"), None));

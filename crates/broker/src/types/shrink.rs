@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_keeps_its_place_and_the_rest_is_given_back() {
+    fn remaining_entries_keep_their_places_and_the_rest_is_freed() {
         let (mut slab, mut shrink) = (Slab::new(), ShrinkPolicy::default());
         let mut looks = 0;
         for number in 0..100_000 {
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_and_goes_is_left_alone() {
+    fn entries_that_come_and_go_do_not_shrink_the_slab() {
         let (mut slab, mut shrink) = (Slab::new(), ShrinkPolicy::default());
         for _ in 0..10 {
             let keys: Vec<_> = (0..5_000)
@@ -136,7 +136,7 @@ mod tests {
     /// One entry stays at the last place, so nothing can be given back, while a few others come
     /// and go. Without the policy each of them would cause a look at every place.
     #[test]
-    fn who_comes_and_goes_beside_the_last_of_a_flood_causes_no_look_each_time() {
+    fn sessions_beside_the_last_of_a_flood_cause_few_looks() {
         let (mut slab, mut shrink) = (Slab::new(), ShrinkPolicy::default());
         for number in 0..100_000 {
             slab.insert(number);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_keeps_what_it_needs_twice() {
+    fn a_list_keeps_at_most_four_times_what_it_needs() {
         let mut list: Vec<u32> = (0..10_000).collect();
         for left in (0..10_000).rev() {
             list.truncate(left);

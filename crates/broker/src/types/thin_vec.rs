@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_empty_takes_a_pointer_and_holds_no_memory() {
+    fn an_empty_list_takes_a_pointer_and_no_memory() {
         assert_eq!(size_of::<ThinVec<u64>>(), size_of::<usize>());
         let mut list = ThinVec::from(vec![1, 2, 3]);
         list.to_mut().push(4);

@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_wait_does_not_wait_for_what_can() {
+    fn urgent_timers_do_not_wait_for_deferrable_ones() {
         let mut timers = Timers::default();
         let at = Instant::from_millis;
         let session = SessionId::from_number(7);
@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(due, [Some(expected[0]), Some(expected[1]), None]);
     }
     #[test]
-    fn a_silence_that_may_not_be_one_keeps_nothing_else_waiting() {
+    fn checking_for_silence_keeps_nothing_else_waiting() {
         let mut timers = Timers::default();
         let at = Instant::from_millis;
         let (slot, session) = (Slot::from_key(3), SessionId::from_number(7));

@@ -454,7 +454,7 @@ fn encoded(record: &Record) -> Bytes {
 }
 
 #[test]
-fn small_things_take_few_bytes() {
+fn small_records_take_few_bytes() {
     let session = SessionNumber(NonZeroU64::new(100).unwrap());
     let packet_id = PacketId::new(7).unwrap();
     assert_eq!(encoded(&Record::Done { session, packet_id }).len(), 4);
@@ -478,7 +478,7 @@ proptest! {
     }
 
     #[test]
-    fn a_record_cut_short_is_none(record in record(), cut in any::<prop::sample::Index>()) {
+    fn a_record_that_is_cut_short_is_refused(record in record(), cut in any::<prop::sample::Index>()) {
         let bytes = encoded(&record);
         let cut = cut.index(bytes.len());
         // Decoding reports where the record was cut off.
