@@ -272,7 +272,7 @@ fn all_silent() {
     let all: Duration = times.iter().sum();
     times.sort_unstable();
     println!(
-        "{:28} {all:10.1?} to close them, {:.1?} at once, {:.1?} as a rule",
+        "{:28} {all:10.1?} to close them, {:.1?} at once, median {:.1?}",
         "100,000 silent at once",
         times[times.len() - 1],
         times[times.len() / 2]

@@ -130,7 +130,7 @@ impl ServerAliases {
         })
     }
 
-    /// Bytes of memory that they take, near enough.
+    /// Bytes of memory that they take, approximately.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }

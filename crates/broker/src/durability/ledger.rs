@@ -134,7 +134,7 @@ impl Ledger {
         &self.checkpoint
     }
 
-    /// The progress of the checkpoint, for a change.
+    /// Mutable access to the progress of the checkpoint.
     pub(crate) fn checkpoint_mut(&mut self) -> &mut CheckpointProgress {
         &mut self.checkpoint
     }
@@ -149,7 +149,7 @@ impl Ledger {
         &self.write_back
     }
 
-    /// The state of the write-back, for a change.
+    /// Mutable access to the state of the write-back.
     pub(crate) fn write_back_mut(&mut self) -> &mut WriteBack {
         &mut self.write_back
     }
@@ -321,8 +321,8 @@ impl Ledger {
     }
 
     /// The coming record of the message that is being routed, if it will be recorded even
-    /// without recipients. A crash without that record would deliver the message again, to
-    /// whoever gets it then.
+    /// without recipients. A crash without that record would deliver the message again, perhaps
+    /// to another member of a group.
     pub(crate) fn certain(&self) -> Option<Lsn> {
         let accepting = self.accepting.filter(|it| it.is_certain);
         accepting.map(|_| self.next())

@@ -91,7 +91,7 @@ pub struct Broker {
     /// How many client identifiers have been assigned.
     pub(crate) assigned: u64,
     /// The shell has given us everything that clients sent before this time, which is that of the
-    /// last [`Input::Timeout`]. Nobody is closed for a silence that ends later.
+    /// last [`Input::Timeout`]. No connection is closed for a silence that ends later.
     pub(crate) heard_until: Instant,
     is_shut_down: bool,
 }

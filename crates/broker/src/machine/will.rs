@@ -81,8 +81,8 @@ impl Broker {
         let is_stored =
             publish.retain && !publish.payload.is_empty() || publish.qos != QoS::AtMostOnce;
         let mut is_refused = false;
-        // Nobody can be told to send it again later, and whoever sends it is gone: it reaches
-        // those who are there. A retained one is stored when there is room again.
+        // Its client is gone and cannot send it again later. So it reaches the connected clients
+        // now, with `QoS` 0. A retained will is stored when there is room again.
         if is_stored && self.may_lack_room_for(&publish) {
             let lasting = self.lasting_recipients(due.session, &publish);
             let is_needed = publish.retain || lasting > 0;

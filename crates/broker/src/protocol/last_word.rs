@@ -10,7 +10,8 @@ use crate::delivery::Link;
 use crate::types::CloseCause;
 
 /// The last packet to a client whose CONNECT was not accepted, with its protocol version. It is
-/// never DISCONNECT `[MQTT-3.14.0-1]`. `None` for a peer that may not even speak MQTT.
+/// never DISCONNECT `[MQTT-3.14.0-1]`. `None` for a peer that perhaps does not speak MQTT at
+/// all.
 pub(crate) fn refusal(
     version: Option<ProtocolVersion>,
     cause: &CloseCause,

@@ -96,7 +96,7 @@ impl Subscriptions {
         &self.groups
     }
 
-    /// The groups of shared subscriptions, for a change.
+    /// Mutable access to the groups of shared subscriptions.
     pub(crate) fn groups_mut(&mut self) -> &mut Groups {
         &mut self.groups
     }

@@ -249,7 +249,7 @@ impl Outgoing {
         });
     }
 
-    /// What the journal has for groups, in order.
+    /// The messages that the journal holds for groups, in order.
     pub(crate) fn held(&self) -> impl Iterator<Item = &Queued> {
         self.all().filter(|it| it.is_held)
     }

@@ -54,7 +54,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// The outgoing messages for a change, created if there are none.
+    /// Mutable access to the outgoing messages. Creates the queue and window if there are none.
     pub(crate) fn outgoing_or_new(&mut self) -> &mut Outgoing {
         self.named_outgoing_or_new().1
     }
@@ -177,7 +177,7 @@ impl Session {
         self.outgoing.as_deref()
     }
 
-    /// The outgoing messages for a change, if there are any.
+    /// Mutable access to the outgoing messages, if there are any.
     pub(crate) fn outgoing_mut(&mut self) -> Option<&mut Outgoing> {
         self.outgoing.as_deref_mut()
     }
@@ -220,12 +220,12 @@ impl Session {
         self.lookups.as_deref()
     }
 
-    /// The retained look-ups for a change, if there are any.
+    /// Mutable access to the retained look-ups, if there are any.
     pub(crate) fn lookups_mut(&mut self) -> Option<&mut Lookups> {
         self.lookups.as_deref_mut()
     }
 
-    /// The retained look-ups for a change, created if there are none.
+    /// Mutable access to the retained look-ups. Creates the list if there is none.
     pub(crate) fn lookups_or_new(&mut self) -> &mut Lookups {
         self.lookups.get_or_insert_default()
     }

@@ -94,7 +94,7 @@ impl Stage {
     }
 }
 
-/// What is sent.
+/// Sending.
 impl Window {
     /// Empty. The first packet identifier that it gives is the one after `last_packet_id`.
     pub(super) fn following(last_packet_id: u16) -> Self {
@@ -200,7 +200,7 @@ impl Window {
     }
 }
 
-/// What is acknowledged.
+/// Acknowledgements.
 impl Window {
     /// Handles PUBACK.
     pub(super) fn pub_ack(&mut self, packet_id: PacketId) -> Acknowledged {
@@ -282,7 +282,7 @@ impl Window {
     }
 }
 
-/// What other members of a group may get, and what an earlier run had sent.
+/// Handing over to other members of a group, and restoring what an earlier run had sent.
 impl Window {
     /// Offers each message with `QoS` 1 to `take`, in order, and drops those that it takes. A
     /// message with `QoS` 2 that was sent stays `[MQTT-4.8.2-4]`.
@@ -328,7 +328,7 @@ impl Window {
         self.messages.push_back(Inflight {
             packet_id,
             stage,
-            // Nobody knows how many messages have been sent since. So the window acts as if all
+            // It is unknown how many messages have been sent since. So the window acts as if all
             // identifiers had been given, and searches before it gives one again.
             number: self.count.wrapping_sub(u16::MAX.into()),
             is_charged: false,

@@ -64,7 +64,8 @@ fn records_of_qos_0_are_bounded_while_the_store_is_slow() {
     );
 }
 
-/// With a full store, removing a retained message that found no room is still a complete record.
+/// A retained message that finds no room causes only a small record, without its payload, in a
+/// full store.
 #[test]
 fn a_full_store_does_not_take_payloads_of_qos_0() {
     let mut world = World::with(|options| {

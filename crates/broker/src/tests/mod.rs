@@ -208,7 +208,7 @@ impl World {
         self.input(Input::Bytes(conn, bytes.into()));
     }
 
-    /// Subscribes with the options given, and takes SUBACK off.
+    /// Subscribes with these options, and takes the SUBACK.
     pub(crate) fn subscribe(&mut self, conn: Conn, subscriptions: &[Subscription]) {
         self.send(conn, &subscribe(subscriptions, None));
         match self.take(conn) {
@@ -280,7 +280,7 @@ impl World {
         self.ends[&conn].closed.as_ref()
     }
 
-    /// The reason code of the DISCONNECT that the client was sent last, before it was closed.
+    /// The reason code of the last DISCONNECT that the client got before it was closed.
     pub(crate) fn farewell(&mut self, conn: Conn) -> Option<ReasonCode> {
         assert!(self.closed(conn).is_some(), "not closed");
         match self.received(conn).pop() {

@@ -3,8 +3,7 @@
 //! Limits, counters, messages, identifiers, grants, close causes and the sets of timers live
 //! here, because several wings speak of them.
 //!
-//! **Invariant.** This wing imports no other wing. A type here decides nothing about the
-//! broker's state: it answers only from its own fields.
+//! **Invariant.** This wing imports no other wing. Each type knows only its own fields.
 //!
 //! Begin with `limits.rs` (every bound and what happens at it), then `message.rs` (a message as
 //! the broker keeps it) and `ids.rs` (the names of everything).

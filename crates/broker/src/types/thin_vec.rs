@@ -11,7 +11,7 @@ use core::ops::Deref;
 pub(crate) struct ThinVec<T>(Option<Box<Vec<T>>>);
 
 impl<T> ThinVec<T> {
-    /// The list for a change. Allocates it, so only call this to add something.
+    /// Mutable access to the list. Allocates it, so only call this to add something.
     pub(crate) fn to_mut(&mut self) -> &mut Vec<T> {
         self.0.get_or_insert_default()
     }
