@@ -5,16 +5,16 @@ use std::time::{Duration, SystemTime};
 use store::clock::Note;
 use tokio::time::Instant as Monotonic;
 
-/// A monotonic clock that counts from the Unix epoch, as far as the system knows the date when it
-/// starts. It never jumps, whatever becomes of the system's date: machines without a battery start
-/// with a date of long ago and are put right by the network.
+/// A monotonic clock that counts from the Unix epoch. It begins with the system's date and never
+/// jumps when that date is corrected. Machines without a battery start with an old date and get the
+/// right one from the network.
 ///
-/// What is stored is dated by it, so the clock of the next run goes on from the [`Note`] that
-/// this one leaves.
+/// It dates what is stored, so the clock of the next run continues from the [`Note`] that this one
+/// leaves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     epoch: Monotonic,
-    /// What it showed then.
+    /// What the clock showed at `epoch`.
     start: mqtt::Instant,
 }
 
@@ -23,13 +23,13 @@ impl Clock {
         Self::starting_at(date())
     }
 
-    /// Goes on from an earlier clock. As much time has passed as the date has gone on; none, if
-    /// it has gone back.
+    /// Continues from an earlier clock. The time between is the difference of the dates, or none if
+    /// the date has gone back.
     pub(crate) fn continuing(earlier: Note) -> Self {
         Self::starting_at(earlier.at(date()))
     }
 
-    /// For the clock after this one.
+    /// A note for the clock of the next run.
     pub(crate) fn note(&self) -> Note {
         Note {
             shown: self.now(),
@@ -44,14 +44,14 @@ impl Clock {
         }
     }
 
-    /// The present, for the pure crates.
+    /// The time now, for the pure crates.
     pub(crate) fn now(&self) -> mqtt::Instant {
         self.start + self.epoch.elapsed()
     }
 
     /// When the runtime's timer must fire for `instant`.
     ///
-    /// A point that is never reached becomes one of years ahead, which is as good.
+    /// A time that is never reached becomes one that is years away, which has the same effect.
     pub(crate) fn deadline(&self, instant: mqtt::Instant) -> Monotonic {
         const YEARS: Duration = Duration::from_hours(24 * 365 * 10);
         self.epoch + instant.saturating_since(self.start).min(YEARS)
@@ -62,7 +62,7 @@ fn date() -> mqtt::Instant {
     mqtt::Instant::ZERO + since_1970()
 }
 
-/// The system's date. One that is before 1970 is no date at all.
+/// The system's date, as the time since 1970. A date before 1970 counts as 1970.
 pub(crate) fn since_1970() -> Duration {
     let date = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     date.unwrap_or_default()
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_goes_on_where_the_one_before_it_was() {
+    fn a_clock_continues_from_the_one_before_it() {
         let far = Note {
             shown: mqtt::Instant::from_millis(1_000),
             date: Clock::new().note().date,

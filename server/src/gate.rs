@@ -1,4 +1,4 @@
-//! The gate that every new TCP connection goes through: how many may be open, how many were.
+//! Limits how many TCP connections may be open, in all and from one address, and counts them.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{memory, platform};
 
-/// Counts the open connections of all listeners together, and refuses those above a limit.
+/// Counts the open connections of all listeners together, and refuses those above the limits.
 ///
 /// The counters are statistics. Nothing else depends on their order, so `Relaxed` is enough.
 #[derive(Debug)]
@@ -27,16 +27,16 @@ pub(crate) struct ConnectionGate {
 #[derive(Debug)]
 pub(crate) struct Permit {
     gate: Arc<ConnectionGate>,
-    /// The address that it is counted to, if any.
+    /// The address that the connection counts for, if any.
     address: Option<IpAddr>,
 }
 
 /// Why one more connection is refused.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Full {
-    /// As many are open as may be.
+    /// There are as many connections as are allowed.
     Everywhere,
-    /// As many are open from its address as may be.
+    /// Its address has as many connections as are allowed.
     Address,
 }
 
@@ -68,7 +68,7 @@ impl ConnectionGate {
         })
     }
 
-    /// A permit for one more connection, or why it is refused. Both are counted.
+    /// Gives a permit for one more connection, or says why it is refused. Counts both.
     pub(crate) fn acquire(self: &Arc<Self>, from: IpAddr) -> Result<Permit, Full> {
         let taken = self
             .open
@@ -123,7 +123,7 @@ impl ConnectionGate {
         }
     }
 
-    /// A panic while the lock was held cannot have left wrong numbers.
+    // A panic while the lock was held cannot have left wrong numbers.
     fn by_address(&self) -> std::sync::MutexGuard<'_, HashMap<IpAddr, usize>> {
         self.by_address
             .lock()
@@ -149,9 +149,9 @@ impl Drop for Permit {
     }
 }
 
-/// The address that a connection from `address` is counted to. None if it comes from this machine:
-/// those are tests, simulated devices, and what a reverse proxy passes on. An IPv6 network gives
-/// each host 2^64 addresses, so only the first half of the address counts.
+/// The address that a connection from `address` counts for. None if it comes from this machine:
+/// tests, simulated devices and reverse proxies connect from there. An IPv6 network gives each host
+/// 2^64 addresses, so only the first half of the address counts.
 fn counted_as(address: IpAddr) -> Option<IpAddr> {
     let address = address.to_canonical();
     if address.is_loopback() {
@@ -166,10 +166,10 @@ fn counted_as(address: IpAddr) -> Option<IpAddr> {
     })
 }
 
-/// Lets this process open as many files as the system allows. Answers how many connections that
-/// leaves room for.
+/// Lets this process open as many files as the system allows. Returns how many connections are
+/// possible then.
 pub(crate) fn raise_open_files() -> usize {
-    /// Listeners, what the runtimes open themselves, standard streams, and some to spare.
+    /// Files for listeners, runtimes, standard streams and the store, and some to spare.
     const OTHERS: u64 = 64;
     platform::raise_open_files().map_or(usize::MAX, |files| {
         usize::try_from(files.saturating_sub(OTHERS).max(1)).unwrap_or(usize::MAX)

@@ -4,9 +4,9 @@
 //! `--demo`, a fleet of simulated devices. This crate is the shell: sockets, clocks, threads and
 //! signals. What MQTT means is in the pure crates `mqtt` and `broker`.
 //!
-//! There are three threads. The main thread accepts connections and answers HTTP. The shard's thread
-//! owns the broker and every MQTT connection. The demo's thread runs the simulated devices. A fourth
-//! one, in the crate `store`, writes to the disk.
+//! There are up to four threads. The main thread accepts connections and answers HTTP. The shard's thread
+//! owns the broker and every MQTT connection. The demo's thread runs the simulated devices. The
+//! thread of the crate `store` writes to the disk.
 //!
 //! The program itself is [`run`]; `main.rs` does nothing but call it.
 
@@ -36,11 +36,11 @@ use cli::Command;
 /// Does what the command line asks for, and returns when that is done. `arguments` begin with the
 /// program's own name; environment variables stand in for flags that are not given.
 ///
-/// Writes to standard output and standard error, and installs the process' log and its handlers of
-/// signals: a process calls it once.
+/// It writes to standard output and standard error, and installs the log and signal handlers of the
+/// process. So a process calls it once.
 ///
 /// The exit code is 0 if all went well, 1 if the server could not start or go on, and 2 if the command
-/// line makes no sense. Standard error says why, in one line.
+/// line is wrong. Standard error says why, in one line.
 ///
 /// ```
 /// # use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! Accepting connections: within the limit, and without spinning when the system has no more.
+//! Accepts connections within the limits, and waits when the system has no resources for more.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,14 +20,14 @@ pub(crate) struct Accepted {
     pub(crate) permit: Permit,
 }
 
-/// A listening socket and what stands between it and those who want too much of it.
+/// A listening socket with its limits.
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: TcpListener,
     /// `mqtt` or `http`, for the log.
     name: &'static str,
     gate: Arc<ConnectionGate>,
-    /// After how much silence the system asks whether the peer is still there.
+    /// After this much silence the system asks whether the peer is still there.
     tcp_keep_alive: Option<Duration>,
     refusals: Throttle,
     errors: Throttle,
@@ -52,7 +52,7 @@ impl Listener {
         }
     }
 
-    /// The next connection. Those above the limit are closed at once, and counted.
+    /// Waits for the next connection. Closes those above the limits at once, and counts them.
     pub(crate) async fn accept(&mut self) -> Accepted {
         loop {
             match self.socket.accept().await {
@@ -61,8 +61,8 @@ impl Listener {
                     let Some(permit) = self.admit(peer) else {
                         continue;
                     };
-                    // Small packets both ways: waiting to fill a segment only costs latency.
-                    // Fails only where the peer is gone already, which reading will show.
+                    // Packets are small, so waiting to fill a segment would only cost latency. This
+                    // fails only if the peer has gone, and then reading fails too.
                     let _ = stream.set_nodelay(true);
                     if let Some(idle) = self.tcp_keep_alive {
                         let _ = keep_alive(&stream, idle);
@@ -77,7 +77,7 @@ impl Listener {
                     self.gate.count_accept_error();
                     if let Some(count) = self.errors.count(Instant::now()) {
                         warn!(
-                            "{}: cannot accept connections ({count} since this was last said): {error}",
+                            "{}: cannot accept a connection: {error} ({count} time(s) since the last such line)",
                             self.name
                         );
                     }
@@ -91,7 +91,7 @@ impl Listener {
 }
 
 impl Listener {
-    /// A place for one more, unless there is none, which is logged.
+    /// Gives a permit to a connection, or logs why it is refused.
     fn admit(&mut self, peer: SocketAddr) -> Option<Permit> {
         let admitted = self.gate.acquire(peer.ip());
         admitted.map_err(|full| self.log_refusal(peer, full)).ok()
@@ -106,22 +106,22 @@ impl Listener {
             Full::Everywhere => {
                 let max = self.gate.counts().max;
                 warn!(
-                    "{name}: refused {count} connection(s), the last from {peer}: all {max} are in use (--max-connections, or the limit of open files)"
+                    "{name}: refused {count} connection(s), the last from {peer}: all {max} connections are in use (--max-connections, or the limit of open files)"
                 );
             }
             Full::Address => {
                 let max = self.gate.max_per_address();
                 warn!(
-                    "{name}: refused {count} connection(s), the last from {peer}: its address has {max} already (--max-connections-per-address)"
+                    "{name}: refused {count} connection(s), the last from {peer}: its address has {max} connections already (--max-connections-per-address)"
                 );
             }
         }
     }
 }
 
-/// Lets the system ask a peer that has been silent for `idle` whether it is still there. The system
-/// ends the connection when four questions, each a quarter of `idle` after the other, stay without an
-/// answer. So a connection ends when its peer has vanished, even one without MQTT's own keep alive.
+/// Turns on TCP keep-alive: when a peer has been silent for `idle`, the system asks whether it is
+/// still there. It asks four times, a quarter of `idle` apart, and then ends the connection. So a
+/// connection ends when its peer has vanished, even if it has no MQTT keep alive.
 fn keep_alive(stream: &TcpStream, idle: Duration) -> io::Result<()> {
     const PROBES: u32 = 4;
     let interval = (idle / PROBES).max(Duration::from_secs(1));
@@ -132,8 +132,8 @@ fn keep_alive(stream: &TcpStream, idle: Duration) -> io::Result<()> {
     SockRef::from(stream).set_tcp_keepalive(&probing)
 }
 
-/// A peer that gave up while it waited says nothing about the next one; what else fails
-/// (no file descriptors, no memory) would fail again at once.
+/// Whether an error of `accept` concerns only the connection that was to be accepted. Any other error,
+/// such as too few file descriptors, would come again at once.
 fn concerns_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -143,7 +143,7 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Doubles from 10 ms to 1 s.
+/// A waiting time that doubles from 10 ms to 1 s.
 #[derive(Debug)]
 struct Backoff(Duration);
 
@@ -161,7 +161,7 @@ impl Backoff {
     }
 }
 
-/// Lets something be logged at most once in five seconds, with how often it happened since.
+/// Limits a log line to one in five seconds, and counts the events in between.
 #[derive(Debug, Default)]
 pub(crate) struct Throttle {
     silent_until: Option<Instant>,
@@ -169,7 +169,7 @@ pub(crate) struct Throttle {
 }
 
 impl Throttle {
-    /// Counts once more; `Some` when it is time to say so.
+    /// Counts an event. `Some` if it may be logged: how many events there were since the last line.
     pub(crate) fn count(&mut self, now: Instant) -> Option<u64> {
         const SILENCE: Duration = Duration::from_secs(5);
         self.count += 1;
@@ -181,7 +181,7 @@ impl Throttle {
     }
 }
 
-/// Lets twenty things be logged in five seconds, and counts the others.
+/// Limits log lines to twenty in five seconds, and counts those left out.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
     renewed_at: Option<Instant>,
@@ -189,16 +189,17 @@ pub(crate) struct Budget {
     withheld: u64,
 }
 
-/// Whether there was something left of a [`Budget`].
+/// Whether a line may be logged.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Spending {
-    /// There was; `withheld` were not before it, and not yet told.
+    /// It may. `withheld` lines were left out before it, and not yet reported.
     Allowed { withheld: u64 },
-    /// There was not.
+    /// It may not.
     Withheld,
 }
 
 impl Budget {
+    /// Uses up one line, if there is one left.
     pub(crate) fn take(&mut self, now: Instant) -> Spending {
         const PERIOD: Duration = Duration::from_secs(5);
         const MOST: u32 = 20;
@@ -257,9 +258,9 @@ mod tests {
         }
     }
 
-    /// Over the wire it cannot be seen: what comes from this machine is not counted.
+    /// A test over the wire could not show this: connections from this machine do not count.
     #[tokio::test]
-    async fn who_has_too_many_connections_is_counted_and_named_with_the_flag() {
+    async fn an_address_with_too_many_connections_is_counted_and_logged_with_the_flag() {
         let log = Log::default();
         let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).finish();
         let _guard = tracing::subscriber::set_default(subscriber);
@@ -278,13 +279,13 @@ mod tests {
             "mqtt: ",
             " 1 connection",
             "192.0.2.1:1003",
-            "has 2 already",
+            "has 2 connections already",
             "(--max-connections-per-address)",
         ] {
             assert!(line.contains(part), "{part:?} in {line}");
         }
 
-        // The same address again says nothing new so soon, and others have what is left.
+        // The same address is not logged again so soon. Other addresses can still connect.
         assert!(admit("192.0.2.1:1004").is_none());
         assert_eq!(log.take(), "");
         assert_eq!(gate.counts().refused_address, 2);

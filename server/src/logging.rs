@@ -25,14 +25,14 @@ impl FromStr for Filter {
     }
 }
 
-/// From here on, events are written to standard error.
+/// Begins to write events to standard error.
 pub(crate) fn start(filter: &Filter) {
     let lines = tracing_subscriber::fmt::layer()
         .compact()
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
-    // Only the first call in a process counts; there is only one outside tests.
+    // Only the first call in a process has an effect. There is more than one only in tests.
     let _ = tracing_subscriber::registry()
         .with(lines)
         .with(filter.0.clone())

@@ -1,12 +1,13 @@
-//! How much memory there is: the machine's, or less where a control group says so.
+//! How much memory there is, and when tables should shrink.
 
 use std::fs;
 use std::path::Path;
 
-/// What is assumed where nothing can be found out.
+/// Assumed where the system does not tell.
 const UNKNOWN: usize = 4 << 30;
 
-/// Bytes of memory that this process could use at most.
+/// The most bytes of memory that this process can use: the machine's memory, or the limit of its
+/// control group.
 pub(crate) fn available() -> usize {
     let machine = fs::read_to_string("/proc/meminfo")
         .ok()
@@ -30,8 +31,8 @@ fn total(meminfo: &str) -> Option<u64> {
     kib.checked_mul(1024)
 }
 
-/// The least that this process's control group or one above it allows, as the kernel's second
-/// version (`0::/path`) or the first (`n:memory:/path`) tells it.
+/// The lowest limit of this process's control group and those above it. Reads both versions of the
+/// kernel's control groups: `0::/path` (2) and `n:memory:/path` (1).
 fn of_groups(membership: &str, root: &Path) -> Option<u64> {
     let mut least = None;
     for line in membership.lines() {
@@ -46,7 +47,7 @@ fn of_groups(membership: &str, root: &Path) -> Option<u64> {
         } else {
             continue;
         };
-        // In a container the path may be the host's, of which only the root is to be seen.
+        // In a container the path may be the host's, and only its root is visible here.
         let path = Path::new(path.trim_start_matches('/'));
         for above in path.ancestors() {
             let limit = fs::read_to_string(folder.join(above).join(file))
@@ -58,10 +59,10 @@ fn of_groups(membership: &str, root: &Path) -> Option<u64> {
     least
 }
 
-/// How many places a table should have instead, where so many of it are taken: when most of
-/// what came in a flood has gone, the memory goes too.
+/// The capacity that a table of this capacity should shrink to, if `taken` entries use less than a
+/// quarter of it. So a table gives its memory back after a flood.
 pub(crate) fn less(taken: usize, capacity: usize) -> Option<usize> {
-    /// Smaller ones are not worth it.
+    /// Smaller tables are not worth shrinking.
     const WORTH: usize = 1_024;
     (capacity >= WORTH && taken <= capacity / 4).then_some(2 * taken)
 }

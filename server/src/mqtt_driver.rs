@@ -1,8 +1,7 @@
-//! Drives the sans-IO [`mqtt::Client`] over a TCP connection: the shell of every client that
-//! runs in this process.
+//! Drives the sans-IO [`mqtt::Client`] over a TCP connection. All clients in this process use it.
 //!
-//! [`Driver::next`] keeps the client's loop (drain its events, write what it wants sent, arm its
-//! timer) and may be dropped at any await without losing anything.
+//! [`Driver::next`] runs the client's loop: it drains the events, writes the bytes and arms the timer.
+//! It can be dropped at any await without losing anything.
 
 use std::future::Future;
 use std::io;
@@ -20,10 +19,10 @@ use tracing::debug;
 
 use crate::clock::Clock;
 
-/// Room for what is read at once.
+/// How many bytes are read at once.
 const READ_CHUNK: usize = 4 * 1024;
-/// For the last bytes to leave, and the server to close.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long the last bytes and the closing by the server may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 type Opening = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
 
@@ -39,12 +38,12 @@ pub(crate) struct Driver {
     address: SocketAddr,
     client: Client,
     transport: Transport,
-    /// What the client wants sent and the socket has not taken yet.
+    /// Bytes that the socket has not taken yet.
     unsent: BytesMut,
     incoming: BytesMut,
 }
 
-/// What waiting brought.
+/// What ended the waiting.
 enum Woken {
     Opened(io::Result<TcpStream>),
     Readable(io::Result<()>),
@@ -54,7 +53,7 @@ enum Woken {
 }
 
 impl Driver {
-    /// A client that connects to `address` as soon as [`next`](Self::next) is awaited.
+    /// A client that connects to `address` when [`next`](Self::next) is first awaited.
     pub(crate) fn new(clock: Clock, address: SocketAddr, options: ClientOptions) -> Self {
         Self {
             clock,
@@ -66,7 +65,7 @@ impl Driver {
         }
     }
 
-    /// The client, and the time that its methods want to know.
+    /// The client, and the time to give to its methods.
     pub(crate) fn client(&mut self) -> (&mut Client, Instant) {
         (&mut self.client, self.clock.now())
     }
@@ -79,7 +78,7 @@ impl Driver {
             }
             match self.wait(deadline).await {
                 Woken::Opened(Ok(stream)) => {
-                    // Small packets both ways; an error here shows when reading.
+                    // Packets are small. If this fails, reading fails too.
                     let _ = stream.set_nodelay(true);
                     self.transport = Transport::Open(stream);
                     self.client.handle_transport_open(self.clock.now());
@@ -101,8 +100,8 @@ impl Driver {
         }
     }
 
-    /// The next event before everything is settled: what has come is handled, and what was
-    /// published has left (`QoS` 1 and 2: is acknowledged). `None` then, or at `deadline`.
+    /// The next event, until everything is settled: all input is handled, and all messages are sent
+    /// (`QoS` 1 and 2: acknowledged). Then, or at `deadline`, it returns `None`.
     pub(crate) async fn next_before_settled(&mut self, deadline: Monotonic) -> Option<Event> {
         if let Some(event) = self.settle() {
             return Some(event);
@@ -113,24 +112,24 @@ impl Driver {
         self.next(deadline).await
     }
 
-    /// Says DISCONNECT, and closes. What is unfinished can go on in a later client.
+    /// Sends DISCONNECT and closes. A later client can continue the session.
     pub(crate) async fn disconnect(mut self) -> SessionSnapshot {
         let session = self.client.session();
         self.client
             .disconnect(self.clock.now(), ReasonCode::Success);
         if let Transport::Open(stream) = std::mem::replace(&mut self.transport, Transport::Closed) {
             self.client.poll_transmit(&mut self.unsent);
-            say_last(stream, self.unsent).await;
+            finish(stream, self.unsent).await;
         }
         session
     }
 
-    /// Is gone without a word: the server has to find out, and publishes the will.
+    /// Closes without DISCONNECT, so that the server publishes the will.
     pub(crate) fn vanish(self) -> SessionSnapshot {
         self.client.session()
     }
 
-    /// Does what the client wants done; stops at an event that is for others.
+    /// Carries out what the client asks for, until there is an event for the caller.
     fn settle(&mut self) -> Option<Event> {
         while let Some(event) = self.client.poll_event() {
             match event {
@@ -143,22 +142,22 @@ impl Driver {
                     if let Transport::Open(stream) =
                         std::mem::replace(&mut self.transport, Transport::Closed)
                     {
-                        tokio::spawn(say_last(stream, std::mem::take(&mut self.unsent)));
+                        tokio::spawn(finish(stream, std::mem::take(&mut self.unsent)));
                     }
                 }
                 other => return Some(other),
             }
         }
-        // While the socket does not keep up, the client's own bounded queue holds the rest.
+        // While the socket is slow, the client's own limited queue holds the rest.
         if self.unsent.is_empty()
             && matches!(self.transport, Transport::Open(_))
             && self.client.poll_transmit(&mut self.unsent)
         {
-            // Straight to the socket: it nearly always has room. If not, waiting will tell.
+            // Writes at once, because the socket can nearly always take it. If not, the driver waits.
             if let Err(error) = self.write() {
                 self.lost(&error);
             }
-            // That a message was handed over is an event as well.
+            // A message that was sent is an event too.
             return self.settle();
         }
         None
@@ -198,7 +197,7 @@ impl Driver {
             Ok(_) => {
                 let bytes = self.incoming.split().freeze();
                 if let Err(error) = self.client.handle_input(self.clock.now(), bytes) {
-                    // The client has dealt with it already, and tells by an event.
+                    // The client has handled it already, and reports it with an event.
                     debug!(server = %self.address, "the server broke the protocol: {error}");
                 }
                 Ok(())
@@ -230,9 +229,9 @@ impl Driver {
     }
 }
 
-/// Writes the last bytes and waits for the server to close, so that they are not thrown away
-/// with what it has sent meanwhile.
-async fn say_last(mut stream: TcpStream, mut bytes: BytesMut) {
+/// Writes the last bytes and waits until the server closes. Otherwise the system could discard them
+/// because of unread input.
+async fn finish(mut stream: TcpStream, mut bytes: BytesMut) {
     let saying = async {
         stream.write_all_buf(&mut bytes).await?;
         stream.shutdown().await?;
@@ -247,6 +246,6 @@ async fn say_last(mut stream: TcpStream, mut bytes: BytesMut) {
             }
         }
     };
-    // Whether the server was still there to hear it makes no difference any more.
-    let _ = timeout(LAST_WORDS, saying).await;
+    // It does not matter whether the server was still there.
+    let _ = timeout(CLOSE_TIMEOUT, saying).await;
 }

@@ -1,4 +1,4 @@
-//! `beaconry serve`: starts everything, waits for the end, ends everything in order.
+//! `beaconry serve`: starts everything, waits for a signal, and ends everything in order.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
@@ -21,7 +21,7 @@ use crate::platform::Signals;
 use crate::shard::{self, Authenticate, Framing, NewConnection};
 use crate::{demo, logging};
 
-/// Why the server could not start, or not go on.
+/// Why the server could not start or had to end.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServeError {
     #[error("cannot listen on {address} for {what}: {error}{hint}", hint = hint(error, flag))]
@@ -35,30 +35,32 @@ pub(crate) enum ServeError {
     Start(#[from] io::Error),
     #[error("{0}")]
     Store(#[from] StoreError),
-    #[error("the broker's thread ended without being asked to; this is a mistake in beaconry")]
+    #[error(
+        "the broker's thread ended by itself, which is a bug in beaconry: please report it with the log, and start the server again"
+    )]
     BrokerEnded,
 }
 
 fn hint(error: &io::Error, flag: &str) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
-            format!("; another program uses it, give a different one with {flag} ADDR")
+            format!("; another program uses this address. Give a different one with {flag} ADDR")
         }
         io::ErrorKind::PermissionDenied => {
-            format!("; ports below 1024 need privileges, give a different one with {flag} ADDR")
+            format!("; ports below 1024 need privileges. Give a different one with {flag} ADDR")
         }
         _ => format!("; give a different one with {flag} ADDR"),
     }
 }
 
-/// Serves until a signal says to end.
+/// Serves until a signal ends the server.
 pub(crate) fn run(arguments: &ServeArgs) -> Result<(), ServeError> {
     logging::start(&arguments.log);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let served = runtime.block_on(serve(arguments));
-    // HTTP answers that are still under way are cut: they are files, and can be had again.
+    // This cuts HTTP answers that are not finished. A browser can ask for them again.
     runtime.shutdown_background();
     served
 }
@@ -76,7 +78,7 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
     let tcp_keep_alive = Some(arguments.limits.tcp_keep_alive).filter(|idle| !idle.is_zero());
     if room < wanted {
         info!(
-            "at most {room} connections at once, because of the system's limit of open files (ulimit -n)"
+            "the system's limit of open files (ulimit -n) allows only {room} connections at once, not {wanted}"
         );
     }
 
@@ -145,27 +147,27 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
     }
 
     tokio::select! {
-        name = signals.next() => info!("{name}: ending, clients are told"),
+        name = signals.next() => info!("{name}: the server ends and tells its clients"),
         _ = &mut shard_ended => return Err(ServeError::BrokerEnded),
         error = failure(&mut store_failed) => return Err(error.into()),
     }
     tokio::select! {
         () = wind_down(demo, end, shard, shard_ended) => {
-            // Not waited for: the thread has ended, and has said what there was to say.
+            // No need to wait: the thread has ended and has sent its error, if it had one.
             if let Ok(error) = store_failed.try_recv() {
                 return Err(error.into());
             }
             info!("ended");
         }
-        name = signals.next() => warn!("{name} again: ending at once"),
+        name = signals.next() => warn!("{name} again: the server ends at once"),
     }
     Ok(())
 }
 
-/// The broker, and where it stores things.
+/// The broker, its store, and what reports that the store has failed.
 type Stored = (Broker, Option<Store>, oneshot::Receiver<StoreError>);
 
-/// `None`: a signal came before all was read.
+/// Opens the store and reads the broker's state from it. `None`: a signal came before that was done.
 async fn open_store(
     mut options: BrokerOptions,
     settings: Option<Settings>,
@@ -173,7 +175,7 @@ async fn open_store(
     signals: &mut Signals,
 ) -> Result<Option<Stored>, ServeError> {
     let Some(settings) = settings else {
-        info!("nothing is stored: sessions and messages end with the server (--in-memory)");
+        info!("--in-memory: nothing is stored, sessions and messages end with the server");
         let (_, never) = oneshot::channel();
         return Ok(Some((Broker::new(clock.now(), options), None, never)));
     };
@@ -186,29 +188,29 @@ async fn open_store(
             Ok(Some((broker, Some(store), failed)))
         }
         name = signals.next() => {
-            info!("{name}: ending before all was read");
+            info!("{name}: the server ends before it has read the whole store");
             Ok(None)
         }
     }
 }
 
-/// Comes only if the store fails.
+/// Resolves only if the store fails.
 async fn failure(failed: &mut oneshot::Receiver<StoreError>) -> StoreError {
     match failed.await {
         Ok(error) => error,
-        // There is no store, or it ends as it should.
+        // There is no store, or it was closed properly.
         Err(_) => std::future::pending().await,
     }
 }
 
-/// The demo's devices sign out first; then nobody new is let in; then clients are told.
+/// Ends everything: the demo's devices sign out, the listeners stop, and the shard tells its clients.
 async fn wind_down(
     demo: Option<demo::Handle>,
     end: watch::Sender<bool>,
     shard: shard::Handle,
     shard_ended: oneshot::Receiver<()>,
 ) {
-    /// For the shard's own time-outs to have passed, and some more.
+    /// Longer than the shard's own time-outs.
     const PATIENCE: Duration = Duration::from_secs(5);
     if let Some(demo) = demo {
         demo.stop().await;
@@ -216,7 +218,7 @@ async fn wind_down(
     end.send_replace(true);
     shard.shut_down().await;
     if tokio::time::timeout(PATIENCE, shard_ended).await.is_err() {
-        warn!("the broker did not end in time");
+        warn!("the broker did not end within {PATIENCE:?}: the server ends without it");
     }
 }
 
@@ -269,12 +271,12 @@ async fn accept_mqtt(
                     })
                     .await;
             }
-            Err(error) => warn!(%peer, "cannot hand the socket over: {error}"),
+            Err(error) => warn!(%peer, "closed: cannot give the socket to the broker: {error}"),
         }
     }
 }
 
-/// Nobody has to log in: whoever listens to more than this machine should know.
+/// Warns if the server can be reached from other machines, because clients do not log in.
 fn warn_if_open(listening: &[SocketAddr]) {
     let open: Vec<_> = listening
         .iter()
@@ -283,20 +285,20 @@ fn warn_if_open(listening: &[SocketAddr]) {
         .collect();
     if !open.is_empty() {
         warn!(
-            "listening on {}, and nobody has to log in: whoever reaches it can read and publish everything; see SECURITY.md",
+            "listening on {} without a login: everyone who can reach it can read and publish everything; see SECURITY.md",
             open.join(" and ")
         );
     }
 }
 
-/// The line that scripts and tests wait for: everything before it is done.
+/// Prints the line that scripts and tests wait for: the server accepts connections.
 fn announce(mqtt: SocketAddr, http: SocketAddr) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "ready mqtt={mqtt} http={http}")?;
     stdout.flush()
 }
 
-/// Where a program on this machine finds what listens on `address`.
+/// The address at which a program on this machine reaches a socket that listens on `address`.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),

@@ -1,8 +1,8 @@
 //! `DIR/clock`: what the server's clock showed, beside the system's date at that moment.
 //!
 //! The server's clock dates what is stored. It does not jump when the system's date is corrected, so
-//! the two can differ by years. With the note the next run's clock goes on from where this one was.
-//! Without it, the correction would look like time that has passed, and sessions would expire.
+//! the two can differ by years. The note lets the next run's clock continue from this one. Without it,
+//! a correction of the date would look like time that has passed, and sessions would expire.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -14,9 +14,9 @@ use tracing::warn;
 
 use crate::platform;
 
-/// How often the system's date is looked at.
+/// How often the system's date is checked.
 const LOOK: Duration = Duration::from_secs(10);
-/// A smaller difference is not worth writing.
+/// A jump of less than this is not worth a new note.
 const JUMP: Duration = Duration::from_secs(1);
 /// How old a note may become.
 const OLDEST: Duration = Duration::from_hours(1);
@@ -31,8 +31,8 @@ pub struct Note {
 }
 
 impl Note {
-    /// What the clock shows at a later `date`, if both went on at the same pace. A date that is
-    /// earlier than the note's counts as no time at all.
+    /// What the clock shows at a later `date`. A date that is earlier than the note's counts as if no
+    /// time had passed.
     pub fn at(&self, date: Instant) -> Instant {
         self.shown + date.saturating_since(self.date)
     }
@@ -40,19 +40,19 @@ impl Note {
 
 /// The note that the last run left in `folder`. `None`: there is none, or it cannot be read.
 pub fn read(folder: &Path) -> Option<Note> {
-    // Missing at the first start in this folder. Other reasons are reported when it is opened.
+    // It is missing at the first start. Opening the folder reports other errors.
     let text = fs::read_to_string(path(folder)).ok()?;
     let note = parse(&text);
     if note.is_none() {
         warn!(
-            "ignoring {}, which is not as beaconry writes it: sessions may expire earlier or later than they should",
+            "ignoring {}, which beaconry cannot read: sessions may expire earlier or later than they should",
             path(folder).display()
         );
     }
     note
 }
 
-/// Runs for ever: writes what `now` answers to `folder`, whenever the last note is no longer good.
+/// Runs for ever: writes a new note to `folder` whenever the last one is old or the date has jumped.
 /// The folder must be open.
 pub async fn keep(folder: PathBuf, now: impl Fn() -> Note) {
     let mut written: Option<Note> = None;
@@ -101,7 +101,7 @@ fn parse(text: &str) -> Option<Note> {
     })
 }
 
-/// Does not wait for the disk: after a crash of the system an older note is nearly as good.
+/// Writes a note. It does not wait for the disk: after a crash an older note is nearly as good.
 fn write(folder: &Path, note: &Note) -> std::io::Result<()> {
     let new = folder.join("clock.new");
     let text = format!(
@@ -114,7 +114,7 @@ fn write(folder: &Path, note: &Note) -> std::io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
     let mut file = platform::make_private_when_created(&mut options).open(&new)?;
-    // An earlier process may have left the file behind, with other permissions.
+    // An earlier process may have left the file with other permissions.
     platform::make_private(&file)?;
     file.write_all(text.as_bytes())?;
     fs::rename(&new, path(folder))
@@ -172,7 +172,7 @@ mod tests {
 
     /// A machine without a battery starts in 1970, serves for a minute, and learns the date.
     #[test]
-    fn a_date_that_jumps_is_no_time_that_passes() {
+    fn a_jump_of_the_date_is_not_time_that_has_passed() {
         let seconds = |seconds: u64| Instant::from_millis(seconds * 1_000);
         let year_2026 = 1_790_000_000;
         let note = Note {

@@ -1,8 +1,8 @@
-//! What the store does to the disk: every call that changes a file or a folder, or waits for it.
+//! All calls of the store that change a file or a folder, or wait for the disk.
 //!
-//! They are the system's own. In tests each is told, before it is made, to a disk that can lose its
-//! power or fail (`tests/watch.rs`). What goes by here is all that must outlive a start, but the copy
-//! that salvage puts aside.
+//! In tests a simulated disk (`tests/watch.rs`) sees each call before it is made. That disk can lose
+//! power or fail. Everything that must outlive a start goes through here, except for the copies that
+//! salvage makes.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -12,7 +12,7 @@ use crate::platform;
 #[cfg(test)]
 use crate::tests::watch::{self, Act};
 
-/// A file that is written to, for its owner only.
+/// A file for writing, which only its owner can read.
 #[derive(Debug)]
 pub(super) struct File {
     file: fs::File,
@@ -21,17 +21,17 @@ pub(super) struct File {
 }
 
 impl File {
-    /// One that is there.
+    /// Opens a file that exists.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         Self::open_as(path, OpenOptions::new().read(true))
     }
 
-    /// One that may be there.
+    /// Opens a file, or creates it.
     pub(super) fn open_or_create(path: &Path) -> io::Result<Self> {
         Self::open_as(path, OpenOptions::new().create(true))
     }
 
-    /// One that is not there yet.
+    /// Creates a file that does not exist yet.
     pub(super) fn create_new(path: &Path) -> io::Result<Self> {
         Self::open_as(path, OpenOptions::new().read(true).create_new(true))
     }
@@ -63,16 +63,15 @@ impl File {
         self.file.set_len(len)
     }
 
-    /// Makes room from `from`, the file's end, to `to`, which is its end from now on. What is there
-    /// then are zeros: writing to them needs no more room. Where it is no further nothing is made,
-    /// and what is there stays.
+    /// Extends the file from its end `from` to `to` with zeros, whose space is reserved on the disk. So
+    /// writing there needs no more space. Does nothing if `to` is not beyond the end.
     pub(super) fn allocate(&self, from: u64, to: u64) -> io::Result<()> {
         #[cfg(test)]
         self.watched.told(Act::SetLen(to.max(from)))?;
         allocate(&self.file, from, to)
     }
 
-    /// Waits until the disk has what was written.
+    /// Waits until everything that was written is on the disk.
     pub(super) fn sync_data(&self) -> io::Result<()> {
         #[cfg(test)]
         if self.watched.synced()? {
@@ -81,7 +80,7 @@ impl File {
         self.file.sync_data()
     }
 
-    /// The same, and whatever else there is to know of the file, but its name.
+    /// The same, including the file's metadata, but not its name.
     pub(super) fn sync_all(&self) -> io::Result<()> {
         #[cfg(test)]
         if self.watched.synced()? {
@@ -103,14 +102,14 @@ pub(super) fn remove_file(path: &Path) -> io::Result<()> {
     fs::remove_file(path)
 }
 
-/// For its owner only: others must not read what is stored.
+/// Creates a folder that only its owner can enter.
 pub(super) fn create_folder(path: &Path) -> io::Result<()> {
     #[cfg(test)]
     watch::told(path, Act::CreateFolder)?;
     platform::folder_builder().create(path)
 }
 
-/// Waits until the disk has the names of what is in a folder.
+/// Waits until the names in a folder are on the disk.
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     #[cfg(test)]
     if watch::synced_folder(path)? {
@@ -164,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn to_make_room_cuts_nothing_off() {
+    fn allocating_never_shortens_a_file() {
         let folder = testbed::Folder::new();
         let path = folder.path().join("a");
         let file = fs::File::create_new(&path).unwrap();

@@ -1,4 +1,4 @@
-//! Why a store cannot be opened, or not go on: always the file, and what can be done.
+//! Errors of the store. Each names the file or folder, and says what to do.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::salvage::Behind;
 use crate::segment::JournalId;
 use crate::sizes::Sizes;
 
-/// What is wrong with a store. Each message names the file or folder, and says what to do.
+/// Why the store cannot be opened or cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The system refused a call.
@@ -49,7 +49,7 @@ pub enum StoreError {
     InUse(PathBuf),
     /// The folder has content, but no store.
     #[error(
-        "{path} has no file VERSION, and is not empty ({found} is in it): it is no folder of beaconry's. Give an empty one, or one that does not exist yet, with --data DIR",
+        "{path} has no file VERSION, and is not empty ({found} is in it): this is not a data folder of beaconry. Give an empty one, or one that does not exist yet, with --data DIR",
         path = path.display()
     )]
     Foreign {
@@ -60,7 +60,7 @@ pub enum StoreError {
     },
     /// Another version of Beaconry has written the folder, in a format of its own.
     #[error(
-        "{path} is of format {found}, and this is beaconry {this}, which reads format {reads} only: use {needs}, or another folder with --data DIR",
+        "{path} has format {found}, and beaconry {this} reads only format {reads}: use {needs}, or give another folder with --data DIR",
         path = path.display(), this = env!("CARGO_PKG_VERSION"), reads = broker::journal::FORMAT_VERSION
     )]
     Version {
@@ -73,7 +73,7 @@ pub enum StoreError {
     },
     /// The file `VERSION` cannot be read.
     #[error(
-        "{path} is not a VERSION file as beaconry writes it ({what}): restore the folder from a backup, or give another one with --data DIR{anew}",
+        "{path} is not a VERSION file that beaconry wrote ({what}): restore the folder from a backup, or give another one with --data DIR{anew}",
         path = path.display(), anew = anew(journal.as_ref())
     )]
     VersionFile {
@@ -97,22 +97,22 @@ pub enum StoreError {
     },
     /// The folder was used, and its journal is gone.
     #[error(
-        "all files of {} are missing, and beaconry has stored something there. Restore the folder from a backup, or give another one with --data DIR, or begin anew in this one with `beaconry serve --salvage`",
+        "all files of {} are missing, and beaconry has stored something there. Restore the folder from a backup, or give another one with --data DIR, or start anew in this one with `beaconry serve --salvage`",
         .0.display()
     )]
     Missing(PathBuf),
     /// The last file of the journal is gone.
     #[error(
-        "{} is missing: what was stored last was in it. Restore it, or the whole folder from a backup, or give another one with --data DIR, or go on with what is left with `beaconry serve --salvage`",
+        "{} is missing, which held what was stored last. Restore it, or the whole folder from a backup, or give another one with --data DIR, or go on with what is left with `beaconry serve --salvage`",
         .0.display()
     )]
     NewestMissing(PathBuf),
-    /// A file of the journal is not as it was written.
+    /// A file of the journal is damaged.
     #[error("{0}")]
     Damaged(Box<Damage>),
-    /// Records refer to others that are not there.
+    /// Records refer to others that are missing.
     #[error(
-        "the journal in {} is not whole ({error}): older files are missing. Restore the folder from a backup, or give another one with --data DIR",
+        "the journal in {} is incomplete ({error}): older files are missing. Restore the folder from a backup, or give another one with --data DIR",
         path.display()
     )]
     NotWhole {
@@ -121,9 +121,9 @@ pub enum StoreError {
         /// The first record that could not be applied.
         error: RecordError,
     },
-    /// Salvage was asked for, and what stands before the damage is no use.
+    /// Salvage was asked for, but what stands before the damage cannot be used.
     #[error(
-        "nothing of {} can be salvaged: what was stored before the damage is not whole either ({error}). Restore the folder from a backup, or give another one with --data DIR",
+        "nothing of {} can be salvaged: what was stored before the damage is incomplete too ({error}). Restore the folder from a backup, or give another one with --data DIR",
         path.display()
     )]
     NothingToSalvage {
@@ -132,9 +132,9 @@ pub enum StoreError {
         /// The first record that could not be applied.
         error: RecordError,
     },
-    /// The disk is full, and more waits to be written than memory is given for.
+    /// The disk is full, and more records wait than may be held in memory.
     #[error(
-        "{path} is full, and records of {waiting} wait to be written to it, more than may: ending, so that nothing is lost unseen. Nobody was told that what waits is stored. Make room and start again",
+        "{path} is full, and {waiting} of records wait to be written to it, which is more than the limit. The server ends. No client received an acknowledgement for these records. Make room on the disk and start again",
         path = path.display(), waiting = ByteSize(*waiting as u64)
     )]
     Overfull {
@@ -145,7 +145,7 @@ pub enum StoreError {
     },
     /// The server ended while the disk was full.
     #[error(
-        "{path} was full to the end: records of {waiting} that waited for room are not stored. Nobody was told that they are. Make room before the next start",
+        "{path} stayed full until the server ended: {waiting} of records are not stored. No client received an acknowledgement for them. Make room on the disk before the next start",
         path = path.display(), waiting = ByteSize(*waiting as u64)
     )]
     EndedFull {
@@ -156,7 +156,7 @@ pub enum StoreError {
     },
     /// More is stored than the limit allows.
     #[error(
-        "--max-store-size allows {most}, and what is stored in {path} needs {least}KiB at least: to be copied, and for what clients who take what waits for them have yet to write. Give it as much, or leave the limit out",
+        "--max-store-size allows {most}, but what is stored in {path} needs {least}KiB or more: it must be copied, and clients that receive their queued messages cause more records. Give the limit that much, or leave it out",
         path = path.display(), most = ByteSize(*most), least = least.div_ceil(1024)
     )]
     TooSmall {
@@ -167,9 +167,9 @@ pub enum StoreError {
         /// Bytes that the limit must allow.
         least: u64,
     },
-    /// The broker's records are not numbered one after the other: a mistake in Beaconry.
+    /// The broker's records are not numbered one after the other: a bug in Beaconry.
     #[error(
-        "the broker gave record {found} where {expected} was to come; this is a mistake in beaconry"
+        "the broker gave record {found} instead of record {expected}, which is a bug in beaconry: please report it"
     )]
     Order {
         /// The number that had to come.
@@ -180,17 +180,17 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Of a folder that nothing was in.
+    /// The error for a new folder on a full disk.
     pub(super) fn no_room(path: &Path, error: io::Error) -> Self {
         let path = path.to_owned();
         Self::NoRoom { path, error }
     }
 }
 
-/// A file of the journal that is not as it was written.
+/// A damaged file of the journal.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{file} is damaged at byte {offset} (record {record}): {what}. All that follows ({behind}) was stored and cannot be used, for it builds on what is missing. Restore the folder from a backup, or give another one with --data DIR. Without a backup, `beaconry serve --salvage` keeps what was stored before the damage and gives up all that follows, unless a whole copy of everything is in it (what it gives up it moves into {aside})",
+    "{file} is damaged at byte {offset} (record {record}): {what}. Everything behind it ({behind}) was stored but cannot be used, because it depends on what is missing. Restore the folder from a backup, or give another one with --data DIR. Without a backup, `beaconry serve --salvage` keeps what was stored before the damage and gives up everything behind it, unless that contains a complete copy of everything (it moves what it gives up into {aside})",
     file = file.display(), aside = aside.display()
 )]
 pub struct Damage {
@@ -207,7 +207,7 @@ pub struct Damage {
     pub aside: PathBuf,
 }
 
-/// For [`Result::map_err`]: what was being done, to which file.
+/// For [`Result::map_err`]: adds what was tried, and on which file.
 pub(super) fn io_error(
     doing: &'static str,
     path: impl AsRef<Path>,
@@ -216,7 +216,7 @@ pub(super) fn io_error(
     move |error| StoreError::Io { doing, path, error }
 }
 
-/// Whether what failed can go well when someone has made room.
+/// Whether the error means that there is no space.
 pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -224,16 +224,14 @@ pub(super) fn is_full(error: &io::Error) -> bool {
     )
 }
 
-/// Whether what failed may go well a little later, by itself: too many files are open.
+/// Whether the error may go away by itself: too many files are open.
 pub(super) fn is_passing(error: &io::Error) -> bool {
     platform::is_out_of_files(error)
 }
 
 fn anew(journal: Option<&JournalId>) -> &'static str {
     match journal {
-        Some(_) => {
-            ", or let `beaconry serve --salvage` write it anew: the journal beside it says what it was"
-        }
+        Some(_) => ", or let `beaconry serve --salvage` write it anew from the journal beside it",
         None => "",
     }
 }
@@ -241,22 +239,22 @@ fn anew(journal: Option<&JournalId>) -> &'static str {
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
-            "; let beaconry's user write there, or give another folder with --data DIR"
+            "; allow beaconry's user to write there, or give another folder with --data DIR"
         }
         io::ErrorKind::ReadOnlyFilesystem => {
-            "; give a folder that can be written to with --data DIR, or keep everything in memory with --in-memory"
+            "; give a writable folder with --data DIR, or keep everything in memory with --in-memory"
         }
         io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
-            "; a part of the path is not what it should be, give another folder with --data DIR"
+            "; a part of the path is not a folder. Give another folder with --data DIR"
         }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
             "; make room there, or give a folder on another disk with --data DIR"
         }
-        // Of a folder: where files are not made by whoever likes, as in /proc.
+        // For a folder: one that cannot be created where it should be, as in /proc.
         io::ErrorKind::NotFound => {
-            "; it cannot be made there, or what it is in was taken away: give another folder with --data DIR"
+            "; it cannot be created there, or the folder above was removed. Give another folder with --data DIR"
         }
-        // Everything else says what it is; io::ErrorKind has many, and gets more.
+        // Other errors say enough. io::ErrorKind is not exhaustive, so this arm stays.
         _ => "",
     }
 }

@@ -1,12 +1,12 @@
-//! The folder: whose it is, which format it has, and that nobody else uses it.
+//! The folder of the store: its lock, its format, its permissions.
 //!
 //! ```text
 //! DIR/VERSION               text: the format, and which beaconry it needs
 //! DIR/lock                  locked while a beaconry uses the folder
-//! DIR/clock                 text: what dates what is stored, beside the system's date
+//! DIR/clock                 text: the server's clock beside the system's date
 //! DIR/newest                text: which segment was begun last
 //! DIR/journal/00000001.log  segments, numbered without gaps
-//! DIR/journal/next          the segment after the last one, made ahead of need
+//! DIR/journal/next          the next segment, created in advance
 //! DIR/damaged/              what `--salvage` has moved aside
 //! ```
 
@@ -27,7 +27,7 @@ use crate::segment::{self, HEADER_LEN, JournalId};
 /// The first beaconry that reads what this one writes.
 const NEEDS: &str = "beaconry 0.1.0 or newer";
 
-/// A folder that is ours alone, until this is dropped.
+/// A folder that only this process uses, until this value is dropped.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
@@ -37,13 +37,13 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Opens the folder, or makes it.
+    /// Opens the folder, or creates it.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         Self::open_or(path, Err)
     }
 
-    /// The same; a VERSION that is missing or not as it was written is written anew, if there is
-    /// a journal that says what it was.
+    /// Does the same, but writes VERSION anew if it is missing or damaged and there is a journal that
+    /// says what it contained.
     pub(super) fn salvage(path: &Path) -> Result<Self, StoreError> {
         Self::open_or(path, |error| {
             let (StoreError::VersionMissing { path, journal }
@@ -64,14 +64,14 @@ impl Folder {
         path: &Path,
         mend: impl FnOnce(StoreError) -> Result<JournalId, StoreError>,
     ) -> Result<Self, StoreError> {
-        // The whole path, so that a message can be understood wherever it is read.
+        // The absolute path, so that messages are clear wherever they are read.
         let path = std::path::absolute(path).map_err(io_error("find", path))?;
         if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_dir()) {
             return Err(StoreError::NotAFolder(path));
         }
         create_folder(&path)?;
-        // Its own entry, too, and those above it: they may be as new. Whoever may not read a folder
-        // has made nothing in it.
+        // Also syncs the folders above, which may be new too. A folder that we may not read is not one
+        // in which we have created something.
         for above in path.ancestors().skip(1) {
             let _ = sync_folder(above);
         }
@@ -120,7 +120,7 @@ impl Folder {
         self.path.join("damaged")
     }
 
-    /// The numbers of all segments, in order. Other files are none of ours.
+    /// The numbers of all segments, in order. Ignores other files.
     pub(super) fn segments(&self) -> Result<Vec<u64>, StoreError> {
         let path = self.segments_path();
         let mut numbers = Vec::new();
@@ -132,17 +132,17 @@ impl Folder {
         Ok(numbers)
     }
 
-    /// Whether a server has run on it: only then is there a clock.
+    /// Whether a server has used this folder: only then does the clock exist.
     pub(super) fn was_used(&self) -> bool {
         self.path.join("clock").exists()
     }
 
-    /// Makes durable which files there are.
+    /// Makes the names of the segments durable.
     pub(super) fn sync_segments(&self) -> Result<(), StoreError> {
         sync_folder(&self.segments_path())
     }
 
-    /// Moves a segment to where nobody reads it, with everything that is in it.
+    /// Moves a segment to the folder of damaged files.
     pub(super) fn move_aside(&self, number: u64) -> Result<PathBuf, StoreError> {
         let from = self.segment_path(number);
         let to = self.aside(number)?;
@@ -152,7 +152,7 @@ impl Folder {
         Ok(to)
     }
 
-    /// The same, but leaves the segment where it is.
+    /// Copies a segment to the folder of damaged files.
     pub(super) fn copy_aside(&self, number: u64) -> Result<PathBuf, StoreError> {
         let from = self.segment_path(number);
         let to = self.aside(number)?;
@@ -163,7 +163,7 @@ impl Folder {
         Ok(to)
     }
 
-    /// A name in the folder of damaged files that is not taken.
+    /// A free name in the folder of damaged files.
     fn aside(&self, number: u64) -> Result<PathBuf, StoreError> {
         let folder = self.damaged_path();
         create_folder(&folder)?;
@@ -179,7 +179,7 @@ impl Folder {
     }
 }
 
-/// With those above it that are not there yet.
+/// Creates a folder, and those above it that do not exist.
 fn create_folder(path: &Path) -> Result<(), StoreError> {
     if path.is_dir() {
         return Ok(());
@@ -188,19 +188,19 @@ fn create_folder(path: &Path) -> Result<(), StoreError> {
         create_folder(parent)?;
     }
     match disk::create_folder(path) {
-        // Somebody else was faster.
+        // Another process created it first.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         made => made.map_err(io_error("make the folder", path)),
     }
 }
 
-/// Someone may have named the wrong folder: nothing is written between the files of others.
+/// Refuses a folder with other files: someone may have named the wrong folder.
 fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
     for entry in fs::read_dir(path).map_err(io_error("read the folder", path))? {
         let entry = entry.map_err(io_error("read the folder", path))?;
         let name = entry.file_name();
-        // The first two are there when a first start did not come far enough, the third in a disk
-        // of its own that is empty.
+        // The first two remain from a first start that was interrupted. The third is in every empty file
+        // system.
         if name != "lock" && name != "VERSION.new" && name != "lost+found" {
             return Err(StoreError::Foreign {
                 path: path.to_owned(),
@@ -225,18 +225,18 @@ fn lock(folder: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// Whether files can be made beside this one, which nobody needs: later would be too late, when
-/// clients are connected.
+/// Checks that files can be created here, with one that nobody needs. Later, with clients connected, it
+/// would be too late to find out.
 fn check_writable(path: &Path) -> Result<(), StoreError> {
     let made = disk::File::open_or_create(path).and_then(|_| disk::remove_file(path));
     match made {
-        // That is not for ever, and no reason not to start.
+        // This may pass, so it is no reason not to start.
         Err(error) if is_full(&error) => Ok(()),
         made => made.map_err(io_error("make", path)),
     }
 }
 
-/// The journal that the files are of, as the first one says that does.
+/// The number of the journal, from the first file that has it.
 fn journal_of(folder: &Path) -> Result<Option<JournalId>, StoreError> {
     let path = folder.join("journal");
     let entries = match fs::read_dir(&path) {
@@ -253,12 +253,12 @@ fn journal_of(folder: &Path) -> Result<Option<JournalId>, StoreError> {
         file.take(HEADER_LEN as u64).read_to_end(&mut begin).ok()?;
         read::header(&mut begin.into()).ok().flatten()
     });
-    // One of another format says where its number is in a way of its own.
+    // Another format may keep its number elsewhere.
     let mut ours = headers.flatten().filter(|it| it.version == FORMAT_VERSION);
     Ok(ours.next().map(|header| header.journal))
 }
 
-/// `None`: there is none yet.
+/// Reads the file VERSION. `None`: there is none yet.
 fn read_version(folder: &Path) -> Result<Option<JournalId>, StoreError> {
     /// Ours has not a hundred.
     const LONGEST: u64 = 4096;
@@ -276,7 +276,7 @@ fn read_version(folder: &Path) -> Result<Option<JournalId>, StoreError> {
                 None => Ok(None),
             };
         }
-        // It is no text.
+        // It is not text.
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
         Err(error) => return Err(io_error("read", &path)(error)),
     }
@@ -308,7 +308,7 @@ fn read_version(folder: &Path) -> Result<Option<JournalId>, StoreError> {
     Ok(Some(JournalId(journal)))
 }
 
-/// Of a folder that is new.
+/// Writes the file VERSION of a new folder.
 fn begin(folder: &Path) -> Result<JournalId, StoreError> {
     let journal = JournalId(RandomState::new().hash_one("journal"));
     match write_version(folder, journal) {
@@ -319,7 +319,7 @@ fn begin(folder: &Path) -> Result<JournalId, StoreError> {
     }
 }
 
-/// All of it is there after a crash, or nothing.
+/// Writes the file VERSION. After a crash it is complete, or does not exist.
 fn write_version(folder: &Path, journal: JournalId) -> Result<JournalId, StoreError> {
     let path = folder.join("VERSION.new");
     let text = format!(
@@ -392,7 +392,7 @@ mod tests {
         assert!(matches!(error, StoreError::VersionFile { .. }), "{error}");
     }
 
-    /// A segment as this beaconry writes it.
+    /// A segment in the format of this beaconry.
     fn put_segment(folder: &Path, journal: JournalId) {
         let mut header = bytes::BytesMut::new();
         segment::Header {

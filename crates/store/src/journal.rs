@@ -1,11 +1,11 @@
-//! Writing: groups into segments, the next segment ahead of need, old segments away.
+//! Writes groups into segments, creates the next segment in advance, and removes old ones.
 //!
-//! **Invariant.** A group is begun only when everything before it is durable, and a segment only
-//! when the one before it is: that is what tells a torn tail from damage (`read.rs`).
+//! **Invariant.** A group begins only when everything before it is durable, and so does a segment. This
+//! is how the reader tells a torn tail from damage (`read.rs`).
 //!
-//! **Room.** The current segment's bytes are reserved when it is made. When half of it is used
-//! the next one is made, as long as there is room for it. How much of all that is kept for what
-//! must have room is not decided here: see `shard/storing.rs`.
+//! **Space.** A segment's bytes are reserved when it is created. When half of it is used, the next one
+//! is created, if there is space for it. The shard decides how much space must stay free: see
+//! `shard/storing.rs`.
 
 use std::collections::VecDeque;
 use std::io;
@@ -22,7 +22,7 @@ use crate::platform;
 use crate::segment::{self, GROUP_LEN, HEADER_LEN, Header};
 use crate::sizes::Sizes;
 
-/// Of a segment: one that is shorter is not made ahead of need.
+/// A segment that would be shorter than this part of the usual size is not created in advance.
 const SHORTEST: u64 = 16;
 
 #[derive(Debug)]
@@ -31,13 +31,13 @@ pub(super) struct Journal {
     sizes: Sizes,
     closed: VecDeque<Segment>,
     current: Current,
-    /// Made ahead of need, and not used yet.
+    /// Created in advance, and not used yet.
     next: Option<Next>,
-    /// The system had no room when it was last asked for some, whatever it says.
+    /// The system had no space at the last request, whatever it reports.
     is_refused: bool,
     /// All records up to this one are durable.
     durable: Lsn,
-    /// The frame of the next group stands in the file already.
+    /// The frame of the next group is already in the file.
     is_sealed: bool,
 }
 
@@ -47,7 +47,7 @@ pub(super) struct Segment {
     pub(super) number: u64,
     pub(super) first: Lsn,
     pub(super) bytes: u64,
-    /// Where the last group begins that may not be durable.
+    /// Where the last group begins, which may not be durable.
     pub(super) group: u64,
 }
 
@@ -71,14 +71,14 @@ struct Next {
 /// Why a group is not durable.
 #[derive(Debug)]
 pub(super) enum WriteError {
-    /// It is again as if nothing had been tried, and can be tried again.
+    /// Nothing has changed, so it can be tried again.
     Full(io::Error),
-    /// Nobody knows what is in the file now.
+    /// The content of the file is unknown now.
     Broken(StoreError),
 }
 
 impl Journal {
-    /// Goes on behind what was read: `segments` in order, the last one good up to `end`.
+    /// Continues behind what was read: `segments` in order, the last one good up to `end`.
     pub(super) fn resume(
         folder: Folder,
         mut sizes: Sizes,
@@ -86,14 +86,14 @@ impl Journal {
         durable: Lsn,
     ) -> Result<Self, StoreError> {
         remove_next(&folder)?;
-        // A process that was killed may have named a segment, and not yet waited for the disk.
+        // A process that was killed may have created a segment without having waited for the disk.
         folder.sync_segments()?;
         let used = segments.iter().map(|segment| segment.bytes).sum();
         let first = Lsn(durable.0 + 1);
         let current = match segments.back().copied() {
             None => {
                 let begun = begin_first(&folder, sizes, first)?;
-                // With longer ones what is kept would be more than there is.
+                // With longer segments the reserve would be larger than the whole store.
                 sizes.segment = sizes.segment.min(begun.reserved);
                 begun
             }
@@ -113,7 +113,7 @@ impl Journal {
                         Err(WriteError::Broken(error)) => return Err(error),
                     }
                 }
-                // A full disk is no reason not to start: what needs no store goes on.
+                // A full disk is no reason not to start: what needs no store works.
                 Err(error) if is_full(&error) => {
                     segments.pop_back();
                     reopen(&folder, sizes, used, last)?
@@ -159,22 +159,22 @@ impl Journal {
         self.is_sealed || self.reserve() < GROUP_LEN as u64
     }
 
-    /// Bytes of all segments that are not worth a copy of everything.
+    /// With fewer bytes in all segments, a checkpoint is not worth it.
     pub(super) const fn long_enough(&self) -> u64 {
         self.sizes.segment
     }
 
-    /// Bytes that are kept beside what has to have room.
+    /// Bytes that are kept free as a reserve.
     pub(super) const fn kept(&self) -> u64 {
         self.sizes.kept()
     }
 
-    /// Bytes that may wait while there is no room even for them.
+    /// The most bytes that may wait in memory while there is no space.
     pub(super) const fn most_waiting(&self) -> usize {
         self.sizes.waiting
     }
 
-    /// Bytes that there could be in more segments.
+    /// Bytes that more segments could have.
     pub(super) fn free(&self) -> u64 {
         let next = self.next.as_ref().map_or(0, |next| next.reserved);
         if self.is_refused {
@@ -211,13 +211,13 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes the next group's frame ahead, so that damage to the last group is seen as such. It
-    /// is not waited for: only a loss of power can take it away, and it is written again with the
-    /// next group.
+    /// Writes the next group's frame in advance, as a seal: it shows that the last group was durable, so
+    /// that damage to it does not pass for a torn tail. This does not wait for the disk. Only a loss of
+    /// power can lose the seal, and the next group writes it again.
     ///
-    /// There is none where the segment has no room left for it, nor behind a group for whose
-    /// successor the rest of the segment was given back: damage to it passes for a torn tail then,
-    /// until there is another one or the store is closed.
+    /// There is no seal if the segment has no space left for it, or if the rest of the segment was given
+    /// back for the next group. Then damage passes for a torn tail until another group follows or the
+    /// store is closed.
     pub(super) fn seal(&mut self) -> Result<(), WriteError> {
         if self.is_settled() {
             return Ok(());
@@ -229,13 +229,13 @@ impl Journal {
         let mut frame = BytesMut::with_capacity(GROUP_LEN);
         segment::write_group(&mut frame, self.folder.journal(), self.durable);
         let written = self.current.file.write_all_at(&frame, self.current.end);
-        // Some file systems copy on write, and take more room than was reserved.
+        // Some file systems copy on write, and need more space than was reserved.
         written.map_err(|error| self.failed("write to", error))?;
         self.is_sealed = true;
         Ok(())
     }
 
-    /// What it means that something could not be done to the current segment.
+    /// What an error at the current segment means.
     fn failed(&self, doing: &'static str, error: io::Error) -> WriteError {
         if is_full(&error) {
             WriteError::Full(error)
@@ -245,7 +245,7 @@ impl Journal {
         }
     }
 
-    /// Makes the next segment if it will be needed soon, as long as there is room for it.
+    /// Creates the next segment if it will be needed soon and there is space for it.
     pub(super) fn look_ahead(&mut self) -> Result<(), StoreError> {
         if self.next.is_some() || self.current.end <= self.current.reserved / 2 {
             return Ok(());
@@ -260,13 +260,13 @@ impl Journal {
                 self.refused(&error);
                 Ok(())
             }
-            // There is still time: it is tried again with the next group.
+            // There is still time: the next group tries again.
             Err(error) if is_passing(&error) => Ok(()),
             Err(error) => Err(io_error("make", self.folder.next_path())(error)),
         }
     }
 
-    /// There was no room. Where the limit is our own it is known how much there is.
+    /// Notes that there was no space, unless the limit is our own: then it is known how much there is.
     fn refused(&mut self, error: &io::Error) {
         self.is_refused = error.raw_os_error().is_some();
     }
@@ -283,7 +283,7 @@ impl Journal {
             }
             let path = self.folder.segment_path(oldest.number);
             disk::remove_file(&path).map_err(io_error("remove", &path))?;
-            // One after the other: a crash must not leave a gap.
+            // In order, so that a crash leaves no gap.
             self.folder.sync_segments()?;
             self.closed.pop_front();
             self.is_refused = false;
@@ -291,9 +291,9 @@ impl Journal {
         Ok(())
     }
 
-    /// Leaves behind what needs no more room than it uses.
+    /// Gives back the reserved space of a segment that is no longer written to.
     pub(super) fn close(mut self) -> Result<(), StoreError> {
-        // Beyond what was reserved, too.
+        // Also beyond what was reserved.
         if !self.is_sealed {
             match self.put_seal() {
                 Ok(()) | Err(WriteError::Full(_)) => {}
@@ -308,7 +308,7 @@ impl Journal {
         remove_next(&self.folder)
     }
 
-    /// Begins the next segment if `len` bytes have no room in this one.
+    /// Begins the next segment if `len` bytes do not fit into this one.
     fn fit(&mut self, len: u64) -> Result<(), WriteError> {
         if len <= self.reserve() {
             return Ok(());
@@ -316,14 +316,14 @@ impl Journal {
         self.follow(HEADER_LEN as u64 + len)
     }
 
-    /// Begins the next segment though there is room in this one, if there is room for both: what is
-    /// before it can go when all of that is over.
+    /// Begins the next segment although this one has space left, if there is space for both. Then the
+    /// segments before it can be removed when they are obsolete.
     pub(super) fn leave(&mut self) -> Result<(), WriteError> {
         if self.current.end == HEADER_LEN as u64 {
             return Ok(());
         }
         if self.next.is_none() {
-            // What is reserved is not given back before: others might take it.
+            // The reserved space is not given back before, because other programs might take it.
             match self.make_shorter(self.sizes.segment / SHORTEST) {
                 Ok(next) => self.next = Some(next),
                 Err(error) if is_full(&error) || is_passing(&error) => return Ok(()),
@@ -336,11 +336,11 @@ impl Journal {
         self.follow(HEADER_LEN as u64)
     }
 
-    /// Begins the next segment, of so many bytes at least.
+    /// Begins the next segment, with at least this many bytes.
     fn follow(&mut self, needs: u64) -> Result<(), WriteError> {
-        // Before there is a segment behind it: half a seal at the end of this one would be taken for
-        // damage then. What was reserved in vain is given back: nothing goes before this group, so
-        // it is of use to nobody, and may be just what the next segment lacks.
+        // Before the next segment exists, because half a seal at the end of this one would count as
+        // damage then. This also gives back the reserved space, which nothing else can use and which
+        // the next segment may need.
         let has_rest = self.is_sealed || self.reserve() >= GROUP_LEN as u64;
         self.give_back()?;
         if self.next.as_ref().is_some_and(|it| it.reserved < needs) {
@@ -353,7 +353,7 @@ impl Journal {
                 Ok(next) => next,
                 Err(error) if is_full(&error) || is_passing(&error) => {
                     self.refused(&error);
-                    // The last group is still the last one.
+                    // The last group is still the last.
                     if has_rest && self.put_seal().is_ok() {
                         self.current.reserved = self.current.end + GROUP_LEN as u64;
                     }
@@ -379,12 +379,12 @@ impl Journal {
         Ok(())
     }
 
-    /// Ends the current segment where its last group does.
+    /// Cuts the current segment off behind its last group.
     fn give_back(&mut self) -> Result<(), WriteError> {
         if self.reserve() == 0 && !self.is_sealed {
             return Ok(());
         }
-        // It may be gone, whether this goes well or not.
+        // The seal may be gone, whether this succeeds or not.
         self.is_sealed = false;
         let current = &self.current;
         let cut = current.file.set_len(current.end);
@@ -394,16 +394,16 @@ impl Journal {
         Ok(())
     }
 
-    /// Makes a segment for what cannot wait: as long as they are, or as there is room, and for
-    /// `needs` bytes at least.
+    /// Creates a segment that is needed now: of the usual size or as large as there is space, and with
+    /// at least `needs` bytes.
     fn make_shorter(&self, needs: u64) -> io::Result<Next> {
         let longest = self.sizes.segment.max(needs);
         make_shorter(&self.folder, self.sizes, self.reserved(), longest, needs)
     }
 }
 
-/// Makes a segment beside those that take `reserved` bytes: of `len` bytes, or of as many as there
-/// is room for, and of `needs` bytes at least.
+/// Creates a segment beside those that take `reserved` bytes: of `len` bytes or as large as there is
+/// space, and with at least `needs` bytes.
 fn make_shorter(
     folder: &Folder,
     sizes: Sizes,
@@ -424,7 +424,7 @@ fn make_within(folder: &Folder, sizes: Sizes, reserved: u64, len: u64) -> io::Re
     make(folder, len)
 }
 
-/// A file of zeros that are really there.
+/// Creates a file of zeros whose space is reserved.
 fn make(folder: &Folder, len: u64) -> io::Result<Next> {
     let path = folder.next_path();
     let file = File::create_new(&path)?;
@@ -435,7 +435,7 @@ fn make(folder: &Folder, len: u64) -> io::Result<Next> {
             reserved: len,
         }),
         Err(error) => {
-            // What was reserved so far may be just what others need.
+            // Gives back what was reserved, because other files may need it.
             let _ = disk::remove_file(&path);
             Err(error)
         }
@@ -452,7 +452,7 @@ fn remove_next(folder: &Folder) -> Result<(), StoreError> {
     }
 }
 
-/// The first segment of all, as long as there is room for it.
+/// Creates the first segment, as large as there is space.
 fn begin_first(folder: &Folder, sizes: Sizes, first: Lsn) -> Result<Current, StoreError> {
     let refused = |error: io::Error| {
         if is_full(&error) {
@@ -469,7 +469,7 @@ fn begin_first(folder: &Folder, sizes: Sizes, first: Lsn) -> Result<Current, Sto
     }
 }
 
-/// The segment is there with its header, and noted, or not at all.
+/// Creates a segment with its header, and notes it. If that fails, the segment does not exist.
 fn begin(folder: &Folder, next: Next, number: u64, first: Lsn) -> Result<Current, WriteError> {
     let Next { file, reserved } = next;
     let mut header = BytesMut::with_capacity(HEADER_LEN);
@@ -488,7 +488,7 @@ fn begin(folder: &Folder, next: Next, number: u64, first: Lsn) -> Result<Current
         .and_then(|()| disk::rename(&path, &folder.segment_path(number)));
     match renamed {
         Ok(()) => {}
-        // Where a file system copies on write: it is made again when there is room.
+        // On a file system that copies on write. It is created again when there is space.
         Err(error) if is_full(&error) => {
             remove_next(folder).map_err(WriteError::Broken)?;
             return Err(WriteError::Full(error));
@@ -508,8 +508,7 @@ fn begin(folder: &Folder, next: Next, number: u64, first: Lsn) -> Result<Current
     })
 }
 
-/// From now on what was read counts as durable. What was reserved behind it is given back: nobody
-/// will write there.
+/// Makes durable what was read, and gives back the space that was reserved behind it.
 fn sync_segment(folder: &Folder, segment: Segment) -> Result<(), StoreError> {
     let path = folder.segment_path(segment.number);
     File::open(&path)
@@ -521,9 +520,9 @@ fn sync_segment(folder: &Folder, segment: Segment) -> Result<(), StoreError> {
         .map_err(io_error("write to", &path))
 }
 
-/// The last group may be with the system only: a process that was killed had written it, and not yet
-/// waited for the disk; or had, and the disk failed. That is said once, and then the system takes
-/// what was written for what is on the disk, and writes it only if it is written once more.
+/// Writes the last group once more. It may be only in the system's memory: a process was killed before
+/// it had waited for the disk, or the disk failed. The system reports such a failure once. Then it
+/// believes that the data is on the disk, and writes it only if it is written again.
 fn write_again(file: &File, segment: Segment) -> io::Result<()> {
     let len = segment.bytes.saturating_sub(segment.group);
     let mut group = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
@@ -535,22 +534,22 @@ fn write_again(file: &File, segment: Segment) -> io::Result<()> {
     }
 }
 
-/// Takes the last segment into use again: whatever was behind its end is zeros now, as far as there
-/// is room for them. All segments together have `used` bytes.
+/// Uses the last segment again: fills what is behind its end with zeros, as far as there is space.
+/// All segments together have `used` bytes.
 fn reopen(folder: &Folder, sizes: Sizes, used: u64, last: Segment) -> Result<Current, StoreError> {
     let path = folder.segment_path(last.number);
     let open = || {
         let file = File::open(&path)?;
         file.set_len(last.bytes)?;
         write_again(&file, last)?;
-        // It may be longer than a segment is: the size may have been another one, or a group large.
+        // It may be longer than the usual size, if that was larger before or a group was large.
         let wanted = sizes.segment.saturating_sub(last.bytes);
         let mut more = wanted.min(sizes.most.saturating_sub(used));
         loop {
             match file.allocate(last.bytes, last.bytes + more) {
                 Err(error) if is_full(&error) => {
                     file.set_len(last.bytes)?;
-                    // What is less than a page is no help.
+                    // Less than a page is of no use.
                     more = if more < 8192 { 0 } else { more / 2 };
                 }
                 made => break made?,
@@ -560,7 +559,7 @@ fn reopen(folder: &Folder, sizes: Sizes, used: u64, last: Segment) -> Result<Cur
         Ok((file, last.bytes + more))
     };
     let (file, reserved) = open().map_err(io_error("write to", &path))?;
-    // A crash may have come between the file and its note.
+    // A crash may have come between the creation of the file and its note.
     newest::write(folder.path(), last.number)?;
     Ok(Current {
         number: last.number,

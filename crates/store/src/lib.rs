@@ -1,26 +1,26 @@
 //! The embedded store: the journal of what must outlive the process, as files in a folder.
 //!
-//! The broker keeps all of its state in memory and says what changes, as
-//! [frames](broker::journal). The store makes them durable in groups, gives them back at the next
-//! start, and removes those that are no longer needed.
+//! The broker keeps all of its state in memory and writes each change as a record, in
+//! [frames](broker::journal). The store makes records durable in groups, reads them at the next start,
+//! and removes those that are no longer needed.
 //!
 //! | file | what |
 //! |---|---|
-//! | `clock.rs` | time that goes on from one start to the next |
+//! | `clock.rs` | a clock that continues from one start to the next |
 //! | `disk.rs` | the calls that change files, or wait for them |
 //! | `folder.rs` | the folder: lock, format, permissions |
-//! | `newest.rs` | which file of the journal there must be at least |
+//! | `newest.rs` | which file of the journal must exist |
 //! | `platform/` | what depends on the operating system |
 //! | `segment.rs` | the files of the journal, as bytes |
 //! | `sizes.rs` | how large the store may be |
-//! | `read.rs` | reading one file: torn tail or damage |
-//! | `recover.rs` | reading all files: back to a broker |
-//! | `salvage.rs` | what can be kept of a damaged folder |
-//! | `journal.rs` | writing groups, room, removing what is old |
+//! | `read.rs` | reads one file, and tells a torn tail from damage |
+//! | `recover.rs` | reads all files, and makes a broker of them |
+//! | `salvage.rs` | keeps what it can of a damaged folder |
+//! | `journal.rs` | writes groups, reserves space, removes old files |
 //! | `thread.rs` | the thread that writes |
 //!
-//! **Invariant.** What the broker was told to be durable is read at the next start, or the next
-//! start says which file is to blame, and changes nothing.
+//! **Invariant.** The next start reads everything that the store reported as durable. Otherwise it says
+//! which file is damaged, and changes nothing.
 
 pub mod clock;
 mod disk;
@@ -57,22 +57,22 @@ use self::salvage::salvage;
 /// Where the store is, and how large it may be.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The folder. It is made if it does not exist.
+    /// The folder. The store creates it if it does not exist.
     pub folder: PathBuf,
-    /// How large the files and the whole may be.
+    /// How large the files and the whole store may be.
     pub sizes: Sizes,
-    /// Whether to start with what was stored before the damage, if there is some.
+    /// Whether to start with what was stored before the damage, if files are damaged.
     pub salvage: bool,
 }
 
-/// A store with what was in it.
+/// An open store, and what was stored in it.
 #[derive(Debug)]
 pub struct Opened {
     /// The broker, with everything that was stored.
     pub broker: Broker,
-    /// Takes what the broker wants to have stored from now on.
+    /// Takes the broker's records from now on.
     pub store: Store,
-    /// Why the store failed. Nothing comes as long as it works.
+    /// Receives why the store failed. Nothing comes while it works.
     pub failed: oneshot::Receiver<StoreError>,
 }
 
@@ -85,37 +85,37 @@ pub struct Stats {
     pub records: u64,
     /// Bytes in these groups.
     pub bytes: u64,
-    /// Spent on writing groups and waiting for the disk.
+    /// Time spent writing groups and waiting for the disk.
     pub sync_time: Duration,
     /// Gauge: bytes in use in all segments.
     pub journal_bytes: u64,
     /// Gauge: files of the journal.
     pub segments: u64,
-    /// Gauge: bytes that can be written though the disk be full.
+    /// Gauge: bytes that are reserved, so that they can be written even if the disk is full.
     pub reserve_bytes: u64,
-    /// Gauge: bytes that the system would give for more segments.
+    /// Gauge: bytes that the disk has free for more segments.
     pub free_bytes: u64,
     /// Times that old segments were looked for, to be removed.
     pub checkpoints: u64,
     /// Gauge: bytes that wait to be written.
     pub waiting_bytes: u64,
-    /// Gauge: what is new is refused, because there is no more room.
+    /// Gauge: the store is full, so what is new is refused.
     pub is_full: bool,
     /// How often the store became full.
     pub times_full: u64,
-    /// Gauge: nothing becomes durable any more.
+    /// Gauge: the store has failed, and nothing becomes durable any more.
     pub has_ended: bool,
-    /// Cut off at the start.
+    /// Bytes of a torn tail that the start cut off.
     pub torn_bytes: u64,
 }
 
-/// Opens the folder, reads everything, and starts the thread that writes. This blocks for as long
-/// as reading takes, which may be seconds.
+/// Opens the folder, reads everything, and starts the thread that writes. It blocks while it reads,
+/// which may take seconds.
 ///
 /// # Errors
 ///
-/// [`StoreError`] names the file or folder that is to blame, and says what to do. The folder is as
-/// it was before, unless `settings` asks for salvage.
+/// [`StoreError`] names the file or folder that is the cause, and says what to do. The folder stays
+/// as it was, unless `settings` asks for salvage.
 pub fn open(
     settings: &Settings,
     options: &BrokerOptions,
@@ -130,7 +130,7 @@ pub fn open(
         recovered = recover(&folder, options, now)?;
     }
     let path = folder.path().to_owned();
-    info!("what must outlive the server is in {}", path.display());
+    info!("the store is in {}", path.display());
     settings
         .sizes
         .check(&path, &recovered.segments, &recovered.broker.metrics())?;

@@ -1,10 +1,11 @@
-//! `DIR/newest`: which file of the journal was begun last. Where that file is missing, what was
-//! stored last is: the files before it cannot tell.
+//! `DIR/newest`: a note of which file of the journal was begun last. If that file is missing, so is what
+//! was stored last, and the files before it cannot tell.
 //!
-//! The number stands there twice: one that has changed would tell of a file that never was.
+//! The note has the number twice, because a number with a changed digit would name a file that never
+//! existed.
 //!
-//! **Order.** A file is there, durably, before the note names it, and the note names it before
-//! anything is stored in it. So a crash leaves a note that is right, or names the file before.
+//! **Order.** A file is durable before the note names it, and the note names it before anything is
+//! stored in it. So after a crash the note names the last file or the one before.
 
 use std::fs;
 use std::io;
@@ -16,7 +17,7 @@ use crate::disk::File;
 use crate::error::{StoreError, io_error, is_full};
 use crate::folder::sync_folder;
 
-/// The number of the file that was begun last, as far as the note says.
+/// The number of the file that was begun last, according to the note.
 pub(super) fn read(folder: &Path) -> Result<Option<u64>, StoreError> {
     let path = path(folder);
     let text = match fs::read_to_string(&path) {
@@ -28,19 +29,19 @@ pub(super) fn read(folder: &Path) -> Result<Option<u64>, StoreError> {
     let number = parse(&text);
     if number.is_none() {
         warn!(
-            "{}: not as beaconry writes it, ignored: should the last file of the journal be missing, that is not noticed",
+            "ignoring {}, which beaconry cannot read: if the last file of the journal is missing, nobody notices",
             path.display()
         );
     }
     Ok(number)
 }
 
-/// Notes that this file was begun. A full disk does not keep it from being used: then the note
-/// says less.
+/// Notes that this file was begun. On a full disk the note stays as it was, and the file is used
+/// nevertheless.
 pub(super) fn write(folder: &Path, number: u64) -> Result<(), StoreError> {
     let path = path(folder);
-    // Always as long, and written in its place: so it takes no more room, and all of it is in
-    // one sector.
+    // The text always has the same length and is written in place, so it needs no more space and fits
+    // into one sector.
     let text = format!(
         "The file of beaconry's journal that was begun last, by its number.\n\
          newest: {number:020}\n\
@@ -58,7 +59,7 @@ pub(super) fn write(folder: &Path, number: u64) -> Result<(), StoreError> {
         Ok(()) => Ok(()),
         Err(error) if is_full(&error) => {
             warn!(
-                "cannot write {}: {error}; should the last file of the journal be missing, that is not noticed",
+                "cannot write {}: {error}. If the last file of the journal is missing at the next start, nobody notices",
                 path.display()
             );
             Ok(())
@@ -77,7 +78,7 @@ fn parse(text: &str) -> Option<u64> {
         lines.find(|(name, _)| *name == key).map(|(_, value)| value)
     };
     let newest = value("newest")?.trim().parse().ok()?;
-    // The first beaconries wrote it once.
+    // The first versions wrote it once.
     let is_same = value("again").is_none_or(|again| again.trim().parse() == Ok(newest));
     is_same.then_some(newest)
 }
@@ -108,7 +109,7 @@ mod tests {
         for bad in bad_ones {
             fs::write(path(folder.path()), bad).unwrap();
             assert_eq!(read(folder.path()).unwrap(), None, "{bad:?}");
-            // It is put right by the next.
+            // The next note corrects it.
             write(folder.path(), 7).unwrap();
             assert_eq!(read(folder.path()).unwrap(), Some(7));
         }

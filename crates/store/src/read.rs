@@ -1,9 +1,9 @@
-//! Reading one segment: what is good, where that ends, and whether a bad end is a torn tail or
-//! damage.
+//! Reads one segment: which part is good, and whether a bad end is a torn tail or damage.
 //!
-//! A crash can tear what was being written, which is the last group and was promised to nobody.
-//! A group is begun only when everything before it is durable. So when a group's frame stands
-//! behind the bad place, what is bad was durable, and may have been promised: that is damage.
+//! A crash can tear what was being written. That is the last group, and nothing in it was
+//! acknowledged. A group begins only when everything before it is durable. So if the frame of a group
+//! stands behind the bad place, the bad part was durable and may have been acknowledged: that is
+//! damage.
 
 use broker::Lsn;
 use broker::journal::{self, Frame, FrameError};
@@ -16,11 +16,11 @@ use crate::segment::{GROUP_LEN, Header, JournalId, durable_before};
 pub struct End {
     /// Everything before this byte is good.
     pub offset: u64,
-    /// Where the last group begins. What is before it was durable when it was begun.
+    /// Where the last group begins. Everything before it was durable at that time.
     pub group: u64,
-    /// The record that comes next.
+    /// The number of the next record.
     pub next: Lsn,
-    /// What stands there.
+    /// What stands behind that byte.
     pub rest: Rest,
 }
 
@@ -29,30 +29,30 @@ pub struct End {
 pub enum Rest {
     /// Nothing, or zeros.
     Empty,
-    /// What was being written when a crash came.
+    /// A torn tail: what was being written at a crash.
     Torn {
-        /// How much of it there is, without zeros at the end.
+        /// How many bytes it has, without zeros at the end.
         bytes: u64,
-        /// Why it is no frame.
+        /// Why it is not a frame.
         what: String,
     },
-    /// What was durable, and is not what was written.
+    /// Damage: what was durable has changed.
     Damaged {
-        /// Why it is not.
+        /// What is wrong with it.
         what: String,
     },
 }
 
-/// Takes the header off the front of a file. `Ok(None)`: the file was never used.
+/// Reads the header of a file, and advances behind it. `Ok(None)`: the file was never used.
 ///
 /// # Errors
 ///
-/// Says what the file begins with, if that is no header.
+/// Says what the file begins with, if that is not a header.
 pub fn header(bytes: &mut Bytes) -> Result<Option<Header>, String> {
     match journal::next_frame(bytes) {
         Ok(Some(frame)) => match Header::read(&frame) {
             Some(header) => Ok(Some(header)),
-            None => Err("it does not begin as a journal does".to_owned()),
+            None => Err("it does not begin with the header of a journal".to_owned()),
         },
         Ok(None) if is_zero(bytes) => Ok(None),
         Ok(None) => Err("it begins with zeros".to_owned()),
@@ -100,7 +100,7 @@ pub fn records<E>(
                     rest,
                 });
             }
-            Ok(None) => "zeros where a record was to come".to_owned(),
+            Ok(None) => "zeros instead of a record".to_owned(),
             Err(error) => describe(&error),
         };
         let rest = if is_durable(&at, header.journal, next) {
@@ -130,7 +130,7 @@ fn place(frame: &Frame, journal: JournalId, next: Lsn) -> Place {
         Some(Lsn(durable)) => Place::Wrong(format!("records up to {durable} are missing here")),
         None if frame.lsn == next => Place::Next,
         None => Place::Wrong(format!(
-            "record {} where {} was to come",
+            "record {} instead of record {}",
             frame.lsn.0, next.0
         )),
     }
@@ -163,7 +163,7 @@ fn is_zero(bytes: &[u8]) -> bool {
     chunks.iter().all(|chunk| *chunk == [0; 8]) && rest.iter().all(|&byte| byte == 0)
 }
 
-/// Without the zeros at the end.
+/// Cuts off the zeros at the end.
 fn used_len(bytes: &[u8]) -> usize {
     bytes
         .iter()
@@ -188,7 +188,7 @@ mod tests {
         first: Lsn(1),
     };
 
-    /// Groups of so many records each, and where each group begins.
+    /// Groups of this many records each, and where each group begins.
     fn groups(sizes: &[u64]) -> (BytesMut, Vec<usize>) {
         let (mut out, mut starts, mut last) = (BytesMut::new(), Vec::new(), 0);
         for size in sizes {
@@ -272,7 +272,7 @@ mod tests {
         assert!(matches!(end.rest, Rest::Damaged { .. }), "{end:?}");
     }
 
-    /// A client may send what looks like a group, but does not know the journal's number.
+    /// A client may send bytes that look like a group, but it does not know the journal's number.
     #[test]
     fn a_payload_cannot_make_damage_of_a_torn_tail() {
         let mut forged = BytesMut::new();
@@ -289,7 +289,7 @@ mod tests {
     }
 
     proptest! {
-        /// A crash leaves the beginning of what was being written.
+        /// After a crash the beginning of what was being written is there.
         #[test]
         fn a_cut_anywhere_in_the_last_group_is_torn(sizes in prop::collection::vec(1..6_u64, 1..5), cut in any::<prop::sample::Index>()) {
             let (bytes, starts) = groups(&sizes);
@@ -301,7 +301,7 @@ mod tests {
             prop_assert!(!matches!(end.rest, Rest::Damaged { .. }), "{:?}", end);
         }
 
-        /// Sectors of the last write may be there or not; what is before it is there.
+        /// Any sectors of the last write may be missing, but nothing before it.
         #[test]
         fn any_sectors_missing_of_the_last_write_are_torn(sizes in prop::collection::vec(1..6_u64, 1..5), missing in any::<u32>()) {
             let (mut bytes, starts) = groups(&sizes);

@@ -1,4 +1,4 @@
-//! From the files back to a broker: all segments in order, the torn tail cut off.
+//! Reads all segments in order, cuts off a torn tail, and makes a broker of the records.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -19,10 +19,10 @@ use crate::read::{self, Rest};
 use crate::salvage::Behind;
 use crate::segment::HEADER_LEN;
 
-/// How often a long start says how far it is.
+/// How often a long start logs its progress.
 const PROGRESS: Duration = Duration::from_secs(2);
 
-/// What came of the files.
+/// What was read from the files.
 #[derive(Debug)]
 pub(super) struct Recovered {
     pub(super) broker: Broker,
@@ -34,13 +34,13 @@ pub(super) struct Recovered {
 /// Where reading had to stop.
 #[derive(Debug)]
 pub(super) struct Stop {
-    /// The place of the file among those that were given.
+    /// The index of the file.
     pub(super) index: usize,
     pub(super) offset: u64,
     pub(super) error: StoreError,
 }
 
-/// Everything that was stored. Changes no file but by cutting off a torn tail.
+/// Reads everything that is stored. It changes no file except by cutting off a torn tail.
 pub(super) fn recover(
     folder: &Folder,
     options: &BrokerOptions,
@@ -53,7 +53,7 @@ pub(super) fn recover(
     replay(folder, &numbers, None, options, now).map_err(|stop| stop.error)
 }
 
-/// What those who are there cannot tell: that there were others behind them.
+/// Checks that no later segments are missing, which the existing ones cannot tell.
 pub(super) fn missing(folder: &Folder, numbers: &[u64]) -> Result<Option<StoreError>, StoreError> {
     let newest = newest::read(folder.path())?;
     Ok(match (numbers.last(), newest) {
@@ -102,7 +102,7 @@ pub(super) fn replay(
         if let Some(before) = index.checked_sub(1).map(|before| numbers[before])
             && before + 1 != number
         {
-            let what = format!("{:08}.log, which was before it, is missing", before + 1);
+            let what = format!("{:08}.log, which comes before it, is missing", before + 1);
             return Err(damaged(0, expected, what));
         }
         let read = fs::read(&path).map_err(io_error("read", &path));
@@ -123,12 +123,12 @@ pub(super) fn replay(
             return Err(stop(0, error));
         }
         if header.journal != folder.journal() {
-            let what = "it belongs to another folder of beaconry's".to_owned();
+            let what = "it belongs to another data folder of beaconry".to_owned();
             return Err(damaged(0, expected, what));
         }
         if let Some(next) = next.filter(|next| *next != header.first) {
             let what = format!(
-                "it begins with record {}, and the file before it ends before record {}",
+                "it begins with record {}, but the file before it ends before record {}",
                 header.first.0, next.0
             );
             return Err(damaged(0, next, what));
@@ -142,7 +142,7 @@ pub(super) fn replay(
         match end.rest {
             Rest::Empty => {}
             Rest::Damaged { what } => return Err(damaged(end.offset, end.next, what)),
-            // A segment is begun when the one before it is durable.
+            // A segment begins only when the one before it is durable.
             Rest::Torn { what, .. } if !is_last => {
                 return Err(damaged(end.offset, end.next, what));
             }
@@ -169,7 +169,7 @@ pub(super) fn replay(
             error,
         },
     })?;
-    // Only now that all of it is known to be good: salvage moves bad files aside as they are.
+    // Only now, when all of it is known to be good: salvage moves bad files aside unchanged.
     let mut torn_bytes = 0;
     if let Some((path, offset, bytes, what)) = torn {
         cut(&path, offset).map_err(|error| Stop {
@@ -179,12 +179,12 @@ pub(super) fn replay(
         })?;
         torn_bytes = bytes;
         warn!(
-            "{}: {bytes} bytes behind byte {offset} were being written when beaconry ended, and were cut off ({what}); unless the file was changed since, nobody was told that they were stored",
+            "{}: cut off {bytes} bytes behind byte {offset}, which were being written when beaconry ended ({what}). Unless the file was changed since, no client received an acknowledgement for them",
             path.display(),
         );
     }
     progress.done(&broker, last);
-    // A folder whose segments have no record yet still says where they begin.
+    // Segments without records still say which record comes first.
     let last = next.map_or(last, |next| Lsn(next.0 - 1));
     Ok(Recovered {
         broker,
@@ -203,7 +203,7 @@ pub(super) fn cut(path: &Path, len: u64) -> Result<(), StoreError> {
         .map_err(io_error("cut the torn end off", path))
 }
 
-/// Says how far a long start is.
+/// Logs the progress of a long start.
 struct Progress {
     began: Instant,
     said: Instant,
@@ -221,7 +221,7 @@ impl Progress {
     }
 
     fn tell(&mut self, file: usize, lsn: Lsn) {
-        /// Looking at the clock takes longer than replaying some records.
+        /// Asking the clock takes longer than replaying a few records.
         const OFTEN: u64 = 1024;
         if lsn.0.is_multiple_of(OFTEN) && self.said.elapsed() >= PROGRESS {
             self.said = Instant::now();

@@ -1,7 +1,7 @@
 //! What `--salvage` does with a damaged folder: it keeps what was stored before the damage.
 //!
-//! What is behind it builds on what is missing, so that whole files there are of no use either,
-//! unless a whole copy of everything is among them.
+//! What is behind the damage depends on what is missing. So even good files there cannot be used, unless
+//! they contain a complete checkpoint.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -28,8 +28,8 @@ pub(super) struct Behind {
 }
 
 impl Behind {
-    /// All of these files but the first `offset` bytes, without the zeros that the last one may
-    /// end with. Of what cannot be read nothing is known.
+    /// Counts all of these files except for the first `offset` bytes and the zeros at the end. Files that
+    /// cannot be read count nothing.
     pub(super) fn of(folder: &Folder, numbers: &[u64], offset: u64) -> Self {
         let bytes = numbers.iter().enumerate().map(|(index, &number)| {
             let path = folder.segment_path(number);
@@ -54,16 +54,15 @@ impl fmt::Display for Behind {
     }
 }
 
-/// As much as can be used, as something that can be started with: either everything behind the
-/// damage, if all that matters was copied there, or everything before it. The files that hold the
-/// rest are moved aside.
+/// Keeps as much as can be used: everything behind the damage, if there is a complete checkpoint, or
+/// else everything before it. Moves the other files aside.
 pub(super) fn salvage(
     folder: &Folder,
     options: &BrokerOptions,
     now: mqtt::Instant,
 ) -> Result<Recovered, StoreError> {
     let recovered = keep_what_can_be_used(folder, options, now)?;
-    // Last of all: until then a crash leaves a folder that does not start by itself.
+    // Last, so that after a crash before this the folder does not start without --salvage.
     let last = recovered.segments.back();
     newest::write(folder.path(), last.map_or(0, |last| last.number))?;
     Ok(recovered)
@@ -85,12 +84,14 @@ fn keep_what_can_be_used(
             Ok(recovered) => {
                 if let Some(damage) = damage {
                     warn!("{}", damage.error);
-                    warn!("a whole copy of everything is behind the damage: nothing is given up");
+                    warn!(
+                        "there is a complete copy of everything behind the damage, so nothing is given up"
+                    );
                 }
                 move_aside(folder, &numbers[..first])?;
                 return Ok(recovered);
             }
-            // It may be as good as ever: the disk, the permissions or this beaconry are to blame.
+            // The file may be good: the cause may be the disk, permissions or the version of beaconry.
             Err(Stop {
                 error: error @ (StoreError::Io { .. } | StoreError::Version { .. }),
                 ..
@@ -110,7 +111,7 @@ fn keep_what_can_be_used(
     }
 }
 
-/// Nothing behind the damage is whole: what is before it.
+/// Keeps what is before the damage, because nothing behind it is complete.
 fn keep_what_is_before(
     folder: &Folder,
     numbers: &[u64],
@@ -124,12 +125,12 @@ fn keep_what_is_before(
         error,
     } = damage;
     warn!("{error}");
-    // Of a file that is wrong from its beginning nothing can be kept: its very name may be wrong.
+    // Nothing can be kept of a file that is wrong from its beginning. Even its name may be wrong.
     let offset = Some(offset).filter(|offset| *offset > HEADER_LEN as u64);
     let before = &numbers[..index + usize::from(offset.is_some())];
     let kept = replay(folder, before, offset, options, now);
     let recovered = kept.map_err(|stop| {
-        // The damage is in what the journal begins with, a copy of everything.
+        // The damage is in the checkpoint that the journal begins with.
         if let StoreError::NotWhole { path, error } = stop.error {
             StoreError::NothingToSalvage { path, error }
         } else {
@@ -144,7 +145,7 @@ fn keep_what_is_before(
         let copy = folder.copy_aside(number)?;
         cut(&folder.segment_path(number), offset)?;
         warn!(
-            "{number:08}.log is cut off at byte {offset}, the whole file is now {}",
+            "cut {number:08}.log off at byte {offset}; a copy of the whole file is now {}",
             copy.display()
         );
     } else {
@@ -158,26 +159,26 @@ fn keep_what_is_before(
         _ => String::new(),
     };
     let kept = match last {
-        0 => "kept nothing, for nothing was stored before the damage".to_owned(),
+        0 => "kept nothing, because nothing was stored before the damage".to_owned(),
         _ => format!("kept what was stored before the damage, up to record {last}"),
     };
     warn!(
-        "{kept}, and gave up all that is behind it, {behind}{records}: what was stored there is missing, and what was removed or delivered there is back. It is in {}; if there is a backup of the folder, that is better",
+        "{kept}, and gave up everything behind it, {behind}{records}. What was stored there is missing, and what was removed or delivered there is back. The files are in {}. If you have a backup of the folder, use that instead",
         folder.damaged_path().display()
     );
     Ok(recovered)
 }
 
-/// Good files, too: what is in them builds on what is missing.
+/// Moves files aside, good ones too: they depend on what is missing.
 fn move_aside(folder: &Folder, numbers: &[u64]) -> Result<(), StoreError> {
     for &number in numbers {
         let to = folder.move_aside(number)?;
-        warn!("{number:08}.log was moved to {}", to.display());
+        warn!("moved {number:08}.log to {}", to.display());
     }
     Ok(())
 }
 
-/// The last record that can be read in any of these files, whatever is before it.
+/// The number of the last record that can be read in any of these files.
 fn last_record(folder: &Folder, numbers: &[u64]) -> Option<Lsn> {
     numbers.iter().rev().find_map(|&number| {
         let mut bytes = Bytes::from(fs::read(folder.segment_path(number)).ok()?);

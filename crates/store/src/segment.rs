@@ -1,14 +1,14 @@
 //! The files of the journal: their names, their first frame, and the frame before each group.
 //!
-//! A segment is a file of [frames](broker::journal). The first one is a header; then come
-//! groups, each a frame of its own and the records that were made durable with one call.
-//! Behind the last one there are zeros, up to the size that was reserved for the file.
+//! A segment is a file of [frames](broker::journal). The first frame is a header. Groups follow: each has
+//! a frame of its own and the records that were made durable with one call. Zeros fill the file up to
+//! its reserved size.
 
 use broker::Lsn;
 use broker::journal::{self, Frame, GROUP, GROUP_KIND};
 use bytes::{Buf, BufMut, BytesMut};
 
-/// The kind of a header's frame: no record has it.
+/// The kind of a header's frame. No record has this kind.
 const HEADER_KIND: u8 = 0xFF;
 const MAGIC: &[u8; 16] = b"beaconry journal";
 
@@ -20,16 +20,16 @@ pub const GROUP_LEN: usize = 16 + 1 + 8 + 8;
 /// What the first frame of a segment says.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// The format of what follows.
+    /// The format of the file.
     pub version: u32,
-    /// Whose file this is.
+    /// The journal that the file belongs to.
     pub journal: JournalId,
     /// The number of the first record.
     pub first: Lsn,
 }
 
-/// A journal's own random number. Nobody outside knows it, so nobody can send a message that,
-/// in a torn tail, would pass for a group's frame.
+/// A journal's random number. No client knows it. So no client can send a message that would look like
+/// the frame of a group in a torn tail.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct JournalId(pub u64);
 
@@ -45,7 +45,7 @@ impl Header {
         });
     }
 
-    /// A newer version may say more, behind what is known here.
+    /// A newer version may add more fields at the end.
     pub(super) fn read(frame: &Frame) -> Option<Self> {
         let mut body = frame
             .body
@@ -62,7 +62,7 @@ impl Header {
     }
 }
 
-/// Appends the frame that says: when this was written, all records up to `durable` were durable.
+/// Appends the frame of a group. It says that all records up to `durable` were durable before it.
 pub fn write_group(out: &mut BytesMut, journal: JournalId, durable: Lsn) {
     journal::write_frame(out, GROUP, |body| {
         body.put_u8(GROUP_KIND);
@@ -71,7 +71,7 @@ pub fn write_group(out: &mut BytesMut, journal: JournalId, durable: Lsn) {
     });
 }
 
-/// What a group's frame of this journal says was durable before it.
+/// Reads the frame of a group of this journal: the last record that was durable before it.
 pub(super) fn durable_before(frame: &Frame, journal: JournalId) -> Option<Lsn> {
     let mut body = frame.body.strip_prefix(&[GROUP_KIND])?;
     if frame.lsn != GROUP || body.len() != 16 {

@@ -1,4 +1,4 @@
-//! How large the store may be, and whether that is enough.
+//! The sizes of the store and its files, and whether they are enough.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -12,34 +12,33 @@ use crate::error::StoreError;
 use crate::journal::Segment;
 use crate::platform;
 
-/// How large things may be.
+/// The sizes that the store keeps to.
 #[derive(Copy, Clone, Debug)]
 pub struct Sizes {
     /// Bytes of a segment.
     pub segment: u64,
-    /// Bytes of all segments together. `u64::MAX`: what the disk has.
+    /// The most bytes of all segments together. `u64::MAX`: as much as the disk has.
     pub most: u64,
-    /// Bytes that may wait for a full disk to have room.
+    /// The most bytes that may wait in memory while the disk is full.
     pub waiting: usize,
 }
 
 impl Sizes {
-    /// Of a segment: what is kept beside what has to have room, for all that nobody counts. The
-    /// frames of groups, clients that come and go.
+    /// The part of a segment that is kept free as a reserve, for what is not counted: frames of groups,
+    /// clients that come and go.
     const KEPT: u64 = 8;
-    /// Bytes of the shortest segment that a store can do with.
+    /// Bytes of the shortest segment that a store can work with.
     pub(super) const SHORTEST: u64 = 64 << 10;
-    /// Bytes that a new store must find: that segment, the next, and what says whose folder it is.
+    /// Bytes that a new store needs: that segment, the next one, and the small files.
     pub(super) const LEAST: u64 = 2 * Self::SHORTEST;
 
-    /// Bytes that are not given away, whatever has room.
+    /// Bytes that are always kept free.
     pub(super) const fn kept(self) -> u64 {
         self.segment / Self::KEPT
     }
 
-    /// With segments that are short enough for the disk that `folder` is on, whose journal is in
-    /// `segments`. The disk's size is a limit like one of our own, and what is kept for what must
-    /// have room is a part of a segment: with longer ones a small disk would be full from the
+    /// Shortens the segments for a small disk. `folder` is on it, and `segments` holds the journal. The
+    /// reserve is a part of a segment, so with long segments a small disk would be full from the
     /// beginning.
     pub(super) fn on_disk_of(self, folder: &Path, segments: &Path) -> Self {
         let Ok(disk) = platform::space_of(folder) else {
@@ -54,7 +53,7 @@ impl Sizes {
         let sizes = self.within(free, disk.all);
         if sizes.segment < self.segment {
             info!(
-                "{}: there is little room on this disk, so files of the store have {} at most, less than --store-segment-size",
+                "{}: the disk is small, so files of the store have at most {}, less than --store-segment-size",
                 folder.display(),
                 ByteSize(sizes.segment)
             );
@@ -64,7 +63,7 @@ impl Sizes {
 
     /// The same where the store may have so many bytes of a disk that has so many in all.
     fn within(self, free: u64, all: u64) -> Self {
-        /// What others take they may give back, and then short segments are slow.
+        /// Other programs may free space later, and then short segments would be slow.
         const COUNTED: u64 = 4 << 20;
         let room = free.max(COUNTED).min(all);
         Self {
@@ -73,8 +72,8 @@ impl Sizes {
         }
     }
 
-    /// Whether the limit lets the store ever have room again. Whatever was stored within a limit
-    /// leaves room for a copy of everything, even when it is full.
+    /// Whether the store can ever have space again within the limit. What was stored within a limit always
+    /// leaves space for a checkpoint, even when the store is full.
     pub(super) fn check(
         self,
         path: &Path,
@@ -87,7 +86,7 @@ impl Sizes {
             return Ok(());
         }
         let least = copied + metrics.copy_bytes / 8 + metrics.taking_bytes;
-        // Some of the whole is kept for what nobody counts.
+        // A part of the whole is kept as a reserve.
         let least = (least + least / 8).next_multiple_of(64 << 10);
         Err(StoreError::TooSmall {
             path: path.to_owned(),
@@ -96,12 +95,12 @@ impl Sizes {
         })
     }
 
-    /// Whether there may be so many bytes more than are `reserved`.
+    /// Whether this many bytes may be added to those that are `reserved`.
     pub(super) fn check_limit(self, reserved: u64, len: u64) -> io::Result<()> {
         if reserved.saturating_add(len) > self.most {
             return Err(io::Error::new(
                 io::ErrorKind::QuotaExceeded,
-                "as much is stored as --max-store-size allows",
+                "--max-store-size allows no more",
             ));
         }
         Ok(())
@@ -125,7 +124,7 @@ mod tests {
             (100_000 * MIB, 200_000 * MIB, 64 * MIB),
             (40 * MIB, 40 * MIB, 10 * MIB),
             (40 * MIB, 200_000 * MIB, 10 * MIB),
-            // Others have filled it.
+            // Other programs have filled it.
             (0, 200_000 * MIB, MIB),
             (0, 2 * MIB, MIB / 2),
             (MIB, MIB, MIB / 4),

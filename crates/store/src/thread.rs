@@ -1,8 +1,8 @@
-//! The thread that writes: it takes what the shard has given meanwhile, makes it durable with one
-//! call, and says so.
+//! The thread that writes. It takes the records that the shard has given meanwhile, makes them durable
+//! with one call, and reports it.
 //!
-//! The shard never waits for it. Records go into a buffer that both know; the thread takes the
-//! whole buffer and leaves an empty one.
+//! The shard never waits for the disk. It appends records to a buffer that both threads share. The
+//! writing thread takes the whole buffer and leaves an empty one.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,20 +22,20 @@ use crate::error::StoreError;
 use crate::journal::{Journal, WriteError};
 use crate::segment::{GROUP_LEN, HEADER_LEN};
 
-/// For how long records are gathered after the first.
+/// How long the thread gathers records after the first.
 const GATHER: Duration = Duration::from_millis(1);
-/// As many bytes are enough for a group: some hundreds of records.
+/// A group of this many bytes is not made to wait for more: some hundreds of records.
 const ENOUGH: usize = 16 * 1024;
-/// After so long without work the last group's seal is tried again, if there was none.
+/// After this long without work, the last group gets its seal if it has none yet.
 const QUIET: Duration = Duration::from_millis(50);
-/// How often a full disk is tried again.
+/// How often a write to a full disk is tried again.
 const RETRY: Duration = Duration::from_secs(1);
-/// The shard is told when there is so much more room, or less, than was thought.
+/// The shard is told when the free space has changed by this much.
 const WORTH_TELLING: u64 = 4 * 1024;
-/// A buffer that has grown beyond this is not kept.
+/// A buffer that is larger than this is not kept.
 const LARGEST_KEPT: usize = 4 << 20;
 
-/// The shard's end of the store.
+/// The store, as the shard uses it.
 #[derive(Debug)]
 pub struct Store {
     shared: Arc<Shared>,
@@ -48,35 +48,36 @@ pub struct Store {
 #[derive(Debug)]
 struct Shared {
     queue: Mutex<Queue>,
-    /// There is something to do.
+    /// Wakes the thread: there is work.
     work: Condvar,
     durable: AtomicU64,
-    /// Bytes that can be written behind what is durable.
+    /// Bytes that can still be written behind what is durable.
     room: AtomicU64,
-    /// The records before this one are gone.
+    /// The records before this one have been removed.
     trimmed: AtomicU64,
-    /// The shard says so.
+    /// Whether the store is full; the shard decides that.
     is_full: AtomicBool,
     stats: Mutex<Stats>,
-    /// `durable` or `room` has changed, old records are gone, or there is still no room.
+    /// Wakes the shard: `durable` or `room` has changed, old records were removed, or there is still
+    /// no space.
     news: Notify,
 }
 
-/// What the shard has given.
+/// Records that the shard has given.
 #[derive(Debug)]
 struct Queue {
-    /// Room for a group's frame, then records.
+    /// Space for the frame of a group, then records.
     records: BytesMut,
-    /// When the first of them came.
+    /// When the first record came.
     since: Option<Instant>,
     trim: Option<Lsn>,
-    /// The next group is to be in a segment of its own.
+    /// The next group must begin a new segment.
     leaves: bool,
     is_closing: bool,
 }
 
 impl Store {
-    /// Starts the thread. What it fails of comes out of the second value, after which it has ended
+    /// Starts the thread. If it fails, the second value receives the reason. Then the thread has ended,
     /// and nothing becomes durable any more.
     pub(super) fn start(
         journal: Journal,
@@ -119,7 +120,7 @@ impl Store {
             .name("store".to_owned())
             .spawn(move || {
                 if let Err(error) = writer.run() {
-                    // Nobody to tell: the server is ending already.
+                    // This fails if the server is ending, and then nobody waits.
                     let _ = failed.send(error);
                 }
             })?;
@@ -133,7 +134,7 @@ impl Store {
         Ok((store, has_failed))
     }
 
-    /// Lets `give` append records to what will be written next.
+    /// Lets `give` append records to the next group.
     pub fn append(&self, give: impl FnOnce(&mut BytesMut)) {
         let mut queue = self.shared.queue();
         let before = queue.records.len();
@@ -143,29 +144,29 @@ impl Store {
             queue.since = Some(Instant::now());
         }
         drop(queue);
-        // The thread waits for the first record, and then for there to be enough.
+        // The thread waits for the first record, and then until the group is large enough.
         if before <= GROUP_LEN || (before < ENOUGH && after >= ENOUGH) {
             self.shared.work.notify_one();
         }
     }
 
-    /// All records before `from` may go.
+    /// Lets the thread remove all records before `from`.
     pub fn trim(&self, from: Lsn) {
         self.shared.queue().trim = Some(from);
         self.shared.work.notify_one();
     }
 
-    /// What is given from now on goes into another file than what was written before.
+    /// Begins a new file: records from now on are not in the same file as those before.
     pub fn leave(&self) {
         self.shared.queue().leaves = true;
     }
 
-    /// Bytes of a journal that are not worth a copy.
+    /// A journal with fewer bytes is not worth a checkpoint.
     pub const fn long_enough(&self) -> u64 {
         self.long_enough
     }
 
-    /// Bytes of room that are kept beside what has to have some.
+    /// Bytes that are kept free as a reserve.
     pub const fn kept(&self) -> u64 {
         self.kept
     }
@@ -175,36 +176,36 @@ impl Store {
         Lsn(self.shared.durable.load(Ordering::Acquire))
     }
 
-    /// Bytes that can be written behind what is durable. To be asked for after that: it may know of
-    /// more that is, never of less.
+    /// Bytes that can still be written behind what is durable. Call [`durable`](Self::durable) first:
+    /// this may already know of later records, but never of fewer.
     pub fn room(&self) -> u64 {
         self.shared.room.load(Ordering::Acquire)
     }
 
-    /// The records before this one are gone.
+    /// The records before this one have been removed.
     pub fn trimmed(&self) -> Lsn {
         Lsn(self.shared.trimmed.load(Ordering::Acquire))
     }
 
-    /// Where the files are.
+    /// The folder of the store.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Whether what is new is refused: then it is looked for room every second.
+    /// Says whether the store is full. While it is, the thread looks every second for free space.
     pub fn set_full(&self, is_full: bool) {
         if is_full {
             self.shared.stats().times_full += 1;
         }
-        // Locked, for it must not be between looking and waiting, which may be for longer than that.
+        // Under the lock, so that the thread is not between its check and its wait, which may be long.
         let queue = self.shared.queue();
         self.shared.is_full.store(is_full, Ordering::Release);
         drop(queue);
         self.shared.work.notify_one();
     }
 
-    /// Waits until [`durable`](Self::durable) or [`room`](Self::room) has changed since this was
-    /// last asked, or old records are gone, or room was looked for and there is none.
+    /// Waits until [`durable`](Self::durable) or [`room`](Self::room) has changed since the last call,
+    /// old records were removed, or the thread looked for space and found none.
     pub async fn news(&self) {
         self.shared.news.notified().await;
     }
@@ -218,17 +219,17 @@ impl Store {
         stats
     }
 
-    /// Waits until everything that was given is durable, and the thread has ended.
+    /// Waits until all records are durable and the thread has ended.
     pub fn close(self) {
         self.shared.queue().is_closing = true;
         self.shared.work.notify_one();
-        // A panic has said what it has to say.
+        // A panic has already printed its message.
         let _ = self.thread.join();
     }
 }
 
 impl Shared {
-    /// Nothing panics while it holds the lock, and if it does, the queue is whole.
+    // Nothing panics while it holds the lock, and even then the queue would be consistent.
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -242,14 +243,13 @@ fn empty_buffer() -> BytesMut {
     BytesMut::zeroed(GROUP_LEN)
 }
 
-/// The number and the body of each record of a group, before or after which there is nothing else
-/// but room for the group's frame.
+/// The number and the body of each record of a group. The group begins with space for its own frame.
 fn records(group: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
     let mut rest = &group[GROUP_LEN..];
     std::iter::from_fn(move || {
         let (header, behind) = rest.split_first_chunk::<16>()?;
         let [a, b, c, d, _, _, _, _, lsn @ ..] = *header;
-        // The number is part of it.
+        // The number is part of the frame.
         let len = usize::try_from(u32::from_le_bytes([a, b, c, d])).unwrap_or(usize::MAX);
         let (body, after) = behind
             .split_at_checked(len.saturating_sub(8))
@@ -259,30 +259,30 @@ fn records(group: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
     })
 }
 
-/// Whether nobody misses any of these records.
+/// Whether the group has only records that may be lost without harm.
 fn is_bookkeeping(group: &[u8]) -> bool {
     records(group).all(|(_, body)| journal::is_bookkeeping(body))
 }
 
-/// The thread's own.
+/// The thread's own state.
 struct Writer {
     shared: Arc<Shared>,
     journal: Journal,
-    /// When room was last looked for.
+    /// When the thread last looked for free space.
     tried: Instant,
-    /// A group has no room, which was said.
+    /// There is no space for a group, and that was logged.
     is_waiting: bool,
 }
 
-/// What there is to do.
+/// Work for the thread.
 enum Work {
     Group {
         group: BytesMut,
-        /// It is to be in a segment of its own.
+        /// It must begin a new segment.
         leaves: bool,
     },
     Trim(Lsn),
-    /// It has been quiet for a while.
+    /// There was no work for a while.
     Quiet,
     Close,
 }
@@ -316,7 +316,7 @@ impl Writer {
         }
     }
 
-    /// Waits for something to do. `spare` is a buffer without content.
+    /// Waits for work. `spare` is an empty buffer.
     fn wait(&self, mut spare: BytesMut) -> Work {
         spare.clear();
         spare.resize(GROUP_LEN, 0);
@@ -366,7 +366,8 @@ impl Writer {
             let began = Instant::now();
             match self.journal.write(group, last) {
                 Ok(()) => {
-                    // Before anybody is told: from now on damage to it is no torn tail.
+                    // The seal comes before the report: from then on, damage to the group must not pass
+                    // for a torn tail.
                     self.seal()?;
                     let mut stats = self.shared.stats();
                     stats.groups += 1;
@@ -375,7 +376,7 @@ impl Writer {
                     stats.sync_time += began.elapsed();
                     drop(stats);
                     self.is_waiting = false;
-                    // What is left for the next is looked at when this has been told.
+                    // The free space is looked up after the report.
                     let written = (group.len() + HEADER_LEN) as u64;
                     let room = self.shared.room.load(Ordering::Acquire);
                     let room = room.saturating_sub(written);
@@ -402,7 +403,7 @@ impl Writer {
         }
     }
 
-    /// If there is room: otherwise more stays that could go.
+    /// Only if there is space. Otherwise old records stay that could be removed.
     fn leave(&mut self) -> Result<(), StoreError> {
         match self.journal.leave() {
             Ok(()) | Err(WriteError::Full(_)) => Ok(()),
@@ -410,8 +411,9 @@ impl Writer {
         }
     }
 
-    /// Nothing may be written before this group is: what comes meanwhile waits, up to a limit. Says
-    /// whether to try again: not at the end, if nobody misses what waits.
+    /// Nothing else may be written before this group. Further records wait, up to a limit. Returns
+    /// whether to try again. It does not when the store is closed and the records that wait may be lost
+    /// without harm.
     fn wait_for_room(&mut self, group: &[u8]) -> Result<bool, StoreError> {
         let len = group.len();
         let overfull = |waiting| StoreError::Overfull {
@@ -430,14 +432,14 @@ impl Writer {
             return Err(overfull(waiting));
         }
         if queue.is_closing && is_bookkeeping(group) && is_bookkeeping(&queue.records) {
-            // What follows is not to be written without what was before it.
+            // Later records must not be written without these.
             queue.records.truncate(GROUP_LEN);
             queue.since = None;
             return Ok(false);
         }
         if queue.is_closing {
             let path = self.journal.folder().path().to_owned();
-            // It has a group's frame, too.
+            // They need the frame of a group too.
             let waiting = waiting - GROUP_LEN;
             return Err(StoreError::EndedFull { path, waiting });
         }
@@ -459,8 +461,8 @@ impl Writer {
         Ok(())
     }
 
-    /// How many records a group has, and which is the last. They must go on where the last group
-    /// ended: a gap would be found only when it is too late.
+    /// How many records a group has, and the number of the last. They must continue where the last group
+    /// ended. Otherwise only the next start would find the gap.
     fn number(&self, group: &[u8]) -> Result<(u64, Lsn), StoreError> {
         let before = self.journal.durable().0;
         let mut last = before;
@@ -482,17 +484,17 @@ impl Writer {
         self.journal.look_ahead()
     }
 
-    /// Nothing goes on before this group has room.
+    /// Waits until there may be space for this group.
     fn lacks_room(&mut self, len: usize, error: &io::Error) {
         if !self.is_waiting {
             self.is_waiting = true;
             warn!(
-                "{} has no room for {} that are to be written next ({error}): what waits for them is not acknowledged. It is tried again every second",
+                "{} has no room for the next {} of records ({error}). Clients get no acknowledgement for them until they are written. The server tries again every second: make room on the disk",
                 self.journal.folder().path().display(),
                 ByteSize(len as u64)
             );
         }
-        // The shard may be able to make some: what is stored may have become less.
+        // The shard may be able to free some, because less may have to be stored now.
         self.shared.news.notify_one();
     }
 
@@ -500,7 +502,8 @@ impl Writer {
         self.shared.is_full.load(Ordering::Acquire)
     }
 
-    /// Asks before it locks: a file system may take its time, and the shard waits for the lock.
+    /// Asks the file system before it takes the lock: that may take long, and the shard waits for the
+    /// lock.
     fn count(&self) {
         let journal = &self.journal;
         let (journal_bytes, segments) = (journal.bytes(), journal.segments() as u64);
@@ -513,7 +516,7 @@ impl Writer {
         drop(stats);
         let room = reserve_bytes.saturating_add(free_bytes);
         let before = self.shared.room.swap(room, Ordering::AcqRel);
-        // As a rule it is what was thought, and everybody knows.
+        // As a rule nothing has changed, and nobody has to be told.
         if self.is_full() || before.abs_diff(room) > WORTH_TELLING {
             self.shared.news.notify_one();
         }

@@ -1,5 +1,5 @@
-//! Reads single values of the command line. Each error says what is expected; clap puts the flag
-//! and the value before it.
+//! Parses single values of the command line. Each error says what is expected; clap puts the flag
+//! and the value in front of it.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use mqtt::TopicName;
 
 /// A type of whole numbers, for errors.
 pub(crate) trait Whole: TryFrom<u64> {
-    /// What is asked for, from the least value on.
+    /// Says which values are allowed, from `least` on.
     fn expected(least: u64) -> String;
 }
 
@@ -47,7 +47,7 @@ fn number_from<T: Whole>(least: u64, text: &str) -> Result<T, String> {
     number.ok_or_else(|| T::expected(least))
 }
 
-/// Bytes: 65536, 512KiB, 1.5MB.
+/// A size in bytes, such as 65536, 512KiB or 1.5MB.
 pub(crate) fn size(text: &str) -> Result<usize, String> {
     usize::try_from(bytes(text)?).map_err(|_| format!("expected at most {} bytes", usize::MAX))
 }
@@ -62,7 +62,7 @@ pub(crate) fn positive_size(text: &str) -> Result<usize, String> {
 
 fn bytes(text: &str) -> Result<u64, String> {
     match text.parse::<ByteSize>() {
-        // More than can be counted is read as the most that can be.
+        // A size that does not fit is parsed as the largest one, so the largest one is refused.
         Ok(ByteSize(size)) if size < u64::MAX => Ok(size),
         Ok(_) | Err(_) => Err("expected a size such as 65536, 512KiB or 4MiB".to_owned()),
     }
@@ -77,14 +77,14 @@ fn bytes_between(text: &str, least: u64, most: u64, expected: &str) -> Result<u6
     }
 }
 
-/// Less would not hold what the smallest of brokers keeps.
+/// At least 16 MiB: the smallest limits that follow from it need that much.
 pub(crate) fn memory(text: &str) -> Result<usize, String> {
     bytes_between(text, 16 << 20, u64::MAX, "at least 16MiB")?;
     size(text)
 }
 
 pub(crate) fn packet_size(text: &str) -> Result<u32, String> {
-    /// A remaining length of four bytes, and its fixed header `[MQTT-1.5.5-1]`.
+    /// The largest remaining length, and five bytes of fixed header `[MQTT-1.5.5-1]`.
     const MOST: u64 = 268_435_455 + 5;
     /// Room for a CONNECT with a client identifier of the 23 bytes that every server must accept
     /// `[MQTT-3.1.3-5]`. With less nobody could connect.
@@ -111,16 +111,16 @@ pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     time_between(text, Duration::from_millis(100), Duration::from_hours(1))
 }
 
-/// Zero: never.
+/// A time; zero means never.
 pub(crate) fn tcp_keep_alive(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
-    // What the operating system can count.
+    // Operating systems do not accept longer times.
     time_between(text, Duration::from_secs(1), Duration::from_hours(9))
 }
 
-/// Seconds; `u32::MAX` stands for never.
+/// A time in seconds; `u32::MAX` means never.
 pub(crate) fn expiry(text: &str) -> Result<u32, String> {
     const MOST: Duration = Duration::from_hours(24 * 365 * 100);
     if text == "never" {
@@ -144,7 +144,7 @@ fn time_between(text: &str, least: Duration, most: Duration) -> Result<Duration,
     }
 }
 
-/// A number alone is in seconds.
+/// A time with units. A plain number is in seconds.
 fn time(text: &str) -> Option<Duration> {
     match text.parse() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
@@ -162,10 +162,11 @@ pub(crate) fn queue_full(text: &str) -> Result<QueueFull, String> {
 }
 
 pub(crate) fn topic(text: &str) -> Result<TopicName, String> {
-    TopicName::try_from(text).map_err(|error| format!("expected a topic, and this one {error}"))
+    TopicName::try_from(text)
+        .map_err(|error| format!("expected a topic name, but this one {error}"))
 }
 
-/// An address, or a name such as localhost:1883 that has one. Of several the first is used.
+/// An address, or a host name with a port such as localhost:1883. Takes the first address of a name.
 pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse() {
         return Ok(address);
@@ -241,7 +242,7 @@ mod tests {
         assert_eq!(expiry("12h"), Ok(12 * 3_600));
         assert_eq!(expiry("0"), Ok(0));
         assert_eq!(expiry("36500d"), Ok(36_500 * 86_400));
-        // More than can be told must not become never.
+        // A time that is too long must not become never.
         for bad in ["", "d", "-1d", "x", "50000d", "36501d", "99999999h"] {
             assert!(expiry(bad).is_err(), "{bad}");
         }

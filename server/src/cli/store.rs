@@ -1,4 +1,4 @@
-//! Where the store is, and how its files are made. Its limits stand in the table of limits.
+//! The flags of the store. Its limits are in the table of limits.
 
 use std::path::PathBuf;
 
@@ -25,7 +25,7 @@ pub(crate) struct StoreArgs {
     data: PathBuf,
 
     /// Store nothing. Sessions and messages end with the server. --data is ignored.
-    // Not in conflict with --data: a service's environment may always name a folder.
+    // It does not conflict with --data, because the environment of a service may always name a folder.
     #[arg(long, env = "BEACONRY_IN_MEMORY", conflicts_with = "salvage", value_parser = clap::builder::BoolishValueParser::new())]
     in_memory: bool,
 
@@ -52,8 +52,8 @@ impl StoreArgs {
                 // Four files must fit.
                 segment: self.store_segment_size.min(most / 4),
                 most,
-                // The server stops reading from clients long before that. What still comes is
-                // little, unless something is wrong.
+                // The server stops reading from clients at half of this. More comes only if something
+                // is wrong.
                 waiting: limits.journal_backlog_bytes.saturating_mul(2),
             },
             salvage: self.salvage,

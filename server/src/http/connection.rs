@@ -1,7 +1,7 @@
-//! One connection to the HTTP port, from its accepting to its end.
+//! One connection to the HTTP port, from its beginning to its end.
 //!
-//! **Invariant.** A connection that does nothing ends by itself. The head of a request must come
-//! within the connect timeout, and a connection that is [`OLD`] must end after its answer.
+//! **Invariant.** An idle connection ends by itself. The head of a request must come within the connect
+//! timeout, and a connection that is [`OLD`] ends after its answer.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -26,16 +26,16 @@ use crate::standstill::ReadFirst;
 
 /// After this long a connection finishes its answer and ends. Browsers open another one.
 const OLD: Duration = Duration::from_mins(2);
-/// How long that last answer may take. A client that has not taken it by then does not read.
-const LAST_CHANCE: Duration = Duration::from_mins(1);
-/// The longest head of a request, in bytes. It bounds the memory of an unfinished request.
+/// How long that last answer may take. A client that has not taken it by then is not reading.
+const LAST_ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
+/// The longest head of a request, in bytes. It limits the memory of an unfinished request.
 const MAX_HEAD: usize = 16 * 1024;
 
 /// Who is at the other end of the connection. Every request carries it in its extensions.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
     pub(super) peer: SocketAddr,
-    /// Shared, because a WebSocket takes it along to the shard.
+    /// Shared, because a WebSocket keeps it when its socket moves to the shard.
     pub(super) permit: Arc<Permit>,
 }
 
@@ -81,12 +81,14 @@ impl Http {
             finished
         } else {
             connection.as_mut().graceful_shutdown();
-            timeout(LAST_CHANCE, connection).await.unwrap_or(Ok(()))
+            timeout(LAST_ANSWER_TIMEOUT, connection)
+                .await
+                .unwrap_or(Ok(()))
         };
         if let Err(error) = finished {
-            // Browsers give up and scanners send nonsense all day: not worth a line at `info`.
+            // Only at `debug`, because browsers give up and scanners send nonsense all the time.
             debug!(%peer, "http: {error}");
-            // A connection that had an answer and then idles ends with the same error.
+            // An idle connection that had an answer before ends with the same error.
             if error.is_timeout() && !has_asked.load(Ordering::Relaxed) {
                 self.count_head_timeout(peer);
             }

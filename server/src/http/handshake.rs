@@ -1,9 +1,9 @@
 //! The opening handshake of a WebSocket that carries MQTT (RFC 6455, section 4.2; MQTT 5,
 //! chapter 6).
 //!
-//! The standard knows one subprotocol, "mqtt". Old clients offer "mqttv3.1", the name before
-//! there was a standard, and simple ones offer none. They speak the same MQTT, so all three get
-//! what they asked for. A client that offers only other names wants something else.
+//! The standard names one subprotocol, "mqtt". Old clients offer "mqttv3.1", which is older than the
+//! standard, and simple clients offer none. All of them speak the same MQTT, so the server accepts
+//! all three. It refuses a client that offers only other names.
 
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode, Version};
@@ -20,11 +20,11 @@ const SUBPROTOCOLS: [&str; 2] = ["mqtt", "mqttv3.1"];
 pub(crate) enum Refusal {
     /// It does not ask for a WebSocket, or not in a version that the server speaks.
     UpgradeRequired(&'static str),
-    /// It asks wrongly.
+    /// The request is not valid.
     BadRequest(&'static str),
 }
 
-/// A handshake that was understood, and what the answer says of it.
+/// An accepted handshake, and what its answer says.
 #[derive(Debug)]
 pub(crate) struct Accepted {
     /// Proves to the client that the server read its key.
@@ -33,7 +33,7 @@ pub(crate) struct Accepted {
     subprotocol: Option<&'static str>,
 }
 
-/// Whether a request wants to become a WebSocket, rightly or not.
+/// Whether a request asks for a WebSocket. It need not be valid.
 pub(crate) fn is_asked_for(headers: &HeaderMap) -> bool {
     let lists =
         |name, wanted: &str| tokens(headers, name).any(|token| token.eq_ignore_ascii_case(wanted));
@@ -90,7 +90,7 @@ impl Accepted {
 }
 
 impl Refusal {
-    /// For a request that came without a socket to take over.
+    /// The connection of this request cannot be taken over.
     pub(crate) const NO_SOCKET: Self =
         Self::UpgradeRequired("This connection cannot become a WebSocket.\n");
 }
@@ -114,7 +114,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// The one that the server selects from those that the client offers.
+/// Selects one of the subprotocols that the client offers.
 fn subprotocol(headers: &HeaderMap) -> Result<Option<&'static str>, Refusal> {
     let offers =
         |name: &&str| tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL).any(|token| token == *name);
@@ -123,7 +123,7 @@ fn subprotocol(headers: &HeaderMap) -> Result<Option<&'static str>, Refusal> {
     }
     let selected = SUBPROTOCOLS.into_iter().find(offers);
     selected.map(Some).ok_or(Refusal::BadRequest(
-        "None of the WebSocket's subprotocols is MQTT's. Offer \"mqtt\" [MQTT-6.0.0-3]; in a browser: \
+        "None of the WebSocket subprotocols that you offer is MQTT. Offer \"mqtt\" [MQTT-6.0.0-3]; in a browser: \
          new WebSocket(url, \"mqtt\").\n",
     ))
 }
@@ -176,7 +176,7 @@ mod tests {
         answer(headers).status()
     }
 
-    /// The status for these lines of Sec-WebSocket-Protocol, and what is selected.
+    /// The status for these lines of Sec-WebSocket-Protocol, and the subprotocol that is selected.
     fn selected(lines: &[&'static str]) -> (u16, Option<String>) {
         let mut request = request();
         request.remove(header::SEC_WEBSOCKET_PROTOCOL);
@@ -225,14 +225,14 @@ mod tests {
     }
 
     #[test]
-    fn mqtt_6_0_0_3_refuses_who_offers_only_others() {
+    fn mqtt_6_0_0_3_a_client_that_offers_only_others_is_refused() {
         for lines in [&["chat"][..], &["MQTT"], &["mqtt5"], &[""], &[","]] {
             assert_eq!(selected(lines), (400, None), "{lines:?}");
         }
     }
 
     #[test]
-    fn what_is_no_handshake_is_told_so() {
+    fn an_invalid_handshake_is_refused() {
         assert_eq!(status(&HeaderMap::new()), StatusCode::UPGRADE_REQUIRED);
         let mut version = request();
         version.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("8"));

@@ -1,10 +1,9 @@
-//! `/healthz`, `/livez` and `/metrics`: what a program asks that watches the server.
+//! `/healthz`, `/livez` and `/metrics`: for programs that watch the server.
 //!
-//! `/healthz` asks whether the server can do all of its work, `/livez` whether it runs at all.
-//! They are two questions because different things follow from them. When the store is full,
-//! someone should make room, and a load balancer should prefer another server: 503. But a
-//! restart makes no room; clients that come and take their messages do. So a supervisor that
-//! restarts the server, or keeps clients away, must ask `/livez`.
+//! `/healthz` says whether the server can do all of its work, `/livez` whether it runs at all. When
+//! the store is full, `/healthz` answers 503: someone should make room, and a load balancer should
+//! prefer another server. But a restart makes no room, while clients that receive their queued
+//! messages do. So a supervisor that restarts the server, or keeps clients away, must ask `/livez`.
 
 use std::sync::Arc;
 
@@ -38,7 +37,7 @@ pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Response {
 
 const SILENT: &str = "the broker does not answer\n";
 
-/// `None`: the broker did not say in time what it counts.
+/// The answer of `/healthz`. `None`: the broker did not answer in time.
 fn health(shard: Option<&Snapshot>) -> (StatusCode, &'static str) {
     answer(shard.map_or(Some(SILENT), fault))
 }
@@ -54,19 +53,21 @@ fn answer(fault: Option<&'static str>) -> (StatusCode, &'static str) {
     }
 }
 
-/// What is wrong with the store, the worst first.
+/// What is wrong with the store, most serious first.
 fn fault(shard: &Snapshot) -> Option<&'static str> {
     let store = shard.store.as_ref()?;
     if store.has_ended {
-        return Some("the store has failed: the server stores nothing more\n");
+        return Some(
+            "the store has failed: the server stores nothing more; see its log, and restart it\n",
+        );
     }
     if shard.broker.journal_stuck > 0 {
         return Some(
-            "the store has failed: a record is too long for the journal, the server stores nothing more\n",
+            "the store has failed: a record is too long for the journal, and the server stores nothing more until it is restarted\n",
         );
     }
     store.is_full.then_some(
-        "the store is full: the server refuses what it would have to store, and does all else\n",
+        "the store is full: the server refuses what it would have to store, and does everything else; make room on the disk\n",
     )
 }
 

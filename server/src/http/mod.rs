@@ -1,10 +1,10 @@
 //! The `--http` port: the dashboard, MQTT over WebSocket, the API, health and metrics.
 //!
-//! [`routes`] says which path is answered by what. A handler is a plain function: it takes what
-//! it needs from the request by extractors, and answers with a type that knows its status. To
-//! add a route to the API, add its function to a file in `api` and one line to `api::routes`.
+//! [`routes`] says which handler answers which path. A handler is a plain function: it takes what it
+//! needs from the request by extractors, and returns a type that knows its status. To add a route to
+//! the API, add its function to a file in `api` and one line to `api::routes`.
 //!
-//! **Invariant.** A connection that does nothing ends by itself: see [`connection`].
+//! **Invariant.** An idle connection ends by itself: see [`connection`].
 
 mod api;
 #[allow(unreachable_pub)] // the build script writes `pub`
@@ -30,7 +30,7 @@ use crate::listener::{Listener, Throttle};
 use crate::shard;
 use static_files::StaticFiles;
 
-/// What the server tells of itself.
+/// What the API says about the server.
 #[derive(Debug)]
 pub(crate) struct About {
     /// The date when the server started, since 1970.
@@ -41,7 +41,7 @@ pub(crate) struct About {
     pub(crate) max_packet_size: u32,
 }
 
-/// What the handlers answer from. They share it as axum's state.
+/// The state that all handlers share.
 #[derive(Debug)]
 struct Site {
     files: StaticFiles,

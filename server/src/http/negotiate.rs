@@ -1,5 +1,5 @@
-//! Which form of a file a client accepts (RFC 9110, sections 12.5.1 and 12.5.3), and whether it
-//! has that form already (section 13.1.2).
+//! Content negotiation: which form of a file a client accepts (RFC 9110, sections 12.5.1 and 12.5.3),
+//! and whether it has that form already (section 13.1.2).
 
 /// A content coding in which this binary holds files.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -33,8 +33,8 @@ impl Coding {
 
 /// The best coding of those `available` that `accept_encoding` allows.
 ///
-/// It is identity if there is no such header, or if the header allows none of them: a page in a
-/// form that the client did not ask for is of more use than an error.
+/// It is identity if there is no such header, or if the header allows none of them: a page that the
+/// client did not ask for is more useful than an error.
 pub(crate) fn coding(accept_encoding: Option<&str>, available: impl Fn(Coding) -> bool) -> Coding {
     let Some(header) = accept_encoding else {
         return Coding::Identity;
@@ -70,8 +70,8 @@ fn quality(header: &str, coding: Coding) -> u16 {
     wildcard.unwrap_or(u16::from(coding == Coding::Identity))
 }
 
-/// Whether `accept` names HTML, as a browser does when it wants a page to show. Programs say that
-/// they take anything (`*/*`).
+/// Whether `accept` names HTML, as a browser does when it wants to show a page. Programs accept
+/// anything (`*/*`).
 pub(crate) fn names_html(accept: &str) -> bool {
     accept.split(',').any(|entry| {
         let mut parts = entry.split(';').map(str::trim);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn only_who_names_it_wants_a_page() {
+    fn only_a_client_that_names_html_wants_a_page() {
         for (accept, expected) in [
             ("text/html,application/xhtml+xml,*/*;q=0.8", true),
             ("application/xml;q=0.9, Text/HTML;level=1;q=0.1", true),

@@ -1,4 +1,4 @@
-//! Answers that are not files, and what every answer carries.
+//! Plain answers, and the headers that every answer carries.
 
 use axum::body::Body;
 use axum::http::StatusCode;
@@ -9,14 +9,14 @@ pub(crate) const RESOURCE_POLICY: HeaderName =
     HeaderName::from_static("cross-origin-resource-policy");
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
-/// A few plain words.
+/// An answer of plain text.
 pub(crate) fn text(status: StatusCode, text: impl Into<Body>) -> Response {
     let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
     (status, headers, text.into()).into_response()
 }
 
-/// Keeps a browser from treating an answer as something that it is not, and caches from keeping
-/// it. What a handler has set stays. The answer that switches to a WebSocket needs none of this.
+/// Adds the headers that keep a browser from guessing the type of an answer, and caches from keeping
+/// it. Headers that a handler has set stay. The answer that switches to a WebSocket needs none.
 pub(crate) async fn harden(mut response: Response) -> Response {
     const HEADERS: [(HeaderName, &str); 5] = [
         (header::CACHE_CONTROL, "no-store"),

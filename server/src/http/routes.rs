@@ -1,13 +1,13 @@
-//! Which path is answered by which handler, and what happens to every request and answer.
+//! Which handler answers which path, and the layers that every request and answer passes.
 //!
 //! A request passes these layers, from the outside in:
 //!
 //! 1. [`TraceLayer`] logs a line for each answer at `debug`.
 //! 2. [`respond::harden`] adds the headers that every answer carries.
 //! 3. *The place for a principal:* a layer here will turn credentials into a principal and put it
-//!    into the request's extensions, as [`Client`] is there. Handlers take it by an extractor.
-//!    Inside the two others, so that they see its refusals; outside the routes, so that no route
-//!    goes without it, be it a file, `/metrics`, the API or an upgrade.
+//!    into the request's extensions, beside [`Client`]. Handlers will take it by an extractor. It
+//!    belongs inside the two others, so that they see its refusals, and outside the routes, so that
+//!    it covers all of them: files, `/metrics`, the API and upgrades.
 //! 4. The routes. Those of the API have more layers of their own: [`api::routes`].
 
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use super::{Site, api, health, respond};
 pub(super) fn routes(site: Site) -> Router {
     Router::new()
         .route("/", get(root).fallback(not_allowed))
-        // Any method: what is no handshake is told how one looks.
+        // Any method: a request that is no handshake is told what one looks like.
         .route("/mqtt", any(upgrade::mqtt))
         .route("/mqtt/", any(upgrade::mqtt))
         .route("/ws", any(upgrade::mqtt))
@@ -47,13 +47,13 @@ pub(super) fn routes(site: Site) -> Router {
                 .on_response(DefaultOnResponse::new().level(Level::DEBUG))
                 .on_body_chunk(())
                 .on_eos(())
-                // A 503 of /healthz is an answer, not an error of the server's.
+                // A 503 of /healthz is an answer, not a failure of the server.
                 .on_failure(()),
         )
         .with_state(Arc::new(site))
 }
 
-/// The dashboard. Some MQTT clients open their WebSocket here, too.
+/// The dashboard. Some MQTT clients open their WebSocket at this path too.
 async fn root(
     State(site): State<Arc<Site>>,
     upgrade: Option<Upgrade>,
@@ -79,7 +79,7 @@ async fn not_allowed() -> Response {
     )
 }
 
-/// The context of a request's log lines. A query may hold secrets: it stays out.
+/// The context of a request's log lines. It leaves out the query, which may hold secrets.
 fn span(request: &Request) -> Span {
     let peer = request.extensions().get::<Client>();
     debug_span!(

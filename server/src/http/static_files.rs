@@ -1,7 +1,7 @@
 //! The dashboard's files over HTTP.
 //!
-//! **Invariant.** Only what is in the table can be sent: a path is looked up in it as it
-//! stands, never decoded and never shown to a file system, so there is nothing to traverse.
+//! **Invariant.** The server can send only what is in the table. It looks a path up there as it is,
+//! without decoding it, and never gives it to a file system. So no path leads anywhere else.
 
 use std::collections::HashMap;
 
@@ -24,12 +24,12 @@ pub(crate) struct StaticFiles {
 const INDEX: &str = "/index.html";
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 const CHECK_FIRST: &str = "no-cache";
-/// Without a path from the root: a proxy may have put this server below another one's path.
+/// It names no absolute path, because a proxy may serve this server below a path of its own.
 const NOTHING_HERE: &str = "There is nothing here. Below the address of the dashboard are healthz, livez, metrics \
      and api/v1/server.\n";
 
 impl StaticFiles {
-    /// `script_hashes` are those of the scripts that stand in index.html itself.
+    /// `script_hashes` are the hashes of the inline scripts in index.html.
     pub(crate) fn new(assets: &'static [Asset], script_hashes: &[&str]) -> Self {
         Self {
             by_path: assets.iter().map(|asset| (asset.path, asset)).collect(),
@@ -54,8 +54,8 @@ impl StaticFiles {
         }
     }
 
-    /// The page for an address. Its `<base>` leads back from there to where the dashboard begins:
-    /// `build.rs` has made one for each depth. `None`: the address is deeper than all of them.
+    /// The page for an address. Its `<base>` leads back from there to the root of the dashboard;
+    /// `build.rs` makes one page for each depth. `None`: the address is deeper than all of them.
     fn index(&self, path: &str) -> Option<&'static Asset> {
         let depth = path.matches('/').count().saturating_sub(1);
         let page = match depth {
@@ -95,10 +95,9 @@ impl StaticFiles {
         response
     }
 
-    /// People get the dashboard, which tells them that there is no such page. Programs get plain
-    /// text, or they would take the page for what they asked for. It makes no difference whether
-    /// a browser has the page already (RFC 9110, section 13.2.1), and no cache may keep it as
-    /// the content of this path.
+    /// Browsers get the dashboard, which says that there is no such page. Programs get plain text,
+    /// because they would take the page for what they asked for. The answer is the same if a browser
+    /// has the page already (RFC 9110, section 13.2.1), and no cache may keep it for this path.
     fn not_found(&self, path: &str, request: &HeaderMap) -> Response {
         let page = text(request, &header::ACCEPT).is_some_and(negotiate::names_html);
         let index = self.index(path).filter(|_| page);
@@ -123,7 +122,7 @@ impl StaticFiles {
     /// Says who may load a file, and what it may do.
     fn restrict(&self, asset: &Asset, headers: &mut HeaderMap) {
         if asset.path.starts_with("/embed/") {
-            // Made to be loaded by other people's pages.
+            // Other people's pages load these.
             headers.insert(
                 header::ACCESS_CONTROL_ALLOW_ORIGIN,
                 HeaderValue::from_static("*"),
@@ -179,7 +178,7 @@ fn body(asset: &Asset, coding: Coding) -> Option<&'static [u8]> {
 }
 
 /// Whether the dashboard has a page for this path. `Route::of_path` in `app/src/route.rs`, which
-/// decides in the browser, must say the same. A device's id may have slashes.
+/// decides in the browser, must agree. A device's id may have slashes.
 fn is_route(path: &str) -> bool {
     let path = path.strip_prefix('/').unwrap_or(path);
     let path = path.strip_suffix('/').unwrap_or(path);
@@ -198,7 +197,7 @@ fn no_dashboard() -> Response {
 
 /// What the page may do: run its own scripts and WebAssembly, use its own styles, pictures and
 /// fonts, and connect to brokers anywhere (`?broker=wss://…`). It may do nothing else, and no
-/// other page may frame it. `'self'` is an origin: the policy holds below any path of a proxy.
+/// other page may frame it. `'self'` is an origin, so the policy works below any path of a proxy.
 fn content_security_policy(script_hashes: &[&str]) -> HeaderValue {
     let mut scripts = String::from("'self' 'wasm-unsafe-eval'");
     for hash in script_hashes {
@@ -211,7 +210,7 @@ fn content_security_policy(script_hashes: &[&str]) -> HeaderValue {
          connect-src 'self' ws: wss:; manifest-src 'self'; worker-src 'self'; base-uri 'self'; form-action 'none'; \
          frame-ancestors 'none'"
     );
-    // Hashes are base64: they always fit a header.
+    // Hashes are base64, so they are always valid in a header.
     HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 }
 

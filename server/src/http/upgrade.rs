@@ -1,7 +1,7 @@
 //! From an HTTP request to a WebSocket on the shard.
 //!
-//! Axum's own `ws` feature would keep the socket in HTTP's hands and bring a second tungstenite.
-//! Here the shard gets the bare socket, and HTTP forgets it.
+//! Axum's own `ws` feature would keep the socket in hyper and bring a second version of tungstenite.
+//! Here the shard gets the plain socket.
 
 use std::sync::Arc;
 
@@ -18,14 +18,14 @@ use super::connection::Client;
 use super::handshake::{self, Accepted, Refusal};
 use crate::shard::{self, Framing, NewConnection};
 
-/// A request that asks for MQTT over WebSocket, and asks rightly.
+/// A valid request for MQTT over WebSocket.
 pub(super) struct Upgrade {
     accepted: Accepted,
     socket: OnUpgrade,
     client: Client,
 }
 
-/// `/mqtt`, `/mqtt/`, `/ws`: nothing but MQTT over WebSocket.
+/// Answers `/mqtt`, `/mqtt/` and `/ws`: MQTT over WebSocket only.
 pub(super) async fn mqtt(State(site): State<Arc<Site>>, upgrade: Upgrade) -> Response {
     upgrade.accept(&site.shard)
 }
@@ -50,7 +50,7 @@ impl<S: Sync> FromRequestParts<S> for Upgrade {
         };
         let accepted = handshake::check(&parts.method, parts.version, &parts.headers);
         let accepted = accepted.map_err(refused)?;
-        // hyper puts the first one there, the connection the other.
+        // hyper adds the first, our connection the second.
         match (parts.extensions.remove::<OnUpgrade>(), client) {
             (Some(socket), Some(client)) => Ok(Self {
                 accepted,
@@ -77,7 +77,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for Upgrade {
     }
 }
 
-/// Takes the socket out of HTTP's hands, with the bytes that HTTP has read too many, and gives it
+/// Takes the socket from hyper, with the bytes that hyper has read behind the handshake, and gives it
 /// to the shard.
 async fn hand_over(socket: OnUpgrade, shard: shard::Handle, client: Client) {
     let Client { peer, permit } = client;
@@ -86,7 +86,7 @@ async fn hand_over(socket: OnUpgrade, shard: shard::Handle, client: Client) {
         Err(error) => return debug!(%peer, "websocket: the handshake was not finished: {error}"),
     };
     let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
-        return warn!(%peer, "websocket: the upgraded connection is not the socket that was accepted");
+        return warn!(%peer, "websocket: closed: the upgraded connection is not a plain socket, which is a bug in beaconry");
     };
     match parts.io.into_inner().into_std() {
         Ok(stream) => {
@@ -102,6 +102,8 @@ async fn hand_over(socket: OnUpgrade, shard: shard::Handle, client: Client) {
                 })
                 .await;
         }
-        Err(error) => warn!(%peer, "websocket: cannot hand the socket over: {error}"),
+        Err(error) => {
+            warn!(%peer, "websocket: closed: cannot give the socket to the broker: {error}");
+        }
     }
 }

@@ -33,8 +33,8 @@ impl fmt::Display for Described {
     }
 }
 
-/// Says what happened at a limit of the broker. What is none of the table's names its flag, if it
-/// has one, in the text.
+/// Says what happened at a limit of the broker. If the limit is not in the table, the text names its
+/// flag, if it has one.
 // Long because it has a sentence for each limit.
 pub(crate) fn describe(limit: Limit) -> Described {
     match limit {
@@ -47,11 +47,11 @@ pub(crate) fn describe(limit: Limit) -> Described {
             [&TABLE.sessions.row],
         ),
         Limit::SessionsEvicted => Described::new(
-            "too many sessions, the one that was absent longest is ended for a new client",
+            "too many sessions, the one that has been absent longest is ended for a new client",
             [&TABLE.sessions.row],
         ),
         Limit::PublishRate => Described::new(
-            "publishes too fast, is not read for a while",
+            "publishes too fast, the server does not read from it for a while",
             [&TABLE.publish_rate.row],
         ),
         Limit::ConnectTimeout => Described::new(
@@ -67,7 +67,7 @@ pub(crate) fn describe(limit: Limit) -> Described {
             [&TABLE.maximum_packet_size.row],
         ),
         Limit::ClientPacketSize => Described::new(
-            "a message is larger than the Maximum Packet Size of the client, it is not sent to it",
+            "a message is larger than the client's Maximum Packet Size, it is not sent to that client",
             [],
         ),
         Limit::ReceiveMaximum => Described::new(
@@ -87,11 +87,11 @@ pub(crate) fn describe(limit: Limit) -> Described {
             [],
         ),
         Limit::PublishRule => Described::new(
-            "published to a topic that it may not publish to, is refused (--deny-publish)",
+            "published to a topic that is denied to it, is refused (--deny-publish)",
             [],
         ),
         Limit::SubscribeRule => Described::new(
-            "subscribed to a filter that it may not subscribe to, is refused (--deny-subscribe)",
+            "subscribed to a filter that is denied to it, is refused (--deny-subscribe)",
             [],
         ),
         Limit::ShareName => Described::new(
@@ -147,7 +147,7 @@ pub(crate) fn describe(limit: Limit) -> Described {
             [&TABLE.subscriptions_per_client.row],
         ),
         Limit::JournalBacklog => Described::new(
-            "the store is behind with writing, the client is not read for a while",
+            "the disk is slow, the server does not read from the client for a while",
             [&TABLE.journal_backlog_bytes.row],
         ),
         Limit::RecordSize => Described::new(
@@ -169,8 +169,8 @@ static QUEUES: [&Row; 4] = [
     &TABLE.queue_full.row,
 ];
 
-/// The flags that have to do with the end of a connection, where [`describe`] does not tell that
-/// client's limit, or where the client came to the wrong port.
+/// The flags that concern the end of a connection: where [`describe`] does not name that client's
+/// limit, or where the client connected to the wrong port.
 pub(crate) fn flags_of(cause: &CloseCause) -> Described {
     if let CloseCause::Limit { what, .. } = cause
         && *what == broker::TOO_SLOW

@@ -1,11 +1,11 @@
-//! Everything that bounds the server, in one table: `table.rs`.
+//! All limits of the server, in one table: `table.rs`.
 //!
 //! From each row come the flag and the variable of the command line, the value in
 //! [`broker::Limits`], the flags that the log names, and a section of docs/limits.md.
 //!
 //! **To add a limit of the broker:**
-//! 1. Add a field to `broker::Limits`, and a variant to `broker::Limit` if the log should tell when
-//!    it is reached (`crates/broker/src/types/limits.rs`).
+//! 1. Add a field to `broker::Limits`, and a variant to `broker::Limit` if the log should say when it
+//!    is reached (`crates/broker/src/types/limits.rs`).
 //! 2. Add a row with the name of the field to `table.rs`. Until then nothing compiles. If no metric
 //!    fits, add one first: `server/src/metrics` says how.
 //! 3. If there is a new variant, say in `log.rs` what happened.
@@ -40,8 +40,8 @@ impl LimitArgs {
         }
     }
 
-    /// Says which limits contradict each other, if any do. With them the largest packet that
-    /// clients are told they may send could never be received whole, or never be delivered.
+    /// Checks that no limits contradict each other. With such limits the server could never receive or
+    /// deliver the largest packet that it tells clients they may send.
     pub(crate) fn check(&self) -> Result<(), String> {
         let packet = self.known().packet;
         for (row, has, packets) in [
@@ -66,8 +66,8 @@ impl LimitArgs {
         Ok(())
     }
 
-    /// Raises the limits of a single client in which its largest message would have no room: it
-    /// could be published and never be delivered.
+    /// Raises the limits of a single client that are too low for the largest message. Otherwise it
+    /// could be published but never delivered.
     fn with_room_for_packets(mut self) -> Self {
         let packet = self.known().packet;
         self.queue_bytes = self.queue_bytes.max(packet.saturating_mul(2));

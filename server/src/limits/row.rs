@@ -15,13 +15,13 @@ pub struct Row {
     pub flag: &'static str,
     /// The environment variable.
     pub variable: &'static str,
-    /// What stands behind the flag: N, SIZE, TIME or POLICY.
+    /// The placeholder behind the flag: N, SIZE, TIME or POLICY.
     pub unit: &'static str,
     /// Says what is limited: in `--help`, and first in its section of docs/limits.md.
     pub help: &'static str,
     /// Says in docs/limits.md what happens at the limit.
     pub at_limit: &'static str,
-    /// Counts how often the limit is reached. If nothing counts that, it shows how near it is.
+    /// Counts how often the limit is reached. If nothing counts that, it shows how close the limit is.
     pub metric: &'static Metric,
     /// Further metrics that show the limit at work.
     pub more_metrics: &'static [&'static Metric],
@@ -41,7 +41,7 @@ pub(crate) struct Setting<T: 'static> {
 pub(crate) enum Preset<T> {
     /// As it is written on the command line.
     Text(&'static str),
-    /// In words, and how it follows from what is known.
+    /// A description, and the function that computes it.
     Follows(&'static str, fn(Known) -> T),
 }
 
@@ -98,7 +98,7 @@ impl<T: Copy + Send + Sync> Setting<T> {
             .value_name(row.unit)
             .value_parser(ValueParser::from(self.parse))
             .help_heading(row.group.heading())
-            // `-h` shows what one needs to begin with.
+            // `-h` shows only what a beginner needs.
             .hide_short_help(true);
         match self.default {
             Preset::Text(text) => arg.help(row.help).default_value(text),
@@ -111,7 +111,7 @@ impl<T: Copy + Send + Sync> Setting<T> {
         match (matches.get_one::<T>(self.row.flag), &self.default) {
             (Some(value), _) => Ok(*value),
             (None, Preset::Follows(_, follow)) => Ok(follow(known)),
-            // clap knows the default. So it is not there at all.
+            // clap fills in the default, so this means that the flag is not defined.
             (None, Preset::Text(_)) => Err(clap::Error::raw(
                 ErrorKind::MissingRequiredArgument,
                 format!("--{} is missing", self.row.flag),
@@ -121,7 +121,7 @@ impl<T: Copy + Send + Sync> Setting<T> {
 }
 
 impl<T> Preset<T> {
-    /// For people.
+    /// The default, as documentation shows it.
     pub(crate) const fn text(&self) -> &'static str {
         match self {
             Self::Text(text) | Self::Follows(text, _) => text,
@@ -130,7 +130,7 @@ impl<T> Preset<T> {
 }
 
 impl Known {
-    /// A part of the memory, but enough for so many of the largest packets: a smaller limit would
+    /// A `part`-th of the memory, but enough for `packets` of the largest packets. A smaller limit would
     /// refuse packets that clients are told they may send.
     pub(crate) fn part(self, part: usize, packets: usize) -> usize {
         (self.memory / part).max(self.packet.saturating_mul(packets))
@@ -231,7 +231,7 @@ macro_rules! limits {
             /// The broker's limits.
             pub(crate) fn broker(&self) -> broker::Limits {
                 broker::Limits {
-                    // The gate counts and refuses them, WebSockets and HTTP included.
+                    // The gate limits connections, WebSocket and HTTP included.
                     connections: usize::MAX,
                     $($field: self.$field,)*
                 }

@@ -1,7 +1,7 @@
-//! What the server needs of the operating system beyond `std` and tokio: the only place in this crate
-//! that asks which system it is. What the store needs is in the `platform` of its own crate.
+//! What the server needs from the operating system beyond `std` and tokio. Only this module asks
+//! which system it runs on. The store has such a module of its own.
 //!
-//! `unix.rs` and `windows.rs` have the same items. Where a system lacks something, the item's
+//! `unix.rs` and `windows.rs` define the same items. Where a system lacks something, the item's
 //! documentation says what happens instead.
 
 #[cfg(unix)]

@@ -12,7 +12,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// From here on they no longer end the process at once.
+    /// Begins to catch the signals: from now on they do not end the process at once.
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -20,7 +20,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next signal, and says which it was.
+    /// Waits for the next signal, and returns its name.
     pub(crate) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
@@ -29,13 +29,13 @@ impl Signals {
     }
 }
 
-/// Lets this process open as many files as the system allows it. Answers how many that are; `None`:
-/// there is no limit.
+/// Lets this process open as many files as the system allows, and returns that number. `None`: there
+/// is no limit.
 ///
-/// Shells commonly start programs with a soft limit of 1,024, where the hard one is far higher.
+/// Shells commonly start programs with a soft limit of 1,024, although the hard limit is far higher.
 pub(crate) fn raise_open_files() -> Option<u64> {
     let before = getrlimit(Resource::Nofile);
-    // The system may refuse it, so the limit is read again.
+    // The system may refuse, so the limit is read again.
     let _ = setrlimit(
         Resource::Nofile,
         Rlimit {

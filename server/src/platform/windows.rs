@@ -4,8 +4,8 @@ use std::io;
 
 use tokio::signal::windows::{CtrlC, CtrlClose, CtrlShutdown, ctrl_c, ctrl_close, ctrl_shutdown};
 
-/// What ends the server. The system kills it some seconds after the window was closed or the machine
-/// is shut down.
+/// The events that end the server. The system kills the process some seconds after its window was
+/// closed or the machine began to shut down.
 pub(crate) struct Signals {
     interrupt: CtrlC,
     close: CtrlClose,
@@ -13,7 +13,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// From here on they no longer end the process at once.
+    /// Begins to catch the events: from now on they do not end the process at once.
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
             interrupt: ctrl_c()?,
@@ -22,7 +22,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next one, and says which it was.
+    /// Waits for the next event, and says which it was.
     pub(crate) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.interrupt.recv() => "Ctrl-C",
@@ -32,7 +32,7 @@ impl Signals {
     }
 }
 
-/// Sockets are not counted as files there: `None`, no limit.
+/// Windows does not count sockets as files: `None`, there is no limit.
 pub(crate) fn raise_open_files() -> Option<u64> {
     None
 }

@@ -1,9 +1,9 @@
 //! Who may connect, and what clients may do.
 //!
-//! The broker asks for each client ([`Output::Authenticate`](broker::Output::Authenticate)). An
-//! authenticator answers at once, or hands back work that takes long, such as hashing a password.
-//! That work runs on a thread apart, a bounded number at a time: its client waits, others do not.
-//! A client that waits longer than `--connect-timeout` is closed, as if it had sent no CONNECT.
+//! The broker asks about each client ([`Output::Authenticate`](broker::Output::Authenticate)). An
+//! authenticator answers at once, or returns slow work, such as hashing a password. Slow work runs
+//! on other threads, a limited number at a time. Its client waits; the others do not. A client that
+//! waits longer than `--connect-timeout` is closed, as if it had sent no CONNECT.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,37 +14,39 @@ use tokio::sync::Semaphore;
 use tokio::task;
 use tracing::error;
 
-/// How many slow decisions are worked on at once: enough to keep the processors busy that the
-/// shard leaves free. The others wait, as many as there are connections.
+/// How many slow decisions are made at once: enough to use the processors that the shard leaves
+/// free. Further ones wait; there are never more of them than connections.
 const SLOW_AT_ONCE: usize = 4;
 
 /// Finds out who a client is.
 pub(crate) trait Authenticate: fmt::Debug + Send + Sync {
-    /// Whether the broker has to ask at all. If not, every client is let in and may do everything.
+    /// Whether the broker has to ask at all. If not, it accepts every client, and clients may do
+    /// everything.
     fn asks(&self) -> bool;
 
-    /// Runs on the shard's thread, so that it must neither block nor take long.
+    /// Decides about a client, or returns the work that decides. It runs on the shard's thread, so it
+    /// must neither block nor take long.
     fn ask(&self, credentials: Credentials) -> Answer;
 }
 
 /// What an authenticator says.
 pub(crate) enum Answer {
-    /// It knows.
+    /// The decision.
     Now(Decision),
-    /// It has to work for it: this may block.
-    // So far all are let in, or held to rules that need no work.
+    /// Work that makes the decision. It may block.
+    // So far no authenticator needs it.
     #[cfg_attr(not(test), expect(dead_code))]
     Later(Box<dyn FnOnce() -> Decision + Send>),
 }
 
-/// Lets every client in. What clients may do is the same for all.
+/// Accepts every client, and gives all of them the same grants.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Everyone {
     grants: Grants,
 }
 
 impl Everyone {
-    /// Every client gets these grants.
+    /// Accepts every client with these grants.
     pub(crate) fn with(grants: Grants) -> Self {
         Self { grants }
     }
@@ -63,14 +65,14 @@ impl Authenticate for Everyone {
     }
 }
 
-/// Where slow decisions are made.
+/// Asks the authenticator, and makes slow decisions on other threads.
 #[derive(Clone, Debug)]
-pub(super) struct Bench {
+pub(super) struct Deciding {
     authenticator: Arc<dyn Authenticate>,
     slots: Arc<Semaphore>,
 }
 
-impl Bench {
+impl Deciding {
     pub(super) fn new(authenticator: Arc<dyn Authenticate>) -> Self {
         Self {
             authenticator,
@@ -83,7 +85,7 @@ impl Bench {
     }
 
     /// Makes a slow decision when its turn has come. `is_awaited` says whether the client is still
-    /// there then.
+    /// there then; if not, the answer is `None`.
     pub(super) async fn decide(
         &self,
         work: Box<dyn FnOnce() -> Decision + Send>,
@@ -95,7 +97,7 @@ impl Bench {
         }
         let decided = task::spawn_blocking(work).await;
         Some(decided.unwrap_or_else(|error| {
-            error!("finding out who a client is failed, it is refused: {error}");
+            error!("cannot authenticate a client, so it is refused: {error}");
             Decision::Refuse(ReasonCode::ServerUnavailable)
         }))
     }
@@ -119,15 +121,15 @@ mod tests {
     use crate::shard::{self, Framing, NewConnection};
 
     #[tokio::test]
-    async fn a_bounded_number_of_slow_decisions_is_worked_on_at_once() {
-        let bench = Bench::new(Arc::new(Everyone::default()));
+    async fn a_limited_number_of_slow_decisions_is_made_at_once() {
+        let deciding = Deciding::new(Arc::new(Everyone::default()));
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let barrier = Arc::new(std::sync::Barrier::new(SLOW_AT_ONCE));
         let work = || -> Box<dyn FnOnce() -> Decision + Send> {
             let (now, most, barrier) = (now.clone(), most.clone(), barrier.clone());
             Box::new(move || {
                 most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                // All that may run at once do.
+                // Waits until as many run at once as may.
                 barrier.wait();
                 now.fetch_sub(1, Ordering::SeqCst);
                 Decision::Accept(Principal::default())
@@ -135,8 +137,8 @@ mod tests {
         };
         let mut tasks = task::JoinSet::new();
         for _ in 0..3 * SLOW_AT_ONCE {
-            let (bench, work) = (bench.clone(), work());
-            tasks.spawn(async move { bench.decide(work, || true).await });
+            let (deciding, work) = (deciding.clone(), work());
+            tasks.spawn(async move { deciding.decide(work, || true).await });
         }
         while let Some(decided) = tasks.join_next().await {
             assert!(matches!(decided.unwrap(), Some(Decision::Accept(_))));
@@ -145,16 +147,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_worked_on_for_a_client_that_has_gone() {
-        let bench = Bench::new(Arc::new(Everyone::default()));
-        let decided = bench.decide(Box::new(|| unreachable!("nobody waits")), || false);
+    async fn no_slow_decision_is_made_for_a_client_that_has_gone() {
+        let deciding = Deciding::new(Arc::new(Everyone::default()));
+        let decided = deciding.decide(Box::new(|| unreachable!("nobody waits")), || false);
         assert_eq!(decided.await, None);
     }
 
     #[tokio::test]
     async fn work_that_panics_refuses_its_client() {
-        let bench = Bench::new(Arc::new(Everyone::default()));
-        let decided = bench.decide(Box::new(|| panic!("as a test wants it")), || true);
+        let deciding = Deciding::new(Arc::new(Everyone::default()));
+        let decided = deciding.decide(Box::new(|| panic!("as a test wants it")), || true);
         let refused = Decision::Refuse(ReasonCode::ServerUnavailable);
         assert_eq!(decided.await, Some(refused));
     }
@@ -242,7 +244,7 @@ mod tests {
         assert!(matches!(next(&mut fast, &mut of_fast), Packet::ConnAck(_)));
         fast.write_all(&[0xC0, 0]).unwrap();
         assert!(matches!(next(&mut fast, &mut of_fast), Packet::PingResp));
-        // Nothing has come to the slow one meanwhile.
+        // The slow client has received nothing meanwhile.
         slow.set_nonblocking(true).unwrap();
         let nothing = slow.read(&mut [0; 1]).unwrap_err();
         assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);

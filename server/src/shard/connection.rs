@@ -1,9 +1,11 @@
 //! One connection and its one task.
 //!
-//! The task waits for bytes to read and, while the peer does not keep up, for room to write.
-//! At rest it holds no buffer. Others write to the connection too (whoever published what it
-//! subscribed to), at once and on the task's behalf: with its waker, so that what could not be
-//! written wakes the task when it can.
+//! The task waits for bytes to read. While the peer reads too slowly, the task also waits until the
+//! socket can take more. An idle connection holds no buffer.
+//!
+//! Other tasks write to the connection too: the flush task sends what others published. They poll
+//! the socket with this task's waker, so that the task continues a write that the socket could not
+//! take at once.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::future::poll_fn;
@@ -22,9 +24,9 @@ use transport::{ByteStream, CloseCode, Received, StreamError};
 use super::core::Core;
 use crate::gate::Permit;
 
-/// For a peer that is being closed to take the last bytes and close its side.
-const LAST_WORDS: Duration = Duration::from_secs(2);
-/// How often a connection reads before others have their turn.
+/// How long a peer may take to read the last bytes and close its side.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often a connection reads before other connections have their turn.
 const READS_A_TURN: usize = 4;
 
 pub(super) struct Connection {
@@ -32,33 +34,33 @@ pub(super) struct Connection {
     peer: SocketAddr,
     /// `None` once the task has taken it to close it.
     stream: RefCell<Option<ByteStream>>,
-    /// What was taken from the broker and is not with the system yet.
+    /// Bytes from the broker that the system has not taken yet.
     unsent: RefCell<BytesMut>,
     writing: Cell<Writing>,
     open: Cell<bool>,
-    /// The broker wants to hear nothing from it for a while.
+    /// The broker does not want to read from it for a while.
     paused: Cell<bool>,
     waker: RefCell<Option<Waker>>,
-    /// Dropped with the connection.
+    /// Counts as an open connection until it is dropped.
     _permit: Arc<Permit>,
 }
 
 /// Whether the peer keeps up.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum Writing {
-    /// All that was given is with the system.
+    /// The system has taken everything.
     Done,
-    /// The task waits for room.
+    /// The task waits until the socket can take more.
     Blocked,
 }
 
-/// Why the task's waiting ended.
+/// Why the connection ended.
 enum Ended {
     /// The broker closed the connection.
     Dismissed,
     /// The peer closed it.
     Left,
-    /// It cannot go on.
+    /// The stream failed.
     Failed(StreamError),
 }
 
@@ -86,21 +88,22 @@ impl Connection {
         self.peer
     }
 
-    /// What was taken from the broker for this peer: more can be put behind it, then
+    /// Bytes from the broker for this peer. The caller may append more, and then calls
     /// [`flush`](Self::flush).
     pub(super) fn unsent(&self) -> RefMut<'_, BytesMut> {
         self.unsent.borrow_mut()
     }
 
-    /// Writes as much as the system takes now; the task writes the rest. `true`: nothing is left.
+    /// Writes as much as the system takes now; the task writes the rest. Returns whether all is
+    /// written.
     ///
-    /// A failure is not reported here: reading fails too, and the task sees that.
+    /// An error is not reported here: reading fails too, and the task handles that.
     pub(super) fn flush(&self) -> bool {
         if self.writing.get() == Writing::Blocked {
             return false;
         }
         let waker = self.waker.borrow();
-        // Before its task has run for the first time, nobody waits: it will look by itself.
+        // A task that has not run yet needs no waker: it polls the socket when it first runs.
         let mut cx = Context::from_waker(waker.as_ref().unwrap_or(Waker::noop()));
         match self.poll_write(&mut cx) {
             Poll::Ready(_) => true,
@@ -111,7 +114,7 @@ impl Connection {
         }
     }
 
-    /// The broker is done with it: the task writes what is left and closes.
+    /// The broker has closed the connection: the task writes what is left, then closes the socket.
     pub(super) fn close(&self) {
         self.open.set(false);
         if let Some(waker) = self.waker.borrow().as_ref() {
@@ -119,8 +122,8 @@ impl Connection {
         }
     }
 
-    /// Whether the broker wants to hear nothing from it for a while: what the peer sends meanwhile
-    /// stays with the system, whose buffers fill, until the peer has to wait.
+    /// Stops or resumes reading. While it is paused, what the peer sends fills the system's buffers,
+    /// until the peer has to wait.
     pub(super) fn set_paused(&self, is_paused: bool) {
         self.paused.set(is_paused);
         if !is_paused && let Some(waker) = self.waker.borrow().as_ref() {
@@ -128,7 +131,7 @@ impl Connection {
         }
     }
 
-    /// The task: from the first byte to the last.
+    /// The connection's task, from the first byte to the last.
     pub(super) async fn run(self: Rc<Self>, core: Rc<Core>) {
         core.task_began();
         self.live(&core).await;
@@ -137,10 +140,10 @@ impl Connection {
 
     async fn live(&self, core: &Core) {
         let ended = poll_fn(|cx| self.poll(core, cx)).await;
-        let good_bye = match &ended {
+        let close_frame = match &ended {
             Ended::Dismissed => (CloseCode::Normal, ""),
             Ended::Left => {
-                debug!(peer = %self.peer, "closed: the peer left without DISCONNECT");
+                debug!(peer = %self.peer, "closed: the peer closed the connection without DISCONNECT");
                 (CloseCode::Normal, "")
             }
             Ended::Failed(StreamError::Io(error)) => {
@@ -161,8 +164,9 @@ impl Connection {
             return;
         };
         let unsent = self.unsent.take();
-        // Boxed: the task is as large as its largest state, and this one is short.
-        let _ = Box::pin(timeout(LAST_WORDS, stream.finish(unsent, good_bye))).await;
+        // Boxed, because a task takes the memory of its largest state, and this one lasts only
+        // briefly.
+        let _ = Box::pin(timeout(CLOSE_TIMEOUT, stream.finish(unsent, close_frame))).await;
     }
 
     fn poll(&self, core: &Core, cx: &mut Context<'_>) -> Poll<Ended> {
@@ -243,7 +247,7 @@ mod tests {
         size_of::<F>()
     }
 
-    /// Each connection has one of both, however idle it is.
+    /// Each connection has one of each, even when it is idle.
     #[test]
     fn a_connection_and_its_task_do_not_grow_unnoticed() {
         assert!(size_of_future(Connection::run) <= 128);

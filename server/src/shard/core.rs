@@ -1,7 +1,7 @@
-//! The shard's turn: input goes into the broker, what the broker says is done.
+//! The shard's loop: an input goes into the broker, and the shard carries out the broker's outputs.
 //!
-//! Flushing waits for the other tasks that are ready in the same round of the runtime: the more
-//! there is to do, the more goes out with one write.
+//! Writes are gathered. The flush task runs after the other tasks that are ready in the same round
+//! of the runtime, so under load more bytes leave with each system call.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ use tokio::task::spawn_local;
 use tracing::{debug, warn};
 
 use super::Snapshot;
-use super::auth::{Answer, Authenticate, Bench};
+use super::auth::{Answer, Authenticate, Deciding};
 use super::connection::Connection;
 use super::storing::Storing;
 use crate::clock::Clock;
@@ -33,20 +33,20 @@ use crate::{memory, standstill};
 pub(super) struct Core {
     clock: Clock,
     broker: RefCell<Broker>,
-    /// Itself, for tasks of its own.
+    /// A reference to this value, for the tasks that it spawns.
     this: Weak<Self>,
-    authentication: Bench,
+    authentication: Deciding,
     /// `None`: nothing is stored.
     storing: Option<Storing>,
-    /// Numbers of our own: no client chooses what collides.
+    /// The fixed hash seed is safe here: we choose the keys, no client does.
     connections: RefCell<HashMap<Conn, Rc<Connection>, FixedState>>,
     next_conn: Cell<u64>,
-    /// Connections with bytes to be taken from the broker.
+    /// Connections for which the broker has bytes to send.
     dirty: RefCell<Vec<Conn>>,
     flush: Notify,
     timer: Timer,
     read_buffer: RefCell<BytesMut>,
-    /// Buffers for what connections are sent, not in use just now.
+    /// Empty write buffers, to be used again.
     spare: RefCell<Vec<BytesMut>>,
     websocket_faults: Cell<u64>,
     tasks: Cell<usize>,
@@ -74,7 +74,7 @@ impl Core {
             clock,
             broker: RefCell::new(broker),
             this: Weak::clone(this),
-            authentication: Bench::new(authenticator),
+            authentication: Deciding::new(authenticator),
             storing: store.map(Storing::new),
             connections: RefCell::default(),
             next_conn: Cell::new(0),
@@ -91,20 +91,20 @@ impl Core {
         })
     }
 
-    /// A number for a connection, never given again.
+    /// Returns a new number for a connection. No number is used twice.
     pub(super) fn next_conn(&self) -> Conn {
         let conn = self.next_conn.get() + 1;
         self.next_conn.set(conn);
         Conn(conn)
     }
 
-    /// The broker is told of a connection, which the others can write to from now on.
+    /// Tells the broker of a new connection. From now on the broker can send to it.
     pub(super) fn open(&self, conn: Conn, peer: Peer, connection: Rc<Connection>) {
         self.connections.borrow_mut().insert(conn, connection);
         self.input(Input::Opened(conn, peer));
     }
 
-    /// No one can write to it any more.
+    /// Removes a connection: nothing is sent to it any more.
     pub(super) fn forget(&self, conn: Conn) {
         let mut connections = self.connections.borrow_mut();
         connections.remove(&conn);
@@ -113,11 +113,13 @@ impl Core {
         }
     }
 
-    /// A connection's task begins: the shard does not end before it, if it ends in time.
+    /// Counts a connection's task that begins. When the server ends, the shard waits for it for a
+    /// limited time.
     pub(super) fn task_began(&self) {
         self.tasks.set(self.tasks.get() + 1);
     }
 
+    /// Counts a connection's task that ends.
     pub(super) fn task_ends(&self) {
         self.tasks.set(self.tasks.get().saturating_sub(1));
         self.task_ended.notify_one();
@@ -128,11 +130,13 @@ impl Core {
         self.turns.set(self.turns.get().wrapping_add(1));
     }
 
+    /// How many connections' tasks there are.
     pub(super) fn task_count(&self) -> usize {
         self.tasks.get()
     }
 
-    /// Some task has ended since this was last asked.
+    /// Waits until a connection's task has ended. Returns at once if one has ended since the last
+    /// call.
     pub(super) async fn task_ended(&self) {
         self.task_ended.notified().await;
     }
@@ -141,26 +145,28 @@ impl Core {
         self.read_buffer.borrow_mut()
     }
 
-    /// A client broke a rule of WebSocket, below MQTT; the broker does not know yet. Behind a
-    /// proxy many have one address: so the log names it, as for a rule of MQTT.
+    /// Counts and logs a client that broke a rule of WebSocket. The broker knows nothing of
+    /// WebSocket. The log names the client, because behind a proxy many clients have one address.
     pub(super) fn websocket_fault(&self, conn: Conn, peer: SocketAddr, what: &str) {
         self.websocket_faults.set(self.websocket_faults.get() + 1);
         self.warn(|| match self.broker.borrow().client_of(conn) {
             Some(client) => {
-                warn!(%peer, "closed: client {client:?}: broke the WebSocket protocol, {what}");
+                warn!(%peer, "closed: client {client:?}: broke the WebSocket protocol: {what}");
             }
             None => {
-                warn!(%peer, "closed: client not yet known: broke the WebSocket protocol, {what}");
+                warn!(%peer, "closed: client not yet known: broke the WebSocket protocol: {what}");
             }
         });
     }
 
-    /// Logs, unless so much was logged already that a hostile client could fill the disk.
+    /// Logs a warning about a client. The rate is limited, or a hostile client could fill the disk.
     fn warn(&self, log: impl FnOnce()) {
         match self.warnings.borrow_mut().take(tokio::time::Instant::now()) {
             Spending::Allowed { withheld: 0 } => log(),
             Spending::Allowed { withheld } => {
-                warn!("{withheld} warnings about clients were not logged: too many at once");
+                warn!(
+                    "{withheld} warnings about clients were left out: there were too many at once"
+                );
                 log();
             }
             Spending::Withheld => {}
@@ -179,7 +185,7 @@ impl Core {
         self.storing.as_ref()
     }
 
-    /// The last thing of all: what the broker has said last is stored.
+    /// Ends the shard: stores the broker's last records, and waits until they are durable.
     pub(super) fn end(self) {
         self.store_records();
         if let Some(storing) = self.storing {
@@ -187,14 +193,14 @@ impl Core {
         }
     }
 
-    /// One turn.
+    /// Gives the broker an input and carries out its outputs.
     pub(super) fn input(&self, input: Input) {
         let mut broker = self.broker.borrow_mut();
         broker.handle_input(self.clock.now(), input);
         self.drain(&mut broker);
     }
 
-    /// A turn in which the broker copies some of what is stored; whether there is more.
+    /// Lets the broker write about `budget` bytes of a checkpoint. Returns whether there is more.
     pub(super) fn checkpoint(&self, budget: usize) -> bool {
         let mut broker = self.broker.borrow_mut();
         let has_more = broker.checkpoint(self.clock.now(), budget);
@@ -210,7 +216,7 @@ impl Core {
         self.broker.borrow().spare_room()
     }
 
-    /// Does what the broker says.
+    /// Carries out all outputs of the broker.
     fn drain(&self, broker: &mut Broker) {
         loop {
             match broker.poll_output() {
@@ -226,7 +232,7 @@ impl Core {
                     }
                 }
                 Output::Connected(conn, client) => log_connected(conn, &client),
-                // Without a store neither comes: `durable` is not set.
+                // Without a store neither this nor `Checkpointed` comes: `durable` is not set.
                 Output::Persist(_) => {
                     if let Some(storing) = &self.storing {
                         storing.has_records();
@@ -252,7 +258,7 @@ impl Core {
         }
     }
 
-    /// Finds out on another thread who a client is. The shard goes on meanwhile.
+    /// Authenticates a client on another thread. The shard serves the others meanwhile.
     fn decide_later(&self, conn: Conn, work: Box<dyn FnOnce() -> Decision + Send>) {
         let (this, authentication) = (Weak::clone(&self.this), self.authentication.clone());
         spawn_local(async move {
@@ -268,7 +274,8 @@ impl Core {
         });
     }
 
-    /// Takes what the broker has for `conn` right away: should a close follow, it would be gone.
+    /// Takes what the broker has for `conn` at once: after a close the broker would not have it
+    /// any more.
     fn take(&self, broker: &mut Broker, conn: Conn) {
         let connections = self.connections.borrow();
         let Some(connection) = connections.get(&conn) else {
@@ -294,8 +301,8 @@ impl Core {
         };
         let peer = connection.peer();
         if let CloseCause::TakenOver { by } = reason.cause {
-            // Nobody's fault as a rule, but told: two devices that were given the same client
-            // identifier close each other again and again, and nothing else shows it.
+            // As a rule this is no fault. It is logged because two devices with the same client
+            // identifier close each other again and again, and nothing else shows that.
             let by = self.connections.borrow().get(&by).map(|it| it.peer());
             self.warn(|| warn!(%peer, by = by.map(tracing::field::display), "closed: {reason}"));
         } else if reason.cause.is_fault() {
@@ -307,7 +314,7 @@ impl Core {
         connection.close();
     }
 
-    /// Runs for ever: writes to every connection that the broker has something for.
+    /// Runs for ever: writes to every connection for which the broker has bytes.
     pub(super) async fn flush_loop(&self) {
         let mut batch = Vec::new();
         loop {
@@ -320,6 +327,7 @@ impl Core {
         }
     }
 
+    /// Gives the store all records that the broker has.
     pub(super) fn store_records(&self) {
         if let Some(storing) = &self.storing {
             storing.take(&mut self.broker.borrow_mut());
@@ -330,7 +338,7 @@ impl Core {
         let Some(connection) = self.connections.borrow().get(&conn).cloned() else {
             return;
         };
-        // What has come since goes out with the same write.
+        // Bytes that were added since then leave with the same write.
         self.broker
             .borrow_mut()
             .take_writes(conn, &mut connection.unsent());
@@ -339,7 +347,7 @@ impl Core {
         }
     }
 
-    /// All that was taken for `conn` is with the system.
+    /// The system has taken all bytes for `conn`: keeps the buffer, and tells the broker.
     pub(super) fn written(&self, conn: Conn, connection: &Connection) {
         const MOST: usize = 64;
         const LARGEST: usize = 64 * 1024;
@@ -353,8 +361,8 @@ impl Core {
         self.input(Input::Drained(conn));
     }
 
-    /// Runs for ever: tells the broker when the time that it waits for has come, after everything
-    /// that waits in the sockets was read (see [`standstill`]).
+    /// Runs for ever: tells the broker when the time has come that it waits for. Before that it
+    /// reads what waits in the sockets (see [`standstill`]).
     pub(super) async fn timer_loop(&self) {
         loop {
             let changed = self.timer.changed.notified();
@@ -375,7 +383,8 @@ impl Core {
 }
 
 impl Timer {
-    /// A later time needs no waking: being early does no harm.
+    /// Arms the timer. A later time than the armed one needs no wake-up: a time-out that comes early
+    /// does no harm.
     fn set(&self, due: Option<Instant>) {
         let Some(due) = due else { return };
         if self.due.get().is_none_or(|armed| due < armed) {
@@ -385,7 +394,7 @@ impl Timer {
     }
 }
 
-/// Not withheld like other warnings: the broker tells each limit once in five seconds.
+/// Needs no rate limit here: the broker reports each limit at most once in five seconds.
 fn log_limit(reached: &LimitReached) {
     let LimitReached {
         limit,

@@ -1,7 +1,7 @@
 //! A shard: one thread that owns one broker and all of its connections.
 //!
-//! Nothing is shared with other threads, so nothing is locked. Sockets come in through the
-//! [`Handle`]; a session lives on the shard for as long as it lives.
+//! It shares nothing with other threads, so it needs no locks. Other threads hand over sockets
+//! through the [`Handle`]. A session stays on its shard.
 
 mod auth;
 mod connection;
@@ -30,10 +30,10 @@ use self::core::Core;
 use crate::clock::Clock;
 use crate::gate::Permit;
 
-/// How many commands may wait; beyond, accepting connections waits too.
+/// How many commands may wait. When that many wait, the listeners stop accepting connections.
 const COMMANDS: usize = 256;
-/// How long clients get to take the good-bye and close when the server ends.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// How long clients may take to read DISCONNECT and close when the server ends.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Talks to the shard from other threads.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ pub(crate) struct Handle {
     commands: mpsc::Sender<Command>,
 }
 
-/// A socket on its way to its shard.
+/// A socket to be handed to the shard.
 #[derive(Debug)]
 pub(crate) struct NewConnection {
     pub(crate) stream: std::net::TcpStream,
@@ -53,16 +53,16 @@ pub(crate) struct NewConnection {
 /// How a new connection carries MQTT.
 #[derive(Debug)]
 pub(crate) enum Framing {
-    /// As it is.
+    /// Without framing.
     Plain,
     /// In the binary messages of a WebSocket, whose handshake is done.
     WebSocket {
-        /// What came behind the handshake.
+        /// Bytes that came behind the handshake.
         already_read: Bytes,
     },
 }
 
-/// What the shard counts.
+/// What the shard has counted, at one moment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Snapshot {
     pub(crate) broker: broker::Metrics,
@@ -78,8 +78,8 @@ enum Command {
     Shutdown,
 }
 
-/// Starts the shard's thread. The second value is there when the thread has ended, and everything
-/// is stored.
+/// Starts the shard's thread. The second value resolves when the thread has ended and everything is
+/// stored.
 pub(crate) fn spawn(
     clock: Clock,
     broker: Broker,
@@ -99,25 +99,25 @@ pub(crate) fn spawn(
             let tasks = LocalSet::new();
             let running = run(Rc::clone(&core), inbox, max_packet_size);
             runtime.block_on(tasks.run_until(running));
-            // They hold the core, too.
+            // The tasks hold the core too.
             drop(tasks);
             if let Some(core) = Rc::into_inner(core) {
                 core.end();
             }
-            // Nobody to tell: the main thread is gone already.
+            // This fails if the main thread has ended, and then nobody waits.
             let _ = ended.send(());
         })?;
     Ok((Handle { commands }, has_ended))
 }
 
 impl Handle {
-    /// Gives the shard a connection; waits while it has too many new ones. One that comes while
-    /// the shard ends is dropped, and so closed.
+    /// Gives the shard a connection. Waits while the shard has too many new ones. While the shard
+    /// ends, the connection is dropped and so closed.
     pub(crate) async fn open(&self, connection: NewConnection) {
         let _ = self.commands.send(Command::Open(connection)).await;
     }
 
-    /// What the shard has counted; `None` if it does not answer within a second.
+    /// What the shard has counted. `None` if it does not answer within a second.
     pub(crate) async fn snapshot(&self) -> Option<Snapshot> {
         let (answer, answered) = oneshot::channel();
         let asked = async {
@@ -130,15 +130,15 @@ impl Handle {
             .flatten()
     }
 
-    /// Tells every client that the server ends. The thread ends when they have taken it, or
-    /// after a bounded time.
+    /// Tells every client that the server ends. The thread ends when all have closed, or after a
+    /// limited time.
     pub(crate) async fn shut_down(&self) {
         let _ = self.commands.send(Command::Shutdown).await;
     }
 }
 
 async fn run(core: Rc<Core>, mut inbox: mpsc::Receiver<Command>, max_packet_size: u32) {
-    // Writes on behalf of other tasks: must not be made to wait for having written a lot.
+    // It writes for all connections, so tokio must not make it wait because it has written a lot.
     let flushing = Rc::clone(&core);
     spawn_local(coop::unconstrained(
         async move { flushing.flush_loop().await },
@@ -146,7 +146,8 @@ async fn run(core: Rc<Core>, mut inbox: mpsc::Receiver<Command>, max_packet_size
     let timing = Rc::clone(&core);
     spawn_local(async move { timing.timer_loop().await });
     storing::spawn(&core);
-    // What the start has left to be stored and to be waited for, should nobody come.
+    // Carries out what the start has left: records to store, and the timer. Otherwise they would
+    // wait for the first client.
     core.input(Input::Timeout);
 
     while let Some(command) = inbox.recv().await {
@@ -158,7 +159,7 @@ async fn run(core: Rc<Core>, mut inbox: mpsc::Receiver<Command>, max_packet_size
     }
     inbox.close();
     core.input(Input::Shutdown);
-    farewell(&core).await;
+    wait_for_tasks(&core).await;
 }
 
 fn open(core: &Rc<Core>, new: NewConnection, max_packet_size: u32) {
@@ -170,7 +171,7 @@ fn open(core: &Rc<Core>, new: NewConnection, max_packet_size: u32) {
     } = new;
     let stream = match TcpStream::from_std(stream) {
         Ok(stream) => stream,
-        Err(error) => return warn!(%peer, "cannot take over a socket: {error}"),
+        Err(error) => return warn!(%peer, "closed: cannot use the accepted socket: {error}"),
     };
     let (stream, transport) = match framing {
         Framing::Plain => (ByteStream::plain(stream), broker::Transport::Tcp),
@@ -192,9 +193,9 @@ fn open(core: &Rc<Core>, new: NewConnection, max_packet_size: u32) {
     spawn_local(connection.run(Rc::clone(core)));
 }
 
-/// Waits until every connection's task has ended, for a bounded time.
-async fn farewell(core: &Core) {
-    let end = Instant::now() + FAREWELL;
+/// Waits until every connection's task has ended, for a limited time.
+async fn wait_for_tasks(core: &Core) {
+    let end = Instant::now() + SHUTDOWN_TIMEOUT;
     while core.task_count() > 0 && Instant::now() < end {
         let _ = tokio::time::timeout_at(end, core.task_ended()).await;
     }

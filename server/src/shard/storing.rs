@@ -1,13 +1,13 @@
-//! Between the broker and the store: records out, what is durable in, and copies of everything
-//! when the journal has grown long.
+//! Connects the broker and the store: gives records to the store, tells the broker what is durable,
+//! and makes checkpoints (copies of everything that is stored) when the journal has grown long.
 //!
-//! **Room.** The store says how much it has, and the broker what must have room: a copy of
-//! everything, and what clients write who take what waits for them
-//! ([`Broker::spare_room`](broker::Broker::spare_room)). When nearly all the rest is used the store
-//! is full, and what is new is refused. So a copy can be made at any time, full or not; it is made
-//! as soon as there is enough that it does away with, and what clients take becomes just that. Under
-//! `--max-store-size` all of this is kept; on a disk that others fill, only what the journal has
-//! reserved.
+//! **Space.** The store says how much free space it has. The broker says how much must stay free:
+//! enough for a checkpoint, and for the records that clients cause who receive their queued messages
+//! ([`Broker::spare_room`](broker::Broker::spare_room)). When nearly all of the rest is used, the
+//! store is full, and the broker refuses what is new. So a checkpoint is possible at any time. It is
+//! made as soon as it frees enough space. Messages that clients have received are what it frees.
+//! `--max-store-size` guarantees this space. On a disk that other programs fill, only what the
+//! journal has reserved is guaranteed.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -21,23 +21,25 @@ use tracing::{error, info};
 
 use super::core::Core;
 
-/// Bytes of a copy that are written at a time: a small part of a millisecond.
+/// How many bytes of a checkpoint are written at a time. That takes a small part of a millisecond.
 const SLICE: usize = 32 * 1024;
-/// Of the bytes of a file: as many of a copy may wait for the disk.
+/// The part of a segment's bytes that may wait for the disk while a checkpoint is written: one in
+/// this many.
 const MOST_WAITING: u64 = 16;
-/// Of the bytes of a file: with less to spare the store is full, with twice as much no longer.
+/// The part of a segment's bytes that must be spare: one in this many. With less the store is full;
+/// with twice as much it is ready again.
 const LEAST_SPARE: u64 = 16;
 
 /// The store, as the shard sees it.
 pub(super) struct Storing {
     store: Store,
-    /// The broker has records that the store has not.
+    /// The broker has records that it has not given to the store.
     has_records: Cell<bool>,
-    /// A copy may be due.
+    /// Wakes the task that makes checkpoints: one may be due.
     grown: Notify,
-    /// How many bytes more than was thought the last copy took: else it would be made again and
-    /// again where room is scarce.
-    more: Cell<u64>,
+    /// How many bytes more than estimated the last checkpoint took. Without it, checkpoints would
+    /// follow each other without end where space is scarce.
+    copy_excess: Cell<u64>,
 }
 
 impl Storing {
@@ -46,11 +48,12 @@ impl Storing {
             store,
             has_records: Cell::new(false),
             grown: Notify::new(),
-            more: Cell::default(),
+            copy_excess: Cell::default(),
         }
     }
 
-    /// The broker has records: they are taken with all others of this round of the runtime.
+    /// Notes that the broker has records. The flush task gives them to the store together with all
+    /// others of this round of the runtime.
     pub(super) fn has_records(&self) {
         self.has_records.set(true);
     }
@@ -62,7 +65,7 @@ impl Storing {
         }
     }
 
-    /// The records before `from` may go.
+    /// Lets the store remove the records before `from`.
     pub(super) fn trim(&self, from: Lsn) {
         self.store.trim(from);
     }
@@ -71,18 +74,18 @@ impl Storing {
         self.store.stats()
     }
 
-    /// Waits until everything that was taken is durable.
+    /// Waits until all records that were given to the store are durable.
     pub(super) fn close(self) {
         self.store.close();
     }
 
-    /// Whether the journal is so long that a copy of everything is worth its room, and there is
-    /// room. Where there is little left, a copy is what makes more.
+    /// Whether a checkpoint is due and there is space for it. One is due when the journal is long,
+    /// or when little space is left and a checkpoint would free some.
     fn is_copy_due(&self, metrics: &Metrics, spare: u64) -> bool {
         let stats = self.store.stats();
         let due = Due {
             journal: stats.journal_bytes,
-            copy: metrics.copy_bytes + self.more.get(),
+            copy: metrics.copy_bytes + self.copy_excess.get(),
             long_enough: self.store.long_enough(),
             room: self.store.room().saturating_sub(metrics.journal_bytes),
             spare,
@@ -91,37 +94,38 @@ impl Storing {
         due.is_due()
     }
 
-    /// Whether the next piece of a copy may be written.
+    /// Whether the next part of a checkpoint may be written.
     fn has_room(&self) -> bool {
         self.stats().waiting_bytes <= self.store.long_enough() / MOST_WAITING
     }
 
-    /// Whether the store is full from now on, if it was before or was not.
+    /// Whether the store counts as full now. It depends on whether it was full before, so that the
+    /// state does not flicker.
     fn is_full(&self, was_full: bool, spare: u64) -> bool {
         let least = self.store.long_enough() / LEAST_SPARE;
         spare < if was_full { 2 * least } else { least }
     }
 }
 
-/// What there is, and what it is kept for.
+/// Says how much space is left, and what it is kept for.
 fn why_full(room: u64, metrics: &Metrics) -> String {
     let copy = ByteSize(metrics.copy_bytes);
     if room == 0 {
-        return format!(
-            "there is not a single byte left to write to, not even for a copy of what is stored ({copy})"
-        );
+        return format!("no space is left, not even for a copy of what is stored ({copy})");
     }
     let left = ByteSize(room);
     match metrics.taking_bytes {
-        0 => format!("the {left} left are kept, {copy} of it for a copy of what is stored"),
+        0 => format!(
+            "the {left} that are left are kept free, {copy} of them for a copy of what is stored"
+        ),
         taking => format!(
-            "the {left} left are kept for a copy of what is stored ({copy}), for what clients write who take what waits for them ({}), and for what nobody counts",
+            "the {left} that are left are kept free for a copy of what is stored ({copy}), for the records of queued messages that clients still have to receive ({}), and as a reserve",
             ByteSize(taking)
         ),
     }
 }
 
-/// What decides whether a copy of everything is due, in bytes.
+/// What decides whether a checkpoint is due, in bytes.
 #[derive(Copy, Clone, Debug)]
 struct Due {
     journal: u64,
@@ -135,20 +139,21 @@ struct Due {
 impl Due {
     fn is_due(&self) -> bool {
         let Self { journal, copy, .. } = *self;
-        // What a copy does away with, and what for: more where it is not pressing.
+        // How much a checkpoint would free. It must free more where space is not short.
         let over = journal.saturating_sub(copy);
         let makes_room = if self.is_full {
             over > copy / 16 + self.long_enough / 16
         } else {
             self.spare < self.long_enough && over > copy / 2 + self.long_enough / 8
         };
-        // Whatever the journal was at the start or after the last copy: that may be over since.
+        // Compared with what a copy takes now, not with the journal after the last checkpoint: much of
+        // that may be obsolete by now.
         let is_long = journal > (2 * copy).max(self.long_enough);
         (makes_room || is_long) && copy + copy / 16 < self.room
     }
 }
 
-/// Begins what goes on for as long as the shard lives.
+/// Starts the tasks that run for as long as the shard does.
 pub(super) fn spawn(core: &Rc<Core>) {
     if core.storing().is_some() {
         let telling = Rc::clone(core);
@@ -159,7 +164,7 @@ pub(super) fn spawn(core: &Rc<Core>) {
 }
 
 impl Core {
-    /// Runs for ever: tells the broker what has become durable, and whether there is room.
+    /// Runs for ever: tells the broker which records are durable, and whether there is space.
     async fn tell_durable(&self) {
         let Some(storing) = self.storing() else {
             return;
@@ -168,7 +173,7 @@ impl Core {
         let mut durable = store.durable();
         let mut is_full = false;
         loop {
-            // Before its room: that may be of later, and never of earlier.
+            // Before the space: that may be from a later moment, but never from an earlier one.
             if store.durable() != durable {
                 durable = store.durable();
                 self.input(Input::Persisted(durable));
@@ -194,17 +199,17 @@ impl Core {
     fn tell_full(&self, is_full: bool, store: &Store) {
         let path = store.folder().display();
         if !is_full {
-            info!("{path}: there is room again");
+            info!("{path}: the store has space again");
             return;
         }
         let why = why_full(store.room(), &self.metrics());
         error!(
-            "{path} has no room for more: {why}. QoS 1 and 2 messages that would have to be stored, and new lasting sessions and subscriptions, are refused; all else goes on. Make room there, or give a larger --max-store-size; it is looked at every second"
+            "{path} is full: {why}. The server refuses QoS 1 and 2 messages that it would have to store, and new lasting sessions and subscriptions; everything else goes on. Make room on the disk, or give a larger --max-store-size. The server checks every second whether there is space again"
         );
     }
 
-    /// Runs for ever: has everything copied when the journal has grown long, a little at a time,
-    /// so that nobody waits for it.
+    /// Runs for ever: makes a checkpoint when one is due, a little at a time, so that no client
+    /// waits for it.
     async fn shorten_journal(&self) {
         let Some(storing) = self.storing() else {
             return;
@@ -215,7 +220,7 @@ impl Core {
                 continue;
             }
             let before = storing.stats().checkpoints;
-            // Else what is before it in the same file would stay.
+            // Otherwise older records in the same file would stay.
             storing.store.leave();
             while self.checkpoint(SLICE) {
                 yield_now().await;
@@ -223,13 +228,13 @@ impl Core {
                     storing.grown.notified().await;
                 }
             }
-            // When the copy is durable, what is before it goes.
+            // Older records are removed when the checkpoint is durable.
             while storing.stats().checkpoints == before {
                 storing.grown.notified().await;
             }
-            let thought = self.metrics().copy_bytes;
-            let more = storing.stats().journal_bytes.saturating_sub(thought);
-            storing.more.set(more);
+            let estimate = self.metrics().copy_bytes;
+            let excess = storing.stats().journal_bytes.saturating_sub(estimate);
+            storing.copy_excess.set(excess);
         }
     }
 }
@@ -240,7 +245,7 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    /// Nothing of the journal is over, and nothing presses.
+    /// Nothing in the journal is obsolete, and there is enough space.
     const QUIET: Due = Due {
         journal: 10 * MIB,
         copy: 10 * MIB,
@@ -251,7 +256,7 @@ mod tests {
     };
 
     #[test]
-    fn a_copy_is_made_when_half_of_the_journal_is_over_and_sooner_where_that_makes_room() {
+    fn a_copy_is_due_when_half_of_the_journal_is_obsolete_and_sooner_where_that_frees_space() {
         assert!(!QUIET.is_due());
         let grown = Due {
             journal: 19 * MIB,
@@ -277,7 +282,7 @@ mod tests {
             ..little
         };
         assert!(full.is_due());
-        // Nothing is over: it would be made again and again.
+        // Nothing is obsolete: a checkpoint would follow another without end.
         assert!(
             !Due {
                 journal: 10 * MIB,
@@ -285,7 +290,7 @@ mod tests {
             }
             .is_due()
         );
-        // And never into room that there is not.
+        // And never where there is no space for it.
         assert!(
             !Due {
                 room: 10 * MIB,
@@ -296,26 +301,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_full_says_what_is_left_in_sizes_that_people_read() {
+    fn the_reason_for_a_full_store_names_sizes_as_people_read_them() {
         let mut metrics = Metrics {
             copy_bytes: 3 * MIB,
             ..Metrics::default()
         };
         let why = why_full(0, &metrics);
-        assert!(why.contains("not a single byte left"), "{why}");
+        assert!(why.contains("no space is left"), "{why}");
         assert!(why.contains("(3.0 MiB)"), "{why}");
         for taking in [0, MIB * 17 / 10] {
             metrics.taking_bytes = taking;
             let why = why_full(4 * MIB, &metrics);
-            assert!(why.starts_with("the 4.0 MiB left"), "{why}");
+            assert!(why.starts_with("the 4.0 MiB that are left"), "{why}");
             assert!(why.contains("3.0 MiB"), "{why}");
             assert_eq!(why.contains("(1.7 MiB)"), taking > 0, "{why}");
         }
     }
 
-    /// Whatever was there once: what has been taken since is over.
+    /// What was stored once and received since is obsolete.
     #[test]
-    fn a_copy_is_made_of_little_in_a_long_journal() {
+    fn a_copy_is_due_when_little_is_left_of_a_long_journal() {
         let drained = Due {
             copy: MIB / 100,
             ..QUIET

@@ -93,8 +93,8 @@ fn a_disk_without_room_refuses_what_is_new_until_there_is_some() {
         assert!(stored < 2_000, "never full");
     }
     assert!(stored > 500, "{stored}");
-    let line = server.log_line("has no room");
-    for part in [data.to_str().unwrap(), "Make room there"] {
+    let line = server.log_line(" is full: ");
+    for part in [data.to_str().unwrap(), "Make room on the disk"] {
         assert!(line.contains(part), "no {part:?} in: {line}");
     }
     assert_lives_without_room(mqtt, &mut client);
@@ -110,7 +110,7 @@ fn a_disk_without_room_refuses_what_is_new_until_there_is_some() {
 
     fs::remove_file(&rest).unwrap();
     fs::remove_file(&ballast).unwrap();
-    server.log_line("there is room again");
+    server.log_line("the store has space again");
     wait_until("room", || metric(http, "store_full") == 0);
     assert_eq!(
         offer(&mut client, "stored/x", stored),
@@ -182,7 +182,7 @@ fn an_idle_server_ends_well_on_a_full_disk() {
     assert_eq!(error.raw_os_error(), Some(28), "{error}");
     let server = serve(&data, ANY.parse().unwrap(), SMALL);
     server.ready();
-    server.log_line("not a single byte left");
+    server.log_line("no space is left");
     server.end();
 }
 
@@ -211,7 +211,7 @@ fn a_disk_that_may_only_be_read_is_named_and_nothing_starts() {
         for part in [
             data.to_str().unwrap(),
             "os error 30",
-            "can be written to with --data DIR",
+            "a writable folder with --data DIR",
             "--in-memory",
         ] {
             assert!(lines[0].contains(part), "no {part:?} in: {log}");

@@ -93,7 +93,7 @@ fn a_file_is_no_folder() {
 fn a_folder_that_cannot_be_made_says_what_to_do() {
     assert_says(
         &refusal(Path::new("/proc/beaconry"), &[]),
-        &["/proc/beaconry", "cannot be made there", "--data DIR"],
+        &["/proc/beaconry", "cannot be created there", "--data DIR"],
     );
 }
 
@@ -220,7 +220,7 @@ fn a_torn_tail_is_cut_off_and_everything_acknowledged_is_there() {
         .unwrap();
     let server = serve(&data, any(), &[]);
     server.ready();
-    let line = server.log_line("were cut off");
+    let line = server.log_line("cut off");
     assert_says(&line, &[path.to_str().unwrap(), "bytes"]);
     server.log_line("20 retained");
     server.end();
@@ -257,9 +257,9 @@ fn what_salvage_gives_up_is_said_before_and_after() {
     spoil(&paths[0], 3_000);
     let files = format!("KiB in {} files", paths.len());
     let line = refusal(&data, SHORT);
-    let parts = ["builds on what is missing", "before the damage", "backup"];
+    let parts = ["depends on what is missing", "before the damage", "backup"];
     assert_says(&line, &parts);
-    assert_says(&line, &[&files, "gives up all that follows"]);
+    assert_says(&line, &[&files, "gives up everything behind it"]);
 
     let server = serve(&data, any(), &[SHORT, &["--salvage"]].concat());
     server.ready();

@@ -145,7 +145,7 @@ fn a_full_store_refuses_what_is_new_and_makes_room_when_queues_shrink() {
     assert_answers(http, "/healthz", 503, "the store is full");
     assert_answers(http, "/livez", 200, "ok\n");
     let data = folder.data();
-    let line = server.log_line("has no room");
+    let line = server.log_line(" is full: ");
     assert!(line.contains(data.to_str().unwrap()), "{line}");
     assert_eq!(metric(http, "store_full"), 1);
 
@@ -166,7 +166,7 @@ fn a_full_store_refuses_what_is_new_and_makes_room_when_queues_shrink() {
     // The absent client takes its queue: everything that was acknowledged, in order.
     let _absent = take_stored(mqtt, stored);
     // So little is left that a copy of it fits into the reserve. The old files go.
-    server.log_line("there is room again");
+    server.log_line("the store has space again");
     wait_until("room", || metric(http, "store_full") == 0);
     assert_answers(http, "/healthz", 200, "ok\n");
     let (mut client, _) = Client::connect(mqtt, "publisher").unwrap();

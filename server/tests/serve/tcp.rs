@@ -132,7 +132,7 @@ fn each_connect_and_each_end_is_logged_at_debug() {
     server.log_line("client_id=\"rude\"");
     let address = rude.stream.local_addr().unwrap();
     drop(rude);
-    let line = server.log_line("left without DISCONNECT");
+    let line = server.log_line("closed the connection without DISCONNECT");
     assert!(line.contains(&format!("peer={address}")), "{line}");
 }
 

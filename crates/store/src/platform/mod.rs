@@ -1,8 +1,8 @@
-//! What the store needs of the operating system beyond `std`: the only place in this crate that
-//! asks which system it is.
+//! What the store needs from the operating system beyond `std`. Only this module asks which system it
+//! runs on.
 //!
 //! `unix.rs` and `windows.rs` have the same functions. Where a system lacks something, the function
-//! says so and the store does without.
+//! says so, and the store works without it.
 
 #[cfg(unix)]
 mod unix;
@@ -25,6 +25,6 @@ pub(crate) use windows::{
 pub(crate) struct Space {
     /// Bytes that this process may still write.
     pub(crate) free: u64,
-    /// Bytes in all, used and free.
+    /// All bytes, used and free.
     pub(crate) all: u64,
 }

@@ -10,19 +10,19 @@ use rustix::io::Errno;
 
 use super::Space;
 
-/// Makes folders that only their owner may enter.
+/// Creates folders that only their owner can enter.
 pub(crate) fn folder_builder() -> DirBuilder {
     let mut builder = DirBuilder::new();
     builder.mode(0o700);
     builder
 }
 
-/// A file that these options create is for its owner only.
+/// Files that these options create can only be read by their owner.
 pub(crate) fn make_private_when_created(options: &mut OpenOptions) -> &mut OpenOptions {
     options.mode(0o600)
 }
 
-/// Leaves a file to its owner only, whatever it was before.
+/// Lets only the owner read a file.
 pub(crate) fn make_private(file: &File) -> io::Result<()> {
     file.set_permissions(fs::Permissions::from_mode(0o600))
 }
@@ -37,7 +37,7 @@ pub(crate) fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result
     file.write_all_at(bytes, offset)
 }
 
-/// The disk that `folder` is on.
+/// The space on the disk that `folder` is on.
 pub(crate) fn space_of(folder: &Path) -> io::Result<Space> {
     let disk = statvfs(folder)?;
     let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
@@ -47,7 +47,7 @@ pub(crate) fn space_of(folder: &Path) -> io::Result<Space> {
     })
 }
 
-/// Waits until the disk has the names of what is in a folder.
+/// Waits until the names in a folder are on the disk.
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }

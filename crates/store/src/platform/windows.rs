@@ -1,5 +1,5 @@
-//! Windows. A folder's owner decides there who may read what is in it, and NTFS keeps its names in a
-//! journal of its own.
+//! Windows. The permissions of a folder apply to the files in it, and NTFS keeps names in a journal of
+//! its own.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::Space;
 
-/// Makes folders with the permissions of the folder above.
+/// Creates folders with the permissions of the folder above.
 pub(crate) fn folder_builder() -> DirBuilder {
     DirBuilder::new()
 }
@@ -55,7 +55,7 @@ pub(crate) fn write_all_at(file: &File, mut bytes: &[u8], mut offset: u64) -> io
     Ok(())
 }
 
-/// The disk that `folder` is on.
+/// The space on the disk that `folder` is on.
 pub(crate) fn space_of(folder: &Path) -> io::Result<Space> {
     Ok(Space {
         free: fs4::available_space(folder)?,
@@ -63,12 +63,12 @@ pub(crate) fn space_of(folder: &Path) -> io::Result<Space> {
     })
 }
 
-/// A folder cannot be opened as a file there. The file system's own journal keeps names.
+/// Does nothing: Windows cannot open a folder as a file, and the file system's journal keeps names.
 pub(crate) fn sync_folder(_path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Not tried there: the store writes zeros instead.
+/// Not tried on Windows: the store writes zeros instead.
 pub(crate) fn reserve(_file: &File, _from: u64, _to: u64) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }

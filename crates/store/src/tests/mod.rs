@@ -236,7 +236,7 @@ fn a_file_of_another_folder_is_refused() {
     filled(other.path(), 20, true);
     fs::copy(segment(&other, 2), segment(&folder, 2)).unwrap();
     let text = open(folder.path()).unwrap_err().to_string();
-    assert!(text.contains("another folder"), "{text}");
+    assert!(text.contains("another data folder"), "{text}");
 }
 
 #[test]

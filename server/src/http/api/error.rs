@@ -1,4 +1,4 @@
-//! Why a request to the API failed, as RFC 9457 says it.
+//! Errors of the API, as problems of RFC 9457.
 
 use api::Problem;
 use axum::body::to_bytes;
@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// What a handler of the API fails with. Its text says what to do, where there is something.
+/// Why a request to the API failed. The text says what to do, where something can be done.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {
     #[error("the API has no such path")]
@@ -35,9 +35,9 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Makes a problem of an error that a layer or an extractor answered with plain text.
+/// Turns an error that a layer or an extractor answered with plain text into a problem.
 pub(super) async fn as_problem(response: Response) -> Response {
-    /// Their texts are a sentence.
+    /// Such texts are one sentence long.
     const LONGEST: usize = 4 * 1024;
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();
@@ -47,7 +47,7 @@ pub(super) async fn as_problem(response: Response) -> Response {
     let (parts, body) = response.into_parts();
     let text = to_bytes(body, LONGEST).await.unwrap_or_default();
     let mut response = problem(status, String::from_utf8_lossy(&text).into_owned());
-    // Such as Allow. What describes the old body goes with it.
+    // Keeps headers such as Allow, but not those that describe the old body.
     for (name, value) in &parts.headers {
         if name != header::CONTENT_LENGTH {
             response
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_well_stays_as_it_is() {
+    async fn a_success_stays_as_it_is() {
         let response = as_problem("text".into_response()).await;
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(to_bytes(response.into_body(), 9).await.unwrap(), "text");

@@ -1,11 +1,11 @@
 //! The API: `/api/v1`.
 //!
-//! A handler is a function that takes what it needs by extractors and gives
-//! `Result<Json<T>, ApiError>`, where `T` is a type of `crates/api`, so that the page reads what
-//! the server wrote. Every error leaves as a [`Problem`](::api::Problem), also those that a
-//! layer or an extractor made.
+//! A handler is a function that takes what it needs by extractors and returns
+//! `Result<Json<T>, ApiError>`. `T` is a type of `crates/api`, so that the page reads exactly what
+//! the server writes. Every error leaves as a [`Problem`](::api::Problem), also those of layers and
+//! extractors.
 //!
-//! **Invariant.** No request holds the server up: each has [`PATIENCE`] and [`MAX_BODY`].
+//! **Invariant.** No request can block the server: each is limited by [`PATIENCE`] and [`MAX_BODY`].
 
 mod error;
 mod server;
@@ -23,7 +23,7 @@ use tower_http::timeout::TimeoutLayer;
 use self::error::{ApiError, as_problem};
 use super::Site;
 
-/// How long a handler may take, with the reading of the request's body.
+/// How long a handler may take, including the reading of the request's body.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The largest body of a request, in bytes.
 const MAX_BODY: usize = 64 * 1024;
