@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mqtt_1_5_4_refuses_what_is_no_utf8_encoded_string() {
+    fn mqtt_1_5_4_refuses_bytes_that_are_no_utf8_encoded_string() {
         assert_eq!(Utf8String::try_from("a\0b"), Err(TextError::Null));
         let surrogate = Bytes::from_static(&[0xED, 0xA0, 0x80]);
         assert_eq!(Utf8String::from_bytes(surrogate), Err(TextError::NotUtf8));

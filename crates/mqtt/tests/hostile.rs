@@ -126,7 +126,7 @@ proptest! {
 
     /// What the decoder accepts can be encoded again, and then decodes to the same.
     #[test]
-    fn what_is_decoded_can_be_encoded(
+    fn decoded_packets_can_be_encoded(
         (version, packets) in strategies::version()
             .prop_flat_map(|version| (Just(version), strategies::client_stream(version))),
         mutations in vec(mutation(), 1..4),

@@ -97,7 +97,7 @@ fn diagnosed(properties: &ReasonProperties) -> [Packet; 9] {
 /// `[MQTT-3.7.2-2]` `[MQTT-3.7.2-3]` `[MQTT-3.9.2-1]` `[MQTT-3.9.2-2]` `[MQTT-3.11.2-1]`
 /// `[MQTT-3.11.2-2]` `[MQTT-3.14.2-3]` `[MQTT-3.14.2-4]` `[MQTT-3.15.2-2]` `[MQTT-3.15.2-3]`
 #[test]
-fn mqtt_3_2_2_19_diagnostics_are_left_out_of_what_would_be_too_large() {
+fn mqtt_3_2_2_19_diagnostics_are_left_out_of_packets_that_would_be_too_large() {
     let none = ReasonProperties::default();
     let reason = ReasonProperties {
         reason_string: Some(Utf8String::from_static("because of this")),
@@ -273,7 +273,7 @@ fn a_template_takes_its_form_and_not_the_publishers() {
 
 /// The encoder refuses whatever the other side's decoder would refuse, and appends nothing.
 #[test]
-fn what_the_standard_forbids_is_not_written() {
+fn forbidden_packets_are_not_written() {
     let topic = || TopicName::try_from("t").unwrap();
     let filter = |text: &str| TopicFilter::try_from(text).unwrap();
     let publish = |change: &dyn Fn(&mut Publish)| {

@@ -55,7 +55,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(192))]
 
     #[test]
-    fn what_a_client_sends_comes_back_the_same_from_every_split(
+    fn a_clients_packets_come_back_the_same_from_every_split(
         (version, packets) in strategies::version()
             .prop_flat_map(|version| (Just(version), strategies::client_stream(version)))
     ) {
@@ -64,7 +64,7 @@ proptest! {
     }
 
     #[test]
-    fn what_a_server_sends_comes_back_the_same_from_every_split(
+    fn a_servers_packets_come_back_the_same_from_every_split(
         (version, packets) in strategies::version()
             .prop_flat_map(|version| (Just(version), strategies::server_stream(version)))
     ) {

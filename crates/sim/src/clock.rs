@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_due_comes_by_time_and_then_by_order() {
+    fn events_come_by_time_and_then_by_order() {
         let mut clock = Clock::new(Instant::ZERO);
         clock.schedule(Instant::from_millis(2), 'c');
         clock.schedule(Instant::from_millis(1), 'a');

@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn what_arrives_is_the_beginning_of_what_was_sent() {
+    fn received_bytes_are_the_beginning_of_the_sent_bytes() {
         static MESSAGE: [u8; 256] = {
             let mut bytes = [0; 256];
             let mut i = 0;

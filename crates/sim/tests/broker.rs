@@ -54,10 +54,10 @@ fn the_same_seed_gives_the_same_run() {
 /// Whenever the broker crashes, no acknowledged message is lost, and no `QoS` 2 message comes
 /// twice.
 #[test]
-fn what_was_promised_is_kept_over_many_crashes() {
+fn promises_are_kept_over_many_crashes() {
     seeds::for_each(
         "broker",
-        "what_was_promised_is_kept_over_many_crashes",
+        "promises_are_kept_over_many_crashes",
         20,
         |seed| {
             let setting = Setting {
@@ -82,10 +82,10 @@ fn what_was_promised_is_kept_over_many_crashes() {
 
 /// One crash, at each place where the broker wants something made durable or no longer needs it.
 #[test]
-fn what_was_promised_is_kept_wherever_the_broker_crashes() {
+fn promises_are_kept_wherever_the_broker_crashes() {
     seeds::for_each(
         "broker",
-        "what_was_promised_is_kept_wherever_the_broker_crashes",
+        "promises_are_kept_wherever_the_broker_crashes",
         2,
         |seed| {
             let setting = |crashes| Setting {

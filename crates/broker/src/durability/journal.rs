@@ -250,7 +250,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_written_is_read(bodies in bodies()) {
+        fn written_frames_are_read_back(bodies in bodies()) {
             let (frames, end) = read(journal(&bodies));
             prop_assert_eq!(end, Ok(()));
             prop_assert_eq!(frames.len(), bodies.len());

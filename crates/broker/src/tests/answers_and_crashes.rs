@@ -162,7 +162,7 @@ fn mqtt_3_1_2_8_wills_of_sessions_that_last_are_published_by_the_next_run() {
 
 /// A refusal for lack of memory needs no record, but is not sent before answers that do.
 #[test]
-fn mqtt_4_6_0_2_a_refusal_does_not_pass_what_waits_for_the_store() {
+fn mqtt_4_6_0_2_a_refusal_does_not_overtake_answers_that_wait_for_the_store() {
     // [MQTT-4.6.0-2] [MQTT-4.6.0-3]
     for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
         let mut world = World::with(|options| {

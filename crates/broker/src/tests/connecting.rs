@@ -241,7 +241,7 @@ fn mqtt_3_1_4_3_a_session_that_ends_with_its_connection_is_not_taken_over() {
 }
 
 #[test]
-fn mqtt_3_1_4_6_what_follows_a_refused_connect_is_not_looked_at() {
+fn mqtt_3_1_4_6_bytes_after_a_refused_connect_are_not_processed() {
     let mut world = World::with(|options| options.authenticate = true);
     let watcher = accepted(&mut world, "watcher");
     world.subscribe(watcher, &[to("#", QoS::AtMostOnce)]);

@@ -250,7 +250,7 @@ fn a_client_of_version_3_1_1_cannot_know_our_receive_maximum_and_is_not_held_to_
 }
 
 #[test]
-fn mqtt_3_1_2_24_and_25_what_is_too_large_for_the_client_is_dropped() {
+fn mqtt_3_1_2_24_and_25_a_message_too_large_for_the_client_is_dropped() {
     let mut world = World::new();
     let mut connect = Connect::new(V5, "s");
     connect.properties.maximum_packet_size = Some(40);
@@ -412,7 +412,7 @@ fn mqtt_3_3_2_5_and_6_a_waiting_message_ages_and_dies() {
 }
 
 #[test]
-fn one_turn_is_one_write_a_connection() {
+fn one_turn_is_one_write_for_each_connection() {
     let mut world = World::new();
     let (publisher, subscriber) = pair(&mut world, QoS::AtMostOnce);
     world.set_reads(subscriber, false);

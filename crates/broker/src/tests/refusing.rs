@@ -297,7 +297,7 @@ fn section_4_9_messages_of_earlier_connections_do_not_count() {
 }
 
 #[test]
-fn mqtt_3_1_2_28_response_information_is_for_those_who_ask() {
+fn mqtt_3_1_2_28_response_information_is_for_clients_that_ask() {
     let mut world = World::with(|options| {
         options.response_information = Some(utf8("answers"));
     });

@@ -136,7 +136,7 @@ fn retained_messages_come_back_and_expire_by_the_wall_clock() {
 
 /// [MQTT-3.3.2-5]
 #[test]
-fn mqtt_3_3_2_5_what_expired_while_the_server_was_away_is_not_sent() {
+fn mqtt_3_3_2_5_messages_that_expired_while_the_server_was_away_are_not_sent() {
     let mut world = world();
     let (conn, _) = world.lasting(V5, "a");
     world.subscribe(conn, &[to("t", QoS::AtLeastOnce)]);

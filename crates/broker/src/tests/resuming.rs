@@ -37,7 +37,7 @@ fn mqtt_4_5_0_1_an_absent_client_gets_its_messages_when_it_comes_back() {
 }
 
 #[test]
-fn mqtt_4_4_0_1_what_is_not_acknowledged_is_sent_again_in_order_with_its_identifiers() {
+fn mqtt_4_4_0_1_unacknowledged_packets_are_sent_again_in_order_with_their_identifiers() {
     let mut world = World::new();
     let (subscriber, _) = world.lasting(V5, "s");
     world.subscribe(subscriber, &[to("#", QoS::ExactlyOnce)]);
@@ -85,7 +85,7 @@ fn mqtt_4_4_0_1_what_is_not_acknowledged_is_sent_again_in_order_with_its_identif
 }
 
 #[test]
-fn mqtt_3_3_4_9_what_is_sent_again_respects_the_new_receive_maximum() {
+fn mqtt_3_3_4_9_repeated_messages_respect_the_new_receive_maximum() {
     let mut world = World::new();
     let (subscriber, _) = world.lasting(V5, "s");
     world.subscribe(subscriber, &[to("#", QoS::AtLeastOnce)]);

@@ -86,7 +86,7 @@ fn mqtt_3_3_1_12_and_13_the_retain_flag_of_a_live_message() {
 }
 
 #[test]
-fn mqtt_3_3_2_6_a_retained_message_says_what_is_left_of_its_life() {
+fn mqtt_3_3_2_6_a_retained_message_states_its_remaining_expiry() {
     let mut world = World::new();
     let conn = world.client(V5, "a");
     let mut publish = message("t", "x", QoS::AtMostOnce, 1);

@@ -388,7 +388,7 @@ fn section_3_1_2_11_4_a_message_too_large_for_one_member_goes_to_another() {
 }
 
 #[test]
-fn mqtt_4_8_2_4_what_a_member_did_not_get_goes_to_another_but_sent_qos_2_stays() {
+fn mqtt_4_8_2_4_unsent_messages_go_to_another_member_but_sent_qos_2_stays() {
     let mut world = World::with(|options| options.limits.inflight_window = 2);
     let gone = member(&mut world, "gone", QoS::ExactlyOnce);
     let publisher = world.client(V5, "p");

@@ -175,7 +175,7 @@ fn mqtt_3_10_4_1_unsubscribe_compares_character_by_character() {
 }
 
 #[test]
-fn mqtt_3_10_4_3_what_is_queued_is_delivered_after_unsubscribe() {
+fn mqtt_3_10_4_3_queued_messages_are_delivered_after_unsubscribe() {
     let mut world = World::with(|options| options.limits.inflight_window = 1);
     let conn = world.client(V5, "a");
     world.subscribe(conn, &[to("t", QoS::AtLeastOnce)]);

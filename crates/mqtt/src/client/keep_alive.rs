@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn who_sends_all_the_time_asks_all_the_same_when_nothing_comes_back() {
+    fn a_client_that_sends_all_the_time_still_pings_when_nothing_comes_back() {
         let mut keep_alive = KeepAlive::new(at(0), 60);
         keep_alive.sent(at(44));
         keep_alive.check(at(45), TIMEOUT).unwrap();

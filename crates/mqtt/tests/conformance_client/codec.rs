@@ -113,7 +113,7 @@ fn mqtt_2_2_2_1_no_properties_is_a_length_of_zero() {
 /// Nobody can publish to an invalid topic name. `[MQTT-3.3.2-2]` `[MQTT-3.3.2-14]`
 /// `[MQTT-3.1.3-11]` `[MQTT-4.7.3-1]` `[MQTT-4.7.3-2]` `[MQTT-4.7.3-3]`
 #[test]
-fn mqtt_4_7_0_1_what_is_no_topic_name_cannot_be_said() {
+fn mqtt_4_7_0_1_an_invalid_topic_name_cannot_be_sent() {
     for bad in ["", "#", "+", "a/+", "a/#", "a+b", "a\0"] {
         assert!(TopicName::try_from(bad).is_err(), "{bad:?}");
     }

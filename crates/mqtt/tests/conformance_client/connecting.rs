@@ -192,7 +192,7 @@ fn mqtt_3_1_2_23_the_session_outlives_the_connection() {
 }
 
 #[test]
-fn mqtt_3_2_2_4_a_session_that_nobody_has_is_not_taken_up() {
+fn mqtt_3_2_2_4_a_session_that_does_not_exist_is_not_resumed() {
     let mut bench = Bench::new(options());
     bench.open();
     let (reason, last_words) = bench.refuse(RESUMED);

@@ -26,7 +26,7 @@ fn mqtt_3_3_4_1_each_qos_has_its_answer() {
 /// The client answers a message whether or not it has subscribed to anything, and also when the
 /// application never asks for it.
 #[test]
-fn mqtt_4_5_0_2_what_comes_is_acknowledged() {
+fn mqtt_4_5_0_2_every_message_is_acknowledged() {
     let mut bench = Bench::connected(options(), ACCEPTED);
     bench.feed(b"\x32\x0A\x00\x04none\x00\x01\x00m");
     assert_eq!(bench.sent(), b"\x40\x02\x00\x01");

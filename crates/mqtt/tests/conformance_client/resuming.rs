@@ -9,7 +9,7 @@ use crate::{ACCEPTED, Bench, RESUMED, options, resuming};
 /// PUBREL as it was. It sends nothing that is finished. `[MQTT-3.3.1-1]` `[MQTT-3.3.1-3]`
 /// `[MQTT-4.3.3-5]` `[MQTT-4.3.3-6]`
 #[test]
-fn mqtt_4_4_0_1_what_is_unfinished_is_sent_again() {
+fn mqtt_4_4_0_1_unfinished_exchanges_are_sent_again() {
     let mut bench = Bench::connected(options(), ACCEPTED);
     bench.publish(QoS::AtLeastOnce, "a");
     bench.publish(QoS::ExactlyOnce, "b");
@@ -75,7 +75,7 @@ fn mqtt_4_6_0_1_publishes_are_sent_again_in_their_order() {
 /// What the application published while there was no connection comes after what is sent again, and
 /// without DUP.
 #[test]
-fn mqtt_4_6_0_1_what_is_new_comes_after_what_is_sent_again() {
+fn mqtt_4_6_0_1_new_messages_come_after_repeated_ones() {
     let mut bench = Bench::connected(options(), ACCEPTED);
     bench.publish(QoS::AtLeastOnce, "1");
     bench.sent();
@@ -136,7 +136,7 @@ fn mqtt_4_1_0_1_a_stored_session_goes_on() {
 
 /// With a smaller Receive Maximum than before, repeated messages wait too. `[MQTT-4.9.0-1]`
 #[test]
-fn mqtt_4_9_0_2_the_quota_counts_what_is_sent_again() {
+fn mqtt_4_9_0_2_the_quota_counts_repeated_messages() {
     let mut bench = Bench::connected(options(), ACCEPTED);
     for payload in ["1", "2", "3"] {
         bench.publish(QoS::AtLeastOnce, payload);

@@ -115,7 +115,7 @@ fn mqtt_3_9_3_2_an_answer_that_does_not_fit_ends_the_connection() {
 /// The client refuses an invalid filter. `[MQTT-1.5.4-2]` `[MQTT-4.7.1-2]` `[MQTT-4.7.3-1]`
 /// `[MQTT-4.7.3-2]` `[MQTT-4.7.3-3]` `[MQTT-4.8.2-1]` `[MQTT-4.8.2-2]`
 #[test]
-fn mqtt_4_7_1_1_what_is_no_topic_filter_cannot_be_said() {
+fn mqtt_4_7_1_1_an_invalid_topic_filter_cannot_be_sent() {
     use mqtt::TopicFilter;
     for bad in [
         "",

@@ -186,7 +186,7 @@ fn mqtt_3_1_1_packets_have_neither_properties_nor_codes() {
 
 /// `[MQTT-4.4.0-1 of 3.1.1]`: the same as in version 5, in 3.1.1's own words.
 #[test]
-fn mqtt_3_1_1_what_is_unfinished_is_sent_again() {
+fn mqtt_3_1_1_unfinished_exchanges_are_sent_again() {
     let mut bench = Bench::connected(resuming(), ACCEPTED_3_1_1);
     bench.publish(QoS::AtLeastOnce, "a");
     bench.publish(QoS::ExactlyOnce, "b");
@@ -236,7 +236,7 @@ fn mqtt_3_1_1_disconnect_means_that_all_is_well() {
 /// The client speaks 3.1.1 to a server that answers in its own way that it does not know version 5.
 /// `[MQTT-3.1.2-2 of 3.1.1]`
 #[test]
-fn mqtt_3_1_1_is_what_a_client_falls_back_to() {
+fn mqtt_3_1_1_a_client_falls_back_to_it() {
     let mut bench = Bench::new(ClientOptions {
         fall_back: true,
         ..options()

@@ -324,7 +324,7 @@ fn mqtt_3_14_2_1_a_client_may_not_disconnect_with_a_servers_reason() {
 
 /// The log names the rule.
 #[test]
-fn what_a_client_sends_wrong_names_its_rule() {
+fn a_clients_mistake_names_its_rule() {
     for (kind, rule) in [
         (Kind::Dup, "[MQTT-3.3.1-2]"),
         (

@@ -4,7 +4,7 @@ use super::*;
 use crate::packet::{Disconnect, Will, WillProperties};
 
 #[test]
-fn mqtt_3_1_0_1_connect_comes_first_and_says_what_the_options_say() {
+fn mqtt_3_1_0_1_connect_comes_first_and_follows_the_options() {
     let will = Will {
         topic: topic("fleet/pump-7/gone"),
         payload: Bytes::from_static(b"gone"),
@@ -195,7 +195,7 @@ fn a_busy_server_is_asked_again_less_and_less_often() {
 }
 
 #[test]
-fn what_would_be_refused_again_stops_and_the_button_tries_again() {
+fn a_final_refusal_stops_the_client_and_the_button_tries_again() {
     let mut bench = Bench::new(options());
     bench.open();
     refuse(&mut bench, ReasonCode::ClientIdentifierNotValid);
@@ -231,7 +231,7 @@ fn a_server_that_shuts_down_is_come_back_to() {
 }
 
 #[test]
-fn mqtt_4_12_0_auth_that_nobody_asked_for_is_refused() {
+fn mqtt_4_12_0_an_unrequested_auth_is_refused() {
     let mut bench = Bench::connected(options());
     let auth = crate::packet::Auth {
         reason_code: ReasonCode::ContinueAuthentication,
@@ -306,7 +306,7 @@ fn mqtt_3_14_4_3_of_3_1_1_a_will_that_is_to_speak_gets_no_disconnect() {
 
 /// Found by fuzzing. A server refuses a packet that holds such a code.
 #[test]
-fn mqtt_3_14_2_1_what_only_a_server_may_say_is_said_as_an_unspecified_error() {
+fn mqtt_3_14_2_1_a_servers_code_becomes_an_unspecified_error() {
     for reason_code in [ReasonCode::SessionTakenOver, ReasonCode::GrantedQoS1] {
         let mut bench = Bench::connected(options());
         bench.client.disconnect(bench.now, reason_code);

@@ -314,7 +314,7 @@ fn mqtt_3_2_2_14_no_retained_message_where_the_server_keeps_none() {
 }
 
 #[test]
-fn mqtt_3_3_2_6_what_is_left_of_the_message_expiry_interval_is_sent() {
+fn mqtt_3_3_2_6_the_rest_of_the_message_expiry_interval_is_sent() {
     let mut bench = Bench::new(options());
     for (payload, interval) in [("a", 5), ("b", 60)] {
         let mut publish = message(QoS::AtLeastOnce, payload);
@@ -334,7 +334,7 @@ fn mqtt_3_3_2_6_what_is_left_of_the_message_expiry_interval_is_sent() {
 
 /// A shell that keeps to the loop hears of it now, not when it next has something to do.
 #[test]
-fn what_is_given_up_without_a_byte_is_something_to_hear_of() {
+fn giving_up_a_publication_without_a_byte_is_reported() {
     let mut bench = Bench::connected(options());
     let mut publish = message(QoS::AtLeastOnce, "a");
     publish.properties.message_expiry_interval = Some(5);

@@ -89,7 +89,7 @@ fn a_lost_connack_leaves_a_doubt_and_subscriptions_are_renewed() {
 }
 
 #[test]
-fn what_was_not_answered_is_asked_again_with_the_session_present() {
+fn unanswered_requests_are_repeated_with_the_session_present() {
     let mut bench = Bench::connected(options());
     subscribe(&mut bench, &["a"]);
     only_subscribe(&mut bench);
@@ -98,7 +98,7 @@ fn what_was_not_answered_is_asked_again_with_the_session_present() {
 }
 
 #[test]
-fn mqtt_3_2_2_3_what_the_server_does_not_have_is_not_asked_for() {
+fn mqtt_3_2_2_3_unavailable_features_are_not_requested() {
     let mut bench = Bench::connected_as(options(), |connack| {
         connack.properties.wildcard_subscription_available = Some(false);
         connack.properties.shared_subscription_available = Some(false);
