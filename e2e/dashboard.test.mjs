@@ -98,6 +98,22 @@ test('a load never says that nothing fits, nor shows a grid before it is measure
   await close();
 });
 
+test('what a limit dropped is told and counted', async () => {
+  const { page, complaints, close } = await openPage(browser, server.page);
+  await live(page);
+  const device = await mqttjs.connect(server.tcp);
+  const say = (letter) => device.publish('beaconry/data/verbose-1', JSON.stringify({ note: letter.repeat(5_000) }), { qos: 1 });
+  await say('x');
+  await page.getByTestId('limits').getByText('Not everything was kept').click();
+  const limit = page.getByTestId('limit').filter({ hasText: 'A text was too long and was cut.' });
+  await limit.filter({ hasText: 'Once.' }).waitFor();
+  await say('y');
+  await limit.filter({ hasText: '2 times.' }).waitFor();
+  await device.end();
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
 test('an address that is no page says so, and its status too', async () => {
   const { page, complaints, close } = await openPage(browser, 'about:blank', { expected: [/404/] });
   const response = await page.goto(`${server.page}healthzz`);

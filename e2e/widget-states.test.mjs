@@ -360,7 +360,7 @@ test('every state has a form and a colour of its own', async () => {
     const forms = await page.evaluate(async () => {
       const shapes = {};
       const source = await Promise.all(performance.getEntriesByType('resource')
-        .filter((entry) => entry.name.includes('/element-')).map((entry) => fetch(entry.name).then((file) => file.text())));
+        .filter((entry) => entry.name.includes('/status-')).map((entry) => fetch(entry.name).then((file) => file.text())));
       for (const [, name, form] of source[0].matchAll(/(\w+):"(M[^"]+)"/g)) shapes[name] = form;
       for (const element of document.querySelectorAll('.state')) {
         const find = (part) => element.shadowRoot.querySelector(`[part~="${part}"]`);

@@ -54,7 +54,7 @@ pub fn Forget(
     view! {
         <button
             type="button"
-            class="button small"
+            class="button small forget"
             aria-haspopup="dialog"
             data-testid="forget"
             on:click=ask
@@ -65,16 +65,18 @@ pub fn Forget(
             node_ref=dialog
             class="dialog"
             aria-labelledby="forget-title"
-            aria-describedby="forget-text"
+            aria-describedby="forget-text forget-note"
             data-testid="forget-dialog"
         >
             <h2 id="forget-title" class="wrap-anywhere">
                 "Forget " <bdi>{name}</bdi> "?"
             </h2>
             <p id="forget-text">
-                "Its readings, history and commands go from this page. It comes back when it sends a message. "
-                "What the broker has retained does not bring it back, until you reload the page."
+                "Its readings, history and commands go from this page. It comes back when it sends a message."
                 {soon}
+            </p>
+            <p id="forget-note" class="quiet-note">
+                "What the broker has retained of it does not bring it back until you reload the page."
             </p>
             <div class="actions">
                 <button type="button" class="button" autofocus on:click=move |_| close()>
