@@ -42,12 +42,12 @@ pub(crate) struct Swarm {
 /// One connection.
 struct Socket {
     stream: TcpStream,
-    carrier: Carrier,
+    framing: Framing,
     scanner: Scanner,
     out: SendBuffer,
 }
 
-enum Carrier {
+enum Framing {
     Tcp,
     WebSocket(Frames),
 }
@@ -201,9 +201,9 @@ impl Swarm {
         registry.register(&mut stream, Token(member.0), interest)?;
         self.sockets.push(Socket {
             stream,
-            carrier: match route {
-                Route::Tcp(_) => Carrier::Tcp,
-                Route::WebSocket(_) => Carrier::WebSocket(Frames::default()),
+            framing: match route {
+                Route::Tcp(_) => Framing::Tcp,
+                Route::WebSocket(_) => Framing::WebSocket(Frames::default()),
             },
             scanner: Scanner::default(),
             out: SendBuffer {
@@ -293,9 +293,9 @@ impl Socket {
             anything = true;
             let (scanner, out) = (&mut self.scanner, &mut self.out);
             let mut bytes = &buffer[..count];
-            match &mut self.carrier {
-                Carrier::Tcp => scanner.scan(bytes, |seen| each(seen, out))?,
-                Carrier::WebSocket(frames) => {
+            match &mut self.framing {
+                Framing::Tcp => scanner.scan(bytes, |seen| each(seen, out))?,
+                Framing::WebSocket(frames) => {
                     while let Some(data) = frames.next(&mut bytes)? {
                         scanner.scan(data, |seen| each(seen, out))?;
                     }

@@ -8,22 +8,22 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::device::MessageType;
 use crate::raw::{BadJson, Members, Raw, is_nothing};
 
-/// `{"uuid":…,"command":…}` and whatever else the command wants: `"seconds":5`.
+/// `{"uuid":…,"command":…}` and the command's arguments, such as `"seconds":5`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Command<'a> {
-    /// What the answer repeats.
+    /// The answer repeats it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uuid: Option<Cow<'a, str>>,
-    /// What the device shall do: `PING`. Absent from what is no command.
+    /// What the device should do, such as `PING`. `None`: the message is not a command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<Cow<'a, str>>,
-    /// All other members.
+    /// All other members of the object.
     #[serde(flatten)]
     pub arguments: Members<'a>,
 }
 
 impl<'a> Command<'a> {
-    /// The command of this name, without arguments.
+    /// A command with this name, without arguments.
     pub fn new(command: &'a str) -> Self {
         Self {
             uuid: None,
@@ -39,14 +39,14 @@ impl<'a> Command<'a> {
         self
     }
 
-    /// Reads a command. A `uuid` or `command` that is no text counts as absent.
+    /// Parses a command. A `uuid` or `command` that is not a string counts as absent.
     pub fn parse(json: &'a str) -> Result<Self, BadJson> {
         Members::parse(json).map(Self::from)
     }
 
     /// The command as JSON.
     pub fn to_json(&self) -> String {
-        // Names and texts: writing them into memory does not fail.
+        // Writing strings into memory does not fail.
         serde_json::to_string(self).unwrap_or_default()
     }
 }
@@ -70,20 +70,20 @@ impl<'a> From<Members<'a>> for Command<'a> {
 #[derive(Clone, Default, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CommandAnswer<'a> {
-    /// Who answers.
+    /// The device that answers.
     #[serde(
         default,
         deserialize_with = "text",
         skip_serializing_if = "Option::is_none"
     )]
     pub device_id: Option<String>,
-    /// Always [`MessageType::CommandAnswer`] in what we write; not looked at.
+    /// Always [`MessageType::CommandAnswer`] in what we write. Readers ignore it.
     #[serde(skip_deserializing)]
     pub message_type: Option<MessageType>,
-    /// What came of it: any JSON.
+    /// The result: any JSON.
     #[serde(default, borrow, deserialize_with = "present")]
     pub command_result: Option<Raw<'a>>,
-    /// Why it failed: mostly a text.
+    /// Why it failed: usually a string.
     #[serde(
         default,
         borrow,
@@ -91,7 +91,7 @@ pub struct CommandAnswer<'a> {
         skip_serializing_if = "Option::is_none"
     )]
     pub error: Option<Raw<'a>>,
-    /// What the command carried.
+    /// The `uuid` of the command.
     #[serde(
         default,
         deserialize_with = "text",
@@ -132,7 +132,7 @@ pub struct CommandAnswer<'a> {
 }
 
 impl<'a> CommandAnswer<'a> {
-    /// Reads an answer; fails for what is not one JSON object.
+    /// Parses an answer. Fails if the text is not one JSON object.
     pub fn parse(json: &'a str) -> Result<Self, BadJson> {
         Ok(serde_json::from_str(json)?)
     }
@@ -155,8 +155,7 @@ impl<'a> CommandAnswer<'a> {
             || failed("commandResult", &self.command_result))
     }
 
-    /// What came of it as JSON: the result; where that is absent or `null`, the reason for which
-    /// there is none. Empty when there is neither.
+    /// The result as JSON. If it is absent or `null`, the error. Empty if there is neither.
     pub fn result(&self) -> &str {
         let result = self.command_result.as_ref().map_or("", Raw::as_json);
         let error = self.error.as_ref().filter(|error| !error.is_nothing());
@@ -188,14 +187,14 @@ pub fn says_failure(member: &str, json: &str) -> bool {
     }
 }
 
-/// A value that is there, even if it is `null`.
+/// Reads a value that is present, even if it is `null`.
 fn present<'de: 'a, 'a, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Raw<'a>>, D::Error> {
     Raw::deserialize(deserializer).map(Some)
 }
 
-/// A text; anything else counts as absent.
+/// Reads a string. Anything else counts as absent.
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Raw::deserialize(deserializer).map(|value| value.text())
 }

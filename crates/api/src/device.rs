@@ -1,4 +1,4 @@
-//! What a device says of itself.
+//! What a device says about itself.
 
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
@@ -7,17 +7,17 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-/// What a device publishes to `{prefix}/register/{id}`: a bare word, not JSON.
+/// What a device publishes to `{prefix}/register/{id}`: a plain word, not JSON.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub enum Registration {
-    /// It is there.
+    /// The device is online.
     SignIn,
-    /// It has left; its will says the same.
+    /// The device is offline. Its will says the same.
     SignOut,
 }
 
 impl Registration {
-    /// The word as it is published.
+    /// The word that is published.
     pub const fn word(self) -> &'static str {
         match self {
             Self::SignIn => "SIGN_IN",
@@ -25,7 +25,7 @@ impl Registration {
         }
     }
 
-    /// The registration of this word, in any case.
+    /// The registration for this word, in upper or lower case.
     pub fn from_word(word: &str) -> Option<Self> {
         let all = [Self::SignIn, Self::SignOut];
         all.into_iter()
@@ -39,7 +39,7 @@ pub enum MessageType {
     /// Readings.
     #[serde(rename = "DATA")]
     Data,
-    /// What the device understands and in which units it measures.
+    /// Which commands the device understands, and the units of its readings.
     #[serde(rename = "ANNOUNCE")]
     Announce,
     /// An answer to a command.
@@ -49,36 +49,36 @@ pub enum MessageType {
 
 /// What a device announces, retained, on its data topic.
 ///
-/// Readers find both members in any data message too, so the dashboard takes them from its
-/// tolerant reader rather than from this type.
+/// Any data message may have these members too, so the dashboard reads them with its tolerant reader
+/// and not with this type.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Announcement<'a> {
-    /// Who.
+    /// The device.
     pub device_id: Cow<'a, str>,
     /// [`MessageType::Announce`].
     pub message_type: MessageType,
     /// The commands that it understands.
     pub commands: Vec<Cow<'a, str>>,
-    /// The symbols of its metrics' units, by the metric's dotted name.
+    /// The symbols of its units, by the dotted name of the metric.
     pub units: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
 }
 
 impl Announcement<'_> {
     /// The announcement as JSON.
     pub fn to_json(&self) -> String {
-        // Names and texts: writing them into memory does not fail.
+        // Writing strings into memory does not fail.
         serde_json::to_string(self).unwrap_or_default()
     }
 }
 
-/// A data message: `{"deviceId":…,"messageType":"DATA",…}` and what was measured.
+/// A data message: `{"deviceId":…,"messageType":"DATA",…}` and the readings.
 ///
-/// Only for those who write one. Readers take a payload apart whatever it is.
+/// Only writers use this type. Readers accept any payload.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Data<'a, R> {
-    /// Who.
+    /// The device.
     pub device_id: &'a str,
     /// [`MessageType::Data`].
     pub message_type: MessageType,

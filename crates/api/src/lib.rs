@@ -1,8 +1,7 @@
-//! What server, dashboard and devices say to each other in JSON: one type for each thing.
+//! The JSON messages between server, dashboard and devices: one type for each.
 //!
-//! Whoever writes one of these messages and whoever reads it use the same type, so the two cannot
-//! drift apart. What a device measures is not here: it may be any payload, and the tolerant reader
-//! of `fleet` takes it apart.
+//! Writer and reader of a message use the same type, so they cannot disagree. A device's readings have
+//! no type here: a payload may be anything, and the tolerant reader of `fleet` parses it.
 //!
 //! ```
 //! let request = api::Command::new("PING").with_uuid("u-1");
@@ -13,10 +12,10 @@
 //! assert!(answer.is_success());
 //! ```
 //!
-//! [`ServerInfo`] and [`Problem`] are answers of the server's HTTP API. A field that comes later must
-//! have a default there, so that a new page reads the answer of an older server.
+//! [`ServerInfo`] and [`Problem`] are answers of the server's HTTP API. A field that is added later must
+//! have a default, so that a new page can read the answer of an older server.
 //!
-//! The crate is `no_std`. Parts that a page does not use cost it nothing.
+//! The crate is `no_std`. A page contains only the parts that it uses.
 
 #![no_std]
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Problem {
     /// The meaning of the status, such as "Not Found".
     pub title: String,
-    /// The HTTP status once more, for whoever has only the body.
+    /// The HTTP status again, for programs that see only the body.
     pub status: u16,
     /// What was wrong with this request, and what to do. May be empty.
     pub detail: String,

@@ -1,7 +1,7 @@
-//! Parts of a message that stay as they were written.
+//! Raw JSON: parts of a message that stay exactly as the sender wrote them.
 //!
-//! A number with twenty digits or an object in the sender's own order passes through unchanged:
-//! only its borders are looked for, its value is never computed.
+//! A number with twenty digits, or an object with its members in some order, passes through unchanged.
+//! The parser finds only where a value ends, and never converts it.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -14,7 +14,7 @@ use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// Where a text stops being the JSON that is expected.
+/// Where a text is not the expected JSON.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub struct BadJson {
     /// The line, counted from 1.
@@ -45,14 +45,13 @@ impl From<serde_json::Error> for BadJson {
 pub struct Raw<'a>(Cow<'a, RawValue>);
 
 impl Raw<'_> {
-    /// The value as JSON; `None` for what JSON cannot hold, such as a map with keys that are no
-    /// texts.
+    /// The value as JSON. `None` if JSON cannot represent it, such as a map whose keys are not strings.
     pub fn of(value: &impl Serialize) -> Option<Self> {
         let raw = serde_json::value::to_raw_value(value).ok()?;
         Some(Self(Cow::Owned(raw)))
     }
 
-    /// One JSON value that is text already, without white space around it.
+    /// Takes one JSON value, without white space around it.
     pub fn parse(json: String) -> Result<Self, BadJson> {
         let raw: Box<RawValue> = RawValue::from_string(json)?;
         Ok(Self(Cow::Owned(raw)))
@@ -63,17 +62,17 @@ impl Raw<'_> {
         self.0.get()
     }
 
-    /// The value, if it is a `T`.
+    /// The value as a `T`, if it is one.
     pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
         serde_json::from_str(self.as_json()).ok()
     }
 
-    /// The characters of a JSON text; `None` for any other value.
+    /// The characters of a JSON string. `None` for any other value.
     pub fn text(&self) -> Option<String> {
         text_of(self.as_json())
     }
 
-    /// Whether this is `null`, `false` or the empty text: what says that there is nothing.
+    /// Whether this is `null`, `false` or an empty string.
     pub fn is_nothing(&self) -> bool {
         is_nothing(self.as_json())
     }
@@ -101,7 +100,7 @@ pub(crate) fn is_nothing(json: &str) -> bool {
 pub struct Members<'a>(Vec<(String, Raw<'a>)>);
 
 impl<'a> Members<'a> {
-    /// The members of a text that is one JSON object.
+    /// Parses the members of one JSON object.
     pub fn parse(json: &'a str) -> Result<Self, BadJson> {
         Ok(serde_json::from_str(json)?)
     }
@@ -111,7 +110,8 @@ impl<'a> Members<'a> {
         self.0.push((String::from(name), value));
     }
 
-    /// Takes the members of this name out. The last one counts, as with most readers.
+    /// Removes the members with this name, and returns the last one. Most JSON readers use the last one
+    /// too.
     pub fn take(&mut self, name: &str) -> Option<Raw<'a>> {
         let mut taken = None;
         while let Some(index) = self.0.iter().position(|(known, _)| known == name) {
@@ -120,7 +120,7 @@ impl<'a> Members<'a> {
         taken
     }
 
-    /// The member of this name, if it is there and a `T`.
+    /// The member with this name as a `T`, if it exists and is one.
     pub fn read<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         let (_, value) = self.0.iter().rev().find(|(known, _)| known == name)?;
         value.read()
@@ -166,14 +166,14 @@ impl Serialize for Members<'_> {
     }
 }
 
-/// The characters of a text that is one JSON text, such as `"PONG"`; `None` for any other.
+/// The characters of a JSON string such as `"PONG"`. `None` for any other text.
 pub fn text_of(json: &str) -> Option<String> {
     serde_json::from_str(json).ok()
 }
 
-/// The text as a JSON text, with its quotes.
+/// The text as a JSON string, with quotes.
 pub fn quoted(text: &str) -> String {
-    // Writing a text into memory does not fail.
+    // Writing a string into memory does not fail.
     serde_json::to_string(text).unwrap_or_default()
 }
 
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn where_it_stops_being_an_object_is_told() {
+    fn the_place_where_it_is_no_object_is_reported() {
         let wrong = |text| Members::parse(text).unwrap_err();
         assert_eq!(wrong("[]"), BadJson { line: 1, column: 0 });
         assert_eq!(wrong("{} {}"), BadJson { line: 1, column: 4 });

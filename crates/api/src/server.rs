@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 /// The server, and what it is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerInfo {
-    /// Of the program, such as "0.1.0".
+    /// The version of the program, such as "0.1.0".
     pub version: String,
     /// When it started, in milliseconds since 1970.
     pub started_at_ms: u64,
     /// Whether sessions and messages outlive the program.
     pub stores: bool,
-    /// The broker in it.
+    /// Its broker.
     pub mqtt: MqttInfo,
 }
 

@@ -1,8 +1,8 @@
-//! What comes in a WebSocket's frames, taken out as it arrives.
+//! Takes MQTT out of a WebSocket's frames as they arrive.
 //!
-//! MQTT is one stream of bytes, whatever messages and frames it comes in `[MQTT-6.0.0-2]`: so
-//! nothing has to be held until a message is whole. Only what is not MQTT is gathered, frame by
-//! frame: pings, pongs and closing, of 125 bytes at most.
+//! MQTT is one stream of bytes, whatever messages and frames carry it `[MQTT-6.0.0-2]`. So nothing has
+//! to wait for the end of a message. Only control frames (ping, pong, close) are collected. They have at
+//! most 125 bytes.
 
 use std::io::Cursor;
 
@@ -18,26 +18,26 @@ use crate::StreamError;
 pub(super) struct Inbound {
     max_frame: u64,
     stage: Stage,
-    /// Whether a message was begun whose last fragment has not come.
+    /// Whether the last fragment of a message is still to come.
     is_open: bool,
 }
 
 #[derive(Debug)]
 enum Stage {
-    /// In a header, of which so much has come.
+    /// In a header, of which `len` bytes have come.
     Header { bytes: [u8; HEADER], len: usize },
     /// In the payload of a frame that carries MQTT.
     Payload { left: u64, mask: [u8; 4] },
-    /// In a control frame: its header and what has come behind it.
+    /// In a control frame: its header and the bytes behind it so far.
     Control { frame: Vec<u8>, left: usize },
 }
 
 /// What was found besides MQTT.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// A whole control frame, as it came.
+    /// A whole control frame, unchanged.
     Control(Vec<u8>),
-    /// Nothing, before there is more input, or room for output.
+    /// Nothing until there is more input, or more space for output.
     Nothing,
 }
 
@@ -58,8 +58,8 @@ impl Inbound {
         }
     }
 
-    /// Moves what `input` has of MQTT to `output`, until that has `most` bytes, `input` is used
-    /// up, or something else is found.
+    /// Moves the MQTT bytes of `input` to `output`, until `output` has `most` bytes, `input` is empty, or
+    /// a control frame is found.
     pub(super) fn read(
         &mut self,
         input: &mut Bytes,
@@ -114,7 +114,7 @@ impl Inbound {
         Ok(Found::Nothing)
     }
 
-    /// What comes behind a header, which came as `raw`.
+    /// Decides what comes behind a header. `raw` holds its bytes.
     fn begin(
         &mut self,
         header: &FrameHeader,
@@ -140,9 +140,8 @@ impl Inbound {
                     (Data::Text, false) => {
                         return Err(StreamError::Rule {
                             code: CloseCode::Unsupported,
-                            what:
-                                "a text message, where MQTT takes binary ones only [MQTT-6.0.0-1]"
-                                    .to_owned(),
+                            what: "a text message, but MQTT allows only binary ones [MQTT-6.0.0-1]"
+                                .to_owned(),
                         });
                     }
                     (data, _) => return fault(ProtocolError::ExpectedFragment(data)),
@@ -151,7 +150,7 @@ impl Inbound {
                     return Err(StreamError::Rule {
                         code: CloseCode::Size,
                         what: format!(
-                            "a frame of {payload} bytes, where {} are allowed",
+                            "a frame of {payload} bytes, but at most {} are allowed",
                             self.max_frame
                         ),
                     });
@@ -174,7 +173,7 @@ impl Inbound {
     }
 }
 
-/// The length of a payload has to be said in as few bytes as it takes (section 5.2), and has no
+/// Checks that the length of a payload uses as few bytes as possible (section 5.2), and does not set the
 /// highest bit.
 fn check_length(header: &[u8]) -> Result<(), StreamError> {
     const MASKED: u8 = 0x80;
@@ -193,12 +192,12 @@ fn check_length(header: &[u8]) -> Result<(), StreamError> {
     } else {
         Err(StreamError::Rule {
             code: CloseCode::Protocol,
-            what: "the length of a frame in more bytes than it takes".to_owned(),
+            what: "the length of a frame uses more bytes than it needs".to_owned(),
         })
     }
 }
 
-/// How long a header that begins so is, or at least is.
+/// The length of a header that begins with these bytes, or the least that it can be.
 fn header_len(bytes: &[u8]) -> usize {
     const MASKED: u8 = 0x80;
     let Some(second) = bytes.get(1) else { return 2 };
@@ -210,7 +209,7 @@ fn header_len(bytes: &[u8]) -> usize {
     2 + extended + if second & MASKED == 0 { 0 } else { 4 }
 }
 
-/// Takes the mask off (section 5.3), and turns it to where the next byte is.
+/// Removes the mask (section 5.3), and rotates it for the next byte.
 fn unmask(bytes: &mut [u8], mask: &mut [u8; 4]) {
     let word = u32::from_ne_bytes(*mask);
     let wide = u64::from(word) << 32 | u64::from(word);
@@ -247,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_is_the_same_however_it_is_cut() {
+    fn every_split_of_the_input_gives_the_same() {
         let long: Vec<u8> = (0..1_000_u32).map(|it| it.to_le_bytes()[0]).collect();
         let ping = frame(0x89, b"ping");
         let mut wire = frame(0x02, b"be");
@@ -286,8 +285,8 @@ mod tests {
             (frame(0x83, b""), CloseCode::Protocol),
             (frame(0x09, b""), CloseCode::Protocol),
             (frame(0x89, &[0; 126]), CloseCode::Protocol),
-            // Lengths in more bytes than they take (RFC 6455, section 5.2), and one with its
-            // highest bit set.
+            // Lengths in more bytes than they need (RFC 6455, section 5.2), and one with the highest
+            // bit set.
             (vec![0x82, 0xFE, 0, 125, 0, 0, 0, 0], CloseCode::Protocol),
             (vec![0x89, 0xFE, 0, 0, 0, 0, 0, 0], CloseCode::Protocol),
             (

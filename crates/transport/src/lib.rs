@@ -1,11 +1,11 @@
 //! The byte stream of a connection: plain, or in the binary messages of a WebSocket.
 //!
-//! It stands on any [`AsyncRead`] and [`AsyncWrite`]: a TCP socket, memory in tests, and later TLS,
-//! which goes below either framing.
+//! It works over any [`AsyncRead`] and [`AsyncWrite`]: a TCP socket, memory in tests, and later TLS below
+//! either framing.
 //!
-//! A connection at rest must hold neither a buffer nor a task for each direction. So everything is
-//! polled by hand: reading goes into a buffer that the caller shares among its connections, and
-//! whoever has bytes to send polls on behalf of the connection's one task.
+//! An idle connection must hold no buffer, and must not need one task for each direction. So callers
+//! poll it by hand. Reading goes into a buffer that the caller shares among its connections. Any task
+//! that has bytes to send polls the write side with the waker of the connection's one task.
 //!
 //! ```
 //! use std::future::poll_fn;
@@ -43,12 +43,12 @@ pub use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use self::websocket::WebSocket;
 
-/// The most bytes that one read takes. A shared read buffer grows by as much.
+/// The most bytes that one read takes. A shared read buffer grows by this much.
 const READ_CHUNK: usize = 64 * 1024;
-/// With less space than this, a read begins a new buffer.
+/// A read begins a new buffer when there is less space than this.
 const READ_LEAST: usize = 4 * 1024;
 
-/// The bytes that a peer sends and gets, without what frames them.
+/// The bytes that a peer sends and receives, without their framing.
 pub struct ByteStream<S = TcpStream>(Framing<S>);
 
 enum Framing<S> {
@@ -57,7 +57,7 @@ enum Framing<S> {
     WebSocket(Box<WebSocket<S>>),
 }
 
-/// What a read has brought.
+/// The result of a read.
 #[derive(Debug)]
 pub enum Received {
     /// Bytes without framing. There is at least one.
@@ -66,16 +66,16 @@ pub enum Received {
     End,
 }
 
-/// Why a connection cannot go on.
+/// Why a connection failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
-    /// The system says so.
+    /// The system reported an error.
     #[error("{0}")]
     Io(#[from] io::Error),
     /// The peer broke a rule of RFC 6455.
     #[error("WebSocket: {what}")]
     Rule {
-        /// What the close frame says, in [`ByteStream::finish`].
+        /// The code for the close frame that [`ByteStream::finish`] sends.
         code: CloseCode,
         /// What the peer did.
         what: String,
@@ -83,14 +83,14 @@ pub enum StreamError {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> ByteStream<S> {
-    /// The bytes of `stream` as they are.
+    /// The bytes of `stream`, without framing.
     pub fn plain(stream: S) -> Self {
         Self(Framing::Plain(stream))
     }
 
-    /// The binary messages of a WebSocket whose handshake is done, on the server's side.
-    /// `already_read` is what came behind the handshake. A frame may be somewhat longer than
-    /// `max_packet_size` bytes; longer ones are an error.
+    /// The server's side of a WebSocket whose handshake is done. `already_read` holds the bytes that came
+    /// behind the handshake. A frame may be somewhat longer than `max_packet_size` bytes; a longer one is
+    /// an error.
     pub fn websocket(stream: S, already_read: &Bytes, max_packet_size: u32) -> Self {
         let socket = WebSocket::new(stream, already_read, max_packet_size);
         Self(Framing::WebSocket(Box::new(socket)))
@@ -100,7 +100,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ByteStream<S> {
     ///
     /// # Errors
     ///
-    /// The connection is of no more use; [`finish`](Self::finish) tells the peer why.
+    /// The connection cannot be used any more; [`finish`](Self::finish) tells the peer why.
     pub fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -129,12 +129,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ByteStream<S> {
         }
     }
 
-    /// Sends what is in `bytes`, and is ready when the system has all of it. After `Pending` the
-    /// caller must not put back what was taken out of `bytes`, but may append to it.
+    /// Sends `bytes`, and is ready when the system has taken all of them. After `Pending` the caller may
+    /// append to `bytes`, but must not put back what was taken out.
     ///
     /// # Errors
     ///
-    /// The connection is of no more use. Reading will find that out too.
+    /// The connection cannot be used any more. Reading fails too.
     pub fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -153,10 +153,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ByteStream<S> {
         }
     }
 
-    /// Sends the rest, closes our side, and waits until the peer has closed its own: if a socket is
-    /// closed with unread input, the system throws away what the peer has not read yet. `close` is
-    /// what a WebSocket's close frame says. Errors only mean that the peer is gone. This may take for
-    /// ever: the caller limits the time.
+    /// Sends the rest, closes our side, and waits until the peer has closed its side. The wait is needed
+    /// because a socket that is closed with unread input discards what the peer has not read yet. `close`
+    /// is the code and reason of a WebSocket's close frame. Errors only mean that the peer is gone. This
+    /// may never end, so the caller must limit the time.
     pub async fn finish(mut self, mut unsent: BytesMut, close: (CloseCode, &str)) {
         if poll_fn(|cx| self.poll_write(cx, &mut unsent))
             .await

@@ -1,10 +1,9 @@
 //! MQTT in the binary messages of a WebSocket whose handshake is done.
 //!
-//! What carries MQTT is taken out of the frames as it arrives ([`Inbound`]), so that a message of
-//! any size is never held. What is not MQTT is tungstenite's: it answers pings and takes part in
-//! closing. It never sees the socket, only whole control frames, and a short buffer for its
-//! answers. Writing is done here: the header of a frame and what the broker has for the client
-//! leave together, and nothing is copied.
+//! [`Inbound`] takes MQTT out of the frames as they arrive, so no message is held in memory. Tungstenite
+//! handles control frames: it answers pings and takes part in closing. It never sees the socket, only
+//! whole control frames, and a short buffer for its answers. This module writes: the header of a frame
+//! and the broker's bytes leave together, without a copy.
 //!
 //! **Invariant.** Answers leave between two of our frames, never within one.
 
@@ -26,7 +25,7 @@ use crate::{READ_CHUNK, Received, StreamError, reserve, stream_error};
 
 /// The largest binary message that is sent: what clients on small devices can take.
 const FRAME: usize = 64 * 1024;
-/// How many bytes of answers to pings may wait; beyond, only the last ping is answered, as RFC
+/// How many bytes of answers to pings may wait. Beyond that only the last ping gets an answer, as RFC
 /// 6455 (section 5.5.3) allows.
 const ANSWERS: usize = 2 * 1024;
 
@@ -35,7 +34,7 @@ pub(crate) struct WebSocket<S> {
     stream: S,
     context: WebSocketContext,
     inbound: Inbound,
-    /// Read, and not yet taken apart.
+    /// Input that is not parsed yet.
     input: Bytes,
     /// Tungstenite's answers: pongs and the close frame.
     answers: Vec<u8>,
@@ -43,11 +42,11 @@ pub(crate) struct WebSocket<S> {
     frame: FrameLeft,
     /// Whether the peer has sent a close frame.
     is_left: bool,
-    /// Found behind messages that had to be handed on first.
+    /// How the stream ended. The messages before that must be returned first.
     ended: Option<Box<Result<(), StreamError>>>,
 }
 
-/// What of a frame is not with the system yet.
+/// The part of a frame that the system has not taken yet.
 #[derive(Default)]
 struct FrameLeft {
     header: [u8; Self::HEADER],
@@ -73,7 +72,7 @@ enum Control {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
-    /// `already_read` came behind the handshake.
+    /// `already_read` holds the bytes that came behind the handshake.
     pub(super) fn new(stream: S, already_read: &Bytes, max_packet_size: u32) -> Self {
         // A message may hold several packets [MQTT-6.0.0-2], so it may be somewhat larger than one.
         let max_frame = u64::from(max_packet_size) + READ_CHUNK as u64;
@@ -82,7 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             stream,
             context,
             inbound: Inbound::new(max_frame),
-            // A copy: these few bytes would keep the whole buffer of the HTTP connection.
+            // Copied, because these few bytes would keep the whole buffer of the HTTP connection alive.
             input: Bytes::copy_from_slice(already_read),
             answers: Vec::new(),
             frame: FrameLeft::default(),
@@ -91,8 +90,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
-    /// Reads once, and gives all of MQTT that is in it as one piece: for the broker that is one
-    /// stream of packets `[MQTT-6.0.0-2]`.
+    /// Reads once, and returns all MQTT bytes as one piece: to the broker it is one stream of packets
+    /// `[MQTT-6.0.0-2]`.
     pub(super) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -108,7 +107,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             reserve(buffer);
             let count = ready!(pin!(self.stream.read_buf(buffer)).poll(cx))?;
             if count == 0 {
-                // That is for tungstenite to judge: the peer may have said that it would.
+                // Tungstenite decides whether this is an error: the peer may have sent a close frame.
                 let ended = self.control(Bytes::new(), true);
                 return Poll::Ready(ended.map(|_| Received::End));
             }
@@ -116,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
-    /// All that the input holds; `None` if that is nothing.
+    /// Takes everything out of the input. `None` if there is nothing.
     fn take_input(&mut self, output: &mut BytesMut) -> Option<Result<Received, StreamError>> {
         let ended = loop {
             match self.inbound.read(&mut self.input, output, READ_CHUNK) {
@@ -130,7 +129,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             }
         };
         if self.input.is_empty() {
-            // Gives the shard's buffer back.
+            // Releases the shard's buffer.
             self.input = Bytes::new();
         }
         if output.is_empty() {
@@ -140,7 +139,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Some(Ok(Received::Bytes(output.split().freeze())))
     }
 
-    /// Has tungstenite do what a control frame asks for.
+    /// Gives a control frame to tungstenite.
     fn control(&mut self, frame: Bytes, is_at_end: bool) -> Result<Control, StreamError> {
         let mut frame = frame;
         let mut pipe = Pipe {
@@ -154,7 +153,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                     self.is_left = true;
                     Ok(Control::End)
                 }
-                // Pings are answered when reading goes on; data never comes here.
+                // Pings are answered when reading continues. Data frames never come here.
                 Ok(
                     Message::Ping(_)
                     | Message::Pong(_)
@@ -175,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         !self.answers.is_empty()
     }
 
-    /// Sends what is in `bytes`, and is ready when all of it is with the system.
+    /// Sends `bytes`, and is ready when the system has taken all of them.
     pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -188,7 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                     let count = ready!(poll_write(&mut self.stream, cx, &answers))?;
                     self.answers.drain(..count);
                     if self.answers.is_empty() {
-                        // At rest nothing is held.
+                        // An idle connection holds no buffer.
                         self.answers = Vec::new();
                         self.fetch_answers();
                     }
@@ -207,9 +206,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
-    /// Takes the answers that there was no room for. That to a close frame is left for
-    /// [`close`](Self::close), when all is sent that goes before it: nothing may follow (RFC
-    /// 6455, section 5.5.1).
+    /// Takes the answers that did not fit before. [`close`](Self::close) takes the answer to a close
+    /// frame, after everything else is sent, because nothing may follow it (RFC 6455, section 5.5.1).
     fn fetch_answers(&mut self) {
         if self.is_left {
             return;
@@ -219,11 +217,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             answers: &mut self.answers,
             is_at_end: false,
         };
-        // Fails when nothing more may be sent, which reading will find out too.
+        // This fails if nothing more may be sent, and then reading fails too.
         let _ = self.context.flush(&mut pipe);
     }
 
-    /// A close frame is to be sent, unless one was already.
+    /// Queues a close frame, unless one was sent already.
     pub(super) fn close(&mut self, code: CloseCode, reason: &str) {
         let mut pipe = Pipe {
             input: &mut Bytes::new(),
@@ -234,18 +232,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             code,
             reason: reason.into(),
         };
-        // Fails too when the peer has closed, and its frame is answered.
+        // This also fails if the peer has closed and its close frame is answered.
         let _ = self.context.close(&mut pipe, Some(frame));
     }
 
-    /// The socket, once nothing more is to be framed.
+    /// Returns the socket, when nothing more needs framing.
     pub(super) fn into_stream(self) -> S {
         self.stream
     }
 }
 
 impl FrameLeft {
-    /// Of the longest header that a server sends, which has no mask.
+    /// Length of the longest header that a server sends. It has no mask.
     const HEADER: usize = 10;
 
     /// A whole binary message (RFC 6455, section 5.2).
@@ -285,7 +283,7 @@ impl FrameLeft {
         self.header().is_empty() && self.payload == 0
     }
 
-    /// The next `count` bytes are with the system; says how many of them were payload.
+    /// The system has taken the next `count` bytes. Returns how many of them were payload.
     fn sent(&mut self, count: usize) -> usize {
         let of_header = self.header().len().min(count);
         self.header_sent += u8::try_from(of_header).unwrap_or(self.header_len);
@@ -335,7 +333,7 @@ fn poll_write<S: AsyncWrite + Unpin>(
     }
 }
 
-/// For control frames alone.
+/// Tungstenite's settings. It sees only control frames.
 fn config() -> WebSocketConfig {
     const LARGEST: usize = 1024;
     WebSocketConfig::default()
@@ -368,7 +366,7 @@ mod tests {
             panic!("{received:?}");
         };
         assert_eq!(bytes, "x");
-        // What the broker says to that goes before the good-bye.
+        // The broker's answer goes before the close frame.
         let mut answer = BytesMut::from(&b"answer"[..]);
         assert!(socket.poll_write(&mut cx, &mut answer).is_ready());
         let received = socket.poll_read(&mut cx, &mut buffer);
