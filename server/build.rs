@@ -1,9 +1,9 @@
 //! Puts the dashboard into the binary: every file of `dist/`, in brotli and gzip too, as a table
 //! that src/http/assets.rs includes.
 //!
-//! `BEACONRY_DIST` names another directory. A dashboard that was not built is an empty table, so
-//! that `cargo check` and `cargo test` need no browser tools. What was compressed once is kept by
-//! the hash of its content: a dashboard that did not change costs nothing.
+//! `BEACONRY_DIST` names another directory. Without a built dashboard the table is empty, so that
+//! `cargo check` and `cargo test` need no browser tools. Compressed files are kept by the hash of their
+//! content, so an unchanged dashboard is not compressed again.
 
 use std::{
     collections::BTreeSet,
@@ -27,7 +27,7 @@ fn main() {
 fn run() -> io::Result<()> {
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);
     let dist = env::var_os("BEACONRY_DIST").map_or_else(|| PathBuf::from("../dist"), PathBuf::from);
-    // Cargo cannot watch what is not there: it would run this, and compile the server, every time.
+    // Cargo cannot watch a missing file: it would run this and compile the server every time.
     fs::create_dir_all(&dist)?;
     println!("cargo::rerun-if-changed={}", dist.display());
 
@@ -73,13 +73,13 @@ fn run() -> io::Result<()> {
     forget_others(&out, &kept)
 }
 
-/// How many folders deep an address may be that still gets the page. Deeper ones get 404. Only a
-/// proxy that decodes `%2F` makes them, of a device whose id has as many levels.
+/// How many folders deep an address may be to get the page. Deeper ones get 404. They only come from a
+/// proxy that decodes `%2F`, for a device whose id has that many levels.
 const DEEPEST_PAGE: usize = 7;
 
-/// The page for an address at each depth, by the path that the server looks it up by: `/index.html`,
-/// `../index.html` and so on. They differ in their `<base>`, which leads back to where the dashboard
-/// begins. It is relative: so the page works under any prefix that a proxy strips.
+/// The page for an address at each depth, under the path by which the server finds it: `/index.html`,
+/// `../index.html` and so on. The pages differ in their `<base>`, which leads back to the root of the
+/// dashboard. It is relative, so the page works under any prefix that a proxy strips.
 fn pages(html: &str) -> io::Result<Vec<(String, String)>> {
     let split = html
         .split_once("<base href=")
@@ -100,7 +100,7 @@ fn pages(html: &str) -> io::Result<Vec<(String, String)>> {
         .collect())
 }
 
-/// A file and where its bytes, as they are and compressed, are stored for the compiler.
+/// A file, and where its plain and compressed bytes are stored for the compiler.
 struct Asset {
     path: String,
     content_type: &'static str,
@@ -190,7 +190,7 @@ impl Method {
     }
 
     fn compress(self, content: &[u8]) -> io::Result<Vec<u8>> {
-        // Only what is shipped is worth the seconds that the last percents cost.
+        // The best level takes seconds more, which only a release build is worth.
         let release = env::var("PROFILE").is_ok_and(|profile| profile == "release");
         let mut out = Vec::new();
         match self {
@@ -236,7 +236,7 @@ fn kind(name: &str) -> (&'static str, bool) {
 }
 
 /// Trunk and xtask write `NAME-HASH.js`, `NAME-HASH_bg.wasm`, `NAME-HASH.css`, with 16 hexadecimal
-/// digits. A hash in the name of a folder says nothing about what is in it.
+/// digits. A hash in the name of a folder does not count.
 fn named_by_content(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     let stem = name.split('.').next().unwrap_or(name);
@@ -245,7 +245,7 @@ fn named_by_content(path: &str) -> bool {
         .is_some_and(|(_, hash)| hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
-/// `sha256-…` of what stands between the tags of each script that has no `src`.
+/// `sha256-…` of the content of each script without `src`.
 fn inline_scripts(html: &str) -> Vec<String> {
     let mut hashes = Vec::new();
     let mut rest = html;
@@ -304,7 +304,7 @@ fn collect(dir: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
             .file_name()
             .is_some_and(|name| name.to_string_lossy().starts_with('.'));
         if hidden {
-            // The stamp of xtask, Trunk's staging folder.
+            // Such as the stamp of xtask, and Trunk's staging folder.
         } else if path.is_dir() {
             collect(&path, files)?;
         } else {
@@ -319,7 +319,7 @@ fn relative(dist: &Path, file: &Path) -> String {
     name.to_string_lossy().replace('\\', "/")
 }
 
-/// So that an interrupted build leaves nothing that looks finished.
+/// Writes a file in one step, so that an interrupted build leaves nothing that looks finished.
 fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     let partial = path.with_extension("partial");
     fs::write(&partial, content)?;

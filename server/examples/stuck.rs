@@ -1,11 +1,11 @@
-//! How long a message takes from one client to another while subscribers that read nothing
-//! pile up: they are to cost themselves, and nobody else.
+//! Measures how long a message takes from one client to another beside subscribers that read nothing.
+//! Such subscribers must not slow others down.
 //!
 //! ```text
 //! cargo build --release && cargo run --release -p beaconry --example stuck
 //! ```
 //!
-//! Another binary than `target/release/beaconry` can be named as an argument.
+//! An argument names another binary than `target/release/beaconry`.
 
 use std::error::Error;
 use std::io::{Read, Write};
@@ -24,7 +24,7 @@ use mqtt::{
 use testbed::Server;
 
 const V5: ProtocolVersion = ProtocolVersion::V5;
-/// What the stuck ones are subscribed to: a kilobyte, a thousand times a second.
+/// The topic of the stuck subscribers: a kilobyte, a thousand times a second.
 const LOAD_PAYLOAD: usize = 1024;
 const EVERY: Duration = Duration::from_millis(1);
 /// How many messages are measured.
@@ -57,7 +57,7 @@ fn main() -> Fallible<()> {
     Ok(())
 }
 
-/// Latencies in order.
+/// Sorted latencies.
 fn measure(address: &str, stuck: u32) -> Fallible<Vec<Duration>> {
     let mut piled_up = Vec::new();
     for number in 0..stuck {
@@ -75,7 +75,7 @@ fn measure(address: &str, stuck: u32) -> Fallible<Vec<Duration>> {
         let (address, is_over) = (address.to_owned(), Arc::clone(&is_over));
         move || load(&address, &is_over)
     });
-    // What the stuck ones' sockets and queues hold is full by then.
+    // By then the sockets and queues of the stuck subscribers are full.
     thread::sleep(Duration::from_secs(5));
     let mut listener = subscriber(
         address,
@@ -96,7 +96,7 @@ fn measure(address: &str, stuck: u32) -> Fallible<Vec<Duration>> {
             )?;
             speaker.write_all(&packet)?;
         }
-        // Its connection stays until all has been heard.
+        // Its connection stays open until all messages have come.
         thread::sleep(Duration::from_secs(1));
         Ok(())
     });
@@ -125,7 +125,7 @@ fn measure(address: &str, stuck: u32) -> Fallible<Vec<Duration>> {
     Ok(latencies)
 }
 
-/// Publishes what nobody reads, until it is over.
+/// Publishes to the stuck subscribers until the measurement is over.
 fn load(address: &str, is_over: &AtomicBool) -> Fallible<()> {
     let mut stream = open(address, Connect::new(V5, "load"))?;
     let mut acknowledgements = stream.try_clone()?;
@@ -148,7 +148,7 @@ fn load(address: &str, is_over: &AtomicBool) -> Fallible<()> {
     Ok(())
 }
 
-/// Sleeps for most of the time, which is not exact, and spins for the rest.
+/// Sleeps for most of the time, and spins for the rest, because sleeping is not exact.
 fn pause_until(at: Instant) {
     const INEXACT: Duration = Duration::from_micros(200);
     let left = at.saturating_duration_since(Instant::now());
@@ -184,7 +184,7 @@ fn subscriber(address: &str, connect: Connect, filter: &str, qos: QoS) -> Fallib
     }
 }
 
-/// The next packet, read byte by byte: nothing of what follows is lost.
+/// The next packet. Reads byte by byte, so that nothing behind it is lost.
 fn answer(stream: &mut TcpStream) -> Fallible<Option<Packet>> {
     let mut decoder = Decoder::client(V5);
     let mut byte = [0];

@@ -1,5 +1,5 @@
-//! For tests: a reader of Prometheus' text format, version 0.0.4, that knows nothing of the writer,
-//! and the conventions for names.
+//! For tests: a parser of Prometheus' text format, version 0.0.4, that is independent of the writer, and
+//! checks of the naming conventions.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,10 +22,10 @@ pub(super) struct Sample {
     pub(super) value: String,
 }
 
-/// A page's families by name; or what is wrong, with its line.
+/// Parses a page into families by name. The error says what is wrong, with the line.
 ///
-/// Stricter than the format, in which HELP and TYPE may be missing: each family has both, once,
-/// HELP first, and its samples behind them in one piece, no two with the same labels.
+/// It is stricter than the format, in which HELP and TYPE may be missing. Here each family has both
+/// once, HELP first, then all of its samples, no two of them with the same labels.
 pub(super) fn parse(page: &str) -> Result<BTreeMap<String, Family>, String> {
     let mut families: BTreeMap<String, Family> = BTreeMap::new();
     let mut helped = None;
@@ -101,7 +101,7 @@ fn sample(line: &str) -> Result<(&str, Sample), String> {
         rest = &rest[1..];
     }
     let value = rest.strip_prefix(' ').ok_or("no value")?;
-    // Rust's reader takes what Go's does, but for hexadecimal.
+    // Rust parses what Go parses, except for hexadecimal numbers.
     if value.parse::<f64>().is_err() {
         return Err(format!("no number: {value}"));
     }
@@ -123,7 +123,7 @@ fn unescaped_quote(text: &str) -> Option<usize> {
     })
 }
 
-/// A backslash stands before another one, an `n`, or one of `more`.
+/// Checks that each backslash stands before another one, an `n`, or one of `more`.
 fn check_escapes(text: &str, more: &str) -> Result<(), String> {
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
@@ -138,8 +138,8 @@ fn check_escapes(text: &str, more: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Prometheus' "metric and label naming": base units, `_total` on what counts, and on nothing
-/// else; `_info` is always 1.
+/// Checks Prometheus' "metric and label naming": base units, `_total` on counters and nothing else,
+/// `_info` always 1.
 pub(super) fn check_conventions(name: &str, family: &Family) -> Result<(), String> {
     const NOT_BASE: [&str; 12] = [
         "microseconds",
@@ -210,7 +210,7 @@ fn the_whole_page_is_as_the_format_and_the_conventions_want_it() {
         if let Err(fault) = check_conventions(name, family) {
             panic!("{name}: {fault}");
         }
-        // OpenMetrics, and what converts to it, takes both for one.
+        // OpenMetrics, and programs that convert to it, take both for one family.
         let base = name.strip_suffix("_total").unwrap_or(name);
         assert!(base == name || !families.contains_key(base), "{base}");
     }

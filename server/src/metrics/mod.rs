@@ -34,7 +34,7 @@ pub struct Metric {
     label: Option<(&'static str, &'static str)>,
 }
 
-/// What Prometheus calls a metric family: samples that differ by a label alone, or one sample.
+/// A metric family, as Prometheus calls it: one sample, or samples that differ only in a label.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Family {
     name: &'static str,

@@ -20,7 +20,7 @@ use super::{Kind, Metric, PREFIX};
 use crate::gate::ConnectionCounts;
 use crate::shard::Snapshot;
 
-/// What [`page`] writes.
+/// The media type of [`page`].
 pub(crate) const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
 /// The whole page. `started` is the date when the server was started, since 1970.
@@ -61,15 +61,15 @@ pub(crate) fn samples(shard: &Snapshot, connections: &ConnectionCounts) -> Vec<(
     samples
 }
 
-/// What a metric stands at.
+/// The value of a metric.
 #[derive(Copy, Clone, Debug, PartialEq)]
 pub(crate) enum Value {
     Whole(u64),
-    /// Times are in seconds at `/metrics`, with their fractions.
+    /// A time. `/metrics` shows seconds, with fractions.
     Seconds(f64),
 }
 
-/// The samples of one moment. A family's stand one behind the other.
+/// The samples of one moment. Those of a family follow each other.
 #[derive(Debug)]
 struct Samples(Vec<(Metric, Value)>);
 
@@ -118,7 +118,7 @@ impl From<usize> for Value {
     }
 }
 
-/// 1 for yes.
+/// 1 for `true`.
 impl From<bool> for Value {
     fn from(value: bool) -> Self {
         Self::Whole(value.into())

@@ -5,8 +5,8 @@ use super::{Family, Metric};
 use crate::gate::ConnectionCounts;
 use store::Stats;
 
-/// Makes a struct of rows with the field names of another struct, and reads that one by them. So
-/// each field has one row, or stands behind `not shown`.
+/// Defines a struct of rows with the field names of another struct, and reads the values from that
+/// struct. So each field has one row, or is listed behind `not shown`.
 macro_rules! table {
     (
         $(#[$doc:meta])*
@@ -68,7 +68,7 @@ const fn dropped(reason: &'static str) -> Metric {
 }
 
 table! {
-    /// What the gate counts that every TCP connection goes through.
+    /// What the gate counts: all TCP connections.
     CONNECTIONS: ConnectionTable reads ConnectionCounts {
         open: gauge("connections_open", "Open TCP connections, HTTP included."),
         max: gauge("connections_max", "The most TCP connections that may be open at once."),
@@ -267,7 +267,7 @@ table! {
         dropped_rule: dropped("rule"),
         dropped_session_ended: dropped("session_ended"),
     }
-    // What the store must keep free. It shows in the room that the store has left.
+    // What the store must keep free. The free space of the store already shows it.
     not shown { copy_bytes, taking_bytes }
 }
 
@@ -303,6 +303,6 @@ table! {
             "Bytes of an interrupted write that were cut off at the start.",
         ),
     }
-    // `/healthz` tells it.
+    // `/healthz` reports it.
     not shown { has_ended }
 }

@@ -36,9 +36,9 @@ fn assert_ended_for_silence<L: ByteStream>(peer: &mut Peer<L>) {
 }
 
 #[test]
-fn who_spoke_while_the_server_stood_still_was_not_silent() {
+fn a_client_that_sent_while_the_server_stood_still_was_not_silent() {
     let server = Server::start();
-    // What this one sent is an input of its own, and ends nobody else either.
+    // Its message is an input to the broker too, and must not end the others.
     let mut talker = Peer::connected(&server, V5, "talker");
     let mut pingers: Vec<_> = (0..20)
         .map(|number| restless(tcp(server.mqtt), &format!("pinger {number}")))
@@ -92,7 +92,7 @@ fn a_request_that_came_while_the_server_stood_still_came_in_time() {
     assert_eq!(silent.read(&mut [0; 16]).unwrap(), 0, "closed");
 }
 
-/// Clients that never stop sending are not a reason to put off time limits.
+/// Clients that never stop sending cannot put off time limits.
 #[test]
 fn a_flood_after_the_standstill_does_not_keep_a_silent_client() {
     const FLOODS: usize = 4;
@@ -116,7 +116,7 @@ fn a_flood_after_the_standstill_does_not_keep_a_silent_client() {
     assert!(took < PATIENCE / 2, "ended {took:?} after the standstill");
 }
 
-/// Publishes until it is over; how many messages.
+/// Publishes until it is over. Returns how many messages it sent.
 fn flood(mut peer: Peer<TcpStream>, is_over: &AtomicBool) -> u64 {
     let message = peer.publication("flood", "x", QoS::AtMostOnce);
     let some = bytes_of(&Packet::Publish(message), V5).repeat(1_000);

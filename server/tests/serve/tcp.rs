@@ -1,4 +1,4 @@
-//! The shell's part in MQTT over TCP.
+//! MQTT over TCP: sockets, the log, limits of connections.
 
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use mqtt::{Connect, Dialect, Disconnect, Packet, ProtocolVersion, QoS, ReasonCod
 use super::support::{Peer, Server, bytes_of, tcp, topic_name};
 
 #[test]
-fn messages_cross_versions_and_carriers() {
+fn messages_cross_versions_and_transports() {
     let server = Server::start();
     let mut new = Peer::connected(&server, ProtocolVersion::V5, "new");
     let mut old = Peer::connected(&server, ProtocolVersion::V3_1_1, "old");

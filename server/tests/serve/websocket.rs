@@ -105,9 +105,9 @@ fn other_paths_and_subprotocols_do_not() {
     server.assert_alive();
 }
 
-/// The offer is required of the client, not by the server, which refuses only foreign names.
+/// The standard requires the offer of the client. The server refuses only other names.
 #[test]
-fn mqtt_6_0_0_3_foreign_subprotocols_are_refused() {
+fn mqtt_6_0_0_3_other_subprotocols_are_refused() {
     let server = Server::start();
     for accepted in [None, Some("mqtt"), Some("chat, mqtt"), Some("mqttv3.1")] {
         assert!(websocket(&server, accepted).is_ok(), "{accepted:?}");

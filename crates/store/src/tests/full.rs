@@ -1,4 +1,4 @@
-//! No room: the reserve, what waits, and the end of that.
+//! No space: the reserve, the records that wait, and what happens in the end.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -32,7 +32,7 @@ fn a_group_without_room_waits_and_is_written_when_there_is_some() {
         assert!(matches!(written, Err(WriteError::Full(_))), "{written:?}");
         assert!(on_disk(&folder) <= sizes.most);
     }
-    // It was as if nothing had been tried: with more room all goes on.
+    // The failed write has changed nothing: with more space everything works again.
     drop(journal);
     let mut journal = resume(folder.path(), SMALL);
     assert_eq!(journal.durable(), durable);
@@ -42,7 +42,7 @@ fn a_group_without_room_waits_and_is_written_when_there_is_some() {
     assert_eq!(retained(&open(folder.path()).unwrap()), published);
 }
 
-/// The last group that was acknowledged is still the last one.
+/// The last acknowledged group is still the last one.
 #[test]
 fn a_group_that_waits_for_room_does_not_cost_the_seal_of_the_one_before_it() {
     let sizes = Sizes {
@@ -83,7 +83,7 @@ fn a_clean_end_seals_the_last_group_though_nothing_was_reserved_for_that() {
     assert!(matches!(error, StoreError::Damaged(_)), "{error}");
 }
 
-/// Where there is no room for a whole segment, what there is is kept for the store.
+/// If there is no space for a whole segment, the store reserves what there is.
 #[test]
 fn the_next_segment_is_as_long_as_there_is_room() {
     let sizes = Sizes {
@@ -109,7 +109,7 @@ fn the_next_segment_is_as_long_as_there_is_room() {
     assert!(on_disk(&folder) <= sizes.most);
 }
 
-/// A copy of everything does away with all that is before it, wherever it begins.
+/// A checkpoint makes everything before it obsolete, wherever it begins.
 #[tokio::test]
 async fn a_copy_begins_in_a_file_of_its_own() {
     let folder = testbed::Folder::new();
@@ -133,7 +133,7 @@ async fn a_copy_begins_in_a_file_of_its_own() {
     store.close();
 }
 
-/// What is no want of room is told as what it is.
+/// An error that has another cause than space is reported as such.
 #[test]
 fn the_next_segment_that_cannot_be_made_is_named() {
     let folder = testbed::Folder::new();
@@ -146,8 +146,8 @@ fn the_next_segment_that_cannot_be_made_is_named() {
     assert!(error.contains(next.to_str().unwrap()), "{error}");
 }
 
-/// Nothing goes before a group, so what the current segment has left is of use to nobody if the
-/// group is longer.
+/// Nothing is written before a group. So if the group does not fit into the current segment, the space
+/// that is left there can be given back.
 #[test]
 fn a_group_with_room_only_in_all_that_is_left_together_is_written() {
     let sizes = Sizes {
@@ -173,7 +173,7 @@ fn a_group_with_room_only_in_all_that_is_left_together_is_written() {
     assert!(group.len() as u64 > journal.free().max(reserve));
     journal.write(&mut group, last).unwrap();
     assert_eq!(journal.segments(), 2);
-    // One that has no room in all of it together waits, and then finds what was made.
+    // A group that does not fit into all of it waits, and then uses the space that was freed.
     let (mut group, last) = source.group(30);
     for _ in 0..2 {
         let written = journal.write(&mut group, last);
@@ -209,7 +209,7 @@ async fn a_store_says_how_much_room_it_has_and_when_there_is_more() {
         }
         last = lsn;
         written += group.len() as u64;
-        // It is never thought to be more than there is.
+        // The store never reports more than there is.
         assert!(store.room() + written <= sizes.most, "{lsn:?}");
         assert!(lsn < Lsn(500), "always room");
     }
@@ -223,7 +223,7 @@ async fn a_store_says_how_much_room_it_has_and_when_there_is_more() {
     store.close();
 }
 
-/// What cannot even be put by ends the store, and nothing that somebody was told of is lost.
+/// When too many records wait, the store ends. Nothing is lost that was reported as durable.
 #[tokio::test]
 async fn a_store_without_any_reserve_waits_and_then_ends_before_memory_does() {
     const WAITING: usize = 20_000;
@@ -236,8 +236,8 @@ async fn a_store_without_any_reserve_waits_and_then_ends_before_memory_does() {
     let (store, mut failed) = Store::start(resume(folder.path(), sizes), 0).unwrap();
     let mut source = Source::new();
     let mut last = Lsn(0);
-    // Through what is refused to clients, and through the reserve, until a group has no room: it
-    // is tried again and again, and each time there is news of nothing.
+    // Fills the store, and the reserve too, until a group has no space. The store tries again and again,
+    // and reports each time that nothing has changed.
     let mut in_vain = 0;
     while in_vain < 4 {
         let (group, lsn) = source.group(1);
@@ -253,7 +253,7 @@ async fn a_store_without_any_reserve_waits_and_then_ends_before_memory_does() {
         assert!(lsn < Lsn(500), "there is always room");
     }
     assert_eq!(store.durable(), last);
-    // What comes meanwhile waits, up to the limit.
+    // Further records wait, up to the limit.
     let mut waiting = 0;
     while waiting < WAITING / 2 {
         let (group, _) = source.group(1);
@@ -276,7 +276,7 @@ async fn a_store_without_any_reserve_waits_and_then_ends_before_memory_does() {
     }
     assert_eq!(store.durable(), last);
     store.close();
-    // All that was called durable, and nothing else, is there; with room it goes on.
+    // Exactly what was reported as durable is there. With space the store works again.
     let recovered = open(folder.path()).unwrap();
     assert_eq!((recovered.last, retained(&recovered)), (last, last.0));
     let mut journal = resume(folder.path(), SMALL);
@@ -287,7 +287,7 @@ async fn a_store_without_any_reserve_waits_and_then_ends_before_memory_does() {
     assert_eq!(retained(&open(folder.path()).unwrap()), last.0 + 1);
 }
 
-/// Who ends the server then is not told that more waits than may.
+/// A store that is closed then does not report that too much waits.
 #[tokio::test]
 async fn a_store_that_is_closed_while_a_group_waits_for_room_says_what_is_not_stored() {
     let sizes = Sizes {
@@ -308,7 +308,7 @@ async fn a_store_that_is_closed_while_a_group_waits_for_room_says_what_is_not_st
     assert!(text.contains(folder.path().to_str().unwrap()), "{text}");
 }
 
-/// Nobody waits for what only the journal is about: an idle server ends well on a full disk.
+/// Nobody waits for records that only concern the journal, so an idle server ends well on a full disk.
 #[tokio::test]
 async fn a_store_that_lacks_room_for_its_own_affairs_alone_is_closed_as_always() {
     for is_idle in [true, false] {
@@ -321,7 +321,7 @@ async fn a_store_that_lacks_room_for_its_own_affairs_alone_is_closed_as_always()
         let mut recovered = open(folder.path()).unwrap();
         let before = (retained(&recovered), recovered.last);
         let (store, failed) = Store::start(resume(folder.path(), full), 0).unwrap();
-        // That it began anew.
+        // The record that it has started.
         store.append(|out| recovered.broker.take_journal(out));
         store.news().await;
         if !is_idle {
@@ -353,7 +353,7 @@ fn the_first_segment_is_as_long_as_there_is_room() {
     let folder = testbed::Folder::new();
     let mut journal = resume(folder.path(), sizes);
     assert_eq!(on_disk(&folder), 256 << 10);
-    // Or all that there is would be kept.
+    // Otherwise the reserve would be the whole disk.
     assert_eq!(journal.kept(), 32 << 10);
     let (mut group, last) = Source::new().group(4);
     journal.write(&mut group, last).unwrap();
@@ -378,7 +378,7 @@ fn a_disk_without_room_for_the_first_segment_says_how_much_it_takes() {
     assert_eq!(on_disk(&folder), 0);
 }
 
-/// Bytes that the files take.
+/// How many bytes the files take.
 fn on_disk(folder: &testbed::Folder) -> u64 {
     let files = fs::read_dir(folder.path().join("journal")).unwrap();
     files.map(|it| it.unwrap().metadata().unwrap().len()).sum()
@@ -403,7 +403,7 @@ fn a_full_disk_does_not_keep_a_folder_from_being_opened() {
     assert_eq!((retained(&after), after.last), kept);
 }
 
-/// The size may have been another one before, or a group larger than a segment.
+/// The size may have been larger before, or a group larger than a segment.
 #[test]
 fn a_full_disk_does_not_cost_what_is_in_a_file_that_is_longer_than_they_are_now() {
     let folder = testbed::Folder::new();
@@ -424,7 +424,7 @@ fn a_full_disk_does_not_cost_what_is_in_a_file_that_is_longer_than_they_are_now(
     }
 }
 
-/// Neither a start nor a crash takes more than is allowed, or leaves behind what is not counted.
+/// Neither a start nor a crash takes more than is allowed, or leaves files that are not counted.
 #[test]
 fn the_limit_holds_however_often_the_server_is_killed_and_started() {
     let folder = testbed::Folder::new();
@@ -443,7 +443,7 @@ fn the_limit_holds_however_often_the_server_is_killed_and_started() {
             Err(WriteError::Full(_)) => refused += 1,
             Err(WriteError::Broken(error)) => panic!("{error}"),
         }
-        // What is not counted would be used twice.
+        // Space that is not counted would be used twice.
         let counted = limited.most - journal.free();
         assert_eq!(counted, on_disk(&folder));
         assert!(counted <= limited.most);

@@ -94,7 +94,7 @@ impl Source {
             match self.broker.poll_output() {
                 Output::Persist(lsn) => {
                     last = Some(lsn);
-                    // It would come for ever.
+                    // It would come without end.
                     return last;
                 }
                 Output::Write(conn) => {
@@ -109,7 +109,7 @@ impl Source {
     }
 }
 
-/// Writes `groups` groups of four messages each, and closes as it should be, or as by a crash.
+/// Writes `groups` groups of four messages each, and closes properly or as a crash would.
 fn filled(path: &Path, groups: u16, clean: bool) {
     let mut journal = resume(path, SMALL);
     let mut source = Source::new();
@@ -167,7 +167,7 @@ fn everything_is_read_again_after_an_end_and_after_a_crash() {
         assert!(recovered.segments.len() > 2, "{:?}", recovered.segments);
         let last = recovered.last;
 
-        // It goes on behind what there is, and that is read, too.
+        // New records follow the old ones, and are read too.
         let mut source = Source::going_on(recovered.broker, 80);
         let mut journal = resume(folder.path(), SMALL);
         assert_eq!(journal.durable(), last);
@@ -266,7 +266,7 @@ fn segments_before_a_record_are_removed_and_no_others() {
         (segment(&folder, 2).exists(), segment(&folder, 3).exists()),
         (false, true)
     );
-    // The one that is written to stays, whatever is asked.
+    // The current segment stays in any case.
     let path = journal.folder().segments_path();
     journal.trim(Lsn(u64::MAX)).unwrap();
     let left: Vec<_> = fs::read_dir(path).unwrap().collect();
@@ -284,18 +284,18 @@ fn a_group_larger_than_a_segment_gets_a_larger_one() {
     assert_eq!(retained(&open(folder.path()).unwrap()), 100);
 }
 
-/// The thread, through the handle that the shard has.
+/// The thread, through the handle that the shard uses.
 #[tokio::test]
 async fn what_is_given_becomes_durable_in_groups_and_is_there_after_closing() {
     let folder = testbed::Folder::new();
     let watch = Watch::new(folder.path());
     let (store, _failed) = Store::start(resume(folder.path(), SMALL), 0).unwrap();
-    // The disk is busy with the first until all are given.
+    // The disk is busy with the first group until all are given.
     let (asks, asked) = mpsc::channel();
     let (lets, is_let) = mpsc::channel::<()>();
     watch.set_fate(move |_, event| {
         if matches!(event, Event::Synced(_)) {
-            // The first time; then nobody asks any more.
+            // Waits the first time; later nobody asks.
             let _ = (asks.send(()), is_let.recv());
         }
         Ok(())
@@ -329,8 +329,7 @@ async fn what_is_given_becomes_durable_in_groups_and_is_there_after_closing() {
     assert_eq!(retained(&open(folder.path()).unwrap()), 153);
 }
 
-/// Whoever is told that a group is durable can rely on it: a process that was killed right then
-/// leaves the seal behind.
+/// A process that is killed right after it reported a group leaves the seal of that group.
 #[tokio::test]
 async fn damage_to_the_last_group_is_seen_as_soon_as_it_is_durable() {
     let folder = testbed::Folder::new();
@@ -373,7 +372,7 @@ async fn records_out_of_order_end_the_store_before_they_are_written() {
     assert_eq!(store.durable(), Lsn(0));
 }
 
-/// What fails for another reason than room ends the store: nobody knows what the disk has.
+/// An error with another cause than space ends the store, because the content of the disk is unknown.
 #[tokio::test]
 async fn a_file_that_cannot_be_made_ends_the_store_with_its_name() {
     let folder = testbed::Folder::new();
@@ -410,8 +409,8 @@ fn salvage_keeps_what_is_before_a_missing_file() {
     assert_eq!(folder.segments().unwrap(), [1, 2]);
 }
 
-/// A seal is not waited for: what is left of it after a crash must not look like damage in a
-/// segment that has others behind it.
+/// The store does not wait for a seal. A part of one that is left after a crash must not look like damage
+/// in a segment that others follow.
 #[test]
 fn a_segment_that_was_left_ends_with_its_last_group() {
     let folder = testbed::Folder::new();
@@ -440,7 +439,7 @@ fn a_missing_file_is_refused_wherever_it_was() {
     }
 }
 
-/// Nothing behind it says that it was there.
+/// No later file shows that it existed.
 #[test]
 fn the_newest_file_is_missed_by_its_note() {
     for clean in [true, false] {
@@ -460,7 +459,7 @@ fn the_newest_file_is_missed_by_its_note() {
         let after = fs::read_dir(folder.path().join("journal")).unwrap().count();
         assert_eq!(before, after);
 
-        // It goes on with what is left, and then starts by itself.
+        // It continues with what is left, and then starts without --salvage.
         let ours = open_folder(&folder);
         let recovered = salvage(&ours, &options(), NOW).unwrap();
         let kept = retained(&recovered);
@@ -470,7 +469,7 @@ fn the_newest_file_is_missed_by_its_note() {
     }
 }
 
-/// A crash can come between a file and its note, and an older beaconry wrote none.
+/// A crash can come between a file and its note, and older versions wrote no note.
 #[test]
 fn a_note_that_is_behind_or_missing_is_no_fault_and_is_put_right() {
     let folder = testbed::Folder::new();
@@ -502,7 +501,7 @@ fn salvage_keeps_what_was_before_the_damage_and_moves_the_rest_aside() {
     assert_eq!(fs::read(aside.join("00000002.log")).unwrap(), damaged);
     assert_eq!(fs::read_dir(&aside).unwrap().count(), count - 1);
     drop(ours);
-    // From now on it starts by itself, and goes on.
+    // From now on it starts without --salvage, and works.
     let mut journal = resume(folder.path(), SMALL);
     let recovered = recover(journal.folder(), &options(), NOW).unwrap();
     assert_eq!(retained(&recovered), kept);
@@ -513,14 +512,14 @@ fn salvage_keeps_what_was_before_the_damage_and_moves_the_rest_aside() {
     assert_eq!(retained(&open(folder.path()).unwrap()), kept + 2);
 }
 
-/// Nobody is to be sent in a circle.
+/// The error must not recommend what has just failed.
 #[test]
 fn where_nothing_can_be_salvaged_that_is_said() {
     let folder = testbed::Folder::new();
     filled(folder.path(), 20, true);
     let third = open(folder.path()).unwrap().segments[2].first;
     let mut journal = resume(folder.path(), SMALL);
-    // As if a copy of everything were in what is left.
+    // Removes the files before it, as after a checkpoint.
     journal.trim(third).unwrap();
     drop(journal);
     flip(&segment(&folder, 3), HEADER_LEN as u64 + 700);
@@ -537,7 +536,7 @@ fn where_nothing_can_be_salvaged_that_is_said() {
     assert!(!folder.path().join("damaged").exists());
 }
 
-/// It may be whole: whatever stands in the way is to go, not the file.
+/// The file may be good, so the obstacle has to be removed, not the file.
 #[test]
 fn salvage_moves_nothing_aside_that_it_cannot_read() {
     let folder = testbed::Folder::new();

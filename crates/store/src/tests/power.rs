@@ -1,4 +1,4 @@
-//! The power fails: what was announced is there, whatever the disk has of the rest.
+//! Loss of power: everything that was reported as durable is there, whatever the disk has of the rest.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,17 +16,17 @@ use super::{
     newest, open, options, recover, resume, retained,
 };
 
-/// What a disk says that has failed.
+/// The error of a disk that has failed.
 const EIO: i32 = 5;
-/// And one that has no room.
+/// The error of a full disk.
 const ENOSPC: i32 = 28;
 
-/// In a folder that has to be made, with the one that it is in.
+/// A folder that does not exist yet, in another one that does not exist yet.
 fn data(root: &Path) -> PathBuf {
     root.join("new/data")
 }
 
-/// A process that stores messages, and tells of each group that it is durable.
+/// A process that stores messages, and reports each group as durable.
 struct Life<'a> {
     watch: &'a Watch,
     journal: Journal,
@@ -49,7 +49,7 @@ impl History {
 }
 
 impl<'a> Life<'a> {
-    /// Goes on with what there is. That may be messages which nobody was told of yet.
+    /// Continues with what is stored. That may include messages that were not reported yet.
     fn begin(root: &Path, watch: &'a Watch, history: &'a mut History) -> Result<Self, StoreError> {
         let folder = Folder::open(&data(root))?;
         let recovered = recover(&folder, &options(), NOW)?;
@@ -68,7 +68,7 @@ impl<'a> Life<'a> {
         })
     }
 
-    /// Through several segments, with old ones removed.
+    /// Writes several segments, and removes old ones.
     fn run(&mut self) -> Result<(), StoreError> {
         for _ in 0..11 {
             self.publish(3)?;
@@ -84,7 +84,7 @@ impl<'a> Life<'a> {
         let (group, last) = self.source.group(count);
         let known = self.history.0.len() as u64;
         let before = *self.history.0.last().unwrap();
-        // After a start the broker says first that there was one.
+        // After a start the first record says so.
         let first = last.0 + 1 - u64::from(count);
         assert!(first == known || first == known + 1, "a record a message");
         self.history.0.extend((known..first).map(|_| before));
@@ -93,7 +93,7 @@ impl<'a> Life<'a> {
         self.write(group, last)
     }
 
-    /// All that matters once more; what is before it goes.
+    /// Makes a checkpoint, and removes what is before it.
     fn copy(&mut self) -> Result<(), StoreError> {
         let mut group = BytesMut::zeroed(GROUP_LEN);
         assert!(!self.source.broker.checkpoint(NOW, usize::MAX));
@@ -114,7 +114,7 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// As the thread does it.
+    /// Writes as the thread does.
     fn write(&mut self, mut group: BytesMut, last: Lsn) -> Result<(), StoreError> {
         let written = self.journal.write(&mut group, last);
         written
@@ -128,8 +128,8 @@ impl<'a> Life<'a> {
     }
 }
 
-/// The power fails now: `seed` says what the disk has of what it need not have. A server starts
-/// on that, and goes on; and then the power fails once more.
+/// The power fails now. `seed` chooses what the disk has of what was not synced. A server starts on that
+/// and continues; then the power fails again.
 fn assert_outlives(disk: &Disk, history: &History, seed: u64, again: bool) {
     let root = testbed::Folder::new();
     let mut random = Random(seed);
@@ -163,7 +163,7 @@ fn assert_outlives(disk: &Disk, history: &History, seed: u64, again: bool) {
     }
 }
 
-/// The last segment, if something is stored in it: should it go missing, that is noticed.
+/// Checks that a missing last segment would be noticed, if something is stored in it.
 fn assert_is_noted(root: &Path) {
     let folder = data(root);
     let segments = std::fs::read_dir(folder.join("journal"));
@@ -178,7 +178,7 @@ fn assert_is_noted(root: &Path) {
     }
 }
 
-/// What the disk has of what was not waited for; any other number: some of it.
+/// Seeds for what the disk has of what was not synced. Any other number means a part of it.
 const NOTHING: u64 = 0;
 const EVERYTHING: u64 = 1;
 
@@ -194,7 +194,7 @@ impl Random {
     }
 }
 
-/// What is done in a whole life, on a new disk.
+/// The events of a whole life on a new disk.
 fn whole_life() -> (testbed::Folder, Vec<Event>, History) {
     let root = testbed::Folder::new();
     let watch = Watch::new(root.path());
@@ -208,8 +208,8 @@ fn whole_life() -> (testbed::Folder, Vec<Event>, History) {
     (root, events, history)
 }
 
-/// A life that `fate` ends, then another one that goes on with what the system had of the files:
-/// after that the power fails.
+/// A life that `fate` ends, then another one that continues with the files as the system has them. Then
+/// the power fails.
 fn assert_next_life_outlives(
     seed: u64,
     fate: impl FnMut(usize, &Event) -> io::Result<()> + Send + 'static,
@@ -257,7 +257,7 @@ fn what_was_announced_is_there_whenever_the_power_fails() {
     assert_eq!(disk.announced, Lsn(history.0.len() as u64 - 1));
 }
 
-/// What the next process reads may be with the system only.
+/// What the next process reads may be only in the memory of the system.
 #[test]
 fn what_is_read_after_a_kill_is_there_whenever_the_power_fails() {
     let (_, events, _) = whole_life();
@@ -273,7 +273,7 @@ fn what_is_read_after_a_kill_is_there_whenever_the_power_fails() {
     }
 }
 
-/// Linux says it once, and then looks as if all were well.
+/// Linux reports such an error once, and then behaves as if nothing had happened.
 #[test]
 fn a_sync_that_fails_is_not_made_good_by_another_one() {
     let (root, events, _) = whole_life();
@@ -339,7 +339,7 @@ async fn a_sync_that_fails_ends_the_store_and_is_not_tried_again() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
     watch.set_fate(move |_, event| match event {
-        // Only the first: the others would go well.
+        // Only the first sync fails.
         Event::Synced(_) if count.fetch_add(1, Ordering::Relaxed) == 0 => {
             Err(io::Error::from_raw_os_error(EIO))
         }
@@ -358,7 +358,7 @@ async fn a_sync_that_fails_ends_the_store_and_is_not_tried_again() {
     assert_eq!(asked.load(Ordering::Relaxed), 1);
 }
 
-/// Without room it can go well later, if all of it is written again: what could not be is gone.
+/// If there was no space, it can work later, if the whole group is written again.
 #[tokio::test]
 async fn a_sync_without_room_is_tried_again_with_all_of_the_group() {
     let folder = testbed::Folder::new();
@@ -367,7 +367,7 @@ async fn a_sync_without_room_is_tried_again_with_all_of_the_group() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
     watch.set_fate(move |_, event| match event {
-        // Only the first.
+        // Only the first sync fails.
         Event::Synced(_) if count.fetch_add(1, Ordering::Relaxed) == 0 => {
             Err(io::Error::from_raw_os_error(ENOSPC))
         }

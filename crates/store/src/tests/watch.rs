@@ -1,8 +1,8 @@
-//! A disk whose power fails: what is done to the files below a folder, in order, and what of it is
-//! there afterwards.
+//! A simulated disk that can lose power: it records what is done to the files below a folder, in order,
+//! and computes what is left afterwards.
 //!
-//! The files themselves are what a process sees, and the next one if this one was killed. What the
-//! power leaves is made of the list of acts: all that was waited for, and any part of the rest.
+//! The real files are what a process sees, and the next process after a kill. What a loss of power
+//! leaves is computed from the list of events: everything that was synced, and any part of the rest.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -13,11 +13,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use broker::Lsn;
 
-/// What the disk writes whole or not at all: far less than any does, so that whatever can be torn
-/// is.
+/// How many bytes the disk writes completely or not at all. Real disks write far more, so this tears
+/// everything that can be torn.
 const SECTOR: u64 = 16;
 
-/// What is about to be done, to a file or a path.
+/// An act on a file or a path, before it is done.
 #[derive(Copy, Clone, Debug)]
 pub(in super::super) enum Act<'a> {
     Write(u64, &'a [u8]),
@@ -27,25 +27,25 @@ pub(in super::super) enum Act<'a> {
     CreateFolder,
 }
 
-/// What was done. Files are numbered, whatever they are called.
+/// What was done. Files have numbers, because their names change.
 #[derive(Clone, Debug)]
 pub(super) enum Event {
     Created(PathBuf, usize),
     Wrote(usize, u64, Vec<u8>),
     SetLen(usize, u64),
     Synced(usize),
-    /// What was written and not synced is lost, and looks as if it were not: that is what Linux
-    /// makes of pages that it cannot write.
+    /// What was written and not synced is lost, but looks as if it were there. Linux does this with pages
+    /// that it cannot write.
     SyncFailed(usize),
     Renamed(PathBuf, PathBuf),
     Removed(PathBuf),
     CreatedFolder(PathBuf),
     SyncedFolder(PathBuf),
-    /// Somebody may have been told.
+    /// The store has reported that records up to this one are durable.
     Announced(Lsn),
 }
 
-/// Says of each event, by its number, whether it happens.
+/// Decides for each event, by its number, whether it succeeds.
 type Fate = Box<dyn FnMut(usize, &Event) -> io::Result<()> + Send>;
 
 /// A folder that is watched until this is dropped.
@@ -75,7 +75,7 @@ fn watching(path: &Path) -> Option<Arc<Watched>> {
 }
 
 impl Watch {
-    /// What is below `root` already is on the disk.
+    /// Begins to watch. What already exists below `root` is on the disk.
     pub(super) fn new(root: &Path) -> Self {
         let watched = Watched {
             root: root.to_owned(),
@@ -92,7 +92,7 @@ impl Watch {
         Self(watched)
     }
 
-    /// From now on `fate` says what happens. It is asked with nothing else going on.
+    /// From now on `fate` decides what happens. Nothing else happens while it is asked.
     pub(super) fn set_fate(
         &self,
         fate: impl FnMut(usize, &Event) -> io::Result<()> + Send + 'static,
@@ -139,7 +139,7 @@ impl Watched {
         self.state().events.push(event);
     }
 
-    /// The number of a file, which is a new one if it has no name yet.
+    /// The number of a file. A file without a name gets a new number.
     fn name(&self, path: &Path) -> usize {
         let mut state = self.state();
         if let Some(&file) = state.names.get(path) {
@@ -177,7 +177,7 @@ impl Watched {
     }
 }
 
-/// A file that is open; nobody may be watching.
+/// An open file. It may be unwatched.
 #[derive(Debug)]
 pub(in super::super) struct File(Option<(Arc<Watched>, usize)>);
 
@@ -199,7 +199,7 @@ impl File {
         })
     }
 
-    /// Whether that was all: nobody has to wait for the real disk.
+    /// Whether the file is watched, so that nobody has to wait for the real disk.
     pub(in super::super) fn synced(&self) -> io::Result<bool> {
         let Some((watched, file)) = &self.0 else {
             return Ok(false);
@@ -209,7 +209,7 @@ impl File {
     }
 }
 
-/// Opening may make a file: not after the end.
+/// Opening may create a file, which must not happen after the end.
 pub(in super::super) fn before_opening(path: &Path) -> io::Result<()> {
     let Some(watched) = watching(path) else {
         return Ok(());
@@ -230,7 +230,7 @@ pub(in super::super) fn told(path: &Path, act: Act<'_>) -> io::Result<()> {
     let Some(watched) = watching(path) else {
         return Ok(());
     };
-    // What is not there cannot be removed: nothing happens.
+    // Removing a file that does not exist changes nothing.
     if matches!(act, Act::Remove) && !watched.state().names.contains_key(path) {
         return Ok(());
     }
@@ -243,22 +243,22 @@ pub(in super::super) fn told(path: &Path, act: Act<'_>) -> io::Result<()> {
     })
 }
 
-/// As [`File::synced`].
+/// Like [`File::synced`].
 pub(in super::super) fn synced_folder(path: &Path) -> io::Result<bool> {
     let Some(watched) = watching(path) else {
-        // Those above do not matter.
+        // Folders above do not matter.
         return Ok(all().iter().any(|it| it.root.starts_with(path)));
     };
     watched.happens(Event::SyncedFolder(path.to_owned()))?;
     Ok(true)
 }
 
-/// What is on the disk for sure, and what may be.
+/// What is certainly on the disk, and what may be.
 pub(super) struct Disk {
     root: PathBuf,
     files: Vec<Content>,
     folders: BTreeMap<PathBuf, Names>,
-    /// What may have been told to somebody.
+    /// The last record that was reported as durable.
     pub(super) announced: Lsn,
 }
 
@@ -286,7 +286,7 @@ enum Node {
     Folder,
 }
 
-/// Both at once, or neither.
+/// Both happen together, or neither.
 #[derive(Clone)]
 struct Naming {
     gone: Option<OsString>,
@@ -294,7 +294,7 @@ struct Naming {
 }
 
 impl Disk {
-    /// One on which nothing has happened yet.
+    /// A disk on which nothing has happened yet.
     pub(super) fn new(root: &Path) -> Self {
         Self {
             folders: BTreeMap::from([(root.to_owned(), Names::default())]),
@@ -363,8 +363,8 @@ impl Disk {
         names[&own_name(path)].clone()
     }
 
-    /// The power fails: all that was synced, and of the rest what `keeps` says each time, is in
-    /// `target`, which is empty.
+    /// The power fails: writes into the empty folder `target` everything that was synced, and what `keeps`
+    /// chooses of the rest.
     pub(super) fn leave(&self, target: &Path, keeps: &mut impl FnMut() -> bool) {
         self.leave_folder(&self.root, target, keeps);
     }
