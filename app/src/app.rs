@@ -1,4 +1,4 @@
-//! The shell round the pages.
+//! The frame around the pages.
 
 use leptos::ev::MouseEvent;
 use leptos::html;
@@ -19,7 +19,7 @@ pub fn App() -> impl IntoView {
     let route = Navigation::provide().route();
     let state = AppState::provide();
     let connection = state.connection();
-    // What was heard before stays on screen, but nothing of it is claimed to hold now.
+    // What was heard before stays on screen, but is not shown as current.
     let blind = Memo::new(move |_| !connection.with(ConnectionView::is_live));
     let main = NodeRef::<html::Main>::new();
     let skip = move |event: MouseEvent| {

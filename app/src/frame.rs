@@ -1,8 +1,8 @@
 //! The page's one animation frame loop.
 //!
-//! Whatever draws registers here and says when it has become dirty. One
-//! `requestAnimationFrame` then serves all of them: each dirty drawable that is on screen
-//! is drawn once, however many messages made it dirty.
+//! Everything that draws registers here and says when it is dirty. One `requestAnimationFrame`
+//! serves all of them: each dirty drawable that is on screen is drawn once, however many messages
+//! made it dirty.
 //!
 //! **Invariants.**
 //! - At most one frame is requested at a time, and none while nothing is dirty.
@@ -52,7 +52,7 @@ impl FrameLoop {
         PAGE.with(Clone::clone)
     }
 
-    /// Has `call` called in the next frame after each [`Drawable::invalidate`]; it counts as
+    /// Calls `call` in the next frame after each [`Drawable::invalidate`]. It counts as
     /// on screen until it says otherwise.
     pub fn register(&self, phase: Phase, call: impl FnMut(f64) + 'static) -> Drawable {
         let slot = self.0.schedule.borrow_mut().add(phase);
@@ -100,12 +100,12 @@ pub struct Drawable {
 }
 
 impl Drawable {
-    /// Something has changed: call me in the next frame, if I am on screen.
+    /// Marks it dirty: it is called in the next frame in which it is on screen.
     pub fn invalidate(&self) {
         self.update(Schedule::invalidate);
     }
 
-    /// Tells whether this can be seen.
+    /// Says whether it is on screen.
     pub fn set_on_screen(&self, on_screen: bool) {
         self.update(|schedule, slot| schedule.set_on_screen(slot, on_screen));
     }
@@ -168,16 +168,16 @@ impl Inner {
     }
 }
 
-/// An index, given again to another when it is free.
+/// An index. A free one is used again.
 type Slot = usize;
 
-/// Who is due when: the part of the loop that knows no browser.
+/// Which drawables are due: the part of the loop that knows no browser.
 #[derive(Default)]
 struct Schedule {
     states: Vec<State>,
     free: Vec<Slot>,
-    /// Those that are both dirty and on screen, in the order they became so. Some may have
-    /// changed since: looked at again when they are taken.
+    /// Those that are dirty and on screen, in the order in which they became so. Some may have
+    /// changed since: each is checked again when it is taken.
     due: Vec<Slot>,
     requested: bool,
 }
@@ -187,7 +187,7 @@ struct State {
     phase: Phase,
     on_screen: bool,
     dirty: bool,
-    /// Stands in `due`.
+    /// Whether it is in `due`.
     listed: bool,
 }
 
@@ -209,7 +209,7 @@ impl Schedule {
 
     fn remove(&mut self, slot: Slot) {
         self.due.retain(|due| *due != slot);
-        // Nothing makes a free one due.
+        // A free slot never becomes due.
         self.states[slot].on_screen = false;
         self.free.push(slot);
     }
@@ -231,14 +231,14 @@ impl Schedule {
         }
     }
 
-    /// True once, when a frame must now be asked for.
+    /// Whether a frame must be requested now. True once until that frame came.
     fn take_request(&mut self) -> bool {
-        let wanted = !self.requested && self.due.iter().any(|slot| self.states[*slot].is_due());
-        self.requested |= wanted;
-        wanted
+        let request = !self.requested && self.due.iter().any(|slot| self.states[*slot].is_due());
+        self.requested |= request;
+        request
     }
 
-    /// What is to be called now in `phase`, in order; it is clean from here on.
+    /// Takes the drawables that are to be called in `phase`, in order. They are clean afterwards.
     fn take_due(&mut self, phase: Phase) -> Vec<Slot> {
         let states = &mut self.states;
         let mut taken = Vec::new();

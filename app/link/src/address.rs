@@ -88,22 +88,22 @@ impl PageAddress {
         }
     }
 
-    /// The broker in `wanted`, or the page's own. An address without `ws://` or `wss://` gets the
+    /// The broker at `address`, or the page's own. An address without `ws://` or `wss://` gets the
     /// one that goes with the page.
-    pub fn broker_url(&self, wanted: Option<&str>) -> Result<BrokerUrl, UrlError> {
-        let wanted = wanted
+    pub fn broker_url(&self, address: Option<&str>) -> Result<BrokerUrl, UrlError> {
+        let address = address
             .map(str::trim_ascii)
-            .filter(|wanted| !wanted.is_empty());
-        let url = match wanted {
+            .filter(|address| !address.is_empty());
+        let url = match address {
             // `http` becomes `ws`, and `https` `wss`. A page that is a file has no broker.
             None => {
                 let rest = self.own_broker.strip_prefix("http");
                 ["ws", rest.ok_or(UrlError::NoHost)?].concat()
             }
-            Some(wanted) if split_scheme(wanted).is_some() => wanted.to_owned(),
-            Some(wanted) => {
+            Some(address) if split_scheme(address).is_some() => address.to_owned(),
+            Some(address) => {
                 let scheme = if self.secure { "wss://" } else { "ws://" };
-                [scheme, wanted].concat()
+                [scheme, address].concat()
             }
         };
         let (scheme, rest) = split_scheme(&url).ok_or(UrlError::NoHost)?;
@@ -201,16 +201,16 @@ mod tests {
         }
     }
 
-    fn url(secure: bool, wanted: &str) -> Result<String, UrlError> {
+    fn url(secure: bool, address: &str) -> Result<String, UrlError> {
         page(secure)
-            .broker_url(Some(wanted))
+            .broker_url(Some(address))
             .map(|url| url.to_string())
     }
 
     #[test]
     fn the_page_s_own_broker_is_the_default() {
-        for wanted in [None, Some(""), Some("  ")] {
-            let url = page(false).broker_url(wanted).unwrap();
+        for address in [None, Some(""), Some("  ")] {
+            let url = page(false).broker_url(address).unwrap();
             assert_eq!(url.as_str(), "ws://fleet.example:8443/some/path/mqtt");
         }
         let url = page(true).broker_url(None).unwrap();

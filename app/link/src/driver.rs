@@ -247,7 +247,7 @@ impl Inner {
         now
     }
 
-    /// Drains events, writes, and arms the timer, until nothing more is to be done.
+    /// Drains events, writes, and arms the timer, until there is nothing left to do.
     fn turn(self: &Rc<Self>) {
         if self.in_turn.replace(true) {
             // The handler called this: the turn that called the handler goes around once more.

@@ -1,4 +1,4 @@
-//! Several metrics on one time axis, as uPlot wants them: one list of times, and for each
+//! Several metrics on one time axis, in the form that uPlot takes: one list of times, and for each
 //! metric as many values.
 
 use super::trace::is_gap;
@@ -17,9 +17,9 @@ pub(super) struct Aligned {
 pub(super) enum Cell {
     /// A reading.
     Reading(f64),
-    /// Another metric's time: the line runs on.
+    /// Only another metric has a reading then: the line goes on.
     Nothing,
-    /// A silence: the line breaks.
+    /// The device was silent: the line breaks.
     Gap,
 }
 

@@ -1,4 +1,4 @@
-//! A chart of a group of metrics that runs along with time.
+//! A chart of a group of metrics that follows time.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -11,7 +11,7 @@ use web_sys::HtmlElement;
 
 use super::align::Aligned;
 use super::plot::{NOT_LOADED, Plot, PlotOptions, clock};
-use super::sight::{Seen, Sight};
+use super::visibility::{Seen, Visibility};
 use crate::frame::{Drawable, FrameLoop, Phase};
 use crate::state::{AppState, ChartWindow, format};
 
@@ -19,8 +19,8 @@ use crate::state::{AppState, ChartWindow, format};
 /// the cursor. `state.window` says how much time it shows.
 ///
 /// By keyboard: the plot takes the focus; left and right move the cursor from reading to
-/// reading, Home and End to the first and the last, Escape takes it away. What is then under
-/// it is said to screen readers; otherwise they hear a summary.
+/// reading, Home and End to the first and the last, Escape takes it away. Screen readers
+/// hear what is under the cursor; without a cursor they hear a summary.
 ///
 /// Markup: `figure.chart` with `figcaption.chart-title` (and `span.unit`), `div.chart-plot`
 /// (give it a height), `ul.chart-legend` of `li` with `span.chart-marker.chart-marker-N`,
@@ -66,14 +66,14 @@ pub fn LiveChart(
     };
     let names = source.names.clone();
     Effect::new(move |_| {
-        // The old one goes first: both would watch the element.
+        // The old chart is dropped first: both would watch the element.
         chart.with_value(|chart| drop(chart.take()));
         if let Some(element) = plot.get() {
             let made = Chart::new(element.into(), source.clone(), readout);
             chart.with_value(|chart| *chart.borrow_mut() = Some(made));
         }
     });
-    // Time goes on without readings too, and another window is another picture.
+    // The window moves without readings too, and the reader may choose another one.
     Effect::new(move |_| {
         state.now().track();
         state.window.track();
@@ -220,10 +220,10 @@ struct Chart {
     size: Cell<(f64, f64)>,
     /// The row under the cursor.
     row: Cell<Option<usize>>,
-    /// The keyboard holds the cursor at this time; it stays there as rows come and go.
+    /// The time at which the keyboard has put the cursor. It stays there as rows come and go.
     held: Cell<Option<f64>>,
     drawable: RefCell<Option<Drawable>>,
-    sight: RefCell<Option<Sight>>,
+    visibility: RefCell<Option<Visibility>>,
 }
 
 impl Chart {
@@ -238,7 +238,7 @@ impl Chart {
             row: Cell::default(),
             held: Cell::default(),
             drawable: RefCell::default(),
-            sight: RefCell::default(),
+            visibility: RefCell::default(),
         });
         let drawn = Rc::downgrade(&chart);
         let drawable = FrameLoop::page().register(Phase::Draw, move |_| {
@@ -248,12 +248,12 @@ impl Chart {
         });
         *chart.drawable.borrow_mut() = Some(drawable);
         let seen = Rc::downgrade(&chart);
-        let sight = Sight::watch(&chart.element, move |what| {
+        let visibility = Visibility::watch(&chart.element, move |what| {
             if let Some(chart) = seen.upgrade() {
                 chart.see(what);
             }
         });
-        *chart.sight.borrow_mut() = sight;
+        *chart.visibility.borrow_mut() = visibility;
         chart.invalidate();
         chart
     }
@@ -293,7 +293,7 @@ impl Chart {
         *this.data.borrow_mut() = data;
         let mut plot = this.plot.borrow_mut();
         if plot.as_ref().is_none_or(|plot| !plot.fits(&options)) {
-            // The old one goes first: both would be in the element.
+            // The old plot is dropped first: both would be in the element.
             plot.take();
             match Self::make_plot(this, options) {
                 Ok(made) => *plot = Some(made),
@@ -343,7 +343,7 @@ impl Chart {
         self.read_out();
     }
 
-    /// Writes the values below the chart, if they are others.
+    /// Writes the values below the chart, if they have changed.
     fn read_out(&self) {
         let data = self.data.borrow();
         let readout = self.source.read_out(&data, self.row.get());
@@ -379,9 +379,9 @@ impl Source {
         let first = data.times.first().copied();
         let to = data.times.last().map_or(now, |last| last.max(now));
         let from = match window.millis() {
-            // It grows until it is full: a chart that has just begun is not all emptiness.
+            // The window grows until it has its full length, so that a new chart is not mostly empty.
             Some(_) => from.max(first.unwrap_or(now).min(to - 30_000.0)),
-            // At least ten seconds: two readings shall not be an hour apart on the screen.
+            // At least ten seconds: two readings must not fill the whole width.
             None => first.unwrap_or(now).min(to - 10_000.0),
         };
         (data, from, to)

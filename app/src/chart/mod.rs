@@ -1,19 +1,19 @@
-//! What draws: trend lines and charts. The frame loop calls them: see [`frame`](crate::frame).
+//! Trend lines and charts. The frame loop calls them: see [`frame`](crate::frame).
 //!
 //! - [`Sparkline`]: a metric's trend, on a canvas of our own.
 //! - [`LiveChart`]: a group of metrics, by uPlot, with values under the cursor.
 //!
 //! Inside: `trace` turns readings into a line of pixels, `align` puts several metrics on one
-//! time axis, `palette` knows the style sheet's colours, `sight` tells what is on screen.
+//! time axis, `palette` knows the style sheet's colours, `visibility` knows what is on screen.
 
 mod align;
 pub mod live;
 mod palette;
 mod plot;
-mod sight;
 pub mod sparkline;
 mod trace;
 mod uplot;
+mod visibility;
 
 pub use live::LiveChart;
 pub use sparkline::{Sparkline, TrendLine};

@@ -1,4 +1,4 @@
-//! The colours of the style sheet, for what draws on a canvas.
+//! The colours of the style sheet, for drawing on a canvas.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -11,7 +11,7 @@ use crate::frame::FrameLoop;
 /// The chart colours as the page's CSS custom properties have them now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Palette {
-    /// `--chart-1` to `--chart-6`: one a line.
+    /// `--chart-1` to `--chart-6`: one for each line.
     pub(super) lines: [String; 6],
     /// `--chart-grid`
     pub(super) grid: String,
@@ -26,7 +26,7 @@ pub(super) struct Palette {
 #[derive(Default)]
 struct Cached {
     palette: Option<Rc<Palette>>,
-    /// What tells that the reader's system turned dark or light.
+    /// Reports that the reader's system turned dark or light.
     scheme: Option<(MediaQueryList, EventListener)>,
 }
 
@@ -35,7 +35,7 @@ thread_local! {
 }
 
 impl Palette {
-    /// The colours now: read once, and again after the colour scheme has changed, when all
+    /// The colours now. They are read once, and again after the colour scheme has changed, when all
     /// that is drawn becomes dirty too.
     pub(super) fn current() -> Rc<Self> {
         CACHED.with_borrow_mut(|cached| {

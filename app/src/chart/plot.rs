@@ -30,7 +30,7 @@ pub(super) struct Plot {
     chart: UPlot,
     palette: Rc<Palette>,
     options: PlotOptions,
-    /// What uPlot calls: must live as long as the chart.
+    /// The callbacks of uPlot. They must live as long as the chart.
     _callbacks: Callbacks,
 }
 
@@ -60,8 +60,7 @@ impl Plot {
         })
     }
 
-    /// Whether this chart still looks as it should: a new one must be made when the lines or
-    /// the colours are others.
+    /// Whether this chart still has the right lines and colours. If not, a new one must be made.
     pub(super) fn fits(&self, options: &PlotOptions) -> bool {
         self.options.names == options.names
             && self.options.on_off == options.on_off
@@ -88,7 +87,7 @@ impl Plot {
     /// Puts the cursor at a time, or takes it away.
     pub(super) fn point_at(&self, time: Option<f64>) {
         let left = time.map_or(-10.0, |time| self.chart.val_to_pos(time, "x"));
-        // Anywhere between top and bottom: only the column counts.
+        // Any height will do: only the column counts.
         let top = if time.is_some() { 1.0 } else { -10.0 };
         let position = object(&[("left", left.into()), ("top", top.into())]);
         self.chart.set_cursor(&position);
@@ -101,7 +100,7 @@ impl Drop for Plot {
     }
 }
 
-/// Typed arrays where every row has a reading, which is the rule; else lists, where
+/// Typed arrays where every row has a reading, as most do; otherwise lists, where
 /// `undefined` lets a line run on and `null` breaks it.
 fn to_js(data: &Aligned) -> Array {
     let complete = data.is_complete();
@@ -197,7 +196,7 @@ fn build_options(options: &PlotOptions, palette: &Palette, callbacks: &Callbacks
         ("series", series.into()),
         ("axes", Array::of2(&across, &up).into()),
         ("scales", object(&[("y", vertical.into())]).into()),
-        // The legend beside the chart is ours: it can be read and styled.
+        // We write the legend ourselves, so that it can be read aloud and styled.
         ("legend", object(&[("show", false.into())]).into()),
         (
             "cursor",
@@ -222,7 +221,7 @@ fn stepped_paths() -> Option<JsValue> {
     stepped.call1(&JsValue::UNDEFINED, &align).ok()
 }
 
-/// What uPlot asks us.
+/// The callbacks that uPlot takes.
 struct Callbacks {
     /// The labels of the time axis.
     times: Closure<dyn Fn(JsValue, Array) -> Array>,

@@ -1,4 +1,4 @@
-//! The small trend lines, drawn by ourselves: a fleet has a thousand of them.
+//! The small trend lines, on canvases of our own: a fleet may have a thousand of them.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -10,17 +10,17 @@ use wasm_bindgen::JsCast;
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement};
 
 use super::palette::Palette;
-use super::sight::{Seen, Sight};
 use super::trace::{Frame, Step, trace};
+use super::visibility::{Seen, Visibility};
 use crate::frame::{Drawable, FrameLoop, Phase};
 use crate::state::AppState;
 
 /// How much time a trend line shows at most, in milliseconds.
 const WINDOW_MS: f64 = 600_000.0;
-/// Room for the line's width and its end point, in CSS pixels.
+/// Margin for the line's width and its end point, in CSS pixels.
 const PADDING: f64 = 3.0;
 
-/// A metric's trend as a small line; as large as the style sheet makes its element.
+/// A metric's trend as a small line. The style sheet sets its size.
 ///
 /// It is decoration: the value beside it says what matters, so it is hidden from screen
 /// readers. It is redrawn only when there are new readings and it can be seen.
@@ -45,7 +45,7 @@ pub fn Sparkline(
     let line = StoredValue::new_local(line);
     Effect::new(move |_| {
         let metric = metric.get();
-        // The old one goes first: both would watch the canvas, and the old one's end would
+        // The old one is dropped first: both would watch the canvas, and dropping the old one later would
         // end that for the new one too.
         line.with_value(|line| drop(line.take()));
         let Some(canvas) = canvas.get() else {
@@ -68,14 +68,14 @@ pub fn Sparkline(
 /// A canvas with a line on it.
 pub struct TrendLine {
     drawable: Rc<Drawable>,
-    _sight: Option<Sight>,
+    _visibility: Option<Visibility>,
 }
 
-/// Hands times and values over to what draws them; does nothing when there are none.
+/// Calls its argument with times and values; does nothing when there are none.
 type Draw<'a> = &'a mut dyn FnMut(&[f64], &[f64]);
 
 impl TrendLine {
-    /// Draws what `readings` hands over onto `canvas`, when it is seen for the first time
+    /// Draws the readings onto `canvas` when it is first on screen
     /// and after each [`Self::invalidate`].
     pub fn new(canvas: &HtmlCanvasElement, readings: impl Fn(Draw<'_>) + 'static) -> Self {
         let size = Rc::new(Cell::new((0.0, 0.0)));
@@ -85,25 +85,25 @@ impl TrendLine {
         });
         let drawable = Rc::new(drawable);
         let seen = Rc::clone(&drawable);
-        let sight = Sight::watch(canvas, move |what| match what {
+        let visibility = Visibility::watch(canvas, move |what| match what {
             Seen::OnScreen(on_screen) => seen.set_on_screen(on_screen),
             Seen::Size { width, height } => {
                 size.set((width, height));
                 seen.invalidate();
             }
         });
-        if sight.is_some() {
-            // Until the observer says otherwise; it does so before the next frame is over.
+        if visibility.is_some() {
+            // Until the observer reports, which it does before the next frame is over.
             drawable.set_on_screen(false);
         }
         drawable.invalidate();
         Self {
             drawable,
-            _sight: sight,
+            _visibility: visibility,
         }
     }
 
-    /// There are new readings.
+    /// Call this when there are new readings.
     pub fn invalidate(&self) {
         self.drawable.invalidate();
     }
@@ -123,11 +123,11 @@ fn draw(canvas: &HtmlCanvasElement, size: (f64, f64), readings: &impl Fn(Draw<'_
     let Some(context) = context(canvas) else {
         return;
     };
-    // Sharp at any zoom: drawn in CSS pixels on a canvas of the screen's own.
+    // Sharp at any zoom: the canvas has the screen's own pixels, and is drawn on in CSS pixels.
     let _ = context.set_transform(ratio, 0.0, 0.0, ratio, 0.0, 0.0);
     context.clear_rect(0.0, 0.0, width, height);
     let frame = Frame {
-        // The area begins at the edge; only the end point needs room.
+        // The area begins at the edge; only the end point has a margin.
         left: 0.0,
         top: PADDING,
         width: (width - PADDING).max(1.0),

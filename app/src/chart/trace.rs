@@ -3,7 +3,7 @@
 /// One step of a pen, in pixels from the top left.
 #[derive(Copy, Clone, Debug, PartialEq)]
 pub(super) enum Step {
-    /// Lifted: a silence lies between.
+    /// Lifted: the device was silent in between.
     Move(f64, f64),
     /// Drawn.
     Line(f64, f64),
@@ -43,7 +43,7 @@ pub(super) fn trace(times: &[f64], values: &[f64], frame: Frame) -> Vec<Step> {
     };
     let y = |value: f64| {
         let range = high - low;
-        // A line that does not move runs through the middle.
+        // A constant line runs through the middle.
         let share = if range > 0.0 {
             (value - low) / range
         } else {
@@ -76,7 +76,7 @@ pub(super) fn trace(times: &[f64], values: &[f64], frame: Frame) -> Vec<Step> {
     steps
 }
 
-/// Whether a silence lies before the reading at `index`: at least 15 s, and eight times as
+/// Whether the device was silent before the reading at `index`: at least 15 s, and eight times as
 /// long as the gaps around it, which are longer where readings have been thinned out.
 pub(super) fn is_gap(times: &[f64], index: usize) -> bool {
     const SILENCE_MS: f64 = 15_000.0;
@@ -96,7 +96,7 @@ pub(super) fn is_gap(times: &[f64], index: usize) -> bool {
     };
     let left = mean(before.saturating_sub(NEIGHBOURS), before);
     let right = mean(index, (index + NEIGHBOURS).min(times.len() - 1));
-    // Without neighbours on either side nobody can tell: then it is none.
+    // Without neighbours on either side nobody can tell: then it was not.
     let usual = match (left, right) {
         (Some(left), Some(right)) => left.max(right),
         (Some(one), None) | (None, Some(one)) => one,

@@ -115,7 +115,7 @@ fn Details(address: Memo<String>, rate: Memo<u64>) -> impl IntoView {
     }
 }
 
-/// Says changes to those who do not see the header; not each second of a count-down.
+/// Announces changes to screen readers, but not each second of a count-down.
 #[component]
 fn Announcement() -> impl IntoView {
     let connection = AppState::expect().connection();
@@ -187,7 +187,7 @@ pub fn ConnectionBanner() -> impl IntoView {
     }
 }
 
-/// Tries at once; what has stopped for good begins anew with the page.
+/// Tries at once. A connection that has stopped for good begins again with a reload of the page.
 #[component]
 pub fn TryAgain(
     /// In a line of text.
@@ -385,7 +385,7 @@ fn message_rate(state: AppState) -> Memo<u64> {
 /// Over how many seconds the rate is taken.
 const RATE_SECONDS: usize = 4;
 
-/// `(milliseconds, messages so far)` twice make a rate.
+/// The rate between two measurements, each `(milliseconds, messages so far)`.
 fn per_second(first: Option<(i64, u64)>, last: (i64, u64)) -> u64 {
     let Some((began, before)) = first else {
         return 0;
@@ -398,7 +398,7 @@ fn per_second(first: Option<(i64, u64)>, last: (i64, u64)) -> u64 {
     }
 }
 
-/// `ws://host:port/mqtt` without what everyone knows.
+/// `ws://host:port/mqtt` as `host:port`.
 fn host(address: &str) -> &str {
     let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
     rest.split(['/', '?']).next().unwrap_or(rest)

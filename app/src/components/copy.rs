@@ -15,7 +15,7 @@ use super::icon::Icon;
 enum Outcome {
     Idle,
     Copied,
-    /// The browser allows it only on secure pages and after a click.
+    /// The browser did not allow it: it does so only on secure pages and after a click.
     Refused,
 }
 
@@ -41,7 +41,7 @@ pub fn CopyButton(
                 Outcome::Refused
             });
             let reset = move || {
-                // Gone by then: nothing to reset.
+                // The button may be gone by then: there is nothing to reset.
                 let _ = outcome.try_set(Outcome::Idle);
             };
             set_timeout(reset, SHOWN);
@@ -86,7 +86,7 @@ async fn write(text: &str) -> bool {
     write_by_selection(text).unwrap_or(false)
 }
 
-/// Over plain http, in the local network, there is only the old way: select and copy.
+/// On pages without TLS only the old way works: select and copy.
 fn write_by_selection(text: &str) -> Option<bool> {
     let document = web_sys::window()?.document()?;
     let field: HtmlTextAreaElement = document.create_element("textarea").ok()?.dyn_into().ok()?;

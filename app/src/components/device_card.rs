@@ -11,7 +11,7 @@ use crate::state::{AppState, CardView, Layout};
 
 /// A device; a link to its page.
 ///
-/// What changes with each message (the values) is a text node each; the rest is made once.
+/// Each value is a text node, because values change with each message. The rest is made once.
 #[component]
 pub fn DeviceCard(
     /// Which.
@@ -109,7 +109,7 @@ fn FaultMark(#[prop(into)] count: Signal<usize>) -> impl IntoView {
     }
 }
 
-/// The latest values: their names are made anew only when there are others.
+/// The latest values. Their names are made again only when the metrics have changed.
 #[component]
 fn Values(card: ReadSignal<Option<CardView>>) -> impl IntoView {
     let names = Memo::new(move |_| {
@@ -154,7 +154,7 @@ fn Values(card: ReadSignal<Option<CardView>>) -> impl IntoView {
     view! { <div class="metrics">{each}</div> }
 }
 
-/// A name that may be broken behind what joins its words, before it is broken anywhere.
+/// A name that breaks between its words first, and elsewhere only if it must.
 fn breakable(name: &str) -> impl IntoView + use<> {
     let pieces = name.split_inclusive(['_', '.', '/', ':']);
     pieces

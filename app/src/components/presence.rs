@@ -6,7 +6,7 @@ use leptos::prelude::*;
 use super::icon::Icon;
 use crate::state::format;
 
-/// The shape that goes with a presence: each has its own, so that none needs its colour.
+/// The shape that goes with a presence: each has its own, so that colour alone never tells them apart.
 pub const fn icon(kind: PresenceKind) -> Icon {
     match kind {
         PresenceKind::Online => Icon::Disc,
@@ -51,7 +51,7 @@ pub fn PresenceLine(
     /// The time.
     #[prop(into)]
     now: Signal<Timestamp>,
-    /// On a ground of its own colour.
+    /// Whether it has a background in its own colour.
     #[prop(optional)]
     badge: bool,
 ) -> impl IntoView {
@@ -72,7 +72,7 @@ pub fn PresenceLine(
     }
 }
 
-/// How long, and what is to be expected: `3 min`, `wakes in 8 s`, `silent for 45 s`.
+/// How long, and what to expect: `3 min`, `wakes in 8 s`, `silent for 45 s`.
 pub fn lasting(presence: &Presence, exact: bool, now: Timestamp) -> String {
     let since = presence.since();
     let held = format::duration(now.ms_since(since));

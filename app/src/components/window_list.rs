@@ -1,11 +1,11 @@
-//! A list of any length, of which only what can be seen exists.
+//! A list of any length. Only the rows on screen exist.
 //!
-//! The page itself scrolls; the list is a box as high as all of its rows would be, with the
-//! rows in sight at their place in it, and a few more above and below so that the keyboard
-//! always finds a next one.
+//! The page itself scrolls. The list is a box as high as all of its rows would be, with the rows on
+//! screen at their place in it, and a few more above and below, so that the keyboard always finds a
+//! next one.
 //!
-//! How many columns there are and what is in sight is known when the list has been measured,
-//! once it is in the document. Until then no row exists, and what waits stands in its place.
+//! The list is measured once it is in the document. That gives the number of columns and the rows on
+//! screen. Until then no row exists, and `waiting` stands in its place.
 
 use std::sync::Arc;
 
@@ -27,16 +27,16 @@ pub struct Metrics {
     pub column: Option<f64>,
 }
 
-/// What is in sight.
+/// The part of the list that is on screen.
 #[derive(Copy, Clone, Debug, PartialEq)]
 struct View {
-    /// Pixels of the page above the screen's upper edge, seen from the list's.
+    /// Pixels from the list's upper edge down to the screen's.
     above: f64,
     /// The screen's height.
     height: f64,
     /// The list's width.
     width: f64,
-    /// Pixels a rem.
+    /// Pixels in a rem.
     rem: f64,
 }
 
@@ -49,7 +49,7 @@ struct Slice {
     pitch: f64,
 }
 
-/// Rows that exist above and below those in sight.
+/// Rows that exist above and below those on screen.
 const MARGIN: usize = 3;
 
 impl Metrics {
@@ -79,7 +79,7 @@ impl Metrics {
 }
 
 impl Slice {
-    /// Of a list that was not measured yet.
+    /// For a list that was not measured yet.
     const NOTHING: Self = Self {
         columns: 1,
         first_row: 0,
@@ -105,10 +105,10 @@ pub fn WindowList<F, V>(
     metrics: Signal<Metrics>,
     /// What it is a list of.
     label: &'static str,
-    /// What stands there until it is measured.
+    /// What stands there until the list is measured.
     #[prop(into)]
     waiting: ViewFn,
-    /// One of them; made when it comes into sight.
+    /// Makes one of them, when it comes on screen.
     item: F,
 ) -> impl IntoView
 where
@@ -132,10 +132,10 @@ where
     });
     Effect::new(move |_| {
         list.track();
-        // What is above the list may have changed its height with it.
+        // What is above the list may have changed its height too.
         keys.track();
         metrics.track();
-        // At once the first time, before anything of it is painted.
+        // The first time at once, before anything of it is painted.
         if view.with_untracked(Option::is_none) {
             look();
         }
@@ -313,7 +313,7 @@ mod tests {
         let keys: Vec<DeviceKey> = (0..10_000).map(key).collect();
         let slice = CARDS.slice(Some(view(1_880.0)), keys.len());
         let seen = slice.keys(&keys);
-        // 188 pixels a row: rows 10 to 14 are in sight.
+        // 188 pixels a row: rows 10 to 14 are on screen.
         assert_eq!(slice.first_row, 10 - MARGIN);
         assert!(seen.contains(&key(40)) && seen.contains(&key(59)));
     }

@@ -1,4 +1,4 @@
-//! All devices: how many are there, which, and what they say.
+//! All devices: how many there are, which, and their latest values.
 
 use std::sync::Arc;
 
@@ -368,7 +368,7 @@ fn NoResults() -> impl IntoView {
     }
 }
 
-/// How long after the connection came the broker's kept messages may take to arrive.
+/// How long the broker's retained messages may take to arrive after the connection, in milliseconds.
 const PATIENCE_MS: i64 = 1_500;
 
 /// Before the first device: loading, not connected, or really none.
@@ -473,7 +473,7 @@ fn link_host(address: &str) -> Option<String> {
     (!host.is_empty()).then(|| host.to_owned())
 }
 
-/// Whether a media query holds, now and later.
+/// Whether a media query matches. Follows its changes.
 fn media(query: &str) -> Signal<bool> {
     let list = web_sys::window().and_then(|window| window.match_media(query).ok().flatten());
     let Some(list) = list else {

@@ -16,14 +16,14 @@ use super::connection::ConnectionView;
 use super::core::Core;
 use super::list::{Listing, Query, Sort};
 use super::messages::RawMessage;
+use super::parameters::{Parameters, refusal, subscription};
 use super::preferences::{self, ChartWindow, Choice, Layout};
 use super::series::Series;
 use super::slots::{Commands, Messages, Slots, View};
 use super::views::{CardView, DeviceView};
-use super::wanted::{Wanted, refusal, subscription};
 use crate::frame::{Drawable, FrameLoop, Phase};
 
-/// What the screen shows; see the [module](super) for how it is used.
+/// What the screen shows. The [module](super) says how to use it.
 #[derive(Copy, Clone)]
 pub struct AppState {
     inner: StoredValue<Rc<Inner>, LocalStorage>,
@@ -31,8 +31,7 @@ pub struct AppState {
     counts: RwSignal<Counts>,
     list: RwSignal<Listing>,
     now: RwSignal<Timestamp>,
-    /// What the list is asked for; set it, and the list follows in the next frame. Its order
-    /// is remembered.
+    /// What the list shows. Set it, and the list follows in the next frame. Its order is remembered.
     pub query: RwSignal<Query>,
     /// How the fleet is laid out; remembered.
     pub layout: RwSignal<Layout>,
@@ -111,7 +110,7 @@ impl AppState {
         self.connection.read_only()
     }
 
-    /// The broker's address; empty when what was asked for is none.
+    /// The broker's address; empty if the page's address names one that cannot be used.
     pub fn broker(self) -> String {
         self.inner.with_value(|inner| {
             let link = inner.link.borrow();
@@ -120,7 +119,7 @@ impl AppState {
         })
     }
 
-    /// For the button: tries at once.
+    /// Tries to connect at once; for the button.
     pub fn reconnect(self) {
         self.with_link(Link::reconnect_now);
     }
@@ -166,7 +165,7 @@ impl AppState {
         })
     }
 
-    /// Where the devices are that are somewhere, as of now.
+    /// The devices whose position is known, and where they are now.
     pub fn positions(self) -> Vec<(DeviceKey, Position)> {
         self.inner.with_value(|inner| {
             let core = inner.core.borrow();
@@ -177,7 +176,7 @@ impl AppState {
         })
     }
 
-    // ---- one device; each until the calling component goes ----
+    // ---- one device; each until the calling component is cleaned up ----
 
     /// What a card shows.
     pub fn card(self, key: DeviceKey) -> ReadSignal<Option<CardView>> {
@@ -199,8 +198,8 @@ impl AppState {
         self.look::<Messages>(key)
     }
 
-    /// Says that this device is looked at until the calling component goes: more of its
-    /// readings and its raw messages are kept. Call it before the others.
+    /// Keeps more of this device's readings, and its raw messages, until the calling component is
+    /// cleaned up. Call it before the others.
     pub fn open(self, key: DeviceKey) {
         let inner = self.inner.get_value();
         inner.core.borrow_mut().open(key);
@@ -246,7 +245,7 @@ impl AppState {
 
     // ---- readings, for what draws ----
 
-    /// Lets `read` look at a metric's readings.
+    /// Calls `read` with a metric's readings.
     pub fn with_series<T>(
         self,
         key: DeviceKey,
@@ -266,8 +265,8 @@ impl AppState {
         })
     }
 
-    /// Has `call` called, at most once a frame and before anything is drawn in it, when the
-    /// device has new readings; until the calling component goes.
+    /// Calls `call` when the device has new readings, at most once a frame and before anything is
+    /// drawn in it, until the calling component is cleaned up.
     pub fn on_samples(self, key: DeviceKey, call: impl Fn() + 'static) {
         let inner = self.inner.get_value();
         let watcher = inner.slots.borrow_mut().watch(key, Rc::new(call));
@@ -316,9 +315,9 @@ impl AppState {
         remember::<Layout>(move || self.layout.get());
         remember::<ChartWindow>(move || self.window.get());
 
-        let wanted = Wanted::from_page();
-        match PageAddress::current().broker_url(wanted.broker.as_deref()) {
-            Ok(url) => self.connect(url, wanted.topics),
+        let parameters = Parameters::from_page();
+        match PageAddress::current().broker_url(parameters.broker.as_deref()) {
+            Ok(url) => self.connect(url, parameters.topics),
             Err(error) => self.connection.set(ConnectionView::Stopped {
                 why: error.to_string(),
                 advice: None,
@@ -337,7 +336,7 @@ impl AppState {
         let weak = Rc::downgrade(&inner);
         let link = Link::open(url, options, move |now, batch| {
             if let Some(inner) = Weak::upgrade(&weak) {
-                inner.take_up(now, batch);
+                inner.handle_batch(now, batch);
                 self.show_connection();
             }
         });
@@ -445,22 +444,22 @@ pub struct Figures {
 }
 
 impl Inner {
-    /// Takes up what one frame from the socket, one timer or one call has brought.
-    fn take_up(&self, now: Instant, batch: Vec<LinkEvent>) {
+    /// Handles the events of one frame from the socket, one timer or one call.
+    fn handle_batch(&self, now: Instant, batch: Vec<LinkEvent>) {
         let wall = self.wall_at(now);
         for event in batch {
             match event {
                 LinkEvent::TransportFailed(failure) => {
                     *self.failure.borrow_mut() = Some(failure);
                 }
-                LinkEvent::Client(event) => self.take_up_event(wall, event),
+                LinkEvent::Client(event) => self.handle_event(wall, event),
             }
         }
         self.core.borrow_mut().fold();
         self.invalidate();
     }
 
-    fn take_up_event(&self, now: Timestamp, event: Event) {
+    fn handle_event(&self, now: Timestamp, event: Event) {
         let mut core = self.core.borrow_mut();
         match event {
             Event::Message(message) => core.handle_message(now, &message),
@@ -548,7 +547,7 @@ fn wall_clock() -> i64 {
     whole(js_sys::Date::now())
 }
 
-/// Milliseconds of this age of the world fit.
+/// Milliseconds since 1970 fit.
 #[allow(clippy::cast_possible_truncation)]
 fn whole(millis: f64) -> i64 {
     millis as i64

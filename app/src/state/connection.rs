@@ -1,4 +1,4 @@
-//! What is said about the connection.
+//! What the page says about the connection.
 
 use link::TransportFailure;
 use mqtt::client::State;
@@ -12,11 +12,11 @@ pub enum ConnectionView {
         /// How many attempts have failed before.
         attempt: u32,
     },
-    /// Connected: what is shown is what is.
+    /// Connected: the screen is up to date.
     Live {
-        /// What the connection speaks.
+        /// The protocol version.
         version: ProtocolVersion,
-        /// Something is limited all the same: the broker refused a subscription.
+        /// What is limited all the same: the broker refused a subscription.
         notice: Option<String>,
     },
     /// Not connected; the page tries again by itself.
@@ -36,7 +36,7 @@ pub enum ConnectionView {
         /// Those that were given are wrong or not enough.
         refused: bool,
     },
-    /// Nothing happens by itself any more.
+    /// The page does not try again by itself.
     Stopped {
         /// Why.
         why: String,

@@ -1,8 +1,8 @@
-//! Everything that the page knows, without a browser: fleet, readings, raw messages,
-//! commands on their way, and what of it has changed since the last frame.
+//! Everything that the page knows, without a browser: the fleet, readings, raw messages, commands
+//! under way, and what has changed since the last frame.
 //!
-//! **Invariant.** Messages are taken up when they come, also while the page is hidden; what
-//! changed is only noted, one entry a device, until a frame asks for it.
+//! **Invariant.** Messages are handled when they come, also while the page is hidden. What changed
+//! is only noted, one entry for each device, until a frame takes it.
 
 use std::collections::VecDeque;
 
@@ -13,7 +13,7 @@ use fleet::{
 use mqtt::client::{DropCause, PublishId, PublishOutcome};
 use mqtt::{Publish, QoS, TopicName};
 
-use super::dense::Dense;
+use super::device_map::DeviceMap;
 use super::messages::RawMessages;
 use super::series::SeriesStore;
 
@@ -27,7 +27,7 @@ pub struct Core {
     /// Oldest first.
     under_way: VecDeque<(PublishId, UnderWay)>,
     /// What changed, by device; the keys of those that changed are in `changed`.
-    changes: Dense<Changed>,
+    changes: DeviceMap<Changed>,
     changed: Vec<DeviceKey>,
     list_changed: bool,
     devices_changed: bool,
@@ -91,7 +91,7 @@ impl Core {
             series: SeriesStore::default(),
             open: Vec::new(),
             under_way: VecDeque::new(),
-            changes: Dense::default(),
+            changes: DeviceMap::default(),
             changed: Vec::new(),
             list_changed: false,
             devices_changed: false,
@@ -121,13 +121,13 @@ impl Core {
         self.received
     }
 
-    /// Takes up a message.
+    /// A message came.
     pub fn handle_message(&mut self, now: Timestamp, publish: &Publish) {
         let Some(topic) = &publish.topic else {
             return;
         };
         self.received += 1;
-        // The fleet counts the messages of each device: who counted this one, sent it.
+        // The fleet counts the messages of each device. The device whose count rises has sent this one.
         let counts: Vec<(DeviceKey, u64)> = self
             .open
             .iter()
@@ -151,7 +151,7 @@ impl Core {
         }
     }
 
-    /// The connection is there, and commands that waited for it are on their way.
+    /// The connection is there, and commands that waited for it are under way.
     pub fn handle_connected(&mut self, now: Timestamp) {
         self.fleet.handle_observer(now, ObserverState::Connected);
         for (_, command) in &mut self.under_way {
@@ -171,14 +171,14 @@ impl Core {
         self.fold();
     }
 
-    /// Time has passed: silence is judged, commands are given up.
+    /// Time has passed: judges silence, and gives up commands.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.fleet.handle_timeout(now);
         self.fold();
     }
 
-    /// Makes a command: publish what comes back, then tell by [`Self::command_published`]
-    /// or [`Self::command_failed`].
+    /// Makes a command. Publish what comes back, then call [`Self::command_published`] or
+    /// [`Self::command_failed`].
     pub fn command(
         &mut self,
         now: Timestamp,
@@ -226,7 +226,7 @@ impl Core {
         self.fold();
     }
 
-    /// What became of a publication.
+    /// The outcome of a publication.
     pub fn handle_published(&mut self, now: Timestamp, id: PublishId, outcome: &PublishOutcome) {
         let position = self.under_way.iter().position(|(other, _)| *other == id);
         let command = position.and_then(|position| self.under_way.remove(position));
@@ -286,7 +286,7 @@ impl Core {
         self.open.push((device, open));
     }
 
-    /// Someone does not look at it any more.
+    /// One who looked at this device does so no more.
     pub fn close(&mut self, device: DeviceKey) {
         self.fleet.unwatch(device);
         self.series.close(device);
@@ -299,8 +299,8 @@ impl Core {
         }
     }
 
-    /// Takes the fleet's events up. Called after each batch of messages, so that the fleet's
-    /// own queue of samples stays short.
+    /// Handles the fleet's events. Called after each batch of messages, so that the fleet's own queue
+    /// of samples stays short.
     pub fn fold(&mut self) {
         while let Some(event) = self.fleet.poll_event() {
             match event {
@@ -321,7 +321,7 @@ impl Core {
                     self.list_changed = true;
                 }
                 Event::ShapeChanged(key) => {
-                    // The list's words are looked for in metric names too.
+                    // The list's search looks at metric names too.
                     self.changed(key).view = true;
                     self.list_changed = true;
                 }
@@ -390,11 +390,11 @@ impl Default for Core {
     }
 }
 
-/// Commands whose outcome is awaited.
+/// How many commands may be under way. The oldest is dropped beyond that.
 const MOST_UNDER_WAY: usize = 4_096;
 
-/// Seconds after which a command that could not be delivered must not be any more: who
-/// pressed “reboot” does not want it to happen in five minutes' time.
+/// Seconds after which the broker must not deliver a command any more: who pressed “reboot” does not
+/// expect it to happen five minutes later.
 const COMMAND_EXPIRY: u32 = 30;
 
 fn publication(outgoing: Outgoing) -> Result<Publish, String> {

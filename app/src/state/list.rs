@@ -23,8 +23,8 @@ impl Query {
     }
 }
 
-/// The list as it was made last, and of what: what is said about it must not be taken from a
-/// query or a fleet that it does not know yet.
+/// The list as it was made last, with what is said about it. That must not be taken from the query or
+/// the fleet, which may be newer than the list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// The devices, in the order asked for.
@@ -37,20 +37,20 @@ pub struct Listing {
     pub limits: Vec<(Limit, u64)>,
 }
 
-/// What stands where the devices do.
+/// What the page shows in the place of the devices.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The list was made before there was a device.
     Waiting,
-    /// There are devices, and none is as the query wants it.
+    /// There are devices, but none matches the query.
     NoneFits,
     /// There are some to show.
     Some,
 }
 
 impl Listing {
-    /// Two lists of a busy page are at least this apart, in milliseconds: a list that is in
-    /// another order with every glance cannot be read.
+    /// The least time between two lists, in milliseconds: nobody can read a list that changes its
+    /// order faster.
     const PAUSE_MS: f64 = 250.0;
 
     /// The list that `query` asks for.
@@ -63,7 +63,7 @@ impl Listing {
         }
     }
 
-    /// What it comes to.
+    /// What the page shows.
     pub fn outcome(&self) -> Outcome {
         match (self.keys.is_empty(), self.of) {
             (true, 0) => Outcome::Waiting,
@@ -72,8 +72,8 @@ impl Listing {
         }
     }
 
-    /// Whether another may follow it that was made `age` milliseconds ago. One without devices
-    /// cannot be read anyway: the first come at once.
+    /// Whether a new list may replace this one, which was made `age` milliseconds ago. A list without
+    /// devices may be replaced at once.
     pub fn may_be_replaced(&self, age: f64) -> bool {
         self.outcome() == Outcome::Waiting || age >= Self::PAUSE_MS
     }
@@ -85,14 +85,14 @@ pub enum Sort {
     /// By id, numbers in it by their size: `pump-2` before `pump-10`.
     #[default]
     Name,
-    /// Those that need a look first: stale, offline, unknown, sleeping, online.
+    /// Those with trouble first: stale, offline, unknown, sleeping, online.
     Trouble,
-    /// What changed its presence last first.
+    /// The device that changed its presence last comes first.
     Latest,
 }
 
-/// The devices that `query` asks for, in its order. Equal ones are in the order in which
-/// they were first seen.
+/// The devices that `query` asks for, in its order. Equal ones are in the order of
+/// [`Fleet::devices`].
 pub fn select(fleet: &Fleet, query: &Query) -> Vec<DeviceKey> {
     let words: Vec<String> = query
         .text
@@ -103,7 +103,7 @@ pub fn select(fleet: &Fleet, query: &Query) -> Vec<DeviceKey> {
         .devices()
         .filter(|(_, device)| {
             let kind = device.presence().kind();
-            query.presence.is_none_or(|wanted| wanted == kind)
+            query.presence.is_none_or(|asked| asked == kind)
         })
         .filter(|(_, device)| matches(device, &words))
         .collect();

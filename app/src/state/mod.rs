@@ -1,11 +1,11 @@
-//! What the screen shows, and the one connection that feeds it.
+//! What the screen shows, and the one connection that its data comes from.
 //!
-//! # For whoever writes a page
+//! # How to use it in a page
 //!
 //! [`AppState`] is `Copy` and lies in the context: `let state = AppState::expect();`
 //! (`AppState::provide()` once, in the root component).
 //!
-//! | ask for | get |
+//! | call | to get |
 //! |---|---|
 //! | [`connection()`](AppState::connection) | [`ConnectionView`]: live, connecting, reconnecting in n s and why, log in, stopped |
 //! | [`reconnect()`](AppState::reconnect), [`log_in(user, password)`](AppState::log_in), [`broker()`](AppState::broker) | the button, the dialog, the address |
@@ -25,16 +25,16 @@
 //!
 //! # How it stays fast with 1,000 devices at a message a second
 //!
-//! - A message is taken up when it comes ([`core::Core`]), also while the page is hidden. It
-//!   only notes which device changed; nothing reactive happens.
-//! - Once a frame, and only if something changed, the devices that changed **and** are
-//!   looked at (`slots`) get their signal set. The others cost nothing.
-//! - The list is made anew at most four times a second once it has a device, and set only if it
+//! - A message is handled when it comes ([`core::Core`]), also while the page is hidden. That only
+//!   notes which device changed; nothing reactive happens.
+//! - Once a frame, and only if something changed, the signals of the devices that changed **and**
+//!   are on screen (`slots`) are set. The others cost nothing.
+//! - The list is made again at most four times a second once it has a device, and set only if it
 //!   differs.
 //! - Charts and trend lines are not reactive: they are made dirty and drawn by the frame
 //!   loop, if they are on screen.
 //!
-//! # What is subscribed to, and why nothing is lost or doubled
+//! # Subscriptions, and why nothing is lost or doubled
 //!
 //! One filter, `#` (or those of `?topics=`), with `QoS` 2: each message then comes with the
 //! `QoS` it was published with, and once, which overlapping filters would not promise.
@@ -51,15 +51,15 @@
 mod app;
 pub mod connection;
 pub mod core;
-mod dense;
+mod device_map;
 pub mod format;
 pub mod list;
 pub mod messages;
+mod parameters;
 pub mod preferences;
 pub mod series;
 mod slots;
 pub mod views;
-mod wanted;
 
 pub use app::{AppState, Figures};
 pub use connection::ConnectionView;

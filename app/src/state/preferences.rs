@@ -1,4 +1,4 @@
-//! What the page remembers of its reader's choices, in the browser's local storage.
+//! The reader's choices, remembered in the browser's local storage.
 //!
 //! Nothing that identifies anyone, and no password. A browser that keeps nothing (private
 //! windows, blocked storage) only means the defaults.
@@ -7,7 +7,7 @@ use web_sys::Storage;
 
 use super::list::Sort;
 
-/// A choice of few, each with a word of its own.
+/// One of a few options, each with a word of its own.
 pub trait Choice: Copy + Default + PartialEq + Send + Sync + 'static {
     /// The name that it is kept under.
     const NAME: &'static str;
@@ -43,7 +43,7 @@ pub enum ChartWindow {
     FiveMinutes,
     /// The last quarter of an hour.
     QuarterHour,
-    /// All that is kept.
+    /// Everything that is kept.
     All,
 }
 

@@ -1,8 +1,7 @@
 //! What the charts draw: readings over time, in bounded memory.
 //!
-//! A ring buffer forgets its oldest readings; these buffers thin them out instead. When one
-//! is full, its older half is halved: of every four neighbouring readings the lowest and the
-//! highest stay. So a chart reaches back to the first reading however long the page has been
+//! These buffers do not drop their oldest readings, they thin them out. When one is full, its older
+//! half is halved: of every four neighbouring readings the lowest and the highest stay. So a chart reaches back to the first reading however long the page has been
 //! open, the recent half is complete, and peaks are never lost.
 //!
 //! **Policy.** Each metric of a device that is open on screen keeps up to
@@ -14,7 +13,7 @@
 
 use fleet::{DeviceKey, MetricKey};
 
-use super::dense::Dense;
+use super::device_map::DeviceMap;
 
 /// Readings of one metric, oldest first.
 #[derive(Clone, Debug, Default)]
@@ -26,8 +25,8 @@ pub struct Series {
 /// The series of all devices.
 #[derive(Debug)]
 pub struct SeriesStore {
-    devices: Dense<Vec<Series>>,
-    /// How many look at each device that someone looks at.
+    devices: DeviceMap<Vec<Series>>,
+    /// Each device that is open, and how often.
     open: Vec<(DeviceKey, usize)>,
     closed_points: usize,
     used: usize,
@@ -67,7 +66,7 @@ impl Series {
         (&self.times[first..], &self.values[first..])
     }
 
-    /// Takes up a reading, and thins the older ones out at `limit` readings.
+    /// Adds a reading, and thins the older ones out at `limit` readings.
     fn push(&mut self, time: f64, value: f64, limit: usize) {
         while self.len() >= limit {
             self.thin();
@@ -131,7 +130,7 @@ impl Series {
 impl SeriesStore {
     /// Readings kept of each metric of an open device, unless it has very many metrics.
     pub const OPEN_POINTS: usize = 8_192;
-    /// Readings kept of each metric of any other device, while there is room.
+    /// Readings kept of each metric of any other device, while the budget allows it.
     pub const CLOSED_POINTS: usize = 240;
     /// Readings kept of each metric at the very least.
     pub const LEAST_POINTS: usize = 16;
@@ -141,7 +140,7 @@ impl SeriesStore {
     /// An empty store that takes at most about `budget` bytes.
     pub fn new(budget: usize) -> Self {
         Self {
-            devices: Dense::default(),
+            devices: DeviceMap::default(),
             open: Vec::new(),
             closed_points: Self::CLOSED_POINTS,
             used: 0,
@@ -150,7 +149,7 @@ impl SeriesStore {
         }
     }
 
-    /// Takes up a reading of `time`, in milliseconds since the Unix epoch.
+    /// Adds a reading of `time`, in milliseconds since the Unix epoch.
     pub fn push(&mut self, device: DeviceKey, metric: MetricKey, time: f64, value: f64) {
         let limit = self.limit(device);
         let full = self.used >= self.budget && self.closed_points <= Self::LEAST_POINTS;
@@ -174,7 +173,7 @@ impl SeriesStore {
         series.push(time, value, limit);
         self.used = self.used + series.bytes() - before;
         if self.used > self.budget {
-            self.make_room();
+            self.shrink_closed();
         }
     }
 
@@ -231,7 +230,7 @@ impl SeriesStore {
         share.clamp(self.closed_points, Self::OPEN_POINTS)
     }
 
-    fn make_room(&mut self) {
+    fn shrink_closed(&mut self) {
         while self.used > self.budget && self.closed_points > Self::LEAST_POINTS {
             self.closed_points = (self.closed_points / 2).max(Self::LEAST_POINTS);
             let keys: Vec<DeviceKey> = self.devices.keys().collect();

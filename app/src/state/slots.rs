@@ -1,8 +1,7 @@
-//! Who looks at what: one signal for each device and view that is on screen, and none for
-//! the others.
+//! One signal for each device and view that is on screen, and none for the others.
 //!
-//! **Invariant.** A device that nobody looks at costs the reactive graph nothing, however
-//! often it reports.
+//! **Invariant.** A device that is not on screen costs the reactive graph nothing, however often it
+//! reports.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,23 +10,23 @@ use fleet::{Command, DeviceKey};
 use leptos::prelude::{ArcReadSignal, ArcRwSignal, Set, WithUntracked};
 
 use super::core::{Changed, Core};
-use super::dense::Dense;
+use super::device_map::DeviceMap;
 use super::messages::RawMessage;
 use super::views::{self, CardView, DeviceView};
 
-/// A view of a device that can be looked at.
+/// A view of a device that components can show.
 pub(super) trait View: PartialEq + Send + Sync + Sized + 'static {
-    /// What is to be seen now; `None` for a device that is not known.
+    /// The view now; `None` for a device that is not known.
     fn look(core: &Core, key: DeviceKey) -> Option<Self>;
-    /// Whether what changed can be seen in it.
+    /// Whether the view shows what changed.
     fn concerns(changed: Changed) -> bool;
     fn slots(slots: &mut Slots) -> &mut Kind<Self>;
 }
 
 /// The slots of one kind of view.
-pub(super) type Kind<T> = Dense<Slot<T>>;
+pub(super) type Kind<T> = DeviceMap<Slot<T>>;
 
-/// One signal and how many look at it.
+/// One signal, and how many components use it.
 pub(super) struct Slot<T: 'static> {
     signal: ArcRwSignal<Option<T>>,
     users: usize,
@@ -44,18 +43,18 @@ pub(super) struct Slots {
     devices: Kind<DeviceView>,
     commands: Kind<Commands>,
     messages: Kind<Messages>,
-    watchers: Dense<Vec<Watcher>>,
+    watchers: DeviceMap<Vec<Watcher>>,
     next_watcher: u64,
 }
 
 /// Who is called when there are new readings, by a number of its own.
 type Watcher = (u64, Rc<dyn Fn()>);
 
-/// Something to do once the page's knowledge is not borrowed any more.
+/// Something to do once the core is not borrowed any more.
 type Update = Box<dyn FnOnce()>;
 
 impl Slots {
-    /// The signal of this view, with one user more.
+    /// The signal of this view. It has one more user now.
     pub(super) fn look<T: View>(
         &mut self,
         core: &Core,
@@ -69,7 +68,7 @@ impl Slots {
         slot.signal.read_only()
     }
 
-    /// One user less.
+    /// The signal of this view has one user less.
     pub(super) fn look_away<T: View>(&mut self, key: DeviceKey) {
         let slots = T::slots(self);
         if let Some(slot) = slots.get_mut(key) {
@@ -80,7 +79,7 @@ impl Slots {
         }
     }
 
-    /// Has `call` called when the device has new readings.
+    /// Calls `call` whenever the device has new readings.
     pub(super) fn watch(&mut self, key: DeviceKey, call: Rc<dyn Fn()>) -> u64 {
         self.next_watcher += 1;
         let watcher = (self.next_watcher, call);
@@ -96,7 +95,7 @@ impl Slots {
         }
     }
 
-    /// What is to be told to those who look at this device.
+    /// The updates for those who show this device.
     pub(super) fn updates(&mut self, core: &Core, key: DeviceKey, changed: Changed) -> Vec<Update> {
         let mut updates = Vec::new();
         self.update::<CardView>(core, key, changed, &mut updates);

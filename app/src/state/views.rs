@@ -25,13 +25,13 @@ pub struct CardView {
     pub since_exact: bool,
     /// When it last sent something.
     pub last_seen: Option<Timestamp>,
-    /// Its most telling readings, at most [`CardView::VALUES`]: numbers with a unit,
+    /// Its most important readings, at most [`CardView::VALUES`]: numbers with a unit,
     /// temperature and humidity first, then other numbers, then what was set rather than
     /// measured, then truth values.
     pub values: Vec<ValueView>,
     /// How many more metrics it has.
     pub more_values: usize,
-    /// Which metric the trend line shows: the most telling.
+    /// Which metric the trend line shows: the most important.
     pub trend: Option<MetricKey>,
     /// How many kinds of faults it has.
     pub faults: usize,
@@ -203,7 +203,7 @@ pub fn commands(device: &Device) -> Vec<Command> {
     device.commands().cloned().collect()
 }
 
-/// The most telling first.
+/// The most important first.
 fn rank(metric: &fleet::Metric) -> u8 {
     match (metric.value(), metric.unit()) {
         (Value::Number(_), _) if is_setting(metric.name()) => 4,
@@ -216,7 +216,7 @@ fn rank(metric: &fleet::Metric) -> u8 {
     }
 }
 
-/// What a device was told rather than what it measures: it tells little, and hardly moves.
+/// Whether a metric is a setting, by its name. A setting says little, and hardly changes.
 fn is_setting(name: &str) -> bool {
     const WORDS: [&str; 6] = [
         "target",
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_card_shows_the_most_telling_values_and_counts_the_rest() {
+    fn a_card_shows_the_most_important_values_and_counts_the_rest() {
         let view =
             view(r#"{"name":"n","on":true,"temp_Target":20,"a":1,"humidity_pct":40,"temp":23.64}"#);
         let card = &view.card;

@@ -1,4 +1,4 @@
-//! Commands to devices, from the button to the answer beside it.
+//! Commands to devices, and their answers.
 
 use crate::json;
 use crate::time::Timestamp;
@@ -6,7 +6,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// What a device shall do.
+/// What a device is asked to do.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub enum CommandRequest<'a> {
     /// A command without parameters: `PING`.
@@ -64,7 +64,7 @@ pub enum CommandError {
     TooMany,
 }
 
-/// How far a command has come.
+/// The progress of a command.
 #[derive(Clone, PartialEq, Debug)]
 pub enum CommandState {
     /// Made, and waiting until we are connected.
@@ -141,7 +141,7 @@ impl Command {
         &self.uuid
     }
 
-    /// What the device shall do: `PING`.
+    /// What the device is asked to do: `PING`.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -176,7 +176,7 @@ impl Command {
         self.sent_at
     }
 
-    /// How far it has come.
+    /// Its progress.
     pub const fn state(&self) -> &CommandState {
         &self.state
     }

@@ -1,4 +1,4 @@
-//! A device: everything that was learnt about it.
+//! A device, and everything that is known about it.
 
 use crate::command::Command;
 use crate::conventions::{Convention, Name};
@@ -73,7 +73,7 @@ pub struct Device {
 
     pub(crate) presence: PresenceSpan,
     pub(crate) history: History,
-    /// What held before we lost our connection, while presence is unknown.
+    /// Its presence before we lost our connection, while it is unknown.
     pub(crate) before_outage: Option<PresenceSpan>,
     pub(crate) intervals: Intervals,
     pub(crate) rhythm: Rhythm,
@@ -145,7 +145,7 @@ impl Device {
         self.presence.exact
     }
 
-    /// What was seen of its presence, oldest first, the last entry holding now.
+    /// What was seen of its presence, oldest first. The last entry is its presence now.
     pub fn history(&self) -> impl DoubleEndedIterator<Item = &PresenceSpan> {
         self.history.iter()
     }
@@ -160,17 +160,17 @@ impl Device {
         self.last_seen
     }
 
-    /// How many messages of it came, retained and repeated ones too.
+    /// How many messages of it came, with retained and repeated ones.
     pub const fn message_count(&self) -> u64 {
         self.messages
     }
 
-    /// How many messages were repetitions and not taken up.
+    /// How many messages were repetitions, and ignored.
     pub const fn duplicate_count(&self) -> u64 {
         self.duplicates
     }
 
-    /// How many values were older than what was known and not taken up.
+    /// How many values were older than what was known, and ignored.
     pub const fn out_of_order_count(&self) -> u64 {
         self.out_of_order
     }
@@ -253,7 +253,7 @@ impl Device {
         }
     }
 
-    /// When its presence must be looked at again.
+    /// When its presence must be judged again.
     pub(crate) fn presence_deadline(&self, watching_since: Timestamp) -> Option<Timestamp> {
         match self.presence.presence {
             Presence::Online { .. } => {

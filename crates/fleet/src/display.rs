@@ -1,4 +1,4 @@
-//! Names of strangers, made safe to show.
+//! Makes untrusted names safe to show.
 
 use crate::text::{part, push_hex};
 use alloc::string::String;

@@ -1,4 +1,4 @@
-//! What changed, for a reader who comes once a frame.
+//! What changed, for a reader who polls once a frame.
 
 use crate::device::DeviceKey;
 use crate::fault::FaultKind;
@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
-/// Something changed. Look at the device for what it is now.
+/// Something changed. The device itself says what it is now.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Event {
     /// A device was seen for the first time.
@@ -108,7 +108,7 @@ pub(crate) struct SampleQueue {
 }
 
 impl SampleQueue {
-    /// `false` when an older sample had to go.
+    /// `false` if an older sample was dropped.
     pub(crate) fn push(&mut self, sample: QueuedSample, max: usize) -> bool {
         let full = self.samples.len() >= max;
         if full {

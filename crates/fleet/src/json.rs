@@ -1,7 +1,6 @@
 //! A JSON reader that flattens while it reads: no tree, no allocation but the [`Readings`].
 //!
-//! It reads RFC 8259, and besides that `NaN`, `Infinity` and `-Infinity`, because Python writes
-//! them. Work and depth are bounded: parts nested too deeply are skipped without recursion, and
+//! It reads RFC 8259, and also `NaN`, `Infinity` and `-Infinity`, because Python writes them. Work and depth are bounded: parts nested too deeply are skipped without recursion, and
 //! after the last value that may be kept it stops.
 
 use crate::number;
@@ -10,7 +9,7 @@ use crate::text::{part, push_hex};
 use alloc::string::String;
 use core::str;
 
-/// Where a text stops being JSON.
+/// The text is not JSON.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub(crate) struct NotJson {
     /// Byte offset of the first byte that does not fit.
@@ -20,7 +19,7 @@ pub(crate) struct NotJson {
 /// Why reading stopped.
 enum Stop {
     NotJson(usize),
-    /// The readings are full; they said so themselves.
+    /// The readings are full, which their own flag says.
     Full,
 }
 
@@ -295,7 +294,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads a string literal, appending its characters to `out` when wanted.
+    /// Reads a string literal, and appends its characters to `out`, if there is one.
     fn string(&mut self, mut out: Option<&mut String>) -> Result<(), Stop> {
         self.expect(b'"')?;
         let mut run = self.at;

@@ -1,8 +1,7 @@
 //! What devices mean: conventions turn messages into presence, telemetry and commands.
 //!
-//! A [`Fleet`] is given every message that comes, the observer's own state, and the time; it
-//! says which devices there are, whether they are there, what they measure, and how far the
-//! commands to them have come. It needs no configuration, does no input or output, never panics
+//! A [`Fleet`] gets every message, the observer's own state, and the time. It says which devices
+//! there are, their presence, what they measure, and the progress of the commands to them. It needs no configuration, does no input or output, never panics
 //! on any bytes, and holds bounded memory whatever it is sent.
 //!
 //! ```
@@ -27,22 +26,22 @@
 //!
 //! # How to drive it
 //!
-//! 1. Subscribe (to `#`, or to what the page needs) **without Retain As Published**, so that
-//!    [`Message::retained`] means "out of the broker's store".
+//! 1. Subscribe (to `#`, or to what the page shows) **without Retain As Published**, so that
+//!    [`Message::retained`] means that the broker had retained it before.
 //! 2. [`Fleet::handle_observer`]`(Connected)` after CONNACK, `(Disconnected)` when the
-//!    connection is gone. A new fleet takes the observer for connected.
+//!    connection is gone. A new fleet assumes a connected observer.
 //! 3. [`Fleet::handle_message`] for each PUBLISH.
-//! 4. Sleep until [`Fleet::poll_timeout`], then [`Fleet::handle_timeout`]. Late calls (throttled
-//!    pages, sleeping laptops) are allowed for; read that method.
-//! 5. Once a frame, [`Fleet::poll_event`] until `None`. Per device, everything but samples is
-//!    coalesced; samples wait in a bounded queue that drops the oldest and counts them.
+//! 4. Sleep until [`Fleet::poll_timeout`], then [`Fleet::handle_timeout`]. It may be called late (throttled
+//!    pages, sleeping laptops); that method says what happens then.
+//! 5. Once a frame, [`Fleet::poll_event`] until `None`. For each device, everything but
+//!    samples is coalesced. Samples wait in a bounded queue, which drops the oldest and counts them.
 //! 6. For a button: [`Fleet::command`] with a fresh UUID, publish the [`Outgoing`] at quality of service 2,
 //!    then [`Fleet::note_command_sent`] when it is handed to a live connection,
 //!    [`Fleet::note_command_acked`] at PUBCOMP, [`Fleet::note_command_failed`] if it cannot be
 //!    sent. The answer comes by itself, as [`Event::CommandChanged`].
 //!
 //! `now` is wall-clock time that does not go back (`performance.timeOrigin + performance.now()`
-//! in a page); a clock that is set back stands still here until it has caught up.
+//! in a page). If the clock is set back, time stands still here until it has caught up.
 //!
 //! # What devices send
 //!
@@ -67,26 +66,26 @@
 //! bytes; `units` maps a metric's dotted name to its symbol. Data messages are not retained, so
 //! the announcement is what the broker keeps on that topic. Both members are understood in any
 //! data message and in a JSON registration (`{"messageType":"SIGN_IN","commands":[…]}`) too. The
-//! latest list replaces the earlier ones. `PING` need not be announced.
+//! latest list replaces the earlier ones. No device has to announce `PING`.
 //!
 //! ## How a device answers
 //!
 //! `{"deviceId","messageType":"commandResp","commandResult":…,"uuid","command"}`, where
-//! `commandResult` may be any JSON. Failure is said by an `error` member with the reason:
+//! `commandResult` may be any JSON. A failure has an `error` member with the reason:
 //! `{…,"commandResult":null,"error":"unknown command"}`; see [`Command::result`].
 //!
 //! # Presence
 //!
-//! - A registration or any fresh message means online. Retained data means nothing for presence.
+//! - A registration or any live message means online. Retained data says nothing about presence.
 //! - Silence of three median intervals, at least 30 s, means stale ([`StaleRule`]).
-//! - A device that signs in and out in a rhythm sleeps between: after two cycles of similar
-//!   length were observed, its signing-out means [`Presence::Sleeping`], and only when it does
-//!   not wake half a cycle after its time it is offline, [`OfflineReason::DidNotWake`].
+//! - A device that signs in and out in a rhythm sleeps in between. After two cycles of similar
+//!   length, its signing-out means [`Presence::Sleeping`]. If it is half a cycle late in waking, it
+//!   is offline, [`OfflineReason::DidNotWake`].
 //! - While the observer is disconnected, every presence is unknown.
 //!
-//! # Names are foreign text
+//! # Names are untrusted text
 //!
-//! Ids, metric names, texts and excerpts are whatever strangers sent: `<script>`, quotes,
+//! Ids, metric names, texts and excerpts are what devices sent, and anyone may be one: `<script>`, quotes,
 //! right-to-left overrides, 4,000 characters. Show them as text, never as markup, and through
 //! [`Device::display_id`], [`Metric::display_name`] or [`display::shorten`].
 
@@ -114,8 +113,8 @@ mod text;
 mod time;
 mod units;
 
-/// What this build is to do: see the features. They are asked at run time, so that all code is
-/// checked in every build; the compiler leaves out what is never reached.
+/// What this build does: see the features in `Cargo.toml`. The code asks for them with `if`, so that
+/// every build checks all code. The compiler leaves out what is never reached.
 const TELEMETRY: bool = cfg!(feature = "telemetry");
 const COMMANDS: bool = cfg!(feature = "commands");
 const INDEX: bool = cfg!(feature = "index");

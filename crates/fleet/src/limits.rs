@@ -1,4 +1,4 @@
-//! What was not kept, counted: nothing is lost in silence.
+//! Counts what was not kept, so that nothing is lost silently.
 
 /// A limit of [`crate::FleetOptions`] that dropped something.
 #[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Debug)]

@@ -1,4 +1,4 @@
-//! A device's readings: the latest of each, and which belong on one chart.
+//! A device's metrics: the latest value of each, and which belong on one chart.
 
 use crate::time::Timestamp;
 use crate::units;
@@ -7,7 +7,8 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// A metric of one device: a dense index, stable as long as its device is known.
+/// A metric of one device: an index into [`Device::metrics`](crate::Device::metrics). It stays the
+/// same as long as the device is known.
 #[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Debug, Hash)]
 pub struct MetricKey(pub u16);
 
@@ -33,7 +34,7 @@ impl Value {
     }
 }
 
-/// How a metric's unit is known.
+/// A metric's unit, and where it comes from.
 #[derive(Clone, Eq, PartialEq, Debug)]
 pub(crate) enum Unit {
     Unknown,
@@ -60,7 +61,7 @@ pub struct Metric {
     /// The time of the last sample that was drawn: none goes before it.
     pub(crate) drawn_at: Option<Timestamp>,
     pub(crate) samples: u64,
-    /// The mean gap between samples in milliseconds, the latest weighing most; 0 when unknown.
+    /// The mean gap between samples in milliseconds, in which the latest count most; 0 if unknown.
     pub(crate) gap_ms: f32,
 }
 

@@ -1,4 +1,4 @@
-//! What a fleet recognises, how patient it is, and every limit on what it may hold.
+//! What a fleet recognises, how long it waits, and the limits on what it holds.
 
 use crate::conventions::PrefixRule;
 use core::time::Duration;
@@ -26,7 +26,7 @@ impl Default for StaleRule {
     }
 }
 
-/// Everything that a [`crate::Fleet`] may be told; `Default` fits the dashboard.
+/// The options of a [`crate::Fleet`]. The defaults fit the dashboard.
 #[derive(Clone, Eq, PartialEq, Debug)]
 pub struct FleetOptions {
     /// Which prefixes are of the four-topic convention.

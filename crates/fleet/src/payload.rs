@@ -7,8 +7,7 @@ use crate::number;
 use crate::readings::{ItemValue, Readings};
 use crate::units;
 
-/// What a payload looks like from its first characters: cheap, and enough to choose a
-/// convention.
+/// What kind of text a payload is. It is found quickly, and is enough to choose a convention.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub(crate) enum Form {
     /// Nothing: on MQTT, a retained message is being deleted.
@@ -131,7 +130,7 @@ fn trim(text: &str) -> &str {
     text.trim_matches(|c: char| c == '\0' || c.is_ascii_whitespace())
 }
 
-/// Control characters that are not of a text.
+/// Control characters that text does not have.
 const fn is_binary(byte: u8) -> bool {
     matches!(byte, 0..=8 | 14..=26 | 28..=31 | 127)
 }

@@ -1,4 +1,4 @@
-//! Whether a device is there, since when, and how it came to be so.
+//! Whether a device is there, since when, and why.
 
 use crate::time::Timestamp;
 use alloc::vec::Vec;
@@ -26,7 +26,7 @@ pub enum Presence {
         /// When its rhythm brings it back.
         wakes_about: Option<Timestamp>,
     },
-    /// It should have sent by now: nobody said that it left.
+    /// It should have sent something by now, and nobody said that it left.
     Stale {
         /// When its silence became too long.
         since: Timestamp,
@@ -223,9 +223,9 @@ impl History {
         self.spans.len()
     }
 
-    /// Something else holds now.
+    /// The presence has changed.
     pub(crate) fn push(&mut self, span: PresenceSpan) {
-        // What was to hold from a later moment on, or for no time at all, never held.
+        // A span that would begin later, or last no time at all, never was.
         while let Some(last) = self.spans.last()
             && last.presence.since() >= span.presence.since()
         {

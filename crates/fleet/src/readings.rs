@@ -1,4 +1,4 @@
-//! What one message says, flattened to names and values, in buffers that are reused.
+//! The values of one message with their names, flattened, in buffers that are reused.
 
 use crate::limits::{Limit, LimitCounters};
 use crate::text::{head, part};
@@ -30,7 +30,7 @@ pub(crate) struct Readings {
     caps: Caps,
 }
 
-/// How much of a message is kept.
+/// The limits on what is kept of a message.
 #[derive(Copy, Clone, Default, Debug)]
 pub(crate) struct Caps {
     pub(crate) values: usize,
@@ -65,7 +65,7 @@ pub(crate) enum Scalar<'a> {
 
 impl Readings {
     /// Empties the buffers for a message whose topic already names the quantity `stem` (or
-    /// nothing). Buffers that an unusual message has blown up are given back.
+    /// nothing). Buffers that an unusually long message has grown are shrunk.
     pub(crate) fn begin(&mut self, stem: &str, caps: Caps) {
         const KEEP: usize = 64 << 10;
         for buffer in [

@@ -1,4 +1,4 @@
-//! How often a device speaks, and whether it sleeps in between: learnt by watching it.
+//! How often a device sends, and whether it sleeps in between: learnt from its messages.
 
 use crate::time::Timestamp;
 
@@ -15,7 +15,7 @@ pub(crate) struct Intervals {
 }
 
 const BURST_MS: i64 = 1000;
-/// So many gaps make an interval.
+/// How many gaps are enough for an interval.
 const ENOUGH_GAPS: u8 = 3;
 
 impl Intervals {
@@ -36,7 +36,7 @@ impl Intervals {
         true
     }
 
-    /// The silence that begins now is not the device's doing.
+    /// The silence that begins now is not the device's.
     pub(crate) fn interrupt(&mut self) {
         self.burst = None;
     }
@@ -127,14 +127,14 @@ impl Rhythm {
         (agreeing >= 2 && agreeing * 2 > periods.len()).then_some(median)
     }
 
-    /// We did not watch: the present cycle is lost, the rhythm stays.
+    /// We were away: the present cycle is lost, but the rhythm stays known.
     pub(crate) fn interrupt(&mut self) {
         self.woke = None;
         self.slept = false;
     }
 }
 
-/// How long after the expected waking a device is given up: half a cycle, at least 5 s.
+/// How long after its expected waking a device counts as offline: half a cycle, at least 5 s.
 pub(crate) fn wake_grace_ms(period: Option<i64>) -> i64 {
     (period.unwrap_or(0) / 2).max(5000)
 }

@@ -1,4 +1,4 @@
-//! Small work on strings that the standard library does with more code.
+//! Small functions on strings, for which the standard library links more code.
 //!
 //! Indexing a string links the message of its panic with its tables of printable characters,
 //! and `contains` a search for long needles: ten kilobytes in a widget, for nothing here.

@@ -1,4 +1,4 @@
-// A custom element needs a JavaScript class. This one tells Rust when an element comes, changes and
+// A custom element is a JavaScript class. This one tells Rust when an element comes, changes and
 // goes. It knows no element in particular: what one draws is in its own module.
 
 /// The broker that belongs to this script. The script stands in `embed/`, and the broker beside that.

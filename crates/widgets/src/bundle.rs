@@ -2,8 +2,8 @@
 
 use core::panic::PanicInfo;
 
-/// A bug stops the widgets, as it would with the standard library; but that brings kilobytes with
-/// it for writing a message which nobody who visits the page could use.
+/// A bug stops the widgets, as it would with the standard library, which would add kilobytes to
+/// write a message that no visitor of the page could use.
 #[panic_handler]
 fn stop(_: &PanicInfo<'_>) -> ! {
     core::arch::wasm32::unreachable()

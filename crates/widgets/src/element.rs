@@ -68,11 +68,11 @@ fn free_place<I>(instances: &mut Vec<Option<I>>) -> u32 {
         instances.push(None);
         instances.len() - 1
     });
-    // A page with four thousand million elements has other worries.
+    // No page has four thousand million elements.
     u32::try_from(place).unwrap_or(u32::MAX)
 }
 
-/// What was at `place` before; to be dropped when nothing is borrowed any more.
+/// Replaces the instance at `place`, and returns the one before. Drop it when nothing is borrowed.
 fn replace<I>(instances: &RefCell<Vec<Option<I>>>, place: u32, new: Option<I>) -> Option<I> {
     let mut instances = instances.borrow_mut();
     core::mem::replace(instances.get_mut(place as usize)?, new)

@@ -17,8 +17,8 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use crate::element::own_broker;
 use crate::source::Source;
 
-/// What is shown is looked at anew at least this often, in milliseconds: at midnight a time of
-/// day becomes one of yesterday's, and in every time zone midnight is a whole quarter of an hour.
+/// Everything is drawn again at least this often, in milliseconds. At midnight a time of day becomes
+/// one of yesterday's, and in every time zone midnight is at a whole quarter of an hour.
 const QUARTER_HOUR_MS: u32 = 900_000;
 
 #[wasm_bindgen]
@@ -53,7 +53,7 @@ impl Page {
         })
     }
 
-    /// The connection to `url`, which may be there already.
+    /// The connection to `url`. It may be there already.
     pub(crate) fn hub(self: &Rc<Self>, url: BrokerUrl) -> Rc<Hub> {
         let mut hubs = self.hubs.borrow_mut();
         hubs.retain(|hub| hub.strong_count() > 0);
@@ -66,7 +66,7 @@ impl Page {
         hub
     }
 
-    /// Has everything drawn in the next frame, once; a page that nobody sees has no frames.
+    /// Draws everything once, in the next frame. A hidden page has no frames.
     fn ask_for_frame(&self) {
         if !self.frame_asked.replace(true) {
             request_animation_frame(self.frame.as_ref());
@@ -95,11 +95,11 @@ impl Page {
     }
 }
 
-/// An element's interest in one device.
+/// An element that follows one device.
 pub(crate) trait Watcher {
-    /// In which.
+    /// Which device.
     fn source(&self) -> &Source;
-    /// Something may have changed: looks, and draws what has.
+    /// Draws what has changed, if anything has.
     fn draw(&self);
 }
 
@@ -112,20 +112,20 @@ pub(crate) struct Hub {
     /// What the broker does not let this page read.
     refused: RefCell<Vec<TopicFilter>>,
     timer: Timer,
-    /// In which quarter of an hour all was last drawn.
+    /// The quarter of an hour in which everything was last drawn.
     quarter: Cell<i64>,
 }
 
-/// What can be said of a device now.
+/// What is known about a device now.
 #[derive(Copy, Clone, Debug, PartialEq)]
-pub(crate) enum Sight {
+pub(crate) enum DeviceState {
     /// There was no connection yet.
     Connecting,
     /// The broker wants a user name and password, or the connection was stopped.
     Refused,
     /// The broker does not let this page read what the device sends.
     Forbidden,
-    /// The connection is lost, and comes back by itself; this is what was known.
+    /// The connection is lost, and comes back by itself. This was known before.
     Lost(PresenceKind),
     /// Connected, and no message of the device has come.
     Silent,
@@ -133,7 +133,7 @@ pub(crate) enum Sight {
     Known {
         /// Whether it is there.
         presence: Presence,
-        /// Whether that began when it says; else it was so already when we came.
+        /// Whether that began when it says; otherwise it was so already when we connected.
         exact: bool,
     },
 }
@@ -144,9 +144,9 @@ impl Hub {
             let options = ClientOptions {
                 // Timers of a background tab run once a minute at worst.
                 keep_alive: 120,
-                // What was missed is told again by the retained messages.
+                // The retained messages say again what was missed.
                 session_expiry_interval: 0,
-                // A wall of elements, each with its handful of filters.
+                // Many elements, each with a few filters.
                 subscription_limit: 16_384,
                 seed: random::seed(),
                 ..ClientOptions::new(random::client_id("beaconry-widget"))
@@ -162,7 +162,7 @@ impl Hub {
                 fleet: RefCell::new(Fleet::new(FleetOptions {
                     max_devices: 4_000,
                     max_bytes: 8 << 20,
-                    // What it is, and what it was before the connection was lost.
+                    // The presence now, and the one before the connection was lost.
                     max_presence_history: 2,
                     ..FleetOptions::default()
                 })),
@@ -178,40 +178,40 @@ impl Hub {
         })
     }
 
-    /// Follows a device; the watcher is told, at most once a frame, when anything has changed.
+    /// Follows a device. The watcher is called at most once a frame, when anything has changed.
     pub(crate) fn join(&self, watcher: &Rc<impl Watcher + 'static>) {
-        let wanted = watcher.source().filters.iter();
-        let wanted = wanted.filter(|filter| !self.needs(filter)).cloned();
-        let subscriptions: Vec<_> = wanted.map(subscription).collect();
+        let filters = watcher.source().filters.iter();
+        let new = filters.filter(|filter| !self.uses(filter)).cloned();
+        let subscriptions: Vec<_> = new.map(subscription).collect();
         let weak = Rc::downgrade(watcher);
         self.watchers.borrow_mut().push(weak);
         if !subscriptions.is_empty() {
-            // Refused only above the client's own limit of topic filters: the element then
-            // says that no word has come.
+            // Fails only above the client's own limit of topic filters. The element then says that
+            // nothing was heard.
             let _ = self.link.subscribe(subscriptions);
         }
         self.page.ask_for_frame();
     }
 
-    /// A watcher of `source` has gone: ends the subscriptions that no other one needs.
+    /// A watcher of `source` has gone: ends the subscriptions that no other one uses.
     pub(crate) fn leave(&self, source: &Source) {
         let living = |watcher: &Weak<dyn Watcher>| watcher.strong_count() > 0;
         self.watchers.borrow_mut().retain(living);
         let filters = source.filters.iter();
-        let unneeded: Vec<_> = filters
-            .filter(|filter| !self.needs(filter))
+        let unused: Vec<_> = filters
+            .filter(|filter| !self.uses(filter))
             .cloned()
             .collect();
-        if unneeded.is_empty() {
+        if unused.is_empty() {
             return;
         }
-        let needed = |filter: &TopicFilter| !unneeded.contains(filter);
-        self.refused.borrow_mut().retain(needed);
-        let _ = self.link.unsubscribe(unneeded);
+        let still_used = |filter: &TopicFilter| !unused.contains(filter);
+        self.refused.borrow_mut().retain(still_used);
+        let _ = self.link.unsubscribe(unused);
     }
 
-    /// What can be said of the device of `source` now.
-    pub(crate) fn sight(&self, source: &Source) -> Sight {
+    /// What is known about the device of `source` now.
+    pub(crate) fn state(&self, source: &Source) -> DeviceState {
         let connected = self.link.with_state(|state| match state {
             State::Connected { .. } => Some(true),
             State::Opening { .. } | State::Connecting { .. } | State::Waiting { .. } => Some(false),
@@ -222,25 +222,25 @@ impl Hub {
             Some(false) => {
                 return self
                     .look(source, last_known)
-                    .map_or(Sight::Connecting, Sight::Lost);
+                    .map_or(DeviceState::Connecting, DeviceState::Lost);
             }
-            None => return Sight::Refused,
+            None => return DeviceState::Refused,
         }
-        let now = |device: &Device| Sight::Known {
+        let now = |device: &Device| DeviceState::Known {
             presence: *device.presence(),
             exact: device.is_since_exact(),
         };
-        if let Some(sight) = self.look(source, now) {
-            return sight;
+        if let Some(state) = self.look(source, now) {
+            return state;
         }
         let refused = self.refused.borrow();
         if source.filters.iter().all(|filter| refused.contains(filter)) {
-            return Sight::Forbidden;
+            return DeviceState::Forbidden;
         }
-        Sight::Silent
+        DeviceState::Silent
     }
 
-    /// Looks at the device, if it has been heard of.
+    /// Reads something of the device, if it is known.
     fn look<T>(&self, source: &Source, at: impl FnOnce(&Device) -> T) -> Option<T> {
         let fleet = self.fleet.borrow();
         // Also what is published under the bare id; but not another device of this id, which an
@@ -257,7 +257,7 @@ impl Hub {
         fleet.device(key).map(at)
     }
 
-    fn needs(&self, filter: &TopicFilter) -> bool {
+    fn uses(&self, filter: &TopicFilter) -> bool {
         let watchers = self.watchers.borrow();
         let mut living = watchers.iter().filter_map(Weak::upgrade);
         living.any(|watcher| watcher.source().filters.contains(filter))
@@ -300,8 +300,8 @@ impl Hub {
         self.turn(now);
     }
 
-    /// Judges silence, and arms the timer for the next time that it must be. A message that
-    /// changes no presence has nothing drawn.
+    /// Judges silence, and arms the timer for the next time. A message that changes no presence
+    /// draws nothing.
     fn turn(&self, now: Timestamp) {
         let mut fleet = self.fleet.borrow_mut();
         fleet.handle_timeout(now);

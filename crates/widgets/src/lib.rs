@@ -5,15 +5,15 @@
 //! <beaconry-status device="weather-03"></beaconry-status>
 //! ```
 //!
-//! The page may be of any origin; it needs no framework and gets none: this crate draws with
-//! the browser's own elements. All of it together, with the MQTT client and the device model,
+//! The page may be of any origin. There is no framework: this crate draws with the browser's own
+//! elements. All of it together, with the MQTT client and the device model,
 //! must stay below 60 kB; `docs/widgets.md` says how.
 //!
 //! **Invariants.**
-//! - One socket a page and broker, however many elements: see [`Hub`](hub::Hub). The last
+//! - One socket for each page and broker, however many elements: see [`Hub`](hub::Hub). The last
 //!   element to leave closes it.
 //! - What strangers sent reaches the page as text nodes only.
-//! - Nothing is left in the page's globals.
+//! - Nothing is added to the page's globals.
 //!
 //! # How to add a widget
 //!
@@ -34,7 +34,7 @@
 #![no_std]
 
 extern crate alloc;
-// Tests need it, and so does a build for another target, which has no use for the bundle.
+// For tests, and for builds for another target, which have no use for the bundle.
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 

@@ -1,4 +1,4 @@
-//! The latest values, one chart a metric group, and a table of what cannot be drawn.
+//! The latest values, one chart for each metric group, and a table of what cannot be drawn.
 
 use fleet::{DeviceKey, MetricGroup, MetricKey};
 use leptos::prelude::*;
@@ -88,7 +88,7 @@ pub fn Charts(
     }
 }
 
-/// A chart is made anew when it has other metrics, and only then.
+/// A chart is made again only when its metrics have changed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct MetricGroupKey(String, Vec<u16>);
 
@@ -127,7 +127,7 @@ pub fn Readings(
     device: DeviceSignal,
 ) -> impl IntoView {
     let now = AppState::expect().now();
-    // What they are is made anew only when it is something else; the values are texts.
+    // The tiles are made again only when the metrics have changed; the values in them are texts.
     let shape = Memo::new(move |_| {
         device.with(|device| {
             let values = device.iter().flat_map(|device| &device.values);

@@ -11,7 +11,7 @@ use crate::components::connection::sentence;
 use crate::components::icon::Icon;
 use crate::state::{AppState, format};
 
-/// What a command that sets something is given: its member's name and what it means.
+/// The argument of a command that sets something: its member's name and what it means.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 struct Argument {
     member: &'static str,
@@ -19,7 +19,7 @@ struct Argument {
     example: &'static str,
 }
 
-/// What is known of commands that take an argument; others go through the JSON field.
+/// The argument of commands that we know. Others go through the JSON field.
 const fn argument(command: &str) -> Option<Argument> {
     match command.as_bytes() {
         b"SET_INTERVAL" => Some(Argument {
@@ -36,8 +36,8 @@ const fn argument(command: &str) -> Option<Argument> {
     }
 }
 
-/// Whether a command of this name does not work without more than its name.
-fn needs_more(command: &str) -> bool {
+/// Whether a command of this name takes an argument that we do not know.
+fn takes_unknown_argument(command: &str) -> bool {
     command.starts_with("SET_") && argument(command).is_none()
 }
 
@@ -79,7 +79,7 @@ pub fn CommandBox(
             return view! { <ArgumentForm name=name argument=argument send=send /> }.into_any();
         }
         let id = format!("command-{name}");
-        let more = needs_more(&name);
+        let more = takes_unknown_argument(&name);
         let press = move |_| {
             if more {
                 compose(name.clone());
@@ -170,7 +170,7 @@ where
     }
 }
 
-/// Any JSON, checked as it is typed.
+/// Any command as JSON, checked while it is typed.
 #[component]
 fn FreeCommand<S>(
     key: DeviceKey,
@@ -248,7 +248,7 @@ where
     }
 }
 
-/// The commands, newest first, each with what became of it.
+/// The commands, newest first, each with its outcome.
 #[component]
 fn Answers(key: DeviceKey) -> impl IntoView {
     let commands = AppState::expect().commands(key);
@@ -321,7 +321,7 @@ fn Answer(commands: ReadSignal<Option<Vec<Command>>>, uuid: String) -> impl Into
     }
 }
 
-/// What became of a command, in words.
+/// The outcome of a command, in words.
 struct Outcome {
     word: &'static str,
     text: String,
@@ -404,8 +404,12 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_more_than_its_name_is_composed() {
-        assert!(needs_more("SET_TARGET") && !needs_more("SET_INTERVAL") && !needs_more("PING"));
+    fn a_command_with_an_unknown_argument_is_composed() {
+        assert!(
+            takes_unknown_argument("SET_TARGET")
+                && !takes_unknown_argument("SET_INTERVAL")
+                && !takes_unknown_argument("PING")
+        );
         assert_eq!(argument("SET_INTERVAL").unwrap().member, "seconds");
     }
 }

@@ -7,8 +7,8 @@ use crate::components::connection::sentence;
 use crate::components::icon::Icon;
 use crate::state::{AppState, format};
 
-/// One line a kind of fault, with the beginning of a payload that showed it; nothing when
-/// nothing is wrong.
+/// One line for each kind of fault, with the beginning of a payload that showed it. Nothing if there
+/// is no fault.
 #[component]
 pub fn Faults(
     /// The device.

@@ -10,7 +10,7 @@ use crate::state::{AppState, format};
 
 /// The strip's own width; the style sheet stretches it.
 const STRIP: f64 = 1_000.0;
-/// A state of seconds in a strip of days is still seen.
+/// The least width of a stretch: a state of seconds is visible in a strip of days.
 const LEAST: f64 = 3.0;
 /// The strip shows at least this, in milliseconds: a device that came a second ago was not
 /// online “all the time”.
@@ -62,7 +62,7 @@ pub fn PresenceHistory(
             .map(|(index, span)| {
                 let presence = span.presence;
                 let ended = move || {
-                    // Newest first: what followed stands before it.
+                    // Newest first: the span that followed stands before this one.
                     index.checked_sub(1).and_then(|next| {
                         history.with(|history| history.get(next).map(|span| span.presence.since()))
                     })
@@ -134,7 +134,7 @@ pub fn PresenceHistory(
     }
 }
 
-/// The strip's height: each presence has its own, so that none needs its colour.
+/// The strip's height: each presence has its own, so that colour alone never tells them apart.
 const HEIGHT: u32 = 28;
 
 /// A stretch of one presence on the strip.

@@ -1,5 +1,5 @@
-//! JSON for people: made readable, and written from what they typed. The browser reads and writes
-//! it, and `fleet` reads what devices sent: a JSON crate would add ten kilobytes to the page.
+//! JSON for people: makes it readable, and writes what they typed. The browser reads and writes it,
+//! and `fleet` reads what devices sent. `serde_json` would add ten kilobytes to the page.
 
 use fleet::Command;
 use js_sys::{JSON, Object, Reflect};
@@ -16,12 +16,12 @@ pub(super) fn pretty(text: &str) -> Option<String> {
     (digits(text) == digits(&pretty)).then_some(pretty)
 }
 
-/// How many digits there are: they are as many after a faithful rewriting.
+/// How many digits there are. A faithful rewriting has as many.
 fn digits(text: &str) -> usize {
     text.bytes().filter(u8::is_ascii_digit).count()
 }
 
-/// What the JSON field begins with.
+/// What stands in the JSON field at first.
 pub(super) fn command_template(name: &str) -> String {
     let argument = (name != "PING").then_some(("value", 0.0));
     command(name, argument, 2)
@@ -53,8 +53,8 @@ pub(super) fn shown_answer(result: &str) -> String {
     fleet::display::shorten(text.as_deref().unwrap_or(result), 1_000)
 }
 
-/// The members of a request beside its name and uuid, short: `seconds: 5`; `None` when there
-/// is nothing else in it.
+/// The members of a request beside its name and uuid, short: `seconds: 5`. `None` if there are
+/// none.
 pub(super) fn shown_request(command: &Command) -> Option<String> {
     let mut shown = String::new();
     for (member, value) in command.arguments() {
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_shown_by_what_it_brings() {
+    fn a_request_is_shown_by_its_arguments() {
         let mut fleet = Fleet::new(FleetOptions::default());
         let now = Timestamp(1_795_233_600_000);
         fleet.handle_message(now, Message::new("beaconry/register/a", b"SIGN_IN"));

@@ -1,12 +1,12 @@
-//! One device: whether it is there, what it measures, what it can be told, what it sent.
+//! One device: its presence, its readings, its commands, its messages.
 //!
-//! - [`charts`]: the latest values, one chart a metric group, and a table of the rest.
+//! - [`charts`]: the latest values, one chart for each metric group, and a table of the rest.
 //! - [`commands`]: buttons, free JSON, and the answers beside them.
 //! - [`history`]: presence over time.
-//! - [`position`]: where it is, drawn without anyone's map.
+//! - [`position`]: where it is, drawn without a map service.
 //! - [`raw`]: its messages as they came.
 //! - [`faults`]: what is wrong with what it sends.
-//! - [`forget`]: away with it.
+//! - [`forget`]: the button that forgets it.
 
 pub mod charts;
 pub mod commands;
@@ -35,10 +35,10 @@ use history::PresenceHistory;
 use position::PositionPanel;
 use raw::RawMessages;
 
-/// What the panels look at: the device, once it is known.
+/// The device, once it is known: what the panels show.
 pub type DeviceSignal = ReadSignal<Option<DeviceView>>;
 
-/// The device page; waits for a device that was not heard of yet.
+/// The device page. It waits for a device that nothing was heard of yet.
 #[component]
 pub fn DevicePage(
     /// Its full id.
@@ -68,7 +68,7 @@ fn Crumbs() -> impl IntoView {
     }
 }
 
-/// Nothing was heard of it yet; it appears by itself.
+/// Shown while nothing was heard of the device. The page changes by itself.
 #[component]
 fn UnknownDevice(id: String) -> impl IntoView {
     set_title("Waiting for a device · Beaconry");
@@ -139,7 +139,7 @@ fn KnownDevice(key: DeviceKey) -> impl IntoView {
     }
 }
 
-/// Its name, whether it is there, and what is known of how it speaks.
+/// Its name, its presence, and how it speaks.
 #[component]
 fn Head(key: DeviceKey, device: DeviceSignal) -> impl IntoView {
     let state = AppState::expect();

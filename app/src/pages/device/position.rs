@@ -1,4 +1,4 @@
-//! Where the device is, drawn without anyone's map: its track in metres.
+//! Where the device is: its track in metres, drawn without a map service.
 
 use std::collections::VecDeque;
 
@@ -10,17 +10,17 @@ use crate::components::copy::CopyButton;
 use crate::components::icon::Icon;
 use crate::state::AppState;
 
-/// Places that are remembered while the page is open; the oldest go first.
+/// How many places are remembered while the page is open. The oldest go first.
 const MOST: usize = 500;
 /// The drawing's own size; the style sheet scales it.
 const WIDTH: f64 = 400.0;
 const HEIGHT: f64 = 220.0;
-/// What is drawn is at least this wide: a device that stands still is a dot in a street.
+/// The least width of what is drawn, in metres: a device that stands still is a dot in a street.
 const NARROWEST_M: f64 = 200.0;
-/// Metres a degree of latitude.
+/// Metres in a degree of latitude.
 const DEGREE_M: f64 = 111_320.0;
 
-/// Coordinates and track; nothing for a device that says not where it is.
+/// Coordinates and track; nothing for a device that does not say where it is.
 #[component]
 pub fn PositionPanel(
     /// The device.
@@ -83,7 +83,7 @@ fn Locator(track: RwSignal<VecDeque<Position>>) -> impl IntoView {
     let places = move || track.with(|track| track.iter().copied().collect::<Vec<_>>());
     let state = AppState::expect();
     let drawing = Memo::new(move |_| {
-        // The others are where they are when this one moves: they are only there for scale.
+        // The other devices are drawn where they were when this one last moved: they only show the scale.
         let others: Vec<Position> = state.positions().into_iter().map(|(_, at)| at).collect();
         Drawing::new(&places(), &others)
     });

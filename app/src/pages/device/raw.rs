@@ -1,4 +1,4 @@
-//! The device's messages as they came, byte by byte if need be.
+//! The device's messages as they came, also byte by byte.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::state::{AppState, RawMessage, format};
 const LISTED: usize = 100;
 /// Bytes that are shown as text or hexadecimal before the reader copies the rest.
 const SHOWN: usize = 64 << 10;
-/// Characters of the line that stands for a payload.
+/// Characters in the line that summarises a payload.
 const PREVIEW: usize = 160;
 
 /// The panel.
@@ -115,7 +115,7 @@ fn Message(message: Arc<RawMessage>) -> impl IntoView {
                     <span class="tag tabular">{format::bytes(message.length)}</span>
                 </span>
             </summary>
-            // Made when it is looked at: most never are.
+            // Made when the message is opened: most never are.
             {move || open.get().then(|| view! { <Body message=Arc::clone(&body) /> })}
         </details>
     }
@@ -210,7 +210,7 @@ fn Body(message: Arc<RawMessage>) -> impl IntoView {
     }
 }
 
-/// What MQTT 5 says beside the payload.
+/// The MQTT 5 properties.
 #[component]
 fn Properties(message: Arc<RawMessage>) -> impl IntoView {
     let mut rows: Vec<(String, String)> = Vec::new();
@@ -236,7 +236,7 @@ fn Properties(message: Arc<RawMessage>) -> impl IntoView {
     })
 }
 
-/// One line that stands for the payload.
+/// One line that summarises the payload.
 fn preview(payload: &Bytes) -> String {
     if payload.is_empty() {
         return "(empty)".to_owned();

@@ -1,4 +1,4 @@
-//! Commands: made here or seen on the wire, answered or given up.
+//! Commands: made here or seen on the wire, until they are answered or time out.
 
 use super::{Fleet, Message};
 use crate::command::{self, Command, CommandError, CommandRequest, CommandState, Outgoing};
@@ -142,7 +142,7 @@ impl Fleet {
             return;
         }
         if command::check_uuid(&request.uuid).is_err() {
-            // Without an id no answer can be told from another: nothing to follow.
+            // Without a uuid no answer can be matched to it.
             return;
         }
         let command = Command {
@@ -198,7 +198,7 @@ impl Fleet {
         });
     }
 
-    /// Changes a command and tells of it, if it did change.
+    /// Changes a command, and marks it if its state has changed.
     fn progress(
         &mut self,
         key: DeviceKey,
@@ -226,7 +226,7 @@ impl Fleet {
         let after = command.cost();
         self.budget.refund_from(&mut device.account, before);
         if !self.budget.charge_to(&mut device.account, after) {
-            // An answer is worth more than its budget; only its text is given up.
+            // The answer counts even if there is no memory for it: only its text is dropped.
             if let CommandState::Answered { result, .. } = &mut command.state {
                 *result = "".into();
             }
@@ -276,7 +276,7 @@ fn compose(
     device.convention.command(device.name(), uuid, request)
 }
 
-/// When a command sent now is given up: a sleeping device gets its time when it wakes.
+/// When a command that is sent now times out. For a sleeping device the time runs from its waking.
 fn deadline(device: &Device, options: &FleetOptions, now: Timestamp) -> Timestamp {
     let from = match device.presence.presence {
         Presence::Sleeping { wakes_about, .. } => wakes_about.map_or(now, |wakes| wakes.max(now)),

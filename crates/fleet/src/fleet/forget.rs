@@ -1,4 +1,4 @@
-//! Forgetting devices: when a person says so, and strangers when the table is full.
+//! Forgetting devices: those that a person has forgotten, and strangers when the table is full.
 
 use super::table::Table;
 use super::{Fleet, Queue};
@@ -170,7 +170,7 @@ impl Fleet {
         }
     }
 
-    /// One who looked at this device does so no more.
+    /// Somebody does not look at this device any more.
     pub fn unwatch(&mut self, key: DeviceKey) {
         if let Some(device) = self.devices.get_mut(key) {
             device.watchers = device.watchers.saturating_sub(1);
@@ -203,7 +203,7 @@ impl Fleet {
             self.conventions
                 .forget(device.convention, device.name(), &mut self.budget);
         }
-        // Who never heard of it needs not hear that it is gone.
+        // A device that was never reported as added is not reported as forgotten.
         if !device.dirty.is_new() {
             self.gone.push_back(key);
         }

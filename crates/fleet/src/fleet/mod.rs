@@ -1,4 +1,4 @@
-//! The fleet: devices by id, and the way of a message through it.
+//! The fleet: its devices, and what it does with a message.
 
 mod commands;
 mod forget;
@@ -35,8 +35,8 @@ pub struct Message<'a> {
     pub topic: &'a str,
     /// What was published.
     pub payload: &'a [u8],
-    /// Whether it came from the broker's store because we subscribed. Subscribe without Retain
-    /// As Published, or else fresh messages carry the flag too and count as old.
+    /// Whether the broker had retained it and sent it because we subscribed. Subscribe without
+    /// Retain As Published. Otherwise live messages have the flag too, and count as old.
     pub retained: bool,
     /// The DUP flag: this may be a repetition.
     pub duplicate: bool,
@@ -45,7 +45,7 @@ pub struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// A fresh message without anything special.
+    /// A live message without any flag or property.
     pub const fn new(topic: &'a str, payload: &'a [u8]) -> Self {
         Self {
             topic,
@@ -56,7 +56,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The same message, out of the broker's store.
+    /// The same message as a retained one.
     #[must_use]
     pub const fn retained(mut self) -> Self {
         self.retained = true;
@@ -64,7 +64,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// All devices, and what is known about them. See the crate's head for how it is driven.
+/// All devices, and what is known about them. The crate's head says how to drive it.
 #[derive(Debug)]
 pub struct Fleet {
     options: FleetOptions,
@@ -108,8 +108,8 @@ impl Fleet {
         }
     }
 
-    /// A message came. Any topic and any bytes will do. Topics that begin with `$` are the
-    /// broker's own and are passed over.
+    /// A message came, with any topic and any bytes. Topics that begin with `$` are the broker's own
+    /// and are ignored.
     pub fn handle_message(&mut self, now: Timestamp, message: Message<'_>) {
         let now = self.advance(now);
         if message.topic.starts_with('$') {
@@ -131,9 +131,9 @@ impl Fleet {
         let slashes = id.bytes().enumerate().filter(|(_, byte)| *byte == b'/');
         // An empty prefix has no slash behind it: `/a/b` is not `a/b`.
         let mut slashes = slashes.filter(|(at, _)| *at > 0);
-        let by_name = self.lookup(Name { prefix: "", id }).or_else(|| {
+        let by_name = self.find_name(Name { prefix: "", id }).or_else(|| {
             slashes.find_map(|(at, _)| {
-                self.lookup(Name {
+                self.find_name(Name {
                     prefix: part(id, 0..at),
                     id: part(id, at + 1..id.len()),
                 })
@@ -168,12 +168,12 @@ impl Fleet {
         &self.limits
     }
 
-    /// Estimated bytes that the fleet remembers, to be held against the option `max_bytes`.
+    /// Estimated bytes that the fleet remembers; the option `max_bytes` limits them.
     pub const fn memory_used(&self) -> usize {
         self.budget.used()
     }
 
-    /// What the fleet was told at the beginning.
+    /// The options that the fleet was made with.
     pub const fn options(&self) -> &FleetOptions {
         &self.options
     }
@@ -212,8 +212,8 @@ impl Fleet {
         })
     }
 
-    /// Time goes on, and never back: a wall clock that is set back stands still here until it
-    /// has caught up.
+    /// The time, which never goes back. If the wall clock is set back, time stands still here until
+    /// it has caught up.
     fn advance(&mut self, now: Timestamp) -> Timestamp {
         self.now = self.now.max(now);
         self.now
@@ -232,7 +232,7 @@ impl Fleet {
         if claim.what == What::Nothing {
             return;
         }
-        let known = self.lookup(claim.name);
+        let known = self.find_name(claim.name);
         if claim.what == What::Request && (message.retained || known.is_none()) {
             // A command to nobody makes no device.
             return;
@@ -350,11 +350,11 @@ impl Fleet {
         self.take_values(now, key, readings, source, message);
     }
 
-    fn lookup(&self, name: Name<'_>) -> Option<DeviceKey> {
+    fn find_name(&self, name: Name<'_>) -> Option<DeviceKey> {
         self.index.find(&self.devices, name)
     }
 
-    /// Something changed at a device, to be told at the next poll.
+    /// Notes a change of a device for the next poll.
     fn mark(&mut self, key: DeviceKey, change: Dirty) {
         if let Some(device) = self.devices.get_mut(key) {
             device.dirty.0 |= change.0;
@@ -418,7 +418,7 @@ struct Source<'a> {
     unit: Option<&'static str>,
 }
 
-/// The next thing to tell about a device, in a fixed order.
+/// The next event of a device, in a fixed order.
 fn next_event(key: DeviceKey, device: &mut Device) -> Option<Event> {
     let dirty = &mut device.dirty;
     if dirty.take(Dirty::ADDED) {

@@ -10,12 +10,12 @@ use crate::presence::{OfflineReason, Presence, PresenceKind, PresenceSpan};
 use crate::time::{Timestamp, millis};
 
 impl Fleet {
-    /// We, the observer, are connected and subscribed, or not any more.
+    /// We, the observer, have become connected and subscribed, or disconnected.
     ///
-    /// While we are not, every device's presence is unknown, and silence means nothing. After we
-    /// are again, each device is what its retained message or its next own message says. One
-    /// that was offline before and of which nothing is heard goes back to offline; any other
-    /// that used to send becomes stale after its usual patience.
+    /// While we are disconnected, every device's presence is unknown, and silence means nothing.
+    /// Afterwards each device is what its retained message or its own next message says. If nothing
+    /// is heard of a device, it is offline again if it was so before; if it used to send, it becomes
+    /// stale after its usual time.
     pub fn handle_observer(&mut self, now: Timestamp, state: ObserverState) {
         let now = self.advance(now);
         if self.timers.state() == state {
@@ -56,7 +56,7 @@ impl Fleet {
         }
     }
 
-    /// The device sent something, itself and just now unless it is retained.
+    /// The device itself sent a message: just now, unless the message is retained.
     pub(super) fn alive(
         &mut self,
         now: Timestamp,
@@ -114,7 +114,7 @@ impl Fleet {
         let device = &mut self.devices[key];
         match device.presence.presence {
             Presence::Offline { .. } | Presence::Sleeping { .. } => device.rhythm.wakes(now),
-            // A signing-in that we saw begins a cycle; a first message somewhere in it does not.
+            // A signing-in that we saw begins a cycle. A first message may be anywhere in it.
             Presence::Unknown { .. } if exact => device.rhythm.wakes(now),
             Presence::Unknown { .. } | Presence::Online { .. } | Presence::Stale { .. } => {}
         }
@@ -138,7 +138,7 @@ impl Fleet {
             return;
         }
         let wakes_about = match (reason, retained) {
-            // When it fell asleep was not seen; one cycle from now it must have woken.
+            // We did not see when it fell asleep, but it must wake within one cycle from now.
             (OfflineReason::SaidSo, true) => {
                 let cycle = device.rhythm.period().filter(|cycle| *cycle <= max_cycle);
                 cycle.map(|cycle| now.plus_ms(cycle))
@@ -167,7 +167,7 @@ impl Fleet {
             exact,
         };
         if old == new {
-            // The same, perhaps for another reason: it lasts since it began.
+            // The same presence, perhaps for another reason: it began when it began.
             let presence = lasting(to, from.presence.since());
             if presence != from.presence {
                 device.presence.presence = presence;
@@ -175,7 +175,7 @@ impl Fleet {
             }
             return;
         }
-        // As before our own outage, and nothing seen contradicts that it lasted through it.
+        // The same as before our own outage: nothing contradicts that it lasted through it.
         device.presence = match device.before_outage.take() {
             Some(before) if before.presence.kind() == new => PresenceSpan {
                 presence: lasting(to, before.presence.since()),

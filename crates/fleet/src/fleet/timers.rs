@@ -1,4 +1,4 @@
-//! Silence: what is due when, and how to judge it when we ourselves were away.
+//! Silence: which device is due when, and how to judge silence when we ourselves were away.
 
 use super::{Fleet, Queue};
 use crate::COMMANDS;
@@ -12,16 +12,16 @@ use core::cmp::Reverse;
 
 /// A call this late is on time.
 const PUNCTUAL_MS: i64 = 2000;
-/// A call later than that was not made while messages waited to be handed over: so long they get.
+/// After a later call, messages may still wait to be handed over. They get this long.
 const SETTLE_MS: i64 = 5000;
-/// A call this late means that the observer slept, and silence before it proves nothing. More
-/// than the minute at which browsers let a hidden page's timers run.
+/// After a call this late, the observer must have slept, and silence before it proves nothing.
+/// Longer than a minute, because browsers run the timers of a hidden page once a minute.
 const SLEPT_MS: i64 = 90_000;
 
-/// When to look at which device.
+/// When each device is due to be judged.
 ///
-/// A device has at most one entry that counts (its `scheduled`); a deadline that moves later is
-/// left alone and looked at again when it comes, so a message costs no heap operation.
+/// A device has at most one valid entry (its `scheduled`). When its deadline moves to later, the entry
+/// stays and is checked when it is due, so that a message costs no heap operation.
 #[derive(Debug)]
 pub(super) struct Timers {
     heap: Queue,
@@ -66,7 +66,7 @@ impl Timers {
 
 impl Fleet {
     /// When [`Fleet::handle_timeout`] wants to be called, if nothing else happens. Nothing while
-    /// the observer is disconnected. Calling earlier does no harm, later is allowed for.
+    /// the observer is disconnected. It may be called earlier or later.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let first = self.timers.first()?;
         Some(self.timers.hold_until.map_or(first, |hold| hold.max(first)))
@@ -74,10 +74,10 @@ impl Fleet {
 
     /// Time has passed: judges silence and gives up commands.
     ///
-    /// It may be called late. Up to 2 s that is punctual. Later, messages may still be waiting
-    /// behind this call, so nothing is judged until 5 s after it. More than 90 s late (a laptop
-    /// woke), the silence was ours: every device gets its whole patience again from now on.
-    /// What is then judged is dated to when it was due, not to when it was noticed.
+    /// It may be called late. Up to 2 s count as punctual. After a later call, messages may still
+    /// wait to be handed over, so nothing is judged for another 5 s. After a call that is more than
+    /// 90 s late (a laptop woke), the silence was ours: every device gets its whole time again.
+    /// A verdict is dated to when it was due, not to when it was noticed.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         let now = self.advance(now);
         if self.timers.state == ObserverState::Disconnected {
@@ -109,7 +109,7 @@ impl Fleet {
         }
     }
 
-    /// Makes sure that the device is looked at when it is due.
+    /// Makes sure that the device is judged when it is due.
     pub(super) fn reschedule(&mut self, key: DeviceKey) {
         if self.timers.state == ObserverState::Disconnected {
             return;
@@ -191,7 +191,7 @@ impl Fleet {
             Presence::Offline { .. } | Presence::Stale { .. } => None,
         };
         match verdict {
-            // What the history shows begins when we knew it again.
+            // In the history the span begins when we knew of it again.
             Some(Presence::Offline { reason, .. }) => {
                 self.turn(
                     key,

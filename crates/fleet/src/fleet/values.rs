@@ -17,7 +17,7 @@ const MAX_KNOWN_COMMANDS: usize = 64;
 const MAX_COMMAND_NAME: usize = 128;
 const MAX_UNIT: usize = 32;
 
-/// What a value is for, by the name that stands in its payload.
+/// What a value is for, by its name in the payload.
 fn role<'a>(name: &'a str, stem: &str, convention: Convention) -> Role<'a> {
     let own = if stem.is_empty() {
         name
@@ -195,7 +195,7 @@ impl Fleet {
             budget: &mut self.budget,
             account: &mut device.account,
         };
-        let order = take_up(metric, &mut memory, now, value, moment);
+        let order = store_value(metric, &mut memory, now, value, moment);
         let sample = match order {
             Order::Sample(sample) => sample,
             Order::Shown => {
@@ -365,7 +365,7 @@ impl Fleet {
     }
 }
 
-/// The metric's place: mostly the one after the last that was found.
+/// The metric's index. Most often it is the one after the last that was found.
 fn find_metric(device: &mut Device, name: &str) -> Option<usize> {
     let count = device.metrics.len();
     let likely = if device.next_metric < count {
@@ -389,28 +389,28 @@ fn find_metric(device: &mut Device, name: &str) -> Option<usize> {
     Some(index)
 }
 
-/// What becomes of a value.
+/// What happens to a value.
 enum Order {
     /// It is the latest, and a point to draw.
     Sample((Timestamp, f64)),
-    /// It is shown, but no point to draw.
+    /// It is shown, but not drawn.
     Shown,
     /// There is no memory for it.
     Refused,
-    /// It was there already.
+    /// It is the value that was there already.
     Repeated,
-    /// A later one was there already.
+    /// A later value was there already.
     TooLate,
 }
 
-/// Takes up a value if it is not older than what is there. The rule, for each metric:
+/// Stores a value if it is not older than what is there. The rule, for each metric:
 ///
-/// - By the device's own clock, a value older than the last drawn one is not taken up; one of
-///   the same time is a repetition, and when it differs it is shown but not drawn.
-/// - By arrival, values are in the order of arrival, never before the last drawn one.
-/// - A retained value without a clock of its own may be of any age: it is shown, not drawn, and
-///   only when it differs from what is there.
-fn take_up(
+/// - By the device's own clock, a value older than the last drawn one is ignored. One of the same
+///   time is a repetition; if it differs, it is shown but not drawn.
+/// - Without that clock, values are in the order of arrival, never before the last drawn one.
+/// - A retained value without that clock may be of any age. It is shown, not drawn, and only if it
+///   differs from what is there.
+fn store_value(
     metric: &mut Metric,
     memory: &mut Memory<'_>,
     now: Timestamp,

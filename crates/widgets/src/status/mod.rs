@@ -20,7 +20,7 @@ use alloc::string::String;
 use core::cell::Cell;
 
 use crate::element::{self, Element, Kind, Root};
-use crate::hub::{Hub, Page, Sight, Watcher, this_quarter_hour};
+use crate::hub::{DeviceState, Hub, Page, Watcher, this_quarter_hour};
 use crate::source::Source;
 use wasm_bindgen::prelude::wasm_bindgen;
 use words::Words;
@@ -55,8 +55,8 @@ struct Status {
     source: Source,
     root: Root,
     name: String,
-    /// What is shown, and in which quarter of an hour that was found out.
-    shown: Cell<Option<(Sight, i64)>>,
+    /// What is shown, and the quarter of an hour in which it was drawn.
+    shown: Cell<Option<(DeviceState, i64)>>,
 }
 
 impl Status {
@@ -108,13 +108,13 @@ impl Watcher for Status {
     }
 
     fn draw(&self) {
-        let now = Some((self.hub.sight(&self.source), this_quarter_hour()));
+        let now = Some((self.hub.state(&self.source), this_quarter_hour()));
         if self.shown.replace(now) != now
-            && let Some((sight, _)) = now
+            && let Some((state, _)) = now
         {
             // Milliseconds are exact in an f64 for 285,000 years.
             #[allow(clippy::cast_precision_loss)]
-            let words = Words::of(sight, &|at| clock_time(at.0 as f64));
+            let words = Words::of(state, &|at| clock_time(at.0 as f64));
             show(&self.root, &self.name, &words);
         }
     }

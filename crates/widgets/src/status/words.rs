@@ -5,7 +5,7 @@ use alloc::string::String;
 
 use fleet::{Presence, PresenceKind, Timestamp};
 
-use crate::hub::Sight;
+use crate::hub::DeviceState;
 
 /// Nothing was heard of the device on this connection.
 const NO_WORD: &str = "no word from it yet";
@@ -16,34 +16,34 @@ pub(crate) struct Words {
     /// The shape and colour, and the state's name as a part: a presence's word, `connecting`,
     /// `lost` or `problem`.
     pub(crate) shape: &'static str,
-    /// The one word.
+    /// The presence in one word.
     pub(crate) word: &'static str,
     /// Since when and why; may be empty.
     pub(crate) detail: String,
 }
 
 impl Words {
-    /// For what is seen now.
-    pub(crate) fn of(sight: Sight, clock_time: &dyn Fn(Timestamp) -> String) -> Self {
-        let (shape, word, detail) = match sight {
-            Sight::Connecting => ("connecting", "connecting", String::new()),
-            Sight::Refused => (
+    /// The words for what is known now.
+    pub(crate) fn of(state: DeviceState, clock_time: &dyn Fn(Timestamp) -> String) -> Self {
+        let (shape, word, detail) = match state {
+            DeviceState::Connecting => ("connecting", "connecting", String::new()),
+            DeviceState::Refused => (
                 "problem",
                 "no access",
                 "the broker refused this page".to_owned(),
             ),
-            Sight::Forbidden => (
+            DeviceState::Forbidden => (
                 "problem",
                 "no access",
                 "the broker does not let this page follow it".to_owned(),
             ),
-            Sight::Lost(PresenceKind::Unknown) => ("lost", "no connection", String::new()),
-            Sight::Lost(before) => {
+            DeviceState::Lost(PresenceKind::Unknown) => ("lost", "no connection", String::new()),
+            DeviceState::Lost(before) => {
                 let detail = ["was ", before.word()].concat();
                 ("lost", "no connection", detail)
             }
-            Sight::Silent => ("unknown", "unknown", NO_WORD.to_owned()),
-            Sight::Known { presence, exact } => {
+            DeviceState::Silent => ("unknown", "unknown", NO_WORD.to_owned()),
+            DeviceState::Known { presence, exact } => {
                 let word = presence.kind().word();
                 (word, word, detail(&presence, exact, clock_time))
             }
@@ -91,8 +91,8 @@ mod tests {
     use alloc::format;
     use fleet::OfflineReason;
 
-    fn words(sight: Sight) -> Words {
-        Words::of(sight, &|at| format!("t{}", at.0))
+    fn words(state: DeviceState) -> Words {
+        Words::of(state, &|at| format!("t{}", at.0))
     }
 
     #[test]
@@ -134,7 +134,7 @@ mod tests {
             ),
         ] {
             let exact = true;
-            let words = words(Sight::Known { presence, exact });
+            let words = words(DeviceState::Known { presence, exact });
             assert_eq!((words.word, words.detail.as_str()), expected);
             assert_eq!(words.shape, words.word);
         }
@@ -147,22 +147,22 @@ mod tests {
             reason: OfflineReason::DidNotWake,
         };
         let exact = false;
-        let words = words(Sight::Known { presence, exact });
+        let words = words(DeviceState::Known { presence, exact });
         assert_eq!(words.detail, "since t5 or earlier, did not wake up");
     }
 
     #[test]
     fn a_lost_connection_says_what_was_known() {
-        let lost = words(Sight::Lost(PresenceKind::Online));
+        let lost = words(DeviceState::Lost(PresenceKind::Online));
         assert_eq!((lost.shape, lost.detail.as_str()), ("lost", "was online"));
-        let lost = words(Sight::Lost(PresenceKind::Unknown));
+        let lost = words(DeviceState::Lost(PresenceKind::Unknown));
         assert_eq!((lost.shape, lost.detail.as_str()), ("lost", ""));
     }
 
     #[test]
     fn no_access_is_told_from_no_word() {
-        assert_eq!(words(Sight::Refused).shape, "problem");
-        assert_eq!(words(Sight::Forbidden).word, "no access");
-        assert_eq!(words(Sight::Silent).word, "unknown");
+        assert_eq!(words(DeviceState::Refused).shape, "problem");
+        assert_eq!(words(DeviceState::Forbidden).word, "no access");
+        assert_eq!(words(DeviceState::Silent).word, "unknown");
     }
 }

@@ -1,18 +1,18 @@
-//! What the page's address asks for: which broker, which topics.
+//! The parameters in the page's address: which broker, which topics.
 
 use mqtt::{QoS, ReasonCode, Subscription, TopicFilter};
 use web_sys::UrlSearchParams;
 
-/// What the page's address asks for.
+/// The parameters in the page's address.
 #[derive(Debug, Default)]
-pub(super) struct Wanted {
+pub(super) struct Parameters {
     /// `?broker=`
     pub(super) broker: Option<String>,
-    /// `?topics=`, or everything.
+    /// `?topics=`, or `#` if that names no filter.
     pub(super) topics: Vec<TopicFilter>,
 }
 
-impl Wanted {
+impl Parameters {
     pub(super) fn from_page() -> Self {
         let search = web_sys::window().and_then(|window| window.location().search().ok());
         let parameters = search.and_then(|search| UrlSearchParams::new_with_str(&search).ok());
@@ -24,10 +24,10 @@ impl Wanted {
     }
 }
 
-/// The filters in `wanted`, separated by commas; everything, if there is none.
-fn topics(wanted: Option<&str>) -> Vec<TopicFilter> {
-    let wanted = wanted.unwrap_or_default().split(',').map(str::trim);
-    let filters: Vec<TopicFilter> = wanted
+/// The topic filters in `list`, separated by commas. `#` if it has none.
+fn topics(list: Option<&str>) -> Vec<TopicFilter> {
+    let list = list.unwrap_or_default().split(',').map(str::trim);
+    let filters: Vec<TopicFilter> = list
         .filter_map(|filter| TopicFilter::try_from(filter).ok())
         .collect();
     if filters.is_empty() {
@@ -43,7 +43,7 @@ pub(super) fn subscription(topic_filter: TopicFilter) -> Subscription {
     Subscription::new(topic_filter, QoS::ExactlyOnce)
 }
 
-/// What to say when the broker refuses some of the filters.
+/// What the page says when the broker refuses some of the filters.
 pub(super) fn refusal(
     topic_filters: &[TopicFilter],
     reason_codes: &[ReasonCode],
@@ -63,8 +63,8 @@ pub(super) fn refusal(
 mod tests {
     use super::*;
 
-    fn filters(wanted: Option<&str>) -> Vec<String> {
-        topics(wanted)
+    fn filters(list: Option<&str>) -> Vec<String> {
+        topics(list)
             .iter()
             .map(|filter| filter.as_str().to_owned())
             .collect()

@@ -5,11 +5,11 @@ use fleet::DeviceKey;
 /// One place for each device, most of them empty. Once a device was forgotten, its place may belong
 /// to another one: then what was there is replaced.
 #[derive(Debug)]
-pub(super) struct Dense<T> {
+pub(super) struct DeviceMap<T> {
     places: Vec<Option<(DeviceKey, T)>>,
 }
 
-impl<T> Dense<T> {
+impl<T> DeviceMap<T> {
     pub(super) fn get(&self, key: DeviceKey) -> Option<&T> {
         let (owner, value) = self.places.get(index(key))?.as_ref()?;
         (*owner == key).then_some(value)
@@ -44,7 +44,7 @@ impl<T> Dense<T> {
     }
 }
 
-impl<T> Default for Dense<T> {
+impl<T> Default for DeviceMap<T> {
     fn default() -> Self {
         Self { places: Vec::new() }
     }
@@ -64,32 +64,32 @@ mod tests {
 
     #[test]
     fn places_are_filled_and_emptied() {
-        let mut dense = Dense::default();
-        assert_eq!(dense.get(key(7)), None);
-        *dense.get_or_insert_with(key(3), || 1) += 1;
-        *dense.get_or_insert_with(key(3), || 1) += 1;
-        dense.get_or_insert_with(key(1), || 9);
-        assert_eq!(dense.get(key(3)), Some(&3));
-        assert_eq!(dense.get(key(2)), None);
-        assert!(dense.keys().eq([key(1), key(3)]));
-        assert_eq!(dense.remove(key(3)), Some(3));
-        assert_eq!(dense.remove(key(3)), None);
-        assert_eq!(dense.get_mut(key(9)), None);
+        let mut map = DeviceMap::default();
+        assert_eq!(map.get(key(7)), None);
+        *map.get_or_insert_with(key(3), || 1) += 1;
+        *map.get_or_insert_with(key(3), || 1) += 1;
+        map.get_or_insert_with(key(1), || 9);
+        assert_eq!(map.get(key(3)), Some(&3));
+        assert_eq!(map.get(key(2)), None);
+        assert!(map.keys().eq([key(1), key(3)]));
+        assert_eq!(map.remove(key(3)), Some(3));
+        assert_eq!(map.remove(key(3)), None);
+        assert_eq!(map.get_mut(key(9)), None);
     }
 
     #[test]
     fn a_device_finds_nothing_of_the_one_before_it() {
-        let mut dense = Dense::default();
+        let mut map = DeviceMap::default();
         let later = DeviceKey {
             place: 3,
             number: 6,
         };
-        dense.get_or_insert_with(key(3), || 1);
-        assert_eq!(dense.get(later), None);
-        assert_eq!(dense.remove(later), None);
-        assert_eq!(*dense.get_or_insert_with(later, || 2), 2);
-        assert_eq!(dense.get(key(3)), None);
-        assert_eq!(dense.get_mut(key(3)), None);
-        assert!(dense.keys().eq([later]));
+        map.get_or_insert_with(key(3), || 1);
+        assert_eq!(map.get(later), None);
+        assert_eq!(map.remove(later), None);
+        assert_eq!(*map.get_or_insert_with(later, || 2), 2);
+        assert_eq!(map.get(key(3)), None);
+        assert_eq!(map.get_mut(key(3)), None);
+        assert!(map.keys().eq([later]));
     }
 }

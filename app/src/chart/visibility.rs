@@ -1,5 +1,5 @@
-//! Whether an element can be seen, and how large it is: one observer of each kind for the
-//! whole page.
+//! Whether an element is on screen, and how large it is. The whole page has one observer of each
+//! kind.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,17 +12,17 @@ use web_sys::{
     ResizeObserver, ResizeObserverEntry,
 };
 
-/// What is reported of an element; both come once soon after [`Sight::watch`].
+/// What is reported about an element. Both reports come once soon after [`Visibility::watch`].
 #[derive(Copy, Clone, Debug, PartialEq)]
 pub(super) enum Seen {
-    /// It is, or is not, within the window or a little outside.
+    /// Whether it is inside the window, or a little outside.
     OnScreen(bool),
     /// Its content box, in CSS pixels.
     Size { width: f64, height: f64 },
 }
 
-/// An element that is watched, until this is dropped.
-pub(super) struct Sight {
+/// Watches an element until it is dropped.
+pub(super) struct Visibility {
     element: Element,
     number: u32,
 }
@@ -34,7 +34,7 @@ struct Observers {
     resize: ResizeObserver,
     /// The number of each watched element.
     numbers: WeakMap,
-    /// By number; the free ones are empty.
+    /// By number. The free ones are empty.
     reports: Vec<Option<Report>>,
     free: Vec<u32>,
     _callbacks: [Closure<dyn FnMut(Array)>; 2],
@@ -44,11 +44,11 @@ thread_local! {
     static OBSERVERS: RefCell<Option<Observers>> = const { RefCell::new(None) };
 }
 
-/// How far outside of the window something counts as seen already.
+/// How far outside of the window an element counts as on screen already.
 const MARGIN: &str = "120px";
 
-impl Sight {
-    /// Watches `element`. `None` in a browser that cannot: then everything counts as seen.
+impl Visibility {
+    /// Watches `element`. `None` if the browser has no observers: then everything counts as on screen.
     pub(super) fn watch(element: &Element, report: impl Fn(Seen) + 'static) -> Option<Self> {
         OBSERVERS.with_borrow_mut(|observers| {
             if observers.is_none() {
@@ -67,7 +67,7 @@ impl Sight {
     }
 }
 
-impl Drop for Sight {
+impl Drop for Visibility {
     fn drop(&mut self) {
         let report = OBSERVERS.with_borrow_mut(|observers| {
             let observers = observers.as_mut()?;
@@ -77,7 +77,7 @@ impl Drop for Sight {
             observers.free.push(self.number);
             observers.reports.get_mut(self.number as usize)?.take()
         });
-        // It may own other sights: dropped outside of the borrow.
+        // The closure may own other watched elements: it is dropped outside of the borrow.
         drop(report);
     }
 }
@@ -132,11 +132,11 @@ fn report(element: &Element, seen: Seen) {
     let report = OBSERVERS.with_borrow(|observers| {
         let observers = observers.as_ref()?;
         let number = observers.numbers.get(element).as_f64()?;
-        // Numbers that we gave ourselves.
+        // These are numbers that we gave.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         observers.reports.get(number as usize).cloned().flatten()
     });
-    // Outside of the borrow: it may begin or end to watch something.
+    // Outside of the borrow: the callback may watch other elements, or stop watching.
     if let Some(report) = report {
         report(seen);
     }
