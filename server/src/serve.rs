@@ -103,11 +103,11 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
     let max_packet_size = arguments.limits.maximum_packet_size;
     let (shard, mut shard_ended) =
         shard::spawn(clock, broker, authenticator, store, max_packet_size)?;
-    let (end, ending) = watch::channel(false);
+    let (end, shutdown) = watch::channel(false);
     tokio::spawn(accept_mqtt(
         Listener::new(mqtt, "mqtt", Arc::clone(&gate), tcp_keep_alive),
         shard.clone(),
-        ending.clone(),
+        shutdown.clone(),
     ));
     let website = Arc::new(Http::new(
         About {
@@ -120,7 +120,7 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
         arguments.limits.connect_timeout,
     ));
     let has_dashboard = website.has_dashboard();
-    tokio::spawn(website.serve(Listener::new(http, "http", gate, tcp_keep_alive), ending));
+    tokio::spawn(website.serve(Listener::new(http, "http", gate, tcp_keep_alive), shutdown));
     let demo = (arguments.demo > 0)
         .then(|| {
             demo::spawn(
@@ -248,7 +248,7 @@ fn broker_options(arguments: &ServeArgs) -> BrokerOptions {
 async fn accept_mqtt(
     mut listener: Listener,
     shard: shard::Handle,
-    mut ending: watch::Receiver<bool>,
+    mut shutdown: watch::Receiver<bool>,
 ) {
     loop {
         let Accepted {
@@ -257,7 +257,7 @@ async fn accept_mqtt(
             permit,
         } = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = ending.wait_for(|ending| *ending) => return,
+            _ = shutdown.wait_for(|shutdown| *shutdown) => return,
         };
         match stream.into_std() {
             Ok(stream) => {

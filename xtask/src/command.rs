@@ -95,7 +95,7 @@ pub(crate) fn find_in(name: &str, dirs: impl IntoIterator<Item = PathBuf>) -> Op
         .flat_map(|dir| {
             endings
                 .iter()
-                .map(move |ending| dir.join(format!("{name}{ending}")))
+                .map(move |extension| dir.join(format!("{name}{extension}")))
         })
         .find(|path| path.is_file())
 }

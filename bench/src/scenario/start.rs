@@ -213,20 +213,20 @@ impl Context<'_> {
         let member = swarm.join(self.route(), &self.hello("count".to_owned()))?;
         let subscribe = packets::subscribe(self.version, "state/#", QoS::AtMostOnce)?;
         swarm.send(member, |out| out.packet(&subscribe))?;
-        let mut tally = Tally::new(expected);
+        let mut arrivals = Arrivals::new(expected);
         let mut progress = Progress::new("retained messages found", expected);
-        while tally.seen < expected {
+        while arrivals.seen < expected {
             let came = swarm.turn(Duration::from_millis(100), |_, seen, _| {
                 if seen.first >> 4 == PUBLISH {
-                    tally.take(seen.stamp());
+                    arrivals.take(seen.stamp());
                 }
             })?;
             if !came && progress.is_stalled() {
                 break;
             }
-            progress.at(tally.seen)?;
+            progress.at(arrivals.seen)?;
         }
-        tally.finish()
+        arrivals.finish()
     }
 
     /// How many sessions still exist, and how many messages they receive: those that waited, and
@@ -235,7 +235,7 @@ impl Context<'_> {
         let Fill {
             sessions, queued, ..
         } = self.fill;
-        let mut tally = Tally::new(sessions * (queued + 1));
+        let mut arrivals = Arrivals::new(sessions * (queued + 1));
         let mut present = 0;
         let mut progress = Progress::new("sessions found", sessions);
         'counting: for first in (0..sessions).step_by(clients()) {
@@ -252,9 +252,9 @@ impl Context<'_> {
                 swarm.send(publisher, |out| out.packet(&packet))?;
                 members.push(member);
             }
-            let goal = tally.seen + (last - first) * (queued + 1);
+            let goal = arrivals.seen + (last - first) * (queued + 1);
             let mut answered = 0;
-            while tally.seen < goal || answered < last - first {
+            while arrivals.seen < goal || answered < last - first {
                 let came = swarm.turn(Duration::from_millis(100), |Member(member), seen, _| {
                     match seen.first >> 4 {
                         CONNACK => {
@@ -263,7 +263,7 @@ impl Context<'_> {
                         }
                         // A message that reached the wrong session does not count.
                         PUBLISH if seen.stamp() % sessions == first + member as u64 - 1 => {
-                            tally.take(seen.stamp());
+                            arrivals.take(seen.stamp());
                         }
                         _ => {}
                     }
@@ -279,7 +279,7 @@ impl Context<'_> {
         Ok(Found {
             retained: 0,
             sessions: present,
-            queued: tally.finish()?,
+            queued: arrivals.finish()?,
         })
     }
 
@@ -292,19 +292,19 @@ impl Context<'_> {
 }
 
 /// Which messages have come.
-struct Tally {
+struct Arrivals {
     has_come: Vec<bool>,
     seen: u64,
     /// Messages that came twice or were never published.
-    strangers: u64,
+    unexpected: u64,
 }
 
-impl Tally {
+impl Arrivals {
     fn new(expected: u64) -> Self {
         Self {
             has_come: vec![false; index(expected)],
             seen: 0,
-            strangers: 0,
+            unexpected: 0,
         }
     }
 
@@ -314,15 +314,15 @@ impl Tally {
                 *has_come = true;
                 self.seen += 1;
             }
-            Some(_) | None => self.strangers += 1,
+            Some(_) | None => self.unexpected += 1,
         }
     }
 
     fn finish(self) -> Result<u64> {
-        if self.strangers > 0 {
+        if self.unexpected > 0 {
             bail!(
                 "{} messages came twice, or were never published",
-                self.strangers
+                self.unexpected
             );
         }
         Ok(self.seen)
@@ -409,16 +409,16 @@ mod tests {
 
     #[test]
     fn each_message_counts_once_and_strangers_are_an_error() {
-        let mut tally = Tally::new(3);
-        tally.take(2);
-        tally.take(0);
-        assert_eq!(tally.finish().unwrap(), 2);
+        let mut arrivals = Arrivals::new(3);
+        arrivals.take(2);
+        arrivals.take(0);
+        assert_eq!(arrivals.finish().unwrap(), 2);
         for number in [2, 3, u64::MAX] {
-            let mut tally = Tally::new(3);
-            tally.take(2);
-            tally.take(number);
-            assert_eq!((tally.seen, tally.strangers), (1, 1));
-            assert!(tally.finish().is_err());
+            let mut arrivals = Arrivals::new(3);
+            arrivals.take(2);
+            arrivals.take(number);
+            assert_eq!((arrivals.seen, arrivals.unexpected), (1, 1));
+            assert!(arrivals.finish().is_err());
         }
     }
 

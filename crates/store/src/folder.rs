@@ -62,7 +62,7 @@ impl Folder {
 
     fn open_or(
         path: &Path,
-        mend: impl FnOnce(StoreError) -> Result<JournalId, StoreError>,
+        repair: impl FnOnce(StoreError) -> Result<JournalId, StoreError>,
     ) -> Result<Self, StoreError> {
         // The absolute path, so that messages are clear wherever they are read.
         let path = std::path::absolute(path).map_err(io_error("find", path))?;
@@ -83,7 +83,7 @@ impl Folder {
         let journal = match read_version(&path) {
             Ok(Some(journal)) => journal,
             Ok(None) => begin(&path)?,
-            Err(error) => mend(error)?,
+            Err(error) => repair(error)?,
         };
         let segments = path.join("journal");
         create_folder(&segments)?;

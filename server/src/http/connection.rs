@@ -43,7 +43,7 @@ impl Http {
     pub(super) async fn connection(
         self: Arc<Self>,
         accepted: Accepted,
-        mut ending: watch::Receiver<bool>,
+        mut shutdown: watch::Receiver<bool>,
     ) {
         let Accepted {
             stream,
@@ -75,7 +75,7 @@ impl Http {
         let finished = tokio::select! {
             finished = connection.as_mut() => Some(finished),
             () = timer.sleep(OLD) => None,
-            _ = ending.wait_for(|ending| *ending) => None,
+            _ = shutdown.wait_for(|shutdown| *shutdown) => None,
         };
         let finished = if let Some(finished) = finished {
             finished

@@ -15,7 +15,7 @@ use super::respond;
 /// What a client may offer, the preferred one first [MQTT-6.0.0-4].
 const SUBPROTOCOLS: [&str; 2] = ["mqtt", "mqttv3.1"];
 
-/// Why a request does not become a WebSocket, in words for whoever sent it.
+/// Why a request does not become a WebSocket, as a text for the client.
 #[derive(Debug)]
 pub(crate) enum Refusal {
     /// It does not ask for a WebSocket, or not in a version that the server speaks.

@@ -88,18 +88,18 @@ impl Http {
         self.has_dashboard
     }
 
-    /// Serves until `ending` becomes true.
+    /// Serves until `shutdown` becomes true.
     pub(crate) async fn serve(
         self: Arc<Self>,
         mut listener: Listener,
-        mut ending: watch::Receiver<bool>,
+        mut shutdown: watch::Receiver<bool>,
     ) {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                _ = ending.wait_for(|ending| *ending) => return,
+                _ = shutdown.wait_for(|shutdown| *shutdown) => return,
             };
-            tokio::spawn(Arc::clone(&self).connection(accepted, ending.clone()));
+            tokio::spawn(Arc::clone(&self).connection(accepted, shutdown.clone()));
         }
     }
 }

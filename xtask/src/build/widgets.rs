@@ -166,8 +166,8 @@ fn assemble(workspace: &Workspace, bindings: &Path, module: &Path, embed: &Path)
 }
 
 /// Writes a file under a name with a hash of its content, and returns the name.
-fn publish(embed: &Path, stem: &str, ending: &str, content: &[u8]) -> Result<String> {
-    let name = format!("{stem}-{}.{ending}", fingerprint::of_bytes(content));
+fn publish(embed: &Path, stem: &str, extension: &str, content: &[u8]) -> Result<String> {
+    let name = format!("{stem}-{}.{extension}", fingerprint::of_bytes(content));
     fs::write(embed.join(&name), content).context("cannot write into dist/embed")?;
     Ok(name)
 }
