@@ -112,7 +112,10 @@ fn commands_are_answered() {
     );
     let nonsense = command(&mut observer, "pump-01", "PING");
     assert!(
-        nonsense["error"].as_str().unwrap().contains("not a JSON object"),
+        nonsense["error"]
+            .as_str()
+            .unwrap()
+            .contains("not a JSON object"),
         "{nonsense}"
     );
 }

@@ -12,14 +12,16 @@ use mqtt::{Connect, Packet, ProtocolVersion, QoS, ReasonCode};
 use super::support::{ByteStream, PATIENCE, Peer, Server, bytes_of, tcp, wait_until, websocket};
 
 const V5: ProtocolVersion = ProtocolVersion::V5;
-/// Longer than one and a half keep alives of a second, and than `--connect-timeout 1s`.
-const LONG: Duration = Duration::from_millis(2_500);
+/// In seconds. The test must stop the server before one and a half of these have passed.
+const KEEP_ALIVE: u16 = 2;
+/// Longer than one and a half keep alives, and than `--connect-timeout 2s`.
+const LONG: Duration = Duration::from_millis(3_500);
 
-/// A client that must say something every second.
+/// A client that must send something within its short keep alive.
 fn restless<L: ByteStream>(stream: L, client_id: &str) -> Peer<L> {
     let mut peer = Peer::over(stream, V5);
     let mut connect = Connect::with_client_id(V5, client_id).unwrap();
-    connect.keep_alive = 1;
+    connect.keep_alive = KEEP_ALIVE;
     peer.connect(connect);
     peer
 }
@@ -60,7 +62,7 @@ fn a_client_that_sent_while_the_server_stood_still_was_not_silent() {
 
 #[test]
 fn a_connect_that_came_while_the_server_stood_still_came_in_time() {
-    let server = Server::start_with(&["--connect-timeout", "1s"]);
+    let server = Server::start_with(&["--connect-timeout", "2s"]);
     let (mut prompt, mut silent) = (Peer::over(tcp(server.mqtt), V5), tcp(server.mqtt));
     wait_until("the broker to have both", || {
         server.metric("mqtt_connections_opened_total") == 2
@@ -76,7 +78,7 @@ fn a_connect_that_came_while_the_server_stood_still_came_in_time() {
 
 #[test]
 fn a_request_that_came_while_the_server_stood_still_came_in_time() {
-    let server = Server::start_with(&["--connect-timeout", "1s"]);
+    let server = Server::start_with(&["--connect-timeout", "2s"]);
     let (mut prompt, mut silent) = (tcp(server.http), tcp(server.http));
     // Both are accepted when a later one has its answer: connections are accepted in order.
     server.metric("mqtt_connections");
