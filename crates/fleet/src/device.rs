@@ -53,8 +53,8 @@ pub struct Device {
     pub(crate) id: Box<str>,
     pub(crate) number: u32,
     pub(crate) convention: Convention,
-    /// It has sent what can be of no other convention, and the convention has learnt from that.
-    pub(crate) certain: bool,
+    /// Its convention has learnt from it, and must hear when it is forgotten.
+    pub(crate) learnt: bool,
     /// What the fleet's memory budget was charged for it.
     pub(crate) account: Account,
     /// The index finds the devices of one id by the first of them.

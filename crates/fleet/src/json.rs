@@ -113,6 +113,8 @@ pub(crate) fn quote_into(text: &str, out: &mut String) {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
             '\0'..='\u{1f}' => {
                 let code = u32::from(c);
                 out.push_str(if code < 16 { "\\u000" } else { "\\u00" });

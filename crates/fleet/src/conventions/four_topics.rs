@@ -249,6 +249,9 @@ impl Speech for FourTopics {
         payload: &Payload<'_>,
         budget: &mut Budget,
     ) -> Result<bool, Limit> {
+        if self.given.iter().any(|given| **given == *name.prefix) {
+            return Ok(true);
+        }
         let certain = match what {
             What::Presence(_) | What::PresenceObject { .. } | What::Request | What::Response => {
                 true
@@ -256,9 +259,8 @@ impl Speech for FourTopics {
             What::Values { .. } => contains(payload.text, "\"messageType\""),
             What::Unreadable(_) | What::Nothing => false,
         };
-        let given = self.given.iter().any(|given| **given == *name.prefix);
-        if !certain || given {
-            return Ok(certain);
+        if !certain {
+            return Ok(false);
         }
         if let Some(place) = self.place(name.prefix) {
             self.learnt[place].devices += 1;

@@ -14,8 +14,8 @@
 //!
 //! # State
 //!
-//! A convention may learn. [`Speech::learn`] gets the first message of each device that no other
-//! convention could mean, and charges what it keeps to the fleet's memory. [`Speech::forget`]
+//! A convention may learn. [`Speech::learn`] gets the messages of each device until it has learnt
+//! from the device, and charges what it keeps to the fleet's memory. [`Speech::forget`]
 //! frees what it keeps for a device. `four_topics` learns prefixes in this way, `plain` learns
 //! nothing. So a convention with descriptions (a retained configuration, a birth certificate)
 //! keeps them by the device's name in its own type, with a limit and a [`Limit`] that counts what
@@ -87,9 +87,9 @@ pub(crate) trait Speech: Sized {
         Ok(Answer::default())
     }
 
-    /// A message of the device was read and acted on. Returns whether it can be of no other
-    /// convention; if so, this is not called for the device again before [`Speech::forget`].
-    /// What is kept is charged to `budget`. An error is the limit that kept it from being learnt.
+    /// A message of the device was read. Keeps what the convention learns from it, and charges it to
+    /// `budget`. Returns whether that was all that it learns from this device: then this is not called
+    /// for the device again before [`Speech::forget`]. An error is the limit that was reached.
     fn learn(
         &mut self,
         _name: Name<'_>,
@@ -100,7 +100,8 @@ pub(crate) trait Speech: Sized {
         Ok(false)
     }
 
-    /// The fleet has forgotten a device for which `learn` had returned `true`.
+    /// The fleet has forgotten a device for which `learn` had returned `true`. Frees what was kept
+    /// for it.
     fn forget(&mut self, _name: Name<'_>, _budget: &mut Budget) {}
 }
 

@@ -199,7 +199,7 @@ impl Fleet {
         };
         self.counts.remove(device.presence.presence.kind());
         self.budget.close(&mut device.account);
-        if device.certain {
+        if device.learnt {
             self.conventions
                 .forget(device.convention, device.name(), &mut self.budget);
         }

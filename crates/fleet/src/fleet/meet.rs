@@ -53,7 +53,7 @@ impl Fleet {
             id: id.into(),
             number: key.number,
             convention: claim.convention,
-            certain: false,
+            learnt: false,
             account,
             same_id: SameId {
                 before: key.place,
@@ -124,7 +124,7 @@ impl Fleet {
             return;
         }
         device.convention = claim.convention;
-        if core::mem::take(&mut device.certain) {
+        if core::mem::take(&mut device.learnt) {
             self.conventions
                 .forget(before, device.name(), &mut self.budget);
         }
@@ -134,11 +134,11 @@ impl Fleet {
     /// Lets the device's convention learn from a message that was read.
     pub(super) fn learn(&mut self, key: DeviceKey, claim: &Claim<'_>, payload: &Payload<'_>) {
         let device = &mut self.devices[key];
-        if device.certain || device.convention != claim.convention {
+        if device.learnt || device.convention != claim.convention {
             return;
         }
         match self.conventions.learn(claim, payload, &mut self.budget) {
-            Ok(certain) => device.certain = certain,
+            Ok(learnt) => device.learnt = learnt,
             Err(limit) => self.limits.note(limit),
         }
     }

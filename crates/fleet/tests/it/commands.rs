@@ -352,3 +352,68 @@ fn finished_commands_make_room_and_open_ones_do_not() {
     assert!(sim.fleet.memory_used() < before);
     assert_eq!(sim.device("a").commands().count(), 2);
 }
+
+/// The page reads and writes without serde; the types of `api` are the definition.
+mod as_api_defines_them {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// JSON of any kind, as a device may write it.
+    fn json() -> impl Strategy<Value = String> {
+        prop_oneof![
+            Just("null".to_owned()),
+            Just("false".to_owned()),
+            Just("true".to_owned()),
+            Just(r#""""#.to_owned()),
+            Just(r#""error""#.to_owned()),
+            Just(r#""Error: hot""#.to_owned()),
+            Just(r#""UNKNOWN command""#.to_owned()),
+            Just(r#"{"a":[1,"error"]}"#.to_owned()),
+            any::<i32>().prop_map(|number| number.to_string()),
+            ".{0,6}".prop_map(|text| serde_json::to_string(&text).unwrap()),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_command_is_written(name in ".{1,12}", member in "[a-c]{1,3}", value in json()) {
+            let mut sim = online("a");
+            let key = sim.key("a");
+            let named = CommandRequest::Named(&name);
+            let out = sim.fleet.command(at(0.0), key, "u-1", named).unwrap();
+            let written = api::Command::new(&name).with_uuid("u-1").to_json();
+            prop_assert_eq!(String::from_utf8(out.payload).unwrap(), written);
+
+            let mut command = api::Command::new(&name);
+            command.arguments.push(&member, api::Raw::parse(value).unwrap());
+            let typed = command.to_json();
+            let typed = CommandRequest::Json(&typed);
+            let out = sim.fleet.command(at(0.0), key, "u-2", typed).unwrap();
+            let written = command.with_uuid("u-2").to_json();
+            prop_assert_eq!(String::from_utf8(out.payload).unwrap(), written);
+        }
+
+        #[test]
+        fn an_answer_is_read(
+            members in proptest::sample::subsequence(
+                vec!["commandResult", "error", "ok", "success", "status", "other"], 0..6),
+            values in proptest::collection::vec(json(), 6),
+        ) {
+            let mut answer = String::from(r#"{"uuid":"u""#);
+            for (member, value) in members.iter().zip(&values) {
+                answer.extend([",\"", member, "\":", value]);
+            }
+            answer.push('}');
+            let mut sim = online("a");
+            let key = sim.key("a");
+            sim.fleet.command(at(0.0), key, "u", PING).unwrap();
+            sim.publish("p/cmd/resp/a", &answer);
+            let CommandState::Answered { ok, result, .. } = state(&sim, "a", "u") else {
+                panic!("not answered: {answer}");
+            };
+            let defined = api::CommandAnswer::parse(&answer).unwrap();
+            let defined = (defined.is_success(), defined.result());
+            prop_assert_eq!((ok, &*result), defined, "{}", answer);
+        }
+    }
+}
