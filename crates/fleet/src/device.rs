@@ -247,10 +247,7 @@ impl Device {
     }
 
     pub(crate) fn name(&self) -> Name<'_> {
-        Name {
-            prefix: &self.prefix,
-            id: &self.id,
-        }
+        Name::new(&self.prefix, &self.id)
     }
 
     /// When its presence must be judged again.

@@ -106,7 +106,7 @@ impl Speech for FourTopics {
         let what = match (payload.form, kind) {
             (Form::Empty, _) if known => What::Nothing,
             (Form::Json, Kind::Data) => What::Values {
-                stem: "",
+                stem: "".into(),
                 unit: None,
             },
             (Form::Json, Kind::Request) if known || has_uuid(payload.text) => What::Request,
@@ -123,10 +123,10 @@ impl Speech for FourTopics {
             _ if known => What::Unreadable(FaultKind::NotJson),
             _ => return None,
         };
-        Some((Name { prefix, id }, what))
+        Some((Name::new(prefix, id), what))
     }
 
-    fn role(member: &str) -> Option<Role<'_>> {
+    fn role<'a>(&self, _name: &Name<'_>, member: &'a str) -> Option<Role<'a>> {
         match member {
             "deviceId" => return Some(Role::DeviceId),
             "messageType" => return Some(Role::Envelope),
@@ -144,10 +144,10 @@ impl Speech for FourTopics {
 
     /// What the device registers and sends, under `name.prefix` and under the prefix in its own
     /// id, if that has slashes. Commands and their answers are not the device's state.
-    fn filters(name: Name<'_>, filters: &mut Vec<String>) {
-        let own = split_last_level(name.id);
-        let own = own.map(|(prefix, id)| Name { prefix, id });
-        for name in core::iter::once(name).chain(own) {
+    fn filters(name: &Name<'_>, filters: &mut Vec<String>) {
+        let own = split_last_level(&name.id);
+        let own = own.map(|(prefix, id)| Name::new(prefix, id));
+        for name in core::iter::once(name).chain(&own) {
             for kind in ["register/", "data/"] {
                 filters.push(topic(name, kind));
             }
@@ -155,7 +155,8 @@ impl Speech for FourTopics {
     }
 
     fn command(
-        name: Name<'_>,
+        &self,
+        name: &Name<'_>,
         uuid: &str,
         request: CommandRequest<'_>,
     ) -> Result<Composed, CommandError> {
@@ -201,7 +202,7 @@ impl Speech for FourTopics {
         })
     }
 
-    fn request(text: &str) -> Result<Request, FaultKind> {
+    fn request(&self, _name: &Name<'_>, text: &str) -> Result<Request, FaultKind> {
         let mut request = Request::default();
         json::each_member(text, |member, value| match member {
             "uuid" => set_text(&mut request.uuid, value),
@@ -212,7 +213,7 @@ impl Speech for FourTopics {
         Ok(request)
     }
 
-    fn answer(text: &str) -> Result<Answer, FaultKind> {
+    fn answer(&self, _name: &Name<'_>, text: &str) -> Result<Answer, FaultKind> {
         let mut answer = Answer {
             ok: true,
             ..Answer::default()
@@ -244,8 +245,8 @@ impl Speech for FourTopics {
 
     fn learn(
         &mut self,
-        name: Name<'_>,
-        what: What<'_>,
+        name: &Name<'_>,
+        what: &What<'_>,
         payload: &Payload<'_>,
         budget: &mut Budget,
     ) -> Result<bool, Limit> {
@@ -262,31 +263,31 @@ impl Speech for FourTopics {
         if !certain {
             return Ok(false);
         }
-        if let Some(place) = self.place(name.prefix) {
+        if let Some(place) = self.place(&name.prefix) {
             self.learnt[place].devices += 1;
             return Ok(true);
         }
         if self.learnt.len() >= MAX_LEARNT {
             return Err(Limit::Prefixes);
         }
-        if !budget.charge(cost(name.prefix)) {
+        if !budget.charge(cost(&name.prefix)) {
             return Err(Limit::Bytes);
         }
         self.learnt.push(Learnt {
-            prefix: name.prefix.into(),
+            prefix: (&*name.prefix).into(),
             devices: 1,
         });
         Ok(true)
     }
 
-    fn forget(&mut self, name: Name<'_>, budget: &mut Budget) {
-        let Some(place) = self.place(name.prefix) else {
+    fn forget(&mut self, name: &Name<'_>, budget: &mut Budget) {
+        let Some(place) = self.place(&name.prefix) else {
             return;
         };
         let learnt = &mut self.learnt[place];
         learnt.devices -= 1;
         if learnt.devices == 0 {
-            budget.refund(cost(name.prefix));
+            budget.refund(cost(&name.prefix));
             self.learnt.swap_remove(place);
         }
     }
@@ -305,9 +306,9 @@ const fn cost(prefix: &str) -> usize {
 }
 
 /// `{prefix}/{kind}{id}`; `kind` ends with a slash.
-fn topic(name: Name<'_>, kind: &str) -> String {
+fn topic(name: &Name<'_>, kind: &str) -> String {
     let slash = if name.prefix.is_empty() { "" } else { "/" };
-    [name.prefix, slash, kind, name.id].concat()
+    [&*name.prefix, slash, kind, &*name.id].concat()
 }
 
 /// `mqtt/blog/cmd` is of the prefix `mqtt/blog`, and `cmd` alone of the empty one.

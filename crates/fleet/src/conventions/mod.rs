@@ -17,9 +17,10 @@
 //! A convention may learn. [`Speech::learn`] gets the messages of each device until it has learnt
 //! from the device, and charges what it keeps to the fleet's memory. [`Speech::forget`]
 //! frees what it keeps for a device. `four_topics` learns prefixes in this way, `plain` learns
-//! nothing. So a convention with descriptions (a retained configuration, a birth certificate)
-//! keeps them by the device's name in its own type, with a limit and a [`Limit`] that counts what
-//! is over it, and `read` looks them up.
+//! nothing. A convention whose devices are described by a retained configuration or a birth
+//! certificate keeps the descriptions in its type, with a limit and a [`Limit`] that counts what is
+//! over it. `read` then finds the device of a topic there, and `command` its topic; `tests.rs` has
+//! a small one.
 
 mod four_topics;
 mod plain;
@@ -33,15 +34,26 @@ use crate::options::FleetOptions;
 use crate::payload::Payload;
 use crate::presence::OfflineReason;
 use crate::readings::{Readings, Scalar};
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// What a device is called on the wire. The two together are unique in a fleet.
-#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+/// What a device is called on the wire. The two together are unique in a fleet. A convention borrows
+/// them from the message, or takes them from its state.
+#[derive(Clone, Eq, PartialEq, Debug)]
 pub(crate) struct Name<'a> {
     /// What stands before the id in its topics; may be empty.
-    pub(crate) prefix: &'a str,
-    pub(crate) id: &'a str,
+    pub(crate) prefix: Cow<'a, str>,
+    pub(crate) id: Cow<'a, str>,
+}
+
+impl<'a> Name<'a> {
+    pub(crate) const fn new(prefix: &'a str, id: &'a str) -> Self {
+        Self {
+            prefix: Cow::Borrowed(prefix),
+            id: Cow::Borrowed(id),
+        }
+    }
 }
 
 /// What a convention answers. One that has no commands leaves those methods out.
@@ -58,19 +70,20 @@ pub(crate) trait Speech: Sized {
     /// What the message means and whose it is; `None` if it is not of this convention.
     fn read<'a>(&self, topic: &'a str, payload: &Payload<'a>) -> Option<(Name<'a>, What<'a>)>;
 
-    /// What a member of a payload is for; `None` for a plain value.
-    fn role(_member: &str) -> Option<Role<'_>> {
+    /// What a member of the device's payload is for; `None` for a plain value.
+    fn role<'a>(&self, _name: &Name<'_>, _member: &'a str) -> Option<Role<'a>> {
         None
     }
 
     /// Adds the topic filters that together cover what the device of this name publishes about
     /// itself, and nothing that other devices publish. `id` is what a person calls the device: it
     /// may be a full id.
-    fn filters(name: Name<'_>, filters: &mut Vec<String>);
+    fn filters(name: &Name<'_>, filters: &mut Vec<String>);
 
     /// The message that carries a command to the device.
     fn command(
-        _name: Name<'_>,
+        &self,
+        _name: &Name<'_>,
         _uuid: &str,
         _request: CommandRequest<'_>,
     ) -> Result<Composed, CommandError> {
@@ -78,12 +91,12 @@ pub(crate) trait Speech: Sized {
     }
 
     /// Reads the payload of a [`What::Request`].
-    fn request(_text: &str) -> Result<Request, FaultKind> {
+    fn request(&self, _name: &Name<'_>, _text: &str) -> Result<Request, FaultKind> {
         Ok(Request::default())
     }
 
     /// Reads the payload of a [`What::Response`].
-    fn answer(_text: &str) -> Result<Answer, FaultKind> {
+    fn answer(&self, _name: &Name<'_>, _text: &str) -> Result<Answer, FaultKind> {
         Ok(Answer::default())
     }
 
@@ -92,8 +105,8 @@ pub(crate) trait Speech: Sized {
     /// for the device again before [`Speech::forget`]. An error is the limit that was reached.
     fn learn(
         &mut self,
-        _name: Name<'_>,
-        _what: What<'_>,
+        _name: &Name<'_>,
+        _what: &What<'_>,
         _payload: &Payload<'_>,
         _budget: &mut Budget,
     ) -> Result<bool, Limit> {
@@ -102,7 +115,7 @@ pub(crate) trait Speech: Sized {
 
     /// The fleet has forgotten a device for which `learn` had returned `true`. Frees what was kept
     /// for it.
-    fn forget(&mut self, _name: Name<'_>, _budget: &mut Budget) {}
+    fn forget(&mut self, _name: &Name<'_>, _budget: &mut Budget) {}
 }
 
 /// Makes, from the list of conventions, the type that says which one and the type that holds
@@ -141,35 +154,6 @@ macro_rules! conventions {
                     $(Which::$Type => $module::$Type::COMMANDS,)+
                 }
             }
-
-            pub(crate) fn role(self, member: &str) -> Option<Role<'_>> {
-                match self.0 {
-                    $(Which::$Type => $module::$Type::role(member),)+
-                }
-            }
-
-            pub(crate) fn command(
-                self,
-                name: Name<'_>,
-                uuid: &str,
-                request: CommandRequest<'_>,
-            ) -> Result<Composed, CommandError> {
-                match self.0 {
-                    $(Which::$Type => $module::$Type::command(name, uuid, request),)+
-                }
-            }
-
-            pub(crate) fn request(self, text: &str) -> Result<Request, FaultKind> {
-                match self.0 {
-                    $(Which::$Type => $module::$Type::request(text),)+
-                }
-            }
-
-            pub(crate) fn answer(self, text: &str) -> Result<Answer, FaultKind> {
-                match self.0 {
-                    $(Which::$Type => $module::$Type::answer(text),)+
-                }
-            }
         }
 
         impl Conventions {
@@ -194,6 +178,41 @@ macro_rules! conventions {
                 None
             }
 
+            pub(crate) fn role<'a>(
+                &self,
+                convention: Convention,
+                name: &Name<'_>,
+                member: &'a str,
+            ) -> Option<Role<'a>> {
+                match convention.0 {
+                    $(Which::$Type => self.$module.role(name, member),)+
+                }
+            }
+
+            pub(crate) fn command(
+                &self,
+                convention: Convention,
+                name: &Name<'_>,
+                uuid: &str,
+                request: CommandRequest<'_>,
+            ) -> Result<Composed, CommandError> {
+                match convention.0 {
+                    $(Which::$Type => self.$module.command(name, uuid, request),)+
+                }
+            }
+
+            pub(crate) fn request(&self, claim: &Claim<'_>, text: &str) -> Result<Request, FaultKind> {
+                match claim.convention.0 {
+                    $(Which::$Type => self.$module.request(&claim.name, text),)+
+                }
+            }
+
+            pub(crate) fn answer(&self, claim: &Claim<'_>, text: &str) -> Result<Answer, FaultKind> {
+                match claim.convention.0 {
+                    $(Which::$Type => self.$module.answer(&claim.name, text),)+
+                }
+            }
+
             pub(crate) fn learn(
                 &mut self,
                 claim: &Claim<'_>,
@@ -201,14 +220,14 @@ macro_rules! conventions {
                 budget: &mut Budget,
             ) -> Result<bool, Limit> {
                 match claim.convention.0 {
-                    $(Which::$Type => self.$module.learn(claim.name, claim.what, payload, budget),)+
+                    $(Which::$Type => self.$module.learn(&claim.name, &claim.what, payload, budget),)+
                 }
             }
 
             pub(crate) fn forget(
                 &mut self,
                 convention: Convention,
-                name: Name<'_>,
+                name: &Name<'_>,
                 budget: &mut Budget,
             ) {
                 match convention.0 {
@@ -222,7 +241,7 @@ macro_rules! conventions {
         /// the device: it may begin with a prefix of its own. Neither may have wildcards in it.
         pub fn topic_filters(prefix: &str, id: &str) -> Vec<String> {
             let mut filters = Vec::new();
-            $($module::$Type::filters(Name { prefix, id }, &mut filters);)+
+            $($module::$Type::filters(&Name::new(prefix, id), &mut filters);)+
             filters
         }
     };
@@ -247,7 +266,7 @@ impl Convention {
 }
 
 /// A message that a convention recognised.
-#[derive(Copy, Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Claim<'a> {
     pub(crate) convention: Convention,
     pub(crate) name: Name<'a>,
@@ -255,7 +274,7 @@ pub(crate) struct Claim<'a> {
 }
 
 /// What a message is.
-#[derive(Copy, Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub(crate) enum What<'a> {
     /// The device's presence.
     Presence(Said),
@@ -264,7 +283,7 @@ pub(crate) enum What<'a> {
     PresenceObject { otherwise: Option<&'a str> },
     /// Values, of the quantity `stem` if the topic names one.
     Values {
-        stem: &'a str,
+        stem: Cow<'a, str>,
         unit: Option<&'static str>,
     },
     /// A command to the device.
@@ -376,3 +395,6 @@ pub(crate) fn presence_in(readings: &Readings) -> Option<Said> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,16 +42,16 @@ impl Speech for Plain {
     }
 
     /// Everything below the id. Plain devices have no prefix but in their id.
-    fn filters(name: Name<'_>, filters: &mut Vec<String>) {
-        filters.push(["presence/", name.id].concat());
-        filters.push([name.id, "/#"].concat());
+    fn filters(name: &Name<'_>, filters: &mut Vec<String>) {
+        filters.push(["presence/", &*name.id].concat());
+        filters.push([&*name.id, "/#"].concat());
     }
 }
 
 fn read<'a>(topic: &'a str, payload: &Payload<'a>) -> (Name<'a>, What<'a>) {
     let trimmed = topic.trim_matches('/');
     let topic = if trimmed.is_empty() { topic } else { trimmed };
-    let claim = |prefix, id, what| (Name { prefix, id }, what);
+    let claim = |prefix, id, what| (Name::new(prefix, id), what);
     if payload.form == Form::Empty {
         return claim("", topic, What::Nothing);
     }
@@ -64,7 +64,7 @@ fn read<'a>(topic: &'a str, payload: &Payload<'a>) -> (Name<'a>, What<'a>) {
         return match units::symbol(unit) {
             Some(symbol) => {
                 let what = What::Values {
-                    stem: quantity,
+                    stem: quantity.into(),
                     unit: Some(symbol),
                 };
                 claim("", place, what)
@@ -73,7 +73,7 @@ fn read<'a>(topic: &'a str, payload: &Payload<'a>) -> (Name<'a>, What<'a>) {
                 place,
                 unit,
                 What::Values {
-                    stem: quantity,
+                    stem: quantity.into(),
                     unit: None,
                 },
             ),
@@ -100,7 +100,7 @@ fn read<'a>(topic: &'a str, payload: &Payload<'a>) -> (Name<'a>, What<'a>) {
         "",
         id,
         What::Values {
-            stem: name,
+            stem: name.into(),
             unit: None,
         },
     )
@@ -192,7 +192,7 @@ fn presence_or_values<'a>(payload: &Payload<'a>, name: &'a str) -> What<'a> {
     match said {
         Some(said) => What::Presence(said),
         None => What::Values {
-            stem: name,
+            stem: name.into(),
             unit: None,
         },
     }

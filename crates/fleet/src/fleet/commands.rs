@@ -2,7 +2,7 @@
 
 use super::{Fleet, Message};
 use crate::command::{self, Command, CommandError, CommandRequest, CommandState, Outgoing};
-use crate::conventions::{Answer, Claim, Composed};
+use crate::conventions::{Answer, Claim, Composed, Conventions};
 use crate::device::{Device, DeviceKey};
 use crate::event::Dirty;
 use crate::limits::Limit;
@@ -27,7 +27,7 @@ impl Fleet {
     ) -> Result<Outgoing, CommandError> {
         let now = self.advance(now);
         let known = self.device(device).ok_or(CommandError::UnknownDevice)?;
-        let composed = compose(known, uuid, request)?;
+        let composed = compose(&self.conventions, known, uuid, request)?;
         let command = Command {
             uuid: uuid.into(),
             name: cut(&composed.name, self.options.max_text_len),
@@ -58,7 +58,7 @@ impl Fleet {
     ) -> Result<(), CommandError> {
         let known = self.device(device).ok_or(CommandError::UnknownDevice)?;
         // No other command has this uuid: those that come from outside are checked for blanks.
-        compose(known, "-", request).map(|_| ())
+        compose(&self.conventions, known, "-", request).map(|_| ())
     }
 
     /// The command was handed to a live connection: its time runs from now.
@@ -132,7 +132,7 @@ impl Fleet {
         text: &str,
         message: &Message<'_>,
     ) {
-        let request = match claim.convention.request(text) {
+        let request = match self.conventions.request(claim, text) {
             Ok(request) => request,
             Err(kind) => return self.fault(now, key, kind, message.payload),
         };
@@ -172,7 +172,7 @@ impl Fleet {
         text: &str,
         message: &Message<'_>,
     ) {
-        let answer = match claim.convention.answer(text) {
+        let answer = match self.conventions.answer(claim, text) {
             Ok(answer) => answer,
             Err(kind) => return self.fault(now, key, kind, message.payload),
         };
@@ -264,6 +264,7 @@ impl Fleet {
 
 /// The command as the device's convention writes it.
 fn compose(
+    conventions: &Conventions,
     device: &Device,
     uuid: &str,
     request: CommandRequest<'_>,
@@ -273,7 +274,7 @@ fn compose(
     if device.command(uuid).is_some() {
         return Err(CommandError::DuplicateUuid);
     }
-    device.convention.command(device.name(), uuid, request)
+    conventions.command(device.convention, &device.name(), uuid, request)
 }
 
 /// When a command that is sent now times out. For a sleeping device the time runs from its waking.

@@ -156,7 +156,7 @@ impl Fleet {
     /// build without the feature `forget` keeps the devices that it has, and ignores new ones.
     pub fn forget(&mut self, key: DeviceKey) {
         if let Some(device) = self.devices.get(key) {
-            let hash = self.index.hash(device.name());
+            let hash = self.index.hash(&device.name());
             self.forgotten.push(hash, self.options.max_forgotten);
             self.drop_device(key);
         }
@@ -188,7 +188,7 @@ impl Fleet {
     }
 
     /// Whether only a live message may make a device of this name.
-    pub(super) fn is_forgotten(&self, name: Name<'_>) -> bool {
+    pub(super) fn is_forgotten(&self, name: &Name<'_>) -> bool {
         !self.forgotten.is_empty() && self.forgotten.contains(self.index.hash(name))
     }
 
@@ -201,7 +201,7 @@ impl Fleet {
         self.budget.close(&mut device.account);
         if device.learnt {
             self.conventions
-                .forget(device.convention, device.name(), &mut self.budget);
+                .forget(device.convention, &device.name(), &mut self.budget);
         }
         // A device that was never reported as added is not reported as forgotten.
         if !device.dirty.is_new() {

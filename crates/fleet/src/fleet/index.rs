@@ -30,8 +30,8 @@ impl Index {
     }
 
     /// The device of this name.
-    pub(super) fn find(&self, devices: &Table, name: Name<'_>) -> Option<DeviceKey> {
-        let is_it = |device: &Device| device.name() == name;
+    pub(super) fn find(&self, devices: &Table, name: &Name<'_>) -> Option<DeviceKey> {
+        let is_it = |device: &Device| device.name() == *name;
         if !INDEX {
             return find_in(devices, is_it);
         }
@@ -58,7 +58,7 @@ impl Index {
         let first = self.find_by_id(devices, &device.id);
         let hasher = &self.hasher;
         let hash_name = |at: &u32| match devices.at(*at) {
-            Some(device) => hash_name(hasher, device.name()),
+            Some(device) => hash_name(hasher, &device.name()),
             None => 0,
         };
         let hash_id = |at: &u32| match devices.at(*at) {
@@ -84,7 +84,7 @@ impl Index {
         if !INDEX {
             return;
         }
-        let hash = self.hash(device.name());
+        let hash = self.hash(&device.name());
         if let Ok(entry) = self.by_name.find_entry(hash, |place| *place == key.place) {
             entry.remove();
         }
@@ -101,7 +101,7 @@ impl Index {
     }
 
     /// A number by which a name is known that has no device.
-    pub(super) fn hash(&self, name: Name<'_>) -> u64 {
+    pub(super) fn hash(&self, name: &Name<'_>) -> u64 {
         hash_name(&self.hasher, name)
     }
 
@@ -122,8 +122,8 @@ impl Index {
     }
 }
 
-fn hash_name(hasher: &FixedState, name: Name<'_>) -> u64 {
-    hasher.hash_one((name.prefix, name.id))
+fn hash_name(hasher: &FixedState, name: &Name<'_>) -> u64 {
+    hasher.hash_one((&*name.prefix, &*name.id))
 }
 
 fn find_in(devices: &Table, is_it: impl Fn(&Device) -> bool) -> Option<DeviceKey> {

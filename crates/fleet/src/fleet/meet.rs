@@ -2,7 +2,7 @@
 
 use super::Fleet;
 use crate::FORGET;
-use crate::conventions::{Claim, Name};
+use crate::conventions::Claim;
 use crate::device::{Device, DeviceKey, SameId};
 use crate::event::Dirty;
 use crate::limits::{Account, Limit};
@@ -21,16 +21,16 @@ impl Fleet {
         claim: &Claim<'_>,
         retained: bool,
     ) -> Option<DeviceKey> {
-        let Name { prefix, id } = claim.name;
+        let (prefix, id) = (&*claim.name.prefix, &*claim.name.id);
         if id.len() > self.options.max_id_len || prefix.len() > self.options.max_id_len {
             self.limits.note(Limit::IdLength);
             return None;
         }
-        if FORGET && self.is_forgotten(claim.name) {
+        if FORGET && self.is_forgotten(&claim.name) {
             if retained {
                 return None;
             }
-            self.forgotten.remove(self.index.hash(claim.name));
+            self.forgotten.remove(self.index.hash(&claim.name));
         }
         // Two index entries, one timer, one place in the queue of changes.
         let overhead = 64 + size_of::<PresenceSpan>();
@@ -126,7 +126,7 @@ impl Fleet {
         device.convention = claim.convention;
         if core::mem::take(&mut device.learnt) {
             self.conventions
-                .forget(before, device.name(), &mut self.budget);
+                .forget(before, &device.name(), &mut self.budget);
         }
         self.mark(key, Dirty::SHAPE);
     }

@@ -9,7 +9,7 @@ mod table;
 mod timers;
 mod values;
 
-use crate::conventions::{self, Claim, Convention, Conventions, Name, What};
+use crate::conventions::{self, Claim, Conventions, Name, What};
 use crate::device::{Device, DeviceKey};
 use crate::event::{Dirty, Event, SampleQueue};
 use crate::fault::{self, Fault, FaultKind};
@@ -131,12 +131,9 @@ impl Fleet {
         let slashes = id.bytes().enumerate().filter(|(_, byte)| *byte == b'/');
         // An empty prefix has no slash behind it: `/a/b` is not `a/b`.
         let mut slashes = slashes.filter(|(at, _)| *at > 0);
-        let by_name = self.find_name(Name { prefix: "", id }).or_else(|| {
+        let by_name = self.find_name(&Name::new("", id)).or_else(|| {
             slashes.find_map(|(at, _)| {
-                self.find_name(Name {
-                    prefix: part(id, 0..at),
-                    id: part(id, at + 1..id.len()),
-                })
+                self.find_name(&Name::new(part(id, 0..at), part(id, at + 1..id.len())))
             })
         });
         by_name.or_else(|| self.index.find_by_id(&self.devices, id))
@@ -232,7 +229,7 @@ impl Fleet {
         if claim.what == What::Nothing {
             return;
         }
-        let known = self.find_name(claim.name);
+        let known = self.find_name(&claim.name);
         if claim.what == What::Request && (message.retained || known.is_none()) {
             // A command to nobody makes no device.
             return;
@@ -266,10 +263,10 @@ impl Fleet {
         message: &Message<'_>,
         readings: &mut Readings,
     ) {
-        let (stem, unit) = match claim.what {
+        let (stem, unit) = match &claim.what {
             What::Presence(said) => {
                 self.learn(key, claim, payload);
-                self.said(now, key, said, message.retained);
+                self.said(now, key, *said, message.retained);
                 return;
             }
             What::Request => {
@@ -292,7 +289,7 @@ impl Fleet {
             What::Unreadable(kind) => {
                 // Even what cannot be read is a sign of life.
                 self.alive(now, key, message, true);
-                self.fault(now, key, kind, message.payload);
+                self.fault(now, key, *kind, message.payload);
                 return;
             }
             What::Nothing => return,
@@ -305,7 +302,7 @@ impl Fleet {
                 self.alive(now, key, message, true);
                 return;
             }
-            What::Values { stem, unit } => (stem, unit),
+            What::Values { stem, unit } => (&**stem, *unit),
         };
         let caps = Caps {
             values: self.options.max_values_per_message,
@@ -327,7 +324,7 @@ impl Fleet {
             if let Some(said) = conventions::presence_in(readings) {
                 self.learn(key, claim, payload);
                 if TELEMETRY {
-                    self.announced(key, claim.convention, readings, stem);
+                    self.announced(key, claim, readings, stem);
                 }
                 self.said(now, key, said, message.retained);
                 return;
@@ -343,14 +340,14 @@ impl Fleet {
             return;
         }
         let source = Source {
-            convention: claim.convention,
+            claim,
             stem,
             unit: written_unit,
         };
         self.take_values(now, key, readings, source, message);
     }
 
-    fn find_name(&self, name: Name<'_>) -> Option<DeviceKey> {
+    fn find_name(&self, name: &Name<'_>) -> Option<DeviceKey> {
         self.index.find(&self.devices, name)
     }
 
@@ -411,7 +408,7 @@ impl Fleet {
 #[derive(Copy, Clone)]
 struct Source<'a> {
     /// How the message was read.
-    convention: Convention,
+    claim: &'a Claim<'a>,
     /// The quantity that its topic names.
     stem: &'a str,
     /// The unit that topic or payload name.

@@ -1,7 +1,7 @@
 //! How values become metrics, samples and positions.
 
 use super::{Fleet, Message, Source};
-use crate::conventions::{Convention, Role};
+use crate::conventions::{Claim, Conventions, Role};
 use crate::device::{Device, DeviceKey, Position};
 use crate::event::{Dirty, QueuedSample};
 use crate::fault::FaultKind;
@@ -18,7 +18,7 @@ const MAX_COMMAND_NAME: usize = 128;
 const MAX_UNIT: usize = 32;
 
 /// What a value is for, by its name in the payload.
-fn role<'a>(name: &'a str, stem: &str, convention: Convention) -> Role<'a> {
+fn role<'a>(conventions: &Conventions, claim: &Claim<'_>, stem: &str, name: &'a str) -> Role<'a> {
     let own = if stem.is_empty() {
         name
     } else {
@@ -28,7 +28,7 @@ fn role<'a>(name: &'a str, stem: &str, convention: Convention) -> Role<'a> {
     if let "ts" | "timestamp" | "time" | "Time" | "Timestamp" = own {
         return Role::OwnClock;
     }
-    if let Some(role) = convention.role(own) {
+    if let Some(role) = conventions.role(claim.convention, &claim.name, own) {
         return role;
     }
     match own.rsplit('.').next() {
@@ -72,11 +72,7 @@ impl Fleet {
         source: Source<'_>,
         message: &Message<'_>,
     ) {
-        let Source {
-            convention,
-            stem,
-            unit,
-        } = source;
+        let Source { claim, stem, unit } = source;
         for (hit, kind) in [
             (readings.too_many, FaultKind::TooManyValues),
             (readings.too_deep, FaultKind::TooDeep),
@@ -96,7 +92,7 @@ impl Fleet {
         let (mut lat, mut lng) = (None, None);
         let (mut clock_wrong, mut id_mismatch, mut announces) = (false, false, false);
         for (name, value) in readings.iter() {
-            match (role(name, stem, convention), value) {
+            match (role(&self.conventions, claim, stem, name), value) {
                 (Role::OwnClock, Scalar::Number(value)) => {
                     match own_clock_from_number(value, now, max_ahead) {
                         OwnClock::At(at) => (moment.at, moment.own_clock) = (at, true),
@@ -135,7 +131,7 @@ impl Fleet {
             self.fault(now, key, FaultKind::IdMismatch, message.payload);
         }
         if announces {
-            self.announced(key, convention, readings, stem);
+            self.announced(key, claim, readings, stem);
         }
         let position = lat.zip(lng);
         if let Some((lat, lng)) = position {
@@ -143,7 +139,7 @@ impl Fleet {
         }
         for (name, value) in readings.iter() {
             let number = matches!(value, Scalar::Number(_));
-            let is_metric = match role(name, stem, convention) {
+            let is_metric = match role(&self.conventions, claim, stem, name) {
                 Role::Metric => true,
                 // A lone latitude is no position.
                 Role::Latitude | Role::Longitude => position.is_none() || !number,
@@ -294,7 +290,7 @@ impl Fleet {
     pub(super) fn announced(
         &mut self,
         key: DeviceKey,
-        convention: Convention,
+        claim: &Claim<'_>,
         readings: &Readings,
         stem: &str,
     ) {
@@ -304,7 +300,8 @@ impl Fleet {
                 Scalar::Text(text) => Some((name, text)),
                 Scalar::Number(_) | Scalar::Bool(_) | Scalar::Null => None,
             });
-            let commands = texts.filter(|(name, _)| role(name, stem, convention) == Role::Command);
+            let commands = texts
+                .filter(|(name, _)| role(&self.conventions, claim, stem, name) == Role::Command);
             let commands = commands.map(|(_, text)| text);
             let commands =
                 commands.filter(|text| !text.is_empty() && text.len() <= MAX_COMMAND_NAME);
@@ -327,7 +324,7 @@ impl Fleet {
             }
         }
         for (name, value) in readings.iter() {
-            let Role::Unit(of) = role(name, stem, convention) else {
+            let Role::Unit(of) = role(&self.conventions, claim, stem, name) else {
                 continue;
             };
             let Scalar::Text(unit) = value else {
