@@ -1,6 +1,6 @@
-//! A simulated device as it speaks: the four-topic convention with the prefix `beaconry`.
+//! The messages of a simulated device: the four-topic convention with the prefix `beaconry`.
 //!
-//! Pure: messages go in, messages come out, time is told. Who connects it is in `runner`.
+//! Pure: messages go in, messages come out, and the time is an argument. `runner` connects it.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::kinds::Kind;
 use super::model::{Model, Moment, Pace, Readings, argument, number, rounded};
 use super::random::Random;
 
-/// Before each device's own part.
+/// The prefix of all topics.
 const PREFIX: &str = "beaconry";
 /// Of a `SIGN_IN`, in seconds; it is sent again before.
 const SIGN_IN_EXPIRY: u32 = 300;
@@ -45,11 +45,11 @@ struct Topics {
     partner: Option<TopicName>,
 }
 
-/// What a message made the device do.
+/// What the device does about a message.
 #[derive(Debug, Default)]
 pub(crate) struct Reaction {
     pub(crate) answers: Vec<Publish>,
-    /// It goes away for a while when the answers have left.
+    /// Whether it reboots when the answers are sent.
     pub(crate) reboots: bool,
 }
 
@@ -105,7 +105,7 @@ impl Device {
         &mut self.random
     }
 
-    /// "I am here", kept for those who come later, but not for ever.
+    /// "I am here": retained, but it expires.
     pub(crate) fn sign_in(&self) -> Publish {
         let word = Registration::SignIn.word();
         let mut publish = retained(&self.topics.register, word, QoS::ExactlyOnce);
@@ -113,7 +113,7 @@ impl Device {
         publish
     }
 
-    /// How often `SIGN_IN` is said again: well before it expires.
+    /// How often `SIGN_IN` is sent again: well before it expires.
     pub(crate) const fn sign_in_again() -> Duration {
         Duration::from_secs(SIGN_IN_EXPIRY as u64 * 4 / 5)
     }
@@ -124,7 +124,7 @@ impl Device {
         retained(&self.topics.register, word, QoS::ExactlyOnce)
     }
 
-    /// The same, said by the broker should the device vanish.
+    /// The will, which says the same if the device vanishes.
     pub(crate) fn will(&self) -> Will {
         let sign_out = self.sign_out();
         Will {
@@ -136,7 +136,7 @@ impl Device {
         }
     }
 
-    /// Its commands and units, kept for those who come later.
+    /// Its commands and units, retained.
     pub(crate) fn announcement(&self) -> Publish {
         let units = self.model.units().iter();
         let announcement = Announcement {
@@ -150,7 +150,7 @@ impl Device {
         retained(&self.topics.data, announcement.to_json(), QoS::AtLeastOnce)
     }
 
-    /// What it wants to hear: its commands, exactly once each, and its partner.
+    /// Its subscriptions: its commands at `QoS` 2, and its partner.
     pub(crate) fn subscriptions(&self) -> Vec<Subscription> {
         let filter = |topic: &TopicName| TopicFilter::new(topic.as_text().clone());
         let commands =
@@ -166,13 +166,13 @@ impl Device {
             .collect()
     }
 
-    /// Goes on to where it should be this long after the demo began.
+    /// Advances the model to this time after the start of the demo.
     pub(crate) fn advance(&mut self, since_start: Duration) {
         self.pace
             .advance(&mut *self.model, &mut self.random, since_start);
     }
 
-    /// What it measures now. Half of the kinds want to know that it has arrived.
+    /// What it measures now. Half of the kinds send it at `QoS` 1.
     pub(crate) fn data(&self) -> Publish {
         let (lat, lng) = self.home;
         let mut readings = Readings::new();
@@ -192,7 +192,7 @@ impl Device {
         publish
     }
 
-    /// Hears a message: a command, or its partner.
+    /// Handles a message: a command, or data of its partner.
     pub(crate) fn handle(&mut self, message: &Publish) -> Reaction {
         if message.topic.as_ref() == Some(&self.topics.request) {
             return self.handle_command(message);

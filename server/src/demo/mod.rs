@@ -1,8 +1,8 @@
 //! `--demo N`: a fleet of simulated devices, each with a TCP connection of its own.
 //!
-//! `kinds` say what a device measures, `device` how it speaks, both without a socket or clock;
-//! `runner` connects it. All run on one thread that is not the broker's, and reach the broker
-//! by the same port as everyone else.
+//! `kinds` knows what a device measures and `device` which messages it sends, both without a socket or
+//! clock. `runner` connects it. All devices run on one thread, which is not the broker's, and connect
+//! to the same port as everyone else.
 
 mod device;
 mod kinds;
@@ -31,16 +31,16 @@ const CONNECTS_A_SECOND: u32 = 250;
 /// Ends the demo.
 #[derive(Debug)]
 pub(crate) struct Handle {
-    end: watch::Sender<bool>,
+    stop: watch::Sender<bool>,
     ended: oneshot::Receiver<()>,
 }
 
 impl Handle {
     /// All devices sign out and disconnect; waits for them, for a bounded time.
     pub(crate) async fn stop(self) {
-        /// A device takes up to three seconds for its last words.
+        /// A device takes up to three seconds to sign out.
         const PATIENCE: Duration = Duration::from_secs(4);
-        self.end.send_replace(true);
+        self.stop.send_replace(true);
         let _ = tokio::time::timeout(PATIENCE, self.ended).await;
     }
 }
@@ -50,27 +50,27 @@ pub(crate) fn spawn(count: u32, address: SocketAddr, interval: Duration) -> io::
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let (end, ending) = watch::channel(false);
+    let (stop, stopping) = watch::channel(false);
     let (tell_ended, ended) = oneshot::channel();
     std::thread::Builder::new()
         .name("demo".to_owned())
         .spawn(move || {
-            runtime.block_on(run(count, address, interval, ending));
-            // Nobody to tell: the process ends already.
+            runtime.block_on(run(count, address, interval, stopping));
+            // Fails only if the process is ending already.
             let _ = tell_ended.send(());
         })?;
-    Ok(Handle { end, ended })
+    Ok(Handle { stop, ended })
 }
 
-async fn run(count: u32, address: SocketAddr, interval: Duration, ending: watch::Receiver<bool>) {
+async fn run(count: u32, address: SocketAddr, interval: Duration, stopping: watch::Receiver<bool>) {
     let clock = Clock::new();
     let began = Instant::now();
     let mut devices = JoinSet::new();
-    for (index, (kind, number)) in (0_u32..).zip(roster(count)) {
+    for (index, (kind, number)) in (0_u32..).zip(device_list(count)) {
         let Ok(device) = Device::new(kind, &number, u64::from(index), interval) else {
             continue;
         };
-        // Spread over one interval at least, so that they do not all speak in the same instant.
+        // Spread over an interval, so that they do not all send at the same time.
         let spread = Random::new(u64::from(index)).unit() * interval.as_secs_f64().min(1.0);
         let delay =
             Duration::from_secs(1) / CONNECTS_A_SECOND * index + Duration::from_secs_f64(spread);
@@ -81,7 +81,7 @@ async fn run(count: u32, address: SocketAddr, interval: Duration, ending: watch:
                 address,
                 began,
                 delay,
-                ending: ending.clone(),
+                stopping: stopping.clone(),
             }
             .run(),
         );
@@ -91,7 +91,7 @@ async fn run(count: u32, address: SocketAddr, interval: Duration, ending: watch:
 }
 
 /// Which devices a fleet of `count` has: the kinds in turn, each numbered from 1.
-fn roster(count: u32) -> impl Iterator<Item = (Kind, String)> {
+fn device_list(count: u32) -> impl Iterator<Item = (Kind, String)> {
     let kinds = u32::try_from(Kind::ALL.len()).unwrap_or(1);
     let width = count.div_ceil(kinds).to_string().len().max(2);
     (0..count)
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_roster_has_every_kind_and_no_id_twice() {
-        let ids: Vec<String> = roster(24)
+        let ids: Vec<String> = device_list(24)
             .map(|(kind, number)| format!("{}-{number}", kind.name()))
             .collect();
         assert_eq!(ids.len(), 24);
@@ -115,7 +115,7 @@ mod tests {
         );
         let unique: std::collections::HashSet<_> = ids.iter().collect();
         assert_eq!(unique.len(), 24);
-        assert_eq!(roster(1_000).last().unwrap().1, "125");
-        assert_eq!(roster(0).count(), 0);
+        assert_eq!(device_list(1_000).last().unwrap().1, "125");
+        assert_eq!(device_list(0).count(), 0);
     }
 }

@@ -1,8 +1,7 @@
-//! What every simulated device is made of: something that changes with time, can be read, and
-//! takes commands.
+//! The model of a simulated device: it changes with time, can be read, and takes commands.
 //!
-//! Pure: time comes in as seconds, chance from a seed. A day of the model passes in
-//! [`DAY`], so that whoever looks at a chart for ten minutes sees something happen.
+//! Pure: the time is an argument, and a seed gives the chance. A day of the model passes in [`DAY`],
+//! so that a chart of ten minutes shows something happen.
 
 use std::f64::consts::PI;
 use std::time::Duration;
@@ -25,7 +24,7 @@ pub(crate) trait Model: Send {
     /// Goes on by `dt` seconds of its own time.
     fn step(&mut self, moment: Moment, dt: f64, random: &mut Random);
 
-    /// What it would say now.
+    /// Adds what it measures now.
     fn read(&self, readings: &mut Readings);
 
     /// The units of its metrics, where their names do not say them.
@@ -38,12 +37,12 @@ pub(crate) trait Model: Send {
         &[]
     }
 
-    /// Does what `commands` names; the answer, or why not.
+    /// Carries out one of `commands`. Returns the answer, or why it failed.
     fn command(&mut self, _name: &str, _arguments: &Members<'_>) -> Result<Value, String> {
         Err("this device has no such command".to_owned())
     }
 
-    /// It has heard the readings of the device that it works with.
+    /// The device that it works with has sent its readings.
     fn hear(&mut self, _readings: &Readings) {}
 }
 
@@ -101,7 +100,7 @@ impl Pace {
         since_start: Duration,
     ) {
         let target = since_start.as_secs_f64() * 86_400.0 / DAY.as_secs_f64();
-        // After a long sleep (of the machine) no one misses the days between.
+        // After a long sleep of the machine the days in between are skipped.
         self.simulated = self.simulated.max(target - 86_400.0);
         while self.simulated < target {
             let dt = STEP.min(target - self.simulated);
@@ -126,7 +125,7 @@ pub(crate) fn number(value: f64, decimals: i32) -> Value {
     Value::from(rounded(value, decimals))
 }
 
-/// The number that a command came with under `name`.
+/// The number in a command's argument `name`.
 pub(crate) fn argument(
     arguments: &Members<'_>,
     name: &str,

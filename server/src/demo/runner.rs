@@ -14,28 +14,28 @@ use super::kinds::Habit;
 use crate::clock::Clock;
 use crate::mqtt_driver::Driver;
 
-/// For what was published to be acknowledged before a device goes away.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long a device waits before it goes away, so that what it published is acknowledged.
+const SIGN_OUT_TIME: Duration = Duration::from_secs(2);
 /// How long the broker keeps a sleeping device's session, in seconds.
 const SESSION: u32 = 3_600;
 
-/// A device and what it lives in.
+/// A device, and what connects it.
 pub(super) struct Runner {
     pub(super) device: Device,
     pub(super) clock: Clock,
     pub(super) address: SocketAddr,
     /// When the demo began: the models' time counts from here.
     pub(super) began: Instant,
-    /// For this long the device waits at first, so that not all come at once.
+    /// How long the device waits at first, so that not all connect at once.
     pub(super) delay: Duration,
-    pub(super) ending: watch::Receiver<bool>,
+    pub(super) stopping: watch::Receiver<bool>,
 }
 
 /// Why a device's connection is over.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum Left {
-    /// The demo ends.
-    Ending,
+    /// The demo stops.
+    Stopped,
     /// It was awake for long enough.
     Asleep,
     /// Someone told it to reboot.
@@ -44,7 +44,7 @@ enum Left {
     Vanished,
 }
 
-/// What ends a connection, should nothing else.
+/// When a connection ends, unless something else ends it before.
 #[derive(Copy, Clone, Debug)]
 struct Until {
     at: Instant,
@@ -52,14 +52,14 @@ struct Until {
 }
 
 impl Runner {
-    /// Until the demo ends.
+    /// Runs until the demo stops.
     pub(super) async fn run(mut self) {
         let habit = self.device.kind().habit();
         let mut session = None;
         self.pause(self.delay).await;
-        // Where the rhythm of one that sleeps begins: each has its own, or all would sleep at once.
+        // When the rhythm of a sleeping device begins. Each has its own, so that not all sleep at once.
         let mut rhythm = None;
-        while !*self.ending.borrow() {
+        while !*self.stopping.borrow() {
             let woken = Instant::now();
             let until = match habit {
                 Habit::Steady => None,
@@ -84,8 +84,8 @@ impl Runner {
             session = unfinished;
             debug!(id = self.device.id(), ?left, "demo device left");
             let away = match (left, habit) {
-                (Left::Ending, _) => return,
-                // In step with its first waking, so that its rhythm is a rhythm.
+                (Left::Stopped, _) => return,
+                // In step with its first waking, so that its rhythm stays regular.
                 (Left::Asleep, Habit::Sleeps { period, .. }) => {
                     until_next(rhythm.unwrap_or(woken), period)
                 }
@@ -112,7 +112,7 @@ impl Runner {
                 id = self.device.id(),
                 "demo device has an id that MQTT cannot carry"
             );
-            return (Left::Ending, None);
+            return (Left::Stopped, None);
         };
         let mut driver = Driver::new(self.clock, self.address, options);
         let (client, now) = driver.client();
@@ -126,9 +126,9 @@ impl Runner {
         if left == Left::Vanished {
             return (left, Some(driver.vanish()));
         }
-        let deadline = Instant::now() + LAST_WORDS;
+        let deadline = Instant::now() + SIGN_OUT_TIME;
         publish(&mut driver, self.device.id(), self.device.sign_out());
-        // A command that comes in this moment has been delivered: it is answered too.
+        // A command that comes now has been delivered, so it is answered too.
         while let Some(event) = driver.next_before_settled(deadline).await {
             if let Event::Message(message) = event {
                 for answer in self.device.handle(&message).answers {
@@ -170,7 +170,7 @@ impl Runner {
             .unwrap_or(next_data);
             let event = tokio::select! {
                 event = driver.next(deadline) => event,
-                _ = self.ending.wait_for(|ending| *ending) => return Left::Ending,
+                _ = self.stopping.wait_for(|stopping| *stopping) => return Left::Stopped,
             };
             let now = Instant::now();
             match event {
@@ -215,7 +215,7 @@ impl Runner {
             }
             if now >= next_data {
                 self.device.advance(now - self.began);
-                // Readings of a time without connection are of no use later.
+                // Nobody can use readings of a time without connection later.
                 if driver.client().0.state().is_connected() {
                     publish(driver, self.device.id(), self.device.data());
                 }
@@ -227,9 +227,9 @@ impl Runner {
         }
     }
 
-    /// Waits, unless the demo ends.
+    /// Waits, unless the demo stops.
     async fn pause(&mut self, time: Duration) {
-        let _ = tokio::time::timeout(time, self.ending.wait_for(|ending| *ending)).await;
+        let _ = tokio::time::timeout(time, self.stopping.wait_for(|stopping| *stopping)).await;
     }
 }
 

@@ -14,7 +14,7 @@ use super::super::random::{Drift, Random};
 pub(super) struct Sensor {
     humidity: f64,
     temp: f64,
-    /// What the humidifier gives, as it last said, in per cent of its most.
+    /// The output of the humidifier, as it last sent it, in per cent.
     vapour: f64,
     people: Drift,
 }

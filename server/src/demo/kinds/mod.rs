@@ -33,7 +33,7 @@ pub(crate) enum Habit {
     Steady,
     /// Awake for some of every period, asleep in between; commands wait for it.
     Sleeps { awake: Duration, period: Duration },
-    /// Now and then gone without a word, so that its will speaks.
+    /// Vanishes now and then without DISCONNECT, so that the broker publishes its will.
     Vanishes,
 }
 

@@ -45,12 +45,12 @@ impl Model for Pump {
         } else if self.level > 90.0 {
             self.running = false;
         }
-        let wanted = if self.enabled && self.running {
+        let target_speed = if self.enabled && self.running {
             100.0
         } else {
             0.0
         };
-        self.speed += (wanted - self.speed) * (dt / 12.0).min(1.0);
+        self.speed += (target_speed - self.speed) * (dt / 12.0).min(1.0);
         // A morning and an evening peak, in litres a minute; the tank holds 6,000 litres.
         let peak = |at: f64| (-(moment.hour() - at).powi(2) / 4.0).exp();
         let draw =
@@ -92,7 +92,7 @@ impl Model for Pump {
         match name {
             "SWITCH_ON" => {
                 self.enabled = true;
-                // Whoever switches it on wants to see it run, if there is room in the tank.
+                // It runs at once, so that people see the command work, unless the tank is full.
                 self.running = self.level < 90.0;
                 Ok(Value::from("ON"))
             }

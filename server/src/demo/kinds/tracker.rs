@@ -53,12 +53,12 @@ impl Model for Tracker {
             self.stopped = random.between(120.0, 600.0);
         }
         let driving = on_duty && self.stopped <= 0.0;
-        let wanted = if driving {
+        let target_speed = if driving {
             (46.0 + self.traffic.value()).max(5.0)
         } else {
             0.0
         };
-        self.speed += (wanted - self.speed) * (dt / 20.0).min(1.0);
+        self.speed += (target_speed - self.speed) * (dt / 20.0).min(1.0);
         let metres = self.speed / 3.6 * dt;
         self.along = (self.along + metres / self.radius).rem_euclid(std::f64::consts::TAU);
         self.fuel -= metres / 1_000.0 * 0.11;
