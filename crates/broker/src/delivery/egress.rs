@@ -5,6 +5,7 @@
 //! is added to the dismissals. The answer says whether the shell must be told of bytes.
 
 use core::borrow::Borrow;
+use std::sync::Arc;
 
 use mqtt::{Instant, PacketId, PublishTemplate, QoS, Utf8String};
 
@@ -18,7 +19,8 @@ use crate::durability::Ledger;
 use crate::routing::{Groups, Retained};
 use crate::session::{Outgoing, Reclamation, Sessions};
 use crate::types::{
-    Conn, Delivery, Holder, Limit, Limits, Lsn, Metrics, Origin, Queued, SessionId, SessionNumber,
+    Conn, Delivery, Holder, Limit, Limits, Lsn, Message, Metrics, Origin, Queued, SessionId,
+    SessionNumber,
 };
 
 /// What delivery needs to reach all sessions.
@@ -73,7 +75,7 @@ impl Outcome {
 }
 
 impl Egress<'_> {
-    /// Delivers a message to a session.
+    /// Delivers a message that was just published, or handed over, to a session.
     #[inline]
     pub(crate) fn deliver(
         &mut self,
@@ -108,31 +110,53 @@ impl Egress<'_> {
             return Outcome::Dropped;
         };
         let outgoing = session.outgoing();
-        let is_live = origin != Origin::Retained;
-        if is_live && outgoing.is_some_and(Outgoing::holds_at_most_once) {
+        if outgoing.is_some_and(Outgoing::holds_at_most_once) {
             return self.enqueue(now, id, routed, delivery, origin);
         }
-        let attempt = SendAttempt {
-            delivery: &delivery,
-            packet_id: None,
-            is_duplicate: false,
-            awaits_record: false,
-        };
+        let attempt = SendAttempt::at_most_once(&delivery);
         let means = &mut self.means;
         let Some(encoded) = attempt.encode(now, routed, &receiver) else {
             means.drop_too_large(session.client_id());
             return Outcome::TooLarge;
         };
         let len = encoded.len();
-        // A retained message is only looked up if there is room for it.
-        if is_live {
-            if !means.takes_at_most_once(&receiver, len) {
-                let is_searching = session.lookups().is_some();
-                means.drop_at_most_once(id, session.client_id(), is_searching, &receiver, len);
-                return Outcome::Dropped;
-            }
-            means.free_memory_for(len);
+        if !means.takes_at_most_once(&receiver, len) {
+            let is_searching = session.lookups().is_some();
+            means.drop_at_most_once(id, session.client_id(), is_searching, &receiver, len);
+            return Outcome::Dropped;
         }
+        means.free_memory_for(len);
+        means.write(encoded, &mut receiver, None);
+        Outcome::Written(receiver.announce(means.memory))
+    }
+
+    /// Delivers a retained message to a session that looked it up. The caller made sure that
+    /// there is room for it.
+    pub(crate) fn deliver_retained(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        message: Arc<Message>,
+        delivery: Delivery,
+    ) -> Outcome {
+        if delivery.qos != QoS::AtMostOnce {
+            let mut routed = Routed::from(message);
+            return self.deliver_surely(now, id, &mut routed, delivery, Origin::Retained);
+        }
+        let Some(session) = self.sessions.get(id) else {
+            return Outcome::Dropped;
+        };
+        let slot = session.slot();
+        let Some(mut receiver) = slot.and_then(|slot| self.connections.receiver(slot)) else {
+            self.means.metrics.dropped_absent += 1;
+            return Outcome::Dropped;
+        };
+        let means = &mut self.means;
+        let attempt = SendAttempt::at_most_once(&delivery);
+        let Some(encoded) = attempt.encode(now, &*message, &receiver) else {
+            means.drop_too_large(session.client_id());
+            return Outcome::TooLarge;
+        };
         means.write(encoded, &mut receiver, None);
         Outcome::Written(receiver.announce(means.memory))
     }

@@ -64,9 +64,7 @@ impl Egress<'_> {
         delivery: Delivery,
         origin: Origin,
     ) -> Outcome {
-        let must_wait =
-            origin != Origin::Retained && self.waits_for_retained(id, routed, delivery.qos);
-        if must_wait {
+        if self.waits_for_retained(id, routed, delivery.qos) {
             self.enqueue(now, id, routed, delivery, origin)
         } else {
             self.deliver(now, id, routed, delivery, origin)

@@ -102,12 +102,7 @@ impl MemberMeans<'_> {
         delivery: &Delivery,
         receiver: &Receiver<'_>,
     ) -> bool {
-        let attempt = SendAttempt {
-            delivery,
-            packet_id: None,
-            is_duplicate: false,
-            awaits_record: false,
-        };
+        let attempt = SendAttempt::at_most_once(delivery);
         attempt
             .encode(now, routed, receiver)
             .is_some_and(|it| takes_at_most_once(self.limits, self.memory, receiver, it.len()))

@@ -72,7 +72,17 @@ pub(super) struct Encoded<'m, T> {
     qos: QoS,
 }
 
-impl SendAttempt<'_> {
+impl<'a> SendAttempt<'a> {
+    /// An attempt with `QoS` 0.
+    pub(super) fn at_most_once(delivery: &'a Delivery) -> Self {
+        Self {
+            delivery,
+            packet_id: None,
+            is_duplicate: false,
+            awaits_record: false,
+        }
+    }
+
     /// Names the topic and encodes the message. `None` if it is larger than the client takes
     /// `[MQTT-3.1.2-24]`.
     // Without inlining, `Encoded` goes through memory, which costs a fifth of a delivery to 100

@@ -1,12 +1,13 @@
 //! Passes messages to the wing of delivery, and tells the shell what to write.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use mqtt::Instant;
 
 use crate::delivery::{Egress, Means, Outcome, Routed};
 use crate::machine::{Broker, Output};
-use crate::types::{Delivery, Origin, SessionId};
+use crate::types::{Delivery, Message, Origin, SessionId};
 
 impl Broker {
     /// Delivers a message to a session. Returns whether the session took it, now or into its
@@ -25,6 +26,20 @@ impl Broker {
             outputs.extend(conn.map(Output::Write));
         }
         outcome.is_taken()
+    }
+
+    /// Delivers a retained message to a session that looked it up.
+    pub(crate) fn deliver_retained(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        message: Arc<Message>,
+        delivery: Delivery,
+    ) {
+        let (mut egress, outputs) = self.egress();
+        if let Outcome::Written(conn) = egress.deliver_retained(now, id, message, delivery) {
+            outputs.extend(conn.map(Output::Write));
+        }
     }
 
     /// Sends what waits for a session, as far as its client and its connection allow.

@@ -11,12 +11,11 @@ use mqtt::packet::SubscriptionIdentifier;
 use mqtt::{Instant, QoS, Subscription};
 
 use crate::admission::WorkBudget;
-use crate::delivery::Routed;
 use crate::durability::{Record, Subscribed};
 use crate::machine::Broker;
 use crate::routing::{Found, Lookup, Lookups};
 use crate::session::{Outgoing, Session};
-use crate::types::{Delivery, Limit, Origin, SessionId, SessionNumber, Subscriber};
+use crate::types::{Delivery, Limit, SessionId, SessionNumber, Subscriber};
 
 impl Broker {
     /// How many topics one session may look at before others have their turn.
@@ -151,8 +150,7 @@ impl Broker {
                         retain: true,
                         identifiers: lookup.identifier().into(),
                     };
-                    let mut routed = Routed::from(message);
-                    self.deliver(now, id, &mut routed, delivery, Origin::Retained);
+                    self.deliver_retained(now, id, message, delivery);
                 }
                 Found::Nothing => {
                     if let Some(session) = number.filter(|_| lookup.is_recorded()) {
