@@ -8,9 +8,9 @@
 
 use std::time::Duration;
 
-use broker::{Principal, 
-    Broker, BrokerOptions, Conn, Decision, Input, Limits, Lsn, Metrics, Output, Peer, QueueFull,
-    Recovery, Steps, StoreState, journal,
+use broker::{
+    Broker, BrokerOptions, Conn, Decision, Input, Limits, Lsn, Metrics, Output, Peer, Principal,
+    QueueFull, Recovery, Steps, StoreState, journal,
 };
 use bytes::{Bytes, BytesMut};
 use mqtt::{
@@ -169,7 +169,10 @@ impl World {
             // As many steps of deferred work as possible stay.
             steps: match more & 64 {
                 0 => Steps::default(),
-                _ => Steps { each: 1, small_queue: 0 },
+                _ => Steps {
+                    each: 1,
+                    small_queue: 0,
+                },
             },
             ..BrokerOptions::default()
         };
@@ -507,7 +510,9 @@ impl World {
         let mut connect = Connect::new(ProtocolVersion::V5, "cleaner");
         connect.keep_alive = 0;
         self.send_packet(0, &Packet::Connect(connect), |_| {});
-        self.with(0, |conn| Input::Authenticated(conn, Decision::Accept(Principal::default())));
+        self.with(0, |conn| {
+            Input::Authenticated(conn, Decision::Accept(Principal::default()))
+        });
         self.settle();
         let everything = TopicFilter::try_from("#").expect("a filter");
         let subscribe = Packet::Subscribe(Subscribe {

@@ -1,6 +1,6 @@
 //! What a fleet recognises, how long it waits, and the limits on what it holds.
 
-use crate::conventions::PrefixRule;
+use crate::prefix_rule::PrefixRule;
 use core::time::Duration;
 
 /// When a device that should be talking counts as stale.

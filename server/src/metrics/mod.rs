@@ -12,6 +12,7 @@ mod docs;
 mod exposition;
 mod page;
 mod table;
+mod value;
 
 use std::fmt;
 

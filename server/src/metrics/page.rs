@@ -7,15 +7,15 @@ use std::fmt;
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::encoding::prometheus_text;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::table::{BROKER, CONNECTIONS, SHARD, STORE};
+use super::value::Value;
 use super::{Kind, Metric, PREFIX};
 use crate::gate::ConnectionCounts;
 use crate::shard::Snapshot;
@@ -61,14 +61,6 @@ pub(crate) fn samples(shard: &Snapshot, connections: &ConnectionCounts) -> Vec<(
     samples
 }
 
-/// The value of a metric.
-#[derive(Copy, Clone, Debug, PartialEq)]
-pub(crate) enum Value {
-    Whole(u64),
-    /// A time. `/metrics` shows seconds, with fractions.
-    Seconds(f64),
-}
-
 /// The samples of one moment. Those of a family follow each other.
 #[derive(Debug)]
 struct Samples(Vec<(Metric, Value)>);
@@ -92,41 +84,5 @@ impl Collector for Samples {
             }
         }
         Ok(())
-    }
-}
-
-impl Value {
-    fn encode(self, kind: Kind, encoder: MetricEncoder<'_>) -> fmt::Result {
-        match (kind, self) {
-            (Kind::Counter, Self::Whole(value)) => ConstCounter::new(value).encode(encoder),
-            (Kind::Counter, Self::Seconds(value)) => ConstCounter::new(value).encode(encoder),
-            (Kind::Gauge, Self::Whole(value)) => ConstGauge::new(value).encode(encoder),
-            (Kind::Gauge, Self::Seconds(value)) => ConstGauge::new(value).encode(encoder),
-        }
-    }
-}
-
-impl From<u64> for Value {
-    fn from(value: u64) -> Self {
-        Self::Whole(value)
-    }
-}
-
-impl From<usize> for Value {
-    fn from(value: usize) -> Self {
-        Self::Whole(u64::try_from(value).unwrap_or(u64::MAX))
-    }
-}
-
-/// 1 for `true`.
-impl From<bool> for Value {
-    fn from(value: bool) -> Self {
-        Self::Whole(value.into())
-    }
-}
-
-impl From<Duration> for Value {
-    fn from(value: Duration) -> Self {
-        Self::Seconds(value.as_secs_f64())
     }
 }

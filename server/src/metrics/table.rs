@@ -1,6 +1,6 @@
 //! The table: one row for each sample of `/metrics`, named like the field that it is read from.
 
-use super::page::Value;
+use super::value::Value;
 use super::{Family, Metric};
 use crate::gate::ConnectionCounts;
 use store::Stats;

@@ -25,8 +25,6 @@
 mod four_topics;
 mod plain;
 
-pub use four_topics::PrefixRule;
-
 use crate::command::{CommandError, CommandRequest};
 use crate::fault::FaultKind;
 use crate::limits::{Budget, Limit};
