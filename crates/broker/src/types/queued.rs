@@ -6,7 +6,7 @@ use mqtt::PacketId;
 
 use crate::types::{Delivery, GroupId, Message, SessionNumber};
 
-/// Bytes that an entry of the window takes. A test holds `session::Inflight` to it.
+/// Bytes that an entry of the window takes at most. The compiler holds `session::Inflight` to it.
 pub(crate) const INFLIGHT: usize = 80;
 
 /// A message that waits to be sent to one session.
