@@ -26,7 +26,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 type Opening = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
 
-enum Transport {
+/// The socket, from the attempt to open it to its end.
+enum Socket {
     Closed,
     Opening(Opening),
     Open(TcpStream),
@@ -37,7 +38,7 @@ pub(crate) struct Driver {
     clock: Clock,
     address: SocketAddr,
     client: Client,
-    transport: Transport,
+    socket: Socket,
     /// Bytes that the socket has not taken yet.
     unsent: BytesMut,
     incoming: BytesMut,
@@ -59,7 +60,7 @@ impl Driver {
             clock,
             address,
             client: Client::new(clock.now(), options),
-            transport: Transport::Closed,
+            socket: Socket::Closed,
             unsent: BytesMut::new(),
             incoming: BytesMut::new(),
         }
@@ -80,7 +81,7 @@ impl Driver {
                 Woken::Opened(Ok(stream)) => {
                     // Packets are small. If this fails, reading fails too.
                     let _ = stream.set_nodelay(true);
-                    self.transport = Transport::Open(stream);
+                    self.socket = Socket::Open(stream);
                     self.client.handle_transport_open(self.clock.now());
                 }
                 Woken::Opened(Err(error)) => self.lost(&error),
@@ -117,7 +118,7 @@ impl Driver {
         let session = self.client.session();
         self.client
             .disconnect(self.clock.now(), ReasonCode::Success);
-        if let Transport::Open(stream) = std::mem::replace(&mut self.transport, Transport::Closed) {
+        if let Socket::Open(stream) = std::mem::replace(&mut self.socket, Socket::Closed) {
             self.client.poll_transmit(&mut self.unsent);
             finish(stream, self.unsent).await;
         }
@@ -135,12 +136,12 @@ impl Driver {
             match event {
                 Event::OpenTransport => {
                     self.unsent.clear();
-                    self.transport = Transport::Opening(Box::pin(TcpStream::connect(self.address)));
+                    self.socket = Socket::Opening(Box::pin(TcpStream::connect(self.address)));
                 }
                 Event::CloseTransport => {
                     self.client.poll_transmit(&mut self.unsent);
-                    if let Transport::Open(stream) =
-                        std::mem::replace(&mut self.transport, Transport::Closed)
+                    if let Socket::Open(stream) =
+                        std::mem::replace(&mut self.socket, Socket::Closed)
                     {
                         tokio::spawn(finish(stream, std::mem::take(&mut self.unsent)));
                     }
@@ -150,7 +151,7 @@ impl Driver {
         }
         // While the socket is slow, the client's own limited queue holds the rest.
         if self.unsent.is_empty()
-            && matches!(self.transport, Transport::Open(_))
+            && matches!(self.socket, Socket::Open(_))
             && self.client.poll_transmit(&mut self.unsent)
         {
             // Writes at once, because the socket can nearly always take it. If not, the driver waits.
@@ -171,24 +172,24 @@ impl Driver {
         let sleep = sleep_until(timer.map_or(deadline, |timer| timer.min(deadline)));
         let is_client_timer = timer.is_some_and(|timer| timer < deadline);
         let wants_to_write = !self.unsent.is_empty();
-        let on_transport = async {
-            match &mut self.transport {
-                Transport::Closed => std::future::pending().await,
-                Transport::Opening(opening) => Woken::Opened(opening.await),
-                Transport::Open(stream) => tokio::select! {
+        let on_socket = async {
+            match &mut self.socket {
+                Socket::Closed => std::future::pending().await,
+                Socket::Opening(opening) => Woken::Opened(opening.await),
+                Socket::Open(stream) => tokio::select! {
                     result = stream.readable() => Woken::Readable(result),
                     result = stream.writable(), if wants_to_write => Woken::Writable(result),
                 },
             }
         };
         tokio::select! {
-            woken = on_transport => woken,
+            woken = on_socket => woken,
             () = sleep => if is_client_timer { Woken::ClientTimer } else { Woken::Deadline },
         }
     }
 
     fn read(&mut self) -> io::Result<()> {
-        let Transport::Open(stream) = &self.transport else {
+        let Socket::Open(stream) = &self.socket else {
             return Ok(());
         };
         self.incoming.reserve(READ_CHUNK);
@@ -208,7 +209,7 @@ impl Driver {
     }
 
     fn write(&mut self) -> io::Result<()> {
-        let Transport::Open(stream) = &self.transport else {
+        let Socket::Open(stream) = &self.socket else {
             return Ok(());
         };
         while !self.unsent.is_empty() {
@@ -223,7 +224,7 @@ impl Driver {
 
     fn lost(&mut self, error: &io::Error) {
         debug!(server = %self.address, "connection lost: {error}");
-        self.transport = Transport::Closed;
+        self.socket = Socket::Closed;
         self.unsent.clear();
         self.client.handle_transport_closed(self.clock.now());
     }

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use fleet::{
-    CommandRequest, DeviceKey, Event, Fleet, FleetOptions, Message, ObserverState, Outgoing,
+    CommandMessage, CommandRequest, DeviceKey, Event, Fleet, FleetOptions, Message, ObserverState,
     Timestamp,
 };
 use mqtt::client::{DropCause, PublishId, PublishOutcome};
@@ -397,7 +397,7 @@ const MOST_UNDER_WAY: usize = 4_096;
 /// expect it to happen five minutes later.
 const COMMAND_EXPIRY: u32 = 30;
 
-fn publication(outgoing: Outgoing) -> Result<Publish, String> {
+fn publication(outgoing: CommandMessage) -> Result<Publish, String> {
     let topic =
         |text: String| TopicName::try_from(text).map_err(|error| format!("its topic {error}"));
     let mut publish = Publish::new(topic(outgoing.topic)?, outgoing.payload);

@@ -18,7 +18,7 @@ pub enum CommandRequest<'a> {
 
 /// A message to publish, at quality of service 2 and not retained.
 #[derive(Clone, Eq, PartialEq, Debug)]
-pub struct Outgoing {
+pub struct CommandMessage {
     /// Where to.
     pub topic: String,
     /// JSON with the `uuid` and the `command`.

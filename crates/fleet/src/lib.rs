@@ -35,7 +35,7 @@
 //!    pages, sleeping laptops); that method says what happens then.
 //! 5. Once a frame, [`Fleet::poll_event`] until `None`. For each device, everything but
 //!    samples is coalesced. Samples wait in a bounded queue, which drops the oldest and counts them.
-//! 6. For a button: [`Fleet::command`] with a fresh UUID, publish the [`Outgoing`] at quality of service 2,
+//! 6. For a button: [`Fleet::command`] with a fresh UUID, publish the [`CommandMessage`] at quality of service 2,
 //!    then [`Fleet::note_command_sent`] when it is handed to a live connection,
 //!    [`Fleet::note_command_acked`] at PUBCOMP, [`Fleet::note_command_failed`] if it cannot be
 //!    sent. The answer comes by itself, as [`Event::CommandChanged`].
@@ -121,7 +121,7 @@ const COMMANDS: bool = cfg!(feature = "commands");
 const INDEX: bool = cfg!(feature = "index");
 const FORGET: bool = cfg!(feature = "forget");
 
-pub use command::{Command, CommandError, CommandRequest, CommandState, Outgoing};
+pub use command::{Command, CommandError, CommandMessage, CommandRequest, CommandState};
 pub use conventions::{Convention, topic_filters};
 pub use device::{Device, DeviceKey, Position};
 pub use event::Event;

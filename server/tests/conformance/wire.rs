@@ -16,16 +16,16 @@ use crate::raw::{
 };
 use crate::support::{ByteStream, Server, tcp, websocket};
 
-/// A server, and the transport that a scenario uses.
+/// A server, and the listener that a scenario uses.
 pub(crate) struct Site {
     pub(crate) server: Server,
-    pub(crate) transport: Transport,
+    pub(crate) listener: Listener,
     /// Where the server stores things. Removed when it has ended.
     data: Option<Folder>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Transport {
+pub(crate) enum Listener {
     Tcp,
     WebSocket,
 }
@@ -46,18 +46,18 @@ pub(crate) fn on_each_transport(scenario: impl Fn(&Site) + Sync) {
 
 /// The same, with flags for the server.
 pub(crate) fn with_settings(arguments: &[&str], scenario: impl Fn(&Site) + Sync) {
-    let run = |transport, storage| scenario(&Site::start(transport, storage, arguments));
+    let run = |listener, storage| scenario(&Site::start(listener, storage, arguments));
     thread::scope(|scope| {
         let threads = [
-            (Transport::Tcp, Storage::Memory),
-            (Transport::WebSocket, Storage::Memory),
-            (Transport::Tcp, Storage::Disk),
+            (Listener::Tcp, Storage::Memory),
+            (Listener::WebSocket, Storage::Memory),
+            (Listener::Tcp, Storage::Disk),
         ]
-        .map(|(transport, storage)| {
+        .map(|(listener, storage)| {
             // The thread's name appears in the message of a scenario that fails.
             thread::Builder::new()
-                .name(format!("over {transport:?}, stored in {storage:?}"))
-                .spawn_scoped(scope, move || run(transport, storage))
+                .name(format!("over {listener:?}, stored in {storage:?}"))
+                .spawn_scoped(scope, move || run(listener, storage))
                 .unwrap()
         });
         for thread in threads {
@@ -69,7 +69,7 @@ pub(crate) fn with_settings(arguments: &[&str], scenario: impl Fn(&Site) + Sync)
 }
 
 impl Site {
-    fn start(transport: Transport, storage: Storage, arguments: &[&str]) -> Self {
+    fn start(listener: Listener, storage: Storage, arguments: &[&str]) -> Self {
         let data = (storage == Storage::Disk).then(Folder::new);
         let path = data.as_ref().map(Folder::data);
         let mut arguments = arguments.to_vec();
@@ -78,26 +78,26 @@ impl Site {
         }
         Self {
             server: Server::start_with(&arguments),
-            transport,
+            listener,
             data,
         }
     }
 
     /// A site that uses WebSocket and stores nothing.
     pub(crate) fn of_websockets() -> Self {
-        Self::start(Transport::WebSocket, Storage::Memory, &[])
+        Self::start(Listener::WebSocket, Storage::Memory, &[])
     }
 
     /// A connection on which nothing was sent yet. It reads what comes as version 5 until told
     /// otherwise.
     pub(crate) fn open(&self) -> Wire {
-        let stream: Box<dyn ByteStream> = match self.transport {
-            Transport::Tcp => {
+        let stream: Box<dyn ByteStream> = match self.listener {
+            Listener::Tcp => {
                 let stream = tcp(self.server.mqtt);
                 stream.set_nodelay(true).unwrap();
                 Box::new(stream)
             }
-            Transport::WebSocket => Box::new(self.websocket()),
+            Listener::WebSocket => Box::new(self.websocket()),
         };
         Wire {
             stream,

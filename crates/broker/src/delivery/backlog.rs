@@ -87,7 +87,7 @@ impl Backlog<'_, '_> {
                 return ControlFlow::Continue(());
             }
         };
-        if self.receiver.link.quota == 0 {
+        if self.receiver.agreement.quota == 0 {
             self.outgoing.set_awaits_window(true);
             return ControlFlow::Break(());
         }
@@ -130,7 +130,11 @@ impl Backlog<'_, '_> {
         let outbox = &mut *self.receiver.outbox;
         let buffer = outbox.behind(record, Passage::Open, ledger, (slot, conn), spare);
         // PUBREL without properties is four bytes in both versions.
-        let _ = mqtt::encode(&Packet::PubRel(release), self.receiver.link.version, buffer);
+        let _ = mqtt::encode(
+            &Packet::PubRel(release),
+            self.receiver.agreement.version,
+            buffer,
+        );
         self.outgoing.resent(false);
     }
 

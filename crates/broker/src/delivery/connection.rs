@@ -4,7 +4,7 @@ use bytes::Bytes;
 use mqtt::{Connect, DecodeError, Decoder, Instant, Packet, ProtocolVersion, Utf8String};
 
 use crate::admission::MemoryBudget;
-use crate::delivery::{Link, Outbox, Pause};
+use crate::delivery::{Agreement, Outbox, Pause};
 use crate::types::{Conn, Peer, Slot, Timer, Timers};
 
 /// One network connection.
@@ -37,7 +37,7 @@ pub(crate) enum Phase {
     /// The client has sent CONNECT. The shell decides whether it may connect.
     Authenticating(Box<Authenticating>),
     /// The broker has sent CONNACK "success".
-    Connected(Link),
+    Connected(Agreement),
     /// The shell has been told to close the connection, or is about to be. Nothing more is read.
     Closing,
 }
@@ -116,8 +116,8 @@ impl Connection {
     }
 
     /// Notes that the client is connected.
-    pub(crate) fn establish(&mut self, now: Instant, link: Link) {
-        self.phase = Phase::Connected(link);
+    pub(crate) fn establish(&mut self, now: Instant, agreement: Agreement) {
+        self.phase = Phase::Connected(agreement);
         self.last_heard = now;
     }
 
@@ -177,10 +177,10 @@ impl Connection {
 
     /// Until when the client may be silent. `None`: for ever.
     pub(crate) fn may_be_silent_until(&self, now: Instant) -> Option<Instant> {
-        let Phase::Connected(link) = &self.phase else {
+        let Phase::Connected(agreement) = &self.phase else {
             return None;
         };
-        let longest_silence = link.longest_silence()?;
+        let longest_silence = agreement.longest_silence()?;
         // A paused client cannot be heard, so its time begins when it is read again.
         let awaits_store = self.awaits_store().then_some(now);
         let heard = self.resumes_at.max(awaits_store);

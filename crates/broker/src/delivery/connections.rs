@@ -7,7 +7,7 @@ use hashbrown::HashTable;
 use mqtt::Instant;
 use slab::Slab;
 
-use crate::delivery::{Connection, Link, Outbox, Phase, Receiver};
+use crate::delivery::{Agreement, Connection, Outbox, Phase, Receiver};
 use crate::types::{Conn, SessionId, ShrinkPolicy, Slot, shrink};
 
 /// All connections.
@@ -50,19 +50,24 @@ impl Connections {
     }
 
     /// The connection in `slot`, if its client is connected.
-    pub(crate) fn linked(&mut self, slot: Slot) -> Option<(&mut Link, &mut Outbox, Conn)> {
+    pub(crate) fn established(
+        &mut self,
+        slot: Slot,
+    ) -> Option<(&mut Agreement, &mut Outbox, Conn)> {
         let connection = self.slab.get_mut(slot.key())?;
         match &mut connection.phase {
-            Phase::Connected(link) => Some((link, &mut connection.outbox, connection.conn)),
+            Phase::Connected(agreement) => {
+                Some((agreement, &mut connection.outbox, connection.conn))
+            }
             Phase::AwaitingConnect(_) | Phase::Authenticating(_) | Phase::Closing => None,
         }
     }
 
     /// The connection in `slot` as a receiver of messages, if its client is connected.
     pub(crate) fn receiver(&mut self, slot: Slot) -> Option<Receiver<'_>> {
-        let (link, outbox, conn) = self.linked(slot)?;
+        let (agreement, outbox, conn) = self.established(slot)?;
         Some(Receiver {
-            link,
+            agreement,
             outbox,
             slot,
             conn,
@@ -84,7 +89,7 @@ impl Connections {
             .iter()
             .max_by_key(|(_, connection)| weight(connection))?;
         let session = match &worst.phase {
-            Phase::Connected(link) => Some(link.session()),
+            Phase::Connected(agreement) => Some(agreement.session()),
             Phase::AwaitingConnect(_) | Phase::Authenticating(_) | Phase::Closing => None,
         };
         Some((Slot::from_key(key), session))

@@ -11,7 +11,7 @@ use crate::types::{CloseCause, Conn, Slot, shrink};
 pub(crate) struct Dismissals(Vec<(Slot, Conn, CloseCause)>);
 
 impl Dismissals {
-    /// Notes a connection, once: see [`Link::begin_dismissal`](crate::delivery::Link).
+    /// Notes a connection, once: see [`Agreement::begin_dismissal`](crate::delivery::Agreement).
     pub(crate) fn push(&mut self, slot: Slot, conn: Conn, cause: CloseCause) {
         self.0.push((slot, conn, cause));
     }

@@ -277,7 +277,7 @@ impl Means<'_> {
         let limit = if self.memory.has_memory_for_copy(self.limits, len) {
             self.metrics.dropped_slow += 1;
             let waiting = receiver.outbox.len();
-            let takes_any_size = receiver.link.maximum_packet_size == u32::MAX;
+            let takes_any_size = receiver.agreement.maximum_packet_size == u32::MAX;
             if waiting > 0 && takes_any_size && !is_searching {
                 let room = self.limits.out_buffer_bytes.saturating_sub(waiting);
                 self.stalled.insert(id, room);

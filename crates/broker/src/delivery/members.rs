@@ -47,7 +47,7 @@ impl Members<'_> {
             .may_wait(outgoing, Queued::cost_of(routed.cost(), &delivery));
         let slot = session.slot();
         let receiver = slot.and_then(|slot| self.connections.receiver(slot));
-        let is_leaving = |it: &Receiver<'_>| it.link.is_being_dismissed();
+        let is_leaving = |it: &Receiver<'_>| it.agreement.is_being_dismissed();
         let is_leaving = receiver.as_ref().is_some_and(is_leaving);
         // The client is about to be closed, and its session ends with it.
         if is_leaving && session.expiry_interval() == 0 {
@@ -111,10 +111,10 @@ impl MemberMeans<'_> {
 
 /// Whether the packet is too large for the client, however the topic is named.
 fn is_too_large(routed: &mut Routed, delivery: &Delivery, receiver: &Receiver<'_>) -> bool {
-    let most = receiver.link.maximum_packet_size;
+    let most = receiver.agreement.maximum_packet_size;
     if most == u32::MAX {
         return false;
     }
-    let template = routed.template(receiver.link.version, delivery, TopicForm::Name);
+    let template = routed.template(receiver.agreement.version, delivery, TopicForm::Name);
     template.is_ok_and(|it| it.encoded_len() > most as usize)
 }

@@ -12,6 +12,7 @@
 //!
 //! Begin with `send.rs` and `egress.rs`, then `outbox.rs`.
 
+mod agreement;
 mod alias;
 mod backlog;
 mod connection;
@@ -20,7 +21,6 @@ mod dismissals;
 mod egress;
 mod egress_budget;
 mod fan_out;
-mod link;
 mod members;
 mod outbox;
 mod pause;
@@ -33,12 +33,12 @@ mod stalled;
 use alias::{ClientAliases, Naming, ServerAliases};
 use pause::Pause;
 
+pub(crate) use agreement::Agreement;
 pub(crate) use connection::{Authenticating, ClientId, Connection, Phase};
 pub(crate) use connections::Connections;
 pub(crate) use dismissals::Dismissals;
 pub(crate) use egress::{Egress, Means, Outcome};
 pub(crate) use egress_budget::AwaitingBudget;
-pub(crate) use link::Link;
 pub(crate) use members::{MemberMeans, Members};
 pub(crate) use outbox::{Outbox, Passage, SpareBuffers};
 pub(crate) use readiness::is_ready;

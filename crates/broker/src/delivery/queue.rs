@@ -88,8 +88,8 @@ impl Egress<'_> {
             return;
         }
         let Some(slot) = slot else { return };
-        if let Some((link, _, conn)) = self.connections.linked(slot)
-            && link.begin_dismissal()
+        if let Some((agreement, _, conn)) = self.connections.established(slot)
+            && agreement.begin_dismissal()
         {
             self.means.metrics.closed_queue_full += 1;
             let cause = CloseCause::Limit {

@@ -41,7 +41,7 @@ pub(super) fn takes_at_most_once(
 
 /// Whether a client's window or quota is full.
 pub(super) fn lacks_window(limits: &Limits, outgoing: &Outgoing, receiver: &Receiver<'_>) -> bool {
-    receiver.link.quota == 0 || !outgoing.has_window(limits.inflight_window)
+    receiver.agreement.quota == 0 || !outgoing.has_window(limits.inflight_window)
 }
 
 /// Whether a client can be sent a `QoS` 1 or 2 message at once, provided that no other message
@@ -52,7 +52,7 @@ pub(super) fn takes_surely(
     outgoing: Option<&Outgoing>,
     receiver: &Receiver<'_>,
 ) -> bool {
-    receiver.link.quota > 0
+    receiver.agreement.quota > 0
         && outgoing.is_none_or(|it| it.has_window(limits.inflight_window))
         && receiver.outbox.len() < memory.out_buffer(limits) / 2
 }

@@ -18,14 +18,14 @@ use mqtt::{
 };
 
 use crate::admission::MemoryBudget;
-use crate::delivery::{Link, Means, Naming, Outbox, Passage, SpareBuffers};
+use crate::delivery::{Agreement, Means, Naming, Outbox, Passage, SpareBuffers};
 use crate::durability::Ledger;
 use crate::types::{Conn, Delivery, Lsn, Slot};
 
 /// The connection that a message goes to.
 #[derive(Debug)]
 pub(crate) struct Receiver<'a> {
-    pub(super) link: &'a mut Link,
+    pub(super) agreement: &'a mut Agreement,
     pub(super) outbox: &'a mut Outbox,
     pub(super) slot: Slot,
     pub(super) conn: Conn,
@@ -95,18 +95,18 @@ impl<'a> SendAttempt<'a> {
         message: M,
         receiver: &Receiver<'_>,
     ) -> Option<Encoded<'m, M::Template>> {
-        let link = &*receiver.link;
+        let agreement = &*receiver.agreement;
         let leads = !self.awaits_record && receiver.outbox.leads(self.delivery.qos);
-        let naming = link.naming(message.publish(), self.delivery, leads);
+        let naming = agreement.naming(message.publish(), self.delivery, leads);
         let patch = TemplatePatch {
             packet_id: self.packet_id,
             dup: self.is_duplicate,
             message_expiry_interval: message.remaining_expiry(now),
             topic_alias: naming.alias(),
         };
-        let encoded = message.encode(link.version, self.delivery, naming.form());
+        let encoded = message.encode(agreement.version, self.delivery, naming.form());
         let (topic, template) = encoded.ok()?;
-        if template.borrow().encoded_len() > link.maximum_packet_size as usize {
+        if template.borrow().encoded_len() > agreement.maximum_packet_size as usize {
             return None;
         }
         Some(Encoded {
@@ -147,10 +147,10 @@ impl<T: Borrow<PublishTemplate>> Encoded<'_, T> {
         };
         self.template.borrow().write(&self.patch, buffer);
         receiver
-            .link
+            .agreement
             .written(self.topic, self.naming, means.metrics, means.memory);
         if self.qos != QoS::AtMostOnce {
-            receiver.link.quota -= 1;
+            receiver.agreement.quota -= 1;
         }
     }
 }
@@ -161,7 +161,7 @@ impl Receiver<'_> {
     pub(crate) fn answer(&mut self, packet: &Packet, spare: &mut SpareBuffers) -> bool {
         let before = self.outbox.waiting();
         let buffer = self.outbox.buffer(spare);
-        let (version, most) = (self.link.version, self.link.maximum_packet_size);
+        let (version, most) = (self.agreement.version, self.agreement.maximum_packet_size);
         let written = mqtt::encode_within(packet, version, most, buffer);
         self.outbox.note_answer(before);
         written.is_ok()
@@ -180,11 +180,11 @@ impl Receiver<'_> {
         let before = self.outbox.waiting();
         let who = (self.slot, self.conn);
         let buffer = self.outbox.behind(gate, passage, ledger, who, spare);
-        let (version, most) = (self.link.version, self.link.maximum_packet_size);
+        let (version, most) = (self.agreement.version, self.agreement.maximum_packet_size);
         let written = mqtt::encode_within(packet, version, most, buffer);
         self.outbox.note_answer(before);
         if matches!(packet, Packet::PubAck(_)) && self.outbox.note_pub_ack() {
-            self.link.hold_pub_ack();
+            self.agreement.hold_pub_ack();
         }
         written.is_ok()
     }

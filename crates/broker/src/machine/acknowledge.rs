@@ -27,13 +27,13 @@ impl Broker {
         self.ledger.persisted(lsn);
         while let Some((slot, conn)) = self.ledger.next_ready() {
             let durable = self.ledger.durable();
-            let Some((link, outbox, present)) = self.connections.linked(slot) else {
+            let Some((agreement, outbox, present)) = self.connections.established(slot) else {
                 continue;
             };
             if present != conn {
                 continue;
             }
-            link.release_pub_acks(outbox.release(durable, &mut self.wire.spare));
+            agreement.release_pub_acks(outbox.release(durable, &mut self.wire.spare));
             if outbox.announce(&mut self.memory) {
                 self.wire.outputs.push_back(Output::Write(conn));
             }

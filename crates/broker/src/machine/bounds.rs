@@ -35,9 +35,9 @@ impl Broker {
         if !self.frees_too_little_memory() || (publish.retain && publish.payload.is_empty()) {
             return None;
         }
-        let (link, _, _) = self.connections.linked(slot)?;
-        let version = link.version();
-        let session = self.sessions.get(link.session())?;
+        let (agreement, _, _) = self.connections.established(slot)?;
+        let version = agreement.version();
+        let session = self.sessions.get(agreement.session())?;
         let packet_id = publish.packet_id;
         if packet_id.is_some_and(|id| session.has_incoming(id)) {
             // It was already accepted, and is only acknowledged again.
@@ -72,8 +72,8 @@ impl Broker {
     /// Closes a connection whose new alias finds no memory. Refusing only the message would not
     /// do: the client would use the alias.
     pub(crate) fn no_memory_for_alias(&mut self, slot: Slot) -> CloseCause {
-        let link = self.connections.linked(slot);
-        let client = link.and_then(|(link, _, _)| self.sessions.get(link.session()));
+        let agreement = self.connections.established(slot);
+        let client = agreement.and_then(|(agreement, _, _)| self.sessions.get(agreement.session()));
         self.metrics.refused_memory += 1;
         self.limit_log
             .note(Limit::Memory, client.map(Session::client_id));

@@ -37,7 +37,7 @@ impl Broker {
                 refusal(connection.version(), &cause)
                     .map(|(packet, version)| (packet, version, connection.maximum_packet_size()))
             }
-            Phase::Connected(link) => farewell(link, &cause),
+            Phase::Connected(agreement) => farewell(agreement, &cause),
             Phase::Closing => return,
         };
         let unwritten = connection.outbox_mut().held();
@@ -54,10 +54,10 @@ impl Broker {
         let client_id = match phase {
             Phase::AwaitingConnect(_) | Phase::Closing => client_id.filter(|it| !it.is_empty()),
             Phase::Authenticating(waiting) => Some(waiting.client_id().text().detach()),
-            Phase::Connected(link) => {
-                self.memory.change_aliases(link.alias_bytes(), 0);
+            Phase::Connected(agreement) => {
+                self.memory.change_aliases(agreement.alias_bytes(), 0);
                 let is_normal = matches!(cause, CloseCause::Disconnected(ReasonCode::Success));
-                self.detach(now, link.session(), is_normal)
+                self.detach(now, agreement.session(), is_normal)
             }
         };
         self.count(&cause, client_id.as_ref());
@@ -76,9 +76,9 @@ impl Broker {
         if let Some(connection) = self.connections.get_mut(slot) {
             let phase = connection.begin_closing();
             match phase {
-                Phase::Connected(link) => {
-                    self.memory.change_aliases(link.alias_bytes(), 0);
-                    self.detach(now, link.session(), false);
+                Phase::Connected(agreement) => {
+                    self.memory.change_aliases(agreement.alias_bytes(), 0);
+                    self.detach(now, agreement.session(), false);
                 }
                 Phase::AwaitingConnect(_) | Phase::Authenticating(_) | Phase::Closing => {}
             }
@@ -93,11 +93,11 @@ impl Broker {
         disconnect: &Disconnect,
     ) -> Result<(), CloseCause> {
         let longest = self.limits().session_expiry_interval;
-        if let Some((link, _, _)) = self.connections.linked(slot)
+        if let Some((agreement, _, _)) = self.connections.established(slot)
             && let Some(expiry) = disconnect.properties.session_expiry_interval
-            && let Some(session) = self.sessions.get_mut(link.session())
+            && let Some(session) = self.sessions.get_mut(agreement.session())
         {
-            if !link.may_outlive() && expiry > 0 {
+            if !agreement.may_outlive() && expiry > 0 {
                 return Err(violation(
                     ReasonCode::ProtocolError,
                     "a Session Expiry Interval in DISCONNECT after 0 in CONNECT (3.14.2.2.2)",
@@ -246,7 +246,7 @@ impl Broker {
     /// larger than the client takes cannot be sent, so the connection ends `[MQTT-3.1.2-24]`.
     fn sent(&mut self, slot: Slot, fits: bool) {
         let most = 2 * self.memory.out_buffer(&self.options.limits);
-        let Some((link, outbox, conn)) = self.connections.linked(slot) else {
+        let Some((agreement, outbox, conn)) = self.connections.established(slot) else {
             return;
         };
         if outbox.announce(&mut self.memory) {
@@ -266,10 +266,10 @@ impl Broker {
         let cause = CloseCause::Limit { reason_code, what };
         // A client may get several more answers before it is closed. Close and count it only
         // once.
-        if link.begin_dismissal() {
+        if agreement.begin_dismissal() {
             if fits {
                 self.metrics.closed_not_reading += 1;
-                let session = self.sessions.get(link.session());
+                let session = self.sessions.get(agreement.session());
                 let client = session.map(Session::client_id);
                 self.limit_log.note(Limit::NotReading, client);
             }

@@ -5,7 +5,7 @@ use core::hash::BuildHasher;
 use foldhash::quality::FixedState;
 use mqtt::{Connect, Instant, Packet, ProtocolVersion, ReasonCode, Utf8String};
 
-use crate::delivery::{Authenticating, ClientId, Link, Phase};
+use crate::delivery::{Agreement, Authenticating, ClientId, Phase};
 use crate::durability::StoreCost;
 use crate::machine::{Broker, ConnectedClient, Credentials, Output};
 use crate::protocol::{Granted, client_id_asked, refused, session_expiry_asked};
@@ -218,7 +218,7 @@ impl Broker {
         let connack = granted.connack(connect, &arrival.client_id, is_told);
         self.apply_connect(slot, id, expiry_interval, &arrival);
         let gate = self.record_arrival(id);
-        let Some((conn, peer)) = self.link(now, slot, id, &arrival.connect) else {
+        let Some((conn, peer)) = self.agreement(now, slot, id, &arrival.connect) else {
             return;
         };
         let connected = ConnectedClient {
@@ -294,7 +294,7 @@ impl Broker {
     }
 
     /// Makes the connection the session's.
-    fn link(
+    fn agreement(
         &mut self,
         now: Instant,
         slot: Slot,
@@ -306,7 +306,7 @@ impl Broker {
         let &Phase::AwaitingConnect(peer) = connection.phase() else {
             return None;
         };
-        let link = Link::new(
+        let agreement = Agreement::new(
             id,
             connect,
             self.options.server_keep_alive,
@@ -314,8 +314,8 @@ impl Broker {
             self.options.seed,
             session.incoming().to_vec(),
         );
-        let (conn, longest_silence) = (connection.conn(), link.longest_silence());
-        connection.establish(now, link);
+        let (conn, longest_silence) = (connection.conn(), agreement.longest_silence());
+        connection.establish(now, agreement);
         self.set_deadline(
             slot,
             longest_silence.map(|longest_silence| now + longest_silence),
@@ -330,7 +330,7 @@ impl Broker {
         Granted {
             session_expiry_interval: asked.min(self.limits().session_expiry_interval),
             session_expiry_asked: asked,
-            keep_alive: Link::granted_keep_alive(connect, self.options.server_keep_alive),
+            keep_alive: Agreement::granted_keep_alive(connect, self.options.server_keep_alive),
             response_base: self.options.response_information.as_ref(),
             limits: &self.options.limits,
         }

@@ -52,7 +52,7 @@ impl Broker {
             }
             let mut is_first = false;
             match connection.phase_mut() {
-                Phase::Connected(link) if link.is_being_dismissed() => return,
+                Phase::Connected(agreement) if agreement.is_being_dismissed() => return,
                 Phase::AwaitingConnect(_) => is_first = true,
                 Phase::Connected(_) => {}
                 Phase::Authenticating(waiting) => {
@@ -167,8 +167,8 @@ impl Broker {
             return;
         };
         connection.outbox_mut().drained(&mut self.memory);
-        if let Phase::Connected(link) = connection.phase() {
-            let session = link.session();
+        if let Phase::Connected(agreement) = connection.phase() {
+            let session = agreement.session();
             self.pump(now, session);
             self.continue_lookups(now, session);
             self.unblock(session);

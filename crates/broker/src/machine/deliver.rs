@@ -55,8 +55,8 @@ impl Broker {
         let Some(slot) = self.awaiting_budget.pop(&self.options.limits, &self.memory) else {
             return false;
         };
-        if let Some((link, _, _)) = self.connections.linked(slot) {
-            let session = link.session();
+        if let Some((agreement, _, _)) = self.connections.established(slot) {
+            let session = agreement.session();
             self.pump(now, session);
             self.continue_lookups(now, session);
             self.unblock(session);

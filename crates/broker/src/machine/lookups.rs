@@ -275,7 +275,7 @@ impl Broker {
     fn claim_budget_for(&mut self, id: SessionId, cost: usize) -> bool {
         let slot = self.sessions.get(id).and_then(Session::slot);
         let Some(slot) = slot else { return false };
-        let Some((_, outbox, _)) = self.connections.linked(slot) else {
+        let Some((_, outbox, _)) = self.connections.established(slot) else {
             return false;
         };
         let limits = &self.options.limits;
@@ -293,10 +293,10 @@ impl Broker {
         let Some(session) = self.sessions.get(id) else {
             return false;
         };
-        let link = session
+        let agreement = session
             .slot()
-            .and_then(|slot| self.connections.linked(slot));
-        let Some((link, outbox, _)) = link else {
+            .and_then(|slot| self.connections.established(slot));
+        let Some((agreement, outbox, _)) = agreement else {
             return false;
         };
         if outbox.len() >= Self::SLICE.min(self.memory.out_buffer(limits) / 2) {
@@ -309,11 +309,11 @@ impl Broker {
         match (qos, outgoing) {
             (QoS::AtMostOnce, _) => true,
             (QoS::AtLeastOnce | QoS::ExactlyOnce, Some(outgoing)) => {
-                link.has_quota()
+                agreement.has_quota()
                     && outgoing.has_resent()
                     && outgoing.has_window(limits.inflight_window)
             }
-            (QoS::AtLeastOnce | QoS::ExactlyOnce, None) => link.has_quota(),
+            (QoS::AtLeastOnce | QoS::ExactlyOnce, None) => agreement.has_quota(),
         }
     }
 }

@@ -223,8 +223,8 @@ impl Broker {
                 .outbox_mut()
                 .take(out, &mut self.wire.spare, &mut self.memory);
             self.metrics.bytes_out += len as u64;
-            if let Phase::Connected(link) = connection.phase() {
-                self.stalled.remove(link.session());
+            if let Phase::Connected(agreement) = connection.phase() {
+                self.stalled.remove(agreement.session());
             }
         }
     }
@@ -254,7 +254,9 @@ impl Broker {
     pub fn client_of(&self, conn: Conn) -> Option<&Utf8String> {
         match self.connections.get(self.connections.slot(conn)?)?.phase() {
             Phase::Authenticating(waiting) => Some(waiting.client_id().text()),
-            Phase::Connected(link) => Some(self.sessions.get(link.session())?.client_id()),
+            Phase::Connected(agreement) => {
+                Some(self.sessions.get(agreement.session())?.client_id())
+            }
             Phase::AwaitingConnect(_) | Phase::Closing => None,
         }
     }
@@ -272,11 +274,11 @@ impl Broker {
         let slots = self.connections.slots();
         // Sessions that end now leave their shared messages to members whose sessions go on.
         for &slot in &slots {
-            if let Some((link, _, _)) = self.connections.linked(slot)
-                && let Some(session) = self.sessions.get(link.session())
+            if let Some((agreement, _, _)) = self.connections.established(slot)
+                && let Some(session) = self.sessions.get(agreement.session())
                 && session.expiry_interval() == 0
             {
-                let id = link.session();
+                let id = agreement.session();
                 self.leave_groups(id);
             }
         }

@@ -29,10 +29,10 @@ impl Broker {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        let Phase::Connected(link) = connection.phase() else {
+        let Phase::Connected(agreement) = connection.phase() else {
             return;
         };
-        let Some(session) = self.sessions.get_mut(link.session()) else {
+        let Some(session) = self.sessions.get_mut(agreement.session()) else {
             return;
         };
         let ahead = session.count_published(now, rate, Self::BURST);
@@ -60,10 +60,10 @@ impl Broker {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        let Phase::Connected(link) = connection.phase() else {
+        let Phase::Connected(agreement) = connection.phase() else {
             return;
         };
-        let session = link.session();
+        let session = agreement.session();
         let is_news = !connection.is_paused();
         if !connection.pause_for_store() {
             return;

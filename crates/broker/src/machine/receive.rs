@@ -24,20 +24,20 @@ impl Broker {
         mut publish: Publish,
     ) -> Result<(), CloseCause> {
         self.metrics.messages_in += 1;
-        let Some((link, _, _)) = self.connections.linked(slot) else {
+        let Some((agreement, _, _)) = self.connections.established(slot) else {
             return Ok(());
         };
         let before = self.memory.alias_bytes();
         let limits = &self.options.limits;
-        let resolved = link.resolve_alias(&mut publish, limits, &mut self.memory);
+        let resolved = agreement.resolve_alias(&mut publish, limits, &mut self.memory);
         let refused = resolved.map_err(|cause| self.note_alias(slot, cause))?;
         if self.memory.alias_bytes() > before && self.frees_too_little_memory() {
             return Err(self.no_memory_for_alias(slot));
         }
-        let Some((link, _, _)) = self.connections.linked(slot) else {
+        let Some((agreement, _, _)) = self.connections.established(slot) else {
             return Ok(());
         };
-        let session = link.session();
+        let session = agreement.session();
         let topic = match refused {
             Some(bad) => Err(self.refuse_topic(session, bad)),
             None => Ok(()),
@@ -92,10 +92,10 @@ impl Broker {
         publish: Publish,
         topic: Result<(), Refusal>,
     ) -> Result<(), CloseCause> {
-        let Some((link, _, _)) = self.connections.linked(slot) else {
+        let Some((agreement, _, _)) = self.connections.established(slot) else {
             return Ok(());
         };
-        let id = link.session();
+        let id = agreement.session();
         let Some(session) = self.sessions.get_mut(id) else {
             return Ok(());
         };
@@ -105,10 +105,10 @@ impl Broker {
             // That this is a duplicate follows from a record, which may not be durable yet.
             let gate = session.number().and_then(|_| self.ledger.gate());
             // The client has now sent it on this connection too, so it counts against its quota.
-            if link.is_carried_over(packet_id) {
+            if agreement.is_carried_over(packet_id) {
                 self.check_receive_maximum(slot, id, false)?;
-                if let Some((link, _, _)) = self.connections.linked(slot) {
-                    link.forget_carried_over(packet_id);
+                if let Some((agreement, _, _)) = self.connections.established(slot) {
+                    agreement.forget_carried_over(packet_id);
                 }
             }
             let again = Packet::PubRec(PubRec::new(packet_id, ReasonCode::Success));
@@ -150,8 +150,9 @@ impl Broker {
             Ok(reason_code) => return Ok((reason_code, ReasonProperties::default())),
             Err(refusal) => refusal,
         };
-        let link = self.connections.linked(slot);
-        let is_old = link.is_some_and(|(link, _, _)| link.version() == ProtocolVersion::V3_1_1);
+        let agreement = self.connections.established(slot);
+        let is_old = agreement
+            .is_some_and(|(agreement, _, _)| agreement.version() == ProtocolVersion::V3_1_1);
         if is_old && reason_code == ReasonCode::QuotaExceeded {
             return Err(CloseCause::Limit { reason_code, what });
         }
@@ -186,8 +187,8 @@ impl Broker {
     pub(crate) fn reason_properties(&mut self, slot: Slot, what: &'static str) -> ReasonProperties {
         let wanted = self
             .connections
-            .linked(slot)
-            .is_some_and(|(link, _, _)| link.wants_reason_strings());
+            .established(slot)
+            .is_some_and(|(agreement, _, _)| agreement.wants_reason_strings());
         ReasonProperties {
             reason_string: wanted.then(|| Utf8String::from_static(what)),
             user_properties: Vec::new(),
@@ -201,11 +202,11 @@ impl Broker {
         slot: Slot,
         packet_id: PacketId,
     ) -> Result<(), Refusal> {
-        let link = self.connections.linked(slot);
-        let is_in_use = link.is_some_and(|(link, _, _)| {
-            let session = self.sessions.get(link.session());
+        let agreement = self.connections.established(slot);
+        let is_in_use = agreement.is_some_and(|(agreement, _, _)| {
+            let session = self.sessions.get(agreement.session());
             // Version 3.1.1 has no code for it.
-            link.version() == ProtocolVersion::V5
+            agreement.version() == ProtocolVersion::V5
                 && session.is_some_and(|it| it.has_incoming(packet_id))
         });
         if is_in_use {
@@ -226,18 +227,21 @@ impl Broker {
         is_new: bool,
     ) -> Result<(), CloseCause> {
         let limit = self.limits().receive_maximum;
-        let (Some((link, _, _)), Some(session)) =
-            (self.connections.linked(slot), self.sessions.get(id))
+        let (Some((agreement, _, _)), Some(session)) =
+            (self.connections.established(slot), self.sessions.get(id))
         else {
             return Ok(());
         };
-        let most = usize::from(link.receive_maximum(limit));
-        let released = session.incoming().len().saturating_sub(link.carried_over());
+        let most = usize::from(agreement.receive_maximum(limit));
+        let released = session
+            .incoming()
+            .len()
+            .saturating_sub(agreement.carried_over());
         // Messages of earlier connections do not count against the quota, but they must not grow
         // with each connection. A client that follows the rules has at most as many again before
         // it releases them.
         let is_bounded = !is_new || session.incoming().len() < 2 * most;
-        if is_bounded && released + usize::from(link.unacknowledged()) < most {
+        if is_bounded && released + usize::from(agreement.unacknowledged()) < most {
             return Ok(());
         }
         self.metrics.refused_receive_maximum += 1;
@@ -332,8 +336,9 @@ impl Broker {
     /// Counts a connection that is closed because of an alias above Topic Alias Maximum.
     fn note_alias(&mut self, slot: Slot, cause: CloseCause) -> CloseCause {
         if cause.reason_code() == ReasonCode::TopicAliasInvalid {
-            let link = self.connections.linked(slot);
-            let client = link.and_then(|(link, _, _)| self.sessions.get(link.session()));
+            let agreement = self.connections.established(slot);
+            let client =
+                agreement.and_then(|(agreement, _, _)| self.sessions.get(agreement.session()));
             self.metrics.refused_topic_alias += 1;
             self.limit_log
                 .note(Limit::TopicAlias, client.map(Session::client_id));
@@ -342,14 +347,14 @@ impl Broker {
     }
 
     pub(crate) fn pub_rel(&mut self, slot: Slot, packet_id: PacketId) {
-        let Some((link, _, _)) = self.connections.linked(slot) else {
+        let Some((agreement, _, _)) = self.connections.established(slot) else {
             return;
         };
-        let Some(session) = self.sessions.get_mut(link.session()) else {
+        let Some(session) = self.sessions.get_mut(agreement.session()) else {
             return;
         };
         let (reason_code, gate) = if session.release_incoming(packet_id, &mut self.memory) {
-            link.forget_carried_over(packet_id);
+            agreement.forget_carried_over(packet_id);
             let gate = session.number().map(|session| {
                 let released = Record::Released { session, packet_id };
                 self.ledger.record(&released)
@@ -411,10 +416,10 @@ impl Broker {
         what: &'static str,
         step: impl FnOnce(&mut Outgoing) -> Acknowledged,
     ) -> Result<(), CloseCause> {
-        let Some((link, _, _)) = self.connections.linked(slot) else {
+        let Some((agreement, _, _)) = self.connections.established(slot) else {
             return Ok(());
         };
-        let Some(session) = self.sessions.get_mut(link.session()) else {
+        let Some(session) = self.sessions.get_mut(agreement.session()) else {
             return Ok(());
         };
         let session_number = session.number();
@@ -453,9 +458,9 @@ impl Broker {
         match outcome {
             Acknowledged::Done { is_charged } => {
                 if is_charged {
-                    link.give_back_quota();
+                    agreement.give_back_quota();
                 }
-                let session = link.session();
+                let session = agreement.session();
                 self.pump(now, session);
                 self.continue_lookups(now, session);
                 self.unblock(session);

@@ -35,10 +35,10 @@ impl Broker {
         slot: Slot,
         subscribe: &Subscribe,
     ) -> Result<(), CloseCause> {
-        let Some((link, _, _)) = self.connections.linked(slot) else {
+        let Some((agreement, _, _)) = self.connections.established(slot) else {
             return Ok(());
         };
-        let (id, is_bridge) = (link.session(), link.dialect().is_bridge);
+        let (id, is_bridge) = (agreement.session(), agreement.dialect().is_bridge);
         check_subscribe(subscribe)?;
         let bridged;
         let subscriptions = if is_bridge {
@@ -332,10 +332,10 @@ impl Broker {
     }
 
     pub(crate) fn unsubscribe(&mut self, now: Instant, slot: Slot, unsubscribe: &Unsubscribe) {
-        let Some((link, _, _)) = self.connections.linked(slot) else {
+        let Some((agreement, _, _)) = self.connections.established(slot) else {
             return;
         };
-        let id = link.session();
+        let id = agreement.session();
         let packet_id = self.check_packet_id(slot, unsubscribe.packet_id);
         let properties = packet_id
             .err()

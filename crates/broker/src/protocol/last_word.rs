@@ -6,7 +6,7 @@ use mqtt::{
     Utf8String,
 };
 
-use crate::delivery::Link;
+use crate::delivery::Agreement;
 use crate::types::CloseCause;
 
 /// The last packet to a client whose CONNECT was not accepted, with its protocol version. It is
@@ -48,8 +48,11 @@ pub(crate) fn refusal(
 
 /// The last packet to a connected client, with its version and the client's Maximum Packet Size:
 /// DISCONNECT in version 5, nothing in 3.1.1.
-pub(crate) fn farewell(link: &Link, cause: &CloseCause) -> Option<(Packet, ProtocolVersion, u32)> {
-    match (link.version(), cause) {
+pub(crate) fn farewell(
+    agreement: &Agreement,
+    cause: &CloseCause,
+) -> Option<(Packet, ProtocolVersion, u32)> {
+    match (agreement.version(), cause) {
         (ProtocolVersion::V3_1_1, _) | (_, CloseCause::Disconnected(_)) => return None,
         (
             ProtocolVersion::V5,
@@ -62,7 +65,7 @@ pub(crate) fn farewell(link: &Link, cause: &CloseCause) -> Option<(Packet, Proto
             | CloseCause::ShuttingDown,
         ) => {}
     }
-    let reason_string = link
+    let reason_string = agreement
         .wants_reason_strings()
         .then(|| Utf8String::try_from(cause.to_string()).ok())
         .flatten();
@@ -76,6 +79,6 @@ pub(crate) fn farewell(link: &Link, cause: &CloseCause) -> Option<(Packet, Proto
     Some((
         Packet::Disconnect(disconnect),
         ProtocolVersion::V5,
-        link.maximum_packet_size(),
+        agreement.maximum_packet_size(),
     ))
 }

@@ -362,7 +362,7 @@ impl Group {
             next: 0,
         });
         self.shrink.record_insert(&self.members);
-        self.link(key);
+        self.agreement(key);
         key
     }
 
@@ -370,7 +370,7 @@ impl Group {
         if self.members[key].standing != standing {
             self.unlink(key);
             self.members[key].standing = standing;
-            self.link(key);
+            self.agreement(key);
         }
     }
 
@@ -436,7 +436,7 @@ impl Group {
     }
 
     /// Puts a member at the end of the ring of its standing.
-    fn link(&mut self, key: usize) {
+    fn agreement(&mut self, key: usize) {
         let ring = self.members[key].standing as usize;
         let (previous, next) = match self.next[ring] {
             None => {

@@ -243,8 +243,8 @@ fn aliases_of_both_directions_are_counted_while_they_exist() {
     }
     let id = world.broker.sessions.find("p").unwrap();
     let slot = world.broker.sessions.get(id).unwrap().slot().unwrap();
-    let (link, _, _) = world.broker.connections.linked(slot).unwrap();
-    let from = link.alias_bytes();
+    let (agreement, _, _) = world.broker.connections.established(slot).unwrap();
+    let from = agreement.alias_bytes();
     assert!(from > 900 * 90, "{from}");
     let all = world.broker.metrics().alias_bytes;
     // The reader got one more alias: "rather/long".

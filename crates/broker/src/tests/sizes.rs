@@ -4,7 +4,7 @@ use core::mem::size_of;
 
 use mqtt::Instant;
 
-use crate::delivery::{Connection, Link};
+use crate::delivery::{Agreement, Connection};
 use crate::session::Session;
 use crate::types::Timer;
 
@@ -15,6 +15,6 @@ use crate::types::Timer;
 fn the_cost_of_a_client_does_not_grow_unnoticed() {
     assert!(size_of::<Session>() <= 184);
     assert!(size_of::<Connection>() <= 200);
-    assert!(size_of::<Link>() <= 48);
+    assert!(size_of::<Agreement>() <= 48);
     assert!(size_of::<(Instant, Timer)>() <= 16);
 }

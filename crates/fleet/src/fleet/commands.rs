@@ -1,7 +1,7 @@
 //! Commands: made here or seen on the wire, until they are answered or time out.
 
 use super::{Fleet, Message};
-use crate::command::{self, Command, CommandError, CommandRequest, CommandState, Outgoing};
+use crate::command::{self, Command, CommandError, CommandMessage, CommandRequest, CommandState};
 use crate::conventions::{Answer, Claim, Composed, Conventions};
 use crate::device::{Device, DeviceKey};
 use crate::event::Dirty;
@@ -24,7 +24,7 @@ impl Fleet {
         device: DeviceKey,
         uuid: &str,
         request: CommandRequest<'_>,
-    ) -> Result<Outgoing, CommandError> {
+    ) -> Result<CommandMessage, CommandError> {
         let now = self.advance(now);
         let known = self.device(device).ok_or(CommandError::UnknownDevice)?;
         let composed = compose(&self.conventions, known, uuid, request)?;
@@ -42,7 +42,7 @@ impl Fleet {
         if !self.remember(device, command) {
             return Err(CommandError::TooMany);
         }
-        Ok(Outgoing {
+        Ok(CommandMessage {
             topic: composed.topic,
             payload: composed.payload.into_bytes(),
             response_topic: composed.response_topic,

@@ -1,4 +1,4 @@
-//! The link of a connection with its client: what they have agreed on, and how much of it both
+//! What a connection and its client have agreed on by CONNECT and CONNACK, and how much of it both
 //! have used.
 
 use core::time::Duration;
@@ -12,7 +12,7 @@ use crate::types::{BadTopic, CloseCause, Delivery, Limits, Metrics, SessionId, T
 
 /// What a connection has agreed on with its client.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct Agreement {
     session: SessionId,
     pub(super) version: ProtocolVersion,
     /// The keep alive in seconds. 0: none.
@@ -42,8 +42,8 @@ pub(crate) struct Link {
     may_outlive: bool,
 }
 
-impl Link {
-    /// A link as `connect` asks for it, within the limits. The broker uses at most
+impl Agreement {
+    /// What `connect` asks for, within the limits. The broker uses at most
     /// `most_aliases` topic aliases towards the client, and `seed` keys their table.
     /// `carried_over` are the incoming `QoS` 2 messages of earlier connections.
     pub(crate) fn new(
