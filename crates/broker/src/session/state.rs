@@ -100,9 +100,11 @@ impl Session {
         memory.change_stored_session(before, self.stored_bytes());
     }
 
-    /// Frees the queue and the window if both are empty.
+    /// Frees the queue and the window if both are empty. Look-ups know their place by how many
+    /// messages have entered the queue, so while there are any, the queue stays.
     pub(crate) fn drop_outgoing_if_empty(&mut self) {
-        if let Some(outgoing) = &self.outgoing
+        if self.lookups.is_none()
+            && let Some(outgoing) = &self.outgoing
             && outgoing.messages() == 0
         {
             self.last_packet_id = outgoing.last_packet_id();

@@ -53,6 +53,38 @@ fn a_message_between_two_look_ups_does_not_stall() {
     assert_eq!(world.broker.metrics().queued_messages, 0);
 }
 
+/// Its place behind the messages that were queued before must not be lost with the empty queue.
+#[test]
+fn a_look_up_goes_on_after_a_reconnect_with_an_empty_queue() {
+    let mut world = World::new();
+    let publisher = world.client(V5, "p");
+    let (conn, _) = world.lasting(V5, "s");
+    world.subscribe(conn, &[to("live", QoS::AtLeastOnce)]);
+    world.cut(conn);
+    world.publish(publisher, "live", "queued", QoS::AtLeastOnce);
+    let (conn, _) = world.lasting(V5, "s");
+    assert_eq!(acknowledge(&mut world, conn), ["queued"]);
+    for number in 0..20_000 {
+        let topic = format!("n{number}/r");
+        world.send(publisher, &retained(&topic, "x", QoS::AtMostOnce));
+    }
+    for number in 0..4 {
+        let topic = format!("n{}/z", 5_000 * number);
+        world.send(publisher, &retained(&topic, &topic, QoS::AtLeastOnce));
+    }
+    world.subscribe(conn, &[to("+/z", QoS::AtLeastOnce)]);
+    let mut found = acknowledge(&mut world, conn);
+    assert_eq!(world.broker.metrics().retained_lookups, 1);
+    assert_eq!(world.broker.metrics().queued_messages, 0);
+    assert!(found.len() < 3, "{found:?}");
+    world.cut(conn);
+    let (conn, _) = world.lasting(V5, "s");
+    world.sleep(Duration::from_secs(1));
+    found.extend(acknowledge(&mut world, conn));
+    assert_eq!(found.len(), 4, "{found:?}");
+    assert_eq!(world.broker.metrics().retained_lookups, 0);
+}
+
 #[test]
 fn queue_numbers_stay_right_when_entries_leave_the_middle() {
     let queued = |origin| {
