@@ -88,11 +88,12 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
         .as_deref()
         .and_then(store::clock::read)
         .map_or_else(Clock::new, Clock::continuing);
-    let authenticator = shard::Everyone::with(arguments.access.grants());
+    let grants = arguments.access.grants();
+    let authenticator = shard::Everyone::with(grants.clone());
     let authenticator: Arc<dyn Authenticate> = Arc::new(authenticator);
     let mut options = broker_options(arguments);
     options.authenticate = authenticator.asks();
-    options.grants = arguments.access.grants();
+    options.grants = grants;
     let Some(opened) = open_store(options, settings, clock, &mut signals).await? else {
         return Ok(());
     };

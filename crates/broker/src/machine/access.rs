@@ -2,10 +2,11 @@
 
 use mqtt::{Connect, ReasonCode, TopicFilter, Utf8String};
 
+use crate::durability::Record;
 use crate::machine::Broker;
 use crate::protocol::inner_filter;
 use crate::session::Session;
-use crate::types::{CloseCause, Grants, Limit, Reach, Refusal, SessionId};
+use crate::types::{CloseCause, Grants, Limit, Queued, Reach, Refusal, SessionId};
 
 impl Broker {
     /// Checks that a client may publish to the topic of its will, and counts if not.
@@ -69,7 +70,7 @@ impl Broker {
     }
 
     /// Applies changed grants of a client that has come back: restricts its subscriptions, and
-    /// drops queued messages that it may not receive any more.
+    /// drops messages that it may not receive any more, those to be sent again included.
     pub(crate) fn grants_changed(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
@@ -89,10 +90,19 @@ impl Broker {
             return;
         };
         let before = outgoing.weight();
-        let denied = outgoing.take_unless(|queued| grants.may_receive(queued.message.topic()));
+        let may_receive = |queued: &Queued| grants.may_receive(queued.message.topic());
+        let sent = outgoing.take_unsent_unless(may_receive);
+        let queued = outgoing.take_unless(may_receive);
         self.memory.requeue(before, outgoing.weight());
-        self.metrics.dropped_rule += denied.len() as u64;
-        for queued in denied {
+        self.metrics.dropped_rule += (sent.len() + queued.len()) as u64;
+        for (packet_id, queued) in sent {
+            if let Some(session) = number {
+                self.ledger.record(&Record::Done { session, packet_id });
+            } else if let Some(holder) = queued.holder(None) {
+                self.ledger.forget(holder, &queued);
+            }
+        }
+        for queued in queued {
             if let Some(holder) = queued.holder(number) {
                 self.ledger.forget(holder, &queued);
             }

@@ -348,6 +348,14 @@ impl Outgoing {
         taken
     }
 
+    /// The same for the messages in the window that wait to be sent again.
+    pub(crate) fn take_unsent_unless(
+        &mut self,
+        keep: impl Fn(&Queued) -> bool,
+    ) -> Vec<(PacketId, Queued)> {
+        self.window.take_unsent_unless(keep)
+    }
+
     /// Drops the messages in the queue that `keep` does not hold for.
     fn retain(&mut self, keep: impl Fn(&Queued) -> bool) {
         let (mut bytes, mut at_most_once, mut retained) = (0, 0, 0);

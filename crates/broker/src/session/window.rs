@@ -149,6 +149,27 @@ impl Window {
         }
     }
 
+    /// Removes and returns the messages that wait to be sent again and that `keep` does not hold
+    /// for. An exchange that has come to PUBREL stays: it carries no message.
+    pub(super) fn take_unsent_unless(
+        &mut self,
+        keep: impl Fn(&Queued) -> bool,
+    ) -> Vec<(PacketId, Queued)> {
+        let mut taken = Vec::new();
+        for inflight in self.messages.split_off(self.sent) {
+            match inflight.stage {
+                Stage::Unacknowledged(queued) | Stage::Unreceived(queued) if !keep(&queued) => {
+                    self.bytes -= queued.cost();
+                    taken.push((inflight.packet_id, queued));
+                }
+                Stage::Unacknowledged(_) | Stage::Unreceived(_) | Stage::Released => {
+                    self.messages.push_back(inflight);
+                }
+            }
+        }
+        taken
+    }
+
     /// Notes that the connection is gone. All messages must be sent again.
     pub(super) fn detach(&mut self) {
         self.sent = 0;

@@ -223,6 +223,56 @@ fn grants_are_those_of_the_last_connection() {
 }
 
 #[test]
+fn a_message_is_not_sent_again_to_a_client_that_may_no_longer_receive_it() {
+    let mut world = World::with(|options| {
+        options.authenticate = true;
+        options.durable = true;
+    });
+    let publisher = connect_as(&mut world, &Connect::new(V5, "p"), Grants::default());
+    let conn = connect_as(&mut world, &lasting(V5, "s"), Grants::default());
+    world.subscribe(conn, &[to("#", QoS::ExactlyOnce)]);
+    for (name, qos) in [
+        ("secret", QoS::AtLeastOnce),
+        ("open", QoS::AtLeastOnce),
+        ("secret", QoS::ExactlyOnce),
+    ] {
+        world.send(publisher, &Packet::Publish(message(name, name, qos, 7)));
+    }
+    // None of them is acknowledged.
+    assert_eq!(world.payloads(conn).len(), 3);
+    world.cut(conn);
+    let conn = connect_as(&mut world, &lasting(V5, "s"), denying(&[], &["secret"]));
+    assert_eq!(world.payloads(conn), ["open"]);
+    assert_eq!(world.broker.metrics().dropped_rule, 2);
+    assert_eq!(world.broker.metrics().queued_messages, 1);
+    // They are gone from the records too.
+    assert_eq!(world.recovery().queued_messages(), 1);
+}
+
+#[test]
+fn queues_of_an_earlier_run_are_held_to_new_rules_for_all() {
+    let mut world = world(&[], &[]);
+    let (conn, _) = world.lasting(V5, "s");
+    world.subscribe(conn, &[to("#", QoS::AtLeastOnce)]);
+    let publisher = world.client(V5, "p");
+    for name in ["secret", "open"] {
+        world.publish(publisher, name, &format!("sent {name}"), QoS::AtLeastOnce);
+    }
+    assert_eq!(world.payloads(conn).len(), 2);
+    world.cut(conn);
+    for name in ["secret", "open"] {
+        world.publish(publisher, name, &format!("queued {name}"), QoS::AtLeastOnce);
+    }
+    world.options.grants = denying(&[], &["secret"]);
+    world.crash();
+    let (conn, is_present) = world.lasting(V5, "s");
+    assert!(is_present);
+    assert_eq!(world.payloads(conn), ["sent open", "queued open"]);
+    assert_eq!(world.broker.metrics().dropped_rule, 2);
+    assert_eq!(world.recovery().queued_messages(), 2);
+}
+
+#[test]
 fn sessions_of_an_earlier_run_are_held_to_the_rules_for_all() {
     let mut world = world(&[], &["secret"]);
     let (conn, _) = world.lasting(V5, "s");

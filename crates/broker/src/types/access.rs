@@ -48,6 +48,16 @@ impl Grants {
         Self(Some(Arc::new(Box::new(access))))
     }
 
+    /// The same rules, but not equal to these. A session that has them is held to the grants of
+    /// its client when that comes back, whatever they are.
+    pub(crate) fn of_an_earlier_run(&self) -> Self {
+        if self.is_everything() {
+            Self::default()
+        } else {
+            Self::new(self.clone())
+        }
+    }
+
     /// Whether the client may do everything, so that no rules need be asked.
     pub fn is_everything(&self) -> bool {
         self.0.is_none()
@@ -66,6 +76,20 @@ impl Grants {
     /// See [`Access::reach`].
     pub fn reach(&self, filter: &str) -> Reach {
         self.0.as_ref().map_or(Reach::All, |it| it.reach(filter))
+    }
+}
+
+impl Access for Grants {
+    fn may_publish(&self, topic: &str) -> bool {
+        self.may_publish(topic)
+    }
+
+    fn may_receive(&self, topic: &str) -> bool {
+        self.may_receive(topic)
+    }
+
+    fn reach(&self, filter: &str) -> Reach {
+        self.reach(filter)
     }
 }
 

@@ -184,7 +184,7 @@ impl Recovery {
         let id = broker.sessions.insert(client_id);
         broker.memory.set_sessions(broker.sessions.len());
         if let Some(session) = broker.sessions.get_mut(id) {
-            session.set_grants(broker.options.grants.clone());
+            session.set_grants(self.grants.clone());
             session.set_number(Some(number), &mut broker.memory);
             session.set_terms(terms, &mut broker.memory);
         }

@@ -24,7 +24,9 @@ use crate::durability::{
 use crate::machine::{Broker, BrokerOptions};
 use crate::routing::Standing;
 use crate::session::Session;
-use crate::types::{DueWill, GroupId, Lsn, Message, MessageId, Queued, SessionId, SessionNumber};
+use crate::types::{
+    DueWill, Grants, GroupId, Lsn, Message, MessageId, Queued, SessionId, SessionNumber,
+};
 
 /// Makes a broker from the records that survived.
 ///
@@ -58,6 +60,8 @@ pub struct Recovery {
     messages: HashMap<MessageId, Arc<Message>, FixedState>,
     /// The number of messages at which to sweep those that belong to nobody.
     sweep_at: usize,
+    /// What the sessions may do until their clients are back.
+    grants: Grants,
     /// The highest session number.
     numbered: u64,
     /// How many records named something unknown although the state was complete.
@@ -80,6 +84,8 @@ impl Recovery {
         options.durable = true;
         let hasher = || FixedState::with_seed(options.seed);
         let (sessions, messages) = (hasher(), hasher());
+        // Their queues may be from a time with other rules.
+        let grants = options.grants.of_an_earlier_run();
         let mut broker = Broker::new(Instant::ZERO, options);
         // Replay must not record anything again.
         broker.ledger = Ledger::new(false);
@@ -95,6 +101,7 @@ impl Recovery {
             held: BTreeMap::new(),
             messages: HashMap::with_hasher(messages),
             sweep_at: Self::FIRST_SWEEP,
+            grants,
             numbered: 0,
             strays: 0,
         }
