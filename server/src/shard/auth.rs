@@ -15,7 +15,8 @@ use tokio::task;
 use tracing::error;
 
 /// How many slow decisions are made at once: enough to use the processors that the shard leaves
-/// free. Further ones wait; there are never more of them than connections.
+/// free. Further ones wait as long as their clients do, so there are never more of them than
+/// connections.
 const SLOW_AT_ONCE: usize = 4;
 
 /// Finds out who a client is.
@@ -84,22 +85,19 @@ impl Deciding {
         self.authenticator.ask(credentials)
     }
 
-    /// Makes a slow decision when its turn has come. `is_awaited` says whether the client is still
-    /// there then; if not, the answer is `None`.
-    pub(super) async fn decide(
-        &self,
-        work: Box<dyn FnOnce() -> Decision + Send>,
-        is_awaited: impl FnOnce() -> bool,
-    ) -> Option<Decision> {
-        let _slot = self.slots.acquire().await.ok()?;
-        if !is_awaited() {
-            return None;
-        }
-        let decided = task::spawn_blocking(work).await;
-        Some(decided.unwrap_or_else(|error| {
+    /// Makes a slow decision when its turn has come. The caller drops the future when the client has
+    /// gone: work that has not begun is dropped with it.
+    pub(super) async fn decide(&self, work: Box<dyn FnOnce() -> Decision + Send>) -> Decision {
+        let slot = Arc::clone(&self.slots).acquire_owned().await;
+        let decided = task::spawn_blocking(move || {
+            // Work that has begun keeps its slot to its end, even if nobody waits for it any more.
+            let _slot = slot;
+            work()
+        });
+        decided.await.unwrap_or_else(|error| {
             error!("cannot authenticate a client, so it is refused: {error}");
             Decision::Refuse(ReasonCode::ServerUnavailable)
-        }))
+        })
     }
 }
 
@@ -138,27 +136,20 @@ mod tests {
         let mut tasks = task::JoinSet::new();
         for _ in 0..3 * SLOW_AT_ONCE {
             let (deciding, work) = (deciding.clone(), work());
-            tasks.spawn(async move { deciding.decide(work, || true).await });
+            tasks.spawn(async move { deciding.decide(work).await });
         }
         while let Some(decided) = tasks.join_next().await {
-            assert!(matches!(decided.unwrap(), Some(Decision::Accept(_))));
+            assert!(matches!(decided.unwrap(), Decision::Accept(_)));
         }
         assert_eq!(most.load(Ordering::SeqCst), SLOW_AT_ONCE);
     }
 
     #[tokio::test]
-    async fn no_slow_decision_is_made_for_a_client_that_has_gone() {
-        let deciding = Deciding::new(Arc::new(Everyone::default()));
-        let decided = deciding.decide(Box::new(|| unreachable!("nobody waits")), || false);
-        assert_eq!(decided.await, None);
-    }
-
-    #[tokio::test]
     async fn work_that_panics_refuses_its_client() {
         let deciding = Deciding::new(Arc::new(Everyone::default()));
-        let decided = deciding.decide(Box::new(|| panic!("as a test wants it")), || true);
+        let decided = deciding.decide(Box::new(|| panic!("as a test wants it")));
         let refused = Decision::Refuse(ReasonCode::ServerUnavailable);
-        assert_eq!(decided.await, Some(refused));
+        assert_eq!(decided.await, refused);
     }
 
     /// Lets everybody in: `slow` only when the test says so.
@@ -181,6 +172,37 @@ mod tests {
                 accept
             }))
         }
+    }
+
+    /// Decides about nobody as long as a test holds the lock.
+    #[derive(Debug)]
+    struct Stuck(Arc<std::sync::Mutex<()>>);
+
+    impl Authenticate for Stuck {
+        fn asks(&self) -> bool {
+            true
+        }
+
+        fn ask(&self, _: Credentials) -> Answer {
+            let lock = Arc::clone(&self.0);
+            Answer::Later(Box::new(move || {
+                drop(lock.lock().unwrap());
+                Decision::Accept(Principal::default())
+            }))
+        }
+    }
+
+    fn shard_with(authenticator: impl Authenticate + 'static) -> shard::Handle {
+        let clock = Clock::new();
+        let options = BrokerOptions {
+            authenticate: true,
+            ..BrokerOptions::default()
+        };
+        let broker = Broker::new(clock.now(), options);
+        let authenticator = Arc::new(authenticator);
+        let (shard, _ended) =
+            shard::spawn(clock, broker, authenticator, None, 1024 * 1024).unwrap();
+        shard
     }
 
     fn connect(shard: &shard::Handle, id: &'static str) -> TcpStream {
@@ -229,14 +251,7 @@ mod tests {
     fn a_client_waits_for_a_slow_decision_and_others_do_not() {
         let (release, released) = mpsc::channel();
         let slowly = Slowly(std::sync::Mutex::new(Some(released)));
-        let clock = Clock::new();
-        let options = BrokerOptions {
-            authenticate: true,
-            ..BrokerOptions::default()
-        };
-        let broker = Broker::new(clock.now(), options);
-        let (shard, _ended) =
-            shard::spawn(clock, broker, Arc::new(slowly), None, 1024 * 1024).unwrap();
+        let shard = shard_with(slowly);
         let mut slow = connect(&shard, "slow");
         let mut fast = connect(&shard, "fast");
         let v5 = || Decoder::client(ProtocolVersion::V5);
@@ -251,5 +266,28 @@ mod tests {
         slow.set_nonblocking(false).unwrap();
         release.send(()).unwrap();
         assert!(matches!(next(&mut slow, &mut v5()), Packet::ConnAck(_)));
+    }
+
+    #[test]
+    fn nothing_waits_for_a_client_that_has_gone() {
+        let lock = Arc::new(std::sync::Mutex::new(()));
+        let held = lock.lock().unwrap();
+        let shard = shard_with(Stuck(Arc::clone(&lock)));
+        // This test and the authenticator have the lock too.
+        let is_asked = |decisions: usize| {
+            let until = std::time::Instant::now() + Duration::from_secs(10);
+            while Arc::strong_count(&lock) != 2 + decisions && std::time::Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Arc::strong_count(&lock) == 2 + decisions
+        };
+        let mut clients = Vec::new();
+        for number in 0..=SLOW_AT_ONCE {
+            clients.push(connect(&shard, "c"));
+            assert!(is_asked(number + 1));
+        }
+        clients.pop();
+        assert!(is_asked(SLOW_AT_ONCE), "the last decision still waits");
+        drop(held);
     }
 }

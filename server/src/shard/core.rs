@@ -18,7 +18,7 @@ use hashbrown::HashMap;
 use mqtt::{Instant, ProtocolVersion};
 use store::Store;
 use tokio::sync::Notify;
-use tokio::task::spawn_local;
+use tokio::task::{AbortHandle, spawn_local};
 use tracing::{debug, warn};
 
 use super::Snapshot;
@@ -36,6 +36,8 @@ pub(super) struct Core {
     /// A reference to this value, for the tasks that it spawns.
     this: Weak<Self>,
     authentication: Deciding,
+    /// The tasks that wait for slow decisions, at most one for each connection.
+    deciding: RefCell<HashMap<Conn, AbortHandle, FixedState>>,
     /// `None`: nothing is stored.
     storing: Option<Storing>,
     /// The fixed hash seed is safe here: we choose the keys, no client does.
@@ -75,6 +77,7 @@ impl Core {
             broker: RefCell::new(broker),
             this: Weak::clone(this),
             authentication: Deciding::new(authenticator),
+            deciding: RefCell::default(),
             storing: store.map(Storing::new),
             connections: RefCell::default(),
             next_conn: Cell::new(0),
@@ -106,6 +109,7 @@ impl Core {
 
     /// Removes a connection: nothing is sent to it any more.
     pub(super) fn forget(&self, conn: Conn) {
+        self.stop_deciding(conn);
         let mut connections = self.connections.borrow_mut();
         connections.remove(&conn);
         if let Some(less) = memory::less(connections.len(), connections.capacity()) {
@@ -261,17 +265,26 @@ impl Core {
     /// Authenticates a client on another thread. The shard serves the others meanwhile.
     fn decide_later(&self, conn: Conn, work: Box<dyn FnOnce() -> Decision + Send>) {
         let (this, authentication) = (Weak::clone(&self.this), self.authentication.clone());
-        spawn_local(async move {
-            let is_there = || {
-                let core = this.upgrade();
-                core.is_some_and(|core| core.connections.borrow().contains_key(&conn))
-            };
-            if let Some(decision) = authentication.decide(work, is_there).await
-                && let Some(core) = this.upgrade()
-            {
+        let task = spawn_local(async move {
+            let decision = authentication.decide(work).await;
+            if let Some(core) = this.upgrade() {
+                core.deciding.borrow_mut().remove(&conn);
                 core.input(Input::Authenticated(conn, decision));
             }
         });
+        let mut deciding = self.deciding.borrow_mut();
+        deciding.insert(conn, task.abort_handle());
+    }
+
+    /// Nobody waits any more for a decision about this connection's client.
+    fn stop_deciding(&self, conn: Conn) {
+        let mut deciding = self.deciding.borrow_mut();
+        if let Some(task) = deciding.remove(&conn) {
+            task.abort();
+        }
+        if let Some(less) = memory::less(deciding.len(), deciding.capacity()) {
+            deciding.shrink_to(less);
+        }
     }
 
     /// Takes what the broker has for `conn` at once: after a close the broker would not have it
@@ -296,6 +309,7 @@ impl Core {
     }
 
     fn close(&self, conn: Conn, reason: &CloseReason) {
+        self.stop_deciding(conn);
         let Some(connection) = self.connections.borrow_mut().remove(&conn) else {
             return;
         };
