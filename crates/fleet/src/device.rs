@@ -289,8 +289,8 @@ impl Device {
         self.stale_after_ms = patience.max(millis(floor));
     }
 
-    /// Whether this message came already; remembers it.
-    pub(crate) fn is_repetition(&mut self, fingerprint: u32, marked_duplicate: bool) -> bool {
+    /// Remembers this message. Returns whether it came already.
+    pub(crate) fn note_fingerprint(&mut self, fingerprint: u32, marked_duplicate: bool) -> bool {
         if marked_duplicate && self.recent.contains(&fingerprint) {
             return true;
         }

@@ -241,7 +241,7 @@ impl Fleet {
         self.follow(key, &claim);
         let device = &mut self.devices[key];
         device.messages += 1;
-        if device.is_repetition(fingerprint, message.duplicate) {
+        if device.note_fingerprint(fingerprint, message.duplicate) {
             device.duplicates += 1;
             return;
         }
