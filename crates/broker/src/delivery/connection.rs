@@ -5,7 +5,7 @@ use mqtt::{Connect, DecodeError, Decoder, Instant, Packet, ProtocolVersion, Utf8
 
 use crate::admission::MemoryBudget;
 use crate::delivery::{Agreement, Outbox, Pause};
-use crate::types::{Conn, Peer, Slot, Timer, Timers};
+use crate::types::{Conn, Peer, Slot, Timer, Timers, connect_cost, detach_connect};
 
 /// One network connection.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(crate) struct Connection {
     pause: Option<Box<Pause>>,
     /// When [`Timer::Resume`] is due.
     resumes_at: Option<Instant>,
-    /// Bytes of an unfinished packet, as counted in
+    /// Bytes of an unfinished packet or a waiting CONNECT, as counted in
     /// [`Metrics::partial_bytes`](crate::Metrics::partial_bytes).
     pub(super) partial: usize,
     /// When a whole packet was last received, or the connection opened.
@@ -46,7 +46,10 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct Authenticating {
     peer: Peer,
+    /// A copy that keeps no read buffer alive, because it may stay for long.
     connect: Connect,
+    /// Bytes that the copy takes.
+    connect_bytes: usize,
     /// The client identifier, asked for or assigned.
     client_id: ClientId,
     /// Bytes that the client has sent after CONNECT.
@@ -158,10 +161,15 @@ impl Connection {
         self.decoder.buffered() > 0
     }
 
-    /// Counts the bytes of the unfinished packet and the deferred bytes.
+    /// Counts the bytes of the unfinished packet, the deferred bytes, and the CONNECT that waits
+    /// for a decision.
     pub(crate) fn count_partial(&mut self, memory: &mut MemoryBudget) {
         let deferred = self.pause.as_ref().map_or(0, |pause| pause.bytes());
-        let buffered = self.decoder.buffered() + deferred;
+        let waiting = match &self.phase {
+            Phase::Authenticating(waiting) => waiting.bytes(),
+            Phase::AwaitingConnect(_) | Phase::Connected(_) | Phase::Closing => 0,
+        };
+        let buffered = self.decoder.buffered() + deferred + waiting;
         if buffered != self.partial {
             memory.change_partial(self.partial, buffered);
             self.partial = buffered;
@@ -262,11 +270,12 @@ impl Connection {
 }
 
 impl Authenticating {
-    pub(crate) fn new(peer: Peer, connect: Connect, client_id: ClientId) -> Self {
+    pub(crate) fn new(peer: Peer, connect: &Connect, client_id: &ClientId) -> Self {
         Self {
             peer,
-            connect,
-            client_id,
+            connect: detach_connect(connect),
+            connect_bytes: connect_cost(connect),
+            client_id: client_id.detach(),
             early: Vec::new(),
             early_bytes: 0,
         }
@@ -274,6 +283,14 @@ impl Authenticating {
 
     pub(crate) fn client_id(&self) -> &ClientId {
         &self.client_id
+    }
+
+    pub(crate) fn connect(&self) -> &Connect {
+        &self.connect
+    }
+
+    fn bytes(&self) -> usize {
+        self.connect_bytes + self.early_bytes
     }
 
     /// Defers bytes after CONNECT. Returns whether they are at most `most` bytes in all.
@@ -304,6 +321,14 @@ impl ClientId {
         Self {
             text,
             is_assigned: true,
+        }
+    }
+
+    /// The same, without the read buffer that it may be a slice of.
+    fn detach(&self) -> Self {
+        Self {
+            text: self.text.detach(),
+            is_assigned: self.is_assigned,
         }
     }
 

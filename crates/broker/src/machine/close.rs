@@ -189,6 +189,7 @@ impl Broker {
                 publisher: session.client_id().clone(),
                 session: None,
                 cause,
+                grants: session.grants().clone(),
             });
         } else if let Some(session) = session.number() {
             self.ledger.record(&Record::Ended { session });

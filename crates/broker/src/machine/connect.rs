@@ -71,16 +71,18 @@ impl Broker {
         let &Phase::AwaitingConnect(peer) = connection.phase() else {
             return Ok(());
         };
+        let waiting = Authenticating::new(peer, &connect, &client_id);
         let credentials = Credentials {
-            client_id: client_id.text().clone(),
-            user_name: connect.user_name.clone(),
-            password: connect.password.clone(),
+            client_id: waiting.client_id().text().clone(),
+            user_name: waiting.connect().user_name.clone(),
+            password: waiting.connect().password.clone(),
             version: connect.version,
             peer,
         };
-        connection.begin_authentication(Authenticating::new(peer, connect, client_id));
+        connection.begin_authentication(waiting);
         let output = Output::Authenticate(connection.conn(), Box::new(credentials));
         self.wire.outputs.push_back(output);
+        self.count_partial(now, slot);
         Ok(())
     }
 

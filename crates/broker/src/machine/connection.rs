@@ -69,7 +69,7 @@ impl Broker {
                         };
                         self.close(now, slot, cause);
                     }
-                    return;
+                    return self.count_partial(now, slot);
                 }
                 Phase::Closing => return,
             }
@@ -186,6 +186,7 @@ impl Broker {
         let Some(waiting) = connection.end_authentication() else {
             return;
         };
+        connection.count_partial(&mut self.memory);
         let client_id = waiting.client_id().text().clone();
         let (connect, asked_for, early) = waiting.into_parts();
         let admitted = match decision {

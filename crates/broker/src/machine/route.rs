@@ -59,6 +59,15 @@ impl Broker {
         is_anyone
     }
 
+    /// Records that a message is done with, which nobody gets.
+    pub(crate) fn record_unrouted(&mut self, now: Instant, routed: &mut Routed, cause: Cause) {
+        if self.ledger.is_kept() {
+            let id = self.ledger.begin_message(cause);
+            routed.number(id);
+            self.record_message(now, routed, Retention::Unchanged, cause);
+        }
+    }
+
     fn record_message(
         &mut self,
         now: Instant,

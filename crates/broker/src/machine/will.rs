@@ -70,12 +70,16 @@ impl Broker {
                     publisher: session.client_id().clone(),
                     session: Some(id),
                     cause: session.number().map_or(Cause::OtherWill, Cause::Will),
+                    grants: session.grants().clone(),
                 });
             }
         }
     }
 
     pub(crate) fn publish_will(&mut self, now: Instant, due: DueWill) {
+        if !due.grants.may_publish(&due.will.topic) {
+            return self.drop_denied_will(now, due);
+        }
         self.metrics.wills_published += 1;
         let mut publish = to_publish(&due.will);
         let is_stored =
@@ -95,5 +99,14 @@ impl Broker {
         }
         let routed = Routed::fresh(publish, due.publisher);
         self.route(now, routed, due.session, due.cause);
+    }
+    /// Drops a will that was accepted under other rules. Records that it is over, so that no later
+    /// run publishes it.
+    fn drop_denied_will(&mut self, now: Instant, due: DueWill) {
+        self.metrics.dropped_rule += 1;
+        self.limit_log
+            .note(Limit::PublishRule, Some(&due.publisher));
+        let mut routed = Routed::fresh(to_publish(&due.will), due.publisher);
+        self.record_unrouted(now, &mut routed, due.cause);
     }
 }

@@ -8,7 +8,7 @@ use crate::admission::MemoryBudget;
 use crate::durability::TransientWill;
 use crate::session::Session;
 use crate::types::{
-    Cause, DueWill, SessionId, SessionNumber, Timer, Timers, detach_will, will_cost,
+    Cause, DueWill, Grants, SessionId, SessionNumber, Timer, Timers, detach_will, will_cost,
 };
 
 /// The will of a session.
@@ -40,13 +40,14 @@ impl HeldWill {
 }
 
 impl DueWill {
-    /// A will from records whose session and connection have ended.
-    pub(crate) fn left(transient_will: &TransientWill) -> Self {
+    /// A will from records whose session and connection have ended. `grants` are those of today.
+    pub(crate) fn left(transient_will: &TransientWill, grants: Grants) -> Self {
         Self {
             will: detach_will(&transient_will.will),
             publisher: transient_will.client_id.detach(),
             session: None,
             cause: Cause::TransientWill(transient_will.session),
+            grants,
         }
     }
 }

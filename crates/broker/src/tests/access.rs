@@ -345,3 +345,63 @@ proptest! {
         prop_assert_eq!(got(denying(&[], &[&denied])), expected);
     }
 }
+
+#[test]
+fn wills_of_an_earlier_run_are_held_to_new_rules() {
+    let mut world = world(&[], &[]);
+    let (heir, _) = world.lasting(V5, "heir");
+    world.subscribe(heir, &[to("#", QoS::AtLeastOnce)]);
+    world.cut(heir);
+    // `with_will` publishes to "wills".
+    world.connect(&restarting::with_will("lasting", 0));
+    world.connect(&transient_wills::transient_with_will("transient", 0));
+    world.options.grants = denying(&["wills"], &[]);
+    world.crash();
+    world.sleep(Duration::from_secs(1));
+    assert_eq!(world.broker.metrics().wills_published, 0);
+    assert_eq!(world.broker.metrics().dropped_rule, 2);
+    // They are gone from the records too: the next run publishes nothing, whatever its rules.
+    world.options.grants = Grants::default();
+    world.crash();
+    world.sleep(Duration::from_secs(1));
+    assert_eq!(world.broker.metrics().wills_published, 0);
+    let (heir, is_present) = world.lasting(V5, "heir");
+    assert!(is_present);
+    assert_eq!(world.payloads(heir), [] as [&str; 0]);
+}
+
+#[test]
+fn a_connect_that_waits_for_a_decision_keeps_no_read_buffer_and_is_counted() {
+    let mut world = World::with(|options| options.authenticate = true);
+    let conn = world.open(V5);
+    let mut connect = Connect::new(V5, "a");
+    connect.user_name = Some(mqtt::Utf8String::from_static("user"));
+    connect.password = Some(vec![7; 10_000].into());
+    let mut bytes = BytesMut::new();
+    mqtt::encode(&Packet::Connect(connect), V5, &mut bytes).unwrap();
+    let buffer = bytes.freeze();
+    let now = world.now;
+    world
+        .broker
+        .handle_input(now, Input::Bytes(conn, buffer.clone()));
+    let mut credentials = Vec::new();
+    loop {
+        match world.broker.poll_output() {
+            Output::Authenticate(_, it) => credentials.push(it),
+            Output::Idle(_) => break,
+            _ => {}
+        }
+    }
+    assert_eq!(credentials.len(), 1);
+    assert!(buffer.is_unique());
+    let waiting = world.broker.metrics().partial_bytes;
+    assert!(waiting >= 10_000, "{waiting}");
+    let early = Bytes::from_static(&[0xC0, 0]);
+    world.broker.handle_input(now, Input::Bytes(conn, early));
+    assert_eq!(world.broker.metrics().partial_bytes, waiting + 2);
+    let decision = Decision::Accept(Principal::default());
+    world
+        .broker
+        .handle_input(now, Input::Authenticated(conn, decision));
+    assert_eq!(world.broker.metrics().partial_bytes, 0);
+}

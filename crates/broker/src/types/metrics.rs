@@ -16,7 +16,7 @@ pub struct Metrics {
     pub subscription_bytes: u64,
     /// Gauge: bytes of topic aliases, in both directions.
     pub alias_bytes: u64,
-    /// Gauge: bytes of unfinished packets.
+    /// Gauge: bytes of unfinished packets, and of CONNECTs that wait for a decision.
     pub partial_bytes: u64,
     /// Gauge: bytes that wait to be written to connections.
     pub unwritten_bytes: u64,
@@ -142,7 +142,7 @@ pub struct Metrics {
     /// Subscriptions refused because the client may be sent nothing that their filter matches.
     pub refused_subscribe_rule: u64,
     /// Messages not sent to a client because it may not receive them, although its filter
-    /// matches.
+    /// matches. Wills not published because the rules have changed since CONNECT count too.
     pub dropped_rule: u64,
     /// Messages refused because of their topic: too long, too deep, or starting with `$`.
     pub refused_topic_name: u64,

@@ -10,6 +10,7 @@
 
 mod access;
 mod close;
+mod connect;
 mod ids;
 mod limits;
 mod message;
@@ -27,6 +28,7 @@ mod will;
 pub use access::{Access, Grants, Principal, Reach};
 pub(crate) use close::{BadTopic, Refusal, violation};
 pub use close::{CloseCause, CloseReason, LOOKS_LIKE_HTTP, TOO_SLOW};
+pub(crate) use connect::{connect_cost, detach_connect};
 pub use ids::{Conn, Lsn};
 pub(crate) use ids::{GroupId, MessageId, NodeId, SessionId, SessionNumber, Slot};
 pub use limits::{Limit, Limits, QueueFull};

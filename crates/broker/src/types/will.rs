@@ -4,7 +4,7 @@ use bytes::Bytes;
 use mqtt::packet::{PublishProperties, WillProperties};
 use mqtt::{Publish, Utf8String, Will};
 
-use crate::types::{Cause, Parts, SessionId, held};
+use crate::types::{Cause, Grants, Parts, SessionId, held};
 
 /// A copy of a will that keeps no read buffer alive.
 pub(crate) fn detach_will(will: &Will) -> Will {
@@ -82,4 +82,6 @@ pub(crate) struct DueWill {
     pub(crate) session: Option<SessionId>,
     /// Where it came from, for records.
     pub(crate) cause: Cause,
+    /// What the client may do. After a restart the rules may be others than at CONNECT.
+    pub(crate) grants: Grants,
 }

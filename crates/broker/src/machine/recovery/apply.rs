@@ -135,8 +135,8 @@ impl Recovery {
             }
             Record::TransientWill(transient_will) => {
                 self.number(transient_will.session);
-                self.wills
-                    .insert(transient_will.session, DueWill::left(&transient_will));
+                let will = DueWill::left(&transient_will, self.grants.clone());
+                self.wills.insert(transient_will.session, will);
             }
             Record::TransientWillEnded { session } => self.forget_transient_will(session),
             Record::RetainedMessage { id, message } => {
