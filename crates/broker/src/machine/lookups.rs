@@ -54,15 +54,15 @@ impl Broker {
         let cost = lookup.cost();
         let limits = &self.options.limits;
         self.stalled.remove(id);
-        let lookups = session.lookups_or_new();
-        let has_room = lookups.len() < limits.subscriptions_per_client
-            && lookups.bytes() + cost <= limits.subscription_bytes_per_client
+        let others = session.lookups();
+        let has_room = others.map_or(0, Lookups::len) < limits.subscriptions_per_client
+            && others.map_or(0, Lookups::bytes) + cost <= limits.subscription_bytes_per_client
             && self.memory.has_lookup_room(limits, cost);
         if !has_room {
             self.refuse_lookup(id, subscription);
             return;
         }
-        let replaced = lookups.push(filter, lookup);
+        let replaced = session.lookups_or_new().push(filter, lookup);
         self.memory.add_lookup(cost);
         self.forget_replaced(replaced);
         self.continue_lookups(now, id);

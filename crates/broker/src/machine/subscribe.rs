@@ -28,6 +28,15 @@ struct Made<'a> {
     asking: Vec<(&'a Subscription, bool)>,
 }
 
+/// What a new subscription must fit into.
+#[derive(Copy, Clone, Debug)]
+enum Bound {
+    /// The limits of the client and of all clients.
+    Limits,
+    /// Nothing: an earlier run has granted it.
+    None,
+}
+
 impl Broker {
     pub(crate) fn subscribe(
         &mut self,
@@ -153,8 +162,10 @@ impl Broker {
         }
         let subscriber = Subscriber::new(id, subscription, identifier).within(reach);
         let is_new = match filter.shared() {
-            Some((name, proper)) => self.join(id, (name, proper), subscriber, cost(filter)),
-            None => self.insert(id, filter, subscriber),
+            Some((name, proper)) => {
+                self.join(id, (name, proper), subscriber, cost(filter), Bound::Limits)
+            }
+            None => self.insert(id, filter, subscriber, Bound::Limits),
         };
         let Some(is_new) = is_new else {
             self.metrics.refused_subscriptions_limit += 1;
@@ -208,9 +219,15 @@ impl Broker {
 
     /// Makes or replaces a direct subscription. Returns whether it is new, or `None` if there is
     /// no room for it.
-    fn insert(&mut self, id: SessionId, filter: &str, subscriber: Subscriber) -> Option<bool> {
+    fn insert(
+        &mut self,
+        id: SessionId,
+        filter: &str,
+        subscriber: Subscriber,
+        bound: Bound,
+    ) -> Option<bool> {
         let is_known = self.subscriptions.find(filter, id).is_some();
-        if !is_known && !self.has_room_for(id, cost(filter)) {
+        if !is_known && !self.has_room_for(id, cost(filter), bound) {
             return None;
         }
         let inserted = self.subscriptions.insert(filter, subscriber)?;
@@ -226,6 +243,7 @@ impl Broker {
         (name, filter): (&str, &str),
         subscriber: Subscriber,
         cost: usize,
+        bound: Bound,
     ) -> Option<bool> {
         let group = self.subscriptions.group(name, filter);
         let session = self.sessions.get(id)?;
@@ -236,7 +254,7 @@ impl Broker {
                 .replace(membership, subscriber);
             return Some(false);
         }
-        if !self.has_room_for(id, cost) {
+        if !self.has_room_for(id, cost, bound) {
             return None;
         }
         let standing = Standing::Ready;
@@ -262,20 +280,15 @@ impl Broker {
     ) {
         let reach = self.options.grants.reach(inner_filter(filter));
         let subscriber = subscriber.within(reach);
-        let limits = self.options.limits.clone();
-        let all = &mut self.options.limits;
-        all.subscriptions_per_client = usize::MAX;
-        all.subscription_bytes_per_client = usize::MAX;
-        all.all_subscriptions_bytes = usize::MAX;
         let cost = cost(filter);
+        let bound = Bound::None;
         let is_new = match (filter.shared(), group) {
             (Some((name, proper)), group) => {
                 self.subscriptions.restore_group(group, name, proper);
-                self.join(id, (name, proper), subscriber, cost)
+                self.join(id, (name, proper), subscriber, cost, bound)
             }
-            (None, _) => self.insert(id, filter, subscriber),
+            (None, _) => self.insert(id, filter, subscriber, bound),
         };
-        self.options.limits = limits;
         if is_new == Some(true) {
             self.count_subscription(id, cost);
         }
@@ -310,8 +323,12 @@ impl Broker {
     }
 
     /// Whether the session may have another subscription of `cost` bytes.
-    fn has_room_for(&self, id: SessionId, cost: usize) -> bool {
+    fn has_room_for(&self, id: SessionId, cost: usize, bound: Bound) -> bool {
         let limits = &self.options.limits;
+        match bound {
+            Bound::None => return true,
+            Bound::Limits => {}
+        }
         self.sessions.get(id).is_some_and(|session| {
             session.subscribed() < limits.subscriptions_per_client
                 && session.subscription_bytes() + cost <= limits.subscription_bytes_per_client

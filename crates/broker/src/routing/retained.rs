@@ -85,11 +85,23 @@ impl Retained {
             self.expire(node);
             room = self.room(&message);
         }
-        let kept = room.and_then(|room| Some((room, self.tree.insert(topic)?)));
-        let Some(((messages, bytes), node)) = kept else {
+        let node = room.and_then(|room| Some((self.tree.insert(topic)?, room)));
+        let Some((node, room)) = node else {
             let was_there = self.remove(topic, timers);
             return RetainOutcome::NoRoom { was_there };
         };
+        self.put(node, message, room, timers);
+        RetainOutcome::Stored
+    }
+
+    /// Puts `message` at the node of its topic. `(messages, bytes)` is how many there are then.
+    fn put(
+        &mut self,
+        node: NodeId,
+        message: Arc<Message>,
+        (messages, bytes): (usize, usize),
+        timers: &mut Timers,
+    ) {
         let expires = message.expires();
         let kept = self.tree.value_mut(node);
         kept.message = Some(message);
@@ -98,7 +110,6 @@ impl Retained {
         timers.set(Timer::Retained(node), &mut kept.expires_at, expires);
         self.messages = messages;
         self.bytes = bytes;
-        RetainOutcome::Stored
     }
 
     /// Removes the retained message of `topic` `[MQTT-3.3.1-6]`. Returns whether there was one.
@@ -116,10 +127,10 @@ impl Retained {
     /// Retains a message that an earlier run of the broker retained, whatever the limits are
     /// now.
     pub(crate) fn restore(&mut self, message: Arc<Message>, timers: &mut Timers) {
-        let limits = (self.max_messages, self.max_bytes);
-        (self.max_messages, self.max_bytes) = (usize::MAX, usize::MAX);
-        self.set(Instant::ZERO, message, timers);
-        (self.max_messages, self.max_bytes) = limits;
+        let sums = self.sums_with(&message);
+        if let Some(node) = self.tree.insert(message.topic()) {
+            self.put(node, message, sums, timers);
+        }
     }
 
     /// Whether there may be a message at this place or after it.
@@ -208,14 +219,19 @@ impl Retained {
     /// How many messages and bytes there would be with `message` in its place. `None` if that is
     /// over a limit.
     fn room(&self, message: &Message) -> Option<(usize, usize)> {
+        let (messages, bytes) = self.sums_with(message);
+        let has_room = messages <= self.max_messages && bytes <= self.max_bytes;
+        has_room.then_some((messages, bytes))
+    }
+
+    fn sums_with(&self, message: &Message) -> (usize, usize) {
         let old = self.tree.find(message.topic()).and_then(|node| {
             let old = self.tree.value(node).message.as_ref()?;
             Some(Self::cost(old))
         });
         let messages = self.messages + usize::from(old.is_none());
         let bytes = self.bytes - old.unwrap_or(0) + Self::cost(message);
-        let has_room = messages <= self.max_messages && bytes <= self.max_bytes;
-        has_room.then_some((messages, bytes))
+        (messages, bytes)
     }
 
     fn take(&mut self, node: NodeId) {
