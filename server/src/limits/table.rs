@@ -142,7 +142,7 @@ limits! {
                 flag: "max-all-partial-bytes",
                 variable: "BEACONRY_MAX_ALL_PARTIAL_BYTES",
                 unit: "SIZE",
-                help: "How much memory the unfinished packets of all clients may take together.",
+                help: "How much memory the unfinished packets of all clients may take together, and the CONNECTs that wait to be let in.",
                 at_limit: "The server closes the client that has held most for longest, with \"quota exceeded\".",
                 metric: &BROKER.closed_partial,
                 more_metrics: &[&BROKER.partial_bytes],

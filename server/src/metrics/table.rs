@@ -120,7 +120,7 @@ table! {
             "Bytes of everything together that --max-memory limits.",
         ),
         alias_bytes: gauge("mqtt_alias_bytes", "Bytes of topic aliases, in both directions."),
-        partial_bytes: gauge("mqtt_partial_bytes", "Bytes of packets whose end has not come yet."),
+        partial_bytes: gauge("mqtt_partial_bytes", "Bytes of packets whose end has not come yet, and of CONNECTs that wait to be let in."),
         unwritten_bytes: gauge(
             "mqtt_unwritten_bytes",
             "Bytes that wait to be written to connections.",
