@@ -33,7 +33,7 @@ use crate::gate::ConnectionGate;
 /// How many events tokio takes from the system in a round, unless it is told otherwise.
 const EVENTS: usize = 1024;
 /// After this long time limits are carried out, whatever still waits to be read.
-const LONGEST: Duration = Duration::from_secs(1);
+pub(crate) const LONGEST: Duration = Duration::from_secs(1);
 
 /// Reads what waits in `sockets` sockets: lets the tasks run that have something to read, for a
 /// bounded time.

@@ -199,8 +199,12 @@ impl Core {
 
     /// Gives the broker an input and carries out its outputs.
     pub(super) fn input(&self, input: Input) {
+        self.input_at(self.clock.now(), input);
+    }
+
+    fn input_at(&self, now: Instant, input: Input) {
         let mut broker = self.broker.borrow_mut();
-        broker.handle_input(self.clock.now(), input);
+        broker.handle_input(now, input);
         self.drain(&mut broker);
     }
 
@@ -384,10 +388,13 @@ impl Core {
                 None => changed.await,
                 Some(due) => tokio::select! {
                     () = tokio::time::sleep_until(self.clock.deadline(due)) => {
+                        // The server can stand still while it reads. What clients send then is not
+                        // read yet, so only what was due before may end them.
+                        let begun = self.clock.now();
                         let sockets = self.connections.borrow().len();
                         standstill::read_what_waits(sockets, || self.turns.get()).await;
                         self.timer.due.set(None);
-                        self.input(Input::Timeout);
+                        self.input_at(begun, Input::Timeout);
                     }
                     () = changed => {}
                 },
@@ -461,4 +468,67 @@ fn log_connected(conn: Conn, client: &ConnectedClient) {
         peer = %format_args!("{address} over {over}"),
         "connected"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use broker::{BrokerOptions, Limits};
+    use mqtt::{Connect, Packet};
+    use tokio::task::yield_now;
+    use tokio::time::sleep_until;
+
+    use super::super::Everyone;
+    use super::*;
+
+    const IN_MEMORY: Peer = Peer {
+        address: None,
+        transport: Transport::Memory,
+    };
+
+    /// The server stands still while it reads what waits. A client whose time was not over before
+    /// must not be closed.
+    #[tokio::test]
+    async fn what_comes_during_a_standstill_in_the_reading_is_read_too() {
+        let clock = Clock::new();
+        let limits = Limits {
+            connect_timeout: Duration::from_millis(100),
+            ..Limits::default()
+        };
+        let options = BrokerOptions {
+            limits,
+            ..BrokerOptions::default()
+        };
+        let broker = Broker::new(clock.now(), options);
+        let core = Core::new(clock, broker, Arc::new(Everyone::default()), None);
+        let (silent, prompt) = (core.next_conn(), core.next_conn());
+        core.input(Input::Opened(silent, IN_MEMORY));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        core.input(Input::Opened(prompt, IN_MEMORY));
+
+        let due = clock.deadline(core.timer.due.get().unwrap());
+        let standstill = async {
+            sleep_until(due).await;
+            std::thread::sleep(standstill::LONGEST);
+            // What waits in the socket is read in the next round.
+            yield_now().await;
+            let mut bytes = BytesMut::new();
+            let connect = Packet::Connect(Connect::new(ProtocolVersion::V5, "prompt"));
+            mqtt::encode(&connect, ProtocolVersion::V5, &mut bytes).unwrap();
+            core.input(Input::Bytes(prompt, bytes.freeze()));
+            while core.metrics().connect_timeouts == 0 {
+                yield_now().await;
+            }
+        };
+        // The timer's loop is asked first, so the standstill falls into its reading.
+        tokio::select! {
+            biased;
+            () = core.timer_loop() => {}
+            () = standstill => {}
+        }
+        assert_eq!(core.metrics().connect_timeouts, 1);
+        let is_open = |conn| core.broker.borrow().client_of(conn).is_some();
+        assert!(is_open(prompt) && !is_open(silent));
+    }
 }
