@@ -474,7 +474,8 @@ impl Record {
     }
 }
 
-/// The ratio of our figure to theirs, in the form of the goals: "1/5.2" is a fifth.
+/// Our figure divided by theirs. A ratio below one is written as docs/benchmarks.md writes its
+/// goals: "1/5.2" is about a fifth.
 fn compared(ours: f64, theirs: f64) -> String {
     if ours <= 0.0 || theirs <= 0.0 {
         "—".to_owned()

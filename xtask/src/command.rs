@@ -44,7 +44,8 @@ pub(crate) fn shown(command: &Command) -> String {
         words.extend(["cd".to_owned(), quoted(dir.as_os_str()), "&&".to_owned()]);
     }
     for (name, value) in command.get_envs() {
-        // A variable that this program only removes is not set in a user's shell either.
+        // Without a value, the variable is removed for this command. A user's shell does not have
+        // it, so there is nothing to type.
         if let Some(value) = value {
             words.push(format!("{}={}", name.to_string_lossy(), quoted(value)));
         }

@@ -340,7 +340,7 @@ impl AppState {
                 self.show_connection();
             }
         });
-        // Renewed by the client whenever the broker has forgotten the session.
+        // The client subscribes again by itself whenever the broker has forgotten the session.
         let subscribed = link.subscribe(topics.into_iter().map(subscription).collect());
         if let Err(error) = subscribed {
             *inner.notice.borrow_mut() = Some(error.to_string());

@@ -25,10 +25,11 @@ use crate::swarm::{Member, Swarm};
 const PAIRS: u64 = 10;
 const RATE: u64 = 5_000;
 const EVERY: Duration = Duration::from_nanos(1_000_000_000 / RATE);
-/// Messages of one turn. A tenth of a second is not a whole number of turns: what the system does
-/// ten times a second would otherwise always hit the same broker.
+/// How many messages one turn has. They take 230 ms, which is no multiple of 100 ms. Otherwise what
+/// the operating system does ten times a second would always hit the same broker.
 const TURN: u64 = 1_150;
-/// The first messages of a turn find caches that the other brokers have used.
+/// How many messages at the start of a turn are not measured. They find the processor's caches full
+/// of what the other brokers used.
 const SETTLING: u64 = 50;
 /// If one round of the generator's loop takes this long, another program delayed it. By itself a
 /// round takes some 10 µs.
@@ -37,8 +38,8 @@ const HELD_UP: Duration = Duration::from_micros(100);
 const WARM_UP: u32 = 2;
 const MEASURED: u32 = 32;
 
-/// What stuck subscribers are sent: enough to fill them up, and for a second while others are
-/// measured.
+/// What stuck subscribers are sent: `FLOOD_FIRST` messages, which fill their queues, and
+/// `FLOOD_RATE` messages a second while the others are measured.
 const FLOOD_PAYLOAD: usize = 4096;
 const FLOOD_FIRST: u64 = 3_000;
 const FLOOD_RATE: u64 = 200;

@@ -66,7 +66,7 @@ pub(super) fn run(context: &mut Context<'_>) -> Result<Measurement> {
     let received = found.retained + found.sessions + found.queued;
     if received < expected {
         eprintln!(
-            "  of {} retained messages, {} sessions and {} messages for them it had {}, {} and {}",
+            "  the broker was given {} retained messages, {} sessions and {} messages for them; after the start it had {}, {} and {}",
             fill.retained,
             fill.sessions,
             fill.sessions * (fill.queued + 1),

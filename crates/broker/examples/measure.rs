@@ -26,7 +26,8 @@ fn main() {
     if std::env::args().any(|argument| argument == "silent") {
         return all_silent();
     }
-    // First, before any memory has been freed that it could use again.
+    // This comes first. Later it could reuse memory that other measurements had freed, and would
+    // seem to need less.
     idle();
     println!("64 B payloads, version 5, one turn = 50 packets of each publisher");
     for (name, publishers, subscribers, qos) in [

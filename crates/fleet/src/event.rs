@@ -17,10 +17,10 @@ pub enum Event {
     DeviceForgotten(DeviceKey),
     /// A device's presence changed; several changes since the last poll are one event.
     PresenceChanged(DeviceKey),
-    /// A device has new metrics, or units or known commands that it announced: its metric groups
-    /// and buttons may be others now.
+    /// A device has new metrics, or has announced units or commands. So its metric groups and its
+    /// buttons may have changed.
     ShapeChanged(DeviceKey),
-    /// A reading to draw. Of one metric, `at` never goes back.
+    /// A reading to draw. The `at` of one metric's samples never goes back.
     Sample {
         /// Whose.
         device: DeviceKey,
@@ -32,7 +32,7 @@ pub enum Event {
         value: f64,
     },
     /// A metric has a new value that is no sample to draw: a text, or a retained value. Several
-    /// since the last poll are one event.
+    /// changes since the last poll are one event.
     ValuesChanged(DeviceKey),
     /// A device moved.
     PositionChanged(DeviceKey),
@@ -43,18 +43,21 @@ pub enum Event {
         /// Which.
         uuid: Box<str>,
     },
-    /// Something is wrong with a device; of one kind, once between two polls.
+    /// Something is wrong with a device. Between two polls there is one event for each device and
+    /// kind of fault.
     Fault {
-        /// With which.
+        /// The device.
         device: DeviceKey,
-        /// What.
+        /// What is wrong.
         kind: FaultKind,
     },
-    /// A limit dropped something; once between two polls.
+    /// Something was dropped because of this limit. Between two polls there is one event for each
+    /// limit.
     LimitHit(Limit),
 }
 
-/// What changed at a device since it was last polled: one bit each, and one bit a fault kind.
+/// What changed at a device since the last poll: one bit for each kind of change, and one for each
+/// kind of fault.
 #[derive(Copy, Clone, Default, Eq, PartialEq, Debug)]
 pub(crate) struct Dirty(pub(crate) u32);
 
@@ -75,12 +78,12 @@ impl Dirty {
         self.0 & Self::fault(kind).0 != 0
     }
 
-    /// Nobody was told of the device yet.
+    /// The device was seen for the first time, and no event has told so yet.
     pub(crate) const fn is_new(self) -> bool {
         self.0 & Self::ADDED.0 != 0
     }
 
-    /// Takes `flag` out, if it is in.
+    /// Removes `flag`. Returns whether it was set.
     pub(crate) fn take(&mut self, flag: Self) -> bool {
         let taken = self.0 & flag.0 != 0;
         self.0 &= !flag.0;
@@ -108,7 +111,7 @@ pub(crate) struct SampleQueue {
 }
 
 impl SampleQueue {
-    /// `false` if an older sample was dropped.
+    /// Adds a sample, and drops the oldest one at the limit. Returns `false` if one was dropped.
     pub(crate) fn push(&mut self, sample: QueuedSample, max: usize) -> bool {
         let full = self.samples.len() >= max;
         if full {

@@ -54,7 +54,7 @@ impl FaultKind {
     }
 }
 
-/// One kind of fault at one device: when, how often, and what the last one looked like.
+/// One kind of fault at one device: when, how often, and what a payload with it looked like.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Fault {
     pub(crate) kind: FaultKind,
@@ -88,8 +88,9 @@ impl Fault {
         self.count
     }
 
-    /// The start of a payload that showed it, at most 80 characters, control characters made
-    /// visible. It is renewed at most once a second, so it may be of an earlier occurrence.
+    /// The start of a payload with this fault: at most 80 characters, control characters made
+    /// visible. A payload that comes less than a second after the last one with this fault does not
+    /// replace it.
     pub fn excerpt(&self) -> &str {
         &self.excerpt
     }

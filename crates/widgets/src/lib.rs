@@ -7,7 +7,7 @@
 //!
 //! The page may be of any origin. There is no framework: this crate draws with the browser's own
 //! elements. All of it together, with the MQTT client and the device model,
-//! must stay below 60 kB; `docs/widgets.md` says how.
+//! must stay below 60 kB of brotli; `docs/widgets.md` says how.
 //!
 //! **Invariants.**
 //! - One socket for each page and broker, however many elements: see [`Hub`](hub::Hub). The last
@@ -17,7 +17,7 @@
 //!
 //! # How to add a widget
 //!
-//! A widget is one folder beside [`status`], and one line in [`start`]:
+//! A widget is one folder beside [`status`], and in this file its `mod` and one line in [`start`]:
 //!
 //! 1. `src/NAME/mod.rs`: its `Kind` (tag, attributes, style), a `define` that calls
 //!    [`element::define`], and a type that implements [`hub::Watcher`]. It joins a [`hub::Hub`]
@@ -25,7 +25,8 @@
 //! 2. `src/NAME/NAME.js`: what it draws, as functions that take its root. Rust imports them with
 //!    `#[wasm_bindgen(module = "/src/NAME/NAME.js")]`.
 //! 3. `src/NAME/NAME.css`: the style of its shadow root.
-//! 4. [`start`] calls its `define`.
+//! 4. [`start`] calls its `define`. Every widget gets a clone of the same [`hub::Page`], through
+//!    which they share their connections.
 //! 5. `WIDGETS` in `xtask/tests/imports.rs` gets a line, and `docs/widgets.md` a section. Its test is
 //!    a file in `e2e/`.
 //!

@@ -1,7 +1,8 @@
 //! All limits of the server, in one table: `table.rs`.
 //!
-//! From each row come the flag and the variable of the command line, the value in
-//! [`broker::Limits`], the flags that the log names, and a section of docs/limits.md.
+//! From each row come the flag and the variable of the command line, the value in `LimitArgs` (for a
+//! limit of the broker also in [`broker::Limits`]), the flags that the log names, and a section of
+//! docs/limits.md.
 //!
 //! **To add a limit of the broker:**
 //! 1. Add a field to `broker::Limits`, and a variant to `broker::Limit` if the log should say when it
@@ -10,8 +11,12 @@
 //!    fits, add one first: `server/src/metrics` says how.
 //! 3. If there is a new variant, say in `log.rs` what happened.
 //!
-//! Then run `UPDATE_DOCS=1 cargo test -p beaconry docs`, which writes docs/limits.md. A test in
-//! `server/tests/serve/limits.rs` fails until somebody reaches the limit there.
+//! **To add a limit of the server itself:** add a row under `server` to `table.rs`. The value is then
+//! a field of `LimitArgs`; the code that it limits must ask for it.
+//!
+//! Then run `UPDATE_DOCS=1 cargo test -p beaconry docs`, which writes docs/limits.md. If a counter is
+//! among the metrics of the row, a test in `server/tests/serve/limits.rs` fails until a row there
+//! reaches the limit, or `ELSEWHERE` says which test does.
 
 #[cfg(test)]
 mod docs;

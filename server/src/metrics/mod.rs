@@ -2,8 +2,8 @@
 //! text format.
 //!
 //! **To add a metric:** add a field to the struct that counts it (`broker::Metrics`,
-//! `store::Stats`, `ConnectionCounts`) and a row with the same
-//! name to `table.rs`. A field without a row does not compile. Then run
+//! `store::Stats`, or `ConnectionCounts` in `server/src/gate.rs`) and a row with the same name to
+//! `table.rs`. A field without a row does not compile. Then run
 //! `UPDATE_DOCS=1 cargo test -p beaconry docs`, which writes docs/metrics.md.
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! `cargo xtask conformance`: lists which test holds which statement of the standards.
 //!
-//! The statements are in the `*.txt` files beside this one. It looks for the tests in the sources,
-//! so the table can only say what the code says of itself. With `--check` it writes nothing.
+//! The statements are in the `*.txt` files beside this one. The command finds the tests by the ids
+//! that the sources name, so the table is only as true as what the code says of itself. With
+//! `--check` the command writes nothing.
 
 mod mask;
 mod scan;
@@ -25,7 +26,8 @@ use crate::workspace::Workspace;
 /// The path of the table.
 const TABLE: &str = "docs/conformance.md";
 
-/// Where sources may name a statement. This crate is left out, because its tests name made-up ids.
+/// The folders that are searched for ids of statements. `xtask` is not among them, because its own
+/// tests contain made-up ids.
 const PLACES: &[&str] = &["app", "crates", "e2e", "server"];
 
 /// Writes the table. Returns an error with all faults if a statement has neither test nor reason,

@@ -8,9 +8,9 @@ use crate::components::icon::Icon;
 use crate::components::presence::{icon, reason, title};
 use crate::state::{AppState, format};
 
-/// The strip's own width; the style sheet stretches it.
+/// The width of the strip's coordinates; the style sheet stretches it.
 const STRIP: f64 = 1_000.0;
-/// The least width of a stretch: a state of seconds is visible in a strip of days.
+/// The least width of a bar: even a presence of seconds is visible on a strip of days.
 const LEAST: f64 = 3.0;
 /// The strip shows at least this, in milliseconds: a device that came a second ago was not
 /// online “all the time”.
@@ -134,10 +134,11 @@ pub fn PresenceHistory(
     }
 }
 
-/// The strip's height: each presence has its own, so that colour alone never tells them apart.
+/// The strip's height. Each kind of presence has a bar of its own height on it, because colour
+/// alone must not be what distinguishes them.
 const HEIGHT: u32 = 28;
 
-/// A stretch of one presence on the strip.
+/// The bar on the strip for a time in which the presence did not change.
 #[derive(Copy, Clone, Debug, PartialEq)]
 struct Bar {
     kind: PresenceKind,

@@ -1,4 +1,6 @@
-//! Asks the grants of clients: at a will, PUBLISH, SUBSCRIBE, delivery and retained look-up.
+//! Asks the grants of a client that connects with a will, publishes or subscribes, and applies
+//! changed grants. Before messages go out, `will.rs` and `lookups.rs` beside this file ask the grants
+//! again, and so do `fan_out.rs` and `members.rs` in the wing `delivery`.
 
 use mqtt::{Connect, ReasonCode, TopicFilter, Utf8String};
 

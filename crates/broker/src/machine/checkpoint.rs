@@ -229,8 +229,8 @@ impl Broker {
     }
 }
 
-/// Copies the messages that the journal holds for groups while a session that does not outlive
-/// its connection has them.
+/// Copies messages of shared subscriptions that are in this session's queue. The session ends with
+/// its connection, so the journal holds these messages for their groups instead.
 fn copy_held(ledger: &mut Ledger, outgoing: &Outgoing) {
     for queued in outgoing.held() {
         let message = ledger.store_message(&queued.message, true);

@@ -88,8 +88,8 @@ pub struct Broker {
     pub(crate) awaiting_store: VecDeque<(Slot, Conn)>,
     /// How many client identifiers have been assigned.
     pub(crate) assigned: u64,
-    /// The shell has given us everything that clients sent before this time, which is that of the
-    /// last [`Input::Timeout`]. No connection is closed for a silence that ends later.
+    /// The time of the last [`Input::Timeout`]. The shell has given us everything that clients sent
+    /// before it. A connection that may be silent until later than this is not closed yet.
     pub(crate) heard_until: Instant,
     is_shut_down: bool,
 }

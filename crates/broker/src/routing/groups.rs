@@ -106,11 +106,12 @@ pub(crate) enum Choice {
     Nobody,
 }
 
-/// How many members with room to compare if none can be sent to at once.
+/// If no member can be sent to at once, this many that have room in their queues are compared.
 const COMPARED: usize = 4;
 
-/// How many members of one standing are asked whether they have room. Members that are put aside
-/// by the way do not count. The next message begins after them.
+/// How many members of each [`Standing`] are asked for one message whether they have room. Those
+/// that turn out to be blocked and are put aside do not count. The choice for the next message
+/// begins behind the members that were asked.
 const ASKED: usize = 256;
 
 /// The most extra members that may be asked. Each choice that asks fewer than [`ASKED`] saves
@@ -255,7 +256,7 @@ impl Groups {
     }
 
     /// Chooses the member that gets the next message of a group. `room` says what a member can
-    /// do with it. Members that are put aside by the way are appended to `blocked`.
+    /// do with it. Members that turn out to be blocked are appended to `blocked`.
     pub(crate) fn choose(
         &mut self,
         id: GroupId,

@@ -15,8 +15,8 @@ pub(crate) struct Queued {
     pub(crate) message: Arc<Message>,
     pub(crate) delivery: Delivery,
     pub(crate) origin: Origin,
-    /// Whether the journal keeps the message for its group: this session does not last, but
-    /// others of the group do.
+    /// Whether the journal keeps the message for the group of a shared subscription. It does if
+    /// this session ends with its connection, and another member of the group outlasts its own.
     pub(crate) is_held: bool,
 }
 
@@ -67,8 +67,9 @@ impl Queued {
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Holder {
     Session(SessionNumber),
-    /// A member of the group in the message's origin, whose own session does not last. After a
-    /// crash the group gives the message to another member. A group has a message only once.
+    /// A member of the group that the message's origin names. This member's session ends with its
+    /// connection, so after a crash the group gives the message to another member. A group has a
+    /// message only once.
     Group,
 }
 
@@ -83,8 +84,8 @@ pub(crate) enum Cause {
     Will(SessionNumber),
     /// The will of this session, which is over.
     LastWill(SessionNumber),
-    /// The will of a session that did not last. A record holds the will.
+    /// The will of a session that ended with its connection. A record holds the will.
     TransientWill(SessionNumber),
-    /// The will of a session that did not last. No record holds the will.
+    /// The will of a session that ended with its connection. No record holds the will.
     OtherWill,
 }

@@ -245,7 +245,8 @@ macro_rules! conventions {
     };
 }
 
-// The particular before the general: the first that recognises a message has it.
+// The first convention that recognises a message handles it. So a particular convention stands
+// before a more general one.
 conventions! {
     four_topics::FourTopics,
     plain::Plain,

@@ -134,8 +134,9 @@ impl KeepAlive {
         }
     }
 
-    /// After three quarters of the keep alive without a packet in either direction. The last
-    /// quarter covers the network's delay and late timers.
+    /// When to send a PINGREQ: after three quarters of the keep alive in which the client has sent
+    /// nothing, or has received nothing. The last quarter covers the network's delay and late
+    /// timers.
     fn next_ping(&self) -> Option<Instant> {
         if self.interval.is_zero() {
             return None;

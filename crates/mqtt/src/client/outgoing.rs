@@ -92,9 +92,9 @@ impl SenderState {
     }
 
     /// Begins a connection. If the server still has the session, the client sends everything
-    /// unfinished again, in order `[MQTT-4.4.0-1]`. If it does not, the client publishes what the
-    /// server has not answered anew, before the queue. The server has taken over what it answered
-    /// with PUBREC `[MQTT-4.3.3-4]`, so that is finished.
+    /// unfinished again, in order `[MQTT-4.4.0-1]`. If it does not, the client publishes once more,
+    /// before the queue, what the server had not answered. A message that the server had answered
+    /// with PUBREC is finished: the server has taken it over `[MQTT-4.3.3-4]`.
     pub(super) fn connected(
         &mut self,
         session_present: bool,

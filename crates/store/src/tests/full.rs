@@ -424,7 +424,8 @@ fn a_full_disk_does_not_cost_what_is_in_a_file_that_is_longer_than_they_are_now(
     }
 }
 
-/// Neither a start nor a crash takes more than is allowed, or leaves files that are not counted.
+/// The journal never takes more of the disk than is allowed, and leaves no files that it does not
+/// count.
 #[test]
 fn the_limit_holds_however_often_the_server_is_killed_and_started() {
     let folder = testbed::Folder::new();
