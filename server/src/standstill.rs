@@ -7,8 +7,11 @@
 //! that they did not keep.
 //!
 //! **Invariant.** Before a time limit ends anybody for silence, the server reads what waits in its
-//! sockets. This holds for every time limit, late or not. So nothing has to guess whether the
+//! sockets. This holds whether the time limit is late or not. So nothing has to guess whether the
 //! server stood still.
+//!
+//! Two kinds of time limit are plain ones, because they end nobody for silence. One bounds the last
+//! bytes of a connection to MQTT that is closed already. The others bound the end of the server.
 //!
 //! The rule rests on how tokio's runtime for one thread works. [`yield_now`] lets the caller wait
 //! until the runtime has asked the system for events, and puts it behind the tasks that these

@@ -16,7 +16,7 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::Http;
@@ -81,9 +81,11 @@ impl Http {
             finished
         } else {
             connection.as_mut().graceful_shutdown();
-            timeout(LAST_ANSWER_TIMEOUT, connection)
-                .await
-                .unwrap_or(Ok(()))
+            tokio::select! {
+                biased;
+                finished = connection => finished,
+                () = timer.sleep(LAST_ANSWER_TIMEOUT) => Ok(()),
+            }
         };
         if let Err(error) = finished {
             // Only at `debug`, because browsers give up and scanners send nonsense all the time.
