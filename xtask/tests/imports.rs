@@ -3,11 +3,15 @@
 
 #![allow(clippy::unwrap_used)] // all of this is a test
 
+mod sources;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
+
+use sources::{code_lines, depth, is_name, read, root, sources};
 
 /// The broker's wings, from the ground floor up. An arrow leads from an importer to what it
 /// imports, and never upward.
@@ -90,41 +94,6 @@ fn every_file_of_the_broker_stands_in_a_wing() {
     );
 }
 
-/// State is private to its wing. Values that wings hand to each other are plain data: they stand in
-/// `types`, and records in `durability/record`. A bundle of borrows is a list of arguments: whoever
-/// makes it may reach what it borrows.
-#[test]
-fn no_wing_of_the_broker_shows_its_fields() {
-    let root = root().join("crates/broker/src");
-    let mut shown = Vec::new();
-    // Nobody imports the machine, so that nobody sees its fields.
-    let data = ["types", "machine"];
-    for wing in BROKER.iter().filter(|wing| !data.contains(wing)) {
-        for file in sources(&root.join(wing)) {
-            if file.starts_with(root.join("durability/record")) {
-                continue;
-            }
-            let mut borrows = false;
-            for (line, text) in code_lines(&read(&file)) {
-                if text.contains("struct ") {
-                    borrows = text.contains("<'");
-                }
-                let is_field = text
-                    .strip_prefix("    pub(crate) ")
-                    .is_some_and(|rest| field_name(rest).is_some());
-                if is_field && !borrows {
-                    shown.push(format!("{}:{line}: {}", file.display(), text.trim()));
-                }
-            }
-        }
-    }
-    assert!(
-        shown.is_empty(),
-        "make these private, and give what others need a method:\n{}",
-        shown.join("\n")
-    );
-}
-
 #[test]
 fn a_circle_is_told_by_the_two_lines_that_make_it() {
     let arrows: Arrows = [
@@ -171,13 +140,25 @@ use crate::{
 };
 use crate::{admission::{Rate, Work}, durability};
 ";
-    let found: BTreeSet<String> = imported(code, BROKER)
+    let found: BTreeSet<String> = imported(code, 1, BROKER)
         .into_iter()
         .map(|(name, _, _)| name)
         .collect();
     let mut expected: BTreeSet<_> = BROKER.iter().map(|it| (*it).to_owned()).collect();
     expected.remove("machine");
     assert_eq!(found, expected);
+}
+
+#[test]
+fn a_path_up_to_the_crate_is_an_import_too() {
+    let code = "use super::super::routing::Tree;\nuse super::session::Session;\n";
+    let found = |depth| -> Vec<_> {
+        let found = imported(code, depth, BROKER);
+        found.into_iter().map(|(name, _, _)| name).collect()
+    };
+    assert_eq!(found(2), ["routing"]);
+    // In the `mod.rs` of a folder one step is enough.
+    assert!(found(1).contains(&"session".to_owned()));
 }
 
 fn arrow(from: &str, to: &str, file: &str, line: usize) -> ((String, String), Import) {
@@ -250,7 +231,8 @@ fn arrows(root: &Path, folders: &[&str], left_out: &[&str]) -> Arrows {
         }
         assert!(!files.is_empty(), "{folder} has no sources");
         for file in files {
-            for (to, line, text) in imported(&read(&file), folders) {
+            let depth = depth(file.strip_prefix(root).unwrap());
+            for (to, line, text) in imported(&read(&file), depth, folders) {
                 if to != *folder {
                     let import = Import {
                         file: file.strip_prefix(root).unwrap().to_owned(),
@@ -265,12 +247,15 @@ fn arrows(root: &Path, folders: &[&str], left_out: &[&str]) -> Arrows {
     arrows
 }
 
-/// The folders that the code names, with the line and its text.
-fn imported(code: &str, folders: &[&str]) -> Vec<(String, usize, String)> {
+/// The folders that the code names, with the line and its text. The code is that of a module
+/// `depth` levels below the crate.
+fn imported(code: &str, depth: usize, folders: &[&str]) -> Vec<(String, usize, String)> {
     let mut found = Vec::new();
     let mut group = Group::default();
+    let crate_by_supers = "super::".repeat(depth);
     for (line, text) in code_lines(code) {
-        let (mut names, mut rest) = (Vec::new(), text);
+        let from_the_crate = text.replace(&crate_by_supers, "crate::");
+        let (mut names, mut rest) = (Vec::new(), from_the_crate.as_str());
         loop {
             rest = group.read(rest, &mut names);
             let Some((_, path)) = rest.split_once("crate::") else {
@@ -324,49 +309,4 @@ impl Group {
 /// The name that a path begins with.
 fn first_name(path: &str) -> &str {
     path.split(|c: char| !is_name(c)).next().unwrap_or_default()
-}
-
-/// The lines without comments, and without the unit tests at the end of a file.
-fn code_lines(source: &str) -> impl Iterator<Item = (usize, &str)> {
-    source
-        .lines()
-        .enumerate()
-        .take_while(|(_, line)| *line != "mod tests {")
-        .map(|(at, line)| (at + 1, line.split("//").next().unwrap_or_default()))
-}
-
-/// The name in `name: Type,`, if it is that.
-fn field_name(text: &str) -> Option<&str> {
-    let (name, _) = text.split_once(": ")?;
-    (name.chars().all(is_name) && !name.is_empty()).then_some(name)
-}
-
-fn is_name(c: char) -> bool {
-    c.is_alphanumeric() || c == '_'
-}
-
-fn sources(dir: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    collect(dir, &mut files);
-    files.sort();
-    files
-}
-
-fn collect(dir: &Path, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            collect(&path, files);
-        } else if path.extension().is_some_and(|ending| ending == "rs") {
-            files.push(path);
-        }
-    }
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
-
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
