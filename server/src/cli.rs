@@ -1,5 +1,5 @@
-//! The command line: what it accepts, and one clear line when it is wrong. The limits are made from a
-//! table: `server/src/limits`.
+//! Parses the command line, and reports an error in one clear line. The flags of the limits come
+//! from a table: `server/src/limits`.
 
 mod access;
 mod mqtt;

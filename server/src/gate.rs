@@ -36,7 +36,7 @@ pub(crate) struct Permit {
 pub(crate) enum Full {
     /// There are as many connections as are allowed.
     Everywhere,
-    /// Its address has as many connections as are allowed.
+    /// The address of the new connection has as many connections as are allowed.
     Address,
 }
 

@@ -21,7 +21,7 @@ use crate::clock::Clock;
 
 /// How many bytes are read at once.
 const READ_CHUNK: usize = 4 * 1024;
-/// How long the last bytes and the closing by the server may take.
+/// How long the driver waits until the last bytes are sent and the server has closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 type Opening = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
@@ -101,8 +101,9 @@ impl Driver {
         }
     }
 
-    /// The next event, until everything is settled: all input is handled, and all messages are sent
-    /// (`QoS` 1 and 2: acknowledged). Then, or at `deadline`, it returns `None`.
+    /// The next event. `None` means that everything is settled, or that `deadline` has come.
+    /// Settled means that all input is handled, and all messages are sent (`QoS` 1 and 2:
+    /// acknowledged).
     pub(crate) async fn next_before_settled(&mut self, deadline: Monotonic) -> Option<Event> {
         if let Some(event) = self.settle() {
             return Some(event);

@@ -35,7 +35,7 @@ use crate::gate::ConnectionGate;
 
 /// How many events tokio takes from the system in a round, unless it is told otherwise.
 const EVENTS: usize = 1024;
-/// After this long time limits are carried out, whatever still waits to be read.
+/// After this long the server carries out time limits, whatever still waits to be read.
 pub(crate) const LONGEST: Duration = Duration::from_secs(1);
 
 /// Reads what waits in `sockets` sockets: lets the tasks run that have something to read, for a
@@ -97,7 +97,7 @@ impl Timer for ReadFirst {
     }
 }
 
-/// A time limit of hyper's, as hyper wants it.
+/// A time limit, in the form that hyper asks its timer for.
 struct Waiting(Pin<Box<dyn Future<Output = ()> + Send + Sync>>);
 
 impl Sleep for Waiting {}

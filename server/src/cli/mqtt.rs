@@ -16,8 +16,9 @@ pub(crate) struct MqttArgs {
     #[arg(long, value_name = "SECONDS", env = "BEACONRY_SERVER_KEEP_ALIVE", value_parser = clap::value_parser!(u16).range(1..))]
     server_keep_alive: Option<u16>,
 
-    /// How long the session of a 3.1.1 client outlives its connection, unless the client asked for a
-    /// clean session; never keeps it for good. Version 5 clients say it themselves.
+    /// How long the session of a 3.1.1 client outlives its connection, unless the client asked for
+    /// a clean session. The value never keeps the session for good. Version 5 clients choose this
+    /// time themselves.
     #[arg(long, value_name = "TIME", env = "BEACONRY_SESSION_EXPIRY_3_1_1", default_value = "7d", value_parser = parse::expiry)]
     session_expiry_3_1_1: u32,
 

@@ -29,9 +29,10 @@ pub(crate) struct StoreArgs {
     #[arg(long, env = "BEACONRY_IN_MEMORY", conflicts_with = "salvage", value_parser = clap::builder::BoolishValueParser::new())]
     in_memory: bool,
 
-    /// If files in the folder are damaged, start with what was stored before the damage. Everything
-    /// after it is given up, because it depends on what is missing. That may be nearly all of it.
-    /// It is moved into the folder "damaged" inside the data folder. A backup is better.
+    /// If files in the folder are damaged, start with what was stored before the damage. The server
+    /// gives up everything after it, because later records depend on those that are missing. That
+    /// may be nearly everything. It moves such files into the folder "damaged" inside the data
+    /// folder. A backup is better.
     #[arg(long)]
     salvage: bool,
 

@@ -16,9 +16,9 @@ use super::random::Random;
 
 /// The prefix of all topics.
 const PREFIX: &str = "beaconry";
-/// Of a `SIGN_IN`, in seconds; it is sent again before.
+/// How long a `SIGN_IN` is valid, in seconds. The device sends it again before it expires.
 const SIGN_IN_EXPIRY: u32 = 300;
-/// What every device understands.
+/// The commands that every device understands.
 const COMMON: [&str; 3] = ["PING", "SET_INTERVAL", "REBOOT"];
 /// The hour at which the demo's day begins.
 const MORNING: f64 = 9.0;
@@ -35,13 +35,13 @@ pub(crate) struct Device {
     interval: Duration,
 }
 
-/// The topics that it uses.
+/// The topics that a device uses.
 struct Topics {
     register: TopicName,
     data: TopicName,
     request: TopicName,
     response: TopicName,
-    /// The data of the device that it works with.
+    /// The topic with the data of its partner, the device that it works with.
     partner: Option<TopicName>,
 }
 
@@ -49,12 +49,12 @@ struct Topics {
 #[derive(Debug, Default)]
 pub(crate) struct Reaction {
     pub(crate) answers: Vec<Publish>,
-    /// Whether it reboots when the answers are sent.
+    /// Whether the device reboots after its answers are sent.
     pub(crate) reboots: bool,
 }
 
 impl Device {
-    /// The device of `kind` with this number, of which each is a different one.
+    /// The device of `kind` with this number. Each number gives a different device.
     ///
     /// Fails only with a number so long that the topics do not fit.
     pub(crate) fn new(
@@ -65,7 +65,7 @@ impl Device {
     ) -> Result<Self, mqtt::TopicError> {
         let mut random = Random::new(seed);
         let id = format!("{}-{number}", kind.name());
-        // Round Lake Constance.
+        // A place around Lake Constance.
         let home = (random.between(47.35, 47.85), random.between(8.9, 9.85));
         Ok(Self {
             topics: Topics {
@@ -96,7 +96,7 @@ impl Device {
         self.kind
     }
 
-    /// How often it sends its readings.
+    /// How often the device sends its readings.
     pub(crate) const fn interval(&self) -> Duration {
         self.interval
     }
@@ -105,7 +105,7 @@ impl Device {
         &mut self.random
     }
 
-    /// "I am here": retained, but it expires.
+    /// The message "I am here". It is retained, but expires.
     pub(crate) fn sign_in(&self) -> Publish {
         let word = Registration::SignIn.word();
         let mut publish = retained(&self.topics.register, word, QoS::ExactlyOnce);
@@ -118,13 +118,13 @@ impl Device {
         Duration::from_secs(SIGN_IN_EXPIRY as u64 * 4 / 5)
     }
 
-    /// "I am leaving."
+    /// The message "I am leaving".
     pub(crate) fn sign_out(&self) -> Publish {
         let word = Registration::SignOut.word();
         retained(&self.topics.register, word, QoS::ExactlyOnce)
     }
 
-    /// The will, which says the same if the device vanishes.
+    /// The will, which says "I am leaving" for a device that vanishes.
     pub(crate) fn will(&self) -> Will {
         let sign_out = self.sign_out();
         Will {
@@ -136,7 +136,7 @@ impl Device {
         }
     }
 
-    /// Its commands and units, retained.
+    /// The retained message that announces the commands and units of the device.
     pub(crate) fn announcement(&self) -> Publish {
         let units = self.model.units().iter();
         let announcement = Announcement {
@@ -150,7 +150,7 @@ impl Device {
         retained(&self.topics.data, announcement.to_json(), QoS::AtLeastOnce)
     }
 
-    /// Its subscriptions: its commands at `QoS` 2, and its partner.
+    /// The subscriptions of the device: to its commands at `QoS` 2, and to the data of its partner.
     pub(crate) fn subscriptions(&self) -> Vec<Subscription> {
         let filter = |topic: &TopicName| TopicFilter::new(topic.as_text().clone());
         let commands =
@@ -172,7 +172,7 @@ impl Device {
             .advance(&mut *self.model, &mut self.random, since_start);
     }
 
-    /// What it measures now. Half of the kinds send it at `QoS` 1.
+    /// What the device measures now. Half of the kinds send it at `QoS` 1.
     pub(crate) fn data(&self) -> Publish {
         let (lat, lng) = self.home;
         let mut readings = Readings::new();
@@ -249,7 +249,8 @@ impl Device {
         }
     }
 
-    /// The answer, to the convention's topic and, where the request names another, there too.
+    /// The answer to a request. The device sends it to the convention's topic, and also to the
+    /// response topic if the request names one.
     fn answered(
         &self,
         request: &Publish,

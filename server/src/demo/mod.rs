@@ -36,7 +36,7 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    /// All devices sign out and disconnect; waits for them, for a bounded time.
+    /// Lets all devices sign out and disconnect, and waits for them for a limited time.
     pub(crate) async fn stop(self) {
         /// A device takes up to three seconds to sign out.
         const PATIENCE: Duration = Duration::from_secs(4);
@@ -56,7 +56,7 @@ pub(crate) fn spawn(count: u32, address: SocketAddr, interval: Duration) -> io::
         .name("demo".to_owned())
         .spawn(move || {
             runtime.block_on(run(count, address, interval, stopping));
-            // Fails only if the process is ending already.
+            // This fails only if the process is ending already.
             let _ = tell_ended.send(());
         })?;
     Ok(Handle { stop, ended })
@@ -70,7 +70,7 @@ async fn run(count: u32, address: SocketAddr, interval: Duration, stopping: watc
         let Ok(device) = Device::new(kind, &number, u64::from(index), interval) else {
             continue;
         };
-        // Spread over an interval, so that they do not all send at the same time.
+        // The devices start spread over an interval, so that they do not all send at the same time.
         let spread = Random::new(u64::from(index)).unit() * interval.as_secs_f64().min(1.0);
         let delay =
             Duration::from_secs(1) / CONNECTS_A_SECOND * index + Duration::from_secs_f64(spread);

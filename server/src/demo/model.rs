@@ -1,7 +1,7 @@
 //! The model of a simulated device: it changes with time, can be read, and takes commands.
 //!
-//! Pure: the time is an argument, and a seed gives the chance. A day of the model passes in [`DAY`],
-//! so that a chart of ten minutes shows something happen.
+//! Pure: the time is an argument, and chance comes from a generator with a seed. A day of the model
+//! passes in [`DAY`], so that a chart of ten minutes shows something happen.
 
 use std::f64::consts::PI;
 use std::time::Duration;
@@ -16,12 +16,12 @@ pub(crate) const DAY: Duration = Duration::from_mins(20);
 /// Models are stepped at most this far at once, in their own seconds.
 const STEP: f64 = 15.0;
 
-/// Names and values, as they stand in a data message.
+/// The names and values of a data message.
 pub(crate) type Readings = Map<String, Value>;
 
 /// What a device simulates.
 pub(crate) trait Model: Send {
-    /// Goes on by `dt` seconds of its own time.
+    /// Advances the model by `dt` seconds of its own time.
     fn step(&mut self, moment: Moment, dt: f64, random: &mut Random);
 
     /// Adds what it measures now.
@@ -92,7 +92,7 @@ impl Pace {
         }
     }
 
-    /// Steps `model` to where it should be `since_start` of real time.
+    /// Advances `model` to where it should be `since_start` of real time after the start.
     pub(crate) fn advance(
         &mut self,
         model: &mut dyn Model,
@@ -100,7 +100,7 @@ impl Pace {
         since_start: Duration,
     ) {
         let target = since_start.as_secs_f64() * 86_400.0 / DAY.as_secs_f64();
-        // After a long sleep of the machine the days in between are skipped.
+        // After the machine has slept for long, the model skips all but the last day.
         self.simulated = self.simulated.max(target - 86_400.0);
         while self.simulated < target {
             let dt = STEP.min(target - self.simulated);
@@ -113,14 +113,14 @@ impl Pace {
     }
 }
 
-/// Rounded to `decimals`, as a sensor would.
+/// Rounds `value` to `decimals`, as a sensor would.
 pub(crate) fn rounded(value: f64, decimals: i32) -> f64 {
     let scale = 10_f64.powi(decimals);
     // Adding zero turns -0 into 0.
     (value * scale).round() / scale + 0.0
 }
 
-/// The same as a JSON number.
+/// Rounds `value`, and makes a JSON number of it.
 pub(crate) fn number(value: f64, decimals: i32) -> Value {
     Value::from(rounded(value, decimals))
 }

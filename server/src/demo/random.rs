@@ -1,4 +1,4 @@
-//! Chance with a seed: the same seed, the same fleet.
+//! Random numbers from a seed: the same seed makes the same fleet.
 
 use std::f64::consts::TAU;
 
@@ -19,7 +19,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// From 0 up to, not including, 1.
+    /// A number from 0 up to, but not including, 1.
     pub(crate) fn unit(&mut self) -> f64 {
         let bits = u32::try_from(self.next_u64() >> 32).unwrap_or(0);
         f64::from(bits) / (f64::from(u32::MAX) + 1.0)
@@ -34,7 +34,7 @@ impl Random {
         self.unit() < 1.0 - (-dt / every).exp()
     }
 
-    /// Of mean 0 and standard deviation 1 (Box and Muller).
+    /// A normally distributed number with mean 0 and standard deviation 1 (Box and Muller).
     pub(crate) fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
         radius * (TAU * self.unit()).cos()
@@ -47,7 +47,7 @@ pub(crate) struct Drift {
     value: f64,
     /// Its standard deviation in the long run.
     spread: f64,
-    /// How fast it forgets, in seconds.
+    /// The time in seconds after which a deviation has shrunk to 1/e of itself.
     memory: f64,
 }
 
@@ -62,7 +62,7 @@ impl Drift {
 
     pub(crate) fn step(&mut self, dt: f64, random: &mut Random) -> f64 {
         let kept = (-dt / self.memory).exp();
-        // Bounded, so that nothing that follows it can leave what is plausible.
+        // The value is bounded, so that every reading that depends on it stays plausible.
         let moved = self.value * kept + self.spread * (1.0 - kept * kept).sqrt() * random.normal();
         self.value = moved.clamp(-3.0 * self.spread, 3.0 * self.spread);
         self.value

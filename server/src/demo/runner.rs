@@ -85,7 +85,8 @@ impl Runner {
             debug!(id = self.device.id(), ?left, "demo device left");
             let away = match (left, habit) {
                 (Left::Stopped, _) => return,
-                // In step with its first waking, so that its rhythm stays regular.
+                // The device wakes a whole number of periods after it first woke, so its rhythm
+                // stays regular.
                 (Left::Asleep, Habit::Sleeps { period, .. }) => {
                     until_next(rhythm.unwrap_or(woken), period)
                 }
@@ -107,7 +108,7 @@ impl Runner {
         session: Option<SessionSnapshot>,
     ) -> (Left, Option<SessionSnapshot>) {
         let Some(options) = self.options(session) else {
-            // Ids are made here, of a few letters and digits.
+            // This does not happen: the demo makes the ids, of a few letters and digits.
             warn!(
                 id = self.device.id(),
                 "demo device has an id that MQTT cannot carry"

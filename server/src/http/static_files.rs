@@ -348,7 +348,7 @@ mod tests {
 
     #[test]
     fn routes_give_the_app_and_all_else_404() {
-        // Each with the base of its depth.
+        // Each page has the base of its depth.
         for (page, size_of_it) in [
             ("/", 15),
             ("/index.html", 15),

@@ -50,7 +50,7 @@ impl<S: Sync> FromRequestParts<S> for Upgrade {
         };
         let accepted = handshake::check(&parts.method, parts.version, &parts.headers);
         let accepted = accepted.map_err(refused)?;
-        // hyper adds the first, our connection the second.
+        // hyper adds the first to the request, and `http::connection` adds the second.
         match (parts.extensions.remove::<OnUpgrade>(), client) {
             (Some(socket), Some(client)) => Ok(Self {
                 accepted,

@@ -51,7 +51,7 @@ fn code(help: &str) -> String {
     let words = help.split(' ').map(|word| {
         let bare = word.trim_end_matches([',', '.', ';', ':']);
         if bare.starts_with("--") || ["disconnect", "drop-newest", "drop-oldest"].contains(&bare) {
-            // The verb of the same name stands without a colon.
+            // Only the value is followed by a colon. Without one, "disconnect" is the verb.
             if bare == "disconnect" && bare.len() == word.len() {
                 return word.to_owned();
             }

@@ -169,8 +169,9 @@ static QUEUES: [&Row; 4] = [
     &TABLE.queue_full.row,
 ];
 
-/// The flags that concern the end of a connection: where [`describe`] does not name that client's
-/// limit, or where the client connected to the wrong port.
+/// The flags to name in the log when a connection is closed for this cause: the limits of the
+/// client's queue if it read too slowly, or `--http` if it connected to the wrong port. Other
+/// causes need none.
 pub(crate) fn flags_of(cause: &CloseCause) -> Described {
     if let CloseCause::Limit { what, .. } = cause
         && *what == broker::TOO_SLOW

@@ -36,7 +36,7 @@ pub(crate) struct Setting<T: 'static> {
     pub(crate) parse: fn(&str) -> Result<T, String>,
 }
 
-/// The value of a limit that is not given.
+/// The default of a limit: its value if the flag is not given.
 #[derive(Debug)]
 pub(crate) enum Preset<T> {
     /// As it is written on the command line.
@@ -45,7 +45,7 @@ pub(crate) enum Preset<T> {
     Follows(&'static str, fn(Known) -> T),
 }
 
-/// What other limits follow from.
+/// The limits from which the defaults of others follow.
 #[derive(Copy, Clone, Debug, Default)]
 pub(crate) struct Known {
     /// `--max-memory` in bytes.
@@ -57,7 +57,7 @@ pub(crate) struct Known {
 /// The sections of docs/limits.md and the headings of `--help`, in their order.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Group {
-    /// Of everything together.
+    /// The memory of everything together.
     Memory,
     /// Connections, of MQTT and HTTP.
     Connections,
@@ -138,7 +138,7 @@ impl Known {
 }
 
 impl Group {
-    /// For `--help`.
+    /// The heading of this section in `--help`.
     const fn heading(self) -> &'static str {
         match self {
             Self::Memory => "Limits: memory",

@@ -87,7 +87,7 @@ limits! {
                 variable: "BEACONRY_MAX_MEMORY",
                 unit: "SIZE",
                 help: "The most memory that sessions, queues, retained messages and buffers may take together, at least 16MiB.",
-                at_limit: "The server drops QoS 0 messages. It refuses QoS 1 and 2 messages with \"quota exceeded\"; a 3.1.1 client has no word for that and is closed. It refuses new clients with \"server busy\", and lets in clients that come back for their queued messages. Each limit of all clients together follows from this one unless you set it.",
+                at_limit: "The server drops QoS 0 messages. It refuses QoS 1 and 2 messages with \"quota exceeded\"; it closes a 3.1.1 client, to which MQTT has no way to say so. It refuses new clients with \"server busy\", and lets in clients that come back for their queued messages. Each limit of all clients together follows from this one unless you set it.",
                 metric: &BROKER.refused_memory,
                 more_metrics: &[&BROKER.dropped_memory, &BROKER.memory_bytes],
             },

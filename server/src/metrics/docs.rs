@@ -21,7 +21,7 @@ fn docs_metrics_is_up_to_date() {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
         };
-        // One family, one sentence.
+        // All samples of a family share one sentence, which is written only once.
         let help = if before == Some(metric.family) {
             "the same"
         } else {

@@ -31,23 +31,29 @@ pub(super) fn parse(page: &str) -> Result<BTreeMap<String, Family>, String> {
     let mut helped = None;
     let mut typed = None;
     if !page.ends_with('\n') {
-        return Err("the last line has no end".to_owned());
+        return Err("the last line does not end with a line feed".to_owned());
     }
     for line in page.lines() {
         let fault = |what: &str| format!("{what}: {line}");
         if let Some(rest) = line.strip_prefix("# HELP ") {
-            let (name, help) = rest.split_once(' ').ok_or_else(|| fault("no help"))?;
+            let (name, help) = rest
+                .split_once(' ')
+                .ok_or_else(|| fault("HELP without a text"))?;
             check_escapes(help, "").map_err(|what| fault(&what))?;
             if help.is_empty() || families.contains_key(name) {
-                return Err(fault("no help, or for the second time"));
+                return Err(fault("HELP without a text, or a second HELP"));
             }
             helped = Some(name);
             typed = None;
         } else if let Some(rest) = line.strip_prefix("# TYPE ") {
-            let (name, kind) = rest.split_once(' ').ok_or_else(|| fault("no type"))?;
+            let (name, kind) = rest
+                .split_once(' ')
+                .ok_or_else(|| fault("TYPE without a type"))?;
             let kinds = ["counter", "gauge", "histogram", "summary", "untyped"];
             if !kinds.contains(&kind) || !is_name(name, ":") || helped != Some(name) {
-                return Err(fault("no type, no name, or no HELP before it"));
+                return Err(fault(
+                    "an unknown type, an invalid name, or no HELP before TYPE",
+                ));
             }
             helped = None;
             typed = Some(name);
@@ -59,11 +65,11 @@ pub(super) fn parse(page: &str) -> Result<BTreeMap<String, Family>, String> {
         } else {
             let (name, sample) = sample(line).map_err(|what| fault(&what))?;
             if typed != Some(name) {
-                return Err(fault("not behind its TYPE"));
+                return Err(fault("a sample that does not follow its TYPE"));
             }
             let samples = &mut families.get_mut(name).ok_or("no family")?.samples;
             if samples.iter().any(|other| other.labels == sample.labels) {
-                return Err(fault("for the second time"));
+                return Err(fault("a second sample with these labels"));
             }
             samples.push(sample);
         }
@@ -81,18 +87,20 @@ fn sample(line: &str) -> Result<(&str, Sample), String> {
     let end = line.find(['{', ' ']).ok_or("no value")?;
     let (name, mut rest) = line.split_at(end);
     if !is_name(name, ":") {
-        return Err(format!("no name: {name}"));
+        return Err(format!("an invalid name: {name}"));
     }
     let mut labels = Vec::new();
     if let Some(inside) = rest.strip_prefix('{') {
         rest = inside;
         while !rest.starts_with('}') {
-            let (label, value) = rest.split_once("=\"").ok_or("no label's value")?;
+            let (label, value) = rest.split_once("=\"").ok_or("a label without a value")?;
             let end = unescaped_quote(value).ok_or("a label's value has no end")?;
             check_escapes(&value[..end], "\"")?;
             let is_new = labels.iter().all(|(other, _)| other != label);
             if !is_name(label, "") || label.starts_with("__") || !is_new {
-                return Err(format!("no label, or twice: {label}"));
+                return Err(format!(
+                    "an invalid label, or one that comes twice: {label}"
+                ));
             }
             labels.push((label.to_owned(), value[..end].to_owned()));
             rest = &value[end + 1..];
@@ -103,7 +111,7 @@ fn sample(line: &str) -> Result<(&str, Sample), String> {
     let value = rest.strip_prefix(' ').ok_or("no value")?;
     // Rust parses what Go parses, except for hexadecimal numbers.
     if value.parse::<f64>().is_err() {
-        return Err(format!("no number: {value}"));
+        return Err(format!("not a number: {value}"));
     }
     let value = value.to_owned();
     Ok((name, Sample { labels, value }))
@@ -156,13 +164,16 @@ pub(super) fn check_conventions(name: &str, family: &Family) -> Result<(), Strin
         "megabytes",
     ];
     if !(name.starts_with("beaconry_") || name == "process_start_time_seconds") {
-        return Err("without our prefix".to_owned());
+        return Err("the name does not begin with beaconry_".to_owned());
     }
     if let Some(part) = name.split('_').find(|part| NOT_BASE.contains(part)) {
-        return Err(format!("{part} is no base unit"));
+        return Err(format!("{part} is not a base unit"));
     }
     if name.ends_with("_total") != (family.kind == "counter") {
-        return Err(format!("ends like none of its kind, {}", family.kind));
+        return Err(format!(
+            "only counters end in _total; this is a {}",
+            family.kind
+        ));
     }
     for (suffix, kind) in [
         ("_bucket", "histogram"),

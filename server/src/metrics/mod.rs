@@ -21,7 +21,7 @@ pub(crate) use self::page::samples;
 pub(crate) use self::page::{CONTENT_TYPE, page};
 pub(crate) use self::table::{BROKER, CONNECTIONS, STORE};
 
-/// All names begin with this, except the start of the process.
+/// All names begin with this, except `process_start_time_seconds`.
 pub(crate) const PREFIX: &str = "beaconry";
 
 /// One sample of `/metrics`: a metric, or one label of a metric that has several.

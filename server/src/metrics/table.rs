@@ -133,7 +133,7 @@ table! {
             "mqtt_retained_lookups",
             "Filters of new subscriptions whose retained messages are still being sent.",
         ),
-        retained_lookup_bytes: gauge("mqtt_retained_lookup_bytes", "Bytes of those filters."),
+        retained_lookup_bytes: gauge("mqtt_retained_lookup_bytes", "Bytes of the filters whose retained messages are still being sent."),
         incoming_messages: gauge(
             "mqtt_incoming_messages",
             "QoS 2 messages from clients that wait for their PUBREL.",
@@ -144,11 +144,11 @@ table! {
         ),
         queued_bytes: gauge(
             "mqtt_queued_bytes",
-            "Bytes of those messages, counted once for each client that they wait for.",
+            "Bytes of the messages that wait for clients, counted once for each client that they wait for.",
         ),
         stored_deliveries: gauge(
             "mqtt_stored_deliveries",
-            "Those of the waiting messages that are stored, counted once for each client that they wait for.",
+            "Messages that wait for clients and are stored, counted once for each client that they wait for.",
         ),
         stored_message_bytes: gauge(
             "mqtt_stored_message_bytes",

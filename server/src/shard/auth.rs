@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(decided.await, refused);
     }
 
-    /// Lets everybody in: `slow` only when the test says so.
+    /// Lets everybody in, but the client `slow` only when the test says so.
     #[derive(Debug)]
     struct Slowly(std::sync::Mutex<Option<mpsc::Receiver<()>>>);
 

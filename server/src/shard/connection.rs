@@ -247,7 +247,7 @@ mod tests {
         size_of::<F>()
     }
 
-    /// Each connection has one of each, even when it is idle.
+    /// Every connection has one of each of these, even when it is idle.
     #[test]
     fn a_connection_and_its_task_do_not_grow_unnoticed() {
         assert!(size_of_future(Connection::run) <= 128);

@@ -240,7 +240,8 @@ impl Core {
                     }
                 }
                 Output::Connected(conn, client) => log_connected(conn, &client),
-                // Without a store neither this nor `Checkpointed` comes: `durable` is not set.
+                // Without a store the option `durable` is not set, so neither this output nor
+                // `Checkpointed` comes.
                 Output::Persist(_) => {
                     if let Some(storing) = &self.storing {
                         storing.has_records();
@@ -291,8 +292,8 @@ impl Core {
         }
     }
 
-    /// Takes what the broker has for `conn` at once: after a close the broker would not have it
-    /// any more.
+    /// Takes the bytes that the broker has for `conn` now, because the broker drops them when it
+    /// closes the connection.
     fn take(&self, broker: &mut Broker, conn: Conn) {
         let connections = self.connections.borrow();
         let Some(connection) = connections.get(&conn) else {

@@ -2,12 +2,12 @@
 //! and makes checkpoints (copies of everything that is stored) when the journal has grown long.
 //!
 //! **Space.** The store says how much free space it has. The broker says how much must stay free:
-//! enough for a checkpoint, and for the records that clients cause who receive their queued messages
-//! ([`Broker::spare_room`](broker::Broker::spare_room)). When nearly all of the rest is used, the
-//! store is full, and the broker refuses what is new. So a checkpoint is possible at any time. It is
-//! made as soon as it frees enough space. Messages that clients have received are what it frees.
-//! `--max-store-size` guarantees this space. On a disk that other programs fill, only what the
-//! journal has reserved is guaranteed.
+//! enough for a checkpoint, and for the records that clients cause when they receive their queued
+//! messages ([`Broker::spare_room`](broker::Broker::spare_room)). When nearly all of the rest is
+//! used, the store is full, and the broker refuses what is new. So a checkpoint is possible at any
+//! time. The shard makes one as soon as it frees enough space. What it frees are messages that
+//! clients have received. `--max-store-size` guarantees this space. On a disk that other programs
+//! fill, only what the journal has reserved is guaranteed.
 
 use std::cell::Cell;
 use std::rc::Rc;

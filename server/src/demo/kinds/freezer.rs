@@ -1,4 +1,4 @@
-//! A freezer: a compressor that comes and goes, doors that are opened by day, and an alarm.
+//! A freezer: a compressor that switches on and off, doors that people open by day, and an alarm.
 
 use api::Members;
 use serde_json::Value;
@@ -31,7 +31,7 @@ impl Freezer {
         match (self.mains, self.compressor) {
             (false, _) => 0.0,
             (true, false) => 3.2,
-            // Harder work against a larger difference.
+            // The warmer the freezer, the harder the compressor works.
             (true, true) => 104.0 + 1.5 * (self.temp + 18.0),
         }
     }

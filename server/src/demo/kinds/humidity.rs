@@ -31,13 +31,13 @@ pub(super) struct Humidifier {
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum Mode {
-    /// As the sensor says.
+    /// The sensor's readings switch it.
     Auto,
-    /// As someone has commanded.
+    /// Commands switch it.
     Manual,
 }
 
-/// On below the target less this, off above the target plus this.
+/// The humidifier is switched on below the target less this, and off above the target plus this.
 const HYSTERESIS: f64 = 3.0;
 
 impl Sensor {
@@ -155,8 +155,8 @@ mod tests {
     use super::super::super::model::testing::{day, series};
     use super::*;
 
-    /// Both for some hours, each hearing the other once a minute: the humidity every minute,
-    /// and how often the humidifier was switched.
+    /// Runs both for some hours, each hearing the other once a minute. Returns the humidity of
+    /// every minute, and how often the humidifier was switched.
     fn together(sensor: &mut Sensor, humidifier: &mut Humidifier, hours: u32) -> (Vec<f64>, u32) {
         let mut random = Random::new(9);
         let (mut series, mut switched) = (Vec::new(), 0);

@@ -29,16 +29,17 @@ pub(crate) enum Kind {
 /// How a device is connected.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Habit {
-    /// Always.
+    /// Always connected.
     Steady,
-    /// Awake for some of every period, asleep in between; commands wait for it.
+    /// Awake and connected for a part of every period. While the device sleeps, commands wait for
+    /// it.
     Sleeps { awake: Duration, period: Duration },
     /// Vanishes now and then without DISCONNECT, so that the broker publishes its will.
     Vanishes,
 }
 
 impl Kind {
-    /// In the order in which a fleet is filled.
+    /// All kinds, in the order in which a fleet is filled.
     pub(crate) const ALL: [Self; 8] = [
         Self::Weather,
         Self::Freezer,
@@ -50,7 +51,7 @@ impl Kind {
         Self::Tracker,
     ];
 
-    /// What ids begin with.
+    /// How the ids of such devices begin.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Weather => "weather",
@@ -80,7 +81,7 @@ impl Kind {
         }
     }
 
-    /// Whose readings it listens to: the device of that kind with its own number.
+    /// The kind whose readings this kind listens to. Two partners have the same number.
     pub(crate) const fn partner(self) -> Option<Self> {
         match self {
             Self::Humidity => Some(Self::Humidifier),

@@ -10,13 +10,13 @@ use super::super::random::{Drift, Random};
 pub(super) struct Pump {
     enabled: bool,
     running: bool,
-    /// Of the tank, in per cent.
+    /// How full the tank is, in per cent.
     level: f64,
-    /// In per cent of the motor's full speed: it takes seconds to start.
+    /// The motor's speed, in per cent of its full speed. It takes seconds to start.
     speed: f64,
     draw: Drift,
     wear: Drift,
-    /// In °C.
+    /// The bearing's temperature, in °C.
     bearing: f64,
 }
 
@@ -51,7 +51,8 @@ impl Model for Pump {
             0.0
         };
         self.speed += (target_speed - self.speed) * (dt / 12.0).min(1.0);
-        // A morning and an evening peak, in litres a minute; the tank holds 6,000 litres.
+        // What people draw, in litres a minute, has a peak in the morning and one in the evening.
+        // The tank holds 6,000 litres.
         let peak = |at: f64| (-(moment.hour() - at).powi(2) / 4.0).exp();
         let draw =
             (8.0 + 22.0 * peak(7.5) + 18.0 * peak(19.0) + self.draw.step(dt, random)).max(0.0);

@@ -11,7 +11,7 @@ pub(super) struct Soil {
     moisture: f64,
     temp: f64,
     battery: f64,
-    /// Of the irrigation, in seconds.
+    /// How much longer the irrigation runs, in seconds.
     watering: f64,
     noise: Drift,
 }
@@ -65,7 +65,7 @@ impl Model for Soil {
         &["SWITCH_ON", "SWITCH_OFF"]
     }
 
-    /// The irrigation's valve.
+    /// The commands open and close the irrigation's valve.
     fn command(&mut self, name: &str, _arguments: &Members<'_>) -> Result<Value, String> {
         match name {
             "SWITCH_ON" => {

@@ -6,21 +6,21 @@ use serde_json::Value;
 use super::super::model::{Model, Moment, Readings, argument, number};
 use super::super::random::{Drift, Random};
 
-/// Of the panels, in W.
+/// The peak power of the panels, in W.
 const PEAK: f64 = 6_200.0;
 
 #[derive(Debug)]
 pub(super) struct Solar {
     clouds: Drift,
     grid: Drift,
-    /// How much of the sun comes through just now.
+    /// The share of the sunlight that the clouds let through just now.
     through: f64,
     power: f64,
     panel_temp: f64,
     energy_today: f64,
     hour: f64,
     on: bool,
-    /// Of full power, in per cent.
+    /// The most power that the inverter may give, in per cent of full power.
     limit: f64,
 }
 

@@ -9,7 +9,7 @@ const DEGREE: f64 = 111_320.0;
 #[derive(Debug)]
 pub(super) struct Tracker {
     home: (f64, f64),
-    /// Where it is on its round, in radians, and how large that is, in metres.
+    /// Where the van is on its round, in radians. `radius` is that of the round, in metres.
     along: f64,
     radius: f64,
     speed: f64,
@@ -36,7 +36,7 @@ impl Tracker {
 
     fn position(&self) -> (f64, f64) {
         let (lat, lng) = self.home;
-        // Not quite a circle: roads are not.
+        // The round is no perfect circle, because roads make none.
         let radius = self.radius * (1.0 + 0.25 * (3.0 * self.along).sin());
         let north = radius * self.along.sin() / DEGREE;
         let east = radius * self.along.cos() / (DEGREE * lat.to_radians().cos());

@@ -1,5 +1,5 @@
-//! A weather station: temperature and humidity against each other, a slow barometer, gusts,
-//! and showers that pass.
+//! A weather station: temperature and humidity that move against each other, a slow barometer,
+//! gusts, and showers that pass.
 
 use super::super::model::{Model, Moment, Readings, number};
 use super::super::random::{Drift, Random};
@@ -10,11 +10,11 @@ pub(super) struct Weather {
     barometer: Drift,
     breeze: Drift,
     gust: Drift,
-    /// In °C.
+    /// The temperature, in °C.
     temp: f64,
-    /// In mm/h; 0: it is dry.
+    /// How much it rains, in mm/h. At 0 it is dry.
     rain: f64,
-    /// Of the shower that passes, in seconds.
+    /// How much longer the shower lasts, in seconds.
     rain_left: f64,
 }
 
