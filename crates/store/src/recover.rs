@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use broker::journal::FORMAT_VERSION;
@@ -17,7 +17,7 @@ use crate::journal::Segment;
 use crate::newest;
 use crate::read::{self, Rest};
 use crate::salvage::Behind;
-use crate::segment::HEADER_LEN;
+use crate::segment::{HEADER_LEN, Header};
 
 /// How often a long start logs its progress.
 const PROGRESS: Duration = Duration::from_secs(2);
@@ -81,76 +81,31 @@ pub(super) fn replay(
     let mut torn = None;
     for (index, &number) in numbers.iter().enumerate() {
         let is_last = index + 1 == numbers.len();
-        let path = folder.segment_path(number);
-        let stop = |offset, error| Stop {
+        let place = Place {
+            folder,
+            numbers,
             index,
-            offset,
-            error,
+            path: folder.segment_path(number),
         };
-        let damaged = |offset, record: Lsn, what| {
-            let damage = Damage {
-                file: path.clone(),
-                offset,
-                record: record.0,
-                what,
-                behind: Behind::of(folder, &numbers[index..], offset),
-                aside: folder.damaged_path(),
-            };
-            stop(offset, StoreError::Damaged(Box::new(damage)))
-        };
-        let expected = next.unwrap_or(Lsn(1));
-        if let Some(before) = index.checked_sub(1).map(|before| numbers[before])
-            && before + 1 != number
-        {
-            let what = format!("{:08}.log, which comes before it, is missing", before + 1);
-            return Err(damaged(0, expected, what));
-        }
-        let read = fs::read(&path).map_err(io_error("read", &path));
-        let mut bytes = Bytes::from(read.map_err(|error| stop(0, error))?);
-        if let (true, Some(until)) = (is_last, until) {
-            bytes.truncate(usize::try_from(until).unwrap_or(usize::MAX));
-        }
-        let header = read::header(&mut bytes).map_err(|what| damaged(0, expected, what))?;
-        let Some(header) = header else {
-            return Err(damaged(0, expected, "it is empty".to_owned()));
-        };
-        if header.version != FORMAT_VERSION {
-            let error = StoreError::Version {
-                path: path.clone(),
-                found: header.version,
-                needs: "a newer beaconry".to_owned(),
-            };
-            return Err(stop(0, error));
-        }
-        if header.journal != folder.journal() {
-            let what = "it belongs to another data folder of beaconry".to_owned();
-            return Err(damaged(0, expected, what));
-        }
-        if let Some(next) = next.filter(|next| *next != header.first) {
-            let what = format!(
-                "it begins with record {}, but the file before it ends before record {}",
-                header.first.0, next.0
-            );
-            return Err(damaged(0, next, what));
-        }
+        let (header, bytes) = place.read(until.filter(|_| is_last), next)?;
         let end = read::records(bytes, HEADER_LEN as u64, &header, |offset, lsn, record| {
             let replayed = recovery.replay(lsn, record);
-            replayed.map_err(|error| damaged(offset, lsn, error.to_string()))?;
+            replayed.map_err(|error| place.damaged(offset, lsn, error.to_string()))?;
             progress.tell(index, lsn);
             Ok(())
         })?;
         match end.rest {
             Rest::Empty => {}
-            Rest::Damaged { what } => return Err(damaged(end.offset, end.next, what)),
+            Rest::Damaged { what } => return Err(place.damaged(end.offset, end.next, what)),
             // A segment begins only when the one before it is durable.
             Rest::Torn { what, .. } if !is_last => {
-                return Err(damaged(end.offset, end.next, what));
+                return Err(place.damaged(end.offset, end.next, what));
             }
-            Rest::Torn { bytes, what } => torn = Some((path.clone(), end.offset, bytes, what)),
+            Rest::Torn { bytes, what } => torn = Some((place.clone(), end.offset, bytes, what)),
         }
         if numbers.len() == 1 && end.next == header.first && header.first > Lsn(1) {
             let what = "the files before it are missing".to_owned();
-            return Err(damaged(0, header.first, what));
+            return Err(place.damaged(0, header.first, what));
         }
         next = Some(end.next);
         segments.push_back(Segment {
@@ -170,19 +125,13 @@ pub(super) fn replay(
         },
     })?;
     // Only now, when all of it is known to be good: salvage moves bad files aside unchanged.
-    let mut torn_bytes = 0;
-    if let Some((path, offset, bytes, what)) = torn {
-        cut(&path, offset).map_err(|error| Stop {
-            index: numbers.len() - 1,
-            offset,
-            error,
-        })?;
-        torn_bytes = bytes;
-        warn!(
-            "{}: cut off {bytes} bytes behind byte {offset}, which were being written when beaconry ended ({what}). Unless the file was changed since, no client received an acknowledgement for them",
-            path.display(),
-        );
-    }
+    let torn_bytes = match torn {
+        Some((place, offset, bytes, what)) => {
+            place.cut_off(offset, bytes, &what)?;
+            bytes
+        }
+        None => 0,
+    };
     progress.done(&broker, last);
     // Segments without records still say which record comes first.
     let last = next.map_or(last, |next| Lsn(next.0 - 1));
@@ -192,6 +141,90 @@ pub(super) fn replay(
         last,
         torn_bytes,
     })
+}
+
+/// The segment that is read, and all that are there.
+#[derive(Clone)]
+struct Place<'a> {
+    folder: &'a Folder,
+    numbers: &'a [u64],
+    index: usize,
+    path: PathBuf,
+}
+
+impl Place<'_> {
+    fn stop(&self, offset: u64, error: StoreError) -> Stop {
+        Stop {
+            index: self.index,
+            offset,
+            error,
+        }
+    }
+
+    fn damaged(&self, offset: u64, record: Lsn, what: String) -> Stop {
+        let damage = Damage {
+            file: self.path.clone(),
+            offset,
+            record: record.0,
+            what,
+            behind: Behind::of(self.folder, &self.numbers[self.index..], offset),
+            aside: self.folder.damaged_path(),
+        };
+        self.stop(offset, StoreError::Damaged(Box::new(damage)))
+    }
+
+    /// Reads the segment up to byte `until`, and checks that it follows the one before it, which ends
+    /// before the record `next`. `None`: there is none before it. Returns what stands behind the
+    /// header too.
+    fn read(&self, until: Option<u64>, next: Option<Lsn>) -> Result<(Header, Bytes), Stop> {
+        let expected = next.unwrap_or(Lsn(1));
+        let before = self.index.checked_sub(1).map(|it| self.numbers[it]);
+        if let Some(before) = before
+            && before + 1 != self.numbers[self.index]
+        {
+            let what = format!("{:08}.log, which comes before it, is missing", before + 1);
+            return Err(self.damaged(0, expected, what));
+        }
+        let read = fs::read(&self.path).map_err(io_error("read", &self.path));
+        let mut bytes = Bytes::from(read.map_err(|error| self.stop(0, error))?);
+        if let Some(until) = until {
+            bytes.truncate(usize::try_from(until).unwrap_or(usize::MAX));
+        }
+        let header = read::header(&mut bytes).map_err(|what| self.damaged(0, expected, what))?;
+        let Some(header) = header else {
+            return Err(self.damaged(0, expected, "it is empty".to_owned()));
+        };
+        if header.version != FORMAT_VERSION {
+            let error = StoreError::Version {
+                path: self.path.clone(),
+                found: header.version,
+                needs: "a newer beaconry".to_owned(),
+            };
+            return Err(self.stop(0, error));
+        }
+        if header.journal != self.folder.journal() {
+            let what = "it belongs to another data folder of beaconry".to_owned();
+            return Err(self.damaged(0, expected, what));
+        }
+        if let Some(next) = next.filter(|next| *next != header.first) {
+            let what = format!(
+                "it begins with record {}, but the file before it ends before record {}",
+                header.first.0, next.0
+            );
+            return Err(self.damaged(0, next, what));
+        }
+        Ok((header, bytes))
+    }
+
+    /// Cuts off the torn tail of the segment: `bytes` bytes behind byte `offset`.
+    fn cut_off(&self, offset: u64, bytes: u64, what: &str) -> Result<(), Stop> {
+        cut(&self.path, offset).map_err(|error| self.stop(offset, error))?;
+        warn!(
+            "{}: cut off {bytes} bytes behind byte {offset}, which were being written when beaconry ended ({what}). Unless the file was changed since, no client received an acknowledgement for them",
+            self.path.display(),
+        );
+        Ok(())
+    }
 }
 
 pub(super) fn cut(path: &Path, len: u64) -> Result<(), StoreError> {
