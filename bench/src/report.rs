@@ -184,8 +184,23 @@ impl Report {
                 self.rounds
             );
         }
+        self.work_table(&mut text);
+        self.latency_table(&mut text);
+        self.connections_table(&mut text);
+        self.ebb_table(&mut text);
+        self.start_table(&mut text);
+        if !self.failures.is_empty() {
+            text += "\nFailed:\n";
+            for failure in &self.failures {
+                let _ = writeln!(text, "- {failure}");
+            }
+        }
+        text
+    }
+
+    fn work_table(&self, text: &mut String) {
         self.table(
-            &mut text,
+            text,
             &[
                 "CPU s a million received",
                 "received/s",
@@ -204,8 +219,11 @@ impl Report {
             },
             |it| it.cpu,
         );
+    }
+
+    fn latency_table(&self, text: &mut String) {
         self.table(
-            &mut text,
+            text,
             &[
                 "p50, µs",
                 "p99, µs",
@@ -230,16 +248,22 @@ impl Report {
             },
             |it| it.p99,
         );
+    }
+
+    fn connections_table(&self, text: &mut String) {
         self.table(
-            &mut text,
+            text,
             &["bytes a connection", "CPU µs to connect"],
             "bytes ratio",
             |detail| matches!(detail, Detail::Connection(_)),
             |it| vec![format!("{:.0}", it.connection), format!("{:.0}", it.cpu)],
             |it| it.connection,
         );
+    }
+
+    fn ebb_table(&self, text: &mut String) {
         self.table(
-            &mut text,
+            text,
             &[
                 "memory before, MB",
                 "at most, MB",
@@ -257,8 +281,11 @@ impl Report {
             },
             |it| it.memory,
         );
+    }
+
+    fn start_table(&self, text: &mut String) {
         self.table(
-            &mut text,
+            text,
             &[
                 "s until CONNACK",
                 "CPU s",
@@ -281,13 +308,6 @@ impl Report {
             },
             |it| it.wall,
         );
-        if !self.failures.is_empty() {
-            text += "\nFailed:\n";
-            for failure in &self.failures {
-                let _ = writeln!(text, "- {failure}");
-            }
-        }
-        text
     }
 
     /// One table for the scenarios whose detail satisfies `is_one`: `columns` for each broker, and

@@ -11,6 +11,7 @@ use crate::options::{Options, PeerName};
 use crate::peer::Peer;
 use crate::platform::{self, Cores};
 use crate::report::{Record, Report};
+use crate::scenario::{Measurement, Scenario};
 
 pub(crate) fn main() -> ExitCode {
     match run(&Options::parse()) {
@@ -25,18 +26,7 @@ pub(crate) fn main() -> ExitCode {
 fn run(options: &Options) -> Result<ExitCode> {
     let scenarios = options.scenarios()?;
     let cores = Cores::choose()?;
-    if !options.beaconry.is_file() {
-        bail!(
-            "{} is not there; `cargo xtask bench` builds it",
-            options.beaconry.display()
-        );
-    }
-    let program = options.beaconry.canonicalize()?;
-    let mut brokers = vec![Peer::Beaconry { program }];
-    match options.peer {
-        PeerName::Mosquitto => brokers.push(Peer::mosquitto()?),
-        PeerName::None => {}
-    }
+    let brokers = brokers(options)?;
     let open_files = platform::raise_open_files();
     if open_files < 11_000 {
         eprintln!("bench: only {open_files} sockets are allowed: idle connections will fail");
@@ -60,14 +50,7 @@ fn run(options: &Options) -> Result<ExitCode> {
                     scenario.name,
                     names.join(" and ")
                 );
-                let setting = scenario.setting(options.store);
-                let running: Result<Vec<_>> =
-                    brokers.iter().map(|it| it.start(cores, setting)).collect();
-                let measured = running.and_then(|mut running| {
-                    let messages = options.messages;
-                    scenario.run(&mut running, options.version(), messages, options.fill())
-                });
-                match measured {
+                match measure(options, cores, scenario, brokers) {
                     Ok(measurements) => {
                         for (broker, measurement) in names.into_iter().zip(measurements) {
                             if at_once > 1 {
@@ -111,4 +94,34 @@ fn run(options: &Options) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// The brokers that the options name. The first is ours.
+fn brokers(options: &Options) -> Result<Vec<Peer>> {
+    if !options.beaconry.is_file() {
+        bail!(
+            "{} is not there; `cargo xtask bench` builds it",
+            options.beaconry.display()
+        );
+    }
+    let program = options.beaconry.canonicalize()?;
+    let mut brokers = vec![Peer::Beaconry { program }];
+    match options.peer {
+        PeerName::Mosquitto => brokers.push(Peer::mosquitto()?),
+        PeerName::None => {}
+    }
+    Ok(brokers)
+}
+
+/// Starts the brokers and runs a scenario with them. Returns a measurement of each.
+fn measure(
+    options: &Options,
+    cores: Cores,
+    scenario: &Scenario,
+    brokers: &[Peer],
+) -> Result<Vec<Measurement>> {
+    let setting = scenario.setting(options.store);
+    let running: Result<Vec<_>> = brokers.iter().map(|it| it.start(cores, setting)).collect();
+    let messages = options.messages;
+    scenario.run(&mut running?, options.version(), messages, options.fill())
 }
