@@ -122,30 +122,9 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
     ));
     let has_dashboard = website.has_dashboard();
     tokio::spawn(website.serve(Listener::new(http, "http", gate, tcp_keep_alive), shutdown));
-    let demo = (arguments.demo > 0)
-        .then(|| {
-            demo::spawn(
-                arguments.demo,
-                reachable(mqtt_address),
-                arguments.demo_interval,
-            )
-        })
-        .transpose()?;
+    let demo = start_demo(arguments, mqtt_address)?;
 
-    warn_if_open(&[mqtt_address, http_address]);
-    announce(mqtt_address, http_address)?;
-    if has_dashboard {
-        info!(
-            "open http://{} in a browser; devices connect to mqtt://{}",
-            reachable(http_address),
-            reachable(mqtt_address)
-        );
-    } else {
-        warn!(
-            "built without the dashboard: `cargo xtask serve` builds both; devices connect to mqtt://{}",
-            reachable(mqtt_address)
-        );
-    }
+    say_where(mqtt_address, http_address, has_dashboard)?;
 
     tokio::select! {
         name = signals.next() => info!("{name}: the server ends and tells its clients"),
@@ -275,6 +254,37 @@ async fn accept_mqtt(
             Err(error) => warn!(%peer, "closed: cannot give the socket to the broker: {error}"),
         }
     }
+}
+
+/// Starts the demo's devices, if the arguments ask for some. The MQTT port is at `mqtt`.
+fn start_demo(arguments: &ServeArgs, mqtt: SocketAddr) -> io::Result<Option<demo::Handle>> {
+    let ServeArgs {
+        demo,
+        demo_interval,
+        ..
+    } = arguments;
+    (*demo > 0)
+        .then(|| demo::spawn(*demo, reachable(mqtt), *demo_interval))
+        .transpose()
+}
+
+/// Tells people and scripts how to reach the server, which accepts connections now.
+fn say_where(mqtt: SocketAddr, http: SocketAddr, has_dashboard: bool) -> io::Result<()> {
+    warn_if_open(&[mqtt, http]);
+    announce(mqtt, http)?;
+    if has_dashboard {
+        info!(
+            "open http://{} in a browser; devices connect to mqtt://{}",
+            reachable(http),
+            reachable(mqtt)
+        );
+    } else {
+        warn!(
+            "built without the dashboard: `cargo xtask serve` builds both; devices connect to mqtt://{}",
+            reachable(mqtt)
+        );
+    }
+    Ok(())
 }
 
 /// Warns if the server can be reached from other machines, because clients do not log in.
