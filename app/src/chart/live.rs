@@ -25,6 +25,7 @@ use crate::state::{AppState, ChartWindow, format};
 /// Markup: `figure.chart` with `figcaption.chart-title` (and `span.unit`), `div.chart-plot`
 /// (give it a height), `ul.chart-legend` of `li` with `span.chart-marker.chart-marker-N`,
 /// `span.chart-name` and `span.chart-value`, and `p.chart-time`.
+// Long because it is one figure: the effects that keep it up to date, and its markup.
 #[component]
 pub fn LiveChart(
     /// Whose.

@@ -127,26 +127,6 @@ fn to_js(data: &Aligned) -> Array {
 }
 
 fn build_options(options: &PlotOptions, palette: &Palette, callbacks: &Callbacks) -> Object {
-    let series = Array::of1(&Object::new());
-    for (index, name) in options.names.iter().enumerate() {
-        let line = &palette.lines[index % palette.lines.len()];
-        let one = object(&[
-            ("label", name.as_str().into()),
-            ("stroke", line.as_str().into()),
-            ("width", 1.5.into()),
-            ("points", object(&[("show", false.into())]).into()),
-        ]);
-        if options.names.len() == 1 && !options.on_off {
-            set(&one, "fill", &palette.fill.as_str().into());
-        }
-        if options.on_off
-            && let Some(stepped) = stepped_paths()
-        {
-            set(&one, "paths", &stepped);
-        }
-        series.push(&one);
-    }
-
     let line = |width: f64| {
         object(&[
             ("stroke", palette.grid.as_str().into()),
@@ -193,7 +173,7 @@ fn build_options(options: &PlotOptions, palette: &Palette, callbacks: &Callbacks
         ),
         // Our times are milliseconds.
         ("ms", 1.into()),
-        ("series", series.into()),
+        ("series", series(options, palette).into()),
         ("axes", Array::of2(&across, &up).into()),
         ("scales", object(&[("y", vertical.into())]).into()),
         // We write the legend ourselves, so that it can be read aloud and styled.
@@ -207,6 +187,30 @@ fn build_options(options: &PlotOptions, palette: &Palette, callbacks: &Callbacks
             object(&[("setCursor", Array::of1(callbacks.cursor.as_ref()).into())]).into(),
         ),
     ])
+}
+
+/// How each line is drawn. The first entry is the times, which need nothing.
+fn series(options: &PlotOptions, palette: &Palette) -> Array {
+    let series = Array::of1(&Object::new());
+    for (index, name) in options.names.iter().enumerate() {
+        let line = &palette.lines[index % palette.lines.len()];
+        let one = object(&[
+            ("label", name.as_str().into()),
+            ("stroke", line.as_str().into()),
+            ("width", 1.5.into()),
+            ("points", object(&[("show", false.into())]).into()),
+        ]);
+        if options.names.len() == 1 && !options.on_off {
+            set(&one, "fill", &palette.fill.as_str().into());
+        }
+        if options.on_off
+            && let Some(stepped) = stepped_paths()
+        {
+            set(&one, "paths", &stepped);
+        }
+        series.push(&one);
+    }
+    series
 }
 
 /// `uPlot.paths.stepped({align: 1})`: a state holds until the next one comes.

@@ -221,6 +221,7 @@ pub fn TryAgain(
 }
 
 /// Asks for user name and password when the broker wants them.
+// Long because it is one form: what it reads, what it does, and its markup from top to bottom.
 #[component]
 pub fn CredentialsDialog() -> impl IntoView {
     let state = AppState::expect();

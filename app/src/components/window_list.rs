@@ -95,6 +95,7 @@ impl Slice {
 }
 
 /// A list of devices.
+// Long because its parameters are documented here, and its signals depend on each other in this order.
 #[component]
 pub fn WindowList<F, V>(
     /// All of them.

@@ -42,6 +42,7 @@ fn takes_unknown_argument(command: &str) -> bool {
 }
 
 /// The command box, for devices that take commands.
+// Long because it is one piece of markup, after the closures that fill its places.
 #[component]
 pub fn CommandBox(
     /// Whose.

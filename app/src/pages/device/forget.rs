@@ -11,6 +11,7 @@ use crate::state::AppState;
 
 /// The button, and the dialog that asks. The browser keeps the focus in the dialog, closes it at
 /// Escape, and gives the focus back to the button.
+// Long because it is one piece of markup: the button and the dialog that it opens.
 #[component]
 pub fn Forget(
     /// Which.

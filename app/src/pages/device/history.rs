@@ -17,6 +17,7 @@ const LEAST: f64 = 3.0;
 const SHORTEST_MS: i64 = 60_000;
 
 /// What was seen of the device's presence.
+// Long because it is one piece of markup, after the closures that fill its places.
 #[component]
 pub fn PresenceHistory(
     /// The device.

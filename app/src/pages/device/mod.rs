@@ -140,6 +140,7 @@ fn KnownDevice(key: DeviceKey) -> impl IntoView {
 }
 
 /// Its name, its presence, and how it speaks.
+// Long because it is one piece of markup, after the facts that it shows.
 #[component]
 fn Head(key: DeviceKey, device: DeviceSignal) -> impl IntoView {
     let state = AppState::expect();
