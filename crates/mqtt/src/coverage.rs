@@ -1,8 +1,8 @@
 //! How two topic filters relate: whether one covers the other, and whether they overlap.
 //!
 //! Access rules need both. A subscription wholly inside a denied filter is refused; one that only
-//! overlaps it is accepted, and its messages are filtered. The empty topic counts as one here,
-//! though nobody can publish to it: `+` and `/#` overlap.
+//! overlaps it is accepted, and its messages are filtered. Here the empty topic counts as a topic,
+//! though nobody can publish to it. So `+` and `/#` overlap: both match it.
 
 use core::str::Split;
 
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
     use crate::topic_matches;
 
-    /// Every filter, or topic, of up to so many of these levels.
+    /// Every filter, or topic, that these `levels` make, with at most `most` levels.
     fn all(levels: &[&str], most: usize, is_filter: bool) -> Vec<String> {
         let mut all: Vec<Vec<&str>> = Vec::from([Vec::new()]);
         let mut found = Vec::new();
@@ -94,8 +94,8 @@ mod tests {
         found
     }
 
-    /// Topics have a level more than any filter, and one that no filter names: so they tell all
-    /// filters apart that differ.
+    /// The topics have one level more than any filter, and a level that no filter names. So any two
+    /// filters that differ match different topics.
     #[test]
     fn both_agree_with_all_topics_there_are() {
         let filters = all(&["a", "", "$s", "+", "#"], 3, true);

@@ -194,7 +194,8 @@ impl DecodeErrorKind {
             },
             Self::SessionPresent => "[MQTT-3.2.2-6]",
             Self::UnexpectedPacket(packet_type) => match packet_type {
-                // A client may send CONNECT once, and the others never.
+                // A client may send CONNECT only once, and must never send the packets of the next
+                // arm.
                 PacketType::Connect => "[MQTT-3.1.0-2]",
                 PacketType::ConnAck
                 | PacketType::SubAck

@@ -34,8 +34,8 @@ mod text;
 mod time;
 mod topic;
 
-/// What this build can do: see the features. The code asks for them with `if`, so every build
-/// checks all code, and the compiler leaves out what is never reached.
+/// The features of this build. The code tests them with `if`, so the compiler checks all code in
+/// every build, and leaves out what is never reached.
 const PUBLISH: bool = cfg!(feature = "publish");
 const SERVER: bool = cfg!(feature = "server");
 

@@ -10,9 +10,9 @@ use bytestring::ByteString;
 /// A UTF-8 Encoded String: at most 65,535 bytes of well-formed UTF-8 without U+0000
 /// `[MQTT-1.5.4-1]` `[MQTT-1.5.4-2]`.
 ///
-/// It is a slice of the packet that it came in: cloning it counts a reference and copies nothing.
-/// To keep one for long, keep a [`detached`](Self::detach) copy, so that a short string does not
-/// hold on to a large packet.
+/// It is a slice of the packet that it came in: a clone shares those bytes and copies nothing. To
+/// keep one for long, keep a [`detached`](Self::detach) copy, so that a short string does not hold
+/// on to a large packet.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Utf8String(ByteString);
 

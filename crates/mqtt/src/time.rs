@@ -10,7 +10,8 @@ use core::time::Duration;
 /// The shell says what time it is: `performance.now()` in a browser, a simulated clock in a test.
 /// Arithmetic saturates, so a hostile interval cannot overflow it.
 ///
-/// An `Option<Instant>` takes no more memory, because a broker holds several for each client.
+/// An `Option<Instant>` takes no more memory than an `Instant`: a broker holds several for each
+/// client.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(
     /// One more than the microseconds since the epoch.

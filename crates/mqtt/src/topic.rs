@@ -298,8 +298,8 @@ mod tests {
         assert_eq!(TopicName::try_from(""), Err(TopicError::Empty));
     }
 
-    /// Version 5 alone calls these filters malformed. For 3.1.1 they are filters if their levels
-    /// are valid.
+    /// Only version 5 calls these filters malformed. In 3.1.1 they are ordinary filters if their
+    /// levels are valid.
     #[test]
     fn mqtt_4_8_2_1_only_version_5_has_share_names() {
         let of = |version, text: &str| {

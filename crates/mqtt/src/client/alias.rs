@@ -1,4 +1,4 @@
-//! Topic aliases in both directions (section 3.3.2.3.4). They live as long as a connection
+//! Topic aliases in both directions (section 3.3.2.3.4). An alias ends with its connection
 //! `[MQTT-3.3.2-7]`.
 
 use alloc::vec::Vec;
@@ -86,7 +86,7 @@ pub(super) const ALIAS_COST: usize = 5;
 const WORTH_AN_ALIAS: usize = 4;
 
 impl OutgoingAliases {
-    /// `maximum` is the lower one of the server's maximum and our own.
+    /// `maximum` is the lower of the server's maximum and our own.
     pub(super) const fn new(maximum: u16) -> Self {
         Self {
             maximum,

@@ -42,7 +42,8 @@ pub(super) enum Speaks {
 pub(super) struct Acquaintance {
     pub(super) speaks: Speaks,
     pub(super) backoff: Backoff,
-    /// A CONNACK has accepted at least once. From then on the client resumes its session.
+    /// The server has accepted a connection at least once. From then on the client resumes its
+    /// session.
     resumes: bool,
     /// The client has sent a CONNECT since the last CONNACK. The answer may have been lost, and may
     /// have created a new session. The next CONNACK then reports that new session as present.
@@ -74,7 +75,7 @@ impl Speaks {
         }
     }
 
-    /// The server has accepted.
+    /// The server has accepted the connection.
     const fn accepted(self) -> Self {
         match self {
             Self::FallingBack { refused: false } | Self::Assumed => Self::Assumed,
@@ -139,7 +140,7 @@ impl Client {
         let first = options.clean_start && !self.server.resumes;
         let (clean_start, properties) = match version {
             ProtocolVersion::V5 => (first, connect_properties(options)),
-            // Clean Session also ends the session with the connection (section 3.1.2.4).
+            // With Clean Session, the session also ends when the connection ends (section 3.1.2.4).
             ProtocolVersion::V3_1_1 => (
                 first || options.session_expiry_interval == 0 || options.client_id.is_empty(),
                 ConnectProperties::default(),
@@ -310,8 +311,8 @@ impl Client {
     fn next(&self, why: &DisconnectCause) -> Next {
         match why {
             DisconnectCause::Requested | DisconnectCause::NotEncodable(_) => Next::Stop,
-            // After a sleep the server has long closed its side, or takes the new connection as a
-            // takeover.
+            // After this machine has slept, the server has closed its side long ago, or it treats
+            // the new connection as a takeover.
             DisconnectCause::Slept => Next::AtOnce,
             DisconnectCause::TransportNotOpened
             | DisconnectCause::ConnectTimeout

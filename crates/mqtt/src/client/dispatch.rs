@@ -186,7 +186,8 @@ impl Client {
                 self.subscriptions
                     .on_unsuback(unsuback, &mut self.ids, &mut self.events)?;
             }
-            // Any byte from the server is answer enough, and the client has noted it already.
+            // Any byte from the server counts as the answer, and the client has already noted that
+            // one has come.
             Packet::PingResp => {}
             Packet::Disconnect(disconnect) => self.on_disconnect(disconnect),
             Packet::ConnAck(_) => return Err(violation("a second CONNACK [MQTT-3.2.0-2]")),

@@ -63,7 +63,7 @@ pub enum Event {
         /// The topic filters, in the order of the codes.
         topic_filters: Vec<TopicFilter>,
         /// One code for each filter: the granted `QoS`, or the reason for the refusal. The client
-        /// itself gives 0x95, 0x9E and 0xA2, where the server has announced before that it would
+        /// itself gives 0x95, 0x9E and 0xA2, for a filter that the server has announced it would
         /// refuse.
         reason_codes: Vec<ReasonCode>,
     },
@@ -79,14 +79,14 @@ pub enum Event {
 /// What happened to a publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PublishOutcome {
-    /// `QoS` 0: the client handed it to the transport. Nobody learns more than that.
+    /// `QoS` 0: the client handed it to the transport. MQTT has no acknowledgement for it.
     Sent,
     /// `QoS` 1 and 2: the server took it over. The code is success, or says that there was no
     /// subscriber.
     Acknowledged(ReasonCode),
     /// `QoS` 1 and 2: the server refused it.
     Refused(ReasonCode),
-    /// It never reached a server that could have taken it.
+    /// The client gave it up before a server acknowledged it.
     Dropped(DropCause),
 }
 
@@ -153,7 +153,7 @@ pub enum SubscribeError {
     /// The request has no topic filter `[MQTT-3.8.3-2]` `[MQTT-3.10.3-2]`.
     #[error("no topic filter given")]
     Empty,
-    /// No Local does not go with a shared subscription `[MQTT-3.8.3-4]`.
+    /// A shared subscription must not have No Local `[MQTT-3.8.3-4]`.
     #[error("No Local does not go with a shared subscription")]
     NoLocalShared,
     /// The client has reached its [`subscription_limit`](super::ClientOptions::subscription_limit).

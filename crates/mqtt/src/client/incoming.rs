@@ -16,21 +16,22 @@ use crate::reason::ReasonCode;
 pub(super) struct ReceiverState {
     /// Sorted by identifier.
     received: Vec<Received>,
-    /// How many of them came over this connection.
+    /// How many of `received` came over this connection.
     open: usize,
     /// Whether identifiers from earlier connections may belong to a session that the server has
     /// lost. A message without DUP `[MQTT-3.3.1-1]` is then a new one, even if its identifier is
     /// known.
     doubtful: bool,
-    /// How many PUBACK and PUBCOMP have not left yet. The server cannot count on them.
+    /// How many PUBACKs and PUBCOMPs the client has not sent yet. The server does not know of them,
+    /// so its quota has not grown yet.
     unsent: usize,
 }
 
 #[derive(Debug)]
 struct Received {
     packet_id: PacketId,
-    /// Whether it came over this connection. Messages of earlier connections do not count against
-    /// Receive Maximum, which begins anew with each connection (section 4.9).
+    /// Whether the message came over this connection. Messages of earlier connections do not count
+    /// against Receive Maximum, which begins anew with each connection (section 4.9).
     here: bool,
 }
 
@@ -90,7 +91,7 @@ impl ReceiverState {
         )));
     }
 
-    /// Notes that all answers have left.
+    /// Notes that all answers were sent.
     pub(super) const fn sent(&mut self) {
         self.unsent = 0;
     }

@@ -31,7 +31,8 @@ enum Ping {
     Awaiting {
         deadline: Instant,
         timeout: Duration,
-        /// The client once noticed the deadline so late that it proved nothing, and asked again.
+        /// The client has moved the deadline once, because it had noticed the first one so late
+        /// that the missing answer proved nothing.
         asked_again: bool,
     },
 }
@@ -67,8 +68,8 @@ impl KeepAlive {
                 timeout,
                 asked_again,
             } if now >= deadline => {
-                // The shell noticed the deadline so late that the answer may lie unread behind this
-                // call.
+                // The shell noticed the deadline so late that the answer may have arrived without
+                // being read.
                 let late = now - deadline > timeout;
                 if !late || asked_again {
                     return Err(DisconnectCause::PingTimeout);

@@ -156,7 +156,8 @@ impl Client {
     }
 
     /// Subscribes, and remembers it: the client renews the subscription when the server has lost
-    /// the session. It replaces an earlier subscription to the same filter `[MQTT-3.8.4-3]`.
+    /// the session. The new subscription replaces an earlier one to the same filter
+    /// `[MQTT-3.8.4-3]`.
     pub fn subscribe(
         &mut self,
         now: Instant,
@@ -201,8 +202,8 @@ impl Client {
         Ok(id)
     }
 
-    /// Ends for good. Over an open connection the client first sends what it still may, then
-    /// DISCONNECT. It does not wait for acknowledgements.
+    /// Ends the client for good. Over an open connection the client first sends what it still may,
+    /// then DISCONNECT. It does not wait for acknowledgements.
     ///
     /// [`ReasonCode::DisconnectWithWill`] asks the server to publish the will nevertheless. In
     /// version 3.1.1 the client closes the connection without DISCONNECT for that. It sends
@@ -234,8 +235,8 @@ impl Client {
         self.end(DisconnectCause::Requested, farewell);
     }
 
-    /// Uses other credentials from the next connection on. Begins that connection at once if the
-    /// client waits for credentials.
+    /// Uses other credentials from the next connection on. If the client waits for credentials, it
+    /// begins that connection at once.
     pub fn set_credentials(
         &mut self,
         now: Instant,

@@ -35,13 +35,14 @@ pub struct ClientOptions {
     pub client_id: Utf8String,
     /// Whether the first connection discards an earlier session of this client identifier.
     ///
-    /// Reconnections resume. In version 3.1.1 one flag says both when a session begins and when it
-    /// ends: the session of a first connection with `clean_start` ends with that connection. With
-    /// [`session_expiry_interval`](Self::session_expiry_interval) 0 every session does.
+    /// Reconnections resume the session. In version 3.1.1 one flag says both when a session begins
+    /// and when it ends, so the session of a first connection with `clean_start` ends with that
+    /// connection. If [`session_expiry_interval`](Self::session_expiry_interval) is 0, every
+    /// session ends with its connection.
     pub clean_start: bool,
-    /// Seconds; 0: never. The client sends a PINGREQ after three quarters of it without a packet in
-    /// either direction. A page should ask for 120 or more, because a browser may slow its timers
-    /// down to one a minute.
+    /// In seconds; 0 turns it off. The client sends a PINGREQ when it has sent nothing, or received
+    /// nothing, for three quarters of this time. A page should ask for 120 or more, because a
+    /// browser may slow its timers down to one a minute.
     pub keep_alive: u16,
     /// How many seconds the server keeps the session after the connection is lost; `u32::MAX`: for
     /// ever. Without it, `QoS` 2 is exactly once only within one connection.
@@ -50,8 +51,8 @@ pub struct ClientOptions {
     pub will: Option<Will>,
     /// The name that the client logs in with.
     pub user_name: Option<Utf8String>,
-    /// The password. Version 3.1.1 allows one only with a user name `[MQTT-3.1.2-22 of 3.1.1]`: the
-    /// client then sends an empty user name.
+    /// The password. Version 3.1.1 allows one only with a user name `[MQTT-3.1.2-22 of 3.1.1]`, so
+    /// without a name the client sends an empty one.
     pub password: Option<Bytes>,
     /// How many `QoS` 1 and 2 messages the server may send before the client acknowledges them; 0
     /// counts as 1. Version 5.
@@ -101,9 +102,9 @@ pub struct Reconnect {
     pub initial: Duration,
     /// The longest wait.
     pub max: Duration,
-    /// How long a connection must last before the next failure counts as a first one. So a server
-    /// that accepts and closes at once does not hear from the client at the pace of `initial` for
-    /// ever.
+    /// How long a connection must last before the next failure counts as a first one. Otherwise, if
+    /// a server accepts each connection and closes it at once, the client would try again at the
+    /// pace of `initial` for ever.
     pub stable_after: Duration,
 }
 

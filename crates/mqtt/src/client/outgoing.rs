@@ -20,14 +20,14 @@ use crate::reason::ReasonCode;
 #[derive(Debug)]
 pub(super) struct SenderState {
     pub(super) queue: Queue,
-    /// In the order of first sending `[MQTT-4.6.0-1]`.
+    /// In the order in which they were first sent `[MQTT-4.6.0-1]`.
     unanswered: VecDeque<Unanswered>,
-    /// How many of them, from the front, were sent on this connection. The others come next, before
-    /// anything from the queue.
+    /// How many of `unanswered`, from the front, were sent on this connection. The others come
+    /// next, before anything from the queue.
     sent: usize,
     /// In the order of their PUBRECs `[MQTT-4.6.0-4]`.
     unreleased: VecDeque<Unreleased>,
-    /// How many of them, from the front, had their PUBREL sent on this connection.
+    /// How many of `unreleased`, from the front, had their PUBREL sent on this connection.
     released: usize,
     /// Whether to send a message with a lower `QoS` rather than not at all.
     lower_qos: bool,
@@ -124,7 +124,8 @@ impl SenderState {
         while self.sent < self.unanswered.len() && self.may_publish(outlet.connection) {
             self.transmit_again(outlet);
         }
-        // Releases what had to be given up within this call, not with the next one.
+        // If the loop gave up a `QoS` 2 message, its PUBREL goes out in this call, not in the next
+        // one.
         self.transmit_releases(outlet);
         while self.transmit_next(outlet) {}
     }
@@ -138,8 +139,8 @@ impl SenderState {
         self.released = self.unreleased.len();
     }
 
-    /// The send quota of section 4.9 `[MQTT-3.3.4-7]`. Exchanges in their second half count too,
-    /// also those of an earlier connection. That is a little less than the standard allows.
+    /// The send quota of section 4.9 `[MQTT-3.3.4-7]`. Exchanges that wait for PUBCOMP count too,
+    /// even those of an earlier connection. That is a little less than the standard allows.
     fn may_publish(&self, connection: &Connection) -> bool {
         self.sent + self.unreleased.len() < connection.limits.receive_maximum
     }
@@ -226,8 +227,8 @@ impl SenderState {
         }
     }
 
-    /// Handles the answer to `QoS` 1 `[MQTT-4.3.2-3]`. The client ignores an answer without a
-    /// message: it may have come late.
+    /// Handles the answer to `QoS` 1 `[MQTT-4.3.2-3]`. The client ignores an answer that belongs to
+    /// no message: it may have come late.
     pub(super) fn on_puback(
         &mut self,
         puback: &PubAck,

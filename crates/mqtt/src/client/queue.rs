@@ -11,7 +11,7 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub(super) struct Publication {
     pub(super) id: PublishId,
-    /// It has a packet identifier from its first sending on.
+    /// It gets its packet identifier when it is first sent.
     pub(super) publish: Publish,
     /// How much it counts against the queue's limit, in bytes.
     pub(super) size: usize,

@@ -30,7 +30,7 @@ pub struct SessionSnapshot {
     queued: Vec<Publish>,
 }
 
-/// Stands in a stored publication that has no packet identifier yet.
+/// A placeholder: the packet identifier in a stored publication that has none of its own yet.
 const NOT_SENT: PacketId = PacketId::MIN;
 
 impl SessionSnapshot {
@@ -118,7 +118,7 @@ impl SessionSnapshot {
 impl Client {
     /// Everything that is not finished. A page stores it, and gives it to the client of a later
     /// page in [`ClientOptions::session`](super::ClientOptions::session). It does not hold the
-    /// subscriptions: the page makes its own anew.
+    /// subscriptions: the page subscribes again.
     pub fn session(&self) -> SessionSnapshot {
         let stored = |publication: &Publication, packet_id: Option<PacketId>| {
             let mut publish = publication.at(self.now);

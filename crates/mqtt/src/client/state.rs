@@ -8,12 +8,12 @@ use crate::reason::ReasonCode;
 use crate::text::Utf8String;
 use crate::time::Instant;
 
-/// The state of a client, made for a screen.
+/// The state of a client, in a form to show to people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// The client has asked the shell for a transport.
     Opening {
-        /// When it did.
+        /// When it asked.
         since: Instant,
         /// How many attempts failed before this one.
         attempt: u32,

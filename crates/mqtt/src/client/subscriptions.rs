@@ -239,7 +239,7 @@ impl Subscriptions {
     }
 }
 
-/// What an attempt to send a request came to.
+/// The result of an attempt to send a request.
 enum Progress {
     Sent,
     /// All packet identifiers are in use: try later.

@@ -158,8 +158,8 @@ impl Decoder {
         }
     }
 
-    /// Moves the bytes of a packet of `packet_len` bytes from `input` to `partial`, as far as they
-    /// are there.
+    /// Moves the bytes of a packet of `packet_len` bytes from `input` to `partial`, as many as have
+    /// arrived.
     fn gather(&mut self, input: &mut Bytes, packet_len: usize) {
         let arrived = self.partial.len();
         let chunk = input.split_to(input.len().min(packet_len.saturating_sub(arrived)));

@@ -23,7 +23,7 @@ pub struct ConnAck {
 /// The properties of CONNACK.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnAckProperties {
-    /// Seconds. Absent: as the client asked.
+    /// In seconds. Absent: the interval that the client asked for.
     pub session_expiry_interval: Option<u32>,
     /// How many unacknowledged `QoS` 1 and 2 publications the server accepts. Absent: 65,535.
     pub receive_maximum: Option<u16>,
@@ -41,21 +41,21 @@ pub struct ConnAckProperties {
     pub reason_string: Option<Utf8String>,
     /// Kept in order.
     pub user_properties: Vec<UserProperty>,
-    /// Absent: yes.
+    /// Whether the server supports wildcard subscriptions. Absent: yes.
     pub wildcard_subscription_available: Option<bool>,
-    /// Absent: yes.
+    /// Whether the server supports subscription identifiers. Absent: yes.
     pub subscription_identifiers_available: Option<bool>,
-    /// Absent: yes.
+    /// Whether the server supports shared subscriptions. Absent: yes.
     pub shared_subscription_available: Option<bool>,
     /// Seconds, instead of the client's own keep alive `[MQTT-3.1.2-21]`.
     pub server_keep_alive: Option<u16>,
-    /// A base for response topics.
+    /// The base for the client's response topics.
     pub response_information: Option<Utf8String>,
-    /// Another server.
+    /// Another server that the client should use.
     pub server_reference: Option<Utf8String>,
-    /// Enhanced authentication.
+    /// The method of enhanced authentication.
     pub authentication_method: Option<Utf8String>,
-    /// Only with a method.
+    /// The method's data; only with a method.
     pub authentication_data: Option<Bytes>,
 }
 

@@ -49,9 +49,9 @@ pub struct ConnectProperties {
     pub request_problem_information: Option<bool>,
     /// Kept in order.
     pub user_properties: Vec<UserProperty>,
-    /// Asks for enhanced authentication.
+    /// The method of enhanced authentication, if the client asks for it.
     pub authentication_method: Option<Utf8String>,
-    /// Only with a method.
+    /// The method's data; only with a method.
     pub authentication_data: Option<Bytes>,
 }
 
@@ -73,7 +73,7 @@ pub struct Will {
 /// The properties of a will.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WillProperties {
-    /// How many seconds the server waits after it lost the client. Absent: 0.
+    /// How many seconds the server waits to publish the will after it lost the client. Absent: 0.
     pub will_delay_interval: Option<u32>,
     /// `true`: the payload is UTF-8.
     pub payload_format_indicator: Option<bool>,
@@ -99,7 +99,7 @@ impl Connect {
         Self::build(version, Utf8String::from_static(client_id))
     }
 
-    /// The same for a client identifier that comes from outside.
+    /// The same as [`new`](Self::new), for a client identifier that comes from outside.
     pub fn with_client_id(version: ProtocolVersion, client_id: &str) -> Result<Self, TextError> {
         Ok(Self::build(version, Utf8String::try_from(client_id)?))
     }

@@ -26,7 +26,7 @@ pub struct DisconnectProperties {
     pub reason_string: Option<Utf8String>,
     /// Kept in order.
     pub user_properties: Vec<UserProperty>,
-    /// Another server; only from the server.
+    /// Another server that the client should use; only from the server.
     pub server_reference: Option<Utf8String>,
 }
 

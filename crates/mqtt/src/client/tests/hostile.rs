@@ -1,4 +1,5 @@
-//! No order of calls and no packet panics. The client gives back everything that it takes.
+//! No order of calls and no packet makes the client panic. The client frees everything that it
+//! takes.
 
 use alloc::vec;
 
@@ -136,7 +137,7 @@ fn act(bench: &mut Bench, step: Step) -> bool {
             let read = SessionSnapshot::from_bytes(stored).unwrap();
             assert_eq!(read, client.session());
         }
-        // After it, what is in flight stays in flight, so the counts still add up.
+        // After DISCONNECT, messages in flight stay in flight, so the counts still add up.
         Step::Disconnect => client.disconnect(now, ReasonCode::Success),
     }
     false

@@ -332,7 +332,8 @@ fn mqtt_3_3_2_6_the_rest_of_the_message_expiry_interval_is_sent() {
     );
 }
 
-/// A shell that keeps to the loop hears of it now, not when it next has something to do.
+/// A shell that keeps to the loop hears at once that the message has expired, not only when the
+/// next event occurs.
 #[test]
 fn giving_up_a_publication_without_a_byte_is_reported() {
     let mut bench = Bench::connected(options());

@@ -9,9 +9,9 @@ use crate::packet::{
 };
 
 const PROTOCOL_NAME: &[u8] = b"MQTT";
-/// Of MQTT 3.1.
+/// The protocol name of MQTT 3.1.
 const OLD_PROTOCOL_NAME: &[u8] = b"MQIsdp";
-/// In the protocol level: the client is a bridge.
+/// The bit of the protocol level that marks the client as a bridge.
 const BRIDGE: u8 = 0x80;
 
 const RESERVED: u8 = 0x01;
@@ -25,7 +25,7 @@ const USER_NAME: u8 = 0x80;
 /// Protocol name and version, the first two fields. Everything else depends on them.
 ///
 /// The server takes two forms besides those of `[MQTT-3.1.2-1]` and `[MQTT-3.1.2-2]`, and serves
-/// both as version 3.1.1: that of MQTT 3.1, and that of a bridge.
+/// both as version 3.1.1: the form of MQTT 3.1, and the form that bridges use.
 pub(in crate::codec) fn version(
     reader: &mut Reader,
 ) -> Result<(ProtocolVersion, Dialect), DecodeError> {
@@ -42,7 +42,7 @@ pub(in crate::codec) fn version(
     let dialect = Dialect { is_v3_1, is_bridge };
     match (is_v3_1, level & !BRIDGE) {
         (true, 3) | (false, 4) => Ok((ProtocolVersion::V3_1_1, dialect)),
-        // Version 5 has No Local in its place, and no bridge sets the bit.
+        // Version 5 has No Local instead, so no bridge sets the bit there.
         (false, 5) if !is_bridge => Ok((ProtocolVersion::V5, dialect)),
         _ => Err(DecodeError {
             offset,

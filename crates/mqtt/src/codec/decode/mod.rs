@@ -19,7 +19,7 @@ use crate::reason::ReasonCode;
 
 /// A packet without its fixed header.
 pub(super) struct Body {
-    /// Reads from behind the fixed header; in CONNECT, from behind the protocol version.
+    /// Stands after the fixed header; in CONNECT, after the protocol version.
     pub(super) reader: Reader,
     pub(super) first_byte: u8,
     pub(super) version: ProtocolVersion,

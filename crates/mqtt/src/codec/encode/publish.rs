@@ -139,7 +139,8 @@ impl<'a> Head<'a> {
         Some(self.properties_at()? + 1)
     }
 
-    /// The same for the value of the topic alias.
+    /// The offset of the topic alias's value from the start of the variable header, if the packet
+    /// has one.
     pub(super) fn topic_alias_at(&self) -> Option<usize> {
         let properties = self.properties?;
         self.form.topic.alias()?;

@@ -94,7 +94,7 @@ pub fn encode_publish(
 
 impl PublishTemplate {
     /// Encodes `publish` for `version`. `form` replaces its own `QoS`, retain flag, topic alias and
-    /// subscription identifiers. Its packet identifier and DUP flag do not count.
+    /// subscription identifiers. The packet identifier and DUP flag of `publish` do not count.
     pub fn new(
         publish: &Publish,
         version: ProtocolVersion,
