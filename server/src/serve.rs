@@ -88,12 +88,10 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
         .as_deref()
         .and_then(store::clock::read)
         .map_or_else(Clock::new, Clock::continuing);
-    let grants = arguments.access.grants();
-    let authenticator = shard::Everyone::with(grants.clone());
-    let authenticator: Arc<dyn Authenticate> = Arc::new(authenticator);
+    let authenticator: Arc<dyn Authenticate> = Arc::new(shard::Everyone);
     let mut options = broker_options(arguments);
     options.authenticate = authenticator.asks();
-    options.grants = grants;
+    options.grants = arguments.access.grants();
     let Some(opened) = open_store(options, settings, clock, &mut signals).await? else {
         return Ok(());
     };

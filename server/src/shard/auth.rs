@@ -8,7 +8,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use broker::{Credentials, Decision, Grants, Principal};
+use broker::{Credentials, Decision, Principal};
 use mqtt::ReasonCode;
 use tokio::sync::Semaphore;
 use tokio::task;
@@ -40,30 +40,18 @@ pub(crate) enum Answer {
     Later(Box<dyn FnOnce() -> Decision + Send>),
 }
 
-/// Accepts every client, and gives all of them the same grants.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Everyone {
-    grants: Grants,
-}
-
-impl Everyone {
-    /// Accepts every client with these grants.
-    pub(crate) fn with(grants: Grants) -> Self {
-        Self { grants }
-    }
-}
+/// Accepts every client. What they may do stands in the options of the broker, which gives the same
+/// grants to all of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Everyone;
 
 impl Authenticate for Everyone {
-    /// The broker gives its options' grants to every client by itself.
     fn asks(&self) -> bool {
         false
     }
 
     fn ask(&self, _credentials: Credentials) -> Answer {
-        Answer::Now(Decision::Accept(Principal {
-            name: None,
-            grants: self.grants.clone(),
-        }))
+        Answer::Now(Decision::Accept(Principal::default()))
     }
 }
 
@@ -121,7 +109,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_limited_number_of_slow_decisions_is_made_at_once() {
-        let deciding = Deciding::new(Arc::new(Everyone::default()));
+        let deciding = Deciding::new(Arc::new(Everyone));
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let barrier = Arc::new(std::sync::Barrier::new(SLOW_AT_ONCE));
         let work = || -> Box<dyn FnOnce() -> Decision + Send> {
@@ -147,7 +135,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_panics_refuses_its_client() {
-        let deciding = Deciding::new(Arc::new(Everyone::default()));
+        let deciding = Deciding::new(Arc::new(Everyone));
         let decided = deciding.decide(Box::new(|| panic!("as a test wants it")));
         let refused = Decision::Refuse(ReasonCode::ServerUnavailable);
         assert_eq!(decided.await, refused);

@@ -502,7 +502,7 @@ mod tests {
             ..BrokerOptions::default()
         };
         let broker = Broker::new(clock.now(), options);
-        let core = Core::new(clock, broker, Arc::new(Everyone::default()), None);
+        let core = Core::new(clock, broker, Arc::new(Everyone), None);
         let (silent, prompt) = (core.next_conn(), core.next_conn());
         core.input(Input::Opened(silent, IN_MEMORY));
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -51,7 +51,9 @@ pub enum Input {
     ///
     /// Only this input closes connections for silence: those whose keep alive or whose time limit
     /// for CONNECT is over. So first give the broker what waits in the sockets. A shell that did
-    /// not run for a while would otherwise close clients whose packets it has not read yet.
+    /// not run for a while would otherwise close clients whose packets it has not read yet. Call
+    /// [`Broker::handle_input`](crate::Broker::handle_input) with the time at which that reading
+    /// began, even if inputs with later times have come since.
     Timeout,
     /// The server shuts down: the broker tells all clients and closes their connections.
     Shutdown,

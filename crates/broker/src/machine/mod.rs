@@ -136,7 +136,8 @@ impl Broker {
         }
     }
 
-    /// Handles something that has happened.
+    /// Handles something that has happened at the time `now`. Time does not go back from one input to
+    /// the next, except with [`Input::Timeout`].
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         self.limit_log.set_now(now);
         if matches!(input, Input::Timeout) {
