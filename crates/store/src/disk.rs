@@ -80,7 +80,7 @@ impl File {
         self.file.sync_data()
     }
 
-    /// The same, including the file's metadata, but not its name.
+    /// Also waits for the file's metadata, but not for its name.
     pub(super) fn sync_all(&self) -> io::Result<()> {
         #[cfg(test)]
         if self.watched.synced()? {

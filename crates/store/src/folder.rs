@@ -42,8 +42,8 @@ impl Folder {
         Self::open_or(path, Err)
     }
 
-    /// Does the same, but writes VERSION anew if it is missing or damaged and there is a journal that
-    /// says what it contained.
+    /// Opens the folder too, but if VERSION is missing or damaged, writes it anew from what the
+    /// journal says.
     pub(super) fn salvage(path: &Path) -> Result<Self, StoreError> {
         Self::open_or(path, |error| {
             let (StoreError::VersionMissing { path, journal }
@@ -253,14 +253,14 @@ fn journal_of(folder: &Path) -> Result<Option<JournalId>, StoreError> {
         file.take(HEADER_LEN as u64).read_to_end(&mut begin).ok()?;
         read::header(&mut begin.into()).ok().flatten()
     });
-    // Another format may keep its number elsewhere.
+    // In another format the journal's number may be elsewhere.
     let mut ours = headers.flatten().filter(|it| it.version == FORMAT_VERSION);
     Ok(ours.next().map(|header| header.journal))
 }
 
 /// Reads the file VERSION. `None`: there is none yet.
 fn read_version(folder: &Path) -> Result<Option<JournalId>, StoreError> {
-    /// Ours has not a hundred.
+    /// A VERSION file that we wrote has fewer than a hundred bytes.
     const LONGEST: u64 = 4096;
     let path = folder.join("VERSION");
     let mut text = String::new();
@@ -432,7 +432,8 @@ mod tests {
         fs::write(parent.path().join("journal/00000001.log"), "dear diary").unwrap();
         let error = Folder::salvage(parent.path()).unwrap_err();
         assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
-        // Nor one of a newer beaconry, or one whose VERSION nothing replaces.
+        // Salvage also refuses the folder of a newer beaconry, and a folder whose VERSION nothing
+        // can replace.
         let parent = testbed::Folder::new();
         let version = parent.path().join("VERSION");
         for (text, is_newer) in [("format: 9\n", true), ("rubbish", false)] {
@@ -456,7 +457,8 @@ mod tests {
         fs::create_dir(&next).unwrap();
         let error = Folder::open(parent.path()).unwrap_err().to_string();
         assert!(error.contains(next.to_str().unwrap()), "{error}");
-        // Root may write wherever there are permissions; where there are none even it may not.
+        // Root may write to any folder with permissions. Folders in /proc have none, so not even
+        // root may write there.
         #[cfg(target_os = "linux")]
         {
             let error = check_writable(Path::new("/proc/self/next")).unwrap_err();

@@ -33,7 +33,7 @@ pub(super) struct Journal {
     current: Current,
     /// Created in advance, and not used yet.
     next: Option<Next>,
-    /// The system had no space at the last request, whatever it reports.
+    /// The system refused the last request for space, whatever free space it reports.
     is_refused: bool,
     /// All records up to this one are durable.
     durable: Lsn,
@@ -78,7 +78,8 @@ pub(super) enum WriteError {
 }
 
 impl Journal {
-    /// Continues behind what was read: `segments` in order, the last one good up to `end`.
+    /// Continues behind what was read. `segments` are in order, and the last one is good up to
+    /// `end`.
     pub(super) fn resume(
         folder: Folder,
         mut sizes: Sizes,
@@ -266,7 +267,8 @@ impl Journal {
         }
     }
 
-    /// Notes that there was no space, unless the limit is our own: then it is known how much there is.
+    /// Notes that the system had no space. Our own limit needs no note, because we know how much
+    /// space it leaves.
     fn refused(&mut self, error: &io::Error) {
         self.is_refused = error.raw_os_error().is_some();
     }
@@ -283,7 +285,7 @@ impl Journal {
             }
             let path = self.folder.segment_path(oldest.number);
             disk::remove_file(&path).map_err(io_error("remove", &path))?;
-            // In order, so that a crash leaves no gap.
+            // Each removal is durable before the next, so that a crash leaves no gap.
             self.folder.sync_segments()?;
             self.closed.pop_front();
             self.is_refused = false;
@@ -293,7 +295,7 @@ impl Journal {
 
     /// Gives back the reserved space of a segment that is no longer written to.
     pub(super) fn close(mut self) -> Result<(), StoreError> {
-        // Also beyond what was reserved.
+        // Here the seal may take more than the reserved space.
         if !self.is_sealed {
             match self.put_seal() {
                 Ok(()) | Err(WriteError::Full(_)) => {}
@@ -323,7 +325,8 @@ impl Journal {
             return Ok(());
         }
         if self.next.is_none() {
-            // The reserved space is not given back before, because other programs might take it.
+            // The rest of this segment is not given back before the next one exists, because other
+            // programs might take the space.
             match self.make_shorter(self.sizes.segment / SHORTEST) {
                 Ok(next) => self.next = Some(next),
                 Err(error) if is_full(&error) || is_passing(&error) => return Ok(()),
@@ -338,9 +341,9 @@ impl Journal {
 
     /// Begins the next segment, with at least this many bytes.
     fn follow(&mut self, needs: u64) -> Result<(), WriteError> {
-        // Before the next segment exists, because half a seal at the end of this one would count as
-        // damage then. This also gives back the reserved space, which nothing else can use and which
-        // the next segment may need.
+        // The seal is removed before the next segment exists. After that, half a seal at the end of
+        // this segment would count as damage. The reserved space is given back too: nothing else
+        // can use it, and the next segment may need it.
         let has_rest = self.is_sealed || self.reserve() >= GROUP_LEN as u64;
         self.give_back()?;
         if self.next.as_ref().is_some_and(|it| it.reserved < needs) {
@@ -353,7 +356,7 @@ impl Journal {
                 Ok(next) => next,
                 Err(error) if is_full(&error) || is_passing(&error) => {
                     self.refused(&error);
-                    // The last group is still the last.
+                    // No segment follows, so the last group needs its seal again.
                     if has_rest && self.put_seal().is_ok() {
                         self.current.reserved = self.current.end + GROUP_LEN as u64;
                     }
@@ -488,7 +491,8 @@ fn begin(folder: &Folder, next: Next, number: u64, first: Lsn) -> Result<Current
         .and_then(|()| disk::rename(&path, &folder.segment_path(number)));
     match renamed {
         Ok(()) => {}
-        // On a file system that copies on write. It is created again when there is space.
+        // This happens on a file system that copies on write. The segment is created again when
+        // there is space.
         Err(error) if is_full(&error) => {
             remove_next(folder).map_err(WriteError::Broken)?;
             return Err(WriteError::Full(error));

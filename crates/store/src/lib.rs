@@ -95,7 +95,7 @@ pub struct Stats {
     pub reserve_bytes: u64,
     /// Gauge: bytes that the disk has free for more segments.
     pub free_bytes: u64,
-    /// Times that old segments were looked for, to be removed.
+    /// How often the store has looked for old segments to remove.
     pub checkpoints: u64,
     /// Gauge: bytes that wait to be written.
     pub waiting_bytes: u64,

@@ -1,5 +1,5 @@
-//! `DIR/newest`: a note of which file of the journal was begun last. If that file is missing, so is what
-//! was stored last, and the files before it cannot tell.
+//! `DIR/newest`: a note of which file of the journal was begun last. If that file is missing, what
+//! was stored last is missing too, and the files before it do not show that.
 //!
 //! The note has the number twice, because a number with a changed digit would name a file that never
 //! existed.
@@ -78,7 +78,7 @@ fn parse(text: &str) -> Option<u64> {
         lines.find(|(name, _)| *name == key).map(|(_, value)| value)
     };
     let newest = value("newest")?.trim().parse().ok()?;
-    // The first versions wrote it once.
+    // The first versions wrote the number only once.
     let is_same = value("again").is_none_or(|again| again.trim().parse() == Ok(newest));
     is_same.then_some(newest)
 }

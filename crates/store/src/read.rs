@@ -65,7 +65,7 @@ pub fn header(bytes: &mut Bytes) -> Result<Option<Header>, String> {
 ///
 /// # Errors
 ///
-/// Only those of `each`, which end the reading.
+/// Only errors of `each`, which end the reading.
 pub fn records<E>(
     mut bytes: Bytes,
     start: u64,

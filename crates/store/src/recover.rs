@@ -53,7 +53,7 @@ pub(super) fn recover(
     replay(folder, &numbers, None, options, now).map_err(|stop| stop.error)
 }
 
-/// Checks that no later segments are missing, which the existing ones cannot tell.
+/// Checks that no later segments are missing. The existing ones do not show that.
 pub(super) fn missing(folder: &Folder, numbers: &[u64]) -> Result<Option<StoreError>, StoreError> {
     let newest = newest::read(folder.path())?;
     Ok(match (numbers.last(), newest) {
@@ -124,7 +124,8 @@ pub(super) fn replay(
             error,
         },
     })?;
-    // Only now, when all of it is known to be good: salvage moves bad files aside unchanged.
+    // The torn tail is cut off only now, when the rest is known to be good, because salvage must
+    // move bad files aside unchanged.
     let torn_bytes = match torn {
         Some((place, offset, bytes, what)) => {
             place.cut_off(offset, bytes, &what)?;
@@ -254,7 +255,8 @@ impl Progress {
     }
 
     fn tell(&mut self, file: usize, lsn: Lsn) {
-        /// Asking the clock takes longer than replaying a few records.
+        /// The clock is read once in this many records, because reading it takes longer than
+        /// replaying a few.
         const OFTEN: u64 = 1024;
         if lsn.0.is_multiple_of(OFTEN) && self.said.elapsed() >= PROGRESS {
             self.said = Instant::now();

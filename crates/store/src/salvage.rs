@@ -28,8 +28,8 @@ pub(super) struct Behind {
 }
 
 impl Behind {
-    /// Counts all of these files except for the first `offset` bytes and the zeros at the end. Files that
-    /// cannot be read count nothing.
+    /// Counts all of these files except for the first `offset` bytes and the zeros at the end.
+    /// Files that cannot be read do not count.
     pub(super) fn of(folder: &Folder, numbers: &[u64], offset: u64) -> Self {
         let bytes = numbers.iter().enumerate().map(|(index, &number)| {
             let path = folder.segment_path(number);
@@ -62,7 +62,8 @@ pub(super) fn salvage(
     now: mqtt::Instant,
 ) -> Result<Recovered, StoreError> {
     let recovered = keep_what_can_be_used(folder, options, now)?;
-    // Last, so that after a crash before this the folder does not start without --salvage.
+    // The note is written last, so that the folder does not start without --salvage after a crash
+    // before this.
     let last = recovered.segments.back();
     newest::write(folder.path(), last.map_or(0, |last| last.number))?;
     Ok(recovered)

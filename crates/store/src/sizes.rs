@@ -61,9 +61,11 @@ impl Sizes {
         sizes
     }
 
-    /// The same where the store may have so many bytes of a disk that has so many in all.
+    /// Shortens the segments for a disk of `all` bytes, of which `free` bytes are free for the
+    /// store.
     fn within(self, free: u64, all: u64) -> Self {
-        /// Other programs may free space later, and then short segments would be slow.
+        /// At least this much counts as free. Other programs may free space later, and then
+        /// segments that are too short would be slow.
         const COUNTED: u64 = 4 << 20;
         let room = free.max(COUNTED).min(all);
         Self {
@@ -124,7 +126,7 @@ mod tests {
             (100_000 * MIB, 200_000 * MIB, 64 * MIB),
             (40 * MIB, 40 * MIB, 10 * MIB),
             (40 * MIB, 200_000 * MIB, 10 * MIB),
-            // Other programs have filled it.
+            // Other programs have filled the disk.
             (0, 200_000 * MIB, MIB),
             (0, 2 * MIB, MIB / 2),
             (MIB, MIB, MIB / 4),

@@ -249,7 +249,7 @@ fn records(group: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
     std::iter::from_fn(move || {
         let (header, behind) = rest.split_first_chunk::<16>()?;
         let [a, b, c, d, _, _, _, _, lsn @ ..] = *header;
-        // The number is part of the frame.
+        // The length that a frame gives includes the record's number, which has eight bytes.
         let len = usize::try_from(u32::from_le_bytes([a, b, c, d])).unwrap_or(usize::MAX);
         let (body, after) = behind
             .split_at_checked(len.saturating_sub(8))
@@ -403,7 +403,8 @@ impl Writer {
         }
     }
 
-    /// Only if there is space. Otherwise old records stay that could be removed.
+    /// Begins a new segment if there is space for one. Otherwise some old records that are no
+    /// longer needed stay.
     fn leave(&mut self) -> Result<(), StoreError> {
         match self.journal.leave() {
             Ok(()) | Err(WriteError::Full(_)) => Ok(()),
@@ -411,9 +412,9 @@ impl Writer {
         }
     }
 
-    /// Nothing else may be written before this group. Further records wait, up to a limit. Returns
-    /// whether to try again. It does not when the store is closed and the records that wait may be lost
-    /// without harm.
+    /// Waits until this group can be tried again. Nothing else may be written before it, so further
+    /// records wait, up to a limit. Returns `false` if the store is being closed and all records
+    /// that wait may be lost without harm.
     fn wait_for_room(&mut self, group: &[u8]) -> Result<bool, StoreError> {
         let len = group.len();
         let overfull = |waiting| StoreError::Overfull {
@@ -439,7 +440,7 @@ impl Writer {
         }
         if queue.is_closing {
             let path = self.journal.folder().path().to_owned();
-            // They need the frame of a group too.
+            // Two frames of groups are counted here, but the records need only one.
             let waiting = waiting - GROUP_LEN;
             return Err(StoreError::EndedFull { path, waiting });
         }
@@ -502,8 +503,8 @@ impl Writer {
         self.shared.is_full.load(Ordering::Acquire)
     }
 
-    /// Asks the file system before it takes the lock: that may take long, and the shard waits for the
-    /// lock.
+    /// Updates what the store counts. Asks the file system before it takes the lock: the answer may
+    /// take long, and the shard waits for the lock.
     fn count(&self) {
         let journal = &self.journal;
         let (journal_bytes, segments) = (journal.bytes(), journal.segments() as u64);

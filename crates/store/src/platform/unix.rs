@@ -52,8 +52,8 @@ pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Reserves the bytes from `from` to `to`, and makes the file that long.
-/// [`io::ErrorKind::Unsupported`]: the file system cannot.
+/// Reserves the bytes from `from` to `to`, and makes the file that long. The error is
+/// [`io::ErrorKind::Unsupported`] if the file system cannot reserve.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 pub(crate) fn reserve(file: &File, from: u64, to: u64) -> io::Result<()> {
     use rustix::fs::{FallocateFlags, fallocate};
@@ -65,7 +65,7 @@ pub(crate) fn reserve(file: &File, from: u64, to: u64) -> io::Result<()> {
     }
 }
 
-/// Not tried on these systems: the store writes zeros instead.
+/// Always fails on these systems, so the store writes zeros instead.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
 pub(crate) fn reserve(_file: &File, _from: u64, _to: u64) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())

@@ -68,7 +68,7 @@ pub(crate) fn sync_folder(_path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Not tried on Windows: the store writes zeros instead.
+/// Always fails on Windows, so the store writes zeros instead.
 pub(crate) fn reserve(_file: &File, _from: u64, _to: u64) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }

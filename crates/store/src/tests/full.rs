@@ -321,7 +321,7 @@ async fn a_store_that_lacks_room_for_its_own_affairs_alone_is_closed_as_always()
         let mut recovered = open(folder.path()).unwrap();
         let before = (retained(&recovered), recovered.last);
         let (store, failed) = Store::start(resume(folder.path(), full), 0).unwrap();
-        // The record that it has started.
+        // The record says that the server has started.
         store.append(|out| recovered.broker.take_journal(out));
         store.news().await;
         if !is_idle {

@@ -94,7 +94,7 @@ impl Source {
             match self.broker.poll_output() {
                 Output::Persist(lsn) => {
                     last = Some(lsn);
-                    // It would come without end.
+                    // The broker would ask for this without end, because nothing answers it here.
                     return last;
                 }
                 Output::Write(conn) => {
@@ -439,7 +439,7 @@ fn a_missing_file_is_refused_wherever_it_was() {
     }
 }
 
-/// No later file shows that it existed.
+/// No later file shows that the newest one existed.
 #[test]
 fn the_newest_file_is_missed_by_its_note() {
     for clean in [true, false] {

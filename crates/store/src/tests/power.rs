@@ -84,7 +84,7 @@ impl<'a> Life<'a> {
         let (group, last) = self.source.group(count);
         let known = self.history.0.len() as u64;
         let before = *self.history.0.last().unwrap();
-        // After a start the first record says so.
+        // The first record after a start says that the server has started.
         let first = last.0 + 1 - u64::from(count);
         assert!(first == known || first == known + 1, "a record a message");
         self.history.0.extend((known..first).map(|_| before));

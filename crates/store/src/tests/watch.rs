@@ -209,7 +209,7 @@ impl File {
     }
 }
 
-/// Opening may create a file, which must not happen after the end.
+/// Opening may create a file, which must not happen after the power has failed.
 pub(in super::super) fn before_opening(path: &Path) -> io::Result<()> {
     let Some(watched) = watching(path) else {
         return Ok(());
@@ -286,7 +286,7 @@ enum Node {
     Folder,
 }
 
-/// Both happen together, or neither.
+/// One name goes and another one appears. Either both happen, or neither does.
 #[derive(Clone)]
 struct Naming {
     gone: Option<OsString>,
@@ -396,7 +396,7 @@ impl Disk {
 }
 
 impl Change {
-    /// Sector by sector.
+    /// Applies the change sector by sector, as `keeps` chooses.
     fn apply(&self, content: &mut Vec<u8>, mut keeps: impl FnMut(u64) -> bool) {
         match self {
             Self::SetLen(len) => {
