@@ -77,7 +77,7 @@ impl Inbound {
                     let raw = &raw[..len];
                     if header_len(raw) == len {
                         check_length(raw)?;
-                        // Fails with a reserved opcode.
+                        // This fails if the opcode is reserved.
                         let header = FrameHeader::parse(&mut Cursor::new(raw))
                             .map_err(crate::stream_error)?;
                         if let Some((header, payload)) = header {
@@ -123,7 +123,7 @@ impl Inbound {
     ) -> Result<Stage, StreamError> {
         const MOST_OF_CONTROL: u64 = 125;
         let fault = |error: ProtocolError| Err(crate::stream_error(Error::Protocol(error)));
-        // No extension was agreed on, compression or other.
+        // Client and server agreed on no extension, such as compression.
         if header.rsv1 || header.rsv2 || header.rsv3 {
             return fault(ProtocolError::NonZeroReservedBits);
         }
@@ -197,7 +197,8 @@ fn check_length(header: &[u8]) -> Result<(), StreamError> {
     }
 }
 
-/// The length of a header that begins with these bytes, or the least that it can be.
+/// The length of a header that begins with these bytes. If they do not show it yet, returns the
+/// least length that is possible.
 fn header_len(bytes: &[u8]) -> usize {
     const MASKED: u8 = 0x80;
     let Some(second) = bytes.get(1) else { return 2 };
