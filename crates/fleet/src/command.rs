@@ -19,7 +19,7 @@ pub enum CommandRequest<'a> {
 /// A message to publish, at quality of service 2 and not retained.
 #[derive(Clone, Eq, PartialEq, Debug)]
 pub struct CommandMessage {
-    /// Where to.
+    /// The topic to publish it to.
     pub topic: String,
     /// JSON with the `uuid` and the `command`.
     pub payload: Vec<u8>,
@@ -32,7 +32,7 @@ pub struct CommandMessage {
 /// Why a command cannot be sent.
 #[derive(Copy, Clone, Eq, PartialEq, Debug, thiserror::Error)]
 pub enum CommandError {
-    /// No such device.
+    /// The fleet does not know the device.
     #[error("there is no such device")]
     UnknownDevice,
     /// The device speaks a convention that has no commands.
@@ -50,7 +50,7 @@ pub enum CommandError {
     /// The free text is not one JSON object.
     #[error("not a JSON object, at character {offset}")]
     NotAnObject {
-        /// Byte offset of what does not fit.
+        /// The byte offset of the first byte that does not fit.
         offset: usize,
     },
     /// The free text brings a `uuid` of its own.
@@ -67,9 +67,9 @@ pub enum CommandError {
 /// The progress of a command.
 #[derive(Clone, PartialEq, Debug)]
 pub enum CommandState {
-    /// Made, and waiting until we are connected.
+    /// It was made, and waits until we are connected.
     Queued,
-    /// Handed to the connection.
+    /// It was handed to the connection.
     Sent,
     /// The broker has taken it (PUBCOMP), or it was seen on its topic; the answer is awaited.
     Pending,
@@ -86,7 +86,7 @@ pub enum CommandState {
     },
     /// No answer came in time. One that comes later still counts.
     TimedOut {
-        /// When it was given up.
+        /// When we stopped waiting for the answer.
         at: Timestamp,
     },
     /// It could not be sent.
@@ -136,7 +136,7 @@ pub struct Command {
 }
 
 impl Command {
-    /// What its answer will carry.
+    /// The uuid, which its answer will carry too.
     pub fn uuid(&self) -> &str {
         &self.uuid
     }

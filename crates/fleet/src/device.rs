@@ -26,8 +26,8 @@ pub struct DeviceKey {
     pub number: u32,
 }
 
-/// A device's neighbours in the ring of all devices of one id, by their places. The only one is
-/// its own neighbour.
+/// The places of a device's neighbours in the ring of all devices that have its id. A device that
+/// is alone in the ring is its own neighbour.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct SameId {
     pub(crate) before: u32,
@@ -47,21 +47,21 @@ pub struct Position {
 
 /// A device.
 #[derive(Debug)]
-#[allow(clippy::struct_excessive_bools)] // Four facts that do not depend on each other.
+#[allow(clippy::struct_excessive_bools)] // Its flags do not depend on each other.
 pub struct Device {
     pub(crate) prefix: Arc<str>,
     pub(crate) id: Box<str>,
     pub(crate) number: u32,
     pub(crate) convention: Convention,
-    /// Its convention has learnt from it, and must hear when it is forgotten.
+    /// The convention has learnt from this device, and must be told when it is forgotten.
     pub(crate) learnt: bool,
     /// What the fleet's memory budget was charged for it.
     pub(crate) account: Account,
-    /// The index finds the devices of one id by the first of them.
+    /// Its neighbours among the devices with the same id. The index finds only the first of those.
     pub(crate) same_id: SameId,
-    /// How many look at it.
+    /// How many viewers look at it.
     pub(crate) watchers: u32,
-    /// It, its will or its broker has said its presence.
+    /// The device, its will or its broker has reported its presence.
     pub(crate) registered: bool,
     /// How many live messages it sent.
     pub(crate) heard: u32,
@@ -73,16 +73,17 @@ pub struct Device {
 
     pub(crate) presence: PresenceSpan,
     pub(crate) history: History,
-    /// Its presence before we lost our connection, while it is unknown.
+    /// While its presence is unknown: what it was before we lost our connection.
     pub(crate) before_outage: Option<PresenceSpan>,
     pub(crate) intervals: Intervals,
     pub(crate) rhythm: Rhythm,
-    /// Its silence means something: it has sent values, not only presence.
+    /// Whether its silence means something: it has sent values, not only its presence.
     pub(crate) sends_values: bool,
     pub(crate) stale_after_ms: i64,
 
     pub(crate) metrics: Vec<Metric>,
-    /// Where the next value's metric is likely to be: messages repeat their order.
+    /// The index at which the metric of the next value is likely to be, because messages repeat
+    /// their order.
     pub(crate) next_metric: usize,
     pub(crate) announced_units: Vec<(Box<str>, Box<str>)>,
     pub(crate) position: Option<Position>,
@@ -91,12 +92,12 @@ pub struct Device {
     pub(crate) command_deadline: Option<Timestamp>,
     pub(crate) known_commands: Vec<Box<str>>,
 
-    /// Fingerprints of the latest messages, to know a repeated one.
+    /// Fingerprints of the latest messages, by which a repeated one is recognised.
     pub(crate) recent: [u32; 4],
     pub(crate) recent_next: u8,
     pub(crate) dirty: Dirty,
     pub(crate) in_dirty_queue: bool,
-    /// The entry in the fleet's timer heap that counts.
+    /// The time of its one valid entry in the fleet's timer heap.
     pub(crate) scheduled: Option<Timestamp>,
 }
 
@@ -129,7 +130,7 @@ impl Device {
         full
     }
 
-    /// How it speaks.
+    /// The convention that it follows.
     pub const fn convention(&self) -> Convention {
         self.convention
     }
@@ -140,7 +141,8 @@ impl Device {
         &self.presence.presence
     }
 
-    /// Whether [`Device::presence`]'s `since` is when it began; otherwise it held then already.
+    /// Whether the presence began at the `since` of [`Device::presence`]. Otherwise it may have
+    /// begun earlier.
     pub const fn is_since_exact(&self) -> bool {
         self.presence.exact
     }
@@ -150,7 +152,7 @@ impl Device {
         self.history.iter()
     }
 
-    /// When it was first heard of, by a retained message too.
+    /// When the first message about it came. A retained one counts.
     pub const fn first_seen(&self) -> Timestamp {
         self.first_seen
     }
@@ -160,7 +162,7 @@ impl Device {
         self.last_seen
     }
 
-    /// How many messages of it came, with retained and repeated ones.
+    /// How many messages came from it, retained and repeated ones included.
     pub const fn message_count(&self) -> u64 {
         self.messages
     }
@@ -205,8 +207,8 @@ impl Device {
         Some((key, self.metrics.get(index)?))
     }
 
-    /// Which metrics belong on one chart: those of one unit (°C beside °C), then those of one
-    /// stem (`accel.x`, `accel.y`), then the truth values. Made anew at each call; it changes
+    /// Which metrics belong on one chart: those of one unit (°C beside °C), then those of one stem
+    /// (`accel.x`, `accel.y`), then the truth values. Each call makes the groups anew. They change
     /// only with [`crate::Event::ShapeChanged`].
     pub fn groups(&self) -> Vec<MetricGroup> {
         metric::groups(&self.metrics)
@@ -275,7 +277,7 @@ impl Device {
         before.is_some_and(|span| matches!(span.presence, Presence::Offline { .. }))
     }
 
-    /// Learns from the gaps seen so far how long a silence is too long.
+    /// Computes from the gaps seen so far how long a silence is too long.
     pub(crate) fn update_staleness(&mut self, options: &FleetOptions) {
         let rule = &options.stale_after;
         let (interval, floor) = match self.intervals.median() {
@@ -289,7 +291,7 @@ impl Device {
         self.stale_after_ms = patience.max(millis(floor));
     }
 
-    /// Remembers this message. Returns whether it came already.
+    /// Remembers this message. Returns whether it has come before.
     pub(crate) fn note_fingerprint(&mut self, fingerprint: u32, marked_duplicate: bool) -> bool {
         if marked_duplicate && self.recent.contains(&fingerprint) {
             return true;
@@ -299,7 +301,7 @@ impl Device {
         false
     }
 
-    /// No command is given up before `until`.
+    /// Lets every open command wait for its answer until at least `until`.
     pub(crate) fn extend_commands(&mut self, until: Timestamp) {
         for command in &mut self.commands {
             if let Some(deadline) = &mut command.deadline {

@@ -37,7 +37,7 @@ pub fn shorten(text: &str, max_chars: usize) -> String {
             .for_each(&mut push);
     }
     if right_to_left {
-        // First strong isolate … pop directional isolate.
+        // The marks "first strong isolate" before and "pop directional isolate" behind.
         shown.insert(0, '\u{2068}');
         shown.push('\u{2069}');
     }

@@ -22,13 +22,13 @@ pub enum Event {
     ShapeChanged(DeviceKey),
     /// A reading to draw. The `at` of one metric's samples never goes back.
     Sample {
-        /// Whose.
+        /// The device.
         device: DeviceKey,
-        /// Which.
+        /// The metric.
         metric: MetricKey,
         /// When it was measured.
         at: Timestamp,
-        /// What; finite.
+        /// The value, which is finite.
         value: f64,
     },
     /// A metric has a new value that is no sample to draw: a text, or a retained value. Several
@@ -36,11 +36,11 @@ pub enum Event {
     ValuesChanged(DeviceKey),
     /// A device moved.
     PositionChanged(DeviceKey),
-    /// A command is new or has come further.
+    /// A command is new, or its state has changed.
     CommandChanged {
-        /// To whom.
+        /// The device.
         device: DeviceKey,
-        /// Which.
+        /// The command's uuid.
         uuid: Box<str>,
     },
     /// Something is wrong with a device. Between two polls there is one event for each device and

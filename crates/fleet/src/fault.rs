@@ -10,7 +10,8 @@ pub enum FaultKind {
     NotJson,
     /// Not UTF-8 text.
     NotText,
-    /// The device's own clock is in the past before 2015 or ahead of ours: arrival time is used.
+    /// The device's own clock shows a time before 2015, or one that is ahead of ours. The time of
+    /// arrival is used instead.
     ClockWrong,
     /// A number that is not finite, or too large for one.
     NotFinite,
@@ -28,7 +29,7 @@ pub enum FaultKind {
     PositionOutOfBounds,
     /// The device id in the payload is not the one in the topic.
     IdMismatch,
-    /// A message about presence that says none.
+    /// A message that should report a presence, but reports none.
     UnknownPresence,
 }
 

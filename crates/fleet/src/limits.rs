@@ -12,7 +12,7 @@ pub enum Limit {
     /// [`crate::Fleet::forget`] for who is a stranger.
     Strangers,
     /// A prefix could not be learnt, because 64 are known: under it, what cannot be read is taken
-    /// for another kind of topic.
+    /// for a topic of another convention.
     Prefixes,
     /// `max_id_len`: a message of a device with a longer id or prefix was ignored.
     IdLength,
@@ -78,7 +78,7 @@ impl Limit {
 #[derive(Clone, Default, Eq, PartialEq, Debug)]
 pub struct LimitCounters {
     counts: [u64; Limit::ALL.len()],
-    /// One bit a limit that was hit since its event was last polled.
+    /// One bit for each limit: whether it was hit since its event was last polled.
     fresh: u16,
 }
 
@@ -134,7 +134,7 @@ impl Budget {
         self.used
     }
 
-    /// Takes `bytes`, or says no.
+    /// Takes `bytes` if so many are left. Returns whether they were.
     #[must_use]
     pub(crate) fn charge(&mut self, bytes: usize) -> bool {
         match self.used.checked_add(bytes) {
@@ -150,7 +150,7 @@ impl Budget {
         self.used = self.used.saturating_sub(bytes);
     }
 
-    /// Takes `bytes` for a device, or says no.
+    /// Takes `bytes` for a device if so many are left. Returns whether they were.
     #[must_use]
     pub(crate) fn charge_to(&mut self, account: &mut Account, bytes: usize) -> bool {
         let fits = self.charge(bytes);

@@ -58,7 +58,7 @@ pub struct Metric {
     pub(crate) retained: bool,
     /// `value` holds something.
     pub(crate) has_value: bool,
-    /// The time of the last sample that was drawn: none goes before it.
+    /// The time of the last sample that was drawn. No later sample has an earlier time.
     pub(crate) drawn_at: Option<Timestamp>,
     pub(crate) samples: u64,
     /// The mean gap between samples in milliseconds, in which the latest count most; 0 if unknown.
@@ -110,7 +110,7 @@ impl Metric {
         }
     }
 
-    /// Whether the unit is only what such quantities are usually in.
+    /// Whether the unit is only assumed, because such quantities usually have it.
     pub const fn unit_is_assumed(&self) -> bool {
         matches!(self.unit, Unit::Assumed(_))
     }
@@ -142,7 +142,7 @@ impl Metric {
         self.retained
     }
 
-    /// How many samples were taken up, retained ones not counted.
+    /// How many samples were accepted, without retained ones.
     pub const fn samples(&self) -> u64 {
         self.samples
     }
@@ -153,7 +153,8 @@ impl Metric {
     }
 
     pub(crate) fn note_gap(&mut self, now: Timestamp) {
-        // A day and more is one day: enough for a rate, and exact in a float.
+        // A gap of more than a day counts as one day. That is enough for a rate, and exact in a
+        // float.
         let gap = now.ms_since(self.arrived).clamp(0, 86_400_000);
         let gap = i32::try_from(gap).unwrap_or(i32::MAX);
         #[allow(clippy::cast_precision_loss)]

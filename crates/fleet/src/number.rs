@@ -35,7 +35,8 @@ pub(crate) fn parse_prefix(text: &[u8]) -> Option<(f64, usize)> {
                     mantissa = mantissa * 10 + digit;
                     exponent = exponent.saturating_sub(i32::from(fraction));
                 } else {
-                    // A twentieth digit: only its place counts.
+                    // The mantissa has no room for more digits. Those before the point still raise
+                    // the exponent.
                     exponent = exponent.saturating_add(i32::from(!fraction));
                 }
             }
@@ -60,7 +61,7 @@ pub(crate) fn parse_prefix(text: &[u8]) -> Option<(f64, usize)> {
     Some((if negative { -value } else { value }, at))
 }
 
-/// `e-12` and its length.
+/// The exponent at the start of `text`, such as `e-12`, and its length.
 fn parse_exponent(text: &[u8]) -> Option<(i32, usize)> {
     let (b'e' | b'E') = text.first()? else {
         return None;
@@ -88,7 +89,7 @@ fn scale(mantissa: u64, exponent: i32) -> f64 {
     if mantissa == 0 {
         return 0.0;
     }
-    // Rounded once when it has more than 53 bits, which the module's head allows for.
+    // A mantissa of more than 53 bits is rounded here. The module's head allows for that error.
     #[allow(clippy::cast_precision_loss)]
     let mut value = mantissa as f64;
     let mut left = exponent.unsigned_abs();

@@ -8,7 +8,7 @@ use core::time::Duration;
 pub struct StaleRule {
     /// Silence of this many median intervals makes a device stale. Default 3.
     pub intervals: u32,
-    /// Never stale before this silence. Default 30 s.
+    /// A shorter silence never makes a device stale. Default 30 s.
     pub at_least: Duration,
     /// The least silence while fewer than three intervals have been observed, because a device
     /// that reports every few minutes looks silent at first. Default 15 min: three times the
@@ -29,7 +29,7 @@ impl Default for StaleRule {
 /// The options of a [`crate::Fleet`]. The defaults fit the dashboard.
 #[derive(Clone, Eq, PartialEq, Debug)]
 pub struct FleetOptions {
-    /// Which prefixes are of the four-topic convention.
+    /// Which prefixes belong to the four-topic convention.
     pub prefixes: PrefixRule,
     /// Makes the places of ids in the fleet's tables unpredictable: give it something random, so
     /// that no stranger can choose ids that collide. The same seed gives the same fleet.
@@ -53,8 +53,8 @@ pub struct FleetOptions {
     /// counted as [`Limit::Devices`](crate::Limit::Devices). [`Fleet::forget`](crate::Fleet::forget)
     /// says who is a stranger. Default 200,000.
     pub max_devices: usize,
-    /// Devices that a person had forgotten: only a live message brings such a device back. Beyond
-    /// this many the longest forgotten may come back by a retained message too. Default 4,096,
+    /// Devices that a person asked to forget, which only a live message brings back. Beyond this
+    /// many, a retained message too may bring back those forgotten longest ago. Default 4,096,
     /// which take 32 KiB.
     pub max_forgotten: usize,
     /// Metrics of one device; further ones are ignored, with a fault. Default 256.

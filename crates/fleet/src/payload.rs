@@ -140,7 +140,7 @@ fn bare(out: &mut Readings, value: ItemValue) {
     out.emit(value);
 }
 
-/// A value that neither its topic nor its payload names.
+/// Names a value `value` if neither its topic nor its payload names it.
 fn name_bare(out: &mut Readings) {
     if out.path.is_empty() {
         out.path.push_str("value");

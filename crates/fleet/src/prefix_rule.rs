@@ -1,4 +1,4 @@
-//! Which topics may be those of devices that speak by prefix, as the shell configures it.
+//! Which topic prefixes belong to the four-topic convention, as the shell configures it.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;

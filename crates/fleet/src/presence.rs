@@ -12,7 +12,7 @@ pub enum Presence {
         /// When it came.
         since: Timestamp,
     },
-    /// It said so, or its will or its broker did for it.
+    /// It said so, or its will or its broker said so.
     Offline {
         /// When it left.
         since: Timestamp,
@@ -145,8 +145,8 @@ impl Presence {
 pub struct PresenceSpan {
     /// What held.
     pub presence: Presence,
-    /// Whether `since` is when it began; otherwise it held then already (a retained message
-    /// says what is, not since when).
+    /// Whether it began at `since`. Otherwise it may have begun earlier: a retained message says
+    /// what the presence is, not since when.
     pub exact: bool,
 }
 
@@ -182,7 +182,7 @@ impl Counts {
         self.of(PresenceKind::Offline)
     }
 
-    /// Devices of which nobody can tell.
+    /// Devices whose presence is unknown.
     pub const fn unknown(&self) -> usize {
         self.of(PresenceKind::Unknown)
     }
@@ -225,13 +225,13 @@ impl History {
 
     /// The presence has changed.
     pub(crate) fn push(&mut self, span: PresenceSpan) {
-        // A span that would begin later, or last no time at all, never was.
+        // Removes spans that would begin later than this one, or would last no time.
         while let Some(last) = self.spans.last()
             && last.presence.since() >= span.presence.since()
         {
             self.spans.pop();
         }
-        // The same kind again is one entry.
+        // Spans of the same kind that follow each other are one entry.
         if self
             .spans
             .last()

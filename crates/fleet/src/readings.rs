@@ -15,13 +15,13 @@ pub(crate) struct Readings {
     pub(crate) path: String,
     /// Where strings are unescaped to.
     pub(crate) texts: String,
-    /// More values than are kept.
+    /// The message has more values than are kept.
     pub(crate) too_many: bool,
-    /// Nested deeper than is read.
+    /// The message is nested more deeply than is read.
     pub(crate) too_deep: bool,
-    /// A name longer than is kept.
+    /// A name is longer than is kept.
     pub(crate) name_too_long: bool,
-    /// A text longer than is kept.
+    /// A text was cut, because it is longer than is kept.
     pub(crate) text_cut: bool,
     names: String,
     items: Vec<Item>,
@@ -89,7 +89,7 @@ impl Readings {
         self.caps = caps;
     }
 
-    /// Goes into a member whose name will be appended to `path`; what to give to `leave`.
+    /// Goes into a member whose name will be appended to `path`. Returns what to give to `leave`.
     pub(crate) fn enter(&mut self) -> usize {
         let parent = self.path.len();
         if parent > 0 {
@@ -158,7 +158,8 @@ impl Readings {
     /// both `temperature`.
     fn name_len(&self) -> usize {
         let stem = self.stem.as_str();
-        // Also because comparing with an empty string can cost a hundred times the others.
+        // This is also faster: comparing with an empty string can cost a hundred times as much as
+        // with another.
         if stem.is_empty() {
             return self.path.len();
         }

@@ -36,7 +36,7 @@ impl Intervals {
         true
     }
 
-    /// The silence that begins now is not the device's.
+    /// The gap that begins now does not count: the device has left, or we cannot see it.
     pub(crate) fn interrupt(&mut self) {
         self.burst = None;
     }
@@ -103,7 +103,7 @@ impl Rhythm {
         self.slept = false;
     }
 
-    /// The device left. When it will be back, if it has a rhythm.
+    /// The device left. Returns when it will be back, if it has a rhythm.
     pub(crate) fn sleeps(&mut self, now: Timestamp, max_cycle_ms: i64) -> Option<Timestamp> {
         self.slept = true;
         let woke = self.woke?;

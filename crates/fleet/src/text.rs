@@ -1,11 +1,11 @@
 //! Small functions on strings, for which the standard library links more code.
 //!
-//! Indexing a string links the message of its panic with its tables of printable characters,
-//! and `contains` a search for long needles: ten kilobytes in a widget, for nothing here.
+//! Indexing a string links the message of its panic with its tables of printable characters, and
+//! `contains` a search for long needles: ten kilobytes in a widget, which gains nothing from them.
 
 use core::ops::Range;
 
-/// `text[range]`; nothing where that would be no part of it.
+/// `text[range]`, or nothing if the range is not within `text` or cuts a character.
 pub(crate) fn part(text: &str, range: Range<usize>) -> &str {
     text.get(range).unwrap_or("")
 }

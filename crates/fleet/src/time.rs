@@ -42,7 +42,7 @@ pub(crate) enum OwnClock {
     At(Timestamp),
     /// A clock that was never set (before 2015) or that runs ahead of ours.
     Wrong,
-    /// Nothing to go by: no zone, or not a time at all.
+    /// It says nothing certain: it has no zone, or is no time at all.
     Unusable,
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn own_clock_from_number(value: f64, now: Timestamp, max_ahead_ms: i6
     } else {
         value / 1e6
     };
-    // Bounded above by 1e14: no truncation that matters.
+    // The value is below 1e14, so the conversion loses only a fraction.
     #[allow(clippy::cast_possible_truncation)]
     judge(Timestamp(ms as i64), now, max_ahead_ms)
 }

@@ -2,7 +2,7 @@
 
 /// A unit's symbol, from what people write for it.
 pub(crate) fn symbol(text: &str) -> Option<&'static str> {
-    // Longer than any unit that is known.
+    // The text is longer than any known unit.
     if text.len() > 16 {
         return None;
     }
@@ -55,8 +55,8 @@ fn quantity(word: &str) -> Option<&'static (&'static str, Option<&'static str>)>
         .find(|(name, _)| name.eq_ignore_ascii_case(word))
 }
 
-/// The unit that a metric's name tells: a suffix (`power_kw`, `temp_c`) for certain, a quantity
-/// (`temperature.setpoint`) by assumption. `true` when assumed.
+/// The unit that a metric's name tells, and whether it is only assumed. A suffix (`power_kw`,
+/// `temp_c`) is certain; a quantity (`temperature.setpoint`) suggests a unit.
 pub(crate) fn of_name(name: &str) -> Option<(&'static str, bool)> {
     let last = name.rsplit('.').next().unwrap_or(name);
     let mut parts = words(last);
@@ -68,7 +68,7 @@ pub(crate) fn of_name(name: &str) -> Option<(&'static str, bool)> {
         return Some((unit, false));
     }
     let assumed = words(last).find_map(|word| quantity(word)?.1);
-    // `voltage` in `battery_voltage` says more than `battery`: it is no percentage.
+    // In `battery_voltage` the word `voltage` contradicts `battery`: the value is no percentage.
     let contradicted = words(last)
         .filter_map(quantity)
         .any(|(_, unit)| unit.is_none());
@@ -78,8 +78,8 @@ pub(crate) fn of_name(name: &str) -> Option<(&'static str, bool)> {
     }
 }
 
-/// Suffixes are lower case by custom, so the short ones are told without regard to case, where
-/// that is safe.
+/// The unit of a suffix. Names are usually written in lower case, so short suffixes are matched
+/// without regard to case where that is safe.
 fn suffix_unit(word: &str) -> Option<&'static str> {
     const ONE_LETTER: &[(&str, &str)] = &[
         ("c", "°C"),
@@ -98,7 +98,7 @@ fn suffix_unit(word: &str) -> Option<&'static str> {
         .iter()
         .find(|(letter, _)| letter.eq_ignore_ascii_case(word));
     one.map(|(_, unit)| *unit).or_else(|| {
-        // Words that are more often something else than a unit.
+        // These words are more often something other than a unit.
         let word_of_another_kind = ["min", "bar", "deg", "amp", "var"].contains(&word);
         if word_of_another_kind {
             None

@@ -7,10 +7,10 @@
 //! | `{prefix}/cmd/req/{id}` | a JSON object with `uuid` and `command` |
 //! | `{prefix}/cmd/resp/{id}` | a JSON object with `uuid` and `commandResult` |
 //!
-//! Other topics look like these too (`site/data/x`), so the convention learns its prefixes: one
-//! that a device has used for what only this convention says. Under a known prefix everything on
-//! the four topics belongs to the convention, and what cannot be read there is a fault. A prefix
-//! is known as long as such a device is.
+//! Other topics look like these too (`site/data/x`), so the convention learns its prefixes. It
+//! learns a prefix when a device uses it for something that only this convention has. Under a known
+//! prefix everything on the four topics belongs to the convention, and what cannot be read there is
+//! a fault. A prefix stays known as long as the fleet knows a device that taught it.
 
 use super::{Answer, Composed, Name, Request, Role, Said, Speech, What};
 use crate::command::{CommandError, CommandRequest};
@@ -26,10 +26,10 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// The prefixes that are known to be of the convention.
+/// The convention, with the prefixes that are known to belong to it.
 #[derive(Debug)]
 pub(super) struct FourTopics {
-    /// From the start, and for ever.
+    /// Prefixes that are known from the start, and for ever.
     given: Vec<Box<str>>,
     learnt: Vec<Learnt>,
     /// Whether other prefixes than the given ones may be of the convention.
@@ -44,7 +44,7 @@ struct Learnt {
     devices: u32,
 }
 
-/// How many prefixes are learnt. Most sites have one; the limit is against mischief.
+/// The most prefixes that are learnt. Most sites have one. The limit stops attackers.
 const MAX_LEARNT: usize = 64;
 
 impl FourTopics {
@@ -75,8 +75,8 @@ impl Speech for FourTopics {
         }
     }
 
-    /// Under a known prefix everything on the four topics is of the convention; under others only
-    /// what looks like it.
+    /// Under a known prefix everything on the four topics belongs to the convention. Under other
+    /// prefixes only what looks like it does.
     fn read<'a>(&self, topic: &'a str, payload: &Payload<'a>) -> Option<(Name<'a>, What<'a>)> {
         let (head, id) = split_last_level(topic)?;
         let (parent, last) = split_last_level(head).unwrap_or(("", head));
@@ -130,8 +130,9 @@ impl Speech for FourTopics {
         member.strip_prefix("units.").map(Role::Unit)
     }
 
-    /// What the device registers and sends, under `name.prefix` and under the prefix in its own
-    /// id, if that has slashes. Commands and their answers are not the device's state.
+    /// Filters for registrations and data of the device, under `name.prefix`, and also under the
+    /// prefix in its own id if the id has slashes. Commands and their answers are not the device's
+    /// state.
     fn filters(name: &Name<'_>, filters: &mut Vec<String>) {
         let own = split_last_level(&name.id);
         let own = own.map(|(prefix, id)| Name::new(prefix, id));
@@ -221,7 +222,7 @@ impl Speech for FourTopics {
             }
         })
         .map_err(|_| FaultKind::NotJson)?;
-        // A `null` beside a reason is no result: people want to read the reason.
+        // Beside a reason, a result of `null` says nothing, so people read the reason.
         if (answer.result.is_empty() || answer.result == "null")
             && let Some(reason) = reason
         {
@@ -299,7 +300,7 @@ fn topic(name: &Name<'_>, kind: &str) -> String {
     [&*name.prefix, slash, kind, &*name.id].concat()
 }
 
-/// `mqtt/blog/cmd` is of the prefix `mqtt/blog`, and `cmd` alone of the empty one.
+/// The prefix: `mqtt/blog` of `mqtt/blog/cmd`, and an empty one of `cmd` alone.
 fn without_cmd(parent: &str) -> Option<&str> {
     match parent.strip_suffix("cmd")? {
         "" => Some(""),
@@ -322,13 +323,14 @@ fn says_sign(text: &str) -> bool {
     contains(text, "SIGN_IN") || contains(text, "SIGN_OUT")
 }
 
-/// Behind `commands.`: `3`, `3.command` or `3.name`.
+/// Whether a member's name names a command. `rest` is what stands behind `commands.`, such as `3`,
+/// `3.command` or `3.name`.
 fn is_command_name(rest: &str) -> bool {
     let (index, member) = rest.split_once('.').unwrap_or((rest, ""));
     index.bytes().all(|byte| byte.is_ascii_digit()) && matches!(member, "" | "command" | "name")
 }
 
-/// The text that `value` is; nothing if it is another kind of value.
+/// Sets `text` to the text that `value` holds, or to nothing if `value` is no text.
 fn set_text(text: &mut String, value: &str) {
     text.clear();
     json::unquote_into(value, text);

@@ -1,7 +1,7 @@
 //! How devices speak. Each convention is one module with one type that implements [`Speech`].
 //!
-//! To add one: a module beside these (`mod` below), and its line in the list `conventions!`. The
-//! device model above knows no convention by name. It asks:
+//! To add a convention, add a module beside these (`mod` below) and a line to the list
+//! `conventions!`. The device model knows no convention by name. It asks:
 //!
 //! | question | method |
 //! |---|---|
@@ -54,7 +54,8 @@ impl<'a> Name<'a> {
     }
 }
 
-/// What a convention answers. One that has no commands leaves those methods out.
+/// The questions that a convention answers. A convention without commands leaves out the methods
+/// for commands.
 pub(crate) trait Speech: Sized {
     /// Its name, for people.
     const NAME: &'static str;
@@ -65,7 +66,8 @@ pub(crate) trait Speech: Sized {
     /// The convention before it has learnt anything.
     fn new(options: &FleetOptions) -> Self;
 
-    /// What the message means and whose it is; `None` if it is not of this convention.
+    /// What the message means and which device it belongs to. `None`: it does not follow this
+    /// convention.
     fn read<'a>(&self, topic: &'a str, payload: &Payload<'a>) -> Option<(Name<'a>, What<'a>)>;
 
     /// What a member of the device's payload is for; `None` for a plain value.
@@ -116,8 +118,8 @@ pub(crate) trait Speech: Sized {
     fn forget(&mut self, _name: &Name<'_>, _budget: &mut Budget) {}
 }
 
-/// Makes, from the list of conventions, the type that says which one and the type that holds
-/// them all. Each method is a `match`: the widgets' bundle drops those that it does not call,
+/// Makes two types from the list of conventions: one that says which convention, and one that holds
+/// all of them. Each method is a `match`: the widgets' bundle drops those that it does not call,
 /// which it could not with a table of function pointers.
 macro_rules! conventions {
     ($($module:ident::$Type:ident,)+) => {
@@ -125,7 +127,7 @@ macro_rules! conventions {
         #[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Debug, Hash)]
         pub struct Convention(Which);
 
-        /// In the order of the list: an earlier one is the more particular.
+        /// The conventions in the order of the list, the more particular ones first.
         #[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Debug, Hash)]
         enum Which {
             $($Type,)+
@@ -161,7 +163,7 @@ macro_rules! conventions {
                 }
             }
 
-            /// What a message means by the first convention that recognises it.
+            /// What a message means, according to the first convention that recognises it.
             pub(crate) fn read<'a>(
                 &self,
                 topic: &'a str,
@@ -258,7 +260,7 @@ impl Convention {
         self.common_commands().is_some()
     }
 
-    /// Whether a device that has spoken both ways is taken to follow this convention.
+    /// Whether a device that has spoken by both conventions counts as following this one.
     pub(crate) fn wins_over(self, other: Self) -> bool {
         self < other
     }
@@ -280,7 +282,7 @@ pub(crate) enum What<'a> {
     /// A JSON object that may say the device's presence. If it does not, it holds values called
     /// `otherwise`, or is a fault when that is `None`.
     PresenceObject { otherwise: Option<&'a str> },
-    /// Values, of the quantity `stem` if the topic names one.
+    /// Values. `stem` is the quantity, if the topic names one.
     Values {
         stem: Cow<'a, str>,
         unit: Option<&'static str>,
@@ -289,13 +291,13 @@ pub(crate) enum What<'a> {
     Request,
     /// A device's answer.
     Response,
-    /// Not readable, at a place where the convention is certain.
+    /// A payload that cannot be read, on a topic that certainly belongs to the convention.
     Unreadable(FaultKind),
-    /// A retained message is being deleted: means nothing.
+    /// The deletion of a retained message, which means nothing.
     Nothing,
 }
 
-/// A presence as said by a payload.
+/// The presence that a payload reports.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub(crate) enum Said {
     Online,
@@ -314,9 +316,9 @@ pub(crate) enum Role<'a> {
     Latitude,
     /// Degrees east.
     Longitude,
-    /// The device's id, once more.
+    /// The device's id, which the topic names too.
     DeviceId,
-    /// It says something about the message, not about the device.
+    /// Something about the message, not about the device.
     Envelope,
     /// The name of a command that the device understands.
     Command,
@@ -341,8 +343,8 @@ pub(crate) struct Request {
     pub(crate) name: String,
 }
 
-/// What an answer says. The command is found by the uuid; if that is empty, by the message's
-/// correlation data; failing that, it is the oldest open command of the same name.
+/// What an answer says. The uuid tells which command it answers. If that is empty, the message's
+/// correlation data tells. Without either, it answers the oldest open command of the same name.
 #[derive(Default, Debug)]
 pub(crate) struct Answer {
     pub(crate) uuid: String,
@@ -352,7 +354,7 @@ pub(crate) struct Answer {
     pub(crate) ok: bool,
 }
 
-/// Words that say a presence wherever a presence is expected.
+/// The presence that a word means, wherever a presence is expected.
 pub(crate) fn presence_word(word: &str) -> Option<Said> {
     const WORDS: &[(&str, Said)] = &[
         ("online", Said::Online),

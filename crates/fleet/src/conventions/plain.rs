@@ -1,4 +1,4 @@
-//! Topics of no particular convention. Which device a message belongs to is told by its topic:
+//! Topics of no particular convention. The topic tells which device a message belongs to:
 //!
 //! 1. `presence/{id}` is the presence of `{id}`, which may have several levels.
 //! 2. `sensors/{place}/{quantity}/{unit}` (or `sensor/…`) is the reading `{quantity}` of the
@@ -25,7 +25,7 @@ use crate::units;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// Each message says everything by itself: nothing is learnt.
+/// The convention. It learns nothing, because each message says everything by itself.
 #[derive(Debug)]
 pub(super) struct Plain;
 
@@ -36,12 +36,12 @@ impl Speech for Plain {
         Self
     }
 
-    /// Every message is a plain one if it is nothing else.
+    /// Reads every message that follows no other convention.
     fn read<'a>(&self, topic: &'a str, payload: &Payload<'a>) -> Option<(Name<'a>, What<'a>)> {
         Some(read(topic, payload))
     }
 
-    /// Everything below the id. Plain devices have no prefix but in their id.
+    /// Filters for everything below the id. The prefix of a plain device is part of its id.
     fn filters(name: &Name<'_>, filters: &mut Vec<String>) {
         filters.push(["presence/", &*name.id].concat());
         filters.push([&*name.id, "/#"].concat());
@@ -141,7 +141,7 @@ const MESSAGE_LEVELS: &[&str] = &[
     "report",
 ];
 
-/// Only what is never the name of a thing: `power` or `light` may be a device.
+/// Quantities that are never the name of a thing. `power` or `light` may be a device.
 const QUANTITY_LEVELS: &[&str] = &[
     "temperature",
     "temp",

@@ -15,9 +15,10 @@ use alloc::boxed::Box;
 use alloc::string::String;
 
 impl Fleet {
-    /// Makes a command to a device. Publish what comes back (quality of service 2, not retained), and say how
-    /// that goes by [`Fleet::note_command_sent`], [`Fleet::note_command_acked`] or
-    /// [`Fleet::note_command_failed`]. The uuid comes from outside, where randomness is.
+    /// Makes a command to a device. Publish what comes back (quality of service 2, not retained),
+    /// and say how that goes by [`Fleet::note_command_sent`], [`Fleet::note_command_acked`] or
+    /// [`Fleet::note_command_failed`]. The caller makes the uuid, because this crate has no source
+    /// of randomness.
     pub fn command(
         &mut self,
         now: Timestamp,
@@ -50,18 +51,18 @@ impl Fleet {
         })
     }
 
-    /// Why [`Fleet::command`] would not take this request, so that people hear it while they type.
+    /// Why [`Fleet::command`] would refuse this request. So people can be told while they type.
     pub fn check_command(
         &self,
         device: DeviceKey,
         request: CommandRequest<'_>,
     ) -> Result<(), CommandError> {
         let known = self.device(device).ok_or(CommandError::UnknownDevice)?;
-        // No other command has this uuid: those that come from outside are checked for blanks.
+        // The uuid only stands in for the real one, which is not known yet.
         compose(&self.conventions, known, "-", request).map(|_| ())
     }
 
-    /// The command was handed to a live connection: its time runs from now.
+    /// The command was handed to a live connection. The time for its answer runs from now.
     pub fn note_command_sent(&mut self, now: Timestamp, device: DeviceKey, uuid: &str) {
         let now = self.advance(now);
         self.progress(device, uuid, |device, options, index| {
@@ -123,7 +124,7 @@ impl Fleet {
         }
     }
 
-    /// A command on its topic: our own coming back, or someone else's.
+    /// A command was seen on its topic: our own that comes back, or someone else's.
     pub(super) fn request_seen(
         &mut self,
         now: Timestamp,
@@ -162,8 +163,8 @@ impl Fleet {
         }
     }
 
-    /// An answer: found by its uuid, or else by the correlation data, or else, for a device that
-    /// repeats neither, the oldest open command of the same name.
+    /// An answer came. Its uuid tells which command it answers, or else its correlation data. If
+    /// the device repeats neither, it answers the oldest open command of the same name.
     pub(super) fn response(
         &mut self,
         now: Timestamp,
@@ -277,7 +278,8 @@ fn compose(
     conventions.command(device.convention, &device.name(), uuid, request)
 }
 
-/// When a command that is sent now times out. For a sleeping device the time runs from its waking.
+/// When a command that is sent now times out. For a sleeping device the time runs from when it
+/// should wake.
 fn deadline(device: &Device, options: &FleetOptions, now: Timestamp) -> Timestamp {
     let from = match device.presence.presence {
         Presence::Sleeping { wakes_about, .. } => wakes_about.map_or(now, |wakes| wakes.max(now)),

@@ -12,17 +12,17 @@ use core::cmp::Reverse;
 
 /// A device that sent so many live messages is often heard.
 const OFTEN: u32 = 8;
-/// Unless it was silent for so long since.
+/// After a silence this long it no longer counts as often heard.
 const LONG_SILENT_MS: i64 = 7 * 86_400_000;
-/// The table is searched for strangers at most this often. Until then, the strangers that were
-/// found and the new ones are all there are.
+/// The table is searched for strangers at most this often. Until the next search, only the
+/// strangers that were found and new devices are considered.
 const SEARCH_EVERY_MS: i64 = 1000;
 
-/// How easily a device is forgotten, the easiest first: who never signed in before who did, the
-/// less heard before the more heard, and the newest before the older.
+/// The order in which devices are forgotten, the lowest rank first. Devices that never signed in
+/// come before those that did, less heard ones before more heard ones, and newer ones before older
+/// ones.
 ///
-/// How often one was heard does not count for a device that has signed out: it is known by more
-/// than its messages.
+/// For a device that has signed in and out, it does not count how often it was heard.
 fn rank(device: &Device) -> i64 {
     let heard = if device.registered {
         u32::MAX >> 1
@@ -35,8 +35,8 @@ fn rank(device: &Device) -> i64 {
 /// Who may be forgotten for a new device.
 #[derive(Default, Debug)]
 pub(super) struct Strangers {
-    /// Empty until the table is full for the first time. From then on every new device is in it.
-    /// A rank may be out of date; it is checked when it comes up.
+    /// Empty until the table is full for the first time. From then on every new device is added. A
+    /// rank may be out of date, so it is checked when its turn comes.
     ranks: Queue,
     searched_at: Option<Timestamp>,
 }
@@ -96,7 +96,7 @@ impl Strangers {
 fn is_stranger(device: &Device, now: Timestamp) -> bool {
     let kind = device.presence.presence.kind();
     let before = device.before_outage.map(|span| span.presence.kind());
-    // While we cannot see, what held before counts.
+    // While we are not connected, the presence before the outage counts.
     let signed_in = match before.unwrap_or(kind) {
         PresenceKind::Online | PresenceKind::Stale => device.registered,
         PresenceKind::Sleeping => true,
@@ -109,8 +109,8 @@ fn is_stranger(device: &Device, now: Timestamp) -> bool {
     !(signed_in || tied || often_heard)
 }
 
-/// The names that people had forgotten, as hashes: whether a retained message may bring a device
-/// back.
+/// Hashes of the names of devices that people asked to forget. They decide whether a retained
+/// message may bring a device back.
 #[derive(Default, Debug)]
 pub(super) struct Forgotten {
     /// Oldest first.
@@ -148,12 +148,13 @@ impl Fleet {
     /// device comes. Then it chooses a stranger: a device that
     ///
     /// - is not signed in, nor asleep,
-    /// - nobody looks at ([`Fleet::watch`]), and that this fleet gave no command,
+    /// - nobody looks at ([`Fleet::watch`]), and to which this fleet gave no command,
     /// - was heard fewer than eight times, or not for a week.
     ///
     /// First come those that never signed in, the least heard and of these the newest first; then
-    /// those that have signed out, the newest first. So a flood of strangers pushes out itself. A
-    /// build without the feature `forget` keeps the devices that it has, and ignores new ones.
+    /// those that have signed out, the newest first. So a flood of strangers pushes out only
+    /// strangers. A build without the feature `forget` keeps the devices that it has, and ignores
+    /// new ones.
     pub fn forget(&mut self, key: DeviceKey) {
         if let Some(device) = self.devices.get(key) {
             let hash = self.index.hash(&device.name());

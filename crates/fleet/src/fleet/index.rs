@@ -14,8 +14,8 @@ use hashbrown::HashTable;
 #[derive(Debug)]
 pub(super) struct Index {
     by_name: HashTable<u32>,
-    /// The first device of each id. The others follow in a ring, see [`Device::same_id`]: many
-    /// equal hashes would make the table slow.
+    /// The first device of each id. The others follow in a ring (see [`Device::same_id`]), because
+    /// many equal hashes would make the table slow.
     by_id: HashTable<u32>,
     hasher: FixedState,
 }
@@ -100,16 +100,16 @@ impl Index {
         link(devices, before, after);
     }
 
-    /// A number by which a name is known that has no device.
+    /// The hash of a name, which need not have a device.
     pub(super) fn hash(&self, name: &Name<'_>) -> u64 {
         hash_name(&self.hasher, name)
     }
 
-    /// A number by which a message that comes twice is known.
+    /// The fingerprint by which a message that comes twice is recognised.
     pub(super) fn fingerprint(&self, message: &Message<'_>) -> u32 {
         if !INDEX {
             let bytes = message.topic.bytes().chain(message.payload.iter().copied());
-            // FNV-1a: short, and good enough where nothing is placed by it.
+            // FNV-1a is short, and good enough because this is no position in a table.
             return bytes.fold(0x811c_9dc5, |hash, byte| {
                 (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
             });

@@ -14,7 +14,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 impl Fleet {
-    /// A device that was not known.
+    /// Adds a device that was not known.
     pub(super) fn add(
         &mut self,
         now: Timestamp,
@@ -32,7 +32,8 @@ impl Fleet {
             }
             self.forgotten.remove(self.index.hash(&claim.name));
         }
-        // Two index entries, one timer, one place in the queue of changes.
+        // Each device also takes two index entries, one timer and one place in the queue of
+        // changes.
         let overhead = 64 + size_of::<PresenceSpan>();
         let cost = size_of::<Device>() + overhead + prefix.len() + id.len();
         let account = self.make_place(now, cost)?;
@@ -115,8 +116,8 @@ impl Fleet {
         }
     }
 
-    /// A device that spoke by a more particular convention than before follows that from now on,
-    /// so that the order of its first messages makes no difference.
+    /// If the device spoke by a more particular convention than before, it follows that one from
+    /// now on. So the order of its first messages makes no difference.
     pub(super) fn follow(&mut self, key: DeviceKey, claim: &Claim<'_>) {
         let device = &mut self.devices[key];
         let before = device.convention;

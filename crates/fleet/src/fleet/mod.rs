@@ -77,11 +77,12 @@ pub struct Fleet {
     limits: LimitCounters,
     budget: Budget,
     samples: SampleQueue,
-    /// Devices that were forgotten since the last poll, of those that were told of before.
+    /// Devices that were forgotten since the last poll. Only those are here whose addition was
+    /// reported.
     gone: VecDeque<DeviceKey>,
     dirty: VecDeque<DeviceKey>,
     timers: timers::Timers,
-    /// The latest `now`: time does not go back.
+    /// The latest `now` that was given. Time does not go back behind it.
     now: Timestamp,
     scratch: Readings,
 }
@@ -125,8 +126,8 @@ impl Fleet {
         self.devices.get(key)
     }
 
-    /// The device of this full id ([`Device::full_id`]), or else the first one seen of this id,
-    /// under whatever prefix.
+    /// The device with this full id ([`Device::full_id`]), or else the first device seen with this
+    /// id, whatever its prefix.
     pub fn find(&self, id: &str) -> Option<DeviceKey> {
         let slashes = id.bytes().enumerate().filter(|(_, byte)| *byte == b'/');
         // An empty prefix has no slash behind it: `/a/b` is not `a/b`.
@@ -139,8 +140,8 @@ impl Fleet {
         by_name.or_else(|| self.index.find_by_id(&self.devices, id))
     }
 
-    /// All devices in the order of their places: as they were first seen, but that a new device
-    /// takes the place of a forgotten one.
+    /// All devices in the order of their places. That is the order in which they were first seen,
+    /// except that a new device takes the place of a forgotten one.
     pub fn devices(&self) -> impl DoubleEndedIterator<Item = (DeviceKey, &Device)> {
         self.devices.iter()
     }
@@ -231,7 +232,7 @@ impl Fleet {
         }
         let known = self.find_name(&claim.name);
         if claim.what == What::Request && (message.retained || known.is_none()) {
-            // A command to nobody makes no device.
+            // A command does not add the device that it is for.
             return;
         }
         let Some(key) = known.or_else(|| self.add(now, &claim, message.retained)) else {
@@ -295,7 +296,7 @@ impl Fleet {
             What::Nothing => return,
             What::PresenceObject { otherwise } => (otherwise.unwrap_or(""), None),
             What::Values { .. } if !TELEMETRY => {
-                // Not read, so as far as can be told from its first characters.
+                // The values are not read here. That it is JSON shows in its first characters.
                 if payload.is_json() {
                     self.learn(key, claim, payload);
                 }

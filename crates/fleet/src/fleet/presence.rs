@@ -84,7 +84,7 @@ impl Fleet {
         }
     }
 
-    /// The device, its will or its broker said its presence.
+    /// The device, its will or its broker reported its presence.
     pub(super) fn said(&mut self, now: Timestamp, key: DeviceKey, said: Said, retained: bool) {
         let device = &mut self.devices[key];
         device.registered = true;
@@ -114,7 +114,7 @@ impl Fleet {
         let device = &mut self.devices[key];
         match device.presence.presence {
             Presence::Offline { .. } | Presence::Sleeping { .. } => device.rhythm.wakes(now),
-            // A signing-in that we saw begins a cycle. A first message may be anywhere in it.
+            // A sign-in that we saw begins a cycle. A first message may come anywhere in a cycle.
             Presence::Unknown { .. } if exact => device.rhythm.wakes(now),
             Presence::Unknown { .. } | Presence::Online { .. } | Presence::Stale { .. } => {}
         }
@@ -134,7 +134,7 @@ impl Fleet {
             OfflineReason::SaidSo,
         ) = (device.presence.presence, reason)
         {
-            // It said so already: by itself and by its will.
+            // The device has said so already: it and its will both say it.
             return;
         }
         let wakes_about = match (reason, retained) {
@@ -167,7 +167,7 @@ impl Fleet {
             exact,
         };
         if old == new {
-            // The same presence, perhaps for another reason: it began when it began.
+            // The presence is the same, perhaps for another reason, so its beginning stays.
             let presence = lasting(to, from.presence.since());
             if presence != from.presence {
                 device.presence.presence = presence;
@@ -175,7 +175,8 @@ impl Fleet {
             }
             return;
         }
-        // The same as before our own outage: nothing contradicts that it lasted through it.
+        // If the presence is the same as before our own outage, nothing contradicts that it lasted
+        // through the outage.
         device.presence = match device.before_outage.take() {
             Some(before) if before.presence.kind() == new => PresenceSpan {
                 presence: lasting(to, before.presence.since()),

@@ -92,7 +92,7 @@ impl Table {
     }
 }
 
-/// For keys that were just found: a forgotten device's panics.
+/// For keys that were just found. The key of a forgotten device panics.
 impl Index<DeviceKey> for Table {
     type Output = Device;
 

@@ -26,9 +26,9 @@ const SLEPT_MS: i64 = 90_000;
 pub(super) struct Timers {
     heap: Queue,
     state: ObserverState,
-    /// Since when silence means something.
+    /// Silence means something only from this time on.
     watching_since: Timestamp,
-    /// Nothing is judged before.
+    /// Until this time no device is judged.
     hold_until: Option<Timestamp>,
 }
 
@@ -132,7 +132,7 @@ impl Fleet {
         }
     }
 
-    /// Drops entries that were overtaken, or whose device was forgotten, if they are too many.
+    /// Drops entries that no longer count, and those of forgotten devices, if they are too many.
     pub(super) fn sweep_timers(&mut self) {
         if self.timers.heap.len() <= self.devices.len() * 2 + 64 {
             return;
@@ -144,7 +144,7 @@ impl Fleet {
         });
     }
 
-    /// Silence before `now` proves nothing.
+    /// From now on only silence after `now` counts.
     fn watch_anew(&mut self, now: Timestamp) {
         self.timers.watching_since = now;
         let extended = now.plus(self.options.command_timeout);

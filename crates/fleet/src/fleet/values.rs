@@ -12,7 +12,7 @@ use crate::time::{OwnClock, Timestamp, millis, own_clock_from_number, own_clock_
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-/// Announced commands and the length of a name.
+/// The most commands that a device may announce, and the longest name.
 const MAX_KNOWN_COMMANDS: usize = 64;
 const MAX_COMMAND_NAME: usize = 128;
 const MAX_UNIT: usize = 32;
@@ -141,9 +141,9 @@ impl Fleet {
             let number = matches!(value, Scalar::Number(_));
             let is_metric = match role(&self.conventions, claim, stem, name) {
                 Role::Metric => true,
-                // A lone latitude is no position.
+                // A latitude without a longitude is no position, so it is a metric.
                 Role::Latitude | Role::Longitude => position.is_none() || !number,
-                // Neither number nor a time.
+                // A truth value is no time, so it is a metric.
                 Role::OwnClock => matches!(value, Scalar::Bool(_)),
                 Role::DeviceId | Role::Envelope | Role::Command | Role::Unit(_) => false,
             };
@@ -277,7 +277,8 @@ impl Fleet {
         }
         let at = known.map_or(moment.at, |known| known.at.max(moment.at));
         device.position = Some(Position { lat, lng, at });
-        // To the bit: a device that stands still sends the same digits.
+        // The numbers are compared bit by bit, because a device that stands still sends the same
+        // digits.
         let moved = known.is_none_or(|known| {
             known.lat.to_bits() != lat.to_bits() || known.lng.to_bits() != lng.to_bits()
         });
