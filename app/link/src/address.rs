@@ -4,7 +4,7 @@ use alloc::borrow::ToOwned as _;
 use alloc::string::String;
 use core::fmt;
 
-/// What the page's own address means for its broker.
+/// What follows from the page's address for the address of its broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageAddress {
     /// Whether the page was loaded over TLS: then its sockets must use TLS too.
@@ -28,7 +28,7 @@ pub enum UrlError {
     },
     /// There is nothing between `://` and the path.
     NoHost,
-    /// It holds a user name or password, where everyone sees them.
+    /// It holds a user name or password, which everyone would see there.
     Credentials,
     /// The page came over TLS and the broker's address does not use it. Browsers refuse that.
     MixedContent {

@@ -7,11 +7,11 @@ use web_sys::Performance;
 
 /// Gives [`Instant`]s.
 ///
-/// `performance.now()` never goes back, but in several browsers and systems it stands still
-/// while the machine sleeps. A connection that died hours ago would then look fresh. `Date.now()`
-/// goes on, but people and time servers set it. So this reads the first. When the second has run
-/// ahead of it by more than [`Clock::JUMP_MS`], it adds the difference: the machine slept. If
-/// somebody set the clock forward instead, that costs one PINGREQ.
+/// `performance.now()` never goes back, but in several browsers and systems it stands still while
+/// the machine sleeps. A connection that died hours ago would then look fresh. `Date.now()` goes
+/// on, but people and time servers set it. So this clock reads `performance.now()`. If `Date.now()`
+/// has run ahead of that by more than [`Clock::JUMP_MS`], the machine has slept, and the clock adds
+/// the difference. If somebody set the clock forward instead, that costs one PINGREQ.
 pub struct Clock {
     performance: Option<Performance>,
     hands: Cell<Hands>,
@@ -39,12 +39,12 @@ impl Clock {
         }
     }
 
-    /// What time it is.
+    /// The time now.
     pub fn now(&self) -> Instant {
         self.tick().0
     }
 
-    /// What time it is, and for how many milliseconds the machine slept since the last call.
+    /// The time now, and for how many milliseconds the machine slept since the last call.
     pub(crate) fn tick(&self) -> (Instant, f64) {
         let (steady, wall) = read(self.performance.as_ref());
         let (hands, slept) = self.hands.get().advance(steady, wall);
@@ -73,7 +73,7 @@ impl Default for Clock {
     }
 }
 
-/// The last readings, in milliseconds.
+/// The last readings of both clocks, in milliseconds.
 #[derive(Copy, Clone, Debug, Default)]
 struct Hands {
     steady: f64,
@@ -82,7 +82,7 @@ struct Hands {
 }
 
 impl Hands {
-    /// The hands at the new readings, and how long the machine slept in between.
+    /// The hands after new readings of both clocks, and how long the machine slept in between.
     fn advance(self, steady: f64, wall: f64) -> (Self, f64) {
         let ahead = (wall - self.wall) - (steady - self.steady);
         let slept = if ahead > Clock::JUMP_MS { ahead } else { 0.0 };

@@ -106,12 +106,13 @@ impl Link {
             closed: Cell::new(false),
         });
         inner.listen();
-        // Later, not within this call: the owner's handler could not use the link yet.
+        // The loop begins later, not within this call, because the owner's handler could not use
+        // the link yet.
         inner.arm(Duration::ZERO);
         Self(inner)
     }
 
-    /// Publishes now, or as soon as there is a connection.
+    /// Publishes now or, if there is no connection, as soon as there is one.
     pub fn publish(&self, publish: Publish) -> Result<PublishId, PublishError> {
         self.0.call(|client, now| client.publish(now, publish))
     }
@@ -166,7 +167,7 @@ impl Link {
         self.0.client.borrow().queued()
     }
 
-    /// The time on the clock that [`Self::state`]'s instants are of.
+    /// The time now, by the clock of [`Self::state`]'s instants.
     pub fn now(&self) -> Instant {
         self.0.clock.now()
     }
@@ -176,7 +177,7 @@ impl Link {
         self.0.clock.wall_ms(at)
     }
 
-    /// Where it connects to.
+    /// The URL that it connects to.
     pub fn url(&self) -> &BrokerUrl {
         &self.0.url
     }
@@ -250,13 +251,13 @@ impl Inner {
     /// Drains events, writes, and arms the timer, until there is nothing left to do.
     fn turn(self: &Rc<Self>) {
         if self.in_turn.replace(true) {
-            // The handler called this: the turn that called the handler goes around once more.
+            // A turn is under way: its handler has called this. That turn goes around once more.
             return;
         }
         while !self.closed.get() {
             let mut batch = self.drain();
             self.transmit();
-            // Writing may end publications; they belong to the same batch.
+            // Writing may end publications. Their events belong to the same batch.
             batch.append(&mut self.drain());
             if batch.is_empty() {
                 break;
@@ -373,7 +374,7 @@ impl Inner {
     }
 
     fn arm(&self, after: Duration) {
-        // Rounded up: a timer that goes off too early has to be armed again.
+        // The time is rounded up, because a timer that goes off too early must be armed again.
         let part = u64::from(after.subsec_nanos().div_ceil(1_000_000));
         let millis = after.as_secs().saturating_mul(1_000).saturating_add(part);
         self.timer.start(u32::try_from(millis).unwrap_or(u32::MAX));
@@ -384,7 +385,7 @@ impl Inner {
             client.handle_timeout(now);
             let silent = now.saturating_since(self.last_heard.get()) >= Link::SILENCE;
             if silent && client.state().is_connected() && is_visible() {
-                // So the next timers do not ask again before the answer comes.
+                // This keeps the next timers from asking again before the answer comes.
                 self.last_heard.set(now);
                 client.reconnect_now(now);
             }

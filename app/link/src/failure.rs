@@ -25,7 +25,7 @@ pub struct TransportFailure {
 const ABNORMAL: u16 = 1006;
 
 impl TransportFailure {
-    /// What people can try; `None` when nothing is better than to try again.
+    /// What people can try. `None`: nothing is better than to try again.
     pub fn advice(&self) -> Option<String> {
         if self.was_open {
             return None;

@@ -53,7 +53,7 @@ extern "C" {
     static WINDOW: Option<web_sys::Window>;
 }
 
-/// The page's window. It is looked for in one place only; `web_sys` looks in four.
+/// The page's window. This looks for it in one place only, whereas `web_sys` looks in four.
 fn window() -> Option<web_sys::Window> {
     WINDOW.with(Option::clone)
 }

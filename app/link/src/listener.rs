@@ -19,7 +19,7 @@ impl Listener {
         callback: impl FnMut(Event) + 'static,
     ) -> Self {
         let callback = Closure::<dyn FnMut(Event)>::new(callback);
-        // Fails only for arguments of a wrong type.
+        // This fails only for arguments of a wrong type.
         let _ = target.add_event_listener_with_callback(name, callback.as_ref().unchecked_ref());
         Self {
             target: target.clone(),

@@ -17,7 +17,7 @@ fn fill(bytes: &mut [u8]) {
     let crypto = crate::window().and_then(|window| window.crypto().ok());
     let filled = crypto.is_some_and(|crypto| crypto.get_random_values_with_u8_array(bytes).is_ok());
     if !filled {
-        // Good enough for names that must not collide by accident.
+        // This is good enough for names that must not collide by accident.
         for byte in bytes {
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
             let random = (js_sys::Math::random() * 256.0) as u8;

@@ -31,13 +31,13 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// Begins to open one. `report` is never called from within this call.
+    /// Begins to open a socket. `report` is never called from within this call.
     pub(crate) fn open(
         url: &BrokerUrl,
         report: impl Fn(SocketEvent) + Clone + 'static,
     ) -> Result<Self, TransportFailure> {
         let socket = WebSocket::new_with_str(url.as_str(), SUBPROTOCOL).map_err(|error| {
-            // A SyntaxError or SecurityError. Here the browser does say why.
+            // This is a SyntaxError or a SecurityError, for which the browser does say why.
             let message = js_sys::Reflect::get(&error, &"message".into()).ok();
             failure(url, message.and_then(|message| message.as_string()))
         })?;
@@ -98,15 +98,15 @@ impl Socket {
 
     /// Writes one binary frame.
     pub(crate) fn write(&self, bytes: &[u8]) {
-        // Fails only while connecting, and then nobody writes.
+        // This fails only before the socket is open, and then nobody writes.
         let _ = self.socket.send_with_u8_array(bytes);
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // Its listeners go too, so that a late `close` of this socket is not taken for one of the
-        // next.
+        // The listeners go too, so that a late `close` of this socket is not taken for one of the
+        // next socket.
         let _ = self.socket.close();
     }
 }

@@ -7,7 +7,7 @@ use wasm_bindgen::closure::Closure;
 
 /// Calls a closure once, some time after each start, until it is dropped.
 ///
-/// A new start replaces the one before: there is one closure and at most one time-out, however
+/// A new start replaces the earlier one. So there are one closure and at most one time-out, however
 /// often the timer is started.
 pub struct Timer {
     callback: Closure<dyn FnMut()>,

@@ -31,7 +31,7 @@ fn url() -> BrokerUrl {
     page.broker_url(None).unwrap()
 }
 
-/// Attempts are far apart, so that only what is asked for happens.
+/// Attempts to connect are far apart, so that only those happen that the test asks for.
 fn options() -> ClientOptions {
     let hour = Duration::from_hours(1);
     ClientOptions {
@@ -230,7 +230,7 @@ async fn a_dead_connection_is_given_up_without_any_close_event() {
     };
     assert!(batches.borrow().concat().iter().any(lost));
 
-    // The browser's own event comes at last, when another connection is there.
+    // The browser's own event comes at last, when there is another connection.
     link.reconnect_now();
     let mut next = network.socket(1).await;
     next.accept(true).await;

@@ -1,4 +1,4 @@
-//! A WebSocket that the test holds the other end of, with our own codec behind it.
+//! A WebSocket whose other end is in the hands of the test, with our own codec behind it.
 
 // Each test binary uses a part of it.
 #![allow(dead_code, unreachable_pub)]
@@ -61,7 +61,7 @@ extern "C" {
     fn set_buffered_amount(this: &FakeSocket, bytes: u32);
 }
 
-/// From here on `new WebSocket` makes one of ours; until this is dropped.
+/// Until this is dropped, `new WebSocket` makes one of our sockets.
 pub struct Network {
     sockets: Array,
 }
@@ -76,7 +76,7 @@ impl Network {
         self.sockets.length() as usize
     }
 
-    /// The socket that is made next, counted from 0; waits for it.
+    /// Waits for the socket of this index, counted from 0 in the order in which they are made.
     pub async fn socket(&self, index: usize) -> Peer {
         until("a socket is made", || self.made() > index).await;
         let index = u32::try_from(index).unwrap();
@@ -141,7 +141,7 @@ impl Peer {
         self.bytes(&wire(packets));
     }
 
-    /// Opens, takes CONNECT and accepts it.
+    /// Opens the socket, waits for CONNECT and accepts it.
     pub async fn accept(&mut self, session_present: bool) -> mqtt::Connect {
         self.open();
         let connect = self.receive().await;
@@ -173,7 +173,7 @@ impl Peer {
         packets
     }
 
-    /// Waits for packets, of which there must be one.
+    /// Waits for a packet. No other may come with it.
     pub async fn receive(&mut self) -> Packet {
         let mut received = Vec::new();
         until("a packet is written", || {
