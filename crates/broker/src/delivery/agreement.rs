@@ -1,5 +1,5 @@
-//! What a connection and its client have agreed on by CONNECT and CONNACK, and how much of it both
-//! have used.
+//! What a client and the broker have agreed on with CONNECT and CONNACK, and how much of the agreed
+//! limits each has used.
 
 use core::time::Duration;
 
@@ -25,8 +25,8 @@ pub(crate) struct Agreement {
     problem_information: bool,
     /// `QoS` 1 messages from the client whose PUBACK waits for a record.
     unacknowledged: u16,
-    /// Incoming `QoS` 2 messages from earlier connections that were not sent again on this one,
-    /// in order. They do not count against its quota (section 4.9).
+    /// Incoming `QoS` 2 messages from earlier connections that were not sent again on this one, in
+    /// order. They do not count against this connection's quota (section 4.9).
     carried_over: ThinVec<PacketId>,
     /// Whether the client has reached a limit and will be dismissed. Nothing more is read from
     /// it.
@@ -43,9 +43,9 @@ pub(crate) struct Agreement {
 }
 
 impl Agreement {
-    /// What `connect` asks for, within the limits. The broker uses at most
-    /// `most_aliases` topic aliases towards the client, and `seed` keys their table.
-    /// `carried_over` are the incoming `QoS` 2 messages of earlier connections.
+    /// The agreement that `connect` asks for, within the limits. The broker uses at most
+    /// `most_aliases` topic aliases towards the client, and `seed` keys their table. `carried_over`
+    /// are the incoming `QoS` 2 messages of earlier connections.
     pub(crate) fn new(
         session: SessionId,
         connect: &Connect,
@@ -88,11 +88,11 @@ impl Agreement {
         }
     }
 
-    /// How a message names its topic. `leads`: the client reads it before everything that is
-    /// written after it.
+    /// How a message names its topic. `leads` says that the client will read the message before
+    /// everything that is written after it.
     pub(super) fn naming(&self, publish: &Publish, delivery: &Delivery, leads: bool) -> Naming {
-        /// The most bytes that an alias besides the name adds: the property, and a byte for each of
-        /// two lengths.
+        /// The most bytes that an alias beside the name adds: the property, and a byte for each of
+        /// two length fields.
         const ALIAS: usize = 5;
         let Some(aliases) = &self.server_aliases else {
             return Naming::Name;
@@ -176,7 +176,7 @@ impl Agreement {
         self.unacknowledged += 1;
     }
 
-    /// Uncounts `count` PUBACKs that wait no longer.
+    /// Subtracts `count` PUBACKs that no longer wait.
     pub(crate) fn release_pub_acks(&mut self, count: u16) {
         self.unacknowledged -= count;
     }
@@ -233,9 +233,9 @@ impl Agreement {
         (keep_alive > 0).then(|| Duration::from_millis(keep_alive * 1_500))
     }
 
-    /// How many messages the client may have unacknowledged if `limit` is set. Clients of
-    /// version 3.1.1 have no Receive Maximum and cannot know the limit. The number of packet
-    /// identifiers bounds them.
+    /// How many messages the client may have unacknowledged if `limit` is set. Clients of version
+    /// 3.1.1 have no Receive Maximum and cannot know the limit. For them only the number of packet
+    /// identifiers is a limit.
     pub(crate) fn receive_maximum(&self, limit: u16) -> u16 {
         match self.version {
             ProtocolVersion::V5 => limit,

@@ -19,7 +19,8 @@ enum Target {
     #[default]
     Nothing,
     Topic(TopicName),
-    /// A topic that is always refused, so its name need not be stored.
+    /// A topic that is always refused. It stands for any such topic, so their names need not be
+    /// stored.
     Refused(BadTopic),
 }
 
@@ -34,7 +35,7 @@ impl Target {
 }
 
 impl ClientAliases {
-    /// Bytes of memory that they take, approximately. Looks at all of them.
+    /// Bytes of memory that the aliases take, approximately. Looks at all of them.
     pub(crate) fn bytes(&self) -> u64 {
         self.0.iter().map(Target::bytes).sum()
     }
@@ -92,7 +93,7 @@ impl ClientAliases {
     }
 }
 
-/// The topics of the server's aliases: the first topics of a connection that are worth one.
+/// The topics of the server's aliases: the first topics of a connection that are worth an alias.
 #[derive(Debug)]
 pub(crate) struct ServerAliases {
     by_topic: HashMap<Box<str>, NonZeroU16, FixedState>,
@@ -119,7 +120,7 @@ impl ServerAliases {
     /// The longest topic that gets an alias.
     const LONGEST: usize = 256;
 
-    /// Capability for `most` aliases. `None` if that is 0 `[MQTT-3.1.2-27]`.
+    /// An empty table for `most` aliases. `None` if that is 0 `[MQTT-3.1.2-27]`.
     pub(crate) fn up_to(most: u16, seed: u64) -> Option<Box<Self>> {
         (most > 0).then(|| {
             Box::new(Self {
@@ -135,7 +136,7 @@ impl ServerAliases {
         self.bytes
     }
 
-    /// How a message to `topic` names it. An alias is never above the client's Topic Alias
+    /// How a message to `topic` names the topic. An alias is never above the client's Topic Alias
     /// Maximum `[MQTT-3.1.2-26]`.
     pub(crate) fn naming(&self, topic: &str) -> Naming {
         if let Some(alias) = self.by_topic.get(topic) {
@@ -166,8 +167,8 @@ impl ServerAliases {
 }
 
 impl Naming {
-    /// The form of the packet. It is the same for all aliases: the number itself is in the
-    /// [`TemplatePatch`](mqtt::TemplatePatch).
+    /// How the packet names its topic. The form is the same for all aliases, because the number
+    /// itself is in the [`TemplatePatch`](mqtt::TemplatePatch).
     pub(crate) const fn form(self) -> TopicForm {
         match self {
             Self::Name => TopicForm::Name,

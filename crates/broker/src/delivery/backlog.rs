@@ -77,8 +77,8 @@ impl Backlog<'_, '_> {
             return ControlFlow::Break(());
         };
         let packet_id = inflight.packet_id();
-        // Its record was written when it was first sent. But that may have been a moment ago, so
-        // the record may not be durable yet.
+        // The message's record was written when the message was first sent. That may have been a
+        // moment ago, so the record may not be durable yet.
         let record = self.number.and_then(|_| self.means.ledger.gate());
         let queued = match inflight.stage() {
             Stage::Unacknowledged(queued) | Stage::Unreceived(queued) => queued,

@@ -38,7 +38,7 @@ pub(crate) enum Phase {
     Authenticating(Box<Authenticating>),
     /// The broker has sent CONNACK "success".
     Connected(Agreement),
-    /// The shell has been told to close the connection, or is about to be. Nothing more is read.
+    /// The shell has been told to close the connection, or soon will be. Nothing more is read.
     Closing,
 }
 
@@ -46,11 +46,11 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct Authenticating {
     peer: Peer,
-    /// A copy that keeps no read buffer alive, because it may stay for long.
+    /// A copy that keeps no read buffer alive, because CONNECT may have to wait for long.
     connect: Connect,
     /// Bytes that the copy takes.
     connect_bytes: usize,
-    /// The client identifier, asked for or assigned.
+    /// The client identifier, which the client asked for or the broker assigned.
     client_id: ClientId,
     /// Bytes that the client has sent after CONNECT.
     early: Vec<Bytes>,
@@ -61,7 +61,7 @@ pub(crate) struct Authenticating {
 #[derive(Clone, Debug)]
 pub(crate) struct ClientId {
     text: Utf8String,
-    /// Whether the broker chose it, so that CONNACK must say it `[MQTT-3.1.3-7]`.
+    /// Whether the broker chose the identifier. CONNACK must then carry it `[MQTT-3.1.3-7]`.
     is_assigned: bool,
 }
 
@@ -183,7 +183,7 @@ impl Connection {
         self.count_partial(memory);
     }
 
-    /// Until when the client may be silent. `None`: for ever.
+    /// The time until which the client may be silent. `None`: for ever.
     pub(crate) fn may_be_silent_until(&self, now: Instant) -> Option<Instant> {
         let Phase::Connected(agreement) = &self.phase else {
             return None;
@@ -205,7 +205,7 @@ impl Connection {
         self.deadline = None;
     }
 
-    /// Removes what was counted and set for the connection, which is gone.
+    /// The connection is gone: subtracts what it counted for, and removes its timer.
     pub(crate) fn forget(mut self, slot: Slot, memory: &mut MemoryBudget, timers: &mut Timers) {
         self.outbox.forget(memory);
         memory.change_partial(self.partial, 0);
@@ -229,14 +229,14 @@ impl Connection {
         timers.set(Timer::Resume(slot), &mut self.resumes_at, Some(until));
     }
 
-    /// Pauses the connection until the store has caught up. Returns whether it did not wait for
-    /// that before.
+    /// Pauses the connection until the store has caught up. Returns `false` if it already waited
+    /// for that.
     pub(crate) fn pause_for_store(&mut self) -> bool {
         self.pause.get_or_insert_default().await_store()
     }
 
-    /// Notes that the store has caught up. Returns whether the connection may be read again,
-    /// which it may not if its client is also too fast.
+    /// Notes that the store has caught up. Returns whether the connection may be read again: it may
+    /// not if it is also paused because its client is too fast.
     pub(crate) fn stop_awaiting_store(&mut self) -> bool {
         if let Some(pause) = &mut self.pause {
             pause.stop_awaiting_store();
@@ -296,7 +296,7 @@ impl Authenticating {
     /// Defers bytes after CONNECT. Returns whether they are at most `most` bytes in all.
     pub(crate) fn defer(&mut self, bytes: &Bytes, most: usize) -> bool {
         self.early_bytes += bytes.len();
-        // A copy, because it may stay for long.
+        // A copy, because these bytes may have to wait for long.
         self.early.push(Bytes::copy_from_slice(bytes));
         self.early_bytes <= most
     }
@@ -324,7 +324,7 @@ impl ClientId {
         }
     }
 
-    /// The same, without the read buffer that it may be a slice of.
+    /// The same identifier as a copy, if it is a slice of the read buffer.
     fn detach(&self) -> Self {
         Self {
             text: self.text.detach(),

@@ -74,11 +74,10 @@ impl Connections {
         })
     }
 
-    /// The connection that has held most bytes of an unfinished packet for longest, and its
-    /// session.
+    /// The connection whose bytes of an unfinished packet, multiplied by its time of silence, are
+    /// most. Also returns its session.
     ///
-    /// This looks at all connections. That costs less than it took to hold so much, and makes
-    /// room for as much again.
+    /// This looks at all connections. That costs less than it cost to receive all these bytes.
     pub(crate) fn worst_partial(&self, now: Instant) -> Option<(Slot, Option<SessionId>)> {
         let weight = |connection: &Connection| {
             let age = now.saturating_since(connection.last_heard).as_millis() + 1;

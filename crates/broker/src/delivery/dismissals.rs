@@ -11,13 +11,15 @@ use crate::types::{CloseCause, Conn, Slot, shrink};
 pub(crate) struct Dismissals(Vec<(Slot, Conn, CloseCause)>);
 
 impl Dismissals {
-    /// Notes a connection, once: see [`Agreement::begin_dismissal`](crate::delivery::Agreement).
+    /// Notes a connection. Call this only once for each: see
+    /// [`Agreement::begin_dismissal`](crate::delivery::Agreement).
     pub(crate) fn push(&mut self, slot: Slot, conn: Conn, cause: CloseCause) {
         self.0.push((slot, conn, cause));
     }
 
-    /// Takes the next connection to close. The last one comes first: they usually stand in the
-    /// order of their sessions, and the last entry of an ordered list is the cheapest to remove.
+    /// Takes the next connection to close. It takes the last one: connections usually stand here in
+    /// the order of their sessions, and the last entry of a subscriber list is the cheapest to
+    /// remove.
     pub(crate) fn pop(&mut self) -> Option<(Slot, Conn, CloseCause)> {
         let last = self.0.pop()?;
         shrink::shrink_list(&mut self.0);

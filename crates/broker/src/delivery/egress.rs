@@ -1,8 +1,8 @@
 //! Delivers a message to one session: at once if the client can be sent it, otherwise into its
 //! queue.
 //!
-//! **Invariant.** Nothing here closes a connection or publishes a message. A client that must go
-//! is added to the dismissals. The answer says whether the shell must be told of bytes.
+//! **Invariant.** Nothing here closes a connection or publishes a message. A client that must go is
+//! added to the dismissals. The result says whether the shell must be told that bytes wait.
 
 use core::borrow::Borrow;
 use std::sync::Arc;
@@ -178,7 +178,7 @@ impl Egress<'_> {
             Origin::Live | Origin::Shared(_) => outgoing.is_caught_up(),
             Origin::Retained => outgoing.has_resent(),
         };
-        // If earlier messages wait, there is no need to look at the connection.
+        // If earlier messages wait, this message waits too, whatever room the connection has.
         let slot = slot.filter(|_| is_next);
         let receiver = slot.and_then(|slot| self.connections.receiver(slot));
         let means = &mut self.means;
@@ -240,8 +240,8 @@ impl Means<'_> {
             .note(Limit::ClientPacketSize, Some(client_id));
     }
 
-    /// Whether the egress budget has room for a message of this cost. If not, the connection
-    /// waits for it, see [`AwaitingBudget`].
+    /// Whether the egress budget has room for a message of this cost. If not, the connection waits
+    /// for room, see [`AwaitingBudget`].
     pub(super) fn claim_budget(&mut self, receiver: &Receiver<'_>, cost: usize) -> bool {
         let held = receiver.outbox.held();
         let has_room = self.memory.has_egress_room(self.limits, held, cost);
@@ -299,8 +299,8 @@ impl Means<'_> {
         })
     }
 
-    /// Records that a message is sent at once, without the queue. Returns that record, or
-    /// `certain`, the one that exists in any case.
+    /// Records that a message is sent at once, without the queue. Returns that record. If none is
+    /// needed, returns `certain`, the record of the message itself.
     fn record_sent(
         &mut self,
         number: Option<SessionNumber>,

@@ -6,8 +6,8 @@
 //! a `QoS` 0 message is dropped, and a `QoS` 1 or 2 message stays in its queue.
 //!
 //! A connection with bytes to write continues with its queue when they are written. A connection
-//! without any would never be called again. So it waits here with the bytes that it needs, and
-//! continues when others have made that much room. The one that needs least goes first. A
+//! with nothing to write would get no such occasion. So it waits here with the bytes that it needs,
+//! and continues when others have made that much room. The one that needs least goes first. A
 //! message that would never fit goes out when nothing else waits.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -86,10 +86,10 @@ impl Egress<'_> {
         may
     }
 
-    /// Whether a message that was just published must wait for a retained look-up of the
-    /// session. It waits if the look-up may yet find a message of the same topic, which must not
-    /// come after it `[MQTT-4.6.0-6]`. If it replaces that retained message, it need not wait:
-    /// the old one is not sent then.
+    /// Whether a message that was just published must wait for a retained look-up of the session.
+    /// It waits if the look-up may yet find a message of the same topic, which must not come after
+    /// it `[MQTT-4.6.0-6]`. If the new message replaces that retained message, it need not wait,
+    /// because the look-up no longer finds the old one.
     fn waits_for_retained(&mut self, id: SessionId, routed: &Routed, qos: QoS) -> bool {
         let Some(session) = self.sessions.get_mut(id) else {
             return false;

@@ -54,7 +54,7 @@ impl Members<'_> {
             return Capability::None;
         }
         if let Some(receiver) = receiver.filter(|_| !is_leaving) {
-            // Another member may be able to take it (section 3.1.2.11.4).
+            // Another member may be able to take the message (section 3.1.2.11.4).
             if is_too_large(routed, &delivery, &receiver) {
                 return Capability::NotThis;
             }

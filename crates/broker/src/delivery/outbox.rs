@@ -4,10 +4,10 @@
 //! writes once. An idle connection has no buffer. The buffers in use are few and are passed
 //! around.
 //!
-//! Bytes that promise something wait until the record of it is durable. So do bytes behind them
-//! whose order matters: acknowledgements and `QoS` 1 and 2 messages `[MQTT-4.6.0-2]` to
-//! `[MQTT-4.6.0-6]`. `QoS` 0 messages and PINGRESP overtake them, but nothing overtakes a
-//! CONNACK `[MQTT-3.2.0-1]`.
+//! Bytes that promise something wait until the record of the promise is durable. Later bytes whose
+//! order matters wait too: acknowledgements and `QoS` 1 and 2 messages `[MQTT-4.6.0-2]` to
+//! `[MQTT-4.6.0-6]`. `QoS` 0 messages and PINGRESP overtake them, but nothing overtakes a CONNACK
+//! `[MQTT-3.2.0-1]`.
 
 use std::collections::VecDeque;
 
@@ -30,7 +30,7 @@ pub(crate) struct Outbox {
     /// How many of the waiting bytes are counted in
     /// [`Metrics::unwritten_bytes`](crate::Metrics::unwritten_bytes).
     counted: usize,
-    /// Bytes that the shell has taken and not written. They are counted there too.
+    /// Bytes that the shell has taken and not written. The same gauge counts them too.
     taken: usize,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct Outbox {
 struct Gated {
     bytes: BytesMut,
     gates: VecDeque<Gate>,
-    /// How many bytes have been released, which is where `bytes` begins.
+    /// How many bytes have been released so far. `bytes` begins after them.
     released: usize,
     /// How many bytes are answers.
     answers: u32,
@@ -58,9 +58,9 @@ struct Gate {
     lsn: Lsn,
     /// Counted from the first byte that was ever in [`Gated`].
     start: usize,
-    /// Whether nothing at all may overtake.
+    /// Whether nothing at all may overtake these bytes.
     is_closed: bool,
-    /// How many PUBACKs wait here.
+    /// How many PUBACKs are among these bytes.
     pub_acks: u16,
     /// How many bytes are answers.
     answers: u32,
@@ -71,7 +71,7 @@ struct Gate {
 pub(crate) enum Passage {
     /// Everything that needs no order.
     Open,
-    /// Nothing, because they are CONNACK.
+    /// Nothing, because the bytes are a CONNACK.
     Closed,
 }
 
@@ -90,7 +90,7 @@ enum State {
 #[derive(Debug, Default)]
 pub(crate) struct SpareBuffers {
     buffers: Vec<BytesMut>,
-    // Boxed as in use: the allocation is what we save.
+    // These are kept in the boxes in which they are used, to save the allocations.
     #[allow(clippy::vec_box)]
     gated: Vec<Box<Gated>>,
 }
@@ -103,7 +103,7 @@ impl SpareBuffers {
         self.buffers.pop().unwrap_or_default()
     }
 
-    // Boxed as it is kept.
+    // A box, because `SpareBuffers` keeps boxes.
     #[allow(clippy::unnecessary_box_returns)]
     fn take_gated(&mut self) -> Box<Gated> {
         let mut gated = self.gated.pop().unwrap_or_default();
@@ -143,8 +143,8 @@ impl Outbox {
         }
     }
 
-    /// How many of the waiting bytes are answers to packets from the client. Messages only come
-    /// while there is room, but a client can cause any number of answers.
+    /// How many of the waiting bytes are answers to packets from the client. Messages are only
+    /// added while there is room, but a client can cause any number of answers.
     pub(crate) fn answers(&self) -> usize {
         let gated = self.gated.as_ref().map_or(0, |gated| gated.answers);
         self.answers as usize + gated as usize
@@ -194,8 +194,8 @@ impl Outbox {
         }
     }
 
-    /// The buffer for bytes that go behind everything that waits, and that wait for the record
-    /// `gate` themselves, if it is given. [`Ledger::next_ready`] will then name `who`.
+    /// The buffer for bytes that go behind everything that waits. With a `gate`, they also wait for
+    /// that record. [`Ledger::next_ready`] will then name `who`.
     pub(crate) fn behind(
         &mut self,
         gate: Option<Lsn>,
@@ -228,7 +228,7 @@ impl Outbox {
         let start = gated.released + gated.bytes.len();
         let is_closed = passage == Passage::Closed;
         match gated.gates.back_mut() {
-            // Both are in one batch, which becomes durable at once.
+            // Both records are in one batch, which becomes durable as a whole.
             Some(last) if last.lsn > taken => {
                 last.lsn = last.lsn.max(lsn);
                 last.is_closed |= is_closed;
@@ -316,8 +316,8 @@ impl Outbox {
         news
     }
 
-    /// The same for the last bytes of a connection: they do not wait until the shell has written
-    /// earlier ones.
+    /// The same for the last bytes of a connection. The shell is told of them even while it is
+    /// writing earlier ones.
     #[must_use]
     pub(crate) fn announce_last(&mut self) -> bool {
         let news = self.state != State::Announced && !self.pending.is_empty();
@@ -362,7 +362,7 @@ impl Outbox {
         }
     }
 
-    /// Uncounts everything, because the connection is gone.
+    /// The connection is gone: subtracts everything that it counted for.
     pub(crate) fn forget(&mut self, memory: &mut MemoryBudget) {
         let bytes = core::mem::take(&mut self.counted) + core::mem::take(&mut self.taken);
         memory.change_unwritten(bytes, 0);

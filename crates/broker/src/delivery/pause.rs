@@ -5,10 +5,11 @@ use bytes::Bytes;
 /// The state of a paused connection.
 #[derive(Debug, Default)]
 pub(super) struct Pause {
-    /// Bytes that were read before the shell knew of the pause: no more than it reads at once.
+    /// Bytes that the shell had read before it knew of the pause: at most as many as it reads at
+    /// once.
     unread: Vec<Bytes>,
     bytes: usize,
-    /// Whether the connection waits for the store.
+    /// Whether the connection waits for the store to catch up.
     awaits_store: bool,
 }
 
@@ -31,7 +32,8 @@ impl Pause {
         self.awaits_store
     }
 
-    /// Notes that the connection waits for the store. Returns whether it did not before.
+    /// Notes that the connection waits for the store to catch up. Returns `false` if it already
+    /// did.
     pub(super) fn await_store(&mut self) -> bool {
         !core::mem::replace(&mut self.awaits_store, true)
     }

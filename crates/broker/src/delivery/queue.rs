@@ -15,9 +15,9 @@ use crate::types::{
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum QueuePlace {
     Free,
-    /// There is none, and the message has `QoS` 0.
+    /// There is no place, and the message has `QoS` 0.
     Dropped,
-    /// There is none, and the message has `QoS` 1 or 2.
+    /// There is no place, and the message has `QoS` 1 or 2.
     Full,
 }
 
@@ -28,7 +28,8 @@ struct Newcomer {
     origin: Origin,
     /// Bytes that it takes in the queue.
     cost: usize,
-    /// Whether it would fit into an empty queue. Otherwise nothing is removed for it.
+    /// Whether the message would fit into an empty queue. Otherwise no other message is removed for
+    /// it.
     could_fit: bool,
     /// Bytes in the queues of all other sessions.
     others: u64,
@@ -102,8 +103,8 @@ impl Egress<'_> {
 }
 
 impl Means<'_> {
-    /// What a message needs in this queue. Frees queues of ended sessions if their bytes are in
-    /// its way.
+    /// What a message needs in this queue. If the bytes of ended sessions leave too little room for
+    /// it, frees some of them.
     fn newcomer(
         &mut self,
         outgoing: &Outgoing,
@@ -147,7 +148,8 @@ impl Means<'_> {
         let may_replace =
             limits.queue_full == QueueFull::DropOldest && newcomer.could_fit && !is_retained;
         loop {
-            // Retained messages come all at once, so only their bytes are limited.
+            // Retained messages come all at once, so there is no limit to their number, only to
+            // their bytes.
             let are_few = is_retained || outgoing.queued_live() < limits.queue_messages;
             let bytes = outgoing.bytes() + newcomer.cost;
             if are_few

@@ -7,9 +7,10 @@ use crate::routing::Groups;
 use crate::session::Outgoing;
 use crate::types::{Holder, Limits, Origin, SessionNumber};
 
-/// Who has a message in the journal if a session gets it. If the session outlives its
-/// connection, the session. Otherwise the group that the message was shared in, if other members
-/// outlast a crash: the group keeps it until this member has acknowledged it.
+/// Who holds a message in the journal if a session gets it. If the session outlives its connection,
+/// it is the session. Otherwise it is the group that the message was shared in, if the sessions of
+/// other members survive a crash. The group then holds the message until this member has
+/// acknowledged it.
 pub(super) fn holder(
     number: Option<SessionNumber>,
     origin: Origin,

@@ -10,19 +10,19 @@ use mqtt::{
 use crate::delivery::send::Sendable;
 use crate::types::{Delivery, Message, MessageBytes, MessageId, Subscriber, cost, topic};
 
-/// A message while it is delivered. Its encoded forms are used again. A copy to keep is made
-/// once, when the first session needs it.
+/// A message while it is delivered. Each encoded form serves all sessions that need it. A copy to
+/// keep is made only once, when the first session needs one.
 #[derive(Debug)]
 pub(crate) struct Routed {
     source: Source,
-    /// Its name if it is recorded.
+    /// The message's name in records, if it is recorded.
     id: Option<MessageId>,
     /// Most messages have one form.
     first: Option<(Form, PublishTemplate)>,
     others: Vec<(Form, PublishTemplate)>,
 }
 
-// There is one at a time, on the stack. Boxing it would cost an allocation for each message.
+// Only one exists at a time, on the stack. A box would cost an allocation for each message.
 #[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 enum Source {
@@ -49,8 +49,8 @@ enum TemplatePlace {
 }
 
 /// How many forms of one message are kept. Without subscription identifiers there are at most
-/// twelve, and as many again for each way to name the topic. With identifiers there is one for
-/// each client, each used once.
+/// twelve, and as many again for each way to name the topic. With identifiers there may be one form
+/// for each client, used only once.
 const MAX_TEMPLATES: usize = 16;
 
 impl Routed {
@@ -65,12 +65,13 @@ impl Routed {
         }
     }
 
-    /// Sets the record that it may become. [`settle`](Self::settle) says whether it did.
+    /// Sets the number of the record that the message may become. [`settle`](Self::settle) says
+    /// whether it did.
     pub(crate) fn number(&mut self, id: Option<MessageId>) {
         self.id = id;
     }
 
-    /// Notes whether it became the record that it was numbered for.
+    /// Notes whether the message has become that record.
     pub(crate) fn settle(&mut self, is_recorded: bool, message_bytes: &MessageBytes) {
         if let (Source::Kept(message), Some(id)) = (&self.source, self.id) {
             if is_recorded {

@@ -39,7 +39,7 @@ pub(super) struct SendAttempt<'a> {
     pub(super) packet_id: Option<PacketId>,
     /// Whether the client may have received it on an earlier connection `[MQTT-3.3.1-1]`.
     pub(super) is_duplicate: bool,
-    /// Whether the bytes will wait for a record. Later messages may then overtake them, so they
+    /// Whether the bytes will wait for a record. Later messages may then overtake this one, so it
     /// must not introduce a topic alias.
     pub(super) awaits_record: bool,
 }
@@ -73,7 +73,7 @@ pub(super) struct Encoded<'m, T> {
 }
 
 impl<'a> SendAttempt<'a> {
-    /// An attempt with `QoS` 0.
+    /// An attempt to send with `QoS` 0.
     pub(super) fn at_most_once(delivery: &'a Delivery) -> Self {
         Self {
             delivery,
@@ -126,9 +126,10 @@ impl<T: Borrow<PublishTemplate>> Encoded<'_, T> {
         self.template.borrow().encoded_len()
     }
 
-    /// Writes the message to the connection's outbox. `record` says that the client has it. With
-    /// `QoS` 2 the bytes wait until that record is durable: a crash must not send the message
-    /// again as a new one `[MQTT-4.3.3-2]`, nor to another client of its group `[MQTT-4.8.2-5]`.
+    /// Writes the message to the connection's outbox. `record` is the record that the client has
+    /// it. With `QoS` 2 the bytes wait until that record is durable: a crash must not send the
+    /// message again as a new one `[MQTT-4.3.3-2]`, nor to another client of its group
+    /// `[MQTT-4.8.2-5]`.
     #[allow(clippy::inline_always)] // as above
     #[inline(always)]
     pub(super) fn write(

@@ -1,10 +1,9 @@
-//! Sessions whose connections have no room for `QoS` 0 messages. A fan-out can skip them without
-//! looking at the sessions themselves, which are many and not in the processor's cache.
+//! Sessions whose connections have no room for `QoS` 0 messages. A fan-out can skip these without
+//! looking at each session: there are many, and they are not in the processor's cache.
 //!
-//! **Invariant.** A session in here is connected, has no retained look-ups and no `QoS` 0
-//! message waiting, and its client takes packets of any size. So the ordinary path would refuse
-//! the same messages for the same reason. Anything that might change this removes the session
-//! from here.
+//! **Invariant.** A session in here is connected, has no retained look-ups and no `QoS` 0 message
+//! waiting, and its client takes packets of any size. So the ordinary path would drop the same
+//! messages for the same reason. Anything that might change this removes the session from here.
 
 use crate::types::SessionId;
 
@@ -33,7 +32,7 @@ impl Stalled {
         self.count -= usize::from(room == Self::ANY);
     }
 
-    /// Notes that there may be room again.
+    /// Notes that the session's connection may have room again.
     pub(crate) fn remove(&mut self, session: SessionId) {
         if self.count > 0
             && let Some(room) = self.room.get_mut(session.index())
@@ -43,8 +42,8 @@ impl Stalled {
         }
     }
 
-    /// Removes a session that has lost its connection. Only this frees the list: a client that
-    /// has room and none by turns must not cause an allocation each time.
+    /// Removes a session that has lost its connection. Only this frees the list. Otherwise a client
+    /// that has room and none by turns would cause an allocation each time.
     pub(crate) fn leave(&mut self, session: SessionId) {
         self.remove(session);
         if self.count == 0 {

@@ -1,6 +1,6 @@
-//! Asks the grants of a client that connects with a will, publishes or subscribes, and applies
-//! changed grants. Before messages go out, `will.rs` and `lookups.rs` beside this file ask the grants
-//! again, and so do `fan_out.rs` and `members.rs` in the wing `delivery`.
+//! Checks the grants of a client that connects with a will, publishes or subscribes, and applies
+//! changed grants. Before messages go out, `will.rs` and `lookups.rs` beside this file check the
+//! grants again, and so do `fan_out.rs` and `members.rs` in the wing `delivery`.
 
 use mqtt::{Connect, ReasonCode, TopicFilter, Utf8String};
 
@@ -11,7 +11,7 @@ use crate::session::Session;
 use crate::types::{CloseCause, Grants, Limit, Queued, Reach, Refusal, SessionId};
 
 impl Broker {
-    /// Checks that a client may publish to the topic of its will, and counts if not.
+    /// Checks that a client may publish to the topic of its will. Counts a refusal.
     pub(crate) fn check_will_rule(
         &mut self,
         connect: &Connect,
@@ -30,7 +30,7 @@ impl Broker {
         })
     }
 
-    /// Checks that a client may publish to a topic, and counts if not.
+    /// Checks that a client may publish to a topic. Counts a refusal.
     pub(crate) fn check_publish_rule(&mut self, id: SessionId, topic: &str) -> Result<(), Refusal> {
         let Some(session) = self.sessions.get(id) else {
             return Ok(());
@@ -47,8 +47,8 @@ impl Broker {
         })
     }
 
-    /// How much of what a filter matches a client may be sent. Refuses and counts a filter that
-    /// would give it nothing.
+    /// How much a client may be sent of what a filter matches. If that is nothing, refuses the
+    /// filter and counts the refusal.
     pub(crate) fn check_subscribe_rule(
         &mut self,
         id: SessionId,
@@ -72,7 +72,7 @@ impl Broker {
     }
 
     /// Applies changed grants of a client that has come back: restricts its subscriptions, and
-    /// drops messages that it may not receive any more, those to be sent again included.
+    /// drops messages that it may not receive any more, including those that wait to be sent again.
     pub(crate) fn grants_changed(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else {
             return;

@@ -1,9 +1,9 @@
-//! Answers wait until the records that they promise are durable.
+//! An answer waits until the record of what it promises is durable.
 //!
-//! An answer goes behind whatever already waits for the same connection, so that
-//! acknowledgements keep their order `[MQTT-4.6.0-2]` `[MQTT-4.6.0-3]` `[MQTT-4.6.0-4]`.
+//! An answer goes behind whatever already waits for the same connection, so that acknowledgements
+//! keep their order `[MQTT-4.6.0-2]` `[MQTT-4.6.0-3]` `[MQTT-4.6.0-4]`.
 //! [`Outbox`](crate::delivery::Outbox) holds the bytes that wait, and
-//! [`Ledger`](crate::durability::Ledger) knows for which record.
+//! [`Ledger`](crate::durability::Ledger) knows which record they wait for.
 
 use mqtt::Packet;
 
@@ -17,7 +17,7 @@ impl Broker {
         self.send_behind(slot, packet, gate, Passage::Open);
     }
 
-    /// Sends CONNACK likewise. Nothing may overtake it `[MQTT-3.2.0-1]`.
+    /// Sends CONNACK in the same way. Nothing may overtake it `[MQTT-3.2.0-1]`.
     pub(crate) fn send_connack(&mut self, slot: Slot, packet: &Packet, gate: Option<Lsn>) {
         self.send_behind(slot, packet, gate, Passage::Closed);
     }

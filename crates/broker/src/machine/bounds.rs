@@ -11,7 +11,7 @@ use crate::types::{CloseCause, Limit, Slot};
 
 impl Broker {
     /// If the broker holds as much memory as it may, frees what can be freed. Returns whether
-    /// memory is still short then.
+    /// memory is still short afterwards.
     pub(crate) fn frees_too_little_memory(&mut self) -> bool {
         let limits = &self.options.limits;
         let excess = self.memory.excess_bytes(limits, 1);
@@ -40,7 +40,7 @@ impl Broker {
         let session = self.sessions.get(agreement.session())?;
         let packet_id = publish.packet_id;
         if packet_id.is_some_and(|id| session.has_incoming(id)) {
-            // It was already accepted, and is only acknowledged again.
+            // The message was already accepted, and is only acknowledged again.
             return None;
         }
         self.limit_log
@@ -58,7 +58,7 @@ impl Broker {
         self.metrics.refused_memory += 1;
         Some(match version {
             ProtocolVersion::V5 => {
-                // Behind those before it [MQTT-4.6.0-2] [MQTT-4.6.0-3].
+                // This answer goes after the earlier ones [MQTT-4.6.0-2] [MQTT-4.6.0-3].
                 self.acknowledge(slot, &answer, None);
                 Ok(())
             }
@@ -69,8 +69,8 @@ impl Broker {
         })
     }
 
-    /// Closes a connection whose new alias finds no memory. Refusing only the message would not
-    /// do: the client would use the alias.
+    /// Closes a connection if there is no memory for a new alias. It would not be enough to refuse
+    /// the message: the client would go on to use the alias.
     pub(crate) fn no_memory_for_alias(&mut self, slot: Slot) -> CloseCause {
         let agreement = self.connections.established(slot);
         let client = agreement.and_then(|(agreement, _, _)| self.sessions.get(agreement.session()));
@@ -83,7 +83,7 @@ impl Broker {
         }
     }
 
-    /// Checks that there is memory for the session of a new client, and counts if not.
+    /// Checks that there is memory for the session of a new client. Counts a refusal.
     pub(crate) fn check_memory_for(&mut self, client: &Utf8String) -> Result<(), CloseCause> {
         if !self.frees_too_little_memory() {
             return Ok(());
@@ -96,8 +96,8 @@ impl Broker {
         })
     }
 
-    /// Counts what the connection holds of an unfinished packet. If all connections together
-    /// hold too much, closes the one that has held most for longest.
+    /// Counts what the connection holds of an unfinished packet. If all connections together hold
+    /// too much, closes the one whose bytes, multiplied by its time of silence, are most.
     pub(crate) fn count_partial(&mut self, now: Instant, slot: Slot) {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;

@@ -2,11 +2,11 @@
 //! written into the journal piece by piece while the broker works on. When it is complete and
 //! durable, everything before it can go.
 //!
-//! A checkpoint does not show one moment. Each session and each retained message is one record
-//! with its state at that time. A session's messages come before it, some at a time. Earlier
-//! changes are in the checkpoint, later ones in the records after it. So a replay from the
-//! beginning of a checkpoint passes over records about sessions that it does not know yet, and
-//! knows everything at the end.
+//! A checkpoint does not show one moment. Each session and each retained message is one record with
+//! its state at that time. The messages of a session are written before it, a few at a time. The
+//! copy of a session or message includes all earlier changes to it. Later changes are in the
+//! records that follow. So a replay from the beginning of a checkpoint passes over records about
+//! sessions that it does not know yet. At the end of the checkpoint it knows everything.
 
 use std::sync::Arc;
 
@@ -23,11 +23,11 @@ use crate::session::{Inflight, Outgoing, Stage};
 use crate::types::{Holder, MessageId, NodeId, Queued, SessionId};
 
 impl Broker {
-    /// Writes the next piece of a checkpoint into the journal: about `budget` bytes. It writes
-    /// at least one session, queued message or retained message, and no more than one turn has
-    /// time to look at. The first call begins a checkpoint. Returns whether there is more to
-    /// write. If not, [`Output::Checkpointed`](crate::Output::Checkpointed) follows when the
-    /// checkpoint is durable, and the next call begins another one.
+    /// Writes the next piece of a checkpoint into the journal: about `budget` bytes. It writes at
+    /// least one session, queued message or retained message, and no more than there is time for in
+    /// one turn. The first call begins a checkpoint. Returns whether there is more to write. If
+    /// not, [`Output::Checkpointed`](crate::Output::Checkpointed) follows when the checkpoint is
+    /// durable, and the next call begins another one.
     ///
     /// Does nothing if the broker writes no journal.
     pub fn checkpoint(&mut self, now: Instant, budget: usize) -> bool {
@@ -101,7 +101,7 @@ impl Broker {
                 }
             };
             self.ledger.checkpoint_mut().set_stage(stage);
-            // An incomplete checkpoint is useless, so the old records stay.
+            // An incomplete checkpoint is useless, so the old records must stay.
             if self.ledger.is_stuck() {
                 return false;
             }
@@ -111,13 +111,14 @@ impl Broker {
         }
     }
 
-    /// Writes the messages of a session that are in no record that stays, before the session
-    /// itself. The session's record must be whole. So it only names its messages, and stays
-    /// small.
+    /// Writes the messages of a session before the session itself, unless a record that will stay
+    /// already holds them. The record of a session cannot be divided. So it only names its
+    /// messages, and stays small.
     ///
-    /// The first `seen` messages are done. Returns how many are done when there are `enough`
-    /// bytes or no more `looks`, and `None` when all are. A message that comes or moves before
-    /// the session is written is written with it.
+    /// The first `seen` messages are done already. Stops when there are `enough` bytes or no
+    /// `looks` left, and returns how many messages are done then. Returns `None` when all are. A
+    /// message that arrives or moves before the session is written is written together with the
+    /// session.
     fn copy_messages(
         &mut self,
         now: Instant,

@@ -67,7 +67,7 @@ impl Broker {
         self.output_close(conn, CloseReason { client_id, cause });
     }
 
-    /// Handles a connection that has gone without the broker's doing, like a network failure.
+    /// Handles a connection that the broker did not close, for example one that the network lost.
     pub(crate) fn closed(&mut self, now: Instant, conn: Conn) {
         let Some(slot) = self.connections.slot(conn) else {
             return;
@@ -257,16 +257,16 @@ impl Broker {
             let what = "an answer is larger than the client's Maximum Packet Size";
             (what, ReasonCode::PacketTooLarge)
         } else if outbox.answers() > most {
-            // Waiting messages do not count. There was room for them when they came, and it is
-            // not this client's fault that others have taken it since.
+            // Messages that wait do not count. There was room for them when they came, and it is
+            // not this client's fault if others have used that room since.
             let what = "the client does not read the answers to its packets";
             (what, ReasonCode::QuotaExceeded)
         } else {
             return;
         };
         let cause = CloseCause::Limit { reason_code, what };
-        // A client may get several more answers before it is closed. Close and count it only
-        // once.
+        // The client may get several more answers before its connection is closed. Close and count
+        // the connection only once.
         if agreement.begin_dismissal() {
             if fits {
                 self.metrics.closed_not_reading += 1;

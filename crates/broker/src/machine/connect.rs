@@ -47,7 +47,8 @@ impl Broker {
         let connack = Packet::ConnAck(self.granted(&connect).connack(&connect, &client_id, false));
         let most = connect.properties.maximum_packet_size.unwrap_or(u32::MAX);
         if mqtt::encoded_len(&connack, connect.version).is_ok_and(|size| size > most as usize) {
-            // Once the client is accepted, only a DISCONNECT could say so [MQTT-3.14.0-1].
+            // Refuse now: after CONNACK, only a DISCONNECT could say that it is too large
+            // [MQTT-3.14.0-1].
             return Err(refused(
                 ReasonCode::PacketTooLarge,
                 "CONNACK is larger than the client's Maximum Packet Size [MQTT-3.1.2-24]",
@@ -132,8 +133,8 @@ impl Broker {
     }
 
     /// Ends a session to make room for a new one: one that has expired, or the one that has been
-    /// without a connection for longest and has nothing waiting. The client of the second loses
-    /// its subscriptions, and learns so from its next CONNACK. But no acknowledged message is
+    /// without a connection for longest and has nothing waiting. In the second case the client
+    /// loses its subscriptions, and its next CONNACK shows that. But no acknowledged message is
     /// lost.
     fn make_room_for_session(
         &mut self,
@@ -158,8 +159,8 @@ impl Broker {
         Err(refused(ReasonCode::QuotaExceeded, "too many sessions"))
     }
 
-    /// Refuses a client with a will while the store is behind: reconnecting with a will must not
-    /// be faster than the store.
+    /// Refuses a client with a will while the store is behind. Otherwise a client that reconnects
+    /// again and again could cause records faster than the store can write them.
     fn check_backlog(&mut self, connect: &Connect, client: &Utf8String) -> Result<(), CloseCause> {
         if connect.will.is_none()
             || self.ledger.unsettled_bytes() <= self.limits().journal_backlog_bytes
@@ -203,7 +204,7 @@ impl Broker {
         ))
     }
 
-    /// Joins connection and session, and sends CONNACK.
+    /// Connects the client to its session, and sends CONNACK.
     fn establish(
         &mut self,
         now: Instant,
@@ -240,12 +241,13 @@ impl Broker {
         self.metrics.sessions_resumed += u64::from(session_present);
         let output = Output::Connected(conn, Box::new(connected));
         self.wire.outputs.push_back(output);
-        // [MQTT-3.2.0-1] before anything else.
+        // [MQTT-3.2.0-1] CONNACK goes out before anything else.
         self.send_connack(slot, &Packet::ConnAck(connack), gate);
         self.pump(now, id);
         self.continue_lookups(now, id);
         self.set_standing(id, Standing::Ready);
-        // Reconnecting must not be faster than the store.
+        // A client that reconnects again and again must not cause records faster than the store can
+        // write them.
         self.await_store(slot, Lsn(0));
     }
 
@@ -295,7 +297,7 @@ impl Broker {
         gate.or(self.ledger.gate_of_ends())
     }
 
-    /// Makes the connection the session's.
+    /// Binds the connection to the session.
     fn agreement(
         &mut self,
         now: Instant,
@@ -359,8 +361,8 @@ impl Broker {
     /// Closes the session's present connection in favour of the one in slot `by`
     /// `[MQTT-3.1.4-3]`.
     ///
-    /// With a Session Expiry Interval of 0 this ends the session, like every end of its
-    /// connection. The new connection finds none.
+    /// If the Session Expiry Interval is 0, the session ends with its connection, and the new
+    /// connection finds none.
     fn take_over(&mut self, now: Instant, id: SessionId, by: Slot) {
         let slot = self.sessions.get(id).and_then(Session::slot);
         if let Some(slot) = slot

@@ -23,8 +23,8 @@ pub enum Input {
     Opened(Conn, Peer),
     /// The peer has sent these bytes, in any split.
     Bytes(Conn, Bytes),
-    /// The connection is gone, and not because the broker closed it. Not needed after
-    /// [`Output::Close`](crate::Output::Close), but harmless then.
+    /// The connection is gone, and not because the broker closed it. This input is not needed after
+    /// [`Output::Close`](crate::Output::Close), but does no harm there.
     Closed(Conn),
     /// The bytes from [`Broker::take_writes`](crate::Broker::take_writes) have been written to
     /// the socket, which can take more. Until then the broker bounds what it holds for the
@@ -32,9 +32,9 @@ pub enum Input {
     Drained(Conn),
     /// The answer to [`Output::Authenticate`](crate::Output::Authenticate).
     Authenticated(Conn, Decision),
-    /// All records up to and including this one are durable. The records that one call of
-    /// [`Broker::take_journal`](crate::Broker::take_journal) gave count as durable together,
-    /// when the last of them is.
+    /// All records up to and including this one are durable. The records from one call of
+    /// [`Broker::take_journal`](crate::Broker::take_journal) count as durable together, once the
+    /// last of them is durable.
     Persisted(Lsn),
     /// The store can take more records, or cannot.
     Store(StoreState),
@@ -49,11 +49,11 @@ pub enum Input {
     },
     /// The time that [`Output::Idle`](crate::Output::Idle) named has come. Harmless if early.
     ///
-    /// Only this input closes connections for silence: those whose keep alive or whose time limit
-    /// for CONNECT is over. So first give the broker what waits in the sockets. A shell that did
-    /// not run for a while would otherwise close clients whose packets it has not read yet. Call
-    /// [`Broker::handle_input`](crate::Broker::handle_input) with the time at which that reading
-    /// began, even if inputs with later times have come since.
+    /// Only this input closes silent connections: those whose keep alive has passed, or whose
+    /// client has taken too long to send CONNECT. So first give the broker what waits in the
+    /// sockets. A shell that did not run for a while would otherwise close clients whose packets it
+    /// has not read yet. Call [`Broker::handle_input`](crate::Broker::handle_input) with the time at
+    /// which that reading began, even if inputs with later times have come since.
     Timeout,
     /// The server shuts down: the broker tells all clients and closes their connections.
     Shutdown,

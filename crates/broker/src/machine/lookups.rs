@@ -23,7 +23,8 @@ impl Broker {
     /// The pause between turns. One session has a turn at a time, so all searches together take
     /// a bounded part of the time.
     const REST: Duration = Duration::from_millis(1);
-    /// How full a connection's buffer may get. Others have their turn before it is written.
+    /// How full the look-ups may make a connection's buffer. Others have their turn before it is
+    /// written.
     const SLICE: usize = 64 * 1024;
 
     /// Begins the look-up for a new subscription and sends the first messages. `is_new`: the
@@ -45,7 +46,7 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        // For `QoS` 0 and a full store, see `Broker::subscribe`.
+        // `Broker::subscribe` says why `QoS` 0 and a full store make a difference.
         let is_recorded = subscription.qos != QoS::AtMostOnce && !self.ledger.is_full();
         let asked = Subscriber::new(id, subscription, identifier).record(filter, None);
         let search = self.retained.search(&asked.filter);
@@ -105,16 +106,16 @@ impl Broker {
         }
     }
 
-    /// Continues the look-ups of a session as far as there is room. Call this whenever there may
-    /// be more room than before.
+    /// Continues the look-ups of a session as far as its connection has room. Call this whenever
+    /// there may be more room than before.
     pub(crate) fn continue_lookups(&mut self, now: Instant, id: SessionId) {
         let mut visits = Self::VISITS;
-        // The end of one look-up may send queued messages that another one waits for.
+        // When one look-up ends, queued messages may go out that another look-up waits for.
         while self.continue_lookups_once(now, id, &mut visits) {}
     }
 
-    /// Returns whether the session's queue has become shorter, so that another look-up may
-    /// continue.
+    /// Continues the look-ups once. Returns whether the session's queue has become shorter, so that
+    /// another look-up may continue.
     fn continue_lookups_once(&mut self, now: Instant, id: SessionId, visits: &mut usize) -> bool {
         let Some(session) = self.sessions.get_mut(id) else {
             return false;
@@ -209,7 +210,7 @@ impl Broker {
         self.end_lookups_unless(now, id, |_| false);
     }
 
-    /// Ends the look-ups with `QoS` 0 of a session that lost its connection.
+    /// A session has lost its connection: ends its look-ups with `QoS` 0.
     pub(crate) fn end_lookups_at_most_once(&mut self, now: Instant, id: SessionId) {
         self.end_lookups_unless(now, id, |lookup| lookup.qos() != QoS::AtMostOnce);
     }
@@ -249,9 +250,8 @@ impl Broker {
         }
     }
 
-    /// Puts the look-ups back into their session, unless they are all over, and sends queued
-    /// messages that need not wait for them any more. Returns whether the look-ups can continue
-    /// because of that.
+    /// Puts the look-ups back into their session, unless all have ended, and sends queued messages
+    /// that need not wait for them any more. Returns whether that allows the look-ups to continue.
     fn put_back(&mut self, now: Instant, id: SessionId, lookups: Box<Lookups>) -> bool {
         let Some(session) = self.sessions.get_mut(id) else {
             return false;

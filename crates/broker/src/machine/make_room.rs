@@ -8,7 +8,8 @@ impl Broker {
     /// Closes a connection that is due to be closed, so that another can have its place. Returns
     /// whether there was one.
     pub(crate) fn make_room_for_connection(&mut self, now: Instant) -> bool {
-        /// Some of the timers may have been answered since.
+        /// How many timers to try. The clients of some may have been heard since the timers were
+        /// set.
         const LOOKED_AT: usize = 64;
         while let Some((slot, conn, cause)) = self.dismissals.pop() {
             if self.connections.slot(conn) == Some(slot) {

@@ -4,8 +4,8 @@
 //! state of all of them. Wings answer with values (whom to close, what to publish, how much was
 //! freed), and the machine acts on those.
 //!
-//! **Invariant.** After each input [`Broker::settle`] does everything that handling it has left
-//! to do: connections to close, wills to publish, connections that now fit into the egress
+//! **Invariant.** After each input [`Broker::settle`] finishes what the input has caused: it closes
+//! connections, publishes wills, and continues with connections that now fit into the egress
 //! budget. Only deferrable work may be left.
 //!
 //! Begin with this file, `input.rs` and `output.rs`, then follow a client: `connect.rs`,
@@ -72,7 +72,7 @@ pub struct Broker {
     pub(crate) limit_log: LimitLog,
     pub(crate) wire: Wire,
     pub(crate) awaiting_budget: AwaitingBudget,
-    /// Wills to publish before the present input is settled.
+    /// Wills that [`Broker::settle`] has still to publish.
     pub(crate) due_wills: VecDeque<DueWill>,
     pub(crate) work: WorkBudget,
     pub(crate) reclamation: Reclamation,
@@ -80,16 +80,17 @@ pub struct Broker {
     pub(crate) stalled: Stalled,
     /// Subscribers of the topic that is being matched. Kept to save the allocation.
     pub(crate) found: Vec<Subscriber>,
-    /// Matching groups of shared subscriptions, likewise.
+    /// Matching groups of shared subscriptions, kept for the same reason.
     pub(crate) found_groups: Vec<GroupId>,
-    /// Members that a choice has put aside.
+    /// Group members that turned out to be blocked when a member was chosen.
     pub(crate) blocked: Vec<(SessionId, Membership)>,
     /// Connections that are paused because the store is behind.
     pub(crate) awaiting_store: VecDeque<(Slot, Conn)>,
     /// How many client identifiers have been assigned.
     pub(crate) assigned: u64,
-    /// The time of the last [`Input::Timeout`]. The shell has given us everything that clients sent
-    /// before it. A connection that may be silent until later than this is not closed yet.
+    /// The time of the last [`Input::Timeout`]. The shell has passed on everything that clients had
+    /// sent by then. So the broker closes a connection for silence only if its time was over by
+    /// then.
     pub(crate) heard_until: Instant,
     is_shut_down: bool,
 }
@@ -172,7 +173,7 @@ impl Broker {
         self.memory.set_journal(self.ledger.unsettled_bytes());
     }
 
-    /// The next thing for the shell to do.
+    /// Returns the next thing for the shell to do.
     pub fn poll_output(&mut self) -> Output {
         while let Some(output) = self.wire.outputs.pop_front() {
             match &output {
@@ -273,7 +274,7 @@ impl Broker {
     fn shut_down(&mut self, now: Instant) {
         self.is_shut_down = true;
         let slots = self.connections.slots();
-        // Sessions that end now leave their shared messages to members whose sessions go on.
+        // Sessions that end now hand over their shared messages to members whose sessions go on.
         for &slot in &slots {
             if let Some((agreement, _, _)) = self.connections.established(slot)
                 && let Some(session) = self.sessions.get(agreement.session())
@@ -291,7 +292,7 @@ impl Broker {
         self.due_wills.clear();
     }
 
-    /// Does what handling an input has left to do, except deferrable work beyond the budget.
+    /// Finishes what an input has caused, except deferrable work beyond the budget.
     pub(crate) fn settle(&mut self, now: Instant) {
         loop {
             if !self.work.is_spent()
@@ -331,8 +332,7 @@ impl Broker {
         }
     }
 
-    /// Checks whether a connection was silent for too long, and closes it then. Returns whether
-    /// it did.
+    /// Closes a connection that was silent for too long. Returns whether it closed it.
     pub(crate) fn connection_due(&mut self, now: Instant, slot: Slot) -> bool {
         let Some(connection) = self.connections.get_mut(slot) else {
             return false;

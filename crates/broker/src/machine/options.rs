@@ -17,8 +17,8 @@ pub struct BrokerOptions {
     /// Whether a CONNECT leads to [`Output::Authenticate`](crate::Output::Authenticate).
     /// Otherwise the broker lets every client in.
     pub authenticate: bool,
-    /// What clients may do that are let in without authentication. Also what recovered sessions
-    /// may do until their clients are back.
+    /// What a client may do that the broker lets in without authentication. Recovered sessions may
+    /// do the same until their clients are back.
     pub grants: Grants,
     /// Whether acknowledgements wait for [`Input::Persisted`](crate::Input::Persisted).
     pub durable: bool,
@@ -28,13 +28,13 @@ pub struct BrokerOptions {
     /// The longest keep alive in seconds. CONNACK gives this one to a version 5 client that asks
     /// for a longer one or for none `[MQTT-3.1.2-21]`.
     pub server_keep_alive: Option<u16>,
-    /// Whether to check that a payload that claims to be UTF-8 is (section 3.3.2.3.2). If it is
-    /// not, the message is refused with "payload format invalid". For `QoS` 0 the connection is
-    /// closed, because there is no other way to refuse it.
+    /// Whether to check that a payload really is UTF-8 if its message says so (section 3.3.2.3.2).
+    /// If it is not, the message is refused with "payload format invalid". For `QoS` 0 the
+    /// connection is closed, because there is no other way to refuse it.
     pub check_payload_format: bool,
     /// The beginning of Response Information (section 3.2.2.3.15): the topic under which clients
-    /// may have their responses sent. `/` and the client identifier follow it. A client gets
-    /// none if its identifier cannot stand in a topic name.
+    /// may have their responses sent. `/` and the client identifier follow it. A client whose
+    /// identifier cannot stand in a topic name gets no Response Information.
     pub response_information: Option<Utf8String>,
     /// The size of the work budget.
     #[doc(hidden)]

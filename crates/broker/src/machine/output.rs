@@ -11,8 +11,8 @@ use crate::types::{CloseReason, Conn, Lsn, Peer};
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
     /// There are bytes for this connection: [`Broker::take_writes`](crate::Broker::take_writes)
-    /// gives them all. This output comes once, and again only after
-    /// [`Input::Drained`](crate::Input::Drained), or with the last bytes before a `Close`.
+    /// gives them all. This output comes once. It comes again only after
+    /// [`Input::Drained`](crate::Input::Drained), or for the last bytes before a `Close`.
     Write(Conn),
     /// Write what was taken so far (for a bounded time), then close the connection. The broker
     /// has already forgotten it.
@@ -22,23 +22,24 @@ pub enum Output {
     /// further bytes of the client. This output comes only if
     /// [`BrokerOptions::authenticate`](crate::BrokerOptions::authenticate) is set.
     Authenticate(Conn, Box<Credentials>),
-    /// Stop reading this connection until [`Output::Resume`]: its client is faster than it may
-    /// be or than the store is. The broker still takes bytes that were already read.
+    /// Stop reading this connection until [`Output::Resume`]: its client sends faster than it may,
+    /// or faster than the store can follow. The broker still takes bytes that were already read.
     Pause(Conn),
     /// Read from this connection again.
     Resume(Conn),
-    /// A client is connected. For the log and for presence.
+    /// A client is connected. This output is for the log, and for showing who is there.
     Connected(Conn, Box<ConnectedClient>),
     /// There are records, at least up to this one:
     /// [`Broker::take_journal`](crate::Broker::take_journal) gives them all. Make them durable,
-    /// then send [`Input::Persisted`](crate::Input::Persisted). This output comes once until the
-    /// records are taken, and only if [`BrokerOptions::durable`](crate::BrokerOptions::durable)
-    /// is set.
+    /// then send [`Input::Persisted`](crate::Input::Persisted). It comes only once until the
+    /// records are taken, and only if [`BrokerOptions::durable`](crate::BrokerOptions::durable) is
+    /// set.
     Persist(Lsn),
     /// The records before this one are no longer needed: a checkpoint that begins here is
     /// durable. See [`Broker::checkpoint`](crate::Broker::checkpoint).
     Checkpointed(Lsn),
-    /// A limit was reached. For the log; comes at most once in five seconds for each limit.
+    /// A limit was reached. This output is for the log. It comes at most once in five seconds for
+    /// each limit.
     Limited(Box<LimitReached>),
     /// Nothing is left to do until the next input, or until this time. Then send
     /// [`Input::Timeout`](crate::Input::Timeout).

@@ -14,7 +14,7 @@ use crate::session::Session;
 use crate::types::{Conn, Limit, Lsn, Slot};
 
 impl Broker {
-    /// How long a burst may be.
+    /// A client may send the messages of this much time at once.
     const BURST: Duration = Duration::from_secs(1);
     /// The shortest pause. So a client that is too fast is stopped at most ten times a second,
     /// not at each message.
@@ -49,8 +49,8 @@ impl Broker {
             .push_back(Output::Pause(connection.conn()));
     }
 
-    /// Pauses the connection of a client that has caused records since `before`, if too many
-    /// bytes of records are not durable yet. It is read again when half of them are.
+    /// Pauses the connection of a client that has caused records since `before`, if too many bytes
+    /// of records are not durable yet. The connection is read again when half of them are durable.
     pub(crate) fn await_store(&mut self, slot: Slot, before: Lsn) {
         if self.ledger.last() == before
             || self.ledger.unsettled_bytes() <= self.limits().journal_backlog_bytes
@@ -96,7 +96,7 @@ impl Broker {
             let Some(connection) = connection.filter(|it| it.conn() == conn) else {
                 continue;
             };
-            // A client that was also too fast resumes when its time comes.
+            // A client that was also too fast resumes later, when its own pause is over.
             if connection.stop_awaiting_store() {
                 self.resume(now, slot);
                 self.settle(now);
@@ -105,8 +105,8 @@ impl Broker {
     }
 
     /// Resumes a connection when [`Timer::Resume`](crate::types::Timer::Resume) is due. First
-    /// handles the deferred bytes. If those are too fast again, the shell gets another
-    /// pause as usual.
+    /// handles the deferred bytes. If these exceed the rate again, the connection is paused again
+    /// as usual.
     pub(crate) fn resume(&mut self, now: Instant, slot: Slot) {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;

@@ -49,7 +49,7 @@ impl Broker {
         match (qos, packet_id) {
             (QoS::AtMostOnce, _) => {
                 match topic.and_then(|()| self.accept(now, session, publish, Cause::Client)) {
-                    // A `QoS` 0 message has no acknowledgement to refuse it in.
+                    // A `QoS` 0 message has no acknowledgement that could carry the refusal.
                     Err(Refusal { reason_code, what })
                         if reason_code == ReasonCode::PayloadFormatInvalid =>
                     {
@@ -102,9 +102,10 @@ impl Broker {
         if session.has_incoming(packet_id) {
             // [MQTT-4.3.3-10]
             self.metrics.duplicates_in += 1;
-            // That this is a duplicate follows from a record, which may not be durable yet.
+            // This PUBREC builds on the record of the first PUBLISH, which may not be durable yet.
             let gate = session.number().and_then(|_| self.ledger.gate());
-            // The client has now sent it on this connection too, so it counts against its quota.
+            // The client has now sent the message on this connection too, so the message counts
+            // against its quota.
             if agreement.is_carried_over(packet_id) {
                 self.check_receive_maximum(slot, id, false)?;
                 if let Some((agreement, _, _)) = self.connections.established(slot) {
@@ -138,9 +139,10 @@ impl Broker {
     }
 
     /// The reason code and properties for the acknowledgement of a message. Version 3.1.1 cannot
-    /// express a refusal `[MQTT-3.3.5-2 of 3.1.1]`, so a message that is refused is acknowledged
-    /// as if it were accepted: if its connection ended, the client would send it again for ever.
-    /// If only room is lacking, that is what we want, and the connection ends.
+    /// express a refusal `[MQTT-3.3.5-2 of 3.1.1]`, so a message that is refused is acknowledged as
+    /// if it were accepted: if the connection ended instead, the client would send it again for
+    /// ever. But if the broker only lacks room, the client should send it again, so the connection
+    /// ends.
     fn answer(
         &mut self,
         slot: Slot,
@@ -195,8 +197,8 @@ impl Broker {
         }
     }
 
-    /// Checks that a packet identifier is free `[MQTT-2.2.1-3]`, as far as the broker can know.
-    /// It remembers only identifiers of `QoS` 2 messages.
+    /// Checks that a packet identifier is free `[MQTT-2.2.1-3]`, as far as the broker can know: it
+    /// remembers only the identifiers of `QoS` 2 messages.
     pub(crate) fn check_packet_id(
         &mut self,
         slot: Slot,
@@ -205,7 +207,7 @@ impl Broker {
         let agreement = self.connections.established(slot);
         let is_in_use = agreement.is_some_and(|(agreement, _, _)| {
             let session = self.sessions.get(agreement.session());
-            // Version 3.1.1 has no code for it.
+            // Version 3.1.1 has no reason code for this.
             agreement.version() == ProtocolVersion::V5
                 && session.is_some_and(|it| it.has_incoming(packet_id))
         });
@@ -237,9 +239,9 @@ impl Broker {
             .incoming()
             .len()
             .saturating_sub(agreement.carried_over());
-        // Messages of earlier connections do not count against the quota, but they must not grow
-        // with each connection. A client that follows the rules has at most as many again before
-        // it releases them.
+        // Messages of earlier connections do not count against the quota, but their number must not
+        // grow with each connection. A client that follows the rules has at most one more quota of
+        // them before it releases them.
         let is_bounded = !is_new || session.incoming().len() < 2 * most;
         if is_bounded && released + usize::from(agreement.unacknowledged()) < most {
             return Ok(());
@@ -290,8 +292,8 @@ impl Broker {
         })
     }
 
-    /// Checks that a payload has the format that it claims (section 3.3.2.3.2), and counts if
-    /// not.
+    /// Checks that a payload has the format that its message claims (section 3.3.2.3.2). Counts a
+    /// refusal.
     pub(crate) fn check_payload_format(
         &mut self,
         indicator: Option<bool>,
@@ -309,7 +311,7 @@ impl Broker {
         Ok(())
     }
 
-    /// Checks that a client may publish to a topic of this form, and counts if not.
+    /// Checks that a client may publish to a topic of this form. Counts a refusal.
     pub(crate) fn check_topic_name(
         &mut self,
         topic: &str,
@@ -361,7 +363,8 @@ impl Broker {
             });
             (ReasonCode::Success, gate)
         } else {
-            // That the identifier is free follows from a record, which may not be durable yet.
+            // The answer says that the identifier is free. The record that freed it may not be
+            // durable yet.
             let gate = session.number().and_then(|_| self.ledger.gate());
             (ReasonCode::PacketIdentifierNotFound, gate)
         };
@@ -470,7 +473,7 @@ impl Broker {
                 let release = PubRel::new(packet_id, ReasonCode::Success);
                 self.acknowledge(slot, &Packet::PubRel(release), gate);
             }
-            // Answer, so that the client can end its exchange.
+            // The broker answers, so that the client can end its exchange.
             Acknowledged::NotFound => {
                 let release = PubRel::new(packet_id, ReasonCode::PacketIdentifierNotFound);
                 self.acknowledge(slot, &Packet::PubRel(release), None);

@@ -1,4 +1,4 @@
-//! Routes one message to everybody who wants it.
+//! Routes one message to everybody who is subscribed to its topic.
 
 use mqtt::{Instant, Publish, QoS, TopicName};
 
@@ -9,8 +9,8 @@ use crate::routing::RetainOutcome;
 use crate::types::{Cause, Limit, SessionId, Subscriber};
 
 impl Broker {
-    /// Delivers a message to every session that is subscribed to its topic, and retains it if it
-    /// says so. Returns whether anybody was subscribed.
+    /// Delivers a message to every session that is subscribed to its topic, and retains it if
+    /// RETAIN is set. Returns whether anybody was subscribed.
     ///
     /// A session with several matching subscriptions gets the message once `[MQTT-3.3.4-2]`. If
     /// it also shares subscriptions, it may get the message again for each of those (section
@@ -59,7 +59,7 @@ impl Broker {
         is_anyone
     }
 
-    /// Records that a message is done with, which nobody gets.
+    /// Records what became of a message that nobody gets.
     pub(crate) fn record_unrouted(&mut self, now: Instant, routed: &mut Routed, cause: Cause) {
         if self.ledger.is_kept() {
             let id = self.ledger.begin_message(cause);

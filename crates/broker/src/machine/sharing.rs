@@ -41,12 +41,12 @@ impl Broker {
         }
     }
 
-    /// Hands messages of a session that lost its connection, and goes on, to other members of
-    /// its groups that can take them now.
+    /// Hands over messages of a session that goes on without its connection to other members of its
+    /// groups that can take them now.
     pub(crate) fn hand_over(&mut self, now: Instant, id: SessionId) {
         let session = self.sessions.get_mut(id);
         let memberships = session.map_or(0, |session| session.memberships().len());
-        // When all members go, none needs to get anything.
+        // At a shutdown all members go, so no message needs to be handed over.
         if memberships > 0 && !self.is_shut_down() {
             self.hand_over_from(id, true, |broker, queued, group, full| {
                 broker.pass_on(now, queued, group, Among::Connected, full)
@@ -54,8 +54,8 @@ impl Broker {
         }
     }
 
-    /// Hands messages of a session that has left a group to the remaining members, as far as
-    /// they were not sent. Messages that were sent stay `[MQTT-3.10.4-3]`.
+    /// Hands over messages of a session that has left a group to the remaining members. Messages
+    /// that were already sent stay with the session `[MQTT-3.10.4-3]`.
     pub(crate) fn hand_over_group(&mut self, now: Instant, id: SessionId, left: GroupId) {
         self.hand_over_from(id, false, |broker, queued, group, full| {
             group == left && broker.pass_on(now, queued, group, Among::All, full)
@@ -68,7 +68,8 @@ impl Broker {
         sent_too: bool,
         mut place: impl FnMut(&mut Self, &Queued, GroupId, &mut FullGroups) -> bool,
     ) {
-        // The queue leaves its session meanwhile: its messages go to other sessions only.
+        // The queue is taken out of its session meanwhile, because its messages go only to other
+        // sessions.
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
@@ -118,14 +119,14 @@ impl Broker {
         }
     }
 
-    /// Uncounts messages that were handed over: they count for the sessions that have them now.
+    /// Subtracts messages that were handed over: they now count for the sessions that have them.
     fn uncount_stored(&mut self, before: Weight, outgoing: &Outgoing) {
         let gone = before.stored - outgoing.weight().stored;
         self.memory.uncount_stored(gone);
     }
 
-    /// Gives the messages of a session to its groups in the journal, as far as the groups have
-    /// members that outlast a crash. The session will not outlive its connection any more.
+    /// The session will no longer outlive its connection. Gives its messages to its groups in the
+    /// journal, as far as the groups have members that survive a crash.
     pub(crate) fn leave_to_groups(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
@@ -147,8 +148,8 @@ impl Broker {
         }
     }
 
-    /// Gives a message to another member of its group. In an earlier run of the broker a member
-    /// had it that did not outlast the crash.
+    /// Gives a message to another member of its group. In an earlier run of the broker it belonged
+    /// to a member whose session did not survive the crash.
     pub(crate) fn restore_held(&mut self, now: Instant, group: GroupId, queued: &Queued) {
         self.memory.requeue(Weight::default(), queued.weight());
         let is_placed = self.moving(Some(Holder::Group), None, queued, |broker| {
@@ -160,8 +161,8 @@ impl Broker {
         }
     }
 
-    /// Calls `place`, which may give a message to another session, and records then that
-    /// `holder` no longer has it.
+    /// Calls `place`, which may give a message to another session. If it does, records that
+    /// `holder` no longer has the message.
     fn moving(
         &mut self,
         holder: Option<Holder>,
@@ -178,8 +179,8 @@ impl Broker {
     }
 
     /// Gives a message of one member of a group to another that has room for it. Returns whether
-    /// there was one. If no member has room, adds the group to `full`, so that it need not be
-    /// asked for the next message.
+    /// there was one. If no member has room, adds the group to `full`, so that its members need not
+    /// be asked about the next message.
     fn pass_on(
         &mut self,
         now: Instant,
@@ -267,7 +268,7 @@ impl Broker {
         choice
     }
 
-    /// Ends the session's being put aside in its groups, if it has room again.
+    /// If the session has room again, its groups no longer count it as blocked.
     pub(crate) fn unblock(&mut self, id: SessionId) {
         let limits = &self.options.limits;
         let Some(session) = self.sessions.get_mut(id) else {

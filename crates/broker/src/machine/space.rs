@@ -20,14 +20,14 @@ impl Broker {
         self.ledger.checkpoint_mut().originals_removed(from);
     }
 
-    /// Whether there would be no room if every lasting session got the message. Then the caller
-    /// must find out who gets it.
+    /// Whether the store would lack room if every lasting session got the message. If so, the
+    /// caller must find out who really gets it.
     pub(crate) fn may_lack_room_for(&self, publish: &Publish) -> bool {
         let everybody = self.sessions.len();
         self.lacks_room(StoreCost::of(publish), everybody)
     }
 
-    /// Whether there is no room for something with so many recipients whose sessions outlive
+    /// Whether the store lacks room for something that goes to `recipients` sessions that outlive
     /// their connections.
     pub(crate) fn lacks_room(&self, cost: StoreCost, recipients: usize) -> bool {
         let cost = cost.for_recipients(recipients);

@@ -28,12 +28,12 @@ struct Made<'a> {
     asking: Vec<(&'a Subscription, bool)>,
 }
 
-/// What a new subscription must fit into.
+/// The limits that a new subscription must keep to.
 #[derive(Copy, Clone, Debug)]
 enum Bound {
     /// The limits of the client and of all clients.
     Limits,
-    /// Nothing: an earlier run has granted it.
+    /// No limits: an earlier run of the broker has granted the subscription.
     None,
 }
 
@@ -76,7 +76,8 @@ impl Broker {
         };
         let gate = self.record_subscribed(id, made.granted);
         self.acknowledge(slot, &Packet::SubAck(suback), gate);
-        // Equal filters count as separate SUBSCRIBEs [MQTT-3.8.4-5], but the number is bounded.
+        // Equal filters are handled like separate SUBSCRIBEs [MQTT-3.8.4-5], but their number is
+        // bounded.
         let most = self.limits().subscriptions_per_client;
         for (number, (subscription, is_new)) in made.asking.into_iter().enumerate() {
             if number < most {
@@ -236,7 +237,8 @@ impl Broker {
         Some(inserted.is_new())
     }
 
-    /// The same for a shared subscription. `filter` is without `$share/{name}/`.
+    /// Makes or replaces a shared subscription, and returns the same. `filter` is without
+    /// `$share/{name}/`.
     fn join(
         &mut self,
         id: SessionId,

@@ -8,8 +8,8 @@ use crate::machine::Broker;
 use crate::types::{Cause, DueWill, Limit, SessionId, to_publish, will_cost};
 
 impl Broker {
-    /// Checks that there is room for a client's will, and counts if not. The client's earlier
-    /// will still counts: both need room for a moment.
+    /// Checks that there is room for a client's will. Counts a refusal. The client's earlier will
+    /// still counts, because both need room for a moment.
     pub(crate) fn check_will_size(
         &mut self,
         now: Instant,
@@ -31,8 +31,8 @@ impl Broker {
         Err(what)
     }
 
-    /// Schedules the will of a session that lost its connection and goes on: now or after its
-    /// delay `[MQTT-3.1.2-8]`, and no later than the session ends.
+    /// Schedules the will of a session that goes on without its connection: for now or after the
+    /// will's delay `[MQTT-3.1.2-8]`, but no later than the session ends.
     pub(crate) fn schedule_will(&mut self, now: Instant, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
@@ -59,7 +59,7 @@ impl Broker {
         }
     }
 
-    /// Publishes the session's will, whose delay is over.
+    /// Publishes the session's will, because its delay is over.
     pub(crate) fn will_due(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(id) {
             session.will_timer_fired();
@@ -85,8 +85,9 @@ impl Broker {
         let is_stored =
             publish.retain && !publish.payload.is_empty() || publish.qos != QoS::AtMostOnce;
         let mut is_refused = false;
-        // Its client is gone and cannot send it again later. So it reaches the connected clients
-        // now, with `QoS` 0. A retained will is stored when there is room again.
+        // If the store has no room, the will goes to the connected clients now, with `QoS` 0: its
+        // client is gone and cannot send it again later. A retained will is stored when there is
+        // room again.
         if is_stored && self.may_lack_room_for(&publish) {
             let lasting = self.lasting_recipients(due.session, &publish);
             let is_needed = publish.retain || lasting > 0;
@@ -100,7 +101,7 @@ impl Broker {
         let routed = Routed::fresh(publish, due.publisher);
         self.route(now, routed, due.session, due.cause);
     }
-    /// Drops a will that was accepted under other rules. Records that it is over, so that no later
+    /// Drops a will that the present rules deny. Records that the will is gone, so that no later
     /// run publishes it.
     fn drop_denied_will(&mut self, now: Instant, due: DueWill) {
         self.metrics.dropped_rule += 1;

@@ -48,7 +48,7 @@ impl Broker {
         }
     }
 
-    /// Checks one place, and returns where to continue.
+    /// Writes back what stands at one place, and returns where to continue.
     fn write_back_one(&mut self, now: Instant) -> WriteBackStage {
         match self.ledger.write_back_mut().begin_stage() {
             WriteBackStage::Wills { next } if self.sessions.has_place(next) => {

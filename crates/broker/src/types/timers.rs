@@ -1,7 +1,7 @@
 //! When something is due.
 //!
-//! Timers are ordered sets. The owner of a timer removes it as soon as it needs it no more, so
-//! clients cannot pile up stale entries. A connection has one timer, and packets do not move it:
+//! Timers are ordered sets. The owner of a timer removes it as soon as it is not needed any more,
+//! so clients cannot pile up stale entries. A connection has one timer, and packets do not move it:
 //! when it is due, the broker checks when it last heard from the client. So 100,000 connections
 //! with a keep alive of 60 s cost about 1,100 such checks a second, each at O(log n).
 //!
@@ -27,7 +27,7 @@ pub(crate) enum Timer {
     SessionExpiry(SessionId),
     /// A retained message, which expires.
     Retained(NodeId),
-    /// The next session that pauses in its look-up of retained messages.
+    /// The next session in line to continue its retained look-ups.
     Lookups,
 }
 
@@ -35,8 +35,8 @@ pub(crate) enum Timer {
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     urgent: BTreeSet<(Instant, Timer)>,
-    // Deferrable, as many may be due at once. They only end something, and a client that asks
-    // for it is told that it has ended.
+    // These timers are deferrable, because many may be due at once. Each only ends something, and a
+    // client that asks for that thing before is told that it has ended.
     connections: BTreeSet<(Instant, Slot)>,
     sessions: BTreeSet<(Instant, SessionId)>,
     retained: BTreeSet<(Instant, NodeId)>,
@@ -62,7 +62,7 @@ impl Timers {
         [first(connections), first(sessions), first(retained)]
     }
 
-    /// Changes when `timer` is due. `at` is its owner's note of that time.
+    /// Changes when `timer` is due. In `at` its owner notes that time.
     pub(crate) fn set(&mut self, timer: Timer, at: &mut Option<Instant>, new: Option<Instant>) {
         let old = core::mem::replace(at, new);
         if old == new {

@@ -192,7 +192,7 @@ impl Recovery {
         id
     }
 
-    /// The first look-up for this filter is over.
+    /// Removes the first look-up for this filter: it is over.
     fn looked(&mut self, session: SessionNumber, filter: &Utf8String) {
         if self.find(session).is_none() {
             return;
@@ -226,7 +226,8 @@ impl Recovery {
         }
     }
 
-    /// Removes a session without any effect on others, which have records of their own.
+    /// Removes a session. This changes no other session: what happened to those is in other
+    /// records.
     fn forget(&mut self, id: SessionId) {
         let broker = &mut self.broker;
         broker.leave_groups(id);
@@ -475,8 +476,8 @@ impl Recovery {
         }
     }
 
-    /// Changes a session's outgoing messages. `change` returns whether it found what it was
-    /// about.
+    /// Changes a session's outgoing messages. `change` returns whether it found the message that it
+    /// should change.
     fn change_outgoing(
         &mut self,
         session: SessionNumber,
@@ -495,7 +496,7 @@ impl Recovery {
         }
     }
 
-    /// Counts a record that named something unknown.
+    /// Counts a record that names something unknown.
     fn stray(&mut self) {
         self.strays += u64::from(self.is_whole);
     }

@@ -84,7 +84,7 @@ impl Recovery {
         options.durable = true;
         let hasher = || FixedState::with_seed(options.seed);
         let (sessions, messages) = (hasher(), hasher());
-        // Their queues may be from a time with other rules.
+        // Recovered queues may have been filled under other rules.
         let grants = options.grants.of_an_earlier_run();
         let mut broker = Broker::new(Instant::ZERO, options);
         // Replay must not record anything again.
@@ -110,8 +110,8 @@ impl Recovery {
     /// Replays the record with the number `lsn`. The first record may have any number. Each
     /// other one must follow the one before.
     ///
-    /// The record is not the next one, or is malformed. The journal is damaged or was written by
-    /// another program, and recovery cannot continue.
+    /// Returns an error if the record is not the next one or is malformed. Then the journal is
+    /// damaged or was written by another program, and recovery cannot continue.
     pub fn replay(&mut self, lsn: Lsn, record: Bytes) -> Result<(), RecordError> {
         let error = |kind| RecordError { lsn, kind };
         let expected = Lsn(self.last.0.saturating_add(1));
@@ -135,7 +135,8 @@ impl Recovery {
     /// Makes the broker, as if every client had just lost its connection. Everything that became
     /// due since the crash happens now. Deferrable work stays deferred.
     ///
-    /// The beginning of the journal was removed, and no complete checkpoint follows.
+    /// Returns an error if the beginning of the journal was removed and no complete checkpoint
+    /// follows.
     pub fn finish(mut self, now: Instant) -> Result<Broker, RecordError> {
         if self.first.is_some() && !self.is_whole {
             return Err(RecordError {
@@ -194,13 +195,13 @@ impl Recovery {
         self.broker.memory.queued_messages()
     }
 
-    /// How many records named a session or message that should have been known and was not.
+    /// How many records named an unknown session or message although the state was complete.
     /// Anything but 0 is a fault of the program that wrote them.
     pub fn strays(&self) -> u64 {
         self.strays
     }
 
-    /// The broker so far, and each session's clocks and look-ups.
+    /// The broker as recovered so far, and each session's clocks and look-ups.
     #[cfg(test)]
     pub(crate) fn state(
         &self,
@@ -263,8 +264,8 @@ impl Recovery {
 }
 
 impl Absence {
-    /// Limits the clocks to `latest`, which is the most that they may run from now on. The
-    /// system's clock may have been set back since.
+    /// Limits the clocks to `latest`, the time that they could reach if they began now. The
+    /// system's clock may have been set back since they began.
     fn clamped(self, latest: Self) -> Self {
         let earlier = |at: Option<Instant>, latest: Option<Instant>| {
             at.map(|at| latest.map_or(at, |latest| at.min(latest)))
@@ -277,8 +278,8 @@ impl Absence {
 }
 
 impl Broker {
-    /// Lets a session from the journal go on. `absence` has its clocks if it had lost its
-    /// connection before the crash.
+    /// Continues a session from the journal. `absence` has its clocks if it had lost its connection
+    /// before the crash.
     fn take_up(&mut self, now: Instant, id: SessionId, absence: Option<Absence>) {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
@@ -302,7 +303,7 @@ impl Broker {
             session.set_will_at(id, absence.will_at, &mut self.timers);
         }
         let number = session.number();
-        // Approximately: for sessions that never expire it does not matter.
+        // This is approximate. For sessions that never expire it does not matter.
         let lasts = u64::from(expiry_interval) * 1_000_000;
         let since = absence.expires_at.map_or(now, |at| {
             Instant::from_micros(at.as_micros().saturating_sub(lasts))
