@@ -9,8 +9,8 @@ pub(crate) struct CheckpointProgress {
     stage: CheckpointStage,
     /// The first record of the last complete checkpoint.
     last_from: Lsn,
-    /// Last and first record of each checkpoint that is complete but not durable. There are
-    /// several if the shell begins another one before the last is durable.
+    /// The last and the first record of each checkpoint that is complete but not durable. There are
+    /// several if the shell begins a checkpoint before the previous one is durable.
     ended: Vec<(Lsn, Lsn)>,
     /// Bytes of checkpoints that have been written while the records that they replace are still
     /// in the journal.
@@ -52,8 +52,7 @@ impl CheckpointProgress {
         self.stage = CheckpointStage::Nothing;
     }
 
-    /// The record from which on a message must be recorded to be safe. Earlier records may be
-    /// removed.
+    /// A message is safe only in this record or a later one. Earlier records may be removed.
     pub(crate) fn oldest(&self) -> Lsn {
         match self.stage {
             CheckpointStage::Nothing => self.last_from,
@@ -85,8 +84,8 @@ impl CheckpointProgress {
         }
     }
 
-    /// The first record of the last checkpoint that has become durable with `durable`, if one
-    /// has.
+    /// If a checkpoint has become durable now that all records up to `durable` are, returns the
+    /// first record of the last such checkpoint.
     pub(crate) fn checkpointed(&mut self, durable: Lsn) -> Option<Lsn> {
         let mut last = None;
         self.ended.retain(|(end, from)| {

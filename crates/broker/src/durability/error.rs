@@ -23,11 +23,11 @@ pub enum RecordErrorKind {
     },
     /// This program does not know this kind of record.
     UnknownKind(u8),
-    /// The record does not have the form of its kind.
+    /// The record does not have the form that its kind requires.
     Malformed {
-        /// Where in the record, in bytes.
+        /// The offset in the record, in bytes.
         offset: usize,
-        /// What should stand there.
+        /// What should be there.
         what: &'static str,
     },
     /// The journal does not begin with record 1, and holds no complete checkpoint to make up for

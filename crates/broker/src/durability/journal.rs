@@ -11,10 +11,10 @@
 //!
 //! All numbers are little-endian. Records are numbered without gaps. The store makes records
 //! durable in groups. Before each group it writes a frame with number 0, which says which record
-//! was already durable. A reader needs that when it meets a frame that it cannot read. If a
-//! later group says that the frame was durable, the file is damaged. Otherwise a crash tore off
-//! the tail, and nobody was promised anything about it. The store may put more into its own
-//! frames.
+//! was already durable. A reader needs that when it meets a frame that it cannot read. If a later
+//! group says that the frame was durable, the file is damaged. Otherwise a crash tore off the end
+//! of the file, and nobody was promised anything about those records. The store may put more into
+//! its own frames.
 //!
 //! **Invariant.** No input makes reading panic. What is read is a slice of the input.
 //!
@@ -47,11 +47,11 @@ pub const GROUP: Lsn = Lsn(0);
 /// The first body byte of a group's head. No record begins with it.
 pub const GROUP_KIND: u8 = 0;
 
-/// The longest body in bytes. A header that claims more is damage, so that no reader waits or
-/// reserves memory for it.
+/// The longest body in bytes. A reader takes a header that claims more as damage, so it neither
+/// waits nor reserves memory for such a frame.
 pub const MAX_BODY: usize = 1 << 30;
 
-/// Length and checksum.
+/// The size of length and checksum.
 const HEADER: usize = 8;
 const LSN: usize = 8;
 
@@ -60,7 +60,8 @@ const LSN: usize = 8;
 pub struct Frame {
     /// The number of the record, or [`GROUP`].
     pub lsn: Lsn,
-    /// A record, or what the store wrote for itself. At least one byte.
+    /// The body of a record, or of a frame that the store wrote for itself. It has at least one
+    /// byte.
     pub body: Bytes,
 }
 
@@ -69,9 +70,9 @@ pub struct Frame {
 pub enum FrameError {
     /// The bytes end within the frame.
     Incomplete {
-        /// Bytes that are there.
+        /// How many bytes there are.
         has: usize,
-        /// Bytes that the frame has at least.
+        /// The least number of bytes that the frame has.
         needs: usize,
     },
     /// The frame claims an impossible length.
@@ -121,7 +122,7 @@ pub fn is_bookkeeping(body: &[u8]) -> bool {
 }
 
 /// Appends a frame around what `body` appends, which must be 1 to [`MAX_BODY`] bytes. Returns
-/// whether it did: it does not write a longer frame, since no reader would accept it.
+/// `false`, and appends nothing, if the body is longer, because no reader would accept it.
 pub fn write_frame(out: &mut BytesMut, lsn: Lsn, body: impl FnOnce(&mut BytesMut)) -> bool {
     write_frame_within(out, lsn, MAX_BODY, body)
 }

@@ -1,9 +1,9 @@
-//! The ledger: what has been recorded, what of it is durable, and who waits for that.
+//! The ledger: which records there are, which of them are durable, and who waits for them.
 //!
 //! Records are numbered in the order in which they arise and become durable in that order, in
-//! batches: a batch is what the shell takes at once. So bytes for a connection that wait for a
-//! record (see [`Outbox`](crate::delivery::Outbox)) wait for its whole batch, and one queue for
-//! all connections says who waits for which record.
+//! batches: a batch is what the shell takes at once. So bytes that wait for a record (see
+//! [`Outbox`](crate::delivery::Outbox)) wait for its whole batch. One queue for all connections
+//! says which connection waits for which record.
 
 use core::num::NonZeroU64;
 use std::collections::VecDeque;
@@ -32,7 +32,7 @@ pub(crate) struct Ledger {
     last: Lsn,
     /// The last record that the shell has taken.
     last_taken: Lsn,
-    /// Last record and size in bytes of each batch that the shell has taken and not made
+    /// The last record and the size in bytes of each batch that the shell has taken but not made
     /// durable.
     taken: VecDeque<(Lsn, usize)>,
     /// Bytes of all those batches.
@@ -49,17 +49,17 @@ pub(crate) struct Ledger {
     sessions: u64,
     /// The message that is being routed.
     accepting: Option<Accepting>,
-    /// The recipients of that message, as [`put_recipient`] wrote them. Kept between messages to
-    /// save an allocation, like `lost`.
+    /// The recipients of that message, as [`put_recipient`] wrote them. The buffer is kept between
+    /// messages to save an allocation, like `lost`.
     recipients: BytesMut,
-    /// Messages that queues dropped to make room for it. They are recorded after it, because its
-    /// own number must be known before.
+    /// Messages that queues dropped to make room for that message. These drops are recorded after
+    /// the message, because its name is the number of the next record.
     lost: Vec<(Holder, MessageId, Origin)>,
-    /// Who had the message that is moving to another session.
+    /// Who held the message that is moving to another session.
     moving: Option<PreviousHolder>,
     /// The longest body of a record.
     max_body: usize,
-    /// How many records are missing since one was too long. Later records would build on the
+    /// How many records are missing because one was too long. Later records would build on the
     /// missing ones, so the ledger records nothing more, and nothing that waits for a record is
     /// ever sent.
     missing: u64,
@@ -74,8 +74,8 @@ pub(crate) struct Ledger {
     write_back: WriteBack,
 }
 
-/// A message that is being routed. It becomes the next record if it concerns anything that
-/// outlives a crash.
+/// A message that is being routed. It becomes the next record if it changes anything that survives
+/// a crash.
 #[derive(Copy, Clone, Debug)]
 struct Accepting {
     recipients: usize,
@@ -83,19 +83,19 @@ struct Accepting {
     is_certain: bool,
 }
 
-/// A position in the records, to ask later what has been added since.
+/// A position in the records. It allows asking later what has been added since.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Mark {
     last: Lsn,
     missing: u64,
 }
 
-/// Who had a message before it moved to another session.
+/// Who held a message before it moved to another session.
 #[derive(Copy, Clone, Debug)]
 enum PreviousHolder {
     Session(FromSession),
-    /// Its group, according to the records: the session that had it does not outlive its
-    /// connection.
+    /// The message's group, according to the records, because the session that had the message does
+    /// not outlive its connection.
     Group,
 }
 
@@ -225,8 +225,8 @@ impl Ledger {
         self.last_taken
     }
 
-    /// The record that must be durable before an answer may leave that builds on everything done
-    /// so far. `None` if it is durable already.
+    /// The record that must be durable before an answer that builds on everything done so far may
+    /// be sent. `None` if that record is durable already.
     pub(crate) fn gate(&self) -> Option<Lsn> {
         let last = if self.is_stuck() {
             Self::NEVER
@@ -236,8 +236,8 @@ impl Ledger {
         (self.durable < last).then_some(last)
     }
 
-    /// The record that must be durable before a client is told that it has no earlier session,
-    /// if a session has ended lately.
+    /// The record that must be durable before a client is told that it has no earlier session.
+    /// `None` if no end of a session waits to become durable.
     pub(crate) fn gate_of_ends(&self) -> Option<Lsn> {
         self.gate().filter(|_| self.durable < self.ended)
     }
@@ -268,7 +268,7 @@ impl Ledger {
         self.sessions
     }
 
-    /// Bytes that are not durable, taken or not.
+    /// Bytes of records that are not durable, whether the shell has taken them or not.
     pub(crate) fn unsettled_bytes(&self) -> usize {
         self.frames.len() + self.taken_bytes
     }
@@ -320,9 +320,9 @@ impl Ledger {
         MessageId::of(self.next())
     }
 
-    /// The coming record of the message that is being routed, if it will be recorded even
-    /// without recipients. A crash without that record would deliver the message again, perhaps
-    /// to another member of a group.
+    /// The record that the message being routed will become, if it will be recorded even without
+    /// recipients. A crash without that record would deliver the message again, perhaps to another
+    /// member of a group.
     pub(crate) fn certain(&self) -> Option<Lsn> {
         let accepting = self.accepting.filter(|it| it.is_certain);
         accepting.map(|_| self.next())
@@ -363,8 +363,8 @@ impl Ledger {
         })
     }
 
-    /// Records that a session dropped a message from its queue, or that its group did for good,
-    /// if the group had it for a session that does not outlive its connection.
+    /// Records that a session dropped a message from its queue. If the session does not outlive its
+    /// connection, the record says instead that the group no longer holds the message.
     pub(crate) fn forget(&mut self, holder: Holder, queued: &Queued) {
         let Some(message) = queued.message.id() else {
             return;
@@ -389,8 +389,8 @@ impl Ledger {
         })
     }
 
-    /// Begins to move a message from `holder` to another session. With a packet identifier, it
-    /// was in the holder's window.
+    /// Begins to move a message from `holder` to another session. If a packet identifier is given,
+    /// the message was in the holder's window.
     pub(crate) fn begin_move(&mut self, holder: Holder, packet_id: Option<PacketId>) {
         self.moving = Some(match holder {
             Holder::Session(session) => PreviousHolder::Session(FromSession { session, packet_id }),
@@ -398,8 +398,8 @@ impl Ledger {
         });
     }
 
-    /// Whether the records may give a message to its group. A message that no one holds yet
-    /// needs room in the store.
+    /// Whether the records may give a message to its group. That needs room in the store if nobody
+    /// holds the message yet.
     pub(crate) fn may_hold(&self) -> bool {
         self.is_kept && (!self.is_full() || self.is_moving() || self.accepting.is_some())
     }
@@ -484,8 +484,8 @@ impl Ledger {
     /// Makes sure that `message` is in a record that will not be removed. Returns its name.
     ///
     /// If `is_there`, the message is retained or a lasting session has it, so the journal still
-    /// holds it if it ever did. Otherwise the last session that held it may be gone. The message
-    /// is then written again to be sure.
+    /// holds the message if it ever did. Otherwise the last session with the message may be gone,
+    /// so the message is written again to be sure.
     pub(crate) fn store_message(&mut self, message: &Message, is_there: bool) -> MessageId {
         let is_stored = |it: &Lsn| *it >= self.checkpoint.oldest();
         let stored = message.stored().filter(is_stored);
@@ -501,15 +501,15 @@ impl Ledger {
         id
     }
 
-    /// The last record, if there are frames to take that the shell does not know of. Notes that
-    /// it knows now.
+    /// The last record, if there are frames to take that the shell does not know of. Notes that the
+    /// shell knows of them now.
     pub(crate) fn announce(&mut self) -> Option<Lsn> {
         let news = !self.frames.is_empty() && !self.is_announced;
         self.is_announced |= news;
         news.then_some(self.last)
     }
 
-    /// Moves all waiting frames to `out`. They are a batch.
+    /// Moves all waiting frames to `out`. These frames are one batch.
     pub(crate) fn take(&mut self, out: &mut BytesMut) {
         if self.frames.is_empty() {
             return;
@@ -541,7 +541,7 @@ impl Ledger {
         }
     }
 
-    /// Takes the next connection whose bytes need not wait any more.
+    /// Removes and returns the next connection whose bytes need not wait any more.
     pub(crate) fn next_ready(&mut self) -> Option<(Slot, Conn)> {
         let (lsn, slot, conn) = *self.waiting.front()?;
         if lsn > self.durable {

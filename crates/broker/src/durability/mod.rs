@@ -1,6 +1,6 @@
 //! Durability: what the broker writes into its journal, and what of it is durable.
 //!
-//! **Invariant.** An answer that promises something leaves only after the record behind it is
+//! **Invariant.** An answer that promises something is sent only after the record of the promise is
 //! durable. [`Ledger`] numbers the records and knows which are durable. The outbox of each
 //! connection holds the bytes back.
 //!

@@ -22,15 +22,15 @@ const TAKING: u64 = 176;
 const NAMED: u64 = 24;
 /// Bytes of a recipient in the record of a new message.
 const RECIPIENT: u64 = 16;
-/// Bytes of the record of a message besides the message.
+/// Bytes of a message's record without the message itself.
 const RECORD: u64 = 64;
 /// Bytes of the record that releases an incoming `QoS` 2 message, and of its entry in a
 /// checkpoint.
 const RELEASING: u64 = 64;
-/// The part of a will's cost in memory that no record has. The rest of its overhead covers its
-/// session.
+/// The part of a will's cost in memory that takes no bytes in a record. The rest of the overhead
+/// covers what a record says of the will's session.
 const MEMORY_ONLY: u64 = 128;
-/// Bytes of a retained message in a checkpoint that already holds the message for a session.
+/// Bytes that a retained message adds to a checkpoint that already holds the message for a session.
 const KEPT: u64 = 32;
 /// Bytes of the first and last record of a checkpoint.
 const ENDS: u64 = 128;
@@ -71,8 +71,8 @@ fn checkpoint_bytes_without_messages(memory: &MemoryBudget) -> u64 {
         + ENDS
 }
 
-/// Bytes of records that clients cause by taking and acknowledging everything that waits, in
-/// pieces as small as they like. Estimated rather too high.
+/// Bytes of records that clients cause by taking and acknowledging everything that waits, in steps
+/// as small as they like. Estimated rather too high.
 fn taking_bytes(memory: &MemoryBudget) -> u64 {
     memory.stored_deliveries() * TAKING + memory.incoming_messages() * RELEASING
 }

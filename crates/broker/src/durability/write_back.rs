@@ -8,10 +8,10 @@
 
 use crate::types::{Lsn, NodeId, SessionId};
 
-/// Whether anything waits to be written back, and how far the search for it is.
+/// Whether anything waits to be written back, and how far the search for it has come.
 #[derive(Debug, Default)]
 pub(crate) struct WriteBack {
-    /// Whether anything is in memory only that would be in a record if there had been room.
+    /// Whether anything is only in memory because the store had no room for its record.
     is_needed: bool,
     stage: WriteBackStage,
     /// The record that must be durable before more is written back.
@@ -35,12 +35,12 @@ impl WriteBack {
     /// Bytes that are written back at once. The next follow when these are durable.
     pub(crate) const AT_ONCE: usize = 256 * 1024;
 
-    /// Notes that something is in memory only, so that a search is needed.
+    /// Notes that something is only in memory, so that a search is needed.
     pub(crate) fn request(&mut self) {
         self.is_needed = true;
     }
 
-    /// There is room again. Starts the search if anything is in memory only.
+    /// There is room again: starts the search if anything is only in memory.
     pub(crate) fn begin(&mut self) {
         if self.is_needed {
             let next = SessionId::FIRST;
@@ -48,7 +48,7 @@ impl WriteBack {
         }
     }
 
-    /// There is no room any more. The search will start again when there is.
+    /// There is no room any more: stops the search. It starts again when there is room.
     pub(crate) fn stop(&mut self) {
         if self.is_searching() {
             self.is_needed = true;
@@ -80,7 +80,7 @@ impl WriteBack {
         self.stage = stage;
     }
 
-    /// Waits until the record `lsn`, the last of those written back, is durable.
+    /// Makes the write-back wait until the record `lsn`, the last one written back, is durable.
     pub(crate) fn wait_for(&mut self, lsn: Lsn) {
         self.awaited = lsn;
     }

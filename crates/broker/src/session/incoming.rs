@@ -44,8 +44,8 @@ impl Session {
         true
     }
 
-    /// Counts a published message. The client may publish `rate` messages a second, and those of
-    /// `burst` at once. Returns by how long the client is ahead of that.
+    /// Counts a published message. The client may publish `rate` messages a second, and as many at
+    /// once as `burst` allows. Returns how far the client is ahead of that, as a time.
     pub(crate) fn count_published(&mut self, now: Instant, rate: u32, burst: Duration) -> Duration {
         let paid = self.paid.max(allowed_messages(now, rate));
         self.paid = paid.saturating_add(1);

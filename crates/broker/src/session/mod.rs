@@ -4,7 +4,7 @@
 //! budget](crate::admission). Its messages stay in the order in which they came.
 //!
 //! A session *lasts* if it outlives its connection (its expiry interval is not 0). Otherwise it is
-//! transient. Only a lasting session has a number, and stands in records.
+//! transient. Only a lasting session has a number and is in records.
 //!
 //! Begin with `state.rs` (the session and its parts), then `outgoing.rs` (the queue) and
 //! `window.rs` (messages that were sent and are not acknowledged). `sessions.rs` is the table of

@@ -24,11 +24,11 @@ pub(crate) struct Outgoing {
     has_shared: bool,
     /// Bytes of the queue.
     queue_bytes: usize,
-    /// Whether the queue waits for acknowledgements, as far as was last seen. So we need not
-    /// look at the queue for each further message.
+    /// Whether the queue waited for acknowledgements when it was last looked at. So we need not
+    /// look at it again for each further message.
     awaits_window: bool,
-    /// Whether records name these messages: the session outlives its connection, or held
-    /// messages that the journal has for a group.
+    /// Whether records name these messages. They do if the session outlives its connection, or if
+    /// it has held messages that the journal keeps for a group.
     is_stored: bool,
 }
 
@@ -201,7 +201,7 @@ impl Outgoing {
         self.window.pub_ack(packet_id)
     }
 
-    /// Handles PUBREC. `is_error`: the client will not take the message.
+    /// Handles PUBREC. `is_error`: the client refuses the message.
     pub(crate) fn pub_rec(&mut self, packet_id: PacketId, is_error: bool) -> Acknowledged {
         self.window.pub_rec(packet_id, is_error)
     }
@@ -222,10 +222,10 @@ impl Outgoing {
         dropped
     }
 
-    /// Offers messages that another member of their group may get to `place`, in order, and
-    /// drops those that it takes. Offers messages that were not sent, and with `sent_too` also
-    /// messages with `QoS` 1 that were sent (with their packet identifiers) and not
-    /// acknowledged. `QoS` 2 messages that were sent stay `[MQTT-4.8.2-4]`.
+    /// Offers `place` the messages that another member of their group may get, in order, and drops
+    /// those that it takes. These are the messages that were not sent and, with `sent_too`, those
+    /// with `QoS` 1 that were sent but not acknowledged, with their packet identifiers. `QoS` 2
+    /// messages that were sent stay `[MQTT-4.8.2-4]`.
     pub(crate) fn hand_over(
         &mut self,
         sent_too: bool,
@@ -265,9 +265,9 @@ impl Outgoing {
         self.window.held(packet_id)
     }
 
-    /// Marks the messages that the journal holds for their group from now on. Asks `hold` about
-    /// each message that another member of the group might get, see
-    /// [`hand_over`](Self::hand_over).
+    /// Asks `hold` about each message that another member of its group might get (see
+    /// [`hand_over`](Self::hand_over)). If it returns `true`, marks the message: the journal holds
+    /// it for the group from now on.
     pub(crate) fn hold(
         &mut self,
         mut hold: impl FnMut(&Queued, GroupId, Option<PacketId>) -> bool,
@@ -311,7 +311,7 @@ impl Outgoing {
         self.take(at)
     }
 
-    /// Puts a message at the end of the window that an earlier run of the broker sent.
+    /// Puts a message that an earlier run of the broker sent at the end of the window.
     pub(crate) fn restore(&mut self, packet_id: PacketId, stage: Stage) {
         self.has_shared |= stage.is_shared();
         self.window.restore(packet_id, stage);
@@ -334,7 +334,7 @@ impl Outgoing {
         before - self.queue.len()
     }
 
-    /// Removes and returns the messages in the queue that `keep` does not hold for.
+    /// Removes and returns the messages in the queue for which `keep` is false.
     pub(crate) fn take_unless(&mut self, keep: impl Fn(&Queued) -> bool) -> Vec<Queued> {
         let mut taken = Vec::new();
         for numbered in core::mem::take(&mut self.queue) {
@@ -348,7 +348,8 @@ impl Outgoing {
         taken
     }
 
-    /// The same for the messages in the window that wait to be sent again.
+    /// Removes and returns the messages that wait in the window to be sent again and for which
+    /// `keep` is false.
     pub(crate) fn take_unsent_unless(
         &mut self,
         keep: impl Fn(&Queued) -> bool,
@@ -356,7 +357,7 @@ impl Outgoing {
         self.window.take_unsent_unless(keep)
     }
 
-    /// Drops the messages in the queue that `keep` does not hold for.
+    /// Drops the messages in the queue for which `keep` is false.
     fn retain(&mut self, keep: impl Fn(&Queued) -> bool) {
         let (mut bytes, mut at_most_once, mut retained) = (0, 0, 0);
         self.queue.retain(|Numbered { queued, .. }| {

@@ -53,7 +53,7 @@ impl Reclamation {
         work: &mut WorkBudget,
         memory: &mut MemoryBudget,
     ) {
-        /// Enough for several messages at a time.
+        /// A number of steps that frees several messages.
         const STEPS: usize = 64;
         let enough = memory.queued_bytes().saturating_sub(bytes);
         while memory.queued_bytes() > enough && !self.is_empty() {

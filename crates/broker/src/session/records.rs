@@ -45,7 +45,8 @@ pub(crate) fn record_session(
     Some(ledger.record(&record))
 }
 
-/// The same for a session that ends with its connection.
+/// Records that a client connected whose session ends with its connection. Returns the record that
+/// CONNACK waits for.
 fn record_transient(
     ledger: &mut Ledger,
     session: &mut Session,
@@ -54,9 +55,10 @@ fn record_transient(
     let ended = session.number;
     session.set_number(None, memory);
     let ended = ended.map(|session| ledger.record(&Record::Ended { session }));
-    // If the store is full, the client is let in nevertheless, and its will stays in memory
-    // until there is room (see `write_back`). The client is promised nothing else that needs a
-    // record. Refusing it would keep out nearly every device, although `QoS` 0 goes on.
+    // If the store is full, the client is let in nevertheless, and its will stays in memory until
+    // there is room (see `write_back`). The client is promised nothing else that needs a record. If
+    // clients with a will were refused, nearly every device would be kept out, although `QoS` 0
+    // still works.
     if session.is_will_unrecorded {
         return ended;
     }

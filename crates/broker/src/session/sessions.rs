@@ -67,7 +67,7 @@ impl Sessions {
         id
     }
 
-    /// Notes since when the session has been without a connection. `None`: it has one.
+    /// Notes the time since which the session has had no connection. `None`: it has one.
     pub(crate) fn set_absent(&mut self, id: SessionId, since: Option<Instant>) {
         let Some(session) = self.slab.get_mut(id.key()) else {
             return;

@@ -21,7 +21,7 @@ pub(crate) struct Session {
     pub(super) expiry_interval: u32,
     /// The nodes of its filters, in order.
     pub(super) subscriptions: Vec<NodeId>,
-    /// Its places in groups. `None` until there is one.
+    /// Its places in groups. `None` until it joins one.
     pub(super) shared: Option<Box<Memberships>>,
     /// Bytes of its subscriptions.
     pub(super) subscription_bytes: usize,
@@ -30,16 +30,17 @@ pub(crate) struct Session {
     /// Its retained look-ups. `None` while there are none.
     pub(super) lookups: Option<Box<Lookups>>,
     /// The last packet identifier, from which the next `outgoing` continues. So an identifier is
-    /// not used again soon, and nobody mistakes a late packet for another.
+    /// not used again soon, and a late packet is not taken for an answer to a newer message.
     pub(super) last_packet_id: u16,
     /// The packet identifiers of incoming `QoS` 2 messages between PUBLISH and PUBREL, in
     /// order `[MQTT-4.3.3-10]`.
     pub(super) incoming: Vec<PacketId>,
-    /// How much of its rate the client has used, as the number of messages that are allowed
-    /// since the clock began.
+    /// How much of its publish rate the client has used: the number of messages that the rate
+    /// allows from the start of the clock to the time up to which it is used.
     pub(super) paid: u64,
-    /// Since when it has been without a connection. [`Sessions`](crate::session::Sessions) keeps
-    /// it in step with its own order.
+    /// The time since which the session has had no connection.
+    /// [`Sessions`](crate::session::Sessions) orders sessions by this time, so it changes both
+    /// together.
     pub(super) absent_since: Option<Instant>,
     /// The will `[MQTT-3.1.2-7]`.
     pub(super) will: Option<Box<HeldWill>>,
@@ -84,7 +85,7 @@ impl Session {
     /// Bytes that it takes in a checkpoint without its will and its messages, estimated rather
     /// too high.
     pub(crate) fn stored_bytes(&self) -> u64 {
-        /// The frame and all fields of fixed length.
+        /// Bytes of the frame and of all fields of fixed length.
         const SESSION: usize = 96;
         match self.number {
             Some(_) => (SESSION + self.client_id.len() + self.subscription_bytes) as u64,

@@ -9,7 +9,7 @@ use crate::types::{GroupId, NodeId};
 pub(crate) struct Memberships {
     /// Ordered by group.
     memberships: Vec<Membership>,
-    /// The groups that have put the session aside because it has no room.
+    /// The groups in which the session counts as blocked because it had no room.
     blocked: Vec<Membership>,
 }
 
@@ -83,19 +83,20 @@ impl Session {
             .map_or_else(Vec::new, |it| it.memberships)
     }
 
-    /// Notes that a group has put it aside because it has no room.
+    /// Notes that a group counts the session as blocked because it had no room.
     pub(crate) fn block(&mut self, membership: Membership) {
         if let Some(shared) = &mut self.shared {
             shared.blocked.push(membership);
         }
     }
 
-    /// The groups that have put it aside.
+    /// The groups in which the session counts as blocked.
     pub(crate) fn blocked(&self) -> &[Membership] {
         self.shared.as_ref().map_or(&[], |it| &it.blocked)
     }
 
-    /// Takes the groups that have put it aside, to join their turns again.
+    /// Removes and returns the groups in which the session counts as blocked, so that it can be
+    /// ready in them again.
     pub(crate) fn unblock(&mut self) -> Vec<Membership> {
         let shared = self.shared.as_deref_mut();
         shared.map_or_else(Vec::new, |it| core::mem::take(&mut it.blocked))

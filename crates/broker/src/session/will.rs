@@ -40,7 +40,7 @@ impl HeldWill {
 }
 
 impl DueWill {
-    /// A will from records whose session and connection have ended. `grants` are those of today.
+    /// A will from records whose session ended with its connection. `grants` are the present ones.
     pub(crate) fn left(transient_will: &TransientWill, grants: Grants) -> Self {
         Self {
             will: detach_will(&transient_will.will),
@@ -122,7 +122,7 @@ impl Session {
         self.will_at
     }
 
-    /// Sets when the will is due. `None`: it does not wait.
+    /// Sets when the will is due. `None`: no time is set.
     pub(crate) fn set_will_at(&mut self, id: SessionId, at: Option<Instant>, timers: &mut Timers) {
         timers.set(Timer::Will(id), &mut self.will_at, at);
     }

@@ -28,16 +28,16 @@ pub(super) struct Window {
 pub(crate) struct Inflight {
     packet_id: PacketId,
     stage: Stage,
-    /// Which of all messages sent this is.
+    /// The number of this message among all that were sent, modulo 2^32.
     number: u32,
     /// Whether it counts against this connection's quota `[MQTT-4.9.0-2]`.
     is_charged: bool,
 }
 
-// Smaller where pointers have 32 bits.
+// The size is smaller where pointers have 32 bits.
 const _: () = assert!(core::mem::size_of::<Inflight>() <= INFLIGHT);
 
-/// How far the exchange of packets about a message is.
+/// How far the exchange of packets about a message has come.
 #[derive(Clone, Debug)]
 pub(crate) enum Stage {
     /// PUBLISH was sent with `QoS` 1. The broker waits for PUBACK.
@@ -82,7 +82,7 @@ impl Stage {
             .is_some_and(|queued| matches!(queued.origin, Origin::Shared(_)))
     }
 
-    /// The message, until PUBREL was sent.
+    /// The message. `None` once PUBREL was sent.
     pub(super) fn queued(&self) -> Option<&Queued> {
         match self {
             Self::Unacknowledged(queued) | Self::Unreceived(queued) => Some(queued),
@@ -95,9 +95,10 @@ impl Stage {
     }
 }
 
-/// Sending.
+/// The part of the window that sends messages.
 impl Window {
-    /// Empty. The first packet identifier that it gives is the one after `last_packet_id`.
+    /// An empty window. The first packet identifier that it gives is the one after
+    /// `last_packet_id`.
     pub(super) fn following(last_packet_id: u16) -> Self {
         Self {
             last_packet_id,
@@ -149,8 +150,8 @@ impl Window {
         }
     }
 
-    /// Removes and returns the messages that wait to be sent again and that `keep` does not hold
-    /// for. An exchange that has come to PUBREL stays: it carries no message.
+    /// Removes and returns the messages that wait to be sent again and for which `keep` is false.
+    /// An exchange that has come to PUBREL stays, because it has no message any more.
     pub(super) fn take_unsent_unless(
         &mut self,
         keep: impl Fn(&Queued) -> bool,
@@ -178,7 +179,7 @@ impl Window {
     /// A packet identifier that no message in the window has `[MQTT-2.2.1-4]`.
     ///
     /// Identifiers are given in a circle. As long as fewer than all have been given since the
-    /// oldest message was sent, the next is free. Only after that the window has to be searched.
+    /// oldest message was sent, the next is free. Only after that must the window be searched.
     pub(super) fn free_packet_id(&self) -> PacketId {
         let oldest = self.messages.front();
         let given = oldest.map_or(0, |oldest| self.count.wrapping_sub(oldest.number));
@@ -222,7 +223,7 @@ impl Window {
     }
 }
 
-/// Acknowledgements.
+/// The part of the window that handles acknowledgements.
 impl Window {
     /// Handles PUBACK.
     pub(super) fn pub_ack(&mut self, packet_id: PacketId) -> Acknowledged {
@@ -235,7 +236,7 @@ impl Window {
         }
     }
 
-    /// Handles PUBREC. `is_error`: the client will not take the message.
+    /// Handles PUBREC. `is_error`: the client refuses the message.
     pub(super) fn pub_rec(&mut self, packet_id: PacketId, is_error: bool) -> Acknowledged {
         let Some(at) = self.position(packet_id) else {
             return if is_error {
@@ -297,14 +298,15 @@ impl Window {
     }
 
     fn position(&self, packet_id: PacketId) -> Option<usize> {
-        // Usually the first.
+        // Usually this finds the first message.
         self.messages
             .iter()
             .position(|it| it.packet_id == packet_id)
     }
 }
 
-/// Handing over to other members of a group, and restoring what an earlier run had sent.
+/// The part of the window that hands over messages to other members of a group, and restores what
+/// an earlier run had sent.
 impl Window {
     /// Offers each message with `QoS` 1 to `take`, in order, and drops those that it takes. A
     /// message with `QoS` 2 that was sent stays `[MQTT-4.8.2-4]`.
@@ -343,7 +345,7 @@ impl Window {
         is_held.then(|| queued.message.id().map(|id| (id, queued.origin)))?
     }
 
-    /// Adds a message at the end that an earlier run of the broker sent.
+    /// Adds a message that an earlier run of the broker sent at the end.
     pub(super) fn restore(&mut self, packet_id: PacketId, stage: Stage) {
         self.bytes += stage.cost();
         self.last_packet_id = packet_id.get();

@@ -389,8 +389,8 @@ fn put_stored(out: &mut BytesMut, publisher: &Utf8String, received: Instant, pub
     put_publish(out, publish);
 }
 
-/// Writes the message as a PUBLISH of version 5. The packet identifier means nothing, so it is
-/// left out, and the `QoS` stands before.
+/// Writes the message as a PUBLISH of version 5. The packet identifier means nothing here, so the
+/// PUBLISH is written with `QoS` 0, and a byte before it holds the real `QoS`.
 fn put_publish(out: &mut BytesMut, publish: &Publish) {
     out.put_u8(publish.qos.as_u8());
     let form = PublishForm {
@@ -412,7 +412,7 @@ fn put_session(out: &mut BytesMut, session: SessionNumber) {
     put_number(out, session.0.get());
 }
 
-/// Writes the number of a session. 0 means the group in the origin.
+/// Writes the number of a session, or 0 for the group that the message's origin names.
 fn put_holder(out: &mut BytesMut, holder: Holder) {
     match holder {
         Holder::Session(session) => put_session(out, session),

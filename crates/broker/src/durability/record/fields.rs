@@ -3,12 +3,12 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use mqtt::{Instant, PacketId, Utf8String};
 
-/// Why bytes are not a record.
+/// Why some bytes are not a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Malformed {
     /// This kind does not exist.
     Kind(u8),
-    /// `what` should stand at `offset`.
+    /// At `offset` there should be a `what`.
     At { offset: usize, what: &'static str },
 }
 
@@ -137,8 +137,8 @@ impl Fields {
         Ok(self.left.get_u16_le())
     }
 
-    /// Reads bytes whose length is a fixed four bytes, because the writer only knew it
-    /// afterwards.
+    /// Reads bytes after a length of four bytes. The length has a fixed size, because the writer
+    /// knew it only afterwards.
     pub(super) fn fixed_bytes(&mut self, what: &'static str) -> Result<Bytes, Malformed> {
         if self.left.len() < 4 {
             return Err(self.malformed(what));

@@ -1,10 +1,10 @@
 //! Records: each change of state that outlives a crash, as bytes.
 //!
-//! State that ends with its connection is in no record: a session whose expiry interval is 0,
-//! its subscriptions and its queue. Its will is the exception, because it must be published
-//! after a crash ended the connection. A session that outlives its connection or leaves a will
-//! has a number, which is never used again. A message in a record has the number of that record
-//! as its name.
+//! State that ends with its connection is in no record: a session whose expiry interval is 0, its
+//! subscriptions and its queue. Its will is the exception, because it must be published after a
+//! crash ended the connection. A session that outlives its connection or leaves a will has a
+//! number, which is never used again. A message has the number of the first record that holds it as
+//! its name.
 //!
 //! The first byte is the kind. The form of a kind never changes: a new form gets a new kind.
 //!
@@ -62,8 +62,8 @@ pub(crate) enum Record {
     /// The broker accepted a message, from a client or as a will. The record's number is its
     /// name.
     Accepted(Box<Accepted>),
-    /// The packet identifier of an incoming `QoS` 2 message is in use. No lasting session gets
-    /// the message.
+    /// The packet identifier of an incoming `QoS` 2 message is in use. This record is for a message
+    /// that no lasting session gets.
     Incoming {
         session: SessionNumber,
         packet_id: PacketId,
@@ -79,7 +79,7 @@ pub(crate) enum Record {
     /// longer has it.
     Queued {
         message: MessageId,
-        /// The session that had it and no longer has it.
+        /// The session that had the message before and no longer has it.
         from: Option<FromSession>,
         recipient: Recipient,
     },
@@ -89,7 +89,7 @@ pub(crate) enum Record {
         message: MessageId,
         packet_id: PacketId,
     },
-    /// The client sent PUBREC: PUBREL goes out.
+    /// The client sent PUBREC, so the broker sends PUBREL.
     Received {
         session: SessionNumber,
         packet_id: PacketId,
@@ -111,15 +111,15 @@ pub(crate) enum Record {
     /// A client connected with a will, and its session ends with its connection. Only the will
     /// outlives a crash.
     TransientWill(Box<TransientWill>),
-    /// That will is gone: DISCONNECT took it back, or it was published and nothing else about it
-    /// needs a record.
+    /// The will of a [`TransientWill`](Self::TransientWill) record is gone: DISCONNECT took it
+    /// back, or it was published and nothing else about it needs a record.
     TransientWillEnded { session: SessionNumber },
-    /// The message, which is retained for its topic.
+    /// A message that is retained for its topic, as a whole.
     RetainedMessage { id: MessageId, message: Stored },
     /// A message from an earlier record is retained for its topic.
     Retained { message: MessageId },
-    /// The retained look-up of a subscription to this filter is over. If there are several, this
-    /// means the first.
+    /// The retained look-up of a subscription to this filter is over. If there are several, the
+    /// record means the first.
     LookupEnded {
         session: SessionNumber,
         filter: Utf8String,
@@ -157,7 +157,7 @@ pub(crate) struct TransientWill {
 pub(crate) struct Absence {
     /// When the session expires. `None`: never.
     pub(crate) expires_at: Option<Instant>,
-    /// When the will is published. `None`: at the session's end.
+    /// When the will is published. `None`: when the session ends.
     pub(crate) will_at: Option<Instant>,
 }
 

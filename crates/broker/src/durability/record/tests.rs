@@ -332,7 +332,8 @@ fn record() -> impl Strategy<Value = Record> {
     prop_oneof![11 => sessions, 11 => messages, 3 => others]
 }
 
-/// Records about so few sessions and messages that they may concern each other.
+/// Changes a record so that it names one of only a few sessions and messages. Then several records
+/// are often about the same ones.
 fn narrowed(record: Record) -> Record {
     let session = |it: SessionNumber| SessionNumber(few(it.0, 3));
     let id = |it: MessageId| MessageId(few(it.0, 5));
