@@ -20,8 +20,8 @@ use crate::{
     workspace::{WASM, Workspace},
 };
 
-/// The crates that only make sense in a browser. They are checked for its target too, and tested in
-/// it.
+/// The crates that only make sense in a browser. They are checked for the browser's target too, and
+/// tested in a browser.
 const BROWSER_CRATES: &[&str] = &["beaconry-app", "beaconry-link", "beaconry-widgets"];
 
 /// What the server compiles for: large and small computers, containers without a C library, and
@@ -47,7 +47,7 @@ const E2E_LIMIT_MS: u32 = 180_000;
 /// build takes most of it.
 const RUST_LIMIT: Duration = Duration::from_mins(45);
 
-/// How often the release binary is killed. That takes some seconds.
+/// How many times the tests kill the release binary. All of them together take some seconds.
 const KILLS: &str = "20";
 
 /// How long each fuzz target runs.

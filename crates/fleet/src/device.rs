@@ -15,12 +15,12 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-/// A device of one [`crate::Fleet`]. It names this device for as long as the fleet knows it, and
-/// nothing afterwards: a device that comes back after it was forgotten has another key.
+/// The key of a device in one [`crate::Fleet`]. It finds the device as long as the fleet knows it,
+/// and nothing afterwards: a device that comes back after it was forgotten has another key.
 #[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Debug, Hash)]
 pub struct DeviceKey {
-    /// A small number that no other known device has, to be used as an index. Another device may
-    /// get it after this one was forgotten.
+    /// A small number, to be used as an index. No two known devices have the same one, but another
+    /// device may get it after this one was forgotten.
     pub place: u32,
     /// Counts the devices in the order in which the fleet met them.
     pub number: u32,
@@ -167,12 +167,12 @@ impl Device {
         self.messages
     }
 
-    /// How many messages were repetitions, and ignored.
+    /// How many messages were ignored because they were repetitions.
     pub const fn duplicate_count(&self) -> u64 {
         self.duplicates
     }
 
-    /// How many values were older than what was known, and ignored.
+    /// How many values were ignored because a newer one was known.
     pub const fn out_of_order_count(&self) -> u64 {
         self.out_of_order
     }
@@ -219,7 +219,8 @@ impl Device {
         self.position.as_ref()
     }
 
-    /// What is or was wrong with it, one entry a kind, in the order of first occurrence.
+    /// What is or was wrong with it: one entry for each kind of fault, in the order in which the
+    /// kinds first occurred.
     pub fn faults(&self) -> &[Fault] {
         &self.faults
     }

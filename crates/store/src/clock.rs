@@ -40,7 +40,8 @@ impl Note {
 
 /// The note that the last run left in `folder`. `None`: there is none, or it cannot be read.
 pub fn read(folder: &Path) -> Option<Note> {
-    // It is missing at the first start. Opening the folder reports other errors.
+    // At the first start there is no such file. Other errors of the folder are reported when it
+    // is opened.
     let text = fs::read_to_string(path(folder)).ok()?;
     let note = parse(&text);
     if note.is_none() {

@@ -108,7 +108,8 @@ impl Masked<'_> {
             .collect()
     }
 
-    /// Where the comment begins that ends at `at` or on the line before it.
+    /// The start of the comment that stands directly above the line of `at`. Without one, the start
+    /// of that line.
     fn comment_above(&self, at: usize) -> usize {
         let mut begin = self.source[..at].rfind('\n').map_or(0, |end| end + 1);
         while begin > 0 {
@@ -215,8 +216,9 @@ fn labelled(text: &str) -> Option<Id> {
     }
 }
 
-/// The statements that a function's name names. Three numbers are a section, unless they are known
-/// as a statement (4.2-1 is one). Four are always a statement, so that a wrong one is noticed.
+/// The statements whose ids stand in a function's name. Three numbers are a section, unless they
+/// are known as a statement (4.2-1 is one). Four are always a statement, so that a wrong one is
+/// noticed.
 fn of_name(name: &str, known: &dyn Fn(&Id) -> bool) -> Vec<Id> {
     let Some(rest) = name.strip_prefix("mqtt_") else {
         return Vec::new();

@@ -144,7 +144,8 @@ impl Broker {
         if matches!(input, Input::Timeout) {
             self.heard_until = now;
         }
-        // Runs everything that is due, even if the shell's timer was late. Deferrable work may stay.
+        // Runs everything that is due, even if the shell's timer was late. Some of the deferrable
+        // work may be left for later.
         self.handle_due(now);
         match input {
             Input::Opened(conn, peer) => self.opened(now, conn, peer),

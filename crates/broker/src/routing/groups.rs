@@ -29,7 +29,7 @@ pub(crate) struct Membership {
 pub(crate) struct Groups {
     by_id: HashMap<GroupId, Group, FixedState>,
     last: GroupId,
-    /// The number for the next group to be created, if it had one in an earlier run of the
+    /// The number that the next new group gets, if that group existed in an earlier run of the
     /// broker.
     restored: Option<GroupId>,
 }
@@ -135,8 +135,8 @@ impl Groups {
         }
     }
 
-    /// Gives the next group to be created the number that it had in an earlier run of the
-    /// broker.
+    /// Sets the number that the next new group gets. The group had this number in an earlier run
+    /// of the broker.
     pub(crate) fn restore_number(&mut self, id: GroupId) {
         if !self.by_id.contains_key(&id) {
             self.restored = Some(id);
@@ -240,8 +240,8 @@ impl Groups {
         Some(&group.members.get(membership.member)?.subscriber)
     }
 
-    /// Changes the session's standing in a group. It goes to the end of the ring of that
-    /// standing.
+    /// Changes the session's standing in a group. The session goes to the end of the ring of its
+    /// new standing.
     pub(crate) fn set_standing(
         &mut self,
         membership: Membership,

@@ -62,7 +62,8 @@ impl Timers {
         [first(connections), first(sessions), first(retained)]
     }
 
-    /// Changes when `timer` is due. In `at` its owner notes that time.
+    /// Makes `timer` due at `new`, or never if that is `None`. `at` is where the timer's owner
+    /// keeps the time at which it is due; it is updated too.
     pub(crate) fn set(&mut self, timer: Timer, at: &mut Option<Instant>, new: Option<Instant>) {
         let old = core::mem::replace(at, new);
         if old == new {
@@ -79,8 +80,8 @@ impl Timers {
     }
 
     /// Removes and returns the first timer that is due; with `urgent_only`, the first urgent
-    /// one. Its owner must then clear its note. Connections are due only up to `heard`: later
-    /// bytes of their clients may not have been read yet.
+    /// one. Its owner must then clear the time that it keeps. Connections are due only up to
+    /// `heard`: later bytes of their clients may not have been read yet.
     pub(crate) fn pop_due(
         &mut self,
         now: Instant,

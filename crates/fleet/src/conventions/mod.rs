@@ -8,7 +8,7 @@
 //! | What does this message mean, and for which device? | [`Speech::read`] |
 //! | What is this member of a payload for? | [`Speech::role`] |
 //! | Which topic and payload carry this command? | [`Speech::command`] |
-//! | Which command is this, that was seen on the wire? | [`Speech::request`] |
+//! | Which command does this message carry to a device? | [`Speech::request`] |
 //! | Which command does this message answer, and how? | [`Speech::answer`] |
 //! | Which topic filters cover one device? | [`Speech::filters`] |
 //!

@@ -59,6 +59,8 @@ impl Fleet {
     ) -> Result<(), CommandError> {
         let known = self.device(device).ok_or(CommandError::UnknownDevice)?;
         // The uuid only stands in for the real one, which is not known yet.
+        // While the device has a command whose uuid is just "-", seen on the wire, the answer is
+        // `DuplicateUuid`.
         compose(&self.conventions, known, "-", request).map(|_| ())
     }
 
@@ -239,7 +241,7 @@ impl Fleet {
         self.mark(key, Dirty::COMMANDS);
     }
 
-    /// Keeps a new command, in the place of the oldest finished one if there are many.
+    /// Keeps a new command. If there are many, it replaces the oldest finished one.
     fn remember(&mut self, key: DeviceKey, command: Command) -> bool {
         let device = &mut self.devices[key];
         if device.commands.len() >= self.options.max_commands_per_device {

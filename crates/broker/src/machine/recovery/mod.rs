@@ -58,7 +58,7 @@ pub struct Recovery {
     held: BTreeMap<(MessageId, GroupId), Queued>,
     /// Messages by name. Some may belong to no session any more.
     messages: HashMap<MessageId, Arc<Message>, FixedState>,
-    /// The number of messages at which to sweep those that belong to nobody.
+    /// When there are this many messages, those that nothing else holds are dropped.
     sweep_at: usize,
     /// What the sessions may do until their clients are back.
     grants: Grants,
@@ -245,10 +245,10 @@ impl Recovery {
         }
     }
 
-    /// Drops messages that belong to nobody any more, once there may be many.
+    /// When there are many messages, drops those that nothing else holds any more.
     ///
-    /// Not during a checkpoint, or before the state is complete: later records may still need a
-    /// message that seems to belong to nobody.
+    /// It does nothing during a checkpoint, or before the state is complete: a later record may
+    /// still name a message that nothing else holds now.
     fn sweep(&mut self) {
         if self.messages.len() < self.sweep_at || !self.is_whole || self.checkpointing.is_some() {
             return;
