@@ -19,11 +19,12 @@ pub fn App() -> impl IntoView {
     let route = Navigation::provide().route();
     let state = AppState::provide();
     let connection = state.connection();
-    // What was heard before stays on screen, but is not shown as current.
+    // Without a connection, what was heard before stays on screen, but is not shown as current.
     let blind = Memo::new(move |_| !connection.with(ConnectionView::is_live));
     let main = NodeRef::<html::Main>::new();
     let skip = move |event: MouseEvent| {
-        // The address `#main` is relative to the document's base, and would leave a device's page.
+        // The address `#main` is relative to the document's base, so following it would leave a
+        // device's page.
         event.prevent_default();
         focus(main);
     };
@@ -63,7 +64,7 @@ fn HomeLink() -> impl IntoView {
     }
 }
 
-/// On another route the focus goes to its content, as it would on another page.
+/// When the route changes, the focus goes to the new content, as it would on a new page.
 #[component]
 fn FocusOnNavigation(main: NodeRef<html::Main>) -> impl IntoView {
     let route = Navigation::expect().route();
@@ -81,7 +82,7 @@ fn focus(main: NodeRef<html::Main>) {
     if let Some(main) = main.get_untracked() {
         let options = web_sys::FocusOptions::new();
         options.set_prevent_scroll(true);
-        // Fails only when it is not in the document any more.
+        // This fails only if the element is no longer in the document.
         let _ = main.focus_with_options(&options);
     }
 }

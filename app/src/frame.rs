@@ -16,7 +16,7 @@ use std::rc::{Rc, Weak};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 
-/// When in a frame something is called.
+/// The part of a frame in which something is called.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Carries what has arrived into the reactive graph.
@@ -32,12 +32,12 @@ pub struct FrameLoop(Rc<Inner>);
 #[derive(Default)]
 struct Inner {
     schedule: RefCell<Schedule>,
-    /// By slot; the free ones are empty.
+    /// The calls by slot. Free slots have none.
     calls: RefCell<Vec<Option<Call>>>,
     callback: RefCell<Option<Callback>>,
 }
 
-/// Called with the frame's time, in milliseconds as of `performance.now()`.
+/// What is called with the frame's time, in milliseconds of `performance.now()`.
 type Call = Rc<RefCell<dyn FnMut(f64)>>;
 /// What the browser calls.
 type Callback = Closure<dyn FnMut(f64)>;
@@ -77,7 +77,7 @@ impl FrameLoop {
         Inner::request(&self.0);
     }
 
-    /// How many are registered.
+    /// How many drawables are registered.
     pub fn len(&self) -> usize {
         self.0.calls.borrow().iter().flatten().count()
     }
@@ -100,7 +100,7 @@ pub struct Drawable {
 }
 
 impl Drawable {
-    /// Marks it dirty: it is called in the next frame in which it is on screen.
+    /// Makes it dirty: it is called in the next frame in which it is on screen.
     pub fn invalidate(&self) {
         self.update(Schedule::invalidate);
     }
@@ -122,7 +122,7 @@ impl Drop for Drawable {
     fn drop(&mut self) {
         if let Some(inner) = self.owner.upgrade() {
             inner.schedule.borrow_mut().remove(self.slot);
-            // Dropped after the borrow has ended: the closure may own other drawables.
+            // The closure may own other drawables, so it is dropped after the borrow has ended.
             let call = inner.calls.borrow_mut()[self.slot].take();
             drop(call);
         }
@@ -145,7 +145,7 @@ impl Inner {
             })
         });
         if let Some(window) = web_sys::window() {
-            // Fails only in a document that is being taken down.
+            // This fails only in a document that is being removed.
             let _ = window.request_animation_frame(callback.as_ref().unchecked_ref());
         }
     }
@@ -154,7 +154,7 @@ impl Inner {
         for phase in [Phase::State, Phase::Draw] {
             let due = this.schedule.borrow_mut().take_due(phase);
             for slot in due {
-                // Looked up one by one: a call may have dropped a later one.
+                // The calls are looked up one by one, because a call may have dropped a later one.
                 let call = this.calls.borrow()[slot].clone();
                 if let Some(call) = call
                     && let Ok(mut call) = call.try_borrow_mut()
@@ -168,7 +168,7 @@ impl Inner {
     }
 }
 
-/// An index. A free one is used again.
+/// The index of a drawable. Free slots are used again.
 type Slot = usize;
 
 /// Which drawables are due: the part of the loop that knows no browser.
@@ -231,7 +231,8 @@ impl Schedule {
         }
     }
 
-    /// Whether a frame must be requested now. True once until that frame came.
+    /// Whether a frame must be requested now. After it was `true`, it is `false` until that frame
+    /// has come.
     fn take_request(&mut self) -> bool {
         let request = !self.requested && self.due.iter().any(|slot| self.states[*slot].is_due());
         self.requested |= request;

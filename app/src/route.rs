@@ -13,7 +13,7 @@ use web_sys::Window;
 /// The page that an address asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// The base itself, and the file that stands there.
+    /// The address is the base itself, or the file that stands there.
     Fleet,
     /// `device/{id}`, the id decoded. It may have slashes.
     Device(String),
@@ -21,7 +21,7 @@ pub enum Route {
     Unknown,
 }
 
-/// The current route; lies in the context.
+/// The current route, which components find in the context.
 #[derive(Copy, Clone)]
 pub struct Navigation {
     route: RwSignal<Route>,
@@ -29,8 +29,9 @@ pub struct Navigation {
 }
 
 impl Route {
-    /// The route of an address's path, as it stands behind the base. The server asks the same
-    /// (`is_route` in `server/src/http/static_files.rs`), and answers everything else with 404.
+    /// The route of an address's path, as it stands behind the base. The server decides by the same
+    /// rule (`is_route` in `server/src/http/static_files.rs`), and answers all other paths with
+    /// 404.
     pub fn of_path(path: &str) -> Self {
         let path = path.strip_suffix('/').unwrap_or(path);
         if path.is_empty() || path == "index.html" {
@@ -58,7 +59,7 @@ impl Route {
 }
 
 impl Navigation {
-    /// Follows the address, and provides itself as a context. Once a page.
+    /// Follows the address, and provides itself as a context. Call this once for each page.
     pub fn provide() -> Self {
         let route = RwSignal::new(Route::current());
         let listener = web_sys::window().map(|window| {
@@ -82,12 +83,12 @@ impl Navigation {
         expect_context()
     }
 
-    /// The page to show; set again only when it is another.
+    /// The page to show. It is set only when it changes.
     pub fn route(self) -> Memo<Route> {
         Memo::new(move |_| self.route.get())
     }
 
-    /// Goes to an address, which may be relative to the base, and to the top of its page.
+    /// Goes to an address, which may be relative to the base, and scrolls to the top.
     pub fn go(self, href: &str) {
         if let Some(window) = web_sys::window()
             && push(&window, href)
@@ -98,7 +99,8 @@ impl Navigation {
     }
 }
 
-/// Whether the browser took it; if not (a frame without an origin), it loads the page.
+/// Writes an address into the history. Returns whether the browser took it. If it did not (in a
+/// frame without an origin), this loads the page.
 fn push(window: &Window, href: &str) -> bool {
     let history = window.history().ok();
     let pushed = history.is_some_and(|history| {

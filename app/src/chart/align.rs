@@ -1,5 +1,5 @@
-//! Several metrics on one time axis, in the form that uPlot takes: one list of times, and for each
-//! metric as many values.
+//! Puts several metrics on one time axis, in the form that uPlot takes: one list of times, and a
+//! list of as many values for each metric.
 
 use super::trace::is_gap;
 
@@ -8,7 +8,7 @@ use super::trace::is_gap;
 pub(super) struct Aligned {
     /// Milliseconds since the Unix epoch, rising.
     pub(super) times: Vec<f64>,
-    /// For each metric, what is at each of the times.
+    /// For each metric, a cell for each of the times.
     pub(super) values: Vec<Vec<Cell>>,
 }
 
@@ -17,7 +17,7 @@ pub(super) struct Aligned {
 pub(super) enum Cell {
     /// A reading.
     Reading(f64),
-    /// Only another metric has a reading then: the line goes on.
+    /// Only another metric has a reading at this time: the line goes on.
     Nothing,
     /// The device was silent: the line breaks.
     Gap,
@@ -64,8 +64,8 @@ impl Aligned {
         }
     }
 
-    /// A row of its own just before `time`, where the lines of those metrics break that were
-    /// silent until then.
+    /// Adds a row just before `time`, in which the lines of the metrics that were silent until then
+    /// break.
     fn break_lines(&mut self, series: &[(&[f64], &[f64])], next: &[usize], time: f64) {
         let silent: Vec<bool> = series
             .iter()

@@ -28,9 +28,9 @@ use crate::state::{AppState, ChartWindow, format};
 // Long because it is one figure: the effects that keep it up to date, and its markup.
 #[component]
 pub fn LiveChart(
-    /// Whose.
+    /// The device.
     device: DeviceKey,
-    /// Which metrics; see `DeviceView::groups`.
+    /// The metrics; see `DeviceView::groups`.
     group: MetricGroup,
 ) -> impl IntoView {
     let state = AppState::expect();
@@ -67,7 +67,7 @@ pub fn LiveChart(
     };
     let names = source.names.clone();
     Effect::new(move |_| {
-        // The old chart is dropped first: both would watch the element.
+        // The old chart is dropped first, because otherwise both would watch the element.
         chart.with_value(|chart| drop(chart.take()));
         if let Some(element) = plot.get() {
             let made = Chart::new(element.into(), source.clone(), readout);
@@ -198,7 +198,7 @@ impl Move {
         }
     }
 
-    /// The row that it moves to from `row`, of `rows`.
+    /// The row that the cursor moves to from `row`, if there are `rows` rows.
     fn apply(self, row: Option<usize>, rows: usize) -> Option<usize> {
         let last = rows.checked_sub(1)?;
         match self {
@@ -294,7 +294,7 @@ impl Chart {
         *this.data.borrow_mut() = data;
         let mut plot = this.plot.borrow_mut();
         if plot.as_ref().is_none_or(|plot| !plot.fits(&options)) {
-            // The old plot is dropped first: both would be in the element.
+            // The old plot is dropped first, because otherwise both would be in the element.
             plot.take();
             match Self::make_plot(this, options) {
                 Ok(made) => *plot = Some(made),
@@ -382,7 +382,8 @@ impl Source {
         let from = match window.millis() {
             // The window grows until it has its full length, so that a new chart is not mostly empty.
             Some(_) => from.max(first.unwrap_or(now).min(to - 30_000.0)),
-            // At least ten seconds: two readings must not fill the whole width.
+            // The window has at least ten seconds, because two readings must not fill the whole
+            // width.
             None => first.unwrap_or(now).min(to - 10_000.0),
         };
         (data, from, to)

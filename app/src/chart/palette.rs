@@ -35,8 +35,8 @@ thread_local! {
 }
 
 impl Palette {
-    /// The colours now. They are read once, and again after the colour scheme has changed, when all
-    /// that is drawn becomes dirty too.
+    /// The colours now. They are read once, and again after each change of the colour scheme, which
+    /// also makes everything that is drawn dirty.
     pub(super) fn current() -> Rc<Self> {
         CACHED.with_borrow_mut(|cached| {
             if cached.scheme.is_none() {
@@ -58,7 +58,7 @@ impl Palette {
                 .and_then(|style| style.get_property_value(name).ok());
             value.map(|value| value.trim().to_owned())
         };
-        // A page without our style sheet still gets something that can be seen.
+        // On a page without our style sheet, the drawing can still be seen.
         let colour = |name: &str| {
             property(name)
                 .filter(|value| !value.is_empty())

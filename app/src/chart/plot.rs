@@ -15,9 +15,9 @@ use crate::state::format;
 /// What a chart shows beside the readings.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct PlotOptions {
-    /// One name a line.
+    /// One name for each line.
     pub(super) names: Vec<String>,
-    /// Truth values: steps between 0 and 1.
+    /// Whether the values are true or false: they are drawn as steps between 0 and 1.
     pub(super) on_off: bool,
     /// In CSS pixels.
     pub(super) width: f64,
@@ -38,7 +38,7 @@ pub(super) struct Plot {
 pub(super) const NOT_LOADED: &str = "The chart library did not load: reload the page to try again.";
 
 impl Plot {
-    /// Draws into `target`. `hovered` gets the row under the cursor each time it moves,
+    /// Draws into `target`. `hovered` gets the row under the cursor each time the cursor moves, and
     /// `None` when it leaves.
     pub(super) fn new(
         target: &HtmlElement,
@@ -87,7 +87,7 @@ impl Plot {
     /// Puts the cursor at a time, or takes it away.
     pub(super) fn point_at(&self, time: Option<f64>) {
         let left = time.map_or(-10.0, |time| self.chart.val_to_pos(time, "x"));
-        // Any height will do: only the column counts.
+        // Any height will do, because only the column counts.
         let top = if time.is_some() { 1.0 } else { -10.0 };
         let position = object(&[("left", left.into()), ("top", top.into())]);
         self.chart.set_cursor(&position);
@@ -100,8 +100,8 @@ impl Drop for Plot {
     }
 }
 
-/// Typed arrays where every row has a reading, as most do; otherwise lists, where
-/// `undefined` lets a line run on and `null` breaks it.
+/// The data as uPlot takes it: typed arrays if every row has a reading, as is usual. Otherwise
+/// lists, in which `undefined` lets a line run on and `null` breaks it.
 fn to_js(data: &Aligned) -> Array {
     let complete = data.is_complete();
     let all = Array::new();
@@ -162,7 +162,7 @@ fn build_options(options: &PlotOptions, palette: &Palette, callbacks: &Callbacks
     object(&[
         ("width", options.width.into()),
         ("height", options.height.into()),
-        // Top, right, bottom, left: half of the last time's label fits on the right.
+        // The order is top, right, bottom, left. On the right, half of the last time's label fits.
         (
             "padding",
             [8, 24, 0, 0]
@@ -213,7 +213,7 @@ fn series(options: &PlotOptions, palette: &Palette) -> Array {
     series
 }
 
-/// `uPlot.paths.stepped({align: 1})`: a state holds until the next one comes.
+/// `uPlot.paths.stepped({align: 1})`, which draws a state until the next one comes.
 fn stepped_paths() -> Option<JsValue> {
     let uplot = Reflect::get(&js_sys::global(), &"uPlot".into()).ok()?;
     let paths = Reflect::get(&uplot, &"paths".into()).ok()?;
@@ -231,7 +231,7 @@ struct Callbacks {
     times: Closure<dyn Fn(JsValue, Array) -> Array>,
     /// The labels of the value axis.
     values: Closure<dyn Fn(JsValue, Array) -> Array>,
-    /// The cursor has moved.
+    /// Called when the cursor has moved.
     cursor: Closure<dyn Fn(JsValue)>,
 }
 
@@ -240,7 +240,7 @@ impl Callbacks {
         Self {
             times: Closure::new(|_, splits: Array| {
                 let times: Vec<f64> = splits.iter().filter_map(|time| time.as_f64()).collect();
-                // Seconds only where the labels are less than a minute apart.
+                // Labels show seconds only if they are less than a minute apart.
                 let seconds = times.windows(2).any(|pair| pair[1] - pair[0] < 60_000.0);
                 times
                     .into_iter()
@@ -262,7 +262,7 @@ impl Callbacks {
                 let cursor = Reflect::get(&chart, &"cursor".into());
                 let row = cursor.and_then(|cursor| Reflect::get(&cursor, &"idx".into()));
                 let row = row.ok().and_then(|row| row.as_f64());
-                // An index of uPlot's own.
+                // uPlot gives an index of its own, which is whole and not negative.
                 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
                 hovered(row.map(|row| row as usize));
             }),
@@ -290,6 +290,6 @@ fn object(entries: &[(&str, JsValue)]) -> Object {
 }
 
 fn set(object: &Object, name: &str, value: &JsValue) {
-    // Cannot fail for an object that was just made.
+    // This cannot fail for an object that was just made.
     let _ = Reflect::set(object, &name.into(), value);
 }

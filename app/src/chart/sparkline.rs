@@ -26,9 +26,9 @@ const PADDING: f64 = 3.0;
 /// readers. It is redrawn only when there are new readings and it can be seen.
 #[component]
 pub fn Sparkline(
-    /// Whose.
+    /// The device.
     device: DeviceKey,
-    /// Which metric; nothing is drawn while there is none.
+    /// The metric. Nothing is drawn while there is none.
     #[prop(into)]
     metric: Signal<Option<MetricKey>>,
 ) -> impl IntoView {
@@ -45,8 +45,8 @@ pub fn Sparkline(
     let line = StoredValue::new_local(line);
     Effect::new(move |_| {
         let metric = metric.get();
-        // The old one is dropped first: both would watch the canvas, and dropping the old one later would
-        // end that for the new one too.
+        // The old line is dropped first. Otherwise both would watch the canvas, and dropping the
+        // old one later would end that for the new one too.
         line.with_value(|line| drop(line.take()));
         let Some(canvas) = canvas.get() else {
             return;
@@ -93,7 +93,8 @@ impl TrendLine {
             }
         });
         if visibility.is_some() {
-            // Until the observer reports, which it does before the next frame is over.
+            // The line counts as off screen until the observer reports, which it does before the
+            // next frame is over.
             drawable.set_on_screen(false);
         }
         drawable.invalidate();
@@ -123,7 +124,8 @@ fn draw(canvas: &HtmlCanvasElement, size: (f64, f64), readings: &impl Fn(Draw<'_
     let Some(context) = context(canvas) else {
         return;
     };
-    // Sharp at any zoom: the canvas has the screen's own pixels, and is drawn on in CSS pixels.
+    // The canvas has as many pixels as the screen, so that the line is sharp at any zoom. The
+    // drawing counts in CSS pixels.
     let _ = context.set_transform(ratio, 0.0, 0.0, ratio, 0.0, 0.0);
     context.clear_rect(0.0, 0.0, width, height);
     let frame = Frame {
@@ -191,7 +193,7 @@ fn context(canvas: &HtmlCanvasElement) -> Option<CanvasRenderingContext2d> {
     canvas.get_context("2d").ok()??.dyn_into().ok()
 }
 
-/// Canvas pixels: whole, and not more than browsers make.
+/// A length in canvas pixels: a whole number, and no more than browsers allow.
 fn pixels(length: f64) -> u32 {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let whole = length.round().clamp(0.0, 16_384.0) as u32;

@@ -1,11 +1,11 @@
-//! Readings to a line of pixels: pure arithmetic.
+//! Turns readings into a line of pixels, by arithmetic alone.
 
 /// One step of a pen, in pixels from the top left.
 #[derive(Copy, Clone, Debug, PartialEq)]
 pub(super) enum Step {
-    /// Lifted: the device was silent in between.
+    /// The pen is lifted, because the device was silent in between.
     Move(f64, f64),
-    /// Drawn.
+    /// The pen draws.
     Line(f64, f64),
 }
 
@@ -96,7 +96,7 @@ pub(super) fn is_gap(times: &[f64], index: usize) -> bool {
     };
     let left = mean(before.saturating_sub(NEIGHBOURS), before);
     let right = mean(index, (index + NEIGHBOURS).min(times.len() - 1));
-    // Without neighbours on either side nobody can tell: then it was not.
+    // Without neighbours on either side nobody can tell, so this counts as no silence.
     let usual = match (left, right) {
         (Some(left), Some(right)) => left.max(right),
         (Some(one), None) | (None, Some(one)) => one,
@@ -105,7 +105,7 @@ pub(super) fn is_gap(times: &[f64], index: usize) -> bool {
     gap > TIMES_LONGER * usual
 }
 
-/// First, lowest, highest and last, in order and each once.
+/// The indices of the first, lowest, highest and last value, in order and each once.
 fn corners(values: &[f64]) -> impl Iterator<Item = usize> {
     let (mut low, mut high) = (0, 0);
     for (index, value) in values.iter().enumerate() {

@@ -14,7 +14,7 @@ extern "C" {
     #[wasm_bindgen(js_name = uPlot)]
     pub(super) type UPlot;
 
-    /// Fails when the script has not been loaded.
+    /// Fails if the script has not been loaded.
     #[wasm_bindgen(catch, constructor, js_class = "uPlot")]
     pub(super) fn new(
         options: &Object,

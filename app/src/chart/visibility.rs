@@ -34,7 +34,7 @@ struct Observers {
     resize: ResizeObserver,
     /// The number of each watched element.
     numbers: WeakMap,
-    /// By number. The free ones are empty.
+    /// The reports by number. Free numbers have none.
     reports: Vec<Option<Report>>,
     free: Vec<u32>,
     _callbacks: [Closure<dyn FnMut(Array)>; 2],
@@ -77,7 +77,7 @@ impl Drop for Visibility {
             observers.free.push(self.number);
             observers.reports.get_mut(self.number as usize)?.take()
         });
-        // The closure may own other watched elements: it is dropped outside of the borrow.
+        // The closure may own other watched elements, so it is dropped outside of the borrow.
         drop(report);
     }
 }
@@ -136,7 +136,8 @@ fn report(element: &Element, seen: Seen) {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         observers.reports.get(number as usize).cloned().flatten()
     });
-    // Outside of the borrow: the callback may watch other elements, or stop watching.
+    // This is outside of the borrow, because the callback may watch other elements, or stop
+    // watching.
     if let Some(report) = report {
         report(seen);
     }

@@ -190,7 +190,7 @@ pub fn ConnectionBanner() -> impl IntoView {
 /// Tries at once. A connection that has stopped for good begins again with a reload of the page.
 #[component]
 pub fn TryAgain(
-    /// In a line of text.
+    /// Whether the button stands in a line of text.
     #[prop(optional)]
     small: bool,
 ) -> impl IntoView {
@@ -199,7 +199,7 @@ pub fn TryAgain(
     let press = move |_| {
         if stopped.get_untracked() {
             if let Some(window) = web_sys::window() {
-                // Fails only where scripts may not navigate.
+                // This fails only where scripts may not navigate.
                 let _ = window.location().reload();
             }
         } else {
@@ -243,7 +243,7 @@ pub fn CredentialsDialog() -> impl IntoView {
         if let Some(dialog) = dialog.get_untracked()
             && !dialog.open()
         {
-            // Fails only when it is shown already.
+            // This fails only if the dialog is shown already.
             let _ = dialog.show_modal();
         }
     };
@@ -258,7 +258,7 @@ pub fn CredentialsDialog() -> impl IntoView {
                 );
                 show();
                 if refused && let Some(password) = password.get_untracked() {
-                    // Fails only when it is not in the document any more.
+                    // This fails only if the field is no longer in the document.
                     let _ = password.focus();
                 }
             }
@@ -383,7 +383,7 @@ fn message_rate(state: AppState) -> Memo<u64> {
     })
 }
 
-/// Over how many seconds the rate is taken.
+/// How many seconds the rate is an average of.
 const RATE_SECONDS: usize = 4;
 
 /// The rate between two measurements, each `(milliseconds, messages so far)`.
@@ -422,7 +422,7 @@ const fn word(connection: &ConnectionView) -> &'static str {
     }
 }
 
-/// For the style sheet and for tests.
+/// The word for this state in the style sheet and in tests.
 const fn link_word(connection: &ConnectionView) -> &'static str {
     match connection {
         ConnectionView::Connecting { .. } => "connecting",
@@ -443,11 +443,11 @@ const fn picture(connection: &ConnectionView) -> Icon {
     }
 }
 
-/// Begins with a capital letter and ends with a full stop.
+/// The text as a sentence: it begins with a capital letter and ends with a full stop.
 pub fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     let mut sentence: String = match letters.next() {
-        // An address begins as it does.
+        // An address keeps its first letter.
         Some(first) if !text.starts_with("ws") => first.to_uppercase().chain(letters).collect(),
         Some(_) | None => text.to_owned(),
     };

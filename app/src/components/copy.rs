@@ -15,7 +15,7 @@ use super::icon::Icon;
 enum Outcome {
     Idle,
     Copied,
-    /// The browser did not allow it: it does so only on secure pages and after a click.
+    /// The browser did not allow it. Browsers allow it only on secure pages and after a click.
     Refused,
 }
 
@@ -75,7 +75,7 @@ async fn write(text: &str) -> bool {
     let Some(window) = web_sys::window() else {
         return false;
     };
-    // Missing on pages that are not secure: reading it must not throw.
+    // The clipboard is missing on pages that are not secure, and reading it must not throw there.
     let navigator = window.navigator();
     let clipboard = js_sys::Reflect::get(&navigator, &"clipboard".into());
     if clipboard.is_ok_and(|clipboard| clipboard.is_object()) {

@@ -9,14 +9,14 @@ use super::presence::PresenceLine;
 use crate::chart::Sparkline;
 use crate::state::{AppState, CardView, Layout};
 
-/// A device; a link to its page.
+/// A device, as a link to its page.
 ///
 /// Each value is a text node, because values change with each message. The rest is made once.
 #[component]
 pub fn DeviceCard(
-    /// Which.
+    /// The device.
     key: DeviceKey,
-    /// As a card or as a row.
+    /// Whether it is shown as a card or as a row.
     layout: Layout,
 ) -> impl IntoView {
     let state = AppState::expect();
@@ -94,7 +94,7 @@ pub fn DeviceCard(
     }
 }
 
-/// Something is wrong with what this device sends.
+/// The mark of a device that sends something wrong.
 #[component]
 fn FaultMark(#[prop(into)] count: Signal<usize>) -> impl IntoView {
     let words = move || match count.get() {

@@ -3,9 +3,9 @@
 //! They are relative to the document's `<base>`, so that they work under any path of a proxy.
 //!
 //! A device's id is any text: it may hold `/`, `%`, `?`, emoji. In the address it is
-//! percent-encoded, but for the slashes between its levels: proxies that decode a path would make
-//! slashes of them. The address's query (`?broker=…`) goes along, so that a reloaded device page
-//! talks to the same broker.
+//! percent-encoded, except for the slashes between its levels. Proxies that decode a path would
+//! turn encoded slashes into slashes anyway. The address's query (`?broker=…`) goes along, so that
+//! a reloaded device page talks to the same broker.
 
 use leptos::ev::MouseEvent;
 
@@ -29,8 +29,8 @@ pub fn query() -> String {
         .unwrap_or_default()
 }
 
-/// A click handler that goes to the address without loading the page anew; other clicks (for
-/// a new tab) are the browser's.
+/// A click handler that goes to the address without loading the page anew. It leaves other clicks,
+/// such as those for a new tab, to the browser.
 pub fn follow(href: impl Fn() -> String + 'static) -> impl Fn(MouseEvent) {
     let navigation = Navigation::expect();
     move |event: MouseEvent| {
@@ -49,7 +49,7 @@ pub fn follow(href: impl Fn() -> String + 'static) -> impl Fn(MouseEvent) {
 /// Percent-encodes everything but RFC 3986's unreserved characters and the slashes between levels.
 fn encode(text: &str) -> String {
     use std::fmt::Write as _;
-    // Browsers and proxies would drop such a level, or go up by it.
+    // Browsers and proxies would drop such a level, or take it for the level above.
     let is_lost = |level: &str| matches!(level, "" | "." | "..");
     let keeps_slashes = !text.split('/').any(is_lost);
     let mut encoded = String::with_capacity(text.len() + 8);

@@ -6,7 +6,8 @@ use leptos::prelude::*;
 use super::icon::Icon;
 use crate::state::format;
 
-/// The shape that goes with a presence: each has its own, so that colour alone never tells them apart.
+/// The shape of a presence. Each presence has its own shape, because colour alone must not be what
+/// distinguishes them.
 pub const fn icon(kind: PresenceKind) -> Icon {
     match kind {
         PresenceKind::Online => Icon::Disc,
@@ -17,7 +18,7 @@ pub const fn icon(kind: PresenceKind) -> Icon {
     }
 }
 
-/// The word, as it begins a line.
+/// The word for a presence, with a capital letter.
 pub const fn title(kind: PresenceKind) -> &'static str {
     match kind {
         PresenceKind::Online => "Online",
@@ -45,7 +46,7 @@ pub fn PresenceLine(
     /// What is shown.
     #[prop(into)]
     presence: Signal<Presence>,
-    /// Whether its beginning is known.
+    /// Whether the beginning of the presence is known.
     #[prop(into)]
     exact: Signal<bool>,
     /// The time.
@@ -98,7 +99,7 @@ pub fn lasting(presence: &Presence, exact: bool, now: Timestamp) -> String {
     }
 }
 
-/// Why it is so, where that is known: `signed out, or its will did`.
+/// The reason for the presence, where it is known: `signed out, or its will did`.
 pub const fn reason(presence: &Presence) -> Option<&'static str> {
     match presence {
         Presence::Offline { reason, .. } => Some(reason.message()),

@@ -21,7 +21,7 @@ use web_sys::{HtmlElement, KeyboardEvent};
 pub struct Metrics {
     /// Height of a row, in rem.
     pub row: f64,
-    /// Between rows, in rem.
+    /// The space between rows, in rem.
     pub gap: f64,
     /// The narrowest column, in rem; `None`: one column, however wide.
     pub column: Option<f64>,
@@ -30,7 +30,7 @@ pub struct Metrics {
 /// The part of the list that is on screen.
 #[derive(Copy, Clone, Debug, PartialEq)]
 struct View {
-    /// Pixels from the list's upper edge down to the screen's.
+    /// How many pixels the screen's upper edge is below the list's.
     above: f64,
     /// The screen's height.
     height: f64,
@@ -79,7 +79,7 @@ impl Metrics {
 }
 
 impl Slice {
-    /// For a list that was not measured yet.
+    /// The slice of a list that was not measured yet.
     const NOTHING: Self = Self {
         columns: 1,
         first_row: 0,
@@ -104,12 +104,12 @@ pub fn WindowList<F, V>(
     /// How it is laid out.
     #[prop(into)]
     metrics: Signal<Metrics>,
-    /// What it is a list of.
+    /// What the list contains, for screen readers.
     label: &'static str,
     /// What stands there until the list is measured.
     #[prop(into)]
     waiting: ViewFn,
-    /// Makes one of them, when it comes on screen.
+    /// Makes the view of a device when it comes on screen.
     item: F,
 ) -> impl IntoView
 where
@@ -136,7 +136,7 @@ where
         // What is above the list may have changed its height too.
         keys.track();
         metrics.track();
-        // The first time at once, before anything of it is painted.
+        // The first measurement happens at once, before anything of the list is painted.
         if view.with_untracked(Option::is_none) {
             look();
         }
@@ -202,10 +202,10 @@ where
     }
 }
 
-/// `None` where nothing can be measured: the list is not in the document, or not laid out.
+/// Measures the list. `None`: it is not in the document, or not laid out.
 fn measure(list: &HtmlElement) -> Option<View> {
     let window = web_sys::window()?;
-    // The list moves with its rows: where it begins is where its parent does.
+    // The list moves with its rows, so its beginning is measured at its parent.
     let outer = list.parent_element();
     let place = outer.map_or_else(
         || list.get_bounding_client_rect(),
@@ -223,7 +223,7 @@ fn measure(list: &HtmlElement) -> Option<View> {
     (view.width > 0.0).then_some(view)
 }
 
-/// The reader's own type size counts, not ours.
+/// How many pixels a rem has. The reader's own type size decides that.
 fn rem(window: &web_sys::Window) -> f64 {
     let root = window
         .document()
@@ -234,7 +234,7 @@ fn rem(window: &web_sys::Window) -> f64 {
         .unwrap_or(16.0)
 }
 
-/// The arrow keys go from one to the next.
+/// Lets the arrow keys move the focus from one device to the next.
 fn step(event: &KeyboardEvent, columns: usize) {
     let columns = i64::try_from(columns).unwrap_or(1);
     let by = match event.key().as_str() {
@@ -264,12 +264,12 @@ fn step(event: &KeyboardEvent, columns: usize) {
     let link = item.query_selector("a").ok().flatten();
     if let Some(link) = link.and_then(|link| link.dyn_into::<HtmlElement>().ok()) {
         event.prevent_default();
-        // Fails only for what cannot have the focus.
+        // This fails only for an element that cannot have the focus.
         let _ = link.focus();
     }
 }
 
-/// Whole rows or columns; sizes on a screen are small and not negative.
+/// How many whole rows or columns there are. Sizes on a screen are small and not negative.
 fn whole(value: f64) -> usize {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let whole = value.max(0.0) as usize;

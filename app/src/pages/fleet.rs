@@ -187,7 +187,7 @@ fn Search() -> impl IntoView {
     let text = Memo::new(move |_| query.with(|query| query.text.clone()));
     let focus = move || {
         if let Some(field) = field.get_untracked() {
-            // Fails only when it is not in the document any more.
+            // This fails only if the field is no longer in the document.
             let _ = field.focus();
             field.select();
         }
@@ -371,7 +371,7 @@ fn NoResults() -> impl IntoView {
 /// How long the broker's retained messages may take to arrive after the connection, in milliseconds.
 const PATIENCE_MS: i64 = 1_500;
 
-/// Before the first device: loading, not connected, or really none.
+/// What stands here before the first device: loading, not connected, or no devices.
 #[component]
 fn NoDevices() -> impl IntoView {
     let state = AppState::expect();
@@ -421,7 +421,7 @@ fn Welcome() -> impl IntoView {
         .filter(|host| !host.is_empty())
         .unwrap_or_else(|| "localhost".to_owned());
     let broker = AppState::expect().broker();
-    // A broker elsewhere (`?broker=`) is where the message must go.
+    // If the broker is elsewhere (`?broker=`), the message must go there.
     let host = link_host(&broker).unwrap_or(host);
     let sign_in = format!(
         "mosquitto_pub -h {host} -p 1883 -q 2 -r \\\n  -t beaconry/register/my-device -m SIGN_IN"

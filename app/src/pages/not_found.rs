@@ -6,7 +6,7 @@ use crate::components::device_link::{fleet_href, follow};
 use crate::components::icon::Icon;
 use crate::components::title::set_title;
 
-/// Says so, and shows the way back.
+/// Says that there is no such page, and links to the fleet.
 #[component]
 pub fn NotFoundPage() -> impl IntoView {
     set_title("Not found · Beaconry");

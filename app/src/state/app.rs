@@ -58,7 +58,8 @@ const KEEP_ALIVE: u16 = 120;
 const SESSION_EXPIRY: u32 = 300;
 
 impl AppState {
-    /// Connects as the page's address says, and provides the state as a context. Once a page.
+    /// Connects as the page's address says, and provides the state as a context. Call this once for
+    /// each page.
     pub fn provide() -> Self {
         let state = Self::new();
         provide_context(state);
@@ -105,7 +106,7 @@ impl AppState {
 
     // ---- the connection ----
 
-    /// How the connection is; a wait counts down.
+    /// The state of the connection. Its seconds count down during a wait.
     pub fn connection(self) -> ReadSignal<ConnectionView> {
         self.connection.read_only()
     }
@@ -119,13 +120,13 @@ impl AppState {
         })
     }
 
-    /// Tries to connect at once; for the button.
+    /// Tries to connect at once, for the button.
     pub fn reconnect(self) {
         self.with_link(Link::reconnect_now);
     }
 
-    /// Answers [`ConnectionView::CredentialsNeeded`]. Kept in memory only, until the page is
-    /// left. `Err` says what cannot be sent.
+    /// Answers [`ConnectionView::CredentialsNeeded`]. The page keeps the credentials in memory
+    /// only, until the user leaves it. `Err` says what cannot be sent.
     pub fn log_in(self, user_name: &str, password: &str) -> Result<(), String> {
         let user_name =
             Utf8String::try_from(user_name).map_err(|error| format!("the user name {error}"))?;
@@ -145,13 +146,14 @@ impl AppState {
         self.counts.read_only()
     }
 
-    /// The devices that [`Self::query`] asks for, in its order; once there are some it changes
-    /// at most four times a second.
+    /// The devices that [`Self::query`] asks for, in its order. Once there are some, the list
+    /// changes at most four times a second.
     pub fn list(self) -> ReadSignal<Listing> {
         self.list.read_only()
     }
 
-    /// The time, to a second; stands still while the page is hidden. For “12 s ago”.
+    /// The time to a second, for texts such as “12 s ago”. It stands still while the page is
+    /// hidden.
     pub fn now(self) -> ReadSignal<Timestamp> {
         self.now.read_only()
     }
@@ -206,8 +208,8 @@ impl AppState {
         on_local_cleanup(move || inner.core.borrow_mut().close(key));
     }
 
-    /// Sends a command; it appears in [`Self::commands`] at once, and its answer there too.
-    /// `Err` says, for people, why it cannot be sent; otherwise it is the command's uuid.
+    /// Sends a command; it appears in [`Self::commands`] at once, and its answer there too. Returns
+    /// the command's uuid. `Err` says, for people, why it cannot be sent.
     pub fn send(self, key: DeviceKey, request: CommandRequest<'_>) -> Result<String, String> {
         let inner = self.inner.get_value();
         let uuid = random::uuid();
@@ -215,8 +217,8 @@ impl AppState {
         let publish = inner.core.borrow_mut().command(now, key, &uuid, request)?;
         let link = inner.link.borrow();
         let link = link.as_ref().ok_or("there is no connection")?;
-        // The borrow of the core has ended: publishing turns the link's loop, which may find
-        // the connection dead: whether there is one is known after it.
+        // The borrow of the core must have ended here, because publishing turns the link's loop.
+        // The loop may find the connection dead, so the state is asked for afterwards.
         let published = link.publish(publish);
         let connected = link.state().is_connected();
         let mut core = inner.core.borrow_mut();
@@ -235,8 +237,8 @@ impl AppState {
             .with_value(|inner| inner.core.borrow().command_problem(key, request))
     }
 
-    /// Forgets a device. It comes back when it sends something: what the broker has retained of it
-    /// does not bring it back. Reloading the page forgets that too.
+    /// Forgets a device. It comes back when it sends something. Its retained messages do not bring
+    /// it back until the page is reloaded.
     pub fn forget(self, key: DeviceKey) {
         let inner = self.inner.get_value();
         inner.core.borrow_mut().forget(key);
@@ -273,7 +275,7 @@ impl AppState {
         on_local_cleanup(move || inner.slots.borrow_mut().unwatch(key, watcher));
     }
 
-    /// The time now, in milliseconds since the Unix epoch, as the charts' right edge.
+    /// The time now, in milliseconds since the Unix epoch. It is the charts' right edge.
     pub fn wall_ms(self) -> Timestamp {
         self.inner
             .try_with_value(|inner| inner.wall())
@@ -406,7 +408,7 @@ impl AppState {
         if changes.list {
             inner.list_due.set(true);
             let counts = inner.core.borrow().fleet().counts();
-            // Who finds a device by its id hears of each that came or went in this way.
+            // Components that find a device by its id notice in this way that devices came or went.
             if changes.known || self.counts.get_untracked() != counts {
                 self.counts.set(counts);
             }
@@ -416,7 +418,7 @@ impl AppState {
         }
         let age = time - inner.list_made.get();
         if !self.list.with_untracked(|list| list.may_be_replaced(age)) {
-            // Looked at again in the next frame.
+            // The next frame looks at the list again.
             inner.request_frame();
             return;
         }
@@ -470,7 +472,8 @@ impl Inner {
                 if session_present {
                     core.handle_connected(now);
                 }
-                // Otherwise silence means something only once the subscription is renewed.
+                // Without the session, silence means something only once the subscription is
+                // renewed.
             }
             Event::Subscribed {
                 topic_filters,
@@ -482,8 +485,8 @@ impl Inner {
             }
             Event::Disconnected { .. } => core.handle_disconnected(now),
             Event::Published { id, outcome } => core.handle_published(now, id, &outcome),
-            // The first is said by the client's state, the next two are the link's own
-            // affair, and nothing is ever unsubscribed.
+            // The client's state shows the first. The link handles the next two itself. Nothing
+            // here ever unsubscribes.
             Event::CredentialsNeeded { .. }
             | Event::OpenTransport
             | Event::CloseTransport

@@ -16,12 +16,12 @@ pub enum ConnectionView {
     Live {
         /// The protocol version.
         version: ProtocolVersion,
-        /// What is limited all the same: the broker refused a subscription.
+        /// What is missing nevertheless: the broker refused a subscription.
         notice: Option<String>,
     },
     /// Not connected; the page tries again by itself.
     Reconnecting {
-        /// Seconds until then.
+        /// Seconds until the next attempt.
         in_seconds: u32,
         /// How many attempts have failed.
         attempt: u32,
@@ -33,7 +33,7 @@ pub enum ConnectionView {
     /// The broker wants a user name and a password; see
     /// [`AppState::log_in`](super::AppState::log_in).
     CredentialsNeeded {
-        /// Those that were given are wrong or not enough.
+        /// Whether those that were given are wrong or not enough.
         refused: bool,
     },
     /// The page does not try again by itself.
@@ -62,9 +62,8 @@ impl ConnectionView {
         }
     }
 
-    /// What the client's state means to people. `failure` is what the socket last said of
-    /// itself, `notice` is shown while connected, `logged_in` says that credentials were
-    /// given.
+    /// What the client's state means to people. `failure` is the last failure of the socket.
+    /// `notice` is shown while connected. `logged_in` says whether credentials were given.
     pub fn new(
         now: Instant,
         state: &State,

@@ -22,9 +22,9 @@ use super::series::SeriesStore;
 pub struct Core {
     fleet: Fleet,
     series: SeriesStore,
-    /// Of the devices that are open on screen.
+    /// The devices that are open on screen, with their raw messages.
     open: Vec<(DeviceKey, Open)>,
-    /// Oldest first.
+    /// The commands under way, oldest first.
     under_way: VecDeque<(PublishId, UnderWay)>,
     /// What changed, by device; the keys of those that changed are in `changed`.
     changes: DeviceMap<Changed>,
@@ -39,14 +39,14 @@ pub struct Core {
 pub struct Changes {
     /// The devices about which something changed, and what.
     pub devices: Vec<(DeviceKey, Changed)>,
-    /// Devices came or were forgotten, or presence changed: the list may be another.
+    /// Devices came or were forgotten, or a presence changed, so the list may change.
     pub list: bool,
-    /// Devices came or were forgotten: an id may mean another device, or none.
+    /// Devices came or were forgotten, so an id may mean another device, or none.
     pub known: bool,
 }
 
 /// What changed about one device.
-// Four answers that do not depend on each other.
+// These four flags do not depend on each other.
 #[allow(clippy::struct_excessive_bools)]
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changed {
@@ -79,12 +79,12 @@ struct Open {
 struct UnderWay {
     device: DeviceKey,
     uuid: String,
-    /// Handed to a live connection.
+    /// Whether it was handed to a live connection.
     sent: bool,
 }
 
 impl Core {
-    /// Knows nothing yet.
+    /// A page that knows nothing yet.
     pub fn new() -> Self {
         Self {
             fleet: Fleet::new(FleetOptions::default()),
@@ -194,7 +194,8 @@ impl Core {
         })
     }
 
-    /// The client has accepted the command as `id`; `connected`: and handed it over.
+    /// The client has accepted the command as `id`. `connected` says whether it has handed it over
+    /// too.
     pub fn command_published(
         &mut self,
         now: Timestamp,
@@ -212,8 +213,8 @@ impl Core {
             sent: connected,
         };
         self.under_way.push_back((id, command));
-        // The client's queue is bounded, but an outcome that came before its id was known
-        // here never comes again.
+        // The client's queue is bounded, but this list needs a limit of its own: an outcome that
+        // came before its id was known here never comes again.
         while self.under_way.len() > MOST_UNDER_WAY {
             self.under_way.pop_front();
         }
@@ -270,8 +271,8 @@ impl Core {
         self.fold();
     }
 
-    /// Someone looks at this device: more readings and its raw messages are kept, and it is not
-    /// forgotten for another one.
+    /// A viewer has opened this device. More of its readings and its raw messages are kept, and it
+    /// is not forgotten for another one.
     pub fn open(&mut self, device: DeviceKey) {
         self.fleet.watch(device);
         self.series.open(device);
@@ -286,7 +287,7 @@ impl Core {
         self.open.push((device, open));
     }
 
-    /// One who looked at this device does so no more.
+    /// A viewer has closed this device.
     pub fn close(&mut self, device: DeviceKey) {
         self.fleet.unwatch(device);
         self.series.close(device);
@@ -365,7 +366,7 @@ impl Core {
         }
     }
 
-    /// Whether anything changed since then.
+    /// Whether anything changed since [`Self::take_changes`] was last called.
     pub fn has_changes(&self) -> bool {
         self.list_changed || !self.changed.is_empty()
     }
@@ -393,8 +394,8 @@ impl Default for Core {
 /// How many commands may be under way. The oldest is dropped beyond that.
 const MOST_UNDER_WAY: usize = 4_096;
 
-/// Seconds after which the broker must not deliver a command any more: who pressed “reboot” does not
-/// expect it to happen five minutes later.
+/// Seconds after which the broker must not deliver a command any more. A user who pressed “reboot”
+/// does not expect it to happen five minutes later.
 const COMMAND_EXPIRY: u32 = 30;
 
 fn publication(outgoing: CommandMessage) -> Result<Publish, String> {

@@ -1,9 +1,10 @@
-//! A map from devices to something: their keys have small numbers, so a list does.
+//! A map from devices to something. A list is enough for it, because keys of devices have small
+//! numbers.
 
 use fleet::DeviceKey;
 
-/// One place for each device, most of them empty. Once a device was forgotten, its place may belong
-/// to another one: then what was there is replaced.
+/// One place for each device, most of them empty. After a device was forgotten, its place may
+/// belong to another one. What was there is then replaced.
 #[derive(Debug)]
 pub(super) struct DeviceMap<T> {
     places: Vec<Option<(DeviceKey, T)>>,

@@ -1,7 +1,7 @@
 //! Numbers and times as people read them.
 
-/// A reading, short: four significant digits and at least one decimal, without trailing
-/// zeros; powers of ten for what would be all zeros or very long.
+/// A reading in short: four significant digits and at least one decimal, without trailing zeros. A
+/// number that would be all zeros or very long gets a power of ten.
 pub fn number(value: f64) -> String {
     let size = value.abs();
     if !value.is_finite() {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use fleet::{DeviceKey, Fleet, Limit, PresenceKind};
 
-/// What the list is asked for.
+/// What the user asks the list for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
     /// Words that must all be in the device's full id or in a metric's name, in any case.
     pub text: String,
-    /// Only this presence.
+    /// Only devices of this presence.
     pub presence: Option<PresenceKind>,
     /// In which order.
     pub sort: Sort,
@@ -23,8 +23,8 @@ impl Query {
     }
 }
 
-/// The list as it was made last, with what is said about it. That must not be taken from the query or
-/// the fleet, which may be newer than the list.
+/// The list as it was made last, with what the page says about it. The page must not take that from
+/// the query or the fleet, which may be newer than the list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// The devices, in the order asked for.
@@ -147,7 +147,7 @@ const fn urgency(kind: PresenceKind) -> u8 {
     }
 }
 
-/// Letters without regard to case, digits by the number they make.
+/// Compares letters without regard to case, and digits by the number that they make.
 fn natural(a: &str, b: &str) -> Ordering {
     let (mut left, mut right) = (a, b);
     loop {
@@ -165,7 +165,8 @@ fn natural(a: &str, b: &str) -> Ordering {
         }
         let (mut chars_left, mut chars_right) = (left.chars(), right.chars());
         match (chars_left.next(), chars_right.next()) {
-            // The same but for case or leading zeros: any order that is always the same.
+            // The texts differ only in case or leading zeros. Any order will do if it is always the
+            // same.
             (None, None) => return a.cmp(b),
             (None, Some(_)) => return Ordering::Less,
             (Some(_), None) => return Ordering::Greater,

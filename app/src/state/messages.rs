@@ -20,12 +20,11 @@ pub struct RawMessage {
     pub qos: QoS,
     /// Whether it came out of the broker's store.
     pub retained: bool,
-    /// The whole payload; its beginning, when it is longer than
-    /// [`RawMessages::LONGEST`].
+    /// The whole payload, or its beginning if it is longer than [`RawMessages::LONGEST`].
     pub payload: Bytes,
     /// How long the payload was, in bytes.
     pub length: usize,
-    /// Version 5: what the payload is, by its publisher's word.
+    /// Version 5: what the payload is, as its publisher says.
     pub content_type: Option<String>,
     /// Version 5: where an answer is expected.
     pub response_topic: Option<String>,
@@ -42,7 +41,7 @@ pub struct RawMessages {
     count: u64,
 }
 
-/// What a message costs beside its texts.
+/// The bytes that a message takes in addition to its texts.
 const OVERHEAD: usize = size_of::<RawMessage>();
 
 impl RawMessages {
@@ -64,7 +63,7 @@ impl RawMessages {
             topic: publish.topic.as_deref().unwrap_or_default().to_owned(),
             qos: publish.qos,
             retained: publish.retain,
-            // A copy: the slice would hold on to the whole frame that it came in.
+            // This is a copy, because a slice would keep the whole frame that it came in.
             payload: Bytes::copy_from_slice(&publish.payload[..kept]),
             length: publish.payload.len(),
             content_type: properties.content_type.as_deref().map(str::to_owned),

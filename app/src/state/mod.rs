@@ -2,7 +2,7 @@
 //!
 //! # How to use it in a page
 //!
-//! [`AppState`] is `Copy` and lies in the context: `let state = AppState::expect();`
+//! [`AppState`] is `Copy`, and components find it in the context: `let state = AppState::expect();`
 //! (`AppState::provide()` once, in the root component).
 //!
 //! | call | to get |

@@ -1,7 +1,7 @@
 //! The reader's choices, remembered in the browser's local storage.
 //!
-//! Nothing that identifies anyone, and no password. A browser that keeps nothing (private
-//! windows, blocked storage) only means the defaults.
+//! They contain nothing that identifies anyone, and no password. In a browser that keeps nothing
+//! (private windows, blocked storage) the defaults apply.
 
 use web_sys::Storage;
 
@@ -113,7 +113,7 @@ pub fn load<T: Choice>() -> T {
 /// Remembers a choice.
 pub fn save<T: Choice>(choice: T) {
     if let Some(storage) = storage() {
-        // Full or forbidden: then it is not remembered.
+        // If the storage is full or forbidden, the choice is not remembered.
         let _ = storage.set_item(&key::<T>(), choice.word());
     }
 }

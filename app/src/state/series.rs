@@ -53,7 +53,7 @@ impl Series {
         self.times.len()
     }
 
-    /// Whether there is none.
+    /// Whether no reading is kept.
     pub fn is_empty(&self) -> bool {
         self.times.is_empty()
     }
@@ -72,7 +72,7 @@ impl Series {
             self.thin();
         }
         if self.times.len() == self.times.capacity() {
-            // Not doubled past the limit, which `Vec` would do.
+            // The buffer must not grow beyond the limit, as it would if `Vec` doubled it.
             let more = self.len().clamp(8, (limit - self.len()).max(1));
             self.times.reserve_exact(more);
             self.values.reserve_exact(more);
@@ -86,7 +86,8 @@ impl Series {
     fn thin(&mut self) {
         let old = self.len() / 8 * 4;
         if old == 0 {
-            // Fewer than eight: nothing to choose from.
+            // With fewer than eight readings there is nothing to choose from, so the older half
+            // goes.
             let half = self.len().div_ceil(2);
             self.times.drain(..half);
             self.values.drain(..half);
@@ -183,7 +184,7 @@ impl SeriesStore {
         (!series.is_empty()).then_some(series)
     }
 
-    /// Keeps more of this device, until [`Self::close`] was called as often.
+    /// Keeps more readings of this device, until [`Self::close`] was called as often as this.
     pub fn open(&mut self, device: DeviceKey) {
         match self.open.iter_mut().find(|(open, _)| *open == device) {
             Some((_, viewers)) => *viewers += 1,
@@ -191,7 +192,7 @@ impl SeriesStore {
         }
     }
 
-    /// One viewer of this device less.
+    /// This device has one viewer less.
     pub fn close(&mut self, device: DeviceKey) {
         let Some(index) = self.open.iter().position(|(open, _)| *open == device) else {
             return;
@@ -224,7 +225,7 @@ impl SeriesStore {
         if !self.open.iter().any(|(open, _)| *open == device) {
             return self.closed_points;
         }
-        // A third of the budget is for what is open.
+        // A third of the budget is for the devices that are open.
         let metrics = self.devices.get(device).map_or(1, Vec::len);
         let share = self.budget / 3 / POINT / metrics.max(1) / self.open.len();
         share.clamp(self.closed_points, Self::OPEN_POINTS)

@@ -47,7 +47,7 @@ pub(super) struct Slots {
     next_watcher: u64,
 }
 
-/// Who is called when there are new readings, by a number of its own.
+/// A closure that is called when there are new readings, and its own number.
 type Watcher = (u64, Rc<dyn Fn()>);
 
 /// Something to do once the core is not borrowed any more.
@@ -95,7 +95,7 @@ impl Slots {
         }
     }
 
-    /// The updates for those who show this device.
+    /// The updates for the components that show this device.
     pub(super) fn updates(&mut self, core: &Core, key: DeviceKey, changed: Changed) -> Vec<Update> {
         let mut updates = Vec::new();
         self.update::<CardView>(core, key, changed, &mut updates);

@@ -14,7 +14,7 @@ pub struct CardView {
     pub key: DeviceKey,
     /// Its id, safe to show.
     pub name: String,
-    /// What stands before its id in its topics, safe to show; may be empty.
+    /// What stands before its id in its topics, safe to show. It may be empty.
     pub prefix: String,
     /// What [`AppState::find`](super::AppState::find) takes: for the link to its page, where
     /// it must be percent-encoded.
@@ -42,9 +42,9 @@ pub struct CardView {
 pub struct DeviceView {
     /// What the list shows of it too.
     pub card: CardView,
-    /// How it speaks.
+    /// The convention that it follows.
     pub convention: Convention,
-    /// When it was first heard of.
+    /// When the first message about it came.
     pub first_seen: Timestamp,
     /// How many messages of it came.
     pub message_count: u64,
@@ -83,7 +83,7 @@ pub struct ValueView {
     pub number: Option<f64>,
     /// When it was measured.
     pub at: Timestamp,
-    /// It came out of the broker's store: it may be old.
+    /// Whether it came out of the broker's store. It may then be old.
     pub retained: bool,
     /// Samples a second, lately.
     pub rate_hz: Option<f64>,
@@ -98,7 +98,7 @@ pub struct FaultView {
     pub last_at: Timestamp,
     /// How often it was seen.
     pub count: u64,
-    /// The beginning of a payload that showed it, safe to show.
+    /// The beginning of a payload with this fault, safe to show.
     pub excerpt: String,
 }
 
@@ -203,7 +203,7 @@ pub fn commands(device: &Device) -> Vec<Command> {
     device.commands().cloned().collect()
 }
 
-/// The most important first.
+/// The rank of a metric on a card. The most important metrics have the lowest.
 fn rank(metric: &fleet::Metric) -> u8 {
     match (metric.value(), metric.unit()) {
         (Value::Number(_), _) if is_setting(metric.name()) => 4,

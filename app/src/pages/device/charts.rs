@@ -15,7 +15,7 @@ const CHARTS: usize = 8;
 /// Everything that the device measures.
 #[component]
 pub fn Charts(
-    /// Whose.
+    /// The device's key.
     key: DeviceKey,
     /// The device.
     device: DeviceSignal,
@@ -88,7 +88,7 @@ pub fn Charts(
     }
 }
 
-/// A chart is made again only when its metrics have changed.
+/// The key of a chart. A chart is made again only when its metrics have changed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct MetricGroupKey(String, Vec<u16>);
 

@@ -45,7 +45,7 @@ fn takes_unknown_argument(command: &str) -> bool {
 // Long because it is one piece of markup, after the closures that fill its places.
 #[component]
 pub fn CommandBox(
-    /// Whose.
+    /// The device's key.
     key: DeviceKey,
     /// The device.
     device: DeviceSignal,

@@ -7,7 +7,7 @@ use crate::components::connection::sentence;
 use crate::components::icon::Icon;
 use crate::state::{AppState, format};
 
-/// One line for each kind of fault, with the beginning of a payload that showed it. Nothing if there
+/// One line for each kind of fault, with the beginning of a payload that had it. Nothing if there
 /// is no fault.
 #[component]
 pub fn Faults(

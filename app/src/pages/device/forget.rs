@@ -1,4 +1,4 @@
-//! Forgetting a device, once whoever asked for it has confirmed it.
+//! Forgets a device, after the user has confirmed it.
 
 use fleet::{DeviceKey, PresenceKind};
 use leptos::html;
@@ -14,7 +14,7 @@ use crate::state::AppState;
 // Long because it is one piece of markup: the button and the dialog that it opens.
 #[component]
 pub fn Forget(
-    /// Which.
+    /// The device's key.
     key: DeviceKey,
     /// The device.
     device: DeviceSignal,
@@ -38,7 +38,7 @@ pub fn Forget(
     });
     let ask = move |_| {
         if let Some(dialog) = dialog.get_untracked() {
-            // Fails only when it is shown already.
+            // This fails only if the dialog is shown already.
             let _ = dialog.show_modal();
         }
     };

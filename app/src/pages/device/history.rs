@@ -12,8 +12,8 @@ use crate::state::{AppState, format};
 const STRIP: f64 = 1_000.0;
 /// The least width of a bar: even a presence of seconds is visible on a strip of days.
 const LEAST: f64 = 3.0;
-/// The strip shows at least this, in milliseconds: a device that came a second ago was not
-/// online “all the time”.
+/// The strip shows at least this time, in milliseconds. Otherwise a device that came a second ago
+/// would seem to have been online all the time.
 const SHORTEST_MS: i64 = 60_000;
 
 /// What was seen of the device's presence.
@@ -63,7 +63,8 @@ pub fn PresenceHistory(
             .map(|(index, span)| {
                 let presence = span.presence;
                 let ended = move || {
-                    // Newest first: the span that followed stands before this one.
+                    // The newest span comes first, so the span that followed stands before this
+                    // one.
                     index.checked_sub(1).and_then(|next| {
                         history.with(|history| history.get(next).map(|span| span.presence.since()))
                     })

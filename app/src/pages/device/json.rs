@@ -16,7 +16,7 @@ pub(super) fn pretty(text: &str) -> Option<String> {
     (digits(text) == digits(&pretty)).then_some(pretty)
 }
 
-/// How many digits there are. A faithful rewriting has as many.
+/// How many digits the text has. A text that was rewritten without a change has as many.
 fn digits(text: &str) -> usize {
     text.bytes().filter(u8::is_ascii_digit).count()
 }
@@ -34,7 +34,7 @@ pub(super) fn command_with(name: &str, argument: &str, number: f64) -> String {
 
 fn command(name: &str, argument: Option<(&str, f64)>, indent: u8) -> String {
     let object = Object::new();
-    // Fails only for an object that is frozen.
+    // This fails only for an object that is frozen.
     let _ = Reflect::set(&object, &"command".into(), &name.into());
     if let Some((member, number)) = argument {
         let _ = Reflect::set(&object, &member.into(), &number.into());
@@ -53,8 +53,8 @@ pub(super) fn shown_answer(result: &str) -> String {
     fleet::display::shorten(text.as_deref().unwrap_or(result), 1_000)
 }
 
-/// The members of a request beside its name and uuid, short: `seconds: 5`. `None` if there are
-/// none.
+/// The members of a request other than its name and uuid, in short: `seconds: 5`. `None` if there
+/// are none.
 pub(super) fn shown_request(command: &Command) -> Option<String> {
     let mut shown = String::new();
     for (member, value) in command.arguments() {

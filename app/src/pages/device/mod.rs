@@ -38,10 +38,10 @@ use raw::RawMessages;
 /// The device, once it is known: what the panels show.
 pub type DeviceSignal = ReadSignal<Option<DeviceView>>;
 
-/// The device page. It waits for a device that nothing was heard of yet.
+/// The device page. If nothing was heard of the device yet, it waits.
 #[component]
 pub fn DevicePage(
-    /// Its full id.
+    /// The full id of the device.
     id: String,
 ) -> impl IntoView {
     let state = AppState::expect();

@@ -12,10 +12,10 @@ use crate::state::AppState;
 
 /// How many places are remembered while the page is open. The oldest go first.
 const MOST: usize = 500;
-/// The drawing's own size; the style sheet scales it.
+/// The width of the drawing's coordinates; the style sheet scales it.
 const WIDTH: f64 = 400.0;
 const HEIGHT: f64 = 220.0;
-/// The least width of what is drawn, in metres: a device that stands still is a dot in a street.
+/// The least width of what is drawn, in metres. So a device that stands still is a dot in a street.
 const NARROWEST_M: f64 = 200.0;
 /// Metres in a degree of latitude.
 const DEGREE_M: f64 = 111_320.0;
@@ -139,7 +139,7 @@ struct Drawing {
     grid: String,
     /// Other devices that are near, a dot each.
     others: String,
-    /// Between two lines of the grid, in metres.
+    /// The distance between two lines of the grid, in metres.
     step: f64,
     places: usize,
 }
@@ -149,7 +149,8 @@ impl Drawing {
         let Some(here) = track.last().copied() else {
             return Self::default();
         };
-        // Metres east and north of the first place: flat enough for what one device travels.
+        // Places are metres east and north of the first one. The ground counts as flat, which is
+        // good enough for the distance that one device travels.
         let origin = track[0];
         let stretch = origin.lat.to_radians().cos().max(0.01);
         let flat = |at: &Position| {
@@ -229,7 +230,7 @@ fn grid(step: f64, origin: (f64, f64)) -> String {
     path
 }
 
-/// 1, 2 or 5 of a power of ten, at least `at_least`.
+/// 1, 2 or 5 times a power of ten, and at least `at_least`.
 fn round_step(at_least: f64) -> f64 {
     let power = 10f64.powf(at_least.max(1.0).log10().floor());
     let times = [1.0, 2.0, 5.0, 10.0];
@@ -237,7 +238,7 @@ fn round_step(at_least: f64) -> f64 {
     fits.unwrap_or(10.0) * power
 }
 
-/// Degrees of longitude the short way round.
+/// A difference in degrees of longitude, the short way round.
 fn wrap(degrees: f64) -> f64 {
     (degrees + 180.0).rem_euclid(360.0) - 180.0
 }

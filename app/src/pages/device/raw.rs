@@ -13,17 +13,17 @@ use crate::components::copy::CopyButton;
 use crate::components::icon::Icon;
 use crate::state::{AppState, RawMessage, format};
 
-/// How many are listed; the panel's head says how many came.
+/// How many messages are listed. The panel's head says how many came.
 const LISTED: usize = 100;
 /// Bytes that are shown as text or hexadecimal before the reader copies the rest.
 const SHOWN: usize = 64 << 10;
 /// Characters in the line that summarises a payload.
 const PREVIEW: usize = 160;
 
-/// The panel.
+/// The panel of raw messages.
 #[component]
 pub fn RawMessages(
-    /// Whose.
+    /// The device's key.
     key: DeviceKey,
 ) -> impl IntoView {
     let messages = AppState::expect().messages(key);
@@ -115,7 +115,7 @@ fn Message(message: Arc<RawMessage>) -> impl IntoView {
                     <span class="tag tabular">{format::bytes(message.length)}</span>
                 </span>
             </summary>
-            // Made when the message is opened: most never are.
+            // The body is made when the message is opened, because most never are.
             {move || open.get().then(|| view! { <Body message=Arc::clone(&body) /> })}
         </details>
     }
@@ -244,7 +244,7 @@ fn preview(payload: &Bytes) -> String {
     let head = &payload[..payload.len().min(PREVIEW * 4)];
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
-        // Cut in the middle of a character: not the payload's fault.
+        // The preview was cut in the middle of a character, so the payload may still be valid text.
         Err(error) if error.valid_up_to() > 0 && head.len() < payload.len() => {
             std::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or_default()
         }

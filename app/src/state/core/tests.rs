@@ -96,7 +96,7 @@ fn a_forgotten_device_leaves_nothing_and_comes_back_as_another() {
     let changes = core.take_changes();
     assert!(changes.known);
     assert_ne!(core.fleet().find("pump-1"), Some(key));
-    // The page of the old one goes when it hears of it.
+    // The old device's page closes when it learns that the device is gone.
     core.close(key);
 }
 
@@ -114,7 +114,7 @@ fn presence_makes_the_list_new_and_an_outage_leaves_nothing_known() {
     assert_eq!(kind(&core), PresenceKind::Online);
 }
 
-/// A client that is not connected: what is published waits in it.
+/// The id of a publication in a client that is not connected, so that it waits there.
 fn publish_id(publish: Publish) -> PublishId {
     let options = ClientOptions::new(Utf8String::from_static("test"));
     let mut client = Client::new(Instant::ZERO, options);
