@@ -6,12 +6,12 @@ mod mqtt;
 pub(crate) mod parse;
 mod store;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub(crate) use self::access::AccessArgs;
@@ -93,7 +93,8 @@ pub(crate) struct ServeArgs {
 pub(crate) fn parse<A: Into<OsString> + Clone>(
     arguments: impl IntoIterator<Item = A>,
 ) -> Result<Command, ExitCode> {
-    let checked = Cli::try_parse_from(arguments).and_then(|cli| {
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    let checked = Cli::try_parse_from(&arguments).and_then(|cli| {
         let Command::Serve(arguments) = &cli.command;
         let checked = arguments.limits.check();
         checked.map_err(|what| Cli::command().error(ErrorKind::ArgumentConflict, what))?;
@@ -108,13 +109,40 @@ pub(crate) fn parse<A: Into<OsString> + Clone>(
             let _ = error.print();
             return ExitCode::SUCCESS;
         }
-        eprintln!("{}", one_line(&error));
+        let variable = variable_of(&error, &arguments, |name| std::env::var_os(name).is_some());
+        eprintln!("{}", one_line(&error, variable.as_deref()));
         ExitCode::from(2)
     })
 }
 
+/// The environment variable that gave the value that `error` is about. `None` if a flag gave it.
+fn variable_of(
+    error: &clap::Error,
+    arguments: &[OsString],
+    is_set: impl FnOnce(&OsStr) -> bool,
+) -> Option<String> {
+    let ContextValue::String(argument) = error.get(ContextKind::InvalidArg)? else {
+        return None;
+    };
+    let flag = argument.split([' ', '=']).next()?.strip_prefix("--")?;
+    let gives = |it: &OsString| {
+        let given = it.to_str().and_then(|it| it.strip_prefix("--"));
+        given.is_some_and(|it| it.split('=').next() == Some(flag))
+    };
+    if arguments.iter().any(gives) {
+        return None;
+    }
+    let command = Cli::command();
+    let serve = command.find_subcommand("serve")?;
+    let known = serve
+        .get_arguments()
+        .find(|it| it.get_long() == Some(flag))?;
+    let variable = known.get_env().filter(|it| is_set(it))?;
+    Some(variable.to_string_lossy().into_owned())
+}
+
 /// Joins clap's paragraphs into one line, for logs and service managers.
-fn one_line(error: &clap::Error) -> String {
+fn one_line(error: &clap::Error, variable: Option<&str>) -> String {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return "beaconry: a command is missing, for example beaconry serve; see beaconry --help"
             .to_owned();
@@ -134,6 +162,11 @@ fn one_line(error: &clap::Error) -> String {
         }
         line.push_str(&part);
     }
+    if let Some(variable) = variable {
+        line.push_str(" (from the variable ");
+        line.push_str(variable);
+        line.push(')');
+    }
     line.push_str("; see beaconry serve --help");
     line
 }
@@ -143,7 +176,7 @@ mod tests {
     use super::*;
 
     fn line_for(arguments: &[&str]) -> String {
-        one_line(&Cli::try_parse_from(arguments).unwrap_err())
+        one_line(&Cli::try_parse_from(arguments).unwrap_err(), None)
     }
 
     #[test]
@@ -167,5 +200,21 @@ mod tests {
             assert!(!line.contains('\n'), "{line}");
             assert!(line.contains(named), "{line}");
         }
+    }
+    #[test]
+    fn a_mistake_in_a_variable_names_the_variable() {
+        let given = ["beaconry", "serve", "--max-connections=ten"].map(OsString::from);
+        let error = Cli::try_parse_from(&given).unwrap_err();
+        assert_eq!(variable_of(&error, &given, |_| true), None);
+        // The same value, from the environment.
+        let given = ["beaconry", "serve", "--mqtt=127.0.0.1:0"].map(OsString::from);
+        assert_eq!(variable_of(&error, &given, |_| false), None);
+        let variable = variable_of(&error, &given, |_| true).unwrap();
+        assert_eq!(variable, "BEACONRY_MAX_CONNECTIONS");
+        let line = one_line(&error, Some(&variable));
+        assert!(
+            line.contains("(from the variable BEACONRY_MAX_CONNECTIONS)"),
+            "{line}"
+        );
     }
 }

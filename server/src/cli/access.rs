@@ -48,8 +48,13 @@ impl AccessArgs {
 }
 
 fn parse_filter(text: &str) -> Result<TopicFilter, String> {
-    let filter =
-        TopicFilter::try_from(text).map_err(|error| format!("the topic filter {error}"))?;
+    let filter = TopicFilter::try_from(text).map_err(|error| {
+        let why = error.to_string();
+        format!(
+            "the topic filter {}",
+            why.strip_prefix("filter ").unwrap_or(&why)
+        )
+    })?;
     if text.starts_with("$share/") {
         return Err("give the filter without $share/NAME/: shared or not, it is denied".to_owned());
     }
@@ -90,9 +95,9 @@ mod tests {
     #[test]
     fn what_is_no_filter_is_refused_with_the_reason() {
         for (bad, why) in [
-            ("a/#/b", "'#'"),
+            ("a/#/b", "the topic filter has a '#'"),
             ("$share/g/a", "without $share"),
-            ("", "empty"),
+            ("", "the topic filter is empty"),
         ] {
             let error = Line::try_parse_from(["beaconry", &format!("--deny-subscribe={bad}")]);
             let error = error.unwrap_err().to_string();

@@ -5,9 +5,9 @@ mod fingerprint;
 mod weigh;
 mod widgets;
 
-use std::{fs, path::Path, process::ExitCode};
+use std::{fs, io::ErrorKind, net::TcpListener, path::Path, process::ExitCode};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::{
     command, platform,
@@ -39,8 +39,14 @@ pub(crate) fn everything(workspace: &Workspace) -> Result<()> {
 
 /// Builds everything and becomes the server.
 pub(crate) fn serve(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
-    everything(workspace)?;
     let args = args.strip_prefix(&["--".to_owned()]).unwrap_or(args);
+    for (flag, default) in [("--mqtt", "127.0.0.1:1883"), ("--http", "127.0.0.1:8080")] {
+        check_free(
+            flag,
+            &address(args, flag).unwrap_or_else(|| default.to_owned()),
+        )?;
+    }
+    everything(workspace)?;
     let mut server = command::new(workspace.server());
     server.arg("serve");
     if !args
@@ -55,6 +61,32 @@ pub(crate) fn serve(workspace: &Workspace, args: &[String]) -> Result<ExitCode> 
         server.arg("--in-memory");
     }
     platform::become_program(server.args(args))
+}
+
+/// The address that a flag of the server gives, or else its variable.
+fn address(args: &[String], flag: &str) -> Option<String> {
+    let at = args.iter().position(|arg| arg == flag);
+    let apart = at.and_then(|at| args.get(at + 1)).cloned();
+    let joined = || {
+        let mut values = args
+            .iter()
+            .filter_map(|arg| arg.strip_prefix(flag)?.strip_prefix('='));
+        values.next().map(str::to_owned)
+    };
+    let variable = || std::env::var(flag.replace("--", "BEACONRY_").to_uppercase()).ok();
+    apart.or_else(joined).or_else(variable)
+}
+
+/// Fails if another program uses the address: better now than after minutes of building.
+fn check_free(flag: &str, address: &str) -> Result<()> {
+    match TcpListener::bind(address) {
+        Err(error) if error.kind() == ErrorKind::AddrInUse => bail!(
+            "another program uses {address}. End it, or choose other ports, for example:\n  \
+             cargo xtask serve -- --mqtt 127.0.0.1:1884 --http 127.0.0.1:8081\n({flag} is the flag for {address})"
+        ),
+        // The server reports everything else about its addresses.
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// Cargo must not change the lock file of a checkout that CI only tests.
@@ -139,4 +171,28 @@ fn minify(workspace: &Workspace, dist: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_found_in_each_form_of_a_flag() {
+        let args = ["--mqtt", "a:1", "--http=b:2"].map(str::to_owned);
+        assert_eq!(address(&args, "--mqtt").as_deref(), Some("a:1"));
+        assert_eq!(address(&args, "--http").as_deref(), Some("b:2"));
+    }
+
+    #[test]
+    fn a_port_in_use_is_reported_with_what_to_do() {
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = other.local_addr().unwrap().to_string();
+        let error = check_free("--mqtt", &address).unwrap_err().to_string();
+        assert!(
+            error.contains(&address) && error.contains("serve -- --mqtt"),
+            "{error}"
+        );
+        check_free("--mqtt", "127.0.0.1:0").unwrap();
+    }
 }
