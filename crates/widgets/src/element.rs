@@ -1,4 +1,4 @@
-//! Registering a custom element, and its living instances.
+//! Registers a custom element, and keeps its living instances.
 
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -25,7 +25,7 @@ extern "C" {
     #[wasm_bindgen(method, js_name = getAttribute)]
     pub(crate) fn attribute(this: &Element, name: &str) -> Option<String>;
 
-    /// What an element draws into: its shadow root. It stays the same for the element's life.
+    /// An element's shadow root, which it draws into. It stays the same for the element's life.
     pub(crate) type Root;
 }
 
@@ -45,7 +45,8 @@ pub(crate) fn define<I: 'static>(kind: &Kind, begin: impl Fn(&Element, Root) -> 
     let instances: Rc<RefCell<Vec<Option<I>>>> = Rc::default();
     let living = Rc::clone(&instances);
     let begin = move |element: Element, root, before: Option<u32>| {
-        // The new one first: a connection that both use stays open.
+        // The new instance begins before the old one ends, so that a connection that both use stays
+        // open.
         let instance = begin(&element, root);
         let place = before.unwrap_or_else(|| free_place(&mut living.borrow_mut()));
         let old = replace(&living, place, Some(instance));
@@ -57,7 +58,7 @@ pub(crate) fn define<I: 'static>(kind: &Kind, begin: impl Fn(&Element, Root) -> 
         let old = replace(&instances, place, None);
         drop(old);
     });
-    // The class lives as long as the page: so do its callbacks.
+    // The class lives as long as the page, and so do its callbacks.
     let (begin, end) = (begin.into_js_value(), end.into_js_value());
     js_define(kind.name, kind.attributes, kind.css, &begin, &end);
 }

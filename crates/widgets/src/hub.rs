@@ -17,8 +17,9 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use crate::element::own_broker;
 use crate::source::Source;
 
-/// Everything is drawn again at least this often, in milliseconds. At midnight a time of day becomes
-/// one of yesterday's, and in every time zone midnight is at a whole quarter of an hour.
+/// Everything is drawn again at least this often, in milliseconds. The reason is that at midnight a
+/// time of day becomes one of yesterday's. In every time zone midnight is at a whole quarter of an
+/// hour.
 const QUARTER_HOUR_MS: u32 = 900_000;
 
 #[wasm_bindgen]
@@ -53,7 +54,7 @@ impl Page {
         })
     }
 
-    /// The connection to `url`. It may be there already.
+    /// The connection to `url`. Opens it if there is none yet.
     pub(crate) fn hub(self: &Rc<Self>, url: BrokerUrl) -> Rc<Hub> {
         let mut hubs = self.hubs.borrow_mut();
         hubs.retain(|hub| hub.strong_count() > 0);
@@ -109,7 +110,7 @@ pub(crate) struct Hub {
     link: Link,
     fleet: RefCell<Fleet>,
     watchers: RefCell<Vec<Weak<dyn Watcher>>>,
-    /// What the broker does not let this page read.
+    /// The filters that the broker does not let this page subscribe to.
     refused: RefCell<Vec<TopicFilter>>,
     timer: Timer,
     /// The quarter of an hour in which everything was last drawn.
@@ -125,7 +126,7 @@ pub(crate) enum DeviceState {
     Refused,
     /// The broker does not let this page read what the device sends.
     Forbidden,
-    /// The connection is lost, and comes back by itself. This was known before.
+    /// The connection is lost, and comes back by itself. Before that, the presence was this one.
     Lost(PresenceKind),
     /// Connected, and no message of the device has come.
     Silent,
@@ -133,7 +134,7 @@ pub(crate) enum DeviceState {
     Known {
         /// Whether it is there.
         presence: Presence,
-        /// Whether that began when it says; otherwise it was so already when we connected.
+        /// Whether the presence began at its `since`. Otherwise it may have begun earlier.
         exact: bool,
     },
 }
@@ -142,11 +143,13 @@ impl Hub {
     fn open(page: Rc<Page>, url: BrokerUrl) -> Rc<Self> {
         Rc::new_cyclic(|weak: &Weak<Self>| {
             let options = ClientOptions {
-                // Timers of a background tab run once a minute at worst.
+                // This is long enough even for the timers of a background tab, which run once a
+                // minute at worst.
                 keep_alive: 120,
-                // The retained messages say again what was missed.
+                // The session need not last, because the retained messages say again what was
+                // missed.
                 session_expiry_interval: 0,
-                // Many elements, each with a few filters.
+                // A page may have many elements, each with a few filters.
                 subscription_limit: 16_384,
                 seed: random::seed(),
                 ..ClientOptions::new(random::client_id("beaconry-widget"))
@@ -162,7 +165,7 @@ impl Hub {
                 fleet: RefCell::new(Fleet::new(FleetOptions {
                     max_devices: 4_000,
                     max_bytes: 8 << 20,
-                    // The presence now, and the one before the connection was lost.
+                    // These two are the presence now and the one before the connection was lost.
                     max_presence_history: 2,
                     ..FleetOptions::default()
                 })),
@@ -186,8 +189,8 @@ impl Hub {
         let weak = Rc::downgrade(watcher);
         self.watchers.borrow_mut().push(weak);
         if !subscriptions.is_empty() {
-            // Fails only above the client's own limit of topic filters. The element then says that
-            // nothing was heard.
+            // This fails only above the client's own limit of topic filters. The element then says
+            // that nothing was heard.
             let _ = self.link.subscribe(subscriptions);
         }
         self.page.ask_for_frame();
@@ -243,8 +246,8 @@ impl Hub {
     /// Reads something of the device, if it is known.
     fn look<T>(&self, source: &Source, at: impl FnOnce(&Device) -> T) -> Option<T> {
         let fleet = self.fleet.borrow();
-        // Also what is published under the bare id; but not another device of this id, which an
-        // element with another prefix follows.
+        // A device may also publish under the bare id. But another device with this id, which an
+        // element with another prefix follows, does not count.
         let names = [
             [&source.prefix, "/", &source.device].concat(),
             source.device.clone(),

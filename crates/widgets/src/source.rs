@@ -1,4 +1,4 @@
-//! From an element's attributes to topic filters.
+//! Turns an element's attributes into topic filters.
 
 use alloc::borrow::ToOwned as _;
 use alloc::string::String;
@@ -9,18 +9,18 @@ use mqtt::TopicFilter;
 /// The prefix of a device for which the element names none.
 pub(crate) const DEFAULT_PREFIX: &str = "beaconry";
 
-/// Which device, as the attributes say.
+/// The device that the attributes name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Source {
     /// The device's id.
     pub(crate) device: String,
     /// The prefix of its topics.
     pub(crate) prefix: String,
-    /// What its messages may be published to.
+    /// Filters for the topics that it may publish to.
     pub(crate) filters: Vec<TopicFilter>,
 }
 
-/// Why an element can show nothing: said in its place.
+/// Why an element can show nothing. The element shows this text instead.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum SourceError {
     /// No `device` attribute, or an empty one.
@@ -47,8 +47,8 @@ impl Source {
             return Err(SourceError::NoDevice);
         }
         let prefix = prefix.unwrap_or(DEFAULT_PREFIX).trim_matches('/');
-        // An id with a wildcard in it would ask for other devices too, and `$` begins topics of
-        // the broker's own, and subscriptions that take messages away from others.
+        // An id with a wildcard in it would ask for other devices too. `$` begins the broker's own
+        // topics, and subscriptions that take messages away from others.
         let is_wildcard = |byte| byte == b'+' || byte == b'#';
         let is_special = device.starts_with('$') || prefix.starts_with('$');
         if is_special || device.bytes().chain(prefix.bytes()).any(is_wildcard) {

@@ -7,10 +7,10 @@
 //! | `label` | a name to show instead of the id |
 //! | `broker` | another broker, as `wss://…`; the one beside the script if absent |
 //!
-//! It is styled through `::part(status)`, `indicator`, `name`, `presence` and `detail`, and
-//! through the custom properties of `status.css`; the state is one more name of the part
-//! `status`. All of it is text, so those who do not see it have it too, and what stands between
-//! the tags is shown where scripts do not run.
+//! Pages style it through `::part(status)`, `indicator`, `name`, `presence` and `detail`, and
+//! through the custom properties of `status.css`. The part `status` has the state as one more name.
+//! All of it is text, so screen readers can read it too. Where scripts do not run, what stands
+//! between the tags is shown.
 
 mod words;
 
@@ -49,7 +49,7 @@ pub(crate) fn define(page: Rc<Page>) {
     });
 }
 
-/// One element in the page, as its attributes are.
+/// One element in the page, for its present attributes.
 struct Status {
     hub: Rc<Hub>,
     source: Source,
@@ -60,7 +60,8 @@ struct Status {
 }
 
 impl Status {
-    /// `None` where the attributes name nothing that could be followed: this then says why.
+    /// Follows the device. If the attributes name nothing that could be followed, shows why and
+    /// returns `None`.
     fn begin(page: &Rc<Page>, element: &Element, root: Root) -> Option<Rc<Self>> {
         let attribute = |name| {
             let value = element.attribute(name).unwrap_or_default();
@@ -70,7 +71,7 @@ impl Status {
         let device = attribute("device").unwrap_or_default();
         let label = attribute("label");
         let name = label.unwrap_or_else(|| device.clone());
-        // An empty prefix is one: the topics then begin with `register/`.
+        // An empty prefix is a prefix too: the topics then begin with `register/`.
         let prefix = element.attribute("prefix");
         let source =
             Source::new(&device, prefix.as_deref()).map_err(|error| error.message().to_owned());

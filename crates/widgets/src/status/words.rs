@@ -13,8 +13,8 @@ const NO_WORD: &str = "no word from it yet";
 /// What is shown: a shape, a word, and more for those who want to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Words {
-    /// The shape and colour, and the state's name as a part: a presence's word, `connecting`,
-    /// `lost` or `problem`.
+    /// The state's name, which decides shape and colour and is a name of the part too: a presence's
+    /// word, `connecting`, `lost` or `problem`.
     pub(crate) shape: &'static str,
     /// The presence in one word.
     pub(crate) word: &'static str,
