@@ -1,7 +1,7 @@
 //! WebSocket frames: those that the generator sends, masked beforehand, and those that it receives.
 
-/// Any key will do, because nobody else is on the wire. It is not zero, so that unmasking is real
-/// work.
+/// The key that masks frames. Any key will do, because nobody else is on the wire. It is not zero,
+/// so that unmasking is real work.
 const KEY: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 const BINARY: u8 = 2;
 

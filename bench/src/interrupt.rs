@@ -10,14 +10,15 @@ use anyhow::{Context as _, Result, bail};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-/// Signals concern the whole process.
+/// Whether a signal has come. This is a static, because signals concern the whole process.
 static HAS_COME: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
-/// From now on the first signal is only noted. A second one ends this process at once.
+/// Begins to note signals. The first one is only noted. A second one ends this process at once.
 pub(crate) fn listen() -> Result<()> {
     let has_come = HAS_COME.get_or_init(Arc::default);
     for signal in [SIGINT, SIGTERM] {
-        // The order matters: the first signal must not find its own note.
+        // The order matters: a signal first looks for an earlier note and then leaves one.
+        // Otherwise the first signal would find its own.
         flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(has_come))
             .and_then(|_| flag::register(signal, Arc::clone(has_come)))
             .context("cannot listen to signals")?;

@@ -16,7 +16,7 @@ pub(crate) const PUBREC: u8 = 5;
 pub(crate) const PUBREL: u8 = 6;
 pub(crate) const PUBCOMP: u8 = 7;
 pub(crate) const SUBACK: u8 = 9;
-/// A whole packet, the same in both versions.
+/// A whole DISCONNECT, which is the same in both versions.
 pub(crate) const DISCONNECT: [u8; 2] = [14 << 4, 0];
 
 /// What a client asks for when it connects.

@@ -39,12 +39,12 @@ struct Medians {
     cpu_whole: f64,
     /// Deliveries per second.
     rate: f64,
-    /// Over all rounds.
+    /// How many messages were lost, over all rounds.
     lost: u64,
-    /// Over all rounds.
+    /// How many messages the generator itself was too late for, over all rounds.
     held_up: u64,
     memory: f64,
-    /// Seconds.
+    /// The length of a round, in seconds.
     wall: f64,
     before: f64,
     peak: f64,
@@ -517,7 +517,7 @@ fn row(text: &mut String, cells: &[String]) {
     let _ = writeln!(text, "| {} |", cells.join(" | "));
 }
 
-/// The counts here are far below the point where this would round.
+/// Converts a count. The counts here are so small that this does not round.
 #[allow(clippy::cast_precision_loss)]
 fn as_f64(count: u64) -> f64 {
     count as f64

@@ -301,7 +301,7 @@ impl Socket {
                     }
                 }
             }
-            // The poll would report more bytes again.
+            // The system had no more bytes. If more come, the poll reports them.
             if count < buffer.len() {
                 return Ok(true);
             }

@@ -51,7 +51,7 @@ struct Process {
 }
 
 impl Peer {
-    /// Debian's mosquitto, or whatever is installed.
+    /// The mosquitto that is installed, from Debian or elsewhere.
     pub(crate) fn mosquitto() -> Result<Self> {
         const PLACES: &[&str] = &["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin"];
         let path = std::env::var_os("PATH").unwrap_or_default();

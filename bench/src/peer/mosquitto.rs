@@ -27,8 +27,8 @@ pub(super) fn start(
 ) -> Result<Process> {
     let (tcp, websocket) = free_addresses()?;
     let folder = files.path().display();
-    // Beaconry sends at once too. If root starts mosquitto, it becomes another user, who cannot
-    // write into this folder.
+    // `set_tcp_nodelay`: Beaconry does not delay small packets either. `user root`: if root starts
+    // mosquitto, it would otherwise become a user who cannot write into this folder.
     let mut config = format!(
         "listener {} 127.0.0.1\nprotocol mqtt\n\
          listener {} 127.0.0.1\nprotocol websockets\n\

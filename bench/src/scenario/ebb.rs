@@ -21,7 +21,7 @@ const WINDOW: u64 = 100;
 const AT_ONCE: usize = 100;
 
 pub(super) fn run(context: &Context<'_>, clients: usize) -> Result<Measurement> {
-    // The first clients cause what exists once for all clients.
+    // The first clients make the broker allocate what it needs only once for all clients.
     flood(context, AT_ONCE)?;
     let before = settled(context)?;
     let (cpu, began) = (context.broker.cpu()?, Instant::now());

@@ -102,7 +102,8 @@ impl Flood {
                 break;
             }
         }
-        // If a message is lost, the window never empties. What was not sent was not lost.
+        // If a message is lost, the window never empties, and some messages are never sent. Those
+        // do not count as lost.
         Ok((received, sent * BATCH * self.subscribers))
     }
 }

@@ -10,7 +10,7 @@ use crate::swarm::Swarm;
 pub(super) fn run(context: &Context<'_>, connections: usize) -> Result<Measurement> {
     let route = context.route();
     let mut swarm = Swarm::new()?;
-    // The first connection causes what exists once for all.
+    // The first connection makes the broker allocate what it needs only once for all connections.
     swarm.join(route, &context.hello("first".to_owned()))?;
     let before = settled(context)?;
     let (cpu, began) = (context.broker.cpu()?, Instant::now());

@@ -75,14 +75,14 @@ struct Lane<'a> {
     flood: Option<Flood>,
     /// The stamps in messages count from here.
     epoch: Instant,
-    /// In the measured turns.
+    /// Messages that were received in the measured turns.
     received: u64,
     lost: u64,
     /// How many messages the generator itself was too late for.
     held_up: u64,
     wall: Duration,
     cpu: Duration,
-    /// Nanoseconds.
+    /// The latencies, in nanoseconds.
     samples: Vec<u64>,
     /// The percentile of each turn.
     p99s: Vec<u64>,

@@ -242,7 +242,7 @@ impl Scenario {
             | Kind::Ebb { .. }
             | Kind::Retained { .. }
             | Kind::Start => true,
-            // Stuck subscribers are about limits.
+            // The scenario with stuck subscribers is about limits, so the broker keeps its own.
             Kind::Latency { stuck } => stuck == 0,
         };
         Setting {
@@ -251,7 +251,7 @@ impl Scenario {
         }
     }
 
-    /// Whether the scenario is about what is on the disk.
+    /// Whether the scenario makes sense only with a store on the disk.
     pub(crate) fn needs_store(&self) -> bool {
         match self.kind {
             Kind::Start => true,
@@ -269,7 +269,7 @@ impl Scenario {
         self.needs_store()
     }
 
-    /// The kind of its result, which decides the table.
+    /// Whether no message of this scenario may be lost.
     pub(crate) fn has_guarantee(&self) -> bool {
         match self.kind {
             Kind::Pairs { .. } | Kind::Retained { .. } | Kind::Start => true,

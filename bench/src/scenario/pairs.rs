@@ -17,7 +17,8 @@ const WINDOW: u16 = 16;
 
 struct Pairs {
     swarm: Swarm,
-    /// Member `2 n` publishes to member `2 n + 1`. Holds its packet for each identifier.
+    /// For each pair, its PUBLISH for each packet identifier. Member `2 n` publishes to member `2 n
+    /// + 1`.
     wires: Vec<Vec<Vec<u8>>>,
     progress: Progress,
 }
@@ -27,9 +28,9 @@ struct Progress {
     /// For each pair, how many messages it still has to publish.
     to_send: Vec<u64>,
     received: u64,
-    /// Acknowledgements to the publishers.
+    /// How many acknowledgements the publishers have received.
     acknowledged: u64,
-    /// Releases to the subscribers, at `QoS` 2.
+    /// How many releases (PUBREL) the subscribers have received, at `QoS` 2.
     released: u64,
 }
 

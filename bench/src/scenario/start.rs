@@ -33,7 +33,7 @@ pub(crate) struct Fill {
     pub(crate) queued: u64,
 }
 
-/// What it still had after the start.
+/// What the broker still had after the start.
 struct Found {
     retained: u64,
     sessions: u64,
@@ -269,7 +269,7 @@ impl Context<'_> {
                     }
                 })?;
                 if !came && progress.is_stalled() {
-                    // The others are missing too.
+                    // The sessions that were not asked yet count as missing too.
                     break 'counting;
                 }
                 progress.at(first + answered)?;
@@ -398,7 +398,7 @@ fn clients() -> usize {
     index(CLIENTS)
 }
 
-/// The numbers here count things in memory.
+/// Converts a number to an index. The numbers here count things in memory, so they fit.
 fn index(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
