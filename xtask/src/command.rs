@@ -45,7 +45,7 @@ pub(crate) fn shown(command: &Command) -> String {
     }
     for (name, value) in command.get_envs() {
         // Without a value, the variable is removed for this command. A user's shell does not have
-        // it, so there is nothing to type.
+        // it, so the shown command need not remove it.
         if let Some(value) = value {
             words.push(format!("{}={}", name.to_string_lossy(), quoted(value)));
         }

@@ -11,9 +11,10 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{command, counts::Counts, step::Step, tools, workspace::Workspace};
 
-/// For each target, unless the user asks for another time.
+/// How many seconds each target is fuzzed, unless the user asks for another time.
 const SECONDS: u64 = 60;
-/// Longer inputs are slow, and find nothing that shorter ones do not find.
+/// The longest input, in bytes. Longer ones are slow, and find nothing that shorter ones do not
+/// find.
 const LONGEST: u32 = 4096;
 /// How much memory a target may take, in MiB. Everything that it tests is bounded to far less.
 const MEMORY: u32 = 1024;
@@ -22,7 +23,7 @@ const MEMORY: u32 = 1024;
 const ONE: u32 = 60;
 /// How much longer than asked for a run may take before it is killed.
 const GRACE: Duration = Duration::from_mins(5);
-/// For targets of MQTT bytes.
+/// The dictionary for targets that read MQTT.
 const DICTIONARY: &str = "mqtt.dict";
 const NO_DICTIONARY: &[&str] = &["journal", "segments"];
 
@@ -36,13 +37,13 @@ struct Asked {
 
 /// The folders of a run.
 struct Places {
-    /// Where libFuzzer puts what it finds, and looks first.
+    /// Inputs that libFuzzer has found. It begins with these, and adds new ones.
     found: PathBuf,
     /// Inputs that make a target fail.
     failures: PathBuf,
 }
 
-/// Fuzzes the named targets, or all. Goes on from what earlier runs have found.
+/// Fuzzes the named targets, or all. Continues with the inputs that earlier runs have found.
 pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
     let asked = parse(args, &targets(workspace)?)?;
     let programs = build(workspace, &asked.sanitizer)?;

@@ -9,7 +9,7 @@ use crate::command;
 /// Kills the program, what it started, what that started, and so on. A test that hangs is a process
 /// of cargo's, and a server that hangs is a process of a test's.
 ///
-/// The program has no process group of its own, which would keep Ctrl-C on a terminal from reaching
+/// The program has no process group of its own, because Ctrl-C on a terminal would then not reach
 /// it.
 pub(crate) fn kill(child: &mut Child) -> Result<()> {
     let all = with_descendants(child.id(), &parents());

@@ -181,7 +181,8 @@ fn clippy(workspace: &Workspace) -> Result<Counts> {
         &mut browser,
     )?;
 
-    // This workspace is separate because of what it links. It compiles parts of the server itself.
+    // This program is in a workspace of its own, because it links another database. It also
+    // compiles parts of the server.
     let mut apart = cargo(workspace, &["check", "--locked", "--manifest-path"]);
     apart
         .arg("bench/store-compare/Cargo.toml")

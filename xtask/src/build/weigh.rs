@@ -6,7 +6,8 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{command, workspace::Workspace};
 
-/// Brotli's size of each file in a folder, but for hidden ones and folders, and their sum.
+/// Prints the size in brotli of each file in a folder, and the sum. It leaves out hidden files and
+/// folders.
 const SCRIPT: &str = "const [dir] = process.argv.slice(1); let sum = 0;
     for (const entry of fs.readdirSync(dir, { withFileTypes: true })) {
         if (!entry.isFile() || entry.name.startsWith('.')) continue;

@@ -62,7 +62,7 @@ impl<'a> Masked<'a> {
             }
             at = end;
         }
-        // Other alphabets do not matter here, and their characters may have been cut.
+        // Characters outside of ASCII do not matter here, and some may have been cut.
         code.iter_mut()
             .filter(|byte| !byte.is_ascii())
             .for_each(|byte| *byte = b' ');

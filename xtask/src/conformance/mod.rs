@@ -1,8 +1,8 @@
 //! `cargo xtask conformance`: lists which test holds which statement of the standards.
 //!
 //! The statements are in the `*.txt` files beside this one. The command finds the tests by the ids
-//! that the sources name, so the table is only as true as what the code says of itself. With
-//! `--check` the command writes nothing.
+//! that the sources name, so the table is only as true as those ids. With `--check` the command
+//! writes nothing.
 
 mod mask;
 mod scan;

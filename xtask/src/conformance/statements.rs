@@ -18,7 +18,7 @@ const V3_1_1: &str = include_str!("v3.1.1.txt");
 /// The version of MQTT that a statement belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Version {
-    /// The table of 5 comes first. 3.1.1 is listed only where it differs.
+    /// Version 5 comes first in the table. 3.1.1 is listed only where it differs.
     V5,
     V3_1_1,
 }

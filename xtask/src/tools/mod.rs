@@ -1,5 +1,5 @@
-//! The other programs that building and testing need. Finds each, installs it, and says what to do
-//! where it cannot be installed.
+//! The other programs that building and testing need. Each module finds some of them, installs
+//! them, and says what to do where it cannot.
 
 mod apt;
 pub(crate) mod browser;
