@@ -1,7 +1,7 @@
 //! The rate-limited log of limits that were reached.
 //!
-//! The log reports each limit at most once in five seconds, with how often it was reached since.
-//! The counters in [`Metrics`](crate::Metrics) count every time.
+//! The log reports each limit at most once in five seconds, and says how often it was reached since
+//! the last report. The counters in [`Metrics`](crate::Metrics) count every time.
 
 use std::collections::VecDeque;
 
@@ -22,7 +22,7 @@ pub struct LimitReached {
     pub count: u64,
 }
 
-/// Reports that wait for the log, and what was reported lately.
+/// Reports that wait for the log, and what the log already knows of each limit.
 #[derive(Debug, Default)]
 pub(crate) struct LimitLog {
     /// The time of the input that is being handled.
@@ -47,7 +47,8 @@ struct LimitState {
 impl LimitLog {
     const INTERVAL: Duration = Duration::from_secs(5);
 
-    /// Sets the time of the next input, and reports every limit whose silence is over.
+    /// Sets the time of the next input, and reports every limit whose five seconds of silence are
+    /// over.
     pub(crate) fn set_now(&mut self, now: Instant) {
         self.now = now;
         for it in &mut self.states {
@@ -122,7 +123,7 @@ mod tests {
         assert_eq!(told.len(), 2);
         assert_eq!((told[0].limit, told[0].count), (Limit::Sessions, 1));
         assert_eq!(told[0].client_id.as_deref(), Some("a"));
-        // The rest is reported even if nothing else happens.
+        // The later ones are reported even if nothing else happens.
         assert_eq!(limit_log.next(), Some(Instant::from_millis(5_000)));
         limit_log.set_now(Instant::from_millis(5_000));
         assert_eq!(limit_log.pop().unwrap().count, 99);

@@ -10,7 +10,7 @@ use crate::types::{Limits, Metrics, Weight};
 
 /// What the broker holds, and whether it may hold more.
 ///
-/// The budget decides. [`Metrics`] only shows what stands here ([`report`](Self::report)).
+/// The budget decides. [`Metrics`] only shows what is counted here ([`report`](Self::report)).
 #[derive(Debug, Default)]
 pub(crate) struct MemoryBudget {
     /// Windows and queues of all sessions, ended ones included.
@@ -39,7 +39,7 @@ pub(crate) struct MemoryBudget {
     stored_session_bytes: u64,
 }
 
-/// The decisions.
+/// What the broker may still take.
 impl MemoryBudget {
     /// Bytes that every connection may always have waiting, however much others have: enough for
     /// the answer to a SUBSCRIBE with a thousand filters, and for some messages.
@@ -74,8 +74,8 @@ impl MemoryBudget {
         (self.total_bytes() + more as u64).saturating_sub(limits.memory_bytes as u64)
     }
 
-    /// Whether there is memory for `bytes` of encoded output, after everything freeable is
-    /// freed. Small amounts are always allowed, so they need no sum.
+    /// Whether there is memory for `bytes` of encoded output, after everything freeable is freed.
+    /// Small amounts are always allowed, so the total need not be added up for them.
     pub(crate) fn has_memory_for_copy(&self, limits: &Limits, bytes: usize) -> bool {
         bytes <= Self::LEAST_OUT_BUFFER || self.excess_bytes(limits, bytes) <= self.freeable_bytes
     }
@@ -135,7 +135,7 @@ impl MemoryBudget {
     }
 }
 
-/// The account of what the broker holds.
+/// What the broker holds, as other wings report it.
 impl MemoryBudget {
     /// Replaces the weight of one session's queue.
     pub(crate) fn requeue(&mut self, before: Weight, after: Weight) {
@@ -147,7 +147,7 @@ impl MemoryBudget {
         change(&mut self.queued.stored, before.stored, after.stored);
     }
 
-    /// Takes back that `messages` stand in records: they now belong to somebody else.
+    /// Subtracts `messages` messages in records from the count: they now belong to somebody else.
     pub(crate) fn uncount_stored(&mut self, messages: usize) {
         self.queued.stored -= messages;
     }
@@ -160,7 +160,7 @@ impl MemoryBudget {
         self.queued.messages as u64
     }
 
-    /// Messages in queues that stand in records.
+    /// Queued messages that are in records.
     pub(crate) fn stored_deliveries(&self) -> u64 {
         self.queued.stored as u64
     }

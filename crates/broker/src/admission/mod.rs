@@ -2,8 +2,8 @@
 //! does at once.
 //!
 //! **Invariant.** Every limit over all clients is decided here, by [`MemoryBudget`]. The other
-//! wings report each change of what they hold. [`Metrics`](crate::Metrics) only shows what
-//! stands here.
+//! wings report each change of what they hold. [`Metrics`](crate::Metrics) only shows what is
+//! counted here.
 //!
 //! Begin with `memory.rs` (bounds over all clients) and `work.rs` (the budget for deferrable
 //! work). `rate.rs` bounds how fast a client publishes, `deny_rules.rs` has the simplest access

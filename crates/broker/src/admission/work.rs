@@ -11,8 +11,8 @@ use core::time::Duration;
 
 use mqtt::Instant;
 
-/// The sizes of the work budget. Only tests have a reason to change them, because they have
-/// little deferrable work.
+/// The sizes of the work budget. Only tests have a reason to change them, because a test has little
+/// deferrable work.
 #[doc(hidden)]
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Steps {
@@ -40,7 +40,7 @@ pub(crate) struct WorkBudget {
     left: usize,
     /// Steps that were taken beyond the budget. Later periods pay for them.
     overdraft: usize,
-    /// When there are `each` steps again, less the overdraft.
+    /// When the next period begins, with `each` steps less the overdraft.
     renewed_at: Instant,
 }
 
@@ -49,8 +49,9 @@ impl WorkBudget {
     /// takes less than a tenth of the time.
     pub(crate) const STEPS: usize = 4_096;
     pub(crate) const PERIOD: Duration = Duration::from_millis(1);
-    /// The most periods of overdraft. Without a bound, a client that causes much undeferrable work,
-    /// such as closing many connections of its own, would stop all deferrable work for ever.
+    /// The most periods that the overdraft may take to pay. Without a bound, a client that causes
+    /// much undeferrable work, such as closing many connections of its own, would stop all
+    /// deferrable work for ever.
     const MAX_OVERDRAFT: usize = 32;
 
     /// Steps for closing a connection, including the shell's work.

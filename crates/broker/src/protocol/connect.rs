@@ -16,8 +16,7 @@ pub(crate) struct Granted<'a> {
     pub(crate) session_expiry_asked: u32,
     /// The keep alive in seconds. 0: none.
     pub(crate) keep_alive: u16,
-    /// Under which topic clients get their response topics. `/` and the client identifier follow
-    /// it.
+    /// The beginning of each client's topic for responses. `/` and the client identifier follow it.
     pub(crate) response_base: Option<&'a Utf8String>,
     pub(crate) limits: &'a Limits,
 }
@@ -85,7 +84,7 @@ pub(crate) fn session_expiry_asked(connect: &Connect, of_3_1_1: u32) -> u32 {
     }
 }
 
-/// The cause for a refused CONNECT: CONNACK carries the code, the log says `what`.
+/// The cause for closing after a refused CONNECT: CONNACK carries the code, the log says `what`.
 pub(crate) fn refused(reason_code: ReasonCode, what: &'static str) -> CloseCause {
     CloseCause::Refused { reason_code, what }
 }

@@ -9,9 +9,9 @@ use mqtt::{
 use crate::delivery::Agreement;
 use crate::types::CloseCause;
 
-/// The last packet to a client whose CONNECT was not accepted, with its protocol version. It is
-/// never DISCONNECT `[MQTT-3.14.0-1]`. `None` for a peer that perhaps does not speak MQTT at
-/// all.
+/// The last packet to a client whose CONNECT was not accepted, and the protocol version to encode
+/// it for. The packet is never DISCONNECT `[MQTT-3.14.0-1]`. `None` for a peer that perhaps does
+/// not speak MQTT at all.
 pub(crate) fn refusal(
     version: Option<ProtocolVersion>,
     cause: &CloseCause,

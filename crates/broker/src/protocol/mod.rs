@@ -1,4 +1,5 @@
-//! Protocol: what packets ask for and what answers say, as far as the packets alone can tell.
+//! Protocol: what packets ask for and what answers say, as far as that depends on the packets
+//! alone.
 //!
 //! **Invariant.** Functions here look at a packet, limits and grants, and change nothing. The
 //! [machine](crate::machine) does what the packet asks for.

@@ -1,4 +1,4 @@
-//! PUBLISH: what a client may send, as far as the packet alone can tell (section 3.3).
+//! PUBLISH: what a client may send, as far as that depends on the packet alone (section 3.3).
 
 use crate::types::{BadTopic, Limit, Limits};
 
@@ -25,7 +25,7 @@ pub(crate) fn is_as_indicated(indicator: Option<bool>, payload: &[u8]) -> bool {
     indicator != Some(true) || core::str::from_utf8(payload).is_ok()
 }
 
-/// Whether `topic` is where one of mosquitto's bridges with this client identifier says whether
+/// Whether `topic` is the one where a bridge of mosquitto with this client identifier says whether
 /// it is connected: `$SYS/broker/connection/{client id}/state`.
 fn is_bridge_state(topic: &str, client_id: &str) -> bool {
     let id = topic

@@ -23,7 +23,7 @@ impl<T> Default for ByFilter<T> {
 }
 
 impl<T> ByFilter<T> {
-    /// Up to this many elements are checked one by one.
+    /// Up to this many elements, the filters are checked one by one.
     const FEW: usize = 16;
     /// Bytes that an element takes here, approximately, without the two copies of its filter.
     pub(crate) const COST: usize = 96;
@@ -71,10 +71,10 @@ impl<T> ByFilter<T> {
         self.elements.remove(&number).map(|it| it.0)
     }
 
-    /// Whether `is` holds for any element whose filter matches `topic`.
+    /// Whether `is` is true for any element whose filter matches `topic`.
     ///
-    /// With many elements, walks down the sorted filters level by level, and only into levels
-    /// with which some filter begins.
+    /// With many elements, walks down the sorted filters level by level, but only along levels that
+    /// some filter begins with.
     pub(crate) fn any_matching(&self, topic: &str, is: impl Fn(&T) -> bool) -> bool {
         if self.elements.len() <= Self::FEW {
             let mut elements = self.elements.values();
@@ -116,7 +116,7 @@ impl<T> ByFilter<T> {
         first.is_some_and(|(filter, _)| filter.starts_with(start))
     }
 
-    /// Removes the elements for which `take` holds, and returns them.
+    /// Removes the elements for which `take` is true, and returns them.
     pub(crate) fn extract(&mut self, take: impl Fn(&T) -> bool) -> Vec<T> {
         let all = core::mem::take(&mut self.elements);
         let mut taken = Vec::new();
@@ -152,7 +152,8 @@ mod tests {
             "a", "b", "$s", "/", "a/b", "a/", "/a", "$s/a", "a/b/b", "a//b", "c", "c/b", "a/c/b/d",
         ];
         for filter in &filters {
-            // This filter among many that match nothing, and all filters but this one.
+            // First this filter alone among many that match nothing, then all filters except this
+            // one.
             let mut alone = ByFilter::default();
             for number in 0..20 {
                 alone.push(&format!("none/{number}"), false);

@@ -1,12 +1,12 @@
 //! The groups of shared subscriptions, `$share/{name}/{filter}` (section 4.8.2): one member of
 //! each group gets each matching message.
 //!
-//! The turn goes round among the members that can be sent to at once. A member that turns out to
-//! be blocked is put aside until it can be sent to again. So a choice costs a few steps, however
-//! many members there are and however many of them are blocked. If all are put aside, the
-//! message waits for the one with the shortest queue among the next few. The group is full if
-//! none of the next [`ASKED`] members has room in its queue, and none of the extra ones that
-//! earlier choices saved.
+//! The turn goes round among the members that are ready: the broker can send to them at once. A
+//! member that turns out not to be is moved to the blocked ones until the broker can send to it
+//! again. So a choice costs a few steps, however many members there are and however many of them
+//! are blocked. If all are blocked, the message waits for the one with the shortest queue among the
+//! next few. The group is full if none of the next [`ASKED`] members has room in its queue, and
+//! none of the extra members that earlier choices left unasked.
 
 use std::sync::Arc;
 
@@ -40,44 +40,44 @@ struct Group {
     name: Arc<str>,
     members: Slab<Member>,
     shrink: ShrinkPolicy,
-    /// How many members outlast a crash and get messages with `QoS` 1 or 2.
+    /// How many members have sessions that survive a crash, and get messages with `QoS` 1 or 2.
     lasting: usize,
     /// The member whose turn is next, for each [`Standing`].
     next: [Option<usize>; 3],
-    /// How many members beyond [`ASKED`] may be asked.
+    /// How many members beyond [`ASKED`] a choice may ask.
     spared: usize,
 }
 
 #[derive(Debug)]
 struct Member {
     subscriber: Subscriber,
-    /// Whether its session is in the journal.
+    /// Whether the member's session is in the journal.
     is_lasting: bool,
     standing: Standing,
-    /// The neighbours in the ring of its standing.
+    /// The neighbours of this member in the ring of its standing.
     previous: usize,
     next: usize,
 }
 
-/// Whether a member can be sent to.
+/// Whether the broker can send to a member at once.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It can, as far as we know.
+    /// It can, as far as it knows.
     Ready,
-    /// It is connected, but had no room when it was its turn.
+    /// The member is connected, but had no room when it was its turn.
     Blocked,
-    /// It has a session but no connection.
+    /// The member has a session but no connection.
     Absent,
 }
 
 /// What a member can do with a message.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Capability {
-    /// It can be sent the message at once.
+    /// The broker can send it the message at once.
     Now,
     /// The message can wait in its queue behind this many others.
     Later(usize),
-    /// Its queue is full.
+    /// It cannot take any message now: usually its queue is full.
     None,
     /// It cannot take this message, which is too large or which it may not receive.
     NotThis,
@@ -97,27 +97,28 @@ pub(crate) enum Among {
 pub(crate) enum Choice {
     /// This member has room for the message.
     Takes(Subscriber),
-    /// No member has room. Apply the queue-full behaviour to this one.
+    /// No member has room. Apply the queue-full behaviour to this member.
     Full(Subscriber),
-    /// No member has room, and at least one only because it cannot take this message. Apply the
-    /// queue-full behaviour to this one.
+    /// No member takes the message, and at least one of them only because it cannot take this one.
+    /// Apply the queue-full behaviour to this member.
     NotThis(Subscriber),
     /// The group has no member that may be chosen.
     Nobody,
 }
 
-/// If no member can be sent to at once, this many that have room in their queues are compared.
+/// If the broker can send to no member at once, it compares this many members that have room in
+/// their queues.
 const COMPARED: usize = 4;
 
-/// How many members of each [`Standing`] are asked for one message whether they have room. Those
-/// that turn out to be blocked and are put aside do not count. The choice for the next message
-/// begins behind the members that were asked.
+/// How many members of each [`Standing`] one choice asks whether they have room. Members that turn
+/// out to be blocked do not count. The choice for the next message begins after the members that
+/// were asked.
 const ASKED: usize = 256;
 
-/// The most extra members that may be asked. Each choice that asks fewer than [`ASKED`] saves
-/// the difference. So a message is lost only after all members have been asked, unless the group
-/// is very large or this happens all the time. And a publisher causes no more work on average
-/// than [`ASKED`] allows.
+/// The most extra members that a choice may ask. Each choice that asks fewer than [`ASKED`] saves
+/// the difference for later ones. So a message is lost only after all members have been asked,
+/// unless the group is very large or messages are lost all the time. On average a publisher causes
+/// no more work than [`ASKED`] allows.
 const SPARED: usize = 16 * ASKED;
 
 impl Membership {
@@ -148,7 +149,7 @@ impl Groups {
         self.last
     }
 
-    /// Notes that an earlier run of the broker has used the number `id`.
+    /// Notes that an earlier run of the broker has used the group number `id`.
     pub(crate) fn note_number(&mut self, id: GroupId) {
         self.last = self.last.max(id);
     }
@@ -191,7 +192,7 @@ impl Groups {
         self.change(membership, session, |it| it.is_lasting = is_lasting);
     }
 
-    /// Whether any member outlasts a crash and gets messages with `QoS` 1 or 2.
+    /// Whether any member has a session that survives a crash, and gets messages with `QoS` 1 or 2.
     pub(crate) fn lasts(&self, id: GroupId) -> bool {
         self.by_id.get(&id).is_some_and(|group| group.lasting > 0)
     }
@@ -347,7 +348,7 @@ impl Groups {
 }
 
 impl Member {
-    /// Whether it outlasts a crash and gets messages with `QoS` 1 or 2.
+    /// Whether its session survives a crash, and it gets messages with `QoS` 1 or 2.
     fn lasts(&self) -> bool {
         self.is_lasting && self.subscriber.qos != QoS::AtMostOnce
     }
@@ -375,8 +376,9 @@ impl Group {
         }
     }
 
-    /// Claims the right to ask another member after `asked` ones. Beyond [`ASKED`] this uses up
-    /// one of the saved extra ones. Returns `false` if none is left.
+    /// Whether a choice that has asked `asked` members may ask another one. Beyond [`ASKED`] this
+    /// uses up one of the extra members that earlier choices saved. Returns `false` if none is
+    /// left.
     fn claim_ask(&mut self, asked: usize) -> bool {
         if asked < ASKED {
             return true;
@@ -386,14 +388,14 @@ impl Group {
         may
     }
 
-    /// Saves what a choice that asked `asked` members left over.
+    /// Saves for later choices how many members fewer than [`ASKED`] a choice has asked.
     fn spare(&mut self, asked: usize) {
         self.spared = (self.spared + ASKED.saturating_sub(asked)).min(SPARED);
     }
 
-    /// Finds the member with the shortest queue among the next few in a ring that have room.
-    /// Also returns how many were asked. Sets `is_not_this` if one of them only cannot take this
-    /// message.
+    /// Finds the member with the shortest queue among the next few members in a ring that have
+    /// room. Also returns how many members were asked. Sets `is_not_this` if one of them could take
+    /// other messages, but not this one.
     fn least_waiting(
         &mut self,
         standing: Standing,
@@ -528,7 +530,7 @@ mod tests {
             sum += asked;
         }
         assert_eq!(sum, 100 * ASKED + SPARED);
-        // All members are put aside, each once.
+        // All members become blocked, each once.
         assert_eq!(ask(Capability::None).1, 1_000 + ASKED);
         for _ in 0..3 {
             let (choice, asked) = ask(Capability::None);
@@ -585,7 +587,7 @@ mod tests {
             let again = chosen(&mut groups, id, 600, |_| Capability::Now).0;
             assert!((0..600).all(|session| again.contains(&session)));
         }
-        // Absent members are found too behind as many connected members without room.
+        // Absent members are found too, even after as many connected members without room.
         let (mut groups, id, memberships) = group(600);
         for session in 300..600 {
             let membership = memberships[session as usize];

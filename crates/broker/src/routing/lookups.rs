@@ -52,8 +52,8 @@ impl Lookups {
         waiting.filter(|it| it.is_recorded).map(Lookup::record)
     }
 
-    /// Whether the session's queue must wait for the look-ups. `next` is how many messages of
-    /// the queue have been sent.
+    /// Whether the session's queue must wait for the look-ups. `next` is how many messages had
+    /// entered the queue before its next one.
     pub(crate) fn hold_back(&self, next: u64) -> bool {
         let first = self.waiting.first();
         self.go_first && first.is_some_and(|lookup| lookup.behind <= next)

@@ -6,7 +6,7 @@
 //!
 //! **Invariant.** Every list here gives its memory back when its entries go.
 //!
-//! Begin with `tree.rs` (the tree of topic levels that everything stands on), then
+//! Begin with `tree.rs` (the tree of topic levels that everything here is kept in), then
 //! `subscriptions.rs` (which sessions a topic matches) and `groups.rs` (shared subscriptions).
 //! `retained.rs` keeps the retained messages. `search.rs` finds those that match a filter, and
 //! `lookups.rs` is the queue of such searches of one session.

@@ -9,7 +9,7 @@ use crate::admission::MemoryBudget;
 use crate::routing::{LevelTree, Value};
 use crate::types::{Message, NodeId, Timer, Timers};
 
-/// The retained message of one topic, or the place of a search.
+/// The retained message of one topic. A node without one is the place where a search pauses.
 #[derive(Debug, Default)]
 pub(crate) struct RetainedNode {
     message: Option<Arc<Message>>,
@@ -38,13 +38,13 @@ pub(crate) struct Retained {
     set_so_far: u64,
 }
 
-/// What became of a message that was to be retained.
+/// What happened to a message that was to be retained.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RetainOutcome {
     /// It is retained.
     Stored,
-    /// There is no room for it. An earlier message of its topic was removed, because it would be
-    /// out of date. `was_there` says whether there was one.
+    /// There is no room for it. If its topic had an earlier message, that one was removed, because
+    /// it would be out of date. `was_there` says whether it had one.
     NoRoom { was_there: bool },
 }
 
@@ -133,7 +133,7 @@ impl Retained {
         }
     }
 
-    /// Whether there may be a message at this place or after it.
+    /// Whether there may be a message at this place or a later one.
     pub(crate) fn has_place(&self, node: NodeId) -> bool {
         self.tree.has_place(node)
     }
@@ -143,7 +143,7 @@ impl Retained {
         self.tree.at(node)?.message.as_ref()
     }
 
-    /// Removes the message at `node`, whose timer was due.
+    /// Removes the message at `node`, because its timer was due.
     pub(crate) fn expire(&mut self, node: NodeId) {
         self.tree.value_mut(node).expires_at = None;
         self.take(node);

@@ -11,7 +11,7 @@ use mqtt::{Instant, Utf8String};
 use crate::routing::Retained;
 use crate::types::{Message, NodeId};
 
-/// A search that may not be over. To give it up, [`release`](Retained::release) it.
+/// A search that may still be going on. To give it up, [`release`](Retained::release) it.
 #[derive(Debug)]
 pub(crate) struct Search {
     filter: Utf8String,
@@ -48,8 +48,8 @@ impl Search {
         &self.filter
     }
 
-    /// Whether the message with this [number](Retained::number) is old enough to be found,
-    /// unless the search is past it.
+    /// Whether the message with this [number](Retained::number) was retained before the search
+    /// began. If so, the search finds it, unless it has already passed its topic.
     pub(crate) fn is_of(&self, number: u64) -> bool {
         number < self.begun
     }
@@ -59,7 +59,7 @@ impl Search {
         core::mem::size_of::<Self>() + self.filter.len() + core::mem::size_of_val(&*self.ends)
     }
 
-    /// The filter's level for nodes `depth` levels below the root, unless only `#` covers them.
+    /// The filter's level for nodes `depth` levels below the root. `None` if only `#` covers them.
     fn level(&self, depth: usize) -> Option<&str> {
         let end = *self.ends.get(depth.checked_sub(1)?)?;
         let start = depth.checked_sub(2).map_or(0, |above| self.ends[above] + 1);

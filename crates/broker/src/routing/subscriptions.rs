@@ -227,9 +227,9 @@ impl Subscriptions {
         }
     }
 
-    /// Appends all subscriptions that match `topic` to `found`, and the groups of matching
-    /// shared subscriptions to `groups`. Returns how many filters the subscriptions belong to.
-    /// If that is at most one, no session appears twice and they are ordered by session.
+    /// Appends all subscriptions that match `topic` to `found`, and the groups of matching shared
+    /// subscriptions to `groups`. Returns how many filters the subscriptions belong to. If there is
+    /// at most one, no session appears twice, and the subscriptions are ordered by session.
     pub(crate) fn matching(
         &mut self,
         topic: &str,

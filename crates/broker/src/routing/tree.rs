@@ -1,9 +1,9 @@
-//! A tree of topic levels, on which subscriptions and retained messages stand.
+//! A tree of topic levels. Its nodes hold subscriptions or retained messages.
 //!
 //! All nodes share one hash table keyed by (parent, level). So a step down costs one look-up,
-//! however many children a node has, and a node with one child needs no table of its own.
-//! Siblings are also linked, so that a wildcard can visit them. Their order depends only on the
-//! order of insertions and removals.
+//! however many children a node has, and no node needs a table of its own. Siblings are also
+//! linked, so that a wildcard can visit them. Their order depends only on the order of insertions
+//! and removals.
 
 use core::fmt;
 use core::hash::{BuildHasher, Hasher};
@@ -37,7 +37,7 @@ struct Node<V> {
     previous: Option<NodeId>,
     /// The child `+`, found without hashing.
     plus: Option<NodeId>,
-    /// The child `#`, likewise.
+    /// The child `#`, found in the same way.
     hash: Option<NodeId>,
 }
 

@@ -212,7 +212,7 @@ impl Outgoing {
     }
 
     /// Notes that the connection is gone. The window will be sent again. Queued `QoS` 0 messages
-    /// are dropped, because they are not kept for an absent client. Returns how many.
+    /// are dropped, because they are not kept for an absent client. Returns how many were dropped.
     pub(crate) fn detach(&mut self) -> usize {
         self.window.detach();
         let dropped = self.queued_at_most_once;

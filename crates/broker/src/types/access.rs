@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use mqtt::Utf8String;
 
-/// The rules for one principal, compiled.
+/// The rules for one principal, in a form that is fast to ask.
 ///
 /// The broker asks them on its own thread, for each message: an answer must neither block nor
 /// allocate.
@@ -48,8 +48,8 @@ impl Grants {
         Self(Some(Arc::new(Box::new(access))))
     }
 
-    /// The same rules, but not equal to these. A session that has them is held to the grants of
-    /// its client when that comes back, whatever they are.
+    /// The same rules, but not equal to these. So when the client of a session with these rules
+    /// comes back, its grants always count as changed and are applied.
     pub(crate) fn of_an_earlier_run(&self) -> Self {
         if self.is_everything() {
             Self::default()
@@ -116,7 +116,7 @@ impl fmt::Debug for Grants {
     }
 }
 
-/// Who a client is, once it is authenticated.
+/// Who an authenticated client is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Principal {
     /// The name for the log. `None` for a client that is let in without a name.

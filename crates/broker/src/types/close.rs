@@ -12,7 +12,7 @@ pub const TOO_SLOW: &str = "the client takes its messages too slowly";
 /// Why the broker closes a connection that sends HTTP: the text of [`ProtocolError::Violation`].
 pub const LOOKS_LIKE_HTTP: &str = "this looks like HTTP; this port speaks MQTT";
 
-/// Why the broker closes a connection, and whose it was.
+/// Why the broker closes a connection, and whose connection it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloseReason {
     /// The client. `None` before an acceptable CONNECT.
@@ -88,7 +88,7 @@ impl CloseCause {
         }
     }
 
-    /// The reason code that version 5 has for this.
+    /// The reason code that version 5 has for this cause.
     pub const fn reason_code(&self) -> ReasonCode {
         match self {
             Self::Disconnected(reason_code)

@@ -1,4 +1,4 @@
-//! A CONNECT that stays for longer than the turn that it came in.
+//! A CONNECT that is kept for longer than the turn that it came in.
 
 use bytes::Bytes;
 use mqtt::packet::ConnectProperties;

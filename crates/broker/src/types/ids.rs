@@ -1,4 +1,4 @@
-//! Identifiers: the names by which one wing speaks of another wing's things.
+//! Identifiers: the names by which one wing refers to what another wing owns.
 
 use core::num::{NonZeroU32, NonZeroU64};
 
@@ -35,8 +35,8 @@ pub(crate) struct MessageId(pub(crate) NonZeroU64);
 pub struct Lsn(pub u64);
 
 impl Slot {
-    /// The most connections that the table can hold. It needs as many slots again for connections
-    /// that are told that there are too many.
+    /// The most connections that the table can hold. It needs the same number of slots again for
+    /// surplus connections, which the broker must tell that there are too many.
     pub(crate) const MAX: usize = u32::MAX as usize / 2;
 
     pub(crate) fn from_key(key: usize) -> Self {

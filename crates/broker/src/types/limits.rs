@@ -23,9 +23,9 @@ pub struct Limits {
     /// closes the connection with "packet too large" `[MQTT-3.2.2-15]`.
     pub maximum_packet_size: u32,
     /// The most `QoS` 1 and 2 messages that a client may have unacknowledged. CONNACK says so
-    /// `[MQTT-3.3.4-7]`. One more closes the connection with "receive maximum exceeded". So does
-    /// a `QoS` 2 message while twice as many are not released, those of earlier connections
-    /// included.
+    /// `[MQTT-3.3.4-7]`. One more closes the connection with "receive maximum exceeded". So does a
+    /// new `QoS` 2 message when twice as many `QoS` 2 messages are not released yet, including
+    /// those of earlier connections.
     ///
     /// This limit does not hold for version 3.1.1, which cannot express it. Such a client may
     /// have as many as there are packet identifiers, 65,535.
@@ -41,11 +41,12 @@ pub struct Limits {
     /// The longest topic name or filter in bytes. The acknowledgement of a longer name says
     /// "topic name invalid", that of a longer filter "topic filter invalid".
     pub topic_bytes: usize,
-    /// The most levels of a topic name or filter. Deeper ones are refused like longer ones.
+    /// The most levels of a topic name or filter. Deeper ones are refused in the same way as longer
+    /// ones.
     pub topic_levels: usize,
-    /// The most subscriptions of one client. One more gets SUBACK "quota exceeded". This also bounds
-    /// the retained look-ups of a client at once, and the filters of one SUBSCRIBE, equal ones
-    /// included.
+    /// The most subscriptions of one client. One more gets SUBACK "quota exceeded". The limit also
+    /// bounds the retained look-ups that a client may have at once, and the filters of one
+    /// SUBSCRIBE, equal ones included.
     pub subscriptions_per_client: usize,
     /// The most bytes of one client's subscriptions, counted as if no filter shared a level with
     /// another. One more subscription gets SUBACK "quota exceeded".
@@ -82,8 +83,8 @@ pub struct Limits {
     /// connection may have more waiting than is still free of this, except that each may always
     /// have 16 KiB. A single larger message goes out when nothing else waits.
     pub all_out_buffers_bytes: usize,
-    /// The most bytes of unfinished packets over all connections. At the limit the broker closes the
-    /// connection that has held most for longest.
+    /// The most bytes of unfinished packets over all connections. At the limit the broker closes
+    /// the connection whose bytes, multiplied by its time of silence, are most.
     pub all_partial_bytes: usize,
     /// The most bytes of everything that the broker holds. Above it `QoS` 0 messages are dropped,
     /// `QoS` 1 and 2 messages get "quota exceeded", and new clients "server busy". A client that
@@ -131,11 +132,13 @@ pub enum Limit {
     /// Not one of [`Limits`]: clients may not publish to topics that start with `$`, which are
     /// the server's own.
     ServerTopic,
-    /// Not one of [`Limits`]: the form of a shared subscription `[MQTT-4.8.2-1]`.
+    /// Not one of [`Limits`]: a shared subscription is malformed `[MQTT-4.8.2-1]`.
     ShareName,
-    /// Not one of [`Limits`]: what the client's [`Grants`](crate::Grants) let it publish to.
+    /// Not one of [`Limits`]: the client's [`Grants`](crate::Grants) do not let it publish to a
+    /// topic.
     PublishRule,
-    /// Not one of [`Limits`]: what the client's [`Grants`](crate::Grants) let it subscribe to.
+    /// Not one of [`Limits`]: the client's [`Grants`](crate::Grants) do not let it subscribe to a
+    /// filter.
     SubscribeRule,
     /// [`Limits::topic_alias_maximum`].
     TopicAlias,

@@ -91,7 +91,8 @@ impl Message {
     /// Counts the message towards the size of a checkpoint, until it is dropped. Further calls
     /// change nothing.
     pub(crate) fn count(&self, message_bytes: &MessageBytes) {
-        /// The frame, the message's name, its time of arrival, and the lengths of its parts.
+        /// Bytes of the frame, the message's name, its time of arrival, and the lengths of its
+        /// parts.
         const RECORD: usize = 64;
         self.counted.get_or_init(|| {
             let bytes = self.cost.saturating_sub(OVERHEAD) + self.publisher.len() + RECORD;

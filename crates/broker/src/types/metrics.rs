@@ -38,12 +38,12 @@ pub struct Metrics {
     /// Gauge: `QoS` 2 messages from clients that have not sent PUBREL yet.
     pub incoming_messages: u64,
     /// Gauge: `QoS` 1 and 2 messages that wait to be sent or acknowledged, and `QoS` 0 messages
-    /// that wait behind retained ones. Messages of ended sessions count until they are freed,
-    /// some thousands in a millisecond.
+    /// that wait behind retained ones. Messages of ended sessions count until they are freed, which
+    /// happens at some thousands in a millisecond.
     pub queued_messages: u64,
     /// Gauge: bytes of queued messages, counted as if clients shared none.
     pub queued_bytes: u64,
-    /// Gauge: those of `queued_messages` that stand in records.
+    /// Gauge: how many of `queued_messages` are in records.
     pub stored_deliveries: u64,
     /// Gauge: bytes of the messages in records that are queued or retained. Each message counts
     /// once.
@@ -55,7 +55,7 @@ pub struct Metrics {
     /// Gauge: the most bytes that a checkpoint would take.
     pub copy_bytes: u64,
     /// Gauge: the most bytes of records that clients would cause by taking and acknowledging
-    /// everything that waits for them, in pieces as small as they like.
+    /// everything that waits for them, in steps as small as they like.
     pub taking_bytes: u64,
 
     /// Connections opened.
@@ -188,8 +188,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The metrics with all counters at 0, and only the gauges that the broker itself keeps
-    /// here.
+    /// Metrics in which all counters are 0. Only the gauges that the broker keeps right here have
+    /// values.
     pub(crate) fn without_counters(&self) -> Self {
         Self {
             clients: self.clients,

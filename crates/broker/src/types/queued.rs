@@ -1,4 +1,4 @@
-//! A message in a session's queue, and what records say of its origin.
+//! A message in a session's queue, and where it came from.
 
 use std::sync::Arc;
 
@@ -6,7 +6,8 @@ use mqtt::PacketId;
 
 use crate::types::{Delivery, GroupId, Message, SessionNumber};
 
-/// Bytes that an entry of the window takes at most. The compiler holds `session::Inflight` to it.
+/// The most bytes that an entry of the window takes. The compiler checks that `session::Inflight`
+/// is no larger.
 pub(crate) const INFLIGHT: usize = 80;
 
 /// A message that waits to be sent to one session.
@@ -16,7 +17,8 @@ pub(crate) struct Queued {
     pub(crate) delivery: Delivery,
     pub(crate) origin: Origin,
     /// Whether the journal keeps the message for the group of a shared subscription. It does if
-    /// this session ends with its connection, and another member of the group outlasts its own.
+    /// this session ends with its connection, but another member of the group has a session that
+    /// outlives its connection.
     pub(crate) is_held: bool,
 }
 
@@ -33,8 +35,7 @@ pub(crate) enum Origin {
 }
 
 impl Queued {
-    /// Who has the message in the journal, given that it is in the queue of the session with
-    /// this number.
+    /// Who holds the message in the journal, if it is in the queue of the session with this number.
     pub(crate) fn holder(&self, number: Option<SessionNumber>) -> Option<Holder> {
         let group = self.is_held.then_some(Holder::Group);
         number.map(Holder::Session).or(group)
@@ -48,7 +49,7 @@ impl Queued {
     /// How many [work steps](crate::admission) freeing it takes. If others share the message,
     /// its bytes stay.
     pub(crate) fn freeing(&self) -> usize {
-        /// Several allocations that are no longer in the processor's cache.
+        /// Steps for several allocations that are no longer in the processor's cache.
         const WHOLE: usize = 16;
         const PAGE: usize = 4_096;
         match Arc::strong_count(&self.message) {
@@ -57,13 +58,13 @@ impl Queued {
         }
     }
 
-    /// [`cost`](Self::cost) from the cost of the message alone.
+    /// [`cost`](Self::cost), given the cost of the message alone.
     pub(crate) fn cost_of(message: usize, delivery: &Delivery) -> usize {
         message + INFLIGHT + delivery.identifiers.held()
     }
 }
 
-/// Who has a message, as the journal knows it.
+/// Who holds a message, according to the journal.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Holder {
     Session(SessionNumber),

@@ -1,9 +1,9 @@
 //! The shrink policy: tables give memory back after most of their entries have gone.
 //!
-//! A table doubles when it is full and never shrinks by itself. After a flood of clients it
-//! would stay large for ever. So we shrink a table once it is three quarters empty. Shrinking
-//! costs a part of what growing cost. It does not happen again before three quarters of the rest
-//! have gone, or enough new entries have come to pay for it.
+//! A table doubles when it is full and never shrinks by itself. After a flood of clients it would
+//! stay large for ever. So we shrink a table once it is three quarters empty. Shrinking costs a
+//! part of what growing cost. It does not happen again before three quarters of the remaining
+//! entries have gone, or enough new entries have come to pay for it.
 
 use core::hash::BuildHasher;
 use core::hash::Hash;
@@ -20,8 +20,8 @@ pub(crate) const MIN_CAPACITY: usize = 1_024;
 /// looks at every place, sometimes for nothing. This policy limits how often that happens.
 #[derive(Debug, Default)]
 pub(crate) struct ShrinkPolicy {
-    /// The most entries since the last attempt to shrink. Entries that came too few to pay for
-    /// an attempt do not raise it.
+    /// The most entries that the slab has had since the last attempt to shrink. It rises only when
+    /// enough entries have come to pay for another attempt.
     peak: usize,
     /// How many entries have come since the last attempt.
     inserted: usize,
@@ -133,8 +133,8 @@ mod tests {
         }
     }
 
-    /// One entry stays at the last place, so nothing can be given back, while a few others come
-    /// and go. Without the policy each of them would cause a look at every place.
+    /// One entry stays at the last place, so nothing can be given back, while a few others come and
+    /// go. Without the policy each of those would make shrinking look at every place.
     #[test]
     fn sessions_beside_the_last_of_a_flood_cause_few_looks() {
         let (mut slab, mut shrink) = (Slab::new(), ShrinkPolicy::default());

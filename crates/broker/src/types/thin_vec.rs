@@ -2,8 +2,8 @@
 
 use core::ops::Deref;
 
-/// A list that takes a pointer while it is empty, where a `Vec` takes three words. Most clients
-/// have an empty one.
+/// A list that takes only one pointer, where a `Vec` takes three words. It is for lists that are
+/// empty for most clients.
 #[derive(Debug)]
 // The box holds the `Vec`, not its elements: a boxed slice would take two words, and each change
 // would move all elements.

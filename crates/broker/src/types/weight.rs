@@ -8,13 +8,13 @@ use crate::types::Queued;
 pub(crate) struct Weight {
     pub(crate) messages: usize,
     pub(crate) bytes: usize,
-    /// How many of the messages stand in journal records.
+    /// How many of the messages are in journal records.
     pub(crate) stored: usize,
 }
 
 impl Queued {
-    /// The weight of this message alone, while it moves from one session to another. No record
-    /// names it then.
+    /// The weight of this message alone, while it moves from one session to another. It then does
+    /// not count as in a record.
     pub(crate) fn weight(&self) -> Weight {
         Weight {
             messages: 1,

@@ -76,12 +76,12 @@ pub(crate) fn to_publish(will: &Will) -> Publish {
 #[derive(Debug)]
 pub(crate) struct DueWill {
     pub(crate) will: Will,
-    /// The client that left it.
+    /// The client that left the will.
     pub(crate) publisher: Utf8String,
     /// The client's session, unless that has ended.
     pub(crate) session: Option<SessionId>,
-    /// Where it came from, for records.
+    /// Where the message came from, as records say it.
     pub(crate) cause: Cause,
-    /// What the client may do. After a restart the rules may be others than at CONNECT.
+    /// What the client may do. After a restart the rules may differ from those at CONNECT.
     pub(crate) grants: Grants,
 }
