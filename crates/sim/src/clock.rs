@@ -1,4 +1,4 @@
-//! Simulated time, and what is due in it.
+//! Simulated time, and the events that are due.
 
 use core::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;

@@ -2,8 +2,8 @@
 //!
 //! A link gives what TCP gives: bytes in order, each at most once, in chunks that have nothing to
 //! do with how they were sent. It fails as TCP fails: it is slow, is refused, or ends. When it
-//! ends, any number of the last bytes have not arrived, perhaps in the middle of a packet, and
-//! either side may learn of it late.
+//! ends, any number of the last bytes may not have arrived, perhaps from the middle of a packet on,
+//! and either side may learn of the end late.
 
 use core::ops::Range;
 use core::time::Duration;
@@ -39,7 +39,7 @@ pub struct Conditions {
 /// and when.
 #[derive(Debug)]
 pub struct Network {
-    /// May change at any time. What is already on its way stays as it is.
+    /// The conditions may change at any time. Bytes that are already on their way stay as they are.
     pub conditions: Conditions,
     random: Random,
     clock: Clock<Delivery>,
@@ -97,7 +97,7 @@ pub enum Delivery {
 struct LinkState {
     client: End,
     server: End,
-    /// Neither side's bytes arrive any more.
+    /// The link is cut: neither side's bytes arrive any more.
     cut: bool,
 }
 
@@ -111,7 +111,7 @@ struct End {
 }
 
 impl Conditions {
-    /// One millisecond, whole chunks, no faults.
+    /// One millisecond of latency, bytes in one chunk, no faults.
     pub const fn perfect() -> Self {
         Self {
             latency: Duration::from_millis(1)..Duration::from_millis(1),
@@ -123,8 +123,8 @@ impl Conditions {
         }
     }
 
-    /// A bad day: 1 to 200 ms, chunks, one send in fifty is the last, and one in four of those ends
-    /// in silence.
+    /// A bad day: 1 to 200 ms of latency, bytes in chunks, and a cut at one send in fifty. One in
+    /// four cut links just falls silent.
     pub const fn bad() -> Self {
         Self {
             latency: Duration::from_millis(1)..Duration::from_millis(200),
@@ -194,7 +194,8 @@ impl Network {
         }
     }
 
-    /// Closes a link from one side, in order: what was sent arrives before the end does.
+    /// Closes a link from one side, in order: bytes that were sent before arrive before the end
+    /// does.
     pub fn close(&mut self, now: Instant, link: LinkId, from: Side) {
         let Some(both) = self.links.get_mut(&link) else {
             return;

@@ -46,7 +46,8 @@ impl Random {
         range.start + Duration::from_micros(self.below(u64::try_from(span).unwrap_or(u64::MAX)))
     }
 
-    /// A separate generator, so that one part's draws do not change another part's.
+    /// A separate generator, so that the numbers of one part of a run do not change those of
+    /// another.
     #[must_use]
     pub const fn fork(&mut self) -> Self {
         Self(self.next_u64())

@@ -80,7 +80,7 @@ fn promises_are_kept_over_many_crashes() {
     );
 }
 
-/// One crash, at each place where the broker wants something made durable or no longer needs it.
+/// One crash, at each place where the broker asks to make records durable or no longer needs some.
 #[test]
 fn promises_are_kept_wherever_the_broker_crashes() {
     seeds::for_each(
@@ -99,7 +99,7 @@ fn promises_are_kept_wherever_the_broker_crashes() {
                 crashes,
             };
             let places = World::new(&setting(Crashes::At(usize::MAX))).run().places;
-            // There are none if all sessions end with their connections.
+            // There are no such places if all sessions end with their connections.
             for place in 0..places {
                 let report = World::new(&setting(Crashes::At(place))).run();
                 assert_eq!(report.crashed, 1, "at {place}");

@@ -89,8 +89,8 @@ impl Disk {
     }
 }
 
-/// Reads all records up to the first place that cannot be read. Returns them, and whether that
-/// place is the end.
+/// Reads all records up to the first place that cannot be read. Returns the records, and whether
+/// that place is the end of `bytes`.
 fn read(mut bytes: Bytes) -> (Vec<(Lsn, Bytes)>, bool) {
     let mut records = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! What one client has to hear, and what it has heard.
+//! What one client has to receive, and what it has received.
 
 use bytes::Bytes;
 use mqtt::{Instant, PacketId, Publish, QoS};
@@ -6,7 +6,7 @@ use mqtt::{Instant, PacketId, Publish, QoS};
 /// A message that the broker has to send to a client.
 #[derive(Clone, Debug)]
 pub struct Expected {
-    /// Messages come in this order. Retained messages have none: they come when there is room.
+    /// Messages come in this order. Retained messages have no order: they come when there is room.
     pub order: Option<u64>,
     /// The filter of the subscription that asked for this retained message.
     pub asked_by: Option<String>,
@@ -127,8 +127,8 @@ impl Expectations {
         self.relax(|it| it.asked_by.is_some() && it.topic == topic);
     }
 
-    /// The subscription to `filter` has ended, or asks anew. Its unsent messages need not come, or
-    /// not twice.
+    /// The subscription to `filter` has ended, or was made again. Its unsent retained messages then
+    /// need not come, or need not come twice.
     pub fn stop_asking(&mut self, filter: &str) {
         self.relax(|it| it.asked_by.as_deref() == Some(filter));
     }
@@ -181,20 +181,22 @@ impl Expectations {
             (State::Awaited, false) if it.order.is_none() => Some(1),
             (State::Awaited, true) => Some(2),
             (State::Optional, overdue) => Some(3 + u8::from(overdue)),
-            // It came out of order.
+            // The message came out of order.
             (State::Awaited, false) => Some(5),
             (State::Heard(_), _) => None,
         };
-        // If a retained message that was asked for is alike, nobody can tell which one this is.
+        // If a retained message that the client asked for looks the same, nobody can tell which one
+        // this is.
         let is_told_apart = !self
             .list
             .iter()
             .any(|it| it.asked_by.is_some() && it.is(publish));
-        // The same holds if an earlier one may come again, or may have been on its way in a crash.
+        // The same is true if an earlier one may come again, or may have been on its way when the
+        // broker crashed.
         let unheard = |it: &&Expected| !matches!(it.state, State::Heard(_)) && it.is(publish);
         let unheard: Vec<_> = self.list.iter().filter(unheard).collect();
-        // All wills of a client are alike. Wills of different times may be heard and waiting at
-        // once.
+        // All wills of a client are alike. Some may have been heard while others are still
+        // expected.
         let is_will = self.is_shaken && publish.payload.starts_with(b"will of");
         let is_told_apart = is_told_apart && !is_will && !unheard.iter().any(|it| it.is_lost);
         let repeats: Vec<u64> = unheard.iter().filter_map(|it| it.repeats).collect();
@@ -233,7 +235,7 @@ impl Expectations {
     }
 
     /// Takes back the expectations since `mark`, because the broker does not know of them any more.
-    /// What the client has heard stays heard.
+    /// Messages that the client has heard stay heard.
     ///
     /// # Errors
     /// If the session `lasts`: the client has heard a `QoS` 2 message that the broker will send
@@ -247,7 +249,7 @@ impl Expectations {
         if let Some(early) = later.find(is_early).filter(|_| lasts) {
             return Err(format!("heard before it was durable: {early:?}"));
         }
-        // What did not wait for a record may be on its way.
+        // A message that did not wait for a record may be on its way.
         let later = self.list.split_off(states.len().min(self.list.len()));
         let waited = |it: &Expected| lasts && it.qos == QoS::ExactlyOnce;
         let on_its_way = later.into_iter().filter(|it| !waited(it));

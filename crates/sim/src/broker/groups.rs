@@ -26,21 +26,24 @@ struct Shared {
     retain: bool,
     published: Instant,
     expires: Option<Instant>,
-    /// Its publisher makes sure that it is published exactly once, and the group had members whose
-    /// sessions survive a crash.
+    /// The message's publisher makes sure that it is published exactly once, and the group had
+    /// members whose sessions survive a crash.
     is_exact: bool,
-    /// The subscription options of everyone who has been a member since.
+    /// The subscription options of everyone who has been a member since the message was published.
     forms: Vec<(String, Form)>,
     /// A member must hear it.
     is_required: bool,
-    /// The group has always had members whose sessions survive a crash. Without them, a message
-    /// that one member has ends with that member's session.
+    /// The group has always had members whose sessions survive a crash. Otherwise a message that
+    /// one member has is lost when that member's session ends.
     is_kept: bool,
-    /// Its publisher has repeated it, so nobody can tell which of them a member hears.
+    /// The publisher has repeated the message, so nobody can tell which of the copies a member
+    /// hears.
     is_repeated: bool,
-    /// The broker has crashed since, and may not know what it sent to whom.
+    /// The broker has crashed since the message was published, and may not know what it sent to
+    /// whom.
     is_shaken: bool,
-    /// The group has had no members since. A group of the same name is another one.
+    /// The last member has left the group since the message was published. A later group of the
+    /// same name is another one.
     is_over: bool,
     heard: Vec<Heard>,
 }
@@ -65,7 +68,7 @@ struct Heard {
     client_id: String,
     packet_id: Option<PacketId>,
     qos: QoS,
-    /// The broker has its acknowledgement.
+    /// The broker has received the member's acknowledgement.
     is_done: bool,
 }
 
@@ -157,7 +160,8 @@ impl Groups {
         }
     }
 
-    /// A client has heard `publish`: its packet identifier stands for nothing else.
+    /// A client has heard `publish`: the packet identifier of `publish` stands for no other message
+    /// now.
     pub(super) fn reuse(&mut self, client_id: &str, publish: &Publish) {
         for shared in &mut self.list {
             let is_again = publish.dup && shared.is(client_id, publish);
@@ -178,7 +182,7 @@ impl Groups {
     /// `[MQTT-4.8.2-5]`.
     pub(super) fn end_session(&mut self, client_id: &str) {
         for shared in &mut self.list {
-            // If it comes again, nobody can recognise it.
+            // If the message comes again, nobody can recognise it.
             shared.is_exact &= shared.publisher != client_id;
             if shared
                 .forms
@@ -269,8 +273,8 @@ impl Groups {
         Mark(self.list.iter().map(known).collect())
     }
 
-    /// The broker has forgotten everything since `mark`. `lasts` says whether a client has a
-    /// session that survives a crash and has lasted until now.
+    /// The broker has forgotten everything since `mark`. `lasts` says whether a client has had a
+    /// session that survives a crash until now.
     ///
     /// # Errors
     /// A member has heard a `QoS` 2 message that the broker will send again.
@@ -296,7 +300,7 @@ impl Groups {
             if shared.heard.iter().any(is_early) {
                 return Err(format!("heard before it was durable: {shared:?}"));
             }
-            // It may be on its way.
+            // The message may be on its way.
             shared.is_required = false;
             for heard in &mut shared.heard {
                 heard.is_done = false;

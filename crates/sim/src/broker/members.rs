@@ -27,17 +27,18 @@ pub(super) struct Member {
     pub(super) subscribed: BTreeSet<String>,
     /// The unsubscriptions that the broker has not confirmed.
     pub(super) unsubscribing: Vec<(UnsubscribeId, String)>,
-    /// Its sessions outlive its connections, so `QoS` 2 is exactly once.
+    /// The client's sessions outlive its connections, so `QoS` 2 is exactly once.
     pub(super) is_exact: bool,
-    /// It chooses a new session expiry each time it starts.
+    /// The client chooses a new session expiry interval each time it starts.
     pub(super) is_fickle: bool,
-    /// It has restarted without its session, and the broker does not know yet.
+    /// The client has restarted without its session, and the broker does not know that yet.
     pub(super) is_forgetful: bool,
 }
 
 const TOPICS: [&str; 6] = ["a", "a/b", "a/c", "b/b", "a/b/c", "$own"];
 const FILTERS: [&str; 9] = ["#", "a", "a/b", "+/b", "a/#", "+", "a/+", "a/b/c", "a/+/c"];
-/// Each has an identifier above 100. The model recognises a message for a group by it.
+/// Shared filters, each with a subscription identifier above 100. By that the model recognises a
+/// message for a group.
 const SHARED: [(&str, u32); 3] = [
     ("$share/g/a/#", 101),
     ("$share/g/+/b", 102),
@@ -130,8 +131,8 @@ impl World {
                         }
                     }
                 }
-                // An earlier attempt of the same client came late and took its session over:
-                // somebody presses the button.
+                // An earlier CONNECT of the same client came late and took over its session. The
+                // user then presses the button to reconnect.
                 Event::Disconnected { retry_at: None, .. } => member.client.reconnect_now(now),
                 Event::Unsubscribed { id, .. } => {
                     let unsubscribing = core::mem::take(&mut member.unsubscribing);
@@ -274,7 +275,7 @@ impl World {
         } else {
             ReasonCode::DisconnectWithWill
         };
-        // What was not sent is lost with it.
+        // Messages that were not sent are lost with the old client.
         self.members[number].published.clear();
         self.members[number].client.disconnect(self.now, code);
         self.serve(number);
@@ -293,8 +294,8 @@ impl World {
             .chance(700)
             .then(|| [0, HOUR][self.random.index(2)]);
         let member = &mut self.members[number];
-        // The session of a 3.1.1 connection with Clean Session 1 ends with the connection. If the
-        // client goes on to a lasting session, it cannot be sure which of the two CONNACK reports.
+        // In version 3.1.1 a session with Clean Session 1 ends with its connection. If the client
+        // goes on to a lasting session, it cannot be sure which of the two CONNACK reports.
         let may_forget = member.options.version == ProtocolVersion::V5 || !member.is_exact;
         let forgets = forgets && may_forget;
         let mut options = member.options.clone();

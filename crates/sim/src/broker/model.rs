@@ -29,8 +29,8 @@ pub struct Model {
     pub(super) order: u64,
     /// The payload of each published message.
     pub(super) published: Vec<Bytes>,
-    /// The payload of each published message that concerned nothing lasting. No record of it can be
-    /// lost.
+    /// The payload of each published message that changed nothing in the journal. No record of it
+    /// can be lost.
     pub(super) passed: Vec<Bytes>,
     /// How many wills were published since the broker started.
     pub(super) wills_published: u64,
@@ -52,7 +52,7 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct ConnectedClient {
     pub(super) client_id: String,
-    /// The client has heard that it is connected.
+    /// The client has received CONNACK.
     pub(super) is_told: bool,
     keep_alive: u16,
     last_heard: Instant,
@@ -79,7 +79,8 @@ pub(super) struct Kept {
     pub(super) expires: Option<Instant>,
 }
 
-/// What is due, in the order in which the broker does what is due at the same time.
+/// The kinds of things that are due. Those due at the same time happen in this order, as in the
+/// broker.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
     KeepAlive(Conn),
@@ -89,8 +90,8 @@ enum Due {
 }
 
 impl Model {
-    /// A model of a broker that authenticates or does not, and keeps the sessions of 3.1.1 clients
-    /// for this many seconds.
+    /// A model of a broker. It authenticates clients or does not, and keeps the sessions of 3.1.1
+    /// clients for this many seconds.
     pub fn new(authenticate: bool, session_expiry_3_1_1: u32) -> Self {
         Self {
             authenticate,
@@ -133,7 +134,7 @@ impl Model {
         }
     }
 
-    /// Whether the model takes `conn` as still open.
+    /// Whether the model considers `conn` still open.
     pub fn is_open(&self, conn: Conn) -> bool {
         self.connections.contains_key(&conn)
     }

@@ -16,7 +16,7 @@ struct Step {
     before: Lsn,
     /// The last record of the step.
     after: Lsn,
-    /// The first record holds everything that matters to the model.
+    /// The step's first record holds everything that matters to the model.
     is_one: bool,
     /// The model before the step.
     model: Snapshot,
@@ -40,10 +40,10 @@ impl Past {
         }
     }
 
-    /// Given the last record on the disk, returns the last one at which the model has a state.
-    /// Either all records of a step that does several things are there, or none. If only some are,
-    /// the broker is between two of the model's states; the broker's own tests check each such
-    /// state.
+    /// Given the last record on the disk, returns the last record after which the model has a
+    /// state. If a step does several things and only some of its records are on the disk, the
+    /// broker is between two of the model's states. So then all records of the step go. The
+    /// broker's own tests check each state between.
     pub(super) fn allowed(&self, last: Lsn) -> Lsn {
         let torn = self
             .0

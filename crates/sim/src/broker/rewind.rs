@@ -39,12 +39,12 @@ impl Model {
         self.published.len()
     }
 
-    /// The messages published since that number are in no record.
+    /// The published messages after the first `recorded` ones are in no record.
     pub fn pass(&mut self, recorded: usize) {
         self.passed.extend(self.published.drain(recorded..));
     }
 
-    /// The client of `conn` has heard that it is connected.
+    /// The client of `conn` has received CONNACK.
     pub fn welcome(&mut self, conn: Conn) {
         if let Some(connection) = self.connections.get_mut(&conn)
             && let Phase::Connected(link) = &mut connection.phase
@@ -143,7 +143,8 @@ impl Model {
         self.advance(now);
     }
 
-    /// Expects what the broker may send a second time because it has forgotten that it did.
+    /// Expects the messages that the broker may send a second time because it has forgotten that it
+    /// sent them.
     fn expect_again(&mut self, now: Instant) {
         for (client_id, session) in &self.sessions {
             let expectations = self.expectations.entry(client_id.clone()).or_default();

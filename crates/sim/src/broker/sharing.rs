@@ -51,7 +51,7 @@ impl Model {
         lasting.map(|(filter, _)| filter.clone()).collect()
     }
 
-    /// Subscriptions or session expiries have changed.
+    /// Subscriptions or session expiry intervals have changed.
     pub(super) fn tell_lasting(&mut self) {
         let lasting = self.lasting();
         self.groups.last(&lasting);

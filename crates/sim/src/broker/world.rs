@@ -29,11 +29,11 @@ pub struct Setting {
     pub duration: Duration,
     /// Whether the broker asks the shell about credentials.
     pub authenticate: bool,
-    /// Whether it keeps records.
+    /// Whether the broker keeps records.
     pub durable: bool,
     /// Whether most of the run is about shared subscriptions.
     pub sharing: bool,
-    /// When it crashes. Without records it never does.
+    /// When the broker crashes. Without records it never does.
     pub crashes: Crashes,
 }
 
@@ -42,11 +42,11 @@ pub struct Setting {
 pub enum Crashes {
     /// Never.
     Never,
-    /// At one request to make something durable, or report that something is no longer needed. The
-    /// number counts those from 0 on.
+    /// At one request to make records durable, or one report that records are no longer needed. The
+    /// number says at which one, counted from 0.
     At(usize),
-    /// In this many of a thousand such cases, more often when something is no longer needed, and at
-    /// other times.
+    /// At this many of a thousand such requests, more often at reports that records are no longer
+    /// needed, and also at other times.
     Often(u32),
 }
 
@@ -55,9 +55,10 @@ pub enum Crashes {
 pub struct Report {
     /// How many messages the clients heard.
     pub heard: usize,
-    /// How often the broker wanted something made durable, or reported it as no longer needed.
+    /// How often the broker asked to make records durable, or reported that they are no longer
+    /// needed.
     pub places: usize,
-    /// How often it crashed.
+    /// How often the broker crashed.
     pub crashed: usize,
 }
 
@@ -114,7 +115,8 @@ impl World {
             session_expiry_interval_3_1_1: HOUR,
             ..BrokerOptions::default()
         };
-        // Small enough to be reached, large enough that the broker drops nothing.
+        // These limits are small enough to be reached, and large enough that the broker drops
+        // nothing.
         options.limits.inflight_window = 4;
         options.limits.out_buffer_bytes = 1_500;
         options.limits.queue_messages = 100_000;
@@ -327,7 +329,7 @@ impl World {
         self.crashes != Crashes::Never
     }
 
-    /// Whether the power fails at this place, `times` as probable as at others.
+    /// Whether the power fails at this place. That is `times` times as probable as at others.
     fn crashes_here(&mut self, times: u32) -> bool {
         let number = self.places;
         self.places += 1;
@@ -488,7 +490,7 @@ impl World {
                 }
                 Output::Checkpointed(from) => {
                     self.disk.cut(from, &mut self.random);
-                    // There are few of them, and recovery must work without what was cut.
+                    // A cut is rare, and recovery must work without the records that it removed.
                     if self.crashes_here(20) {
                         self.crash();
                     }

@@ -52,19 +52,19 @@ pub struct Peer {
     connections: BTreeMap<LinkId, Connection>,
     current: Option<LinkId>,
     closing: Vec<LinkId>,
-    /// The messages that it has taken over from the client, in order, with repetitions.
+    /// The messages that it has accepted from the client, in order, with repetitions.
     taken: Vec<Publish>,
-    /// The links of the clients that it has given up.
+    /// The links of the clients that it no longer serves.
     given_up: Vec<LinkId>,
 }
 
 /// The state that outlives a connection.
 #[derive(Debug, Default)]
 struct Session {
-    /// `QoS` 2 publications that were taken over and not released.
+    /// `QoS` 2 publications that were accepted and not released.
     received: BTreeSet<PacketId>,
     subscriptions: Vec<TopicFilter>,
-    /// The messages that it has sent and the client has not finished, in order.
+    /// The messages that the server has sent and whose exchanges are not over, in order.
     in_flight: Vec<InFlight>,
     waiting: VecDeque<Publish>,
     last_id: u16,
@@ -77,7 +77,7 @@ struct InFlight {
     step: Step,
 }
 
-/// Which answer of the client it waits for.
+/// Which answer of the client the server waits for.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum Step {
     /// PUBACK.
@@ -92,17 +92,17 @@ enum Step {
 #[derive(Debug)]
 struct Connection {
     decoder: Decoder,
-    /// Known after CONNECT.
+    /// What CONNECT asked for. `None` before it.
     terms: Option<Terms>,
     out: BytesMut,
-    /// The client's packet identifiers whose last answer has not left.
+    /// The client's packet identifiers for which the server has not sent the last answer yet.
     open: BTreeSet<PacketId>,
-    /// How many of them belong to publications.
+    /// How many of `open` belong to publications.
     unanswered: usize,
     /// The answers in `out`: each identifier, and whether it belongs to a publication.
     answered: Vec<(PacketId, bool)>,
     aliases: BTreeMap<u16, TopicName>,
-    /// How many of the session's `in_flight` it has sent on this connection.
+    /// How many of the session's `in_flight` messages were sent on this connection.
     sent: usize,
     /// The PUBRELs that the client must still send, in order.
     awaited_releases: VecDeque<PacketId>,
@@ -118,7 +118,7 @@ struct Terms {
 }
 
 impl fmt::Debug for Peer {
-    /// Leaves out the messages taken over, which can be many.
+    /// Leaves out the accepted messages, which can be many.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Peer")
             .field("session", &self.session)
@@ -263,7 +263,7 @@ impl Peer {
         self.current = None;
     }
 
-    /// The messages taken over from the client, in order, with repetitions.
+    /// The messages that the server has accepted from the client, in order, with repetitions.
     pub fn taken(&self) -> &[Publish] {
         &self.taken
     }
@@ -338,7 +338,7 @@ impl Peer {
 
     fn on_packet(&mut self, link: LinkId, packet: Packet) {
         if self.current != Some(link) {
-            // This came from a connection that was taken over.
+            // These bytes came from a connection whose session another one has taken over.
             return;
         }
         match packet {
@@ -475,7 +475,7 @@ impl Peer {
         );
     }
 
-    /// The client uses an identifier.
+    /// The client begins to use an identifier.
     fn open(&mut self, link: LinkId, packet_id: PacketId, publication: bool) {
         let Some(connection) = self.connections.get_mut(&link) else {
             return;
@@ -492,7 +492,7 @@ impl Peer {
         );
     }
 
-    /// The last answer for an identifier.
+    /// The server gives the last answer for an identifier.
     fn answer(&mut self, link: LinkId, packet: &Packet, packet_id: PacketId, publication: bool) {
         self.write(link, packet);
         if let Some(connection) = self.connections.get_mut(&link) {

@@ -1,5 +1,6 @@
-//! The sender of the reference server. It sends in order, again on each new connection until the
-//! client answers, and never more at a time than the client accepts.
+//! The sending side of the reference server. It sends messages in order, repeats them on each new
+//! connection until the client has answered, and never sends more at a time than the client
+//! accepts.
 
 use mqtt::{Packet, PacketId, ProtocolVersion, PubRel, QoS, ReasonCode, encoded_len};
 
@@ -53,7 +54,7 @@ impl Peer {
         })
     }
 
-    /// Sends again what an earlier connection has not finished, then what waits.
+    /// Sends again the messages that an earlier connection has not finished, then those that wait.
     pub(super) fn send_waiting(&mut self) {
         while self.may_send() {
             let (Some(link), Some(session)) = (self.current, &mut self.session) else {

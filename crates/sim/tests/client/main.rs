@@ -1,6 +1,6 @@
 //! `mqtt::Client` against a reference server on a bad network, over thousands of seeds.
 //!
-//! `SEEDS=n` sets how many, `SEED=n` repeats one.
+//! `SEEDS=n` sets how many seeds to run, `SEED=n` repeats one seed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests, outside of #[test]
 

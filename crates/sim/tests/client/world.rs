@@ -33,7 +33,7 @@ pub(crate) struct Scenario {
 #[derive(Copy, Clone, PartialEq, Eq)]
 pub(crate) enum Promise {
     ExactlyOnce,
-    /// The server forgets sessions.
+    /// At least once, because the server forgets sessions.
     AtLeastOnce,
 }
 
@@ -45,7 +45,7 @@ enum Due {
     Flush,
     /// The client's machine wakes up.
     Thaw,
-    /// The network is good from now on, and everything has to finish.
+    /// The network is good from now on, so that everything can finish.
     Heal,
 }
 
@@ -147,7 +147,7 @@ impl World {
         assert_eq!(self.connections, connections, "an idle connection was lost");
     }
 
-    /// Runs for a while.
+    /// Runs for `duration`.
     pub(crate) fn run_for(&mut self, duration: Duration) {
         self.drive_client();
         let end = self.now + duration;
@@ -228,7 +228,8 @@ impl World {
         }
     }
 
-    /// The machine wakes up. Its timer and what has arrived come in either order.
+    /// The machine wakes up. The client hears of its timer and of the arrived bytes in either
+    /// order.
     fn thaw(&mut self) {
         let timer_first = self.random.chance(500);
         let Some(deliveries) = self.asleep.take() else {
@@ -274,7 +275,7 @@ impl World {
         }
     }
 
-    /// Delivers to the client. The shell drops what concerns an old transport.
+    /// Delivers to the client. The shell drops deliveries for an old transport.
     fn deliver_to_client(&mut self, delivery: Delivery) {
         match delivery {
             Delivery::Opened { link, .. } if self.link == Some(link) => {
@@ -434,8 +435,8 @@ impl World {
         options.session = Some(session);
         self.client = Client::new(self.now, options);
         assert_eq!(self.client.queued().1, queued);
-        // The new client counts anew, in an order of its own. What the old client had not finished
-        // only has to end and to arrive.
+        // The new client has ids of its own, counted from 0. The publications that the old client
+        // had not finished only have to end and to arrive.
         self.pending.clear();
         self.taken_over = self.client.queued().0;
         let everything = Subscription::new(filter(), QoS::ExactlyOnce);
@@ -456,7 +457,7 @@ impl World {
             && !self.peer.has_output()
     }
 
-    /// For a failure message.
+    /// The state of the run, for a failure message.
     fn state(&self) -> String {
         format!(
             "{:?}, queued {:?}, packet ids {}, pending {:?}, taken over {}, network {:?}, {:?}",
@@ -474,7 +475,7 @@ impl World {
         self.up.check("to the server", self.scenario.promise);
         match self.scenario.promise {
             Promise::ExactlyOnce => self.down.check("to the client", Promise::ExactlyOnce),
-            // What was under way when the server forgot is lost.
+            // Messages that were in flight when the server forgot the session are lost.
             Promise::AtLeastOnce => self.down.check_order_of_first("to the client"),
         }
     }
@@ -522,8 +523,8 @@ impl Ledger {
         }
     }
 
-    /// Nothing comes that was not sent, or out of order for the first time. `QoS` 0 does not come
-    /// twice.
+    /// Checks that only messages that were sent come, that each comes in order when it comes first,
+    /// and that `QoS` 0 does not come twice.
     fn check_order_of_first(&self, way: &str) {
         for (qos, got) in &self.got {
             let once = first(got);
@@ -540,7 +541,7 @@ impl Ledger {
     }
 }
 
-/// Every number once, where it stands first.
+/// Every number once, at its first place.
 fn first(numbers: &[u64]) -> Vec<u64> {
     let mut seen = BTreeSet::new();
     numbers
