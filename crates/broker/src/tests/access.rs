@@ -18,7 +18,7 @@ fn denying(publish: &[&str], subscribe: &[&str]) -> Grants {
     Grants::new(DenyRules::new(filters(publish), filters(subscribe)))
 }
 
-/// A world in which every client is denied the same.
+/// A world in which every client has the same denied topics.
 fn world(publish: &[&str], subscribe: &[&str]) -> World {
     let grants = denying(publish, subscribe);
     World::with(|options| {
@@ -79,14 +79,14 @@ fn a_wider_filter_delivers_only_permitted_messages() {
         conn,
         &[to("#", QoS::AtLeastOnce), to("a/open", QoS::AtLeastOnce)],
     );
-    // Two filters match the retained message, which comes once for each.
+    // Two filters match the retained message. It comes once for each of them.
     assert_eq!(world.payloads(conn), ["kept", "kept"]);
     for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
         world.publish(publisher, "a/secret", "no", qos);
         world.publish(publisher, "a/open", "yes", qos);
     }
     assert_eq!(world.payloads(conn), ["yes", "yes"]);
-    // Nor does it wait for an absent client.
+    // The denied message does not wait for an absent client either.
     world.cut(conn);
     world.publish(publisher, "a/secret", "no", QoS::AtLeastOnce);
     world.publish(publisher, "b", "yes", QoS::AtLeastOnce);
@@ -162,7 +162,7 @@ fn a_denied_publish_gets_its_reason_code() {
     assert_eq!(world.payloads(subscriber), [] as [&str; 0]);
     assert_eq!(world.broker.metrics().refused_publish_rule, 4);
     assert_eq!(world.told[0].limit, Limit::PublishRule);
-    // Nor does it replace the retained message.
+    // The refused message does not replace the retained one either.
     world.send(conn, &retained("locked/a", "kept", QoS::AtLeastOnce));
     assert_eq!(world.broker.metrics().retained_messages, 0);
 }
@@ -207,7 +207,7 @@ fn grants_are_those_of_the_last_connection() {
     for name in ["secret", "open", "secret"] {
         world.publish(publisher, name, name, QoS::AtLeastOnce);
     }
-    // Queued messages that it may no longer receive are dropped for good.
+    // Queued messages that the client may no longer receive are dropped for good.
     let conn = connect_as(&mut world, &lasting(V5, "s"), denying(&["x"], &["secret"]));
     assert_eq!(world.payloads(conn), ["open"]);
     world.publish(publisher, "secret", "secret", QoS::AtLeastOnce);
@@ -215,7 +215,7 @@ fn grants_are_those_of_the_last_connection() {
     assert_eq!(world.payloads(conn), [] as [&str; 0]);
     let metrics = world.broker.metrics();
     assert_eq!((metrics.dropped_rule, metrics.refused_publish_rule), (3, 1));
-    // Getting its grants back does not bring them back.
+    // The messages stay dropped when the client gets its grants back.
     world.cut(conn);
     let conn = connect_as(&mut world, &lasting(V5, "s"), Grants::default());
     world.publish(publisher, "secret", "now", QoS::AtLeastOnce);
@@ -238,7 +238,7 @@ fn a_message_is_not_sent_again_to_a_client_that_may_no_longer_receive_it() {
     ] {
         world.send(publisher, &Packet::Publish(message(name, name, qos, 7)));
     }
-    // None of them is acknowledged.
+    // The client acknowledges none of them.
     assert_eq!(world.payloads(conn).len(), 3);
     world.cut(conn);
     let conn = connect_as(&mut world, &lasting(V5, "s"), denying(&[], &["secret"]));

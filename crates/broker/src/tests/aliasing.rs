@@ -92,13 +92,13 @@ fn mqtt_3_3_2_7_aliases_end_with_their_connection() {
     }
     world.cut(conn);
     world.publish(publisher, name, "3", QoS::AtLeastOnce);
-    // Messages that are sent again, and messages that waited, on a new connection.
+    // On a new connection, messages that are sent again and messages that waited are complete.
     let (conn, _) = world.connect(&connect);
     assert_eq!(said(&mut world, conn), (Some(name.to_owned()), Some(1)));
     assert_eq!(said(&mut world, conn), (None, Some(1)));
     assert_eq!(said(&mut world, conn), (None, Some(1)));
     world.cut(conn);
-    // And for a client that no longer takes aliases.
+    // The same holds for a client that no longer takes aliases.
     connect.properties.topic_alias_maximum = None;
     let (conn, _) = world.connect(&connect);
     for _ in 0..3 {
@@ -232,7 +232,7 @@ fn aliases_of_both_directions_are_counted_while_they_exist() {
     }
     let towards = world.broker.metrics().alias_bytes;
     assert!((500 * 200..500 * 300).contains(&towards), "{towards}");
-    // A longer topic replaces a shorter one, and the other way round.
+    // A message with a longer topic replaces one with a shorter topic, and the other way round.
     for (topic, alias) in [
         ("short", 7),
         ("rather/long", 7),

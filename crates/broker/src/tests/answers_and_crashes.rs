@@ -31,7 +31,8 @@ fn mqtt_3_1_2_4_connack_waits_for_the_end_of_the_old_session() {
     );
 }
 
-/// Only SUBSCRIBED is left of a torn group. The client was never answered, and subscribes again.
+/// The crash tears a group of records, and leaves only SUBSCRIBED of it. The client has got no
+/// SUBACK, and subscribes again.
 #[test]
 fn mqtt_3_3_1_10_retained_messages_come_after_a_torn_subscribe() {
     let mut world = world();
@@ -96,12 +97,12 @@ fn a_clock_that_steps_back_keeps_no_session_longer() {
     world.cut(a);
     world.now = mqtt::Instant::from_millis(100_000);
     world.crash();
-    // Backwards: the session must end within its hour of the new clock.
+    // The clock has gone back: the session must end within an hour on the new clock.
     world.sleep(Duration::from_hours(1));
     assert_eq!(world.broker.metrics().sessions, 0);
 }
 
-/// A will that was published with the end of its session, and a crash before and after.
+/// A will is published when its session ends. The crash comes before or after that.
 #[test]
 fn a_will_that_went_with_its_session_is_not_published_again() {
     let mut world = world();
@@ -160,7 +161,8 @@ fn mqtt_3_1_2_8_wills_of_sessions_that_last_are_published_by_the_next_run() {
     );
 }
 
-/// A refusal for lack of memory needs no record, but is not sent before answers that do.
+/// A refusal for lack of memory needs no record, but is not sent before earlier answers that need
+/// one.
 #[test]
 fn mqtt_4_6_0_2_a_refusal_does_not_overtake_answers_that_wait_for_the_store() {
     // [MQTT-4.6.0-2] [MQTT-4.6.0-3]

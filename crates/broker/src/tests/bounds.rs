@@ -1,5 +1,5 @@
-//! What all clients share: a client that takes more than a fair share pays for it, and no other
-//! client does.
+//! Limits over all clients: a client that takes more than its fair share is held back, and no other
+//! client is.
 
 use std::time::Duration;
 
@@ -103,7 +103,7 @@ fn without_memory_new_messages_are_refused_in_each_versions_words() {
     }
     assert_eq!(world.broker.metrics().refused_memory, 2);
 
-    // Messages that free memory are not refused, and afterwards others are not either.
+    // Messages that free memory are not refused. After them other messages are not refused either.
     for number in 0..10 {
         let topic = format!("fill/{number}");
         world.send(publisher, &retained(&topic, "", QoS::AtMostOnce));
@@ -151,7 +151,7 @@ fn without_memory_only_returning_clients_are_let_in() {
 #[test]
 fn the_unfinished_packet_that_was_held_most_for_longest_goes() {
     let mut world = World::with(|options| options.limits.all_partial_bytes = 300_000);
-    // A PUBLISH of 200,000 bytes, of which almost all is sent.
+    // A client has sent almost all of a PUBLISH of 200,000 bytes.
     let start = [0x30, 0xC0, 0x9A, 0x0C];
     let hostile = world.client(V5, "hostile");
     world.send_bytes(hostile, start.to_vec());
@@ -188,7 +188,7 @@ fn a_reached_limit_is_reported_with_the_client() {
     assert!(matches!(world.broker.poll_output(), Output::Idle(_)));
 }
 
-/// Sends this many messages in one read.
+/// Sends this many messages, which the broker gets as one input.
 fn flood(world: &mut World, conn: crate::Conn, messages: u32) {
     let mut bytes = bytes::BytesMut::new();
     for number in 0..messages {
@@ -208,7 +208,7 @@ fn a_client_that_publishes_too_fast_waits_and_loses_nothing() {
     let (fast, _) = world.connect(&connect);
     flood(&mut world, fast, 70);
     assert!(world.paused.contains(&fast));
-    // A second's worth came at once, and then the message that was too fast.
+    // The messages of one second were accepted at once, and so was the one that exceeded the rate.
     assert_eq!(world.payloads(subscriber).len(), 11);
     assert!(world.broker.metrics().partial_bytes > 0);
     world.sleep(Duration::from_millis(1_050));
@@ -352,7 +352,7 @@ fn a_publish_rate_is_exact_however_high() {
         let mut world = World::with(|options| options.limits.publish_rate = rate);
         let publisher = world.client(V5, "p");
         let id = world.broker.sessions.find("p").unwrap();
-        // A second's worth is used up. Then two milliseconds pass.
+        // The messages of one second are used up. Then two milliseconds pass.
         let now = u64::from(rate) * world.now.as_micros() / 1_000_000;
         world
             .broker
@@ -366,7 +366,7 @@ fn a_publish_rate_is_exact_however_high() {
             world.publish(publisher, "t", "", QoS::AtMostOnce);
             sent += 1;
         }
-        // The last one was too many.
+        // The last message was too many.
         assert_eq!(sent, rate / 500 + 1);
     }
 }
@@ -393,7 +393,7 @@ fn messages_that_are_not_released_are_counted_and_do_not_grow_with_each_connecti
         world.cut(conn);
     }
     assert_eq!(unreleased(&world), 20);
-    // A client that releases messages has room again.
+    // A client that sends PUBREL for its messages has room again.
     let (conn, _) = world.lasting(V5, "new");
     let release = mqtt::PubRel::new(super::packet_id(1), ReasonCode::Success);
     world.send(conn, &Packet::PubRel(release));

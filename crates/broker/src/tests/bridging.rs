@@ -101,8 +101,8 @@ fn no_client_publishes_the_state_of_another() {
     assert!(world.broker.metrics().refused_topic_name > 0);
 }
 
-/// A bridge's own messages do not come back, neither live nor retained, at any `QoS`. Those
-/// of others arrive with their retain flag, for the other broker.
+/// A bridge's own messages do not come back, neither live nor retained, at any `QoS`. Messages of
+/// other clients arrive with their retain flag, for the other broker.
 #[test]
 fn a_bridges_messages_do_not_go_back_to_it() {
     let mut world = World::new();
@@ -129,8 +129,8 @@ fn a_bridges_messages_do_not_go_back_to_it() {
     assert_eq!(messages(&mut world, conn), expected);
 }
 
-/// No Local is forbidden for shared subscriptions [MQTT-3.8.3-4], and any member may get a
-/// message.
+/// No Local is forbidden for shared subscriptions [MQTT-3.8.3-4], so a bridge may get its own
+/// message as a member of a group.
 #[test]
 fn a_bridge_may_be_of_a_group() {
     let mut world = World::new();

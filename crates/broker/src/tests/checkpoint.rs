@@ -74,7 +74,8 @@ fn no_piece_is_much_larger_than_asked_for() {
     );
 }
 
-/// While its messages are copied, a session takes some, gets others, ends, and begins anew.
+/// While a session's messages are copied, its client takes some, new ones arrive, and the session
+/// ends and begins anew.
 #[test]
 fn a_checkpoint_in_pieces_is_right_whatever_happens_meanwhile() {
     let (mut world, publisher) = waiting();

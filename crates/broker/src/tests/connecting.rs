@@ -310,7 +310,8 @@ fn mqtt_4_12_0_1_enhanced_authentication_is_refused() {
     assert_eq!(connack.reason_code, ReasonCode::BadAuthenticationMethod);
 }
 
-/// If not even the refusal fits, the connection is closed without a packet. Found by fuzzing.
+/// If even the refusal is too large for the client, the connection is closed without a packet.
+/// Found by fuzzing.
 #[test]
 fn mqtt_3_1_2_24_a_refusal_is_no_larger_than_the_client_takes_either() {
     let mut world = World::new();

@@ -1,4 +1,5 @@
-//! Everything is counted at what it really costs, so that the limits mean what they say.
+//! Everything is counted with the memory that it really takes, so that the limits mean what they
+//! say.
 
 use std::num::NonZeroU16;
 
@@ -43,7 +44,7 @@ fn a_queued_message_is_charged_for_its_subscription_identifiers() {
 fn a_retained_message_is_charged_for_each_level_of_its_topic() {
     let mut world = World::new();
     let conn = world.client(V5, "a");
-    // Both topics have the same length, and only their levels differ.
+    // Both topics have the same length. They differ only in their number of levels.
     let mut costs = ["abcde", "a/c/e"].map(|topic| {
         world.send(conn, &retained(topic, "x", QoS::AtMostOnce));
         // Replacing it does not change the cost.

@@ -1,5 +1,5 @@
-//! Deferrable work: many things that end at once are worked off piece by piece, and no client
-//! can tell.
+//! Deferrable work: many things that end at once are dealt with piece by piece, and no client can
+//! tell.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub(super) fn stuck(subscribers: usize) -> (World, Vec<Conn>, Conn) {
     stuck_at(subscribers, |_| "t".to_owned())
 }
 
-/// The same with a filter for each of them.
+/// The same, but each subscriber has a filter of its own.
 fn stuck_at(subscribers: usize, filter: impl Fn(usize) -> String) -> (World, Vec<Conn>, Conn) {
     let mut world = World::with(|options| {
         options.limits.inflight_window = 1;
@@ -43,7 +43,7 @@ fn stuck_at(subscribers: usize, filter: impl Fn(usize) -> String) -> (World, Vec
         world.publish(publisher, "t", "x", QoS::AtLeastOnce);
     }
     world.received(publisher);
-    // A new period: other inputs have used no steps of it.
+    // A new period begins, of which other inputs have used no steps.
     world.now = world.now + Duration::from_secs(1);
     (world, conns, publisher)
 }
@@ -53,14 +53,14 @@ pub(super) fn closed(world: &World, conns: &[Conn]) -> usize {
     closed.count()
 }
 
-/// Lets just enough time pass to close all of them, but not to free their queues.
+/// Lets just enough time pass to close all these connections, but not to free their queues.
 pub(super) fn until_dismissed(world: &mut World, conns: &[Conn]) {
     while closed(world, conns) < conns.len() {
         world.sleep(WorkBudget::PERIOD);
     }
 }
 
-/// When the broker wants to continue.
+/// The time at which the broker wants to continue.
 fn idle(world: &mut World) -> Option<Instant> {
     match world.broker.poll_output() {
         Output::Idle(at) => at,
@@ -82,7 +82,7 @@ fn clients_that_are_too_slow_at_once_are_dismissed_a_few_at_a_time() {
         let now = closed(&world, &conns);
         assert!(now - gone <= CLOSED, "{gone} to {now}");
         let metrics = world.broker.metrics();
-        // The memory is held, and counts.
+        // The broker still holds the memory, and counts it.
         assert_eq!(metrics.sessions, 101 - now as u64);
         assert!(metrics.memory_bytes > metrics.queued_bytes);
         let messages = usize::try_from(metrics.queued_messages).unwrap();
@@ -165,7 +165,7 @@ fn sessions_that_expire_at_once_do_so_a_few_at_a_time_and_are_gone_for_their_cli
     let each = WorkBudget::STEPS / (WorkBudget::SESSION + WorkBudget::SUBSCRIPTION) + 1;
     let expired = world.broker.metrics().sessions_expired;
     assert!((50..=each as u64).contains(&expired), "{expired}");
-    // The last one's client returns before it expires.
+    // The client of the last session returns before that session expires.
     let (_, connack) = world.connect(&named(lasting(V5, ""), "absent-999"));
     assert!(!connack.session_present);
     assert_eq!(world.broker.metrics().sessions_expired, expired + 1);
@@ -247,14 +247,15 @@ fn urgent_work_does_not_wait_for_sessions_to_expire() {
         world.send(fast, &Packet::Publish(publish));
     }
     assert!(world.paused.contains(&fast));
-    // So late that nearly all sessions still exist when its pause is over.
+    // This comes so late that the client's pause is over while nearly all sessions still exist.
     world.now = world.now + Duration::from_millis(500);
     world.input(Input::Timeout);
     assert!(world.broker.metrics().sessions > 500);
     assert!(!world.paused.contains(&fast));
 }
 
-/// A message that it got would be lost with it, or would reach others late.
+/// If the client got a message, that would be lost with the client's session, or would reach other
+/// members late.
 #[test]
 fn a_client_that_will_be_dismissed_gets_nothing_of_a_group() {
     for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
@@ -266,13 +267,14 @@ fn a_client_that_will_be_dismissed_gets_nothing_of_a_group() {
         }
         let (witness, _) = world.connect(&named(lasting(V5, ""), "witness"));
         world.subscribe(witness, &[shared]);
-        // For `QoS` 1 and 2 this member is not connected, and is still preferred to them.
+        // For `QoS` 1 and 2 this member is not connected. The group still prefers it to the clients
+        // that will be dismissed.
         if qos != QoS::AtMostOnce {
             world.cut(witness);
         }
         world.publish(publisher, "t", "too much", QoS::AtLeastOnce);
         assert!(closed(&world, &conns) < 50);
-        // They read what they were sent, and acknowledge nothing more.
+        // These clients read what they were sent, and acknowledge nothing more.
         for conn in &conns {
             if world.closed(*conn).is_none() {
                 world.set_reads(*conn, true);
@@ -297,10 +299,10 @@ fn a_client_that_will_be_dismissed_gets_nothing_of_a_group() {
     }
 }
 
-/// Each message that a member of a group leaves behind is offered to the others.
+/// Each message of a member that leaves a group is offered to the other members.
 #[test]
 fn messages_that_members_leave_are_offered_in_pieces() {
-    // Each is in a group of its own, so no other member can take its messages.
+    // Each client is in a group of its own, so no other member can take its messages.
     let (mut world, conns, publisher) = stuck_at(20, |number| format!("$share/g{number}/t"));
     world.publish(publisher, "t", "too much", QoS::AtLeastOnce);
     let each = WorkBudget::STEPS / (WorkBudget::CLOSE + MESSAGES * WorkBudget::OFFER) + 1;
@@ -314,7 +316,7 @@ fn messages_that_members_leave_are_offered_in_pieces() {
     assert_eq!(world.broker.metrics().dropped_session_ended, 10_000);
 }
 
-/// A piece of work that is larger than a period takes several.
+/// A piece of work that is larger than a period takes several periods.
 #[test]
 fn a_large_piece_of_work_delays_the_next_one() {
     let mut world = World::with(|options| options.limits.subscriptions_per_client = 3_000);

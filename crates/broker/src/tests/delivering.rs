@@ -65,7 +65,7 @@ fn mqtt_4_3_3_a_message_of_qos_2() {
     let unknown = PubComp::new(packet_id(1), ReasonCode::PacketIdentifierNotFound);
     assert_eq!(world.received(publisher), [Packet::PubComp(unknown)]);
 
-    // [MQTT-4.3.3-12] After the release it counts as a new message.
+    // [MQTT-4.3.3-12] After PUBREL the message counts as a new one.
     world.send(publisher, &Packet::Publish(again));
     assert_eq!(world.payloads(subscriber), ["x"]);
 
@@ -262,7 +262,7 @@ fn mqtt_3_1_2_24_and_25_a_message_too_large_for_the_client_is_dropped() {
         world.publish(publisher, "t", &"x".repeat(50), qos);
     }
     assert_eq!(world.broker.metrics().dropped_too_large, 2);
-    // The same from the queue.
+    // The same for a message from the queue.
     for payload in ["1", &"x".repeat(50), "2"] {
         world.publish(publisher, "t", payload, QoS::AtLeastOnce);
     }
@@ -283,8 +283,8 @@ fn mqtt_3_1_2_24_and_25_a_message_too_large_for_the_client_is_dropped() {
     assert_eq!(told, [of_subscriber(1), of_subscriber(2)]);
 }
 
-/// A message that was first sent on a connection that took larger packets. This is the third
-/// place that must check the size.
+/// The message was first sent on a connection that took larger packets. So the size must be checked
+/// here too, before the message is sent again.
 #[test]
 fn a_message_too_large_to_be_sent_again_is_dropped_and_reported() {
     let mut world = World::new();

@@ -22,7 +22,8 @@ pub(crate) struct Digest {
     /// Wills of sessions that end with their connections, each with its client identifier.
     wills: BTreeMap<SessionNumber, (String, Will)>,
     retained: BTreeMap<String, String>,
-    /// Messages that the journal holds for groups, while a member that does not last has them.
+    /// Messages that the journal holds for groups, while a member has them whose session ends with
+    /// its connection.
     held: BTreeMap<(MessageId, GroupId), String>,
 }
 
@@ -142,7 +143,7 @@ fn lasting(
         expiry_interval: session.expiry_interval(),
         will: will.cloned(),
         absence: absence.map(|it| Absence {
-            // The time means nothing without a will.
+            // Without a will, the time at which it is due means nothing.
             will_at: it.will_at.filter(|_| will.is_some()),
             ..it
         }),

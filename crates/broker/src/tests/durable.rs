@@ -105,7 +105,7 @@ fn mqtt_3_1_2_8_connack_waits_until_the_will_is_durable() {
         let conn = world.open(version);
         let connect = transient_with_will(version, "a");
         world.send(conn, &Packet::Connect(connect.clone()));
-        // Nothing overtakes CONNACK either [MQTT-3.2.0-1].
+        // This CONNACK cannot be overtaken either [MQTT-3.2.0-1].
         world.send(conn, &Packet::PingReq);
         assert!(world.received(conn).is_empty());
         let [(Lsn(1), Record::TransientWill(transient_will))] = &world.records[..] else {
@@ -116,7 +116,8 @@ fn mqtt_3_1_2_8_connack_waits_until_the_will_is_durable() {
         world.persist();
         let kinds: Vec<_> = world.received(conn).iter().map(kind).collect();
         assert_eq!(kinds, ["CONNACK", "PINGRESP"]);
-        // From now on it causes no more records than any other client.
+        // From now on this client causes no records, like any client whose session ends with its
+        // connection.
         world.subscribe(conn, &[to("t", QoS::ExactlyOnce)]);
         world.publish(conn, "t", "x", QoS::AtLeastOnce);
         assert_eq!(world.received(conn).len(), 2);
@@ -124,7 +125,7 @@ fn mqtt_3_1_2_8_connack_waits_until_the_will_is_durable() {
     }
 }
 
-/// A client without a will waits for nothing, even if others have just left theirs.
+/// A client without a will waits for nothing, even if other clients have just connected with wills.
 #[test]
 fn no_client_waits_for_the_wills_of_others() {
     let mut world = world();
@@ -162,7 +163,8 @@ fn mqtt_3_1_2_10_each_end_of_a_will_is_recorded_once() {
     light.will.as_mut().unwrap().qos = QoS::AtMostOnce;
     light.will.as_mut().unwrap().retain = false;
     let bye = |code| Packet::Disconnect(mqtt::Disconnect::new(code));
-    // Four wills: taken back, published and retained, published to nobody, and taken back late.
+    // Four wills: the first is taken back, the second is published and retained, the third is
+    // published to nobody, the fourth is taken back late.
     let (conn, _) = world.connect(&transient_with_will(V5, "a"));
     world.send(conn, &bye(ReasonCode::Success));
     assert!(matches!(
@@ -242,7 +244,7 @@ fn mqtt_4_3_3_11_pubrec_and_pubcomp_wait_for_what_they_promise() {
     let (conn, _) = world.lasting(V5, "a");
     world.persists = false;
     world.publish(conn, "t", "x", QoS::ExactlyOnce);
-    // It is known by its packet identifier, whose record is not durable yet.
+    // The broker knows the message by its packet identifier, whose record is not durable yet.
     world.publish(conn, "t", "x", QoS::ExactlyOnce);
     assert!(world.received(conn).is_empty());
     world.persist();
@@ -257,8 +259,8 @@ fn mqtt_4_3_3_11_pubrec_and_pubcomp_wait_for_what_they_promise() {
     assert_eq!(world.received(conn), [pub_comp(1)]);
 }
 
-/// Otherwise a crash would make the broker send it as a new message, and the client would take
-/// it for another.
+/// Otherwise the broker would send the message as a new one after a crash, and the client would
+/// take it for another message.
 #[test]
 fn mqtt_4_3_3_2_a_message_of_qos_2_waits_until_its_packet_identifier_is_durable() {
     let mut world = world_with_absent();
@@ -275,13 +277,13 @@ fn mqtt_4_3_3_2_a_message_of_qos_2_waits_until_its_packet_identifier_is_durable(
     assert!(world.received(conn).is_empty());
     world.persist();
     assert_eq!(world.received(conn), [pub_rel(1)]);
-    // Sent again, when the record is known to be durable.
+    // The client sends PUBREC again, when the record is known to be durable.
     world.send(conn, &pub_rec(1));
     assert_eq!(world.received(conn), [pub_rel(1)]);
 }
 
-/// Otherwise a crash would make the publisher send it again, and another member would get it
-/// too.
+/// Otherwise the publisher would send the message again after a crash, and another member would get
+/// it too.
 #[test]
 fn mqtt_4_8_2_5_a_member_that_does_not_last_gets_qos_2_when_the_publish_is_durable() {
     let mut world = world();
@@ -298,13 +300,14 @@ fn mqtt_4_8_2_5_a_member_that_does_not_last_gets_qos_2_when_the_publish_is_durab
     assert!(world.received(member).is_empty());
     world.persist();
     assert_eq!(world.payloads(member), ["x"]);
-    // A publisher that sends it again sends a new message.
+    // This publisher's session ends with its connection, so a message that it sent again would be a
+    // new one. The member need not wait for it.
     let other = world.client(V5, "other");
     world.publish(other, "t", "y", QoS::ExactlyOnce);
     assert_eq!(world.payloads(member), ["y"]);
 }
 
-/// The same from the queue.
+/// The same for a message from the queue.
 #[test]
 fn mqtt_4_3_3_2_a_queued_message_waits_for_its_packet_identifier() {
     let mut world = world_with_absent();
@@ -435,7 +438,7 @@ fn waiting_pubacks_count_against_receive_maximum() {
     }
     assert_eq!(world.received(conn).len(), 30);
 
-    // Repeated messages count in bytes.
+    // The answers to repeated messages are bounded in bytes.
     let conn = world.client(V5, "c");
     for _ in 0..101 {
         world.publish(conn, "t", "x", QoS::ExactlyOnce);
@@ -463,7 +466,7 @@ fn bytes_for_a_connection_that_is_gone_go_nowhere() {
     assert_eq!(world.received(conn), [pub_rec(1)]);
 }
 
-/// Records are announced once until the shell takes them.
+/// The broker announces records once, until the shell takes them.
 #[test]
 fn records_are_announced_once_until_they_are_taken() {
     let mut world = world();
@@ -513,7 +516,7 @@ fn a_full_store_refuses_what_it_would_have_to_keep_and_nothing_else() {
         });
         codes.last()
     };
-    // For an absent client, or to be retained.
+    // These messages are for an absent client, or are to be retained.
     for (name, qos, retain) in [
         ("t", QoS::AtLeastOnce, false),
         ("t", QoS::ExactlyOnce, false),
@@ -522,10 +525,10 @@ fn a_full_store_refuses_what_it_would_have_to_keep_and_nothing_else() {
         let code = answer(&mut world, name, qos, retain);
         assert_eq!(code, Some(ReasonCode::QuotaExceeded), "{name}, {qos:?}");
     }
-    // For connected clients.
+    // This one is only for connected clients.
     let code = answer(&mut world, "u", QoS::AtLeastOnce, false);
     assert_eq!(code, Some(ReasonCode::Success));
-    // `QoS` 0 messages go on, retained ones too.
+    // `QoS` 0 messages are still accepted, retained ones too.
     assert_eq!(answer(&mut world, "t", QoS::AtMostOnce, false), None);
     assert_eq!(answer(&mut world, "u", QoS::AtMostOnce, true), None);
     let metrics = world.broker.metrics();
@@ -535,7 +538,7 @@ fn a_full_store_refuses_what_it_would_have_to_keep_and_nothing_else() {
     );
     assert_eq!(metrics.retained_messages, 1);
 
-    // Nothing new that would last is granted. Existing sessions and subscriptions go on.
+    // Nothing new that would last is granted. Existing sessions and subscriptions stay.
     let (_, connack) = world.connect(&lasting(V5, "new"));
     assert_eq!(connack.reason_code, ReasonCode::QuotaExceeded);
     let (_, connack) = world.connect(&lasting(V3, "new"));

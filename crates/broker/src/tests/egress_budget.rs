@@ -1,5 +1,5 @@
-//! Messages that are larger than what every connection may have waiting. They evade no limit,
-//! and none that was promised gets stuck.
+//! Messages that are larger than what every connection may have waiting. They evade no limit, and
+//! no message that must be delivered gets stuck.
 
 use mqtt::{Packet, QoS, RetainHandling};
 
@@ -75,7 +75,7 @@ fn a_slow_client_gets_no_second_large_message_beyond_its_limit() {
 
 #[test]
 fn a_client_with_a_large_message_to_read_may_ping() {
-    /// As many bytes as every connection may have waiting.
+    /// The number of bytes that every connection may have waiting.
     const LITTLE: u64 = 16 * 1024;
     let limit = 1_500_000;
     for too_many in [false, true] {
@@ -94,11 +94,12 @@ fn a_client_with_a_large_message_to_read_may_ping() {
         );
         let free = limit as u64 - world.broker.metrics().unwritten_bytes;
         assert!(free < LITTLE, "{free}");
-        // Its answer has two bytes, and it reads as fast as it can.
+        // The answer has two bytes, and this client reads as fast as it can.
         world.send(slow, &Packet::PingReq);
         assert_eq!(world.closed(slow), None);
         if too_many {
-            // But not any number: these answers are twice what may wait for it now.
+            // But the number of answers is limited: these are twice what may wait for the client
+            // now.
             let pings = usize::try_from(LITTLE).unwrap();
             world.send_bytes(slow, b"\xC0\0".repeat(pings));
             assert!(world.closed(slow).is_some());
@@ -144,7 +145,7 @@ fn large_messages_that_are_promised_go_out_as_others_make_room() {
         assert!(world.broker.metrics().unwritten_bytes <= most);
         assert_eq!(world.broker.metrics().dropped_queue_full, 0);
         let mut got = 0;
-        // The last client waits for the room that the others take, and leaves.
+        // The last client waits for the room that the others use. It leaves before it gets any.
         world.cut(all[5]);
         for &conn in all[..5].iter().rev() {
             world.set_reads(conn, true);
@@ -176,7 +177,7 @@ fn retained_messages_that_are_large_wait_for_room() {
         let unwritten = world.broker.metrics().unwritten_bytes;
         assert!(unwritten <= 1 << 20, "{unwritten}");
         assert_eq!(world.broker.metrics().retained_lookups, 4);
-        // They get the message that has replaced it in the meantime.
+        // These clients get the message that has replaced it in the meantime.
         let expected = if qos == QoS::AtMostOnce {
             LARGE
         } else {

@@ -50,10 +50,10 @@ fn records_of_qos_0_are_bounded_while_the_store_is_slow() {
     world.send(late, &retained("late", &payload, QoS::AtMostOnce));
     assert!(world.paused.contains(&late));
     assert!(world.broker.metrics().journal_bytes < (64 << 20) + 200_000);
-    // It is not closed for silence, because nobody reads it.
+    // The connection is not closed for silence, because the broker is not reading it.
     world.sleep(Duration::from_hours(1));
     assert_eq!(world.closed(publisher), None);
-    // Nothing that it sent is lost.
+    // Nothing that the client sent is lost.
     world.persists = true;
     world.persist();
     assert!(!world.paused.contains(&publisher));
@@ -88,7 +88,7 @@ fn a_full_store_does_not_take_payloads_of_qos_0() {
     );
 }
 
-/// State that could not be stored is stored as soon as there is room.
+/// Messages and wills that could not be stored are stored as soon as there is room.
 #[test]
 fn retained_messages_of_qos_0_are_stored_when_there_is_room_again() {
     let mut world = world();
@@ -146,7 +146,7 @@ fn a_full_store_does_not_take_wills() {
         "{}",
         bytes(&world) - before
     );
-    // Fifty wills that were kept, and fifty that were published.
+    // Fifty wills were kept, and fifty were published.
     assert_eq!(world.broker.metrics().wills_not_stored, 100);
     let live = Digest::of(world.now, &world.broker);
     assert_eq!(live, Digest::of_recovery(world.now, &world.recovery()));
@@ -173,7 +173,7 @@ fn mqtt_3_1_2_8_a_will_is_stored_when_there_is_room_again() {
     assert_eq!(world.payloads(s).len(), 1);
 }
 
-/// The same with a delayed will of a client that is gone before there is room.
+/// The same, with a delayed will of a client that is gone before there is room.
 #[test]
 fn mqtt_3_1_2_8_a_delayed_will_is_stored_when_there_is_room_again() {
     let mut world = world();
@@ -235,7 +235,8 @@ fn mqtt_3_1_2_8_a_full_store_lets_in_clients_with_wills() {
     world.subscribe(reader, &[to("wills", QoS::AtMostOnce)]);
     assert_eq!(world.payloads(reader).len(), 1);
 
-    // A will that was already recorded is published with `QoS` 0, and its record is ended.
+    // A will that was already recorded is published with `QoS` 0, and a record says that it is
+    // gone.
     let (conn, _) = world.connect(&passing("before"));
     world.input(Input::Store(StoreState::Full));
     world.cut(conn);
@@ -261,7 +262,7 @@ fn a_full_store_does_not_take_messages_that_a_member_leaves() {
     assert_eq!(world.broker.metrics().dropped_session_ended, 1);
 }
 
-/// A record that could not be read back is not written, and nothing that builds on it is
+/// A record that would be too long to read back is not written, and nothing that builds on it is
 /// promised.
 #[test]
 fn mqtt_4_1_0_1_nothing_is_acknowledged_behind_a_record_that_is_too_long() {
@@ -275,7 +276,7 @@ fn mqtt_4_1_0_1_nothing_is_acknowledged_behind_a_record_that_is_too_long() {
     world.publish(publisher, "t", &"x".repeat(2_000), QoS::AtLeastOnce);
     assert!(world.received(publisher).is_empty());
     assert_eq!(world.told[0].limit, Limit::RecordSize);
-    // From now on it is refused at once.
+    // From now on such a message is refused at once.
     let other = world.client(V5, "o");
     world.publish(other, "t", "behind", QoS::AtLeastOnce);
     let Packet::PubAck(ack) = world.take(other) else {
@@ -333,7 +334,7 @@ fn mqtt_3_8_4_3_an_equal_subscription_is_granted_by_a_full_store() {
     assert_eq!(live, Digest::of_recovery(world.now, &world.recovery()));
 }
 
-/// One turn does not search all that is stored for the little that is not.
+/// One turn does not search all that is stored for the little that is not stored.
 #[test]
 fn the_write_back_searches_in_several_turns() {
     let mut world = world();

@@ -1,4 +1,4 @@
-//! Messages of groups when there is hardly any room (section 4.8.2).
+//! Handing over messages of groups when there is hardly any room (section 4.8.2).
 
 use mqtt::packet::ConnectProperties;
 use mqtt::{Connect, QoS, Utf8String};
@@ -40,8 +40,8 @@ fn handing_over_loses_nothing_when_queues_are_nearly_full() {
         let publisher = world.client(V5, "p");
         let a = member(&mut world, "a", QoS::AtLeastOnce);
         let b = member(&mut world, "b", QoS::AtLeastOnce);
-        // A fair share is what is still free. With two sessions that hold as much, it is 66,667
-        // bytes.
+        // A session may hold as much as is still free. For two sessions that hold the same, that is
+        // 66,667 bytes each.
         while world.broker.metrics().queued_bytes < 125_000 {
             publish(&mut world, publisher, 500, QoS::AtLeastOnce);
         }
@@ -52,7 +52,7 @@ fn handing_over_loses_nothing_when_queues_are_nearly_full() {
         assert_eq!(after.queued_messages, before.queued_messages);
         assert_eq!(after.queued_bytes, before.queued_bytes);
         assert_eq!(after.dropped_queue_full, 0);
-        // A few messages found room, and most did not.
+        // A few messages found room with the other member, but most did not.
         assert!((1..30).contains(&after.passed_on), "{}", after.passed_on);
         assert!(world.closed(a).is_none());
     }
@@ -87,7 +87,7 @@ fn a_group_sends_to_members_with_room_when_buffers_are_nearly_full() {
             }
         }
         assert_eq!(world.broker.metrics().dropped_slow, 0);
-        // One member's buffer may take half of all. The rest goes to the other.
+        // One member's buffer may take half of the whole. The rest goes to the other member.
         assert!(got >= 400, "{got}");
         assert!(world.broker.metrics().unwritten_bytes <= 101_000);
     }

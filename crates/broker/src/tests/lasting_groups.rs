@@ -1,4 +1,4 @@
-//! Groups with members that outlast a crash and members that do not.
+//! Groups with lasting members, whose sessions survive a crash, and transient ones.
 
 use mqtt::{Packet, QoS};
 
@@ -9,8 +9,8 @@ fn world() -> World {
     World::with(|options| options.durable = true)
 }
 
-/// A message was stored for a lasting member, acknowledged to its publisher, and handed over to
-/// a member that does not last.
+/// A message was stored for a lasting member, acknowledged to its publisher, and handed over to a
+/// transient member.
 #[test]
 fn a_message_to_a_member_that_does_not_last_survives_a_crash() {
     let mut world = world();
@@ -24,7 +24,7 @@ fn a_message_to_a_member_that_does_not_last_survives_a_crash() {
     world.subscribe(b, &[to("$share/g/t", QoS::AtLeastOnce)]);
     world.set_reads(b, false);
     world.cut(a);
-    // b has not acknowledged it. Without the crash, a would get it back.
+    // b has not acknowledged the message. Without the crash, a would get it back.
     world.crash();
     let (a, present) = world.lasting(V5, "a");
     assert!(present);
@@ -48,7 +48,7 @@ fn a_message_that_went_to_a_transient_member_comes_back() {
     assert_eq!(world.payloads(a), ["M"]);
 }
 
-/// A group has a lasting member, and a message waits for one that does not last.
+/// A group has a lasting member, and a message waits for a transient one.
 #[test]
 fn a_groups_messages_survive_if_any_member_does() {
     let mut world = world();
@@ -68,8 +68,7 @@ fn a_groups_messages_survive_if_any_member_does() {
     assert_eq!(world.payloads(a).len(), 50);
 }
 
-/// Messages in the queue of a member that lasts, and messages that were sent to one that does
-/// not.
+/// Messages in the queue of a lasting member, and messages that were sent to a transient one.
 #[test]
 fn the_queue_of_a_member_that_lasts_survives_with_one_that_does_not() {
     let mut world = world();
@@ -91,8 +90,8 @@ fn the_queue_of_a_member_that_lasts_survives_with_one_that_does_not() {
     assert_eq!((acknowledged, got), (20, 20));
 }
 
-/// A message moves from a lasting member's queue to a member that does not last. The crash comes
-/// after that member has completed the exchange, before the record.
+/// A message moves from a lasting member's queue to a transient member. The crash comes after that
+/// member has completed the exchange, but before the record of it is durable.
 #[test]
 fn mqtt_4_3_3_2_no_two_members_get_a_message_of_qos_2() {
     let mut world = World::with(|options| {
@@ -194,7 +193,7 @@ fn acknowledged_messages_do_not_come_back_and_a_checkpoint_keeps_the_rest() {
     assert_eq!(world.payloads(a), ["1", "3"]);
 }
 
-/// A session that will end with its connection leaves its messages to members that last.
+/// A session that will end with its connection leaves its messages to lasting members.
 #[test]
 fn messages_of_a_session_that_no_longer_lasts_survive_with_its_group() {
     let mut world = world();
@@ -205,7 +204,7 @@ fn messages_of_a_session_that_no_longer_lasts_survive_with_its_group() {
     let (b, _) = world.lasting(V5, "b");
     world.subscribe(b, &[to("$share/g/t", QoS::AtLeastOnce)]);
     world.set_reads(b, false);
-    // No other connected member has room for it, so it stays with a.
+    // No other connected member has room for the message, so it stays with a.
     let mut ending = mqtt::Connect::new(V5, "a");
     ending.clean_start = false;
     world.cut(b);
@@ -239,7 +238,7 @@ fn mqtt_4_8_2_5_a_sent_qos_2_message_goes_to_nobody_else_after_a_crash() {
     world.send(b, &Packet::PubRec(received));
     let complete = mqtt::PubComp::new(packet_id(1), mqtt::ReasonCode::Success);
     world.send(b, &Packet::PubComp(complete));
-    // It waited for b, and has now been sent to b.
+    // Message 2 waited for b, and has now been sent to b.
     assert_eq!(world.payloads(b), ["2"]);
     world.crash();
     let (a, _) = world.lasting(V5, "a");

@@ -234,7 +234,7 @@ fn wills_are_bounded_each_and_together_and_given_back() {
     assert_eq!((metrics.wills, metrics.connects_refused), (2, 2));
     assert!((2_000..3_000).contains(&metrics.will_bytes), "{metrics:?}");
 
-    // Published, withdrawn, replaced, and published after its delay.
+    // The wills are published, taken back, replaced, and published after their delay.
     world.cut(first);
     assert_eq!(world.broker.metrics().wills, 1);
     let (first, _) = world.connect(&with_will("first", 1_000, 0));
@@ -291,7 +291,7 @@ fn a_queue_is_not_emptied_for_a_message_that_can_never_fit() {
 #[test]
 fn only_messages_that_wait_for_the_window_count_as_such() {
     let waits = |world: &World| world.broker.metrics().window_waits;
-    // The window, and a client that takes fewer messages.
+    // The limit is the window, or the client's smaller Receive Maximum.
     for (window, receive_maximum) in [(2, None), (64, Some(2))] {
         let mut world = World::with(|options| {
             options.limits.inflight_window = window;
@@ -314,7 +314,7 @@ fn only_messages_that_wait_for_the_window_count_as_such() {
             world.publish(publisher, "t", "is sent", QoS::AtMostOnce);
         }
         assert_eq!(waits(&world), 3);
-        // One message goes, and another joins the queue.
+        // One message is acknowledged, and another joins the queue.
         let ids = world.received(subscriber).into_iter().filter_map(|packet| {
             let Packet::Publish(publish) = packet else {
                 return None;
@@ -336,7 +336,7 @@ fn only_messages_that_wait_for_the_window_count_as_such() {
         assert_eq!(waits(&world), 5);
         drop(world.received(subscriber));
 
-        // A client that does not read does not count either.
+        // Messages for a client that does not read do not count either.
         let slow = world.client(V5, "slow");
         world.subscribe(slow, &[to("slow", QoS::AtLeastOnce)]);
         world.set_reads(slow, false);

@@ -42,7 +42,7 @@ fn a_message_between_two_look_ups_does_not_stall() {
     let conn = world.client(V5, "s");
     world.subscribe(conn, &[to("+/z", QoS::AtLeastOnce)]);
     acknowledge(&mut world, conn);
-    // It waits for a retained message of its topic that may still be found.
+    // This message waits for a retained message of its topic that may still be found.
     world.publish(publisher, "last/z", "live", QoS::AtLeastOnce);
     world.subscribe(conn, &[to("other", QoS::AtLeastOnce)]);
     assert_eq!(world.broker.metrics().retained_lookups, 2);
@@ -53,7 +53,8 @@ fn a_message_between_two_look_ups_does_not_stall() {
     assert_eq!(world.broker.metrics().queued_messages, 0);
 }
 
-/// Its place behind the messages that were queued before must not be lost with the empty queue.
+/// A look-up knows how many queued messages go before it. It must keep that place when the queue
+/// becomes empty.
 #[test]
 fn a_look_up_goes_on_after_a_reconnect_with_an_empty_queue() {
     let mut world = World::new();

@@ -66,8 +66,8 @@ fn expired_sessions_keep_no_client_out_and_end_no_other_session() {
         let mut connect = named(lasting(V5, ""), &format!("absent-{number}"));
         connect.properties.session_expiry_interval = Some(if number == 0 { 3_600 } else { 60 });
         let (conn, _) = world.connect(&connect);
-        // Messages wait for all but the first session, which is connected again but could be
-        // dispensed with.
+        // Messages wait for all sessions except the first. That one could be ended without loss,
+        // but has not expired.
         if number > 0 {
             world.subscribe(conn, &[to("t", QoS::AtLeastOnce)]);
         }
@@ -134,8 +134,8 @@ fn expired_retained_messages_stay_if_removing_them_does_not_help() {
     assert_eq!(world.broker.metrics().refused_retained_limit, 1);
 }
 
-/// Ended sessions hold nearly all memory. One group member, whose session ends with its
-/// connection, has this many messages. Another, absent one has none.
+/// Ended sessions hold nearly all memory. One member of a group has this many messages, and its
+/// session ends with its connection. Another member is absent and has none.
 fn group_beside_remains(messages: usize) -> (World, Conn, Conn) {
     let (mut world, conns, publisher) = stuck(100);
     let shared = to("$share/g/other", QoS::AtLeastOnce);
@@ -262,7 +262,7 @@ fn expired_sessions_take_no_room_from_others() {
     let (conn, connack) = world.connect(&connect);
     assert_eq!(connack.reason_code, ReasonCode::Success);
     world.subscribe(conn, &[to("a/b/c", QoS::AtLeastOnce)]);
-    // Only what is needed is freed.
+    // The broker frees only what is needed.
     let metrics = world.broker.metrics();
     assert!(metrics.sessions > 500);
     assert_eq!(

@@ -64,7 +64,7 @@ fn section_3_3_2_3_2_a_payload_that_says_it_is_utf_8_has_to_be() {
         world.send(conn, &Packet::PubRel(release));
         world.received(conn);
     }
-    // Without the indicator, bytes are bytes.
+    // Without the indicator, any bytes are accepted.
     let mut publish = message("t", "", QoS::AtMostOnce, 0);
     publish.payload = b"\xFF".to_vec().into();
     publish.properties.payload_format_indicator = Some(false);
@@ -251,7 +251,7 @@ fn mqtt_2_2_1_3_a_packet_identifier_that_is_in_use_is_refused() {
     world.send(conn, &Packet::PubRel(release));
     world.received(conn);
     world.subscribe(conn, &[to("t", QoS::AtMostOnce)]);
-    // Version 3.1.1 has no code for this, and comes to no harm.
+    // Version 3.1.1 has no code for this, so the broker accepts the message.
     let old = world.client(V3, "old");
     for qos in [QoS::ExactlyOnce, QoS::AtLeastOnce] {
         world.send(old, &Packet::Publish(message("t", "x", qos, 900)));
@@ -273,7 +273,7 @@ fn section_4_9_messages_of_earlier_connections_do_not_count() {
     world.send(conn, &publish(2, false));
     world.cut(conn);
 
-    // Two more are allowed, although the two from before are still not released.
+    // Two more are allowed, although the two from the earlier connection are still not released.
     let (conn, _) = world.lasting(V5, "a");
     world.send(conn, &publish(3, false));
     world.send(conn, &publish(4, false));
@@ -348,14 +348,14 @@ fn mqtt_3_14_0_1_no_disconnect_where_connack_is_too_large_for_the_client() {
             let size = mqtt::encoded_len(&packet, V5).unwrap();
             assert!(size <= limit as usize, "{size} {packet:?}");
         }
-        // A refused client leaves no session behind.
+        // No session remains of a refused client.
         assert_eq!(world.broker.metrics().sessions, u64::from(!is_refused));
     }
 }
 
 #[test]
 fn section_3_14_2_2_2_only_a_client_that_asked_for_a_session_may_prolong_it() {
-    // The server has shortened the interval to 0, but the client had asked for one.
+    // The server has shortened the interval to 0, but the client had asked for a longer one.
     let mut world = World::with(|options| options.limits.session_expiry_interval = 0);
     let (conn, _) = world.connect(&lasting(V5, "a"));
     let mut disconnect = Disconnect::new(ReasonCode::Success);

@@ -154,7 +154,7 @@ fn mqtt_3_3_2_5_messages_that_expired_while_the_server_was_away_are_not_sent() {
     assert_eq!(world.payloads(conn), ["2", "3"]);
 }
 
-/// After a crash a session's hour starts only if it had not started before.
+/// The hour until a session expires starts at a crash only if it had not started before.
 #[test]
 fn mqtt_3_1_2_23_sessions_expire_by_the_wall_clock() {
     let mut world = world();
@@ -206,8 +206,8 @@ fn mqtt_3_1_2_8_wills_come_in_time_and_once() {
     let (heir, _) = world.lasting(V5, "heir");
     world.subscribe(heir, &[to("wills", QoS::ExactlyOnce)]);
     world.cut(heir);
-    // One client is away and one is connected, with and without a delay. One has sent
-    // DISCONNECT.
+    // There are wills of absent and of connected clients, each with and without a delay. One client
+    // has sent DISCONNECT.
     for (id, delay, leaves) in [
         ("away-20", 20, true),
         ("away-0", 0, true),
@@ -247,7 +247,7 @@ fn mqtt_3_1_2_8_wills_come_in_time_and_once() {
     assert!(heard(&mut world).is_empty());
     world.sleep(Duration::from_secs(15));
     assert_eq!(heard(&mut world), ["there-20"]);
-    // It is published with its session's end, after an hour.
+    // The will is published when its session ends, after an hour.
     world.crash();
     world.now = world.now + Duration::from_mins(30);
     let (heir, _) = world.lasting(V5, "heir");
@@ -303,7 +303,7 @@ fn waiting_messages_go_to_another_member_after_a_crash_too() {
     assert_eq!(world.broker.metrics().queued_messages, 4);
 }
 
-/// Nothing comes back of a session that its client ended.
+/// After a crash nothing comes back of a session that its client ended.
 #[test]
 fn mqtt_4_1_0_2_an_ended_session_does_not_come_back() {
     let mut world = world();
@@ -317,7 +317,7 @@ fn mqtt_4_1_0_2_an_ended_session_does_not_come_back() {
     assert_eq!(world.broker.metrics().subscriptions, 0);
     assert_eq!(world.broker.metrics().queued_messages, 0);
     let _ = conn;
-    // Nor of a session whose client changed its mind at DISCONNECT.
+    // Nothing comes back of a session that its client ended only with DISCONNECT.
     let (conn, _) = world.lasting(V5, "a");
     let mut bye = mqtt::Disconnect::new(ReasonCode::Success);
     bye.properties.session_expiry_interval = Some(0);
@@ -508,7 +508,7 @@ fn unreleased_messages_end_with_their_session() {
     world.publish(conn, "t", "once", QoS::ExactlyOnce);
     world.crash();
     assert_eq!(world.broker.metrics().incoming_messages, 1);
-    // With Clean Start.
+    // This client connects with Clean Start.
     world.client(V5, "a");
     assert_eq!(world.broker.metrics().incoming_messages, 0);
     world.crash();

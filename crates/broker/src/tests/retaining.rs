@@ -97,7 +97,7 @@ fn mqtt_3_3_2_6_a_retained_message_states_its_remaining_expiry() {
     world.subscribe(conn, &[to("+", QoS::AtMostOnce)]);
     let properties = world.take_publish(conn).properties;
     assert_eq!(properties.message_expiry_interval, Some(18));
-    // It is not retained beyond its expiry.
+    // The message is not retained beyond its expiry.
     world.sleep(Duration::from_secs(18));
     assert_eq!(world.broker.metrics().retained_messages, 0);
     // A new message has its own expiry.
@@ -206,7 +206,7 @@ fn waiting_retained_messages_leave_live_ones_their_room() {
         }
         let (subscriber, _) = world.lasting(V5, "s");
         world.subscribe(subscriber, &[to("#", QoS::AtLeastOnce)]);
-        // The window is full, and 136 are not looked up yet.
+        // The window is full, and the search has not reached 136 messages yet.
         for number in 0..10 {
             world.publish(publisher, "t", &format!("live {number}"), QoS::AtLeastOnce);
         }

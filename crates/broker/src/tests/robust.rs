@@ -18,16 +18,16 @@ use crate::{
 enum Op {
     Open(u8),
     Send(u8, Packet),
-    /// A packet with one byte changed, or cut short.
+    /// A packet that has one byte changed, or is cut short.
     Spoilt(u8, Packet, u8, u8),
     Bytes(u8, Vec<u8>),
     Close(u8),
-    /// Let the shell take and write for one connection.
+    /// The shell takes the bytes for one connection and writes them.
     Drain(u8),
     Authenticated(u8, bool),
     Persisted(u8),
     Sleep(u16),
-    /// Write a piece of a checkpoint.
+    /// The broker writes a piece of a checkpoint.
     Checkpoint(u8),
     Store(bool),
 }
@@ -199,7 +199,8 @@ fn options(setting: Setting) -> BrokerOptions {
     options
 }
 
-/// The network's side. It uses the number of a connection again only after a close.
+/// The shell and the network. It gives one of its places to a new connection only after the old
+/// connection was closed.
 struct Shell {
     broker: Broker,
     now: Instant,
@@ -451,7 +452,7 @@ fn run(ops: &[Op], setting: Setting) -> Vec<Output> {
     shell.broker.handle_input(shell.now, Input::Shutdown);
     shell.poll();
     assert_eq!(shell.broker.metrics().connections, 0);
-    // And again from the records.
+    // The same must hold for a broker made from the records.
     let after = options(Setting {
         authenticate: false,
         durable: true,

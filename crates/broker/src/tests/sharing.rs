@@ -26,7 +26,7 @@ fn publish(world: &mut World, publisher: Conn, numbers: std::ops::Range<u16>, qo
     world.received(publisher);
 }
 
-/// Acknowledges everything until nothing comes any more. Returns the payloads.
+/// Acknowledges messages until none come any more. Returns their payloads.
 fn work(world: &mut World, conn: Conn) -> Vec<String> {
     let mut done = Vec::new();
     loop {
@@ -72,7 +72,7 @@ fn absent_members(world: &mut World, ids: std::ops::Range<u16>) {
     }
 }
 
-/// More members than are asked in a row have full queues, and others have room. No message is
+/// More members in a row than one choice asks have full queues, and others have room. No message is
 /// lost, neither a published one nor one that a member leaves behind.
 #[test]
 fn messages_find_the_member_with_room_behind_hundreds_of_full_queues() {
@@ -285,7 +285,7 @@ fn a_stuck_member_does_not_hold_up_the_others() {
             done.extend(work(&mut world, conn));
         }
     }
-    // The stuck member has its window full, and not one message more.
+    // The stuck member's window is full, and it has not got one message more.
     assert_eq!(world.received(stuck).len(), 4);
     assert_eq!(world.broker.metrics().queued_messages, 4);
     assert_eq!(done.len(), 296);
@@ -379,7 +379,7 @@ fn section_3_1_2_11_4_a_message_too_large_for_one_member_goes_to_another() {
     }
     assert_eq!(work(&mut world, small), ["y", "y"]);
     assert_eq!(work(&mut world, large).len(), 2);
-    // [MQTT-3.1.2-25] If no member can take it, it is dropped.
+    // [MQTT-3.1.2-25] If no member can take the message, it is dropped.
     world.cut(large);
     world.publish(publisher, "t", &"x".repeat(100), QoS::AtLeastOnce);
     assert!(world.received(small).is_empty());
@@ -392,7 +392,7 @@ fn mqtt_4_8_2_4_unsent_messages_go_to_another_member_but_sent_qos_2_stays() {
     let mut world = World::with(|options| options.limits.inflight_window = 2);
     let gone = member(&mut world, "gone", QoS::ExactlyOnce);
     let publisher = world.client(V5, "p");
-    // Two are sent, one with each QoS. Two more wait.
+    // Two messages are sent, one with each QoS. Two more wait.
     for (number, qos) in [
         (0, QoS::AtLeastOnce),
         (1, QoS::ExactlyOnce),

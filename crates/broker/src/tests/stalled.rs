@@ -1,5 +1,5 @@
-//! Sessions without room for `QoS` 0 messages are skipped without a look, but not for longer
-//! than they have none.
+//! A fan-out skips sessions whose connections have no room for `QoS` 0 messages, but only as long
+//! as they have none.
 
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ fn a_returning_client_gets_messages_again() {
     world.publish(publisher, "t", &"x".repeat(100), QoS::AtMostOnce);
     assert_eq!(world.payloads(subscriber).len(), 1);
 
-    // Nor is it passed on to another session at the same place.
+    // Another session at the same place does not inherit the lack of room either.
     world.set_reads(subscriber, false);
     for _ in 0..20 {
         world.publish(publisher, "t", &"x".repeat(100), QoS::AtMostOnce);
@@ -93,7 +93,7 @@ fn live_messages_come_after_the_retained_ones_that_were_asked_for() {
     let (mut world, subscriber, publisher, refused) = stalled();
     let old = retained("r", &"old".repeat(40), QoS::AtMostOnce);
     world.send(publisher, &old);
-    // It subscribes again, and has no room for the retained messages.
+    // The client subscribes again, and has no room for the retained messages.
     let again = super::subscribe(&[to("r", QoS::AtMostOnce)], None);
     world.send(subscriber, &again);
     assert_eq!(world.broker.metrics().retained_lookups, 1);

@@ -128,7 +128,7 @@ fn a_checkpoint_is_no_larger_than_estimated_and_has_each_message_once() {
         assert!((is..is * 5 / 4).contains(&thought), "{is} of {thought}");
         assert_eq!(world.broker.metrics().copy_bytes, thought);
     }
-    // Nor is it too low after a start.
+    // The estimate is not too low after a restart either.
     world.crash();
     let thought = world.broker.metrics().copy_bytes;
     let is = copied(&mut world);
@@ -153,7 +153,7 @@ fn unrecorded_state_needs_no_room() {
     assert_eq!((metrics.copy_bytes, metrics.taking_bytes), (nothing, 0));
 }
 
-/// Handing messages over or ending a session leaves nothing counted.
+/// After messages were handed over and sessions have ended, nothing is left in the counts.
 #[test]
 fn ended_sessions_need_no_room_in_the_store() {
     let mut world = world();
@@ -198,7 +198,7 @@ fn a_burst_leaves_the_stores_reserve() {
     });
     world.persists = false;
     let before = world.journal().len();
-    // Everything in one piece.
+    // The whole checkpoint is written in one piece.
     let mut bytes = BytesMut::new();
     for id in 1..=256 {
         let message = message("t", &"x".repeat(1_000), QoS::AtLeastOnce, id);

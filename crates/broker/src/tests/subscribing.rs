@@ -65,7 +65,7 @@ fn connack_states_the_servers_limits() {
 fn mqtt_3_8_3_4_no_local_on_a_shared_subscription_is_a_protocol_error() {
     let mut world = World::new();
     let conn = world.client(V5, "a");
-    // By hand, because the encoder would refuse to write it.
+    // The packet is written by hand, because the encoder would refuse to write it.
     let bytes = b"\x82\x10\x00\x01\x00\x00\x0A$share/g/b\x04";
     let mut bytes = bytes.to_vec();
     bytes[1] = u8::try_from(bytes.len() - 2).unwrap();

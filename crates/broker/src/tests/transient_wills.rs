@@ -11,7 +11,7 @@ use super::{V3, V5, World, retained, text, to};
 use crate::durability::Record;
 use crate::{BrokerOptions, Lsn, Recovery};
 
-/// As `with_will`, for a client whose session ends with its connection.
+/// A CONNECT as from `with_will`, but for a session that ends with its connection.
 pub(super) fn transient_with_will(id: &'static str, delay: u32) -> mqtt::Connect {
     mqtt::Connect {
         clean_start: true,
@@ -94,7 +94,7 @@ fn a_will_is_neither_lost_nor_doubled_wherever_crashes_come() {
         world.persists = false;
         world.crash();
         let published = world.journal().last().unwrap().0;
-        // The beginning, the end of the session's connection, and a record for each will.
+        // There are at least three records: one for the restart, and one for each will.
         assert!(published.0 >= alive.0 + 3, "{published:?}");
         (world, alive, published)
     };
@@ -113,7 +113,7 @@ fn a_will_is_neither_lost_nor_doubled_wherever_crashes_come() {
     }
 }
 
-/// Its will corrects the retained state of a device.
+/// A device's will corrects the device's retained state.
 #[test]
 fn mqtt_3_1_2_15_a_retained_will_replaces_the_retained_message_after_a_crash() {
     let mut world = world();
@@ -199,7 +199,7 @@ fn mqtt_3_1_2_8_a_session_that_no_longer_lasts_leaves_its_will() {
     assert_eq!(world.broker.metrics().sessions, 1);
     let (heir, _) = world.lasting(V5, "heir");
     assert_eq!(take_all(&mut world, heir), ["a"]);
-    // The other way round: a session that lasts takes it over.
+    // The other way round: a lasting session takes over a connection whose session does not last.
     world.connect(&transient_with_will("a", 0));
     world.connect(&with_will("a", 20));
     assert_eq!(take_all(&mut world, heir), ["a"]);
