@@ -75,8 +75,8 @@ fn connect(shell: &mut Shell, number: u64, keep_alive: u16) -> Conn {
     shell.connect_with(number, |connect| connect.keep_alive = keep_alive)
 }
 
-/// Nanoseconds per delivery to 1,000 clients that take `most` aliases, with a topic that is
-/// worth one.
+/// Nanoseconds per delivery to 1,000 clients that take `most` aliases, with a topic that is worth
+/// an alias.
 fn aliases(most: u16) -> f64 {
     let mut shell = Shell::new(options());
     for number in 0..1_000 {
@@ -164,7 +164,7 @@ fn all_stuck() {
 
 /// What publishing to clients that read nothing costs: when messages are refused, when they are
 /// queued, and when the queues are full and all clients are dismissed at once. With `is_cold`,
-/// other work between two messages empties the processor's cache.
+/// other work between two messages evicts the broker's data from the processor's cache.
 fn stuck(subscribers: u64, payload: usize, is_cold: bool) {
     const QUEUE: u32 = 1_000;
     let publish = |qos| {
@@ -253,7 +253,7 @@ fn stuck(subscribers: u64, payload: usize, is_cold: bool) {
 }
 
 /// Many clients that share a filter are silent for too long at once, as after a network failure.
-/// Measures how long closing them keeps everybody else waiting.
+/// Measures how long everybody else waits while they are closed.
 fn all_silent() {
     const CONNECTIONS: u64 = 100_000;
     let mut shell = Shell::new(options());
@@ -312,7 +312,7 @@ fn deliver(publishers: u64, subscribers: u64, qos: QoS) -> f64 {
     let start = Clock::now();
     for turn in 0..turns {
         for (conn, batch) in &publishing {
-            // A copy, as if it had just been read.
+            // The message is a copy, as if it had just been read from a socket.
             let read = BytesMut::from(&batch[..]).freeze();
             shell.input(Input::Bytes(*conn, read));
             shell.turn();
@@ -337,7 +337,7 @@ fn deliver(publishers: u64, subscribers: u64, qos: QoS) -> f64 {
     nanos(took, deliveries)
 }
 
-/// The acknowledgements of a subscriber in each turn, until the packet identifiers begin again.
+/// A subscriber's acknowledgements for each turn, until the packet identifiers begin again.
 fn acknowledgements(packets: u16, publishers: u64) -> Vec<Bytes> {
     let a_turn = u64::from(packets) * publishers;
     let mut id = 0_u16;
@@ -384,7 +384,7 @@ fn retained() -> f64 {
     nanos(took, sent)
 }
 
-/// What silent connections cost.
+/// Measures what silent connections cost.
 fn idle() {
     const CONNECTIONS: u64 = 100_000;
     let mut shell = Shell::new(options());

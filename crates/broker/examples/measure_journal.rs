@@ -103,7 +103,7 @@ fn publish(qos: QoS, subscriber: Subscriber, durable: bool) -> (f64, f64) {
     let mut next = 0_u16;
     let mut took = Duration::ZERO;
     for _ in 0..TURNS {
-        // The subscriber's answers are made outside of the measured time.
+        // The subscriber's answers are encoded outside the measured time.
         let count = if subscriber == Subscriber::Absent {
             0
         } else {
@@ -149,8 +149,8 @@ fn publish(qos: QoS, subscriber: Subscriber, durable: bool) -> (f64, f64) {
     )
 }
 
-/// A start with 1,000,000 retained messages, and 100,000 sessions with a subscription and two
-/// queued messages each.
+/// Measures a start with 1,000,000 retained messages, and 100,000 sessions with a subscription and
+/// two queued messages each.
 fn start() {
     const RETAINED: u32 = 1_000_000;
     const SESSIONS: u64 = 100_000;

@@ -7,7 +7,7 @@
 //! the same [`Instant`](mqtt::Instant)s with the same seed give the same outputs.
 //!
 //! **Invariant.** Memory is bounded. Each queue, buffer and store has a limit in [`Limits`], and
-//! [`Metrics`] count what a limit dropped or refused.
+//! [`Metrics`] counts what a limit dropped or refused.
 //!
 //! **Invariant.** The broker tells a client only what is durable
 //! ([below](#what-outlives-a-crash)).
@@ -17,7 +17,8 @@
 //! 1. Call [`Broker::handle_input`] for everything that has happened.
 //! 2. Call [`Broker::poll_output`] until [`Output::Idle`]. At an [`Output::Write`] call
 //!    [`Broker::take_writes`], at an [`Output::Persist`] call [`Broker::take_journal`].
-//! 3. Write to the sockets, and give [`Input::Drained`] for each that has taken all its bytes.
+//! 3. Write to the sockets, and give [`Input::Drained`] for each socket that has taken all its
+//!    bytes.
 //! 4. Sleep until something happens or until the time that `Idle` named. Then read what waits in
 //!    the sockets, and only after that give [`Input::Timeout`].
 //!
@@ -61,17 +62,17 @@
 //! - `QoS` 2 messages to such sessions, and PUBREL: after a crash the broker would otherwise
 //!   send the message again as a new one.
 //!
-//! Nothing else waits. What concerns no such session and no will is not recorded, and is
-//! acknowledged at once. `QoS` 0 messages overtake what waits, except CONNACK.
+//! Nothing else waits. Anything that concerns no such session, no will and no retained message is
+//! not recorded, and is acknowledged at once. `QoS` 0 messages overtake what waits, except CONNACK.
 //!
 //! [`Recovery`] makes a broker from the records that survived a crash. Every client has then
 //! lost its connection. A retained look-up that was not over begins again, so some retained
 //! messages may be sent twice, with `QoS` 2 too.
 //!
 //! [`Broker::checkpoint`] makes the journal shorter. [`StoreState::Full`] says what is refused
-//! while the store has no room, and [`Input::StoreRoom`] tells the broker how much room there
-//! is. The broker accepts new things only as long as there is enough room left for clients to
-//! take everything that waits for them, and for a checkpoint.
+//! while the store has no room, and [`Input::StoreRoom`] tells the broker how much room there is.
+//! The broker accepts new things only while enough room is left for two others: the records that
+//! clients cause by taking everything that waits for them, and a checkpoint.
 //!
 //! # What the standard leaves to the server
 //!
@@ -84,37 +85,39 @@
 //!   [`Dialect`](mqtt::Dialect)). Each of its subscriptions that is not shared then gets what
 //!   version 5 calls No Local and Retain As Published. So messages do not go in circles between
 //!   the two brokers, and retained messages stay retained.
-//! - A client of MQTT 3.1 is served like one of 3.1.1. It needs a client identifier, of any
-//!   length. Its CONNACK never says that a session is present, because 3.1 does not know that. A
-//!   refused subscription is 0x80 in its SUBACK, although 3.1 does not know that either.
+//! - A client of MQTT 3.1 is served like one of 3.1.1. It needs a client identifier, of any length.
+//!   Its CONNACK never says that a session is present, because 3.1 has no such flag. A refused
+//!   subscription gets 0x80 in SUBACK, although 3.1 does not define that code either.
 //! - A client with several matching subscriptions gets a message once, at the highest of their
 //!   `QoS` levels and with all their identifiers. The retain flag stays as published if one of
 //!   them asks for that.
 //! - Shared subscriptions (`$share/{name}/{filter}`) work in both versions. The turn goes round
-//!   among the members of a group that can be sent to at once. If none can, the message waits
-//!   for a connected member, and for an absent one only if no connected one has room. When a
-//!   member loses its connection, messages that it was not sent, or did not acknowledge with
-//!   `QoS` 1, go to another connected member. When its session ends, they go to any other
-//!   member. A message that is too large for one member goes to another.
+//!   among the members of a group that the broker can send to at once. If there are none, the
+//!   message waits for a connected member, or for an absent one if no connected member has room.
+//!   When a member loses its connection, its messages go to another connected member: those that
+//!   were not sent yet, and those that were sent with `QoS` 1 and not acknowledged. When its
+//!   session ends, they go to any other member. A message that is too large for one member goes to
+//!   another.
 //! - A group may have members whose sessions outlive their connections and get `QoS` 1 or 2. The
 //!   journal then also keeps the messages that the group gave to other members, until they are
-//!   acknowledged, or sent with `QoS` 2, which makes them nobody else's `[MQTT-4.8.2-5]`. After
-//!   a crash another member gets them. So an acknowledged message is kept, and the turn does not
-//!   depend on whose session lasts.
-//! - `QoS` 0 messages are not kept for absent clients. For a client that reads too slowly they
-//!   are dropped, not delayed. Retained messages for a new subscription are not dropped like
-//!   that: the broker looks them up as the connection has room. Live messages go before those
-//!   that are not found yet, unless one of the same topic may be among them. Then the live
-//!   message and all later ones wait.
+//!   acknowledged. After a crash another member gets them. A message that was sent with `QoS` 2 may
+//!   go to no other member `[MQTT-4.8.2-5]`, so the journal does not keep it for the group. So no
+//!   message is lost that the broker has acknowledged, and the turn does not depend on which
+//!   members have lasting sessions.
+//! - `QoS` 0 messages are not kept for absent clients. For a client that reads too slowly they are
+//!   dropped, not delayed. But retained messages for a new subscription are not dropped: the broker
+//!   looks them up as the connection has room. Live messages go before retained ones that the
+//!   broker has not found yet, unless one of those may have the same topic. Then the live message
+//!   and all later ones wait.
 //! - `QoS` 1 and 2 messages wait in order, within [`Limits`]. [`QueueFull`] says what happens
-//!   beyond.
-//! - A takeover closes the old connection first. A session whose expiry interval is 0 ends with
-//!   it, and its will is published, before the new connection's CONNECT is handled.
+//!   beyond these.
+//! - A takeover closes the old connection first. If the session's expiry interval is 0, the session
+//!   ends and its will is published before the new connection's CONNECT is handled.
 //! - A server that shuts down publishes no wills (section 3.1.2.5 leaves it open). As after a
-//!   crash, the next run publishes those in records. Wills of sessions that ended with the
-//!   server are published at its start. Wills of sessions that go on are published when their
-//!   delay is over, and a client that comes back before takes its will back. The delay counts
-//!   from the end of the connection, or from the next start after a crash.
+//!   crash, the next run publishes those in records. Wills of sessions that ended with the server
+//!   are published at its start. Wills of sessions that go on are published when their delay is
+//!   over. A client that comes back before that takes its will back. The delay counts from the end
+//!   of the connection, or from the next start after a crash.
 
 mod types;
 
