@@ -54,7 +54,7 @@ impl IncomingAliases {
         if publish.topic.is_none() {
             return Err(violation(
                 ReasonCode::ProtocolError,
-                "topic alias that stands for nothing yet",
+                "topic alias that was never set",
             ));
         }
         Ok(())

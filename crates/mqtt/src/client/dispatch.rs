@@ -153,7 +153,7 @@ impl Client {
         };
         if !connected {
             let Packet::ConnAck(connack) = packet else {
-                return Err(violation("no CONNACK came first [MQTT-3.2.0-1]"));
+                return Err(violation("the first packet is not CONNACK [MQTT-3.2.0-1]"));
             };
             return self.on_connack(connack);
         }
