@@ -141,6 +141,33 @@ fn variable_of(
     Some(variable.to_string_lossy().into_owned())
 }
 
+/// Variables that this project's own builds and tests read.
+const OF_BUILDS: [&str; 8] = [
+    "BEACONRY_ADVISORY_DB",
+    "BEACONRY_BIN",
+    "BEACONRY_CACHE",
+    "BEACONRY_DIST",
+    "BEACONRY_KILLS",
+    "BEACONRY_PACKET_MIB",
+    "BEACONRY_SEED",
+    "BEACONRY_VERBOSE",
+];
+
+/// Those of `names` that look like variables of the server and that it does not know: perhaps they are
+/// misspelt.
+pub(crate) fn unknown_variables(names: impl Iterator<Item = OsString>) -> Vec<String> {
+    let command = Cli::command();
+    let is_known = |name: &str| {
+        let serve = command.find_subcommand("serve");
+        let mut arguments = serve.into_iter().flat_map(clap::Command::get_arguments);
+        OF_BUILDS.contains(&name) || arguments.any(|it| it.get_env() == Some(OsStr::new(name)))
+    };
+    names
+        .filter_map(|name| name.into_string().ok())
+        .filter(|name| name.starts_with("BEACONRY_") && !is_known(name))
+        .collect()
+}
+
 /// Joins clap's paragraphs into one line, for logs and service managers.
 fn one_line(error: &clap::Error, variable: Option<&str>) -> String {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
@@ -216,5 +243,16 @@ mod tests {
             line.contains("(from the variable BEACONRY_MAX_CONNECTIONS)"),
             "{line}"
         );
+    }
+    #[test]
+    fn misspelt_variables_are_found() {
+        let names = [
+            "PATH",
+            "BEACONRY_CACHE",
+            "BEACONRY_MAX_CONNECTIONS",
+            "BEACONRY_MAX_CONECTIONS",
+        ];
+        let unknown = unknown_variables(names.into_iter().map(OsString::from));
+        assert_eq!(unknown, ["BEACONRY_MAX_CONECTIONS"]);
     }
 }

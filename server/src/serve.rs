@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tracing::{info, warn};
 
-use crate::cli::ServeArgs;
+use crate::cli::{self, ServeArgs};
 use crate::clock::{self, Clock};
 use crate::gate::{self, ConnectionGate};
 use crate::http::{About, Http};
@@ -67,6 +67,9 @@ pub(crate) fn run(arguments: &ServeArgs) -> Result<(), ServeError> {
 
 async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
     let started = clock::since_1970();
+    for name in cli::unknown_variables(std::env::vars_os().map(|(name, _)| name)) {
+        warn!("nothing reads the variable {name}; beaconry serve --help lists all variables");
+    }
     let mqtt = listen(arguments.mqtt, "MQTT", "--mqtt").await?;
     let http = listen(arguments.http, "HTTP", "--http").await?;
     let (mqtt_address, http_address) = (mqtt.local_addr()?, http.local_addr()?);

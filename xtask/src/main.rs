@@ -29,7 +29,8 @@ use crate::workspace::Workspace;
 const HELP: &str = "\
 cargo xtask COMMAND
 
-  serve [-- ARGS]   Installs what is missing, builds everything, runs `beaconry serve --demo 24 ARGS`
+  serve [-- ARGS]   Installs what is missing, builds everything, runs
+                    `beaconry serve --demo 24 --in-memory ARGS` (with --data it stores)
   build             Does the same without running it
   test [STAGE]...   Runs all tests, or some stages:
                     fmt clippy targets deny conformance native fuzz wasm e2e

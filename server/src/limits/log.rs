@@ -87,7 +87,7 @@ pub(crate) fn describe(limit: Limit) -> Described {
             [],
         ),
         Limit::PublishRule => Described::new(
-            "published, or left a will, to a topic that is denied to it, is refused (--deny-publish)",
+            "published, or left a will, to a topic that --deny-publish denies",
             [],
         ),
         Limit::SubscribeRule => Described::new(

@@ -364,7 +364,7 @@ impl Group {
             next: 0,
         });
         self.shrink.record_insert(&self.members);
-        self.agreement(key);
+        self.link(key);
         key
     }
 
@@ -372,7 +372,7 @@ impl Group {
         if self.members[key].standing != standing {
             self.unlink(key);
             self.members[key].standing = standing;
-            self.agreement(key);
+            self.link(key);
         }
     }
 
@@ -439,7 +439,7 @@ impl Group {
     }
 
     /// Puts a member at the end of the ring of its standing.
-    fn agreement(&mut self, key: usize) {
+    fn link(&mut self, key: usize) {
         let ring = self.members[key].standing as usize;
         let (previous, next) = match self.next[ring] {
             None => {

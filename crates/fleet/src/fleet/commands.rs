@@ -28,6 +28,10 @@ impl Fleet {
     ) -> Result<CommandMessage, CommandError> {
         let now = self.advance(now);
         let known = self.device(device).ok_or(CommandError::UnknownDevice)?;
+        command::check_uuid(uuid)?;
+        if known.command(uuid).is_some() {
+            return Err(CommandError::DuplicateUuid);
+        }
         let composed = compose(&self.conventions, known, uuid, request)?;
         let command = Command {
             uuid: uuid.into(),
@@ -51,7 +55,7 @@ impl Fleet {
         })
     }
 
-    /// Why [`Fleet::command`] would refuse this request. So people can be told while they type.
+    /// Why [`Fleet::command`] would refuse this request, whatever its uuid. So people can be told while they type.
     pub fn check_command(
         &self,
         device: DeviceKey,
@@ -59,8 +63,6 @@ impl Fleet {
     ) -> Result<(), CommandError> {
         let known = self.device(device).ok_or(CommandError::UnknownDevice)?;
         // The uuid only stands in for the real one, which is not known yet.
-        // While the device has a command whose uuid is just "-", seen on the wire, the answer is
-        // `DuplicateUuid`.
         compose(&self.conventions, known, "-", request).map(|_| ())
     }
 
@@ -272,11 +274,7 @@ fn compose(
     uuid: &str,
     request: CommandRequest<'_>,
 ) -> Result<Composed, CommandError> {
-    command::check_uuid(uuid)?;
     command::check_length(request)?;
-    if device.command(uuid).is_some() {
-        return Err(CommandError::DuplicateUuid);
-    }
     conventions.command(device.convention, &device.name(), uuid, request)
 }
 

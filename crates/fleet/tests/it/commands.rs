@@ -417,3 +417,14 @@ mod as_api_defines_them {
         }
     }
 }
+
+#[test]
+fn a_request_is_checked_whatever_uuids_were_seen_on_the_wire() {
+    let mut sim = online("a");
+    sim.publish("p/cmd/req/a", r#"{"uuid":"-","command":"PING"}"#);
+    assert!(sim.device("a").command("-").is_some());
+    let key = sim.key("a");
+    assert_eq!(sim.fleet.check_command(key, PING), Ok(()));
+    let again = sim.fleet.command(at(1.0), key, "-", PING);
+    assert_eq!(again.unwrap_err(), CommandError::DuplicateUuid);
+}
