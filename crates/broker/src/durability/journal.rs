@@ -97,7 +97,7 @@ impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Incomplete { has, needs } => {
-                write!(f, "the bytes end {has} bytes into a frame of at least {needs}")
+                write!(f, "only {has} bytes of a frame of at least {needs}")
             }
             Self::Length(length) => write!(f, "no frame has a length of {length}"),
             Self::Checksum { expected, found } => write!(
