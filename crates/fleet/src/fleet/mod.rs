@@ -255,6 +255,7 @@ impl Fleet {
         self.act(now, key, &claim, &payload, message, readings);
     }
 
+    // Long, because it is one list: what each kind of claim does.
     fn act(
         &mut self,
         now: Timestamp,

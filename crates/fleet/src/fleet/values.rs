@@ -64,6 +64,7 @@ struct Moment {
 }
 
 impl Fleet {
+    // Long, because two lists of roles stand in it: what each role gives, and which are metrics.
     pub(super) fn take_values(
         &mut self,
         now: Timestamp,

@@ -35,6 +35,7 @@ struct DeliveryByte {
 }
 
 impl Fields {
+    // Long, because it is one list: an arm for each kind of record.
     fn record(&mut self, kind: u8) -> Result<Record, Malformed> {
         Ok(match kind {
             kind::OPENED => Record::Opened {

@@ -106,6 +106,7 @@ pub(crate) fn put_retained(
 
 impl Record {
     /// Appends the record's bytes: the body of a frame.
+    // Long, because it is one list: an arm for each kind of record.
     pub(crate) fn put(&self, out: &mut BytesMut) {
         match self {
             Self::Opened {

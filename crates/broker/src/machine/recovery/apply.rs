@@ -17,6 +17,7 @@ use crate::types::{
 };
 
 impl Recovery {
+    // Long, because it is one list: an arm for each kind of record.
     pub(super) fn apply(&mut self, lsn: Lsn, record: Record) {
         match record {
             Record::Opened {
