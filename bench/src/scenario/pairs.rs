@@ -17,8 +17,8 @@ const WINDOW: u16 = 16;
 
 struct Pairs {
     swarm: Swarm,
-    /// For each pair, its PUBLISH for each packet identifier. Member `2 n` publishes to member `2 n
-    /// + 1`.
+    /// For each pair, its PUBLISH for each packet identifier. Each member with an even number
+    /// publishes to the next member.
     wires: Vec<Vec<Vec<u8>>>,
     progress: Progress,
 }

@@ -221,7 +221,7 @@ impl Broker {
         let connack = granted.connack(connect, &arrival.client_id, is_told);
         self.apply_connect(slot, id, expiry_interval, &arrival);
         let gate = self.record_arrival(id);
-        let Some((conn, peer)) = self.agreement(now, slot, id, &arrival.connect) else {
+        let Some((conn, peer)) = self.bind(now, slot, id, &arrival.connect) else {
             return;
         };
         let connected = ConnectedClient {
@@ -298,7 +298,7 @@ impl Broker {
     }
 
     /// Binds the connection to the session.
-    fn agreement(
+    fn bind(
         &mut self,
         now: Instant,
         slot: Slot,
