@@ -298,7 +298,8 @@ impl Flood {
         Ok(flood)
     }
 
-    /// Goes on with the flood. `now` is the time since the turn began.
+    /// Publishes the flood's next messages that are due, as far as there is room. `now` is the time
+    /// since the turn began.
     fn go_on(&mut self, swarm: &mut Swarm, now: Duration) -> Result<()> {
         let due = u64::try_from((self.before + now).as_millis())? * FLOOD_RATE / 1000;
         if self.sent < FLOOD_FIRST + due && self.has_room() {

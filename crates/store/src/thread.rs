@@ -366,8 +366,8 @@ impl Writer {
             let began = Instant::now();
             match self.journal.write(group, last) {
                 Ok(()) => {
-                    // The seal comes before the report: from then on, damage to the group must not pass
-                    // for a torn tail.
+                    // Seal before reporting: once a group is reported durable, damage to it must not
+                    // be mistaken for an unfinished write.
                     self.seal()?;
                     let mut stats = self.shared.stats();
                     stats.groups += 1;

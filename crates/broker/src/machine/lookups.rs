@@ -69,7 +69,7 @@ impl Broker {
         self.continue_lookups(now, id);
     }
 
-    /// Refuses a look-up, because the session has too many.
+    /// Refuses a look-up, because the session or all sessions together have too many.
     pub(crate) fn refuse_lookup(&mut self, id: SessionId, subscription: &Subscription) {
         self.metrics.retained_not_looked_for += 1;
         if let Some(session) = self.sessions.get(id) {

@@ -410,7 +410,7 @@ impl Broker {
         })
     }
 
-    /// Handles an acknowledgement from the client: `step` applies it.
+    /// Handles an acknowledgement from the client. `step` applies it to what the session sent.
     fn acknowledged(
         &mut self,
         now: Instant,

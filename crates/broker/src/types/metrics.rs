@@ -153,8 +153,8 @@ pub struct Metrics {
     pub refused_topic_alias: u64,
     /// Subscriptions refused because the client, or all clients together, reached a limit.
     pub refused_subscriptions_limit: u64,
-    /// Subscriptions without a retained look-up: the client's queue had no room for the messages
-    /// of an earlier filter in the same SUBSCRIBE, or it had too many look-ups.
+    /// Subscriptions that were granted, but for which no retained messages were looked up: the
+    /// client, or all clients together, had too many look-ups under way.
     pub retained_not_looked_for: u64,
     /// `QoS` 1 and 2 messages and new clients refused because of
     /// [`Limits::memory_bytes`](crate::Limits::memory_bytes).

@@ -321,8 +321,8 @@ fn a_flood_that_nobody_polls_keeps_no_traces() {
         stranger(&mut sim, &format!("{index}"));
     }
     assert_eq!(sim.fleet.len(), 100);
-    // Of each device: added, presence and shape. Two limits, and the only sample that was not
-    // dropped and is not of a forgotten device.
+    // The events that are left: three for each device (added, presence, shape), two for limits that
+    // were reached, and one sample. The other samples were dropped, or their device is forgotten.
     assert_eq!(sim.events().len(), 100 * 3 + 2 + 1);
 }
 

@@ -252,12 +252,13 @@ fn a_late_timer_lets_waiting_messages_in_first() {
         sim.publish("p/data/a", DATA).publish("p/data/b", DATA);
     }
     sim.events();
-    // Due at 80 s, called at 100 s: the messages of the meantime come right behind.
+    // Due at 80 s, called at 100 s: messages that arrived meanwhile are handed over just after.
     sim.fleet.handle_timeout(at(100.0));
     assert_eq!(sim.fleet.counts().online(), 2);
     sim.fleet
         .handle_message(at(100.1), fleet::Message::new("p/data/a", DATA.as_bytes()));
-    // Throttled to once a minute: the next call is late too, and must judge.
+    // A hidden page's timers run about once a minute, so the next call is late too. This one must
+    // judge which devices are silent, because that was put off once already.
     assert_eq!(sim.fleet.poll_timeout(), Some(at(105.0)));
     sim.fleet.handle_timeout(at(125.0));
     assert_eq!(sim.kind("a"), PresenceKind::Online);

@@ -177,7 +177,7 @@ impl Model {
     ) -> Result<(), String> {
         self.groups.reuse(client_id, publish);
         let is_late = conn.is_none_or(|conn| !self.is_open(conn));
-        // The filters of groups have identifiers that no other filter has.
+        // Only subscriptions of groups have identifiers above 100.
         let identifiers = &publish.properties.subscription_identifiers;
         if identifiers.iter().any(|it| it.get() > 100) {
             return self.groups.hear(client_id, publish, is_late);
