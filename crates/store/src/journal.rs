@@ -29,6 +29,8 @@ const SHORTEST: u64 = 16;
 pub(super) struct Journal {
     folder: Folder,
     sizes: Sizes,
+    /// The limit that the settings name. [`Sizes::most`] may be more until a checkpoint is complete.
+    limit: u64,
     closed: VecDeque<Segment>,
     current: Current,
     /// Created in advance, and not used yet.
@@ -128,6 +130,7 @@ impl Journal {
         };
         Ok(Self {
             folder,
+            limit: sizes.most,
             sizes,
             closed: segments,
             current,
@@ -290,7 +293,24 @@ impl Journal {
             self.closed.pop_front();
             self.is_refused = false;
         }
+        self.lower_limit();
         Ok(())
+    }
+
+    /// Sets the limit that holds again as soon as what is stored fits into it: see
+    /// [`Sizes::until_checkpoint`].
+    pub(super) fn lower_limit_when_possible(&mut self, most: u64) {
+        self.limit = most;
+        self.lower_limit();
+    }
+
+    fn lower_limit(&mut self) {
+        let closed: u64 = self.closed.iter().map(|segment| segment.bytes).sum();
+        let used = closed + self.current.end;
+        // The next checkpoint is no larger than what is stored, and must fit too.
+        if self.limit < self.sizes.most && used <= self.limit / 2 {
+            self.sizes.most = self.limit;
+        }
     }
 
     /// Gives back the reserved space of a segment that is no longer written to.

@@ -131,11 +131,14 @@ pub fn open(
     }
     let path = folder.path().to_owned();
     info!("the store is in {}", path.display());
-    settings
+    let metrics = recovered.broker.metrics();
+    let most = settings
         .sizes
-        .check(&path, &recovered.segments, &recovered.broker.metrics())?;
+        .until_checkpoint(&path, &recovered.segments, &metrics)?;
     let sizes = settings.sizes.on_disk_of(&path, &folder.segments_path());
-    let journal = Journal::resume(folder, sizes, recovered.segments, recovered.last)?;
+    let sizes = Sizes { most, ..sizes };
+    let mut journal = Journal::resume(folder, sizes, recovered.segments, recovered.last)?;
+    journal.lower_limit_when_possible(settings.sizes.most);
     let (store, failed) = Store::start(journal, recovered.torn_bytes)
         .map_err(error::io_error("start the thread for", path))?;
     Ok(Opened {

@@ -6,7 +6,7 @@ use std::{fs, io};
 
 use broker::Metrics;
 use bytesize::ByteSize;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::error::StoreError;
 use crate::journal::Segment;
@@ -74,22 +74,38 @@ impl Sizes {
         }
     }
 
-    /// Whether the store can ever have space again within the limit. What was stored within a limit always
-    /// leaves space for a checkpoint, even when the store is full.
-    pub(super) fn check(
+    /// How many bytes the store may take until the next checkpoint is complete.
+    ///
+    /// What was stored within a limit always leaves space for a checkpoint, even when the store is
+    /// full. But a server that was killed during a checkpoint leaves a part of one, and a new one must
+    /// fit behind it. So until that is complete, the store may take more than the limit, if it fits
+    /// into the limit afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::TooSmall`] if the store can never have space again within the limit.
+    pub(super) fn until_checkpoint(
         self,
         path: &Path,
         segments: &VecDeque<Segment>,
         metrics: &Metrics,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
         let used: u64 = segments.iter().map(|segment| segment.bytes).sum();
         let copied = used + metrics.copy_bytes;
         if used == 0 || copied <= self.most {
-            return Ok(());
+            return Ok(self.most);
         }
         let least = copied + metrics.copy_bytes / 8 + metrics.taking_bytes;
         // A part of the whole is kept as a reserve.
         let least = (least + least / 8).next_multiple_of(64 << 10);
+        if used <= self.most && 2 * metrics.copy_bytes <= self.most {
+            warn!(
+                "{}: a checkpoint was interrupted; until the next one is complete, the store takes up to {}, more than --max-store-size",
+                path.display(),
+                ByteSize(least)
+            );
+            return Ok(least);
+        }
         Err(StoreError::TooSmall {
             path: path.to_owned(),
             most: self.most,
@@ -139,5 +155,35 @@ mod tests {
             ..sizes
         };
         assert_eq!(short.within(0, 1_000).segment, 1_000);
+    }
+    #[test]
+    fn a_part_of_a_checkpoint_may_exceed_the_limit_until_the_next_one() {
+        let sizes = Sizes {
+            segment: MIB / 4,
+            most: MIB,
+            waiting: 0,
+        };
+        let allowed = |used, copy_bytes| {
+            let segments = VecDeque::from([Segment {
+                number: 1,
+                first: broker::Lsn(1),
+                bytes: used,
+                group: 0,
+            }]);
+            let metrics = Metrics {
+                copy_bytes,
+                ..Metrics::default()
+            };
+            sizes.until_checkpoint(Path::new("data"), &segments, &metrics)
+        };
+        let kib = 1 << 10;
+        assert_eq!(allowed(600 * kib, 400 * kib).unwrap(), MIB);
+        let raised = allowed(800 * kib, 400 * kib).unwrap();
+        assert!((1_200 * kib..2 * MIB).contains(&raised), "{raised}");
+        // The limit was lowered: with it the store would be full for ever.
+        for (used, copy) in [(1_100 * kib, 400 * kib), (800 * kib, 600 * kib)] {
+            let refused = allowed(used, copy).unwrap_err();
+            assert!(matches!(refused, StoreError::TooSmall { .. }), "{refused}");
+        }
     }
 }
