@@ -113,6 +113,7 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
     ));
     let website = Arc::new(Http::new(
         About {
+            id: server_id(),
             started,
             mqtt: mqtt_address,
             max_packet_size,
@@ -224,6 +225,12 @@ fn broker_options(arguments: &ServeArgs) -> BrokerOptions {
         seed: RandomState::new().hash_one("broker"),
         ..arguments.mqtt_options.broker()
     }
+}
+
+/// An id that no other run of a server has.
+fn server_id() -> String {
+    let random = |what: &str| RandomState::new().hash_one(what);
+    format!("{:016x}{:016x}", random("first"), random("second"))
 }
 
 async fn accept_mqtt(

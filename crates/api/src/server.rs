@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 /// The server, and what it is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerInfo {
+    /// What no other server has, and this one only until it ends. CONNACK carries it in the user
+    /// property `beaconry-server`, so a page knows whether broker and API are the same server.
+    #[serde(default)]
+    pub id: String,
     /// The version of the program, such as "0.1.0".
     pub version: String,
     /// When it started, in milliseconds since 1970.

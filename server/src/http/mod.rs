@@ -33,6 +33,8 @@ use static_files::StaticFiles;
 /// What the API says about the server.
 #[derive(Debug)]
 pub(crate) struct About {
+    /// What no other run of a server has: see [`api::ServerInfo`].
+    pub(crate) id: String,
     /// The date when the server started, since 1970.
     pub(crate) started: Duration,
     /// Where it listens for MQTT over TCP.

@@ -13,6 +13,7 @@ pub(super) async fn server(State(site): State<Arc<Site>>) -> Result<Json<ServerI
     let counted = site.shard.snapshot().await.ok_or(ApiError::BrokerSilent)?;
     let about = &site.about;
     Ok(Json(ServerInfo {
+        id: about.id.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_at_ms: u64::try_from(about.started.as_millis()).unwrap_or(u64::MAX),
         stores: counted.store.is_some(),
