@@ -9,9 +9,9 @@ use core::time::Duration;
 use bytes::{Bytes, BytesMut};
 use mqtt::client::{
     Client, ClientOptions, Event, PublishError, PublishId, State, SubscribeError, SubscribeId,
-    UnsubscribeId,
+    SubscribeProperties, UnsubscribeId,
 };
-use mqtt::{Instant, Publish, ReasonCode, Subscription, TopicFilter, Utf8String};
+use mqtt::{Instant, Publish, QoS, ReasonCode, Subscription, TopicFilter, Utf8String};
 use web_sys::VisibilityState;
 
 use crate::address::BrokerUrl;
@@ -36,6 +36,7 @@ pub enum LinkEvent {
 ///
 /// It does not rely on the browser's `close` event to learn that a connection is dead:
 /// - Every call and every frame reads the [`Clock`], and so notices that the machine slept.
+/// - On `pagehide` it leaves the server, and lets its session end there: the page may never come back.
 /// - On `online`, on `pageshow` and when the page becomes visible, it reconnects at once. If a
 ///   connection is open, it sends a PINGREQ with a short time-out instead.
 /// - While the page is visible and the broker has been silent for [`Link::SILENCE`], it sends a
@@ -53,6 +54,8 @@ struct Inner {
     client: RefCell<Client>,
     socket: RefCell<Option<Socket>>,
     timer: Timer,
+    /// When the timer goes off, if it is running.
+    timer_at: Cell<Option<Instant>>,
     listeners: RefCell<Vec<Listener>>,
     handler: Box<Handler>,
     failure: RefCell<Option<TransportFailure>>,
@@ -60,6 +63,10 @@ struct Inner {
     /// The number of the present socket. Reports of earlier sockets are ignored.
     socket_number: Cell<u32>,
     in_turn: Cell<bool>,
+    /// Whether there may be more to write than acknowledgements.
+    urgent: Cell<bool>,
+    /// Until when acknowledgements wait for others, if some do.
+    gathers_until: Cell<Option<Instant>>,
     closed: Cell<bool>,
 }
 
@@ -72,6 +79,9 @@ impl Link {
     pub const BUFFER_POLL: Duration = Duration::from_millis(50);
     /// The longest time that the timer is armed for.
     pub const LONGEST_TIMER: Duration = Duration::from_secs(10);
+    /// How long acknowledgements of messages wait, on a visible page, so that those of several frames
+    /// go out as one. Each frame that is written costs as much as reading ten messages.
+    pub const GATHER: Duration = Duration::from_millis(10);
     /// How long the server may be silent on a visible page before the link sends a PINGREQ.
     pub const SILENCE: Duration = Duration::from_secs(20);
 
@@ -97,12 +107,15 @@ impl Link {
                     }
                 }
             }),
+            timer_at: Cell::new(None),
             listeners: RefCell::default(),
             handler: Box::new(handler),
             failure: RefCell::default(),
             last_heard: Cell::new(now),
             socket_number: Cell::new(0),
             in_turn: Cell::new(false),
+            urgent: Cell::new(false),
+            gathers_until: Cell::new(None),
             closed: Cell::new(false),
         });
         inner.listen();
@@ -124,6 +137,16 @@ impl Link {
     ) -> Result<SubscribeId, SubscribeError> {
         self.0
             .call(|client, now| client.subscribe(now, subscriptions))
+    }
+
+    /// Subscribes with properties of version 5; see [`Client::subscribe_with`].
+    pub fn subscribe_with(
+        &self,
+        subscriptions: Vec<Subscription>,
+        properties: SubscribeProperties,
+    ) -> Result<SubscribeId, SubscribeError> {
+        self.0
+            .call(|client, now| client.subscribe_with(now, subscriptions, properties))
     }
 
     /// Ends subscriptions.
@@ -206,28 +229,37 @@ impl Inner {
         let Some(window) = window() else {
             return;
         };
-        let on = |target: &web_sys::EventTarget, name: &'static str| {
-            let weak = Rc::downgrade(self);
-            Listener::new(target, name, move |_| {
-                // `visibilitychange` also comes when the page is hidden.
-                let concerns_us = name != "visibilitychange" || is_visible();
-                if let Some(inner) = weak.upgrade()
-                    && concerns_us
-                {
-                    inner.call(Client::reconnect_now);
-                }
-            })
-        };
+        let on =
+            |target: &web_sys::EventTarget, name: &'static str, act: fn(&mut Client, Instant)| {
+                let weak = Rc::downgrade(self);
+                Listener::new(target, name, move |_| {
+                    if let Some(inner) = weak.upgrade() {
+                        inner.call(act);
+                    }
+                })
+            };
         let mut listeners = self.listeners.borrow_mut();
-        listeners.push(on(&window, "online"));
-        listeners.push(on(&window, "pageshow"));
+        listeners.push(on(&window, "online", Client::reconnect_now));
+        listeners.push(on(&window, "pageshow", Client::reconnect_now));
+        listeners.push(on(&window, "pagehide", Client::suspend));
         if let Some(document) = window.document() {
-            listeners.push(on(&document, "visibilitychange"));
+            // It also comes when the page is hidden.
+            let seen = |client: &mut Client, now| {
+                if is_visible() {
+                    client.reconnect_now(now);
+                }
+            };
+            listeners.push(on(&document, "visibilitychange", seen));
         }
     }
 
-    /// Lets `act` use the client, then runs a turn of the loop.
+    /// Lets `act` use the client, then runs a turn of the loop, which writes at once.
     fn call<T>(self: &Rc<Self>, act: impl FnOnce(&mut Client, Instant) -> T) -> T {
+        self.urgent.set(true);
+        self.act(act)
+    }
+
+    fn act<T>(self: &Rc<Self>, act: impl FnOnce(&mut Client, Instant) -> T) -> T {
         let now = self.notice_sleep();
         let result = act(&mut self.client.borrow_mut(), now);
         self.turn();
@@ -256,7 +288,9 @@ impl Inner {
         }
         while !self.closed.get() {
             let mut batch = self.drain();
-            self.transmit();
+            if self.urgent.take() || !self.gathers(&batch) {
+                self.transmit();
+            }
             // Writing may end publications. Their events belong to the same batch.
             batch.append(&mut self.drain());
             if batch.is_empty() {
@@ -267,6 +301,26 @@ impl Inner {
         self.in_turn.set(false);
         if !self.closed.get() {
             self.arm(self.until_timer());
+        }
+    }
+
+    /// Begins or continues to gather acknowledgements: nothing but messages came, and some want one.
+    /// A hidden page's timers are late, so nothing waits for them there.
+    fn gathers(&self, batch: &[LinkEvent]) -> bool {
+        let qos = |event: &LinkEvent| match event {
+            LinkEvent::Client(Event::Message(message)) => Some(message.qos),
+            LinkEvent::Client(_) | LinkEvent::TransportFailed(_) => None,
+        };
+        let only_messages = batch.iter().all(|event| qos(event).is_some());
+        let wanted = batch.iter().any(|event| qos(event) > Some(QoS::AtMostOnce));
+        let now = self.clock.now();
+        match self.gathers_until.get() {
+            Some(until) => only_messages && now < until,
+            None if only_messages && wanted && is_visible() => {
+                self.gathers_until.set(Some(now + Link::GATHER));
+                true
+            }
+            None => false,
         }
     }
 
@@ -334,7 +388,7 @@ impl Inner {
         }
         match event {
             SocketEvent::Opened => inner.call(Client::handle_transport_open),
-            SocketEvent::Bytes(bytes) => inner.call(|client, now| {
+            SocketEvent::Bytes(bytes) => inner.act(|client, now| {
                 inner.last_heard.set(now);
                 // The client handles an error itself, and says so by `Disconnected`.
                 let _ = client.handle_input(now, bytes);
@@ -348,6 +402,7 @@ impl Inner {
 
     /// Writes the client's bytes, unless the browser's buffer is full.
     fn transmit(&self) {
+        self.gathers_until.set(None);
         let socket = self.socket.borrow();
         if let Some(socket) = socket.as_ref()
             && socket.is_open()
@@ -367,13 +422,21 @@ impl Inner {
             return Link::BUFFER_POLL;
         }
         let now = self.clock.now();
-        let due = self.client.borrow().poll_timeout();
-        due.map_or(Link::LONGEST_TIMER, |(at, _)| {
+        let due = self.client.borrow().poll_timeout().map(|(at, _)| at);
+        let due = due.into_iter().chain(self.gathers_until.get()).min();
+        due.map_or(Link::LONGEST_TIMER, |at| {
             at.saturating_since(now).min(Link::LONGEST_TIMER)
         })
     }
 
+    /// Lets the timer go off after this time at the latest. A timer that goes off earlier is kept: it
+    /// arms itself anew, and that costs less than to arm it at each frame.
     fn arm(&self, after: Duration) {
+        let at = self.clock.now() + after;
+        if self.timer_at.get().is_some_and(|armed| armed <= at) {
+            return;
+        }
+        self.timer_at.set(Some(at));
         // The time is rounded up, because a timer that goes off too early must be armed again.
         let part = u64::from(after.subsec_nanos().div_ceil(1_000_000));
         let millis = after.as_secs().saturating_mul(1_000).saturating_add(part);
@@ -381,6 +444,7 @@ impl Inner {
     }
 
     fn wake(self: &Rc<Self>) {
+        self.timer_at.set(None);
         self.call(|client, now| {
             client.handle_timeout(now);
             let silent = now.saturating_since(self.last_heard.get()) >= Link::SILENCE;

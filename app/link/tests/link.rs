@@ -14,7 +14,8 @@ use link::{BrokerUrl, Link, LinkEvent, PageAddress, random};
 use mqtt::client::{ClientOptions, DisconnectCause, Event, Reconnect, State};
 use mqtt::packet::ReasonProperties;
 use mqtt::{
-    Packet, Publish, QoS, ReasonCode, SubAck, Subscription, TopicFilter, TopicName, Utf8String,
+    Packet, PacketId, Publish, QoS, ReasonCode, SubAck, Subscription, TopicFilter, TopicName,
+    Utf8String,
 };
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
@@ -205,6 +206,78 @@ async fn a_page_that_is_seen_again_asks_whether_the_connection_lives() {
         peer.send(&[Packet::PingResp]);
     }
     assert!(link.state().is_connected());
+}
+
+fn reliable(number: u16) -> Packet {
+    let Packet::Publish(mut message) = publish("a", "1") else {
+        panic!("no PUBLISH");
+    };
+    message.qos = QoS::AtLeastOnce;
+    message.packet_id = PacketId::new(number);
+    Packet::Publish(message)
+}
+
+#[wasm_bindgen_test]
+async fn acknowledgements_of_several_frames_are_one_frame_and_commands_do_not_wait_for_it() {
+    let network = Network::install();
+    let (link, batches) = open();
+    let mut peer = network.socket(0).await;
+    peer.accept(false).await;
+    for number in 1..=20 {
+        peer.send(&[reliable(number)]);
+    }
+    let messages = batches.borrow().concat();
+    assert_eq!(payloads(&messages).len(), 20, "messages are not kept back");
+    assert_eq!(peer.frames().len(), 0);
+    let mut frames = Vec::new();
+    until("they are written", || {
+        frames.extend(peer.frames());
+        !frames.is_empty()
+    })
+    .await;
+    settle().await;
+    frames.extend(peer.frames());
+    assert_eq!(frames.len(), 1);
+
+    peer.send(&[reliable(21)]);
+    let topic = TopicName::try_from("a").unwrap();
+    link.publish(Publish::new(topic, "x")).unwrap();
+    let written = peer.packets();
+    assert!(
+        matches!(written[..], [Packet::PubAck(_), Packet::Publish(_)]),
+        "{written:?}"
+    );
+}
+
+#[wasm_bindgen_test]
+async fn a_page_that_is_left_ends_its_session_and_one_that_comes_back_begins_anew() {
+    let network = Network::install();
+    let (link, batches) = open();
+    let filter = TopicFilter::try_from("#").unwrap();
+    link.subscribe(vec![Subscription::new(filter, QoS::AtMostOnce)])
+        .unwrap();
+    let mut peer = network.socket(0).await;
+    peer.accept(false).await;
+    assert!(matches!(peer.receive().await, Packet::Subscribe(_)));
+    dispatch("pagehide");
+    let Packet::Disconnect(goodbye) = peer.receive().await else {
+        panic!("no DISCONNECT");
+    };
+    assert_eq!(goodbye.properties.session_expiry_interval, Some(0));
+    assert!(peer.is_closed());
+    let last = batches.borrow().concat().pop();
+    assert!(matches!(
+        last,
+        Some(LinkEvent::Client(Event::Disconnected {
+            why: DisconnectCause::Suspended,
+            ..
+        }))
+    ));
+
+    dispatch("pageshow");
+    let mut next = network.socket(1).await;
+    assert!(next.accept(false).await.clean_start);
+    assert!(matches!(next.receive().await, Packet::Subscribe(_)));
 }
 
 #[wasm_bindgen_test]

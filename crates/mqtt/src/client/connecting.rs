@@ -42,12 +42,22 @@ pub(super) enum Speaks {
 pub(super) struct Acquaintance {
     pub(super) speaks: Speaks,
     pub(super) backoff: Backoff,
-    /// The server has accepted a connection at least once. From then on the client resumes its
-    /// session.
-    resumes: bool,
+    session: NextSession,
     /// The client has sent a CONNECT since the last CONNACK. The answer may have been lost, and may
     /// have created a new session. The next CONNACK then reports that new session as present.
     unanswered: bool,
+}
+
+/// What the next CONNECT does about a session that the server may have.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum NextSession {
+    /// No server has accepted a connection yet: the options say it.
+    AsOptions,
+    /// The client resumes its session.
+    Resume,
+    /// The client discards the session. It would only end the next connection too, because its queue
+    /// is full, or the client has asked the server to end it.
+    Discard,
 }
 
 /// What follows the end of a connection.
@@ -98,7 +108,7 @@ impl Acquaintance {
         Self {
             speaks: Speaks::Trying(options.version),
             backoff: Backoff::new(options.reconnect, options.seed),
-            resumes: false,
+            session: NextSession::AsOptions,
             unanswered: options.session.is_some(),
         }
     }
@@ -137,12 +147,16 @@ impl Client {
 
     fn connect(&self, version: ProtocolVersion) -> Connect {
         let options = &self.options;
-        let first = options.clean_start && !self.server.resumes;
+        let anew = match self.server.session {
+            NextSession::AsOptions => options.clean_start,
+            NextSession::Resume => false,
+            NextSession::Discard => true,
+        };
         let (clean_start, properties) = match version {
-            ProtocolVersion::V5 => (first, connect_properties(options)),
+            ProtocolVersion::V5 => (anew, connect_properties(options)),
             // With Clean Session, the session also ends when the connection ends (section 3.1.2.4).
             ProtocolVersion::V3_1_1 => (
-                first || options.session_expiry_interval == 0 || options.client_id.is_empty(),
+                anew || options.session_expiry_interval == 0 || options.client_id.is_empty(),
                 ConnectProperties::default(),
             ),
         };
@@ -191,7 +205,7 @@ impl Client {
         connection.accept(self.now, &properties, &self.options);
         let version = connection.version;
         self.server.speaks = self.server.speaks.accepted();
-        self.server.resumes = true;
+        self.server.session = NextSession::Resume;
         self.server.unanswered = false;
         let doubtful = connection.doubtful;
         if let Some(client_id) = &properties.assigned_client_identifier {
@@ -233,6 +247,9 @@ impl Client {
     /// Ends a connection or an attempt: reports it, and begins what follows.
     pub(super) fn end(&mut self, why: DisconnectCause, farewell: Farewell) {
         let next = self.next(&why);
+        if ends_session(&why) {
+            self.server.session = NextSession::Discard;
+        }
         self.leave(farewell);
         if let State::Connected { since, .. } = &self.state {
             self.server.backoff.settle(self.now - *since);
@@ -284,7 +301,18 @@ impl Client {
             Farewell::Close => self.events.push_back(Event::CloseTransport),
             Farewell::Disconnect(reason_code) => {
                 if let Some(connection) = connection.filter(|_| connected) {
-                    self.say_goodbye(connection, reason_code);
+                    self.say_goodbye(connection, Disconnect::new(reason_code));
+                }
+                self.events.push_back(Event::CloseTransport);
+            }
+            Farewell::EndSession => {
+                if let Some(connection) = connection.filter(|_| connected) {
+                    let mut disconnect = Disconnect::new(ReasonCode::Success);
+                    // The standard allows it only if CONNECT asked for a session that lasts; the others
+                    // end anyway (section 3.14.2.2.2).
+                    disconnect.properties.session_expiry_interval =
+                        (self.options.session_expiry_interval != 0).then_some(0);
+                    self.say_goodbye(connection, disconnect);
                 }
                 self.events.push_back(Event::CloseTransport);
             }
@@ -293,24 +321,28 @@ impl Client {
 
     /// In version 3.1.1 DISCONNECT has no reason. It always means a normal end, and discards the
     /// will `[MQTT-3.14.4-3]`. For any other end the client only closes the transport.
-    fn say_goodbye(&mut self, mut connection: Connection, reason_code: ReasonCode) {
+    fn say_goodbye(&mut self, mut connection: Connection, mut disconnect: Disconnect) {
         connection.take_pending(&mut self.farewell);
-        if connection.version == ProtocolVersion::V5 || reason_code == ReasonCode::Success {
-            // [MQTT-3.14.2-1]
-            let reason_code = if reason_code.may_be_said_by_client() {
-                reason_code
-            } else {
-                ReasonCode::UnspecifiedError
-            };
-            let disconnect = Packet::Disconnect(Disconnect::new(reason_code));
-            connection.write(&disconnect, &mut self.farewell);
+        let old = connection.version == ProtocolVersion::V3_1_1;
+        if old && disconnect.reason_code != ReasonCode::Success {
+            return;
         }
+        if old {
+            disconnect.properties = DisconnectProperties::default();
+        }
+        // [MQTT-3.14.2-1]
+        if !disconnect.reason_code.may_be_said_by_client() {
+            disconnect.reason_code = ReasonCode::UnspecifiedError;
+        }
+        connection.write(&Packet::Disconnect(disconnect), &mut self.farewell);
     }
 
     /// Decides what follows the end of a connection.
     fn next(&self, why: &DisconnectCause) -> Next {
         match why {
-            DisconnectCause::Requested | DisconnectCause::NotEncodable(_) => Next::Stop,
+            DisconnectCause::Requested
+            | DisconnectCause::Suspended
+            | DisconnectCause::NotEncodable(_) => Next::Stop,
             // After this machine has slept, the server has closed its side long ago, or it treats
             // the new connection as a takeover.
             DisconnectCause::Slept => Next::AtOnce,
@@ -406,6 +438,26 @@ fn after_disconnect(reason_code: ReasonCode) -> Next {
     }
 }
 
+/// Whether this end leaves no session worth resuming. A server that disconnects for a quota has too
+/// much queued for this client. The same queue would end each connection that resumes it.
+const fn ends_session(why: &DisconnectCause) -> bool {
+    match why {
+        DisconnectCause::Suspended => true,
+        DisconnectCause::ByServer(reason) => {
+            matches!(reason.reason_code, ReasonCode::QuotaExceeded)
+        }
+        DisconnectCause::Requested
+        | DisconnectCause::TransportNotOpened
+        | DisconnectCause::TransportClosed
+        | DisconnectCause::ConnectTimeout
+        | DisconnectCause::PingTimeout
+        | DisconnectCause::Slept
+        | DisconnectCause::Refused(_)
+        | DisconnectCause::Protocol(_)
+        | DisconnectCause::NotEncodable(_) => false,
+    }
+}
+
 /// Two clients with one client identifier would take the session from each other for ever. So the
 /// client that was there first gives way.
 const fn is_last_word(reason_code: ReasonCode) -> bool {
@@ -424,6 +476,8 @@ pub(super) enum Farewell {
     Close,
     /// Send DISCONNECT if the connection is open, then close the transport.
     Disconnect(ReasonCode),
+    /// The same, and let the session end now.
+    EndSession,
 }
 
 fn connect_properties(options: &ClientOptions) -> ConnectProperties {

@@ -68,6 +68,7 @@ pub use event::{
 pub use options::{ClientOptions, OfflineQoS0, Reconnect};
 pub use session::SessionSnapshot;
 pub use state::{DisconnectCause, ServerReason, State, Timer};
+pub use subscriptions::SubscribeProperties;
 
 use connecting::{Acquaintance, Farewell};
 use connection::Connection;
@@ -78,7 +79,7 @@ use queue::{Publication, Queue};
 use subscriptions::Subscriptions;
 
 use crate::error::ProtocolError;
-use crate::packet::{Publish, Subscription, SubscriptionIdentifier};
+use crate::packet::{Publish, Subscription};
 use crate::reason::ReasonCode;
 use crate::text::Utf8String;
 use crate::time::Instant;
@@ -163,17 +164,16 @@ impl Client {
         now: Instant,
         subscriptions: Vec<Subscription>,
     ) -> Result<SubscribeId, SubscribeError> {
-        self.subscribe_with_identifier(now, subscriptions, None)
+        self.subscribe_with(now, subscriptions, SubscribeProperties::default())
     }
 
-    /// Subscribes with a subscription identifier. The server puts it into every message that these
-    /// subscriptions cause. Version 5 only; the client leaves it out where the server supports
-    /// none.
-    pub fn subscribe_with_identifier(
+    /// Subscribes with the properties of version 5, which are also sent when the client renews the
+    /// subscriptions. In version 3.1.1 they are left out.
+    pub fn subscribe_with(
         &mut self,
         now: Instant,
         subscriptions: Vec<Subscription>,
-        identifier: Option<SubscriptionIdentifier>,
+        properties: SubscribeProperties,
     ) -> Result<SubscribeId, SubscribeError> {
         self.advance(now);
         if self.is_stopped() {
@@ -181,7 +181,7 @@ impl Client {
         }
         let id = SubscribeId(self.requests);
         self.subscriptions
-            .subscribe(id, subscriptions, identifier)?;
+            .subscribe(id, subscriptions, properties)?;
         self.requests += 1;
         Ok(id)
     }
@@ -233,6 +233,28 @@ impl Client {
             }
         };
         self.end(DisconnectCause::Requested, farewell);
+    }
+
+    /// Leaves the server until [`reconnect_now`](Self::reconnect_now) is called, for example because
+    /// the browser puts the page aside. Over an open connection the client first sends what it still
+    /// may, then a DISCONNECT that ends the session: nobody reads what the server would queue. The next
+    /// connection begins anew, with the same subscriptions and publications.
+    pub fn suspend(&mut self, now: Instant) {
+        self.advance(now);
+        match self.state {
+            State::Opening { .. } | State::Connecting { .. } | State::Waiting { .. } => {
+                self.end(DisconnectCause::Suspended, Farewell::Close);
+            }
+            State::Connected { .. } => {
+                let mut last = BytesMut::new();
+                self.transmit(&mut last);
+                if let Some(connection) = &mut self.connection {
+                    connection.push_encoded(&last);
+                }
+                self.end(DisconnectCause::Suspended, Farewell::EndSession);
+            }
+            State::CredentialsNeeded { .. } | State::Stopped { .. } => {}
+        }
     }
 
     /// Uses other credentials from the next connection on. If the client waits for credentials, it

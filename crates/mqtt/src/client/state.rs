@@ -61,6 +61,8 @@ pub enum State {
 pub enum DisconnectCause {
     /// The shell called [`disconnect`](super::Client::disconnect).
     Requested,
+    /// The shell called [`suspend`](super::Client::suspend).
+    Suspended,
     /// The shell could not open the transport.
     TransportNotOpened,
     /// The transport was closed without a DISCONNECT.
@@ -117,6 +119,7 @@ impl fmt::Display for DisconnectCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Requested => f.write_str("disconnected on request"),
+            Self::Suspended => f.write_str("the page was put aside"),
             Self::TransportNotOpened => f.write_str("the server cannot be reached"),
             Self::TransportClosed => f.write_str("the connection was closed"),
             Self::ConnectTimeout => f.write_str("the server did not answer in time"),

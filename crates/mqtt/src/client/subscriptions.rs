@@ -12,10 +12,20 @@ use super::packet_ids::PacketIds;
 use crate::error::ProtocolError;
 use crate::packet::{
     Packet, PacketId, SubAck, Subscribe, Subscription, SubscriptionIdentifier, UnsubAck,
-    Unsubscribe,
+    Unsubscribe, UserProperty,
 };
 use crate::reason::ReasonCode;
 use crate::topic::TopicFilter;
+
+/// The properties of a SUBSCRIBE. Version 5 only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SubscribeProperties {
+    /// The server puts it into every message that these subscriptions cause. The client leaves it out
+    /// where the server supports none.
+    pub identifier: Option<SubscriptionIdentifier>,
+    /// Names and values that mean something to the server.
+    pub user_properties: Vec<UserProperty>,
+}
 
 /// Subscriptions, and the requests that the server has not answered.
 ///
@@ -33,7 +43,7 @@ pub(super) struct Subscriptions {
 struct Group {
     id: SubscribeId,
     subscriptions: Vec<Subscription>,
-    identifier: Option<SubscriptionIdentifier>,
+    properties: SubscribeProperties,
 }
 
 #[derive(Debug)]
@@ -62,7 +72,7 @@ impl Subscriptions {
         &mut self,
         id: SubscribeId,
         subscriptions: Vec<Subscription>,
-        identifier: Option<SubscriptionIdentifier>,
+        properties: SubscribeProperties,
     ) -> Result<(), SubscribeError> {
         if subscriptions.is_empty() {
             return Err(SubscribeError::Empty);
@@ -82,7 +92,7 @@ impl Subscriptions {
         let group = Group {
             id,
             subscriptions,
-            identifier,
+            properties,
         };
         self.remembered.push(group.clone());
         self.requests
@@ -308,9 +318,10 @@ impl What {
                 packet_id,
                 subscriptions: group.subscriptions.clone(),
                 subscription_identifier: group
+                    .properties
                     .identifier
                     .filter(|_| limits.subscription_identifiers_available),
-                user_properties: Vec::new(),
+                user_properties: group.properties.user_properties.clone(),
             }),
             Self::Unsubscribe(_, filters) => Packet::Unsubscribe(Unsubscribe {
                 packet_id,

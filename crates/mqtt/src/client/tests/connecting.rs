@@ -231,6 +231,72 @@ fn a_server_that_shuts_down_is_come_back_to() {
 }
 
 #[test]
+fn a_session_whose_queue_was_full_is_not_resumed() {
+    let mut bench = Bench::connected(options());
+    assert!(
+        !bench.reconnect(true).clean_start,
+        "it is resumed otherwise"
+    );
+    bench.feed(Packet::Disconnect(Disconnect::new(
+        ReasonCode::QuotaExceeded,
+    )));
+    assert!(matches!(bench.client.state(), State::Waiting { .. }));
+    assert!(bench.retry(false).clean_start);
+    assert!(!bench.reconnect(true).clean_start, "the new one is resumed");
+}
+
+#[test]
+fn a_suspended_client_ends_its_session_and_begins_anew_when_it_is_asked_to() {
+    for (options, expiry) in [
+        (options(), Some(0)),
+        (options_3_1_1(), None),
+        (
+            ClientOptions {
+                session_expiry_interval: 0,
+                ..options()
+            },
+            None,
+        ),
+    ] {
+        let mut bench = Bench::connected(options);
+        bench.reconnect(false);
+        bench.publish(QoS::AtLeastOnce, "not answered");
+        assert_eq!(bench.sent().len(), 1);
+        bench.client.suspend(bench.now);
+        let mut goodbye = Disconnect::new(ReasonCode::Success);
+        goodbye.properties.session_expiry_interval = expiry;
+        assert_eq!(bench.sent(), [Packet::Disconnect(goodbye)]);
+        let end = Event::Disconnected {
+            why: DisconnectCause::Suspended,
+            retry_at: None,
+        };
+        assert_eq!(bench.events(), [Event::CloseTransport, end]);
+        bench.wait(Duration::from_hours(1));
+        assert_eq!(bench.events(), [], "it does nothing by itself");
+
+        bench.client.reconnect_now(bench.now);
+        assert!(bench.connect(|_| {}).clean_start);
+        assert_eq!(payloads(&bench.sent_publishes()), [b"not answered"]);
+    }
+}
+
+#[test]
+fn a_client_that_waits_or_connects_is_suspended_too() {
+    let mut bench = Bench::new(options());
+    bench.events();
+    bench.client.suspend(bench.now);
+    assert_eq!(bench.sent(), []);
+    assert!(matches!(bench.client.state(), State::Stopped { .. }));
+    bench.events();
+    bench.client.reconnect_now(bench.now);
+    assert_eq!(bench.events(), [Event::OpenTransport]);
+    bench.client.handle_transport_closed(bench.now);
+    assert!(matches!(bench.client.state(), State::Waiting { .. }));
+    bench.client.suspend(bench.now);
+    assert_eq!(bench.client.poll_timeout(), None);
+}
+
+#[test]
 fn mqtt_4_12_0_an_unrequested_auth_is_refused() {
     let mut bench = Bench::connected(options());
     let auth = crate::packet::Auth {

@@ -3,7 +3,7 @@
 use alloc::vec;
 
 use super::*;
-use crate::packet::{ReasonProperties, SubAck, Subscribe, UnsubAck};
+use crate::packet::{ReasonProperties, SubAck, Subscribe, SubscriptionIdentifier, UnsubAck};
 
 #[test]
 fn mqtt_3_8_4_a_subscription_is_asked_for_and_answered() {
@@ -122,11 +122,42 @@ fn mqtt_3_2_2_3_unavailable_features_are_not_requested() {
     assert_eq!(codes, expected);
     let one = SubscriptionIdentifier::MIN;
     let plain = vec![subscription("a")];
+    let properties = SubscribeProperties {
+        identifier: Some(one),
+        ..SubscribeProperties::default()
+    };
     bench
         .client
-        .subscribe_with_identifier(bench.now, plain, Some(one))
+        .subscribe_with(bench.now, plain, properties)
         .unwrap();
     assert_eq!(only_subscribe(&mut bench).subscription_identifier, None);
+}
+
+#[test]
+fn user_properties_are_sent_again_when_the_subscription_is_renewed() {
+    let property = (
+        Utf8String::from_static("beaconry-latest"),
+        Utf8String::from_static("200"),
+    );
+    for (options, expected) in [
+        (options(), vec![property.clone()]),
+        (options_3_1_1(), vec![]),
+    ] {
+        let mut bench = Bench::connected(options);
+        let properties = SubscribeProperties {
+            user_properties: vec![property.clone()],
+            ..SubscribeProperties::default()
+        };
+        bench
+            .client
+            .subscribe_with(bench.now, vec![subscription("a")], properties)
+            .unwrap();
+        let sent = only_subscribe(&mut bench);
+        assert_eq!(sent.user_properties, expected);
+        bench.feed(suback(&sent, vec![ReasonCode::Success]));
+        bench.reconnect(false);
+        assert_eq!(only_subscribe(&mut bench).user_properties, expected);
+    }
 }
 
 #[test]
