@@ -3,6 +3,8 @@
 /// Sets what the browser's tab says.
 pub fn set_title(title: &str) {
     if let Some(document) = web_sys::window().and_then(|window| window.document()) {
-        document.set_title(title);
+        if document.title() != title {
+            document.set_title(title);
+        }
     }
 }

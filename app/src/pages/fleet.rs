@@ -23,10 +23,13 @@ pub fn FleetPage() -> impl IntoView {
     let state = AppState::expect();
     let counts = state.counts();
     let total = Memo::new(move |_| counts.with(fleet::Counts::total));
+    // Each title repaints the browser's own window, so it follows the counts once a second.
     Effect::new(move |_| {
-        let counts = counts.get();
+        state.now().track();
+        let known = total.get();
+        let counts = counts.get_untracked();
         let here = counts.online() + counts.sleeping();
-        set_title(&match counts.total() {
+        set_title(&match known {
             0 => "Fleet · Beaconry".to_owned(),
             total => format!("{here}/{total} · Fleet · Beaconry"),
         });

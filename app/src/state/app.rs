@@ -8,7 +8,7 @@ use bytes::Bytes;
 use fleet::{Command, CommandRequest, Counts, DeviceKey, MetricKey, Position, Timestamp};
 use gloo_timers::callback::Interval;
 use leptos::prelude::*;
-use link::{BrokerUrl, Link, LinkEvent, PageAddress, TransportFailure, random};
+use link::{BrokerUrl, Clock, Link, LinkEvent, PageAddress, Timer, TransportFailure, random};
 use mqtt::client::{ClientOptions, Event};
 use mqtt::{Instant, TopicFilter, Utf8String};
 
@@ -16,6 +16,7 @@ use super::connection::ConnectionView;
 use super::core::Core;
 use super::list::{Listing, Query, Sort};
 use super::messages::RawMessage;
+use super::pace::{Due, Pace};
 use super::parameters::{Parameters, refusal, subscription};
 use super::preferences::{self, ChartWindow, Choice, Layout};
 use super::series::Series;
@@ -44,6 +45,10 @@ struct Inner {
     slots: RefCell<Slots>,
     link: RefCell<Option<Link>>,
     frame: RefCell<Option<Drawable>>,
+    /// Until the next frame that draws what has arrived.
+    draw_timer: RefCell<Option<Timer>>,
+    pace: RefCell<Pace>,
+    clock: Clock,
     ticker: RefCell<Option<Interval>>,
     failure: RefCell<Option<TransportFailure>>,
     notice: RefCell<Option<String>>,
@@ -85,6 +90,9 @@ impl AppState {
             slots: RefCell::default(),
             link: RefCell::default(),
             frame: RefCell::default(),
+            draw_timer: RefCell::default(),
+            pace: RefCell::default(),
+            clock: Clock::new(),
             ticker: RefCell::default(),
             failure: RefCell::default(),
             notice: RefCell::default(),
@@ -227,7 +235,7 @@ impl AppState {
             Err(error) => core.command_failed(now, key, &uuid, &error.to_string()),
         }
         drop(core);
-        inner.invalidate();
+        inner.draw_now();
         Ok(uuid)
     }
 
@@ -242,7 +250,7 @@ impl AppState {
     pub fn forget(self, key: DeviceKey) {
         let inner = self.inner.get_value();
         inner.core.borrow_mut().forget(key);
-        inner.invalidate();
+        inner.draw_now();
     }
 
     // ---- readings, for what draws ----
@@ -302,6 +310,13 @@ impl AppState {
         let inner = self.inner.get_value();
         let frame = FrameLoop::page().register(Phase::State, move |time| self.frame(time));
         *inner.frame.borrow_mut() = Some(frame);
+        let weak = Rc::downgrade(&inner);
+        let timer = Timer::new(move || {
+            if let Some(inner) = Weak::upgrade(&weak) {
+                inner.draw_now();
+            }
+        });
+        *inner.draw_timer.borrow_mut() = Some(timer);
         *inner.ticker.borrow_mut() = Some(Interval::new(1_000, move || self.tick()));
 
         Effect::new(move |_| {
@@ -309,7 +324,7 @@ impl AppState {
             self.inner.with_value(|inner| {
                 inner.list_made.set(f64::NEG_INFINITY);
                 inner.list_due.set(true);
-                inner.invalidate();
+                inner.draw_now();
             });
         });
         let sort = Memo::new(move |_| self.query.with(|query| query.sort));
@@ -396,6 +411,7 @@ impl AppState {
         let Some(inner) = self.inner.try_get_value() else {
             return;
         };
+        inner.pace.borrow_mut().draw(inner.clock.now());
         let changes = inner.core.borrow_mut().take_changes();
         let mut updates = Vec::new();
         for (key, changed) in changes.devices {
@@ -405,17 +421,29 @@ impl AppState {
         for update in updates {
             update();
         }
-        if changes.list {
-            inner.list_due.set(true);
+        if changes.list.devices || changes.list.presence {
             let counts = inner.core.borrow().fleet().counts();
             // Components that find a device by its id notice in this way that devices came or went.
-            if changes.known || self.counts.get_untracked() != counts {
+            if changes.list.devices || self.counts.get_untracked() != counts {
                 self.counts.set(counts);
             }
         }
-        if !inner.list_due.get() {
-            return;
+        let due = self
+            .query
+            .with_untracked(|query| query.depends_on(changes.list));
+        if due {
+            inner.list_due.set(true);
         }
+        if inner.list_due.get() {
+            self.make_list(&inner, time);
+        } else if changes.list.limits {
+            let core = inner.core.borrow();
+            self.list
+                .update(|list| *list = list.with_limits(core.fleet()));
+        }
+    }
+
+    fn make_list(self, inner: &Inner, time: f64) {
         let age = time - inner.list_made.get();
         if !self.list.with_untracked(|list| list.may_be_replaced(age)) {
             // The next frame looks at the list again.
@@ -506,13 +534,31 @@ impl Inner {
         ))
     }
 
+    /// Draws what has arrived, soon.
     fn invalidate(&self) {
-        if self.list_due.get() || self.core.borrow().has_changes() {
+        if self.core.borrow().has_changes() {
             self.request_frame();
         }
     }
 
+    /// Asks for a frame that draws what has arrived, at the page's pace.
     fn request_frame(&self) {
+        let due = self.pace.borrow_mut().ask(|| self.clock.now());
+        match due {
+            Due::Already => {}
+            Due::Now => self.draw_now(),
+            Due::In(wait) => {
+                if let Some(timer) = self.draw_timer.borrow().as_ref() {
+                    // Rounded up: a timer that goes off too early would draw too early.
+                    let millis = wait.as_micros().div_ceil(1_000);
+                    timer.start(u32::try_from(millis).unwrap_or(u32::MAX));
+                }
+            }
+        }
+    }
+
+    /// Draws in the next frame: the user has done something.
+    fn draw_now(&self) {
         if let Some(frame) = self.frame.borrow().as_ref() {
             frame.invalidate();
         }

@@ -29,8 +29,7 @@ pub struct Core {
     /// What changed, by device; the keys of those that changed are in `changed`.
     changes: DeviceMap<Changed>,
     changed: Vec<DeviceKey>,
-    list_changed: bool,
-    devices_changed: bool,
+    list: ListChanges,
     received: u64,
 }
 
@@ -39,10 +38,41 @@ pub struct Core {
 pub struct Changes {
     /// The devices about which something changed, and what.
     pub devices: Vec<(DeviceKey, Changed)>,
-    /// Devices came or were forgotten, or a presence changed, so the list may change.
-    pub list: bool,
+    /// What changed that a list of devices may depend on.
+    pub list: ListChanges,
+}
+
+/// What changed that a list of devices may depend on.
+// These four flags do not depend on each other.
+#[allow(clippy::struct_excessive_bools)]
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListChanges {
     /// Devices came or were forgotten, so an id may mean another device, or none.
-    pub known: bool,
+    pub devices: bool,
+    /// The presence of a device.
+    pub presence: bool,
+    /// The values of a device, or what it measures.
+    pub values: bool,
+    /// The fleet's limits dropped something.
+    pub limits: bool,
+}
+
+impl ListChanges {
+    /// Whether anything changed.
+    pub fn any(self) -> bool {
+        self != Self::default()
+    }
+
+    /// What changed here or there.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self {
+            devices: self.devices || other.devices,
+            presence: self.presence || other.presence,
+            values: self.values || other.values,
+            limits: self.limits || other.limits,
+        }
+    }
 }
 
 /// What changed about one device.
@@ -93,8 +123,7 @@ impl Core {
             under_way: VecDeque::new(),
             changes: DeviceMap::default(),
             changed: Vec::new(),
-            list_changed: false,
-            devices_changed: false,
+            list: ListChanges::default(),
             received: 0,
         }
     }
@@ -307,28 +336,23 @@ impl Core {
             match event {
                 Event::DeviceAdded(key) => {
                     self.changed(key).view = true;
-                    self.list_changed = true;
-                    self.devices_changed = true;
+                    self.list.devices = true;
                 }
                 Event::DeviceForgotten(key) => {
                     self.series.forget(key);
                     self.open.retain(|(open, _)| *open != key);
                     *self.changed(key) = Changed::ALL;
-                    self.list_changed = true;
-                    self.devices_changed = true;
+                    self.list.devices = true;
                 }
                 Event::PresenceChanged(key) => {
                     self.changed(key).view = true;
-                    self.list_changed = true;
+                    self.list.presence = true;
                 }
-                Event::ShapeChanged(key) => {
-                    // The list's search looks at metric names too.
+                Event::ShapeChanged(key) | Event::ValuesChanged(key) => {
                     self.changed(key).view = true;
-                    self.list_changed = true;
+                    self.list.values = true;
                 }
-                Event::ValuesChanged(key) | Event::PositionChanged(key) => {
-                    self.changed(key).view = true;
-                }
+                Event::PositionChanged(key) => self.changed(key).view = true,
                 Event::Fault { device, .. } => self.changed(device).view = true,
                 Event::CommandChanged { device, .. } => {
                     self.changed(device).commands = true;
@@ -346,8 +370,9 @@ impl Core {
                     let changed = self.changed(device);
                     changed.view = true;
                     changed.samples = true;
+                    self.list.values = true;
                 }
-                Event::LimitHit(_) => self.list_changed = true,
+                Event::LimitHit(_) => self.list.limits = true,
             }
         }
     }
@@ -361,14 +386,13 @@ impl Core {
             .collect();
         Changes {
             devices,
-            list: std::mem::take(&mut self.list_changed),
-            known: std::mem::take(&mut self.devices_changed),
+            list: std::mem::take(&mut self.list),
         }
     }
 
     /// Whether anything changed since [`Self::take_changes`] was last called.
     pub fn has_changes(&self) -> bool {
-        self.list_changed || !self.changed.is_empty()
+        self.list.any() || !self.changed.is_empty()
     }
 
     fn changed(&mut self, key: DeviceKey) -> &mut Changed {

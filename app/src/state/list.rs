@@ -5,6 +5,8 @@ use std::sync::Arc;
 pub use fleet::Sort;
 use fleet::{DeviceKey, Fleet, Limit, PresenceKind, Search, SortPlace};
 
+use super::core::ListChanges;
+
 /// What the user asks the list for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
@@ -19,7 +21,21 @@ pub struct Query {
 impl Query {
     /// Whether it asks for some of the devices only.
     pub fn narrows(&self) -> bool {
-        self.presence.is_some() || !self.text.trim().is_empty()
+        self.presence.is_some() || self.searches()
+    }
+
+    /// Whether these changes can change which devices the list has, or their order. To make a list of
+    /// thousands of devices takes milliseconds, and most changes make no other one.
+    pub fn depends_on(&self, changes: ListChanges) -> bool {
+        let by_presence = match self.sort {
+            Sort::Name => self.narrows(),
+            Sort::Trouble | Sort::Latest => true,
+        };
+        changes.devices || (changes.presence && by_presence) || (changes.values && self.searches())
+    }
+
+    fn searches(&self) -> bool {
+        !self.text.trim().is_empty()
     }
 }
 
@@ -60,6 +76,15 @@ impl Listing {
             of: fleet.len(),
             narrowed: query.narrows(),
             limits: fleet.limits().hit().collect(),
+        }
+    }
+
+    /// This list, with what the limits have dropped until now.
+    #[must_use]
+    pub fn with_limits(&self, fleet: &Fleet) -> Self {
+        Self {
+            limits: fleet.limits().hit().collect(),
+            ..self.clone()
         }
     }
 
@@ -170,6 +195,34 @@ mod tests {
         assert_eq!(asked("", stale), (Outcome::NoneFits, true));
         assert_eq!(asked("pump", None), (Outcome::Some, true));
         assert_eq!(asked(" ", None), (Outcome::Some, false));
+    }
+
+    #[test]
+    fn a_list_is_made_again_only_if_it_can_be_another_one() {
+        let changes = |devices, presence, values| ListChanges {
+            devices,
+            presence,
+            values,
+            limits: true,
+        };
+        let by = |sort, text: &str, presence| Query {
+            text: text.to_owned(),
+            presence,
+            sort,
+        };
+        let plain = by(Sort::Name, " ", None);
+        assert!(!plain.depends_on(changes(false, true, true)));
+        assert!(plain.depends_on(changes(true, false, false)));
+        let offline = by(Sort::Name, "", Some(PresenceKind::Offline));
+        assert!(offline.depends_on(changes(false, true, false)));
+        assert!(!offline.depends_on(changes(false, false, true)));
+        let searched = by(Sort::Name, "temp", None);
+        assert!(searched.depends_on(changes(false, true, false)));
+        assert!(searched.depends_on(changes(false, false, true)));
+        for sort in [Sort::Trouble, Sort::Latest] {
+            assert!(by(sort, "", None).depends_on(changes(false, true, false)));
+            assert!(!by(sort, "", None).depends_on(changes(false, false, true)));
+        }
     }
 
     #[test]

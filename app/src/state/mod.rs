@@ -27,10 +27,11 @@
 //!
 //! - A message is handled when it comes ([`core::Core`]), also while the page is hidden. That only
 //!   notes which device changed; nothing reactive happens.
-//! - Once a frame, and only if something changed, the signals of the devices that changed **and**
-//!   are on screen (`slots`) are set. The others cost nothing.
-//! - The list is made again at most four times a second once it has a device, and set only if it
-//!   differs.
+//! - Ten times a second (`pace`), and only if something changed, the signals of the devices that
+//!   changed **and** are on screen (`slots`) are set. The others cost nothing. What the user does is
+//!   drawn in the next frame.
+//! - The list is made again at most four times a second once it has a device, only if what changed
+//!   can change it, and set only if it differs.
 //! - Charts and trend lines are not reactive: they are made dirty and drawn by the frame
 //!   loop, if they are on screen.
 //!
@@ -55,6 +56,7 @@ mod device_map;
 pub mod format;
 pub mod list;
 pub mod messages;
+mod pace;
 mod parameters;
 pub mod preferences;
 pub mod series;

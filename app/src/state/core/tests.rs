@@ -41,7 +41,11 @@ fn a_burst_is_one_change_and_all_its_readings() {
     let changes = core.take_changes();
     assert_eq!(changes.devices.len(), 1);
     assert!(changes.devices[0].1.samples && changes.devices[0].1.view);
-    assert!(!changes.list, "presence is what it was");
+    let expected = ListChanges {
+        values: true,
+        ..ListChanges::default()
+    };
+    assert_eq!(changes.list, expected, "presence is what it was");
     assert!(!core.has_changes());
     let (metric, _) = core
         .fleet()
@@ -82,7 +86,7 @@ fn a_forgotten_device_leaves_nothing_and_comes_back_as_another() {
     core.take_changes();
     core.forget(key);
     let changes = core.take_changes();
-    assert!(changes.list && changes.known);
+    assert!(changes.list.devices);
     assert_eq!(changed(&changes, key), Changed::ALL);
     assert!(core.messages(key).is_none() && core.fleet().is_empty());
     assert_eq!(core.series().bytes(), 0);
@@ -94,7 +98,7 @@ fn a_forgotten_device_leaves_nothing_and_comes_back_as_another() {
     core.handle_message(NOW, &message("beaconry/data/pump-1", "{\"flow\":3}"));
     core.fold();
     let changes = core.take_changes();
-    assert!(changes.known);
+    assert!(changes.list.devices);
     assert_ne!(core.fleet().find("pump-1"), Some(key));
     // The old device's page closes when it learns that the device is gone.
     core.close(key);
@@ -103,9 +107,9 @@ fn a_forgotten_device_leaves_nothing_and_comes_back_as_another() {
 #[test]
 fn presence_makes_the_list_new_and_an_outage_leaves_nothing_known() {
     let (mut core, key) = with_device();
-    assert!(core.take_changes().list);
+    assert!(core.take_changes().list.presence);
     core.handle_disconnected(NOW);
-    assert!(core.take_changes().list);
+    assert!(core.take_changes().list.presence);
     let kind = |core: &Core| core.fleet().device(key).unwrap().presence().kind();
     assert_eq!(kind(&core), PresenceKind::Unknown);
     core.handle_connected(NOW);
