@@ -1,14 +1,18 @@
 //! Numbers and times as people read them.
 
-/// A reading in short: four significant digits and at least one decimal, without trailing zeros. A
-/// number that would be all zeros or very long gets a power of ten.
+/// A reading in short, at most twelve characters: four significant digits and at least one decimal,
+/// without trailing zeros. Whole numbers are exact as long as they fit, because a rounded counter or
+/// time says nothing. A number that would be all zeros or very long gets a power of ten.
 pub fn number(value: f64) -> String {
     let size = value.abs();
     if !value.is_finite() {
         return "–".to_owned();
     }
-    if size != 0.0 && !(1e-4..1e9).contains(&size) {
-        return format!("{value:.3e}");
+    if is_whole(value) && size < 1e11 {
+        return plain(format!("{value:.0}"));
+    }
+    if size != 0.0 && !(1e-4..1e7).contains(&size) {
+        return power_of_ten(&format!("{value:.3e}"));
     }
     let decimals = match size {
         _ if size >= 100.0 => 1,
@@ -16,7 +20,81 @@ pub fn number(value: f64) -> String {
         _ if size >= 1.0 => 3,
         _ => 4,
     };
-    let mut text = format!("{value:.decimals$}");
+    plain(format!("{value:.decimals$}"))
+}
+
+/// A reading with all its digits: the shortest text that means this number and no other.
+pub fn exact(value: f64) -> String {
+    let size = value.abs();
+    if !value.is_finite() {
+        return "–".to_owned();
+    }
+    if size != 0.0 && !(1e-7..1e21).contains(&size) {
+        return power_of_ten(&format!("{value:e}"));
+    }
+    plain(value.to_string())
+}
+
+/// The labels of an axis: all with as many decimals as tell them apart, and with `k`, `M`, `G` or `T`
+/// if that is shorter.
+pub fn axis(values: &[f64]) -> Vec<String> {
+    const SCALES: [(f64, &str); 4] = [(1e3, "k"), (1e6, "M"), (1e9, "G"), (1e12, "T")];
+    const SHORT: usize = 5;
+
+    let longest = |labels: &Vec<String>| labels.iter().map(String::len).max().unwrap_or(0);
+    if values.iter().any(|value| value.abs() >= 1e15) {
+        return values.iter().map(|value| number(*value)).collect();
+    }
+    let plain = scaled(values, 1.0, "");
+    if longest(&plain) <= SHORT {
+        return plain;
+    }
+    SCALES.iter().fold(plain, |best, (scale, letter)| {
+        let labels = scaled(values, *scale, letter);
+        if longest(&labels) < longest(&best) {
+            labels
+        } else {
+            best
+        }
+    })
+}
+
+fn scaled(values: &[f64], scale: f64, letter: &str) -> Vec<String> {
+    const MOST: i32 = 12;
+    let step = values
+        .windows(2)
+        .map(|pair| (pair[1] - pair[0]).abs())
+        .filter(|step| *step > 0.0)
+        .fold(f64::INFINITY, f64::min);
+    // As many decimals as write the step.
+    let enough = (0..MOST).find(|decimals| {
+        let steps = step / scale * 10f64.powi(*decimals);
+        !steps.is_finite() || (steps.round() >= 1.0 && (steps - steps.round()).abs() < 1e-4)
+    });
+    let decimals = usize::try_from(enough.unwrap_or(MOST)).unwrap_or(0);
+    let label = |value: &f64| {
+        if *value == 0.0 {
+            return "0".to_owned();
+        }
+        format!("{:.decimals$}{letter}", value / scale)
+    };
+    values.iter().map(label).collect()
+}
+
+fn is_whole(value: f64) -> bool {
+    value.fract() == 0.0
+}
+
+/// `1.200e19` as `1.2e19`.
+fn power_of_ten(text: &str) -> String {
+    match text.split_once('e') {
+        Some((digits, power)) => format!("{}e{power}", plain(digits.to_owned())),
+        None => text.to_owned(),
+    }
+}
+
+/// A number without trailing zeros behind its point, and without a sign if it is zero.
+fn plain(mut text: String) -> String {
     if text.contains('.') {
         text.truncate(text.trim_end_matches('0').trim_end_matches('.').len());
     }
@@ -70,16 +148,67 @@ mod tests {
             (-18.0, "-18"),
             (1013.26, "1013.3"),
             (0.0, "0"),
-            (-0.000_01, "-1.000e-5"),
+            (-0.000_01, "-1e-5"),
             (-0.0, "0"),
             (0.123_456, "0.1235"),
             (3.217_89, "3.218"),
             (123_456_789.0, "123456789"),
-            (1e12, "1.000e12"),
+            (1e12, "1e12"),
+            (1.2e19, "1.2e19"),
+            (-1.234_567e-12, "-1.235e-12"),
+            (12_345.678, "12345.7"),
+            (12_345_678.9, "1.235e7"),
+            (1_795_233_600.0, "1795233600"),
+            (1_795_233_600_123.0, "1.795e12"),
             (f64::NAN, "–"),
         ] {
             assert_eq!(number(value), text);
         }
+    }
+
+    #[test]
+    fn no_reading_is_longer_than_its_place() {
+        for power in -300..300 {
+            for digits in [1.0, -1.234_567_890_1, 9.999_999_999, -5.5] {
+                let text = number(digits * 10f64.powi(power));
+                assert!(text.len() <= 12, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_exact_reading_has_all_its_digits() {
+        for (value, text) in [
+            (12_345.678, "12345.678"),
+            (1_795_233_600_123.0, "1795233600123"),
+            (9_007_199_254_740_991.0, "9007199254740991"),
+            (23.6, "23.6"),
+            (-0.0, "0"),
+            (1.2e300, "1.2e300"),
+        ] {
+            assert_eq!(exact(value), text);
+        }
+    }
+
+    #[test]
+    fn the_labels_of_an_axis_are_short_and_differ() {
+        for (values, labels) in [
+            (vec![0.0, 0.5, 1.0], vec!["0", "0.5", "1.0"]),
+            (vec![-50.0, 0.0, 50.0], vec!["-50", "0", "50"]),
+            (vec![1013.25, 1013.5], vec!["1013.25", "1013.50"]),
+            (vec![0.0, 5e9, 1e10], vec!["0", "5G", "10G"]),
+            (vec![0.0, 5e4, 1e5], vec!["0", "50k", "100k"]),
+            (
+                vec![1_795_233_600.0, 1_795_233_610.0],
+                vec!["1795233600", "1795233610"],
+            ),
+            (vec![120_000.0, 120_500.0], vec!["120000", "120500"]),
+            (vec![-0.0], vec!["0"]),
+            (vec![], vec![]),
+        ] {
+            assert_eq!(axis(&values), labels);
+        }
+        assert_eq!(axis(&[0.0, 5e18]), ["0", "5e18"]);
     }
 
     #[test]
