@@ -114,7 +114,7 @@ impl Drop for Stage {
 fn trend(stage: &Stage) -> (TrendLine, Rc<Cell<u32>>) {
     let drawn = Rc::new(Cell::new(0));
     let counted = Rc::clone(&drawn);
-    let line = TrendLine::new(&stage.0, move |draw| {
+    let line = TrendLine::new(&stage.0, None, move |draw| {
         counted.set(counted.get() + 1);
         draw(&[0.0, 1_000.0, 2_000.0], &[1.0, 3.0, 2.0]);
     });

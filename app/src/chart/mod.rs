@@ -3,13 +3,14 @@
 //! - [`Sparkline`]: a metric's trend, on a canvas of our own.
 //! - [`LiveChart`]: a group of metrics, by uPlot, with values under the cursor.
 //!
-//! Inside: `trace` turns readings into a line of pixels, `align` puts several metrics on one
-//! time axis, `palette` knows the style sheet's colours, `visibility` knows what is on screen.
+//! Inside: `trace` turns readings into a line of pixels, `scale` chooses how much of
+//! the value axis is shown, `align` puts several metrics on one time axis, `palette` knows the style sheet's colours, `visibility` knows what is on screen.
 
 mod align;
 pub mod live;
 mod palette;
 mod plot;
+mod scale;
 pub mod sparkline;
 mod trace;
 mod uplot;

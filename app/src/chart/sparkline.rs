@@ -3,17 +3,18 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use fleet::{DeviceKey, MetricKey};
+use fleet::DeviceKey;
 use leptos::html::Canvas;
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement};
 
 use super::palette::Palette;
+use super::scale::Span;
 use super::trace::{Frame, Step, trace};
 use super::visibility::{Seen, Visibility};
 use crate::frame::{Drawable, FrameLoop, Phase};
-use crate::state::AppState;
+use crate::state::{AppState, TrendView};
 
 /// How much time a trend line shows at most, in milliseconds.
 const WINDOW_MS: f64 = 600_000.0;
@@ -28,9 +29,9 @@ const PADDING: f64 = 3.0;
 pub fn Sparkline(
     /// The device.
     device: DeviceKey,
-    /// The metric. Nothing is drawn while there is none.
+    /// What is drawn. Nothing is drawn while there is none.
     #[prop(into)]
-    metric: Signal<Option<MetricKey>>,
+    trend: Signal<Option<TrendView>>,
 ) -> impl IntoView {
     let state = AppState::expect();
     let canvas = NodeRef::<Canvas>::new();
@@ -44,16 +45,17 @@ pub fn Sparkline(
     });
     let line = StoredValue::new_local(line);
     Effect::new(move |_| {
-        let metric = metric.get();
+        let shown = trend.get();
+        let unit = shown.as_ref().and_then(|shown| shown.unit.clone());
         // The old line is dropped first. Otherwise both would watch the canvas, and dropping the
         // old one later would end that for the new one too.
         line.with_value(|line| drop(line.take()));
         let Some(canvas) = canvas.get() else {
             return;
         };
-        let trend = TrendLine::new(&canvas, move |draw| {
-            if let Some(metric) = metric {
-                state.with_series(device, metric, |series| {
+        let trend = TrendLine::new(&canvas, unit, move |draw| {
+            if let Some(shown) = &shown {
+                state.with_series(device, shown.key, |series| {
                     let since = series.times().last().map_or(0.0, |last| last - WINDOW_MS);
                     let (times, values) = series.since(since);
                     draw(times, values);
@@ -75,13 +77,17 @@ pub struct TrendLine {
 type Draw<'a> = &'a mut dyn FnMut(&[f64], &[f64]);
 
 impl TrendLine {
-    /// Draws the readings onto `canvas` when it is first on screen
+    /// Draws the readings, which have this unit, onto `canvas` when it is first on screen
     /// and after each [`Self::invalidate`].
-    pub fn new(canvas: &HtmlCanvasElement, readings: impl Fn(Draw<'_>) + 'static) -> Self {
+    pub fn new(
+        canvas: &HtmlCanvasElement,
+        unit: Option<String>,
+        readings: impl Fn(Draw<'_>) + 'static,
+    ) -> Self {
         let size = Rc::new(Cell::new((0.0, 0.0)));
         let (drawn, drawn_size) = (canvas.clone(), Rc::clone(&size));
         let drawable = FrameLoop::page().register(Phase::Draw, move |_| {
-            draw(&drawn, drawn_size.get(), &readings);
+            draw(&drawn, drawn_size.get(), unit.as_deref(), &readings);
         });
         let drawable = Rc::new(drawable);
         let seen = Rc::clone(&drawable);
@@ -110,7 +116,12 @@ impl TrendLine {
     }
 }
 
-fn draw(canvas: &HtmlCanvasElement, size: (f64, f64), readings: &impl Fn(Draw<'_>)) {
+fn draw(
+    canvas: &HtmlCanvasElement,
+    size: (f64, f64),
+    unit: Option<&str>,
+    readings: &impl Fn(Draw<'_>),
+) {
     let (width, height) = size;
     let ratio = web_sys::window().map_or(1.0, |window| window.device_pixel_ratio());
     let (wide, high) = (pixels(width * ratio), pixels(height * ratio));
@@ -135,58 +146,78 @@ fn draw(canvas: &HtmlCanvasElement, size: (f64, f64), readings: &impl Fn(Draw<'_
         width: (width - PADDING).max(1.0),
         height: (height - 2.0 * PADDING).max(1.0),
     };
-    readings(&mut |times, values| paint(&context, &trace(times, values, frame), height));
+    readings(&mut |times, values| {
+        if let Some(span) = Span::of_trend(values, unit) {
+            let base = span.stands_on_zero().then_some(height);
+            paint(&context, &trace(times, values, span, frame), base);
+        }
+    });
 }
 
-fn paint(context: &CanvasRenderingContext2d, steps: &[Step], bottom: f64) {
+/// Draws the line, and the area down to `base` if there is one.
+fn paint(context: &CanvasRenderingContext2d, steps: &[Step], base: Option<f64>) {
     let palette = Palette::current();
     context.set_line_join("round");
     context.set_line_width(1.5);
     context.set_stroke_style_str(&palette.lines[0]);
     context.set_fill_style_str(&palette.fill);
 
-    // The area under each unbroken part of the line.
-    let mut from = None;
-    let mut end = (0.0, 0.0);
-    let close = |from: Option<f64>, end: (f64, f64)| {
-        if let Some(from) = from {
-            context.line_to(end.0, bottom);
-            context.line_to(from, bottom);
+    if let Some(base) = base {
+        fill(context, steps, base);
+    }
+    context.begin_path();
+    for step in steps {
+        match *step {
+            Step::Move(x, y) => context.move_to(x, y),
+            Step::Line(x, y) => context.line_to(x, y),
+            Step::Dot(..) => {}
+        }
+    }
+    context.stroke();
+
+    context.set_fill_style_str(&palette.lines[0]);
+    let last = steps.len().saturating_sub(1);
+    for (index, step) in steps.iter().enumerate() {
+        let (x, y) = match *step {
+            Step::Dot(x, y) => (x, y),
+            Step::Line(x, y) if index == last => (x, y),
+            Step::Move(..) | Step::Line(..) => continue,
+        };
+        context.begin_path();
+        let _ = context.arc(x, y, 2.0, 0.0, std::f64::consts::TAU);
+        context.fill();
+    }
+}
+
+/// Fills the area under each unbroken part of the line.
+fn fill(context: &CanvasRenderingContext2d, steps: &[Step], base: f64) {
+    let mut part: Option<(f64, f64)> = None;
+    let close = |part: Option<(f64, f64)>| {
+        if let Some((from, to)) = part {
+            context.line_to(to, base);
+            context.line_to(from, base);
             context.fill();
         }
     };
     for step in steps {
         match *step {
             Step::Move(x, y) => {
-                close(from, end);
+                close(part);
                 context.begin_path();
                 context.move_to(x, y);
-                from = Some(x);
-                end = (x, y);
+                part = Some((x, x));
             }
             Step::Line(x, y) => {
                 context.line_to(x, y);
-                end = (x, y);
+                part = part.map(|(from, _)| (from, x));
+            }
+            Step::Dot(..) => {
+                close(part);
+                part = None;
             }
         }
     }
-    close(from, end);
-
-    context.begin_path();
-    for step in steps {
-        match *step {
-            Step::Move(x, y) => context.move_to(x, y),
-            Step::Line(x, y) => context.line_to(x, y),
-        }
-    }
-    context.stroke();
-
-    if !steps.is_empty() {
-        context.begin_path();
-        context.set_fill_style_str(&palette.lines[0]);
-        let _ = context.arc(end.0, end.1, 2.0, 0.0, std::f64::consts::TAU);
-        context.fill();
-    }
+    close(part);
 }
 
 fn context(canvas: &HtmlCanvasElement) -> Option<CanvasRenderingContext2d> {

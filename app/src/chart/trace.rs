@@ -1,8 +1,12 @@
 //! Turns readings into a line of pixels, by arithmetic alone.
 
+use super::scale::Span;
+
 /// One step of a pen, in pixels from the top left.
 #[derive(Copy, Clone, Debug, PartialEq)]
 pub(super) enum Step {
+    /// A reading alone: the device was silent before and after it.
+    Dot(f64, f64),
     /// The pen is lifted, because the device was silent in between.
     Move(f64, f64),
     /// The pen draws.
@@ -23,34 +27,20 @@ pub(super) struct Frame {
 /// In each column of pixels at most four points are drawn (the first, the lowest, the
 /// highest and the last reading), so that the cost is bounded by the width, and no peak is
 /// lost.
-pub(super) fn trace(times: &[f64], values: &[f64], frame: Frame) -> Vec<Step> {
+pub(super) fn trace(times: &[f64], values: &[f64], span: Span, frame: Frame) -> Vec<Step> {
     let (Some(first), Some(last)) = (times.first(), times.last()) else {
         return Vec::new();
     };
-    let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
-    for value in values {
-        low = low.min(*value);
-        high = high.max(*value);
-    }
-    let span = last - first;
+    let length = last - first;
     let x = |time: f64| {
-        let share = if span > 0.0 {
-            (time - first) / span
+        let share = if length > 0.0 {
+            (time - first) / length
         } else {
             1.0
         };
         frame.left + share * frame.width
     };
-    let y = |value: f64| {
-        let range = high - low;
-        // A constant line runs through the middle.
-        let share = if range > 0.0 {
-            (value - low) / range
-        } else {
-            0.5
-        };
-        frame.top + (1.0 - share) * frame.height
-    };
+    let y = |value: f64| frame.top + (1.0 - span.share(value)) * frame.height;
 
     let mut steps = Vec::new();
     let mut start = 0;
@@ -64,9 +54,13 @@ pub(super) fn trace(times: &[f64], values: &[f64], frame: Frame) -> Vec<Step> {
         for index in corners(&values[start..end]) {
             let at = start + index;
             let (x, y) = (x(times[at]), y(values[at]));
-            let first_of_line = lifted && at == start;
-            steps.push(if first_of_line {
-                Step::Move(x, y)
+            steps.push(if lifted && at == start {
+                let alone = at + 1 == times.len() || is_gap(times, at + 1);
+                if alone {
+                    Step::Dot(x, y)
+                } else {
+                    Step::Move(x, y)
+                }
             } else {
                 Step::Line(x, y)
             });
@@ -135,10 +129,14 @@ mod tests {
         width: 100.0,
         height: 10.0,
     };
+    const SPAN: Span = Span {
+        low: 1.0,
+        high: 3.0,
+    };
 
     #[test]
     fn a_line_runs_from_edge_to_edge_and_from_low_to_high() {
-        let steps = trace(&[0.0, 500.0, 1_000.0], &[1.0, 3.0, 2.0], FRAME);
+        let steps = trace(&[0.0, 500.0, 1_000.0], &[1.0, 3.0, 2.0], SPAN, FRAME);
         let expected = [
             Step::Move(0.0, 10.0),
             Step::Line(50.0, 0.0),
@@ -148,11 +146,14 @@ mod tests {
     }
 
     #[test]
-    fn one_reading_and_a_still_line_are_in_the_middle() {
-        assert_eq!(trace(&[7.0], &[3.0], FRAME), [Step::Move(100.0, 5.0)]);
-        let still = trace(&[0.0, 10.0], &[3.0, 3.0], FRAME);
-        assert_eq!(still, [Step::Move(0.0, 5.0), Step::Line(100.0, 5.0)]);
-        assert_eq!(trace(&[], &[], FRAME), []);
+    fn one_reading_is_a_dot() {
+        assert_eq!(trace(&[7.0], &[2.0], SPAN, FRAME), [Step::Dot(100.0, 5.0)]);
+        assert_eq!(trace(&[], &[], SPAN, FRAME), []);
+        // The first one after a long silence.
+        let mut times: Vec<f64> = (0..5).map(|second| f64::from(second) * 1_000.0).collect();
+        times.push(120_000.0);
+        let steps = trace(&times, &vec![2.0; times.len()], SPAN, FRAME);
+        assert_eq!(steps.last(), Some(&Step::Dot(100.0, 5.0)));
     }
 
     #[test]
@@ -160,7 +161,11 @@ mod tests {
         let times: Vec<f64> = (0..100_000).map(f64::from).collect();
         let mut values = vec![1.0; times.len()];
         values[54_321] = 100.0;
-        let steps = trace(&times, &values, FRAME);
+        let span = Span {
+            low: 1.0,
+            high: 100.0,
+        };
+        let steps = trace(&times, &values, span, FRAME);
         assert!(steps.len() <= 404, "{}", steps.len());
         let is_peak = |step: &Step| matches!(step, Step::Line(_, y) if *y < 0.001);
         assert!(steps.iter().any(is_peak));
@@ -172,7 +177,7 @@ mod tests {
         times.extend((0..10).map(|second| 120_000.0 + f64::from(second) * 1_000.0));
         let values = vec![0.0; times.len()];
         let moves = |step: &&Step| matches!(step, Step::Move(..));
-        let steps = trace(&times, &values, FRAME);
+        let steps = trace(&times, &values, SPAN, FRAME);
         assert_eq!(steps.iter().filter(moves).count(), 2);
         assert!(is_gap(&times, 10) && !is_gap(&times, 9));
     }

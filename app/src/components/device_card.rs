@@ -7,7 +7,7 @@ use super::device_link::{device_href, follow};
 use super::icon::Icon;
 use super::presence::PresenceLine;
 use crate::chart::Sparkline;
-use crate::state::{AppState, CardView, Layout};
+use crate::state::{AppState, CardView, Layout, ValueView};
 
 /// A device, as a link to its page.
 ///
@@ -38,7 +38,8 @@ pub fn DeviceCard(
     });
     let exact =
         Memo::new(move |_| card.with(|card| card.as_ref().is_some_and(|card| card.since_exact)));
-    let trend = Memo::new(move |_| card.with(|card| card.as_ref().and_then(|card| card.trend)));
+    let trend =
+        Memo::new(move |_| card.with(|card| card.as_ref().and_then(|card| card.trend.clone())));
     let faults = Memo::new(move |_| card.with(|card| card.as_ref().map_or(0, |card| card.faults)));
     let kind = move || presence.get().kind().word();
 
@@ -52,7 +53,19 @@ pub fn DeviceCard(
     let values = view! { <Values card=card /> };
     let spark = view! {
         <div class="spark">
-            <Sparkline device=key metric=trend />
+            <Sparkline device=key trend=trend />
+            {move || {
+                trend
+                    .get()
+                    .map(|trend| {
+                        view! {
+                            <span class="spark-name clip" data-testid="trend-name">
+                                <span class="visually-hidden">"Trend line: "</span>
+                                <bdi>{trend.name}</bdi>
+                            </span>
+                        }
+                    })
+            }}
         </div>
     };
     match layout {
@@ -109,6 +122,15 @@ fn FaultMark(#[prop(into)] count: Signal<usize>) -> impl IntoView {
     }
 }
 
+/// What a value's place is made from. It changes only when the metrics do.
+#[derive(Clone, Debug, PartialEq)]
+struct Shape {
+    name: String,
+    id: String,
+    unit: Option<String>,
+    is_text: bool,
+}
+
 /// The latest values. Their names are made again only when the metrics have changed.
 #[component]
 fn Values(card: ReadSignal<Option<CardView>>) -> impl IntoView {
@@ -116,16 +138,23 @@ fn Values(card: ReadSignal<Option<CardView>>) -> impl IntoView {
         card.with(|card| {
             let values = card.iter().flat_map(|card| &card.values);
             values
-                .map(|value| (value.name.clone(), value.unit.clone()))
+                .map(|value| Shape {
+                    name: value.name.clone(),
+                    id: value.id.clone(),
+                    unit: value.unit.clone(),
+                    is_text: value.number.is_none(),
+                })
                 .collect::<Vec<_>>()
         })
     });
-    let text = move |index: usize| {
+    let read = move |index: usize, read: fn(&ValueView) -> &String| {
         card.with(|card| {
             let value = card.as_ref().and_then(|card| card.values.get(index));
-            value.map(|value| value.text.clone()).unwrap_or_default()
+            value.map(|value| read(value).clone()).unwrap_or_default()
         })
     };
+    let text = move |index| read(index, |value| &value.text);
+    let exact = move |index| read(index, |value| &value.exact);
     let each = move || {
         let names = names.get();
         if names.is_empty() {
@@ -134,20 +163,29 @@ fn Values(card: ReadSignal<Option<CardView>>) -> impl IntoView {
         names
             .into_iter()
             .enumerate()
-            .map(|(index, (name, unit))| {
-                let tip = name.clone();
-                view! {
-                    <div class="metric">
-                        <div class="name clip" title=tip>
-                            <bdi>{breakable(&name)}</bdi>
+            .map(
+                |(
+                    index,
+                    Shape {
+                        name,
+                        id,
+                        unit,
+                        is_text,
+                    },
+                )| {
+                    view! {
+                        <div class="metric" class:text=is_text>
+                            <div class="name clip" title=id>
+                                <bdi>{breakable(&name)}</bdi>
+                            </div>
+                            <div class="value" class:clip=is_text title=move || exact(index)>
+                                <bdi>{move || text(index)}</bdi>
+                                {unit.map(|unit| view! { <bdi class="unit">{unit}</bdi> })}
+                            </div>
                         </div>
-                        <div class="value clip">
-                            <bdi>{move || text(index)}</bdi>
-                            {unit.map(|unit| view! { <bdi class="unit">{unit}</bdi> })}
-                        </div>
-                    </div>
-                }
-            })
+                    }
+                },
+            )
             .collect_view()
             .into_any()
     };
@@ -156,7 +194,7 @@ fn Values(card: ReadSignal<Option<CardView>>) -> impl IntoView {
 
 /// A name that breaks between its words first, and elsewhere only if it must.
 fn breakable(name: &str) -> impl IntoView + use<> {
-    let pieces = name.split_inclusive(['_', '.', '/', ':']);
+    let pieces = name.split_inclusive([' ', '_', '.', '/', ':']);
     pieces
         .map(|piece| view! { {piece.to_owned()} <wbr /> })
         .collect_view()

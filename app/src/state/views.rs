@@ -5,7 +5,7 @@ use fleet::{
     PresenceSpan, Timestamp, Value,
 };
 
-use super::format;
+use super::{format, names};
 
 /// A device in the list.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,14 +25,14 @@ pub struct CardView {
     pub since_exact: bool,
     /// When it last sent something.
     pub last_seen: Option<Timestamp>,
-    /// Its most important readings, at most [`CardView::VALUES`]: numbers with a unit,
-    /// temperature and humidity first, then other numbers, then what was set rather than
-    /// measured, then truth values.
+    /// Its most important readings, at most [`CardView::VALUES`], and not more than fit side by
+    /// side: numbers with a unit, temperature and humidity first, then states (on, open), then other
+    /// numbers, then what was set rather than measured, then texts.
     pub values: Vec<ValueView>,
     /// How many more metrics it has.
     pub more_values: usize,
-    /// Which metric the trend line shows: the most important.
-    pub trend: Option<MetricKey>,
+    /// Which metric the trend line shows: the most important number.
+    pub trend: Option<TrendView>,
     /// How many kinds of faults it has.
     pub faults: usize,
 }
@@ -68,17 +68,32 @@ pub struct DeviceView {
     pub known_commands: Vec<String>,
 }
 
+/// What a trend line shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrendView {
+    /// Which metric.
+    pub key: MetricKey,
+    /// Its name, safe to show.
+    pub name: String,
+    /// Its unit's symbol.
+    pub unit: Option<String>,
+}
+
 /// A reading.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ValueView {
     /// Which.
     pub key: MetricKey,
-    /// The metric's name, safe to show.
+    /// The metric's name for people, safe to show.
     pub name: String,
+    /// The name as the device writes it, safe to show.
+    pub id: String,
     /// Its unit's symbol.
     pub unit: Option<String>,
-    /// The value, safe to show.
+    /// The value in short, safe to show.
     pub text: String,
+    /// The value with all its digits, safe to show.
+    pub exact: String,
     /// The value as it is drawn.
     pub number: Option<f64>,
     /// When it was measured.
@@ -104,53 +119,132 @@ pub struct FaultView {
 
 /// How long a text value may be on the screen, in characters.
 const TEXT_CHARS: usize = 200;
+/// How long it may be on a card.
+const CARD_TEXT_CHARS: usize = 16;
 
 impl CardView {
     /// How many readings a card shows.
     pub const VALUES: usize = 3;
 
+    /// How many characters of a normal digit's width a card's values have beside each other, on the
+    /// narrowest card.
+    const ROOM: f64 = 21.0;
+
     /// What the list shows of this device.
     pub fn new(key: DeviceKey, device: &Device) -> Self {
-        let metrics = device.metrics().iter().enumerate();
-        let mut metrics: Vec<(usize, &fleet::Metric)> = metrics
-            .filter(|(_, metric)| metric.value().as_number().is_some())
-            .collect();
+        Self::of(key, device, &names(device))
+    }
+
+    fn of(key: DeviceKey, device: &Device, names: &[String]) -> Self {
+        let mut metrics: Vec<(usize, &fleet::Metric)> =
+            device.metrics().iter().enumerate().collect();
         metrics.sort_by_key(|(_, metric)| rank(metric));
-        let trend = metrics.first().map(|(index, _)| *index);
-        let values: Vec<ValueView> = metrics
-            .into_iter()
-            .take(Self::VALUES)
-            .filter_map(|(index, metric)| ValueView::new(index, metric))
-            .collect();
+        let trend = metrics.iter().find_map(|(index, metric)| {
+            metric.value().as_number()?;
+            Some(TrendView {
+                key: metric_key(*index)?,
+                name: names.get(*index)?.clone(),
+                unit: unit(metric),
+            })
+        });
+        let (span, since_exact) = shown_presence(device);
+        let values = fitting(&metrics, names);
         Self {
             key,
             name: device.display_id(),
             prefix: fleet::display::shorten(device.prefix(), 40),
             full_id: device.full_id(),
-            presence: *device.presence(),
-            since_exact: device.is_since_exact(),
+            presence: span,
+            since_exact,
             last_seen: device.last_seen(),
             more_values: device.metrics().len() - values.len(),
             values,
-            trend: trend.and_then(metric_key),
+            trend,
             faults: device.faults().len(),
         }
     }
+}
+
+/// The first values that fit beside each other on a card.
+fn fitting(metrics: &[(usize, &fleet::Metric)], names: &[String]) -> Vec<ValueView> {
+    let mut room = CardView::ROOM;
+    let mut values = Vec::new();
+    for (index, metric) in metrics {
+        if values.len() == CardView::VALUES {
+            break;
+        }
+        let Some(mut value) = ValueView::new(*index, metric, names) else {
+            continue;
+        };
+        if value.number.is_none() {
+            value.text = fleet::display::shorten(&value.text, CARD_TEXT_CHARS);
+        }
+        room -= width(&value);
+        // The first value is there in any case, and a long one gives way to a short one.
+        if room < 0.0 && !values.is_empty() {
+            room += width(&value);
+            continue;
+        }
+        values.push(value);
+    }
+    values
+}
+
+/// The width of a value with its unit, in digits. A unit is smaller.
+fn width(value: &ValueView) -> f64 {
+    let count = |text: &str| f64::from(u16::try_from(text.chars().count()).unwrap_or(u16::MAX));
+    let unit = value
+        .unit
+        .as_deref()
+        .map_or(0.0, |unit| 0.3 + count(unit) * 0.7);
+    count(&value.text) + unit + 1.0
+}
+
+/// The presence, and whether its beginning is known. The model lets a presence reach back over an
+/// outage of our own connection; the history beside it has the outage, so the page counts from its
+/// end.
+fn shown_presence(device: &Device) -> (Presence, bool) {
+    let now = *device.presence();
+    let Some(last) = device.history().next_back() else {
+        return (now, device.is_since_exact());
+    };
+    let since = last.presence.since();
+    if since <= now.since() || last.presence.kind() != now.kind() {
+        return (now, device.is_since_exact());
+    }
+    let counted = match now {
+        Presence::Online { .. } => Presence::Online { since },
+        Presence::Offline { reason, .. } => Presence::Offline { since, reason },
+        Presence::Sleeping { wakes_about, .. } => Presence::Sleeping { since, wakes_about },
+        Presence::Stale { last_seen, .. } => Presence::Stale { since, last_seen },
+        Presence::Unknown { .. } => now,
+    };
+    (counted, last.exact)
+}
+
+fn names(device: &Device) -> Vec<String> {
+    let metrics = device.metrics().iter();
+    names::of_metrics(metrics.map(|metric| (metric.name(), metric.unit())))
+}
+
+fn unit(metric: &fleet::Metric) -> Option<String> {
+    metric.unit().map(|unit| fleet::display::shorten(unit, 12))
 }
 
 impl DeviceView {
     /// What this device's page shows.
     pub fn new(key: DeviceKey, device: &Device) -> Self {
         let metrics = device.metrics().iter().enumerate();
+        let names = names(device);
         Self {
-            card: CardView::new(key, device),
+            card: CardView::of(key, device, &names),
             convention: device.convention(),
             first_seen: device.first_seen(),
             message_count: device.message_count(),
             interval_ms: device.interval_ms(),
             cycle_ms: device.cycle_ms(),
             values: metrics
-                .filter_map(|(index, metric)| ValueView::new(index, metric))
+                .filter_map(|(index, metric)| ValueView::new(index, metric, &names))
                 .collect(),
             groups: device.groups(),
             position: device.position().copied(),
@@ -168,17 +262,25 @@ impl DeviceView {
 }
 
 impl ValueView {
-    fn new(index: usize, metric: &fleet::Metric) -> Option<Self> {
-        let text = match metric.value() {
-            Value::Number(value) => format::number(*value),
-            Value::Bool(value) => if *value { "on" } else { "off" }.to_owned(),
-            Value::Text(text) => fleet::display::shorten(text, TEXT_CHARS),
+    fn new(index: usize, metric: &fleet::Metric, names: &[String]) -> Option<Self> {
+        let (text, exact) = match metric.value() {
+            Value::Number(value) => (format::number(*value), format::exact(*value)),
+            Value::Bool(value) => {
+                let word = if *value { "on" } else { "off" };
+                (word.to_owned(), word.to_owned())
+            }
+            Value::Text(text) => {
+                let shown = fleet::display::shorten(text, TEXT_CHARS);
+                (shown.clone(), shown)
+            }
         };
         Some(Self {
             key: metric_key(index)?,
-            name: metric.display_name(),
-            unit: metric.unit().map(|unit| fleet::display::shorten(unit, 12)),
+            name: names.get(index)?.clone(),
+            id: metric.display_name(),
+            unit: unit(metric),
             text,
+            exact,
             number: metric.value().as_number(),
             at: metric.at(),
             retained: metric.is_retained(),
@@ -206,14 +308,27 @@ pub fn commands(device: &Device) -> Vec<Command> {
 /// The rank of a metric on a card. The most important metrics have the lowest.
 fn rank(metric: &fleet::Metric) -> u8 {
     match (metric.value(), metric.unit()) {
-        (Value::Number(_), _) if is_setting(metric.name()) => 4,
+        (Value::Number(_), _) if is_setting(metric.name()) => 5,
         (Value::Number(_), Some("°C" | "°F" | "K")) => 0,
         (Value::Number(_), Some("%")) => 1,
         (Value::Number(_), Some(_)) => 2,
-        (Value::Number(_), None) => 3,
-        (Value::Bool(_), _) => 5,
-        (Value::Text(_), _) => 6,
+        (Value::Bool(_), _) => 3,
+        (Value::Text(text), _) if is_state(text) => 3,
+        (Value::Number(_), None) => 4,
+        (Value::Text(text), _) if text.len() <= CARD_TEXT_CHARS => 6,
+        (Value::Text(_), _) => 7,
     }
+}
+
+/// Whether a text is the state of something: it changes, and one word says it all.
+fn is_state(text: &str) -> bool {
+    const STATES: [&str; 32] = [
+        "on", "off", "open", "opened", "opening", "closed", "close", "closing", "locked",
+        "unlocked", "true", "false", "yes", "no", "idle", "running", "active", "inactive",
+        "standby", "home", "away", "not_home", "heat", "cool", "auto", "detected", "clear",
+        "alarm", "ok", "error", "charging", "stopped",
+    ];
+    STATES.iter().any(|state| state.eq_ignore_ascii_case(text))
 }
 
 /// Whether a metric is a setting, by its name. A setting says little, and hardly changes.
@@ -259,14 +374,85 @@ mod tests {
             .iter()
             .map(|value| value.text.as_str())
             .collect();
-        assert_eq!(texts, ["23.64", "40", "1"]);
+        assert_eq!(texts, ["23.64", "40", "on"]);
         assert_eq!(card.more_values, 3);
-        let trend = card.trend.unwrap();
-        assert_eq!(view.value(trend).unwrap().name, "temp");
+        let trend = card.trend.as_ref().unwrap();
+        assert_eq!(view.value(trend.key).unwrap().id, "temp");
+        assert_eq!(
+            (trend.name.as_str(), trend.unit.as_deref()),
+            ("Temp", Some("°C"))
+        );
         assert_eq!(
             (card.name.as_str(), card.full_id.as_str()),
             ("<b>x", "beaconry/<b>x")
         );
+    }
+
+    fn texts(payload: &str) -> Vec<String> {
+        let values = view(payload).card.values;
+        values.into_iter().map(|value| value.text).collect()
+    }
+
+    #[test]
+    fn a_card_shows_states_and_texts() {
+        assert_eq!(texts(r#"{"POWER":"ON"}"#), ["ON"]);
+        assert_eq!(
+            texts(r#"{"linkquality":87,"door":"open","firmware":"1.2.3-rc1"}"#),
+            ["open", "87", "1.2.3-rc1"]
+        );
+        let long = texts(r#"{"note":"a sentence that goes on and on"}"#);
+        assert_eq!(long, ["a senten… and on"]);
+        assert_eq!(view(r#"{"POWER":"ON"}"#).card.trend, None);
+    }
+
+    #[test]
+    fn a_card_shows_no_more_numbers_than_fit() {
+        assert_eq!(
+            texts(r#"{"a_hpa":1015.1,"b_hpa":1015.2,"c_hpa":1015.3}"#),
+            ["1015.1", "1015.2"]
+        );
+        assert_eq!(
+            texts(r#"{"a":1.2e19,"b":-1.2345e-12,"c":3123}"#),
+            ["1.2e19", "-1.235e-12"]
+        );
+        assert_eq!(
+            texts(r#"{"a":1795233600123,"b":12345678901,"c":5}"#),
+            ["1.795e12", "12345678901"]
+        );
+    }
+
+    #[test]
+    fn a_value_is_shown_in_short_and_kept_exactly() {
+        let view = view(r#"{"meter_kwh":12345.678,"boot":1795233600}"#);
+        let value = |index: usize| {
+            let value = &view.values[index];
+            (
+                value.name.as_str(),
+                value.id.as_str(),
+                value.text.as_str(),
+                value.exact.as_str(),
+            )
+        };
+        assert_eq!(value(0), ("Meter", "meter_kwh", "12345.7", "12345.678"));
+        assert_eq!(value(1), ("Boot", "boot", "1795233600", "1795233600"));
+    }
+
+    #[test]
+    fn the_header_counts_no_outage_as_online() {
+        use fleet::ObserverState::{Connected, Disconnected};
+        let mut fleet = Fleet::new(FleetOptions::default());
+        let at = |seconds: i64| Timestamp(1_795_233_600_000 + seconds * 1_000);
+        let data = || Message::new("beaconry/data/a", b"{\"temp\":1}");
+        fleet.handle_message(at(0), Message::new("beaconry/register/a", b"SIGN_IN"));
+        fleet.handle_message(at(1), data());
+        fleet.handle_observer(at(10), Disconnected);
+        fleet.handle_observer(at(30), Connected);
+        fleet.handle_message(at(31), data());
+        let key = fleet.find("a").unwrap();
+        let view = DeviceView::new(key, fleet.device(key).unwrap());
+        assert_eq!(view.card.presence, Presence::Online { since: at(31) });
+        assert!(!view.card.since_exact);
+        assert_eq!(view.history[0].presence, view.card.presence);
     }
 
     #[test]
