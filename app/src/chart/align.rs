@@ -95,16 +95,43 @@ impl Aligned {
         until.iter().rev().find_map(|cell| cell.reading())
     }
 
+    /// The readings of a metric.
+    pub(super) fn readings(&self, metric: usize) -> impl Iterator<Item = f64> + '_ {
+        let values = self.values.get(metric).into_iter().flatten();
+        values.filter_map(|cell| cell.reading())
+    }
+
+    /// The rows at which a metric has a reading but no line: nothing, or a silence, on both sides.
+    pub(super) fn lone(&self, metric: usize) -> Vec<u32> {
+        let cells = self.values.get(metric).into_iter().flatten();
+        let mut lone = Vec::new();
+        // The row of a reading that has had no neighbour so far.
+        let mut alone: Option<u32> = None;
+        let mut joined = false;
+        for (row, cell) in (0..).zip(cells) {
+            match cell {
+                Cell::Reading(_) => {
+                    joined = alone.is_some() || joined;
+                    alone = (!joined).then_some(row);
+                }
+                Cell::Nothing => {}
+                Cell::Gap => {
+                    lone.extend(alone.take());
+                    joined = false;
+                }
+            }
+        }
+        lone.extend(alone);
+        lone
+    }
+
     /// The lowest and the highest reading of a metric.
     pub(super) fn extremes(&self, metric: usize) -> Option<(f64, f64)> {
-        let readings = self.values.get(metric)?.iter();
-        readings.filter_map(|cell| cell.reading()).fold(
-            None,
-            |extremes: Option<(f64, f64)>, value| {
+        self.readings(metric)
+            .fold(None, |extremes: Option<(f64, f64)>, value| {
                 let (low, high) = extremes.unwrap_or((value, value));
                 Some((low.min(value), high.max(value)))
-            },
-        )
+            })
     }
 }
 
@@ -155,6 +182,25 @@ mod tests {
         assert_eq!(aligned.times.len(), 13);
         assert_eq!(aligned.values[0][6], Gap);
         assert!(aligned.times.is_sorted());
+    }
+
+    #[test]
+    fn a_reading_without_a_line_is_found() {
+        let lone = |cells: &[Cell]| {
+            let aligned = Aligned {
+                times: Vec::new(),
+                values: vec![cells.to_vec()],
+            };
+            aligned.lone(0)
+        };
+        let one = Reading(1.0);
+        assert_eq!(lone(&[one]), [0]);
+        assert_eq!(lone(&[Nothing, one, Nothing]), [1]);
+        assert!(lone(&[one, Nothing, one]).is_empty());
+        assert_eq!(lone(&[one, Gap, one, one]), [0]);
+        assert_eq!(lone(&[one, one, Gap, one, Gap, one, one, one]), [3]);
+        assert_eq!(lone(&[one, one, Gap, one]), [3]);
+        assert!(lone(&[]).is_empty());
     }
 
     #[test]

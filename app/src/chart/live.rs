@@ -3,17 +3,18 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
-use fleet::{DeviceKey, MetricGroup, MetricKey};
+use fleet::{DeviceKey, MetricKey};
 use leptos::ev::KeyboardEvent;
 use leptos::html::Div;
 use leptos::prelude::*;
 use web_sys::HtmlElement;
 
 use super::align::Aligned;
-use super::plot::{NOT_LOADED, Plot, PlotOptions, clock};
+use super::plot::{NOT_LOADED, Plot, PlotOptions, clock, height_of_lanes};
+use super::scale::Span;
 use super::visibility::{Seen, Visibility};
 use crate::frame::{Drawable, FrameLoop, Phase};
-use crate::state::{AppState, ChartWindow, format};
+use crate::state::{AppState, ChartView, ChartWindow, format};
 
 /// A group of metrics on one chart, with its values below: the latest ones, or those under
 /// the cursor. `state.window` says how much time it shows.
@@ -30,21 +31,21 @@ use crate::state::{AppState, ChartWindow, format};
 pub fn LiveChart(
     /// The device.
     device: DeviceKey,
-    /// The metrics; see `DeviceView::groups`.
-    group: MetricGroup,
+    /// The metrics; see `DeviceView::charts`.
+    chart: ChartView,
 ) -> impl IntoView {
     let state = AppState::expect();
     let plot = NodeRef::<Div>::new();
     let readout = RwSignal::new(Readout::default());
     let spoken = RwSignal::new(String::new());
-    let MetricGroup {
+    let ChartView {
         title,
         unit,
         on_off,
-        metrics,
-    } = group;
-    let unit = unit.map(|unit| fleet::display::shorten(&unit, 12));
-    let title = fleet::display::shorten(&title, 60);
+        lines,
+    } = chart;
+    let (metrics, names): (Vec<MetricKey>, Vec<String>) = lines.into_iter().unzip();
+    let height = on_off.then(|| format!("{}px", height_of_lanes(names.len())));
 
     let chart = Rc::new(RefCell::new(None::<Rc<Chart>>));
     let watched = Rc::clone(&chart);
@@ -59,13 +60,12 @@ pub fn LiveChart(
     let source = Source {
         state,
         device,
-        names: names(state, device, &metrics),
+        names: names.clone(),
         metrics,
         unit: unit.clone(),
         title: title.clone(),
         on_off,
     };
-    let names = source.names.clone();
     Effect::new(move |_| {
         // The old chart is dropped first, because otherwise both would watch the element.
         chart.with_value(|chart| drop(chart.take()));
@@ -94,7 +94,9 @@ pub fn LiveChart(
         }
     };
 
-    let rows = names.into_iter().enumerate().map(|(index, name)| {
+    let count = names.len();
+    let all = RwSignal::new(false);
+    let entry = move |index: usize, name: String| {
         let marker = format!("chart-marker chart-marker-{}", index % 6 + 1);
         let value = move || readout.with(|readout| readout.value(index));
         view! {
@@ -105,7 +107,30 @@ pub fn LiveChart(
                 <span class="chart-value">{value}</span>
             </li>
         }
-    });
+    };
+    let entries = move || {
+        let shown = if all.get() { count } else { named(count) };
+        let names = names.iter().take(shown).cloned();
+        let entries = names.enumerate().map(|(index, name)| entry(index, name));
+        entries.collect_view()
+    };
+    let rest = move || {
+        let hidden = count - named(count);
+        (hidden > 0 && !all.get()).then(|| {
+            view! {
+                <li>
+                    <button
+                        type="button"
+                        class="button quiet small"
+                        data-testid="legend-more"
+                        on:click=move |_| all.set(true)
+                    >
+                        {format!("and {hidden} more")}
+                    </button>
+                </li>
+            }
+        })
+    };
     view! {
         <figure class="chart">
             <figcaption class="chart-title">
@@ -113,6 +138,7 @@ pub fn LiveChart(
             </figcaption>
             <div
                 class="chart-plot"
+                style:height=height
                 node_ref=plot
                 tabindex="0"
                 role="img"
@@ -125,7 +151,7 @@ pub fn LiveChart(
                     }
                 }
             ></div>
-            <ul class="chart-legend">{rows.collect_view()}</ul>
+            <ul class="chart-legend">{entries} {rest}</ul>
             <p class="chart-time" aria-hidden="true">
                 {move || readout.with(|readout| readout.time.clone())}
             </p>
@@ -134,6 +160,13 @@ pub fn LiveChart(
             </p>
         </figure>
     }
+}
+
+/// How many lines are named, below the chart and aloud. Nobody reads a hundred, which an array has.
+fn named(lines: usize) -> usize {
+    const MOST: usize = 12;
+    const FIRST: usize = 6;
+    if lines > MOST { FIRST } else { lines }
 }
 
 /// What the chart shows.
@@ -180,6 +213,7 @@ impl Readout {
             .names
             .iter()
             .zip(&self.values)
+            .take(named(self.names.len()))
             .map(|(name, value)| format!("{name} {value}"))
             .collect();
         format!("{} at {}", values.join(", "), self.time)
@@ -284,13 +318,15 @@ impl Chart {
         if width < 1.0 || height < 1.0 {
             return;
         }
+        let (data, from, to) = this.source.read();
+        let span = this.source.span(&data);
         let options = PlotOptions {
             names: this.source.names.clone(),
             on_off: this.source.on_off,
+            filled: !this.source.on_off && data.values.len() == 1 && span.stands_on_zero(),
             width,
             height,
         };
-        let (data, from, to) = this.source.read();
         *this.data.borrow_mut() = data;
         let mut plot = this.plot.borrow_mut();
         if plot.as_ref().is_none_or(|plot| !plot.fits(&options)) {
@@ -306,7 +342,7 @@ impl Chart {
         }
         if let Some(plot) = plot.as_mut() {
             plot.resize(width, height);
-            plot.show(&this.data.borrow(), from, to);
+            plot.show(&this.data.borrow(), from, to, span);
             if let Some(time) = this.held.get() {
                 plot.point_at(Some(time));
             }
@@ -377,16 +413,17 @@ impl Source {
             .map(|(times, values)| (times.as_slice(), values.as_slice()))
             .collect();
         let data = Aligned::new(&slices);
-        let first = data.times.first().copied();
-        let to = data.times.last().map_or(now, |last| last.max(now));
-        let from = match window.millis() {
-            // The window grows until it has its full length, so that a new chart is not mostly empty.
-            Some(_) => from.max(first.unwrap_or(now).min(to - 30_000.0)),
-            // The window has at least ten seconds, because two readings must not fill the whole
-            // width.
-            None => first.unwrap_or(now).min(to - 10_000.0),
-        };
+        let (from, to) = ends(window, now, &data.times);
         (data, from, to)
+    }
+
+    /// The values that the axis shows.
+    fn span(&self, data: &Aligned) -> Span {
+        if self.on_off {
+            return Span::of_lanes(data.values.len());
+        }
+        let readings = (0..data.values.len()).flat_map(|line| data.readings(line));
+        Span::of_axis(readings, self.unit.as_deref())
     }
 
     fn read_out(&self, data: &Aligned, row: Option<usize>) -> Readout {
@@ -412,10 +449,12 @@ impl Source {
 
     /// `Temperature: temp 23.6 °C, between 20.1 °C and 25 °C`
     fn summary(&self, data: &Aligned, last: usize) -> String {
-        let lines: Vec<String> = self
+        let named = named(self.names.len());
+        let mut lines: Vec<String> = self
             .names
             .iter()
             .enumerate()
+            .take(named)
             .filter_map(|(metric, name)| {
                 let latest = self.text(data.reading_at(metric, last)?);
                 let (low, high) = data.extremes(metric)?;
@@ -427,6 +466,9 @@ impl Source {
                 })
             })
             .collect();
+        if named < self.names.len() {
+            lines.push(format!("and {} more", self.names.len() - named));
+        }
         format!("{}: {}", self.title, lines.join("; "))
     }
 
@@ -442,17 +484,42 @@ impl Source {
     }
 }
 
-fn names(state: AppState, device: DeviceKey, metrics: &[MetricKey]) -> Vec<String> {
-    let name = |metric: &MetricKey| state.metric_name(device, *metric);
-    metrics
-        .iter()
-        .map(|metric| name(metric).unwrap_or_default())
-        .collect()
+/// When the chart begins and ends: exactly the window that was chosen, up to now, or a reading that a
+/// device's clock put behind it. All readings have at least ten seconds, because two of them must not
+/// fill the whole width.
+fn ends(window: ChartWindow, now: f64, times: &[f64]) -> (f64, f64) {
+    let to = times.last().map_or(now, |last| last.max(now));
+    let from = match window.millis() {
+        Some(millis) => to - millis,
+        None => times.first().copied().unwrap_or(now).min(to - 10_000.0),
+    };
+    (from, to)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::Choice as _;
+
+    #[test]
+    #[allow(clippy::float_cmp)] // Whole numbers.
+    fn the_axis_shows_the_window_that_was_chosen() {
+        let now = 1_000_000.0;
+        for window in ChartWindow::ALL {
+            let (from, to) = ends(*window, now, &[now - 2_000.0, now - 1_000.0]);
+            let length = window.millis().unwrap_or(10_000.0);
+            assert_eq!((from, to), (now - length, now));
+        }
+        let all = ends(ChartWindow::All, now, &[1_000.0, now]);
+        assert_eq!(all, (1_000.0, now));
+        let ahead = ends(ChartWindow::Minute, now, &[now + 5_000.0]);
+        assert_eq!(ahead, (now - 55_000.0, now + 5_000.0));
+    }
+
+    #[test]
+    fn a_long_array_is_not_named_line_by_line() {
+        assert_eq!((named(1), named(12), named(13), named(120)), (1, 12, 6, 6));
+    }
 
     #[test]
     fn keys_move_from_row_to_row_and_stop_at_the_ends() {

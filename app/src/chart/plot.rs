@@ -1,5 +1,6 @@
 //! One chart of uPlot's, built from a group of metrics.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use js_sys::{Array, Date, Float64Array, Function, Object, Reflect};
@@ -9,6 +10,7 @@ use web_sys::HtmlElement;
 
 use super::align::{Aligned, Cell};
 use super::palette::Palette;
+use super::scale::Span;
 use super::uplot::UPlot;
 use crate::state::format;
 
@@ -17,8 +19,10 @@ use crate::state::format;
 pub(super) struct PlotOptions {
     /// One name for each line.
     pub(super) names: Vec<String>,
-    /// Whether the values are true or false: they are drawn as steps between 0 and 1.
+    /// Whether the values are true or false: each has a lane of its own, the first one at the top.
     pub(super) on_off: bool,
+    /// Whether the area under the line is filled.
+    pub(super) filled: bool,
     /// In CSS pixels.
     pub(super) width: f64,
     /// In CSS pixels.
@@ -30,8 +34,23 @@ pub(super) struct Plot {
     chart: UPlot,
     palette: Rc<Palette>,
     options: PlotOptions,
+    /// The rows of each line that are drawn as dots.
+    dots: Dots,
     /// The callbacks of uPlot. They must live as long as the chart.
     _callbacks: Callbacks,
+}
+
+type Dots = Rc<RefCell<Vec<Vec<u32>>>>;
+
+/// The height of a lane, in CSS pixels.
+pub(super) const LANE: f64 = 24.0;
+/// What a chart takes above its plot, and for the labels below it, in CSS pixels.
+const ABOVE: f64 = 8.0;
+const BELOW: f64 = 32.0;
+
+/// The height of a chart with so many lanes, in CSS pixels.
+pub(super) fn height_of_lanes(lanes: usize) -> f64 {
+    ABOVE + BELOW + LANE * f64::from(u16::try_from(lanes).unwrap_or(u16::MAX))
 }
 
 /// Why there is no chart.
@@ -46,7 +65,8 @@ impl Plot {
         hovered: impl Fn(Option<usize>) + 'static,
     ) -> Result<Self, JsValue> {
         let palette = Palette::current();
-        let callbacks = Callbacks::new(options.on_off, hovered);
+        let dots = Dots::default();
+        let callbacks = Callbacks::new(options.on_off, Rc::clone(&dots), hovered);
         let data = Array::new();
         for _ in 0..=options.names.len() {
             data.push(&Array::new());
@@ -56,6 +76,7 @@ impl Plot {
             chart: UPlot::new(&built, &data, target)?,
             palette,
             options,
+            dots,
             _callbacks: callbacks,
         })
     }
@@ -64,14 +85,19 @@ impl Plot {
     pub(super) fn fits(&self, options: &PlotOptions) -> bool {
         self.options.names == options.names
             && self.options.on_off == options.on_off
+            && self.options.filled == options.filled
             && self.palette == Palette::current()
     }
 
-    /// Shows `data` between two times, in milliseconds since the Unix epoch.
-    pub(super) fn show(&self, data: &Aligned, from: f64, to: f64) {
-        self.chart.set_data(&to_js(data), false);
-        let limits = object(&[("min", from.into()), ("max", to.into())]);
-        self.chart.set_scale("x", &limits);
+    /// Shows `data` between two times, in milliseconds since the Unix epoch, and two values.
+    pub(super) fn show(&self, data: &Aligned, from: f64, to: f64, span: Span) {
+        let lines = 0..data.values.len();
+        *self.dots.borrow_mut() = lines.map(|line| data.lone(line)).collect();
+        let lanes = self.options.on_off.then_some(data.values.len());
+        self.chart.set_data(&to_js(data, lanes), false);
+        let limits = |low: f64, high: f64| object(&[("min", low.into()), ("max", high.into())]);
+        self.chart.set_scale("x", &limits(from, to));
+        self.chart.set_scale("y", &limits(span.low, span.high));
     }
 
     /// Fits the chart into its place.
@@ -102,20 +128,24 @@ impl Drop for Plot {
 
 /// The data as uPlot takes it: typed arrays if every row has a reading, as is usual. Otherwise
 /// lists, in which `undefined` lets a line run on and `null` breaks it.
-fn to_js(data: &Aligned) -> Array {
+///
+/// With lanes, a value becomes a place in the lane of its line.
+fn to_js(data: &Aligned, lanes: Option<usize>) -> Array {
     let complete = data.is_complete();
     let all = Array::new();
     all.push(&Float64Array::from(data.times.as_slice()));
-    for values in &data.values {
+    for (line, values) in data.values.iter().enumerate() {
+        let place = |value: f64| lanes.map_or(value, |lanes| Lane::new(line, lanes).place(value));
         if complete {
-            let readings: Vec<f64> = values.iter().filter_map(|cell| cell.reading()).collect();
-            all.push(&Float64Array::from(readings.as_slice()));
+            let readings = values.iter().filter_map(|cell| cell.reading());
+            let places: Vec<f64> = readings.map(place).collect();
+            all.push(&Float64Array::from(places.as_slice()));
             continue;
         }
         let list = Array::new_with_length(u32::try_from(values.len()).unwrap_or(u32::MAX));
         for (index, cell) in (0..).zip(values) {
             let value = match cell {
-                Cell::Reading(value) => JsValue::from(*value),
+                Cell::Reading(value) => JsValue::from(place(*value)),
                 Cell::Nothing => JsValue::UNDEFINED,
                 Cell::Gap => JsValue::NULL,
             };
@@ -124,6 +154,28 @@ fn to_js(data: &Aligned) -> Array {
         all.push(&list);
     }
     all
+}
+
+/// The lane of a line. Lanes are one unit of the value axis high, and the first is at the top.
+#[derive(Copy, Clone, Debug, PartialEq)]
+struct Lane {
+    base: f64,
+}
+
+impl Lane {
+    /// Where `off` is in a lane. `on` is as far from the lane's upper end.
+    const MARGIN: f64 = 0.125;
+
+    fn new(line: usize, lanes: usize) -> Self {
+        let below = lanes.saturating_sub(line + 1);
+        Self {
+            base: f64::from(u16::try_from(below).unwrap_or(u16::MAX)),
+        }
+    }
+
+    fn place(self, value: f64) -> f64 {
+        self.base + Self::MARGIN + value.clamp(0.0, 1.0) * (1.0 - 2.0 * Self::MARGIN)
+    }
 }
 
 fn build_options(options: &PlotOptions, palette: &Palette, callbacks: &Callbacks) -> Object {
@@ -145,19 +197,14 @@ fn build_options(options: &PlotOptions, palette: &Palette, callbacks: &Callbacks
     };
     let across = axis(callbacks.times.as_ref());
     set(&across, "space", &80.into());
-    set(&across, "size", &32.into());
+    set(&across, "size", &BELOW.into());
     let up = axis(callbacks.values.as_ref());
-    set(&up, "size", &56.into());
+    set(&up, "size", callbacks.label_room.as_ref());
     if options.on_off {
-        set(&up, "splits", &Array::of2(&0.into(), &1.into()));
+        let ends = 0..=u32::try_from(options.names.len()).unwrap_or(u32::MAX);
+        let ends: Array = ends.map(JsValue::from).collect();
+        set(&up, "splits", &ends);
     }
-
-    let vertical = if options.on_off {
-        let range = Array::of2(&(-0.1).into(), &1.1.into());
-        object(&[("range", range.into())])
-    } else {
-        object(&[("auto", true.into())])
-    };
     let drag = object(&[("x", false.into()), ("y", false.into())]);
     object(&[
         ("width", options.width.into()),
@@ -165,7 +212,7 @@ fn build_options(options: &PlotOptions, palette: &Palette, callbacks: &Callbacks
         // The order is top, right, bottom, left. On the right, half of the last time's label fits.
         (
             "padding",
-            [8, 24, 0, 0]
+            [ABOVE, 24.0, 0.0, 0.0]
                 .map(JsValue::from)
                 .iter()
                 .collect::<Array>()
@@ -173,9 +220,12 @@ fn build_options(options: &PlotOptions, palette: &Palette, callbacks: &Callbacks
         ),
         // Our times are milliseconds.
         ("ms", 1.into()),
-        ("series", series(options, palette).into()),
+        ("series", series(options, palette, callbacks).into()),
         ("axes", Array::of2(&across, &up).into()),
-        ("scales", object(&[("y", vertical.into())]).into()),
+        (
+            "scales",
+            object(&[("y", object(&[("auto", false.into())]).into())]).into(),
+        ),
         // We write the legend ourselves, so that it can be read aloud and styled.
         ("legend", object(&[("show", false.into())]).into()),
         (
@@ -190,27 +240,52 @@ fn build_options(options: &PlotOptions, palette: &Palette, callbacks: &Callbacks
 }
 
 /// How each line is drawn. The first entry is the times, which need nothing.
-fn series(options: &PlotOptions, palette: &Palette) -> Array {
+fn series(options: &PlotOptions, palette: &Palette, callbacks: &Callbacks) -> Array {
     let series = Array::of1(&Object::new());
     for (index, name) in options.names.iter().enumerate() {
-        let line = &palette.lines[index % palette.lines.len()];
+        let line: JsValue = palette.lines[index % palette.lines.len()].as_str().into();
+        let points = object(&[
+            ("show", true.into()),
+            ("size", 5.into()),
+            ("width", 0.into()),
+            ("stroke", line.clone()),
+            ("fill", line.clone()),
+            ("filter", callbacks.dots.as_ref().clone()),
+        ]);
         let one = object(&[
             ("label", name.as_str().into()),
-            ("stroke", line.as_str().into()),
+            ("stroke", line.clone()),
             ("width", 1.5.into()),
-            ("points", object(&[("show", false.into())]).into()),
+            ("points", points.into()),
         ]);
-        if options.names.len() == 1 && !options.on_off {
+        if options.filled {
             set(&one, "fill", &palette.fill.as_str().into());
         }
-        if options.on_off
-            && let Some(stepped) = stepped_paths()
-        {
-            set(&one, "paths", &stepped);
+        if options.on_off {
+            // A tenth of the line's own colour.
+            set(
+                &one,
+                "fill",
+                &translucent(&palette.lines[index % palette.lines.len()]),
+            );
+            let base = Lane::new(index, options.names.len()).place(0.0);
+            set(&one, "fillTo", &base.into());
+            if let Some(stepped) = stepped_paths() {
+                set(&one, "paths", &stepped);
+            }
         }
         series.push(&one);
     }
     series
+}
+
+/// The colour, with two more digits for its opacity if it is written `#rrggbb`.
+fn translucent(colour: &str) -> JsValue {
+    if colour.len() == 7 && colour.starts_with('#') {
+        format!("{colour}2e").into()
+    } else {
+        colour.into()
+    }
 }
 
 /// `uPlot.paths.stepped({align: 1})`, which draws a state until the next one comes.
@@ -231,15 +306,19 @@ struct Callbacks {
     times: Closure<dyn Fn(JsValue, Array) -> Array>,
     /// The labels of the value axis.
     values: Closure<dyn Fn(JsValue, Array) -> Array>,
+    /// How much room these labels take.
+    label_room: Closure<dyn Fn(JsValue, JsValue) -> f64>,
+    /// The rows of a line that are drawn as dots.
+    dots: Closure<dyn Fn(JsValue, usize) -> Array>,
     /// Called when the cursor has moved.
     cursor: Closure<dyn Fn(JsValue)>,
 }
 
 impl Callbacks {
-    fn new(on_off: bool, hovered: impl Fn(Option<usize>) + 'static) -> Self {
+    fn new(on_off: bool, dots: Dots, hovered: impl Fn(Option<usize>) + 'static) -> Self {
         Self {
             times: Closure::new(|_, splits: Array| {
-                let times: Vec<f64> = splits.iter().filter_map(|time| time.as_f64()).collect();
+                let times = numbers(&splits);
                 // Labels show seconds only if they are less than a minute apart.
                 let seconds = times.windows(2).any(|pair| pair[1] - pair[0] < 60_000.0);
                 times
@@ -248,14 +327,26 @@ impl Callbacks {
                     .collect()
             }),
             values: Closure::new(move |_, splits: Array| {
-                let label = |value: f64| match (on_off, value > 0.5) {
-                    (false, _) => JsValue::from(format::number(value)),
-                    (true, true) => JsValue::from("on"),
-                    (true, false) => JsValue::from("off"),
-                };
-                splits
-                    .iter()
-                    .map(|value| value.as_f64().map_or(JsValue::NULL, label))
+                if on_off {
+                    // The lanes have their names below the chart.
+                    return splits.iter().map(|_| JsValue::from("")).collect();
+                }
+                let labels = format::axis(&numbers(&splits));
+                labels.into_iter().map(JsValue::from).collect()
+            }),
+            label_room: Closure::new(|_, labels: JsValue| {
+                let labels = labels.dyn_into::<Array>().unwrap_or_default();
+                let longest = labels.iter().filter_map(|label| label.as_string());
+                room(longest.map(|label| label.chars().count()).max())
+            }),
+            // uPlot counts the times as its first line.
+            dots: Closure::new(move |_, line: usize| {
+                let dots = dots.borrow();
+                let rows = line.checked_sub(1).and_then(|line| dots.get(line));
+                rows.into_iter()
+                    .flatten()
+                    .copied()
+                    .map(JsValue::from)
                     .collect()
             }),
             cursor: Closure::new(move |chart: JsValue| {
@@ -268,6 +359,18 @@ impl Callbacks {
             }),
         }
     }
+}
+
+/// The width of the value axis for labels of so many characters, in CSS pixels.
+fn room(characters: Option<usize>) -> f64 {
+    const CHARACTER: f64 = 6.6;
+    const TICK: f64 = 18.0;
+    let characters = characters.and_then(|count| u8::try_from(count).ok());
+    (TICK + CHARACTER * f64::from(characters.unwrap_or(0))).max(56.0)
+}
+
+fn numbers(values: &Array) -> Vec<f64> {
+    values.iter().filter_map(|value| value.as_f64()).collect()
 }
 
 /// The reader's own time of day: `09:05`, `09:05:30`.
@@ -292,4 +395,26 @@ fn object(entries: &[(&str, JsValue)]) -> Object {
 fn set(object: &Object, name: &str, value: &JsValue) {
     // This cannot fail for an object that was just made.
     let _ = Reflect::set(object, &name.into(), value);
+}
+
+#[cfg(test)]
+#[allow(clippy::float_cmp)] // Short decimals.
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_line_has_a_lane_and_the_first_is_at_the_top() {
+        assert_eq!(Lane::new(0, 3).place(0.0), 2.125);
+        assert_eq!(Lane::new(0, 3).place(1.0), 2.875);
+        assert_eq!(Lane::new(2, 3).place(1.0), 0.875);
+        assert_eq!(height_of_lanes(1), 64.0);
+        assert_eq!(height_of_lanes(3) - height_of_lanes(2), LANE);
+    }
+
+    #[test]
+    fn long_labels_get_room() {
+        assert_eq!(room(None), 56.0);
+        assert_eq!(room(Some(4)), 56.0);
+        assert!(room(Some(12)) > 12.0 * 6.5);
+    }
 }

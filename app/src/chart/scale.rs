@@ -33,6 +33,14 @@ impl Span {
         }
     }
 
+    /// The span of so many lanes, each one unit high.
+    pub(super) fn of_lanes(lanes: usize) -> Self {
+        Self {
+            low: 0.0,
+            high: f64::from(u16::try_from(lanes).unwrap_or(u16::MAX)).max(1.0),
+        }
+    }
+
     const PERCENT: Self = Self {
         low: 0.0,
         high: 100.0,
@@ -97,14 +105,12 @@ fn beside_zero(value: f64, wanted: f64) -> f64 {
 fn least(unit: Option<&str>, read: Span) -> f64 {
     let known = match unit {
         Some("°C" | "K") => 2.0,
-        Some("°F") => 4.0,
+        Some("°F" | "hPa" | "dB" | "dBm" | "dBA") => 4.0,
         Some("%") => 5.0,
-        Some("hPa" | "dB" | "dBm" | "dBA") => 4.0,
         Some("V") => 1.0,
         Some("W") => 10.0,
         Some("lx") => 20.0,
-        Some("ppm") => 50.0,
-        Some("rpm") => 50.0,
+        Some("ppm" | "rpm") => 50.0,
         Some(_) | None => 0.0,
     };
     // A fiftieth of the value is little for every quantity. All zeros have a span too.

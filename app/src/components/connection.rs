@@ -336,7 +336,6 @@ pub fn CredentialsDialog() -> impl IntoView {
                         autocapitalize="off"
                         spellcheck="false"
                         required
-                        autofocus
                     />
                 </label>
                 <label class="field">

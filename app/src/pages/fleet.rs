@@ -293,7 +293,7 @@ const GRID: Metrics = Metrics {
     column: Some(17.0),
 };
 const ROWS: Metrics = Metrics {
-    row: 3.25,
+    row: 3.5,
     gap: 0.0,
     column: None,
 };

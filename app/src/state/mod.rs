@@ -12,7 +12,7 @@
 //! | [`counts()`](AppState::counts), [`list()`](AppState::list), `query` | how many by presence; the [`Listing`]: keys to show, in order, and what the limits dropped; search, filter and order, to be set |
 //! | [`card(key)`](AppState::card) | [`CardView`]: one device in the list |
 //! | [`find(id)`](AppState::find) | the key for a route's (decoded) id, once it is known |
-//! | [`open(key)`](AppState::open), then [`device(key)`](AppState::device) | [`DeviceView`]: presence and its history, readings, chart groups, position, faults, known commands |
+//! | [`open(key)`](AppState::open), then [`device(key)`](AppState::device) | [`DeviceView`]: presence and its history, readings, charts, position, faults, known commands |
 //! | [`commands(key)`](AppState::commands), [`send(key, request)`](AppState::send) | the commands with their states and answers; a new one |
 //! | [`forget(key)`](AppState::forget) | the device goes, and comes back only when it sends something |
 //! | [`messages(key)`](AppState::messages) | the raw messages since `open` |
@@ -69,4 +69,4 @@ pub use connection::ConnectionView;
 pub use list::{Listing, Outcome, Query, Sort};
 pub use messages::RawMessage;
 pub use preferences::{ChartWindow, Choice, Layout};
-pub use views::{CardView, DeviceView, FaultView, TrendView, ValueView};
+pub use views::{CardView, ChartView, DeviceView, FaultView, TrendView, ValueView};

@@ -55,7 +55,7 @@ pub struct DeviceView {
     /// All its readings, in the order they were first seen.
     pub values: Vec<ValueView>,
     /// Which of them belong on one chart.
-    pub groups: Vec<MetricGroup>,
+    pub charts: Vec<ChartView>,
     /// Where it is.
     pub position: Option<Position>,
     /// What was seen of its presence, newest first; the first holds now.
@@ -77,6 +77,19 @@ pub struct TrendView {
     pub name: String,
     /// Its unit's symbol.
     pub unit: Option<String>,
+}
+
+/// Metrics that belong on one chart.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ChartView {
+    /// What they have in common, safe to show.
+    pub title: String,
+    /// Their unit's symbol, when they have one.
+    pub unit: Option<String>,
+    /// Whether they are all true or false.
+    pub on_off: bool,
+    /// The metrics, each with its name, safe to show.
+    pub lines: Vec<(MetricKey, String)>,
 }
 
 /// A reading.
@@ -119,7 +132,9 @@ pub struct FaultView {
 
 /// How long a text value may be on the screen, in characters.
 const TEXT_CHARS: usize = 200;
-/// How long it may be on a card.
+/// How long a unit may be.
+const UNIT_CHARS: usize = 12;
+/// How long a text value may be on a card.
 const CARD_TEXT_CHARS: usize = 16;
 
 impl CardView {
@@ -227,8 +242,23 @@ fn names(device: &Device) -> Vec<String> {
     names::of_metrics(metrics.map(|metric| (metric.name(), metric.unit())))
 }
 
+fn charts(device: &Device, names: &[String]) -> Vec<ChartView> {
+    let line = |key: MetricKey| Some((key, names.get(usize::from(key.0))?.clone()));
+    let chart = |group: MetricGroup| ChartView {
+        title: names::of_metric(&group.title, group.unit.as_deref()),
+        unit: group
+            .unit
+            .map(|unit| fleet::display::shorten(&unit, UNIT_CHARS)),
+        on_off: group.on_off,
+        lines: group.metrics.into_iter().filter_map(line).collect(),
+    };
+    device.groups().into_iter().map(chart).collect()
+}
+
 fn unit(metric: &fleet::Metric) -> Option<String> {
-    metric.unit().map(|unit| fleet::display::shorten(unit, 12))
+    metric
+        .unit()
+        .map(|unit| fleet::display::shorten(unit, UNIT_CHARS))
 }
 
 impl DeviceView {
@@ -246,7 +276,7 @@ impl DeviceView {
             values: metrics
                 .filter_map(|(index, metric)| ValueView::new(index, metric, &names))
                 .collect(),
-            groups: device.groups(),
+            charts: charts(device, &names),
             position: device.position().copied(),
             history: device.history().rev().copied().collect(),
             faults: device.faults().iter().map(FaultView::new).collect(),
@@ -435,6 +465,27 @@ mod tests {
         };
         assert_eq!(value(0), ("Meter", "meter_kwh", "12345.7", "12345.678"));
         assert_eq!(value(1), ("Boot", "boot", "1795233600", "1795233600"));
+    }
+
+    #[test]
+    fn a_chart_and_its_lines_have_names_for_people() {
+        let view = view(r#"{"queue_in":1,"queue_out":2,"power_w":100,"on":true,"fan_on":false}"#);
+        let charts: Vec<(&str, Vec<&str>)> = view
+            .charts
+            .iter()
+            .map(|chart| {
+                let lines = chart.lines.iter().map(|(_, name)| name.as_str());
+                (chart.title.as_str(), lines.collect())
+            })
+            .collect();
+        assert_eq!(
+            charts,
+            [
+                ("Queue", vec!["Queue in", "Queue out"]),
+                ("Power", vec!["Power"]),
+                ("On / off", vec!["On", "Fan on"]),
+            ]
+        );
     }
 
     #[test]

@@ -1,11 +1,14 @@
-//! The latest values, one chart for each metric group, and a table of what cannot be drawn.
+//! The latest values, one chart for each metric group, a table of what cannot be drawn, and one of
+//! all values with all their digits.
 
-use fleet::{DeviceKey, MetricGroup, MetricKey};
+use fleet::{DeviceKey, MetricKey};
+use leptos::html;
 use leptos::prelude::*;
 
 use super::DeviceSignal;
 use crate::chart::LiveChart;
-use crate::state::{AppState, ChartWindow, Choice, ValueView, format};
+use crate::components::icon::Icon;
+use crate::state::{AppState, ChartView, ChartWindow, Choice, ValueView, format};
 
 /// How many large values stand above the charts; the others are in the charts' own legends.
 const READINGS: usize = 8;
@@ -24,7 +27,7 @@ pub fn Charts(
         device.with(|device| {
             device
                 .as_ref()
-                .map(|device| device.groups.clone())
+                .map(|device| device.charts.clone())
                 .unwrap_or_default()
         })
     });
@@ -67,9 +70,10 @@ pub fn Charts(
                     })
             }}
             <div class="charts">
-                <For each=shown key=MetricGroupKey::of let:group>
+                // A chart is made again only when its metrics have changed.
+                <For each=shown key=ChartView::clone let:chart>
                     <div class="panel chart-panel" data-testid="chart">
-                        <LiveChart device=key group=group />
+                        <LiveChart device=key chart=chart />
                     </div>
                 </For>
             </div>
@@ -85,17 +89,7 @@ pub fn Charts(
             }}
         </section>
         <OtherValues device=device />
-    }
-}
-
-/// The key of a chart. A chart is made again only when its metrics have changed.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct MetricGroupKey(String, Vec<u16>);
-
-impl MetricGroupKey {
-    fn of(group: &MetricGroup) -> Self {
-        let metrics = group.metrics.iter().map(|key| key.0).collect();
-        Self(format!("{} {:?}", group.title, group.unit), metrics)
+        <AllValues device=device />
     }
 }
 
@@ -120,6 +114,15 @@ fn WindowSwitch() -> impl IntoView {
     }
 }
 
+/// What a tile is made from.
+#[derive(Clone, Debug, PartialEq)]
+struct Tile {
+    key: MetricKey,
+    name: String,
+    id: String,
+    unit: Option<String>,
+}
+
 /// The latest values, large.
 #[component]
 pub fn Readings(
@@ -134,7 +137,12 @@ pub fn Readings(
             values
                 .filter(|value| value.number.is_some())
                 .take(READINGS)
-                .map(|value| (value.key, value.name.clone(), value.unit.clone()))
+                .map(|value| Tile {
+                    key: value.key,
+                    name: value.name.clone(),
+                    id: value.id.clone(),
+                    unit: value.unit.clone(),
+                })
                 .collect::<Vec<_>>()
         })
     });
@@ -146,8 +154,16 @@ pub fn Readings(
             })
         }
     };
-    let tile = move |(key, name, unit): (MetricKey, String, Option<String>)| {
+    let tile = move |Tile {
+                         key,
+                         name,
+                         id,
+                         unit,
+                     }: Tile| {
         let text = move || read(key)(|value| value.text.clone());
+        let exact = move || read(key)(|value| value.exact.clone());
+        let unit_chars = unit.as_ref().map_or(0, |unit| unit.chars().count() + 1);
+        let chars = move || (text().chars().count() + unit_chars).max(1).to_string();
         let at = Memo::new(move |_| {
             device.with(|device| {
                 let value = device.as_ref().and_then(|device| device.value(key));
@@ -164,13 +180,12 @@ pub fn Readings(
                 }
             })
         };
-        let tip = name.clone();
         view! {
             <li class="reading" data-testid="reading">
-                <div class="name clip" title=tip>
+                <div class="name clip" title=id>
                     <bdi data-testid="reading-name">{name}</bdi>
                 </div>
-                <div class="value clip">
+                <div class="value" title=exact style=("--chars", chars)>
                     <bdi data-testid="reading-value">{text}</bdi>
                     {unit.map(|unit| view! { <bdi class="unit">{unit}</bdi> })}
                 </div>
@@ -193,56 +208,125 @@ pub fn Readings(
 /// Texts: states, versions, messages.
 #[component]
 fn OtherValues(device: DeviceSignal) -> impl IntoView {
-    let now = AppState::expect().now();
-    let values = Memo::new(move |_| {
-        device.with(|device| {
-            let values = device.iter().flat_map(|device| &device.values);
-            values
-                .filter(|value| value.number.is_none())
-                .cloned()
-                .collect::<Vec<_>>()
-        })
-    });
+    let values = Memo::new(move |_| keys(device, |value| value.number.is_none()));
     move || {
         let values = values.get();
-        if values.is_empty() {
-            return None;
-        }
-        let rows = values.into_iter().map(|value| {
-            let at = value.at;
+        (!values.is_empty()).then(|| {
             view! {
-                <tr>
-                    <th scope="row" class="wrap-anywhere">
-                        <bdi>{value.name}</bdi>
-                    </th>
-                    <td class="wrap-anywhere">
-                        <bdi>{value.text}</bdi>
-                        {value.unit.map(|unit| view! { " " <bdi class="quiet-note">{unit}</bdi> })}
-                    </td>
-                    <td class="num quiet-note">
-                        {move || format::ago(now.get().ms_since(at))}
-                    </td>
-                </tr>
+                <section class="panel" aria-labelledby="texts-title" data-testid="other-values">
+                    <div class="panel-head">
+                        <h2 id="texts-title">"Other values"</h2>
+                    </div>
+                    <ValueTable device=device keys=values />
+                </section>
             }
-        });
-        Some(view! {
-            <section class="panel" aria-labelledby="texts-title" data-testid="other-values">
-                <div class="panel-head">
-                    <h2 id="texts-title">"Other values"</h2>
-                </div>
-                <div class="table-scroll">
-                    <table class="table">
-                        <thead class="visually-hidden">
-                            <tr>
-                                <th scope="col">"Name"</th>
-                                <th scope="col">"Value"</th>
-                                <th scope="col">"When"</th>
-                            </tr>
-                        </thead>
-                        <tbody>{rows.collect_view()}</tbody>
-                    </table>
-                </div>
-            </section>
         })
+    }
+}
+
+/// Every value with all its digits, under the name that the device gives it. Numbers are short
+/// everywhere else.
+#[component]
+fn AllValues(device: DeviceSignal) -> impl IntoView {
+    let details = NodeRef::<html::Details>::new();
+    let open = RwSignal::new(false);
+    let values = Memo::new(move |_| keys(device, |_| true));
+    // The table is made when it is opened, because most never are.
+    let table = move || {
+        open.get()
+            .then(|| view! { <ValueTable device=device keys=values.get() exact=true /> })
+    };
+    view! {
+        <details
+            class="panel all-values"
+            hidden=move || values.with(Vec::is_empty)
+            data-testid="all-values"
+            node_ref=details
+            on:toggle=move |_| {
+                open.set(details.get_untracked().is_some_and(|details| details.open()));
+            }
+        >
+            <summary class="panel-head">
+                {Icon::ChevronRight.view()} <h2>"All values, exactly"</h2>
+                <span class="quiet-note tabular">{move || values.with(Vec::len)}</span>
+            </summary>
+            {table}
+        </details>
+    }
+}
+
+fn keys(device: DeviceSignal, choose: fn(&ValueView) -> bool) -> Vec<MetricKey> {
+    device.with(|device| {
+        let values = device.iter().flat_map(|device| &device.values);
+        let values = values.filter(|value| choose(value));
+        values.map(|value| value.key).collect()
+    })
+}
+
+/// Names, values and their ages.
+#[component]
+fn ValueTable(
+    device: DeviceSignal,
+    keys: Vec<MetricKey>,
+    /// Whether the names are the device's own, and the values have all their digits.
+    #[prop(optional)]
+    exact: bool,
+) -> impl IntoView {
+    let now = AppState::expect().now();
+    let row = move |key: MetricKey| {
+        let value = Memo::new(move |_| {
+            device.with(|device| {
+                let device = device.as_ref()?;
+                device.value(key).cloned()
+            })
+        });
+        let read = move |read: fn(&ValueView) -> &String| {
+            value.with(|value| value.as_ref().map(|value| read(value).clone()))
+        };
+        let name = move || {
+            if exact {
+                read(|value| &value.id)
+            } else {
+                read(|value| &value.name)
+            }
+        };
+        let text = move || {
+            if exact {
+                read(|value| &value.exact)
+            } else {
+                read(|value| &value.text)
+            }
+        };
+        let unit = move || value.with(|value| value.as_ref().and_then(|value| value.unit.clone()));
+        let age = move || {
+            let at = value.with(|value| value.as_ref().map(|value| value.at));
+            at.map(|at| format::ago(now.get().ms_since(at)))
+        };
+        view! {
+            <tr data-testid="value-row">
+                <th scope="row" class="wrap-anywhere" class:mono=exact>
+                    <bdi>{name}</bdi>
+                </th>
+                <td class="wrap-anywhere">
+                    <bdi>{text}</bdi>
+                    {move || unit().map(|unit| view! { " " <bdi class="quiet-note">{unit}</bdi> })}
+                </td>
+                <td class="num quiet-note">{age}</td>
+            </tr>
+        }
+    };
+    view! {
+        <div class="table-scroll">
+            <table class="table">
+                <thead class="visually-hidden">
+                    <tr>
+                        <th scope="col">"Name"</th>
+                        <th scope="col">"Value"</th>
+                        <th scope="col">"When"</th>
+                    </tr>
+                </thead>
+                <tbody>{keys.into_iter().map(row).collect_view()}</tbody>
+            </table>
+        </div>
     }
 }

@@ -80,7 +80,7 @@ pub fn Forget(
                 "What the broker has retained of it does not bring it back until you reload the page."
             </p>
             <div class="actions">
-                <button type="button" class="button" autofocus on:click=move |_| close()>
+                <button type="button" class="button" on:click=move |_| close()>
                     "Cancel"
                 </button>
                 <button

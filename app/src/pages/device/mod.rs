@@ -133,7 +133,7 @@ fn KnownDevice(key: DeviceKey) -> impl IntoView {
                 </aside>
             </div>
             <div class="device-wide">
-                <RawMessages key=key />
+                <RawMessages key=key device=device />
             </div>
         </article>
     }

@@ -88,6 +88,7 @@ fn Locator(track: RwSignal<VecDeque<Position>>) -> impl IntoView {
         Drawing::new(&places(), &others)
     });
     view! {
+        <div class="map-frame">
         <svg
             class="map"
             viewBox=format!("0 0 {WIDTH} {HEIGHT}")
@@ -109,13 +110,13 @@ fn Locator(track: RwSignal<VecDeque<Position>>) -> impl IntoView {
                 cx=move || drawing.with(|drawing| drawing.here.0.to_string())
                 cy=move || drawing.with(|drawing| drawing.here.1.to_string())
             />
-            <text class="scale" x="12" y=(HEIGHT - 12.0).to_string()>
-                {move || drawing.with(|drawing| format!("grid {}", metres(drawing.step)))}
-            </text>
-            <text class="scale" x=(WIDTH - 12.0).to_string() y="20" text-anchor="end">
-                "N ↑"
-            </text>
         </svg>
+        // Letters keep their size when the picture grows, so they are not part of it.
+        <span class="map-scale tabular" data-testid="map-scale">
+            {move || drawing.with(|drawing| format!("grid {}", metres(drawing.step)))}
+        </span>
+        <span class="map-north" aria-hidden="true">"N ↑"</span>
+        </div>
     }
 }
 

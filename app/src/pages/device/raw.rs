@@ -8,7 +8,7 @@ use leptos::html;
 use leptos::prelude::*;
 use mqtt::QoS;
 
-use super::json;
+use super::{DeviceSignal, json};
 use crate::components::copy::CopyButton;
 use crate::components::icon::Icon;
 use crate::state::{AppState, RawMessage, format};
@@ -25,7 +25,12 @@ const PREVIEW: usize = 160;
 pub fn RawMessages(
     /// The device's key.
     key: DeviceKey,
+    /// The device.
+    device: DeviceSignal,
 ) -> impl IntoView {
+    let total = Memo::new(move |_| {
+        device.with(|device| device.as_ref().map_or(0, |device| device.message_count))
+    });
     let messages = AppState::expect().messages(key);
     // While it is paused, this holds what was there.
     let paused = RwSignal::new(None::<Vec<Arc<RawMessage>>>);
@@ -59,7 +64,7 @@ pub fn RawMessages(
             <div class="panel-head">
                 <h2 id="raw-title">"Raw messages"</h2>
                 <span class="quiet-note tabular">
-                    {move || format!("{} since this page was opened", count.get())}
+                    {move || counted(count.get(), total.get())}
                 </span>
                 <div class="push">
                     <button
@@ -84,6 +89,14 @@ pub fn RawMessages(
             </div>
         </section>
     }
+}
+
+/// How many messages are listed or were, of all that the page's head counts.
+fn counted(since_opened: u64, total: u64) -> String {
+    if since_opened >= total {
+        return format!("all {since_opened} since you opened this page");
+    }
+    format!("{since_opened} of {total}: those since you opened this page")
 }
 
 #[component]
@@ -317,6 +330,12 @@ fn clock(at: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_count_explains_why_it_is_less_than_the_heads() {
+        assert_eq!(counted(1, 7), "1 of 7: those since you opened this page");
+        assert_eq!(counted(7, 7), "all 7 since you opened this page");
+    }
 
     #[test]
     fn bytes_are_shown_as_they_are() {
