@@ -1,6 +1,6 @@
 //! One device in the list, as a card or as a row.
 
-use fleet::{DeviceKey, Presence, Timestamp};
+use fleet::{DeviceKey, Presence, Timestamp, UnknownReason};
 use leptos::prelude::*;
 
 use super::device_link::{device_href, follow};
@@ -34,6 +34,7 @@ pub fn DeviceCard(
         card.with(|card| card.as_ref().map(|card| card.presence))
             .unwrap_or(Presence::Unknown {
                 since: Timestamp(0),
+                reason: UnknownReason::Unseen,
             })
     });
     let exact =

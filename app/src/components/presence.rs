@@ -103,10 +103,8 @@ pub fn lasting(presence: &Presence, exact: bool, now: Timestamp) -> String {
 pub const fn reason(presence: &Presence) -> Option<&'static str> {
     match presence {
         Presence::Offline { reason, .. } => Some(reason.message()),
-        Presence::Online { .. }
-        | Presence::Sleeping { .. }
-        | Presence::Stale { .. }
-        | Presence::Unknown { .. } => None,
+        Presence::Unknown { reason, .. } => Some(reason.message()),
+        Presence::Online { .. } | Presence::Sleeping { .. } | Presence::Stale { .. } => None,
     }
 }
 

@@ -168,6 +168,8 @@ impl Core {
             retained: publish.retain,
             duplicate: publish.dup,
             correlation_data: publish.properties.correlation_data.as_deref(),
+            publisher: None,
+            is_will: false,
         };
         self.fleet.handle_message(now, message);
         for (key, before) in counts {

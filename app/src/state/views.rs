@@ -281,7 +281,10 @@ impl DeviceView {
             history: device.history().rev().copied().collect(),
             faults: device.faults().iter().map(FaultView::new).collect(),
             takes_commands: device.takes_commands(),
-            known_commands: device.known_commands().map(str::to_owned).collect(),
+            known_commands: device
+                .known_commands()
+                .map(|known| known.name.to_owned())
+                .collect(),
         }
     }
 

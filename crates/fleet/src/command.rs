@@ -5,6 +5,7 @@ use crate::time::Timestamp;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+pub use api::fleet::Argument;
 
 /// What a device is asked to do.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
@@ -62,6 +63,27 @@ pub enum CommandError {
     /// The device has as many unanswered commands as are remembered, or memory is full.
     #[error("too many commands to this device are still unanswered")]
     TooMany,
+}
+
+/// A command that a device understands, with what it announced about it.
+#[derive(Copy, Clone, PartialEq, Debug)]
+pub struct KnownCommand<'a> {
+    /// The name: any text.
+    pub name: &'a str,
+    /// Whether a person should confirm it first, because it destroys or interrupts something.
+    pub destructive: bool,
+    /// What it takes, in the order in which the device announced it.
+    pub arguments: &'a [Argument],
+}
+
+impl<'a> KnownCommand<'a> {
+    pub(crate) fn new(announced: &'a api::fleet::KnownCommand) -> Self {
+        Self {
+            name: &announced.name,
+            destructive: announced.destructive,
+            arguments: &announced.arguments,
+        }
+    }
 }
 
 /// The progress of a command.

@@ -1,6 +1,6 @@
 //! A device, and everything that is known about it.
 
-use crate::command::Command;
+use crate::command::{Command, KnownCommand};
 use crate::conventions::{Convention, Name};
 use crate::event::Dirty;
 use crate::fault::Fault;
@@ -53,6 +53,8 @@ pub struct Device {
     pub(crate) id: Box<str>,
     pub(crate) number: u32,
     pub(crate) convention: Convention,
+    /// It has spoken by another convention too.
+    pub(crate) mixed: bool,
     /// The convention has learnt from this device, and must be told when it is forgotten.
     pub(crate) learnt: bool,
     /// What the fleet's memory budget was charged for it.
@@ -90,7 +92,9 @@ pub struct Device {
     pub(crate) faults: Vec<Fault>,
     pub(crate) commands: Vec<Command>,
     pub(crate) command_deadline: Option<Timestamp>,
-    pub(crate) known_commands: Vec<Box<str>>,
+    pub(crate) known_commands: Vec<api::fleet::KnownCommand>,
+    /// A person has hidden it.
+    pub(crate) hidden: bool,
 
     /// Fingerprints of the latest messages, by which a repeated one is recognised.
     pub(crate) recent: [u32; 4],
@@ -122,12 +126,7 @@ impl Device {
 
     /// Prefix and id joined by a slash, for [`crate::Fleet::find`] and for addresses.
     pub fn full_id(&self) -> String {
-        let mut full = String::from(&*self.prefix);
-        if !full.is_empty() {
-            full.push('/');
-        }
-        full.push_str(&self.id);
-        full
+        self.name().full()
     }
 
     /// The convention that it follows.
@@ -242,11 +241,26 @@ impl Device {
 
     /// The commands that it is known to understand: first those that every device of its
     /// convention does (`PING`), then those it announced. Nothing when it takes none.
-    pub fn known_commands(&self) -> impl Iterator<Item = &str> {
+    pub fn known_commands(&self) -> impl Iterator<Item = KnownCommand<'_>> {
+        let announced = self.known_commands.iter().map(KnownCommand::new);
         let common = self.convention.common_commands().unwrap_or_default();
-        let announced = self.known_commands.iter().map(AsRef::as_ref);
-        let announced = announced.filter(|name| !common.contains(name));
-        common.iter().copied().chain(announced)
+        // What the device itself says about a command counts more.
+        let common = common.iter().map(move |name| {
+            let mut described = announced.clone().filter(|command| command.name == *name);
+            described.next().unwrap_or(KnownCommand {
+                name,
+                destructive: false,
+                arguments: &[],
+            })
+        });
+        let announced = self.known_commands.iter().map(KnownCommand::new);
+        let names = self.convention.common_commands().unwrap_or_default();
+        common.chain(announced.filter(|command| !names.contains(&command.name)))
+    }
+
+    /// Whether a person has hidden it: see [`crate::Fleet::hide`].
+    pub const fn is_hidden(&self) -> bool {
+        self.hidden
     }
 
     pub(crate) fn name(&self) -> Name<'_> {

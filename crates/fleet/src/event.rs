@@ -17,8 +17,8 @@ pub enum Event {
     DeviceForgotten(DeviceKey),
     /// A device's presence changed; several changes since the last poll are one event.
     PresenceChanged(DeviceKey),
-    /// A device has new metrics, or has announced units or commands. So its metric groups and its
-    /// buttons may have changed.
+    /// A device has new metrics, or has announced units or commands, or was hidden or shown again. So
+    /// its metric groups and its buttons may have changed.
     ShapeChanged(DeviceKey),
     /// A reading to draw. The `at` of one metric's samples never goes back.
     Sample {

@@ -34,6 +34,45 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// All of them, in declaration order.
+    pub const ALL: [Self; 12] = [
+        Self::NotJson,
+        Self::NotText,
+        Self::ClockWrong,
+        Self::NotFinite,
+        Self::TooManyValues,
+        Self::TooDeep,
+        Self::PayloadTooLong,
+        Self::TooManyMetrics,
+        Self::NameTooLong,
+        Self::PositionOutOfBounds,
+        Self::IdMismatch,
+        Self::UnknownPresence,
+    ];
+
+    /// The kind as the server's API writes it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::NotJson => "not-json",
+            Self::NotText => "not-text",
+            Self::ClockWrong => "clock-wrong",
+            Self::NotFinite => "not-finite",
+            Self::TooManyValues => "too-many-values",
+            Self::TooDeep => "too-deep",
+            Self::PayloadTooLong => "payload-too-long",
+            Self::TooManyMetrics => "too-many-metrics",
+            Self::NameTooLong => "name-too-long",
+            Self::PositionOutOfBounds => "position-out-of-bounds",
+            Self::IdMismatch => "id-mismatch",
+            Self::UnknownPresence => "unknown-presence",
+        }
+    }
+
+    /// The kind of this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.word() == word)
+    }
+
     /// What is wrong, for people.
     pub const fn message(self) -> &'static str {
         match self {
@@ -69,6 +108,9 @@ pub struct Fault {
 const EXCERPT_CHARS: usize = 80;
 
 impl Fault {
+    /// Bytes that one takes.
+    pub(crate) const COST: usize = size_of::<Self>() + 240;
+
     /// What is wrong.
     pub const fn kind(&self) -> FaultKind {
         self.kind
@@ -95,6 +137,11 @@ impl Fault {
     pub fn excerpt(&self) -> &str {
         &self.excerpt
     }
+}
+
+/// An excerpt that somebody else has made, no longer than ours are.
+pub(crate) fn cut(excerpt: &str) -> &str {
+    crate::text::head(excerpt, EXCERPT_CHARS * 13)
 }
 
 /// The beginning of a payload as safe text.

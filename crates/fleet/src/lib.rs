@@ -83,6 +83,15 @@
 //!   is offline, [`OfflineReason::DidNotWake`].
 //! - While the observer is disconnected, every presence is unknown.
 //!
+//! # One fleet tells another
+//!
+//! A server has a fleet of its own, and knows more than any page: it was there before, and it sees which
+//! client publishes and why one left. [`Fleet::describe`] writes a device as a type of the server's API;
+//! [`Fleet::adopt`] reads it into another fleet, or into the same one after a restart
+//! ([`Fleet::handle_restart`]). A page that gets the server's changes *follows* it
+//! ([`FleetOptions::follows`]): messages change its values and commands, only the server changes
+//! presences.
+//!
 //! # Names are untrusted text
 //!
 //! Ids, metric names, texts and excerpts are what devices sent, and anyone may be one: `<script>`, quotes,
@@ -121,8 +130,11 @@ const TELEMETRY: bool = cfg!(feature = "telemetry");
 const COMMANDS: bool = cfg!(feature = "commands");
 const INDEX: bool = cfg!(feature = "index");
 const FORGET: bool = cfg!(feature = "forget");
+const ADOPT: bool = cfg!(feature = "adopt");
 
-pub use command::{Command, CommandError, CommandMessage, CommandRequest, CommandState};
+pub use command::{
+    Argument, Command, CommandError, CommandMessage, CommandRequest, CommandState, KnownCommand,
+};
 pub use conventions::{Convention, topic_filters};
 pub use device::{Device, DeviceKey, Position};
 pub use event::Event;
@@ -133,6 +145,6 @@ pub use limits::{Limit, LimitCounters};
 pub use metric::{Metric, MetricGroup, MetricKey, Value};
 pub use options::{FleetOptions, ObserverState, StaleRule};
 pub use prefix_rule::PrefixRule;
-pub use presence::{Counts, OfflineReason, Presence, PresenceKind, PresenceSpan};
+pub use presence::{Counts, OfflineReason, Presence, PresenceKind, PresenceSpan, UnknownReason};
 pub use search::{Search, Sort, SortPlace, natural};
 pub use time::Timestamp;

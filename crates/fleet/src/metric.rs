@@ -115,6 +115,12 @@ impl Metric {
         matches!(self.unit, Unit::Assumed(_))
     }
 
+    /// Whether it has a value. It has none if the device has cleared it. Then [`Metric::value`] is an
+    /// empty text.
+    pub const fn has_value(&self) -> bool {
+        self.has_value
+    }
+
     /// The latest value.
     pub const fn value(&self) -> &Value {
         &self.value

@@ -44,6 +44,11 @@ pub struct FleetOptions {
     /// The longest sleep of a duty-cycled device; a longer absence is offline. Default 1 h.
     pub max_cycle: Duration,
 
+    /// Somebody who knows more tells what there is, by [`Fleet::adopt`](crate::Fleet::adopt) and its kin.
+    /// Then messages change values and commands, but no presence, silence means nothing, and messages
+    /// of devices that are not known are ignored. Default: no.
+    pub follows: bool,
+
     /// Bytes for everything the fleet remembers, estimated. At the limit a stranger is forgotten
     /// for each new device, as with `max_devices`; nothing else that is new is remembered, and
     /// what is known goes on. Default 256 MiB.
@@ -54,8 +59,8 @@ pub struct FleetOptions {
     /// says who is a stranger. Default 200,000.
     pub max_devices: usize,
     /// Devices that a person asked to forget, which only a live message brings back. Beyond this
-    /// many, a retained message too may bring back those forgotten longest ago. Default 4,096,
-    /// which take 32 KiB.
+    /// many, or beyond 1 MiB of names, a retained message too may bring back those forgotten longest
+    /// ago. Default 4,096.
     pub max_forgotten: usize,
     /// Metrics of one device; further ones are ignored, with a fault. Default 256.
     pub max_metrics_per_device: usize,
@@ -88,6 +93,7 @@ impl Default for FleetOptions {
             command_timeout: Duration::from_secs(30),
             max_clock_ahead: Duration::from_mins(1),
             max_cycle: Duration::from_hours(1),
+            follows: false,
             max_bytes: 256 << 20,
             max_devices: 200_000,
             max_forgotten: 4096,

@@ -33,11 +33,52 @@ pub enum Presence {
         /// When it last sent.
         last_seen: Timestamp,
     },
-    /// Nobody can tell: we were not connected, or it never spoke while we listened.
+    /// Nobody can tell.
     Unknown {
         /// Since when nobody can tell.
         since: Timestamp,
+        /// Why not.
+        reason: UnknownReason,
     },
+}
+
+/// Why nobody can tell whether a device is there.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub enum UnknownReason {
+    /// It never spoke while we listened, and no presence topic tells.
+    Unseen,
+    /// We were not connected, and it has not spoken since.
+    Away,
+    /// The server was started again, and the device has not spoken since.
+    ServerRestarted,
+}
+
+impl UnknownReason {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Unseen, Self::Away, Self::ServerRestarted];
+
+    /// The reason, for people.
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::Unseen => "not heard yet",
+            Self::Away => "not heard since the connection came back",
+            Self::ServerRestarted => "not heard since the server was restarted",
+        }
+    }
+
+    /// The reason as the server's API writes it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Unseen => "unseen",
+            Self::Away => "away",
+            Self::ServerRestarted => "server-restarted",
+        }
+    }
+
+    /// The reason of this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.word() == word)
+    }
 }
 
 /// Why a device is offline. Only what can be known is claimed.
@@ -60,9 +101,25 @@ pub enum OfflineReason {
     TakenOver,
     /// The broker says: it was put out, by an administrator or for breaking the protocol.
     PutOut,
+    /// The broker says: the client that publishes for it and for others was lost. The device itself may
+    /// still be there.
+    GatewayLost,
 }
 
 impl OfflineReason {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::SaidSo,
+        Self::Lost,
+        Self::DidNotWake,
+        Self::Disconnected,
+        Self::ConnectionLost,
+        Self::KeepAliveTimeout,
+        Self::TakenOver,
+        Self::PutOut,
+        Self::GatewayLost,
+    ];
+
     /// The reason, for people.
     pub const fn message(self) -> &'static str {
         match self {
@@ -74,6 +131,40 @@ impl OfflineReason {
             Self::KeepAliveTimeout => "stopped answering",
             Self::TakenOver => "another client took its id",
             Self::PutOut => "put out by the broker",
+            Self::GatewayLost => "its gateway is unreachable",
+        }
+    }
+
+    /// The reason as the server's API writes it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::SaidSo => "said-so",
+            Self::Lost => "lost",
+            Self::DidNotWake => "did-not-wake",
+            Self::Disconnected => "disconnected",
+            Self::ConnectionLost => "connection-lost",
+            Self::KeepAliveTimeout => "keep-alive",
+            Self::TakenOver => "taken-over",
+            Self::PutOut => "put-out",
+            Self::GatewayLost => "unreachable",
+        }
+    }
+
+    /// The reason of this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.word() == word)
+    }
+
+    /// Whether only the broker can know it.
+    pub const fn is_of_broker(self) -> bool {
+        match self {
+            Self::SaidSo | Self::Lost | Self::DidNotWake => false,
+            Self::Disconnected
+            | Self::ConnectionLost
+            | Self::KeepAliveTimeout
+            | Self::TakenOver
+            | Self::PutOut
+            | Self::GatewayLost => true,
         }
     }
 }
@@ -134,7 +225,7 @@ impl Presence {
             | Self::Offline { since, .. }
             | Self::Sleeping { since, .. }
             | Self::Stale { since, .. }
-            | Self::Unknown { since } => *since,
+            | Self::Unknown { since, .. } => *since,
         }
     }
 }
@@ -217,6 +308,10 @@ impl History {
 
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &PresenceSpan> {
         self.spans.iter()
+    }
+
+    pub(crate) fn last(&self) -> Option<&PresenceSpan> {
+        self.spans.last()
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -36,6 +36,24 @@ impl Intervals {
         true
     }
 
+    /// Gaps as somebody else has learnt them: their median, or else the longest one.
+    pub(crate) fn learnt(median: Option<i64>, longest: Option<i64>) -> Self {
+        let (gap, count) = match median {
+            Some(gap) => (gap, ENOUGH_GAPS),
+            None => (longest.unwrap_or(0), u8::from(longest.is_some())),
+        };
+        let mut gaps = [0; 8];
+        for known in gaps.iter_mut().take(usize::from(count)) {
+            *known = u32::try_from(gap.max(0)).unwrap_or(u32::MAX);
+        }
+        Self {
+            gaps,
+            count,
+            next: count,
+            burst: None,
+        }
+    }
+
     /// The gap that begins now does not count: the device has left, or we cannot see it.
     pub(crate) fn interrupt(&mut self) {
         self.burst = None;
@@ -125,6 +143,27 @@ impl Rhythm {
             .filter(|period| (i64::from(**period) - median).abs() <= tolerance)
             .count();
         (agreeing >= 2 && agreeing * 2 > periods.len()).then_some(median)
+    }
+
+    /// A rhythm as somebody else has learnt it.
+    pub(crate) fn learnt(period: Option<i64>, woke: Option<Timestamp>, slept: bool) -> Self {
+        let mut periods = [0; 4];
+        if let Some(period) = period {
+            periods[..2].fill(u32::try_from(period.max(0)).unwrap_or(u32::MAX));
+        }
+        let count = if period.is_some() { 2 } else { 0 };
+        Self {
+            periods,
+            count,
+            next: count,
+            woke,
+            slept,
+        }
+    }
+
+    /// When the device last woke, and whether it has fallen asleep since.
+    pub(crate) const fn cycle(&self) -> (Option<Timestamp>, bool) {
+        (self.woke, self.slept)
     }
 
     /// We were away: the present cycle is lost, but the rhythm stays known.

@@ -17,7 +17,7 @@ mod json;
 pub mod position;
 pub mod raw;
 
-use fleet::{DeviceKey, Presence, Timestamp};
+use fleet::{DeviceKey, Presence, Timestamp, UnknownReason};
 use leptos::prelude::*;
 
 use crate::components::copy::CopyButton;
@@ -161,6 +161,7 @@ fn Head(key: DeviceKey, device: DeviceSignal) -> impl IntoView {
             .with(|device| device.as_ref().map(|device| device.card.presence))
             .unwrap_or(Presence::Unknown {
                 since: Timestamp(0),
+                reason: UnknownReason::Unseen,
             })
     });
     let exact = Memo::new(move |_| {

@@ -149,12 +149,21 @@ pub struct Rhythm {
     /// When it last woke.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub woke: Option<Time>,
+    /// Whether it has fallen asleep since it woke.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub slept: bool,
+    /// The longest time between its messages, as long as too few came for `interval_ms`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub longest_ms: Option<i64>,
 }
 
 impl Rhythm {
     /// Nothing was learnt.
     pub const fn is_unknown(&self) -> bool {
-        self.interval_ms.is_none() && self.cycle_ms.is_none() && self.woke.is_none()
+        self.interval_ms.is_none()
+            && self.cycle_ms.is_none()
+            && self.woke.is_none()
+            && self.longest_ms.is_none()
     }
 }
 
@@ -193,6 +202,12 @@ pub struct Metric {
     /// Whether the broker had retained it.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub retained: bool,
+    /// Whether `time` is by the device's own clock.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub own_clock: bool,
+    /// The mean time between its values in milliseconds, in which the latest count most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every_ms: Option<u32>,
 }
 
 /// A value.

@@ -52,6 +52,16 @@ impl<'a> Name<'a> {
             id: Cow::Borrowed(id),
         }
     }
+
+    /// Prefix and id joined by a slash.
+    pub(crate) fn full(&self) -> String {
+        let mut full = String::from(&*self.prefix);
+        if !full.is_empty() {
+            full.push('/');
+        }
+        full.push_str(&self.id);
+        full
+    }
 }
 
 /// The questions that a convention answers. A convention without commands leaves out the methods
@@ -147,6 +157,12 @@ macro_rules! conventions {
                 }
             }
 
+            /// The convention of this name.
+            pub fn from_name(name: &str) -> Option<Self> {
+                let all = [$(Self(Which::$Type),)+];
+                all.into_iter().find(|convention| convention.name() == name)
+            }
+
             /// The commands that each of its devices understands; `None` if its devices take no
             /// commands.
             pub(crate) const fn common_commands(self) -> Option<&'static [&'static str]> {
@@ -236,6 +252,16 @@ macro_rules! conventions {
             }
         }
 
+        /// The topic filters that together cover what a device of this convention publishes about
+        /// itself.
+        pub(crate) fn filters_of(convention: Convention, name: &Name<'_>) -> Vec<String> {
+            let mut filters = Vec::new();
+            match convention.0 {
+                $(Which::$Type => $module::$Type::filters(name, &mut filters),)+
+            }
+            filters
+        }
+
         /// The topic filters that together cover what one device publishes about itself, whichever
         /// convention it follows, and nothing that other devices publish. `id` is what people call
         /// the device: it may begin with a prefix of its own. Neither may have wildcards in it.
@@ -255,6 +281,11 @@ conventions! {
 }
 
 impl Convention {
+    /// The convention of which every message is.
+    pub(crate) const fn most_general() -> Self {
+        Self(Which::Plain)
+    }
+
     /// Whether its devices take commands.
     pub const fn has_commands(self) -> bool {
         self.common_commands().is_some()

@@ -204,7 +204,7 @@ impl Fleet {
     }
 
     /// Changes a command, and marks it if its state has changed.
-    fn progress(
+    pub(super) fn progress(
         &mut self,
         key: DeviceKey,
         uuid: &str,
@@ -244,7 +244,7 @@ impl Fleet {
     }
 
     /// Keeps a new command. If there are many, it replaces the oldest finished one.
-    fn remember(&mut self, key: DeviceKey, command: Command) -> bool {
+    pub(super) fn remember(&mut self, key: DeviceKey, command: Command) -> bool {
         let device = &mut self.devices[key];
         if device.commands.len() >= self.options.max_commands_per_device {
             let finished = device
@@ -280,7 +280,7 @@ fn compose(
 
 /// When a command that is sent now times out. For a sleeping device the time runs from when it
 /// should wake.
-fn deadline(device: &Device, options: &FleetOptions, now: Timestamp) -> Timestamp {
+pub(super) fn deadline(device: &Device, options: &FleetOptions, now: Timestamp) -> Timestamp {
     let from = match device.presence.presence {
         Presence::Sleeping { wakes_about, .. } => wakes_about.map_or(now, |wakes| wakes.max(now)),
         Presence::Online { .. }
@@ -306,7 +306,7 @@ fn find_asked(device: &Device, answer: &Answer, correlation: Option<&[u8]>) -> O
 }
 
 /// `text`, at most `max` bytes of it.
-fn cut(text: &str, max: usize) -> Box<str> {
+pub(super) fn cut(text: &str, max: usize) -> Box<str> {
     if text.len() <= max {
         return text.into();
     }

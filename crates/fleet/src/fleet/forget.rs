@@ -2,11 +2,13 @@
 
 use super::table::Table;
 use super::{Fleet, Queue};
+use crate::ADOPT;
 use crate::conventions::Name;
 use crate::device::{Device, DeviceKey};
 use crate::limits::Limit;
 use crate::presence::PresenceKind;
 use crate::time::Timestamp;
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::cmp::Reverse;
 
@@ -109,32 +111,43 @@ fn is_stranger(device: &Device, now: Timestamp) -> bool {
     !(signed_in || tied || often_heard)
 }
 
-/// Hashes of the names of devices that people asked to forget. They decide whether a retained
-/// message may bring a device back.
+/// The names of devices that people asked to forget. They decide whether a retained message may bring
+/// a device back.
 #[derive(Default, Debug)]
 pub(super) struct Forgotten {
-    /// Oldest first.
-    hashes: VecDeque<u64>,
+    /// Full ids with their hashes, oldest first. The hashes find a name; two names of the same hash are
+    /// too rare to matter.
+    names: VecDeque<(u64, Box<str>)>,
+    /// Bytes of all names.
+    bytes: usize,
 }
+
+/// Bytes of all forgotten names. Beyond, the oldest are dropped as at `max_forgotten`.
+const MAX_FORGOTTEN_BYTES: usize = 1 << 20;
 
 impl Forgotten {
     pub(super) fn is_empty(&self) -> bool {
-        self.hashes.is_empty()
+        self.names.is_empty()
     }
 
     pub(super) fn contains(&self, hash: u64) -> bool {
-        self.hashes.contains(&hash)
+        self.names.iter().any(|(known, _)| *known == hash)
     }
 
     pub(super) fn remove(&mut self, hash: u64) {
-        self.hashes.retain(|known| *known != hash);
+        self.names.retain(|(known, _)| *known != hash);
+        self.bytes = self.names.iter().map(|(_, name)| name.len()).sum();
     }
 
-    fn push(&mut self, hash: u64, max: usize) {
+    fn push(&mut self, hash: u64, name: Box<str>, max: usize) {
         self.remove(hash);
-        self.hashes.push_back(hash);
-        while self.hashes.len() > max {
-            self.hashes.pop_front();
+        self.bytes += name.len();
+        self.names.push_back((hash, name));
+        while self.names.len() > max || self.bytes > MAX_FORGOTTEN_BYTES {
+            let Some((_, dropped)) = self.names.pop_front() else {
+                return;
+            };
+            self.bytes -= dropped.len();
         }
     }
 }
@@ -157,10 +170,24 @@ impl Fleet {
     /// new ones.
     pub fn forget(&mut self, key: DeviceKey) {
         if let Some(device) = self.devices.get(key) {
-            let hash = self.index.hash(&device.name());
-            self.forgotten.push(hash, self.options.max_forgotten);
+            let name = device.full_id();
+            self.forget_name(&name);
             self.drop_device(key);
         }
+    }
+
+    /// Only a live message may make a device of this full id, as after [`Fleet::forget`]. So what a
+    /// person has forgotten stays forgotten after a restart.
+    pub fn forget_name(&mut self, name: &str) {
+        let hash = self.index.hash_text(name);
+        let max = self.options.max_forgotten;
+        self.forgotten.push(hash, name.into(), max);
+    }
+
+    /// The full ids of the devices that people asked to forget, oldest first. At most as many as the
+    /// option `max_forgotten`, and at most 1 MiB.
+    pub fn forgotten_names(&self) -> impl Iterator<Item = &str> {
+        self.forgotten.names.iter().map(|(_, name)| &**name)
     }
 
     /// Somebody looks at this device: it is no stranger until [`Fleet::unwatch`] was called as
@@ -190,7 +217,11 @@ impl Fleet {
 
     /// Whether only a live message may make a device of this name.
     pub(super) fn is_forgotten(&self, name: &Name<'_>) -> bool {
-        !self.forgotten.is_empty() && self.forgotten.contains(self.index.hash(name))
+        !self.forgotten.is_empty() && self.forgotten.contains(self.forgotten_hash(name))
+    }
+
+    pub(super) fn forgotten_hash(&self, name: &Name<'_>) -> u64 {
+        self.index.hash_text(&name.full())
     }
 
     fn drop_device(&mut self, key: DeviceKey) {
@@ -198,7 +229,9 @@ impl Fleet {
         let Some(mut device) = self.devices.remove(key) else {
             return;
         };
-        self.counts.remove(device.presence.presence.kind());
+        if !(ADOPT && device.hidden) {
+            self.counts.remove(device.presence.presence.kind());
+        }
         self.budget.close(&mut device.account);
         if device.learnt {
             self.conventions

@@ -100,8 +100,13 @@ impl Index {
         link(devices, before, after);
     }
 
+    /// The hash of any text.
+    pub(super) fn hash_text(&self, text: &str) -> u64 {
+        self.hasher.hash_one(text)
+    }
+
     /// The hash of a name, which need not have a device.
-    pub(super) fn hash(&self, name: &Name<'_>) -> u64 {
+    fn hash(&self, name: &Name<'_>) -> u64 {
         hash_name(&self.hasher, name)
     }
 

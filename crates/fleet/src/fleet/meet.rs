@@ -7,7 +7,7 @@ use crate::device::{Device, DeviceKey, SameId};
 use crate::event::Dirty;
 use crate::limits::{Account, Limit};
 use crate::payload::Payload;
-use crate::presence::{History, Presence, PresenceSpan};
+use crate::presence::{History, Presence, PresenceSpan, UnknownReason};
 use crate::rhythm::{Intervals, Rhythm};
 use crate::time::Timestamp;
 use alloc::sync::Arc;
@@ -30,7 +30,8 @@ impl Fleet {
             if retained {
                 return None;
             }
-            self.forgotten.remove(self.index.hash(&claim.name));
+            let hash = self.forgotten_hash(&claim.name);
+            self.forgotten.remove(hash);
         }
         // Each device also takes two index entries, one timer and one place in the queue of
         // changes.
@@ -46,7 +47,10 @@ impl Fleet {
             Some(_) | None => Arc::from(prefix),
         };
         let presence = PresenceSpan {
-            presence: Presence::Unknown { since: now },
+            presence: Presence::Unknown {
+                since: now,
+                reason: UnknownReason::Unseen,
+            },
             exact: false,
         };
         let mut device = Device {
@@ -54,6 +58,7 @@ impl Fleet {
             id: id.into(),
             number: key.number,
             convention: claim.convention,
+            mixed: false,
             learnt: false,
             account,
             same_id: SameId {
@@ -83,6 +88,7 @@ impl Fleet {
             commands: Vec::new(),
             command_deadline: None,
             known_commands: Vec::new(),
+            hidden: false,
             recent: [0; 4],
             recent_next: 0,
             dirty: Dirty::default(),
@@ -121,6 +127,7 @@ impl Fleet {
     pub(super) fn follow(&mut self, key: DeviceKey, claim: &Claim<'_>) {
         let device = &mut self.devices[key];
         let before = device.convention;
+        device.mixed |= claim.convention != before;
         if claim.convention == before || !claim.convention.wins_over(before) {
             return;
         }

@@ -1,6 +1,9 @@
 //! The fleet: its devices, and what it does with a message.
 
+mod adopt;
+mod announce;
 mod commands;
+mod describe;
 mod forget;
 mod index;
 mod meet;
@@ -20,7 +23,7 @@ use crate::presence::Counts;
 use crate::readings::{Caps, Readings};
 use crate::text::part;
 use crate::time::Timestamp;
-use crate::{COMMANDS, TELEMETRY};
+use crate::{ADOPT, COMMANDS, TELEMETRY};
 use alloc::collections::{BinaryHeap, VecDeque};
 use alloc::string::String;
 use core::cmp::Reverse;
@@ -42,6 +45,11 @@ pub struct Message<'a> {
     pub duplicate: bool,
     /// MQTT 5 Correlation Data.
     pub correlation_data: Option<&'a [u8]>,
+    /// The identifier of the client that published it. Only a server knows it.
+    pub publisher: Option<&'a str>,
+    /// The broker published it because the client has left. Only a server knows it. A will is no sign
+    /// of life.
+    pub is_will: bool,
 }
 
 impl<'a> Message<'a> {
@@ -53,6 +61,8 @@ impl<'a> Message<'a> {
             retained: false,
             duplicate: false,
             correlation_data: None,
+            publisher: None,
+            is_will: false,
         }
     }
 
@@ -156,7 +166,7 @@ impl Fleet {
         self.devices.len() == 0
     }
 
-    /// How many devices are in each presence; costs nothing.
+    /// How many devices are in each presence; costs nothing. Hidden devices do not count.
     pub const fn counts(&self) -> Counts {
         self.counts
     }
@@ -171,7 +181,7 @@ impl Fleet {
         self.budget.used()
     }
 
-    /// The options that the fleet was made with.
+    /// The options that the fleet was made with. Only `follows` may have changed since.
     pub const fn options(&self) -> &FleetOptions {
         &self.options
     }
@@ -235,7 +245,11 @@ impl Fleet {
             // A command does not add the device that it is for.
             return;
         }
-        let Some(key) = known.or_else(|| self.add(now, &claim, message.retained)) else {
+        let known = known.or_else(|| {
+            let may_add = !self.follows();
+            may_add.then(|| self.add(now, &claim, message.retained))?
+        });
+        let Some(key) = known else {
             return;
         };
         let fingerprint = self.index.fingerprint(message);
@@ -268,7 +282,7 @@ impl Fleet {
         let (stem, unit) = match &claim.what {
             What::Presence(said) => {
                 self.learn(key, claim, payload);
-                self.said(now, key, *said, message.retained);
+                self.said(now, key, *said, message);
                 return;
             }
             What::Request => {
@@ -328,7 +342,7 @@ impl Fleet {
                 if TELEMETRY {
                     self.announced(key, claim, readings, stem);
                 }
-                self.said(now, key, said, message.retained);
+                self.said(now, key, said, message);
                 return;
             }
             if otherwise.is_none() {
@@ -347,6 +361,11 @@ impl Fleet {
             unit: written_unit,
         };
         self.take_values(now, key, readings, source, message);
+    }
+
+    /// Whether a server tells what there is: then messages and time change no presence here.
+    const fn follows(&self) -> bool {
+        ADOPT && self.options.follows
     }
 
     fn find_name(&self, name: &Name<'_>) -> Option<DeviceKey> {
@@ -387,8 +406,7 @@ impl Fleet {
             known.count += 1;
             known.last_at = now;
         } else {
-            let cost = size_of::<Fault>() + 240;
-            let excerpt = if self.budget.charge_to(&mut device.account, cost) {
+            let excerpt = if self.budget.charge_to(&mut device.account, Fault::COST) {
                 fault::excerpt(payload)
             } else {
                 self.limits.note(Limit::Bytes);

@@ -1,13 +1,13 @@
 //! How messages change a device's presence.
 
 use super::{Fleet, Message};
-use crate::COMMANDS;
 use crate::conventions::Said;
 use crate::device::DeviceKey;
 use crate::event::Dirty;
 use crate::options::ObserverState;
-use crate::presence::{OfflineReason, Presence, PresenceKind, PresenceSpan};
+use crate::presence::{OfflineReason, Presence, PresenceKind, PresenceSpan, UnknownReason};
 use crate::time::{Timestamp, millis};
+use crate::{ADOPT, COMMANDS};
 
 impl Fleet {
     /// We, the observer, have become connected and subscribed, or disconnected.
@@ -47,7 +47,10 @@ impl Fleet {
                     device.rhythm.interrupt();
                     if device.presence.presence.kind() != PresenceKind::Unknown {
                         let before = device.presence;
-                        let unknown = Presence::Unknown { since: now };
+                        let unknown = Presence::Unknown {
+                            since: now,
+                            reason: UnknownReason::Away,
+                        };
                         self.turn(key, unknown, true);
                         self.devices[key].before_outage = Some(before);
                     }
@@ -64,17 +67,21 @@ impl Fleet {
         message: &Message<'_>,
         values: bool,
     ) {
-        if message.retained {
+        if message.retained || message.is_will {
             return;
         }
+        let follows = self.follows();
         let device = &mut self.devices[key];
         device.last_seen = Some(now);
         device.heard = device.heard.saturating_add(1);
         if values {
             device.sends_values = true;
-            if device.intervals.note(now) {
-                device.update_staleness(&self.options);
-            }
+        }
+        if follows {
+            return;
+        }
+        if values && device.intervals.note(now) {
+            device.update_staleness(&self.options);
         }
         if device.presence.presence.kind() == PresenceKind::Online {
             self.reschedule(key);
@@ -85,16 +92,24 @@ impl Fleet {
     }
 
     /// The device, its will or its broker reported its presence.
-    pub(super) fn said(&mut self, now: Timestamp, key: DeviceKey, said: Said, retained: bool) {
+    pub(super) fn said(
+        &mut self,
+        now: Timestamp,
+        key: DeviceKey,
+        said: Said,
+        message: &Message<'_>,
+    ) {
+        let retained = message.retained;
         let device = &mut self.devices[key];
         device.registered = true;
-        if !retained {
+        if !retained && !message.is_will {
             device.last_seen = Some(now);
             device.heard = device.heard.saturating_add(1);
         }
-        if self.timers.state() == ObserverState::Disconnected {
+        if self.timers.state() == ObserverState::Disconnected || self.follows() {
             return;
         }
+        let device = &mut self.devices[key];
         match said {
             Said::Online => self.come(now, key, !retained),
             Said::Offline(reason) => self.leave(now, key, reason, retained),
@@ -184,6 +199,23 @@ impl Fleet {
             },
             Some(_) | None => span,
         };
+        self.note_span(key, span);
+        self.recount(key, old, new);
+        self.mark(key, Dirty::PRESENCE);
+    }
+
+    /// A hidden device does not count.
+    pub(super) fn recount(&mut self, key: DeviceKey, old: PresenceKind, new: PresenceKind) {
+        if ADOPT && self.devices[key].hidden {
+            return;
+        }
+        self.counts.remove(old);
+        self.counts.add(new);
+    }
+
+    /// Adds a presence to the device's history.
+    pub(super) fn note_span(&mut self, key: DeviceKey, span: PresenceSpan) {
+        let device = &mut self.devices[key];
         let before = device.history.len();
         device.history.push(span);
         while device.history.len() > self.options.max_presence_history.max(1) {
@@ -200,9 +232,6 @@ impl Fleet {
             let cost = size_of::<PresenceSpan>();
             self.budget.refund_from(&mut device.account, cost);
         }
-        self.counts.remove(old);
-        self.counts.add(new);
-        self.mark(key, Dirty::PRESENCE);
     }
 }
 
@@ -213,6 +242,6 @@ const fn lasting(presence: Presence, since: Timestamp) -> Presence {
         Presence::Offline { reason, .. } => Presence::Offline { since, reason },
         Presence::Sleeping { wakes_about, .. } => Presence::Sleeping { since, wakes_about },
         Presence::Stale { last_seen, .. } => Presence::Stale { since, last_seen },
-        Presence::Unknown { .. } => Presence::Unknown { since },
+        Presence::Unknown { reason, .. } => Presence::Unknown { since, reason },
     }
 }

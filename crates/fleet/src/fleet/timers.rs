@@ -1,13 +1,13 @@
 //! Silence: which device is due when, and how to judge silence when we ourselves were away.
 
 use super::{Fleet, Queue};
-use crate::COMMANDS;
 use crate::command::CommandState;
 use crate::device::DeviceKey;
 use crate::event::Dirty;
 use crate::options::ObserverState;
 use crate::presence::{OfflineReason, Presence};
 use crate::time::Timestamp;
+use crate::{ADOPT, COMMANDS};
 use core::cmp::Reverse;
 
 /// A call this late is on time.
@@ -117,14 +117,17 @@ impl Fleet {
         let Some(device) = self.devices.get_mut(key) else {
             return;
         };
+        let follows = ADOPT && self.options.follows;
         let presence = device.presence_deadline(self.timers.watching_since);
-        let due = match (presence, device.command_deadline) {
+        let due = match (presence.filter(|_| !follows), device.command_deadline) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
         let Some(due) = due else {
             return;
         };
+        // What is due already is due now: an entry in the past would look like a timer that came late.
+        let due = due.max(self.now);
         if device.scheduled.is_none_or(|scheduled| due < scheduled) {
             device.scheduled = Some(due);
             self.timers.heap.push(Reverse((due.0, key)));
@@ -145,7 +148,7 @@ impl Fleet {
     }
 
     /// From now on only silence after `now` counts.
-    fn watch_anew(&mut self, now: Timestamp) {
+    pub(super) fn watch_anew(&mut self, now: Timestamp) {
         self.timers.watching_since = now;
         let extended = now.plus(self.options.command_timeout);
         for place in self.devices.places() {
@@ -163,6 +166,9 @@ impl Fleet {
     fn judge(&mut self, now: Timestamp, key: DeviceKey) {
         if COMMANDS {
             self.judge_commands(now, key);
+        }
+        if self.follows() {
+            return;
         }
         let Some(device) = self.devices.get(key) else {
             return;

@@ -3,22 +3,20 @@
 use super::{Fleet, Message, Source};
 use crate::conventions::{Claim, Conventions, Role};
 use crate::device::{Device, DeviceKey, Position};
-use crate::event::{Dirty, QueuedSample};
+use crate::event::Dirty;
 use crate::fault::FaultKind;
 use crate::limits::{Account, Budget, Limit};
-use crate::metric::{Metric, MetricKey, Unit, Value};
+use crate::metric::{Metric, Unit, Value};
 use crate::readings::{Readings, Scalar};
 use crate::time::{OwnClock, Timestamp, millis, own_clock_from_number, own_clock_from_text};
-use alloc::boxed::Box;
-use alloc::vec::Vec;
-
-/// The most commands that a device may announce, and the longest name.
-const MAX_KNOWN_COMMANDS: usize = 64;
-const MAX_COMMAND_NAME: usize = 128;
-const MAX_UNIT: usize = 32;
 
 /// What a value is for, by its name in the payload.
-fn role<'a>(conventions: &Conventions, claim: &Claim<'_>, stem: &str, name: &'a str) -> Role<'a> {
+pub(super) fn role<'a>(
+    conventions: &Conventions,
+    claim: &Claim<'_>,
+    stem: &str,
+    name: &'a str,
+) -> Role<'a> {
     let own = if stem.is_empty() {
         name
     } else {
@@ -39,9 +37,9 @@ fn role<'a>(conventions: &Conventions, claim: &Claim<'_>, stem: &str, name: &'a 
 }
 
 /// Where the bytes of one device are counted.
-struct Memory<'a> {
-    budget: &'a mut Budget,
-    account: &'a mut Account,
+pub(super) struct Memory<'a> {
+    pub(super) budget: &'a mut Budget,
+    pub(super) account: &'a mut Account,
 }
 
 impl Memory<'_> {
@@ -176,7 +174,7 @@ impl Fleet {
         let device = &mut self.devices[key];
         let index = match find_metric(device, name) {
             Some(index) => index,
-            None => match self.add_metric(now, key, name, message) {
+            None => match self.add_metric(now, key, name, message.payload) {
                 Some(index) => index,
                 None => return,
             },
@@ -212,24 +210,15 @@ impl Fleet {
                 return;
             }
         };
-        let queued = QueuedSample {
-            device: key,
-            // Metrics are at most u16::MAX, see `add_metric`.
-            metric: MetricKey(u16::try_from(index).unwrap_or(u16::MAX)),
-            at: sample.0,
-            value: sample.1,
-        };
-        if !self.samples.push(queued, self.options.max_queued_samples) {
-            self.limits.note(Limit::QueuedSamples);
-        }
+        self.queue_sample(key, index, sample.0, sample.1);
     }
 
-    fn add_metric(
+    pub(super) fn add_metric(
         &mut self,
         now: Timestamp,
         key: DeviceKey,
         name: &str,
-        message: &Message<'_>,
+        payload: &[u8],
     ) -> Option<usize> {
         let device = &mut self.devices[key];
         let max = self
@@ -238,7 +227,7 @@ impl Fleet {
             .min(usize::from(u16::MAX));
         if device.metrics.len() >= max {
             self.limits.note(Limit::Metrics);
-            self.fault(now, key, FaultKind::TooManyMetrics, message.payload);
+            self.fault(now, key, FaultKind::TooManyMetrics, payload);
             return None;
         }
         let cost = size_of::<Metric>() + name.len();
@@ -287,85 +276,10 @@ impl Fleet {
             self.mark(key, Dirty::POSITION);
         }
     }
-
-    /// A message announces the device's commands or units.
-    pub(super) fn announced(
-        &mut self,
-        key: DeviceKey,
-        claim: &Claim<'_>,
-        readings: &Readings,
-        stem: &str,
-    ) {
-        let device = &mut self.devices[key];
-        let names = || {
-            let texts = readings.iter().filter_map(|(name, value)| match value {
-                Scalar::Text(text) => Some((name, text)),
-                Scalar::Number(_) | Scalar::Bool(_) | Scalar::Null => None,
-            });
-            let commands = texts
-                .filter(|(name, _)| role(&self.conventions, claim, stem, name) == Role::Command);
-            let commands = commands.map(|(_, text)| text);
-            let commands =
-                commands.filter(|text| !text.is_empty() && text.len() <= MAX_COMMAND_NAME);
-            commands.take(MAX_KNOWN_COMMANDS)
-        };
-        let mut changed = false;
-        let cost = |names: &[Box<str>]| names.iter().map(|name| name.len() + 16).sum::<usize>();
-        if names().next().is_some() && !device.known_commands.iter().map(AsRef::as_ref).eq(names())
-        {
-            let announced: Vec<Box<str>> = names().map(Into::into).collect();
-            let before = cost(&device.known_commands);
-            self.budget.refund_from(&mut device.account, before);
-            let after = cost(&announced);
-            if self.budget.charge_to(&mut device.account, after) {
-                device.known_commands = announced;
-                changed = true;
-            } else {
-                device.known_commands.clear();
-                self.limits.note(Limit::Bytes);
-            }
-        }
-        for (name, value) in readings.iter() {
-            let Role::Unit(of) = role(&self.conventions, claim, stem, name) else {
-                continue;
-            };
-            let Scalar::Text(unit) = value else {
-                continue;
-            };
-            if unit.len() > MAX_UNIT {
-                continue;
-            }
-            let known = device
-                .announced_units
-                .iter_mut()
-                .find(|(known, _)| **known == *of);
-            match known {
-                Some((_, known)) if **known == *unit => continue,
-                Some((_, known)) => *known = unit.into(),
-                None => {
-                    let full = device.announced_units.len() >= self.options.max_metrics_per_device;
-                    let cost = of.len() + MAX_UNIT + 32;
-                    if full || !self.budget.charge_to(&mut device.account, cost) {
-                        self.limits
-                            .note(if full { Limit::Metrics } else { Limit::Bytes });
-                        continue;
-                    }
-                    device.announced_units.push((of.into(), unit.into()));
-                }
-            }
-            if let Some(metric) = device.metrics.iter_mut().find(|metric| *metric.name == *of) {
-                metric.unit = Unit::Announced(unit.into());
-            }
-            changed = true;
-        }
-        if changed {
-            self.mark(key, Dirty::SHAPE);
-        }
-    }
 }
 
 /// The metric's index. Most often it is the one after the last that was found.
-fn find_metric(device: &mut Device, name: &str) -> Option<usize> {
+pub(super) fn find_metric(device: &mut Device, name: &str) -> Option<usize> {
     let count = device.metrics.len();
     let likely = if device.next_metric < count {
         device.next_metric
@@ -472,7 +386,7 @@ const fn value_to_draw(value: Scalar<'_>) -> Option<f64> {
     }
 }
 
-fn store(metric: &mut Metric, memory: &mut Memory<'_>, value: Scalar<'_>) -> bool {
+pub(super) fn store(metric: &mut Metric, memory: &mut Memory<'_>, value: Scalar<'_>) -> bool {
     if let Value::Text(text) = &metric.value {
         memory.refund(text.len());
     }

@@ -191,7 +191,7 @@ fn a_device_announces_its_commands_and_units() {
     let known = |sim: &Sim| {
         sim.device("pump")
             .known_commands()
-            .map(String::from)
+            .map(|known| String::from(known.name))
             .collect::<Vec<_>>()
     };
     assert_eq!(known(&sim), ["PING"]);

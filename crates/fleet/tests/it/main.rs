@@ -3,6 +3,7 @@
 // The lint's own exception covers functions marked as tests, but not what they call.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod adopt;
 mod commands;
 mod day;
 mod forget;

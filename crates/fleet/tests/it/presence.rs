@@ -2,8 +2,17 @@
 
 use crate::sim::{Sim, assert_consistent, at};
 use fleet::{
-    Event, FleetOptions, ObserverState, OfflineReason, Presence, PresenceKind, StaleRule, Timestamp,
+    Event, FleetOptions, ObserverState, OfflineReason, Presence, PresenceKind, StaleRule,
+    Timestamp, UnknownReason,
 };
+
+/// Unknown, because we are not connected.
+fn away(seconds: f64) -> Presence {
+    Presence::Unknown {
+        since: at(seconds),
+        reason: UnknownReason::Away,
+    }
+}
 
 const DATA: &str = r#"{"temp":1}"#;
 
@@ -135,7 +144,7 @@ fn while_we_are_away_nothing_is_known() {
     sim.fleet
         .handle_observer(at(60.0), ObserverState::Disconnected);
     for id in ["a", "gone"] {
-        assert_eq!(sim.presence(id), Presence::Unknown { since: at(60.0) });
+        assert_eq!(sim.presence(id), away(60.0));
     }
     assert_eq!(sim.fleet.poll_timeout(), None);
     sim.fleet.handle_timeout(at(5000.0));
@@ -164,7 +173,7 @@ fn while_we_are_away_nothing_is_known() {
         .collect();
     let expected = [
         Presence::Online { since: at(0.0) },
-        Presence::Unknown { since: at(60.0) },
+        away(60.0),
         Presence::Online { since: at(5001.0) },
     ];
     assert_eq!(seen, expected, "but the timeline shows that we were away");

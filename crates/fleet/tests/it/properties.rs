@@ -252,6 +252,46 @@ proptest! {
         }
     }
 
+    /// A fleet that adopts what another one describes is the same, and judges the same.
+    #[test]
+    fn descriptions_lose_nothing(ops in proptest::collection::vec(op(), 0..120)) {
+        let mut sim = Sim::new();
+        for op in ops {
+            match op {
+                // Nobody describes while away, and late timers are another matter.
+                Op::Observer(_) | Op::Timeout => {}
+                Op::Wait(ms) => {
+                    let now = sim.now.plus_ms(ms.clamp(0, 400_000));
+                    sim.until_moment(now);
+                }
+                op => apply(&mut sim, op),
+            }
+        }
+        let mut other = Sim::new();
+        other.now = sim.now;
+        for (key, _) in sim.fleet.devices() {
+            let mut described = sim.fleet.describe(key).unwrap();
+            described.commands = sim.fleet.describe_commands(key);
+            let adopted = other.fleet.adopt(sim.now, &described).unwrap();
+            prop_assert_eq!(other.fleet.describe(adopted), sim.fleet.describe(key));
+            prop_assert_eq!(other.fleet.describe_commands(adopted), sim.fleet.describe_commands(key));
+        }
+        assert_consistent(&other.fleet);
+        // All verdicts are dated to when they were due.
+        let end = sim.now.plus_ms(86_400_000);
+        sim.until_moment(end);
+        other.until_moment(end);
+        for (key, device) in sim.fleet.devices() {
+            let mut others = other.fleet.devices();
+            let name = (device.prefix(), device.id());
+            let same = others.find(|(_, other)| (other.prefix(), other.id()) == name);
+            let same = other.fleet.describe(same.unwrap().0).unwrap();
+            let described = sim.fleet.describe(key).unwrap();
+            prop_assert_eq!(same.presence, described.presence);
+            prop_assert_eq!(same.history, described.history);
+        }
+    }
+
     #[test]
     fn timers_fire_in_order_and_end(ops in proptest::collection::vec(op(), 0..60)) {
         let mut sim = Sim::new();

@@ -33,7 +33,10 @@ impl Sim {
 
     /// Lets time pass, with every timer on time.
     pub(crate) fn until(&mut self, seconds: f64) -> &mut Self {
-        let end = at(seconds);
+        self.until_moment(at(seconds))
+    }
+
+    pub(crate) fn until_moment(&mut self, end: Timestamp) -> &mut Self {
         while let Some(due) = self.fleet.poll_timeout().filter(|due| *due <= end) {
             self.fleet.handle_timeout(due);
             let next = self.fleet.poll_timeout();
@@ -135,7 +138,7 @@ pub(crate) fn assert_consistent(fleet: &Fleet) {
     assert_eq!(fleet.devices().count(), fleet.len());
     for (key, device) in fleet.devices() {
         assert_eq!(fleet.device(key).unwrap().full_id(), device.full_id());
-        recount[device.presence().kind() as usize] += 1;
+        recount[device.presence().kind() as usize] += usize::from(!device.is_hidden());
         let spans: Vec<_> = device.history().collect();
         assert!(!spans.is_empty() && spans.len() <= fleet.options().max_presence_history.max(1));
         assert!(
@@ -163,6 +166,7 @@ pub(crate) fn assert_consistent(fleet: &Fleet) {
     for kind in PresenceKind::ALL {
         assert_eq!(fleet.counts().of(kind), recount[kind as usize], "{kind:?}");
     }
-    assert_eq!(fleet.counts().total(), fleet.len());
+    let hidden = fleet.devices().filter(|(_, device)| device.is_hidden());
+    assert_eq!(fleet.counts().total() + hidden.count(), fleet.len());
     assert!(fleet.memory_used() <= fleet.options().max_bytes);
 }

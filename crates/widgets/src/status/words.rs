@@ -89,7 +89,7 @@ fn detail(presence: &Presence, exact: bool, clock_time: &dyn Fn(Timestamp) -> St
 mod tests {
     use super::*;
     use alloc::format;
-    use fleet::OfflineReason;
+    use fleet::{OfflineReason, UnknownReason};
 
     fn words(state: DeviceState) -> Words {
         Words::of(state, &|at| format!("t{}", at.0))
@@ -101,7 +101,10 @@ mod tests {
         for (presence, expected) in [
             (Presence::Online { since }, ("online", "since t5")),
             (
-                Presence::Unknown { since },
+                Presence::Unknown {
+                    since,
+                    reason: UnknownReason::Unseen,
+                },
                 ("unknown", "no word from it yet"),
             ),
             (
