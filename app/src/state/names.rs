@@ -1,25 +1,22 @@
 //! Names of metrics as people read them: `power_w` in watts is “Power”.
 
-use std::collections::HashMap;
-
 /// The names of a device's metrics, given their ids and units, in the same order. Metrics that would
 /// share a name keep their ids.
 pub fn of_metrics<'a>(metrics: impl Iterator<Item = (&'a str, Option<&'a str>)>) -> Vec<String> {
-    let ids_and_names: Vec<(&str, String)> = metrics
-        .map(|(id, unit)| (id, of_metric(id, unit)))
+    let (ids, mut names): (Vec<&str>, Vec<String>) =
+        metrics.map(|(id, unit)| (id, of_metric(id, unit))).unzip();
+    let mut order: Vec<usize> = (0..names.len()).collect();
+    order.sort_by(|a, b| names[*a].cmp(&names[*b]));
+    let shared: Vec<usize> = order
+        .chunk_by(|a, b| names[*a] == names[*b])
+        .filter(|same| same.len() > 1)
+        .flatten()
+        .copied()
         .collect();
-    let mut uses: HashMap<&str, usize> = HashMap::new();
-    for (_, name) in &ids_and_names {
-        *uses.entry(name).or_default() += 1;
+    for index in shared {
+        names[index] = shown(ids[index]);
     }
-    let name = |(id, name): &(&str, String)| {
-        if uses.get(name.as_str()) == Some(&1) {
-            name.clone()
-        } else {
-            shown(id)
-        }
-    };
-    ids_and_names.iter().map(name).collect()
+    names
 }
 
 /// A name made of an id. What is no row of English-like words (`DS18B20.Temperature`, `温度`) stays
