@@ -4,6 +4,7 @@ use leptos::ev::MouseEvent;
 use leptos::html;
 use leptos::prelude::*;
 
+use crate::components::address::keep_address;
 use crate::components::connection::{ConnectionBanner, ConnectionStatus, CredentialsDialog};
 use crate::components::device_link::{fleet_href, follow};
 use crate::components::icon::Mark;
@@ -18,6 +19,7 @@ use crate::state::{AppState, ConnectionView};
 pub fn App() -> impl IntoView {
     let route = Navigation::provide().route();
     let state = AppState::provide();
+    keep_address();
     let connection = state.connection();
     // Without a connection, what was heard before stays on screen, but is not shown as current.
     let blind = Memo::new(move |_| !connection.with(ConnectionView::is_live));

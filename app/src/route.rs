@@ -25,7 +25,18 @@ pub enum Route {
 #[derive(Copy, Clone)]
 pub struct Navigation {
     route: RwSignal<Route>,
+    /// Where the reader was on the fleet's page.
+    place: StoredValue<Option<Place>>,
     _listener: StoredValue<Option<EventListener>, LocalStorage>,
+}
+
+/// Where the reader was on the fleet's page.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Place {
+    /// The full id of the device whose page was opened from there.
+    pub device: String,
+    /// How far the page was scrolled, in CSS pixels.
+    pub top: f64,
 }
 
 impl Route {
@@ -69,6 +80,7 @@ impl Navigation {
         });
         let navigation = Self {
             route,
+            place: StoredValue::new(None),
             _listener: StoredValue::new_local(listener),
         };
         provide_context(navigation);
@@ -86,6 +98,21 @@ impl Navigation {
     /// The page to show. It is set only when it changes.
     pub fn route(self) -> Memo<Route> {
         Memo::new(move |_| self.route.get())
+    }
+
+    /// Notes where the reader is on the fleet's page, before following the link to a device.
+    pub fn leave_place(self, device: String) {
+        let top = web_sys::window().and_then(|window| window.scroll_y().ok());
+        let place = Place {
+            device,
+            top: top.unwrap_or(0.0),
+        };
+        self.place.set_value(Some(place));
+    }
+
+    /// Where the reader was, once.
+    pub fn take_place(self) -> Option<Place> {
+        self.place.try_update_value(Option::take).flatten()
     }
 
     /// Goes to an address, which may be relative to the base, and scrolls to the top.

@@ -7,6 +7,7 @@ use super::device_link::{device_href, follow};
 use super::icon::Icon;
 use super::presence::PresenceLine;
 use crate::chart::Sparkline;
+use crate::route::Navigation;
 use crate::state::{AppState, CardView, Layout, ValueView};
 
 /// A device, as a link to its page.
@@ -28,7 +29,13 @@ pub fn DeviceCard(
     };
     let href = device_href(&initial.full_id);
     let target = href.clone();
-    let click = follow(move || target.clone());
+    let go = follow(move || target.clone());
+    let navigation = Navigation::expect();
+    let left = initial.full_id.clone();
+    let click = move |event| {
+        navigation.leave_place(left.clone());
+        go(event);
+    };
 
     let presence = Memo::new(move |_| {
         card.with(|card| card.as_ref().map(|card| card.presence))

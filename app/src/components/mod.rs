@@ -7,11 +7,13 @@
 //! - [`device_link`]: addresses of device pages, for ids of any text.
 //! - [`window_list`]: lists of any length, of which only what can be seen exists.
 //! - [`copy`]: the button that copies.
+//! - [`address`]: keeps the address in step with what the reader asked for.
 //! - [`title`]: the title of the browser's tab.
 //!
 //! **Invariant.** What strangers wrote (ids, names, values, payloads) becomes text nodes and
 //! attribute values, never markup; ids and values stand in `<bdi>`.
 
+pub mod address;
 pub mod connection;
 pub mod copy;
 pub mod device_card;

@@ -15,6 +15,7 @@ use crate::components::icon::Icon;
 use crate::components::presence;
 use crate::components::title::set_title;
 use crate::components::window_list::{Metrics, WindowList};
+use crate::route::{Navigation, Place};
 use crate::state::{AppState, Choice, ConnectionView, Layout, Listing, Outcome, Query, Sort};
 
 /// The fleet page.
@@ -317,6 +318,9 @@ fn Devices() -> impl IntoView {
     });
     let keys = Memo::new(move |_| list.with(|list| Arc::clone(&list.keys)));
     let outcome = Memo::new(move |_| list.with(Listing::outcome));
+    if let Some(place) = Navigation::expect().take_place() {
+        go_back_to(place, FRAMES);
+    }
     move || {
         let layout = layout.get();
         match outcome.get() {
@@ -336,6 +340,53 @@ fn Devices() -> impl IntoView {
             .into_any(),
         }
     }
+}
+
+/// How many frames the list may take until the card that the reader came from exists.
+const FRAMES: u32 = 30;
+
+/// Scrolls to where the reader was, and gives the focus to the card that was opened. The list is as
+/// high as before only after a frame or two.
+fn go_back_to(place: Place, frames: u32) {
+    request_animation_frame(move || {
+        if let Some(window) = web_sys::window() {
+            window.scroll_to_with_x_and_y(0.0, place.top);
+        }
+        let card = web_sys::window()
+            .and_then(|window| window.document())
+            .and_then(|document| {
+                document
+                    .query_selector(&card_selector(&place.device))
+                    .ok()?
+            })
+            .and_then(|card| card.dyn_into::<web_sys::HtmlElement>().ok());
+        match card {
+            Some(card) => {
+                let options = web_sys::FocusOptions::new();
+                options.set_prevent_scroll(true);
+                // This fails only if the card has just gone.
+                let _ = card.focus_with_options(&options);
+            }
+            None if frames > 0 => go_back_to(place, frames - 1),
+            None => {}
+        }
+    });
+}
+
+/// A selector for the card of this device, whose id is any text.
+fn card_selector(full_id: &str) -> String {
+    use std::fmt::Write as _;
+    let mut selector = String::from("[data-device=\"");
+    for c in full_id.chars() {
+        if c.is_ascii_alphanumeric() || !c.is_ascii() {
+            selector.push(c);
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(selector, "\\{:x} ", u32::from(c));
+        }
+    }
+    selector.push_str("\"]");
+    selector
 }
 
 /// The page's shape before its content.
@@ -498,7 +549,16 @@ mod tests {
 
     use fleet::DeviceKey;
 
-    use super::{Listing, lead, link_host};
+    use super::{Listing, card_selector, lead, link_host};
+
+    #[test]
+    fn a_card_is_found_whatever_its_id_is() {
+        assert_eq!(card_selector("a1"), "[data-device=\"a1\"]");
+        assert_eq!(
+            card_selector("é\"]\\"),
+            "[data-device=\"é\\22 \\5d \\5c \"]"
+        );
+    }
 
     #[test]
     fn some_of_all_are_named_only_when_some_are_asked_for() {

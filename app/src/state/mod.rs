@@ -17,7 +17,7 @@
 //! | [`forget(key)`](AppState::forget) | the device goes, and comes back only when it sends something |
 //! | [`messages(key)`](AppState::messages) | the raw messages since `open` |
 //! | [`now()`](AppState::now), [`mod@format`] | the time to a second; numbers, “12 s ago”, sizes |
-//! | `layout`, `window` | remembered choices |
+//! | `layout`, `window` | remembered choices; [`asked`]: what of it the address holds |
 //!
 //! `card`, `device`, `commands`, `messages`, `open` and `on_samples` hold until the calling
 //! component is cleaned up: call them in the component's body, not in an event handler. A
@@ -50,6 +50,7 @@
 //! [`messages::RawMessages`] (8 MiB, of the open device only), the client's queue (4 MiB).
 
 mod app;
+pub mod asked;
 pub mod connection;
 pub mod core;
 mod device_map;

@@ -1,0 +1,74 @@
+//! Keeps the page's address in step with what the reader asked for.
+
+use gloo_events::EventListener;
+use leptos::prelude::*;
+use wasm_bindgen::JsValue;
+use web_sys::UrlSearchParams;
+
+use crate::route::Navigation;
+use crate::state::{AppState, asked::Asked};
+
+/// Shows what the address asks for, now and whenever the browser goes back or forth, and writes
+/// what the reader asks for into the address. Call this once for each page.
+pub fn keep_address() {
+    let state = AppState::expect();
+    let route = Navigation::expect().route();
+    adopt(state);
+    let back_or_forth = web_sys::window()
+        .map(|window| EventListener::new(&window, "popstate", move |_| adopt(state)));
+    let back_or_forth = StoredValue::new_local(back_or_forth);
+    on_cleanup(move || back_or_forth.dispose());
+    Effect::new(move |_| {
+        // A link of another page may have an older query.
+        route.track();
+        let window = state.window.get();
+        state.query.with(|query| write(query, window));
+    });
+}
+
+fn adopt(state: AppState) {
+    let parameters = parameters();
+    let asked = Asked::read(|name| parameters.as_ref().and_then(|all| all.get(name)));
+    let (mut query, mut window) = (state.query.get_untracked(), state.window.get_untracked());
+    if asked.apply(&mut query, &mut window) {
+        state.query.set(query);
+        state.window.set(window);
+    }
+}
+
+fn write(query: &crate::state::Query, window: crate::state::ChartWindow) {
+    let Some(all) = parameters() else {
+        return;
+    };
+    let before = String::from(all.to_string());
+    for (name, value) in Asked::parameters(query, window) {
+        match value {
+            Some(value) => all.set(name, &value),
+            None => all.delete(name),
+        }
+    }
+    let after = String::from(all.to_string());
+    if before == after {
+        return;
+    }
+    let Some(page) = web_sys::window() else {
+        return;
+    };
+    let path = page.location().pathname().unwrap_or_default();
+    let hash = page.location().hash().unwrap_or_default();
+    let address = if after.is_empty() {
+        format!("{path}{hash}")
+    } else {
+        format!("{path}?{after}{hash}")
+    };
+    if let Ok(history) = page.history() {
+        // Browsers refuse this when it comes too often, and in frames without an origin. The page
+        // works without it.
+        let _ = history.replace_state_with_url(&JsValue::NULL, "", Some(&address));
+    }
+}
+
+fn parameters() -> Option<UrlSearchParams> {
+    let search = web_sys::window()?.location().search().ok()?;
+    UrlSearchParams::new_with_str(&search).ok()
+}
