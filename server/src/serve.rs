@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Broker, BrokerOptions};
+use mqtt::Utf8String;
 use store::{Opened, Settings, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -67,6 +68,7 @@ pub(crate) fn run(arguments: &ServeArgs) -> Result<(), ServeError> {
 
 async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
     let started = clock::since_1970();
+    let server_id = server_id();
     for name in cli::unknown_variables(std::env::vars_os().map(|(name, _)| name)) {
         warn!("nothing reads the variable {name}; beaconry serve --help lists all variables");
     }
@@ -95,6 +97,7 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
     let mut options = broker_options(arguments);
     options.authenticate = authenticator.asks();
     options.grants = arguments.access.grants();
+    options.server_id = Utf8String::try_from(server_id.as_str()).ok();
     let Some(opened) = open_store(options, settings, clock, &mut signals).await? else {
         return Ok(());
     };
@@ -113,7 +116,7 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
     ));
     let website = Arc::new(Http::new(
         About {
-            id: server_id(),
+            id: server_id,
             started,
             mqtt: mqtt_address,
             max_packet_size,

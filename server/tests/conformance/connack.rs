@@ -2,8 +2,8 @@
 
 use crate::raw::{
     AUTHENTICATION_METHOD, CONNACK, Connect, MAXIMUM_PACKET_SIZE, MAXIMUM_QOS, Publish,
-    RETAIN_AVAILABLE, SERVER_KEEP_ALIVE, SHARED_AVAILABLE, SUBSCRIPTION_IDS_AVAILABLE, V3, V5,
-    VERSIONS, WILDCARDS_AVAILABLE, four, subscribe, subscription_id, text,
+    RETAIN_AVAILABLE, SERVER_KEEP_ALIVE, SHARED_AVAILABLE, SUBSCRIPTION_IDS_AVAILABLE,
+    USER_PROPERTY, V3, V5, VERSIONS, WILDCARDS_AVAILABLE, four, subscribe, subscription_id, text,
 };
 use crate::wire::on_each_transport;
 
@@ -146,6 +146,25 @@ fn mqtt_3_2_2_19_a_refusal_is_no_larger_than_the_client_takes() {
             assert!(bytes.len() <= most as usize, "{most}: {bytes:02x?}");
             wire.expect_close();
         }
+    });
+}
+
+/// The server's id is the first thing to go.
+#[test]
+fn mqtt_3_2_2_20_user_properties_are_left_out_if_the_client_has_no_room() {
+    on_each_transport(|site| {
+        let (wire, answer) = site.connect(&Connect::new(V5, "roomy"));
+        let named = answer.property(USER_PROPERTY);
+        let name = [&[USER_PROPERTY, 0, 15][..], b"beaconry-server"].concat();
+        assert!(named.len() == 1 && named[0].starts_with(&name), "{named:?}");
+        wire.leave();
+        let (_, answer) = site.connect(&Connect {
+            properties: vec![four(MAXIMUM_PACKET_SIZE, 60)],
+            ..Connect::new(V5, "narrow")
+        });
+        assert!(answer.property(USER_PROPERTY).is_empty());
+        let (_, answer) = site.connect(&Connect::new(V3, "old"));
+        assert!(answer.property(USER_PROPERTY).is_empty());
     });
 }
 

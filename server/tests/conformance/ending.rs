@@ -12,7 +12,12 @@ pub(crate) fn with_least_packet_size(site: &Site, client_id: &str) -> Wire {
     let mut first = site.open();
     first.send(&Connect::new(V5, client_id).bytes());
     let connack = first.packet();
-    let size = u32::try_from(2 + connack.rest.len()).unwrap();
+    let size = 2 + connack.rest.len();
+    first.cut();
+    // What may be left out.
+    let (first, answer) = site.connect(&Connect::new(V5, client_id));
+    let user_properties = answer.property(USER_PROPERTY).concat().len();
+    let size = u32::try_from(size - user_properties).unwrap();
     first.cut();
     let connect = Connect {
         properties: vec![four(MAXIMUM_PACKET_SIZE, size)],

@@ -44,7 +44,9 @@ impl Broker {
                 .map_err(|refusal| refused(refusal.reason_code, refusal.what))?;
         }
         let client_id = self.client_id(&connect)?;
-        let connack = Packet::ConnAck(self.granted(&connect).connack(&connect, &client_id, false));
+        let mut connack = self.granted(&connect).connack(&connect, &client_id, false);
+        connack.properties.user_properties.clear();
+        let connack = Packet::ConnAck(connack);
         let most = connect.properties.maximum_packet_size.unwrap_or(u32::MAX);
         if mqtt::encoded_len(&connack, connect.version).is_ok_and(|size| size > most as usize) {
             // Refuse now: after CONNACK, only a DISCONNECT could say that it is too large
@@ -336,6 +338,7 @@ impl Broker {
             session_expiry_asked: asked,
             keep_alive: Agreement::granted_keep_alive(connect, self.options.server_keep_alive),
             response_base: self.options.response_information.as_ref(),
+            server_id: self.options.server_id.as_ref(),
             limits: &self.options.limits,
         }
     }

@@ -36,6 +36,10 @@ pub struct BrokerOptions {
     /// may have their responses sent. `/` and the client identifier follow it. A client whose
     /// identifier cannot stand in a topic name gets no Response Information.
     pub response_information: Option<Utf8String>,
+    /// The server's id. CONNACK of version 5 has it as the user property `beaconry-server`, if the
+    /// client has room for it `[MQTT-3.2.2-20]`. So a client knows whether an API that has the same
+    /// id speaks of this broker.
+    pub server_id: Option<Utf8String>,
     /// The size of the work budget.
     #[doc(hidden)]
     pub steps: Steps,
@@ -53,6 +57,7 @@ impl Default for BrokerOptions {
             server_keep_alive: None,
             check_payload_format: true,
             response_information: None,
+            server_id: None,
             steps: Steps::default(),
         }
     }

@@ -18,6 +18,8 @@ pub(crate) struct Granted<'a> {
     pub(crate) keep_alive: u16,
     /// The beginning of each client's topic for responses. `/` and the client identifier follow it.
     pub(crate) response_base: Option<&'a Utf8String>,
+    /// The server's id.
+    pub(crate) server_id: Option<&'a Utf8String>,
     pub(crate) limits: &'a Limits,
 }
 
@@ -46,9 +48,18 @@ impl Granted<'_> {
                 response_information: asks_for_response
                     .then(|| self.response_information(client_id.text()))
                     .flatten(),
+                user_properties: self.user_properties(),
                 ..ConnAckProperties::default()
             },
         }
+    }
+
+    /// What is not part of MQTT. The client may not need it, so it is left out if CONNACK would be too
+    /// large with it `[MQTT-3.2.2-20]`.
+    fn user_properties(&self) -> Vec<(Utf8String, Utf8String)> {
+        let server = Utf8String::from_static("beaconry-server");
+        let id = self.server_id.cloned();
+        id.map(|id| (server, id)).into_iter().collect()
     }
 
     /// The client's own topic for responses.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mqtt::packet::Disconnect;
-use mqtt::{Connect, Packet, QoS, ReasonCode};
+use mqtt::{Connect, Packet, QoS, ReasonCode, Utf8String};
 
 use super::{V3, V5, World, lasting, to};
 use crate::{CloseCause, Decision, Input, Principal};
@@ -377,4 +377,36 @@ fn a_server_that_ends_says_so_and_lets_no_client_in() {
     assert_eq!(world.broker.metrics().connections, 0);
     let late = world.open(V5);
     assert_eq!(world.closed(late).unwrap().cause, CloseCause::ShuttingDown);
+}
+
+/// The property is left out before the client is refused. `[MQTT-3.1.2-29]` lets the server send it
+/// although the client wants no diagnostics.
+#[test]
+fn mqtt_3_2_2_20_connack_names_the_server_if_there_is_room() {
+    let mut world = World::with(|options| {
+        options.server_id = Some(Utf8String::from_static("0123456789abcdef"));
+    });
+    let expected = [(
+        Utf8String::from_static("beaconry-server"),
+        Utf8String::from_static("0123456789abcdef"),
+    )];
+    let mut connect = Connect::new(V5, "a");
+    connect.properties.request_problem_information = Some(false);
+    let (_, mut connack) = world.connect(&connect);
+    assert_eq!(connack.properties.user_properties, expected);
+    let whole = mqtt::encoded_len(&Packet::ConnAck(connack.clone()), V5).unwrap();
+    connack.properties.user_properties.clear();
+    let least = mqtt::encoded_len(&Packet::ConnAck(connack), V5).unwrap();
+    for size in least..=whole {
+        connect.properties.maximum_packet_size = Some(size.try_into().unwrap());
+        let (_, connack) = world.connect(&connect);
+        assert_eq!(connack.reason_code, ReasonCode::Success);
+        let has_room = size == whole;
+        assert_eq!(
+            connack.properties.user_properties.len(),
+            usize::from(has_room)
+        );
+    }
+    let (_, connack) = world.connect(&Connect::new(V3, "a"));
+    assert!(connack.properties.user_properties.is_empty());
 }
