@@ -349,7 +349,10 @@ impl World {
                     assert!(turns < 3, "{at:?} is past, and past again");
                     self.input(Input::Timeout);
                 }
-                Output::Authenticate(..) | Output::Connected(..) | Output::Limited(_) => {}
+                Output::Authenticate(..)
+                | Output::Connected(..)
+                | Output::Tapped
+                | Output::Limited(_) => {}
             }
         }
     }

@@ -171,6 +171,7 @@ fn settle(broker: &mut Broker, now: Instant, mut heard: impl FnMut(&[u8])) -> By
             | Output::Checkpointed(_)
             | Output::Pause(_)
             | Output::Resume(_)
+            | Output::Tapped
             | Output::Limited(_) => {}
             Output::Authenticate(..) => panic!("not asked for"),
         }

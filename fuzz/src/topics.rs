@@ -290,6 +290,7 @@ impl Clients {
                 Output::Connected(..)
                 | Output::Pause(_)
                 | Output::Resume(_)
+                | Output::Tapped
                 | Output::Limited(_) => {}
                 other => panic!("{other:?}"),
             }

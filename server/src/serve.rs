@@ -106,7 +106,7 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
         tokio::spawn(store::clock::keep(folder, move || clock.note()));
     }
     let max_packet_size = arguments.limits.maximum_packet_size;
-    let (shard, mut shard_ended) =
+    let (shard, mut shard_ended, _) =
         shard::spawn(clock, broker, authenticator, store, max_packet_size)?;
     let (end, shutdown) = watch::channel(false);
     tokio::spawn(accept_mqtt(

@@ -18,6 +18,7 @@ use sources::{code_lines, depth, is_name, read, root, sources};
 const BROKER: &[&str] = &[
     "types",
     "admission",
+    "tap",
     "durability",
     "routing",
     "session",
@@ -128,6 +129,7 @@ fn a_long_circle_is_found_too() {
 fn imports_are_read_in_all_their_forms() {
     let code = "\
 use crate::types::{Lsn, Slot};
+use crate::tap::Tap;
 pub(crate) use crate::session::Session;
 // use crate::machine::Broker;
     /// See [`Broker`](crate::machine::Broker).

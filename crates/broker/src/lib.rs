@@ -16,7 +16,8 @@
 //!
 //! 1. Call [`Broker::handle_input`] for everything that has happened.
 //! 2. Call [`Broker::poll_output`] until [`Output::Idle`]. At an [`Output::Write`] call
-//!    [`Broker::take_writes`], at an [`Output::Persist`] call [`Broker::take_journal`].
+//!    [`Broker::take_writes`], at an [`Output::Persist`] call [`Broker::take_journal`],
+//!    at an [`Output::Tapped`], now or soon, [`Broker::take_tap`].
 //! 3. Write to the sockets, and give [`Input::Drained`] for each socket that has taken all its
 //!    bytes.
 //! 4. Sleep until something happens or until the time that `Idle` named. Then read what waits in
@@ -123,6 +124,8 @@ mod types;
 
 mod admission;
 mod durability;
+
+pub mod tap;
 
 mod delivery;
 mod protocol;

@@ -146,6 +146,10 @@ pub(crate) fn describe(limit: Limit) -> Described {
             "asked for retained messages with too many filters at once, they are not sent",
             [&TABLE.subscriptions_per_client.row],
         ),
+        Limit::Tap => Described::new(
+            "the model of the devices is slow and loses messages",
+            [&TABLE.tap_bytes.row],
+        ),
         Limit::JournalBacklog => Described::new(
             "the disk is slow, the server does not read from the client for a while",
             [&TABLE.journal_backlog_bytes.row],

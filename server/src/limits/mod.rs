@@ -77,6 +77,7 @@ impl LimitArgs {
         let packet = self.known().packet;
         self.queue_bytes = self.queue_bytes.max(packet.saturating_mul(2));
         self.out_buffer_bytes = self.out_buffer_bytes.max(packet);
+        self.tap_bytes = self.tap_bytes.max(packet.saturating_mul(2));
         self
     }
 

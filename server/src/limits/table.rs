@@ -456,6 +456,22 @@ limits! {
                 more_metrics: &[&BROKER.retained_bytes],
             },
         };
+        tap_bytes: usize = Setting {
+            default: Preset::Follows("1/64 of --max-memory, at most 16MiB", |known| {
+                known.part(64, 0).min(16 << 20)
+            }),
+            parse: parse::size,
+            row: Row {
+                group: Group::Memory,
+                flag: "max-tap-bytes",
+                variable: "BEACONRY_MAX_TAP_BYTES",
+                unit: "SIZE",
+                help: "The most that may wait for the server's own model of the devices, never less than two of --max-packet-size. Twice as much may be on the way to it.",
+                at_limit: "The model loses messages; clients get them as usual. From half of the limit on it loses messages with QoS 0 that are not retained, from three quarters on all that are not retained. If it loses more than that, it is told of all clients and all retained messages anew.",
+                metric: &BROKER.tap_lost,
+                more_metrics: &[&BROKER.tap_resyncs, &BROKER.tap_bytes],
+            },
+        };
         journal_backlog_bytes: usize = Setting {
             default: Preset::Text("64MiB"),
             parse: parse::size,

@@ -125,6 +125,10 @@ table! {
             "mqtt_unwritten_bytes",
             "Bytes that wait to be written to connections.",
         ),
+        tap_bytes: gauge(
+            "mqtt_tap_bytes",
+            "Bytes that wait for the server's own model of the devices.",
+        ),
         wills: gauge("mqtt_wills", "Wills of sessions."),
         will_bytes: gauge("mqtt_will_bytes", "Bytes of all wills."),
         retained_messages: gauge("mqtt_retained_messages", "Retained messages."),
@@ -222,6 +226,14 @@ table! {
             "QoS 1 and 2 messages that went from one member of a shared subscription to another.",
         ),
         wills_published: counter("mqtt_wills_published_total", "Wills published."),
+        tap_lost: counter(
+            "mqtt_tap_lost_total",
+            "Messages that the server's own model of the devices lost because it was slow.",
+        ),
+        tap_resyncs: counter(
+            "mqtt_tap_resyncs_total",
+            "Times that the server's own model of the devices was told of all clients and all retained messages: once at the start, and once for each time that it lost more than messages that are not retained.",
+        ),
         window_waits: counter(
             "mqtt_window_waits_total",
             "QoS 1 and 2 messages that were queued because their client had as many unacknowledged as it may have.",

@@ -189,7 +189,7 @@ mod tests {
         };
         let broker = Broker::new(clock.now(), options);
         let authenticator = Arc::new(authenticator);
-        let (shard, _ended) =
+        let (shard, _ended, _) =
             shard::spawn(clock, broker, authenticator, None, 1024 * 1024).unwrap();
         shard
     }

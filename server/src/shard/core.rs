@@ -17,7 +17,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use mqtt::{Instant, ProtocolVersion};
 use store::Store;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::{AbortHandle, spawn_local};
 use tracing::{debug, warn};
 
@@ -25,6 +25,7 @@ use super::Snapshot;
 use super::auth::{Answer, Authenticate, Deciding};
 use super::connection::Connection;
 use super::storing::Storing;
+use super::tapping::Tapping;
 use crate::clock::Clock;
 use crate::limits;
 use crate::listener::{Budget, Spending};
@@ -40,6 +41,8 @@ pub(super) struct Core {
     deciding: RefCell<HashMap<Conn, AbortHandle, FixedState>>,
     /// `None`: nothing is stored.
     storing: Option<Storing>,
+    /// `None`: nobody reads the tap.
+    tapping: Option<Tapping>,
     /// The fixed hash seed is safe here: we choose the keys, no client does.
     connections: RefCell<HashMap<Conn, Rc<Connection>, FixedState>>,
     next_conn: Cell<u64>,
@@ -71,6 +74,7 @@ impl Core {
         broker: Broker,
         authenticator: Arc<dyn Authenticate>,
         store: Option<Store>,
+        tap: Option<mpsc::Sender<Vec<u8>>>,
     ) -> Rc<Self> {
         Rc::new_cyclic(|this| Self {
             clock,
@@ -79,6 +83,7 @@ impl Core {
             authentication: Deciding::new(authenticator),
             deciding: RefCell::default(),
             storing: store.map(Storing::new),
+            tapping: tap.map(Tapping::new),
             connections: RefCell::default(),
             next_conn: Cell::new(0),
             dirty: RefCell::default(),
@@ -189,9 +194,27 @@ impl Core {
         self.storing.as_ref()
     }
 
+    pub(super) const fn tapping(&self) -> Option<&Tapping> {
+        self.tapping.as_ref()
+    }
+
+    /// Takes what waits for the reader of the tap.
+    pub(super) fn take_tap(&self) -> Vec<u8> {
+        let mut batch = Vec::new();
+        let mut broker = self.broker.borrow_mut();
+        broker.take_tap(&mut batch);
+        // There is room for more now.
+        self.drain(&mut broker);
+        batch
+    }
+
     /// Ends the shard: stores the broker's last records, and waits until they are durable.
     pub(super) fn end(self) {
         self.store_records();
+        let last = self.take_tap();
+        if let Some(tapping) = self.tapping {
+            tapping.close(last);
+        }
         if let Some(storing) = self.storing {
             storing.close();
         }
@@ -251,6 +274,12 @@ impl Core {
                 Output::Checkpointed(from) => {
                     if let Some(storing) = &self.storing {
                         storing.trim(from);
+                    }
+                }
+                // Without a reader the option `tap` is not set.
+                Output::Tapped => {
+                    if let Some(tapping) = &self.tapping {
+                        tapping.has_something();
                     }
                 }
                 Output::Pause(conn) => self.set_paused(conn, true),
@@ -502,7 +531,7 @@ mod tests {
             ..BrokerOptions::default()
         };
         let broker = Broker::new(clock.now(), options);
-        let core = Core::new(clock, broker, Arc::new(Everyone), None);
+        let core = Core::new(clock, broker, Arc::new(Everyone), None, None);
         let (silent, prompt) = (core.next_conn(), core.next_conn());
         core.input(Input::Opened(silent, IN_MEMORY));
         tokio::time::sleep(Duration::from_millis(50)).await;

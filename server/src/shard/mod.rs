@@ -7,6 +7,7 @@ mod auth;
 mod connection;
 mod core;
 mod storing;
+mod tapping;
 
 use std::io;
 use std::net::SocketAddr;
@@ -34,6 +35,9 @@ use crate::gate::Permit;
 const COMMANDS: usize = 256;
 /// How long clients may take to read DISCONNECT and close when the server ends.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Batches of the broker's [tap](broker::tap).
+pub(crate) type Batches = mpsc::Receiver<Vec<u8>>;
 
 /// Talks to the shard from other threads.
 #[derive(Clone, Debug)]
@@ -80,22 +84,27 @@ enum Command {
 
 /// Starts the shard's thread. The second value resolves when the thread has ended and everything is
 /// stored.
+///
+/// The third value gives the batches of the broker's [tap](broker::tap), one at once and then at most
+/// one in 5 ms, until the shard has ended. It is `None` without
+/// [`BrokerOptions::tap`](broker::BrokerOptions::tap).
 pub(crate) fn spawn(
     clock: Clock,
     broker: Broker,
     authenticator: Arc<dyn Authenticate>,
     store: Option<Store>,
     max_packet_size: u32,
-) -> io::Result<(Handle, oneshot::Receiver<()>)> {
+) -> io::Result<(Handle, oneshot::Receiver<()>, Option<Batches>)> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let (commands, inbox) = mpsc::channel(COMMANDS);
     let (ended, has_ended) = oneshot::channel();
+    let (tap, batches) = broker.is_tapped().then(tapping::channel).unzip();
     std::thread::Builder::new()
         .name("shard".to_owned())
         .spawn(move || {
-            let core = Core::new(clock, broker, authenticator, store);
+            let core = Core::new(clock, broker, authenticator, store, tap);
             let tasks = LocalSet::new();
             let running = run(Rc::clone(&core), inbox, max_packet_size);
             runtime.block_on(tasks.run_until(running));
@@ -107,7 +116,7 @@ pub(crate) fn spawn(
             // This fails if the main thread has ended, and then nobody waits.
             let _ = ended.send(());
         })?;
-    Ok((Handle { commands }, has_ended))
+    Ok((Handle { commands }, has_ended, batches))
 }
 
 impl Handle {
@@ -146,6 +155,12 @@ async fn run(core: Rc<Core>, mut inbox: mpsc::Receiver<Command>, max_packet_size
     let timing = Rc::clone(&core);
     spawn_local(async move { timing.timer_loop().await });
     storing::spawn(&core);
+    let tapped = Rc::clone(&core);
+    spawn_local(async move {
+        if let Some(tapping) = tapped.tapping() {
+            tapping.run(&tapped).await;
+        }
+    });
     // Carries out what the start has left: records to store, and the timer. Otherwise they would
     // wait for the first client.
     core.input(Input::Timeout);

@@ -297,6 +297,12 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "CONNECT is answered at once: crates/broker/src/tests/limits.rs",
     ),
     (
+        "--max-tap-bytes",
+        "mqtt_tap_lost_total",
+        "the reader is not slow: crates/broker/src/tests/tapping.rs",
+    ),
+    ("--max-tap-bytes", "mqtt_tap_resyncs_total", "the same"),
+    (
         "--max-store-size",
         "store_ran_full_total",
         "the store's own: server/tests/durability/full.rs",

@@ -94,6 +94,7 @@ impl Shell {
                 Output::Authenticate(..)
                 | Output::Connected(..)
                 | Output::Checkpointed(_)
+                | Output::Tapped
                 | Output::Limited(_)
                 | Output::Pause(_)
                 | Output::Resume(_) => {}

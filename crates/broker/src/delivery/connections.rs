@@ -94,6 +94,11 @@ impl Connections {
         Some((Slot::from_key(key), session))
     }
 
+    /// Whether there may be a connection in this slot or a later one.
+    pub(crate) fn has_place(&self, slot: Slot) -> bool {
+        slot.key() < self.slab.capacity()
+    }
+
     /// All slots in use, in order.
     pub(crate) fn slots(&self) -> Vec<Slot> {
         self.slab

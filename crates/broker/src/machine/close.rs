@@ -9,6 +9,7 @@ use crate::machine::{Broker, Output};
 use crate::protocol::{farewell, refusal};
 use crate::routing::Standing;
 use crate::session::Session;
+use crate::tap::Departure;
 use crate::types::{
     Cause, CloseCause, CloseReason, Conn, DueWill, Limit, Lsn, SessionId, Slot, violation,
 };
@@ -56,8 +57,8 @@ impl Broker {
             Phase::Authenticating(waiting) => Some(waiting.client_id().text().detach()),
             Phase::Connected(agreement) => {
                 self.memory.change_aliases(agreement.alias_bytes(), 0);
-                let is_normal = matches!(cause, CloseCause::Disconnected(ReasonCode::Success));
-                self.detach(now, agreement.session(), is_normal)
+                let how = Departure::of(&cause);
+                self.detach(now, conn, agreement.session(), how)
             }
         };
         self.count(&cause, client_id.as_ref());
@@ -78,7 +79,8 @@ impl Broker {
             match phase {
                 Phase::Connected(agreement) => {
                     self.memory.change_aliases(agreement.alias_bytes(), 0);
-                    self.detach(now, agreement.session(), false);
+                    let how = Departure::ConnectionLost;
+                    self.detach(now, conn, agreement.session(), how);
                 }
                 Phase::AwaitingConnect(_) | Phase::Authenticating(_) | Phase::Closing => {}
             }
@@ -109,7 +111,14 @@ impl Broker {
     }
 
     /// Takes the session off its connection. Returns the client identifier.
-    fn detach(&mut self, now: Instant, id: SessionId, is_normal: bool) -> Option<Utf8String> {
+    fn detach(
+        &mut self,
+        now: Instant,
+        conn: Conn,
+        id: SessionId,
+        how: Departure,
+    ) -> Option<Utf8String> {
+        let is_normal = how == Departure::Disconnected;
         self.metrics.clients -= 1;
         self.stalled.leave(id);
         if is_normal {
@@ -118,6 +127,9 @@ impl Broker {
         let session = self.sessions.get_mut(id)?;
         session.set_slot(None);
         let client_id = session.client_id().clone();
+        // The will is published later than this.
+        self.tap_left(now, conn, &client_id, how);
+        let session = self.sessions.get_mut(id)?;
         if session.expiry_interval() == 0 {
             self.end_session(now, id);
             return Some(client_id);

@@ -241,6 +241,7 @@ impl Broker {
         self.metrics.clients += 1;
         self.metrics.connects_accepted += 1;
         self.metrics.sessions_resumed += u64::from(session_present);
+        self.tap_connected(now, conn, &connected.client_id);
         let output = Output::Connected(conn, Box::new(connected));
         self.wire.outputs.push_back(output);
         // [MQTT-3.2.0-1] CONNACK goes out before anything else.

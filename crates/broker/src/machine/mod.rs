@@ -31,6 +31,7 @@ mod route;
 mod sharing;
 mod space;
 mod subscribe;
+mod tap;
 mod will;
 mod write_back;
 
@@ -44,6 +45,7 @@ use crate::delivery::{AwaitingBudget, Connections, Dismissals, Phase, SpareBuffe
 use crate::durability::Ledger;
 use crate::routing::{LookupRotation, Membership, Retained, Subscriptions};
 use crate::session::{Reclamation, Sessions};
+use crate::tap::Tap;
 use crate::types::{
     CloseCause, CloseReason, Conn, DueWill, GroupId, Limit, Limits, Metrics, SessionId, Slot,
     Subscriber, Timer, Timers,
@@ -86,6 +88,8 @@ pub struct Broker {
     pub(crate) blocked: Vec<(SessionId, Membership)>,
     /// Connections that are paused because the store is behind.
     pub(crate) awaiting_store: VecDeque<(Slot, Conn)>,
+    /// For those who look on, if anybody does.
+    pub(crate) tap: Option<Tap>,
     /// How many client identifiers have been assigned.
     pub(crate) assigned: u64,
     /// The time of the last [`Input::Timeout`]. The shell has passed on everything that clients had
@@ -130,6 +134,7 @@ impl Broker {
             found_groups: Vec::new(),
             blocked: Vec::new(),
             awaiting_store: VecDeque::new(),
+            tap: options.tap.then(|| Tap::new(limits.tap_bytes)),
             assigned: 0,
             heard_until: Instant::ZERO,
             is_shut_down: false,
@@ -168,6 +173,7 @@ impl Broker {
         if self.may_write_back() {
             self.write_back(now);
         }
+        self.resync(now);
         if self.ledger.take_stuck_news() {
             self.limit_log.note(Limit::RecordSize, None);
         }
@@ -195,6 +201,7 @@ impl Broker {
                 Output::Connected(..)
                 | Output::Persist(_)
                 | Output::Checkpointed(_)
+                | Output::Tapped
                 | Output::Limited(_)
                 | Output::Idle(_) => {}
             }
@@ -206,11 +213,21 @@ impl Broker {
         if let Some(lsn) = self.ledger.announce() {
             return Output::Persist(lsn);
         }
+        if self.tap.as_mut().is_some_and(Tap::announce) {
+            return Output::Tapped;
+        }
         let timers = self.timers.next(self.work.not_before());
         let writes_back = self.may_write_back().then(|| self.work.not_before());
+        let resyncs = self.may_resync().then(|| self.work.not_before());
         let has_deferred = !(self.dismissals.is_empty() && self.reclamation.is_empty());
         let deferred = has_deferred.then(|| self.work.renewal());
-        let due = [timers, self.limit_log.next(), deferred, writes_back];
+        let due = [
+            timers,
+            self.limit_log.next(),
+            deferred,
+            writes_back,
+            resyncs,
+        ];
         Output::Idle(due.into_iter().flatten().min())
     }
 
@@ -250,6 +267,9 @@ impl Broker {
         let mut metrics = self.metrics.clone();
         self.memory.report(&mut metrics);
         self.ledger.report(&self.memory, &mut metrics);
+        if let Some(tap) = &self.tap {
+            tap.report(&mut metrics);
+        }
         metrics
     }
 
@@ -324,8 +344,7 @@ impl Broker {
                 Timer::SessionExpiry(session) => self.session_expired(now, session),
                 Timer::Retained(node) => {
                     self.work.spend(WorkBudget::SUBSCRIPTION);
-                    self.retained.expire(node);
-                    self.retained.count(&mut self.memory);
+                    self.retained_expired(now, node);
                 }
                 Timer::Lookups => self.continue_lookups_in_turn(now),
             }

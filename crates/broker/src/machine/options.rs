@@ -6,6 +6,8 @@ use crate::admission::Steps;
 use crate::types::{Grants, Limits};
 
 /// The options of a broker. [`BrokerOptions::default`] works as it is, but set a seed.
+// They are switches, each of its own.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokerOptions {
     /// Every limit.
@@ -40,6 +42,8 @@ pub struct BrokerOptions {
     /// client has room for it `[MQTT-3.2.2-20]`. So a client knows whether an API that has the same
     /// id speaks of this broker.
     pub server_id: Option<Utf8String>,
+    /// Whether somebody reads the [tap](crate::tap). Otherwise nothing is written down for it.
+    pub tap: bool,
     /// The size of the work budget.
     #[doc(hidden)]
     pub steps: Steps,
@@ -58,6 +62,7 @@ impl Default for BrokerOptions {
             check_payload_format: true,
             response_information: None,
             server_id: None,
+            tap: false,
             steps: Steps::default(),
         }
     }

@@ -38,6 +38,11 @@ pub enum Output {
     /// The records before this one are no longer needed: a checkpoint that begins here is
     /// durable. See [`Broker::checkpoint`](crate::Broker::checkpoint).
     Checkpointed(Lsn),
+    /// There is something for those who look on: [`Broker::take_tap`](crate::Broker::take_tap) gives
+    /// it all. It comes only once until it is taken, and only if
+    /// [`BrokerOptions::tap`](crate::BrokerOptions::tap) is set. It does no harm to let it wait: that
+    /// makes larger batches.
+    Tapped,
     /// A limit was reached. This output is for the log. It comes at most once in five seconds for
     /// each limit.
     Limited(Box<LimitReached>),

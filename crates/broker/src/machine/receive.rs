@@ -12,8 +12,9 @@ use crate::durability::{Record, StoreCost};
 use crate::machine::Broker;
 use crate::protocol::{check_name, is_as_indicated};
 use crate::session::{Acknowledged, Outgoing, Session};
+use crate::tap::Publisher;
 use crate::types::{
-    BadTopic, Cause, CloseCause, Holder, Limit, Refusal, SessionId, Slot, violation,
+    BadTopic, Cause, CloseCause, Conn, Holder, Limit, Refusal, SessionId, Slot, violation,
 };
 
 impl Broker {
@@ -34,7 +35,7 @@ impl Broker {
         if self.memory.alias_bytes() > before && self.frees_too_little_memory() {
             return Err(self.no_memory_for_alias(slot));
         }
-        let Some((agreement, _, _)) = self.connections.established(slot) else {
+        let Some((agreement, _, conn)) = self.connections.established(slot) else {
             return Ok(());
         };
         let session = agreement.session();
@@ -48,7 +49,7 @@ impl Broker {
         let (qos, packet_id) = (publish.qos, publish.packet_id);
         match (qos, packet_id) {
             (QoS::AtMostOnce, _) => {
-                match topic.and_then(|()| self.accept(now, session, publish, Cause::Client)) {
+                match topic.and_then(|()| self.accept(now, session, conn, publish, Cause::Client)) {
                     // A `QoS` 0 message has no acknowledgement that could carry the refusal.
                     Err(Refusal { reason_code, what })
                         if reason_code == ReasonCode::PayloadFormatInvalid =>
@@ -63,7 +64,7 @@ impl Broker {
                 let before = self.ledger.mark();
                 let accepted = topic
                     .and_then(|()| self.check_packet_id(slot, packet_id))
-                    .and_then(|()| self.accept(now, session, publish, Cause::Client));
+                    .and_then(|()| self.accept(now, session, conn, publish, Cause::Client));
                 let gate = self.ledger.since(before);
                 let (reason_code, properties) = self.answer(slot, accepted)?;
                 let ack = PubAck {
@@ -92,7 +93,7 @@ impl Broker {
         publish: Publish,
         topic: Result<(), Refusal>,
     ) -> Result<(), CloseCause> {
-        let Some((agreement, _, _)) = self.connections.established(slot) else {
+        let Some((agreement, _, conn)) = self.connections.established(slot) else {
             return Ok(());
         };
         let id = agreement.session();
@@ -120,7 +121,7 @@ impl Broker {
         self.check_receive_maximum(slot, id, true)?;
         let cause = number.map_or(Cause::Client, |number| Cause::Incoming(number, packet_id));
         let before = self.ledger.mark();
-        let accepted = topic.and_then(|()| self.accept(now, id, publish, cause));
+        let accepted = topic.and_then(|()| self.accept(now, id, conn, publish, cause));
         let gate = self.ledger.since(before);
         // [MQTT-4.3.3-9]
         if accepted.is_ok()
@@ -264,6 +265,7 @@ impl Broker {
         &mut self,
         now: Instant,
         id: SessionId,
+        conn: Conn,
         publish: Publish,
         cause: Cause,
     ) -> Result<ReasonCode, Refusal> {
@@ -284,6 +286,7 @@ impl Broker {
         let indicator = publish.properties.payload_format_indicator;
         self.check_payload_format(indicator, &publish.payload, &client_id)?;
         self.check_message_store(id, &publish, cause)?;
+        self.tap_message(now, Publisher::Connection(conn), &publish);
         let routed = Routed::fresh(publish, client_id);
         Ok(if self.route(now, routed, Some(id), cause) {
             ReasonCode::Success

@@ -6,7 +6,8 @@ use crate::delivery::Routed;
 use crate::durability::{AcceptedHead, Retention, StoreCost};
 use crate::machine::{Broker, Output};
 use crate::routing::RetainOutcome;
-use crate::types::{Cause, Limit, SessionId, Subscriber};
+use crate::tap::retained_gone;
+use crate::types::{Cause, Limit, Message, SessionId, Subscriber};
 
 impl Broker {
     /// Delivers a message to every session that is subscribed to its topic, and retains it if
@@ -117,7 +118,9 @@ impl Broker {
             }
         } else {
             let is_promised = routed.publish().qos != QoS::AtMostOnce;
-            match self.retained.set(now, routed.keep(now), &mut self.timers) {
+            let (message, timers) = (routed.keep(now), &mut self.timers);
+            let expired = |it: &Message| retained_gone(&mut self.tap, now, it.topic());
+            match self.retained.set(now, message, timers, expired) {
                 RetainOutcome::Stored
                     if !is_promised && self.lacks_room(StoreCost::of(routed.publish()), 0) =>
                 {
@@ -133,6 +136,7 @@ impl Broker {
                     self.metrics.refused_retained_limit += 1;
                     self.limit_log
                         .note(Limit::Retained, Some(routed.publisher()));
+                    retained_gone(&mut self.tap, now, routed.topic());
                     if was_there {
                         Retention::Removed
                     } else {

@@ -5,6 +5,7 @@ use mqtt::{Instant, QoS, Utf8String, Will};
 use crate::delivery::Routed;
 use crate::durability::{Record, StoreCost};
 use crate::machine::Broker;
+use crate::tap::Publisher;
 use crate::types::{Cause, DueWill, Limit, SessionId, to_publish, will_cost};
 
 impl Broker {
@@ -98,6 +99,7 @@ impl Broker {
             self.metrics.wills_not_stored += 1;
             self.limit_log.note(Limit::Store, Some(&due.publisher));
         }
+        self.tap_message(now, Publisher::Will(&due.publisher), &publish);
         let routed = Routed::fresh(publish, due.publisher);
         self.route(now, routed, due.session, due.cause);
     }

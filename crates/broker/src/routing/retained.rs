@@ -63,12 +63,14 @@ impl Retained {
         }
     }
 
-    /// Retains `message` in place of the earlier one of its topic `[MQTT-3.3.1-5]`.
+    /// Retains `message` in place of the earlier one of its topic `[MQTT-3.3.1-5]`. Gives `expired`
+    /// each message that it removes for room, because its expiry interval has passed.
     pub(crate) fn set(
         &mut self,
         now: Instant,
         message: Arc<Message>,
         timers: &mut Timers,
+        mut expired: impl FnMut(&Message),
     ) -> RetainOutcome {
         let topic = message.topic();
         let mut room = self.room(&message);
@@ -82,7 +84,9 @@ impl Retained {
             let Some(node) = timers.pop_due_retained(now) else {
                 break;
             };
-            self.expire(node);
+            if let Some(message) = self.expire(node) {
+                expired(&message);
+            }
             room = self.room(&message);
         }
         let node = room.and_then(|room| Some((self.tree.insert(topic)?, room)));
@@ -118,10 +122,8 @@ impl Retained {
             return false;
         };
         let kept = self.tree.value_mut(node);
-        let is_there = kept.message.is_some();
         timers.set(Timer::Retained(node), &mut kept.expires_at, None);
-        self.take(node);
-        is_there
+        self.take(node).is_some()
     }
 
     /// Retains a message that an earlier run of the broker retained, whatever the limits are
@@ -143,10 +145,10 @@ impl Retained {
         self.tree.at(node)?.message.as_ref()
     }
 
-    /// Removes the message at `node`, because its timer was due.
-    pub(crate) fn expire(&mut self, node: NodeId) {
+    /// Removes the message at `node`, because its timer was due. Returns the message.
+    pub(crate) fn expire(&mut self, node: NodeId) -> Option<Arc<Message>> {
         self.tree.value_mut(node).expires_at = None;
-        self.take(node);
+        self.take(node)
     }
 
     /// How many messages have been retained since the start.
@@ -234,11 +236,11 @@ impl Retained {
         (messages, bytes)
     }
 
-    fn take(&mut self, node: NodeId) {
-        if let Some(message) = self.tree.value_mut(node).message.take() {
-            self.messages -= 1;
-            self.bytes -= Self::cost(&message);
-            self.tree.prune(node);
-        }
+    fn take(&mut self, node: NodeId) -> Option<Arc<Message>> {
+        let message = self.tree.value_mut(node).message.take()?;
+        self.messages -= 1;
+        self.bytes -= Self::cost(&message);
+        self.tree.prune(node);
+        Some(message)
     }
 }

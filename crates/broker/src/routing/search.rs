@@ -208,7 +208,7 @@ mod tests {
         let publish = Publish::new(topic, payload.to_owned());
         let publisher = Utf8String::try_from("p").unwrap();
         let message = Message::new(NOW, &publish, &publisher);
-        retained.set(NOW, Arc::new(message), timers);
+        retained.set(NOW, Arc::new(message), timers, |_| {});
     }
 
     fn level() -> impl Strategy<Value = &'static str> {

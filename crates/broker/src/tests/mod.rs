@@ -33,6 +33,7 @@ mod sizes;
 mod stalled;
 mod store_reserve;
 mod subscribing;
+mod tapping;
 mod transient_wills;
 mod wills;
 
@@ -71,6 +72,8 @@ pub(crate) struct World {
     pub(crate) asked: Vec<Conn>,
     /// Connections that are not to be read.
     pub(crate) paused: BTreeSet<Conn>,
+    /// Whether there is something for the reader of the tap.
+    pub(crate) is_tapped: bool,
     /// The reports of limits that were reached.
     pub(crate) told: Vec<LimitReached>,
 }
@@ -107,6 +110,7 @@ impl World {
             options,
             asked: Vec::new(),
             paused: BTreeSet::new(),
+            is_tapped: false,
             told: Vec::new(),
         }
     }
@@ -322,6 +326,7 @@ impl World {
                 Output::Checkpointed(from) => self.checkpointed = Some(from),
                 Output::Pause(conn) => assert!(self.paused.insert(conn), "told twice"),
                 Output::Resume(conn) => assert!(self.paused.remove(&conn), "not paused"),
+                Output::Tapped => self.is_tapped = true,
                 Output::Limited(reached) => self.told.push(*reached),
                 Output::Persist(_) => {
                     let mut taken = BytesMut::new();

@@ -331,6 +331,7 @@ impl Shell {
                 | Output::Checkpointed(_)
                 | Output::Pause(_)
                 | Output::Resume(_)
+                | Output::Tapped
                 | Output::Limited(_) => {}
             }
             self.outputs.push(output);

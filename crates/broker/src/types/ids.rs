@@ -39,6 +39,14 @@ impl Slot {
     /// surplus connections, which the broker must tell that there are too many.
     pub(crate) const MAX: usize = u32::MAX as usize / 2;
 
+    /// The first place.
+    pub(crate) const FIRST: Self = Self(0);
+
+    /// The next place.
+    pub(crate) const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
     pub(crate) fn from_key(key: usize) -> Self {
         // `Limits::make_workable` keeps the number small enough.
         Self(u32::try_from(key).unwrap_or(u32::MAX))

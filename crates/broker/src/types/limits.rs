@@ -98,6 +98,9 @@ pub struct Limits {
     /// the broker does not read new clients, nor clients that cause more records, until half of
     /// it is durable. A new client with a will gets "server busy".
     pub journal_backlog_bytes: usize,
+    /// The most bytes that wait for the reader of the [tap](crate::tap). From half of it on, the
+    /// reader loses messages. They are delivered to clients as usual.
+    pub tap_bytes: usize,
     /// The longest Session Expiry Interval in seconds. A longer one is shortened, and CONNACK
     /// says so. `u32::MAX`: sessions may live for ever.
     pub session_expiry_interval: u32,
@@ -164,6 +167,8 @@ pub enum Limit {
     Retained,
     /// [`Limits::subscriptions_per_client`], for retained look-ups.
     RetainedLookups,
+    /// [`Limits::tap_bytes`].
+    Tap,
     /// [`Limits::journal_backlog_bytes`].
     JournalBacklog,
     /// Not one of [`Limits`]: a record is longer than
@@ -249,6 +254,7 @@ impl Default for Limits {
             retained_messages: 1_000_000,
             retained_bytes: 1024 * 1024 * 1024,
             journal_backlog_bytes: 64 * 1024 * 1024,
+            tap_bytes: 16 * 1024 * 1024,
             session_expiry_interval: u32::MAX,
         }
     }

@@ -22,6 +22,8 @@ pub struct Metrics {
     pub unwritten_bytes: u64,
     /// Gauge: bytes of records that are not durable yet.
     pub journal_bytes: u64,
+    /// Gauge: bytes that wait for the reader of the [tap](crate::tap).
+    pub tap_bytes: u64,
     /// Gauge: wills of sessions.
     pub wills: u64,
     /// Gauge: bytes of wills, overhead included.
@@ -105,6 +107,11 @@ pub struct Metrics {
     pub passed_on: u64,
     /// Wills published.
     pub wills_published: u64,
+    /// Messages that the reader of the [tap](crate::tap) lost, because it was too slow.
+    pub tap_lost: u64,
+    /// Times that the [tap](crate::tap) began to tell everything that is there: once at the start,
+    /// and once for each time that its reader lost more than messages.
+    pub tap_resyncs: u64,
     /// `QoS` 1 and 2 messages that were queued for a connected client because its window was
     /// full.
     pub window_waits: u64,

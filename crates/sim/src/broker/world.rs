@@ -496,6 +496,7 @@ impl World {
                     }
                 }
                 Output::Connected(..)
+                | Output::Tapped
                 | Output::Limited(_)
                 | Output::Pause(_)
                 | Output::Resume(_) => {}
