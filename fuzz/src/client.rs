@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use mqtt::client::SessionSnapshot;
+use mqtt::client::{SessionSnapshot, SubscribeProperties};
 use mqtt::{
     Client, ClientOptions, ConnAck, Connect, Decoder, DisconnectCause, Event, Instant, Packet,
     ProtocolVersion, PubAck, PubComp, PubRec, PubRel, QoS, ReasonCode, State, SubAck, UnsubAck,
@@ -127,10 +127,11 @@ impl Page {
             }
             10 => {
                 let filters = vec![script.subscription(), script.subscription()];
-                let identifier = core::num::NonZeroU32::new(script.byte().into());
-                let _ = self
-                    .client
-                    .subscribe_with_identifier(now, filters, identifier);
+                let properties = SubscribeProperties {
+                    identifier: core::num::NonZeroU32::new(script.byte().into()),
+                    ..SubscribeProperties::default()
+                };
+                let _ = self.client.subscribe_with(now, filters, properties);
             }
             11 => drop(
                 self.client

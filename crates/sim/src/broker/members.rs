@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use ::broker::Conn;
 use bytes::{Bytes, BytesMut};
-use mqtt::client::{Event, UnsubscribeId};
+use mqtt::client::{Event, SubscribeProperties, UnsubscribeId};
 use mqtt::packet::{PublishProperties, WillProperties};
 use mqtt::{
     Client, ClientOptions, ProtocolVersion, Publish, QoS, ReasonCode, RetainHandling, Subscription,
@@ -246,9 +246,12 @@ impl World {
             subscriptions.push(subscription);
         }
         let identifier = u32::try_from(self.random.below(4)).unwrap_or(0);
-        let identifier = NonZeroU32::new(identifier);
+        let properties = SubscribeProperties {
+            identifier: NonZeroU32::new(identifier),
+            ..SubscribeProperties::default()
+        };
         let client = &mut self.members[number].client;
-        let _ = client.subscribe_with_identifier(self.now, subscriptions, identifier);
+        let _ = client.subscribe_with(self.now, subscriptions, properties);
     }
 
     /// Joins a group. Version 3.1.1 has no subscription identifiers.
@@ -263,8 +266,11 @@ impl World {
         subscription.retain_as_published = self.random.chance(300);
         if self.members[number].options.version == ProtocolVersion::V5 {
             let client = &mut self.members[number].client;
-            let identifier = NonZeroU32::new(identifier);
-            let _ = client.subscribe_with_identifier(self.now, vec![subscription], identifier);
+            let properties = SubscribeProperties {
+                identifier: NonZeroU32::new(identifier),
+                ..SubscribeProperties::default()
+            };
+            let _ = client.subscribe_with(self.now, vec![subscription], properties);
         }
     }
 
