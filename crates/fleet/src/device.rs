@@ -4,6 +4,7 @@ use crate::command::{Command, KnownCommand};
 use crate::conventions::{Convention, Name};
 use crate::event::Dirty;
 use crate::fault::Fault;
+use crate::fleet::Tie;
 use crate::limits::Account;
 use crate::metric::{self, Metric, MetricGroup, MetricKey};
 use crate::options::FleetOptions;
@@ -95,6 +96,10 @@ pub struct Device {
     pub(crate) known_commands: Vec<api::fleet::KnownCommand>,
     /// A person has hidden it.
     pub(crate) hidden: bool,
+    /// Which client publishes for it.
+    pub(crate) tie: Tie,
+    /// Silence before this does not count.
+    pub(crate) watched_from: Timestamp,
 
     /// Fingerprints of the latest messages, by which a repeated one is recognised.
     pub(crate) recent: [u32; 4],
@@ -269,6 +274,7 @@ impl Device {
 
     /// When its presence must be judged again.
     pub(crate) fn presence_deadline(&self, watching_since: Timestamp) -> Option<Timestamp> {
+        let watching_since = watching_since.max(self.watched_from);
         match self.presence.presence {
             Presence::Online { .. } => {
                 let last = self.last_seen.filter(|_| self.sends_values)?;

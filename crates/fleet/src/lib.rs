@@ -131,6 +131,7 @@ const COMMANDS: bool = cfg!(feature = "commands");
 const INDEX: bool = cfg!(feature = "index");
 const FORGET: bool = cfg!(feature = "forget");
 const ADOPT: bool = cfg!(feature = "adopt");
+const TIES: bool = cfg!(feature = "ties");
 
 pub use command::{
     Argument, Command, CommandError, CommandMessage, CommandRequest, CommandState, KnownCommand,
@@ -139,7 +140,7 @@ pub use conventions::{Convention, topic_filters};
 pub use device::{Device, DeviceKey, Position};
 pub use event::Event;
 pub use fault::{Fault, FaultKind};
-pub use fleet::{Fleet, Message};
+pub use fleet::{ClientNews, Fleet, Message};
 pub use json::text_of_json;
 pub use limits::{Limit, LimitCounters};
 pub use metric::{Metric, MetricGroup, MetricKey, Value};

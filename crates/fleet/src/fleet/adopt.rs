@@ -81,6 +81,7 @@ impl Fleet {
             self.take_command(now, key, command);
         }
         self.hide(key, described.hidden);
+        self.adopt_tie(now, key, described.client.as_deref());
         self.devices[key].update_staleness(&self.options);
         self.reschedule(key);
         Some(key)

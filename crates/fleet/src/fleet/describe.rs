@@ -46,7 +46,7 @@ impl Fleet {
                 time: time(position.at),
             }),
             topics: device.topic_filters(),
-            client: None,
+            client: self.client_of(key).map(String::from),
             first_seen: time(device.first_seen),
             last_seen: device.last_seen.map(time),
             messages: device.messages,

@@ -2,12 +2,12 @@
 
 use super::table::Table;
 use super::{Fleet, Queue};
-use crate::ADOPT;
 use crate::conventions::Name;
 use crate::device::{Device, DeviceKey};
 use crate::limits::Limit;
 use crate::presence::PresenceKind;
 use crate::time::Timestamp;
+use crate::{ADOPT, TIES};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::cmp::Reverse;
@@ -225,6 +225,9 @@ impl Fleet {
     }
 
     fn drop_device(&mut self, key: DeviceKey) {
+        if TIES {
+            self.untie(key);
+        }
         self.index.leave(&mut self.devices, key);
         let Some(mut device) = self.devices.remove(key) else {
             return;

@@ -1,6 +1,6 @@
 //! Meeting devices: adding one that is new, and finding out by which convention it speaks.
 
-use super::Fleet;
+use super::{Fleet, Tie};
 use crate::FORGET;
 use crate::conventions::Claim;
 use crate::device::{Device, DeviceKey, SameId};
@@ -89,6 +89,8 @@ impl Fleet {
             command_deadline: None,
             known_commands: Vec::new(),
             hidden: false,
+            tie: Tie::NONE,
+            watched_from: Timestamp(i64::MIN),
             recent: [0; 4],
             recent_next: 0,
             dirty: Dirty::default(),

@@ -9,6 +9,7 @@ mod index;
 mod meet;
 mod presence;
 mod table;
+mod ties;
 mod timers;
 mod values;
 
@@ -23,10 +24,13 @@ use crate::presence::Counts;
 use crate::readings::{Caps, Readings};
 use crate::text::part;
 use crate::time::Timestamp;
-use crate::{ADOPT, COMMANDS, TELEMETRY};
+use crate::{ADOPT, COMMANDS, TELEMETRY, TIES};
 use alloc::collections::{BinaryHeap, VecDeque};
 use alloc::string::String;
 use core::cmp::Reverse;
+
+pub use ties::ClientNews;
+pub(crate) use ties::Tie;
 
 /// Devices in the order of a number, the lowest first.
 type Queue = BinaryHeap<Reverse<(i64, DeviceKey)>>;
@@ -92,6 +96,7 @@ pub struct Fleet {
     gone: VecDeque<DeviceKey>,
     dirty: VecDeque<DeviceKey>,
     timers: timers::Timers,
+    clients: ties::Clients,
     /// The latest `now` that was given. Time does not go back behind it.
     now: Timestamp,
     scratch: Readings,
@@ -113,6 +118,7 @@ impl Fleet {
             gone: VecDeque::new(),
             dirty: VecDeque::new(),
             timers: timers::Timers::default(),
+            clients: ties::Clients::new(options.seed),
             now: Timestamp(i64::MIN),
             scratch: Readings::default(),
             options,
@@ -254,6 +260,9 @@ impl Fleet {
         };
         let fingerprint = self.index.fingerprint(message);
         self.follow(key, &claim);
+        if TIES && message.publisher.is_some() {
+            self.note_publisher(now, key, &claim.what, message);
+        }
         let device = &mut self.devices[key];
         device.messages += 1;
         if device.note_fingerprint(fingerprint, message.duplicate) {

@@ -1,5 +1,6 @@
 //! How messages change a device's presence.
 
+use super::ties::may_be_sleep;
 use super::{Fleet, Message};
 use crate::conventions::Said;
 use crate::device::DeviceKey;
@@ -7,7 +8,7 @@ use crate::event::Dirty;
 use crate::options::ObserverState;
 use crate::presence::{OfflineReason, Presence, PresenceKind, PresenceSpan, UnknownReason};
 use crate::time::{Timestamp, millis};
-use crate::{ADOPT, COMMANDS};
+use crate::{ADOPT, COMMANDS, TIES};
 
 impl Fleet {
     /// We, the observer, have become connected and subscribed, or disconnected.
@@ -109,6 +110,10 @@ impl Fleet {
         if self.timers.state() == ObserverState::Disconnected || self.follows() {
             return;
         }
+        if TIES && message.is_will && self.knows_it_left(key) {
+            // The broker has told when and why it left, and whether it may be asleep.
+            return;
+        }
         let device = &mut self.devices[key];
         match said {
             Said::Online => self.come(now, key, !retained),
@@ -125,7 +130,7 @@ impl Fleet {
         }
     }
 
-    fn come(&mut self, now: Timestamp, key: DeviceKey, exact: bool) {
+    pub(super) fn come(&mut self, now: Timestamp, key: DeviceKey, exact: bool) {
         let device = &mut self.devices[key];
         match device.presence.presence {
             Presence::Offline { .. } | Presence::Sleeping { .. } => device.rhythm.wakes(now),
@@ -137,29 +142,42 @@ impl Fleet {
         self.reschedule(key);
     }
 
-    fn leave(&mut self, now: Timestamp, key: DeviceKey, reason: OfflineReason, retained: bool) {
+    pub(super) fn leave(
+        &mut self,
+        now: Timestamp,
+        key: DeviceKey,
+        reason: OfflineReason,
+        retained: bool,
+    ) {
         let max_cycle = millis(self.options.max_cycle);
         let device = &mut self.devices[key];
         device.intervals.interrupt();
-        if let (
+        let known = match device.presence.presence {
+            // The device has said so already: it, its will and its broker all say it.
             Presence::Sleeping {
                 wakes_about: Some(_),
                 ..
-            },
-            OfflineReason::SaidSo,
-        ) = (device.presence.presence, reason)
-        {
-            // The device has said so already: it and its will both say it.
+            } => may_be_sleep(reason),
+            // The broker knows better than what was retained.
+            Presence::Offline { reason: known, .. } => {
+                TIES && known.is_of_broker() && !reason.is_of_broker()
+            }
+            Presence::Sleeping { .. }
+            | Presence::Online { .. }
+            | Presence::Stale { .. }
+            | Presence::Unknown { .. } => false,
+        };
+        if known {
             return;
         }
-        let wakes_about = match (reason, retained) {
+        let wakes_about = match (may_be_sleep(reason), retained) {
             // We did not see when it fell asleep, but it must wake within one cycle from now.
-            (OfflineReason::SaidSo, true) => {
+            (true, true) => {
                 let cycle = device.rhythm.period().filter(|cycle| *cycle <= max_cycle);
                 cycle.map(|cycle| now.plus_ms(cycle))
             }
-            (OfflineReason::SaidSo, false) => device.rhythm.sleeps(now, max_cycle),
-            (_, _) => None,
+            (true, false) => device.rhythm.sleeps(now, max_cycle),
+            (false, _) => None,
         };
         let left = match wakes_about {
             Some(_) => Presence::Sleeping {

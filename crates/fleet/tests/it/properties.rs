@@ -1,7 +1,10 @@
 //! What must hold for any input in any order.
 
 use crate::sim::{START, Sim, assert_consistent};
-use fleet::{CommandRequest, DeviceKey, Event, FleetOptions, Message, ObserverState, Timestamp};
+use fleet::{
+    ClientNews, CommandRequest, DeviceKey, Event, FleetOptions, Message, ObserverState,
+    OfflineReason, Timestamp,
+};
 use proptest::prelude::*;
 use std::collections::HashMap;
 
@@ -12,6 +15,12 @@ enum Op {
         payload: Vec<u8>,
         retained: bool,
         duplicate: bool,
+        publisher: Option<u8>,
+        is_will: bool,
+    },
+    Client {
+        client: u8,
+        left: Option<usize>,
     },
     Wait(i64),
     Timeout,
@@ -90,9 +99,18 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
 
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        12 => (topic(), payload(), any::<bool>(), any::<bool>()).prop_map(
-            |(topic, payload, retained, duplicate)| Op::Message { topic, payload, retained, duplicate }
+        12 => (topic(), payload(), any::<[bool; 3]>(), proptest::option::of(0u8..3)).prop_map(
+            |(topic, payload, [retained, duplicate, is_will], publisher)| Op::Message {
+                topic,
+                payload,
+                retained,
+                duplicate,
+                publisher,
+                is_will,
+            }
         ),
+        2 => (0u8..3, proptest::option::of(0..OfflineReason::ALL.len()))
+            .prop_map(|(client, left)| Op::Client { client, left }),
         4 => prop_oneof![0i64..2000, 0i64..400_000, -5000i64..0, any::<i64>()].prop_map(Op::Wait),
         4 => Just(Op::Timeout),
         1 => any::<bool>().prop_map(Op::Observer),
@@ -123,11 +141,22 @@ fn apply(sim: &mut Sim, op: Op) {
             payload,
             retained,
             duplicate,
+            publisher,
+            is_will,
         } => {
+            let publisher = publisher.map(|client| client.to_string());
             let mut message = Message::new(&topic, &payload);
             message.retained = retained;
             message.duplicate = duplicate;
+            message.publisher = publisher.as_deref();
+            message.is_will = is_will;
             sim.fleet.handle_message(now, message);
+        }
+        Op::Client { client, left } => {
+            let news = left.map_or(ClientNews::Connected, |reason| {
+                ClientNews::Left(OfflineReason::ALL[reason])
+            });
+            sim.fleet.handle_client(now, &client.to_string(), news);
         }
         Op::Wait(ms) => sim.now = now.plus_ms(ms),
         Op::Timeout => {

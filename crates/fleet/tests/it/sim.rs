@@ -163,6 +163,10 @@ pub(crate) fn assert_consistent(fleet: &Fleet) {
             assert!(metric.value().as_number().is_none_or(f64::is_finite));
         }
     }
+    for (client, _) in fleet.tied_clients() {
+        let mut keys = fleet.devices().map(|(key, _)| fleet.client_of(key));
+        assert!(keys.any(|tied| tied == Some(client)), "{client}");
+    }
     for kind in PresenceKind::ALL {
         assert_eq!(fleet.counts().of(kind), recount[kind as usize], "{kind:?}");
     }
