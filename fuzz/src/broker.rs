@@ -594,7 +594,7 @@ impl Client {
 }
 
 /// The gauges that must be zero when all clients have gone. Retained messages stay.
-fn gauges(metrics: &Metrics) -> [u64; 17] {
+fn gauges(metrics: &Metrics) -> [u64; 18] {
     [
         metrics.connections,
         metrics.clients,
@@ -605,6 +605,7 @@ fn gauges(metrics: &Metrics) -> [u64; 17] {
         metrics.queued_bytes,
         metrics.incoming_messages,
         metrics.alias_bytes,
+        metrics.latest_bytes,
         metrics.unwritten_bytes,
         metrics.wills,
         metrics.will_bytes,

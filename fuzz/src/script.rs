@@ -237,11 +237,16 @@ impl<'a> Script<'a> {
         let count = 1 + self.below(4);
         let subscriptions = (0..count).map(|_| self.subscription()).collect();
         let identifier = self.byte();
+        let mut user_properties = self.user_properties();
+        if let [_, second] = &mut user_properties[..] {
+            let text = Utf8String::from_static;
+            *second = (text("beaconry-latest"), text("20"));
+        }
         Subscribe {
             packet_id,
             subscriptions,
             subscription_identifier: core::num::NonZeroU32::new(identifier.into()),
-            user_properties: self.user_properties(),
+            user_properties,
         }
     }
 

@@ -112,6 +112,12 @@
 //!   and all later ones wait.
 //! - `QoS` 1 and 2 messages wait in order, within [`Limits`]. [`QueueFull`] says what happens
 //!   beyond these.
+//! - A SUBSCRIBE with the user property [`LATEST_PROPERTY`] asks for the newest message of each
+//!   topic and no more, at most as often as it says. It is granted `QoS` 0. What the client cannot be
+//!   sent yet is replaced by what is newer, and [`SKIPPED_PROPERTY`] says how many messages a PUBLISH
+//!   stands for. If an ordinary subscription of the session matches too, the message goes out as
+//!   usual. Nothing waits for a client that is away. SUBACK refuses an interval out of bounds, and a
+//!   shared subscription, with "implementation specific error".
 //! - A takeover closes the old connection first. If the session's expiry interval is 0, the session
 //!   ends and its will is published before the new connection's CONNECT is handled.
 //! - A server that shuts down publishes no wills (section 3.1.2.5 leaves it open). As after a
@@ -146,6 +152,7 @@ pub use machine::{
     Broker, BrokerOptions, ConnectedClient, Credentials, Decision, Input, Output, Recovery,
 };
 pub use types::{
-    Access, CloseCause, CloseReason, Conn, Grants, LOOKS_LIKE_HTTP, Limit, Limits, Lsn, Metrics,
-    Peer, Principal, QueueFull, Reach, StoreState, TOO_SLOW, Transport,
+    Access, CloseCause, CloseReason, Conn, Grants, LATEST_PROPERTY, LOOKS_LIKE_HTTP, Limit, Limits,
+    Lsn, Metrics, Peer, Principal, QueueFull, Reach, SKIPPED_PROPERTY, StoreState, TOO_SLOW,
+    Transport,
 };

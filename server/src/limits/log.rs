@@ -134,6 +134,10 @@ pub(crate) fn describe(limit: Limit) -> Described {
                 &TABLE.all_out_buffers_bytes.row,
             ],
         ),
+        Limit::Latest => Described::new(
+            "reads too slowly for the newest values that it asked for, some topics are dropped",
+            [&TABLE.latest_bytes.row, &TABLE.all_latest_bytes.row],
+        ),
         Limit::NotReading => Described::new(
             "does not read its answers, the connection is closed",
             [&TABLE.out_buffer_bytes.row],

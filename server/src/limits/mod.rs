@@ -57,6 +57,7 @@ impl LimitArgs {
                 self.all_out_buffers_bytes,
                 2,
             ),
+            (&TABLE.all_latest_bytes.row, self.all_latest_bytes, 2),
             (&TABLE.all_partial_bytes.row, self.all_partial_bytes, 1),
         ] {
             let least = packet.saturating_mul(packets);
@@ -76,6 +77,7 @@ impl LimitArgs {
     fn with_room_for_packets(mut self) -> Self {
         let packet = self.known().packet;
         self.queue_bytes = self.queue_bytes.max(packet.saturating_mul(2));
+        self.latest_bytes = self.latest_bytes.max(packet.saturating_mul(2));
         self.out_buffer_bytes = self.out_buffer_bytes.max(packet);
         self.tap_bytes = self.tap_bytes.max(packet.saturating_mul(2));
         self

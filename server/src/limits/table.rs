@@ -428,6 +428,34 @@ limits! {
                 more_metrics: &[&BROKER.unwritten_bytes],
             },
         };
+        latest_bytes: usize = Setting {
+            default: Preset::Text("16MiB"),
+            parse: parse::size,
+            row: Row {
+                group: Group::Queues,
+                flag: "max-latest-bytes",
+                variable: "BEACONRY_MAX_LATEST_BYTES",
+                unit: "SIZE",
+                help: "How much memory the newest values may take that wait for a client which asked for them with beaconry-latest. The server raises this to twice --max-packet-size.",
+                at_limit: "The server drops the value of the topic that has waited for longest.",
+                metric: &BROKER.dropped_latest,
+                more_metrics: &[],
+            },
+        };
+        all_latest_bytes: usize = Setting {
+            default: Preset::Follows("1/16 of --max-memory", |known| known.part(16, 2)),
+            parse: parse::size,
+            row: Row {
+                group: Group::Queues,
+                flag: "max-all-latest-bytes",
+                variable: "BEACONRY_MAX_ALL_LATEST_BYTES",
+                unit: "SIZE",
+                help: "How much memory the newest values may take that wait for all clients together.",
+                at_limit: "No client may have more waiting than is still free. The server drops the value of the topic that has waited for longest.",
+                metric: &BROKER.dropped_latest,
+                more_metrics: &[&BROKER.latest_bytes],
+            },
+        };
         retained_messages: usize = Setting {
             default: Preset::Text("1000000"),
             parse: parse::number,

@@ -120,6 +120,10 @@ table! {
             "Bytes of everything together that --max-memory limits.",
         ),
         alias_bytes: gauge("mqtt_alias_bytes", "Bytes of topic aliases, in both directions."),
+        latest_bytes: gauge(
+            "mqtt_latest_bytes",
+            "Bytes of the newest values that wait for clients which asked for them with beaconry-latest.",
+        ),
         partial_bytes: gauge("mqtt_partial_bytes", "Bytes of packets whose end has not come yet, and of CONNECTs that wait to be let in."),
         unwritten_bytes: gauge(
             "mqtt_unwritten_bytes",
@@ -220,6 +224,10 @@ table! {
             "mqtt_duplicates_total",
             "QoS 2 PUBLISH packets that came again and were recognised.",
         ),
+        latest_replaced: counter(
+            "mqtt_latest_replaced_total",
+            "Messages that a newer one to the same topic replaced before they were sent, for clients that asked for the newest values.",
+        ),
         retransmissions: counter("mqtt_retransmissions_total", "PUBLISH packets sent again."),
         passed_on: counter(
             "mqtt_passed_on_total",
@@ -274,6 +282,7 @@ table! {
         dropped_slow: dropped("slow"),
         dropped_queue_full: dropped("queue_full"),
         dropped_memory: dropped("memory"),
+        dropped_latest: dropped("latest_full"),
         dropped_expired: dropped("expired"),
         dropped_too_large: dropped("too_large"),
         dropped_rule: dropped("rule"),

@@ -213,6 +213,23 @@ const ROWS: &[Row] = &[
         meet: meeting::acknowledges_nothing,
     },
     Row {
+        flags: &["--max-latest-bytes", "16KiB", "--max-packet-size", "8KiB"],
+        metric: r#"mqtt_dropped_messages_total{reason="latest_full"}"#,
+        line: Line::Culprit,
+        meet: meeting::wants_the_newest_of_too_many_topics,
+    },
+    Row {
+        flags: &[
+            "--max-all-latest-bytes",
+            "32KiB",
+            "--max-packet-size",
+            "8KiB",
+        ],
+        metric: r#"mqtt_dropped_messages_total{reason="latest_full"}"#,
+        line: Line::Culprit,
+        meet: meeting::wants_the_newest_of_too_many_topics,
+    },
+    Row {
         flags: &["--max-out-buffer", "8KiB", "--max-packet-size", "8KiB"],
         metric: r#"mqtt_dropped_messages_total{reason="slow"}"#,
         line: Line::Culprit,

@@ -11,6 +11,7 @@ mod frames;
 mod hostile;
 mod http;
 mod large;
+mod latest;
 mod lifecycle;
 mod limits;
 mod meeting;

@@ -8,6 +8,7 @@ use mqtt::{
     Subscription, TopicFilter, Utf8String, Will,
 };
 
+use super::latest::newest;
 use super::support::{ByteStream, Peer, Server, bytes_of, tcp, topic_name, wait_until};
 
 const V5: ProtocolVersion = ProtocolVersion::V5;
@@ -341,6 +342,17 @@ pub(crate) fn takes_no_more_than_100_bytes(server: &Server) {
         assert!(!offer(&mut publisher, "t", bytes, false).is_error());
     }
     assert_eq!(peer.message().1.len(), 10);
+}
+
+pub(crate) fn wants_the_newest_of_too_many_topics(server: &Server) {
+    let mut peer = culprit(server);
+    peer.send(&newest("t/#", "60000"));
+    assert!(matches!(peer.receive(), Some(Packet::SubAck(_))));
+    let mut publisher = Peer::connected(server, V5, "publisher");
+    for number in 0..100 {
+        publisher.publish(&format!("t/{number}"), vec![0; 1_000], QoS::AtMostOnce);
+    }
+    assert_eq!(peer.message().0, "t/0");
 }
 
 pub(crate) fn reads_nothing(server: &Server) {

@@ -22,6 +22,8 @@ pub(crate) struct MemoryBudget {
     /// Bytes of unfinished packets.
     partial_bytes: u64,
     alias_bytes: u64,
+    /// Newest values that wait for connections.
+    latest_bytes: u64,
     subscription_bytes: u64,
     lookups: u64,
     lookup_bytes: u64,
@@ -64,6 +66,7 @@ impl MemoryBudget {
             + self.partial_bytes
             + self.journal_bytes
             + self.alias_bytes
+            + self.latest_bytes
             + self.incoming_messages * Self::INCOMING
             + self.sessions * Self::SESSION
             + self.connections * Self::CONNECTION
@@ -99,6 +102,20 @@ impl MemoryBudget {
 
     fn free_out_buffers(&self, limits: &Limits) -> u64 {
         (limits.all_out_buffers_bytes as u64).saturating_sub(self.unwritten_bytes)
+    }
+
+    /// The most bytes that a connection's newest values may take before `more` bytes are added to
+    /// them. They take `own` bytes now.
+    pub(crate) fn latest_room(&self, limits: &Limits, own: usize, more: usize) -> usize {
+        let others = self.latest_bytes - own as u64;
+        let free = (limits.all_latest_bytes as u64).saturating_sub(others) / 2;
+        let fair = usize::try_from(free).unwrap_or(usize::MAX);
+        let most = limits.latest_bytes.min(fair);
+        if self.excess_bytes(limits, more) <= self.freeable_bytes {
+            most
+        } else {
+            most.min(own)
+        }
     }
 
     /// Whether unfinished packets take more than they may.
@@ -184,6 +201,14 @@ impl MemoryBudget {
 
     pub(crate) fn change_aliases(&mut self, before: u64, after: u64) {
         self.alias_bytes = self.alias_bytes + after - before;
+    }
+
+    pub(crate) fn change_latest(&mut self, before: usize, after: usize) {
+        change(&mut self.latest_bytes, before, after);
+    }
+
+    pub(crate) fn latest_bytes(&self) -> u64 {
+        self.latest_bytes
     }
 
     pub(crate) fn alias_bytes(&self) -> u64 {
@@ -272,6 +297,7 @@ impl MemoryBudget {
         metrics.unwritten_bytes = self.unwritten_bytes;
         metrics.partial_bytes = self.partial_bytes;
         metrics.alias_bytes = self.alias_bytes;
+        metrics.latest_bytes = self.latest_bytes;
         metrics.subscription_bytes = self.subscription_bytes;
         metrics.retained_lookups = self.lookups;
         metrics.retained_lookup_bytes = self.lookup_bytes;

@@ -66,6 +66,8 @@ impl WorkBudget {
     pub(crate) const TELL: usize = 8;
     /// Steps for offering a message to the other members of a group.
     pub(crate) const OFFER: usize = 4;
+    /// Steps for sending a newest value when its timer is due.
+    pub(crate) const LATEST: usize = 8;
     /// Bytes of a buffer that one step frees.
     pub(crate) const BYTES: usize = 1_024;
 

@@ -7,8 +7,10 @@ use mqtt::{Connect, Dialect, PacketId, ProtocolVersion, Publish, TopicForm};
 
 use crate::admission::MemoryBudget;
 use crate::delivery::routed::template;
-use crate::delivery::{ClientAliases, Naming, ServerAliases};
-use crate::types::{BadTopic, CloseCause, Delivery, Limits, Metrics, SessionId, ThinVec, topic};
+use crate::delivery::{ClientAliases, LatestValues, Naming, ServerAliases};
+use crate::types::{
+    BadTopic, CloseCause, Delivery, Limits, Metrics, SessionId, Slot, ThinVec, Timers, topic,
+};
 
 /// What a connection has agreed on with its client.
 #[derive(Debug)]
@@ -35,6 +37,9 @@ pub(crate) struct Agreement {
     aliases: ClientAliases,
     /// The server's topic aliases, if the client takes any.
     server_aliases: Option<Box<ServerAliases>>,
+    /// The newest values that wait, if the client asked for any and something waits or was just
+    /// sent.
+    latest: Option<Box<LatestValues>>,
     /// Whether the client is a bridge to another broker, or speaks MQTT 3.1.
     dialect: Dialect,
     /// Whether CONNECT asked for a session that outlives the connection. Only then may
@@ -73,6 +78,7 @@ impl Agreement {
                     .min(most_aliases),
                 seed,
             ),
+            latest: None,
             dialect: connect.dialect,
             may_outlive: properties.session_expiry_interval.unwrap_or(0) > 0,
         }
@@ -217,6 +223,41 @@ impl Agreement {
     /// Notes that the client will be dismissed. Returns whether it was not noted before.
     pub(crate) fn begin_dismissal(&mut self) -> bool {
         !core::mem::replace(&mut self.is_being_dismissed, true)
+    }
+
+    /// The newest values that wait.
+    pub(super) fn latest(&self) -> Option<&LatestValues> {
+        self.latest.as_deref()
+    }
+
+    /// Mutable access to the newest values that wait.
+    pub(crate) fn latest_mut(&mut self) -> Option<&mut LatestValues> {
+        self.latest.as_deref_mut()
+    }
+
+    /// Takes the newest values, which are empty if there were none.
+    pub(super) fn take_latest(&mut self) -> Box<LatestValues> {
+        self.latest.take().unwrap_or_default()
+    }
+
+    /// Puts the newest values back.
+    pub(super) fn put_latest(&mut self, latest: Box<LatestValues>) {
+        self.latest = Some(latest);
+    }
+
+    /// Bytes of the newest values, as counted in
+    /// [`Metrics::latest_bytes`](crate::Metrics::latest_bytes).
+    pub(crate) fn latest_bytes(&self) -> usize {
+        self.latest().map_or(0, LatestValues::bytes)
+    }
+
+    /// The connection ends: subtracts what it counted for, and removes its timer.
+    pub(crate) fn forget(&mut self, slot: Slot, memory: &mut MemoryBudget, timers: &mut Timers) {
+        memory.change_aliases(self.alias_bytes(), 0);
+        memory.change_latest(self.latest_bytes(), 0);
+        if let Some(latest) = &mut self.latest {
+            latest.clear_timer(slot, timers);
+        }
     }
 
     /// Bytes of the topic aliases in both directions, as counted in

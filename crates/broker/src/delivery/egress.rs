@@ -20,7 +20,7 @@ use crate::routing::{Groups, Retained};
 use crate::session::{Outgoing, Reclamation, Sessions};
 use crate::types::{
     Conn, Delivery, Holder, Limit, Limits, Lsn, Message, Metrics, Origin, Queued, SessionId,
-    SessionNumber,
+    SessionNumber, Timers,
 };
 
 /// What delivery needs to reach all sessions.
@@ -47,6 +47,7 @@ pub(crate) struct Means<'a> {
     pub(crate) spare: &'a mut SpareBuffers,
     pub(crate) awaiting_budget: &'a mut AwaitingBudget,
     pub(crate) stalled: &'a mut Stalled,
+    pub(crate) timers: &'a mut Timers,
 }
 
 /// What became of a message for one session.
@@ -252,12 +253,12 @@ impl Means<'_> {
         has_room
     }
 
-    fn takes_at_most_once(&self, receiver: &Receiver<'_>, len: usize) -> bool {
+    pub(super) fn takes_at_most_once(&self, receiver: &Receiver<'_>, len: usize) -> bool {
         takes_at_most_once(self.limits, self.memory, receiver, len)
     }
 
     /// Frees queues of ended sessions if memory for `len` more bytes is lacking.
-    fn free_memory_for(&mut self, len: usize) {
+    pub(super) fn free_memory_for(&mut self, len: usize) {
         if len > MemoryBudget::LEAST_OUT_BUFFER {
             let excess = self.memory.excess_bytes(self.limits, len);
             self.reclamation.make_room(excess, self.work, self.memory);

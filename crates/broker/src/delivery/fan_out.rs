@@ -1,12 +1,12 @@
 //! Delivers a message to every session that is subscribed to its topic.
 //!
-//! **Invariant.** A live message reaches a session only through [`Egress::deliver_in_turn`]. So
-//! it never overtakes a retained message that must go first.
+//! **Invariant.** A live message reaches a session only through [`Egress::deliver_in_turn`] or
+//! [`Egress::deliver_latest`]. So it never overtakes a retained message that must go first.
 
 use mqtt::{Instant, QoS};
 
 use crate::delivery::{Egress, Outcome, Routed};
-use crate::types::{Conn, Delivery, Identifiers, Limit, Origin, SessionId, Subscriber};
+use crate::types::{Conn, Delivery, Identifiers, Interval, Limit, Origin, SessionId, Subscriber};
 
 impl Egress<'_> {
     /// Delivers a message to every session in `found`, where the matching subscriptions of one
@@ -28,19 +28,24 @@ impl Egress<'_> {
         let (qos, retain, payload) = (publish.qos, publish.retain, publish.payload.len());
         let (mut refused, mut refused_last) = (0, None);
         for matching in found.chunk_by(|a, b| a.session == b.session) {
-            let Some(delivery) = combined(qos, retain, publisher, matching) else {
+            let Some((delivery, latest)) = combined(qos, retain, publisher, matching) else {
                 continue;
             };
             let session = matching[0].session;
             if !self.check_receive_rule(matching, routed.topic()) {
                 continue;
             }
-            if delivery.qos == QoS::AtMostOnce && self.means.stalled.refuses(session, payload) {
+            let outcome = if let Some(interval) = latest {
+                self.deliver_latest(now, session, routed, delivery, interval)
+            } else if delivery.qos == QoS::AtMostOnce
+                && self.means.stalled.refuses(session, payload)
+            {
                 refused += 1;
                 refused_last = Some(session);
                 continue;
-            }
-            let outcome = self.deliver_in_turn(now, session, routed, delivery, Origin::Live);
+            } else {
+                self.deliver_every(now, session, routed, delivery)
+            };
             if let Outcome::Written(Some(conn)) = outcome {
                 write(conn);
             }
@@ -52,6 +57,24 @@ impl Egress<'_> {
                 .limit_log
                 .note_times(Limit::SlowReader, client, refused);
         }
+    }
+
+    /// Delivers a message to a session that gets every message to its topic.
+    #[inline]
+    fn deliver_every(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        routed: &mut Routed,
+        delivery: Delivery,
+    ) -> Outcome {
+        let outcome = self.deliver_in_turn(now, session, routed, delivery, Origin::Live);
+        // The session may have asked for the newest value of the topic before it asked for every
+        // message. Usually nobody has asked for newest values.
+        if self.means.memory.latest_bytes() > 0 && outcome.is_taken() {
+            self.supersede(session, routed.topic());
+        }
+        outcome
     }
 
     /// Delivers a message to a session, after the retained messages that must go first.
@@ -117,28 +140,35 @@ impl Egress<'_> {
 /// with all their identifiers `[MQTT-3.3.4-4]`. The retain flag stays as published if any of
 /// them asks for that `[MQTT-3.3.1-12]` `[MQTT-3.3.1-13]`. A subscription with No Local does not
 /// count for its own client's messages `[MQTT-3.8.3-3]`.
+///
+/// If all of them ask for newest values only, also returns the shortest of their intervals.
 #[inline]
 fn combined(
     qos: QoS,
     retain: bool,
     publisher: Option<SessionId>,
     matching: &[Subscriber],
-) -> Option<Delivery> {
+) -> Option<(Delivery, Option<Interval>)> {
     let wants = |it: &&Subscriber| !(it.no_local && publisher == Some(it.session));
     let granted = matching.iter().filter(wants).map(|it| it.qos).max()?;
     let as_published = || {
         let mut wanting = matching.iter().filter(wants);
         wanting.any(|it| it.retain_as_published)
     };
-    let identifiers = match matching {
-        [only] => only.identifier.into(),
+    let (identifiers, latest) = match matching {
+        [only] => (only.identifier.into(), only.latest),
         several => {
-            Identifiers::collect(several.iter().filter(wants).filter_map(|it| it.identifier))
+            let wanting = || several.iter().filter(wants);
+            let identifiers = Identifiers::collect(wanting().filter_map(|it| it.identifier));
+            let all_latest = wanting().all(|it| it.latest.is_some());
+            let shortest = wanting().filter_map(|it| it.latest).min();
+            (identifiers, shortest.filter(|_| all_latest))
         }
     };
-    Some(Delivery {
+    let delivery = Delivery {
         qos: qos.min(granted),
         retain: retain && as_published(),
         identifiers,
-    })
+    };
+    Some((delivery, latest))
 }

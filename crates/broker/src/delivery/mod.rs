@@ -2,7 +2,9 @@
 //!
 //! - [`Routed`]: a message while it is delivered, encoded once for each form;
 //! - [`Egress`]: delivers to all subscribers ([`fan_out`]), to one session now ([`egress`]),
-//!   into its queue ([`queue`]), or from its queue ([`backlog`]);
+//!   into its queue ([`queue`]), from its queue ([`backlog`]), or as the newest of its topic
+//!   ([`coalesce`]);
+//! - [`LatestValues`]: the newest values that wait for a connection;
 //! - [`send`]: the steps from a message to the bytes in an outbox;
 //! - [`Members`]: what each member of a group could do with a message;
 //! - [`Connections`]: the table of all connections, each with its [`Outbox`].
@@ -15,12 +17,14 @@
 mod agreement;
 mod alias;
 mod backlog;
+mod coalesce;
 mod connection;
 mod connections;
 mod dismissals;
 mod egress;
 mod egress_budget;
 mod fan_out;
+mod latest;
 mod members;
 mod outbox;
 mod pause;
@@ -39,6 +43,7 @@ pub(crate) use connections::Connections;
 pub(crate) use dismissals::Dismissals;
 pub(crate) use egress::{Egress, Means, Outcome};
 pub(crate) use egress_budget::AwaitingBudget;
+pub(crate) use latest::LatestValues;
 pub(crate) use members::{MemberMeans, Members};
 pub(crate) use outbox::{Outbox, Passage, SpareBuffers};
 pub(crate) use readiness::is_ready;

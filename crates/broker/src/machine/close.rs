@@ -55,8 +55,8 @@ impl Broker {
         let client_id = match phase {
             Phase::AwaitingConnect(_) | Phase::Closing => client_id.filter(|it| !it.is_empty()),
             Phase::Authenticating(waiting) => Some(waiting.client_id().text().detach()),
-            Phase::Connected(agreement) => {
-                self.memory.change_aliases(agreement.alias_bytes(), 0);
+            Phase::Connected(mut agreement) => {
+                agreement.forget(slot, &mut self.memory, &mut self.timers);
                 let how = Departure::of(&cause);
                 self.detach(now, conn, agreement.session(), how)
             }
@@ -77,8 +77,8 @@ impl Broker {
         if let Some(connection) = self.connections.get_mut(slot) {
             let phase = connection.begin_closing();
             match phase {
-                Phase::Connected(agreement) => {
-                    self.memory.change_aliases(agreement.alias_bytes(), 0);
+                Phase::Connected(mut agreement) => {
+                    agreement.forget(slot, &mut self.memory, &mut self.timers);
                     let how = Departure::ConnectionLost;
                     self.detach(now, conn, agreement.session(), how);
                 }

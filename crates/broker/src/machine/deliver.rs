@@ -7,7 +7,7 @@ use mqtt::Instant;
 
 use crate::delivery::{Egress, Means, Outcome, Routed};
 use crate::machine::{Broker, Output};
-use crate::types::{Delivery, Message, Origin, SessionId};
+use crate::types::{Delivery, Interval, Message, Origin, SessionId, Slot};
 
 impl Broker {
     /// Delivers a message to a session. Returns whether the session took it, now or into its
@@ -47,6 +47,42 @@ impl Broker {
         let (mut egress, outputs) = self.egress();
         let conn = egress.pump(now, id);
         outputs.extend(conn.map(Output::Write));
+        self.pump_latest(now, id);
+    }
+
+    /// Sends the newest values that are due to a session, as far as its connection can take them.
+    pub(crate) fn pump_latest(&mut self, now: Instant, id: SessionId) {
+        // As a rule, nobody has asked for newest values.
+        if self.memory.latest_bytes() == 0 {
+            return;
+        }
+        let (mut egress, outputs) = self.egress();
+        let conn = egress.pump_latest(now, id);
+        outputs.extend(conn.map(Output::Write));
+    }
+
+    /// Gives a retained message that a session looked up to the newest values of its connection.
+    pub(crate) fn keep_retained(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        message: Arc<Message>,
+        delivery: Delivery,
+        interval: Interval,
+    ) {
+        let (mut egress, _) = self.egress();
+        egress.keep_retained(now, id, message, delivery, interval);
+    }
+
+    /// The rest of a connection's newest values is over.
+    pub(crate) fn latest_due(&mut self, now: Instant, slot: Slot) {
+        if let Some((agreement, _, _)) = self.connections.established(slot) {
+            let session = agreement.session();
+            if let Some(latest) = agreement.latest_mut() {
+                latest.timer_fired();
+            }
+            self.pump_latest(now, session);
+        }
     }
 
     /// Continues with one connection that waited for the egress budget and now fits into it.
@@ -83,6 +119,7 @@ impl Broker {
                 spare: &mut self.wire.spare,
                 awaiting_budget: &mut self.awaiting_budget,
                 stalled: &mut self.stalled,
+                timers: &mut self.timers,
             },
         };
         (egress, &mut self.wire.outputs)

@@ -7,15 +7,15 @@
 
 use core::time::Duration;
 
-use mqtt::packet::SubscriptionIdentifier;
 use mqtt::{Instant, QoS, Subscription};
 
 use crate::admission::WorkBudget;
 use crate::durability::{Record, Subscribed};
 use crate::machine::Broker;
+use crate::machine::subscribe::Asked;
 use crate::routing::{Found, Lookup, Lookups};
 use crate::session::{Outgoing, Session};
-use crate::types::{Delivery, Limit, SessionId, SessionNumber, Subscriber};
+use crate::types::{Delivery, Limit, SessionId, SessionNumber};
 
 impl Broker {
     /// How many topics one session may look at before others have their turn.
@@ -34,7 +34,7 @@ impl Broker {
         now: Instant,
         id: SessionId,
         subscription: &Subscription,
-        identifier: Option<SubscriptionIdentifier>,
+        asked: Asked,
         is_new: bool,
     ) {
         let filter = &subscription.topic_filter;
@@ -48,7 +48,7 @@ impl Broker {
         };
         // `Broker::subscribe` says why `QoS` 0 and a full store make a difference.
         let is_recorded = subscription.qos != QoS::AtMostOnce && !self.ledger.is_full();
-        let asked = Subscriber::new(id, subscription, identifier).record(filter, None);
+        let asked = asked.subscriber(id, subscription).record(filter, None);
         let search = self.retained.search(&asked.filter);
         let behind = session.outgoing().map_or(0, Outgoing::queued);
         let lookup = Lookup::new(search, &asked, is_recorded, behind);
@@ -127,7 +127,7 @@ impl Broker {
         let number = session.number();
         let grants = self.limited_grants(id);
         while let Some(lookup) = lookups.first_mut() {
-            if !self.has_room_for_retained(id, lookup.qos(), lookup.behind()) {
+            if !self.has_room_for_retained(id, lookup) {
                 self.retained.rest(lookup.search_mut());
                 break;
             }
@@ -142,7 +142,8 @@ impl Broker {
                         self.metrics.dropped_rule += 1;
                         continue;
                     }
-                    if !self.claim_budget_for(id, message.cost()) {
+                    let budget = lookup.latest().map_or(message.cost(), |_| 0);
+                    if !self.claim_budget_for(id, budget) {
                         self.retained.rest_before(lookup.search_mut());
                         break;
                     }
@@ -151,7 +152,10 @@ impl Broker {
                         retain: true,
                         identifiers: lookup.identifier().into(),
                     };
-                    self.deliver_retained(now, id, message, delivery);
+                    match lookup.latest() {
+                        Some(interval) => self.keep_retained(now, id, message, delivery, interval),
+                        None => self.deliver_retained(now, id, message, delivery),
+                    }
                 }
                 Found::Nothing => {
                     if let Some(session) = number.filter(|_| lookup.is_recorded()) {
@@ -266,6 +270,8 @@ impl Broker {
         }
         if was_waited_for {
             self.pump(now, id);
+        } else {
+            self.pump_latest(now, id);
         }
         !is_over && self.sessions.get(id).and_then(next_queued) != before
     }
@@ -286,9 +292,9 @@ impl Broker {
         has_room
     }
 
-    /// Whether a retained message of this `QoS` would be sent at once, after the first `behind`
-    /// messages of the queue.
-    fn has_room_for_retained(&mut self, id: SessionId, qos: QoS, behind: u64) -> bool {
+    /// Whether a retained message that this look-up finds would be sent at once, after the messages
+    /// of the queue that go before the look-up.
+    fn has_room_for_retained(&mut self, id: SessionId, lookup: &Lookup) -> bool {
         let limits = &self.options.limits;
         let Some(session) = self.sessions.get(id) else {
             return false;
@@ -299,14 +305,19 @@ impl Broker {
         let Some((agreement, outbox, _)) = agreement else {
             return false;
         };
+        if lookup.latest().is_some() {
+            // Live messages have the other half.
+            let own = agreement.latest_bytes();
+            return own < self.memory.latest_room(limits, own, 0) / 2;
+        }
         if outbox.len() >= Self::SLICE.min(self.memory.out_buffer(limits) / 2) {
             return false;
         }
         let outgoing = session.outgoing();
-        if outgoing.is_some_and(|outgoing| !outgoing.is_past(behind)) {
+        if outgoing.is_some_and(|outgoing| !outgoing.is_past(lookup.behind())) {
             return false;
         }
-        match (qos, outgoing) {
+        match (lookup.qos(), outgoing) {
             (QoS::AtMostOnce, _) => true,
             (QoS::AtLeastOnce | QoS::ExactlyOnce, Some(outgoing)) => {
                 agreement.has_quota()

@@ -347,6 +347,7 @@ impl Broker {
                     self.retained_expired(now, node);
                 }
                 Timer::Lookups => self.continue_lookups_in_turn(now),
+                Timer::Latest(slot) => self.latest_due(now, slot),
             }
             self.settle(now);
         }

@@ -9,12 +9,14 @@ use mqtt::{
 use crate::durability::{Record, StoreCost, Subscribed};
 use crate::machine::Broker;
 use crate::protocol::{
-    as_bridge, asks_for_retained, check_filter, check_subscribe, granted, inner_filter,
-    subscription_cost as cost,
+    as_bridge, as_latest, asks_for_retained, check_filter, check_latest, check_subscribe, granted,
+    inner_filter, latest_asked, subscription_cost as cost,
 };
 use crate::routing::Standing;
 use crate::session::Session;
-use crate::types::{CloseCause, GroupId, Limit, Lsn, Refusal, SessionId, Slot, Subscriber};
+use crate::types::{
+    CloseCause, GroupId, Interval, Limit, Lsn, Refusal, SessionId, Slot, Subscriber,
+};
 
 /// The results of the subscriptions of one SUBSCRIBE.
 #[derive(Default)]
@@ -26,6 +28,21 @@ struct Made<'a> {
     granted: Vec<Subscribed>,
     /// The subscriptions that ask for retained messages, and whether they are new.
     asking: Vec<(&'a Subscription, bool)>,
+}
+
+/// What a SUBSCRIBE asks for, for all of its subscriptions.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Asked {
+    identifier: Option<SubscriptionIdentifier>,
+    /// If set, for the newest message of each topic, at most this often.
+    latest: Option<Interval>,
+}
+
+impl Asked {
+    /// One of the subscriptions.
+    pub(crate) fn subscriber(self, id: SessionId, subscription: &Subscription) -> Subscriber {
+        Subscriber::new(id, subscription, self.identifier).latest(self.latest)
+    }
 }
 
 /// The limits that a new subscription must keep to.
@@ -49,10 +66,19 @@ impl Broker {
         };
         let (id, is_bridge) = (agreement.session(), agreement.dialect().is_bridge);
         check_subscribe(subscribe)?;
-        let bridged;
+        let latest = latest_asked(&subscribe.user_properties);
+        let may_ask = latest.map(|_| ());
+        let asked = Asked {
+            identifier: subscribe.subscription_identifier,
+            latest: latest.unwrap_or_default(),
+        };
+        let changed;
         let subscriptions = if is_bridge {
-            bridged = as_bridge(&subscribe.subscriptions);
-            &bridged
+            changed = as_bridge(&subscribe.subscriptions);
+            &changed
+        } else if asked.latest.is_some() {
+            changed = as_latest(&subscribe.subscriptions);
+            &changed
         } else {
             &subscribe.subscriptions
         };
@@ -61,12 +87,13 @@ impl Broker {
         self.expire_while(now, |it| {
             !it.memory.has_subscription_room(&it.options.limits, costs)
         });
-        let identifier = subscribe.subscription_identifier;
         let packet_id = self.check_packet_id(slot, subscribe.packet_id);
         let mut made = Made::default();
         for subscription in subscriptions {
-            let added = packet_id.and_then(|()| self.add(id, subscription, identifier));
-            self.note_added(id, subscription, identifier, added, &mut made);
+            let added = packet_id
+                .and(may_ask)
+                .and_then(|()| self.add(id, subscription, asked));
+            self.note_added(id, subscription, asked, added, &mut made);
         }
         let properties = made.reason.map(|what| self.reason_properties(slot, what));
         let suback = SubAck {
@@ -81,7 +108,7 @@ impl Broker {
         let most = self.limits().subscriptions_per_client;
         for (number, (subscription, is_new)) in made.asking.into_iter().enumerate() {
             if number < most {
-                self.begin_lookup(now, id, subscription, identifier, is_new);
+                self.begin_lookup(now, id, subscription, asked, is_new);
             } else {
                 self.refuse_lookup(id, subscription);
             }
@@ -94,7 +121,7 @@ impl Broker {
         &self,
         id: SessionId,
         subscription: &'a Subscription,
-        identifier: Option<SubscriptionIdentifier>,
+        asked: Asked,
         added: Result<bool, Refusal>,
         made: &mut Made<'a>,
     ) {
@@ -114,7 +141,7 @@ impl Broker {
         let number = self.sessions.get(id).and_then(Session::number);
         // With a full store, only subscriptions that are already recorded are granted.
         if number.is_some() && !self.ledger.is_full() {
-            let record = self.record_of(id, subscription, identifier);
+            let record = self.record_of(id, subscription, asked);
             let asks = asks && subscription.qos != QoS::AtMostOnce;
             made.granted.push(Subscribed { asks, ..record });
         }
@@ -141,17 +168,20 @@ impl Broker {
         &mut self,
         id: SessionId,
         subscription: &Subscription,
-        identifier: Option<SubscriptionIdentifier>,
+        asked: Asked,
     ) -> Result<bool, Refusal> {
         let filter = &subscription.topic_filter;
         self.check_topic_filter(id, filter)?;
+        if asked.latest.is_some() {
+            check_latest(subscription)?;
+        }
         let reach = self.check_subscribe_rule(id, filter)?;
         let session = self.sessions.get(id);
         let needs = StoreCost::of_bytes(cost(filter));
         if self.ledger.lacks_room(&self.memory, needs)
             && let Some(session) = session.filter(|it| it.number().is_some())
         {
-            if !self.ledger.is_stuck() && self.is_known(id, subscription, identifier) {
+            if !self.ledger.is_stuck() && self.is_known(id, subscription, asked) {
                 return Ok(false);
             }
             self.metrics.refused_store_full += 1;
@@ -161,7 +191,7 @@ impl Broker {
                 what: "the store has no room for the subscription",
             });
         }
-        let subscriber = Subscriber::new(id, subscription, identifier).within(reach);
+        let subscriber = asked.subscriber(id, subscription).within(reach);
         let is_new = match filter.shared() {
             Some((name, proper)) => {
                 self.join(id, (name, proper), subscriber, cost(filter), Bound::Limits)
@@ -185,12 +215,7 @@ impl Broker {
 
     /// Whether the session already has exactly this subscription. A client that resumes its
     /// session often subscribes again.
-    fn is_known(
-        &self,
-        id: SessionId,
-        subscription: &Subscription,
-        identifier: Option<SubscriptionIdentifier>,
-    ) -> bool {
+    fn is_known(&self, id: SessionId, subscription: &Subscription, asked: Asked) -> bool {
         let filter = &subscription.topic_filter;
         let known = if let Some((name, proper)) = filter.shared() {
             let session = self.sessions.get(id);
@@ -202,20 +227,15 @@ impl Broker {
             let node = self.subscriptions.find(filter, id);
             node.and_then(|node| self.subscriptions.direct(node, id))
         };
-        known.is_some_and(|it| it == self.record_of(id, subscription, identifier))
+        known.is_some_and(|it| it == self.record_of(id, subscription, asked))
     }
 
     /// The record of a subscription that was just made.
-    fn record_of(
-        &self,
-        id: SessionId,
-        subscription: &Subscription,
-        identifier: Option<SubscriptionIdentifier>,
-    ) -> Subscribed {
+    fn record_of(&self, id: SessionId, subscription: &Subscription, asked: Asked) -> Subscribed {
         let filter = &subscription.topic_filter;
         let shared = filter.shared();
         let group = shared.and_then(|(name, filter)| self.subscriptions.group(name, filter));
-        Subscriber::new(id, subscription, identifier).record(filter, group)
+        asked.subscriber(id, subscription).record(filter, group)
     }
 
     /// Makes or replaces a direct subscription. Returns whether it is new, or `None` if there is
@@ -372,6 +392,7 @@ impl Broker {
             }
             reason_codes.push(reason_code);
         }
+        self.forget_unsubscribed(slot);
         let gate = number.filter(|_| !removed.is_empty()).map(|session| {
             self.ledger.record(&Record::Unsubscribed {
                 session,
@@ -385,6 +406,28 @@ impl Broker {
             properties: properties.unwrap_or_default(),
         };
         self.acknowledge(slot, &Packet::UnsubAck(unsuback), gate);
+    }
+
+    /// Drops the newest values that wait for a connection and whose topics match none of its
+    /// session's subscriptions any more.
+    fn forget_unsubscribed(&mut self, slot: Slot) {
+        let Some((agreement, _, _)) = self.connections.established(slot) else {
+            return;
+        };
+        let (id, before) = (agreement.session(), agreement.latest_bytes());
+        let Some(latest) = agreement.latest_mut() else {
+            return;
+        };
+        let subscriptions = &mut self.subscriptions;
+        let (mut found, mut groups) = (Vec::new(), Vec::new());
+        latest.retain(|topic| {
+            found.clear();
+            groups.clear();
+            subscriptions.matching(topic, &mut found, &mut groups);
+            found.iter().any(|it| it.session == id)
+        });
+        let after = latest.bytes();
+        self.memory.change_latest(before, after);
     }
 
     fn remove(&mut self, now: Instant, id: SessionId, filter: &TopicFilter) -> ReasonCode {

@@ -7,7 +7,7 @@ use mqtt::{Instant, QoS, Utf8String};
 
 use crate::durability::Subscribed;
 use crate::routing::{ByFilter, Search};
-use crate::types::{SessionId, Timer, Timers};
+use crate::types::{Interval, SessionId, Timer, Timers};
 
 /// The look-ups of one session, in the order in which they began.
 #[derive(Debug, Default)]
@@ -28,6 +28,8 @@ pub(crate) struct Lookup {
     qos: QoS,
     no_local: bool,
     identifier: Option<SubscriptionIdentifier>,
+    /// If set, the messages go through the newest values of the connection.
+    latest: Option<Interval>,
     /// Whether the journal holds the look-up, if it holds the session. After a crash such a
     /// look-up begins anew: a message may be sent twice, but none is left out.
     is_recorded: bool,
@@ -121,10 +123,15 @@ impl Lookups {
     /// message of `topic` with this [number](crate::routing::Retained::number). Returns whether
     /// it did: a live message to `topic` must then wait.
     pub(crate) fn put_first_if_matching(&mut self, topic: &str, number: u64) -> bool {
-        let is_before = |lookup: &Lookup| lookup.search.is_of(number);
-        let must_wait = self.waiting.any_matching(topic, is_before);
+        let must_wait = self.may_find(topic, number);
         self.go_first |= must_wait;
         must_wait
+    }
+
+    /// Whether one of the look-ups may yet find the retained message of `topic` with this number.
+    pub(crate) fn may_find(&self, topic: &str, number: u64) -> bool {
+        let is_before = |lookup: &Lookup| lookup.search.is_of(number);
+        self.waiting.any_matching(topic, is_before)
     }
 
     /// Pauses the look-ups until the session's next turn. Returns whether they were running.
@@ -147,6 +154,7 @@ impl Lookup {
             qos: asked.qos,
             no_local: asked.no_local,
             identifier: asked.identifier,
+            latest: asked.latest,
             is_recorded,
             behind,
         }
@@ -184,6 +192,11 @@ impl Lookup {
         self.identifier
     }
 
+    /// If set, its messages go through the newest values of the connection.
+    pub(crate) fn latest(&self) -> Option<Interval> {
+        self.latest
+    }
+
     /// Whether the journal holds the look-up, if it holds the session.
     pub(crate) fn is_recorded(&self) -> bool {
         self.is_recorded
@@ -202,6 +215,7 @@ impl Lookup {
             qos: self.qos,
             no_local: self.no_local,
             retain_as_published: false,
+            latest: self.latest,
             asks: true,
         }
     }

@@ -76,6 +76,7 @@ impl Subscriber {
             qos: self.qos,
             no_local: self.no_local,
             retain_as_published: self.retain_as_published,
+            latest: self.latest,
             asks: false,
         }
     }

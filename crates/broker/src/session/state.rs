@@ -180,6 +180,11 @@ impl Session {
         self.outgoing.as_deref()
     }
 
+    /// Whether a `QoS` 0 message waits in the queue.
+    pub(crate) fn holds_at_most_once(&self) -> bool {
+        self.outgoing().is_some_and(Outgoing::holds_at_most_once)
+    }
+
     /// Mutable access to the outgoing messages, if there are any.
     pub(crate) fn outgoing_mut(&mut self) -> Option<&mut Outgoing> {
         self.outgoing.as_deref_mut()

@@ -19,6 +19,7 @@ mod egress_budget;
 mod full;
 mod handing_over;
 mod lasting_groups;
+mod latest;
 mod limits;
 mod lookups;
 mod making_room;

@@ -83,6 +83,12 @@ pub struct Limits {
     /// connection may have more waiting than is still free of this, except that each may always
     /// have 16 KiB. A single larger message goes out when nothing else waits.
     pub all_out_buffers_bytes: usize,
+    /// The most bytes of the newest values that wait for one connection, overhead included. At the
+    /// limit the broker drops the value of the topic that has waited for longest.
+    pub latest_bytes: usize,
+    /// The most bytes of the newest values that wait for all connections, counted as if they shared
+    /// none. No connection may have more of them than is still free of this.
+    pub all_latest_bytes: usize,
     /// The most bytes of unfinished packets over all connections. At the limit the broker closes
     /// the connection whose bytes, multiplied by its time of silence, are most.
     pub all_partial_bytes: usize,
@@ -161,6 +167,8 @@ pub enum Limit {
     Memory,
     /// [`Limits::out_buffer_bytes`]: `QoS` 0 messages were dropped.
     SlowReader,
+    /// [`Limits::latest_bytes`] or [`Limits::all_latest_bytes`]: newest values were dropped.
+    Latest,
     /// [`Limits::out_buffer_bytes`]: a client that does not read was closed.
     NotReading,
     /// [`Limits::retained_messages`] or [`Limits::retained_bytes`].
@@ -249,6 +257,8 @@ impl Default for Limits {
             all_wills_bytes: 128 * 1024 * 1024,
             out_buffer_bytes: 1024 * 1024,
             all_out_buffers_bytes: 512 * 1024 * 1024,
+            latest_bytes: 16 * 1024 * 1024,
+            all_latest_bytes: 256 * 1024 * 1024,
             all_partial_bytes: 256 * 1024 * 1024,
             memory_bytes: 4 * 1024 * 1024 * 1024,
             retained_messages: 1_000_000,

@@ -20,6 +20,8 @@ pub struct Metrics {
     pub partial_bytes: u64,
     /// Gauge: bytes that wait to be written to connections.
     pub unwritten_bytes: u64,
+    /// Gauge: bytes of the newest values that wait for connections, counted as if they shared none.
+    pub latest_bytes: u64,
     /// Gauge: bytes of records that are not durable yet.
     pub journal_bytes: u64,
     /// Gauge: bytes that wait for the reader of the [tap](crate::tap).
@@ -98,6 +100,9 @@ pub struct Metrics {
     pub messages_out: u64,
     /// PUBLISH packets written with a topic alias instead of the name.
     pub aliases_out: u64,
+    /// Messages that a newer one to the same topic has replaced, while they waited for a client
+    /// that asked for the newest values.
+    pub latest_replaced: u64,
     /// PUBLISH packets recognised as duplicates `[MQTT-4.3.3-10]`.
     pub duplicates_in: u64,
     /// PUBLISH packets written again on a resumed session `[MQTT-4.4.0-1]`.
@@ -186,6 +191,9 @@ pub struct Metrics {
     /// `QoS` 0 messages dropped because of
     /// [`Limits::memory_bytes`](crate::Limits::memory_bytes).
     pub dropped_memory: u64,
+    /// Newest values dropped because too many topics waited, see
+    /// [`Limits::latest_bytes`](crate::Limits::latest_bytes).
+    pub dropped_latest: u64,
     /// Messages dropped because their expiry interval had passed `[MQTT-3.3.2-5]`.
     pub dropped_expired: u64,
     /// Messages dropped because they are larger than their client accepts `[MQTT-3.1.2-25]`.

@@ -3,7 +3,7 @@
 use mqtt::packet::SubscriptionIdentifier;
 use mqtt::{QoS, Subscription};
 
-use crate::types::{Reach, SessionId};
+use crate::types::{Interval, Reach, SessionId};
 
 /// One session's subscription to one filter.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub(crate) struct Subscriber {
     pub(crate) qos: QoS,
     pub(crate) no_local: bool,
     pub(crate) retain_as_published: bool,
+    /// If set, the session gets the newest message of each topic, at most this often.
+    pub(crate) latest: Option<Interval>,
     pub(crate) entry: Entry,
 }
 
@@ -40,8 +42,14 @@ impl Subscriber {
             qos: subscription.qos,
             no_local: subscription.no_local,
             retain_as_published: subscription.retain_as_published,
+            latest: None,
             entry: Entry::All,
         }
+    }
+
+    /// The same for the newest message of each topic, if there is an interval.
+    pub(crate) fn latest(self, latest: Option<Interval>) -> Self {
+        Self { latest, ..self }
     }
 
     /// Restricts the subscription to what the client may be sent.

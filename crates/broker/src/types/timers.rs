@@ -29,17 +29,21 @@ pub(crate) enum Timer {
     Retained(NodeId),
     /// The next session in line to continue its retained look-ups.
     Lookups,
+    /// A connection with newest values that may be sent.
+    Latest(Slot),
 }
 
 /// All timers.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     urgent: BTreeSet<(Instant, Timer)>,
-    // These timers are deferrable, because many may be due at once. Each only ends something, and a
-    // client that asks for that thing before is told that it has ended.
+    // These timers are deferrable, because many may be due at once. Each of the first three only
+    // ends something, and a client that asks for that thing before is told that it has ended. Newest
+    // values only become newer while they wait.
     connections: BTreeSet<(Instant, Slot)>,
     sessions: BTreeSet<(Instant, SessionId)>,
     retained: BTreeSet<(Instant, NodeId)>,
+    latest: BTreeSet<(Instant, Slot)>,
 }
 
 impl Timers {
@@ -52,14 +56,20 @@ impl Timers {
     }
 
     /// When the first deferrable timer of each kind is due.
-    fn deferrable(&self) -> [Option<Instant>; 3] {
+    fn deferrable(&self) -> [Option<Instant>; 4] {
         let Self {
             urgent: _,
             connections,
             sessions,
             retained,
+            latest,
         } = self;
-        [first(connections), first(sessions), first(retained)]
+        [
+            first(connections),
+            first(sessions),
+            first(retained),
+            first(latest),
+        ]
     }
 
     /// Makes `timer` due at `new`, or never if that is `None`. `at` is where the timer's owner
@@ -76,6 +86,7 @@ impl Timers {
             Timer::Connection(slot) => change(&mut self.connections, slot, old, new),
             Timer::SessionExpiry(session) => change(&mut self.sessions, session, old, new),
             Timer::Retained(node) => change(&mut self.retained, node, old, new),
+            Timer::Latest(slot) => change(&mut self.latest, slot, old, new),
         }
     }
 
@@ -90,7 +101,7 @@ impl Timers {
     ) -> Option<Timer> {
         let mut deferrable = self.deferrable().map(|at| at.filter(|_| !urgent_only));
         deferrable[0] = deferrable[0].filter(|at| *at <= heard);
-        let [connection, session, _] = deferrable;
+        let [connection, session, retained, _] = deferrable;
         let urgent = first(&self.urgent);
         let first = [urgent].into_iter().chain(deferrable).flatten().min();
         // Of timers for the same time, urgent ones come first.
@@ -101,8 +112,10 @@ impl Timers {
                 .map(Timer::Connection)
         } else if first == session {
             self.pop_due_session(now).map(Timer::SessionExpiry)
-        } else {
+        } else if first == retained {
             self.pop_due_retained(now).map(Timer::Retained)
+        } else {
+            pop_due(now, &mut self.latest).map(Timer::Latest)
         }
     }
 

@@ -13,7 +13,7 @@ use crate::durability::{
     SessionState, Stored, Subscribed, Terms, TransientWill,
 };
 use crate::types::{
-    Cause, Delivery, GroupId, Holder, Identifiers, Lsn, MessageId, Origin, SessionNumber,
+    Cause, Delivery, GroupId, Holder, Identifiers, Interval, Lsn, MessageId, Origin, SessionNumber,
 };
 
 impl Record {
@@ -231,6 +231,12 @@ impl Fields {
                 Some(number.ok_or_else(|| self.malformed(what))?)
             }
         };
+        let latest = if bits & options::LATEST != 0 {
+            let interval = Interval::from_millis(self.number("interval")?);
+            Some(interval.ok_or_else(|| self.malformed("interval"))?)
+        } else {
+            None
+        };
         Ok(Subscribed {
             filter,
             group,
@@ -238,6 +244,7 @@ impl Fields {
             qos: self.qos(bits)?,
             no_local: bits & options::NO_LOCAL != 0,
             retain_as_published: bits & options::RETAIN_AS_PUBLISHED != 0,
+            latest,
             asks: bits & options::ASKS != 0,
         })
     }

@@ -355,12 +355,16 @@ fn put_subscribed(out: &mut BytesMut, it: &Subscribed) {
             | bit(it.no_local, options::NO_LOCAL)
             | bit(it.retain_as_published, options::RETAIN_AS_PUBLISHED)
             | bit(it.group.is_some(), options::SHARED)
-            | bit(it.asks, options::ASKS),
+            | bit(it.asks, options::ASKS)
+            | bit(it.latest.is_some(), options::LATEST),
     );
     if let Some(GroupId(group)) = it.group {
         put_number(out, group);
     }
     put_u32_if(out, it.identifier.map(SubscriptionIdentifier::get));
+    if let Some(interval) = it.latest {
+        put_number(out, interval.millis().into());
+    }
 }
 
 fn put_terms(out: &mut BytesMut, terms: &Terms) {

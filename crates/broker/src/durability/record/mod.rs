@@ -6,7 +6,8 @@
 //! number, which is never used again. A message has the number of the first record that holds it as
 //! its name.
 //!
-//! The first byte is the kind. The form of a kind never changes: a new form gets a new kind.
+//! The first byte is the kind. The form of a kind never changes: a new form gets a new kind, or a bit
+//! that was always 0.
 //!
 //! **Invariant.** No bytes make decoding panic, or allocate more than a few times their size.
 
@@ -14,7 +15,9 @@ mod decode;
 mod encode;
 mod fields;
 
-use crate::types::{Cause, Delivery, GroupId, Holder, Lsn, MessageId, Origin, SessionNumber};
+use crate::types::{
+    Cause, Delivery, GroupId, Holder, Interval, Lsn, MessageId, Origin, SessionNumber,
+};
 
 #[cfg(test)]
 mod tests;
@@ -172,6 +175,8 @@ pub(crate) struct Subscribed {
     pub(crate) qos: QoS,
     pub(crate) no_local: bool,
     pub(crate) retain_as_published: bool,
+    /// If set, the session gets the newest message of each topic, at most this often.
+    pub(crate) latest: Option<Interval>,
     /// Whether a retained look-up with `QoS` 1 or 2 goes on for it, until [`Record::LookupEnded`].
     pub(crate) asks: bool,
 }
@@ -310,6 +315,7 @@ mod options {
     pub(super) const RETAIN_AS_PUBLISHED: u8 = 1 << 3;
     pub(super) const SHARED: u8 = 1 << 4;
     pub(super) const ASKS: u8 = 1 << 5;
+    pub(super) const LATEST: u8 = 1 << 6;
 }
 
 /// The byte that says where a message came from.

@@ -169,15 +169,21 @@ fn recipient() -> impl Strategy<Value = Recipient> {
 fn subscribed() -> impl Strategy<Value = Subscribed> {
     let group = prop::option::of(any::<u64>().prop_map(GroupId));
     let identifier = prop::option::of(identifier());
-    (text(), group, identifier, qos(), any::<[bool; 3]>()).prop_map(
-        |(filter, group, identifier, qos, [no_local, retain_as_published, asks])| Subscribed {
-            filter,
-            group,
-            identifier,
-            qos,
-            no_local,
-            retain_as_published,
-            asks,
+    let latest =
+        prop::option::of((10_u64..=60_000).prop_map(|it| Interval::from_millis(it).unwrap()));
+    let bits = any::<[bool; 3]>();
+    (text(), group, identifier, qos(), latest, bits).prop_map(
+        |(filter, group, identifier, qos, latest, [no_local, retain_as_published, asks])| {
+            Subscribed {
+                filter,
+                group,
+                identifier,
+                qos,
+                no_local,
+                retain_as_published,
+                latest,
+                asks,
+            }
         },
     )
 }

@@ -263,6 +263,7 @@ impl Recovery {
             qos: subscribed.qos,
             no_local: subscribed.no_local,
             retain_as_published: subscribed.retain_as_published,
+            latest: subscribed.latest,
             entry: Entry::All,
         };
         self.broker
