@@ -20,7 +20,8 @@ pub fn keep_address() {
     on_cleanup(move || back_or_forth.dispose());
     Effect::new(move |_| {
         // A link of another page may have an older query.
-        route.track();
+        // Reading it, and not `track`, makes the memo follow.
+        route.with(|_| ());
         let window = state.window.get();
         state.query.with(|query| write(query, window));
     });

@@ -8,12 +8,14 @@
 //! - [`window_list`]: lists of any length, of which only what can be seen exists.
 //! - [`copy`]: the button that copies.
 //! - [`address`]: keeps the address in step with what the reader asked for.
+//! - [`clock`]: times of day.
 //! - [`title`]: the title of the browser's tab.
 //!
 //! **Invariant.** What strangers wrote (ids, names, values, payloads) becomes text nodes and
 //! attribute values, never markup; ids and values stand in `<bdi>`.
 
 pub mod address;
+pub mod clock;
 pub mod connection;
 pub mod copy;
 pub mod device_card;

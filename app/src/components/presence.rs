@@ -3,6 +3,7 @@
 use fleet::{Presence, PresenceKind, Timestamp};
 use leptos::prelude::*;
 
+use super::clock;
 use super::icon::Icon;
 use crate::state::format;
 
@@ -67,14 +68,20 @@ pub fn PresenceLine(
             {move || icon(kind.get()).view()}
             <span class="word">{move || title(kind.get())}</span>
             <span class="since tabular">
-                {move || lasting(&presence.get(), exact.get(), now.get())}
+                {move || lasting(&presence.get(), exact.get(), now.get(), clock::moment)}
             </span>
         </span>
     }
 }
 
-/// How long, and what to expect: `3 min`, `wakes in 8 s`, `silent for 45 s`.
-pub fn lasting(presence: &Presence, exact: bool, now: Timestamp) -> String {
+/// How long, and what to expect: `3 min`, `since before 20:52`, `wakes in 8 s`, `silent for 45 s`.
+/// `moment` writes a time as the reader's clock shows it, given the time now.
+pub fn lasting(
+    presence: &Presence,
+    exact: bool,
+    now: Timestamp,
+    moment: fn(Timestamp, Timestamp) -> String,
+) -> String {
     let since = presence.since();
     let held = format::duration(now.ms_since(since));
     match presence {
@@ -92,9 +99,9 @@ pub fn lasting(presence: &Presence, exact: bool, now: Timestamp) -> String {
         | Presence::Offline { .. }
         | Presence::Sleeping { .. }
         | Presence::Unknown { .. } => match held.as_str() {
+            _ if !exact => format!("since before {}", moment(since, now)),
             "now" => "just now".to_owned(),
-            _ if exact => held,
-            _ => format!("over {held}"),
+            _ => held,
         },
     }
 }
@@ -115,6 +122,10 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_000_000);
 
+    fn moment(at: Timestamp, _now: Timestamp) -> String {
+        format!("0:{:02}", at.0 / 60_000)
+    }
+
     fn ago(ms: i64) -> Timestamp {
         NOW.plus_ms(-ms)
     }
@@ -131,10 +142,11 @@ mod tests {
     #[test]
     fn how_long_is_said_only_as_well_as_it_is_known() {
         let online = Presence::Online { since: ago(65_000) };
-        assert_eq!(lasting(&online, true, NOW), "1 min");
-        assert_eq!(lasting(&online, false, NOW), "over 1 min");
+        assert_eq!(lasting(&online, true, NOW, moment), "1 min");
+        assert_eq!(lasting(&online, false, NOW, moment), "since before 0:15");
         let fresh = Presence::Online { since: NOW };
-        assert_eq!(lasting(&fresh, false, NOW), "just now");
+        assert_eq!(lasting(&fresh, true, NOW, moment), "just now");
+        assert_eq!(lasting(&fresh, false, NOW, moment), "since before 0:16");
     }
 
     #[test]
@@ -144,19 +156,19 @@ mod tests {
             wakes_about,
         };
         assert_eq!(
-            lasting(&sleeping(Some(ago(-8_500))), true, NOW),
+            lasting(&sleeping(Some(ago(-8_500))), true, NOW, moment),
             "wakes in 8 s"
         );
         assert_eq!(
-            lasting(&sleeping(Some(ago(3_000))), true, NOW),
+            lasting(&sleeping(Some(ago(3_000))), true, NOW, moment),
             "wakes about now"
         );
-        assert_eq!(lasting(&sleeping(None), true, NOW), "4 s");
+        assert_eq!(lasting(&sleeping(None), true, NOW, moment), "4 s");
         let stale = Presence::Stale {
             since: ago(5_000),
             last_seen: ago(45_000),
         };
-        assert_eq!(lasting(&stale, true, NOW), "silent for 45 s");
+        assert_eq!(lasting(&stale, true, NOW, moment), "silent for 45 s");
         let offline = Presence::Offline {
             since: NOW,
             reason: OfflineReason::SaidSo,

@@ -51,6 +51,7 @@
 
 mod app;
 pub mod asked;
+mod command_view;
 pub mod connection;
 pub mod core;
 mod device_map;
@@ -66,6 +67,7 @@ mod slots;
 pub mod views;
 
 pub use app::{AppState, Figures};
+pub use command_view::{ArgumentKind, ArgumentView, CommandView, is_destructive};
 pub use connection::ConnectionView;
 pub use list::{Listing, Outcome, Query, Sort};
 pub use messages::RawMessage;

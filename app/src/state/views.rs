@@ -5,6 +5,7 @@ use fleet::{
     PresenceSpan, Timestamp, Value,
 };
 
+use super::command_view::CommandView;
 use super::{format, names};
 
 /// A device in the list.
@@ -65,7 +66,7 @@ pub struct DeviceView {
     /// Whether it takes commands.
     pub takes_commands: bool,
     /// Buttons: the commands that it is known to understand.
-    pub known_commands: Vec<String>,
+    pub known_commands: Vec<CommandView>,
 }
 
 /// What a trend line shows.
@@ -252,7 +253,10 @@ fn charts(device: &Device, names: &[String]) -> Vec<ChartView> {
         on_off: group.on_off,
         lines: group.metrics.into_iter().filter_map(line).collect(),
     };
-    device.groups().into_iter().map(chart).collect()
+    let mut charts: Vec<ChartView> = device.groups().into_iter().map(chart).collect();
+    // Lanes are lower than charts, and have a row of their own below them.
+    charts.sort_by_key(|chart| chart.on_off);
+    charts
 }
 
 fn unit(metric: &fleet::Metric) -> Option<String> {
@@ -283,7 +287,7 @@ impl DeviceView {
             takes_commands: device.takes_commands(),
             known_commands: device
                 .known_commands()
-                .map(|known| known.name.to_owned())
+                .map(|known| CommandView::new(&known))
                 .collect(),
         }
     }

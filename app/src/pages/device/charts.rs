@@ -72,8 +72,8 @@ pub fn Charts(
             <div class="charts">
                 // A chart is made again only when its metrics have changed.
                 <For each=shown key=ChartView::clone let:chart>
-                    <div class="panel chart-panel" data-testid="chart">
-                        <LiveChart device=key chart=chart />
+                    <div class="panel chart-panel" class:lanes=chart.on_off data-testid="chart">
+                        <LiveChart device=key chart=chart.clone() />
                     </div>
                 </For>
             </div>
@@ -162,8 +162,8 @@ pub fn Readings(
                      }: Tile| {
         let text = move || read(key)(|value| value.text.clone());
         let exact = move || read(key)(|value| value.exact.clone());
-        let unit_chars = unit.as_ref().map_or(0, |unit| unit.chars().count() + 1);
-        let chars = move || (text().chars().count() + unit_chars).max(1).to_string();
+        let unit_chars = unit.as_ref().map_or(0, |unit| unit.chars().count());
+        let chars = move || width(text().chars().count(), unit_chars);
         let at = Memo::new(move |_| {
             device.with(|device| {
                 let value = device.as_ref().and_then(|device| device.value(key));
@@ -203,6 +203,12 @@ pub fn Readings(
             }
         })
     }
+}
+
+/// The width of a value with its unit, in digits. A unit has smaller letters.
+fn width(digits: usize, unit: usize) -> String {
+    let tenths = (digits * 10 + unit * 6 + 3).max(10);
+    format!("{}.{}", tenths / 10, tenths % 10)
 }
 
 /// Texts: states, versions, messages.

@@ -1,44 +1,19 @@
 //! Buttons, free JSON, and the answers beside them.
 
 use fleet::{Command, CommandRequest, CommandState, DeviceKey};
-use leptos::ev::SubmitEvent;
-use leptos::html;
 use leptos::prelude::*;
 
 use super::DeviceSignal;
+use super::arguments::ArgumentForm;
+use super::confirm::{Asked, Confirm};
 use super::json;
 use crate::components::connection::sentence;
 use crate::components::icon::Icon;
-use crate::state::{AppState, format};
+use crate::state::{AppState, CommandView, format, is_destructive};
 
-/// The argument of a command that sets something: its member's name and what it means.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-struct Argument {
-    member: &'static str,
-    unit: &'static str,
-    example: &'static str,
-}
-
-/// The argument of commands that we know. Others go through the JSON field.
-const fn argument(command: &str) -> Option<Argument> {
-    match command.as_bytes() {
-        b"SET_INTERVAL" => Some(Argument {
-            member: "seconds",
-            unit: "s",
-            example: "5",
-        }),
-        b"SET_LIMIT" => Some(Argument {
-            member: "percent",
-            unit: "%",
-            example: "50",
-        }),
-        _ => None,
-    }
-}
-
-/// Whether a command of this name takes an argument that we do not know.
-fn takes_unknown_argument(command: &str) -> bool {
-    command.starts_with("SET_") && argument(command).is_none()
+/// Whether a command takes an argument that the device did not announce.
+fn takes_unknown_argument(command: &CommandView) -> bool {
+    command.name.starts_with("SET_") && command.arguments.is_empty()
 }
 
 /// The command box, for devices that take commands.
@@ -70,32 +45,76 @@ pub fn CommandBox(
         error.set(sent.as_ref().err().map(|why| sentence(why)));
         sent.is_ok()
     };
+    let asked = RwSignal::new(None::<Asked>);
+    let send_asked = move |command: Asked| match &command.json {
+        Some(json) => send(CommandRequest::Json(json)),
+        None => send(CommandRequest::Named(&command.name)),
+    };
+    // Sends a command, or asks first.
+    let give = move |command: Asked, destructive: bool| {
+        if destructive {
+            asked.set(Some(command));
+        } else {
+            send_asked(command);
+        }
+    };
+    let free = move |json: String| {
+        let name = json::command_name(&json).unwrap_or_default();
+        let known = known.with_untracked(|known| {
+            let mut known = known.iter();
+            known.any(|command| command.name == name && command.destructive)
+        });
+        let destructive = known || is_destructive(&name);
+        let json = Some(json);
+        give(Asked { name, json }, destructive);
+    };
     let compose = move |name: String| {
         draft.set(json::command_template(&name));
         open.set(true);
     };
-    let button = move |name: String| {
-        let shown = fleet::display::shorten(&name, 32);
-        if let Some(argument) = argument(&name) {
-            return view! { <ArgumentForm name=name argument=argument send=send /> }.into_any();
-        }
-        let id = format!("command-{name}");
-        let more = takes_unknown_argument(&name);
+    let button = move |command: CommandView| {
+        let shown = fleet::display::shorten(&command.name, 32);
+        let id = format!("command-{}", command.name);
+        let more = takes_unknown_argument(&command);
+        let asks = command.destructive;
         let press = move |_| {
+            let name = command.name.clone();
             if more {
-                compose(name.clone());
+                compose(name);
             } else {
-                send(CommandRequest::Named(&name));
+                give(Asked { name, json: None }, asks);
             }
         };
         view! {
-            <button type="button" class="button" data-testid=id on:click=press>
+            <button
+                type="button"
+                class="button"
+                data-testid=id
+                aria-haspopup=asks.then_some("dialog")
+                on:click=press
+            >
                 <bdi class="command-name">{shown}</bdi>
-                {more.then_some("…")}
+                {(more || asks).then_some("…")}
             </button>
         }
-        .into_any()
     };
+    let form = move |command: CommandView| {
+        let (name, asks) = (command.name.clone(), command.destructive);
+        let name = StoredValue::new(name);
+        let send = move |json: String| {
+            let name = name.get_value();
+            let json = Some(json);
+            give(Asked { name, json }, asks);
+        };
+        view! { <ArgumentForm command=command send=send /> }
+    };
+    // First what is pressed, then what is filled in.
+    let plain = Memo::new(move |_| of_kind(&known.get(), false));
+    let with_arguments = Memo::new(move |_| of_kind(&known.get(), true));
+    let name = Memo::new(move |_| {
+        let name = device.with(|device| device.as_ref().map(|device| device.card.name.clone()));
+        name.unwrap_or_default()
+    });
     view! {
         <section class="panel" aria-labelledby="commands-title" data-testid="commands">
             <div class="panel-head">
@@ -106,7 +125,13 @@ pub fn CommandBox(
                     if takes.get() {
                         view! {
                             <div class="command-buttons">
-                                {known.get().into_iter().map(button).collect_view()}
+                                {move || plain.get().into_iter().map(button).collect_view()}
+                            </div>
+                            <div
+                                class="command-forms"
+                                hidden=move || with_arguments.with(Vec::is_empty)
+                            >
+                                {move || with_arguments.get().into_iter().map(form).collect_view()}
                             </div>
                             <p
                                 class="field-error"
@@ -115,7 +140,14 @@ pub fn CommandBox(
                             >
                                 {move || error.get()}
                             </p>
-                            <FreeCommand key=key draft=draft open=open send=send />
+                            <FreeCommand key=key draft=draft open=open send=free />
+                            <Confirm
+                                asked=asked
+                                device=name
+                                send=move |command| {
+                                    send_asked(command);
+                                }
+                            />
                         }
                             .into_any()
                     } else {
@@ -133,42 +165,13 @@ pub fn CommandBox(
     }
 }
 
-/// A command with one number.
-#[component]
-fn ArgumentForm<S>(name: String, argument: Argument, send: S) -> impl IntoView
-where
-    S: Fn(CommandRequest<'_>) -> bool + Copy + 'static,
-{
-    let field = NodeRef::<html::Input>::new();
-    let id = format!("command-{name}");
-    let label = format!("{name}, {}", argument.member);
-    let shown = name.clone();
-    let submit = move |event: SubmitEvent| {
-        event.prevent_default();
-        let typed = field.get_untracked().map(|field| field.value());
-        let number: Option<f64> = typed.and_then(|typed| typed.trim().parse().ok());
-        if let Some(number) = number.filter(|number| number.is_finite()) {
-            let request = json::command_with(&name, argument.member, number);
-            send(CommandRequest::Json(&request));
-        }
-    };
-    view! {
-        <form class="command-form" on:submit=submit>
-            <input
-                node_ref=field
-                class="input"
-                type="number"
-                step="any"
-                required
-                placeholder=format!("{} {}", argument.example, argument.unit)
-                aria-label=label
-                data-testid=format!("{id}-argument")
-            />
-            <button type="submit" class="button" data-testid=id>
-                <span class="command-name">{shown}</span>
-            </button>
-        </form>
-    }
+/// The commands with arguments, or those without.
+fn of_kind(known: &[CommandView], with_arguments: bool) -> Vec<CommandView> {
+    let known = known.iter();
+    known
+        .filter(|command| command.arguments.is_empty() != with_arguments)
+        .cloned()
+        .collect()
 }
 
 /// Any command as JSON, checked while it is typed.
@@ -180,7 +183,7 @@ fn FreeCommand<S>(
     send: S,
 ) -> impl IntoView
 where
-    S: Fn(CommandRequest<'_>) -> bool + Copy + Send + Sync + 'static,
+    S: Fn(String) + Copy + Send + Sync + 'static,
 {
     let state = AppState::expect();
     let empty = Memo::new(move |_| draft.with(|draft| draft.trim().is_empty()));
@@ -191,8 +194,7 @@ where
     });
     let submit = move || {
         if problem.with_untracked(Option::is_none) && !empty.get_untracked() {
-            let text = draft.get_untracked();
-            send(CommandRequest::Json(&text));
+            send(draft.get_untracked());
         }
     };
     view! {
@@ -368,6 +370,7 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::{ArgumentKind, ArgumentView};
     use fleet::Timestamp;
 
     #[test]
@@ -406,11 +409,27 @@ mod tests {
 
     #[test]
     fn a_command_with_an_unknown_argument_is_composed() {
-        assert!(
-            takes_unknown_argument("SET_TARGET")
-                && !takes_unknown_argument("SET_INTERVAL")
-                && !takes_unknown_argument("PING")
-        );
-        assert_eq!(argument("SET_INTERVAL").unwrap().member, "seconds");
+        let command = |name: &str, arguments| CommandView {
+            name: name.to_owned(),
+            destructive: false,
+            arguments,
+        };
+        assert!(takes_unknown_argument(&command("SET_TARGET", Vec::new())));
+        assert!(!takes_unknown_argument(&command("PING", Vec::new())));
+        let argument = ArgumentView {
+            name: "target".to_owned(),
+            kind: ArgumentKind::Number,
+            unit: None,
+            least: None,
+            most: None,
+            default: None,
+        };
+        let known = [
+            command("SET_TARGET", vec![argument]),
+            command("PING", Vec::new()),
+        ];
+        assert!(!takes_unknown_argument(&known[0]));
+        assert_eq!(of_kind(&known, true), known[..1]);
+        assert_eq!(of_kind(&known, false), known[1..]);
     }
 }

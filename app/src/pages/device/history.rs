@@ -4,6 +4,7 @@ use fleet::{PresenceKind, PresenceSpan, Timestamp};
 use leptos::prelude::*;
 
 use super::DeviceSignal;
+use crate::components::clock;
 use crate::components::icon::Icon;
 use crate::components::presence::{icon, reason, title};
 use crate::state::{AppState, format};
@@ -69,13 +70,10 @@ pub fn PresenceHistory(
                         history.with(|history| history.get(next).map(|span| span.presence.since()))
                     })
                 };
-                let lasted = move || {
+                let when = move || {
                     let until = ended().unwrap_or_else(|| now.get());
-                    match format::duration(until.ms_since(presence.since())) {
-                        text if text == "now" => "<1 s".to_owned(),
-                        text if span.exact => text,
-                        text => format!("over {text}"),
-                    }
+                    let lasted = until.ms_since(presence.since());
+                    when(&clock::time_of_day(presence.since()), lasted, span.exact)
                 };
                 view! {
                     <li data-presence=presence.kind().word()>
@@ -83,9 +81,7 @@ pub fn PresenceHistory(
                             {icon(presence.kind()).view()} <span>{title(presence.kind())}</span>
                         </span>
                         <span class="why">{reason(&presence)}</span>
-                        <span class="when">
-                            {clock(presence.since())} " · " {lasted}
-                        </span>
+                        <span class="when">{when}</span>
                     </li>
                 }
             })
@@ -190,16 +186,15 @@ fn bars(history: &[PresenceSpan], now: Timestamp) -> Vec<Bar> {
         .collect()
 }
 
-/// `14:03:27`, by the reader's clock.
-fn clock(at: Timestamp) -> String {
-    #[allow(clippy::cast_precision_loss)] // Exact for the next 285,000 years.
-    let date = js_sys::Date::new(&(at.0 as f64).into());
-    format!(
-        "{:02}:{:02}:{:02}",
-        date.get_hours(),
-        date.get_minutes(),
-        date.get_seconds()
-    )
+/// When a presence began and how long it lasted. How long is unknown if its beginning is.
+fn when(began: &str, lasted_ms: i64, exact: bool) -> String {
+    if !exact {
+        return format!("since before {began}");
+    }
+    match format::duration(lasted_ms) {
+        text if text == "now" => format!("{began} · <1 s"),
+        text => format!("{began} · {text}"),
+    }
 }
 
 #[cfg(test)]
@@ -239,6 +234,13 @@ mod tests {
         let history = [span(Presence::Online { since: NOW })];
         let bars = bars(&history, NOW);
         assert_eq!((bars[0].x, bars[0].width), (STRIP - LEAST, LEAST));
+    }
+
+    #[test]
+    fn an_unknown_beginning_has_no_length() {
+        assert_eq!(when("20:52:11", 12_000, true), "20:52:11 · 12 s");
+        assert_eq!(when("20:52:11", 300, true), "20:52:11 · <1 s");
+        assert_eq!(when("20:52:11", 12_000, false), "since before 20:52:11");
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! JSON for people: makes it readable, and writes what they typed. The browser reads and writes it,
-//! and `fleet` reads what devices sent. `serde_json` would add ten kilobytes to the page.
+//! JSON for people: makes it readable, and writes what they typed.
 
 use fleet::Command;
-use js_sys::{JSON, Object, Reflect};
+use js_sys::JSON;
 use wasm_bindgen::JsValue;
+
+use crate::state::format;
 
 /// A JSON text made readable, if it is one.
 pub(super) fn pretty(text: &str) -> Option<String> {
@@ -21,25 +22,40 @@ fn digits(text: &str) -> usize {
     text.bytes().filter(u8::is_ascii_digit).count()
 }
 
-/// What stands in the JSON field at first.
+/// A value in a command.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Json {
+    Bool(bool),
+    /// A finite number.
+    Number(f64),
+    Text(String),
+}
+
+/// What stands in the JSON field at first. Arguments that nobody announced are the reader's to add.
 pub(super) fn command_template(name: &str) -> String {
-    let argument = (name != "PING").then_some(("value", 0.0));
-    command(name, argument, 2)
+    format!("{{\n  \"command\": {}\n}}", api::quoted(name))
 }
 
-/// A command with one number.
-pub(super) fn command_with(name: &str, argument: &str, number: f64) -> String {
-    command(name, Some((argument, number)), 0)
-}
-
-fn command(name: &str, argument: Option<(&str, f64)>, indent: u8) -> String {
-    let object = Object::new();
-    // This fails only for an object that is frozen.
-    let _ = Reflect::set(&object, &"command".into(), &name.into());
-    if let Some((member, number)) = argument {
-        let _ = Reflect::set(&object, &member.into(), &number.into());
+/// A command with arguments.
+pub(super) fn command(name: &str, arguments: &[(&str, Json)]) -> String {
+    let mut text = format!("{{\"command\":{}", api::quoted(name));
+    for (member, value) in arguments {
+        text.push(',');
+        text.push_str(&api::quoted(member));
+        text.push(':');
+        match value {
+            Json::Bool(value) => text.push_str(if *value { "true" } else { "false" }),
+            Json::Number(value) => text.push_str(&format::exact(*value)),
+            Json::Text(value) => text.push_str(&api::quoted(value)),
+        }
     }
-    written(&object, indent).unwrap_or_default()
+    text.push('}');
+    text
+}
+
+/// The name of the command in a JSON text, if it has one.
+pub(super) fn command_name(text: &str) -> Option<String> {
+    api::Members::parse(text).ok()?.read("command")
 }
 
 fn written(value: &JsValue, indent: u8) -> Option<String> {
@@ -47,10 +63,34 @@ fn written(value: &JsValue, indent: u8) -> Option<String> {
     text.ok().map(String::from)
 }
 
-/// An answer without its quotes, when it is one text: `PONG`.
+/// An answer as people read it: `PONG`, not `"PONG"`. A text that holds a text (some devices escape
+/// twice) or that was cut is read too, and of a failure's object the member that says why.
 pub(super) fn shown_answer(result: &str) -> String {
-    let text = fleet::text_of_json(result);
-    fleet::display::shorten(text.as_deref().unwrap_or(result), 1_000)
+    let mut shown = text_of(result).or_else(|| reason_of(result));
+    while let Some(inner) = shown.as_deref().and_then(text_of) {
+        shown = Some(inner);
+    }
+    fleet::display::shorten(shown.as_deref().unwrap_or(result), 1_000)
+}
+
+/// The text in a JSON string. If its end was cut off, as much as there is.
+fn text_of(json: &str) -> Option<String> {
+    if let Some(text) = fleet::text_of_json(json) {
+        return Some(text);
+    }
+    let cut = json.strip_suffix('…')?;
+    // The cut may have gone through an escape, which has at most twelve characters.
+    let ends = (0..=12.min(cut.len())).filter_map(|less| cut.get(..cut.len() - less));
+    let mut whole = ends.map(|kept| format!("{kept}\""));
+    let text = whole.find_map(|whole| fleet::text_of_json(&whole))?;
+    Some(text + "…")
+}
+
+/// What an object says for people, if one of its members does.
+fn reason_of(json: &str) -> Option<String> {
+    const MEMBERS: [&str; 4] = ["message", "error", "reason", "detail"];
+    let members = api::Members::parse(json).ok()?;
+    MEMBERS.iter().find_map(|member| members.read(member))
 }
 
 /// The members of a request other than its name and uuid, in short: `seconds: 5`. `None` if there
@@ -79,6 +119,48 @@ mod tests {
         assert_eq!(shown_answer("{\"a\":1}"), "{\"a\":1}");
         assert_eq!(shown_answer("\"say \\\"hi\\\"\""), "say \"hi\"");
         assert_eq!(shown_answer("\""), "\"");
+    }
+
+    #[test]
+    fn nothing_that_people_read_is_escaped() {
+        assert_eq!(
+            shown_answer(r#""unknown command \"OPEN\"""#),
+            r#"unknown command "OPEN""#
+        );
+        assert_eq!(
+            shown_answer(r#""\"no \\\"X\\\"\"""#),
+            r#"no "X""#,
+            "escaped twice"
+        );
+        assert_eq!(
+            shown_answer(r#""it said \"no\" and th…"#),
+            r#"it said "no" and th…"#
+        );
+        assert_eq!(
+            shown_answer(r#""it said \…"#),
+            "it said …",
+            "cut in an escape"
+        );
+        assert_eq!(
+            shown_answer(r#"{"code":5,"message":"no \"X\""}"#),
+            r#"no "X""#
+        );
+    }
+
+    #[test]
+    fn commands_are_written_as_json() {
+        let arguments = [
+            ("a \"b\"", Json::Text("c\n".to_owned())),
+            ("n", Json::Number(-0.5)),
+        ];
+        assert_eq!(
+            command("SET", &arguments),
+            r#"{"command":"SET","a \"b\"":"c\n","n":-0.5}"#
+        );
+        assert_eq!(
+            command_template("SET_TARGET"),
+            "{\n  \"command\": \"SET_TARGET\"\n}"
+        );
     }
 
     #[test]

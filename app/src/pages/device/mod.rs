@@ -2,14 +2,18 @@
 //!
 //! - [`charts`]: the latest values, one chart for each metric group, and a table of the rest.
 //! - [`commands`]: buttons, free JSON, and the answers beside them.
+//! - [`arguments`]: a command with arguments, as the device announced them.
+//! - [`confirm`]: asks before a command that destroys something.
 //! - [`history`]: presence over time.
 //! - [`position`]: where it is, drawn without a map service.
 //! - [`raw`]: its messages as they came.
 //! - [`faults`]: what is wrong with what it sends.
 //! - [`forget`]: the button that forgets it.
 
+pub mod arguments;
 pub mod charts;
 pub mod commands;
+pub mod confirm;
 pub mod faults;
 pub mod forget;
 pub mod history;
