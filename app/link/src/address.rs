@@ -28,6 +28,11 @@ pub enum UrlError {
     },
     /// There is nothing between `://` and the path.
     NoHost,
+    /// It has a character or a port that no address has.
+    NotAnAddress {
+        /// What was given.
+        address: String,
+    },
     /// It holds a user name or password, which everyone would see there.
     Credentials,
     /// The page came over TLS and the broker's address does not use it. Browsers refuse that.
@@ -49,6 +54,12 @@ impl UrlError {
             ]
             .concat(),
             Self::NoHost => "the broker's address names no host".to_owned(),
+            Self::NotAnAddress { address } => [
+                "“",
+                address,
+                "” is not an address. Give one such as ws://broker.example:9001/mqtt",
+            ]
+            .concat(),
             Self::Credentials => "leave user name and password out of the broker's address: the page asks for them when the broker wants them".to_owned(),
             Self::MixedContent { url } => [
                 "this page came over https, so the browser does not let it connect to ",
@@ -120,6 +131,9 @@ impl PageAddress {
         if authority.is_empty() || authority.starts_with(':') {
             return Err(UrlError::NoHost);
         }
+        if !is_address(&url, authority) {
+            return Err(UrlError::NotAnAddress { address: url });
+        }
         if self.secure && plain && !is_loopback(authority) {
             return Err(UrlError::MixedContent { url });
         }
@@ -140,6 +154,18 @@ fn split_scheme(url: &str) -> Option<(&str, &str)> {
 fn until<'a>(text: &'a str, stops: &[u8]) -> &'a str {
     let end = text.bytes().position(|byte| stops.contains(&byte));
     end.and_then(|end| text.get(..end)).unwrap_or(text)
+}
+
+/// Whether `new WebSocket` can read this: it throws otherwise, and would throw for ever.
+fn is_address(url: &str, authority: &str) -> bool {
+    let stray = |byte: u8| byte <= b' ' || byte == 0x7f || b"\"<>\\^`{|}".contains(&byte);
+    // The colons within brackets are those of an IPv6 address.
+    let host_end = authority.rfind(']').map_or(0, |at| at + 1);
+    let port = authority
+        .get(host_end..)
+        .and_then(|rest| rest.split_once(':'));
+    let port_fits = port.is_none_or(|(_, port)| port.is_empty() || port.parse::<u16>().is_ok());
+    port_fits && !url.bytes().any(stray)
 }
 
 /// Whether this host is the machine itself. Browsers trust it without TLS, even on a page that came
@@ -266,6 +292,29 @@ mod tests {
             Ok("ws://b/@mqtt"),
             "an @ in the path is no user name"
         );
+    }
+
+    #[test]
+    fn what_is_no_address_is_not_tried_for_ever() {
+        for address in [
+            "foo bar",
+            "a:b",
+            "h:99999",
+            "ws://a<b>",
+            "ws://h/x y",
+            "a\u{7f}",
+        ] {
+            let refused = url(false, address);
+            assert!(
+                matches!(refused, Err(UrlError::NotAnAddress { .. })),
+                "{address}: {refused:?}"
+            );
+        }
+        for address in ["h", "h:", "münchen.example", "[::1]:80", "h/a%20b?c=d:e"] {
+            assert!(url(false, address).is_ok(), "{address}");
+        }
+        let why = url(false, "foo bar").unwrap_err().message();
+        assert!(why.starts_with("“ws://foo bar” is not an address"), "{why}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the header says about the connection, and what to do about it.
 
-use leptos::ev::SubmitEvent;
+use leptos::ev::{self, SubmitEvent};
 use leptos::html;
 use leptos::prelude::*;
 use mqtt::ProtocolVersion;
@@ -144,17 +144,9 @@ fn Announcement() -> impl IntoView {
 pub fn ConnectionBanner() -> impl IntoView {
     let state = AppState::expect();
     let connection = state.connection();
+    let network = network(state);
     // The banner stays the same element while its seconds count down.
-    let kind = Memo::new(move |_| connection.with(link_word));
-    let why = Memo::new(move |_| {
-        connection.with(|connection| match connection {
-            ConnectionView::Reconnecting { why, advice, .. }
-            | ConnectionView::Stopped { why, advice } => Some((why.clone(), advice.clone())),
-            ConnectionView::Connecting { .. }
-            | ConnectionView::Live { .. }
-            | ConnectionView::CredentialsNeeded { .. } => None,
-        })
-    });
+    let banner = Memo::new(move |_| connection.with(|view| Banner::new(view, network.get())));
     let wait = move || {
         connection.with(|connection| match connection {
             ConnectionView::Reconnecting { in_seconds, .. } => {
@@ -167,24 +159,101 @@ pub fn ConnectionBanner() -> impl IntoView {
         })
     };
     move || {
-        let (why, advice) = why.get()?;
-        let stopped = kind.get() == "stopped";
-        let advice = advice.map(|advice| view! { <br /><span class="quiet-note">{advice}</span> });
+        let banner = banner.get()?;
+        let advice = banner
+            .advice
+            .clone()
+            .map(|advice| view! { <br /><span class="quiet-note">{advice}</span> });
         Some(view! {
-            <div class="banner" data-link=kind data-testid="connection-banner">
+            <div class="banner" data-link=banner.link data-testid="connection-banner">
                 <div class="banner-bar">
-                    {Icon::Unplugged.view()}
+                    {banner.icon.view()}
                     <p>
-                        <strong>{if stopped { "Stopped. " } else { "Not connected. " }}</strong>
-                        {sentence(&why)} " " <span class="tabular" data-testid="countdown">
+                        <strong>{banner.title} " "</strong>
+                        {sentence(&banner.why)} " " <span class="tabular" data-testid="countdown">
                             {wait}
                         </span> {advice}
                     </p>
-                    <TryAgain small=true />
+                    {banner.retries.then(|| view! { <TryAgain small=true /> })}
                 </div>
             </div>
         })
     }
+}
+
+/// What is wrong, for the banner under the header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Banner {
+    /// Its colours: a word of the style sheet.
+    link: &'static str,
+    icon: Icon,
+    title: &'static str,
+    why: String,
+    advice: Option<String>,
+    /// Whether a button tries again.
+    retries: bool,
+}
+
+impl Banner {
+    /// The worst of what is wrong. `network`: the browser says that there is a network.
+    fn new(connection: &ConnectionView, network: bool) -> Option<Self> {
+        let down = |title, why: &str, advice: &Option<String>| Self {
+            link: link_word(connection),
+            icon: Icon::Unplugged,
+            title,
+            why: why.to_owned(),
+            advice: advice.clone(),
+            retries: true,
+        };
+        match connection {
+            ConnectionView::Stopped { why, advice } => Some(down("Stopped.", why, advice)),
+            ConnectionView::Reconnecting { why, advice, .. } => {
+                Some(down("Not connected.", why, advice))
+            }
+            ConnectionView::Live { .. } | ConnectionView::Connecting { .. } if !network => {
+                Some(Self {
+                    link: "offline",
+                    ..down(
+                        "No network.",
+                        "the browser says that it is offline. What is shown may be old",
+                        &None,
+                    )
+                })
+            }
+            ConnectionView::Live {
+                notice: Some(notice),
+                ..
+            } => Some(Self {
+                link: "refused",
+                icon: Icon::Warning,
+                title: "Not everything is shown.",
+                why: notice.clone(),
+                advice: None,
+                retries: false,
+            }),
+            ConnectionView::Live { notice: None, .. }
+            | ConnectionView::Connecting { .. }
+            | ConnectionView::CredentialsNeeded { .. } => None,
+        }
+    }
+}
+
+/// Whether the browser says that there is a network. When it goes, the connection is tested at once:
+/// a broker on this computer is still there.
+fn network(state: AppState) -> ReadSignal<bool> {
+    let window = web_sys::window();
+    let is_there = window.is_none_or(|window| window.navigator().on_line());
+    let (network, set_network) = signal(is_there);
+    let gone = window_event_listener(ev::offline, move |_| {
+        set_network.set(false);
+        state.reconnect();
+    });
+    let back = window_event_listener(ev::online, move |_| set_network.set(true));
+    on_cleanup(move || {
+        gone.remove();
+        back.remove();
+    });
+    network
 }
 
 /// Tries at once. A connection that has stopped for good begins again with a reload of the page.
@@ -473,6 +542,34 @@ mod tests {
         assert_eq!(host("ws://127.0.0.1:8080/mqtt"), "127.0.0.1:8080");
         assert_eq!(host("wss://broker.example/"), "broker.example");
         assert_eq!(host(""), "");
+    }
+
+    fn live(notice: Option<&str>) -> ConnectionView {
+        ConnectionView::Live {
+            version: ProtocolVersion::V5,
+            notice: notice.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_network_that_is_gone_is_told_at_once() {
+        let banner = Banner::new(&live(None), false).unwrap();
+        assert_eq!((banner.link, banner.retries), ("offline", true));
+        assert_eq!(Banner::new(&live(None), true), None);
+        let waiting = ConnectionView::Reconnecting {
+            in_seconds: 3,
+            attempt: 1,
+            why: "it broke".to_owned(),
+            advice: None,
+        };
+        assert_eq!(Banner::new(&waiting, false).unwrap().why, "it broke");
+    }
+
+    #[test]
+    fn a_refused_subscription_is_told_on_the_page() {
+        let notice = "The broker refused the topics “#”. Name others: ?topics=";
+        let banner = Banner::new(&live(Some(notice)), true).unwrap();
+        assert_eq!((banner.why.as_str(), banner.retries), (notice, false));
     }
 
     #[test]

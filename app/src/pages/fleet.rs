@@ -8,15 +8,15 @@ use leptos::html;
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 
-use crate::components::connection::{TryAgain, sentence};
-use crate::components::copy::CopyButton;
+use super::welcome::NoDevices;
+use crate::components::connection::sentence;
 use crate::components::device_card::DeviceCard;
 use crate::components::icon::Icon;
 use crate::components::presence;
 use crate::components::title::set_title;
 use crate::components::window_list::{Metrics, WindowList};
 use crate::route::{Navigation, Place};
-use crate::state::{AppState, Choice, ConnectionView, Layout, Listing, Outcome, Query, Sort};
+use crate::state::{AppState, Choice, Layout, Listing, Outcome, Query, Sort};
 
 /// The fleet page.
 #[component]
@@ -391,7 +391,7 @@ fn card_selector(full_id: &str) -> String {
 
 /// The page's shape before its content.
 #[component]
-fn Skeleton() -> impl IntoView {
+pub fn Skeleton() -> impl IntoView {
     view! {
         <div class="skeleton" role="status" aria-label="Waiting for devices" data-testid="loading">
             {(0..8).map(|_| view! { <div></div> }).collect_view()}
@@ -422,111 +422,6 @@ fn NoResults() -> impl IntoView {
     }
 }
 
-/// How long the broker's retained messages may take to arrive after the connection, in milliseconds.
-const PATIENCE_MS: i64 = 1_500;
-
-/// What stands here before the first device: loading, not connected, or no devices.
-#[component]
-fn NoDevices() -> impl IntoView {
-    let state = AppState::expect();
-    let connection = state.connection();
-    let live_since = Memo::new(move |before: Option<&Option<fleet::Timestamp>>| {
-        let live = connection.with(ConnectionView::is_live);
-        let before = before.copied().flatten();
-        live.then(|| before.unwrap_or_else(|| state.wall_ms()))
-    });
-    let settled = Memo::new(move |_| {
-        let now = state.now().get();
-        let since = live_since.get();
-        since.is_some_and(|since| now.ms_since(since) >= PATIENCE_MS)
-    });
-    let trouble = Memo::new(move |_| {
-        connection.with(|connection| match connection {
-            ConnectionView::Reconnecting { why, .. } | ConnectionView::Stopped { why, .. } => {
-                Some(why.clone())
-            }
-            ConnectionView::CredentialsNeeded { .. } => {
-                Some("the broker asks for a user name and a password".to_owned())
-            }
-            ConnectionView::Connecting { .. } | ConnectionView::Live { .. } => None,
-        })
-    });
-    move || match trouble.get() {
-        Some(why) => view! {
-            <section class="empty" data-testid="disconnected">
-                {Icon::Unplugged.view()}
-                <h2>"Not connected to the broker"</h2>
-                <p class="wrap-anywhere">{sentence(&why)}</p>
-                <p>"Devices appear here as soon as the connection is there."</p>
-                <TryAgain />
-            </section>
-        }
-        .into_any(),
-        None if settled.get() => view! { <Welcome /> }.into_any(),
-        None => view! { <Skeleton /> }.into_any(),
-    }
-}
-
-/// No device yet: how to send a first message.
-#[component]
-fn Welcome() -> impl IntoView {
-    let host = web_sys::window()
-        .and_then(|window| window.location().hostname().ok())
-        .filter(|host| !host.is_empty())
-        .unwrap_or_else(|| "localhost".to_owned());
-    let broker = AppState::expect().broker();
-    // If the broker is elsewhere (`?broker=`), the message must go there.
-    let host = link_host(&broker).unwrap_or(host);
-    let sign_in = format!(
-        "mosquitto_pub -h {host} -p 1883 -q 2 -r \\\n  -t beaconry/register/my-device -m SIGN_IN"
-    );
-    let data = format!(
-        "mosquitto_pub -h {host} -p 1883 -t beaconry/data/my-device \\\n  -m '{{\"temperature\":23.6,\"humidity\":48}}'"
-    );
-    let snippet = |text: String, what: &'static str| {
-        let copied = text.clone();
-        view! {
-            <div class="snippet">
-                <pre>
-                    <code>{text}</code>
-                </pre>
-                <CopyButton what=what text=move || copied.clone() />
-            </div>
-        }
-    };
-    view! {
-        <section class="empty" data-testid="no-devices">
-            {Icon::Beacon.view()}
-            <h2>"Connected, and no device yet"</h2>
-            <p>
-                "Whatever publishes to this broker appears here at once, without any set-up. Try it from a terminal:"
-            </p>
-            <div class="recipe">
-                <p class="label">"A device says that it is there"</p>
-                {snippet(sign_in, "the command")}
-                <p class="label">"and what it measures"</p>
-                {snippet(data, "the command")}
-                <p class="quiet-note">
-                    "1883 is the usual port; the broker prints its own when it starts."
-                </p>
-            </div>
-        </section>
-    }
-}
-
-/// The host of a WebSocket address, without its port.
-fn link_host(address: &str) -> Option<String> {
-    let (_, rest) = address.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let host = match authority.rsplit_once(':') {
-        // An IPv6 address ends in its bracket.
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        Some(_) | None => authority,
-    };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    (!host.is_empty()).then(|| host.to_owned())
-}
-
 /// Whether a media query matches. Follows its changes.
 fn media(query: &str) -> Signal<bool> {
     let list = web_sys::window().and_then(|window| window.match_media(query).ok().flatten());
@@ -549,7 +444,7 @@ mod tests {
 
     use fleet::DeviceKey;
 
-    use super::{Listing, card_selector, lead, link_host};
+    use super::{Listing, card_selector, lead};
 
     #[test]
     fn a_card_is_found_whatever_its_id_is() {
@@ -579,20 +474,5 @@ mod tests {
         assert_eq!(lead(&list(3, 24, true), 24), "3 of 24 devices");
         assert_eq!(lead(&list(0, 1, true), 1), "0 of 1 devices");
         assert_eq!(lead(&list(24, 24, true), 24), "24 devices");
-    }
-
-    #[test]
-    fn the_recipe_names_the_brokers_own_host() {
-        let host = |address| link_host(address);
-        assert_eq!(
-            host("ws://127.0.0.1:8080/mqtt").as_deref(),
-            Some("127.0.0.1")
-        );
-        assert_eq!(
-            host("wss://broker.example/").as_deref(),
-            Some("broker.example")
-        );
-        assert_eq!(host("ws://[::1]:9001/mqtt").as_deref(), Some("::1"));
-        assert_eq!(host(""), None);
     }
 }
