@@ -4,6 +4,8 @@
 //! neither Leptos nor devices. Events go out in batches: one for each frame that comes in, each
 //! timer that goes off, each call.
 //!
+//! With the feature `http` it also asks a server's HTTP API: see [`http`].
+//!
 //! **Invariants.**
 //! - One function (`Inner::turn`) keeps the client's loop: after each call it drains the events,
 //!   writes the bytes and arms the timer, in this order.
@@ -40,6 +42,8 @@ mod address;
 mod clock;
 mod driver;
 mod failure;
+#[cfg(feature = "http")]
+pub mod http;
 mod listener;
 pub mod random;
 mod socket;

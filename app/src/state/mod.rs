@@ -63,6 +63,7 @@ mod pace;
 mod parameters;
 pub mod preferences;
 pub mod series;
+pub mod server;
 mod slots;
 pub mod views;
 

@@ -1,0 +1,389 @@
+//! When the page follows a server, and what it asks it for.
+//!
+//! The page has two connections: MQTT to a broker, and HTTP to the server that it came from. Both name a
+//! server's id. Only if they are equal does the page combine them: it asks for the devices, then for the
+//! changes since. Against any other broker it goes on alone, with what the devices send.
+//!
+//! ```text
+//! Deciding ──ids are equal──▶ Loading ──devices──▶ Following ──changes, changes, …
+//!    │  ▲                        │                     │
+//!    │  └──────── a new connection of the broker ──────┤
+//!    ▼                           ▼                     ▼
+//!  Alone ◀──────────── the API fails ──────────────────┘   and tries again by itself
+//! ```
+//!
+//! The machine does no input or output. After each call, do what [`Following::poll`] asks for, then look
+//! at [`Following::mode`].
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use link::http::HttpFailure;
+use mqtt::Instant;
+
+/// What the page shall do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Ask who the server is, then call [`Following::handle_server`].
+    Server,
+    /// Ask for the devices, then call [`Following::handle_devices`]. The answer of an earlier request is
+    /// no longer wanted.
+    Devices,
+    /// Open the stream of changes after this cursor, in the place of an earlier one.
+    OpenStream(String),
+    /// Close the stream of changes.
+    CloseStream,
+}
+
+/// Whom the page believes.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It is not known yet.
+    Deciding,
+    /// The devices themselves.
+    Alone,
+    /// The server. Its devices are known.
+    Follows,
+}
+
+/// Where the page's knowledge about the server comes from, and how far it has got.
+#[derive(Debug)]
+pub struct Following {
+    /// Whether the broker is the one beside the page, because the page's address names no other.
+    own_broker: bool,
+    /// The id in the broker's CONNACK, while it is connected.
+    broker: Broker,
+    /// The id that the API has told.
+    server: Server,
+    state: State,
+    hidden_since: Option<Instant>,
+    failures: u32,
+    /// Why the API cannot be used, although it is that of the broker.
+    trouble: Option<String>,
+    asks: VecDeque<Ask>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Broker {
+    Disconnected,
+    /// It says that it belongs to no server with an API.
+    Other,
+    Named(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Server {
+    Asked,
+    /// The page's server has no such API, or did not answer.
+    Silent,
+    Named(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    Deciding,
+    /// The devices are asked for.
+    Loading,
+    Following {
+        cursor: String,
+        stream: Stream,
+    },
+    /// With the time of the next attempt, if the API is that of the broker.
+    Alone {
+        again: Option<Instant>,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stream {
+    Open,
+    /// Closed while nobody looks.
+    Resting,
+    /// The devices are asked for anew. Until then the stream is closed.
+    Reloading,
+    /// It broke. It is opened again at this time.
+    Broken {
+        again: Instant,
+    },
+}
+
+impl Following {
+    /// How long the page may be hidden before the stream is closed. Browsers allow six connections to a
+    /// server over HTTP/1.1, for all tabs together.
+    pub const REST_AFTER: Duration = Duration::from_secs(10);
+    /// How often the stream may fail before the page goes on alone.
+    const STREAM_FAILURES: u32 = 4;
+
+    /// Begins by asking who the server is. `own_broker`: the page's address names no other broker.
+    pub fn new(own_broker: bool) -> Self {
+        Self {
+            own_broker,
+            broker: Broker::Disconnected,
+            server: Server::Asked,
+            state: State::Deciding,
+            hidden_since: None,
+            failures: 0,
+            trouble: None,
+            asks: VecDeque::from([Ask::Server]),
+        }
+    }
+
+    /// What to do next.
+    pub fn poll(&mut self) -> Option<Ask> {
+        self.asks.pop_front()
+    }
+
+    /// Whom the page believes.
+    pub fn mode(&self) -> Mode {
+        match &self.state {
+            State::Deciding | State::Loading => Mode::Deciding,
+            State::Following { .. } => Mode::Follows,
+            State::Alone { .. } => Mode::Alone,
+        }
+    }
+
+    /// What is wrong with the API, for people, and what happens about it.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    /// When to call [`Self::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let again = match &self.state {
+            State::Deciding | State::Loading => None,
+            State::Alone { again } => *again,
+            State::Following { stream, .. } => match stream {
+                Stream::Open => self.hidden_since.map(|since| since + Self::REST_AFTER),
+                Stream::Resting | Stream::Reloading => None,
+                Stream::Broken { again } => Some(*again),
+            },
+        };
+        again.filter(|_| self.broker != Broker::Disconnected)
+    }
+
+    /// The broker has accepted the connection. `id` is what CONNACK says about the server.
+    pub fn handle_connected(&mut self, id: Option<&str>) {
+        self.broker = match id {
+            None | Some("") => Broker::Other,
+            Some(id) => Broker::Named(id.to_owned()),
+        };
+        self.state = State::Deciding;
+        self.failures = 0;
+        if let (Broker::Named(broker), Server::Named(_) | Server::Silent) =
+            (&self.broker, &self.server)
+            && self.server != Server::Named(broker.clone())
+        {
+            // The server may have been started again since it was asked.
+            self.server = Server::Asked;
+            self.asks.push_back(Ask::Server);
+        }
+        self.decide();
+    }
+
+    /// The connection to the broker is gone.
+    pub fn handle_disconnected(&mut self) {
+        if self.broker == Broker::Disconnected {
+            return;
+        }
+        self.broker = Broker::Disconnected;
+        self.state = State::Deciding;
+        self.trouble = None;
+        self.asks.push_back(Ask::CloseStream);
+    }
+
+    /// The API has told the server's id, or has not.
+    pub fn handle_server(&mut self, now: Instant, id: Result<String, HttpFailure>) {
+        match id {
+            Ok(id) => self.server = Server::Named(id),
+            Err(failure) => {
+                self.server = Server::Silent;
+                // A page that came from elsewhere need not have the broker's API beside it.
+                let expected = self.own_broker || failure != HttpFailure::Status(404);
+                if expected && matches!(self.broker, Broker::Named(_)) {
+                    self.go_alone(now, &failure.to_string());
+                    return;
+                }
+            }
+        }
+        self.decide();
+    }
+
+    /// The devices have come, with the cursor behind them, or have not. Returns whether they are wanted.
+    pub fn handle_devices(&mut self, now: Instant, cursor: Result<&str, &str>) -> bool {
+        let wanted = match &self.state {
+            State::Deciding => false,
+            State::Loading => true,
+            State::Following { stream, .. } => *stream == Stream::Reloading,
+            State::Alone { again } => again.is_none() && self.is_ours(),
+        };
+        if !wanted {
+            return false;
+        }
+        match cursor {
+            Ok(cursor) => {
+                self.failures = 0;
+                self.trouble = None;
+                let cursor = cursor.to_owned();
+                let stream = Stream::Resting;
+                self.state = State::Following { cursor, stream };
+                self.open_stream();
+                true
+            }
+            Err(why) => {
+                self.go_alone(now, why);
+                false
+            }
+        }
+    }
+
+    /// Changes have come, up to this cursor. `resync` says that they are not all.
+    pub fn handle_changes(&mut self, cursor: &str, resync: bool) {
+        let State::Following {
+            cursor: known,
+            stream,
+        } = &mut self.state
+        else {
+            return;
+        };
+        if *stream != Stream::Open {
+            return;
+        }
+        self.failures = 0;
+        cursor.clone_into(known);
+        if resync {
+            *stream = Stream::Reloading;
+            self.asks.extend([Ask::CloseStream, Ask::Devices]);
+        }
+    }
+
+    /// The stream of changes has ended.
+    pub fn handle_stream_ended(&mut self, now: Instant) {
+        let failures = self.failures + 1;
+        let State::Following { stream, .. } = &mut self.state else {
+            return;
+        };
+        if *stream != Stream::Open {
+            return;
+        }
+        if failures > Self::STREAM_FAILURES {
+            self.go_alone(now, "the stream of changes breaks off");
+            return;
+        }
+        self.failures = failures;
+        let again = now + backoff(failures);
+        *stream = Stream::Broken { again };
+    }
+
+    /// The page is hidden, or is seen again.
+    pub fn handle_visibility(&mut self, now: Instant, hidden: bool) {
+        if hidden {
+            self.hidden_since.get_or_insert(now);
+            return;
+        }
+        self.hidden_since = None;
+        if let State::Following { stream, .. } = &self.state
+            && *stream == Stream::Resting
+        {
+            self.open_stream();
+        }
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.poll_timeout().is_none_or(|at| now < at) {
+            return;
+        }
+        match &mut self.state {
+            State::Deciding | State::Loading => {}
+            State::Alone { again } => {
+                *again = None;
+                if self.is_ours() {
+                    self.asks.push_back(Ask::Devices);
+                } else {
+                    self.server = Server::Asked;
+                    self.asks.push_back(Ask::Server);
+                }
+            }
+            State::Following { stream, .. } => match stream {
+                Stream::Open => {
+                    *stream = Stream::Resting;
+                    self.asks.push_back(Ask::CloseStream);
+                }
+                Stream::Broken { .. } => {
+                    *stream = Stream::Resting;
+                    self.open_stream();
+                }
+                Stream::Resting | Stream::Reloading => {}
+            },
+        }
+    }
+
+    fn is_ours(&self) -> bool {
+        match (&self.broker, &self.server) {
+            (Broker::Named(broker), Server::Named(server)) => broker == server,
+            (Broker::Disconnected | Broker::Other | Broker::Named(_), _) => false,
+        }
+    }
+
+    /// Compares the ids, once both are known.
+    fn decide(&mut self) {
+        let undecided = matches!(self.state, State::Deciding | State::Alone { .. });
+        if !undecided {
+            return;
+        }
+        match (&self.broker, &self.server) {
+            (Broker::Disconnected, _) | (Broker::Named(_), Server::Asked) => {}
+            (Broker::Other, _) => {
+                self.trouble = None;
+                self.state = State::Alone { again: None };
+            }
+            (Broker::Named(_), _) if self.is_ours() => {
+                match self.state {
+                    State::Alone { .. } => self.state = State::Alone { again: None },
+                    State::Deciding | State::Loading | State::Following { .. } => {
+                        self.state = State::Loading;
+                    }
+                }
+                self.asks.push_back(Ask::Devices);
+            }
+            // Another server than the one that the page came from, as `?broker=` may ask for.
+            (Broker::Named(_), Server::Named(_) | Server::Silent) => {
+                self.trouble = None;
+                self.state = State::Alone { again: None };
+            }
+        }
+    }
+
+    /// Opens the stream, unless nobody looks.
+    fn open_stream(&mut self) {
+        if let State::Following { cursor, stream } = &mut self.state
+            && self.hidden_since.is_none()
+        {
+            *stream = Stream::Open;
+            self.asks.push_back(Ask::OpenStream(cursor.clone()));
+        }
+    }
+
+    fn go_alone(&mut self, now: Instant, why: &str) {
+        self.failures = self.failures.saturating_add(1);
+        let wait = backoff(self.failures);
+        if matches!(self.state, State::Following { .. }) {
+            self.asks.push_back(Ask::CloseStream);
+        }
+        self.state = State::Alone {
+            again: Some(now + wait),
+        };
+        self.trouble = Some(format!(
+            "The server's list of devices cannot be read: {why}. Until it can, this page shows only what devices send while it is open. It tries again by itself; look whether a proxy passes api/v1 on to the server"
+        ));
+    }
+}
+
+/// One second, then twice as long each time, up to half a minute.
+fn backoff(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(5);
+    Duration::from_secs(1 << doublings).min(Duration::from_secs(30))
+}
+
+#[cfg(test)]
+mod tests;
