@@ -56,6 +56,7 @@ pub mod connection;
 pub mod core;
 mod device_map;
 pub mod format;
+pub mod interest;
 pub mod list;
 pub mod messages;
 pub mod names;

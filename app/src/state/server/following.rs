@@ -333,10 +333,6 @@ impl Following {
         }
         match (&self.broker, &self.server) {
             (Broker::Disconnected, _) | (Broker::Named(_), Server::Asked) => {}
-            (Broker::Other, _) => {
-                self.trouble = None;
-                self.state = State::Alone { again: None };
-            }
             (Broker::Named(_), _) if self.is_ours() => {
                 match self.state {
                     State::Alone { .. } => self.state = State::Alone { again: None },
@@ -346,8 +342,8 @@ impl Following {
                 }
                 self.asks.push_back(Ask::Devices);
             }
-            // Another server than the one that the page came from, as `?broker=` may ask for.
-            (Broker::Named(_), Server::Named(_) | Server::Silent) => {
+            // Another broker, or another server than the one that the page came from.
+            (Broker::Other, _) | (Broker::Named(_), Server::Named(_) | Server::Silent) => {
                 self.trouble = None;
                 self.state = State::Alone { again: None };
             }

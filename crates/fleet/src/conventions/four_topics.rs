@@ -143,6 +143,19 @@ impl Speech for FourTopics {
         }
     }
 
+    fn command_filters(name: &Name<'_>, filters: &mut Vec<String>) {
+        for kind in ["cmd/req/", "cmd/resp/"] {
+            filters.push(topic(name, kind));
+        }
+    }
+
+    fn shared_filters(prefix: &str, filters: &mut Vec<String>) {
+        let any = Name::new(prefix, "+");
+        for kind in ["register/", "cmd/req/", "cmd/resp/"] {
+            filters.push(topic(&any, kind));
+        }
+    }
+
     fn command(
         &self,
         name: &Name<'_>,

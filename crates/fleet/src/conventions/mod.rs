@@ -90,6 +90,12 @@ pub(crate) trait Speech: Sized {
     /// may be a full id.
     fn filters(name: &Name<'_>, filters: &mut Vec<String>);
 
+    /// Adds the topic filters that cover the commands to the device and its answers.
+    fn command_filters(_name: &Name<'_>, _filters: &mut Vec<String>) {}
+
+    /// Adds the topic filters that cover presence, commands and answers of all devices under a prefix.
+    fn shared_filters(_prefix: &str, _filters: &mut Vec<String>) {}
+
     /// The message that carries a command to the device.
     fn command(
         &self,
@@ -258,6 +264,25 @@ macro_rules! conventions {
             let mut filters = Vec::new();
             match convention.0 {
                 $(Which::$Type => $module::$Type::filters(name, &mut filters),)+
+            }
+            filters
+        }
+
+        /// The topic filters that cover commands to a device of this convention, and its answers.
+        pub(crate) fn command_filters_of(convention: Convention, name: &Name<'_>) -> Vec<String> {
+            let mut filters = Vec::new();
+            match convention.0 {
+                $(Which::$Type => $module::$Type::command_filters(name, &mut filters),)+
+            }
+            filters
+        }
+
+        /// The topic filters that cover presence, commands and answers of all devices of this
+        /// convention under a prefix.
+        pub(crate) fn shared_filters_of(convention: Convention, prefix: &str) -> Vec<String> {
+            let mut filters = Vec::new();
+            match convention.0 {
+                $(Which::$Type => $module::$Type::shared_filters(prefix, &mut filters),)+
             }
             filters
         }

@@ -114,6 +114,17 @@ impl Device {
         }
         conventions::filters_of(self.convention, &self.name())
     }
+
+    /// The topic filters that cover commands to it and its answers.
+    pub fn command_filters(&self) -> Vec<String> {
+        conventions::command_filters_of(self.convention, &self.name())
+    }
+
+    /// The topic filters that cover presence, commands and answers of all devices that speak as it does
+    /// under its prefix. A subscriber to everything may ask for these with a higher quality of service.
+    pub fn shared_filters(&self) -> Vec<String> {
+        conventions::shared_filters_of(self.convention, &self.prefix)
+    }
 }
 
 pub(super) const fn time(at: Timestamp) -> Time {

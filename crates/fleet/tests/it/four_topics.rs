@@ -277,3 +277,21 @@ fn a_command_to_nobody_makes_no_device() {
     let unknown = sim.fleet.command(at(0.0), nobody, "u", request);
     assert_eq!(unknown, Err(fleet::CommandError::UnknownDevice));
 }
+
+#[test]
+fn topics_of_commands_and_of_all_devices_under_a_prefix_are_told() {
+    let mut sim = Sim::new();
+    sim.publish("site/a/register/pump", "SIGN_IN");
+    sim.publish("shed/door", "open");
+    let pump = sim.device("pump");
+    assert_eq!(
+        pump.command_filters(),
+        ["site/a/cmd/req/pump", "site/a/cmd/resp/pump"]
+    );
+    assert_eq!(
+        pump.shared_filters(),
+        ["site/a/register/+", "site/a/cmd/req/+", "site/a/cmd/resp/+"]
+    );
+    let shed = sim.device("shed");
+    assert!(shed.command_filters().is_empty() && shed.shared_filters().is_empty());
+}

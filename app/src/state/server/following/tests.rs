@@ -14,6 +14,8 @@ fn open(cursor: &str) -> Ask {
     Ask::OpenStream(cursor.to_owned())
 }
 
+// The calls read better so.
+#[allow(clippy::unnecessary_wraps)]
 fn named(id: &str) -> Result<String, HttpFailure> {
     Ok(id.to_owned())
 }
