@@ -13,8 +13,8 @@ use browser::{Network, Peer, next_frame, publish, until};
 use dashboard::state::{AppState, ConnectionView, Query};
 use fleet::{CommandRequest, CommandState, DeviceKey};
 use leptos::prelude::*;
-use mqtt::packet::ReasonProperties;
-use mqtt::{ConnAck, Packet, PubComp, PubRec, QoS, ReasonCode, SubAck};
+use mqtt::packet::{Disconnect, ReasonProperties, RetainHandling};
+use mqtt::{ConnAck, Packet, PubComp, PubRec, QoS, ReasonCode, SubAck, Subscribe, Subscription};
 use wasm_bindgen::JsCast;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
@@ -68,18 +68,40 @@ async fn acknowledge(peer: &mut Peer) {
     let Packet::Subscribe(subscribe) = peer.receive().await else {
         panic!("no SUBSCRIBE");
     };
-    let filters: Vec<&str> = subscribe
+    assert_eq!(filters(&subscribe), ["#"]);
+    assert_eq!(subscribe.subscriptions[0].qos, QoS::AtMostOnce);
+    peer.send(&[granted(&subscribe)]);
+}
+
+fn filters(subscribe: &Subscribe) -> Vec<&str> {
+    subscribe
         .subscriptions
         .iter()
         .map(|subscription| subscription.topic_filter.as_str())
-        .collect();
-    assert_eq!(filters, ["#"]);
-    assert_eq!(subscribe.subscriptions[0].qos, QoS::ExactlyOnce);
-    peer.send(&[Packet::SubAck(SubAck {
+        .collect()
+}
+
+fn granted(subscribe: &Subscribe) -> Packet {
+    let granted = |subscription: &Subscription| match subscription.qos {
+        QoS::AtMostOnce => ReasonCode::Success,
+        QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
+        QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
+    };
+    Packet::SubAck(SubAck {
         packet_id: subscribe.packet_id,
-        reason_codes: vec![ReasonCode::GrantedQoS2],
+        reason_codes: subscribe.subscriptions.iter().map(granted).collect(),
         properties: ReasonProperties::default(),
-    })]);
+    })
+}
+
+/// The next packet that is no SUBSCRIBE.
+async fn receive(peer: &mut Peer) -> Packet {
+    loop {
+        match peer.receive().await {
+            Packet::Subscribe(subscribe) => peer.send(&[granted(&subscribe)]),
+            packet => return packet,
+        }
+    }
 }
 
 #[wasm_bindgen_test]
@@ -125,7 +147,7 @@ async fn a_thousand_messages_set_a_card_once_a_frame_and_only_if_it_is_looked_at
     let text = card.with_untracked(|card| card.as_ref().unwrap().values[0].text.clone());
     assert_eq!(text, "999");
 
-    let metric = card.with_untracked(|card| card.as_ref().unwrap().trend.unwrap());
+    let metric = card.with_untracked(|card| card.as_ref().unwrap().trend.as_ref().unwrap().key);
     let last = page
         .state
         .with_series(a, metric, |series| series.values().last().copied());
@@ -195,7 +217,7 @@ async fn a_command_is_published_with_qos_2_and_its_answer_comes_back_to_it() {
     let commands = owner.with(|| page.state.commands(key));
     let uuid = page.state.send(key, CommandRequest::Named("PING")).unwrap();
 
-    let Packet::Publish(request) = peer.receive().await else {
+    let Packet::Publish(request) = receive(&mut peer).await else {
         panic!("no PUBLISH");
     };
     assert_eq!(request.qos, QoS::ExactlyOnce);
@@ -215,7 +237,7 @@ async fn a_command_is_published_with_qos_2_and_its_answer_comes_back_to_it() {
     let packet_id = request.packet_id.unwrap();
     let received = PubRec::new(packet_id, ReasonCode::Success);
     peer.send(&[Packet::PubRec(received)]);
-    assert!(matches!(peer.receive().await, Packet::PubRel(_)));
+    assert!(matches!(receive(&mut peer).await, Packet::PubRel(_)));
     let complete = PubComp::new(packet_id, ReasonCode::Success);
     peer.send(&[Packet::PubComp(complete)]);
     let answer = format!(
@@ -258,6 +280,68 @@ async fn a_lost_connection_counts_down_and_resumes_its_session() {
     assert_eq!(again.client_id, connect.client_id);
     assert_eq!(second.packets(), [], "nothing is subscribed to twice");
     until("it is live", || connection.get_untracked().is_live()).await;
+}
+
+#[wasm_bindgen_test]
+async fn another_broker_is_asked_for_promises_where_they_matter_and_copies_count_once() {
+    let page = Page::open(|_| ());
+    let mut peer = page.broker().await;
+    peer.send(&[publish("beaconry/register/a", "SIGN_IN")]);
+    let Packet::Subscribe(subscribe) = peer.receive().await else {
+        panic!("no SUBSCRIBE");
+    };
+    assert_eq!(
+        filters(&subscribe),
+        [
+            "beaconry/register/+",
+            "beaconry/cmd/req/+",
+            "beaconry/cmd/resp/+"
+        ]
+    );
+    let first = &subscribe.subscriptions[0];
+    assert_eq!(first.qos, QoS::ExactlyOnce);
+    assert_eq!(first.retain_handling, RetainHandling::DoNotSend);
+    let identifier = subscribe.subscription_identifier.unwrap();
+    peer.send(&[granted(&subscribe)]);
+
+    let key = page.key("a").await;
+    let messages = |page: &Page| {
+        let owner = Owner::new();
+        let device = owner.with(|| page.state.device(key));
+        let count = device.with_untracked(|device| device.as_ref().unwrap().message_count);
+        owner.cleanup();
+        count
+    };
+    let Packet::Publish(mut certain) = publish("beaconry/register/a", "SIGN_OUT") else {
+        panic!("no PUBLISH");
+    };
+    certain.properties.subscription_identifiers = vec![identifier];
+    let before = messages(&page);
+    peer.send(&[
+        Packet::Publish(certain),
+        publish("beaconry/register/a", "SIGN_OUT"),
+    ]);
+    assert_eq!(messages(&page), before + 1);
+}
+
+#[wasm_bindgen_test]
+async fn a_page_that_was_too_slow_begins_anew_and_says_so() {
+    let page = Page::open(|_| ());
+    let peer = page.broker().await;
+    peer.send(&[Packet::Disconnect(Disconnect::new(
+        ReasonCode::QuotaExceeded,
+    ))]);
+    page.state.reconnect();
+    let mut second = page.network.socket(1).await;
+    assert!(second.accept(false).await.clean_start);
+    acknowledge(&mut second).await;
+    let told = || {
+        page.state.connection().with_untracked(|connection| {
+            matches!(connection,
+                ConnectionView::Live { notice: Some(notice), .. } if notice.contains("could not keep up"))
+        })
+    };
+    until("it is told", told).await;
 }
 
 #[wasm_bindgen_test]

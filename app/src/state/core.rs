@@ -13,6 +13,7 @@ use fleet::{
 use mqtt::client::{DropCause, PublishId, PublishOutcome};
 use mqtt::{Publish, QoS, TopicName};
 
+use super::copies::Copies;
 use super::device_map::DeviceMap;
 use super::messages::RawMessages;
 use super::series::SeriesStore;
@@ -30,7 +31,9 @@ pub struct Core {
     changes: DeviceMap<Changed>,
     changed: Vec<DeviceKey>,
     list: ListChanges,
+    copies: Copies,
     received: u64,
+    skipped: u64,
 }
 
 /// What changed since it was last taken.
@@ -124,7 +127,9 @@ impl Core {
             changes: DeviceMap::default(),
             changed: Vec::new(),
             list: ListChanges::default(),
+            copies: Copies::default(),
             received: 0,
+            skipped: 0,
         }
     }
 
@@ -150,12 +155,22 @@ impl Core {
         self.received
     }
 
+    /// How many messages the broker has left out, because newer ones of the same topics took their
+    /// place.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
     /// A message came.
     pub fn handle_message(&mut self, now: Timestamp, publish: &Publish) {
         let Some(topic) = &publish.topic else {
             return;
         };
         self.received += 1;
+        self.skipped += skipped(publish);
+        if self.copies.is_copy(now, publish) {
+            return;
+        }
         // The fleet counts the messages of each device. The device whose count rises has sent this one.
         let counts: Vec<(DeviceKey, u64)> = self
             .open
@@ -392,6 +407,11 @@ impl Core {
         }
     }
 
+    /// Whether devices came or were forgotten since [`Self::take_changes`] was last called.
+    pub fn has_other_devices(&self) -> bool {
+        self.list.devices
+    }
+
     /// Whether anything changed since [`Self::take_changes`] was last called.
     pub fn has_changes(&self) -> bool {
         self.list.any() || !self.changed.is_empty()
@@ -424,6 +444,14 @@ const MOST_UNDER_WAY: usize = 4_096;
 /// does not expect it to happen five minutes later.
 const COMMAND_EXPIRY: u32 = 30;
 
+/// How many messages this one replaced at the broker.
+fn skipped(publish: &Publish) -> u64 {
+    let mut properties = publish.properties.user_properties.iter();
+    let told = properties.find(|(name, _)| name.as_str() == "beaconry-skipped");
+    told.and_then(|(_, count)| count.as_str().parse().ok())
+        .unwrap_or(0)
+}
+
 fn publication(outgoing: CommandMessage) -> Result<Publish, String> {
     let topic =
         |text: String| TopicName::try_from(text).map_err(|error| format!("its topic {error}"));
@@ -435,5 +463,6 @@ fn publication(outgoing: CommandMessage) -> Result<Publish, String> {
     Ok(publish)
 }
 
+mod follow;
 #[cfg(test)]
 mod tests;

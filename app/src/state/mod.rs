@@ -14,7 +14,7 @@
 //! | [`find(id)`](AppState::find) | the key for a route's (decoded) id, once it is known |
 //! | [`open(key)`](AppState::open), then [`device(key)`](AppState::device) | [`DeviceView`]: presence and its history, readings, charts, position, faults, known commands |
 //! | [`commands(key)`](AppState::commands), [`send(key, request)`](AppState::send) | the commands with their states and answers; a new one |
-//! | [`forget(key)`](AppState::forget) | the device goes, and comes back only when it sends something |
+//! | [`forget(key)`](AppState::forget), [`hide(key, …)`](AppState::hide) | the device goes, and comes back only when it sends something; it is hidden |
 //! | [`messages(key)`](AppState::messages) | the raw messages since `open` |
 //! | [`now()`](AppState::now), [`mod@format`] | the time to a second; numbers, “12 s ago”, sizes |
 //! | `layout`, `window` | remembered choices; [`asked`]: what of it the address holds |
@@ -37,12 +37,16 @@
 //!
 //! # Subscriptions, and why nothing is lost or doubled
 //!
-//! One filter, `#` (or those of `?topics=`), with `QoS` 2: each message then comes with the
-//! `QoS` it was published with, and once, which overlapping filters would not promise.
+//! [`interest`] says what is subscribed to, and how; [`server`] whether the server's list of devices
+//! and its changes take the place of `#`. Telemetry comes with `QoS` 0, so a page that cannot keep up
+//! loses old values and not its connection. Presence, commands and answers come with `QoS` 2, and so
+//! does everything of the device that is open. Against another broker these filters and `#` overlap;
+//! `copies` recognises what comes twice.
+//!
 //! Without Retain As Published, so that the retain flag means “out of the broker's store”.
 //! The first connection begins a session, reconnections resume it for up to five minutes:
-//! `QoS` 1 and 2 messages of the time between wait at the broker. Our own commands come back
-//! to us, as everyone else's do.
+//! `QoS` 1 and 2 messages of the time between wait at the broker. If these became too many, the next
+//! connection begins anew. Our own commands come back to us, as everyone else's do.
 //!
 //! # Where memory goes, and its bounds
 //!
@@ -53,6 +57,7 @@ mod app;
 pub mod asked;
 mod command_view;
 pub mod connection;
+mod copies;
 pub mod core;
 mod device_map;
 pub mod format;
@@ -65,6 +70,7 @@ mod parameters;
 pub mod preferences;
 pub mod series;
 pub mod server;
+mod shell;
 mod slots;
 pub mod views;
 

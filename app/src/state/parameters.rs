@@ -1,6 +1,6 @@
 //! The parameters in the page's address: which broker, which topics.
 
-use mqtt::{QoS, ReasonCode, Subscription, TopicFilter};
+use mqtt::{ReasonCode, TopicFilter};
 use web_sys::UrlSearchParams;
 
 /// The parameters in the page's address.
@@ -35,12 +35,6 @@ fn topics(list: Option<&str>) -> Vec<TopicFilter> {
     } else {
         filters
     }
-}
-
-/// At the `QoS` that each message was published with, and without Retain As Published, so
-/// that the retain flag means “out of the broker's store”.
-pub(super) fn subscription(topic_filter: TopicFilter) -> Subscription {
-    Subscription::new(topic_filter, QoS::ExactlyOnce)
 }
 
 /// What the page says when the broker refuses some of the filters.

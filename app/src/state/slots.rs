@@ -68,6 +68,11 @@ impl Slots {
         slot.signal.read_only()
     }
 
+    /// The devices whose cards are shown.
+    pub(super) fn cards_shown(&self) -> Vec<DeviceKey> {
+        self.cards.keys().collect()
+    }
+
     /// The signal of this view has one user less.
     pub(super) fn look_away<T: View>(&mut self, key: DeviceKey) {
         let slots = T::slots(self);

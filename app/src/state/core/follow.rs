@@ -1,0 +1,75 @@
+//! What the server says about the devices.
+
+use std::collections::BTreeSet;
+
+use api::fleet::{Change, Device};
+use fleet::{DeviceKey, Timestamp};
+
+use super::Core;
+
+impl Core {
+    /// From now on the server says what there is, or, if `follows` is `false`, the devices do.
+    pub fn set_follows(&mut self, follows: bool) {
+        self.fleet.set_follows(follows);
+        self.fold();
+    }
+
+    /// The server's devices. `all`: there are no others.
+    pub fn adopt_devices(&mut self, now: Timestamp, devices: &[Device], all: bool) {
+        let mut adopted = BTreeSet::new();
+        // The fleet's queue of samples has a limit.
+        for some in devices.chunks(200) {
+            for device in some {
+                adopted.extend(self.fleet.adopt(now, device));
+            }
+            self.fold();
+        }
+        if all {
+            let known = self.fleet.devices().map(|(key, _)| key);
+            let gone: Vec<DeviceKey> = known.filter(|key| !adopted.contains(key)).collect();
+            for key in gone {
+                self.fleet.forget(key);
+            }
+            self.fold();
+        }
+    }
+
+    /// Something has changed at the server. [`Change::Resync`] is nothing that the page knows.
+    pub fn adopt_change(&mut self, now: Timestamp, change: &Change) {
+        match change {
+            Change::Device { device } => {
+                self.fleet.adopt(now, device);
+            }
+            Change::Presence {
+                id,
+                presence,
+                last_seen,
+            } => {
+                self.fleet.adopt_presence(now, id, presence, *last_seen);
+            }
+            Change::Fault { id, fault } => {
+                self.fleet.adopt_fault(now, id, fault);
+            }
+            Change::Command { id, command } => {
+                self.fleet.adopt_command(now, id, command);
+            }
+            Change::Gone { id } => {
+                if let Some(key) = self.fleet.find(id) {
+                    self.fleet.forget(key);
+                }
+            }
+            Change::Resync => {}
+        }
+    }
+
+    /// Hides a device, or shows it again.
+    pub fn hide(&mut self, device: DeviceKey, hidden: bool) {
+        self.fleet.hide(device, hidden);
+        self.fold();
+    }
+
+    /// The devices that are open on screen.
+    pub fn opened(&self) -> Vec<DeviceKey> {
+        self.open.iter().map(|(key, _)| *key).collect()
+    }
+}

@@ -1,0 +1,305 @@
+//! Following the server: requests to its API, and its changes.
+
+use std::rc::{Rc, Weak};
+
+use api::ServerInfo;
+use api::fleet::{Change, Changes, Devices, Time};
+use fleet::DeviceKey;
+use link::http::{EventStream, HttpFailure, Method, Request, StreamEvent};
+
+use super::Shell;
+use crate::state::server::following::{Ask, Mode};
+use crate::state::server::requests;
+
+impl Shell {
+    /// Does what the machine asks for, and what follows from it.
+    pub(super) fn follow(self: &Rc<Self>) {
+        loop {
+            let ask = self.following.borrow_mut().poll();
+            match ask {
+                Some(Ask::Server) => self.ask_server(),
+                Some(Ask::Devices) => self.ask_devices(),
+                Some(Ask::OpenStream(after)) => self.open_stream(&after),
+                Some(Ask::CloseStream) => *self.stream.borrow_mut() = None,
+                None => break,
+            }
+        }
+        let mode = self.following.borrow().mode();
+        if self.mode.replace(mode) == mode {
+            return;
+        }
+        match mode {
+            Mode::Deciding => {}
+            Mode::Alone => {
+                self.decided.set(true);
+                self.core.borrow_mut().set_follows(false);
+                self.subscribe();
+                self.listen();
+            }
+            // The devices have come, and `take_devices` has done the rest.
+            Mode::Follows => self.subscribe_soon(),
+        }
+    }
+
+    fn ask_server(self: &Rc<Self>) {
+        let request = self.get(requests::SERVER, |shell, answer| {
+            let id = answer.and_then(|body| {
+                // An answer of something else is no answer of this API.
+                let info = serde_json::from_slice::<ServerInfo>(&body);
+                info.map(|info| info.id)
+                    .map_err(|_| HttpFailure::Status(404))
+            });
+            let now = shell.clock.now();
+            shell.following.borrow_mut().handle_server(now, id);
+            shell.follow();
+        });
+        *self.asked.borrow_mut() = Some(request);
+    }
+
+    fn ask_devices(self: &Rc<Self>) {
+        let request = self.get(requests::DEVICES, |shell, answer| {
+            shell.take_devices(&read(answer));
+            shell.follow();
+            shell.invalidate();
+        });
+        *self.asked.borrow_mut() = Some(request);
+    }
+
+    /// The server's whole list has come, or has not.
+    fn take_devices(self: &Rc<Self>, devices: &Result<Devices, String>) {
+        let cursor = match devices {
+            Ok(devices) => Ok(&*devices.cursor),
+            Err(why) => Err(&**why),
+        };
+        let now = self.clock.now();
+        let wanted = self.following.borrow_mut().handle_devices(now, cursor);
+        let Ok(devices) = devices else {
+            return;
+        };
+        if !wanted {
+            return;
+        }
+        self.note_time(devices.now);
+        self.decided.set(true);
+        let now = self.wall();
+        let mut core = self.core.borrow_mut();
+        core.set_follows(true);
+        core.handle_connected(now);
+        core.adopt_devices(now, &devices.devices, devices.next.is_none());
+        let open = core.opened();
+        drop(core);
+        self.subscribe_soon();
+        for key in open {
+            self.ask_for_details(key);
+        }
+    }
+
+    /// Asks for what these devices sent before the page followed them.
+    pub(super) fn ask_for(self: &Rc<Self>, devices: &[DeviceKey]) {
+        let names: Vec<String> = {
+            let core = self.core.borrow();
+            let devices = devices.iter().filter_map(|key| core.fleet().device(*key));
+            devices.map(fleet::Device::full_id).collect()
+        };
+        for address in requests::some_devices(names.iter().map(String::as_str)) {
+            self.ask_some(&address);
+        }
+    }
+
+    /// Asks for a device's commands and history, which the list leaves out.
+    pub(in crate::state) fn ask_for_details(self: &Rc<Self>, key: DeviceKey) {
+        if self.mode.get() != Mode::Follows {
+            return;
+        }
+        let name = self.name_of(key);
+        let Some(address) = name.map(|name| requests::device(&name)) else {
+            return;
+        };
+        let number = self.number();
+        let request = self.get(&address, move |shell, answer| {
+            shell.requests.borrow_mut().remove(&number);
+            // The next message or the next look makes up for a failure.
+            let device = answer
+                .ok()
+                .and_then(|body| serde_json::from_slice(&body).ok());
+            if let Some(device) = device {
+                shell.adopt(&[device]);
+            }
+        });
+        self.requests.borrow_mut().insert(number, request);
+    }
+
+    fn ask_some(self: &Rc<Self>, address: &str) {
+        let number = self.number();
+        let request = self.get(address, move |shell, answer| {
+            shell.requests.borrow_mut().remove(&number);
+            if let Ok(devices) = read(answer) {
+                shell.note_time(devices.now);
+                shell.adopt(&devices.devices);
+            }
+        });
+        self.requests.borrow_mut().insert(number, request);
+    }
+
+    /// Adopts devices, unless the page has ceased to follow.
+    fn adopt(&self, devices: &[api::fleet::Device]) {
+        if self.mode.get() == Mode::Follows {
+            let now = self.wall();
+            self.core.borrow_mut().adopt_devices(now, devices, false);
+            self.invalidate();
+        }
+    }
+
+    fn open_stream(self: &Rc<Self>, after: &str) {
+        let weak = Rc::downgrade(self);
+        let report = move |event| {
+            if let Some(shell) = Weak::upgrade(&weak) {
+                shell.handle_stream(event);
+            }
+        };
+        let stream = EventStream::open(&requests::changes(after), "changes", report);
+        if stream.is_none() {
+            let now = self.clock.now();
+            self.following.borrow_mut().handle_stream_ended(now);
+        }
+        *self.stream.borrow_mut() = stream;
+    }
+
+    fn handle_stream(self: &Rc<Self>, event: StreamEvent) {
+        match event {
+            StreamEvent::Opened => return,
+            StreamEvent::Message { id, data } => self.take_changes(&id, &data),
+            StreamEvent::Ended => {
+                let now = self.clock.now();
+                self.following.borrow_mut().handle_stream_ended(now);
+            }
+        }
+        self.follow();
+        self.invalidate();
+    }
+
+    fn take_changes(self: &Rc<Self>, cursor: &str, data: &str) {
+        // Changes that this page does not understand are made up for by the list.
+        let changes = serde_json::from_str::<Changes>(data).ok();
+        let resync = changes
+            .as_ref()
+            .is_none_or(|all| all.changes.contains(&Change::Resync));
+        if let Some(changes) = changes {
+            self.note_time(changes.now);
+            let now = self.wall();
+            let mut core = self.core.borrow_mut();
+            for change in &changes.changes {
+                core.adopt_change(now, change);
+            }
+            core.fold();
+            let others = core.has_other_devices();
+            drop(core);
+            if others {
+                self.subscribe_soon();
+            }
+        }
+        self.following.borrow_mut().handle_changes(cursor, resync);
+    }
+
+    // ---- what the user asks the server for ----
+
+    /// Forgets a device. With our server it is forgotten there too.
+    pub(in crate::state) fn forget(self: &Rc<Self>, key: DeviceKey) {
+        self.change(key, Method::Delete, "forgotten", |shell, key| {
+            shell.core.borrow_mut().forget(key);
+        });
+    }
+
+    /// Hides a device, or shows it again. With our server it is hidden for everybody.
+    pub(in crate::state) fn hide(self: &Rc<Self>, key: DeviceKey, hidden: bool) {
+        let (json, word) = if hidden {
+            (r#"{"hidden":true}"#, "hidden")
+        } else {
+            (r#"{"hidden":false}"#, "shown again")
+        };
+        self.change(key, Method::Patch(json), word, move |shell, key| {
+            shell.core.borrow_mut().hide(key, hidden);
+        });
+    }
+
+    fn change(
+        self: &Rc<Self>,
+        key: DeviceKey,
+        method: Method<'_>,
+        what: &'static str,
+        done: impl Fn(&Rc<Self>, DeviceKey) + 'static,
+    ) {
+        self.tell_failure(None);
+        let name = self
+            .name_of(key)
+            .filter(|_| self.mode.get() == Mode::Follows);
+        let Some(name) = name else {
+            done(self, key);
+            self.draw_now();
+            return;
+        };
+        let number = self.number();
+        let request = self.send(method, &requests::device(&name), move |shell, answer| {
+            shell.requests.borrow_mut().remove(&number);
+            match answer {
+                Ok(_) => done(&shell, key),
+                Err(failure) => {
+                    let name = fleet::display::shorten(&name, 60);
+                    let text = format!("{name} could not be {what}: {failure}. Try it again");
+                    shell.tell_failure(Some(text));
+                }
+            }
+            shell.draw_now();
+        });
+        self.requests.borrow_mut().insert(number, request);
+    }
+
+    // ---- helpers ----
+
+    fn get(
+        self: &Rc<Self>,
+        address: &str,
+        done: impl FnOnce(Rc<Self>, Result<Vec<u8>, HttpFailure>) + 'static,
+    ) -> Request {
+        self.send(Method::Get, address, done)
+    }
+
+    fn send(
+        self: &Rc<Self>,
+        method: Method<'_>,
+        address: &str,
+        done: impl FnOnce(Rc<Self>, Result<Vec<u8>, HttpFailure>) + 'static,
+    ) -> Request {
+        let weak = Rc::downgrade(self);
+        Request::send(method, address, move |answer| {
+            if let Some(shell) = Weak::upgrade(&weak) {
+                done(shell, answer);
+            }
+        })
+    }
+
+    fn number(&self) -> u64 {
+        let number = self.next_request.get();
+        self.next_request.set(number + 1);
+        number
+    }
+
+    fn name_of(&self, key: DeviceKey) -> Option<String> {
+        let core = self.core.borrow();
+        core.fleet().device(key).map(fleet::Device::full_id)
+    }
+
+    /// The server has told its time just now.
+    fn note_time(&self, theirs: Time) {
+        let ours = self.own_wall_ms();
+        let mut clock = self.server_clock.get();
+        clock.note(theirs.0, ours);
+        self.server_clock.set(clock);
+    }
+}
+
+/// Reads a list of devices, or says for people why there is none.
+fn read(answer: Result<Vec<u8>, HttpFailure>) -> Result<Devices, String> {
+    let body = answer.map_err(|failure| failure.to_string())?;
+    serde_json::from_slice(&body).map_err(|error| format!("the answer is not understood ({error})"))
+}
