@@ -142,16 +142,13 @@ impl Clients {
             first: None,
             tied: 0,
         });
-        let place = match self.free.pop() {
-            Some(place) => {
-                self.places[place as usize] = client;
-                place
-            }
-            None => {
-                let place = u32::try_from(self.places.len()).ok()?;
-                self.places.push(client);
-                place
-            }
+        let place = if let Some(place) = self.free.pop() {
+            self.places[place as usize] = client;
+            place
+        } else {
+            let place = u32::try_from(self.places.len()).ok()?;
+            self.places.push(client);
+            place
         };
         let (places, hasher) = (&self.places, &self.hasher);
         self.by_id
