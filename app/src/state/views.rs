@@ -123,6 +123,8 @@ pub struct ValueView {
 pub struct FaultView {
     /// What is wrong.
     pub kind: FaultKind,
+    /// What is wrong and where, for people, safe to show.
+    pub text: String,
     /// When it was last seen.
     pub last_at: Timestamp,
     /// How often it was seen.
@@ -330,6 +332,7 @@ impl FaultView {
     fn new(fault: &fleet::Fault) -> Self {
         Self {
             kind: fault.kind(),
+            text: fault.text(),
             last_at: fault.last_at(),
             count: fault.count(),
             excerpt: fault.excerpt().to_owned(),

@@ -10,6 +10,8 @@ pub enum FaultKind {
     NotJson,
     /// Not UTF-8 text.
     NotText,
+    /// Text, but for a character that is no UTF-8, or a byte-order mark. The rest counts.
+    BadCharacter,
     /// The device's own clock shows a time before 2015, or one that is ahead of ours. The time of
     /// arrival is used instead.
     ClockWrong,
@@ -35,9 +37,10 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All of them, in declaration order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::NotJson,
         Self::NotText,
+        Self::BadCharacter,
         Self::ClockWrong,
         Self::NotFinite,
         Self::TooManyValues,
@@ -55,6 +58,7 @@ impl FaultKind {
         match self {
             Self::NotJson => "not-json",
             Self::NotText => "not-text",
+            Self::BadCharacter => "bad-character",
             Self::ClockWrong => "clock-wrong",
             Self::NotFinite => "not-finite",
             Self::TooManyValues => "too-many-values",
@@ -78,8 +82,9 @@ impl FaultKind {
         match self {
             Self::NotJson => "payload is not JSON",
             Self::NotText => "payload is not text",
+            Self::BadCharacter => "a character in the payload is no UTF-8, the rest counts",
             Self::ClockWrong => "the device's clock is wrong, arrival time is shown",
-            Self::NotFinite => "a number is not finite",
+            Self::NotFinite => "a number is not finite, its value is left out",
             Self::TooManyValues => "too many values in one message, the rest is not shown",
             Self::TooDeep => "JSON is nested too deeply, the deep part is not shown",
             Self::PayloadTooLong => "payload is too long to be read",
@@ -102,6 +107,7 @@ pub struct Fault {
     pub(crate) last_at: Timestamp,
     pub(crate) count: u64,
     pub(crate) excerpt: String,
+    pub(crate) detail: String,
 }
 
 /// Characters of a payload that are kept with a fault.
@@ -114,6 +120,16 @@ impl Fault {
     /// What is wrong.
     pub const fn kind(&self) -> FaultKind {
         self.kind
+    }
+
+    /// What is wrong and where, for people: `a number is not finite, its value is left out: temp`. Holds
+    /// names that the device gave, made safe to show.
+    pub fn text(&self) -> String {
+        let message = self.kind.message();
+        if self.detail.is_empty() {
+            return message.into();
+        }
+        [message, ": ", &self.detail].concat()
     }
 
     /// When it was first seen.
@@ -137,6 +153,27 @@ impl Fault {
     pub fn excerpt(&self) -> &str {
         &self.excerpt
     }
+}
+
+/// Which character of a payload is no UTF-8: `byte b0 at 4`, or `byte-order mark`.
+pub(crate) fn bad_character(payload: &[u8]) -> String {
+    let Err(error) = core::str::from_utf8(payload) else {
+        return String::from("byte-order mark");
+    };
+    let at = error.valid_up_to();
+    let byte = payload.get(at).copied().unwrap_or(0);
+    let mut text = String::from("byte ");
+    crate::text::push_hex(&mut text, byte.into());
+    text.push_str(" at ");
+    crate::text::push_decimal(&mut text, at);
+    text
+}
+
+/// What [`Fault::text`] says behind the message of this kind.
+pub(crate) fn detail_of(kind: FaultKind, text: &str) -> &str {
+    let rest = text.strip_prefix(kind.message());
+    let detail = rest.and_then(|rest| rest.strip_prefix(": "));
+    crate::text::head(detail.unwrap_or(""), EXCERPT_CHARS * 13)
 }
 
 /// An excerpt that somebody else has made, no longer than ours are.

@@ -1,6 +1,7 @@
 //! A JSON reader that flattens while it reads: no tree, no allocation but the [`Readings`].
 //!
-//! It reads RFC 8259, and also `NaN`, `Infinity` and `-Infinity`, because Python writes them. Work and depth are bounded: parts nested too deeply are skipped without recursion, and
+//! It reads RFC 8259, and also `NaN`, `-nan`, `inf`, `Infinity` and the like in any case, because
+//! Python and C write them. Work and depth are bounded: parts nested too deeply are skipped without recursion, and
 //! after the last value that may be kept it stops.
 
 use crate::number;
@@ -156,7 +157,7 @@ impl Reader<'_> {
                 self.literal("false")?;
                 Self::emit(out, ItemValue::Bool(false))
             }
-            Some(b'n') => {
+            Some(b'n') if self.begins_with("null") => {
                 self.literal("null")?;
                 Self::emit(out, ItemValue::Null)
             }
@@ -234,7 +235,7 @@ impl Reader<'_> {
                 Some(b'"') => self.string(None)?,
                 Some(b't') => self.literal("true")?,
                 Some(b'f') => self.literal("false")?,
-                Some(b'n') => self.literal("null")?,
+                Some(b'n') if self.begins_with("null") => self.literal("null")?,
                 Some(_) | None => {
                     self.number()?;
                 }
@@ -265,15 +266,9 @@ impl Reader<'_> {
 
     fn number(&mut self) -> Result<f64, Stop> {
         let rest = &self.bytes[self.at..];
-        for (name, value) in [
-            ("NaN", f64::NAN),
-            ("Infinity", f64::INFINITY),
-            ("-Infinity", -f64::INFINITY),
-        ] {
-            if rest.starts_with(name.as_bytes()) {
-                self.at += name.len();
-                return Ok(value);
-            }
+        if let Some(length) = number::no_number(rest) {
+            self.at += length;
+            return Ok(f64::NAN);
         }
         match rest.first() {
             Some(b'-' | b'0'..=b'9') => match number::parse_prefix(rest) {
@@ -287,8 +282,12 @@ impl Reader<'_> {
         }
     }
 
+    fn begins_with(&self, word: &str) -> bool {
+        self.bytes[self.at..].starts_with(word.as_bytes())
+    }
+
     fn literal(&mut self, word: &str) -> Result<(), Stop> {
-        if self.bytes[self.at..].starts_with(word.as_bytes()) {
+        if self.begins_with(word) {
             self.at += word.len();
             Ok(())
         } else {

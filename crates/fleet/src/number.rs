@@ -61,6 +61,17 @@ pub(crate) fn parse_prefix(text: &[u8]) -> Option<(f64, usize)> {
     Some((if negative { -value } else { value }, at))
 }
 
+/// The length of what programs write at the start of `text` instead of a number: `nan`, `-NaN`, `inf`,
+/// `Infinity`, in any case.
+pub(crate) fn no_number(text: &[u8]) -> Option<usize> {
+    let sign = usize::from(matches!(text.first(), Some(b'-' | b'+')));
+    let word = &text[sign..];
+    let length = word.iter().take_while(|c| c.is_ascii_alphabetic()).count();
+    let names: [&[u8]; 3] = [b"nan", b"inf", b"infinity"];
+    let is_one = |name: &&[u8]| name.eq_ignore_ascii_case(&word[..length]);
+    names.iter().any(is_one).then_some(sign + length)
+}
+
 /// The exponent at the start of `text`, such as `e-12`, and its length.
 fn parse_exponent(text: &[u8]) -> Option<(i32, usize)> {
     let (b'e' | b'E') = text.first()? else {

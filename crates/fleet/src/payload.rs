@@ -6,6 +6,7 @@ use crate::json;
 use crate::number;
 use crate::readings::{ItemValue, Readings};
 use crate::units;
+use alloc::string::String;
 
 /// What kind of text a payload is. It is found quickly, and is enough to choose a convention.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
@@ -34,13 +35,12 @@ pub(crate) struct Payload<'a> {
 
 impl<'a> Payload<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        let Ok(text) = core::str::from_utf8(bytes) else {
-            return Self {
-                text: "",
-                form: Form::Binary,
-            };
-        };
-        let text = trim(text);
+        core::str::from_utf8(bytes).map_or(Self::unread(), Self::of_text)
+    }
+
+    pub(crate) fn of_text(text: &'a str) -> Self {
+        // Some editors and languages put a byte-order mark before a text.
+        let text = trim(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text));
         let form = match text.as_bytes().first() {
             None => Form::Empty,
             Some(b'{' | b'[') => Form::Json,
@@ -125,6 +125,26 @@ impl<'a> Payload<'a> {
 /// Longer text is not searched for `key=value` pairs.
 const MAX_PLAIN_TEXT: usize = 4096;
 
+pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// A text of which some bytes are no UTF-8, as a text with as many other characters. Such a byte is most
+/// often Latin-1, like the `°` of a unit. What has many of them, or control characters, is no text.
+pub(crate) fn repaired(bytes: &[u8]) -> Option<String> {
+    let mut text = String::with_capacity(bytes.len() + 8);
+    let mut wrong = 0;
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        match chunk.invalid() {
+            [] => continue,
+            [byte @ 0xa0..=0xff] => text.push(char::from(*byte)),
+            _ => text.push(char::REPLACEMENT_CHARACTER),
+        }
+        wrong += 1;
+    }
+    let few = wrong == 1 || wrong * 4 <= bytes.len();
+    (few && bytes.len() > 1 && !text.bytes().any(is_binary)).then_some(text)
+}
+
 /// White space, and the NUL that C programs send with their strings.
 fn trim(text: &str) -> &str {
     text.trim_matches(|c: char| c == '\0' || c.is_ascii_whitespace())
@@ -160,14 +180,13 @@ fn simple(text: &str) -> Option<ItemValue> {
     {
         return Some(ItemValue::Number(value));
     }
+    if number::no_number(text.as_bytes()) == Some(text.len()) {
+        return Some(ItemValue::Number(f64::NAN));
+    }
     for (word, value) in [
         ("true", ItemValue::Bool(true)),
         ("false", ItemValue::Bool(false)),
         ("null", ItemValue::Null),
-        ("nan", ItemValue::Number(f64::NAN)),
-        ("inf", ItemValue::Number(f64::INFINITY)),
-        ("-inf", ItemValue::Number(-f64::INFINITY)),
-        ("infinity", ItemValue::Number(f64::INFINITY)),
     ] {
         if text.eq_ignore_ascii_case(word) {
             return Some(value);

@@ -1,7 +1,7 @@
 //! The values of one message with their names, flattened, in buffers that are reused.
 
 use crate::limits::{Limit, LimitCounters};
-use crate::text::{head, part};
+use crate::text::{head, part, push_decimal};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -202,11 +202,4 @@ impl Readings {
             }
         }
     }
-}
-
-fn push_decimal(out: &mut String, value: usize) {
-    if value >= 10 {
-        push_decimal(out, value / 10);
-    }
-    out.push(char::from(b'0' + u8::try_from(value % 10).unwrap_or(0)));
 }

@@ -31,6 +31,14 @@ pub(crate) fn split_last_level(topic: &str) -> Option<(&str, &str)> {
     Some((part(topic, 0..slash), part(topic, slash + 1..topic.len())))
 }
 
+/// Appends `value` in decimal.
+pub(crate) fn push_decimal(out: &mut alloc::string::String, value: usize) {
+    if value >= 10 {
+        push_decimal(out, value / 10);
+    }
+    out.push(char::from(b'0' + u8::try_from(value % 10).unwrap_or(0)));
+}
+
 /// Appends `value` in hexadecimal, without leading zeros.
 pub(crate) fn push_hex(out: &mut alloc::string::String, value: u32) {
     if value >= 16 {

@@ -39,7 +39,7 @@ pub fn Faults(
             };
             view! {
                 <li data-testid="fault">
-                    <span>{sentence(fault.kind.message())}</span>
+                    <span>{sentence(&fault.text)}</span>
                     <code class="detail">
                         <bdi>{fault.excerpt}</bdi>
                     </code>

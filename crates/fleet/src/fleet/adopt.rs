@@ -357,6 +357,7 @@ impl Fleet {
             known.last_at = last;
             known.count = known.count.max(described.count);
             known.excerpt = crate::fault::cut(&described.excerpt).into();
+            known.detail = crate::fault::detail_of(kind, &described.text).into();
         } else {
             let mut fault = Fault {
                 kind,
@@ -364,10 +365,12 @@ impl Fleet {
                 last_at: last,
                 count: described.count,
                 excerpt: crate::fault::cut(&described.excerpt).into(),
+                detail: crate::fault::detail_of(kind, &described.text).into(),
             };
             if !self.budget.charge_to(&mut device.account, Fault::COST) {
                 self.limits.note(Limit::Bytes);
                 fault.excerpt.clear();
+                fault.detail.clear();
             }
             device.faults.push(fault);
         }

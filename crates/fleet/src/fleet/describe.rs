@@ -200,7 +200,7 @@ fn describe_metric(metric: &Metric) -> api::Metric {
 fn describe_fault(fault: &Fault) -> api::Fault {
     api::Fault {
         kind: fault.kind.word().into(),
-        text: fault.kind.message().into(),
+        text: fault.text(),
         count: fault.count,
         time: time(fault.last_at),
         first: time(fault.first_at),

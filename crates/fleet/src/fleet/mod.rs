@@ -19,7 +19,7 @@ use crate::event::{Dirty, Event, SampleQueue};
 use crate::fault::{self, Fault, FaultKind};
 use crate::limits::{Budget, Limit, LimitCounters};
 use crate::options::FleetOptions;
-use crate::payload::Payload;
+use crate::payload::{self, Form, Payload};
 use crate::presence::Counts;
 use crate::readings::{Caps, Readings};
 use crate::text::part;
@@ -235,11 +235,17 @@ impl Fleet {
 
     fn dispatch(&mut self, now: Timestamp, message: &Message<'_>, readings: &mut Readings) {
         let too_long = message.payload.len() > self.options.max_payload_len;
-        let payload = if too_long {
+        let mut payload = if too_long {
             Payload::unread()
         } else {
             Payload::new(message.payload)
         };
+        let repaired = (TELEMETRY && payload.form == Form::Binary && !too_long)
+            .then(|| payload::repaired(message.payload))
+            .flatten();
+        if let Some(text) = &repaired {
+            payload = Payload::of_text(text);
+        }
         let Some(claim) = self.conventions.read(message.topic, &payload) else {
             return;
         };
@@ -275,6 +281,7 @@ impl Fleet {
             self.fault(now, key, FaultKind::PayloadTooLong, message.payload);
             return;
         }
+        self.note_bad_character(now, key, repaired.is_some(), message.payload);
         self.act(now, key, &claim, &payload, message, readings);
     }
 
@@ -400,7 +407,35 @@ impl Fleet {
         }
     }
 
+    /// The payload is text but for one or a few characters.
+    fn note_bad_character(
+        &mut self,
+        now: Timestamp,
+        key: DeviceKey,
+        repaired: bool,
+        payload: &[u8],
+    ) {
+        let mark = payload.starts_with("\u{feff}".as_bytes());
+        if !TELEMETRY || !(repaired || mark) {
+            return;
+        }
+        let kind = FaultKind::BadCharacter;
+        self.fault_about(now, key, kind, payload, || fault::bad_character(payload));
+    }
+
     fn fault(&mut self, now: Timestamp, key: DeviceKey, kind: FaultKind, payload: &[u8]) {
+        self.fault_about(now, key, kind, payload, || String::new());
+    }
+
+    /// `detail` says which part of the payload it is. It is asked for only if it is kept.
+    fn fault_about(
+        &mut self,
+        now: Timestamp,
+        key: DeviceKey,
+        kind: FaultKind,
+        payload: &[u8],
+        detail: impl FnOnce() -> String,
+    ) {
         const RENEW_EXCERPT_MS: i64 = 1000;
         if !TELEMETRY {
             return;
@@ -411,15 +446,16 @@ impl Fleet {
         if let Some(known) = device.faults.iter_mut().find(|fault| fault.kind == kind) {
             if now.ms_since(known.last_at) >= RENEW_EXCERPT_MS {
                 known.excerpt = fault::excerpt(payload);
+                known.detail = detail();
             }
             known.count += 1;
             known.last_at = now;
         } else {
-            let excerpt = if self.budget.charge_to(&mut device.account, Fault::COST) {
-                fault::excerpt(payload)
+            let (excerpt, detail) = if self.budget.charge_to(&mut device.account, Fault::COST) {
+                (fault::excerpt(payload), detail())
             } else {
                 self.limits.note(Limit::Bytes);
-                String::new()
+                (String::new(), String::new())
             };
             device.faults.push(Fault {
                 kind,
@@ -427,6 +463,7 @@ impl Fleet {
                 last_at: now,
                 count: 1,
                 excerpt,
+                detail,
             });
         }
         self.mark(key, Dirty::fault(kind));

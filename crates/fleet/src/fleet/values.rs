@@ -3,6 +3,7 @@
 use super::{Fleet, Message, Source};
 use crate::conventions::{Claim, Conventions, Role};
 use crate::device::{Device, DeviceKey, Position};
+use crate::display::shorten;
 use crate::event::Dirty;
 use crate::fault::FaultKind;
 use crate::limits::{Account, Budget, Limit};
@@ -165,7 +166,8 @@ impl Fleet {
     ) {
         match value {
             Scalar::Number(number) if !number.is_finite() => {
-                self.fault(now, key, FaultKind::NotFinite, message.payload);
+                let kind = FaultKind::NotFinite;
+                self.fault_about(now, key, kind, message.payload, || shorten(name, 60));
                 return;
             }
             Scalar::Null => return,

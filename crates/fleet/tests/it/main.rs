@@ -15,6 +15,7 @@ mod plain;
 mod presence;
 mod properties;
 mod sim;
+mod spoiled;
 mod ties;
 
 /// A fleet can live in a store that is shared between threads.

@@ -161,7 +161,7 @@ fn what_is_no_text_is_a_fault() {
         sim.publish("cam/level", payload);
     }
     sim.publish("cam", r#"{"level":NaN,"x":-Infinity,"y":1}"#);
-    assert_eq!(sim.fault_count("cam", FaultKind::NotFinite), 5);
+    assert_eq!(sim.fault_count("cam", FaultKind::NotFinite), 6);
     assert!((sim.number("cam", "y") - 1.0).abs() < 1e-12);
 }
 
