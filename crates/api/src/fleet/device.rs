@@ -95,6 +95,9 @@ pub struct Device {
     /// See `registered`.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub sends_values: bool,
+    /// Its silence before this does not count, because its client has come back since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watched_from: Option<Time>,
 }
 
 /// Whether a device is there.

@@ -68,6 +68,9 @@ impl Fleet {
         device.last_seen = device.last_seen.max(described.last_seen.map(moment));
         device.registered |= described.registered;
         device.sends_values |= described.sends_values;
+        if let Some(from) = described.watched_from {
+            device.watched_from = device.watched_from.max(moment(from));
+        }
         self.adopt_rhythm(key, &described.rhythm);
         self.adopt_span(key, &described.presence, &described.history);
         self.adopt_values(now, key, described);

@@ -64,6 +64,9 @@ impl Fleet {
             hidden: device.hidden,
             registered: device.registered,
             sends_values: device.sends_values,
+            watched_from: (device.last_seen < Some(device.watched_from)
+                && device.watched_from.0 > i64::MIN)
+                .then_some(time(device.watched_from)),
         })
     }
 

@@ -424,7 +424,7 @@ impl Fleet {
     }
 
     fn fault(&mut self, now: Timestamp, key: DeviceKey, kind: FaultKind, payload: &[u8]) {
-        self.fault_about(now, key, kind, payload, || String::new());
+        self.fault_about(now, key, kind, payload, String::new);
     }
 
     /// `detail` says which part of the payload it is. It is asked for only if it is kept.
