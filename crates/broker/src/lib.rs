@@ -105,8 +105,8 @@
 //!   go to no other member `[MQTT-4.8.2-5]`, so the journal does not keep it for the group. So no
 //!   message is lost that the broker has acknowledged, and the turn does not depend on which
 //!   members have lasting sessions.
-//! - `QoS` 0 messages are not kept for absent clients. For a client that reads too slowly they are
-//!   dropped, not delayed. But retained messages for a new subscription are not dropped: the broker
+//! - `QoS` 0 messages are not kept for absent clients. For a client that reads too slowly
+//!   the oldest are dropped. But retained messages for a new subscription are not dropped: the broker
 //!   looks them up as the connection has room. Live messages go before retained ones that the
 //!   broker has not found yet, unless one of those may have the same topic. Then the live message
 //!   and all later ones wait.

@@ -42,7 +42,7 @@ const SERVER: bool = cfg!(feature = "server");
 pub use client::{Client, ClientOptions, DisconnectCause, Event, State};
 pub use codec::{
     Decoder, PublishForm, PublishTemplate, TemplatePatch, TopicForm, encode, encode_publish,
-    encode_within, encoded_len,
+    encode_within, encoded_len, packet_len,
 };
 pub use coverage::{filter_covers, filters_overlap};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError, ProtocolError};

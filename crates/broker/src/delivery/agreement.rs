@@ -126,7 +126,6 @@ impl Agreement {
         metrics: &mut Metrics,
         memory: &mut MemoryBudget,
     ) {
-        metrics.messages_out += 1;
         metrics.aliases_out += u64::from(matches!(naming, Naming::Alias(_)));
         if let Some(aliases) = &mut self.server_aliases {
             aliases.written(topic, naming, memory);

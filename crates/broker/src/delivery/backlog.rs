@@ -59,7 +59,7 @@ impl Backlog<'_, '_> {
     /// Whether the connection's buffer is less than half full.
     fn has_buffer(&self) -> bool {
         let most = self.means.memory.out_buffer(self.means.limits);
-        self.receiver.outbox.len() < most / 2
+        self.receiver.outbox.len_of_lasting() < most / 2
     }
 
     /// Sends the next message, or drops it if it cannot be sent. Breaks if it must wait.

@@ -68,6 +68,7 @@ impl Egress<'_> {
             if means.takes_at_most_once(&receiver, encoded.len()) {
                 means.free_memory_for(encoded.len());
                 means.write(encoded, &mut receiver, None);
+                receiver.outbox.protect();
                 let mut latest = means.take_latest(&mut receiver);
                 latest.sent(now, interval);
                 means.put_latest(&mut receiver, latest);
@@ -141,10 +142,11 @@ impl Egress<'_> {
         }
         latest.end_rests(now);
         if receiver.outbox.held() == 0 && !session.holds_at_most_once() {
+            let client_id = session.client_id();
             while receiver.outbox.len() < SLICE
-                && means.send_latest(now, &mut receiver, session.client_id(), &mut latest)
-            {
-            }
+                && means.send_latest(now, &mut receiver, client_id, &mut latest)
+            {}
+            receiver.outbox.protect();
         }
         means.put_latest(&mut receiver, latest);
         receiver.announce(means.memory)

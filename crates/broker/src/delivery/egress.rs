@@ -12,9 +12,7 @@ use mqtt::{Instant, PacketId, PublishTemplate, QoS, Utf8String};
 use crate::admission::{LimitLog, MemoryBudget, WorkBudget};
 use crate::delivery::readiness::{holder, takes_at_most_once, takes_surely};
 use crate::delivery::send::{Encoded, SendAttempt};
-use crate::delivery::{
-    AwaitingBudget, Connections, Dismissals, Receiver, Routed, SpareBuffers, Stalled,
-};
+use crate::delivery::{AwaitingBudget, Connections, Dismissals, Receiver, Routed, SpareBuffers};
 use crate::durability::Ledger;
 use crate::routing::{Groups, Retained};
 use crate::session::{Outgoing, Reclamation, Sessions};
@@ -46,7 +44,6 @@ pub(crate) struct Means<'a> {
     pub(crate) dismissals: &'a mut Dismissals,
     pub(crate) spare: &'a mut SpareBuffers,
     pub(crate) awaiting_budget: &'a mut AwaitingBudget,
-    pub(crate) stalled: &'a mut Stalled,
     pub(crate) timers: &'a mut Timers,
 }
 
@@ -122,8 +119,10 @@ impl Egress<'_> {
         };
         let len = encoded.len();
         if !means.takes_at_most_once(&receiver, len) {
-            let is_searching = session.lookups().is_some();
-            means.drop_at_most_once(id, session.client_id(), is_searching, &receiver, len);
+            means.leave_out_for(session.client_id(), &mut receiver, len);
+        }
+        if !means.takes_at_most_once(&receiver, len) {
+            means.drop_at_most_once(session.client_id(), len);
             return Outcome::Dropped;
         }
         means.free_memory_for(len);
@@ -265,24 +264,27 @@ impl Means<'_> {
         }
     }
 
-    /// Drops a `QoS` 0 message for which the connection has no room. `is_searching`: the session
-    /// has retained look-ups.
-    fn drop_at_most_once(
-        &mut self,
-        id: SessionId,
-        client_id: &Utf8String,
-        is_searching: bool,
-        receiver: &Receiver<'_>,
-        len: usize,
-    ) {
+    /// Leaves out the oldest `QoS` 0 messages that wait for a connection, so that a new one of `len`
+    /// bytes has room, and some after it.
+    fn leave_out_for(&mut self, client_id: &Utf8String, receiver: &mut Receiver<'_>, len: usize) {
+        /// This part of the buffer is freed at once, because looking for messages costs the same
+        /// however few are found.
+        const PART: usize = 4;
+        let bytes = len.max(receiver.outbox.len() / PART);
+        let messages = u64::from(receiver.outbox.leave_out(bytes));
+        if messages > 0 {
+            receiver.outbox.count(self.memory);
+            self.metrics.dropped_slow += messages;
+            self.limit_log
+                .note_times(Limit::SlowReader, Some(client_id), messages);
+        }
+    }
+
+    /// Drops a `QoS` 0 message for which the connection has no room, although nothing is left that
+    /// could be left out for it.
+    fn drop_at_most_once(&mut self, client_id: &Utf8String, len: usize) {
         let limit = if self.memory.has_memory_for_copy(self.limits, len) {
             self.metrics.dropped_slow += 1;
-            let waiting = receiver.outbox.len();
-            let takes_any_size = receiver.agreement.maximum_packet_size == u32::MAX;
-            if waiting > 0 && takes_any_size && !is_searching {
-                let room = self.limits.out_buffer_bytes.saturating_sub(waiting);
-                self.stalled.insert(id, room);
-            }
             Limit::SlowReader
         } else {
             self.metrics.dropped_memory += 1;

@@ -6,7 +6,7 @@
 use mqtt::{Instant, QoS};
 
 use crate::delivery::{Egress, Outcome, Routed};
-use crate::types::{Conn, Delivery, Identifiers, Interval, Limit, Origin, SessionId, Subscriber};
+use crate::types::{Conn, Delivery, Identifiers, Interval, Origin, SessionId, Subscriber};
 
 impl Egress<'_> {
     /// Delivers a message to every session in `found`, where the matching subscriptions of one
@@ -25,8 +25,7 @@ impl Egress<'_> {
         mut write: impl FnMut(Conn),
     ) {
         let publish = routed.publish();
-        let (qos, retain, payload) = (publish.qos, publish.retain, publish.payload.len());
-        let (mut refused, mut refused_last) = (0, None);
+        let (qos, retain) = (publish.qos, publish.retain);
         for matching in found.chunk_by(|a, b| a.session == b.session) {
             let Some((delivery, latest)) = combined(qos, retain, publisher, matching) else {
                 continue;
@@ -35,27 +34,13 @@ impl Egress<'_> {
             if !self.check_receive_rule(matching, routed.topic()) {
                 continue;
             }
-            let outcome = if let Some(interval) = latest {
-                self.deliver_latest(now, session, routed, delivery, interval)
-            } else if delivery.qos == QoS::AtMostOnce
-                && self.means.stalled.refuses(session, payload)
-            {
-                refused += 1;
-                refused_last = Some(session);
-                continue;
-            } else {
-                self.deliver_every(now, session, routed, delivery)
+            let outcome = match latest {
+                Some(interval) => self.deliver_latest(now, session, routed, delivery, interval),
+                None => self.deliver_every(now, session, routed, delivery),
             };
             if let Outcome::Written(Some(conn)) = outcome {
                 write(conn);
             }
-        }
-        if let Some(session) = refused_last.and_then(|session| self.sessions.get(session)) {
-            self.means.metrics.dropped_slow += refused;
-            let client = Some(session.client_id());
-            self.means
-                .limit_log
-                .note_times(Limit::SlowReader, client, refused);
         }
     }
 

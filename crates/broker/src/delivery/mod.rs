@@ -32,7 +32,6 @@ mod queue;
 mod readiness;
 mod routed;
 mod send;
-mod stalled;
 
 use alias::{ClientAliases, Naming, ServerAliases};
 use pause::Pause;
@@ -49,4 +48,3 @@ pub(crate) use outbox::{Outbox, Passage, SpareBuffers};
 pub(crate) use readiness::is_ready;
 pub(crate) use routed::Routed;
 pub(crate) use send::Receiver;
-pub(crate) use stalled::Stalled;

@@ -8,6 +8,9 @@
 //! order matters wait too: acknowledgements and `QoS` 1 and 2 messages `[MQTT-4.6.0-2]` to
 //! `[MQTT-4.6.0-6]`. `QoS` 0 messages and PINGRESP overtake them, but nothing overtakes a CONNACK
 //! `[MQTT-3.2.0-1]`.
+//!
+//! Live `QoS` 0 messages are expendable while they wait here. If a client reads too slowly for them,
+//! the oldest are [left out](Outbox::leave_out), and they never stand in the way of anything else.
 
 use std::collections::VecDeque;
 
@@ -27,6 +30,13 @@ pub(crate) struct Outbox {
     state: State,
     /// How many bytes of `pending` are answers and not messages.
     answers: u32,
+    /// How many messages were written since the shell last took bytes, without those that were left
+    /// out.
+    messages: u32,
+    /// How many bytes of `pending` are expendable.
+    expendable: u32,
+    /// Nothing is expendable in this many bytes at the start of `pending`.
+    protected: u32,
     /// How many of the waiting bytes are counted in
     /// [`Metrics::unwritten_bytes`](crate::Metrics::unwritten_bytes).
     counted: usize,
@@ -135,6 +145,11 @@ impl Outbox {
         pending + gated
     }
 
+    /// How many of them are not expendable.
+    pub(crate) fn len_of_lasting(&self) -> usize {
+        self.len() - self.expendable as usize
+    }
+
     /// How many bytes wait now, for [`note_answer`](Self::note_answer).
     pub(crate) fn waiting(&self) -> Waiting {
         Waiting {
@@ -163,6 +178,60 @@ impl Outbox {
             gate.answers = gate.answers.saturating_add(more);
             gated.answers = gated.answers.saturating_add(more);
         }
+    }
+
+    /// Notes that a message was written.
+    pub(crate) fn note_message(&mut self) {
+        self.messages = self.messages.saturating_add(1);
+    }
+
+    /// The messages that [`take`](Self::take) is about to pass on.
+    pub(crate) fn take_messages(&mut self) -> u64 {
+        core::mem::take(&mut self.messages).into()
+    }
+
+    /// Notes that the last `len` bytes are an expendable message. It has `QoS` 0, sets neither RETAIN
+    /// nor a topic alias, and was written to [`buffer`](Self::buffer).
+    pub(crate) fn note_expendable(&mut self, len: usize) {
+        if !self.is_closed() {
+            let len = u32::try_from(len).unwrap_or(u32::MAX);
+            self.expendable = self.expendable.saturating_add(len);
+        }
+    }
+
+    /// Notes that nothing of what waits is expendable.
+    pub(crate) fn protect(&mut self) {
+        self.expendable = 0;
+        self.protected = u32::try_from(self.pending.len()).unwrap_or(u32::MAX);
+    }
+
+    /// Leaves out the oldest expendable messages, until `bytes` bytes are free or there are no
+    /// more. Returns how many messages were left out. Call [`count`](Self::count) afterwards.
+    pub(crate) fn leave_out(&mut self, bytes: usize) -> u32 {
+        const PUBLISH: u8 = 0x30;
+        /// Everything but DUP: the type, `QoS` and RETAIN.
+        const MASK: u8 = 0xF7;
+        let (mut from, mut to) = (self.protected as usize, self.protected as usize);
+        let (mut freed, mut messages) = (0, 0);
+        while freed < bytes.min(self.expendable as usize)
+            && let Some(packet) = self.pending.get(from..).and_then(mqtt::packet_len)
+        {
+            if self.pending[from] & MASK == PUBLISH {
+                (freed, messages) = (freed + packet, messages + 1);
+            } else {
+                self.pending.copy_within(from..from + packet, to);
+                to += packet;
+            }
+            from += packet;
+        }
+        let len = self.pending.len();
+        self.pending.copy_within(from..len, to);
+        self.pending.truncate(len - (from - to));
+        self.expendable -= u32::try_from(freed)
+            .unwrap_or(u32::MAX)
+            .min(self.expendable);
+        self.messages = self.messages.saturating_sub(messages);
+        messages
     }
 
     /// How many bytes wait to be taken or written.
@@ -340,6 +409,8 @@ impl Outbox {
         self.taken += len;
         self.counted -= len;
         self.answers = 0;
+        self.expendable = 0;
+        self.protected = 0;
         if len > 0 {
             if out.is_empty() {
                 core::mem::swap(out, &mut pending);
@@ -368,7 +439,8 @@ impl Outbox {
         memory.change_unwritten(bytes, 0);
     }
 
-    fn count(&mut self, memory: &mut MemoryBudget) {
+    /// Counts what waits now in [`Metrics::unwritten_bytes`](crate::Metrics::unwritten_bytes).
+    pub(crate) fn count(&mut self, memory: &mut MemoryBudget) {
         let len = self.len();
         memory.change_unwritten(self.counted, len);
         self.counted = len;

@@ -15,7 +15,7 @@ use crate::types::{
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum QueuePlace {
     Free,
-    /// There is no place, and the message has `QoS` 0.
+    /// There is no place, the message has `QoS` 0, and no older one could make room.
     Dropped,
     /// There is no place, and the message has `QoS` 1 or 2.
     Full,
@@ -166,6 +166,9 @@ impl Means<'_> {
             if newcomer.qos == QoS::AtMostOnce {
                 self.metrics.dropped_slow += 1;
                 self.limit_log.note(Limit::SlowReader, Some(client_id));
+                if newcomer.could_fit && outgoing.pop_at_most_once().is_some() {
+                    continue;
+                }
                 return QueuePlace::Dropped;
             }
             self.metrics.dropped_queue_full += 1;

@@ -55,7 +55,7 @@ pub(super) fn takes_surely(
 ) -> bool {
     receiver.agreement.quota > 0
         && outgoing.is_none_or(|it| it.has_window(limits.inflight_window))
-        && receiver.outbox.len() < memory.out_buffer(limits) / 2
+        && receiver.outbox.len_of_lasting() < memory.out_buffer(limits) / 2
 }
 
 /// Whether a client can be sent a `QoS` 1 or 2 message at once, and no other message must go

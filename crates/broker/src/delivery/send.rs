@@ -70,6 +70,8 @@ pub(super) struct Encoded<'m, T> {
     template: T,
     patch: TemplatePatch,
     qos: QoS,
+    /// Whether RETAIN is set.
+    is_retained: bool,
 }
 
 impl<'a> SendAttempt<'a> {
@@ -115,6 +117,7 @@ impl<'a> SendAttempt<'a> {
             template,
             patch,
             qos: self.delivery.qos,
+            is_retained: self.delivery.retain,
         })
     }
 }
@@ -147,6 +150,17 @@ impl<T: Borrow<PublishTemplate>> Encoded<'_, T> {
             QoS::ExactlyOnce => outbox.behind(record, Passage::Open, ledger, who, spare),
         };
         self.template.borrow().write(&self.patch, buffer);
+        outbox.note_message();
+        if self.qos == QoS::AtMostOnce {
+            match self.naming {
+                // Later messages need the alias.
+                Naming::Introduce(_) => outbox.protect(),
+                Naming::Name | Naming::Alias(_) if self.is_retained => {}
+                Naming::Name | Naming::Alias(_) => {
+                    outbox.note_expendable(self.template.borrow().encoded_len());
+                }
+            }
+        }
         receiver
             .agreement
             .written(self.topic, self.naming, means.metrics, means.memory);

@@ -120,7 +120,6 @@ impl Broker {
     ) -> Option<Utf8String> {
         let is_normal = how == Departure::Disconnected;
         self.metrics.clients -= 1;
-        self.stalled.leave(id);
         if is_normal {
             self.take_back_will(id);
         }

@@ -118,7 +118,6 @@ impl Broker {
                 dismissals: &mut self.dismissals,
                 spare: &mut self.wire.spare,
                 awaiting_budget: &mut self.awaiting_budget,
-                stalled: &mut self.stalled,
                 timers: &mut self.timers,
             },
         };

@@ -54,7 +54,6 @@ impl Broker {
         let lookup = Lookup::new(search, &asked, is_recorded, behind);
         let cost = lookup.cost();
         let limits = &self.options.limits;
-        self.stalled.remove(id);
         let others = session.lookups();
         let has_room = others.map_or(0, Lookups::len) < limits.subscriptions_per_client
             && others.map_or(0, Lookups::bytes) + cost <= limits.subscription_bytes_per_client
@@ -310,7 +309,7 @@ impl Broker {
             let own = agreement.latest_bytes();
             return own < self.memory.latest_room(limits, own, 0) / 2;
         }
-        if outbox.len() >= Self::SLICE.min(self.memory.out_buffer(limits) / 2) {
+        if outbox.len_of_lasting() >= Self::SLICE.min(self.memory.out_buffer(limits) / 2) {
             return false;
         }
         let outgoing = session.outgoing();

@@ -41,7 +41,7 @@ use bytes::BytesMut;
 use mqtt::{Instant, Utf8String};
 
 use crate::admission::{LimitLog, MemoryBudget, WorkBudget};
-use crate::delivery::{AwaitingBudget, Connections, Dismissals, Phase, SpareBuffers, Stalled};
+use crate::delivery::{AwaitingBudget, Connections, Dismissals, Phase, SpareBuffers};
 use crate::durability::Ledger;
 use crate::routing::{LookupRotation, Membership, Retained, Subscriptions};
 use crate::session::{Reclamation, Sessions};
@@ -79,7 +79,6 @@ pub struct Broker {
     pub(crate) work: WorkBudget,
     pub(crate) reclamation: Reclamation,
     pub(crate) dismissals: Dismissals,
-    pub(crate) stalled: Stalled,
     /// Subscribers of the topic that is being matched. Kept to save the allocation.
     pub(crate) found: Vec<Subscriber>,
     /// Matching groups of shared subscriptions, kept for the same reason.
@@ -129,7 +128,6 @@ impl Broker {
             work: WorkBudget::new(options.steps),
             reclamation: Reclamation::new(options.steps.small_queue),
             dismissals: Dismissals::default(),
-            stalled: Stalled::default(),
             found: Vec::new(),
             found_groups: Vec::new(),
             blocked: Vec::new(),
@@ -239,13 +237,11 @@ impl Broker {
     pub fn take_writes(&mut self, conn: Conn, out: &mut BytesMut) {
         let slot = self.connections.slot(conn);
         if let Some(connection) = slot.and_then(|slot| self.connections.get_mut(slot)) {
+            self.metrics.messages_out += connection.outbox_mut().take_messages();
             let len = connection
                 .outbox_mut()
                 .take(out, &mut self.wire.spare, &mut self.memory);
             self.metrics.bytes_out += len as u64;
-            if let Phase::Connected(agreement) = connection.phase() {
-                self.stalled.remove(agreement.session());
-            }
         }
     }
 

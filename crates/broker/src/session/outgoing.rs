@@ -158,6 +158,14 @@ impl Outgoing {
         self.take(at)
     }
 
+    /// Removes and returns the first `QoS` 0 message, if it is near the front of the queue.
+    pub(crate) fn pop_at_most_once(&mut self) -> Option<Queued> {
+        const LOOKED_AT: usize = 64;
+        let mut front = self.queue.iter().take(LOOKED_AT);
+        let at = front.position(|it| it.queued.delivery.qos == QoS::AtMostOnce)?;
+        self.take(at)
+    }
+
     fn take(&mut self, at: usize) -> Option<Queued> {
         let queued = self.queue.remove(at)?.queued;
         self.uncount(&queued);

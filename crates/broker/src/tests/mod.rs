@@ -31,7 +31,7 @@ mod robust;
 mod sharing;
 mod shrink;
 mod sizes;
-mod stalled;
+mod slow_readers;
 mod store_reserve;
 mod subscribing;
 mod tapping;
@@ -242,6 +242,19 @@ impl World {
         if reads && std::mem::take(&mut end.untaken) {
             self.deliver(conn);
             self.run();
+        }
+    }
+
+    /// The system takes what waits for a client that does not read. It has not written it before
+    /// the test says so with [`Input::Drained`].
+    pub(crate) fn begin_to_write(&mut self, conn: Conn) {
+        let mut bytes = BytesMut::new();
+        self.broker.take_writes(conn, &mut bytes);
+        let end = self.ends.get_mut(&conn).unwrap();
+        end.untaken = false;
+        let mut bytes = bytes.freeze();
+        while let Some(packet) = end.decoder.decode(&mut bytes).unwrap() {
+            end.received.push_back(packet);
         }
     }
 

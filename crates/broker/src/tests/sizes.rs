@@ -14,7 +14,7 @@ use crate::types::Timer;
 #[cfg(target_pointer_width = "64")]
 fn the_cost_of_a_client_does_not_grow_unnoticed() {
     assert!(size_of::<Session>() <= 184);
-    assert!(size_of::<Connection>() <= 208);
+    assert!(size_of::<Connection>() <= 224);
     assert!(size_of::<Agreement>() <= 56);
     assert!(size_of::<(Instant, Timer)>() <= 16);
 }

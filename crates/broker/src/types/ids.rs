@@ -70,11 +70,6 @@ impl SessionId {
         self.0 as usize
     }
 
-    /// The place, for lists that are indexed by session.
-    pub(crate) const fn index(self) -> usize {
-        self.key()
-    }
-
     /// The first place.
     pub(crate) const FIRST: Self = Self(0);
 

@@ -74,8 +74,9 @@ pub struct Limits {
     pub will_bytes: usize,
     /// The most bytes of the wills of all clients, overhead included.
     pub all_wills_bytes: usize,
-    /// The most bytes that wait to be written to one connection. At the limit the broker drops `QoS`
-    /// 0 messages to it and leaves `QoS` 1 and 2 messages in its queue. A client that reads
+    /// The most bytes that wait to be written to one connection. At the limit the broker leaves out
+    /// the oldest `QoS` 0 messages that wait there, and leaves `QoS` 1 and 2 messages in its queue.
+    /// What is no live `QoS` 0 message may take half as much again. A client that reads
     /// nothing, and still makes the broker answer more than twice as much, is closed with "quota
     /// exceeded".
     pub out_buffer_bytes: usize,

@@ -96,7 +96,7 @@ pub struct Metrics {
     pub packets_in: u64,
     /// PUBLISH packets received, repeated ones of `QoS` 2 included.
     pub messages_in: u64,
-    /// PUBLISH packets written, retransmissions included.
+    /// PUBLISH packets handed to the shell, retransmissions included.
     pub messages_out: u64,
     /// PUBLISH packets written with a topic alias instead of the name.
     pub aliases_out: u64,

@@ -352,3 +352,21 @@ fn expect_flags(flags: u8, expected: u8) -> Result<(), DecodeErrorKind> {
         Err(DecodeErrorKind::ReservedFlags(flags))
     }
 }
+
+/// The length of the packet at the start of `bytes`, as its fixed header says. `None` if that is not
+/// there or not well formed. For packets that were just encoded.
+///
+/// ```
+/// use mqtt::{Packet, ProtocolVersion, Publish, TopicName, encode, packet_len};
+///
+/// let publish = Publish::new(TopicName::from_static("a/b"), "hello");
+/// let mut bytes = bytes::BytesMut::new();
+/// encode(&Packet::Publish(publish), ProtocolVersion::V5, &mut bytes).unwrap();
+/// encode(&Packet::PingReq, ProtocolVersion::V5, &mut bytes).unwrap();
+/// assert_eq!(packet_len(&bytes), Some(bytes.len() - 2));
+/// assert_eq!(packet_len(&bytes[..1]), None);
+/// ```
+pub fn packet_len(bytes: &[u8]) -> Option<usize> {
+    let remaining_length = VariableByteInteger::parse(bytes.get(1..)?).ok()??;
+    Some(1 + remaining_length.len + remaining_length.value as usize)
+}

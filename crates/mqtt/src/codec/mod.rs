@@ -10,7 +10,7 @@ mod properties;
 mod reader;
 mod sink;
 
-pub use decoder::Decoder;
+pub use decoder::{Decoder, packet_len};
 pub use encode::{
     PublishForm, PublishTemplate, TemplatePatch, TopicForm, encode, encode_publish, encode_within,
     encoded_len,
