@@ -66,7 +66,7 @@ impl Series {
         (&self.times[first..], &self.values[first..])
     }
 
-    /// Adds a reading, and thins the older ones out at `limit` readings.
+    /// Adds a reading in its place, and thins the older ones out at `limit` readings.
     fn push(&mut self, time: f64, value: f64, limit: usize) {
         while self.len() >= limit {
             self.thin();
@@ -77,9 +77,15 @@ impl Series {
             self.times.reserve_exact(more);
             self.values.reserve_exact(more);
         }
+        // Most often it is the latest. One of a backlog goes between the others.
         let latest = self.times.last().copied().unwrap_or(time);
-        self.times.push(time.max(latest));
-        self.values.push(value);
+        let place = if latest <= time {
+            self.len()
+        } else {
+            self.times.partition_point(|at| *at <= time)
+        };
+        self.times.insert(place, time);
+        self.values.insert(place, value);
     }
 
     /// Of every four readings of the older half the lowest and the highest stay.
@@ -344,13 +350,20 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_back_does_not_unsort_a_series() {
+    fn a_backlog_is_sorted_in() {
         let mut store = SeriesStore::default();
-        for time in [5.0, 3.0, 9.0] {
-            store.push(DEVICE, METRIC, time, 0.0);
+        for time in [5.0, 3.0, 9.0, 4.0, 5.0] {
+            store.push(DEVICE, METRIC, time, time);
+        }
+        let series = store.series(DEVICE, METRIC).unwrap();
+        assert_eq!(series.times(), [3.0, 4.0, 5.0, 5.0, 9.0]);
+        assert_eq!(series.values(), series.times());
+        // Also into a full buffer.
+        for time in 0..1_000 {
+            store.push(DEVICE, METRIC, f64::from(1_000 - time), 0.0);
         }
         let times = store.series(DEVICE, METRIC).unwrap().times();
-        assert_eq!(times, [5.0, 5.0, 9.0]);
+        assert!(times.is_sorted() && times.len() <= SeriesStore::CLOSED_POINTS);
     }
 
     #[test]

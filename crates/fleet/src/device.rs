@@ -1,5 +1,6 @@
 //! A device, and everything that is known about it.
 
+use crate::clock::ClockWatch;
 use crate::command::{Command, KnownCommand};
 use crate::conventions::{Convention, Name};
 use crate::event::Dirty;
@@ -98,6 +99,8 @@ pub struct Device {
     pub(crate) hidden: bool,
     /// Which client publishes for it.
     pub(crate) tie: Tie,
+    /// What its own clock has shown.
+    pub(crate) clock: ClockWatch,
     /// Silence before this does not count.
     pub(crate) watched_from: Timestamp,
 
@@ -176,7 +179,7 @@ impl Device {
         self.duplicates
     }
 
-    /// How many values were ignored because a newer one was known.
+    /// How many values were neither shown nor drawn because a newer one was known.
     pub const fn out_of_order_count(&self) -> u64 {
         self.out_of_order
     }

@@ -20,7 +20,8 @@ pub enum Event {
     /// A device has new metrics, or has announced units or commands, or was hidden or shown again. So
     /// its metric groups and its buttons may have changed.
     ShapeChanged(DeviceKey),
-    /// A reading to draw. The `at` of one metric's samples never goes back.
+    /// A reading to draw. It may be of an earlier time than readings before it, if the device sends a
+    /// backlog with its own times.
     Sample {
         /// The device.
         device: DeviceKey,

@@ -12,8 +12,8 @@ pub enum FaultKind {
     NotText,
     /// Text, but for a character that is no UTF-8, or a byte-order mark. The rest counts.
     BadCharacter,
-    /// The device's own clock shows a time before 2015, or one that is ahead of ours. The time of
-    /// arrival is used instead.
+    /// The device's own clock shows a time before 2015, or one that is ahead of ours, or it stays behind
+    /// by hours, or it has gone back. The time of arrival is used instead.
     ClockWrong,
     /// A number that is not finite, or too large for one.
     NotFinite,

@@ -102,6 +102,7 @@
 
 extern crate alloc;
 
+mod clock;
 mod command;
 mod conventions;
 mod device;

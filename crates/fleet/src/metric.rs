@@ -58,7 +58,7 @@ pub struct Metric {
     pub(crate) retained: bool,
     /// `value` holds something.
     pub(crate) has_value: bool,
-    /// The time of the last sample that was drawn. No later sample has an earlier time.
+    /// The time of the newest sample that was drawn.
     pub(crate) drawn_at: Option<Timestamp>,
     pub(crate) samples: u64,
     /// The mean gap between samples in milliseconds, in which the latest count most; 0 if unknown.

@@ -41,6 +41,9 @@ pub struct FleetOptions {
     pub command_timeout: Duration,
     /// How far a device's own clock may be ahead of ours and still be believed. Default 60 s.
     pub max_clock_ahead: Duration,
+    /// How far a device's own clock may stay behind ours and still be believed. Messages that are older
+    /// still count as a backlog, unless they all are late by the same time. Default 30 min.
+    pub max_clock_behind: Duration,
     /// The longest sleep of a duty-cycled device; a longer absence is offline. Default 1 h.
     pub max_cycle: Duration,
 
@@ -92,6 +95,7 @@ impl Default for FleetOptions {
             stale_after: StaleRule::default(),
             command_timeout: Duration::from_secs(30),
             max_clock_ahead: Duration::from_mins(1),
+            max_clock_behind: Duration::from_mins(30),
             max_cycle: Duration::from_hours(1),
             follows: false,
             max_bytes: 256 << 20,

@@ -2,6 +2,7 @@
 
 use super::{Fleet, Tie};
 use crate::FORGET;
+use crate::clock::ClockWatch;
 use crate::conventions::Claim;
 use crate::device::{Device, DeviceKey, SameId};
 use crate::event::Dirty;
@@ -90,6 +91,7 @@ impl Fleet {
             known_commands: Vec::new(),
             hidden: false,
             tie: Tie::NONE,
+            clock: ClockWatch::NEW,
             watched_from: Timestamp(i64::MIN),
             recent: [0; 4],
             recent_next: 0,

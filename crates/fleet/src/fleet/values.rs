@@ -1,6 +1,7 @@
 //! How values become metrics, samples and positions.
 
 use super::{Fleet, Message, Source};
+use crate::clock;
 use crate::conventions::{Claim, Conventions, Role};
 use crate::device::{Device, DeviceKey, Position};
 use crate::display::shorten;
@@ -127,6 +128,12 @@ impl Fleet {
         if clock_wrong {
             self.fault(now, key, FaultKind::ClockWrong, message.payload);
         }
+        if moment.own_clock && !moment.retained && !self.believes_clock(now, key, moment.at) {
+            let late_ms = now.ms_since(moment.at);
+            (moment.at, moment.own_clock) = (now, false);
+            let kind = FaultKind::ClockWrong;
+            self.fault_about(now, key, kind, message.payload, || clock::behind(late_ms));
+        }
         if id_mismatch {
             self.fault(now, key, FaultKind::IdMismatch, message.payload);
         }
@@ -151,6 +158,13 @@ impl Fleet {
                 self.take_value(now, key, name, value, unit, moment, message);
             }
         }
+    }
+
+    fn believes_clock(&mut self, now: Timestamp, key: DeviceKey, at: Timestamp) -> bool {
+        let max_behind = millis(self.options.max_clock_behind);
+        let device = &mut self.devices[key];
+        let interval = device.intervals.median();
+        device.clock.believes(now, at, max_behind, interval)
     }
 
     #[allow(clippy::too_many_arguments)] // One value with all that is known about it.
@@ -306,7 +320,7 @@ pub(super) fn find_metric(device: &mut Device, name: &str) -> Option<usize> {
 
 /// What happens to a value.
 enum Order {
-    /// It is the latest, and a point to draw.
+    /// It is a point to draw: the latest value, or one of a backlog.
     Sample((Timestamp, f64)),
     /// It is shown, but not drawn.
     Shown,
@@ -320,8 +334,9 @@ enum Order {
 
 /// Stores a value if it is not older than what is there. The rule, for each metric:
 ///
-/// - By the device's own clock, a value older than the last drawn one is ignored. One of the same
-///   time is a repetition; if it differs, it is shown but not drawn.
+/// - By the device's own clock, a value older than the last drawn one is of a backlog. It is drawn in
+///   its place, and not shown. If it was retained, it is a repetition. One of the same time is a
+///   repetition too; if it differs, it is shown but not drawn.
 /// - Without that clock, values are in the order of arrival, never before the last drawn one.
 /// - A retained value without that clock may be of any age. It is shown, not drawn, and only if it
 ///   differs from what is there.
@@ -343,7 +358,12 @@ fn store_value(
     let mut drawn = value_to_draw(value).is_some();
     if moment.own_clock {
         match metric.drawn_at {
-            Some(last) if at < last => return Order::TooLate,
+            Some(last) if at < last => {
+                return match value_to_draw(value) {
+                    Some(value) if !moment.retained => Order::Sample((at, value)),
+                    Some(_) | None => Order::TooLate,
+                };
+            }
             Some(last) if at == last && same => return Order::Repeated,
             Some(last) if at == last => drawn = false,
             Some(_) | None => {}

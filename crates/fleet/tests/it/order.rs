@@ -58,7 +58,7 @@ fn a_clock_that_is_a_little_ahead_is_believed() {
 }
 
 #[test]
-fn late_and_repeated_samples_are_not_drawn() {
+fn late_samples_are_drawn_in_their_place_and_repeated_ones_not() {
     let mut sim = Sim::new();
     sim.until(100.0);
     for (ms, value) in [
@@ -76,8 +76,9 @@ fn late_and_repeated_samples_are_not_drawn() {
         .into_iter()
         .map(|(_, at, value)| (at, value))
         .collect();
-    assert_eq!(drawn, [(at(10.0), 1.0), (at(30.0), 3.0), (at(40.0), 5.0)]);
-    assert_eq!(sim.device("a").out_of_order_count(), 1);
+    let expected = [(10.0, 1.0), (30.0, 3.0), (20.0, 2.0), (40.0, 5.0)];
+    assert_eq!(drawn, expected.map(|(seconds, value)| (at(seconds), value)));
+    assert_eq!(sim.device("a").out_of_order_count(), 0);
     assert_eq!(sim.device("a").duplicate_count(), 1);
 }
 
@@ -160,4 +161,123 @@ fn rates_are_observed() {
     assert!((n.rate_hz().unwrap() - 0.5).abs() < 1e-6);
     assert_eq!(sim.device("a").interval_ms(), Some(2000));
     assert_eq!(n.samples(), 20);
+}
+
+/// The values and times that a card shows.
+fn shown(sim: &Sim) -> (f64, fleet::Timestamp) {
+    let (_, temp) = sim.device("a").metric_named("temp").unwrap();
+    (temp.value().as_number().unwrap(), temp.at())
+}
+
+fn clock_fault(sim: &Sim) -> Option<String> {
+    let mut faults = sim.device("a").faults().iter();
+    let fault = faults.find(|fault| fault.kind() == FaultKind::ClockWrong);
+    fault.map(fleet::Fault::text)
+}
+
+#[test]
+fn a_clock_that_goes_back_is_not_followed() {
+    // By an hour, by a minute; with messages each second, each minute.
+    for (back, every) in [(3600.0, 1.0), (90.0, 1.0), (3600.0, 60.0), (90.0, 60.0)] {
+        let mut sim = Sim::new();
+        for step in 0..40 {
+            let step = f64::from(step);
+            let now = step * every;
+            let back = if step < 10.0 { 0.0 } else { back };
+            sim.until(now)
+                .publish("p/data/a", stamped(at(now - back).0, step));
+            let (value, time) = shown(&sim);
+            if step >= 12.0 {
+                assert!(
+                    (value - step).abs() < 1e-12,
+                    "back by {back}, every {every}"
+                );
+                assert_eq!(time, at(now), "back by {back}, every {every}");
+            }
+        }
+        let text = clock_fault(&sim).unwrap();
+        let behind = if back > 3000.0 {
+            "60 min behind"
+        } else {
+            "90 s behind"
+        };
+        assert!(text.ends_with(behind), "{text}");
+    }
+}
+
+#[test]
+fn a_clock_that_was_set_right_is_believed_again() {
+    let mut sim = Sim::new();
+    for step in 0..40 {
+        let now = f64::from(step);
+        let back = if (10..30).contains(&step) {
+            3600.0
+        } else {
+            0.5
+        };
+        sim.until(now)
+            .publish("p/data/a", stamped(at(now - back).0, now));
+    }
+    assert_eq!(shown(&sim), (39.0, at(38.5)));
+}
+
+#[test]
+fn a_clock_that_stays_hours_behind_is_not_believed() {
+    for every in [1.0, 10.0, 300.0] {
+        let mut sim = Sim::new();
+        for step in 0..10 {
+            let now = f64::from(step) * every;
+            sim.until(now)
+                .publish("p/data/a", stamped(at(now - 7201.0).0, f64::from(step)));
+        }
+        assert_eq!(shown(&sim), (9.0, at(9.0 * every)));
+        assert!(clock_fault(&sim).unwrap().ends_with(": 2 h behind"));
+    }
+}
+
+#[test]
+fn a_backlog_behind_a_live_sample_is_drawn_in_its_place() {
+    let mut sim = Sim::new();
+    for minute in 0..5 {
+        let now = f64::from(minute) * 60.0;
+        sim.until(now)
+            .publish("p/data/a", stamped(at(now).0, f64::from(minute)));
+    }
+    // Ten hours without connection. Then the live value, and what was stored, five a second.
+    let back = 36_000.0;
+    sim.until(back)
+        .publish("p/data/a", stamped(at(back).0, 600.0));
+    sim.events();
+    for minute in 5..600 {
+        let minute = f64::from(minute);
+        sim.until(back + 0.2 * (minute - 4.0))
+            .publish("p/data/a", stamped(at(minute * 60.0).0, minute));
+        if minute.rem_euclid(300.0) < 1.0 {
+            // Live values come between.
+            let now = sim.now;
+            sim.publish("p/data/a", stamped(now.0, 601.0));
+        }
+    }
+    let samples = sim.samples();
+    let stored = samples.iter().filter(|sample| sample.2 < 600.0);
+    let mut count = 0;
+    for (_, time, value) in stored {
+        assert_eq!(*time, at(value * 60.0));
+        count += 1;
+    }
+    assert_eq!(count, 595);
+    assert!(shown(&sim).0 > 600.0, "the live value is shown");
+    assert_eq!(clock_fault(&sim), None);
+}
+
+#[test]
+fn a_backlog_in_its_order_is_believed() {
+    let mut sim = Sim::new();
+    for minute in 0..600 {
+        let minute = f64::from(minute);
+        sim.until(36_000.0 + minute * 0.5)
+            .publish("p/data/a", stamped(at(minute * 60.0).0, minute));
+    }
+    assert_eq!(shown(&sim), (599.0, at(599.0 * 60.0)));
+    assert_eq!(clock_fault(&sim), None);
 }
