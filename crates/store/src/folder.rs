@@ -8,6 +8,7 @@
 //! DIR/journal/00000001.log  segments, numbered without gaps
 //! DIR/journal/next          the next segment, created in advance
 //! DIR/damaged/              what `--salvage` has moved aside
+//! DIR/devices/              a table, which the server keeps by itself
 //! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -180,7 +181,7 @@ impl Folder {
 }
 
 /// Creates a folder, and those above it that do not exist.
-fn create_folder(path: &Path) -> Result<(), StoreError> {
+pub(super) fn create_folder(path: &Path) -> Result<(), StoreError> {
     if path.is_dir() {
         return Ok(());
     }

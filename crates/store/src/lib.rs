@@ -18,6 +18,7 @@
 //! | `salvage.rs` | keeps what it can of a damaged folder |
 //! | `journal.rs` | writes groups, reserves space, removes old files |
 //! | `thread.rs` | the thread that writes |
+//! | `table/` | beside the journal: a small table of values by key |
 //!
 //! **Invariant.** The next start reads everything that the store reported as durable. Otherwise it says
 //! which file is damaged, and changes nothing.
@@ -34,6 +35,7 @@ mod recover;
 mod salvage;
 pub mod segment;
 mod sizes;
+pub mod table;
 #[cfg(test)]
 mod tests;
 mod thread;

@@ -29,7 +29,7 @@ pub(in super::super) enum Act<'a> {
 
 /// What was done. Files have numbers, because their names change.
 #[derive(Clone, Debug)]
-pub(super) enum Event {
+pub(in super::super) enum Event {
     Created(PathBuf, usize),
     Wrote(usize, u64, Vec<u8>),
     SetLen(usize, u64),
@@ -49,7 +49,7 @@ pub(super) enum Event {
 type Fate = Box<dyn FnMut(usize, &Event) -> io::Result<()> + Send>;
 
 /// A folder that is watched until this is dropped.
-pub(super) struct Watch(Arc<Watched>);
+pub(in super::super) struct Watch(Arc<Watched>);
 
 struct Watched {
     root: PathBuf,
@@ -76,7 +76,7 @@ fn watching(path: &Path) -> Option<Arc<Watched>> {
 
 impl Watch {
     /// Begins to watch. What already exists below `root` is on the disk.
-    pub(super) fn new(root: &Path) -> Self {
+    pub(in super::super) fn new(root: &Path) -> Self {
         let watched = Watched {
             root: root.to_owned(),
             state: Mutex::new(State {
@@ -93,18 +93,18 @@ impl Watch {
     }
 
     /// From now on `fate` decides what happens. Nothing else happens while it is asked.
-    pub(super) fn set_fate(
+    pub(in super::super) fn set_fate(
         &self,
         fate: impl FnMut(usize, &Event) -> io::Result<()> + Send + 'static,
     ) {
         self.0.state().fate = Box::new(fate);
     }
 
-    pub(super) fn announce(&self, lsn: Lsn) {
+    pub(in super::super) fn announce(&self, lsn: Lsn) {
         self.0.state().events.push(Event::Announced(lsn));
     }
 
-    pub(super) fn events(&self) -> Vec<Event> {
+    pub(in super::super) fn events(&self) -> Vec<Event> {
         self.0.state().events.clone()
     }
 }
@@ -254,12 +254,12 @@ pub(in super::super) fn synced_folder(path: &Path) -> io::Result<bool> {
 }
 
 /// What is certainly on the disk, and what may be.
-pub(super) struct Disk {
+pub(in super::super) struct Disk {
     root: PathBuf,
     files: Vec<Content>,
     folders: BTreeMap<PathBuf, Names>,
     /// The last record that was reported as durable.
-    pub(super) announced: Lsn,
+    pub(in super::super) announced: Lsn,
 }
 
 #[derive(Default)]
@@ -295,7 +295,7 @@ struct Naming {
 
 impl Disk {
     /// A disk on which nothing has happened yet.
-    pub(super) fn new(root: &Path) -> Self {
+    pub(in super::super) fn new(root: &Path) -> Self {
         Self {
             folders: BTreeMap::from([(root.to_owned(), Names::default())]),
             root: root.to_owned(),
@@ -304,7 +304,7 @@ impl Disk {
         }
     }
 
-    pub(super) fn happened(&mut self, event: &Event) {
+    pub(in super::super) fn happened(&mut self, event: &Event) {
         match event {
             Event::Created(path, file) => {
                 assert_eq!(*file, self.files.len());
@@ -365,7 +365,7 @@ impl Disk {
 
     /// The power fails: writes into the empty folder `target` everything that was synced, and what `keeps`
     /// chooses of the rest.
-    pub(super) fn leave(&self, target: &Path, keeps: &mut impl FnMut() -> bool) {
+    pub(in super::super) fn leave(&self, target: &Path, keeps: &mut impl FnMut() -> bool) {
         self.leave_folder(&self.root, target, keeps);
     }
 
