@@ -75,6 +75,11 @@ pub(crate) struct ServeArgs {
     )]
     pub(crate) log: Filter,
 
+    /// Keep no model of the devices: api/v1/devices and api/v1/changes answer nothing, and the
+    /// dashboard learns the devices from MQTT alone.
+    #[arg(long, env = "BEACONRY_NO_DEVICES", value_parser = clap::builder::BoolishValueParser::new())]
+    pub(crate) no_devices: bool,
+
     #[command(flatten)]
     pub(crate) mqtt_options: MqttArgs,
 

@@ -4,8 +4,9 @@
 //! `--demo`, a fleet of simulated devices. This crate is the shell: sockets, clocks, threads and
 //! signals. What MQTT means is in the pure crates `mqtt` and `broker`.
 //!
-//! There are up to four threads. The main thread accepts connections and answers HTTP. The shard's thread
-//! owns the broker and every MQTT connection. The demo's thread runs the simulated devices. The
+//! There are up to five threads. The main thread accepts connections and answers HTTP. The shard's thread
+//! owns the broker and every MQTT connection. The devices' thread owns the model of the
+//! devices, which it learns from the broker's messages. The demo's thread runs the simulated devices. The
 //! thread of the crate `store` writes to the disk.
 //!
 //! The program itself is [`run`]; `main.rs` does nothing but call it.
@@ -13,6 +14,7 @@
 mod cli;
 mod clock;
 mod demo;
+mod devices;
 mod gate;
 #[cfg(test)]
 mod generated;

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Broker, BrokerOptions};
+use fleet::FleetOptions;
 use mqtt::Utf8String;
 use store::{Opened, Settings, Store, StoreError};
 use tokio::net::TcpListener;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
 use crate::cli::{self, ServeArgs};
@@ -20,7 +21,7 @@ use crate::http::{About, Http};
 use crate::listener::{Accepted, Listener};
 use crate::platform::Signals;
 use crate::shard::{self, Authenticate, Framing, NewConnection};
-use crate::{demo, logging};
+use crate::{demo, devices, logging};
 
 /// Why the server could not start or had to end.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +69,6 @@ pub(crate) fn run(arguments: &ServeArgs) -> Result<(), ServeError> {
 
 async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
     let started = clock::since_1970();
-    let server_id = server_id();
     for name in cli::unknown_variables(std::env::vars_os().map(|(name, _)| name)) {
         warn!("nothing reads the variable {name}; beaconry serve --help lists all variables");
     }
@@ -97,7 +97,9 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
     let mut options = broker_options(arguments);
     options.authenticate = authenticator.asks();
     options.grants = arguments.access.grants();
-    options.server_id = Utf8String::try_from(server_id.as_str()).ok();
+    let id = server_id();
+    options.server_id = Utf8String::try_from(id.as_str()).ok();
+    options.tap = !arguments.no_devices;
     let Some(opened) = open_store(options, settings, clock, &mut signals).await? else {
         return Ok(());
     };
@@ -106,8 +108,10 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
         tokio::spawn(store::clock::keep(folder, move || clock.note()));
     }
     let max_packet_size = arguments.limits.maximum_packet_size;
-    let (shard, mut shard_ended, _) =
+    let (shard, mut shard_ended, tap) =
         shard::spawn(clock, broker, authenticator, store, max_packet_size)?;
+    let devices = start_devices(arguments, clock, &id, tap)?;
+    let (devices, devices_ended) = devices.unzip();
     let (end, shutdown) = watch::channel(false);
     tokio::spawn(accept_mqtt(
         Listener::new(mqtt, "mqtt", Arc::clone(&gate), tcp_keep_alive),
@@ -116,14 +120,16 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
     ));
     let website = Arc::new(Http::new(
         About {
-            id: server_id,
+            id,
             started,
             mqtt: mqtt_address,
             max_packet_size,
         },
         shard.clone(),
+        devices,
         Arc::clone(&gate),
         arguments.limits.connect_timeout,
+        shutdown.clone(),
     ));
     let has_dashboard = website.has_dashboard();
     tokio::spawn(website.serve(Listener::new(http, "http", gate, tcp_keep_alive), shutdown));
@@ -137,7 +143,7 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
         error = failure(&mut store_failed) => return Err(error.into()),
     }
     tokio::select! {
-        () = wind_down(demo, end, shard, shard_ended) => {
+        () = wind_down(demo, end, shard, shard_ended, devices_ended) => {
             // No need to wait: the thread has ended and has sent its error, if it had one.
             if let Ok(error) = store_failed.try_recv() {
                 return Err(error.into());
@@ -194,6 +200,7 @@ async fn wind_down(
     end: watch::Sender<bool>,
     shard: shard::Handle,
     shard_ended: oneshot::Receiver<()>,
+    devices_ended: Option<oneshot::Receiver<()>>,
 ) {
     /// Longer than the shard's own time-outs.
     const PATIENCE: Duration = Duration::from_secs(5);
@@ -202,7 +209,14 @@ async fn wind_down(
     }
     end.send_replace(true);
     shard.shut_down().await;
-    if tokio::time::timeout(PATIENCE, shard_ended).await.is_err() {
+    let all_ended = async {
+        let _ = shard_ended.await;
+        // The model's thread ends when the shard has told it everything.
+        if let Some(devices_ended) = devices_ended {
+            let _ = devices_ended.await;
+        }
+    };
+    if tokio::time::timeout(PATIENCE, all_ended).await.is_err() {
         warn!("the broker did not end within {PATIENCE:?}: the server ends without it");
     }
 }
@@ -228,6 +242,32 @@ fn broker_options(arguments: &ServeArgs) -> BrokerOptions {
         seed: RandomState::new().hash_one("broker"),
         ..arguments.mqtt_options.broker()
     }
+}
+
+/// Starts the thread of the devices' model, which reads the broker's tap. `None`: there is no tap.
+fn start_devices(
+    arguments: &ServeArgs,
+    clock: Clock,
+    server_id: &str,
+    tap: Option<mpsc::Receiver<Vec<u8>>>,
+) -> io::Result<Option<(devices::Handle, oneshot::Receiver<()>)>> {
+    let limits = &arguments.limits;
+    let settings = devices::Settings {
+        clock,
+        server_id: server_id.to_owned(),
+        fleet: FleetOptions {
+            seed: RandomState::new().hash_one("devices"),
+            max_devices: limits.devices,
+            max_bytes: limits.devices_bytes,
+            // Nobody draws here.
+            max_queued_samples: 0,
+            ..FleetOptions::default()
+        },
+        change_log: limits.change_log_bytes,
+        streams: limits.change_streams,
+    };
+    tap.map(|batches| devices::spawn(settings, batches))
+        .transpose()
 }
 
 /// An id that no other run of a server has.

@@ -45,10 +45,20 @@ pub fn request(address: SocketAddr, what: &str) -> Answer {
 /// Panics if there is no server, or if it does not speak HTTP.
 #[must_use]
 pub fn request_with(address: SocketAddr, what: &str, headers: &str) -> Answer {
+    request_body(address, what, headers, "")
+}
+
+/// The same with a body. The headers must say how long it is.
+///
+/// # Panics
+///
+/// Panics if there is no server, or if it does not speak HTTP.
+#[must_use]
+pub fn request_body(address: SocketAddr, what: &str, headers: &str, body: &str) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let request =
-        format!("{what} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n");
+        format!("{what} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n{body}");
     stream.write_all(request.as_bytes()).unwrap();
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();

@@ -21,6 +21,6 @@ mod platform;
 mod server;
 
 pub use folder::Folder;
-pub use http::{Answer, metric, request, request_with};
+pub use http::{Answer, metric, request, request_body, request_with};
 pub use platform::Signal;
 pub use server::{PATIENCE, Server, program};

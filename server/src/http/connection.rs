@@ -20,13 +20,15 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::Http;
+use super::stream::Taken;
 use crate::gate::Permit;
 use crate::listener::Accepted;
 use crate::standstill::ReadFirst;
 
 /// After this long a connection finishes its answer and ends. Browsers open another one.
 const OLD: Duration = Duration::from_mins(2);
-/// How long that last answer may take. A client that has not taken it by then is not reading.
+/// How long that last answer may take. A client that has not taken it by then is not reading. Of an
+/// answer that goes on, such as the stream of changes, it must take something in this time.
 const LAST_ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 /// The longest head of a request, in bytes. It limits the memory of an unfinished request.
 const MAX_HEAD: usize = 16 * 1024;
@@ -37,6 +39,8 @@ pub(super) struct Client {
     pub(super) peer: SocketAddr,
     /// Shared, because a WebSocket keeps it when its socket moves to the shard.
     pub(super) permit: Arc<Permit>,
+    /// What the connection has taken of the answers that tasks write.
+    pub(super) taken: Taken,
 }
 
 impl Http {
@@ -53,7 +57,9 @@ impl Http {
         let client = Client {
             peer,
             permit: Arc::new(permit),
+            taken: Taken::default(),
         };
+        let taken = Arc::clone(&client.taken);
         let routes = TowerToHyperService::new(self.routes.clone());
         let asks = Arc::new(AtomicBool::new(false));
         let has_asked = Arc::clone(&asks);
@@ -81,10 +87,16 @@ impl Http {
             finished
         } else {
             connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                biased;
-                finished = connection => finished,
-                () = timer.sleep(LAST_ANSWER_TIMEOUT) => Ok(()),
+            loop {
+                let before = taken.load(Ordering::Relaxed);
+                tokio::select! {
+                    biased;
+                    finished = connection.as_mut() => break finished,
+                    () = timer.sleep(LAST_ANSWER_TIMEOUT) => {}
+                }
+                if taken.load(Ordering::Relaxed) == before {
+                    break Ok(());
+                }
             }
         };
         if let Err(error) = finished {

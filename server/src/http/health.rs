@@ -13,6 +13,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 use super::{Site, respond};
+use crate::devices::Handle;
 use crate::metrics;
 use crate::shard::Snapshot;
 
@@ -30,7 +31,12 @@ pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Response {
     let Some(of_shard) = site.shard.snapshot().await else {
         return respond::text(StatusCode::SERVICE_UNAVAILABLE, SILENT);
     };
-    let page = metrics::page(site.about.started, &of_shard, &site.gate.counts());
+    let page = metrics::page(
+        site.about.started,
+        &of_shard,
+        &site.gate.counts(),
+        site.devices.as_ref().map(Handle::counted).as_ref(),
+    );
     let headers = [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)];
     (headers, page).into_response()
 }

@@ -10,12 +10,14 @@ mod api;
 #[allow(unreachable_pub)] // the build script writes `pub`
 mod assets;
 mod connection;
+mod guard;
 mod handshake;
 mod health;
 mod negotiate;
 mod respond;
 mod routes;
 mod static_files;
+mod stream;
 mod upgrade;
 
 use std::net::SocketAddr;
@@ -25,6 +27,7 @@ use std::time::Duration;
 use axum::Router;
 use tokio::sync::watch;
 
+use crate::devices;
 use crate::gate::ConnectionGate;
 use crate::listener::{Listener, Throttle};
 use crate::shard;
@@ -50,6 +53,10 @@ struct Site {
     shard: shard::Handle,
     gate: Arc<ConnectionGate>,
     about: About,
+    /// `None`: there is no model of the devices.
+    devices: Option<devices::Handle>,
+    /// Becomes true when the server ends.
+    shutdown: watch::Receiver<bool>,
 }
 
 /// The web server.
@@ -63,12 +70,15 @@ pub(crate) struct Http {
 }
 
 impl Http {
-    /// A client has `head_timeout` to send the head of a request.
+    /// A client has `head_timeout` to send the head of a request. `shutdown` becomes true when the server
+    /// ends.
     pub(crate) fn new(
         about: About,
         shard: shard::Handle,
+        devices: Option<devices::Handle>,
         gate: Arc<ConnectionGate>,
         head_timeout: Duration,
+        shutdown: watch::Receiver<bool>,
     ) -> Self {
         let files = StaticFiles::new(assets::ASSETS, assets::INLINE_SCRIPT_HASHES);
         Self {
@@ -79,6 +89,8 @@ impl Http {
                 shard,
                 gate,
                 about,
+                devices,
+                shutdown,
             }),
             head_timeout,
             head_timeouts: Mutex::default(),

@@ -4,18 +4,19 @@
 //!
 //! 1. [`TraceLayer`] logs a line for each answer at `debug`.
 //! 2. [`respond::harden`] adds the headers that every answer carries.
-//! 3. *The place for a principal:* a layer here will turn credentials into a principal and put it
+//! 3. [`guard`] refuses requests of other sites' pages that may change something.
+//! 4. *The place for a principal:* a layer here will turn credentials into a principal and put it
 //!    into the request's extensions, beside [`Client`]. Handlers will take it by an extractor. It
-//!    belongs inside the two others, so that they see its refusals, and outside the routes, so that
+//!    belongs inside the others, so that they see its refusals, and outside the routes, so that
 //!    it covers all of them: files, `/metrics`, the API and upgrades.
-//! 4. The routes. Those of the API have more layers of their own: [`api::routes`].
+//! 5. The routes. Those of the API have more layers of their own: [`api::routes`].
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
-use axum::middleware::map_response;
+use axum::middleware::{from_fn, map_response};
 use axum::response::Response;
 use axum::routing::{any, get};
 use tower_http::trace::{DefaultOnResponse, TraceLayer};
@@ -23,7 +24,7 @@ use tracing::{Level, Span, debug_span};
 
 use super::connection::Client;
 use super::upgrade::{self, Upgrade};
-use super::{Site, api, health, respond};
+use super::{Site, api, guard, health, respond};
 
 /// All routes of the HTTP port.
 pub(super) fn routes(site: Site) -> Router {
@@ -39,6 +40,7 @@ pub(super) fn routes(site: Site) -> Router {
         .nest("/api/v1", api::routes())
         .fallback(get(file).fallback(not_allowed))
         .method_not_allowed_fallback(not_allowed)
+        .layer(from_fn(guard::guard))
         .layer(map_response(respond::harden))
         .layer(
             TraceLayer::new_for_http()

@@ -80,7 +80,11 @@ impl<S: Sync> OptionalFromRequestParts<S> for Upgrade {
 /// Takes the socket from hyper, with the bytes that hyper has read behind the handshake, and gives it
 /// to the shard.
 async fn hand_over(socket: OnUpgrade, shard: shard::Handle, client: Client) {
-    let Client { peer, permit } = client;
+    let Client {
+        peer,
+        permit,
+        taken: _,
+    } = client;
     let upgraded = match socket.await {
         Ok(upgraded) => upgraded,
         Err(error) => return debug!(%peer, "websocket: the handshake was not finished: {error}"),

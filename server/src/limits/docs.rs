@@ -73,5 +73,6 @@ fn title(group: Group) -> &'static str {
         Group::Queues => "Messages to clients",
         Group::Retained => "Retained messages",
         Group::Store => "What is stored",
+        Group::Devices => "The model of the devices",
     }
 }

@@ -75,6 +75,8 @@ pub enum Group {
     Retained,
     /// What is stored on the disk.
     Store,
+    /// The model of the devices.
+    Devices,
 }
 
 impl Row {
@@ -150,6 +152,7 @@ impl Group {
             Self::Queues => "Limits: messages to clients",
             Self::Retained => "Limits: retained messages",
             Self::Store => "Limits: store",
+            Self::Devices => "Limits: devices",
         }
     }
 }

@@ -9,7 +9,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 use super::row::{Group, Known, Preset, Row, Setting, limits};
 use crate::cli::parse;
 use crate::memory;
-use crate::metrics::{BROKER, CONNECTIONS, STORE};
+use crate::metrics::{BROKER, CONNECTIONS, DEVICES, STORE};
 
 limits! {
     server {
@@ -72,6 +72,62 @@ limits! {
                     &BROKER.retained_not_stored,
                     &BROKER.wills_not_stored,
                 ],
+            },
+        };
+        devices: usize = Setting {
+            default: Preset::Text("200000"),
+            parse: parse::positive,
+            row: Row {
+                group: Group::Devices,
+                flag: "max-devices",
+                variable: "BEACONRY_MAX_DEVICES",
+                unit: "N",
+                help: "The most devices that the server's own model knows. It answers the API; MQTT does not need it.",
+                at_limit: "For a further device the model forgets a stranger: one that is not signed in, was hardly heard and was given no command. If there is none, it ignores the further device.",
+                metric: &DEVICES.strangers,
+                more_metrics: &[&DEVICES.ignored_devices],
+            },
+        };
+        devices_bytes: usize = Setting {
+            default: Preset::Follows("1/8 of --max-memory", |known| known.memory / 8),
+            parse: parse::size,
+            row: Row {
+                group: Group::Devices,
+                flag: "max-devices-bytes",
+                variable: "BEACONRY_MAX_DEVICES_BYTES",
+                unit: "SIZE",
+                help: "How much memory the server's own model of the devices may take, roughly. It is not part of --max-memory.",
+                at_limit: "As with --max-devices for a further device. The model keeps no new metrics and texts; what it knows goes on.",
+                metric: &DEVICES.ignored_bytes,
+                more_metrics: &[&DEVICES.bytes],
+            },
+        };
+        change_log_bytes: usize = Setting {
+            default: Preset::Text("16MiB"),
+            parse: parse::size,
+            row: Row {
+                group: Group::Devices,
+                flag: "max-change-log",
+                variable: "BEACONRY_MAX_CHANGE_LOG",
+                unit: "SIZE",
+                help: "How much memory the latest changes of devices may take, for those who follow them at api/v1/changes.",
+                at_limit: "The oldest changes go. Who reads so slowly, or was away for so long, that it needs them, is told to ask for the devices again.",
+                metric: &DEVICES.resyncs,
+                more_metrics: &[&DEVICES.change_log_bytes],
+            },
+        };
+        change_streams: usize = Setting {
+            default: Preset::Text("1000"),
+            parse: parse::number,
+            row: Row {
+                group: Group::Devices,
+                flag: "max-change-streams",
+                variable: "BEACONRY_MAX_CHANGE_STREAMS",
+                unit: "N",
+                help: "How many may follow api/v1/changes at once. Each holds a connection.",
+                at_limit: "The server answers a further one with status 503.",
+                metric: &DEVICES.streams_refused,
+                more_metrics: &[&DEVICES.streams],
             },
         };
     }

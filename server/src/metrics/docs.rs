@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{Kind, PREFIX, samples};
+use crate::devices::Counted;
 use crate::gate::ConnectionCounts;
 use crate::generated;
 use crate::shard::Snapshot;
@@ -14,9 +15,10 @@ fn docs_metrics_is_up_to_date() {
         store: Some(Stats::default()),
         ..Snapshot::default()
     };
+    let devices = Counted::default();
     let mut text = "| metric | type | what it tells |\n|---|---|---|\n".to_owned();
     let mut before = None;
-    for (metric, _) in samples(&shard, &ConnectionCounts::default()) {
+    for (metric, _) in samples(&shard, &ConnectionCounts::default(), Some(&devices)) {
         let kind = match metric.kind() {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::page;
+use crate::devices::Counted;
 use crate::gate::ConnectionCounts;
 use crate::shard::Snapshot;
 use store::Stats;
@@ -215,6 +216,10 @@ fn the_whole_page_is_as_the_format_and_the_conventions_want_it() {
             open: 2,
             ..ConnectionCounts::default()
         },
+        Some(&Counted {
+            sleeping: 4,
+            ..Counted::default()
+        }),
     );
     let families = parse(&text).unwrap();
     for (name, family) in &families {
@@ -239,15 +244,18 @@ fn the_whole_page_is_as_the_format_and_the_conventions_want_it() {
     assert_eq!(value("beaconry_mqtt_received_messages_total", &[]), "7");
     assert_eq!(value("beaconry_websocket_faults_total", &[]), "3");
     assert_eq!(value("beaconry_store_sync_seconds_total", &[]), "2.500004");
+    let sleeping = [("state", "sleeping")];
+    assert_eq!(value("beaconry_devices", &sleeping), "4");
     let limit = [("limit", "store_full")];
     assert_eq!(value("beaconry_mqtt_refused_total", &limit), "0");
 }
 
 #[test]
-fn without_a_store_the_page_has_nothing_of_it() {
+fn the_page_has_nothing_of_what_is_not_there() {
     let shard = Snapshot::default();
-    let text = page(Duration::ZERO, &shard, &ConnectionCounts::default());
+    let text = page(Duration::ZERO, &shard, &ConnectionCounts::default(), None);
     assert!(!text.contains("beaconry_store_"), "{text}");
+    assert!(!text.contains("beaconry_devices"), "{text}");
 }
 
 #[test]

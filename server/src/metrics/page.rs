@@ -14,9 +14,10 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use super::table::{BROKER, CONNECTIONS, SHARD, STORE};
+use super::table::{BROKER, CONNECTIONS, DEVICES, SHARD, STORE};
 use super::value::Value;
 use super::{Kind, Metric, PREFIX};
+use crate::devices::Counted;
 use crate::gate::ConnectionCounts;
 use crate::shard::Snapshot;
 
@@ -24,7 +25,12 @@ use crate::shard::Snapshot;
 pub(crate) const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
 /// The whole page. `started` is the date when the server was started, since 1970.
-pub(crate) fn page(started: Duration, shard: &Snapshot, connections: &ConnectionCounts) -> String {
+pub(crate) fn page(
+    started: Duration,
+    shard: &Snapshot,
+    connections: &ConnectionCounts,
+    devices: Option<&Counted>,
+) -> String {
     let mut registry = Registry::default();
     // Every program gives it this name, so that one rule asks all of them how long they have run.
     registry.register(
@@ -38,7 +44,7 @@ pub(crate) fn page(started: Duration, shard: &Snapshot, connections: &Connection
         "Always 1. The label is the version of the server",
         Info::new([("version", env!("CARGO_PKG_VERSION"))]),
     );
-    own.register_collector(Box::new(Samples(samples(shard, connections))));
+    own.register_collector(Box::new(Samples(samples(shard, connections, devices))));
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = prometheus_text::encode(&mut text, &registry);
@@ -46,8 +52,12 @@ pub(crate) fn page(started: Duration, shard: &Snapshot, connections: &Connection
 }
 
 /// Every row of the table with its value, in the order of the page. Without a store the rows of the
-/// store are left out.
-pub(crate) fn samples(shard: &Snapshot, connections: &ConnectionCounts) -> Vec<(Metric, Value)> {
+/// store are left out, and so are those of the devices without their model.
+pub(crate) fn samples(
+    shard: &Snapshot,
+    connections: &ConnectionCounts,
+    devices: Option<&Counted>,
+) -> Vec<(Metric, Value)> {
     let Snapshot {
         broker,
         websocket_faults,
@@ -58,6 +68,7 @@ pub(crate) fn samples(shard: &Snapshot, connections: &ConnectionCounts) -> Vec<(
     samples.push((SHARD.websocket_faults, Value::from(*websocket_faults)));
     samples.extend(BROKER.read(broker));
     samples.extend(store.iter().flat_map(|store| STORE.read(store)));
+    samples.extend(devices.iter().flat_map(|it| DEVICES.read(it)));
     samples
 }
 

@@ -2,6 +2,7 @@
 
 use super::value::Value;
 use super::{Family, Metric};
+use crate::devices::Counted;
 use crate::gate::ConnectionCounts;
 use store::Stats;
 
@@ -91,6 +92,14 @@ table! {
         ),
     }
     not shown {}
+}
+
+const fn devices(state: &'static str) -> Metric {
+    Family::gauge(
+        "devices",
+        "Devices that the server knows, by their presence. Hidden ones are a state of their own.",
+    )
+    .labelled("state", state)
 }
 
 /// What the shard counts itself.
@@ -326,4 +335,54 @@ table! {
     }
     // `/healthz` reports it.
     not shown { has_ended }
+}
+
+table! {
+    /// What the model of the devices counts. Without a model none of it is shown.
+    DEVICES: DeviceTable reads Counted {
+        online: devices("online"),
+        sleeping: devices("sleeping"),
+        stale: devices("stale"),
+        offline: devices("offline"),
+        unknown: devices("unknown"),
+        hidden: devices("hidden"),
+        bytes: gauge("devices_bytes", "Bytes of the model of the devices, estimated."),
+        messages: counter("devices_messages_total", "Messages that the model of the devices has read."),
+        faults: counter(
+            "devices_faults_total",
+            "Times that something wrong with a device was told: once for each kind of fault within 200 ms.",
+        ),
+        strangers: counter(
+            "devices_forgotten_total",
+            "Devices that were hardly heard and were forgotten for further ones.",
+        ),
+        ignored_devices: counter(
+            "devices_ignored_messages_total",
+            "Messages of further devices that were ignored because too many were known.",
+        ),
+        ignored_bytes: counter(
+            "devices_out_of_memory_total",
+            "Times that something new about a device was not kept because the model had no memory left.",
+        ),
+        changes: counter("devices_changes_total", "Changes of devices."),
+        change_events: counter(
+            "devices_change_events_total",
+            "Events that told of the changes. One tells of many.",
+        ),
+        change_log_bytes: gauge("devices_change_log_bytes", "Bytes of the changes that are kept."),
+        resyncs: counter(
+            "devices_change_resyncs_total",
+            "Times that somebody who followed the changes had to ask for the devices again.",
+        ),
+        streams: gauge("devices_change_streams", "How many follow the changes."),
+        streams_refused: counter(
+            "devices_change_streams_refused_total",
+            "Times that somebody could not follow the changes because too many did.",
+        ),
+        has_ended: gauge(
+            "devices_model_ended",
+            "1 when the model of the devices has ended because of a fault in beaconry.",
+        ),
+    }
+    not shown {}
 }

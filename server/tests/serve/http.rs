@@ -10,6 +10,9 @@ use testbed::Answer;
 
 use super::support::{Peer, Server, tcp};
 
+/// What a request must carry to change something.
+const CHANGES: &str = "beaconry-request: 1\r\n";
+
 fn request(server: &Server, what: &str) -> Answer {
     testbed::request(server.http, what)
 }
@@ -90,14 +93,16 @@ fn each_path_says_which_methods_it_answers() {
         "/api/v1/server",
     ] {
         for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
-            let answer = request(&server, &format!("{method} {path}"));
-            assert_eq!(answer.status, 405, "{method} {path}");
+            let what = format!("{method} {path}");
+            let answer = testbed::request_with(server.http, &what, CHANGES);
+            assert_eq!(answer.status, 405, "{what}");
             let allow = header(&answer, "allow").replace(' ', "");
             assert_eq!(allow, "get,head", "{method} {path}");
         }
     }
     // A handshake, whatever the method, is told what is wrong with it.
-    assert_eq!(request(&server, "POST /mqtt").status, 426);
+    let answer = testbed::request_with(server.http, "POST /mqtt", CHANGES);
+    assert_eq!(answer.status, 426);
 }
 
 /// What keeps a browser from misreading an answer is on each: files, words, errors, the API.
@@ -114,6 +119,8 @@ fn every_answer_is_hardened() {
         "GET /metrics",
         "GET /api/v1/server",
         "GET /api/v1/missing",
+        "GET /api/v1/devices",
+        "DELETE /api/v1/devices/x",
     ] {
         let answer = request(&server, what);
         assert!(
@@ -170,7 +177,11 @@ fn errors_of_the_api_are_problems() {
     for (what, headers, status) in [
         ("GET /api/v1", "", 404),
         ("GET /api/v1/missing", "accept: text/html\r\n", 404),
-        ("POST /api/v1/server", "", 405),
+        ("POST /api/v1/server", CHANGES, 405),
+        ("POST /api/v1/server", "", 403),
+        ("GET /api/v1/devices?limit=none", "", 400),
+        ("GET /api/v1/devices/nobody", "", 404),
+        ("GET /api/v1/changes?after=now", "", 400),
         ("GET /api/v1/server", long, 413),
     ] {
         let answer = testbed::request_with(server.http, what, headers);

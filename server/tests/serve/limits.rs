@@ -320,6 +320,31 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ),
     ("--max-tap-bytes", "mqtt_tap_resyncs_total", "the same"),
     (
+        "--max-devices",
+        "devices_forgotten_total",
+        "clients may say what they like: server/tests/serve/devices.rs",
+    ),
+    (
+        "--max-devices",
+        "devices_ignored_messages_total",
+        "the same: server/tests/serve/devices.rs",
+    ),
+    (
+        "--max-devices-bytes",
+        "devices_out_of_memory_total",
+        "the same: server/tests/serve/devices.rs",
+    ),
+    (
+        "--max-change-log",
+        "devices_change_resyncs_total",
+        "over HTTP: server/tests/serve/changes.rs",
+    ),
+    (
+        "--max-change-streams",
+        "devices_change_streams_refused_total",
+        "over HTTP: server/tests/serve/changes.rs",
+    ),
+    (
         "--max-store-size",
         "store_ran_full_total",
         "the store's own: server/tests/durability/full.rs",

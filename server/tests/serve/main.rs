@@ -5,7 +5,9 @@
 
 mod access;
 mod bounded;
+mod changes;
 mod demo;
+mod devices;
 mod floods;
 mod frames;
 mod hostile;

@@ -6,6 +6,7 @@
 
 mod change;
 mod device;
+mod patch;
 mod time;
 
 pub use change::{Change, Changes};
@@ -13,4 +14,5 @@ pub use device::{
     Argument, Command, CommandProgress, Counts, Device, Devices, Fault, KnownCommand, Metric,
     Position, Presence, PresenceState, Rhythm, Scalar,
 };
+pub use patch::DevicePatch;
 pub use time::{BadTime, Time};

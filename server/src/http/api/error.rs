@@ -6,6 +6,8 @@ use axum::http::StatusCode;
 use axum::http::header::{self, HeaderValue};
 use axum::response::{IntoResponse, Response};
 
+use crate::devices::NoAnswer;
+
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// Why a request to the API failed. The text says what to do, where something can be done.
@@ -17,14 +19,54 @@ pub(super) enum ApiError {
     MethodNotAllowed,
     #[error("the broker did not answer in time; ask again")]
     BrokerSilent,
+    #[error("{name:?} is no parameter of this path; it takes {known}")]
+    UnknownParameter { name: String, known: String },
+    #[error("the parameter {name} may be given only once")]
+    RepeatedParameter { name: &'static str },
+    #[error("the parameter {name} should be {expected}")]
+    BadParameter {
+        name: &'static str,
+        expected: &'static str,
+    },
+    #[error("no device has this id; GET api/v1/devices?hidden=any lists all devices")]
+    NoSuchDevice,
+    #[error("the body should be JSON such as {{\"hidden\":true}}: {0}")]
+    BadBody(String),
+    #[error(
+        "the model of the devices has ended because of a fault in beaconry, while MQTT goes on: please report it with the log, and restart the server"
+    )]
+    ModelEnded,
+    #[error("this server keeps no model of the devices: it was started with --no-devices")]
+    ModelOff,
+    #[error("the model of the devices did not answer in time; ask again")]
+    ModelSilent,
+    #[error("too many programs follow the changes; ask again later, or raise --max-change-streams")]
+    TooManyStreams,
 }
 
 impl ApiError {
     const fn status(&self) -> StatusCode {
         match self {
-            Self::NoSuchRoute => StatusCode::NOT_FOUND,
+            Self::NoSuchRoute | Self::NoSuchDevice => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BrokerSilent => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BrokerSilent
+            | Self::ModelEnded
+            | Self::ModelOff
+            | Self::ModelSilent
+            | Self::TooManyStreams => StatusCode::SERVICE_UNAVAILABLE,
+            Self::UnknownParameter { .. }
+            | Self::RepeatedParameter { .. }
+            | Self::BadParameter { .. }
+            | Self::BadBody(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+impl From<NoAnswer> for ApiError {
+    fn from(why: NoAnswer) -> Self {
+        match why {
+            NoAnswer::Ended => Self::ModelEnded,
+            NoAnswer::Late => Self::ModelSilent,
         }
     }
 }
@@ -59,7 +101,7 @@ pub(super) async fn as_problem(response: Response) -> Response {
     response
 }
 
-fn problem(status: StatusCode, detail: String) -> Response {
+pub(crate) fn problem(status: StatusCode, detail: String) -> Response {
     let problem = Problem {
         title: status.canonical_reason().unwrap_or_default().to_owned(),
         status: status.as_u16(),

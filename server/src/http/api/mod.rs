@@ -7,7 +7,10 @@
 //!
 //! **Invariant.** No request can block the server: each is limited by [`PATIENCE`] and [`MAX_BODY`].
 
+mod changes;
+mod devices;
 mod error;
+mod query;
 mod server;
 
 use std::sync::Arc;
@@ -15,13 +18,19 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
+use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::middleware::map_response;
 use axum::routing::get;
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
+pub(super) use self::error::problem;
 use self::error::{ApiError, as_problem};
 use super::Site;
+use super::respond::RESOURCE_POLICY;
+use crate::devices::Handle;
 
 /// How long a handler may take, including the reading of the request's body.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,6 +41,14 @@ const MAX_BODY: usize = 64 * 1024;
 pub(super) fn routes() -> Router<Arc<Site>> {
     Router::new()
         .route("/server", get(server::server))
+        .route("/devices", get(devices::list))
+        .route(
+            "/devices/{*id}",
+            get(devices::one)
+                .patch(devices::patch)
+                .delete(devices::forget),
+        )
+        .route("/changes", get(changes::changes))
         .fallback(async || ApiError::NoSuchRoute)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(RequestBodyLimitLayer::new(MAX_BODY))
@@ -40,4 +57,27 @@ pub(super) fn routes() -> Router<Arc<Site>> {
             PATIENCE,
         ))
         .layer(map_response(as_problem))
+        // Fast, because the devices change with every question. Server-sent events stay as they are.
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
+}
+
+/// The headers of answers that the pages of other sites may read: a widget may stand on any.
+type CorsHeaders = [(HeaderName, HeaderValue); 3];
+const CORS: CorsHeaders = [
+    (
+        header::ACCESS_CONTROL_ALLOW_ORIGIN,
+        HeaderValue::from_static("*"),
+    ),
+    (
+        header::ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("beaconry-cursor"),
+    ),
+    (RESOURCE_POLICY, HeaderValue::from_static("cross-origin")),
+];
+
+impl Site {
+    /// The model of the devices.
+    fn devices(&self) -> Result<&Handle, ApiError> {
+        self.devices.as_ref().ok_or(ApiError::ModelOff)
+    }
 }

@@ -1,0 +1,453 @@
+//! The model of all devices, without sockets, threads and clocks: batches of the broker's tap go in,
+//! changes and answers come out.
+
+use broker::Conn;
+use broker::tap::{self, Departure, Publisher, TapEvent};
+use fleet::{
+    ClientNews, Device, DeviceKey, Event, Fleet, FleetOptions, Limit, Message, OfflineReason,
+    Timestamp,
+};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use api::fleet::{self as wire, Change, Counts, Time};
+
+use super::changes::Told;
+use super::question::{Detail, Listed, Place, Query};
+
+/// All devices, as the messages and clients of the broker show them.
+#[derive(Debug)]
+pub(crate) struct Model {
+    fleet: Fleet,
+    clients: Clients,
+    names: Names,
+    counted: ModelCounts,
+    /// The time of the newest event that was read.
+    latest: Timestamp,
+}
+
+/// What the model has counted. Gauges are as of now.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ModelCounts {
+    /// Messages that it has read.
+    pub(crate) messages: u64,
+    /// Faults of devices that it has told of.
+    pub(crate) faults: u64,
+}
+
+/// The client identifiers of the connections that the broker has. Its limits bound them.
+#[derive(Debug, Default)]
+struct Clients {
+    /// The fixed hash seed is safe here: the server chooses the keys, no client does.
+    by_conn: HashMap<Conn, Known, FixedState>,
+    /// Counts the resyncs that have begun.
+    resync: u64,
+}
+
+#[derive(Debug)]
+struct Known {
+    client_id: Box<str>,
+    /// The resync during which it was last told of.
+    told_in: u64,
+}
+
+/// The ids of the devices that were told of, by their places. They are needed when a device is gone.
+#[derive(Debug, Default)]
+struct Names(Vec<Option<Name>>);
+
+#[derive(Clone, Debug)]
+struct Name {
+    number: u32,
+    id: Box<str>,
+    prefix_len: usize,
+}
+
+impl Model {
+    pub(crate) fn new(options: FleetOptions) -> Self {
+        Self {
+            fleet: Fleet::new(options),
+            clients: Clients::default(),
+            names: Names::default(),
+            counted: ModelCounts::default(),
+            latest: Timestamp(i64::MIN),
+        }
+    }
+
+    /// Reads a batch of the tap.
+    pub(crate) fn read(&mut self, batch: &[u8]) {
+        for event in tap::read(batch) {
+            self.handle(event);
+        }
+    }
+
+    // Long, because it is one list: what each event of the tap means.
+    fn handle(&mut self, event: TapEvent<'_>) {
+        match event {
+            TapEvent::Message {
+                at,
+                publisher,
+                qos: _,
+                retain: _,
+                topic,
+                payload,
+                correlation_data,
+            } => {
+                self.counted.messages += 1;
+                let (publisher, is_will) = match publisher {
+                    Publisher::Connection(conn) => (self.clients.id_of(conn), false),
+                    Publisher::Will(client_id) => (Some(client_id), true),
+                };
+                self.latest = stamp(at);
+                let message = Message {
+                    correlation_data,
+                    publisher,
+                    is_will,
+                    ..Message::new(topic, payload)
+                };
+                self.fleet.handle_message(stamp(at), message);
+            }
+            TapEvent::Retained {
+                at,
+                publisher: _,
+                qos: _,
+                topic,
+                payload,
+                correlation_data,
+            } => {
+                self.counted.messages += 1;
+                let message = Message {
+                    correlation_data,
+                    ..Message::new(topic, payload).retained()
+                };
+                self.fleet.handle_message(stamp(at), message);
+            }
+            TapEvent::RetainedGone { at, topic } => {
+                let message = Message::new(topic, b"").retained();
+                self.fleet.handle_message(stamp(at), message);
+            }
+            TapEvent::Connected {
+                at,
+                conn,
+                client_id,
+                is_news,
+            } => {
+                self.latest = stamp(at);
+                let was_known = self.clients.connected(conn, client_id);
+                if is_news || !was_known {
+                    let news = ClientNews::Connected;
+                    self.fleet.handle_client(stamp(at), client_id, news);
+                }
+            }
+            TapEvent::Left {
+                at,
+                conn,
+                client_id,
+                how,
+            } => {
+                self.latest = stamp(at);
+                self.clients.left(conn);
+                if let Some(news) = news_of(how) {
+                    self.fleet.handle_client(stamp(at), client_id, news);
+                }
+            }
+            TapEvent::ResyncBegins => self.clients.resync += 1,
+            TapEvent::ResyncEnds => self.drop_unmentioned(),
+            // The broker counts them.
+            TapEvent::Lost { messages: _ } => {}
+        }
+    }
+
+    /// A resync has told of every client. Those of which it did not tell have left meanwhile, and how
+    /// they left is lost.
+    fn drop_unmentioned(&mut self) {
+        let now = self.latest;
+        for client_id in self.clients.drop_unmentioned() {
+            let news = ClientNews::Left(OfflineReason::ConnectionLost);
+            self.fleet.handle_client(now, &client_id, news);
+        }
+    }
+
+    /// When [`Model::handle_timeout`] wants to be called.
+    pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
+        self.fleet.poll_timeout()
+    }
+
+    /// Time has passed.
+    pub(crate) fn handle_timeout(&mut self, now: Timestamp) {
+        self.fleet.handle_timeout(now);
+    }
+
+    /// What has changed since the last call, one change for each device where that is possible.
+    pub(crate) fn take_changes(&mut self) -> Vec<Told> {
+        let mut told = Vec::new();
+        // The device whose whole description was told last. Its presence and faults are in it.
+        let mut whole = None;
+        while let Some(event) = self.fleet.poll_event() {
+            match event {
+                Event::DeviceAdded(key) | Event::ShapeChanged(key) if whole != Some(key) => {
+                    whole = Some(key);
+                    told.extend(self.tell_device(key));
+                }
+                Event::PresenceChanged(key) if whole != Some(key) => {
+                    told.extend(self.tell_presence(key));
+                }
+                Event::Fault { device, kind } => {
+                    self.counted.faults += 1;
+                    let fault = self.fleet.describe_fault(device, kind);
+                    if let (true, Some(fault)) = (whole != Some(device), fault) {
+                        told.extend(self.tell(device, |id| Change::Fault { id, fault }));
+                    }
+                }
+                Event::CommandChanged { device, uuid } => {
+                    if let Some(command) = self.fleet.describe_command(device, &uuid) {
+                        told.extend(self.tell(device, |id| Change::Command { id, command }));
+                    }
+                }
+                Event::DeviceForgotten(key) => {
+                    told.extend(self.tell(key, |id| Change::Gone { id }));
+                    self.names.remove(key);
+                }
+                // They are in the description that was just told; or MQTT carries them; or they are
+                // counted.
+                Event::DeviceAdded(_)
+                | Event::ShapeChanged(_)
+                | Event::PresenceChanged(_)
+                | Event::Sample { .. }
+                | Event::ValuesChanged(_)
+                | Event::PositionChanged(_)
+                | Event::LimitHit(_) => {}
+            }
+        }
+        told
+    }
+
+    fn tell_device(&mut self, key: DeviceKey) -> Option<Told> {
+        let mut device = Box::new(self.fleet.describe(key)?);
+        device.history.clear();
+        self.names.set(key, &device.id, device.prefix_len);
+        Some(Told {
+            id: device.id.clone(),
+            prefix_len: device.prefix_len,
+            change: Change::Device { device },
+        })
+    }
+
+    fn tell_presence(&self, key: DeviceKey) -> Option<Told> {
+        let presence = self.fleet.describe_presence(key)?;
+        let last_seen = self.fleet.device(key)?.last_seen().map(time);
+        self.tell(key, |id| Change::Presence {
+            id,
+            presence,
+            last_seen,
+        })
+    }
+
+    fn tell(&self, key: DeviceKey, change: impl FnOnce(String) -> Change) -> Option<Told> {
+        let Name { id, prefix_len, .. } = self.names.of(key)?;
+        Some(Told {
+            change: change(id.to_string()),
+            id: id.to_string(),
+            prefix_len: *prefix_len,
+        })
+    }
+
+    /// How many devices are in each state.
+    pub(crate) fn counts(&self) -> Counts {
+        self.fleet.describe_counts()
+    }
+
+    /// What was counted.
+    pub(crate) fn counted(&self) -> ModelCounts {
+        self.counted
+    }
+
+    pub(crate) fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// The devices that fit a question. `cursor` is that of the change log now.
+    pub(crate) fn list(&self, now: Timestamp, cursor: String, query: &Query) -> Listed {
+        let mut found = self.found(query);
+        let total = found.len();
+        found.retain(|(_, device)| query.is_behind(device));
+        let limit = query.limit.unwrap_or(usize::MAX);
+        let last = (found.len() > limit).then(|| found[limit - 1].1);
+        found.truncate(limit);
+        Listed {
+            answer: wire::Devices {
+                now: time(now),
+                cursor,
+                counts: self.counts(),
+                total,
+                devices: Vec::new(),
+                next: last.map(|device| Place::of(query.sort, device).to_text()),
+            },
+            keys: found.into_iter().map(|(key, _)| key).collect(),
+        }
+    }
+
+    fn found(&self, query: &Query) -> Vec<(DeviceKey, &Device)> {
+        let mut found: Vec<(DeviceKey, &Device)> = if query.ids.is_empty() {
+            self.fleet.devices().collect()
+        } else {
+            let mut keys: Vec<_> = query
+                .ids
+                .iter()
+                .filter_map(|id| self.fleet.find(id))
+                .collect();
+            keys.sort_unstable();
+            keys.dedup();
+            let devices = keys.into_iter();
+            devices
+                .filter_map(|key| Some((key, self.fleet.device(key)?)))
+                .collect()
+        };
+        found.retain(|(_, device)| query.fits(device));
+        found.sort_unstable_by(|(_, a), (_, b)| {
+            let (a, b) = (fleet::SortPlace::of(a), fleet::SortPlace::of(b));
+            query.sort.compare(&a, &b)
+        });
+        found
+    }
+
+    /// The devices as JSON, with commas between them. Those that are gone are left out.
+    pub(crate) fn describe(&self, keys: &[DeviceKey], detail: Detail) -> Vec<u8> {
+        let mut json = Vec::with_capacity(keys.len() * 1024);
+        for key in keys {
+            let Some(device) = self.description(*key, detail) else {
+                continue;
+            };
+            if !json.is_empty() {
+                json.push(b',');
+            }
+            // Writing JSON into a buffer cannot fail: our types have text for every key.
+            let _ = serde_json::to_writer(&mut json, &device);
+        }
+        json
+    }
+
+    /// The device of this id as JSON.
+    pub(crate) fn one(&self, id: &str) -> Option<Vec<u8>> {
+        let key = self.fleet.find(id)?;
+        Some(self.describe(&[key], Detail::Whole))
+    }
+
+    fn description(&self, key: DeviceKey, detail: Detail) -> Option<wire::Device> {
+        let mut device = self.fleet.describe(key)?;
+        match detail {
+            Detail::Now => device.history.clear(),
+            Detail::Whole => device.commands = self.fleet.describe_commands(key),
+        }
+        Some(device)
+    }
+
+    /// Hides a device, or shows it again.
+    pub(crate) fn hide(&mut self, id: &str, hidden: bool) -> Option<Vec<u8>> {
+        let key = self.fleet.find(id)?;
+        self.fleet.hide(key, hidden);
+        Some(self.describe(&[key], Detail::Whole))
+    }
+
+    /// Forgets a device. Returns whether there was one.
+    pub(crate) fn forget(&mut self, id: &str) -> bool {
+        let key = self.fleet.find(id);
+        if let Some(key) = key {
+            self.fleet.forget(key);
+        }
+        key.is_some()
+    }
+
+    /// How many messages or devices a limit of the fleet has kept out.
+    pub(crate) fn limit_count(&self, limit: Limit) -> u64 {
+        self.fleet.limits().count(limit)
+    }
+}
+
+impl Clients {
+    fn id_of(&self, conn: Conn) -> Option<&str> {
+        self.by_conn.get(&conn).map(|known| &*known.client_id)
+    }
+
+    /// Returns whether it was known already.
+    fn connected(&mut self, conn: Conn, client_id: &str) -> bool {
+        let known = Known {
+            client_id: client_id.into(),
+            told_in: self.resync,
+        };
+        self.by_conn.insert(conn, known).is_some()
+    }
+
+    fn left(&mut self, conn: Conn) {
+        self.by_conn.remove(&conn);
+        if let Some(less) = crate::memory::less(self.by_conn.len(), self.by_conn.capacity()) {
+            self.by_conn.shrink_to(less);
+        }
+    }
+
+    /// Forgets the connections that were not told of since the last resync began. Returns the client
+    /// identifiers that have no connection any more.
+    fn drop_unmentioned(&mut self) -> Vec<Box<str>> {
+        let resync = self.resync;
+        let gone = self.by_conn.extract_if(|_, known| known.told_in < resync);
+        let mut gone: Vec<Box<str>> = gone.map(|(_, known)| known.client_id).collect();
+        gone.sort_unstable();
+        if !gone.is_empty() {
+            let here = self.by_conn.values();
+            let here: std::collections::HashSet<&str> = here.map(|it| &*it.client_id).collect();
+            gone.retain(|client_id| !here.contains(&**client_id));
+        }
+        gone
+    }
+}
+
+impl Names {
+    fn set(&mut self, key: DeviceKey, id: &str, prefix_len: usize) {
+        let place = key.place as usize;
+        if self.0.len() <= place {
+            self.0.resize(place + 1, None);
+        }
+        self.0[place] = Some(Name {
+            number: key.number,
+            id: id.into(),
+            prefix_len,
+        });
+    }
+
+    fn of(&self, key: DeviceKey) -> Option<&Name> {
+        let name = self.0.get(key.place as usize)?.as_ref();
+        name.filter(|name| name.number == key.number)
+    }
+
+    fn remove(&mut self, key: DeviceKey) {
+        if self.of(key).is_some() {
+            self.0[key.place as usize] = None;
+        }
+    }
+}
+
+/// What a departure means for the devices of a client. `None`: it says nothing about them.
+const fn news_of(how: Departure) -> Option<ClientNews> {
+    let reason = match how {
+        Departure::Disconnected | Departure::DisconnectedWithWill => OfflineReason::Disconnected,
+        Departure::ConnectionLost => OfflineReason::ConnectionLost,
+        Departure::KeepAliveTimeout => OfflineReason::KeepAliveTimeout,
+        Departure::TakenOver => OfflineReason::TakenOver,
+        Departure::Dismissed => OfflineReason::PutOut,
+        // Every client leaves then. What was known before is what the next run should know.
+        Departure::ServerShutDown => return None,
+    };
+    Some(ClientNews::Left(reason))
+}
+
+/// A time of the broker's clock, which counts from 1970.
+pub(crate) fn stamp(at: mqtt::Instant) -> Timestamp {
+    Timestamp(i64::try_from(at.as_micros() / 1000).unwrap_or(i64::MAX))
+}
+
+/// A time of the fleet, for the API.
+pub(crate) const fn time(at: Timestamp) -> Time {
+    Time(at.0)
+}
+
+#[cfg(test)]
+mod tests;
