@@ -4,10 +4,9 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import { after, before, test } from 'node:test';
-import packets from 'mqtt-packet';
-import { WebSocketServer } from 'ws';
 import { launch, openPage, photograph } from './lib/browser.mjs';
 import { startDevice } from './lib/device.mjs';
+import { NOT_AUTHORIZED, refuses, startFake } from './lib/fake_broker.mjs';
 import { connect } from './lib/mqttjs.mjs';
 import { startServer } from './lib/server.mjs';
 
@@ -102,35 +101,10 @@ test('attributes that name nothing say what is wrong, and open no socket', async
   await close();
 });
 
-/// A broker that answers each packet with `answer`: for answers that our broker never gives here.
-async function startFake(t, answer) {
-  const fake = new WebSocketServer({ host: '127.0.0.1', port: 0, handleProtocols: () => 'mqtt' });
-  t.after(() => new Promise((done) => {
-    for (const client of fake.clients) client.terminate();
-    fake.close(done);
-  }));
-  fake.on('connection', (socket) => {
-    const parser = packets.parser({ protocolVersion: 5 });
-    const options = { protocolVersion: 5 };
-    parser.on('packet', (packet) => {
-      for (const reply of answer(packet) ?? []) socket.send(packets.generate(reply, options));
-    });
-    socket.on('message', (data) => parser.parse(data));
-  });
-  await once(fake, 'listening');
-  return `ws://127.0.0.1:${fake.address().port}/mqtt`;
-}
-
 test('a broker that says no', async (t) => {
-  const NOT_AUTHORIZED = 0x87;
   const closed = await startFake(t, (packet) => (packet.cmd === 'connect'
     ? [{ cmd: 'connack', reasonCode: NOT_AUTHORIZED, sessionPresent: false }] : []));
-  const connack = { cmd: 'connack', reasonCode: 0, sessionPresent: false };
-  const deaf = await startFake(t, ({ cmd, messageId, subscriptions }) => ({
-    connect: [connack],
-    subscribe: [{ cmd: 'suback', messageId, granted: subscriptions?.map(() => NOT_AUTHORIZED) }],
-    pingreq: [{ cmd: 'pingresp' }],
-  })[cmd]);
+  const deaf = await startFake(t, refuses);
   const silent = await startFake(t, () => []);
   const { page, part, complaints, close } = await visit('/no', `${script()}
     <p><beaconry-status id="closed" device="a" broker="${closed}"></beaconry-status></p>

@@ -1,0 +1,251 @@
+// What people met on the page: addresses, numbers of every size, commands that ask first, a network that goes.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { launch, openPage } from './lib/browser.mjs';
+import { refuses, startFake } from './lib/fake_broker.mjs';
+import * as mqttjs from './lib/mqttjs.mjs';
+import { startServer } from './lib/server.mjs';
+
+let server;
+let browser;
+let sender;
+before(async () => {
+  server = await startServer();
+  browser = await launch();
+  sender = await mqttjs.connect(server.tcp);
+});
+after(async () => {
+  await sender?.end();
+  await browser?.close();
+  assert.equal((await server.stop()).code, 0);
+});
+
+const live = (page) => page.getByTestId('connection-state').filter({ hasText: /live/i }).waitFor();
+const card = (page, id) => page.locator(`[data-device="beaconry/${id}"]`);
+const data = (id, values) => sender.publish(`beaconry/data/${id}`, JSON.stringify(values), { qos: 1 });
+const open = (address = '', options = {}) => openPage(browser, `${server.page}${address}`, options);
+
+/// Whether nothing within these elements is cut off.
+const cut = (page, selector) => page.evaluate((selector) => [...document.querySelectorAll(selector)]
+  .filter((element) => {
+    const inner = element.firstElementChild.getBoundingClientRect();
+    const outer = element.closest('.card, .row, .reading').getBoundingClientRect();
+    return element.scrollWidth > element.clientWidth + 1 || inner.left < outer.left || element.lastElementChild.getBoundingClientRect().right > outer.right;
+  }).map((element) => element.textContent), selector);
+
+test('the page without devices names the port that this server has', async () => {
+  const alone = await startServer();
+  const { page, complaints, close } = await openPage(browser, alone.page);
+  await page.getByTestId('no-devices').getByText(`-p ${alone.mqttPort} `, { exact: false }).first().waitFor();
+  assert.deepEqual(complaints, []);
+  await close();
+  await alone.stop();
+});
+
+test('the address holds search, filter, order and range, and the way back leads to the same card', async () => {
+  for (let n = 1; n <= 60; n += 1) await sender.publish(`beaconry/register/shelf-${n}`, 'SIGN_IN', { qos: 1, retain: true });
+  const { page, complaints, close } = await open('', { viewport: { width: 900, height: 700 } });
+  await page.getByTestId('search').fill('shelf');
+  await page.getByTestId('count-online').click();
+  await page.getByTestId('sort').selectOption({ label: 'Trouble first' });
+  await page.waitForURL('**/?q=shelf&state=online&sort=trouble');
+  await page.reload();
+  await page.getByText('60 devices').or(page.getByText('60 of')).first().waitFor();
+  assert.equal(await page.getByTestId('search').inputValue(), 'shelf');
+  assert.equal(await page.getByTestId('count-online').getAttribute('aria-pressed'), 'true');
+
+  await page.evaluate(() => window.scrollTo(0, 2_000));
+  await card(page, 'shelf-40').scrollIntoViewIfNeeded();
+  const top = await page.evaluate(() => window.scrollY);
+  assert.ok(top > 1_000, `scrolled to ${top}`);
+  await card(page, 'shelf-40').click();
+  await page.getByTestId('device-title').waitFor();
+  await page.waitForURL('**/device/beaconry/shelf-40?q=shelf&state=online&sort=trouble');
+  await page.getByRole('button', { name: '15 min' }).click();
+  await page.waitForURL('**range=15m*');
+  for (const back of [() => page.getByRole('link', { name: 'Fleet', exact: true }).click(), () => page.goBack()]) {
+    await back();
+    await page.waitForFunction(() => document.activeElement?.dataset?.device === 'beaconry/shelf-40');
+    assert.equal(await page.evaluate(() => window.scrollY), top);
+    assert.equal(await page.getByTestId('search').inputValue(), 'shelf');
+    await card(page, 'shelf-40').click();
+    await page.getByTestId('device-title').waitFor();
+  }
+  for (let n = 1; n <= 60; n += 1) await sender.publish(`beaconry/register/shelf-${n}`, '', { qos: 1, retain: true });
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test('numbers of every size are whole on cards, rows and tiles, and exact in the table', async () => {
+  const { page, complaints, close } = await open('', { viewport: { width: 1280, height: 800 } });
+  await live(page);
+  await data('sizes-1', { pressure_hpa: 1015.1, inside_hpa: 1012.9, sea_hpa: 1030.2 });
+  await data('sizes-2', { huge: 1.2e19, tiny: -1.2345e-12, boot: 1795233600, id: 9007199254740991 });
+  await data('sizes-3', { meter_kwh: 12345.678, rate: -123456.7 });
+  await data('sizes-4', { POWER: 'ON', door: 'open' });
+  await card(page, 'sizes-2').getByText('1.2e19').waitFor();
+  await card(page, 'sizes-4').getByText('open').waitFor();
+  assert.deepEqual(await cut(page, '.metric:not(.text) .value'), []);
+  await page.getByTestId('layout-list').click();
+  await page.locator('.row').first().waitFor();
+  assert.deepEqual(await cut(page, '.metric:not(.text) .value'), []);
+  await page.getByTestId('layout-grid').click();
+  for (const width of [1280, 390]) {
+    await page.setViewportSize({ width, height: 800 });
+    await page.goto(`${server.page}device/beaconry/sizes-2`);
+    await live(page);
+    await data('sizes-2', { huge: 1.2e19, tiny: -1.2345e-12, boot: 1795233600, id: 9007199254740991 });
+    await page.getByTestId('reading').first().waitFor();
+    assert.deepEqual(await cut(page, '.reading .value'), []);
+  }
+  await page.getByTestId('all-values').locator('summary').click();
+  await page.getByTestId('value-row').filter({ hasText: '9007199254740991' }).waitFor();
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test('trend lines are named, states have lanes, and an array is not a legend of its length', async () => {
+  const { page, complaints, close } = await open();
+  await live(page);
+  const samples = Array.from({ length: 120 }, (_, n) => Math.sin(n));
+  for (let n = 0; n < 3; n += 1) await data('wave', { temp: 20, samples, on: n % 2 === 0, fan_on: true });
+  await card(page, 'wave').getByTestId('trend-name').filter({ hasText: 'Temp' }).waitFor();
+  await card(page, 'wave').click();
+  const chart = (title) => page.getByTestId('chart').filter({ hasText: title });
+  await chart('Samples').getByTestId('legend-more').filter({ hasText: 'and 114 more' }).waitFor();
+  assert.equal(await chart('Samples').locator('.chart-name').count(), 6);
+  await chart('Samples').getByTestId('legend-more').click();
+  assert.equal(await chart('Samples').locator('.chart-name').count(), 120);
+  await chart('On / off').locator('.u-over').waitFor();
+  const lanes = await chart('On / off').locator('.u-over').evaluate((over) => over.clientHeight);
+  assert.equal(lanes, 2 * 24);
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test('one reading leaves a dot on its chart', async () => {
+  const { page, complaints, close } = await open();
+  await live(page);
+  await data('once', { level: 5 });
+  await card(page, 'once').click();
+  await page.getByTestId('chart').locator('canvas').waitFor();
+  const inked = () => page.getByTestId('chart').locator('canvas').evaluate((canvas) => {
+    const line = getComputedStyle(document.documentElement).getPropertyValue('--chart-1').trim();
+    const [r, g, b] = [1, 3, 5].map((at) => Number.parseInt(line.slice(at, at + 2), 16));
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    let count = 0;
+    for (let at = 0; at < data.length; at += 4) count += data[at] === r && data[at + 1] === g && data[at + 2] === b && data[at + 3] === 255;
+    return count;
+  });
+  await page.waitForFunction(() => document.querySelector('.chart-value')?.textContent === '5');
+  assert.ok(await inked() > 3, `${await inked()} pixels`);
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test('REBOOT and whatever a device marks asks first, and arguments are as announced', async () => {
+  const device = await mqttjs.connect(server.tcp);
+  await device.subscribe('beaconry/cmd/req/boiler');
+  await device.publish('beaconry/register/boiler', 'SIGN_IN', { qos: 1 });
+  const { page, complaints, close } = await open('device/beaconry/boiler');
+  await live(page);
+  await device.publish('beaconry/data/boiler', JSON.stringify({
+    deviceId: 'boiler', messageType: 'ANNOUNCE',
+    commands: ['PING', 'REBOOT', 'SET_TARGET', { name: 'DRAIN', destructive: true },
+      { name: 'SET_LIMIT', arguments: [{ name: 'degrees', type: 'number', unit: '°C', min: 30, max: 80, default: 55 }] }],
+  }), { qos: 1, retain: true });
+  const dialog = page.getByTestId('confirm-dialog');
+  const requests = () => device.messages.map(({ payload }) => JSON.parse(payload)).map(({ uuid, ...rest }) => rest);
+
+  for (const name of ['REBOOT', 'DRAIN']) {
+    await page.getByTestId(`command-${name}`).click();
+    await dialog.getByText(name).first().waitFor();
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'hidden' });
+    assert.deepEqual(requests(), [], 'nothing was sent');
+  }
+  await page.getByTestId('command-REBOOT').click();
+  await page.getByTestId('confirm-send').click();
+  await device.message(({ payload }) => JSON.parse(payload).command === 'REBOOT');
+  await dialog.waitFor({ state: 'hidden' });
+
+  await page.getByTestId('command-free').getByText('Free command').click();
+  await page.getByTestId('command-json').fill('{"command":"DRAIN","fast":true}');
+  await page.getByTestId('command-send').click();
+  await page.getByTestId('confirm-send').click();
+  await device.message(({ payload }) => JSON.parse(payload).fast === true);
+
+  const field = page.getByTestId('command-SET_LIMIT-degrees');
+  assert.equal(await field.inputValue(), '55');
+  await field.fill('81');
+  await page.getByTestId('command-SET_LIMIT').click();
+  await page.getByText('Give degrees, from 30 to 80 °C.').waitFor();
+  await field.fill('60,5');
+  await page.getByTestId('command-SET_LIMIT').click();
+  await device.message(({ payload }) => JSON.parse(payload).degrees === 60.5);
+
+  // Its argument was not announced, so none is made up.
+  await page.getByTestId('command-SET_TARGET').click();
+  assert.deepEqual(JSON.parse(await page.getByTestId('command-json').inputValue()), { command: 'SET_TARGET' });
+
+  await device.publish('beaconry/cmd/resp/boiler', JSON.stringify({
+    deviceId: 'boiler', messageType: 'commandResp', commandResult: null, error: 'no "limit" above 60',
+    uuid: JSON.parse(device.messages.at(-1).payload).uuid,
+  }), { qos: 1 });
+  await page.getByTestId('command-answer').getByText('no "limit" above 60', { exact: true }).waitFor();
+  await device.publish('beaconry/data/boiler', '', { qos: 1, retain: true });
+  await device.end();
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test('a refused filter is told on the page, with what to do', async (t) => {
+  const deaf = await startFake(t, refuses);
+  const { page, complaints, close } = await open(`?broker=${encodeURIComponent(deaf)}`);
+  const banner = page.getByTestId('connection-banner');
+  await banner.filter({ hasText: '“#”' }).filter({ hasText: '?topics=' }).waitFor();
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test('what is no address is not tried', async () => {
+  const { page, complaints, close } = await open('?broker=foo%20bar');
+  await page.getByTestId('connection-banner').filter({ hasText: '“ws://foo bar” is not an address' }).waitFor();
+  await page.getByTestId('connection-state').filter({ hasText: 'Stopped' }).waitFor();
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test('a network that goes is told at once', async () => {
+  const { page, close } = await open('', { expected: [/./] });
+  await live(page);
+  await page.context().setOffline(true);
+  await page.getByTestId('connection-banner').filter({ hasText: 'offline' }).waitFor({ timeout: 2_000 });
+  await page.context().setOffline(false);
+  await page.getByTestId('connection-banner').waitFor({ state: 'detached' });
+  await close();
+});
+
+test('the header has the width of the page, and what is pressed has 24 pixels', async () => {
+  const { page, complaints, close } = await open('', { viewport: { width: 1024, height: 800 } });
+  await live(page);
+  await data('placed', { temp: 20, lat: 48.01, lng: -88.6 });
+  await card(page, 'placed').waitFor();
+  const [header, style] = await page.evaluate(() => [
+    document.querySelector('.shell-header').getBoundingClientRect().right - document.documentElement.clientWidth,
+    [getComputedStyle(document.documentElement).scrollbarGutter, getComputedStyle(document.documentElement).overflowY],
+  ]);
+  assert.equal(header, 0);
+  assert.deepEqual(style, ['auto', 'scroll'], 'no gutter beside the header where there is no scroll bar');
+  await card(page, 'placed').click();
+  await page.getByTestId('position').waitFor();
+  const small = await page.evaluate(() => [...document.querySelectorAll('button, summary')]
+    .map((element) => ({ name: element.ariaLabel ?? element.textContent, box: element.getBoundingClientRect() }))
+    .filter(({ box }) => box.width > 0 && (box.width < 24 || box.height < 24))
+    .map(({ name, box }) => `${name}: ${box.width} × ${box.height}`));
+  assert.deepEqual(small, []);
+  const letters = await page.getByTestId('map-scale').evaluate((text) => [text.getBoundingClientRect().height, getComputedStyle(text).fontSize]);
+  assert.ok(letters[0] <= 14, `letters of ${letters}`);
+  assert.deepEqual(complaints, []);
+  await close();
+});
