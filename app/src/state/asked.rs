@@ -61,6 +61,7 @@ impl Asked {
             text: self.text,
             presence: self.presence,
             sort: self.sort.unwrap_or(query.sort),
+            hidden: query.hidden,
         };
         let asked_window = self.window.unwrap_or(*window);
         let changed = (&asked, asked_window) != (&*query, *window);
@@ -102,6 +103,7 @@ mod tests {
                         text: "pump & 50% ä".to_owned(),
                         presence,
                         sort,
+                        hidden: false,
                     };
                     assert_eq!(read_back(&query, *window), (query, *window));
                 }

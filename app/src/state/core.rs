@@ -31,6 +31,8 @@ pub struct Core {
     changes: DeviceMap<Changed>,
     changed: Vec<DeviceKey>,
     list: ListChanges,
+    /// How many devices are hidden.
+    hidden: usize,
     copies: Copies,
     received: u64,
     skipped: u64,
@@ -127,6 +129,7 @@ impl Core {
             changes: DeviceMap::default(),
             changed: Vec::new(),
             list: ListChanges::default(),
+            hidden: 0,
             copies: Copies::default(),
             received: 0,
             skipped: 0,
@@ -365,7 +368,15 @@ impl Core {
                     self.changed(key).view = true;
                     self.list.presence = true;
                 }
-                Event::ShapeChanged(key) | Event::ValuesChanged(key) => {
+                Event::ShapeChanged(key) => {
+                    self.changed(key).view = true;
+                    self.list.values = true;
+                    // Hiding a device is a change of its shape.
+                    let hidden = self.fleet.len() - self.fleet.counts().total();
+                    self.list.devices |= self.hidden != hidden;
+                    self.hidden = hidden;
+                }
+                Event::ValuesChanged(key) => {
                     self.changed(key).view = true;
                     self.list.values = true;
                 }

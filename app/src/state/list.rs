@@ -16,6 +16,8 @@ pub struct Query {
     pub presence: Option<PresenceKind>,
     /// In which order.
     pub sort: Sort,
+    /// The hidden devices, instead of all others.
+    pub hidden: bool,
 }
 
 impl Query {
@@ -45,7 +47,7 @@ impl Query {
 pub struct Listing {
     /// The devices, in the order asked for.
     pub keys: Arc<Vec<DeviceKey>>,
-    /// How many devices were known.
+    /// How many devices were known, without the hidden ones, or these alone.
     pub of: usize,
     /// Whether it was asked for some of them only.
     pub narrowed: bool,
@@ -71,9 +73,14 @@ impl Listing {
 
     /// The list that `query` asks for.
     pub fn new(fleet: &Fleet, query: &Query) -> Self {
+        let hidden = hidden(fleet);
         Self {
             keys: Arc::new(select(fleet, query)),
-            of: fleet.len(),
+            of: if query.hidden {
+                hidden
+            } else {
+                fleet.len() - hidden
+            },
             narrowed: query.narrows(),
             limits: fleet.limits().hit().collect(),
         }
@@ -104,6 +111,11 @@ impl Listing {
     }
 }
 
+/// How many devices somebody has hidden.
+fn hidden(fleet: &Fleet) -> usize {
+    fleet.len() - fleet.counts().total()
+}
+
 /// The devices that `query` asks for, in its order.
 pub fn select(fleet: &Fleet, query: &Query) -> Vec<DeviceKey> {
     let search = Search::new(&query.text);
@@ -111,7 +123,9 @@ pub fn select(fleet: &Fleet, query: &Query) -> Vec<DeviceKey> {
         .devices()
         .filter(|(_, device)| {
             let kind = device.presence().kind();
-            query.presence.is_none_or(|asked| asked == kind) && search.finds(device)
+            device.is_hidden() == query.hidden
+                && query.presence.is_none_or(|asked| asked == kind)
+                && search.finds(device)
         })
         .collect();
     found.sort_by(|(_, a), (_, b)| {
@@ -209,6 +223,7 @@ mod tests {
             text: text.to_owned(),
             presence,
             sort,
+            hidden: false,
         };
         let plain = by(Sort::Name, " ", None);
         assert!(!plain.depends_on(changes(false, true, true)));
@@ -223,6 +238,27 @@ mod tests {
             assert!(by(sort, "", None).depends_on(changes(false, true, false)));
             assert!(!by(sort, "", None).depends_on(changes(false, false, true)));
         }
+    }
+
+    #[test]
+    fn hidden_devices_have_a_list_of_their_own() {
+        let mut fleet = fleet();
+        let freezer = fleet.find("Freezer").unwrap();
+        fleet.hide(freezer, true);
+        let list = |hidden| {
+            let query = Query {
+                hidden,
+                ..Query::default()
+            };
+            let listing = Listing::new(&fleet, &query);
+            (
+                listing.keys.len(),
+                listing.of,
+                listing.keys.contains(&freezer),
+            )
+        };
+        assert_eq!(list(false), (2, 2, false));
+        assert_eq!(list(true), (1, 1, true));
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub struct CardView {
     pub trend: Option<TrendView>,
     /// How many kinds of faults it has.
     pub faults: usize,
+    /// Whether somebody has hidden it.
+    pub hidden: bool,
 }
 
 /// A device on its own page.
@@ -179,6 +181,7 @@ impl CardView {
             values,
             trend,
             faults: device.faults().len(),
+            hidden: device.is_hidden(),
         }
     }
 }

@@ -6,8 +6,8 @@ use link::http::percent_encode;
 
 /// Who the server is.
 pub const SERVER: &str = "api/v1/server";
-/// All devices.
-pub const DEVICES: &str = "api/v1/devices?hidden=true";
+/// All devices, hidden ones too.
+pub const DEVICES: &str = "api/v1/devices?hidden=any";
 
 /// How long an address with ids may be. Servers and proxies refuse longer ones; 8 kB is what most take.
 const LONGEST: usize = 6_000;

@@ -1,0 +1,71 @@
+// Thousands of devices in one process: raw MQTT 3.1.1 over a few sockets, each a gateway for many devices.
+import net from 'node:net';
+
+const text = (string) => {
+  const bytes = Buffer.from(string);
+  return Buffer.concat([Buffer.from([bytes.length >> 8, bytes.length & 255]), bytes]);
+};
+
+function packet(first, body) {
+  const length = [];
+  let rest = body.length;
+  do {
+    length.push((rest & 127) | (rest > 127 ? 128 : 0));
+    rest >>= 7;
+  } while (rest > 0);
+  return Buffer.concat([Buffer.from([first, ...length]), body]);
+}
+
+const publish = (topic, payload, retain = false) => packet(0x30 | (retain ? 1 : 0), Buffer.concat([text(topic), Buffer.from(payload)]));
+
+/// Signs `count` devices in, and lets each send a reading every `every` milliseconds.
+export async function startCrowd(server, { count, every = 1_000, prefix = 'crowd', gateways = 8 } = {}) {
+  const sockets = await Promise.all(Array.from({ length: gateways }, (_, n) => connect(server, `${prefix}-gateway-${n}`)));
+  const id = (n) => `device-${String(n).padStart(5, '0')}`;
+  const of = (n) => sockets[n % gateways];
+  for (let n = 0; n < count; n += 1) of(n).write(publish(`${prefix}/register/${id(n)}`, 'SIGN_IN', true));
+  let sent = 0;
+  let next = 0;
+  const begun = performance.now();
+  // Evenly spread over time, whatever the timer does.
+  const timer = setInterval(() => {
+    const due = Math.floor(((performance.now() - begun) / every) * count);
+    const frames = sockets.map(() => []);
+    for (; sent < due; sent += 1) {
+      const n = next;
+      next = (next + 1) % count;
+      const reading = JSON.stringify({ temperature: 20 + ((sent * 7) % 100) / 10, humidity: 40 + (n % 20), seq: Math.floor(sent / count) });
+      frames[n % gateways].push(publish(`${prefix}/data/${id(n)}`, reading));
+    }
+    frames.forEach((all, index) => { if (all.length > 0) sockets[index].write(Buffer.concat(all)); });
+  }, 20);
+  return {
+    id,
+    sent: () => sent,
+    /// Signs one device out.
+    signOut: (n) => of(n).write(publish(`${prefix}/register/${id(n)}`, 'SIGN_OUT', true)),
+    async stop() {
+      clearInterval(timer);
+      await Promise.all(sockets.map((socket) => new Promise((resolve) => {
+        if (socket.destroyed) resolve();
+        else socket.once('close', resolve).end(Buffer.from([0xe0, 0]));
+      })));
+    },
+  };
+}
+
+function connect(server, clientId) {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect({ host: server.mqttHost, port: server.mqttPort, noDelay: true });
+    socket.once('error', reject);
+    // No keep-alive: the readings are sign of life enough.
+    const body = Buffer.concat([text('MQTT'), Buffer.from([4, 2, 0, 0]), text(clientId)]);
+    socket.write(packet(0x10, body));
+    socket.once('data', (connack) => {
+      // The server may stop before its devices do.
+      socket.on('data', () => {}).on('error', () => {});
+      if (connack[3] === 0) resolve(socket);
+      else reject(new Error(`refused: ${connack[3]}`));
+    });
+  });
+}
