@@ -500,7 +500,7 @@ impl World {
             self.persist_all();
         }
         let metrics = self.broker.metrics();
-        assert_eq!(gauges(&metrics), [0; 17], "{metrics:?}");
+        assert_eq!(gauges(&metrics), [0; 18], "{metrics:?}");
     }
 
     /// Nothing retained is left when a client has cleared every topic.

@@ -20,7 +20,7 @@ use crate::gate::{self, ConnectionGate};
 use crate::http::{About, Http};
 use crate::listener::{Accepted, Listener};
 use crate::platform::Signals;
-use crate::shard::{self, Authenticate, Framing, NewConnection};
+use crate::shard::{self, Authenticate, Framing, NewConnection, ShardLimits};
 use crate::{demo, devices, logging};
 
 /// Why the server could not start or had to end.
@@ -108,8 +108,12 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
         tokio::spawn(store::clock::keep(folder, move || clock.note()));
     }
     let max_packet_size = arguments.limits.maximum_packet_size;
+    let shard_limits = ShardLimits {
+        packet_size: max_packet_size,
+        page_frames: arguments.limits.page_frames,
+    };
     let (shard, mut shard_ended, tap) =
-        shard::spawn(clock, broker, authenticator, store, max_packet_size)?;
+        shard::spawn(clock, broker, authenticator, store, shard_limits)?;
     let devices = start_devices(arguments, clock, &id, tap)?;
     let (devices, devices_ended) = devices.unzip();
     let (end, shutdown) = watch::channel(false);

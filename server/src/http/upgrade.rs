@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts, State};
+use axum::http::header::ORIGIN;
 use axum::http::request::Parts;
 use axum::response::Response;
 use hyper::upgrade::OnUpgrade;
@@ -23,6 +24,8 @@ pub(super) struct Upgrade {
     accepted: Accepted,
     socket: OnUpgrade,
     client: Client,
+    /// Whether a page asks: browsers name its origin.
+    is_page: bool,
 }
 
 /// Answers `/mqtt`, `/mqtt/` and `/ws`: MQTT over WebSocket only.
@@ -33,7 +36,8 @@ pub(super) async fn mqtt(State(site): State<Arc<Site>>, upgrade: Upgrade) -> Res
 impl Upgrade {
     /// Answers the handshake. The shard gets the socket as soon as the answer is written.
     pub(super) fn accept(self, shard: &shard::Handle) -> Response {
-        tokio::spawn(hand_over(self.socket, shard.clone(), self.client));
+        let handing_over = hand_over(self.socket, shard.clone(), self.client, self.is_page);
+        tokio::spawn(handing_over);
         self.accepted.response()
     }
 }
@@ -56,6 +60,7 @@ impl<S: Sync> FromRequestParts<S> for Upgrade {
                 accepted,
                 socket,
                 client,
+                is_page: parts.headers.contains_key(ORIGIN),
             }),
             _ => Err(Refusal::NO_SOCKET),
         }
@@ -79,7 +84,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for Upgrade {
 
 /// Takes the socket from hyper, with the bytes that hyper has read behind the handshake, and gives it
 /// to the shard.
-async fn hand_over(socket: OnUpgrade, shard: shard::Handle, client: Client) {
+async fn hand_over(socket: OnUpgrade, shard: shard::Handle, client: Client, is_page: bool) {
     let Client {
         peer,
         permit,
@@ -96,6 +101,7 @@ async fn hand_over(socket: OnUpgrade, shard: shard::Handle, client: Client) {
         Ok(stream) => {
             let framing = Framing::WebSocket {
                 already_read: parts.read_buf,
+                is_page,
             };
             shard
                 .open(NewConnection {

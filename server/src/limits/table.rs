@@ -9,7 +9,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 use super::row::{Group, Known, Preset, Row, Setting, limits};
 use crate::cli::parse;
 use crate::memory;
-use crate::metrics::{BROKER, CONNECTIONS, DEVICES, STORE};
+use crate::metrics::{BROKER, CONNECTIONS, DEVICES, SHARD, STORE};
 
 limits! {
     server {
@@ -52,6 +52,20 @@ limits! {
                 help: "How long a connection may be silent before the operating system asks whether the peer is still there; 0 never asks.",
                 at_limit: "The operating system asks four times, a quarter of this time apart. Without an answer the connection ends.",
                 metric: &CONNECTIONS.open,
+                more_metrics: &[],
+            },
+        };
+        page_frames: u32 = Setting {
+            default: Preset::Text("60"),
+            parse: parse::number,
+            row: Row {
+                group: Group::Queues,
+                flag: "max-page-frames",
+                variable: "BEACONRY_MAX_PAGE_FRAMES",
+                unit: "N",
+                help: "The most WebSocket frames with messages that a page in a browser gets in a second; 0 sets no limit.",
+                at_limit: "Messages wait for others and leave with them, after a frame's time at most: 17 ms for 60 frames. The first few go at once, acknowledgements always. Only WebSockets whose handshake names an Origin are pages.",
+                metric: &SHARD.postponed_frames,
                 more_metrics: &[],
             },
         };

@@ -209,6 +209,7 @@ fn the_whole_page_is_as_the_format_and_the_conventions_want_it() {
         &Snapshot {
             broker,
             websocket_faults: 3,
+            postponed_frames: 5,
             store: Some(stats),
         },
         &ConnectionCounts {

@@ -61,11 +61,13 @@ pub(crate) fn samples(
     let Snapshot {
         broker,
         websocket_faults,
+        postponed_frames,
         store,
     } = shard;
     let mut samples = Vec::new();
     samples.extend(CONNECTIONS.read(connections));
     samples.push((SHARD.websocket_faults, Value::from(*websocket_faults)));
+    samples.push((SHARD.postponed_frames, Value::from(*postponed_frames)));
     samples.extend(BROKER.read(broker));
     samples.extend(store.iter().flat_map(|store| STORE.read(store)));
     samples.extend(devices.iter().flat_map(|it| DEVICES.read(it)));

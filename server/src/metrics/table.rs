@@ -108,12 +108,17 @@ pub(crate) static SHARD: ShardTable = ShardTable {
         "websocket_faults_total",
         "WebSockets closed because the peer broke a rule of WebSocket.",
     ),
+    postponed_frames: counter(
+        "websocket_postponed_frames_total",
+        "Times that messages to a page waited for others, to leave in the same frame.",
+    ),
 };
 
 /// What the shard counts itself.
 #[derive(Debug)]
 pub(crate) struct ShardTable {
     pub(crate) websocket_faults: Metric,
+    pub(crate) postponed_frames: Metric,
 }
 
 table! {

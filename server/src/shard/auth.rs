@@ -105,7 +105,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::gate::ConnectionGate;
-    use crate::shard::{self, Framing, NewConnection};
+    use crate::shard::{self, Framing, NewConnection, ShardLimits};
 
     #[tokio::test]
     async fn a_limited_number_of_slow_decisions_is_made_at_once() {
@@ -189,8 +189,11 @@ mod tests {
         };
         let broker = Broker::new(clock.now(), options);
         let authenticator = Arc::new(authenticator);
-        let (shard, _ended, _) =
-            shard::spawn(clock, broker, authenticator, None, 1024 * 1024).unwrap();
+        let limits = ShardLimits {
+            packet_size: 1024 * 1024,
+            page_frames: 0,
+        };
+        let (shard, _ended, _) = shard::spawn(clock, broker, authenticator, None, limits).unwrap();
         shard
     }
 

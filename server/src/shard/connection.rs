@@ -22,6 +22,7 @@ use tracing::debug;
 use transport::{ByteStream, CloseCode, Received, StreamError};
 
 use super::core::Core;
+use super::frames::FramePace;
 use crate::gate::Permit;
 
 /// How long a peer may take to read the last bytes and close its side.
@@ -41,6 +42,8 @@ pub(super) struct Connection {
     /// The broker does not want to read from it for a while.
     paused: Cell<bool>,
     waker: RefCell<Option<Waker>>,
+    /// How often frames go to it, if it is a page.
+    pace: Option<Box<FramePace>>,
     /// Counts as an open connection until it is dropped.
     _permit: Arc<Permit>,
 }
@@ -69,6 +72,7 @@ impl Connection {
         conn: Conn,
         peer: SocketAddr,
         stream: ByteStream,
+        is_page: bool,
         permit: Arc<Permit>,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -80,12 +84,18 @@ impl Connection {
             open: Cell::new(true),
             paused: Cell::new(false),
             waker: RefCell::default(),
+            pace: is_page.then(Box::default),
             _permit: permit,
         })
     }
 
     pub(super) const fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// How often frames go to this peer, if it is a page.
+    pub(super) fn pace(&self) -> Option<&FramePace> {
+        self.pace.as_deref()
     }
 
     /// Bytes from the broker for this peer. The caller may append more, and then calls
@@ -251,6 +261,6 @@ mod tests {
     #[test]
     fn a_connection_and_its_task_do_not_grow_unnoticed() {
         assert!(size_of_future(Connection::run) <= 128);
-        assert!(size_of::<Connection>() <= 168);
+        assert!(size_of::<Connection>() <= 176);
     }
 }

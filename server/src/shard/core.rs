@@ -24,6 +24,7 @@ use tracing::{debug, warn};
 use super::Snapshot;
 use super::auth::{Answer, Authenticate, Deciding};
 use super::connection::Connection;
+use super::frames::Gathering;
 use super::storing::Storing;
 use super::tapping::Tapping;
 use crate::clock::Clock;
@@ -49,6 +50,7 @@ pub(super) struct Core {
     /// Connections for which the broker has bytes to send.
     dirty: RefCell<Vec<Conn>>,
     flush: Notify,
+    gathering: Gathering,
     timer: Timer,
     read_buffer: RefCell<BytesMut>,
     /// Empty write buffers, to be used again.
@@ -75,6 +77,7 @@ impl Core {
         authenticator: Arc<dyn Authenticate>,
         store: Option<Store>,
         tap: Option<mpsc::Sender<Vec<u8>>>,
+        page_frames: u32,
     ) -> Rc<Self> {
         Rc::new_cyclic(|this| Self {
             clock,
@@ -88,6 +91,7 @@ impl Core {
             next_conn: Cell::new(0),
             dirty: RefCell::default(),
             flush: Notify::new(),
+            gathering: Gathering::new(page_frames),
             timer: Timer::default(),
             read_buffer: RefCell::default(),
             spare: RefCell::default(),
@@ -186,6 +190,7 @@ impl Core {
         Snapshot {
             broker: self.broker.borrow().metrics(),
             websocket_faults: self.websocket_faults.get(),
+            postponed_frames: self.gathering.postponed(),
             store: self.storing.as_ref().map(Storing::stats),
         }
     }
@@ -322,12 +327,18 @@ impl Core {
     }
 
     /// Takes the bytes that the broker has for `conn` now, because the broker drops them when it
-    /// closes the connection.
+    /// closes the connection. Messages for a page may stay there for a moment.
     fn take(&self, broker: &mut Broker, conn: Conn) {
         let connections = self.connections.borrow();
         let Some(connection) = connections.get(&conn) else {
             return;
         };
+        if let Some(pace) = connection.pace() {
+            if self.gathering.is_too_early(self.clock.now(), pace) && broker.postpone(conn) {
+                return self.gathering.add(conn, pace);
+            }
+            Gathering::end_wait(pace);
+        }
         let mut unsent = connection.unsent();
         if unsent.capacity() == 0 {
             *unsent = self.spare.borrow_mut().pop().unwrap_or_default();
@@ -375,6 +386,18 @@ impl Core {
         }
     }
 
+    /// Runs for ever: writes to every page for which messages have waited long enough.
+    pub(super) async fn gather_loop(&self) {
+        loop {
+            for conn in self.gathering.next().await {
+                let connection = self.connections.borrow().get(&conn).cloned();
+                if connection.is_some_and(|it| it.pace().is_some_and(Gathering::end_wait)) {
+                    self.flush_one(conn);
+                }
+            }
+        }
+    }
+
     /// Gives the store all records that the broker has.
     pub(super) fn store_records(&self) {
         if let Some(storing) = &self.storing {
@@ -386,6 +409,9 @@ impl Core {
         let Some(connection) = self.connections.borrow().get(&conn).cloned() else {
             return;
         };
+        if let Some(pace) = connection.pace() {
+            self.gathering.note_frame(self.clock.now(), pace);
+        }
         // Bytes that were added since then leave with the same write.
         self.broker
             .borrow_mut()
@@ -531,7 +557,7 @@ mod tests {
             ..BrokerOptions::default()
         };
         let broker = Broker::new(clock.now(), options);
-        let core = Core::new(clock, broker, Arc::new(Everyone), None, None);
+        let core = Core::new(clock, broker, Arc::new(Everyone), None, None, 0);
         let (silent, prompt) = (core.next_conn(), core.next_conn());
         core.input(Input::Opened(silent, IN_MEMORY));
         tokio::time::sleep(Duration::from_millis(50)).await;

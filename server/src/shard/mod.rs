@@ -6,6 +6,7 @@
 mod auth;
 mod connection;
 mod core;
+mod frames;
 mod storing;
 mod tapping;
 
@@ -63,6 +64,8 @@ pub(crate) enum Framing {
     WebSocket {
         /// Bytes that came behind the handshake.
         already_read: Bytes,
+        /// Whether it is a page's: its handshake named an origin, as browsers do.
+        is_page: bool,
     },
 }
 
@@ -71,6 +74,8 @@ pub(crate) enum Framing {
 pub(crate) struct Snapshot {
     pub(crate) broker: broker::Metrics,
     pub(crate) websocket_faults: u64,
+    /// How often messages to a page had to wait for others.
+    pub(crate) postponed_frames: u64,
     /// `None`: nothing is stored.
     pub(crate) store: Option<store::Stats>,
 }
@@ -80,6 +85,15 @@ enum Command {
     Open(NewConnection),
     Snapshot(oneshot::Sender<Snapshot>),
     Shutdown,
+}
+
+/// The limits that the shard keeps itself.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct ShardLimits {
+    /// The largest packet, in bytes.
+    pub(crate) packet_size: u32,
+    /// The most frames that a page gets in a second. 0: any number.
+    pub(crate) page_frames: u32,
 }
 
 /// Starts the shard's thread. The second value resolves when the thread has ended and everything is
@@ -93,7 +107,7 @@ pub(crate) fn spawn(
     broker: Broker,
     authenticator: Arc<dyn Authenticate>,
     store: Option<Store>,
-    max_packet_size: u32,
+    limits: ShardLimits,
 ) -> io::Result<(Handle, oneshot::Receiver<()>, Option<Batches>)> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -104,9 +118,9 @@ pub(crate) fn spawn(
     std::thread::Builder::new()
         .name("shard".to_owned())
         .spawn(move || {
-            let core = Core::new(clock, broker, authenticator, store, tap);
+            let core = Core::new(clock, broker, authenticator, store, tap, limits.page_frames);
             let tasks = LocalSet::new();
-            let running = run(Rc::clone(&core), inbox, max_packet_size);
+            let running = run(Rc::clone(&core), inbox, limits.packet_size);
             runtime.block_on(tasks.run_until(running));
             // The tasks hold the core too.
             drop(tasks);
@@ -154,6 +168,10 @@ async fn run(core: Rc<Core>, mut inbox: mpsc::Receiver<Command>, max_packet_size
     ));
     let timing = Rc::clone(&core);
     spawn_local(async move { timing.timer_loop().await });
+    let gathering = Rc::clone(&core);
+    spawn_local(coop::unconstrained(async move {
+        gathering.gather_loop().await;
+    }));
     storing::spawn(&core);
     let tapped = Rc::clone(&core);
     spawn_local(async move {
@@ -188,15 +206,19 @@ fn open(core: &Rc<Core>, new: NewConnection, max_packet_size: u32) {
         Ok(stream) => stream,
         Err(error) => return warn!(%peer, "closed: cannot use the accepted socket: {error}"),
     };
-    let (stream, transport) = match framing {
-        Framing::Plain => (ByteStream::plain(stream), broker::Transport::Tcp),
-        Framing::WebSocket { already_read } => (
+    let (stream, transport, is_page) = match framing {
+        Framing::Plain => (ByteStream::plain(stream), broker::Transport::Tcp, false),
+        Framing::WebSocket {
+            already_read,
+            is_page,
+        } => (
             ByteStream::websocket(stream, &already_read, max_packet_size),
             broker::Transport::WebSocket,
+            is_page,
         ),
     };
     let conn = core.next_conn();
-    let connection = Connection::new(conn, peer, stream, permit);
+    let connection = Connection::new(conn, peer, stream, is_page, permit);
     core.open(
         conn,
         Peer {

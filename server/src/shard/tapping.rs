@@ -90,7 +90,7 @@ mod tests {
         options.limits.tap_bytes = limit;
         let broker = Broker::new(clock.now(), options);
         let (batches, reader) = channel();
-        let core = Core::new(clock, broker, Arc::new(Everyone), None, Some(batches));
+        let core = Core::new(clock, broker, Arc::new(Everyone), None, Some(batches), 0);
         core.input(Input::Opened(CLIENT, Peer::MEMORY));
         send(
             &core,

@@ -213,6 +213,12 @@ const ROWS: &[Row] = &[
         meet: meeting::acknowledges_nothing,
     },
     Row {
+        flags: &["--max-page-frames", "20"],
+        metric: "websocket_postponed_frames_total",
+        line: Line::None,
+        meet: meeting::is_a_page_that_gets_much,
+    },
+    Row {
         flags: &["--max-latest-bytes", "16KiB", "--max-packet-size", "8KiB"],
         metric: r#"mqtt_dropped_messages_total{reason="latest_full"}"#,
         line: Line::Culprit,

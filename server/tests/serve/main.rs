@@ -17,6 +17,7 @@ mod latest;
 mod lifecycle;
 mod limits;
 mod meeting;
+mod pages;
 mod standstill;
 mod support;
 mod tcp;

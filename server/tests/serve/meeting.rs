@@ -344,6 +344,17 @@ pub(crate) fn takes_no_more_than_100_bytes(server: &Server) {
     assert_eq!(peer.message().1.len(), 10);
 }
 
+pub(crate) fn is_a_page_that_gets_much(server: &Server) {
+    let mut page = Peer::connected_page(server, CULPRIT);
+    page.subscribe("t", QoS::AtMostOnce);
+    let mut publisher = Peer::connected(server, V5, "publisher");
+    while server.metric("websocket_postponed_frames_total") == 0 {
+        for _ in 0..20 {
+            assert!(!offer(&mut publisher, "t", 10, false).is_error());
+        }
+    }
+}
+
 pub(crate) fn wants_the_newest_of_too_many_topics(server: &Server) {
     let mut peer = culprit(server);
     peer.send(&newest("t/#", "60000"));

@@ -192,6 +192,15 @@ pub(crate) fn websocket(
     server: &Server,
     subprotocols: Option<&'static str>,
 ) -> Result<WebSocket<TcpStream>, String> {
+    websocket_from(server, subprotocols, None)
+}
+
+/// The same from a page of this origin.
+fn websocket_from(
+    server: &Server,
+    subprotocols: Option<&'static str>,
+    origin: Option<&'static str>,
+) -> Result<WebSocket<TcpStream>, String> {
     let mut request = format!("ws://{}/mqtt", server.http)
         .into_client_request()
         .unwrap();
@@ -200,6 +209,10 @@ pub(crate) fn websocket(
             "sec-websocket-protocol",
             HeaderValue::from_static(subprotocols),
         );
+    }
+    if let Some(origin) = origin {
+        let origin = HeaderValue::from_static(origin);
+        request.headers_mut().insert("origin", origin);
     }
     match client(request, tcp(server.http)) {
         Ok((socket, response)) => {
@@ -234,10 +247,18 @@ impl Peer {
 impl Peer<WebSocket<TcpStream>> {
     /// A client over WebSocket whose CONNECT was accepted.
     pub(crate) fn connected_by_websocket(server: &Server, client_id: &str) -> Self {
-        let mut peer = Peer::over(
-            websocket(server, Some("mqtt")).unwrap(),
-            ProtocolVersion::V5,
-        );
+        let socket = websocket(server, Some("mqtt")).unwrap();
+        Self::connected_over(socket, client_id)
+    }
+
+    /// The same for a page in a browser.
+    pub(crate) fn connected_page(server: &Server, client_id: &str) -> Self {
+        let socket = websocket_from(server, Some("mqtt"), Some("http://dashboard.test")).unwrap();
+        Self::connected_over(socket, client_id)
+    }
+
+    fn connected_over(socket: WebSocket<TcpStream>, client_id: &str) -> Self {
+        let mut peer = Peer::over(socket, ProtocolVersion::V5);
         peer.connect(Connect::with_client_id(ProtocolVersion::V5, client_id).unwrap());
         peer
     }

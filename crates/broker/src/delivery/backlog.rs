@@ -51,6 +51,9 @@ impl Egress<'_> {
             ..
         } = backlog;
         means.memory.requeue(before, outgoing.weight());
+        if lacks_window(means.limits, outgoing, &receiver) {
+            receiver.outbox.hurry();
+        }
         receiver.announce(means.memory)
     }
 }
@@ -135,6 +138,7 @@ impl Backlog<'_, '_> {
             self.receiver.agreement.version,
             buffer,
         );
+        outbox.hurry();
         self.outgoing.resent(false);
     }
 

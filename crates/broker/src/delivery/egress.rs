@@ -10,7 +10,7 @@ use std::sync::Arc;
 use mqtt::{Instant, PacketId, PublishTemplate, QoS, Utf8String};
 
 use crate::admission::{LimitLog, MemoryBudget, WorkBudget};
-use crate::delivery::readiness::{holder, takes_at_most_once, takes_surely};
+use crate::delivery::readiness::{holder, lacks_window, takes_at_most_once, takes_surely};
 use crate::delivery::send::{Encoded, SendAttempt};
 use crate::delivery::{AwaitingBudget, Connections, Dismissals, Receiver, Routed, SpareBuffers};
 use crate::durability::Ledger;
@@ -212,11 +212,13 @@ impl Egress<'_> {
         };
         let record = means.record_sent(number, packet_id, &mut queued, certain);
         means.write(encoded, &mut receiver, record);
-        let announced = receiver.announce(means.memory);
         let before = outgoing.weight();
         outgoing.sent(packet_id, queued);
         means.memory.requeue(before, outgoing.weight());
-        Outcome::Written(announced)
+        if lacks_window(means.limits, outgoing, &receiver) {
+            receiver.outbox.hurry();
+        }
+        Outcome::Written(receiver.announce(means.memory))
     }
 }
 

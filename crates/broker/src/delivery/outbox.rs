@@ -28,6 +28,8 @@ pub(crate) struct Outbox {
     /// The bytes that wait for records, if there are any.
     gated: Option<Box<Gated>>,
     state: State,
+    /// Whether something in `pending` must not wait for more.
+    is_urgent: bool,
     /// How many bytes of `pending` are answers and not messages.
     answers: u32,
     /// How many messages were written since the shell last took bytes, without those that were left
@@ -92,6 +94,8 @@ enum State {
     Quiet,
     /// The shell has been told to take the bytes.
     Announced,
+    /// The shell knows that bytes wait, and takes them later.
+    Postponed,
     /// The shell has taken bytes and is writing them.
     Draining,
 }
@@ -170,6 +174,7 @@ impl Outbox {
         let now = self.waiting();
         let bytes = |more| u32::try_from(more).unwrap_or(u32::MAX);
         let pending = bytes(now.pending - before.pending);
+        self.is_urgent |= pending > 0;
         self.answers = self.answers.saturating_add(pending);
         if let Some(gated) = &mut self.gated
             && let Some(gate) = gated.gates.back_mut()
@@ -337,6 +342,7 @@ impl Outbox {
             pub_acks = pub_acks.saturating_add(gate.pub_acks);
             gated.answers = gated.answers.saturating_sub(gate.answers);
             self.answers = self.answers.saturating_add(gate.answers);
+            self.is_urgent |= gate.answers > 0;
             gated.gates.pop_front();
         }
         if let Some(next) = gated.gates.front() {
@@ -373,12 +379,41 @@ impl Outbox {
         gates.is_some_and(|gates| gates.iter().any(|gate| gate.is_closed))
     }
 
+    /// Notes that what was written must not wait for more: the client can do nothing before it has
+    /// it.
+    pub(crate) fn hurry(&mut self) {
+        self.is_urgent |= !self.pending.is_empty();
+    }
+
+    /// Lets the shell take the bytes later, when there are more of them. Returns `false` if it must
+    /// take them now.
+    #[must_use]
+    pub(crate) fn postpone(&mut self) -> bool {
+        let may_wait = !self.is_pressing();
+        if may_wait {
+            self.state = State::Postponed;
+        }
+        may_wait
+    }
+
+    /// Whether the bytes may not wait for more: something is urgent, or they are many already.
+    fn is_pressing(&self) -> bool {
+        /// Half of the largest frame of a WebSocket.
+        const MANY: usize = 32 * 1024;
+        self.is_urgent || self.pending.len() >= MANY
+    }
+
     /// Whether the shell must be told that bytes wait. That happens once until it has taken and
-    /// written them.
+    /// written them. If it has [postponed](Self::postpone) them, it is told again when they may wait
+    /// no longer.
     #[must_use]
     pub(crate) fn announce(&mut self, memory: &mut MemoryBudget) -> bool {
         self.count(memory);
-        let news = self.state == State::Quiet && !self.pending.is_empty();
+        let news = match self.state {
+            State::Quiet => !self.pending.is_empty(),
+            State::Postponed => self.is_pressing(),
+            State::Announced | State::Draining => false,
+        };
         if news {
             self.state = State::Announced;
         }
@@ -409,6 +444,7 @@ impl Outbox {
         self.taken += len;
         self.counted -= len;
         self.answers = 0;
+        self.is_urgent = false;
         self.expendable = 0;
         self.protected = 0;
         if len > 0 {
@@ -429,7 +465,7 @@ impl Outbox {
         memory.change_unwritten(core::mem::take(&mut self.taken), 0);
         match self.state {
             State::Draining => self.state = State::Quiet,
-            State::Quiet | State::Announced => {}
+            State::Quiet | State::Announced | State::Postponed => {}
         }
     }
 

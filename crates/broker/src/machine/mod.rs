@@ -245,6 +245,23 @@ impl Broker {
         }
     }
 
+    /// Lets the bytes for `conn` wait, so that more of them leave together. Call
+    /// [`take_writes`](Self::take_writes) soon. [`Output::Write`] comes again if something is written
+    /// that must not wait: anything but a message, or a message after which the client may be sent no
+    /// more before it acknowledges some.
+    ///
+    /// Returns `false` if such a thing waits already. Then take the bytes now.
+    #[must_use]
+    pub fn postpone(&mut self, conn: Conn) -> bool {
+        let slot = self.connections.slot(conn);
+        let connection = slot.and_then(|slot| self.connections.get_mut(slot));
+        connection.is_some_and(|connection| match connection.phase() {
+            Phase::Connected(_) => connection.outbox_mut().postpone(),
+            // The last bytes of a connection do not wait.
+            Phase::AwaitingConnect(_) | Phase::Authenticating(_) | Phase::Closing => false,
+        })
+    }
+
     /// Appends all waiting records to `out`, as whole [frames](crate::journal), in order.
     ///
     /// Call this after [`Output::Persist`]. When the records are durable, send
