@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use mqtt::{Connect, Packet, ProtocolVersion, QoS, ReasonCode};
+use mqtt::packet::{Will, WillProperties};
+use mqtt::{Connect, Packet, ProtocolVersion, QoS, ReasonCode, TopicName};
 
 use super::support::{ByteStream, PATIENCE, Peer, Server, bytes_of, tcp, wait_until, websocket};
 
@@ -74,6 +75,45 @@ fn a_connect_that_came_while_the_server_stood_still_came_in_time() {
     assert!(matches!(prompt.receive(), Some(Packet::ConnAck(_))));
     assert_eq!(silent.read(&mut [0; 16]).unwrap(), 0, "closed");
     assert_eq!(server.metric("mqtt_connect_timeouts_total"), 1);
+}
+
+/// Its session and its will wait for it too.
+#[test]
+fn a_client_that_came_back_while_the_server_stood_still_has_its_session() {
+    let server = Server::start();
+    let mut watcher = Peer::connected(&server, V5, "watcher");
+    watcher.subscribe("will", QoS::AtMostOnce);
+    let mut connect = Connect::with_client_id(V5, "back").unwrap();
+    connect.clean_start = false;
+    connect.properties.session_expiry_interval = Some(3);
+    connect.will = Some(Will {
+        topic: TopicName::try_from("will").unwrap(),
+        payload: "gone".into(),
+        qos: QoS::AtMostOnce,
+        retain: false,
+        properties: WillProperties {
+            will_delay_interval: Some(3),
+            ..WillProperties::default()
+        },
+    });
+    let mut back = Peer::over(tcp(server.mqtt), V5);
+    back.connect(connect.clone());
+    drop(back);
+    wait_until("the connection to be gone", || {
+        server.metric("mqtt_clients") == 1
+    });
+    // The server has accepted this connection before it stands still.
+    let mut back = Peer::over(tcp(server.mqtt), V5);
+    wait_until("the broker to have it", || {
+        server.metric("mqtt_connections_opened_total") == 3
+    });
+    server.stand_still(LONG, || back.send(&Packet::Connect(connect)));
+    match back.receive() {
+        Some(Packet::ConnAck(connack)) => assert!(connack.session_present),
+        other => panic!("CONNACK expected, not {other:?}"),
+    }
+    assert_eq!(server.metric("mqtt_wills_published_total"), 0);
+    assert_eq!(server.metric("mqtt_sessions_expired_total"), 0);
 }
 
 #[test]

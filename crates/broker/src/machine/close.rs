@@ -209,11 +209,14 @@ impl Broker {
     }
 
     /// Ends the session of a client if it has expired, even if many others are due before it. So
-    /// no client finds an expired session.
+    /// no client finds an expired session. If the server stood still, the client's CONNECT may have
+    /// come in time and is only read now.
     pub(crate) fn expire(&mut self, now: Instant, client_id: &str) {
         if let Some(id) = self.sessions.find(client_id)
             && let Some(session) = self.sessions.get(id)
-            && session.expires_at().is_some_and(|at| at <= now)
+            && session
+                .expires_at()
+                .is_some_and(|at| at <= self.heard_until)
         {
             self.metrics.sessions_expired += 1;
             self.end_session(now, id);

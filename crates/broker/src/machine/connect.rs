@@ -143,7 +143,7 @@ impl Broker {
         now: Instant,
         client: &Utf8String,
     ) -> Result<(), CloseCause> {
-        if let Some(id) = self.timers.pop_due_session(now) {
+        if let Some(id) = self.timers.pop_due_session(self.heard_until) {
             self.session_expired(now, id);
             self.settle(now);
         } else if let Some(id) = self.sessions.dispensable() {

@@ -50,9 +50,9 @@ pub enum Input {
     /// The time that [`Output::Idle`](crate::Output::Idle) named has come. Harmless if early.
     ///
     /// Only this input closes silent connections: those whose keep alive has passed, or whose
-    /// client has taken too long to send CONNECT. So first give the broker what waits in the
-    /// sockets. A shell that did not run for a while would otherwise close clients whose packets it
-    /// has not read yet. Call [`Broker::handle_input`](crate::Broker::handle_input) with the time at
+    /// client has taken too long to send CONNECT. Only it ends sessions whose clients stay away, and
+    /// publishes delayed wills. So first give the broker what waits in the sockets. A shell that did
+    /// not run for a while would otherwise punish clients whose packets it has not read yet. Call [`Broker::handle_input`](crate::Broker::handle_input) with the time at
     /// which that reading began, even if inputs with later times have come since.
     Timeout,
     /// The server shuts down: the broker tells all clients and closes their connections.

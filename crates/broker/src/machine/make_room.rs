@@ -36,7 +36,7 @@ impl Broker {
             if !lacking(self) {
                 return;
             }
-            let Some(id) = self.timers.pop_due_session(now) else {
+            let Some(id) = self.timers.pop_due_session(self.heard_until) else {
                 return;
             };
             self.session_expired(now, id);

@@ -92,8 +92,8 @@ pub struct Broker {
     /// How many client identifiers have been assigned.
     pub(crate) assigned: u64,
     /// The time of the last [`Input::Timeout`]. The shell has passed on everything that clients had
-    /// sent by then. So the broker closes a connection for silence only if its time was over by
-    /// then.
+    /// sent by then. So the broker closes a connection for silence, ends a session, or publishes a
+    /// delayed will only if its time was over by then.
     pub(crate) heard_until: Instant,
     is_shut_down: bool,
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use mqtt::packet::Disconnect;
+use mqtt::packet::{Disconnect, Will, WillProperties};
 use mqtt::{Connect, Packet, QoS, ReasonCode, Utf8String};
 
-use super::{V3, V5, World, lasting, to};
+use super::{V3, V5, World, lasting, to, topic};
 use crate::{CloseCause, Decision, Input, Principal};
 
 #[test]
@@ -93,11 +93,52 @@ fn mqtt_3_1_2_23_a_session_lives_for_its_expiry_interval() {
 
 #[test]
 fn mqtt_4_1_0_2_a_late_timer_does_not_revive_an_expired_session() {
-    let mut world = World::new();
-    let (conn, _) = world.lasting(V5, "a");
-    world.cut(conn);
+    const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+    let mut world = World::with(|options| options.steps.each = 1);
+    for name in NAMES {
+        let (conn, _) = world.lasting(V5, name);
+        world.cut(conn);
+    }
     world.now = world.now + Duration::from_secs(3_601);
-    assert!(!world.lasting(V5, "a").1);
+    world.input(Input::Timeout);
+    assert!(world.broker.metrics().sessions > 1, "no timer is late");
+    for name in NAMES {
+        assert!(!world.lasting(V5, name).1);
+    }
+}
+
+/// The server stood still. The client's CONNECT waited in the socket, perhaps since before its time
+/// was over.
+#[test]
+fn a_client_that_came_back_while_the_server_stood_still_has_its_session() {
+    let mut world = World::new();
+    let watcher = world.client(V5, "watcher");
+    world.subscribe(watcher, &[to("will", QoS::AtMostOnce)]);
+    let mut connect = lasting(V5, "a");
+    connect.will = Some(Will {
+        topic: topic("will"),
+        payload: "gone".into(),
+        qos: QoS::AtMostOnce,
+        retain: false,
+        properties: WillProperties {
+            will_delay_interval: Some(10),
+            ..WillProperties::default()
+        },
+    });
+    let (conn, _) = world.connect(&connect);
+    world.cut(conn);
+    let (conn, _) = world.lasting(V5, "b");
+    world.cut(conn);
+    let begun = world.now + Duration::from_secs(3_601);
+    // Other clients are read first.
+    world.now = begun;
+    world.publish(watcher, "x", "1", QoS::AtMostOnce);
+    world.now = begun + Duration::from_millis(5);
+    assert!(world.lasting(V5, "a").1);
+    world.broker.handle_input(begun, Input::Timeout);
+    world.sleep(Duration::from_secs(1));
+    assert_eq!(world.payloads(watcher), Vec::<String>::new(), "no will");
+    assert!(!world.lasting(V5, "b").1, "that one did not come back");
 }
 
 #[test]

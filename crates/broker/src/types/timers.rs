@@ -37,6 +37,8 @@ pub(crate) enum Timer {
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     urgent: BTreeSet<(Instant, Timer)>,
+    /// Delayed wills, which are urgent too.
+    wills: BTreeSet<(Instant, SessionId)>,
     // These timers are deferrable, because many may be due at once. Each of the first three only
     // ends something, and a client that asks for that thing before is told that it has ended. Newest
     // values only become newer while they wait.
@@ -52,13 +54,15 @@ impl Timers {
     pub(crate) fn next(&self, not_before: Instant) -> Option<Instant> {
         let deferrable = self.deferrable().into_iter().flatten();
         let deferrable = deferrable.map(|at| not_before.max(at));
-        first(&self.urgent).into_iter().chain(deferrable).min()
+        let urgent = [first(&self.urgent), first(&self.wills)];
+        urgent.into_iter().flatten().chain(deferrable).min()
     }
 
     /// When the first deferrable timer of each kind is due.
     fn deferrable(&self) -> [Option<Instant>; 4] {
         let Self {
             urgent: _,
+            wills: _,
             connections,
             sessions,
             retained,
@@ -80,9 +84,8 @@ impl Timers {
             return;
         }
         match timer {
-            Timer::Resume(_) | Timer::Will(_) | Timer::Lookups => {
-                change(&mut self.urgent, timer, old, new);
-            }
+            Timer::Resume(_) | Timer::Lookups => change(&mut self.urgent, timer, old, new),
+            Timer::Will(session) => change(&mut self.wills, session, old, new),
             Timer::Connection(slot) => change(&mut self.connections, slot, old, new),
             Timer::SessionExpiry(session) => change(&mut self.sessions, session, old, new),
             Timer::Retained(node) => change(&mut self.retained, node, old, new),
@@ -91,27 +94,33 @@ impl Timers {
     }
 
     /// Removes and returns the first timer that is due; with `urgent_only`, the first urgent
-    /// one. Its owner must then clear the time that it keeps. Connections are due only up to
-    /// `heard`: later bytes of their clients may not have been read yet.
+    /// one. Its owner must then clear the time that it keeps. Connections, sessions and wills are due
+    /// only up to `heard`: later bytes of their clients may not have been read yet.
     pub(crate) fn pop_due(
         &mut self,
         now: Instant,
         heard: Instant,
         urgent_only: bool,
     ) -> Option<Timer> {
+        let heard = now.min(heard);
         let mut deferrable = self.deferrable().map(|at| at.filter(|_| !urgent_only));
-        deferrable[0] = deferrable[0].filter(|at| *at <= heard);
+        for at in &mut deferrable[..2] {
+            *at = at.filter(|at| *at <= heard);
+        }
         let [connection, session, retained, _] = deferrable;
         let urgent = first(&self.urgent);
-        let first = [urgent].into_iter().chain(deferrable).flatten().min();
+        let will = first(&self.wills).filter(|at| *at <= heard);
+        let all = [urgent, will].into_iter().chain(deferrable);
+        let first = all.flatten().min();
         // Of timers for the same time, urgent ones come first.
         if first == urgent {
             pop_due(now, &mut self.urgent)
+        } else if first == will {
+            pop_due(heard, &mut self.wills).map(Timer::Will)
         } else if first == connection {
-            self.pop_due_connection(now.min(heard))
-                .map(Timer::Connection)
+            self.pop_due_connection(heard).map(Timer::Connection)
         } else if first == session {
-            self.pop_due_session(now).map(Timer::SessionExpiry)
+            self.pop_due_session(heard).map(Timer::SessionExpiry)
         } else if first == retained {
             self.pop_due_retained(now).map(Timer::Retained)
         } else {
@@ -195,18 +204,25 @@ mod tests {
         assert_eq!(due, [Some(expected[0]), Some(expected[1]), None]);
     }
     #[test]
-    fn checking_for_silence_keeps_nothing_else_waiting() {
+    fn what_waits_for_bytes_of_a_client_keeps_nothing_else_waiting() {
         let mut timers = Timers::default();
         let at = Instant::from_millis;
         let (slot, session) = (Slot::from_key(3), SessionId::from_number(7));
-        let (mut silence, mut expiry) = (None, None);
-        timers.set(Timer::Connection(slot), &mut silence, Some(at(1)));
-        timers.set(Timer::SessionExpiry(session), &mut expiry, Some(at(2)));
+        let waiting = [
+            Timer::Connection(slot),
+            Timer::Will(session),
+            Timer::SessionExpiry(session),
+        ];
+        for timer in waiting {
+            timers.set(timer, &mut None, Some(at(1)));
+        }
+        let (node, mut expiry) = (NodeId::ROOT, None);
+        timers.set(Timer::Retained(node), &mut expiry, Some(at(2)));
         let first = timers.pop_due(at(3), at(0), false);
-        assert_eq!(first, Some(Timer::SessionExpiry(session)));
+        assert_eq!(first, Some(Timer::Retained(node)));
         assert_eq!(timers.pop_due(at(3), at(0), false), None);
         assert_eq!(timers.next(at(0)), Some(at(1)));
-        let then = timers.pop_due(at(3), at(1), false);
-        assert_eq!(then, Some(Timer::Connection(slot)));
+        let then = [(); 3].map(|()| timers.pop_due(at(3), at(1), false).unwrap());
+        assert!(waiting.iter().all(|it| then.contains(it)), "{then:?}");
     }
 }

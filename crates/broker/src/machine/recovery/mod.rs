@@ -169,6 +169,8 @@ impl Recovery {
         broker.metrics = broker.metrics.without_counters();
         // Sessions that end with their connections ended in the crash [MQTT-3.1.2-8].
         broker.due_wills.extend(self.wills.into_values());
+        // No client was connected.
+        broker.heard_until = now;
         broker.handle_due(now);
         broker.settle(now);
         broker.memory.set_journal(broker.ledger.unsettled_bytes());
