@@ -227,7 +227,15 @@ test('forgetting goes to the server', async (t) => {
   const device = await mqttjs.connect(server.tcp);
   for (const id of ['keep-1', 'go-1']) await device.publish(`beaconry/data/${id}`, '{"temp":1}', { qos: 1 });
   await device.end();
-  const { page, complaints, close } = await openPage(browser, server.page);
+  const { page, complaints, close } = await openPage(browser, server.page, { expected: [/503/] });
+  // If the server does not, the device comes back, and the page says why.
+  await page.getByTestId('device-card').filter({ hasText: 'go-1' }).click();
+  await page.route('**/api/v1/devices/**', (route) => route.fulfill({ status: 503, body: '' }));
+  await page.getByTestId('forget').click();
+  await page.getByTestId('forget-confirm').click();
+  await page.getByText(/could not be forgotten.*status 503/).first().waitFor({ state: 'attached' });
+  await page.unroute('**/api/v1/devices/**');
+
   await page.getByTestId('device-card').filter({ hasText: 'go-1' }).click();
   await page.getByTestId('forget').click();
   await page.getByTestId('forget-confirm').click();

@@ -205,7 +205,7 @@ impl Shell {
 
     /// Forgets a device. With our server it is forgotten there too.
     pub(in crate::state) fn forget(self: &Rc<Self>, key: DeviceKey) {
-        self.change(key, Method::Delete, "forgotten", |shell, key| {
+        self.change(key, Method::Delete, "forgotten", |shell| {
             shell.core.borrow_mut().forget(key);
         });
     }
@@ -217,39 +217,38 @@ impl Shell {
         } else {
             (r#"{"hidden":false}"#, "shown again")
         };
-        self.change(key, Method::Patch(json), word, move |shell, key| {
+        self.change(key, Method::Patch(json), word, |shell| {
             shell.core.borrow_mut().hide(key, hidden);
         });
     }
 
+    /// Changes a device here at once, and then at the server. If that fails, the server's device comes
+    /// back.
     fn change(
         self: &Rc<Self>,
         key: DeviceKey,
         method: Method<'_>,
         what: &'static str,
-        done: impl Fn(&Rc<Self>, DeviceKey) + 'static,
+        here: impl FnOnce(&Self),
     ) {
         self.tell_failure(None);
-        let name = self
-            .name_of(key)
-            .filter(|_| self.mode.get() == Mode::Follows);
-        let Some(name) = name else {
-            done(self, key);
-            self.draw_now();
+        let name = self.name_of(key);
+        here(self);
+        self.draw_now();
+        let Some(name) = name.filter(|_| self.mode.get() == Mode::Follows) else {
             return;
         };
         let number = self.number();
         let request = self.send(method, &requests::device(&name), move |shell, answer| {
             shell.requests.borrow_mut().remove(&number);
-            match answer {
-                Ok(_) => done(&shell, key),
-                Err(failure) => {
-                    let name = fleet::display::shorten(&name, 60);
-                    let text = format!("{name} could not be {what}: {failure}. Try it again");
-                    shell.tell_failure(Some(text));
+            if let Err(failure) = answer {
+                for address in requests::some_devices([&*name]) {
+                    shell.ask_some(&address);
                 }
+                let name = fleet::display::shorten(&name, 60);
+                let text = format!("{name} could not be {what}: {failure}. Try it again");
+                shell.tell_failure(Some(text));
             }
-            shell.draw_now();
         });
         self.requests.borrow_mut().insert(number, request);
     }
