@@ -49,6 +49,7 @@ Environment
   BEACONRY_ADVISORY_DB  A clone of https://github.com/RustSec/advisory-db, for `audit` offline
   BEACONRY_VERBOSE  When set, shows what the tools print as it comes
   CHROMIUM          The browser for the tests
+  FIREFOX           The second browser for the tests
   CARGO_TARGET_DIR  Where cargo builds, as everywhere
 ";
 

@@ -261,6 +261,7 @@ fn end_to_end(workspace: &Workspace) -> Result<Counts> {
     let mut counts = kill_release(workspace)?;
     let npm = tools::node::ensure(workspace)?;
     let browser = tools::browser::ensure(workspace)?;
+    let firefox = tools::firefox::ensure(workspace)?;
     let peers = tools::peers::ensure(workspace)?;
     let files = e2e_files(&workspace.root.join("e2e"))?;
     if files.is_empty() {
@@ -274,6 +275,7 @@ fn end_to_end(workspace: &Workspace) -> Result<Counts> {
         .env("PATH", command::path_with(&dirs)?)
         .env("BEACONRY_BIN", workspace.server())
         .env("CHROMIUM", browser)
+        .env("FIREFOX", firefox)
         .env("PYTHON", peers.python)
         .args(["--test", "--test-reporter=spec"])
         .arg(format!("--test-timeout={E2E_LIMIT_MS}"))

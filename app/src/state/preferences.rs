@@ -92,14 +92,11 @@ impl Choice for ChartWindow {
 
 impl Choice for Sort {
     const NAME: &'static str = "sort";
-    const ALL: &'static [Self] = &[Self::Name, Self::Trouble, Self::Latest];
+    const ALL: &'static [Self] = &Self::ALL;
 
     fn word(self) -> &'static str {
-        match self {
-            Self::Name => "name",
-            Self::Trouble => "trouble first",
-            Self::Latest => "latest change",
-        }
+        // The type's own method, which the address and the server's API use too.
+        Self::word(self)
     }
 }
 
@@ -135,6 +132,13 @@ mod tests {
             assert_eq!(T::from_word(choice.word()), Some(*choice));
         }
         assert_eq!(T::from_word("something of an older version"), None);
+    }
+
+    #[test]
+    fn an_order_has_one_word() {
+        for sort in Sort::ALL {
+            assert_eq!(Choice::word(sort), sort.word());
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod apt;
 pub(crate) mod browser;
+pub(crate) mod firefox;
 pub(crate) mod node;
 pub(crate) mod peers;
 pub(crate) mod rust;
@@ -68,6 +69,7 @@ pub(crate) fn findings(workspace: &Workspace) -> Vec<Finding> {
     let mut all = rust::findings(workspace);
     all.extend(node::findings(workspace));
     all.extend(browser::findings(workspace));
+    all.extend(firefox::findings());
     all.extend(peers::findings(workspace));
     all.sort_by_key(|finding| match finding.need {
         Need::Prerequisite => 0,
