@@ -31,10 +31,10 @@ after(async () => {
   assert.equal((await server.stop()).code, 0);
 });
 
-test('it follows the device, with one socket a page', async () => {
-  const sockets = [];
+test('it follows the device, with one stream a page', async () => {
+  const streams = [];
   const { page, complaints, close } = await openPage(browser, 'about:blank', { expected: [/favicon/] });
-  page.on('websocket', (socket) => sockets.push(socket.url()));
+  page.on('request', (request) => { if (request.url().includes('/changes')) streams.push(request.url()); });
   await page.goto(`http://127.0.0.1:${elsewhere.address().port}/`);
   const status = (id) => page.locator(`beaconry-status#${id}`);
   // The shadow root is open: locators look inside.
@@ -46,7 +46,7 @@ test('it follows the device, with one socket a page', async () => {
   await device.kill();
   await status('door').getByText(/offline/i).first().waitFor();
   await status('broken').getByText(/device/i).first().waitFor();
-  assert.equal(sockets.length, 1, sockets.join(', '));
+  assert.equal(streams.length, 1, streams.join(', '));
 
   const again = await startDevice(server, 'door-1');
   await status('door').getByText(/online/i).first().waitFor();
@@ -54,7 +54,7 @@ test('it follows the device, with one socket a page', async () => {
   await again.quit();
   await status('door').getByText(/offline/i).first().waitFor();
 
-  // The last element to leave closes the socket. A new one opens it again.
+  // The last element to leave closes the stream. A new one opens it again.
   await page.evaluate(() => document.querySelectorAll('beaconry-status').forEach((element) => element.remove()));
   await page.evaluate(() => {
     const element = document.createElement('beaconry-status');

@@ -39,7 +39,7 @@ const PAGE: &[&str] = &[
 ];
 
 /// The widgets' bundle, from the ground floor up. A widget imports no other widget.
-const WIDGETS: &[&str] = &["bundle", "source", "element", "hub", "status"];
+const WIDGETS: &[&str] = &["bundle", "source", "hub"];
 
 /// One line that imports.
 #[derive(Clone, Debug)]

@@ -1,8 +1,5 @@
-// A custom element is a JavaScript class. This one tells Rust when an element comes, changes and
-// goes. It knows no element in particular: what one draws is in its own module.
-
-/// The broker that belongs to this script. The script stands in `embed/`, and the broker beside that.
-export const ownBroker = () => new URL('../mqtt', import.meta.url).href;
+// A custom element is a JavaScript class. This one begins an instance when an element comes or one of
+// its attributes changes, and ends it. It knows no element in particular.
 
 function makeRoot(host, sheet) {
   const root = host.shadowRoot ?? host.attachShadow({ mode: 'open' });
@@ -10,17 +7,17 @@ function makeRoot(host, sheet) {
   return root;
 }
 
-/// Registers `name`. `begin(element, root, before)` gets the element, the root that it draws into and
-/// the number of the instance whose place it takes; it returns its own number. `end(number)` ends an
-/// instance. A page that loads the module twice keeps the first registration.
-export function define(name, attributes, css, begin, end) {
+/// Registers `name`. `begin(element, root)` gets the element and the root that it draws into, and
+/// returns an instance with a method `end`. A page that loads the module twice keeps the first
+/// registration.
+export function define(name, attributes, css, begin) {
   if (customElements.get(name)) return;
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(css);
   customElements.define(name, class extends HTMLElement {
-    static observedAttributes = attributes.split(' ');
+    static observedAttributes = attributes;
     #root;
-    #number;
+    #instance;
     #changed = false;
     #asked = false;
 
@@ -43,14 +40,19 @@ export function define(name, attributes, css, begin, end) {
       this.#asked = true;
       queueMicrotask(() => {
         this.#asked = false;
+        const before = this.#instance;
         if (!this.isConnected) {
-          if (this.#number !== undefined) end(this.#number);
-          this.#number = undefined;
-        } else if (this.#changed || this.#number === undefined) {
+          this.#instance = undefined;
+        } else if (this.#changed || !before) {
           this.#changed = false;
           this.#root ??= makeRoot(this, sheet);
-          this.#number = begin(this, this.#root, this.#number);
+          // The new instance begins before the old one ends, so that a connection that both use stays
+          // open.
+          this.#instance = begin(this, this.#root);
+        } else {
+          return;
         }
+        before?.end();
       });
     }
   });

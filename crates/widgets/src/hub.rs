@@ -1,120 +1,64 @@
 //! One connection to a broker for all elements of a page.
 
 use alloc::rc::{Rc, Weak};
+use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
+use core::cell::RefCell;
 
 use fleet::{
     Device, Fleet, FleetOptions, Message, ObserverState, Presence, PresenceKind, Timestamp,
 };
-use link::{BrokerUrl, Link, LinkEvent, PageAddress, Timer, random};
+use js_sys::Function;
+use link::{BrokerUrl, Link, LinkEvent, PageAddress, Timer, UrlError, random};
 use mqtt::client::{ClientOptions, Event, State};
 use mqtt::{Publish, QoS, RetainHandling, Subscription, TopicFilter};
 use wasm_bindgen::JsValue;
-use wasm_bindgen::closure::Closure;
-use wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::element::own_broker;
 use crate::source::Source;
 
-/// Everything is drawn again at least this often, in milliseconds. The reason is that at midnight a
-/// time of day becomes one of yesterday's. In every time zone midnight is at a whole quarter of an
-/// hour.
-const QUARTER_HOUR_MS: u32 = 900_000;
-
-#[wasm_bindgen]
-extern "C" {
-    #[wasm_bindgen(js_name = requestAnimationFrame)]
-    fn request_animation_frame(draw: &JsValue);
+/// The connections of the page that the elements stand in. It lives as long as the page does.
+pub(crate) struct Hubs {
+    address: PageAddress,
+    open: RefCell<Vec<Weak<Hub>>>,
+    /// Is called when what an element shows may have changed.
+    changed: Function,
 }
 
-/// The page that the elements stand in: its connections, and the one place that draws. It lives
-/// as long as the page does.
-pub(crate) struct Page {
-    pub(crate) address: PageAddress,
-    hubs: RefCell<Vec<Weak<Hub>>>,
-    frame: Closure<dyn Fn()>,
-    frame_asked: Cell<bool>,
-}
-
-impl Page {
-    pub(crate) fn new() -> Rc<Self> {
-        Rc::new_cyclic(|weak: &Weak<Self>| {
-            let weak = Weak::clone(weak);
-            Self {
-                address: PageAddress::beside(own_broker()),
-                hubs: RefCell::default(),
-                frame: Closure::new(move || {
-                    if let Some(page) = weak.upgrade() {
-                        page.draw();
-                    }
-                }),
-                frame_asked: Cell::default(),
-            }
-        })
+impl Hubs {
+    /// `own_broker` is the broker that belongs to the script: `http://HOST/mqtt`.
+    pub(crate) fn new(own_broker: String, changed: Function) -> Self {
+        Self {
+            address: PageAddress::beside(own_broker),
+            open: RefCell::default(),
+            changed,
+        }
     }
 
-    /// The connection to `url`. Opens it if there is none yet.
-    pub(crate) fn hub(self: &Rc<Self>, url: BrokerUrl) -> Rc<Hub> {
-        let mut hubs = self.hubs.borrow_mut();
+    /// The connection to a broker. Opens it if there is none yet.
+    pub(crate) fn hub(&self, broker: Option<&str>) -> Result<Rc<Hub>, UrlError> {
+        let url = self.address.broker_url(broker)?;
+        let mut hubs = self.open.borrow_mut();
         hubs.retain(|hub| hub.strong_count() > 0);
         let same = |hub: &Rc<Hub>| *hub.link.url() == url;
         if let Some(hub) = hubs.iter().filter_map(Weak::upgrade).find(same) {
-            return hub;
+            return Ok(hub);
         }
-        let hub = Hub::open(Rc::clone(self), url);
+        let hub = Hub::open(url, self.changed.clone());
         hubs.push(Rc::downgrade(&hub));
-        hub
+        Ok(hub)
     }
-
-    /// Draws everything once, in the next frame. A hidden page has no frames.
-    fn ask_for_frame(&self) {
-        if !self.frame_asked.replace(true) {
-            request_animation_frame(self.frame.as_ref());
-        }
-    }
-
-    fn draw(&self) {
-        self.frame_asked.set(false);
-        let hubs: Vec<_> = self
-            .hubs
-            .borrow()
-            .iter()
-            .filter_map(Weak::upgrade)
-            .collect();
-        for hub in hubs {
-            let watchers: Vec<_> = hub
-                .watchers
-                .borrow()
-                .iter()
-                .filter_map(Weak::upgrade)
-                .collect();
-            for watcher in watchers {
-                watcher.draw();
-            }
-        }
-    }
-}
-
-/// An element that follows one device.
-pub(crate) trait Watcher {
-    /// Which device.
-    fn source(&self) -> &Source;
-    /// Draws what has changed, if anything has.
-    fn draw(&self);
 }
 
 /// A connection and what came over it. Lives as long as an element holds it.
 pub(crate) struct Hub {
-    page: Rc<Page>,
     link: Link,
     fleet: RefCell<Fleet>,
-    watchers: RefCell<Vec<Weak<dyn Watcher>>>,
+    /// The devices that elements follow, one entry for each element.
+    followed: RefCell<Vec<Rc<Source>>>,
     /// The filters that the broker does not let this page subscribe to.
     refused: RefCell<Vec<TopicFilter>>,
     timer: Timer,
-    /// The quarter of an hour in which everything was last drawn.
-    quarter: Cell<i64>,
+    changed: Function,
 }
 
 /// What is known about a device now.
@@ -140,7 +84,7 @@ pub(crate) enum DeviceState {
 }
 
 impl Hub {
-    fn open(page: Rc<Page>, url: BrokerUrl) -> Rc<Self> {
+    fn open(url: BrokerUrl, changed: Function) -> Rc<Self> {
         Rc::new_cyclic(|weak: &Weak<Self>| {
             let options = ClientOptions {
                 // This is long enough even for the timers of a background tab, which run once a
@@ -156,7 +100,6 @@ impl Hub {
             };
             let (on_batch, on_time) = (Weak::clone(weak), Weak::clone(weak));
             Self {
-                page,
                 link: Link::open(url, options, move |_, batch| {
                     if let Some(hub) = on_batch.upgrade() {
                         hub.handle(batch);
@@ -169,37 +112,38 @@ impl Hub {
                     max_presence_history: 2,
                     ..FleetOptions::default()
                 })),
-                watchers: RefCell::default(),
+                followed: RefCell::default(),
                 refused: RefCell::default(),
-                quarter: Cell::default(),
                 timer: Timer::new(move || {
                     if let Some(hub) = on_time.upgrade() {
                         hub.turn(now());
                     }
                 }),
+                changed,
             }
         })
     }
 
-    /// Follows a device. The watcher is called at most once a frame, when anything has changed.
-    pub(crate) fn join(&self, watcher: &Rc<impl Watcher + 'static>) {
-        let filters = watcher.source().filters.iter();
+    /// Follows a device.
+    pub(crate) fn join(&self, source: &Rc<Source>) {
+        let filters = source.filters.iter();
         let new = filters.filter(|filter| !self.uses(filter)).cloned();
         let subscriptions: Vec<_> = new.map(subscription).collect();
-        let weak = Rc::downgrade(watcher);
-        self.watchers.borrow_mut().push(weak);
+        self.followed.borrow_mut().push(Rc::clone(source));
         if !subscriptions.is_empty() {
             // This fails only above the client's own limit of topic filters. The element then says
             // that nothing was heard.
             let _ = self.link.subscribe(subscriptions);
         }
-        self.page.ask_for_frame();
     }
 
-    /// A watcher of `source` has gone: ends the subscriptions that no other one uses.
-    pub(crate) fn leave(&self, source: &Source) {
-        let living = |watcher: &Weak<dyn Watcher>| watcher.strong_count() > 0;
-        self.watchers.borrow_mut().retain(living);
+    /// An element that followed `source` has gone: ends the subscriptions that no other one uses.
+    pub(crate) fn leave(&self, source: &Rc<Source>) {
+        let mut followed = self.followed.borrow_mut();
+        if let Some(at) = followed.iter().position(|other| Rc::ptr_eq(other, source)) {
+            followed.swap_remove(at);
+        }
+        drop(followed);
         let filters = source.filters.iter();
         let unused: Vec<_> = filters
             .filter(|filter| !self.uses(filter))
@@ -211,6 +155,12 @@ impl Hub {
         let still_used = |filter: &TopicFilter| !unused.contains(filter);
         self.refused.borrow_mut().retain(still_used);
         let _ = self.link.unsubscribe(unused);
+    }
+
+    /// What an element shows may have changed.
+    fn changed(&self) {
+        // Nothing can be done about a page whose own function fails.
+        let _ = self.changed.call0(&JsValue::NULL);
     }
 
     /// What is known about the device of `source` now.
@@ -248,10 +198,7 @@ impl Hub {
         let fleet = self.fleet.borrow();
         // A device may also publish under the bare id. But another device with this id, which an
         // element with another prefix follows, does not count.
-        let names = [
-            [&source.prefix, "/", &source.device].concat(),
-            source.device.clone(),
-        ];
+        let names = source.ids();
         let mut keys = names.iter().filter_map(|name| fleet.find(name));
         let key = keys.find(|key| {
             let device = fleet.device(*key);
@@ -261,9 +208,10 @@ impl Hub {
     }
 
     fn uses(&self, filter: &TopicFilter) -> bool {
-        let watchers = self.watchers.borrow();
-        let mut living = watchers.iter().filter_map(Weak::upgrade);
-        living.any(|watcher| watcher.source().filters.contains(filter))
+        let followed = self.followed.borrow();
+        followed
+            .iter()
+            .any(|source| source.filters.contains(filter))
     }
 
     fn handle(&self, batch: Vec<LinkEvent>) {
@@ -273,7 +221,7 @@ impl Hub {
                 continue;
             };
             if !matches!(event, Event::Message(_)) {
-                self.page.ask_for_frame();
+                self.changed();
             }
             let mut fleet = self.fleet.borrow_mut();
             match event {
@@ -309,17 +257,13 @@ impl Hub {
         let mut fleet = self.fleet.borrow_mut();
         fleet.handle_timeout(now);
         while fleet.poll_event().is_some() {
-            self.page.ask_for_frame();
+            self.changed();
         }
         let next = fleet.poll_timeout();
         drop(fleet);
-        let (quarter, passed) = quarter_hour(now);
-        if self.quarter.replace(quarter) != quarter {
-            self.page.ask_for_frame();
-        }
+        // Some years at most: a browser takes 24 days, and the timer is started again then.
         let wait = next.map_or(i64::MAX, |next| next.ms_since(now).max(10));
-        let wait = u32::try_from(wait).unwrap_or(u32::MAX);
-        self.timer.start(wait.min(QUARTER_HOUR_MS - passed));
+        self.timer.start(u32::try_from(wait).unwrap_or(u32::MAX));
     }
 }
 
@@ -328,18 +272,6 @@ fn last_known(device: &Device) -> PresenceKind {
     let mut kinds = device.history().rev().map(|span| span.presence.kind());
     let known = kinds.find(|kind| *kind != PresenceKind::Unknown);
     known.unwrap_or(PresenceKind::Unknown)
-}
-
-/// Which quarter of an hour this is, and how many milliseconds of it have passed.
-fn quarter_hour(now: Timestamp) -> (i64, u32) {
-    let length = i64::from(QUARTER_HOUR_MS);
-    let passed = u32::try_from(now.0.rem_euclid(length)).unwrap_or(0);
-    (now.0.div_euclid(length), passed)
-}
-
-/// Which quarter of an hour it is now.
-pub(crate) fn this_quarter_hour() -> i64 {
-    quarter_hour(now()).0
 }
 
 fn subscription(topic_filter: TopicFilter) -> Subscription {

@@ -6,9 +6,6 @@ use alloc::vec::Vec;
 
 use mqtt::TopicFilter;
 
-/// The prefix of a device for which the element names none.
-pub(crate) const DEFAULT_PREFIX: &str = "beaconry";
-
 /// The device that the attributes name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Source {
@@ -20,47 +17,38 @@ pub(crate) struct Source {
     pub(crate) filters: Vec<TopicFilter>,
 }
 
-/// Why an element can show nothing. The element shows this text instead.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum SourceError {
-    /// No `device` attribute, or an empty one.
-    NoDevice,
-    /// A device or prefix that no topic filter can name.
-    NoFilter,
-}
-
-impl SourceError {
-    pub(crate) fn message(&self) -> &'static str {
-        match self {
-            Self::NoDevice => "give the attribute device=\"…\"",
-            Self::NoFilter => "this device id cannot be a topic",
-        }
-    }
-}
-
 impl Source {
     /// The device of this id under `prefix`, whichever convention it follows. Only what one device
     /// publishes is subscribed to: an element must not pull a whole fleet into somebody's page.
-    pub(crate) fn new(device: &str, prefix: Option<&str>) -> Result<Self, SourceError> {
-        let device = device.trim_ascii();
-        if device.is_empty() {
-            return Err(SourceError::NoDevice);
-        }
-        let prefix = prefix.unwrap_or(DEFAULT_PREFIX).trim_matches('/');
+    ///
+    /// An error is what the element shows instead.
+    pub(crate) fn new(device: &str, prefix: &str) -> Result<Self, &'static str> {
+        const NO_FILTER: &str = "this device id cannot be a topic";
         // An id with a wildcard in it would ask for other devices too. `$` begins the broker's own
         // topics, and subscriptions that take messages away from others.
         let is_wildcard = |byte| byte == b'+' || byte == b'#';
         let is_special = device.starts_with('$') || prefix.starts_with('$');
         if is_special || device.bytes().chain(prefix.bytes()).any(is_wildcard) {
-            return Err(SourceError::NoFilter);
+            return Err(NO_FILTER);
         }
         let filters = fleet::topic_filters(prefix, device).into_iter();
         let filters: Result<Vec<_>, _> = filters.map(TopicFilter::try_from).collect();
         Ok(Self {
             device: device.to_owned(),
             prefix: prefix.to_owned(),
-            filters: filters.map_err(|_| SourceError::NoFilter)?,
+            filters: filters.map_err(|_| NO_FILTER)?,
         })
+    }
+}
+
+impl Source {
+    /// The full ids that the device may have: a device may also publish under the bare id.
+    pub(crate) fn ids(&self) -> [String; 2] {
+        let slash = if self.prefix.is_empty() { "" } else { "/" };
+        [
+            [&self.prefix, slash, &self.device].concat(),
+            self.device.clone(),
+        ]
     }
 }
 
@@ -68,7 +56,7 @@ impl Source {
 mod tests {
     use super::*;
 
-    fn topics(device: &str, prefix: Option<&str>) -> Vec<String> {
+    fn topics(device: &str, prefix: &str) -> Vec<String> {
         let source = Source::new(device, prefix).unwrap();
         source
             .filters
@@ -80,7 +68,7 @@ mod tests {
     #[test]
     fn asks_for_one_device_only() {
         assert_eq!(
-            topics("pump-7", None),
+            topics("pump-7", "beaconry"),
             [
                 "beaconry/register/pump-7",
                 "beaconry/data/pump-7",
@@ -88,27 +76,23 @@ mod tests {
                 "pump-7/#"
             ]
         );
-        assert_eq!(
-            topics("pump-7", Some("site/a"))[0],
-            "site/a/register/pump-7"
-        );
-        assert!(topics("site/a/pump-7", None).contains(&"site/a/register/pump-7".to_owned()));
+        assert_eq!(topics("pump-7", "site/a")[0], "site/a/register/pump-7");
+        assert!(topics("site/a/pump-7", "beaconry").contains(&"site/a/register/pump-7".to_owned()));
     }
 
     #[test]
     fn refuses_what_would_ask_for_others() {
-        assert_eq!(Source::new(" ", None), Err(SourceError::NoDevice));
         for (device, prefix) in [
-            ("#", None),
-            ("a/+", None),
-            ("a", Some("#")),
-            ("a\0b", None),
-            ("$share/g/a", None),
-            ("a", Some("$SYS")),
+            ("#", "beaconry"),
+            ("a/+", "beaconry"),
+            ("a", "#"),
+            ("a\0b", "beaconry"),
+            ("$share/g/a", "beaconry"),
+            ("a", "$SYS"),
         ] {
             assert_eq!(
                 Source::new(device, prefix),
-                Err(SourceError::NoFilter),
+                Err("this device id cannot be a topic"),
                 "{device}"
             );
         }

@@ -1,12 +1,13 @@
 //! The widget bundle. Other people's pages name `embed/beaconry.js`, so its name never changes. It
-//! loads files whose names change with their content.
+//! loads files whose names change with their content. The WebAssembly module and its glue come only
+//! for elements that follow another broker.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::{fingerprint, locked_in_ci, weigh};
 use crate::{
@@ -19,8 +20,11 @@ use crate::{
 /// wasm-bindgen's name for the module. The JavaScript glue names it in one place.
 const MODULE: &str = "beaconry_widgets_bg.wasm";
 
+/// The script that pages name. It imports the others; they import nothing.
+const SCRIPT: &str = "beaconry.js";
+
 /// The most that a page with a widget may have to load, in bytes after brotli.
-const BUDGET: u64 = 64_000;
+const BUDGET: u64 = 60_000;
 
 /// Builds the widgets into an empty `embed`.
 pub(crate) fn build(workspace: &Workspace, tools: &WasmTools, embed: &Path) -> Result<()> {
@@ -123,8 +127,7 @@ fn optimize(workspace: &Workspace, bindings: &Path) -> Result<PathBuf> {
     Ok(optimized)
 }
 
-/// Names every file but the script by its content. Writes the script, which loads all of them at
-/// once instead of one after the other.
+/// Names every file but the script by its content, and writes these names into what imports them.
 fn assemble(workspace: &Workspace, bindings: &Path, module: &Path, embed: &Path) -> Result<()> {
     if embed.exists() {
         fs::remove_dir_all(embed)?;
@@ -134,35 +137,32 @@ fn assemble(workspace: &Workspace, bindings: &Path, module: &Path, embed: &Path)
     let mut glue = fs::read_to_string(bindings.join("beaconry_widgets.js"))?;
     let wasm = publish(embed, "widgets", "wasm", &fs::read(module)?)?;
     rename(&mut glue, MODULE, &wasm)?;
-
-    let mut imports = Vec::new();
-    let mut snippets = Vec::new();
-    fingerprint::collect(&bindings.join("snippets"), &mut snippets)?;
-    for snippet in snippets {
-        let stem = snippet.file_stem().unwrap_or_default().to_string_lossy();
-        let content = minified(workspace, &snippet)?;
-        let name = publish(embed, &stem, "js", content.as_bytes())?;
-        let old = snippet
-            .strip_prefix(bindings)?
-            .to_string_lossy()
-            .replace('\\', "/");
-        rename(&mut glue, &old, &name)?;
-        imports.push(format!("import('./{name}')"));
-    }
-
     let whole = workspace.scratch().join("widgets-glue.js");
     fs::write(&whole, glue)?;
-    let glue = publish(embed, "glue", "js", minified(workspace, &whole)?.as_bytes())?;
-    imports.insert(0, format!("import('./{glue}')"));
+    let glue = publish(embed, "mqtt", "js", minified(workspace, &whole)?.as_bytes())?;
 
-    let script = format!(
-        "const wasm = fetch(new URL('./{wasm}', import.meta.url));\n\
-         Promise.all([{}, wasm])\n  \
-         .then(([glue]) => glue.default({{ module_or_path: wasm }}))\n  \
-         .catch((error) => console.error('beaconry: the widgets did not start:', error));\n",
-        imports.join(", ")
-    );
-    fs::write(embed.join("beaconry.js"), script).context("cannot write the widgets' script")
+    let sources = workspace.root.join("crates/widgets/js");
+    let mut script = minified(workspace, &sources.join(SCRIPT))?;
+    rename(&mut script, "./mqtt.js", &format!("./{glue}"))?;
+    let mut files = Vec::new();
+    fingerprint::collect(&sources, &mut files)?;
+    for file in files {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+        if name.ends_with(".css") {
+            let css = fs::read_to_string(&file)?;
+            ensure!(
+                css.is_ascii(),
+                "{name} must be ASCII, to be a text in a script"
+            );
+            rename(&mut script, &format!("\"@{name}\""), &format!("{css:?}"))?;
+        } else if name != SCRIPT {
+            let content = minified(workspace, &file)?;
+            let published = publish(embed, &stem, "js", content.as_bytes())?;
+            rename(&mut script, &format!("./{name}"), &format!("./{published}"))?;
+        }
+    }
+    fs::write(embed.join(SCRIPT), script).context("cannot write the widgets' script")
 }
 
 /// Writes a file under a name with a hash of its content, and returns the name.
@@ -191,7 +191,9 @@ pub(super) fn minified(workspace: &Workspace, script: &Path) -> Result<String> {
 
 fn rename(script: &mut String, old: &str, new: &str) -> Result<()> {
     if !script.contains(old) {
-        bail!("the widgets' script does not name {old}: wasm-bindgen changed how it writes it");
+        bail!(
+            "the widgets' script does not name {old}; it names each file beside it, or wasm-bindgen changed how it writes its own"
+        );
     }
     *script = script.replace(old, new);
     Ok(())

@@ -21,8 +21,10 @@ use crate::http::Site;
 use crate::http::connection::Client;
 use crate::http::stream::{self, Pieces};
 
-/// A comment goes out this often, so that both ends notice a dead connection.
+/// An event without news goes out this often, so that both ends notice a dead connection. It is no
+/// comment, because a browser does not tell its page of comments.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+const BEAT: &[u8] = b"event: beat\ndata: .\n\n";
 /// How long a browser waits before it connects again.
 const RETRY_MS: u32 = 2000;
 /// The id of the last event that a browser has had, when it connects again.
@@ -109,7 +111,7 @@ async fn write(
             }
             tokio::select! {
                 _ = news.changed() => {}
-                _ = heartbeat.tick() => break Bytes::from_static(b":\n\n"),
+                _ = heartbeat.tick() => break Bytes::from_static(BEAT),
                 () = pieces.unwanted() => return,
                 _ = shutdown.wait_for(|shutdown| *shutdown) => return,
             }

@@ -25,12 +25,16 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const SLICE: usize = 128;
 
 /// `GET /api/v1/devices`
+///
+/// A page of another site may read what it asks for by id, as a widget does. What there is, it cannot
+/// find out.
 pub(super) async fn list(
     State(site): State<Arc<Site>>,
     Extension(client): Extension<Client>,
     RawQuery(text): RawQuery,
-) -> Result<Response, ApiError> {
+) -> Result<(Option<CorsHeaders>, Response), ApiError> {
     let query = query::of_devices(text.as_deref())?;
+    let cors = (!query.ids.is_empty()).then_some(CORS);
     let devices = site.devices()?.clone();
     let detail = query.detail();
     let listed = devices
@@ -42,7 +46,8 @@ pub(super) async fn list(
             pieces.break_off().await;
         }
     });
-    Ok(([(header::CONTENT_TYPE, JSON)], body).into_response())
+    let response = ([(header::CONTENT_TYPE, JSON)], body).into_response();
+    Ok((cors, response))
 }
 
 /// Writes the answer in slices. While one is compressed and sent, the model describes the next.
