@@ -62,6 +62,8 @@ impl WorkBudget {
     pub(crate) const SESSION: usize = 32;
     /// Steps for removing a subscription or a retained look-up.
     pub(crate) const SUBSCRIPTION: usize = 8;
+    /// Steps for asking the rules about a subscription or a message: about those of ten rules.
+    pub(crate) const RULES: usize = 16;
     /// Steps for telling the tap's reader of one client or retained message.
     pub(crate) const TELL: usize = 8;
     /// Steps for offering a message to the other members of a group.

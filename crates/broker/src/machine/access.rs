@@ -4,10 +4,11 @@
 
 use mqtt::{Connect, ReasonCode, TopicFilter, Utf8String};
 
+use crate::admission::WorkBudget;
 use crate::durability::Record;
 use crate::machine::Broker;
 use crate::protocol::inner_filter;
-use crate::session::Session;
+use crate::session::{Outgoing, Session};
 use crate::types::{CloseCause, Grants, Limit, Queued, Reach, Refusal, SessionId};
 
 impl Broker {
@@ -78,6 +79,11 @@ impl Broker {
             return;
         };
         let grants = session.grants().clone();
+        // This is done at once: until it is done, nothing may be sent to the client.
+        let looks = session.subscriptions().len()
+            + session.memberships().len()
+            + session.outgoing().map_or(0, Outgoing::messages);
+        self.work.spend(looks * WorkBudget::RULES);
         for node in session.subscriptions() {
             self.subscriptions.restrict(*node, id, &grants);
         }

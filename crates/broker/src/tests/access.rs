@@ -5,6 +5,7 @@ use mqtt::{Connect, Packet, QoS, ReasonCode, TopicFilter};
 use proptest::prelude::*;
 
 use super::*;
+use crate::admission::WorkBudget;
 use crate::{Decision, DenyRules, Grants, Limit, Principal};
 
 fn filters(filters: &[&str]) -> Vec<TopicFilter> {
@@ -284,6 +285,27 @@ fn sessions_of_an_earlier_run_are_held_to_the_rules_for_all() {
     let (conn, is_present) = world.lasting(V5, "s");
     assert!(is_present);
     assert_eq!(world.payloads(conn), ["yes"]);
+}
+
+/// Asking the rules about a whole session is not divided, so deferrable work waits for as long.
+#[test]
+fn looking_at_a_whole_session_again_takes_its_time_from_deferrable_work() {
+    let paid_after = |subscriptions: usize| {
+        let mut world = World::with(|options| options.authenticate = true);
+        let connect = lasting(V5, "a");
+        let conn = connect_as(&mut world, &connect, denying(&[], &["x"]));
+        for number in 0..subscriptions {
+            world.subscribe(conn, &[to(&format!("t/{number}"), QoS::AtMostOnce)]);
+        }
+        world.cut(conn);
+        world.sleep(Duration::from_secs(1));
+        connect_as(&mut world, &connect, denying(&[], &["y"]));
+        world.broker.work.not_before().saturating_since(world.now)
+    };
+    assert_eq!(paid_after(1), Duration::ZERO);
+    let steps = 1_000 * WorkBudget::RULES;
+    let periods = u32::try_from(steps / WorkBudget::STEPS).unwrap();
+    assert!(paid_after(1_000) >= periods * WorkBudget::PERIOD);
 }
 
 /// Lets a client in with these grants, as the shell would.
