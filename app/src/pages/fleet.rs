@@ -36,7 +36,15 @@ pub fn FleetPage() -> impl IntoView {
         });
     });
     let lead = Memo::new(move |_| state.list().with(|list| lead(list, total.get())));
-    let some = Memo::new(move |_| total.get() > 0);
+    let hidden = Memo::new(move |_| state.list().with(|list| list.hidden));
+    let some = Memo::new(move |_| total.get() > 0 || hidden.get() > 0);
+    // Nothing is left to see among the hidden devices.
+    Effect::new(move |_| {
+        if hidden.get() == 0 && state.query.with_untracked(|query| query.hidden) && total.get() > 0
+        {
+            state.query.update(|query| query.hidden = false);
+        }
+    });
     view! {
         <div class="page-head">
             <h1>"Fleet"</h1>
@@ -62,6 +70,9 @@ pub fn FleetPage() -> impl IntoView {
 /// How many devices there are, or how many of them are shown.
 fn lead(list: &Listing, total: usize) -> String {
     let (shown, of) = (list.keys.len(), list.of);
+    if list.shows_hidden {
+        return format!("{shown} of {of} hidden");
+    }
     match total {
         0 => String::new(),
         _ if list.narrowed && shown < of => format!("{shown} of {of} devices"),
@@ -168,6 +179,7 @@ fn Filters() -> impl IntoView {
             <div class="chips" role="group" aria-label="Show devices that are">
                 {chip(None)}
                 {PresenceKind::ALL.map(|kind| chip(Some(kind))).collect_view()}
+                <HiddenChip />
             </div>
             <Search />
             <div class="push">
@@ -181,6 +193,29 @@ fn Filters() -> impl IntoView {
                 <LayoutSwitch />
             </div>
         </div>
+    }
+}
+
+/// Shows the hidden devices instead of all others. Nothing, if there are none.
+#[component]
+fn HiddenChip() -> impl IntoView {
+    let state = AppState::expect();
+    let query = state.query;
+    let count = Memo::new(move |_| state.list().with(|list| list.hidden));
+    let chosen = Memo::new(move |_| query.with(|query| query.hidden));
+    view! {
+        <button
+            type="button"
+            class="chip"
+            hidden=move || count.get() == 0
+            title="Devices that somebody has hidden"
+            aria-pressed=move || chosen.get().to_string()
+            data-testid="count-hidden"
+            on:click=move |_| query.update(|query| query.hidden = !query.hidden)
+        >
+            "Hidden "
+            <span class="count">{move || count.get().to_string()}</span>
+        </button>
     }
 }
 
@@ -465,8 +500,15 @@ mod tests {
             ),
             of,
             narrowed,
+            hidden: 2,
+            shows_hidden: false,
             limits: Vec::new(),
         };
+        let hidden = Listing {
+            shows_hidden: true,
+            ..list(2, 2, false)
+        };
+        assert_eq!(lead(&hidden, 24), "2 of 2 hidden");
         assert_eq!(lead(&list(0, 0, false), 0), "");
         assert_eq!(lead(&list(0, 0, false), 24), "24 devices");
         assert_eq!(lead(&list(3, 3, false), 24), "24 devices");

@@ -6,6 +6,7 @@
 //! | `q` | the words to search for |
 //! | `state` | the presence to show |
 //! | `sort` | the order: `trouble`, `latest` |
+//! | `hidden` | `true`: the hidden devices instead of all others |
 //! | `range` | how much time the charts show: `1m`, `15m`, `all` |
 //!
 //! What is as usual is left out. Other parameters (`broker`, `topics`) stay as they are.
@@ -21,21 +22,23 @@ pub struct Asked {
     text: String,
     presence: Option<PresenceKind>,
     sort: Option<Sort>,
+    hidden: bool,
     window: Option<ChartWindow>,
 }
 
 /// The parameters' names.
-const NAMES: [&str; 4] = ["q", "state", "sort", "range"];
+const NAMES: [&str; 5] = ["q", "state", "sort", "hidden", "range"];
 
 impl Asked {
     /// Reads the address's parameters.
     pub fn read(parameter: impl Fn(&str) -> Option<String>) -> Self {
-        let [text, presence, sort, window] = NAMES.map(parameter);
+        let [text, presence, sort, hidden, window] = NAMES.map(parameter);
         let kinds = PresenceKind::ALL.into_iter();
         Self {
             text: text.unwrap_or_default(),
             presence: presence.and_then(|word| kinds.clone().find(|kind| kind.word() == word)),
             sort: sort.and_then(|word| Sort::ALL.into_iter().find(|sort| sort.word() == word)),
+            hidden: hidden.as_deref() == Some("true"),
             window: window.and_then(|word| {
                 let mut all = ChartWindow::ALL.iter().copied();
                 all.find(|window| short(*window) == word)
@@ -44,11 +47,12 @@ impl Asked {
     }
 
     /// The parameters for what is shown. `None`: the parameter is left out.
-    pub fn parameters(query: &Query, window: ChartWindow) -> [(&'static str, Option<String>); 4] {
+    pub fn parameters(query: &Query, window: ChartWindow) -> [(&'static str, Option<String>); 5] {
         let words = [
             Some(query.text.clone()).filter(|text| !text.trim().is_empty()),
             query.presence.map(|kind| kind.word().to_owned()),
             (query.sort != Sort::default()).then(|| query.sort.word().to_owned()),
+            query.hidden.then(|| "true".to_owned()),
             (window != ChartWindow::default()).then(|| short(window).to_owned()),
         ];
         let mut words = words.into_iter();
@@ -61,7 +65,7 @@ impl Asked {
             text: self.text,
             presence: self.presence,
             sort: self.sort.unwrap_or(query.sort),
-            hidden: query.hidden,
+            hidden: self.hidden,
         };
         let asked_window = self.window.unwrap_or(*window);
         let changed = (&asked, asked_window) != (&*query, *window);
@@ -103,7 +107,7 @@ mod tests {
                         text: "pump & 50% ä".to_owned(),
                         presence,
                         sort,
-                        hidden: false,
+                        hidden: presence.is_none(),
                     };
                     assert_eq!(read_back(&query, *window), (query, *window));
                 }

@@ -51,6 +51,10 @@ pub struct Listing {
     pub of: usize,
     /// Whether it was asked for some of them only.
     pub narrowed: bool,
+    /// How many devices are hidden.
+    pub hidden: usize,
+    /// Whether it has the hidden devices.
+    pub shows_hidden: bool,
     /// The fleet's limits that dropped something, and how often.
     pub limits: Vec<(Limit, u64)>,
 }
@@ -82,6 +86,8 @@ impl Listing {
                 fleet.len() - hidden
             },
             narrowed: query.narrows(),
+            hidden,
+            shows_hidden: query.hidden,
             limits: fleet.limits().hit().collect(),
         }
     }

@@ -1,4 +1,4 @@
-//! Forgets a device, after the user has confirmed it.
+//! Hides a device, and forgets it after the user has confirmed that.
 
 use fleet::{DeviceKey, PresenceKind};
 use leptos::html;
@@ -9,7 +9,7 @@ use crate::components::device_link::fleet_href;
 use crate::route::Navigation;
 use crate::state::AppState;
 
-/// The button, and the dialog that asks. The browser keeps the focus in the dialog, closes it at
+/// The buttons, and the dialog that asks. The browser keeps the focus in the dialog, closes it at
 /// Escape, and gives the focus back to the button.
 // Long because it is one piece of markup: the button and the dialog that it opens.
 #[component]
@@ -52,16 +52,30 @@ pub fn Forget(
         navigation.go(&fleet_href());
         state.forget(key);
     };
+    let hidden = Memo::new(move |_| {
+        device.with(|device| device.as_ref().is_some_and(|device| device.card.hidden))
+    });
     view! {
+        <div class="device-actions">
         <button
             type="button"
-            class="button small forget"
+            class="button small"
+            title="Leave it out of the fleet's list and counts, until somebody shows it again"
+            data-testid="hide"
+            on:click=move |_| state.hide(key, !hidden.get_untracked())
+        >
+            {move || if hidden.get() { "Show again" } else { "Hide" }}
+        </button>
+        <button
+            type="button"
+            class="button small"
             aria-haspopup="dialog"
             data-testid="forget"
             on:click=ask
         >
             "Forget"
         </button>
+        </div>
         <dialog
             node_ref=dialog
             class="dialog"
