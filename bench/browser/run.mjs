@@ -58,7 +58,7 @@ const pages = {
           return Number(metric?.querySelector('.value')?.textContent.replace(/\D/g, ''));
         });
         return Math.max(...shown.filter((value) => value > 0).map((value) => now - value));
-      }, seq),
+      }, seq).then(finite),
     };
   },
   async mqttjs(page, link) {
@@ -86,10 +86,15 @@ const pages = {
       behind: (seq) => page.evaluate((now) => {
         const shown = [...window.devices.values()].map((value) => value.seq).filter((value) => value > 0);
         return Math.max(...shown.map((value) => now - value));
-      }, seq),
+      }, seq).then(finite),
     };
   },
 };
+
+function finite(seconds) {
+  if (!Number.isFinite(seconds)) throw new Error('no value is on screen');
+  return seconds;
+}
 
 /// A page that holds MQTT.js and nothing else.
 async function serve() {

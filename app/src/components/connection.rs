@@ -98,6 +98,8 @@ fn Details(address: Memo<String>, rate: Memo<u64>) -> impl IntoView {
                 <dd>{version}</dd>
                 <dt>"Messages"</dt>
                 <dd>{move || format!("{} ({}/s)", figures().messages, rate.get())}</dd>
+                <dt>"Replaced by newer ones"</dt>
+                <dd data-testid="skipped">{move || figures().skipped.to_string()}</dd>
                 <dt>"Devices"</dt>
                 <dd>{move || figures().devices.to_string()}</dd>
                 <dt>"Memory for readings"</dt>
