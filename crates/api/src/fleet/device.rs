@@ -2,7 +2,9 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
+use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::Time;
@@ -214,13 +216,52 @@ pub struct Metric {
 }
 
 /// A value.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 #[allow(missing_docs)] // The variants say it.
 pub enum Scalar {
     Bool(bool),
     Number(f64),
     Text(String),
+}
+
+// By hand: serde would read an enum without a tag through a value of its own, and the page would be
+// larger.
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+
+        // Whole numbers beyond 2^53 have their digits in `Metric::exact`.
+        #[allow(clippy::cast_precision_loss)]
+        impl Visitor<'_> for Any {
+            type Value = Scalar;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a truth value, a number or a text")
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
+                Ok(Scalar::Bool(value))
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Scalar, E> {
+                Ok(Scalar::Number(value as f64))
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<Scalar, E> {
+                Ok(Scalar::Number(value as f64))
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {
+                Ok(Scalar::Number(value))
+            }
+
+            fn visit_str<E>(self, value: &str) -> Result<Scalar, E> {
+                Ok(Scalar::Text(value.into()))
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
 }
 
 /// Something that is or was wrong with a device.
@@ -296,7 +337,7 @@ pub struct Command {
 
 /// How far a command has got.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "lowercase")]
+#[serde(tag = "state", rename_all = "lowercase", try_from = "Flat")]
 pub enum CommandProgress {
     /// The answer is awaited.
     Pending,
@@ -325,4 +366,43 @@ pub enum CommandProgress {
         /// Why, for people.
         why: String,
     },
+}
+
+/// A command's progress as it is read: see `Flat` in `change.rs`.
+#[derive(Deserialize)]
+struct Flat {
+    state: String,
+    #[serde(default)]
+    time: Option<Time>,
+    #[serde(default)]
+    after_ms: Option<i64>,
+    #[serde(default)]
+    ok: bool,
+    #[serde(default)]
+    result: String,
+    #[serde(default)]
+    why: String,
+}
+
+impl TryFrom<Flat> for CommandProgress {
+    type Error = &'static str;
+
+    fn try_from(flat: Flat) -> Result<Self, Self::Error> {
+        let time = flat.time.ok_or("a command's end without its time");
+        Ok(match &*flat.state {
+            "pending" => Self::Pending,
+            "answered" => Self::Answered {
+                time: time?,
+                after_ms: flat.after_ms,
+                ok: flat.ok,
+                result: flat.result,
+            },
+            "timed out" => Self::TimedOut { time: time? },
+            "failed" => Self::Failed {
+                time: time?,
+                why: flat.why,
+            },
+            _ => return Err("a command in an unknown state"),
+        })
+    }
 }
