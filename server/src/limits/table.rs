@@ -401,7 +401,7 @@ limits! {
             },
         };
         inflight_window: u16 = Setting {
-            default: Preset::Text("64"),
+            default: Preset::Text("4096"),
             parse: parse::positive,
             row: Row {
                 group: Group::Queues,
@@ -409,6 +409,20 @@ limits! {
                 variable: "BEACONRY_INFLIGHT_WINDOW",
                 unit: "N",
                 help: "The most QoS 1 and 2 messages that the server sends to a client before the client acknowledges the first. The client's own Receive Maximum may be lower.",
+                at_limit: "Further messages wait in the client's queue.",
+                metric: &BROKER.window_waits,
+                more_metrics: &[&BROKER.queued_messages],
+            },
+        };
+        inflight_window_3_1_1: u16 = Setting {
+            default: Preset::Text("64"),
+            parse: parse::positive,
+            row: Row {
+                group: Group::Queues,
+                flag: "inflight-window-3-1-1",
+                variable: "BEACONRY_INFLIGHT_WINDOW_3_1_1",
+                unit: "N",
+                help: "The same for a client of MQTT 3.1.1, which has no way to say how many it can take. The lower of the two counts.",
                 at_limit: "Further messages wait in the client's queue.",
                 metric: &BROKER.window_waits,
                 more_metrics: &[&BROKER.queued_messages],

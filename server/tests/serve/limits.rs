@@ -184,6 +184,12 @@ const ROWS: &[Row] = &[
         meet: meeting::acknowledges_late,
     },
     Row {
+        flags: &["--inflight-window-3-1-1", "2"],
+        metric: "mqtt_window_waits_total",
+        line: Line::None,
+        meet: meeting::acknowledges_late_in_3_1_1,
+    },
+    Row {
         flags: &["--max-queued-messages", "2"],
         metric: r#"mqtt_dropped_messages_total{reason="queue_full"}"#,
         line: Line::Culprit,

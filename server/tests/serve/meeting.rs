@@ -303,7 +303,15 @@ pub(crate) fn has_three_messages_unreleased(server: &Server) {
 }
 
 pub(crate) fn acknowledges_late(server: &Server) {
-    let mut peer = culprit(server);
+    acknowledge_late(server, culprit(server));
+}
+
+pub(crate) fn acknowledges_late_in_3_1_1(server: &Server) {
+    let peer = Peer::connected(server, ProtocolVersion::V3_1_1, CULPRIT);
+    acknowledge_late(server, peer);
+}
+
+fn acknowledge_late(server: &Server, mut peer: Peer) {
     peer.subscribe("t", QoS::AtLeastOnce);
     let mut publisher = Peer::connected(server, V5, "publisher");
     for _ in 0..2 {

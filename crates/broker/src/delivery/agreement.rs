@@ -48,24 +48,28 @@ pub(crate) struct Agreement {
 }
 
 impl Agreement {
-    /// The agreement that `connect` asks for, within the limits. The broker uses at most
-    /// `most_aliases` topic aliases towards the client, and `seed` keys their table. `carried_over`
+    /// The agreement that `connect` asks for, within the limits. `seed` keys the
+    /// table of topic aliases towards the client. `carried_over`
     /// are the incoming `QoS` 2 messages of earlier connections.
     pub(crate) fn new(
         session: SessionId,
         connect: &Connect,
         longest_keep_alive: Option<u16>,
-        most_aliases: u16,
+        limits: &Limits,
         seed: u64,
         carried_over: Vec<PacketId>,
     ) -> Self {
         let properties = &connect.properties;
+        let quota = match connect.version {
+            ProtocolVersion::V5 => properties.receive_maximum.unwrap_or(u16::MAX),
+            ProtocolVersion::V3_1_1 => limits.inflight_window_3_1_1,
+        };
         Self {
             session,
             version: connect.version,
             keep_alive: Self::granted_keep_alive(connect, longest_keep_alive),
             maximum_packet_size: properties.maximum_packet_size.unwrap_or(u32::MAX),
-            quota: properties.receive_maximum.unwrap_or(u16::MAX),
+            quota,
             problem_information: properties.request_problem_information.unwrap_or(true),
             unacknowledged: 0,
             carried_over: carried_over.into(),
@@ -75,7 +79,7 @@ impl Agreement {
                 properties
                     .topic_alias_maximum
                     .unwrap_or(0)
-                    .min(most_aliases),
+                    .min(limits.server_topic_aliases),
                 seed,
             ),
             latest: None,

@@ -58,13 +58,17 @@ pub(super) fn takes_surely(
         && receiver.outbox.len_of_lasting() < memory.out_buffer(limits) / 2
 }
 
-/// Whether a client can be sent a `QoS` 1 or 2 message at once, and no other message must go
-/// first.
+/// Whether a member of a group can be given a `QoS` 1 or 2 message of the group: it can be sent at
+/// once, no other message must go first, and the client does not have many already.
 pub(crate) fn is_ready(
     limits: &Limits,
     memory: &MemoryBudget,
     outgoing: Option<&Outgoing>,
     receiver: &Receiver<'_>,
 ) -> bool {
-    outgoing.is_none_or(Outgoing::is_caught_up) && takes_surely(limits, memory, outgoing, receiver)
+    /// How many messages a member may have that are not acknowledged. More would only wait there,
+    /// while another member may have nothing to do.
+    const MANY: u16 = 64;
+    let has_few = |it: &Outgoing| it.is_caught_up() && it.has_window(MANY);
+    outgoing.is_none_or(has_few) && takes_surely(limits, memory, outgoing, receiver)
 }

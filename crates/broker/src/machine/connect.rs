@@ -317,7 +317,7 @@ impl Broker {
             id,
             connect,
             self.options.server_keep_alive,
-            self.options.limits.server_topic_aliases,
+            &self.options.limits,
             self.options.seed,
             session.incoming().to_vec(),
         );

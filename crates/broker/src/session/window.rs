@@ -297,11 +297,40 @@ impl Window {
         }
     }
 
+    /// Where the message with this identifier is.
+    ///
+    /// Identifiers are given in a circle. As long as fewer than all have been given since the oldest
+    /// message was sent, they grow along the window.
     fn position(&self, packet_id: PacketId) -> Option<usize> {
-        // Usually this finds the first message.
-        self.messages
-            .iter()
-            .position(|it| it.packet_id == packet_id)
+        let oldest = self.messages.front()?;
+        // Usually this is the one.
+        if oldest.packet_id == packet_id {
+            return Some(0);
+        }
+        if self.count.wrapping_sub(oldest.number) >= u32::from(u16::MAX) {
+            let mut messages = self.messages.iter();
+            return messages.position(|it| it.packet_id == packet_id);
+        }
+        let distance = steps(oldest.packet_id, packet_id);
+        let is_at = |at: &usize| {
+            self.messages
+                .get(*at)
+                .is_some_and(|it| it.packet_id == packet_id)
+        };
+        // If nothing behind the oldest message has been acknowledged, it is there.
+        Some(distance).filter(is_at).or_else(|| {
+            let by = |it: &Inflight| steps(oldest.packet_id, it.packet_id);
+            self.messages.binary_search_by_key(&distance, by).ok()
+        })
+    }
+}
+
+/// How many identifiers after `from` in the circle of identifiers `to` is.
+fn steps(from: PacketId, to: PacketId) -> usize {
+    let (from, to) = (usize::from(from.get()), usize::from(to.get()));
+    match to.checked_sub(from) {
+        Some(steps) => steps,
+        None => to + usize::from(u16::MAX) - from,
     }
 }
 
@@ -362,5 +391,70 @@ impl Window {
     /// Restores the last packet identifier that was used.
     pub(super) fn restore_last_packet_id(&mut self, last_packet_id: u16) {
         self.last_packet_id = last_packet_id;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use mqtt::{Instant, Publish, TopicName, Utf8String};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::types::{Delivery, Identifiers, Message};
+
+    fn queued() -> Queued {
+        let publish = Publish::new(TopicName::try_from("t").unwrap(), "x");
+        let message = Message::new(Instant::ZERO, &publish, &Utf8String::default());
+        Queued {
+            message: Arc::new(message),
+            delivery: Delivery {
+                qos: QoS::AtLeastOnce,
+                retain: false,
+                identifiers: Identifiers::None,
+            },
+            origin: Origin::Live,
+            is_held: false,
+        }
+    }
+
+    proptest! {
+        /// Whatever was acknowledged in whatever order, and however often the identifiers have
+        /// gone round.
+        #[test]
+        fn a_message_is_found_by_its_identifier(
+            start in prop_oneof![Just(0), Just(65_500), any::<u16>()],
+            steps in prop::collection::vec((1_usize..60, 0_usize..60, any::<prop::sample::Index>()), 1..30),
+            rounds in 0_usize..2,
+            asked in any::<u16>(),
+        ) {
+            let mut window = Window::following(start);
+            let mut model = Vec::new();
+            for (sent, acknowledged, which) in steps {
+                for _ in 0..sent {
+                    let packet_id = window.free_packet_id();
+                    prop_assert!(!model.contains(&packet_id));
+                    window.push(packet_id, queued());
+                    model.push(packet_id);
+                }
+                for _ in 0..acknowledged.min(model.len()) {
+                    let packet_id = model.remove(which.index(model.len()));
+                    let is_charged = true;
+                    prop_assert_eq!(window.pub_ack(packet_id), Acknowledged::Done { is_charged });
+                }
+            }
+            for _ in 0..rounds * 70_000 {
+                let packet_id = window.free_packet_id();
+                window.push(packet_id, queued());
+                prop_assert!(window.remove(packet_id));
+            }
+            for (at, packet_id) in model.iter().enumerate() {
+                prop_assert_eq!(window.position(*packet_id), Some(at));
+            }
+            if let Some(asked) = PacketId::new(asked).filter(|it| !model.contains(it)) {
+                prop_assert_eq!(window.position(asked), None);
+            }
+        }
     }
 }

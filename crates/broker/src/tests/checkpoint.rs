@@ -14,7 +14,10 @@ const MESSAGES: usize = 500;
 /// A session with many messages in its queue and some in its window, and a publisher. The
 /// messages are in records before the checkpoint.
 fn waiting() -> (World, crate::Conn) {
-    let mut world = World::with(|options| options.durable = true);
+    let mut world = World::with(|options| {
+        options.durable = true;
+        options.limits.inflight_window = 64;
+    });
     let (subscriber, _) = world.lasting(V5, "s");
     world.subscribe(subscriber, &[to("t", QoS::AtLeastOnce)]);
     let publisher = world.client(V5, "p");

@@ -366,3 +366,27 @@ fn a_client_that_sends_too_much_early_is_named_in_the_log() {
     assert_eq!(told.limit, Limit::EarlyBytes);
     assert_eq!(told.client_id.as_deref(), Some("eager"));
 }
+
+/// Clients of version 3.1.1 cannot say how many messages they can have unacknowledged, so they get
+/// few.
+#[test]
+fn the_window_is_as_large_as_the_client_says_it_may_be() {
+    let mut world = World::new();
+    let publisher = world.client(V5, "p");
+    let asked = [(V5, None, 4_096), (V5, Some(1_000), 1_000), (V3, None, 64)];
+    for (version, receive_maximum, window) in asked {
+        let mut connect = Connect::new(version, "s");
+        connect.properties.receive_maximum = receive_maximum;
+        let (conn, _) = world.connect(&connect);
+        world.subscribe(conn, &[to("t", QoS::ExactlyOnce)]);
+        for number in 0..5_000 {
+            let qos = [QoS::AtLeastOnce, QoS::ExactlyOnce][number % 2];
+            world.publish(publisher, "t", "x", qos);
+            let release = mqtt::PubRel::new(packet_id(1), ReasonCode::Success);
+            world.send(publisher, &Packet::PubRel(release));
+        }
+        world.received(publisher);
+        assert_eq!(world.payloads(conn).len(), window);
+        world.cut(conn);
+    }
+}

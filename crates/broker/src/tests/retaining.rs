@@ -196,6 +196,7 @@ fn more_retained_messages_than_the_connection_takes_at_once_all_arrive_in_the_en
 fn waiting_retained_messages_leave_live_ones_their_room() {
     for queue_full in [QueueFull::Disconnect, QueueFull::DropOldest] {
         let mut world = World::with(|options| {
+            options.limits.inflight_window = 64;
             options.limits.queue_messages = 10;
             options.limits.queue_full = queue_full;
         });

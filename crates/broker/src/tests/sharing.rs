@@ -515,3 +515,27 @@ fn a_server_that_ends_leaves_shared_messages_to_sessions_that_go_on() {
     assert_eq!(world.broker.metrics().passed_on, 4);
     assert_eq!(world.broker.metrics().queued_messages, 4);
 }
+
+/// A member that acknowledges nothing does not get what another member could do.
+#[test]
+fn no_member_hoards_the_messages_of_its_group() {
+    let mut world = World::new();
+    let publisher = world.client(V5, "p");
+    let [slow, busy] = ["slow", "busy"].map(|id| {
+        let conn = world.client(V5, id);
+        world.subscribe(conn, &[to("$share/g/t", QoS::AtLeastOnce)]);
+        conn
+    });
+    let mut done = 0;
+    for _ in 0..1_000 {
+        world.publish(publisher, "t", "x", QoS::AtLeastOnce);
+        for packet in world.received(busy) {
+            if let Packet::Publish(publish) = packet {
+                let ack = PubAck::new(publish.packet_id.unwrap(), ReasonCode::Success);
+                world.send(busy, &Packet::PubAck(ack));
+                done += 1;
+            }
+        }
+    }
+    assert_eq!((done, world.payloads(slow).len()), (936, 64));
+}

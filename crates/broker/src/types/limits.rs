@@ -55,8 +55,12 @@ pub struct Limits {
     pub all_subscriptions_bytes: usize,
     /// The most `QoS` 1 and 2 messages that the broker has sent to a client and that are not
     /// acknowledged, unless the client's own Receive Maximum is smaller `[MQTT-3.3.4-9]`.
-    /// Further messages wait in its queue.
+    /// Further messages wait in its queue. Members of groups are given messages of the group in turn
+    /// up to 64 of them, so that none hoards what others could do.
     pub inflight_window: u16,
+    /// The same for clients of version 3.1.1, which have no Receive Maximum. A small device has to
+    /// remember the packet identifier of each `QoS` 2 message, and has no way to say how many it can.
+    pub inflight_window_3_1_1: u16,
     /// The most `QoS` 1 and 2 messages that wait for one client, connected or not. Retained messages
     /// that a subscription asked for do not count here, only in bytes.
     pub queue_messages: usize,
@@ -211,6 +215,7 @@ impl Limits {
         self.maximum_packet_size = self.maximum_packet_size.max(64);
         self.receive_maximum = self.receive_maximum.max(1);
         self.inflight_window = self.inflight_window.max(1);
+        self.inflight_window_3_1_1 = self.inflight_window_3_1_1.max(1);
         self.out_buffer_bytes = self.out_buffer_bytes.max(64);
     }
 
@@ -249,7 +254,8 @@ impl Default for Limits {
             subscriptions_per_client: 10_000,
             subscription_bytes_per_client: 8 * 1024 * 1024,
             all_subscriptions_bytes: 1024 * 1024 * 1024,
-            inflight_window: 64,
+            inflight_window: 4_096,
+            inflight_window_3_1_1: 64,
             queue_messages: 10_000,
             queue_bytes: 16 * 1024 * 1024,
             all_queues_bytes: 1024 * 1024 * 1024,

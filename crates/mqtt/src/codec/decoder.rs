@@ -359,7 +359,7 @@ fn expect_flags(flags: u8, expected: u8) -> Result<(), DecodeErrorKind> {
 /// ```
 /// use mqtt::{Packet, ProtocolVersion, Publish, TopicName, encode, packet_len};
 ///
-/// let publish = Publish::new(TopicName::from_static("a/b"), "hello");
+/// let publish = Publish::new(TopicName::try_from("a/b").unwrap(), "hello");
 /// let mut bytes = bytes::BytesMut::new();
 /// encode(&Packet::Publish(publish), ProtocolVersion::V5, &mut bytes).unwrap();
 /// encode(&Packet::PingReq, ProtocolVersion::V5, &mut bytes).unwrap();
