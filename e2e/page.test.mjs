@@ -80,7 +80,7 @@ test('numbers of every size are whole on cards, rows and tiles, and exact in the
   const { page, complaints, close } = await open('?q=sizes', { viewport: { width: 1280, height: 800 } });
   await live(page);
   await data('sizes-1', { pressure_hpa: 1015.1, inside_hpa: 1012.9, sea_hpa: 1030.2 });
-  await data('sizes-2', { huge: 1.2e19, tiny: -1.2345e-12, boot: 1795233600, id: 9007199254740991 });
+  await data('sizes-2', { huge: 1.2e19, tiny: -1.2345e-12, boot: 1795233600, serial: 9007199254740991 });
   await data('sizes-3', { meter_kwh: 12345.678, rate: -123456.7 });
   await data('sizes-4', { POWER: 'ON', door: 'open' });
   await card(page, 'sizes-2').getByText('1.2e19').waitFor();
@@ -94,7 +94,7 @@ test('numbers of every size are whole on cards, rows and tiles, and exact in the
     await page.setViewportSize({ width, height: 800 });
     await page.goto(`${server.page}device/beaconry/sizes-2`);
     await live(page);
-    await data('sizes-2', { huge: 1.2e19, tiny: -1.2345e-12, boot: 1795233600, id: 9007199254740991 });
+    await data('sizes-2', { huge: 1.2e19, tiny: -1.2345e-12, boot: 1795233600, serial: 9007199254740991 });
     await page.getByTestId('reading').first().waitFor();
     assert.deepEqual(await cut(page, '.reading .value'), []);
   }
@@ -143,58 +143,74 @@ test('one reading leaves a dot on its chart', async () => {
   await close();
 });
 
-test('REBOOT and whatever a device marks asks first, and arguments are as announced', async () => {
+/// A device with these commands, its page, and what it was asked to do.
+async function openBoiler(commands) {
   const device = await mqttjs.connect(server.tcp);
   await device.subscribe('beaconry/cmd/req/boiler');
   await device.publish('beaconry/register/boiler', 'SIGN_IN', { qos: 1 });
   const { page, complaints, close } = await open('device/beaconry/boiler');
   await live(page);
-  await device.publish('beaconry/data/boiler', JSON.stringify({
-    deviceId: 'boiler', messageType: 'ANNOUNCE',
-    commands: ['PING', 'REBOOT', 'SET_TARGET', { name: 'DRAIN', destructive: true },
-      { name: 'SET_LIMIT', arguments: [{ name: 'degrees', type: 'number', unit: '°C', min: 30, max: 80, default: 55 }] }],
-  }), { qos: 1, retain: true });
-  const dialog = page.getByTestId('confirm-dialog');
-  const requests = () => device.messages.map(({ payload }) => JSON.parse(payload)).map(({ uuid, ...rest }) => rest);
+  await device.publish('beaconry/data/boiler', JSON.stringify({ deviceId: 'boiler', messageType: 'ANNOUNCE', commands }), { qos: 1, retain: true });
+  return {
+    page,
+    device,
+    requests: () => device.messages.map(({ payload }) => JSON.parse(payload)),
+    request: (fits) => device.message(({ payload }) => fits(JSON.parse(payload))),
+    async end() {
+      await device.publish('beaconry/data/boiler', '', { qos: 1, retain: true });
+      await device.end();
+      assert.deepEqual(complaints, []);
+      await close();
+    },
+  };
+}
 
-  for (const name of ['REBOOT', 'DRAIN']) {
-    await page.getByTestId(`command-${name}`).click();
-    await dialog.getByText(name).first().waitFor();
-    await page.keyboard.press('Escape');
-    await dialog.waitFor({ state: 'hidden' });
-    assert.deepEqual(requests(), [], 'nothing was sent');
-  }
+test('REBOOT asks first, in JSON too, and an answer is not escaped twice', async () => {
+  const { page, device, requests, request, end } = await openBoiler(['PING', 'REBOOT', 'SET_TARGET']);
+  const dialog = page.getByTestId('confirm-dialog');
+  await page.getByTestId('command-REBOOT').click();
+  await dialog.getByText('REBOOT').first().waitFor();
+  await page.keyboard.press('Escape');
+  await dialog.waitFor({ state: 'hidden' });
+  assert.deepEqual(requests(), [], 'nothing was sent');
   await page.getByTestId('command-REBOOT').click();
   await page.getByTestId('confirm-send').click();
-  await device.message(({ payload }) => JSON.parse(payload).command === 'REBOOT');
+  await request(({ command }) => command === 'REBOOT');
   await dialog.waitFor({ state: 'hidden' });
-
-  await page.getByTestId('command-free').getByText('Free command').click();
-  await page.getByTestId('command-json').fill('{"command":"DRAIN","fast":true}');
-  await page.getByTestId('command-send').click();
-  await page.getByTestId('confirm-send').click();
-  await device.message(({ payload }) => JSON.parse(payload).fast === true);
-
-  const field = page.getByTestId('command-SET_LIMIT-degrees');
-  assert.equal(await field.inputValue(), '55');
-  await field.fill('81');
-  await page.getByTestId('command-SET_LIMIT').click();
-  await page.getByText('Give degrees, from 30 to 80 °C.').waitFor();
-  await field.fill('60,5');
-  await page.getByTestId('command-SET_LIMIT').click();
-  await device.message(({ payload }) => JSON.parse(payload).degrees === 60.5);
 
   // Its argument was not announced, so none is made up.
   await page.getByTestId('command-SET_TARGET').click();
   assert.deepEqual(JSON.parse(await page.getByTestId('command-json').inputValue()), { command: 'SET_TARGET' });
+  await page.getByTestId('command-json').fill('{"command":"REBOOT","fast":true}');
+  await page.getByTestId('command-send').click();
+  await page.getByTestId('confirm-send').click();
+  await request(({ fast }) => fast === true);
 
   await device.publish('beaconry/cmd/resp/boiler', JSON.stringify({
-    deviceId: 'boiler', messageType: 'commandResp', commandResult: null, error: 'no "limit" above 60',
-    uuid: JSON.parse(device.messages.at(-1).payload).uuid,
+    deviceId: 'boiler', messageType: 'commandResp', commandResult: null, error: 'no "limit" above 60', uuid: requests().at(-1).uuid,
   }), { qos: 1 });
   await page.getByTestId('command-answer').getByText('no "limit" above 60', { exact: true }).waitFor();
-  await device.publish('beaconry/data/boiler', '', { qos: 1, retain: true });
-  await device.end();
+  await end();
+});
+
+test('a hidden device is listed apart, and can be shown again', async () => {
+  const { page, complaints, close } = await open('?q=shy');
+  await live(page);
+  await data('shy', { temp: 20 });
+  await data('shy-too', { temp: 20 });
+  await card(page, 'shy').click();
+  await page.getByTestId('hide').click();
+  await page.getByTestId('hide').filter({ hasText: 'Show again' }).waitFor();
+  await page.getByRole('link', { name: 'Fleet', exact: true }).click();
+  await card(page, 'shy-too').waitFor();
+  await card(page, 'shy').waitFor({ state: 'detached' });
+  await page.getByTestId('count-hidden').click();
+  await page.waitForURL((url) => url.searchParams.get('hidden') === 'true');
+  await card(page, 'shy').click();
+  await page.getByTestId('hide').click();
+  await page.getByTestId('hide').filter({ hasText: /^Hide$/ }).waitFor();
+  await page.getByRole('link', { name: 'Fleet', exact: true }).click();
+  await card(page, 'shy').waitFor();
   assert.deepEqual(complaints, []);
   await close();
 });

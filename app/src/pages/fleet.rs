@@ -252,8 +252,8 @@ fn Search() -> impl IntoView {
                 node_ref=field
                 class="input"
                 type="search"
-                placeholder="Search by name or metric"
-                aria-label="Search devices by name or metric"
+                placeholder="Search names, metrics, values"
+                aria-label="Search devices by name, metric, value or presence"
                 autocomplete="off"
                 autocapitalize="off"
                 spellcheck="false"
@@ -449,7 +449,7 @@ fn NoResults() -> impl IntoView {
         <section class="empty" data-testid="no-results">
             {Icon::Search.view()}
             <h2>"No device fits"</h2>
-            <p>"No device has this presence and these words in its name or its metrics."</p>
+            <p>"No device has this presence and these words in its name, its metrics or their values."</p>
             <button type="button" class="button" on:click=reset>
                 "Show all devices"
             </button>
