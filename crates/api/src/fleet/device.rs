@@ -406,3 +406,23 @@ impl TryFrom<Flat> for CommandProgress {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_read_back_to_its_last_digit() {
+        for number in [
+            9_007_199_254_740_991.0,
+            12_345.678,
+            0.1 + 0.2,
+            5e-324,
+            1.2e19,
+        ] {
+            let json = serde_json::to_string(&Scalar::Number(number));
+            let read = json.and_then(|json| serde_json::from_str(&json));
+            assert_eq!(read.ok(), Some(Scalar::Number(number)), "{number}");
+        }
+    }
+}
