@@ -4,7 +4,8 @@
 //! The target checks that nothing panics. The broker writes to a client only packets that a client
 //! of its version accepts, none larger than it asked for, with no topic alias that it does not
 //! know. Gauges and unwritten bytes stay within their limits. When everyone has gone and every
-//! session has expired, all gauges are back at zero.
+//! session has expired, all gauges are back at zero. A reader of the tap, who is slow, then knows as
+//! much as the broker, and how many messages it has lost.
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use mqtt::{
 };
 
 use crate::Script;
+use crate::onlooker::Onlooker;
 
 /// How many connections an input can name.
 pub const CONNECTIONS: u8 = 6;
@@ -30,6 +32,8 @@ const OUT_BUFFER: usize = 900;
 const RETAINED: usize = 3;
 const RETAINED_BYTES: usize = 3_000;
 const LONGEST_SESSION: u32 = 600;
+/// Three quarters of it are more than the largest packet takes.
+const TAP_BYTES: usize = 2_000;
 
 /// The operations of the script, each with the number of its first byte. Most of them name a
 /// connection next.
@@ -118,6 +122,8 @@ struct World {
     copied_from: Lsn,
     /// Whether the store ever took nothing new.
     was_full: bool,
+    onlooker: Onlooker,
+    steps: u64,
 }
 
 impl World {
@@ -156,6 +162,7 @@ impl World {
                 retained_messages: RETAINED,
                 retained_bytes: RETAINED_BYTES,
                 session_expiry_interval: LONGEST_SESSION,
+                tap_bytes: TAP_BYTES,
                 will_bytes: 600,
                 all_wills_bytes: 1_500,
                 publish_rate: if more & 1 != 0 { 2 } else { 0 },
@@ -164,6 +171,7 @@ impl World {
                 all_partial_bytes: small(8, 800),
                 ..Limits::default()
             },
+            tap: true,
             check_payload_format: more & 16 == 0,
             response_information: (more & 32 != 0).then(|| Utf8String::from_static("answers")),
             // As many steps of deferred work as possible stay.
@@ -187,10 +195,18 @@ impl World {
             journal: BytesMut::new(),
             copied_from: Lsn::default(),
             was_full: false,
+            onlooker: Onlooker::default(),
+            steps: 0,
         }
     }
 
     fn step(&mut self, script: &mut Script<'_>) {
+        /// The reader of the tap is slow.
+        const READS_EACH: u64 = 12;
+        self.steps += 1;
+        if self.steps.is_multiple_of(READS_EACH) {
+            self.onlooker.read(&mut self.broker);
+        }
         let op = Op::ALL[usize::from(script.byte()) % Op::ALL.len()];
         let at = usize::from(script.below(CONNECTIONS));
         match op {
@@ -453,6 +469,7 @@ impl World {
             metrics.retained_bytes <= RETAINED_BYTES as u64,
             "{metrics:?}"
         );
+        assert!(metrics.tap_bytes <= TAP_BYTES as u64, "{metrics:?}");
         assert!(metrics.wills <= metrics.sessions, "{metrics:?}");
         assert!(metrics.will_bytes <= 1_500, "{metrics:?}");
         let partial = metrics.partial_bytes;
@@ -501,6 +518,22 @@ impl World {
         }
         let metrics = self.broker.metrics();
         assert_eq!(gauges(&metrics), [0; 18], "{metrics:?}");
+        self.onlooker_catches_up();
+    }
+
+    /// The reader of the tap reads all that there is, and then knows what the broker knows.
+    fn onlooker_catches_up(&mut self) {
+        for _ in 0..100 {
+            if self.onlooker.read(&mut self.broker) {
+                let metrics = self.broker.metrics();
+                let known = (metrics.clients, metrics.retained_messages);
+                assert_eq!(self.onlooker.counts(), known, "{metrics:?}");
+                assert_eq!(self.onlooker.messages().1, metrics.tap_lost);
+                return;
+            }
+            self.end_what_is_over();
+        }
+        panic!("the resync does not end: {:?}", self.onlooker);
     }
 
     /// Nothing retained is left when a client has cleared every topic.
@@ -540,6 +573,7 @@ impl World {
             (0, 0),
             "{metrics:?}"
         );
+        self.onlooker_catches_up();
     }
 
     /// The store and the peer keep up until nothing more comes.

@@ -7,6 +7,7 @@
 pub mod broker;
 pub mod client;
 pub mod journal;
+mod onlooker;
 pub mod packets;
 mod script;
 pub mod segments;
