@@ -3,7 +3,7 @@
 //     cargo xtask build
 //     node bench/browser/run.mjs --devices 1000,5000,10000 --rtt 0,40,200 --seconds 60
 //
-// Each device sends one message a second. Between browser and server stands a relay with a round trip and
+// Each device sends one message a second, with QoS 1 (`--qos`). Between browser and server stands a relay with a round trip and
 // 10 Mbit/s each way (`--rate`, in Mbit/s; 0: no limit). The table is Markdown. CPU is in shares of one core,
 // by the browser's own count of its processes, after the first 10 s; memory is that of the renderer.
 //
@@ -24,6 +24,7 @@ const { values: options } = parseArgs({
     rate: { type: 'string', default: '10' },
     seconds: { type: 'string', default: '60' },
     page: { type: 'string', default: 'dashboard,mqttjs' },
+    qos: { type: 'string', default: '1' },
     'only-hash': { type: 'boolean', default: false },
     json: { type: 'string' },
   },
@@ -69,7 +70,7 @@ const pages = {
       window.watched = { looks: 0, live: 0 };
       window.devices = new Map();
       const client = window.mqtt.connect(url, { protocolVersion: 5 });
-      client.on('connect', () => client.subscribe('#', { qos: 0 }));
+      client.on('connect', () => client.subscribe('#', { qos: 1 }));
       client.on('message', (topic, payload) => {
         const text = payload.toString();
         window.devices.set(topic, text.startsWith('{') ? JSON.parse(text) : text);
@@ -110,7 +111,7 @@ async function serve() {
 
 async function measure(name, devices, rtt) {
   const server = await startServer();
-  const crowd = await startCrowd(server, { count: devices });
+  const crowd = await startCrowd(server, { count: devices, qos: Number(options.qos) });
   const link = await startLink(server.httpAddress, { rtt, rate: Number(options.rate) * 1e6 || Infinity });
   const browser = await launch();
   try {

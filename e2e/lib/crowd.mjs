@@ -16,14 +16,19 @@ function packet(first, body) {
   return Buffer.concat([Buffer.from([first, ...length]), body]);
 }
 
-const publish = (topic, payload, retain = false) => packet(0x30 | (retain ? 1 : 0), Buffer.concat([text(topic), Buffer.from(payload)]));
+/// `id` is the packet identifier of a QoS 1 message; 0: QoS 0. Nobody waits for the acknowledgements.
+function publish(topic, payload, { retain = false, id = 0 } = {}) {
+  const number = id > 0 ? Buffer.from([id >> 8, id & 255]) : Buffer.alloc(0);
+  const first = 0x30 | (id > 0 ? 2 : 0) | (retain ? 1 : 0);
+  return packet(first, Buffer.concat([text(topic), number, Buffer.from(payload)]));
+}
 
-/// Signs `count` devices in, and lets each send a reading every `every` milliseconds.
-export async function startCrowd(server, { count, every = 1_000, prefix = 'crowd', gateways = 8 } = {}) {
+/// Signs `count` devices in, and lets each send a reading every `every` milliseconds, with QoS 0 or 1.
+export async function startCrowd(server, { count, every = 1_000, prefix = 'crowd', gateways = 8, qos = 0 } = {}) {
   const sockets = await Promise.all(Array.from({ length: gateways }, (_, n) => connect(server, `${prefix}-gateway-${n}`)));
   const id = (n) => `device-${String(n).padStart(5, '0')}`;
   const of = (n) => sockets[n % gateways];
-  for (let n = 0; n < count; n += 1) of(n).write(publish(`${prefix}/register/${id(n)}`, 'SIGN_IN', true));
+  for (let n = 0; n < count; n += 1) of(n).write(publish(`${prefix}/register/${id(n)}`, 'SIGN_IN', { retain: true }));
   let sent = 0;
   let next = 0;
   const begun = performance.now();
@@ -35,7 +40,7 @@ export async function startCrowd(server, { count, every = 1_000, prefix = 'crowd
       const n = next;
       next = (next + 1) % count;
       const reading = JSON.stringify({ temperature: 20 + ((sent * 7) % 100) / 10, humidity: 40 + (n % 20), seq: Math.floor(sent / count) });
-      frames[n % gateways].push(publish(`${prefix}/data/${id(n)}`, reading));
+      frames[n % gateways].push(publish(`${prefix}/data/${id(n)}`, reading, { id: qos > 0 ? 1 + (sent % 65_535) : 0 }));
     }
     frames.forEach((all, index) => { if (all.length > 0) sockets[index].write(Buffer.concat(all)); });
   }, 20);
@@ -43,7 +48,7 @@ export async function startCrowd(server, { count, every = 1_000, prefix = 'crowd
     id,
     sent: () => sent,
     /// Signs one device out.
-    signOut: (n) => of(n).write(publish(`${prefix}/register/${id(n)}`, 'SIGN_OUT', true)),
+    signOut: (n) => of(n).write(publish(`${prefix}/register/${id(n)}`, 'SIGN_OUT', { retain: true })),
     async stop() {
       clearInterval(timer);
       await Promise.all(sockets.map((socket) => new Promise((resolve) => {
