@@ -7,11 +7,13 @@ use crate::event::Dirty;
 use crate::fault::Fault;
 use crate::fleet::Tie;
 use crate::limits::Account;
+use crate::list::List;
 use crate::metric::{self, Metric, MetricGroup, MetricKey};
 use crate::options::FleetOptions;
 use crate::presence::{History, Presence, PresenceSpan};
 use crate::rhythm::{Intervals, Rhythm, wake_grace_ms};
 use crate::time::{Timestamp, millis};
+use crate::{COMMANDS, TELEMETRY};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -85,16 +87,19 @@ pub struct Device {
     pub(crate) sends_values: bool,
     pub(crate) stale_after_ms: i64,
 
-    pub(crate) metrics: Vec<Metric>,
+    pub(crate) metrics: List<Metric, { TELEMETRY as usize }>,
     /// The index at which the metric of the next value is likely to be, because messages repeat
     /// their order.
     pub(crate) next_metric: usize,
-    pub(crate) announced_units: Vec<(Box<str>, Box<str>)>,
+    pub(crate) announced_units: List<(Box<str>, Box<str>), { TELEMETRY as usize }>,
     pub(crate) position: Option<Position>,
-    pub(crate) faults: Vec<Fault>,
-    pub(crate) commands: Vec<Command>,
+    /// The hashes of the topics by which position and presence came.
+    pub(crate) position_topic: u32,
+    pub(crate) presence_topic: u32,
+    pub(crate) faults: List<Fault, { TELEMETRY as usize }>,
+    pub(crate) commands: List<Command, { COMMANDS as usize }>,
     pub(crate) command_deadline: Option<Timestamp>,
-    pub(crate) known_commands: Vec<api::fleet::KnownCommand>,
+    pub(crate) known_commands: List<api::fleet::KnownCommand, { TELEMETRY as usize }>,
     /// A person has hidden it.
     pub(crate) hidden: bool,
     /// Which client publishes for it.
@@ -134,7 +139,12 @@ impl Device {
 
     /// Prefix and id joined by a slash, for [`crate::Fleet::find`] and for addresses.
     pub fn full_id(&self) -> String {
-        self.name().full()
+        let mut full = String::from(&*self.prefix);
+        if !full.is_empty() {
+            full.push('/');
+        }
+        full.push_str(&self.id);
+        full
     }
 
     /// The convention that it follows.
@@ -327,7 +337,7 @@ impl Device {
 
     /// Lets every open command wait for its answer until at least `until`.
     pub(crate) fn extend_commands(&mut self, until: Timestamp) {
-        for command in &mut self.commands {
+        for command in &mut *self.commands {
             if let Some(deadline) = &mut command.deadline {
                 *deadline = (*deadline).max(until);
             }

@@ -112,6 +112,7 @@ mod fault;
 mod fleet;
 mod json;
 mod limits;
+mod list;
 mod metric;
 mod number;
 mod options;

@@ -56,6 +56,8 @@ pub struct Metric {
     pub(crate) arrived: Timestamp,
     pub(crate) own_clock: bool,
     pub(crate) retained: bool,
+    /// The hash of the topic by which the value came.
+    pub(crate) topic: u32,
     /// `value` holds something.
     pub(crate) has_value: bool,
     /// The time of the newest sample that was drawn.
@@ -80,6 +82,7 @@ impl Metric {
             arrived: now,
             own_clock: false,
             retained: false,
+            topic: 0,
             has_value: false,
             drawn_at: None,
             samples: 0,

@@ -61,15 +61,19 @@ pub(crate) fn parse_prefix(text: &[u8]) -> Option<(f64, usize)> {
     Some((if negative { -value } else { value }, at))
 }
 
-/// The length of what programs write at the start of `text` instead of a number: `nan`, `-NaN`, `inf`,
-/// `Infinity`, in any case.
+/// The length of what programs write at the start of `text` instead of a number: a word that begins with
+/// `nan` or `inf` in any case.
 pub(crate) fn no_number(text: &[u8]) -> Option<usize> {
     let sign = usize::from(matches!(text.first(), Some(b'-' | b'+')));
-    let word = &text[sign..];
-    let length = word.iter().take_while(|c| c.is_ascii_alphabetic()).count();
-    let names: [&[u8]; 3] = [b"nan", b"inf", b"infinity"];
-    let is_one = |name: &&[u8]| name.eq_ignore_ascii_case(&word[..length]);
-    names.iter().any(is_one).then_some(sign + length)
+    let mut end = sign + 3;
+    let word = text.get(sign..end)?;
+    if !word.eq_ignore_ascii_case(b"nan") && !word.eq_ignore_ascii_case(b"inf") {
+        return None;
+    }
+    while text.get(end).is_some_and(u8::is_ascii_alphabetic) {
+        end += 1;
+    }
+    Some(end)
 }
 
 /// The exponent at the start of `text`, such as `e-12`, and its length.

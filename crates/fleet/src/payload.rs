@@ -125,7 +125,7 @@ impl<'a> Payload<'a> {
 /// Longer text is not searched for `key=value` pairs.
 const MAX_PLAIN_TEXT: usize = 4096;
 
-pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
+const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// A text of which some bytes are no UTF-8, as a text with as many other characters. Such a byte is most
 /// often Latin-1, like the `°` of a unit. What has many of them, or control characters, is no text.

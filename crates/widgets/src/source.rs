@@ -77,6 +77,9 @@ mod tests {
             ]
         );
         assert_eq!(topics("pump-7", "site/a")[0], "site/a/register/pump-7");
+        // A slash at the beginning makes another device.
+        assert!(topics("/home/kitchen", "beaconry").contains(&"/home/kitchen/#".to_owned()));
+        assert!(!topics("/home/kitchen", "beaconry").contains(&"home/kitchen/#".to_owned()));
         assert!(topics("site/a/pump-7", "beaconry").contains(&"site/a/register/pump-7".to_owned()));
     }
 

@@ -12,7 +12,8 @@
 //! prefix everything on the four topics belongs to the convention, and what cannot be read there is
 //! a fault. A prefix stays known as long as the fleet knows a device that taught it.
 
-use super::{Answer, Composed, Name, Request, Role, Said, Speech, What};
+use super::{Answer, Composed, Name, Request, Role, Said, Speech, What, presence_word};
+use crate::TELEMETRY;
 use crate::command::{CommandError, CommandRequest};
 use crate::fault::FaultKind;
 use crate::json;
@@ -92,7 +93,6 @@ impl Speech for FourTopics {
             return None;
         }
         let what = match (payload.form, kind) {
-            (Form::Empty, _) if known => What::Nothing,
             (Form::Json, Kind::Data) => What::Values {
                 stem: "".into(),
                 unit: None,
@@ -102,7 +102,7 @@ impl Speech for FourTopics {
             (Form::Json, Kind::Register) if known || says_sign(payload.text) => {
                 What::PresenceObject { otherwise: None }
             }
-            (_, Kind::Register) => match sign_word(payload.text) {
+            (_, Kind::Register) => match register_word(payload.text, known) {
                 Some(said) => What::Presence(said),
                 None if known => What::Unreadable(FaultKind::UnknownPresence),
                 None => return None,
@@ -111,7 +111,12 @@ impl Speech for FourTopics {
             _ if known => What::Unreadable(FaultKind::NotJson),
             _ => return None,
         };
-        Some((Name::new(prefix, id), what))
+        let mut name = Name::new(prefix, id);
+        if TELEMETRY && prefix.is_empty() && topic.starts_with('/') {
+            // `/register/x` is not `register/x`. There is no prefix to say so.
+            name.id = ["/", id].concat().into();
+        }
+        Some((name, what))
     }
 
     fn role<'a>(&self, _name: &Name<'_>, member: &'a str) -> Option<Role<'a>> {
@@ -134,8 +139,10 @@ impl Speech for FourTopics {
     /// prefix in its own id if the id has slashes. Commands and their answers are not the device's
     /// state.
     fn filters(name: &Name<'_>, filters: &mut Vec<String>) {
-        let own = split_last_level(&name.id);
-        let own = own.map(|(prefix, id)| Name::new(prefix, id));
+        let own = split_last_level(&name.id).map(|(prefix, id)| match prefix {
+            "" if TELEMETRY => Name::new("", &name.id),
+            _ => Name::new(prefix, id),
+        });
         for name in core::iter::once(name).chain(&own) {
             for kind in ["register/", "data/"] {
                 filters.push(topic(name, kind));
@@ -309,8 +316,14 @@ const fn cost(prefix: &str) -> usize {
 
 /// `{prefix}/{kind}{id}`; `kind` ends with a slash.
 fn topic(name: &Name<'_>, kind: &str) -> String {
-    let slash = if name.prefix.is_empty() { "" } else { "/" };
-    [&*name.prefix, slash, kind, &*name.id].concat()
+    let rooted = name.id.strip_prefix("/");
+    let rooted = rooted.filter(|_| TELEMETRY && name.prefix.is_empty());
+    let slash = if name.prefix.is_empty() && rooted.is_none() {
+        ""
+    } else {
+        "/"
+    };
+    [&*name.prefix, slash, kind, rooted.unwrap_or(&name.id)].concat()
 }
 
 /// The prefix: `mqtt/blog` of `mqtt/blog/cmd`, and an empty one of `cmd` alone.
@@ -330,6 +343,11 @@ fn sign_word(text: &str) -> Option<Said> {
         api::Registration::SignIn => Some(Said::Online),
         api::Registration::SignOut => Some(Said::Offline(OfflineReason::SaidSo)),
     }
+}
+
+/// Under a known prefix other words of presence are understood too.
+fn register_word(text: &str, known: bool) -> Option<Said> {
+    sign_word(text).or_else(|| presence_word(text).filter(|_| known))
 }
 
 fn says_sign(text: &str) -> bool {

@@ -55,12 +55,8 @@ impl<'a> Name<'a> {
 
     /// Prefix and id joined by a slash.
     pub(crate) fn full(&self) -> String {
-        let mut full = String::from(&*self.prefix);
-        if !full.is_empty() {
-            full.push('/');
-        }
-        full.push_str(&self.id);
-        full
+        let slash = if self.prefix.is_empty() { "" } else { "/" };
+        [&*self.prefix, slash, &*self.id].concat()
     }
 }
 
@@ -349,7 +345,7 @@ pub(crate) enum What<'a> {
     Response,
     /// A payload that cannot be read, on a topic that certainly belongs to the convention.
     Unreadable(FaultKind),
-    /// The deletion of a retained message, which means nothing.
+    /// It says nothing about any device: it is a command to one.
     Nothing,
 }
 
@@ -422,6 +418,15 @@ pub(crate) fn presence_word(word: &str) -> Option<Said> {
         ("available", Said::Online),
         ("unavailable", Said::Offline(OfflineReason::SaidSo)),
         ("alive", Said::Online),
+        ("on", Said::Online),
+        ("off", Said::Offline(OfflineReason::SaidSo)),
+        ("up", Said::Online),
+        ("down", Said::Offline(OfflineReason::SaidSo)),
+        ("gone", Said::Offline(OfflineReason::SaidSo)),
+        ("unreachable", Said::Offline(OfflineReason::Lost)),
+        ("init", Said::Online),
+        ("ready", Said::Online),
+        ("alert", Said::Online),
         ("dead", Said::Offline(OfflineReason::Lost)),
         ("lost", Said::Offline(OfflineReason::Lost)),
         ("connection lost", Said::Offline(OfflineReason::Lost)),
@@ -434,23 +439,35 @@ pub(crate) fn presence_word(word: &str) -> Option<Said> {
     found.map(|(_, said)| *said)
 }
 
-/// The presence that a JSON object says: `{"state":"online"}`, `{"messageType":"SIGN_IN"}`,
-/// `{"online":true}`.
-pub(crate) fn presence_in(readings: &Readings) -> Option<Said> {
-    readings.iter().find_map(|(name, value)| {
-        let key = name.rsplit('.').next().unwrap_or(name);
+/// The presence that a JSON object says, and which of its values says it: `{"state":"online"}`,
+/// `{"messageType":"SIGN_IN"}`, `{"online":true}`. Only its own members count: deeper ones speak of parts
+/// of the device. `stem` is the name that the topic gives.
+pub(crate) fn presence_in(readings: &Readings, stem: &str) -> Option<(usize, Said)> {
+    let said = |(name, value): (&str, Scalar<'_>)| {
+        let own = own_name(name, stem);
+        let key = if own.is_empty() { "value" } else { own };
+        // On `…/online`, a member of that name or of none means the same.
+        let named = ["online", "connected", "available", "value"];
         let is = |keys: &[&str]| keys.iter().any(|known| known.eq_ignore_ascii_case(key));
         match value {
             Scalar::Text(word) if is(&["state", "status", "messageType", "presence", "value"]) => {
                 presence_word(word)
             }
-            Scalar::Bool(true) if is(&["online", "connected", "available"]) => Some(Said::Online),
-            Scalar::Bool(false) if is(&["online", "connected", "available"]) => {
-                Some(Said::Offline(OfflineReason::SaidSo))
-            }
+            Scalar::Bool(true) if is(&named) => Some(Said::Online),
+            Scalar::Bool(false) if is(&named) => Some(Said::Offline(OfflineReason::SaidSo)),
             Scalar::Text(_) | Scalar::Bool(_) | Scalar::Number(_) | Scalar::Null => None,
         }
-    })
+    };
+    (0..readings.len()).find_map(|index| Some((index, readings.get(index).and_then(said)?)))
+}
+
+/// A value's name without the one that its topic gives.
+pub(crate) fn own_name<'a>(name: &'a str, stem: &str) -> &'a str {
+    if stem.is_empty() {
+        return name;
+    }
+    let rest = name.strip_prefix(stem).unwrap_or(name);
+    rest.strip_prefix('.').unwrap_or(rest)
 }
 
 #[cfg(test)]

@@ -13,14 +13,20 @@
 //! 5. A single value belongs to what stands before the last level and is called like that level;
 //!    a topic of one level is a device with the metric `value`.
 //!
+//! Two things are different everywhere. A slash at the beginning makes another topic, so the device
+//! `/home/kitchen` is not `home/kitchen`. And what others send to a device says nothing about it: a topic
+//! with the level `cmnd` or `request`, or whose last level or the one before is `set`, `get` or
+//! `command`.
+//!
 //! So `home/kitchen` with JSON, `home/kitchen/temperature` with a number and
 //! `home/kitchen/status` with `online` are one device, `home/kitchen`.
 
 use super::{Name, Said, Speech, What, presence_word};
+use crate::TELEMETRY;
 use crate::options::FleetOptions;
 use crate::payload::{Form, Payload};
 use crate::presence::OfflineReason;
-use crate::text::split_last_level;
+use crate::text::{contains, split_last_level};
 use crate::units;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -41,46 +47,65 @@ impl Speech for Plain {
         Some(read(topic, payload))
     }
 
-    /// Filters for everything below the id. The prefix of a plain device is part of its id.
+    /// Filters for everything below the id, which begins with the prefix. Only a device of
+    /// `sensors/{place}/{quantity}/{unit}` has its id behind the quantity.
     fn filters(name: &Name<'_>, filters: &mut Vec<String>) {
-        filters.push(["presence/", &*name.id].concat());
+        let (place, unit) = match split_last_level(&name.id) {
+            Some(own) => own,
+            None => (&*name.prefix, &*name.id),
+        };
+        if TELEMETRY && is_sensor_place(place) {
+            filters.push([place, "/+/", unit].concat());
+        }
+        let presence = match name.id.as_bytes() {
+            [b'/', ..] => "/presence",
+            _ => "presence/",
+        };
+        filters.push([presence, &*name.id].concat());
         filters.push([&*name.id, "/#"].concat());
     }
 }
 
 fn read<'a>(topic: &'a str, payload: &Payload<'a>) -> (Name<'a>, What<'a>) {
-    let trimmed = topic.trim_matches('/');
+    let mut trimmed = topic;
+    while let Some(rest) = trimmed.strip_suffix("/") {
+        trimmed = rest;
+    }
     let topic = if trimmed.is_empty() { topic } else { trimmed };
     let claim = |prefix, id, what| (Name::new(prefix, id), what);
-    if payload.form == Form::Empty {
+    let (stem, last) = split_last_level(topic).unwrap_or(("", topic));
+    if is_for_others(topic, stem) {
         return claim("", topic, What::Nothing);
     }
-    let (stem, last) = split_last_level(topic).unwrap_or(("", topic));
 
     if let Some(id) = topic.strip_prefix("presence/") {
         return claim("", id, presence_or_values(payload, "presence"));
     }
+    let rooted = topic.strip_prefix("/presence");
+    if let Some(id) = rooted.filter(|id| id.as_bytes().first() == Some(&b'/')) {
+        return claim("", id, presence_or_values(payload, "presence"));
+    }
     if let Some((place, quantity, unit)) = sensor_topic(topic) {
-        return match units::symbol(unit) {
-            Some(symbol) => {
-                let what = What::Values {
-                    stem: quantity.into(),
-                    unit: Some(symbol),
-                };
-                claim("", place, what)
-            }
-            None => claim(
-                place,
-                unit,
-                What::Values {
-                    stem: quantity.into(),
-                    unit: None,
-                },
-            ),
+        // A widget without telemetry has no table of units. It gets such a topic only if it follows what
+        // stands before the quantity.
+        let symbol = TELEMETRY.then(|| units::symbol(unit)).flatten();
+        let (prefix, id) = if TELEMETRY && symbol.is_none() {
+            (place, unit)
+        } else {
+            ("", place)
         };
+        let stem = quantity.into();
+        return claim(prefix, id, What::Values { stem, unit: symbol });
     }
     if !stem.is_empty() && is_one_of(last, PRESENCE_LEVELS) {
         return claim("", stem, presence_or_values(payload, last));
+    }
+    if !stem.is_empty() && last == "state" && says_line(payload) {
+        return claim("", stem, presence_or_values(payload, ""));
+    }
+    if payload.is_json() && is_will_of_owntracks(payload.text) {
+        let lost = Said::Offline(OfflineReason::Lost);
+        return claim("", topic, What::Presence(lost));
     }
     let named = match payload.form {
         Form::Json => true,
@@ -115,7 +140,30 @@ const PRESENCE_LEVELS: &[&str] = &[
     "connection",
     "presence",
     "lwt",
+    "$state",
 ];
+
+/// Whether the message is for a device, not from it.
+fn is_for_others(topic: &str, stem: &str) -> bool {
+    let mut levels = topic.rsplit('/').enumerate();
+    !stem.is_empty()
+        && levels.any(|(index, level)| match level {
+            "cmnd" | "request" => true,
+            "set" | "get" | "command" => index < 2,
+            _ => false,
+        })
+}
+
+/// Whether a payload on `…/state` is about the connection, and not whether a lamp is on.
+fn says_line(payload: &Payload<'_>) -> bool {
+    // Which word it is in the end, and where it stands, is checked when it is read.
+    contains(payload.text, "nline") || contains(payload.text, "ffline")
+}
+
+/// `{"_type":"lwt",…}`, which `OwnTracks` sends as its will where it sends its positions.
+fn is_will_of_owntracks(text: &str) -> bool {
+    contains(text, "\"_type\"") && contains(text, "\"lwt\"")
+}
 
 const MESSAGE_LEVELS: &[&str] = &[
     "data",
@@ -164,20 +212,24 @@ fn is_one_of(level: &str, levels: &[&str]) -> bool {
 
 /// `sensors/{place}`, `{quantity}` and `{unit}` of exactly four levels.
 fn sensor_topic(topic: &str) -> Option<(&str, &str, &str)> {
-    if !topic.starts_with("sensors/") && !topic.starts_with("sensor/") {
-        return None;
-    }
     let (rest, unit) = split_last_level(topic)?;
     let (place, quantity) = split_last_level(rest)?;
-    let (_, name) = place.split_once('/')?;
-    let whole = !name.is_empty() && !name.bytes().any(|byte| byte == b'/') && !quantity.is_empty();
-    whole.then_some((place, quantity, unit))
+    (is_sensor_place(place) && !quantity.is_empty()).then_some((place, quantity, unit))
+}
+
+/// `sensors/{place}` or `sensor/{place}`.
+fn is_sensor_place(place: &str) -> bool {
+    let Some((kind, name)) = split_last_level(place) else {
+        return false;
+    };
+    matches!(kind, "sensors" | "sensor" | "/sensors" | "/sensor") && !name.is_empty()
 }
 
 /// A presence if the payload says one, and otherwise values called `name`.
 fn presence_or_values<'a>(payload: &Payload<'a>, name: &'a str) -> What<'a> {
     if payload.is_json() {
         return What::PresenceObject {
+            // A member `value` or one of the same name is the topic's own.
             otherwise: Some(name),
         };
     }

@@ -4,7 +4,7 @@
 //! Whatever a description says, it changes nothing but the device that it names, and is bounded by the
 //! same options as messages are.
 
-use super::values::{Memory, find_metric, store};
+use super::values::{Memory, find_metric, store, take_away};
 use super::{Fleet, commands};
 use crate::COMMANDS;
 use crate::command::{Command, CommandState};
@@ -242,7 +242,8 @@ impl Fleet {
             {
                 self.set_announced_unit(key, &metric.name, unit);
             }
-            if metric.value.is_some() || !metric.announced_unit {
+            let known = self.devices[key].metric_named(&metric.name).is_some();
+            if metric.value.is_some() || !metric.announced_unit || known {
                 self.adopt_metric(now, key, metric);
             }
         }
@@ -279,7 +280,14 @@ impl Fleet {
         let metric = &mut device.metrics[index];
         let arrived = moment(described.arrived.unwrap_or(described.time));
         let Some(value) = &described.value else {
-            if !metric.has_value {
+            if metric.has_value && self.options.follows {
+                let mut memory = Memory {
+                    budget: &mut self.budget,
+                    account: &mut device.account,
+                };
+                take_away(metric, &mut memory);
+                self.mark(key, Dirty::VALUES);
+            } else if !metric.has_value {
                 (metric.at, metric.arrived) = (moment(described.time), arrived);
             }
             return;

@@ -55,16 +55,16 @@ impl Fleet {
         commands.retain(|known| !known.name.is_empty() && known.name.len() <= MAX_COMMAND_NAME);
         commands.truncate(MAX_KNOWN_COMMANDS);
         let device = &mut self.devices[key];
-        if device.known_commands == commands {
+        if *device.known_commands == *commands {
             return;
         }
         let before = device.known_commands.iter().map(cost).sum();
         self.budget.refund_from(&mut device.account, before);
         let after = commands.iter().map(cost).sum();
         if self.budget.charge_to(&mut device.account, after) {
-            device.known_commands = commands;
+            device.known_commands.set(commands);
         } else {
-            device.known_commands.clear();
+            device.known_commands.set(Vec::new());
             self.limits.note(Limit::Bytes);
         }
         self.mark(key, Dirty::SHAPE);

@@ -122,8 +122,9 @@ impl Fleet {
                 .iter()
                 .position(|known| *known.uuid == *uuid)
         {
-            let command = device.commands.remove(index);
-            self.budget.refund_from(&mut device.account, command.cost());
+            if let Some(command) = device.commands.remove(index) {
+                self.budget.refund_from(&mut device.account, command.cost());
+            }
             device.update_command_deadline();
         }
     }
@@ -251,7 +252,7 @@ impl Fleet {
                 .commands
                 .iter()
                 .position(|known| !known.state.is_open());
-            let Some(removed) = finished.map(|index| device.commands.remove(index)) else {
+            let Some(removed) = finished.and_then(|index| device.commands.remove(index)) else {
                 self.limits.note(Limit::Commands);
                 return false;
             };

@@ -5,15 +5,15 @@ use super::{Fleet, Queue};
 use crate::conventions::Name;
 use crate::device::{Device, DeviceKey};
 use crate::limits::Limit;
+use crate::list::List;
 use crate::presence::PresenceKind;
 use crate::time::Timestamp;
-use crate::{ADOPT, TIES};
+use crate::{ADOPT, FORGET, TIES};
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use core::cmp::Reverse;
 
 /// A device that sent so many live messages is often heard.
-const OFTEN: u32 = 8;
+pub(super) const OFTEN: u32 = 8;
 /// After a silence this long it no longer counts as often heard.
 const LONG_SILENT_MS: i64 = 7 * 86_400_000;
 /// The table is searched for strangers at most this often. Until the next search, only the
@@ -117,7 +117,7 @@ fn is_stranger(device: &Device, now: Timestamp) -> bool {
 pub(super) struct Forgotten {
     /// Full ids with their hashes, oldest first. The hashes find a name; two names of the same hash are
     /// too rare to matter.
-    names: VecDeque<(u64, Box<str>)>,
+    names: List<(u64, Box<str>), { FORGET as usize }>,
     /// Bytes of all names.
     bytes: usize,
 }
@@ -142,9 +142,9 @@ impl Forgotten {
     fn push(&mut self, hash: u64, name: Box<str>, max: usize) {
         self.remove(hash);
         self.bytes += name.len();
-        self.names.push_back((hash, name));
+        self.names.push((hash, name));
         while self.names.len() > max || self.bytes > MAX_FORGOTTEN_BYTES {
-            let Some((_, dropped)) = self.names.pop_front() else {
+            let Some((_, dropped)) = self.names.remove(0) else {
                 return;
             };
             self.bytes -= dropped.len();
@@ -224,7 +224,7 @@ impl Fleet {
         self.index.hash_text(&name.full())
     }
 
-    fn drop_device(&mut self, key: DeviceKey) {
+    pub(super) fn drop_device(&mut self, key: DeviceKey) {
         if TIES {
             self.untie(key);
         }

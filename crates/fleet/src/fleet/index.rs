@@ -110,6 +110,14 @@ impl Index {
         hash_name(&self.hasher, name)
     }
 
+    /// A short hash by which the messages of one topic are recognised.
+    pub(super) fn hash_topic(&self, topic: &str) -> u32 {
+        // The low half is as good as any.
+        #[allow(clippy::cast_possible_truncation)]
+        let low = self.hasher.hash_one(topic) as u32;
+        low
+    }
+
     /// The fingerprint by which a message that comes twice is recognised.
     pub(super) fn fingerprint(&self, message: &Message<'_>) -> u32 {
         if !INDEX {

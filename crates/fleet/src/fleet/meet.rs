@@ -7,12 +7,12 @@ use crate::conventions::Claim;
 use crate::device::{Device, DeviceKey, SameId};
 use crate::event::Dirty;
 use crate::limits::{Account, Limit};
+use crate::list::List;
 use crate::payload::Payload;
 use crate::presence::{History, Presence, PresenceSpan, UnknownReason};
 use crate::rhythm::{Intervals, Rhythm};
 use crate::time::Timestamp;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 impl Fleet {
     /// Adds a device that was not known.
@@ -81,14 +81,16 @@ impl Fleet {
             rhythm: Rhythm::default(),
             sends_values: false,
             stale_after_ms: 0,
-            metrics: Vec::new(),
+            metrics: List::new(),
             next_metric: 0,
-            announced_units: Vec::new(),
+            announced_units: List::new(),
             position: None,
-            faults: Vec::new(),
-            commands: Vec::new(),
+            position_topic: 0,
+            presence_topic: 0,
+            faults: List::new(),
+            commands: List::new(),
             command_deadline: None,
-            known_commands: Vec::new(),
+            known_commands: List::new(),
             hidden: false,
             tie: Tie::NONE,
             clock: ClockWatch::NEW,

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod announce;
+mod clear;
 mod commands;
 mod describe;
 mod forget;
@@ -24,7 +25,7 @@ use crate::presence::Counts;
 use crate::readings::{Caps, Readings};
 use crate::text::part;
 use crate::time::Timestamp;
-use crate::{ADOPT, COMMANDS, TELEMETRY, TIES};
+use crate::{ADOPT, COMMANDS, FORGET, TELEMETRY, TIES};
 use alloc::collections::{BinaryHeap, VecDeque};
 use alloc::string::String;
 use core::cmp::Reverse;
@@ -34,6 +35,9 @@ pub(crate) use ties::Tie;
 
 /// Devices in the order of a number, the lowest first.
 type Queue = BinaryHeap<Reverse<(i64, DeviceKey)>>;
+
+/// Whether a cleared retained message takes away what came by it.
+const CLEAR: bool = TELEMETRY && FORGET;
 
 /// A message as it came.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
@@ -246,6 +250,12 @@ impl Fleet {
         if let Some(text) = &repaired {
             payload = Payload::of_text(text);
         }
+        if payload.form == Form::Empty {
+            if CLEAR {
+                self.cleared(now, message.topic);
+            }
+            return;
+        }
         let Some(claim) = self.conventions.read(message.topic, &payload) else {
             return;
         };
@@ -352,22 +362,21 @@ impl Fleet {
                 return;
             }
         };
+        let mut said_by = None;
         if let What::PresenceObject { otherwise } = claim.what {
-            if let Some(said) = conventions::presence_in(readings) {
+            if let Some((index, said)) = conventions::presence_in(readings, stem) {
                 self.learn(key, claim, payload);
-                if TELEMETRY {
-                    self.announced(key, claim, readings, stem);
-                }
                 self.said(now, key, said, message);
-                return;
-            }
-            if otherwise.is_none() {
+                said_by = Some(index);
+            } else if otherwise.is_none() {
                 self.fault(now, key, FaultKind::UnknownPresence, message.payload);
                 return;
             }
         }
-        self.learn(key, claim, payload);
-        self.alive(now, key, message, true);
+        if said_by.is_none() {
+            self.learn(key, claim, payload);
+            self.alive(now, key, message, true);
+        }
         if !TELEMETRY {
             return;
         }
@@ -375,6 +384,7 @@ impl Fleet {
             claim,
             stem,
             unit: written_unit,
+            said: said_by,
         };
         self.take_values(now, key, readings, source, message);
     }
@@ -479,6 +489,8 @@ struct Source<'a> {
     stem: &'a str,
     /// The unit that topic or payload name.
     unit: Option<&'static str>,
+    /// Which of the values says the device's presence, and is no value of its own.
+    said: Option<usize>,
 }
 
 /// The next event of a device, in a fixed order.

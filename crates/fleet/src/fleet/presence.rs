@@ -1,7 +1,7 @@
 //! How messages change a device's presence.
 
 use super::ties::may_be_sleep;
-use super::{Fleet, Message};
+use super::{CLEAR, Fleet, Message};
 use crate::conventions::Said;
 use crate::device::DeviceKey;
 use crate::event::Dirty;
@@ -101,9 +101,17 @@ impl Fleet {
         message: &Message<'_>,
     ) {
         let retained = message.retained;
+        if CLEAR {
+            self.devices[key].presence_topic = self.index.hash_topic(message.topic);
+        }
         let device = &mut self.devices[key];
         device.registered = true;
-        if !retained && !message.is_will {
+        // That a device is gone, its will says in the same words. Only who knows the publisher can tell.
+        let may_be_will = match said {
+            Said::Offline(_) => message.is_will || message.publisher.is_none(),
+            Said::Online | Said::Sleeping => message.is_will,
+        };
+        if !retained && !may_be_will {
             device.last_seen = Some(now);
             device.heard = device.heard.saturating_add(1);
         }

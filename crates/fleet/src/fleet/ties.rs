@@ -17,6 +17,7 @@ use crate::conventions::What;
 use crate::device::{Device, DeviceKey};
 use crate::event::Dirty;
 use crate::limits::Limit;
+use crate::list::List;
 use crate::options::ObserverState;
 use crate::presence::{OfflineReason, Presence, UnknownReason};
 use crate::time::Timestamp;
@@ -80,7 +81,7 @@ impl Tie {
 /// The clients that devices know.
 #[derive(Debug)]
 pub(super) struct Clients {
-    places: Vec<Option<Client>>,
+    places: List<Option<Client>, { TIES as usize }>,
     free: Vec<u32>,
     by_id: HashTable<u32>,
     hasher: FixedState,
@@ -112,7 +113,7 @@ fn cost(id: &str) -> usize {
 impl Clients {
     pub(super) fn new(seed: u64) -> Self {
         Self {
-            places: Vec::new(),
+            places: List::new(),
             free: Vec::new(),
             by_id: HashTable::new(),
             hasher: FixedState::with_seed(seed),

@@ -220,7 +220,7 @@ impl Fleet {
         {
             return;
         }
-        for command in &mut device.commands {
+        for command in &mut *device.commands {
             if let Some(at) = command.deadline
                 && at <= now
                 && command.state.is_open()

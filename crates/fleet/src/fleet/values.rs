@@ -2,7 +2,7 @@
 
 use super::{Fleet, Message, Source};
 use crate::clock;
-use crate::conventions::{Claim, Conventions, Role};
+use crate::conventions::{Claim, Conventions, Role, own_name};
 use crate::device::{Device, DeviceKey, Position};
 use crate::display::shorten;
 use crate::event::Dirty;
@@ -19,13 +19,8 @@ pub(super) fn role<'a>(
     stem: &str,
     name: &'a str,
 ) -> Role<'a> {
-    let own = if stem.is_empty() {
-        name
-    } else {
-        let rest = name.strip_prefix(stem).unwrap_or(name);
-        rest.strip_prefix('.').unwrap_or(rest)
-    };
-    if let "ts" | "timestamp" | "time" | "Time" | "Timestamp" = own {
+    let own = own_name(name, stem);
+    if let "ts" | "tst" | "timestamp" | "time" | "Time" | "Timestamp" = own {
         return Role::OwnClock;
     }
     if let Some(role) = conventions.role(claim.convention, &claim.name, own) {
@@ -61,6 +56,8 @@ struct Moment {
     at: Timestamp,
     own_clock: bool,
     retained: bool,
+    /// The hash of the topic that they came by.
+    topic: u32,
 }
 
 impl Fleet {
@@ -73,7 +70,13 @@ impl Fleet {
         source: Source<'_>,
         message: &Message<'_>,
     ) {
-        let Source { claim, stem, unit } = source;
+        let Source {
+            claim,
+            stem,
+            unit,
+            said,
+        } = source;
+        let topic = self.index.hash_topic(message.topic);
         for (hit, kind) in [
             (readings.too_many, FaultKind::TooManyValues),
             (readings.too_deep, FaultKind::TooDeep),
@@ -89,6 +92,7 @@ impl Fleet {
             at: now,
             own_clock: false,
             retained: message.retained,
+            topic,
         };
         let (mut lat, mut lng) = (None, None);
         let (mut clock_wrong, mut id_mismatch, mut announces) = (false, false, false);
@@ -110,7 +114,10 @@ impl Fleet {
                 }
                 (Role::Latitude, Scalar::Number(value)) => lat = lat.or(Some(value)),
                 (Role::Longitude, Scalar::Number(value)) => lng = lng.or(Some(value)),
-                (Role::DeviceId, Scalar::Text(id)) => id_mismatch = *id != *device.id,
+                (Role::DeviceId, Scalar::Text(id)) => {
+                    let own = device.id.strip_prefix('/').unwrap_or(&device.id);
+                    id_mismatch = *id != *own && *id != *device.id;
+                }
                 (Role::Command | Role::Unit(_), Scalar::Text(_)) => announces = true,
                 (
                     Role::Metric
@@ -144,7 +151,10 @@ impl Fleet {
         if let Some((lat, lng)) = position {
             self.move_to(now, key, lat, lng, moment, message);
         }
-        for (name, value) in readings.iter() {
+        for (index, (name, value)) in readings.iter().enumerate() {
+            if said == Some(index) {
+                continue;
+            }
             let number = matches!(value, Scalar::Number(_));
             let is_metric = match role(&self.conventions, claim, stem, name) {
                 Role::Metric => true,
@@ -283,6 +293,7 @@ impl Fleet {
         }
         let at = known.map_or(moment.at, |known| known.at.max(moment.at));
         device.position = Some(Position { lat, lng, at });
+        device.position_topic = moment.topic;
         // The numbers are compared bit by bit, because a device that stands still sends the same
         // digits.
         let moved = known.is_none_or(|known| {
@@ -354,6 +365,7 @@ fn store_value(
         (_, Scalar::Number(_) | Scalar::Bool(_) | Scalar::Text(_) | Scalar::Null) => false,
     };
     let first = !metric.has_value;
+    metric.topic = moment.topic;
     let mut at = moment.at;
     let mut drawn = value_to_draw(value).is_some();
     if moment.own_clock {
@@ -406,6 +418,14 @@ const fn value_to_draw(value: Scalar<'_>) -> Option<f64> {
         Scalar::Bool(false) => Some(0.0),
         Scalar::Text(_) | Scalar::Null => None,
     }
+}
+
+/// The metric has no value any more.
+pub(super) fn take_away(metric: &mut Metric, memory: &mut Memory<'_>) {
+    store(metric, memory, Scalar::Null);
+    metric.has_value = false;
+    (metric.own_clock, metric.retained) = (false, false);
+    (metric.samples, metric.gap_ms) = (0, 0.0);
 }
 
 pub(super) fn store(metric: &mut Metric, memory: &mut Memory<'_>, value: Scalar<'_>) -> bool {

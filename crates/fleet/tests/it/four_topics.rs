@@ -131,10 +131,10 @@ fn retained_messages_say_what_is_and_not_since_when() {
     let (_, temp) = sim.device("c").metric_named("temp").unwrap();
     assert!(temp.is_retained());
     assert_eq!(sim.samples(), [], "and not drawn");
-    // A deleted retained message says nothing, and makes no device.
+    // A deleted retained message makes no device, and takes one away that had nothing else.
     sim.retained("p/register/a", "")
         .retained("p/register/z", "");
-    assert_eq!(sim.kind("a"), PresenceKind::Online);
+    assert_eq!(sim.fleet.find("a"), None);
     assert_eq!(sim.fleet.find("z"), None);
 }
 

@@ -17,6 +17,7 @@ mod properties;
 mod sim;
 mod spoiled;
 mod ties;
+mod topics;
 
 /// A fleet can live in a store that is shared between threads.
 #[test]

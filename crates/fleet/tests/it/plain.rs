@@ -42,7 +42,7 @@ fn bare_values() {
         }
     }
     sim.publish("/assign1-temp", "value=40");
-    assert!((sim.number("assign1-temp", "value") - 40.0).abs() < 1e-12);
+    assert!((sim.number("/assign1-temp", "value") - 40.0).abs() < 1e-12);
 }
 
 #[test]

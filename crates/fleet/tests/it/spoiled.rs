@@ -37,7 +37,7 @@ fn what_is_no_number_costs_one_value() {
         assert!((sim.number("b", "temp") - 1.0).abs() < 1e-12, "{word}");
     }
     let mut sim = Sim::new();
-    sim.publish("beaconry/data/a", r#"{"hum":nano,"temp":1}"#);
+    sim.publish("beaconry/data/a", r#"{"hum":none,"temp":1}"#);
     assert_eq!(sim.fault_count("a", FaultKind::NotJson), 1);
 }
 
