@@ -7,6 +7,8 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fleet::KnownCommand;
+
 /// What a device publishes to `{prefix}/register/{id}`: a plain word, not JSON.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub enum Registration {
@@ -59,7 +61,7 @@ pub struct Announcement<'a> {
     /// [`MessageType::Announce`].
     pub message_type: MessageType,
     /// The commands that it understands.
-    pub commands: Vec<Cow<'a, str>>,
+    pub commands: Vec<KnownCommand>,
     /// The symbols of its units, by the dotted name of the metric.
     pub units: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
 }

@@ -5,19 +5,30 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use api::fleet::KnownCommand;
 use api::{Announcement, Command, CommandAnswer, Data, MessageType, Raw, Registration};
 use mqtt::packet::WillProperties;
 use mqtt::{Publish, QoS, Subscription, TopicFilter, TopicName, Utf8String, Will};
 use serde_json::Value;
 
 use super::kinds::Kind;
-use super::model::{Model, Moment, Pace, Readings, argument, number, rounded};
+use super::model::{Model, Moment, Pace, Readings, Setting, number, rounded};
 use super::random::Random;
 
 /// The prefix of all topics.
 const PREFIX: &str = "beaconry";
 /// How long a `SIGN_IN` is valid, in seconds. The device sends it again before it expires.
 const SIGN_IN_EXPIRY: u32 = 300;
+/// How often every device can be told to send.
+const INTERVAL: Setting = Setting {
+    command: "SET_INTERVAL",
+    name: "seconds",
+    unit: "s",
+    low: 0.1,
+    high: 3_600.0,
+    usual: 5.0,
+};
+
 /// The commands that every device understands.
 const COMMON: [&str; 3] = ["PING", "SET_INTERVAL", "REBOOT"];
 /// The hour at which the demo's day begins.
@@ -142,7 +153,7 @@ impl Device {
         let announcement = Announcement {
             device_id: Cow::Borrowed(&self.id),
             message_type: MessageType::Announce,
-            commands: self.commands().into_iter().map(Cow::Borrowed).collect(),
+            commands: self.announced_commands(),
             units: units
                 .map(|(name, unit)| (Cow::Borrowed(*name), Cow::Borrowed(*unit)))
                 .collect(),
@@ -227,7 +238,7 @@ impl Device {
                 reboots = true;
                 Ok(Value::from("REBOOTING"))
             }
-            "SET_INTERVAL" => argument(arguments, "seconds", 0.1, 3_600.0).map(|seconds| {
+            "SET_INTERVAL" => INTERVAL.read(arguments).map(|seconds| {
                 self.interval = Duration::from_secs_f64(seconds);
                 number(seconds, 3)
             }),
@@ -237,7 +248,7 @@ impl Device {
             command => {
                 let command: String = command.chars().take(64).collect();
                 Err(format!(
-                    "unknown command {command:?}; known are {}",
+                    "unknown command “{command}”; known are {}",
                     self.commands().join(", ")
                 ))
             }
@@ -296,6 +307,20 @@ impl Device {
             answers,
             reboots: false,
         }
+    }
+
+    fn announced_commands(&self) -> Vec<KnownCommand> {
+        let settings = self.model.settings();
+        let setting = |name| {
+            let mut all = settings.iter().chain([&INTERVAL]);
+            all.find(|setting| setting.command == name)
+        };
+        let known = |name: &'static str| KnownCommand {
+            name: name.to_owned(),
+            destructive: name == "REBOOT",
+            arguments: setting(name).into_iter().map(Setting::argument).collect(),
+        };
+        self.commands().into_iter().map(known).collect()
     }
 
     fn commands(&self) -> Vec<&'static str> {
@@ -369,10 +394,15 @@ mod tests {
             let announcement: Value =
                 serde_json::from_slice(&device.announcement().payload).unwrap();
             for command in announcement["commands"].as_array().unwrap() {
-                let request =
-                    json!({"command": command, "seconds": 5, "celsius": -20, "percent": 50});
+                let mut request = json!({"command": command["name"]});
+                // What it announces is enough to give it.
+                for argument in command["arguments"].as_array().into_iter().flatten() {
+                    request[argument["name"].as_str().unwrap()] = argument["default"].clone();
+                }
                 let answer = answer_to(&mut device, &request.to_string());
                 assert!(answer.get("error").is_none(), "{answer}");
+                let destroys = command["destructive"].as_bool().unwrap_or(false);
+                assert_eq!(destroys, command["name"] == "REBOOT");
             }
         }
     }

@@ -7,6 +7,7 @@ use std::f64::consts::PI;
 use std::time::Duration;
 
 use api::Members;
+use api::fleet::{Argument, Scalar};
 use serde_json::{Map, Value};
 
 use super::random::Random;
@@ -34,6 +35,11 @@ pub(crate) trait Model: Send {
 
     /// Its commands, other than those that every device has.
     fn commands(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// The numbers that its commands set.
+    fn settings(&self) -> &'static [Setting] {
         &[]
     }
 
@@ -125,17 +131,43 @@ pub(crate) fn number(value: f64, decimals: i32) -> Value {
     Value::from(rounded(value, decimals))
 }
 
-/// The number in a command's argument `name`.
-pub(crate) fn argument(
-    arguments: &Members<'_>,
-    name: &str,
-    low: f64,
-    high: f64,
-) -> Result<f64, String> {
-    let value: Option<f64> = arguments.read(name);
-    value
-        .filter(|value| (low..=high).contains(value))
-        .ok_or_else(|| format!("give \"{name}\", a number from {low} to {high}"))
+/// A number that a command sets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Setting {
+    /// The command.
+    pub(crate) command: &'static str,
+    /// The member of its JSON object.
+    pub(crate) name: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+    /// What a device has before anybody sets it.
+    pub(crate) usual: f64,
+}
+
+impl Setting {
+    /// The number in a command's arguments.
+    pub(crate) fn read(&self, arguments: &Members<'_>) -> Result<f64, String> {
+        let Self {
+            name, low, high, ..
+        } = self;
+        let value: Option<f64> = arguments.read(name);
+        value
+            .filter(|value| (low..=high).contains(&value))
+            .ok_or_else(|| format!("give \"{name}\", a number from {low} to {high}"))
+    }
+
+    /// What the device announces about it.
+    pub(crate) fn argument(&self) -> Argument {
+        Argument {
+            name: self.name.to_owned(),
+            kind: Some("number".to_owned()),
+            unit: Some(self.unit.to_owned()),
+            min: Some(self.low),
+            max: Some(self.high),
+            default: Some(Scalar::Number(self.usual)),
+        }
+    }
 }
 
 #[cfg(test)]

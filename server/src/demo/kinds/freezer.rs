@@ -3,8 +3,17 @@
 use api::Members;
 use serde_json::Value;
 
-use super::super::model::{Model, Moment, Readings, argument, number};
+use super::super::model::{Model, Moment, Readings, Setting, number};
 use super::super::random::Random;
+
+const TARGET: Setting = Setting {
+    command: "SET_TARGET",
+    name: "celsius",
+    unit: "°C",
+    low: -30.0,
+    high: -5.0,
+    usual: -18.0,
+};
 
 #[derive(Debug)]
 pub(super) struct Freezer {
@@ -20,7 +29,7 @@ impl Freezer {
     pub(super) fn new(random: &mut Random) -> Self {
         Self {
             temp: random.between(-19.5, -17.0),
-            target: -18.0,
+            target: TARGET.usual,
             mains: true,
             compressor: false,
             door: 0.0,
@@ -76,10 +85,14 @@ impl Model for Freezer {
         &["SWITCH_ON", "SWITCH_OFF", "SET_TARGET"]
     }
 
+    fn settings(&self) -> &'static [Setting] {
+        &[TARGET]
+    }
+
     fn command(&mut self, name: &str, arguments: &Members<'_>) -> Result<Value, String> {
         match name {
             "SET_TARGET" => {
-                self.target = argument(arguments, "celsius", -30.0, -5.0)?;
+                self.target = TARGET.read(arguments)?;
                 Ok(number(self.target, 1))
             }
             "SWITCH_ON" | "SWITCH_OFF" => {

@@ -6,8 +6,17 @@
 use api::Members;
 use serde_json::Value;
 
-use super::super::model::{Model, Moment, Readings, argument, number};
+use super::super::model::{Model, Moment, Readings, Setting, number};
 use super::super::random::{Drift, Random};
+
+const TARGET: Setting = Setting {
+    command: "SET_TARGET",
+    name: "percent",
+    unit: "%",
+    low: 25.0,
+    high: 70.0,
+    usual: 45.0,
+};
 
 /// The sensor, with the room round it.
 #[derive(Debug)]
@@ -79,7 +88,7 @@ impl Humidifier {
         Self {
             mode: Mode::Auto,
             on: false,
-            target: 45.0,
+            target: TARGET.usual,
             tank: random.between(60.0, 100.0),
         }
     }
@@ -119,6 +128,10 @@ impl Model for Humidifier {
         &["SWITCH_ON", "SWITCH_OFF", "SWITCH_AUTO", "SET_TARGET"]
     }
 
+    fn settings(&self) -> &'static [Setting] {
+        &[TARGET]
+    }
+
     fn command(&mut self, name: &str, arguments: &Members<'_>) -> Result<Value, String> {
         match name {
             "SWITCH_ON" | "SWITCH_OFF" => {
@@ -131,7 +144,7 @@ impl Model for Humidifier {
                 Ok(Value::from("AUTO"))
             }
             "SET_TARGET" => {
-                self.target = argument(arguments, "percent", 25.0, 70.0)?;
+                self.target = TARGET.read(arguments)?;
                 Ok(number(self.target, 0))
             }
             _ => Err(format!("unknown command {name}")),

@@ -3,8 +3,17 @@
 use api::Members;
 use serde_json::Value;
 
-use super::super::model::{Model, Moment, Readings, argument, number};
+use super::super::model::{Model, Moment, Readings, Setting, number};
 use super::super::random::{Drift, Random};
+
+const LIMIT: Setting = Setting {
+    command: "SET_LIMIT",
+    name: "percent",
+    unit: "%",
+    low: 0.0,
+    high: 100.0,
+    usual: 100.0,
+};
 
 /// The peak power of the panels, in W.
 const PEAK: f64 = 6_200.0;
@@ -35,7 +44,7 @@ impl Solar {
             energy_today: 0.0,
             hour: 0.0,
             on: true,
-            limit: 100.0,
+            limit: LIMIT.usual,
         }
     }
 }
@@ -89,10 +98,14 @@ impl Model for Solar {
         &["SWITCH_ON", "SWITCH_OFF", "SET_LIMIT"]
     }
 
+    fn settings(&self) -> &'static [Setting] {
+        &[LIMIT]
+    }
+
     fn command(&mut self, name: &str, arguments: &Members<'_>) -> Result<Value, String> {
         match name {
             "SET_LIMIT" => {
-                self.limit = argument(arguments, "percent", 0.0, 100.0)?;
+                self.limit = LIMIT.read(arguments)?;
                 Ok(number(self.limit, 0))
             }
             "SWITCH_ON" | "SWITCH_OFF" => {
