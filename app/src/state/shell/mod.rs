@@ -15,6 +15,7 @@ mod subscribe;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
+use std::time::Duration;
 
 use fleet::{DeviceKey, Timestamp};
 use gloo_events::EventListener;
@@ -23,7 +24,7 @@ use link::http::{EventStream, Request};
 use link::{BrokerUrl, Clock, Link, LinkEvent, Timer, TransportFailure, random};
 use mqtt::client::{ClientOptions, DisconnectCause, Event, SubscribeId};
 use mqtt::packet::ConnAckProperties;
-use mqtt::{ReasonCode, TopicFilter};
+use mqtt::{Instant, ReasonCode, TopicFilter};
 
 use super::connection::ConnectionView;
 use super::core::Core;
@@ -100,10 +101,13 @@ struct Notices {
     /// The broker has refused topics.
     refused: Option<String>,
     /// Something that the user asked for has failed.
-    failed: Option<String>,
-    /// The broker has closed the connection for being slow.
-    slow: Option<String>,
+    failed: Option<(Instant, String)>,
+    /// When the broker closed the connection for being slow.
+    slow: Option<Instant>,
 }
+
+/// How long something is told that is over.
+const TELLING: Duration = Duration::from_mins(2);
 
 impl Shell {
     /// A page that is not connected. `own_broker`: the page's address names no other one.
@@ -243,7 +247,7 @@ impl Shell {
             Event::Disconnected { why, .. } => {
                 if is_for_being_slow(&why) {
                     self.lossy.set(true);
-                    self.notices.borrow_mut().slow = Some(SLOW.to_owned());
+                    self.notices.borrow_mut().slow = Some(self.clock.now());
                     self.subscribe_soon();
                 }
                 self.listens.set(false);
@@ -318,9 +322,13 @@ impl Shell {
         let link = link.as_ref()?;
         let notices = self.notices.borrow();
         let following = self.following.borrow();
+        let now = self.clock.now();
+        let is_told = |at: &Instant| now.saturating_since(*at) < TELLING;
+        let failed = notices.failed.as_ref().filter(|(at, _)| is_told(at));
+        let slow = notices.slow.filter(is_told).map(|_| SLOW);
         let notice = notices.refused.as_deref();
-        let notice = notice.or(notices.failed.as_deref());
-        let notice = notice.or(following.trouble()).or(notices.slow.as_deref());
+        let notice = notice.or(failed.map(|(_, text)| &**text));
+        let notice = notice.or(following.trouble()).or(slow);
         Some(ConnectionView::new(
             link.now(),
             &link.state(),
@@ -332,7 +340,7 @@ impl Shell {
 
     /// Something that the user asked for has failed.
     pub(super) fn tell_failure(&self, what: Option<String>) {
-        self.notices.borrow_mut().failed = what;
+        self.notices.borrow_mut().failed = what.map(|what| (self.clock.now(), what));
     }
 
     // ---- frames ----
