@@ -28,6 +28,7 @@ const IMPURE: &[&str] = &[
 const SHARED_HELPERS: &[&str] = &[
     "server/tests/conformance/main.rs",
     "app/tests/charts.rs",
+    "app/tests/follow.rs",
     "app/tests/state.rs",
 ];
 
