@@ -137,6 +137,11 @@ impl Known {
     pub(crate) fn part(self, part: usize, packets: usize) -> usize {
         (self.memory / part).max(self.packet.saturating_mul(packets))
     }
+
+    /// For the tap: enough for a burst of some tens of milliseconds at the highest rate.
+    pub(crate) fn tap(self) -> usize {
+        self.part(64, 0).min(16 << 20)
+    }
 }
 
 impl Group {

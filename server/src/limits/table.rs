@@ -569,9 +569,7 @@ limits! {
             },
         };
         tap_bytes: usize = Setting {
-            default: Preset::Follows("1/64 of --max-memory, at most 16MiB", |known| {
-                known.part(64, 0).min(16 << 20)
-            }),
+            default: Preset::Follows("1/64 of --max-memory, at most 16MiB", Known::tap),
             parse: parse::size,
             row: Row {
                 group: Group::Memory,
