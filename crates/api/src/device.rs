@@ -103,6 +103,8 @@ impl<R: Serialize> Data<'_, R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fleet::{Argument, Scalar};
+    use alloc::vec;
 
     #[test]
     fn words_of_a_registration_are_known_in_any_case() {
@@ -122,13 +124,31 @@ mod tests {
         let announcement = Announcement {
             device_id: "pump-02".into(),
             message_type: MessageType::Announce,
-            commands: [Cow::from("PING"), "SWITCH_ON".into()].into(),
+            commands: vec![
+                KnownCommand {
+                    name: "REBOOT".into(),
+                    destructive: true,
+                    arguments: Vec::new(),
+                },
+                KnownCommand {
+                    name: "SET_LIMIT".into(),
+                    destructive: false,
+                    arguments: vec![Argument {
+                        name: "celsius".into(),
+                        kind: Some("number".into()),
+                        unit: Some("°C".into()),
+                        min: Some(-30.0),
+                        max: Some(-5.5),
+                        default: Some(Scalar::Number(-18.0)),
+                    }],
+                },
+            ],
             units: BTreeMap::from([("flow".into(), "L/min".into())]),
         };
         let json = announcement.to_json();
         assert_eq!(
             json,
-            r#"{"deviceId":"pump-02","messageType":"ANNOUNCE","commands":["PING","SWITCH_ON"],"units":{"flow":"L/min"}}"#
+            r#"{"deviceId":"pump-02","messageType":"ANNOUNCE","commands":[{"name":"REBOOT","destructive":true},{"name":"SET_LIMIT","arguments":[{"name":"celsius","type":"number","unit":"°C","min":-30.0,"max":-5.5,"default":-18.0}]}],"units":{"flow":"L/min"}}"#
         );
         let read: Announcement<'_> = serde_json::from_str(&json).unwrap();
         assert_eq!(read, announcement);
