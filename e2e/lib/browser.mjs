@@ -24,7 +24,8 @@ export async function openPage(browser, url, { expected = [], ...context } = {})
   const complain = (text) => {
     if (!expected.some((pattern) => pattern.test(text))) complaints.push(text);
   };
-  page.on('console', (message) => { if (message.type() === 'error') complain(message.text()); });
+  // Chromium only warns of an `autofocus` that it does not follow.
+  page.on('console', (message) => { if (message.type() === 'error' || /autofocus/i.test(message.text())) complain(message.text()); });
   page.on('pageerror', (error) => complain(String(error)));
   page.on('dialog', (dialog) => { complain(`dialog: ${dialog.message()}`); dialog.dismiss(); });
   await page.goto(url);
