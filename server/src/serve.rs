@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,7 +105,7 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
         return Ok(());
     };
     let (broker, store, mut store_failed) = opened;
-    if let Some(folder) = folder {
+    if let Some(folder) = folder.clone() {
         tokio::spawn(store::clock::keep(folder, move || clock.note()));
     }
     let max_packet_size = arguments.limits.maximum_packet_size;
@@ -114,8 +115,7 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
     };
     let (shard, mut shard_ended, tap) =
         shard::spawn(clock, broker, authenticator, store, shard_limits)?;
-    let devices = start_devices(arguments, clock, &id, tap)?;
-    let (devices, devices_ended) = devices.unzip();
+    let devices = start_devices(arguments, clock, &id, folder, tap)?;
     let (end, shutdown) = watch::channel(false);
     tokio::spawn(accept_mqtt(
         Listener::new(mqtt, "mqtt", Arc::clone(&gate), tcp_keep_alive),
@@ -130,7 +130,7 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
             max_packet_size,
         },
         shard.clone(),
-        devices,
+        devices.clone(),
         Arc::clone(&gate),
         arguments.limits.connect_timeout,
         shutdown.clone(),
@@ -147,7 +147,7 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
         error = failure(&mut store_failed) => return Err(error.into()),
     }
     tokio::select! {
-        () = wind_down(demo, end, shard, shard_ended, devices_ended) => {
+        () = wind_down(demo, end, shard, shard_ended, devices) => {
             // No need to wait: the thread has ended and has sent its error, if it had one.
             if let Ok(error) = store_failed.try_recv() {
                 return Err(error.into());
@@ -204,7 +204,7 @@ async fn wind_down(
     end: watch::Sender<bool>,
     shard: shard::Handle,
     shard_ended: oneshot::Receiver<()>,
-    devices_ended: Option<oneshot::Receiver<()>>,
+    model: Option<devices::Handle>,
 ) {
     /// Longer than the shard's own time-outs.
     const PATIENCE: Duration = Duration::from_secs(5);
@@ -216,8 +216,8 @@ async fn wind_down(
     let all_ended = async {
         let _ = shard_ended.await;
         // The model's thread ends when the shard has told it everything.
-        if let Some(devices_ended) = devices_ended {
-            let _ = devices_ended.await;
+        if let Some(model) = model {
+            model.ended().await;
         }
     };
     if tokio::time::timeout(PATIENCE, all_ended).await.is_err() {
@@ -253,8 +253,9 @@ fn start_devices(
     arguments: &ServeArgs,
     clock: Clock,
     server_id: &str,
+    data: Option<PathBuf>,
     tap: Option<mpsc::Receiver<Vec<u8>>>,
-) -> io::Result<Option<(devices::Handle, oneshot::Receiver<()>)>> {
+) -> io::Result<Option<devices::Handle>> {
     let limits = &arguments.limits;
     let settings = devices::Settings {
         clock,
@@ -269,6 +270,7 @@ fn start_devices(
         },
         change_log: limits.change_log_bytes,
         streams: limits.change_streams,
+        data,
     };
     tap.map(|batches| devices::spawn(settings, batches))
         .transpose()

@@ -6,21 +6,23 @@
 //!
 //! **Invariants.** The broker never waits for this thread: while it is behind, the tap's buffer fills,
 //! and at its limit the tap loses messages and counts them. A question waits for one batch and for the
-//! questions before it. If the model panics, the thread ends and says so in the log; MQTT goes on, and
-//! the API answers that the model has ended.
+//! questions before it. If the model panics, the log says so; MQTT goes on, and the API answers that
+//! the model has ended.
 
 mod changes;
+mod keeper;
 mod model;
 mod question;
 mod thread;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 pub(crate) use self::changes::{ChangeLog, Cursor, Next};
+use self::keeper::Kept;
 pub(crate) use self::question::{Detail, Hidden, Listed, Place, Query, Question, presence_of};
 pub(crate) use self::thread::{Settings, spawn};
 use crate::clock::Clock;
@@ -48,6 +50,11 @@ struct Shared {
     max_streams: usize,
     streams_refused: AtomicU64,
     resyncs: AtomicU64,
+    kept: Arc<Kept>,
+    /// The model has panicked.
+    has_failed: AtomicBool,
+    /// Becomes true when the model has ended.
+    has_ended: watch::Sender<bool>,
 }
 
 /// What the model has counted, for `/metrics`.
@@ -71,7 +78,10 @@ pub(crate) struct Counted {
     pub(crate) resyncs: u64,
     pub(crate) streams: u64,
     pub(crate) streams_refused: u64,
-    pub(crate) has_ended: bool,
+    pub(crate) table_bytes: u64,
+    pub(crate) saved: u64,
+    pub(crate) table_errors: u64,
+    pub(crate) has_failed: bool,
 }
 
 /// Why there is no answer.
@@ -94,10 +104,19 @@ impl Handle {
             self.questions.send(ask(answer)).await.ok()?;
             answered.await.ok()
         };
-        match tokio::time::timeout(PATIENCE, asked).await {
-            Ok(answer) => answer.ok_or(NoAnswer::Ended),
-            Err(_) => Err(NoAnswer::Late),
+        tokio::select! {
+            biased;
+            () = self.ended() => Err(NoAnswer::Ended),
+            answer = asked => answer.ok_or(NoAnswer::Ended),
+            () = tokio::time::sleep(PATIENCE) => Err(NoAnswer::Late),
         }
+    }
+
+    /// Waits until the model has ended, because the server ends or because of a fault.
+    pub(crate) async fn ended(&self) {
+        let mut has_ended = self.shared.has_ended.subscribe();
+        // The sender lives as long as this handle.
+        let _ = has_ended.wait_for(|has_ended| *has_ended).await;
     }
 
     pub(crate) fn log(&self) -> &ChangeLog {
@@ -139,8 +158,19 @@ impl Handle {
             resyncs: shared.resyncs.load(Ordering::Relaxed),
             streams: (shared.max_streams - free) as u64,
             streams_refused: shared.streams_refused.load(Ordering::Relaxed),
-            has_ended: self.questions.is_closed(),
+            table_bytes: shared.kept.bytes.load(Ordering::Relaxed),
+            saved: shared.kept.rounds.load(Ordering::Relaxed),
+            table_errors: shared.kept.errors.load(Ordering::Relaxed),
+            has_failed: shared.has_failed.load(Ordering::Acquire),
             ..counted
         }
+    }
+}
+
+impl Shared {
+    /// The model has ended.
+    fn end(&self) {
+        self.log.close();
+        self.has_ended.send_replace(true);
     }
 }

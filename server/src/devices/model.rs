@@ -15,12 +15,18 @@ use api::fleet::{self as wire, Change, Counts, Time};
 use super::changes::Told;
 use super::question::{Detail, Listed, Place, Query};
 
+mod saving;
+
+pub(crate) use self::saving::Entry;
+use self::saving::Saving;
+
 /// All devices, as the messages and clients of the broker show them.
 #[derive(Debug)]
 pub(crate) struct Model {
     fleet: Fleet,
     clients: Clients,
     names: Names,
+    saving: Saving,
     counted: ModelCounts,
     /// The time of the newest event that was read.
     latest: Timestamp,
@@ -68,6 +74,7 @@ impl Model {
             fleet: Fleet::new(options),
             clients: Clients::default(),
             names: Names::default(),
+            saving: Saving::default(),
             counted: ModelCounts::default(),
             latest: Timestamp(i64::MIN),
         }
@@ -205,7 +212,9 @@ impl Model {
                 }
                 Event::DeviceForgotten(key) => {
                     told.extend(self.tell(key, |id| Change::Gone { id }));
-                    self.names.remove(key);
+                    if let Some(Name { id, prefix_len, .. }) = self.names.remove(key) {
+                        self.saving.note_gone(&id, prefix_len);
+                    }
                 }
                 // They are in the description that was just told; or MQTT carries them; or they are
                 // counted.
@@ -418,10 +427,9 @@ impl Names {
         name.filter(|name| name.number == key.number)
     }
 
-    fn remove(&mut self, key: DeviceKey) {
-        if self.of(key).is_some() {
-            self.0[key.place as usize] = None;
-        }
+    fn remove(&mut self, key: DeviceKey) -> Option<Name> {
+        self.of(key)?;
+        self.0.get_mut(key.place as usize)?.take()
     }
 }
 

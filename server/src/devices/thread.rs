@@ -1,16 +1,18 @@
 //! The thread that owns the model.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fleet::{FleetOptions, Limit, Timestamp};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::error;
 
 use super::changes::ChangeLog;
+use super::keeper::{Keeper, Written};
 use super::model::{Model, stamp, time};
 use super::question::Question;
 use super::{Counted, Handle, QUESTIONS, Shared};
@@ -18,6 +20,12 @@ use crate::clock::Clock;
 
 /// Changes are told at most this often. So a thousand devices that leave at once are a few events.
 const PAUSE: Duration = Duration::from_millis(200);
+/// The time between two rounds of saving. What is younger is lost if the server is killed.
+const SAVE_EVERY: Duration = Duration::from_secs(5);
+/// So many devices are saved at once, and then the model looks at the broker's messages.
+const SAVE_AT_ONCE: usize = 128;
+/// The pause until more is saved.
+const SAVE_PAUSE: Duration = Duration::from_millis(5);
 /// After a batch, at most this many questions are answered before the next one.
 const AT_ONCE: usize = 4;
 
@@ -31,19 +39,19 @@ pub(crate) struct Settings {
     pub(crate) change_log: usize,
     /// The most who may follow the changes at once.
     pub(crate) streams: usize,
+    /// The data folder, where the devices outlive the server. `None`: they do not.
+    pub(crate) data: Option<PathBuf>,
 }
 
-/// Starts the thread. It ends when `batches` ends. The second value resolves when it has ended.
-pub(crate) fn spawn(
-    settings: Settings,
-    batches: mpsc::Receiver<Vec<u8>>,
-) -> io::Result<(Handle, oneshot::Receiver<()>)> {
+/// Starts the thread. It ends when `batches` ends.
+pub(crate) fn spawn(settings: Settings, batches: mpsc::Receiver<Vec<u8>>) -> io::Result<Handle> {
     let Settings {
         clock,
         server_id,
         fleet,
         change_log,
         streams,
+        data,
     } = settings;
     let streams = streams.min(Semaphore::MAX_PERMITS);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -57,9 +65,11 @@ pub(crate) fn spawn(
         max_streams: streams,
         streams_refused: 0.into(),
         resyncs: 0.into(),
+        kept: Arc::default(),
+        has_failed: AtomicBool::new(false),
+        has_ended: watch::Sender::new(false),
     });
     let (ask, questions) = mpsc::channel(QUESTIONS);
-    let (ended, has_ended) = oneshot::channel();
     let handle = Handle {
         questions: ask,
         shared: Arc::clone(&shared),
@@ -67,21 +77,60 @@ pub(crate) fn spawn(
     std::thread::Builder::new()
         .name("devices".to_owned())
         .spawn(move || {
-            // What the panic leaves half done is dropped with the model; nobody sees it.
-            let run = AssertUnwindSafe(|| {
-                let mut running = Running::new(Model::new(fleet), &shared);
+            contain(&shared, || {
+                let mut model = Model::new(fleet);
+                let keeper = data.and_then(|data| restore(&mut model, &shared, &data));
+                let mut running = Running::new(model, &shared, keeper);
                 runtime.block_on(running.run(batches, questions));
             });
-            if catch_unwind(run).is_err() {
-                error!(
-                    "the model of the devices has ended because of a fault in beaconry: the API does not tell of devices any more, while MQTT goes on; please report it with this log, and restart the server"
-                );
-            }
-            shared.log.close();
-            // This fails if the main thread has ended, and then nobody waits.
-            let _ = ended.send(());
         })?;
-    Ok((handle, has_ended))
+    Ok(handle)
+}
+
+/// Fills the model with what an earlier run has stored. If the table cannot be opened, the model does
+/// without: MQTT and the devices of now matter more.
+fn restore(model: &mut Model, shared: &Shared, data: &Path) -> Option<Keeper> {
+    let now = stamp(shared.clock.now());
+    let kept = Keeper::open_table(data).and_then(|table| {
+        table.read(|key, value| model.restore(now, key, value))?;
+        Ok(table)
+    });
+    model.restored(now);
+    let keeper = kept
+        .map_err(io::Error::other)
+        .and_then(|table| Keeper::new(table, Arc::clone(&shared.kept)));
+    keeper
+        .inspect_err(|error| {
+            shared.kept.count_error();
+            error!("the devices are not stored, and do not outlive the server: {error}");
+        })
+        .ok()
+}
+
+/// Runs the model so that a panic of it does not end the server, and says when it has ended.
+///
+/// The release build aborts the process at a panic, after the panic's hook. So the hook never returns
+/// on this thread: the thread waits for ever, and the rest of the server goes on. What the model held
+/// stays taken, and the hook is in use for ever: nobody may set another one later. A build that unwinds would have to be paid for by every message of the broker.
+fn contain(shared: &Arc<Shared>, run: impl FnOnce()) {
+    let (model, of_model) = (std::thread::current().id(), Arc::clone(shared));
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        before(info);
+        if std::thread::current().id() != model {
+            return;
+        }
+        error!(
+            "the model of the devices has ended because of a fault in beaconry: the API does not tell of devices any more, while MQTT goes on; please report it with this log, and restart the server"
+        );
+        of_model.has_failed.store(true, Ordering::Release);
+        of_model.end();
+        loop {
+            std::thread::park();
+        }
+    }));
+    run();
+    shared.end();
 }
 
 struct Running<'a> {
@@ -91,6 +140,18 @@ struct Running<'a> {
     tell_at: Instant,
     /// Something has happened since changes were told.
     is_fresh: bool,
+    /// `None`: nothing is stored.
+    keeper: Option<Keeper>,
+    saving: Rounds,
+}
+
+/// When the model is saved.
+#[derive(Copy, Clone, Debug)]
+enum Rounds {
+    /// The next round begins at this time.
+    Next(Instant),
+    /// A round goes on at this time.
+    GoesOn(Instant),
 }
 
 /// What the thread does next.
@@ -102,12 +163,14 @@ enum Next {
 }
 
 impl<'a> Running<'a> {
-    fn new(model: Model, shared: &'a Shared) -> Self {
+    fn new(model: Model, shared: &'a Shared, keeper: Option<Keeper>) -> Self {
         Self {
             model,
             shared,
             tell_at: Instant::now(),
-            is_fresh: false,
+            is_fresh: true,
+            keeper,
+            saving: Rounds::Next(Instant::now() + SAVE_EVERY),
         }
     }
 
@@ -140,6 +203,7 @@ impl<'a> Running<'a> {
             self.look_at_the_time();
         }
         self.tell();
+        self.save_all().await;
         self.count();
     }
 
@@ -148,7 +212,10 @@ impl<'a> Running<'a> {
         let timeout = self.model.poll_timeout().map(|at| self.moment(at));
         let tell = self.is_fresh.then_some(self.tell_at);
         let far = Instant::now() + Duration::from_hours(1);
-        timeout.into_iter().chain(tell).fold(far, Instant::min)
+        let (Rounds::Next(save) | Rounds::GoesOn(save)) = self.saving;
+        let save = self.keeper.is_some().then_some(save);
+        let all = timeout.into_iter().chain(tell).chain(save);
+        all.fold(far, Instant::min)
     }
 
     fn look_at_the_time(&mut self) {
@@ -160,7 +227,52 @@ impl<'a> Running<'a> {
         if self.is_fresh && Instant::now() >= self.tell_at {
             self.tell();
         }
+        self.save();
         self.count();
+    }
+
+    /// Goes on with saving, if it is time.
+    fn save(&mut self) {
+        let Some(keeper) = &self.keeper else {
+            return;
+        };
+        let now = Instant::now();
+        match self.saving {
+            Rounds::Next(at) if at <= now => {
+                if keeper.take_failure() {
+                    self.model.save_again();
+                }
+                self.model.begin_saving();
+                self.saving = Rounds::GoesOn(now);
+            }
+            Rounds::GoesOn(at) if at <= now => {
+                let model = &mut self.model;
+                self.saving = match keeper.write(|| model.save_some(SAVE_AT_ONCE)) {
+                    Written::All => Rounds::Next(now + SAVE_EVERY),
+                    Written::Some | Written::Nothing => Rounds::GoesOn(now + SAVE_PAUSE),
+                };
+            }
+            Rounds::Next(_) | Rounds::GoesOn(_) => {}
+        }
+    }
+
+    /// Saves everything that is not saved yet, and waits for the disk.
+    async fn save_all(&mut self) {
+        let Some(keeper) = self.keeper.take() else {
+            return;
+        };
+        if keeper.take_failure() {
+            self.model.save_again();
+        }
+        self.model.begin_saving();
+        loop {
+            let entries = self.model.save_some(SAVE_AT_ONCE);
+            if entries.is_empty() {
+                break;
+            }
+            keeper.write_soon(entries).await;
+        }
+        keeper.close();
     }
 
     /// Writes what has changed into the log.
@@ -228,5 +340,56 @@ impl<'a> Running<'a> {
     fn moment(&self, at: Timestamp) -> Instant {
         let ms = u64::try_from(at.0).unwrap_or(0);
         self.shared.clock.deadline(mqtt::Instant::from_millis(ms))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::devices::NoAnswer;
+
+    fn settings() -> Settings {
+        Settings {
+            clock: Clock::new(),
+            server_id: "0123456789".to_owned(),
+            fleet: FleetOptions::default(),
+            change_log: 1 << 20,
+            streams: 2,
+            data: None,
+        }
+    }
+
+    /// One test, because whoever panics in `contain` keeps the panic's hook for ever, and nobody else can
+    /// set one.
+    #[tokio::test]
+    async fn the_model_answers_until_its_end() {
+        ends_with_the_tap().await;
+        ends_with_a_panic().await;
+    }
+
+    async fn ends_with_the_tap() {
+        let (tap, batches) = mpsc::channel(1);
+        let handle = spawn(settings(), batches).unwrap();
+        tap.send(Vec::new()).await.unwrap();
+        let found = handle.ask(|answer| Question::One("x".to_owned(), answer));
+        assert_eq!(found.await, Ok(None));
+        drop(tap);
+        handle.ended().await;
+        let found = handle.ask(|answer| Question::One("x".to_owned(), answer));
+        assert_eq!(found.await, Err(NoAnswer::Ended));
+        assert!(handle.log().is_closed());
+        assert!(!handle.counted().has_failed);
+    }
+
+    /// The thread waits for ever then. It ends with the test's process.
+    async fn ends_with_a_panic() {
+        let (_tap, batches) = mpsc::channel(1);
+        let handle = spawn(settings(), batches).unwrap();
+        let shared = Arc::clone(&handle.shared);
+        std::thread::spawn(move || contain(&shared, || panic!("a fault of the model")));
+        handle.ended().await;
+        assert!(handle.counted().has_failed && handle.log().is_closed());
+        let found = handle.ask(|answer| Question::Forget("x".to_owned(), answer));
+        assert_eq!(found.await, Err(NoAnswer::Ended));
     }
 }

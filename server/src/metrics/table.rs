@@ -384,7 +384,16 @@ table! {
             "devices_change_streams_refused_total",
             "Times that somebody could not follow the changes because too many did.",
         ),
-        has_ended: gauge(
+        table_bytes: gauge("devices_stored_bytes", "Bytes of the file in which the devices are stored."),
+        saved: counter(
+            "devices_saved_total",
+            "Times that everything that had changed about the devices was stored.",
+        ),
+        table_errors: counter(
+            "devices_store_errors_total",
+            "Times that the devices could not be stored.",
+        ),
+        has_failed: gauge(
             "devices_model_ended",
             "1 when the model of the devices has ended because of a fault in beaconry.",
         ),

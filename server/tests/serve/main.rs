@@ -18,6 +18,7 @@ mod lifecycle;
 mod limits;
 mod meeting;
 mod pages;
+mod restart;
 mod standstill;
 mod support;
 mod tcp;

@@ -76,6 +76,11 @@ impl Server {
         self.process.stand_still(time, meanwhile);
     }
 
+    /// Kills it with SIGKILL.
+    pub(crate) fn kill(self) {
+        self.process.kill();
+    }
+
     /// Waits for the end. Returns what else the server printed to standard output.
     pub(crate) fn ended(self) -> (ExitStatus, String) {
         let (status, more, _) = self.process.ended();
