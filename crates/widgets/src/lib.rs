@@ -9,7 +9,7 @@
 //! the browser's own parts do all the work: a custom element, `fetch` and `EventSource` at the server
 //! beside the script, which knows each device best. This crate is what the elements need for other
 //! brokers: the MQTT client and the device model. The script loads it only for those. All of it
-//! together must stay below 64 kB of brotli; `docs/widgets.md` says how.
+//! together must stay below 60 kB of brotli; `docs/widgets.md` says how.
 //!
 //! | file | what |
 //! |---|---|
