@@ -162,8 +162,10 @@ impl Reader<'_> {
                 Self::emit(out, ItemValue::Null)
             }
             Some(_) | None => {
+                let start = self.at;
                 let value = self.number()?;
-                Self::emit(out, ItemValue::Number(value))
+                let value = out.number(value, part(self.text, start..self.at));
+                Self::emit(out, value)
             }
         }
     }

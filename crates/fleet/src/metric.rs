@@ -52,6 +52,7 @@ pub struct Metric {
     pub(crate) name: Box<str>,
     pub(crate) unit: Unit,
     pub(crate) value: Value,
+    pub(crate) exact: Option<Box<str>>,
     pub(crate) at: Timestamp,
     pub(crate) arrived: Timestamp,
     pub(crate) own_clock: bool,
@@ -78,6 +79,7 @@ impl Metric {
             name: name.into(),
             unit,
             value: Value::Bool(false),
+            exact: None,
             at: now,
             arrived: now,
             own_clock: false,
@@ -127,6 +129,12 @@ impl Metric {
     /// The latest value.
     pub const fn value(&self) -> &Value {
         &self.value
+    }
+
+    /// The number as the device wrote it, if an `f64` cannot hold it exactly: a whole number of 16 digits
+    /// or more, or a decimal of more than 17. At most 64 bytes.
+    pub fn exact(&self) -> Option<&str> {
+        self.exact.as_deref()
     }
 
     /// When the value was measured: by the device's own clock if it sends one that can be

@@ -61,6 +61,26 @@ pub(crate) fn parse_prefix(text: &[u8]) -> Option<(f64, usize)> {
     Some((if negative { -value } else { value }, at))
 }
 
+/// Whether the text of a number says more than an `f64` can hold: a whole number of 16 digits or more that
+/// is not exact, or any of more than 17. A longer text than 64 bytes is none that anybody reads.
+pub(crate) fn is_long(text: &str) -> bool {
+    if !TELEMETRY || !(16..=64).contains(&text.len()) {
+        return false;
+    }
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    let whole = text.strip_prefix('-').unwrap_or(text);
+    match whole.parse::<u64>() {
+        // Whether the rounding changed anything is the question here.
+        #[allow(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss
+        )]
+        Ok(value) => digits >= 16 && (value as f64) as u128 != u128::from(value),
+        Err(_) => digits > 17 && !text.bytes().any(|byte| matches!(byte, b'e' | b'E')),
+    }
+}
+
 /// The length of what programs write at the start of `text` instead of a number: a word that begins with
 /// `nan` or `inf` in any case.
 pub(crate) fn no_number(text: &[u8]) -> Option<usize> {

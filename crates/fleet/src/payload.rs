@@ -91,7 +91,11 @@ impl<'a> Payload<'a> {
             }
             Form::Number => {
                 if let Some((value, unit)) = number_with_unit(self.text) {
-                    bare(out, ItemValue::Number(value));
+                    let value = match unit {
+                        Some(_) => ItemValue::Number(value),
+                        None => out.number(value, self.text),
+                    };
+                    bare(out, value);
                     return Ok(unit);
                 }
             }
@@ -110,11 +114,15 @@ impl<'a> Payload<'a> {
                 }
             }
             Form::Text => {
+                let text = unquote(self.text);
                 if let Some(value) = simple(self.text) {
                     bare(out, value);
+                } else if let Some((value, unit)) = number_in_text(text) {
+                    bare(out, ItemValue::Number(value));
+                    return Ok(unit);
                 } else {
                     name_bare(out);
-                    out.emit_text(unquote(self.text));
+                    out.emit_text(text);
                 }
             }
         }
@@ -198,6 +206,41 @@ fn simple(text: &str) -> Option<ItemValue> {
 /// `21.5`, `21.5 °C`, `45%`: only units that are known, so that `3 doors` stays text.
 fn number_with_unit(text: &str) -> Option<(f64, Option<&'static str>)> {
     let (value, length) = number::parse_prefix(text.as_bytes())?;
+    match text.get(length..)?.trim_ascii_start() {
+        "" => Some((value, None)),
+        rest => units::symbol(rest).map(|unit| (value, Some(unit))),
+    }
+}
+
+/// A number in a text, as people and programs write it between quotes: `21.5`, `21.5 °C`, `21,5`. What may
+/// be a name is none: leading zeros, an exponent, or more digits than a measurement has. `1,234` is none
+/// either, because it may be a thousand.
+pub(crate) fn number_in_text(text: &str) -> Option<(f64, Option<&'static str>)> {
+    const MAX: usize = 40;
+    let text = text.trim_ascii();
+    if text.len() > MAX || !text.as_bytes().iter().any(u8::is_ascii_digit) {
+        return None;
+    }
+    let mut bytes = [0; MAX];
+    let bytes = bytes.get_mut(..text.len())?;
+    bytes.copy_from_slice(text.as_bytes());
+    if let Some(comma) = bytes.iter().position(|byte| *byte == b',') {
+        let behind = bytes[comma + 1..].iter();
+        let digits = behind.take_while(|byte| byte.is_ascii_digit()).count();
+        if comma == 0 || digits == 0 || digits == 3 {
+            return None;
+        }
+        bytes[comma] = b'.';
+    }
+    let (value, length) = number::parse_prefix(bytes)?;
+    let number = bytes.get(..length)?;
+    let plain = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+');
+    let digits = number.iter().filter(|byte| byte.is_ascii_digit()).count();
+    let unsigned = number.strip_prefix(b"-").unwrap_or(number);
+    let padded = matches!(unsigned, [b'0', b'0'..=b'9', ..]);
+    if padded || digits > 15 || !number.iter().all(plain) {
+        return None;
+    }
     match text.get(length..)?.trim_ascii_start() {
         "" => Some((value, None)),
         rest => units::symbol(rest).map(|unit| (value, Some(unit))),

@@ -1,6 +1,7 @@
 //! The values of one message with their names, flattened, in buffers that are reused.
 
 use crate::limits::{Limit, LimitCounters};
+use crate::number;
 use crate::text::{head, part, push_decimal};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -48,6 +49,8 @@ struct Item {
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum ItemValue {
     Number(f64),
+    /// A number that an `f64` cannot hold exactly: its text is a part of [`Readings::texts`].
+    LongNumber(Range<usize>),
     Bool(bool),
     /// A part of [`Readings::texts`].
     Text(Range<usize>),
@@ -178,11 +181,36 @@ impl Readings {
         let item = self.items.get(index)?;
         let value = match &item.value {
             ItemValue::Number(value) => Scalar::Number(*value),
+            ItemValue::LongNumber(range) => {
+                let text = part(&self.texts, range.clone());
+                let parsed = number::parse_prefix(text.as_bytes());
+                Scalar::Number(parsed.map_or(0.0, |(value, _)| value))
+            }
             ItemValue::Bool(value) => Scalar::Bool(*value),
             ItemValue::Text(range) => Scalar::Text(part(&self.texts, range.clone())),
             ItemValue::Null => Scalar::Null,
         };
         Some((part(&self.names, item.name.clone()), value))
+    }
+
+    /// The text of a number that an `f64` cannot hold exactly.
+    pub(crate) fn exact(&self, index: usize) -> Option<&str> {
+        match &self.items.get(index)?.value {
+            ItemValue::LongNumber(range) => Some(part(&self.texts, range.clone())),
+            ItemValue::Number(_) | ItemValue::Bool(_) | ItemValue::Text(_) | ItemValue::Null => {
+                None
+            }
+        }
+    }
+
+    /// A number that stands in the message as `text`.
+    pub(crate) fn number(&mut self, value: f64, text: &str) -> ItemValue {
+        if !number::is_long(text) {
+            return ItemValue::Number(value);
+        }
+        let start = self.begin_text();
+        self.texts.push_str(text);
+        ItemValue::LongNumber(start..self.texts.len())
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, Scalar<'_>)> {

@@ -45,7 +45,7 @@ const QUANTITIES: &[(&str, Option<&str>)] = &[
     ("humidity", Some("%")), ("hum", Some("%")), ("battery", Some("%")), ("soc", Some("%")),
     ("pressure", None), ("power", None), ("energy", None), ("voltage", None), ("current", None),
     ("frequency", None), ("speed", None), ("level", None), ("flow", None), ("co2", Some("ppm")),
-    ("illuminance", None), ("light", None), ("rssi", Some("dBm")), ("weight", None),
+    ("illuminance", None), ("light", None), ("rssi", None), ("weight", None),
     ("distance", None), ("volume", None), ("rain", None), ("wind", None), ("moisture", None),
 ];
 
@@ -55,6 +55,40 @@ fn quantity(word: &str) -> Option<&'static (&'static str, Option<&'static str>)>
         .find(|(name, _)| name.eq_ignore_ascii_case(word))
 }
 
+/// Words beside a quantity that make it something else: `color_temp` is no temperature, `battery_ok` no
+/// percentage.
+const OTHER_THINGS: &[&str] = &[
+    "color",
+    "colour",
+    "ok",
+    "low",
+    "state",
+    "status",
+    "alarm",
+    "alert",
+    "fault",
+    "error",
+    "warning",
+    "raw",
+    "count",
+    "counter",
+    "mode",
+    "type",
+    "code",
+    "id",
+    "enabled",
+    "time",
+    "timestamp",
+    "interval",
+    "age",
+    "date",
+    "days",
+    "offset",
+    "calibration",
+    "trend",
+    "adc",
+];
+
 /// The unit that a metric's name tells, and whether it is only assumed. A suffix (`power_kw`,
 /// `temp_c`) is certain; a quantity (`temperature.setpoint`) suggests a unit.
 pub(crate) fn of_name(name: &str) -> Option<(&'static str, bool)> {
@@ -63,49 +97,109 @@ pub(crate) fn of_name(name: &str) -> Option<(&'static str, bool)> {
     // A unit must follow something: `m` alone is no metre.
     let _quantity = parts.next()?;
     if let Some(suffix) = parts.last()
-        && let Some(unit) = suffix_unit(suffix)
+        && let Some(unit) = suffix_unit(suffix, last)
     {
         return Some((unit, false));
     }
     let assumed = words(last).find_map(|word| quantity(word)?.1);
     // In `battery_voltage` the word `voltage` contradicts `battery`: the value is no percentage.
-    let contradicted = words(last)
-        .filter_map(quantity)
-        .any(|(_, unit)| unit.is_none());
+    let contradicted = words(last).any(|word| {
+        quantity(word).is_some_and(|(_, unit)| unit.is_none()) || is_one_of(word, OTHER_THINGS)
+    });
     match assumed {
         Some(unit) if !contradicted => Some((unit, true)),
         Some(_) | None => None,
     }
 }
 
-/// The unit of a suffix. Names are usually written in lower case, so short suffixes are matched
-/// without regard to case where that is safe.
-fn suffix_unit(word: &str) -> Option<&'static str> {
-    const ONE_LETTER: &[(&str, &str)] = &[
-        ("c", "°C"),
-        ("f", "°F"),
-        ("k", "K"),
-        ("w", "W"),
-        ("v", "V"),
-        ("a", "A"),
-        ("s", "s"),
-        ("m", "m"),
-        ("g", "g"),
-        ("l", "L"),
-        ("h", "h"),
-    ];
-    let one = ONE_LETTER
-        .iter()
-        .find(|(letter, _)| letter.eq_ignore_ascii_case(word));
-    one.map(|(_, unit)| *unit).or_else(|| {
-        // These words are more often something other than a unit.
-        let word_of_another_kind = ["min", "bar", "deg", "amp", "var"].contains(&word);
-        if word_of_another_kind {
-            None
-        } else {
-            symbol(word)
-        }
-    })
+/// The unit that name and value together suggest: a signal strength below zero is in dBm. Above, it is
+/// a quality in percent or anything else.
+pub(crate) fn of_value(name: &str, value: f64) -> Option<&'static str> {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let signal = words(last).any(|word| word.eq_ignore_ascii_case("rssi"));
+    (signal && (-200.0..0.0).contains(&value)).then_some("dBm")
+}
+
+/// Whether a value can be in the unit that is assumed for it.
+pub(crate) fn is_plausible(unit: &str, value: f64) -> bool {
+    match unit {
+        "°C" => (-100.0..=250.0).contains(&value),
+        "%" => (0.0..=100.0).contains(&value),
+        "dBm" => value <= 0.0,
+        _ => true,
+    }
+}
+
+/// Suffixes of one letter, with the quantities that they belong to: `rain-m` is no length.
+#[rustfmt::skip]
+const ONE_LETTER: &[(&str, &str, &[&str])] = &[
+    ("c", "°C", TEMPERATURES),
+    ("f", "°F", TEMPERATURES),
+    ("k", "K", TEMPERATURES),
+    ("w", "W", &["power", "load", "consumption", "production", "solar", "grid", "active", "output", "input"]),
+    ("v", "V", &["voltage", "volt", "battery", "bat", "batt", "vbat", "supply", "vcc", "cell", "solar", "panel", "bus"]),
+    ("a", "A", &["current", "amp", "amps"]),
+    ("s", "s", &["uptime", "duration", "time", "interval", "delay", "period", "age", "elapsed", "runtime", "timeout", "latency"]),
+    ("m", "m", &["distance", "height", "depth", "altitude", "alt", "elevation", "length", "range", "level", "visibility", "width"]),
+    ("g", "g", &["weight", "mass"]),
+    ("l", "L", &["volume", "tank", "water", "fuel", "consumption"]),
+    ("h", "h", &["uptime", "duration", "runtime", "time", "hours"]),
+];
+
+const TEMPERATURES: &[&str] = &[
+    "temperature",
+    "temp",
+    "dewpoint",
+    "dew",
+    "chill",
+    "cpu",
+    "board",
+    "core",
+    "ambient",
+    "indoor",
+    "outdoor",
+    "inside",
+    "outside",
+    "air",
+    "water",
+    "soil",
+    "setpoint",
+];
+
+/// The unit of a suffix of the name `whole`. Names are usually written in lower case, so short suffixes
+/// are matched without regard to case where that is safe.
+fn suffix_unit(word: &str, whole: &str) -> Option<&'static str> {
+    let mut letters = ONE_LETTER.iter();
+    if let Some((_, unit, of)) = letters.find(|(letter, ..)| letter.eq_ignore_ascii_case(word)) {
+        // `temp1_c` is a temperature too.
+        let bare = |word: &str| word.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+        let fits = words(whole).any(|word| is_one_of(word.get(..bare(word)).unwrap_or(word), of));
+        return fits.then_some(*unit);
+    }
+    // These words are more often something other than a unit.
+    let word_of_another_kind = ["min", "bar", "deg", "amp", "var"].contains(&word);
+    if word_of_another_kind || word.len() < 2 {
+        None
+    } else {
+        symbol(word)
+    }
+}
+
+fn is_one_of(word: &str, known: &[&str]) -> bool {
+    known.iter().any(|known| known.eq_ignore_ascii_case(word))
+}
+
+/// Words that say that a text is a name, even if it looks like a number.
+const NAMES: &[&str] = &[
+    "id", "uid", "uuid", "version", "ver", "firmware", "fw", "sw", "hw", "serial", "sn", "mac",
+    "imei", "iccid", "imsi", "phone", "code", "zip", "model", "hash", "token", "ip", "date",
+    "name", "key", "address", "addr", "build", "revision", "rev", "ssid", "hostname",
+];
+
+/// Whether the metric of this name is a name or a number of its own, like `fw_version`.
+pub(crate) fn is_identifier(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    words(last).any(|word| is_one_of(word, NAMES))
 }
 
 /// The words of a name: split at ASCII that is no letter or digit, and where a capital follows a
@@ -160,6 +254,24 @@ mod tests {
             ("pressure_hpa", Some(("hPa", false))),
             ("m", None),
             ("temp_min", Some(("°C", true))),
+            ("temp1_c", Some(("°C", false))),
+            ("battery_v", Some(("V", false))),
+            ("distance_m", Some(("m", false))),
+            ("uptime_s", Some(("s", false))),
+            // No unit beats a wrong one.
+            ("color_temp", None),
+            ("colorTemp", None),
+            ("color_temp_k", Some(("K", false))),
+            ("battery_ok", None),
+            ("batteryLow", None),
+            ("battery.state", None),
+            ("RSSI", None),
+            ("Wifi.RSSI", None),
+            ("rain-m", None),
+            ("sensor-m", None),
+            ("relay_a", None),
+            ("phase_c", None),
+            ("mode_h", None),
             ("counter", None),
             ("", None),
         ] {

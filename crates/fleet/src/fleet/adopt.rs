@@ -4,7 +4,7 @@
 //! Whatever a description says, it changes nothing but the device that it names, and is bounded by the
 //! same options as messages are.
 
-use super::values::{Memory, find_metric, store, take_away};
+use super::values::{Memory, find_metric, store, store_exact, take_away};
 use super::{Fleet, commands};
 use crate::COMMANDS;
 use crate::command::{Command, CommandState};
@@ -311,6 +311,8 @@ impl Fleet {
             self.limits.note(Limit::Bytes);
             return;
         }
+        let exact = described.exact.as_deref().filter(|text| text.len() <= 64);
+        store_exact(metric, &mut memory, exact);
         metric.has_value = true;
         metric.at = moment(described.time);
         metric.arrived = arrived;

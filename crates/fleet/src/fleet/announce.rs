@@ -2,7 +2,7 @@
 
 use super::Fleet;
 use super::values::role;
-use crate::conventions::{Claim, Role};
+use crate::conventions::{Claim, Role, own_name};
 use crate::device::DeviceKey;
 use crate::event::Dirty;
 use crate::limits::Limit;
@@ -16,6 +16,7 @@ use api::fleet::{Argument, KnownCommand};
 const MAX_KNOWN_COMMANDS: usize = 64;
 const MAX_COMMAND_NAME: usize = 128;
 const MAX_UNIT: usize = 32;
+const MAX_ARGUMENTS: usize = 16;
 
 impl Fleet {
     /// A message announces the device's commands or units.
@@ -26,18 +27,12 @@ impl Fleet {
         readings: &Readings,
         stem: &str,
     ) {
-        let texts = readings.iter().filter_map(|(name, value)| match value {
-            Scalar::Text(text) => Some((name, text)),
-            Scalar::Number(_) | Scalar::Bool(_) | Scalar::Null => None,
+        let members = readings.iter().filter(|(name, _)| {
+            let role = role(&self.conventions, claim, stem, name);
+            matches!(role, Role::Command | Role::Envelope)
         });
-        let commands =
-            texts.filter(|(name, _)| role(&self.conventions, claim, stem, name) == Role::Command);
-        let commands = commands.map(|(_, name)| KnownCommand {
-            name: name.into(),
-            destructive: false,
-            arguments: Vec::new(),
-        });
-        let commands: Vec<KnownCommand> = commands.collect();
+        let members = members.map(|(name, value)| (own_name(name, stem), value));
+        let commands = read_commands(members);
         if !commands.is_empty() {
             self.set_known_commands(key, commands);
         }
@@ -95,6 +90,90 @@ impl Fleet {
             metric.unit = Unit::Announced(unit.into());
         }
         self.mark(key, Dirty::SHAPE);
+    }
+}
+
+/// The commands in the members `commands.0`, `commands.0.name`, `commands.0.arguments.0.name` and so on. A
+/// command is a name, or an object: docs/topics.md has an example.
+fn read_commands<'a>(members: impl Iterator<Item = (&'a str, Scalar<'a>)>) -> Vec<KnownCommand> {
+    let mut commands: Vec<KnownCommand> = Vec::new();
+    let (mut command_index, mut argument_index) = ("", "");
+    for (name, value) in members {
+        let Some(rest) = name.strip_prefix("commands.") else {
+            continue;
+        };
+        let (index, member) = rest.split_once('.').unwrap_or((rest, ""));
+        if commands.is_empty() || index != command_index {
+            command_index = index;
+            argument_index = "";
+            commands.push(KnownCommand {
+                name: String::new(),
+                destructive: false,
+                arguments: Vec::new(),
+            });
+        }
+        let Some(command) = commands.last_mut() else {
+            continue;
+        };
+        match (member, value) {
+            ("" | "name" | "command", Scalar::Text(text)) => command.name = text.into(),
+            ("destructive", Scalar::Bool(destructive)) => command.destructive = destructive,
+            (member, value) => {
+                let Some(rest) = member.strip_prefix("arguments.") else {
+                    continue;
+                };
+                let (index, member) = rest.split_once('.').unwrap_or((rest, ""));
+                if command.arguments.is_empty() || index != argument_index {
+                    if command.arguments.len() >= MAX_ARGUMENTS {
+                        continue;
+                    }
+                    argument_index = index;
+                    command.arguments.push(NO_ARGUMENT);
+                }
+                if let Some(argument) = command.arguments.last_mut() {
+                    read_argument(argument, member, value);
+                }
+            }
+        }
+    }
+    for command in &mut commands {
+        command
+            .arguments
+            .retain(|argument| !argument.name.is_empty());
+    }
+    commands
+}
+
+const NO_ARGUMENT: Argument = Argument {
+    name: String::new(),
+    kind: None,
+    unit: None,
+    min: None,
+    max: None,
+    default: None,
+};
+
+/// Takes one member of an argument's object. What is too long or of another type is left out.
+fn read_argument(argument: &mut Argument, member: &str, value: Scalar<'_>) {
+    match value {
+        Scalar::Text(text) if text.len() > MAX_COMMAND_NAME => {}
+        Scalar::Text(text) => match member {
+            "" | "name" => argument.name = text.into(),
+            "type" => argument.kind = Some(text.into()),
+            "unit" => argument.unit = Some(text.into()),
+            "default" => argument.default = Some(api::fleet::Scalar::Text(text.into())),
+            _ => {}
+        },
+        Scalar::Number(number) if number.is_finite() => match member {
+            "min" | "least" => argument.min = Some(number),
+            "max" | "most" => argument.max = Some(number),
+            "default" => argument.default = Some(api::fleet::Scalar::Number(number)),
+            _ => {}
+        },
+        Scalar::Bool(value) if member == "default" => {
+            argument.default = Some(api::fleet::Scalar::Bool(value));
+        }
+        Scalar::Number(_) | Scalar::Bool(_) | Scalar::Null => {}
     }
 }
 

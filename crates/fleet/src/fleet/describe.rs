@@ -189,7 +189,7 @@ fn describe_metric(metric: &Metric) -> api::Metric {
     api::Metric {
         name: metric.name.as_ref().into(),
         value: metric.has_value.then_some(value),
-        exact: None,
+        exact: metric.exact().map(String::from),
         unit: metric.unit().map(String::from),
         announced_unit: matches!(metric.unit, Unit::Announced(_)),
         time: time(metric.at),

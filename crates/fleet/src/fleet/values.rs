@@ -9,8 +9,10 @@ use crate::event::Dirty;
 use crate::fault::FaultKind;
 use crate::limits::{Account, Budget, Limit};
 use crate::metric::{Metric, Unit, Value};
+use crate::payload::number_in_text;
 use crate::readings::{Readings, Scalar};
 use crate::time::{OwnClock, Timestamp, millis, own_clock_from_number, own_clock_from_text};
+use crate::units;
 
 /// What a value is for, by its name in the payload.
 pub(super) fn role<'a>(
@@ -114,6 +116,12 @@ impl Fleet {
                 }
                 (Role::Latitude, Scalar::Number(value)) => lat = lat.or(Some(value)),
                 (Role::Longitude, Scalar::Number(value)) => lng = lng.or(Some(value)),
+                (Role::Latitude, Scalar::Text(text)) => {
+                    lat = lat.or_else(|| number_in_text(text).map(|(value, _)| value));
+                }
+                (Role::Longitude, Scalar::Text(text)) => {
+                    lng = lng.or_else(|| number_in_text(text).map(|(value, _)| value));
+                }
                 (Role::DeviceId, Scalar::Text(id)) => {
                     let own = device.id.strip_prefix('/').unwrap_or(&device.id);
                     id_mismatch = *id != *own && *id != *device.id;
@@ -155,7 +163,11 @@ impl Fleet {
             if said == Some(index) {
                 continue;
             }
-            let number = matches!(value, Scalar::Number(_));
+            let in_quotes = match value {
+                Scalar::Text(text) => number_in_text(text),
+                Scalar::Number(_) | Scalar::Bool(_) | Scalar::Null => None,
+            };
+            let number = matches!(value, Scalar::Number(_)) || in_quotes.is_some();
             let is_metric = match role(&self.conventions, claim, stem, name) {
                 Role::Metric => true,
                 // A latitude without a longitude is no position, so it is a metric.
@@ -164,9 +176,19 @@ impl Fleet {
                 Role::OwnClock => matches!(value, Scalar::Bool(_)),
                 Role::DeviceId | Role::Envelope | Role::Command | Role::Unit(_) => false,
             };
-            if is_metric {
-                self.take_value(now, key, name, value, unit, moment, message);
+            if !is_metric {
+                continue;
             }
+            let mut reading = Reading {
+                value,
+                exact: readings.exact(index),
+                unit,
+            };
+            if let Some((number, written)) = in_quotes.filter(|_| !units::is_identifier(name)) {
+                reading.value = Scalar::Number(number);
+                reading.unit = written.or(unit);
+            }
+            self.take_value(now, key, name, reading, moment, message);
         }
     }
 
@@ -177,17 +199,16 @@ impl Fleet {
         device.clock.believes(now, at, max_behind, interval)
     }
 
-    #[allow(clippy::too_many_arguments)] // One value with all that is known about it.
     fn take_value(
         &mut self,
         now: Timestamp,
         key: DeviceKey,
         name: &str,
-        value: Scalar<'_>,
-        unit: Option<&'static str>,
+        reading: Reading<'_>,
         moment: Moment,
         message: &Message<'_>,
     ) {
+        let Reading { value, exact, unit } = reading;
         match value {
             Scalar::Number(number) if !number.is_finite() => {
                 let kind = FaultKind::NotFinite;
@@ -212,11 +233,16 @@ impl Fleet {
         {
             metric.unit = Unit::Written(unit);
         }
+        let unit_changed = guess_unit(metric, value);
         let mut memory = Memory {
             budget: &mut self.budget,
             account: &mut device.account,
         };
-        let order = store_value(metric, &mut memory, now, value, moment);
+        let order = store_value(metric, &mut memory, now, value, exact, moment);
+        if unit_changed {
+            self.mark(key, Dirty::SHAPE);
+        }
+        let device = &mut self.devices[key];
         let sample = match order {
             Order::Sample(sample) => sample,
             Order::Shown => {
@@ -329,6 +355,33 @@ pub(super) fn find_metric(device: &mut Device, name: &str) -> Option<usize> {
     Some(index)
 }
 
+/// A value with what is known about it.
+#[derive(Copy, Clone)]
+struct Reading<'a> {
+    value: Scalar<'a>,
+    /// The text of a number that an `f64` cannot hold.
+    exact: Option<&'a str>,
+    /// The unit that topic or payload name.
+    unit: Option<&'static str>,
+}
+
+/// Assumes a unit that the value suggests, or gives up one that it contradicts. Returns whether it did.
+fn guess_unit(metric: &mut Metric, value: Scalar<'_>) -> bool {
+    let Scalar::Number(value) = value else {
+        return false;
+    };
+    let guess = match &metric.unit {
+        Unit::Assumed(unit) if !units::is_plausible(unit, value) => Unit::Unknown,
+        Unit::Unknown if !metric.has_value => match units::of_value(&metric.name, value) {
+            Some(unit) => Unit::Assumed(unit),
+            None => return false,
+        },
+        Unit::Unknown | Unit::Assumed(_) | Unit::Written(_) | Unit::Announced(_) => return false,
+    };
+    metric.unit = guess;
+    true
+}
+
 /// What happens to a value.
 enum Order {
     /// It is a point to draw: the latest value, or one of a backlog.
@@ -356,14 +409,16 @@ fn store_value(
     memory: &mut Memory<'_>,
     now: Timestamp,
     value: Scalar<'_>,
+    exact: Option<&str>,
     moment: Moment,
 ) -> Order {
-    let same = match (&metric.value, value) {
-        (Value::Number(a), Scalar::Number(b)) => a.to_bits() == b.to_bits(),
-        (Value::Bool(a), Scalar::Bool(b)) => *a == b,
-        (Value::Text(a), Scalar::Text(b)) => **a == *b,
-        (_, Scalar::Number(_) | Scalar::Bool(_) | Scalar::Text(_) | Scalar::Null) => false,
-    };
+    let same = metric.exact.as_deref() == exact
+        && match (&metric.value, value) {
+            (Value::Number(a), Scalar::Number(b)) => a.to_bits() == b.to_bits(),
+            (Value::Bool(a), Scalar::Bool(b)) => *a == b,
+            (Value::Text(a), Scalar::Text(b)) => **a == *b,
+            (_, Scalar::Number(_) | Scalar::Bool(_) | Scalar::Text(_) | Scalar::Null) => false,
+        };
     let first = !metric.has_value;
     metric.topic = moment.topic;
     let mut at = moment.at;
@@ -388,8 +443,11 @@ fn store_value(
     } else {
         at = metric.drawn_at.map_or(at, |last| last.max(at));
     }
-    if (first || !same) && !store(metric, memory, value) {
-        return Order::Refused;
+    if first || !same {
+        if !store(metric, memory, value) {
+            return Order::Refused;
+        }
+        store_exact(metric, memory, exact);
     }
     if !moment.retained {
         if metric.samples > 0 {
@@ -420,9 +478,20 @@ const fn value_to_draw(value: Scalar<'_>) -> Option<f64> {
     }
 }
 
+/// Keeps the text of a number, if there is memory for it.
+pub(super) fn store_exact(metric: &mut Metric, memory: &mut Memory<'_>, exact: Option<&str>) {
+    if let Some(before) = metric.exact.take() {
+        memory.refund(before.len());
+    }
+    metric.exact = exact
+        .filter(|text| memory.charge(text.len()))
+        .map(Into::into);
+}
+
 /// The metric has no value any more.
 pub(super) fn take_away(metric: &mut Metric, memory: &mut Memory<'_>) {
     store(metric, memory, Scalar::Null);
+    store_exact(metric, memory, None);
     metric.has_value = false;
     (metric.own_clock, metric.retained) = (false, false);
     (metric.samples, metric.gap_ms) = (0, 0.0);

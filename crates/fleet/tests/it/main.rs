@@ -14,6 +14,7 @@ mod order;
 mod plain;
 mod presence;
 mod properties;
+mod quantities;
 mod sim;
 mod spoiled;
 mod ties;
