@@ -45,3 +45,14 @@ pub(crate) fn raise_open_files() -> Option<u64> {
     );
     getrlimit(Resource::Nofile).current
 }
+
+/// Lets the system hold little that it has not sent yet for this peer. What it holds cannot be
+/// replaced by what is newer. This fails only if the peer has gone, and then reading fails too.
+pub(crate) fn hold_little_unsent(stream: &tokio::net::TcpStream) {
+    // As much as the largest frame of a WebSocket.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(64 * 1024);
+    // Other systems have no such option, or socket2 does not know it.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = stream;
+}

@@ -36,3 +36,6 @@ impl Signals {
 pub(crate) fn raise_open_files() -> Option<u64> {
     None
 }
+
+/// Windows has no option for how much the system holds that it has not sent yet.
+pub(crate) fn hold_little_unsent(_: &tokio::net::TcpStream) {}

@@ -31,6 +31,7 @@ use self::connection::Connection;
 use self::core::Core;
 use crate::clock::Clock;
 use crate::gate::Permit;
+use crate::platform::hold_little_unsent;
 
 /// How many commands may wait. When that many wait, the listeners stop accepting connections.
 const COMMANDS: usize = 256;
@@ -206,6 +207,7 @@ fn open(core: &Rc<Core>, new: NewConnection, max_packet_size: u32) {
         Ok(stream) => stream,
         Err(error) => return warn!(%peer, "closed: cannot use the accepted socket: {error}"),
     };
+    hold_little_unsent(&stream);
     let (stream, transport, is_page) = match framing {
         Framing::Plain => (ByteStream::plain(stream), broker::Transport::Tcp, false),
         Framing::WebSocket {
