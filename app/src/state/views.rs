@@ -118,6 +118,8 @@ pub struct ValueView {
     pub retained: bool,
     /// Samples a second, lately.
     pub rate_hz: Option<f64>,
+    /// How important it is: the most important values have the lowest.
+    pub rank: u8,
 }
 
 /// A fault.
@@ -327,6 +329,7 @@ impl ValueView {
             at: metric.at(),
             retained: metric.is_retained(),
             rate_hz: metric.rate_hz(),
+            rank: rank(metric),
         })
     }
 }

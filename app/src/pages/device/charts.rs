@@ -134,8 +134,12 @@ pub fn Readings(
     let shape = Memo::new(move |_| {
         device.with(|device| {
             let values = device.iter().flat_map(|device| &device.values);
+            let mut values: Vec<&ValueView> =
+                values.filter(|value| value.number.is_some()).collect();
+            // As on a card: what is measured comes before what is set.
+            values.sort_by_key(|value| value.rank);
             values
-                .filter(|value| value.number.is_some())
+                .into_iter()
                 .take(READINGS)
                 .map(|value| Tile {
                     key: value.key,
