@@ -159,6 +159,9 @@ test('a cut connection comes back by itself, without a gap or a duplicate at QoS
   t.after(() => device.quit());
   await card(page, 'steady-1').click();
   const state = page.getByTestId('connection-state');
+  // The page subscribes to the device once it is open.
+  const first = page.getByTestId('raw-message').first();
+  while (!(await first.isVisible())) await device.send({ warm: 1 });
   const total = 40;
   for (let n = 1; n <= total; n += 1) {
     // The device page must have loaded its own files: a cut would be another error.

@@ -177,7 +177,8 @@ impl AppState {
     pub fn open(self, key: DeviceKey) {
         let shell = self.shell.get_value();
         shell.core.borrow_mut().open(key);
-        shell.subscribe_soon();
+        // Who opens a device waits for its messages.
+        shell.subscribe();
         shell.ask_for_details(key);
         on_local_cleanup(move || {
             shell.core.borrow_mut().close(key);

@@ -25,7 +25,7 @@ impl Shell {
     }
 
     /// Subscribes to what is shown now, and to nothing else.
-    pub(super) fn subscribe(self: &Rc<Self>) {
+    pub(in crate::state) fn subscribe(self: &Rc<Self>) {
         self.gathering.set(false);
         let (wanted, chosen) = match self.mode.get() {
             // What is subscribed to stays, until it is known what is better.
