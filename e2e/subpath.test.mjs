@@ -25,13 +25,15 @@ after(async () => {
 const live = (page) => page.getByTestId('connection-state').filter({ hasText: /live/i }).waitFor();
 const pathOf = (page) => new URL(page.url()).pathname;
 
-/// Opens a page whose WebSockets are noted.
+/// Opens a page whose WebSockets and requests to an API are noted.
 async function visit(url, options) {
   const opened = await openPage(browser, 'about:blank', options);
   const sockets = [];
+  const asked = [];
+  opened.page.on('request', (request) => { if (request.url().includes('/api/')) asked.push(request.url()); });
   opened.page.on('websocket', (socket) => sockets.push(socket.url()));
   const response = await opened.page.goto(url);
-  return { ...opened, sockets, response };
+  return { ...opened, sockets, asked, response };
 }
 
 async function proxied(t, options) {
@@ -131,7 +133,7 @@ test('the manifest and the icons are those of the path', async (t) => {
   assert.deepEqual(proxy.strays, []);
 });
 
-test('a widget finds its broker beside its script', async (t) => {
+test('a widget finds its server beside its script', async (t) => {
   const proxy = await proxied(t);
   const elsewhere = http.createServer((_, response) => {
     response.setHeader('content-type', 'text/html; charset=utf-8');
@@ -143,9 +145,11 @@ test('a widget finds its broker beside its script', async (t) => {
   t.after(() => elsewhere.close());
   const device = await startDevice(server, 'door-9');
   t.after(() => device.quit());
-  const { page, sockets, close } = await visit(`http://127.0.0.1:${elsewhere.address().port}/`, { expected: [/favicon/] });
+  const { page, sockets, asked, close } = await visit(`http://127.0.0.1:${elsewhere.address().port}/`, { expected: [/favicon/] });
   await page.locator('beaconry-status').getByText(/online/i).first().waitFor();
-  assert.deepEqual(sockets, [`ws://${proxy.address}${PREFIX}/mqtt`]);
+  assert.deepEqual(sockets, [], 'it needs no broker');
+  assert.ok(asked.length > 0);
+  for (const url of asked) assert.ok(url.startsWith(`http://${proxy.address}${PREFIX}/api/v1/`), url);
   assert.deepEqual(proxy.strays, []);
   await close();
 });
