@@ -22,7 +22,7 @@ after(async () => {
 
 const live = (page) => page.getByTestId('connection-state').filter({ hasText: /live/i }).waitFor();
 const card = (page, id) => page.locator(`[data-device="beaconry/${id}"]`);
-const data = (id, values) => sender.publish(`beaconry/data/${id}`, JSON.stringify(values), { qos: 1 });
+const data = (id, values) => sender.publish(`beaconry/data/${id}`, JSON.stringify(values).replace('"64 bits"', '12345678901234567890'), { qos: 1 });
 const open = (address = '', options = {}) => openPage(browser, `${server.page}${address}`, options);
 
 /// Whether nothing within these elements is cut off.
@@ -80,7 +80,7 @@ test('numbers of every size are whole on cards, rows and tiles, and exact in the
   const { page, complaints, close } = await open('?q=sizes', { viewport: { width: 1280, height: 800 } });
   await live(page);
   await data('sizes-1', { pressure_hpa: 1015.1, inside_hpa: 1012.9, sea_hpa: 1030.2 });
-  await data('sizes-2', { huge: 1.2e19, tiny: -1.2345e-12, boot: 1795233600, serial: 9007199254740991 });
+  await data('sizes-2', { huge: 1.2e19, tiny: -1.2345e-12, boot: 1795233600, serial: '64 bits' });
   await data('sizes-3', { meter_kwh: 12345.678, rate: -123456.7 });
   await data('sizes-4', { POWER: 'ON', door: 'open' });
   await card(page, 'sizes-2').getByText('1.2e19').waitFor();
@@ -94,12 +94,12 @@ test('numbers of every size are whole on cards, rows and tiles, and exact in the
     await page.setViewportSize({ width, height: 800 });
     await page.goto(`${server.page}device/beaconry/sizes-2`);
     await live(page);
-    await data('sizes-2', { huge: 1.2e19, tiny: -1.2345e-12, boot: 1795233600, serial: 9007199254740991 });
+    await data('sizes-2', { huge: 1.2e19, tiny: -1.2345e-12, boot: 1795233600, serial: '64 bits' });
     await page.getByTestId('reading').first().waitFor();
     assert.deepEqual(await cut(page, '.reading .value'), []);
   }
   await page.getByTestId('all-values').locator('summary').click();
-  await page.getByTestId('value-row').filter({ hasText: '9007199254740991' }).waitFor();
+  await page.getByTestId('value-row').filter({ hasText: '12345678901234567890' }).waitFor();
   assert.deepEqual(complaints, []);
   await close();
 });
@@ -190,6 +190,26 @@ test('REBOOT asks first, in JSON too, and an answer is not escaped twice', async
     deviceId: 'boiler', messageType: 'commandResp', commandResult: null, error: 'no "limit" above 60', uuid: requests().at(-1).uuid,
   }), { qos: 1 });
   await page.getByTestId('command-answer').getByText('no "limit" above 60', { exact: true }).waitFor();
+  await end();
+});
+
+test('what a device marks asks first, and arguments are as announced', async () => {
+  const { page, requests, request, end } = await openBoiler(['PING', { name: 'DRAIN', destructive: true },
+    { name: 'SET_LIMIT', arguments: [{ name: 'degrees', type: 'number', unit: '°C', min: 30, max: 80, default: 55 }] }]);
+  await page.getByTestId('command-DRAIN').click();
+  await page.getByTestId('confirm-dialog').getByText('DRAIN').first().waitFor();
+  assert.deepEqual(requests(), [], 'nothing was sent');
+  await page.getByTestId('confirm-send').click();
+  await request(({ command }) => command === 'DRAIN');
+
+  const field = page.getByTestId('command-SET_LIMIT-degrees');
+  assert.equal(await field.inputValue(), '55');
+  await field.fill('81');
+  await page.getByTestId('command-SET_LIMIT').click();
+  await page.getByText('Give degrees, from 30 to 80 °C.').waitFor();
+  await field.fill('60,5');
+  await page.getByTestId('command-SET_LIMIT').click();
+  await request(({ degrees }) => degrees === 60.5);
   await end();
 });
 

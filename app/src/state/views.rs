@@ -308,7 +308,13 @@ impl DeviceView {
 impl ValueView {
     fn new(index: usize, metric: &fleet::Metric, names: &[String]) -> Option<Self> {
         let (text, exact) = match metric.value() {
-            Value::Number(value) => (format::number(*value), format::exact(*value)),
+            Value::Number(value) => {
+                // What a float cannot hold, the model keeps as it was written.
+                let written = metric.exact();
+                let exact = written.map(|text| fleet::display::shorten(text, TEXT_CHARS));
+                let exact = exact.unwrap_or_else(|| format::exact(*value));
+                (format::number(*value), exact)
+            }
             Value::Bool(value) => {
                 let word = if *value { "on" } else { "off" };
                 (word.to_owned(), word.to_owned())
@@ -481,6 +487,8 @@ mod tests {
         };
         assert_eq!(value(0), ("Meter", "meter_kwh", "12345.7", "12345.678"));
         assert_eq!(value(1), ("Boot", "boot", "1795233600", "1795233600"));
+        let id = self::view(r#"{"serial":12345678901234567890}"#);
+        assert_eq!(id.values[0].exact, "12345678901234567890");
     }
 
     #[test]
