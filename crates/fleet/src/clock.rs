@@ -45,12 +45,11 @@ impl ClockWatch {
         now: Timestamp,
         at: Timestamp,
         max_behind_ms: i64,
-        interval_ms: Option<i64>,
+        interval_ms: impl FnOnce() -> Option<i64>,
     ) -> bool {
         let late_ms = now.ms_since(at);
         let went_back = at < self.newest;
-        let in_rhythm =
-            interval_ms.is_some_and(|interval| now.ms_since(self.last) >= interval / 4 * 3);
+        let passed_ms = now.ms_since(self.last);
         self.last = now;
         if !went_back && late_ms <= max_behind_ms {
             self.messages = 0;
@@ -67,7 +66,8 @@ impl ClockWatch {
                 self.messages = 1;
                 self.wrong = false;
             }
-            self.wrong |= went_back && in_rhythm;
+            self.wrong |=
+                went_back && interval_ms().is_some_and(|interval| passed_ms >= interval / 4 * 3);
         }
         self.newest = self.newest.max(if self.wrong { now } else { at });
         !self.wrong

@@ -164,7 +164,11 @@ impl Reader<'_> {
             Some(_) | None => {
                 let start = self.at;
                 let value = self.number()?;
-                let value = out.number(value, part(self.text, start..self.at));
+                let value = if self.at - start < number::LONG {
+                    ItemValue::Number(value)
+                } else {
+                    out.number(value, part(self.text, start..self.at))
+                };
                 Self::emit(out, value)
             }
         }

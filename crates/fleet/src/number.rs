@@ -61,10 +61,13 @@ pub(crate) fn parse_prefix(text: &[u8]) -> Option<(f64, usize)> {
     Some((if negative { -value } else { value }, at))
 }
 
+/// A shorter text is none of a long number.
+pub(crate) const LONG: usize = 16;
+
 /// Whether the text of a number says more than an `f64` can hold: a whole number of 16 digits or more that
 /// is not exact, or any of more than 17. A longer text than 64 bytes is none that anybody reads.
 pub(crate) fn is_long(text: &str) -> bool {
-    if !TELEMETRY || !(16..=64).contains(&text.len()) {
+    if !TELEMETRY || !(LONG..=64).contains(&text.len()) {
         return false;
     }
     let digits = text.bytes().filter(u8::is_ascii_digit).count();

@@ -145,13 +145,24 @@ const PRESENCE_LEVELS: &[&str] = &[
 
 /// Whether the message is for a device, not from it.
 fn is_for_others(topic: &str, stem: &str) -> bool {
-    let mut levels = topic.rsplit('/').enumerate();
-    !stem.is_empty()
-        && levels.any(|(index, level)| match level {
-            "cmnd" | "request" => true,
-            "set" | "get" | "command" => index < 2,
-            _ => false,
-        })
+    let mut left = topic.as_bytes();
+    let mut index = 0;
+    // By hand, because this is asked for every message.
+    while !stem.is_empty() && !left.is_empty() {
+        let level = left.iter().rposition(|byte| *byte == b'/');
+        let (rest, level) = match level {
+            Some(slash) => (&left[..slash], &left[slash + 1..]),
+            None => (&left[..0], left),
+        };
+        match level {
+            b"cmnd" | b"request" => return true,
+            b"set" | b"get" | b"command" if index < 2 => return true,
+            _ => {}
+        }
+        left = rest;
+        index += 1;
+    }
+    false
 }
 
 /// Whether a payload on `…/state` is about the connection, and not whether a lamp is on.
@@ -212,6 +223,10 @@ fn is_one_of(level: &str, levels: &[&str]) -> bool {
 
 /// `sensors/{place}`, `{quantity}` and `{unit}` of exactly four levels.
 fn sensor_topic(topic: &str) -> Option<(&str, &str, &str)> {
+    let own = topic.strip_prefix('/').unwrap_or(topic);
+    if !own.starts_with("sensor") {
+        return None;
+    }
     let (rest, unit) = split_last_level(topic)?;
     let (place, quantity) = split_last_level(rest)?;
     (is_sensor_place(place) && !quantity.is_empty()).then_some((place, quantity, unit))

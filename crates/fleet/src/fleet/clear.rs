@@ -14,7 +14,7 @@ impl Fleet {
     /// else. A device that was heard often stays, because an empty message may also be a value that is
     /// empty for a moment, as of a button.
     pub(super) fn cleared(&mut self, now: Timestamp, topic: &str) {
-        let hash = self.index.hash_topic(topic);
+        let hash = self.index.hash_topic(topic).1;
         // Which device a topic belongs to depends on what the payload was.
         for form in [Form::Json, Form::Number] {
             let payload = Payload { text: "", form };

@@ -110,28 +110,32 @@ impl Index {
         hash_name(&self.hasher, name)
     }
 
-    /// A short hash by which the messages of one topic are recognised.
-    pub(super) fn hash_topic(&self, topic: &str) -> u32 {
-        // The low half is as good as any.
-        #[allow(clippy::cast_possible_truncation)]
-        let low = self.hasher.hash_one(topic) as u32;
-        low
-    }
-
-    /// The fingerprint by which a message that comes twice is recognised.
-    pub(super) fn fingerprint(&self, message: &Message<'_>) -> u32 {
-        if !INDEX {
-            let bytes = message.topic.bytes().chain(message.payload.iter().copied());
-            // FNV-1a is short, and good enough because this is no position in a table.
-            return bytes.fold(0x811c_9dc5, |hash, byte| {
-                (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-            });
-        }
-        let hash = self.hasher.hash_one((message.topic, message.payload));
+    /// A hash of a topic, and a short one by which the messages of one topic are recognised.
+    pub(super) fn hash_topic(&self, topic: &str) -> (u64, u32) {
+        let hash = self.hasher.hash_one(topic);
         // The low half is as good as any.
         #[allow(clippy::cast_possible_truncation)]
         let low = hash as u32;
-        low
+        (hash, low)
+    }
+
+    /// The fingerprint by which a message that comes twice is recognised, and the short hash of its
+    /// topic.
+    pub(super) fn fingerprint(&self, message: &Message<'_>) -> (u32, u32) {
+        if !INDEX {
+            let bytes = message.topic.bytes().chain(message.payload.iter().copied());
+            // FNV-1a is short, and good enough because this is no position in a table.
+            let hash = bytes.fold(0x811c_9dc5, |hash, byte| {
+                (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+            });
+            return (hash, 0);
+        }
+        let (topic, short) = self.hash_topic(message.topic);
+        let hash = self.hasher.hash_one((topic, message.payload));
+        // The low half is as good as any.
+        #[allow(clippy::cast_possible_truncation)]
+        let low = hash as u32;
+        (low, short)
     }
 }
 

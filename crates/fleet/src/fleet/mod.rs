@@ -25,7 +25,7 @@ use crate::presence::Counts;
 use crate::readings::{Caps, Readings};
 use crate::text::part;
 use crate::time::Timestamp;
-use crate::{ADOPT, COMMANDS, FORGET, TELEMETRY, TIES};
+use crate::{ADOPT, COMMANDS, FORGET, INDEX, TELEMETRY, TIES};
 use alloc::collections::{BinaryHeap, VecDeque};
 use alloc::string::String;
 use core::cmp::Reverse;
@@ -37,7 +37,7 @@ pub(crate) use ties::Tie;
 type Queue = BinaryHeap<Reverse<(i64, DeviceKey)>>;
 
 /// Whether a cleared retained message takes away what came by it.
-const CLEAR: bool = TELEMETRY && FORGET;
+const CLEAR: bool = TELEMETRY && FORGET && INDEX;
 
 /// A message as it came.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
@@ -104,6 +104,8 @@ pub struct Fleet {
     /// The latest `now` that was given. Time does not go back behind it.
     now: Timestamp,
     scratch: Readings,
+    /// The short hash of the topic of the message that is handled now.
+    topic_hash: u32,
 }
 
 impl Fleet {
@@ -125,6 +127,7 @@ impl Fleet {
             clients: ties::Clients::new(options.seed),
             now: Timestamp(i64::MIN),
             scratch: Readings::default(),
+            topic_hash: 0,
             options,
         }
     }
@@ -274,7 +277,8 @@ impl Fleet {
         let Some(key) = known else {
             return;
         };
-        let fingerprint = self.index.fingerprint(message);
+        let (fingerprint, topic_hash) = self.index.fingerprint(message);
+        self.topic_hash = topic_hash;
         self.follow(key, &claim);
         if TIES && message.publisher.is_some() {
             self.note_publisher(now, key, &claim.what, message);

@@ -102,7 +102,7 @@ impl Fleet {
     ) {
         let retained = message.retained;
         if CLEAR {
-            self.devices[key].presence_topic = self.index.hash_topic(message.topic);
+            self.devices[key].presence_topic = self.topic_hash;
         }
         let device = &mut self.devices[key];
         device.registered = true;

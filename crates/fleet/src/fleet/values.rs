@@ -78,7 +78,7 @@ impl Fleet {
             unit,
             said,
         } = source;
-        let topic = self.index.hash_topic(message.topic);
+        let topic = self.topic_hash;
         for (hit, kind) in [
             (readings.too_many, FaultKind::TooManyValues),
             (readings.too_deep, FaultKind::TooDeep),
@@ -195,8 +195,10 @@ impl Fleet {
     fn believes_clock(&mut self, now: Timestamp, key: DeviceKey, at: Timestamp) -> bool {
         let max_behind = millis(self.options.max_clock_behind);
         let device = &mut self.devices[key];
-        let interval = device.intervals.median();
-        device.clock.believes(now, at, max_behind, interval)
+        let intervals = &device.intervals;
+        device
+            .clock
+            .believes(now, at, max_behind, || intervals.median())
     }
 
     fn take_value(
