@@ -93,9 +93,11 @@ impl Model {
         }
     }
 
-    /// All that was saved is here again. Judges what can still be said of it.
+    /// All that was saved is here again. Judges what can still be said of it. Nobody follows the changes of
+    /// this run yet, so none of it is told as one.
     pub(crate) fn restored(&mut self, now: Timestamp) {
         self.fleet.handle_restart(now);
+        self.take_changes();
     }
 
     /// Begins a round of saving.

@@ -130,7 +130,7 @@ impl World {
             next.model.restore(now, key, value);
         }
         next.model.restored(now);
-        next.model.take_changes();
+        assert_eq!(next.changes(), []);
         next
     }
 

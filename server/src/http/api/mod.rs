@@ -81,3 +81,25 @@ impl Site {
         self.devices.as_ref().ok_or(ApiError::ModelOff)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use fleet::{FaultKind, OfflineReason, PresenceKind, Sort, UnknownReason};
+
+    const DOCS: &str = include_str!("../../../../docs/api.md");
+
+    #[test]
+    fn docs_api_names_every_word_that_an_answer_may_have() {
+        let presences = PresenceKind::ALL.map(PresenceKind::word);
+        let offline = OfflineReason::ALL.map(OfflineReason::word);
+        let unknown = UnknownReason::ALL.map(UnknownReason::word);
+        let faults = FaultKind::ALL.map(FaultKind::word);
+        let rows = [&presences[..], &offline, &unknown, &faults].concat();
+        for word in rows {
+            assert!(DOCS.contains(&format!("\n| `{word}` |")), "{word}");
+        }
+        for sort in Sort::ALL {
+            assert!(DOCS.contains(&format!("`{}`", sort.word())), "{sort:?}");
+        }
+    }
+}
