@@ -62,8 +62,9 @@
 //!  "units":{"flow":"L/min","pressure":"bar"}}
 //! ```
 //!
-//! `commands` are names, or objects with a `command` or `name` member, at most 64 of at most 128
-//! bytes; `units` maps a metric's dotted name to its symbol. Data messages are not retained, so
+//! `commands` are names, or objects with a `command` or `name` member, and perhaps `destructive` and
+//! `arguments` (`{"name","type","unit","min","max","default"}`; see [`KnownCommand`]). At most 64 are
+//! kept, with names of at most 128 bytes and 16 arguments each. `units` maps a metric's dotted name to its symbol. Data messages are not retained, so
 //! the announcement is what the broker keeps on that topic. Both members are understood in any
 //! data message and in a JSON registration (`{"messageType":"SIGN_IN","commands":[…]}`) too. The
 //! latest list replaces the earlier ones. No device has to announce `PING`.
@@ -82,6 +83,9 @@
 //!   length, its signing-out means [`Presence::Sleeping`]. If it is half a cycle late in waking, it
 //!   is offline, [`OfflineReason::DidNotWake`].
 //! - While the observer is disconnected, every presence is unknown.
+//!
+//! - A server tells which client publishes ([`Message::publisher`]) and which come and leave
+//!   ([`Fleet::handle_client`]). A device with one client of its own leaves with it.
 //!
 //! # One fleet tells another
 //!

@@ -29,6 +29,7 @@ pub(crate) struct Readings {
     /// The name that the topic gives, before the dot.
     stem: String,
     caps: Caps,
+    has_long_number: bool,
 }
 
 /// The limits on what is kept of a message.
@@ -89,6 +90,7 @@ impl Readings {
         self.too_deep = false;
         self.name_too_long = false;
         self.text_cut = false;
+        self.has_long_number = false;
         self.caps = caps;
     }
 
@@ -195,6 +197,9 @@ impl Readings {
 
     /// The text of a number that an `f64` cannot hold exactly.
     pub(crate) fn exact(&self, index: usize) -> Option<&str> {
+        if !self.has_long_number {
+            return None;
+        }
         match &self.items.get(index)?.value {
             ItemValue::LongNumber(range) => Some(part(&self.texts, range.clone())),
             ItemValue::Number(_) | ItemValue::Bool(_) | ItemValue::Text(_) | ItemValue::Null => {
@@ -208,6 +213,7 @@ impl Readings {
         if !number::is_long(text) {
             return ItemValue::Number(value);
         }
+        self.has_long_number = true;
         let start = self.begin_text();
         self.texts.push_str(text);
         ItemValue::LongNumber(start..self.texts.len())

@@ -122,6 +122,10 @@ pub(crate) fn of_value(name: &str, value: f64) -> Option<&'static str> {
 
 /// Whether a value can be in the unit that is assumed for it.
 pub(crate) fn is_plausible(unit: &str, value: f64) -> bool {
+    // Most values are so, and most units are no dBm.
+    if (0.0..=100.0).contains(&value) && unit.as_bytes().first() != Some(&b'd') {
+        return true;
+    }
     match unit {
         "°C" => (-100.0..=250.0).contains(&value),
         "%" => (0.0..=100.0).contains(&value),

@@ -295,7 +295,9 @@ impl Fleet {
             self.fault(now, key, FaultKind::PayloadTooLong, message.payload);
             return;
         }
-        self.note_bad_character(now, key, repaired.is_some(), message.payload);
+        if TELEMETRY && (repaired.is_some() || message.payload.first() == Some(&0xef)) {
+            self.note_bad_character(now, key, repaired.is_some(), message.payload);
+        }
         self.act(now, key, &claim, &payload, message, readings);
     }
 
@@ -430,7 +432,7 @@ impl Fleet {
         payload: &[u8],
     ) {
         let mark = payload.starts_with("\u{feff}".as_bytes());
-        if !TELEMETRY || !(repaired || mark) {
+        if !(repaired || mark) {
             return;
         }
         let kind = FaultKind::BadCharacter;
