@@ -86,7 +86,7 @@ class Status {
     this.name = attribute('label') ?? this.device ?? '';
     this.broker = attribute('broker');
     // An empty prefix is a prefix too: the topics then begin with `register/`.
-    this.prefix = (element.getAttribute('prefix') ?? 'beaconry').trim().replace(/^\/+|\/+$/g, '');
+    this.prefix = (element.getAttribute('prefix') ?? 'beaconry').trim().replace(/\/+$/, '');
     all.add(this);
     if (!this.device) {
       this.problem = 'give the attribute device="…"';
