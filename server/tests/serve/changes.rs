@@ -98,15 +98,18 @@ impl Follower {
     fn event(&mut self) -> Event {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            // Comments come all the time.
+            // Beats come all the time.
             assert!(Instant::now() < deadline, "waited in vain for an event");
             let block = self.block().expect("an event");
             let field = |name: &str| {
                 let mut lines = block.lines();
                 lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
             };
-            let Some(data) = field("data") else { continue };
-            assert_eq!(field("event"), Some("changes"));
+            if field("event") != Some("changes") {
+                // The beginning, or a beat.
+                continue;
+            }
+            let data = field("data").unwrap();
             let changes: Changes = serde_json::from_str(data).unwrap();
             return Event {
                 id: field("id").unwrap().to_owned(),
