@@ -268,6 +268,7 @@ fn start_devices(
             max_queued_samples: 0,
             ..FleetOptions::default()
         },
+        grants: arguments.access.grants(),
         change_log: limits.change_log_bytes,
         streams: limits.change_streams,
         data,

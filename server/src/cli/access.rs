@@ -22,7 +22,8 @@ pub(crate) struct AccessArgs {
     )]
     deny_publish: Vec<TopicFilter>,
 
-    /// Nobody is sent messages with topics that this filter matches. A subscription to nothing else
+    /// Nobody is sent messages with topics that this filter matches, and the API knows nothing of
+    /// them. A subscription to nothing else
     /// is refused; one to more is accepted and gets the rest. May be given several times; in the
     /// variable, one filter a line.
     #[arg(

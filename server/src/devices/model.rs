@@ -1,8 +1,8 @@
 //! The model of all devices, without sockets, threads and clocks: batches of the broker's tap go in,
 //! changes and answers come out.
 
-use broker::Conn;
 use broker::tap::{self, Departure, Publisher, TapEvent};
+use broker::{Conn, Grants};
 use fleet::{
     ClientNews, Device, DeviceKey, Event, Fleet, FleetOptions, Limit, Message, OfflineReason,
     Timestamp,
@@ -24,6 +24,8 @@ use self::saving::Saving;
 #[derive(Debug)]
 pub(crate) struct Model {
     fleet: Fleet,
+    /// What anybody may receive.
+    grants: Grants,
     clients: Clients,
     names: Names,
     saving: Saving,
@@ -69,9 +71,11 @@ struct Name {
 }
 
 impl Model {
-    pub(crate) fn new(options: FleetOptions) -> Self {
+    /// It shows nothing that `grants` lets nobody receive.
+    pub(crate) fn new(options: FleetOptions, grants: Grants) -> Self {
         Self {
             fleet: Fleet::new(options),
+            grants,
             clients: Clients::default(),
             names: Names::default(),
             saving: Saving::default(),
@@ -100,6 +104,9 @@ impl Model {
                 correlation_data,
             } => {
                 self.counted.messages += 1;
+                if !self.grants.may_receive(topic) {
+                    return;
+                }
                 let (publisher, is_will) = match publisher {
                     Publisher::Connection(conn) => (self.clients.id_of(conn), false),
                     Publisher::Will(client_id) => (Some(client_id), true),
@@ -122,6 +129,9 @@ impl Model {
                 correlation_data,
             } => {
                 self.counted.messages += 1;
+                if !self.grants.may_receive(topic) {
+                    return;
+                }
                 let message = Message {
                     correlation_data,
                     ..Message::new(topic, payload).retained()
@@ -352,18 +362,25 @@ impl Model {
 
     /// Hides a device, or shows it again.
     pub(crate) fn hide(&mut self, id: &str, hidden: bool) -> Option<Vec<u8>> {
-        let key = self.fleet.find(id)?;
+        let key = self.find_exactly(id)?;
         self.fleet.hide(key, hidden);
         Some(self.describe(&[key], Detail::Whole))
     }
 
     /// Forgets a device. Returns whether there was one.
     pub(crate) fn forget(&mut self, id: &str) -> bool {
-        let key = self.fleet.find(id);
+        let key = self.find_exactly(id);
         if let Some(key) = key {
             self.fleet.forget(key);
         }
         key.is_some()
+    }
+
+    /// The device with this full id. A question may name a device by its bare id. What changes
+    /// something may not: said twice, it would change the next device of that name.
+    fn find_exactly(&self, id: &str) -> Option<DeviceKey> {
+        let key = self.fleet.find(id)?;
+        (self.fleet.device(key)?.full_id() == id).then_some(key)
     }
 
     /// How many messages or devices a limit of the fleet has kept out.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use broker::Grants;
 use fleet::{FleetOptions, Limit, Timestamp};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
@@ -35,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) clock: Clock,
     pub(crate) server_id: String,
     pub(crate) fleet: FleetOptions,
+    /// What anybody may receive. The model leaves out the rest.
+    pub(crate) grants: Grants,
     /// The most bytes of the change log.
     pub(crate) change_log: usize,
     /// The most who may follow the changes at once.
@@ -49,6 +52,7 @@ pub(crate) fn spawn(settings: Settings, batches: mpsc::Receiver<Vec<u8>>) -> io:
         clock,
         server_id,
         fleet,
+        grants,
         change_log,
         streams,
         data,
@@ -78,7 +82,7 @@ pub(crate) fn spawn(settings: Settings, batches: mpsc::Receiver<Vec<u8>>) -> io:
         .name("devices".to_owned())
         .spawn(move || {
             contain(&shared, || {
-                let mut model = Model::new(fleet);
+                let mut model = Model::new(fleet, grants);
                 let keeper = data.and_then(|data| restore(&mut model, &shared, &data));
                 let mut running = Running::new(model, &shared, keeper);
                 runtime.block_on(running.run(batches, questions));
@@ -125,7 +129,9 @@ fn contain(shared: &Arc<Shared>, run: impl FnOnce()) {
         );
         of_model.has_failed.store(true, Ordering::Release);
         of_model.end();
-        loop {
+        // Where a panic unwinds, it ends this thread alone. Whoever waits in the hook holds it for ever,
+        // and the test harness wants it back.
+        while cfg!(panic = "abort") {
             std::thread::park();
         }
     }));
@@ -353,6 +359,7 @@ mod tests {
             clock: Clock::new(),
             server_id: "0123456789".to_owned(),
             fleet: FleetOptions::default(),
+            grants: Grants::default(),
             change_log: 1 << 20,
             streams: 2,
             data: None,

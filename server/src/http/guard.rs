@@ -5,8 +5,8 @@
 //! header to another site only if that site allows it, which this server never does. And it must come
 //! from our own page, or from no page at all.
 //!
-//! **Invariant.** This layer stands before every route. Only GET, HEAD and OPTIONS pass it unasked, and
-//! no handler of those changes anything.
+//! **Invariant.** This layer stands before every route of the API. Only GET, HEAD and OPTIONS pass it
+//! unasked, and no handler of those changes anything. No route outside of the API takes anything else.
 
 use axum::extract::Request;
 use axum::http::header::{self, HeaderName};
@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::{api, respond};
+use super::api;
 
 /// The header that a request must carry to change something. Its value is 1.
 pub(super) const REQUEST: HeaderName = HeaderName::from_static("beaconry-request");
@@ -31,10 +31,7 @@ pub(super) async fn guard(request: Request, next: Next) -> Response {
     };
     match refusal {
         None => next.run(request).await,
-        Some(what) if request.uri().path().starts_with("/api/") => {
-            api::problem(StatusCode::FORBIDDEN, what.to_owned())
-        }
-        Some(what) => respond::text(StatusCode::FORBIDDEN, format!("{what}\n")),
+        Some(what) => api::problem(StatusCode::FORBIDDEN, what.to_owned()),
     }
 }
 

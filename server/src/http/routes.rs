@@ -4,12 +4,12 @@
 //!
 //! 1. [`TraceLayer`] logs a line for each answer at `debug`.
 //! 2. [`respond::harden`] adds the headers that every answer carries.
-//! 3. [`guard`] refuses requests of other sites' pages that may change something.
-//! 4. *The place for a principal:* a layer here will turn credentials into a principal and put it
+//! 3. *The place for a principal:* a layer here will turn credentials into a principal and put it
 //!    into the request's extensions, beside [`Client`]. Handlers will take it by an extractor. It
 //!    belongs inside the others, so that they see its refusals, and outside the routes, so that
 //!    it covers all of them: files, `/metrics`, the API and upgrades.
-//! 5. The routes. Those of the API have more layers of their own: [`api::routes`].
+//! 4. The routes. Those of the API have more layers of their own: first [`guard`], which refuses requests
+//!    of other sites' pages that may change something, and those of [`api::routes`].
 
 use std::sync::Arc;
 
@@ -37,10 +37,9 @@ pub(super) fn routes(site: Site) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/livez", get(health::livez))
         .route("/metrics", get(health::metrics))
-        .nest("/api/v1", api::routes())
+        .nest("/api/v1", api::routes().layer(from_fn(guard::guard)))
         .fallback(get(file).fallback(not_allowed))
         .method_not_allowed_fallback(not_allowed)
-        .layer(from_fn(guard::guard))
         .layer(map_response(respond::harden))
         .layer(
             TraceLayer::new_for_http()

@@ -2,7 +2,8 @@
 
 use mqtt::{Packet, ProtocolVersion, QoS, ReasonCode, Subscribe, Subscription, TopicFilter};
 
-use super::support::{Peer, Server};
+use super::devices::list;
+use super::support::{Peer, Server, wait_until};
 
 const V5: ProtocolVersion = ProtocolVersion::V5;
 const V3: ProtocolVersion = ProtocolVersion::V3_1_1;
@@ -53,4 +54,16 @@ fn what_is_denied_is_refused_or_filtered_and_counted() {
         1
     );
     assert_eq!(server.metric("mqtt_refused_total{limit=\"will_rule\"}"), 0);
+}
+
+/// The API must not tell what no client is sent.
+#[test]
+fn the_api_knows_nothing_of_what_nobody_may_receive() {
+    let server = Server::start_with(&["--deny-subscribe=locks/#"]);
+    let mut publisher = Peer::connected(&server, V5, "publisher");
+    publisher.publish("locks/front/code", "1234", QoS::AtLeastOnce);
+    publisher.publish("garden/temperature", "21.5", QoS::AtLeastOnce);
+    wait_until("the other device is known", || list(&server, "").total > 0);
+    let known = format!("{:?}", list(&server, "").devices);
+    assert!(known.contains("garden") && !known.contains("locks") && !known.contains("1234"));
 }

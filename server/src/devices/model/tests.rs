@@ -20,7 +20,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let model = Model::new(FleetOptions::default());
+        let model = Model::new(FleetOptions::default(), Grants::default());
         let ms = 1_790_000_000_000;
         Self { model, ms }
     }
@@ -410,7 +410,7 @@ fn devices_that_are_gone_leave_no_commas() {
     }
     let (_, listed) = world.list(&Query::default());
     for id in ["a", "c"] {
-        world.model.forget(id);
+        assert!(world.model.forget(&format!("beaconry/{id}")));
     }
     let json = world.model.describe(&listed.keys, Detail::Now);
     let device: wire::Device = serde_json::from_slice(&json).unwrap();
@@ -424,7 +424,7 @@ fn what_was_saved_is_there_after_a_restart() {
     world.publish(2, "beaconry/register/pump", "SIGN_IN");
     world.publish(2, "beaconry/data/pump", r#"{"flow":1.5,"mode":"auto"}"#);
     world.publish(2, "beaconry/register/old", "SIGN_IN");
-    world.model.hide("pump", true);
+    world.model.hide("beaconry/pump", true);
     let mut table = Stored::new();
     world.save(&mut table);
     world.model.forget("beaconry/old");
@@ -470,7 +470,7 @@ fn only_what_has_changed_is_saved() {
     assert_eq!(world.save(&mut table), 0);
     world.publish(1, "p/register/device-3", "SIGN_OUT");
     assert_eq!(world.save(&mut table), 1);
-    world.model.hide("device-4", true);
+    world.model.hide("p/device-4", true);
     assert_eq!(world.save(&mut table), 1);
     world.model.save_again();
     assert_eq!(world.save(&mut table), 11);

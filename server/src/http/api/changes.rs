@@ -36,9 +36,12 @@ pub(super) async fn changes(
     Extension(client): Extension<Client>,
     RawQuery(text): RawQuery,
     headers: HeaderMap,
-) -> (CorsHeaders, Result<Response, ApiError>) {
+) -> (Option<CorsHeaders>, Result<Response, ApiError>) {
+    let query = query::of_changes(text.as_deref());
+    // A page of another site hears of the devices that it names, and of no other.
+    let names_some = query.as_ref().is_ok_and(|(_, ids)| !ids.is_empty());
     let follow = || {
-        let (after, ids) = query::of_changes(text.as_deref())?;
+        let (after, ids) = query?;
         let devices = site.devices()?.clone();
         // A browser that connects again repeats the address, with the cursor of the beginning.
         let last = headers.get(LAST_EVENT_ID);
@@ -69,7 +72,7 @@ pub(super) async fn changes(
         ];
         Ok((headers, body).into_response())
     };
-    (CORS, follow())
+    (names_some.then_some(CORS), follow())
 }
 
 /// Writes events until the client has gone, or the log or the server ends.
