@@ -311,6 +311,8 @@ impl Table {
         self.durable = at;
         if !reader.has_head().map_err(failed())? {
             self.opening.damaged_bytes = at;
+            // An empty file has no damage, but what is appended to it would have no head.
+            self.is_suspect = true;
         }
         while at < len {
             if let Some(group) = reader.group_at(at).map_err(failed())? {

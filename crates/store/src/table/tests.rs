@@ -150,6 +150,22 @@ fn damage_costs_what_is_damaged_and_nothing_else() {
     }
 }
 
+/// A disk that has lost the end of a file may have lost all of it.
+#[test]
+fn a_file_without_its_beginning_takes_what_is_written_next() {
+    for cut in 0..=HEAD.len() {
+        let root = testbed::Folder::new();
+        fs::write(root.path().join("table"), &HEAD[..cut]).unwrap();
+        let mut table = small(root.path());
+        assert_eq!(content(&table), Content::new());
+        write(&mut table, &[("a", "1")]);
+        write(&mut table, &[("b", "2")]);
+        let table = small(root.path());
+        assert_eq!(content(&table), of(&[("a", "1"), ("b", "2")]), "{cut}");
+        assert_eq!(table.opening(), Opening::default(), "{cut}");
+    }
+}
+
 #[test]
 fn a_damaged_beginning_costs_nothing_else() {
     let root = testbed::Folder::new();
