@@ -476,3 +476,5 @@ pub(crate) const fn time(at: Timestamp) -> Time {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod with_broker;

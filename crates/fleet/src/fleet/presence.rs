@@ -118,8 +118,9 @@ impl Fleet {
         if self.timers.state() == ObserverState::Disconnected || self.follows() {
             return;
         }
-        if TIES && message.is_will && self.knows_it_left(key) {
-            // The broker has told when and why it left, and whether it may be asleep.
+        if TIES && message.is_will && self.knows_better_than_will(key, message.publisher) {
+            // The broker has told when and why it left, and whether it may be asleep. Or it has another
+            // connection already.
             return;
         }
         let device = &mut self.devices[key];

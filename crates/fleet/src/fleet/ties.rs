@@ -103,6 +103,9 @@ enum ClientState {
     Unknown,
     Connected,
     Left,
+    /// Its connection is gone because it has another one, of which the broker tells next. The will of the
+    /// old one may come between.
+    TakenOver,
 }
 
 /// Bytes that a client takes, with its place in the table.
@@ -220,7 +223,7 @@ impl Fleet {
         };
         let state = match news {
             ClientNews::Connected => ClientState::Connected,
-            ClientNews::Left(OfflineReason::TakenOver) => return,
+            ClientNews::Left(OfflineReason::TakenOver) => ClientState::TakenOver,
             ClientNews::Left(_) => ClientState::Left,
         };
         let Some(client) = self.clients.get_mut(place) else {
@@ -228,6 +231,9 @@ impl Fleet {
         };
         client.state = state;
         let (gateway, mut next) = (client.tied > 1, client.first);
+        if state == ClientState::TakenOver {
+            return;
+        }
         if self.follows() || self.timers.state() == ObserverState::Disconnected {
             return;
         }
@@ -311,11 +317,16 @@ impl Fleet {
         self.leave(now, key, reason, false);
     }
 
-    /// Whether the broker has told already that the device left, so that its will says nothing new.
-    pub(super) fn knows_it_left(&self, key: DeviceKey) -> bool {
+    /// Whether a will of this client says nothing about the device: the broker has told already that it
+    /// left, or that it has only changed its connection.
+    pub(super) fn knows_better_than_will(&self, key: DeviceKey, publisher: Option<&str>) -> bool {
         let place = self.device(key).and_then(|device| device.tie.tied_client());
         let client = place.and_then(|place| self.clients.get(place));
-        client.is_some_and(|client| client.state == ClientState::Left)
+        client.is_some_and(|client| match client.state {
+            ClientState::Left => true,
+            ClientState::TakenOver => publisher == Some(&*client.id),
+            ClientState::Unknown | ClientState::Connected => false,
+        })
     }
 
     /// A message about the device was published by a client.

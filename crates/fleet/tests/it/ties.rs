@@ -156,11 +156,23 @@ fn it_comes_with_its_client() {
 fn taken_over_by_the_same_identifier_is_not_leaving() {
     let mut sim = tied();
     sim.until(10.0)
-        .comes("one")
-        .leaves("one", OfflineReason::TakenOver);
+        .leaves("one", OfflineReason::TakenOver)
+        .will("one", "p/register/a", "SIGN_OUT")
+        .comes("one");
     assert_eq!(sim.presence("p/a"), Presence::Online { since: at(0.0) });
-    sim.until(11.0).leaves("one", OfflineReason::ConnectionLost);
+    sim.until(11.0).will("one", "p/register/a", "SIGN_OUT");
+    assert_eq!(sim.presence("p/a"), offline(11.0, OfflineReason::SaidSo));
+    sim.leaves("one", OfflineReason::ConnectionLost);
     assert_eq!(sim.kind("p/a"), PresenceKind::Offline);
+}
+
+#[test]
+fn while_one_client_changes_its_connection_the_will_of_another_counts() {
+    let mut sim = tied();
+    sim.until(10.0)
+        .leaves("one", OfflineReason::TakenOver)
+        .will("bridge", "p/register/a", "SIGN_OUT");
+    assert_eq!(sim.presence("p/a"), offline(10.0, OfflineReason::SaidSo));
 }
 
 #[test]
