@@ -120,6 +120,10 @@ impl Speech for FourTopics {
     }
 
     fn role<'a>(&self, _name: &Name<'_>, member: &'a str) -> Option<Role<'a>> {
+        // Most members are readings, and begin otherwise.
+        if !matches!(member.as_bytes().first(), Some(b'd' | b'm' | b'c' | b'u')) {
+            return None;
+        }
         match member {
             "deviceId" => return Some(Role::DeviceId),
             "messageType" => return Some(Role::Envelope),

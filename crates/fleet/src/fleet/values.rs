@@ -28,6 +28,10 @@ pub(super) fn role<'a>(
     if let Some(role) = conventions.role(claim.convention, &claim.name, own) {
         return role;
     }
+    // All of the names below end so. To look for the last dot is slow.
+    if !matches!(own.as_bytes().last(), Some(b't' | b'e' | b'g' | b'n')) {
+        return Role::Metric;
+    }
     match own.rsplit('.').next() {
         Some("lat" | "latitude" | "Lat" | "Latitude") => Role::Latitude,
         Some("lng" | "lon" | "long" | "longitude" | "Lng" | "Lon" | "Longitude") => Role::Longitude,
