@@ -43,13 +43,15 @@ function changed() {
   });
 }
 
-/// The server beside the script, while an element follows it, and what it has said, by id.
+/// The server beside the script, while an element follows it, and what it has said, by id: nothing
+/// for a device that it does not know.
 let server;
 let answer;
 const told = new Map();
 
 function watch() {
-  const ids = new Set([...all].flatMap((status) => status.ids ?? []));
+  const own = [...all].filter((status) => status.ids);
+  const ids = new Set(own.flatMap((status) => status.ids));
   if (!ids.size) {
     server?.close();
     server = answer = undefined;
@@ -58,15 +60,14 @@ function watch() {
   }
   for (const id of told.keys()) if (!ids.has(id)) told.delete(id);
   server ??= follow((id, presence) => {
-    if (presence) told.set(id, presence);
-    else told.delete(id);
+    told.set(id, presence);
     changed();
   }, (now) => {
     answer = now;
     for (const status of all) if (status.ids) status.choose();
     changed();
   });
-  server.watch([...ids]);
+  server.watch([...ids], [...new Set(own.map((status) => status.device))]);
 }
 
 /// The module that speaks MQTT, once something needs it, and its one object.
@@ -117,7 +118,7 @@ class Status {
     (loading ??= loadMqtt()).then(() => this.followMessages(), (error) => {
       loading = undefined;
       console.error('beaconry: the widgets did not start:', error);
-      this.problem = 'the widget did not load; reload the page';
+      this.failed = true;
       changed();
     });
   }
@@ -133,21 +134,23 @@ class Status {
   }
 
   stopMessages() {
-    this.wanted = false;
+    this.wanted = this.failed = false;
     this.followed?.free();
     this.followed = undefined;
   }
 
   state() {
     if (this.problem) return { state: 'problem', reason: this.problem };
+    if (this.failed) return { state: 'problem', reason: 'the widget did not load; reload the page' };
     if (this.followed) {
       const [state, reason, since, exact, wakes, seen] = this.followed.state();
       return { state, reason, since, exact, wakes, seen };
     }
     if (!this.ids || this.wanted) return CONNECTING;
-    const known = told.get(this.ids.find((id) => told.has(id)));
-    if (answer === 'there') return known ?? { state: 'silent' };
-    return answer === 'lost' && known ? { state: 'lost', reason: known.state } : CONNECTING;
+    const known = this.ids.map((id) => told.get(id)).find(Boolean);
+    if (known) return answer === 'there' ? known : { state: 'lost', reason: known.state };
+    const answered = answer === 'there' && this.ids.every((id) => told.has(id));
+    return answered ? { state: 'silent' } : CONNECTING;
   }
 
   draw() {
