@@ -114,6 +114,8 @@ pub struct Device {
     pub(crate) recent_next: u8,
     pub(crate) dirty: Dirty,
     pub(crate) in_dirty_queue: bool,
+    /// Counts what has changed about it.
+    pub(crate) revision: u64,
     /// The time of its one valid entry in the fleet's timer heap.
     pub(crate) scheduled: Option<Timestamp>,
 }
@@ -274,6 +276,13 @@ impl Device {
         let announced = self.known_commands.iter().map(KnownCommand::new);
         let names = self.convention.common_commands().unwrap_or_default();
         common.chain(announced.filter(|command| !names.contains(&command.name)))
+    }
+
+    /// Another number after each change of what [`crate::Fleet::describe`] says of the device. So
+    /// whoever stores descriptions knows which are out of date. It counts from the time when this fleet
+    /// met the device, and wraps around.
+    pub const fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// Whether a person has hidden it: see [`crate::Fleet::hide`].

@@ -160,7 +160,7 @@ impl Handle {
             streams_refused: shared.streams_refused.load(Ordering::Relaxed),
             table_bytes: shared.kept.bytes.load(Ordering::Relaxed),
             saved: shared.kept.rounds.load(Ordering::Relaxed),
-            table_errors: shared.kept.errors.load(Ordering::Relaxed),
+            table_errors: counted.table_errors + shared.kept.errors.load(Ordering::Relaxed),
             has_failed: shared.has_failed.load(Ordering::Acquire),
             ..counted
         }

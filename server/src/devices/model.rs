@@ -41,6 +41,8 @@ pub(crate) struct ModelCounts {
     pub(crate) messages: u64,
     /// Faults of devices that it has told of.
     pub(crate) faults: u64,
+    /// Times that a device was too large to be saved.
+    pub(crate) not_saved: u64,
 }
 
 /// The client identifiers of the connections that the broker has. Its limits bound them.
@@ -222,9 +224,7 @@ impl Model {
                 }
                 Event::DeviceForgotten(key) => {
                     told.extend(self.tell(key, |id| Change::Gone { id }));
-                    if let Some(Name { id, prefix_len, .. }) = self.names.remove(key) {
-                        self.saving.note_gone(&id, prefix_len);
-                    }
+                    self.names.remove(key);
                 }
                 // They are in the description that was just told; or MQTT carries them; or they are
                 // counted.
@@ -444,9 +444,10 @@ impl Names {
         name.filter(|name| name.number == key.number)
     }
 
-    fn remove(&mut self, key: DeviceKey) -> Option<Name> {
-        self.of(key)?;
-        self.0.get_mut(key.place as usize)?.take()
+    fn remove(&mut self, key: DeviceKey) {
+        if self.of(key).is_some() {
+            self.0[key.place as usize] = None;
+        }
     }
 }
 

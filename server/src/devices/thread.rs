@@ -334,6 +334,7 @@ impl<'a> Running<'a> {
             strangers: self.model.limit_count(Limit::Strangers),
             ignored_devices: self.model.limit_count(Limit::Devices),
             ignored_bytes: self.model.limit_count(Limit::Bytes),
+            table_errors: counted.not_saved,
             ..Counted::default()
         };
     }

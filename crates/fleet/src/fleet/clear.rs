@@ -47,6 +47,7 @@ impl Fleet {
         let said = device.registered && device.presence_topic == topic;
         if said {
             device.registered = false;
+            device.revision = device.revision.wrapping_add(1);
         }
         let empty = device.position.is_none()
             && !device.registered

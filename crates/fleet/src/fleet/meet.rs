@@ -99,6 +99,7 @@ impl Fleet {
             recent_next: 0,
             dirty: Dirty::default(),
             in_dirty_queue: false,
+            revision: 0,
             scheduled: None,
         };
         device.update_staleness(&self.options);

@@ -285,6 +285,7 @@ impl Fleet {
         }
         let device = &mut self.devices[key];
         device.messages += 1;
+        device.revision = device.revision.wrapping_add(1);
         if device.note_fingerprint(fingerprint, message.duplicate) {
             device.duplicates += 1;
             return;
@@ -408,6 +409,7 @@ impl Fleet {
     fn mark(&mut self, key: DeviceKey, change: Dirty) {
         if let Some(device) = self.devices.get_mut(key) {
             device.dirty.0 |= change.0;
+            device.revision = device.revision.wrapping_add(1);
             if !device.in_dirty_queue {
                 device.in_dirty_queue = true;
                 self.dirty.push_back(key);
