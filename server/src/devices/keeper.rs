@@ -114,37 +114,169 @@ impl Keeper {
     }
 }
 
-fn write(mut table: Table, mut entries: mpsc::Receiver<Vec<Entry>>, kept: &Kept) {
-    let mut is_well = true;
+fn write(table: Table, mut entries: mpsc::Receiver<Vec<Entry>>, kept: &Kept) {
+    let mut writing = Writing::new(table, kept);
     while let Some(entries) = entries.blocking_recv() {
         if entries.is_empty() {
-            if is_well {
-                kept.rounds.fetch_add(1, Ordering::Relaxed);
-            }
-            continue;
+            writing.end_round();
+        } else {
+            writing.take(entries);
         }
-        let changes: Vec<Change<'_>> = entries
+    }
+    writing.write();
+}
+
+/// So many bytes are gathered before they are written. Each write waits for the disk, so a round is
+/// few writes.
+const GATHERED: usize = 8 << 20;
+
+/// Writes what it is given into the table, much at a time.
+struct Writing<'a> {
+    table: Table,
+    kept: &'a Kept,
+    gathered: Vec<Entry>,
+    /// Bytes of `gathered`.
+    bytes: usize,
+    /// The last write succeeded.
+    is_well: bool,
+    /// A write of this round failed.
+    round_failed: bool,
+}
+
+impl<'a> Writing<'a> {
+    fn new(table: Table, kept: &'a Kept) -> Self {
+        Self {
+            table,
+            kept,
+            gathered: Vec::new(),
+            bytes: 0,
+            is_well: true,
+            round_failed: false,
+        }
+    }
+
+    fn take(&mut self, entries: Vec<Entry>) {
+        self.bytes += entries.iter().map(size_of_entry).sum::<usize>();
+        self.gathered.extend(entries);
+        if self.bytes >= GATHERED {
+            self.write();
+        }
+    }
+
+    /// The model has saved everything that has changed.
+    fn end_round(&mut self) {
+        self.write();
+        if !std::mem::take(&mut self.round_failed) {
+            self.kept.rounds.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Writes what is gathered. If that fails, the removals wait for the next write: the model saves
+    /// again what there is, but does not know any more what there was.
+    fn write(&mut self) {
+        if self.gathered.is_empty() {
+            return;
+        }
+        let changes: Vec<Change<'_>> = self
+            .gathered
             .iter()
             .map(|(key, value)| (&key[..], value.as_deref()))
             .collect();
-        match table.write(&changes) {
+        let written = self.table.write(&changes);
+        match &written {
+            Ok(()) => self.gathered = Vec::new(),
+            Err(_) => self.gathered.retain(|(_, value)| value.is_none()),
+        }
+        self.bytes = self.gathered.iter().map(size_of_entry).sum();
+        match written {
             Ok(()) => {
-                kept.bytes.store(table.file_bytes(), Ordering::Relaxed);
-                if !is_well {
+                self.kept
+                    .bytes
+                    .store(self.table.file_bytes(), Ordering::Relaxed);
+                if !self.is_well {
                     info!("the devices are stored again");
                 }
-                is_well = true;
+                self.is_well = true;
             }
             Err(error) => {
-                kept.count_error();
-                kept.has_failed.store(true, Ordering::Release);
-                if is_well {
+                self.round_failed = true;
+                self.kept.count_error();
+                self.kept.has_failed.store(true, Ordering::Release);
+                if self.is_well {
                     error!(
                         "the devices cannot be stored, and a restart would show them as they were before: {error}; beaconry tries again"
                     );
                 }
-                is_well = false;
+                self.is_well = false;
             }
         }
+    }
+}
+
+fn size_of_entry((key, value): &Entry) -> usize {
+    key.len() + value.as_ref().map_or(0, Vec::len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use store::table::MAX_ENTRY;
+
+    fn put(key: &str) -> Entry {
+        (key.into(), Some(b"x".to_vec()))
+    }
+
+    fn remove(key: &str) -> Entry {
+        (key.into(), None)
+    }
+
+    fn keys(table: &Table) -> BTreeSet<String> {
+        let mut keys = BTreeSet::new();
+        let read = table.read(|key, _| {
+            keys.insert(String::from_utf8_lossy(key).into_owned());
+        });
+        read.unwrap();
+        keys
+    }
+
+    fn table(folder: &testbed::Folder) -> Table {
+        Keeper::open_table(folder.path()).unwrap()
+    }
+
+    #[test]
+    fn a_write_that_fails_once_loses_no_removal() {
+        let (folder, kept) = (testbed::Folder::new(), Kept::default());
+        let mut writing = Writing::new(table(&folder), &kept);
+        writing.take(vec![put("a"), put("gone"), put("back")]);
+        writing.end_round();
+        // The table refuses an entry of this size, and everything beside it.
+        let too_large = ("large".into(), Some(vec![0; MAX_ENTRY]));
+        writing.take(vec![remove("gone"), remove("back"), put("b"), too_large]);
+        writing.end_round();
+        assert!(kept.has_failed.load(Ordering::Acquire));
+        assert_eq!(kept.rounds.load(Ordering::Relaxed), 1);
+        writing.take(vec![put("b"), put("back")]);
+        writing.end_round();
+        assert_eq!(kept.rounds.load(Ordering::Relaxed), 2);
+        let expected = ["a", "b", "back"].map(str::to_owned);
+        assert_eq!(keys(&table(&folder)), BTreeSet::from(expected));
+    }
+
+    #[test]
+    fn a_round_is_one_write_and_the_end_writes_what_is_left() {
+        let (folder, kept) = (testbed::Folder::new(), Arc::<Kept>::default());
+        let mut writing = Writing::new(table(&folder), &kept);
+        for number in 0..100 {
+            writing.take(vec![put(&number.to_string())]);
+            assert_eq!(writing.table.file_bytes(), 0, "nothing is written yet");
+        }
+        writing.end_round();
+        drop(writing);
+        assert_eq!(keys(&table(&folder)).len(), 100);
+        let keeper = Keeper::new(table(&folder), kept).unwrap();
+        assert_eq!(keeper.write(|| vec![put("last")]), Written::Some);
+        keeper.close();
+        assert_eq!(keys(&table(&folder)).len(), 101);
     }
 }
