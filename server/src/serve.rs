@@ -208,20 +208,26 @@ async fn wind_down(
 ) {
     /// Longer than the shard's own time-outs.
     const PATIENCE: Duration = Duration::from_secs(5);
+    /// The disk may be slow, and the devices may be many.
+    const MODEL_PATIENCE: Duration = Duration::from_secs(10);
     if let Some(demo) = demo {
         demo.stop().await;
     }
     end.send_replace(true);
     shard.shut_down().await;
-    let all_ended = async {
-        let _ = shard_ended.await;
-        // The model's thread ends when the shard has told it everything.
-        if let Some(model) = model {
-            model.ended().await;
-        }
-    };
-    if tokio::time::timeout(PATIENCE, all_ended).await.is_err() {
+    if tokio::time::timeout(PATIENCE, shard_ended).await.is_err() {
         warn!("the broker did not end within {PATIENCE:?}: the server ends without it");
+        // It has not told the model everything, so the model does not end either.
+        return;
+    }
+    let Some(model) = model else {
+        return;
+    };
+    let ended = tokio::time::timeout(MODEL_PATIENCE, model.ended());
+    if ended.await.is_err() {
+        warn!(
+            "the devices were not all stored within {MODEL_PATIENCE:?}: the server ends, and the next start shows some as they were before"
+        );
     }
 }
 

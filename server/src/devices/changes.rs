@@ -7,7 +7,7 @@
 //! **Invariant.** The entries take at most `max_bytes`. The oldest go first, and a reader that wanted
 //! one of them is told to ask for the devices again.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +20,8 @@ use tokio::sync::watch;
 const EVENT: usize = 64 * 1024;
 /// What an entry and each of its changes take beside their texts, roughly.
 const OVERHEAD: usize = 96;
+/// So many entries are copied at once for a reader. A copy shares the entry's texts.
+const AT_ONCE: usize = 64;
 
 /// A change, and what finds the readers that asked for its device.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,10 +120,11 @@ impl ChangeLog {
     pub(crate) fn append(&self, now: Time, counts: Counts, told: &[Told]) {
         let mut rest = told;
         while !rest.is_empty() {
-            let mut kept = self.kept();
-            let number = kept.written + 1;
+            // Only the model's thread adds, so no other entry gets this number meanwhile.
+            let number = self.kept().written + 1;
             let (entry, taken) = write(&self.cursor_text(number), now, counts, rest);
             rest = &rest[taken..];
+            let mut kept = self.kept();
             kept.changes += taken as u64;
             kept.counts = counts;
             kept.add(entry, self.max_bytes);
@@ -164,30 +167,47 @@ impl ChangeLog {
     }
 
     /// What comes behind this place for a reader of these devices, or of all if there are none.
-    pub(crate) fn next(&self, now: Time, cursor: Cursor, ids: &[String]) -> Next {
+    ///
+    /// It looks for the devices in copies of some entries at a time. So the model, which adds entries,
+    /// never waits for the work of a reader.
+    pub(crate) fn next(&self, now: Time, cursor: Cursor, ids: &HashSet<String>) -> Next {
+        let mut cursor = cursor;
+        loop {
+            let (at, entries) = match self.behind(cursor) {
+                Ok(found) => found,
+                Err((end, counts)) => {
+                    let event = resync(&self.cursor_text(end), now, counts);
+                    return Next::Resync(event, end);
+                }
+            };
+            if entries.is_empty() {
+                return Next::Nothing(at);
+            }
+            for (at, entry) in (at + 1..).zip(&entries) {
+                if ids.is_empty() {
+                    return Next::Event(entry.event.clone(), at);
+                }
+                if let Some(event) = entry.narrowed(ids) {
+                    return Next::Event(event, at);
+                }
+            }
+            cursor = Cursor::Behind(at + entries.len() as u64);
+        }
+    }
+
+    /// The place, and some of the entries behind it. An error has the end of the log and its counts:
+    /// entries behind the place are gone.
+    fn behind(&self, cursor: Cursor) -> Result<(u64, Vec<Entry>), (u64, Counts)> {
         let kept = self.kept();
         let end = kept.written;
         let oldest = end - kept.entries.len() as u64;
-        let mut at = match cursor {
+        let at = match cursor {
             Cursor::Behind(at) if (oldest..=end).contains(&at) => at,
-            Cursor::Behind(_) | Cursor::Foreign => {
-                let event = resync(&self.cursor_text(end), now, kept.counts);
-                return Next::Resync(event, end);
-            }
+            Cursor::Behind(_) | Cursor::Foreign => return Err((end, kept.counts)),
         };
-        while let Some(entry) = usize::try_from(at - oldest)
-            .ok()
-            .and_then(|index| kept.entries.get(index))
-        {
-            at += 1;
-            if ids.is_empty() {
-                return Next::Event(entry.event.clone(), at);
-            }
-            if let Some(event) = entry.narrowed(ids) {
-                return Next::Event(event, at);
-            }
-        }
-        Next::Nothing(at)
+        let known = usize::try_from(at - oldest).unwrap_or(usize::MAX);
+        let entries = kept.entries.iter().skip(known).take(AT_ONCE);
+        Ok((at, entries.cloned().collect()))
     }
 
     /// Nothing will be added any more: the readers end.
@@ -243,7 +263,7 @@ impl Entry {
     }
 
     /// The event with the changes of these devices alone. `None`: there are none.
-    fn narrowed(&self, ids: &[String]) -> Option<Bytes> {
+    fn narrowed(&self, ids: &HashSet<String>) -> Option<Bytes> {
         let mut event = Vec::new();
         for part in self.parts.iter().filter(|part| part.is_of(ids)) {
             if event.is_empty() {
@@ -263,9 +283,9 @@ impl Entry {
 
 impl Part {
     /// A device is named by its full id, or by its id without the prefix.
-    fn is_of(&self, ids: &[String]) -> bool {
+    fn is_of(&self, ids: &HashSet<String>) -> bool {
         let bare = self.id.get(self.prefix_len..).unwrap_or(&self.id);
-        ids.iter().any(|id| **id == *self.id || id == bare)
+        ids.contains(&*self.id) || ids.contains(bare)
     }
 }
 
@@ -375,7 +395,7 @@ mod tests {
 
     #[track_caller]
     fn event(log: &ChangeLog, at: u64, ids: &[&str]) -> (Bytes, u64) {
-        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        let ids = ids.iter().map(ToString::to_string).collect();
         match log.next(NOW, Cursor::Behind(at), &ids) {
             Next::Event(event, at) => (event, at),
             other => panic!("{other:?}"),
@@ -385,7 +405,7 @@ mod tests {
     #[test]
     fn what_was_written_is_read_in_order() {
         let log = log(1 << 20);
-        assert_eq!(log.next(NOW, log.end(), &[]), Next::Nothing(0));
+        assert_eq!(log.next(NOW, log.end(), &HashSet::new()), Next::Nothing(0));
         append(&log, &["a"]);
         append(&log, &["b\nx", "c"]);
         let (first, at) = event(&log, 0, &[]);
@@ -397,7 +417,10 @@ mod tests {
         let (second, at) = event(&log, at, &[]);
         let both = vec![offline("b\nx").change, offline("c").change];
         assert_eq!((changes(&second).changes, at), (both, 2));
-        assert_eq!(log.next(NOW, Cursor::Behind(2), &[]), Next::Nothing(2));
+        assert_eq!(
+            log.next(NOW, Cursor::Behind(2), &HashSet::new()),
+            Next::Nothing(2)
+        );
         assert_eq!(
             (log.cursor(), *log.watch().borrow()),
             ("01234567-2".to_owned(), 2)
@@ -419,8 +442,22 @@ mod tests {
             assert_eq!((changes(&event).changes, at), (expected, 2), "{ids:?}");
             assert_eq!(read(&event).0, "01234567-2");
         }
-        let nobody = ["e".to_owned()];
+        let nobody = HashSet::from(["e".to_owned()]);
         assert_eq!(log.next(NOW, Cursor::Behind(0), &nobody), Next::Nothing(2));
+    }
+
+    /// More entries than are looked at together.
+    #[test]
+    fn a_reader_of_one_device_finds_it_behind_many_others() {
+        let log = log(1 << 20);
+        for _ in 0..3 * AT_ONCE {
+            append(&log, &["other"]);
+        }
+        let end = 3 * AT_ONCE as u64;
+        let ids = HashSet::from(["a".to_owned()]);
+        assert_eq!(log.next(NOW, Cursor::Behind(0), &ids), Next::Nothing(end));
+        append(&log, &["a"]);
+        assert_eq!(event(&log, 0, &["a"]).1, end + 1);
     }
 
     #[test]
@@ -438,7 +475,7 @@ mod tests {
             Cursor::Behind(101),
             Cursor::Foreign,
         ] {
-            let Next::Resync(event, 100) = log.next(NOW, lost, &[]) else {
+            let Next::Resync(event, 100) = log.next(NOW, lost, &HashSet::new()) else {
                 panic!("{lost:?}");
             };
             assert_eq!(read(&event).0, "01234567-100");
@@ -456,10 +493,13 @@ mod tests {
         append(&log, &["a"]);
         assert_eq!(log.counts().bytes, 0);
         assert!(matches!(
-            log.next(NOW, Cursor::Behind(0), &[]),
+            log.next(NOW, Cursor::Behind(0), &HashSet::new()),
             Next::Resync(_, 1)
         ));
-        assert_eq!(log.next(NOW, Cursor::Behind(1), &[]), Next::Nothing(1));
+        assert_eq!(
+            log.next(NOW, Cursor::Behind(1), &HashSet::new()),
+            Next::Nothing(1)
+        );
     }
 
     #[test]
@@ -473,7 +513,7 @@ mod tests {
         let events = log.counts().events;
         assert!(events <= 20, "{events}");
         let (mut at, mut read) = (0, 0);
-        while let Next::Event(event, behind) = log.next(NOW, Cursor::Behind(at), &[]) {
+        while let Next::Event(event, behind) = log.next(NOW, Cursor::Behind(at), &HashSet::new()) {
             assert!(event.len() < EVENT + 1024);
             read += changes(&event).changes.len();
             at = behind;

@@ -320,14 +320,14 @@ impl<'a> Running<'a> {
             self.model.counts(),
         );
         let shown = of.online + of.sleeping + of.stale + of.offline + of.unknown;
-        let shared = self.shared.counted.lock();
-        *shared.unwrap_or_else(PoisonError::into_inner) = Counted {
+        // Whoever panics keeps its locks: so nothing is computed under one.
+        let counted = Counted {
             online: of.online as u64,
             sleeping: of.sleeping as u64,
             stale: of.stale as u64,
             offline: of.offline as u64,
             unknown: of.unknown as u64,
-            hidden: (fleet.len() - shown) as u64,
+            hidden: fleet.len().saturating_sub(shown) as u64,
             bytes: fleet.memory_used() as u64,
             messages: counted.messages,
             faults: counted.faults,
@@ -337,6 +337,8 @@ impl<'a> Running<'a> {
             table_errors: counted.not_saved,
             ..Counted::default()
         };
+        let shared = self.shared.counted.lock();
+        *shared.unwrap_or_else(PoisonError::into_inner) = counted;
     }
 
     fn now(&self) -> Timestamp {

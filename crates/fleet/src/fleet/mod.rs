@@ -152,6 +152,10 @@ impl Fleet {
     /// The device with this full id ([`Device::full_id`]), or else the first device seen with this
     /// id, whatever its prefix.
     pub fn find(&self, id: &str) -> Option<DeviceKey> {
+        // Each slash costs a look at the whole text. No device has a prefix or an id of this length.
+        if id.len() > self.options.max_id_len.saturating_mul(2).saturating_add(1) {
+            return None;
+        }
         let slashes = id.bytes().enumerate().filter(|(_, byte)| *byte == b'/');
         // An empty prefix has no slash behind it: `/a/b` is not `a/b`.
         let mut slashes = slashes.filter(|(at, _)| *at > 0);

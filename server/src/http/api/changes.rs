@@ -3,6 +3,7 @@
 //! **Invariant.** A stream holds its place in the log, and at most one event. It ends with the server,
 //! and nobody waits for it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +43,7 @@ pub(super) async fn changes(
     let names_some = query.as_ref().is_ok_and(|(_, ids)| !ids.is_empty());
     let follow = || {
         let (after, ids) = query?;
+        let ids: HashSet<String> = ids.into_iter().collect();
         let devices = site.devices()?.clone();
         // A browser that connects again repeats the address, with the cursor of the beginning.
         let last = headers.get(LAST_EVENT_ID);
@@ -79,7 +81,7 @@ pub(super) async fn changes(
 async fn write(
     devices: &Handle,
     from: Cursor,
-    ids: &[String],
+    ids: &HashSet<String>,
     pieces: &Pieces,
     mut shutdown: watch::Receiver<bool>,
 ) {
