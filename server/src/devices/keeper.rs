@@ -7,14 +7,14 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
 
 use store::StoreError;
 use store::table::{Change, Table};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing::{error, info};
 
 use super::model::Entry;
+use super::panics;
 
 /// The folder of the table in the data folder.
 const FOLDER: &str = "devices";
@@ -55,7 +55,17 @@ pub(super) enum Written {
 pub(super) struct Keeper {
     entries: mpsc::Sender<Vec<Entry>>,
     kept: Arc<Kept>,
-    thread: JoinHandle<()>,
+    state: watch::Receiver<State>,
+}
+
+/// What the thread does.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum State {
+    Writes,
+    /// It has written everything.
+    Ended,
+    /// It has panicked.
+    Failed,
 }
 
 impl Keeper {
@@ -67,15 +77,34 @@ impl Keeper {
     /// Starts the thread that writes into the table.
     pub(super) fn new(table: Table, kept: Arc<Kept>) -> io::Result<Self> {
         kept.bytes.store(table.file_bytes(), Ordering::Relaxed);
+        Self::start(kept, move |receiver, kept| write(table, receiver, kept))
+    }
+
+    fn start(
+        kept: Arc<Kept>,
+        run: impl FnOnce(mpsc::Receiver<Vec<Entry>>, &Kept) + Send + 'static,
+    ) -> io::Result<Self> {
         let (entries, receiver) = mpsc::channel(1);
-        let writing = Arc::clone(&kept);
-        let thread = std::thread::Builder::new()
+        let (tell, state) = watch::channel(State::Writes);
+        let (writing, tell) = (Arc::clone(&kept), Arc::new(tell));
+        std::thread::Builder::new()
             .name("devices-disk".to_owned())
-            .spawn(move || write(table, receiver, &writing))?;
+            .spawn(move || {
+                let (of_fault, kept) = (Arc::clone(&tell), Arc::clone(&writing));
+                panics::stay(move || {
+                    error!(
+                        "the devices are not stored any more because of a fault in beaconry; please report it with this log, and restart the server"
+                    );
+                    kept.count_error();
+                    of_fault.send_replace(State::Failed);
+                });
+                run(receiver, &writing);
+                tell.send_replace(State::Ended);
+            })?;
         Ok(Self {
             entries,
             kept,
-            thread,
+            state,
         })
     }
 
@@ -101,17 +130,23 @@ impl Keeper {
 
     /// Waits until it takes more.
     pub(super) async fn write_soon(&self, entries: Vec<Entry>) {
-        // If the thread has ended, that was said.
-        let _ = self.entries.send(entries).await;
+        // If the thread has failed, that was said.
+        tokio::select! {
+            _ = self.entries.send(entries) => {}
+            () = has_ended(self.state.clone()) => {}
+        }
     }
 
     /// Waits until everything is written.
-    pub(super) fn close(self) {
+    pub(super) async fn close(self) {
         drop(self.entries);
-        if self.thread.join().is_err() {
-            error!("the thread that stores the devices has ended because of a fault in beaconry");
-        }
+        has_ended(self.state).await;
     }
+}
+
+async fn has_ended(mut state: watch::Receiver<State>) {
+    // The thread tells how it ends before it drops the sender.
+    let _ = state.wait_for(|state| *state != State::Writes).await;
 }
 
 fn write(table: Table, mut entries: mpsc::Receiver<Vec<Entry>>, kept: &Kept) {
@@ -263,8 +298,8 @@ mod tests {
         assert_eq!(keys(&table(&folder)), BTreeSet::from(expected));
     }
 
-    #[test]
-    fn a_round_is_one_write_and_the_end_writes_what_is_left() {
+    #[tokio::test]
+    async fn a_round_is_one_write_and_the_end_writes_what_is_left() {
         let (folder, kept) = (testbed::Folder::new(), Arc::<Kept>::default());
         let mut writing = Writing::new(table(&folder), &kept);
         for number in 0..100 {
@@ -276,7 +311,22 @@ mod tests {
         assert_eq!(keys(&table(&folder)).len(), 100);
         let keeper = Keeper::new(table(&folder), kept).unwrap();
         assert_eq!(keeper.write(|| vec![put("last")]), Written::Some);
-        keeper.close();
+        keeper.close().await;
         assert_eq!(keys(&table(&folder)).len(), 101);
+    }
+
+    /// The thread waits for ever then. It ends with the test's process.
+    #[tokio::test]
+    async fn a_panic_keeps_nobody_waiting() {
+        let kept = Arc::<Kept>::default();
+        let keeper = Keeper::start(Arc::clone(&kept), |_receiver, _kept| {
+            panic!("a fault of the disk's thread")
+        });
+        let keeper = keeper.unwrap();
+        for _ in 0..3 {
+            keeper.write_soon(vec![put("a")]).await;
+        }
+        keeper.close().await;
+        assert_eq!(kept.errors.load(Ordering::Relaxed), 1);
     }
 }

@@ -12,6 +12,7 @@
 mod changes;
 mod keeper;
 mod model;
+mod panics;
 mod question;
 mod thread;
 

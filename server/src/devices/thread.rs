@@ -15,6 +15,7 @@ use tracing::error;
 use super::changes::ChangeLog;
 use super::keeper::{Keeper, Written};
 use super::model::{Model, stamp, time};
+use super::panics;
 use super::question::Question;
 use super::{Counted, Handle, QUESTIONS, Shared};
 use crate::clock::Clock;
@@ -112,29 +113,15 @@ fn restore(model: &mut Model, shared: &Shared, data: &Path) -> Option<Keeper> {
 }
 
 /// Runs the model so that a panic of it does not end the server, and says when it has ended.
-///
-/// The release build aborts the process at a panic, after the panic's hook. So the hook never returns
-/// on this thread: the thread waits for ever, and the rest of the server goes on. What the model held
-/// stays taken, and the hook is in use for ever: nobody may set another one later. A build that unwinds would have to be paid for by every message of the broker.
 fn contain(shared: &Arc<Shared>, run: impl FnOnce()) {
-    let (model, of_model) = (std::thread::current().id(), Arc::clone(shared));
-    let before = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        before(info);
-        if std::thread::current().id() != model {
-            return;
-        }
+    let of_model = Arc::clone(shared);
+    panics::stay(move || {
         error!(
-            "the model of the devices has ended because of a fault in beaconry: the API does not tell of devices any more, while MQTT goes on; please report it with this log, and restart the server"
+            "the model of the devices has ended because of a fault in beaconry: the API does not tell of devices any more, and what the broker tells the model is lost, while MQTT goes on; please report it with this log, and restart the server"
         );
         of_model.has_failed.store(true, Ordering::Release);
         of_model.end();
-        // Where a panic unwinds, it ends this thread alone. Whoever waits in the hook holds it for ever,
-        // and the test harness wants it back.
-        while cfg!(panic = "abort") {
-            std::thread::park();
-        }
-    }));
+    });
     run();
     shared.end();
 }
@@ -278,7 +265,7 @@ impl<'a> Running<'a> {
             }
             keeper.write_soon(entries).await;
         }
-        keeper.close();
+        keeper.close().await;
     }
 
     /// Writes what has changed into the log.
@@ -369,15 +356,8 @@ mod tests {
         }
     }
 
-    /// One test, because whoever panics in `contain` keeps the panic's hook for ever, and nobody else can
-    /// set one.
     #[tokio::test]
     async fn the_model_answers_until_its_end() {
-        ends_with_the_tap().await;
-        ends_with_a_panic().await;
-    }
-
-    async fn ends_with_the_tap() {
         let (tap, batches) = mpsc::channel(1);
         let handle = spawn(settings(), batches).unwrap();
         tap.send(Vec::new()).await.unwrap();
@@ -392,7 +372,8 @@ mod tests {
     }
 
     /// The thread waits for ever then. It ends with the test's process.
-    async fn ends_with_a_panic() {
+    #[tokio::test]
+    async fn a_panic_ends_the_model_alone() {
         let (_tap, batches) = mpsc::channel(1);
         let handle = spawn(settings(), batches).unwrap();
         let shared = Arc::clone(&handle.shared);
