@@ -117,7 +117,7 @@ fn a_server_that_ends_well_loses_nothing() {
         );
     }
     wait_until("the devices", || list(&server, "?limit=1").total == 500);
-    let hide = "PATCH /api/v1/devices/device-7";
+    let hide = "PATCH /api/v1/devices/beaconry/device-7";
     let body = r#"{"hidden":true}"#;
     let headers = format!("{CHANGES}content-length: {}\r\n", body.len());
     let hidden = testbed::request_body(server.http, hide, &headers, body);
