@@ -170,6 +170,8 @@ async fn read(promise: js_sys::Promise) -> Result<Vec<u8>, HttpFailure> {
 pub enum StreamEvent {
     /// It is open.
     Opened,
+    /// The server has nothing to tell, but is there.
+    Beat,
     /// An event of the name that was asked for.
     Message {
         /// Its `id`.
@@ -192,15 +194,19 @@ pub struct EventStream {
 
 impl EventStream {
     /// Begins to open it. `address` may be relative to the document's base. `report` gets the events of
-    /// this name, and is never called from within this call. `None`: the browser cannot do it.
+    /// the name `name`, and those of the name `beat`, which only say that the server is there. It is
+    /// never called from within this call. `None`: the browser cannot do it.
     pub fn open(
         address: &str,
         name: &'static str,
+        beat: &'static str,
         report: impl Fn(StreamEvent) + Clone + 'static,
     ) -> Option<Self> {
         let source = EventSource::new(address).ok()?;
         let opened = report.clone();
         let on_open = Listener::new(&source, "open", move |_| opened(StreamEvent::Opened));
+        let beats = report.clone();
+        let on_beat = Listener::new(&source, beat, move |_| beats(StreamEvent::Beat));
         let message = report.clone();
         let on_message = Listener::new(&source, name, move |event| {
             let event = event.unchecked_into::<MessageEvent>();
@@ -216,7 +222,7 @@ impl EventStream {
         });
         Some(Self {
             source,
-            _listeners: Box::new([on_open, on_message, on_error]),
+            _listeners: Box::new([on_open, on_beat, on_message, on_error]),
         })
     }
 }

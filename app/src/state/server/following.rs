@@ -96,22 +96,27 @@ enum State {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Stream {
-    Open,
+    /// It is open, or opens.
+    Open {
+        /// When it last told something, or began to open.
+        heard: Instant,
+    },
     /// Closed while nobody looks.
     Resting,
     /// The devices are asked for anew. Until then the stream is closed.
     Reloading,
     /// It broke. It is opened again at this time.
-    Broken {
-        again: Instant,
-    },
+    Broken { again: Instant },
 }
 
 impl Following {
     /// How long the page may be hidden before the stream is closed. Browsers allow six connections to a
     /// server over HTTP/1.1, for all tabs together.
     pub const REST_AFTER: Duration = Duration::from_secs(10);
-    /// How often the stream may fail before the page goes on alone.
+    /// How long the stream may tell nothing while somebody looks. The server tells something every 15
+    /// seconds, but a connection that has silently gone is never reported.
+    pub const SILENCE: Duration = Duration::from_secs(40);
+    /// How often in a row the stream may fail before the page goes on alone.
     const STREAM_FAILURES: u32 = 4;
 
     /// Begins by asking who the server is. `own_broker`: the page's address names no other broker.
@@ -153,7 +158,10 @@ impl Following {
             State::Deciding | State::Loading => None,
             State::Alone { again } => *again,
             State::Following { stream, .. } => match stream {
-                Stream::Open => self.hidden_since.map(|since| since + Self::REST_AFTER),
+                Stream::Open { heard } => Some(match self.hidden_since {
+                    Some(since) => since + Self::REST_AFTER,
+                    None => *heard + Self::SILENCE,
+                }),
                 Stream::Resting | Stream::Reloading => None,
                 Stream::Broken { again } => Some(*again),
             },
@@ -226,7 +234,7 @@ impl Following {
                 let cursor = cursor.to_owned();
                 let stream = Stream::Resting;
                 self.state = State::Following { cursor, stream };
-                self.open_stream();
+                self.open_stream(now);
                 true
             }
             Err(why) => {
@@ -236,8 +244,32 @@ impl Following {
         }
     }
 
+    /// The stream of changes is open. That does not end a row of failures: a proxy may open each stream
+    /// and break it at once.
+    pub fn handle_stream_opened(&mut self, now: Instant) {
+        if let State::Following {
+            stream: Stream::Open { heard },
+            ..
+        } = &mut self.state
+        {
+            *heard = now;
+        }
+    }
+
+    /// The stream of changes says that there are none.
+    pub fn handle_beat(&mut self, now: Instant) {
+        if let State::Following {
+            stream: Stream::Open { heard },
+            ..
+        } = &mut self.state
+        {
+            *heard = now;
+            self.failures = 0;
+        }
+    }
+
     /// Changes have come, up to this cursor. `resync` says that they are not all.
-    pub fn handle_changes(&mut self, cursor: &str, resync: bool) {
+    pub fn handle_changes(&mut self, now: Instant, cursor: &str, resync: bool) {
         let State::Following {
             cursor: known,
             stream,
@@ -245,9 +277,10 @@ impl Following {
         else {
             return;
         };
-        if *stream != Stream::Open {
+        let Stream::Open { heard } = stream else {
             return;
-        }
+        };
+        *heard = now;
         self.failures = 0;
         cursor.clone_into(known);
         if resync {
@@ -258,15 +291,19 @@ impl Following {
 
     /// The stream of changes has ended.
     pub fn handle_stream_ended(&mut self, now: Instant) {
+        self.note_broken(now, "the stream of changes breaks off");
+    }
+
+    fn note_broken(&mut self, now: Instant, why: &str) {
         let failures = self.failures + 1;
         let State::Following { stream, .. } = &mut self.state else {
             return;
         };
-        if *stream != Stream::Open {
+        let Stream::Open { .. } = stream else {
             return;
-        }
+        };
         if failures > Self::STREAM_FAILURES {
-            self.go_alone(now, "the stream of changes breaks off");
+            self.go_alone(now, why);
             return;
         }
         self.failures = failures;
@@ -284,7 +321,7 @@ impl Following {
         if let State::Following { stream, .. } = &self.state
             && *stream == Stream::Resting
         {
-            self.open_stream();
+            self.open_stream(now);
         }
     }
 
@@ -305,13 +342,17 @@ impl Following {
                 }
             }
             State::Following { stream, .. } => match stream {
-                Stream::Open => {
+                Stream::Open { .. } if self.hidden_since.is_some() => {
                     *stream = Stream::Resting;
                     self.asks.push_back(Ask::CloseStream);
                 }
+                Stream::Open { .. } => {
+                    self.asks.push_back(Ask::CloseStream);
+                    self.note_broken(now, "the stream of changes is silent");
+                }
                 Stream::Broken { .. } => {
                     *stream = Stream::Resting;
-                    self.open_stream();
+                    self.open_stream(now);
                 }
                 Stream::Resting | Stream::Reloading => {}
             },
@@ -351,11 +392,11 @@ impl Following {
     }
 
     /// Opens the stream, unless nobody looks.
-    fn open_stream(&mut self) {
+    fn open_stream(&mut self, now: Instant) {
         if let State::Following { cursor, stream } = &mut self.state
             && self.hidden_since.is_none()
         {
-            *stream = Stream::Open;
+            *stream = Stream::Open { heard: now };
             self.asks.push_back(Ask::OpenStream(cursor.clone()));
         }
     }

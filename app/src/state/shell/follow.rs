@@ -157,7 +157,7 @@ impl Shell {
                 shell.handle_stream(event);
             }
         };
-        let stream = EventStream::open(&requests::changes(after), "changes", report);
+        let stream = EventStream::open(&requests::changes(after), "changes", "beat", report);
         if stream.is_none() {
             let now = self.clock.now();
             self.following.borrow_mut().handle_stream_ended(now);
@@ -166,13 +166,18 @@ impl Shell {
     }
 
     fn handle_stream(self: &Rc<Self>, event: StreamEvent) {
+        let now = self.clock.now();
         match event {
-            StreamEvent::Opened => return,
-            StreamEvent::Message { id, data } => self.take_changes(&id, &data),
-            StreamEvent::Ended => {
-                let now = self.clock.now();
-                self.following.borrow_mut().handle_stream_ended(now);
+            StreamEvent::Opened => {
+                self.following.borrow_mut().handle_stream_opened(now);
+                return;
             }
+            StreamEvent::Beat => {
+                self.following.borrow_mut().handle_beat(now);
+                return;
+            }
+            StreamEvent::Message { id, data } => self.take_changes(&id, &data),
+            StreamEvent::Ended => self.following.borrow_mut().handle_stream_ended(now),
         }
         self.follow();
         self.invalidate();
@@ -198,7 +203,10 @@ impl Shell {
                 self.subscribe_soon();
             }
         }
-        self.following.borrow_mut().handle_changes(cursor, resync);
+        let now = self.clock.now();
+        self.following
+            .borrow_mut()
+            .handle_changes(now, cursor, resync);
     }
 
     // ---- what the user asks the server for ----

@@ -136,7 +136,7 @@ fn an_api_that_is_not_passed_on_is_told_and_tried_again() {
 #[test]
 fn a_broken_stream_goes_on_behind_the_last_change() {
     let mut following = follower();
-    following.handle_changes("s1-8", false);
+    following.handle_changes(NOW, "s1-8", false);
     following.handle_stream_ended(NOW);
     assert_eq!(asks(&mut following), []);
     assert_eq!(following.poll_timeout(), Some(at(1_000)));
@@ -166,12 +166,57 @@ fn a_stream_that_never_holds_is_given_up_and_the_list_is_tried() {
 }
 
 #[test]
+fn a_stream_that_has_gone_silent_is_opened_again_behind_the_last_change() {
+    let mut following = follower();
+    following.handle_stream_opened(at(2_000));
+    following.handle_changes(at(5_000), "s1-8", false);
+    following.handle_beat(at(20_000));
+    following.handle_timeout(at(59_999));
+    assert_eq!(asks(&mut following), []);
+    assert_eq!(following.poll_timeout(), Some(at(60_000)));
+    following.handle_timeout(at(60_000));
+    assert_eq!(asks(&mut following), [Ask::CloseStream]);
+    assert_eq!(following.mode(), Mode::Follows);
+    following.handle_timeout(at(61_000));
+    assert_eq!(asks(&mut following), [open("s1-8")]);
+    // It may hang while it opens, too.
+    following.handle_timeout(at(101_000));
+    assert_eq!(asks(&mut following), [Ask::CloseStream]);
+}
+
+#[test]
+fn a_stream_that_is_always_silent_is_given_up_with_the_reason() {
+    let mut following = follower();
+    while following.mode() == Mode::Follows {
+        let now = following.poll_timeout().unwrap();
+        assert!(now < at(300_000), "it is never given up");
+        following.handle_timeout(now);
+        following.handle_stream_opened(now);
+    }
+    assert!(following.trouble().unwrap().contains("is silent"));
+}
+
+#[test]
+fn breaks_far_apart_do_not_add_up() {
+    let mut following = follower();
+    let mut now = NOW;
+    for _ in 0..3 * Following::STREAM_FAILURES {
+        following.handle_stream_ended(now);
+        assert_eq!(following.poll_timeout(), Some(now + Duration::from_secs(1)));
+        now = now + Duration::from_secs(1);
+        following.handle_timeout(now);
+        following.handle_beat(now);
+    }
+    assert_eq!(following.mode(), Mode::Follows);
+}
+
+#[test]
 fn changes_that_are_lost_are_made_up_for_by_the_list() {
     let mut following = follower();
-    following.handle_changes("s1-90", true);
+    following.handle_changes(NOW, "s1-90", true);
     assert_eq!(asks(&mut following), [Ask::CloseStream, Ask::Devices]);
     assert_eq!(following.mode(), Mode::Follows);
-    following.handle_changes("s1-91", false);
+    following.handle_changes(NOW, "s1-91", false);
     following.handle_stream_ended(NOW);
     assert!(following.handle_devices(NOW, Ok("s1-95")));
     assert_eq!(asks(&mut following), [open("s1-95")]);
