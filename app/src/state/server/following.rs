@@ -9,7 +9,7 @@
 //!    │  ▲                        │                     │
 //!    │  └──────── a new connection of the broker ──────┤
 //!    ▼                           ▼                     ▼
-//!  Alone ◀──────────── the API fails ──────────────────┘   and tries again by itself
+//!  Alone ◀──────────── the API keeps failing ──────────┘   and tries again by itself
 //! ```
 //!
 //! The machine does no input or output. After each call, do what [`Following::poll`] asks for, then look
@@ -82,8 +82,10 @@ enum Server {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
     Deciding,
-    /// The devices are asked for.
-    Loading,
+    /// The devices are asked for. `again`: the request has failed, and is made again at this time.
+    Loading {
+        again: Option<Instant>,
+    },
     Following {
         cursor: String,
         stream: Stream,
@@ -103,8 +105,9 @@ enum Stream {
     },
     /// Closed while nobody looks.
     Resting,
-    /// The devices are asked for anew. Until then the stream is closed.
-    Reloading,
+    /// The devices are asked for anew. Until then the stream is closed. `again`: the request has failed,
+    /// and is made again at this time.
+    Reloading { again: Option<Instant> },
     /// It broke. It is opened again at this time.
     Broken { again: Instant },
 }
@@ -118,6 +121,9 @@ impl Following {
     pub const SILENCE: Duration = Duration::from_secs(40);
     /// How often in a row the stream may fail before the page goes on alone.
     const STREAM_FAILURES: u32 = 4;
+
+    /// How often the devices are asked for again, with what is known kept, before the page goes on alone.
+    const LIST_RETRIES: u32 = 3;
 
     /// Begins by asking who the server is. `own_broker`: the page's address names no other broker.
     pub fn new(own_broker: bool) -> Self {
@@ -141,7 +147,7 @@ impl Following {
     /// Whom the page believes.
     pub fn mode(&self) -> Mode {
         match &self.state {
-            State::Deciding | State::Loading => Mode::Deciding,
+            State::Deciding | State::Loading { .. } => Mode::Deciding,
             State::Following { .. } => Mode::Follows,
             State::Alone { .. } => Mode::Alone,
         }
@@ -155,14 +161,15 @@ impl Following {
     /// When to call [`Self::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         let again = match &self.state {
-            State::Deciding | State::Loading => None,
-            State::Alone { again } => *again,
+            State::Deciding => None,
+            State::Loading { again } | State::Alone { again } => *again,
             State::Following { stream, .. } => match stream {
                 Stream::Open { heard } => Some(match self.hidden_since {
                     Some(since) => since + Self::REST_AFTER,
                     None => *heard + Self::SILENCE,
                 }),
-                Stream::Resting | Stream::Reloading => None,
+                Stream::Resting => None,
+                Stream::Reloading { again } => *again,
                 Stream::Broken { again } => Some(*again),
             },
         };
@@ -205,9 +212,9 @@ impl Following {
             Ok(id) => self.server = Server::Named(id),
             Err(failure) => {
                 self.server = Server::Silent;
-                // A page that came from elsewhere need not have the broker's API beside it.
-                let expected = self.own_broker || failure != HttpFailure::Status(404);
-                if expected && matches!(self.broker, Broker::Named(_)) {
+                // A page that came from elsewhere need not have the broker's API beside it, and what is
+                // there may fail in any way.
+                if self.own_broker && matches!(self.broker, Broker::Named(_)) {
                     self.go_alone(now, &failure.to_string());
                     return;
                 }
@@ -220,8 +227,8 @@ impl Following {
     pub fn handle_devices(&mut self, now: Instant, cursor: Result<&str, &str>) -> bool {
         let wanted = match &self.state {
             State::Deciding => false,
-            State::Loading => true,
-            State::Following { stream, .. } => *stream == Stream::Reloading,
+            State::Loading { again } => again.is_none(),
+            State::Following { stream, .. } => *stream == Stream::Reloading { again: None },
             State::Alone { again } => again.is_none() && self.is_ours(),
         };
         if !wanted {
@@ -238,10 +245,34 @@ impl Following {
                 true
             }
             Err(why) => {
-                self.go_alone(now, why);
+                self.note_no_list(now, why);
                 false
             }
         }
+    }
+
+    /// The devices could not be read. A server that is just starting, or a proxy before it, soon can.
+    fn note_no_list(&mut self, now: Instant, why: &str) {
+        let failures = self.failures + 1;
+        let next = Some(now + backoff(failures));
+        match &mut self.state {
+            State::Loading { again }
+            | State::Following {
+                stream: Stream::Reloading { again },
+                ..
+            } if failures <= Self::LIST_RETRIES => *again = next,
+            State::Deciding
+            | State::Loading { .. }
+            | State::Following { .. }
+            | State::Alone { .. } => {
+                self.go_alone(now, why);
+                return;
+            }
+        }
+        self.failures = failures;
+        self.trouble = Some(format!(
+            "The server's list of devices cannot be read: {why}. Until it can, this page shows what it knew before. It tries again by itself"
+        ));
     }
 
     /// The stream of changes is open. That does not end a row of failures: a proxy may open each stream
@@ -284,7 +315,7 @@ impl Following {
         self.failures = 0;
         cursor.clone_into(known);
         if resync {
-            *stream = Stream::Reloading;
+            *stream = Stream::Reloading { again: None };
             self.asks.extend([Ask::CloseStream, Ask::Devices]);
         }
     }
@@ -331,7 +362,11 @@ impl Following {
             return;
         }
         match &mut self.state {
-            State::Deciding | State::Loading => {}
+            State::Deciding => {}
+            State::Loading { again } => {
+                *again = None;
+                self.asks.push_back(Ask::Devices);
+            }
             State::Alone { again } => {
                 *again = None;
                 if self.is_ours() {
@@ -354,7 +389,11 @@ impl Following {
                     *stream = Stream::Resting;
                     self.open_stream(now);
                 }
-                Stream::Resting | Stream::Reloading => {}
+                Stream::Reloading { again } => {
+                    *again = None;
+                    self.asks.push_back(Ask::Devices);
+                }
+                Stream::Resting => {}
             },
         }
     }
@@ -377,8 +416,8 @@ impl Following {
             (Broker::Named(_), _) if self.is_ours() => {
                 match self.state {
                     State::Alone { .. } => self.state = State::Alone { again: None },
-                    State::Deciding | State::Loading | State::Following { .. } => {
-                        self.state = State::Loading;
+                    State::Deciding | State::Loading { .. } | State::Following { .. } => {
+                        self.state = State::Loading { again: None };
                     }
                 }
                 self.asks.push_back(Ask::Devices);

@@ -55,6 +55,9 @@ fn any_other_broker_is_followed_by_nobody() {
         (true, Some(""), named("")),
         (false, Some("s2"), named("s1")),
         (false, Some("s2"), Err(HttpFailure::Status(404))),
+        (false, Some("s2"), Err(HttpFailure::Status(502))),
+        (false, Some("s2"), Err(HttpFailure::Unreachable)),
+        (false, Some("s2"), Err(HttpFailure::TooLate)),
         (true, None, Err(HttpFailure::Unreachable)),
     ] {
         let mut following = Following::new(own);
@@ -101,7 +104,12 @@ fn a_list_that_cannot_be_read_is_told_and_tried_again_while_the_page_goes_on_alo
     for wait in [1, 2, 4, 8, 16, 30, 30] {
         asks(&mut following);
         assert!(!following.handle_devices(now, Err("the server answered with status 502")));
-        assert_eq!(following.mode(), Mode::Alone);
+        let mode = if wait < 8 {
+            Mode::Deciding
+        } else {
+            Mode::Alone
+        };
+        assert_eq!(following.mode(), mode, "{wait}");
         assert!(following.trouble().unwrap().contains("502"));
         now = now + Duration::from_secs(wait);
         assert_eq!(following.poll_timeout(), Some(now));
@@ -113,6 +121,42 @@ fn a_list_that_cannot_be_read_is_told_and_tried_again_while_the_page_goes_on_alo
         (following.mode(), following.trouble()),
         (Mode::Follows, None)
     );
+}
+
+#[test]
+fn devices_that_cannot_be_read_anew_are_asked_for_again_while_the_page_keeps_what_it_has() {
+    let mut following = follower();
+    following.handle_changes(NOW, "s1-90", true);
+    asks(&mut following);
+    let mut now = NOW;
+    for wait in [1, 2, 4] {
+        assert!(!following.handle_devices(now, Err("no")));
+        assert!(!following.handle_devices(now, Ok("s1-1")), "nobody asked");
+        assert_eq!(following.mode(), Mode::Follows);
+        assert!(following.trouble().unwrap().contains("knew before"));
+        now = now + Duration::from_secs(wait);
+        assert_eq!(following.poll_timeout(), Some(now));
+        following.handle_timeout(now);
+        assert_eq!(asks(&mut following), [Ask::Devices]);
+    }
+    assert!(following.handle_devices(now, Ok("s1-95")));
+    assert_eq!(asks(&mut following), [open("s1-95")]);
+    assert_eq!(following.trouble(), None);
+}
+
+#[test]
+fn devices_that_stay_unreadable_are_given_up() {
+    let mut following = follower();
+    following.handle_changes(NOW, "s1-90", true);
+    let mut now = NOW;
+    for _ in 0..Following::LIST_RETRIES {
+        assert!(!following.handle_devices(now, Err("no")));
+        now = following.poll_timeout().unwrap();
+        following.handle_timeout(now);
+    }
+    assert!(!following.handle_devices(now, Err("no")));
+    assert_eq!(following.mode(), Mode::Alone);
+    assert!(following.trouble().unwrap().contains("what devices send"));
 }
 
 #[test]
