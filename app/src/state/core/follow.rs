@@ -6,6 +6,7 @@ use api::fleet::{Change, Device};
 use fleet::{DeviceKey, Timestamp};
 
 use super::Core;
+use crate::state::server::order::{Asked, Counts, Order, Told};
 
 impl Core {
     /// From now on the server says what there is, or, if `follows` is `false`, the devices do.
@@ -29,6 +30,32 @@ impl Core {
             let gone: Vec<DeviceKey> = known.filter(|key| !adopted.contains(key)).collect();
             for key in gone {
                 self.fleet.forget(key);
+            }
+            self.fold();
+        }
+    }
+
+    /// The server's answer about some devices, which was asked for at `asked`.
+    pub fn adopt_answer(
+        &mut self,
+        now: Timestamp,
+        devices: &[Device],
+        order: &Order,
+        asked: &Asked,
+    ) {
+        for some in devices.chunks(200) {
+            for device in some {
+                let known = self.fleet.find(&device.id).is_some();
+                match order.judge(asked, &device.id) {
+                    Counts::Additions | Counts::AdditionsIfKnown if known => {
+                        self.fleet.adopt_late(now, device);
+                    }
+                    Counts::AdditionsIfKnown => {}
+                    // A change of a device that is not known here was not taken.
+                    Counts::Whole | Counts::Additions => {
+                        self.fleet.adopt(now, device);
+                    }
+                }
             }
             self.fold();
         }
@@ -59,6 +86,16 @@ impl Core {
                 }
             }
             Change::Resync => {}
+        }
+    }
+
+    /// Which device a change tells of, if an answer that is older could undo it.
+    pub fn told(change: &Change) -> Option<(&str, Told)> {
+        match change {
+            Change::Device { device } => Some((&device.id, Told::Changed)),
+            Change::Presence { id, .. } => Some((id, Told::Changed)),
+            Change::Gone { id } => Some((id, Told::Gone)),
+            Change::Fault { .. } | Change::Command { .. } | Change::Resync => None,
         }
     }
 

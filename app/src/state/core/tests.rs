@@ -1,4 +1,6 @@
 use super::*;
+use crate::state::server::order::Order;
+use api::fleet::Change;
 use fleet::{CommandState, PresenceKind};
 use mqtt::client::{Client, ClientOptions};
 use mqtt::{Instant, ReasonCode, Utf8String};
@@ -200,4 +202,54 @@ fn a_command_without_an_answer_times_out() {
         state(&core, key, "u-1"),
         CommandState::TimedOut { .. }
     ));
+}
+
+/// What the server says about `pump-1` once it has heard these messages.
+fn described(messages: &[(&str, &str)]) -> api::fleet::Device {
+    let mut core = Core::new();
+    for (topic, payload) in messages {
+        core.handle_message(NOW, &message(topic, payload));
+    }
+    let key = core.fleet().find("pump-1").unwrap();
+    core.fleet().describe(key).unwrap()
+}
+
+#[test]
+fn an_answer_that_is_older_than_the_stream_adds_values_and_undoes_nothing() {
+    let online = described(&[
+        ("beaconry/register/pump-1", "SIGN_IN"),
+        ("beaconry/data/pump-1", "{\"flow\":1.5}"),
+    ]);
+    let offline = described(&[("beaconry/register/pump-1", "SIGN_OUT")]);
+    let mut core = Core::new();
+    core.set_follows(true);
+    core.handle_connected(NOW);
+    let mut order = Order::default();
+    let asked = order.begin();
+    let change = Change::Device {
+        device: Box::new(offline),
+    };
+    let (id, told) = Core::told(&change).unwrap();
+    order.note(id, told);
+    core.adopt_change(NOW, &change);
+    core.adopt_answer(NOW, std::slice::from_ref(&online), &order, &asked);
+    let key = core.fleet().find("pump-1").unwrap();
+    let device = core.fleet().device(key).unwrap();
+    assert_eq!(device.presence().kind(), PresenceKind::Offline);
+    assert!(device.metric_named("flow").is_some());
+
+    let gone = Change::Gone {
+        id: online.id.clone(),
+    };
+    let (id, told) = Core::told(&gone).unwrap();
+    order.note(id, told);
+    core.adopt_change(NOW, &gone);
+    core.adopt_answer(NOW, std::slice::from_ref(&online), &order, &asked);
+    assert_eq!(core.fleet().find("pump-1"), None, "it is no ghost");
+
+    let asked = order.begin();
+    core.adopt_answer(NOW, &[online], &order, &asked);
+    let key = core.fleet().find("pump-1").unwrap();
+    let presence = core.fleet().device(key).unwrap().presence();
+    assert_eq!(presence.kind(), PresenceKind::Online, "this one is newer");
 }

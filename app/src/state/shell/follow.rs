@@ -8,7 +8,9 @@ use fleet::DeviceKey;
 use link::http::{EventStream, HttpFailure, Method, Request, StreamEvent};
 
 use super::Shell;
+use crate::state::core::Core;
 use crate::state::server::following::{Ask, Mode};
+use crate::state::server::order::{Asked, Told};
 use crate::state::server::requests;
 
 impl Shell {
@@ -79,6 +81,7 @@ impl Shell {
         if !wanted {
             return;
         }
+        self.order.borrow_mut().note_list();
         self.note_time(devices.now);
         self.decided.set(true);
         let now = self.wall();
@@ -116,38 +119,46 @@ impl Shell {
             return;
         };
         let number = self.number();
+        let asked = self.order.borrow_mut().begin();
         let request = self.get(&address, move |shell, answer| {
             shell.requests.borrow_mut().remove(&number);
             // The next message or the next look makes up for a failure.
             let device = answer
                 .ok()
                 .and_then(|body| serde_json::from_slice(&body).ok());
-            if let Some(device) = device {
-                shell.adopt(&[device]);
-            }
+            shell.adopt(device.as_slice(), asked);
         });
         self.requests.borrow_mut().insert(number, request);
     }
 
     fn ask_some(self: &Rc<Self>, address: &str) {
         let number = self.number();
+        let asked = self.order.borrow_mut().begin();
         let request = self.get(address, move |shell, answer| {
             shell.requests.borrow_mut().remove(&number);
-            if let Ok(devices) = read(answer) {
-                shell.note_time(devices.now);
-                shell.adopt(&devices.devices);
-            }
+            let devices = read(answer).map_or_else(
+                |_| Vec::new(),
+                |devices| {
+                    shell.note_time(devices.now);
+                    devices.devices
+                },
+            );
+            shell.adopt(&devices, asked);
         });
         self.requests.borrow_mut().insert(number, request);
     }
 
-    /// Adopts devices, unless the page has ceased to follow.
-    fn adopt(&self, devices: &[api::fleet::Device]) {
+    /// Adopts what was asked for, unless the page has ceased to follow.
+    fn adopt(&self, devices: &[api::fleet::Device], asked: Asked) {
+        let mut order = self.order.borrow_mut();
         if self.mode.get() == Mode::Follows {
             let now = self.wall();
-            self.core.borrow_mut().adopt_devices(now, devices, false);
-            self.invalidate();
+            let mut core = self.core.borrow_mut();
+            core.adopt_answer(now, devices, &order, &asked);
         }
+        order.end(asked);
+        drop(order);
+        self.invalidate();
     }
 
     fn open_stream(self: &Rc<Self>, after: &str) {
@@ -193,9 +204,14 @@ impl Shell {
             self.note_time(changes.now);
             let now = self.wall();
             let mut core = self.core.borrow_mut();
+            let mut order = self.order.borrow_mut();
             for change in &changes.changes {
+                if let Some((id, told)) = Core::told(change) {
+                    order.note(id, told);
+                }
                 core.adopt_change(now, change);
             }
+            drop(order);
             core.fold();
             let others = core.has_other_devices();
             drop(core);
@@ -213,7 +229,7 @@ impl Shell {
 
     /// Forgets a device. With our server it is forgotten there too.
     pub(in crate::state) fn forget(self: &Rc<Self>, key: DeviceKey) {
-        self.change(key, Method::Delete, "forgotten", |shell| {
+        self.change(key, Method::Delete, Told::Gone, "forgotten", |shell| {
             shell.core.borrow_mut().forget(key);
         });
     }
@@ -225,7 +241,7 @@ impl Shell {
         } else {
             (r#"{"hidden":false}"#, "shown again")
         };
-        self.change(key, Method::Patch(json), word, |shell| {
+        self.change(key, Method::Patch(json), Told::Changed, word, |shell| {
             shell.core.borrow_mut().hide(key, hidden);
         });
     }
@@ -236,6 +252,7 @@ impl Shell {
         self: &Rc<Self>,
         key: DeviceKey,
         method: Method<'_>,
+        told: Told,
         what: &'static str,
         here: impl FnOnce(&Self),
     ) {
@@ -246,6 +263,7 @@ impl Shell {
         let Some(name) = name.filter(|_| self.mode.get() == Mode::Follows) else {
             return;
         };
+        self.order.borrow_mut().note(&name, told);
         let number = self.number();
         let request = self.send(method, &requests::device(&name), move |shell, answer| {
             shell.requests.borrow_mut().remove(&number);

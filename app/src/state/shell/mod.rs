@@ -33,6 +33,7 @@ use super::pace::{Due, Pace};
 use super::parameters::refusal;
 use super::server::clock::ServerClock;
 use super::server::following::{Following, Mode};
+use super::server::order::Order;
 use super::slots::Slots;
 use crate::frame::Drawable;
 
@@ -72,6 +73,7 @@ pub(super) struct Shell {
     decided: Cell<bool>,
     server_clock: Cell<ServerClock>,
     stream: RefCell<Option<EventStream>>,
+    order: RefCell<Order>,
     /// The request for the server's name or its devices.
     asked: RefCell<Option<Request>>,
     /// Other requests under way, by their numbers.
@@ -141,6 +143,7 @@ impl Shell {
                 decided: Cell::new(false),
                 server_clock: Cell::default(),
                 stream: RefCell::default(),
+                order: RefCell::default(),
                 asked: RefCell::default(),
                 requests: RefCell::default(),
                 next_request: Cell::new(0),

@@ -33,6 +33,23 @@ impl Fleet {
     /// The events are those that messages would have caused. So poll them after each few hundred devices,
     /// or samples are lost. `None` if the description names no device, or if there is no place for it.
     pub fn adopt(&mut self, now: Timestamp, described: &api::Device) -> Option<DeviceKey> {
+        self.take_device(now, described, false)
+    }
+
+    /// As [`Fleet::adopt`], but the description is older than what this fleet was told since. So its
+    /// presence and whether it is hidden do not count. `None` if the device is not known: it was
+    /// forgotten.
+    pub fn adopt_late(&mut self, now: Timestamp, described: &api::Device) -> Option<DeviceKey> {
+        self.find_name(&name_of(described)?)?;
+        self.take_device(now, described, true)
+    }
+
+    fn take_device(
+        &mut self,
+        now: Timestamp,
+        described: &api::Device,
+        late: bool,
+    ) -> Option<DeviceKey> {
         let now = self.advance(now);
         let name = name_of(described)?;
         let named = Convention::from_name(&described.convention);
@@ -72,7 +89,9 @@ impl Fleet {
             device.watched_from = device.watched_from.max(moment(from));
         }
         self.adopt_rhythm(key, &described.rhythm);
-        self.adopt_span(key, &described.presence, &described.history);
+        if !late {
+            self.adopt_span(key, &described.presence, &described.history);
+        }
         self.adopt_values(now, key, described);
         for fault in &described.faults {
             self.take_fault(key, fault);
@@ -83,7 +102,9 @@ impl Fleet {
         for command in described.commands.iter().rev() {
             self.take_command(now, key, command);
         }
-        self.hide(key, described.hidden);
+        if !late {
+            self.hide(key, described.hidden);
+        }
         self.adopt_tie(now, key, described.client.as_deref());
         self.devices[key].update_staleness(&self.options);
         self.reschedule(key);
