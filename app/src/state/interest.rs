@@ -163,6 +163,42 @@ impl Held {
     }
 }
 
+/// The devices whose subscriptions the client renews, because the broker has forgotten the session.
+/// What they sent before, nobody has sent to this page.
+#[derive(Debug, Default)]
+pub struct Renewal(Vec<(DeviceKey, BTreeSet<TopicFilter>)>);
+
+impl Renewal {
+    /// The subscriptions to these devices are renewed, as far as they are held.
+    pub fn begin(fleet: &Fleet, held: &Held, devices: impl IntoIterator<Item = DeviceKey>) -> Self {
+        let mut seen = BTreeSet::new();
+        let devices = devices.into_iter().filter(|key| seen.insert(*key));
+        let waiting = devices.filter_map(|key| {
+            let filters = fleet.device(key)?.topic_filters().into_iter();
+            let filters = filters.filter_map(|filter| TopicFilter::try_from(filter).ok());
+            let filters: BTreeSet<_> = filters.filter(|f| held.how(f).is_some()).collect();
+            (!filters.is_empty()).then_some((key, filters))
+        });
+        Self(waiting.collect())
+    }
+
+    /// The broker has answered for these filters. Returns the devices for which nothing is awaited any
+    /// more: ask the server what they sent.
+    pub fn granted(&mut self, filters: &[TopicFilter]) -> Vec<DeviceKey> {
+        let mut done = Vec::new();
+        self.0.retain_mut(|(key, waiting)| {
+            for filter in filters {
+                waiting.remove(filter);
+            }
+            if waiting.is_empty() {
+                done.push(*key);
+            }
+            !waiting.is_empty()
+        });
+        done
+    }
+}
+
 /// The devices whose values the page follows: those on screen, and those that were lately.
 #[derive(Debug, Default)]
 pub struct Watched {
@@ -283,6 +319,24 @@ mod tests {
         assert_eq!(opened.unsubscribe, gone);
         assert_eq!(held.how(&filter("beaconry/data/d0")), Some(How::Open));
         assert_eq!(held.how(&gone[0]), None);
+    }
+
+    #[test]
+    fn a_device_is_asked_for_once_all_its_subscriptions_are_renewed() {
+        let (fleet, keys) = fleet_of(3);
+        let mut held = Held::default();
+        held.turn_to(&Wanted::devices(&fleet, &keys[..1], &keys[..2], false));
+        let again = [keys[0], keys[1], keys[0], keys[2]];
+        let mut renewal = Renewal::begin(&fleet, &held, again);
+        assert_eq!(renewal.granted(&[filter("beaconry/register/d0")]), []);
+        let filters = ["beaconry/data/d0", "beaconry/data/d1"].map(filter);
+        assert_eq!(renewal.granted(&filters), keys[..1]);
+        assert_eq!(renewal.granted(&filters), [], "only once");
+        assert_eq!(
+            renewal.granted(&[filter("beaconry/register/d1")]),
+            keys[1..2]
+        );
+        assert!(renewal.0.is_empty(), "the third is not subscribed to");
     }
 
     #[test]

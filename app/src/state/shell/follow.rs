@@ -39,7 +39,15 @@ impl Shell {
                 self.listen();
             }
             // The devices have come, and `take_devices` has done the rest.
-            Mode::Follows => self.subscribe_soon(),
+            Mode::Follows => {
+                self.subscribe_soon();
+                self.ask_for_owed();
+                // The list leaves out what they were asked in the meantime.
+                let open = self.core.borrow().opened();
+                for key in open {
+                    self.ask_for_details(key);
+                }
+            }
         }
     }
 

@@ -28,7 +28,7 @@ use mqtt::{Instant, ReasonCode, TopicFilter};
 
 use super::connection::ConnectionView;
 use super::core::Core;
-use super::interest::{Held, How, Watched};
+use super::interest::{Held, How, Renewal, Watched};
 use super::pace::{Due, Pace};
 use super::parameters::refusal;
 use super::server::clock::ServerClock;
@@ -86,6 +86,10 @@ pub(super) struct Shell {
     held: RefCell<Held>,
     /// The devices that a subscription is for, until it is granted.
     granting: RefCell<BTreeMap<SubscribeId, Vec<DeviceKey>>>,
+    /// Those whose subscriptions are renewed after the broker has forgotten the session.
+    renewal: RefCell<Renewal>,
+    /// Those whose values are to be asked for as soon as the page follows the server.
+    owed: RefCell<Vec<DeviceKey>>,
     /// Those whose values the page has followed since they came on screen.
     followed: RefCell<Vec<DeviceKey>>,
     subscribe_timer: Timer,
@@ -151,6 +155,8 @@ impl Shell {
                 watched: RefCell::default(),
                 held: RefCell::default(),
                 granting: RefCell::default(),
+                renewal: RefCell::default(),
+                owed: RefCell::default(),
                 followed: RefCell::default(),
                 subscribe_timer: timer(Self::subscribe),
                 gathering: Cell::new(false),
@@ -275,6 +281,9 @@ impl Shell {
     fn handle_connected(self: &Rc<Self>, session_present: bool, properties: &ConnAckProperties) {
         self.failure.take();
         self.listens.set(session_present);
+        if !session_present {
+            self.note_renewing();
+        }
         let mut told = properties.user_properties.iter();
         let server = told.find(|(name, _)| name.as_str() == "beaconry-server");
         // Who names topics wants these and no others, which the server's list cannot give.
@@ -309,7 +318,7 @@ impl Shell {
             // A broker that refuses these sends their messages by the subscription to everything.
             Some(How::ForCertain) | None => {}
         }
-        self.handle_granted(id);
+        self.handle_granted(id, topic_filters);
     }
 
     /// Against a broker that is not ours: the page hears what devices send, so silence means something.

@@ -10,7 +10,7 @@ use mqtt::{Subscription, TopicFilter, Utf8String};
 
 use super::Shell;
 use crate::state::copies::FOR_CERTAIN;
-use crate::state::interest::{How, Wanted};
+use crate::state::interest::{How, Renewal, Wanted};
 use crate::state::server::following::Mode;
 
 /// How long changes of what is shown are gathered, in milliseconds: who scrolls passes by a lot.
@@ -90,11 +90,37 @@ impl Shell {
     }
 
     /// The broker has granted a subscription. What devices sent before, only the server knows.
-    pub(super) fn handle_granted(self: &Rc<Self>, id: SubscribeId) {
-        let devices = self.granting.borrow_mut().remove(&id);
-        if let Some(devices) = devices {
-            self.ask_for(&devices);
+    pub(super) fn handle_granted(self: &Rc<Self>, id: SubscribeId, filters: &[TopicFilter]) {
+        let mut devices = self.granting.borrow_mut().remove(&id).unwrap_or_default();
+        for key in self.renewal.borrow_mut().granted(filters) {
+            if !devices.contains(&key) {
+                devices.push(key);
+            }
         }
+        self.owed.borrow_mut().extend(devices);
+        self.ask_for_owed();
+    }
+
+    /// Asks for what devices sent before their subscriptions were granted, as soon as the page follows
+    /// the server. The list of devices may have been made before that, so it does not do.
+    pub(super) fn ask_for_owed(self: &Rc<Self>) {
+        match self.mode.get() {
+            Mode::Deciding => {}
+            Mode::Alone => self.owed.borrow_mut().clear(),
+            Mode::Follows => {
+                let devices = self.owed.take();
+                self.ask_for(&devices);
+            }
+        }
+    }
+
+    /// The broker has forgotten the session, and the client renews the subscriptions.
+    pub(super) fn note_renewing(&self) {
+        let core = self.core.borrow();
+        let followed = self.followed.borrow();
+        let devices = core.opened().into_iter().chain(followed.iter().copied());
+        let renewal = Renewal::begin(core.fleet(), &self.held.borrow(), devices);
+        *self.renewal.borrow_mut() = renewal;
     }
 }
 
