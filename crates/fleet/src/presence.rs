@@ -61,7 +61,7 @@ impl UnknownReason {
     pub const fn message(self) -> &'static str {
         match self {
             Self::Unseen => "not heard yet",
-            Self::Away => "not heard since the connection came back",
+            Self::Away => "not heard since the connection was lost",
             Self::ServerRestarted => "not heard since the server was restarted",
         }
     }

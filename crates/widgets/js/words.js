@@ -21,7 +21,7 @@ export const REASONS = {
 
 /// Why nobody knows about a device that was heard before.
 const UNKNOWN = {
-  'away': 'not heard since the connection came back',
+  'away': 'not heard since the connection was lost',
   'server-restarted': 'not heard since the server was restarted',
 };
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::state::server::order::Order;
 use api::fleet::Change;
-use fleet::{CommandState, PresenceKind};
+use fleet::{CommandState, Presence, PresenceKind};
 use mqtt::client::{Client, ClientOptions};
 use mqtt::{Instant, ReasonCode, Utf8String};
 
@@ -252,4 +252,16 @@ fn an_answer_that_is_older_than_the_stream_adds_values_and_undoes_nothing() {
     let key = core.fleet().find("pump-1").unwrap();
     let presence = core.fleet().device(key).unwrap().presence();
     assert_eq!(presence.kind(), PresenceKind::Online, "this one is newer");
+}
+
+#[test]
+fn while_there_is_no_connection_no_reason_says_that_it_came_back() {
+    let (mut core, key) = with_device();
+    core.handle_connected(NOW);
+    core.handle_disconnected(NOW.plus_ms(1));
+    let device = core.fleet().device(key).unwrap();
+    let Presence::Unknown { reason, .. } = device.presence() else {
+        panic!("{:?}", device.presence());
+    };
+    assert_eq!(reason.message(), "not heard since the connection was lost");
 }
