@@ -17,7 +17,8 @@ thread_local! {
     static ON_PANIC: Cell<Option<OnPanic>> = const { Cell::new(None) };
 }
 
-/// From now on this thread stays if it panics: it calls `on_panic`, and then waits for ever.
+/// From now on a panic of this thread ends no other: the thread calls `on_panic`, and then waits for
+/// ever, or ends where the build unwinds.
 pub(super) fn stay(on_panic: impl FnOnce() + 'static) {
     /// Once, because a hook that does not return cannot be replaced.
     static INSTALLED: Once = Once::new();
@@ -29,7 +30,9 @@ pub(super) fn stay(on_panic: impl FnOnce() + 'static) {
             let on_panic = ON_PANIC.try_with(Cell::take).ok().flatten();
             if let Some(on_panic) = on_panic {
                 on_panic();
-                loop {
+                // Where a panic unwinds, it ends this thread alone. A thread that waits in the hook holds
+                // it for ever, and the test harness wants it back.
+                while cfg!(panic = "abort") {
                     std::thread::park();
                 }
             }
