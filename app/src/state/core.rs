@@ -188,6 +188,7 @@ impl Core {
             correlation_data: publish.properties.correlation_data.as_deref(),
             publisher: None,
             is_will: false,
+            received: None,
         };
         self.fleet.handle_message(now, message);
         for (key, before) in counts {

@@ -136,9 +136,11 @@ impl Model {
                 }
                 let message = Message {
                     correlation_data,
-                    ..Message::new(topic, payload).retained()
+                    ..Message::new(topic, payload).retained_since(stamp(at))
                 };
-                self.fleet.handle_message(stamp(at), message);
+                // It is read now, whenever it was published.
+                self.latest = self.latest.max(stamp(at));
+                self.fleet.handle_message(self.latest, message);
             }
             TapEvent::RetainedGone { at, topic } => {
                 let message = Message::new(topic, b"").retained();

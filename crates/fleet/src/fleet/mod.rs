@@ -49,6 +49,8 @@ pub struct Message<'a> {
     /// Whether the broker had retained it and sent it because we subscribed. Subscribe without
     /// Retain As Published. Otherwise live messages have the flag too, and count as old.
     pub retained: bool,
+    /// When the broker received it, if that was long ago. Only a server knows it.
+    pub received: Option<Timestamp>,
     /// The DUP flag: this may be a repetition.
     pub duplicate: bool,
     /// MQTT 5 Correlation Data.
@@ -67,6 +69,7 @@ impl<'a> Message<'a> {
             topic,
             payload,
             retained: false,
+            received: None,
             duplicate: false,
             correlation_data: None,
             publisher: None,
@@ -78,6 +81,14 @@ impl<'a> Message<'a> {
     #[must_use]
     pub const fn retained(mut self) -> Self {
         self.retained = true;
+        self
+    }
+
+    /// The same message as one that the broker received then, and has retained.
+    #[must_use]
+    pub const fn retained_since(mut self, received: Timestamp) -> Self {
+        self.retained = true;
+        self.received = Some(received);
         self
     }
 }
@@ -106,6 +117,8 @@ pub struct Fleet {
     scratch: Readings,
     /// The short hash of the topic of the message that is handled now.
     topic_hash: u32,
+    /// When the broker received the message that is handled now, if it has retained it since.
+    received: Option<Timestamp>,
 }
 
 impl Fleet {
@@ -128,6 +141,7 @@ impl Fleet {
             now: Timestamp(i64::MIN),
             scratch: Readings::default(),
             topic_hash: 0,
+            received: None,
             options,
         }
     }
@@ -283,6 +297,9 @@ impl Fleet {
         };
         let (fingerprint, topic_hash) = self.index.fingerprint(message);
         self.topic_hash = topic_hash;
+        if TIES {
+            self.received = message.received.filter(|_| message.retained);
+        }
         self.follow(key, &claim);
         if TIES && message.publisher.is_some() {
             self.note_publisher(now, key, &claim.what, message);
@@ -465,7 +482,12 @@ impl Fleet {
         let Some(device) = self.devices.get_mut(key) else {
             return;
         };
+        let received = self.received.filter(|_| TIES);
         if let Some(known) = device.faults.iter_mut().find(|fault| fault.kind == kind) {
+            if received.is_some_and(|received| received <= known.last_at) {
+                // It is the same message again.
+                return;
+            }
             if now.ms_since(known.last_at) >= RENEW_EXCERPT_MS {
                 known.excerpt = fault::excerpt(payload);
                 known.detail = detail();

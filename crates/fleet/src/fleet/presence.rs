@@ -123,6 +123,9 @@ impl Fleet {
             // connection already.
             return;
         }
+        if TIES && self.knows_better_than_retained(key) {
+            return;
+        }
         let device = &mut self.devices[key];
         match said {
             Said::Online => self.come(now, key, !retained),

@@ -19,7 +19,7 @@ use crate::event::Dirty;
 use crate::limits::Limit;
 use crate::list::List;
 use crate::options::ObserverState;
-use crate::presence::{OfflineReason, Presence, UnknownReason};
+use crate::presence::{OfflineReason, Presence, PresenceKind, PresenceSpan, UnknownReason};
 use crate::time::Timestamp;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -327,6 +327,25 @@ impl Fleet {
             ClientState::TakenOver => publisher == Some(&*client.id),
             ClientState::Unknown | ClientState::Connected => false,
         })
+    }
+
+    /// Whether the retained message that is handled now says nothing new about the device's presence:
+    /// since the broker received it, the device was heard, or changed its presence, or its client
+    /// connected.
+    pub(super) fn knows_better_than_retained(&self, key: DeviceKey) -> bool {
+        let (Some(received), Some(device)) = (self.received, self.device(key)) else {
+            return false;
+        };
+        let PresenceSpan { presence, exact } = device.presence;
+        let is_known = exact && presence.kind() != PresenceKind::Unknown;
+        let client = device.tie.tied_client();
+        let client = client.and_then(|place| self.clients.get(place));
+        // A will that was published as its client came back is as old as the connection.
+        let is_here =
+            client.is_some_and(|client| client.state == ClientState::Connected && client.tied == 1);
+        device.last_seen > Some(received)
+            || (is_known && presence.since() > received)
+            || (is_here && device.watched_from >= received)
     }
 
     /// A message about the device was published by a client.

@@ -12,7 +12,7 @@ use crate::metric::{Metric, Unit, Value};
 use crate::payload::number_in_text;
 use crate::readings::{Readings, Scalar};
 use crate::time::{OwnClock, Timestamp, millis, own_clock_from_number, own_clock_from_text};
-use crate::units;
+use crate::{TIES, units};
 
 /// What a value is for, by its name in the payload.
 pub(super) fn role<'a>(
@@ -62,6 +62,8 @@ struct Moment {
     at: Timestamp,
     own_clock: bool,
     retained: bool,
+    /// When they came to the broker.
+    arrived: Timestamp,
     /// The hash of the topic that they came by.
     topic: u32,
 }
@@ -94,10 +96,12 @@ impl Fleet {
         }
         let device = &self.devices[key];
         let max_ahead = millis(self.options.max_clock_ahead);
+        let arrived = self.received.filter(|_| TIES).unwrap_or(now).min(now);
         let mut moment = Moment {
-            at: now,
+            at: arrived,
             own_clock: false,
             retained: message.retained,
+            arrived,
             topic,
         };
         let (mut lat, mut lng) = (None, None);
@@ -320,17 +324,24 @@ impl Fleet {
         }
         let device = &mut self.devices[key];
         let known = device.position;
+        // The numbers are compared bit by bit, because a device that stands still sends the same
+        // digits.
+        let moved = known.is_none_or(|known| {
+            known.lat.to_bits() != lat.to_bits() || known.lng.to_bits() != lng.to_bits()
+        });
+        if TIES && self.received.is_some() && known.is_some_and(|known| known.at >= moment.at) {
+            // The retained message is as old as what is known, or older.
+            if !moved {
+                device.position_topic = moment.topic;
+            }
+            return;
+        }
         if moment.own_clock && known.is_some_and(|known| moment.at < known.at) {
             return;
         }
         let at = known.map_or(moment.at, |known| known.at.max(moment.at));
         device.position = Some(Position { lat, lng, at });
         device.position_topic = moment.topic;
-        // The numbers are compared bit by bit, because a device that stands still sends the same
-        // digits.
-        let moved = known.is_none_or(|known| {
-            known.lat.to_bits() != lat.to_bits() || known.lng.to_bits() != lng.to_bits()
-        });
         if moved {
             self.mark(key, Dirty::POSITION);
         }
@@ -410,6 +421,7 @@ enum Order {
 /// - Without that clock, values are in the order of arrival, never before the last drawn one.
 /// - A retained value without that clock may be of any age. It is shown, not drawn, and only if it
 ///   differs from what is there.
+/// - A retained value that came to the broker no later than the one that is there changes nothing.
 fn store_value(
     metric: &mut Metric,
     memory: &mut Memory<'_>,
@@ -426,6 +438,13 @@ fn store_value(
             (_, Scalar::Number(_) | Scalar::Bool(_) | Scalar::Text(_) | Scalar::Null) => false,
         };
     let first = !metric.has_value;
+    let is_old = TIES && moment.retained && moment.arrived < now;
+    if is_old && !first && !metric.retained && metric.arrived >= moment.arrived {
+        if same {
+            metric.topic = moment.topic;
+        }
+        return Order::Repeated;
+    }
     metric.topic = moment.topic;
     let mut at = moment.at;
     let mut drawn = value_to_draw(value).is_some();
@@ -463,7 +482,7 @@ fn store_value(
     }
     metric.has_value = true;
     metric.at = at;
-    metric.arrived = now;
+    metric.arrived = moment.arrived;
     metric.own_clock = moment.own_clock;
     metric.retained = moment.retained;
     match value_to_draw(value) {

@@ -15,6 +15,7 @@ mod plain;
 mod presence;
 mod properties;
 mod quantities;
+mod resync;
 mod sim;
 mod spoiled;
 mod ties;

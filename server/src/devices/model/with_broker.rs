@@ -15,6 +15,8 @@ struct World {
     model: Model,
     now: Instant,
     conns: u64,
+    /// Nobody reads the tap.
+    is_stalled: bool,
 }
 
 impl World {
@@ -30,6 +32,7 @@ impl World {
             model: Model::new(FleetOptions::default(), broker::Grants::default()),
             now,
             conns: 0,
+            is_stalled: false,
         };
         world.settle();
         world
@@ -48,7 +51,7 @@ impl World {
             if matches!(output, Output::Idle(_)) {
                 return;
             }
-            if matches!(output, Output::Tapped) {
+            if matches!(output, Output::Tapped) && !self.is_stalled {
                 self.broker.take_tap(&mut batch);
                 self.model.read(&batch);
             }
@@ -76,6 +79,36 @@ impl World {
             ..Publish::new(topic, payload)
         };
         self.send(conn, &Packet::Publish(publish));
+    }
+
+    /// Loses so much that a resync follows.
+    fn resync(&mut self) {
+        self.is_stalled = true;
+        let conn = self.connect(Connect::new(ProtocolVersion::V5, "filler"));
+        for _ in 0..2000 {
+            self.publish(conn, "filler/n", "1", true);
+        }
+        let before = self.broker.metrics().tap_resyncs;
+        self.is_stalled = false;
+        let mut batch = Vec::new();
+        self.broker.take_tap(&mut batch);
+        self.model.read(&batch);
+        self.settle();
+        assert_eq!(self.broker.metrics().tap_resyncs, before + 1);
+        self.input(Input::Closed(conn));
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now = self.now + Duration::from_secs(seconds);
+        self.input(Input::Timeout);
+    }
+
+    /// All that is known of the device but the number of its messages: a resync repeats them.
+    fn described(&self, id: &str) -> wire::Device {
+        let fleet = self.model.fleet();
+        let mut device = fleet.describe(fleet.find(id).unwrap()).unwrap();
+        device.messages = 0;
+        device
     }
 
     fn presence(&self, id: &str) -> Presence {
@@ -108,7 +141,7 @@ fn a_device_whose_client_is_taken_over_stays_online() {
         let begin = world.presence("p/pump");
         for _ in 0..4 {
             world.publish(conn, "p/data/pump", r#"{"flow":1}"#, false);
-            world.now = world.now + Duration::from_secs(1);
+            world.pass(1);
         }
         let next = world.connect(pump(expiry_interval));
         assert_eq!(world.presence("p/pump"), begin, "{expiry_interval}");
@@ -116,4 +149,42 @@ fn a_device_whose_client_is_taken_over_stays_online() {
         world.input(Input::Closed(next));
         assert_eq!(world.presence("p/pump").kind(), PresenceKind::Offline);
     }
+}
+
+/// A resync tells retained messages of any age. What is known is newer.
+#[test]
+fn a_resync_in_which_nothing_has_changed_changes_nothing() {
+    let limits = Limits {
+        tap_bytes: 64 * 1024,
+        ..Limits::default()
+    };
+    let mut world = World::new(limits);
+    // It leaves without a will, and what it has said of itself stays.
+    let mut silent = Connect::new(ProtocolVersion::V5, "silent");
+    silent.keep_alive = 2;
+    let silent = world.connect(silent);
+    world.publish(silent, "p/register/silent", "SIGN_IN", true);
+    // An earlier will has stayed.
+    let earlier = world.connect(pump(0));
+    world.input(Input::Closed(earlier));
+    let conn = world.connect(Connect::new(ProtocolVersion::V5, "pump"));
+    world.publish(conn, "home/pump/flow", "1", true);
+    for second in 0..4 {
+        if second < 3 {
+            world.publish(silent, "p/data/silent", r#"{"n":1}"#, false);
+        }
+        world.publish(conn, "p/data/pump", r#"{"flow":1}"#, false);
+        world.publish(conn, "home/pump/flow", "2", false);
+        world.pass(1);
+    }
+    for _ in 0..4 {
+        world.publish(conn, "p/data/pump", r#"{"flow":2}"#, false);
+        world.pass(1);
+    }
+    let ids = ["p/silent", "p/pump", "home/pump"];
+    let before = ids.map(|id| world.described(id));
+    let reason = before[0].presence.reason.as_deref();
+    assert_eq!(reason, Some("keep-alive"));
+    world.resync();
+    assert_eq!(ids.map(|id| world.described(id)), before);
 }

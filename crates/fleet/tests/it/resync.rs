@@ -1,0 +1,83 @@
+//! Retained messages that a server reads again: the broker has told when it received them.
+
+use crate::sim::{Sim, assert_consistent, at};
+use fleet::{FaultKind, Message, OfflineReason, Presence, PresenceKind};
+
+impl Sim {
+    /// The broker tells of a message that it retained at `seconds`.
+    fn again(&mut self, seconds: f64, topic: &str, payload: &str) -> &mut Self {
+        let message = Message::new(topic, payload.as_bytes()).retained_since(at(seconds));
+        self.fleet.handle_message(self.now, message);
+        self
+    }
+}
+
+#[test]
+fn an_old_word_does_not_change_a_newer_presence() {
+    let mut sim = Sim::new();
+    sim.publish("p/register/a", "SIGN_OUT");
+    sim.until(5.0).publish("p/data/a", r#"{"n":1}"#);
+    sim.until(9.0).again(0.0, "p/register/a", "SIGN_OUT");
+    assert_eq!(sim.presence("p/a"), Presence::Online { since: at(5.0) });
+    // It is silent for too long.
+    sim.until(2_000.0);
+    assert_eq!(sim.kind("p/a"), PresenceKind::Stale);
+    sim.again(1.0, "p/register/a", "SIGN_IN");
+    assert_eq!(sim.kind("p/a"), PresenceKind::Stale);
+    assert_consistent(&sim.fleet);
+}
+
+#[test]
+fn a_newer_word_counts() {
+    let mut sim = Sim::new();
+    sim.publish("p/register/a", "SIGN_IN");
+    sim.publish("p/data/a", r#"{"n":1}"#);
+    sim.until(9.0).again(5.0, "p/register/a", "SIGN_OUT");
+    let reason = OfflineReason::SaidSo;
+    let offline = Presence::Offline {
+        since: at(9.0),
+        reason,
+    };
+    assert_eq!(sim.presence("p/a"), offline);
+    // Of what nothing is known, any word counts.
+    sim.again(1.0, "p/register/b", "SIGN_IN");
+    assert_eq!(sim.kind("p/b"), PresenceKind::Online);
+}
+
+#[test]
+fn an_old_value_does_not_replace_a_newer_one() {
+    let mut sim = Sim::new();
+    sim.until(5.0).publish("home/a/temp", "2");
+    sim.until(9.0).again(1.0, "home/a/temp", "1");
+    let (_, metric) = sim.device("home/a").metric_named("temp").unwrap();
+    assert_eq!((metric.at(), metric.arrived_at()), (at(5.0), at(5.0)));
+    assert!(sim.number("home/a", "temp") > 1.5);
+    // What was lost meanwhile is shown, with the time at which the broker received it.
+    sim.again(7.0, "home/a/temp", "3");
+    let (_, metric) = sim.device("home/a").metric_named("temp").unwrap();
+    assert_eq!((metric.at(), metric.arrived_at()), (at(7.0), at(7.0)));
+    assert!(sim.number("home/a", "temp") > 2.5);
+}
+
+#[test]
+fn an_old_position_does_not_replace_a_newer_one() {
+    let mut sim = Sim::new();
+    sim.until(5.0).publish("p/data/a", r#"{"lat":2,"lng":2}"#);
+    let known = sim.device("p/a").position().copied();
+    assert!(known.is_some());
+    sim.until(9.0)
+        .again(1.0, "p/data/a", r#"{"lat":1,"lng":1}"#);
+    assert_eq!(sim.device("p/a").position().copied(), known);
+}
+
+#[test]
+fn a_fault_that_is_read_again_is_no_new_one() {
+    let mut sim = Sim::new();
+    sim.until(5.0).publish("p/data/a", "{");
+    let kind = FaultKind::NotJson;
+    assert_eq!(sim.fault_count("p/a", kind), 1);
+    sim.until(9.0).again(5.0, "p/data/a", "{");
+    assert_eq!(sim.fault_count("p/a", kind), 1);
+    sim.again(7.0, "p/data/a", "{");
+    assert_eq!(sim.fault_count("p/a", kind), 2);
+}
