@@ -156,7 +156,7 @@ async fn ask_server() -> Option<api::ServerInfo> {
         .ok()?;
     let response: web_sys::Response = response.dyn_into().ok()?;
     let text = JsFuture::from(response.text().ok()?).await.ok()?;
-    serde_json::from_str(&text.as_string()?).ok()
+    serde_json::from_slice(text.as_string()?.as_bytes()).ok()
 }
 
 #[cfg(test)]

@@ -134,7 +134,7 @@ pub struct CommandAnswer<'a> {
 impl<'a> CommandAnswer<'a> {
     /// Parses an answer. Fails if the text is not one JSON object.
     pub fn parse(json: &'a str) -> Result<Self, BadJson> {
-        Ok(serde_json::from_str(json)?)
+        Ok(serde_json::from_slice(json.as_bytes())?)
     }
 
     /// The answer as JSON.

@@ -64,7 +64,7 @@ impl Raw<'_> {
 
     /// The value as a `T`, if it is one.
     pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
-        serde_json::from_str(self.as_json()).ok()
+        serde_json::from_slice(self.as_json().as_bytes()).ok()
     }
 
     /// The characters of a JSON string. `None` for any other value.
@@ -102,7 +102,7 @@ pub struct Members<'a>(Vec<(String, Raw<'a>)>);
 impl<'a> Members<'a> {
     /// Parses the members of one JSON object.
     pub fn parse(json: &'a str) -> Result<Self, BadJson> {
-        Ok(serde_json::from_str(json)?)
+        Ok(serde_json::from_slice(json.as_bytes())?)
     }
 
     /// Adds a member.
@@ -168,7 +168,7 @@ impl Serialize for Members<'_> {
 
 /// The characters of a JSON string such as `"PONG"`. `None` for any other text.
 pub fn text_of(json: &str) -> Option<String> {
-    serde_json::from_str(json).ok()
+    serde_json::from_slice(json.as_bytes()).ok()
 }
 
 /// The text as a JSON string, with quotes.

@@ -204,7 +204,7 @@ impl Shell {
 
     fn take_changes(self: &Rc<Self>, cursor: &str, data: &str) {
         // Changes that this page does not understand are made up for by the list.
-        let changes = serde_json::from_str::<Changes>(data).ok();
+        let changes = serde_json::from_slice::<Changes>(data.as_bytes()).ok();
         let resync = changes
             .as_ref()
             .is_none_or(|all| all.changes.contains(&Change::Resync));
