@@ -9,6 +9,7 @@ mod bench;
 mod build;
 mod cache;
 mod command;
+mod compiler;
 mod conformance;
 mod counts;
 mod doctor;
@@ -54,7 +55,8 @@ Environment
 ";
 
 fn main() -> ExitCode {
-    match run(&std::env::args().skip(1).collect::<Vec<_>>()) {
+    let args: Vec<_> = std::env::args().skip(1).collect();
+    match compiler::act(&args).unwrap_or_else(|| run(&args)) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("\nxtask: {error:#}");

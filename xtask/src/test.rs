@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 use crate::{
     audit,
     build::{self, locked_in_ci},
-    command, conformance,
+    command, compiler, conformance,
     counts::Counts,
     fuzz,
     step::Step,
@@ -194,13 +194,17 @@ fn clippy(workspace: &Workspace) -> Result<Counts> {
 }
 
 /// Checks that the server compiles for every system that it is meant for. Nothing is linked, so no
-/// system's linker has to be here; no dependency needs a C compiler; the dashboard need not be built.
+/// system's linker or C compiler has to be here; the dashboard need not be built.
 fn targets(workspace: &Workspace) -> Result<Counts> {
+    let host = tools::rust::host(workspace)?;
     let mut counts = Counts::default();
     for target in SERVER_TARGETS {
         tools::rust::ensure_target(workspace, target)?;
         let mut cargo = cargo(workspace, &["check", "--package", "beaconry"]);
         locked_in_ci(cargo.args(["--target", target]));
+        if *target != host {
+            compiler::stand_in(&mut cargo, target)?;
+        }
         let title = format!("checking the server for {target}");
         counts += check(workspace, &title, &format!("targets-{target}"), &mut cargo)?;
     }
