@@ -230,7 +230,7 @@ fn rem(window: &web_sys::Window) -> f64 {
         .and_then(|document| document.document_element());
     let style = root.and_then(|root| window.get_computed_style(&root).ok().flatten());
     let size = style.and_then(|style| style.get_property_value("font-size").ok());
-    size.and_then(|size| size.trim_end_matches("px").parse().ok())
+    size.and_then(|size| fleet::number_of(size.trim_end_matches("px")))
         .unwrap_or(16.0)
 }
 

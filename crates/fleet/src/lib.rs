@@ -150,6 +150,7 @@ pub use fleet::{ClientNews, Fleet, Message};
 pub use json::text_of_json;
 pub use limits::{Limit, LimitCounters};
 pub use metric::{Metric, MetricGroup, MetricKey, Value};
+pub use number::number_of;
 pub use options::{FleetOptions, ObserverState, StaleRule};
 pub use prefix_rule::PrefixRule;
 pub use presence::{Counts, OfflineReason, Presence, PresenceKind, PresenceSpan, UnknownReason};

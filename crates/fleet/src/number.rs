@@ -61,6 +61,13 @@ pub(crate) fn parse_prefix(text: &[u8]) -> Option<(f64, usize)> {
     Some((if negative { -value } else { value }, at))
 }
 
+/// The finite number that a person typed: what JSON accepts, or with a leading `+`, leading zeros, `.5` and
+/// `5.`. It is exact up to 15 digits. `None` if there is anything else.
+pub fn number_of(text: &str) -> Option<f64> {
+    let (value, length) = parse_prefix(text.as_bytes())?;
+    (length == text.len() && value.is_finite()).then_some(value)
+}
+
 /// A shorter text is none of a long number.
 pub(crate) const LONG: usize = 16;
 
@@ -184,6 +191,8 @@ mod tests {
         assert_eq!(parse(".5"), Some(0.5));
         assert_eq!(parse("5."), Some(5.0));
         assert_eq!(parse("007"), Some(7.0));
+        assert_eq!((number_of("+.5e1"), number_of("5 ")), (Some(5.0), None));
+        assert_eq!((number_of("1e999"), number_of("NaN")), (None, None));
         assert_eq!(parse_prefix(b"21.5 C"), Some((21.5, 4)));
         assert_eq!(parse_prefix(b"1e"), Some((1.0, 1)));
         for text in ["", "-", ".", "e5", "x", "-.", "+-1"] {
