@@ -207,7 +207,16 @@ test('what a device marks asks first, and arguments are as announced', async () 
   await field.fill('81');
   await page.getByTestId('command-SET_LIMIT').click();
   await page.getByText('Give degrees, from 30 to 80 °C.').waitFor();
+  // A comma may mean thousands or decimals.
+  await field.fill('55,000');
+  await page.getByTestId('command-SET_LIMIT').click();
+  await page.getByText('nothing between thousands').waitFor();
+  const described = await field.evaluate((input) => [input.ariaInvalid, input === document.activeElement,
+    document.getElementById(input.getAttribute('aria-describedby')).textContent]);
+  assert.deepEqual(described, ['true', true,
+    'Give degrees, from 30 to 80 °C. Write a point before decimals, and nothing between thousands.']);
   await field.fill('60,5');
+  assert.equal(await field.getAttribute('aria-invalid'), 'false', 'what is mended is no longer wrong');
   await page.getByTestId('command-SET_LIMIT').click();
   await request(({ degrees }) => degrees === 60.5);
   await end();

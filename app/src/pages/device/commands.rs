@@ -98,7 +98,7 @@ pub fn CommandBox(
             </button>
         }
     };
-    let form = move |command: CommandView| {
+    let form = move |(number, command): (usize, CommandView)| {
         let (name, asks) = (command.name.clone(), command.destructive);
         let name = StoredValue::new(name);
         let send = move |json: String| {
@@ -106,7 +106,7 @@ pub fn CommandBox(
             let json = Some(json);
             give(Asked { name, json }, asks);
         };
-        view! { <ArgumentForm command=command send=send /> }
+        view! { <ArgumentForm command=command number=number send=send /> }
     };
     // First what is pressed, then what is filled in.
     let plain = Memo::new(move |_| of_kind(&known.get(), false));
@@ -131,7 +131,7 @@ pub fn CommandBox(
                                 class="command-forms"
                                 hidden=move || with_arguments.with(Vec::is_empty)
                             >
-                                {move || with_arguments.get().into_iter().map(form).collect_view()}
+                                {move || with_arguments.get().into_iter().enumerate().map(form).collect_view()}
                             </div>
                             <p
                                 class="field-error"

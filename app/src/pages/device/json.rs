@@ -4,8 +4,6 @@ use fleet::Command;
 use js_sys::JSON;
 use wasm_bindgen::JsValue;
 
-use crate::state::format;
-
 /// A JSON text made readable, if it is one.
 pub(super) fn pretty(text: &str) -> Option<String> {
     // Numbers that a browser would change on the way are left as they were sent.
@@ -26,8 +24,8 @@ fn digits(text: &str) -> usize {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Json {
     Bool(bool),
-    /// A finite number.
-    Number(f64),
+    /// A number as JSON writes it. A float would lose digits of a long one.
+    Number(String),
     Text(String),
 }
 
@@ -45,7 +43,7 @@ pub(super) fn command(name: &str, arguments: &[(&str, Json)]) -> String {
         text.push(':');
         match value {
             Json::Bool(value) => text.push_str(if *value { "true" } else { "false" }),
-            Json::Number(value) => text.push_str(&format::exact(*value)),
+            Json::Number(value) => text.push_str(value),
             Json::Text(value) => text.push_str(&api::quoted(value)),
         }
     }
@@ -151,7 +149,7 @@ mod tests {
     fn commands_are_written_as_json() {
         let arguments = [
             ("a \"b\"", Json::Text("c\n".to_owned())),
-            ("n", Json::Number(-0.5)),
+            ("n", Json::Number("-0.5".to_owned())),
         ];
         assert_eq!(
             command("SET", &arguments),
