@@ -9,7 +9,9 @@ const END: &str = "<!-- end of generated -->";
 /// Holds what stands between the two marks of a document against `text`. With the variable
 /// `UPDATE_DOCS` it writes `text` there. `path` is relative to the root of the project.
 pub(crate) fn compare(path: &str, text: &str) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    // Asked at run time: builds that several checkouts share name the one that compiled last.
+    let folder = env::var_os("CARGO_MANIFEST_DIR").unwrap();
+    let file = Path::new(&folder).join("..").join(path);
     let old = fs::read_to_string(&file).unwrap();
     let (before, rest) = old.split_once(BEGIN).expect("the first mark");
     let (_, after) = rest.split_once(END).expect("the second mark");

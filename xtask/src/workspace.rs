@@ -1,6 +1,9 @@
 //! Where things are in this repository, and the versions that it names.
 
-use std::path::{Path, PathBuf};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -22,9 +25,12 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// Finds the checkout that this xtask was compiled in.
+    /// Finds the checkout that this xtask belongs to. Cargo says at run time which one that is. The folder
+    /// at compile time may be another one: checkouts that share a target directory share this program.
     pub(crate) fn load() -> Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        let folder = env::var_os("CARGO_MANIFEST_DIR")
+            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+        let root = folder
             .parent()
             .context("xtask is not in a workspace")?
             .to_path_buf();

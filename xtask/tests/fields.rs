@@ -9,11 +9,13 @@
 
 #![allow(clippy::unwrap_used)] // all of this is a test
 
+mod root;
 mod sources;
 
 use std::fs;
 
-use sources::{code_lines, depth, is_name, read, root, sources};
+use root::root;
+use sources::{code_lines, depth, is_name, read, sources};
 
 /// What a bundle of borrows may own.
 const COPIES: &[&str] = &["bool", "u8", "u16", "u32", "u64", "usize"];

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // all of this is a test
 
+mod root;
 mod sources;
 
 use std::{
@@ -11,7 +12,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sources::{code_lines, depth, is_name, read, root, sources};
+use root::root;
+use sources::{code_lines, depth, is_name, read, sources};
 
 /// The broker's wings, from the ground floor up. An arrow leads from an importer to what it
 /// imports, and never upward.

@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used)] // all of this is a test
 
+mod root;
+
 use std::{
     fs,
     path::{Path, PathBuf},
 };
+
+use root::root;
 
 /// A longer file, not counting its tests, has a seam to split it at.
 const LONGEST: usize = 600;
@@ -259,10 +263,6 @@ fn relative(path: &Path) -> String {
     let path = path.strip_prefix(root()).unwrap();
     let parts = path.iter().map(|part| part.to_str().unwrap());
     parts.collect::<Vec<_>>().join("/")
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
 fn read(path: &Path) -> String {
