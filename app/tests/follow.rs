@@ -127,6 +127,13 @@ impl Page {
         peer
     }
 
+    fn notice_says(&self, text: &str) -> bool {
+        self.state.connection().with_untracked(|connection| {
+            matches!(connection, ConnectionView::Live { notice: Some(notice), .. }
+                if notice.contains(text))
+        })
+    }
+
     fn kind(&self, id: &str) -> Option<PresenceKind> {
         let owner = Owner::new();
         let kind = owner.with(|| {
@@ -222,15 +229,10 @@ async fn our_server_is_followed_and_its_word_counts() {
 #[wasm_bindgen_test]
 async fn a_list_that_cannot_be_read_is_told_and_the_page_goes_on_alone() {
     let page = Page::open();
-    answer("api/v1/devices", 502, "");
+    answer("api/v1/devices", 404, "");
     let mut peer = page.broker(0, "s1").await;
     assert_eq!(filters(&subscribed(&mut peer).await), ["#"]);
-    let notice = || {
-        page.state.connection().with_untracked(|connection| {
-            matches!(connection, ConnectionView::Live { notice: Some(notice), .. }
-                if notice.contains("status 502"))
-        })
-    };
+    let notice = || page.notice_says("status 404");
     until("it is told", notice).await;
     peer.send(&[publish("p/register/c", "SIGN_IN")]);
     until("the device is known", || page.kind("c").is_some()).await;
@@ -240,6 +242,21 @@ async fn a_list_that_cannot_be_read_is_told_and_the_page_goes_on_alone() {
     until("it is followed", || page.kind("b").is_some()).await;
     assert_eq!(page.kind("c"), None);
     until("it is told no more", || !notice()).await;
+}
+
+#[wasm_bindgen_test]
+async fn a_list_that_is_only_late_is_awaited() {
+    let page = Page::open();
+    answer("api/v1/devices", 502, "");
+    let mut peer = page.broker(0, "s1").await;
+    until("it is told", || page.notice_says("status 502")).await;
+    assert_eq!(page.kind("b"), None);
+    answer("api/v1/devices", 200, &devices());
+    until("it is followed", || page.kind("b").is_some()).await;
+    // The page has never subscribed to everything.
+    let subscribe = subscribed(&mut peer).await;
+    assert!(!filters(&subscribe).contains(&"#"), "{subscribe:?}");
+    assert!(!page.notice_says("status 502"));
 }
 
 #[wasm_bindgen_test]

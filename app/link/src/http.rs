@@ -29,6 +29,17 @@ pub enum HttpFailure {
     Status(u16),
 }
 
+impl HttpFailure {
+    /// Whether the same request may be answered later: the server is just starting, is busy, or cannot be
+    /// reached.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable | Self::TooLate => true,
+            Self::Status(status) => matches!(status, 408 | 429 | 500..),
+        }
+    }
+}
+
 impl fmt::Display for HttpFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

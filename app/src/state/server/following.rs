@@ -35,6 +35,24 @@ pub enum Ask {
     CloseStream,
 }
 
+/// Why the server's list of devices cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoList {
+    /// For people.
+    pub why: String,
+    /// Whether the same request may be answered later.
+    pub may_pass: bool,
+}
+
+impl From<HttpFailure> for NoList {
+    fn from(failure: HttpFailure) -> Self {
+        Self {
+            why: failure.to_string(),
+            may_pass: failure.may_pass(),
+        }
+    }
+}
+
 /// Whom the page believes.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -81,7 +99,10 @@ enum Server {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
-    Deciding,
+    /// `again`: who the server is could not be asked, and is asked again at this time.
+    Deciding {
+        again: Option<Instant>,
+    },
     /// The devices are asked for. `again`: the request has failed, and is made again at this time.
     Loading {
         again: Option<Instant>,
@@ -121,9 +142,9 @@ impl Following {
     pub const SILENCE: Duration = Duration::from_secs(40);
     /// How often in a row the stream may fail before the page goes on alone.
     const STREAM_FAILURES: u32 = 4;
-
-    /// How often the devices are asked for again, with what is known kept, before the page goes on alone.
-    const LIST_RETRIES: u32 = 3;
+    /// How often the server is asked again who it is and for its devices, with what is known kept, before
+    /// the page goes on alone.
+    const RETRIES: u32 = 3;
 
     /// Begins by asking who the server is. `own_broker`: the page's address names no other broker.
     pub fn new(own_broker: bool) -> Self {
@@ -131,7 +152,7 @@ impl Following {
             own_broker,
             broker: Broker::Disconnected,
             server: Server::Asked,
-            state: State::Deciding,
+            state: State::Deciding { again: None },
             hidden_since: None,
             failures: 0,
             trouble: None,
@@ -147,7 +168,7 @@ impl Following {
     /// Whom the page believes.
     pub fn mode(&self) -> Mode {
         match &self.state {
-            State::Deciding | State::Loading { .. } => Mode::Deciding,
+            State::Deciding { .. } | State::Loading { .. } => Mode::Deciding,
             State::Following { .. } => Mode::Follows,
             State::Alone { .. } => Mode::Alone,
         }
@@ -161,8 +182,7 @@ impl Following {
     /// When to call [`Self::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         let again = match &self.state {
-            State::Deciding => None,
-            State::Loading { again } | State::Alone { again } => *again,
+            State::Deciding { again } | State::Loading { again } | State::Alone { again } => *again,
             State::Following { stream, .. } => match stream {
                 Stream::Open { heard } => Some(match self.hidden_since {
                     Some(since) => since + Self::REST_AFTER,
@@ -182,7 +202,7 @@ impl Following {
             None | Some("") => Broker::Other,
             Some(id) => Broker::Named(id.to_owned()),
         };
-        self.state = State::Deciding;
+        self.state = State::Deciding { again: None };
         self.failures = 0;
         if let (Broker::Named(broker), Server::Named(_) | Server::Silent) =
             (&self.broker, &self.server)
@@ -201,7 +221,7 @@ impl Following {
             return;
         }
         self.broker = Broker::Disconnected;
-        self.state = State::Deciding;
+        self.state = State::Deciding { again: None };
         self.trouble = None;
         self.asks.push_back(Ask::CloseStream);
     }
@@ -215,7 +235,7 @@ impl Following {
                 // A page that came from elsewhere need not have the broker's API beside it, and what is
                 // there may fail in any way.
                 if self.own_broker && matches!(self.broker, Broker::Named(_)) {
-                    self.go_alone(now, &failure.to_string());
+                    self.note_no_answer(now, &failure.into());
                     return;
                 }
             }
@@ -224,9 +244,9 @@ impl Following {
     }
 
     /// The devices have come, with the cursor behind them, or have not. Returns whether they are wanted.
-    pub fn handle_devices(&mut self, now: Instant, cursor: Result<&str, &str>) -> bool {
+    pub fn handle_devices(&mut self, now: Instant, cursor: Result<&str, &NoList>) -> bool {
         let wanted = match &self.state {
-            State::Deciding => false,
+            State::Deciding { .. } => false,
             State::Loading { again } => again.is_none(),
             State::Following { stream, .. } => *stream == Stream::Reloading { again: None },
             State::Alone { again } => again.is_none() && self.is_ours(),
@@ -244,24 +264,26 @@ impl Following {
                 self.open_stream(now);
                 true
             }
-            Err(why) => {
-                self.note_no_list(now, why);
+            Err(no_list) => {
+                self.note_no_answer(now, no_list);
                 false
             }
         }
     }
 
-    /// The devices could not be read. A server that is just starting, or a proxy before it, soon can.
-    fn note_no_list(&mut self, now: Instant, why: &str) {
+    /// The server, or a proxy before it, does not answer as it should. One that is just starting soon will.
+    fn note_no_answer(&mut self, now: Instant, no_list: &NoList) {
+        let NoList { why, may_pass } = no_list;
         let failures = self.failures + 1;
         let next = Some(now + backoff(failures));
         match &mut self.state {
-            State::Loading { again }
+            State::Deciding { again }
+            | State::Loading { again }
             | State::Following {
                 stream: Stream::Reloading { again },
                 ..
-            } if failures <= Self::LIST_RETRIES => *again = next,
-            State::Deciding
+            } if *may_pass && failures <= Self::RETRIES => *again = next,
+            State::Deciding { .. }
             | State::Loading { .. }
             | State::Following { .. }
             | State::Alone { .. } => {
@@ -362,7 +384,11 @@ impl Following {
             return;
         }
         match &mut self.state {
-            State::Deciding => {}
+            State::Deciding { again } => {
+                *again = None;
+                self.server = Server::Asked;
+                self.asks.push_back(Ask::Server);
+            }
             State::Loading { again } => {
                 *again = None;
                 self.asks.push_back(Ask::Devices);
@@ -407,7 +433,7 @@ impl Following {
 
     /// Compares the ids, once both are known.
     fn decide(&mut self) {
-        let undecided = matches!(self.state, State::Deciding | State::Alone { .. });
+        let undecided = matches!(self.state, State::Deciding { .. } | State::Alone { .. });
         if !undecided {
             return;
         }
@@ -416,7 +442,7 @@ impl Following {
             (Broker::Named(_), _) if self.is_ours() => {
                 match self.state {
                     State::Alone { .. } => self.state = State::Alone { again: None },
-                    State::Deciding | State::Loading { .. } | State::Following { .. } => {
+                    State::Deciding { .. } | State::Loading { .. } | State::Following { .. } => {
                         self.state = State::Loading { again: None };
                     }
                 }

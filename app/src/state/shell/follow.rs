@@ -9,7 +9,7 @@ use link::http::{EventStream, HttpFailure, Method, Request, StreamEvent};
 
 use super::Shell;
 use crate::state::core::Core;
-use crate::state::server::following::{Ask, Mode};
+use crate::state::server::following::{Ask, Mode, NoList};
 use crate::state::server::order::{Asked, Told};
 use crate::state::server::requests;
 
@@ -76,10 +76,10 @@ impl Shell {
     }
 
     /// The server's whole list has come, or has not.
-    fn take_devices(self: &Rc<Self>, devices: &Result<Devices, String>) {
+    fn take_devices(self: &Rc<Self>, devices: &Result<Devices, NoList>) {
         let cursor = match devices {
             Ok(devices) => Ok(&*devices.cursor),
-            Err(why) => Err(&**why),
+            Err(no_list) => Err(no_list),
         };
         let now = self.clock.now();
         let wanted = self.following.borrow_mut().handle_devices(now, cursor);
@@ -331,8 +331,11 @@ impl Shell {
     }
 }
 
-/// Reads a list of devices, or says for people why there is none.
-fn read(answer: Result<Vec<u8>, HttpFailure>) -> Result<Devices, String> {
-    let body = answer.map_err(|failure| failure.to_string())?;
-    serde_json::from_slice(&body).map_err(|error| format!("the answer is not understood ({error})"))
+/// Reads a list of devices, or says why there is none.
+fn read(answer: Result<Vec<u8>, HttpFailure>) -> Result<Devices, NoList> {
+    let body = answer?;
+    serde_json::from_slice(&body).map_err(|error| NoList {
+        why: format!("the answer is not understood ({error})"),
+        may_pass: false,
+    })
 }

@@ -20,6 +20,11 @@ fn named(id: &str) -> Result<String, HttpFailure> {
     Ok(id.to_owned())
 }
 
+/// An answer that may be another one the next time.
+fn passing() -> NoList {
+    HttpFailure::Status(502).into()
+}
+
 /// A page that follows, whose stream is open.
 fn follower() -> Following {
     let mut following = Following::new(true);
@@ -103,7 +108,7 @@ fn a_list_that_cannot_be_read_is_told_and_tried_again_while_the_page_goes_on_alo
     let mut now = NOW;
     for wait in [1, 2, 4, 8, 16, 30, 30] {
         asks(&mut following);
-        assert!(!following.handle_devices(now, Err("the server answered with status 502")));
+        assert!(!following.handle_devices(now, Err(&passing())));
         let mode = if wait < 8 {
             Mode::Deciding
         } else {
@@ -124,13 +129,52 @@ fn a_list_that_cannot_be_read_is_told_and_tried_again_while_the_page_goes_on_alo
 }
 
 #[test]
+fn a_list_that_will_never_be_understood_is_given_up_at_once() {
+    let mut following = Following::new(true);
+    following.handle_server(NOW, named("s1"));
+    following.handle_connected(Some("s1"));
+    let never = NoList {
+        why: "the answer is not understood".to_owned(),
+        may_pass: false,
+    };
+    assert!(!following.handle_devices(NOW, Err(&never)));
+    assert_eq!(following.mode(), Mode::Alone);
+    assert!(following.trouble().unwrap().contains("not understood"));
+    assert_eq!(following.poll_timeout(), Some(at(1_000)));
+}
+
+#[test]
+fn a_server_that_is_just_starting_is_asked_again_who_it_is() {
+    let mut following = Following::new(true);
+    following.handle_server(NOW, Err(HttpFailure::Status(502)));
+    following.handle_connected(Some("s1"));
+    assert_eq!(asks(&mut following), [Ask::Server, Ask::Server]);
+    let mut now = NOW;
+    for wait in [1, 2, 4] {
+        following.handle_server(now, Err(HttpFailure::Status(502)));
+        assert_eq!(following.mode(), Mode::Deciding, "{wait}");
+        assert!(following.trouble().unwrap().contains("502"));
+        now = now + Duration::from_secs(wait);
+        assert_eq!(following.poll_timeout(), Some(now));
+        following.handle_timeout(now);
+        assert_eq!(asks(&mut following), [Ask::Server]);
+    }
+    following.handle_server(now, Err(HttpFailure::Status(502)));
+    assert_eq!(following.mode(), Mode::Alone);
+    now = following.poll_timeout().unwrap();
+    following.handle_timeout(now);
+    following.handle_server(now, named("s1"));
+    assert_eq!(asks(&mut following), [Ask::Server, Ask::Devices]);
+}
+
+#[test]
 fn devices_that_cannot_be_read_anew_are_asked_for_again_while_the_page_keeps_what_it_has() {
     let mut following = follower();
     following.handle_changes(NOW, "s1-90", true);
     asks(&mut following);
     let mut now = NOW;
     for wait in [1, 2, 4] {
-        assert!(!following.handle_devices(now, Err("no")));
+        assert!(!following.handle_devices(now, Err(&passing())));
         assert!(!following.handle_devices(now, Ok("s1-1")), "nobody asked");
         assert_eq!(following.mode(), Mode::Follows);
         assert!(following.trouble().unwrap().contains("knew before"));
@@ -149,12 +193,12 @@ fn devices_that_stay_unreadable_are_given_up() {
     let mut following = follower();
     following.handle_changes(NOW, "s1-90", true);
     let mut now = NOW;
-    for _ in 0..Following::LIST_RETRIES {
-        assert!(!following.handle_devices(now, Err("no")));
+    for _ in 0..Following::RETRIES {
+        assert!(!following.handle_devices(now, Err(&passing())));
         now = following.poll_timeout().unwrap();
         following.handle_timeout(now);
     }
-    assert!(!following.handle_devices(now, Err("no")));
+    assert!(!following.handle_devices(now, Err(&passing())));
     assert_eq!(following.mode(), Mode::Alone);
     assert!(following.trouble().unwrap().contains("what devices send"));
 }
