@@ -3,13 +3,23 @@
 use leptos::html;
 use leptos::prelude::*;
 
-/// A command that waits for the reader's confirmation.
+use super::json;
+
+/// A command, before it is sent. It may have to wait for the reader's confirmation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
     /// The command's name.
     pub name: String,
     /// The whole command as JSON, if it is more than its name.
     pub json: Option<String>,
+}
+
+impl Asked {
+    /// What the device gets. JSON that the reader wrote stands there as it was written.
+    fn shown_json(&self) -> String {
+        let json = self.json.clone();
+        json.unwrap_or_else(|| json::command(&self.name, &[]))
+    }
 }
 
 /// The dialog. It is open while `asked` holds a command; `send` gets a confirmed one.
@@ -45,6 +55,9 @@ where
         name.map(|name| fleet::display::shorten(&name, 40))
             .unwrap_or_default()
     });
+    let sent = Memo::new(move |_| {
+        asked.with(|asked| asked.as_ref().map(Asked::shown_json).unwrap_or_default())
+    });
     let confirm = move |_| {
         let command = asked.get_untracked();
         asked.set(None);
@@ -57,7 +70,7 @@ where
             node_ref=dialog
             class="dialog"
             aria-labelledby="confirm-title"
-            aria-describedby="confirm-text"
+            aria-describedby="confirm-text confirm-json"
             data-testid="confirm-dialog"
             // Escape closes it too.
             on:close=move |_| asked.set(None)
@@ -66,8 +79,11 @@ where
                 "Send " <bdi class="command-name">{name}</bdi> " to " <bdi>{device}</bdi> "?"
             </h2>
             <p id="confirm-text">
-                "This command interrupts the device or destroys something. Nobody can take it back."
+                "This command interrupts the device or destroys something. Nobody can take it back. The device gets this, and an id for its answer:"
             </p>
+            <pre id="confirm-json" class="payload" data-testid="confirm-json">
+                {move || sent.get()}
+            </pre>
             <div class="actions">
                 <button type="button" class="button" on:click=move |_| asked.set(None)>
                     "Cancel"
@@ -83,5 +99,21 @@ where
                 </button>
             </div>
         </dialog>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_about_is_shown_as_it_will_be_sent() {
+        let asked = |json: Option<&str>| Asked {
+            name: "RESET \"all\"".to_owned(),
+            json: json.map(str::to_owned),
+        };
+        assert_eq!(asked(None).shown_json(), r#"{"command":"RESET \"all\""}"#);
+        let written = r#"{ "command": "PING", "command": "RESET" }"#;
+        assert_eq!(asked(Some(written)).shown_json(), written);
     }
 }
