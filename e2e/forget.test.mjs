@@ -38,7 +38,7 @@ test('a forgotten device comes back by a live message, not by a retained one', a
   await dialog.waitFor();
   assert.ok(await focused(dialog.getByRole('button', { name: 'Cancel' })), 'the harmless button has the focus');
   const described = await dialog.evaluate((element) => element.getAttribute('aria-describedby').split(' ').map((id) => document.getElementById(id).textContent).join(' '));
-  assert.match(described, /comes back when it sends a message.*retained/);
+  assert.match(described, /comes back when it sends a message.*Only this page.*reload/);
   await page.keyboard.press('Escape');
   await dialog.waitFor({ state: 'hidden' });
   assert.ok(await focused(button));
@@ -100,6 +100,7 @@ test('the question fits on every screen, dark and light', async (t) => {
       await button.click();
       const box = await page.getByTestId('forget-dialog').boundingBox();
       assert.ok(box.x >= 0 && box.x + box.width <= viewport.width && box.y + box.height <= viewport.height, JSON.stringify(box));
+      assert.match(await page.getByTestId('forget-dialog').textContent(), /The server forgets it for everybody/);
       await photograph(page, `forget-${device}-${colorScheme}`);
       assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth), 'no sideways scrolling');
       await page.getByRole('button', { name: 'Cancel' }).click();

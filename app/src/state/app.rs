@@ -17,6 +17,7 @@ use super::messages::RawMessage;
 use super::parameters::Parameters;
 use super::preferences::{self, ChartWindow, Choice, Layout};
 use super::series::Series;
+use super::server::following::Mode;
 use super::shell::{Shell, is_visible};
 use super::slots::{Commands, Messages, View};
 use super::views::{CardView, DeviceView};
@@ -27,6 +28,7 @@ use crate::frame::{FrameLoop, Phase};
 pub struct AppState {
     shell: StoredValue<Rc<Shell>, LocalStorage>,
     connection: RwSignal<ConnectionView>,
+    mode: RwSignal<Mode>,
     counts: RwSignal<Counts>,
     list: RwSignal<Listing>,
     now: RwSignal<Timestamp>,
@@ -67,6 +69,7 @@ impl AppState {
         Self {
             shell: StoredValue::new_local(shell),
             connection: RwSignal::new(ConnectionView::Connecting { attempt: 0 }),
+            mode: RwSignal::new(Mode::Deciding),
             counts: RwSignal::default(),
             list: RwSignal::default(),
             now: RwSignal::new(now),
@@ -90,6 +93,11 @@ impl AppState {
             link.as_ref()
                 .map_or_else(String::new, |link| link.url().to_string())
         })
+    }
+
+    /// Whom the page believes about devices. With [`Mode::Follows`] the server's devices are on screen.
+    pub fn mode(self) -> ReadSignal<Mode> {
+        self.mode.read_only()
     }
 
     /// Tries to connect at once, for the button.
@@ -215,8 +223,8 @@ impl AppState {
             .with_value(|shell| shell.core.borrow().command_problem(key, request))
     }
 
-    /// Forgets a device, with our server for everybody. It comes back when it sends something. Its
-    /// retained messages do not bring it back until the page is reloaded.
+    /// Forgets a device, with our server for everybody. It comes back when it sends something. Against
+    /// another broker its retained messages bring it back when the page is reloaded.
     pub fn forget(self, key: DeviceKey) {
         self.shell.with_value(|shell| shell.forget(key));
         self.show_connection();
@@ -350,6 +358,15 @@ impl AppState {
         }
     }
 
+    /// Tells whom the page believes, once the devices that this is about are on screen.
+    fn show_mode(self, shell: &Shell) {
+        let mode = shell.mode();
+        let shown = !shell.core.borrow().has_changes();
+        if shown && self.mode.get_untracked() != mode {
+            self.mode.set(mode);
+        }
+    }
+
     /// Once a second, less often in a background tab.
     fn tick(self) {
         let Some(shell) = self.shell.try_get_value() else {
@@ -357,6 +374,7 @@ impl AppState {
         };
         shell.tick();
         self.show_connection();
+        self.show_mode(&shell);
         if is_visible() {
             self.now.set(shell.wall());
         }
@@ -397,6 +415,7 @@ impl AppState {
             self.list
                 .update(|list| *list = list.with_limits(core.fleet()));
         }
+        self.show_mode(&shell);
     }
 
     fn make_list(self, shell: &Shell, time: f64) {

@@ -8,6 +8,7 @@
 //! | call | to get |
 //! |---|---|
 //! | [`connection()`](AppState::connection) | [`ConnectionView`]: live, connecting, reconnecting in n s and why, log in, stopped |
+//! | [`mode()`](AppState::mode) | [`Mode`]: whether the page follows the server, and so knows all devices |
 //! | [`reconnect()`](AppState::reconnect), [`log_in(user, password)`](AppState::log_in), [`broker()`](AppState::broker) | the button, the dialog, the address |
 //! | [`counts()`](AppState::counts), [`list()`](AppState::list), `query` | how many by presence; the [`Listing`]: keys to show, in order, and what the limits dropped; search, filter and order, to be set |
 //! | [`card(key)`](AppState::card) | [`CardView`]: one device in the list |
@@ -80,4 +81,5 @@ pub use connection::ConnectionView;
 pub use list::{Listing, Outcome, Query, Sort};
 pub use messages::RawMessage;
 pub use preferences::{ChartWindow, Choice, Layout};
+pub use server::following::Mode;
 pub use views::{CardView, ChartView, DeviceView, FaultView, TrendView, ValueView};

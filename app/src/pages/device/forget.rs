@@ -7,7 +7,7 @@ use leptos::prelude::*;
 use super::DeviceSignal;
 use crate::components::device_link::fleet_href;
 use crate::route::Navigation;
-use crate::state::AppState;
+use crate::state::{AppState, Mode};
 
 /// The buttons, and the dialog that asks. The browser keeps the focus in the dialog, closes it at
 /// Escape, and gives the focus back to the button.
@@ -36,6 +36,7 @@ pub fn Forget(
         PresenceKind::Sleeping => " It sleeps, so that will be when it wakes.".to_owned(),
         PresenceKind::Stale | PresenceKind::Offline | PresenceKind::Unknown => String::new(),
     });
+    let mode = state.mode();
     let ask = move |_| {
         if let Some(dialog) = dialog.get_untracked() {
             // This fails only if the dialog is shown already.
@@ -87,11 +88,11 @@ pub fn Forget(
                 "Forget " <bdi>{name}</bdi> "?"
             </h2>
             <p id="forget-text">
-                "Its readings, history and commands go from this page. It comes back when it sends a message."
+                "Its readings, history and commands go. It comes back when it sends a message."
                 {soon}
             </p>
             <p id="forget-note" class="quiet-note">
-                "What the broker has retained of it does not bring it back until you reload the page."
+                {move || note(mode.get())}
             </p>
             <div class="actions">
                 <button type="button" class="button" on:click=move |_| close()>
@@ -107,5 +108,28 @@ pub fn Forget(
                 </button>
             </div>
         </dialog>
+    }
+}
+
+/// Who forgets the device, and what the messages do that the broker has retained of it.
+const fn note(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Follows => {
+            "The server forgets it for everybody. What the broker has retained of it does not bring it back."
+        }
+        Mode::Deciding | Mode::Alone => {
+            "Only this page forgets it. When you reload the page, what the broker has retained of it brings it back."
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reload_is_spoken_of_only_where_it_changes_something() {
+        assert!(!note(Mode::Follows).contains("reload"));
+        assert!(note(Mode::Alone).contains("reload"));
     }
 }

@@ -329,6 +329,11 @@ impl Shell {
         }
     }
 
+    /// Whom the page believes.
+    pub(super) fn mode(&self) -> Mode {
+        self.mode.get()
+    }
+
     pub(super) fn connection_view(&self) -> Option<ConnectionView> {
         let link = self.link.borrow();
         let link = link.as_ref()?;
