@@ -42,6 +42,32 @@ test('the page without devices names the port that this server has', async () =>
   await alone.stop();
 });
 
+test('nothing is said to be missing while the list loads', async () => {
+  const alone = await startServer();
+  const { page, complaints, close } = await openPage(browser, 'about:blank');
+  let release;
+  const held = new Promise((resolve) => { release = resolve; });
+  await page.route('**/api/v1/devices?**', async (route) => { await held; await route.continue(); });
+  await page.clock.install();
+  for (const address of ['', 'device/beaconry/nobody']) {
+    const asked = page.waitForRequest('**/api/v1/devices?**');
+    await page.goto(`${alone.page}${address}`);
+    await live(page);
+    await asked;
+    // Longer than it waits for a broker without a list.
+    await page.clock.runFor(5_000);
+    await page.getByTestId('loading').waitFor();
+    assert.equal(await page.getByTestId('no-devices').or(page.getByTestId('device-waiting')).count(), 0);
+  }
+  release();
+  await page.getByTestId('device-waiting').getByText('Check the spelling').waitFor();
+  await page.getByRole('link', { name: 'Fleet', exact: true }).click();
+  await page.getByTestId('no-devices').waitFor();
+  assert.deepEqual(complaints, []);
+  await close();
+  await alone.stop();
+});
+
 test('the address holds search, filter, order and range, and the way back leads to the same card', async () => {
   for (let n = 1; n <= 60; n += 1) await sender.publish(`beaconry/register/shelf-${n}`, 'SIGN_IN', { qos: 1, retain: true });
   const { page, complaints, close } = await open('', { viewport: { width: 900, height: 700 } });
@@ -170,6 +196,7 @@ test('REBOOT asks first, in JSON too, and an answer is not escaped twice', async
   const dialog = page.getByTestId('confirm-dialog');
   await page.getByTestId('command-REBOOT').click();
   await dialog.getByText('REBOOT').first().waitFor();
+  assert.equal(await page.getByTestId('confirm-json').textContent(), '{"command":"REBOOT"}');
   await page.keyboard.press('Escape');
   await dialog.waitFor({ state: 'hidden' });
   assert.deepEqual(requests(), [], 'nothing was sent');
@@ -183,6 +210,8 @@ test('REBOOT asks first, in JSON too, and an answer is not escaped twice', async
   assert.deepEqual(JSON.parse(await page.getByTestId('command-json').inputValue()), { command: 'SET_TARGET' });
   await page.getByTestId('command-json').fill('{"command":"REBOOT","fast":true}');
   await page.getByTestId('command-send').click();
+  assert.equal(await page.getByTestId('confirm-json').textContent(), '{"command":"REBOOT","fast":true}');
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Cancel', 'the harmless button has the focus');
   await page.getByTestId('confirm-send').click();
   await request(({ fast }) => fast === true);
 

@@ -1,5 +1,6 @@
 //! The fleet's page without a device: loading, not connected, or how to send a first message.
 
+use fleet::Timestamp;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use link::PageAddress;
@@ -10,39 +11,68 @@ use super::fleet::Skeleton;
 use crate::components::connection::{TryAgain, sentence};
 use crate::components::copy::CopyButton;
 use crate::components::icon::Icon;
-use crate::state::{AppState, ConnectionView};
+use crate::state::{AppState, ConnectionView, Mode};
 
-/// How long the broker's retained messages may take to arrive after the connection, in milliseconds.
+/// How long the retained messages of a broker that is not ours may take to arrive, in milliseconds.
 const PATIENCE_MS: i64 = 1_500;
+
+/// What a place without devices says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Absence {
+    /// More may come at once.
+    Loading,
+    /// There is no connection, for this reason.
+    Disconnected(String),
+    /// What there is has come.
+    Settled,
+}
+
+impl Absence {
+    /// What holds now. `believed_since`: since when the page is connected and knows whom to believe.
+    fn new(
+        connection: &ConnectionView,
+        mode: Mode,
+        believed_since: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Self {
+        match connection {
+            ConnectionView::Reconnecting { why, .. } | ConnectionView::Stopped { why, .. } => {
+                Self::Disconnected(why.clone())
+            }
+            ConnectionView::CredentialsNeeded { .. } => {
+                Self::Disconnected("the broker asks for a user name and a password".to_owned())
+            }
+            ConnectionView::Connecting { .. } => Self::Loading,
+            ConnectionView::Live { .. } => match (mode, believed_since) {
+                (Mode::Follows, _) => Self::Settled,
+                (Mode::Alone, Some(since)) if now.ms_since(since) >= PATIENCE_MS => Self::Settled,
+                (Mode::Alone | Mode::Deciding, _) => Self::Loading,
+            },
+        }
+    }
+
+    /// What holds, as it changes.
+    pub(super) fn watch() -> Memo<Self> {
+        let state = AppState::expect();
+        let (connection, mode) = (state.connection(), state.mode());
+        let believed_since = Memo::new(move |before: Option<&Option<Timestamp>>| {
+            let believed = connection.with(ConnectionView::is_live) && mode.get() != Mode::Deciding;
+            let before = before.copied().flatten();
+            believed.then(|| before.unwrap_or_else(|| state.wall_ms()))
+        });
+        Memo::new(move |_| {
+            let (since, now) = (believed_since.get(), state.now().get());
+            connection.with(|connection| Self::new(connection, mode.get(), since, now))
+        })
+    }
+}
 
 /// What stands here before the first device: loading, not connected, or no devices.
 #[component]
 pub fn NoDevices() -> impl IntoView {
-    let state = AppState::expect();
-    let connection = state.connection();
-    let live_since = Memo::new(move |before: Option<&Option<fleet::Timestamp>>| {
-        let live = connection.with(ConnectionView::is_live);
-        let before = before.copied().flatten();
-        live.then(|| before.unwrap_or_else(|| state.wall_ms()))
-    });
-    let settled = Memo::new(move |_| {
-        let now = state.now().get();
-        let since = live_since.get();
-        since.is_some_and(|since| now.ms_since(since) >= PATIENCE_MS)
-    });
-    let trouble = Memo::new(move |_| {
-        connection.with(|connection| match connection {
-            ConnectionView::Reconnecting { why, .. } | ConnectionView::Stopped { why, .. } => {
-                Some(why.clone())
-            }
-            ConnectionView::CredentialsNeeded { .. } => {
-                Some("the broker asks for a user name and a password".to_owned())
-            }
-            ConnectionView::Connecting { .. } | ConnectionView::Live { .. } => None,
-        })
-    });
-    move || match trouble.get() {
-        Some(why) => view! {
+    let absence = Absence::watch();
+    move || match absence.get() {
+        Absence::Disconnected(why) => view! {
             <section class="empty" data-testid="disconnected">
                 {Icon::Unplugged.view()}
                 <h2>"Not connected to the broker"</h2>
@@ -52,8 +82,8 @@ pub fn NoDevices() -> impl IntoView {
             </section>
         }
         .into_any(),
-        None if settled.get() => view! { <Welcome /> }.into_any(),
-        None => view! { <Skeleton /> }.into_any(),
+        Absence::Settled => view! { <Welcome /> }.into_any(),
+        Absence::Loading => view! { <Skeleton /> }.into_any(),
     }
 }
 
@@ -162,6 +192,36 @@ async fn ask_server() -> Option<api::ServerInfo> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mqtt::ProtocolVersion;
+
+    #[test]
+    fn nothing_is_said_to_be_missing_before_it_could_have_come() {
+        let live = ConnectionView::Live {
+            version: ProtocolVersion::V5,
+            notice: None,
+        };
+        let at = |millis| Absence::new(&live, Mode::Alone, Some(Timestamp(0)), Timestamp(millis));
+        assert_eq!(at(PATIENCE_MS - 1), Absence::Loading);
+        assert_eq!(at(PATIENCE_MS), Absence::Settled);
+        let long = Timestamp(60_000);
+        let asked = |mode, since| Absence::new(&live, mode, since, long);
+        assert_eq!(
+            asked(Mode::Deciding, None),
+            Absence::Loading,
+            "however long the server takes"
+        );
+        assert_eq!(asked(Mode::Follows, Some(long)), Absence::Settled);
+        let connecting = ConnectionView::Connecting { attempt: 1 };
+        assert_eq!(
+            Absence::new(&connecting, Mode::Follows, None, long),
+            Absence::Loading
+        );
+        let refused = ConnectionView::CredentialsNeeded { refused: false };
+        assert!(matches!(
+            Absence::new(&refused, Mode::Deciding, None, long),
+            Absence::Disconnected(_)
+        ));
+    }
 
     #[test]
     fn the_recipe_names_the_brokers_own_host() {

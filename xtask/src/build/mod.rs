@@ -20,7 +20,7 @@ use crate::{
 const DEMO: &str = "24";
 
 /// The most that the dashboard may be, in bytes after brotli.
-const PAGE_BUDGET: u64 = 430_000;
+const PAGE_BUDGET: u64 = 432_000;
 
 /// Tells what `dist/` was made from. Trunk, when it is called by hand, deletes it together with the
 /// rest.

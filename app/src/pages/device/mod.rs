@@ -29,6 +29,8 @@ use crate::components::device_link::{fleet_href, follow};
 use crate::components::icon::Icon;
 use crate::components::presence::{PresenceLine, reason, title};
 use crate::components::title::set_title;
+use crate::pages::fleet::Skeleton;
+use crate::pages::welcome::Absence;
 use crate::state::{AppState, DeviceView, format};
 
 use charts::{Charts, Readings};
@@ -76,28 +78,38 @@ fn Crumbs() -> impl IntoView {
 #[component]
 fn UnknownDevice(id: String) -> impl IntoView {
     set_title("Waiting for a device · Beaconry");
-    let connection = AppState::expect().connection();
-    let live = Memo::new(move |_| connection.with(crate::state::ConnectionView::is_live));
+    let absence = Absence::watch();
     let shown = fleet::display::shorten(&id, 80);
-    view! {
-        <section class="empty" data-testid="device-waiting" role="status">
-            {Icon::Question.view()}
-            <h1>"Nothing heard of this device yet"</h1>
-            <p class="wrap-anywhere">
-                <bdi class="mono" title=id>
-                    {shown}
-                </bdi>
-            </p>
-            <p>
-                {move || {
-                    if live.get() {
-                        "This page fills in as soon as it sends something. Check the spelling if you expect it to be there."
-                    } else {
-                        "There is no connection to the broker at the moment; this page fills in when there is."
-                    }
-                }}
-            </p>
-        </section>
+    move || {
+        let id = view! {
+            <bdi class="mono" title=id.clone()>
+                {shown.clone()}
+            </bdi>
+        };
+        let advice = match absence.get() {
+            Absence::Loading => {
+                return view! {
+                    <h1 class="wrap-anywhere">{id}</h1>
+                    <Skeleton />
+                }
+                .into_any();
+            }
+            Absence::Settled => {
+                "This page fills in as soon as it sends something. Check the spelling if you expect it to be there."
+            }
+            Absence::Disconnected(_) => {
+                "There is no connection to the broker at the moment; this page fills in when there is."
+            }
+        };
+        view! {
+            <section class="empty" data-testid="device-waiting" role="status">
+                {Icon::Question.view()}
+                <h1>"Nothing heard of this device yet"</h1>
+                <p class="wrap-anywhere">{id}</p>
+                <p>{advice}</p>
+            </section>
+        }
+        .into_any()
     }
 }
 
