@@ -323,3 +323,46 @@ test('the header has the width of the page, and what is pressed has 24 pixels', 
   assert.deepEqual(complaints, []);
   await close();
 });
+
+test('on a phone words stay whole, and nothing is printed over something else', async () => {
+  const { page, close } = await open('device/beaconry/wordy?topics=beaconry/%23', { viewport: { width: 390, height: 844 }, expected: [/./] });
+  await live(page);
+  await data('wordy', { firmware_version: '1.2.3-rc1', compressor_state: 'defrosting', connectivity: 'excellent', note: 'a'.repeat(80), on_since: 'Monday' });
+  await page.getByTestId('other-values').getByText('excellent').waitFor();
+  await page.getByTestId('all-values').locator('summary').click();
+  await page.getByTestId('all-values').getByText('excellent').waitFor();
+  const broken = await page.evaluate(() => [...document.querySelectorAll('.table tbody :is(th, td)')].flatMap((cell) => {
+    const lines = (node, start, end) => {
+      const range = document.createRange();
+      range.setStart(node, start);
+      range.setEnd(node, end);
+      return new Set([...range.getClientRects()].map(({ top }) => top)).size;
+    };
+    const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+    const words = [];
+    while (walker.nextNode()) {
+      for (const word of walker.currentNode.data.matchAll(/[^\s_-]+/g)) {
+        if (word[0].length < 30 && lines(walker.currentNode, word.index, word.index + word[0].length) > 1) words.push(word[0]);
+      }
+    }
+    return words;
+  }));
+  assert.deepEqual(broken, []);
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth), 'no sideways scrolling');
+
+  await page.context().setOffline(true);
+  const history = page.getByTestId('presence-history');
+  await history.locator('li[data-presence=unknown]').waitFor();
+  const over = await history.locator('li').evaluateAll((lines) => lines.flatMap((line) => {
+    const boxes = [...line.children].flatMap((part) => [...part.children, part]).map((part) => {
+      const range = document.createRange();
+      range.selectNodeContents(part);
+      return { part, box: range.getBoundingClientRect() };
+    });
+    return boxes.flatMap(({ part, box }) => boxes.filter((other) => !part.contains(other.part) && !other.part.contains(part)
+      && other.box.left < box.right - 1 && box.left < other.box.right - 1 && other.box.top < box.bottom - 1 && box.top < other.box.bottom - 1)
+      .map((other) => `${part.textContent} over ${other.part.textContent}`));
+  }));
+  assert.deepEqual(over, []);
+  await close();
+});

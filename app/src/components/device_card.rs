@@ -201,7 +201,7 @@ fn Values(card: ReadSignal<Option<CardView>>) -> impl IntoView {
 }
 
 /// A name that breaks between its words first, and elsewhere only if it must.
-fn breakable(name: &str) -> impl IntoView + use<> {
+pub fn breakable(name: &str) -> impl IntoView + use<> {
     let pieces = name.split_inclusive([' ', '_', '.', '/', ':']);
     pieces
         .map(|piece| view! { {piece.to_owned()} <wbr /> })

@@ -7,6 +7,7 @@ use leptos::prelude::*;
 
 use super::DeviceSignal;
 use crate::chart::LiveChart;
+use crate::components::device_card::breakable;
 use crate::components::icon::Icon;
 use crate::state::{AppState, ChartView, ChartWindow, Choice, ValueView, format};
 
@@ -314,10 +315,10 @@ fn ValueTable(
         };
         view! {
             <tr data-testid="value-row">
-                <th scope="row" class="wrap-anywhere" class:mono=exact>
-                    <bdi>{name}</bdi>
+                <th scope="row" class:mono=exact>
+                    <bdi>{move || name().map(|name| breakable(&name))}</bdi>
                 </th>
-                <td class="wrap-anywhere">
+                <td>
                     <bdi>{text}</bdi>
                     {move || unit().map(|unit| view! { " " <bdi class="quiet-note">{unit}</bdi> })}
                 </td>
