@@ -179,9 +179,10 @@ impl Model {
     }
 
     /// A resync has told of every client. Those of which it did not tell have left meanwhile, and how
-    /// they left is lost.
+    /// they left is lost. Those that were known before a restart are not back.
     fn drop_unmentioned(&mut self) {
         let now = self.latest;
+        self.fleet.handle_clients_told(now);
         for client_id in self.clients.drop_unmentioned() {
             let news = ClientNews::Left(OfflineReason::ConnectionLost);
             self.fleet.handle_client(now, &client_id, news);

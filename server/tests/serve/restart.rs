@@ -38,6 +38,22 @@ fn probe(server: &Server) -> Peer<std::net::TcpStream> {
     peer
 }
 
+/// A device without a will, whose retained message says that it is online.
+fn signed_in(server: &Server, id: &str) -> Peer<std::net::TcpStream> {
+    let mut peer = Peer::connected(server, ProtocolVersion::V5, id);
+    let register = format!("beaconry/register/{id}");
+    let mut publish = peer.publication(&register, "SIGN_IN".to_owned(), QoS::AtLeastOnce);
+    publish.retain = true;
+    peer.send(&mqtt::Packet::Publish(publish));
+    wait_until("the tie", || {
+        let data = format!("beaconry/data/{id}");
+        peer.publish(&data, r#"{"temp":1}"#.to_owned(), QoS::AtMostOnce);
+        let found = list(server, &format!("?q={id}")).devices;
+        found.first().is_some_and(|it| it.client.is_some())
+    });
+    peer
+}
+
 fn folder_arguments(folder: &Folder) -> [&str; 2] {
     ["--data", folder.path().to_str().unwrap()]
 }
@@ -102,6 +118,35 @@ fn a_killed_server_knows_its_devices_again() {
     wait_until("the device", || {
         one(&server, "garden/probe").presence.state == PresenceState::Online
     });
+}
+
+/// A retained message says what a device was. Whether its client is back, the broker knows.
+#[test]
+fn a_device_that_does_not_come_back_is_not_online_because_of_what_is_retained() {
+    let folder = Folder::new();
+    let server = Server::start_with(&folder_arguments(&folder));
+    let _here = signed_in(&server, "here");
+    drop(signed_in(&server, "lost"));
+    let state = |server: &Server, id: &str| one(server, id).presence;
+    wait_until("the loss", || {
+        state(&server, "beaconry/lost").state == PresenceState::Offline
+    });
+    let lost = state(&server, "beaconry/lost");
+    wait_until_saved(&server);
+    server.kill();
+
+    let server = Server::start_with(&folder_arguments(&folder));
+    wait_until("the end of what the broker tells first", || {
+        let here = state(&server, "beaconry/here");
+        here.reason.as_deref() == Some("server-restarted")
+    });
+    assert_eq!(
+        state(&server, "beaconry/here").state,
+        PresenceState::Unknown
+    );
+    assert_eq!(state(&server, "beaconry/lost"), lost);
+    let _here = signed_in(&server, "here");
+    assert_eq!(state(&server, "beaconry/here").state, PresenceState::Online);
 }
 
 #[test]

@@ -172,7 +172,8 @@ impl Fleet {
 
     /// The server, whose fleet this is, was started again, and has adopted what it had stored. Silence
     /// before now proves nothing. A device that was online, and whose presence no topic tells, is
-    /// unknown until it is heard; the retained messages of the others say what they are.
+    /// unknown until it is heard. Of the others the retained messages say what they were, and
+    /// [`Fleet::handle_clients_told`] judges those that are tied to a client.
     pub fn handle_restart(&mut self, now: Timestamp) {
         let now = self.advance(now);
         self.watch_anew(now);

@@ -103,6 +103,8 @@ enum ClientState {
     Unknown,
     Connected,
     Left,
+    /// The broker was started again, and has not seen it since. Its will may still come.
+    NotBack,
     /// Its connection is gone because it has another one, of which the broker tells next. The will of the
     /// old one may come between.
     TakenOver,
@@ -325,8 +327,40 @@ impl Fleet {
         client.is_some_and(|client| match client.state {
             ClientState::Left => true,
             ClientState::TakenOver => publisher == Some(&*client.id),
-            ClientState::Unknown | ClientState::Connected => false,
+            ClientState::Unknown | ClientState::Connected | ClientState::NotBack => false,
         })
+    }
+
+    /// The broker, which was started again, has told of all clients that are connected. A device that was
+    /// online when it ended, and whose client is not back, is unknown until it is heard or its will says
+    /// that it is gone. What is retained tells what was, not what is.
+    pub fn handle_clients_told(&mut self, now: Timestamp) {
+        let now = self.advance(now);
+        for place in 0..self.clients.places.len() {
+            let Some(client) = self.clients.places[place].as_mut() else {
+                continue;
+            };
+            if client.state != ClientState::Unknown {
+                continue;
+            }
+            client.state = ClientState::NotBack;
+            let mut next = client.first;
+            while let Some(place) = next {
+                let Some(device) = self.devices.at(place) else {
+                    break;
+                };
+                next = device.tie.link.and_then(|link| link.after);
+                let online = device.presence.presence.kind() == PresenceKind::Online;
+                if !(device.tie.tied && online) {
+                    continue;
+                }
+                let number = device.number;
+                let key = DeviceKey { place, number };
+                let reason = UnknownReason::ServerRestarted;
+                self.turn(key, Presence::Unknown { since: now, reason }, true);
+                self.reschedule(key);
+            }
+        }
     }
 
     /// Whether the retained message that is handled now says nothing new about the device's presence:
@@ -337,9 +371,10 @@ impl Fleet {
             return false;
         };
         let PresenceSpan { presence, exact } = device.presence;
-        let is_known = exact && presence.kind() != PresenceKind::Unknown;
         let client = device.tie.tied_client();
         let client = client.and_then(|place| self.clients.get(place));
+        let not_back = client.is_some_and(|client| client.state == ClientState::NotBack);
+        let is_known = exact && (presence.kind() != PresenceKind::Unknown || not_back);
         // A will that was published as its client came back is as old as the connection.
         let is_here =
             client.is_some_and(|client| client.state == ClientState::Connected && client.tied == 1);

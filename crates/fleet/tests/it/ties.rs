@@ -16,6 +16,18 @@ impl Sim {
         self
     }
 
+    /// The broker tells a retained message that it received at this time.
+    fn retained_since(
+        &mut self,
+        received: fleet::Timestamp,
+        topic: &str,
+        payload: &str,
+    ) -> &mut Self {
+        let message = Message::new(topic, payload.as_bytes()).retained_since(received);
+        self.fleet.handle_message(self.now, message);
+        self
+    }
+
     /// The broker publishes a client's will.
     fn will(&mut self, client: &str, topic: &str, payload: &str) -> &mut Self {
         let mut message = Message::new(topic, payload.as_bytes());
@@ -339,6 +351,84 @@ fn a_will_after_a_restart_counts() {
     assert_eq!(other.kind("p/a"), PresenceKind::Online);
     other.will("one", "p/register/a", "SIGN_OUT");
     assert_eq!(other.kind("p/a"), PresenceKind::Offline);
+}
+
+/// The server is started again with what it knew.
+fn restarted(sim: &Sim, ids: &[&str]) -> Sim {
+    let mut other = Sim::new();
+    other.now = sim.now;
+    for id in ids {
+        let described = sim.fleet.describe(sim.key(id)).unwrap();
+        other.fleet.adopt(sim.now, &described);
+    }
+    other.fleet.handle_restart(sim.now);
+    other
+}
+
+#[test]
+fn a_registered_device_whose_client_does_not_come_back_is_unknown() {
+    let mut sim = tied();
+    sim.by("one", "p/register/a", "SIGN_IN");
+    let received = sim.now;
+    let mut other = restarted(&sim, &["p/a"]);
+    other.until(60.0);
+    // The broker tells what is retained, then that no client is connected.
+    other.retained_since(received, "p/register/a", "SIGN_IN");
+    assert_eq!(other.kind("p/a"), PresenceKind::Online);
+    other.fleet.handle_clients_told(other.now);
+    let unknown = Presence::Unknown {
+        since: other.now,
+        reason: UnknownReason::ServerRestarted,
+    };
+    assert_eq!(other.presence("p/a"), unknown);
+    // A later resync repeats what is retained.
+    other.until(70.0);
+    other.retained_since(received, "p/register/a", "SIGN_IN");
+    other.fleet.handle_clients_told(other.now);
+    assert_eq!(other.presence("p/a"), unknown);
+    assert_consistent(&other.fleet);
+    // Its will counts, and so does a message of its own.
+    other.will("one", "p/register/a", "SIGN_OUT");
+    assert_eq!(other.kind("p/a"), PresenceKind::Offline);
+    other.until(80.0).by("one", "p/data/a", DATA);
+    assert_eq!(other.kind("p/a"), PresenceKind::Online);
+}
+
+#[test]
+fn a_device_that_was_heard_before_the_clients_were_told_stays_online() {
+    let mut sim = tied();
+    sim.by("one", "p/register/a", "SIGN_IN");
+    let mut other = restarted(&sim, &["p/a"]);
+    other.until(60.0).by("one", "p/data/a", DATA);
+    other.fleet.handle_clients_told(other.now);
+    assert_eq!(other.kind("p/a"), PresenceKind::Online);
+}
+
+#[test]
+fn a_restart_takes_all_devices_of_a_gateway_that_is_not_back_and_no_lost_one() {
+    let mut sim = Sim::new();
+    let ids: Vec<String> = (0..500).map(|n| format!("p/d{n}")).collect();
+    for second in 0..4 {
+        sim.until(f64::from(second));
+        for n in 0..500 {
+            sim.by("gate", &format!("p/register/d{n}"), "SIGN_IN");
+        }
+        sim.by("one", "p/register/lost", "SIGN_IN");
+    }
+    sim.until(4.0).leaves("one", OfflineReason::ConnectionLost);
+    let lost = sim.presence("p/lost");
+    let mut all: Vec<&str> = ids.iter().map(String::as_str).collect();
+    all.push("p/lost");
+    let mut other = restarted(&sim, &all);
+    other.until(60.0);
+    other.retained_since(at(3.0), "p/register/lost", "SIGN_IN");
+    other.retained_since(at(3.0), "p/register/d7", "SIGN_IN");
+    other.fleet.handle_clients_told(other.now);
+    for id in &ids {
+        assert_eq!(other.kind(id), PresenceKind::Unknown, "{id}");
+    }
+    assert_eq!(other.presence("p/lost"), lost);
+    assert_consistent(&other.fleet);
 }
 
 #[test]
