@@ -253,7 +253,7 @@ fn Search() -> impl IntoView {
                 class="input"
                 type="search"
                 placeholder="Search names, metrics, values"
-                aria-label="Search devices by name, metric, value or presence"
+                aria-label="Search devices by name, metric, value, presence or faults"
                 autocomplete="off"
                 autocapitalize="off"
                 spellcheck="false"

@@ -382,7 +382,11 @@ impl Core {
                     self.list.values = true;
                 }
                 Event::PositionChanged(key) => self.changed(key).view = true,
-                Event::Fault { device, .. } => self.changed(device).view = true,
+                Event::Fault { device, .. } => {
+                    self.changed(device).view = true;
+                    // A search may look for faults.
+                    self.list.values = true;
+                }
                 Event::CommandChanged { device, .. } => {
                     self.changed(device).commands = true;
                 }

@@ -73,7 +73,7 @@ impl<'a> SortPlace<'a> {
 }
 
 /// Words that must all be found at a device, in any case: in its full id, in a metric's name or
-/// value, or as the beginning of its presence's word (`offline`).
+/// value, or as the beginning of its presence's word (`offline`), or of `faults` if it has some.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Search {
     /// In lower case.
@@ -100,15 +100,17 @@ impl Search {
         let id = device.full_id();
         self.words.iter().all(|word| {
             contains(&id, word)
-                || is_presence(device.presence().kind(), word)
+                || begins(device.presence().kind().word(), word)
+                || (!device.faults().is_empty() && begins("faults", word))
                 || device.metrics().iter().any(|metric| has(metric, word))
         })
     }
 }
 
-/// One or two letters are the beginning of too many words.
-fn is_presence(kind: PresenceKind, word: &str) -> bool {
-    word.len() >= 3 && kind.word().starts_with(word)
+/// Whether `typed` is the beginning of a word that says how a device is. One or two letters are the
+/// beginning of too many words.
+fn begins(word: &str, typed: &str) -> bool {
+    typed.len() >= 3 && word.starts_with(typed)
 }
 
 fn has(metric: &Metric, word: &str) -> bool {
@@ -274,6 +276,20 @@ mod tests {
         assert_eq!(found("offline"), ["pump-2"]);
         assert_eq!(found("Onl"), ["pump-10", "Freezer"]);
         assert!(found("pump temp").is_empty() && found("on 8.25").is_empty());
+    }
+
+    #[test]
+    fn devices_with_faults_are_found() {
+        assert_eq!(found("fault"), Vec::<String>::new());
+        let mut fleet = fleet();
+        let broken = Message::new("beaconry/data/pump-2", b"{nonsense");
+        fleet.handle_message(Timestamp(5), broken);
+        for word in ["fault", "Faults"] {
+            let search = Search::new(word);
+            let found = fleet.devices().filter(|(_, device)| search.finds(device));
+            let found: Vec<_> = found.map(|(_, device)| device.id().to_owned()).collect();
+            assert_eq!(found, ["pump-2"], "{word}");
+        }
     }
 
     #[test]
