@@ -108,9 +108,13 @@ test('numbers of every size are whole on cards, rows and tiles, and exact in the
   await data('sizes-1', { pressure_hpa: 1015.1, inside_hpa: 1012.9, sea_hpa: 1030.2 });
   await data('sizes-2', { huge: 1.2e19, tiny: -1.2345e-12, boot: 1795233600, serial: '64 bits' });
   await data('sizes-3', { meter_kwh: 12345.678, rate: -123456.7 });
+  await data('sizes-5', { meter: 123456789012 });
+  await data('sizes-6', { since_ms: -1795233600123 });
   await data('sizes-4', { POWER: 'ON', door: 'open' });
   await card(page, 'sizes-2').getByText('1.2e19').waitFor();
   await card(page, 'sizes-4').getByText('open').waitFor();
+  await card(page, 'sizes-5').getByText('123\u202f456\u202f789\u202f012').and(page.locator('.value bdi')).waitFor();
+  assert.equal(await card(page, 'sizes-5').locator('.value').first().getAttribute('title'), '123456789012');
   assert.deepEqual(await cut(page, '.metric:not(.text) .value'), []);
   await page.getByTestId('layout-list').click();
   await page.locator('.row').first().waitFor();
@@ -165,6 +169,31 @@ test('one reading leaves a dot on its chart', async () => {
   });
   await page.waitForFunction(() => document.querySelector('.chart-value')?.textContent === '5');
   assert.ok(await inked() > 3, `${await inked()} pixels`);
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test('the page of a device that sends too fast says what is left out', async (t) => {
+  const busy = await startServer({ args: ['--max-queued-messages', '100'] });
+  const link = await startLink(busy.httpAddress, { rate: 4_000_000 });
+  const device = await mqttjs.connect(busy.tcp);
+  t.after(async () => { await device.end(); await link.stop(); await busy.stop(); });
+  await device.publish('beaconry/data/racer', '{"rpm":1}', { qos: 1 });
+  const { page, complaints, close } = await openPage(browser, `http://${link.address}/device/beaconry/racer`, { expected: [/./] });
+  await live(page);
+  await page.getByTestId('device-title').waitFor();
+  const note = page.getByTestId('left-out');
+  assert.equal(await note.isVisible(), false, 'nothing is left out yet');
+  let sending = true;
+  const filler = 'x'.repeat(400);
+  const sent = (async () => {
+    for (let n = 0; sending; n += 1) {
+      await Promise.all(Array.from({ length: 200 }, () => device.publish('beaconry/data/racer', JSON.stringify({ rpm: n, filler }), { qos: 1 })));
+    }
+  })();
+  await note.filter({ hasText: 'the newest message of each topic' }).filter({ hasText: /so far: \d/ }).waitFor();
+  sending = false;
+  await sent;
   assert.deepEqual(complaints, []);
   await close();
 });

@@ -1,15 +1,16 @@
 //! Numbers and times as people read them.
 
-/// A reading in short, at most twelve characters: four significant digits and at least one decimal,
-/// without trailing zeros. Whole numbers are exact as long as they fit, because a rounded counter or
-/// time says nothing. A number that would be all zeros or very long gets a power of ten.
+/// A reading in short, at most twenty characters: four significant digits and at least one decimal,
+/// without trailing zeros. Whole numbers are exact up to 15 digits, because a rounded counter or time
+/// says nothing. Long ones have their digits in groups of three. A number that would be all zeros or
+/// very long gets a power of ten.
 pub fn number(value: f64) -> String {
     let size = value.abs();
     if !value.is_finite() {
         return "–".to_owned();
     }
-    if is_whole(value) && size < 1e11 {
-        return plain(format!("{value:.0}"));
+    if is_whole(value) && size < 1e15 {
+        return grouped(plain(format!("{value:.0}")));
     }
     if size != 0.0 && !(1e-4..1e7).contains(&size) {
         return power_of_ten(&format!("{value:.3e}"));
@@ -20,7 +21,25 @@ pub fn number(value: f64) -> String {
         _ if size >= 1.0 => 3,
         _ => 4,
     };
-    plain(format!("{value:.decimals$}"))
+    grouped(plain(format!("{value:.decimals$}")))
+}
+
+/// A number of five digits or more in groups of three: `12 345.7`. Points and commas would mean
+/// decimals to some readers, so a narrow space stands between the groups, at which no line breaks.
+pub fn grouped(number: String) -> String {
+    let end = number.find('.').unwrap_or(number.len());
+    let start = usize::from(number.starts_with('-'));
+    if end - start < 5 {
+        return number;
+    }
+    let mut text = String::with_capacity(number.len() + 12);
+    for (at, letter) in number.char_indices() {
+        if at > start && at < end && (end - at).is_multiple_of(3) {
+            text.push('\u{202f}');
+        }
+        text.push(letter);
+    }
+    text
 }
 
 /// A reading with all its digits: the shortest text that means this number and no other.
@@ -152,17 +171,21 @@ mod tests {
             (-0.0, "0"),
             (0.123_456, "0.1235"),
             (3.217_89, "3.218"),
-            (123_456_789.0, "123456789"),
-            (1e12, "1e12"),
+            (1_234.0, "1234"),
+            (123_456_789.0, "123 456 789"),
+            (123_456_789_012.0, "123 456 789 012"),
+            (-100_000_000_000_000.0, "-100 000 000 000 000"),
+            (1e15, "1e15"),
             (1.2e19, "1.2e19"),
             (-1.234_567e-12, "-1.235e-12"),
-            (12_345.678, "12345.7"),
+            (12_345.678, "12 345.7"),
+            (-1_234.5, "-1234.5"),
             (12_345_678.9, "1.235e7"),
-            (1_795_233_600.0, "1795233600"),
-            (1_795_233_600_123.0, "1.795e12"),
+            (1_795_233_600.0, "1 795 233 600"),
+            (1_795_233_600_123.0, "1 795 233 600 123"),
             (f64::NAN, "–"),
         ] {
-            assert_eq!(number(value), text);
+            assert_eq!(number(value), text.replace(' ', "\u{202f}"));
         }
     }
 
@@ -171,7 +194,8 @@ mod tests {
         for power in -300..300 {
             for digits in [1.0, -1.234_567_890_1, 9.999_999_999, -5.5] {
                 let text = number(digits * 10f64.powi(power));
-                assert!(text.len() <= 12, "{text}");
+                // A sign, fifteen digits, and four narrow spaces.
+                assert!(text.chars().count() <= 20, "{text}");
             }
         }
     }

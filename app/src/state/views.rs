@@ -469,7 +469,7 @@ mod tests {
         );
         assert_eq!(
             texts(r#"{"a":1795233600123,"b":12345678901,"c":5}"#),
-            ["1.795e12", "12345678901"]
+            ["1\u{202f}795\u{202f}233\u{202f}600\u{202f}123", "5"]
         );
     }
 
@@ -485,8 +485,19 @@ mod tests {
                 value.exact.as_str(),
             )
         };
-        assert_eq!(value(0), ("Meter", "meter_kwh", "12345.7", "12345.678"));
-        assert_eq!(value(1), ("Boot", "boot", "1795233600", "1795233600"));
+        assert_eq!(
+            value(0),
+            ("Meter", "meter_kwh", "12\u{202f}345.7", "12345.678")
+        );
+        assert_eq!(
+            value(1),
+            (
+                "Boot",
+                "boot",
+                "1\u{202f}795\u{202f}233\u{202f}600",
+                "1795233600"
+            )
+        );
         let id = self::view(r#"{"serial":12345678901234567890}"#);
         assert_eq!(id.values[0].exact, "12345678901234567890");
     }
