@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { launch, openPage } from './lib/browser.mjs';
 import { refuses, startFake } from './lib/fake_broker.mjs';
+import { startLink } from './lib/link.mjs';
 import * as mqttjs from './lib/mqttjs.mjs';
 import { startServer } from './lib/server.mjs';
 

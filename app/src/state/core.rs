@@ -108,6 +108,8 @@ impl Changed {
 struct Open {
     viewers: usize,
     messages: RawMessages,
+    /// How many of its messages the broker has left out.
+    skipped: u64,
 }
 
 #[derive(Debug)]
@@ -164,6 +166,13 @@ impl Core {
         self.skipped
     }
 
+    /// How many messages of a device the broker has left out since it was opened.
+    pub fn skipped_of(&self, device: DeviceKey) -> u64 {
+        let mut all = self.open.iter();
+        let open = all.find(|(key, _)| *key == device);
+        open.map_or(0, |(_, open)| open.skipped)
+    }
+
     /// A message came.
     pub fn handle_message(&mut self, now: Timestamp, publish: &Publish) {
         let Some(topic) = &publish.topic else {
@@ -196,6 +205,7 @@ impl Core {
                 && let Some((_, open)) = self.open.iter_mut().find(|(open, _)| *open == key)
             {
                 open.messages.push(now, publish);
+                open.skipped += skipped(publish);
                 self.changed(key).messages = true;
             }
         }

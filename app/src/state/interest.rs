@@ -22,7 +22,8 @@ pub enum How {
     ForCertain,
     /// The device that is open: each message for certain.
     Open,
-    /// The device that is open, after the broker could not send that fast.
+    /// The device that is open, after the broker could not send that fast: the newest message of each
+    /// topic, as often as can be. The broker then says how many it leaves out.
     OpenLossy,
     /// A device on a card: the newest message of each topic.
     Newest,
@@ -48,7 +49,9 @@ impl How {
     /// The least time between two messages of one topic, in milliseconds. Only our server can keep it.
     pub const fn every_ms(self) -> Option<u16> {
         match self {
-            Self::Everything | Self::ForCertain | Self::Open | Self::OpenLossy => None,
+            Self::Everything | Self::ForCertain | Self::Open => None,
+            // The least that the server takes.
+            Self::OpenLossy => Some(10),
             Self::Newest => Some(200),
         }
     }
@@ -300,6 +303,10 @@ mod tests {
         let lossy = Wanted::devices(&fleet, &keys[1..], &keys, true);
         assert_eq!(shown(&lossy)[0].1, How::Open, "commands are few");
         assert_eq!(shown(&lossy)[3], ("beaconry/data/d1", How::OpenLossy));
+        assert!(
+            How::OpenLossy.every_ms().is_some(),
+            "the broker counts what it leaves out"
+        );
     }
 
     #[test]

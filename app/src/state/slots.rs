@@ -153,7 +153,10 @@ impl View for CardView {
 
 impl View for DeviceView {
     fn look(core: &Core, key: DeviceKey) -> Option<Self> {
-        Some(Self::new(key, core.fleet().device(key)?))
+        Some(Self {
+            left_out: core.skipped_of(key),
+            ..Self::new(key, core.fleet().device(key)?)
+        })
     }
 
     fn concerns(changed: Changed) -> bool {

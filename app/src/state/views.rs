@@ -51,6 +51,8 @@ pub struct DeviceView {
     pub first_seen: Timestamp,
     /// How many messages of it came.
     pub message_count: u64,
+    /// How many of its messages the broker has left out for this page since it was opened.
+    pub left_out: u64,
     /// The usual gap between its messages, in milliseconds.
     pub interval_ms: Option<i64>,
     /// The length of its cycle of waking and sleeping, in milliseconds.
@@ -282,6 +284,7 @@ impl DeviceView {
             convention: device.convention(),
             first_seen: device.first_seen(),
             message_count: device.message_count(),
+            left_out: 0,
             interval_ms: device.interval_ms(),
             cycle_ms: device.cycle_ms(),
             values: metrics

@@ -133,6 +133,7 @@ fn KnownDevice(key: DeviceKey) -> impl IntoView {
         <article data-testid="device-page">
             <Head key=key device=device />
             <div class="stack">
+                <LeftOut device=device />
                 <Faults device=device />
                 <Readings device=device />
             </div>
@@ -152,6 +153,44 @@ fn KnownDevice(key: DeviceKey) -> impl IntoView {
                 <RawMessages key=key device=device />
             </div>
         </article>
+    }
+}
+
+/// How often a device wakes or sends, in words. The model takes what comes within a second for one
+/// message, so the highest rate of a metric says how often a fast device sends.
+fn rhythm(cycle_ms: Option<i64>, interval_ms: Option<i64>, rate_hz: f64) -> String {
+    match (cycle_ms, interval_ms) {
+        (Some(cycle), _) => format!("wakes every {}", format::duration(cycle)),
+        (None, Some(1..2_000)) if rate_hz >= 10.0 => {
+            format!(
+                "sends about {:.0} times a second",
+                (rate_hz / 10.0).round() * 10.0
+            )
+        }
+        (None, Some(1..2_000)) if rate_hz >= 1.5 => {
+            format!("sends about {rate_hz:.0} times a second")
+        }
+        (None, Some(interval)) if interval >= 1_000 => {
+            format!("sends every {}", format::duration(interval))
+        }
+        (None, Some(_) | None) => String::new(),
+    }
+}
+
+/// What the page does not show, because the device sends faster than the connection carries.
+#[component]
+fn LeftOut(device: DeviceSignal) -> impl IntoView {
+    let count =
+        Memo::new(move |_| device.with(|device| device.as_ref().map_or(0, |it| it.left_out)));
+    let some = Memo::new(move |_| count.get() > 0);
+    view! {
+        <p class="not-all tabular" hidden=move || !some.get() data-testid="left-out">
+            {Icon::Warning.view()}
+            <span>
+                "This device sends faster than your connection to the broker carries. You see the newest message of each topic. Left out so far: "
+                {move || format::grouped(count.get().to_string())} "."
+            </span>
+        </p>
     }
 }
 
@@ -201,13 +240,13 @@ fn Head(key: DeviceKey, device: DeviceSignal) -> impl IntoView {
         1 => "1 message".to_owned(),
         count => format!("{count} messages"),
     });
-    let rhythm = fact(|device| match (device.cycle_ms, device.interval_ms) {
-        (Some(cycle), _) => format!("wakes every {}", format::duration(cycle)),
-        (None, Some(interval)) if interval >= 1_000 => {
-            format!("sends every {}", format::duration(interval))
-        }
-        (None, Some(interval)) if interval > 0 => format!("sends every {interval} ms"),
-        (None, Some(_) | None) => String::new(),
+    let rhythm = fact(|device| {
+        let rates = device.values.iter().filter_map(|value| value.rate_hz);
+        rhythm(
+            device.cycle_ms,
+            device.interval_ms,
+            rates.fold(0.0, f64::max),
+        )
     });
     let last_seen = Memo::new(move |_| {
         device.with(|device| device.as_ref().and_then(|device| device.card.last_seen))
@@ -241,5 +280,30 @@ fn Head(key: DeviceKey, device: DeviceSignal) -> impl IntoView {
                 </span>
             </p>
         </header>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_sends_many_times_a_second_is_not_said_to_send_once() {
+        assert_eq!(
+            rhythm(None, Some(1_003), 97.3),
+            "sends about 100 times a second"
+        );
+        assert_eq!(
+            rhythm(None, Some(1_200), 4.6),
+            "sends about 5 times a second"
+        );
+        assert_eq!(rhythm(None, Some(1_003), 1.02), "sends every 1 s");
+        assert_eq!(
+            rhythm(None, Some(60_000), 2.0),
+            "sends every 1 min",
+            "in bursts"
+        );
+        assert_eq!(rhythm(Some(300_000), Some(1_000), 9.0), "wakes every 5 min");
+        assert_eq!(rhythm(None, None, 0.0), "");
     }
 }

@@ -31,6 +31,33 @@ fn state(core: &Core, key: DeviceKey, uuid: &str) -> CommandState {
 }
 
 #[test]
+fn what_the_broker_left_out_of_the_open_device_is_counted() {
+    let (mut core, key) = with_device();
+    let mut publish = message("beaconry/data/pump-1", "{\"flow\":2}");
+    let (name, count) = ("beaconry-skipped", "41");
+    let told = (
+        Utf8String::from_static(name),
+        Utf8String::from_static(count),
+    );
+    publish.properties.user_properties.push(told);
+    core.handle_message(NOW, &publish);
+    assert_eq!((core.skipped(), core.skipped_of(key)), (41, 0), "a card");
+    core.open(key);
+    core.handle_message(NOW, &publish);
+    core.handle_message(NOW, &message("beaconry/data/pump-1", "{\"flow\":3}"));
+    assert_eq!((core.skipped(), core.skipped_of(key)), (82, 41));
+}
+
+#[test]
+fn a_fault_may_change_what_a_search_finds() {
+    let (mut core, _) = with_device();
+    core.take_changes();
+    core.handle_message(NOW, &message("beaconry/data/pump-1", "{nonsense"));
+    core.fold();
+    assert!(core.take_changes().list.values);
+}
+
+#[test]
 fn a_burst_is_one_change_and_all_its_readings() {
     let (mut core, key) = with_device();
     core.take_changes();

@@ -135,16 +135,14 @@ fn subscription(topic_filter: TopicFilter, how: How) -> Subscription {
 
 fn properties(how: How) -> SubscribeProperties {
     let mut properties = SubscribeProperties::default();
-    match how {
-        How::Everything | How::Open | How::OpenLossy => {}
-        How::ForCertain => properties.identifier = Some(FOR_CERTAIN),
-        How::Newest => {
-            let every = how.every_ms().unwrap_or_default().to_string();
-            if let Ok(every) = Utf8String::try_from(every) {
-                let name = Utf8String::from_static("beaconry-latest");
-                properties.user_properties.push((name, every));
-            }
-        }
+    if how == How::ForCertain {
+        properties.identifier = Some(FOR_CERTAIN);
+    }
+    if let Some(every) = how.every_ms()
+        && let Ok(every) = Utf8String::try_from(every.to_string())
+    {
+        let name = Utf8String::from_static("beaconry-latest");
+        properties.user_properties.push((name, every));
     }
     properties
 }
