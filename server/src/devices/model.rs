@@ -143,8 +143,8 @@ impl Model {
                 self.fleet.handle_message(self.latest, message);
             }
             TapEvent::RetainedGone { at, topic } => {
-                let message = Message::new(topic, b"").retained();
-                self.fleet.handle_message(stamp(at), message);
+                self.latest = self.latest.max(stamp(at));
+                self.fleet.handle_retained_gone(self.latest, topic);
             }
             TapEvent::Connected {
                 at,
@@ -171,17 +171,21 @@ impl Model {
                     self.fleet.handle_client(stamp(at), client_id, news);
                 }
             }
-            TapEvent::ResyncBegins => self.clients.resync += 1,
+            TapEvent::ResyncBegins => {
+                self.clients.resync += 1;
+                self.fleet.begin_retained();
+            }
             TapEvent::ResyncEnds => self.drop_unmentioned(),
             // The broker counts them.
             TapEvent::Lost { messages: _ } => {}
         }
     }
 
-    /// A resync has told of every client. Those of which it did not tell have left meanwhile, and how
+    /// A resync has told of every client and every retained message. Those clients of which it did not tell have left meanwhile, and how
     /// they left is lost. Those that were known before a restart are not back.
     fn drop_unmentioned(&mut self) {
         let now = self.latest;
+        self.fleet.end_retained(now);
         self.fleet.handle_clients_told(now);
         for client_id in self.clients.drop_unmentioned() {
             let news = ClientNews::Left(OfflineReason::ConnectionLost);

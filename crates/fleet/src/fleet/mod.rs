@@ -119,6 +119,8 @@ pub struct Fleet {
     topic_hash: u32,
     /// When the broker received the message that is handled now, if it has retained it since.
     received: Option<Timestamp>,
+    /// The topics of the retained messages that were told, while the broker tells of all of them.
+    told_topics: Option<clear::Topics>,
 }
 
 impl Fleet {
@@ -142,6 +144,7 @@ impl Fleet {
             scratch: Readings::default(),
             topic_hash: 0,
             received: None,
+            told_topics: None,
             options,
         }
     }
@@ -297,6 +300,11 @@ impl Fleet {
         };
         let (fingerprint, topic_hash) = self.index.fingerprint(message);
         self.topic_hash = topic_hash;
+        if message.retained
+            && let Some(told) = &mut self.told_topics
+        {
+            told.insert(topic_hash);
+        }
         if TIES {
             self.received = message.received.filter(|_| message.retained);
         }

@@ -81,3 +81,53 @@ fn a_fault_that_is_read_again_is_no_new_one() {
     sim.again(7.0, "p/data/a", "{");
     assert_eq!(sim.fault_count("p/a", kind), 2);
 }
+
+/// The broker gives up a retained message: it expired, or there was no room for it.
+#[test]
+fn a_retained_message_that_is_gone_takes_away_only_what_nobody_has_sent() {
+    let mut sim = Sim::new();
+    sim.publish("p/register/live", "SIGN_IN")
+        .publish("p/data/live", r#"{"n":1,"lat":1,"lng":2}"#)
+        .retained("p/data/live", r#"{"old":1}"#)
+        .retained("p/register/quiet", "SIGN_IN")
+        .retained("p/data/quiet", r#"{"n":1,"lat":1,"lng":2}"#)
+        .retained("p/register/gone", "SIGN_IN");
+    sim.until(5.0);
+    for id in ["live", "quiet", "gone"] {
+        for topic in ["register", "data"] {
+            let topic = format!("p/{topic}/{id}");
+            sim.fleet.handle_retained_gone(sim.now, &topic);
+        }
+    }
+    let live = sim.device("p/live");
+    assert!(live.metric_named("n").unwrap().1.has_value());
+    assert!(!live.metric_named("old").unwrap().1.has_value());
+    assert!(live.position().is_some());
+    assert_eq!(sim.presence("p/live"), Presence::Online { since: at(0.0) });
+    for id in ["p/quiet", "p/gone"] {
+        assert_eq!(sim.fleet.find(id), None, "{id}");
+    }
+    assert_consistent(&sim.fleet);
+}
+
+#[test]
+fn what_a_resync_does_not_tell_is_gone() {
+    let mut sim = Sim::new();
+    sim.retained("p/register/stays", "SIGN_OUT")
+        .retained("p/data/stays", r#"{"n":1}"#)
+        .retained("p/register/gone", "SIGN_OUT")
+        .publish("p/data/live", r#"{"n":1}"#);
+    sim.until(5.0);
+    sim.fleet.begin_retained();
+    sim.again(0.0, "p/register/stays", "SIGN_OUT");
+    sim.fleet.end_retained(sim.now);
+    assert_eq!(sim.kind("p/stays"), PresenceKind::Offline);
+    let (_, n) = sim.device("p/stays").metric_named("n").unwrap();
+    assert!(!n.has_value());
+    assert_eq!(sim.fleet.find("p/gone"), None);
+    assert_eq!(sim.kind("p/live"), PresenceKind::Online);
+    // Nobody tells anything now.
+    sim.fleet.end_retained(sim.now);
+    assert_eq!(sim.fleet.len(), 2);
+    assert_consistent(&sim.fleet);
+}

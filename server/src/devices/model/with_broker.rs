@@ -90,12 +90,16 @@ impl World {
         }
         let before = self.broker.metrics().tap_resyncs;
         self.is_stalled = false;
+        self.read_what_waits();
+        assert_eq!(self.broker.metrics().tap_resyncs, before + 1);
+        self.input(Input::Closed(conn));
+    }
+
+    fn read_what_waits(&mut self) {
         let mut batch = Vec::new();
         self.broker.take_tap(&mut batch);
         self.model.read(&batch);
         self.settle();
-        assert_eq!(self.broker.metrics().tap_resyncs, before + 1);
-        self.input(Input::Closed(conn));
     }
 
     fn pass(&mut self, seconds: u64) {
@@ -187,4 +191,51 @@ fn a_resync_in_which_nothing_has_changed_changes_nothing() {
     assert_eq!(reason, Some("keep-alive"));
     world.resync();
     assert_eq!(ids.map(|id| world.described(id)), before);
+}
+
+/// A retained message that is cleared while the tap loses everything is told by nobody.
+#[test]
+fn what_was_cleared_while_the_tap_lost_everything_is_gone_after_the_resync() {
+    let limits = Limits {
+        tap_bytes: 64 * 1024,
+        ..Limits::default()
+    };
+    let mut world = World::new(limits);
+    let conn = world.connect(Connect::new(ProtocolVersion::V5, "setup"));
+    world.publish(conn, "home/shed/mode", "eco", true);
+    world.publish(conn, "home/hall/mode", "eco", true);
+    // The model is new: it knows the messages only as retained ones.
+    world.model = Model::new(FleetOptions::default(), broker::Grants::default());
+    world.resync();
+    assert!(world.model.fleet().find("home/shed").is_some());
+    world.is_stalled = true;
+    for _ in 0..2000 {
+        world.publish(conn, "filler/n", "1", true);
+    }
+    world.publish(conn, "home/shed/mode", "", true);
+    world.is_stalled = false;
+    let before = world.broker.metrics().tap_resyncs;
+    world.read_what_waits();
+    assert_eq!(world.broker.metrics().tap_resyncs, before + 1);
+    world.pass(1);
+    assert!(world.model.fleet().find("home/shed").is_none());
+    assert!(world.model.fleet().find("home/hall").is_some());
+}
+
+/// There is no room for it, but the device has said it all the same.
+#[test]
+fn a_retained_message_that_is_refused_takes_no_live_value_away() {
+    let limits = Limits {
+        retained_messages: 1,
+        ..Limits::default()
+    };
+    let mut world = World::new(limits);
+    let conn = world.connect(Connect::new(ProtocolVersion::V5, "setup"));
+    world.publish(conn, "filler/n", "1", true);
+    for _ in 0..3 {
+        world.publish(conn, "home/shed/temperature", "21", true);
+        world.pass(1);
+        let shed = world.described("home/shed");
+        assert!(shed.metrics[0].value.is_some());
+    }
 }
