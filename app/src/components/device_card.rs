@@ -1,6 +1,7 @@
 //! One device in the list, as a card or as a row.
 
 use fleet::{DeviceKey, Presence, Timestamp, UnknownReason};
+use leptos::ev;
 use leptos::prelude::*;
 
 use super::device_link::{device_href, follow};
@@ -22,21 +23,12 @@ pub fn DeviceCard(
 ) -> impl IntoView {
     let state = AppState::expect();
     let card = state.card(key);
-    let read = move |card: &Option<CardView>| card.clone();
-    let initial = card.with_untracked(read);
+    let initial = card.with_untracked(Clone::clone);
     let Some(initial) = initial else {
         return ().into_any();
     };
     let href = device_href(&initial.full_id);
-    let target = href.clone();
-    let go = follow(move || target.clone());
-    let navigation = Navigation::expect();
-    let left = initial.full_id.clone();
-    let click = move |event| {
-        navigation.leave_place(left.clone());
-        go(event);
-    };
-
+    let click = go_to(&href, &initial.full_id);
     let presence = Memo::new(move |_| {
         card.with(|card| card.as_ref().map(|card| card.presence))
             .unwrap_or(Presence::Unknown {
@@ -46,87 +38,94 @@ pub fn DeviceCard(
     });
     let exact =
         Memo::new(move |_| card.with(|card| card.as_ref().is_some_and(|card| card.since_exact)));
-    let trend =
-        Memo::new(move |_| card.with(|card| card.as_ref().and_then(|card| card.trend.clone())));
-    let faults = Memo::new(move |_| card.with(|card| card.as_ref().map_or(0, |card| card.faults)));
-    let kind = move || presence.get().kind().word();
-
     let name = view! {
         <bdi class="clip" title=initial.full_id.clone() data-testid="device-name">
             {initial.name}
         </bdi>
     };
-    let fault_mark = move || (faults.get() > 0).then(|| view! { <FaultMark count=faults /> });
-    let presence_line = view! { <PresenceLine presence=presence exact=exact now=state.now() /> };
-    let values = view! { <Values card=card /> };
-    let spark = view! {
-        <div class="spark">
-            <Sparkline device=key trend=trend />
-            {move || {
-                trend
-                    .get()
-                    .map(|trend| {
-                        view! {
-                            <span class="spark-name clip" data-testid="trend-name">
-                                <span class="visually-hidden">"Trend line: "</span>
-                                <bdi>{trend.name}</bdi>
-                            </span>
-                        }
-                    })
-            }}
-        </div>
-    };
-    match layout {
+    let fault_mark = view! { <FaultMark card=card /> };
+    let head = match layout {
         Layout::Grid => view! {
-            <a
-                class="card"
-                href=href
-                data-testid="device-card"
-                data-device=initial.full_id
-                data-presence=kind
-                on:click=click
-            >
-                <div class="card-head">
-                    <span class="card-name clip">{name}</span>
-                    {fault_mark}
-                </div>
-                {presence_line}
-                {values}
-                {spark}
-            </a>
+            <div class="card-head">
+                <span class="card-name clip">{name}</span>
+                {fault_mark}
+            </div>
         }
         .into_any(),
-        Layout::List => view! {
-            <a
-                class="row"
-                href=href
-                data-testid="device-card"
-                data-device=initial.full_id
-                data-presence=kind
-                on:click=click
-            >
-                <span class="row-name">{name} {fault_mark}</span>
-                {presence_line}
-                {values}
-                {spark}
-            </a>
-        }
-        .into_any(),
+        Layout::List => view! { <span class="row-name">{name} {fault_mark}</span> }.into_any(),
+    };
+    view! {
+        <a
+            class=match layout {
+                Layout::Grid => "card",
+                Layout::List => "row",
+            }
+            href=href
+            data-testid="device-card"
+            data-device=initial.full_id
+            data-presence=move || presence.get().kind().word()
+            on:click=click
+        >
+            {head}
+            <PresenceLine presence=presence exact=exact now=state.now() />
+            <Values card=card />
+            <Trend key=key card=card />
+        </a>
+    }
+    .into_any()
+}
+
+/// What a click on a card does: the reader goes to the device's page, and the way back leads to the
+/// same card.
+fn go_to(href: &str, full_id: &str) -> impl Fn(ev::MouseEvent) + use<> {
+    let navigation = Navigation::expect();
+    let (href, full_id) = (href.to_owned(), full_id.to_owned());
+    let go = follow(move || href.clone());
+    move |event| {
+        navigation.leave_place(full_id.clone());
+        go(event);
     }
 }
 
-/// The mark of a device that sends something wrong.
+/// The trend line, and the name of what it shows.
 #[component]
-fn FaultMark(#[prop(into)] count: Signal<usize>) -> impl IntoView {
-    let words = move || match count.get() {
-        1 => "1 fault".to_owned(),
-        count => format!("{count} faults"),
+fn Trend(key: DeviceKey, card: ReadSignal<Option<CardView>>) -> impl IntoView {
+    let trend =
+        Memo::new(move |_| card.with(|card| card.as_ref().and_then(|card| card.trend.clone())));
+    let name = move || {
+        trend.get().map(|trend| {
+            view! {
+                <span class="spark-name clip" data-testid="trend-name">
+                    <span class="visually-hidden">"Trend line: "</span>
+                    <bdi>{trend.name}</bdi>
+                </span>
+            }
+        })
     };
     view! {
-        <span class="fault-mark" data-testid="fault-mark">
-            {Icon::Warning.view()}
-            {words}
-        </span>
+        <div class="spark">
+            <Sparkline device=key trend=trend />
+            {name}
+        </div>
+    }
+}
+
+/// The mark of a device that sends something wrong. Nothing, if it does not.
+#[component]
+fn FaultMark(card: ReadSignal<Option<CardView>>) -> impl IntoView {
+    let count = Memo::new(move |_| card.with(|card| card.as_ref().map_or(0, |card| card.faults)));
+    move || {
+        let words = match count.get() {
+            0 => return None,
+            1 => "1 fault".to_owned(),
+            count => format!("{count} faults"),
+        };
+        Some(view! {
+            <span class="fault-mark" data-testid="fault-mark">
+                {Icon::Warning.view()}
+                {words}
+            </span>
+        })
     }
 }
 
@@ -163,39 +162,27 @@ fn Values(card: ReadSignal<Option<CardView>>) -> impl IntoView {
     };
     let text = move |index| read(index, |value| &value.text);
     let exact = move |index| read(index, |value| &value.exact);
+    let metric = move |(index, shape): (usize, Shape)| {
+        let unit = shape.unit;
+        view! {
+            <div class="metric" class:text=shape.is_text>
+                <div class="name clip" title=shape.id>
+                    <bdi>{breakable(&shape.name)}</bdi>
+                </div>
+                <div class="value" class:clip=shape.is_text title=move || exact(index)>
+                    <bdi>{move || text(index)}</bdi>
+                    {unit.map(|unit| view! { <bdi class="unit">{unit}</bdi> })}
+                </div>
+            </div>
+        }
+    };
     let each = move || {
         let names = names.get();
         if names.is_empty() {
             return view! { <span class="none">"No readings yet"</span> }.into_any();
         }
-        names
-            .into_iter()
-            .enumerate()
-            .map(
-                |(
-                    index,
-                    Shape {
-                        name,
-                        id,
-                        unit,
-                        is_text,
-                    },
-                )| {
-                    view! {
-                        <div class="metric" class:text=is_text>
-                            <div class="name clip" title=id>
-                                <bdi>{breakable(&name)}</bdi>
-                            </div>
-                            <div class="value" class:clip=is_text title=move || exact(index)>
-                                <bdi>{move || text(index)}</bdi>
-                                {unit.map(|unit| view! { <bdi class="unit">{unit}</bdi> })}
-                            </div>
-                        </div>
-                    }
-                },
-            )
-            .collect_view()
-            .into_any()
+        let metrics = names.into_iter().enumerate().map(metric);
+        metrics.collect_view().into_any()
     };
     view! { <div class="metrics">{each}</div> }
 }
