@@ -260,6 +260,26 @@ async fn a_list_that_is_only_late_is_awaited() {
 }
 
 #[wasm_bindgen_test]
+async fn what_came_before_is_asked_for_again_if_that_fails() {
+    let page = Page::open();
+    answer("api/v1/devices?hidden=any&id=", 503, "");
+    let mut peer = page.broker(0, "s1").await;
+    until("the devices are known", || page.kind("b").is_some()).await;
+    subscribed(&mut peer).await;
+    let asked = || {
+        let all = String::from(requests().join(" "));
+        all.matches("&id=p%2Fa").count()
+    };
+    until("it is asked for", || asked() == 1).await;
+    let newer = devices()
+        .replace("21.5", "22.5")
+        .replace("08:29:59", "08:30:59");
+    answer("api/v1/devices?hidden=any&id=", 200, &newer);
+    until("it is asked for again", || asked() == 2).await;
+    assert!(!page.notice_says("cannot be asked for"));
+}
+
+#[wasm_bindgen_test]
 async fn another_server_than_the_page_s_own_is_not_followed() {
     let page = Page::open();
     let mut peer = page.broker(0, "s2").await;

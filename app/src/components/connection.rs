@@ -123,7 +123,13 @@ fn Announcement() -> impl IntoView {
     let connection = AppState::expect().connection();
     let text = Memo::new(move |_| {
         connection.with(|connection| match connection {
-            ConnectionView::Live { .. } => "Connected: what is shown is live".to_owned(),
+            ConnectionView::Live { notice: None, .. } => {
+                "Connected: what is shown is live".to_owned()
+            }
+            ConnectionView::Live {
+                notice: Some(notice),
+                ..
+            } => format!("Connected, but not everything is shown. {notice}"),
             ConnectionView::Connecting { .. } => "Connecting".to_owned(),
             ConnectionView::Reconnecting { why, .. } => {
                 format!("Connection lost: {why}. Trying again by itself")

@@ -1,5 +1,7 @@
 //! The parameters in the page's address: which broker, which topics.
 
+use std::collections::BTreeMap;
+
 use mqtt::{ReasonCode, TopicFilter};
 use web_sys::UrlSearchParams;
 
@@ -37,20 +39,41 @@ fn topics(list: Option<&str>) -> Vec<TopicFilter> {
     }
 }
 
-/// What the page says when the broker refuses some of the filters.
-pub(super) fn refusal(
-    topic_filters: &[TopicFilter],
-    reason_codes: &[ReasonCode],
-) -> Option<String> {
-    let refused = topic_filters
-        .iter()
-        .zip(reason_codes)
-        .find(|(_, code)| **code as u8 >= 0x80);
-    refused.map(|(filter, code)| {
-        format!(
-            "The broker refused the topics “{filter}” ({code}). Name others that it allows in this page's address: ?topics=a/%23,b/%23"
-        )
-    })
+/// The filters that the broker refuses, each with its reason.
+#[derive(Debug, Default)]
+pub(super) struct Refused(BTreeMap<String, ReasonCode>);
+
+impl Refused {
+    /// So many are remembered. The page names one, and says how many there are.
+    const MOST: usize = 100;
+
+    /// The broker has answered a SUBSCRIBE.
+    pub(super) fn note(&mut self, topic_filters: &[TopicFilter], reason_codes: &[ReasonCode]) {
+        for (filter, code) in topic_filters.iter().zip(reason_codes) {
+            if (*code as u8) < 0x80 {
+                self.0.remove(filter.as_str());
+            } else if self.0.len() < Self::MOST {
+                self.0.insert(filter.as_str().to_owned(), *code);
+            }
+        }
+    }
+
+    /// All filters are asked for anew.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// What the page says about it.
+    pub(super) fn notice(&self) -> Option<String> {
+        let (filter, code) = self.0.first_key_value()?;
+        let others = match self.0.len() - 1 {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        Some(format!(
+            "The broker refused the topics “{filter}”{others} ({code}). Name others that it allows in this page's address: ?topics=a/%23,b/%23"
+        ))
+    }
 }
 
 #[cfg(test)]
@@ -72,10 +95,23 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_filter_is_named() {
-        let all = topics(None);
-        assert_eq!(refusal(&all, &[ReasonCode::GrantedQoS2]), None);
-        let notice = refusal(&all, &[ReasonCode::NotAuthorized]).unwrap();
-        assert!(notice.contains("“#”") && notice.contains("not authorized"));
+    fn refused_filters_are_told_until_they_are_granted() {
+        let all = topics(Some("a,b"));
+        let mut refused = Refused::default();
+        refused.note(&all[..1], &[ReasonCode::GrantedQoS2]);
+        assert_eq!(refused.notice(), None);
+        refused.note(&all, &[ReasonCode::NotAuthorized; 2]);
+        let notice = refused.notice().unwrap();
+        assert!(
+            notice.contains("“a” and 1 more (not authorized (0x87))"),
+            "{notice}"
+        );
+        // What is granted beside it changes nothing.
+        refused.note(&topics(Some("c")), &[ReasonCode::Success]);
+        refused.note(&all[..1], &[ReasonCode::Success]);
+        let notice = refused.notice().unwrap();
+        assert!(notice.contains("“b” (not authorized (0x87))"), "{notice}");
+        refused.clear();
+        assert_eq!(refused.notice(), None);
     }
 }

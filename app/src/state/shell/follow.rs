@@ -10,7 +10,7 @@ use link::http::{EventStream, HttpFailure, Method, Request, StreamEvent};
 use super::Shell;
 use crate::state::core::Core;
 use crate::state::server::following::{Ask, Mode, NoList};
-use crate::state::server::order::{Asked, Told};
+use crate::state::server::order::Told;
 use crate::state::server::requests;
 
 impl Shell {
@@ -103,70 +103,6 @@ impl Shell {
         for key in open {
             self.ask_for_details(key);
         }
-    }
-
-    /// Asks for what these devices sent before the page followed them.
-    pub(super) fn ask_for(self: &Rc<Self>, devices: &[DeviceKey]) {
-        let names: Vec<String> = {
-            let core = self.core.borrow();
-            let devices = devices.iter().filter_map(|key| core.fleet().device(*key));
-            devices.map(fleet::Device::full_id).collect()
-        };
-        for address in requests::some_devices(names.iter().map(String::as_str)) {
-            self.ask_some(&address);
-        }
-    }
-
-    /// Asks for a device's commands and history, which the list leaves out.
-    pub(in crate::state) fn ask_for_details(self: &Rc<Self>, key: DeviceKey) {
-        if self.mode.get() != Mode::Follows {
-            return;
-        }
-        let name = self.name_of(key);
-        let Some(address) = name.map(|name| requests::device(&name)) else {
-            return;
-        };
-        let number = self.number();
-        let asked = self.order.borrow_mut().begin();
-        let request = self.get(&address, move |shell, answer| {
-            shell.requests.borrow_mut().remove(&number);
-            // The next message or the next look makes up for a failure.
-            let device = answer
-                .ok()
-                .and_then(|body| serde_json::from_slice(&body).ok());
-            shell.adopt(device.as_slice(), asked);
-        });
-        self.requests.borrow_mut().insert(number, request);
-    }
-
-    fn ask_some(self: &Rc<Self>, address: &str) {
-        let number = self.number();
-        let asked = self.order.borrow_mut().begin();
-        let request = self.get(address, move |shell, answer| {
-            shell.requests.borrow_mut().remove(&number);
-            let devices = read(answer).map_or_else(
-                |_| Vec::new(),
-                |devices| {
-                    shell.note_time(devices.now);
-                    devices.devices
-                },
-            );
-            shell.adopt(&devices, asked);
-        });
-        self.requests.borrow_mut().insert(number, request);
-    }
-
-    /// Adopts what was asked for, unless the page has ceased to follow.
-    fn adopt(&self, devices: &[api::fleet::Device], asked: Asked) {
-        let mut order = self.order.borrow_mut();
-        if self.mode.get() == Mode::Follows {
-            let now = self.wall();
-            let mut core = self.core.borrow_mut();
-            core.adopt_answer(now, devices, &order, &asked);
-        }
-        order.end(asked);
-        drop(order);
-        self.invalidate();
     }
 
     fn open_stream(self: &Rc<Self>, after: &str) {
@@ -277,7 +213,7 @@ impl Shell {
             shell.requests.borrow_mut().remove(&number);
             if let Err(failure) = answer {
                 for address in requests::some_devices([&*name]) {
-                    shell.ask_some(&address);
+                    shell.ask_some(address);
                 }
                 let name = fleet::display::shorten(&name, 60);
                 let text = format!("{name} could not be {what}: {failure}. Try it again");
@@ -289,7 +225,7 @@ impl Shell {
 
     // ---- helpers ----
 
-    fn get(
+    pub(super) fn get(
         self: &Rc<Self>,
         address: &str,
         done: impl FnOnce(Rc<Self>, Result<Vec<u8>, HttpFailure>) + 'static,
@@ -311,19 +247,19 @@ impl Shell {
         })
     }
 
-    fn number(&self) -> u64 {
+    pub(super) fn number(&self) -> u64 {
         let number = self.next_request.get();
         self.next_request.set(number + 1);
         number
     }
 
-    fn name_of(&self, key: DeviceKey) -> Option<String> {
+    pub(super) fn name_of(&self, key: DeviceKey) -> Option<String> {
         let core = self.core.borrow();
         core.fleet().device(key).map(fleet::Device::full_id)
     }
 
     /// The server has told its time just now.
-    fn note_time(&self, theirs: Time) {
+    pub(super) fn note_time(&self, theirs: Time) {
         let ours = self.own_wall_ms();
         let mut clock = self.server_clock.get();
         clock.note(theirs.0, ours);
@@ -332,7 +268,7 @@ impl Shell {
 }
 
 /// Reads a list of devices, or says why there is none.
-fn read(answer: Result<Vec<u8>, HttpFailure>) -> Result<Devices, NoList> {
+pub(super) fn read(answer: Result<Vec<u8>, HttpFailure>) -> Result<Devices, NoList> {
     let body = answer?;
     serde_json::from_slice(&body).map_err(|error| NoList {
         why: format!("the answer is not understood ({error})"),

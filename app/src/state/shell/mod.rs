@@ -9,6 +9,7 @@
 //! | `follow.rs` | requests to the API, and its changes |
 //! | `subscribe.rs` | subscriptions to what is shown |
 
+mod asking;
 mod follow;
 mod subscribe;
 
@@ -26,11 +27,12 @@ use mqtt::client::{ClientOptions, DisconnectCause, Event, SubscribeId};
 use mqtt::packet::ConnAckProperties;
 use mqtt::{Instant, ReasonCode, TopicFilter};
 
+use self::asking::MissedRequests;
 use super::connection::ConnectionView;
 use super::core::Core;
 use super::interest::{Held, How, Renewal, Watched};
 use super::pace::{Due, Pace};
-use super::parameters::refusal;
+use super::parameters::Refused;
 use super::server::clock::ServerClock;
 use super::server::following::{Following, Mode};
 use super::server::order::Order;
@@ -79,6 +81,8 @@ pub(super) struct Shell {
     /// Other requests under way, by their numbers.
     requests: RefCell<BTreeMap<u64, Request>>,
     next_request: Cell<u64>,
+    missed: RefCell<MissedRequests>,
+    missed_timer: Timer,
 
     /// `?topics=`, or everything.
     topics: Vec<TopicFilter>,
@@ -104,8 +108,8 @@ pub(super) struct Shell {
 /// What the page says beside its connection, the most important first.
 #[derive(Debug, Default)]
 struct Notices {
-    /// The broker has refused topics.
-    refused: Option<String>,
+    /// The topics that the broker refuses.
+    refused: Refused,
     /// Something that the user asked for has failed.
     failed: Option<(Instant, String)>,
     /// When the broker closed the connection for being slow.
@@ -151,6 +155,8 @@ impl Shell {
                 asked: RefCell::default(),
                 requests: RefCell::default(),
                 next_request: Cell::new(0),
+                missed: RefCell::default(),
+                missed_timer: timer(Self::ask_for_missed),
                 topics,
                 watched: RefCell::default(),
                 held: RefCell::default(),
@@ -283,6 +289,7 @@ impl Shell {
         self.listens.set(session_present);
         if !session_present {
             self.note_renewing();
+            self.notices.borrow_mut().refused.clear();
         }
         let mut told = properties.user_properties.iter();
         let server = told.find(|(name, _)| name.as_str() == "beaconry-server");
@@ -308,17 +315,22 @@ impl Shell {
             .and_then(|filter| self.held.borrow().how(filter));
         match how {
             Some(How::Everything) => {
-                self.notices.borrow_mut().refused = refusal(topic_filters, reason_codes);
+                self.note_answer(topic_filters, reason_codes);
                 self.listens.set(true);
                 self.listen();
             }
             Some(How::Open | How::OpenLossy | How::Newest) => {
-                self.notices.borrow_mut().refused = refusal(topic_filters, reason_codes);
+                self.note_answer(topic_filters, reason_codes);
             }
             // A broker that refuses these sends their messages by the subscription to everything.
             Some(How::ForCertain) | None => {}
         }
         self.handle_granted(id, topic_filters);
+    }
+
+    fn note_answer(&self, topic_filters: &[TopicFilter], reason_codes: &[ReasonCode]) {
+        let mut notices = self.notices.borrow_mut();
+        notices.refused.note(topic_filters, reason_codes);
     }
 
     /// Against a broker that is not ours: the page hears what devices send, so silence means something.
@@ -343,8 +355,8 @@ impl Shell {
         let is_told = |at: &Instant| now.saturating_since(*at) < TELLING;
         let failed = notices.failed.as_ref().filter(|(at, _)| is_told(at));
         let slow = notices.slow.filter(is_told).map(|_| SLOW);
-        let notice = notices.refused.as_deref();
-        let notice = notice.or(failed.map(|(_, text)| &**text));
+        let refused = notices.refused.notice();
+        let notice = refused.as_deref().or(failed.map(|(_, text)| &**text));
         let notice = notice.or(following.trouble()).or(slow);
         Some(ConnectionView::new(
             link.now(),
