@@ -26,6 +26,7 @@ mod memory;
 pub mod metrics;
 mod mqtt_driver;
 mod platform;
+mod programs;
 mod serve;
 mod shard;
 mod standstill;

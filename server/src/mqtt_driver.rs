@@ -1,69 +1,86 @@
-//! Drives the sans-IO [`mqtt::Client`] over a TCP connection. All clients in this process use it.
+//! Drives the sans-IO [`mqtt::Client`] over a byte stream: TCP, TLS or WebSocket. All clients in this
+//! process use it.
 //!
 //! [`Driver::next`] runs the client's loop: it drains the events, writes the bytes and arms the timer.
 //! It can be dropped at any await without losing anything.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Bytes, BytesMut};
 use mqtt::client::SessionSnapshot;
 use mqtt::{Client, ClientOptions, Event, Instant, ReasonCode};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::{Instant as Monotonic, sleep_until, timeout};
 use tracing::debug;
 
 use crate::clock::Clock;
+use crate::programs::connection::{Endpoint, Stream, Trouble};
 
-/// How many bytes are read at once.
-const READ_CHUNK: usize = 4 * 1024;
 /// How long the driver waits until the last bytes are sent and the server has closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-type Opening = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
+type Opening = Pin<Box<dyn Future<Output = Result<Stream, Trouble>> + Send>>;
 
 /// The socket, from the attempt to open it to its end.
 enum Socket {
     Closed,
     Opening(Opening),
-    Open(TcpStream),
+    Open(Stream),
 }
 
 /// A client with its socket.
 pub(crate) struct Driver {
     clock: Clock,
-    address: SocketAddr,
+    endpoint: Endpoint,
     client: Client,
     socket: Socket,
     /// Bytes that the socket has not taken yet.
     unsent: BytesMut,
+    /// Whether the stream may hold more that the system has not taken yet.
+    is_writing: bool,
     incoming: BytesMut,
+    /// Why the last attempt failed, or the last connection ended.
+    trouble: Option<Trouble>,
 }
 
 /// What ended the waiting.
 enum Woken {
-    Opened(io::Result<TcpStream>),
-    Readable(io::Result<()>),
-    Writable(io::Result<()>),
+    Opened(Result<Stream, Trouble>),
+    Read(io::Result<Bytes>),
+    Written(io::Result<()>),
     ClientTimer,
     Deadline,
 }
 
 impl Driver {
-    /// A client that connects to `address` when [`next`](Self::next) is first awaited.
-    pub(crate) fn new(clock: Clock, address: SocketAddr, options: ClientOptions) -> Self {
+    /// A client that connects to `endpoint` when [`next`](Self::next) is first awaited.
+    pub(crate) fn new(clock: Clock, endpoint: Endpoint, options: ClientOptions) -> Self {
         Self {
             clock,
-            address,
+            endpoint,
             client: Client::new(clock.now(), options),
             socket: Socket::Closed,
             unsent: BytesMut::new(),
+            is_writing: false,
             incoming: BytesMut::new(),
+            trouble: None,
         }
+    }
+
+    /// Where it connects.
+    #[allow(dead_code)] // the programs follow one by one
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Why the byte stream did not open, or ended, before the last [`Event::Disconnected`]. `None`: it
+    /// was not to blame.
+    #[allow(dead_code)] // the programs follow one by one
+    pub(crate) fn trouble(&self) -> Option<&Trouble> {
+        self.trouble.as_ref()
     }
 
     /// The client, and the time to give to its methods.
@@ -79,21 +96,18 @@ impl Driver {
             }
             match self.wait(deadline).await {
                 Woken::Opened(Ok(stream)) => {
-                    // Packets are small. If this fails, reading fails too.
-                    let _ = stream.set_nodelay(true);
                     self.socket = Socket::Open(stream);
+                    self.trouble = None;
                     self.client.handle_transport_open(self.clock.now());
                 }
-                Woken::Opened(Err(error)) => self.lost(&error),
-                Woken::Readable(result) => {
-                    if let Err(error) = result.and_then(|()| self.read()) {
-                        self.lost(&error);
-                    }
+                Woken::Opened(Err(trouble)) => self.lost(trouble),
+                Woken::Read(Ok(bytes)) if bytes.is_empty() => {
+                    self.lost(Trouble::Lost(io::ErrorKind::UnexpectedEof.into()));
                 }
-                Woken::Writable(result) => {
-                    if let Err(error) = result.and_then(|()| self.write()) {
-                        self.lost(&error);
-                    }
+                Woken::Read(Ok(bytes)) => self.receive(bytes),
+                Woken::Written(Ok(())) => self.is_writing = false,
+                Woken::Read(Err(error)) | Woken::Written(Err(error)) => {
+                    self.lost(Trouble::Lost(error));
                 }
                 Woken::ClientTimer => self.client.handle_timeout(self.clock.now()),
                 Woken::Deadline => return None,
@@ -136,8 +150,10 @@ impl Driver {
         while let Some(event) = self.client.poll_event() {
             match event {
                 Event::OpenTransport => {
-                    self.unsent.clear();
-                    self.socket = Socket::Opening(Box::pin(TcpStream::connect(self.address)));
+                    self.forget_unsent();
+                    let endpoint = self.endpoint.clone();
+                    let opening = async move { endpoint.open().await };
+                    self.socket = Socket::Opening(Box::pin(opening));
                 }
                 Event::CloseTransport => {
                     self.client.poll_transmit(&mut self.unsent);
@@ -151,13 +167,14 @@ impl Driver {
             }
         }
         // While the socket is slow, the client's own limited queue holds the rest.
-        if self.unsent.is_empty()
-            && matches!(self.socket, Socket::Open(_))
+        if !self.is_writing
+            && let Socket::Open(stream) = &mut self.socket
             && self.client.poll_transmit(&mut self.unsent)
         {
             // Writes at once, because the socket can nearly always take it. If not, the driver waits.
-            if let Err(error) = self.write() {
-                self.lost(&error);
+            match stream.write_now(&mut self.unsent) {
+                Ok(has_left) => self.is_writing = !has_left,
+                Err(error) => self.lost(Trouble::Lost(error)),
             }
             // A message that was sent is an event too.
             return self.settle();
@@ -172,15 +189,21 @@ impl Driver {
             .map(|(at, _)| self.clock.deadline(at));
         let sleep = sleep_until(timer.map_or(deadline, |timer| timer.min(deadline)));
         let is_client_timer = timer.is_some_and(|timer| timer < deadline);
-        let wants_to_write = !self.unsent.is_empty();
         let on_socket = async {
             match &mut self.socket {
                 Socket::Closed => std::future::pending().await,
                 Socket::Opening(opening) => Woken::Opened(opening.await),
-                Socket::Open(stream) => tokio::select! {
-                    result = stream.readable() => Woken::Readable(result),
-                    result = stream.writable(), if wants_to_write => Woken::Writable(result),
-                },
+                Socket::Open(stream) => {
+                    poll_fn(|cx| {
+                        if self.is_writing
+                            && let Poll::Ready(result) = stream.poll_write(cx, &mut self.unsent)
+                        {
+                            return Poll::Ready(Woken::Written(result));
+                        }
+                        stream.poll_read(cx, &mut self.incoming).map(Woken::Read)
+                    })
+                    .await
+                }
             }
         };
         tokio::select! {
@@ -189,65 +212,29 @@ impl Driver {
         }
     }
 
-    fn read(&mut self) -> io::Result<()> {
-        let Socket::Open(stream) = &self.socket else {
-            return Ok(());
-        };
-        self.incoming.reserve(READ_CHUNK);
-        match stream.try_read_buf(&mut self.incoming) {
-            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) => {
-                let bytes = self.incoming.split().freeze();
-                if let Err(error) = self.client.handle_input(self.clock.now(), bytes) {
-                    // The client has handled it already, and reports it with an event.
-                    debug!(server = %self.address, "the server broke the protocol: {error}");
-                }
-                Ok(())
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(error),
+    fn receive(&mut self, bytes: Bytes) {
+        if let Err(error) = self.client.handle_input(self.clock.now(), bytes) {
+            // The client has handled it already, and reports it with an event.
+            debug!(server = %self.endpoint, "the server broke the protocol: {error}");
         }
     }
 
-    fn write(&mut self) -> io::Result<()> {
-        let Socket::Open(stream) = &self.socket else {
-            return Ok(());
-        };
-        while !self.unsent.is_empty() {
-            match stream.try_write(&self.unsent) {
-                Ok(count) => self.unsent.advance(count),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    fn lost(&mut self, error: &io::Error) {
-        debug!(server = %self.address, "connection lost: {error}");
+    fn lost(&mut self, trouble: Trouble) {
+        debug!(server = %self.endpoint, "no connection: {trouble}");
         self.socket = Socket::Closed;
-        self.unsent.clear();
+        self.forget_unsent();
+        self.trouble = Some(trouble);
         self.client.handle_transport_closed(self.clock.now());
+    }
+
+    fn forget_unsent(&mut self) {
+        self.unsent.clear();
+        self.is_writing = false;
     }
 }
 
-/// Writes the last bytes and waits until the server closes. Otherwise the system could discard them
-/// because of unread input.
-async fn finish(mut stream: TcpStream, mut bytes: BytesMut) {
-    let saying = async {
-        stream.write_all_buf(&mut bytes).await?;
-        stream.shutdown().await?;
-        let mut ignored = [0; 256];
-        loop {
-            stream.readable().await?;
-            match stream.try_read(&mut ignored) {
-                Ok(0) => return io::Result::Ok(()),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
-    };
+/// Says goodbye, and waits until the server has closed, for a limited time.
+async fn finish(stream: Stream, unsent: BytesMut) {
     // It does not matter whether the server was still there.
-    let _ = timeout(CLOSE_TIMEOUT, saying).await;
+    let _ = timeout(CLOSE_TIMEOUT, stream.finish(unsent)).await;
 }

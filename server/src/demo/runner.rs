@@ -13,6 +13,7 @@ use super::device::Device;
 use super::kinds::Habit;
 use crate::clock::Clock;
 use crate::mqtt_driver::Driver;
+use crate::programs::connection::Endpoint;
 
 /// How long a device waits before it goes away, so that what it published is acknowledged.
 const SIGN_OUT_TIME: Duration = Duration::from_secs(2);
@@ -115,7 +116,7 @@ impl Runner {
             );
             return (Left::Stopped, None);
         };
-        let mut driver = Driver::new(self.clock, self.address, options);
+        let mut driver = Driver::new(self.clock, Endpoint::tcp(self.address), options);
         let (client, now) = driver.client();
         if let Err(error) = client.subscribe(now, self.device.subscriptions()) {
             warn!(

@@ -1,0 +1,9 @@
+//! The commands beside `serve`: programs that are clients of a broker, ours or any other.
+
+// The programs follow one by one.
+#![allow(dead_code, unused_imports)]
+
+pub(crate) mod connection;
+pub(crate) mod ending;
+pub(crate) mod exit;
+pub(crate) mod output;
