@@ -300,7 +300,9 @@ impl Fleet {
         };
         let (fingerprint, topic_hash) = self.index.fingerprint(message);
         self.topic_hash = topic_hash;
-        if message.retained
+        // Only a server learns from its own broker, so only there the set costs anything.
+        if TIES
+            && message.retained
             && let Some(told) = &mut self.told_topics
         {
             told.insert(topic_hash);
