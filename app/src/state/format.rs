@@ -24,8 +24,19 @@ pub fn number(value: f64) -> String {
     grouped(plain(format!("{value:.decimals$}")))
 }
 
+/// The width of a reading, in digits. The space between groups of digits is a narrow one.
+pub fn width(text: &str) -> f64 {
+    let widths = text
+        .chars()
+        .map(|letter| if letter == GAP { 0.4 } else { 1.0 });
+    widths.sum()
+}
+
+/// Stands between groups of digits. No line breaks there.
+const GAP: char = '\u{202f}';
+
 /// A number of five digits or more in groups of three: `12 345.7`. Points and commas would mean
-/// decimals to some readers, so a narrow space stands between the groups, at which no line breaks.
+/// decimals to some readers, so a narrow space stands between the groups.
 pub fn grouped(number: String) -> String {
     let end = number.find('.').unwrap_or(number.len());
     let start = usize::from(number.starts_with('-'));
@@ -35,7 +46,7 @@ pub fn grouped(number: String) -> String {
     let mut text = String::with_capacity(number.len() + 12);
     for (at, letter) in number.char_indices() {
         if at > start && at < end && (end - at).is_multiple_of(3) {
-            text.push('\u{202f}');
+            text.push(GAP);
         }
         text.push(letter);
     }
@@ -198,6 +209,12 @@ mod tests {
                 assert!(text.chars().count() <= 20, "{text}");
             }
         }
+    }
+
+    #[test]
+    fn a_gap_is_narrower_than_a_digit() {
+        assert!((width(&number(-12_345.0)) - 6.4).abs() < 1e-9);
+        assert!((width("on") - 2.0).abs() < 1e-9);
     }
 
     #[test]

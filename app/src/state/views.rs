@@ -222,7 +222,7 @@ fn width(value: &ValueView) -> f64 {
         .unit
         .as_deref()
         .map_or(0.0, |unit| 0.3 + count(unit) * 0.7);
-    count(&value.text) + unit + 1.0
+    format::width(&value.text) + unit + 1.0
 }
 
 /// The presence, and whether its beginning is known. The model lets a presence reach back over an

@@ -43,7 +43,9 @@ where
         });
     let fields = fields.collect_view();
     let CommandView {
-        name, arguments, ..
+        name,
+        arguments,
+        destructive: asks,
     } = command;
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
@@ -64,8 +66,14 @@ where
     view! {
         <form class="command-form" node_ref=form on:submit=submit on:input=move |_| problem.set(None) novalidate>
             {fields}
-            <button type="submit" class="button" data-testid=id>
+            <button
+                type="submit"
+                class="button"
+                aria-haspopup=asks.then_some("dialog")
+                data-testid=id
+            >
                 <bdi class="command-name">{shown}</bdi>
+                {asks.then_some("…")}
             </button>
             <p
                 id=problem_id

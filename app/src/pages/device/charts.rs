@@ -167,8 +167,8 @@ pub fn Readings(
                      }: Tile| {
         let text = move || read(key)(|value| value.text.clone());
         let exact = move || read(key)(|value| value.exact.clone());
-        let unit_chars = unit.as_ref().map_or(0, |unit| unit.chars().count());
-        let chars = move || width(text().chars().count(), unit_chars);
+        let unit_width = unit.as_ref().map_or(0.0, |unit| format::width(unit));
+        let chars = move || width(format::width(&text()), unit_width);
         let at = Memo::new(move |_| {
             device.with(|device| {
                 let value = device.as_ref().and_then(|device| device.value(key));
@@ -211,9 +211,8 @@ pub fn Readings(
 }
 
 /// The width of a value with its unit, in digits. A unit has smaller letters.
-fn width(digits: usize, unit: usize) -> String {
-    let tenths = (digits * 10 + unit * 6 + 3).max(10);
-    format!("{}.{}", tenths / 10, tenths % 10)
+fn width(value: f64, unit: f64) -> String {
+    format!("{:.1}", (value + unit * 0.6 + 0.3).max(1.0))
 }
 
 /// Texts: states, versions, messages.
