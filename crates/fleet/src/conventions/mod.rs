@@ -23,6 +23,7 @@
 //! a small one.
 
 mod four_topics;
+mod ibm;
 mod plain;
 
 use crate::command::{CommandError, CommandRequest};
@@ -298,6 +299,7 @@ macro_rules! conventions {
 // before a more general one.
 conventions! {
     four_topics::FourTopics,
+    ibm::Ibm,
     plain::Plain,
 }
 

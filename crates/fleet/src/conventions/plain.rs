@@ -97,7 +97,7 @@ fn read<'a>(topic: &'a str, payload: &Payload<'a>) -> (Name<'a>, What<'a>) {
         let stem = quantity.into();
         return claim(prefix, id, What::Values { stem, unit: symbol });
     }
-    if !stem.is_empty() && is_one_of(last, PRESENCE_LEVELS) {
+    if !stem.is_empty() && is_presence_level(last) {
         return claim("", stem, presence_or_values(payload, last));
     }
     if !stem.is_empty() && last == "state" && says_line(payload) {
@@ -116,7 +116,7 @@ fn read<'a>(topic: &'a str, payload: &Payload<'a>) -> (Name<'a>, What<'a>) {
         (topic, "")
     } else if !named || is_one_of(last, QUANTITY_LEVELS) {
         (stem, last)
-    } else if is_one_of(last, MESSAGE_LEVELS) {
+    } else if is_message_level(last) {
         (stem, "")
     } else {
         (topic, "")
@@ -174,6 +174,16 @@ fn says_line(payload: &Payload<'_>) -> bool {
 /// `{"_type":"lwt",…}`, which `OwnTracks` sends as its will where it sends its positions.
 fn is_will_of_owntracks(text: &str) -> bool {
     contains(text, "\"_type\"") && contains(text, "\"lwt\"")
+}
+
+/// Whether a last level of this name is where a presence is expected.
+pub(super) fn is_presence_level(level: &str) -> bool {
+    is_one_of(level, PRESENCE_LEVELS)
+}
+
+/// Whether a level of this name says only that it is a message.
+pub(super) fn is_message_level(level: &str) -> bool {
+    is_one_of(level, MESSAGE_LEVELS)
 }
 
 const MESSAGE_LEVELS: &[&str] = &[
@@ -241,7 +251,7 @@ fn is_sensor_place(place: &str) -> bool {
 }
 
 /// A presence if the payload says one, and otherwise values called `name`.
-fn presence_or_values<'a>(payload: &Payload<'a>, name: &'a str) -> What<'a> {
+pub(super) fn presence_or_values<'a>(payload: &Payload<'a>, name: &'a str) -> What<'a> {
     if payload.is_json() {
         return What::PresenceObject {
             // A member `value` or one of the same name is the topic's own.

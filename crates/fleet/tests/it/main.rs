@@ -10,6 +10,7 @@ mod forget;
 mod four_topics;
 mod groups;
 mod hostile;
+mod ibm;
 mod order;
 mod plain;
 mod presence;
