@@ -63,4 +63,14 @@ describe('the runner', { concurrency: true, skip: process.platform === 'win32' }
     ].join('\n'));
     assert.deepEqual(blocks.map((it) => it.terminal), ['first', 'second', 'second', 'first']);
   });
+
+  test('a key alone is for all terminals that are named', () => {
+    const blocks = parse([
+      block('$ a'), 'In a second terminal:\n\n', block('$ b'),
+      'Press Ctrl-C in the second and the first terminal:\n\n', block('^C', '…'),
+    ].join('\n'));
+    assert.deepEqual(blocks.map((it) => [it.terminal, it.goesOn]), [
+      ['first', true], ['second', true], ['second', false], ['first', false],
+    ]);
+  });
 });

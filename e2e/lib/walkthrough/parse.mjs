@@ -3,10 +3,12 @@
 // A line that begins with `$ ` is a command; lines that begin with `> ` directly after it continue it
 // (a here-document, or a line that ends with a backslash). `^C` and `^\` are keys. Every other line is
 // what the terminal shows. The paragraph above a block names its terminal: "In a second terminal:".
-// Without a name the block goes on in the terminal of the block before.
+// Without a name the block goes on in the terminal of the block before. A block of nothing but a key is for
+// every terminal that is named: "Press Ctrl-C in the second and the first terminal:".
 
 const ORDINALS = ['first', 'second', 'third', 'fourth', 'fifth'];
-const TERMINAL = new RegExp(`\\b(${ORDINALS.join('|')}) terminal\\b`, 'gi');
+const ORDINAL = new RegExp(`\\b(${ORDINALS.join('|')})\\b`, 'gi');
+const TERMINAL = new RegExp(`${ORDINAL.source} terminal\\b`, 'gi');
 const FENCE = /^```(\S*)\s*$/;
 const KEYS = { '^C': 'SIGINT', '^\\': 'SIGQUIT' };
 
@@ -26,8 +28,10 @@ export function parse(text) {
         throw new Error(`line ${at + 1}: a block without a test; make it \`\`\`console`);
       }
       if (fence[1] === 'console') {
-        terminal = [...paragraph.matchAll(TERMINAL)].at(-1)?.[1].toLowerCase() ?? terminal;
-        blocks.push({ line: at + 1, terminal, items: itemsOf(lines.slice(at + 1, end), at + 2) });
+        terminal = named(paragraph, TERMINAL).at(-1) ?? terminal;
+        const block = { line: at + 1, terminal, items: itemsOf(lines.slice(at + 1, end), at + 2) };
+        const all = isKeyAlone(block) ? named(paragraph, ORDINAL) : [];
+        blocks.push(...(all.length > 1 ? all.map((each) => ({ ...block, terminal: each })) : [block]));
         paragraph = '';
       }
       at = end;
@@ -38,6 +42,10 @@ export function parse(text) {
   findWhatGoesOn(blocks);
   return blocks;
 }
+
+const named = (paragraph, pattern) => [...paragraph.matchAll(pattern)].map((found) => found[1].toLowerCase());
+
+const isKeyAlone = ({ items }) => items[0].signal && items.slice(1).every((it) => it.output === '…');
 
 function itemsOf(lines, first) {
   if (lines.length === 0) throw new Error(`line ${first}: the block is empty`);
