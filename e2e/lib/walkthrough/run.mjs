@@ -51,12 +51,14 @@ export async function run(text) {
 /// A reader needs a moment to go to another terminal, and the test does not. So it waits until our server
 /// has the subscription of a program that shows nothing. The result is to be called after the start.
 async function oneMoreSubscription(http) {
-  const before = await subscriptions(http);
+  let last = await subscriptions(http);
   return async () => {
     const end = Date.now() + SUBSCRIBES_WITHIN_MS;
-    while (await subscriptions(http) <= before) {
+    // That of a program which has just ended may still go meanwhile.
+    for (let now = await subscriptions(http); now <= last; now = await subscriptions(http)) {
+      last = now;
       if (Date.now() > end) throw new Error('it has not subscribed; with -d it would show what it does');
-      await new Promise((resolve) => { setTimeout(resolve, 20); });
+      await new Promise((resolve) => { setTimeout(resolve, 5); });
     }
   };
 }
