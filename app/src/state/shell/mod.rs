@@ -263,7 +263,9 @@ impl Shell {
                 if is_for_being_slow(&why) {
                     self.lossy.set(true);
                     self.notices.borrow_mut().slow = Some(self.clock.now());
-                    self.subscribe_soon();
+                    // At once: with the next session the client renews what it holds, and the same
+                    // would be too much again.
+                    self.subscribe();
                 }
                 self.listens.set(false);
                 if self.decided.get() {
