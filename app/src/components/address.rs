@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use wasm_bindgen::JsValue;
 use web_sys::UrlSearchParams;
 
-use crate::route::Navigation;
+use crate::route::{Navigation, Route};
 use crate::state::{AppState, asked::Asked};
 
 /// Shows what the address asks for, now and whenever the browser goes back or forth, and writes
@@ -13,31 +13,34 @@ use crate::state::{AppState, asked::Asked};
 pub fn keep_address() {
     let state = AppState::expect();
     let route = Navigation::expect().route();
-    adopt(state);
+    let has_charts = move || route.with_untracked(has_charts);
+    adopt(state, has_charts());
     let back_or_forth = web_sys::window()
-        .map(|window| EventListener::new(&window, "popstate", move |_| adopt(state)));
+        .map(|window| EventListener::new(&window, "popstate", move |_| adopt(state, has_charts())));
     let back_or_forth = StoredValue::new_local(back_or_forth);
     on_cleanup(move || back_or_forth.dispose());
     Effect::new(move |_| {
         // A link of another page may have an older query.
-        // Reading it, and not `track`, makes the memo follow.
-        route.with(|_| ());
-        let window = state.window.get();
+        let window = route.with(self::has_charts).then(|| state.window.get());
         state.query.with(|query| write(query, window));
     });
 }
 
-fn adopt(state: AppState) {
+fn has_charts(route: &Route) -> bool {
+    matches!(route, Route::Device(_))
+}
+
+fn adopt(state: AppState, has_charts: bool) {
     let parameters = parameters();
     let asked = Asked::read(|name| parameters.as_ref().and_then(|all| all.get(name)));
     let (mut query, mut window) = (state.query.get_untracked(), state.window.get_untracked());
-    if asked.apply(&mut query, &mut window) {
+    if asked.apply(&mut query, &mut window, has_charts) {
         state.query.set(query);
         state.window.set(window);
     }
 }
 
-fn write(query: &crate::state::Query, window: crate::state::ChartWindow) {
+fn write(query: &crate::state::Query, window: Option<crate::state::ChartWindow>) {
     let Some(all) = parameters() else {
         return;
     };

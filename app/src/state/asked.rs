@@ -9,14 +9,18 @@
 //! | `hidden` | `true`: the hidden devices instead of all others |
 //! | `range` | how much time the charts show: `1m`, `15m`, `all` |
 //!
-//! What is as usual is left out. Other parameters (`broker`, `topics`) stay as they are.
+//! What is as usual is left out, and `range` stands only in the address of a device. Other parameters
+//! (`broker`, `topics`) stay as they are.
+//!
+//! What an address leaves out is as usual, so that everybody who follows a link sees the same. Only where
+//! an address asks for nothing at all of the fleet, its order is the one that the reader prefers.
 
 use fleet::PresenceKind;
 
 use super::list::{Query, Sort};
 use super::preferences::{ChartWindow, Choice as _};
 
-/// What an address asks for. What it leaves out is up to the reader's preferences.
+/// What an address asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     text: String,
@@ -47,27 +51,40 @@ impl Asked {
     }
 
     /// The parameters for what is shown. `None`: the parameter is left out.
-    pub fn parameters(query: &Query, window: ChartWindow) -> [(&'static str, Option<String>); 5] {
+    ///
+    /// `window`: what the charts show, on a page that has some.
+    pub fn parameters(
+        query: &Query,
+        window: Option<ChartWindow>,
+    ) -> [(&'static str, Option<String>); 5] {
+        let window = window.filter(|window| *window != ChartWindow::default());
         let words = [
             Some(query.text.clone()).filter(|text| !text.trim().is_empty()),
             query.presence.map(|kind| kind.word().to_owned()),
             (query.sort != Sort::default()).then(|| query.sort.word().to_owned()),
             query.hidden.then(|| "true".to_owned()),
-            (window != ChartWindow::default()).then(|| short(window).to_owned()),
+            window.map(|window| short(window).to_owned()),
         ];
         let mut words = words.into_iter();
         NAMES.map(|name| (name, words.next().flatten()))
     }
 
     /// Changes what is shown to what was asked for. Returns whether that changed anything.
-    pub fn apply(self, query: &mut Query, window: &mut ChartWindow) -> bool {
+    /// `has_charts`: the address is that of a page with charts.
+    pub fn apply(self, query: &mut Query, window: &mut ChartWindow, has_charts: bool) -> bool {
+        let asks = !self.text.is_empty() || self.presence.is_some() || self.hidden;
+        let usual = if asks { Sort::default() } else { query.sort };
         let asked = Query {
             text: self.text,
             presence: self.presence,
-            sort: self.sort.unwrap_or(query.sort),
+            sort: self.sort.unwrap_or(usual),
             hidden: self.hidden,
         };
-        let asked_window = self.window.unwrap_or(*window);
+        let asked_window = if has_charts {
+            self.window.unwrap_or_default()
+        } else {
+            *window
+        };
         let changed = (&asked, asked_window) != (&*query, *window);
         (*query, *window) = (asked, asked_window);
         changed
@@ -88,14 +105,19 @@ mod tests {
     use super::*;
 
     fn read_back(query: &Query, window: ChartWindow) -> (Query, ChartWindow) {
-        let parameters = Asked::parameters(query, window);
+        let parameters = Asked::parameters(query, Some(window));
         let asked = Asked::read(|name| {
             let found = parameters.iter().find(|(other, _)| *other == name);
             found.and_then(|(_, value)| value.clone())
         });
-        let (mut query, mut window) = (Query::default(), ChartWindow::default());
-        asked.apply(&mut query, &mut window);
-        (query, window)
+        // Whoever follows the link prefers something else.
+        let mut shown = Query {
+            sort: Sort::Trouble,
+            ..Query::default()
+        };
+        let mut shown_window = ChartWindow::All;
+        asked.apply(&mut shown, &mut shown_window, true);
+        (shown, shown_window)
     }
 
     #[test]
@@ -117,12 +139,21 @@ mod tests {
 
     #[test]
     fn what_is_as_usual_is_left_out() {
-        let parameters = Asked::parameters(&Query::default(), ChartWindow::default());
+        let parameters = Asked::parameters(&Query::default(), Some(ChartWindow::default()));
         assert!(parameters.iter().all(|(_, value)| value.is_none()));
     }
 
     #[test]
-    fn what_an_address_leaves_out_stays_as_the_reader_prefers_it() {
+    fn the_fleet_s_address_has_no_range_and_changes_none() {
+        let parameters = Asked::parameters(&Query::default(), None);
+        assert!(parameters.iter().all(|(_, value)| value.is_none()));
+        let (mut query, mut window) = (Query::default(), ChartWindow::All);
+        Asked::default().apply(&mut query, &mut window, false);
+        assert_eq!(window, ChartWindow::All);
+    }
+
+    #[test]
+    fn an_address_that_asks_for_nothing_is_in_the_order_that_the_reader_prefers() {
         let (mut query, mut window) = (
             Query {
                 text: "old".to_owned(),
@@ -132,9 +163,8 @@ mod tests {
             ChartWindow::All,
         );
         let nonsense = |name: &str| (name != "q").then(|| "nonsense".to_owned());
-        assert!(Asked::read(nonsense).apply(&mut query, &mut window));
+        assert!(Asked::read(nonsense).apply(&mut query, &mut window, false));
         assert_eq!((query.text.as_str(), query.sort), ("", Sort::Trouble));
-        assert_eq!(window, ChartWindow::All);
-        assert!(!Asked::default().apply(&mut query, &mut window));
+        assert!(!Asked::default().apply(&mut query, &mut window, false));
     }
 }
