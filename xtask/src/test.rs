@@ -272,7 +272,7 @@ fn end_to_end(workspace: &Workspace) -> Result<Counts> {
         bail!("there is no *.test.mjs in e2e/");
     }
     let mut dirs: Vec<&Path> = vec![&npm];
-    dirs.extend(peers.mosquitto.iter().map(PathBuf::as_path));
+    dirs.extend(peers.programs.iter().map(PathBuf::as_path));
 
     let mut node = command::new("node");
     node.current_dir(&workspace.root)

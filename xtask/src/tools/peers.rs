@@ -1,4 +1,5 @@
-//! Other people's MQTT programs, which the end-to-end tests use as devices and as a second broker.
+//! Other people's programs that the end-to-end tests use: as devices, as a second broker, and in the
+//! walkthroughs.
 
 use std::{
     env,
@@ -12,10 +13,19 @@ use crate::{command, step::Step, workspace::Workspace};
 
 const PAHO: (&str, &str) = ("paho-mqtt", "2.1.0");
 
+/// The programs, and Debian's packages that have them.
+const PROGRAMS: [(&str, &str); 5] = [
+    ("mosquitto", "mosquitto"),
+    ("mosquitto_pub", "mosquitto-clients"),
+    ("mosquitto_sub", "mosquitto-clients"),
+    ("curl", "curl"),
+    ("openssl", "openssl"),
+];
+
 /// The programs that were found or installed.
 pub(crate) struct Peers {
-    /// The directories of mosquitto and its clients, for `PATH`.
-    pub(crate) mosquitto: Vec<PathBuf>,
+    /// The directories of the programs, for `PATH`.
+    pub(crate) programs: Vec<PathBuf>,
     /// A Python that has paho-mqtt.
     pub(crate) python: PathBuf,
 }
@@ -23,32 +33,35 @@ pub(crate) struct Peers {
 /// Installs what is missing.
 pub(crate) fn ensure(workspace: &Workspace) -> Result<Peers> {
     Ok(Peers {
-        mosquitto: ensure_mosquitto(workspace)?,
+        programs: ensure_programs(workspace)?,
         python: ensure_paho(workspace)?,
     })
 }
 
-fn ensure_mosquitto(workspace: &Workspace) -> Result<Vec<PathBuf>> {
-    if mosquitto("mosquitto").is_none() || mosquitto("mosquitto_pub").is_none() {
+fn ensure_programs(workspace: &Workspace) -> Result<Vec<PathBuf>> {
+    let missing = PROGRAMS.iter().filter(|(name, _)| find(name).is_none());
+    let mut packages: Vec<&str> = missing.map(|(_, package)| *package).collect();
+    packages.dedup();
+    if !packages.is_empty() {
         if !apt::usable() {
             bail!(
-                "The end-to-end tests need mosquitto and its clients. {}",
-                mosquitto_remedy()
+                "The end-to-end tests need mosquitto with its clients, curl and openssl. {}",
+                remedy()
             );
         }
         let _lock = workspace.cache.lock()?;
-        apt::install(&["mosquitto", "mosquitto-clients"])?;
+        apt::install(&packages)?;
     }
     let mut dirs = Vec::new();
-    for name in ["mosquitto", "mosquitto_pub", "mosquitto_sub"] {
-        let path = mosquitto(name).with_context(|| format!("{name} was still not found"))?;
+    for (name, _) in PROGRAMS {
+        let path = find(name).with_context(|| format!("{name} was still not found"))?;
         dirs.extend(path.parent().map(Path::to_path_buf));
     }
     Ok(dirs)
 }
 
-/// The broker itself is in an sbin directory, which is not on everyone's `PATH`.
-fn mosquitto(name: &str) -> Option<PathBuf> {
+/// mosquitto itself is in an sbin directory, which is not on everyone's `PATH`.
+fn find(name: &str) -> Option<PathBuf> {
     const PLACES: &[&str] = &[
         "/usr/sbin",
         "/usr/local/sbin",
@@ -63,15 +76,15 @@ fn mosquitto(name: &str) -> Option<PathBuf> {
     )
 }
 
-fn mosquitto_remedy() -> &'static str {
+fn remedy() -> &'static str {
     if cfg!(target_os = "macos") {
-        "Run `brew install mosquitto`."
+        "Run `brew install mosquitto curl openssl`."
     } else if cfg!(windows) {
-        "Run `winget install EclipseFoundation.Mosquitto`."
+        "Run `winget install EclipseFoundation.Mosquitto cURL.cURL ShiningLight.OpenSSL`."
     } else if Path::new("/etc/debian_version").exists() {
-        "Run `sudo apt-get install mosquitto mosquitto-clients`."
+        "Run `sudo apt-get install mosquitto mosquitto-clients curl openssl`."
     } else {
-        "Install mosquitto with your system's package manager."
+        "Install them with your system's package manager."
     }
 }
 
@@ -141,10 +154,10 @@ fn paho_version(workspace: &Workspace) -> Option<String> {
 /// The rows for doctor.
 pub(crate) fn findings(workspace: &Workspace) -> Vec<Finding> {
     let apt = apt::usable();
-    let program = |name| match mosquitto(name) {
+    let program = |name, package| match find(name) {
         Some(path) => State::found("installed", path),
-        None if apt => State::missing("would run: apt-get install mosquitto mosquitto-clients"),
-        None => State::missing(mosquitto_remedy()),
+        None if apt => State::missing(format!("would run: apt-get install {package}")),
+        None => State::missing(remedy()),
     };
     let paho = match (paho_version(workspace), python()) {
         (Some(version), _) => {
@@ -158,9 +171,9 @@ pub(crate) fn findings(workspace: &Workspace) -> Vec<Finding> {
         need: Need::Test,
         state,
     };
-    vec![
-        finding("mosquitto", program("mosquitto")),
-        finding("mosquitto_pub", program("mosquitto_pub")),
-        finding("paho-mqtt (Python)", paho),
-    ]
+    let programs = PROGRAMS.map(|(name, package)| finding(name, program(name, package)));
+    programs
+        .into_iter()
+        .chain([finding("paho-mqtt (Python)", paho)])
+        .collect()
 }
