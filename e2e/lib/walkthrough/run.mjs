@@ -89,6 +89,10 @@ async function desk(scratch, ports) {
   await mkdir(bin);
   await mkdir(home);
   await symlink(path.resolve(BINARY), path.join(bin, 'beaconry'));
+  if (process.env.PYTHON) {
+    // The one that has paho-mqtt. It finds its modules by its own path.
+    await writeFile(path.join(bin, 'python3'), `#!/bin/sh\nexec '${process.env.PYTHON}' "$@"\n`, { mode: 0o755 });
+  }
   await cp(FOLDER, cwd, { recursive: true });
   for (const entry of await readdir(cwd, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue;
