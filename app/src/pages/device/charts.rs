@@ -130,7 +130,6 @@ pub fn Readings(
     /// The device.
     device: DeviceSignal,
 ) -> impl IntoView {
-    let now = AppState::expect().now();
     // The tiles are made again only when the metrics have changed; the values in them are texts.
     let shape = Memo::new(move |_| {
         device.with(|device| {
@@ -151,53 +150,7 @@ pub fn Readings(
                 .collect::<Vec<_>>()
         })
     });
-    let read = move |key: MetricKey| {
-        move |read: fn(&ValueView) -> String| {
-            device.with(|device| {
-                let value = device.as_ref().and_then(|device| device.value(key));
-                value.map(read).unwrap_or_default()
-            })
-        }
-    };
-    let tile = move |Tile {
-                         key,
-                         name,
-                         id,
-                         unit,
-                     }: Tile| {
-        let text = move || read(key)(|value| value.text.clone());
-        let exact = move || read(key)(|value| value.exact.clone());
-        let unit_width = unit.as_ref().map_or(0.0, |unit| format::width(unit));
-        let chars = move || width(format::width(&text()), unit_width);
-        let at = Memo::new(move |_| {
-            device.with(|device| {
-                let value = device.as_ref().and_then(|device| device.value(key));
-                value.map(|value| (value.at, value.retained))
-            })
-        });
-        let age = move || {
-            at.get().map(|(at, retained)| {
-                let ago = format::ago(now.get().ms_since(at));
-                if retained {
-                    format!("{ago}, kept by the broker")
-                } else {
-                    ago
-                }
-            })
-        };
-        view! {
-            <li class="reading" data-testid="reading">
-                <div class="name clip" title=id>
-                    <bdi data-testid="reading-name">{name}</bdi>
-                </div>
-                <div class="value" title=exact style=("--chars", chars)>
-                    <bdi data-testid="reading-value">{text}</bdi>
-                    {unit.map(|unit| view! { <bdi class="unit">{unit}</bdi> })}
-                </div>
-                <div class="age clip tabular">{age}</div>
-            </li>
-        }
-    };
+    let tile = move |tile: Tile| reading(device, tile);
     move || {
         let shape = shape.get();
         (!shape.is_empty()).then(|| {
@@ -207,6 +160,55 @@ pub fn Readings(
                 </ul>
             }
         })
+    }
+}
+
+/// A value, large, with its name, its unit and its age.
+fn reading(device: DeviceSignal, tile: Tile) -> impl IntoView {
+    let now = AppState::expect().now();
+    let Tile {
+        key,
+        name,
+        id,
+        unit,
+    } = tile;
+    let read = move |read: fn(&ValueView) -> String| {
+        device.with(|device| {
+            let value = device.as_ref().and_then(|device| device.value(key));
+            value.map(read).unwrap_or_default()
+        })
+    };
+    let text = move || read(|value| value.text.clone());
+    let exact = move || read(|value| value.exact.clone());
+    let unit_width = unit.as_ref().map_or(0.0, |unit| format::width(unit));
+    let chars = move || width(format::width(&text()), unit_width);
+    let at = Memo::new(move |_| {
+        device.with(|device| {
+            let value = device.as_ref().and_then(|device| device.value(key));
+            value.map(|value| (value.at, value.retained))
+        })
+    });
+    let age = move || {
+        at.get().map(|(at, retained)| {
+            let ago = format::ago(now.get().ms_since(at));
+            if retained {
+                format!("{ago}, kept by the broker")
+            } else {
+                ago
+            }
+        })
+    };
+    view! {
+        <li class="reading" data-testid="reading">
+            <div class="name clip" title=id>
+                <bdi data-testid="reading-name">{name}</bdi>
+            </div>
+            <div class="value" title=exact style=("--chars", chars)>
+                <bdi data-testid="reading-value">{text}</bdi>
+                {unit.map(|unit| view! { <bdi class="unit">{unit}</bdi> })}
+            </div>
+            <div class="age clip tabular">{age}</div>
+        </li>
     }
 }
 
