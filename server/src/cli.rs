@@ -19,6 +19,8 @@ pub(crate) use self::mqtt::MqttArgs;
 pub(crate) use self::store::StoreArgs;
 use crate::limits::LimitArgs;
 use crate::logging::Filter;
+use crate::programs::command::CommandArgs;
+use crate::programs::device::DeviceArgs;
 
 /// Every device, live, from one binary: an MQTT broker with its dashboard.
 #[derive(Debug, Parser)]
@@ -34,6 +36,8 @@ pub(crate) struct Cli {
 }
 
 /// The subcommands.
+// Printed by `--help` as they are: no backticks.
+#[allow(clippy::doc_markdown)]
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the broker and the dashboard.
@@ -44,7 +48,22 @@ pub(crate) enum Command {
     ///
     /// Sizes are written 65536, 64kB, 512KiB or 4MiB; times 250ms, 10s, 5m, 12h or 30d. Each flag
     /// wins over its environment variable.
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
+
+    /// Simulate devices that sleep and answer commands.
+    ///
+    /// A device connects, signs in, sends a reading, stays awake for some seconds and sleeps. The broker
+    /// keeps its commands meanwhile. SIGINT and SIGTERM let it sign out.
+    ///
+    /// The variables DEVICE_ID, BROKER, DATA_TOPIC, CMD_REQ_TOPIC, CMD_RESP_TOPIC and REGISTER_TOPIC, also
+    /// in a file .env in the working directory, stand in for flags that are not given.
+    Device(Box<DeviceArgs>),
+
+    /// Give a command to a device and print its answer.
+    ///
+    /// The exit code is 0 when the answer has come, 27 when it has not in time, and 1 for other faults.
+    #[command(name = "command")]
+    Give(Box<CommandArgs>),
 }
 
 /// The flags of `beaconry serve`.
@@ -100,8 +119,10 @@ pub(crate) fn parse<A: Into<OsString> + Clone>(
 ) -> Result<Command, ExitCode> {
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
     let checked = Cli::try_parse_from(&arguments).and_then(|cli| {
-        let Command::Serve(arguments) = &cli.command;
-        let checked = arguments.limits.check();
+        let checked = match &cli.command {
+            Command::Serve(arguments) => arguments.limits.check(),
+            Command::Device(_) | Command::Give(_) => Ok(()),
+        };
         checked.map_err(|what| Cli::command().error(ErrorKind::ArgumentConflict, what))?;
         Ok(cli)
     });

@@ -62,5 +62,7 @@ pub fn run<A: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = A>) ->
                 ExitCode::FAILURE
             }
         },
+        Command::Device(arguments) => programs::device::run(&arguments).into(),
+        Command::Give(arguments) => programs::command::run(&arguments).into(),
     }
 }

@@ -15,8 +15,6 @@ use super::kinds::Kind;
 use super::model::{Model, Moment, Pace, Readings, Setting, number, rounded};
 use super::random::Random;
 
-/// The prefix of all topics.
-const PREFIX: &str = "beaconry";
 /// How long a `SIGN_IN` is valid, in seconds. The device sends it again before it expires.
 const SIGN_IN_EXPIRY: u32 = 300;
 /// How often every device can be told to send.
@@ -56,6 +54,23 @@ struct Topics {
     partner: Option<TopicName>,
 }
 
+/// Where a device's topics begin. Each goes on with `/` and the device's id.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Bases<'a> {
+    pub(crate) register: &'a str,
+    pub(crate) data: &'a str,
+    pub(crate) request: &'a str,
+    pub(crate) response: &'a str,
+}
+
+/// The topics of the demo's devices.
+const BASES: Bases<'static> = Bases {
+    register: "beaconry/register",
+    data: "beaconry/data",
+    request: "beaconry/cmd/req",
+    response: "beaconry/cmd/resp",
+};
+
 /// What the device does about a message.
 #[derive(Debug, Default)]
 pub(crate) struct Reaction {
@@ -74,20 +89,31 @@ impl Device {
         seed: u64,
         interval: Duration,
     ) -> Result<Self, mqtt::TopicError> {
-        let mut random = Random::new(seed);
         let id = format!("{}-{number}", kind.name());
+        Self::with_topics(kind, id, &BASES, seed, interval)
+    }
+
+    /// The device with this id and these topics. Its partner has the same id, with the partner's kind in
+    /// the place of its own.
+    pub(crate) fn with_topics(
+        kind: Kind,
+        id: String,
+        bases: &Bases<'_>,
+        seed: u64,
+        interval: Duration,
+    ) -> Result<Self, mqtt::TopicError> {
+        let mut random = Random::new(seed);
         // A place around Lake Constance.
         let home = (random.between(47.35, 47.85), random.between(8.9, 9.85));
+        let partner = kind.partner().filter(|_| id.contains(kind.name()));
+        let partner = partner.map(|partner| id.replace(kind.name(), partner.name()));
         Ok(Self {
             topics: Topics {
-                register: topic("register", &id)?,
-                data: topic("data", &id)?,
-                request: topic("cmd/req", &id)?,
-                response: topic("cmd/resp", &id)?,
-                partner: kind
-                    .partner()
-                    .map(|kind| topic("data", &format!("{}-{number}", kind.name())))
-                    .transpose()?,
+                register: topic(bases.register, &id)?,
+                data: topic(bases.data, &id)?,
+                request: topic(bases.request, &id)?,
+                response: topic(bases.response, &id)?,
+                partner: partner.map(|id| topic(bases.data, &id)).transpose()?,
             },
             id,
             kind,
@@ -332,8 +358,8 @@ impl Device {
     }
 }
 
-fn topic(middle: &str, id: &str) -> Result<TopicName, mqtt::TopicError> {
-    TopicName::new(Utf8String::try_from(format!("{PREFIX}/{middle}/{id}"))?)
+fn topic(base: &str, id: &str) -> Result<TopicName, mqtt::TopicError> {
+    TopicName::new(Utf8String::try_from(format!("{base}/{id}"))?)
 }
 
 fn retained(topic: &TopicName, payload: impl Into<bytes::Bytes>, qos: QoS) -> Publish {
@@ -354,7 +380,7 @@ mod tests {
 
     fn request(kind: Kind, payload: &str) -> Publish {
         Publish::new(
-            topic("cmd/req", &format!("{}-03", kind.name())).unwrap(),
+            topic(BASES.request, &format!("{}-03", kind.name())).unwrap(),
             payload.to_owned(),
         )
     }

@@ -4,8 +4,8 @@
 //! clock. `runner` connects it. All devices run on one thread, which is not the broker's, and connect
 //! to the same port as everyone else.
 
-mod device;
-mod kinds;
+pub(crate) mod device;
+pub(crate) mod kinds;
 mod model;
 mod random;
 mod runner;

@@ -3,7 +3,11 @@
 // The programs follow one by one.
 #![allow(dead_code, unused_imports)]
 
+pub(crate) mod command;
 pub(crate) mod connection;
+pub(crate) mod device;
 pub(crate) mod ending;
+pub(crate) mod environment;
 pub(crate) mod exit;
 pub(crate) mod output;
+pub(crate) mod topics;
