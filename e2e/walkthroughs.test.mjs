@@ -1,8 +1,9 @@
 // Every command of docs/walkthroughs is run as it is written, and must show what is written.
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
+import YAML from 'yaml';
 import { pattern } from './lib/walkthrough/expect.mjs';
 import { parse } from './lib/walkthrough/parse.mjs';
 import { FOLDER, run } from './lib/walkthrough/run.mjs';
@@ -21,6 +22,31 @@ describe('docs/walkthroughs', { concurrency: true, skip: process.platform === 'w
     assert.ok(names.length > 0);
     for (const name of names) assert.ok(overview.includes(`](${name})`), name);
   });
+});
+
+// Docker is not on every machine that tests. So this checks what the file says: nothing but commands that
+// the walkthrough runs, with its configuration, and files that are there.
+test('the compose file runs the commands of the walkthrough', () => {
+  const folder = path.join(FOLDER, 'two-way');
+  const blocks = parse(readFileSync(path.join(FOLDER, 'two-way.md'), 'utf8'));
+  const commands = blocks.flatMap((it) => it.items).map((item) => item.command);
+  const { services } = YAML.parse(readFileSync(path.join(folder, 'compose.yaml'), 'utf8'), { merge: true });
+  const { broker, ...clients } = services;
+  for (const { image, volumes: [volume], command } of Object.values(services)) {
+    assert.match(image, /^debian:/);
+    const [from, to] = volume.split(':');
+    assert.equal(path.resolve(folder, from), path.resolve(FOLDER, '../../target/release/beaconry'));
+    assert.equal(to, '/usr/local/bin/beaconry');
+    assert.ok(commands.includes(command), command);
+  }
+  for (const { env_file: file, environment, depends_on: needs } of Object.values(clients)) {
+    assert.ok(existsSync(path.join(folder, file)));
+    const [, port] = environment.BROKER.match(/^mqtt:\/\/broker:(\d+)$/);
+    assert.ok(broker.environment.BEACONRY_MQTT.endsWith(`:${port}`));
+    assert.deepEqual(needs, ['broker']);
+  }
+  // Only this machine reaches it from outside: nobody has to log in.
+  for (const published of broker.ports) assert.match(published, /^127\.0\.0\.1:(\d+):\1$/);
 });
 
 describe('the runner', { concurrency: true, skip: process.platform === 'win32' }, () => {

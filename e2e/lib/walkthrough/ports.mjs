@@ -25,6 +25,7 @@ export async function freePorts(scratch) {
     restore: (text) => [...free].reduce((all, [known, port]) => all.replaceAll(port, known), text),
     env: {
       XDG_CONFIG_HOME: config,
+      BROKER: `mqtt://localhost:${free.get('1883')}`,
       BEACONRY_MQTT: `127.0.0.1:${free.get('1883')}`,
       BEACONRY_HTTP: `127.0.0.1:${free.get('8080')}`,
     },
