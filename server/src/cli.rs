@@ -19,6 +19,7 @@ pub(crate) use self::mqtt::MqttArgs;
 pub(crate) use self::store::StoreArgs;
 use crate::limits::LimitArgs;
 use crate::logging::Filter;
+use crate::programs::collect::CollectArgs;
 use crate::programs::command::CommandArgs;
 use crate::programs::device::DeviceArgs;
 
@@ -58,6 +59,15 @@ pub(crate) enum Command {
     /// The variables DEVICE_ID, BROKER, DATA_TOPIC, CMD_REQ_TOPIC, CMD_RESP_TOPIC and REGISTER_TOPIC, also
     /// in a file .env in the working directory, stand in for flags that are not given.
     Device(Box<DeviceArgs>),
+
+    /// Store what devices send, and give commands to those that are signed in.
+    ///
+    /// The broker keeps what comes while this program is away. Each message is written before it is
+    /// acknowledged.
+    ///
+    /// The variables SERVER_ID, BROKER, DATA_TOPIC, CMD_REQ_TOPIC, CMD_RESP_TOPIC and REGISTER_TOPIC, also
+    /// in a file .env in the working directory, stand in for flags that are not given.
+    Collect(Box<CollectArgs>),
 
     /// Give a command to a device and print its answer.
     ///
@@ -121,7 +131,7 @@ pub(crate) fn parse<A: Into<OsString> + Clone>(
     let checked = Cli::try_parse_from(&arguments).and_then(|cli| {
         let checked = match &cli.command {
             Command::Serve(arguments) => arguments.limits.check(),
-            Command::Device(_) | Command::Give(_) => Ok(()),
+            Command::Device(_) | Command::Collect(_) | Command::Give(_) => Ok(()),
         };
         checked.map_err(|what| Cli::command().error(ErrorKind::ArgumentConflict, what))?;
         Ok(cli)

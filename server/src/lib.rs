@@ -63,6 +63,7 @@ pub fn run<A: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = A>) ->
             }
         },
         Command::Device(arguments) => programs::device::run(&arguments).into(),
+        Command::Collect(arguments) => programs::collect::run(&arguments).into(),
         Command::Give(arguments) => programs::command::run(&arguments).into(),
     }
 }

@@ -14,6 +14,7 @@ use super::environment::Environment;
 use super::exit::Exit;
 use super::output::Output;
 use super::topics::{TopicArgs, Topics, of_device};
+use super::uuid::new_uuid;
 use crate::cli::parse;
 use crate::clock::Clock;
 use crate::mqtt_driver::Driver;
@@ -123,7 +124,10 @@ impl Order {
 }
 
 /// The command as JSON, with its uuid. `new_uuid` makes one if it has none.
-fn complete(text: &str, new_uuid: impl FnOnce() -> String) -> Result<(String, String), String> {
+pub(super) fn complete(
+    text: &str,
+    new_uuid: impl FnOnce() -> String,
+) -> Result<(String, String), String> {
     let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
     let text = text.trim();
     if !text.is_empty() && text.chars().all(is_name) {
@@ -148,24 +152,6 @@ fn complete(text: &str, new_uuid: impl FnOnce() -> String) -> Result<(String, St
     }
     let json = serde_json::to_string(&members).map_err(|error| error.to_string())?;
     Ok((json, uuid))
-}
-
-/// A random UUID (version 4).
-fn new_uuid() -> String {
-    use std::hash::{BuildHasher, RandomState};
-    let random = || u128::from(RandomState::new().hash_one(std::process::id()));
-    let bits = (random() << 64) | random();
-    let bits = bits & !(0xf000 << 64) | (0x4000 << 64);
-    let bits = bits & !(0xc << 60) | (0x8 << 60);
-    let hex = format!("{bits:032x}");
-    format!(
-        "{}-{}-{}-{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..]
-    )
 }
 
 /// How far the program has got.
@@ -391,14 +377,6 @@ mod tests {
         ] {
             assert!(complete(text).unwrap_err().contains(said), "{text}");
         }
-    }
-
-    #[test]
-    fn a_uuid_is_random_and_of_version_4() {
-        let uuid = new_uuid();
-        assert_eq!((uuid.len(), uuid.as_bytes()[14]), (36, b'4'));
-        assert!(b"89ab".contains(&uuid.as_bytes()[19]), "{uuid}");
-        assert_ne!(uuid, new_uuid());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 // The programs follow one by one.
 #![allow(dead_code, unused_imports)]
 
+pub(crate) mod collect;
 pub(crate) mod command;
 pub(crate) mod connection;
 pub(crate) mod device;
@@ -11,3 +12,4 @@ pub(crate) mod environment;
 pub(crate) mod exit;
 pub(crate) mod output;
 pub(crate) mod topics;
+pub(crate) mod uuid;
