@@ -2,6 +2,7 @@
 //! from a table: `server/src/limits`.
 
 mod access;
+mod groups;
 mod mqtt;
 pub(crate) mod parse;
 mod store;
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use self::access::AccessArgs;
 pub(crate) use self::mqtt::MqttArgs;
@@ -22,6 +23,8 @@ use crate::logging::Filter;
 use crate::programs::collect::CollectArgs;
 use crate::programs::command::CommandArgs;
 use crate::programs::device::DeviceArgs;
+use crate::programs::publish::PubArgs;
+use crate::programs::subscribe::SubArgs;
 
 /// Every device, live, from one binary: an MQTT broker with its dashboard.
 #[derive(Debug, Parser)]
@@ -74,6 +77,36 @@ pub(crate) enum Command {
     /// The exit code is 0 when the answer has come, 27 when it has not in time, and 1 for other faults.
     #[command(name = "command")]
     Give(Box<CommandArgs>),
+
+    /// Publish messages, as mosquitto_pub does.
+    ///
+    /// The message is text (-m), a file (-f), standard input as a whole (-s) or line by line (-l), or
+    /// empty (-n). The exit code is 0 when all is sent, and with QoS 1 and 2 acknowledged.
+    Pub(Box<PubArgs>),
+
+    /// Subscribe to topics and print their messages, as mosquitto_sub does.
+    ///
+    /// Each message is a line: the payload, with -v after its topic, with -F in a format of your own,
+    /// with --json as a JSON object. --watch shows a live table instead.
+    Sub(Box<SubArgs>),
+}
+
+impl Command {
+    /// Whether the values fit together. `Err` says which do not.
+    fn check(&self) -> Result<(), String> {
+        match self {
+            Self::Serve(arguments) => arguments.limits.check(),
+            Self::Device(_) | Self::Collect(_) | Self::Give(_) | Self::Pub(_) | Self::Sub(_) => {
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What the arguments ask for, without the program's name.
+#[must_use]
+pub(crate) fn command() -> clap::Command {
+    groups::grouped(Cli::command())
 }
 
 /// The flags of `beaconry serve`.
@@ -128,12 +161,11 @@ pub(crate) fn parse<A: Into<OsString> + Clone>(
     arguments: impl IntoIterator<Item = A>,
 ) -> Result<Command, ExitCode> {
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
-    let checked = Cli::try_parse_from(&arguments).and_then(|cli| {
-        let checked = match &cli.command {
-            Command::Serve(arguments) => arguments.limits.check(),
-            Command::Device(_) | Command::Collect(_) | Command::Give(_) => Ok(()),
-        };
-        checked.map_err(|what| Cli::command().error(ErrorKind::ArgumentConflict, what))?;
+    let matches = command().try_get_matches_from(&arguments);
+    let parsed = matches.and_then(|matches| Cli::from_arg_matches(&matches));
+    let checked = parsed.and_then(|cli| {
+        let checked = cli.command.check();
+        checked.map_err(|what| command().error(ErrorKind::ArgumentConflict, what))?;
         Ok(cli)
     });
     checked.map(|cli| cli.command).map_err(|error| {
@@ -146,9 +178,25 @@ pub(crate) fn parse<A: Into<OsString> + Clone>(
             return ExitCode::SUCCESS;
         }
         let variable = variable_of(&error, &arguments, |name| std::env::var_os(name).is_some());
-        eprintln!("{}", one_line(&error, variable.as_deref()));
-        ExitCode::from(2)
+        let program = program_of(&arguments);
+        eprintln!("{}", one_line(&error, program, variable.as_deref()));
+        ExitCode::from(usage_code(program))
     })
+}
+
+/// The subcommand that the arguments name, if there is one.
+fn program_of(arguments: &[OsString]) -> Option<&str> {
+    let named = arguments.get(1)?.to_str()?;
+    let is_known = Cli::command().find_subcommand(named).is_some();
+    is_known.then_some(named)
+}
+
+/// What a wrong command line exits with: what mosquitto's tools do, for those that stand in for them.
+fn usage_code(program: Option<&str>) -> u8 {
+    match program {
+        Some("pub" | "sub") => 1,
+        _ => 2,
+    }
 }
 
 /// The environment variable that gave the value that `error` is about. `None` if a flag gave it.
@@ -169,8 +217,8 @@ fn variable_of(
         return None;
     }
     let command = Cli::command();
-    let serve = command.find_subcommand("serve")?;
-    let known = serve
+    let program = command.find_subcommand(program_of(arguments)?)?;
+    let known = program
         .get_arguments()
         .find(|it| it.get_long() == Some(flag))?;
     let variable = known.get_env().filter(|it| is_set(it))?;
@@ -194,8 +242,8 @@ const OF_BUILDS: [&str; 8] = [
 pub(crate) fn unknown_variables(names: impl Iterator<Item = OsString>) -> Vec<String> {
     let command = Cli::command();
     let is_known = |name: &str| {
-        let serve = command.find_subcommand("serve");
-        let mut arguments = serve.into_iter().flat_map(clap::Command::get_arguments);
+        let programs = command.get_subcommands();
+        let mut arguments = programs.flat_map(clap::Command::get_arguments);
         OF_BUILDS.contains(&name) || arguments.any(|it| it.get_env() == Some(OsStr::new(name)))
     };
     names
@@ -205,7 +253,7 @@ pub(crate) fn unknown_variables(names: impl Iterator<Item = OsString>) -> Vec<St
 }
 
 /// Joins clap's paragraphs into one line, for logs and service managers.
-fn one_line(error: &clap::Error, variable: Option<&str>) -> String {
+fn one_line(error: &clap::Error, program: Option<&str>, variable: Option<&str>) -> String {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return "beaconry: a command is missing, for example beaconry serve; see beaconry --help"
             .to_owned();
@@ -230,7 +278,12 @@ fn one_line(error: &clap::Error, variable: Option<&str>) -> String {
         line.push_str(variable);
         line.push(')');
     }
-    line.push_str("; see beaconry serve --help");
+    line.push_str("; see beaconry");
+    if let Some(program) = program {
+        line.push(' ');
+        line.push_str(program);
+    }
+    line.push_str(" --help");
     line
 }
 
@@ -239,7 +292,9 @@ mod tests {
     use super::*;
 
     fn line_for(arguments: &[&str]) -> String {
-        one_line(&Cli::try_parse_from(arguments).unwrap_err(), None)
+        let given: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+        let error = Cli::try_parse_from(arguments).unwrap_err();
+        one_line(&error, program_of(&given), None)
     }
 
     #[test]
@@ -257,6 +312,8 @@ mod tests {
             ),
             (&["beaconry", "serve", "--demo", "-1"][..], "-1"),
             (&["beaconry", "sevre"][..], "serve"),
+            (&["beaconry", "pub", "-q", "3"], "0, 1 or 2"),
+            (&["beaconry", "sub", "-x"], "; see beaconry sub --help"),
             (&["beaconry"][..], "serve"),
         ] {
             let line = line_for(arguments);
@@ -274,7 +331,7 @@ mod tests {
         assert_eq!(variable_of(&error, &given, |_| false), None);
         let variable = variable_of(&error, &given, |_| true).unwrap();
         assert_eq!(variable, "BEACONRY_MAX_CONNECTIONS");
-        let line = one_line(&error, Some(&variable));
+        let line = one_line(&error, Some("serve"), Some(&variable));
         assert!(
             line.contains("(from the variable BEACONRY_MAX_CONNECTIONS)"),
             "{line}"

@@ -55,6 +55,8 @@ pub fn run<A: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = A>) ->
         Err(code) => return code,
     };
     match command {
+        Command::Pub(arguments) => programs::publish::run(&arguments),
+        Command::Sub(arguments) => programs::subscribe::run(&arguments),
         Command::Serve(arguments) => match serve::run(&arguments) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {

@@ -6,19 +6,25 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use mqtt::client::SessionSnapshot;
-use mqtt::{Client, ClientOptions, Event, Instant, ReasonCode};
+use mqtt::{Client, ClientOptions, Disconnect, Event, Instant, ReasonCode, packet_len};
 use tokio::time::{Instant as Monotonic, sleep_until, timeout};
 use tracing::debug;
 
 use crate::clock::Clock;
 use crate::programs::connection::{Endpoint, Stream, Trouble};
 
+/// How many bytes are read at once, at least and at most.
+const LEAST_CHUNK: usize = 4 * 1024;
+const LARGEST_CHUNK: usize = 64 * 1024;
+/// The longest fixed header: the type and four bytes of length.
+const LONGEST_FIXED_HEADER: usize = 5;
 /// How long the driver waits until the last bytes are sent and the server has closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -41,7 +47,13 @@ pub(crate) struct Driver {
     unsent: BytesMut,
     /// Whether the stream may hold more that the system has not taken yet.
     is_writing: bool,
+    /// What was read and the client has not got yet.
+    received: Bytes,
+    /// How many of these belong to a packet whose begin the client has.
+    rest_of_packet: usize,
     incoming: BytesMut,
+    /// How much to read at once: more while much comes.
+    chunk: usize,
     /// Why the last attempt failed, or the last connection ended.
     trouble: Option<Trouble>,
 }
@@ -65,20 +77,21 @@ impl Driver {
             socket: Socket::Closed,
             unsent: BytesMut::new(),
             is_writing: false,
+            received: Bytes::new(),
+            rest_of_packet: 0,
             incoming: BytesMut::new(),
+            chunk: LEAST_CHUNK,
             trouble: None,
         }
     }
 
     /// Where it connects.
-    #[allow(dead_code)] // the programs follow one by one
     pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
     /// Why the byte stream did not open, or ended, before the last [`Event::Disconnected`]. `None`: it
     /// was not to blame.
-    #[allow(dead_code)] // the programs follow one by one
     pub(crate) fn trouble(&self) -> Option<&Trouble> {
         self.trouble.as_ref()
     }
@@ -91,53 +104,78 @@ impl Driver {
     /// The client's next event, or `None` at `deadline`.
     pub(crate) async fn next(&mut self, deadline: Monotonic) -> Option<Event> {
         loop {
-            if let Some(event) = self.settle() {
+            if let Some(event) = self.ready_event() {
                 return Some(event);
             }
-            match self.wait(deadline).await {
-                Woken::Opened(Ok(stream)) => {
-                    self.socket = Socket::Open(stream);
-                    self.trouble = None;
-                    self.client.handle_transport_open(self.clock.now());
-                }
-                Woken::Opened(Err(trouble)) => self.lost(trouble),
-                Woken::Read(Ok(bytes)) if bytes.is_empty() => {
-                    self.lost(Trouble::Lost(io::ErrorKind::UnexpectedEof.into()));
-                }
-                Woken::Read(Ok(bytes)) => self.receive(bytes),
-                Woken::Written(Ok(())) => self.is_writing = false,
-                Woken::Read(Err(error)) | Woken::Written(Err(error)) => {
-                    self.lost(Trouble::Lost(error));
-                }
-                Woken::ClientTimer => self.client.handle_timeout(self.clock.now()),
-                Woken::Deadline => return None,
+            if self.step(deadline).await.is_break() {
+                return None;
             }
         }
     }
 
     /// The next event. `None` means that everything is settled, or that `deadline` has come.
-    /// Settled means that all input is handled, and all messages are sent (`QoS` 1 and 2:
-    /// acknowledged).
     pub(crate) async fn next_before_settled(&mut self, deadline: Monotonic) -> Option<Event> {
-        if let Some(event) = self.settle() {
-            return Some(event);
+        loop {
+            if let Some(event) = self.ready_event() {
+                return Some(event);
+            }
+            if self.is_settled() || self.step(deadline).await.is_break() {
+                return None;
+            }
         }
-        if self.client.queued().0 == 0 {
-            return None;
+    }
+
+    /// How many messages are not finished, and how many bytes they take.
+    pub(crate) fn queued(&self) -> (usize, usize) {
+        self.client.queued()
+    }
+
+    /// Whether all messages are sent (`QoS` 1 and 2: acknowledged), and the system has taken every
+    /// byte.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.client.queued().0 == 0 && !self.is_writing
+    }
+
+    /// Carries out what the client asks for, without waiting, until there is an event for the caller.
+    /// `None`: there is none before something happens.
+    pub(crate) fn ready_event(&mut self) -> Option<Event> {
+        loop {
+            while let Some(event) = self.client.poll_event() {
+                match event {
+                    Event::OpenTransport => self.open(),
+                    Event::CloseTransport => self.close(),
+                    other => return Some(other),
+                }
+            }
+            // Packets one by one: what the caller leaves in here was never acknowledged.
+            if !self.give_packet() && !self.transmit() {
+                return None;
+            }
         }
-        self.next(deadline).await
     }
 
     /// Sends DISCONNECT and closes. A later client can continue the session.
-    pub(crate) async fn disconnect(mut self) -> SessionSnapshot {
+    pub(crate) fn disconnect(self) -> impl Future<Output = SessionSnapshot> {
+        self.disconnect_with(Disconnect::new(ReasonCode::Success))
+    }
+
+    /// The same with a reason and properties of the caller's. What the client has not been given yet
+    /// is not acknowledged either.
+    pub(crate) fn disconnect_with(
+        mut self,
+        disconnect: Disconnect,
+    ) -> impl Future<Output = SessionSnapshot> {
         let session = self.client.session();
-        self.client
-            .disconnect(self.clock.now(), ReasonCode::Success);
-        if let Socket::Open(stream) = std::mem::replace(&mut self.socket, Socket::Closed) {
-            self.client.poll_transmit(&mut self.unsent);
-            finish(stream, self.unsent).await;
+        self.client.disconnect_with(self.clock.now(), disconnect);
+        self.client.poll_transmit(&mut self.unsent);
+        // The future holds no more than it needs.
+        let (socket, unsent) = (self.socket, self.unsent);
+        async move {
+            if let Socket::Open(stream) = socket {
+                finish(stream, unsent).await;
+            }
+            session
         }
-        session
     }
 
     /// Closes without DISCONNECT, so that the server publishes the will.
@@ -145,41 +183,87 @@ impl Driver {
         self.client.session()
     }
 
-    /// Carries out what the client asks for, until there is an event for the caller.
-    fn settle(&mut self) -> Option<Event> {
-        while let Some(event) = self.client.poll_event() {
-            match event {
-                Event::OpenTransport => {
-                    self.forget_unsent();
-                    let endpoint = self.endpoint.clone();
-                    let opening = async move { endpoint.open().await };
-                    self.socket = Socket::Opening(Box::pin(opening));
-                }
-                Event::CloseTransport => {
-                    self.client.poll_transmit(&mut self.unsent);
-                    if let Socket::Open(stream) =
-                        std::mem::replace(&mut self.socket, Socket::Closed)
-                    {
-                        tokio::spawn(finish(stream, std::mem::take(&mut self.unsent)));
-                    }
-                }
-                other => return Some(other),
-            }
+    fn open(&mut self) {
+        self.forget_bytes();
+        let endpoint = self.endpoint.clone();
+        let opening = async move { endpoint.open().await };
+        self.socket = Socket::Opening(Box::pin(opening));
+    }
+
+    fn close(&mut self) {
+        self.client.poll_transmit(&mut self.unsent);
+        if let Socket::Open(stream) = std::mem::replace(&mut self.socket, Socket::Closed) {
+            tokio::spawn(finish(stream, std::mem::take(&mut self.unsent)));
         }
+        self.forget_bytes();
+    }
+
+    /// Hands one packet to the client, or the part of it that is there. `false`: nothing is there.
+    fn give_packet(&mut self) -> bool {
+        let available = self.received.len();
+        if available == 0 {
+            return false;
+        }
+        if self.rest_of_packet == 0 {
+            self.rest_of_packet = match packet_len(&self.received) {
+                Some(length) => length,
+                // The next bytes will tell the length.
+                None if available < LONGEST_FIXED_HEADER => return false,
+                // No packet begins like this. The client will say so.
+                None => available,
+            };
+        }
+        let bytes = self.received.split_to(available.min(self.rest_of_packet));
+        self.rest_of_packet -= bytes.len();
+        if let Err(error) = self.client.handle_input(self.clock.now(), bytes) {
+            // The client has handled it already, and reports it with an event.
+            debug!(server = %self.endpoint, "the server broke the protocol: {error}");
+        }
+        true
+    }
+
+    /// Sends what the client has. `false`: nothing.
+    fn transmit(&mut self) -> bool {
         // While the socket is slow, the client's own limited queue holds the rest.
-        if !self.is_writing
-            && let Socket::Open(stream) = &mut self.socket
-            && self.client.poll_transmit(&mut self.unsent)
-        {
-            // Writes at once, because the socket can nearly always take it. If not, the driver waits.
-            match stream.write_now(&mut self.unsent) {
-                Ok(has_left) => self.is_writing = !has_left,
-                Err(error) => self.lost(Trouble::Lost(error)),
-            }
-            // A message that was sent is an event too.
-            return self.settle();
+        if self.is_writing {
+            return false;
         }
-        None
+        let Socket::Open(stream) = &mut self.socket else {
+            return false;
+        };
+        if !self.client.poll_transmit(&mut self.unsent) {
+            return false;
+        }
+        // Writes at once, because the socket can nearly always take it. If not, the driver waits.
+        match stream.write_now(&mut self.unsent) {
+            Ok(has_left) => self.is_writing = !has_left,
+            Err(error) => self.lost(Trouble::Lost(error)),
+        }
+        // A message that was sent is an event too.
+        true
+    }
+
+    /// Waits until something happens, and handles it. Breaks at `deadline`.
+    async fn step(&mut self, deadline: Monotonic) -> ControlFlow<()> {
+        match self.wait(deadline).await {
+            Woken::Opened(Ok(stream)) => {
+                self.socket = Socket::Open(stream);
+                self.trouble = None;
+                self.client.handle_transport_open(self.clock.now());
+            }
+            Woken::Opened(Err(trouble)) => self.lost(trouble),
+            Woken::Read(Ok(bytes)) if bytes.is_empty() => {
+                self.lost(Trouble::Lost(io::ErrorKind::UnexpectedEof.into()));
+            }
+            Woken::Read(Ok(bytes)) => self.receive(bytes),
+            Woken::Written(Ok(())) => self.is_writing = false,
+            Woken::Read(Err(error)) | Woken::Written(Err(error)) => {
+                self.lost(Trouble::Lost(error));
+            }
+            Woken::ClientTimer => self.client.handle_timeout(self.clock.now()),
+            Woken::Deadline => return ControlFlow::Break(()),
+        }
+        ControlFlow::Continue(())
     }
 
     async fn wait(&mut self, deadline: Monotonic) -> Woken {
@@ -200,7 +284,8 @@ impl Driver {
                         {
                             return Poll::Ready(Woken::Written(result));
                         }
-                        stream.poll_read(cx, &mut self.incoming).map(Woken::Read)
+                        let bytes = stream.poll_read(cx, &mut self.incoming, self.chunk);
+                        bytes.map(Woken::Read)
                     })
                     .await
                 }
@@ -213,23 +298,36 @@ impl Driver {
     }
 
     fn receive(&mut self, bytes: Bytes) {
-        if let Err(error) = self.client.handle_input(self.clock.now(), bytes) {
-            // The client has handled it already, and reports it with an event.
-            debug!(server = %self.endpoint, "the server broke the protocol: {error}");
+        self.chunk = if bytes.len() >= self.chunk {
+            (self.chunk * 2).min(LARGEST_CHUNK)
+        } else {
+            (self.chunk / 2).max(bytes.len()).max(LEAST_CHUNK)
+        };
+        if self.received.is_empty() {
+            self.received = bytes;
+        } else {
+            // The first bytes of a packet, too few to tell its length.
+            let mut joined = BytesMut::with_capacity(self.received.len() + bytes.len());
+            joined.extend_from_slice(&self.received);
+            joined.extend_from_slice(&bytes);
+            self.received = joined.freeze();
         }
     }
 
     fn lost(&mut self, trouble: Trouble) {
         debug!(server = %self.endpoint, "no connection: {trouble}");
         self.socket = Socket::Closed;
-        self.forget_unsent();
+        self.forget_bytes();
         self.trouble = Some(trouble);
         self.client.handle_transport_closed(self.clock.now());
     }
 
-    fn forget_unsent(&mut self) {
+    /// The bytes of one connection mean nothing to the next.
+    fn forget_bytes(&mut self) {
         self.unsent.clear();
         self.is_writing = false;
+        self.received = Bytes::new();
+        self.rest_of_packet = 0;
     }
 }
 

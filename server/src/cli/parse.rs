@@ -7,7 +7,7 @@ use std::time::Duration;
 use broker::QueueFull;
 use bytesize::ByteSize;
 use humantime::format_duration;
-use mqtt::TopicName;
+use mqtt::{TopicFilter, TopicName};
 
 /// A type of whole numbers, for errors.
 pub(crate) trait Whole: TryFrom<u64> {
@@ -164,6 +164,12 @@ pub(crate) fn queue_full(text: &str) -> Result<QueueFull, String> {
 pub(crate) fn topic(text: &str) -> Result<TopicName, String> {
     TopicName::try_from(text)
         .map_err(|error| format!("expected a topic name, but this one {error}"))
+}
+
+/// A topic filter, for a program that subscribes.
+pub(crate) fn topic_filter(text: &str) -> Result<TopicFilter, String> {
+    TopicFilter::try_from(text)
+        .map_err(|error| format!("expected a topic filter, but this one {error}"))
 }
 
 /// An address, or a host name with a port such as localhost:1883. Takes the first address of a name.

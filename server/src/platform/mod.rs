@@ -10,6 +10,6 @@ mod unix;
 mod windows;
 
 #[cfg(unix)]
-pub(crate) use unix::{Signals, hold_little_unsent, raise_open_files};
+pub(crate) use unix::{Signals, hold_little_unsent, raise_open_files, terminal_size};
 #[cfg(windows)]
-pub(crate) use windows::{Signals, hold_little_unsent, raise_open_files};
+pub(crate) use windows::{Signals, hold_little_unsent, raise_open_files, terminal_size};

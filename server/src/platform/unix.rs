@@ -46,6 +46,12 @@ pub(crate) fn raise_open_files() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
+/// How many characters and lines the terminal at standard output has. `None`: it is none.
+pub(crate) fn terminal_size() -> Option<(usize, usize)> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col.into(), size.ws_row.into()))
+}
+
 /// Lets the system hold little that it has not sent yet for this peer. What it holds cannot be
 /// replaced by what is newer. This fails only if the peer has gone, and then reading fails too.
 pub(crate) fn hold_little_unsent(stream: &tokio::net::TcpStream) {

@@ -37,5 +37,10 @@ pub(crate) fn raise_open_files() -> Option<u64> {
     None
 }
 
+/// `None`: no safe call tells the size of the terminal.
+pub(crate) fn terminal_size() -> Option<(usize, usize)> {
+    None
+}
+
 /// Windows has no option for how much the system holds that it has not sent yet.
 pub(crate) fn hold_little_unsent(_: &tokio::net::TcpStream) {}

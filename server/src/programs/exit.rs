@@ -18,6 +18,8 @@ pub(crate) enum Exit {
     Refused(u8),
     /// `-W`: the time is over.
     TimedOut,
+    /// A signal came before the program was done.
+    Interrupted,
     /// Another fault.
     Failed,
 }
@@ -46,6 +48,7 @@ impl Exit {
             Self::Usage | Self::NoConnection | Self::Failed => 1,
             Self::Refused(code) => code,
             Self::TimedOut => 27,
+            Self::Interrupted => 255,
         }
     }
 }

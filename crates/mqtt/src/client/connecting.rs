@@ -299,9 +299,9 @@ impl Client {
         match farewell {
             Farewell::None => {}
             Farewell::Close => self.events.push_back(Event::CloseTransport),
-            Farewell::Disconnect(reason_code) => {
+            Farewell::Disconnect(disconnect) => {
                 if let Some(connection) = connection.filter(|_| connected) {
-                    self.say_goodbye(connection, Disconnect::new(reason_code));
+                    self.say_goodbye(connection, disconnect);
                 }
                 self.events.push_back(Event::CloseTransport);
             }
@@ -468,14 +468,14 @@ const fn is_last_word(reason_code: ReasonCode) -> bool {
 }
 
 /// How our side ends a connection.
-#[derive(Copy, Clone, Debug)]
+#[derive(Debug)]
 pub(super) enum Farewell {
     /// The transport is closed already.
     None,
     /// Close the transport.
     Close,
     /// Send DISCONNECT if the connection is open, then close the transport.
-    Disconnect(ReasonCode),
+    Disconnect(Disconnect),
     /// The same, and let the session end now.
     EndSession,
 }
@@ -488,6 +488,9 @@ fn connect_properties(options: &ClientOptions) -> ConnectProperties {
         receive_maximum: Some(options.receive_maximum.max(1)),
         maximum_packet_size: Some(options.maximum_packet_size.max(1)),
         topic_alias_maximum: (aliases != 0).then_some(aliases),
+        request_response_information: options.request_response_information,
+        request_problem_information: options.request_problem_information,
+        user_properties: options.user_properties.clone(),
         ..ConnectProperties::default()
     }
 }

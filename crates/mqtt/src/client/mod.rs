@@ -79,7 +79,7 @@ use queue::{Publication, Queue};
 use subscriptions::Subscriptions;
 
 use crate::error::ProtocolError;
-use crate::packet::{Publish, Subscription};
+use crate::packet::{Disconnect, Publish, Subscription};
 use crate::reason::ReasonCode;
 use crate::text::Utf8String;
 use crate::time::Instant;
@@ -209,6 +209,12 @@ impl Client {
     /// version 3.1.1 the client closes the connection without DISCONNECT for that. It sends
     /// [`ReasonCode::UnspecifiedError`] instead of a code that only a server may send.
     pub fn disconnect(&mut self, now: Instant, reason_code: ReasonCode) {
+        self.disconnect_with(now, Disconnect::new(reason_code));
+    }
+
+    /// The same with the properties of version 5, which are left out in version 3.1.1. The standard
+    /// allows a session expiry interval only if the options' one is not 0 `[MQTT-3.14.2-2]`.
+    pub fn disconnect_with(&mut self, now: Instant, disconnect: Disconnect) {
         self.advance(now);
         if self.is_stopped() {
             return;
@@ -226,7 +232,7 @@ impl Client {
         }
         let farewell = match self.state {
             State::Opening { .. } | State::Connecting { .. } | State::Connected { .. } => {
-                Farewell::Disconnect(reason_code)
+                Farewell::Disconnect(disconnect)
             }
             State::Waiting { .. } | State::CredentialsNeeded { .. } | State::Stopped { .. } => {
                 Farewell::None
@@ -341,7 +347,7 @@ impl Client {
         }
         let result = self.take_packets(&mut bytes);
         if let Err(error) = &result {
-            let farewell = Farewell::Disconnect(error.reason_code());
+            let farewell = Farewell::Disconnect(Disconnect::new(error.reason_code()));
             self.end(DisconnectCause::Protocol(error.clone()), farewell);
         }
         result

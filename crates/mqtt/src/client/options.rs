@@ -1,12 +1,13 @@
 //! How a client connects, and how much it may use.
 
+use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
 use bytes::Bytes;
 
 use super::session::SessionSnapshot;
-use crate::packet::{ProtocolVersion, Will};
+use crate::packet::{ProtocolVersion, UserProperty, Will};
 use crate::text::Utf8String;
 
 /// The settings of a [`Client`](super::Client). Every limit has a default that suits one page or
@@ -54,6 +55,14 @@ pub struct ClientOptions {
     /// The password. Version 3.1.1 allows one only with a user name `[MQTT-3.1.2-22 of 3.1.1]`, so
     /// without a name the client sends an empty one.
     pub password: Option<Bytes>,
+    /// Whether the server may put response information into CONNACK. `None`: the standard's default,
+    /// no. Version 5.
+    pub request_response_information: Option<bool>,
+    /// Whether the server may put reason strings and user properties into any packet. `None`: the
+    /// standard's default, yes. Version 5.
+    pub request_problem_information: Option<bool>,
+    /// Names and values in CONNECT that mean something to the server. Version 5.
+    pub user_properties: Vec<UserProperty>,
     /// How many `QoS` 1 and 2 messages the server may send before the client acknowledges them; 0
     /// counts as 1. Version 5.
     pub receive_maximum: u16,
@@ -131,6 +140,9 @@ impl ClientOptions {
             will: None,
             user_name: None,
             password: None,
+            request_response_information: None,
+            request_problem_information: None,
+            user_properties: Vec::new(),
             receive_maximum: 256,
             maximum_packet_size: 4 << 20,
             topic_alias_maximum: 64,

@@ -14,6 +14,6 @@ mod trouble;
 mod unsupported;
 
 pub(crate) use self::endpoint::Endpoint;
-pub(crate) use self::options::{Connection, ConnectionArgs, Defaults};
+pub(crate) use self::options::{Connection, ConnectionArgs, Defaults, bytes_of, qos};
 pub(crate) use self::stream::Stream;
 pub(crate) use self::trouble::{Trouble, explain};

@@ -228,6 +228,11 @@ impl ConnectionArgs {
         self.id.clone().or_else(prefixed)
     }
 
+    /// Whether the user gave a client identifier that is the same each time.
+    pub(crate) fn has_own_id(&self) -> bool {
+        self.id.as_ref().is_some_and(|id| !id.is_empty())
+    }
+
     /// Whether the user asked to keep the session.
     pub(crate) fn keeps_session(&self) -> bool {
         self.disable_clean_session

@@ -16,7 +16,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-/// How many bytes are read at once, at least.
+/// How many bytes are read at once while the last ones are awaited.
 const READ_CHUNK: usize = 4 * 1024;
 /// The largest binary message that is sent.
 const FRAME: usize = 64 * 1024;
@@ -49,17 +49,18 @@ impl Stream {
         Self::SecureWebSocket(Box::new(Frames::new(socket)))
     }
 
-    /// The next bytes; none at the end of the stream. `buffer` is empty before and after. The stream
-    /// only borrows its memory.
+    /// The next bytes, about `chunk` of them at most; none at the end of the stream. `buffer` is empty
+    /// before and after. The stream only borrows its memory.
     pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         buffer: &mut BytesMut,
+        chunk: usize,
     ) -> Poll<io::Result<Bytes>> {
         match self {
             Self::Tcp(stream) => loop {
                 ready!(stream.poll_read_ready(cx))?;
-                buffer.reserve(READ_CHUNK);
+                buffer.reserve(chunk);
                 match stream.try_read_buf(buffer) {
                     Ok(_) => return Poll::Ready(Ok(buffer.split().freeze())),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -67,7 +68,7 @@ impl Stream {
                 }
             },
             Self::Tls(stream) => {
-                buffer.reserve(READ_CHUNK);
+                buffer.reserve(chunk);
                 ready!(pin!(stream.read_buf(buffer)).poll(cx))?;
                 Poll::Ready(Ok(buffer.split().freeze()))
             }
@@ -124,7 +125,7 @@ impl Stream {
         poll_fn(|cx| self.poll_write(cx, &mut unsent)).await?;
         poll_fn(|cx| self.poll_shutdown(cx)).await?;
         let mut buffer = BytesMut::new();
-        while !poll_fn(|cx| self.poll_read(cx, &mut buffer))
+        while !poll_fn(|cx| self.poll_read(cx, &mut buffer, READ_CHUNK))
             .await?
             .is_empty()
         {}

@@ -508,6 +508,7 @@ fn what_is_not_supported_says_what_to_do() {
         (&["--psk", "00"][..], "--cafile"),
         (&["--proxy", "socks5h://x"], "ssh -L"),
         (&["--unix", "/x"], "-h and -p"),
+        (&["-S"], "SRV"),
         (&["-V", "31"], "311"),
         (&["--tls-version", "tlsv1.1"], "tlsv1.2"),
         (&["--ciphers", "HIGH"], "ECDHE"),

@@ -24,6 +24,9 @@ pub(super) struct OfConnections {
     #[arg(long, hide = true, value_name = "SHA1", value_parser = no_engine)]
     tls_engine_kpass_sha1: Option<String>,
 
+    #[arg(short = 'S', hide = true, num_args = 0, default_missing_value = "", value_parser = no_srv)]
+    srv: Option<String>,
+
     #[arg(long, hide = true, value_name = "FORM", value_parser = key_form)]
     keyform: Option<String>,
 }
@@ -41,6 +44,10 @@ fn no_proxy(_: &str) -> Result<String, String> {
 
 fn no_unix(_: &str) -> Result<String, String> {
     Err("sockets of the file system are not supported; use -h and -p".into())
+}
+
+fn no_srv(_: &str) -> Result<String, String> {
+    Err("SRV records of DNS are not supported; -h and -p name the broker".into())
 }
 
 fn no_engine(_: &str) -> Result<String, String> {

@@ -370,6 +370,39 @@ fn mqtt_3_14_4_3_of_3_1_1_a_will_that_is_to_speak_gets_no_disconnect() {
     );
 }
 
+#[test]
+fn connect_and_disconnect_carry_what_the_application_adds() {
+    let property = (
+        Utf8String::from_static("site"),
+        Utf8String::from_static("7"),
+    );
+    let added = |options: ClientOptions| ClientOptions {
+        request_response_information: Some(true),
+        request_problem_information: Some(false),
+        user_properties: alloc::vec![property.clone()],
+        ..options
+    };
+    let mut disconnect = Disconnect::new(ReasonCode::Success);
+    disconnect.properties.user_properties = alloc::vec![property.clone()];
+    disconnect.properties.reason_string = Some(Utf8String::from_static("done"));
+
+    let mut bench = Bench::new(added(options()));
+    let connect = bench.open();
+    assert_eq!(connect.properties.request_response_information, Some(true));
+    assert_eq!(connect.properties.request_problem_information, Some(false));
+    assert_eq!(connect.properties.user_properties.first(), Some(&property));
+
+    let mut bench = Bench::connected(added(options()));
+    bench.client.disconnect_with(bench.now, disconnect.clone());
+    assert_eq!(bench.sent(), [Packet::Disconnect(disconnect.clone())]);
+
+    // Version 3.1.1 has no properties.
+    let mut bench = Bench::connected(added(options_3_1_1()));
+    bench.client.disconnect_with(bench.now, disconnect);
+    let plain = Disconnect::new(ReasonCode::Success);
+    assert_eq!(bench.sent(), [Packet::Disconnect(plain)]);
+}
+
 /// Found by fuzzing. A server refuses a packet that holds such a code.
 #[test]
 fn mqtt_3_14_2_1_a_servers_code_becomes_an_unspecified_error() {
