@@ -146,7 +146,9 @@ fn a_device_that_does_not_come_back_is_not_online_because_of_what_is_retained() 
     );
     assert_eq!(state(&server, "beaconry/lost"), lost);
     let _here = signed_in(&server, "here");
-    assert_eq!(state(&server, "beaconry/here").state, PresenceState::Online);
+    wait_until("its return", || {
+        state(&server, "beaconry/here").state == PresenceState::Online
+    });
 }
 
 #[test]
