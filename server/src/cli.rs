@@ -120,6 +120,11 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "ADDR", env = "BEACONRY_HTTP", default_value = "127.0.0.1:8080", value_parser = parse::address)]
     pub(crate) http: SocketAddr,
 
+    /// Where to take devices that write JSON objects over plain TCP; port 0 picks a free one. Without it:
+    /// nowhere.
+    #[arg(long, value_name = "ADDR", env = "BEACONRY_TCP_GATEWAY", value_parser = parse::address)]
+    pub(crate) tcp_gateway: Option<SocketAddr>,
+
     /// How many devices to simulate. They connect over real TCP connections.
     #[arg(long, value_name = "N", env = "BEACONRY_DEMO", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=100_000))]
     pub(crate) demo: u32,

@@ -4,9 +4,10 @@
 //! `--demo`, a fleet of simulated devices. This crate is the shell: sockets, clocks, threads and
 //! signals. What MQTT means is in the pure crates `mqtt` and `broker`.
 //!
-//! There are up to five threads. The main thread accepts connections and answers HTTP. The shard's thread
+//! There are up to six threads. The main thread accepts connections and answers HTTP. The shard's thread
 //! owns the broker and every MQTT connection. The devices' thread owns the model of the
 //! devices, which it learns from the broker's messages. The demo's thread runs the simulated devices. The
+//! gateway's thread serves devices that speak JSON over plain TCP. The
 //! thread of the crate `store` writes to the disk.
 //!
 //! The program itself is [`run`]; `main.rs` does nothing but call it.
@@ -16,6 +17,7 @@ mod clock;
 mod demo;
 mod devices;
 mod gate;
+mod gateway;
 #[cfg(test)]
 mod generated;
 mod http;

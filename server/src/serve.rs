@@ -22,7 +22,7 @@ use crate::http::{About, Http};
 use crate::listener::{Accepted, Listener};
 use crate::platform::Signals;
 use crate::shard::{self, Authenticate, Framing, NewConnection, ShardLimits};
-use crate::{demo, devices, logging};
+use crate::{demo, devices, gateway, logging};
 
 /// Why the server could not start or had to end.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +75,15 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
     }
     let mqtt = listen(arguments.mqtt, "MQTT", "--mqtt").await?;
     let http = listen(arguments.http, "HTTP", "--http").await?;
-    let (mqtt_address, http_address) = (mqtt.local_addr()?, http.local_addr()?);
+    let gateway = match arguments.tcp_gateway {
+        Some(address) => Some(listen(address, "the TCP gateway", "--tcp-gateway").await?),
+        None => None,
+    };
+    let listening = Listening {
+        mqtt: mqtt.local_addr()?,
+        http: http.local_addr()?,
+        gateway: gateway.as_ref().map(TcpListener::local_addr).transpose()?,
+    };
     let mut signals = Signals::new()?;
 
     let room = gate::raise_open_files();
@@ -122,24 +130,36 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
         shard.clone(),
         shutdown.clone(),
     ));
+    let gateway = gateway.map(|socket| {
+        let settings = gateway::Settings {
+            clock,
+            mqtt: reachable(listening.mqtt),
+            max_object: arguments.limits.gateway_object,
+            patience: arguments.limits.connect_timeout,
+            tcp_keep_alive,
+        };
+        gateway::spawn(settings, socket, Arc::clone(&gate))
+    });
+    let gateway = gateway.transpose()?;
     let website = Arc::new(Http::new(
         About {
             id,
             started,
-            mqtt: mqtt_address,
+            mqtt: listening.mqtt,
             max_packet_size,
         },
         shard.clone(),
         devices.clone(),
+        gateway.as_ref().map(gateway::Handle::reader),
         Arc::clone(&gate),
         arguments.limits.connect_timeout,
         shutdown.clone(),
     ));
     let has_dashboard = website.has_dashboard();
     tokio::spawn(website.serve(Listener::new(http, "http", gate, tcp_keep_alive), shutdown));
-    let demo = start_demo(arguments, mqtt_address)?;
+    let demo = start_demo(arguments, listening.mqtt)?;
 
-    say_where(mqtt_address, http_address, has_dashboard)?;
+    say_where(&listening, has_dashboard)?;
 
     tokio::select! {
         name = signals.next() => info!("{name}: the server ends and tells its clients"),
@@ -147,7 +167,7 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
         error = failure(&mut store_failed) => return Err(error.into()),
     }
     tokio::select! {
-        () = wind_down(demo, end, shard, shard_ended, devices) => {
+        () = wind_down(demo, gateway, end, shard, shard_ended, devices) => {
             // No need to wait: the thread has ended and has sent its error, if it had one.
             if let Ok(error) = store_failed.try_recv() {
                 return Err(error.into());
@@ -201,6 +221,7 @@ async fn failure(failed: &mut oneshot::Receiver<StoreError>) -> StoreError {
 /// Ends everything: the demo's devices sign out, the listeners stop, and the shard tells its clients.
 async fn wind_down(
     demo: Option<demo::Handle>,
+    gateway: Option<gateway::Handle>,
     end: watch::Sender<bool>,
     shard: shard::Handle,
     shard_ended: oneshot::Receiver<()>,
@@ -212,6 +233,9 @@ async fn wind_down(
     const MODEL_PATIENCE: Duration = Duration::from_secs(10);
     if let Some(demo) = demo {
         demo.stop().await;
+    }
+    if let Some(gateway) = gateway {
+        gateway.stop().await;
     }
     end.send_replace(true);
     shard.shut_down().await;
@@ -332,10 +356,24 @@ fn start_demo(arguments: &ServeArgs, mqtt: SocketAddr) -> io::Result<Option<demo
         .transpose()
 }
 
+/// Where the server accepts connections.
+#[derive(Copy, Clone, Debug)]
+struct Listening {
+    mqtt: SocketAddr,
+    http: SocketAddr,
+    gateway: Option<SocketAddr>,
+}
+
 /// Tells people and scripts how to reach the server, which accepts connections now.
-fn say_where(mqtt: SocketAddr, http: SocketAddr, has_dashboard: bool) -> io::Result<()> {
-    warn_if_open(&[mqtt, http]);
-    announce(mqtt, http)?;
+fn say_where(listening: &Listening, has_dashboard: bool) -> io::Result<()> {
+    let Listening {
+        mqtt,
+        http,
+        gateway,
+    } = *listening;
+    let all = [Some(mqtt), Some(http), gateway];
+    warn_if_open(&all.into_iter().flatten().collect::<Vec<_>>());
+    announce(listening)?;
     if has_dashboard {
         info!(
             "open http://{} in a browser; devices connect to mqtt://{}",
@@ -367,9 +405,18 @@ fn warn_if_open(listening: &[SocketAddr]) {
 }
 
 /// Prints the line that scripts and tests wait for: the server accepts connections.
-fn announce(mqtt: SocketAddr, http: SocketAddr) -> io::Result<()> {
+fn announce(listening: &Listening) -> io::Result<()> {
+    let Listening {
+        mqtt,
+        http,
+        gateway,
+    } = listening;
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "ready mqtt={mqtt} http={http}")?;
+    write!(stdout, "ready mqtt={mqtt} http={http}")?;
+    if let Some(gateway) = gateway {
+        write!(stdout, " tcp-gateway={gateway}")?;
+    }
+    writeln!(stdout)?;
     stdout.flush()
 }
 

@@ -482,13 +482,13 @@ mod tests {
         let answers = device.handle(&elsewhere).answers;
         assert_eq!(answers.len(), 2);
         assert_eq!(answers[0].properties.correlation_data, None);
-        assert_eq!(answers[1].topic.as_ref().unwrap().as_str(), "beaconry/x/y");
+        assert_eq!(answers[1].topic.as_ref().unwrap().as_str(), "x/y");
         assert_eq!(
             answers[1].properties.correlation_data.as_deref(),
             Some(&b"c"[..])
         );
 
-        elsewhere.properties.response_topic = Some(topic("cmd/resp", "weather-03").unwrap());
+        elsewhere.properties.response_topic = Some(topic(BASES.response, "weather-03").unwrap());
         let answers = device.handle(&elsewhere).answers;
         assert_eq!(answers.len(), 1);
         assert_eq!(

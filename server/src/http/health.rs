@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::{Site, respond};
 use crate::devices::Handle;
+use crate::gateway::Reader;
 use crate::metrics;
 use crate::shard::Snapshot;
 
@@ -36,6 +37,7 @@ pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Response {
         &of_shard,
         &site.gate.counts(),
         site.devices.as_ref().map(Handle::counted).as_ref(),
+        site.gateway.as_ref().map(Reader::counts).as_ref(),
     );
     let headers = [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)];
     (headers, page).into_response()

@@ -29,6 +29,7 @@ use tokio::sync::watch;
 
 use crate::devices;
 use crate::gate::ConnectionGate;
+use crate::gateway;
 use crate::listener::{Listener, Throttle};
 use crate::shard;
 use static_files::StaticFiles;
@@ -55,6 +56,8 @@ struct Site {
     about: About,
     /// `None`: there is no model of the devices.
     devices: Option<devices::Handle>,
+    /// `None`: there is no gateway for TCP.
+    gateway: Option<gateway::Reader>,
     /// Becomes true when the server ends.
     shutdown: watch::Receiver<bool>,
 }
@@ -76,6 +79,7 @@ impl Http {
         about: About,
         shard: shard::Handle,
         devices: Option<devices::Handle>,
+        gateway: Option<gateway::Reader>,
         gate: Arc<ConnectionGate>,
         head_timeout: Duration,
         shutdown: watch::Receiver<bool>,
@@ -90,6 +94,7 @@ impl Http {
                 gate,
                 about,
                 devices,
+                gateway,
                 shutdown,
             }),
             head_timeout,

@@ -9,7 +9,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 use super::row::{Group, Known, Preset, Row, Setting, limits};
 use crate::cli::parse;
 use crate::memory;
-use crate::metrics::{BROKER, CONNECTIONS, DEVICES, SHARD, STORE};
+use crate::metrics::{BROKER, CONNECTIONS, DEVICES, GATEWAY, SHARD, STORE};
 
 limits! {
     server {
@@ -67,6 +67,20 @@ limits! {
                 at_limit: "Messages wait for others and leave with them, after a frame's time at most: 17 ms for 60 frames. The first few go at once, acknowledgements always. Only WebSockets whose handshake names an Origin are pages.",
                 metric: &SHARD.postponed_frames,
                 more_metrics: &[],
+            },
+        };
+        gateway_object: usize = Setting {
+            default: Preset::Text("64KiB"),
+            parse: parse::positive_size,
+            row: Row {
+                group: Group::Packets,
+                flag: "max-gateway-object",
+                variable: "BEACONRY_MAX_GATEWAY_OBJECT",
+                unit: "SIZE",
+                help: "The largest JSON object that a device may send to --tcp-gateway.",
+                at_limit: "The server tells the device, closes its connection and logs it. An object without an end is too large, too.",
+                metric: &GATEWAY.too_large,
+                more_metrics: &[&GATEWAY.refused],
             },
         };
         store_bytes: u64 = Setting {

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::{Kind, PREFIX, samples};
 use crate::devices::Counted;
 use crate::gate::ConnectionCounts;
+use crate::gateway::GatewayCounts;
 use crate::generated;
 use crate::shard::Snapshot;
 use store::Stats;
@@ -16,9 +17,15 @@ fn docs_metrics_is_up_to_date() {
         ..Snapshot::default()
     };
     let devices = Counted::default();
+    let gateway = GatewayCounts::default();
     let mut text = "| metric | type | what it tells |\n|---|---|---|\n".to_owned();
     let mut before = None;
-    for (metric, _) in samples(&shard, &ConnectionCounts::default(), Some(&devices)) {
+    for (metric, _) in samples(
+        &shard,
+        &ConnectionCounts::default(),
+        Some(&devices),
+        Some(&gateway),
+    ) {
         let kind = match metric.kind() {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",

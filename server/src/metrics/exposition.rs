@@ -221,6 +221,7 @@ fn the_whole_page_is_as_the_format_and_the_conventions_want_it() {
             sleeping: 4,
             ..Counted::default()
         }),
+        None,
     );
     let families = parse(&text).unwrap();
     for (name, family) in &families {
@@ -254,7 +255,13 @@ fn the_whole_page_is_as_the_format_and_the_conventions_want_it() {
 #[test]
 fn the_page_has_nothing_of_what_is_not_there() {
     let shard = Snapshot::default();
-    let text = page(Duration::ZERO, &shard, &ConnectionCounts::default(), None);
+    let text = page(
+        Duration::ZERO,
+        &shard,
+        &ConnectionCounts::default(),
+        None,
+        None,
+    );
     assert!(!text.contains("beaconry_store_"), "{text}");
     assert!(!text.contains("beaconry_devices"), "{text}");
 }

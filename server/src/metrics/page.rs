@@ -14,11 +14,12 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use super::table::{BROKER, CONNECTIONS, DEVICES, SHARD, STORE};
+use super::table::{BROKER, CONNECTIONS, DEVICES, GATEWAY, SHARD, STORE};
 use super::value::Value;
 use super::{Kind, Metric, PREFIX};
 use crate::devices::Counted;
 use crate::gate::ConnectionCounts;
+use crate::gateway::GatewayCounts;
 use crate::shard::Snapshot;
 
 /// The media type of [`page`].
@@ -30,6 +31,7 @@ pub(crate) fn page(
     shard: &Snapshot,
     connections: &ConnectionCounts,
     devices: Option<&Counted>,
+    gateway: Option<&GatewayCounts>,
 ) -> String {
     let mut registry = Registry::default();
     // Every program gives it this name, so that one rule asks all of them how long they have run.
@@ -44,7 +46,12 @@ pub(crate) fn page(
         "Always 1. The label is the version of the server",
         Info::new([("version", env!("CARGO_PKG_VERSION"))]),
     );
-    own.register_collector(Box::new(Samples(samples(shard, connections, devices))));
+    own.register_collector(Box::new(Samples(samples(
+        shard,
+        connections,
+        devices,
+        gateway,
+    ))));
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = prometheus_text::encode(&mut text, &registry);
@@ -52,11 +59,13 @@ pub(crate) fn page(
 }
 
 /// Every row of the table with its value, in the order of the page. Without a store the rows of the
-/// store are left out, and so are those of the devices without their model.
+/// store are left out, and so are those of the devices without their model
+/// and of the gateway without one.
 pub(crate) fn samples(
     shard: &Snapshot,
     connections: &ConnectionCounts,
     devices: Option<&Counted>,
+    gateway: Option<&GatewayCounts>,
 ) -> Vec<(Metric, Value)> {
     let Snapshot {
         broker,
@@ -71,6 +80,7 @@ pub(crate) fn samples(
     samples.extend(BROKER.read(broker));
     samples.extend(store.iter().flat_map(|store| STORE.read(store)));
     samples.extend(devices.iter().flat_map(|it| DEVICES.read(it)));
+    samples.extend(gateway.iter().flat_map(|it| GATEWAY.read(it)));
     samples
 }
 

@@ -4,6 +4,7 @@ use super::value::Value;
 use super::{Family, Metric};
 use crate::devices::Counted;
 use crate::gate::ConnectionCounts;
+use crate::gateway::GatewayCounts;
 use store::Stats;
 
 /// Defines a struct of rows with the field names of another struct, and reads the values from that
@@ -396,6 +397,33 @@ table! {
         has_failed: gauge(
             "devices_model_ended",
             "1 when the model of the devices has ended because of a fault in beaconry.",
+        ),
+    }
+    not shown {}
+}
+
+table! {
+    /// What the gateway for TCP counts. Without one none of it is shown.
+    GATEWAY: GatewayTable reads GatewayCounts {
+        open: gauge("gateway_connections", "Open connections of devices over plain TCP."),
+        signed_up: counter("gateway_sign_ups_total", "Devices that have signed up over plain TCP."),
+        objects: counter("gateway_objects_total", "JSON objects that came from these devices."),
+        commands: counter("gateway_commands_total", "Commands that went to these devices."),
+        too_large: counter(
+            "gateway_too_large_total",
+            "Connections that were closed because an object was too large or had no end.",
+        ),
+        refused: counter(
+            "gateway_refused_total",
+            "Connections that were closed because of what the device sent, or because it signed up again elsewhere.",
+        ),
+        silent: counter(
+            "gateway_silent_total",
+            "Connections that were closed because no SIGNUP came in time.",
+        ),
+        not_reading: counter(
+            "gateway_not_reading_total",
+            "Connections that were closed because the device did not read its commands.",
         ),
     }
     not shown {}
