@@ -34,9 +34,11 @@ pub(crate) fn connection(
     } else {
         ProtocolVersion::V3_1_1
     };
+    // The variable alone: a `.env` is for the programs of one project, and these are for any.
+    let broker = std::env::var("BROKER").ok().filter(|it| !it.is_empty());
     let mut connection = args.connection(&Defaults {
         version: Some(version),
-        broker: None,
+        broker: broker.as_deref(),
         takes_topic: true,
     })?;
     let options = &mut connection.options;

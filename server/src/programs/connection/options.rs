@@ -27,7 +27,8 @@ use crate::cli::parse;
     next_help_heading = "Connection"
 )]
 pub(crate) struct ConnectionArgs {
-    /// The broker's name or address. Without it: localhost.
+    /// The broker's name or address. Without it: that of the variable BROKER, which may be a URL, or
+    /// localhost.
     #[arg(short = 'h', long, value_name = "HOST")]
     host: Option<String>,
 
