@@ -9,8 +9,8 @@ const binary = process.env.BEACONRY_BIN
 export async function startServer({ args = [], mqtt = '127.0.0.1:0', http = '127.0.0.1:0' } = {}) {
   const store = args.includes('--data') ? [] : ['--in-memory'];
   const program = new Program(binary, ['serve', '--mqtt', mqtt, '--http', http, ...store, ...args]);
-  const ready = await program.line(/^ready mqtt=\S+ http=\S+$/);
-  const [, mqttAddress, httpAddress] = ready.match(/^ready mqtt=(\S+) http=(\S+)$/);
+  const ready = await program.line(/^ready mqtt=\S+ http=\S+( tcp-gateway=\S+)?$/);
+  const [, mqttAddress, httpAddress, gateway] = ready.match(/^ready mqtt=(\S+) http=(\S+)(?: tcp-gateway=(\S+))?$/);
   const [mqttHost, mqttPort] = split(mqttAddress);
   return {
     program,
@@ -18,6 +18,8 @@ export async function startServer({ args = [], mqtt = '127.0.0.1:0', http = '127
     mqttPort,
     mqttAddress,
     httpAddress,
+    /// With `--tcp-gateway`.
+    gateway,
     tcp: `mqtt://${mqttAddress}`,
     ws: `ws://${httpAddress}/mqtt`,
     page: `http://${httpAddress}/`,

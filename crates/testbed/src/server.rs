@@ -52,6 +52,16 @@ impl Server {
     ///
     /// Panics with the server's log if the server does not come that far.
     pub fn ready(&self) -> (SocketAddr, SocketAddr) {
+        let (mqtt, http, _) = self.ready_with_gateway();
+        (mqtt, http)
+    }
+
+    /// As [`ready`](Self::ready), with the address of its gateway for TCP if it has one.
+    ///
+    /// # Panics
+    ///
+    /// Panics with the server's log if the server does not come that far.
+    pub fn ready_with_gateway(&self) -> (SocketAddr, SocketAddr, Option<SocketAddr>) {
         let line = self.stdout.recv_timeout(PATIENCE).unwrap_or_else(|_| {
             let log = self.log.try_iter().collect::<Vec<_>>().join("\n");
             panic!("not ready: {log}");
@@ -60,7 +70,11 @@ impl Server {
             .strip_prefix("ready mqtt=")
             .and_then(|rest| rest.split_once(" http="))
             .unwrap_or_else(|| panic!("unexpected: {line}"));
-        (mqtt.parse().unwrap(), http.parse().unwrap())
+        let (http, gateway) = match http.split_once(" tcp-gateway=") {
+            Some((http, gateway)) => (http, Some(gateway.parse().unwrap())),
+            None => (http, None),
+        };
+        (mqtt.parse().unwrap(), http.parse().unwrap(), gateway)
     }
 
     /// Waits for a line of the log that contains `part`.

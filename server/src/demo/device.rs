@@ -243,6 +243,14 @@ impl Device {
         Reaction::default()
     }
 
+    /// The answer to a command that came without MQTT.
+    pub(crate) fn answer(&mut self, command: &str) -> String {
+        let request = Publish::new(self.topics.request.clone(), command.to_owned());
+        let answers = self.handle_command(&request).answers;
+        let payload = answers.into_iter().next().map(|answer| answer.payload);
+        String::from_utf8_lossy(&payload.unwrap_or_default()).into_owned()
+    }
+
     fn handle_command(&mut self, message: &Publish) -> Reaction {
         let text = String::from_utf8_lossy(&message.payload);
         let request = match Command::parse(&text) {

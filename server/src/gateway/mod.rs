@@ -24,6 +24,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tracing::debug;
 
 use self::connection::Connection;
+pub(crate) use self::framing::Framer;
 use crate::clock::Clock;
 use crate::gate::ConnectionGate;
 use crate::listener::{Accepted, Budget, Listener};

@@ -10,6 +10,7 @@ mod demo;
 mod devices;
 mod floods;
 mod frames;
+mod gateway;
 mod hostile;
 mod http;
 mod large;

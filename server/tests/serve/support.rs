@@ -22,6 +22,8 @@ pub(crate) struct Server {
     process: testbed::Server,
     pub(crate) mqtt: SocketAddr,
     pub(crate) http: SocketAddr,
+    /// With `--tcp-gateway`.
+    pub(crate) gateway: Option<SocketAddr>,
 }
 
 impl Server {
@@ -36,11 +38,12 @@ impl Server {
                 .args(memory_or(arguments))
                 .args(arguments),
         );
-        let (mqtt, http) = process.ready();
+        let (mqtt, http, gateway) = process.ready_with_gateway();
         Self {
             process,
             mqtt,
             http,
+            gateway,
         }
     }
 

@@ -5,12 +5,14 @@
 //! SIGTERM let it sign out itself, also while it sleeps.
 //!
 //! [`settings`] reads the command line, [`schedule`] knows when a device is awake, both without a socket or
-//! a clock. [`life`] connects one device, and [`report`] tells what happens.
+//! a clock. [`life`] connects one device, and [`report`] tells what happens. [`tcp`] is the documents' first
+//! device, which speaks JSON over plain TCP.
 
 mod life;
 mod report;
 mod schedule;
 mod settings;
+mod tcp;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -67,6 +69,9 @@ async fn run_all(settings: Settings) -> Exit {
             return Exit::Failed;
         }
     };
+    if let Some(address) = &settings.tcp {
+        return tcp::run(address, &settings, &mut ending).await;
+    }
     let (stop, stopping) = watch::channel(false);
     let report = Rc::new(Report::new(&settings));
     let connecting = Rc::new(Semaphore::new(CONNECTING));

@@ -104,6 +104,18 @@ impl Report {
         }
     }
 
+    /// A connection has come about.
+    pub(super) fn note_connected(&self) {
+        self.connected.set(self.connected.get() + 1);
+    }
+
+    /// Says something in the documents' words, if it is to be said in words.
+    pub(super) fn say(&self, text: &str) {
+        if self.form == Form::Words {
+            self.print(&format!("[DEVICE] {text}"));
+        }
+    }
+
     /// A connection is over.
     pub(super) fn note_left(&self) {
         self.connected.set(self.connected.get().saturating_sub(1));

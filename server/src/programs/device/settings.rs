@@ -16,6 +16,8 @@ use crate::programs::topics::{TopicArgs, Topics};
 
 /// The id that the documents use.
 const USUAL_ID: &str = "sim-iot-device-0001";
+/// From one reading to the next over plain TCP.
+const EVERY_OVER_TCP: Duration = Duration::from_secs(5);
 /// How long the broker keeps the session of a device that does not come back, in seconds.
 const SESSION: u32 = 86_400;
 
@@ -37,9 +39,10 @@ pub(crate) struct DeviceArgs {
     #[arg(long, value_name = "KIND", default_value = "weather", value_parser = kind())]
     pub(super) kind: Kind,
 
-    /// From one waking to the next; with --always-on, from one reading to the next.
-    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = parse::interval)]
-    pub(super) every: Duration,
+    /// From one waking to the next; with --always-on or --tcp, from one reading to the next. Without it:
+    /// 15s, with --tcp 5s.
+    #[arg(long, value_name = "TIME", value_parser = parse::interval)]
+    pub(super) every: Option<Duration>,
 
     /// How long the device stays awake.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse::interval)]
@@ -48,6 +51,18 @@ pub(crate) struct DeviceArgs {
     /// Never sleep.
     #[arg(long, conflicts_with = "awake")]
     pub(super) always_on: bool,
+
+    /// Speak JSON over plain TCP, as the documents' first device, to `beaconry serve --tcp-gateway` or to
+    /// their server. Without an address: that of the variables SERVER_HOST and SERVER_PORT, or
+    /// 127.0.0.1:30000.
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        num_args = 0..=1,
+        default_missing_value = "",
+        conflicts_with_all = ["awake", "always_on", "count"]
+    )]
+    pub(super) tcp: Option<String>,
 
     /// Print one JSON object a line.
     #[arg(long)]
@@ -68,6 +83,20 @@ fn kind() -> impl clap::builder::TypedValueParser<Value = Kind> {
     })
 }
 
+/// Where the documents' server listens.
+fn tcp_address(given: &str, environment: &Environment) -> String {
+    if !given.is_empty() {
+        return given.to_owned();
+    }
+    let host = environment.get("SERVER_HOST");
+    let port = environment.get("SERVER_PORT");
+    format!(
+        "{}:{}",
+        host.as_deref().unwrap_or("127.0.0.1"),
+        port.as_deref().unwrap_or("30000")
+    )
+}
+
 /// What was asked for, complete.
 #[derive(Debug)]
 pub(super) struct Settings {
@@ -75,6 +104,8 @@ pub(super) struct Settings {
     pub(super) count: u32,
     pub(super) json: bool,
     pub(super) connection: Connection,
+    /// Where to speak plain TCP. `None`: MQTT.
+    pub(super) tcp: Option<String>,
     topics: Topics,
     /// Of one device the whole id, of several what stands before their numbers.
     id: String,
@@ -86,15 +117,25 @@ pub(super) struct Settings {
 impl Settings {
     /// `Err` says what is wrong, for people.
     pub(super) fn new(args: &DeviceArgs, environment: &Environment) -> Result<Self, String> {
-        let schedule = Schedule {
-            every: args.every,
-            awake: (!args.always_on).then_some(args.awake),
+        let tcp = args
+            .tcp
+            .as_deref()
+            .map(|given| tcp_address(given, environment));
+        let usual = if tcp.is_some() {
+            EVERY_OVER_TCP
+        } else {
+            Schedule::USUAL.every
         };
-        if schedule.awake.is_some_and(|awake| awake >= args.every) {
+        let sleeps = !args.always_on && tcp.is_none();
+        let schedule = Schedule {
+            every: args.every.unwrap_or(usual),
+            awake: sleeps.then_some(args.awake),
+        };
+        if schedule.awake.is_some_and(|awake| awake >= schedule.every) {
             return Err(format!(
                 "--awake {} is not shorter than --every {}; a device that never sleeps has --always-on",
                 humantime::format_duration(args.awake),
-                humantime::format_duration(args.every)
+                humantime::format_duration(schedule.every)
             ));
         }
         let id = args.device.clone().or_else(|| environment.get("DEVICE_ID"));
@@ -129,6 +170,7 @@ impl Settings {
             json: args.json,
             topics: Topics::new(&args.topics, environment)?,
             connection,
+            tcp,
             id,
             client_id: client_id
                 .transpose()
@@ -257,6 +299,18 @@ mod tests {
             settings.device(0).unwrap().data().topic.unwrap().as_str(),
             "d/pump-1"
         );
+    }
+
+    #[test]
+    fn plain_tcp_needs_no_more_than_the_documents_variables() {
+        let variables = [("SERVER_HOST", "h"), ("SERVER_PORT", "7")];
+        let tcp = |line, variables| settings(line, variables).unwrap().tcp;
+        assert_eq!(tcp("--tcp", &variables[..]).as_deref(), Some("h:7"));
+        assert_eq!(tcp("--tcp", &[]).as_deref(), Some("127.0.0.1:30000"));
+        assert_eq!(tcp("--tcp g:1", &variables[..]).as_deref(), Some("g:1"));
+        assert_eq!(tcp("", &variables[..]), None);
+        let settings = settings("--tcp", &[]).unwrap();
+        assert_eq!(settings.schedule.every, EVERY_OVER_TCP);
     }
 
     #[test]
