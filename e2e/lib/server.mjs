@@ -2,7 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { Program } from './process.mjs';
 
-const binary = process.env.BEACONRY_BIN
+export const binary = process.env.BEACONRY_BIN
   ?? fileURLToPath(new URL('../../target/release/beaconry', import.meta.url));
 
 /// Starts `beaconry serve`; resolves once it accepts connections.

@@ -33,6 +33,8 @@ use crate::mqtt_driver::Driver;
 
 /// How long the program waits after it could not write.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(2);
+/// How long the program waits at its end until the broker has acknowledged the commands.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(2);
 /// How often progress is told.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
@@ -131,7 +133,12 @@ impl Collector {
             match left {
                 Left::Ended(exit) => {
                     // The broker keeps the session: what is sent meanwhile comes at the next start.
-                    let _ = ending.unless_again(driver.disconnect()).await;
+                    let goodbye = async {
+                        if self.settle(&mut driver).await.is_ok() {
+                            driver.disconnect().await;
+                        }
+                    };
+                    let _ = ending.unless_again(goodbye).await;
                     self.tell_summary();
                     return exit;
                 }
@@ -228,6 +235,26 @@ impl Collector {
                 }
             }
         }
+    }
+
+    /// Waits until the broker has acknowledged the commands. The next process begins with the same packet
+    /// identifiers: an exchange that is left open would swallow one of its commands `[MQTT-4.3.3-10]`.
+    async fn settle(&mut self, driver: &mut Driver) -> io::Result<()> {
+        let deadline = Instant::now() + SETTLE_PATIENCE;
+        while let Some(event) = driver.next_before_settled(deadline).await {
+            match event {
+                Event::Message(message) => self.take(&message)?,
+                Event::Disconnected { .. } => break,
+                Event::Published { outcome, .. } => note_outcome(&outcome),
+                Event::Connected { .. }
+                | Event::Subscribed { .. }
+                | Event::CredentialsNeeded { .. }
+                | Event::Unsubscribed { .. }
+                | Event::OpenTransport
+                | Event::CloseTransport => {}
+            }
+        }
+        Ok(())
     }
 
     /// Stores a message, and notes who signs in and out.

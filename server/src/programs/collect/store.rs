@@ -107,8 +107,14 @@ impl Store {
                     .append(true)
                     .create(true)
                     .open(path)?;
-                let len = whole_lines(&file)?;
-                file.set_len(len)?;
+                // A pipe or a terminal has no end that could be torn.
+                let len = if file.metadata()?.is_file() {
+                    let len = whole_lines(&file)?;
+                    file.set_len(len)?;
+                    len
+                } else {
+                    0
+                };
                 (Target::File { file, len }, len)
             }
         };
@@ -250,6 +256,14 @@ mod tests {
             drop(Store::open(Some(&path), Format::Ndjson, false).unwrap());
             assert_eq!(std::fs::read_to_string(&path).unwrap(), kept);
         }
+    }
+
+    /// `/dev/null` and pipes have no length.
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_can_be_written_too() {
+        let mut store = Store::open(Some(Path::new("/dev/null")), Format::Csv, false).unwrap();
+        store.write(&record("1")).unwrap();
     }
 
     /// A disk that is full.

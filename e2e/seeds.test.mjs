@@ -1,0 +1,84 @@
+// The founding documents' device and server, ours and theirs in every pairing: presence, data, commands that
+// are answered after sleep.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import * as mqttjs from './lib/mqttjs.mjs';
+import {
+  COMMAND_EVERY_MS, PLAYERS, answered, given, naps, readings, registrations, sent, sleeps, startCollector,
+  startDevice, variables,
+} from './lib/seeds.mjs';
+import { startServer } from './lib/server.mjs';
+
+let server;
+before(async () => { server = await startServer(); });
+after(async () => {
+  const { code, signal } = await server.stop();
+  assert.deepEqual({ code, signal }, { code: 0, signal: null }, 'the server ends cleanly');
+});
+
+const COMMANDS = 4;
+const PATIENCE_MS = 60_000;
+const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
+
+/// Waits until the device's presence is this, for the dashboard and everybody who asks.
+async function presence(device, state) {
+  const end = performance.now() + 20_000;
+  let last;
+  while (performance.now() < end) {
+    const found = await (await fetch(`${server.page}api/v1/devices?id=${encodeURIComponent(device)}`)).json();
+    last = found.devices?.[0]?.presence?.state;
+    if (last === state) return;
+    await pause(20);
+  }
+  throw new Error(`${device} is ${last}, not ${state}`);
+}
+
+describe('a device and a server', { concurrency: true }, () => {
+  for (const ofDevice of PLAYERS) {
+    for (const ofServer of PLAYERS) {
+      test(`the device is ${ofDevice}, the server ${ofServer}`, async (t) => {
+        const prefix = `seeds/${ofDevice}-${ofServer}`;
+        const env = variables(server.tcp, prefix);
+        const collector = startCollector(ofServer, env, ['--out', '/dev/null']);
+        t.after(() => collector.stop('SIGKILL'));
+        await collector.line(/SUCCESSFULLY SUBSCRIBED/);
+        const device = startDevice(ofDevice, env);
+        t.after(() => device.stop('SIGKILL'));
+
+        // Some commands come while it sleeps. They are answered too.
+        const whileAsleep = [];
+        for (let count = 1; count <= COMMANDS; count += 1) {
+          await collector.until(`command ${count}`, () => given(collector).length >= count, PATIENCE_MS);
+          if (sleeps(device)) whileAsleep.push(given(collector)[count - 1]);
+        }
+        assert.ok(whileAsleep.length > 0 && whileAsleep.length < COMMANDS, `${whileAsleep.length} commands while it slept`);
+        const commands = given(collector).slice(0, COMMANDS);
+        await collector.until('all answers', () => commands.every((uuid) => answered(collector, env).includes(uuid)), PATIENCE_MS);
+        await presence(`${prefix}/${env.DEVICE_ID}`, 'sleeping');
+        await presence(`${prefix}/${env.DEVICE_ID}`, 'online');
+
+        // It signs out though it is not connected, and gets no more commands.
+        const before = naps(device);
+        await device.until('a nap', () => naps(device) > before);
+        assert.deepEqual(await device.stop('SIGINT'), { code: 0, signal: null });
+        await collector.until('SIGN_OUT', () => registrations(collector, env).at(-1) === 'SIGN_OUT');
+        assert.equal(registrations(collector, env)[0], 'SIGN_IN');
+        await presence(`${prefix}/${env.DEVICE_ID}`, 'offline');
+        const count = given(collector).length;
+        await pause(COMMAND_EVERY_MS + 500);
+        assert.equal(given(collector).length, count, 'no command after it has signed out');
+
+        // Each reading and each answer came exactly once, in the order in which it was sent.
+        assert.deepEqual(readings(collector, env), sent(device));
+        const answers = answered(collector, env);
+        assert.equal(new Set(answers).size, answers.length, 'no answer came twice');
+        const late = await mqttjs.connect(server.tcp);
+        t.after(() => late.end(true));
+        await late.subscribe(`${prefix}/register/+`);
+        const retained = await late.message((it) => it.topic.endsWith(env.DEVICE_ID));
+        assert.deepEqual([retained.payload, retained.retain, retained.qos], ['SIGN_OUT', true, 2]);
+        assert.deepEqual(await collector.stop('SIGTERM'), { code: 0, signal: null });
+      });
+    }
+  }
+});
