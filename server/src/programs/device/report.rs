@@ -1,12 +1,14 @@
 //! What `beaconry device` prints: of one device each step, in the founding documents' words or as JSON; of
 //! several one line of progress.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use serde_json::json;
+use serde::Serialize;
+use serde_json::value::RawValue;
 use tokio::time::sleep;
 
 use super::settings::Settings;
@@ -211,12 +213,33 @@ fn json_line(id: &str, step: Step<'_>) -> Option<String> {
         Step::SignOut => ("sign_out", None),
         Step::Trouble(_) => return None,
     };
-    let mut line = json!({ "device": id, "event": event });
-    if let Some(payload) = payload {
-        let parsed = serde_json::from_slice::<serde_json::Value>(payload);
-        line["payload"] = parsed.unwrap_or_else(|_| shown(payload).into());
-    }
-    Some(line.to_string())
+    let line = Line {
+        device: id,
+        event,
+        payload: payload.map(|payload| match serde_json::from_slice(payload) {
+            // A line is a line: JSON may have breaks between its values.
+            Ok(json) if !payload.contains(&b'\n') => Payload::Json(json),
+            Ok(_) | Err(_) => Payload::Text(String::from_utf8_lossy(payload)),
+        }),
+    };
+    serde_json::to_string(&line).ok()
+}
+
+/// What `--json` prints of a step.
+#[derive(Serialize)]
+struct Line<'a> {
+    device: &'a str,
+    event: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<Payload<'a>>,
+}
+
+/// JSON as it goes over the wire, or any other text.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Payload<'a> {
+    Json(&'a RawValue),
+    Text(Cow<'a, str>),
 }
 
 fn shown(payload: &[u8]) -> String {
@@ -244,6 +267,13 @@ mod tests {
             json_line("a", data).unwrap(),
             r#"{"device":"a","event":"data","payload":{"temp":23.6}}"#
         );
+        let payload = |text: &str| json_line("a", Step::Command(text.as_bytes())).unwrap();
+        let sent = r#"{"z":1, "a":12345678901234567890.10}"#;
+        assert!(
+            payload(sent).ends_with(&format!(r#""payload":{sent}}}"#)),
+            "as it was sent"
+        );
+        assert!(payload("{\n}").ends_with(r#""payload":"{\n}"}"#));
         assert_eq!(words(Step::Trouble("x")), None);
     }
 }
