@@ -298,7 +298,7 @@ fn a_server_without_the_model_says_so() {
     let server = Server::start_with(&["--no-devices"]);
     for path in ["devices", "devices/x", "changes"] {
         let answer = get(&server, path);
-        assert_eq!(answer.status, 503, "{path}");
+        assert_eq!(answer.status, 404, "{path}");
         let problem: Problem = serde_json::from_slice(&answer.body).unwrap();
         assert!(problem.detail.contains("--no-devices"));
     }

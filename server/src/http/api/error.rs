@@ -47,13 +47,12 @@ pub(super) enum ApiError {
 impl ApiError {
     const fn status(&self) -> StatusCode {
         match self {
-            Self::NoSuchRoute | Self::NoSuchDevice => StatusCode::NOT_FOUND,
+            // No later request will find one.
+            Self::NoSuchRoute | Self::NoSuchDevice | Self::ModelOff => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BrokerSilent
-            | Self::ModelEnded
-            | Self::ModelOff
-            | Self::ModelSilent
-            | Self::TooManyStreams => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BrokerSilent | Self::ModelEnded | Self::ModelSilent | Self::TooManyStreams => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::UnknownParameter { .. }
             | Self::RepeatedParameter { .. }
             | Self::BadParameter { .. }
