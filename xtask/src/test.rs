@@ -273,6 +273,7 @@ fn end_to_end(workspace: &Workspace) -> Result<Counts> {
     }
     let mut dirs: Vec<&Path> = vec![&npm];
     dirs.extend(peers.programs.iter().map(PathBuf::as_path));
+    counts += beside_mosquitto(workspace, &dirs)?;
 
     let mut node = command::new("node");
     node.current_dir(&workspace.root)
@@ -308,6 +309,23 @@ fn kill_release(workspace: &Workspace) -> Result<Counts> {
         workspace,
         "killing the release binary",
         "kills",
+        locked_in_ci(&mut cargo),
+    )
+}
+
+/// The native tests work without mosquitto's tools. Here `pub` and `sub` stand in for them, in the same
+/// scripts.
+fn beside_mosquitto(workspace: &Workspace, programs: &[&Path]) -> Result<Counts> {
+    let tests = ["test", "--package", "beaconry", "--test", "programs"];
+    let mut cargo = cargo(workspace, &tests);
+    cargo
+        .args(["beside_mosquitto::", "--", "--ignored"])
+        .env("PATH", command::path_with(programs)?)
+        .env("BEACONRY_BIN", workspace.server());
+    rust_tests(
+        workspace,
+        "pub and sub beside mosquitto's",
+        "beside-mosquitto",
         locked_in_ci(&mut cargo),
     )
 }

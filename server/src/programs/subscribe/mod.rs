@@ -224,7 +224,7 @@ impl Subscriber<'_> {
             Event::Disconnected { why, retry_at } => {
                 let line = explain(self.driver.endpoint(), &why, self.driver.trouble());
                 if retry_at.is_none() || !self.was_connected {
-                    return Err(self.stderr.fail(Exit::of_cause(&why, self.version), line));
+                    return Err(self.fail(Exit::of_cause(&why, self.version), line));
                 }
                 self.tell(format_args!("{line}; trying again"));
                 Ok(())
@@ -275,7 +275,7 @@ impl Subscriber<'_> {
             .map_err(|error| self.stderr.fail(Exit::Failed, error))
     }
 
-    fn subscribed(&self, filters: &[TopicFilter], codes: &[ReasonCode]) -> Result<(), Exit> {
+    fn subscribed(&mut self, filters: &[TopicFilter], codes: &[ReasonCode]) -> Result<(), Exit> {
         let is_refused = |code: &ReasonCode| code.is_error();
         for (filter, code) in filters.iter().zip(codes) {
             if is_refused(code) {
@@ -295,6 +295,12 @@ impl Subscriber<'_> {
             return Err(Exit::Success);
         }
         Ok(())
+    }
+
+    /// Says why the program ends, where a person will still see it afterwards.
+    fn fail(&mut self, exit: Exit, why: impl std::fmt::Display) -> Exit {
+        self.sink.leave_screen();
+        self.stderr.fail(exit, why)
     }
 
     /// A line for people, unless the table has the terminal.
@@ -321,6 +327,7 @@ impl Subscriber<'_> {
 
     fn timed_out(&mut self) -> Exit {
         let shown = self.shown_so_far();
+        self.sink.leave_screen();
         self.tell("the time of -W is over");
         match shown {
             Err(exit) => exit,

@@ -39,7 +39,8 @@ pub(super) struct Lines {
 /// Messages as a table.
 pub(super) struct Watch {
     table: Table,
-    screen: Screen,
+    /// `None`: the terminal is as it was.
+    screen: Option<Screen>,
     next_frame: Instant,
 }
 
@@ -65,7 +66,7 @@ impl Sink {
             let now = Instant::now();
             return Ok(Self::Table(Watch {
                 table: Table::new(now),
-                screen: Screen::enter().map_err(|error| format!("the terminal: {error}"))?,
+                screen: Some(Screen::enter().map_err(|error| format!("the terminal: {error}"))?),
                 next_frame: now,
             }));
         }
@@ -115,11 +116,19 @@ impl Sink {
         }
     }
 
-    /// Whether lines for people may go to the same terminal.
+    /// Gives the terminal back, so that lines for people stay on it.
+    pub(super) fn leave_screen(&mut self) {
+        match self {
+            Self::Lines(_) => {}
+            Self::Table(watch) => watch.screen = None,
+        }
+    }
+
+    /// Whether lines for people may go to the same terminal now.
     pub(super) fn leaves_room_for_lines(&self) -> bool {
         match self {
             Self::Lines(_) => true,
-            Self::Table(_) => false,
+            Self::Table(watch) => watch.screen.is_none(),
         }
     }
 }
@@ -132,7 +141,10 @@ impl Watch {
         }
         self.next_frame = now + FRAME;
         let (width, height) = Screen::size();
-        Ok(self.screen.draw(self.table.lines(now, width, height))?)
+        if let Some(screen) = &mut self.screen {
+            screen.draw(self.table.lines(now, width, height))?;
+        }
+        Ok(())
     }
 }
 
