@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import * as mqttjs from './lib/mqttjs.mjs';
+import { presence } from './lib/presence.mjs';
 import {
   COMMAND_EVERY_MS, PLAYERS, answered, given, naps, readings, registrations, sent, sleeps, startCollector,
   startDevice, variables,
@@ -19,19 +20,6 @@ after(async () => {
 const COMMANDS = 4;
 const PATIENCE_MS = 60_000;
 const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
-
-/// Waits until the device's presence is this, for the dashboard and everybody who asks.
-async function presence(device, state) {
-  const end = performance.now() + 20_000;
-  let last;
-  while (performance.now() < end) {
-    const found = await (await fetch(`${server.page}api/v1/devices?id=${encodeURIComponent(device)}`)).json();
-    last = found.devices?.[0]?.presence?.state;
-    if (last === state) return;
-    await pause(20);
-  }
-  throw new Error(`${device} is ${last}, not ${state}`);
-}
 
 describe('a device and a server', { concurrency: true }, () => {
   for (const ofDevice of PLAYERS) {
@@ -54,8 +42,8 @@ describe('a device and a server', { concurrency: true }, () => {
         assert.ok(whileAsleep.length > 0 && whileAsleep.length < COMMANDS, `${whileAsleep.length} commands while it slept`);
         const commands = given(collector).slice(0, COMMANDS);
         await collector.until('all answers', () => commands.every((uuid) => answered(collector, env).includes(uuid)), PATIENCE_MS);
-        await presence(`${prefix}/${env.DEVICE_ID}`, 'sleeping');
-        await presence(`${prefix}/${env.DEVICE_ID}`, 'online');
+        await presence(server, `${prefix}/${env.DEVICE_ID}`, 'sleeping');
+        await presence(server, `${prefix}/${env.DEVICE_ID}`, 'online');
 
         // It signs out though it is not connected, and gets no more commands.
         const before = naps(device);
@@ -63,7 +51,7 @@ describe('a device and a server', { concurrency: true }, () => {
         assert.deepEqual(await device.stop('SIGINT'), { code: 0, signal: null });
         await collector.until('SIGN_OUT', () => registrations(collector, env).at(-1) === 'SIGN_OUT');
         assert.equal(registrations(collector, env)[0], 'SIGN_IN');
-        await presence(`${prefix}/${env.DEVICE_ID}`, 'offline');
+        await presence(server, `${prefix}/${env.DEVICE_ID}`, 'offline');
         const count = given(collector).length;
         await pause(COMMAND_EVERY_MS + 500);
         assert.equal(given(collector).length, count, 'no command after it has signed out');

@@ -1,4 +1,4 @@
-// What the founding documents' two programs share, written anew after the documents' description:
+// What the founding documents' programs share, written anew after the documents' description:
 // configuration by environment variables, a reading, a command that is executed.
 //
 // MQTT_JS names the library: mqtt4 (MQTT.js 4 with MQTT 3.1.1, as in the documents) or mqtt (MQTT.js 5, with
@@ -18,6 +18,11 @@ export const config = {
   everyMs: Number(env.EVERY_MS ?? 15_000),
   awakeMs: Number(env.AWAKE_MS ?? 5_000),
   commandEveryMs: Number(env.COMMAND_EVERY_MS ?? 10_000),
+  // Of the TCP pair. The documents' text and their code call an answer differently.
+  host: env.SERVER_HOST ?? '127.0.0.1',
+  port: Number(env.SERVER_PORT ?? 30_000),
+  tcpEveryMs: Number(env.EVERY_MS ?? 5_000),
+  answerType: env.ANSWER_TYPE ?? 'commandResp',
 };
 
 /// MQTT 3.1.1 keeps every session that is not clean. MQTT 5 is to be told for how long.
