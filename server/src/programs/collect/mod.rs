@@ -254,6 +254,10 @@ impl Collector {
                 | Event::CloseTransport => {}
             }
         }
+        let (unsent, _) = driver.client().0.queued();
+        if unsent > 0 {
+            eprintln!("beaconry: {unsent} commands were not sent: there was no connection");
+        }
         Ok(())
     }
 
