@@ -3,6 +3,7 @@
 
 mod access;
 mod groups;
+pub(crate) mod manual;
 mod mqtt;
 pub(crate) mod parse;
 mod store;
@@ -16,6 +17,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use self::access::AccessArgs;
+use self::manual::{CompletionsArgs, ManArgs};
 pub(crate) use self::mqtt::MqttArgs;
 pub(crate) use self::store::StoreArgs;
 use crate::limits::LimitArgs;
@@ -89,6 +91,16 @@ pub(crate) enum Command {
     /// Each message is a line: the payload, with -v after its topic, with -F in a format of your own,
     /// with --json as a JSON object. --watch shows a live table instead.
     Sub(Box<SubArgs>),
+
+    /// Print what completes command lines in a shell.
+    ///
+    /// For bash: beaconry completions bash > /etc/bash_completion.d/beaconry. For zsh: into a file
+    /// _beaconry in a folder of $fpath. For fish: > ~/.config/fish/completions/beaconry.fish.
+    Completions(CompletionsArgs),
+
+    /// Write the manual pages into a folder.
+    #[command(hide = true)]
+    Man(ManArgs),
 }
 
 impl Command {
@@ -96,9 +108,13 @@ impl Command {
     fn check(&self) -> Result<(), String> {
         match self {
             Self::Serve(arguments) => arguments.limits.check(),
-            Self::Device(_) | Self::Collect(_) | Self::Give(_) | Self::Pub(_) | Self::Sub(_) => {
-                Ok(())
-            }
+            Self::Device(_)
+            | Self::Collect(_)
+            | Self::Give(_)
+            | Self::Pub(_)
+            | Self::Sub(_)
+            | Self::Completions(_)
+            | Self::Man(_) => Ok(()),
         }
     }
 }
@@ -106,7 +122,12 @@ impl Command {
 /// What the arguments ask for, without the program's name.
 #[must_use]
 pub(crate) fn command() -> clap::Command {
-    groups::grouped(Cli::command())
+    groups::grouped(ungrouped())
+}
+
+/// The same without the groups.
+fn ungrouped() -> clap::Command {
+    Cli::command()
 }
 
 /// The flags of `beaconry serve`.

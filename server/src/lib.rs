@@ -58,6 +58,17 @@ pub fn run<A: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = A>) ->
     };
     match command {
         Command::Pub(arguments) => programs::publish::run(&arguments),
+        Command::Completions(arguments) => {
+            cli::manual::completions(&arguments);
+            ExitCode::SUCCESS
+        }
+        Command::Man(arguments) => match cli::manual::pages(&arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("beaconry: {error}");
+                ExitCode::FAILURE
+            }
+        },
         Command::Sub(arguments) => programs::subscribe::run(&arguments),
         Command::Serve(arguments) => match serve::run(&arguments) {
             Ok(()) => ExitCode::SUCCESS,

@@ -5,13 +5,14 @@ use std::fmt::Write;
 use clap::Command;
 
 /// Every command stands in one of these.
-const GROUPS: [(&str, &[&str]); 3] = [
+const GROUPS: [(&str, &[&str]); 4] = [
     ("The server", &["serve"]),
     (
         "Devices, and who collects from them and commands them",
         &["device", "collect", "command"],
     ),
     ("MQTT on the command line, with any broker", &["pub", "sub"]),
+    ("The shell", &["completions"]),
 ];
 
 /// Lets `--help` show the groups.
@@ -48,7 +49,8 @@ mod tests {
     fn every_command_stands_in_a_group() {
         let command = crate::cli::Cli::command();
         let mut grouped: Vec<&str> = GROUPS.iter().flat_map(|it| it.1).copied().collect();
-        let mut all: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
+        let shown = command.get_subcommands().filter(|it| !it.is_hide_set());
+        let mut all: Vec<&str> = shown.map(Command::get_name).collect();
         grouped.sort_unstable();
         all.sort_unstable();
         assert_eq!(grouped, all);

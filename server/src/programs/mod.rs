@@ -1,8 +1,5 @@
 //! The commands beside `serve`: programs that are clients of a broker, ours or any other.
 
-// The programs follow one by one.
-#![allow(dead_code, unused_imports)]
-
 pub(crate) mod collect;
 pub(crate) mod command;
 pub(crate) mod connection;

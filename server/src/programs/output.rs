@@ -19,16 +19,13 @@ pub(crate) enum OutputError {
     Failed(io::Error),
 }
 
-/// The colours of terminals that programs use.
+/// How text stands out on a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Colour {
     /// Of less weight than the rest.
     Dim,
-    /// What stands out.
+    /// Of more weight.
     Bold,
-    Green,
-    Yellow,
-    Red,
 }
 
 impl Output {
@@ -95,9 +92,6 @@ impl<T: fmt::Display> fmt::Display for Painted<T> {
         let code = match colour {
             Colour::Bold => 1,
             Colour::Dim => 2,
-            Colour::Red => 31,
-            Colour::Green => 32,
-            Colour::Yellow => 33,
         };
         write!(f, "\x1b[{code}m{}\x1b[0m", self.text)
     }
@@ -111,6 +105,6 @@ mod tests {
     fn only_a_terminal_gets_colour() {
         let text = |colour| Painted { colour, text: "x" }.to_string();
         assert_eq!(text(None), "x");
-        assert_eq!(text(Some(Colour::Red)), "\u{1b}[31mx\u{1b}[0m");
+        assert_eq!(text(Some(Colour::Bold)), "\u{1b}[1mx\u{1b}[0m");
     }
 }

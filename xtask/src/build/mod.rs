@@ -34,6 +34,27 @@ pub(crate) fn everything(workspace: &Workspace) -> Result<()> {
         .args(["build", "--release", "--package", "beaconry"])
         .current_dir(&workspace.root);
     Step::new("building the server").run(locked_in_ci(&mut cargo))?;
+    manual(workspace)
+}
+
+/// Writes the manual pages and the completions of shells beside the binary.
+fn manual(workspace: &Workspace) -> Result<()> {
+    let release = workspace.server();
+    let release = release.parent().context("the binary has no folder")?;
+    let mut man = command::new(workspace.server());
+    man.arg("man").arg(release.join("man"));
+    Step::new("writing the manual pages").run(&mut man)?;
+    let completions = release.join("completions");
+    fs::create_dir_all(&completions)?;
+    for (shell, name) in [
+        ("bash", "beaconry.bash"),
+        ("zsh", "_beaconry"),
+        ("fish", "beaconry.fish"),
+    ] {
+        let mut print = command::new(workspace.server());
+        let script = command::stdout(print.args(["completions", shell]))?;
+        fs::write(completions.join(name), script + "\n")?;
+    }
     Ok(())
 }
 

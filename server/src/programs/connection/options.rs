@@ -234,16 +234,6 @@ impl ConnectionArgs {
         self.id.as_ref().is_some_and(|id| !id.is_empty())
     }
 
-    /// Whether the user asked to keep the session.
-    pub(crate) fn keeps_session(&self) -> bool {
-        self.disable_clean_session
-    }
-
-    /// The version that the user asked for.
-    pub(crate) fn version(&self) -> Option<ProtocolVersion> {
-        self.protocol_version
-    }
-
     /// `-L`, or else the environment's broker, but not if `-h` names one.
     fn url(&self, defaults: &Defaults<'_>) -> Result<Option<Url>, String> {
         if let Some(url) = &self.url {

@@ -1,6 +1,7 @@
 //! Where messages go: lines on standard output, or a table on a terminal.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::Write;
 use std::time::Duration;
 
 use jiff::ZonedDateTime;
@@ -12,7 +13,7 @@ use super::format::Format;
 use super::json;
 use super::screen::Screen;
 use super::table::Table;
-use crate::programs::output::{Output, OutputError};
+use crate::programs::output::{Colour, Output, OutputError};
 use crate::programs::tool::Stderr;
 
 /// How often the table is drawn.
@@ -171,14 +172,15 @@ impl Lines {
             }
             Style::TopicAndPayload if message.payload.is_empty() => {
                 if self.has_newline {
-                    line.extend_from_slice(json::topic(message).as_bytes());
-                    line.extend_from_slice(b" (null)");
+                    let topic = self.output.paint(Colour::Bold, json::topic(message));
+                    let null = self.output.paint(Colour::Dim, "(null)");
+                    let _ = write!(line, "{topic} {null}");
                 }
                 true
             }
             Style::TopicAndPayload => {
-                line.extend_from_slice(json::topic(message).as_bytes());
-                line.push(b' ');
+                let topic = self.output.paint(Colour::Bold, json::topic(message));
+                let _ = write!(line, "{topic} ");
                 line.extend_from_slice(&message.payload);
                 true
             }
