@@ -25,11 +25,12 @@ describe('docs/walkthroughs', { concurrency: true, skip: process.platform === 'w
 });
 
 // Docker is not on every machine that tests. So this checks what the file says: nothing but commands that
-// the walkthrough runs, with its configuration, and files that are there.
-test('the compose file runs the commands of the walkthrough', () => {
+// the walkthroughs run, with their configuration, and files that are there.
+test('the compose file runs the commands of the walkthroughs', () => {
   const folder = path.join(FOLDER, 'two-way');
-  const blocks = parse(readFileSync(path.join(FOLDER, 'two-way.md'), 'utf8'));
-  const commands = blocks.flatMap((it) => it.items).map((item) => item.command);
+  const commands = ['two-way.md', 'tcp.md']
+    .flatMap((name) => parse(readFileSync(path.join(FOLDER, name), 'utf8')))
+    .flatMap(({ items }) => items.map((item) => item.command));
   const { services } = YAML.parse(readFileSync(path.join(folder, 'compose.yaml'), 'utf8'), { merge: true });
   const { broker, ...clients } = services;
   for (const { image, volumes: [volume], command } of Object.values(services)) {
@@ -41,8 +42,11 @@ test('the compose file runs the commands of the walkthrough', () => {
   }
   for (const { env_file: file, environment, depends_on: needs } of Object.values(clients)) {
     assert.ok(existsSync(path.join(folder, file)));
-    const [, port] = environment.BROKER.match(/^mqtt:\/\/broker:(\d+)$/);
-    assert.ok(broker.environment.BEACONRY_MQTT.endsWith(`:${port}`));
+    const listens = Object.values(broker.environment);
+    const [host, port] = environment.BROKER?.match(/^mqtt:\/\/(\w+):(\d+)$/).slice(1)
+      ?? [environment.SERVER_HOST, '30000'];
+    assert.equal(host, 'broker');
+    assert.ok(listens.includes(`0.0.0.0:${port}`), port);
     assert.deepEqual(needs, ['broker']);
   }
   // Only this machine reaches it from outside: nobody has to log in.
