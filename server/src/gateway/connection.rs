@@ -1,4 +1,4 @@
-//! One device: its socket, and its MQTT client.
+//! One device: its socket, between its bytes and its MQTT client.
 
 use std::fmt;
 use std::io;
@@ -8,39 +8,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
-use mqtt::client::DisconnectCause;
-use mqtt::packet::WillProperties;
-use mqtt::{
-    ClientOptions, Event, Publish, QoS, ReasonCode, Subscription, TopicFilter, TopicName,
-    Utf8String, Will,
-};
-use tokio::io::AsyncWriteExt as _;
+use mqtt::Publish;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::Shared;
+use super::client::{Client, Happened};
 use super::framing::{Framer, FramingError};
-use super::session::{Refusal, Said, Session};
+use super::session::{Refusal, Said, Session, is_object};
 use crate::listener::Spending;
-use crate::mqtt_driver::Driver;
-use crate::programs::topics::Topics;
 
 /// Bytes that are read at once.
 const READ_CHUNK: usize = 16 * 1024;
-/// While so much waits for the broker, nothing more is read from the device.
-const MOST_WAITING: usize = 64;
-const MOST_WAITING_BYTES: usize = 256 * 1024;
 /// Bytes of commands that may wait for a device that does not read.
 const MOST_UNREAD: usize = 256 * 1024;
-/// How long `SIGN_IN` is valid, in seconds, and after how long it is sent again.
-const SIGN_IN_EXPIRY: u32 = 300;
-const SIGN_IN_AGAIN: Duration = Duration::from_mins(4);
-/// How long commands wait for a device that is away, in seconds.
-const SESSION: u32 = 3_600;
-/// How long the last messages may take.
+/// How long a device may take to read why its connection is closed.
 const GOODBYE: Duration = Duration::from_secs(2);
+/// What a refused device may still send until it reads why.
+const MOST_IGNORED: u64 = 16 * 1024 * 1024;
 
 /// A device's connection.
 pub(super) struct Connection {
@@ -53,20 +41,6 @@ pub(super) struct Connection {
     /// Commands that the system has not taken yet.
     unsent: BytesMut,
     client: Option<Client>,
-}
-
-/// The device's part in MQTT, once it has signed up.
-struct Client {
-    driver: Driver,
-    id: String,
-    topics: DeviceTopics,
-    sign_in_at: Option<Instant>,
-}
-
-struct DeviceTopics {
-    data: TopicName,
-    response: TopicName,
-    register: TopicName,
 }
 
 /// Why a connection is over.
@@ -92,7 +66,7 @@ enum Left {
 enum Woken {
     Readable(io::Result<()>),
     Writable(io::Result<()>),
-    Mqtt(Option<Box<Event>>),
+    Mqtt(Happened),
     Patience,
     Stopping,
 }
@@ -125,16 +99,27 @@ impl Connection {
         // The device may read why. If it has gone, this fails.
         let why = serde_json::json!({ "error": left.to_string() }).to_string();
         let is_told = !matches!(left, Left::Gone(_) | Left::NotReading | Left::Stopped);
-        if let Some(client) = self.client.take() {
-            client.leave(&left).await;
+        if let Some(client) = self.client.take()
+            && !matches!(left, Left::TakenOver)
+        {
+            client.leave().await;
         }
         if is_told {
-            self.unsent.extend_from_slice(why.as_bytes());
-            let bytes = self.unsent.split();
-            let _ = timeout(GOODBYE, self.stream.write_all(&bytes)).await;
+            let _ = timeout(GOODBYE, self.refuse(&why)).await;
         }
         let _ = timeout(GOODBYE, self.stream.shutdown()).await;
         counters.counters.open.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Writes why, and reads what still comes: closing with bytes unread would reset the connection, and
+    /// the device would not get to see why.
+    async fn refuse(&mut self, why: &str) -> io::Result<()> {
+        self.unsent.extend_from_slice(why.as_bytes());
+        self.stream.write_all(&self.unsent).await?;
+        self.stream.shutdown().await?;
+        let mut rest = (&mut self.stream).take(MOST_IGNORED);
+        tokio::io::copy(&mut rest, &mut tokio::io::sink()).await?;
+        Ok(())
     }
 
     async fn live(&mut self) -> Left {
@@ -151,11 +136,7 @@ impl Connection {
                     Ok(()) => None,
                     Err(error) => Some(Left::Gone(Some(error))),
                 },
-                Woken::Mqtt(Some(event)) => self.handle_event(*event),
-                Woken::Mqtt(None) => {
-                    self.sign_in_again();
-                    None
-                }
+                Woken::Mqtt(happened) => self.handle(happened),
                 Woken::Patience => Some(Left::Silent),
                 Woken::Stopping => Some(Left::Stopped),
             };
@@ -173,18 +154,14 @@ impl Connection {
         let stream = &self.stream;
         let mqtt = async {
             match &mut self.client {
-                Some(client) => {
-                    let at = client.sign_in_at.map(|at| at + SIGN_IN_AGAIN);
-                    let far = Instant::now() + Duration::from_hours(1);
-                    client.driver.next(at.unwrap_or(far)).await
-                }
+                Some(client) => client.next().await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             ready = stream.readable(), if may_read => Woken::Readable(ready),
             ready = stream.writable(), if wants_to_write => Woken::Writable(ready),
-            event = mqtt => Woken::Mqtt(event.map(Box::new)),
+            happened = mqtt => Woken::Mqtt(happened),
             () = sleep_until(patience), if is_unknown => Woken::Patience,
             _ = self.stopping.wait_for(|stopping| *stopping) => Woken::Stopping,
         }
@@ -192,11 +169,7 @@ impl Connection {
 
     /// Whether there is room for more messages to the broker. If not, the device has to wait.
     fn may_read(&mut self) -> bool {
-        let Some(client) = &mut self.client else {
-            return true;
-        };
-        let (messages, bytes) = client.driver.client().0.queued();
-        messages < MOST_WAITING && bytes < MOST_WAITING_BYTES
+        self.client.as_mut().is_none_or(Client::has_room)
     }
 
     /// Returns whether the device is still there.
@@ -249,74 +222,42 @@ impl Connection {
                 self.client = Some(Client::new(&self.shared, id).map_err(Left::Refused)?);
                 Ok(())
             }
-            Said::Data => self.publish(object, |topics| &topics.data),
-            Said::Answer => self.publish(object, |topics| &topics.response),
+            Said::Data => self.publish(|client| client.data(object)),
+            Said::Answer => self.publish(|client| client.answer(object)),
         }
     }
 
-    fn publish(
-        &mut self,
-        object: String,
-        topic: impl FnOnce(&DeviceTopics) -> &TopicName,
-    ) -> Result<(), Left> {
+    fn publish(&mut self, publication: impl FnOnce(&Client) -> Publish) -> Result<(), Left> {
         let Some(client) = &mut self.client else {
             return Ok(());
         };
-        let mut publish = Publish::new(topic(&client.topics).clone(), object);
-        publish.qos = QoS::ExactlyOnce;
-        client.publish(publish)
+        let publish = publication(client);
+        client.publish(publish).map_err(Left::Refused)
     }
 
-    fn handle_event(&mut self, event: Event) -> Option<Left> {
-        let client = self.client.as_mut()?;
-        match event {
-            Event::Subscribed { .. } => {
-                // First the subscription, so that the broker keeps commands as soon as it knows of the
-                // device.
-                client.sign_in().err()
-            }
-            Event::Message(message) => {
-                count(&self.shared.counters.commands);
-                if self.unsent.len() + message.payload.len() > MOST_UNREAD {
-                    return Some(Left::NotReading);
-                }
-                self.unsent.extend_from_slice(&message.payload);
-                self.write().err().map(|error| Left::Gone(Some(error)))
-            }
-            Event::Disconnected { why, retry_at } => match why {
-                DisconnectCause::ByServer(reason)
-                    if reason.reason_code == ReasonCode::SessionTakenOver =>
-                {
-                    Some(Left::TakenOver)
-                }
-                why if retry_at.is_none() => Some(Left::Refused(why.to_string())),
-                why => {
-                    debug!(
-                        id = client.id,
-                        "the gateway's client was disconnected: {why}"
-                    );
-                    client.sign_in_at = None;
-                    None
-                }
-            },
-            Event::Connected { .. }
-            | Event::Published { .. }
-            | Event::Unsubscribed { .. }
-            | Event::CredentialsNeeded { .. }
-            | Event::OpenTransport
-            | Event::CloseTransport => None,
+    fn handle(&mut self, happened: Happened) -> Option<Left> {
+        match happened {
+            Happened::Nothing => None,
+            Happened::Command(payload) => self.pass_on(&payload),
+            Happened::TakenOver => Some(Left::TakenOver),
+            Happened::Refused(why) => Some(Left::Refused(why)),
         }
     }
 
-    fn sign_in_again(&mut self) {
-        if let Some(client) = &mut self.client
-            && client
-                .sign_in_at
-                .is_some_and(|at| at + SIGN_IN_AGAIN <= Instant::now())
-        {
-            // A full queue is emptied before the last one expires.
-            let _ = client.sign_in();
+    /// Gives a command to the device.
+    fn pass_on(&mut self, command: &[u8]) -> Option<Left> {
+        if !is_object(command) {
+            // The device could not tell where it ends.
+            count(&self.shared.counters.unfit_commands);
+            self.warn("a command was not passed on: it is no JSON object");
+            return None;
         }
+        count(&self.shared.counters.commands);
+        if self.unsent.len() + command.len() > MOST_UNREAD {
+            return Some(Left::NotReading);
+        }
+        self.unsent.extend_from_slice(command);
+        self.write().err().map(|error| Left::Gone(Some(error)))
     }
 
     /// Counts and logs why the connection ends.
@@ -336,12 +277,18 @@ impl Connection {
             Left::Silent => count(&counters.silent),
             Left::NotReading => count(&counters.not_reading),
         }
+        self.warn(&format!("closed: {left}"));
+    }
+
+    /// Logs what somebody did wrong, within the limit for such lines.
+    fn warn(&self, what: &str) {
+        let (peer, id) = (self.peer, self.id());
         if let Spending::Allowed { withheld } = self.shared.log.borrow_mut().take(Instant::now()) {
             let more = match withheld {
                 0 => String::new(),
                 more => format!(" ({more} such lines were left out)"),
             };
-            warn!(%peer, id, "tcp-gateway: closed: {left}{more}");
+            warn!(%peer, id, "tcp-gateway: {what}{more}");
         }
     }
 
@@ -350,85 +297,6 @@ impl Connection {
             Session::Unknown => "",
             Session::SignedUp { id } => id,
         }
-    }
-}
-
-impl Client {
-    fn new(shared: &Shared, id: String) -> Result<Self, String> {
-        let bases = Topics::of_prefix("beaconry");
-        let text = |error: mqtt::TopicError| format!("the deviceId fits into no topic: {error}");
-        let topic = |base: &str| super::super::programs::topics::of_device(base, &id).map_err(text);
-        let topics = DeviceTopics {
-            data: topic(&bases.data)?,
-            response: topic(&bases.response)?,
-            register: topic(&bases.register)?,
-        };
-        let requests = format!("{}/{id}", bases.request);
-        let requests = TopicFilter::try_from(requests.as_str()).map_err(text)?;
-        let client_id = Utf8String::try_from(id.as_str()).map_err(|error| error.to_string())?;
-        let options = ClientOptions {
-            clean_start: false,
-            session_expiry_interval: SESSION,
-            keep_alive: 60,
-            queue_limit_messages: 2 * MOST_WAITING,
-            will: Some(Will {
-                topic: topics.register.clone(),
-                payload: "SIGN_OUT".into(),
-                qos: QoS::ExactlyOnce,
-                retain: true,
-                properties: WillProperties::default(),
-            }),
-            ..ClientOptions::new(client_id)
-        };
-        let clock = shared.settings.clock;
-        let mut driver = Driver::new(clock, shared.endpoint.clone(), options);
-        let (client, now) = driver.client();
-        client
-            .subscribe(now, vec![Subscription::new(requests, QoS::ExactlyOnce)])
-            .map_err(|error| error.to_string())?;
-        Ok(Self {
-            driver,
-            id,
-            topics,
-            sign_in_at: None,
-        })
-    }
-
-    fn publish(&mut self, publish: Publish) -> Result<(), Left> {
-        let (client, now) = self.driver.client();
-        let published = client.publish(now, publish);
-        published
-            .map(|_| ())
-            .map_err(|error| Left::Refused(error.to_string()))
-    }
-
-    fn sign_in(&mut self) -> Result<(), Left> {
-        self.sign_in_at = Some(Instant::now());
-        let mut publish = self.registration("SIGN_IN");
-        publish.properties.message_expiry_interval = Some(SIGN_IN_EXPIRY);
-        self.publish(publish)
-    }
-
-    fn registration(&self, word: &'static str) -> Publish {
-        let mut publish = Publish::new(self.topics.register.clone(), word);
-        publish.qos = QoS::ExactlyOnce;
-        publish.retain = true;
-        publish
-    }
-
-    /// The device has left. What it sent last is delivered, and then it is signed out.
-    async fn leave(mut self, left: &Left) {
-        if !matches!(left, Left::TakenOver) {
-            let sign_out = self.registration("SIGN_OUT");
-            let _ = self.publish(sign_out);
-        }
-        let end = Instant::now() + GOODBYE;
-        while self.driver.next_before_settled(end).await.is_some() {
-            if Instant::now() >= end {
-                break;
-            }
-        }
-        self.driver.disconnect().await;
     }
 }
 

@@ -1,15 +1,18 @@
 //! `--tcp-gateway`: devices that write JSON over plain TCP, as the founding documents' first device does.
 //!
 //! [`framing`] finds the objects in the bytes and [`session`] knows what they mean, both without a socket.
-//! [`connection`] gives each device an MQTT client of its own, over a connection to this server's own port.
+//! [`connection`] reads and writes a device's socket. [`client`] is its MQTT client, over a connection to this server's own port.
 //! So limits, presence and rules are those of any other client: the device signs in and out on its
 //! registration topic, its will does so if the server is killed, and its commands wait for it for an hour.
 //!
 //! All devices share one thread, which is not the broker's.
 
+mod client;
 mod connection;
 mod framing;
 mod session;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::SocketAddr;
@@ -50,6 +53,7 @@ pub(crate) struct GatewayCounts {
     pub(crate) signed_up: u64,
     pub(crate) objects: u64,
     pub(crate) commands: u64,
+    pub(crate) unfit_commands: u64,
     pub(crate) too_large: u64,
     pub(crate) refused: u64,
     pub(crate) silent: u64,
@@ -63,6 +67,7 @@ struct Counters {
     signed_up: AtomicU64,
     objects: AtomicU64,
     commands: AtomicU64,
+    unfit_commands: AtomicU64,
     too_large: AtomicU64,
     refused: AtomicU64,
     silent: AtomicU64,
@@ -91,6 +96,7 @@ impl Reader {
             signed_up: read(&counters.signed_up),
             objects: read(&counters.objects),
             commands: read(&counters.commands),
+            unfit_commands: read(&counters.unfit_commands),
             too_large: read(&counters.too_large),
             refused: read(&counters.refused),
             silent: read(&counters.silent),

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 /// How long an id may be, in bytes.
 const LONGEST_ID: usize = 200;
@@ -90,6 +91,16 @@ impl Session {
         *self = Self::SignedUp { id: id.clone() };
         Ok(Said::SignUp { id })
     }
+}
+
+/// Whether this is one JSON object. A device finds commands by where they end, so anything else would spoil
+/// all that come after it.
+pub(crate) fn is_object(payload: &[u8]) -> bool {
+    let Ok(text) = str::from_utf8(payload) else {
+        return false;
+    };
+    let is_json = serde_json::from_str::<IgnoredAny>(text).is_ok();
+    is_json && text.trim_start().starts_with('{')
 }
 
 impl fmt::Display for Refusal {

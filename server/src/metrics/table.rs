@@ -409,6 +409,10 @@ table! {
         signed_up: counter("gateway_sign_ups_total", "Devices that have signed up over plain TCP."),
         objects: counter("gateway_objects_total", "JSON objects that came from these devices."),
         commands: counter("gateway_commands_total", "Commands that went to these devices."),
+        unfit_commands: counter(
+            "gateway_unfit_commands_total",
+            "Messages to these devices that were not passed on, because they are no JSON objects.",
+        ),
         too_large: counter(
             "gateway_too_large_total",
             "Connections that were closed because an object was too large or had no end.",
