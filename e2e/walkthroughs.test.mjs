@@ -1,4 +1,4 @@
-// Every command of docs/walkthroughs is run as it is written, and must show what is written.
+// Every command of docs/walkthroughs, and of docs/programs.md, is run as it is written, and must show what is written.
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -16,6 +16,8 @@ describe('docs/walkthroughs', { concurrency: true, skip: process.platform === 'w
   for (const name of names) {
     test(name, () => run(readFileSync(path.join(FOLDER, name), 'utf8')));
   }
+
+  test('programs.md', () => run(readFileSync(path.join(FOLDER, '../programs.md'), 'utf8')));
 
   test('README.md names each of them', () => {
     const overview = readFileSync(path.join(FOLDER, 'README.md'), 'utf8');

@@ -182,7 +182,8 @@ async fn give(order: Order) -> Exit {
     }
     let exit = tokio::select! {
         exit = converse(&mut driver, &order) => exit,
-        _ = ending.wait() => Exit::Success,
+        // There is no answer: a script must not take it for one.
+        _ = ending.wait() => Exit::Failed,
     };
     driver.disconnect().await;
     exit

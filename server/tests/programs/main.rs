@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod beside_mosquitto;
+mod documents;
 mod pub_sub;
 mod script;
 mod secure;
