@@ -7,8 +7,11 @@ const screenshots = fileURLToPath(new URL('../screenshots/', import.meta.url));
 
 export const viewports = { desktop: { width: 1440, height: 900 }, phone: { width: 390, height: 844 } };
 
-export function launch() {
+/// `backForwardCache`: the way back may lead to a page that was kept, as it does for people. Playwright
+/// turns that off.
+export function launch({ backForwardCache = false } = {}) {
   return chromium.launch({
+    ignoreDefaultArgs: backForwardCache ? ['--disable-back-forward-cache'] : [],
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage', '--enable-precise-memory-info'],

@@ -11,7 +11,12 @@ export async function startPrefixProxy(targetAddress, prefix, { missing = [], de
   const target = { host: targetAddress.slice(0, colon), port: Number(targetAddress.slice(colon + 1)) };
   /// What was asked for and does not belong to the prefix.
   const strays = [];
+  /// The paths of all requests so far, upgrades to WebSocket included.
+  const asked = [];
+  /// The answers under way: path, where it comes from, where it goes to.
+  const answers = new Set();
   const upgraded = new Set();
+  let refusing = false;
 
   /// The target's path, or `undefined` outside of the prefix.
   const inside = (url) => {
@@ -27,6 +32,11 @@ export async function startPrefixProxy(targetAddress, prefix, { missing = [], de
 
   const server = http.createServer((request, response) => {
     const path = inside(request.url);
+    if (refusing) {
+      request.socket.destroy();
+      return;
+    }
+    asked.push(path);
     if (path === undefined || missing.some((pattern) => pattern.test(path))) {
       response.writeHead(404, { 'content-type': 'text/plain' });
       response.end('The proxy has nothing here.\n');
@@ -36,6 +46,12 @@ export async function startPrefixProxy(targetAddress, prefix, { missing = [], de
     const onward = http.request({ ...target, method, path, headers }, (answer) => {
       response.writeHead(answer.statusCode, answer.headers);
       answer.pipe(response);
+      const known = { path, answer, response };
+      answers.add(known);
+      response.on('close', () => {
+        answers.delete(known);
+        onward.destroy();
+      });
     });
     onward.on('error', () => response.destroy());
     request.pipe(onward);
@@ -43,7 +59,8 @@ export async function startPrefixProxy(targetAddress, prefix, { missing = [], de
 
   server.on('upgrade', (request, near, head) => {
     const path = inside(request.url);
-    if (path === undefined) return near.destroy();
+    if (refusing || path === undefined) return near.destroy();
+    asked.push(path);
     const far = net.connect(target);
     const close = () => {
       upgraded.delete(close);
@@ -66,6 +83,20 @@ export async function startPrefixProxy(targetAddress, prefix, { missing = [], de
   return {
     address,
     strays,
+    asked,
+    /// How many answers to paths like this one are under way.
+    underWay: (pattern) => [...answers].filter(({ path }) => pattern.test(path)).length,
+    /// Lets the answers under way to paths like this one go silent: nothing comes, and nothing is closed.
+    silence(pattern) {
+      for (const { path, answer, response } of answers) if (pattern.test(path)) answer.unpipe(response).resume();
+    },
+    /// Closes every connection and refuses new ones until `restore`.
+    cut() {
+      refusing = true;
+      for (const close of [...upgraded]) close();
+      server.closeAllConnections();
+    },
+    restore() { refusing = false; },
     page: `http://${address}${prefix}/`,
     async stop() {
       for (const close of [...upgraded]) close();
