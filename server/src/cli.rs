@@ -363,6 +363,31 @@ mod tests {
             "{line}"
         );
     }
+    /// Every command line of a `sh` block in the page is understood.
+    #[test]
+    fn the_page_of_pub_and_sub_is_right() {
+        let page = include_str!("../../docs/pub-sub.md");
+        let blocks = page.split("```sh\n").skip(1);
+        let lines = blocks.flat_map(|block| block.split("```").take(1).flat_map(str::lines));
+        let mut count = 0;
+        for line in lines {
+            let line = line.split(" #").next().unwrap_or(line);
+            for command in line.split(" | ").filter(|it| it.starts_with("beaconry ")) {
+                let quoted = command.split('\'').enumerate();
+                let words = quoted.flat_map(|(index, part)| match index % 2 {
+                    0 => part.split_whitespace().collect::<Vec<_>>(),
+                    _ => vec![part],
+                });
+                let words: Vec<&str> = words.collect();
+                if let Err(error) = Cli::try_parse_from(&words) {
+                    panic!("{command}: {error}");
+                }
+                count += 1;
+            }
+        }
+        assert!(count > 20, "{count}");
+    }
+
     #[test]
     fn misspelt_variables_are_found() {
         let names = [
