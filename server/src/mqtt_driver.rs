@@ -4,10 +4,9 @@
 //! [`Driver::next`] runs the client's loop: it drains the events, writes the bytes and arms the timer.
 //! It can be dropped at any await without losing anything.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::ops::ControlFlow;
-use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use tokio::time::{Instant as Monotonic, sleep_until, timeout};
 use tracing::debug;
 
 use crate::clock::Clock;
-use crate::programs::connection::{Endpoint, Stream, Trouble};
+use crate::programs::connection::{Endpoint, Opening, Stream, Trouble};
 
 /// How many bytes are read at once, at least and at most.
 const LEAST_CHUNK: usize = 4 * 1024;
@@ -27,8 +26,6 @@ const LARGEST_CHUNK: usize = 64 * 1024;
 const LONGEST_FIXED_HEADER: usize = 5;
 /// How long the driver waits until the last bytes are sent and the server has closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-
-type Opening = Pin<Box<dyn Future<Output = Result<Stream, Trouble>> + Send>>;
 
 /// The socket, from the attempt to open it to its end.
 enum Socket {
@@ -185,9 +182,7 @@ impl Driver {
 
     fn open(&mut self) {
         self.forget_bytes();
-        let endpoint = self.endpoint.clone();
-        let opening = async move { endpoint.open().await };
-        self.socket = Socket::Opening(Box::pin(opening));
+        self.socket = Socket::Opening(self.endpoint.open());
     }
 
     fn close(&mut self) {
@@ -237,7 +232,7 @@ impl Driver {
         // Writes at once, because the socket can nearly always take it. If not, the driver waits.
         match stream.write_now(&mut self.unsent) {
             Ok(has_left) => self.is_writing = !has_left,
-            Err(error) => self.lost(Trouble::Lost(error)),
+            Err(error) => self.ended(error),
         }
         // A message that was sent is an event too.
         true
@@ -253,13 +248,11 @@ impl Driver {
             }
             Woken::Opened(Err(trouble)) => self.lost(trouble),
             Woken::Read(Ok(bytes)) if bytes.is_empty() => {
-                self.lost(Trouble::Lost(io::ErrorKind::UnexpectedEof.into()));
+                self.ended(io::ErrorKind::UnexpectedEof.into());
             }
             Woken::Read(Ok(bytes)) => self.receive(bytes),
             Woken::Written(Ok(())) => self.is_writing = false,
-            Woken::Read(Err(error)) | Woken::Written(Err(error)) => {
-                self.lost(Trouble::Lost(error));
-            }
+            Woken::Read(Err(error)) | Woken::Written(Err(error)) => self.ended(error),
             Woken::ClientTimer => self.client.handle_timeout(self.clock.now()),
             Woken::Deadline => return ControlFlow::Break(()),
         }
@@ -312,6 +305,16 @@ impl Driver {
             joined.extend_from_slice(&bytes);
             self.received = joined.freeze();
         }
+    }
+
+    /// The open byte stream has ended.
+    fn ended(&mut self, error: io::Error) {
+        let trouble = if self.client.state().is_connected() {
+            Trouble::Lost(error)
+        } else {
+            Trouble::NotAccepted(error)
+        };
+        self.lost(trouble);
     }
 
     fn lost(&mut self, trouble: Trouble) {

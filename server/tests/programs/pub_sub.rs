@@ -294,7 +294,11 @@ fn a_subscriber_comes_back_when_the_connection_is_lost() {
         (ended.code, ended.stdout.as_slice()),
         (Some(0), &b"yes\n"[..])
     );
-    assert!(ended.stderr.contains("trying again"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("closed the connection; trying again"),
+        "{}",
+        ended.stderr
+    );
 }
 
 /// `mosquitto_sub` loses an acknowledgement here now and then: it closes before it has read everything.

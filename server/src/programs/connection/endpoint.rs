@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
@@ -24,6 +25,9 @@ pub(crate) enum Endpoint {
     /// Everything else.
     Remote(Arc<Remote>),
 }
+
+/// An attempt to connect.
+pub(crate) type Opening = Pin<Box<dyn Future<Output = Result<Stream, Trouble>> + Send>>;
 
 /// A server with a name, and what lies between it and the MQTT bytes.
 #[derive(Debug)]
@@ -64,14 +68,21 @@ impl Endpoint {
     }
 
     /// Connects, and does the handshakes of TLS and WebSocket.
-    pub(crate) async fn open(&self) -> Result<Stream, Trouble> {
+    pub(crate) fn open(&self) -> Opening {
+        // Each has a future of its own: a fleet of plain connections does not pay for handshakes.
         match self {
             Self::Address(address) => {
-                let stream = TcpStream::connect(address).await;
-                let stream = stream.map_err(Trouble::NotConnected)?;
-                Ok(Stream::Tcp(without_delay(stream)))
+                let address = *address;
+                Box::pin(async move {
+                    let stream = TcpStream::connect(address).await;
+                    let stream = stream.map_err(Trouble::NotConnected)?;
+                    Ok(Stream::Tcp(without_delay(stream)))
+                })
             }
-            Self::Remote(remote) => remote.open().await,
+            Self::Remote(remote) => {
+                let remote = Arc::clone(remote);
+                Box::pin(async move { remote.open().await })
+            }
         }
     }
 

@@ -13,7 +13,7 @@ mod tls;
 mod trouble;
 mod unsupported;
 
-pub(crate) use self::endpoint::Endpoint;
+pub(crate) use self::endpoint::{Endpoint, Opening};
 pub(crate) use self::options::{Connection, ConnectionArgs, Defaults, bytes_of, qos};
 pub(crate) use self::stream::Stream;
 pub(crate) use self::trouble::{Trouble, explain};

@@ -58,7 +58,7 @@ struct Authority {
 
 impl Authority {
     fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params
             .distinguished_name
@@ -88,6 +88,17 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         (params.signed_by(&key, &self.issuer).unwrap(), key)
+    }
+
+    /// TLS with the authority's own certificate, which nobody else signed.
+    fn self_signed_acceptor(&self) -> TlsAcceptor {
+        let key = PrivateKeyDer::Pkcs8(self.issuer.key().serialize_der().into());
+        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().unwrap();
+        let config = builder
+            .with_no_client_auth()
+            .with_single_cert(vec![self.issuer.der().clone()], key);
+        TlsAcceptor::from(Arc::new(config.unwrap()))
     }
 
     /// TLS as the server `name`, which may want a certificate of this authority too.
@@ -381,6 +392,23 @@ async fn a_server_with_another_name_is_refused() {
         "{error}"
     );
     exchange(port, &["--cafile", &ca, "--insecure"])
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_certificate_that_signed_itself_is_trusted_if_it_is_named() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let port = Server::secure(authority.self_signed_acceptor())
+        .start()
+        .await;
+    let (ca, wrong) = (authority.file("ca.pem"), other.file("ca.pem"));
+    exchange(port, &["--cafile", &ca]).await.unwrap();
+    refused(port, &["--cafile", &wrong]).await;
+    refused(port, &["--cafile", &wrong, "--insecure"]).await;
+    let error = refused(port, &["-h", "127.0.0.1", "--cafile", &ca]).await;
+    assert!(error.contains("--insecure"), "{error}");
+    exchange(port, &["-h", "127.0.0.1", "--cafile", &ca, "--insecure"])
         .await
         .unwrap();
 }

@@ -8,15 +8,16 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::client::danger::{
     HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
 };
+use tokio_rustls::rustls::client::{WebPkiServerVerifier, verify_server_name};
 use tokio_rustls::rustls::crypto::{
     CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature,
 };
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use tokio_rustls::rustls::server::ParsedCertificate;
 use tokio_rustls::rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     SupportedCipherSuite, SupportedProtocolVersion, version,
@@ -74,22 +75,29 @@ impl Tls {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
         let builder = builder.with_protocol_versions(versions);
         let builder = builder.map_err(|error| format!("TLS: {error}"))?;
-        let own = settings.ca_file.is_some() || settings.ca_path.is_some();
-        let builder = if settings.insecure {
-            let inner = if own {
-                let roots = Arc::new(roots(settings)?);
-                let inner =
-                    WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider));
-                Some(inner.build().map_err(|error| format!("TLS: {error}"))?)
-            } else {
+        let own = own_certificates(settings)?;
+        let builder = if settings.insecure || !own.is_empty() {
+            let roots = if settings.insecure && own.is_empty() {
                 None
+            } else {
+                Some(roots(settings, &own)?)
             };
-            let verifier = Lenient { provider, inner };
+            let inner = roots.map(|roots| {
+                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+                    .build()
+            });
+            let inner = inner.transpose().map_err(|error| format!("TLS: {error}"))?;
+            let verifier = Verifier {
+                provider,
+                inner,
+                own,
+                checks_name: !settings.insecure,
+            };
             builder
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(verifier))
         } else {
-            builder.with_root_certificates(roots(settings)?)
+            builder.with_root_certificates(roots(settings, &own)?)
         };
         let mut config = match &settings.identity {
             None => builder.with_no_client_auth(),
@@ -178,49 +186,54 @@ fn provider(ciphers: &[Cipher]) -> CryptoProvider {
     provider
 }
 
-/// The authorities to trust.
-fn roots(settings: &TlsSettings) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
+/// The certificates of the user's own files: of authorities, or of the server itself.
+fn own_certificates(settings: &TlsSettings) -> Result<Vec<CertificateDer<'static>>, String> {
+    let mut own = Vec::new();
     if let Some(file) = &settings.ca_file {
-        for certificate in certificates(file)? {
-            let added = roots.add(certificate);
-            added.map_err(|error| format!("{}: {error}", file.display()))?;
-        }
+        own.extend(certificates(file)?);
     }
     if let Some(folder) = &settings.ca_path {
-        add_folder(&mut roots, folder)?;
+        own.extend(certificates_of_folder(folder)?);
     }
-    if settings.os_certificates || (settings.ca_file.is_none() && settings.ca_path.is_none()) {
+    Ok(own)
+}
+
+/// The authorities to trust.
+fn roots(settings: &TlsSettings, own: &[CertificateDer<'static>]) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(own.iter().cloned());
+    if settings.os_certificates || own.is_empty() {
         let found = rustls_native_certs::load_native_certs();
         roots.add_parsable_certificates(found.certs);
-        if roots.is_empty() {
-            return Err(
-                "this system trusts no authorities; --cafile names a file of certificates"
-                    .to_owned(),
-            );
-        }
+    }
+    if roots.is_empty() {
+        let what = if own.is_empty() {
+            "this system trusts no authorities; --cafile names a file of certificates"
+        } else {
+            "no certificate of --cafile or --capath can be read"
+        };
+        return Err(what.to_owned());
     }
     Ok(roots)
 }
 
-/// Adds all certificates of the files in a folder. Other files are left alone, as OpenSSL does.
-fn add_folder(roots: &mut RootCertStore, folder: &Path) -> Result<(), String> {
+/// All certificates of the files in a folder. Other files are left alone, as OpenSSL does.
+fn certificates_of_folder(folder: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let problem = |error| format!("--capath {}: {error}", folder.display());
+    let mut all = Vec::new();
     for entry in fs::read_dir(folder).map_err(problem)? {
         let path = entry.map_err(problem)?.path();
-        if path.is_file()
-            && let Ok(found) = certificates(&path)
-        {
-            roots.add_parsable_certificates(found);
+        if path.is_file() {
+            all.extend(certificates(&path).unwrap_or_default());
         }
     }
-    if roots.is_empty() {
+    if all.is_empty() {
         return Err(format!(
             "--capath {} has no certificate in PEM",
             folder.display()
         ));
     }
-    Ok(())
+    Ok(all)
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -245,15 +258,20 @@ fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
         .map_err(|error| format!("{} has no private key in PEM: {error}", file.display()))
 }
 
-/// `--insecure`.
+/// Checks a server's certificate with `--cafile`, `--capath` or `--insecure`.
+///
+/// Beyond what rustls does, it takes a certificate that the user named itself, as OpenSSL does: many
+/// brokers at home have a single one, which no authority signed.
 #[derive(Debug)]
-struct Lenient {
+struct Verifier {
     provider: Arc<CryptoProvider>,
-    /// Checks all but the name. `None`: nothing is checked.
+    /// `None`: nothing is checked.
     inner: Option<Arc<WebPkiServerVerifier>>,
+    own: Vec<CertificateDer<'static>>,
+    checks_name: bool,
 }
 
-impl ServerCertVerifier for Lenient {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -265,11 +283,22 @@ impl ServerCertVerifier for Lenient {
         let Some(inner) = &self.inner else {
             return Ok(ServerCertVerified::assertion());
         };
-        match inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+        let named = self
+            .own
+            .iter()
+            .any(|own| own.as_ref() == end_entity.as_ref());
+        let checked = if named {
+            ParsedCertificate::try_from(end_entity)
+                .and_then(|parsed| verify_server_name(&parsed, server_name))
+                .map(|()| ServerCertVerified::assertion())
+        } else {
+            inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        };
+        match checked {
             // The name is what is checked last.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
+            )) if !self.checks_name => Ok(ServerCertVerified::assertion()),
             other => other,
         }
     }

@@ -20,7 +20,9 @@ pub(crate) enum Trouble {
     Tls(io::Error),
     /// The host answered, but not with a WebSocket.
     WebSocket(Box<tungstenite::Error>),
-    /// An open connection ended.
+    /// The connection ended before the server had accepted the client.
+    NotAccepted(io::Error),
+    /// The connection ended later.
     Lost(io::Error),
 }
 
@@ -44,14 +46,14 @@ impl Trouble {
             },
             Self::Tls(error) => Some(tls_remedy(error)),
             // In TLS 1.3 a server refuses a client after the handshake.
-            Self::Lost(error) if is_of_tls(error) => Some(tls_remedy(error)),
+            Self::NotAccepted(error) if is_of_tls(error) => Some(tls_remedy(error)),
             Self::WebSocket(_) => {
                 Some("is it a WebSocket port with that path? the usual path is /mqtt".into())
             }
-            Self::Lost(_) if !endpoint.is_secure() && !endpoint.is_web_socket() => {
+            Self::NotAccepted(_) if !endpoint.is_secure() && !endpoint.is_web_socket() => {
                 Some("is it the port for MQTT, without TLS?".into())
             }
-            Self::Lost(_) => None,
+            Self::NotAccepted(_) | Self::Lost(_) => None,
         }
     }
 }
@@ -66,10 +68,14 @@ impl fmt::Display for Trouble {
             Self::NotConnected(error) => fmt::Display::fmt(error, f),
             Self::Tls(error) => write!(f, "TLS failed: {error}"),
             Self::WebSocket(error) => write!(f, "no WebSocket: {error}"),
-            Self::Lost(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Self::NotAccepted(error) | Self::Lost(error)
+                if error.kind() == io::ErrorKind::UnexpectedEof =>
+            {
                 f.write_str("the server closed the connection")
             }
-            Self::Lost(error) => write!(f, "the connection was lost: {error}"),
+            Self::NotAccepted(error) | Self::Lost(error) => {
+                write!(f, "the connection was lost: {error}")
+            }
         }
     }
 }
@@ -77,7 +83,7 @@ impl fmt::Display for Trouble {
 impl From<tungstenite::Error> for Trouble {
     fn from(error: tungstenite::Error) -> Self {
         match error {
-            tungstenite::Error::Io(error) => Self::Lost(error),
+            tungstenite::Error::Io(error) => Self::NotAccepted(error),
             other => Self::WebSocket(Box::new(other)),
         }
     }
