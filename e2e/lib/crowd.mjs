@@ -29,6 +29,7 @@ export async function startCrowd(server, { count, every = 1_000, prefix = 'crowd
   const id = (n) => `device-${String(n).padStart(5, '0')}`;
   const of = (n) => sockets[n % gateways];
   for (let n = 0; n < count; n += 1) of(n).write(publish(`${prefix}/register/${id(n)}`, 'SIGN_IN', { retain: true }));
+  const signedOut = new Set();
   let sent = 0;
   let next = 0;
   const begun = performance.now();
@@ -39,6 +40,7 @@ export async function startCrowd(server, { count, every = 1_000, prefix = 'crowd
     for (; sent < due; sent += 1) {
       const n = next;
       next = (next + 1) % count;
+      if (signedOut.has(n)) continue;
       const reading = JSON.stringify({ temperature: 20 + ((sent * 7) % 100) / 10, humidity: 40 + (n % 20), seq: Math.floor(sent / count) });
       frames[n % gateways].push(publish(`${prefix}/data/${id(n)}`, reading, { id: qos > 0 ? 1 + (sent % 65_535) : 0 }));
     }
@@ -47,8 +49,11 @@ export async function startCrowd(server, { count, every = 1_000, prefix = 'crowd
   return {
     id,
     sent: () => sent,
-    /// Signs one device out.
-    signOut: (n) => of(n).write(publish(`${prefix}/register/${id(n)}`, 'SIGN_OUT', { retain: true })),
+    /// Signs one device out. It sends no more readings.
+    signOut(n) {
+      signedOut.add(n);
+      of(n).write(publish(`${prefix}/register/${id(n)}`, 'SIGN_OUT', { retain: true }));
+    },
     async stop() {
       clearInterval(timer);
       await Promise.all(sockets.map((socket) => new Promise((resolve) => {
