@@ -1,4 +1,4 @@
-//! All limits of the server, in one table: `table.rs`.
+//! All limits of the server, in one table: `table.rs`, with `own.rs`.
 //!
 //! From each row come the flag and the variable of the command line, the value in `LimitArgs` (for a
 //! limit of the broker also in [`broker::Limits`]), the flags that the log names, and a section of
@@ -11,8 +11,8 @@
 //!    fits, add one first: `server/src/metrics` says how.
 //! 3. If there is a new variant, say in `log.rs` what happened.
 //!
-//! **To add a limit of the server itself:** add a row under `server` to `table.rs`. The value is then
-//! a field of `LimitArgs`; the code that it limits must ask for it.
+//! **To add a limit of the server itself:** write its row in `own.rs`, and name it under `server` in
+//! `table.rs`. The value is then a field of `LimitArgs`; the code that it limits must ask for it.
 //!
 //! Then run `UPDATE_DOCS=1 cargo test -p beaconry docs`, which writes docs/limits.md. If a counter is
 //! among the metrics of the row, a test in `server/tests/serve/limits.rs` fails until a row there
@@ -21,6 +21,7 @@
 #[cfg(test)]
 mod docs;
 mod log;
+mod own;
 mod row;
 mod table;
 

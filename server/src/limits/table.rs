@@ -6,158 +6,24 @@ use std::time::Duration;
 use broker::QueueFull;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
+use super::own;
 use super::row::{Group, Known, Preset, Row, Setting, limits};
 use crate::cli::parse;
 use crate::memory;
-use crate::metrics::{BROKER, CONNECTIONS, DEVICES, GATEWAY, SHARD, STORE};
+use crate::metrics::{BROKER, CONNECTIONS};
 
 limits! {
     server {
-        connections: u32 = Setting {
-            default: Preset::Text("100000"),
-            parse: parse::positive,
-            row: Row {
-                group: Group::Connections,
-                flag: "max-connections",
-                variable: "BEACONRY_MAX_CONNECTIONS",
-                unit: "N",
-                help: "The most connections that may be open at once, MQTT and HTTP together.",
-                at_limit: "The server closes a new connection at once. If the operating system's limit of open files is lower, that one counts, and the server logs it when it starts.",
-                metric: &CONNECTIONS.refused,
-                more_metrics: &[],
-            },
-        };
-        connections_per_address: u32 = Setting {
-            default: Preset::Text("1000"),
-            parse: parse::number,
-            row: Row {
-                group: Group::Connections,
-                flag: "max-connections-per-address",
-                variable: "BEACONRY_MAX_CONNECTIONS_PER_ADDRESS",
-                unit: "N",
-                help: "The most connections that may be open from one IP address; 0 sets no limit. The first 64 bits of an IPv6 address count. Connections from this machine do not count.",
-                at_limit: "The server closes a new connection at once. Raise the limit if many devices share one address (NAT), or if a proxy on another machine passes them on.",
-                metric: &CONNECTIONS.refused_address,
-                more_metrics: &[],
-            },
-        };
-        tcp_keep_alive: Duration = Setting {
-            default: Preset::Text("60s"),
-            parse: parse::tcp_keep_alive,
-            row: Row {
-                group: Group::Connections,
-                flag: "tcp-keep-alive",
-                variable: "BEACONRY_TCP_KEEP_ALIVE",
-                unit: "TIME",
-                help: "How long a connection may be silent before the operating system asks whether the peer is still there; 0 never asks.",
-                at_limit: "The operating system asks four times, a quarter of this time apart. Without an answer the connection ends.",
-                metric: &CONNECTIONS.open,
-                more_metrics: &[],
-            },
-        };
-        page_frames: u32 = Setting {
-            default: Preset::Text("60"),
-            parse: parse::number,
-            row: Row {
-                group: Group::Queues,
-                flag: "max-page-frames",
-                variable: "BEACONRY_MAX_PAGE_FRAMES",
-                unit: "N",
-                help: "The most WebSocket frames with messages that a page in a browser gets in a second; 0 sets no limit.",
-                at_limit: "Messages wait for others and leave with them, after a frame's time at most: 17 ms for 60 frames. The first few go at once, acknowledgements always. Only WebSockets whose handshake names an Origin are pages.",
-                metric: &SHARD.postponed_frames,
-                more_metrics: &[],
-            },
-        };
-        gateway_object: usize = Setting {
-            default: Preset::Text("64KiB"),
-            parse: parse::positive_size,
-            row: Row {
-                group: Group::Packets,
-                flag: "max-gateway-object",
-                variable: "BEACONRY_MAX_GATEWAY_OBJECT",
-                unit: "SIZE",
-                help: "The largest JSON object that a device may send to --tcp-gateway.",
-                at_limit: "The server tells the device, closes its connection and logs it. An object without an end is too large, too.",
-                metric: &GATEWAY.too_large,
-                more_metrics: &[&GATEWAY.refused],
-            },
-        };
-        store_bytes: u64 = Setting {
-            default: Preset::Follows("what the disk has", |_| u64::MAX),
-            parse: parse::store_size,
-            row: Row {
-                group: Group::Store,
-                flag: "max-store-size",
-                variable: "BEACONRY_MAX_STORE_SIZE",
-                unit: "SIZE",
-                help: "The most that the store may take on the disk, at least 256KiB. Part of it is kept free for a copy of everything that is stored.",
-                at_limit: "The server behaves [as on a full disk](#the-store): it refuses what must be stored with \"quota exceeded\", and QoS 0 goes on.",
-                metric: &STORE.times_full,
-                more_metrics: &[
-                    &STORE.is_full,
-                    &BROKER.refused_store_full,
-                    &BROKER.retained_not_stored,
-                    &BROKER.wills_not_stored,
-                ],
-            },
-        };
-        devices: usize = Setting {
-            default: Preset::Text("200000"),
-            parse: parse::positive,
-            row: Row {
-                group: Group::Devices,
-                flag: "max-devices",
-                variable: "BEACONRY_MAX_DEVICES",
-                unit: "N",
-                help: "The most devices that the server's own model knows. It answers the API; MQTT does not need it.",
-                at_limit: "For a further device the model forgets a stranger: one that is not signed in, was hardly heard and was given no command. If there is none, it ignores the further device.",
-                metric: &DEVICES.strangers,
-                more_metrics: &[&DEVICES.ignored_devices],
-            },
-        };
-        devices_bytes: usize = Setting {
-            default: Preset::Follows("1/8 of --max-memory", |known| known.memory / 8),
-            parse: parse::size,
-            row: Row {
-                group: Group::Devices,
-                flag: "max-devices-bytes",
-                variable: "BEACONRY_MAX_DEVICES_BYTES",
-                unit: "SIZE",
-                help: "How much memory the server's own model of the devices may take, roughly. It is not part of --max-memory.",
-                at_limit: "As with --max-devices for a further device. The model keeps no new metrics and texts; what it knows goes on.",
-                metric: &DEVICES.ignored_bytes,
-                more_metrics: &[&DEVICES.bytes],
-            },
-        };
-        change_log_bytes: usize = Setting {
-            default: Preset::Text("16MiB"),
-            parse: parse::size,
-            row: Row {
-                group: Group::Devices,
-                flag: "max-change-log",
-                variable: "BEACONRY_MAX_CHANGE_LOG",
-                unit: "SIZE",
-                help: "How much memory the latest changes of devices may take, for those who follow them at api/v1/changes.",
-                at_limit: "The oldest changes go. Who reads so slowly, or was away for so long, that it needs them, is told to ask for the devices again.",
-                metric: &DEVICES.resyncs,
-                more_metrics: &[&DEVICES.change_log_bytes],
-            },
-        };
-        change_streams: usize = Setting {
-            default: Preset::Text("1000"),
-            parse: parse::number,
-            row: Row {
-                group: Group::Devices,
-                flag: "max-change-streams",
-                variable: "BEACONRY_MAX_CHANGE_STREAMS",
-                unit: "N",
-                help: "How many may follow api/v1/changes at once. Each holds a connection.",
-                at_limit: "The server answers a further one with status 503.",
-                metric: &DEVICES.streams_refused,
-                more_metrics: &[&DEVICES.streams],
-            },
-        };
+        connections: u32 = own::MAX_CONNECTIONS;
+        connections_per_address: u32 = own::CONNECTIONS_PER_ADDRESS;
+        tcp_keep_alive: Duration = own::TCP_KEEP_ALIVE;
+        page_frames: u32 = own::PAGE_FRAMES;
+        gateway_object: usize = own::GATEWAY_OBJECT;
+        store_bytes: u64 = own::STORE_BYTES;
+        devices: usize = own::MAX_DEVICES;
+        devices_bytes: usize = own::DEVICES_BYTES;
+        change_log_bytes: usize = own::CHANGE_LOG_BYTES;
+        change_streams: usize = own::CHANGE_STREAMS;
     }
     broker {
         memory_bytes: usize = Setting {

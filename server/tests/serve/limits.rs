@@ -357,6 +357,11 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "over HTTP: server/tests/serve/changes.rs",
     ),
     (
+        "--max-gateway-object",
+        "gateway_too_large_total",
+        "over plain TCP: server/tests/serve/gateway.rs",
+    ),
+    (
         "--max-store-size",
         "store_ran_full_total",
         "the store's own: server/tests/durability/full.rs",
