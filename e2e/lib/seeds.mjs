@@ -6,8 +6,10 @@ import { binary } from './server.mjs';
 
 const script = (name) => fileURLToPath(new URL(`../seeds/${name}.mjs`, import.meta.url));
 
-/// Who plays a part: our program, or theirs with this version of MQTT.js.
+/// Who plays a part: our program (`beaconry 311`: with MQTT 3.1.1), or theirs with this version of MQTT.js.
 export const PLAYERS = ['beaconry', 'mqtt4', 'mqtt'];
+const ours = (player) => player.startsWith('beaconry');
+const version = (player) => ['-V', player.split(' ')[1] ?? '5'];
 
 /// The documents' 15, 5 and 10 seconds, shortened. No command is given within 200 ms of waking or falling
 /// asleep, so that each time it is certain which it is.
@@ -27,16 +29,17 @@ export const variables = (broker, prefix, id = prefix.replaceAll('/', '-')) => (
 });
 
 export function startDevice(player, env, args = []) {
-  if (player === 'beaconry') {
+  if (ours(player)) {
     const rhythm = ['--every', `${EVERY_MS}ms`, '--awake', `${AWAKE_MS}ms`];
-    return new Program(binary, ['device', ...(args.includes('--always-on') ? [] : rhythm), ...args], { env });
+    return new Program(binary, ['device', ...version(player), ...rhythm, ...args], { env });
   }
   return theirs('device', player, { ...env, EVERY_MS, AWAKE_MS });
 }
 
 export function startCollector(player, env, args = []) {
-  if (player === 'beaconry') {
-    return new Program(binary, ['collect', '--command-every', `${COMMAND_EVERY_MS}ms`, ...args], { env });
+  if (ours(player)) {
+    const rhythm = ['--command-every', `${COMMAND_EVERY_MS}ms`];
+    return new Program(binary, ['collect', ...version(player), ...rhythm, ...args], { env });
   }
   return theirs('server', player, { ...env, COMMAND_EVERY_MS });
 }

@@ -1,5 +1,7 @@
 //! The founding documents' programs, `beaconry device`, `collect` and `command`: signals, a full disk, errors.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::path::Path;
 
 use testbed::Folder;
@@ -65,25 +67,36 @@ fn either_signal_lets_a_device_sign_out_awake_or_asleep() {
     }
 }
 
+/// A device on this stage, which has connected and subscribes. The broker acknowledges nothing.
+fn on_stage(stage: &Stage) -> (Running, TcpStream) {
+    let mut command = beaconry();
+    command.args(["device", "-h", "127.0.0.1", "-V", "311", "-p"]);
+    let device = Running::start(command.arg(stage.port()));
+    let mut broker = stage.accept();
+    device.printed("CONNECTED");
+    assert_eq!(packet(&mut broker).unwrap()[0], 0x82, "SUBSCRIBE");
+    (device, broker)
+}
+
+#[test]
+fn a_device_that_never_signed_in_does_not_wait_to_sign_out() {
+    let stage = Stage::new();
+    let (device, mut broker) = on_stage(&stage);
+    device.signal(Signal::TERM);
+    assert_eq!(packet(&mut broker).unwrap()[0], 0xe0, "DISCONNECT");
+    drop(broker);
+    assert_eq!(device.ended().code, Some(0));
+}
+
 #[test]
 fn a_second_signal_ends_a_device_that_waits_for_the_broker() {
     let stage = Stage::new();
-    let mut command = beaconry();
-    command.args([
-        "device",
-        "-h",
-        "127.0.0.1",
-        "-V",
-        "311",
-        "-p",
-        &stage.port(),
-    ]);
-    let device = Running::start(&mut command);
-    let mut broker = stage.accept();
-    device.printed("CONNECTED");
+    let (device, mut broker) = on_stage(&stage);
+    // SUBACK, to its first packet identifier.
+    broker.write_all(&[0x90, 3, 0, 1, 2]).unwrap();
+    device.printed("SENDING DATA");
     device.signal(Signal::TERM);
-    // Before it signs out it has subscribed. The broker acknowledges nothing.
-    while packet(&mut broker).unwrap()[0] >> 4 != 3 {}
+    device.printed("SENDING SIGN OUT");
     device.signal(Signal::TERM);
     assert_eq!(device.ended().code, Some(1));
 }

@@ -33,6 +33,8 @@ pub(super) struct Life {
     /// When it wakes first.
     pub(super) first: Instant,
     pub(super) stopping: watch::Receiver<bool>,
+    /// Whether this process has signed it in. The session may forget that, the retained message not.
+    pub(super) has_signed_in: bool,
 }
 
 /// Why a connection is over.
@@ -178,7 +180,12 @@ impl Life {
                 Left::Asleep(Box::new(driver.disconnect().await))
             }
             Some(Left::Stopped) => {
-                self.sign_out(driver).await;
+                // Nobody has heard of a device that never came so far.
+                if self.has_signed_in {
+                    self.sign_out(driver).await;
+                } else {
+                    driver.disconnect().await;
+                }
                 Left::Stopped
             }
             Some(left) => left,
@@ -214,7 +221,8 @@ impl Life {
         Ok(driver)
     }
 
-    fn sign_in(&self, driver: &mut Driver) {
+    fn sign_in(&mut self, driver: &mut Driver) {
+        self.has_signed_in = true;
         self.report.tell(self.device.id(), Step::SignIn);
         self.publish(driver, self.device.sign_in());
         self.publish(driver, self.device.announcement());

@@ -96,6 +96,7 @@ async fn run_all(settings: Settings) -> Exit {
             // Spread over a period, so that not all wake at the same time.
             first: began + settings.schedule.every / settings.count * index,
             stopping: stopping.clone(),
+            has_signed_in: false,
         };
         lives.spawn_local(life.run());
     }
