@@ -253,9 +253,10 @@ fn either_signal_ends_a_command_that_waits() {
     let server = Server::start(&[]);
     let device = start("device", &server, "--device a --every 1h --awake 10ms");
     device.printed("CLOSING CONNECTION");
+    wait_until("its sleep", || server.connections() == 0);
     for signal in [Signal::TERM, Signal::INT] {
         let waiting = start("command", &server, "a PING --wait 1h");
-        wait_until("its subscription", || server.connections() == 1);
+        wait_until("its connection", || server.connections() == 1);
         waiting.signal(signal);
         let ended = waiting.ended();
         // Without an answer it has not succeeded.
