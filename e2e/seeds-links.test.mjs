@@ -1,5 +1,5 @@
-// `beaconry device` and `beaconry collect` over links that are cut again and again, while the server and the
-// collector are restarted: nothing is lost, and nothing comes twice.
+// `beaconry device` and `beaconry collect` while links are cut again and again, the server and the collector are
+// restarted, and the collector is killed: nothing is lost.
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -100,4 +100,37 @@ test('nothing is lost while links are cut, the server is restarted, and the coll
   for (const [device, readings] of gave) assert.deepEqual(texts(got.get(device) ?? []), texts(readings), device);
   assert.deepEqual(await collector.stop('SIGTERM'), { code: 0, signal: null });
   t.diagnostic(`${data.length} readings and ${commands().length} commands, ${CUTS} cuts, one restart each`);
+});
+
+test('a collector that is killed again and again loses nothing', async (t) => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'beaconry-seeds-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const file = path.join(folder, 'collected.ndjson');
+  const broker = await startServer();
+  t.after(() => broker.stop('SIGKILL'));
+  const env = variables(broker.tcp, 'seeds/killed');
+  const collect = async () => {
+    const collector = startCollector('beaconry', env, ['--out', file, '--no-commands']);
+    t.after(() => collector.stop('SIGKILL'));
+    await collector.line(/SUCCESSFULLY SUBSCRIBED/);
+    return collector;
+  };
+  let collector = await collect();
+  const rhythm = ['--count', '20', '--json', '--always-on', '--every', '100ms'];
+  const devices = startDevice('beaconry', env, rhythm);
+  t.after(() => devices.stop('SIGKILL'));
+  for (let kill = 0; kill < 10; kill += 1) {
+    // At another moment each time.
+    await collector.until('messages', () => collector.lines.length > 200 + 61 * kill);
+    await collector.stop('SIGKILL');
+    collector = await collect();
+  }
+  assert.deepEqual(await devices.stop('SIGTERM'), { code: 0, signal: null });
+  const sent = devices.lines.map((line) => JSON.parse(line)).filter((it) => it.event === 'data').map((it) => JSON.stringify(it.payload));
+  const ended = (it) => it.payload === 'SIGN_OUT';
+  await collector.until('everybody to have signed out', () => new Set(stored(file).filter(ended).map((it) => it.device)).size === 20);
+  const data = stored(file).map((it) => JSON.stringify(it.payload));
+  const there = new Set(data);
+  assert.deepEqual(sent.filter((text) => !there.has(text)), []);
+  t.diagnostic(`${sent.length} readings, ${data.length} lines stored`);
 });

@@ -30,7 +30,7 @@ export const variables = (broker, prefix, id = prefix.replaceAll('/', '-')) => (
 
 export function startDevice(player, env, args = []) {
   if (ours(player)) {
-    const rhythm = ['--every', `${EVERY_MS}ms`, '--awake', `${AWAKE_MS}ms`];
+    const rhythm = args.includes('--always-on') ? [] : ['--every', `${EVERY_MS}ms`, '--awake', `${AWAKE_MS}ms`];
     return new Program(binary, ['device', ...version(player), ...rhythm, ...args], { env });
   }
   return theirs('device', player, { ...env, EVERY_MS, AWAKE_MS });
