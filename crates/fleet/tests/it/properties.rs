@@ -63,6 +63,10 @@ fn topic() -> impl Strategy<Value = String> {
         Just("sensors".into()),
         Just("beaconry".into()),
         Just("temperature".into()),
+        Just("iot-2/type/a/id/b".into()),
+        Just("evt/status/fmt/json".into()),
+        Just("evt/c/fmt/txt".into()),
+        Just("mon".into()),
         "[abc]",
         ".{0,3}",
     ];
@@ -75,6 +79,8 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
         Just("SIGN_OUT".into()),
         Just("online".into()),
         Just("sleeping".into()),
+        Just(r#"{"Action":"Connect"}"#.into()),
+        Just(r#"{"Action":"Disconnect"}"#.into()),
         Just(String::new()),
         any::<f64>().prop_map(|value| format!("{value}")),
         (0i64..200, -5i64..5).prop_map(|(ago, value)| {
