@@ -205,6 +205,11 @@ impl Client {
         connection.accept(self.now, &properties, &self.options);
         let version = connection.version;
         self.server.speaks = self.server.speaks.accepted();
+        if session_present && matches!(self.server.session, NextSession::AsOptions) {
+            // An earlier process may have left exchanges open that this one does not know. A message with
+            // such an identifier would be taken for one that has arrived `[MQTT-4.3.3-10]`.
+            self.ids.begin_at(self.options.seed);
+        }
         self.server.session = NextSession::Resume;
         self.server.unanswered = false;
         let doubtful = connection.doubtful;

@@ -95,8 +95,9 @@ pub struct ClientOptions {
     pub probe_timeout: Duration,
     /// How long to wait between attempts.
     pub reconnect: Reconnect,
-    /// The seed of the jitter. Give each client a different one, or all of them come back in the
-    /// same instant after the server was away.
+    /// The seed of the jitter, and of the first packet identifier in a session that this client does not
+    /// know. Give each client a different one, or all of them come back in the same instant after the
+    /// server was away.
     pub seed: u64,
     /// What an earlier client had not finished, for example before the page was reloaded. Give
     /// `clean_start: false` and the same client identifier with it.

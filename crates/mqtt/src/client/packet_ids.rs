@@ -20,6 +20,8 @@ pub(super) struct PacketIds {
 
 const BITS: usize = u64::BITS as usize;
 const ALL_WORDS: usize = (u16::MAX as usize + 1) / BITS;
+/// Among so many a client begins that resumes a session which it does not know: 512 bytes of memory.
+const SPREAD: usize = 4096;
 
 impl PacketIds {
     pub(super) fn new() -> Self {
@@ -47,6 +49,15 @@ impl PacketIds {
         self.set(free);
         self.next = if free + 1 == covered { 1 } else { free + 1 };
         u16::try_from(free).ok().and_then(NonZeroU16::new)
+    }
+
+    /// Gives out next an identifier that `seed` chooses among [`SPREAD`].
+    pub(super) fn begin_at(&mut self, seed: u64) {
+        if self.words.len() * BITS < SPREAD {
+            self.words.resize(SPREAD / BITS, 0);
+        }
+        // Identifier 0 does not exist.
+        self.next = usize::try_from(seed % (SPREAD as u64)).map_or(1, |id| id.max(1));
     }
 
     /// Marks an identifier as used that an earlier client of this session gave out.
@@ -119,6 +130,20 @@ mod tests {
             ids.free(id);
         }
         assert_eq!(ids.words.len(), 1, "memory follows what is in use");
+    }
+
+    #[test]
+    fn a_beginning_elsewhere_leaves_none_out() {
+        for seed in [0, 1, 4_095, 4_096, u64::MAX] {
+            let mut ids = PacketIds::new();
+            ids.begin_at(seed);
+            let first = ids.take().unwrap();
+            assert_eq!(u64::from(first.get()), (seed % 4_096).max(1));
+            for _ in 0..65_534 {
+                assert_ne!(ids.take(), Some(first));
+            }
+            assert_eq!(ids.take(), None);
+        }
     }
 
     #[test]

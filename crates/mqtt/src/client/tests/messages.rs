@@ -481,6 +481,27 @@ fn a_session_is_taken_up_by_a_later_client() {
     assert_eq!(later.events(), [], "it was handed on by the earlier client");
 }
 
+/// A process was killed, and the next one knows nothing of its exchanges: whose identifiers are in use
+/// `[MQTT-4.3.3-10]` only the server knows.
+#[test]
+fn a_client_that_resumes_an_unknown_session_begins_with_another_identifier() {
+    let first_id = |seed, session_present| {
+        let mut bench = Bench::connected_as(
+            ClientOptions {
+                clean_start: false,
+                seed,
+                ..options()
+            },
+            |connack| connack.session_present = session_present,
+        );
+        bench.publish(QoS::ExactlyOnce, "a");
+        bench.sent_publishes()[0].packet_id.unwrap().get()
+    };
+    assert_eq!(first_id(1_234, true), 1_234);
+    assert_eq!(first_id(4_096 + 7, true), 7);
+    assert_eq!(first_id(1_234, false), 1, "there is none to disturb");
+}
+
 fn feed_message(bench: &mut Bench, qos: QoS, number: u16, dup: bool) -> Result<(), ProtocolError> {
     let mut publish = message(qos, "from the server");
     publish.packet_id = Some(id(number));
