@@ -14,6 +14,7 @@ mod conformance;
 mod counts;
 mod doctor;
 mod fuzz;
+mod interop;
 mod platform;
 mod processes;
 mod step;
@@ -37,6 +38,8 @@ cargo xtask COMMAND
                     fmt clippy targets deny conformance native fuzz wasm e2e
   conformance       Writes docs/conformance.md: which test holds which statement of the standards;
                     --check only reports what is missing there
+  interop [WORD]... Writes docs/interop.md: which programs work together. With words it runs only the
+                    clients and brokers that have one of them in their names, and prints the tables
   bench [ARGS]      Measures Beaconry beside mosquitto, in turns on one core; see `bench --help`
   fuzz [TARGET]...  Fuzzes the targets of fuzz/, or some of them; --seconds N for each (60),
                     --sanitizer address for the unsafe code of the crates that are used
@@ -78,6 +81,7 @@ fn run(args: &[String]) -> Result<ExitCode> {
             build::everything(&Workspace::load()?)?;
             Ok(ExitCode::SUCCESS)
         }
+        "interop" => interop::run(&Workspace::load()?, rest),
         "test" => test::run(&Workspace::load()?, rest),
         "conformance" => {
             conformance::run(&Workspace::load()?, rest)?;

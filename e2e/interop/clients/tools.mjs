@@ -1,4 +1,5 @@
 // mosquitto_pub and mosquitto_sub, or programs with their options: one process for each subscription and each message.
+// C programs write whole blocks into a pipe; stdbuf (coreutils) makes them write lines.
 import { spawn } from 'node:child_process';
 
 export function client(pub, sub) {

@@ -11,7 +11,10 @@ use anyhow::{Context as _, Result, bail};
 use super::{Finding, Need, State, apt};
 use crate::{command, step::Step, workspace::Workspace};
 
-const PAHO: (&str, &str) = ("paho-mqtt", "2.1.0");
+/// Clients in Python, each in an environment of its own: a package and its version.
+pub(crate) const PAHO: (&str, &str) = ("paho-mqtt", "2.1.0");
+pub(crate) const OLD_PAHO: (&str, &str) = ("paho-mqtt", "1.6.1");
+pub(crate) const AIOMQTT: (&str, &str) = ("aiomqtt", "2.5.1");
 
 /// The programs, and Debian's packages that have them.
 const PROGRAMS: [(&str, &str); 5] = [
@@ -34,7 +37,7 @@ pub(crate) struct Peers {
 pub(crate) fn ensure(workspace: &Workspace) -> Result<Peers> {
     Ok(Peers {
         programs: ensure_programs(workspace)?,
-        python: ensure_paho(workspace)?,
+        python: ensure_python(workspace, PAHO)?,
     })
 }
 
@@ -88,9 +91,13 @@ fn remedy() -> &'static str {
     }
 }
 
-fn ensure_paho(workspace: &Workspace) -> Result<PathBuf> {
-    let (name, version) = PAHO;
-    if workspace.cache.tool(name, version).is_dir() && paho_version(workspace).is_none() {
+/// A Python that has this package in this version.
+pub(crate) fn ensure_python(
+    workspace: &Workspace,
+    (name, version): (&str, &str),
+) -> Result<PathBuf> {
+    let has_it = || has_version(workspace, (name, version));
+    if workspace.cache.tool(name, version).is_dir() && !has_it() {
         // A virtual environment stops working when the Python that made it goes.
         workspace.cache.discard(name, version)?;
     }
@@ -121,8 +128,9 @@ fn ensure_paho(workspace: &Workspace) -> Result<PathBuf> {
         Ok(())
     })?;
     let python = python_in(&workspace.cache.tool(name, version));
-    paho_version(workspace)
-        .with_context(|| format!("{} has no working paho-mqtt", python.display()))?;
+    if !has_it() {
+        bail!("{} has no working {name} {version}", python.display());
+    }
     Ok(python)
 }
 
@@ -143,12 +151,34 @@ fn python_in(environment: &Path) -> PathBuf {
     })
 }
 
-fn paho_version(workspace: &Workspace) -> Option<String> {
-    let python = python_in(&workspace.cache.tool(PAHO.0, PAHO.1));
-    command::first_line(
-        python,
-        &["-c", "import paho.mqtt; print(paho.mqtt.__version__)"],
-    )
+/// Whether the environment of this package works, and has it in this version.
+fn has_version(workspace: &Workspace, (name, version): (&str, &str)) -> bool {
+    let python = python_in(&workspace.cache.tool(name, version));
+    let ask = format!("from importlib.metadata import version; print(version('{name}'))");
+    command::first_line(python, &["-c", &ask]).as_deref() == Some(version)
+}
+
+/// The other brokers of the table of which programs work together. What cannot be installed is left out
+/// there.
+pub(crate) fn ensure_brokers(workspace: &Workspace) -> Result<()> {
+    const BROKERS: [(&str, &str); 2] = [
+        ("nats-server", "nats-server"),
+        ("rabbitmq-server", "rabbitmq-server"),
+    ];
+    let missing = BROKERS.iter().filter(|(name, _)| find(name).is_none());
+    let packages: Vec<&str> = missing.map(|(_, package)| *package).collect();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    if !apt::usable() {
+        eprintln!(
+            "xtask: {} not found: the table leaves them out",
+            packages.join(" and ")
+        );
+        return Ok(());
+    }
+    let _lock = workspace.cache.lock()?;
+    apt::install(&packages)
 }
 
 /// The rows for doctor.
@@ -159,12 +189,10 @@ pub(crate) fn findings(workspace: &Workspace) -> Vec<Finding> {
         None if apt => State::missing(format!("would run: apt-get install {package}")),
         None => State::missing(remedy()),
     };
-    let paho = match (paho_version(workspace), python()) {
-        (Some(version), _) => {
-            State::found(version, python_in(&workspace.cache.tool(PAHO.0, PAHO.1)))
-        }
-        (None, Some(_)) => State::missing("would make a Python environment in the cache"),
-        (None, None) => State::missing("install Python 3 with its venv module"),
+    let paho = match (has_version(workspace, PAHO), python()) {
+        (true, _) => State::found(PAHO.1, python_in(&workspace.cache.tool(PAHO.0, PAHO.1))),
+        (false, Some(_)) => State::missing("would make a Python environment in the cache"),
+        (false, None) => State::missing("install Python 3 with its venv module"),
     };
     let finding = |name, state| Finding {
         name,

@@ -12,7 +12,9 @@ mod v5;
 
 /// What the event loop tells.
 pub enum Told {
-    Connected { session: bool },
+    Connected {
+        session: bool,
+    },
     Subscribed,
     /// A message was taken over by the broker, or left with QoS 0.
     Published,
@@ -63,9 +65,7 @@ async fn main() {
     }
 }
 
-async fn connect(
-    order: &Value,
-) -> Result<(Client, mpsc::UnboundedReceiver<Told>, bool), String> {
+async fn connect(order: &Value) -> Result<(Client, mpsc::UnboundedReceiver<Told>, bool), String> {
     let (tell, mut told) = mpsc::unbounded_channel();
     let client = if order["version"] == 5 {
         Client::V5(v5::connect(order, tell))

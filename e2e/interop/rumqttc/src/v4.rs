@@ -44,14 +44,20 @@ pub fn connect(order: &Value, tell: mpsc::UnboundedSender<Told>) -> AsyncClient 
                 },
                 Ok(Event::Incoming(Packet::Publish(message))) => {
                     let payload = String::from_utf8_lossy(&message.payload).into_owned();
-                    line(&json!({"message": {"topic": message.topic, "payload": payload, "qos": message.qos as u8, "retain": message.retain}}));
+                    line(
+                        &json!({"message": {"topic": message.topic, "payload": payload, "qos": message.qos as u8, "retain": message.retain}}),
+                    );
                     continue;
                 }
                 Ok(Event::Incoming(Packet::SubAck(_))) => Told::Subscribed,
-                Ok(Event::Incoming(Packet::PubAck(ack))) if unfinished.remove(&ack.pkid).is_some() => {
+                Ok(Event::Incoming(Packet::PubAck(ack)))
+                    if unfinished.remove(&ack.pkid).is_some() =>
+                {
                     Told::Published
                 }
-                Ok(Event::Incoming(Packet::PubComp(ack))) if unfinished.remove(&ack.pkid).is_some() => {
+                Ok(Event::Incoming(Packet::PubComp(ack)))
+                    if unfinished.remove(&ack.pkid).is_some() =>
+                {
                     Told::Published
                 }
                 Ok(Event::Outgoing(Outgoing::Publish(0))) => Told::Published,

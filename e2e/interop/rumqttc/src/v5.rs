@@ -30,12 +30,20 @@ pub fn connect(order: &Value, tell: mpsc::UnboundedSender<Told>) -> AsyncClient 
     }
     options.set_keep_alive(Duration::from_secs(30));
     options.set_clean_start(order["clean"] == true);
-    let expiry = order["expiry"].as_u64().and_then(|it| u32::try_from(it).ok());
+    let expiry = order["expiry"]
+        .as_u64()
+        .and_then(|it| u32::try_from(it).ok());
     options.set_session_expiry_interval(expiry);
     if let Some(will) = order["will"].as_object() {
         let qos = qos_of(will["qos"].as_u64().unwrap_or(0));
         let retain = will["retain"] == true;
-        let will = LastWill::new(text(&will["topic"]), text(&will["payload"]), qos, retain, None);
+        let will = LastWill::new(
+            text(&will["topic"]),
+            text(&will["payload"]),
+            qos,
+            retain,
+            None,
+        );
         options.set_last_will(will);
     }
     let (client, mut events) = AsyncClient::new(options, 100);
@@ -44,7 +52,9 @@ pub fn connect(order: &Value, tell: mpsc::UnboundedSender<Told>) -> AsyncClient 
         let mut unfinished: HashMap<u16, ()> = HashMap::new();
         loop {
             let told = match events.poll().await {
-                Ok(Event::Incoming(Packet::ConnAck(ack))) if ack.code != ConnectReturnCode::Success => {
+                Ok(Event::Incoming(Packet::ConnAck(ack)))
+                    if ack.code != ConnectReturnCode::Success =>
+                {
                     Told::Failed(format!("refused: {:?}", ack.code))
                 }
                 Ok(Event::Incoming(Packet::ConnAck(ack))) => Told::Connected {
@@ -53,14 +63,20 @@ pub fn connect(order: &Value, tell: mpsc::UnboundedSender<Told>) -> AsyncClient 
                 Ok(Event::Incoming(Packet::Publish(message))) => {
                     let payload = String::from_utf8_lossy(&message.payload).into_owned();
                     let topic = String::from_utf8_lossy(&message.topic).into_owned();
-                    line(&json!({"message": {"topic": topic, "payload": payload, "qos": message.qos as u8, "retain": message.retain}}));
+                    line(
+                        &json!({"message": {"topic": topic, "payload": payload, "qos": message.qos as u8, "retain": message.retain}}),
+                    );
                     continue;
                 }
                 Ok(Event::Incoming(Packet::SubAck(_))) => Told::Subscribed,
-                Ok(Event::Incoming(Packet::PubAck(ack))) if unfinished.remove(&ack.pkid).is_some() => {
+                Ok(Event::Incoming(Packet::PubAck(ack)))
+                    if unfinished.remove(&ack.pkid).is_some() =>
+                {
                     Told::Published
                 }
-                Ok(Event::Incoming(Packet::PubComp(ack))) if unfinished.remove(&ack.pkid).is_some() => {
+                Ok(Event::Incoming(Packet::PubComp(ack)))
+                    if unfinished.remove(&ack.pkid).is_some() =>
+                {
                     Told::Published
                 }
                 Ok(Event::Outgoing(Outgoing::Publish(0))) => Told::Published,
