@@ -208,7 +208,12 @@ impl Driver {
                 None => available,
             };
         }
-        let bytes = self.received.split_to(available.min(self.rest_of_packet));
+        let bytes = if available <= self.rest_of_packet {
+            // An empty rest would keep the whole buffer alive while the connection is idle.
+            std::mem::take(&mut self.received)
+        } else {
+            self.received.split_to(self.rest_of_packet)
+        };
         self.rest_of_packet -= bytes.len();
         if let Err(error) = self.client.handle_input(self.clock.now(), bytes) {
             // The client has handled it already, and reports it with an event.
@@ -291,11 +296,11 @@ impl Driver {
     }
 
     fn receive(&mut self, bytes: Bytes) {
-        self.chunk = if bytes.len() >= self.chunk {
-            (self.chunk * 2).min(LARGEST_CHUNK)
+        if bytes.len() >= self.chunk {
+            self.chunk = (self.chunk * 2).min(LARGEST_CHUNK);
         } else {
-            (self.chunk / 2).max(bytes.len()).max(LEAST_CHUNK)
-        };
+            self.chunk = (self.chunk / 2).max(bytes.len()).max(LEAST_CHUNK);
+        }
         if self.received.is_empty() {
             self.received = bytes;
         } else {

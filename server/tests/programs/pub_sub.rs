@@ -13,6 +13,7 @@ const MORE_THAN_BUFFERS: usize = 64 << 20;
 
 /// Waits until a count has not moved for a while, and returns it. That nothing happens has no event.
 fn at_rest(count: &AtomicUsize) -> usize {
+    wait_until("a begin", || count.load(Ordering::Relaxed) > 0);
     let (mut last, mut since) = (count.load(Ordering::Relaxed), Instant::now());
     while since.elapsed() < Duration::from_millis(700) {
         thread::sleep(Duration::from_millis(20));

@@ -4,12 +4,13 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::process::{Child, Stdio};
+use std::time::Instant;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use super::support::{Server, Signal, beaconry, run, wait_until};
+use super::support::{PATIENCE, Server, Signal, beaconry, run, wait_until};
 
 /// A terminal with a program at its other end.
 struct Terminal {
@@ -43,7 +44,13 @@ impl Terminal {
     /// Reads until `text` was shown. The program draws again and again, so something always comes.
     fn shows(&mut self, text: &str) {
         let mut buffer = [0; 4096];
+        let deadline = Instant::now() + PATIENCE;
         while !self.shown.contains(text) {
+            assert!(
+                Instant::now() < deadline,
+                "{text} is not in {:?}",
+                self.shown
+            );
             let count = self.master.read(&mut buffer).unwrap();
             self.shown
                 .push_str(&String::from_utf8_lossy(&buffer[..count]));

@@ -1,7 +1,7 @@
 //! The byte stream of a client: TCP, TLS, or either with WebSocket frames around the bytes.
 //!
-//! Plain TCP costs nothing beyond its system calls: nothing is boxed, and while nothing comes there is
-//! no buffer. The others are boxed, so that a fleet of plain connections does not carry their size.
+//! Plain TCP costs nothing beyond its system calls: nothing is boxed, and room to read into is only made
+//! when something has come. The others are boxed, so that a fleet of plain connections does not carry their size.
 
 use std::future::{Future, poll_fn};
 use std::io;
