@@ -52,7 +52,10 @@ impl Server {
 
 /// The program under test.
 pub(crate) fn beaconry() -> Command {
-    Command::new(testbed::program(env!("CARGO_BIN_EXE_beaconry")))
+    let mut command = Command::new(testbed::program(env!("CARGO_BIN_EXE_beaconry")));
+    // What the developer's own shell says is not for the tests.
+    command.env_remove("BROKER");
+    command
 }
 
 /// A program that runs, killed when it is dropped.
