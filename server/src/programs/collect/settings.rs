@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use api::{Members, Raw};
 use clap::Args;
-use mqtt::{ClientOptions, ProtocolVersion, TopicFilter, Utf8String};
+use mqtt::{ClientOptions, TopicFilter, Utf8String};
 
 use super::store::Format;
 use crate::cli::parse;
@@ -91,7 +91,8 @@ impl Settings {
     pub(super) fn new(args: &CollectArgs, environment: &Environment) -> Result<Self, String> {
         let broker = environment.get("BROKER");
         let connection = args.connection.connection(&Defaults {
-            version: Some(ProtocolVersion::V5),
+            // 5, or what the broker speaks.
+            version: None,
             broker: broker.as_deref(),
             takes_topic: false,
         })?;

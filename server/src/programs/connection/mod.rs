@@ -16,4 +16,4 @@ mod unsupported;
 pub(crate) use self::endpoint::{Endpoint, Opening};
 pub(crate) use self::options::{Connection, ConnectionArgs, Defaults, bytes_of, qos};
 pub(crate) use self::stream::Stream;
-pub(crate) use self::trouble::{Trouble, explain};
+pub(crate) use self::trouble::{Trouble, explain, is_fall_back};

@@ -120,6 +120,25 @@ pub(crate) fn explain(
     }
 }
 
+/// Whether the client only tries again with an older version of MQTT. Nobody need be told.
+pub(crate) fn is_fall_back(why: &DisconnectCause, retries: bool) -> bool {
+    match why {
+        DisconnectCause::Refused(reason) => {
+            retries && reason.reason_code == ReasonCode::UnsupportedProtocolVersion
+        }
+        DisconnectCause::Requested
+        | DisconnectCause::Suspended
+        | DisconnectCause::TransportNotOpened
+        | DisconnectCause::TransportClosed
+        | DisconnectCause::ConnectTimeout
+        | DisconnectCause::PingTimeout
+        | DisconnectCause::Slept
+        | DisconnectCause::ByServer(_)
+        | DisconnectCause::Protocol(_)
+        | DisconnectCause::NotEncodable(_) => false,
+    }
+}
+
 fn refusal_remedy(reason_code: ReasonCode) -> Option<String> {
     match reason_code {
         ReasonCode::BadUserNameOrPassword | ReasonCode::NotAuthorized => {

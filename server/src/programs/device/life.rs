@@ -14,7 +14,7 @@ use super::settings::Settings;
 use crate::clock::Clock;
 use crate::demo::device::Device;
 use crate::mqtt_driver::Driver;
-use crate::programs::connection::explain;
+use crate::programs::connection::{explain, is_fall_back};
 use crate::programs::exit::Exit;
 
 /// How much longer a device stays awake for what is not acknowledged yet.
@@ -145,6 +145,8 @@ impl Life {
                     waking.is_subscribed = true;
                 }
                 Some(Event::Message(message)) => self.answer(&mut driver, &message),
+                Some(Event::Disconnected { why, retry_at })
+                    if is_fall_back(&why, retry_at.is_some()) => {}
                 Some(Event::Disconnected { why, retry_at }) => {
                     if std::mem::take(&mut is_connected) {
                         self.report.note_left();

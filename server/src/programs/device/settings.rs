@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, builder::TypedValueParser as _};
-use mqtt::{ClientOptions, ProtocolVersion, Utf8String};
+use mqtt::{ClientOptions, Utf8String};
 
 use super::schedule::Schedule;
 use crate::cli::parse;
@@ -160,7 +160,8 @@ impl Settings {
         let client_id = args.connection.client_id().map(Utf8String::try_from);
         let broker = environment.get("BROKER");
         let connection = args.connection.connection(&Defaults {
-            version: Some(ProtocolVersion::V5),
+            // 5, or what the broker speaks.
+            version: None,
             broker: broker.as_deref(),
             takes_topic: false,
         })?;
