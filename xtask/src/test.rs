@@ -318,7 +318,8 @@ fn kill_release(workspace: &Workspace) -> Result<Counts> {
 fn beside_mosquitto(workspace: &Workspace, programs: &[&Path]) -> Result<Counts> {
     let tests = ["test", "--package", "beaconry", "--test", "programs"];
     let mut cargo = cargo(workspace, &tests);
-    cargo
+    // Before the arguments of the tests.
+    locked_in_ci(&mut cargo)
         .args(["beside_mosquitto::", "--", "--ignored"])
         .env("PATH", command::path_with(programs)?)
         .env("BEACONRY_BIN", workspace.server());
@@ -326,7 +327,7 @@ fn beside_mosquitto(workspace: &Workspace, programs: &[&Path]) -> Result<Counts>
         workspace,
         "pub and sub beside mosquitto's",
         "beside-mosquitto",
-        locked_in_ci(&mut cargo),
+        &mut cargo,
     )
 }
 
