@@ -41,7 +41,8 @@ pub(super) struct Life {
 enum Left {
     Asleep(Box<SessionSnapshot>),
     Stopped,
-    Failed(Exit),
+    /// For good.
+    Ended(Exit),
 }
 
 /// How far the device has got since it woke.
@@ -65,8 +66,9 @@ impl Life {
         loop {
             match self.awake(session.take(), &mut signed_in).await {
                 Left::Asleep(left) => session = Some(*left),
+                // `awake` has signed it out.
                 Left::Stopped => return Exit::Success,
-                Left::Failed(exit) => return exit,
+                Left::Ended(exit) => return exit,
             }
             let next = self.settings.schedule.next_period(self.first.elapsed());
             if self.pause_until(self.first + next).await {
@@ -85,7 +87,7 @@ impl Life {
         let mut permit = self.may_connect(&connecting).await;
         let mut driver = match self.driver(session) {
             Ok(driver) => driver,
-            Err(exit) => return Left::Failed(exit),
+            Err(exit) => return Left::Ended(exit),
         };
         let mut waking = Waking::default();
         let mut next_reading = Instant::now();
@@ -154,7 +156,7 @@ impl Life {
                     let what = explain(driver.endpoint(), &why, driver.trouble());
                     if retry_at.is_none() {
                         self.report.tell(self.device.id(), Step::Trouble(&what));
-                        break Some(Left::Failed(Exit::of_cause(
+                        break Some(Left::Ended(Exit::of_cause(
                             &why,
                             self.settings.connection.options.version,
                         )));
@@ -183,12 +185,12 @@ impl Life {
             }
             Some(Left::Stopped) => {
                 // Nobody has heard of a device that never came so far.
-                if self.has_signed_in {
-                    self.sign_out(driver).await;
+                Left::Ended(if self.has_signed_in {
+                    self.sign_out(driver).await
                 } else {
                     driver.disconnect().await;
-                }
-                Left::Stopped
+                    Exit::Success
+                })
             }
             Some(left) => left,
         }
@@ -272,7 +274,7 @@ impl Life {
     }
 
     /// Signs out over a connection that exists or comes about in time.
-    async fn sign_out(&mut self, mut driver: Driver) {
+    async fn sign_out(&mut self, mut driver: Driver) -> Exit {
         self.report.tell(self.device.id(), Step::SignOut);
         self.publish(&mut driver, self.device.sign_out());
         let settled = timeout(SIGN_OUT_PATIENCE, async {
@@ -287,23 +289,25 @@ impl Life {
             }
             driver.client().0.queued().0 == 0
         });
-        if !settled.await.unwrap_or(false) {
+        let is_done = settled.await.unwrap_or(false);
+        if !is_done {
             let why = "could not sign out in time; the will does it if the broker has seen this device connected";
             self.report.tell(self.device.id(), Step::Trouble(why));
         }
         driver.disconnect().await;
+        if is_done { Exit::Success } else { Exit::Failed }
     }
 
     /// The program ends while the device sleeps.
     async fn sign_out_from_sleep(&mut self, session: Option<SessionSnapshot>) -> Exit {
         let connecting = Rc::clone(&self.connecting);
         let permit = timeout(SIGN_OUT_PATIENCE, connecting.acquire()).await;
-        match self.driver(session) {
+        let exit = match self.driver(session) {
             Ok(driver) => self.sign_out(driver).await,
-            Err(exit) => return exit,
-        }
+            Err(exit) => exit,
+        };
         drop(permit);
-        Exit::Success
+        exit
     }
 
     /// Waits. Returns whether the program is to end.
