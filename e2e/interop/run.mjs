@@ -12,6 +12,7 @@ import mqtt5 from 'mqtt';
 import mqtt4 from 'mqtt4';
 import { launch } from '../lib/browser.mjs';
 import { startServer } from '../lib/server.mjs';
+import * as bridge from './clients/bridge.mjs';
 import * as child from './clients/child.mjs';
 import * as mqttjs from './clients/mqttjs.mjs';
 import * as page from './clients/paho_page.mjs';
@@ -41,6 +42,12 @@ const clients = [
     webSocket: false,
     why: 'Debian builds them without WebSocket',
     make: () => tools.client(['mosquitto_pub'], ['stdbuf', '-oL', 'mosquitto_sub']),
+  },
+  {
+    name: () => `mosquitto ${said('mosquitto', ['-h']).match(/[\d.]+/)?.[0] ?? ''} as a bridge`,
+    webSocket: false,
+    why: 'its bridges have none',
+    make: () => bridge.client(mqttjs.client(mqtt5)),
   },
   { name: () => 'beaconry pub, beaconry sub', needs: beaconry, make: () => tools.client([beaconry, 'pub'], [beaconry, 'sub']) },
   { name: () => `MQTT.js ${version('mqtt')}`, make: () => mqttjs.client(mqtt5) },
@@ -85,6 +92,7 @@ async function rows(server, browser, notes) {
         process.stderr.write(`${found.at(-1).join(' | ')}\n`);
       }
     }
+    client.stop?.();
   }
   return found;
 }
