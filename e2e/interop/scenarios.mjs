@@ -12,6 +12,7 @@ import assert from 'node:assert/strict';
 
 const MANY = 20;
 const PATIENCE = 15_000;
+const LONGEST = 60_000;
 let number = 0;
 
 /// Waits until `holds` gives something, and says what was there instead.
@@ -123,7 +124,8 @@ async function exchange(stage, qos) {
 export async function run(scenario, client, observer, options) {
   const stage = new Stage(client, observer, options);
   try {
-    await scenario(stage);
+    const late = new Promise((resolve) => { setTimeout(resolve, LONGEST, 'late').unref(); });
+    if (await Promise.race([scenario(stage), late]) === 'late') throw new Error(`not done within ${LONGEST / 1_000} s`);
     return null;
   } catch (error) {
     return error.message.split('\n')[0];
