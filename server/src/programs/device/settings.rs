@@ -52,9 +52,8 @@ pub(crate) struct DeviceArgs {
     #[arg(long, conflicts_with = "awake")]
     pub(super) always_on: bool,
 
-    /// Speak JSON over plain TCP, as the documents' first device, to `beaconry serve --tcp-gateway` or to
-    /// their server. Without an address: that of the variables SERVER_HOST and SERVER_PORT, or
-    /// 127.0.0.1:30000.
+    /// Speak JSON over plain TCP, without MQTT, to beaconry serve --tcp-gateway or a server like it. Without
+    /// an address: that of the variables SERVER_HOST and SERVER_PORT, or 127.0.0.1:30000.
     #[arg(
         long,
         value_name = "HOST:PORT",
@@ -83,7 +82,7 @@ fn kind() -> impl clap::builder::TypedValueParser<Value = Kind> {
     })
 }
 
-/// Where the documents' server listens.
+/// Where the server for plain TCP listens.
 fn tcp_address(given: &str, environment: &Environment) -> String {
     if !given.is_empty() {
         return given.to_owned();
