@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 use super::Shared;
 use super::client::{Client, Happened};
@@ -218,7 +218,7 @@ impl Connection {
         match self.session.handle(&object).map_err(Left::BadObject)? {
             Said::SignUp { id } => {
                 count(&self.shared.counters.signed_up);
-                info!(peer = %self.peer, id, "a device has signed up over TCP");
+                debug!(peer = %self.peer, id, "a device has signed up over TCP");
                 self.client = Some(Client::new(&self.shared, id).map_err(Left::Refused)?);
                 Ok(())
             }
@@ -265,9 +265,9 @@ impl Connection {
         let counters = &self.shared.counters;
         let (peer, id) = (self.peer, self.id());
         match left {
-            Left::Gone(None) => return info!(%peer, id, "a device has left the TCP gateway"),
+            Left::Gone(None) => return debug!(%peer, id, "a device has left the TCP gateway"),
             Left::Gone(Some(error)) => {
-                return info!(%peer, id, "a device has left the TCP gateway: {error}");
+                return debug!(%peer, id, "a device has left the TCP gateway: {error}");
             }
             Left::Stopped => return,
             Left::BadBytes(FramingError::TooLarge { .. }) => count(&counters.too_large),
