@@ -15,7 +15,7 @@
 //! assert!(answer.is_success());
 //! ```
 //!
-//! [`ServerInfo`], [`fleet`] and [`Problem`] are answers of the server's HTTP API. A field that is added later must
+//! [`ServerInfo`], [`fleet`], [`history`] and [`Problem`] are answers of the server's HTTP API. A field that is added later must
 //! have a default, so that a new page can read the answer of an older server.
 //!
 //! The crate is `no_std`. A page contains only the parts that it uses.
@@ -27,6 +27,7 @@ extern crate alloc;
 mod command;
 mod device;
 pub mod fleet;
+pub mod history;
 mod problem;
 mod raw;
 mod server;

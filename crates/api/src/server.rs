@@ -17,6 +17,9 @@ pub struct ServerInfo {
     pub started_at_ms: u64,
     /// Whether sessions and messages outlive the program.
     pub stores: bool,
+    /// Whether it remembers what happened: whether the history routes answer.
+    #[serde(default)]
+    pub history: bool,
     /// Its broker.
     pub mqtt: MqttInfo,
 }
