@@ -124,6 +124,7 @@ mod payload;
 mod prefix_rule;
 mod presence;
 mod readings;
+mod record;
 mod rhythm;
 mod search;
 mod text;
@@ -138,6 +139,7 @@ const INDEX: bool = cfg!(feature = "index");
 const FORGET: bool = cfg!(feature = "forget");
 const ADOPT: bool = cfg!(feature = "adopt");
 const TIES: bool = cfg!(feature = "ties");
+const RECORD: bool = cfg!(feature = "record");
 
 pub use command::{
     Argument, Command, CommandError, CommandMessage, CommandRequest, CommandState, KnownCommand,
@@ -154,5 +156,6 @@ pub use number::number_of;
 pub use options::{FleetOptions, ObserverState, StaleRule};
 pub use prefix_rule::PrefixRule;
 pub use presence::{Counts, OfflineReason, Presence, PresenceKind, PresenceSpan, UnknownReason};
+pub use record::{Record, Recorded, Records};
 pub use search::{Search, Sort, SortPlace, natural};
 pub use time::Timestamp;

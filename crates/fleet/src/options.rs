@@ -51,6 +51,8 @@ pub struct FleetOptions {
     /// Then messages change values and commands, but no presence, silence means nothing, and messages
     /// of devices that are not known are ignored. Default: no.
     pub follows: bool,
+    /// Whether each live value is written down for [`Fleet::take_records`](crate::Fleet::take_records). Default: no.
+    pub records: bool,
 
     /// Bytes for everything the fleet remembers, estimated. At the limit a stranger is forgotten
     /// for each new device, as with `max_devices`; nothing else that is new is remembered, and
@@ -98,6 +100,7 @@ impl Default for FleetOptions {
             max_clock_behind: Duration::from_mins(30),
             max_cycle: Duration::from_hours(1),
             follows: false,
+            records: false,
             max_bytes: 256 << 20,
             max_devices: 200_000,
             max_forgotten: 4096,

@@ -9,6 +9,7 @@ mod forget;
 mod index;
 mod meet;
 mod presence;
+mod recording;
 mod table;
 mod ties;
 mod timers;
@@ -23,6 +24,7 @@ use crate::options::FleetOptions;
 use crate::payload::{self, Form, Payload};
 use crate::presence::Counts;
 use crate::readings::{Caps, Readings};
+use crate::record::Records;
 use crate::text::part;
 use crate::time::Timestamp;
 use crate::{ADOPT, COMMANDS, FORGET, INDEX, TELEMETRY, TIES};
@@ -106,6 +108,7 @@ pub struct Fleet {
     limits: LimitCounters,
     budget: Budget,
     samples: SampleQueue,
+    records: Records,
     /// Devices that were forgotten since the last poll. Only those are here whose addition was
     /// reported.
     gone: VecDeque<DeviceKey>,
@@ -136,6 +139,7 @@ impl Fleet {
             counts: Counts::default(),
             limits: LimitCounters::default(),
             samples: SampleQueue::default(),
+            records: Records::default(),
             gone: VecDeque::new(),
             dirty: VecDeque::new(),
             timers: timers::Timers::default(),

@@ -1,6 +1,6 @@
 //! How values become metrics, samples and positions.
 
-use super::{Fleet, Message, Source};
+use super::{Fleet, Message, Source, recording};
 use crate::clock;
 use crate::conventions::{Claim, Conventions, Role, own_name};
 use crate::device::{Device, DeviceKey, Position};
@@ -12,7 +12,7 @@ use crate::metric::{Metric, Unit, Value};
 use crate::payload::number_in_text;
 use crate::readings::{Readings, Scalar};
 use crate::time::{OwnClock, Timestamp, millis, own_clock_from_number, own_clock_from_text};
-use crate::{TIES, units};
+use crate::{RECORD, TIES, units};
 
 /// What a value is for, by its name in the payload.
 pub(super) fn role<'a>(
@@ -164,6 +164,10 @@ impl Fleet {
             self.announced(key, claim, readings, stem);
         }
         let position = lat.zip(lng);
+        let is_recorded = RECORD && self.options.records && !moment.retained;
+        if is_recorded {
+            self.records.begin(key, moment.at, moment.arrived);
+        }
         if let Some((lat, lng)) = position {
             self.move_to(now, key, lat, lng, moment, message);
         }
@@ -197,6 +201,9 @@ impl Fleet {
                 reading.unit = written.or(unit);
             }
             self.take_value(now, key, name, reading, moment, message);
+        }
+        if is_recorded {
+            self.records.end(message.publisher);
         }
     }
 
@@ -253,6 +260,15 @@ impl Fleet {
             self.mark(key, Dirty::SHAPE);
         }
         let device = &mut self.devices[key];
+        if RECORD && self.options.records && !moment.retained {
+            recording::record(
+                &mut self.records,
+                index,
+                reading.value,
+                reading.exact,
+                &order,
+            );
+        }
         let sample = match order {
             Order::Sample(sample) => sample,
             Order::Shown => {
@@ -342,6 +358,9 @@ impl Fleet {
         let at = known.map_or(moment.at, |known| known.at.max(moment.at));
         device.position = Some(Position { lat, lng, at });
         device.position_topic = moment.topic;
+        if RECORD && self.options.records && !moment.retained {
+            self.records.position(lat, lng);
+        }
         if moved {
             self.mark(key, Dirty::POSITION);
         }
@@ -400,7 +419,7 @@ fn guess_unit(metric: &mut Metric, value: Scalar<'_>) -> bool {
 }
 
 /// What happens to a value.
-enum Order {
+pub(super) enum Order {
     /// It is a point to draw: the latest value, or one of a backlog.
     Sample((Timestamp, f64)),
     /// It is shown, but not drawn.
