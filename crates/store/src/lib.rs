@@ -19,6 +19,7 @@
 //! | `journal.rs` | writes groups, reserves space, removes old files |
 //! | `thread.rs` | the thread that writes |
 //! | `table/` | beside the journal: a small table of values by key |
+//! | `log/` | beside the journal: an append-only log |
 //!
 //! **Invariant.** The next start reads everything that the store reported as durable. Otherwise it says
 //! which file is damaged, and changes nothing.
@@ -28,6 +29,7 @@ mod disk;
 mod error;
 mod folder;
 mod journal;
+pub mod log;
 mod newest;
 mod platform;
 pub mod read;
