@@ -15,7 +15,12 @@ use root::root;
 const LONGEST: usize = 600;
 
 /// No IO here: no socket, clock, thread, random source or runtime.
-const PURE: &[&str] = &["crates/mqtt/src", "crates/broker/src", "crates/fleet/src"];
+const PURE: &[&str] = &[
+    "crates/mqtt/src",
+    "crates/broker/src",
+    "crates/fleet/src",
+    "crates/series/src",
+];
 const IMPURE: &[&str] = &[
     "std::net",
     "std::thread",

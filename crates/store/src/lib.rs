@@ -27,6 +27,7 @@
 pub mod clock;
 mod disk;
 mod error;
+pub mod files;
 mod folder;
 mod journal;
 pub mod log;

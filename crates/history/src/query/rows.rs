@@ -1,0 +1,174 @@
+//! Rows of one column as they came.
+
+use std::sync::Arc;
+
+use series::{Block, Millis, OwnedValue, Rows as _, Value};
+
+use crate::catalog::MetricRef;
+use crate::error::{Damaged, Error};
+use crate::file::{File, Kind, day_of_time};
+use crate::view::View;
+
+use super::with_retries;
+
+/// What is open of a column, and the files there are.
+pub(super) struct Picture {
+    pub(super) files: Arc<Vec<Arc<File>>>,
+    pub(super) open: Vec<(Millis, OwnedValue)>,
+    pub(super) is_events: bool,
+}
+
+impl View {
+    pub(super) fn picture(&self, metric: MetricRef, from: Millis, to: Millis) -> Picture {
+        let hot = self.shared.hot();
+        let mut open = Vec::new();
+        for rows in hot.rows_of(metric.group) {
+            // Open rows are never damaged.
+            let _ = rows.read(metric.column, from, to, &mut |time, value| {
+                open.push((time, value.owned()));
+            });
+        }
+        Picture {
+            files: self.shared.files(),
+            open,
+            is_events: hot
+                .catalog
+                .group(metric.group)
+                .is_some_and(|it| it.is_events),
+        }
+    }
+
+    /// The values of a column with `from <= time < to`, in the order of their times. `stored` is the name as it is
+    /// stored. Damaged blocks are left out, and named. Returns `None` if there is no such column.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read.
+    #[allow(clippy::type_complexity)] // A list, and what is missing in it.
+    pub fn read(
+        &self,
+        device: &str,
+        stored: &str,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Option<(Vec<(Millis, OwnedValue)>, Vec<Damaged>)>, Error> {
+        let Some((metric, _)) = self.find(device, stored) else {
+            return Ok(None);
+        };
+        with_retries(|| {
+            let picture = self.picture(metric, from, to);
+            let mut values = Vec::new();
+            let mut damaged = Vec::new();
+            let mut sink = |time: Millis, value: Value<'_>| values.push((time, value.owned()));
+            read_files(&picture, metric, from, to, &mut damaged, &mut sink)?;
+            values.extend(picture.open);
+            values.sort_by_key(|(time, _)| *time);
+            Ok(Some((values, damaged)))
+        })
+    }
+
+    /// The last value of a column at or before `time`, and not before `since`.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read.
+    pub fn at(
+        &self,
+        device: &str,
+        stored: &str,
+        time: Millis,
+        since: Millis,
+    ) -> Result<Option<(Millis, OwnedValue)>, Error> {
+        let Some((metric, _)) = self.find(device, stored) else {
+            return Ok(None);
+        };
+        with_retries(|| self.last_of(metric, time, since))
+    }
+
+    fn last_of(
+        &self,
+        metric: MetricRef,
+        time: Millis,
+        since: Millis,
+    ) -> Result<Option<(Millis, OwnedValue)>, Error> {
+        let mut found: Option<(Millis, OwnedValue)> = None;
+        let mut take = |it: Option<(Millis, OwnedValue)>| {
+            if let Some(it) = it
+                && found.as_ref().is_none_or(|before| before.0 <= it.0)
+            {
+                found = Some(it);
+            }
+        };
+        let (files, is_events);
+        {
+            let hot = self.shared.hot();
+            for rows in hot.rows_of(metric.group) {
+                take(rows.at(metric.column, time).ok().flatten());
+            }
+            files = self.shared.files();
+            is_events = hot
+                .catalog
+                .group(metric.group)
+                .is_some_and(|it| it.is_events);
+        }
+        let kind = if is_events { Kind::Events } else { Kind::Raw };
+        let (first, last) = (day_of_time(since), day_of_time(time));
+        let of_kind = files
+            .iter()
+            .filter(|file| file.name().kind == kind && (first..=last).contains(&file.name().day));
+        let mut day = None;
+        for file in of_kind.rev() {
+            // A later day has a later value.
+            if day.is_some_and(|day| day != file.name().day) && found.is_some() {
+                break;
+            }
+            day = Some(file.name().day);
+            let handle = file.open()?;
+            let entries = file.find(&handle, None, metric.group, Millis::MIN, time + 1)?;
+            for entry in entries {
+                // Damage is told to whoever reads the range.
+                if let Ok(block) = Block::parse(file.block(&handle, &entry)?) {
+                    let it = block.at(metric.column, time).ok().flatten();
+                    if let Some(it) = it
+                        && found.as_ref().is_none_or(|before| before.0 <= it.0)
+                    {
+                        found = Some(it);
+                    }
+                }
+            }
+        }
+        Ok(found.filter(|(at, _)| *at >= since))
+    }
+}
+
+/// The values of a column in the files.
+pub(super) fn read_files(
+    picture: &Picture,
+    metric: MetricRef,
+    from: Millis,
+    to: Millis,
+    damaged: &mut Vec<Damaged>,
+    sink: &mut dyn FnMut(Millis, Value<'_>),
+) -> Result<(), Error> {
+    let kind = if picture.is_events {
+        Kind::Events
+    } else {
+        Kind::Raw
+    };
+    let (first, last) = (day_of_time(from), day_of_time(to.saturating_sub(1)));
+    let of_kind = picture
+        .files
+        .iter()
+        .filter(|file| file.name().kind == kind && (first..=last).contains(&file.name().day));
+    for file in of_kind {
+        let handle = file.open()?;
+        for entry in file.find(&handle, None, metric.group, from, to)? {
+            let block = Block::parse(file.block(&handle, &entry)?);
+            let read = block.and_then(|block| block.read(metric.column, from, to, sink));
+            if let Err(why) = read {
+                damaged.push(file.damaged(&entry, &why));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,343 @@
+//! Open rows become blocks in files.
+//!
+//! The order makes it safe: the files are written and synced under other names; then the journal says that these
+//! groups have no open rows any more; then the files get their names. A crash in between leaves either the rows in
+//! the journal, and files that the next start removes, or files that the next start names.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use series::{Level, Millis, Open, Rows, rollup};
+
+use crate::archive::{Archive, FULL, MOST};
+use crate::error::Error;
+use crate::file::{File, Finished, Kind, Name, Writer, day_of_time};
+use crate::journal;
+
+/// Groups that are sealed at once. More make fewer files, and keep rows from being taken for longer.
+const AT_ONCE: usize = 2048;
+/// So many full groups are worth a file.
+const WORTH: usize = 64;
+/// A full group waits at most so long for others.
+const PATIENCE: Millis = 5 * 60_000;
+/// A group with fewer rows is copied forward in the journal when its segment goes. Small blocks are large for what
+/// is in them.
+const FEW: usize = 512;
+/// The day is over so long after midnight: late rows of the evening still come.
+const DAY_IS_OVER: Millis = 10 * 60_000;
+
+/// A block to be written.
+struct Sealed {
+    level: Option<Level>,
+    group: u32,
+    rows: usize,
+    span: (Millis, Millis),
+    block: Vec<u8>,
+}
+
+impl Archive {
+    /// Does one piece of what keeps the archive in order, if it is time for it. Returns whether there is more to
+    /// do: then call it again soon. It may wait for the disk.
+    ///
+    /// # Errors
+    ///
+    /// The disk is full or fails. Nothing is lost: it can be tried again.
+    pub fn tidy(&mut self, now: Millis) -> Result<bool, Error> {
+        if self.seal_if_due(now)? || self.shorten_journal()? || self.end_day(now)? {
+            return Ok(true);
+        }
+        self.expire(now)?;
+        self.merge_some(now)
+    }
+
+    /// Seals everything, for example at the end.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Archive::tidy`].
+    pub fn seal_all(&mut self) -> Result<(), Error> {
+        let groups: Vec<u32> = self.shared.hot().open_groups().map(|it| it.0).collect();
+        for groups in groups.chunks(AT_ONCE) {
+            self.seal(groups)?;
+        }
+        Ok(())
+    }
+
+    fn seal_if_due(&mut self, now: Millis) -> Result<bool, Error> {
+        let memory = self.shared.hot().memory;
+        if memory > self.settings.memory {
+            let mut sizes: Vec<(usize, u32)> = {
+                let hot = self.shared.hot();
+                hot.open_groups()
+                    .map(|(group, open)| (open.memory(), group))
+                    .collect()
+            };
+            sizes.sort_unstable_by(|a, b| b.cmp(a));
+            let largest = sizes.into_iter().take(AT_ONCE).map(|(_, group)| group);
+            self.seal(&largest.collect::<Vec<_>>())?;
+            return Ok(true);
+        }
+        let Some(since) = self.full_since else {
+            return Ok(false);
+        };
+        let is_urgent = || {
+            let mut hot = self.shared.hot();
+            self.full
+                .iter()
+                .any(|group| hot.open(*group).rows() >= MOST - 1024)
+        };
+        if self.full.len() < WORTH && now - since < PATIENCE && !is_urgent() {
+            return Ok(false);
+        }
+        let count = self.full.len().min(AT_ONCE);
+        let groups: Vec<u32> = self.full[..count].to_vec();
+        self.seal(&groups)?;
+        Ok(true)
+    }
+
+    /// If the journal is too long, what is in its oldest segment is sealed or copied forward.
+    fn shorten_journal(&mut self) -> Result<bool, Error> {
+        let segments = self.log.segments();
+        let bytes: u64 = segments.iter().map(|segment| segment.bytes).sum();
+        let ([oldest, .., last], true) = (&segments[..], bytes > self.settings.journal_bytes())
+        else {
+            return Ok(false);
+        };
+        let (mut seal, mut copy) = (Vec::new(), Vec::new());
+        {
+            let mut hot = self.shared.hot();
+            let first_in = (0u32..).zip(&self.first_in);
+            for (group, _) in first_in.filter(|(_, first)| (1..=oldest.number).contains(*first)) {
+                if hot.open(group).rows() < FEW {
+                    copy.push(group);
+                } else {
+                    seal.push(group);
+                }
+            }
+        }
+        if !seal.is_empty() {
+            seal.truncate(AT_ONCE);
+            self.seal(&seal)?;
+            return Ok(true);
+        }
+        for group in &copy {
+            let record = journal::snapshot(*group, self.shared.hot().open(*group));
+            self.log.append(&record);
+            if self.log.buffered() > 4 << 20 {
+                self.log.commit()?;
+            }
+        }
+        self.log.append(&journal::sealed(self.newest_file, &[]));
+        self.log.commit()?;
+        for group in copy {
+            self.first_in[group as usize] = last.number;
+        }
+        self.log.remove_before(oldest.number + 1)?;
+        Ok(true)
+    }
+
+    /// When a day is over, its rows are sealed, however few there are.
+    fn end_day(&mut self, now: Millis) -> Result<bool, Error> {
+        let today = day_of_time(now - DAY_IS_OVER);
+        if self.sealed_days >= today {
+            return Ok(false);
+        }
+        let groups: Vec<u32> = {
+            let hot = self.shared.hot();
+            let open = hot.open_groups();
+            let of_before = open.filter(|(_, open)| {
+                open.span()
+                    .is_some_and(|(first, _)| day_of_time(first) < today)
+            });
+            of_before.map(|(group, _)| group).take(AT_ONCE).collect()
+        };
+        if groups.is_empty() {
+            self.sealed_days = today;
+            return Ok(false);
+        }
+        self.seal(&groups)?;
+        Ok(true)
+    }
+
+    /// Seals groups.
+    pub(crate) fn seal(&mut self, groups: &[u32]) -> Result<(), Error> {
+        // What is sealed is in the journal, too, until the files are complete.
+        self.commit()?;
+        let taken: Vec<(u32, Arc<Open>, bool)> = {
+            let mut hot = self.shared.hot();
+            let taken = groups.iter().map(|group| {
+                let open = Arc::new(hot.take(*group));
+                hot.sealing.insert(*group, Arc::clone(&open));
+                let is_events = hot.catalog.group(*group).is_some_and(|it| it.is_events);
+                (*group, open, is_events)
+            });
+            taken.collect()
+        };
+        let written = self.write_sealed(&taken);
+        let (shared, mut hot);
+        shared = Arc::clone(&self.shared);
+        match written {
+            Ok((files, blocks)) => {
+                hot = shared.hot();
+                let all = shared.files();
+                let all = all.iter().cloned().chain(files.into_iter().map(Arc::new));
+                shared.set_files(all.collect());
+                for group in groups {
+                    hot.sealing.remove(group);
+                    if let Some(first_in) = self.first_in.get_mut(*group as usize) {
+                        *first_in = 0;
+                    }
+                }
+                self.full.retain(|group| !groups.contains(group));
+                self.full_since = self.full_since.filter(|_| !self.full.is_empty());
+                self.counted.blocks += blocks;
+                Ok(())
+            }
+            Err(error) => {
+                hot = shared.hot();
+                for (group, open, _) in taken {
+                    hot.sealing.remove(&group);
+                    hot.put(
+                        group,
+                        Arc::try_unwrap(open).unwrap_or_else(|open| (*open).clone()),
+                    );
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn write_sealed(
+        &mut self,
+        taken: &[(u32, Arc<Open>, bool)],
+    ) -> Result<(Vec<File>, u64), Error> {
+        let mut by_file: BTreeMap<(i32, Kind), Vec<Sealed>> = BTreeMap::new();
+        for (group, open, is_events) in taken {
+            for (day, rows) in by_day(open) {
+                seal_rows(*group, day, &rows, *is_events, &mut by_file);
+            }
+        }
+        let mut finished = Vec::new();
+        let mut blocks = 0;
+        let mut number = self.newest_file;
+        for ((day, kind), sealed) in by_file {
+            number += 1;
+            blocks += sealed.len() as u64;
+            let name = Name {
+                day,
+                kind,
+                number,
+                is_merged: false,
+            };
+            match self.write_file(name, &sealed) {
+                Ok(file) => finished.push(file),
+                Err(error) => {
+                    finished.into_iter().for_each(Finished::discard);
+                    return Err(error);
+                }
+            }
+        }
+        let groups: Vec<u32> = taken.iter().map(|(group, ..)| *group).collect();
+        let files = self.publish(number, &groups, finished)?;
+        Ok((files, blocks))
+    }
+
+    fn write_file(&self, name: Name, sealed: &[Sealed]) -> Result<Finished, Error> {
+        let mut writer = Writer::create(&self.settings.folder.join("blocks"), name)?;
+        for it in sealed {
+            let added = writer.add(it.level, it.group, it.rows, it.span, &it.block);
+            if let Err(error) = added {
+                writer.discard();
+                return Err(error);
+            }
+        }
+        writer.finish()
+    }
+
+    /// The journal says that these files are complete and that these groups have no open rows. Then the files get
+    /// their names.
+    pub(crate) fn publish(
+        &mut self,
+        newest: u64,
+        sealed: &[u32],
+        finished: Vec<Finished>,
+    ) -> Result<Vec<File>, Error> {
+        self.log.append(&journal::sealed(newest, sealed));
+        // If this fails, the record stays in the buffer and may become durable later. So the rows must not be
+        // called open again: but they are, and the files are removed. Then the record must go, too.
+        if let Err(error) = self.log.commit() {
+            self.log.drop_buffered();
+            finished.into_iter().for_each(Finished::discard);
+            return Err(error.into());
+        }
+        self.newest_file = newest;
+        let folder = self.settings.folder.join("blocks");
+        let files: Result<Vec<File>, Error> = finished.into_iter().map(Finished::publish).collect();
+        let files = files?;
+        store::files::sync_folder(&folder).map_err(Error::io("write", &folder))?;
+        Ok(files)
+    }
+}
+
+/// The rows by the day to which they belong.
+fn by_day(open: &Arc<Open>) -> Vec<(i32, Arc<Open>)> {
+    let Some((first, last)) = open.span() else {
+        return Vec::new();
+    };
+    let (first, last) = (day_of_time(first), day_of_time(last));
+    if first == last && open.rows() <= MOST {
+        return vec![(first, Arc::clone(open))];
+    }
+    let mut days: Vec<(i32, Open)> = Vec::new();
+    // Open rows are never damaged.
+    let _ = open.read_rows(Millis::MIN, Millis::MAX, &mut |row| {
+        let day = day_of_time(row.time);
+        match days.last_mut() {
+            Some((last, rows)) if *last == day && rows.rows() < FULL => {
+                rows.push(row.time, row.arrived, row.values);
+            }
+            Some(_) | None => {
+                let mut rows = Open::new();
+                rows.push(row.time, row.arrived, row.values);
+                days.push((day, rows));
+            }
+        }
+    });
+    days.into_iter()
+        .map(|(day, rows)| (day, Arc::new(rows)))
+        .collect()
+}
+
+fn seal_rows(
+    group: u32,
+    day: i32,
+    rows: &Open,
+    is_events: bool,
+    by_file: &mut BTreeMap<(i32, Kind), Vec<Sealed>>,
+) {
+    let Some(span) = rows.span() else {
+        return;
+    };
+    let mut add = |kind, level: Option<Level>, count, block| {
+        by_file.entry((day, kind)).or_default().push(Sealed {
+            level,
+            group,
+            rows: count,
+            span,
+            block,
+        });
+    };
+    if is_events {
+        add(Kind::Events, None, rows.rows(), rows.seal());
+        return;
+    }
+    add(Kind::Raw, None, rows.rows(), rows.seal());
+    for level in Level::ALL {
+        // Open rows are never damaged.
+        if let Ok(block) = rollup(rows, level, None) {
+            let buckets = (span.1 - span.0) / level.millis() + 1;
+            let buckets = usize::try_from(buckets).unwrap_or(1).min(rows.rows());
+            add(Kind::of_level(level), Some(level), buckets, block);
+        }
+    }
+}

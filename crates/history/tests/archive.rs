@@ -1,0 +1,443 @@
+//! The archive against a list of everything that was appended: over days of simulated time, with restarts and
+//! kills in between.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::cast_possible_truncation
+)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use history::{Archive, Error, Point, SeriesQuery, Settings, View};
+use proptest::prelude::*;
+use series::{Millis, OwnedValue, Value};
+
+const NOW: Millis = 1_795_233_600_000;
+const HOUR: Millis = 3_600_000;
+const DAY: Millis = 24 * HOUR;
+
+fn settings(folder: &Path) -> Settings {
+    Settings {
+        journal: 1 << 20,
+        ..Settings::new(folder.join("history"))
+    }
+}
+
+fn open(settings: &Settings, now: Millis) -> Archive {
+    let opened = Archive::open(settings.clone(), now).unwrap();
+    assert_eq!(opened.damaged, Vec::<String>::new());
+    opened.archive
+}
+
+fn tidy(archive: &mut Archive, now: Millis) {
+    while archive.tidy(now).unwrap() {}
+}
+
+/// What was appended, by device and metric.
+type Model = BTreeMap<(String, String), Vec<(Millis, OwnedValue)>>;
+
+fn say(
+    archive: &mut Archive,
+    model: &mut Model,
+    device: &str,
+    at: Millis,
+    now: Millis,
+    values: &[(&str, Value<'_>)],
+) {
+    let number = archive.device(device);
+    let names: Vec<&str> = values.iter().map(|(name, _)| *name).collect();
+    let metrics = archive.metrics(number, &names);
+    let row: Vec<_> = metrics
+        .into_iter()
+        .zip(values.iter().map(|(_, value)| *value))
+        .collect();
+    archive.append(at, now, &row, Some("client"));
+    for (name, value) in values {
+        let key = (device.to_owned(), (*name).to_owned());
+        model.entry(key).or_default().push((at, value.owned()));
+    }
+}
+
+fn compare(view: &View, model: &Model) {
+    for ((device, metric), values) in model {
+        let mut expected = values.clone();
+        expected.sort_by_key(|it| it.0);
+        let (found, damaged) = view
+            .read(device, metric, Millis::MIN, Millis::MAX)
+            .unwrap()
+            .unwrap();
+        assert_eq!(damaged, []);
+        assert_eq!(found.len(), expected.len(), "{device} {metric}");
+        assert_eq!(
+            format!("{found:?}"),
+            format!("{expected:?}"),
+            "{device} {metric}"
+        );
+    }
+}
+
+#[test]
+fn ten_days_with_restarts_are_read_back_as_they_were_said() {
+    let folder = testbed::Folder::new();
+    let settings = settings(folder.path());
+    let mut model = Model::new();
+    let mut archive = open(&settings, NOW);
+    let mut now = NOW;
+    let end = NOW + 10 * DAY;
+    let mut step = 0i64;
+    while now < end {
+        step += 1;
+        now += 60_000;
+        for device in ["a", "b"] {
+            let values = [
+                ("t", Value::Number(step as f64 / 8.0)),
+                ("on", Value::Bool(step % 7 == 0)),
+            ];
+            say(&mut archive, &mut model, device, now, now, &values);
+        }
+        if step % 10 == 0 {
+            say(
+                &mut archive,
+                &mut model,
+                "a",
+                now,
+                now,
+                &[("state", Value::Text(["x", "y"][(step % 20 / 10) as usize]))],
+            );
+        }
+        if step % 777 == 0 {
+            // A backlog of the last three hours.
+            for late in 0..50 {
+                let at = now - 3 * HOUR + late * 1000 + 7;
+                say(
+                    &mut archive,
+                    &mut model,
+                    "b",
+                    at,
+                    now,
+                    &[("t", Value::Number(-1.0))],
+                );
+            }
+        }
+        if step % 5 == 0 {
+            archive.commit().unwrap();
+            tidy(&mut archive, now);
+        }
+        if step % 1000 == 0 {
+            archive.commit().unwrap();
+            drop(archive);
+            archive = open(&settings, now);
+        }
+    }
+    archive.commit().unwrap();
+    compare(&archive.view(), &model);
+    now += 2 * DAY;
+    tidy(&mut archive, now);
+    compare(&archive.view(), &model);
+    // Each day has one file of each kind now.
+    let files = fs::read_dir(settings.folder.join("blocks"))
+        .unwrap()
+        .count();
+    assert!(files <= 11 * 3, "{files}");
+    drop(archive);
+    let archive = open(&settings, now);
+    compare(&archive.view(), &model);
+
+    let view = archive.view();
+    for (width, from, to) in [
+        (100, NOW, end + 1),
+        (10, NOW, end + 1),
+        (1000, NOW + 3 * HOUR, NOW + 9 * HOUR),
+        (500, NOW, NOW + 2 * DAY),
+    ] {
+        let query = SeriesQuery {
+            from,
+            to,
+            width,
+            ..SeriesQuery::new("b", "t")
+        };
+        let answer = view.series(&query).unwrap().unwrap();
+        let all = &model[&("b".to_owned(), "t".to_owned())];
+        let start = if answer.is_raw {
+            from
+        } else {
+            from - from.rem_euclid(answer.resolution)
+        };
+        let expected: Vec<f64> = all
+            .iter()
+            .filter(|(at, _)| (start..to).contains(at))
+            .filter_map(|(_, it)| it.borrow().as_number())
+            .collect();
+        let count: u64 = answer
+            .points
+            .iter()
+            .map(|point| match point {
+                Point::Value(..) => 1,
+                Point::Pixel(pixel) => pixel.count,
+            })
+            .sum();
+        assert_eq!(count, expected.len() as u64, "width {width}");
+        assert!(
+            answer.points.len() <= width + 1,
+            "{} points for {width}",
+            answer.points.len()
+        );
+        let min = answer
+            .points
+            .iter()
+            .map(|point| match point {
+                Point::Value(_, value) => value.borrow().as_number().unwrap(),
+                Point::Pixel(pixel) => pixel.min,
+            })
+            .fold(f64::INFINITY, f64::min);
+        assert_eq!(
+            min.to_bits(),
+            expected
+                .iter()
+                .copied()
+                .fold(f64::INFINITY, f64::min)
+                .to_bits()
+        );
+    }
+    for at in [NOW + 61_000, NOW + 5 * HOUR + 1, NOW + 4 * DAY, end + DAY] {
+        let moment = view.moment(at).unwrap();
+        assert!(moment.is_exact);
+        for (device, values) in &moment.devices {
+            for value in values.iter().filter(|it| !it.name.starts_with('@')) {
+                let all = &model[&(device.clone(), value.name.clone())];
+                let last = all
+                    .iter()
+                    .filter(|(time, _)| *time <= at)
+                    .max_by_key(|(time, _)| *time)
+                    .unwrap();
+                assert_eq!(
+                    (value.time, &value.value),
+                    (last.0, &last.1),
+                    "{device} {} at {at}",
+                    value.name
+                );
+                assert_eq!(
+                    view.at(device, &value.name, at, 0).unwrap(),
+                    Some(last.clone())
+                );
+            }
+        }
+        assert_eq!(moment.devices.len(), 2);
+    }
+}
+
+#[test]
+fn what_is_old_goes_first_by_age_then_by_size() {
+    let folder = testbed::Folder::new();
+    let settings = Settings {
+        raw: 3 * DAY,
+        rollups: 30 * DAY,
+        ..settings(folder.path())
+    };
+    let mut archive = open(&settings, NOW);
+    let mut model = Model::new();
+    let end = NOW + 20 * DAY;
+    for step in 1..20 * 96 {
+        let now = NOW + step * 15 * 60_000;
+        say(
+            &mut archive,
+            &mut model,
+            "a",
+            now,
+            now,
+            &[("t", Value::Number(step as f64))],
+        );
+        if step % 8 == 0 {
+            archive.commit().unwrap();
+            tidy(&mut archive, now);
+        }
+    }
+    tidy(&mut archive, end);
+    let view = archive.view();
+    let kept = view.kept();
+    assert!(kept.raw_since.unwrap() >= end - 4 * DAY);
+    assert!(kept.rollups_since.unwrap() <= NOW);
+    assert!(archive.counted().dropped_by_age > 0);
+    // Months are there still, by the minute.
+    let query = SeriesQuery {
+        from: NOW,
+        to: NOW + DAY,
+        width: 5000,
+        ..SeriesQuery::new("a", "t")
+    };
+    let answer = view.series(&query).unwrap().unwrap();
+    assert!(!answer.is_raw && answer.resolution == 60_000);
+    assert_eq!(answer.points.len(), 95);
+    let moment = view.moment(NOW + DAY).unwrap();
+    assert!(!moment.is_exact);
+    assert_eq!(
+        moment.devices[0]
+            .1
+            .iter()
+            .find(|it| it.name == "t")
+            .unwrap()
+            .value,
+        OwnedValue::Number(96.0)
+    );
+    drop(archive);
+
+    let bytes = kept.bytes / 2;
+    let mut archive = open(
+        &Settings {
+            bytes,
+            journal: 1,
+            ..settings
+        },
+        end,
+    );
+    tidy(&mut archive, end + 120_000);
+    assert!(archive.counted().dropped_by_size > 0);
+    assert!(archive.counted().bytes <= bytes.max(1 << 20) + (1 << 20));
+}
+
+#[test]
+fn a_flipped_byte_costs_one_block_and_is_named() {
+    let folder = testbed::Folder::new();
+    let settings = settings(folder.path());
+    let mut archive = open(&settings, NOW);
+    let mut model = Model::new();
+    for step in 0..3000 {
+        let now = NOW + step * 1000;
+        for device in ["a", "b", "c"] {
+            say(
+                &mut archive,
+                &mut model,
+                device,
+                now,
+                now,
+                &[("t", Value::Number((step % 100) as f64))],
+            );
+        }
+    }
+    archive.seal_all().unwrap();
+    drop(archive);
+    let files: Vec<_> = fs::read_dir(settings.folder.join("blocks"))
+        .unwrap()
+        .map(|it| it.unwrap().path())
+        .collect();
+    assert_eq!(files.len(), 3);
+    for path in &files {
+        let good = fs::read(path).unwrap();
+        for at in (0..good.len()).step_by(good.len() / 60) {
+            let mut bad = good.clone();
+            bad[at] ^= 0x10;
+            fs::write(path, &bad).unwrap();
+            let archive = open(&settings, NOW + DAY);
+            let view = archive.view();
+            let mut whole = 0;
+            for device in ["a", "b", "c"] {
+                let (found, damaged) = view.read(device, "t", 0, Millis::MAX).unwrap().unwrap();
+                assert!(
+                    found.len() == 3000 || !damaged.is_empty(),
+                    "{}: byte {at}",
+                    path.display()
+                );
+                whole += usize::from(found.len() == 3000);
+                let query = SeriesQuery {
+                    from: NOW,
+                    to: NOW + HOUR,
+                    width: 10,
+                    ..SeriesQuery::new(device, "t")
+                };
+                let answer = view.series(&query).unwrap().unwrap();
+                assert!(!answer.points.is_empty() || !answer.damaged.is_empty());
+            }
+            assert!(whole >= 2, "{}: byte {at}", path.display());
+        }
+        fs::write(path, good).unwrap();
+    }
+}
+
+#[test]
+fn a_label_explosion_is_refused_and_counted() {
+    let folder = testbed::Folder::new();
+    let mut archive = open(
+        &Settings {
+            series: 100,
+            ..settings(folder.path())
+        },
+        NOW,
+    );
+    let mut model = Model::new();
+    for step in 0..300 {
+        say(
+            &mut archive,
+            &mut model,
+            &format!("d{}", step % 3),
+            NOW,
+            NOW,
+            &[(&format!("m{step}"), Value::Number(1.0))],
+        );
+    }
+    let counted = archive.counted();
+    assert_eq!((counted.series, counted.refused), (100, 200));
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// A copy of the folder at any time is what a kill leaves: everything that was committed is in it once.
+    #[test]
+    fn what_was_committed_survives_a_kill_at_any_time(
+        steps in prop::collection::vec((0usize..4, 1i64..5000, 0u8..10), 50..400),
+        size in 256u64..4096,
+    ) {
+        let folder = testbed::Folder::new();
+        let settings = Settings { journal: size * 1024, memory: 200_000, ..settings(folder.path()) };
+        let mut archive = open(&settings, NOW);
+        let mut model = Model::new();
+        let mut now = NOW;
+        for (at, (device, pause, what)) in steps.into_iter().enumerate() {
+            for row in 0..60 {
+                now += pause;
+                let device = format!("d{device}");
+                say(&mut archive, &mut model, &device, now, now, &[("t", Value::Number((at * 100 + row) as f64))]);
+            }
+            match what {
+                0..6 => archive.commit().unwrap(),
+                6 | 7 => drop(archive.tidy(now).unwrap()),
+                8 => archive.seal_all().unwrap(),
+                _ => {
+                    archive.commit().unwrap();
+                    let killed = folder.path().join(format!("killed-{at}"));
+                    copy(&settings.folder, &killed);
+                    let copied = open(&Settings { folder: killed, ..settings.clone() }, now);
+                    compare(&copied.view(), &model);
+                }
+            }
+        }
+        archive.commit().unwrap();
+        compare(&archive.view(), &model);
+    }
+}
+
+#[test]
+fn errors_say_what_was_tried() {
+    let folder = testbed::Folder::new();
+    let file = folder.path().join("history");
+    fs::write(&file, "no folder").unwrap();
+    let error: Error = Archive::open(Settings::new(file), NOW).unwrap_err();
+    assert!(error.to_string().contains("history"), "{error}");
+}
