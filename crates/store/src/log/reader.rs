@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::damage::{Damage, add_damage};
-use super::form::{HEAD, LogId};
+use super::form::{GROUP, HEAD, LogId};
 use super::frames::{Frame, Frames};
 use super::{Position, SegmentInfo, recover};
 use crate::error::{StoreError, io_error};
@@ -198,6 +198,16 @@ impl Reader {
         }
         read.next.offset = segment.bytes;
         Ok(false)
+    }
+
+    /// The first record of a segment. `None`: there is none, or it is damaged.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn first_record(&self, segment: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let offset = (HEAD + GROUP) as u64;
+        self.record(Position { segment, offset })
     }
 
     /// The record at a position that the log has given. `None`: it was removed, or is damaged, or none

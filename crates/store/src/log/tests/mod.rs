@@ -320,8 +320,9 @@ fn old_segments_go_and_numbers_never_come_again() {
     log.append(b"c");
     log.begin_segment().unwrap();
     assert_eq!(content(&log), ["a", "b", "c"]);
-    let last = log.segments().last().unwrap().number;
-    assert_eq!(last, 2);
+    assert_eq!(log.segments().last().unwrap().number, 2);
+    assert_eq!(reader.first_record(1).unwrap().unwrap(), b"a");
+    assert_eq!(reader.first_record(2).unwrap(), None);
     // Nothing is in it, so it is the new one.
     log.begin_segment().unwrap();
     assert_eq!(log.segments().last().unwrap().number, 2);
