@@ -118,7 +118,8 @@ impl Builder {
     /// Adds a message. Its payload is cut behind `limit` bytes: the answer says whether it was.
     pub(crate) fn push(&mut self, message: &Message<'_>, limit: usize) -> bool {
         let kept = &message.payload[..message.payload.len().min(limit)];
-        let is_cut = kept.len() < message.payload.len();
+        let bytes = message.bytes.max(message.payload.len() as u64);
+        let is_cut = (kept.len() as u64) < bytes;
         let topic = self.topics.number(message.topic);
         put(&mut self.columns[TOPIC], topic);
         let client = message.client.map(|it| self.clients.number(it) + 1);
@@ -135,7 +136,7 @@ impl Builder {
         self.columns[FLAGS].push(flags.iter().sum());
         put(&mut self.columns[LENGTH], kept.len() as u64);
         if is_cut {
-            put(&mut self.columns[LENGTH], message.payload.len() as u64);
+            put(&mut self.columns[LENGTH], bytes);
         }
         self.payloads.extend_from_slice(kept);
         self.last = message.time;
@@ -458,12 +459,10 @@ mod tests {
             let mut builder = Builder::default();
             for (time, topic, payload, qos, retain, client) in &messages {
                 let is_cut = builder.push(&Message {
-                    time: *time,
-                    topic,
-                    payload,
                     qos: *qos,
                     retain: *retain,
                     client: client.as_deref(),
+                    ..Message::new(*time, topic, payload)
                 }, limit);
                 prop_assert_eq!(is_cut, payload.len() > limit);
             }
@@ -520,14 +519,7 @@ mod tests {
             })
             .collect();
         let mut builder = Builder::default();
-        let message = Message {
-            time: 1,
-            topic: "a",
-            payload: &payload,
-            qos: 0,
-            retain: false,
-            client: None,
-        };
+        let message = Message::new(1, "a", &payload);
         builder.push(&message, usize::MAX);
         let (_, block) = builder.seal(0);
         assert!(block.len() < 301_000, "{}", block.len());

@@ -7,6 +7,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `batch.rs` | messages on their way to the writer |
 //! | `block.rs` | messages as compressed bytes |
 //! | `index.rs` | what is where in the log |
 //! | `writer.rs` | appends, commits, and removes what is too old or too much |
@@ -31,14 +32,8 @@
 //! # let folder = testbed::Folder::new();
 //! let options = Options::new(folder.path().join("messages"));
 //! let (mut messages, _found) = Messages::open(options).unwrap();
-//! messages.append(&Message {
-//!     time: 1_700_000_000_000,
-//!     topic: "home/kitchen/temperature",
-//!     payload: b"21.5",
-//!     qos: 1,
-//!     retain: false,
-//!     client: Some("kitchen"),
-//! });
+//! let message = Message::new(1_700_000_000_000, "home/kitchen/temperature", b"21.5");
+//! messages.append(&Message { qos: 1, client: Some("kitchen"), ..message });
 //! messages.commit().unwrap();
 //!
 //! let query = Query {
@@ -50,6 +45,7 @@
 //! assert_eq!(page.next, None);
 //! ```
 
+mod batch;
 mod block;
 mod index;
 mod open;
@@ -62,6 +58,7 @@ mod writer;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::batch::Batch;
 pub use self::open::Found;
 pub use self::query::{Kept, Order, Page, Query};
 pub use self::reader::Reader;
@@ -77,14 +74,31 @@ pub struct Message<'a> {
     pub time: Millis,
     /// Its topic.
     pub topic: &'a str,
-    /// Its payload, whole.
+    /// Its payload, whole or cut.
     pub payload: &'a [u8],
+    /// The length of the payload as it came.
+    pub bytes: u64,
     /// The quality of service by which it came.
     pub qos: u8,
     /// Whether the broker was asked to retain it.
     pub retain: bool,
     /// The client that published it, where it is known.
     pub client: Option<&'a str>,
+}
+
+impl<'a> Message<'a> {
+    /// A whole message that was published at most once, and not to be retained.
+    pub const fn new(time: Millis, topic: &'a str, payload: &'a [u8]) -> Self {
+        Self {
+            time,
+            topic,
+            payload,
+            bytes: payload.len() as u64,
+            qos: 0,
+            retain: false,
+            client: None,
+        }
+    }
 }
 
 /// Where messages are kept, and how many.

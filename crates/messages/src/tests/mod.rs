@@ -47,12 +47,10 @@ fn message(number: u64, time: Millis) -> Kept {
 
 fn append(messages: &mut Messages, kept: &Kept) {
     messages.append(&Message {
-        time: kept.time,
-        topic: &kept.topic,
-        payload: &kept.payload,
         qos: kept.qos,
         retain: kept.retain,
         client: kept.client.as_deref(),
+        ..Message::new(kept.time, &kept.topic, &kept.payload)
     });
 }
 
@@ -390,14 +388,7 @@ fn a_payload_is_cut_and_its_length_is_kept() {
     };
     let (mut messages, _) = Messages::open(options).unwrap();
     for payload in [&b"0123456789"[..], b"0123456789a", &vec![b'x'; 3_000_000]] {
-        messages.append(&Message {
-            time: START,
-            topic: "a",
-            payload,
-            qos: 0,
-            retain: false,
-            client: None,
-        });
+        messages.append(&Message::new(START, "a", payload));
     }
     messages.commit().unwrap();
     assert_eq!(messages.counted().cut, 2);
