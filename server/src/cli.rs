@@ -3,6 +3,7 @@
 
 mod access;
 mod groups;
+mod history;
 pub(crate) mod manual;
 mod mqtt;
 pub(crate) mod parse;
@@ -17,6 +18,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use self::access::AccessArgs;
+pub(crate) use self::history::HistoryArgs;
 use self::manual::{CompletionsArgs, ManArgs};
 pub(crate) use self::mqtt::MqttArgs;
 pub(crate) use self::store::StoreArgs;
@@ -176,6 +178,9 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(crate) store: StoreArgs,
+
+    #[command(flatten)]
+    pub(crate) history: HistoryArgs,
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,

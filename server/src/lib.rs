@@ -20,6 +20,7 @@ mod gate;
 mod gateway;
 #[cfg(test)]
 mod generated;
+mod history;
 mod http;
 pub mod limits;
 mod listener;

@@ -18,11 +18,11 @@ use tracing::{info, warn};
 use crate::cli::{self, ServeArgs};
 use crate::clock::{self, Clock};
 use crate::gate::{self, ConnectionGate};
-use crate::http::{About, Http};
+use crate::http::{About, Http, Inside};
 use crate::listener::{Accepted, Listener};
 use crate::platform::Signals;
 use crate::shard::{self, Authenticate, Framing, NewConnection, ShardLimits};
-use crate::{demo, devices, gateway, logging};
+use crate::{demo, devices, gateway, history, logging};
 
 /// Why the server could not start or had to end.
 #[derive(Debug, thiserror::Error)]
@@ -123,7 +123,11 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
     };
     let (shard, mut shard_ended, tap) =
         shard::spawn(clock, broker, authenticator, store, shard_limits)?;
-    let devices = start_devices(arguments, clock, &id, folder, tap)?;
+    let (feed, history) = match (&folder, &tap) {
+        (Some(folder), Some(_)) => start_history(arguments, clock, folder.clone())?.unzip(),
+        (None, _) | (_, None) => (None, None),
+    };
+    let devices = start_devices(arguments, clock, &id, folder, tap, feed)?;
     let (end, shutdown) = watch::channel(false);
     tokio::spawn(accept_mqtt(
         Listener::new(mqtt, "mqtt", Arc::clone(&gate), tcp_keep_alive),
@@ -149,8 +153,11 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
             max_packet_size,
         },
         shard.clone(),
-        devices.clone(),
-        gateway.as_ref().map(gateway::Handle::reader),
+        Inside {
+            devices: devices.clone(),
+            gateway: gateway.as_ref().map(gateway::Handle::reader),
+            history: history.clone(),
+        },
         Arc::clone(&gate),
         arguments.limits.connect_timeout,
         shutdown.clone(),
@@ -167,7 +174,7 @@ async fn serve(arguments: &ServeArgs) -> Result<(), ServeError> {
         error = failure(&mut store_failed) => return Err(error.into()),
     }
     tokio::select! {
-        () = wind_down(demo, gateway, end, shard, shard_ended, devices) => {
+        () = wind_down(demo, gateway, end, shard, shard_ended, devices, history) => {
             // No need to wait: the thread has ended and has sent its error, if it had one.
             if let Ok(error) = store_failed.try_recv() {
                 return Err(error.into());
@@ -226,6 +233,7 @@ async fn wind_down(
     shard: shard::Handle,
     shard_ended: oneshot::Receiver<()>,
     model: Option<devices::Handle>,
+    history: Option<history::Handle>,
 ) {
     /// Longer than the shard's own time-outs.
     const PATIENCE: Duration = Duration::from_secs(5);
@@ -253,6 +261,17 @@ async fn wind_down(
             "the devices were not all stored within {MODEL_PATIENCE:?}: the server ends, and the next start shows some as they were before"
         );
     }
+    let Some(history) = history else {
+        return;
+    };
+    if tokio::time::timeout(MODEL_PATIENCE, history.ended())
+        .await
+        .is_err()
+    {
+        warn!(
+            "what happened last was not recorded within {MODEL_PATIENCE:?}: the server ends without it"
+        );
+    }
 }
 
 async fn listen(
@@ -278,6 +297,27 @@ fn broker_options(arguments: &ServeArgs) -> BrokerOptions {
     }
 }
 
+/// Starts the recorder. `None`: nothing is to be remembered.
+fn start_history(
+    arguments: &ServeArgs,
+    clock: Clock,
+    data: PathBuf,
+) -> io::Result<Option<(history::Feed, history::Handle)>> {
+    let limits = &arguments.limits;
+    let Some(archive) = arguments.history.limits(limits) else {
+        info!("--no-history: nothing of what happens is remembered");
+        return Ok(None);
+    };
+    let settings = history::Settings {
+        clock,
+        data,
+        archive,
+        chosen: arguments.history.chosen(),
+        backlog: limits.history_backlog,
+    };
+    history::spawn(settings).map(Some)
+}
+
 /// Starts the thread of the devices' model, which reads the broker's tap. `None`: there is no tap.
 fn start_devices(
     arguments: &ServeArgs,
@@ -285,6 +325,7 @@ fn start_devices(
     server_id: &str,
     data: Option<PathBuf>,
     tap: Option<mpsc::Receiver<Vec<u8>>>,
+    history: Option<history::Feed>,
 ) -> io::Result<Option<devices::Handle>> {
     let limits = &arguments.limits;
     let settings = devices::Settings {
@@ -296,12 +337,14 @@ fn start_devices(
             max_bytes: limits.devices_bytes,
             // Nobody draws here.
             max_queued_samples: 0,
+            records: history.is_some(),
             ..FleetOptions::default()
         },
         grants: arguments.access.grants(),
         change_log: limits.change_log_bytes,
         streams: limits.change_streams,
         data,
+        history,
     };
     tap.map(|batches| devices::spawn(settings, batches))
         .transpose()

@@ -115,3 +115,15 @@ fn a_fleet_that_was_not_asked_to_records_nothing() {
     say(&mut fleet, 0, r#"{"flow":1}"#);
     assert!(taken(&mut fleet).is_empty());
 }
+
+#[test]
+fn a_message_that_is_not_to_be_recorded_is_not() {
+    let mut fleet = recording();
+    let message = Message {
+        unrecorded: true,
+        ..Message::new("beaconry/data/pump-1", br#"{"flow":1,"lat":1,"lng":2}"#)
+    };
+    fleet.handle_message(NOW, message);
+    assert!(taken(&mut fleet).is_empty());
+    assert!(fleet.find("pump-1").is_some());
+}

@@ -155,6 +155,11 @@ impl Archive {
         metrics.collect()
     }
 
+    /// Where a column of a device is recorded, if it is.
+    pub fn find(&self, device: u32, stored: &str) -> Option<MetricRef> {
+        self.shared.hot().catalog.find(device, stored)
+    }
+
     /// Names a metric's unit.
     pub fn set_unit(&mut self, metric: MetricRef, unit: Option<&str>) {
         if self.shared.hot().catalog.set_unit(metric, unit)

@@ -107,6 +107,15 @@ pub(crate) fn interval(text: &str) -> Result<Duration, String> {
     time_between(text, Duration::from_millis(10), Duration::from_hours(1))
 }
 
+/// A time for which something is kept: an hour to a hundred years.
+pub(crate) fn history_time(text: &str) -> Result<Duration, String> {
+    time_between(
+        text,
+        Duration::from_hours(1),
+        Duration::from_hours(24 * 36_525),
+    )
+}
+
 pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     time_between(text, Duration::from_millis(100), Duration::from_hours(1))
 }

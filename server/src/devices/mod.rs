@@ -24,6 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 pub(crate) use self::changes::{ChangeLog, Cursor, Next};
 use self::keeper::Kept;
+pub(crate) use self::model::{Named, Recorded, RecordedEvent, What, stamp};
 pub(crate) use self::question::{Detail, Hidden, Listed, Place, Query, Question, presence_of};
 pub(crate) use self::thread::{Settings, spawn};
 use crate::clock::Clock;

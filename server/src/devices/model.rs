@@ -12,11 +12,16 @@ use hashbrown::HashMap;
 
 use api::fleet::{self as wire, Change, Counts, Time};
 
+use crate::history::Chosen;
+
 use super::changes::Told;
 use super::question::{Detail, Listed, Place, Query};
 
+mod recording;
 mod saving;
 
+use self::recording::Recording;
+pub(crate) use self::recording::{Event as RecordedEvent, Named, Recorded, What};
 pub(crate) use self::saving::Entry;
 use self::saving::Saving;
 
@@ -29,6 +34,9 @@ pub(crate) struct Model {
     clients: Clients,
     names: Names,
     saving: Saving,
+    recording: Recording,
+    /// Of which topics the values are recorded.
+    chosen: Chosen,
     counted: ModelCounts,
     /// The time of the newest event that was read.
     latest: Timestamp,
@@ -81,6 +89,8 @@ impl Model {
             clients: Clients::default(),
             names: Names::default(),
             saving: Saving::default(),
+            recording: Recording::default(),
+            chosen: Chosen::default(),
             counted: ModelCounts::default(),
             latest: Timestamp(i64::MIN),
         }
@@ -118,6 +128,7 @@ impl Model {
                     correlation_data,
                     publisher,
                     is_will,
+                    unrecorded: !self.chosen.has(topic),
                     ..Message::new(topic, payload)
                 };
                 self.fleet.handle_message(stamp(at), message);
@@ -215,17 +226,26 @@ impl Model {
                     told.extend(self.tell_device(key));
                 }
                 Event::PresenceChanged(key) if whole != Some(key) => {
+                    self.recording.presence(&self.fleet, key);
                     told.extend(self.tell_presence(key));
                 }
                 Event::Fault { device, kind } => {
                     self.counted.faults += 1;
                     let fault = self.fleet.describe_fault(device, kind);
+                    if let (Some(fault), Some(of)) = (&fault, self.fleet.device(device)) {
+                        let what = What::Fault(Box::new(fault.clone()));
+                        self.recording.push(&of.full_id(), fault.time.0, what);
+                    }
                     if let (true, Some(fault)) = (whole != Some(device), fault) {
                         told.extend(self.tell(device, |id| Change::Fault { id, fault }));
                     }
                 }
                 Event::CommandChanged { device, uuid } => {
                     if let Some(command) = self.fleet.describe_command(device, &uuid) {
+                        if let Some(of) = self.fleet.device(device) {
+                            let what = What::Command(Box::new(command.clone()));
+                            self.recording.push(&of.full_id(), self.latest.0, what);
+                        }
                         told.extend(self.tell(device, |id| Change::Command { id, command }));
                     }
                 }
@@ -251,6 +271,8 @@ impl Model {
         let mut device = Box::new(self.fleet.describe(key)?);
         device.history.clear();
         self.names.set(key, &device.id, device.prefix_len);
+        self.recording.presence(&self.fleet, key);
+        self.recording.device(&device, self.latest.0);
         Some(Told {
             id: device.id.clone(),
             prefix_len: device.prefix_len,
@@ -275,6 +297,32 @@ impl Model {
             id: id.to_string(),
             prefix_len: *prefix_len,
         })
+    }
+
+    /// From now on, [`Model::take_recorded`] gives what happens, but for what `chosen` leaves out.
+    pub(crate) fn record(&mut self, chosen: Chosen) {
+        self.recording.turn_on();
+        self.chosen = chosen;
+    }
+
+    /// Takes what is to be recorded since the last call.
+    pub(crate) fn take_recorded(&mut self) -> Recorded {
+        self.recording.take(&mut self.fleet)
+    }
+
+    /// Every device's description and presence, to be recorded as of now. What lasts is so found again within a
+    /// day.
+    pub(crate) fn record_all(&mut self, now: Timestamp) {
+        if !self.recording.is_on() {
+            return;
+        }
+        for (key, of) in self.fleet.devices() {
+            if let Some(device) = self.fleet.describe(key) {
+                let presence = What::Presence(device.presence.clone());
+                self.recording.device(&device, now.0);
+                self.recording.push(&of.full_id(), now.0, presence);
+            }
+        }
     }
 
     /// How many devices are in each state.

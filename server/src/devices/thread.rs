@@ -19,6 +19,7 @@ use super::panics;
 use super::question::Question;
 use super::{Counted, Handle, QUESTIONS, Shared};
 use crate::clock::Clock;
+use crate::history;
 
 /// Changes are told at most this often. So a thousand devices that leave at once are a few events.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -45,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) streams: usize,
     /// The data folder, where the devices outlive the server. `None`: they do not.
     pub(crate) data: Option<PathBuf>,
+    /// Takes what is to be recorded. `None`: nothing is.
+    pub(crate) history: Option<history::Feed>,
 }
 
 /// Starts the thread. It ends when `batches` ends.
@@ -57,6 +60,7 @@ pub(crate) fn spawn(settings: Settings, batches: mpsc::Receiver<Vec<u8>>) -> io:
         change_log,
         streams,
         data,
+        history,
     } = settings;
     let streams = streams.min(Semaphore::MAX_PERMITS);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -84,8 +88,11 @@ pub(crate) fn spawn(settings: Settings, batches: mpsc::Receiver<Vec<u8>>) -> io:
         .spawn(move || {
             contain(&shared, || {
                 let mut model = Model::new(fleet, grants);
+                if let Some(history) = &history {
+                    model.record(history.chosen().clone());
+                }
                 let keeper = data.and_then(|data| restore(&mut model, &shared, &data));
-                let mut running = Running::new(model, &shared, keeper);
+                let mut running = Running::new(model, &shared, keeper, history);
                 runtime.block_on(running.run(batches, questions));
             });
         })?;
@@ -136,6 +143,9 @@ struct Running<'a> {
     /// `None`: nothing is stored.
     keeper: Option<Keeper>,
     saving: Rounds,
+    history: Option<history::Feed>,
+    /// The day for which everything that lasts was recorded, counted from 1970.
+    day: i64,
 }
 
 /// When the model is saved.
@@ -156,7 +166,12 @@ enum Next {
 }
 
 impl<'a> Running<'a> {
-    fn new(model: Model, shared: &'a Shared, keeper: Option<Keeper>) -> Self {
+    fn new(
+        model: Model,
+        shared: &'a Shared,
+        keeper: Option<Keeper>,
+        history: Option<history::Feed>,
+    ) -> Self {
         Self {
             model,
             shared,
@@ -164,6 +179,8 @@ impl<'a> Running<'a> {
             is_fresh: true,
             keeper,
             saving: Rounds::Next(Instant::now() + SAVE_EVERY),
+            history,
+            day: i64::MIN,
         }
     }
 
@@ -182,6 +199,7 @@ impl<'a> Running<'a> {
                 Next::Read(batch) => {
                     self.model.read(&batch);
                     self.is_fresh = true;
+                    self.record();
                     for _ in 0..AT_ONCE {
                         let Ok(question) = questions.try_recv() else {
                             break;
@@ -196,6 +214,8 @@ impl<'a> Running<'a> {
             self.look_at_the_time();
         }
         self.tell();
+        // The recorder ends when its feed does.
+        drop(self.history.take());
         self.save_all().await;
         self.count();
     }
@@ -275,6 +295,24 @@ impl<'a> Running<'a> {
         self.shared.log.append(now, counts, &told);
         self.is_fresh = false;
         self.tell_at = Instant::now() + PAUSE;
+        self.record();
+    }
+
+    /// Hands over what is to be recorded.
+    fn record(&mut self) {
+        const DAY: i64 = 86_400_000;
+        let Some(history) = &self.history else {
+            return;
+        };
+        let now = self.now();
+        if now.0.div_euclid(DAY) != self.day {
+            self.day = now.0.div_euclid(DAY);
+            self.model.record_all(now);
+        }
+        let recorded = self.model.take_recorded();
+        if !recorded.is_empty() {
+            history.send(recorded);
+        }
     }
 
     fn answer(&mut self, question: Question) {
@@ -353,6 +391,7 @@ mod tests {
             change_log: 1 << 20,
             streams: 2,
             data: None,
+            history: None,
         }
     }
 

@@ -15,11 +15,13 @@ use axum::response::{IntoResponse, Response};
 use super::{Site, respond};
 use crate::devices::Handle;
 use crate::gateway::Reader;
+use crate::history;
 use crate::metrics;
 use crate::shard::Snapshot;
 
 pub(super) async fn healthz(State(site): State<Arc<Site>>) -> Response {
-    let (status, text) = health(site.shard.snapshot().await.as_ref());
+    let history = site.inside.history.as_ref().map(history::Handle::state);
+    let (status, text) = health(site.shard.snapshot().await.as_ref(), history);
     respond::text(status, text)
 }
 
@@ -32,12 +34,18 @@ pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Response {
     let Some(of_shard) = site.shard.snapshot().await else {
         return respond::text(StatusCode::SERVICE_UNAVAILABLE, SILENT);
     };
+    let inside = &site.inside;
     let page = metrics::page(
         site.about.started,
         &of_shard,
         &site.gate.counts(),
-        site.devices.as_ref().map(Handle::counted).as_ref(),
-        site.gateway.as_ref().map(Reader::counts).as_ref(),
+        inside.devices.as_ref().map(Handle::counted).as_ref(),
+        inside.gateway.as_ref().map(Reader::counts).as_ref(),
+        inside
+            .history
+            .as_ref()
+            .map(history::Handle::counted)
+            .as_ref(),
     );
     let headers = [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)];
     (headers, page).into_response()
@@ -46,8 +54,22 @@ pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Response {
 const SILENT: &str = "the broker does not answer\n";
 
 /// The answer of `/healthz`. `None`: the broker did not answer in time.
-fn health(shard: Option<&Snapshot>) -> (StatusCode, &'static str) {
-    answer(shard.map_or(Some(SILENT), fault))
+fn health(shard: Option<&Snapshot>, history: Option<history::State>) -> (StatusCode, &'static str) {
+    let fault = shard.map_or(Some(SILENT), fault);
+    answer(fault.or_else(|| history.and_then(fault_of_history)))
+}
+
+/// What is wrong with the recorder.
+const fn fault_of_history(state: history::State) -> Option<&'static str> {
+    match state {
+        history::State::Recording => None,
+        history::State::DiskFull => {
+            Some("the disk is full: nothing of what happens is remembered; make room on the disk\n")
+        }
+        history::State::Failed => Some(
+            "the history cannot be written: nothing of what happens is remembered; see the server's log\n",
+        ),
+    }
 }
 
 fn life(shard: Option<&Snapshot>) -> (StatusCode, &'static str) {
@@ -93,9 +115,10 @@ mod tests {
 
     #[track_caller]
     fn assert_answers(shard: Option<&Snapshot>, health: &str, life: &str) {
-        for ((status, body), expected) in
-            [(super::health(shard), health), (super::life(shard), life)]
-        {
+        for ((status, body), expected) in [
+            (super::health(shard, None), health),
+            (super::life(shard), life),
+        ] {
             assert!(body.starts_with(expected), "{body}");
             assert!(body.ends_with('\n'), "{body}");
             assert_eq!(status == StatusCode::OK, expected == "ok\n");
@@ -108,6 +131,21 @@ mod tests {
         assert_answers(Some(&with(Stats::default())), "ok\n", "ok\n");
         // Without a store there is nothing to be full.
         assert_answers(Some(&Snapshot::default()), "ok\n", "ok\n");
+    }
+
+    #[test]
+    fn one_that_cannot_remember_runs_and_is_not_well() {
+        let well = with(Stats::default());
+        let (status, text) = super::health(Some(&well), Some(history::State::Recording));
+        assert_eq!((status, text), (StatusCode::OK, "ok\n"));
+        for (state, what) in [
+            (history::State::DiskFull, "the disk is full"),
+            (history::State::Failed, "the history cannot be written"),
+        ] {
+            let (status, text) = super::health(Some(&well), Some(state));
+            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+            assert!(text.starts_with(what), "{text}");
+        }
     }
 
     #[test]

@@ -30,6 +30,7 @@ use tokio::sync::watch;
 use crate::devices;
 use crate::gate::ConnectionGate;
 use crate::gateway;
+use crate::history;
 use crate::listener::{Listener, Throttle};
 use crate::shard;
 use static_files::StaticFiles;
@@ -47,6 +48,17 @@ pub(crate) struct About {
     pub(crate) max_packet_size: u32,
 }
 
+/// What answers for the server's own threads.
+#[derive(Clone, Debug)]
+pub(crate) struct Inside {
+    /// `None`: there is no model of the devices.
+    pub(crate) devices: Option<devices::Handle>,
+    /// `None`: there is no gateway for TCP.
+    pub(crate) gateway: Option<gateway::Reader>,
+    /// `None`: nothing is remembered.
+    pub(crate) history: Option<history::Handle>,
+}
+
 /// The state that all handlers share.
 #[derive(Debug)]
 struct Site {
@@ -54,10 +66,7 @@ struct Site {
     shard: shard::Handle,
     gate: Arc<ConnectionGate>,
     about: About,
-    /// `None`: there is no model of the devices.
-    devices: Option<devices::Handle>,
-    /// `None`: there is no gateway for TCP.
-    gateway: Option<gateway::Reader>,
+    inside: Inside,
     /// Becomes true when the server ends.
     shutdown: watch::Receiver<bool>,
 }
@@ -78,8 +87,7 @@ impl Http {
     pub(crate) fn new(
         about: About,
         shard: shard::Handle,
-        devices: Option<devices::Handle>,
-        gateway: Option<gateway::Reader>,
+        inside: Inside,
         gate: Arc<ConnectionGate>,
         head_timeout: Duration,
         shutdown: watch::Receiver<bool>,
@@ -93,8 +101,7 @@ impl Http {
                 shard,
                 gate,
                 about,
-                devices,
-                gateway,
+                inside,
                 shutdown,
             }),
             head_timeout,

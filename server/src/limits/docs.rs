@@ -74,5 +74,6 @@ fn title(group: Group) -> &'static str {
         Group::Retained => "Retained messages",
         Group::Store => "What is stored",
         Group::Devices => "The model of the devices",
+        Group::History => "The history",
     }
 }

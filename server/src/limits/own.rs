@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::row::{Group, Preset, Row, Setting};
 use crate::cli::parse;
-use crate::metrics::{BROKER, CONNECTIONS, DEVICES, GATEWAY, SHARD, STORE};
+use crate::metrics::{BROKER, CONNECTIONS, DEVICES, GATEWAY, HISTORY, SHARD, STORE};
 
 pub(super) const MAX_CONNECTIONS: Setting<u32> = Setting {
     default: Preset::Text("100000"),
@@ -159,5 +159,65 @@ pub(super) const CHANGE_STREAMS: Setting<usize> = Setting {
         at_limit: "The server answers a further one with status 503.",
         metric: &DEVICES.streams_refused,
         more_metrics: &[&DEVICES.streams],
+    },
+};
+
+pub(super) const HISTORY_BYTES: Setting<u64> = Setting {
+    default: Preset::Text("8GiB"),
+    parse: parse::store_size,
+    row: Row {
+        group: Group::History,
+        flag: "history-size",
+        variable: "BEACONRY_HISTORY_SIZE",
+        unit: "SIZE",
+        help: "How large all files of the history may be together; never more than a tenth of what is free on the disk when the server starts.",
+        at_limit: "The oldest values go first, then the oldest rollups of a minute, then the rest.",
+        metric: &HISTORY.dropped_by_size,
+        more_metrics: &[&HISTORY.bytes],
+    },
+};
+
+pub(super) const HISTORY_MEMORY: Setting<usize> = Setting {
+    default: Preset::Text("256MiB"),
+    parse: parse::positive_size,
+    row: Row {
+        group: Group::History,
+        flag: "max-history-memory",
+        variable: "BEACONRY_MAX_HISTORY_MEMORY",
+        unit: "SIZE",
+        help: "How much memory values may take that are in no file of blocks yet. It is not part of --max-memory.",
+        at_limit: "The server seals the largest blocks early. Shorter blocks need more room on the disk.",
+        metric: &HISTORY.blocks,
+        more_metrics: &[&HISTORY.memory],
+    },
+};
+
+pub(super) const HISTORY_BACKLOG: Setting<usize> = Setting {
+    default: Preset::Text("64MiB"),
+    parse: parse::positive_size,
+    row: Row {
+        group: Group::History,
+        flag: "max-history-backlog",
+        variable: "BEACONRY_MAX_HISTORY_BACKLOG",
+        unit: "SIZE",
+        help: "How many bytes may wait for the recorder, which waits for the disk.",
+        at_limit: "Values are not recorded until the recorder has caught up. Devices and pages get everything.",
+        metric: &HISTORY.overrun,
+        more_metrics: &[&HISTORY.waiting],
+    },
+};
+
+pub(super) const HISTORY_SERIES: Setting<u32> = Setting {
+    default: Preset::Text("1000000"),
+    parse: parse::number,
+    row: Row {
+        group: Group::History,
+        flag: "max-history-series",
+        variable: "BEACONRY_MAX_HISTORY_SERIES",
+        unit: "N",
+        help: "How many metrics of all devices may be recorded. A device has 256 at most.",
+        at_limit: "Further metrics are shown and not recorded.",
+        metric: &HISTORY.refused,
+        more_metrics: &[&HISTORY.series],
     },
 };

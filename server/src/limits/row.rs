@@ -77,6 +77,8 @@ pub enum Group {
     Store,
     /// The model of the devices.
     Devices,
+    /// The memory of what happened.
+    History,
 }
 
 impl Row {
@@ -158,6 +160,7 @@ impl Group {
             Self::Retained => "Limits: retained messages",
             Self::Store => "Limits: store",
             Self::Devices => "Limits: devices",
+            Self::History => "Limits: history",
         }
     }
 }

@@ -24,6 +24,10 @@ limits! {
         devices_bytes: usize = own::DEVICES_BYTES;
         change_log_bytes: usize = own::CHANGE_LOG_BYTES;
         change_streams: usize = own::CHANGE_STREAMS;
+        history_bytes: u64 = own::HISTORY_BYTES;
+        history_memory: usize = own::HISTORY_MEMORY;
+        history_backlog: usize = own::HISTORY_BACKLOG;
+        history_series: u32 = own::HISTORY_SERIES;
     }
     broker {
         memory_bytes: usize = Setting {

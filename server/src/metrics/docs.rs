@@ -7,6 +7,7 @@ use crate::devices::Counted;
 use crate::gate::ConnectionCounts;
 use crate::gateway::GatewayCounts;
 use crate::generated;
+use crate::history::HistoryCounts;
 use crate::shard::Snapshot;
 use store::Stats;
 
@@ -25,6 +26,7 @@ fn docs_metrics_is_up_to_date() {
         &ConnectionCounts::default(),
         Some(&devices),
         Some(&gateway),
+        Some(&HistoryCounts::default()),
     ) {
         let kind = match metric.kind() {
             Kind::Counter => "counter",

@@ -3,7 +3,7 @@
 //!
 //! **To add a metric:** add a field to the struct that counts it (`broker::Metrics`,
 //! `store::Stats`, `ConnectionCounts` in `server/src/gate.rs`, `Counted` in
-//! `server/src/devices`, or `GatewayCounts` in `server/src/gateway`) and a row with the same name to
+//! `server/src/devices`, `GatewayCounts` in `server/src/gateway`, or `HistoryCounts` in `server/src/history`) and a row with the same name to
 //! `table.rs`. A field without a row does not compile. Then run
 //! `UPDATE_DOCS=1 cargo test -p beaconry docs`, which writes docs/metrics.md.
 
@@ -20,7 +20,7 @@ use std::fmt;
 #[cfg(test)]
 pub(crate) use self::page::samples;
 pub(crate) use self::page::{CONTENT_TYPE, page};
-pub(crate) use self::table::{BROKER, CONNECTIONS, DEVICES, GATEWAY, SHARD, STORE};
+pub(crate) use self::table::{BROKER, CONNECTIONS, DEVICES, GATEWAY, HISTORY, SHARD, STORE};
 
 /// All names begin with this, except `process_start_time_seconds`.
 pub(crate) const PREFIX: &str = "beaconry";

@@ -14,12 +14,13 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use super::table::{BROKER, CONNECTIONS, DEVICES, GATEWAY, SHARD, STORE};
+use super::table::{BROKER, CONNECTIONS, DEVICES, GATEWAY, HISTORY, SHARD, STORE};
 use super::value::Value;
 use super::{Kind, Metric, PREFIX};
 use crate::devices::Counted;
 use crate::gate::ConnectionCounts;
 use crate::gateway::GatewayCounts;
+use crate::history::HistoryCounts;
 use crate::shard::Snapshot;
 
 /// The media type of [`page`].
@@ -32,6 +33,7 @@ pub(crate) fn page(
     connections: &ConnectionCounts,
     devices: Option<&Counted>,
     gateway: Option<&GatewayCounts>,
+    history: Option<&HistoryCounts>,
 ) -> String {
     let mut registry = Registry::default();
     // Every program gives it this name, so that one rule asks all of them how long they have run.
@@ -51,6 +53,7 @@ pub(crate) fn page(
         connections,
         devices,
         gateway,
+        history,
     ))));
     let mut text = String::new();
     // Writing to a String cannot fail.
@@ -60,12 +63,13 @@ pub(crate) fn page(
 
 /// Every row of the table with its value, in the order of the page. Without a store the rows of the
 /// store are left out, and so are those of the devices without their model
-/// and of the gateway without one.
+/// and of the gateway and the history without one.
 pub(crate) fn samples(
     shard: &Snapshot,
     connections: &ConnectionCounts,
     devices: Option<&Counted>,
     gateway: Option<&GatewayCounts>,
+    history: Option<&HistoryCounts>,
 ) -> Vec<(Metric, Value)> {
     let Snapshot {
         broker,
@@ -81,6 +85,7 @@ pub(crate) fn samples(
     samples.extend(store.iter().flat_map(|store| STORE.read(store)));
     samples.extend(devices.iter().flat_map(|it| DEVICES.read(it)));
     samples.extend(gateway.iter().flat_map(|it| GATEWAY.read(it)));
+    samples.extend(history.iter().flat_map(|it| HISTORY.read(it)));
     samples
 }
 

@@ -5,6 +5,7 @@ use super::{Family, Metric};
 use crate::devices::Counted;
 use crate::gate::ConnectionCounts;
 use crate::gateway::GatewayCounts;
+use crate::history::HistoryCounts;
 use store::Stats;
 
 /// Defines a struct of rows with the field names of another struct, and reads the values from that
@@ -398,6 +399,46 @@ table! {
             "devices_model_ended",
             "1 when the model of the devices has ended because of a fault in beaconry.",
         ),
+    }
+    not shown {}
+}
+
+table! {
+    /// What the recorder counts. Without a history none of it is shown.
+    HISTORY: HistoryTable reads HistoryCounts {
+        rows: counter("history_rows_total", "Messages of devices of which values were recorded."),
+        values: counter("history_values_total", "Values that were recorded."),
+        series: gauge("history_series", "Metrics of devices that were ever recorded."),
+        refused: counter(
+            "history_refused_values_total",
+            "Values that were not recorded because they are of further metrics.",
+        ),
+        too_old: counter(
+            "history_too_old_total",
+            "Rows that were not recorded because their own time is older than what is kept.",
+        ),
+        overrun: counter(
+            "history_overrun_rows_total",
+            "Rows that were not recorded because too many waited for the recorder.",
+        ),
+        lost: counter(
+            "history_lost_rows_total",
+            "Rows that were not recorded because the disk was full or refused to write.",
+        ),
+        waiting: gauge("history_waiting_bytes", "Bytes that wait for the recorder."),
+        memory: gauge("history_memory_bytes", "Bytes of memory for rows that are in no file of blocks yet."),
+        bytes: gauge("history_bytes", "Bytes of all files of the history."),
+        blocks: counter("history_blocks_total", "Blocks that were sealed."),
+        dropped_by_age: counter(
+            "history_dropped_by_age_bytes_total",
+            "Bytes of files that were dropped because of their age.",
+        ),
+        dropped_by_size: counter(
+            "history_dropped_by_size_bytes_total",
+            "Bytes of files that were dropped because the history was too large.",
+        ),
+        errors: counter("history_errors_total", "Times that the disk refused to take what happened."),
+        is_full: gauge("history_stopped", "1 while nothing is recorded because the disk is full or refuses."),
     }
     not shown {}
 }

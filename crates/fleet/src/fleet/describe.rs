@@ -90,6 +90,15 @@ impl Fleet {
             .map(|device| describe_span(&device.presence))
     }
 
+    /// Its presences before, oldest first, ending with the one now.
+    pub fn describe_history(&self, key: DeviceKey) -> Vec<api::Presence> {
+        let device = self.device(key).into_iter();
+        device
+            .flat_map(Device::history)
+            .map(describe_span)
+            .collect()
+    }
+
     /// One of a device's faults.
     pub fn describe_fault(&self, key: DeviceKey, kind: FaultKind) -> Option<api::Fault> {
         let mut faults = self.device(key)?.faults.iter();

@@ -42,6 +42,7 @@ type Queue = BinaryHeap<Reverse<(i64, DeviceKey)>>;
 const CLEAR: bool = TELEMETRY && FORGET && INDEX;
 
 /// A message as it came.
+#[allow(clippy::struct_excessive_bools)] // Each is a flag of its own.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub struct Message<'a> {
     /// Where it was published.
@@ -62,6 +63,8 @@ pub struct Message<'a> {
     /// The broker published it because the client has left. Only a server knows it. A will is no sign
     /// of life.
     pub is_will: bool,
+    /// Its values are not written down, whatever [`FleetOptions::records`] says.
+    pub unrecorded: bool,
 }
 
 impl<'a> Message<'a> {
@@ -76,6 +79,7 @@ impl<'a> Message<'a> {
             correlation_data: None,
             publisher: None,
             is_will: false,
+            unrecorded: false,
         }
     }
 

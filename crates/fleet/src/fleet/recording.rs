@@ -1,12 +1,18 @@
 //! Writes down what messages say, for whoever keeps it.
 
-use super::Fleet;
 use super::values::Order;
+use super::{Fleet, Message};
+use crate::RECORD;
 use crate::metric::MetricKey;
 use crate::readings::Scalar;
 use crate::record::{Recorded, Records};
 
 impl Fleet {
+    /// Whether a message's values are written down.
+    pub(super) const fn is_recorded(&self, message: &Message<'_>, retained: bool) -> bool {
+        RECORD && self.options.records && !retained && !message.unrecorded
+    }
+
     /// Gives what was recorded since the last call, and takes `empty` for what comes. Only a fleet with
     /// [`FleetOptions::records`] records anything.
     ///

@@ -12,7 +12,7 @@ use crate::metric::{Metric, Unit, Value};
 use crate::payload::number_in_text;
 use crate::readings::{Readings, Scalar};
 use crate::time::{OwnClock, Timestamp, millis, own_clock_from_number, own_clock_from_text};
-use crate::{RECORD, TIES, units};
+use crate::{TIES, units};
 
 /// What a value is for, by its name in the payload.
 pub(super) fn role<'a>(
@@ -164,7 +164,7 @@ impl Fleet {
             self.announced(key, claim, readings, stem);
         }
         let position = lat.zip(lng);
-        let is_recorded = RECORD && self.options.records && !moment.retained;
+        let is_recorded = self.is_recorded(message, moment.retained);
         if is_recorded {
             self.records.begin(key, moment.at, moment.arrived);
         }
@@ -259,8 +259,7 @@ impl Fleet {
         if unit_changed {
             self.mark(key, Dirty::SHAPE);
         }
-        let device = &mut self.devices[key];
-        if RECORD && self.options.records && !moment.retained {
+        if self.is_recorded(message, moment.retained) {
             recording::record(
                 &mut self.records,
                 index,
@@ -269,6 +268,7 @@ impl Fleet {
                 &order,
             );
         }
+        let device = &mut self.devices[key];
         let sample = match order {
             Order::Sample(sample) => sample,
             Order::Shown => {
@@ -358,7 +358,7 @@ impl Fleet {
         let at = known.map_or(moment.at, |known| known.at.max(moment.at));
         device.position = Some(Position { lat, lng, at });
         device.position_topic = moment.topic;
-        if RECORD && self.options.records && !moment.retained {
+        if self.is_recorded(message, moment.retained) {
             self.records.position(lat, lng);
         }
         if moved {

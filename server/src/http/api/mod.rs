@@ -78,7 +78,7 @@ const CORS: CorsHeaders = [
 impl Site {
     /// The model of the devices.
     fn devices(&self) -> Result<&Handle, ApiError> {
-        self.devices.as_ref().ok_or(ApiError::ModelOff)
+        self.inside.devices.as_ref().ok_or(ApiError::ModelOff)
     }
 }
 

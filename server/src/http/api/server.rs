@@ -17,7 +17,7 @@ pub(super) async fn server(State(site): State<Arc<Site>>) -> Result<Json<ServerI
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_at_ms: u64::try_from(about.started.as_millis()).unwrap_or(u64::MAX),
         stores: counted.store.is_some(),
-        history: false,
+        history: site.inside.history.is_some(),
         mqtt: MqttInfo {
             port: about.mqtt.port(),
             max_packet_size: about.max_packet_size,

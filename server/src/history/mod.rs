@@ -1,0 +1,198 @@
+//! The memory of what happened: a thread that records what the model of the devices tells it, and
+//! answers for the API.
+//!
+//! [`Feed`] is the model's side: it never waits. [`Handle`] is the API's side: it reads what is recorded, beside
+//! the recorder. The files are `crates/history`.
+//!
+//! **Invariants.** The model never waits for the disk: what waits for the recorder takes at most
+//! [`Settings::backlog`], and what is beyond is lost and counted. A full disk stops the recorder and nothing else,
+//! and it goes on by itself when there is room.
+
+mod chosen;
+mod recorder;
+mod thread;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+use ::history::{Counted, View};
+use fleet::Records;
+use tokio::sync::watch;
+
+pub(crate) use self::chosen::Chosen;
+pub(crate) use self::thread::spawn;
+use crate::clock::Clock;
+use crate::devices::Recorded;
+
+/// What the recorder needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) clock: Clock,
+    /// The data folder.
+    pub(crate) data: PathBuf,
+    /// How much is kept.
+    pub(crate) archive: ArchiveLimits,
+    /// Which topics are recorded.
+    pub(crate) chosen: Chosen,
+    /// The most bytes that wait for the recorder.
+    pub(crate) backlog: usize,
+}
+
+/// How much is kept.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct ArchiveLimits {
+    /// How long rows are kept as they came, in milliseconds.
+    pub(crate) raw: i64,
+    /// How long rollups are kept, in milliseconds.
+    pub(crate) rollups: i64,
+    /// The most bytes of all files.
+    pub(crate) bytes: u64,
+    /// The most bytes of memory for rows that are in no file yet.
+    pub(crate) memory: usize,
+    /// The most metrics.
+    pub(crate) series: u64,
+}
+
+/// Takes what is to be recorded, from the model.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    recorded: mpsc::Sender<Recorded>,
+    shared: Arc<Shared>,
+    chosen: Chosen,
+    backlog: usize,
+}
+
+/// What was recorded, for those who ask.
+#[derive(Clone, Debug)]
+pub(crate) struct Handle {
+    view: View,
+    shared: Arc<Shared>,
+    limits: ArchiveLimits,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Bytes that wait for the recorder.
+    waiting: AtomicUsize,
+    /// Rows that were lost because too many bytes waited.
+    overrun: AtomicU64,
+    counted: Mutex<Counted>,
+    has_failed: AtomicBool,
+    /// Times that the disk refused to take something.
+    errors: AtomicU64,
+    /// Becomes true when the recorder has ended.
+    has_ended: watch::Sender<bool>,
+}
+
+/// What the recorder has counted, for `/metrics`.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HistoryCounts {
+    pub(crate) rows: u64,
+    pub(crate) values: u64,
+    pub(crate) series: u64,
+    pub(crate) refused: u64,
+    pub(crate) too_old: u64,
+    pub(crate) overrun: u64,
+    pub(crate) lost: u64,
+    pub(crate) waiting: u64,
+    pub(crate) memory: u64,
+    pub(crate) bytes: u64,
+    pub(crate) blocks: u64,
+    pub(crate) dropped_by_age: u64,
+    pub(crate) dropped_by_size: u64,
+    pub(crate) errors: u64,
+    pub(crate) is_full: bool,
+}
+
+/// How the recorder does.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Recording,
+    DiskFull,
+    Failed,
+}
+
+impl Feed {
+    /// Which topics are recorded.
+    pub(crate) const fn chosen(&self) -> &Chosen {
+        &self.chosen
+    }
+
+    /// Hands over what happened. If too much waits, it is lost and counted.
+    pub(crate) fn send(&self, recorded: Recorded) {
+        let bytes = recorded.bytes();
+        let rows = recorded.rows.len() as u64;
+        let waiting = self.shared.waiting.fetch_add(bytes, Ordering::Relaxed);
+        // Names must come, or later rows mean nothing. Events are few.
+        let recorded = if waiting.saturating_add(bytes) > self.backlog {
+            self.shared.overrun.fetch_add(rows, Ordering::Relaxed);
+            self.shared.waiting.fetch_sub(bytes, Ordering::Relaxed);
+            Recorded {
+                rows: Records::default(),
+                ..recorded
+            }
+        } else {
+            recorded
+        };
+        // The recorder may have failed: its log says so.
+        let _ = self.recorded.send(recorded);
+    }
+}
+
+impl Handle {
+    /// Answers questions. They read files: ask from a thread that may wait.
+    pub(crate) const fn view(&self) -> &View {
+        &self.view
+    }
+
+    pub(crate) const fn limits(&self) -> &ArchiveLimits {
+        &self.limits
+    }
+
+    /// Waits until everything is on the disk, at the end of the server.
+    pub(crate) async fn ended(&self) {
+        let mut has_ended = self.shared.has_ended.subscribe();
+        // The sender lives as long as this handle.
+        let _ = has_ended.wait_for(|has_ended| *has_ended).await;
+    }
+
+    pub(crate) fn state(&self) -> State {
+        if self.shared.has_failed.load(Ordering::Acquire) {
+            State::Failed
+        } else if self.shared.counted().is_full {
+            State::DiskFull
+        } else {
+            State::Recording
+        }
+    }
+
+    /// What was counted.
+    pub(crate) fn counted(&self) -> HistoryCounts {
+        let shared = &self.shared;
+        let counted = shared.counted();
+        HistoryCounts {
+            rows: counted.rows,
+            values: counted.values,
+            series: counted.series,
+            refused: counted.refused,
+            too_old: counted.too_old,
+            overrun: shared.overrun.load(Ordering::Relaxed),
+            lost: counted.lost,
+            waiting: shared.waiting.load(Ordering::Relaxed) as u64,
+            memory: counted.memory,
+            bytes: counted.bytes,
+            blocks: counted.blocks,
+            dropped_by_age: counted.dropped_by_age,
+            dropped_by_size: counted.dropped_by_size,
+            errors: shared.errors.load(Ordering::Relaxed),
+            is_full: counted.is_full,
+        }
+    }
+}
+
+impl Shared {
+    fn counted(&self) -> Counted {
+        *self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
