@@ -222,6 +222,7 @@ fn the_whole_page_is_as_the_format_and_the_conventions_want_it() {
             ..Counted::default()
         }),
         None,
+        None,
     );
     let families = parse(&text).unwrap();
     for (name, family) in &families {
@@ -259,6 +260,7 @@ fn the_page_has_nothing_of_what_is_not_there() {
         Duration::ZERO,
         &shard,
         &ConnectionCounts::default(),
+        None,
         None,
         None,
     );
