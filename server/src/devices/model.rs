@@ -250,6 +250,9 @@ impl Model {
                     }
                 }
                 Event::DeviceForgotten(key) => {
+                    if let Some(name) = self.names.of(key) {
+                        self.recording.push(&name.id, self.latest.0, What::Gone);
+                    }
                     told.extend(self.tell(key, |id| Change::Gone { id }));
                     self.names.remove(key);
                 }

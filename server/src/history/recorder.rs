@@ -132,6 +132,8 @@ impl Recorder {
     fn event(&mut self, event: RecordedEvent) {
         let device = self.archive.device(&event.id);
         let (column, json) = match event.what {
+            // Nothing is known of it from now on.
+            What::Gone => (DEVICE, Ok(String::new())),
             What::Presence(presence) => (PRESENCE, serde_json::to_string(&presence)),
             What::Fault(fault) => (FAULT, serde_json::to_string(&fault)),
             What::Command(command) => (COMMAND, serde_json::to_string(&command)),

@@ -4,6 +4,7 @@
 //! files. Then it reads the files without holding up anybody. If the archive has merged a file away meanwhile, it
 //! takes a new picture.
 
+mod everyone;
 mod moment;
 mod rows;
 mod series;

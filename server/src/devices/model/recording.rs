@@ -43,6 +43,8 @@ pub(crate) enum What {
     Command(Box<wire::Command>),
     /// Its description, without what the rows and the other events tell.
     Device(Box<wire::Device>),
+    /// It was forgotten.
+    Gone,
 }
 
 impl Recorded {

@@ -6,13 +6,13 @@ use ::api::fleet as wire;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::StatusCode;
 use axum::http::header::{self, HeaderName, HeaderValue};
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use fleet::DeviceKey;
 
-use super::{ApiError, CORS, CorsHeaders, query};
+use super::{ApiError, CORS, CorsHeaders, history, query};
 use crate::devices::{Detail, Handle, Listed, NoAnswer, Question};
 use crate::http::Site;
 use crate::http::connection::Client;
@@ -103,11 +103,21 @@ fn around(answer: &wire::Devices) -> (Bytes, Bytes) {
 pub(super) async fn one(
     State(site): State<Arc<Site>>,
     Path(id): Path<String>,
+    uri: Uri,
 ) -> (CorsHeaders, Result<Response, ApiError>) {
     let answer = async {
+        let query = uri.query().filter(|query| !query.is_empty());
+        if query.is_some_and(|query| query.starts_with("at=")) {
+            return history::one_at(&site, id, query).await;
+        }
         let devices = site.devices()?;
         let cursor = devices.log().cursor();
         let found = devices.ask(|answer| Question::One(id, answer)).await?;
+        // The path of a device may end like that of a part of one. The device is meant then.
+        let path = uri.path().rsplit_once("/devices/").map(|(_, path)| path);
+        if let (None, Some((id, part))) = (&found, path.and_then(history::part_of)) {
+            return history::of_device(&site, id, part, query).await;
+        }
         let mut response = json(found.ok_or(ApiError::NoSuchDevice)?);
         if let Ok(cursor) = HeaderValue::try_from(cursor) {
             response.headers_mut().insert(CURSOR, cursor);
@@ -146,6 +156,6 @@ pub(super) async fn forget(
     }
 }
 
-fn json(bytes: Vec<u8>) -> Response {
+pub(super) fn json(bytes: Vec<u8>) -> Response {
     ([(header::CONTENT_TYPE, JSON)], Body::from(bytes)).into_response()
 }

@@ -40,6 +40,14 @@ pub(super) enum ApiError {
     ModelOff,
     #[error("the model of the devices did not answer in time; ask again")]
     ModelSilent,
+    #[error(
+        "this server remembers nothing: it was started with --no-history, --in-memory or --no-devices"
+    )]
+    NoHistory,
+    #[error("nothing was recorded of such a device or metric")]
+    NoSuchSeries,
+    #[error("the history could not be read; the server's log says why")]
+    HistoryFailed,
     #[error("too many programs follow the changes; ask again later, or raise --max-change-streams")]
     TooManyStreams,
 }
@@ -48,7 +56,12 @@ impl ApiError {
     const fn status(&self) -> StatusCode {
         match self {
             // No later request will find one.
-            Self::NoSuchRoute | Self::NoSuchDevice | Self::ModelOff => StatusCode::NOT_FOUND,
+            Self::NoSuchRoute
+            | Self::NoSuchDevice
+            | Self::ModelOff
+            | Self::NoHistory
+            | Self::NoSuchSeries => StatusCode::NOT_FOUND,
+            Self::HistoryFailed => StatusCode::INTERNAL_SERVER_ERROR,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BrokerSilent | Self::ModelEnded | Self::ModelSilent | Self::TooManyStreams => {
                 StatusCode::SERVICE_UNAVAILABLE

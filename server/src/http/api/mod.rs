@@ -10,6 +10,7 @@
 mod changes;
 mod devices;
 mod error;
+mod history;
 mod query;
 mod server;
 
@@ -49,6 +50,7 @@ pub(super) fn routes() -> Router<Arc<Site>> {
                 .delete(devices::forget),
         )
         .route("/changes", get(changes::changes))
+        .merge(history::routes())
         .fallback(async || ApiError::NoSuchRoute)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(RequestBodyLimitLayer::new(MAX_BODY))
@@ -76,6 +78,15 @@ const CORS: CorsHeaders = [
 ];
 
 impl Site {
+    /// The time now, in milliseconds since 1970.
+    fn now(&self) -> i64 {
+        // With a history there is a model, too.
+        self.inside
+            .devices
+            .as_ref()
+            .map_or(0, |devices| devices.now().0)
+    }
+
     /// The model of the devices.
     fn devices(&self) -> Result<&Handle, ApiError> {
         self.inside.devices.as_ref().ok_or(ApiError::ModelOff)

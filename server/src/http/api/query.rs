@@ -56,10 +56,13 @@ fn sort_of(word: &str) -> Option<Sort> {
 }
 
 /// The parameters that were given, percent-decoded.
-struct Parameters(Vec<(String, String)>);
+pub(super) struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    fn read(text: Option<&str>, known: &'static [&'static str]) -> Result<Self, ApiError> {
+    pub(super) fn read(
+        text: Option<&str>,
+        known: &'static [&'static str],
+    ) -> Result<Self, ApiError> {
         let given = form_urlencoded::parse(text.unwrap_or_default().as_bytes());
         let given: Vec<(String, String)> = given.into_owned().collect();
         match given.iter().find(|(name, _)| !known.contains(&&**name)) {
@@ -72,14 +75,14 @@ impl Parameters {
     }
 
     /// Every value of this parameter.
-    fn all(&mut self, name: &str) -> Vec<String> {
+    pub(super) fn all(&mut self, name: &str) -> Vec<String> {
         let values = self.0.extract_if(.., |(given, _)| given == name);
         values.map(|(_, value)| value).collect()
     }
 
     /// The value of a parameter that may be given once. An empty one counts as not given: forms send
     /// those.
-    fn one(&mut self, name: &'static str) -> Result<Option<String>, ApiError> {
+    pub(super) fn one(&mut self, name: &'static str) -> Result<Option<String>, ApiError> {
         let mut values = self.all(name);
         let value = values.pop().filter(|value| !value.is_empty());
         if values.is_empty() {
@@ -89,7 +92,7 @@ impl Parameters {
         }
     }
 
-    fn parsed<T>(
+    pub(super) fn parsed<T>(
         &mut self,
         name: &'static str,
         expected: &'static str,
