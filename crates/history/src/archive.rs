@@ -182,7 +182,7 @@ impl Archive {
             return;
         }
         let oldest = arrived.saturating_sub(self.settings.raw);
-        if time < oldest || time > arrived.saturating_add(MAX_AHEAD) {
+        if time < oldest.max(0) || time > arrived.saturating_add(MAX_AHEAD) {
             self.counted.too_old += 1;
             return;
         }

@@ -214,6 +214,11 @@ impl Model {
         self.fleet.handle_timeout(now);
     }
 
+    /// It is this late: what is told now is dated so at least.
+    pub(crate) fn note_time(&mut self, now: Timestamp) {
+        self.latest = self.latest.max(now);
+    }
+
     /// What has changed since the last call, one change for each device where that is possible.
     pub(crate) fn take_changes(&mut self) -> Vec<Told> {
         let mut told = Vec::new();

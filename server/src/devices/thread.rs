@@ -290,6 +290,7 @@ impl<'a> Running<'a> {
 
     /// Writes what has changed into the log.
     fn tell(&mut self) {
+        self.model.note_time(self.now());
         let told = self.model.take_changes();
         let (now, counts) = (time(self.now()), self.model.counts());
         self.shared.log.append(now, counts, &told);
