@@ -6,7 +6,7 @@ use clap::Args;
 use mqtt::TopicFilter;
 
 use super::parse;
-use crate::history::{ArchiveLimits, Chosen};
+use crate::history::{ArchiveLimits, Chosen, MessageLimits};
 use crate::limits::LimitArgs;
 
 /// The memory of what happened.
@@ -28,12 +28,16 @@ pub(crate) struct HistoryArgs {
     #[arg(long, value_name = "TIME", env = "BEACONRY_HISTORY_ROLLUPS", default_value = "3653d", value_parser = parse::history_time)]
     history_rollups: Duration,
 
-    /// Record only values from topics that this filter matches. May be given several times; in the variable, one
+    /// How long messages are kept as they came; 0 keeps none. They can be read and searched later.
+    #[arg(long, value_name = "TIME", env = "BEACONRY_HISTORY_MESSAGES", default_value = "24h", value_parser = parse::messages_time)]
+    history_messages: Duration,
+
+    /// Record only values and messages from topics that this filter matches. May be given several times; in the variable, one
     /// filter a line.
     #[arg(long, value_name = "FILTER", env = "BEACONRY_HISTORY_INCLUDE", value_delimiter = '\n', value_parser = parse::topic_filter)]
     history_include: Vec<TopicFilter>,
 
-    /// Record no values from topics that this filter matches. May be given several times; in the variable, one
+    /// Record no values and no messages from topics that this filter matches. May be given several times; in the variable, one
     /// filter a line.
     #[arg(long, value_name = "FILTER", env = "BEACONRY_HISTORY_EXCLUDE", value_delimiter = '\n', value_parser = parse::topic_filter)]
     history_exclude: Vec<TopicFilter>,
@@ -49,6 +53,15 @@ impl HistoryArgs {
             bytes: limits.history_bytes,
             memory: limits.history_memory,
             series: u64::from(limits.history_series),
+        })
+    }
+
+    /// How many messages are kept. `None`: none.
+    pub(crate) fn messages(&self, limits: &LimitArgs) -> Option<MessageLimits> {
+        (!self.history_messages.is_zero()).then_some(MessageLimits {
+            keep: self.history_messages,
+            bytes: limits.history_messages_bytes,
+            payload: limits.history_payload,
         })
     }
 

@@ -60,6 +60,14 @@ pub(crate) fn positive_size(text: &str) -> Result<usize, String> {
     }
 }
 
+/// How much of a payload is kept.
+pub(crate) fn kept_payload(text: &str) -> Result<usize, String> {
+    match size(text)? {
+        size if size <= messages::Options::LONGEST_PAYLOAD => Ok(size),
+        _ => Err("expected at most 1MiB".to_owned()),
+    }
+}
+
 fn bytes(text: &str) -> Result<u64, String> {
     match text.parse::<ByteSize>() {
         // A size that does not fit is parsed as the largest one, so the largest one is refused.
@@ -114,6 +122,14 @@ pub(crate) fn history_time(text: &str) -> Result<Duration, String> {
         Duration::from_hours(1),
         Duration::from_hours(24 * 36_525),
     )
+}
+
+/// A time; zero means that nothing is kept.
+pub(crate) fn messages_time(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    history_time(text)
 }
 
 pub(crate) fn timeout(text: &str) -> Result<Duration, String> {

@@ -9,6 +9,7 @@ use fleet::{
 };
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use messages::Batch;
 
 use api::fleet::{self as wire, Change, Counts, Time};
 
@@ -37,6 +38,8 @@ pub(crate) struct Model {
     recording: Recording,
     /// Of which topics the values are recorded.
     chosen: Chosen,
+    /// Messages that are to be kept as they came. `None`: none are.
+    messages: Option<Batch>,
     counted: ModelCounts,
     /// The time of the newest event that was read.
     latest: Timestamp,
@@ -91,6 +94,7 @@ impl Model {
             saving: Saving::default(),
             recording: Recording::default(),
             chosen: Chosen::default(),
+            messages: None,
             counted: ModelCounts::default(),
             latest: Timestamp(i64::MIN),
         }
@@ -109,8 +113,8 @@ impl Model {
             TapEvent::Message {
                 at,
                 publisher,
-                qos: _,
-                retain: _,
+                qos,
+                retain,
                 topic,
                 payload,
                 correlation_data,
@@ -124,11 +128,20 @@ impl Model {
                     Publisher::Will(client_id) => (Some(client_id), true),
                 };
                 self.latest = stamp(at);
+                let is_chosen = self.chosen.has(topic);
+                if let (Some(messages), true) = (&mut self.messages, is_chosen) {
+                    messages.push(&messages::Message {
+                        qos: qos as u8,
+                        retain,
+                        client: publisher,
+                        ..messages::Message::new(stamp(at).0, topic, payload)
+                    });
+                }
                 let message = Message {
                     correlation_data,
                     publisher,
                     is_will,
-                    unrecorded: !self.chosen.has(topic),
+                    unrecorded: !is_chosen,
                     ..Message::new(topic, payload)
                 };
                 self.fleet.handle_message(stamp(at), message);
@@ -311,6 +324,17 @@ impl Model {
     pub(crate) fn record(&mut self, chosen: Chosen) {
         self.recording.turn_on();
         self.chosen = chosen;
+    }
+
+    /// From now on, [`Model::take_messages`] gives each message as it came, but for what `chosen` leaves out.
+    pub(crate) fn keep_messages(&mut self, empty: Batch) {
+        self.messages = Some(empty);
+    }
+
+    /// Takes the messages that came since the last call.
+    pub(crate) fn take_messages(&mut self) -> Option<Batch> {
+        let messages = self.messages.as_mut().filter(|it| !it.is_empty());
+        messages.map(Batch::take)
     }
 
     /// Takes what is to be recorded since the last call.

@@ -90,6 +90,9 @@ pub(crate) fn spawn(settings: Settings, batches: mpsc::Receiver<Vec<u8>>) -> io:
                 let mut model = Model::new(fleet, grants);
                 if let Some(history) = &history {
                     model.record(history.chosen().clone());
+                    if let Some(messages) = history.messages() {
+                        model.keep_messages(messages.batch());
+                    }
                 }
                 let keeper = data.and_then(|data| restore(&mut model, &shared, &data));
                 let mut running = Running::new(model, &shared, keeper, history);
@@ -313,6 +316,9 @@ impl<'a> Running<'a> {
         let recorded = self.model.take_recorded();
         if !recorded.is_empty() {
             history.send(recorded);
+        }
+        if let (Some(messages), Some(feed)) = (self.model.take_messages(), history.messages()) {
+            feed.send(messages);
         }
     }
 

@@ -9,18 +9,21 @@
 //! and it goes on by itself when there is room.
 
 mod chosen;
+pub(crate) mod messages;
 mod recorder;
 mod thread;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
 use ::history::{Counted, View};
 use fleet::Records;
 use tokio::sync::watch;
 
 pub(crate) use self::chosen::Chosen;
+pub(crate) use self::messages::MessageCounts;
 pub(crate) use self::thread::spawn;
 use crate::clock::Clock;
 use crate::devices::Recorded;
@@ -35,8 +38,10 @@ pub(crate) struct Settings {
     pub(crate) archive: ArchiveLimits,
     /// Which topics are recorded.
     pub(crate) chosen: Chosen,
-    /// The most bytes that wait for the recorder.
+    /// The most bytes that wait for the recorder. As many may wait for the log of messages.
     pub(crate) backlog: usize,
+    /// How many messages are kept as they came. `None`: none are.
+    pub(crate) messages: Option<MessageLimits>,
 }
 
 /// How much is kept.
@@ -54,6 +59,17 @@ pub(crate) struct ArchiveLimits {
     pub(crate) series: u64,
 }
 
+/// How many messages are kept as they came.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct MessageLimits {
+    /// How long.
+    pub(crate) keep: Duration,
+    /// The most bytes of all files.
+    pub(crate) bytes: u64,
+    /// A payload is cut behind so many bytes.
+    pub(crate) payload: usize,
+}
+
 /// Takes what is to be recorded, from the model.
 #[derive(Debug)]
 pub(crate) struct Feed {
@@ -61,6 +77,7 @@ pub(crate) struct Feed {
     shared: Arc<Shared>,
     chosen: Chosen,
     backlog: usize,
+    messages: Option<messages::Feed>,
 }
 
 /// What was recorded, for those who ask.
@@ -69,6 +86,7 @@ pub(crate) struct Handle {
     view: View,
     shared: Arc<Shared>,
     limits: ArchiveLimits,
+    messages: Option<messages::Handle>,
 }
 
 #[derive(Debug, Default)]
@@ -103,6 +121,7 @@ pub(crate) struct HistoryCounts {
     pub(crate) dropped_by_size: u64,
     pub(crate) errors: u64,
     pub(crate) is_full: bool,
+    pub(crate) messages: MessageCounts,
 }
 
 /// How the recorder does.
@@ -117,6 +136,11 @@ impl Feed {
     /// Which topics are recorded.
     pub(crate) const fn chosen(&self) -> &Chosen {
         &self.chosen
+    }
+
+    /// Takes messages as they came. `None`: they are not kept.
+    pub(crate) const fn messages(&self) -> Option<&messages::Feed> {
+        self.messages.as_ref()
     }
 
     /// Hands over what happened. If too much waits, it is lost and counted.
@@ -150,11 +174,19 @@ impl Handle {
         &self.limits
     }
 
+    /// Messages as they came. `None`: they are not kept.
+    pub(crate) const fn messages(&self) -> Option<&messages::Handle> {
+        self.messages.as_ref()
+    }
+
     /// Waits until everything is on the disk, at the end of the server.
     pub(crate) async fn ended(&self) {
         let mut has_ended = self.shared.has_ended.subscribe();
         // The sender lives as long as this handle.
         let _ = has_ended.wait_for(|has_ended| *has_ended).await;
+        if let Some(messages) = &self.messages {
+            messages.ended().await;
+        }
     }
 
     pub(crate) fn state(&self) -> State {
@@ -187,6 +219,11 @@ impl Handle {
             dropped_by_size: counted.dropped_by_size,
             errors: shared.errors.load(Ordering::Relaxed),
             is_full: counted.is_full,
+            messages: self
+                .messages
+                .as_ref()
+                .map(messages::Handle::counted)
+                .unwrap_or_default(),
         }
     }
 }

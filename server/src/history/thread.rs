@@ -8,8 +8,10 @@ use std::sync::{Arc, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use ::history::{Archive, Error};
+use ::messages::Options;
 use tracing::{error, info};
 
+use super::messages;
 use super::recorder::Recorder;
 use super::{ArchiveLimits, Feed, Handle, Settings, Shared};
 use crate::clock::Clock;
@@ -34,10 +36,12 @@ pub(crate) fn spawn(settings: Settings) -> io::Result<(Feed, Handle)> {
         archive: limits,
         chosen,
         backlog,
+        messages,
     } = settings;
     let now = stamp(clock.now()).0;
+    let tenth = tenth_of_disk(&data);
     let limits = ArchiveLimits {
-        bytes: limits.bytes.min(tenth_of_disk(&data)),
+        bytes: limits.bytes.min(tenth),
         ..limits
     };
     let settings = ::history::Settings {
@@ -48,6 +52,19 @@ pub(crate) fn spawn(settings: Settings) -> io::Result<(Feed, Handle)> {
         series: limits.series,
         ..::history::Settings::new(data.join("history"))
     };
+    let messages = messages.map(|limits| {
+        messages::spawn(messages::Settings {
+            clock,
+            options: Options {
+                keep: limits.keep,
+                max_bytes: limits.bytes.min(tenth),
+                payload_limit: limits.payload,
+                ..Options::new(data.join("history").join("messages"))
+            },
+            backlog,
+        })
+    });
+    let (messages_feed, messages) = messages.transpose()?.unzip();
     let opened = Archive::open(settings, now).map_err(io::Error::other)?;
     let shared = Arc::new(Shared::default());
     let (recorded, to_record) = mpsc::channel();
@@ -55,12 +72,14 @@ pub(crate) fn spawn(settings: Settings) -> io::Result<(Feed, Handle)> {
         view: opened.archive.view(),
         shared: Arc::clone(&shared),
         limits,
+        messages,
     };
     let feed = Feed {
         recorded,
         shared: Arc::clone(&shared),
         chosen,
         backlog,
+        messages: messages_feed,
     };
     std::thread::Builder::new()
         .name("history".to_owned())

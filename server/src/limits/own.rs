@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::row::{Group, Preset, Row, Setting};
 use crate::cli::parse;
-use crate::metrics::{BROKER, CONNECTIONS, DEVICES, GATEWAY, HISTORY, SHARD, STORE};
+use crate::metrics::{BROKER, CONNECTIONS, DEVICES, GATEWAY, HISTORY, MESSAGES, SHARD, STORE};
 
 pub(super) const MAX_CONNECTIONS: Setting<u32> = Setting {
     default: Preset::Text("100000"),
@@ -201,9 +201,9 @@ pub(super) const HISTORY_BACKLOG: Setting<usize> = Setting {
         variable: "BEACONRY_MAX_HISTORY_BACKLOG",
         unit: "SIZE",
         help: "How many bytes may wait for the recorder, which waits for the disk.",
-        at_limit: "Values are not recorded until the recorder has caught up. Devices and pages get everything.",
+        at_limit: "Values are not recorded until the recorder has caught up. As much may wait for the log of messages, which does the same. Devices and pages get everything.",
         metric: &HISTORY.overrun,
-        more_metrics: &[&HISTORY.waiting],
+        more_metrics: &[&HISTORY.waiting, &MESSAGES.lost, &MESSAGES.waiting],
     },
 };
 
@@ -219,5 +219,35 @@ pub(super) const HISTORY_SERIES: Setting<u32> = Setting {
         at_limit: "Further metrics are shown and not recorded.",
         metric: &HISTORY.refused,
         more_metrics: &[&HISTORY.series],
+    },
+};
+
+pub(super) const HISTORY_MESSAGES_BYTES: Setting<u64> = Setting {
+    default: Preset::Text("1GiB"),
+    parse: parse::store_size,
+    row: Row {
+        group: Group::History,
+        flag: "history-messages-size",
+        variable: "BEACONRY_HISTORY_MESSAGES_SIZE",
+        unit: "SIZE",
+        help: "How large all files of messages may be together; never more than a tenth of what is free on the disk when the server starts. They are not part of --history-size.",
+        at_limit: "The oldest messages go first.",
+        metric: &MESSAGES.dropped_by_size,
+        more_metrics: &[&MESSAGES.bytes, &MESSAGES.dropped_by_age],
+    },
+};
+
+pub(super) const HISTORY_PAYLOAD: Setting<usize> = Setting {
+    default: Preset::Text("64KiB"),
+    parse: parse::kept_payload,
+    row: Row {
+        group: Group::History,
+        flag: "max-history-payload",
+        variable: "BEACONRY_MAX_HISTORY_PAYLOAD",
+        unit: "SIZE",
+        help: "How much of a payload is kept with its message, at most 1MiB.",
+        at_limit: "The rest of the payload is not kept. Its length is. Clients get everything.",
+        metric: &MESSAGES.cut,
+        more_metrics: &[],
     },
 };

@@ -20,7 +20,9 @@ use std::fmt;
 #[cfg(test)]
 pub(crate) use self::page::samples;
 pub(crate) use self::page::{CONTENT_TYPE, page};
-pub(crate) use self::table::{BROKER, CONNECTIONS, DEVICES, GATEWAY, HISTORY, SHARD, STORE};
+pub(crate) use self::table::{
+    BROKER, CONNECTIONS, DEVICES, GATEWAY, HISTORY, MESSAGES, SHARD, STORE,
+};
 
 /// All names begin with this, except `process_start_time_seconds`.
 pub(crate) const PREFIX: &str = "beaconry";

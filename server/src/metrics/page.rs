@@ -14,7 +14,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use super::table::{BROKER, CONNECTIONS, DEVICES, GATEWAY, HISTORY, SHARD, STORE};
+use super::table::{BROKER, CONNECTIONS, DEVICES, GATEWAY, HISTORY, MESSAGES, SHARD, STORE};
 use super::value::Value;
 use super::{Kind, Metric, PREFIX};
 use crate::devices::Counted;
@@ -86,6 +86,7 @@ pub(crate) fn samples(
     samples.extend(devices.iter().flat_map(|it| DEVICES.read(it)));
     samples.extend(gateway.iter().flat_map(|it| GATEWAY.read(it)));
     samples.extend(history.iter().flat_map(|it| HISTORY.read(it)));
+    samples.extend(history.iter().flat_map(|it| MESSAGES.read(&it.messages)));
     samples
 }
 

@@ -5,7 +5,7 @@ use super::{Family, Metric};
 use crate::devices::Counted;
 use crate::gate::ConnectionCounts;
 use crate::gateway::GatewayCounts;
-use crate::history::HistoryCounts;
+use crate::history::{HistoryCounts, MessageCounts};
 use store::Stats;
 
 /// Defines a struct of rows with the field names of another struct, and reads the values from that
@@ -439,6 +439,36 @@ table! {
         ),
         errors: counter("history_errors_total", "Times that the disk refused to take what happened."),
         is_full: gauge("history_stopped", "1 while nothing is recorded because the disk is full or refuses."),
+    }
+    not shown { messages }
+}
+
+table! {
+    /// What the log of messages counts. Without a history none of it is shown.
+    MESSAGES: MessagesTable reads MessageCounts {
+        appended: counter("history_messages_total", "Messages that were kept as they came."),
+        cut: counter("history_messages_cut_total", "Messages of which only the beginning of the payload was kept."),
+        lost: counter(
+            "history_messages_lost_total",
+            "Messages that were not kept because too many waited, or the disk was full or refused.",
+        ),
+        dropped_by_age: counter(
+            "history_messages_dropped_by_age_total",
+            "Kept messages that were dropped because of their age.",
+        ),
+        dropped_by_size: counter(
+            "history_messages_dropped_by_size_total",
+            "Kept messages that were dropped because there were too many.",
+        ),
+        kept: gauge("history_messages_kept", "Messages that are kept."),
+        bytes: gauge("history_messages_bytes", "Bytes of all files of messages."),
+        waiting: gauge("history_messages_waiting_bytes", "Bytes of messages that wait for the disk."),
+        damaged: gauge(
+            "history_messages_damaged",
+            "Damaged places that the last start found in the files of messages.",
+        ),
+        errors: counter("history_messages_errors_total", "Times that the disk refused to take messages."),
+        is_stopped: gauge("history_messages_stopped", "1 while no messages are kept because the disk is full or refuses."),
     }
     not shown {}
 }

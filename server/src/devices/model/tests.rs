@@ -47,6 +47,20 @@ impl World {
         });
     }
 
+    /// Messages that are to be kept: topic, payload, client.
+    fn kept(&mut self) -> Vec<(String, String, Option<String>)> {
+        let batch = self.model.take_messages();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let messages = batch.iter().flat_map(messages::Batch::iter);
+        messages
+            .map(|it| {
+                assert_eq!(it.time, stamp(self.at()).0);
+                let client = it.client.map(str::to_owned);
+                (it.topic.to_owned(), text(it.payload), client)
+            })
+            .collect()
+    }
+
     fn retained(&mut self, topic: &str, payload: &str) {
         self.model.handle(TapEvent::Retained {
             at: self.at(),
@@ -421,4 +435,37 @@ fn devices_that_are_gone_leave_no_commas() {
     let json = world.model.describe(&listed.keys, Detail::Now);
     let device: wire::Device = serde_json::from_slice(&json).unwrap();
     assert_eq!(device.id, "beaconry/b");
+}
+
+/// What was retained before is no news, and what nobody may receive is nobody's to read later.
+#[test]
+fn messages_are_kept_but_for_what_is_hidden_or_left_out() {
+    let mut world = World::new();
+    let filter = |text: &str| mqtt::TopicFilter::try_from(text).unwrap();
+    let hidden = broker::DenyRules::new(Vec::new(), vec![filter("secret/#")]);
+    world.model.grants = Grants::new(hidden);
+    world.publish(1, "a", "too early");
+    assert_eq!(world.kept(), []);
+    world.model.keep_messages(messages::Batch::new(100));
+    world.model.record(Chosen {
+        include: Vec::new(),
+        exclude: vec![filter("noise/+")],
+    });
+    world.connect(1, "pump", true);
+    world.retained("plant/state", "on");
+    for topic in ["plant/flow", "secret/door", "noise/1", "noise/1/2"] {
+        world.publish(1, topic, "7");
+    }
+    world.publish(2, "plant/flow", "8");
+    let kept = |topic: &str, payload: &str, client: Option<&str>| {
+        let client = client.map(str::to_owned);
+        (topic.to_owned(), payload.to_owned(), client)
+    };
+    let expected = [
+        kept("plant/flow", "7", Some("pump")),
+        kept("noise/1/2", "7", Some("pump")),
+        kept("plant/flow", "8", None),
+    ];
+    assert_eq!(world.kept(), expected);
+    assert_eq!(world.kept(), []);
 }
