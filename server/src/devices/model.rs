@@ -438,6 +438,12 @@ impl Model {
         Some(self.describe(&[key], Detail::Whole))
     }
 
+    /// Filters of the topics that concern the device of this id.
+    pub(crate) fn topics(&self, id: &str) -> Option<Vec<String>> {
+        let device = self.fleet.device(self.fleet.find(id)?)?;
+        Some([device.topic_filters(), device.command_filters()].concat())
+    }
+
     fn description(&self, key: DeviceKey, detail: Detail) -> Option<wire::Device> {
         let mut device = self.fleet.describe(key)?;
         match detail {

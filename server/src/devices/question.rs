@@ -51,6 +51,8 @@ pub(crate) enum Question {
     Describe(Vec<DeviceKey>, Detail, oneshot::Sender<Vec<u8>>),
     /// What is known about the device of this id? The answer is JSON.
     One(String, oneshot::Sender<Option<Vec<u8>>>),
+    /// Which topics concern the device of this id? The answer is filters: of what it publishes, and of its commands.
+    Topics(String, oneshot::Sender<Option<Vec<String>>>),
     /// Hide the device of this id, or show it again. The answer is the device as JSON.
     Hide(String, bool, oneshot::Sender<Option<Vec<u8>>>),
     /// Forget the device of this id. The answer is whether there was one.

@@ -333,6 +333,7 @@ impl<'a> Running<'a> {
                 let _ = answer.send(self.model.describe(&keys, detail));
             }
             Question::One(id, answer) => drop(answer.send(self.model.one(&id))),
+            Question::Topics(id, answer) => drop(answer.send(self.model.topics(&id))),
             Question::Hide(id, hidden, answer) => {
                 let _ = answer.send(self.model.hide(&id, hidden));
                 self.is_fresh = true;

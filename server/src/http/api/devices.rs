@@ -103,6 +103,7 @@ fn around(answer: &wire::Devices) -> (Bytes, Bytes) {
 pub(super) async fn one(
     State(site): State<Arc<Site>>,
     Path(id): Path<String>,
+    Extension(client): Extension<Client>,
     uri: Uri,
 ) -> (CorsHeaders, Result<Response, ApiError>) {
     let answer = async {
@@ -116,7 +117,7 @@ pub(super) async fn one(
         // The path of a device may end like that of a part of one. The device is meant then.
         let path = uri.path().rsplit_once("/devices/").map(|(_, path)| path);
         if let (None, Some((id, part))) = (&found, path.and_then(history::part_of)) {
-            return history::of_device(&site, id, part, query).await;
+            return history::of_device(&site, id, part, query, client).await;
         }
         let mut response = json(found.ok_or(ApiError::NoSuchDevice)?);
         if let Ok(cursor) = HeaderValue::try_from(cursor) {

@@ -46,6 +46,8 @@ pub(super) enum ApiError {
     NoHistory,
     #[error("nothing was recorded of such a device or metric")]
     NoSuchSeries,
+    #[error("this server keeps no messages: it was started with --history-messages 0")]
+    NoMessages,
     #[error("the history could not be read; the server's log says why")]
     HistoryFailed,
     #[error("too many programs follow the changes; ask again later, or raise --max-change-streams")]
@@ -60,6 +62,7 @@ impl ApiError {
             | Self::NoSuchDevice
             | Self::ModelOff
             | Self::NoHistory
+            | Self::NoMessages
             | Self::NoSuchSeries => StatusCode::NOT_FOUND,
             Self::HistoryFailed => StatusCode::INTERNAL_SERVER_ERROR,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,

@@ -16,6 +16,7 @@ pub(super) async fn info(State(site): State<Arc<Site>>) -> Result<Json<HistoryIn
     let kept = history.view().kept();
     let counted = history.counted();
     let limits = history.limits();
+    let messages = history.messages();
     Ok(Json(HistoryInfo {
         state: match history.state() {
             history::State::Recording => HistoryState::Recording,
@@ -24,7 +25,7 @@ pub(super) async fn info(State(site): State<Arc<Site>>) -> Result<Json<HistoryIn
         },
         raw_since: kept.raw_since.map(Time),
         rollups_since: kept.rollups_since.map(Time),
-        messages_since: None,
+        messages_since: messages.and_then(|it| it.reader().since()).map(Time),
         raw_ms: limits.raw,
         rollups_ms: limits.rollups,
         series: kept.series,

@@ -6,6 +6,7 @@
 mod commands;
 mod fleet;
 mod info;
+mod messages;
 mod path;
 mod presence;
 mod series;
@@ -26,6 +27,7 @@ pub(super) use self::path::{Part, part_of};
 use super::ApiError;
 use crate::history::Handle;
 use crate::http::Site;
+use crate::http::connection::Client;
 
 /// How many questions are answered at once.
 const AT_ONCE: usize = 4;
@@ -36,6 +38,7 @@ static PERMITS: Semaphore = Semaphore::const_new(AT_ONCE);
 pub(super) fn routes() -> Router<Arc<Site>> {
     Router::new()
         .route("/history", get(info::info))
+        .route("/messages", get(messages::all))
         .route("/series", get(series::many))
         .route("/fleet", get(fleet::fleet))
         .route("/fleet/marks", get(fleet::marks))
@@ -47,12 +50,14 @@ pub(super) async fn of_device(
     id: String,
     part: Part,
     query: Option<&str>,
+    client: Client,
 ) -> Result<axum::response::Response, ApiError> {
     match part {
         Part::Metric(metric) => series::one(site, id, metric, query).await,
         Part::Presence => presence::presence(site, id, query).await,
         Part::Track => track::track(site, id, query).await,
         Part::Commands => commands::commands(site, id, query).await,
+        Part::Messages => messages::of_device(site, &id, query, client).await,
     }
 }
 
@@ -68,16 +73,21 @@ async fn answer<T: Serialize>(
     ask: impl FnOnce(&View) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<axum::response::Response, ApiError> {
     let view = history.view().clone();
-    // It is never closed.
-    let _permit = PERMITS.acquire().await;
-    let answered = tokio::task::spawn_blocking(move || {
+    let json = wait_for(move || {
         let answer = ask(&view)?;
         Ok(serde_json::to_vec(&answer).unwrap_or_default())
     });
-    match answered.await {
-        Ok(json) => json.map(super::devices::json),
-        Err(_) => Err(ApiError::HistoryFailed),
-    }
+    json.await.map(super::devices::json)
+}
+
+/// Does what may wait for the disk on a thread that may.
+async fn wait_for<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    // It is never closed.
+    let _permit = PERMITS.acquire().await;
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or(Err(ApiError::HistoryFailed))
 }
 
 /// What cannot be read is logged, and the one who asked is told.

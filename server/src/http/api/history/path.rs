@@ -12,6 +12,7 @@ pub(in super::super) enum Part {
     Presence,
     Track,
     Commands,
+    Messages,
 }
 
 /// Splits what stands behind `/devices/` in a path, as it was sent.
@@ -21,6 +22,7 @@ pub(in super::super) fn part_of(path: &str) -> Option<(String, Part)> {
         "presence" => (before, Part::Presence),
         "track" => (before, Part::Track),
         "commands" => (before, Part::Commands),
+        "messages" => (before, Part::Messages),
         metric => (
             before.strip_suffix("/metrics")?,
             Part::Metric(decoded(metric)?),
@@ -44,6 +46,7 @@ mod tests {
         for (path, expected) in [
             ("a/presence", Some(("a", Part::Presence))),
             ("a/b%2Fc/track", Some(("a/b/c", Part::Track))),
+            ("a/messages", Some(("a", Part::Messages))),
             (
                 "a%2Fmetrics%2Fb/metrics/t%2Fx",
                 Some(("a/metrics/b", metric("t/x"))),
