@@ -11,6 +11,23 @@ const fail = (what, todo) => {
   document.getElementById('splash-text').textContent = todo;
 };
 
+// Brings what index.html keeps for a part of the program: app/src/components/later.rs. What does not
+// come is asked for again the next time.
+globalThis.beaconryBring = (part) => {
+  const kept = document.getElementById(`part-${part}`)?.content.children ?? [];
+  const bring = (one) => one.coming ??= new Promise((done) => {
+    const copy = document.importNode(one, true);
+    copy.onload = done;
+    copy.onerror = () => {
+      copy.remove();
+      delete one.coming;
+      done();
+    };
+    document.head.append(copy);
+  });
+  return Promise.all([...kept].map(bring));
+};
+
 if (typeof WebAssembly !== 'object' || typeof WebAssembly.instantiate !== 'function') {
   fail('This browser cannot run Beaconry', 'WebAssembly is switched off or missing. A current Firefox, Chrome, Edge or Safari has it; some strict security modes turn it off.');
 } else {

@@ -8,7 +8,8 @@ use crate::components::address::keep_address;
 use crate::components::connection::{ConnectionBanner, ConnectionStatus, CredentialsDialog};
 use crate::components::device_link::{fleet_href, follow};
 use crate::components::icon::Mark;
-use crate::pages::device::DevicePage;
+use crate::components::later::Later;
+use crate::pages::device::{self, DEVICE};
 use crate::pages::fleet::FleetPage;
 use crate::pages::not_found::NotFoundPage;
 use crate::route::{Navigation, Route};
@@ -20,6 +21,7 @@ pub fn App() -> impl IntoView {
     let route = Navigation::provide().route();
     let state = AppState::provide();
     keep_address();
+    DEVICE.prefetch();
     let connection = state.connection();
     // Without a connection, what was heard before stays on screen, but is not shown as current.
     let blind = Memo::new(move |_| !connection.with(ConnectionView::is_live));
@@ -46,7 +48,10 @@ pub fn App() -> impl IntoView {
             <main id="main" class="shell-main" tabindex="-1" node_ref=main>
                 {move || match route.get() {
                     Route::Fleet => view! { <FleetPage /> }.into_any(),
-                    Route::Device(id) => view! { <DevicePage id=id /> }.into_any(),
+                    Route::Device(id) => {
+                        view! { <Later part=&DEVICE view=move || Box::pin(device::page(id.clone())) /> }
+                            .into_any()
+                    }
                     Route::Unknown => view! { <NotFoundPage /> }.into_any(),
                 }}
             </main>

@@ -34,6 +34,7 @@ cargo xtask COMMAND
   serve [-- ARGS]   Installs what is missing, builds everything, runs
                     `beaconry serve --demo 24 --in-memory ARGS` (with --data it stores)
   build             Does the same without running it
+  split             Divides the page that Trunk is building; Trunk calls it (Trunk.toml)
   test [STAGE]...   Runs all tests, or some stages:
                     fmt clippy targets deny conformance native fuzz wasm e2e
   conformance       Writes docs/conformance.md: which test holds which statement of the standards;
@@ -79,6 +80,11 @@ fn run(args: &[String]) -> Result<ExitCode> {
         "build" => {
             no_more(command, rest)?;
             build::everything(&Workspace::load()?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        "split" => {
+            no_more(command, rest)?;
+            build::split(&Workspace::load()?)?;
             Ok(ExitCode::SUCCESS)
         }
         "interop" => interop::run(&Workspace::load()?, rest),

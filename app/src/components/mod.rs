@@ -5,6 +5,7 @@
 //! - [`presence`]: a shape, a word, a colour, and since when.
 //! - [`device_card`]: one device in the list, as a card or a row.
 //! - [`device_link`]: addresses of device pages, for ids of any text.
+//! - [`later`]: parts of the program that come when they are first used.
 //! - [`window_list`]: lists of any length, of which only what can be seen exists.
 //! - [`copy`]: the button that copies.
 //! - [`address`]: keeps the address in step with what the reader asked for.
@@ -21,6 +22,7 @@ pub mod copy;
 pub mod device_card;
 pub mod device_link;
 pub mod icon;
+pub mod later;
 pub mod presence;
 pub mod title;
 pub mod window_list;

@@ -12,6 +12,7 @@ use super::welcome::NoDevices;
 use crate::components::connection::sentence;
 use crate::components::device_card::DeviceCard;
 use crate::components::icon::Icon;
+use crate::components::later::Skeleton;
 use crate::components::presence;
 use crate::components::title::set_title;
 use crate::components::window_list::{Metrics, WindowList};
@@ -359,7 +360,7 @@ fn Devices() -> impl IntoView {
     move || {
         let layout = layout.get();
         match outcome.get() {
-            Outcome::Waiting => view! { <Skeleton /> }.into_any(),
+            Outcome::Waiting => view! { <Skeleton label="Waiting for devices" /> }.into_any(),
             Outcome::NoneFits => view! { <NoResults /> }.into_any(),
             Outcome::Some => view! {
                 <div class:rows=layout == Layout::List data-testid="devices" data-layout=layout.word()>
@@ -367,7 +368,7 @@ fn Devices() -> impl IntoView {
                         keys=keys
                         metrics=metrics
                         label="Devices"
-                        waiting=|| view! { <Skeleton /> }
+                        waiting=|| view! { <Skeleton label="Waiting for devices" /> }
                         item=move |key| view! { <DeviceCard key=key layout=layout /> }
                     />
                 </div>
@@ -422,16 +423,6 @@ fn card_selector(full_id: &str) -> String {
     }
     selector.push_str("\"]");
     selector
-}
-
-/// The page's shape before its content.
-#[component]
-pub fn Skeleton() -> impl IntoView {
-    view! {
-        <div class="skeleton" role="status" aria-label="Waiting for devices" data-testid="loading">
-            {(0..8).map(|_| view! { <div></div> }).collect_view()}
-        </div>
-    }
 }
 
 #[component]

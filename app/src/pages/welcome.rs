@@ -7,10 +7,10 @@ use link::PageAddress;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 
-use super::fleet::Skeleton;
 use crate::components::connection::{TryAgain, sentence};
 use crate::components::copy::CopyButton;
 use crate::components::icon::Icon;
+use crate::components::later::Skeleton;
 use crate::state::{AppState, ConnectionView, Mode};
 
 /// How long the retained messages of a broker that is not ours may take to arrive, in milliseconds.
@@ -83,7 +83,7 @@ pub fn NoDevices() -> impl IntoView {
         }
         .into_any(),
         Absence::Settled => view! { <Welcome /> }.into_any(),
-        Absence::Loading => view! { <Skeleton /> }.into_any(),
+        Absence::Loading => view! { <Skeleton label="Waiting for devices" /> }.into_any(),
     }
 }
 

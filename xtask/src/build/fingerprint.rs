@@ -27,6 +27,7 @@ const SOURCES: &[&str] = &[
     "rust-toolchain.toml",
     "style",
     "xtask/src/build",
+    "xtask/src/tools/rust.rs",
 ];
 
 /// The fingerprint of the page's present sources.

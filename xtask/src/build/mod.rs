@@ -1,9 +1,14 @@
 //! From sources to the one binary: builds the dashboard and the widgets into `dist/`, then the
 //! server, whose build script embeds `dist/`.
 
+mod files;
 mod fingerprint;
+mod split;
+mod wasm;
 mod weigh;
 mod widgets;
+
+pub(crate) use split::staged as split;
 
 use std::{fs, io::ErrorKind, net::TcpListener, path::Path, process::ExitCode};
 
@@ -18,9 +23,6 @@ use crate::{
 
 /// How many devices `cargo xtask serve` simulates, unless its arguments say otherwise.
 const DEMO: &str = "24";
-
-/// The most that the dashboard may be, in bytes after brotli.
-const PAGE_BUDGET: u64 = 432_000;
 
 /// Tells what `dist/` was made from. Trunk, when it is called by hand, deletes it together with the
 /// rest.
@@ -139,8 +141,7 @@ fn page(workspace: &Workspace) -> Result<()> {
     }
     fetch(workspace)?;
     dashboard(workspace, &tools, &npm)?;
-    minify(workspace, &dist)?;
-    weigh::check(workspace, &dist, "the dashboard", PAGE_BUDGET)?;
+    weigh::page(workspace, &dist)?;
     widgets::build(workspace, &tools, &dist.join("embed"))?;
     fs::write(dist.join(STAMP), inputs).context("cannot write into dist")?;
     Ok(())
@@ -178,19 +179,6 @@ fn dashboard(workspace: &Workspace, tools: &WasmTools, npm: &Path) -> Result<()>
         .args(["build", "--release", "--offline"])
         .current_dir(&workspace.root);
     Step::new("building the dashboard").run(&mut trunk)?;
-    Ok(())
-}
-
-/// Makes the dashboard's own script smaller. Trunk's minifier leaves it as wasm-bindgen wrote it.
-fn minify(workspace: &Workspace, dist: &Path) -> Result<()> {
-    for entry in fs::read_dir(dist)? {
-        let script = entry?.path();
-        let name = script.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with("beaconry-app-") && name.ends_with(".js") {
-            let content = widgets::minified(workspace, &script)?;
-            fs::write(&script, content).context("cannot write into dist")?;
-        }
-    }
     Ok(())
 }
 

@@ -7,9 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
-use super::{fingerprint, locked_in_ci, weigh};
+use super::{
+    files::{minified, publish, rename},
+    fingerprint, locked_in_ci, wasm, weigh,
+};
 use crate::{
     command,
     step::Step,
@@ -29,10 +32,11 @@ const BUDGET: u64 = 60_000;
 /// Builds the widgets into an empty `embed`.
 pub(crate) fn build(workspace: &Workspace, tools: &WasmTools, embed: &Path) -> Result<()> {
     let compiled = compile(workspace)?;
-    let bindings = bind(workspace, tools, &compiled)?;
-    let module = optimize(workspace, &bindings)?;
+    let bindings = wasm::bind(workspace, tools, &compiled, &[], "widgets")?;
+    let module = bindings.join(MODULE);
+    wasm::shrink(workspace, &module, &["-Oz", "--converge"], "the widgets")?;
     assemble(workspace, &bindings, &module, embed)?;
-    weigh::check(workspace, embed, "the widgets", BUDGET)
+    weigh::folder(workspace, embed, "the widgets", BUDGET)
 }
 
 fn compile(workspace: &Workspace) -> Result<PathBuf> {
@@ -84,49 +88,6 @@ fn short_paths(workspace: &Workspace) -> Result<String> {
     Ok(flags.join("\u{1f}"))
 }
 
-fn bind(workspace: &Workspace, tools: &WasmTools, compiled: &Path) -> Result<PathBuf> {
-    let out = workspace.scratch().join("widgets");
-    if out.exists() {
-        fs::remove_dir_all(&out)?;
-    }
-    let mut bindgen = command::new("wasm-bindgen");
-    bindgen
-        .env("PATH", command::path_with(&[&tools.bindgen])?)
-        .args(["--target", "web", "--no-typescript", "--out-dir"])
-        .arg(&out)
-        .arg(compiled);
-    Step::new("binding the widgets to JavaScript").run(&mut bindgen)?;
-    Ok(out)
-}
-
-fn optimize(workspace: &Workspace, bindings: &Path) -> Result<PathBuf> {
-    let optimized = workspace.scratch().join("widgets-optimized.wasm");
-    let mut wasm_opt = command::new("node");
-    wasm_opt
-        .current_dir(&workspace.root)
-        .args(["node_modules/binaryen/bin/wasm-opt", "--strip-dwarf"])
-        // Inlining a function that is called once makes the module smaller, but brotli then finds
-        // less repetition in it.
-        .args([
-            "-Oz",
-            "--converge",
-            "--one-caller-inline-max-function-size",
-            "0",
-            "--always-inline-max-function-size",
-            "4",
-        ])
-        .args([
-            "--strip-debug",
-            "--strip-producers",
-            "--strip-target-features",
-        ])
-        .arg("--output")
-        .arg(&optimized)
-        .arg(bindings.join(MODULE));
-    Step::new("shrinking the widgets").run(&mut wasm_opt)?;
-    Ok(optimized)
-}
-
 /// Names every file but the script by its content, and writes these names into what imports them.
 fn assemble(workspace: &Workspace, bindings: &Path, module: &Path, embed: &Path) -> Result<()> {
     if embed.exists() {
@@ -163,38 +124,4 @@ fn assemble(workspace: &Workspace, bindings: &Path, module: &Path, embed: &Path)
         }
     }
     fs::write(embed.join(SCRIPT), script).context("cannot write the widgets' script")
-}
-
-/// Writes a file under a name with a hash of its content, and returns the name.
-fn publish(embed: &Path, stem: &str, extension: &str, content: &[u8]) -> Result<String> {
-    let name = format!("{stem}-{}.{extension}", fingerprint::of_bytes(content));
-    fs::write(embed.join(&name), content).context("cannot write into dist/embed")?;
-    Ok(name)
-}
-
-pub(super) fn minified(workspace: &Workspace, script: &Path) -> Result<String> {
-    command::stdout(
-        command::new("node")
-            .current_dir(&workspace.root)
-            .arg("node_modules/terser/bin/terser")
-            .arg(script)
-            .args([
-                "--module",
-                "--ecma",
-                "2022",
-                "--mangle",
-                "--compress",
-                "passes=3",
-            ]),
-    )
-}
-
-fn rename(script: &mut String, old: &str, new: &str) -> Result<()> {
-    if !script.contains(old) {
-        bail!(
-            "the widgets' script does not name {old}; it names each file beside it, or wasm-bindgen changed how it writes its own"
-        );
-    }
-    *script = script.replace(old, new);
-    Ok(())
 }

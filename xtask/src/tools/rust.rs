@@ -12,18 +12,23 @@ use crate::{
 };
 
 const TRUNK: &str = "0.21.14";
+/// Splits the page's module. It must understand what `wasm_split_helpers` in Cargo.lock writes.
+const SPLIT: &str = "0.2.4";
+const SPLIT_CRATE: &str = "wasm_split_cli_support";
 const CARGO_FUZZ: &str = "0.13.2";
 const CARGO_DENY: &str = "0.20.2";
 const CARGO_AUDIT: &str = "0.22.2";
 /// libFuzzer is written in C++, so one of these must be there.
 const CPP: &[&str] = &["c++", "g++", "clang++"];
 
-/// The directories of Trunk and of wasm-bindgen, for `PATH`.
+/// The directories of the programs that make a page of WebAssembly, for `PATH`.
 pub(crate) struct WasmTools {
     /// Holds `trunk`.
     pub(crate) trunk: PathBuf,
     /// Holds `wasm-bindgen` and `wasm-bindgen-test-runner`.
     pub(crate) bindgen: PathBuf,
+    /// Holds `wasm-split-cli`.
+    pub(crate) split: PathBuf,
 }
 
 /// Installs the target and the tools if they are missing.
@@ -32,6 +37,12 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<WasmTools> {
     Ok(WasmTools {
         bindgen: ensure_bindgen(workspace)?,
         trunk: ensure_trunk(workspace)?,
+        split: install(
+            workspace,
+            SPLIT_CRATE,
+            SPLIT,
+            &["--locked", "--features", "build-binary"],
+        )?,
     })
 }
 
@@ -193,6 +204,7 @@ pub(crate) fn findings(workspace: &Workspace) -> Vec<Finding> {
             installed(workspace, "trunk", "trunk", TRUNK),
         ),
         finding("wasm-bindgen", Need::Build, bindgen),
+        finding("wasm-split-cli", Need::Build, split(workspace)),
         finding(
             "cargo-fuzz",
             Need::Test,
@@ -215,6 +227,17 @@ fn cpp() -> State {
             State::found(version, path)
         }
         None => State::missing(cpp_remedy()),
+    }
+}
+
+/// This program does not tell its version. Its folder does.
+fn split(workspace: &Workspace) -> State {
+    let folder = workspace.cache.tool(SPLIT_CRATE, SPLIT).join("bin");
+    match command::find_in("wasm-split-cli", [folder]) {
+        Some(path) => State::found(SPLIT, path),
+        None => State::missing(format!(
+            "would install {SPLIT_CRATE} {SPLIT} into the cache"
+        )),
     }
 }
 

@@ -23,13 +23,14 @@ pub mod raw;
 
 use fleet::{DeviceKey, Presence, Timestamp, UnknownReason};
 use leptos::prelude::*;
+use wasm_split_helpers::wasm_split;
 
 use crate::components::copy::CopyButton;
 use crate::components::device_link::{fleet_href, follow};
 use crate::components::icon::Icon;
+use crate::components::later::{NotLoaded, Part, Skeleton};
 use crate::components::presence::{PresenceLine, reason, title};
 use crate::components::title::set_title;
-use crate::pages::fleet::Skeleton;
 use crate::pages::welcome::Absence;
 use crate::state::{AppState, DeviceView, format};
 
@@ -43,6 +44,16 @@ use raw::RawMessages;
 
 /// The device, once it is known: what the panels show.
 pub type DeviceSignal = ReadSignal<Option<DeviceView>>;
+
+/// The part of the program that this page is.
+pub static DEVICE: Part = Part::new("device", || Box::pin(async { Ok(load().await?) }));
+
+/// The page, as a part of the program.
+#[wasm_split(device, fallible, preload(load))]
+#[allow(clippy::unnecessary_wraps)] // the macro returns its own error through this
+pub(crate) fn page(id: String) -> Result<AnyView, NotLoaded> {
+    Ok(view! { <DevicePage id=id /> }.into_any())
+}
 
 /// The device page. If nothing was heard of the device yet, it waits.
 #[component]
@@ -90,7 +101,7 @@ fn UnknownDevice(id: String) -> impl IntoView {
             Absence::Loading => {
                 return view! {
                     <h1 class="wrap-anywhere">{id}</h1>
-                    <Skeleton />
+                    <Skeleton label="Waiting for devices" />
                 }
                 .into_any();
             }
