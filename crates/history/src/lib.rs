@@ -21,7 +21,7 @@
 //! | `retention.rs` | what is old is dropped |
 //! | `view.rs`, `query/` | answers questions |
 //! | `catalog.rs` | names |
-//! | `file.rs` | a file of blocks |
+//! | `file.rs`, `name.rs` | a file of blocks |
 //! | `journal.rs` | what stands in the journal |
 //!
 //! **Invariants.** The crate knows no clock: `now` comes in. What [`Archive::commit`] has returned for is there
@@ -53,6 +53,7 @@ mod error;
 mod file;
 mod journal;
 mod merging;
+mod name;
 mod opening;
 mod query;
 mod retention;
@@ -66,7 +67,8 @@ pub use catalog::{
     stored_name,
 };
 pub use error::{Damaged, Error};
-pub use file::{File, Kind, Name};
+pub use file::File;
+pub use name::{Kind, Name};
 pub use opening::Opened;
 pub use query::{Aggregate, Moment, MomentValue, Point, SeriesAnswer, SeriesQuery};
 pub use settings::Settings;

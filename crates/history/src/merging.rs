@@ -10,7 +10,8 @@ use series::{Block, Level, Millis, Open, RollupBlock, Rows as _, merge, merge_ro
 
 use crate::archive::{Archive, MOST};
 use crate::error::Error;
-use crate::file::{Entry, File, Name, Writer, code_of, day_of_time, start_of};
+use crate::file::{Entry, File, Writer, code_of};
+use crate::name::{Name, day_of_time, start_of};
 
 /// Rows that are merged in one call.
 const AT_ONCE: u64 = 100_000;

@@ -14,8 +14,9 @@ use tracing::{info, warn};
 
 use crate::archive::{Archive, FULL};
 use crate::error::Error;
-use crate::file::{File, Name};
+use crate::file::File;
 use crate::journal::{self, Replay};
+use crate::name::Name;
 use crate::settings::Settings;
 use crate::view::Shared;
 

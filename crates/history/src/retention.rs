@@ -7,7 +7,8 @@ use series::Millis;
 
 use crate::archive::Archive;
 use crate::error::Error;
-use crate::file::{File, Kind, day_of_time};
+use crate::file::File;
+use crate::name::{Kind, day_of_time};
 
 /// How often retention is looked at.
 const EVERY: Millis = 60_000;

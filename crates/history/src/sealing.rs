@@ -11,8 +11,9 @@ use series::{Level, Millis, Open, Rows, rollup};
 
 use crate::archive::{Archive, FULL, MOST};
 use crate::error::Error;
-use crate::file::{File, Finished, Kind, Name, Writer, day_of_time};
+use crate::file::{File, Finished, Writer};
 use crate::journal;
+use crate::name::{Kind, Name, day_of_time};
 
 /// Groups that are sealed at once. More make fewer files, and keep rows from being taken for longer.
 const AT_ONCE: usize = 2048;

@@ -7,7 +7,8 @@ use series::{Millis, Open, Rows as _};
 
 use crate::archive::EMPTY;
 use crate::catalog::{Catalog, MetricRef, metric_name};
-use crate::file::{File, Kind, start_of};
+use crate::file::File;
+use crate::name::{Kind, start_of};
 
 /// What the writer changes and questions look at.
 #[derive(Debug, Default)]

@@ -47,7 +47,7 @@ pub use damage::Damage;
 pub use m4::{M4, Pixel, level_for};
 pub use open::Open;
 pub use rollup::{Level, Rollup, RollupBlock, merge_rollups, rollup};
-pub use rows::{Row, Rows, merge};
+pub use rows::{Latest, Row, Rows, merge};
 pub use value::{OwnedValue, Value};
 
 /// Milliseconds, most often since 1970.

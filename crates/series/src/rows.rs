@@ -58,7 +58,22 @@ pub trait Rows {
     ///
     /// The block is damaged.
     fn at(&self, column: u16, time: Millis) -> Result<Option<(Millis, OwnedValue)>, Damage>;
+
+    /// The same for several columns.
+    ///
+    /// # Errors
+    ///
+    /// The block is damaged.
+    fn at_all(&self, columns: &[u16], time: Millis) -> Result<Vec<Latest>, Damage> {
+        columns
+            .iter()
+            .map(|column| self.at(*column, time))
+            .collect()
+    }
 }
+
+/// The last value of a column at or before a time, and its time.
+pub type Latest = Option<(Millis, OwnedValue)>;
 
 /// One block of several that may overlap. A row that is in several is in it once.
 ///

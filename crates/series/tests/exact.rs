@@ -83,7 +83,7 @@ fn sorted(rows: &[Plain]) -> Vec<Plain> {
 fn column_of(rows: &dyn Rows, column: u16, from: Millis, to: Millis) -> Vec<(Millis, OwnedValue)> {
     let mut found = Vec::new();
     rows.read(column, from, to, &mut |time, value| {
-        found.push((time, value.owned()))
+        found.push((time, value.owned()));
     })
     .unwrap();
     found
@@ -139,7 +139,7 @@ proptest! {
         let plain: Vec<Plain> = (0..5000).map(|row| {
             let time = row * step;
             let mut values = vec![(0, OwnedValue::Number((row % 977) as f64 / 100.0))];
-            if row as usize % gap == 0 {
+            if (row as usize).is_multiple_of(gap) {
                 values.push((1, OwnedValue::Text(if row % 2 == 0 { "on".into() } else { "off".into() })));
             }
             (time, time, values)
@@ -149,8 +149,7 @@ proptest! {
         prop_assert_eq!(block.at(0, time).unwrap(), Some((at as i64 * step, plain[at].2[0].1.clone())));
         let with = &plain[at - at % gap];
         prop_assert_eq!(block.at(1, time).unwrap(), Some((with.0, with.2[1].1.clone())));
-        assert_same(&between(&block, time, time + 100 * step), &plain[(at + 1).min(5000)..(at + 101).min(5000)].to_vec()
-            .into_iter().filter(|row| row.0 >= time).collect::<Vec<_>>());
+        assert_same(&between(&block, time, time + 100 * step), &plain[(at + 1).min(5000)..(at + 101).min(5000)].iter().filter(|row| row.0 >= time).cloned().collect::<Vec<_>>());
     }
 
     #[test]
@@ -298,7 +297,7 @@ fn states_are_summed_up_by_bucket() {
     let block = RollupBlock::parse(bytes).unwrap();
     block
         .read_states(0, 0, 1_000_000, &mut |start, state, ms| {
-            found.push((start, state.to_owned(), ms))
+            found.push((start, state.to_owned(), ms));
         })
         .unwrap();
     let expected = [

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use series::{Block, Millis, OwnedValue, Rows as _, Value};
 
 use crate::error::Error;
-use crate::file::{File, Kind, day_of_time};
+use crate::file::File;
+use crate::name::{Kind, day_of_time};
 use crate::view::View;
 
 use super::with_retries;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use series::{Block, Level, Millis, OwnedValue, RollupBlock, Rows as _};
 
 use crate::error::Error;
-use crate::file::{DAY, Entry, File, Kind, day_of_time, start_of};
+use crate::file::{Entry, File};
+use crate::name::{DAY, Kind, day_of_time, start_of};
 use crate::view::View;
 
 use super::with_retries;
@@ -232,8 +233,12 @@ impl Search {
                     self.damaged += 1;
                     continue;
                 };
-                for column in wanted {
-                    if let Ok(Some(it)) = block.at(column, self.time) {
+                let Ok(values) = block.at_all(&wanted, self.time) else {
+                    self.damaged += 1;
+                    continue;
+                };
+                for (column, it) in wanted.into_iter().zip(values) {
+                    if let Some(it) = it {
                         take(&mut self.found, group, column, it);
                     }
                 }

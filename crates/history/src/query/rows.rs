@@ -6,7 +6,8 @@ use series::{Block, Millis, OwnedValue, Rows as _, Value};
 
 use crate::catalog::MetricRef;
 use crate::error::{Damaged, Error};
-use crate::file::{File, Kind, day_of_time};
+use crate::file::File;
+use crate::name::{Kind, day_of_time};
 use crate::view::View;
 
 use super::with_retries;

@@ -4,7 +4,7 @@ use series::{Level, M4, Millis, OwnedValue, Pixel, RollupBlock, level_for};
 
 use crate::catalog::{MetricRef, stored_name};
 use crate::error::{Damaged, Error};
-use crate::file::{Kind, day_of_time};
+use crate::name::{Kind, day_of_time};
 use crate::view::View;
 
 use super::rows::read_files;

@@ -21,7 +21,7 @@ use self::stream::Paged;
 use crate::Millis;
 use crate::bytes::{Reader, put, put_len, put_signed};
 use crate::damage::Damage;
-use crate::rows::{Row, Rows};
+use crate::rows::{Latest, Row, Rows};
 use crate::value::{OwnedValue, Value};
 
 /// The most rows of a block.
@@ -255,34 +255,42 @@ impl<B: AsRef<[u8]>> Rows for Block<B> {
         Ok(())
     }
 
-    fn at(&self, column: u16, time: Millis) -> Result<Option<(Millis, OwnedValue)>, Damage> {
-        let Some(column) = self.column(column)? else {
-            return Ok(None);
+    fn at(&self, column: u16, time: Millis) -> Result<Latest, Damage> {
+        Ok(self.at_all(&[column], time)?.pop().flatten())
+    }
+
+    fn at_all(&self, columns: &[u16], time: Millis) -> Result<Vec<Latest>, Damage> {
+        let page = self.firsts.partition_point(|first| *first <= time);
+        let Some(page) = page.checked_sub(1) else {
+            return Ok(vec![None; columns.len()]);
         };
-        let end = self.rows_until(time)?;
-        let Some(row) = column.last_before(end) else {
-            return Ok(None);
-        };
-        let mut found = None;
-        column.read(row..row + 1, &mut |_, value| found = Some(value.owned()))?;
-        let mut times = Vec::new();
-        let rows = row..row + 1;
-        self.times.integers(self.bytes.as_ref(), rows, &mut times)?;
-        Ok(times.first().copied().zip(found))
+        let times = self.times_of_page(page)?;
+        let end = page * PAGE + times.partition_point(|at| *at <= time);
+        let found = columns.iter().map(|column| {
+            let Some(column) = self.column(*column)? else {
+                return Ok(None);
+            };
+            let Some(row) = column.last_before(end) else {
+                return Ok(None);
+            };
+            let mut found = None;
+            column.read(row..row + 1, &mut |_, value| found = Some(value.owned()))?;
+            let at = if row / PAGE == page {
+                times.get(row % PAGE).copied()
+            } else {
+                self.times_of_page(row / PAGE)?.get(row % PAGE).copied()
+            };
+            Ok(at.zip(found))
+        });
+        found.collect()
     }
 }
 
 impl<B: AsRef<[u8]>> Block<B> {
-    /// How many rows are at or before `time`.
-    fn rows_until(&self, time: Millis) -> Result<usize, Damage> {
-        let page = self.firsts.partition_point(|first| *first <= time);
-        let Some(page) = page.checked_sub(1) else {
-            return Ok(0);
-        };
+    fn times_of_page(&self, page: usize) -> Result<Vec<Millis>, Damage> {
         let rows = page * PAGE..((page + 1) * PAGE).min(self.rows);
         let mut times = Vec::new();
-        self.times
-            .integers(self.bytes.as_ref(), rows.clone(), &mut times)?;
-        Ok(rows.start + times.partition_point(|at| *at <= time))
+        self.times.integers(self.bytes.as_ref(), rows, &mut times)?;
+        Ok(times)
     }
 }
