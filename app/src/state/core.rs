@@ -190,14 +190,10 @@ impl Core {
             .map(|(key, _)| (*key, self.message_count(*key)))
             .collect();
         let message = Message {
-            topic: topic.as_str(),
-            payload: &publish.payload,
             retained: publish.retain,
             duplicate: publish.dup,
             correlation_data: publish.properties.correlation_data.as_deref(),
-            publisher: None,
-            is_will: false,
-            received: None,
+            ..Message::new(topic.as_str(), &publish.payload)
         };
         self.fleet.handle_message(now, message);
         for (key, before) in counts {
