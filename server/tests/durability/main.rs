@@ -9,6 +9,7 @@ mod drained;
 mod faults;
 mod full;
 mod groups;
+mod history;
 mod kills;
 mod publisher;
 mod server;
