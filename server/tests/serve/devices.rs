@@ -28,7 +28,7 @@ pub(crate) fn list(server: &Server, query: &str) -> Devices {
 }
 
 /// The body without the framing of chunks.
-fn unchunked(answer: &Answer) -> Vec<u8> {
+pub(crate) fn unchunked(answer: &Answer) -> Vec<u8> {
     if !answer.head.contains("transfer-encoding: chunked") {
         return answer.body.clone();
     }

@@ -366,6 +366,42 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "store_ran_full_total",
         "the store's own: server/tests/durability/full.rs",
     ),
+    (
+        "--history-size",
+        "history_dropped_by_size_bytes_total",
+        "the archive's own: crates/history/src",
+    ),
+    ("--max-history-memory", "history_blocks_total", "the same"),
+    (
+        "--max-history-backlog",
+        "history_overrun_rows_total",
+        "the disk is not slow",
+    ),
+    (
+        "--max-history-backlog",
+        "history_messages_lost_total",
+        "the disk is not slow: server/src/history/messages.rs",
+    ),
+    (
+        "--max-history-series",
+        "history_refused_values_total",
+        "the archive's own: crates/history/src",
+    ),
+    (
+        "--history-messages-size",
+        "history_messages_dropped_by_size_total",
+        "the message log's own: crates/messages/src/tests",
+    ),
+    (
+        "--history-messages-size",
+        "history_messages_dropped_by_age_total",
+        "the same",
+    ),
+    (
+        "--max-history-payload",
+        "history_messages_cut_total",
+        "over HTTP: server/tests/serve/messages.rs",
+    ),
 ];
 
 #[test]

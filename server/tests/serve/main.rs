@@ -18,6 +18,7 @@ mod latest;
 mod lifecycle;
 mod limits;
 mod meeting;
+mod messages;
 mod pages;
 mod restart;
 mod standstill;
