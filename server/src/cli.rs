@@ -27,7 +27,7 @@ use crate::logging::Filter;
 use crate::programs::collect::CollectArgs;
 use crate::programs::command::CommandArgs;
 use crate::programs::device::DeviceArgs;
-use crate::programs::publish::PubArgs;
+use crate::programs::publish::{PubArgs, ReplayArgs};
 use crate::programs::subscribe::SubArgs;
 
 /// Every device, live, from one binary: an MQTT broker with its dashboard.
@@ -88,6 +88,12 @@ pub(crate) enum Command {
     /// empty (-n). The exit code is 0 when all is sent, and with QoS 1 and 2 acknowledged.
     Pub(Box<PubArgs>),
 
+    /// Publish messages of the past again, in their own time or faster.
+    ///
+    /// For example: curl -s 'http://localhost:8080/api/v1/messages?format=ndjson&from=now-1h' | beaconry
+    /// replay --speed 60 -h test-broker
+    Replay(Box<ReplayArgs>),
+
     /// Subscribe to topics and print their messages, as mosquitto_sub does.
     ///
     /// Each message is a line: the payload, with -v after its topic, with -F in a format of your own,
@@ -114,6 +120,7 @@ impl Command {
             | Self::Collect(_)
             | Self::Give(_)
             | Self::Pub(_)
+            | Self::Replay(_)
             | Self::Sub(_)
             | Self::Completions(_)
             | Self::Man(_) => Ok(()),

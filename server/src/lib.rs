@@ -59,6 +59,7 @@ pub fn run<A: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = A>) ->
     };
     match command {
         Command::Pub(arguments) => programs::publish::run(&arguments),
+        Command::Replay(arguments) => programs::publish::replay(&arguments),
         Command::Completions(arguments) => {
             cli::manual::completions(&arguments);
             ExitCode::SUCCESS

@@ -11,7 +11,10 @@ const GROUPS: [(&str, &[&str]); 4] = [
         "Devices, and who collects from them and commands them",
         &["device", "collect", "command"],
     ),
-    ("MQTT on the command line, with any broker", &["pub", "sub"]),
+    (
+        "MQTT on the command line, with any broker",
+        &["pub", "sub", "replay"],
+    ),
     ("The shell", &["completions"]),
 ];
 

@@ -10,6 +10,7 @@ use store::StoreError;
 use tokio::sync::watch;
 use tracing::{error, info};
 
+use super::State;
 use crate::clock::Clock;
 use crate::devices::stamp;
 
@@ -53,6 +54,8 @@ struct Shared {
     /// Times that the disk refused.
     errors: AtomicU64,
     is_refused: AtomicBool,
+    /// It refuses because it is full.
+    is_full: AtomicBool,
     /// Becomes true when the thread has ended.
     has_ended: watch::Sender<bool>,
 }
@@ -139,6 +142,17 @@ impl Handle {
     /// Looks for messages. It reads files: ask from a thread that may wait.
     pub(crate) const fn reader(&self) -> &Reader {
         &self.reader
+    }
+
+    /// How the thread does.
+    pub(crate) fn state(&self) -> State {
+        if !self.shared.is_refused.load(Ordering::Relaxed) {
+            State::Recording
+        } else if self.shared.is_full.load(Ordering::Relaxed) {
+            State::DiskFull
+        } else {
+            State::Failed
+        }
     }
 
     /// Waits until everything is on the disk, at the end of the server.
@@ -228,6 +242,9 @@ impl<N: Fn() -> Millis> Keeping<'_, N> {
             }
             Err(error) => {
                 self.shared.errors.fetch_add(1, Ordering::Relaxed);
+                let is_full =
+                    matches!(&error, StoreError::Io { error, .. } if store::files::is_full(error));
+                self.shared.is_full.store(is_full, Ordering::Relaxed);
                 if !self.shared.is_refused.swap(true, Ordering::Relaxed) {
                     error!(
                         "no messages are kept until this passes: {error}; or give less with --history-messages-size"

@@ -195,7 +195,8 @@ impl Handle {
         } else if self.shared.counted().is_full {
             State::DiskFull
         } else {
-            State::Recording
+            let messages = self.messages.as_ref();
+            messages.map_or(State::Recording, messages::Handle::state)
         }
     }
 

@@ -6,7 +6,7 @@ use mqtt::{Packet, ProtocolVersion, QoS};
 use testbed::Folder;
 
 use super::devices::{get, sign_in, unchunked};
-use super::support::{Peer, Server, wait_until};
+use super::support::{Peer, Server, run, wait_until};
 
 /// A server that keeps messages.
 fn server(folder: &Folder, more: &[&str]) -> Server {
@@ -173,5 +173,47 @@ fn a_server_without_messages_says_so() {
         assert_eq!(answer.status, 404);
         let problem: Problem = serde_json::from_slice(&answer.body).unwrap();
         assert!(problem.detail.contains(part), "{}", problem.detail);
+    }
+}
+
+#[test]
+fn what_was_kept_can_be_replayed() {
+    let folder = Folder::new();
+    let server = server(&folder, &[]);
+    let mut peer = Peer::connected(&server, ProtocolVersion::V5, "publisher");
+    for number in 0..200 {
+        let payload = match number % 2 {
+            0 => format!("line\n{number}").into_bytes(),
+            _ => vec![0xFF, u8::try_from(number).unwrap()],
+        };
+        peer.publish(&format!("a/{}", number % 3), payload, QoS::AtLeastOnce);
+    }
+    wait_for(&server, 200);
+    let exported = unchunked(&get(&server, "messages?format=ndjson"));
+    let file = folder.path().join("messages.ndjson");
+    std::fs::write(&file, exported).unwrap();
+    let (file, port) = (file.to_str().unwrap(), server.mqtt.port().to_string());
+    for speed in ["max", "1000"] {
+        let prefix = format!("{speed}/");
+        let flags = ["--speed", speed, "--prefix", &prefix];
+        let command = [
+            &["replay", file, "-h", "127.0.0.1", "-p", &port][..],
+            &flags,
+        ]
+        .concat();
+        let (code, _, stderr) = run(&command);
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{speed}");
+        let path = format!("messages?topic={speed}/%23&order=oldest&limit=1000");
+        wait_until("the messages", || ask(&server, &path).messages.len() == 200);
+        let again = ask(&server, &path).messages;
+        let first = ask(&server, "messages?topic=a/%23&order=oldest&limit=1000").messages;
+        for (first, again) in first.iter().zip(&again) {
+            assert_eq!(again.topic, format!("{prefix}{}", first.topic));
+            assert_eq!(
+                (&again.payload, &again.base64),
+                (&first.payload, &first.base64)
+            );
+            assert_eq!((again.qos, again.bytes), (first.qos, first.bytes));
+        }
     }
 }

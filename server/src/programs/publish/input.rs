@@ -12,7 +12,7 @@ const BATCH: usize = 64 * 1024;
 /// How many such batches may wait. When they do, the reader stops to read.
 const BATCHES: usize = 4;
 
-/// Lines of standard input, without their ends.
+/// Lines, without their ends.
 pub(super) type Batch = io::Result<Vec<Bytes>>;
 
 /// What a file holds.
@@ -32,14 +32,16 @@ pub(super) fn all_of_stdin() -> Result<Bytes, String> {
     Ok(Bytes::from(all))
 }
 
-/// Reads standard input on a thread of its own, because a read cannot be taken back. The channel ends
-/// after the last line.
-pub(super) fn lines_of_stdin() -> io::Result<mpsc::Receiver<Batch>> {
+/// Reads lines on a thread of its own, because a read cannot be taken back. The channel ends after the
+/// last line.
+pub(super) fn lines_of<R: Read>(
+    open: impl FnOnce() -> R + Send + 'static,
+) -> io::Result<mpsc::Receiver<Batch>> {
     let (sender, receiver) = mpsc::channel(BATCHES);
     std::thread::Builder::new()
-        .name("standard input".to_owned())
+        .name("input".to_owned())
         .spawn(move || {
-            let mut input = BufReader::with_capacity(BATCH, io::stdin().lock());
+            let mut input = BufReader::with_capacity(BATCH, open());
             loop {
                 match batch(&mut input) {
                     Ok(lines) if lines.is_empty() => return,

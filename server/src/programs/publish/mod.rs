@@ -1,10 +1,13 @@
 //! `beaconry pub`: publishes one message, a message several times, or each line of standard input.
+//! `beaconry replay`: publishes messages of the past.
 
 mod input;
 mod lines;
 mod once;
+mod replay;
 
 use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,7 +15,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::{ArgAction, ArgGroup, Args};
 use mqtt::client::{DropCause, PublishOutcome};
+use mqtt::packet::DisconnectProperties;
 use mqtt::{Disconnect, Event, ProtocolVersion, Publish, QoS, ReasonCode, TopicName};
+
+pub(crate) use self::replay::{ReplayArgs, run as replay};
 
 use super::connection::{Connection, ConnectionArgs, bytes_of, explain, qos};
 use super::ending::Ending;
@@ -96,10 +102,11 @@ struct Template {
     properties: Properties,
 }
 
-/// What both ways of publishing work with.
+/// What all ways of publishing work with.
 struct Publisher {
     driver: Driver,
-    template: Template,
+    /// For the last packet.
+    goodbye: DisconnectProperties,
     stderr: Stderr,
     ending: Ending,
     /// Whether to try again when a connection is lost.
@@ -144,20 +151,25 @@ async fn publish(args: &PubArgs, stderr: Stderr) -> Exit {
         Err(error) => return stderr.fail(Exit::Failed, error),
     };
     let mut publisher = Publisher {
-        version: connection.options.version,
-        driver: Driver::new(Clock::new(), connection.endpoint, connection.options),
-        template,
-        stderr,
-        ending,
         // Of a single message, another connection would be another attempt.
         tries_again: payload.is_none(),
-        was_connected: false,
+        ..Publisher::new(
+            connection,
+            template.properties.disconnect.clone(),
+            stderr,
+            ending,
+        )
     };
-    let exit = match payload {
-        Some(payload) => {
-            once::publish(&mut publisher, payload, args.repeat, args.repeat_delay).await
-        }
-        None => lines::publish(&mut publisher, args.max_inflight).await,
+    let exit = if let Some(payload) = payload {
+        let message = template.message(payload);
+        once::publish(&mut publisher, &message, args.repeat, args.repeat_delay).await
+    } else {
+        let limit = match template.qos {
+            QoS::AtMostOnce => lines::HELD_MESSAGES,
+            QoS::AtLeastOnce | QoS::ExactlyOnce => usize::from(args.max_inflight),
+        };
+        let lines = input::lines_of(|| io::stdin().lock());
+        lines::publish(&mut publisher, lines, &mut { template }, limit).await
     };
     publisher.leave(exit).await
 }
@@ -205,9 +217,25 @@ impl Template {
 }
 
 impl Publisher {
+    fn new(
+        connection: Connection,
+        goodbye: DisconnectProperties,
+        stderr: Stderr,
+        ending: Ending,
+    ) -> Self {
+        Self {
+            version: connection.options.version,
+            driver: Driver::new(Clock::new(), connection.endpoint, connection.options),
+            goodbye,
+            stderr,
+            ending,
+            tries_again: true,
+            was_connected: false,
+        }
+    }
+
     /// Hands a message to the client. `Err`: it can never be sent.
-    fn publish(&mut self, payload: Bytes) -> Result<(), Exit> {
-        let message = self.template.message(payload);
+    fn publish(&mut self, message: Publish) -> Result<(), Exit> {
         let (client, now) = self.driver.client();
         match client.publish(now, message) {
             Ok(_) => Ok(()),
@@ -284,7 +312,7 @@ impl Publisher {
     /// Says goodbye, unless a signal comes in between.
     async fn leave(mut self, exit: Exit) -> Exit {
         let mut disconnect = Disconnect::new(ReasonCode::Success);
-        disconnect.properties = self.template.properties.disconnect;
+        disconnect.properties = self.goodbye;
         let goodbye = self.driver.disconnect_with(disconnect);
         self.ending.unless_again(goodbye).await;
         exit

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use mqtt::Publish;
 use tokio::time::Instant;
 
 use super::{Happened, Publisher};
@@ -12,7 +12,7 @@ use crate::programs::tool::far_future;
 /// Sends the message `repeat` times, each after the one before is done and `delay` has passed.
 pub(super) async fn publish(
     publisher: &mut Publisher,
-    payload: Bytes,
+    message: &Publish,
     repeat: u64,
     delay: Option<Duration>,
 ) -> Exit {
@@ -23,7 +23,7 @@ pub(super) async fn publish(
         if due.is_some_and(|at| at <= Instant::now()) {
             due = None;
             left -= 1;
-            if let Err(exit) = publisher.publish(payload.clone()) {
+            if let Err(exit) = publisher.publish(message.clone()) {
                 return exit;
             }
         }
