@@ -313,6 +313,7 @@ fn start_history(
         data,
         archive,
         chosen: arguments.history.chosen(),
+        grants: arguments.access.grants(),
         messages: arguments.history.messages(limits),
         backlog: limits.history_backlog,
     };

@@ -60,7 +60,7 @@ use std::time::Duration;
 
 pub use self::batch::Batch;
 pub use self::open::Found;
-pub use self::query::{Kept, Order, Page, Query};
+pub use self::query::{Kept, Order, Page, Query, Visible};
 pub use self::reader::Reader;
 pub use self::writer::{Counted, Messages};
 

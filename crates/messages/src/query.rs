@@ -1,5 +1,8 @@
 //! What is asked for, and the answer.
 
+use std::fmt;
+use std::sync::Arc;
+
 use memchr::memmem::Finder;
 use mqtt::topic_matches;
 use store::log::Damage;
@@ -17,6 +20,8 @@ pub struct Query {
     /// Only topics that one of these MQTT filters matches. Empty: all topics. They must be well formed,
     /// and not be shared.
     pub filters: Vec<String>,
+    /// Which topics the one who asks may see.
+    pub visible: Visible,
     /// Only messages with this text in their topic or payload. Upper and lower case are the same.
     pub text: Option<String>,
     /// Which come first.
@@ -38,6 +43,7 @@ impl Default for Query {
             from: Millis::MIN,
             to: Millis::MAX,
             filters: Vec::new(),
+            visible: Visible::default(),
             text: None,
             order: Order::Newest,
             start: None,
@@ -45,6 +51,31 @@ impl Default for Query {
             work: 32 << 20,
             bytes: 4 << 20,
         }
+    }
+}
+
+/// Which topics somebody may see. The default: all.
+///
+/// What may be seen may have changed since a message was kept. So readers ask again.
+#[derive(Clone, Default)]
+pub struct Visible(Option<Arc<MaySee>>);
+
+type MaySee = dyn Fn(&str) -> bool + Send + Sync;
+
+impl Visible {
+    /// Those for which the function says so.
+    pub fn new(may_see: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(may_see)))
+    }
+
+    fn has(&self, topic: &str) -> bool {
+        self.0.as_ref().is_none_or(|may_see| may_see(topic))
+    }
+}
+
+impl fmt::Debug for Visible {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "some" } else { "all" })
     }
 }
 
@@ -140,7 +171,8 @@ impl<'q> Matcher<'q> {
     pub(crate) fn topics(&self, rows: &Rows) -> Option<Topics> {
         let filters = &self.query.filters;
         let is_wanted = |topic: &str| {
-            filters.is_empty() || filters.iter().any(|filter| topic_matches(filter, topic))
+            (filters.is_empty() || filters.iter().any(|filter| topic_matches(filter, topic)))
+                && self.query.visible.has(topic)
         };
         let fit: Vec<bool> = rows.topics().map(is_wanted).collect();
         if !fit.contains(&true) {

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use ::messages::{Batch, Counted, Messages, Millis, Options, Reader};
+use ::messages::{Batch, Counted, Messages, Millis, Options, Reader, Visible};
+use broker::Grants;
 use store::StoreError;
 use tokio::sync::watch;
 use tracing::{error, info};
@@ -23,6 +24,8 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) clock: Clock,
+    /// What anybody may receive.
+    pub(crate) grants: Grants,
     pub(crate) options: Options,
     /// The most bytes that wait for the thread.
     pub(crate) backlog: usize,
@@ -41,6 +44,7 @@ pub(crate) struct Feed {
 #[derive(Clone, Debug)]
 pub(crate) struct Handle {
     reader: Reader,
+    grants: Grants,
     shared: Arc<Shared>,
 }
 
@@ -86,6 +90,7 @@ pub(crate) struct MessageCounts {
 pub(crate) fn spawn(settings: Settings) -> io::Result<(Feed, Handle)> {
     let Settings {
         clock,
+        grants,
         options,
         backlog,
     } = settings;
@@ -95,6 +100,7 @@ pub(crate) fn spawn(settings: Settings) -> io::Result<(Feed, Handle)> {
     let (batches, to_keep) = mpsc::channel();
     let handle = Handle {
         reader: messages.reader(),
+        grants,
         shared: Arc::clone(&shared),
     };
     let feed = Feed {
@@ -142,6 +148,12 @@ impl Handle {
     /// Looks for messages. It reads files: ask from a thread that may wait.
     pub(crate) const fn reader(&self) -> &Reader {
         &self.reader
+    }
+
+    /// Which topics anybody may see now. It may have been others when a message was kept.
+    pub(crate) fn visible(&self) -> Visible {
+        let grants = self.grants.clone();
+        Visible::new(move |topic| grants.may_receive(topic))
     }
 
     /// How the thread does.
@@ -270,6 +282,7 @@ mod tests {
     fn settings(folder: &testbed::Folder, backlog: usize) -> Settings {
         Settings {
             clock: Clock::new(),
+            grants: Grants::default(),
             options: Options::new(folder.path().join("messages")),
             backlog,
         }

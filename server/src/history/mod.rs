@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use ::history::{Counted, View};
+use broker::Grants;
 use fleet::Records;
 use tokio::sync::watch;
 
@@ -38,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) archive: ArchiveLimits,
     /// Which topics are recorded.
     pub(crate) chosen: Chosen,
+    /// What anybody may receive.
+    pub(crate) grants: Grants,
     /// The most bytes that wait for the recorder. As many may wait for the log of messages.
     pub(crate) backlog: usize,
     /// How many messages are kept as they came. `None`: none are.

@@ -37,6 +37,7 @@ pub(crate) fn spawn(settings: Settings) -> io::Result<(Feed, Handle)> {
         chosen,
         backlog,
         messages,
+        grants,
     } = settings;
     let now = stamp(clock.now()).0;
     let tenth = tenth_of_disk(&data);
@@ -55,6 +56,7 @@ pub(crate) fn spawn(settings: Settings) -> io::Result<(Feed, Handle)> {
     let messages = messages.map(|limits| {
         messages::spawn(messages::Settings {
             clock,
+            grants,
             options: Options {
                 keep: limits.keep,
                 max_bytes: limits.bytes.min(tenth),

@@ -157,6 +157,12 @@ fn what_nobody_may_receive_and_what_is_left_out_is_not_kept() {
     }
     wait_for(&server, 1);
     assert_eq!(ask(&server, "messages").messages[0].topic, "plain");
+    wait_until("the disk", || server.metric("history_messages_kept") == 1);
+    server.kill();
+    // What nobody may receive any more, nobody may read either.
+    let server = self::server(&folder, &["--deny-subscribe", "plain"]);
+    assert_eq!(ask(&server, "messages").messages, []);
+    assert_eq!(server.metric("history_messages_kept"), 1);
 }
 
 #[test]

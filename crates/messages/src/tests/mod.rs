@@ -380,6 +380,22 @@ fn what_is_too_much_goes_and_is_counted() {
 }
 
 #[test]
+fn what_may_not_be_seen_is_not_found() {
+    let folder = testbed::Folder::new();
+    let mut messages = open(&folder);
+    for topic in ["a", "secret/a", "b"] {
+        messages.append(&Message::new(START, topic, b"x"));
+    }
+    let query = Query {
+        visible: Visible::new(|topic| !topic.starts_with("secret/")),
+        ..Query::default()
+    };
+    let page = messages.reader().read(&query).unwrap();
+    let topics: Vec<_> = page.messages.iter().map(|it| &*it.topic).collect();
+    assert_eq!(topics, ["b", "a"]);
+}
+
+#[test]
 fn a_payload_is_cut_and_its_length_is_kept() {
     let folder = testbed::Folder::new();
     let options = Options {

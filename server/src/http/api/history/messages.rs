@@ -136,9 +136,10 @@ fn read(text: Option<&str>, now: i64) -> Result<Asked, ApiError> {
     })
 }
 
-async fn answer(site: &Site, asked: Asked, client: Client) -> Result<Response, ApiError> {
+async fn answer(site: &Site, mut asked: Asked, client: Client) -> Result<Response, ApiError> {
     let messages = site.history()?.messages().ok_or(ApiError::NoMessages)?;
     let reader = messages.reader().clone();
+    asked.query.visible = messages.visible();
     if !asked.is_stream {
         let json = wait_for(move || {
             let page = look(&reader, &asked.query)?;
