@@ -5,7 +5,7 @@
 //! stand in `index.html`, in `<template id="part-PART">`. A split function takes no generics, is not
 //! `async`, and returns `Result<AnyView, NotLoaded>`. [`Later`] shows what it returns:
 //!
-//! ```ignore
+//! ```text
 //! pub static MAP: Part = Part::new("map", || Box::pin(load()));
 //!
 //! #[wasm_split(map, fallible, preload(load))]

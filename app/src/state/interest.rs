@@ -8,7 +8,7 @@
 //! So telemetry fills no queue: a page that cannot keep up loses old values, not its connection. What a
 //! person waits for comes for certain.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use fleet::{DeviceKey, Fleet};
 use mqtt::{QoS, TopicFilter};
@@ -61,7 +61,8 @@ impl How {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     filters: Vec<(TopicFilter, How)>,
-    known: BTreeSet<TopicFilter>,
+    /// The same filters, to be found.
+    known: BTreeMap<TopicFilter, How>,
 }
 
 impl Wanted {
@@ -71,12 +72,12 @@ impl Wanted {
         for filter in topics {
             wanted.add(filter.clone(), How::Everything);
         }
-        let mut prefixes = BTreeSet::new();
+        let mut prefixes: Vec<&str> = Vec::new();
         for (_, device) in fleet.devices() {
-            if prefixes.len() < MOST_PREFIXES && !prefixes.contains(device.prefix()) {
+            if prefixes.len() < MOST_PREFIXES && !prefixes.contains(&device.prefix()) {
                 let filters = device.shared_filters();
                 if !filters.is_empty() {
-                    prefixes.insert(device.prefix().to_owned());
+                    prefixes.push(device.prefix());
                 }
                 wanted.add_all(filters, How::ForCertain);
             }
@@ -108,7 +109,9 @@ impl Wanted {
     }
 
     fn add(&mut self, filter: TopicFilter, how: How) {
-        if self.known.insert(filter.clone()) {
+        // The first one counts: it is the most important.
+        if !self.known.contains_key(&filter) {
+            self.known.insert(filter.clone(), how);
             self.filters.push((filter, how));
         }
     }
@@ -151,7 +154,7 @@ impl Held {
             }
         }
         self.0.retain(|filter, _| {
-            let stays = wanted.known.contains(filter);
+            let stays = wanted.known.contains_key(filter);
             if !stays {
                 step.unsubscribe.push(filter.clone());
             }
@@ -169,20 +172,29 @@ impl Held {
 /// The devices whose subscriptions the client renews, because the broker has forgotten the session.
 /// What they sent before, nobody has sent to this page.
 #[derive(Debug, Default)]
-pub struct Renewal(Vec<(DeviceKey, BTreeSet<TopicFilter>)>);
+pub struct Renewal(Vec<(DeviceKey, Vec<TopicFilter>)>);
 
 impl Renewal {
     /// The subscriptions to these devices are renewed, as far as they are held.
     pub fn begin(fleet: &Fleet, held: &Held, devices: impl IntoIterator<Item = DeviceKey>) -> Self {
-        let mut seen = BTreeSet::new();
-        let devices = devices.into_iter().filter(|key| seen.insert(*key));
-        let waiting = devices.filter_map(|key| {
-            let filters = fleet.device(key)?.topic_filters().into_iter();
-            let filters = filters.filter_map(|filter| TopicFilter::try_from(filter).ok());
-            let filters: BTreeSet<_> = filters.filter(|f| held.how(f).is_some()).collect();
-            (!filters.is_empty()).then_some((key, filters))
-        });
-        Self(waiting.collect())
+        let mut begun = Self::default();
+        for key in devices {
+            if !begun.0.iter().any(|(seen, _)| *seen == key) {
+                begun.0.extend(Self::waiting(fleet, held, key));
+            }
+        }
+        begun
+    }
+
+    fn waiting(
+        fleet: &Fleet,
+        held: &Held,
+        key: DeviceKey,
+    ) -> Option<(DeviceKey, Vec<TopicFilter>)> {
+        let filters = fleet.device(key)?.topic_filters().into_iter();
+        let filters = filters.filter_map(|filter| TopicFilter::try_from(filter).ok());
+        let filters: Vec<_> = filters.filter(|f| held.how(f).is_some()).collect();
+        (!filters.is_empty()).then_some((key, filters))
     }
 
     /// The broker has answered for these filters. Returns the devices for which nothing is awaited any
@@ -190,9 +202,7 @@ impl Renewal {
     pub fn granted(&mut self, filters: &[TopicFilter]) -> Vec<DeviceKey> {
         let mut done = Vec::new();
         self.0.retain_mut(|(key, waiting)| {
-            for filter in filters {
-                waiting.remove(filter);
-            }
+            waiting.retain(|filter| !filters.contains(filter));
             if waiting.is_empty() {
                 done.push(*key);
             }
@@ -217,16 +227,18 @@ impl Watched {
     pub fn choose(&mut self, fleet: &Fleet, on_screen: &[DeviceKey]) -> Vec<DeviceKey> {
         let known = |key: &DeviceKey| fleet.device(*key).is_some();
         let mut chosen: Vec<DeviceKey> = on_screen.iter().copied().filter(known).collect();
-        let mut seen: BTreeSet<DeviceKey> = chosen.iter().copied().collect();
         for key in self.lately.drain(..) {
-            if chosen.len() < Self::MOST && known(&key) && seen.insert(key) {
+            if chosen.len() < Self::MOST && known(&key) && !chosen.contains(&key) {
                 chosen.push(key);
             }
         }
         self.lately.extend(chosen.iter().copied());
         if fleet.len() <= Self::MOST {
-            let others = fleet.devices().map(|(key, _)| key);
-            chosen.extend(others.filter(|key| !seen.contains(key)));
+            for (key, _) in fleet.devices() {
+                if !chosen.contains(&key) {
+                    chosen.push(key);
+                }
+            }
         }
         chosen
     }

@@ -6,6 +6,7 @@ pub use fleet::Sort;
 use fleet::{DeviceKey, Fleet, Limit, PresenceKind, Search, SortPlace};
 
 use super::core::ListChanges;
+use super::sort;
 
 /// What the user asks the list for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -125,7 +126,7 @@ fn hidden(fleet: &Fleet) -> usize {
 /// The devices that `query` asks for, in its order.
 pub fn select(fleet: &Fleet, query: &Query) -> Vec<DeviceKey> {
     let search = Search::new(&query.text);
-    let mut found: Vec<(DeviceKey, &fleet::Device)> = fleet
+    let found: Vec<(DeviceKey, &fleet::Device)> = fleet
         .devices()
         .filter(|(_, device)| {
             let kind = device.presence().kind();
@@ -134,11 +135,11 @@ pub fn select(fleet: &Fleet, query: &Query) -> Vec<DeviceKey> {
                 && search.finds(device)
         })
         .collect();
-    found.sort_by(|(_, a), (_, b)| {
-        let (a, b) = (SortPlace::of(a), SortPlace::of(b));
+    let order = sort::order(found.len(), &mut |a, b| {
+        let (a, b) = (SortPlace::of(found[a].1), SortPlace::of(found[b].1));
         query.sort.compare(&a, &b)
     });
-    found.into_iter().map(|(key, _)| key).collect()
+    order.into_iter().map(|index| found[index].0).collect()
 }
 
 #[cfg(test)]

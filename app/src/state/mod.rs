@@ -73,6 +73,7 @@ pub mod series;
 pub mod server;
 mod shell;
 mod slots;
+pub mod sort;
 pub mod views;
 
 pub use app::{AppState, Figures};

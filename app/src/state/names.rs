@@ -1,12 +1,13 @@
 //! Names of metrics as people read them: `power_w` in watts is “Power”.
 
+use super::sort;
+
 /// The names of a device's metrics, given their ids and units, in the same order. Metrics that would
 /// share a name keep their ids.
 pub fn of_metrics<'a>(metrics: impl Iterator<Item = (&'a str, Option<&'a str>)>) -> Vec<String> {
     let (ids, mut names): (Vec<&str>, Vec<String>) =
         metrics.map(|(id, unit)| (id, of_metric(id, unit))).unzip();
-    let mut order: Vec<usize> = (0..names.len()).collect();
-    order.sort_by(|a, b| names[*a].cmp(&names[*b]));
+    let order = sort::order(names.len(), &mut |a, b| names[a].cmp(&names[b]));
     let shared: Vec<usize> = order
         .chunk_by(|a, b| names[*a] == names[*b])
         .filter(|same| same.len() > 1)

@@ -1,7 +1,5 @@
 //! The parameters in the page's address: which broker, which topics.
 
-use std::collections::BTreeMap;
-
 use mqtt::{ReasonCode, TopicFilter};
 use web_sys::UrlSearchParams;
 
@@ -41,7 +39,7 @@ fn topics(list: Option<&str>) -> Vec<TopicFilter> {
 
 /// The filters that the broker refuses, each with its reason.
 #[derive(Debug, Default)]
-pub(super) struct Refused(BTreeMap<String, ReasonCode>);
+pub(super) struct Refused(Vec<(String, ReasonCode)>);
 
 impl Refused {
     /// So many are remembered. The page names one, and says how many there are.
@@ -50,10 +48,9 @@ impl Refused {
     /// The broker has answered a SUBSCRIBE.
     pub(super) fn note(&mut self, topic_filters: &[TopicFilter], reason_codes: &[ReasonCode]) {
         for (filter, code) in topic_filters.iter().zip(reason_codes) {
-            if (*code as u8) < 0x80 {
-                self.0.remove(filter.as_str());
-            } else if self.0.len() < Self::MOST {
-                self.0.insert(filter.as_str().to_owned(), *code);
+            self.0.retain(|(refused, _)| refused != filter.as_str());
+            if *code as u8 >= 0x80 && self.0.len() < Self::MOST {
+                self.0.push((filter.as_str().to_owned(), *code));
             }
         }
     }
@@ -65,7 +62,7 @@ impl Refused {
 
     /// What the page says about it.
     pub(super) fn notice(&self) -> Option<String> {
-        let (filter, code) = self.0.first_key_value()?;
+        let (filter, code) = self.0.first()?;
         let others = match self.0.len() - 1 {
             0 => String::new(),
             more => format!(" and {more} more"),

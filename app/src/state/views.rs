@@ -6,7 +6,7 @@ use fleet::{
 };
 
 use super::command_view::CommandView;
-use super::{format, names};
+use super::{format, names, sort};
 
 /// A device in the list.
 #[derive(Clone, Debug, PartialEq)]
@@ -160,9 +160,8 @@ impl CardView {
     }
 
     fn of(key: DeviceKey, device: &Device, names: &[String]) -> Self {
-        let mut metrics: Vec<(usize, &fleet::Metric)> =
-            device.metrics().iter().enumerate().collect();
-        metrics.sort_by_key(|(_, metric)| rank(metric));
+        let metrics: Vec<(usize, &fleet::Metric)> = device.metrics().iter().enumerate().collect();
+        let metrics = sort::by_rank(&metrics, |(_, metric)| rank(metric));
         let trend = metrics.iter().find_map(|(index, metric)| {
             metric.value().as_number()?;
             Some(TrendView {
@@ -262,9 +261,10 @@ fn charts(device: &Device, names: &[String]) -> Vec<ChartView> {
         on_off: group.on_off,
         lines: group.metrics.into_iter().filter_map(line).collect(),
     };
-    let mut charts: Vec<ChartView> = device.groups().into_iter().map(chart).collect();
+    let groups = device.groups().into_iter().map(chart);
     // Lanes are lower than charts, and have a row of their own below them.
-    charts.sort_by_key(|chart| chart.on_off);
+    let (lanes, mut charts): (Vec<_>, Vec<_>) = groups.partition(|chart| chart.on_off);
+    charts.extend(lanes);
     charts
 }
 

@@ -9,7 +9,7 @@ use super::DeviceSignal;
 use crate::chart::LiveChart;
 use crate::components::device_card::breakable;
 use crate::components::icon::Icon;
-use crate::state::{AppState, ChartView, ChartWindow, Choice, ValueView, format};
+use crate::state::{AppState, ChartView, ChartWindow, Choice, ValueView, format, sort};
 
 /// How many large values stand above the charts; the others are in the charts' own legends.
 const READINGS: usize = 8;
@@ -134,11 +134,9 @@ pub fn Readings(
     let shape = Memo::new(move |_| {
         device.with(|device| {
             let values = device.iter().flat_map(|device| &device.values);
-            let mut values: Vec<&ValueView> =
-                values.filter(|value| value.number.is_some()).collect();
+            let values: Vec<&ValueView> = values.filter(|value| value.number.is_some()).collect();
             // As on a card: what is measured comes before what is set.
-            values.sort_by_key(|value| value.rank);
-            values
+            sort::by_rank(&values, |value| value.rank)
                 .into_iter()
                 .take(READINGS)
                 .map(|value| Tile {

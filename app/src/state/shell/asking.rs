@@ -72,7 +72,7 @@ impl Shell {
         let asked = self.order.borrow_mut().begin();
         let address = what.address().to_owned();
         let request = self.get(&address, move |shell, answer| {
-            shell.requests.borrow_mut().remove(&number);
+            shell.end_request(number);
             let failure = answer.as_ref().err().cloned();
             let devices = shell.read_answer(&what, answer);
             shell.adopt(&devices, asked);
@@ -81,7 +81,11 @@ impl Shell {
                 None => shell.missed.borrow_mut().rounds = 0,
             }
         });
-        self.requests.borrow_mut().insert(number, request);
+        self.requests.borrow_mut().push((number, request));
+    }
+
+    pub(super) fn end_request(&self, number: u64) {
+        self.requests.borrow_mut().retain(|(one, _)| *one != number);
     }
 
     pub(super) fn ask_some(self: &Rc<Self>, address: String) {

@@ -210,7 +210,7 @@ impl Shell {
         self.order.borrow_mut().note(&name, told);
         let number = self.number();
         let request = self.send(method, &requests::device(&name), move |shell, answer| {
-            shell.requests.borrow_mut().remove(&number);
+            shell.end_request(number);
             if let Err(failure) = answer {
                 for address in requests::some_devices([&*name]) {
                     shell.ask_some(address);
@@ -220,7 +220,7 @@ impl Shell {
                 shell.tell_failure(Some(text));
             }
         });
-        self.requests.borrow_mut().insert(number, request);
+        self.requests.borrow_mut().push((number, request));
     }
 
     // ---- helpers ----

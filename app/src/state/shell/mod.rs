@@ -14,7 +14,6 @@ mod follow;
 mod subscribe;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -78,8 +77,8 @@ pub(super) struct Shell {
     order: RefCell<Order>,
     /// The request for the server's name or its devices.
     asked: RefCell<Option<Request>>,
-    /// Other requests under way, by their numbers.
-    requests: RefCell<BTreeMap<u64, Request>>,
+    /// Other requests under way, each with its number.
+    requests: RefCell<Vec<(u64, Request)>>,
     next_request: Cell<u64>,
     missed: RefCell<MissedRequests>,
     missed_timer: Timer,
@@ -89,7 +88,7 @@ pub(super) struct Shell {
     watched: RefCell<Watched>,
     held: RefCell<Held>,
     /// The devices that a subscription is for, until it is granted.
-    granting: RefCell<BTreeMap<SubscribeId, Vec<DeviceKey>>>,
+    granting: RefCell<Vec<(SubscribeId, Vec<DeviceKey>)>>,
     /// Those whose subscriptions are renewed after the broker has forgotten the session.
     renewal: RefCell<Renewal>,
     /// Those whose values are to be asked for as soon as the page follows the server.

@@ -1,6 +1,5 @@
 //! Subscriptions to what is shown.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use fleet::DeviceKey;
@@ -74,16 +73,16 @@ impl Shell {
     /// Devices that are newly followed may have sent values before `last` is granted. They are asked for
     /// then.
     fn note_granting(&self, last: Option<SubscribeId>, chosen: Vec<DeviceKey>) {
-        let before: BTreeSet<DeviceKey> = self.followed.borrow().iter().copied().collect();
+        let before = self.followed.take();
         let new: Vec<DeviceKey> = chosen
             .iter()
             .copied()
             .filter(|key| !before.contains(key))
             .collect();
-        *self.followed.borrow_mut() = chosen;
+        self.followed.replace(chosen);
         match last {
             Some(last) if !new.is_empty() => {
-                self.granting.borrow_mut().insert(last, new);
+                self.granting.borrow_mut().push((last, new));
             }
             Some(_) | None => {}
         }
@@ -91,7 +90,13 @@ impl Shell {
 
     /// The broker has granted a subscription. What devices sent before, only the server knows.
     pub(super) fn handle_granted(self: &Rc<Self>, id: SubscribeId, filters: &[TopicFilter]) {
-        let mut devices = self.granting.borrow_mut().remove(&id).unwrap_or_default();
+        let mut devices = Vec::new();
+        self.granting.borrow_mut().retain_mut(|(of, keys)| {
+            if *of == id {
+                devices.append(keys);
+            }
+            *of != id
+        });
         for key in self.renewal.borrow_mut().granted(filters) {
             if !devices.contains(&key) {
                 devices.push(key);
