@@ -54,11 +54,15 @@ class Lane {
     let waiting = 0;
     // Nothing overtakes what was sent before it, nor the end.
     let last = performance.now() + late;
+    // A busy process fires its timers in another order than they are due. What goes next is what came
+    // next, whichever timer fires.
+    const queue = [];
     const after = (bytes, act) => {
       const now = performance.now();
       this.free = Math.max(this.free, now) + (bytes * 8_000) / this.rate;
       last = Math.max(last, this.free + this.delay);
-      setTimeout(act, Math.max(0, last - now));
+      queue.push(act);
+      setTimeout(() => queue.shift()(), Math.max(0, last - now));
     };
     from.on('data', (chunk) => {
       waiting += chunk.length;
