@@ -27,6 +27,8 @@ globalThis.beaconryBring = (part) => {
   });
   return Promise.all([...kept].map(bring));
 };
+// The program would ask for it only when it runs.
+if (location.pathname.includes('/device/')) beaconryBring('device');
 
 if (typeof WebAssembly !== 'object' || typeof WebAssembly.instantiate !== 'function') {
   fail('This browser cannot run Beaconry', 'WebAssembly is switched off or missing. A current Firefox, Chrome, Edge or Safari has it; some strict security modes turn it off.');

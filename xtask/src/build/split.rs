@@ -46,6 +46,7 @@ pub(crate) fn staged(workspace: &Workspace) -> Result<()> {
     let glue = bindings.join(format!("{PROGRAM}.js"));
     let mut script = fs::read_to_string(&glue)?;
     let mut loader = fs::read_to_string(divided.join(LOADER))?;
+    let mut modules = Vec::new();
     for part in parts(&divided)? {
         let file = divided.join(format!("{part}.wasm"));
         if release {
@@ -54,6 +55,7 @@ pub(crate) fn staged(workspace: &Workspace) -> Result<()> {
         let stem = part.strip_prefix("split_").unwrap_or(&part);
         let published = publish(&staging, stem, "wasm", &fs::read(&file)?)?;
         rename(&mut loader, &format!("{part}.wasm"), &published)?;
+        modules.push((stem.to_owned(), published));
     }
     script = joined(&script, &loader)?;
     if release {
@@ -63,7 +65,7 @@ pub(crate) fn staged(workspace: &Workspace) -> Result<()> {
     }
     let module = publish(&staging, PROGRAM, "wasm", &fs::read(&first)?)?;
     let script = publish(&staging, PROGRAM, "js", script.as_bytes())?;
-    replace(&staging, &module, &script)
+    replace(&staging, &module, &script, &modules)
 }
 
 /// Found by trying what brotli makes smallest.
@@ -138,7 +140,7 @@ fn joined(glue: &str, loader: &str) -> Result<String> {
 }
 
 /// Puts the divided program in the place of what Trunk staged.
-fn replace(staging: &Path, module: &str, script: &str) -> Result<()> {
+fn replace(staging: &Path, module: &str, script: &str, parts: &[(String, String)]) -> Result<()> {
     let page = staging.join("index.html");
     let mut html = fs::read_to_string(&page)?;
     for (ending, new) in [("_bg.wasm", module), (".js", script)] {
@@ -146,7 +148,25 @@ fn replace(staging: &Path, module: &str, script: &str) -> Result<()> {
         rename(&mut html, &old, new)?;
         fs::remove_file(staging.join(old))?;
     }
+    for (part, file) in parts {
+        html = hinted(&html, part, file);
+    }
     fs::write(page, html).context("cannot write index.html")
+}
+
+/// The page, whose template of this part asks for the part's module too. So `style/boot.js` can ask for
+/// it before the program is there. A part without a template is left as it is.
+fn hinted(html: &str, part: &str, file: &str) -> String {
+    let link = format!("<link rel=\"preload\" as=\"fetch\" crossorigin href=\"{file}\">");
+    // Trunk's minifier leaves out the quotes.
+    [
+        format!("<template id=\"part-{part}\">"),
+        format!("<template id=part-{part}>"),
+    ]
+    .iter()
+    .fold(html.to_owned(), |html, start| {
+        html.replace(start, &format!("{start}{link}"))
+    })
 }
 
 /// The name that Trunk gave to a file of the program.
@@ -174,6 +194,17 @@ mod tests {
             "\nfunction makeLoad() {}\nconst __wasm_split_load_device = makeLoad(() => {\n}, []);\n\
              const import1 = { __wasm_split_load_device };\n\nfunction initSync() {}\n"
         );
+    }
+
+    #[test]
+    fn a_template_asks_for_its_part() {
+        let link = r#"<link rel="preload" as="fetch" crossorigin href="a-1.wasm">"#;
+        for start in ["<template id=part-a>", "<template id=\"part-a\">"] {
+            let html = format!("<p>{start}<script></script></template>");
+            let with = format!("<p>{start}{link}<script></script></template>");
+            assert_eq!(hinted(&html, "a", "a-1.wasm"), with);
+            assert_eq!(hinted(&html, "b", "b-1.wasm"), html);
+        }
     }
 
     #[test]

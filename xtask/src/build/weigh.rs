@@ -10,7 +10,7 @@ use crate::{command, workspace::Workspace};
 const FIRST_LOAD: u64 = 350_000;
 
 /// The most that each part of the page may load when it is first used: its module, and what
-/// `<template id="part-NAME">` in `index.html` holds. `chunk` is what several parts share.
+/// `<template id="part-NAME">` in `index.html` names. `chunk` is what several parts share.
 const PARTS: &[(&str, u64)] = &[("device", 150_000)];
 
 /// Prints the size in brotli of each file in a folder. It leaves out hidden files and folders.
