@@ -4,14 +4,16 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
 use fleet::{DeviceKey, MetricKey};
-use leptos::ev::KeyboardEvent;
+use leptos::ev::{KeyboardEvent, PointerEvent, WheelEvent};
 use leptos::html::Div;
 use leptos::prelude::*;
 use web_sys::HtmlElement;
 
 use super::align::Aligned;
-use super::plot::{NOT_LOADED, Plot, PlotOptions, clock, height_of_lanes};
+use super::past::Past;
+use super::plot::{NOT_LOADED, Plot, PlotOptions, height_of_lanes, moment};
 use super::scale::Span;
+use super::touch::{Finger, grip, wheel};
 use super::visibility::{Seen, Visibility};
 use crate::frame::{Drawable, FrameLoop, Phase};
 use crate::state::{AppState, ChartView, ChartWindow, format};
@@ -35,6 +37,7 @@ pub fn LiveChart(
     chart: ChartView,
 ) -> impl IntoView {
     let state = AppState::expect();
+    let past = Past::find();
     let plot = NodeRef::<Div>::new();
     let readout = RwSignal::new(Readout::default());
     let spoken = RwSignal::new(String::new());
@@ -59,6 +62,7 @@ pub fn LiveChart(
     let chart = StoredValue::new_local(chart);
     let source = Source {
         state,
+        past,
         device,
         names: names.clone(),
         metrics,
@@ -78,6 +82,9 @@ pub fn LiveChart(
     Effect::new(move |_| {
         state.now().track();
         state.window.track();
+        if let Some(past) = past {
+            past.track();
+        }
         chart.with_value(|chart| {
             if let Some(chart) = chart.borrow().as_ref() {
                 chart.invalidate();
@@ -85,6 +92,10 @@ pub fn LiveChart(
         });
     });
     let on_key = move |event: KeyboardEvent| {
+        if past.is_some_and(|past| turn(&event, past)) {
+            event.prevent_default();
+            return;
+        }
         let moved = Move::of_key(&event.key());
         let chart = chart.with_value(|chart| chart.borrow().clone());
         if let (Some(moved), Some(chart)) = (moved, chart) {
@@ -94,6 +105,7 @@ pub fn LiveChart(
         }
     };
 
+    let finger = Finger::default();
     let count = names.len();
     let all = RwSignal::new(false);
     let entry = move |index: usize, name: String| {
@@ -144,6 +156,26 @@ pub fn LiveChart(
                 role="img"
                 aria-label=move || readout.with(|readout| readout.summary.clone())
                 on:keydown=on_key
+                on:dblclick=move |_| {
+                    if let Some(past) = past {
+                        past.back();
+                    }
+                }
+                on:wheel=move |event: WheelEvent| {
+                    if let Some(past) = past {
+                        wheel(&event, past);
+                    }
+                }
+                on:pointerdown=move |event: PointerEvent| {
+                    finger.set(grip(&event, past));
+                }
+                on:pointermove=move |event: PointerEvent| {
+                    if let (Some(grip), Some(past)) = (finger.get(), past) {
+                        grip.drag(&event, past);
+                    }
+                }
+                on:pointerup=move |_| finger.set(None)
+                on:pointercancel=move |_| finger.set(None)
                 on:blur=move |_| {
                     let chart = chart.with_value(|chart| chart.borrow().clone());
                     if let Some(chart) = chart {
@@ -173,6 +205,7 @@ fn named(lines: usize) -> usize {
 #[derive(Clone)]
 struct Source {
     state: AppState,
+    past: Option<Past>,
     device: DeviceKey,
     metrics: Vec<MetricKey>,
     names: Vec<String>,
@@ -360,7 +393,13 @@ impl Chart {
                 chart.read_out();
             }
         };
-        Plot::new(&this.element, options, hovered).map_err(|_| NOT_LOADED)
+        let past = this.source.past;
+        let selected = move |from: f64, to: f64| {
+            if let Some(past) = past {
+                past.show(from, to);
+            }
+        };
+        Plot::new(&this.element, options, hovered, selected).map_err(|_| NOT_LOADED)
     }
 
     fn move_cursor(&self, moved: Move) {
@@ -399,21 +438,36 @@ impl Source {
         // Exact for the next 285,000 years.
         #[allow(clippy::cast_precision_loss)]
         let now = self.state.wall_ms().0 as f64;
-        let from = window.millis().map_or(0.0, |millis| now - millis);
+        let view = self.past.and_then(|past| past.view().get_untracked());
+        let from = view.map(|(from, _)| from);
+        let from = from.unwrap_or_else(|| window.millis().map_or(0.0, |millis| now - millis));
+        let until = view.map_or(f64::INFINITY, |(_, to)| to);
         let mut copies = Vec::with_capacity(self.metrics.len());
         for metric in &self.metrics {
-            let copy = self.state.with_series(self.device, *metric, |series| {
-                let (times, values) = series.since(from);
-                (times.to_vec(), values.to_vec())
+            // What the server remembers comes first, and what came since behind it.
+            let told = self.past.and_then(|past| {
+                past.with_line(*metric, |line, to| {
+                    let part = part(&line.times, &line.values, from, until);
+                    (part.0.to_vec(), part.1.to_vec(), to)
+                })
             });
-            copies.push(copy.unwrap_or_default());
+            let (mut times, mut values, told_to) =
+                told.unwrap_or((Vec::new(), Vec::new(), f64::MIN));
+            self.state.with_series(self.device, *metric, |series| {
+                let (live, readings) = series.since(from);
+                let begin = live.partition_point(|at| *at <= told_to);
+                let (live, readings) = part(&live[begin..], &readings[begin..], from, until);
+                times.extend_from_slice(live);
+                values.extend_from_slice(readings);
+            });
+            copies.push((times, values));
         }
         let slices: Vec<(&[f64], &[f64])> = copies
             .iter()
             .map(|(times, values)| (times.as_slice(), values.as_slice()))
             .collect();
         let data = Aligned::new(&slices);
-        let (from, to) = ends(window, now, &data.times);
+        let (from, to) = view.unwrap_or_else(|| ends(window, now, &data.times));
         (data, from, to)
     }
 
@@ -440,7 +494,7 @@ impl Source {
             reading.map_or_else(|| "–".to_owned(), |value| self.text(value))
         });
         Readout {
-            time: clock(data.times[row], true),
+            time: moment(data.times[row]),
             values: values.collect(),
             names: self.names.clone(),
             summary: self.summary(data, last),
@@ -482,6 +536,30 @@ impl Source {
             None => number,
         }
     }
+}
+
+/// The readings from the one before `from` to the one behind `until`, so that lines enter from the edges.
+fn part<'a>(times: &'a [f64], values: &'a [f64], from: f64, until: f64) -> (&'a [f64], &'a [f64]) {
+    let begin = times.partition_point(|at| *at < from).saturating_sub(1);
+    let end = (times.partition_point(|at| *at <= until) + 1)
+        .min(times.len())
+        .max(begin);
+    (&times[begin..end], &values[begin..end])
+}
+
+/// What a key does to what is shown. Returns whether it does something.
+fn turn(event: &KeyboardEvent, past: Past) -> bool {
+    let shown = past.shown();
+    match &*event.key() {
+        "+" | "=" => past.change(shown, 0.0, 0.5, 0.5),
+        "-" => past.change(shown, 0.0, 2.0, 0.5),
+        "PageUp" => past.change(shown, -0.5, 1.0, 0.0),
+        "PageDown" => past.change(shown, 0.5, 1.0, 0.0),
+        "Backspace" => return past.back(),
+        "0" => past.live(),
+        _ => return false,
+    }
+    true
 }
 
 /// When the chart begins and ends: exactly the window that was chosen, up to now, or a reading that a

@@ -3,18 +3,23 @@
 //! - [`Sparkline`]: a metric's trend, on a canvas of our own.
 //! - [`LiveChart`]: a group of metrics, by uPlot, with values under the cursor.
 //!
+//! - [`Past`]: what the server remembers, and which part of it is shown.
+//!
 //! Inside: `trace` turns readings into a line of pixels, `scale` chooses how much of
 //! the value axis is shown, `align` puts several metrics on one time axis, `palette` knows the style sheet's colours, `visibility` knows what is on screen.
 
 mod align;
 pub mod live;
 mod palette;
+pub mod past;
 mod plot;
 mod scale;
 pub mod sparkline;
+mod touch;
 mod trace;
 mod uplot;
 mod visibility;
 
 pub use live::LiveChart;
+pub use past::{Memory, Past};
 pub use sparkline::{Sparkline, TrendLine};

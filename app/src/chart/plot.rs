@@ -58,15 +58,16 @@ pub(super) const NOT_LOADED: &str = "The chart library did not load: reload the 
 
 impl Plot {
     /// Draws into `target`. `hovered` gets the row under the cursor each time the cursor moves, and
-    /// `None` when it leaves.
+    /// `None` when it leaves; `selected` gets the part that a mouse was drawn over, from when to when.
     pub(super) fn new(
         target: &HtmlElement,
         options: PlotOptions,
         hovered: impl Fn(Option<usize>) + 'static,
+        selected: impl Fn(f64, f64) + 'static,
     ) -> Result<Self, JsValue> {
         let palette = Palette::current();
         let dots = Dots::default();
-        let callbacks = Callbacks::new(options.on_off, Rc::clone(&dots), hovered);
+        let callbacks = Callbacks::new(options.on_off, Rc::clone(&dots), hovered, selected);
         let data = Array::new();
         for _ in 0..=options.names.len() {
             data.push(&Array::new());
@@ -205,7 +206,15 @@ fn build_options(options: &PlotOptions, palette: &Palette, callbacks: &Callbacks
         let ends: Array = ends.map(JsValue::from).collect();
         set(&up, "splits", &ends);
     }
-    let drag = object(&[("x", false.into()), ("y", false.into())]);
+    let drag = object(&[
+        ("x", true.into()),
+        ("y", false.into()),
+        // We change what is shown ourselves, in all charts of the page.
+        ("setScale", false.into()),
+    ]);
+    let sync = object(&[("key", "page".into())]);
+    // A double click is ours, too.
+    let bind = object(&[("dblclick", callbacks.nothing.as_ref().clone())]);
     object(&[
         ("width", options.width.into()),
         ("height", options.height.into()),
@@ -230,11 +239,21 @@ fn build_options(options: &PlotOptions, palette: &Palette, callbacks: &Callbacks
         ("legend", object(&[("show", false.into())]).into()),
         (
             "cursor",
-            object(&[("y", false.into()), ("drag", drag.into())]).into(),
+            object(&[
+                ("y", false.into()),
+                ("drag", drag.into()),
+                ("sync", sync.into()),
+                ("bind", bind.into()),
+            ])
+            .into(),
         ),
         (
             "hooks",
-            object(&[("setCursor", Array::of1(callbacks.cursor.as_ref()).into())]).into(),
+            object(&[
+                ("setCursor", Array::of1(callbacks.cursor.as_ref()).into()),
+                ("setSelect", Array::of1(callbacks.select.as_ref()).into()),
+            ])
+            .into(),
         ),
     ])
 }
@@ -312,18 +331,27 @@ struct Callbacks {
     dots: Closure<dyn Fn(JsValue, usize) -> Array>,
     /// Called when the cursor has moved.
     cursor: Closure<dyn Fn(JsValue)>,
+    /// Called when a part was selected.
+    select: Closure<dyn Fn(UPlot)>,
+    /// Does nothing instead of what uPlot would do.
+    nothing: Closure<dyn Fn() -> JsValue>,
 }
 
 impl Callbacks {
-    fn new(on_off: bool, dots: Dots, hovered: impl Fn(Option<usize>) + 'static) -> Self {
+    fn new(
+        on_off: bool,
+        dots: Dots,
+        hovered: impl Fn(Option<usize>) + 'static,
+        selected: impl Fn(f64, f64) + 'static,
+    ) -> Self {
         Self {
             times: Closure::new(|_, splits: Array| {
                 let times = numbers(&splits);
-                // Labels show seconds only if they are less than a minute apart.
-                let seconds = times.windows(2).any(|pair| pair[1] - pair[0] < 60_000.0);
+                let step = times.windows(2).map(|pair| pair[1] - pair[0]);
+                let step = step.fold(f64::INFINITY, f64::min);
                 times
                     .into_iter()
-                    .map(|time| JsValue::from(clock(time, seconds)))
+                    .map(|time| JsValue::from(label(time, step)))
                     .collect()
             }),
             values: Closure::new(move |_, splits: Array| {
@@ -357,6 +385,25 @@ impl Callbacks {
                 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
                 hovered(row.map(|row| row as usize));
             }),
+            select: Closure::new(move |chart: UPlot| {
+                let select = Reflect::get(&chart, &"select".into()).unwrap_or_default();
+                let of = |name: &str| {
+                    let value = Reflect::get(&select, &name.into());
+                    value.ok().and_then(|value| value.as_f64()).unwrap_or(0.0)
+                };
+                let (left, width) = (of("left"), of("width"));
+                if width < LEAST_SELECTED {
+                    return;
+                }
+                let (from, to) = (
+                    chart.pos_to_val(left, "x"),
+                    chart.pos_to_val(left + width, "x"),
+                );
+                let none = object(&[("width", 0.into()), ("height", 0.into())]);
+                chart.set_select(&none, false);
+                selected(from, to);
+            }),
+            nothing: Closure::new(|| JsValue::NULL),
         }
     }
 }
@@ -371,6 +418,48 @@ fn room(characters: Option<usize>) -> f64 {
 
 fn numbers(values: &Array) -> Vec<f64> {
     values.iter().filter_map(|value| value.as_f64()).collect()
+}
+
+/// A selected part that is narrower, in CSS pixels, was a click.
+const LEAST_SELECTED: f64 = 4.0;
+
+const DAY: f64 = 86_400_000.0;
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+
+/// A label of the time axis, where labels are `step` milliseconds apart.
+fn label(time: f64, step: f64) -> String {
+    let date = Date::new(&time.into());
+    let month = MONTHS[(date.get_month() as usize).min(11)];
+    let year = date.get_full_year();
+    let is_midnight = date.get_hours() == 0 && date.get_minutes() == 0 && date.get_seconds() == 0;
+    if step >= 300.0 * DAY {
+        year.to_string()
+    } else if step >= 27.0 * DAY {
+        format!("{month} {year}")
+    } else if step >= 0.9 * DAY || (is_midnight && step >= 60_000.0) {
+        format!("{} {month}", date.get_date())
+    } else {
+        clock(time, step < 60_000.0)
+    }
+}
+
+/// A time in full: `09:05:30`, and its date if that is not today.
+pub(super) fn moment(time: f64) -> String {
+    let (date, now) = (Date::new(&time.into()), Date::new_0());
+    let of_day = clock(time, true);
+    let is_same_year = date.get_full_year() == now.get_full_year();
+    if is_same_year && date.get_month() == now.get_month() && date.get_date() == now.get_date() {
+        return of_day;
+    }
+    let month = MONTHS[(date.get_month() as usize).min(11)];
+    let year = if is_same_year {
+        String::new()
+    } else {
+        format!(" {}", date.get_full_year())
+    };
+    format!("{} {month}{year}, {of_day}", date.get_date())
 }
 
 /// The reader's own time of day: `09:05`, `09:05:30`.

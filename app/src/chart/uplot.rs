@@ -37,6 +37,12 @@ extern "C" {
     #[wasm_bindgen(method, js_name = valToPos)]
     pub(super) fn val_to_pos(this: &UPlot, value: f64, scale: &str) -> f64;
 
+    #[wasm_bindgen(method, js_name = posToVal)]
+    pub(super) fn pos_to_val(this: &UPlot, position: f64, scale: &str) -> f64;
+
+    #[wasm_bindgen(method, js_name = setSelect)]
+    pub(super) fn set_select(this: &UPlot, part: &Object, tell: bool);
+
     #[wasm_bindgen(method)]
     pub(super) fn destroy(this: &UPlot);
 }

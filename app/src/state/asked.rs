@@ -7,7 +7,7 @@
 //! | `state` | the presence to show |
 //! | `sort` | the order: `trouble`, `latest` |
 //! | `hidden` | `true`: the hidden devices instead of all others |
-//! | `range` | how much time the charts show: `1m`, `15m`, `all` |
+//! | `range` | how much time the charts show: `1m`, `15m`, `7d`, `all` |
 //!
 //! What is as usual is left out, and `range` stands only in the address of a device. Other parameters
 //! (`broker`, `topics`) stay as they are.
@@ -96,6 +96,13 @@ const fn short(window: ChartWindow) -> &'static str {
         ChartWindow::Minute => "1m",
         ChartWindow::FiveMinutes => "5m",
         ChartWindow::QuarterHour => "15m",
+        ChartWindow::Hour => "1h",
+        ChartWindow::SixHours => "6h",
+        ChartWindow::Day => "1d",
+        ChartWindow::Week => "7d",
+        ChartWindow::Month => "30d",
+        ChartWindow::Year => "1y",
+        ChartWindow::TenYears => "10y",
         ChartWindow::All => "all",
     }
 }

@@ -43,6 +43,20 @@ pub enum ChartWindow {
     FiveMinutes,
     /// The last quarter of an hour.
     QuarterHour,
+    /// The last hour.
+    Hour,
+    /// The last six hours.
+    SixHours,
+    /// The last day.
+    Day,
+    /// The last week.
+    Week,
+    /// The last 30 days.
+    Month,
+    /// The last year.
+    Year,
+    /// The last ten years.
+    TenYears,
     /// Everything that is kept.
     All,
 }
@@ -54,10 +68,45 @@ impl ChartWindow {
             Self::Minute => Some(60_000.0),
             Self::FiveMinutes => Some(300_000.0),
             Self::QuarterHour => Some(900_000.0),
+            Self::Hour => Some(3_600_000.0),
+            Self::SixHours => Some(21_600_000.0),
+            Self::Day => Some(DAY),
+            Self::Week => Some(7.0 * DAY),
+            Self::Month => Some(30.0 * DAY),
+            Self::Year => Some(365.0 * DAY),
+            Self::TenYears => Some(3_653.0 * DAY),
             Self::All => None,
         }
     }
+
+    /// Whether a page alone can show it: it holds what came since it was opened.
+    pub const fn is_short(self) -> bool {
+        matches!(
+            self,
+            Self::Minute | Self::FiveMinutes | Self::QuarterHour | Self::All
+        )
+    }
+
+    /// Its length in words.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Minute => "The last minute",
+            Self::FiveMinutes => "The last five minutes",
+            Self::QuarterHour => "The last quarter of an hour",
+            Self::Hour => "The last hour",
+            Self::SixHours => "The last six hours",
+            Self::Day => "The last day",
+            Self::Week => "The last week",
+            Self::Month => "The last 30 days",
+            Self::Year => "The last year",
+            Self::TenYears => "The last ten years",
+            Self::All => "Since the page was opened",
+        }
+    }
 }
+
+/// Milliseconds of a day.
+const DAY: f64 = 86_400_000.0;
 
 impl Choice for Layout {
     const NAME: &'static str = "layout";
@@ -77,6 +126,13 @@ impl Choice for ChartWindow {
         Self::Minute,
         Self::FiveMinutes,
         Self::QuarterHour,
+        Self::Hour,
+        Self::SixHours,
+        Self::Day,
+        Self::Week,
+        Self::Month,
+        Self::Year,
+        Self::TenYears,
         Self::All,
     ];
 
@@ -85,6 +141,13 @@ impl Choice for ChartWindow {
             Self::Minute => "1 min",
             Self::FiveMinutes => "5 min",
             Self::QuarterHour => "15 min",
+            Self::Hour => "1 h",
+            Self::SixHours => "6 h",
+            Self::Day => "1 d",
+            Self::Week => "7 d",
+            Self::Month => "30 d",
+            Self::Year => "1 y",
+            Self::TenYears => "10 y",
             Self::All => "all",
         }
     }

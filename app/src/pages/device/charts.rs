@@ -6,7 +6,7 @@ use leptos::html;
 use leptos::prelude::*;
 
 use super::DeviceSignal;
-use crate::chart::LiveChart;
+use crate::chart::{LiveChart, Memory, Past};
 use crate::components::device_card::breakable;
 use crate::components::icon::Icon;
 use crate::state::{AppState, ChartView, ChartWindow, Choice, ValueView, format, sort};
@@ -24,6 +24,13 @@ pub fn Charts(
     /// The device.
     device: DeviceSignal,
 ) -> impl IntoView {
+    let full_id = device.with_untracked(|device| {
+        let card = device.as_ref().map(|device| &device.card);
+        card.map(|card| card.full_id.clone()).unwrap_or_default()
+    });
+    let past = Past::provide(full_id);
+    let names = Memo::new(move |_| numbers(device));
+    Effect::new(move |_| past.set_metrics(names.get()));
     let groups = Memo::new(move |_| {
         device.with(|device| {
             device
@@ -57,8 +64,9 @@ pub fn Charts(
         <section class="stack" aria-labelledby="charts-title">
             <div class="section-head">
                 <h2 id="charts-title">"Telemetry"</h2>
-                <WindowSwitch />
+                <WindowSwitch past=past />
             </div>
+            <Source past=past />
             {move || {
                 silent
                     .get()
@@ -94,24 +102,97 @@ pub fn Charts(
     }
 }
 
+/// The metrics that are numbers or truth values: their keys, and their names as the device says them.
+fn numbers(device: DeviceSignal) -> Vec<(MetricKey, String)> {
+    device.with(|device| {
+        let values = device.iter().flat_map(|device| &device.values);
+        let values = values.filter(|value| value.number.is_some());
+        values.map(|value| (value.key, value.id.clone())).collect()
+    })
+}
+
+/// How much time the charts show, and the way back to the latest.
 #[component]
-fn WindowSwitch() -> impl IntoView {
+fn WindowSwitch(past: Past) -> impl IntoView {
     let window = AppState::expect().window;
+    let memory = past.memory();
+    let remembers = Memo::new(move |_| matches!(memory.get(), Memory::Server { .. }));
     let option = move |one: ChartWindow| {
+        // What nobody remembers is not offered, and "all" only where it is all there is.
+        let is_offered = move || {
+            if remembers.get() {
+                one != ChartWindow::All
+            } else {
+                one.is_short()
+            }
+        };
         view! {
             <button
                 type="button"
-                aria-pressed=move || (window.get() == one).to_string()
-                on:click=move |_| window.set(one)
+                title=one.title()
+                hidden=move || !is_offered()
+                aria-pressed=move || {
+                    (window.get() == one && past.view().get().is_none()).to_string()
+                }
+                on:click=move |_| {
+                    window.set(one);
+                    past.live();
+                }
             >
                 {one.word()}
             </button>
         }
     };
     view! {
-        <div class="segmented small" role="group" aria-label="How much time the charts show">
-            {ChartWindow::ALL.iter().copied().map(option).collect_view()}
+        <div class="chart-ranges">
+            <button
+                type="button"
+                class="button small"
+                data-testid="chart-live"
+                hidden=move || past.view().get().is_none()
+                on:click=move |_| past.live()
+            >
+                "Back to live"
+            </button>
+            <div class="segmented small" role="group" aria-label="How much time the charts show">
+                {ChartWindow::ALL.iter().copied().map(option).collect_view()}
+            </div>
         </div>
+    }
+}
+
+/// Where the charts' readings come from, in a sentence.
+#[component]
+fn Source(past: Past) -> impl IntoView {
+    let text = move || {
+        match past.memory().get() {
+        Memory::Asking => String::new(),
+        Memory::None => {
+            "This broker keeps no history; readings are kept while this page is open.".to_owned()
+        }
+        Memory::Failed(failure) => format!(
+            "What was before this page was opened is missing here: {failure}. Reload the page to ask again."
+        ),
+        Memory::Server { is_stopped: true, .. } => {
+            "The server records nothing at the moment: its disk is full or refuses to write. See its log.".to_owned()
+        }
+        Memory::Server { since: None, .. } => "The server remembers from now on.".to_owned(),
+        Memory::Server { since: Some(_), .. } if past.damaged().get() > 0 => format!(
+            "Damaged on the server's disk, and missing here: {} stored blocks. The server's log names them.",
+            past.damaged().get()
+        ),
+        Memory::Server { since: Some(since), .. } => {
+            format!("The server remembers since {}.", crate::chart::past::date(since))
+        }
+    }
+    };
+    view! {
+        <p class="quiet-note chart-source" data-testid="history-source" role="status">
+            {text}
+            <span class="visually-hidden">
+                {move || past.is_asking().get().then_some(" Loading.")}
+            </span>
+        </p>
     }
 }
 
