@@ -2,7 +2,8 @@
 //!
 //! A rollup block is a block whose rows are buckets. Column *c* of the group becomes the columns
 //! 16 *c* to 16 *c* + 8: count, smallest, largest, sum, first, last, when the first and the last were measured
-//! (milliseconds behind the beginning of the bucket), and the time in each state.
+//! (milliseconds behind the beginning of the bucket), and the time in each state. Of a bucket with one value only
+//! that value and its time are stored.
 //!
 //! **Invariant.** A rollup is partial: it stands for the rows of one block. Rollups of the same bucket merge
 //! exactly ([`Rollup::merge`]). So rows that come late need no correction: they bring a rollup of their own.
@@ -163,22 +164,26 @@ pub fn rollup(rows: &dyn Rows, level: Level, until: Option<Millis>) -> Result<Ve
     Ok(join_buckets(&open)?.seal())
 }
 
-/// Adds a bucket of a column.
+/// Adds a bucket of a column. What follows from the rest is left out: of a single value everything does.
+// A count or a part of a day is below 2^53.
+#[allow(clippy::cast_precision_loss)]
 fn put(open: &mut Open, column: u16, rollup: &Rollup) {
-    // A count or a part of a day is below 2^53.
-    #[allow(clippy::cast_precision_loss)]
-    let values = [
+    let of_one = [
+        (FIRST, rollup.first),
+        (FIRST_AT, (rollup.first_at - rollup.start) as f64),
+    ];
+    let of_many = [
         (COUNT, rollup.count as f64),
         (MIN, rollup.min),
         (MAX, rollup.max),
         (SUM, tidy_sum(rollup)),
-        (FIRST, rollup.first),
         (LAST, rollup.last),
-        (FIRST_AT, (rollup.first_at - rollup.start) as f64),
         (LAST_AT, (rollup.last_at - rollup.start) as f64),
     ];
-    let values = values.map(|(of, value)| (column * STRIDE + of, Value::Number(value)));
-    open.push(rollup.start, rollup.start, &values);
+    let many = of_many.iter().filter(|_| rollup.count > 1);
+    let values = of_one.iter().chain(many);
+    let values = values.map(|(of, value)| (column * STRIDE + of, Value::Number(*value)));
+    open.push(rollup.start, rollup.start, &values.collect::<Vec<_>>());
 }
 
 /// A sum of decimals is a decimal, but the floats that add up to it leave noise in the last digits. Without the
@@ -322,18 +327,24 @@ impl<B: AsRef<[u8]>> RollupBlock<B> {
         }
         let mut found: Vec<Rollup> = Vec::new();
         self.block
-            .read(column * STRIDE + COUNT, from, to, &mut |start, _| {
-                found.push(Rollup::of(start, start, 0.0));
+            .read(column * STRIDE + FIRST, from, to, &mut |start, value| {
+                let value = value.as_number().unwrap_or(0.0);
+                found.push(Rollup::of(start, start, value));
             })?;
-        for of in [COUNT, MIN, MAX, SUM, FIRST, LAST, FIRST_AT, LAST_AT] {
-            let mut rollups = found.iter_mut();
+        for of in [FIRST_AT, COUNT, MIN, MAX, SUM, LAST, LAST_AT] {
+            let mut rollups = found.iter_mut().peekable();
+            let mut is_known = true;
             self.block
-                .read(column * STRIDE + of, from, to, &mut |_, value| {
-                    if let (Some(rollup), Some(number)) = (rollups.next(), value.as_number()) {
-                        set(rollup, of, number);
+                .read(column * STRIDE + of, from, to, &mut |start, value| {
+                    while rollups.next_if(|rollup| rollup.start < start).is_some() {}
+                    match (rollups.next(), value.as_number()) {
+                        (Some(rollup), Some(number)) if rollup.start == start => {
+                            set(rollup, of, number);
+                        }
+                        _ => is_known = false,
                     }
                 })?;
-            if rollups.next().is_some() {
+            if !is_known {
                 return Err(Damage::Content);
             }
         }
@@ -379,9 +390,11 @@ fn set(rollup: &mut Rollup, of: u16, number: f64) {
         MIN => rollup.min = number,
         MAX => rollup.max = number,
         SUM => rollup.sum = number,
-        FIRST => rollup.first = number,
         LAST => rollup.last = number,
-        FIRST_AT => rollup.first_at = rollup.start.saturating_add(number as i64),
+        FIRST_AT => {
+            rollup.first_at = rollup.start.saturating_add(number as i64);
+            rollup.last_at = rollup.first_at;
+        }
         _ => rollup.last_at = rollup.start.saturating_add(number as i64),
     }
 }
