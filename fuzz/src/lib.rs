@@ -7,6 +7,7 @@
 pub mod broker;
 pub mod client;
 pub mod journal;
+pub mod messages;
 mod onlooker;
 pub mod packets;
 mod script;
@@ -15,3 +16,4 @@ pub mod topics;
 pub mod websocket;
 
 pub use script::{Pen, Script};
+use segments::harm;

@@ -117,7 +117,7 @@ impl File {
 }
 
 /// Changes the bytes before they are read again.
-fn harm(script: &mut Script<'_>, bytes: &mut Vec<u8>) {
+pub(crate) fn harm(script: &mut Script<'_>, bytes: &mut Vec<u8>) {
     while !script.is_over() {
         let kind = script.below(5);
         let at = usize::from(script.word()) % (bytes.len() + 1);

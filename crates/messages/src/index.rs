@@ -78,7 +78,7 @@ impl Index {
     pub(crate) fn add(&mut self, block: Entry) {
         let entries = self.segments.entry(block.at.segment).or_default();
         if let Some(last) = entries.last_mut()
-            && block.at.offset - last.at.offset < Self::STRETCH
+            && block.at.offset.saturating_sub(last.at.offset) < Self::STRETCH
         {
             last.end = block.end;
             last.count = last.count.saturating_add(block.count);

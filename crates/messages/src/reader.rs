@@ -210,7 +210,7 @@ impl<'q> Search<'q> {
                     Order::Newest => all.len() - 1 - at,
                     Order::Oldest => at,
                 };
-                let number = head.first + at as u64;
+                let number = head.first.wrapping_add(at as u64);
                 let is_seen = match self.query.order {
                     Order::Newest => number >= self.edge,
                     Order::Oldest => number < self.edge,
@@ -257,7 +257,7 @@ impl<'q> Search<'q> {
 fn kept(rows: &Rows, at: usize) -> Kept {
     let row = &rows.rows()[at];
     Kept {
-        number: rows.head.first + at as u64,
+        number: rows.head.first.wrapping_add(at as u64),
         time: row.time,
         topic: rows.topic(row).to_owned(),
         payload: rows.payload(row).to_vec(),

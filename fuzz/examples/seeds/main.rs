@@ -8,6 +8,7 @@ mod broker;
 mod client;
 mod journal;
 mod made;
+mod messages;
 mod packets;
 mod segments;
 mod topics;
@@ -28,6 +29,7 @@ fn main() -> io::Result<()> {
         ("client", client::seeds()),
         ("broker", broker::seeds()),
         ("journal", journal::seeds()),
+        ("messages", messages::seeds()),
         ("segments", segments::seeds()),
         ("topics", topics::seeds()),
         ("websocket", websocket::seeds()),

@@ -142,6 +142,40 @@ fn a_disk_that_cannot_be_written_loses_what_memory_cannot_hold_and_counts_it() {
     assert_eq!(messages.counted().lost, 1);
 }
 
+/// No writer makes them, but a checksum does not say who has.
+#[test]
+fn records_with_any_content_are_read_without_a_panic() {
+    let folder = testbed::Folder::new();
+    let settings = store::log::Settings {
+        folder: folder.path().join("messages"),
+        segment_bytes: 1,
+    };
+    let (mut log, _) = store::log::Log::open(settings).unwrap();
+    let mut block = crate::block::Builder::default();
+    for _ in 0..3 {
+        block.push(&crate::Message::new(START, "a", b"x"), 9);
+    }
+    let (_, block) = block.seal(u64::MAX - 1);
+    let index = [&[2_u8][..], &1_u64.to_le_bytes(), &[0xFF; 44]].concat();
+    for record in [&block, &index, &block, &block, &index, &b"x".to_vec()] {
+        log.append(record);
+        log.commit().unwrap();
+    }
+    drop(log);
+    let mut messages = open(&folder);
+    for order in [crate::Order::Newest, crate::Order::Oldest] {
+        let query = Query {
+            order,
+            ..everything()
+        };
+        messages.reader().read(&query).unwrap();
+    }
+    append(&mut messages, &message(1, START));
+    messages.commit().unwrap();
+    messages.expire(START).unwrap();
+    messages.counted();
+}
+
 /// Then messages go on in the file before it.
 #[test]
 fn a_new_file_that_cannot_be_created_costs_nothing() {
