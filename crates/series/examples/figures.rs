@@ -77,6 +77,18 @@ fn round(value: f64, digits: i32) -> f64 {
     format!("{value:.*}", digits as usize).parse().unwrap()
 }
 
+#[derive(Copy, Clone)]
+enum Noise {
+    /// With so many digits behind the point.
+    Digits(i32),
+    /// What a converter of 12 bits measures, times a factor: all digits of a 64-bit float.
+    Converter,
+    /// 32-bit floats, sent as 64-bit ones.
+    Single,
+    /// All bits of a 64-bit float.
+    Double,
+}
+
 enum Kind {
     Weather {
         air: Drift,
@@ -98,8 +110,8 @@ enum Kind {
         is_on: bool,
         noise: Drift,
     },
-    /// Six numbers full of noise: with so many digits behind the point, or whole 64-bit floats.
-    Noise { digits: Option<i32> },
+    /// Six numbers full of noise.
+    Noise(Noise),
 }
 
 impl Kind {
@@ -132,7 +144,7 @@ impl Kind {
         match self {
             Self::Weather { .. } | Self::Freezer { .. } => 5,
             Self::Pump { .. } => 7,
-            Self::Noise { .. } => 6,
+            Self::Noise(_) => 6,
         }
     }
 
@@ -219,11 +231,14 @@ impl Kind {
                 say(Value::Number(-18.0));
                 say(Value::Number(round(*temp + noise.step(dt, random), 1)));
             }
-            Self::Noise { digits } => (0..6).for_each(|_| {
+            Self::Noise(of) => (0..6).for_each(|_| {
                 let noise = random.normal();
-                say(Value::Number(
-                    digits.map_or(noise, |digits| round(noise, digits)),
-                ));
+                say(Value::Number(match of {
+                    Noise::Digits(digits) => round(noise, *digits),
+                    Noise::Converter => (2048.0 + 300.0 * noise).round() * 3.3 / 4095.0,
+                    Noise::Single => f64::from(noise as f32),
+                    Noise::Double => noise,
+                }));
             }),
         }
     }
@@ -322,11 +337,16 @@ fn main() {
     );
     let kinds = Kind::all(&mut random);
     bytes_a_sample("demo at 1 Hz, arrival ±50 ms", kinds, &mut random, &jitter);
-    for (name, digits) in [
-        ("noise of five digits", Some(4)),
-        ("noise of whole 64-bit floats", None),
+    for (name, noise) in [
+        ("noise of five digits", Noise::Digits(4)),
+        (
+            "noise of a 12-bit converter, as 64-bit floats",
+            Noise::Converter,
+        ),
+        ("noise of 32-bit floats, as 64-bit floats", Noise::Single),
+        ("noise in all bits of 64-bit floats", Noise::Double),
     ] {
-        bytes_a_sample(name, vec![Kind::Noise { digits }], &mut random, &real);
+        bytes_a_sample(name, vec![Kind::Noise(noise)], &mut random, &real);
     }
     let house = house(&mut random);
     let kinds = Kind::all(&mut random);

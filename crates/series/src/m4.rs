@@ -31,6 +31,8 @@ pub struct M4 {
     end: Millis,
     resolution: Millis,
     pixels: Vec<Option<Rollup>>,
+    /// The pixel of the last value, and where its span begins: the next value is most often of the same one.
+    current: (usize, Millis),
 }
 
 /// The coarsest rollups that are exact for a chart: a pixel is a whole number of their buckets, as [`M4::new`]
@@ -50,8 +52,9 @@ impl M4 {
         let step = level.map_or(1, Level::millis);
         let span = to.saturating_sub(from).max(1);
         let mut resolution = next_multiple(span.div_euclid(width).max(1), step);
-        let aligned = |resolution: Millis| from - from.rem_euclid(resolution);
-        while (to - aligned(resolution)).div_euclid(resolution) >= width && resolution < span {
+        let aligned = |resolution: Millis| from.saturating_sub(from.rem_euclid(resolution));
+        let last = |resolution: Millis| to.saturating_sub(aligned(resolution)) / resolution;
+        while last(resolution) >= width && resolution < span {
             resolution += step;
         }
         Self::aligned(from, to, resolution)
@@ -60,13 +63,14 @@ impl M4 {
     /// For `from <= time < to`, in spans of `resolution` that begin with its multiples.
     pub fn aligned(from: Millis, to: Millis, resolution: Millis) -> Self {
         let resolution = resolution.max(1);
-        let start = from - from.rem_euclid(resolution);
-        let count = to.saturating_sub(start).max(0).div_euclid(resolution) + 1;
+        let start = from.saturating_sub(from.rem_euclid(resolution));
+        let count = (to.saturating_sub(start).max(0) / resolution).saturating_add(1);
         Self {
             start,
             end: to,
             resolution,
             pixels: vec![None; usize::try_from(count).unwrap_or(1).min(1 << 21)],
+            current: (0, start),
         }
     }
 
@@ -77,29 +81,40 @@ impl M4 {
 
     /// A value.
     pub fn sample(&mut self, time: Millis, value: f64) {
-        self.rollup(&Rollup::of(time, time, value));
+        match self.pixel(time) {
+            Some(Some(pixel)) => pixel.add(time, value),
+            Some(pixel) => *pixel = Some(Rollup::of(time, time, value)),
+            None => {}
+        }
     }
 
     /// A rollup of the level that was given.
     pub fn rollup(&mut self, rollup: &Rollup) {
-        if rollup.start < self.start || rollup.start >= self.end {
-            return;
-        }
-        let pixel = (rollup.start - self.start).div_euclid(self.resolution);
-        let pixel = usize::try_from(pixel)
-            .ok()
-            .and_then(|at| self.pixels.get_mut(at));
-        match pixel {
+        match self.pixel(rollup.start) {
             Some(Some(pixel)) => pixel.merge(rollup),
             Some(pixel) => *pixel = Some(*rollup),
             None => {}
         }
     }
 
+    fn pixel(&mut self, time: Millis) -> Option<&mut Option<Rollup>> {
+        if time < self.start || time >= self.end {
+            return None;
+        }
+        let (mut pixel, begin) = self.current;
+        let behind = time.saturating_sub(begin);
+        if behind < 0 || behind >= self.resolution {
+            let place = time.saturating_sub(self.start) / self.resolution;
+            pixel = usize::try_from(place).ok()?;
+            self.current = (pixel, self.start.saturating_add(place * self.resolution));
+        }
+        self.pixels.get_mut(pixel)
+    }
+
     /// The pixels that have values.
     pub fn finish(self) -> Vec<Pixel> {
         let (start, resolution) = (self.start, self.resolution);
-        let times = (0..).map(|at| start + at * resolution);
+        let times = (0..).map(|at: Millis| start.saturating_add(at.saturating_mul(resolution)));
         let pixels = times.zip(self.pixels).filter_map(|(time, pixel)| {
             let pixel = pixel?;
             Some(Pixel {

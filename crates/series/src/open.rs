@@ -1,7 +1,10 @@
 //! Rows that still come.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::hash::BuildHasher as _;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
 
 use crate::Millis;
 use crate::block::{self, Cells};
@@ -45,7 +48,8 @@ struct States {
     /// Rows that follow each other and have the same state.
     runs: Vec<Run>,
     known: Vec<OwnedValue>,
-    by_text: HashMap<Box<str>, u32>,
+    /// Places in `known` of texts, by the text.
+    by_text: HashTable<u32>,
 }
 
 #[derive(Copy, Clone, Debug)]
@@ -55,25 +59,15 @@ struct Run {
     state: u32,
 }
 
+/// The hash of a text. The seed is fixed: the crate is the same in each run.
+fn hash(text: &str) -> u64 {
+    FixedState::with_seed(0).hash_one(text)
+}
+
 impl States {
     /// `row` is behind all rows before.
     fn push(&mut self, row: u32, value: Value<'_>) {
-        let known = match value {
-            Value::Text(text) => self.by_text.get(text).copied(),
-            Value::Bool(_) | Value::Number(_) | Value::Integer(_) => {
-                let same = |state: &OwnedValue| state.borrow().is_same(value);
-                let found = self.known.iter().position(same);
-                found.and_then(|at| u32::try_from(at).ok())
-            }
-        };
-        let state = known.unwrap_or_else(|| {
-            let state = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
-            if let Value::Text(text) = value {
-                self.by_text.insert(text.into(), state);
-            }
-            self.known.push(value.owned());
-            state
-        });
+        let state = self.known(value);
         if let Some(run) = self.runs.last_mut()
             && run.state == state
             && run.start + run.len == row
@@ -86,6 +80,34 @@ impl States {
             len: 1,
             state,
         });
+    }
+
+    /// The place of a state in `known`. A new one gets one.
+    fn known(&mut self, value: Value<'_>) -> u32 {
+        let same = |at: &u32| self.known[*at as usize].borrow().is_same(value);
+        let last = self.runs.last().map(|run| run.state);
+        if let Some(last) = last.filter(same) {
+            return last;
+        }
+        let new = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
+        if let Value::Text(text) = value {
+            let hash = hash(text);
+            if let Some(known) = self.by_text.find(hash, same) {
+                return *known;
+            }
+            let known = &self.known;
+            self.by_text.insert_unique(hash, new, |at| {
+                if let OwnedValue::Text(text) = &known[*at as usize] {
+                    self::hash(text)
+                } else {
+                    0
+                }
+            });
+        } else if let Some(known) = (0..new).find(same) {
+            return known;
+        }
+        self.known.push(value.owned());
+        new
     }
 
     fn at(&self, row: u32) -> Option<&OwnedValue> {
@@ -155,7 +177,7 @@ impl Column {
             + match &self.data {
                 Data::Numbers(numbers) => numbers.capacity() * 8,
                 Data::States(states) => {
-                    let texts: usize = states.known.iter().map(|it| 2 * text(it) + 64).sum();
+                    let texts: usize = states.known.iter().map(|it| text(it) + 32).sum();
                     states.runs.capacity() * size_of::<Run>() + texts
                 }
                 Data::Cells(cells) => {

@@ -11,9 +11,16 @@
 //!
 //! Numbers lie in pages of [`PAGE`] (`stream.rs`), so one value costs the reading of a page and not of the
 //! block. `column.rs` says what a column looks like.
+//!
+//! **Invariant.** What a block takes when it is read is bounded by its bytes and by [`MAX_ROWS`], even if its
+//! content is hostile and its checksum fits: rows are put together at most [`CELLS`] cells at a time.
 
 mod column;
+mod numbers;
+mod states;
 mod stream;
+
+use std::ops::Range;
 
 pub(crate) use self::column::Cells;
 use self::column::ColumnReader;
@@ -22,12 +29,14 @@ use crate::Millis;
 use crate::bytes::{Reader, put, put_len, put_signed};
 use crate::damage::Damage;
 use crate::rows::{Latest, Row, Rows};
-use crate::value::{OwnedValue, Value};
+use crate::value::Value;
 
 /// The most rows of a block.
 pub const MAX_ROWS: usize = 1 << 20;
 /// Rows of a page.
 pub(crate) const PAGE: usize = 1024;
+/// So many cells are put together at once when whole rows are read.
+const CELLS: usize = 1 << 20;
 const FORMAT: u8 = 1;
 
 /// Writes a block. `times` are in order.
@@ -174,11 +183,11 @@ impl<B: AsRef<[u8]>> Block<B> {
     }
 
     /// The rows of `from <= time < to`, and their times.
-    fn between(
+    pub(crate) fn between(
         &self,
         from: Millis,
         to: Millis,
-    ) -> Result<(std::ops::Range<usize>, Vec<Millis>), Damage> {
+    ) -> Result<(Range<usize>, Vec<Millis>), Damage> {
         let (first_row, mut times) = self.times_of(from, to)?;
         let begin = times.partition_point(|time| *time < from);
         let end = times.partition_point(|time| *time < to).max(begin);
@@ -212,7 +221,7 @@ impl<B: AsRef<[u8]>> Rows for Block<B> {
             return Ok(());
         };
         let (rows, times) = self.between(from, to)?;
-        column.read(rows.clone(), &mut |row, value| {
+        column.read(rows.clone(), |row, value| {
             sink(times[row - rows.start], value);
         })
     }
@@ -228,29 +237,38 @@ impl<B: AsRef<[u8]>> Rows for Block<B> {
         if let Some(paged) = &self.delays {
             paged.integers(self.bytes.as_ref(), rows.clone(), &mut delays)?;
         }
-        let mut columns = Vec::new();
+        let mut columns = Vec::with_capacity(self.columns.len());
         for place in &self.columns {
-            let mut values: Vec<Option<OwnedValue>> = vec![None; rows.len()];
-            if let Some(column) = self.column(place.id)? {
-                column.read(rows.clone(), &mut |row, value| {
-                    values[row - rows.start] = Some(value.owned());
+            columns.extend(self.column(place.id)?.map(|column| (place.id, column)));
+        }
+        let width = columns.len();
+        let step = (CELLS / width.max(1)).clamp(1, PAGE);
+        let (mut cells, mut values) = (Vec::new(), Vec::new());
+        let mut begin = rows.start;
+        while begin < rows.end {
+            // Whole pages, so that none is read twice.
+            let some = begin..((begin / step + 1) * step).min(rows.end);
+            begin = some.end;
+            cells.clear();
+            cells.resize(some.len() * width, None);
+            for (at, (_, column)) in columns.iter().enumerate() {
+                column.read(some.clone(), |row, value| {
+                    cells[(row - some.start) * width + at] = Some(value);
                 })?;
             }
-            columns.push((place.id, values));
-        }
-        let mut values = Vec::new();
-        for (at, time) in times.into_iter().enumerate() {
-            values.clear();
-            let of_row = columns.iter().filter_map(|(id, cells)| {
-                let value = cells[at].as_ref()?;
-                Some((*id, value.borrow()))
-            });
-            values.extend(of_row);
-            sink(Row {
-                time,
-                arrived: time.wrapping_add(delays.get(at).copied().unwrap_or(0)),
-                values: &values,
-            });
+            for row in some.clone() {
+                let cells = &cells[(row - some.start) * width..][..width];
+                let there = columns.iter().zip(cells);
+                values.clear();
+                values.extend(there.filter_map(|((id, _), cell)| Some((*id, (*cell)?))));
+                let time = times[row - rows.start];
+                let delay = delays.get(row - rows.start).copied().unwrap_or(0);
+                sink(Row {
+                    time,
+                    arrived: time.wrapping_add(delay),
+                    values: &values,
+                });
+            }
         }
         Ok(())
     }
@@ -274,7 +292,7 @@ impl<B: AsRef<[u8]>> Rows for Block<B> {
                 return Ok(None);
             };
             let mut found = None;
-            column.read(row..row + 1, &mut |_, value| found = Some(value.owned()))?;
+            column.read(row..row + 1, |_, value| found = Some(value.owned()))?;
             let at = if row / PAGE == page {
                 times.get(row % PAGE).copied()
             } else {
@@ -287,6 +305,17 @@ impl<B: AsRef<[u8]>> Rows for Block<B> {
 }
 
 impl<B: AsRef<[u8]>> Block<B> {
+    /// The numbers of a column in these rows. Not a number: there is none.
+    pub(crate) fn numbers(&self, column: u16, rows: Range<usize>) -> Result<Vec<f64>, Damage> {
+        let mut numbers = vec![f64::NAN; rows.len()];
+        if let Some(column) = self.column(column)? {
+            column.read(rows.clone(), |row, value| {
+                numbers[row - rows.start] = value.as_number().unwrap_or(f64::NAN);
+            })?;
+        }
+        Ok(numbers)
+    }
+
     fn times_of_page(&self, page: usize) -> Result<Vec<Millis>, Damage> {
         let rows = page * PAGE..((page + 1) * PAGE).min(self.rows);
         let mut times = Vec::new();

@@ -60,7 +60,7 @@ impl Level {
     }
 
     const fn bucket(self, time: Millis) -> Millis {
-        time - time.rem_euclid(self.millis())
+        time.saturating_sub(time.rem_euclid(self.millis()))
     }
 }
 
@@ -103,9 +103,23 @@ impl Rollup {
         }
     }
 
+    /// Adds a value.
+    pub(crate) const fn add(&mut self, time: Millis, value: f64) {
+        self.count += 1;
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
+        self.sum += value;
+        if time < self.first_at {
+            (self.first, self.first_at) = (value, time);
+        }
+        if time >= self.last_at {
+            (self.last, self.last_at) = (value, time);
+        }
+    }
+
     /// Adds another rollup. It may be of the same bucket, or of another one within a longer span.
     pub fn merge(&mut self, other: &Self) {
-        self.count += other.count;
+        self.count = self.count.saturating_add(other.count);
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
         self.sum += other.sum;
@@ -140,14 +154,13 @@ pub fn rollup(rows: &dyn Rows, level: Level, until: Option<Millis>) -> Result<Ve
             let Some(number) = value.as_number() else {
                 return;
             };
-            let one = Rollup::of(level.bucket(time), time, number);
-            match &mut bucket {
-                Some(bucket) if bucket.start == one.start => bucket.merge(&one),
-                _ => {
-                    if let Some(done) = bucket.replace(one) {
-                        put(&mut open, column, &done);
-                    }
-                }
+            if let Some(bucket) = &mut bucket
+                && time.saturating_sub(bucket.start) < level.millis()
+            {
+                bucket.add(time, number);
+            } else if let Some(done) = bucket.replace(Rollup::of(level.bucket(time), time, number))
+            {
+                put(&mut open, column, &done);
             }
         })?;
         if let Some(done) = bucket {
@@ -325,30 +338,34 @@ impl<B: AsRef<[u8]>> RollupBlock<B> {
         if column >= MAX_COLUMNS {
             return Ok(());
         }
-        let mut found: Vec<Rollup> = Vec::new();
-        self.block
-            .read(column * STRIDE + FIRST, from, to, &mut |start, value| {
-                let value = value.as_number().unwrap_or(0.0);
-                found.push(Rollup::of(start, start, value));
-            })?;
-        for of in [FIRST_AT, COUNT, MIN, MAX, SUM, LAST, LAST_AT] {
-            let mut rollups = found.iter_mut().peekable();
-            let mut is_known = true;
-            self.block
-                .read(column * STRIDE + of, from, to, &mut |start, value| {
-                    while rollups.next_if(|rollup| rollup.start < start).is_some() {}
-                    match (rollups.next(), value.as_number()) {
-                        (Some(rollup), Some(number)) if rollup.start == start => {
-                            set(rollup, of, number);
-                        }
-                        _ => is_known = false,
-                    }
-                })?;
-            if !is_known {
+        let (rows, times) = self.block.between(from, to)?;
+        let of = |of| self.block.numbers(column * STRIDE + of, rows.clone());
+        let (firsts, firsts_at, counts) = (of(FIRST)?, of(FIRST_AT)?, of(COUNT)?);
+        let (mins, maxs, sums) = (of(MIN)?, of(MAX)?, of(SUM)?);
+        let (lasts, lasts_at) = (of(LAST)?, of(LAST_AT)?);
+        for (at, start) in times.into_iter().enumerate() {
+            if firsts[at].is_nan() {
+                continue;
+            }
+            // They are whole numbers below 2^53, as `put` writes them. What is not becomes the nearest one.
+            #[allow(clippy::cast_possible_truncation)]
+            let time = |offset: f64| start.saturating_add(offset as i64);
+            let mut rollup = Rollup::of(start, time(firsts_at[at]), firsts[at]);
+            let mut is_whole = !firsts_at[at].is_nan();
+            if !counts[at].is_nan() {
+                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+                let count = counts[at] as u64;
+                rollup.count = count;
+                (rollup.min, rollup.max, rollup.sum) = (mins[at], maxs[at], sums[at]);
+                (rollup.last, rollup.last_at) = (lasts[at], time(lasts_at[at]));
+                let others = [mins[at], maxs[at], sums[at], lasts[at], lasts_at[at]];
+                is_whole &= !others.iter().any(|number| number.is_nan());
+            }
+            if !is_whole {
                 return Err(Damage::Content);
             }
+            sink(&rollup);
         }
-        found.iter().for_each(sink);
         Ok(())
     }
 
@@ -379,22 +396,5 @@ impl<B: AsRef<[u8]>> RollupBlock<B> {
                 }
             })?;
         result
-    }
-}
-
-// They are whole numbers below 2^53, as `put` writes them. What is not becomes the nearest one.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn set(rollup: &mut Rollup, of: u16, number: f64) {
-    match of {
-        COUNT => rollup.count = number as u64,
-        MIN => rollup.min = number,
-        MAX => rollup.max = number,
-        SUM => rollup.sum = number,
-        LAST => rollup.last = number,
-        FIRST_AT => {
-            rollup.first_at = rollup.start.saturating_add(number as i64);
-            rollup.last_at = rollup.first_at;
-        }
-        _ => rollup.last_at = rollup.start.saturating_add(number as i64),
     }
 }

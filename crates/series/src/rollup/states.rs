@@ -52,7 +52,7 @@ impl StateTimes {
         };
         while since < time {
             let start = level.bucket(since);
-            let end = (start + level.millis()).min(time);
+            let end = start.saturating_add(level.millis()).min(time);
             self.add(start, name, end - since);
             since = end;
         }
