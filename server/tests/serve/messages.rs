@@ -104,6 +104,9 @@ fn messages_are_found_by_topic_text_time_and_device() {
     let mut all: Vec<Message> = all.collect();
     all.reverse();
     assert_eq!(all, ask(&server, "messages").messages);
+    let some = unchunked(&get(&server, "messages?format=ndjson&limit=3"));
+    assert!(lines.as_bytes().starts_with(&some));
+    assert_eq!(String::from_utf8(some).unwrap().lines().count(), 3);
 
     for (path, part) in [
         ("devices/nobody/messages", "no device"),

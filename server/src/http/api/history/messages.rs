@@ -25,7 +25,7 @@ use crate::http::stream::{self, Pieces};
 const LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1000;
 /// Messages that are read at once when all of them are wanted.
-const AT_ONCE: usize = 1000;
+const AT_ONCE: usize = 10_000;
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 const FILTER: &str = "a topic filter such as home/+/temperature or home/#, not a shared one";
 const NEXT: &str = "the member \"next\" of the answer to the same question";
@@ -34,8 +34,8 @@ const NEXT: &str = "the member \"next\" of the answer to the same question";
 #[derive(Debug)]
 struct Asked {
     query: Query,
-    /// All messages, a line for each. Otherwise one page.
-    is_stream: bool,
+    /// All messages, or the first so many, a line for each. `None`: one page.
+    stream: Option<usize>,
 }
 
 /// `GET /api/v1/messages`
@@ -100,9 +100,10 @@ fn read(text: Option<&str>, now: i64) -> Result<Asked, ApiError> {
         "oldest" => Some(Order::Oldest),
         _ => None,
     })?;
+    let most = if is_stream { usize::MAX } else { MAX_LIMIT };
     let limit = given.parsed("limit", "a whole number from 1 to 1000", |text| {
         let limit = text.parse().ok();
-        limit.filter(|limit| (1..=MAX_LIMIT).contains(limit))
+        limit.filter(|limit| (1..=most).contains(limit))
     })?;
     let number = |text: &str| text.parse::<u64>().ok();
     let before = given.parsed("before", NEXT, number)?;
@@ -129,10 +130,10 @@ fn read(text: Option<&str>, now: i64) -> Result<Asked, ApiError> {
             text: given.one("q")?,
             order,
             start: before.or(after),
-            limit: limit.unwrap_or(if is_stream { AT_ONCE } else { LIMIT }),
+            limit: limit.unwrap_or(LIMIT),
             ..Query::default()
         },
-        is_stream,
+        stream: is_stream.then_some(limit.unwrap_or(usize::MAX)),
     })
 }
 
@@ -140,43 +141,53 @@ async fn answer(site: &Site, mut asked: Asked, client: Client) -> Result<Respons
     let messages = site.history()?.messages().ok_or(ApiError::NoMessages)?;
     let reader = messages.reader().clone();
     asked.query.visible = messages.visible();
-    if !asked.is_stream {
+    let Some(most) = asked.stream else {
         let json = wait_for(move || {
             let page = look(&reader, &asked.query)?;
             Ok(serde_json::to_vec(&as_answer(page)).unwrap_or_default())
         });
         return json.await.map(super::super::devices::json);
-    }
+    };
     let (pieces, body) = stream::body(client.taken);
     tokio::spawn(async move {
-        if write_all(&reader, asked.query, &pieces).await.is_err() {
+        if write_all(&reader, asked.query, most, &pieces)
+            .await
+            .is_err()
+        {
             pieces.break_off().await;
         }
     });
     Ok(([(header::CONTENT_TYPE, NDJSON)], body).into_response())
 }
 
-/// Writes page after page, a line for each message.
-async fn write_all(reader: &Reader, mut query: Query, pieces: &Pieces) -> Result<(), ApiError> {
+/// Writes page after page, a line for each message, until there are no more or `left` are written.
+async fn write_all(
+    reader: &Reader,
+    mut query: Query,
+    mut left: usize,
+    pieces: &Pieces,
+) -> Result<(), ApiError> {
     loop {
+        query.limit = left.min(AT_ONCE);
         let (reader, asked) = (reader.clone(), query.clone());
-        let (lines, next) = wait_for(move || {
+        let (lines, count, next) = wait_for(move || {
             let page = look(&reader, &asked)?;
-            let mut lines = Vec::new();
+            let (mut lines, count) = (Vec::new(), page.messages.len());
             for message in page.messages {
                 // Writing JSON into a buffer cannot fail: our types have text for every key.
                 let _ = serde_json::to_writer(&mut lines, &as_message(message));
                 lines.push(b'\n');
             }
-            Ok((lines, page.next))
+            Ok((lines, count, page.next))
         })
         .await?;
         if !lines.is_empty() && !pieces.write(Bytes::from(lines)).await {
             return Ok(());
         }
+        left -= count;
         match next {
-            Some(next) => query.start = Some(next),
-            None => return Ok(()),
+            Some(next) if left > 0 => query.start = Some(next),
+            Some(_) | None => return Ok(()),
         }
     }
 }
@@ -242,8 +253,8 @@ mod tests {
 
     #[test]
     fn questions_are_read() {
-        let Asked { query, is_stream } = asked("");
-        assert!(!is_stream);
+        let Asked { query, stream } = asked("");
+        assert_eq!(stream, None);
         assert_eq!(
             (query.order, query.limit, query.start),
             (Order::Newest, LIMIT, None)
@@ -257,9 +268,10 @@ mod tests {
             (query.order, query.limit, query.start),
             (Order::Newest, 7, Some(99))
         );
-        let Asked { query, is_stream } = asked("format=ndjson");
-        assert!(is_stream);
-        assert_eq!((query.order, query.limit), (Order::Oldest, AT_ONCE));
+        let Asked { query, stream } = asked("format=ndjson");
+        assert_eq!(stream, Some(usize::MAX));
+        assert_eq!(asked("format=ndjson&limit=5000").stream, Some(5_000));
+        assert_eq!(query.order, Order::Oldest);
         for text in ["after=5", "order=oldest&after=5", "format=ndjson&after=5"] {
             let query = asked(text).query;
             assert_eq!(
