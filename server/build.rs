@@ -235,14 +235,14 @@ fn kind(name: &str) -> (&'static str, bool) {
     }
 }
 
-/// Trunk and xtask write `NAME-HASH.js`, `NAME-HASH_bg.wasm`, `NAME-HASH.css`, with 16 hexadecimal
-/// digits. A hash in the name of a folder does not count.
+/// Trunk and xtask write `NAME-HASH.js`, `NAME-HASH.wasm`, `NAME-HASH.css`, with 16 hexadecimal digits.
+/// Trunk leaves out zeros at their start. A hash in the name of a folder does not count.
 fn named_by_content(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
-    let stem = name.split('.').next().unwrap_or(name);
-    let stem = stem.strip_suffix("_bg").unwrap_or(stem);
-    stem.rsplit_once('-')
-        .is_some_and(|(_, hash)| hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()))
+    let before_ending = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    before_ending.rsplit_once('-').is_some_and(|(_, hash)| {
+        (12..=16).contains(&hash.len()) && hash.bytes().all(|b| b.is_ascii_hexdigit())
+    })
 }
 
 /// `sha256-…` of the content of each script without `src`.
