@@ -14,6 +14,7 @@
 //! | `open.rs` | finds everything again after a restart |
 //! | `query.rs` | what is asked for, and the answer |
 //! | `reader.rs` | looks for it |
+//! | `verify.rs` | reads everything, to see whether it can be read |
 //!
 //! **Invariant.** Each message has a number, one more than the message before it. A page of an answer
 //! says at which number the next page begins. So pages neither skip nor repeat a message, whatever is
@@ -53,6 +54,7 @@ mod query;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod writer;
 
 use std::path::PathBuf;
@@ -62,6 +64,7 @@ pub use self::batch::Batch;
 pub use self::open::Found;
 pub use self::query::{Kept, Order, Page, Query, Visible};
 pub use self::reader::Reader;
+pub use self::verify::{Verified, verify};
 pub use self::writer::{Counted, Messages};
 
 /// A time in milliseconds since 1970.

@@ -88,6 +88,29 @@ fn damage_costs_its_block_and_is_named() {
     assert_eq!(most, 100);
 }
 
+#[test]
+fn what_can_be_read_is_told_without_a_change() {
+    let folder = testbed::Folder::new();
+    let all = ten_blocks(&folder);
+    let path = folder.path().join("messages");
+    let verified = crate::verify(&path).unwrap();
+    let span = (all[0].time, all[999].time);
+    assert_eq!((verified.messages, verified.span), (1_000, Some(span)));
+    let files = files(&folder);
+    assert_eq!(verified.files, files.len() as u64);
+    assert_eq!(verified.damaged, []);
+    // The last file is damaged at its end, where an open would cut it.
+    let last = files.last().unwrap();
+    let mut bytes = fs::read(last).unwrap();
+    let end = bytes.len();
+    bytes[end - 3] ^= 1;
+    fs::write(last, &bytes).unwrap();
+    let verified = crate::verify(&path).unwrap();
+    assert_eq!((verified.messages, verified.damaged.len()), (900, 1));
+    assert_eq!(verified.damaged[0].path, *last);
+    assert_eq!(fs::read(last).unwrap(), bytes);
+}
+
 /// Then the segments themselves are read.
 #[test]
 fn a_damaged_index_costs_nothing() {
