@@ -7,7 +7,7 @@
 
 use std::time::Instant;
 
-use messages::{Message, Messages, Options, Order, Query};
+use messages::{Batch, Message, Messages, Options, Order, Query};
 
 const DEVICES: u64 = 1_000;
 const SECONDS: u64 = 1_800;
@@ -60,6 +60,7 @@ fn main() -> Result<(), store::StoreError> {
         messages.commit()?;
     }
     let took = begin.elapsed();
+    hand_over();
     let counted = messages.counted();
     println!(
         "append: {:.2} million messages a second; {:.1} of {:.1} bytes a message on the disk",
@@ -101,6 +102,30 @@ fn main() -> Result<(), store::StoreError> {
         println!("{what}: {ms:.1} ms, {found} found");
     }
     Ok(())
+}
+
+/// What it costs the thread that sees the messages.
+fn hand_over() {
+    const COUNT: u32 = 2_000_000;
+    let mut batch = Batch::new(64 << 10);
+    let message = Message {
+        client: Some("pump-127"),
+        ..Message::new(START, "plant/line-7/pump-127/data", &[b'x'; 70])
+    };
+    let begin = Instant::now();
+    let mut bytes = 0;
+    for number in 0..COUNT {
+        batch.push(&message);
+        if number % 500 == 0 {
+            bytes += batch.take().bytes();
+        }
+    }
+    let took = begin.elapsed() / COUNT;
+    println!(
+        "hand over: {} ns a message, {} MB",
+        took.as_nanos(),
+        bytes / 1_000_000
+    );
 }
 
 fn put(text: &mut String, arguments: std::fmt::Arguments<'_>) {
