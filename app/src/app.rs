@@ -21,8 +21,14 @@ pub fn App() -> impl IntoView {
     let route = Navigation::provide().route();
     let state = AppState::provide();
     keep_address();
-    DEVICE.prefetch();
     let connection = state.connection();
+    // Somebody may open one of them.
+    let some = Memo::new(move |_| state.counts().with(|counts| counts.total() > 0));
+    Effect::new(move |_| {
+        if some.get() {
+            DEVICE.prefetch();
+        }
+    });
     // Without a connection, what was heard before stays on screen, but is not shown as current.
     let blind = Memo::new(move |_| !connection.with(ConnectionView::is_live));
     let main = NodeRef::<html::Main>::new();

@@ -225,9 +225,9 @@ impl Past {
         let inner = self.inner.get_value();
         Effect::new(move |_| {
             let memory = match state.mode().get() {
-                Mode::Follows => None,
+                Mode::Follows if state.remembers().get() => None,
                 Mode::Deciding => Some(Memory::Asking),
-                Mode::Alone => Some(Memory::None),
+                Mode::Follows | Mode::Alone => Some(Memory::None),
             };
             if let Some(memory) = memory {
                 self.memory.set(memory);

@@ -75,7 +75,7 @@ impl Part {
         Ok(())
     }
 
-    /// Fetches the part soon, so that its first use is quick. What is on screen comes first.
+    /// Fetches the part soon, so that its first use is quick.
     pub fn prefetch(&'static self) {
         let fetch = move || {
             spawn_local(async {
@@ -87,7 +87,7 @@ impl Part {
     }
 }
 
-/// When everything is on screen, behind most connections.
+/// What is on screen comes first.
 const PREFETCHED_AFTER: Duration = Duration::from_secs(2);
 
 #[wasm_bindgen]

@@ -29,6 +29,7 @@ pub struct AppState {
     shell: StoredValue<Rc<Shell>, LocalStorage>,
     connection: RwSignal<ConnectionView>,
     mode: RwSignal<Mode>,
+    remembers: RwSignal<bool>,
     counts: RwSignal<Counts>,
     list: RwSignal<Listing>,
     now: RwSignal<Timestamp>,
@@ -70,6 +71,7 @@ impl AppState {
             shell: StoredValue::new_local(shell),
             connection: RwSignal::new(ConnectionView::Connecting { attempt: 0 }),
             mode: RwSignal::new(Mode::Deciding),
+            remembers: RwSignal::new(false),
             counts: RwSignal::default(),
             list: RwSignal::default(),
             now: RwSignal::new(now),
@@ -98,6 +100,11 @@ impl AppState {
     /// Whom the page believes about devices. With [`Mode::Follows`] the server's devices are on screen.
     pub fn mode(self) -> ReadSignal<Mode> {
         self.mode.read_only()
+    }
+
+    /// Whether the server that the page follows keeps a history.
+    pub fn remembers(self) -> ReadSignal<bool> {
+        self.remembers.read_only()
     }
 
     /// Tries to connect at once, for the button.
@@ -362,6 +369,10 @@ impl AppState {
     fn show_mode(self, shell: &Shell) {
         let mode = shell.mode();
         let shown = !shell.core.borrow().has_changes();
+        // This comes first: who follows asks whether there is anything to ask for.
+        if self.remembers.get_untracked() != shell.remembers() {
+            self.remembers.set(shell.remembers());
+        }
         if shown && self.mode.get_untracked() != mode {
             self.mode.set(mode);
         }

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`connection()`](AppState::connection) | [`ConnectionView`]: live, connecting, reconnecting in n s and why, log in, stopped |
 //! | [`mode()`](AppState::mode) | [`Mode`]: whether the page follows the server, and so knows all devices |
+//! | [`remembers()`](AppState::remembers) | whether that server keeps a history |
 //! | [`reconnect()`](AppState::reconnect), [`log_in(user, password)`](AppState::log_in), [`broker()`](AppState::broker) | the button, the dialog, the address |
 //! | [`counts()`](AppState::counts), [`list()`](AppState::list), `query` | how many by presence; the [`Listing`]: keys to show, in order, and what the limits dropped; search, filter and order, to be set |
 //! | [`card(key)`](AppState::card) | [`CardView`]: one device in the list |

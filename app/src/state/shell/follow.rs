@@ -56,8 +56,9 @@ impl Shell {
             let id = answer.and_then(|body| {
                 // An answer of something else is no answer of this API.
                 let info = serde_json::from_slice::<ServerInfo>(&body);
-                info.map(|info| info.id)
-                    .map_err(|_| HttpFailure::Status(404))
+                let info = info.map_err(|_| HttpFailure::Status(404))?;
+                shell.remembers.set(info.history);
+                Ok(info.id)
             });
             let now = shell.clock.now();
             shell.following.borrow_mut().handle_server(now, id);

@@ -69,6 +69,8 @@ pub(super) struct Shell {
     following: RefCell<Following>,
     /// Whom the page believed after the last look at `following`.
     mode: Cell<Mode>,
+    /// Whether our server keeps a history.
+    remembers: Cell<bool>,
     /// Whether it was ever known whom to believe. Before that the fleet must not see this machine's
     /// clock: its time does not go back if the server's is behind.
     decided: Cell<bool>,
@@ -147,6 +149,7 @@ impl Shell {
                 notices: RefCell::default(),
                 following: RefCell::new(Following::new(own_broker)),
                 mode: Cell::new(Mode::Deciding),
+                remembers: Cell::new(false),
                 decided: Cell::new(false),
                 server_clock: Cell::default(),
                 stream: RefCell::default(),
@@ -345,6 +348,10 @@ impl Shell {
     /// Whom the page believes.
     pub(super) fn mode(&self) -> Mode {
         self.mode.get()
+    }
+
+    pub(super) fn remembers(&self) -> bool {
+        self.remembers.get()
     }
 
     pub(super) fn connection_view(&self) -> Option<ConnectionView> {
