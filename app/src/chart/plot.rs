@@ -212,7 +212,9 @@ fn build_options(options: &PlotOptions, palette: &Palette, callbacks: &Callbacks
         // We change what is shown ourselves, in all charts of the page.
         ("setScale", false.into()),
     ]);
-    let sync = object(&[("key", "page".into())]);
+    // The cursor is shared by all charts of the page. What is selected in one is not.
+    let filters = object(&[("pub", callbacks.shares.as_ref().clone())]);
+    let sync = object(&[("key", "page".into()), ("filters", filters.into())]);
     // A double click is ours, too.
     let bind = object(&[("dblclick", callbacks.nothing.as_ref().clone())]);
     object(&[
@@ -221,7 +223,7 @@ fn build_options(options: &PlotOptions, palette: &Palette, callbacks: &Callbacks
         // The order is top, right, bottom, left. On the right, half of the last time's label fits.
         (
             "padding",
-            [ABOVE, 24.0, 0.0, 0.0]
+            [ABOVE, 30.0, 0.0, 0.0]
                 .map(JsValue::from)
                 .iter()
                 .collect::<Array>()
@@ -333,6 +335,8 @@ struct Callbacks {
     cursor: Closure<dyn Fn(JsValue)>,
     /// Called when a part was selected.
     select: Closure<dyn Fn(UPlot)>,
+    /// Which of a chart's mouse events the other charts of the page get.
+    shares: Closure<dyn Fn(String) -> bool>,
     /// Does nothing instead of what uPlot would do.
     nothing: Closure<dyn Fn() -> JsValue>,
 }
@@ -403,6 +407,7 @@ impl Callbacks {
                 chart.set_select(&none, false);
                 selected(from, to);
             }),
+            shares: Closure::new(|event: String| matches!(&*event, "mousemove" | "mouseleave")),
             nothing: Closure::new(|| JsValue::NULL),
         }
     }
