@@ -4,16 +4,17 @@ use leptos::ev::MouseEvent;
 use leptos::html;
 use leptos::prelude::*;
 
-use crate::components::address::keep_address;
+use crate::components::address::{keep_address, parameter};
 use crate::components::connection::{ConnectionBanner, ConnectionStatus, CredentialsDialog};
 use crate::components::device_link::{fleet_href, follow};
-use crate::components::icon::Mark;
+use crate::components::icon::{Icon, Mark};
 use crate::components::later::Later;
 use crate::pages::device::{self, DEVICE};
 use crate::pages::fleet::FleetPage;
 use crate::pages::not_found::NotFoundPage;
+use crate::pages::time_bar::{self, WIND};
 use crate::route::{Navigation, Route};
-use crate::state::{AppState, ConnectionView};
+use crate::state::{AppState, ConnectionView, Mode};
 
 /// The whole page.
 #[component]
@@ -39,13 +40,14 @@ pub fn App() -> impl IntoView {
         focus(main);
     };
     view! {
-        <div class="shell" class:blind=blind>
+        <div class="shell" class:blind=blind class:past=move || state.wound().get().is_some()>
             <a class="skip-link" href="#main" on:click=skip>
                 "Skip to the content"
             </a>
             <header class="shell-header">
                 <div class="shell-bar">
                     <HomeLink />
+                    <BackInTime />
                     <ConnectionStatus />
                 </div>
                 <ConnectionBanner />
@@ -61,8 +63,38 @@ pub fn App() -> impl IntoView {
                     Route::Unknown => view! { <NotFoundPage /> }.into_any(),
                 }}
             </main>
+            {move || {
+                state
+                    .time_bar()
+                    .get()
+                    .then(|| view! { <Later part=&WIND view=|| Box::pin(time_bar::bar()) /> })
+            }}
         </div>
         <FocusOnNavigation main=main />
+    }
+}
+
+/// The button that opens the time bar, where the server remembers what happened.
+#[component]
+fn BackInTime() -> impl IntoView {
+    let state = AppState::expect();
+    let bar = state.time_bar();
+    // A link to a moment opens it.
+    bar.set(parameter("at").is_some());
+    let is_offered =
+        move || bar.get() || (state.mode().get() == Mode::Follows && state.remembers().get());
+    view! {
+        <button
+            type="button"
+            class="button small push"
+            data-testid="back-in-time"
+            hidden=move || !is_offered()
+            aria-expanded=move || bar.get().to_string()
+            on:click=move |_| bar.set(true)
+        >
+            {Icon::Clock.view()}
+            "Back in time"
+        </button>
     }
 }
 

@@ -41,13 +41,30 @@ fn adopt(state: AppState, has_charts: bool) {
 }
 
 fn write(query: &crate::state::Query, window: Option<crate::state::ChartWindow>) {
+    let asked = Asked::parameters(query, window);
+    set(&asked
+        .each_ref()
+        .map(|(name, value)| (*name, value.as_deref())));
+}
+
+/// A parameter of the address.
+pub fn parameter(name: &str) -> Option<String> {
+    parameters()?.get(name)
+}
+
+/// Writes a parameter into the address, or takes it away.
+pub fn set_parameter(name: &str, value: Option<&str>) {
+    set(&[(name, value)]);
+}
+
+fn set(wanted: &[(&str, Option<&str>)]) {
     let Some(all) = parameters() else {
         return;
     };
     let before = String::from(all.to_string());
-    for (name, value) in Asked::parameters(query, window) {
+    for (name, value) in wanted {
         match value {
-            Some(value) => all.set(name, &value),
+            Some(value) => all.set(name, value),
             None => all.delete(name),
         }
     }

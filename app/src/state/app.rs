@@ -39,7 +39,12 @@ pub struct AppState {
     pub layout: RwSignal<Layout>,
     /// How much time the charts show; remembered.
     pub window: RwSignal<ChartWindow>,
+    wound: RwSignal<Option<Timestamp>>,
+    time_bar: RwSignal<bool>,
 }
+
+/// Why nothing can be sent while the past is shown.
+const PAST: &str = "this is the past: go back to live first";
 
 impl AppState {
     /// Connects as the page's address says, and provides the state as a context. Call this once for
@@ -78,6 +83,8 @@ impl AppState {
             query: RwSignal::new(query),
             layout: RwSignal::new(preferences::load()),
             window: RwSignal::new(preferences::load()),
+            wound: RwSignal::new(None),
+            time_bar: RwSignal::new(false),
         }
     }
 
@@ -205,6 +212,9 @@ impl AppState {
     /// the command's uuid. `Err` says, for people, why it cannot be sent.
     pub fn send(self, key: DeviceKey, request: CommandRequest<'_>) -> Result<String, String> {
         let shell = self.shell.get_value();
+        if shell.is_wound() {
+            return Err(PAST.to_owned());
+        }
         let uuid = random::uuid();
         let now = shell.wall();
         let publish = shell.core.borrow_mut().command(now, key, &uuid, request)?;
@@ -226,8 +236,12 @@ impl AppState {
 
     /// Why [`Self::send`] would not take this request, for people.
     pub fn command_problem(self, key: DeviceKey, request: CommandRequest<'_>) -> Option<String> {
-        self.shell
-            .with_value(|shell| shell.core.borrow().command_problem(key, request))
+        self.shell.with_value(|shell| {
+            if shell.is_wound() {
+                return Some(PAST.to_owned());
+            }
+            shell.core.borrow().command_problem(key, request)
+        })
     }
 
     /// Forgets a device, with our server for everybody. It comes back when it sends something. Against
@@ -242,6 +256,52 @@ impl AppState {
     pub fn hide(self, key: DeviceKey, hidden: bool) {
         self.shell.with_value(|shell| shell.hide(key, hidden));
         self.show_connection();
+    }
+
+    // ---- the past ----
+
+    /// The time that is shown, while that is the past.
+    pub fn wound(self) -> ReadSignal<Option<Timestamp>> {
+        self.wound.read_only()
+    }
+
+    /// Whether the bar with which people go back in time is there.
+    pub fn time_bar(self) -> RwSignal<bool> {
+        self.time_bar
+    }
+
+    /// The time now, whatever is shown.
+    pub fn present(self) -> Timestamp {
+        self.shell
+            .try_with_value(|shell| shell.wall())
+            .unwrap_or(Timestamp(0))
+    }
+
+    /// Shows these devices as they were at this time. They are all that there were.
+    pub fn wind(self, at: Timestamp, devices: &[api::fleet::Device]) {
+        self.shell.with_value(|shell| shell.wind(at, devices));
+        self.wound.set(Some(at));
+        self.after_winding();
+    }
+
+    /// Adds what is known of one device at the time that is shown: its commands and presences before.
+    pub fn wind_device(self, device: &api::fleet::Device) {
+        self.shell.with_value(|shell| shell.wind_device(device));
+        self.after_winding();
+    }
+
+    /// Shows what is again.
+    pub fn unwind(self) {
+        self.shell.with_value(Shell::unwind);
+        self.wound.set(None);
+        self.after_winding();
+    }
+
+    fn after_winding(self) {
+        self.now.set(self.wall_ms());
+        self.shell.with_value(|shell| shell.draw_now());
+        // A device may have come or gone, though there are as many as before.
+        self.counts.notify();
     }
 
     // ---- readings, for what draws ----
@@ -274,10 +334,11 @@ impl AppState {
         on_local_cleanup(move || shell.slots.borrow_mut().unwatch(key, watcher));
     }
 
-    /// The time now, in milliseconds since the Unix epoch. It is the charts' right edge.
+    /// The time that is shown, in milliseconds since the Unix epoch: now, or one of the past. It is the charts'
+    /// right edge.
     pub fn wall_ms(self) -> Timestamp {
         self.shell
-            .try_with_value(|shell| shell.wall())
+            .try_with_value(|shell| shell.shown_time())
             .unwrap_or(Timestamp(0))
     }
 
@@ -387,7 +448,7 @@ impl AppState {
         self.show_connection();
         self.show_mode(&shell);
         if is_visible() {
-            self.now.set(shell.wall());
+            self.now.set(shell.shown_time());
         }
     }
 

@@ -123,8 +123,17 @@ struct UnderWay {
 impl Core {
     /// A page that knows nothing yet.
     pub fn new() -> Self {
+        Self::with_first_key(0)
+    }
+
+    /// The same, with keys from this number on.
+    fn with_first_key(first_number: u32) -> Self {
+        let options = FleetOptions {
+            first_number,
+            ..FleetOptions::default()
+        };
         Self {
-            fleet: Fleet::new(FleetOptions::default()),
+            fleet: Fleet::new(options),
             series: SeriesStore::default(),
             open: Vec::new(),
             under_way: VecDeque::new(),

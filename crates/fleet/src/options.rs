@@ -51,6 +51,9 @@ pub struct FleetOptions {
     /// Then messages change values and commands, but no presence, silence means nothing, and messages
     /// of devices that are not known are ignored. Default: no.
     pub follows: bool,
+    /// The number in the key of the first device. With two fleets of which one has numbers far from the other's,
+    /// no key of one means a device of the other. Default: 0.
+    pub first_number: u32,
     /// Whether each live value is written down for [`Fleet::take_records`](crate::Fleet::take_records). Default: no.
     pub records: bool,
 
@@ -101,6 +104,7 @@ impl Default for FleetOptions {
             max_cycle: Duration::from_hours(1),
             follows: false,
             records: false,
+            first_number: 0,
             max_bytes: 256 << 20,
             max_devices: 200_000,
             max_forgotten: 4096,

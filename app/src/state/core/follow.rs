@@ -3,10 +3,14 @@
 use std::collections::BTreeSet;
 
 use api::fleet::{Change, Device};
-use fleet::{DeviceKey, Timestamp};
+use fleet::{DeviceKey, ObserverState, Timestamp};
 
-use super::Core;
+use super::{Changed, Core, ListChanges};
+use crate::state::series::SeriesStore;
 use crate::state::server::order::{Asked, Counts, Order, Told};
+
+/// The keys of devices in the past begin here, so that none means another device of now.
+const PAST_KEYS: u32 = 1 << 31;
 
 impl Core {
     /// From now on the server says what there is, or, if `follows` is `false`, the devices do.
@@ -97,6 +101,36 @@ impl Core {
             Change::Gone { id } => Some((id, Told::Gone)),
             Change::Fault { .. } | Change::Command { .. } | Change::Resync => None,
         }
+    }
+
+    /// Knows nothing yet, and shows the past.
+    pub fn of_past() -> Self {
+        let mut core = Self::with_first_key(PAST_KEYS);
+        core.set_follows(true);
+        core
+    }
+
+    /// Shows these devices, which are all that there were at this time.
+    pub fn show_past(&mut self, at: Timestamp, devices: &[Device]) {
+        self.fleet.rewind(at);
+        self.series = SeriesStore::default();
+        self.fleet.handle_observer(at, ObserverState::Connected);
+        self.adopt_devices(at, devices, true);
+        self.show_all_again();
+    }
+
+    /// Everything is to be drawn again.
+    pub fn show_all_again(&mut self) {
+        let keys: Vec<DeviceKey> = self.fleet.devices().map(|(key, _)| key).collect();
+        for key in keys {
+            *self.changed(key) = Changed::ALL;
+        }
+        self.list = ListChanges {
+            devices: true,
+            presence: true,
+            values: true,
+            limits: self.list.limits,
+        };
     }
 
     /// Hides a device, or shows it again.

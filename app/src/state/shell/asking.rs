@@ -56,7 +56,7 @@ impl Shell {
 
     /// Asks for a device's commands and history, which the list leaves out.
     pub(in crate::state) fn ask_for_details(self: &Rc<Self>, key: DeviceKey) {
-        if self.mode.get() != Mode::Follows {
+        if self.mode.get() != Mode::Follows || self.is_wound() {
             return;
         }
         let name = self.name_of(key);
@@ -149,7 +149,7 @@ impl Shell {
         let mut order = self.order.borrow_mut();
         if self.mode.get() == Mode::Follows {
             let now = self.wall();
-            let mut core = self.core.borrow_mut();
+            let mut core = self.live();
             core.adopt_answer(now, devices, &order, &asked);
         }
         order.end(asked);

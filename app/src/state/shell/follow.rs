@@ -34,7 +34,7 @@ impl Shell {
             Mode::Deciding => {}
             Mode::Alone => {
                 self.decided.set(true);
-                self.core.borrow_mut().set_follows(false);
+                self.live().set_follows(false);
                 self.subscribe();
                 self.listen();
             }
@@ -43,7 +43,7 @@ impl Shell {
                 self.subscribe_soon();
                 self.ask_for_owed();
                 // The list leaves out what they were asked in the meantime.
-                let open = self.core.borrow().opened();
+                let open = self.live().opened();
                 for key in open {
                     self.ask_for_details(key);
                 }
@@ -94,7 +94,7 @@ impl Shell {
         self.note_time(devices.now);
         self.decided.set(true);
         let now = self.wall();
-        let mut core = self.core.borrow_mut();
+        let mut core = self.live();
         core.set_follows(true);
         core.handle_connected(now);
         core.adopt_devices(now, &devices.devices, devices.next.is_none());
@@ -148,7 +148,7 @@ impl Shell {
         if let Some(changes) = changes {
             self.note_time(changes.now);
             let now = self.wall();
-            let mut core = self.core.borrow_mut();
+            let mut core = self.live();
             let mut order = self.order.borrow_mut();
             for change in &changes.changes {
                 if let Some((id, told)) = Core::told(change) {
@@ -201,6 +201,12 @@ impl Shell {
         what: &'static str,
         here: impl FnOnce(&Self),
     ) {
+        if self.is_wound() {
+            self.tell_failure(Some(format!(
+                "Not {what}: this is the past, go back to live first"
+            )));
+            return;
+        }
         self.tell_failure(None);
         let name = self.name_of(key);
         here(self);

@@ -8,10 +8,12 @@
 //! | `mod.rs` | the events of the link, time, frames |
 //! | `follow.rs` | requests to the API, and its changes |
 //! | `subscribe.rs` | subscriptions to what is shown |
+//! | `wind.rs` | the past is shown in place of what is |
 
 mod asking;
 mod follow;
 mod subscribe;
+mod wind;
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -48,7 +50,12 @@ const SESSION_EXPIRY: u32 = 300;
 const RECEIVE_MAXIMUM: u16 = 4_096;
 
 pub(super) struct Shell {
+    /// What is shown.
     pub(super) core: RefCell<Core>,
+    /// While the past is shown: what is, which goes on.
+    aside: RefCell<Core>,
+    /// The time that is shown, while that is the past.
+    wound: Cell<Option<Timestamp>>,
     pub(super) slots: RefCell<Slots>,
     pub(super) link: RefCell<Option<Link>>,
     pub(super) frame: RefCell<Option<Drawable>>,
@@ -134,6 +141,8 @@ impl Shell {
             };
             Self {
                 core: RefCell::default(),
+                aside: RefCell::default(),
+                wound: Cell::new(None),
                 slots: RefCell::default(),
                 link: RefCell::default(),
                 frame: RefCell::default(),
@@ -202,6 +211,11 @@ impl Shell {
         Timestamp(self.server_clock.get().at(self.own_wall_ms()))
     }
 
+    /// The time that is shown: now, or one of the past.
+    pub(super) fn shown_time(&self) -> Timestamp {
+        self.wound.get().unwrap_or_else(|| self.wall())
+    }
+
     /// Milliseconds since 1970 by this machine's clock, which fit.
     #[allow(clippy::cast_possible_truncation)]
     fn own_wall_ms(&self) -> i64 {
@@ -212,7 +226,7 @@ impl Shell {
     pub(super) fn tick(self: &Rc<Self>) {
         if self.decided.get() {
             let now = self.wall();
-            self.core.borrow_mut().handle_timeout(now);
+            self.live().handle_timeout(now);
         }
         self.handle_visibility();
         self.invalidate();
@@ -241,8 +255,8 @@ impl Shell {
                 LinkEvent::Client(event) => self.handle_event(wall, event),
             }
         }
-        self.core.borrow_mut().fold();
-        if self.core.borrow().has_other_devices() {
+        self.live().fold();
+        if self.live().has_other_devices() {
             self.subscribe_soon();
         }
         self.invalidate();
@@ -250,7 +264,7 @@ impl Shell {
 
     fn handle_event(self: &Rc<Self>, now: Timestamp, event: Event) {
         match event {
-            Event::Message(message) => self.core.borrow_mut().handle_message(now, &message),
+            Event::Message(message) => self.live().handle_message(now, &message),
             Event::Connected {
                 session_present,
                 properties,
@@ -271,13 +285,13 @@ impl Shell {
                 }
                 self.listens.set(false);
                 if self.decided.get() {
-                    self.core.borrow_mut().handle_disconnected(now);
+                    self.live().handle_disconnected(now);
                 }
                 self.following.borrow_mut().handle_disconnected();
                 self.follow();
             }
             Event::Published { id, outcome } => {
-                self.core.borrow_mut().handle_published(now, id, &outcome);
+                self.live().handle_published(now, id, &outcome);
             }
             // The client's state shows the first. The link handles the next two itself. What is not
             // subscribed to any more is no loss.
@@ -341,7 +355,7 @@ impl Shell {
     fn listen(&self) {
         if self.mode.get() == Mode::Alone && self.listens.get() {
             let now = self.wall();
-            self.core.borrow_mut().handle_connected(now);
+            self.live().handle_connected(now);
         }
     }
 

@@ -10,6 +10,7 @@ mod index;
 mod meet;
 mod presence;
 mod recording;
+mod rewind;
 mod table;
 mod ties;
 mod timers;
@@ -136,7 +137,7 @@ impl Fleet {
         Self {
             conventions: Conventions::new(&options),
             budget: Budget::new(options.max_bytes),
-            devices: table::Table::default(),
+            devices: table::Table::starting_at(options.first_number),
             strangers: forget::Strangers::default(),
             forgotten: forget::Forgotten::default(),
             index: index::Index::new(options.seed),

@@ -15,6 +15,15 @@ pub(super) struct Table {
 }
 
 impl Table {
+    /// No devices. The first one gets this number.
+    pub(super) const fn starting_at(added: u32) -> Self {
+        Self {
+            places: Vec::new(),
+            free: Vec::new(),
+            added,
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.places.len() - self.free.len()
     }

@@ -17,6 +17,7 @@ mod presence;
 mod properties;
 mod quantities;
 mod resync;
+mod rewind;
 mod sim;
 mod spoiled;
 mod ties;
