@@ -28,8 +28,12 @@ struct Mark {
     text: String,
 }
 
+/// The slider with its marks, and what its ends are.
 #[component]
-pub fn Track(bar: Bar) -> impl IntoView {
+pub fn Track(
+    /// The bar that it is a part of.
+    bar: Bar,
+) -> impl IntoView {
     let track = NodeRef::<html::Div>::new();
     let marks = RwSignal::new(None::<Marks>);
     ask_for_marks(bar, marks);

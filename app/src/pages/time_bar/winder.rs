@@ -15,8 +15,11 @@ use crate::state::AppState;
 /// How far the latest question has come.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Asking {
-    /// What is wanted is shown. Whether its values are exact.
-    Rest { is_exact: bool },
+    /// What is wanted is shown.
+    Rest {
+        /// Whether its values are exact.
+        is_exact: bool,
+    },
     /// An answer is awaited.
     Waiting,
     /// The server could not be asked, and why.
@@ -40,6 +43,7 @@ struct Inner {
 }
 
 impl Winder {
+    /// Shows what is, until it is asked for another time.
     pub fn new(state: AppState, route: Memo<Route>) -> Self {
         let inner = Inner {
             route,
@@ -70,6 +74,7 @@ impl Winder {
         self.wanted.read_only()
     }
 
+    /// How far the latest question has come.
     pub fn asking(self) -> ReadSignal<Asking> {
         self.asking.read_only()
     }
