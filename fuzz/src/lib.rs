@@ -12,6 +12,7 @@ mod onlooker;
 pub mod packets;
 mod script;
 pub mod segments;
+pub mod series;
 pub mod topics;
 pub mod websocket;
 

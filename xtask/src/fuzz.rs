@@ -25,7 +25,7 @@ const ONE: u32 = 60;
 const GRACE: Duration = Duration::from_mins(5);
 /// The dictionary for targets that read MQTT.
 const DICTIONARY: &str = "mqtt.dict";
-const NO_DICTIONARY: &[&str] = &["journal", "messages", "segments"];
+const NO_DICTIONARY: &[&str] = &["journal", "messages", "segments", "series"];
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]

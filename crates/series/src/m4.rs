@@ -24,6 +24,9 @@ pub struct Pixel {
     pub sum: f64,
 }
 
+/// So many spans of a pixel are tried.
+const TRIES: Millis = 64;
+
 /// Gathers the values of a range by pixel. They may come in any order.
 #[derive(Debug)]
 pub struct M4 {
@@ -54,8 +57,16 @@ impl M4 {
         let mut resolution = next_multiple(span.div_euclid(width).max(1), step);
         let aligned = |resolution: Millis| from.saturating_sub(from.rem_euclid(resolution));
         let last = |resolution: Millis| to.saturating_sub(aligned(resolution)) / resolution;
-        while last(resolution) >= width && resolution < span {
-            resolution += step;
+        // The first pixel may begin before `from`, so there may be one too many. Often a little more is enough.
+        // With one pixel less, it always is.
+        let enough = next_multiple(span / (width - 1).max(1), step).saturating_add(step);
+        let tries = resolution.saturating_add(step.saturating_mul(TRIES));
+        while last(resolution) >= width && resolution < enough {
+            resolution = if resolution < tries {
+                resolution.saturating_add(step)
+            } else {
+                enough
+            };
         }
         Self::aligned(from, to, resolution)
     }

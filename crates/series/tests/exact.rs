@@ -312,6 +312,57 @@ fn states_are_summed_up_by_bucket() {
     );
 }
 
+/// It tried one millisecond more again and again.
+#[test]
+fn a_chart_of_all_time_is_made_at_once() {
+    for (from, to) in [
+        (0, 1 << 53),
+        (Millis::MIN, Millis::MAX),
+        (-1, Millis::MAX),
+        (7, 8),
+        (8, 7),
+    ] {
+        for width in [1, 2, 3, 100, 1200] {
+            for level in [None, Some(Level::Day)] {
+                let mut chart = M4::new(from, to, width, level);
+                chart.sample(from, 1.0);
+                chart.sample(to - 1, 2.0);
+                assert!(chart.finish().len() <= width + 1);
+            }
+        }
+    }
+    // Few pixels are too few: a day in 1,200 pixels is drawn by nearly as many.
+    for from in [0, 1, 71_999, 12_345_678] {
+        let chart = M4::new(from, from + 86_400_000, 1200, None);
+        assert!(
+            (72_000..72_100).contains(&chart.resolution()),
+            "{}",
+            chart.resolution()
+        );
+    }
+}
+
+/// Rows a year apart made half a million buckets of minutes each.
+#[test]
+fn a_clock_that_jumps_about_makes_no_millions_of_buckets() {
+    const YEAR: Millis = 365 * 86_400_000;
+    let mut open = Open::new();
+    for jump in 0..1000 {
+        for (time, state) in [(jump * YEAR, "on"), (jump * YEAR + 86_400_000, "off")] {
+            open.push(time, time, &[(0, Value::Text(state))]);
+        }
+    }
+    let block = RollupBlock::parse(rollup(&open, Level::Minute, None).unwrap()).unwrap();
+    let mut buckets = 0;
+    block
+        .read_states(0, Millis::MIN, Millis::MAX, &mut |_, state, _| {
+            assert_eq!(state, "on");
+            buckets += 1;
+        })
+        .unwrap();
+    assert!((1440..50_000).contains(&buckets), "{buckets}");
+}
+
 #[test]
 fn sensors_cost_less_than_a_byte_a_value() {
     let mut open = Open::new();

@@ -11,6 +11,7 @@ mod made;
 mod messages;
 mod packets;
 mod segments;
+mod series;
 mod topics;
 mod websocket;
 
@@ -31,6 +32,7 @@ fn main() -> io::Result<()> {
         ("journal", journal::seeds()),
         ("messages", messages::seeds()),
         ("segments", segments::seeds()),
+        ("series", series::seeds()),
         ("topics", topics::seeds()),
         ("websocket", websocket::seeds()),
     ] {

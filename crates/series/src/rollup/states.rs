@@ -19,8 +19,11 @@ pub(super) struct StateTimes {
     now: Option<(Millis, OwnedValue)>,
 }
 
-/// A state that lasts longer than this without a word is not believed to.
-const LONGEST: Millis = 400 * 86_400_000;
+/// A state that lasts longer than this without a word is not believed to. What lasts is said once a day.
+const LONGEST: Millis = 2 * 86_400_000;
+/// The most buckets with times of states: three weeks of minutes. The rows of a day, as they are sealed, have
+/// fewer; a clock that jumps about must not make millions.
+const MOST: usize = 1 << 15;
 
 impl StateTimes {
     /// A state begins, and the one before ends.
@@ -50,7 +53,7 @@ impl StateTimes {
             OwnedValue::Text(text) => text,
             OwnedValue::Number(_) | OwnedValue::Integer(_) => return,
         };
-        while since < time {
+        while since < time && self.by_bucket.len() < MOST {
             let start = level.bucket(since);
             let end = start.saturating_add(level.millis()).min(time);
             self.add(start, name, end - since);
