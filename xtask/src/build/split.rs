@@ -104,12 +104,17 @@ fn parts(divided: &Path) -> Result<Vec<String>> {
 
 /// The glue with the loader in it: one file less to wait for.
 fn joined(glue: &str, loader: &str) -> Result<String> {
-    let import = glue.lines().find_map(|line| {
+    // The glue imports it once for each part.
+    let imports = glue.lines().filter_map(|line| {
         let name = line.strip_prefix("import * as ")?;
         let (name, file) = name.split_once(" from ")?;
         file.contains(LOADER).then_some((line, name))
     });
-    let (import, name) = import.context("wasm-bindgen's script does not import the loader")?;
+    let imports: Vec<(&str, &str)> = imports.collect();
+    ensure!(
+        !imports.is_empty(),
+        "wasm-bindgen's script does not import the loader"
+    );
     let mut exports = Vec::new();
     let mut inside = String::new();
     for line in loader.lines() {
@@ -132,11 +137,13 @@ fn joined(glue: &str, loader: &str) -> Result<String> {
     }
     ensure!(!exports.is_empty(), "the loader exports nothing");
     let exports = exports.join(", ");
-    Ok(glue.replacen(
-        import,
-        &format!("{inside}const {name} = {{ {exports} }};"),
-        1,
-    ))
+    let mut joined = glue.to_owned();
+    for (at, (import, name)) in imports.into_iter().enumerate() {
+        let inside = if at == 0 { &*inside } else { "" };
+        let here = format!("{inside}const {name} = {{ {exports} }};");
+        joined = joined.replacen(import, &here, 1);
+    }
+    Ok(joined)
 }
 
 /// Puts the divided program in the place of what Trunk staged.
@@ -193,6 +200,18 @@ mod tests {
             joined(glue, loader).unwrap(),
             "\nfunction makeLoad() {}\nconst __wasm_split_load_device = makeLoad(() => {\n}, []);\n\
              const import1 = { __wasm_split_load_device };\n\nfunction initSync() {}\n"
+        );
+    }
+
+    #[test]
+    fn a_loader_of_several_parts_stands_in_the_glue_once() {
+        let glue = "import * as import1 from \"./__wasm_split.js\"\nimport * as import2 from \"./__wasm_split.js\"\n";
+        let loader = "export const __wasm_split_load_device = 1;\nexport const __wasm_split_load_wind = 2;\n";
+        assert_eq!(
+            joined(glue, loader).unwrap(),
+            "const __wasm_split_load_device = 1;\nconst __wasm_split_load_wind = 2;\n\
+             const import1 = { __wasm_split_load_device, __wasm_split_load_wind };\n\
+             const import2 = { __wasm_split_load_device, __wasm_split_load_wind };\n"
         );
     }
 
