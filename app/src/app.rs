@@ -88,12 +88,14 @@ fn BackInTime() -> impl IntoView {
             type="button"
             class="button small push"
             data-testid="back-in-time"
+            aria-label="Back in time"
+            title="Back in time"
             hidden=move || !is_offered()
             aria-expanded=move || bar.get().to_string()
             on:click=move |_| bar.set(true)
         >
             {Icon::Clock.view()}
-            "Back in time"
+            <span class="wide-only">"Back in time"</span>
         </button>
     }
 }

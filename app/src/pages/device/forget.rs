@@ -63,6 +63,7 @@ pub fn Forget(
             class="button small"
             title="Leave it out of the fleet's list and counts, until somebody shows it again"
             data-testid="hide"
+            disabled=move || state.wound().get().is_some()
             on:click=move |_| state.hide(key, !hidden.get_untracked())
         >
             {move || if hidden.get() { "Show again" } else { "Hide" }}
@@ -72,6 +73,7 @@ pub fn Forget(
             class="button small"
             aria-haspopup="dialog"
             data-testid="forget"
+            disabled=move || state.wound().get().is_some()
             on:click=ask
         >
             "Forget"

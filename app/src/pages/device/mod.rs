@@ -140,6 +140,7 @@ fn KnownDevice(key: DeviceKey) -> impl IntoView {
             set_title(&format!("{text} · Beaconry"));
         }
     });
+    let is_past = move || state.wound().get().is_some();
     view! {
         <article data-testid="device-page">
             <Head key=key device=device />
@@ -150,7 +151,22 @@ fn KnownDevice(key: DeviceKey) -> impl IntoView {
             </div>
             <div class="device-columns">
                 <div class="device-commands">
-                    <CommandBox key=key device=device />
+                    {move || {
+                        is_past()
+                            .then(|| {
+                                view! {
+                                    <p class="not-all" data-testid="past-note">
+                                        {Icon::Clock.view()}
+                                        <span>
+                                            "This is the past. Commands can be sent when you are back at live."
+                                        </span>
+                                    </p>
+                                }
+                            })
+                    }}
+                    <div inert=is_past>
+                        <CommandBox key=key device=device />
+                    </div>
                 </div>
                 <div class="device-charts stack">
                     <Charts key=key device=device />

@@ -78,7 +78,7 @@ pub fn Track(
             "PageDown" => at - span / 24,
             "PageUp" => at + span / 24,
             "Home" => untrack(|| bar.shown()).0,
-            "End" => now,
+            "End" => i64::MAX,
             _ => return,
         };
         event.prevent_default();
