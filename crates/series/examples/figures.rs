@@ -354,6 +354,18 @@ fn main() {
     speeds(&mut random, &real);
 }
 
+fn opened(rows: &[Said]) -> Open {
+    let mut open = Open::new();
+    for (time, arrived, values) in rows {
+        open.push(*time, *arrived, values);
+    }
+    open
+}
+
+fn seal(rows: &[Said]) -> Vec<u8> {
+    opened(rows).seal()
+}
+
 /// Irregular times, gaps of restarts, and a backlog of two hours that comes at the end.
 fn house(random: &mut Random) -> Vec<(Millis, Millis)> {
     let mut times = Vec::new();
@@ -426,6 +438,25 @@ fn speeds(random: &mut Random, times: &[(Millis, Millis)]) {
         "the same with rollups: {:.1} million samples a second",
         samples as f64 / took / 1e6
     );
+
+    let halves: Vec<Vec<u8>> = day[0].chunks(SEALED).take(2).map(seal).collect();
+    let halves: Vec<Block<&[u8]>> = halves
+        .iter()
+        .map(|it| Block::parse(&it[..]).unwrap())
+        .collect();
+    let took = best(&mut || drop(black_box(merge(&[&halves[0], &halves[1]]).unwrap())));
+    let samples = 2 * SEALED * day[0][0].2.len();
+    println!(
+        "merging two blocks: {:.1} million samples a second",
+        samples as f64 / took / 1e6
+    );
+    let few: Vec<Open> = (0..100_000).map(|_| opened(&day[0][..10])).collect();
+    println!(
+        "100,000 open groups of five metrics, ten rows each: {} bytes a group, {} when empty",
+        few.iter().map(Open::memory).sum::<usize>() / few.len(),
+        Open::new().memory()
+    );
+    drop(few);
 
     let (_, _, blocks) = sealed(&day[0]);
     let took = best(&mut || {

@@ -1,7 +1,7 @@
 //! Rows that still come.
 
 use std::borrow::Cow;
-use std::hash::BuildHasher as _;
+use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
@@ -177,8 +177,12 @@ impl Column {
             + match &self.data {
                 Data::Numbers(numbers) => numbers.capacity() * 8,
                 Data::States(states) => {
-                    let texts: usize = states.known.iter().map(|it| text(it) + 32).sum();
-                    states.runs.capacity() * size_of::<Run>() + texts
+                    let texts: usize = states.known.iter().map(text).sum();
+                    let known = states.known.capacity() * size_of::<OwnedValue>();
+                    // A place and a byte of the table's own for each.
+                    let table = states.by_text.capacity() * 5;
+                    let runs = states.runs.capacity() * size_of::<Run>();
+                    size_of::<States>() + texts + known + table + runs
                 }
                 Data::Cells(cells) => {
                     let texts: usize = cells.iter().flatten().map(text).sum();
@@ -234,7 +238,9 @@ impl Open {
     /// About how many bytes of memory it takes.
     pub fn memory(&self) -> usize {
         let columns: usize = self.columns.iter().map(Column::memory).sum();
-        size_of::<Self>() + (self.times.capacity() + self.delays.capacity()) * 8 + columns
+        let more = self.columns.capacity() - self.columns.len();
+        let times = self.times.capacity() + self.delays.capacity();
+        size_of::<Self>() + times * 8 + columns + more * size_of::<Column>()
     }
 
     /// All rows as a block, in the order of their times. Rows of the same time stay in their order. A block
@@ -278,42 +284,73 @@ impl Open {
         order
     }
 
-    /// Drops each row that is the same as one before it.
+    /// Drops each row that says the same as one before it: the same values at the same time. A device that
+    /// sends a message again may do so much later.
     pub(crate) fn drop_repeated(&mut self) {
-        let mut kept = Self::new();
-        let mut same_time: Vec<u32> = Vec::new();
-        for row in self.order() {
-            let time = self.times[row as usize];
-            if same_time
-                .first()
-                .is_some_and(|first| self.times[*first as usize] != time)
-            {
-                same_time.clear();
+        let mut kept = self.order();
+        // Most rows are alone with their time, and need no hash.
+        let mut first: Option<u32> = None;
+        let mut seen: HashTable<u32> = HashTable::new();
+        let hash = |row: &u32| self.hash(*row);
+        kept.retain(|row| {
+            let time = |row: u32| self.times[row as usize];
+            let Some(first) = first.filter(|first| time(*first) == time(*row)) else {
+                first = Some(*row);
+                seen.clear();
+                return true;
+            };
+            if seen.is_empty() {
+                seen.insert_unique(hash(&first), first, hash);
             }
-            if same_time.iter().any(|other| self.is_same(row, *other)) {
-                continue;
+            let is_same = |other: &u32| self.is_same(*row, *other);
+            let is_new = seen.find(hash(row), is_same).is_none();
+            if is_new {
+                seen.insert_unique(hash(row), *row, hash);
             }
-            same_time.push(row);
-            let values = self
-                .columns
-                .iter()
-                .filter_map(|it| Some((it.id, it.at(row)?)));
-            let values: Vec<_> = values.collect();
-            kept.push(time, self.arrived(row), &values);
+            is_new
+        });
+        if kept.len() < self.times.len() {
+            *self = self.only(&kept);
         }
-        *self = kept;
     }
 
+    /// These rows.
+    fn only(&self, rows: &[u32]) -> Self {
+        let mut only = Self::new();
+        let mut values = Vec::new();
+        for row in rows {
+            let of_row = self.columns.iter();
+            values.clear();
+            values.extend(of_row.filter_map(|it| Some((it.id, it.at(*row)?))));
+            only.push(self.times[*row as usize], self.arrived(*row), &values);
+        }
+        only
+    }
+
+    /// A hash of the row's values.
+    fn hash(&self, row: u32) -> u64 {
+        let mut hasher = FixedState::with_seed(0).build_hasher();
+        for column in &self.columns {
+            match column.at(row) {
+                None => {}
+                Some(Value::Number(number)) => (column.id, number.to_bits()).hash(&mut hasher),
+                Some(Value::Integer(integer)) => (column.id, integer).hash(&mut hasher),
+                Some(Value::Bool(value)) => (column.id, value).hash(&mut hasher),
+                Some(Value::Text(text)) => (column.id, text).hash(&mut hasher),
+            }
+        }
+        hasher.finish()
+    }
+
+    /// Whether both rows have the same values.
     fn is_same(&self, a: u32, b: u32) -> bool {
-        self.arrived(a) == self.arrived(b)
-            && self
-                .columns
-                .iter()
-                .all(|column| match (column.at(a), column.at(b)) {
-                    (None, None) => true,
-                    (Some(a), Some(b)) => a.is_same(b),
-                    (None, Some(_)) | (Some(_), None) => false,
-                })
+        self.columns
+            .iter()
+            .all(|column| match (column.at(a), column.at(b)) {
+                (None, None) => true,
+                (Some(a), Some(b)) => a.is_same(b),
+                (None, Some(_)) | (Some(_), None) => false,
+            })
     }
 
     fn arrived(&self, row: u32) -> Millis {

@@ -75,7 +75,8 @@ pub trait Rows {
 /// The last value of a column at or before a time, and its time.
 pub type Latest = Option<(Millis, OwnedValue)>;
 
-/// One block of several that may overlap. A row that is in several is in it once.
+/// One block of several that may overlap. Of rows with the same time and values it has the first, in the order
+/// of the blocks.
 ///
 /// # Errors
 ///

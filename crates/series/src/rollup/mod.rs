@@ -7,6 +7,8 @@
 //!
 //! **Invariant.** A rollup is partial: it stands for the rows of one block. Rollups of the same bucket merge
 //! exactly ([`Rollup::merge`]). So rows that come late need no correction: they bring a rollup of their own.
+//! That holds for numbers. A state lasts from its row to the next one of the same block, so when rows of one time
+//! lie in two blocks, their states may count twice until the rollup is made anew from the merged rows.
 
 mod states;
 
