@@ -14,8 +14,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use series::{
-    Block, Level, M4, Millis, Open, RollupBlock, Rows, Value, level_for, merge, merge_rollups,
-    rollup,
+    Block, Level, M4, Millis, Open, Rollup, RollupBlock, Row, Rows, Value, level_for, merge,
+    merge_rollups, rollup,
 };
 
 const DAY: Millis = 86_400_000;
@@ -351,7 +351,46 @@ fn main() {
     let house = house(&mut random);
     let kinds = Kind::all(&mut random);
     bytes_a_sample("a day like a real house", kinds, &mut random, &house);
+    backlog(&mut random, &house);
     speeds(&mut random, &real);
+}
+
+/// Two hours that come when the day is sealed already. They bring a block and rollups of their own, and merging
+/// puts each row into its place.
+fn backlog(random: &mut Random, times: &[(Millis, Millis)]) {
+    let mut kind = Kind::all(random).swap_remove(0);
+    let all = rows(&mut kind, random, times);
+    let late = all.iter().filter(|row| row.1 == START + DAY - 1).count();
+    let (day, late) = all.split_at(all.len() - late);
+    let blocks = [seal(day), seal(late)].map(|bytes| Block::parse(bytes).unwrap());
+    let begin = Instant::now();
+    let merged = Block::parse(merge(&[&blocks[0], &blocks[1]]).unwrap()).unwrap();
+    let took = begin.elapsed();
+    let whole = opened(&all);
+    let mut times = Vec::new();
+    let mut sink = |row: Row<'_>| times.push(row.time);
+    merged
+        .read_rows(Millis::MIN, Millis::MAX, &mut sink)
+        .unwrap();
+    assert!(times.is_sorted() && times.len() == all.len());
+    for level in Level::ALL {
+        let of = |rows: &dyn Rows| RollupBlock::parse(rollup(rows, level, None).unwrap()).unwrap();
+        let parts = merge_rollups(&[of(&blocks[0]), of(&blocks[1])]).unwrap();
+        let (parts, whole) = (RollupBlock::parse(parts).unwrap(), of(&whole));
+        let counts = |block: &RollupBlock<Vec<u8>>| {
+            let mut counts = Vec::new();
+            let mut sink = |it: &Rollup| counts.push((it.start, it.count, it.min, it.max));
+            block.read(3, START, START + DAY, &mut sink).unwrap();
+            counts
+        };
+        assert_eq!(counts(&parts), counts(&whole), "{level:?}");
+    }
+    println!(
+        "a backlog of {} rows into a sealed day of {}: merged in {:.2} ms, rollups are those of the whole day",
+        late.len(),
+        day.len(),
+        took.as_secs_f64() * 1e3
+    );
 }
 
 fn opened(rows: &[Said]) -> Open {
