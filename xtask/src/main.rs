@@ -32,7 +32,7 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   serve [-- ARGS]   Installs what is missing, builds everything, runs
-                    `beaconry serve --demo 24 --in-memory ARGS` (with --data it stores)
+                    `beaconry serve --demo 24 --data target/beaconry-data ARGS`
   build             Does the same without running it
   split             Divides the page that Trunk is building; Trunk calls it (Trunk.toml)
   test [STAGE]...   Runs all tests, or some stages:
