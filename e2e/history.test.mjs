@@ -142,6 +142,22 @@ test('while the past is shown nothing can be sent', async () => {
   await close();
 });
 
+test('the last 90 days are a cell each, and say by keyboard how each was', async () => {
+  const { page, complaints, close } = await openPage(browser, new URL('device/beaconry%2Fpump-1', server.page).href);
+  const words = page.getByTestId('uptime-words');
+  await words.waitFor();
+  assert.equal(await page.locator('.uptime-day').count(), 90);
+  assert.equal(await page.locator('.uptime-day.whole').count(), 1, 'only today is known');
+  assert.match(await words.textContent(), /There for 100 % of the time in 1 days/);
+  await page.locator('.uptime').focus();
+  await page.keyboard.press('ArrowLeft');
+  await page.waitForFunction(() => /nothing is known/.test(document.querySelector('[data-testid=uptime-words]').textContent));
+  await page.keyboard.press('End');
+  await page.waitForFunction(() => /there for 100 %/.test(document.querySelector('[data-testid=uptime-words]').textContent));
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
 test('without a history the page says so, and offers no way back', async () => {
   const alone = await startServer({ args: ['--demo', '1'] });
   try {

@@ -9,6 +9,7 @@
 //! - [`raw`]: its messages as they came.
 //! - [`faults`]: what is wrong with what it sends.
 //! - [`forget`]: the button that forgets it.
+//! - [`uptime`]: a cell for each of the last 90 days.
 
 pub mod arguments;
 pub mod charts;
@@ -20,6 +21,7 @@ pub mod history;
 mod json;
 pub mod position;
 pub mod raw;
+pub mod uptime;
 
 use fleet::{DeviceKey, Presence, Timestamp, UnknownReason};
 use leptos::prelude::*;
@@ -41,6 +43,7 @@ use forget::Forget;
 use history::PresenceHistory;
 use position::PositionPanel;
 use raw::RawMessages;
+use uptime::Uptime;
 
 /// The device, once it is known: what the panels show.
 pub type DeviceSignal = ReadSignal<Option<DeviceView>>;
@@ -173,6 +176,7 @@ fn KnownDevice(key: DeviceKey) -> impl IntoView {
                 </div>
                 <aside class="device-facts stack" aria-label="Presence and position">
                     <PresenceHistory device=device />
+                    <Uptime device=device />
                     <PositionPanel device=device />
                 </aside>
             </div>
