@@ -158,6 +158,57 @@ test('the last 90 days are a cell each, and say by keyboard how each was', async
   await close();
 });
 
+// A sleeper gets a command, a page is reloaded, the server is killed, the sleeper wakes and answers.
+test('two viewers see one story of a command to its end, over a reload and a SIGKILL, and it is kept', async (t) => {
+  const data = mkdtempSync(join(tmpdir(), 'beaconry-story-'));
+  let own = await startServer({ args: ['--data', data] });
+  t.after(async () => {
+    await own.stop();
+    rmSync(data, { recursive: true, force: true });
+  });
+  const { mqttAddress, httpAddress } = own;
+  const wake = () => mqttjs.connect(own.tcp, { clientId: 'soil-1', clean: false, properties: { sessionExpiryInterval: 3600 } });
+  const awake = async (act) => {
+    const sleeper = await wake();
+    await sleeper.subscribe('beaconry/cmd/req/soil-1');
+    await sleeper.publish('beaconry/register/soil-1', 'SIGN_IN', { qos: 2, retain: true });
+    await act(sleeper);
+    await sleeper.publish('beaconry/register/soil-1', 'SIGN_OUT', { qos: 2, retain: true });
+    await sleeper.end();
+  };
+  await awake((sleeper) => sleeper.publish('beaconry/data/soil-1', JSON.stringify({ deviceId: 'soil-1', moisture: 41 }), { qos: 2 }));
+
+  const expected = [/WebSocket connection/, /Failed to load resource/, /ERR_/];
+  const address = new URL('device/beaconry%2Fsoil-1', own.page).href;
+  const one = await openPage(browser, address, { expected });
+  const two = await openPage(browser, address, { expected });
+  t.after(async () => { await one.close(); await two.close(); });
+  await one.page.getByTestId('command-PING').click();
+  const command = (page) => page.getByTestId('command').filter({ hasText: 'PING' }).first();
+  await command(two.page).waitFor();
+  await one.page.reload();
+  await command(one.page).waitFor();
+  // What is older than a second outlives a kill. The device itself is saved every five.
+  const story = async () => (await (await fetch(new URL('api/v1/devices/beaconry%2Fsoil-1/commands', own.page))).json()).commands?.[0];
+  while (!await story()) await new Promise((done) => { setTimeout(done, 50); });
+  await new Promise((done) => { setTimeout(done, 7000); });
+  await own.stop('SIGKILL');
+  own = await startServer({ args: ['--data', data], mqtt: mqttAddress, http: httpAddress });
+
+  await awake(async (sleeper) => {
+    const asked = await sleeper.message(({ topic }) => topic === 'beaconry/cmd/req/soil-1');
+    const { uuid } = JSON.parse(asked.payload);
+    await sleeper.publish('beaconry/cmd/resp/soil-1', JSON.stringify({ deviceId: 'soil-1', messageType: 'commandResp', commandResult: 'PONG', uuid }), { qos: 2 });
+  });
+  for (const { page } of [one, two]) await command(page).filter({ hasText: 'PONG' }).waitFor({ timeout: 60_000 });
+  while ((await story())?.steps.at(-1).step !== 'answered') await new Promise((done) => { setTimeout(done, 50); });
+  const { steps, progress } = await story();
+  assert.deepEqual(steps.map(({ step }) => step), ['accepted', 'waiting', 'answered']);
+  assert.equal(progress.result, '"PONG"');
+  await one.page.reload();
+  await command(one.page).filter({ hasText: 'PONG' }).waitFor();
+});
+
 test('without a history the page says so, and offers no way back', async () => {
   const alone = await startServer({ args: ['--demo', '1'] });
   try {

@@ -34,6 +34,8 @@ for (const [device, viewport] of Object.entries(viewports)) {
       // The list renders only what is on the screen. The search finds what is further down.
       await page.getByTestId('search').fill('weather');
       await page.getByTestId('device-card').filter({ hasText: 'weather' }).first().click();
+      // A chart is drawn when it is on the screen.
+      await page.getByTestId('chart').first().scrollIntoViewIfNeeded();
       await page.getByTestId('chart').first().locator('canvas').waitFor();
       await page.getByTestId('command-PING').click();
       await page.getByTestId('command-answer').filter({ hasText: 'PONG' }).first().waitFor();

@@ -9,12 +9,15 @@
 //! the value axis is shown, `align` puts several metrics on one time axis, `palette` knows the style sheet's colours, `visibility` knows what is on screen.
 
 mod align;
+// Signals are large in debug builds, where they know who made them. Elsewhere they are a few numbers.
+#[allow(clippy::large_types_passed_by_value)]
 pub mod live;
 mod palette;
 pub mod past;
 mod plot;
 mod scale;
 pub mod sparkline;
+#[allow(clippy::large_types_passed_by_value)] // as above
 mod touch;
 mod trace;
 mod uplot;

@@ -4,7 +4,7 @@
 //! minute, and one every two seconds in the last nine days; outages, and a spike of one reading. Then
 //! `beaconry serve --demo 24 --data DIR` goes on with them.
 
-#![allow(clippy::cast_precision_loss, clippy::unwrap_used)]
+#![allow(clippy::cast_precision_loss, clippy::expect_used, clippy::unwrap_used)]
 
 use std::time::SystemTime;
 

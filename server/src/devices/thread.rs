@@ -94,7 +94,8 @@ pub(crate) fn spawn(settings: Settings, batches: mpsc::Receiver<Vec<u8>>) -> io:
                         model.keep_messages(messages.batch());
                     }
                 }
-                let keeper = data.and_then(|data| restore(&mut model, &shared, &data));
+                let keeper =
+                    data.and_then(|data| restore(&mut model, &shared, &data, history.as_ref()));
                 let mut running = Running::new(model, &shared, keeper, history);
                 runtime.block_on(running.run(batches, questions));
             });
@@ -104,12 +105,23 @@ pub(crate) fn spawn(settings: Settings, batches: mpsc::Receiver<Vec<u8>>) -> io:
 
 /// Fills the model with what an earlier run has stored. If the table cannot be opened, the model does
 /// without: MQTT and the devices of now matter more.
-fn restore(model: &mut Model, shared: &Shared, data: &Path) -> Option<Keeper> {
+fn restore(
+    model: &mut Model,
+    shared: &Shared,
+    data: &Path,
+    history: Option<&history::Feed>,
+) -> Option<Keeper> {
     let now = stamp(shared.clock.now());
     let kept = Keeper::open_table(data).and_then(|table| {
         table.read(|key, value| model.restore(now, key, value))?;
         Ok(table)
     });
+    // The table has the devices without their commands.
+    if let Some(history) = history {
+        for (device, command) in history.commands(now.0) {
+            model.restore_command(now, &device, &command);
+        }
+    }
     model.restored(now);
     let keeper = kept
         .map_err(io::Error::other)

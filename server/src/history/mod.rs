@@ -13,15 +13,18 @@ pub(crate) mod messages;
 mod recorder;
 mod thread;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
-use ::history::{Counted, View};
+use ::history::{COMMAND, Counted, View};
+use api::fleet::Command;
 use broker::Grants;
 use fleet::Records;
 use tokio::sync::watch;
+use tracing::warn;
 
 pub(crate) use self::chosen::Chosen;
 pub(crate) use self::messages::MessageCounts;
@@ -81,6 +84,7 @@ pub(crate) struct Feed {
     chosen: Chosen,
     backlog: usize,
     messages: Option<messages::Feed>,
+    view: View,
 }
 
 /// What was recorded, for those who ask.
@@ -144,6 +148,36 @@ impl Feed {
     /// Takes messages as they came. `None`: they are not kept.
     pub(crate) const fn messages(&self) -> Option<&messages::Feed> {
         self.messages.as_ref()
+    }
+
+    /// The commands of the last week, each as far as it had got: the device's id, and the command. For the model,
+    /// after a restart.
+    pub(crate) fn commands(&self, now: i64) -> Vec<(String, Command)> {
+        const WEEK: i64 = 7 * 86_400_000;
+        let mut latest: BTreeMap<(String, String), (i64, Command)> = BTreeMap::new();
+        let read = self
+            .view
+            .read_everyone(COMMAND, now - WEEK, now + 1, |device, time, value| {
+                let series::Value::Text(text) = value else {
+                    return;
+                };
+                if let Ok(command) = serde_json::from_str::<Command>(text) {
+                    let key = (device.to_owned(), command.uuid.clone());
+                    let known = latest.entry(key).or_insert_with(|| (time, command.clone()));
+                    if known.0 <= time {
+                        *known = (time, command);
+                    }
+                }
+            });
+        if let Err(error) = read {
+            warn!("history: the commands before the restart are not known: {error}");
+        }
+        let mut commands: Vec<_> = latest.into_iter().collect();
+        commands.sort_by_key(|(_, (_, command))| command.created);
+        let commands = commands.into_iter();
+        commands
+            .map(|((device, _), (_, command))| (device, command))
+            .collect()
     }
 
     /// Hands over what happened. If too much waits, it is lost and counted.

@@ -82,6 +82,7 @@ pub(crate) fn spawn(settings: Settings) -> io::Result<(Feed, Handle)> {
         chosen,
         backlog,
         messages: messages_feed,
+        view: opened.archive.view(),
     };
     std::thread::Builder::new()
         .name("history".to_owned())
@@ -107,7 +108,7 @@ fn tenth_of_disk(data: &Path) -> u64 {
 }
 
 /// With less room than this there is no point in a history.
-const LEAST: u64 = 16 << 20;
+const LEAST: u64 = 4 << 20;
 
 struct Recording<'a> {
     clock: Clock,

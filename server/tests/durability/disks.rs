@@ -17,7 +17,8 @@ use super::server::{Folder, serve, wait_until};
 
 const ANY: &str = "127.0.0.1:0";
 /// So that several files fit: the disk is the only limit.
-const SMALL: &[&str] = &["--store-segment-size", "1MiB"];
+/// The store is tried here, so the history takes no room.
+const SMALL: &[&str] = &["--store-segment-size", "1MiB", "--no-history"];
 
 /// A small disk, mounted until it is dropped.
 struct Disk(Folder);

@@ -81,7 +81,9 @@ pub(crate) fn serve(workspace: &Workspace, args: &[String]) -> Result<ExitCode> 
     // So what happened is remembered over a restart, too.
     let stores = |arg: &String| arg.starts_with("--data") || arg == "--in-memory";
     if !args.iter().any(stores) && std::env::var_os("BEACONRY_DATA").is_none() {
-        server.arg("--data").arg(workspace.target.join("beaconry-data"));
+        server
+            .arg("--data")
+            .arg(workspace.target.join("beaconry-data"));
     }
     platform::become_program(server.args(args))
 }

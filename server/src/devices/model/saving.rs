@@ -114,6 +114,16 @@ impl Model {
         self.saving.note(place, saved);
     }
 
+    /// A command to a device that was restored, as far as it had got.
+    pub(crate) fn restore_command(
+        &mut self,
+        now: Timestamp,
+        device: &str,
+        command: &api::fleet::Command,
+    ) {
+        self.fleet.adopt_command(now, device, command);
+    }
+
     /// All that was saved is here again. Judges what can still be said of it. Nobody follows the changes of
     /// this run yet, so none of it is told as one.
     pub(crate) fn restored(&mut self, now: Timestamp) {
