@@ -1,5 +1,7 @@
 //! Takes rows: the journal, and what is open.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use series::{Millis, Open, Rows as _, Value};
@@ -28,7 +30,7 @@ pub struct Archive {
     pub(crate) log: Log,
     pub(crate) table: Table,
     /// Groups whose names are not in the table yet.
-    pub(crate) new_groups: Vec<u32>,
+    pub(crate) new_groups: BTreeSet<u32>,
     pub(crate) record: RowsRecord,
     /// For each group: the segment of the journal in which its oldest open row is. 0: it has no open row.
     pub(crate) first_in: Vec<u64>,
@@ -41,6 +43,8 @@ pub struct Archive {
     /// The number of the newest file that the journal calls complete.
     pub(crate) newest_file: u64,
     pub(crate) merging: Option<Merging>,
+    /// Files that are not complete and could not be removed.
+    pub(crate) leftovers: Vec<PathBuf>,
     /// Days before this one are sealed.
     pub(crate) sealed_days: i32,
     /// When retention was looked at last.
@@ -87,7 +91,7 @@ impl Archive {
             shared,
             log,
             table,
-            new_groups: Vec::new(),
+            new_groups: BTreeSet::new(),
             record: RowsRecord::default(),
             first_in: Vec::new(),
             clients: Vec::new(),
@@ -95,6 +99,7 @@ impl Archive {
             full_since: None,
             newest_file: 0,
             merging: None,
+            leftovers: Vec::new(),
             sealed_days: i32::MIN,
             tidied: Millis::MIN,
             counted: Counted::default(),
@@ -145,7 +150,7 @@ impl Archive {
                     names.push(CLIENT);
                 }
                 let group = hot.catalog.add_group(device, &names);
-                self.new_groups.push(group);
+                self.new_groups.insert(group);
             }
         }
         let metrics = names.iter().zip(found).map(|(name, found)| {
@@ -162,10 +167,8 @@ impl Archive {
 
     /// Names a metric's unit.
     pub fn set_unit(&mut self, metric: MetricRef, unit: Option<&str>) {
-        if self.shared.hot().catalog.set_unit(metric, unit)
-            && !self.new_groups.contains(&metric.group)
-        {
-            self.new_groups.push(metric.group);
+        if self.shared.hot().catalog.set_unit(metric, unit) {
+            self.new_groups.insert(metric.group);
         }
     }
 

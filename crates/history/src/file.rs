@@ -11,9 +11,12 @@
 //! All numbers are little-endian. The tail is at the end, so a reader finds everything with one read of
 //! it, one of the fences, one of a page, and one of the block.
 //!
-//! **Invariant.** A file appears under its name as a whole: it is written under another one (`.new`), synced,
-//! and renamed when the journal says that its rows are sealed. A reader checks the checksum of everything that it uses. If the index is damaged, the
-//! frames of the blocks replace it. If a block is damaged, only that block is lost.
+//! **Invariant.** A file appears under its name as a whole. It has three endings, one after the other: `.part` while
+//! it is written; `.new` when it is whole and synced; `.seg` when the journal says that it is complete. So a start
+//! removes every `.part`, and `.new` never stands for half a file.
+//!
+//! A reader checks the checksum of everything that it uses. If the index is damaged, the frames of the blocks
+//! replace it. If a block is damaged, only that block is lost.
 
 use std::fmt;
 use std::fs;
@@ -117,10 +120,16 @@ pub(crate) struct Tail {
     pub(crate) span: (Millis, Millis),
 }
 
+/// The ending of a file that is being written.
+pub(crate) const PART: &str = "part";
+/// The ending of a file that is whole, but that the journal may not call complete yet.
+pub(crate) const NEW: &str = "new";
+
 /// Writes a file. Until [`Finished::publish`] it has another name.
 #[derive(Debug)]
 pub(crate) struct Writer {
     path: PathBuf,
+    /// The path while it is written.
     unfinished: PathBuf,
     name: Name,
     file: io::BufWriter<fs::File>,
@@ -131,7 +140,7 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn create(folder: &Path, name: Name) -> Result<Self, Error> {
         let path = folder.join(name.to_text());
-        let unfinished = path.with_extension("new");
+        let unfinished = path.with_extension(PART);
         let file = create(&unfinished).map_err(Error::io("create", &unfinished))?;
         let mut writer = Self {
             path,
@@ -191,8 +200,15 @@ impl Writer {
         self.name
     }
 
-    /// Makes everything durable. The file has its name after [`Finished::publish`].
+    /// Makes the whole file durable, under a name that says that it is whole. If that fails, the file is removed.
     pub(crate) fn finish(mut self) -> Result<Finished, Error> {
+        let unfinished = self.unfinished.clone();
+        self.write_index()
+            .and_then(|()| self.sync())
+            .inspect_err(|_| remove_unused(&unfinished))
+    }
+
+    fn write_index(&mut self) -> Result<(), Error> {
         let mut entries = std::mem::take(&mut self.entries);
         entries.sort_unstable_by_key(|entry| (entry.key(), entry.first, entry.offset));
         let index_at = self.at;
@@ -219,7 +235,10 @@ impl Writer {
         end.extend([0; 4]);
         end.extend(crc32fast::hash(&end).to_le_bytes());
         end.extend(TAIL_MAGIC);
-        self.write(&end)?;
+        self.write(&end)
+    }
+
+    fn sync(self) -> Result<Finished, Error> {
         let file = self
             .file
             .into_inner()
@@ -227,9 +246,12 @@ impl Writer {
         let file = file.map_err(Error::io("write", &self.unfinished))?;
         file.sync_all()
             .map_err(Error::io("write", &self.unfinished))?;
+        let whole = self.path.with_extension(NEW);
+        let renamed = fs::rename(&self.unfinished, &whole);
+        renamed.map_err(Error::io("rename", &self.unfinished))?;
         Ok(Finished {
-            unfinished: self.unfinished,
-            file: File::new(self.path, self.name, self.at),
+            file: File::new(whole, self.name, self.at),
+            path: self.path,
         })
     }
 
@@ -239,30 +261,53 @@ impl Writer {
             unfinished, file, ..
         } = self;
         drop(file);
-        // What cannot be removed now is removed at the next start.
-        let _ = fs::remove_file(unfinished);
+        remove_unused(&unfinished);
     }
 }
 
-/// A file that is complete and durable, but not under its name yet.
+/// Removes a file that nobody uses. If that fails, the next start removes it.
+fn remove_unused(path: &Path) {
+    if let Err(error) = fs::remove_file(path) {
+        tracing::warn!("cannot remove {}: {error}", path.display());
+    }
+}
+
+/// A file that is whole and durable, but not under its last name yet.
 #[derive(Debug)]
 pub(crate) struct Finished {
-    unfinished: PathBuf,
     file: File,
+    /// The path that it will have.
+    path: PathBuf,
 }
 
 impl Finished {
-    /// Gives it its name. The folder is to be synced after that.
-    pub(crate) fn publish(self) -> Result<File, Error> {
-        let renamed = fs::rename(&self.unfinished, &self.file.path);
-        renamed.map_err(Error::io("rename", &self.unfinished))?;
-        Ok(self.file)
+    /// Gives it its name. If that fails, it is read under the name that it has, and the next start renames it: the
+    /// journal calls it complete already.
+    pub(crate) fn publish(mut self) -> File {
+        match fs::rename(&self.file.path, &self.path) {
+            Ok(()) => self.file.path = self.path,
+            Err(error) => {
+                tracing::warn!("cannot rename {}: {error}", self.file.path.display());
+            }
+        }
+        self.file
     }
 
-    /// Removes it.
-    pub(crate) fn discard(self) {
-        // What cannot be removed now is removed at the next start.
-        let _ = fs::remove_file(self.unfinished);
+    /// Removes it. If that fails, its path is returned: a later start would take it for complete.
+    pub(crate) fn discard(self) -> Option<PathBuf> {
+        remove_leftover(&self.file.path)
+            .is_err()
+            .then_some(self.file.path)
+    }
+}
+
+/// Removes a file that must not be there at the next start.
+pub(crate) fn remove_leftover(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io("remove", path)(error))
+        }
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

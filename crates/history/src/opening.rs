@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use crate::archive::{Archive, FULL};
 use crate::error::Error;
-use crate::file::File;
+use crate::file::{File, NEW, PART};
 use crate::journal::{self, Replay};
 use crate::name::Name;
 use crate::settings::Settings;
@@ -200,21 +200,24 @@ fn find_files(folder: &Path, complete: u64) -> Result<(Vec<Arc<File>>, u64), Err
     for entry in entries {
         let entry = entry.map_err(Error::io("read", folder))?;
         let mut path = entry.path();
-        let text = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-        let is_new = path.extension() == Some(OsStr::new("new"));
-        let Some(name) = Name::parse(&text.replace(".new", ".seg")) else {
+        let ending = path.extension();
+        let is_part = ending == Some(OsStr::new(PART));
+        let is_new = ending == Some(OsStr::new(NEW));
+        let named = path.with_extension("seg");
+        let text = if is_part || is_new { &named } else { &path }.file_name();
+        let text = text.and_then(OsStr::to_str).unwrap_or_default();
+        let Some(name) = Name::parse(text) else {
             warn!("history: {} is no file of the history", path.display());
             continue;
         };
         newest = newest.max(name.number);
+        if is_part || (is_new && name.number > complete) {
+            fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+            continue;
+        }
         if is_new {
-            if name.number > complete {
-                fs::remove_file(&path).map_err(Error::io("remove", &path))?;
-                continue;
-            }
-            let to = path.with_extension("seg");
-            fs::rename(&path, &to).map_err(Error::io("rename", &path))?;
-            path = to;
+            fs::rename(&path, &named).map_err(Error::io("rename", &path))?;
+            path = named;
         }
         let bytes = fs::metadata(&path).map_err(Error::io("read", &path))?.len();
         files.push(Arc::new(File::new(path, name, bytes)));

@@ -1,13 +1,12 @@
 //! What is old is dropped: by age, and by size, the oldest raw rows first.
 
-use std::fs;
 use std::sync::Arc;
 
 use series::Millis;
 
 use crate::archive::Archive;
 use crate::error::Error;
-use crate::file::File;
+use crate::file::{File, remove_leftover};
 use crate::name::{Kind, day_of_time};
 
 /// How often retention is looked at.
@@ -33,13 +32,16 @@ impl Archive {
         self.counted.dropped_by_age += bytes_of(&drop);
         let journal = self.bytes().saturating_sub(bytes_of(&files));
         let mut bytes = journal + bytes_of(&keep);
-        // Raw rows go first, then minutes, then the rest; of each the oldest first.
+        // Raw rows go first, then minutes, then the rest; of each the oldest first. Those of today go last, because
+        // they are what people look at.
         let today = day_of_time(now);
-        for kind in [Kind::Raw, Kind::Minutes, Kind::Events, Kind::Hours] {
+        let kinds = [Kind::Raw, Kind::Minutes, Kind::Events, Kind::Hours];
+        let in_order = kinds.map(|kind| (kind, today));
+        for (kind, before) in in_order.into_iter().chain([(Kind::Raw, i32::MAX)]) {
             while bytes > self.settings.bytes {
                 let oldest = keep
                     .iter()
-                    .position(|file| file.name().kind == kind && file.name().day < today);
+                    .position(|file| file.name().kind == kind && file.name().day < before);
                 let Some(oldest) = oldest else {
                     break;
                 };
@@ -59,7 +61,7 @@ impl Archive {
         }
         self.shared.set_files(keep);
         for file in gone {
-            fs::remove_file(file.path()).map_err(Error::io("remove", file.path()))?;
+            remove_leftover(file.path())?;
         }
         Ok(())
     }

@@ -1,17 +1,18 @@
 //! Open rows become blocks in files.
 //!
 //! The order makes it safe: the files are written and synced under other names; then the journal says that these
-//! groups have no open rows any more; then the files get their names. A crash in between leaves either the rows in
-//! the journal, and files that the next start removes, or files that the next start names.
+//! files are complete and that these groups have no open rows any more; then the files get their names. A crash
+//! before the journal's record leaves the rows in the journal, and files that the next start removes. A crash
+//! after it leaves files that the next start names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use series::{Level, Millis, Open, Rows, rollup};
 
 use crate::archive::{Archive, FULL, MOST};
 use crate::error::Error;
-use crate::file::{File, Finished, Writer};
+use crate::file::{File, Finished, Writer, remove_leftover};
 use crate::journal;
 use crate::name::{Kind, Name, day_of_time};
 
@@ -121,6 +122,8 @@ impl Archive {
             self.seal(&seal)?;
             return Ok(true);
         }
+        // Rows that wait are in the snapshots too. They must stand before them, or they would count twice.
+        self.commit()?;
         for group in &copy {
             let record = journal::snapshot(*group, self.shared.hot().open(*group));
             self.log.append(&record);
@@ -189,6 +192,7 @@ impl Archive {
                         *first_in = 0;
                     }
                 }
+                let groups: HashSet<u32> = groups.iter().copied().collect();
                 self.full.retain(|group| !groups.contains(group));
                 self.full_since = self.full_since.filter(|_| !self.full.is_empty());
                 self.counted.blocks += blocks;
@@ -233,7 +237,7 @@ impl Archive {
             match self.write_file(name, &sealed) {
                 Ok(file) => finished.push(file),
                 Err(error) => {
-                    finished.into_iter().for_each(Finished::discard);
+                    self.discard(finished);
                     return Err(error);
                 }
             }
@@ -256,27 +260,51 @@ impl Archive {
     }
 
     /// The journal says that these files are complete and that these groups have no open rows. Then the files get
-    /// their names.
+    /// their names. After an error nothing has happened: the files are gone and the rows are open.
     pub(crate) fn publish(
         &mut self,
         newest: u64,
         sealed: &[u32],
         finished: Vec<Finished>,
     ) -> Result<Vec<File>, Error> {
-        self.log.append(&journal::sealed(newest, sealed));
-        // If this fails, the record stays in the buffer and may become durable later. So the rows must not be
-        // called open again: but they are, and the files are removed. Then the record must go, too.
-        if let Err(error) = self.log.commit() {
-            self.log.drop_buffered();
-            finished.into_iter().for_each(Finished::discard);
-            return Err(error.into());
+        if let Err(error) = self.call_complete(newest, sealed) {
+            self.discard(finished);
+            return Err(error);
         }
         self.newest_file = newest;
+        // From here on the rows are in the files, and nowhere else. So nothing may fail any more.
+        let files = finished.into_iter().map(Finished::publish).collect();
         let folder = self.settings.folder.join("blocks");
-        let files: Result<Vec<File>, Error> = finished.into_iter().map(Finished::publish).collect();
-        let files = files?;
-        store::files::sync_folder(&folder).map_err(Error::io("write", &folder))?;
+        if let Err(error) = store::files::sync_folder(&folder) {
+            // A power loss may undo the names. Then the next start gives them again.
+            tracing::warn!("cannot sync {}: {error}", folder.display());
+        }
         Ok(files)
+    }
+
+    fn call_complete(&mut self, newest: u64, sealed: &[u32]) -> Result<(), Error> {
+        while let Some(path) = self.leftovers.last() {
+            remove_leftover(path)?;
+            self.leftovers.pop();
+        }
+        // If the record below is dropped, no row may go with it.
+        self.commit()?;
+        // The journal must not call a file complete whose name a power loss can undo.
+        let folder = self.settings.folder.join("blocks");
+        store::files::sync_folder(&folder).map_err(Error::io("write", &folder))?;
+        self.log.append(&journal::sealed(newest, sealed));
+        self.log.commit().map_err(|error| {
+            // The record would become durable with a later commit. But the files that it names go.
+            self.log.drop_buffered();
+            error.into()
+        })
+    }
+
+    /// Removes files that the journal does not call complete. Those that cannot be removed now must go before it
+    /// calls others complete.
+    fn discard(&mut self, finished: Vec<Finished>) {
+        let leftovers = finished.into_iter().filter_map(Finished::discard);
+        self.leftovers.extend(leftovers);
     }
 }
 

@@ -8,77 +8,15 @@
     clippy::cast_possible_truncation
 )]
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
+mod kills;
+mod support;
 
-use history::{Archive, Error, Point, SeriesQuery, Settings, View};
-use proptest::prelude::*;
+use std::fs;
+
+use history::{Archive, Error, Point, SeriesQuery, Settings};
 use series::{Millis, OwnedValue, Value};
 
-const NOW: Millis = 1_795_233_600_000;
-const HOUR: Millis = 3_600_000;
-const DAY: Millis = 24 * HOUR;
-
-fn settings(folder: &Path) -> Settings {
-    Settings {
-        journal: 1 << 20,
-        ..Settings::new(folder.join("history"))
-    }
-}
-
-fn open(settings: &Settings, now: Millis) -> Archive {
-    let opened = Archive::open(settings.clone(), now).unwrap();
-    assert_eq!(opened.damaged, Vec::<String>::new());
-    opened.archive
-}
-
-fn tidy(archive: &mut Archive, now: Millis) {
-    while archive.tidy(now).unwrap() {}
-}
-
-/// What was appended, by device and metric.
-type Model = BTreeMap<(String, String), Vec<(Millis, OwnedValue)>>;
-
-fn say(
-    archive: &mut Archive,
-    model: &mut Model,
-    device: &str,
-    at: Millis,
-    now: Millis,
-    values: &[(&str, Value<'_>)],
-) {
-    let number = archive.device(device);
-    let names: Vec<&str> = values.iter().map(|(name, _)| *name).collect();
-    let metrics = archive.metrics(number, &names);
-    let row: Vec<_> = metrics
-        .into_iter()
-        .zip(values.iter().map(|(_, value)| *value))
-        .collect();
-    archive.append(at, now, &row, Some("client"));
-    for (name, value) in values {
-        let key = (device.to_owned(), (*name).to_owned());
-        model.entry(key).or_default().push((at, value.owned()));
-    }
-}
-
-fn compare(view: &View, model: &Model) {
-    for ((device, metric), values) in model {
-        let mut expected = values.clone();
-        expected.sort_by_key(|it| it.0);
-        let (found, damaged) = view
-            .read(device, metric, Millis::MIN, Millis::MAX)
-            .unwrap()
-            .unwrap();
-        assert_eq!(damaged, []);
-        assert_eq!(found.len(), expected.len(), "{device} {metric}");
-        assert_eq!(
-            format!("{found:?}"),
-            format!("{expected:?}"),
-            "{device} {metric}"
-        );
-    }
-}
+use support::{DAY, HOUR, Model, NOW, compare, open, say, settings, tidy};
 
 #[test]
 fn ten_days_with_restarts_are_read_back_as_they_were_said() {
@@ -300,6 +238,47 @@ fn what_is_old_goes_first_by_age_then_by_size() {
 }
 
 #[test]
+fn one_day_alone_stays_within_the_size() {
+    let folder = testbed::Folder::new();
+    let settings = Settings {
+        bytes: 1 << 20,
+        ..settings(folder.path())
+    };
+    let mut archive = open(&settings, NOW);
+    let mut now = NOW;
+    let mut noise = 1u64;
+    for _ in 0..30 {
+        for _ in 0..10_000 {
+            now += 100;
+            noise = noise
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let device = archive.device("a");
+            let metric = archive.metrics(device, &["t"])[0];
+            let value = Value::Number(noise as f64);
+            archive.append(now, now, &[(metric, value)], None);
+        }
+        archive.commit().unwrap();
+        archive.seal_all().unwrap();
+        now += 60_000;
+        tidy(&mut archive, now);
+        let bytes = archive.counted().bytes;
+        assert!(
+            bytes <= 3 << 20,
+            "{bytes}: the journal has a MiB of its own, and what was just sealed"
+        );
+    }
+    assert!(archive.counted().dropped_by_size > 0);
+    // The newest rows are there.
+    let (found, _) = archive
+        .view()
+        .read("a", "t", now - 200_000, Millis::MAX)
+        .unwrap()
+        .unwrap();
+    assert!(!found.is_empty());
+}
+
+#[test]
 fn a_flipped_byte_costs_one_block_and_is_named() {
     let folder = testbed::Folder::new();
     let settings = settings(folder.path());
@@ -380,57 +359,6 @@ fn a_label_explosion_is_refused_and_counted() {
     }
     let counted = archive.counted();
     assert_eq!((counted.series, counted.refused), (100, 200));
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).unwrap();
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
-
-    /// A copy of the folder at any time is what a kill leaves: everything that was committed is in it once.
-    #[test]
-    fn what_was_committed_survives_a_kill_at_any_time(
-        steps in prop::collection::vec((0usize..4, 1i64..5000, 0u8..10), 50..400),
-        size in 256u64..4096,
-    ) {
-        let folder = testbed::Folder::new();
-        let settings = Settings { journal: size * 1024, memory: 200_000, ..settings(folder.path()) };
-        let mut archive = open(&settings, NOW);
-        let mut model = Model::new();
-        let mut now = NOW;
-        for (at, (device, pause, what)) in steps.into_iter().enumerate() {
-            for row in 0..60 {
-                now += pause;
-                let device = format!("d{device}");
-                say(&mut archive, &mut model, &device, now, now, &[("t", Value::Number((at * 100 + row) as f64))]);
-            }
-            match what {
-                0..6 => archive.commit().unwrap(),
-                6 | 7 => drop(archive.tidy(now).unwrap()),
-                8 => archive.seal_all().unwrap(),
-                _ => {
-                    archive.commit().unwrap();
-                    let killed = folder.path().join(format!("killed-{at}"));
-                    copy(&settings.folder, &killed);
-                    let copied = open(&Settings { folder: killed, ..settings.clone() }, now);
-                    compare(&copied.view(), &model);
-                }
-            }
-        }
-        archive.commit().unwrap();
-        compare(&archive.view(), &model);
-    }
 }
 
 #[test]
