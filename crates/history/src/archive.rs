@@ -1,14 +1,16 @@
 //! Takes rows: the journal, and what is open.
 
 use std::collections::BTreeSet;
+use std::hash::BuildHasher as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use series::{Millis, Open, Rows as _, Value};
 use store::log::Log;
 use store::table::Table;
 
-use crate::catalog::{CLIENT, MetricRef};
+use crate::catalog::{CLIENT, Catalog, MetricRef};
 use crate::error::Error;
 use crate::journal::RowsRecord;
 use crate::merging::Merging;
@@ -34,8 +36,9 @@ pub struct Archive {
     pub(crate) record: RowsRecord,
     /// For each group: the segment of the journal in which its oldest open row is. 0: it has no open row.
     pub(crate) first_in: Vec<u64>,
-    /// The publisher that each group's last row names.
-    clients: Vec<Option<Box<str>>>,
+    /// A hash of the publisher that each group's last row names. 0: nobody.
+    clients: Vec<u64>,
+    hasher: RandomState,
     /// Groups that are full.
     pub(crate) full: Vec<u32>,
     /// When the first of them was.
@@ -61,7 +64,7 @@ pub struct Counted {
     pub rows: u64,
     /// Values in them.
     pub values: u64,
-    /// Values that were left out because there are too many metrics.
+    /// Values that were left out because there are too many metrics, or too long names.
     pub refused: u64,
     /// Rows that were left out because they are older than what is kept, or from beyond all time.
     pub too_old: u64,
@@ -79,6 +82,8 @@ pub struct Counted {
     pub memory: u64,
     /// Gauge: metrics.
     pub series: u64,
+    /// Gauge: bytes of memory for names.
+    pub names: u64,
     /// Gauge: the disk is full.
     pub is_full: bool,
 }
@@ -95,6 +100,7 @@ impl Archive {
             record: RowsRecord::default(),
             first_in: Vec::new(),
             clients: Vec::new(),
+            hasher: RandomState::default(),
             full: Vec::new(),
             full_since: None,
             newest_file: 0,
@@ -112,9 +118,19 @@ impl Archive {
         View::new(Arc::clone(&self.shared))
     }
 
-    /// The number of a device, for [`Archive::metrics`]. It gets one if it has none.
+    /// The number of a device, for [`Archive::metrics`]. It gets one if it has none. If there is no room for its
+    /// name, the number is nobody's: its metrics are refused.
     pub fn device(&mut self, id: &str) -> u32 {
-        self.shared.hot().catalog.intern(id)
+        let mut hot = self.shared.hot();
+        let known = hot.catalog.device(id).map(|(number, _)| number);
+        known.unwrap_or_else(|| {
+            let bytes = hot.catalog.bytes() + Catalog::bytes_of_device(id);
+            if bytes <= self.settings.names {
+                hot.catalog.intern(id)
+            } else {
+                NOBODY
+            }
+        })
     }
 
     /// Where the metrics of a device are recorded. Those that are new form a group. A name that begins with `@`
@@ -126,15 +142,26 @@ impl Archive {
             group: u32::MAX,
             column: 0,
         };
+        if device == NOBODY {
+            return vec![NONE; names.len()];
+        }
         let mut hot = self.shared.hot();
         let found: Vec<_> = names
             .iter()
             .map(|name| hot.catalog.find(device, name))
             .collect();
         let room = self.settings.series.saturating_sub(hot.catalog.series());
+        let of_group = Catalog::bytes_of_group() + Catalog::bytes_of_column(CLIENT);
+        let mut bytes = hot.catalog.bytes() + of_group;
         let mut new: Vec<&str> = Vec::new();
         for (name, found) in names.iter().zip(&found) {
-            if found.is_none() && (new.len() as u64) < room && !new.contains(name) {
+            let more = Catalog::bytes_of_column(name);
+            if found.is_none()
+                && (new.len() as u64) < room
+                && bytes + more <= self.settings.names
+                && !new.contains(name)
+            {
+                bytes += more;
                 new.push(name);
             }
         }
@@ -167,7 +194,8 @@ impl Archive {
 
     /// Names a metric's unit.
     pub fn set_unit(&mut self, metric: MetricRef, unit: Option<&str>) {
-        if self.shared.hot().catalog.set_unit(metric, unit) {
+        let most = self.settings.names;
+        if self.shared.hot().catalog.set_unit(metric, unit, most) {
             self.new_groups.insert(metric.group);
         }
     }
@@ -211,6 +239,9 @@ impl Archive {
         let shared = Arc::clone(&self.shared);
         let mut hot = shared.hot();
         let Some(of) = hot.catalog.group(group) else {
+            if self.counted.refused == 0 {
+                tracing::warn!("history: too many metrics or names, further ones are not recorded");
+            }
             self.counted.refused += values.len() as u64;
             return;
         };
@@ -219,7 +250,7 @@ impl Archive {
         let of_client = of_client.and_then(|_| u16::try_from(of.columns.len() - 1).ok());
         let place = group as usize;
         if self.clients.len() <= place {
-            self.clients.resize(place + 1, None);
+            self.clients.resize(place + 1, 0);
         }
         if self.first_in.len() <= place {
             self.first_in.resize(place + 1, 0);
@@ -227,9 +258,10 @@ impl Archive {
         let mut cells: Vec<(u16, Value<'_>)> = Vec::with_capacity(values.len() + 1);
         cells.extend(values.iter().map(|(metric, value)| (metric.column, *value)));
         // The publisher is recorded when it changes, and once in each block.
+        let publisher = client.map_or(0, |client| self.hasher.hash_one(client).max(1));
         let open = hot.open(group);
         if let Some(client) = client
-            && (open.rows() == 0 || self.clients[place].as_deref() != Some(client))
+            && (open.rows() == 0 || self.clients[place] != publisher)
             && let Some(column) = of_client
         {
             cells.push((column, Value::Text(client)));
@@ -239,9 +271,7 @@ impl Archive {
         let (rows, memory) = (open.rows(), open.memory());
         hot.memory = (hot.memory + memory).saturating_sub(before);
         drop(hot);
-        if self.clients[place].as_deref() != client {
-            self.clients[place] = client.map(Into::into);
-        }
+        self.clients[place] = publisher;
         if self.first_in[place] == 0 {
             self.first_in[place] = self.segment();
         }
@@ -311,6 +341,7 @@ impl Archive {
             bytes: self.bytes(),
             memory: hot.memory as u64,
             series: hot.catalog.series(),
+            names: hot.catalog.bytes(),
             is_full: self.is_full,
             ..self.counted
         }
@@ -323,6 +354,9 @@ impl Archive {
         files + journal + self.table.file_bytes()
     }
 }
+
+/// The number of a device whose name is refused.
+const NOBODY: u32 = u32::MAX;
 
 /// Times further ahead are a mistake: the fleet believes no clock that is ahead by more than a minute.
 const MAX_AHEAD: Millis = 86_400_000;

@@ -22,6 +22,8 @@ pub(crate) struct Catalog {
     by_id: HashMap<Box<str>, u32, RandomState>,
     groups: Vec<Option<Group>>,
     series: u64,
+    /// About how many bytes all this takes.
+    bytes: u64,
 }
 
 #[derive(Debug)]
@@ -97,6 +99,28 @@ impl Catalog {
         self.devices.iter()
     }
 
+    /// About how many bytes of memory all names take.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// About how many bytes another device takes.
+    pub(crate) const fn bytes_of_device(id: &str) -> u64 {
+        // The name stands in the list and in the map.
+        (2 * id.len() + size_of::<Device>() + size_of::<(Box<str>, u32)>()) as u64
+    }
+
+    /// About how many bytes another group takes, without its columns.
+    pub(crate) const fn bytes_of_group() -> u64 {
+        // Its number stands at the device, and the archive notes a publisher and a segment for it.
+        (size_of::<Option<Group>>() + size_of::<u32>() + 2 * size_of::<u64>()) as u64
+    }
+
+    /// About how many bytes another column takes.
+    pub(crate) const fn bytes_of_column(name: &str) -> u64 {
+        (name.len() + size_of::<Column>()) as u64
+    }
+
     /// The device's number. It gets one if it has none.
     pub(crate) fn intern(&mut self, id: &str) -> u32 {
         if let Some(number) = self.by_id.get(id) {
@@ -109,6 +133,7 @@ impl Catalog {
             series: 0,
         });
         self.by_id.insert(id.into(), number);
+        self.bytes += Self::bytes_of_device(id);
         number
     }
 
@@ -155,6 +180,7 @@ impl Catalog {
         if let Some(of) = self.devices.get_mut(device as usize) {
             of.groups.push(number);
         }
+        self.bytes += Self::bytes_of_group();
         for name in names {
             self.add_column(number, name);
         }
@@ -169,6 +195,7 @@ impl Catalog {
             name: name.into(),
             unit: None,
         });
+        self.bytes += Self::bytes_of_column(name);
         if metric_name(name).is_some() {
             self.series += 1;
             if let Some(device) = self.devices.get_mut(group.device as usize) {
@@ -177,13 +204,24 @@ impl Catalog {
         }
     }
 
-    /// Sets a metric's unit. Returns whether it was another one.
-    pub(crate) fn set_unit(&mut self, metric: MetricRef, unit: Option<&str>) -> bool {
+    /// Sets a metric's unit, if there is room for it below so many bytes. Returns whether it was another one.
+    pub(crate) fn set_unit(
+        &mut self,
+        metric: MetricRef,
+        unit: Option<&str>,
+        most_bytes: u64,
+    ) -> bool {
+        let len = |unit: Option<&str>| unit.map_or(0, str::len) as u64;
         let group = self.groups.get_mut(metric.group as usize);
         let columns = group.and_then(Option::as_mut).map(|it| &mut it.columns);
         let column = columns.and_then(|it| it.get_mut(usize::from(metric.column)));
         match column {
             Some(column) if column.unit.as_deref() != unit => {
+                let bytes = self.bytes - len(column.unit.as_deref()) + len(unit);
+                if bytes > most_bytes {
+                    return false;
+                }
+                self.bytes = bytes;
                 column.unit = unit.map(Into::into);
                 true
             }
@@ -239,11 +277,12 @@ impl Catalog {
             is_events: names.first().is_some_and(|name| is_event(name)),
         });
         self.devices[device as usize].groups.push(group);
+        self.bytes += Self::bytes_of_group();
         for (column, name) in (0..).zip(&names) {
             self.add_column(group, name);
             let unit = columns[usize::from(column) * 2 + 1];
             if !unit.is_empty() {
-                self.set_unit(MetricRef { group, column }, Some(unit));
+                self.set_unit(MetricRef { group, column }, Some(unit), u64::MAX);
             }
         }
         true
@@ -259,7 +298,7 @@ mod tests {
         let mut catalog = Catalog::default();
         let device = catalog.intern("plant/pump-1");
         let group = catalog.add_group(device, &["flow", "ü", CLIENT]);
-        catalog.set_unit(MetricRef { group, column: 0 }, Some("L/min"));
+        catalog.set_unit(MetricRef { group, column: 0 }, Some("L/min"), u64::MAX);
         let presence = catalog.add_group(device, &[PRESENCE]);
         let mut read = Catalog::default();
         for group in [presence, group] {
@@ -267,6 +306,7 @@ mod tests {
         }
         let (number, of) = read.device("plant/pump-1").unwrap();
         assert_eq!((of.series, read.series(), read.groups()), (2, 2, 2));
+        assert_eq!(read.bytes(), catalog.bytes());
         let flow = read.find(number, "flow").unwrap();
         assert_eq!(
             (flow.group, read.column(flow).unwrap().unit.as_deref()),

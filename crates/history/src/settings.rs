@@ -24,6 +24,9 @@ pub struct Settings {
     pub memory: usize,
     /// The most metrics in all. Further ones are not recorded, and counted. Default 1,000,000.
     pub series: u64,
+    /// The most bytes of memory for the names and units of all devices and metrics. Further ones are not recorded,
+    /// and counted. Names that are recorded stay, so a start may find more. Default 256 MiB.
+    pub names: u64,
 }
 
 impl Settings {
@@ -37,6 +40,7 @@ impl Settings {
             journal: 192 << 20,
             memory: 256 << 20,
             series: 1_000_000,
+            names: 256 << 20,
         }
     }
 

@@ -53,6 +53,7 @@ impl HistoryArgs {
             bytes: limits.history_bytes,
             memory: limits.history_memory,
             series: u64::from(limits.history_series),
+            names: limits.history_names as u64,
         })
     }
 

@@ -63,6 +63,8 @@ pub(crate) struct ArchiveLimits {
     pub(crate) memory: usize,
     /// The most metrics.
     pub(crate) series: u64,
+    /// The most bytes of memory for names.
+    pub(crate) names: u64,
 }
 
 /// How many messages are kept as they came.
@@ -116,6 +118,7 @@ pub(crate) struct HistoryCounts {
     pub(crate) rows: u64,
     pub(crate) values: u64,
     pub(crate) series: u64,
+    pub(crate) names: u64,
     pub(crate) refused: u64,
     pub(crate) too_old: u64,
     pub(crate) overrun: u64,
@@ -245,6 +248,7 @@ impl Handle {
             rows: counted.rows,
             values: counted.values,
             series: counted.series,
+            names: counted.names,
             refused: counted.refused,
             too_old: counted.too_old,
             overrun: shared.overrun.load(Ordering::Relaxed),

@@ -51,6 +51,7 @@ pub(crate) fn spawn(settings: Settings) -> io::Result<(Feed, Handle)> {
         bytes: limits.bytes,
         memory: limits.memory,
         series: limits.series,
+        names: limits.names,
         ..::history::Settings::new(data.join("history"))
     };
     let messages = messages.map(|limits| {

@@ -222,6 +222,21 @@ pub(super) const HISTORY_SERIES: Setting<u32> = Setting {
     },
 };
 
+pub(super) const HISTORY_NAMES: Setting<usize> = Setting {
+    default: Preset::Text("256MiB"),
+    parse: parse::positive_size,
+    row: Row {
+        group: Group::History,
+        flag: "max-history-names",
+        variable: "BEACONRY_MAX_HISTORY_NAMES",
+        unit: "SIZE",
+        help: "How much memory the names and units of all recorded devices and metrics may take.",
+        at_limit: "Further devices and metrics are shown and not recorded. What is known is recorded as before.",
+        metric: &HISTORY.refused,
+        more_metrics: &[&HISTORY.names],
+    },
+};
+
 pub(super) const HISTORY_MESSAGES_BYTES: Setting<u64> = Setting {
     default: Preset::Text("1GiB"),
     parse: parse::store_size,

@@ -28,6 +28,7 @@ limits! {
         history_memory: usize = own::HISTORY_MEMORY;
         history_backlog: usize = own::HISTORY_BACKLOG;
         history_series: u32 = own::HISTORY_SERIES;
+        history_names: usize = own::HISTORY_NAMES;
         history_messages_bytes: u64 = own::HISTORY_MESSAGES_BYTES;
         history_payload: usize = own::HISTORY_PAYLOAD;
     }

@@ -409,6 +409,7 @@ table! {
         rows: counter("history_rows_total", "Messages of devices of which values were recorded."),
         values: counter("history_values_total", "Values that were recorded."),
         series: gauge("history_series", "Metrics of devices that were ever recorded."),
+        names: gauge("history_names_bytes", "Memory for the names of recorded devices and metrics."),
         refused: counter(
             "history_refused_values_total",
             "Values that were not recorded because they are of further metrics.",

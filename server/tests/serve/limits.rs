@@ -388,6 +388,11 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "the archive's own: crates/history/src",
     ),
     (
+        "--max-history-names",
+        "history_refused_values_total",
+        "the same",
+    ),
+    (
         "--history-messages-size",
         "history_messages_dropped_by_size_total",
         "the message log's own: crates/messages/src/tests",

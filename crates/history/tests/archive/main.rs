@@ -362,6 +362,42 @@ fn a_label_explosion_is_refused_and_counted() {
 }
 
 #[test]
+fn strangers_with_long_names_take_bounded_memory() {
+    let folder = testbed::Folder::new();
+    let settings = Settings {
+        names: 100_000,
+        ..settings(folder.path())
+    };
+    let mut archive = open(&settings, NOW);
+    let mut model = Model::new();
+    let t = |at: i32| [("t", Value::Number(f64::from(at)))];
+    say(&mut archive, &mut model, "a", NOW, NOW, &t(0));
+    let mut refused = Model::new();
+    for at in 0..1000 {
+        let device = format!("{at}{}", "x".repeat(8000));
+        let values = [(history::PRESENCE, Value::Text("{}"))];
+        say(&mut archive, &mut refused, &device, NOW, NOW, &values);
+        let metric = format!("{at}{}", "m".repeat(1000));
+        let values = [(&metric[..], Value::Bool(true))];
+        say(&mut archive, &mut refused, "b", NOW, NOW, &values);
+        let number = archive.device("a");
+        let metric = archive.metrics(number, &["t"])[0];
+        archive.set_unit(metric, Some(&"u".repeat(at * 1000)));
+    }
+    let counted = archive.counted();
+    assert!(counted.names <= 100_000, "{}", counted.names);
+    assert!(counted.refused > 1900, "{}", counted.refused);
+    // What is known is recorded as before.
+    say(&mut archive, &mut model, "a", NOW + 1, NOW + 1, &t(1));
+    archive.commit().unwrap();
+    compare(&archive.view(), &model);
+    drop(archive);
+    let archive = open(&settings, NOW + 1);
+    assert_eq!(archive.counted().names, counted.names);
+    compare(&archive.view(), &model);
+}
+
+#[test]
 fn errors_say_what_was_tried() {
     let folder = testbed::Folder::new();
     let file = folder.path().join("history");
