@@ -8,13 +8,13 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use series::{Level, Millis, Open, Rows, rollup};
+use series::{Level, Millis, Open, RollupBlock, Rows, rollup};
 
 use crate::archive::{Archive, FULL, MOST};
 use crate::error::Error;
 use crate::file::{File, Finished, Writer, remove_leftover};
 use crate::journal;
-use crate::name::{Kind, Name, day_of_time};
+use crate::name::{Kind, Name, day_of_time, start_of};
 
 /// Groups that are sealed at once. More make fewer files, and keep rows from being taken for longer.
 const AT_ONCE: usize = 2048;
@@ -218,8 +218,8 @@ impl Archive {
     ) -> Result<(Vec<File>, u64), Error> {
         let mut by_file: BTreeMap<(i32, Kind), Vec<Sealed>> = BTreeMap::new();
         for (group, open, is_events) in taken {
-            for (day, rows) in by_day(open) {
-                seal_rows(*group, day, &rows, *is_events, &mut by_file);
+            for part in by_day(open) {
+                seal_rows(*group, &part, *is_events, &mut by_file);
             }
         }
         let mut finished = Vec::new();
@@ -308,14 +308,26 @@ impl Archive {
     }
 }
 
+/// Rows of one day that become one block.
+struct Part {
+    day: i32,
+    rows: Arc<Open>,
+    /// The last states last until then: to the next row, and not beyond the day. `None`: nothing is known of it.
+    until: Option<Millis>,
+}
+
 /// The rows by the day to which they belong.
-fn by_day(open: &Arc<Open>) -> Vec<(i32, Arc<Open>)> {
+fn by_day(open: &Arc<Open>) -> Vec<Part> {
     let Some((first, last)) = open.span() else {
         return Vec::new();
     };
     let (first, last) = (day_of_time(first), day_of_time(last));
     if first == last && open.rows() <= MOST {
-        return vec![(first, Arc::clone(open))];
+        return vec![Part {
+            day: first,
+            rows: Arc::clone(open),
+            until: None,
+        }];
     }
     let mut days: Vec<(i32, Open)> = Vec::new();
     // Open rows are never damaged.
@@ -332,23 +344,33 @@ fn by_day(open: &Arc<Open>) -> Vec<(i32, Arc<Open>)> {
             }
         }
     });
-    days.into_iter()
-        .map(|(day, rows)| (day, Arc::new(rows)))
-        .collect()
+    let firsts: Vec<Option<Millis>> = days
+        .iter()
+        .skip(1)
+        .map(|(_, rows)| rows.span().map(|(first, _)| first))
+        .collect();
+    let until = firsts.into_iter().chain([None]);
+    let parts = days.into_iter().zip(until);
+    let parts = parts.map(|((day, rows), until)| Part {
+        day,
+        rows: Arc::new(rows),
+        until: until.map(|until| until.min(start_of(day + 1))),
+    });
+    parts.collect()
 }
 
 fn seal_rows(
     group: u32,
-    day: i32,
-    rows: &Open,
+    part: &Part,
     is_events: bool,
     by_file: &mut BTreeMap<(i32, Kind), Vec<Sealed>>,
 ) {
+    let Part { day, rows, until } = part;
     let Some(span) = rows.span() else {
         return;
     };
-    let mut add = |kind, level: Option<Level>, count, block| {
-        by_file.entry((day, kind)).or_default().push(Sealed {
+    let mut add = |kind, level: Option<Level>, count, span, block| {
+        by_file.entry((*day, kind)).or_default().push(Sealed {
             level,
             group,
             rows: count,
@@ -357,16 +379,20 @@ fn seal_rows(
         });
     };
     if is_events {
-        add(Kind::Events, None, rows.rows(), rows.seal());
+        add(Kind::Events, None, rows.rows(), span, rows.seal());
         return;
     }
-    add(Kind::Raw, None, rows.rows(), rows.seal());
+    add(Kind::Raw, None, rows.rows(), span, rows.seal());
     for level in Level::ALL {
-        // Open rows are never damaged.
-        if let Ok(block) = rollup(rows, level, None) {
-            let buckets = (span.1 - span.0) / level.millis() + 1;
-            let buckets = usize::try_from(buckets).unwrap_or(1).min(rows.rows());
-            add(Kind::of_level(level), Some(level), buckets, block);
+        // Open rows are never damaged, nor is a block that was just made.
+        let Ok(block) = rollup(&**rows, level, *until) else {
+            continue;
+        };
+        let read = RollupBlock::parse(&block[..]).ok();
+        let read = read.and_then(|it| Some((it.span()?, it.buckets())));
+        if let Some((span, buckets)) = read {
+            let span = (span.0.max(start_of(*day)), span.1);
+            add(Kind::of_level(level), Some(level), buckets, span, block);
         }
     }
 }

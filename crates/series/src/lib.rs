@@ -46,7 +46,7 @@ pub use block::{Block, MAX_ROWS};
 pub use damage::Damage;
 pub use m4::{M4, Pixel, level_for};
 pub use open::Open;
-pub use rollup::{Level, Rollup, RollupBlock, merge_rollups, rollup};
+pub use rollup::{Level, OTHER_STATES, Rollup, RollupBlock, StateTimes, merge_rollups, rollup};
 pub use rows::{Latest, Row, Rows, merge};
 pub use value::{OwnedValue, Value};
 

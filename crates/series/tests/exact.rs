@@ -8,6 +8,8 @@
     clippy::cast_sign_loss
 )]
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use series::{
     Block, Level, M4, Millis, Open, OwnedValue, Pixel, Rollup, RollupBlock, Rows, Value, level_for,
@@ -310,6 +312,31 @@ fn states_are_summed_up_by_bucket() {
         found,
         expected.map(|(start, state, ms)| (start, state.to_owned(), ms))
     );
+}
+
+#[test]
+fn texts_that_are_never_the_same_take_little_of_a_rollup() {
+    let mut open = Open::new();
+    for row in 0..10_000 {
+        let text = if row % 100 < 50 {
+            "idle".to_owned()
+        } else {
+            format!("job {row}")
+        };
+        open.push(row * 1000, row * 1000, &[(0, Value::Text(&text))]);
+    }
+    let bytes = rollup(&open, Level::Day, Some(10_000_000)).unwrap();
+    assert!(bytes.len() < 2000, "{}", bytes.len());
+    let block = RollupBlock::parse(&bytes[..]).unwrap();
+    let merged = RollupBlock::parse(merge_rollups(&[block]).unwrap()).unwrap();
+    let mut found = BTreeMap::new();
+    let mut take = |_: Millis, state: &str, ms: Millis| {
+        found.insert(state.to_owned(), ms);
+    };
+    merged.read_states(0, 0, Millis::MAX, &mut take).unwrap();
+    assert_eq!(found.len(), 64);
+    assert_eq!(found["idle"], 5_000_000);
+    assert_eq!(found.values().sum::<Millis>(), 10_000_000);
 }
 
 /// Each was compared with all others of its time.

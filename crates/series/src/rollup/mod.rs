@@ -21,7 +21,7 @@ use crate::open::Open;
 use crate::rows::Rows;
 use crate::value::{OwnedValue, Value};
 
-use self::states::StateTimes;
+pub use self::states::{OTHER_STATES, StateTimes};
 
 /// The columns that one column of the group becomes.
 const STRIDE: u16 = 16;
@@ -135,7 +135,7 @@ impl Rollup {
 }
 
 /// The rollups of a group's rows at a level, as a block. `until`: the last states last until then; without it,
-/// until the last row.
+/// until the last row. Of a bucket with more than 64 states, those that lasted shortest are one, [`OTHER_STATES`].
 ///
 /// # Errors
 ///
@@ -147,12 +147,9 @@ pub fn rollup(rows: &dyn Rows, level: Level, until: Option<Millis>) -> Result<Ve
             continue;
         }
         let mut bucket: Option<Rollup> = None;
-        let mut states = StateTimes::default();
+        let mut states = StateTimes::new(level.millis());
         rows.read(column, Millis::MIN, Millis::MAX, &mut |time, value| {
-            match value {
-                Value::Bool(_) | Value::Text(_) => states.push(level, time, value),
-                Value::Number(_) | Value::Integer(_) => states.end(level, time),
-            }
+            states.push(time, value);
             let Some(number) = value.as_number() else {
                 return;
             };
@@ -169,7 +166,7 @@ pub fn rollup(rows: &dyn Rows, level: Level, until: Option<Millis>) -> Result<Ve
             put(&mut open, column, &done);
         }
         if let Some(until) = until {
-            states.end(level, until);
+            states.end(until);
         }
         states.write(&mut |start, text| {
             let column = column * STRIDE + STATES;
@@ -264,7 +261,8 @@ pub fn merge_rollups<B: AsRef<[u8]>>(blocks: &[RollupBlock<B>]) -> Result<Vec<u8
     let mut open = Open::new();
     for column in columns {
         let mut buckets: BTreeMap<Millis, Rollup> = BTreeMap::default();
-        let mut states: BTreeMap<Millis, StateTimes> = BTreeMap::default();
+        // The buckets are those of the blocks, whatever their length.
+        let mut states = StateTimes::new(1);
         for block in blocks {
             block.read(column, Millis::MIN, Millis::MAX, &mut |one| {
                 let bucket = buckets.entry(one.start);
@@ -273,18 +271,16 @@ pub fn merge_rollups<B: AsRef<[u8]>>(blocks: &[RollupBlock<B>]) -> Result<Vec<u8
                     .or_insert(*one);
             })?;
             block.read_states(column, Millis::MIN, Millis::MAX, &mut |start, state, ms| {
-                states.entry(start).or_default().add(start, state, ms);
+                states.add(start, state, ms);
             })?;
         }
         for bucket in buckets.values() {
             put(&mut open, column, bucket);
         }
-        for of_bucket in states.values() {
-            of_bucket.write(&mut |start, text| {
-                let column = column * STRIDE + STATES;
-                open.push(start, start, &[(column, Value::Text(text))]);
-            });
-        }
+        states.write(&mut |start, text| {
+            let column = column * STRIDE + STATES;
+            open.push(start, start, &[(column, Value::Text(text))]);
+        });
     }
     Ok(join_buckets(&open)?.seal())
 }

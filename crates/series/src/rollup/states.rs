@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::Level;
 use crate::Millis;
 use crate::damage::Damage;
 use crate::value::{OwnedValue, Value};
 
-/// Times by bucket and state.
-#[derive(Debug, Default)]
-pub(super) struct StateTimes {
+/// How long each state lasted, in buckets of one length that begin with its multiples.
+#[derive(Debug)]
+pub struct StateTimes {
+    every: Millis,
     by_bucket: BTreeMap<Millis, BTreeMap<Box<str>, Millis>>,
     /// The state that lasts, and since when.
     now: Option<(Millis, OwnedValue)>,
@@ -24,10 +24,24 @@ const LONGEST: Millis = 2 * 86_400_000;
 /// The most buckets with times of states: three weeks of minutes. The rows of a day, as they are sealed, have
 /// fewer; a clock that jumps about must not make millions.
 const MOST: usize = 1 << 15;
+/// The most states that are written of a bucket: those that lasted longest. A text that is never the same is no
+/// state.
+const MOST_STATES: usize = 64;
+/// The name of all states beyond [`MOST_STATES`] together.
+pub const OTHER_STATES: &str = "\u{2026}";
 
 impl StateTimes {
-    /// A state begins, and the one before ends.
-    pub(super) fn push(&mut self, level: Level, time: Millis, value: Value<'_>) {
+    /// No times yet, in buckets of so many milliseconds.
+    pub fn new(every: Millis) -> Self {
+        Self {
+            every: every.max(1),
+            by_bucket: BTreeMap::new(),
+            now: None,
+        }
+    }
+
+    /// A state begins, and the one before ends. The values come in the order of their times. A number is no state.
+    pub fn push(&mut self, time: Millis, value: Value<'_>) {
         if self
             .now
             .as_ref()
@@ -35,12 +49,15 @@ impl StateTimes {
         {
             return;
         }
-        self.end(level, time);
-        self.now = Some((time, value.owned()));
+        self.end(time);
+        match value {
+            Value::Bool(_) | Value::Text(_) => self.now = Some((time, value.owned())),
+            Value::Number(_) | Value::Integer(_) => {}
+        }
     }
 
-    /// The state ends.
-    pub(super) fn end(&mut self, level: Level, time: Millis) {
+    /// The state ends. It counts, unless it is said to have lasted for days without a word.
+    pub fn end(&mut self, time: Millis) {
         let Some((mut since, state)) = self.now.take() else {
             return;
         };
@@ -54,15 +71,16 @@ impl StateTimes {
             OwnedValue::Number(_) | OwnedValue::Integer(_) => return,
         };
         while since < time && self.by_bucket.len() < MOST {
-            let start = level.bucket(since);
-            let end = start.saturating_add(level.millis()).min(time);
+            let start = since.saturating_sub(since.rem_euclid(self.every));
+            let end = start.saturating_add(self.every).min(time);
             self.add(start, name, end - since);
             since = end;
         }
     }
 
-    /// Adds time of a state.
-    pub(super) fn add(&mut self, start: Millis, state: &str, ms: Millis) {
+    /// Adds time of a state, of the bucket in which this time is.
+    pub fn add(&mut self, time: Millis, state: &str, ms: Millis) {
+        let start = time.saturating_sub(time.rem_euclid(self.every));
         let bucket = self.by_bucket.entry(start).or_default();
         match bucket.get_mut(state) {
             Some(sum) => *sum = sum.saturating_add(ms),
@@ -70,17 +88,37 @@ impl StateTimes {
         }
     }
 
+    /// Each bucket that has any, with its states in the order of their names, and how long each lasted. Of more
+    /// than 64 states, those that lasted shortest are one, [`OTHER_STATES`].
+    pub fn finish(self) -> impl Iterator<Item = (Millis, Vec<(Box<str>, Millis)>)> {
+        self.by_bucket
+            .into_iter()
+            .map(|(start, states)| (start, longest(states)))
+    }
+
     /// Gives each bucket as a text.
-    pub(super) fn write(&self, sink: &mut dyn FnMut(Millis, &str)) {
-        for (start, states) in &self.by_bucket {
+    pub(super) fn write(self, sink: &mut dyn FnMut(Millis, &str)) {
+        for (start, states) in self.finish() {
             let mut text = String::new();
             for (state, ms) in states {
                 // Writing into a string cannot fail.
                 let _ = write!(text, "{ms}:{}:{state}", state.len());
             }
-            sink(*start, &text);
+            sink(start, &text);
         }
     }
+}
+
+fn longest(states: BTreeMap<Box<str>, Millis>) -> Vec<(Box<str>, Millis)> {
+    let mut states: Vec<(Box<str>, Millis)> = states.into_iter().collect();
+    if states.len() > MOST_STATES {
+        states.sort_by_key(|(name, ms)| (&**name == OTHER_STATES, std::cmp::Reverse(*ms)));
+        let others = states.drain(MOST_STATES - 1..).map(|(_, ms)| ms);
+        let others = others.fold(0, Millis::saturating_add);
+        states.push((OTHER_STATES.into(), others));
+        states.sort();
+    }
+    states
 }
 
 /// Reads what [`StateTimes::write`] has written for a bucket.
