@@ -290,6 +290,13 @@ impl Archive {
         self.counted.values += values.len() as u64;
     }
 
+    /// The next row of a group names its publisher again.
+    pub(crate) fn forget_client(&mut self, group: u32) {
+        if let Some(client) = self.clients.get_mut(group as usize) {
+            *client = 0;
+        }
+    }
+
     /// The segment of the journal to which rows go.
     pub(crate) fn segment(&self) -> u64 {
         self.log.segments().last().map_or(1, |last| last.number)

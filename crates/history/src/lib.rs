@@ -70,6 +70,6 @@ pub use error::{Damaged, Error};
 pub use file::File;
 pub use name::{Kind, Name};
 pub use opening::Opened;
-pub use query::{Aggregate, Moment, MomentValue, Point, SeriesAnswer, SeriesQuery};
+pub use query::{Aggregate, Moment, MomentValue, Point, SeriesAnswer, SeriesQuery, StateSpan};
 pub use settings::Settings;
 pub use view::{Kept, View};

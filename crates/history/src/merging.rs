@@ -11,6 +11,7 @@ use series::{Block, Level, Millis, Open, RollupBlock, Rows as _, merge, merge_ro
 use crate::archive::{Archive, MOST};
 use crate::error::Error;
 use crate::file::{Entry, File, Writer, code_of};
+use crate::journal;
 use crate::name::{Name, day_of_time, start_of};
 
 /// Rows that are merged in one call.
@@ -101,8 +102,9 @@ impl Archive {
             files: old, writer, ..
         } = merging;
         let number = writer.name().number;
+        let newest = self.newest_file.max(number);
         let finished = writer.finish()?;
-        let merged = self.publish(self.newest_file.max(number), &[], vec![finished])?;
+        let merged = self.publish(newest, &[journal::sealed(newest, &[])], vec![finished])?;
         let is_old = |file: &Arc<File>| old.iter().any(|(it, _)| it.name() == file.name());
         let keep = self.shared.files();
         let keep = keep.iter().filter(|file| !is_old(file)).cloned();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use series::{Level, Millis, Open, RollupBlock, Rows, rollup};
 
-use crate::archive::{Archive, FULL, MOST};
+use crate::archive::{Archive, EMPTY, FULL, MOST};
 use crate::error::Error;
 use crate::file::{File, Finished, Writer, remove_leftover};
 use crate::journal;
@@ -27,6 +27,9 @@ const PATIENCE: Millis = 5 * 60_000;
 const FEW: usize = 512;
 /// The day is over so long after midnight: late rows of the evening still come.
 const DAY_IS_OVER: Millis = 10 * 60_000;
+
+/// For [`Archive::seal`]: no day is so late.
+const NOTHING_STAYS: i32 = i32::MAX;
 
 /// A block to be written.
 struct Sealed {
@@ -60,7 +63,7 @@ impl Archive {
     pub fn seal_all(&mut self) -> Result<(), Error> {
         let groups: Vec<u32> = self.shared.hot().open_groups().map(|it| it.0).collect();
         for groups in groups.chunks(AT_ONCE) {
-            self.seal(groups)?;
+            self.seal(groups, NOTHING_STAYS)?;
         }
         Ok(())
     }
@@ -76,7 +79,7 @@ impl Archive {
             };
             sizes.sort_unstable_by(|a, b| b.cmp(a));
             let largest = sizes.into_iter().take(AT_ONCE).map(|(_, group)| group);
-            self.seal(&largest.collect::<Vec<_>>())?;
+            self.seal(&largest.collect::<Vec<_>>(), NOTHING_STAYS)?;
             return Ok(true);
         }
         let Some(since) = self.full_since else {
@@ -93,7 +96,7 @@ impl Archive {
         }
         let count = self.full.len().min(AT_ONCE);
         let groups: Vec<u32> = self.full[..count].to_vec();
-        self.seal(&groups)?;
+        self.seal(&groups, NOTHING_STAYS)?;
         Ok(true)
     }
 
@@ -119,7 +122,7 @@ impl Archive {
         }
         if !seal.is_empty() {
             seal.truncate(AT_ONCE);
-            self.seal(&seal)?;
+            self.seal(&seal, NOTHING_STAYS)?;
             return Ok(true);
         }
         // Rows that wait are in the snapshots too. They must stand before them, or they would count twice.
@@ -159,24 +162,25 @@ impl Archive {
             self.sealed_days = today;
             return Ok(false);
         }
-        self.seal(&groups)?;
+        self.seal(&groups, today)?;
         Ok(true)
     }
 
-    /// Seals groups.
-    pub(crate) fn seal(&mut self, groups: &[u32]) -> Result<(), Error> {
+    /// Seals groups. Rows of this day and later ones stay open, unless they are many: so states go on.
+    fn seal(&mut self, groups: &[u32], stays_from: i32) -> Result<(), Error> {
         // What is sealed is in the journal, too, until the files are complete.
         self.commit()?;
-        let taken: Vec<(u32, Arc<Open>, bool)> = {
+        let taken: Vec<Taken> = {
             let mut hot = self.shared.hot();
             let taken = groups.iter().map(|group| {
                 let open = Arc::new(hot.take(*group));
                 hot.sealing.insert(*group, Arc::clone(&open));
                 let is_events = hot.catalog.group(*group).is_some_and(|it| it.is_events);
-                (*group, open, is_events)
+                Taken::new(*group, open, is_events, stays_from)
             });
             taken.collect()
         };
+        let segment = self.segment();
         let written = self.write_sealed(&taken);
         let (shared, mut hot);
         shared = Arc::clone(&self.shared);
@@ -186,11 +190,14 @@ impl Archive {
                 let all = shared.files();
                 let all = all.iter().cloned().chain(files.into_iter().map(Arc::new));
                 shared.set_files(all.collect());
-                for group in groups {
-                    hot.sealing.remove(group);
-                    if let Some(first_in) = self.first_in.get_mut(*group as usize) {
-                        *first_in = 0;
+                for Taken { group, stays, .. } in taken {
+                    hot.sealing.remove(&group);
+                    let has_rows = stays.is_some();
+                    hot.put(group, stays.unwrap_or(EMPTY));
+                    if let Some(first_in) = self.first_in.get_mut(group as usize) {
+                        *first_in = if has_rows { segment } else { 0 };
                     }
+                    self.forget_client(group);
                 }
                 let groups: HashSet<u32> = groups.iter().copied().collect();
                 self.full.retain(|group| !groups.contains(group));
@@ -200,7 +207,7 @@ impl Archive {
             }
             Err(error) => {
                 hot = shared.hot();
-                for (group, open, _) in taken {
+                for Taken { group, open, .. } in taken {
                     hot.sealing.remove(&group);
                     hot.put(
                         group,
@@ -212,14 +219,11 @@ impl Archive {
         }
     }
 
-    fn write_sealed(
-        &mut self,
-        taken: &[(u32, Arc<Open>, bool)],
-    ) -> Result<(Vec<File>, u64), Error> {
+    fn write_sealed(&mut self, taken: &[Taken]) -> Result<(Vec<File>, u64), Error> {
         let mut by_file: BTreeMap<(i32, Kind), Vec<Sealed>> = BTreeMap::new();
-        for (group, open, is_events) in taken {
-            for part in by_day(open) {
-                seal_rows(*group, &part, *is_events, &mut by_file);
+        for it in taken {
+            for part in &it.parts {
+                seal_rows(it.group, part, it.is_events, &mut by_file);
             }
         }
         let mut finished = Vec::new();
@@ -242,8 +246,15 @@ impl Archive {
                 }
             }
         }
-        let groups: Vec<u32> = taken.iter().map(|(group, ..)| *group).collect();
-        let files = self.publish(number, &groups, finished)?;
+        let mut records = vec![journal::sealed(
+            number,
+            &taken.iter().map(|it| it.group).collect::<Vec<_>>(),
+        )];
+        let stay = taken
+            .iter()
+            .filter_map(|it| Some((it.group, it.stays.as_ref()?)));
+        records.extend(stay.map(|(group, rows)| journal::snapshot(group, rows)));
+        let files = self.publish(number, &records, finished)?;
         Ok((files, blocks))
     }
 
@@ -259,15 +270,15 @@ impl Archive {
         writer.finish()
     }
 
-    /// The journal says that these files are complete and that these groups have no open rows. Then the files get
-    /// their names. After an error nothing has happened: the files are gone and the rows are open.
+    /// The journal gets these records, of which the first says that the files up to `newest` are complete. Then the
+    /// files get their names. After an error nothing has happened: the files are gone and the rows are open.
     pub(crate) fn publish(
         &mut self,
         newest: u64,
-        sealed: &[u32],
+        records: &[Vec<u8>],
         finished: Vec<Finished>,
     ) -> Result<Vec<File>, Error> {
-        if let Err(error) = self.call_complete(newest, sealed) {
+        if let Err(error) = self.call_complete(records) {
             self.discard(finished);
             return Err(error);
         }
@@ -282,7 +293,7 @@ impl Archive {
         Ok(files)
     }
 
-    fn call_complete(&mut self, newest: u64, sealed: &[u32]) -> Result<(), Error> {
+    fn call_complete(&mut self, records: &[Vec<u8>]) -> Result<(), Error> {
         while let Some(path) = self.leftovers.last() {
             remove_leftover(path)?;
             self.leftovers.pop();
@@ -292,9 +303,12 @@ impl Archive {
         // The journal must not call a file complete whose name a power loss can undo.
         let folder = self.settings.folder.join("blocks");
         store::files::sync_folder(&folder).map_err(Error::io("write", &folder))?;
-        self.log.append(&journal::sealed(newest, sealed));
+        // One commit is durable as a whole, or not at all.
+        for record in records {
+            self.log.append(record);
+        }
         self.log.commit().map_err(|error| {
-            // The record would become durable with a later commit. But the files that it names go.
+            // The records would become durable with a later commit. But the files that they name go.
             self.log.drop_buffered();
             error.into()
         })
@@ -305,6 +319,37 @@ impl Archive {
     fn discard(&mut self, finished: Vec<Finished>) {
         let leftovers = finished.into_iter().filter_map(Finished::discard);
         self.leftovers.extend(leftovers);
+    }
+}
+
+/// A group whose rows are sealed.
+struct Taken {
+    group: u32,
+    open: Arc<Open>,
+    is_events: bool,
+    parts: Vec<Part>,
+    /// What stays open.
+    stays: Option<Open>,
+}
+
+impl Taken {
+    fn new(group: u32, open: Arc<Open>, is_events: bool, stays_from: i32) -> Self {
+        let mut parts = by_day(&open);
+        let staying = parts.iter().filter(|part| part.day >= stays_from).count();
+        let mut stays = None;
+        if staying == 1
+            && parts.len() > 1
+            && let Some(part) = parts.pop()
+        {
+            stays = Some(Arc::try_unwrap(part.rows).unwrap_or_else(|rows| (*rows).clone()));
+        }
+        Self {
+            group,
+            open,
+            is_events,
+            parts,
+            stays,
+        }
     }
 }
 

@@ -10,7 +10,7 @@ mod rows;
 mod series;
 
 pub use self::moment::{Moment, MomentValue};
-pub use self::series::{Aggregate, Point, SeriesAnswer, SeriesQuery};
+pub use self::series::{Aggregate, Point, SeriesAnswer, SeriesQuery, StateSpan};
 
 use std::io;
 

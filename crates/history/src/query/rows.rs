@@ -19,6 +19,21 @@ pub(super) struct Picture {
     pub(super) is_events: bool,
 }
 
+impl Picture {
+    /// The files that have rows of these times as they came.
+    pub(super) fn raw_files(&self, from: Millis, to: Millis) -> impl Iterator<Item = &Arc<File>> {
+        let kind = if self.is_events {
+            Kind::Events
+        } else {
+            Kind::Raw
+        };
+        let days = day_of_time(from)..=day_of_time(to.saturating_sub(1));
+        let of_kind =
+            move |file: &&Arc<File>| file.name().kind == kind && days.contains(&file.name().day);
+        self.files.iter().filter(of_kind)
+    }
+}
+
 impl View {
     pub(super) fn picture(&self, metric: MetricRef, from: Millis, to: Millis) -> Picture {
         let hot = self.shared.hot();
@@ -151,17 +166,7 @@ pub(super) fn read_files(
     damaged: &mut Vec<Damaged>,
     sink: &mut dyn FnMut(Millis, Value<'_>),
 ) -> Result<(), Error> {
-    let kind = if picture.is_events {
-        Kind::Events
-    } else {
-        Kind::Raw
-    };
-    let (first, last) = (day_of_time(from), day_of_time(to.saturating_sub(1)));
-    let of_kind = picture
-        .files
-        .iter()
-        .filter(|file| file.name().kind == kind && (first..=last).contains(&file.name().day));
-    for file in of_kind {
+    for file in picture.raw_files(from, to) {
         let handle = file.open()?;
         for entry in file.find(&handle, None, metric.group, from, to)? {
             let block = Block::parse(file.block(&handle, &entry)?);

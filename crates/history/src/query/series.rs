@@ -1,10 +1,10 @@
 //! One metric over a range of time, for a chart.
 
-use series::{Level, M4, Millis, OwnedValue, Pixel, RollupBlock, level_for};
+use series::{Level, M4, Millis, OwnedValue, Pixel, RollupBlock, Rows as _, StateTimes, level_for};
 
 use crate::catalog::{MetricRef, stored_name};
 use crate::error::{Damaged, Error};
-use crate::name::{Kind, day_of_time};
+use crate::name::{Kind, day_of_time, start_of};
 use crate::view::View;
 
 use super::rows::read_files;
@@ -25,6 +25,8 @@ pub struct SeriesQuery<'a> {
     pub width: usize,
     /// Points of windows of this length, that begin with its multiples, whatever the width.
     pub every: Option<Millis>,
+    /// The time now: what lasts has lasted until then. Without it, until the last row.
+    pub now: Option<Millis>,
 }
 
 impl<'a> SeriesQuery<'a> {
@@ -37,6 +39,7 @@ impl<'a> SeriesQuery<'a> {
             to: 0,
             width: 1000,
             every: None,
+            now: None,
         }
     }
 }
@@ -90,12 +93,19 @@ pub struct SeriesAnswer {
     pub resolution: Millis,
     /// The points, in the order of their times.
     pub points: Vec<Point>,
+    /// How long each state lasted in each span: of texts, and of true and false. None if the points are values as
+    /// they came.
+    pub states: Vec<StateSpan>,
     /// Blocks that are damaged. Their values are missing.
     pub damaged: Vec<Damaged>,
 }
 
-/// Texts of a chart: of more than this many, some are left out.
-const MAX_TEXTS: usize = 100_000;
+/// How long each state lasted in a span: the span's beginning, and each state with its milliseconds, in the order
+/// of their names.
+pub type StateSpan = (Millis, Vec<(Box<str>, Millis)>);
+
+/// More bytes of texts than this become times in states, however few there are.
+const MAX_TEXTS: usize = 1 << 20;
 
 impl View {
     /// Answers a question. `None`: nothing was recorded of such a metric.
@@ -107,14 +117,30 @@ impl View {
         let Some((metric, unit)) = self.find(query.device, &stored_name(query.metric)) else {
             return Ok(None);
         };
-        let raw_since = self.kept().raw_since.unwrap_or(Millis::MAX);
+        let raw_since = self.raw_since(metric);
         let level = self.level(query, raw_since);
+        let may_fit = query.every.is_none() && raw_since <= query.from;
         let mut answer = with_retries(|| match level {
             None => self.of_rows(metric, query),
+            Some(_) if may_fit && self.has_few_rows(metric, query)? => self.of_rows(metric, query),
             Some(level) => self.of_rollups(metric, query, level),
         })?;
         answer.unit = unit;
         Ok(Some(answer))
+    }
+
+    /// Since when values are kept as they came: since the oldest file of them, or since the metric's oldest open row.
+    fn raw_since(&self, metric: MetricRef) -> Millis {
+        let hot = self.shared.hot();
+        let open = hot
+            .rows_of(metric.group)
+            .filter_map(|open| Some(open.span()?.0));
+        let open = open.min();
+        let files = self.shared.files();
+        // They are in the order of their days.
+        let oldest = files.iter().find(|file| file.name().kind == Kind::Raw);
+        let oldest = oldest.map(|file| start_of(file.name().day));
+        oldest.into_iter().chain(open).min().unwrap_or(Millis::MAX)
     }
 
     /// Where the answer comes from. `None`: rows.
@@ -146,65 +172,35 @@ impl View {
             .any(|day| (first..last).contains(&day))
     }
 
+    /// Whether there are no more rows than the chart has pixels.
+    fn has_few_rows(&self, metric: MetricRef, query: &SeriesQuery<'_>) -> Result<bool, Error> {
+        let picture = self.picture(metric, query.from, query.to);
+        let mut rows = picture.open.len();
+        for file in picture.raw_files(query.from, query.to) {
+            if rows > query.width {
+                break;
+            }
+            let handle = file.open()?;
+            let entries = file.find(&handle, None, metric.group, query.from, query.to)?;
+            rows += entries
+                .iter()
+                .map(|entry| entry.rows as usize)
+                .sum::<usize>();
+        }
+        Ok(rows <= query.width)
+    }
+
     fn of_rows(&self, metric: MetricRef, query: &SeriesQuery<'_>) -> Result<SeriesAnswer, Error> {
         let (from, to) = (query.from, query.to);
         let picture = self.picture(metric, from, to);
         let mut damaged = Vec::new();
-        let mut values: Vec<(Millis, OwnedValue)> = Vec::new();
-        let mut chart: Option<M4> = None;
-        let (mut texts, mut text_step) = (0usize, 1usize);
-        let new_chart = || match query.every {
-            Some(every) => M4::aligned(from, to, every),
-            None => M4::new(from, to, query.width, None),
-        };
-        if query.every.is_some() {
-            chart = Some(new_chart());
-        }
-        let mut take =
-            |time: Millis, value: series::Value<'_>| match (&mut chart, value.as_number()) {
-                (Some(chart), Some(number)) => chart.sample(time, number),
-                (Some(_), None) => {}
-                (None, number) => {
-                    if number.is_none() {
-                        texts += 1;
-                        if texts > MAX_TEXTS {
-                            text_step += 1;
-                            return;
-                        }
-                    }
-                    values.push((time, value.owned()));
-                    if number.is_some() && values.len() - texts.min(values.len()) > query.width {
-                        let mut begun = new_chart();
-                        for (time, value) in values.drain(..) {
-                            if let Some(number) = value.borrow().as_number() {
-                                begun.sample(time, number);
-                            }
-                        }
-                        chart = Some(begun);
-                    }
-                }
-            };
+        let mut gathered = Gathered::new(query);
+        let mut take = |time: Millis, value: series::Value<'_>| gathered.take(time, value);
         read_files(&picture, metric, from, to, &mut damaged, &mut take)?;
         for (time, value) in &picture.open {
             take(*time, value.borrow());
         }
-        values.sort_by_key(|(time, _)| *time);
-        let resolution = chart.as_ref().map_or(0, M4::resolution);
-        let is_raw = chart.is_none();
-        let points = match chart {
-            Some(chart) => chart.finish().into_iter().map(Point::Pixel).collect(),
-            None => values
-                .into_iter()
-                .map(|(time, value)| Point::Value(time, value))
-                .collect(),
-        };
-        Ok(SeriesAnswer {
-            unit: None,
-            is_raw,
-            resolution,
-            points,
-            damaged,
-        })
+        Ok(gathered.finish(damaged))
     }
 
     fn of_rollups(
@@ -213,12 +209,13 @@ impl View {
         query: &SeriesQuery<'_>,
         level: Level,
     ) -> Result<SeriesAnswer, Error> {
-        let mut chart = match query.every {
+        let mut spans = Spans::new(match query.every {
             // A window that is shorter than what is left becomes longer.
             Some(every) => M4::aligned(query.from, query.to, every.max(level.millis())),
             None => M4::new(query.from, query.to, query.width, Some(level)),
-        };
-        let from = query.from - query.from.rem_euclid(chart.resolution());
+        });
+        let resolution = spans.chart.resolution();
+        let from = query.from - query.from.rem_euclid(resolution);
         let picture = self.picture(metric, from, query.to);
         let (first, last) = (day_of_time(from), day_of_time(query.to.saturating_sub(1)));
         let of_kind = picture.files.iter().filter(|file| {
@@ -230,24 +227,124 @@ impl View {
             for entry in file.find(&handle, Some(level), metric.group, from, query.to)? {
                 let block = RollupBlock::parse(file.block(&handle, &entry)?);
                 let read = block.and_then(|block| {
-                    block.read(metric.column, from, query.to, &mut |it| chart.rollup(it))
+                    let column = metric.column;
+                    block.read(column, from, query.to, &mut |it| spans.chart.rollup(it))?;
+                    block.read_states(column, from, query.to, &mut |start, state, ms| {
+                        spans.states.add(start, state, ms);
+                    })
                 });
                 if let Err(why) = read {
                     damaged.push(file.damaged(&entry, &why));
                 }
             }
         }
-        for (time, value) in &picture.open {
-            if let Some(number) = value.borrow().as_number() {
-                chart.sample(*time, number);
-            }
+        let mut open = picture.open;
+        open.sort_by_key(|(time, _)| *time);
+        for (time, value) in &open {
+            spans.take(*time, value.borrow());
         }
-        Ok(SeriesAnswer {
+        Ok(spans.finish(query, damaged))
+    }
+}
+
+/// Values as they came, until there are more than the chart has pixels.
+struct Gathered<'a> {
+    query: &'a SeriesQuery<'a>,
+    values: Vec<(Millis, OwnedValue)>,
+    /// Bytes of the texts in them.
+    texts: usize,
+    spans: Option<Spans>,
+}
+
+impl<'a> Gathered<'a> {
+    fn new(query: &'a SeriesQuery<'a>) -> Self {
+        let of_windows = |every| Spans::new(M4::aligned(query.from, query.to, every));
+        Self {
+            query,
+            values: Vec::new(),
+            texts: 0,
+            spans: query.every.map(of_windows),
+        }
+    }
+
+    fn take(&mut self, time: Millis, value: series::Value<'_>) {
+        if let Some(spans) = &mut self.spans {
+            spans.take(time, value);
+            return;
+        }
+        if let series::Value::Text(text) = value {
+            self.texts += text.len();
+        }
+        self.values.push((time, value.owned()));
+        if self.values.len() > self.query.width || self.texts > MAX_TEXTS {
+            let query = self.query;
+            let mut spans = Spans::new(M4::new(query.from, query.to, query.width, None));
+            self.values.sort_by_key(|(time, _)| *time);
+            for (time, value) in self.values.drain(..) {
+                spans.take(time, value.borrow());
+            }
+            self.spans = Some(spans);
+        }
+    }
+
+    fn finish(mut self, damaged: Vec<Damaged>) -> SeriesAnswer {
+        if let Some(spans) = self.spans {
+            return spans.finish(self.query, damaged);
+        }
+        self.values.sort_by_key(|(time, _)| *time);
+        let points = self.values.into_iter();
+        SeriesAnswer {
+            unit: None,
+            is_raw: true,
+            resolution: 0,
+            points: points
+                .map(|(time, value)| Point::Value(time, value))
+                .collect(),
+            states: Vec::new(),
+            damaged,
+        }
+    }
+}
+
+/// What is left of the values of each span.
+struct Spans {
+    chart: M4,
+    states: StateTimes,
+    /// The time of the last value. Blocks that overlap give some that are older: their states are left out, so that
+    /// no time counts twice.
+    last: Millis,
+}
+
+impl Spans {
+    fn new(chart: M4) -> Self {
+        Self {
+            states: StateTimes::new(chart.resolution()),
+            chart,
+            last: Millis::MIN,
+        }
+    }
+
+    fn take(&mut self, time: Millis, value: series::Value<'_>) {
+        if let Some(number) = value.as_number() {
+            self.chart.sample(time, number);
+        }
+        if time >= self.last {
+            self.last = time;
+            self.states.push(time, value);
+        }
+    }
+
+    fn finish(mut self, query: &SeriesQuery<'_>, damaged: Vec<Damaged>) -> SeriesAnswer {
+        if let Some(now) = query.now {
+            self.states.end(now.min(query.to));
+        }
+        SeriesAnswer {
             unit: None,
             is_raw: false,
-            resolution: chart.resolution(),
-            points: chart.finish().into_iter().map(Point::Pixel).collect(),
+            resolution: self.chart.resolution(),
+            points: self.chart.finish().into_iter().map(Point::Pixel).collect(),
+            states: self.states.finish().collect(),
             damaged,
-        })
+        }
     }
 }

@@ -397,6 +397,89 @@ fn strangers_with_long_names_take_bounded_memory() {
     compare(&archive.view(), &model);
 }
 
+/// A door that opens for an hour each day. What lasts is said again each night.
+#[test]
+fn the_time_in_each_state_is_known_for_years() {
+    let folder = testbed::Folder::new();
+    let settings = settings(folder.path());
+    let mut archive = open(&settings, NOW);
+    let mut model = Model::new();
+    let midnight = NOW - NOW.rem_euclid(DAY) + DAY;
+    let second = 1000;
+    for day in 0..7 {
+        for (at, state) in [
+            (30 * second, "closed"),
+            (8 * HOUR, "open"),
+            (9 * HOUR, "closed"),
+        ] {
+            let at = midnight + day * DAY + at;
+            let values = [
+                ("door", Value::Text(state)),
+                ("shut", Value::Bool(state == "closed")),
+            ];
+            say(&mut archive, &mut model, "house", at, at, &values);
+            archive.commit().unwrap();
+            tidy(&mut archive, at);
+        }
+    }
+    let now = midnight + 6 * DAY + 12 * HOUR;
+    drop(archive);
+    let archive = open(&settings, now);
+    compare(&archive.view(), &model);
+    let view = archive.view();
+    let ask = |metric, every| {
+        let query = SeriesQuery {
+            from: midnight,
+            to: midnight + 7 * DAY,
+            every,
+            now: Some(now),
+            ..SeriesQuery::new("house", metric)
+        };
+        view.series(&query).unwrap().unwrap()
+    };
+    let raw = ask("door", None);
+    assert!(raw.is_raw && raw.states.is_empty());
+    assert_eq!(raw.points.len(), 21);
+    for (metric, shut, not) in [("door", "closed", "open"), ("shut", "true", "false")] {
+        let days = ask(metric, Some(DAY));
+        assert!(!days.is_raw);
+        assert_eq!(days.states.len(), 7);
+        assert_eq!(days.resolution, DAY);
+        for (day, (start, states)) in (0..).zip(&days.states) {
+            assert_eq!(*start, midnight + day * DAY);
+            let of = |name: &str| states.iter().find(|it| *it.0 == *name).map(|it| it.1);
+            assert_eq!(of(not), Some(HOUR), "{metric} on day {day}");
+            let whole = if day == 6 { 12 * HOUR } else { DAY };
+            assert_eq!(
+                of(shut),
+                Some(whole - HOUR - 30 * second),
+                "{metric} on day {day}"
+            );
+        }
+    }
+    assert!(ask("door", Some(DAY)).points.is_empty());
+    assert_eq!(ask("shut", Some(DAY)).points.len(), 7);
+    // More values than pixels, and no rollups of a length that fits.
+    let query = SeriesQuery {
+        from: midnight + 6 * DAY,
+        to: now,
+        width: 2,
+        every: Some(90 * second),
+        now: Some(now),
+        ..SeriesQuery::new("house", "door")
+    };
+    let windows = view.series(&query).unwrap().unwrap();
+    let open: Millis = windows
+        .states
+        .iter()
+        .flat_map(|it| &it.1)
+        .filter(|it| *it.0 == *"open")
+        .map(|it| it.1)
+        .sum();
+    assert_eq!(open, HOUR);
+    assert_eq!(windows.states.len(), 480);
+}
+
 #[test]
 fn errors_say_what_was_tried() {
     let folder = testbed::Folder::new();

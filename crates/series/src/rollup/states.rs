@@ -14,6 +14,8 @@ use crate::value::{OwnedValue, Value};
 #[derive(Debug)]
 pub struct StateTimes {
     every: Millis,
+    /// Bytes of the names in all buckets.
+    bytes: usize,
     by_bucket: BTreeMap<Millis, BTreeMap<Box<str>, Millis>>,
     /// The state that lasts, and since when.
     now: Option<(Millis, OwnedValue)>,
@@ -27,6 +29,8 @@ const MOST: usize = 1 << 15;
 /// The most states that are written of a bucket: those that lasted longest. A text that is never the same is no
 /// state.
 const MOST_STATES: usize = 64;
+/// The most bytes of names in all buckets together. The time of further ones counts as that of other states.
+const MOST_BYTES: usize = 4 << 20;
 /// The name of all states beyond [`MOST_STATES`] together.
 pub const OTHER_STATES: &str = "\u{2026}";
 
@@ -35,6 +39,7 @@ impl StateTimes {
     pub fn new(every: Millis) -> Self {
         Self {
             every: every.max(1),
+            bytes: 0,
             by_bucket: BTreeMap::new(),
             now: None,
         }
@@ -82,10 +87,16 @@ impl StateTimes {
     pub fn add(&mut self, time: Millis, state: &str, ms: Millis) {
         let start = time.saturating_sub(time.rem_euclid(self.every));
         let bucket = self.by_bucket.entry(start).or_default();
-        match bucket.get_mut(state) {
-            Some(sum) => *sum = sum.saturating_add(ms),
-            None => drop(bucket.insert(state.into(), ms)),
+        if let Some(sum) = bucket.get_mut(state) {
+            *sum = sum.saturating_add(ms);
+            return;
         }
+        let more = size_of::<(Box<str>, Millis)>() + state.len();
+        let has_room = self.bytes + more <= MOST_BYTES;
+        let state = if has_room { state } else { OTHER_STATES };
+        self.bytes += if has_room { more } else { 0 };
+        let sum = bucket.entry(state.into()).or_default();
+        *sum = sum.saturating_add(ms);
     }
 
     /// Each bucket that has any, with its states in the order of their names, and how long each lasted. Of more
