@@ -2,6 +2,7 @@
 //!
 //! Points are arrays, because a chart has thousands of them. Their times are in milliseconds since 1970.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -27,10 +28,17 @@ pub struct Series {
     pub raw: bool,
     /// The points, in the order of their times.
     pub points: Vec<Point>,
+    /// How long each state lasted in each span, of texts and of true and false, if `raw` is false.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub states: Vec<StateSpan>,
     /// Parts of the range for which something was stored that cannot be read any more: `[from, to]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub damaged: Vec<(i64, i64)>,
 }
+
+/// How long each state lasted in a span: when the span begins, in milliseconds since 1970, and the milliseconds of
+/// each state.
+pub type StateSpan = (i64, BTreeMap<String, i64>);
 
 /// The answer of `GET /api/v1/series`: several metrics over one range of time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -362,7 +370,7 @@ mod tests {
 
     #[test]
     fn points_are_read_as_they_were_written() {
-        let json = r#"{"device":"a/b","metric":"t","unit":"°C","resolution_ms":0,"raw":true,"points":[[1,21.5],[2,true],[3,"open"],[4,1.0,0.5,2.0,1.5,60]]}"#;
+        let json = r#"{"device":"a/b","metric":"t","unit":"°C","resolution_ms":0,"raw":true,"points":[[1,21.5],[2,true],[3,"open"],[4,1.0,0.5,2.0,1.5,60]],"states":[[0,{"open":59000,"shut":1000}]]}"#;
         let series: Series = serde_json::from_str(json).unwrap();
         assert_eq!(serde_json::to_string(&series).unwrap(), json);
         assert_eq!(series.points.len(), 4);

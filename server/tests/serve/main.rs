@@ -11,6 +11,7 @@ mod devices;
 mod floods;
 mod frames;
 mod gateway;
+mod history;
 mod hostile;
 mod http;
 mod large;

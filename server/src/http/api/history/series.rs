@@ -33,6 +33,7 @@ struct How {
     width: usize,
     every: Option<i64>,
     aggregate: Option<Aggregate>,
+    now: i64,
 }
 
 pub(super) async fn one(
@@ -78,6 +79,7 @@ pub(super) async fn many(
                 resolution_ms: 0,
                 raw: true,
                 points: Vec::new(),
+                states: Vec::new(),
                 damaged: Vec::new(),
             }))
         });
@@ -130,6 +132,7 @@ fn how(given: &mut Parameters, now: i64) -> Result<How, ApiError> {
         width: width.unwrap_or(WIDTH),
         every,
         aggregate,
+        now,
     })
 }
 
@@ -152,6 +155,7 @@ fn series(view: &View, device: &str, metric: &str, how: How) -> Result<Option<Se
         to: how.to,
         width: how.width,
         every: how.every,
+        now: Some(how.now),
         ..SeriesQuery::new(device, metric)
     };
     let Some(found) = view.series(&query)? else {
@@ -162,6 +166,7 @@ fn series(view: &View, device: &str, metric: &str, how: How) -> Result<Option<Se
         is_raw,
         resolution,
         points,
+        states,
         damaged,
     } = found;
     Ok(Some(Series {
@@ -174,8 +179,14 @@ fn series(view: &View, device: &str, metric: &str, how: How) -> Result<Option<Se
             .into_iter()
             .map(|it| point(it, how.aggregate))
             .collect(),
+        states: states.into_iter().map(state_span).collect(),
         damaged: damaged.into_iter().map(|it| it.span).collect(),
     }))
+}
+
+fn state_span((start, states): ::history::StateSpan) -> api::history::StateSpan {
+    let states = states.into_iter().map(|(name, ms)| (name.into(), ms));
+    (start, states.collect())
 }
 
 fn point(found: Found, aggregate: Option<Aggregate>) -> Point {
