@@ -5,7 +5,7 @@
 //!
 //! - [`Past`]: what the server remembers, and which part of it is shown.
 //!
-//! Inside: `trace` turns readings into a line of pixels, `scale` chooses how much of
+//! Inside: `source` reads what a chart shows, `trace` turns readings into a line of pixels, `scale` chooses how much of
 //! the value axis is shown, `align` puts several metrics on one time axis, `palette` knows the style sheet's colours, `visibility` knows what is on screen.
 
 mod align;
@@ -16,6 +16,8 @@ mod palette;
 pub mod past;
 mod plot;
 mod scale;
+#[allow(clippy::large_types_passed_by_value)] // as above
+mod source;
 pub mod sparkline;
 #[allow(clippy::large_types_passed_by_value)] // as above
 mod touch;
