@@ -25,6 +25,12 @@ pub enum Error {
     /// A block is damaged.
     #[error(transparent)]
     Damaged(#[from] Damaged),
+    /// The answer would be too large.
+    #[error("the range has more than {most} values", most = crate::View::MOST_VALUES)]
+    TooMany,
+    /// Nobody waits for the answer any more.
+    #[error("nobody waits for the answer any more")]
+    GivenUp,
 }
 
 /// A block that cannot be read.
@@ -59,7 +65,7 @@ impl Error {
             Self::Io { error, .. } | Self::Store(StoreError::Io { error, .. }) => {
                 store::files::is_full(error)
             }
-            Self::Store(_) | Self::Damaged(_) => false,
+            Self::Store(_) | Self::Damaged(_) | Self::TooMany | Self::GivenUp => false,
         }
     }
 }

@@ -1,12 +1,14 @@
 //! What the writer and those who ask share.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use series::{Millis, Open, Rows as _};
 
 use crate::archive::EMPTY;
 use crate::catalog::{Catalog, MetricRef, metric_name};
+use crate::error::Error;
 use crate::file::File;
 use crate::name::{Kind, start_of};
 
@@ -46,6 +48,14 @@ impl Hot {
             .get(group as usize)
             .filter(|open| open.rows() > 0);
         sealing.into_iter().chain(open)
+    }
+
+    /// In which files the rows of a group are.
+    pub(crate) fn kind_of(&self, group: u32) -> Kind {
+        match self.catalog.group(group) {
+            Some(group) if group.is_events => Kind::Events,
+            Some(_) | None => Kind::Raw,
+        }
     }
 
     pub(crate) fn open_groups(&self) -> impl Iterator<Item = (u32, &Open)> {
@@ -88,6 +98,8 @@ impl Shared {
 #[derive(Clone, Debug)]
 pub struct View {
     pub(crate) shared: Arc<Shared>,
+    /// Becomes true when nobody waits for the answers any more. `None`: somebody always does.
+    is_over: Option<Arc<AtomicBool>>,
 }
 
 /// How far back the memory goes.
@@ -107,7 +119,28 @@ pub struct Kept {
 
 impl View {
     pub(crate) const fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+        Self {
+            shared,
+            is_over: None,
+        }
+    }
+
+    /// The same view, whose questions end with [`Error::GivenUp`] soon after `is_over` has become true.
+    #[must_use]
+    pub fn until(&self, is_over: Arc<AtomicBool>) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            is_over: Some(is_over),
+        }
+    }
+
+    /// Between two files: whether anybody waits for the answer.
+    pub(crate) fn go_on(&self) -> Result<(), Error> {
+        let is_over = self.is_over.as_ref();
+        if is_over.is_some_and(|it| it.load(Ordering::Relaxed)) {
+            return Err(Error::GivenUp);
+        }
+        Ok(())
     }
 
     /// The ids of all devices of which anything was recorded.

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use ::history::{COMMAND, Counted, View};
-use api::fleet::Command;
+use api::fleet::{Command, Time};
 use broker::Grants;
 use fleet::Records;
 use tokio::sync::watch;
@@ -142,6 +142,12 @@ pub(crate) enum State {
     Failed,
 }
 
+/// The commands of a device, by the time at which they were given and their id.
+type Commands = BTreeMap<(Time, String), Command>;
+
+/// So many commands of each device are known after a restart. The model keeps no more.
+const MOST_COMMANDS: usize = 50;
+
 impl Feed {
     /// Which topics are recorded.
     pub(crate) const fn chosen(&self) -> &Chosen {
@@ -153,34 +159,41 @@ impl Feed {
         self.messages.as_ref()
     }
 
-    /// The commands of the last week, each as far as it had got: the device's id, and the command. For the model,
+    /// The newest commands of the last week, each as far as it had got: the device's id, and the command. For the model,
     /// after a restart.
     pub(crate) fn commands(&self, now: i64) -> Vec<(String, Command)> {
         const WEEK: i64 = 7 * 86_400_000;
-        let mut latest: BTreeMap<(String, String), (i64, Command)> = BTreeMap::new();
-        let read = self
-            .view
-            .read_everyone(COMMAND, now - WEEK, now + 1, |device, time, value| {
-                let series::Value::Text(text) = value else {
-                    return;
-                };
-                if let Ok(command) = serde_json::from_str::<Command>(text) {
-                    let key = (device.to_owned(), command.uuid.clone());
-                    let known = latest.entry(key).or_insert_with(|| (time, command.clone()));
-                    if known.0 <= time {
-                        *known = (time, command);
+        let mut newest: BTreeMap<String, Commands> = BTreeMap::new();
+        let read = self.view.read_everyone(
+            COMMAND,
+            now - WEEK,
+            now + 1,
+            |value| match value {
+                series::Value::Text(text) => serde_json::from_str::<Command>(text).ok(),
+                series::Value::Number(_) | series::Value::Integer(_) | series::Value::Bool(_) => {
+                    None
+                }
+            },
+            |device, steps| {
+                let of_device = newest.entry(device.to_owned()).or_default();
+                for (_, command) in steps {
+                    of_device.insert((command.created, command.uuid.clone()), command);
+                    if of_device.len() > MOST_COMMANDS {
+                        of_device.pop_first();
                     }
                 }
-            });
+            },
+        );
         if let Err(error) = read {
             warn!("history: the commands before the restart are not known: {error}");
         }
-        let mut commands: Vec<_> = latest.into_iter().collect();
-        commands.sort_by_key(|(_, (_, command))| command.created);
-        let commands = commands.into_iter();
+        let commands = newest.into_iter().flat_map(|(device, of_device)| {
+            let commands = of_device.into_values();
+            commands.map(move |command| (device.clone(), command))
+        });
+        let mut commands: Vec<_> = commands.collect();
+        commands.sort_by_key(|(_, command)| command.created);
         commands
-            .map(|((device, _), (_, command))| (device, command))
-            .collect()
     }
 
     /// Hands over what happened. If too much waits, it is lost and counted.

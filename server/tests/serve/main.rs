@@ -21,6 +21,7 @@ mod limits;
 mod meeting;
 mod messages;
 mod pages;
+mod recorded;
 mod restart;
 mod standstill;
 mod support;

@@ -5,6 +5,7 @@
 //! takes a new picture.
 
 mod everyone;
+mod in_order;
 mod moment;
 mod rows;
 mod series;

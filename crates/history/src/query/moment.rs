@@ -80,7 +80,7 @@ impl View {
         })
     }
 
-    fn begin(&self, time: Millis, groups: Option<&[u32]>) -> Search {
+    fn begin(&self, time: Millis, groups: Option<&[u32]>) -> Search<'_> {
         let hot = self.shared.hot();
         let mut wanted = HashMap::new();
         let mut found = Cells::new();
@@ -106,12 +106,13 @@ impl View {
             time,
             wanted,
             found,
+            view: self,
             files: self.shared.files(),
             damaged: 0,
         }
     }
 
-    fn tell(&self, search: Search, is_exact: bool) -> Moment {
+    fn tell(&self, search: Search<'_>, is_exact: bool) -> Moment {
         let hot = self.shared.hot();
         let mut by_device: HashMap<&str, Vec<MomentValue>> = HashMap::new();
         for ((group, column), (time, value)) in search.found {
@@ -143,7 +144,8 @@ impl View {
     }
 }
 
-struct Search {
+struct Search<'a> {
+    view: &'a View,
     time: Millis,
     /// The groups that are asked for, and how many columns each has.
     wanted: HashMap<u32, u16>,
@@ -163,7 +165,7 @@ fn take(found: &mut Cells, group: u32, column: u16, it: (Millis, OwnedValue)) {
         .or_insert(it);
 }
 
-impl Search {
+impl Search<'_> {
     /// Looks day by day, from the latest one, until every column has its value.
     fn look_back(&mut self, kinds: &[Kind], how_far: Millis) -> Result<(), Error> {
         let oldest = day_of_time(self.time.saturating_sub(how_far));
@@ -204,6 +206,7 @@ impl Search {
         let mut blocks: HashMap<u32, Vec<(Entry, usize)>> = HashMap::new();
         let mut handles = Vec::new();
         for (at, file) in files.iter().enumerate() {
+            self.view.go_on()?;
             let handle = file.open()?;
             let start = start_of(file.name().day);
             for entry in file.all(&handle, None)? {
@@ -216,6 +219,7 @@ impl Search {
             handles.push(handle);
         }
         for (group, mut entries) in blocks {
+            self.view.go_on()?;
             let columns = missing.get(&group).copied().unwrap_or(0);
             entries.sort_unstable_by_key(|(entry, _)| std::cmp::Reverse(entry.last));
             for (entry, at) in entries {
@@ -267,6 +271,7 @@ impl Search {
             if missing.is_empty() {
                 break;
             }
+            self.view.go_on()?;
             let handle = file.open()?;
             for entry in file.all(&handle, Some(Level::Minute))? {
                 let Some(columns) = missing.get(&entry.group).copied() else {

@@ -1,5 +1,6 @@
 //! Rows of one column as they came.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use series::{Block, Millis, OwnedValue, Rows as _, Value};
@@ -16,17 +17,14 @@ use super::with_retries;
 pub(super) struct Picture {
     pub(super) files: Arc<Vec<Arc<File>>>,
     pub(super) open: Vec<(Millis, OwnedValue)>,
-    pub(super) is_events: bool,
+    /// In which files the rows are.
+    pub(super) kind: Kind,
 }
 
 impl Picture {
     /// The files that have rows of these times as they came.
     pub(super) fn raw_files(&self, from: Millis, to: Millis) -> impl Iterator<Item = &Arc<File>> {
-        let kind = if self.is_events {
-            Kind::Events
-        } else {
-            Kind::Raw
-        };
+        let kind = self.kind;
         let days = day_of_time(from)..=day_of_time(to.saturating_sub(1));
         let of_kind =
             move |file: &&Arc<File>| file.name().kind == kind && days.contains(&file.name().day);
@@ -47,10 +45,7 @@ impl View {
         Picture {
             files: self.shared.files(),
             open,
-            is_events: hot
-                .catalog
-                .group(metric.group)
-                .is_some_and(|it| it.is_events),
+            kind: hot.kind_of(metric.group),
         }
     }
 
@@ -59,7 +54,7 @@ impl View {
     ///
     /// # Errors
     ///
-    /// A file cannot be read.
+    /// There are more than [`MOST_VALUES`](Self::MOST_VALUES), or a file cannot be read.
     #[allow(clippy::type_complexity)] // A list, and what is missing in it.
     pub fn read(
         &self,
@@ -68,20 +63,24 @@ impl View {
         from: Millis,
         to: Millis,
     ) -> Result<Option<(Vec<(Millis, OwnedValue)>, Vec<Damaged>)>, Error> {
-        let Some((metric, _)) = self.find(device, stored) else {
-            return Ok(None);
-        };
-        with_retries(|| {
-            let picture = self.picture(metric, from, to);
-            let mut values = Vec::new();
-            let mut damaged = Vec::new();
-            let mut sink = |time: Millis, value: Value<'_>| values.push((time, value.owned()));
-            read_files(&picture, metric, from, to, &mut damaged, &mut sink)?;
-            values.extend(picture.open);
-            values.sort_by_key(|(time, _)| *time);
-            Ok(Some((values, damaged)))
-        })
+        let mut values = Vec::new();
+        let mut is_all = true;
+        let damaged = self.read_each(device, stored, from, to, |time, value| {
+            if values.len() == Self::MOST_VALUES {
+                is_all = false;
+                return ControlFlow::Break(());
+            }
+            values.push((time, value.owned()));
+            ControlFlow::Continue(())
+        })?;
+        if !is_all {
+            return Err(Error::TooMany);
+        }
+        Ok(damaged.map(|damaged| (values, damaged)))
     }
+
+    /// The most values that [`View::read`] gathers.
+    pub const MOST_VALUES: usize = 100_000;
 
     /// The last value of a column at or before `time`, and not before `since`.
     ///
@@ -115,19 +114,15 @@ impl View {
                 found = Some(it);
             }
         };
-        let (files, is_events);
+        let (files, kind);
         {
             let hot = self.shared.hot();
             for rows in hot.rows_of(metric.group) {
                 take(rows.at(metric.column, time).ok().flatten());
             }
             files = self.shared.files();
-            is_events = hot
-                .catalog
-                .group(metric.group)
-                .is_some_and(|it| it.is_events);
+            kind = hot.kind_of(metric.group);
         }
-        let kind = if is_events { Kind::Events } else { Kind::Raw };
         let (first, last) = (day_of_time(since), day_of_time(time));
         let of_kind = files
             .iter()
@@ -139,6 +134,7 @@ impl View {
                 break;
             }
             day = Some(file.name().day);
+            self.go_on()?;
             let handle = file.open()?;
             let entries = file.find(&handle, None, metric.group, Millis::MIN, time + 1)?;
             for entry in entries {
@@ -155,26 +151,28 @@ impl View {
         }
         Ok(found.filter(|(at, _)| *at >= since))
     }
-}
 
-/// The values of a column in the files.
-pub(super) fn read_files(
-    picture: &Picture,
-    metric: MetricRef,
-    from: Millis,
-    to: Millis,
-    damaged: &mut Vec<Damaged>,
-    sink: &mut dyn FnMut(Millis, Value<'_>),
-) -> Result<(), Error> {
-    for file in picture.raw_files(from, to) {
-        let handle = file.open()?;
-        for entry in file.find(&handle, None, metric.group, from, to)? {
-            let block = Block::parse(file.block(&handle, &entry)?);
-            let read = block.and_then(|block| block.read(metric.column, from, to, sink));
-            if let Err(why) = read {
-                damaged.push(file.damaged(&entry, &why));
+    /// The values of a column in the files.
+    pub(super) fn read_files(
+        &self,
+        picture: &Picture,
+        metric: MetricRef,
+        from: Millis,
+        to: Millis,
+        damaged: &mut Vec<Damaged>,
+        sink: &mut dyn FnMut(Millis, Value<'_>),
+    ) -> Result<(), Error> {
+        for file in picture.raw_files(from, to) {
+            self.go_on()?;
+            let handle = file.open()?;
+            for entry in file.find(&handle, None, metric.group, from, to)? {
+                let block = Block::parse(file.block(&handle, &entry)?);
+                let read = block.and_then(|block| block.read(metric.column, from, to, sink));
+                if let Err(why) = read {
+                    damaged.push(file.damaged(&entry, &why));
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
 }

@@ -7,7 +7,6 @@ use crate::error::{Damaged, Error};
 use crate::name::{Kind, day_of_time, start_of};
 use crate::view::View;
 
-use super::rows::read_files;
 use super::with_retries;
 
 /// What is asked.
@@ -180,6 +179,7 @@ impl View {
             if rows > query.width {
                 break;
             }
+            self.go_on()?;
             let handle = file.open()?;
             let entries = file.find(&handle, None, metric.group, query.from, query.to)?;
             rows += entries
@@ -196,7 +196,7 @@ impl View {
         let mut damaged = Vec::new();
         let mut gathered = Gathered::new(query);
         let mut take = |time: Millis, value: series::Value<'_>| gathered.take(time, value);
-        read_files(&picture, metric, from, to, &mut damaged, &mut take)?;
+        self.read_files(&picture, metric, from, to, &mut damaged, &mut take)?;
         for (time, value) in &picture.open {
             take(*time, value.borrow());
         }
@@ -223,6 +223,7 @@ impl View {
         });
         let mut damaged = Vec::new();
         for file in of_kind {
+            self.go_on()?;
             let handle = file.open()?;
             for entry in file.find(&handle, Some(level), metric.group, from, query.to)? {
                 let block = RollupBlock::parse(file.block(&handle, &entry)?);

@@ -9,6 +9,7 @@
 )]
 
 mod kills;
+mod questions;
 mod support;
 
 use std::fs;

@@ -48,6 +48,11 @@ pub(super) enum ApiError {
     NoSuchSeries,
     #[error("this server keeps no messages: it was started with --history-messages 0")]
     NoMessages,
+    #[error(
+        "the range has more than {} of them: ask for a shorter one, with from and to",
+        ::history::View::MOST_VALUES
+    )]
+    TooMany,
     #[error("the history could not be read; the server's log says why")]
     HistoryFailed,
     #[error("too many programs follow the changes; ask again later, or raise --max-change-streams")]
@@ -72,6 +77,7 @@ impl ApiError {
             Self::UnknownParameter { .. }
             | Self::RepeatedParameter { .. }
             | Self::BadParameter { .. }
+            | Self::TooMany
             | Self::BadBody(_) => StatusCode::BAD_REQUEST,
         }
     }

@@ -1,7 +1,10 @@
 //! `GET /api/v1/devices/{id}/commands`: commands with each step that they took.
 
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
 use ::history::{COMMAND, View};
-use ::series::OwnedValue;
+use ::series::Value;
 use api::fleet::{Command, CommandProgress, PresenceState, Time};
 use api::history::{CommandHistory, CommandStep, CommandStory};
 use axum::response::Response;
@@ -36,15 +39,17 @@ pub(super) async fn commands(
     )?;
     let limit = limit.unwrap_or(LIMIT);
     answer(history, move |view| {
-        let mut commands = stories(view, &device, from, to)?;
-        if let Some(before) = before {
-            commands.retain(|story| story.command.created.0 < before);
-        }
-        let more = commands.len() > limit;
-        commands.truncate(limit);
-        let last = commands
-            .last()
-            .map(|story| story.command.created.0.to_string());
+        let before = before.unwrap_or(i64::MAX);
+        let mut newest = newest(view, &device, from, to, before, limit + 1)?;
+        let more = newest.len() > limit;
+        newest.truncate(limit);
+        let last = newest.last().map(|command| command.created.0.to_string());
+        let stories = newest.into_iter().map(|command| CommandStory {
+            steps: steps(view, &device, &command),
+            sent_by: None,
+            command,
+        });
+        let commands = stories.collect();
         Ok(CommandHistory {
             device,
             commands,
@@ -54,36 +59,31 @@ pub(super) async fn commands(
     .await
 }
 
-/// The commands that were given in a range, each as it was at its end, newest first.
-pub(super) fn stories(
+/// The commands of which something was recorded in a range, each as it was at its end: the newest `most` that were
+/// given before `before`, newest first.
+pub(super) fn newest(
     view: &View,
     device: &str,
     from: i64,
     to: i64,
-) -> Result<Vec<CommandStory>, ApiError> {
-    let Some((rows, _)) = view.read(device, COMMAND, from, to)? else {
-        return Ok(Vec::new());
-    };
-    let mut commands: Vec<Command> = Vec::new();
-    for (_, value) in rows {
-        let OwnedValue::Text(text) = value else {
-            continue;
-        };
-        let Ok(command) = serde_json::from_str::<Command>(&text) else {
-            continue;
-        };
-        match commands.iter_mut().find(|known| known.uuid == command.uuid) {
-            Some(known) => *known = command,
-            None => commands.push(command),
+    before: i64,
+    most: usize,
+) -> Result<Vec<Command>, ApiError> {
+    let mut newest: BTreeMap<(Time, String), Command> = BTreeMap::new();
+    view.read_each(device, COMMAND, from, to, |_, value| {
+        if let Value::Text(text) = value
+            && let Ok(command) = serde_json::from_str::<Command>(text)
+            && command.created.0 < before
+        {
+            // A later step of one that was left out comes in, and goes at once: it is the oldest.
+            newest.insert((command.created, command.uuid.clone()), command);
+            if newest.len() > most {
+                newest.pop_first();
+            }
         }
-    }
-    commands.sort_by_key(|command| std::cmp::Reverse(command.created));
-    let stories = commands.into_iter().map(|command| CommandStory {
-        steps: steps(view, device, &command),
-        sent_by: None,
-        command,
-    });
-    Ok(stories.collect())
+        ControlFlow::Continue(())
+    })?;
+    Ok(newest.into_values().rev().collect())
 }
 
 fn steps(view: &View, device: &str, command: &Command) -> Vec<CommandStep> {

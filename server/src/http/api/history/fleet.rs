@@ -1,6 +1,7 @@
-//! `GET /api/v1/fleet?at=TIME`: all devices as they were then; and when devices came and went.
+//! `GET /api/v1/fleet?at=TIME`: all devices as they were then.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use ::history::{
@@ -8,7 +9,7 @@ use ::history::{
 };
 use ::series::{OwnedValue, Value};
 use api::fleet::{Counts, Device, Fault, Metric, Position, Presence, PresenceState, Time};
-use api::history::{FleetAt, Marks};
+use api::history::FleetAt;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 
@@ -19,7 +20,6 @@ use super::{answer, commands, presence, time};
 use crate::http::Site;
 
 const DAY: i64 = 86_400_000;
-const WIDTH: i64 = 1000;
 /// A fault is shown for as long as the fleet shows it.
 const FAULTS: i64 = DAY;
 
@@ -73,22 +73,17 @@ pub(in super::super) async fn one_at(
             .moment_of_device(&id, at)?
             .ok_or(ApiError::NoSuchDevice)?;
         let mut faults = Faults::new();
-        let (recent, _) = view
-            .read(&id, FAULT, at - FAULTS, at + 1)?
-            .unwrap_or_default();
-        for (_, value) in recent {
-            note_fault(&mut faults, &id, value.borrow());
-        }
+        view.read_each(&id, FAULT, at - FAULTS, at + 1, |_, value| {
+            if let Some(fault) = fault_of(value) {
+                note_fault(&mut faults, &id, fault);
+            }
+            ControlFlow::Continue(())
+        })?;
         let mut found = devices(moment, at, &faults);
         let mut device = found.pop().ok_or(ApiError::NoSuchDevice)?;
         let changes = presence::changes(view, &id, at - DAY, at + 1).unwrap_or_default();
         device.history = changes.into_iter().map(|(_, presence)| presence).collect();
-        let stories = commands::stories(view, &id, at - 30 * DAY, at + 1)?;
-        device.commands = stories
-            .into_iter()
-            .map(|story| story.command)
-            .take(50)
-            .collect();
+        device.commands = commands::newest(view, &id, at - 30 * DAY, at + 1, i64::MAX, 50)?;
         Ok(device)
     })
     .await
@@ -99,19 +94,22 @@ type Faults = HashMap<String, HashMap<String, Fault>>;
 
 fn faults_at(view: &View, at: i64) -> Result<Faults, ApiError> {
     let mut faults = Faults::new();
-    view.read_everyone(FAULT, at - FAULTS, at + 1, |device, _, value| {
-        note_fault(&mut faults, device, value);
+    view.read_everyone(FAULT, at - FAULTS, at + 1, fault_of, |device, found| {
+        for (_, fault) in found {
+            note_fault(&mut faults, device, fault);
+        }
     })?;
     Ok(faults)
 }
 
-fn note_fault(faults: &mut Faults, device: &str, value: Value<'_>) {
-    let Value::Text(text) = value else {
-        return;
-    };
-    let Ok(fault) = serde_json::from_str::<Fault>(text) else {
-        return;
-    };
+fn fault_of(value: Value<'_>) -> Option<Fault> {
+    match value {
+        Value::Text(text) => serde_json::from_str(text).ok(),
+        Value::Number(_) | Value::Integer(_) | Value::Bool(_) => None,
+    }
+}
+
+fn note_fault(faults: &mut Faults, device: &str, fault: Fault) {
     let of = faults.entry(device.to_owned()).or_default();
     let known = of
         .entry(fault.kind.clone())
@@ -204,67 +202,4 @@ const fn count(counts: &mut Counts, state: PresenceState) {
         PresenceState::Offline => counts.offline += 1,
         PresenceState::Unknown => counts.unknown += 1,
     }
-}
-
-/// `GET /api/v1/fleet/marks`
-pub(super) async fn marks(
-    State(site): State<Arc<Site>>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, ApiError> {
-    let history = site.history()?;
-    let now = site.now();
-    let mut given = Parameters::read(query.as_deref(), &["from", "to", "width"])?;
-    let (from, to) = time::range(&mut given, now, DAY)?;
-    let width = given.parsed("width", "a whole number from 1 to 10000", |text| {
-        text.parse()
-            .ok()
-            .filter(|width| (1..=10_000).contains(width))
-    })?;
-    let resolution = ((to - from) / width.unwrap_or(WIDTH)).max(1);
-    answer(history, move |view| {
-        let mut changes: HashMap<String, Vec<(i64, Presence)>> = HashMap::new();
-        view.read_everyone(PRESENCE, from, to, |device, time, value| {
-            if let Value::Text(text) = value
-                && let Ok(presence) = serde_json::from_str(text)
-            {
-                changes
-                    .entry(device.to_owned())
-                    .or_default()
-                    .push((time, presence));
-            }
-        })?;
-        let mut marks: HashMap<i64, (u64, u64, u64)> = HashMap::new();
-        let start_of = |time: i64| from + (time - from).div_euclid(resolution) * resolution;
-        for of_device in changes.values_mut() {
-            of_device.sort_by_key(|(time, _)| *time);
-            let mut before = None;
-            for (time, presence) in of_device.iter() {
-                // What lasts is written once a day: that is no change.
-                if before != Some(presence.state) && presence.since.0 == *time {
-                    let mark = marks.entry(start_of(*time)).or_default();
-                    match presence.state {
-                        PresenceState::Online => mark.0 += 1,
-                        PresenceState::Offline | PresenceState::Stale => mark.1 += 1,
-                        PresenceState::Sleeping | PresenceState::Unknown => {}
-                    }
-                }
-                before = Some(presence.state);
-            }
-        }
-        view.read_everyone(FAULT, from, to, |_, time, _| {
-            marks.entry(start_of(time)).or_default().2 += 1;
-        })?;
-        let marks = marks.into_iter().filter(|(_, counts)| *counts != (0, 0, 0));
-        let mut marks: Vec<_> = marks
-            .map(|(time, (came, went, faults))| (time, came, went, faults))
-            .collect();
-        marks.sort_unstable();
-        Ok(Marks {
-            from: Time(from),
-            to: Time(to),
-            resolution_ms: resolution,
-            marks,
-        })
-    })
-    .await
 }

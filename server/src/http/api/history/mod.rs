@@ -6,6 +6,7 @@
 mod commands;
 mod fleet;
 mod info;
+mod marks;
 mod messages;
 mod path;
 mod presence;
@@ -41,7 +42,7 @@ pub(super) fn routes() -> Router<Arc<Site>> {
         .route("/messages", get(messages::all))
         .route("/series", get(series::many))
         .route("/fleet", get(fleet::fleet))
-        .route("/fleet/marks", get(fleet::marks))
+        .route("/fleet/marks", get(marks::marks))
 }
 
 /// Answers a question about a part of a device.
@@ -93,7 +94,14 @@ async fn wait_for<T: Send + 'static>(
 /// What cannot be read is logged, and the one who asked is told.
 impl From<::history::Error> for ApiError {
     fn from(error: ::history::Error) -> Self {
-        error!("history: {error}");
-        Self::HistoryFailed
+        use ::history::Error;
+        match error {
+            Error::TooMany => Self::TooMany,
+            Error::GivenUp => Self::HistoryFailed,
+            Error::Io { .. } | Error::Store(_) | Error::Damaged(_) => {
+                error!("history: {error}");
+                Self::HistoryFailed
+            }
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! `GET /api/v1/devices/{id}/presence`: when a device was there.
 
+use std::ops::ControlFlow;
+
 use ::history::{PRESENCE, View};
-use ::series::OwnedValue;
+use ::series::Value;
 use api::fleet::{Presence, PresenceState, Time};
 use api::history::{PresenceDay, PresenceHistory, PresenceSummary};
 use axum::response::Response;
@@ -71,28 +73,39 @@ pub(super) fn changes(
     to: i64,
 ) -> Result<Vec<(i64, Presence)>, ApiError> {
     let before = view.at(device, PRESENCE, from, from.saturating_sub(LOOK_BACK))?;
-    let rows = view.read(device, PRESENCE, from, to)?;
-    let Some((rows, _)) = rows else {
-        return Err(ApiError::NoSuchSeries);
-    };
     let mut changes: Vec<(i64, Presence)> = Vec::new();
-    for (time, value) in before.into_iter().chain(rows) {
-        let OwnedValue::Text(text) = value else {
-            continue;
-        };
-        let Ok(presence) = serde_json::from_str::<Presence>(&text) else {
-            continue;
-        };
-        // What lasts is written once a day, too.
-        let is_new = changes.last().is_none_or(|(_, last)| {
-            (last.since, last.state, &last.reason)
-                != (presence.since, presence.state, &presence.reason)
-        });
-        if is_new {
-            changes.push((time, presence));
+    if let Some((time, value)) = before {
+        note(&mut changes, time, value.borrow());
+    }
+    let found = view.read_each(device, PRESENCE, from, to, |time, value| {
+        note(&mut changes, time, value);
+        if changes.len() > View::MOST_VALUES {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
         }
+    })?;
+    found.ok_or(ApiError::NoSuchSeries)?;
+    if changes.len() > View::MOST_VALUES {
+        return Err(ApiError::TooMany);
     }
     Ok(changes)
+}
+
+fn note(changes: &mut Vec<(i64, Presence)>, time: i64, value: Value<'_>) {
+    let Value::Text(text) = value else {
+        return;
+    };
+    let Ok(presence) = serde_json::from_str::<Presence>(text) else {
+        return;
+    };
+    // What lasts is written once a day, too.
+    let is_new = changes.last().is_none_or(|(_, last)| {
+        (last.since, last.state, &last.reason) != (presence.since, presence.state, &presence.reason)
+    });
+    if is_new {
+        changes.push((time, presence));
+    }
 }
 
 /// Gives each part of `from..to` in which one presence lasted.

@@ -23,6 +23,8 @@ const MAX_WIDTH: usize = 20_000;
 const MAX_POINTS: i64 = 20_000;
 /// The most series in an answer.
 const MAX_SERIES: usize = 100;
+/// The most points of all series in an answer.
+const MAX_TOGETHER: usize = 200_000;
 const HOUR: i64 = 3_600_000;
 
 /// How the points are to be.
@@ -34,6 +36,16 @@ struct How {
     every: Option<i64>,
     aggregate: Option<Aggregate>,
     now: i64,
+}
+
+impl How {
+    /// The most points of a series.
+    fn points(&self) -> usize {
+        match self.every {
+            Some(every) => usize::try_from((self.to - self.from) / every).unwrap_or(usize::MAX),
+            None => self.width,
+        }
+    }
 }
 
 pub(super) async fn one(
@@ -69,6 +81,16 @@ pub(super) async fn many(
         name: "of",
         expected: OF,
     })?;
+    if pairs.len() * how.points() > MAX_TOGETHER {
+        return Err(ApiError::BadParameter {
+            name: if how.every.is_some() {
+                "every"
+            } else {
+                "width"
+            },
+            expected: "such that all series together have at most 200000 points: ask for fewer points, or for fewer series at once",
+        });
+    }
     answer(history, move |view| {
         let series = pairs.into_iter().map(|(device, metric)| {
             let found = series(view, &device, &metric, how)?;
