@@ -15,6 +15,7 @@ mod time;
 mod track;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ::history::View;
 use axum::Router;
@@ -68,12 +69,14 @@ impl Site {
     }
 }
 
-/// Asks on a thread that may wait, and writes the answer there.
+/// Asks on a thread that may wait, and writes the answer there. If nobody waits for it any more, it ends at the next
+/// file.
 async fn answer<T: Serialize>(
     history: &Handle,
     ask: impl FnOnce(&View) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<axum::response::Response, ApiError> {
-    let view = history.view().clone();
+    let waits = Waits::default();
+    let view = history.view().until(Arc::clone(&waits.is_over));
     let json = wait_for(move || {
         let answer = ask(&view)?;
         Ok(serde_json::to_vec(&answer).unwrap_or_default())
@@ -81,14 +84,37 @@ async fn answer<T: Serialize>(
     json.await.map(super::devices::json)
 }
 
+/// Whoever waits for an answer. The request's patience may end before the answer comes, and the client may leave.
+#[derive(Default)]
+struct Waits {
+    is_over: Arc<AtomicBool>,
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Does what may wait for the disk on a thread that may.
 async fn wait_for<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
+    work_with(&PERMITS, work).await
+}
+
+async fn work_with<T: Send + 'static>(
+    permits: &'static Semaphore,
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
     // It is never closed.
-    let _permit = PERMITS.acquire().await;
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or(Err(ApiError::HistoryFailed))
+    let permit = permits.acquire().await;
+    // The work goes on when nobody waits for it any more, so it has the permit.
+    let done = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        work()
+    });
+    done.await.unwrap_or(Err(ApiError::HistoryFailed))
 }
 
 /// What cannot be read is logged, and the one who asked is told.
@@ -103,5 +129,41 @@ impl From<::history::Error> for ApiError {
                 Self::HistoryFailed
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_question_that_nobody_waits_for_still_counts() {
+        static ONE: Semaphore = Semaphore::const_new(1);
+        let (go_on, may_go_on) = mpsc::channel::<()>();
+        let slow = work_with(&ONE, move || {
+            let _ = may_go_on.recv();
+            Ok(())
+        });
+        let patience = Duration::from_millis(1);
+        assert!(tokio::time::timeout(patience, slow).await.is_err());
+        assert_eq!(ONE.available_permits(), 0);
+        go_on.send(()).unwrap();
+        assert_eq!(work_with(&ONE, || Ok(7)).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn a_question_notices_that_nobody_waits() {
+        let waits = Waits::default();
+        let is_over = Arc::clone(&waits.is_over);
+        let never = async move {
+            let _waits = waits;
+            std::future::pending::<()>().await;
+        };
+        let patience = Duration::from_millis(1);
+        assert!(tokio::time::timeout(patience, never).await.is_err());
+        assert!(is_over.load(Ordering::Relaxed));
     }
 }
