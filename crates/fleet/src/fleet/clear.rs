@@ -114,6 +114,9 @@ impl Fleet {
             device.registered = false;
             device.revision = device.revision.wrapping_add(1);
         }
+        if !said && changed == Dirty::default() {
+            return;
+        }
         let empty = device.position.is_none()
             && !device.registered
             && device.commands.is_empty()
@@ -121,7 +124,7 @@ impl Fleet {
             && !device.metrics.iter().any(|metric| metric.has_value);
         if follows {
             self.mark(key, changed);
-        } else if empty && (said || changed != Dirty::default()) {
+        } else if empty {
             self.drop_device(key);
         } else {
             let here = matches!(

@@ -131,3 +131,20 @@ fn what_a_resync_does_not_tell_is_gone() {
     assert_eq!(sim.fleet.len(), 2);
     assert_consistent(&sim.fleet);
 }
+
+/// A server stores anew what has changed.
+#[test]
+fn a_resync_that_takes_nothing_away_changes_no_device() {
+    let mut sim = Sim::new();
+    sim.publish("p/data/a", r#"{"n":1}"#)
+        .retained("p/register/b", "SIGN_OUT");
+    sim.events();
+    let revisions = |sim: &Sim| ["p/a", "p/b"].map(|id| sim.device(id).revision());
+    sim.fleet.begin_retained();
+    sim.again(0.0, "p/register/b", "SIGN_OUT");
+    sim.events();
+    let before = revisions(&sim);
+    sim.fleet.end_retained(sim.now);
+    assert_eq!(revisions(&sim), before);
+    assert_eq!(sim.events(), []);
+}
