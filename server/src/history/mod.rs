@@ -4,8 +4,8 @@
 //! [`Feed`] is the model's side: it never waits. [`Handle`] is the API's side: it reads what is recorded, beside
 //! the recorder. The files are `crates/history`.
 //!
-//! **Invariants.** The model never waits for the disk: what waits for the recorder takes at most
-//! [`Settings::backlog`], and what is beyond is lost and counted. A full disk stops the recorder and nothing else,
+//! **Invariants.** The model never waits for the disk: rows that wait for the recorder take at most
+//! [`Settings::backlog`], with events at most twice as much, and what is beyond is lost and counted. A full disk stops the recorder and nothing else,
 //! and it goes on by itself when there is room.
 
 mod chosen;
@@ -81,7 +81,7 @@ pub(crate) struct MessageLimits {
 /// Takes what is to be recorded, from the model.
 #[derive(Debug)]
 pub(crate) struct Feed {
-    recorded: mpsc::Sender<Recorded>,
+    recorded: mpsc::Sender<Sent>,
     shared: Arc<Shared>,
     chosen: Chosen,
     backlog: usize,
@@ -102,7 +102,7 @@ pub(crate) struct Handle {
 struct Shared {
     /// Bytes that wait for the recorder.
     waiting: AtomicUsize,
-    /// Rows that were lost because too many bytes waited.
+    /// Rows and events that were lost because too many bytes waited.
     overrun: AtomicU64,
     counted: Mutex<Counted>,
     has_failed: AtomicBool,
@@ -196,25 +196,42 @@ impl Feed {
         commands
     }
 
-    /// Hands over what happened. If too much waits, it is lost and counted.
-    pub(crate) fn send(&self, recorded: Recorded) {
+    /// Hands over what happened. If too much waits, rows are lost and counted. Events are few and last, so they may
+    /// make twice as much wait before they are lost, too. Names must come, or later rows mean nothing; the limits of
+    /// the fleet bound them.
+    pub(crate) fn send(&self, mut recorded: Recorded) {
+        let waiting = self.shared.waiting.load(Ordering::Relaxed);
+        let has_room = |recorded: &Recorded, most| waiting.saturating_add(recorded.bytes()) <= most;
+        let mut lost = 0;
+        if !has_room(&recorded, self.backlog) {
+            lost += recorded.rows.len();
+            recorded.rows = Records::default();
+        }
+        if !has_room(&recorded, self.backlog.saturating_mul(2)) {
+            lost += recorded.events.len();
+            recorded.events = Vec::new();
+        }
+        self.shared
+            .overrun
+            .fetch_add(lost as u64, Ordering::Relaxed);
+        if recorded.is_empty() && recorded.names.is_empty() {
+            return;
+        }
         let bytes = recorded.bytes();
-        let rows = recorded.rows.len() as u64;
-        let waiting = self.shared.waiting.fetch_add(bytes, Ordering::Relaxed);
-        // Names must come, or later rows mean nothing. Events are few.
-        let recorded = if waiting.saturating_add(bytes) > self.backlog {
-            self.shared.overrun.fetch_add(rows, Ordering::Relaxed);
-            self.shared.waiting.fetch_sub(bytes, Ordering::Relaxed);
-            Recorded {
-                rows: Records::default(),
-                ..recorded
-            }
-        } else {
-            recorded
-        };
+        self.shared.waiting.fetch_add(bytes, Ordering::Relaxed);
         // The recorder may have failed: its log says so.
-        let _ = self.recorded.send(recorded);
+        if self.recorded.send(Sent { recorded, bytes }).is_err() {
+            self.shared.waiting.fetch_sub(bytes, Ordering::Relaxed);
+        }
     }
+}
+
+/// What waits for the recorder.
+#[derive(Debug)]
+struct Sent {
+    recorded: Recorded,
+    /// As many bytes count as waiting.
+    bytes: usize,
 }
 
 impl Handle {
@@ -286,5 +303,88 @@ impl Handle {
 impl Shared {
     fn counted(&self) -> Counted {
         *self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ::history::Archive;
+    use fleet::{Fleet, FleetOptions, Message, Timestamp};
+
+    use super::*;
+    use crate::devices::{RecordedEvent, What};
+
+    const NOW: i64 = 1_795_233_600_000;
+
+    /// Rows of so many messages.
+    fn rows(count: i64) -> Records {
+        let options = FleetOptions {
+            records: true,
+            ..FleetOptions::default()
+        };
+        let mut fleet = Fleet::new(options);
+        for at in 0..count {
+            let message = Message::new("beaconry/data/pump", br#"{"flow":1.5}"#);
+            fleet.handle_message(Timestamp(NOW + at), message);
+        }
+        let mut rows = Records::default();
+        fleet.take_records(&mut rows);
+        assert_eq!(rows.len(), usize::try_from(count).unwrap());
+        rows
+    }
+
+    fn events(count: i64) -> Vec<RecordedEvent> {
+        let event = |at| RecordedEvent {
+            id: "pump".to_owned(),
+            time: NOW + at,
+            what: What::Gone,
+        };
+        (0..count).map(event).collect()
+    }
+
+    #[test]
+    fn what_waits_is_bounded_and_all_that_is_lost_is_counted() {
+        let folder = testbed::Folder::new();
+        let settings = ::history::Settings::new(folder.path().join("history"));
+        let archive = Archive::open(settings, NOW).unwrap().archive;
+        let (recorded, to_record) = mpsc::channel();
+        let backlog = 64 << 10;
+        // Nobody takes anything: the disk hangs.
+        let feed = Feed {
+            recorded,
+            shared: Arc::default(),
+            chosen: Chosen::default(),
+            backlog,
+            messages: None,
+            view: archive.view(),
+        };
+        for _ in 0..1000 {
+            feed.send(Recorded {
+                rows: rows(10),
+                events: events(2),
+                ..Recorded::default()
+            });
+        }
+        let waiting = feed.shared.waiting.load(Ordering::Relaxed);
+        assert!((backlog..=2 * backlog).contains(&waiting), "{waiting}");
+        let sent: Vec<Sent> = to_record.try_iter().collect();
+        let (mut rows, mut events, mut bytes) = (0, 0, 0);
+        for Sent {
+            recorded,
+            bytes: counted,
+        } in sent
+        {
+            rows += recorded.rows.len();
+            events += recorded.events.len();
+            bytes += recorded.bytes();
+            assert_eq!(counted, recorded.bytes());
+        }
+        assert_eq!(bytes, waiting, "all that was sent was counted");
+        assert!(
+            rows > 0 && events > rows / 5,
+            "{rows} rows, {events} events"
+        );
+        let lost = feed.shared.overrun.load(Ordering::Relaxed);
+        assert_eq!(lost, (12_000 - rows - events) as u64);
     }
 }

@@ -13,9 +13,9 @@ use tracing::{error, info};
 
 use super::messages;
 use super::recorder::Recorder;
-use super::{ArchiveLimits, Feed, Handle, Settings, Shared};
+use super::{ArchiveLimits, Feed, Handle, Sent, Settings, Shared};
 use crate::clock::Clock;
-use crate::devices::{Recorded, stamp};
+use crate::devices::stamp;
 
 /// Everything is durable after this long. What is younger is lost if the server is killed.
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
@@ -134,13 +134,13 @@ impl<'a> Recording<'a> {
         }
     }
 
-    fn run(&mut self, to_record: &mpsc::Receiver<Recorded>) {
+    fn run(&mut self, to_record: &mpsc::Receiver<Sent>) {
         self.count();
         loop {
             let until = self.commit_at.min(self.tidy_at);
             let wait = until.saturating_duration_since(Instant::now());
             match to_record.recv_timeout(wait) {
-                Ok(recorded) => self.take(recorded),
+                Ok(sent) => self.take(sent),
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
             }
@@ -160,15 +160,9 @@ impl<'a> Recording<'a> {
         self.count();
     }
 
-    fn take(&mut self, recorded: Recorded) {
-        let bytes = recorded.bytes();
-        self.recorder.take(recorded);
-        // It may have been lost on the way, and then it is not counted.
-        let less = |waiting: usize| Some(waiting.saturating_sub(bytes));
-        let _ = self
-            .shared
-            .waiting
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    fn take(&mut self, sent: Sent) {
+        self.recorder.take(sent.recorded);
+        self.shared.waiting.fetch_sub(sent.bytes, Ordering::Relaxed);
     }
 
     fn tidy(&mut self) {

@@ -201,7 +201,7 @@ pub(super) const HISTORY_BACKLOG: Setting<usize> = Setting {
         variable: "BEACONRY_MAX_HISTORY_BACKLOG",
         unit: "SIZE",
         help: "How many bytes may wait for the recorder, which waits for the disk.",
-        at_limit: "Values are not recorded until the recorder has caught up. As much may wait for the log of messages, which does the same. Devices and pages get everything.",
+        at_limit: "Values are not recorded until the recorder has caught up; presences, faults and commands are not either, when twice as much waits. As much may wait for the log of messages, which does the same. Devices and pages get everything.",
         metric: &HISTORY.overrun,
         more_metrics: &[&HISTORY.waiting, &MESSAGES.lost, &MESSAGES.waiting],
     },

@@ -420,7 +420,7 @@ table! {
         ),
         overrun: counter(
             "history_overrun_rows_total",
-            "Rows that were not recorded because too many waited for the recorder.",
+            "Rows and events that were not recorded because too many waited for the recorder.",
         ),
         lost: counter(
             "history_lost_rows_total",

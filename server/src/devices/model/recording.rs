@@ -54,10 +54,41 @@ impl Recorded {
 
     /// About how many bytes of memory it takes.
     pub(crate) fn bytes(&self) -> usize {
-        // Descriptions are the largest of what is not in the rows.
-        self.rows.bytes() + self.events.len() * 1024 + self.names.len() * 256
+        let names: usize = self.names.iter().map(Named::bytes).sum();
+        let events: usize = self.events.iter().map(Event::bytes).sum();
+        self.rows.bytes() + names + events
     }
 }
+
+impl Named {
+    fn bytes(&self) -> usize {
+        let metric = |(name, unit): &(String, Option<String>)| {
+            size_of::<(String, Option<String>)>()
+                + name.len()
+                + unit.as_ref().map_or(0, String::len)
+        };
+        size_of::<Self>() + self.id.len() + self.metrics.iter().map(metric).sum::<usize>()
+    }
+}
+
+impl Event {
+    fn bytes(&self) -> usize {
+        let what = match &self.what {
+            What::Presence(_) | What::Gone => 0,
+            What::Fault(fault) => size_of::<wire::Fault>() + fault.text.len() + fault.excerpt.len(),
+            What::Command(_) => TEXTS + size_of::<wire::Command>(),
+            What::Device(device) => {
+                TEXTS
+                    + size_of::<wire::Device>()
+                    + device.metrics.len() * (64 + size_of::<wire::Metric>())
+            }
+        };
+        size_of::<Self>() + self.id.len() + what
+    }
+}
+
+/// About how long the texts of a command or of a device are together.
+const TEXTS: usize = 512;
 
 /// What the recorder was told.
 #[derive(Debug, Default)]
