@@ -20,22 +20,24 @@ pub struct Verified {
     pub messages: u64,
     /// The earliest and the latest time of a message.
     pub span: Option<(Millis, Millis)>,
+    /// Bytes of a commit that was interrupted, or that a running server is about to finish.
+    pub torn_bytes: u64,
     /// What cannot be read.
     pub damaged: Vec<Damage>,
 }
 
-/// Reads every message of a folder, and changes nothing. While a server writes there, what it is
-/// writing may look damaged.
+/// Reads every message of a folder, and changes nothing. A server may be writing there.
 ///
 /// # Errors
 ///
 /// The folder or a file cannot be read, or a newer version of Beaconry has written it. Damage is no error.
 pub fn verify(folder: &Path) -> Result<Verified, StoreError> {
-    let log = log::Reader::of_files(folder)?;
+    let (log, torn_bytes) = log::Reader::of_files(folder)?;
     let segments = log.segments();
     let mut verified = Verified {
         files: segments.len() as u64,
         bytes: segments.iter().map(|it| it.bytes).sum(),
+        torn_bytes,
         ..Verified::default()
     };
     let mut malformed = Vec::new();

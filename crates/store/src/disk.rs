@@ -26,6 +26,20 @@ impl File {
         Self::open_as(path, OpenOptions::new().read(true))
     }
 
+    /// Opens a file that exists, only to read it.
+    pub(super) fn open_to_read(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            file: fs::File::open(path)?,
+            #[cfg(test)]
+            watched: watch::opened(path),
+        })
+    }
+
+    /// How many bytes it has.
+    pub(super) fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
     /// Opens a file, or creates it.
     pub(super) fn open_or_create(path: &Path) -> io::Result<Self> {
         Self::open_as(path, OpenOptions::new().create(true))

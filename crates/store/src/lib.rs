@@ -6,6 +6,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `claim.rs` | a folder for a program that is no server |
 //! | `clock.rs` | a clock that continues from one start to the next |
 //! | `disk.rs` | the calls that change files, or wait for them |
 //! | `folder.rs` | the folder: lock, format, permissions |
@@ -24,6 +25,7 @@
 //! **Invariant.** The next start reads everything that the store reported as durable. Otherwise it says
 //! which file is damaged, and changes nothing.
 
+mod claim;
 pub mod clock;
 mod disk;
 mod error;
@@ -50,6 +52,7 @@ use broker::{Broker, BrokerOptions};
 use tokio::sync::oneshot;
 use tracing::info;
 
+pub use self::claim::{Claim, is_in_use};
 pub use self::error::{Damage, StoreError};
 pub use self::sizes::Sizes;
 pub use self::thread::Store;

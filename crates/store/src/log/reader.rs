@@ -67,15 +67,27 @@ impl Reader {
         Self { shared }
     }
 
-    /// Reads the files of a log that nobody writes, and changes nothing. A torn tail is named as damage.
+    /// Reads the files of a log as they are now, and changes nothing. Also says how many bytes at the end
+    /// belong to a commit that was interrupted, or that a running server is about to finish. The reader leaves
+    /// them out.
     ///
     /// # Errors
     ///
     /// The folder or a file cannot be read, or a newer version of Beaconry has written it.
-    pub fn of_files(folder: &Path) -> Result<Self, StoreError> {
-        let segments = recover::find(folder)?.segments;
+    pub fn of_files(folder: &Path) -> Result<(Self, u64), StoreError> {
+        let mut segments = recover::find(folder)?.segments;
+        let mut torn = 0;
+        if let Some((number, last)) = segments.iter_mut().next_back() {
+            let path = folder.join(file_name(*number));
+            // What cannot be read is told by whoever reads on.
+            let tail = recover::tail(&path, *last).ok();
+            if let Some(tail) = tail.filter(|tail| tail.is_cut) {
+                torn = last.bytes.saturating_sub(tail.durable);
+                last.bytes = tail.durable;
+            }
+        }
         let shared = Shared::new(folder.to_owned(), segments);
-        Ok(Self { shared })
+        Ok((Self { shared }, torn))
     }
 
     /// The segments that hold something, the oldest first.

@@ -26,6 +26,8 @@ pub(super) struct Files {
 pub(super) struct Tail {
     /// Bytes of the file that are whole, or named as damaged.
     pub(super) durable: u64,
+    /// The file is too short for its last group. So that one was interrupted.
+    pub(super) is_cut: bool,
     /// The number of the next group, if a group or the head says it.
     pub(super) next_group: Option<u64>,
     /// Damage before `durable`.
@@ -89,6 +91,7 @@ pub(super) fn tail(path: &Path, segment: Committed) -> io::Result<Tail> {
     let head = Head::read(&begin)?;
     let mut tail = Tail {
         durable: head.map_or(0, |_| HEAD as u64),
+        is_cut: false,
         next_group: head.map(|it| it.group),
         damaged: Vec::new(),
     };
@@ -130,6 +133,8 @@ pub(super) fn tail(path: &Path, segment: Committed) -> io::Result<Tail> {
     if let Some((at, number, end, whole)) = last {
         let is_whole = whole >= end;
         tail.durable = if is_whole { end } else { at };
+        let rest = segment.bytes.saturating_sub(tail.durable);
+        tail.is_cut = end > segment.bytes || (is_whole && rest < GROUP as u64);
         tail.next_group = Some(if is_whole {
             number.wrapping_add(1)
         } else {

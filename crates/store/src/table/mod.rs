@@ -108,16 +108,7 @@ impl Table {
         if let Some(above) = folder.parent() {
             sync_folder(above)?;
         }
-        let mut table = Self {
-            folder: folder.to_owned(),
-            file: None,
-            durable: 0,
-            index: Index::default(),
-            encoder: Encoder::default(),
-            group,
-            is_suspect: false,
-            opening: Opening::default(),
-        };
+        let mut table = Self::empty(folder, group);
         let path = table.path();
         let len = match fs::metadata(&path) {
             Ok(metadata) => metadata.len(),
@@ -126,10 +117,44 @@ impl Table {
         };
         let file = File::open(&path).map_err(io_error("open", &path))?;
         table.find_all(&file, len)?;
+        table.repair(&file)?;
         // What a killed process has written may only be in the memory of the system.
         file.sync_data().map_err(io_error("write", &path))?;
         table.file = Some(file);
         Ok(table)
+    }
+
+    /// The table in `folder` as it is now, to be read. Nothing is changed, and a server may be running.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Self::open). Damage is no error.
+    pub fn of_files(folder: &Path) -> Result<Self, StoreError> {
+        let mut table = Self::empty(folder, Self::GROUP);
+        let path = table.path();
+        let opened = File::open_to_read(&path).and_then(|file| Ok((file.len()?, file)));
+        match opened {
+            Ok((len, file)) => {
+                table.find_all(&file, len)?;
+                table.file = Some(file);
+                Ok(table)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(table),
+            Err(error) => Err(io_error("read", &path)(error)),
+        }
+    }
+
+    fn empty(folder: &Path, group: usize) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            file: None,
+            durable: 0,
+            index: Index::default(),
+            encoder: Encoder::default(),
+            group,
+            is_suspect: false,
+            opening: Opening::default(),
+        }
     }
 
     /// How many keys have a value.
@@ -327,14 +352,19 @@ impl Table {
             self.opening.damaged_bytes += next - at;
             at = next;
         }
+        self.is_suspect |= self.opening.damaged_bytes > 0;
+        self.opening.torn_bytes = len - self.durable;
+        Ok(())
+    }
+
+    /// Keeps a copy of a damaged file, and cuts off the rest of a write that was interrupted.
+    fn repair(&self, file: &File) -> Result<(), StoreError> {
         if self.opening.damaged_bytes > 0 {
-            self.is_suspect = true;
             self.keep_damaged();
         }
-        self.opening.torn_bytes = len - self.durable;
         if self.opening.torn_bytes > 0 {
             let cut = file.set_len(self.durable);
-            cut.map_err(io_error("shorten", &path))?;
+            cut.map_err(io_error("shorten", self.path()))?;
         }
         Ok(())
     }

@@ -47,6 +47,29 @@ fn small(folder: &Path) -> Table {
 }
 
 #[test]
+fn a_table_is_read_without_a_change() {
+    let root = testbed::Folder::new();
+    let folder = root.path().join("devices");
+    assert!(Table::of_files(&folder).unwrap().is_empty());
+    assert!(!folder.exists());
+    let mut table = small(&folder);
+    write(&mut table, &[("a", "1"), ("b", "2")]);
+    let path = folder.join("table");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.extend(b"half");
+    fs::write(&path, &bytes).unwrap();
+    let read = Table::of_files(&folder).unwrap();
+    assert_eq!(content(&read), of(&[("a", "1"), ("b", "2")]));
+    assert_eq!(read.opening().torn_bytes, 4);
+    // Its end is damaged: an open would keep a copy.
+    bytes[HEAD.len() + 20] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    assert!(Table::of_files(&folder).unwrap().opening().damaged_bytes > 0);
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+}
+
+#[test]
 fn what_was_written_is_read_at_the_next_start() {
     let root = testbed::Folder::new();
     let folder = root.path().join("new/devices");

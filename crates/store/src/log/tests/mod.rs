@@ -374,8 +374,18 @@ fn readers_see_each_commit_while_the_log_is_written() {
     });
     assert!(log.segments().len() > 20);
     // Without the writer, and without changing anything.
-    let files = Reader::of_files(root.path()).unwrap();
-    assert_eq!(all(&files).0.len(), total);
+    let (files, torn) = Reader::of_files(root.path()).unwrap();
+    assert_eq!((all(&files).0.len(), torn), (total, 0));
+    // A commit that was interrupted is no damage, and stays where it is.
+    let last = log.segments().last().unwrap().number;
+    let path = root.path().join(file_name(last));
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..whole.len() - 3]).unwrap();
+    let (files, torn) = Reader::of_files(root.path()).unwrap();
+    let read = files.read(Position::default(), |_, _| ControlFlow::Continue(()));
+    assert_eq!(read.unwrap().damaged, []);
+    assert!(torn > 0);
+    assert_eq!(fs::metadata(&path).unwrap().len(), whole.len() as u64 - 3);
 }
 
 proptest! {
