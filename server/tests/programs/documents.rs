@@ -6,7 +6,9 @@ use std::path::Path;
 
 use testbed::Folder;
 
-use super::support::{Ended, Running, Server, Signal, Stage, beaconry, packet, run, wait_until};
+use super::support::{
+    Ended, Relay, Running, Server, Signal, Stage, beaconry, packet, run, wait_until,
+};
 
 /// `beaconry PROGRAM -h … -p …` with these arguments, which spaces part, in a folder without `.env`.
 fn start(program: &str, server: &Server, arguments: &str) -> Running {
@@ -65,6 +67,42 @@ fn either_signal_lets_a_device_sign_out_awake_or_asleep() {
             assert_eq!(retained(&server, &topic), "1:2:SIGN_OUT");
         }
     }
+}
+
+/// The broker publishes its will when the link breaks. Nobody would command it any more.
+#[test]
+fn a_device_whose_link_was_cut_signs_in_again_at_once() {
+    let server = Server::start(&[]);
+    let rhythms = [
+        ("steady", "--always-on --every 1h"),
+        ("sleepy", "--awake 50m --every 1h"),
+    ];
+    for (id, rhythm) in rhythms {
+        let relay = Relay::to(server.mqtt);
+        let mut command = beaconry();
+        command.args(["device", "-h", "127.0.0.1", "-p", &relay.port().to_string()]);
+        command.args(["--device", id]);
+        let device = Running::start(command.args(rhythm.split_whitespace()));
+        device.printed("SENDING DATA");
+        relay.cut();
+        device.printed("SENDING SIGN IN MESSAGE");
+        let topic = format!("beaconry/register/{id}");
+        wait_until("its word", || retained(&server, &topic) == "1:2:SIGN_IN");
+    }
+}
+
+/// Whoever reads what it prints has gone, as `head` does.
+#[test]
+fn a_device_that_nobody_reads_signs_out_and_ends() {
+    let server = Server::start(&[]);
+    // The usual will would sign it out too.
+    let arguments = "--device a --always-on --every 100ms --will-topic gone --will-payload a";
+    let mut device = start("device", &server, arguments);
+    device.printed("SENDING DATA");
+    device.close_stdout();
+    let ended = device.ended();
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    assert_eq!(retained(&server, "beaconry/register/a"), "1:2:SIGN_OUT");
 }
 
 /// A device on this stage, which has connected and subscribes. The broker acknowledges nothing.

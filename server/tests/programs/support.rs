@@ -1,9 +1,10 @@
 //! Runs the server, programs, and a broker that the test plays byte by byte.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, kill_process};
@@ -223,6 +224,49 @@ impl Stage {
         assert_eq!(packet(&mut stream).unwrap()[0], 0x10);
         stream.write_all(&[0x20, 2, 0, code]).unwrap();
         stream
+    }
+}
+
+/// Carries connections to a server, until the test cuts them.
+pub(crate) struct Relay {
+    port: u16,
+    carried: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Relay {
+    pub(crate) fn to(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let carried = Arc::<Mutex<Vec<TcpStream>>>::default();
+        let kept = Arc::clone(&carried);
+        std::thread::spawn(move || {
+            while let Ok((near, _)) = listener.accept() {
+                let far = TcpStream::connect(server).unwrap();
+                let mut kept = kept.lock().unwrap();
+                for (from, to) in [(&near, &far), (&far, &near)] {
+                    let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                    kept.push(from.try_clone().unwrap());
+                    std::thread::spawn(move || {
+                        // When one side ends, so does the other.
+                        let _ = std::io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(Shutdown::Both);
+                    });
+                }
+            }
+        });
+        Self { port, carried }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Ends all connections that it carries now, without a word of MQTT.
+    pub(crate) fn cut(&self) {
+        for stream in self.carried.lock().unwrap().drain(..) {
+            // It may have ended already.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
     }
 }
 

@@ -46,11 +46,11 @@ enum Left {
 }
 
 /// How far the device has got since it woke.
-#[derive(Default)]
 struct Waking {
-    /// It is connected, and its subscription is granted.
+    is_connected: bool,
+    /// Its subscription is granted, and the broker has not forgotten it since.
     is_subscribed: bool,
-    has_sent: bool,
+    next_reading: Instant,
     /// When it sleeps, unless something is unfinished then.
     asleep_at: Option<Instant>,
 }
@@ -77,7 +77,8 @@ impl Life {
         }
     }
 
-    /// From waking to falling asleep. `signed_in`: when the device last signed in.
+    /// From waking to falling asleep. `signed_in`: when the device last signed in. `None`: the broker does
+    /// not take it for signed in.
     async fn awake(
         &mut self,
         session: Option<SessionSnapshot>,
@@ -89,21 +90,16 @@ impl Life {
             Ok(driver) => driver,
             Err(exit) => return Left::Ended(exit),
         };
-        let mut waking = Waking::default();
-        let mut next_reading = Instant::now();
-        let mut is_connected = false;
+        let mut waking = Waking {
+            is_connected: false,
+            is_subscribed: false,
+            next_reading: Instant::now(),
+            asleep_at: None,
+        };
         let left = loop {
             let now = Instant::now();
-            if waking.is_subscribed && now >= next_reading {
-                if signed_in.is_none_or(|at| at + Device::sign_in_again() <= now) {
-                    self.sign_in(&mut driver);
-                    *signed_in = Some(now);
-                }
-                self.send_data(&mut driver);
-                next_reading =
-                    self.first + self.settings.schedule.next_period(self.first.elapsed());
-                waking.has_sent = true;
-                waking.asleep_at = self.settings.schedule.awake.map(|awake| now + awake);
+            if waking.is_subscribed {
+                self.send_what_is_due(&mut driver, &mut waking, signed_in, now);
             }
             if let Some(at) = waking.asleep_at
                 && now >= at
@@ -113,7 +109,7 @@ impl Life {
             }
             let far = now + Duration::from_hours(1);
             let reading = if waking.is_subscribed {
-                next_reading
+                waking.next_reading
             } else {
                 far
             };
@@ -129,11 +125,13 @@ impl Life {
                     session_present, ..
                 }) => {
                     permit = None;
-                    is_connected = true;
+                    waking.is_connected = true;
                     self.report.tell(self.device.id(), Step::Connected);
                     if !session_present {
-                        // The broker has forgotten the device, and what it kept for it.
+                        // The broker has forgotten the device, and what it kept for it. The client
+                        // subscribes again by itself.
                         *signed_in = None;
+                        waking.is_subscribed = false;
                     }
                 }
                 Some(Event::Subscribed { reason_codes, .. }) => {
@@ -150,8 +148,10 @@ impl Life {
                 Some(Event::Disconnected { why, retry_at })
                     if is_fall_back(&why, retry_at.is_some()) => {}
                 Some(Event::Disconnected { why, retry_at }) => {
-                    if std::mem::take(&mut is_connected) {
+                    if std::mem::take(&mut waking.is_connected) {
                         self.report.note_left();
+                        // The broker publishes the will, which signs the device out.
+                        *signed_in = None;
                     }
                     let what = explain(driver.endpoint(), &why, driver.trouble());
                     if retry_at.is_none() {
@@ -175,7 +175,7 @@ impl Life {
             }
         };
         drop(permit);
-        if is_connected {
+        if waking.is_connected {
             self.report.note_left();
         }
         match left {
@@ -193,6 +193,32 @@ impl Life {
                 })
             }
             Some(left) => left,
+        }
+    }
+
+    /// Signs in at once if the broker does not know that the device is here, and sends a reading when it is
+    /// time.
+    fn send_what_is_due(
+        &mut self,
+        driver: &mut Driver,
+        waking: &mut Waking,
+        signed_in: &mut Option<Instant>,
+        now: Instant,
+    ) {
+        let is_due = now >= waking.next_reading;
+        let signs_in = match *signed_in {
+            None => waking.is_connected,
+            Some(at) => is_due && at + Device::sign_in_again() <= now,
+        };
+        if signs_in {
+            self.sign_in(driver);
+            *signed_in = Some(now);
+        }
+        if is_due {
+            self.send_data(driver);
+            let schedule = &self.settings.schedule;
+            waking.next_reading = self.first + schedule.next_period(self.first.elapsed());
+            waking.asleep_at = schedule.awake.map(|awake| now + awake);
         }
     }
 

@@ -1,8 +1,9 @@
 //! `beaconry device`: simulated devices that sleep, as the founding documents describe them.
 //!
 //! A device is awake for some seconds of each period. While it sleeps, the broker keeps its commands. It
-//! subscribes before it signs in, so no command is lost. Its will signs it out if it vanishes; SIGINT and
-//! SIGTERM let it sign out itself, also while it sleeps.
+//! subscribes before it signs in, so no command is lost. Its will signs it out if it vanishes, and it signs in
+//! again as soon as it is back. SIGINT and SIGTERM let it sign out itself, also while it sleeps, and so does a
+//! reader of its output who goes.
 //!
 //! [`settings`] reads the command line, [`schedule`] knows when a device is awake, both without a socket or
 //! a clock. [`life`] connects one device, and [`report`] tells what happens. [`tcp`] is the documents' first
@@ -33,7 +34,7 @@ use crate::clock::Clock;
 /// So many devices connect at the same time.
 const CONNECTING: usize = 200;
 
-/// Runs the devices until a signal comes, or until none of them can go on.
+/// Runs the devices until a signal comes, until nobody reads what they print, or until none of them can go on.
 pub(crate) fn run(args: &DeviceArgs) -> Exit {
     let settings = Environment::load().and_then(|all| Settings::new(args, &all));
     let settings = match settings {
@@ -104,14 +105,15 @@ async fn run_all(settings: Settings) -> Exit {
     report.begin();
     tokio::select! {
         exit = all_ended(&mut lives) => return exit,
-        () = report.tell_progress() => {}
+        never = report.tell_progress() => match never {},
+        () = report.closed() => {}
         _ = ending.wait() => {}
     }
     stop.send_replace(true);
     let exit = ending.unless_again(async {
         tokio::select! {
             exit = all_ended(&mut lives) => exit,
-            () = report.tell_progress() => Exit::Success,
+            never = report.tell_progress() => match never {},
         }
     });
     let exit = exit.await.unwrap_or(Exit::Failed);

@@ -3,12 +3,14 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::settings::Settings;
@@ -37,7 +39,8 @@ pub(super) enum Step<'a> {
 pub(super) struct Report {
     output: RefCell<Output>,
     form: Form,
-    has_closed: Cell<bool>,
+    /// Whether nothing can be printed any more.
+    has_closed: watch::Sender<bool>,
     connected: Cell<u32>,
     data: Cell<u64>,
     commands: Cell<u64>,
@@ -65,7 +68,7 @@ impl Report {
         Self {
             output: RefCell::new(Output::new()),
             form,
-            has_closed: Cell::new(false),
+            has_closed: watch::Sender::new(false),
             connected: Cell::new(0),
             data: Cell::new(0),
             commands: Cell::new(0),
@@ -126,25 +129,32 @@ impl Report {
     fn print(&self, line: &str) {
         match self.output.borrow_mut().line(line) {
             Ok(()) => {}
-            // Whoever read has gone. The devices go on for the broker's sake.
-            Err(OutputError::Closed) => self.has_closed.set(true),
+            Err(OutputError::Closed) => {
+                self.has_closed.send_replace(true);
+            }
             Err(OutputError::Failed(error)) => {
-                if !self.has_closed.replace(true) {
+                if !self.has_closed.send_replace(true) {
                     eprintln!("beaconry: cannot print: {error}");
                 }
             }
         }
     }
 
-    /// Tells how many devices do what, again and again. Returns when nobody reads any more.
-    pub(super) async fn tell_progress(&self) {
+    /// Waits until nothing can be printed any more, because whoever read has gone, or the disk is full.
+    pub(super) async fn closed(&self) {
+        // The sender lives as long as this report.
+        let _ = self.has_closed.subscribe().wait_for(|closed| *closed).await;
+    }
+
+    /// Tells how many devices do what, again and again.
+    pub(super) async fn tell_progress(&self) -> Infallible {
         let is_terminal = std::io::stderr().is_terminal();
         let pause = if is_terminal {
             PAUSE_AT_TERMINAL
         } else {
             PAUSE_ELSEWHERE
         };
-        while !self.has_closed.get() {
+        loop {
             sleep(pause).await;
             if self.form == Form::Progress {
                 let line = self.progress();

@@ -23,7 +23,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The largest command.
 const LARGEST: usize = 256 * 1024;
 
-/// Runs the device until a signal comes.
+/// Runs the device until a signal comes, or until nobody reads what it prints.
 pub(super) async fn run(address: &str, settings: &Settings, ending: &mut Ending) -> Exit {
     let report = Report::new(settings);
     let mut device = match settings.device(0) {
@@ -40,6 +40,7 @@ pub(super) async fn run(address: &str, settings: &Settings, ending: &mut Ending)
         let ended = tokio::select! {
             ended = live(address, settings, &report, &mut device, began, &mut failures) => ended,
             _ = ending.wait() => return Exit::Success,
+            () = report.closed() => return Exit::Success,
         };
         report.note_left();
         let pause = Duration::from_secs(1 << u32::min(failures, 5)).min(LONGEST_PAUSE);
@@ -57,6 +58,7 @@ pub(super) async fn run(address: &str, settings: &Settings, ending: &mut Ending)
         tokio::select! {
             () = sleep(pause) => {}
             _ = ending.wait() => return Exit::Success,
+            () = report.closed() => return Exit::Success,
         }
     }
 }
