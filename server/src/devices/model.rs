@@ -320,9 +320,10 @@ impl Model {
         })
     }
 
-    /// From now on, [`Model::take_recorded`] gives what happens, but for what `chosen` leaves out.
+    /// From now on, [`Model::take_recorded`] gives what happens, but for what `chosen` leaves out. What was before
+    /// is not told again.
     pub(crate) fn record(&mut self, chosen: Chosen) {
-        self.recording.turn_on();
+        self.recording.turn_on(&self.fleet);
         self.chosen = chosen;
     }
 
@@ -342,19 +343,21 @@ impl Model {
         self.recording.take(&mut self.fleet)
     }
 
-    /// Every device's description and presence, to be recorded as of now. What lasts is so found again within a
-    /// day.
-    pub(crate) fn record_all(&mut self, now: Timestamp) {
-        if !self.recording.is_on() {
-            return;
-        }
-        for (key, of) in self.fleet.devices() {
-            if let Some(device) = self.fleet.describe(key) {
-                let presence = What::Presence(device.presence.clone());
+    /// Description and presence of these devices, to be recorded as of now. What lasts is recorded so each day, and
+    /// found again within two. Devices that are gone are left out.
+    pub(crate) fn record_lasting(&mut self, now: Timestamp, keys: &[DeviceKey]) {
+        for key in keys {
+            if let Some(device) = self.fleet.describe(*key) {
                 self.recording.device(&device, now.0);
-                self.recording.push(&of.full_id(), now.0, presence);
+                let presence = What::Presence(device.presence);
+                self.recording.push(&device.id, now.0, presence);
             }
         }
+    }
+
+    /// All devices.
+    pub(crate) fn keys(&self) -> Vec<DeviceKey> {
+        self.fleet.devices().map(|(key, _)| key).collect()
     }
 
     /// How many devices are in each state.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use broker::Grants;
-use fleet::{FleetOptions, Limit, Timestamp};
+use fleet::{DeviceKey, FleetOptions, Limit, Timestamp};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::error;
@@ -29,6 +29,8 @@ const SAVE_EVERY: Duration = Duration::from_secs(5);
 const SAVE_AT_ONCE: usize = 128;
 /// The pause until more is saved.
 const SAVE_PAUSE: Duration = Duration::from_millis(5);
+/// What lasts is recorded of so many devices at once.
+const LASTING_AT_ONCE: usize = 1000;
 /// After a batch, at most this many questions are answered before the next one.
 const AT_ONCE: usize = 4;
 
@@ -88,14 +90,15 @@ pub(crate) fn spawn(settings: Settings, batches: mpsc::Receiver<Vec<u8>>) -> io:
         .spawn(move || {
             contain(&shared, || {
                 let mut model = Model::new(fleet, grants);
+                let keeper =
+                    data.and_then(|data| restore(&mut model, &shared, &data, history.as_ref()));
+                // What is restored was recorded in its time.
                 if let Some(history) = &history {
                     model.record(history.chosen().clone());
                     if let Some(messages) = history.messages() {
                         model.keep_messages(messages.batch());
                     }
                 }
-                let keeper =
-                    data.and_then(|data| restore(&mut model, &shared, &data, history.as_ref()));
                 let mut running = Running::new(model, &shared, keeper, history);
                 runtime.block_on(running.run(batches, questions));
             });
@@ -159,8 +162,10 @@ struct Running<'a> {
     keeper: Option<Keeper>,
     saving: Rounds,
     history: Option<history::Feed>,
-    /// The day for which everything that lasts was recorded, counted from 1970.
+    /// The day for which everything that lasts is recorded, counted from 1970.
     day: i64,
+    /// The devices of which that is still to be done.
+    lasting: Vec<DeviceKey>,
 }
 
 /// When the model is saved.
@@ -196,6 +201,7 @@ impl<'a> Running<'a> {
             saving: Rounds::Next(Instant::now() + SAVE_EVERY),
             history,
             day: i64::MIN,
+            lasting: Vec::new(),
         }
     }
 
@@ -323,8 +329,16 @@ impl<'a> Running<'a> {
         let now = self.now();
         if now.0.div_euclid(DAY) != self.day {
             self.day = now.0.div_euclid(DAY);
-            self.model.record_all(now);
+            self.lasting = self.model.keys();
         }
+        // A part at a time, so that the descriptions of a large fleet are not all in memory at once.
+        if !self.lasting.is_empty() && history.has_room() {
+            let rest = self.lasting.len().saturating_sub(LASTING_AT_ONCE);
+            self.model
+                .record_lasting(now, &self.lasting.split_off(rest));
+        }
+        // Then there is something to do at the next time.
+        self.is_fresh |= !self.lasting.is_empty();
         let recorded = self.model.take_recorded();
         if !recorded.is_empty() {
             history.send(recorded);

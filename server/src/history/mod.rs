@@ -196,6 +196,11 @@ impl Feed {
         commands
     }
 
+    /// Whether what is handed over now is taken.
+    pub(crate) fn has_room(&self) -> bool {
+        self.shared.waiting.load(Ordering::Relaxed) < self.backlog
+    }
+
     /// Hands over what happened. If too much waits, rows are lost and counted. Events are few and last, so they may
     /// make twice as much wait before they are lost, too. Names must come, or later rows mean nothing; the limits of
     /// the fleet bound them.

@@ -1,6 +1,9 @@
 //! What was recorded, asked over HTTP.
 
+use std::time::SystemTime;
+
 use api::Problem;
+use api::fleet::{Device, PresenceState};
 use api::history::{CommandHistory, ManySeries, Marks, PresenceHistory, Track};
 use mqtt::QoS;
 use serde::de::DeserializeOwned;
@@ -106,4 +109,61 @@ fn presences_tracks_and_commands_are_told_in_order() {
 
     let presence: PresenceHistory = ask(&server, &path("presence?from=now-1d"));
     assert_eq!(presence.changes.len(), 1);
+}
+
+/// How many presences of a device were recorded.
+fn presences(folder: &Folder, id: &str) -> usize {
+    let settings = history::Settings::new(folder.data().join("history"));
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = i64::try_from(now.unwrap().as_millis()).unwrap();
+    let archive = history::Archive::open(settings, now).unwrap().archive;
+    let read = archive.view().read(id, history::PRESENCE, 0, i64::MAX);
+    read.unwrap().map_or(0, |(rows, _)| rows.len())
+}
+
+#[test]
+fn a_restart_records_what_lasts_once_more_and_nothing_else_again() {
+    let folder = Folder::new();
+    let first = server(&folder, &[]);
+    let mut peer = sign_in(&first, &["pump"]);
+    for (word, state) in [
+        ("SIGN_OUT", PresenceState::Offline),
+        ("SIGN_IN", PresenceState::Online),
+        ("SIGN_OUT", PresenceState::Offline),
+    ] {
+        peer.publish("beaconry/register/pump", word, QoS::AtMostOnce);
+        wait_until(word, || {
+            let answer = get(&first, "devices/beaconry%2Fpump/presence");
+            let known: Option<PresenceHistory> = serde_json::from_slice(&unchunked(&answer)).ok();
+            known.and_then(|it| Some(it.changes.last()?.state)) == Some(state)
+        });
+    }
+    peer.publish(
+        "beaconry/cmd/req/pump",
+        r#"{"uuid":"u","command":"PING"}"#,
+        QoS::AtMostOnce,
+    );
+    wait_until("the command", || {
+        let known: CommandHistory = ask(&first, "devices/beaconry%2Fpump/commands");
+        known.commands.len() == 1
+    });
+    first.signal(rustix::process::Signal::TERM);
+    first.ended();
+    let before = presences(&folder, "beaconry/pump");
+    assert!(before >= 4, "{before}");
+
+    let second = server(&folder, &[]);
+    let path = "devices/beaconry%2Fpump?at=now";
+    let mut told = None;
+    wait_until("what lasts", || {
+        let known: Device = ask(&second, path);
+        told = Some(known.presence.state);
+        second.metric("history_rows_total") > 0 || second.metric("history_too_old_total") > 0
+    });
+    assert_eq!(told, Some(PresenceState::Offline));
+    assert_eq!(second.metric("history_too_old_total"), 0);
+    second.signal(rustix::process::Signal::TERM);
+    second.ended();
+    let after = presences(&folder, "beaconry/pump");
+    assert!((before..=before + 1).contains(&after), "{before}, {after}");
 }

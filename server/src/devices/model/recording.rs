@@ -109,12 +109,13 @@ struct Known {
 }
 
 impl Recording {
-    pub(super) fn turn_on(&mut self) {
+    /// The presences that the devices have now count as told.
+    pub(super) fn turn_on(&mut self, fleet: &Fleet) {
         self.is_on = true;
-    }
-
-    pub(super) const fn is_on(&self) -> bool {
-        self.is_on
+        for (key, _) in fleet.devices() {
+            let now = fleet.describe_presence(key).map(|it| it.since.0);
+            self.known(key).presence = now;
+        }
     }
 
     fn known(&mut self, key: DeviceKey) -> &mut Known {
